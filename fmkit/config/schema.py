@@ -1,0 +1,384 @@
+"""Every config key: its type, its default and, under it, what it means with its unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import MISSING
+
+# --- model ---------------------------------------------------------------------------------------
+
+
+@dataclass
+class ModelConfig:
+    """A backbone and the head's shape: `model=NAME`, or any key by itself."""
+
+    name: str = MISSING
+    """Backbone: `efficientnet_lite0`, any keras.applications name, `hub`, `small_cnn`, `small_vit`."""
+    weights: str = "imagenet"
+    """`imagenet`, `none` (random), or the path of a file of backbone weights."""
+    preset: str | None = None
+    """KerasHub preset name or local preset folder; only with `model.name=hub`."""
+    image_size: int | None = None
+    """Side of the square input in pixels; empty means the backbone's own."""
+    pooling: str = "auto"
+    """From feature map to vector: `auto`, `avg`, `max` or `cls` (first token)."""
+    dropout: float = 0.1
+    """Dropout rate before the last dense layer, 0 to below 1."""
+    hidden: int = 0
+    """Units of a hidden layer in the head; 0 means a linear head."""
+
+
+# --- data ----------------------------------------------------------------------------------------
+
+
+@dataclass
+class DataConfig:
+    """What every data set shares: `data=NAME`, or any key by itself."""
+
+    name: str = MISSING
+    """Data source: `image_folder`, `image_table`, `arrays`, or a packaged set such as `mnist5k`."""
+    batch_size: int = 32
+    """Examples per step, over all devices together."""
+    val_fraction: float = 0.15
+    """Share of the examples for validation, where the source names no validation split."""
+    test_fraction: float = 0.15
+    """Share of the examples for the test, where the source names no split at all."""
+    split_seed: int | None = None
+    """Seed of the splits; empty means `runtime.seed`, or that of the run named by `init`."""
+    augment: str = "light"
+    """Augmentation preset: `none`, `light`, `medium` or `strong`."""
+    flip: str = "horizontal"
+    """Flips that augmentation may use: `none`, `horizontal` or `both`."""
+    resize: str = "squash"
+    """How a photo becomes square: `squash`, `pad` (black bars) or `crop` (centre)."""
+    limit: int | None = None
+    """Use only this many examples, the same share of each class; empty means all."""
+
+
+@dataclass
+class ImageFolderData(DataConfig):
+    """A folder per class, or a folder per split with a folder per class inside."""
+
+    name: str = "image_folder"
+    """Data source."""
+    root: str = MISSING
+    """The folder that holds the class folders (or `train`, `val`, `test` with class folders)."""
+
+
+@dataclass
+class ImageTableData(DataConfig):
+    """A CSV or parquet table with a row per photo."""
+
+    name: str = "image_table"
+    """Data source."""
+    root: str = MISSING
+    """The table: a `.csv`, `.tsv` or `.parquet` file."""
+    image_root: str | None = None
+    """Folder that relative paths in the table start from; empty means the table's own."""
+    path_column: str = "path"
+    """Column with the photo's path."""
+    label_column: str = "label"
+    """Column with the class name."""
+    split_column: str | None = None
+    """Column with `train`, `val` or `test`; empty means split by fraction."""
+    group_column: str | None = None
+    """Column whose equal values stay in one split (a patient, a scene); empty means none."""
+
+
+@dataclass
+class ArraysData(DataConfig):
+    """Images and labels in one `.npz` file."""
+
+    name: str = "arrays"
+    """Data source."""
+    root: str = MISSING
+    """The `.npz` file."""
+    image_key: str = "images"
+    """Name of the array of images, (N, H, W), (N, H, W, 1), (N, H, W, 3) or (N, H, W, 4), 0 to 255."""
+    label_key: str = "labels"
+    """Name of the array of labels, (N,): class names or whole numbers."""
+
+
+@dataclass
+class PackagedData(DataConfig):
+    """A data set that comes with an installed package; it needs no root."""
+
+    name: str = MISSING
+    """Data source: `mnist5k`, `digits`, `fashion_mnist` or `elpv`."""
+
+
+@dataclass
+class FashionMnistData(PackagedData):
+    """Fashion-MNIST from four idx files, such as Debian's package dataset-fashion-mnist installs."""
+
+    name: str = "fashion_mnist"
+    """Data source."""
+    root: str = "/usr/share/datasets/fashion-mnist"
+    """Folder with the four `-ubyte.gz` files."""
+
+
+# --- optimizer -----------------------------------------------------------------------------------
+
+
+@dataclass
+class OptimizerConfig:
+    """What every optimizer shares: `optimizer=NAME`, or any key by itself."""
+
+    name: str = MISSING
+    """Optimizer: `adamw`, `adam`, `sgd`, `lion` or `muon`."""
+    learning_rate: float = 1e-3
+    """Peak learning rate of a phase that names none of its own; absolute."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay, per step and times the learning rate; biases and norms are spared."""
+    schedule: str = "cosine"
+    """Learning rate after the warm-up: `cosine`, `linear`, `constant` or `step`."""
+    warmup: str = "5%"
+    """Linear warm-up from 0: `500 steps`, `1 epochs`, or a share of the phase such as `5%`."""
+    final_fraction: float = 0.0
+    """`cosine` and `linear` end at this share of the peak rate, 0 to 1."""
+    step_every: str = "30%"
+    """`step` lowers the rate each time this much of the phase has gone by."""
+    step_factor: float = 0.1
+    """`step` multiplies the rate by this."""
+    clip_norm: float | None = 1.0
+    """Largest global norm of the gradient; empty means no clipping."""
+    accumulation: int = 1
+    """Batches whose gradients are averaged into one update."""
+    ema: float | None = None
+    """Decay of a moving average of the weights, used wherever the model is judged; empty means none."""
+
+
+@dataclass
+class AdamConfig(OptimizerConfig):
+    """Adam; with `weight_decay` it is AdamW."""
+
+    beta_1: float = 0.9
+    """Decay of the first moment, 0 to below 1."""
+    beta_2: float = 0.999
+    """Decay of the second moment, 0 to below 1."""
+    epsilon: float = 1e-7
+    """Added to the denominator."""
+
+
+@dataclass
+class SgdConfig(OptimizerConfig):
+    """Stochastic gradient descent."""
+
+    name: str = "sgd"
+    """Optimizer."""
+    momentum: float = 0.9
+    """Momentum, 0 to below 1."""
+    nesterov: bool = True
+    """Nesterov's form of momentum."""
+
+
+@dataclass
+class LionConfig(OptimizerConfig):
+    """Lion; it wants a rate 3 to 10 times below AdamW's."""
+
+    name: str = "lion"
+    """Optimizer."""
+    beta_1: float = 0.9
+    """Mix of gradient and momentum in the update, 0 to below 1."""
+    beta_2: float = 0.99
+    """Decay of the momentum, 0 to below 1."""
+
+
+@dataclass
+class MuonConfig(OptimizerConfig):
+    """Muon on hidden matrices; embeddings, vectors and the head get AdamW's update."""
+
+    name: str = "muon"
+    """Optimizer."""
+    momentum: float = 0.95
+    """Momentum of the orthogonalised update, 0 to below 1."""
+    adam_beta_1: float = 0.9
+    """First-moment decay where AdamW's update is used."""
+    adam_beta_2: float = 0.999
+    """Second-moment decay where AdamW's update is used."""
+
+
+# --- stage, task, runtime ------------------------------------------------------------------------
+
+
+@dataclass
+class PhaseConfig:
+    """One phase of a stage; phases run in the order they are written."""
+
+    train: str = "all"
+    """What trains: `head` (the backbone is frozen) or `all`."""
+    epochs: int | str = 10
+    """Length: a number of epochs, `10 epochs`, or `500 steps`."""
+    learning_rate: float | None = None
+    """Peak learning rate; empty means `optimizer.learning_rate`."""
+    batchnorm: str = "frozen"
+    """BatchNorm while the backbone trains: `frozen` (statistics, scale and offset stay) or `train`."""
+    patience: int | None = None
+    """Stop the phase after this many epochs without a better `task.monitor`; empty means never."""
+
+
+@dataclass
+class TaskConfig:
+    """What is learned: `task=NAME`, or any key by itself."""
+
+    name: str = "classification"
+    """Task: `classification`."""
+    monitor: str = "val_loss"
+    """What `best` and early stopping go by: `val_loss`, `val_accuracy`, `loss` or `accuracy`."""
+    label_smoothing: float = 0.0
+    """Probability taken from the true class and spread over all, 0 to below 1."""
+    class_weights: str = "none"
+    """`none`, or `balanced`: weights in inverse proportion to the class counts."""
+
+
+@dataclass
+class RuntimeConfig:
+    """The machine's side of a run."""
+
+    seed: int = 0
+    """Seed of weights, shuffling, augmentation and dropout."""
+    precision: str = "auto"
+    """`float32`, `mixed_bfloat16`, `mixed_float16`, or `auto` (mixed on a GPU that gains by it)."""
+    jit: str = "auto"
+    """XLA: `true`, `false`, or `auto` (by device and phase)."""
+    deterministic: bool = False
+    """Refuse operations whose result depends on timing; slower on a GPU."""
+    devices: str = "one"
+    """`one`, or `all` GPUs of this machine."""
+    memory_budget: str = "25%"
+    """Most memory for decoded images: `4 GiB`, `500 MiB`, or a share of what is free such as `25%`."""
+    cache_dir: str | None = None
+    """Folder for files that may be made again; empty means the user's cache folder."""
+    log_every: int = 0
+    """Also write a metrics row every this many steps; 0 means a row an epoch."""
+    keep: int = 1
+    """Checkpoints kept beside `best`, the newest first; at least 1."""
+    verbose: bool = True
+    """Show progress on stderr."""
+
+
+# --- the primary configs -------------------------------------------------------------------------
+
+
+@dataclass
+class TrainConfig:
+    """`fmkit pretrain` and `fmkit finetune`."""
+
+    model: ModelConfig = MISSING
+    """Group."""
+    data: DataConfig = MISSING
+    """Group."""
+    optimizer: OptimizerConfig = MISSING
+    """Group."""
+    stage: dict[str, PhaseConfig] = MISSING
+    """Group: an ordered mapping of phases."""
+    task: TaskConfig = MISSING
+    """Group."""
+    runtime: RuntimeConfig = MISSING
+    """Group."""
+    init: str | None = None
+    """Run whose weights this one starts from: its folder, its id, or `last`."""
+    name: str | None = None
+    """A name for the run, shown by `fmkit runs`."""
+    plugins: str | None = None
+    """A Python file with MODELS, DATA or TASKS of your own."""
+    runs_dir: str = "runs"
+    """Folder that run folders are made in."""
+
+
+@dataclass
+class EvalConfig:
+    """`fmkit eval`."""
+
+    run: str = MISSING
+    """The run: its folder, its id, or `last`."""
+    split: str = "test"
+    """`train`, `val`, `test`, or `all`."""
+    bootstrap: int = 1000
+    """Resamples behind the 95% intervals."""
+    data: DataConfig = MISSING
+    """Group; as in the run unless you name another."""
+    runtime: RuntimeConfig = MISSING
+    """Group."""
+    plugins: str | None = None
+    """A Python file with MODELS, DATA or TASKS of your own."""
+    runs_dir: str = "runs"
+    """Folder that runs are looked for in."""
+
+
+@dataclass
+class PredictConfig:
+    """`fmkit predict`."""
+
+    run: str = MISSING
+    """The run: its folder, its id, or `last`."""
+    input: str = MISSING
+    """A photo, a folder of photos, or a CSV or parquet table with a column of paths."""
+    output: str | None = None
+    """The table to write, `.csv` or `.parquet`; empty means a new CSV under the run's predictions/."""
+    overwrite: bool = False
+    """Replace the output if it is there."""
+    path_column: str = "path"
+    """Column with the photo's path, where the input is a table."""
+    batch_size: int = 32
+    """Photos per step."""
+    runtime: RuntimeConfig = MISSING
+    """Group."""
+    plugins: str | None = None
+    """A Python file with MODELS, DATA or TASKS of your own."""
+    runs_dir: str = "runs"
+    """Folder that runs are looked for in."""
+
+
+COMMANDS: dict[str, Any] = {
+    "pretrain": TrainConfig,
+    "finetune": TrainConfig,
+    "eval": EvalConfig,
+    "predict": PredictConfig,
+}
+"""The config's type, by command."""
+
+KINDS: dict[str, dict[str, type]] = {
+    "model": {"": ModelConfig},
+    "data": {
+        "": DataConfig,
+        "image_folder": ImageFolderData,
+        "image_table": ImageTableData,
+        "arrays": ArraysData,
+        "mnist5k": PackagedData,
+        "digits": PackagedData,
+        "elpv": PackagedData,
+        "fashion_mnist": FashionMnistData,
+    },
+    "optimizer": {
+        "": OptimizerConfig,
+        "adamw": AdamConfig,
+        "adam": AdamConfig,
+        "sgd": SgdConfig,
+        "lion": LionConfig,
+        "muon": MuonConfig,
+    },
+    "task": {"": TaskConfig},
+    "runtime": {"": RuntimeConfig},
+}
+"""By group, the dataclass behind each `name`; the entry "" is the group's base."""
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "model.pooling": ("auto", "avg", "max", "cls"),
+    "data.augment": ("none", "light", "medium", "strong"),
+    "data.flip": ("none", "horizontal", "both"),
+    "data.resize": ("squash", "pad", "crop"),
+    "optimizer.name": ("adamw", "adam", "sgd", "lion", "muon"),
+    "optimizer.schedule": ("cosine", "linear", "constant", "step"),
+    "stage.*.train": ("head", "all"),
+    "stage.*.batchnorm": ("frozen", "train"),
+    "task.monitor": ("val_loss", "val_accuracy", "loss", "accuracy"),
+    "task.class_weights": ("none", "balanced"),
+    "runtime.precision": ("auto", "float32", "mixed_bfloat16", "mixed_float16"),
+    "runtime.jit": ("auto", "true", "false"),
+    "runtime.devices": ("one", "all"),
+    "split": ("train", "val", "test", "all"),
+}
+"""The allowed values of keys that take a name; `*` stands for any phase."""

@@ -1,0 +1,35 @@
+"""The one place that prints: results to stdout, progress and messages to stderr."""
+
+from __future__ import annotations
+
+import re
+
+from rich.console import Console
+from rich.markup import escape
+
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def clean(text: str) -> str:
+    """Text from outside (file names, class names) without control characters or markup."""
+    return escape(_CONTROL.sub(lambda found: repr(found.group())[1:-1], text))
+
+
+def say(text: str) -> None:
+    """One line of progress, to stderr."""
+    err.print(clean(text))
+
+
+def warn(text: str) -> None:
+    """Something the user should know and need not act on, to stderr."""
+    err.print(f"[yellow]warning:[/] {clean(text)}")
+
+
+def complain(message: str, hint: str = "") -> None:
+    """An error's one message, to stderr."""
+    err.print(f"[bold red]error:[/] {clean(message)}")
+    if hint:
+        err.print(f"  {clean(hint)}")

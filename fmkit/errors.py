@@ -1,0 +1,111 @@
+"""The errors a user can meet, each with its exit status, and the one way to word them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class FmkitError(Exception):
+    """An error that is told to the user in one clean message, without a traceback.
+
+    Args:
+        message: what came and what was allowed, in one line.
+        hint: what to do about it; printed on a line of its own.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class ConfigError(FmkitError):
+    """The command line or the config is wrong. Nothing was trained."""
+
+    exit_code = 2
+
+
+class DataError(FmkitError):
+    """The data is wrong. Nothing was trained, unless a file broke under way."""
+
+    exit_code = 3
+
+
+class ArtifactError(FmkitError):
+    """A run, a checkpoint or a file of weights was refused."""
+
+    exit_code = 4
+
+
+class NonFiniteError(FmkitError):
+    """The loss left the finite numbers."""
+
+    exit_code = 5
+
+
+class ResourceError(FmkitError):
+    """Disk or memory ran out."""
+
+    exit_code = 6
+
+
+class Interrupted(FmkitError):  # noqa: N818 - it is a stop, not an error
+    """A signal stopped the run after a checkpoint was saved."""
+
+    def __init__(self, message: str, hint: str = "", signal_number: int = 2) -> None:
+        super().__init__(message, hint)
+        self.exit_code = 128 + signal_number
+
+
+def nearest(name: str, allowed: Iterable[str], most: int = 3) -> list[str]:
+    """The allowed names that look most like `name`, best first; none when nothing is close."""
+    names = [str(each) for each in allowed]
+    found = difflib.get_close_matches(name, names, n=most, cutoff=0.6)
+    if not found:  # a whole word of the name is a good clue too: `lr` in `learning_rate` is not
+        found = [each for each in names if len(name) > 2 and (name in each or each in name)][:most]
+    return found
+
+
+def received(what: str, came: object, allowed: Iterable[str] | str = (), hint: str = "") -> str:
+    """Word an error: what came, what was allowed, did you mean, what to do.
+
+    Args:
+        what: the thing that is wrong, such as a config key or a file.
+        came: the value that came.
+        allowed: the allowed names, or a phrase such as `a number above 0`.
+        hint: what to do, as a sentence.
+    """
+    parts = [f"{what}: received {came!r}."]
+    if isinstance(allowed, str):
+        if allowed:
+            parts.append(f"Expected {allowed}.")
+    else:
+        names = [str(each) for each in allowed]
+        close = nearest(str(came), names)
+        if close:
+            parts.append(f"Did you mean {' or '.join(close)}?")
+        if names and (not close or len(names) <= 12):
+            parts.append(f"Allowed: {listed(names)}.")
+    if hint:
+        parts.append(hint)
+    return " ".join(parts)
+
+
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """Names joined by commas, cut after `most` of them with a count of the rest."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def all_at_once(problems: Sequence[str]) -> str:
+    """One message for one problem, a numbered list for several."""
+    if len(problems) == 1:
+        return problems[0]
+    lines = [f"{number}. {problem}" for number, problem in enumerate(problems, start=1)]
+    return "\n".join([f"{len(problems)} problems:", *lines])

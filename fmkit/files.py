@@ -1,0 +1,98 @@
+"""Files that are whole or absent: write then rename, exclusive claims, hashes, JSON lines."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file in one step: a reader sees the old content or the new one, whole."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a UTF-8 text file in one step."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace a JSON file in one step. Numbers that are not finite become null."""
+    write_text(path, json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n")
+
+
+def finite(value: Any) -> Any:
+    """The same value with NaN and infinities as None, since JSON has no word for them."""
+    if isinstance(value, dict):
+        return {str(key): finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a NumPy number
+        value = value.item()
+    if isinstance(value, float) and not (float("-inf") < value < float("inf")):
+        return None
+    return value
+
+
+def append_json_line(path: Path, row: dict[str, Any]) -> None:
+    """Append one row to a JSON-lines file in a single write."""
+    line = json.dumps(finite(row), ensure_ascii=False) + "\n"
+    with path.open("ab", buffering=0) as stream:
+        stream.write(line.encode("utf-8"))
+
+
+def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a JSON-lines file; a last line that was torn by a crash is left out."""
+    lines = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines):
+        if not line.strip():
+            continue
+        try:
+            yield json.loads(line)
+        except ValueError:
+            if number < len(lines) - 1:
+                raise
+            return
+
+
+def claim_folder(parent: Path, name: str) -> Path:
+    """Make `parent/name`, or fail if somebody has it: two launches never share a folder.
+
+    Raises:
+        FileExistsError: the folder is there already.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = parent / name
+    folder.mkdir()
+    return folder
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside a folder survive a power failure."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_file(path: Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
