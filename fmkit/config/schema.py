@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import MISSING
@@ -209,7 +209,7 @@ class PhaseConfig:
 
     train: str = "all"
     """What trains: `head` (the backbone is frozen) or `all`."""
-    epochs: int | str = 10
+    epochs: str = "10"
     """Length: a number of epochs, `10 epochs`, or `500 steps`."""
     learning_rate: float | None = None
     """Peak learning rate; empty means `optimizer.learning_rate`."""
@@ -272,7 +272,7 @@ class TrainConfig:
     """Group."""
     optimizer: OptimizerConfig = MISSING
     """Group."""
-    stage: dict[str, PhaseConfig] = MISSING
+    stage: dict[str, PhaseConfig] = field(default_factory=dict)
     """Group: an ordered mapping of phases."""
     task: TaskConfig = MISSING
     """Group."""

@@ -1,0 +1,86 @@
+"""Durations as the config writes them: `500 steps`, `10 epochs`, `5%`, or a bare number."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from fmkit.errors import ConfigError, received
+
+STEPS, EPOCHS, PERCENT = "steps", "epochs", "%"
+UNITS = (STEPS, EPOCHS, PERCENT)
+
+_TEXT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([a-z]+|%)?", re.ASCII)
+_WORDS = {"step": STEPS, STEPS: STEPS, "epoch": EPOCHS, EPOCHS: EPOCHS, PERCENT: PERCENT}
+_MOST = 1e15  # above this a float no longer counts single steps
+_ALLOWED = "`500 steps`, `10 epochs`, `0.5 epochs` or `5%`"
+
+
+@dataclass(frozen=True)
+class Duration:
+    """A length of training.
+
+    Attributes:
+        amount: how many of the unit, at least 0; whole for steps, at most 100 for percent.
+        unit: `steps` (batches), `epochs`, or `%` of a total that the caller knows.
+    """
+
+    amount: float
+    unit: str
+
+    def __str__(self) -> str:
+        return f"{self.amount:g}%" if self.unit == PERCENT else f"{self.amount:g} {self.unit}"
+
+    def steps(self, steps_per_epoch: int, total_steps: int | None = None) -> int:
+        """The length in steps, rounded to the nearest, halves up.
+
+        A length above 0 is at least one step, so that no phase vanishes by rounding.
+
+        Args:
+            steps_per_epoch: batches in an epoch.
+            total_steps: what 100% stands for, in steps.
+
+        Raises:
+            ConfigError: the duration is a share, and there is no total to take it of.
+        """
+        if self.unit == STEPS:
+            exact = self.amount
+        elif self.unit == EPOCHS:
+            exact = self.amount * steps_per_epoch
+        elif total_steps is None:
+            raise ConfigError(
+                received("duration", str(self), "`500 steps` or `10 epochs` (no share of a total)")
+            )
+        else:
+            exact = self.amount * total_steps / 100
+        return max(math.floor(exact + 0.5), 1 if self.amount > 0 else 0)
+
+
+def parse(value: int | float | str, unit: str) -> Duration:
+    """Read a duration.
+
+    Args:
+        value: `500 steps`, `1 step`, `10 epochs`, `0.5 epochs`, `5%`, or a bare number.
+        unit: what a bare number counts: `steps`, `epochs` or `%`.
+
+    Raises:
+        ConfigError: it is none of these, negative, a part of a step, or more than 100%.
+    """
+    if unit not in UNITS:
+        raise ValueError(received("unit", unit, UNITS))
+    allowed = f"{_ALLOWED}, or a bare number of {'percent' if unit == PERCENT else unit}"
+    refusal = ConfigError(received("duration", value, allowed))
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise refusal
+    if isinstance(value, str):
+        found = _TEXT.fullmatch(value.strip().lower())
+        if found is None or (found[2] or unit) not in _WORDS:
+            raise refusal
+        amount, unit = float(found[1]), _WORDS[found[2] or unit]
+    else:
+        amount = float(value) if abs(value) < _MOST else math.inf
+    whole_enough = unit != STEPS or amount.is_integer()
+    if not (0 <= amount < _MOST and whole_enough) or (unit == PERCENT and amount > 100):
+        raise refusal
+    return Duration(amount, unit)

@@ -1,0 +1,218 @@
+"""What a user wrote, held against the schema: unknown keys and wrong types, each with its place."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from fmkit.config.documentation import field_docs, field_types
+from fmkit.errors import listed, nearest
+
+_TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A key that a user set, and where.
+
+    Attributes:
+        key: full dotted key.
+        value: as parsed.
+        where: `file:line`, or empty for the command line.
+    """
+
+    key: str
+    value: Any
+    where: str = ""
+
+
+@dataclass
+class ConfigFile:
+    """A user's YAML file: the keys it sets, the options its defaults list picks, what is wrong."""
+
+    assignments: list[Assignment] = field(default_factory=list)
+    defaults: list[str] = field(default_factory=list)
+    choices: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def read_config_file(path: Path, package: str) -> ConfigFile:
+    """Read one YAML file of a config group.
+
+    Args:
+        path: the file.
+        package: the group whose keys it sets, or empty for a file that sets keys from the top.
+    """
+    found = ConfigFile()
+    try:
+        text = path.read_text(encoding="utf-8")
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+    except UnicodeDecodeError as error:
+        found.problems.append(f"{path} is not UTF-8 (byte {error.start}). Save it as UTF-8.")
+        return found
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+        found.problems.append(f"{place}: this is not YAML: {reason}.")
+        return found
+    if tree is None:
+        return found
+    if not isinstance(tree, yaml.MappingNode):
+        found.problems.append(f"{path}:1: a config file must be a mapping of keys to values.")
+        return found
+    for key_node, value_node in tree.value:
+        if key_node.value == "defaults":
+            _read_defaults(value_node, found)
+        else:
+            prefix = f"{package}." if package else ""
+            found.assignments.extend(_leaves(key_node, value_node, prefix, path))
+    return found
+
+
+def _read_defaults(node: yaml.Node, found: ConfigFile) -> None:
+    entries = yaml.SafeLoader("").construct_document(node)
+    for entry in entries if isinstance(entries, list) else []:
+        if isinstance(entry, str):
+            found.defaults.append(entry)
+        elif isinstance(entry, dict):
+            for group, option in entry.items():
+                name = str(group).replace("override ", "").strip().lstrip("/").split("@")[0]
+                if option is not None and not name.startswith(("schema/", "hydra")):
+                    found.choices[name] = str(option)
+                elif name.startswith("schema/"):
+                    found.defaults.append(str(option))
+
+
+def _leaves(key: yaml.Node, value: yaml.Node, prefix: str, path: Path) -> Iterator[Assignment]:
+    name = f"{prefix}{key.value}"
+    where = f"{path}:{key.start_mark.line + 1}"
+    if isinstance(value, yaml.MappingNode) and value.value:
+        for inner_key, inner_value in value.value:
+            yield from _leaves(inner_key, inner_value, f"{name}.", path)
+        return
+    try:
+        yield Assignment(name, yaml.SafeLoader("").construct_document(value), where)
+    except yaml.YAMLError:
+        yield Assignment(name, None, where)
+
+
+def all_keys(types: dict[str, type], phases: list[str]) -> list[str]:
+    """Every full key that a command's config has, for suggestions."""
+    keys: list[str] = []
+    for name, kind in types.items():
+        if name == "stage":
+            names = [each.name for each in dataclasses.fields(kind)]
+            keys.extend(f"stage.{phase}.{each}" for phase in phases for each in names)
+        elif dataclasses.is_dataclass(kind):
+            keys.extend(f"{name}.{each.name}" for each in dataclasses.fields(kind))
+        else:
+            keys.append(name)
+    return keys
+
+
+def problem_with(
+    assignment: Assignment, types: dict[str, type], phases: list[str], may_add_phase: bool = False
+) -> str:
+    """What is wrong with one assignment; empty when nothing is.
+
+    Args:
+        assignment: what a user wrote.
+        types: by top-level key, the dataclass behind a group, the phase's dataclass for `stage`,
+            or the plain type of a scalar.
+        phases: names of the phases of the chosen stage.
+        may_add_phase: whether the assignment may name a phase that the stage does not have.
+    """
+    wrong = _unknown(assignment, types, phases, may_add_phase) or _wrong_type(assignment, types)
+    return f"{assignment.where}: {wrong}" if wrong and assignment.where else wrong
+
+
+def _unknown(
+    assignment: Assignment, types: dict[str, type], phases: list[str], may_add_phase: bool
+) -> str:
+    key, parts = assignment.key, assignment.key.split(".")
+    top = parts[0]
+    if top not in types:
+        return _unknown_key(key, all_keys(types, phases), "")
+    kind = types[top]
+    if not dataclasses.is_dataclass(kind):
+        return "" if len(parts) == 1 else _unknown_key(key, all_keys(types, phases), "")
+    if len(parts) == 1:
+        if isinstance(assignment.value, dict | None.__class__):
+            return ""
+        return f"{top} is a group of keys, not a value; received {assignment.value!r}."
+    if top == "stage":
+        if parts[1] not in phases and not may_add_phase:
+            return _unknown_key(
+                key,
+                all_keys(types, phases),
+                f"This stage has the phase{'s' if len(phases) > 1 else ''} {listed(phases)}.",
+            )
+        parts = parts[1:]
+        if len(parts) == 1:
+            return ""
+    allowed = [each.name for each in dataclasses.fields(kind)]
+    if len(parts) != 2 or parts[1] not in allowed:
+        prefix = ".".join(assignment.key.split(".")[:-1])
+        inside = _unknown_here(parts[1], allowed)
+        return _unknown_key(
+            key, all_keys(types, phases), f"Keys of {prefix}: {listed(allowed)}.", inside, prefix
+        )
+    return ""
+
+
+def _unknown_here(name: str, allowed: list[str]) -> list[str]:
+    return nearest(name, allowed)
+
+
+def _unknown_key(
+    key: str, everything: list[str], note: str, inside: list[str] | None = None, prefix: str = ""
+) -> str:
+    leaf = key.split(".")[-1]
+    close = [f"{prefix}.{each}" for each in inside or []]
+    close = close or [each for each in everything if each.split(".")[-1] == leaf]
+    close = close or nearest(key, everything)
+    if not close:  # the right leaf, misspelt, under the wrong group
+        leaves = nearest(leaf, {each.split(".")[-1] for each in everything}, most=1)
+        close = [each for each in everything if each.split(".")[-1] in leaves]
+    hint = f" Did you mean {' or '.join(close[:3])}?" if close else f" {note}" if note else ""
+    return f"unknown key {key!r}.{hint}"
+
+
+def _wrong_type(assignment: Assignment, types: dict[str, type]) -> str:
+    parts = assignment.key.split(".")
+    kind = types[parts[0]]
+    if isinstance(assignment.value, str) and "${" in assignment.value:
+        return ""  # an interpolation: Hydra resolves it, and the result is checked again
+    if not dataclasses.is_dataclass(kind):
+        return _mismatch(assignment, kind, "")
+    if len(parts) < 2 or (parts[0] == "stage" and len(parts) < 3):
+        return ""
+    name = parts[-1]
+    return _mismatch(assignment, field_types(kind)[name], field_docs(kind).get(name, ""))
+
+
+def _mismatch(assignment: Assignment, wanted: Any, meaning: str) -> str:
+    options = typing.get_args(wanted) if typing.get_origin(wanted) is not dict else ()
+    plain = [each for each in options if each is not type(None)] or [wanted]
+    if assignment.value is None:
+        if type(None) in options:
+            return ""
+        return f"{assignment.key} must not be empty. Expected {_TYPE_NAMES.get(plain[0], 'a value')}. {meaning}"
+    probe = dataclasses.make_dataclass("Probe", [("value", wanted, None)])
+    try:
+        OmegaConf.update(OmegaConf.structured(probe), "value", assignment.value)
+    except OmegaConfBaseException:
+        expected = _TYPE_NAMES.get(plain[0], str(plain[0]))
+        return (
+            f"{assignment.key}: received {assignment.value!r}. Expected {expected}. {meaning}"
+        ).rstrip()
+    return ""

@@ -1,0 +1,170 @@
+"""Rules that a type cannot say: allowed names, ranges, and what does not go together."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fmkit.config import durations
+from fmkit.config.schema import CHOICES, PhaseConfig, TrainConfig
+from fmkit.errors import FmkitError, received
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a config: the key and the message."""
+
+    key: str
+    message: str
+
+
+def _at_least(low: float) -> tuple[str, Callable[[float], bool]]:
+    return f"a number of at least {low:g}", lambda value: value >= low
+
+
+def _above(low: float) -> tuple[str, Callable[[float], bool]]:
+    return f"a number above {low:g}", lambda value: value > low
+
+
+def _fraction() -> tuple[str, Callable[[float], bool]]:
+    return "a number from 0 to below 1", lambda value: 0 <= value < 1
+
+
+RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "model.image_size": ("from 8 to 4096 pixels", lambda value: 8 <= value <= 4096),
+    "model.dropout": _fraction(),
+    "model.hidden": _at_least(0),
+    "data.batch_size": _at_least(1),
+    "data.val_fraction": _fraction(),
+    "data.test_fraction": _fraction(),
+    "data.limit": _at_least(2),
+    "optimizer.learning_rate": _above(0),
+    "optimizer.weight_decay": _at_least(0),
+    "optimizer.final_fraction": ("a number from 0 to 1", lambda value: 0 <= value <= 1),
+    "optimizer.step_factor": ("above 0 and at most 1", lambda value: 0 < value <= 1),
+    "optimizer.clip_norm": _above(0),
+    "optimizer.accumulation": _at_least(1),
+    "optimizer.ema": ("above 0 and below 1", lambda value: 0 < value < 1),
+    "optimizer.beta_1": _fraction(),
+    "optimizer.beta_2": _fraction(),
+    "optimizer.epsilon": _above(0),
+    "optimizer.momentum": _fraction(),
+    "optimizer.adam_beta_1": _fraction(),
+    "optimizer.adam_beta_2": _fraction(),
+    "stage.*.learning_rate": _above(0),
+    "stage.*.patience": _at_least(1),
+    "task.label_smoothing": _fraction(),
+    "runtime.seed": ("a whole number from 0 to 2147483647", lambda value: 0 <= value < 2**31),
+    "runtime.log_every": _at_least(0),
+    "runtime.keep": _at_least(1),
+    "bootstrap": _at_least(0),
+    "batch_size": _at_least(1),
+}
+"""By key, the allowed range in words and as a test; an empty value passes."""
+
+
+def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
+    """Rows (full key, key with `*` for a phase's name, value) of a typed config."""
+    for field in dataclasses.fields(config):
+        key, value = f"{prefix}{field.name}", getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from leaves(value, f"{key}.")
+        elif isinstance(value, dict) and field.name == "stage":
+            for phase, each in value.items():
+                for full, _, inner in leaves(each, f"stage.{phase}."):
+                    yield full, f"stage.*.{full.split('.')[-1]}", inner
+        else:
+            yield key, key, value
+
+
+def problems(config: Any, names: Mapping[str, Sequence[str]]) -> list[Problem]:
+    """Everything wrong with a typed config, all at once.
+
+    Args:
+        config: an object of one of the command dataclasses.
+        names: allowed values of `model.name`, `data.name` and `task.name`, from the rooms' tables.
+    """
+    found: list[Problem] = []
+    for key, rule, value in leaves(config):
+        if isinstance(value, float) and not math.isfinite(value):
+            found.append(Problem(key, received(key, value, "a finite number")))
+        elif rule in CHOICES and str(value).lower() not in CHOICES[rule]:
+            found.append(Problem(key, received(key, value, CHOICES[rule])))
+        elif key in names and value not in names[key]:
+            found.append(Problem(key, received(key, value, names[key])))
+        elif rule in RANGES and value is not None and not RANGES[rule][1](value):
+            found.append(Problem(key, received(key, value, RANGES[rule][0])))
+    if isinstance(config, TrainConfig):
+        found.extend(_train_problems(config))
+    if hasattr(config, "data"):
+        found.extend(_data_problems(config.data))
+    return found
+
+
+def _train_problems(config: TrainConfig) -> Iterator[Problem]:
+    if not config.stage:
+        yield Problem("stage", "stage has no phase. Choose one, such as stage=lp_ft.")
+    for name, phase in config.stage.items():
+        yield from _phase_problems(name, phase)
+    for key in ("warmup", "step_every"):
+        text = getattr(config.optimizer, key)
+        yield from _duration_problem(f"optimizer.{key}", text, "steps")
+    model = config.model
+    if model.name == "hub" and not model.preset:
+        yield Problem(
+            "model.preset",
+            "model.preset is missing: model.name=hub needs the name of a KerasHub preset or a "
+            "local preset folder, such as model.preset=resnet_18_imagenet.",
+        )
+    if model.preset and model.name != "hub":
+        yield Problem(
+            "model.preset",
+            f"model.preset={model.preset!r} is only for model.name=hub; model.name is "
+            f"{model.name!r}. Add model=hub.",
+        )
+    if _is_path(model.weights) and not Path(model.weights).exists():
+        yield Problem(
+            "model.weights",
+            received("model.weights", model.weights, "imagenet, none, or a file that exists"),
+        )
+    if config.data.val_fraction == 0 and config.task.monitor.startswith("val_"):
+        yield Problem(
+            "task.monitor",
+            f"task.monitor={config.task.monitor} needs a validation split, and "
+            "data.val_fraction is 0. Set data.val_fraction, or task.monitor=loss.",
+        )
+
+
+def _is_path(weights: str) -> bool:
+    return weights not in ("imagenet", "none")
+
+
+def _phase_problems(name: str, phase: PhaseConfig) -> Iterator[Problem]:
+    key = f"stage.{name}.epochs"
+    try:
+        steps = durations.parse(phase.epochs, "epochs").steps(steps_per_epoch=1000)
+    except FmkitError:
+        yield Problem(key, received(key, phase.epochs, "10, `10 epochs` or `500 steps`"))
+        return
+    if steps < 1:
+        yield Problem(key, received(key, phase.epochs, "a length above 0"))
+
+
+def _duration_problem(key: str, text: str, unit: str) -> Iterator[Problem]:
+    try:
+        durations.parse(text, unit)
+    except FmkitError:
+        yield Problem(key, received(key, text, "`500 steps`, `2 epochs` or `5%`"))
+
+
+def _data_problems(data: Any) -> Iterator[Problem]:
+    if data.val_fraction + data.test_fraction >= 1:
+        yield Problem(
+            "data.val_fraction",
+            f"data.val_fraction={data.val_fraction:g} and data.test_fraction="
+            f"{data.test_fraction:g} leave nothing to train on. Their sum must be below 1.",
+        )

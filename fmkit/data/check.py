@@ -1,0 +1,111 @@
+"""What is wrong with a data set, found before anything is trained."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from fmkit.config.schema import DataConfig
+from fmkit.errors import ConfigError, DataError, listed, received
+
+SHOWN = 10
+"""Names that an error shows before it only counts."""
+
+
+def existing(root: str, kind: str) -> Path:
+    """The absolute path of `data.root`.
+
+    Args:
+        kind: `folder` or `file`.
+
+    Raises:
+        ConfigError: no root was given.
+        DataError: nothing of that kind is there.
+    """
+    if root in ("", "???"):
+        raise ConfigError(f"data.root is missing. Say data.root=PATH, a {kind}.")
+    path = Path(os.path.abspath(Path(root).expanduser()))  # noqa: PTH100 - links stay as they are
+    right = path.is_dir() if kind == "folder" else path.is_file()
+    if right:
+        return path
+    meant = "" if str(path) == root else f" (that is {path})"
+    what = f"no such {kind}" if not path.exists() else f"it is no {kind}"
+    raise DataError(f"data.root: {root!r}{meant}: {what}.", _nearest_parent(path))
+
+
+def _nearest_parent(path: Path) -> str:
+    parent = next((each for each in path.parents if each.is_dir()), None)
+    if path.exists() or parent is None or parent == path.parent:
+        return "" if path.exists() else "Check the spelling of its last part."
+    return f"The path is right as far as {parent}."
+
+
+def splits_to_make(config: DataConfig) -> int:
+    """How many splits the fractions of a config ask for, training included."""
+    return 1 + (config.val_fraction > 0) + (config.test_fraction > 0)
+
+
+def class_problems(
+    labels: np.ndarray, classes: Sequence[str], splits: np.ndarray | None, config: DataConfig
+) -> list[str]:
+    """Why these classes cannot be learned: only one, or too few examples for the splits."""
+    problems = []
+    if len(classes) == 1:
+        problems.append(f"There is only one class, {classes[0]!r}: nothing can be learned.")
+    needed = splits_to_make(config)
+    if splits is None:
+        counts = np.bincount(labels, minlength=len(classes))
+        small = [
+            f"{name!r} has {count}"
+            for name, count in zip(classes, counts, strict=True)
+            if count < needed
+        ]
+        if small:
+            cause = "" if config.limit is None else " or a larger data.limit"
+            problems.append(
+                f"A class needs at least {needed} examples, one for each of {needed} splits: "
+                f"{listed(small, SHOWN)}. Add some{cause}, or remove the class."
+            )
+    return problems
+
+
+def header_problem(path: str) -> str:
+    """Why a file is no image that fmkit reads, by its header; empty when it is one."""
+    from PIL import Image
+
+    from fmkit.data.decode import FORMATS, reason, too_large
+
+    try:
+        if Path(path).stat().st_size == 0:
+            return "the file is empty"
+        with Image.open(path, formats=FORMATS) as image:
+            return too_large(image)
+    except Exception as error:  # Pillow's plugins raise nearly anything on broken files
+        return reason(path, error)
+
+
+def image_problems(names: Sequence[str], paths: Sequence[str]) -> list[str]:
+    """One sentence on all files that are no images, the first ten by name; or none."""
+    with ThreadPoolExecutor(max_workers=min(32, 4 * (os.cpu_count() or 1))) as pool:
+        reasons = list(pool.map(header_problem, paths, chunksize=64))
+    broken = [f"{name}: {why}" for name, why in zip(names, reasons, strict=True) if why]
+    return [broken_files(broken, len(paths))] if broken else []
+
+
+def broken_files(broken: Sequence[str], total: int) -> str:
+    """One sentence on files that cannot be read, the first ten with their reason."""
+    lines = "".join(f"\n   {each}" for each in broken[:SHOWN])
+    more = f"\n   and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
+    files = "file is" if len(broken) == 1 else "files are"
+    return f"{len(broken)} of {total} {files} no readable image:{lines}{more}"
+
+
+def by_suffix(names: Sequence[str]) -> str:
+    """Files counted by extension, such as `3 .tiff, 1 .txt`."""
+    counts = Counter(Path(each).suffix.lower() or "without extension" for each in names)
+    return ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())

@@ -1,0 +1,46 @@
+"""The data sources by name, and the one function that lists the examples of a config."""
+
+from __future__ import annotations
+
+from fmkit import lookup
+from fmkit.config.schema import DataConfig
+from fmkit.data import check
+from fmkit.data.examples import Examples
+from fmkit.data.stratify import limited
+from fmkit.errors import DataError, all_at_once
+
+SOURCES = {
+    "image_folder": "fmkit.data.image_folder:list_examples",
+    "image_table": "fmkit.data.image_table:list_examples",
+    "arrays": "fmkit.data.arrays:list_examples",
+    "mnist5k": "fmkit.data.packaged:mnist5k",
+    "digits": "fmkit.data.packaged:digits",
+    "fashion_mnist": "fmkit.data.packaged:fashion_mnist",
+    "elpv": "fmkit.data.packaged:elpv",
+}
+"""Each source: a function (config) -> Examples."""
+
+
+def names() -> list[str]:
+    """Every data source that there is, plugins' included."""
+    return lookup.names("data", SOURCES)
+
+
+def list_examples(config: DataConfig, training: bool = True) -> Examples:
+    """The examples that a config names, cut to `config.limit`.
+
+    Args:
+        training: also refuse what cannot be learned from: a single class, or a class too small to
+            be in every split. Data that is only judged or predicted may be so.
+
+    Raises:
+        ConfigError: no source has that name.
+        DataError: the data is wrong; all problems at once.
+    """
+    examples = lookup.find("data", config.name, SOURCES)(config)
+    examples = limited(examples, config.limit)  # a plugin's source need not know about it
+    if training:
+        problems = check.class_problems(examples.labels, examples.classes, examples.splits, config)
+        if problems:
+            raise DataError(all_at_once(problems))
+    return examples

@@ -1,0 +1,232 @@
+"""A finished run on data: class probabilities, figures, tables."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fmkit import files
+from fmkit.config.schema import DataConfig, ModelConfig, RuntimeConfig, TaskConfig
+from fmkit.data.examples import Examples
+from fmkit.errors import DataError, FmkitError, listed
+from fmkit.evaluate import metrics
+from fmkit.spec import DataSpec
+from fmkit.store import run as names
+from fmkit.store.finished import FinishedRun
+from fmkit.train import assemble, checkpoint, devices
+from fmkit.train.learner import Learner
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run's model, ready to use."""
+
+    run: FinishedRun
+    learner: Learner
+    task: Any
+    classes: tuple[str, ...]
+    image_size: int
+
+
+def load(run: FinishedRun, runtime: RuntimeConfig) -> Trained:
+    """Rebuild a run's model from its config and put its best weights in.
+
+    No object is deserialised: names are looked up in tables, and the weights are plain arrays.
+
+    Raises:
+        ArtifactError: the run is damaged or has no checkpoint.
+    """
+    devices.prepare(runtime)
+    model, task_config = run.section("model", ModelConfig), run.section("task", TaskConfig)
+    model.weights = "none"  # the checkpoint has them all
+    task_config.class_weights = "none"
+    classes = run.classes()
+    backbone, task, learner = assemble.build_model(
+        model, task_config, DataSpec("image", classes, {})
+    )
+    chosen = assemble.best_checkpoint(run)
+    checkpoint.assign(learner, checkpoint.read_weights(chosen))
+    return Trained(run, learner, task, classes, backbone.image_size)
+
+
+def probabilities(learner: Learner, batches: Any) -> np.ndarray:
+    """Class probabilities (N, C), float64, of batches whose first part are images."""
+    logits = learner.predict(batches, verbose=0).astype(np.float64)
+    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponents / exponents.sum(axis=1, keepdims=True)
+
+
+def match_classes(examples: Examples, classes: tuple[str, ...]) -> np.ndarray:
+    """Labels in the order of a run's classes, (N,), matched by name.
+
+    Raises:
+        DataError: a class is missing or unknown; both are named.
+    """
+    missing = [each for each in classes if each not in examples.classes]
+    extra = [each for each in examples.classes if each not in classes]
+    if missing or extra:
+        problems = []
+        if missing:
+            problems.append(f"the data has no {listed([repr(each) for each in missing], 10)}")
+        if extra:
+            problems.append(
+                f"the run does not know {listed([repr(each) for each in extra], 10)}"
+            )
+        raise DataError(
+            f"classes do not match: {'; '.join(problems)}.",
+            f"The run was trained on {listed(classes, 10)}. Classes are matched by name.",
+        )
+    order = np.array([classes.index(each) for each in examples.classes], np.int32)
+    return order[examples.labels]
+
+
+def evaluate(
+    learner: Learner,
+    loader: Any,
+    indices: np.ndarray,
+    examples: Examples,
+    labels: np.ndarray,
+    classes: tuple[str, ...],
+    bootstrap: int,
+    seed: int,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Figures and a table for some examples of a data set.
+
+    Args:
+        learner: the trained network.
+        loader: the input pipeline over `examples`.
+        indices: which examples, (N,).
+        examples: the data set.
+        labels: every example's class in the order of `classes`.
+        classes: names of the outputs.
+        bootstrap: resamples behind the intervals.
+        seed: of the resampling.
+
+    Returns:
+        The figures as JSON, and columns for `write_table`.
+    """
+    try:
+        found = probabilities(learner, loader.ordered(indices))
+    except FmkitError:
+        raise
+    except Exception as error:
+        explained = loader.explain(error)
+        if explained is None:
+            raise
+        raise explained from error
+    truth = labels[indices]
+    figures = metrics.classification(truth, found, classes, bootstrap=bootstrap, seed=seed)
+    ids = [examples.ids[each] for each in indices]
+    columns = {"id": ids, "label": [classes[each] for each in truth], **_columns(found, classes)}
+    return figures, columns
+
+
+def _columns(found: np.ndarray, classes: tuple[str, ...]) -> dict[str, Any]:
+    best = found.argmax(axis=1)
+    return {
+        "prediction": [classes[each] for each in best],
+        "confidence": found[np.arange(len(found)), best],
+        **{f"probability_{name}": found[:, each] for each, name in enumerate(classes)},
+    }
+
+
+def write_evaluation(
+    folder: Path, name: str, figures: dict[str, Any], columns: dict[str, Any]
+) -> Path:
+    """Write `eval/<name>.json` and `.parquet` in a run folder; the JSON's path."""
+    target = folder / names.EVALUATION
+    target.mkdir(exist_ok=True)
+    write_table(target / f"{name}.parquet", columns)
+    files.write_json(target / f"{name}.json", figures)
+    return target / f"{name}.json"
+
+
+def write_table(path: Path, columns: dict[str, Any]) -> None:
+    """Write columns as `.parquet`, or as CSV for any other suffix; whole or not at all."""
+    import pandas as pd
+
+    frame = pd.DataFrame(columns)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.new")
+    if path.suffix == ".parquet":
+        frame.to_parquet(temporary, index=False)
+    else:
+        frame.to_csv(temporary, index=False)
+    temporary.replace(path)
+
+
+def predict_files(
+    trained: Trained, paths: list[str], resize: str, batch_size: int
+) -> tuple[dict[str, Any], list[str]]:
+    """Predictions for photos; one that cannot be read gets a row with its error.
+
+    Args:
+        trained: the model.
+        paths: the photos.
+        resize: how a photo becomes square, as in training.
+        batch_size: photos per step.
+
+    Returns:
+        Columns for `write_table`, and a message for each photo that could not be read.
+    """
+    found = np.full((len(paths), len(trained.classes)), np.nan)
+    errors: list[str] = [""] * len(paths)
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(paths), batch_size):
+            part = paths[start : start + batch_size]
+            decoded = list(pool.map(lambda path: _decoded(path, trained.image_size, resize), part))
+            good = [each for each, image in enumerate(decoded) if not isinstance(image, str)]
+            for each, image in enumerate(decoded):
+                if isinstance(image, str):
+                    errors[start + each] = image
+            if good:
+                images = np.stack([decoded[each] for each in good]).astype(np.float32)
+                rows = np.array(good) + start
+                found[rows] = _probabilities(trained.learner, images, batch_size)
+    columns: dict[str, Any] = {"path": paths}
+    read = ~np.isnan(found).any(axis=1)
+    named = _columns(np.where(read[:, None], found, 0.0), trained.classes)
+    columns["prediction"] = [
+        name if ok else None for name, ok in zip(named["prediction"], read, strict=True)
+    ]
+    for key, value in named.items():
+        if key != "prediction":
+            columns[key] = np.where(read, value, np.nan)
+    if any(errors):
+        columns["error"] = errors
+    return columns, [each for each in errors if each]
+
+
+def _probabilities(learner: Learner, images: np.ndarray, batch_size: int) -> np.ndarray:
+    """Probabilities of one batch, padded so that one traced graph serves every batch."""
+    count = len(images)
+    padded = np.concatenate([images, np.zeros((batch_size - count, *images.shape[1:]), np.float32)])
+    logits = np.asarray(learner.predict_on_batch(padded), np.float64)[:count]
+    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponents / exponents.sum(axis=1, keepdims=True)
+
+
+def _decoded(path: str, size: int, resize: str) -> np.ndarray | str:
+    from fmkit.data.decode import decode
+
+    try:
+        return decode(path, size, resize)
+    except FmkitError as error:
+        return error.message
+
+
+def open_data(
+    config: DataConfig, runtime: RuntimeConfig, data: assemble.Data, trained: Trained
+) -> tuple[Any, np.ndarray]:
+    """The input pipeline over a data set, and its labels in the order of the run's classes."""
+    labels = match_classes(data.examples, trained.classes)
+    loader = assemble.open_loader(
+        config, runtime, data.examples, trained.task, trained.image_size
+    )
+    return loader, labels
+
+

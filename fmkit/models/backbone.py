@@ -1,0 +1,112 @@
+"""The contract of every backbone: images in, features out, and named blocks from stem to top.
+
+B batch, T tokens, D features, H W pixels, h w cells of a feature map.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from fmkit.errors import ConfigError, listed, received
+
+FEATURES = ("map", "tokens", "vector")
+_RANKS = {"map": 4, "tokens": 3, "vector": 2}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A named group of layers that is frozen, thawed and given a learning rate as one.
+
+    Attributes:
+        name: unique within its backbone.
+        layers: layers with weights; a layer that holds others stands for all of them.
+    """
+
+    name: str
+    layers: tuple[keras.Layer, ...]
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A model from images to features, and what the rest of fmkit has to know about it.
+
+    Attributes:
+        name: as the config names it.
+        model: Functional model, RGB images (B, H, W, 3) of floats 0 to 255 -> features. Its
+            preprocessing is inside, as layers.
+        image_size: H and W, in pixels.
+        blocks: ordered stem -> top; every layer that has weights is in exactly one.
+        features: `map` (B, h, w, D), `tokens` (B, T, D) or `vector` (B, D).
+        has_class_token: whether the first token stands for the whole image.
+        weights: what was loaded: `imagenet`, `none`, or a path.
+
+    Raises:
+        ConfigError: the parts contradict each other; a plugin's model is where that can happen.
+    """
+
+    name: str
+    model: keras.Model
+    image_size: int
+    blocks: tuple[Block, ...]
+    features: str
+    has_class_token: bool = False
+    weights: str = "none"
+
+    def __post_init__(self) -> None:
+        what = f"backbone {self.name}"
+        if self.features not in FEATURES:
+            raise ConfigError(received(f"{what}, features", self.features, FEATURES))
+        rank = len(self.model.output.shape)
+        if rank != _RANKS[self.features]:
+            shape = tuple(self.model.output.shape)
+            expected = f"{_RANKS[self.features]} dimensions for features={self.features}"
+            raise ConfigError(received(f"{what}, output shape", shape, expected))
+        expected_input = (None, self.image_size, self.image_size, 3)
+        if tuple(self.model.input.shape) != expected_input:
+            shape = tuple(self.model.input.shape)
+            raise ConfigError(received(f"{what}, input shape", shape, str(expected_input)))
+        _check_blocks(what, self.model, self.blocks)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over all weights, stem to top: block, place, type, shape and bytes.
+
+        Neither names that Keras numbers by itself (`conv2d_17`) nor the machine enter, so two
+        builds with equal weights have equal fingerprints.
+        """
+        digest = hashlib.sha256()
+        for block, place, weight in _weights(self.blocks):
+            value = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
+            header = f"{block.name}/{place} {value.dtype.name} {list(value.shape)}\n"
+            digest.update(header.encode())
+            digest.update(value.view(np.uint8).data if value.size else b"")
+        return digest.hexdigest()
+
+
+def _weights(blocks: tuple[Block, ...]) -> Iterator[tuple[Block, str, keras.Variable]]:
+    for block in blocks:
+        for position, layer in enumerate(block.layers):
+            for index, weight in enumerate(layer.weights):
+                yield block, f"{position}/{type(layer).__name__}/{index}", weight
+
+
+def _check_blocks(what: str, model: keras.Model, blocks: tuple[Block, ...]) -> None:
+    names = [block.name for block in blocks]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(f"{what}: several blocks have the name {listed(twice)}.")
+    owners: dict[int, int] = {}
+    for _, _, weight in _weights(blocks):
+        owners[id(weight)] = owners.get(id(weight), 0) + 1
+    wrong = [
+        f"{weight.path} in {owners.get(id(weight), 0)}"
+        for weight in model.weights
+        if owners.get(id(weight), 0) != 1
+    ]
+    if wrong:
+        shown = listed(wrong, most=5)
+        raise ConfigError(f"{what}: every weight must be in exactly one block, but {shown}.")

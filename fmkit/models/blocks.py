@@ -1,0 +1,163 @@
+"""From a Functional model to its blocks: by the names of layers, or by the shape of the graph."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+
+from fmkit.errors import FmkitError, listed
+from fmkit.models.backbone import Block
+
+Rules = Sequence[tuple[str, str]]
+"""Pairs of a pattern for a layer's whole name and the block's name, where `\\1` is group 1."""
+
+
+def blocks_by_name(model: keras.Model, rules: Rules) -> tuple[Block, ...]:
+    """Blocks by the first rule that fits a layer's name, in the order in which they start.
+
+    Raises:
+        FmkitError: a layer with weights fits no rule, so the rules are behind Keras.
+    """
+    groups: dict[str, list[keras.Layer]] = {}
+    unknown = []
+    for layer in model.layers:  # Keras lists them in topological order
+        if not layer.weights:
+            continue
+        label = _label(layer.name, rules)
+        if label is None:
+            unknown.append(layer.name)
+        else:
+            groups.setdefault(label, []).append(layer)
+    if unknown:
+        raise FmkitError(f"model {model.name}: no block rule fits the layers {listed(unknown)}.")
+    return _as_blocks(groups)
+
+
+def blocks_by_graph(model: keras.Model) -> tuple[Block, ...]:
+    """Blocks by where the graph narrows to one tensor: each stretch that forks and joins again is one.
+
+    That finds residual and inception blocks whose layers have no names of their own. Straight
+    stretches are `stem` before the first of them, `top` after the last, `between_N` elsewhere. A
+    graph that never forks gets a block per layer that holds a matrix.
+    """
+    groups: dict[str, list[keras.Layer]] = {}
+    straight: list[keras.Layer] = []
+    forks = 0
+    for stretch in _stretches(model):
+        layers = [each for each in stretch if isinstance(each, keras.Layer) and each.weights]
+        if len(stretch) == 1:
+            straight += layers
+            continue
+        if not layers:
+            continue
+        if straight:
+            groups["stem" if forks == 0 else f"between_{forks}"] = straight
+            straight = []
+        forks += 1
+        groups[f"block_{forks}"] = layers
+    if straight:
+        groups["top" if forks else "stem"] = straight
+    return _as_blocks(groups) if forks else _one_per_matrix(straight)
+
+
+def blocks_by_unit(model: keras.Model, rules: Rules) -> tuple[Block, ...]:
+    """Blocks of a model whose layers are partly blocks themselves, as KerasHub's are.
+
+    Encoders and stages are opened, so that their transformer blocks count one by one. A layer
+    that fits a rule goes where it says; any other layer of Keras' own joins the block before it
+    (`stem` at the start, `top` once the last composite layer is past); any other composite
+    layer is a block by itself.
+    """
+    units = list(_units(model))
+    last = max((i for i, (_, unit) in enumerate(units) if not _is_stock(unit)), default=-1)
+    groups: dict[str, list[keras.Layer]] = {}
+    current = "stem"
+    for position, (name, unit) in enumerate(units):
+        label = _label(name, rules)
+        if label is None and not _is_stock(unit):
+            label = name
+        if label is None and position > last >= 0:
+            label = "top"
+        current = label or current
+        groups.setdefault(current, []).append(unit)
+    return _as_blocks(groups)
+
+
+def _label(name: str, rules: Rules) -> str | None:
+    for pattern, label in rules:
+        found = re.fullmatch(pattern, name)
+        if found:
+            return found.expand(label)
+    return None
+
+
+def _as_blocks(groups: dict[str, list[keras.Layer]]) -> tuple[Block, ...]:
+    return tuple(Block(name, tuple(layers)) for name, layers in groups.items())
+
+
+def _one_per_matrix(layers: list[keras.Layer]) -> tuple[Block, ...]:
+    groups: dict[str, list[keras.Layer]] = {}
+    current = "stem"
+    for layer in layers:
+        if groups and any(len(weight.shape) > 1 for weight in layer.weights):
+            current = f"block_{len(groups)}"
+        groups.setdefault(current, []).append(layer)
+    return _as_blocks(groups)
+
+
+def _stretches(model: keras.Model) -> Iterator[list[Any]]:
+    """The operations, topologically ordered and cut wherever a single tensor crosses."""
+    operations = {each.name: each for each in model.operations}
+    order = {name: position for position, name in enumerate(operations)}
+    reach = list(range(len(order)))  # the last position that uses an operation's output
+    for layer in model.get_config()["layers"]:
+        for source in _sources(layer["inbound_nodes"]):
+            reach[order[source]] = max(reach[order[source]], order[layer["name"]])
+    stretch: list[Any] = []
+    furthest = 0
+    for position, operation in enumerate(operations.values()):
+        stretch.append(operation)
+        if furthest <= position:  # nothing from before this operation is used after it
+            yield stretch
+            stretch = []
+        furthest = max(furthest, reach[position])
+    if stretch:
+        yield stretch
+
+
+def _sources(value: Any) -> Iterator[str]:
+    """Names of the operations whose outputs a serialised call takes in."""
+    if isinstance(value, dict):
+        if value.get("class_name") == "__keras_tensor__":
+            yield value["config"]["keras_history"][0]
+        else:
+            for each in value.values():
+                yield from _sources(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _sources(each)
+
+
+_CONTAINER = re.compile(r"(Encoder|Stage|Stages|Backbone)$")
+
+
+def _units(layer: keras.Layer, prefix: str = "") -> Iterator[tuple[str, keras.Layer]]:
+    """Layers with weights, where models, encoders and stages give way to what they hold."""
+    # Keras has no public way to list the layers inside a layer.
+    for child in layer._flatten_layers(include_self=False, recursive=False):
+        if not child.weights:
+            continue
+        inner = list(child._flatten_layers(include_self=False, recursive=False))
+        own = len(child.weights) - len({id(w) for each in inner for w in each.weights})
+        opened = isinstance(child, keras.Model) or _CONTAINER.search(type(child).__name__)
+        if opened and inner and own == 0:
+            yield from _units(child, f"{prefix}{child.name}/")
+        else:
+            yield f"{prefix}{child.name}", child
+
+
+def _is_stock(layer: keras.Layer) -> bool:
+    return type(layer).__module__.startswith(("keras.src.layers", "keras.layers"))

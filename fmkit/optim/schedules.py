@@ -1,0 +1,154 @@
+"""Learning-rate schedules: pure functions of the number of updates done so far."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from fmkit.config import durations
+from fmkit.config.schema import CHOICES, OptimizerConfig
+from fmkit.errors import ConfigError, received
+
+KINDS = CHOICES["optimizer.schedule"]
+
+
+@keras.saving.register_keras_serializable(package="fmkit")
+class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A linear warm-up, then `cosine`, `linear`, `constant` or `step`.
+
+    Steps are updates of the weights, counted from 0. With W = warmup_steps and T = total_steps,
+    update s < W gets peak * (s + 1) / W: the first one is never 0 and the last one of the warm-up
+    is the peak. From s = W on, with p = (s - W) / (T - W) clipped to 0..1:
+
+    - `cosine` goes from the peak to peak * final_fraction in half a cosine (Loshchilov and Hutter
+      2017, SGDR), which is keras.optimizers.schedules.CosineDecay after its warm-up;
+    - `linear` goes there in a straight line;
+    - `constant` stays at the peak;
+    - `step` is peak * step_factor ** floor(s / step_every), and s starts before the warm-up,
+      which is a further factor.
+
+    Update T - 1 is the last one; p = 1 is what a further one would get.
+
+    Args:
+        peak: learning rate after the warm-up.
+        total_steps: T, at least 1.
+        warmup_steps: W, from 0 to T.
+        kind: one of KINDS.
+        final_fraction: share of the peak at p = 1, 0 to 1; for `cosine` and `linear`.
+        step_every: updates between two drops, at least 1; for `step`.
+        step_factor: what a drop multiplies the rate by; for `step`.
+
+    Raises:
+        ConfigError: a number is out of its range.
+    """
+
+    def __init__(
+        self,
+        peak: float,
+        total_steps: int,
+        warmup_steps: int = 0,
+        kind: str = "cosine",
+        final_fraction: float = 0.0,
+        step_every: int = 1,
+        step_factor: float = 0.1,
+    ) -> None:
+        if kind not in KINDS:
+            raise ConfigError(received("schedule", kind, KINDS))
+        if total_steps < 1:
+            raise ConfigError(received("schedule's total_steps", total_steps, "at least 1"))
+        if not 0 <= warmup_steps <= total_steps:
+            allowed = f"from 0 to the {total_steps} updates of the phase"
+            raise ConfigError(received("schedule's warmup_steps", warmup_steps, allowed))
+        if step_every < 1:
+            raise ConfigError(received("schedule's step_every", step_every, "at least 1"))
+        self.peak = float(peak)
+        self.total_steps = int(total_steps)
+        self.warmup_steps = int(warmup_steps)
+        self.kind = kind
+        self.final_fraction = float(final_fraction)
+        self.step_every = int(step_every)
+        self.step_factor = float(step_factor)
+
+    def __call__(self, step: Any) -> Any:
+        """The learning rate of update `step` (a whole number or an integer tensor), float32."""
+        step = ops.cast(step, "int32")
+        rate = self.peak * self._decay(step)
+        if self.warmup_steps:
+            share = ops.cast(step + 1, "float32") / self.warmup_steps
+            rate = rate * ops.minimum(share, 1.0)
+        return rate
+
+    def _decay(self, step: Any) -> Any:
+        if self.kind == "constant":
+            return ops.ones((), "float32")
+        if self.kind == "step":
+            drops = ops.cast(ops.floor_divide(step, self.step_every), "float32")
+            return ops.power(ops.cast(self.step_factor, "float32"), drops)
+        after = ops.cast(step - self.warmup_steps, "float32")
+        progress = ops.clip(after / max(self.total_steps - self.warmup_steps, 1), 0.0, 1.0)
+        if self.kind == "linear":
+            left = 1.0 - progress
+        else:
+            left = 0.5 * (1.0 + ops.cos(math.pi * progress))
+        # In this order both ends come out exact: left = 1 gives 1, left = 0 gives final_fraction.
+        return left + self.final_fraction * (1.0 - left)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make the same schedule again."""
+        return {
+            "peak": self.peak,
+            "total_steps": self.total_steps,
+            "warmup_steps": self.warmup_steps,
+            "kind": self.kind,
+            "final_fraction": self.final_fraction,
+            "step_every": self.step_every,
+            "step_factor": self.step_factor,
+        }
+
+
+def from_config(
+    config: OptimizerConfig, peak: float, total_steps: int, steps_per_epoch: int
+) -> Schedule:
+    """The schedule of one phase.
+
+    A step of the config is a batch. The schedule counts updates, and `accumulation` batches make
+    one; batches that are left over at the end of the phase make none.
+
+    Args:
+        config: durations in it are of this phase.
+        peak: the phase's learning rate.
+        total_steps: batches in the phase.
+        steps_per_epoch: batches in an epoch.
+
+    Raises:
+        ConfigError: the warm-up is longer than the phase, or the phase too short for one update.
+    """
+    batches = config.accumulation
+    updates = total_steps // batches
+    if updates < 1:
+        raise ConfigError(
+            received("optimizer.accumulation", batches, f"at most the phase's {total_steps} steps"),
+            "Train for longer, or lower optimizer.accumulation.",
+        )
+    warmup = durations.parse(config.warmup, durations.STEPS).steps(steps_per_epoch, total_steps)
+    if warmup > total_steps:
+        raise ConfigError(
+            received("optimizer.warmup", config.warmup, f"at most {total_steps} steps, the phase"),
+            "Write it as a share of the phase, such as optimizer.warmup=5%, or train for longer.",
+        )
+    every = durations.parse(config.step_every, durations.STEPS).steps(steps_per_epoch, total_steps)
+    if config.schedule == "step" and every < 1:
+        raise ConfigError(received("optimizer.step_every", config.step_every, "a length above 0"))
+    return Schedule(
+        peak=peak,
+        total_steps=updates,
+        # A warm-up of less than an update is one of one update, and that changes nothing.
+        warmup_steps=min(math.ceil(warmup / batches), updates),
+        kind=config.schedule,
+        final_fraction=config.final_fraction,
+        step_every=max(every // batches, 1),
+        step_factor=config.step_factor,
+    )

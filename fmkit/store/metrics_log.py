@@ -1,0 +1,77 @@
+"""The numbers of a run: metrics.jsonl is the truth, CSV and TensorBoard are made from it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import numbers
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from fmkit import files
+from fmkit.store import run as names
+
+_FIRST_COLUMNS = ("phase", "epoch", "step")
+
+
+class MetricsLog:
+    """Writes a row an epoch (and every so many steps) in all three forms.
+
+    Args:
+        folder: the run's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        # Not at the top: the writer takes half a second to import, and only training needs it.
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+        self._rows = folder / names.METRICS
+        self._table = folder / names.METRICS_TABLE
+        self._writer = EventFileWriter(str(folder / names.TENSORBOARD))
+        self._seen: list[dict[str, Any]] = (
+            list(files.read_json_lines(self._rows)) if self._rows.exists() else []
+        )
+
+    def __enter__(self) -> MetricsLog:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._writer.close()
+
+    def append(self, row: dict[str, Any], end_of_epoch: bool = True) -> None:
+        """Write one row; at the end of an epoch the CSV is made anew and TensorBoard flushed."""
+        files.append_json_line(self._rows, row)
+        self._seen.append(row)
+        self._add_events(row)
+        if end_of_epoch:
+            files.write_text(self._table, as_csv(self._seen))
+            self._writer.flush()
+
+    def _add_events(self, row: dict[str, Any]) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        values = [
+            Summary.Value(tag=tag, simple_value=float(value))
+            for tag, value in row.items()
+            if isinstance(value, numbers.Real) and tag not in _FIRST_COLUMNS
+        ]
+        event = Event(wall_time=time.time(), step=int(row["step"]), summary=Summary(value=values))
+        self._writer.add_event(event)
+
+
+def as_csv(rows: list[dict[str, Any]]) -> str:
+    """Rows as CSV with all columns there ever were, in the order in which they came up."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(files.finite(row) for row in rows)
+    return stream.getvalue()

@@ -1,0 +1,39 @@
+"""The contract of a task: what is learned, from targets to losses."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from fmkit.config.schema import ModelConfig
+
+
+class Task(Protocol):
+    """What is learned. One task serves one data set and one model.
+
+    Attributes:
+        name: as in `task.name`.
+        outputs: length of the output vector.
+        class_weights: weight per class for training, (C,), or None.
+    """
+
+    name: str
+    outputs: int
+    class_weights: np.ndarray | None
+
+    def head(self, backbone: Any, config: ModelConfig) -> Any:
+        """Join the head to a backbone's output; returns the model's symbolic output (B, outputs)."""
+        ...
+
+    def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
+        """The loss of a batch, a scalar; `weights` are per example, (B,), or None."""
+        ...
+
+    def metrics(self) -> list[Any]:
+        """Fresh Keras metrics of (targets, outputs), shown beside the loss."""
+        ...
+
+    def inference(self, outputs: Any) -> Any:
+        """From the model's symbolic output to what a user wants, such as probabilities."""
+        ...

@@ -1,0 +1,62 @@
+"""One class per example."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from fmkit.config.schema import ModelConfig, TaskConfig
+from fmkit.models import heads
+from fmkit.spec import DataSpec
+
+
+class Classification:
+    """Softmax cross-entropy over the classes of a data set.
+
+    Targets are one-hot or mixed, (B, C); outputs are logits, (B, C).
+
+    Args:
+        config: label smoothing and class weights.
+        spec: the data set, whose classes are the outputs.
+    """
+
+    name = "classification"
+
+    def __init__(self, config: TaskConfig, spec: DataSpec) -> None:
+        self.outputs = len(spec.classes)
+        self.class_weights = (
+            balanced_weights(spec) if config.class_weights.lower() == "balanced" else None
+        )
+        self._training_loss = keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=config.label_smoothing
+        )
+        # What a validation loss says must not depend on a regulariser of training.
+        self._plain_loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+
+    def head(self, backbone: Any, config: ModelConfig) -> Any:
+        """Pooling, dropout, an optional hidden layer, and logits (B, C)."""
+        return heads.classification_head(backbone, self.outputs, config)
+
+    def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
+        """Mean cross-entropy of a batch, in nats; smoothed labels count in training only."""
+        loss = self._training_loss if training else self._plain_loss
+        return loss(targets, outputs, sample_weight=weights)
+
+    def metrics(self) -> list[Any]:
+        """Accuracy: the largest logit is the largest target."""
+        return [keras.metrics.CategoricalAccuracy(name="accuracy")]
+
+    def inference(self, outputs: Any) -> Any:
+        """Probabilities (B, C), float32."""
+        return keras.layers.Softmax(dtype="float32", name="probabilities")(outputs)
+
+
+def balanced_weights(spec: DataSpec) -> np.ndarray:
+    """Weights in inverse proportion to the training counts, (C,), with mean 1 over the examples.
+
+    The same as scikit-learn's `class_weight="balanced"`.
+    """
+    counts = np.array([spec.class_counts["train"][name] for name in spec.classes], np.float64)
+    return (counts.sum() / (len(counts) * np.maximum(counts, 1))).astype(np.float32)

@@ -1,0 +1,21 @@
+"""The tasks by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fmkit import lookup
+from fmkit.config.schema import TaskConfig
+from fmkit.spec import DataSpec
+
+TASKS = {"classification": "fmkit.tasks.classification:Classification"}
+
+
+def names() -> list[str]:
+    """Every `task.name`, those of plugins included."""
+    return lookup.names("tasks", TASKS)
+
+
+def build(config: TaskConfig, spec: DataSpec) -> Any:
+    """The task that a config names, for one data set."""
+    return lookup.find("tasks", config.name, TASKS)(config, spec)

@@ -1,0 +1,244 @@
+"""The one place where data, model, task and machine meet."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from fmkit import console
+from fmkit.config.schema import DataConfig, ModelConfig, RuntimeConfig, TaskConfig, TrainConfig
+from fmkit.data import memory, splits
+from fmkit.data import table as data_table
+from fmkit.data.examples import Examples, ImageArray
+from fmkit.data.pipeline import ImageLoader
+from fmkit.errors import ConfigError, listed
+from fmkit.models import table as model_table
+from fmkit.models.backbone import Backbone
+from fmkit.spec import DataSpec
+from fmkit.store.finished import FinishedRun
+from fmkit.tasks import table as task_table
+from fmkit.train import checkpoint, devices, phases
+from fmkit.train.learner import Learner
+from fmkit.train.phases import Phase
+
+
+@dataclass
+class Assembly:
+    """Everything a run needs, joined.
+
+    Attributes:
+        skipped: by phase, why it does not run.
+        started_from: what the weights came from, for the record.
+    """
+
+    config: TrainConfig
+    devices: devices.Devices
+    examples: Examples
+    splits: dict[str, np.ndarray]
+    spec: DataSpec
+    loader: ImageLoader
+    backbone: Backbone
+    task: Any
+    learner: Learner
+    phases: list[Phase]
+    skipped: dict[str, str] = field(default_factory=dict)
+    started_from: dict[str, Any] = field(default_factory=dict)
+
+    def scope(self) -> contextlib.AbstractContextManager[None]:
+        """Where models are compiled and trained."""
+        return devices.scope(self.devices)
+
+    def training_batches(self, phase: Phase, first_step: int) -> Any:
+        """A phase's batches, in the order that the seed and the global step decide."""
+        return self.loader.train(
+            self.splits["train"],
+            seed=self.config.runtime.seed,
+            steps=phase.steps,
+            first_step=first_step,
+        )
+
+    def ordered(self, split: str) -> Any:
+        """A split's batches in order, or None when it has no example."""
+        indices = self.splits.get(split)
+        return None if indices is None or not len(indices) else self.loader.ordered(indices)
+
+    def ema_callback(self) -> keras.callbacks.Callback:
+        """Judge the averaged weights, train the raw ones."""
+        return keras.callbacks.SwapEMAWeights(swap_on_epoch=False)
+
+    @contextlib.contextmanager
+    def named_errors(self) -> Iterator[None]:
+        """Turn a failure inside the input pipeline into one that names the file."""
+        try:
+            yield
+        except Exception as error:
+            explained = self.loader.explain(error)
+            if explained is None:
+                raise
+            raise explained from error
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set that was listed and split."""
+
+    examples: Examples
+    splits: dict[str, np.ndarray]
+    spec: DataSpec
+
+
+def read_data(config: DataConfig, seed: int) -> Data:
+    """List the examples and split them; no pixel is read.
+
+    Raises:
+        DataError: what is wrong with the data, all at once.
+    """
+    examples = data_table.list_examples(config)
+    found = splits.make_splits(examples, config.val_fraction, config.test_fraction, seed)
+    return Data(examples, found, splits.describe(examples, found))
+
+
+def image_size(config: ModelConfig, examples: Examples) -> int | None:
+    """The side of the model's input in pixels; None leaves it to the backbone.
+
+    Images held in memory may be tiny. Blowing them up to more than twice their side costs time and
+    shows the model nothing, so the size is then twice the side, in steps of 32.
+    """
+    own = model_table.default_image_size(config.name)
+    if config.image_size or own is None or not isinstance(examples.images, ImageArray):
+        return config.image_size
+    side = max(examples.images.pixels.shape[1:3])
+    return min(own, 32 * -(-2 * side // 32))
+
+
+def assemble(config: TrainConfig, data: Data, machine: devices.Devices) -> Assembly:
+    """Build model and task, load weights, open the data.
+
+    Where the weights come from, the first that applies:
+
+    1. `init`: a finished run. The head too, when it was trained for the same classes.
+    2. `model.weights`: the backbone's own; the head is new.
+    3. Random ones.
+    """
+    with devices.scope(machine):
+        backbone, task, learner = build_model(config.model, config.task, data.spec)
+        steps = -(-len(data.splits["train"]) // config.data.batch_size)
+        planned = phases.plan(config.stage, config.optimizer, steps)
+        skipped, started_from = {}, {"weights": backbone.weights}
+        if config.init is not None:
+            skipped, started_from = _start_from(
+                FinishedRun(Path(config.init)), config, data.spec.classes, learner, planned
+            )
+    loader = open_loader(config.data, config.runtime, data.examples, task, backbone.image_size)
+    return Assembly(
+        config, machine, data.examples, data.splits, data.spec, loader, backbone, task,
+        learner, planned, skipped, started_from,
+    )  # fmt: skip
+
+
+def build_model(
+    model: ModelConfig, task_config: TaskConfig, spec: DataSpec
+) -> tuple[Backbone, Any, Learner]:
+    """Backbone, task and the network that joins them."""
+    backbone = model_table.build(model)
+    task = task_table.build(task_config, spec)
+    learner = Learner(backbone.model.input, task.head(backbone, model), task)
+    return backbone, task, learner
+
+
+def open_loader(
+    config: DataConfig, runtime: RuntimeConfig, examples: Examples, task: Any, size: int
+) -> ImageLoader:
+    """The input pipeline for a task and a model's image size."""
+    return ImageLoader(
+        examples,
+        targets=examples.labels,
+        image_size=size,
+        batch_size=config.batch_size,
+        resize=config.resize,
+        augment=config.augment,
+        flip=config.flip,
+        num_classes=task.outputs,
+        class_weights=task.class_weights,
+        memory_budget_bytes=memory.parse_memory(runtime.memory_budget),
+    )
+
+
+def inference_model(learner: Learner, task: Any, resize: str) -> keras.Model:
+    """The network as users deploy it: RGB images of any size, 0 to 255, to probabilities.
+
+    It is made of Keras' own layers only, so that plain Keras loads it without fmkit.
+    """
+    side = learner.input.shape[1]
+    images = keras.Input((None, None, 3), dtype="float32", name="images")
+    resized = keras.layers.Resizing(
+        side,
+        side,
+        antialias=True,
+        crop_to_aspect_ratio=resize == "crop",
+        pad_to_aspect_ratio=resize == "pad",
+        name="resize",
+    )(images)
+    network = keras.Model(learner.input, learner.output, name="network")
+    return keras.Model(images, task.inference(network(resized)), name="fmkit")
+
+
+def best_checkpoint(run: FinishedRun) -> checkpoint.Checkpoint:
+    """A run's best checkpoint, verified."""
+    return checkpoint.choose(run.checkpoints, run.best_step())
+
+
+def _start_from(
+    run: FinishedRun,
+    config: TrainConfig,
+    classes: tuple[str, ...],
+    learner: Learner,
+    planned: list[Phase],
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """Take the weights of another run; the phases to skip, and what to record."""
+    name = run.section("model", ModelConfig).name
+    if name != config.model.name:
+        raise ConfigError(
+            f"init: run {run.id} has the model {name!r}, this one {config.model.name!r}.",
+            "Leave model= out to take the run's model, or leave init= out.",
+        )
+    weights = checkpoint.read_weights(best_checkpoint(run))
+    paths = checkpoint.by_path(learner.variables)
+    head = {each for each in paths if _is_head(each)}
+    fits = all(each in weights and weights[each].shape == tuple(paths[each].shape) for each in head)
+    same = fits and run.classes() == classes
+    checkpoint.assign(learner, weights, None if same else set(paths) - head)
+    record = {"init": str(run.folder), "head": same}
+    if not same:
+        console.say(
+            f"init: backbone from {run.id}; the head is new, since that run's classes are "
+            f"{listed(run.classes(), 6)}."
+        )
+        return {}, record
+    heads = [each.name for each in planned if each.train == "head"]
+    others = [each for each in planned if each.train != "head"]
+    if not others:
+        console.say(f"init: backbone and head from {run.id}; the head trains on.")
+        return {}, record
+    for each in heads:
+        console.say(f"init: phase {each} is skipped, since {run.id} has trained this head.")
+    return {each: f"trained in {run.id}" for each in heads}, record
+
+
+def _is_head(path: str) -> bool:
+    first = path.split("/")[0]
+    return first.startswith(("head_", "logits"))
+
+
+def resolved(config: TrainConfig, assembly: Assembly, split_seed: int) -> TrainConfig:
+    """The config with what was left to fmkit filled in, for the record."""
+    model = dataclasses.replace(config.model, image_size=assembly.backbone.image_size)
+    data = dataclasses.replace(config.data, split_seed=split_seed)
+    return dataclasses.replace(config, model=model, data=data)

@@ -1,0 +1,308 @@
+"""What happens beside the training: rows, checkpoints, the guard on the loss, stopping."""
+
+from __future__ import annotations
+
+import math
+import resource
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import keras
+
+from fmkit.errors import NonFiniteError
+from fmkit.train.progress import TrainingProgress
+from fmkit.store.metrics_log import MetricsLog
+from fmkit.store.run import Run
+from fmkit.train import checkpoint
+from fmkit.train.phases import Phase
+
+
+@dataclass
+class Position:
+    """Where a run stands. One object is shared by all callbacks of a run.
+
+    Attributes:
+        step: optimizer calls since the run began, over all phases.
+        phase_start: the value of `step` at which the current phase began.
+        epoch: epochs that have ended in the current phase.
+        best: phase, epoch, step, monitor and value of the best epoch so far, or None.
+        stale: epochs of the current phase since it last had a best of its own.
+    """
+
+    step: int = 0
+    phase_start: int = 0
+    epoch: int = 0
+    best: dict[str, Any] | None = None
+    phase_best: dict[str, Any] | None = None
+    stale: int = 0
+
+
+class Guard(keras.callbacks.Callback):
+    """Counts steps, ends a phase at its last step, and stops at a loss that is not finite.
+
+    The loss of a step is read one step later, so that a GPU's queue never runs dry. Keras reports
+    the mean since the epoch began, which is not finite from the bad step on.
+    """
+
+    def __init__(self, phase: Phase, position: Position) -> None:
+        super().__init__()
+        self._phase, self._position = phase, position
+        self._pending: Any = None
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Forget the last epoch's mean."""
+        self._pending = None
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Check the step before, count this one."""
+        self._check(self._pending, self._position.step)
+        self._pending = (logs or {}).get("loss")
+        self._position.step += 1
+        if self._position.step - self._position.phase_start >= self._phase.steps:
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Check the last step and the validation."""
+        self._check(self._pending, self._position.step)
+        for name, value in (logs or {}).items():
+            if name.endswith("loss") and not math.isfinite(float(value)):
+                self._stop(name, float(value), self._position.step)
+
+    def _check(self, loss: Any, step: int) -> None:
+        if loss is not None and not math.isfinite(value := float(loss)):
+            self._stop("loss", value, step)
+
+    def _stop(self, name: str, value: float, step: int) -> None:
+        best = self._position.best
+        kept = f"The best checkpoint is step {best['step']}." if best else "Nothing was saved yet."
+        raise NonFiniteError(
+            f"{name} became {value} at step {step} (phase {self._phase.name}, "
+            f"epoch {self._position.epoch + 1}).",
+            f"{kept} Lower optimizer.learning_rate, or set optimizer.clip_norm; with mixed_float16 "
+            "try runtime.precision=float32.",
+        )
+
+
+class Stopper(keras.callbacks.Callback):
+    """Ends training after the current step when a signal has come.
+
+    The first SIGINT or SIGTERM asks for an end after this step, with a checkpoint; the second
+    SIGINT leaves at once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.signal_number: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Stopper:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._before[number] = signal.signal(number, self._handle)
+            except ValueError:  # not the main thread: whoever runs us handles signals
+                break
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.signal_number is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal_number = number
+        sys.stderr.write("\nstopping after this step and saving; press Ctrl-C again to leave now\n")
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Stop training."""
+        if self.signal_number is not None:
+            self.model.stop_training = True
+
+    def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Stop validating."""
+        if self.signal_number is not None:
+            self.model.stop_evaluating = True
+
+
+class Recorder(keras.callbacks.Callback):
+    """Writes metrics rows and the status, and feeds the display."""
+
+    def __init__(
+        self,
+        run: Run,
+        log: MetricsLog,
+        progress: TrainingProgress,
+        phase: Phase,
+        position: Position,
+        examples: int,
+        log_every: int,
+        stopper: Stopper,
+    ) -> None:
+        super().__init__()
+        self._run, self._log, self._progress = run, log, progress
+        self._phase, self._position, self._stopper = phase, position, stopper
+        self._examples, self._every = examples, log_every
+        self._epoch_began = self._phase_began = time.monotonic()
+        self._train_seconds = 0.0
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Show the phase."""
+        self._phase_began = time.monotonic()
+        self._progress.begin(self._phase.name, self._phase.epochs, self._phase.steps)
+        self._run.update(phase=self._phase.name, epoch=0, step=self._position.step)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Start the clock."""
+        self._epoch_began = time.monotonic()
+        self._epoch_step = self._position.step
+        self._last_loss: tuple[int, float] = (0, 0.0)
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """The training part of the epoch ends here."""
+        self._train_seconds = time.monotonic() - self._epoch_began
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Show the step; write a row every so many."""
+        done = self._position.step - self._position.phase_start
+        if self._progress.is_due():
+            self._progress.step(self._position.epoch + 1, done, self._numbers(logs or {}))
+        if self._every and self._position.step % self._every == 0:
+            self._log.append(self._step_row(logs or {}), end_of_epoch=False)
+
+    def _numbers(self, logs: dict[str, Any]) -> str:
+        seconds = max(time.monotonic() - self._epoch_began, 1e-9)
+        rate = self._rate(self._position.step - self._epoch_step, seconds)
+        shown = [f"{name} {float(value):.4f}" for name, value in logs.items()]
+        return f"{'  '.join(shown)}  {rate:.0f} examples/s"
+
+    def _rate(self, steps: int, seconds: float) -> float:
+        whole = steps == self._phase.steps_per_epoch
+        return (self._examples if whole else steps * self._batch_size) / max(seconds, 1e-9)
+
+    @property
+    def _batch_size(self) -> float:
+        return self._examples / self._phase.steps_per_epoch
+
+    def _step_row(self, logs: dict[str, Any]) -> dict[str, Any]:
+        """The mean loss since the last row, from Keras' mean since the epoch began."""
+        steps = self._position.step - self._epoch_step
+        before, mean_before = self._last_loss
+        mean = float(logs.get("loss", math.nan))
+        self._last_loss = (steps, mean)
+        loss = (mean * steps - mean_before * before) / max(steps - before, 1)
+        return {
+            "phase": self._phase.name,
+            "epoch": self._position.epoch + 1,
+            "step": self._position.step,
+            "loss": loss,
+            "learning_rate": learning_rate(self.model),
+        }
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Write the epoch's row."""
+        if self._stopper.signal_number is not None:
+            return  # a cut epoch has no honest row
+        self._position.epoch += 1
+        seconds = time.monotonic() - self._epoch_began
+        row = {
+            "phase": self._phase.name,
+            "epoch": self._position.epoch,
+            "step": self._position.step,
+            **{name: float(value) for name, value in (logs or {}).items()},
+            "learning_rate": learning_rate(self.model),
+            "examples_per_second": round(
+                self._rate(self._position.step - self._epoch_step, self._train_seconds or seconds), 2
+            ),
+            "seconds": round(seconds, 3),
+            "rss_bytes": rss_bytes(),
+        }
+        self._log.append(row)
+        self._run.update(phase=self._phase.name, epoch=row["epoch"], step=row["step"])
+        shown = [f"{name} {float(value):.4f}" for name, value in (logs or {}).items()]
+        self._progress.epoch(
+            f"{self._phase.name} {row['epoch']}/{self._phase.epochs}  {'  '.join(shown)}  "
+            f"{row['examples_per_second']:.0f} examples/s  {seconds:.1f} s"
+        )
+
+
+class Keeper(keras.callbacks.Callback):
+    """Saves a checkpoint an epoch, knows the best, and stops a phase that has stopped improving."""
+
+    def __init__(
+        self,
+        run: Run,
+        phase: Phase,
+        position: Position,
+        monitor: str,
+        keep: int,
+        stopper: Stopper,
+    ) -> None:
+        super().__init__()
+        self._run, self._phase, self._position = run, phase, position
+        self._monitor, self._keep, self._stopper = monitor, keep, stopper
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Judge the epoch and save."""
+        if self._stopper.signal_number is not None:
+            return
+        place = self._position
+        here = {
+            "phase": self._phase.name,
+            "epoch": place.epoch,
+            "step": place.step,
+            "monitor": self._monitor,
+            "value": self._value(logs or {}),
+        }
+        if self._better(here, place.phase_best):
+            place.phase_best, place.stale = here, 0
+        else:
+            place.stale += 1
+        if self._better(here, place.best):
+            place.best = here
+        save(self._run, self.model, self._phase, place)
+        self._run.update(best=place.best)
+        kept = {each["step"] for each in (place.best, place.phase_best) if each}
+        checkpoint.prune(self._run.checkpoints, self._keep, kept)
+        if self._phase.patience is not None and place.stale >= self._phase.patience:
+            self.model.stop_training = True
+
+    def _value(self, logs: dict[str, Any]) -> float:
+        return float(logs[self._monitor])
+
+    def _better(self, one: dict[str, Any], other: dict[str, Any] | None) -> bool:
+        if other is None:
+            return True
+        larger_is_better = "accuracy" in self._monitor
+        return (one["value"] > other["value"]) == larger_is_better and one["value"] != other["value"]
+
+
+def save(run: Run, model: keras.Model, phase: Phase, position: Position) -> checkpoint.Checkpoint:
+    """Save a checkpoint of where the run stands."""
+    state = {
+        "phase": phase.name,
+        "epoch": position.epoch,
+        "phase_step": position.step - position.phase_start,
+        "best": position.best,
+        "phase_best": position.phase_best,
+        "stale": position.stale,
+    }
+    return checkpoint.save(run.checkpoints, position.step, model, state)
+
+
+def learning_rate(model: keras.Model) -> float:
+    """The rate of the next update."""
+    return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
+
+
+def rss_bytes() -> int:
+    """Memory that the process holds, in bytes."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * resource.getpagesize()
+    except (OSError, ValueError, IndexError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,249 @@
+"""Checkpoints: a folder of arrays and JSON that is whole or absent."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from fmkit import files
+from fmkit.errors import ArtifactError, ResourceError, listed
+
+WEIGHTS = "model.safetensors"
+"""The weights to use the model with: the moving average where there is one."""
+TRAINING = "training.safetensors"
+"""What only training needs: optimizer slots, and the raw weights where there is an average."""
+STATE = "state.json"
+MANIFEST = "manifest.json"
+_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on disk."""
+
+    folder: Path
+
+    @property
+    def step(self) -> int:
+        """The global step after which it was written."""
+        return int(self.folder.name.removeprefix("step-"))
+
+
+def name(step: int) -> str:
+    """The folder's name of a step."""
+    return f"step-{step:08d}"
+
+
+def by_path(variables: list[Any]) -> dict[str, Any]:
+    """Variables by path; equal paths get a number, in order, so that no two share a name."""
+    found: dict[str, Any] = {}
+    for variable in variables:
+        key, number = variable.path, 1
+        while key in found:
+            number += 1
+            key = f"{variable.path}#{number}"
+        found[key] = variable
+    return found
+
+
+def tensors(variables: list[Any]) -> dict[str, np.ndarray]:
+    """The values of variables by path."""
+    return {
+        path: np.asarray(keras.ops.convert_to_numpy(variable.value))
+        for path, variable in by_path(variables).items()
+    }
+
+
+def inference_variables(model: keras.Model) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The weights to use a model with, and the raw ones that an average stands in for."""
+    weights = tensors(model.variables)
+    averages = _averages(model)
+    raw = {path: weights[path] for path in averages}
+    return {**weights, **averages}, raw
+
+
+def _averages(model: keras.Model) -> dict[str, np.ndarray]:
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if optimizer is None or not getattr(optimizer, "use_ema", False):
+        return {}
+    averages = optimizer._model_variables_moving_average
+    return {
+        variable.path: np.asarray(keras.ops.convert_to_numpy(average.value))
+        for variable, average in zip(model.trainable_variables, averages, strict=True)
+    }
+
+
+def save(parent: Path, step: int, model: keras.Model, state: dict[str, Any]) -> Checkpoint:
+    """Write a checkpoint: files, then the manifest, then one rename.
+
+    Args:
+        parent: the run's folder of checkpoints.
+        step: the global step.
+        model: compiled; its optimizer's slots are saved too.
+        state: JSON that says where the run stands.
+
+    Raises:
+        ResourceError: the disk is full. Older checkpoints are left as they were.
+        ArtifactError: the weights are not all finite numbers.
+    """
+    from safetensors.numpy import save_file
+
+    weights, raw = inference_variables(model)
+    broken = [path for path, value in weights.items() if not _finite(value)]
+    if broken:
+        raise ArtifactError(f"step {step}: weights are not finite: {listed(broken, 3)}")
+    training = {f"raw/{path}": value for path, value in raw.items()}
+    if model.optimizer is not None:
+        slots = tensors(model.optimizer.variables)
+        training.update({f"optimizer/{path}": value for path, value in slots.items()})
+    parent.mkdir(parents=True, exist_ok=True)
+    temporary = parent / f".tmp-{name(step)}-{os.getpid()}"
+    final = parent / name(step)
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        save_file(weights, temporary / WEIGHTS)
+        save_file(training, temporary / TRAINING)
+        files.write_json(temporary / STATE, {"step": step, **state})
+        _write_manifest(temporary, step)
+        if final.exists():
+            remove(final)
+        temporary.rename(final)
+        files.sync_folder(parent)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        needed = sum(each.nbytes for each in (*weights.values(), *training.values()))
+        raise _full(parent, step, needed, error) from error
+    return Checkpoint(final)
+
+
+def _finite(value: np.ndarray) -> bool:
+    return value.dtype.kind not in "fV" or bool(np.isfinite(value.astype(np.float32)).all())
+
+
+def _write_manifest(folder: Path, step: int) -> None:
+    rows = {}
+    for path in sorted(folder.iterdir()):
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())
+        rows[path.name] = {"bytes": path.stat().st_size, "sha256": files.sha256_file(path)}
+    files.write_json(folder / MANIFEST, {"schema": _SCHEMA, "step": step, "files": rows})
+
+
+def _full(parent: Path, step: int, needed: int, error: OSError) -> ResourceError:
+    free = shutil.disk_usage(parent).free
+    return ResourceError(
+        f"cannot save step {step} in {parent}: {error.strerror or error} "
+        f"(needs {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB free).",
+        "Make room; the checkpoints that were there are untouched.",
+    )
+
+
+def remove(folder: Path) -> None:
+    """Delete a checkpoint: renamed first, so that no reader meets half of it."""
+    trash = folder.with_name(f".trash-{folder.name}-{os.getpid()}")
+    folder.rename(trash)
+    shutil.rmtree(trash, ignore_errors=True)
+
+
+def all_in(parent: Path) -> list[Checkpoint]:
+    """The checkpoints of a run, oldest first."""
+    if not parent.is_dir():
+        return []
+    found = [each for each in parent.iterdir() if each.name.startswith("step-")]
+    return sorted((Checkpoint(each) for each in found), key=lambda each: each.step)
+
+
+def prune(parent: Path, keep: int, spared: set[int]) -> None:
+    """Delete all but the newest `keep` checkpoints and those of the spared steps."""
+    newest = all_in(parent)
+    for each in newest[: max(0, len(newest) - keep)]:
+        if each.step not in spared:
+            with contextlib.suppress(OSError):
+                remove(each.folder)
+
+
+def verify(checkpoint: Checkpoint) -> None:
+    """Check every file against the manifest.
+
+    Raises:
+        ArtifactError: a file is missing, too short, or not what was written.
+    """
+    path = checkpoint.folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))["files"]
+        for file_name, row in manifest.items():
+            file = checkpoint.folder / Path(file_name).name
+            if file.stat().st_size != row["bytes"] or files.sha256_file(file) != row["sha256"]:
+                raise ArtifactError(
+                    f"checkpoint {checkpoint.folder}: {file_name} is not what was written.",
+                    "The file was damaged or changed. Use another checkpoint or run.",
+                )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(
+            f"checkpoint {checkpoint.folder} is incomplete: {type(error).__name__}: {error}"
+        ) from error
+
+
+def choose(parent: Path, best: int | None) -> Checkpoint:
+    """The best checkpoint, or the newest where none is named; verified.
+
+    Raises:
+        ArtifactError: there is none, or it is damaged.
+    """
+    found = all_in(parent)
+    wanted = [each for each in found if each.step == best] or found[-1:]
+    if not wanted:
+        raise ArtifactError(
+            f"{parent.parent} has no checkpoint.", "The run stopped before its first epoch ended."
+        )
+    verify(wanted[0])
+    return wanted[0]
+
+
+def read_weights(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+    """A verified checkpoint's weights by path."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(checkpoint.folder / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise ArtifactError(f"checkpoint {checkpoint.folder}: {error}") from error
+
+
+def assign(model: keras.Model, weights: dict[str, np.ndarray], only: set[str] | None = None) -> None:
+    """Put weights into a model by path.
+
+    Args:
+        model: the model.
+        weights: by path, from `read_weights`.
+        only: paths to set; None means every variable of the model.
+
+    Raises:
+        ArtifactError: a variable has no weight of its shape.
+    """
+    problems = []
+    for path, variable in by_path(model.variables).items():
+        if only is not None and path not in only:
+            continue
+        value = weights.get(path)
+        if value is None:
+            problems.append(f"{path} is missing")
+        elif tuple(value.shape) != tuple(variable.shape):
+            problems.append(f"{path} is {tuple(value.shape)}, not {tuple(variable.shape)}")
+        else:
+            variable.assign(value)
+    if problems:
+        raise ArtifactError(
+            f"the weights do not fit the model: {listed(problems, 5)}.",
+            "They belong to another model, or to another version of a package that builds it.",
+        )

@@ -1,0 +1,56 @@
+"""A stage as data: which blocks train, for how long, how fast."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fmkit.config import durations
+from fmkit.config.schema import OptimizerConfig, PhaseConfig
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One phase with its lengths in steps.
+
+    Attributes:
+        name: its key in the stage.
+        train: `head` or `all`.
+        batchnorm: `frozen` or `train`.
+        learning_rate: peak, absolute.
+        steps: optimizer calls, the batches that are accumulated counted one by one.
+        steps_per_epoch: batches in one pass over the training split.
+        patience: epochs without a better monitored value before the phase stops, or None.
+    """
+
+    name: str
+    train: str
+    batchnorm: str
+    learning_rate: float
+    steps: int
+    steps_per_epoch: int
+    patience: int | None
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the data, the last one perhaps cut short."""
+        return math.ceil(self.steps / self.steps_per_epoch)
+
+
+def plan(
+    stage: Mapping[str, PhaseConfig], optimizer: OptimizerConfig, steps_per_epoch: int
+) -> list[Phase]:
+    """The phases of a stage in the order they are written."""
+    return [
+        Phase(
+            name=name,
+            train=config.train,
+            batchnorm=config.batchnorm,
+            learning_rate=config.learning_rate or optimizer.learning_rate,
+            steps=durations.parse(config.epochs, "epochs").steps(steps_per_epoch),
+            steps_per_epoch=steps_per_epoch,
+            patience=config.patience,
+        )
+        for name, config in stage.items()
+    ]
