@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from rich.console import Console
@@ -33,3 +34,8 @@ def complain(message: str, hint: str = "") -> None:
     err.print(f"[bold red]error:[/] {clean(message)}")
     if hint:
         err.print(f"  {clean(hint)}")
+
+
+def wants_traceback() -> bool:
+    """Whether the user asked to see tracebacks: `FMKIT_TRACEBACK=1`."""
+    return os.environ.get("FMKIT_TRACEBACK", "") not in ("", "0")

@@ -55,7 +55,7 @@ class ResourceError(FmkitError):
     exit_code = 6
 
 
-class Interrupted(FmkitError):  # noqa: N818 - it is a stop, not an error
+class Interrupted(FmkitError):
     """A signal stopped the run after a checkpoint was saved."""
 
     def __init__(self, message: str, hint: str = "", signal_number: int = 2) -> None:
@@ -66,7 +66,7 @@ class Interrupted(FmkitError):  # noqa: N818 - it is a stop, not an error
 def nearest(name: str, allowed: Iterable[str], most: int = 3) -> list[str]:
     """The allowed names that look most like `name`, best first; none when nothing is close."""
     names = [str(each) for each in allowed]
-    found = difflib.get_close_matches(name, names, n=most, cutoff=0.6)
+    found = difflib.get_close_matches(name, names, n=most, cutoff=0.65)
     if not found:  # a whole word of the name is a good clue too: `lr` in `learning_rate` is not
         found = [each for each in names if len(name) > 2 and (name in each or each in name)][:most]
     return found

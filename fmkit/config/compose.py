@@ -1,24 +1,20 @@
-"""From a command line to a typed config: our own check of everything first, then Hydra."""
+"""From overrides to a typed config: Hydra composes, the schema types, the rules are checked."""
 
 from __future__ import annotations
 
-import argparse
 import copy
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import fmkit
-from fmkit.config import suggest, validate
+from fmkit.config import validate
+from fmkit.config.command_line import CommandLine
 from fmkit.config.documentation import field_docs
-from fmkit.config.schema import COMMANDS, KINDS, DataConfig, ModelConfig, PhaseConfig
-from fmkit.errors import ConfigError, all_at_once, listed, nearest, received
-
-GROUPS = ("model", "data", "optimizer", "stage", "task", "runtime", "experiment")
-SHOW_FLAGS = ("--cfg", "--info", "--hydra-help", "--shell-completion", "-sc", "-c", "-i")
-"""Hydra's flags that show something and run no job."""
+from fmkit.config.schema import COMMANDS, KINDS, DataConfig, ModelConfig
+from fmkit.errors import ConfigError, all_at_once
 
 
 def conf_dir() -> Path:
@@ -31,246 +27,11 @@ def conf_dir() -> Path:
 def options(group: str, extra_dirs: Sequence[Path] = ()) -> list[str]:
     """Names of a group's YAML files, fmkit's and the user's."""
     found = {
-        file.stem for parent in (conf_dir(), *extra_dirs) for file in (parent / group).glob("*.yaml")
+        file.stem
+        for parent in (conf_dir(), *extra_dirs)
+        for file in (parent / group).glob("*.yaml")
     }
     return sorted(found)
-
-
-@dataclass
-class CommandLine:
-    """What a user typed after the command's name."""
-
-    command: str
-    arguments: list[str]
-    overrides: list[Any] = field(default_factory=list)
-    config_dirs: list[Path] = field(default_factory=list)
-    multirun: bool = False
-    shows_only: bool = False
-
-
-class _Parser(argparse.ArgumentParser):
-    """Hydra's flags, with our own words for one that does not exist."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(
-            f"{message}.",
-            "Settings are written key=value, without dashes: fmkit finetune data.batch_size=64",
-        )
-
-
-def parse(command: str, arguments: Sequence[str]) -> CommandLine:
-    """Read the flags and overrides of one command.
-
-    Raises:
-        ConfigError: an unknown flag, or overrides that are no `key=value`; all of them at once.
-    """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    parser = _Parser(add_help=False, allow_abbrev=False)
-    for flag in ("--multirun", "-m", "--run", "-r", "--resolve"):
-        parser.add_argument(flag, action="store_true")
-    for flag in ("--config-dir", "-cd", "--package", "-p", "--experimental-rerun"):
-        parser.add_argument(flag)
-    for flag in SHOW_FLAGS:
-        parser.add_argument(flag, nargs="?", const="all")
-    flags, words = parser.parse_known_args(list(arguments))
-    problems = [
-        f"unknown flag {word!r}. Settings are written key=value, without dashes, such as "
-        f"data.batch_size=64."
-        for word in words
-        if word.startswith("--")
-    ]
-    line = CommandLine(command, list(arguments))
-    line.multirun = bool(flags.multirun or flags.m)
-    line.shows_only = any(
-        getattr(flags, flag.lstrip("-").replace("-", "_")) is not None for flag in SHOW_FLAGS
-    )
-    folder = flags.config_dir or flags.cd
-    if folder:
-        if not Path(folder).is_dir():
-            problems.append(received("--config-dir", folder, "a folder that exists"))
-        line.config_dirs.append(Path(folder).resolve())
-    overrides_parser = OverridesParser.create()
-    for word in words:
-        if word.startswith("--"):
-            continue
-        try:
-            line.overrides.append(overrides_parser.parse_override(word))
-        except HydraException:
-            problems.append(_unreadable(word))
-    if problems:
-        raise ConfigError(all_at_once(problems))
-    return line
-
-
-def _unreadable(word: str) -> str:
-    key, equals, value = word.lstrip("+~").partition("=")
-    if not equals:
-        return f"cannot read {word!r}. Settings are written key=value, such as data.batch_size=64."
-    quoted = value.replace("'", "\\'")
-    return (
-        f"cannot read the value of {key!r}: {value!r}. Quote what has spaces or special "
-        f"characters twice, once for Hydra and once for the shell: \"{key}='{quoted}'\""
-    )
-
-
-@dataclass
-class _Check:
-    """The state of one check: what was chosen, what was set, what is wrong."""
-
-    line: CommandLine
-    names: Mapping[str, Sequence[str]]
-    chosen: dict[str, str] = field(default_factory=dict)
-    assignments: list[tuple[suggest.Assignment, bool]] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-
-def check(line: CommandLine, names: Mapping[str, Sequence[str]]) -> Any:
-    """Everything wrong with a command line and the user's YAML, told at once; the typed config.
-
-    Args:
-        line: the parsed command line.
-        names: allowed values of `model.name`, `data.name` and `task.name`.
-
-    Returns:
-        The typed config of the (first) job, an object of the command's dataclass.
-
-    Raises:
-        ConfigError: with all problems.
-    """
-    register(names)
-    state = _Check(line, names)
-    state.chosen = _default_choices(line.command)
-    _read_overrides(state)
-    _read_user_files(state)
-    types = _types(state)
-    phases = _phases(state)
-    for assignment, may_add in state.assignments:
-        wrong = suggest.problem_with(assignment, types, phases, may_add)
-        if wrong:
-            state.problems.append(wrong)
-    if state.problems:
-        raise ConfigError(all_at_once(list(dict.fromkeys(state.problems))))
-    return _composed(state)
-
-
-def _default_choices(command: str) -> dict[str, str]:
-    found = suggest.read_config_file(conf_dir() / f"{command}.yaml", "")
-    return {group: option for group, option in found.choices.items() if group in GROUPS}
-
-
-def _group_names(state: _Check, group: str) -> list[str]:
-    extra = list(state.names.get(f"{group}.name", ())) if group in ("model", "data") else []
-    return sorted({*options(group, state.line.config_dirs), *extra})
-
-
-def _read_overrides(state: _Check) -> None:
-    groups = {*state.chosen, "experiment"} if state.line.command in COMMANDS else set()
-    for override in state.line.overrides:
-        key = override.key_or_group
-        if key.startswith("hydra") or override.is_delete():
-            continue
-        if override.is_sweep_override() and not state.line.multirun:
-            state.problems.append(
-                f"{override.input_line!r} names several values. Add -m for a sweep, or quote it."
-            )
-            continue
-        values = _values(override)
-        if key in groups:
-            for value in values:
-                _choose(state, key, value)
-            continue
-        may_add = override.is_add() and key.startswith("stage.")
-        state.assignments.extend((suggest.Assignment(key, value), may_add) for value in values)
-
-
-def _values(override: Any) -> list[Any]:
-    """The values of an override, one for each job of a sweep over it."""
-    from hydra.core.override_parser.types import Glob
-
-    if not override.is_sweep_override():
-        return [override.value()]
-    if isinstance(override.value(), Glob):
-        return []
-    return [_scalar(text) for text in override.sweep_string_iterator()]
-
-
-def _scalar(text: str) -> Any:
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    return OverridesParser.create().parse_override(f"key={text}").value()
-
-
-def _choose(state: _Check, group: str, value: Any, where: str = "") -> None:
-    if group == "experiment" and value in (None, "null"):
-        return
-    allowed = _group_names(state, group)
-    if not isinstance(value, str) or value not in allowed:
-        place = f"{where}: " if where else ""
-        state.problems.append(f"{place}{received(group, value, allowed)}")
-        return
-    state.chosen[group] = value
-
-
-def _read_user_files(state: _Check) -> None:
-    """Read the chosen YAML files that are the user's own, what their defaults lists name included."""
-    typed = {override.key_or_group for override in state.line.overrides}
-    todo = ["experiment", *(group for group in state.chosen if group != "experiment")]
-    for group in todo:
-        option = state.chosen.get(group)
-        for parent in state.line.config_dirs:
-            path = parent / group / f"{option}.yaml"
-            if option is None or not path.is_file():
-                continue
-            found = suggest.read_config_file(path, "" if group == "experiment" else group)
-            state.problems.extend(found.problems)
-            state.assignments.extend((each, group == "stage") for each in found.assignments)
-            for other, choice in found.choices.items():
-                if other in GROUPS and other not in typed:
-                    _choose(state, other, choice, str(path))
-
-
-def _kind(state: _Check, group: str) -> type:
-    """The dataclass behind the chosen option of a group."""
-    option = state.chosen.get(group, "")
-    for parent in state.line.config_dirs:
-        path = parent / group / f"{option}.yaml"
-        if path.is_file():
-            found = suggest.read_config_file(path, group)
-            named = [each.value for each in found.assignments if each.key == f"{group}.name"]
-            for base in [*found.defaults, *named]:
-                if base in KINDS[group]:
-                    return KINDS[group][base]
-    return KINDS[group].get(option, KINDS[group][""])
-
-
-def _types(state: _Check) -> dict[str, type]:
-    from fmkit.config.documentation import field_types
-
-    types: dict[str, type] = {}
-    for name, kind in field_types(COMMANDS[state.line.command]).items():
-        if name == "stage":
-            types[name] = PhaseConfig
-        else:
-            types[name] = _kind(state, name) if name in KINDS else kind
-    return types
-
-
-def _phases(state: _Check) -> list[str]:
-    option = state.chosen.get("stage")
-    phases: list[str] = []
-    for parent in (conf_dir(), *state.line.config_dirs):
-        path = parent / "stage" / f"{option}.yaml"
-        if path.is_file():
-            found = suggest.read_config_file(path, "stage")
-            phases = [each.key.split(".")[1] for each in found.assignments]
-    added = [
-        each.key.split(".")[1]
-        for each, may_add in state.assignments
-        if (may_add or each.where) and each.key.startswith("stage.")
-    ]
-    return list(dict.fromkeys([*phases, *added]))
 
 
 def register(names: Mapping[str, Sequence[str]]) -> None:
@@ -297,21 +58,23 @@ def register(names: Mapping[str, Sequence[str]]) -> None:
             store.store(group="data", name=name, node=kind(name=name))
 
 
-def _composed(state: _Check) -> Any:
+def first_job(
+    line: CommandLine, names: Mapping[str, Sequence[str]], places: Mapping[str, str]
+) -> Any:
     """Compose for real, with the first value of anything swept, and check what came out."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    words = [_first_job(override) for override in state.line.overrides]
-    if state.line.config_dirs:
-        words.append(f"hydra.searchpath=[{','.join(f'file://{d}' for d in state.line.config_dirs)}]")
+    words = [_first_job(override) for override in line.overrides]
+    if line.config_dirs:
+        words.append(f"hydra.searchpath=[{','.join(f'file://{d}' for d in line.config_dirs)}]")
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            config = compose(state.line.command, overrides=words)
-        return typed(config, state.line.command, state.names, _places(state))
+            config = compose(line.command, overrides=words)
+        return typed(config, line.command, names, places)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_first_lines(error)) from error
 
@@ -327,10 +90,6 @@ def _first_lines(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     kept = [line for line in lines if not line.startswith(("full_key", "object_type", "To append"))]
     return " ".join(kept[:4])
-
-
-def _places(state: _Check) -> dict[str, str]:
-    return {each.key: each.where for each, _ in state.assignments if each.where}
 
 
 def typed(
@@ -419,8 +178,6 @@ def launch(line: CommandLine, job: Callable[[Any], None], extra: Sequence[str] =
 
 def _full_errors() -> Callable[[], None]:
     """Make Hydra raise what it would print and exit on; returns what undoes that."""
-    import os
-
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
 
@@ -431,9 +188,3 @@ def _full_errors() -> Callable[[], None]:
             os.environ["HYDRA_FULL_ERROR"] = before
 
     return restore
-
-
-def did_you_mean(word: str, allowed: Sequence[str]) -> str:
-    """`Did you mean ...?` with the nearest names, or the list of all."""
-    close = nearest(word, allowed)
-    return f"Did you mean {' or '.join(close)}?" if close else f"Allowed: {listed(allowed)}."

@@ -294,8 +294,8 @@ class EvalConfig:
 
     run: str = MISSING
     """The run: its folder, its id, or `last`."""
-    split: str = "test"
-    """`train`, `val`, `test`, or `all`."""
+    split: str | None = None
+    """`train`, `val`, `test` or `all`; empty means `test`, or `all` of a data set new to the run."""
     bootstrap: int = 1000
     """Resamples behind the 95% intervals."""
     data: DataConfig = MISSING
@@ -331,6 +331,9 @@ class PredictConfig:
     runs_dir: str = "runs"
     """Folder that runs are looked for in."""
 
+
+GROUPS = ("model", "data", "optimizer", "stage", "task", "runtime", "experiment")
+"""The config groups."""
 
 COMMANDS: dict[str, Any] = {
     "pretrain": TrainConfig,

@@ -10,12 +10,27 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import OmegaConf
+from omegaconf import BooleanNode, FloatNode, IntegerNode, StringNode
 from omegaconf.errors import OmegaConfBaseException
 
 from fmkit.config.documentation import field_docs, field_types
+from fmkit.config.schema import KINDS
 from fmkit.errors import listed, nearest
 
+_SYNONYMS = {
+    "lr": "learning_rate",
+    "bs": "batch_size",
+    "wd": "weight_decay",
+    "size": "image_size",
+    "epoch": "epochs",
+    "path": "root",
+    "dir": "root",
+    "folder": "root",
+    "grad_clip": "clip_norm",
+}
+"""What other tools call our keys."""
+
+_NODES = {int: IntegerNode, float: FloatNode, bool: BooleanNode, str: StringNode}
 _TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
@@ -160,31 +175,42 @@ def _unknown(
         if len(parts) == 1:
             return ""
     allowed = [each.name for each in dataclasses.fields(kind)]
-    if len(parts) != 2 or parts[1] not in allowed:
-        prefix = ".".join(assignment.key.split(".")[:-1])
-        inside = _unknown_here(parts[1], allowed)
-        return _unknown_key(
-            key, all_keys(types, phases), f"Keys of {prefix}: {listed(allowed)}.", inside, prefix
-        )
-    return ""
-
-
-def _unknown_here(name: str, allowed: list[str]) -> list[str]:
-    return nearest(name, allowed)
+    if len(parts) == 2 and parts[1] in allowed:
+        return ""
+    elsewhere = _elsewhere(top, parts[1])
+    if elsewhere:
+        return f"unknown key {key!r} here. {elsewhere}"
+    note = f"Keys of {key.rpartition('.')[0]}: {listed(allowed)}."
+    return _unknown_key(key, all_keys(types, phases), note, allowed)
 
 
 def _unknown_key(
-    key: str, everything: list[str], note: str, inside: list[str] | None = None, prefix: str = ""
+    key: str, everything: list[str], note: str, inside: list[str] | None = None
 ) -> str:
-    leaf = key.split(".")[-1]
-    close = [f"{prefix}.{each}" for each in inside or []]
-    close = close or [each for each in everything if each.split(".")[-1] == leaf]
-    close = close or nearest(key, everything)
-    if not close:  # the right leaf, misspelt, under the wrong group
-        leaves = nearest(leaf, {each.split(".")[-1] for each in everything}, most=1)
-        close = [each for each in everything if each.split(".")[-1] in leaves]
-    hint = f" Did you mean {' or '.join(close[:3])}?" if close else f" {note}" if note else ""
-    return f"unknown key {key!r}.{hint}"
+    """Word an unknown key: the nearest in its group, then the same leaf in any group."""
+    prefix, _, leaf = key.rpartition(".")
+    leaf = _SYNONYMS.get(leaf, leaf)
+    close = [f"{prefix}.{each}" for each in nearest(leaf, inside or [])]
+    close = close or [each for each in everything if each.rpartition(".")[2] == leaf]
+    if not close:
+        leaves = nearest(
+            leaf, dict.fromkeys(each.rpartition(".")[2] for each in everything), most=1
+        )
+        close = [each for each in everything if each.rpartition(".")[2] in leaves]
+    hint = f"Did you mean {' or '.join(close[:3])}?" if close else note
+    return f"unknown key {key!r}. {hint}".rstrip()
+
+
+def _elsewhere(group: str, name: str) -> str:
+    """A key that another option of the same group has; empty when none does."""
+    options = [
+        option
+        for option, kind in KINDS.get(group, {}).items()
+        if option and name in {each.name for each in dataclasses.fields(kind)}
+    ]
+    if not options:
+        return ""
+    return f"It belongs to {' and '.join(f'{group}={each}' for each in options)}: name one, too."
 
 
 def _wrong_type(assignment: Assignment, types: dict[str, type]) -> str:
@@ -207,9 +233,8 @@ def _mismatch(assignment: Assignment, wanted: Any, meaning: str) -> str:
         if type(None) in options:
             return ""
         return f"{assignment.key} must not be empty. Expected {_TYPE_NAMES.get(plain[0], 'a value')}. {meaning}"
-    probe = dataclasses.make_dataclass("Probe", [("value", wanted, None)])
     try:
-        OmegaConf.update(OmegaConf.structured(probe), "value", assignment.value)
+        _NODES[plain[0]](assignment.value)
     except OmegaConfBaseException:
         expected = _TYPE_NAMES.get(plain[0], str(plain[0]))
         return (

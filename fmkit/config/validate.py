@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fmkit.config import durations
-from fmkit.config.schema import CHOICES, PhaseConfig, TrainConfig
+from fmkit.config.schema import CHOICES, TrainConfig
 from fmkit.errors import FmkitError, received
 
 
@@ -67,6 +67,14 @@ RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
 """By key, the allowed range in words and as a test; an empty value passes."""
 
 
+DURATIONS = {
+    "stage.*.epochs": "epochs",
+    "optimizer.warmup": "steps",
+    "optimizer.step_every": "steps",
+}
+"""Keys that take a duration, with the unit of a bare number."""
+
+
 def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
     """Rows (full key, key with `*` for a phase's name, value) of a typed config."""
     for field in dataclasses.fields(config):
@@ -81,6 +89,29 @@ def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
             yield key, key, value
 
 
+def rule_of(key: str) -> str:
+    """A full key with `*` for a phase's name."""
+    parts = key.split(".")
+    return ".".join(["stage", "*", *parts[2:]]) if parts[0] == "stage" else key
+
+
+def value_problem(key: str, rule: str, value: Any, names: Mapping[str, Sequence[str]]) -> str:
+    """What is wrong with one value of the right type; empty when nothing is."""
+    if value is None:
+        return ""
+    if isinstance(value, float) and not math.isfinite(value):
+        return received(key, value, "a finite number")
+    if rule in CHOICES and str(value).lower() not in CHOICES[rule]:
+        return received(key, value, CHOICES[rule])
+    if key in names and value not in names[key]:
+        return received(key, value, names[key])
+    if rule in RANGES and not RANGES[rule][1](float(value)):
+        return received(key, value, RANGES[rule][0])
+    if rule in DURATIONS:
+        return _duration_problem(key, str(value), DURATIONS[rule])
+    return ""
+
+
 def problems(config: Any, names: Mapping[str, Sequence[str]]) -> list[Problem]:
     """Everything wrong with a typed config, all at once.
 
@@ -88,16 +119,10 @@ def problems(config: Any, names: Mapping[str, Sequence[str]]) -> list[Problem]:
         config: an object of one of the command dataclasses.
         names: allowed values of `model.name`, `data.name` and `task.name`, from the rooms' tables.
     """
-    found: list[Problem] = []
-    for key, rule, value in leaves(config):
-        if isinstance(value, float) and not math.isfinite(value):
-            found.append(Problem(key, received(key, value, "a finite number")))
-        elif rule in CHOICES and str(value).lower() not in CHOICES[rule]:
-            found.append(Problem(key, received(key, value, CHOICES[rule])))
-        elif key in names and value not in names[key]:
-            found.append(Problem(key, received(key, value, names[key])))
-        elif rule in RANGES and value is not None and not RANGES[rule][1](value):
-            found.append(Problem(key, received(key, value, RANGES[rule][0])))
+    told = (
+        (key, value_problem(key, rule, value, names)) for key, rule, value in leaves(config)
+    )
+    found = [Problem(key, message) for key, message in told if message]
     if isinstance(config, TrainConfig):
         found.extend(_train_problems(config))
     if hasattr(config, "data"):
@@ -108,11 +133,6 @@ def problems(config: Any, names: Mapping[str, Sequence[str]]) -> list[Problem]:
 def _train_problems(config: TrainConfig) -> Iterator[Problem]:
     if not config.stage:
         yield Problem("stage", "stage has no phase. Choose one, such as stage=lp_ft.")
-    for name, phase in config.stage.items():
-        yield from _phase_problems(name, phase)
-    for key in ("warmup", "step_every"):
-        text = getattr(config.optimizer, key)
-        yield from _duration_problem(f"optimizer.{key}", text, "steps")
     model = config.model
     if model.name == "hub" and not model.preset:
         yield Problem(
@@ -143,22 +163,21 @@ def _is_path(weights: str) -> bool:
     return weights not in ("imagenet", "none")
 
 
-def _phase_problems(name: str, phase: PhaseConfig) -> Iterator[Problem]:
-    key = f"stage.{name}.epochs"
+def _duration_problem(key: str, text: str, unit: str) -> str:
+    allowed = "`500 steps`, `10 epochs`, or a number of epochs"
+    if unit == "steps":
+        allowed = "`500 steps`, `2 epochs` or `5%`"
     try:
-        steps = durations.parse(phase.epochs, "epochs").steps(steps_per_epoch=1000)
+        found = durations.parse(text, unit)
+        if unit == "steps" or found.steps(steps_per_epoch=1000) >= 1:
+            return ""
     except FmkitError:
-        yield Problem(key, received(key, phase.epochs, "10, `10 epochs` or `500 steps`"))
-        return
-    if steps < 1:
-        yield Problem(key, received(key, phase.epochs, "a length above 0"))
+        return received(key, text, allowed)
+    return received(key, text, "a length above 0", f"To leave the phase out: ~{_parent(key)}")
 
 
-def _duration_problem(key: str, text: str, unit: str) -> Iterator[Problem]:
-    try:
-        durations.parse(text, unit)
-    except FmkitError:
-        yield Problem(key, received(key, text, "`500 steps`, `2 epochs` or `5%`"))
+def _parent(key: str) -> str:
+    return key.rpartition(".")[0]
 
 
 def _data_problems(data: Any) -> Iterator[Problem]:

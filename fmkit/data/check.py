@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fmkit.config.schema import DataConfig
-from fmkit.errors import ConfigError, DataError, listed, received
+from fmkit.errors import ConfigError, DataError, listed
 
 SHOWN = 10
 """Names that an error shows before it only counts."""
@@ -57,21 +57,25 @@ def class_problems(
     problems = []
     if len(classes) == 1:
         problems.append(f"There is only one class, {classes[0]!r}: nothing can be learned.")
-    needed = splits_to_make(config)
     if splits is None:
-        counts = np.bincount(labels, minlength=len(classes))
-        small = [
-            f"{name!r} has {count}"
-            for name, count in zip(classes, counts, strict=True)
-            if count < needed
-        ]
+        small = too_small(labels, classes, splits_to_make(config))
         if small:
             cause = "" if config.limit is None else " or a larger data.limit"
-            problems.append(
-                f"A class needs at least {needed} examples, one for each of {needed} splits: "
-                f"{listed(small, SHOWN)}. Add some{cause}, or remove the class."
-            )
+            problems.append(f"{small} Add some{cause}, or remove the class.")
     return problems
+
+
+def too_small(labels: np.ndarray, classes: Sequence[str], needed: int) -> str:
+    """One sentence on classes with fewer than `needed` examples, one per split; empty if none."""
+    counts = np.bincount(labels, minlength=len(classes))
+    pairs = zip(classes, counts.tolist(), strict=True)
+    small = [f"{name!r} has {count}" for name, count in pairs if count < needed]
+    if not small:
+        return ""
+    return (
+        f"A class needs at least {needed} examples, one for each of {needed} splits: "
+        f"{listed(small, SHOWN)}."
+    )
 
 
 def header_problem(path: str) -> str:

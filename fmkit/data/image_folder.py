@@ -15,12 +15,10 @@ import numpy as np
 from fmkit import console
 from fmkit.config.schema import ImageFolderData
 from fmkit.data import check
+from fmkit.data.decode import EXTENSIONS
 from fmkit.data.examples import Examples, ImageFiles, from_names
 from fmkit.data.stratify import limited
 from fmkit.errors import DataError, all_at_once, listed
-
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp")
-"""File extensions that are listed, whatever their case."""
 
 SPLIT_NAMES = {
     "train": "train",
@@ -109,7 +107,7 @@ def _children(listing: _Listing, folder: Path) -> tuple[list[Path], list[str]]:
 
 
 def _is_photo(path: str) -> bool:
-    return path.lower().endswith(SUFFIXES)
+    return path.lower().endswith(EXTENSIONS)
 
 
 def _some(paths: list[str]) -> str:
@@ -119,7 +117,7 @@ def _some(paths: list[str]) -> str:
 def _split_folders(listing: _Listing, folders: list[Path]) -> list[Path]:
     """The split folders if the root has split/class, none if it has a folder per class."""
     named = [each for each in folders if each.name.lower() in SPLIT_NAMES]
-    nested = [each for each in named if any(_has_folder(each) for each in [each])]
+    nested = [each for each in named if _has_folder(each)]
     kinds = {SPLIT_NAMES[each.name.lower()] for each in nested}
     if len(named) == len(folders) and nested:
         return named
@@ -193,13 +191,13 @@ def _checked(listing: _Listing, named: bool, config: ImageFolderData) -> Example
     paths = tuple(str(listing.root / each) for each in listing.ids)
     sizes = np.array([Path(each).stat().st_size for each in paths], dtype=np.int64)
     splits = listing.splits if named else None
-    examples = from_names(listing.ids, listing.names, ImageFiles(paths, sizes), splits)
-    if not listing.problems or listing.ids:
-        examples = limited(examples, config.limit)
-        assert_images = check.image_problems(examples.ids, examples.images.paths)  # type: ignore[union-attr]
-        listing.problems += assert_images
+    images = ImageFiles(paths, sizes)
+    examples = limited(from_names(listing.ids, listing.names, images, splits), config.limit)
+    if listing.ids:
+        chosen = tuple(str(listing.root / each) for each in examples.ids)
+        listing.problems += check.image_problems(examples.ids, chosen)
     if listing.problems:
-        if examples.classes:
+        if listing.ids:
             listing.problems += check.class_problems(
                 examples.labels, examples.classes, examples.splits, config
             )

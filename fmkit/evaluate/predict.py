@@ -11,6 +11,7 @@ import numpy as np
 
 from fmkit import files
 from fmkit.config.schema import DataConfig, ModelConfig, RuntimeConfig, TaskConfig
+from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
 from fmkit.errors import DataError, FmkitError, listed
 from fmkit.evaluate import metrics
@@ -73,9 +74,7 @@ def match_classes(examples: Examples, classes: tuple[str, ...]) -> np.ndarray:
         if missing:
             problems.append(f"the data has no {listed([repr(each) for each in missing], 10)}")
         if extra:
-            problems.append(
-                f"the run does not know {listed([repr(each) for each in extra], 10)}"
-            )
+            problems.append(f"the run does not know {listed([repr(each) for each in extra], 10)}")
         raise DataError(
             f"classes do not match: {'; '.join(problems)}.",
             f"The run was trained on {listed(classes, 10)}. Classes are matched by name.",
@@ -220,13 +219,9 @@ def _decoded(path: str, size: int, resize: str) -> np.ndarray | str:
 
 
 def open_data(
-    config: DataConfig, runtime: RuntimeConfig, data: assemble.Data, trained: Trained
+    config: DataConfig, runtime: RuntimeConfig, data: Dataset, trained: Trained
 ) -> tuple[Any, np.ndarray]:
     """The input pipeline over a data set, and its labels in the order of the run's classes."""
     labels = match_classes(data.examples, trained.classes)
-    loader = assemble.open_loader(
-        config, runtime, data.examples, trained.task, trained.image_size
-    )
+    loader = assemble.open_loader(config, runtime, data.examples, trained.task, trained.image_size)
     return loader, labels
-
-

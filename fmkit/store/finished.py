@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmkit.config.documentation import field_types
+from fmkit.config.schema import KINDS
 from fmkit.errors import ArtifactError
 from fmkit.store import run as names
 
@@ -40,33 +40,43 @@ class FinishedRun:
             raise self._refused(names.CONFIG, "it is not a mapping")
         return loaded
 
-    def section(self, group: str, kind: type) -> Any:
-        """A group of the config as an object of its dataclass; unknown keys are refused."""
+    def section(self, group: str) -> Any:
+        """A group of the config as an object of the dataclass behind its `name`.
+
+        Raises:
+            ArtifactError: a key or a value does not fit the dataclass.
+        """
         from omegaconf import OmegaConf
         from omegaconf.errors import OmegaConfBaseException
 
-        values = self.config().get(group)
+        values = self._values(group)
         try:
-            return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), values or {}))
+            typed = OmegaConf.structured(self._kind(group, values))
+            return OmegaConf.to_object(OmegaConf.merge(typed, values))
         except OmegaConfBaseException as error:
             raise self._refused(f"{names.CONFIG} ({group})", error) from error
 
-    def overrides(self, group: str, kind: type, spared: set[str]) -> list[str]:
-        """A group of the config as command-line overrides, without the keys in `spared`.
-
-        Args:
-            group: such as `data`.
-            kind: the group's dataclass; keys that it does not have are left out.
-            spared: full keys that the user set.
-        """
-        values = self.config().get(group) or {}
-        known = {each.name for each in dataclasses.fields(kind)} & set(field_types(kind))
-        rows = [f"{group}={_quoted(values.get('name'))}"]
+    def overrides(self, group: str, spared: set[str]) -> list[str]:
+        """A group of the config as command-line overrides, without the keys in `spared`."""
+        values = self._values(group)
+        known = {each.name for each in dataclasses.fields(self._kind(group, values))}
+        rows = [f"{group}={quoted(values.get('name'))}"]
         for key, value in values.items():
             full = f"{group}.{key}"
-            if key in known and full not in spared:
-                rows.append(f"{full}={_quoted(value)}")
+            if key in known and key != "name" and full not in spared:
+                rows.append(f"{full}={quoted(value)}")
         return rows
+
+    def _values(self, group: str) -> dict[str, Any]:
+        values = self.config().get(group)
+        if not isinstance(values, dict):
+            raise self._refused(names.CONFIG, f"it has no {group}")
+        return values
+
+    @staticmethod
+    def _kind(group: str, values: dict[str, Any]) -> type:
+        kinds = KINDS[group]
+        return kinds.get(str(values.get("name")), kinds[""])
 
     def json(self, name: str) -> dict[str, Any]:
         """One of the run's JSON files.
@@ -109,7 +119,7 @@ class FinishedRun:
         return ArtifactError(f"run {self.folder}: {name} cannot be used: {text}.")
 
 
-def _quoted(value: Any) -> str:
+def quoted(value: Any) -> str:
     """A value as Hydra's override grammar reads it back."""
     if value is None:
         return "null"

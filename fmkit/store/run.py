@@ -16,7 +16,7 @@ from typing import Any
 
 import fmkit
 from fmkit import files
-from fmkit.errors import ConfigError, FmkitError
+from fmkit.errors import ConfigError, FmkitError, Interrupted
 
 CONFIG = "config.yaml"
 STATUS = "status.json"
@@ -114,11 +114,15 @@ class Run:
             config: the typed config.
             described: status keys that say what the run is (name, model, data, ...).
         """
+        (self.folder / LOG).touch()
+        self.write_config(config)
+        self.update(**described)
+
+    def write_config(self, config: Any) -> None:
+        """Write the typed config as YAML, whole and resolved."""
         from omegaconf import OmegaConf
 
-        (self.folder / LOG).touch()
         files.write_text(self.folder / CONFIG, OmegaConf.to_yaml(OmegaConf.structured(config)))
-        self.update(**described)
 
     def update(self, **changes: Any) -> None:
         """Change the status and write it."""
@@ -132,8 +136,6 @@ class Run:
 
     def fail(self, error: BaseException) -> None:
         """Mark the run as failed or interrupted and keep the traceback in its log."""
-        from fmkit.errors import Interrupted
-
         message = error.message if isinstance(error, FmkitError) else repr(error)
         stopped = isinstance(error, Interrupted | KeyboardInterrupt)
         text = "".join(traceback.format_exception(error))
@@ -153,6 +155,12 @@ class Run:
         """Record versions, hardware, git commit and what else is known."""
         files.write_json(self.folder / ENVIRONMENT, {**machine(), **facts})
 
+    def save_model(self, model: Any) -> None:
+        """Write the finished Keras model as `model.keras`, whole or not at all."""
+        temporary = self.folder / f".{os.getpid()}.{MODEL}"
+        model.save(temporary)
+        temporary.replace(self.folder / MODEL)
+
 
 def machine() -> dict[str, Any]:
     """Versions, hardware and the git commit of the current folder."""
@@ -167,7 +175,9 @@ def machine() -> dict[str, Any]:
         "versions": versions,
         "platform": platform.platform(),
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
         "git": _git_commit(),
     }
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from fmkit import console
 from fmkit.config.schema import DataConfig, ModelConfig, RuntimeConfig, TaskConfig, TrainConfig
-from fmkit.data import memory, splits
-from fmkit.data import table as data_table
+from fmkit.data import memory
+from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples, ImageArray
 from fmkit.data.pipeline import ImageLoader
 from fmkit.errors import ConfigError, listed
@@ -85,26 +85,6 @@ class Assembly:
             raise explained from error
 
 
-@dataclass(frozen=True)
-class Data:
-    """A data set that was listed and split."""
-
-    examples: Examples
-    splits: dict[str, np.ndarray]
-    spec: DataSpec
-
-
-def read_data(config: DataConfig, seed: int) -> Data:
-    """List the examples and split them; no pixel is read.
-
-    Raises:
-        DataError: what is wrong with the data, all at once.
-    """
-    examples = data_table.list_examples(config)
-    found = splits.make_splits(examples, config.val_fraction, config.test_fraction, seed)
-    return Data(examples, found, splits.describe(examples, found))
-
-
 def image_size(config: ModelConfig, examples: Examples) -> int | None:
     """The side of the model's input in pixels; None leaves it to the backbone.
 
@@ -118,7 +98,7 @@ def image_size(config: ModelConfig, examples: Examples) -> int | None:
     return min(own, 32 * -(-2 * side // 32))
 
 
-def assemble(config: TrainConfig, data: Data, machine: devices.Devices) -> Assembly:
+def assemble(config: TrainConfig, data: Dataset, machine: devices.Devices) -> Assembly:
     """Build model and task, load weights, open the data.
 
     Where the weights come from, the first that applies:
@@ -229,7 +209,7 @@ def _start_from(
         return {}, record
     for each in heads:
         console.say(f"init: phase {each} is skipped, since {run.id} has trained this head.")
-    return {each: f"trained in {run.id}" for each in heads}, record
+    return dict.fromkeys(heads, f"trained in {run.id}"), record
 
 
 def _is_head(path: str) -> bool:

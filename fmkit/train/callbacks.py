@@ -15,11 +15,11 @@ from typing import Any
 import keras
 
 from fmkit.errors import NonFiniteError
-from fmkit.train.progress import TrainingProgress
 from fmkit.store.metrics_log import MetricsLog
 from fmkit.store.run import Run
 from fmkit.train import checkpoint
 from fmkit.train.phases import Phase
+from fmkit.train.progress import TrainingProgress
 
 
 @dataclass
@@ -216,7 +216,8 @@ class Recorder(keras.callbacks.Callback):
             **{name: float(value) for name, value in (logs or {}).items()},
             "learning_rate": learning_rate(self.model),
             "examples_per_second": round(
-                self._rate(self._position.step - self._epoch_step, self._train_seconds or seconds), 2
+                self._rate(self._position.step - self._epoch_step, self._train_seconds or seconds),
+                2,
             ),
             "seconds": round(seconds, 3),
             "rss_bytes": rss_bytes(),
@@ -278,7 +279,9 @@ class Keeper(keras.callbacks.Callback):
         if other is None:
             return True
         larger_is_better = "accuracy" in self._monitor
-        return (one["value"] > other["value"]) == larger_is_better and one["value"] != other["value"]
+        return (one["value"] > other["value"]) == larger_is_better and one["value"] != other[
+            "value"
+        ]
 
 
 def save(run: Run, model: keras.Model, phase: Phase, position: Position) -> checkpoint.Checkpoint:

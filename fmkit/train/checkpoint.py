@@ -220,7 +220,9 @@ def read_weights(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
         raise ArtifactError(f"checkpoint {checkpoint.folder}: {error}") from error
 
 
-def assign(model: keras.Model, weights: dict[str, np.ndarray], only: set[str] | None = None) -> None:
+def assign(
+    model: keras.Model, weights: dict[str, np.ndarray], only: set[str] | None = None
+) -> None:
     """Put weights into a model by path.
 
     Args:

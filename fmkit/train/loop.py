@@ -8,13 +8,13 @@ from typing import Any
 
 from fmkit.errors import Interrupted
 from fmkit.optim import optimizers, schedules
-from fmkit.train.progress import TrainingProgress
 from fmkit.store.metrics_log import MetricsLog
 from fmkit.store.run import Run
 from fmkit.train import callbacks, checkpoint, freeze
 from fmkit.train.assemble import Assembly
 from fmkit.train.callbacks import Guard, Keeper, Position, Recorder, Stopper
 from fmkit.train.phases import Phase
+from fmkit.train.progress import TrainingProgress
 
 
 @dataclass

@@ -1,0 +1,82 @@
+"""Reads the first word, hands over, and turns an error into one clean message."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+COMMANDS = {
+    "pretrain": "train the head on a frozen backbone",
+    "finetune": "train the head, then everything",
+    "eval": "judge a finished run on a split, or on new data",
+    "predict": "predict new photos with a finished run",
+    "runs": "list, show, compare and rank runs",
+}
+"""The sub-commands, each with a line for the help."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status is CONTRACT's."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # the libraries' notes are not the user's
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    from fmkit import console
+    from fmkit.errors import FmkitError
+
+    try:
+        return _run(words)
+    except FmkitError as error:
+        console.complain(error.message, error.hint)
+        if console.wants_traceback():
+            console.err.print_exception()
+        return error.exit_code
+    except KeyboardInterrupt:
+        console.complain("stopped by Ctrl-C.")
+        return 130
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        console.complain(
+            f"a defect of fmkit: {type(error).__name__}: {error}",
+            "FMKIT_TRACEBACK=1 shows the traceback.",
+        )
+        if console.wants_traceback():
+            console.err.print_exception()
+        return 1
+
+
+def _run(words: list[str]) -> int:
+    from fmkit import guide
+
+    if not words or words[0] in ("-h", "--help", "help"):
+        return guide.overview(COMMANDS)
+    if words[0] in ("-V", "--version"):
+        return guide.version()
+    name, rest = words[0], words[1:]
+    if name not in COMMANDS:
+        from fmkit.errors import ConfigError, received
+
+        raise ConfigError(
+            received("command", name, list(COMMANDS)), "fmkit --help lists the commands."
+        )
+    if any(word in ("-h", "--help") for word in rest):
+        return guide.command(name, COMMANDS[name])
+    return _function(name)(rest)
+
+
+def _function(name: str) -> Callable[[Sequence[str]], int]:
+    from fmkit import commands
+
+    return {
+        "pretrain": commands.pretrain,
+        "finetune": commands.finetune,
+        "eval": commands.evaluate,
+        "predict": commands.predict,
+        "runs": commands.runs,
+    }[name]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""One short function a sub-command. What is heavy is imported inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fmkit import console, jobs, lookup, tables
+from fmkit.config import command_line, compose
+from fmkit.config.check import check
+from fmkit.config.command_line import CommandLine
+from fmkit.config.schema import TrainConfig
+from fmkit.errors import FmkitError, Interrupted
+from fmkit.store import index
+from fmkit.store.finished import FinishedRun, quoted
+from fmkit.store.run import Run, claim
+
+
+def pretrain(arguments: Sequence[str]) -> int:
+    """Train the head on a frozen backbone."""
+    return _train("pretrain", arguments)
+
+
+def finetune(arguments: Sequence[str]) -> int:
+    """Train the head, then everything."""
+    return _train("finetune", arguments)
+
+
+def evaluate(arguments: Sequence[str]) -> int:
+    """Judge a finished run on a split, or on new data."""
+    line = _inherit(command_line.parse("eval", arguments), "run", ("data",))
+    return _launch_plain(line, jobs.evaluate)
+
+
+def predict(arguments: Sequence[str]) -> int:
+    """Predict new photos with a finished run."""
+    return _launch_plain(command_line.parse("predict", arguments), jobs.predict)
+
+
+def runs(arguments: Sequence[str]) -> int:
+    """List, show, compare and rank runs."""
+    from fmkit.store import show
+
+    return show.command(list(arguments))
+
+
+@dataclass
+class _Outcome:
+    """How one job ended."""
+
+    overrides: list[str]
+    run: Run
+    error: FmkitError | None = None
+
+
+def _train(command: str, arguments: Sequence[str]) -> int:
+    line = _inherit(command_line.parse(command, arguments), "init", ("model", "data"))
+    names = _names(line)
+    config = check(line, names)
+    if line.shows_only:
+        compose.launch(line, lambda _: None)
+        return 0
+    folder = claim(Path(config.runs_dir), "sweeps" if line.multirun else command)
+    outcomes: list[_Outcome] = []
+
+    def job(composed: Any) -> None:
+        outcomes.append(_train_job(command, composed, names))
+        if isinstance(outcomes[-1].error, Interrupted):
+            raise KeyboardInterrupt  # ends the whole sweep
+
+    try:
+        compose.launch(line, job, _hydra_folders(folder, line.multirun))
+    except KeyboardInterrupt:
+        if not outcomes:
+            raise
+    if line.multirun:
+        tables.sweep(folder, [(each.overrides, each.run) for each in outcomes])
+    failed = [each.error for each in outcomes if each.error is not None]
+    return failed[0].exit_code if failed else 0
+
+
+def _hydra_folders(folder: Path, multirun: bool) -> list[str]:
+    path = quoted(str(folder.absolute()))
+    if multirun:
+        return [f"hydra.sweep.dir={path}", "hydra.sweep.subdir='${hydra:job.num}'"]
+    return [f"hydra.run.dir={path}"]
+
+
+def _train_job(command: str, composed: Any, names: dict[str, list[str]]) -> _Outcome:
+    """One job: it never raises, and leaves a run folder that says how it ended."""
+    from hydra.core.hydra_config import HydraConfig
+
+    settings = HydraConfig.get()
+    run = Run(Path(settings.runtime.output_dir), command)
+    outcome = _Outcome(list(settings.overrides.task), run)
+    try:
+        with jobs.termination():
+            config = compose.typed(composed, command, names, {})
+            run.begin(config, _described(config))
+            jobs.train(config, run)
+    except BaseException as error:
+        outcome.error = jobs.as_fmkit_error(error, run.folder)
+        run.fail(outcome.error)
+        console.complain(outcome.error.message, outcome.error.hint)
+        if console.wants_traceback():
+            console.err.print_exception()
+    return outcome
+
+
+def _described(config: TrainConfig) -> dict[str, Any]:
+    """What the list of runs shows, so that it reads one small file a run."""
+    return {
+        "name": config.name,
+        "model": config.model.name,
+        "data": config.data.name,
+        "optimizer": config.optimizer.name,
+        "stage": "+".join(config.stage),
+        "task": config.task.name,
+        "seed": config.runtime.seed,
+        "init": config.init,
+    }
+
+
+def _launch_plain(line: CommandLine, job: Callable[[Any], None]) -> int:
+    """A command that makes no run folder of its own."""
+    names = _names(line)
+    check(line, names)
+    errors: list[FmkitError] = []
+
+    def guarded(composed: Any) -> None:
+        try:
+            job(compose.typed(composed, line.command, names, {}))
+        except Exception as error:
+            errors.append(jobs.as_fmkit_error(error))
+            console.complain(errors[-1].message, errors[-1].hint)
+            if console.wants_traceback():
+                console.err.print_exception()
+
+    compose.launch(line, (lambda _: None) if line.shows_only else guarded)
+    return errors[0].exit_code if errors else 0
+
+
+def _names(line: CommandLine) -> dict[str, list[str]]:
+    """The names that models, data and tasks go by; the user's plugin file is run for its own."""
+    from fmkit.data import table as data_table
+    from fmkit.models import table as model_table
+    from fmkit.tasks import table as task_table
+
+    plugins = line.value("plugins")
+    if plugins:
+        lookup.load_plugins(str(plugins))
+    return {
+        "model.name": model_table.names(),
+        "data.name": data_table.names(),
+        "task.name": task_table.names(),
+    }
+
+
+def _inherit(line: CommandLine, key: str, groups: tuple[str, ...]) -> CommandLine:
+    """With `init=RUN` or `run=RUN`, that run's groups stand where the user names none.
+
+    They become overrides ahead of the user's own, so that Hydra's record shows them, too.
+    """
+    value = line.value(key)
+    if not isinstance(value, str) or not value:
+        return line
+    root = Path(str(line.value("runs_dir") or "runs"))
+    run = FinishedRun(index.resolve(value, root))
+    taken = [group for group in groups if group not in line.keys()]
+    added = [f"{key}={quoted(str(run.folder.absolute()))}"]
+    for group in taken:
+        added.extend(run.overrides(group, line.keys()))
+    if taken and not line.shows_only:
+        console.say(f"{' and '.join(taken)} as in run {run.id}")
+    kept = [each for each in line.arguments if not each.startswith(f"{key}=")]
+    return command_line.parse(line.command, [*added, *kept])

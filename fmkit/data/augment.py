@@ -1,0 +1,218 @@
+"""Augmentation presets, all from Keras' own layers, seeded per example.
+
+| preset   | every example                                     | every batch                    |
+|----------|---------------------------------------------------|--------------------------------|
+| `none`   | as it is                                          |                                |
+| `light`  | flip; shift by up to 1/14 of the side             |                                |
+| `medium` | light, then 2 of the mild operations              |                                |
+| `strong` | light, then 2 of the fierce operations, then in 1 | MixUp (alpha 0.2) or CutMix    |
+|          | of 4 a grey rectangle (RandomErasing)             | (alpha 1), as a coin decides   |
+
+The shift is a crop out of the image with its edges mirrored outwards, so images are decoded at the
+size that validation sees, and nothing looks larger in training than it will later.
+
+The operations are RandAugment's (Cubuk et al. 2019, arxiv.org/abs/1909.13719) with zoom added. They
+are drawn here, one `tf.switch_case` each, over Keras' layers, and not through
+`keras.layers.RandAugment`: that layer computes all its operations for each image and keeps one
+(83 ms an image of 224 x 224 on one core where this takes about 3), and its single factor cannot be
+mild: a factor of 0.5 rotates by up to 180 degrees, and a small one solarizes nearly everything.
+
+Every draw comes from (seed, epoch, position of the example), or (seed, epoch, batch) for MixUp and
+CutMix. So neither threads nor batch size nor the start of a resume change what an example becomes.
+
+Legend: B batch, S side in pixels, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from fmkit.errors import ConfigError, received
+
+PRESETS = ("none", "light", "medium", "strong")
+"""Names of the presets, weakest first."""
+
+FLIPS = {"none": None, "horizontal": "horizontal", "both": "horizontal_and_vertical"}
+"""`data.flip` in the words of keras.layers.RandomFlip."""
+
+OPERATIONS = 2
+"""Operations per example in `medium` and `strong`, RandAugment's N."""
+
+
+def mild() -> list[Any]:
+    """The layers that `medium` draws from."""
+    return [
+        _layer(keras.layers.RandomShear, x_factor=0.1, y_factor=0.1),
+        _layer(keras.layers.RandomRotation, factor=15 / 360),
+        _layer(keras.layers.RandomZoom, height_factor=(-0.2, 0.1)),
+        _layer(keras.layers.RandomBrightness, factor=0.15),
+        _layer(keras.layers.RandomContrast, factor=0.25),
+        _layer(keras.layers.RandomColorDegeneration, factor=0.5),
+        _layer(keras.layers.RandomSharpness, factor=1.0),
+        _layer(keras.layers.RandomPosterization, factor=6),
+        _layer(keras.layers.AutoContrast),
+    ]
+
+
+def fierce() -> list[Any]:
+    """The layers that `strong` draws from."""
+    return [
+        _layer(keras.layers.RandomShear, x_factor=0.3, y_factor=0.3),
+        _layer(keras.layers.RandomRotation, factor=30 / 360),
+        _layer(keras.layers.RandomZoom, height_factor=(-0.4, 0.2)),
+        _layer(keras.layers.RandomBrightness, factor=0.35),
+        _layer(keras.layers.RandomContrast, factor=0.6),
+        _layer(keras.layers.RandomColorDegeneration, factor=1.0),
+        _layer(keras.layers.RandomSharpness, factor=1.0),
+        _layer(keras.layers.RandomPosterization, factor=4),
+        _layer(keras.layers.Solarization, threshold_factor=1.0),
+        _layer(keras.layers.AutoContrast),
+        _layer(keras.layers.Equalization),
+    ]
+
+
+class _Seeds(keras.random.SeedGenerator):
+    """Keras' seed generator without its variable: each draw is a function of `base` alone.
+
+    The one hook into Keras' randomness: every image layer takes a generator, and every function of
+    keras.random calls its `next`. One lives as long as one trace of one example.
+
+    Args:
+        base: (2,) int32 tensor.
+    """
+
+    def __init__(self, base: tf.Tensor) -> None:  # the parent's would make a variable
+        self._base = base
+        self._draws = 0
+
+    def next(self, ordered: bool = True) -> tf.Tensor:
+        """A new stateless seed, (2,) int32."""
+        self._draws += 1
+        return tf.random.experimental.stateless_fold_in(self._base, self._draws)
+
+
+class Augmentation:
+    """What a preset does to one example and to one batch.
+
+    Args:
+        preset: one of `PRESETS`.
+        flip: one of `FLIPS`.
+        image_size: side of the images, S.
+        seed: (2,) numbers that all draws come from.
+
+    Raises:
+        ConfigError: no such preset or flip.
+    """
+
+    def __init__(self, preset: str, flip: str, image_size: int, seed: tuple[int, int]) -> None:
+        if preset not in PRESETS:
+            raise ConfigError(received("data.augment", preset, PRESETS))
+        if flip not in FLIPS:
+            raise ConfigError(received("data.flip", flip, FLIPS))
+        self.changes_images = preset != "none"
+        self.mixes_targets = preset == "strong"
+        self._size = image_size
+        self._seed = seed
+        self._margin = max(1, round(image_size / 14))
+        mode = FLIPS[flip]
+        self._flip = _layer(keras.layers.RandomFlip, mode=mode) if mode else None
+        self._crop = _layer(keras.layers.RandomCrop, height=image_size, width=image_size)
+        tables: dict[str, Callable[[], list[Any]]] = {"medium": mild, "strong": fierce}
+        self._operations = tables[preset]() if preset in tables else []
+        self._erase = None
+        if self.mixes_targets:
+            quarter = (0.25, 0.25)  # a single number would mean a draw between 0 and it
+            self._erase = _layer(
+                keras.layers.RandomErasing, factor=quarter, scale=(0.02, 0.2), fill_value=127
+            )
+            # CutMix's own default draws alpha from 0 to 1: then most patches are all or nothing.
+            self._mixers = [
+                _layer(keras.layers.MixUp, alpha=0.2),
+                _layer(keras.layers.CutMix, factor=(1.0, 1.0)),
+            ]
+
+    def example(self, image: tf.Tensor, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+        """One augmented image, (S, S, 3) float32 from 0 to 255.
+
+        Args:
+            image: (S, S, 3), 0 to 255.
+            epoch: scalar.
+            index: the example's position in the data set, a scalar.
+        """
+        seeds = _Seeds(self._base(epoch, index, stream=0))
+        margin = [self._margin, self._margin]
+        images = tf.pad(tf.cast(image, tf.float32), [margin, margin, [0, 0]], "REFLECT")[None]
+        top, left = self._crop.get_random_transformation(images, training=True, seed=seeds)
+        # Cut here and not by the layer: it resizes whatever has no static shape.
+        images = tf.slice(images, [0, top, left, 0], [1, self._size, self._size, 3])
+        if self._flip is not None:
+            images = _apply(self._flip, images, seeds)
+        for _ in range(OPERATIONS if self._operations else 0):
+            images = self._one_operation(images, seeds)
+        if self._erase is not None:
+            images = _apply(self._erase, images, seeds)
+        return tf.ensure_shape(images[0], (self._size, self._size, 3))
+
+    def batch(
+        self, images: tf.Tensor, targets: tf.Tensor, epoch: tf.Tensor, number: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Images and targets after MixUp or CutMix, where the preset has them.
+
+        Args:
+            images: (B, S, S, 3) float32.
+            targets: (B, C) float32.
+            epoch: scalar.
+            number: the batch's number in its epoch, a scalar.
+        """
+        if not self.mixes_targets:
+            return images, targets
+        seeds = _Seeds(self._base(epoch, number, stream=1))
+        coin = tf.random.stateless_uniform((), seeds.next(), 0, 2, tf.int32)
+        branches = [_mixing(layer, images, targets, seeds) for layer in self._mixers]
+        return tf.switch_case(coin, branches)
+
+    def _base(self, epoch: tf.Tensor, number: tf.Tensor, stream: int) -> tf.Tensor:
+        fold_in = tf.random.experimental.stateless_fold_in
+        seed = tf.constant([self._seed[0], self._seed[1] ^ stream], tf.int32)
+        return fold_in(fold_in(seed, tf.cast(epoch, tf.int32)), tf.cast(number, tf.int32))
+
+    def _one_operation(self, images: tf.Tensor, seeds: _Seeds) -> tf.Tensor:
+        count = len(self._operations)
+        which = tf.random.stateless_uniform((), seeds.next(), 0, count, tf.int32)
+        inner = seeds.next()  # each branch starts from the same seed: only one of them runs
+
+        def branch(layer: Any) -> Callable[[], tf.Tensor]:
+            return lambda: tf.ensure_shape(_apply(layer, images, _Seeds(inner)), images.shape)
+
+        return tf.switch_case(which, [branch(layer) for layer in self._operations])
+
+
+def _layer(kind: Any, **arguments: Any) -> Any:
+    # float32 whatever the policy of the model: 8 bits of bfloat16 are too few for 0 to 255.
+    layer = kind(**arguments, dtype="float32", data_format="channels_last")
+    layer.backend.set_backend("tensorflow")  # tf.data is TensorFlow's also when the model is JAX's
+    return layer
+
+
+def _apply(layer: Any, images: tf.Tensor, seeds: _Seeds) -> tf.Tensor:
+    """A layer's own draw and transformation, with our seeds."""
+    transformation = layer.get_random_transformation(images, training=True, seed=seeds)
+    return layer.transform_images(images, transformation, training=True)
+
+
+def _mixing(
+    layer: Any, images: tf.Tensor, targets: tf.Tensor, seeds: _Seeds
+) -> Callable[[], tuple[tf.Tensor, tf.Tensor]]:
+    base = seeds.next()
+
+    def mix() -> tuple[tf.Tensor, tf.Tensor]:
+        transformation = layer.get_random_transformation(images, training=True, seed=_Seeds(base))
+        mixed = layer.transform_images(images, transformation, training=True)
+        labels = layer.transform_labels(targets, transformation, training=True)
+        return tf.ensure_shape(mixed, images.shape), tf.ensure_shape(labels, targets.shape)
+
+    return mix

@@ -1,0 +1,56 @@
+"""A data set, listed and split: what every command starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fmkit.config.schema import DataConfig
+from fmkit.data import splits, table
+from fmkit.data.examples import Examples
+from fmkit.errors import DataError, received
+from fmkit.spec import DataSpec
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Examples, which of them are in which split, and what the whole looks like.
+
+    Attributes:
+        examples: all of them, in a stable order.
+        splits: by split's name, sorted indices into `examples`.
+        spec: classes, counts, fingerprints.
+    """
+
+    examples: Examples
+    splits: dict[str, np.ndarray]
+    spec: DataSpec
+
+
+def read(config: DataConfig, split_seed: int) -> Dataset:
+    """List the examples and split them. No pixel is decoded, TensorFlow is not imported.
+
+    Raises:
+        DataError: what is wrong with the data, all at once.
+    """
+    examples = table.list_examples(config)
+    found = splits.make_splits(examples, config.val_fraction, config.test_fraction, split_seed)
+    return Dataset(examples, found, splits.describe(examples, found))
+
+
+def read_for_evaluation(config: DataConfig, split_seed: int, split: str) -> Dataset:
+    """List a data set to judge a model on one split of it; `all` takes every example.
+
+    Raises:
+        DataError: what is wrong with the data, or that it has no such split.
+    """
+    if split == "all":
+        examples = table.list_examples(config)
+        found = {"all": np.arange(len(examples))}
+        return Dataset(examples, found, splits.describe(examples, found))
+    data = read(config, split_seed)
+    if not len(data.splits.get(split, ())):
+        there = [name for name, indices in data.splits.items() if len(indices)]
+        raise DataError(received("split", split, [*there, "all"], "The data has no such split."))
+    return data

@@ -1,0 +1,254 @@
+"""Photos named by a table: a row per photo, with its class and perhaps its split and group.
+
+A `.csv` may be separated by commas, semicolons or tabs; every cell is text, so that `012`, `True`
+and `NA` are class names as they stand. Space around a cell does not count.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from fmkit import console
+from fmkit.config.schema import ImageTableData
+from fmkit.data import check
+from fmkit.data.examples import Examples, ImageFiles, from_names
+from fmkit.data.image_folder import SPLIT_NAMES
+from fmkit.data.stratify import limited
+from fmkit.errors import ConfigError, DataError, all_at_once, listed, received
+
+_SEPARATORS = {".csv": (",", ";", "\t"), ".tsv": ("\t",), ".txt": ("\t", ",", ";")}
+
+
+@dataclass
+class _Rows:
+    """The rows of a table that can be used, and what is wrong with the others."""
+
+    ids: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    splits: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+    wrong: dict[str, list[str]] = field(default_factory=dict)
+    first: dict[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
+    repeated: int = 0
+
+    def complain(self, what: str, where: str) -> None:
+        """Note one row under the sentence that is true of it."""
+        self.wrong.setdefault(what, []).append(where)
+
+
+def list_examples(config: ImageTableData) -> Examples:
+    """The photos that the table `config.root` names, in the order of its rows.
+
+    Raises:
+        ConfigError: the file's name ends in nothing that is known.
+        DataError: columns, files, labels or splits are missing or wrong; all problems at once.
+    """
+    table = check.existing(config.root, "file")
+    wanted = [config.path_column, config.label_column]
+    wanted += [each for each in (config.split_column, config.group_column) if each]
+    columns = read_columns(table, wanted)
+    if config.image_root is None:
+        folder = table.parent
+    else:
+        folder = check.existing(config.image_root, "folder")
+    rows = _Rows()
+    cells = [columns[each] for each in wanted]
+    for number, row in enumerate(zip(*cells, strict=True)):
+        _add_row(rows, config, folder, dict(zip(wanted, row, strict=True)), number + 1)
+    return _checked(rows, config, table)
+
+
+def read_columns(table: Path, wanted: Sequence[str]) -> dict[str, list[str]]:
+    """The wanted columns of a CSV, TSV or parquet file as text; an empty cell is an empty text.
+
+    Raises:
+        ConfigError: the file's name ends in nothing that is known.
+        DataError: the file cannot be read, or columns are missing.
+    """
+    suffix = table.suffix.lower()
+    if suffix in (".parquet", ".pq"):
+        return _read_parquet(table, wanted)
+    if suffix not in _SEPARATORS:
+        allowed = (*_SEPARATORS, ".parquet")
+        raise ConfigError(received("The table's file extension", suffix, allowed))
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{table} is not UTF-8 (byte {error.object[error.start]:#04x} at {error.start}).",
+            "Save it as UTF-8: `iconv -f latin1 -t utf-8` helps with many.",
+        ) from None
+    lines = text.splitlines(keepends=True)
+    if not lines:
+        raise DataError(f"{table} is empty.")
+    header_of = {each: next(csv.reader([lines[0]], delimiter=each)) for each in _SEPARATORS[suffix]}
+    separator = max(header_of, key=lambda each: len(set(wanted) & _stripped(header_of[each])))
+    return _read_rows(table, lines, separator, wanted)
+
+
+def _stripped(names: Sequence[str]) -> set[str]:
+    return {each.strip() for each in names}
+
+
+def _missing(table: Path, wanted: Sequence[str], there: Sequence[str]) -> DataError | None:
+    problems = [
+        received(f"Column of {table.name}", each, there) for each in wanted if each not in there
+    ]
+    problems += [
+        f"{table.name} has two columns {each!r}." for each in wanted if there.count(each) > 1
+    ]
+    if not problems:
+        return None
+    return DataError(
+        all_at_once(problems),
+        "Name the columns with data.path_column, label_column, split_column and group_column.",
+    )
+
+
+def _read_rows(
+    table: Path, lines: list[str], separator: str, wanted: Sequence[str]
+) -> dict[str, list[str]]:
+    reader = csv.reader(lines, delimiter=separator, strict=True)
+    short: list[str] = []
+    columns: dict[str, list[str]] = {each: [] for each in wanted}
+    try:
+        header = [each.strip() for each in next(reader)]
+        if error := _missing(table, wanted, header):
+            raise error
+        places = {each: header.index(each) for each in wanted}
+        for row in reader:
+            if not any(each.strip() for each in row):
+                continue
+            if len(row) != len(header):
+                short.append(f"line {reader.line_num} has {len(row)}")
+                continue
+            for each, place in places.items():
+                columns[each].append(row[place].strip())
+    except csv.Error as error:
+        raise DataError(f"{table}, line {reader.line_num}: {error}.") from None
+    if short:
+        raise DataError(
+            f"{table}: the header has {len(header)} cells, but {listed(short, 5)}.",
+            "A cell with the separator in it needs double quotes around it.",
+        )
+    return columns
+
+
+def _read_parquet(table: Path, wanted: Sequence[str]) -> dict[str, list[str]]:
+    import pyarrow as arrow
+    import pyarrow.parquet as parquet
+
+    try:
+        file = parquet.ParquetFile(table)
+        if error := _missing(table, wanted, list(file.schema_arrow.names)):
+            raise error
+        content = file.read(columns=list(dict.fromkeys(wanted)))
+    except (arrow.ArrowException, OSError) as error:
+        raise DataError(f"{table} is no readable parquet file: {error}") from None
+    return {each: [_text(cell) for cell in content.column(each).to_pylist()] for each in wanted}
+
+
+def _text(cell: object) -> str:
+    """A cell of a typed table as text; null and NaN are empty."""
+    if cell is None or cell != cell:
+        return ""
+    return cell.decode("utf-8", "replace") if isinstance(cell, bytes) else str(cell).strip()
+
+
+def _add_row(
+    rows: _Rows, config: ImageTableData, folder: Path, cells: dict[str, str], number: int
+) -> None:
+    """Take one row over, or note all that is wrong with it."""
+    path, label = cells[config.path_column], cells[config.label_column]
+    split = cells[config.split_column] if config.split_column else ""
+    group = cells[config.group_column] if config.group_column else ""
+    where, before = f"row {number}", sum(len(each) for each in rows.wrong.values())
+    if not label:
+        rows.complain("have no label", where)
+    if config.split_column and not split:
+        rows.complain(f"have no split in column {config.split_column!r}", where)
+    elif config.split_column and split.lower() not in SPLIT_NAMES:
+        allowed = "train, val or test"
+        rows.complain(f"name an unknown split (expected {allowed})", f"{where}: {split!r}")
+    if config.group_column and not group:
+        rows.complain(f"have no group in column {config.group_column!r}", where)
+    found = _find(folder, path) if path else None
+    if not path:
+        rows.complain("have no path", where)
+    elif found is None:
+        rows.complain(f"name a file that is not in {folder}", f"{where}: {path!r}")
+    if found is None or sum(len(each) for each in rows.wrong.values()) > before:
+        return
+    name = _identity(found, folder)
+    facts = (label, split.lower(), group)
+    earlier = rows.first.setdefault(name, (number, facts))
+    if earlier[0] != number:
+        if earlier[1] == facts:
+            rows.repeated += 1
+        else:
+            rows.complain(
+                "say otherwise about a photo than an earlier row",
+                f"rows {earlier[0]} and {number}: {name!r}",
+            )
+        return
+    rows.ids.append(name)
+    rows.paths.append(found)
+    rows.names.append(label)
+    rows.splits.append(SPLIT_NAMES.get(split.lower(), ""))
+    rows.groups.append(group)
+
+
+def _find(folder: Path, path: str) -> str | None:
+    """The absolute path of a file that exists; a table from Windows may have backslashes."""
+    for each in dict.fromkeys([path, path.replace("\\", "/")]):
+        candidate = os.path.abspath(folder / Path(each).expanduser())  # noqa: PTH100
+        if Path(candidate).is_file():
+            return candidate
+    return None
+
+
+def _identity(path: str, folder: Path) -> str:
+    inside = Path(path).is_relative_to(folder)
+    return (Path(path).relative_to(folder) if inside else Path(path)).as_posix()
+
+
+def _checked(rows: _Rows, config: ImageTableData, table: Path) -> Examples:
+    """The rows as examples, once every file's header was read.
+
+    Raises:
+        DataError: with all problems of the rows and of the files.
+    """
+    problems = [
+        f"{len(where)} rows of {table.name} {what}: {listed(where, check.SHOWN)}."
+        for what, where in rows.wrong.items()
+    ]
+    if not rows.ids and not problems:
+        problems.append(f"{table} has no rows.")
+    sizes = np.array([Path(each).stat().st_size for each in rows.paths], dtype=np.int64)
+    examples = from_names(
+        rows.ids,
+        rows.names,
+        ImageFiles(tuple(rows.paths), sizes),
+        rows.splits if config.split_column else None,
+        rows.groups if config.group_column else None,
+    )
+    if rows.ids:
+        examples = limited(examples, config.limit)
+        place = dict(zip(rows.ids, rows.paths, strict=True))
+        problems += check.image_problems(examples.ids, [place[each] for each in examples.ids])
+    if problems:
+        if rows.ids:
+            problems += check.class_problems(
+                examples.labels, examples.classes, examples.splits, config
+            )
+        raise DataError(all_at_once(problems))
+    if rows.repeated:
+        console.warn(f"{rows.repeated} rows of {table.name} repeat an earlier one: left out.")
+    return examples

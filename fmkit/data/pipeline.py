@@ -1,0 +1,223 @@
+"""From examples to batches: the only place that shuffles, batches and prefetches.
+
+Training is an endless sequence of epochs cut into steps. Each epoch is one exact permutation of
+the examples, a function of (seed, epoch); its last batch is smaller. What step k yields is a
+function of (seed, k) alone, so a resume starts anywhere without replaying anything.
+
+Images are decoded at the size that the model gets. The shift of augmentation mirrors the edges
+outwards instead of cropping a larger decode (see `augment`), so one decoded copy serves training,
+validation and test.
+
+Legend: N examples, B batch, S side in pixels, C classes, K width of a target.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from fmkit.data.augment import Augmentation
+from fmkit.data.examples import Examples
+from fmkit.data.order import EpochOrder
+from fmkit.data.pixels import Pixels
+from fmkit.errors import ConfigError, DataError
+
+
+class ImageLoader:
+    """Batches of images with targets, for training and in order.
+
+    Args:
+        examples: the whole data set; `indices` below are positions in it.
+        targets: (N,) int32 class numbers, or (N, K) float32.
+        image_size: side of the square images, S.
+        batch_size: examples per batch, over all replicas together.
+        resize: `squash`, `pad` or `crop`.
+        augment: preset of `augment`, for training only.
+        flip: flips that augmentation may use.
+        num_classes: makes class numbers one-hot, (B, C); MixUp and CutMix need that.
+        class_weights: (C,) weight of each class in the loss of training; mixed as targets are.
+        memory_budget_bytes: most memory for decoded images.
+        parallel: batches or examples worked on at once, and decoding threads; empty means as many
+            as tf.data finds useful. The result does not depend on it.
+
+    Raises:
+        ConfigError: `augment=strong` without one-hot or dense targets.
+    """
+
+    def __init__(
+        self,
+        examples: Examples,
+        targets: np.ndarray,
+        *,
+        image_size: int,
+        batch_size: int,
+        resize: str = "squash",
+        augment: str = "none",
+        flip: str = "horizontal",
+        num_classes: int | None = None,
+        class_weights: np.ndarray | Sequence[float] | None = None,
+        memory_budget_bytes: int = 2**31,
+        parallel: int | None = None,
+    ) -> None:
+        self._targets = np.asarray(targets)
+        if len(self._targets) != len(examples):
+            raise ValueError(f"{len(self._targets)} targets for {len(examples)} examples")
+        if augment == "strong" and num_classes is None and self._targets.ndim == 1:
+            raise ConfigError(
+                "data.augment=strong mixes labels (MixUp, CutMix), which this task cannot do.",
+                "Take data.augment=medium.",
+            )
+        self._size, self._batch = image_size, batch_size
+        self._augment, self._flip = augment, flip
+        self._classes = num_classes if self._targets.ndim == 1 else None
+        self._weights = None if class_weights is None else np.asarray(class_weights, np.float32)
+        self._calls = tf.data.AUTOTUNE if parallel is None else parallel
+        self.pixels = Pixels(examples, image_size, resize, memory_budget_bytes, parallel)
+
+    @property
+    def decision(self) -> str:
+        """Whether decoded images are kept in memory and why, as a sentence for the log."""
+        return self.pixels.decision
+
+    def prepare(
+        self,
+        indices: np.ndarray | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Decode everything once before training, so that broken files are found; see `Pixels`.
+
+        Raises:
+            DataError: files are broken; the first ten by name, with their total.
+        """
+        self.pixels.prepare(indices, progress)
+
+    def explain(self, error: BaseException) -> DataError | None:
+        """The broken files behind an error of `fit` or `predict`; none if it has another cause."""
+        if isinstance(error, DataError):
+            return error
+        return self.pixels.failure if isinstance(error, tf.errors.OpError) else None
+
+    def steps_per_epoch(self, count: int) -> int:
+        """Batches that `count` examples make, a smaller last one included."""
+        return -(-count // self._batch)
+
+    def train(
+        self, indices: np.ndarray, seed: int, steps: int, first_step: int = 0
+    ) -> tf.data.Dataset:
+        """Exactly `steps` shuffled batches of an endless sequence of epochs, augmented.
+
+        Args:
+            indices: positions of the training examples.
+            seed: of order and augmentation.
+            steps: how many batches.
+            first_step: number of the first one, 0 at the start of training.
+
+        Returns:
+            A data set of (images, targets) or, with class weights, (images, targets, weights):
+            images (B, S, S, 3), uint8 or, augmented, float32 from 0 to 255; targets as promised to
+            the constructor; weights (B,) float32.
+        """
+        order = EpochOrder(indices, seed, self._batch)
+        numbers = tf.data.Dataset.range(first_step, first_step + steps)
+        augmentation = Augmentation(self._augment, self._flip, self._size, _derived(seed))
+        if augmentation.changes_images:
+            loaded = self._augmented(numbers, order, augmentation, min(self._batch, len(indices)))
+        else:
+            loaded = numbers.map(lambda step: self._load(order.indices, step)[:2], self._calls)
+        finished = loaded.map(self._weighted) if self._weights is not None else loaded
+        return self._finished(finished, steps)
+
+    def ordered(self, indices: np.ndarray) -> tf.data.Dataset:
+        """The examples at `indices` once, in that order, as they are: (images, targets)."""
+        chosen, batch = np.asarray(indices, np.int64), self._batch
+        steps = self.steps_per_epoch(len(chosen))
+
+        def positions(step: int) -> np.ndarray:
+            return chosen[step * batch : (step + 1) * batch]
+
+        loaded = tf.data.Dataset.range(steps).map(
+            lambda step: self._load(positions, step)[:2], self._calls
+        )
+        return self._finished(loaded, steps)
+
+    def _load(self, positions: Callable[[int], np.ndarray], step: tf.Tensor) -> tuple[Any, ...]:
+        """Images (B, S, S, 3) uint8, targets and positions (B,) of one step."""
+
+        def read(number: np.ndarray) -> tuple[np.ndarray, ...]:
+            indices = positions(int(number))
+            return self.pixels.read(indices), self._targets[indices], indices
+
+        # Paths, order and targets stay out of the graph: a constant of it may not exceed 2 GB.
+        # Not stateful: with op determinism tf.data would run stateful functions one by one.
+        kinds = [tf.uint8, tf.as_dtype(self._targets.dtype), tf.int64]
+        images, targets, indices = tf.numpy_function(read, [step], kinds, stateful=False)
+        images.set_shape((None, self._size, self._size, 3))
+        targets.set_shape((None, *self._targets.shape[1:]))
+        indices.set_shape((None,))
+        if self._classes is not None:
+            targets = tf.one_hot(targets, self._classes)
+        return images, targets, indices
+
+    def _augmented(
+        self,
+        numbers: tf.data.Dataset,
+        order: EpochOrder,
+        augmentation: Augmentation,
+        width: int,
+    ) -> tf.data.Dataset:
+        """Batches whose examples are augmented one by one, on all cores.
+
+        An epoch's last batch is filled up to `width` rows on the way, since tf.data only makes
+        batches of one size, and cut again after.
+        """
+
+        per_epoch = order.steps_per_epoch
+
+        def load(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            images, targets, indices = self._load(order.indices, step)
+            rows = (images, targets, indices, tf.ones_like(indices))
+            missing = width - tf.size(indices)
+            filled = [tf.pad(row, [[0, missing], *[[0, 0]] * (row.shape.rank - 1)]) for row in rows]
+            return (tf.fill((width,), step), *filled)
+
+        def augment(
+            step: tf.Tensor, image: tf.Tensor, target: tf.Tensor, index: tf.Tensor, real: tf.Tensor
+        ) -> tuple[tf.Tensor, ...]:
+            return step, augmentation.example(image, step // per_epoch, index), target, real
+
+        def mix(
+            steps: tf.Tensor, images: tf.Tensor, targets: tf.Tensor, real: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor]:
+            count, step = tf.reduce_sum(real), steps[0]
+            images, targets = images[:count], targets[:count]
+            return augmentation.batch(images, targets, step // per_epoch, step % per_epoch)
+
+        examples = numbers.map(load, self._calls).unbatch().map(augment, self._calls)
+        return examples.batch(width).map(mix)
+
+    def _weighted(self, images: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """The batch with a weight per example, that of its class or of its mixture."""
+        weights = tf.constant(self._weights)
+        if targets.shape.rank == 1:
+            return images, targets, tf.gather(weights, targets)
+        return images, targets, tf.linalg.matvec(targets, weights)
+
+    def _finished(self, dataset: tf.data.Dataset, steps: int) -> tf.data.Dataset:
+        options = tf.data.Options()
+        options.deterministic = True
+        # An element is a global batch: replicas split it, hosts would take turns.
+        options.experimental_distribute.auto_shard_policy = (
+            tf.data.experimental.AutoShardPolicy.DATA
+        )
+        counted = dataset.apply(tf.data.experimental.assert_cardinality(steps))
+        return counted.prefetch(tf.data.AUTOTUNE).with_options(options)
+
+
+def _derived(seed: int) -> tuple[int, int]:
+    """Two 31-bit numbers for augmentation, unlike those of the order."""
+    digest = hashlib.sha256(f"augment\0{seed}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1, int.from_bytes(digest[4:8], "big") >> 1

@@ -1,0 +1,157 @@
+"""The decoded pixels of a data set: kept in memory where they fit, decoded each time where not."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from fmkit.data import check
+from fmkit.data.decode import decode, from_array
+from fmkit.data.examples import Examples, ImageFiles
+from fmkit.errors import DataError
+
+
+class Pixels:
+    """Square RGB images of a data set, by position.
+
+    Args:
+        examples: the data set.
+        size: side of the images in pixels, S.
+        resize: `squash`, `pad` or `crop`.
+        memory_budget_bytes: most memory for decoded images.
+        threads: threads that decode; empty means one per core.
+
+    Attributes:
+        in_memory: whether decoded images are kept.
+        decision: that, with the figures behind it, as a sentence for the log.
+    """
+
+    def __init__(
+        self,
+        examples: Examples,
+        size: int,
+        resize: str,
+        memory_budget_bytes: int,
+        threads: int | None = None,
+    ) -> None:
+        self._examples, self._size, self._resize = examples, size, resize
+        needed = len(examples) * size * size * 3
+        self.in_memory = needed <= memory_budget_bytes
+        figures = f"{_amount(needed)} for {len(examples)} images of {size} x {size}"
+        self.decision = (
+            f"Decoded images are kept in memory: {figures}, budget {_amount(memory_budget_bytes)}."
+            if self.in_memory
+            else f"Images are decoded every epoch: {figures} exceed the budget of "
+            f"{_amount(memory_budget_bytes)}."
+        )
+        self._kept: np.ndarray | None = None
+        self._filled = np.zeros(len(examples) if self.in_memory else 0, dtype=bool)
+        self._failures: dict[int, str] = {}
+        self._lock = threading.Lock()
+        self._threads = threads or _cores()
+        self._pool: ThreadPoolExecutor | None = None
+
+    def prepare(
+        self,
+        indices: np.ndarray | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Decode all images once, in parallel: broken files are found before training.
+
+        Args:
+            indices: positions to decode; empty means all.
+            progress: called with how many are done and how many there are.
+
+        Raises:
+            DataError: files are broken; the first ten by name, with their total.
+        """
+        chosen = np.arange(len(self._examples)) if indices is None else np.unique(indices)
+        self._failures.clear()
+        for start in range(0, len(chosen), 256):
+            part = chosen[start : start + 256]
+            if self.in_memory:
+                part = part[~self._filled[part]]
+            self._map(self._attempt, part.tolist())
+            if progress is not None:
+                progress(min(start + 256, len(chosen)), len(chosen))
+        if self._failures:
+            raise self._error(len(chosen))
+
+    def read(self, indices: np.ndarray) -> np.ndarray:
+        """The images at `indices`, (B, S, S, 3) uint8.
+
+        Raises:
+            DataError: a file is broken.
+        """
+        if not self.in_memory:
+            return np.stack(list(self._map(self._load, indices.tolist())))
+        missing = indices[~self._filled[indices]]
+        if len(missing):
+            self._map(self._load, missing.tolist())
+        return self._memory()[indices]
+
+    @property
+    def failure(self) -> DataError | None:
+        """What to tell about the files that broke so far, if any did."""
+        return self._error(len(self._examples)) if self._failures else None
+
+    def _memory(self) -> np.ndarray:
+        with self._lock:
+            if self._kept is None:  # the system gives its pages only as rows are written
+                shape = (len(self._examples), self._size, self._size, 3)
+                self._kept = np.empty(shape, dtype=np.uint8)
+            return self._kept
+
+    def _load(self, index: int) -> np.ndarray:
+        """One decoded image, kept if images are kept; a failure is noted and raised."""
+        images = self._examples.images
+        try:
+            if isinstance(images, ImageFiles):
+                pixels = decode(images.paths[index], self._size, self._resize)
+            else:
+                pixels = from_array(images.pixels[index], self._size, self._resize)
+        except DataError as error:
+            self._failures[index] = error.message
+            raise
+        if self.in_memory:
+            self._memory()[index] = pixels
+            self._filled[index] = True
+        return pixels
+
+    def _attempt(self, index: int) -> None:
+        try:
+            self._load(index)
+        except DataError:
+            return  # noted; all are told together
+
+    def _map(self, function: Callable[[int], object], indices: list[int]) -> Iterable:
+        if len(indices) < 2 or self._threads == 1:
+            return [function(each) for each in indices]
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="fmkit-decode")
+        return list(self._pool.map(function, indices))
+
+    def _error(self, total: int) -> DataError:
+        broken = [self._failures[each] for each in sorted(self._failures)]
+        return DataError(
+            check.broken_files(broken, total), "Replace or remove them, then start again."
+        )
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # only Linux tells which cores this process may use
+        return os.cpu_count() or 1
+
+
+def _amount(number: int) -> str:
+    amount, unit = number / 2**20, "MiB"
+    if amount >= 1024:
+        amount, unit = amount / 1024, "GiB"
+    return f"{amount:.1f} {unit}"

@@ -1,0 +1,216 @@
+"""Which example is in which split, decided by the seed and each example's id alone.
+
+Within a class the examples are ranked by sha256(seed, id): the lowest ranks are the test split, the
+highest the validation split. So the listing's order and the root's place do not matter, and a file
+more moves at most the examples at the boundaries.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+
+import numpy as np
+
+from fmkit import console
+from fmkit.data import check
+from fmkit.data.examples import Examples
+from fmkit.data.stratify import allocate, ranks
+from fmkit.errors import ConfigError, DataError, all_at_once, listed, received
+from fmkit.spec import SPLITS, DataSpec
+
+
+def make_splits(
+    examples: Examples, val_fraction: float, test_fraction: float, seed: int
+) -> dict[str, np.ndarray]:
+    """Sorted positions of the examples of each split; a split nobody asked for is not there.
+
+    Splits that the source names are kept. If it names no `val`, that is carved out of `train`; a
+    `test` it does not name stays missing. Otherwise the classes are shared out by the fractions,
+    and no group is ever cut.
+
+    Args:
+        val_fraction: share of the examples, or of the named training split; 0 means none.
+        test_fraction: share of the examples; 0 means none.
+        seed: other seeds give other splits.
+
+    Raises:
+        ConfigError: the fractions are no shares.
+        DataError: a class or a group cannot be where it must be; all problems at once.
+    """
+    if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction >= 1:
+        came = f"{val_fraction} and {test_fraction}"
+        expected = "shares of at least 0 that leave something to train on"
+        raise ConfigError(received("data.val_fraction and test_fraction", came, expected))
+    everything = np.arange(len(examples))
+    if examples.splits is None:
+        splits = _shared_out(examples, everything, val_fraction, test_fraction, seed)
+    else:
+        _refuse_straddling(examples)
+        splits = {name: np.flatnonzero(examples.splits == name) for name in SPLITS}
+        if not len(splits["train"]):
+            raise DataError(
+                "The source names splits, but no example of `train`.",
+                f"It has {listed(sorted(set(examples.splits.tolist())))}.",
+            )
+        if not len(splits["val"]) and val_fraction > 0:
+            splits |= _shared_out(examples, splits["train"], val_fraction, 0.0, seed)
+    splits = {name: splits[name] for name in SPLITS if len(splits.get(name, ()))}
+    _refuse_unseen(examples, splits)
+    return splits
+
+
+def describe(examples: Examples, splits: dict[str, np.ndarray]) -> DataSpec:
+    """What the data set looks like, with a fingerprint of the examples and one of the splits."""
+    digest = hashlib.sha256()
+    class_counts = {}
+    for name in sorted(splits):
+        chosen = sorted(examples.ids[each] for each in splits[name])
+        digest.update("\n".join([f"split {name} {len(chosen)}", *chosen, ""]).encode())
+        counts = np.bincount(examples.labels[splits[name]], minlength=len(examples.classes))
+        class_counts[name] = dict(zip(examples.classes, counts.tolist(), strict=True))
+    return DataSpec(
+        modality="image",
+        classes=examples.classes,
+        counts={name: len(indices) for name, indices in splits.items()},
+        class_counts=class_counts,
+        fingerprint=examples.fingerprint,
+        split_fingerprint=digest.hexdigest(),
+    )
+
+
+def _shared_out(
+    examples: Examples, members: np.ndarray, val: float, test: float, seed: int
+) -> dict[str, np.ndarray]:
+    """`members` as train, val and test."""
+    share = _share_groups if examples.groups is not None else _share_examples
+    held_out = share(examples, members, val, test, seed)
+    taken = np.concatenate([held_out["val"], held_out["test"]])
+    train = np.setdiff1d(members, taken)
+    return {"train": train, **{name: np.sort(each) for name, each in held_out.items()}}
+
+
+def _share_examples(
+    examples: Examples, members: np.ndarray, val: float, test: float, seed: int
+) -> dict[str, np.ndarray]:
+    """Held-out examples, stratified by class."""
+    labels = examples.labels[members]
+    counts = np.bincount(labels, minlength=len(examples.classes))
+    small = check.too_small(labels, examples.classes, 1 + (val > 0) + (test > 0))
+    if small:
+        hint = "Add some, remove the class, or set data.val_fraction or data.test_fraction to 0."
+        raise DataError(small, hint)
+    room = counts - 1  # one example of each class stays in train
+    test_counts = _counts(counts, test, room - (val > 0))
+    val_counts = _counts(counts, val, room - test_counts)
+    rank = ranks((examples.ids[each] for each in members), str(seed))
+    held_out: dict[str, list[int]] = {"val": [], "test": []}
+    for label in range(len(counts)):
+        of_class = np.flatnonzero(labels == label)
+        ordered = members[of_class[np.argsort(rank[of_class], kind="stable")]]
+        held_out["test"] += ordered[: test_counts[label]].tolist()
+        held_out["val"] += ordered[len(ordered) - val_counts[label] :].tolist()
+    return {name: np.array(each, dtype=np.int64) for name, each in held_out.items()}
+
+
+def _counts(counts: np.ndarray, fraction: float, most: np.ndarray) -> np.ndarray:
+    """How many examples of each class a split gets: at least one, if it is asked for at all."""
+    if fraction <= 0:
+        return np.zeros(len(counts), dtype=np.int64)
+    total = int(np.floor(fraction * counts.sum() + 0.5))
+    return allocate(counts.tolist(), total, [1] * len(counts), most.tolist())
+
+
+def _share_groups(
+    examples: Examples, members: np.ndarray, val: float, test: float, seed: int
+) -> dict[str, np.ndarray]:
+    """Held-out groups, whole, stratified by the class that most of a group's examples have."""
+    groups = examples.groups
+    if groups is None:
+        raise TypeError("examples without groups")
+    names, numbers = np.unique(groups[members], return_inverse=True)
+    sizes = np.bincount(numbers)
+    votes = np.zeros((len(names), len(examples.classes)), dtype=np.int64)
+    np.add.at(votes, (numbers, examples.labels[members]), 1)
+    majority = votes.argmax(axis=1)
+    rank = ranks(names.tolist(), str(seed))
+    held_out: dict[str, list[int]] = {"val": [], "test": []}
+    for label in np.unique(majority):
+        of_class = np.flatnonzero(majority == label)
+        ordered = of_class[np.argsort(rank[of_class], kind="stable")].tolist()
+        quota = sizes[of_class].sum()
+        chosen = _fill(ordered, sizes, quota * test, len(ordered) - 1 - (val > 0))
+        rest = [each for each in reversed(ordered) if each not in set(chosen)]
+        held_out["test"] += chosen
+        held_out["val"] += _fill(rest, sizes, quota * val, len(rest) - 1)
+    _refuse_too_few_groups(len(names), held_out, val, test)
+    chosen_examples = {
+        name: members[np.isin(numbers, np.array(each, dtype=np.int64))]
+        for name, each in held_out.items()
+    }
+    _warn_of_absent(examples, chosen_examples)
+    return chosen_examples
+
+
+def _fill(ordered: list[int], sizes: np.ndarray, quota: float, most: int) -> list[int]:
+    """Groups whose sizes come near the quota, in order; one at least, where `most` lets it."""
+    if quota <= 0 or most < 1:
+        return []
+    chosen: list[int] = []
+    count = 0
+    for group in ordered:
+        size = int(sizes[group])
+        if len(chosen) < most and abs(count + size - quota) <= abs(count - quota):
+            chosen.append(group)
+            count += size
+    return chosen or [min(ordered, key=lambda group: int(sizes[group]))]
+
+
+def _refuse_too_few_groups(
+    count: int, held_out: dict[str, list[int]], val: float, test: float
+) -> None:
+    empty = [
+        name for name, share in (("val", val), ("test", test)) if share > 0 and not held_out[name]
+    ]
+    if empty:
+        raise DataError(
+            f"{count} groups leave nothing for {listed(empty)}: no class has enough of them.",
+            "A class should have a group for each split; or set the fraction to 0.",
+        )
+
+
+def _warn_of_absent(examples: Examples, held_out: dict[str, np.ndarray]) -> None:
+    """Tell of classes that a held-out split lacks, since their groups were too few."""
+    for name, indices in held_out.items():
+        there = set(examples.labels[indices].tolist())
+        absent = [each for label, each in enumerate(examples.classes) if label not in there]
+        if absent and len(indices):
+            console.warn(f"No group left for {name} has an example of {listed(absent, 10)}.")
+
+
+def _refuse_straddling(examples: Examples) -> None:
+    """Refuse groups that the named splits cut."""
+    if examples.groups is None or examples.splits is None:
+        return
+    pairs = {*zip(examples.groups.tolist(), examples.splits.tolist(), strict=True)}
+    names = sorted(group for group, _ in pairs)
+    cut = sorted({group for group, after in itertools.pairwise(names) if group == after})
+    if cut:
+        raise DataError(
+            f"{len(cut)} groups are in more than one of the named splits: {listed(cut, 10)}.",
+            "Mend the table, or leave data.group_column or data.split_column empty.",
+        )
+
+
+def _refuse_unseen(examples: Examples, splits: dict[str, np.ndarray]) -> None:
+    """Refuse classes that no training example has."""
+    trained = set(examples.labels[splits["train"]].tolist())
+    absent = [each for label, each in enumerate(examples.classes) if label not in trained]
+    problems = []
+    for each in absent:
+        label = examples.classes.index(each)
+        found = [name for name in splits if (examples.labels[splits[name]] == label).any()]
+        where = f"only in {listed(found)}" if found else "in no split"
+        problems.append(f"Class {each!r} has no example in train, it is {where}.")
+    if problems:
+        raise DataError(all_at_once(problems[:20]))

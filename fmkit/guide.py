@@ -1,0 +1,150 @@
+"""What `--help` says. It must come at once, so it reads the schema and a few folders, no more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import fmkit
+from fmkit.console import clean, out
+
+_EXAMPLES: dict[str, list[tuple[str, str]]] = {
+    "pretrain": [
+        ("fmkit pretrain", "the demo: a head for 5,000 digits on a frozen backbone"),
+        (
+            "fmkit pretrain data=image_folder data.root=photos",
+            "your own folder, a folder per class",
+        ),
+        ("fmkit finetune init=last", "go on from there with everything unfrozen"),
+    ],
+    "finetune": [
+        ("fmkit finetune", "the demo: 5,000 digits, head first, then everything"),
+        (
+            "fmkit finetune data=image_folder data.root=photos",
+            "your own folder, a folder per class",
+        ),
+        (
+            "fmkit finetune data=image_table data.root=photos.csv data.label_column=kind",
+            "a table with a path and a label per photo",
+        ),
+        ("fmkit finetune model=resnet50 stage.full.epochs=20", "another backbone, longer"),
+        ("fmkit finetune -m optimizer.learning_rate=1e-4,1e-3", "a sweep: one run per value"),
+        ("fmkit finetune init=RUN", "start from a pretrain run, skip its head phase"),
+        ("fmkit finetune --cfg job", "show the whole config, train nothing"),
+    ],
+    "eval": [
+        ("fmkit eval run=last", "the test split of the newest finished run"),
+        ("fmkit eval run=RUN split=val", "another split"),
+        ("fmkit eval run=RUN data.root=new_photos", "all of another folder; classes match by name"),
+    ],
+    "predict": [
+        ("fmkit predict run=last input=photo.jpg", "one photo"),
+        ("fmkit predict run=last input=photos output=found.csv", "a folder, into a table"),
+        ("fmkit predict run=last input=photos.csv path_column=file", "the photos of a table"),
+    ],
+    "runs": [
+        ("fmkit runs", "all runs, newest first"),
+        ("fmkit runs show RUN", "one run: figures, phases, files (RUN: folder, id or `last`)"),
+        ("fmkit runs compare RUN RUN", "what differs between two runs"),
+        ("fmkit runs best", "runs by test accuracy"),
+    ],
+}
+
+
+def overview(commands: Mapping[str, str]) -> int:
+    """`fmkit --help`."""
+    out.print("fmkit: turn a pretrained model into your own.\n")
+    out.print("usage: fmkit COMMAND [KEY=VALUE ...]\n")
+    _rows([(name, line) for name, line in commands.items()])
+    out.print("\nFirst steps:")
+    _rows(
+        [
+            ("fmkit finetune", "the demo, a few minutes on a CPU, no download"),
+            ("fmkit finetune data=image_folder data.root=DIR", "your own photos"),
+            ("fmkit runs", "what has been trained"),
+            ("fmkit COMMAND --help", "settings and examples"),
+        ]
+    )
+    out.print("\nExit status: 0 done, 1 defect, 2 config, 3 data, 4 artifact refused,")
+    out.print("5 loss not finite, 6 disk or memory, 130/143 stopped by a signal.")
+    return 0
+
+
+def version() -> int:
+    """`fmkit --version`."""
+    out.print(f"fmkit {fmkit.__version__}")
+    return 0
+
+
+def command(name: str, line: str) -> int:
+    """`fmkit COMMAND --help`."""
+    usage = "[list | show RUN | compare RUN RUN | best]" if name == "runs" else "[KEY=VALUE ...]"
+    out.print(f"fmkit {name}: {line}.\n\nusage: fmkit {name} {clean(usage)}\n\nExamples:")
+    _rows(_EXAMPLES[name])
+    if name != "runs":
+        _settings(name)
+    return 0
+
+
+def _settings(name: str) -> None:
+    from fmkit.config.documentation import keys_of
+    from fmkit.config.schema import COMMANDS, KINDS, PhaseConfig
+
+    groups = _groups(name)
+    if groups:
+        out.print("\nGroups (GROUP=OPTION):")
+        _rows([(group, ", ".join(_options(group))) for group in groups])
+    sections = [(group, KINDS.get(group, {}).get("")) for group in groups]
+    for group, kind in sections:
+        if group == "stage":
+            out.print("\nstage.PHASE: (phases run in the order they are written)")
+            _keys(keys_of(PhaseConfig, "stage.PHASE."))
+        elif kind is not None:
+            out.print(f"\n{group}:")
+            _keys(keys_of(kind, f"{group}."))
+            for option, own in KINDS[group].items():
+                added = [
+                    row
+                    for row in keys_of(own, f"{group}.")
+                    if row not in keys_of(kind, f"{group}.")
+                ]
+                added = [row for row in added if not row[0].endswith(".name")]
+                if option and added and option != "adam":
+                    out.print(f"  with {group}={option}:")
+                    _keys(added)
+    out.print("\nothers:")
+    _keys([row for row in keys_of(COMMANDS[name]) if row[2] and not row[2].startswith("Group")])
+    if name in ("pretrain", "finetune"):
+        out.print("\nHydra's flags: -m (sweep), --cfg job (show the config), --config-dir DIR")
+        out.print("(your own YAML), --hydra-help (all of them).")
+
+
+def _groups(name: str) -> list[str]:
+    if name in ("pretrain", "finetune"):
+        return ["model", "data", "optimizer", "stage", "task", "runtime", "experiment"]
+    return {"eval": ["data", "runtime"], "predict": ["runtime"]}[name]
+
+
+def _options(group: str) -> list[str]:
+    from fmkit.config.compose import options
+
+    found = options(group)
+    if group == "model":
+        from fmkit.models import table
+
+        others = [each for each in table.names() if each not in found]
+        found = [*found, *others]
+    return found
+
+
+def _keys(rows: list[tuple[str, str, str]]) -> None:
+    _rows([(f"{key}={default}" if default else key, meaning) for key, default, meaning in rows])
+
+
+def _rows(rows: list[tuple[str, str]]) -> None:
+    width = min(44, max(len(left) for left, _ in rows) + 2)
+    for left, right in rows:
+        if len(left) + 2 > width:
+            out.print(f"  {clean(left)}")
+            out.print(f"  {'':{width}}{clean(right)}")
+        else:
+            out.print(f"  {clean(left):{width}}{clean(right)}")

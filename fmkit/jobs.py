@@ -1,0 +1,223 @@
+"""What one job does, from a typed config to files on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from fmkit import console, tables
+from fmkit.config.schema import EvalConfig, PredictConfig, TrainConfig
+from fmkit.errors import ConfigError, FmkitError, Interrupted, ResourceError
+from fmkit.store import index
+from fmkit.store import run as names
+from fmkit.store.finished import FinishedRun
+from fmkit.store.run import Run
+
+
+def train(config: TrainConfig, run: Run) -> None:
+    """One run from end to end: data, model, phases, the model file, the figures."""
+    from fmkit.data import dataset
+
+    began = time.monotonic()
+    split_seed = _split_seed(config)
+    data = dataset.read(config.data, split_seed)  # before TensorFlow: a wrong path says so at once
+    _say(config, run, f"run: {run.folder}")
+    counts = ", ".join(f"{count} {split}" for split, count in data.spec.counts.items())
+    _say(config, run, f"data: {config.data.name}, {len(data.spec.classes)} classes, {counts}")
+    from fmkit.train import assemble, devices, loop
+
+    config.model.image_size = assemble.image_size(config.model, data.examples)
+    machine = devices.prepare(config.runtime)
+    assembly = assemble.assemble(config, data, machine)
+    _record(config, run, assembly, split_seed)
+    with assembly.named_errors():
+        assembly.loader.prepare()
+    results = loop.train(assembly, run)
+    with assembly.scope():
+        run.save_model(
+            assemble.inference_model(assembly.learner, assembly.task, config.data.resize)
+        )
+    figures = _judge(config, run, assembly)
+    run.finish(
+        phases=[each.as_dict() for each in results],
+        total_seconds=round(time.monotonic() - began, 3),
+        **figures,
+    )
+    tables.result(run.folder, run.status)
+
+
+def _say(config: TrainConfig, run: Run, line: str) -> None:
+    run.log(line)
+    if config.runtime.verbose:
+        console.say(line)
+
+
+def _split_seed(config: TrainConfig) -> int:
+    """The seed of the splits: the one said, that of the run this one starts from, the run's."""
+    if config.data.split_seed is not None:
+        return config.data.split_seed
+    if config.init is not None:
+        before = FinishedRun(Path(config.init)).section("data")
+        if before.split_seed is not None:
+            return int(before.split_seed)
+    return config.runtime.seed
+
+
+def _record(config: TrainConfig, run: Run, assembly: Any, split_seed: int) -> None:
+    """Write down what was decided before anything trains."""
+    from fmkit.train import assemble
+
+    machine, loader = assembly.devices, assembly.loader
+    run.write_config(assemble.resolved(config, assembly, split_seed))
+    run.write_environment(
+        devices=machine.as_dict(),
+        seed=config.runtime.seed,
+        data={"name": config.data.name, **assembly.spec.as_dict()},
+        weights={**assembly.started_from, "fingerprint": assembly.backbone.fingerprint()},
+        image_size=assembly.backbone.image_size,
+        images=loader.describe(),
+    )
+    parameters = assembly.learner.count_params()
+    run.update(parameters=parameters)
+    side = assembly.backbone.image_size
+    _say(
+        config,
+        run,
+        f"model: {config.model.name} at {side} x {side}, {parameters:,} parameters, "
+        f"weights: {assembly.backbone.weights}",
+    )
+    _say(
+        config,
+        run,
+        f"machine: {len(machine.names)} {machine.kind}, {machine.precision}, "
+        f"XLA {'on' if machine.jit_compile() else 'off'}; {loader.describe()}",
+    )
+
+
+def _judge(config: TrainConfig, run: Run, assembly: Any) -> dict[str, Any]:
+    """Evaluate the final model on validation and test; the figures for the status."""
+    from fmkit.evaluate import predict as judge
+
+    figures: dict[str, Any] = {}
+    for split in ("val", "test"):
+        indices = assembly.splits.get(split)
+        if indices is None or not len(indices):
+            continue
+        found, columns = judge.evaluate(
+            assembly.learner, assembly.loader, indices, assembly.examples,
+            assembly.examples.labels, assembly.spec.classes, 1000, config.runtime.seed,
+        )  # fmt: skip
+        judge.write_evaluation(run.folder, split, found, columns)
+        figures[split] = {key: found[key] for key in ("n", "accuracy", "macro_f1", "loss")}
+        figures[split]["intervals"] = found["intervals"]
+    return figures
+
+
+def evaluate(config: EvalConfig) -> None:
+    """Judge a finished run on a split of its data, or on other data."""
+    from fmkit.data import dataset
+
+    run = FinishedRun(index.resolve(config.run, Path(config.runs_dir)))
+    before = run.section("data")
+    place = [getattr(each, "root", None) for each in (before, config.data)]
+    is_new = before.name != config.data.name or place[0] != place[1]
+    seed = before.split_seed if config.data.split_seed is None else config.data.split_seed
+    split = config.split or ("all" if is_new else "test")
+    data = dataset.read_for_evaluation(config.data, seed or 0, split)
+    name = f"{split}-{data.spec.fingerprint[:8]}" if is_new else split
+    if not is_new and split != "all" and data.spec.fingerprint != run.data().get("fingerprint"):
+        console.warn("the data has changed since the run was trained; its splits may have, too.")
+    from fmkit.evaluate import predict as judge
+
+    trained = judge.load(run, config.runtime)
+    loader, labels = judge.open_data(config.data, config.runtime, data, trained)
+    found, columns = judge.evaluate(
+        trained.learner, loader, data.splits[split], data.examples, labels,
+        trained.classes, config.bootstrap, config.runtime.seed,
+    )  # fmt: skip
+    path = judge.write_evaluation(run.folder, name, found, columns)
+    tables.evaluation(found, config.data.name, split, path)
+
+
+def predict(config: PredictConfig) -> None:
+    """Write a table of predictions for new photos."""
+    from fmkit.data import inputs
+
+    run = FinishedRun(index.resolve(config.run, Path(config.runs_dir)))
+    output = _output(config, run)
+    paths = inputs.list_photos(Path(config.input), config.path_column)
+    from fmkit.evaluate import predict as judge
+
+    trained = judge.load(run, config.runtime)
+    resize = run.section("data").resize
+    columns, errors = judge.predict_files(trained, paths, resize, config.batch_size)
+    judge.write_table(output, columns)
+    for each in errors[:10]:
+        console.warn(each)
+    tables.predictions(columns, len(errors), output)
+
+
+def _output(config: PredictConfig, run: FinishedRun) -> Path:
+    if config.output is None:
+        return run.folder / names.PREDICTIONS / f"{names.new_name()}.csv"
+    output = Path(config.output)
+    if output.suffix not in (".csv", ".parquet"):
+        raise ConfigError(
+            f"output: received {config.output!r}. Expected a name in .csv or .parquet."
+        )
+    if output.exists() and not config.overwrite:
+        raise ConfigError(
+            f"output: {output} is there already.", "Name another file, or add overwrite=true."
+        )
+    return output
+
+
+@contextlib.contextmanager
+def termination() -> Iterator[None]:
+    """Turn SIGTERM into an error, so that a run that is told to go says so in its status.
+
+    The training loop has a gentler handler of its own for the time that it runs.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Interrupted("stopped by SIGTERM.", "", signal.SIGTERM)
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def as_fmkit_error(error: BaseException, folder: Path | None = None) -> FmkitError:
+    """Any error as one that can be told: full disks, memory, Ctrl-C, and defects of ours."""
+    if isinstance(error, FmkitError):
+        return error
+    told: FmkitError
+    if isinstance(error, KeyboardInterrupt):
+        told = Interrupted("stopped by Ctrl-C.", f"The run so far: {folder}" if folder else "")
+    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        told = ResourceError(f"the disk is full: {error}.", "Make room and start again.")
+    elif isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        told = ResourceError(
+            "memory ran out.", "Set a smaller data.batch_size or model.image_size."
+        )
+    else:
+        where = f"The traceback is in {folder / names.LOG}. " if folder else ""
+        first = (str(error).splitlines() or [""])[0]
+        told = FmkitError(
+            f"a defect of fmkit: {type(error).__name__}: {first}",
+            f"{where}FMKIT_TRACEBACK=1 shows it here.",
+        )
+    told.__cause__ = error
+    return told

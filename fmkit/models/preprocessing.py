@@ -1,0 +1,48 @@
+"""From pixel values 0 to 255 to what a family was trained on, as stock Keras layers.
+
+The layers compute in float32 whatever the dtype policy says: 8 bits of mantissa would round the
+pixels before the mean is taken off.
+"""
+
+from __future__ import annotations
+
+import keras
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+_CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
+
+
+def image_input(size: int) -> keras.KerasTensor:
+    """RGB images of a fixed size, floats 0 to 255: (B, H, W, 3)."""
+    return keras.Input((size, size, 3), dtype="float32", name="image")
+
+
+def preprocess(images: keras.KerasTensor, mode: str) -> keras.KerasTensor:
+    """The same as `keras.applications.imagenet_utils.preprocess_input`, and two modes more.
+
+    Args:
+        images: (B, H, W, 3), RGB, 0 to 255.
+        mode: `caffe`, `tf` or `torch` as in Keras; `v2` is x / 128 - 1 as in EfficientNetV2 S, M
+            and L; `built_in` leaves the pixels alone.
+    """
+    if mode == "tf":
+        return rescale(images, 1 / 127.5, -1.0)
+    if mode == "v2":
+        return rescale(images, 1 / 128, -1.0)
+    if mode == "torch":
+        scale = [1 / (255 * deviation) for deviation in IMAGENET_DEVIATION]
+        pairs = zip(IMAGENET_MEAN, IMAGENET_DEVIATION, strict=True)
+        return rescale(images, scale, [-mean / deviation for mean, deviation in pairs])
+    if mode == "caffe":
+        blue_first = keras.ops.flip(images, axis=-1)
+        return rescale(blue_first, 1.0, [-mean for mean in _CAFFE_MEAN_BGR])
+    return images
+
+
+def rescale(
+    images: keras.KerasTensor, scale: float | list[float], offset: float | list[float]
+) -> keras.KerasTensor:
+    """`images * scale + offset`, with one number for all channels or one for each."""
+    layer = keras.layers.Rescaling(scale, offset, dtype="float32", name="preprocess")
+    return layer(images)

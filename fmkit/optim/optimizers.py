@@ -1,0 +1,183 @@
+"""Optimizers from the config: Keras' own, counting updates, with a weight decay that spares.
+
+What Keras 3.15 does and where these differ:
+
+- With gradient accumulation Keras hands a schedule the count of batches, and moves the average of
+  the weights on every batch. Here both go by updates. Weight decay, clipping (of the averaged
+  gradient) and Adam's bias correction go by updates in Keras already.
+- The average of the weights starts at the weights, not at 0, so that it can be judged at any time.
+- Clipping is by the norm over all variables and, with several replicas of one tf.distribute
+  strategy, of the gradient summed over replicas; Keras clips each replica's own part.
+- Weight decay is decoupled (Loshchilov and Hutter 2019): before an update, a weight that
+  `is_decayed` loses learning_rate * weight_decay of itself.
+
+A learning-rate multiplier per variable would go into `update_step` and `_apply_weight_decay` of
+`_Updates`, which every optimizer here passes through.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from fmkit.config.schema import CHOICES, OptimizerConfig
+from fmkit.errors import ConfigError, received
+
+HEAD = "logits"
+"""Name of the layer that Muon leaves to AdamW."""
+
+_VECTORS = ("bias", "gamma", "beta", "scale")
+_POSITIONS_AND_TOKENS = r"position|pos_embed|(class|cls|mask|register|dist\w*)_token"
+
+
+def is_decayed(variable: keras.Variable) -> bool:
+    """Whether weight decay applies: to kernels and tables of embeddings.
+
+    Spared are all scalars and vectors, biases and the scales and offsets of norms of any rank (the
+    biases of Keras' attention are matrices), and position embeddings and class tokens, which are
+    no weights of a product (as in ViT recipes of DeiT and timm).
+    """
+    if len(variable.shape) < 2 or variable.name in _VECTORS:
+        return False
+    return re.search(_POSITIONS_AND_TOKENS, variable.path) is None
+
+
+class _Updates:
+    """What every optimizer here adds to Keras' own; see the top of this file."""
+
+    def build(self: Any, variables: Sequence[keras.Variable]) -> None:
+        if self.built:
+            return
+        self.exclude_from_weight_decay([each for each in variables if not is_decayed(each)])
+        super().build(variables)  # type: ignore[misc]
+        if self.use_ema:
+            for variable, average in zip(
+                variables, self._model_variables_moving_average, strict=True
+            ):
+                if average is not None:
+                    average.assign(ops.copy(variable))  # JAX would share the buffer
+
+    def _get_current_learning_rate(self: Any) -> Any:
+        if isinstance(self._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
+            return self._learning_rate(self.iterations)
+        return super()._get_current_learning_rate()  # type: ignore[misc]
+
+    def _update_model_variables_moving_average(self: Any, trainable_variables: Any) -> None:
+        batches = self.gradient_accumulation_steps
+        if not (self.use_ema and batches):
+            super()._update_model_variables_moving_average(  # type: ignore[misc]
+                trainable_variables
+            )
+            return
+        # A choice of numbers instead of a branch: JAX allows no assignment in a branch.
+        updated = ops.equal((self._iterations + 1) % batches, 0)
+        momentum = ops.where(ops.equal(self.iterations, 0), 0.0, self.ema_momentum)
+        momentum = ops.where(updated, momentum, 1.0)
+        for variable, average in zip(
+            trainable_variables, self._model_variables_moving_average, strict=True
+        ):
+            if average is not None:
+                share = ops.cast(momentum, variable.dtype)
+                average.assign(share * average + (1 - share) * variable)
+
+    def _clip_gradients(self: Any, grads: Any) -> Any:
+        replicas = _replicas(self)
+        if replicas == 1 or not self.global_clipnorm:
+            return super()._clip_gradients(grads)  # type: ignore[misc]
+        summed = self._all_reduce_sum_gradients(zip(grads, grads, strict=True))
+        clipped = super()._clip_gradients([gradient for gradient, _ in summed])  # type: ignore[misc]
+        # The replicas' gradients are equal now, and Keras is going to sum them.
+        return [None if each is None else each / replicas for each in clipped]
+
+
+def _replicas(optimizer: keras.optimizers.Optimizer) -> int:
+    strategy = getattr(optimizer, "_distribution_strategy", None)  # TensorFlow's backend only
+    return 1 if strategy is None else strategy.num_replicas_in_sync
+
+
+@keras.saving.register_keras_serializable(package="fmkit")
+class Adam(_Updates, keras.optimizers.Adam):
+    """Adam (Kingma and Ba 2015), and with a weight decay AdamW (Loshchilov and Hutter 2019)."""
+
+
+@keras.saving.register_keras_serializable(package="fmkit")
+class SGD(_Updates, keras.optimizers.SGD):
+    """Stochastic gradient descent with momentum, Nesterov's form or the plain one."""
+
+
+@keras.saving.register_keras_serializable(package="fmkit")
+class Lion(_Updates, keras.optimizers.Lion):
+    """Lion (Chen et al. 2023): the sign of a mix of gradient and momentum."""
+
+
+@keras.saving.register_keras_serializable(package="fmkit")
+class Muon(_Updates, keras.optimizers.Muon):
+    """Muon (Jordan 2024) with the step size of Moonlight (Liu et al. 2025), as Keras has it.
+
+    Only matrices get the orthogonalised update. Everything else gets AdamW's at the same rate:
+    the layer named HEAD, embeddings, position embeddings, vectors, and (Keras offers no choice)
+    kernels of 3 and more dimensions, so convolutions and the projections of
+    keras.layers.MultiHeadAttention. On a convolutional network Muon is hence AdamW, nearly.
+    """
+
+
+_OPTIMIZERS: dict[str, tuple[type, tuple[str, ...]]] = {
+    "adamw": (Adam, ("beta_1", "beta_2", "epsilon")),
+    "adam": (Adam, ("beta_1", "beta_2", "epsilon")),
+    "sgd": (SGD, ("momentum", "nesterov")),
+    "lion": (Lion, ("beta_1", "beta_2")),
+    "muon": (Muon, ("momentum", "adam_beta_1", "adam_beta_2")),
+}
+if tuple(_OPTIMIZERS) != CHOICES["optimizer.name"]:
+    raise ImportError("The optimizers of optim/optimizers.py and config/schema.py differ.")
+
+
+def build(
+    config: OptimizerConfig,
+    schedule: keras.optimizers.schedules.LearningRateSchedule | float,
+    variables: Sequence[keras.Variable],
+) -> keras.optimizers.Optimizer:
+    """An optimizer with its slots for these variables.
+
+    Args:
+        config: of the dataclass that goes with its name (config/schema.py).
+        schedule: learning rate by update; from `schedules.from_config`.
+        variables: everything that it is going to train, in the model's order.
+
+    Raises:
+        ConfigError: there is no optimizer of that name, Lion's beta_1 is 0, or gradients are to be
+            accumulated on several replicas (in Keras 3.15 that ends in a TensorFlow error).
+    """
+    if config.name not in _OPTIMIZERS:
+        raise ConfigError(received("optimizer.name", config.name, _OPTIMIZERS))
+    kind, own = _OPTIMIZERS[config.name]
+    settings: dict[str, Any] = {name: getattr(config, name) for name in own}
+    if config.name == "lion" and settings["beta_1"] == 0:
+        raise ConfigError(received("optimizer.beta_1", 0, "a number above 0 for lion"))
+    decay = config.weight_decay or None
+    if config.name == "muon":
+        settings["adam_weight_decay"] = decay
+        settings["exclude_layers"] = [rf"(^|/){HEAD}/", _POSITIONS_AND_TOKENS]
+    optimizer = kind(
+        learning_rate=schedule,
+        weight_decay=decay,
+        global_clipnorm=config.clip_norm,
+        gradient_accumulation_steps=config.accumulation if config.accumulation > 1 else None,
+        use_ema=config.ema is not None,
+        ema_momentum=0.99 if config.ema is None else config.ema,
+        # Not Keras' counted name: slots keep their paths whichever phase of a process this is.
+        name=config.name,
+        **settings,
+    )
+    if config.accumulation > 1 and _replicas(optimizer) > 1:
+        allowed = f"1 where {_replicas(optimizer)} devices train together"
+        raise ConfigError(
+            received("optimizer.accumulation", config.accumulation, allowed),
+            "Use a larger data.batch_size, or runtime.devices=one.",
+        )
+    optimizer.build(list(variables))
+    return optimizer
