@@ -11,10 +11,11 @@ from fmkit import console, jobs, lookup, tables
 from fmkit.config import command_line, compose
 from fmkit.config.check import check
 from fmkit.config.command_line import CommandLine
+from fmkit.config.recorded import overrides, quoted
 from fmkit.config.schema import TrainConfig
 from fmkit.errors import FmkitError, Interrupted
 from fmkit.store import index
-from fmkit.store.finished import FinishedRun, quoted
+from fmkit.store.finished import FinishedRun
 from fmkit.store.run import Run, claim
 
 
@@ -168,10 +169,10 @@ def _inherit(line: CommandLine, key: str, groups: tuple[str, ...]) -> CommandLin
         return line
     root = Path(str(line.value("runs_dir") or "runs"))
     run = FinishedRun(index.resolve(value, root))
-    taken = [group for group in groups if group not in line.keys()]
+    taken = [group for group in groups if group not in line.named()]
     added = [f"{key}={quoted(str(run.folder.absolute()))}"]
     for group in taken:
-        added.extend(run.overrides(group, line.keys()))
+        added.extend(overrides(run.config(), group, line.named()))
     if taken and not line.shows_only:
         console.say(f"{' and '.join(taken)} as in run {run.id}")
     kept = [each for each in line.arguments if not each.startswith(f"{key}=")]

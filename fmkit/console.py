@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -34,6 +38,25 @@ def complain(message: str, hint: str = "") -> None:
     err.print(f"[bold red]error:[/] {clean(message)}")
     if hint:
         err.print(f"  {clean(hint)}")
+
+
+@contextlib.contextmanager
+def diverted(path: Path) -> Iterator[None]:
+    """Send what native libraries write to stderr to the end of a file.
+
+    TensorFlow tells about missing GPU drivers when it is imported, past every Python setting. Nobody
+    without a GPU can use that, and somebody with one may need it.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with path.open("ab") as stream:
+            os.dup2(stream.fileno(), 2)
+            yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def wants_traceback() -> bool:

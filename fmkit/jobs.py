@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 from fmkit import console, tables
+from fmkit.config import recorded
 from fmkit.config.schema import EvalConfig, PredictConfig, TrainConfig
 from fmkit.errors import ConfigError, FmkitError, Interrupted, ResourceError
 from fmkit.store import index
@@ -30,10 +31,11 @@ def train(config: TrainConfig, run: Run) -> None:
     _say(config, run, f"run: {run.folder}")
     counts = ", ".join(f"{count} {split}" for split, count in data.spec.counts.items())
     _say(config, run, f"data: {config.data.name}, {len(data.spec.classes)} classes, {counts}")
-    from fmkit.train import assemble, devices, loop
+    with console.diverted(run.folder / names.LOG):
+        from fmkit.train import assemble, devices, loop
 
+        machine = devices.prepare(config.runtime)
     config.model.image_size = assemble.image_size(config.model, data.examples)
-    machine = devices.prepare(config.runtime)
     assembly = assemble.assemble(config, data, machine)
     _record(config, run, assembly, split_seed)
     with assembly.named_errors():
@@ -63,7 +65,7 @@ def _split_seed(config: TrainConfig) -> int:
     if config.data.split_seed is not None:
         return config.data.split_seed
     if config.init is not None:
-        before = FinishedRun(Path(config.init)).section("data")
+        before = recorded.section(FinishedRun(Path(config.init)).config(), "data")
         if before.split_seed is not None:
             return int(before.split_seed)
     return config.runtime.seed
@@ -124,7 +126,7 @@ def evaluate(config: EvalConfig) -> None:
     from fmkit.data import dataset
 
     run = FinishedRun(index.resolve(config.run, Path(config.runs_dir)))
-    before = run.section("data")
+    before = recorded.section(run.config(), "data")
     place = [getattr(each, "root", None) for each in (before, config.data)]
     is_new = before.name != config.data.name or place[0] != place[1]
     seed = before.split_seed if config.data.split_seed is None else config.data.split_seed
@@ -155,7 +157,7 @@ def predict(config: PredictConfig) -> None:
     from fmkit.evaluate import predict as judge
 
     trained = judge.load(run, config.runtime)
-    resize = run.section("data").resize
+    resize = recorded.section(run.config(), "data").resize
     columns, errors = judge.predict_files(trained, paths, resize, config.batch_size)
     judge.write_table(output, columns)
     for each in errors[:10]:

@@ -104,7 +104,7 @@ def _choose(state: _Check, group: str, value: Any, where: str = "") -> None:
 
 
 def _read_user_files(state: _Check) -> None:
-    """Read the chosen YAML files that are the user's own, what their defaults lists name included."""
+    """Read the chosen files that are the user's own, what their defaults lists name included."""
     typed = {override.key_or_group for override in state.line.overrides}
     todo = ["experiment", *(group for group in state.chosen if group != "experiment")]
     for group in todo:

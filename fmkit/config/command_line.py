@@ -25,7 +25,7 @@ class CommandLine:
     multirun: bool = False
     shows_only: bool = False
 
-    def keys(self) -> set[str]:
+    def named(self) -> set[str]:
         """Every key and group that an override names."""
         return {each.key_or_group for each in self.overrides}
 

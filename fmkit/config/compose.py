@@ -18,7 +18,7 @@ from fmkit.errors import ConfigError, all_at_once
 
 
 def conf_dir() -> Path:
-    """The folder of fmkit's own YAML: inside the package when installed, beside it in a checkout."""
+    """fmkit's own YAML: inside the package when installed, beside it in a checkout."""
     package = Path(fmkit.__file__).resolve().parent
     inside = package / "conf"
     return inside if inside.is_dir() else package.parent / "conf"

@@ -15,7 +15,7 @@ class ModelConfig:
     """A backbone and the head's shape: `model=NAME`, or any key by itself."""
 
     name: str = MISSING
-    """Backbone: `efficientnet_lite0`, any keras.applications name, `hub`, `small_cnn`, `small_vit`."""
+    """Backbone: `efficientnet_lite0`, a keras.applications name, `hub`, `small_cnn`, `small_vit`."""
     weights: str = "imagenet"
     """`imagenet`, `none` (random), or the path of a file of backbone weights."""
     preset: str | None = None
@@ -96,7 +96,7 @@ class ArraysData(DataConfig):
     root: str = MISSING
     """The `.npz` file."""
     image_key: str = "images"
-    """Name of the array of images, (N, H, W), (N, H, W, 1), (N, H, W, 3) or (N, H, W, 4), 0 to 255."""
+    """Name of the array of images, (N, H, W) or (N, H, W, 1, 3 or 4), 0 to 255."""
     label_key: str = "labels"
     """Name of the array of labels, (N,): class names or whole numbers."""
 
@@ -111,7 +111,7 @@ class PackagedData(DataConfig):
 
 @dataclass
 class FashionMnistData(PackagedData):
-    """Fashion-MNIST from four idx files, such as Debian's package dataset-fashion-mnist installs."""
+    """Fashion-MNIST from four idx files, as Debian's package dataset-fashion-mnist installs them."""
 
     name: str = "fashion_mnist"
     """Data source."""
@@ -147,7 +147,7 @@ class OptimizerConfig:
     accumulation: int = 1
     """Batches whose gradients are averaged into one update."""
     ema: float | None = None
-    """Decay of a moving average of the weights, used wherever the model is judged; empty means none."""
+    """Decay of a moving average of the weights, which is what is judged and kept; empty: none."""
 
 
 @dataclass
@@ -214,7 +214,7 @@ class PhaseConfig:
     learning_rate: float | None = None
     """Peak learning rate; empty means `optimizer.learning_rate`."""
     batchnorm: str = "frozen"
-    """BatchNorm while the backbone trains: `frozen` (statistics, scale and offset stay) or `train`."""
+    """BatchNorm while the backbone trains: `frozen` (statistics, scale and offset) or `train`."""
     patience: int | None = None
     """Stop the phase after this many epochs without a better `task.monitor`; empty means never."""
 
@@ -248,9 +248,7 @@ class RuntimeConfig:
     devices: str = "one"
     """`one`, or `all` GPUs of this machine."""
     memory_budget: str = "25%"
-    """Most memory for decoded images: `4 GiB`, `500 MiB`, or a share of what is free such as `25%`."""
-    cache_dir: str | None = None
-    """Folder for files that may be made again; empty means the user's cache folder."""
+    """Most memory for decoded images: `4 GiB`, `500 MiB`, or a share of what is free: `25%`."""
     log_every: int = 0
     """Also write a metrics row every this many steps; 0 means a row an epoch."""
     keep: int = 1
@@ -295,7 +293,7 @@ class EvalConfig:
     run: str = MISSING
     """The run: its folder, its id, or `last`."""
     split: str | None = None
-    """`train`, `val`, `test` or `all`; empty means `test`, or `all` of a data set new to the run."""
+    """`train`, `val`, `test` or `all`; empty means `test`, or `all` of data new to the run."""
     bootstrap: int = 1000
     """Resamples behind the 95% intervals."""
     data: DataConfig = MISSING
@@ -317,7 +315,7 @@ class PredictConfig:
     input: str = MISSING
     """A photo, a folder of photos, or a CSV or parquet table with a column of paths."""
     output: str | None = None
-    """The table to write, `.csv` or `.parquet`; empty means a new CSV under the run's predictions/."""
+    """The table to write, `.csv` or `.parquet`; empty means a CSV in the run's predictions/."""
     overwrite: bool = False
     """Replace the output if it is there."""
     path_column: str = "path"

@@ -232,7 +232,8 @@ def _mismatch(assignment: Assignment, wanted: Any, meaning: str) -> str:
     if assignment.value is None:
         if type(None) in options:
             return ""
-        return f"{assignment.key} must not be empty. Expected {_TYPE_NAMES.get(plain[0], 'a value')}. {meaning}"
+        expected = _TYPE_NAMES.get(plain[0], "a value")
+        return f"{assignment.key} must not be empty. Expected {expected}. {meaning}"
     try:
         _NODES[plain[0]](assignment.value)
     except OmegaConfBaseException:

@@ -59,9 +59,10 @@ def from_rows(
 def _read(path: Path, keys: list[str]) -> list[np.ndarray]:
     problems, arrays = [], []
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not hasattr(file, "files"):
-                raise DataError(f"{path} holds a single array: save both with numpy.savez.")
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise DataError(f"{path} holds a single array: save both with numpy.savez.")
+        with file:
             for key in keys:
                 if key not in file.files:
                     problems.append(received(f"{path.name}, key", key, file.files))

@@ -14,7 +14,7 @@ size that validation sees, and nothing looks larger in training than it will lat
 The operations are RandAugment's (Cubuk et al. 2019, arxiv.org/abs/1909.13719) with zoom added. They
 are drawn here, one `tf.switch_case` each, over Keras' layers, and not through
 `keras.layers.RandAugment`: that layer computes all its operations for each image and keeps one
-(83 ms an image of 224 x 224 on one core where this takes about 3), and its single factor cannot be
+(83 ms an image of 224 x 224 on one core where this takes under 10), and its single factor cannot be
 mild: a factor of 0.5 rotates by up to 180 degrees, and a small one solarizes nearly everything.
 
 Every draw comes from (seed, epoch, position of the example), or (seed, epoch, batch) for MixUp and
@@ -36,8 +36,8 @@ from fmkit.errors import ConfigError, received
 PRESETS = ("none", "light", "medium", "strong")
 """Names of the presets, weakest first."""
 
-FLIPS = {"none": None, "horizontal": "horizontal", "both": "horizontal_and_vertical"}
-"""`data.flip` in the words of keras.layers.RandomFlip."""
+FLIPS = {"none": (), "horizontal": ("horizontal",), "both": ("horizontal", "vertical")}
+"""By `data.flip`, modes of keras.layers.RandomFlip; its mode for both tosses one coin for the two."""
 
 OPERATIONS = 2
 """Operations per example in `medium` and `strong`, RandAugment's N."""
@@ -102,13 +102,12 @@ class Augmentation:
         preset: one of `PRESETS`.
         flip: one of `FLIPS`.
         image_size: side of the images, S.
-        seed: (2,) numbers that all draws come from.
 
     Raises:
         ConfigError: no such preset or flip.
     """
 
-    def __init__(self, preset: str, flip: str, image_size: int, seed: tuple[int, int]) -> None:
+    def __init__(self, preset: str, flip: str, image_size: int) -> None:
         if preset not in PRESETS:
             raise ConfigError(received("data.augment", preset, PRESETS))
         if flip not in FLIPS:
@@ -116,10 +115,8 @@ class Augmentation:
         self.changes_images = preset != "none"
         self.mixes_targets = preset == "strong"
         self._size = image_size
-        self._seed = seed
         self._margin = max(1, round(image_size / 14))
-        mode = FLIPS[flip]
-        self._flip = _layer(keras.layers.RandomFlip, mode=mode) if mode else None
+        self._flips = [_layer(keras.layers.RandomFlip, mode=mode) for mode in FLIPS[flip]]
         self._crop = _layer(keras.layers.RandomCrop, height=image_size, width=image_size)
         tables: dict[str, Callable[[], list[Any]]] = {"medium": mild, "strong": fierce}
         self._operations = tables[preset]() if preset in tables else []
@@ -134,61 +131,89 @@ class Augmentation:
                 _layer(keras.layers.MixUp, alpha=0.2),
                 _layer(keras.layers.CutMix, factor=(1.0, 1.0)),
             ]
+        # Traced once for all data sets of a run: eleven layers take seconds to trace.
+        self._traced_example = tf.function(self._example, autograph=False)
+        self._traced_operation = tf.function(self._operation, autograph=False)
+        self._traced_batch = tf.function(self._batch, autograph=False)
 
-    def example(self, image: tf.Tensor, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+    def example(
+        self, image: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor, index: tf.Tensor
+    ) -> tf.Tensor:
         """One augmented image, (S, S, 3) float32 from 0 to 255.
 
         Args:
-            image: (S, S, 3), 0 to 255.
-            epoch: scalar.
-            index: the example's position in the data set, a scalar.
+            image: (S, S, 3) uint8.
+            seed: (2,) int32.
+            epoch: scalar int64.
+            index: the example's position in the data set, scalar int64.
         """
-        seeds = _Seeds(self._base(epoch, index, stream=0))
-        margin = [self._margin, self._margin]
-        images = tf.pad(tf.cast(image, tf.float32), [margin, margin, [0, 0]], "REFLECT")[None]
-        top, left = self._crop.get_random_transformation(images, training=True, seed=seeds)
-        # Cut here and not by the layer: it resizes whatever has no static shape.
-        images = tf.slice(images, [0, top, left, 0], [1, self._size, self._size, 3])
-        if self._flip is not None:
-            images = _apply(self._flip, images, seeds)
-        for _ in range(OPERATIONS if self._operations else 0):
-            images = self._one_operation(images, seeds)
-        if self._erase is not None:
-            images = _apply(self._erase, images, seeds)
-        return tf.ensure_shape(images[0], (self._size, self._size, 3))
+        return self._traced_example(image, _folded(seed, 0, epoch, index))
 
     def batch(
-        self, images: tf.Tensor, targets: tf.Tensor, epoch: tf.Tensor, number: tf.Tensor
+        self,
+        images: tf.Tensor,
+        targets: tf.Tensor,
+        seed: tf.Tensor,
+        epoch: tf.Tensor,
+        number: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Images and targets after MixUp or CutMix, where the preset has them.
 
         Args:
             images: (B, S, S, 3) float32.
             targets: (B, C) float32.
-            epoch: scalar.
-            number: the batch's number in its epoch, a scalar.
+            seed: (2,) int32.
+            epoch: scalar int64.
+            number: the batch's number in its epoch, scalar int64.
         """
         if not self.mixes_targets:
             return images, targets
-        seeds = _Seeds(self._base(epoch, number, stream=1))
-        coin = tf.random.stateless_uniform((), seeds.next(), 0, 2, tf.int32)
-        branches = [_mixing(layer, images, targets, seeds) for layer in self._mixers]
-        return tf.switch_case(coin, branches)
+        return self._traced_batch(images, targets, _folded(seed, 1, epoch, number))
 
-    def _base(self, epoch: tf.Tensor, number: tf.Tensor, stream: int) -> tf.Tensor:
-        fold_in = tf.random.experimental.stateless_fold_in
-        seed = tf.constant([self._seed[0], self._seed[1] ^ stream], tf.int32)
-        return fold_in(fold_in(seed, tf.cast(epoch, tf.int32)), tf.cast(number, tf.int32))
+    def _example(self, image: tf.Tensor, base: tf.Tensor) -> tf.Tensor:
+        seeds = _Seeds(base)
+        margin = [self._margin, self._margin]
+        images = tf.pad(tf.cast(image, tf.float32), [margin, margin, [0, 0]], "REFLECT")[None]
+        top, left = self._crop.get_random_transformation(images, training=True, seed=seeds)
+        # Cut here and not by the layer: it resizes whatever has no static shape.
+        images = tf.slice(images, [0, top, left, 0], [1, self._size, self._size, 3])
+        for layer in self._flips:
+            images = _apply(layer, images, seeds)
+        for _ in range(OPERATIONS if self._operations else 0):
+            images = self._traced_operation(images, seeds.next())
+        if self._erase is not None:
+            images = _apply(self._erase, images, seeds)
+        images = tf.clip_by_value(
+            images, 0.0, 255.0
+        )  # interpolation overshoots by a rounding error
+        return tf.ensure_shape(images[0], (self._size, self._size, 3))
 
-    def _one_operation(self, images: tf.Tensor, seeds: _Seeds) -> tf.Tensor:
+    def _operation(self, images: tf.Tensor, base: tf.Tensor) -> tf.Tensor:
+        seeds = _Seeds(base)
         count = len(self._operations)
         which = tf.random.stateless_uniform((), seeds.next(), 0, count, tf.int32)
-        inner = seeds.next()  # each branch starts from the same seed: only one of them runs
+        inner = seeds.next()  # all branches start from the same seed: only one of them runs
 
         def branch(layer: Any) -> Callable[[], tf.Tensor]:
             return lambda: tf.ensure_shape(_apply(layer, images, _Seeds(inner)), images.shape)
 
         return tf.switch_case(which, [branch(layer) for layer in self._operations])
+
+    def _batch(
+        self, images: tf.Tensor, targets: tf.Tensor, base: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        seeds = _Seeds(base)
+        coin = tf.random.stateless_uniform((), seeds.next(), 0, 2, tf.int32)
+        branches = [_mixing(layer, images, targets, seeds) for layer in self._mixers]
+        return tf.switch_case(coin, branches)
+
+
+def _folded(seed: tf.Tensor, stream: int, epoch: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+    """A seed of its own for each stream, epoch and number, (2,) int32."""
+    fold_in = tf.random.experimental.stateless_fold_in
+    for each in (stream, epoch, number):
+        seed = fold_in(seed, tf.cast(each, tf.int32))
+    return seed
 
 
 def _layer(kind: Any, **arguments: Any) -> Any:

@@ -46,7 +46,7 @@ def read_for_evaluation(config: DataConfig, split_seed: int, split: str) -> Data
         DataError: what is wrong with the data, or that it has no such split.
     """
     if split == "all":
-        examples = table.list_examples(config)
+        examples = table.list_examples(config, training=False)
         found = {"all": np.arange(len(examples))}
         return Dataset(examples, found, splits.describe(examples, found))
     data = read(config, split_seed)

@@ -61,6 +61,9 @@ def list_examples(config: ImageFolderData) -> Examples:
     """
     root = check.existing(config.root, "folder")
     listing = _Listing(root)
+    for real, _, _ in os.walk(root):  # real folders keep their place; links may only add others
+        status = Path(real).stat()
+        listing.seen[status.st_dev, status.st_ino] = real
     folders, loose = _children(listing, root)
     photos = [each for each in loose if _is_photo(each)]
     listing.unsupported += [each for each in loose if not _is_photo(each)]

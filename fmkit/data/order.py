@@ -20,12 +20,17 @@ class EpochOrder:
         indices: positions of the training examples, (N,).
         seed: other seeds give other orders.
         batch_size: examples per step; the last step of an epoch has what is left.
+
+    Attributes:
+        steps_per_epoch: steps, the smaller last one included.
+        width: examples in the largest step.
     """
 
     def __init__(self, indices: np.ndarray, seed: int, batch_size: int) -> None:
         self._indices = np.asarray(indices, dtype=np.int64)
         self._seed, self._batch = seed, batch_size
         self.steps_per_epoch = -(-len(self._indices) // batch_size)
+        self.width = min(batch_size, len(self._indices))
         self._orders: dict[int, np.ndarray] = {}
         self._lock = threading.Lock()
 

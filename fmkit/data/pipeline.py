@@ -72,15 +72,14 @@ class ImageLoader:
                 "Take data.augment=medium.",
             )
         self._size, self._batch = image_size, batch_size
-        self._augment, self._flip = augment, flip
+        self._augmentation = Augmentation(augment, flip, image_size)
         self._classes = num_classes if self._targets.ndim == 1 else None
         self._weights = None if class_weights is None else np.asarray(class_weights, np.float32)
         self._calls = tf.data.AUTOTUNE if parallel is None else parallel
         self.pixels = Pixels(examples, image_size, resize, memory_budget_bytes, parallel)
 
-    @property
-    def decision(self) -> str:
-        """Whether decoded images are kept in memory and why, as a sentence for the log."""
+    def describe(self) -> str:
+        """Whether decoded images are kept in memory and why, in one phrase for the log."""
         return self.pixels.decision
 
     def prepare(
@@ -123,9 +122,8 @@ class ImageLoader:
         """
         order = EpochOrder(indices, seed, self._batch)
         numbers = tf.data.Dataset.range(first_step, first_step + steps)
-        augmentation = Augmentation(self._augment, self._flip, self._size, _derived(seed))
-        if augmentation.changes_images:
-            loaded = self._augmented(numbers, order, augmentation, min(self._batch, len(indices)))
+        if self._augmentation.changes_images:
+            loaded = self._augmented(numbers, order, _derived(seed))
         else:
             loaded = numbers.map(lambda step: self._load(order.indices, step)[:2], self._calls)
         finished = loaded.map(self._weighted) if self._weights is not None else loaded
@@ -166,8 +164,7 @@ class ImageLoader:
         self,
         numbers: tf.data.Dataset,
         order: EpochOrder,
-        augmentation: Augmentation,
-        width: int,
+        seed: tuple[int, int],
     ) -> tf.data.Dataset:
         """Batches whose examples are augmented one by one, on all cores.
 
@@ -175,7 +172,7 @@ class ImageLoader:
         batches of one size, and cut again after.
         """
 
-        per_epoch = order.steps_per_epoch
+        per_epoch, width, augmentation = order.steps_per_epoch, order.width, self._augmentation
 
         def load(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
             images, targets, indices = self._load(order.indices, step)
@@ -187,14 +184,14 @@ class ImageLoader:
         def augment(
             step: tf.Tensor, image: tf.Tensor, target: tf.Tensor, index: tf.Tensor, real: tf.Tensor
         ) -> tuple[tf.Tensor, ...]:
-            return step, augmentation.example(image, step // per_epoch, index), target, real
+            return step, augmentation.example(image, seed, step // per_epoch, index), target, real
 
         def mix(
             steps: tf.Tensor, images: tf.Tensor, targets: tf.Tensor, real: tf.Tensor
         ) -> tuple[tf.Tensor, tf.Tensor]:
             count, step = tf.reduce_sum(real), steps[0]
             images, targets = images[:count], targets[:count]
-            return augmentation.batch(images, targets, step // per_epoch, step % per_epoch)
+            return augmentation.batch(images, targets, seed, step // per_epoch, step % per_epoch)
 
         examples = numbers.map(load, self._calls).unbatch().map(augment, self._calls)
         return examples.batch(width).map(mix)

@@ -27,7 +27,7 @@ class Pixels:
 
     Attributes:
         in_memory: whether decoded images are kept.
-        decision: that, with the figures behind it, as a sentence for the log.
+        decision: that, with the figures behind it, as a phrase for the log.
     """
 
     def __init__(
@@ -41,12 +41,10 @@ class Pixels:
         self._examples, self._size, self._resize = examples, size, resize
         needed = len(examples) * size * size * 3
         self.in_memory = needed <= memory_budget_bytes
-        figures = f"{_amount(needed)} for {len(examples)} images of {size} x {size}"
+        what = "decoded images are kept in memory" if self.in_memory else "images are decoded anew"
         self.decision = (
-            f"Decoded images are kept in memory: {figures}, budget {_amount(memory_budget_bytes)}."
-            if self.in_memory
-            else f"Images are decoded every epoch: {figures} exceed the budget of "
-            f"{_amount(memory_budget_bytes)}."
+            f"{what} ({_amount(needed)} for {len(examples)} of {size} x {size}; "
+            f"budget {_amount(memory_budget_bytes)})"
         )
         self._kept: np.ndarray | None = None
         self._filled = np.zeros(len(examples) if self.in_memory else 0, dtype=bool)

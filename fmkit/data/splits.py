@@ -54,7 +54,8 @@ def make_splits(
                 f"It has {listed(sorted(set(examples.splits.tolist())))}.",
             )
         if not len(splits["val"]) and val_fraction > 0:
-            splits |= _shared_out(examples, splits["train"], val_fraction, 0.0, seed)
+            carved = _shared_out(examples, splits["train"], val_fraction, 0.0, seed)
+            splits |= {"train": carved["train"], "val": carved["val"]}
     splits = {name: splits[name] for name in SPLITS if len(splits.get(name, ()))}
     _refuse_unseen(examples, splits)
     return splits

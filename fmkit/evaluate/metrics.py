@@ -32,8 +32,9 @@ def classification(
 ) -> dict[str, Any]:
     """Everything that is worth knowing about a classifier on one split, ready for JSON.
 
-    A figure that is not defined is None: `top5` with fewer than 6 classes, the precision of a class
-    that was never predicted, the recall of one without examples, F1 where both are so.
+    `top5` is None with fewer than 6 classes, where it says next to nothing. Per class, the
+    precision of one that was never predicted, the recall of one without examples, and F1 where both
+    are so, are 0 (scikit-learn's zero_division=0); `support` tells them from real zeros.
     `macro_f1` is the mean over classes that occur in labels or predictions, `balanced_accuracy` the
     mean recall over classes that occur in labels, as scikit-learn has them.
     `expected_calibration_error` is that of Guo et al. 2017 with 15 equal bins of the highest
@@ -89,7 +90,7 @@ def _check(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
         problems.append("There is no example to judge. Name a split that has some.")
     if problems:
         raise DataError(all_at_once(problems))
-    if not (0 <= labels.min() and labels.max() < len(classes)):
+    if not (labels.min() >= 0 and labels.max() < len(classes)):
         came = f"{labels.min()} to {labels.max()}"
         raise DataError(received("labels", came, f"0 to {len(classes) - 1}"))
     broken = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
@@ -116,8 +117,10 @@ def _brier(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 def _per_class(confusion: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str, Any]]:
     hits, support, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    precision, recall = _ratio(hits, predicted), _ratio(hits, support)
-    f1 = _ratio(2 * hits, support + predicted)
+    precision, recall, f1 = (
+        np.nan_to_num(_ratio(*pair))
+        for pair in ((hits, predicted), (hits, support), (2 * hits, support + predicted))
+    )
     return {
         name: {
             "precision": precision[index],

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from fmkit import files
-from fmkit.config.schema import DataConfig, ModelConfig, RuntimeConfig, TaskConfig
+from fmkit.config import recorded
+from fmkit.config.schema import DataConfig, RuntimeConfig
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
 from fmkit.errors import DataError, FmkitError, listed
@@ -42,7 +43,8 @@ def load(run: FinishedRun, runtime: RuntimeConfig) -> Trained:
         ArtifactError: the run is damaged or has no checkpoint.
     """
     devices.prepare(runtime)
-    model, task_config = run.section("model", ModelConfig), run.section("task", TaskConfig)
+    config = run.config()
+    model, task_config = recorded.section(config, "model"), recorded.section(config, "task")
     model.weights = "none"  # the checkpoint has them all
     task_config.class_weights = "none"
     classes = run.classes()

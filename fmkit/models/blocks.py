@@ -37,11 +37,12 @@ def blocks_by_name(model: keras.Model, rules: Rules) -> tuple[Block, ...]:
 
 
 def blocks_by_graph(model: keras.Model) -> tuple[Block, ...]:
-    """Blocks by where the graph narrows to one tensor: each stretch that forks and joins again is one.
+    """Blocks by where the graph narrows to a single tensor.
 
-    That finds residual and inception blocks whose layers have no names of their own. Straight
-    stretches are `stem` before the first of them, `top` after the last, `between_N` elsewhere. A
-    graph that never forks gets a block per layer that holds a matrix.
+    Each stretch that forks and joins again is a block: that finds residual and inception blocks
+    whose layers have no names of their own. Straight stretches are `stem` before the first of
+    them, `top` after the last, `between_N` elsewhere. A graph that never forks gets a block per
+    layer that holds a matrix.
     """
     groups: dict[str, list[keras.Layer]] = {}
     straight: list[keras.Layer] = []
@@ -141,22 +142,44 @@ def _sources(value: Any) -> Iterator[str]:
             yield from _sources(each)
 
 
-_CONTAINER = re.compile(r"(Encoder|Stage|Stages|Backbone)$")
-
-
 def _units(layer: keras.Layer, prefix: str = "") -> Iterator[tuple[str, keras.Layer]]:
     """Layers with weights, where models, encoders and stages give way to what they hold."""
-    # Keras has no public way to list the layers inside a layer.
-    for child in layer._flatten_layers(include_self=False, recursive=False):
+    numbers: dict[str, int] = {}
+    for child in _inner(layer):
         if not child.weights:
             continue
-        inner = list(child._flatten_layers(include_self=False, recursive=False))
+        name = _stable_name(child, numbers)
+        inner = _inner(child)
         own = len(child.weights) - len({id(w) for each in inner for w in each.weights})
-        opened = isinstance(child, keras.Model) or _CONTAINER.search(type(child).__name__)
-        if opened and inner and own == 0:
-            yield from _units(child, f"{prefix}{child.name}/")
+        if own == 0 and (isinstance(child, keras.Model) or _holds_blocks(child, inner)):
+            yield from _units(child, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{child.name}", child
+            yield f"{prefix}{name}", child
+
+
+def _stable_name(layer: keras.Layer, numbers: dict[str, int]) -> str:
+    """A layer's name, with a number of our own where Keras counted over the whole process."""
+    found = re.fullmatch(r"(.+?)_?\d*", layer.name)
+    stem = found.group(1) if found else layer.name
+    if stem.replace("_", "") != type(layer).__name__.lower():
+        return str(layer.name)
+    numbers[stem] = numbers.get(stem, -1) + 1
+    return f"{stem}_{numbers[stem]}"
+
+
+def _inner(layer: keras.Layer) -> list[keras.Layer]:
+    if isinstance(layer, keras.Model):
+        return list(layer.layers)  # in topological order where the model is Functional
+    # Keras has no public way to list the layers inside a layer.
+    return list(layer._flatten_layers(include_self=False, recursive=False))
+
+
+def _holds_blocks(layer: keras.Layer, inner: list[keras.Layer]) -> bool:
+    """Whether a layer is an encoder or a stage of several blocks, rather than a block itself."""
+    if not type(layer).__name__.endswith(("Encoder", "Stage")):
+        return False
+    kinds = [type(each) for each in inner if each.weights and not _is_stock(each)]
+    return len(kinds) > len(set(kinds))
 
 
 def _is_stock(layer: keras.Layer) -> bool:

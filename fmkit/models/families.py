@@ -92,9 +92,7 @@ MOBILENET_V3 = Family(
         (r"conv_1.*", "top"),
     ),
 )
-NASNET = Family(
-    "tf", 32, ((r"stem_.*", "stem"), (r".*?_((?:stem_|reduce_)?\d+)", r"cell_\1"))
-)
+NASNET = Family("tf", 32, ((r"stem_.*", "stem"), (r".*?_((?:stem_|reduce_)?\d+)", r"cell_\1")))
 RESNET = Family("caffe", 32, ((r"conv1_.*", "stem"), (r"(conv\d+_block\d+)_.*", r"\1")))
 RESNET_V2 = Family("tf", 32, (*RESNET.rules, (r"post_bn", "top")))
 VGG = Family("caffe", 32, _VGG)

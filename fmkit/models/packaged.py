@@ -152,7 +152,9 @@ def _inverted_residual(
     return x
 
 
-def _conv(x: keras.KerasTensor, filters: int, kernel: int, stride: int, name: str) -> keras.KerasTensor:
+def _conv(
+    x: keras.KerasTensor, filters: int, kernel: int, stride: int, name: str
+) -> keras.KerasTensor:
     layer = keras.layers.Conv2D(
         filters,
         kernel,
@@ -246,10 +248,9 @@ def _torch_weights(
     layer: keras.Layer, prefix: str, tensors: Mapping[str, np.ndarray]
 ) -> list[np.ndarray] | None:
     """A layer's weights in Keras' order and layout, or None where one is missing."""
+    parts: tuple[str, ...] = ("weight",)
     if isinstance(layer, keras.layers.BatchNormalization):
         parts = ("weight", "bias", "running_mean", "running_var")
-    else:
-        parts = ("weight",)
     found = [tensors.get(f"{prefix}.{part}") for part in parts]
     arrays = [each for each in found if each is not None]
     if len(arrays) != len(parts):

@@ -58,8 +58,8 @@ class _Mark:
     pass
 
 
-class _Refused(Exception):  # noqa: N818 - becomes an ArtifactError with the file's name
-    pass
+class _Refused(Exception):
+    """Why a file is refused; becomes an ArtifactError with the file's name."""
 
 
 def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-import h5py
+import h5py  # type: ignore[import-untyped]
 import keras
 import numpy as np
 
@@ -20,7 +20,7 @@ Shape = tuple[int, ...]
 def chosen_weights(
     config: ModelConfig, offered: tuple[str, ...], suffixes: tuple[str, ...] = (".h5",)
 ) -> str:
-    """What `model.weights` asks for: one of the words on offer, or the path of a file that is there.
+    """What `model.weights` asks for: a word on offer, or the path of a file that is there.
 
     Raises:
         ConfigError: it is neither.

@@ -114,41 +114,40 @@ def from_config(
 ) -> Schedule:
     """The schedule of one phase.
 
-    A step of the config is a batch. The schedule counts updates, and `accumulation` batches make
-    one; batches that are left over at the end of the phase make none.
+    `500 steps` in the config are batches, as everywhere in it, and `accumulation` of them make one
+    update (parts of an update count as a whole one); epochs and shares are of the numbers here.
 
     Args:
-        config: durations in it are of this phase.
+        config: its durations are of this phase.
         peak: the phase's learning rate.
-        total_steps: batches in the phase.
-        steps_per_epoch: batches in an epoch.
+        total_steps: updates in the phase, at least 1.
+        steps_per_epoch: updates in an epoch, at least 1.
 
     Raises:
-        ConfigError: the warm-up is longer than the phase, or the phase too short for one update.
+        ConfigError: the warm-up is longer than the phase, or a step has no length.
     """
-    batches = config.accumulation
-    updates = total_steps // batches
-    if updates < 1:
-        raise ConfigError(
-            received("optimizer.accumulation", batches, f"at most the phase's {total_steps} steps"),
-            "Train for longer, or lower optimizer.accumulation.",
-        )
-    warmup = durations.parse(config.warmup, durations.STEPS).steps(steps_per_epoch, total_steps)
+
+    def updates(text: str) -> int:
+        length = durations.parse(text, durations.STEPS)
+        if length.unit == durations.STEPS:
+            return math.ceil(length.amount / config.accumulation)
+        return length.steps(steps_per_epoch, total_steps)
+
+    warmup, every = updates(config.warmup), updates(config.step_every)
     if warmup > total_steps:
+        allowed = f"at most {total_steps * config.accumulation} steps, the whole phase"
         raise ConfigError(
-            received("optimizer.warmup", config.warmup, f"at most {total_steps} steps, the phase"),
+            received("optimizer.warmup", config.warmup, allowed),
             "Write it as a share of the phase, such as optimizer.warmup=5%, or train for longer.",
         )
-    every = durations.parse(config.step_every, durations.STEPS).steps(steps_per_epoch, total_steps)
     if config.schedule == "step" and every < 1:
         raise ConfigError(received("optimizer.step_every", config.step_every, "a length above 0"))
     return Schedule(
         peak=peak,
-        total_steps=updates,
-        # A warm-up of less than an update is one of one update, and that changes nothing.
-        warmup_steps=min(math.ceil(warmup / batches), updates),
+        total_steps=total_steps,
+        warmup_steps=warmup,
         kind=config.schedule,
         final_fraction=config.final_fraction,
-        step_every=max(every // batches, 1),
+        step_every=max(every, 1),
         step_factor=config.step_factor,
     )

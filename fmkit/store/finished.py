@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmkit.config.schema import KINDS
 from fmkit.errors import ArtifactError
 from fmkit.store import run as names
 
@@ -39,44 +37,6 @@ class FinishedRun:
         if not isinstance(loaded, dict):
             raise self._refused(names.CONFIG, "it is not a mapping")
         return loaded
-
-    def section(self, group: str) -> Any:
-        """A group of the config as an object of the dataclass behind its `name`.
-
-        Raises:
-            ArtifactError: a key or a value does not fit the dataclass.
-        """
-        from omegaconf import OmegaConf
-        from omegaconf.errors import OmegaConfBaseException
-
-        values = self._values(group)
-        try:
-            typed = OmegaConf.structured(self._kind(group, values))
-            return OmegaConf.to_object(OmegaConf.merge(typed, values))
-        except OmegaConfBaseException as error:
-            raise self._refused(f"{names.CONFIG} ({group})", error) from error
-
-    def overrides(self, group: str, spared: set[str]) -> list[str]:
-        """A group of the config as command-line overrides, without the keys in `spared`."""
-        values = self._values(group)
-        known = {each.name for each in dataclasses.fields(self._kind(group, values))}
-        rows = [f"{group}={quoted(values.get('name'))}"]
-        for key, value in values.items():
-            full = f"{group}.{key}"
-            if key in known and key != "name" and full not in spared:
-                rows.append(f"{full}={quoted(value)}")
-        return rows
-
-    def _values(self, group: str) -> dict[str, Any]:
-        values = self.config().get(group)
-        if not isinstance(values, dict):
-            raise self._refused(names.CONFIG, f"it has no {group}")
-        return values
-
-    @staticmethod
-    def _kind(group: str, values: dict[str, Any]) -> type:
-        kinds = KINDS[group]
-        return kinds.get(str(values.get("name")), kinds[""])
 
     def json(self, name: str) -> dict[str, Any]:
         """One of the run's JSON files.
@@ -117,13 +77,3 @@ class FinishedRun:
     def _refused(self, name: str, reason: object) -> ArtifactError:
         text = str(reason).splitlines()[0] if str(reason) else type(reason).__name__
         return ArtifactError(f"run {self.folder}: {name} cannot be used: {text}.")
-
-
-def quoted(value: Any) -> str:
-    """A value as Hydra's override grammar reads it back."""
-    if value is None:
-        return "null"
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-        return f"'{escaped}'"
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -9,6 +9,7 @@ import numpy as np
 
 from fmkit.config.schema import ModelConfig, TaskConfig
 from fmkit.models import heads
+from fmkit.models.backbone import Backbone
 from fmkit.spec import DataSpec
 
 
@@ -35,9 +36,10 @@ class Classification:
         # What a validation loss says must not depend on a regulariser of training.
         self._plain_loss = keras.losses.CategoricalCrossentropy(from_logits=True)
 
-    def head(self, backbone: Any, config: ModelConfig) -> Any:
+    def head(self, backbone: Backbone, config: ModelConfig) -> Any:
         """Pooling, dropout, an optional hidden layer, and logits (B, C)."""
-        return heads.classification_head(backbone, self.outputs, config)
+        features, has_token = backbone.model.output, backbone.has_class_token
+        return heads.classification_head(features, self.outputs, config, has_token)
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
         """Mean cross-entropy of a batch, in nats; smoothed labels count in training only."""

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from fmkit import console
+from fmkit.config import recorded
 from fmkit.config.schema import DataConfig, ModelConfig, RuntimeConfig, TaskConfig, TrainConfig
 from fmkit.data import memory
 from fmkit.data.dataset import Dataset
@@ -183,7 +184,7 @@ def _start_from(
     planned: list[Phase],
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """Take the weights of another run; the phases to skip, and what to record."""
-    name = run.section("model", ModelConfig).name
+    name = recorded.section(run.config(), "model").name
     if name != config.model.name:
         raise ConfigError(
             f"init: run {run.id} has the model {name!r}, this one {config.model.name!r}.",

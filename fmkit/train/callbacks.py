@@ -177,8 +177,7 @@ class Recorder(keras.callbacks.Callback):
     def _numbers(self, logs: dict[str, Any]) -> str:
         seconds = max(time.monotonic() - self._epoch_began, 1e-9)
         rate = self._rate(self._position.step - self._epoch_step, seconds)
-        shown = [f"{name} {float(value):.4f}" for name, value in logs.items()]
-        return f"{'  '.join(shown)}  {rate:.0f} examples/s"
+        return f"{worded(logs)}  {rate:.0f} examples/s"
 
     def _rate(self, steps: int, seconds: float) -> float:
         whole = steps == self._phase.steps_per_epoch
@@ -224,9 +223,8 @@ class Recorder(keras.callbacks.Callback):
         }
         self._log.append(row)
         self._run.update(phase=self._phase.name, epoch=row["epoch"], step=row["step"])
-        shown = [f"{name} {float(value):.4f}" for name, value in (logs or {}).items()]
         self._progress.epoch(
-            f"{self._phase.name} {row['epoch']}/{self._phase.epochs}  {'  '.join(shown)}  "
+            f"{self._phase.name} {row['epoch']}/{self._phase.epochs}  {worded(logs or {})}  "
             f"{row['examples_per_second']:.0f} examples/s  {seconds:.1f} s"
         )
 
@@ -295,6 +293,12 @@ def save(run: Run, model: keras.Model, phase: Phase, position: Position) -> chec
         "stale": position.stale,
     }
     return checkpoint.save(run.checkpoints, position.step, model, state)
+
+
+def worded(logs: dict[str, Any]) -> str:
+    """Numbers for the display: losses first, then the rest, training before validation."""
+    order = sorted(logs, key=lambda name: (name.startswith("val_"), not name.endswith("loss"), name))
+    return "  ".join(f"{name} {float(logs[name]):.4f}" for name in order)
 
 
 def learning_rate(model: keras.Model) -> float:

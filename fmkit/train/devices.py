@@ -1,4 +1,4 @@
-"""The machine's side: seeds, precision, XLA, GPUs. The one place outside data/ that knows TensorFlow."""
+"""The machine's side: seeds, precision, XLA, GPUs."""
 
 from __future__ import annotations
 

@@ -93,6 +93,7 @@ def _run_phase(
             steps_per_epoch=min(phase.steps, phase.steps_per_epoch),
             validation_data=validation,
             verbose=0,
+            shuffle=False,  # the batches come shuffled
             callbacks=[
                 *ema,
                 Guard(phase, position),

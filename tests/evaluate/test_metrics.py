@@ -175,7 +175,7 @@ def test_a_class_without_examples_has_no_recall_and_spoils_no_mean():
     probabilities = np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.1, 0.8, 0.1], [0.1, 0.8, 0.1]])
     found = classification(labels, probabilities, names(3), bootstrap=20)
     absent = found["per_class"]["class 2"]
-    assert absent == {"precision": None, "recall": None, "f1": None, "support": 0}
+    assert absent == {"precision": 0, "recall": 0, "f1": 0, "support": 0}
     predictions = probabilities.argmax(axis=1)
     assert found["macro_f1"] == pytest.approx(
         reference.f1_score(labels, predictions, average="macro")
@@ -192,7 +192,7 @@ def test_a_class_that_is_only_predicted_counts_against_f1():
         reference.f1_score(labels, probabilities.argmax(axis=1), average="macro")
     )
     assert found["per_class"]["class 0"] == {
-        "precision": None,
+        "precision": 0,
         "recall": 0,
         "f1": 0,
         "support": 1,

@@ -176,9 +176,7 @@ def test_the_average_equals_a_hand_computation(accumulation):
         weight = weight - 0.5 * gradient
         average = weight if update == 0 else 0.9 * average + 0.1 * weight
         np.testing.assert_allclose(variables[0], weight, rtol=1e-6)
-        np.testing.assert_allclose(
-            optimizer._model_variables_moving_average[0], average, rtol=1e-6
-        )
+        np.testing.assert_allclose(optimizer._model_variables_moving_average[0], average, rtol=1e-6)
 
 
 def test_the_learning_rate_shown_is_that_of_the_next_update():

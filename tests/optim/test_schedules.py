@@ -19,9 +19,7 @@ def test_cosine_agrees_with_keras_after_the_warm_up():
     steps = range(10, 120)
     np.testing.assert_allclose(values(ours, steps), values(theirs, steps), rtol=1e-5)
     # Keras starts the warm-up at 0, which wastes an update; ours is one update ahead.
-    np.testing.assert_allclose(
-        values(ours, range(9)), values(theirs, range(1, 10)), rtol=1e-6
-    )
+    np.testing.assert_allclose(values(ours, range(9)), values(theirs, range(1, 10)), rtol=1e-6)
 
 
 def test_cosine_agrees_with_keras_without_warm_up():
@@ -109,24 +107,17 @@ def test_config_durations_are_of_the_phase():
         assert (made.total_steps, made.warmup_steps) == (200, expected)
 
 
-def test_with_accumulation_everything_is_counted_in_updates():
-    made = from_config(
-        config(accumulation=4, warmup="20 steps", schedule="step", step_every="1 epochs"),
-        0.1,
-        total_steps=203,
-        steps_per_epoch=40,
-    )
-    assert (made.total_steps, made.warmup_steps, made.step_every) == (50, 5, 10)
+def test_with_accumulation_batches_become_updates():
+    settings = config(accumulation=4, warmup="21 steps", schedule="step", step_every="1 epochs")
+    made = from_config(settings, 0.1, total_steps=50, steps_per_epoch=10)
+    assert (made.total_steps, made.warmup_steps, made.step_every) == (50, 6, 10)
 
 
 @pytest.mark.parametrize("total", [1, 2, 3, 7])
-@pytest.mark.parametrize("accumulation", [1, 2, 3])
-def test_the_defaults_fit_the_shortest_phases(total, accumulation):
-    if accumulation <= total:
-        for kind in KINDS:
-            settings = config(accumulation=accumulation, schedule=kind)
-            made = from_config(settings, 0.1, total_steps=total, steps_per_epoch=total)
-            assert float(made(0)) == pytest.approx(0.1)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_defaults_fit_the_shortest_phases(total, kind):
+    made = from_config(config(schedule=kind), 0.1, total_steps=total, steps_per_epoch=total)
+    assert float(made(0)) == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +125,7 @@ def test_the_defaults_fit_the_shortest_phases(total, accumulation):
     [
         ({"warmup": "201 steps"}, "optimizer.warmup: received '201 steps'"),
         ({"warmup": "5 epochs"}, "optimizer.warmup"),
-        ({"accumulation": 201}, "optimizer.accumulation: received 201"),
+        ({"warmup": "801 steps", "accumulation": 4}, "at most 800 steps"),
         ({"schedule": "step", "step_every": "0%"}, "optimizer.step_every"),
         ({"warmup": "soon"}, "soon"),
     ],

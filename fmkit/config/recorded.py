@@ -1,0 +1,68 @@
+"""The config that a run recorded, typed again, or as overrides for another run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from fmkit.config.schema import KINDS
+from fmkit.errors import ArtifactError
+
+
+def section(config: Mapping[str, Any], group: str) -> Any:
+    """A group of a recorded config as an object of the dataclass behind its `name`.
+
+    Raises:
+        ArtifactError: a key or a value does not fit the dataclass.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    values = _values(config, group)
+    try:
+        typed = OmegaConf.structured(_kind(group, values))
+        return OmegaConf.to_object(OmegaConf.merge(typed, values))
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0]
+        raise ArtifactError(f"the run's config does not fit ({group}): {reason}.") from error
+
+
+def overrides(config: Mapping[str, Any], group: str, spared: set[str]) -> list[str]:
+    """A group of a recorded config as command-line overrides.
+
+    Args:
+        config: the recorded config.
+        group: such as `data`.
+        spared: full keys to leave out, since the user set them.
+    """
+    values = _values(config, group)
+    known = {each.name for each in dataclasses.fields(_kind(group, values))}
+    rows = [f"{group}={quoted(values.get('name'))}"]
+    for key, value in values.items():
+        full = f"{group}.{key}"
+        if key in known and key != "name" and full not in spared:
+            rows.append(f"{full}={quoted(value)}")
+    return rows
+
+
+def _values(config: Mapping[str, Any], group: str) -> dict[str, Any]:
+    values = config.get(group)
+    if not isinstance(values, dict):
+        raise ArtifactError(f"the run's config has no {group}.")
+    return values
+
+
+def _kind(group: str, values: Mapping[str, Any]) -> type:
+    kinds = KINDS[group]
+    return kinds.get(str(values.get("name")), kinds[""])
+
+
+def quoted(value: Any) -> str:
+    """A value as Hydra's override grammar reads it back."""
+    if value is None:
+        return "null"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        return f"'{escaped}'"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,106 @@
+"""From features to class logits; every layer's name begins with `head_` or is `logits`.
+
+B batch, T tokens, D features, C classes, h w cells of a feature map.
+"""
+
+from __future__ import annotations
+
+import keras
+
+from fmkit.config.schema import ModelConfig
+from fmkit.errors import ConfigError, received
+from fmkit.models.backbone import Backbone
+
+HEAD_PREFIXES = ("head_", "logits")
+"""How the names of a head's layers begin; no layer of a backbone's blocks is called like that."""
+
+_POOLINGS = ("auto", "avg", "max", "cls")
+
+
+def features_to_vector(backbone: Backbone, pooling: str = "auto") -> keras.KerasTensor:
+    """One vector an image from a backbone's features: (B, D), float32.
+
+    Args:
+        backbone: its `model.output` is what is pooled.
+        pooling: `auto` is `cls` where there is a class token and `avg` elsewhere. `avg` and `max`
+            leave the class token out. Features that are a vector already stay as they are.
+
+    Raises:
+        ConfigError: `cls` where there is no class token.
+    """
+    return pool(backbone.model.output, pooling, backbone.has_class_token)
+
+
+def classification_head(
+    features: keras.KerasTensor,
+    classes: int,
+    config: ModelConfig,
+    has_class_token: bool = False,
+) -> keras.KerasTensor:
+    """Pooling, dropout, perhaps a hidden layer, and a dense layer: logits (B, C) in float32.
+
+    The last layer begins at zero. The first loss is then log C whatever the seed, a linear probe
+    is a convex problem that starts at its neutral point, and where the backbone trains too its
+    first step is not spent on the noise of a random head.
+
+    Args:
+        features: a map (B, h, w, D), tokens (B, T, D), or a vector (B, D), which is not pooled.
+        classes: C, 2 or more.
+        config: `pooling`, `dropout` and `hidden` are read.
+        has_class_token: whether the first token stands for the whole image.
+
+    Raises:
+        ConfigError: `model.pooling` does not go with the features.
+    """
+    x = pool(features, config.pooling, has_class_token)
+    if config.hidden:
+        if config.dropout:
+            x = keras.layers.Dropout(config.dropout, name="head_hidden_dropout")(x)
+        x = keras.layers.Dense(config.hidden, activation="gelu", name="head_hidden")(x)
+    if config.dropout:
+        x = keras.layers.Dropout(config.dropout, name="head_dropout")(x)
+    # float32 under mixed precision too: softmax and loss need the range.
+    last = keras.layers.Dense(classes, kernel_initializer="zeros", dtype="float32", name="logits")
+    return last(x)
+
+
+def pool(
+    features: keras.KerasTensor, pooling: str = "auto", has_class_token: bool = False
+) -> keras.KerasTensor:
+    """One vector an image: see `features_to_vector`, which takes a whole backbone.
+
+    Raises:
+        ConfigError: an unknown pooling, or `cls` where there is no class token.
+    """
+    if pooling not in _POOLINGS:
+        raise ConfigError(received("model.pooling", pooling, _POOLINGS))
+    rank = len(features.shape)
+    if rank == 2:
+        return features
+    if pooling == "auto":
+        pooling = "cls" if has_class_token else "avg"
+    if pooling == "cls" and not has_class_token:
+        raise ConfigError(
+            "model.pooling: received 'cls', but this backbone has no class token. "
+            "Expected auto, avg or max."
+        )
+    if rank == 4:
+        layers = {
+            "avg": keras.layers.GlobalAveragePooling2D,
+            "max": keras.layers.GlobalMaxPooling2D,
+        }
+        return layers[pooling](dtype="float32", name="head_pool")(features)
+    return _pool_tokens(features, pooling, has_class_token)
+
+
+def _pool_tokens(
+    tokens: keras.KerasTensor, pooling: str, has_class_token: bool
+) -> keras.KerasTensor:
+    count, width = tokens.shape[1:]
+    if pooling == "cls":
+        first = keras.layers.Cropping1D((0, count - 1), dtype="float32", name="head_crop")(tokens)
+        return keras.layers.Reshape((width,), dtype="float32", name="head_pool")(first)
+    if has_class_token:
+        tokens = keras.layers.Cropping1D((1, 0), dtype="float32", name="head_crop")(tokens)
+    layers = {"avg": keras.layers.GlobalAveragePooling1D, "max": keras.layers.GlobalMaxPooling1D}
+    return layers[pooling](dtype="float32", name="head_pool")(tokens)

@@ -1,0 +1,114 @@
+"""What a wrong command line or YAML file is told, and that it is told before anything heavy."""
+
+import subprocess
+import sys
+
+import pytest
+
+from fmkit.cli import main
+
+MISTAKES = [
+    ("finetune optimizer.leraning_rate=1", "optimizer.leraning_rate", "optimizer.learning_rate"),
+    ("finetune optimizer.learning_rate=abc", "'abc'", "a number"),
+    ("finetune optimizer.learning_rate=-1", "-1", "above 0"),
+    ("finetune optimizer.learning_rate=nan", "nan", "finite"),
+    ("finetune model=resnet5", "'resnet5'", "resnet50"),
+    ("finetune model.name=resnet51", "'resnet51'", "resnet50"),
+    ("finetune dta=mnist5k", "'dta'", "unknown key"),
+    ("finetune data=imagefolder", "'imagefolder'", "image_folder"),
+    ("finetune stage.hed.epochs=3", "stage.hed.epochs", "stage.head.epochs"),
+    ("finetune stage.head.epochs=many", "'many'", "10 epochs"),
+    ("finetune stage.head.epochs=0", "'0'", "~stage.head"),
+    ("finetune lr=1", "'lr'", "optimizer.learning_rate"),
+    ("finetune data.augment=hevy", "'hevy'", "medium"),
+    ("finetune data.root=photos", "data.root", "image_folder"),
+    ("finetune data=image_folder", "data.root is missing", "folder"),
+    ("finetune data.val_fraction=0.6 data.test_fraction=0.6", "0.6", "below 1"),
+    ("finetune model.image_size=1.5", "1.5", "a whole number"),
+    ("finetune model=hub", "model.preset is missing", "resnet_18_imagenet"),
+    ("finetune model.weights=nowhere.h5", "nowhere.h5", "exists"),
+    ("finetune +optimizer.extra=1", "optimizer.extra", "Keys of optimizer"),
+    ("finetune --epochs 3", "--epochs", "key=value"),
+    ("finetune data.batch_size", "data.batch_size", "key=value"),
+    ("finetune data.batch_size=16,32", "16,32", "-m"),
+    ("finetune optimizer=adan", "'adan'", "adam"),
+    ("finetune runtime.precision=float16", "float16", "mixed_float16"),
+    ("finetune task.monitor=val_acuracy", "val_acuracy", "val_accuracy"),
+    ("finetune --config-dir=/no/such/dir", "/no/such/dir", "exists"),
+    ("finetune plugins=nothing.py", "nothing.py", "exists"),
+    ("finetunne", "finetunne", "finetune"),
+    ("eval", "run is missing", "fmkit eval run="),
+    ("predict run=x", "input is missing", "photo"),
+]
+
+
+@pytest.mark.parametrize(("line", "came", "allowed"), MISTAKES, ids=[each[0] for each in MISTAKES])
+def test_a_mistake_gets_one_clear_message(line, came, allowed, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(line.split()) == 2
+    told = capsys.readouterr()
+    assert came in told.err
+    assert allowed in told.err
+    assert told.out == ""
+    assert len(told.err.strip().splitlines()) <= 4
+    assert "Traceback" not in told.err
+    assert not list(tmp_path.iterdir())  # nothing was trained, nothing is left
+
+
+def test_all_problems_are_told_at_once(capsys):
+    words = "finetune model=resnet5 optimizer.lr=1 stage.full.epochs=x data.augment=hevy"
+    assert main(words.split()) == 2
+    told = capsys.readouterr().err
+    assert "4 problems" in told
+    for each in ("resnet5", "optimizer.lr", "stage.full.epochs", "hevy"):
+        assert each in told
+
+
+def write(folder, name, text):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("optimizer:\n  lerning_rate: 1\n", 2, "optimizer.learning_rate"),
+        ("data:\n  batch_size: many\n", 2, "a whole number"),
+        ("stage:\n  head:\n    epoch: 3\n", 3, "stage.head.epochs"),
+        ("optimizer:\n  schedule: cosin\n", 2, "cosine"),
+        ("optimizer: [1,\n", 2, "YAML"),
+    ],
+)
+def test_a_mistake_in_a_file_names_file_and_line(text, line, said, capsys, tmp_path):
+    header = "# @package _global_\n"
+    path = write(tmp_path, "experiment/mine.yaml", header + text)
+    assert main(["finetune", f"--config-dir={tmp_path}", "experiment=mine"]) == 2
+    told = capsys.readouterr().err
+    assert f"{path}:{line + 1}" in told
+    assert said in told
+
+
+def test_a_users_own_group_file_is_typed_by_the_option_it_builds_on(capsys, tmp_path):
+    text = "defaults: [image_folder, _self_]\nroot: photos\nbatch_sise: 3\n"
+    path = write(tmp_path, "data/mine.yaml", text)
+    assert main(["finetune", f"--config-dir={tmp_path}", "data=mine"]) == 2
+    told = capsys.readouterr().err
+    assert f"{path}:3" in told
+    assert "data.batch_size" in told
+    path.write_text(text.replace("batch_sise", "batch_size"))
+    assert main(["finetune", f"--config-dir={tmp_path}", "data=mine", "--cfg", "job"]) == 0
+    assert "batch_size: 3" in capsys.readouterr().out
+
+
+def test_config_errors_and_help_import_no_framework():
+    code = (
+        "import sys\n"
+        "from fmkit.cli import main\n"
+        "codes = [main(w.split()) for w in ('finetune lr=1', '--help', 'finetune --help', 'runs')]\n"
+        "heavy = {'tensorflow', 'keras', 'sklearn', 'pandas'} & set(sys.modules)\n"
+        "print(codes, sorted(heavy), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip().endswith("[2, 0, 0, 0] []")

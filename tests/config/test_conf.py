@@ -1,0 +1,69 @@
+"""Every option of every group composes into its dataclass."""
+
+import dataclasses
+import os
+
+import pytest
+
+from fmkit.config import command_line, compose
+from fmkit.config.check import check
+from fmkit.config.documentation import field_docs
+from fmkit.config.schema import COMMANDS, GROUPS, KINDS, PhaseConfig
+from fmkit.data import table as data_table
+from fmkit.models import table as model_table
+from fmkit.tasks import table as task_table
+
+NAMES = {
+    "model.name": model_table.names(),
+    "data.name": data_table.names(),
+    "task.name": task_table.names(),
+}
+FILES = sorted((group, name) for group in GROUPS for name in compose.options(group))
+NEEDS = {
+    "image_folder": ["data.root=photos"],
+    "image_table": ["data.root=photos.csv"],
+    "arrays": ["data.root=photos.npz"],
+    "hub": ["model.preset=resnet_18_imagenet"],
+}
+
+
+def checked(command, *words):
+    return check(command_line.parse(command, words), NAMES)
+
+
+def test_every_file_is_seen():
+    found = sum(len(names) for _, _, names in os.walk(compose.conf_dir()))
+    assert found == len(FILES) + len(COMMANDS)
+
+
+@pytest.mark.parametrize(("group", "name"), FILES)
+def test_every_option_composes(group, name):
+    config = checked("finetune", f"{group}={name}", *NEEDS.get(name, []))
+    kind = KINDS.get(group, {}).get(name) or KINDS.get(group, {}).get("")
+    if kind is not None:
+        assert isinstance(getattr(config, group), kind)
+
+
+@pytest.mark.parametrize("name", model_table.names())
+def test_every_model_is_an_option(name):
+    assert checked("finetune", f"model={name}", *NEEDS.get(name, [])).model.name == name
+
+
+def test_lp_ft_scales_the_second_rate_with_the_first():
+    stage = checked("finetune", "optimizer.learning_rate=0.02").stage
+    assert list(stage) == ["head", "full"]
+    assert stage["head"].learning_rate is None
+    assert stage["full"].learning_rate == pytest.approx(0.002)
+
+
+def test_phases_can_be_added_and_dropped():
+    stage = checked("finetune", "~stage.full", "+stage.third={train: all}").stage
+    assert list(stage) == ["head", "third"]
+    assert isinstance(stage["third"], PhaseConfig)
+
+
+def test_every_field_says_what_it_means():
+    kinds = {kind for kinds in KINDS.values() for kind in kinds.values()}
+    for kind in {*kinds, *COMMANDS.values(), PhaseConfig}:
+        docs = field_docs(kind)
+        assert {field.name for field in dataclasses.fields(kind)} <= set(docs), kind

@@ -1,0 +1,59 @@
+import keras
+import numpy as np
+import pytest
+
+from fmkit.config.schema import ModelConfig
+from fmkit.errors import ConfigError
+from fmkit.models.backbone import Backbone, Block
+from fmkit.models.table import build
+
+
+def parts():
+    images = keras.Input((8, 8, 3))
+    first = keras.layers.Conv2D(4, 3, name="first")
+    second = keras.layers.Conv2D(5, 3, name="second")
+    return keras.Model(images, second(first(images))), first, second
+
+
+def test_a_model_and_its_blocks_make_a_backbone():
+    model, first, second = parts()
+    blocks = (Block("a", (first,)), Block("b", (second,)))
+    assert Backbone("mine", model, 8, blocks, "map").weights == "none"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"features": "pyramid"}, "Allowed: map, tokens, vector"),
+        ({"features": "tokens"}, "3 dimensions for features=tokens"),
+        ({"image_size": 9}, r"\(None, 9, 9, 3\)"),
+        ({"blocks": "one"}, "second/kernel in 0"),
+        ({"blocks": "twice"}, "first/kernel in 2"),
+        ({"blocks": "same name"}, "several blocks have the name a"),
+    ],
+)
+def test_contradictions_are_refused(change, message):
+    model, first, second = parts()
+    blocks = {
+        "one": (Block("a", (first,)),),
+        "twice": (Block("a", (first,)), Block("b", (first, second))),
+        "same name": (Block("a", (first,)), Block("a", (second,))),
+    }
+    good = {"image_size": 8, "features": "map", "blocks": "good"} | change
+    chosen = blocks.get(good.pop("blocks"), (Block("a", (first,)), Block("b", (second,))))
+    with pytest.raises(ConfigError, match=message):
+        Backbone("mine", model, blocks=chosen, **good)
+
+
+def test_equal_weights_have_equal_fingerprints_and_one_bit_changes_them():
+    keras.utils.set_random_seed(1)
+    one = build(ModelConfig(name="small_cnn", weights="none"))
+    keras.layers.Conv2D(1, 1)  # moves the counter behind automatic names
+    keras.utils.set_random_seed(1)
+    same = build(ModelConfig(name="small_cnn", weights="none"))
+    assert one.fingerprint() == same.fingerprint()
+    weight = same.blocks[-1].layers[-1].weights[-1]  # a moving variance: not trainable, counts too
+    value = np.array(weight)
+    value[0] = np.nextafter(value[0], np.float32(2))
+    weight.assign(value)
+    assert one.fingerprint() != same.fingerprint()

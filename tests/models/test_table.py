@@ -1,0 +1,59 @@
+import subprocess
+import sys
+
+import pytest
+
+from fmkit.config.schema import ModelConfig
+from fmkit.errors import ConfigError
+from fmkit.models import table
+from fmkit.models.families import APPLICATIONS
+
+
+def test_the_table_is_imported_without_keras_and_tensorflow():
+    code = (
+        "import sys; from fmkit.models import table; table.names(); "
+        "table.default_image_size('resnet50'); "
+        "sys.exit(any(each in sys.modules for each in ('keras', 'tensorflow', 'keras_hub')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_model_of_keras_applications_is_there():
+    import keras
+
+    offered = {name for name in dir(keras.applications) if name[0].isupper()}
+    assert {each.keras_name for each in APPLICATIONS.values()} == offered
+
+
+def test_every_name_leads_to_a_function():
+    from fmkit import lookup
+
+    assert set(table.MODELS) == {
+        *APPLICATIONS,
+        "efficientnet_lite0",
+        "hub",
+        "small_cnn",
+        "small_vit",
+    }
+    assert all(callable(lookup.load(target)) for target in set(table.MODELS.values()))
+    assert set(table.MODELS) <= set(table.names())
+
+
+def test_an_unknown_name_is_answered_with_the_nearest():
+    with pytest.raises(ConfigError, match="Did you mean resnet50"):
+        table.build(ModelConfig(name="resnet5", weights="none"))
+
+
+@pytest.mark.parametrize("size", [0, -32])
+def test_an_image_size_must_be_positive(size):
+    with pytest.raises(ConfigError, match="1 or more"):
+        table.build(ModelConfig(name="small_cnn", weights="none", image_size=size))
+
+
+def test_image_sizes_are_known_before_building():
+    assert table.default_image_size("efficientnet_b3") == 300
+    assert table.default_image_size("small_vit") == 32
+    assert table.default_image_size("hub") is None
+    for name in ("small_cnn", "small_vit"):
+        built = table.build(ModelConfig(name=name, weights="none"))
+        assert built.image_size == table.default_image_size(name)

@@ -1,0 +1,81 @@
+"""The one import rule: a file imports from lower floors, or from files earlier in its room's list."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "fmkit"
+FLOORS = {
+    "errors": 0, "lookup": 0, "files": 0, "console": 0, "spec": 0,
+    "config": 1, "store": 1,
+    "data": 2, "models": 2, "optim": 2,
+    "tasks": 3,
+    "train": 4,
+    "evaluate": 5, "export": 5,
+    "report": 6,
+    "tables": 7, "jobs": 7, "guide": 7, "commands": 7, "cli": 7,
+}  # fmt: skip
+ORDER = {
+    "": ["errors", "lookup", "files", "console", "spec",
+         "tables", "jobs", "guide", "commands", "cli"],
+    "config": ["schema", "documentation", "durations", "suggest", "validate", "command_line",
+               "compose", "check", "recorded"],
+    "store": ["run", "metrics_log", "finished", "index", "show"],
+    "tasks": ["base", "classification", "table"],
+    "train": ["phases", "freeze", "devices", "learner", "checkpoint", "progress", "assemble",
+              "callbacks", "loop"],
+    "evaluate": ["metrics", "predict"],
+}  # fmt: skip
+MAY_IMPORT_TENSORFLOW = ("data/", "export/", "train/devices.py")
+FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def imports(path: Path) -> list[str]:
+    found = []
+    for node in ast.walk(ast.parse((PACKAGE / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.extend(each.name for each in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.append(node.module)
+            found.extend(f"{node.module}.{each.name}" for each in node.names)
+    return found
+
+
+def is_module(name: str) -> bool:
+    path = PACKAGE.parent.joinpath(*name.split("."))
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_imports_only_from_below(path):
+    room = path.parts[0].removesuffix(".py")
+    if room == "__init__":
+        return
+    for name in imports(path):
+        if not name.startswith("fmkit.") or not is_module(name):
+            continue
+        other = room_of(name)
+        if other != room:
+            same = FLOORS[other] == FLOORS[room] and len(path.parts) == 1
+            below = FLOORS[other] < FLOORS[room]
+            order = ORDER[""]
+            assert below or (same and order.index(other) < order.index(room)), f"{path}: {name}"
+        elif room in ORDER and name.count(".") == 2:
+            order, mine = ORDER[room], path.stem
+            assert order.index(name.split(".")[2]) < order.index(mine), f"{path}: {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_tensorflow_stays_in_its_rooms(path):
+    uses = any(name.split(".")[0] == "tensorflow" for name in imports(path))
+    assert not uses or path.as_posix().startswith(MAY_IMPORT_TENSORFLOW), path
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if FLOORS.get(path.parts[0], 9) <= 1])
+def test_the_lower_floors_know_no_framework(path):
+    assert not {name.split(".")[0] for name in imports(path)} & {"tensorflow", "keras", "keras_hub"}
