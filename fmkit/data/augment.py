@@ -37,7 +37,7 @@ PRESETS = ("none", "light", "medium", "strong")
 """Names of the presets, weakest first."""
 
 FLIPS = {"none": (), "horizontal": ("horizontal",), "both": ("horizontal", "vertical")}
-"""By `data.flip`, modes of keras.layers.RandomFlip; its mode for both tosses one coin for the two."""
+"""By `data.flip`, modes of keras.layers.RandomFlip, whose own mode for both tosses one coin."""
 
 OPERATIONS = 2
 """Operations per example in `medium` and `strong`, RandAugment's N."""

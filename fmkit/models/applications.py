@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import re
 import socket
@@ -21,10 +20,21 @@ from fmkit.errors import ArtifactError, ConfigError, received
 from fmkit.models.backbone import Backbone
 from fmkit.models.blocks import blocks_by_graph, blocks_by_name
 from fmkit.models.families import APPLICATIONS, EFFICIENTNET, MOBILENET_V3, Application
-from fmkit.models.preprocessing import IMAGENET_DEVIATION, image_input, preprocess
+from fmkit.models.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN, image_input, preprocess
 from fmkit.models.weights import check_finite, chosen_weights, load_weights_file
 
 _SECONDS_TO_ANSWER = 10.0
+_EFFICIENTNET_FILES = "https://storage.googleapis.com/keras-applications/"
+_EFFICIENTNET_MD5 = {  # of the files without classifier; as in Keras 3.15's efficientnet.py
+    "EfficientNetB0": "50bc09e76180e00e4465e1a485ddc09d",
+    "EfficientNetB1": "74c4e6b3e1f6a1eea24c589628592432",
+    "EfficientNetB2": "111f8e2ac8aa800a7a99e3239f7bfb39",
+    "EfficientNetB3": "af6d107764bb5b1abb91932881670226",
+    "EfficientNetB4": "ebc24e6d6c33eaebbd558eafbeedf1ba",
+    "EfficientNetB5": "38879255a25d3c92d5e44e04ae6cec6f",
+    "EfficientNetB6": "9ecce42647a20130c1f39a5d4cb75743",
+    "EfficientNetB7": "cbcfe4450ddf6f3ad90b1b398090fe4a",
+}
 
 
 def application(config: ModelConfig) -> Backbone:
@@ -37,8 +47,12 @@ def application(config: ModelConfig) -> Backbone:
     entry = APPLICATIONS[config.name]
     size = config.image_size or entry.image_size
     weights = chosen_weights(config, ("imagenet", "none"))
-    _check_size(config, entry, size, weights)
-    if weights == "imagenet":
+    if size < entry.family.smallest:
+        what = f"model.image_size for model.name={config.name}"
+        raise ConfigError(received(what, size, f"{entry.family.smallest} pixels or more"))
+    if entry.family is EFFICIENTNET:
+        model = _efficientnet(config.name, entry, size, weights)
+    elif weights == "imagenet":
         with _fetching(config.name):
             model = _build(entry, size, "imagenet")
         check_finite(model, "imagenet")
@@ -46,8 +60,6 @@ def application(config: ModelConfig) -> Backbone:
         model = _build(entry, size, None)
         if weights != "none":
             load_weights_file(model, weights)
-            if entry.family is EFFICIENTNET:
-                model = _with_imagenet_deviation(model)
     rules = entry.family.rules
     return Backbone(
         name=config.name,
@@ -57,16 +69,6 @@ def application(config: ModelConfig) -> Backbone:
         features="map",
         weights=weights,
     )
-
-
-def _check_size(config: ModelConfig, entry: Application, size: int, weights: str) -> None:
-    what = f"model.image_size for model.name={config.name}"
-    if size < entry.family.smallest:
-        raise ConfigError(received(what, size, f"{entry.family.smallest} pixels or more"))
-    if config.name.startswith("nasnet") and weights == "imagenet" and size != entry.image_size:
-        # Keras' check, though these weights would fit other sizes too.
-        hint = "Other sizes go with model.weights=none or model.weights=PATH."
-        raise ConfigError(received(what, size, f"{entry.image_size} with ImageNet weights", hint))
 
 
 def _build(entry: Application, size: int, weights: str | None) -> keras.Model:
@@ -89,28 +91,36 @@ def _build(entry: Application, size: int, weights: str | None) -> keras.Model:
     return keras.Model(images, network.output, name=network.name)
 
 
-def _with_imagenet_deviation(model: keras.Model) -> keras.Model:
-    """EfficientNet with the second division by the deviation, where the loaded file calls for it.
+def _efficientnet(name: str, entry: Application, size: int, weights: str) -> keras.Model:
+    """EfficientNet B0 to B7: pixels to (x / 255 - mean) / deviation, wherever the weights are from.
 
-    Published files store the deviation where Keras' layer expects the variance, and Keras makes up
-    for it with a Rescaling layer, but only under `weights="imagenet"` (tensorflow issue 49930). The
-    same file given as a path would get inputs that are half as large as in its training.
+    Its normalisation holds its numbers as weights. Published files store the deviation where
+    Keras' layer expects the variance. Keras makes up for that with one layer more, but only under
+    `weights="imagenet"` (tensorflow issue 49930): the same file given as a path gets inputs half
+    as large as in its training, and a checkpoint does not fit the model that is built to hold
+    it. Here the architecture is one and the same, and the variance is put right instead.
     """
-    normalization = next(
-        each for each in model.layers if isinstance(each, keras.layers.Normalization)
-    )
-    variance = keras.ops.convert_to_numpy(normalization.adapt_variance)
-    if not np.allclose(variance, IMAGENET_DEVIATION, atol=1e-4):
-        return model
-    scale = [1 / math.sqrt(each) for each in IMAGENET_DEVIATION]
-    rescaling = keras.layers.Rescaling(scale, name="preprocess_deviation")
-
-    def call(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
-        if layer is normalization:
-            return rescaling(layer(*args, **kwargs))
-        return layer(*args, **kwargs)
-
-    return keras.models.clone_model(model, clone_function=lambda each: each, call_function=call)
+    model = _build(entry, size, None)
+    deviation = np.array(IMAGENET_DEVIATION)
+    layer = next(each for each in model.layers if isinstance(each, keras.layers.Normalization))
+    layer.adapt_mean.assign(IMAGENET_MEAN)
+    layer.adapt_variance.assign(deviation**2)
+    if weights == "imagenet":
+        file = f"{entry.keras_name.lower()}_notop.h5"
+        with _fetching(name):
+            weights = keras.utils.get_file(
+                file,
+                _EFFICIENTNET_FILES + file,
+                cache_subdir="models",
+                file_hash=_EFFICIENTNET_MD5[entry.keras_name],
+            )
+    if weights != "none":
+        load_weights_file(model, weights)
+        variance = keras.ops.convert_to_numpy(layer.adapt_variance)
+        if np.allclose(variance, deviation, atol=1e-4):
+            layer.adapt_variance.assign(deviation**2)
+    layer.finalize_state()  # it computes with copies of its weights
+    return model
 
 
 @contextlib.contextmanager

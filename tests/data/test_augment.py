@@ -66,7 +66,7 @@ def test_light_is_a_flip_and_a_shift_and_nothing_else():
             allowed["none"].add(cut.tobytes())
             allowed["horizontal"] |= {cut.tobytes(), cut[:, ::-1].tobytes()}
             allowed["both"] |= {cut[::a, ::b].tobytes() for a in (1, -1) for b in (1, -1)}
-    for flip, cuts in allowed.items():  # Keras tosses one coin for a flip of both kinds
+    for flip, cuts in allowed.items():
         found = {image.tobytes() for image in many("light", flip, count=300)}
         assert found <= cuts
         assert len(found) > 0.8 * len(cuts)

@@ -67,14 +67,14 @@ def test_a_resume_starts_at_any_step(rows, augment):
     indices, steps = np.arange(10), 7  # 3 steps an epoch, the last with 2 examples
     whole = batches(found.train(indices, seed=3, steps=steps))
     assert [len(each[0]) for each in whole] == [4, 4, 2, 4, 4, 2, 4]
-    for first in range(steps):
-        resumed = loader(examples, augment=augment, class_weights=[1.0, 2.0, 3.0])
-        rest = resumed.train(indices, seed=3, steps=steps - first, first_step=first)
+    fresh = loader(examples, augment=augment, class_weights=[1.0, 2.0, 3.0])
+    for first in range(1, steps):
+        rest = fresh.train(indices, seed=3, steps=steps - first, first_step=first)
         assert same(batches(rest), whole[first:])
     assert not same(batches(found.train(indices, seed=4, steps=steps)), whole)
 
 
-@pytest.mark.parametrize("augment", ["none", "medium", "strong"])
+@pytest.mark.parametrize("augment", ["none", "strong"])
 def test_neither_memory_nor_threads_change_anything(photos, augment):
     examples = list_examples(ImageFolderData(root=str(photos(cats=9, dogs=6))))
     indices = np.arange(1, 15)

@@ -1,0 +1,84 @@
+import keras
+import numpy as np
+import pytest
+
+from fmkit.config.schema import ModelConfig
+from fmkit.errors import ConfigError
+from fmkit.models import heads
+from fmkit.models.table import build
+
+RNG = np.random.default_rng(0)
+MAP = RNG.normal(size=(2, 3, 3, 5)).astype("float32")
+TOKENS = RNG.normal(size=(2, 7, 5)).astype("float32")
+
+
+def pooled(values, pooling, has_class_token=False):
+    inputs = keras.Input(values.shape[1:])
+    model = keras.Model(inputs, heads.pool(inputs, pooling, has_class_token))
+    return keras.ops.convert_to_numpy(model(values))
+
+
+@pytest.mark.parametrize(
+    ("values", "pooling", "token", "expected"),
+    [
+        (MAP, "auto", False, MAP.mean((1, 2))),
+        (MAP, "avg", False, MAP.mean((1, 2))),
+        (MAP, "max", False, MAP.max((1, 2))),
+        (TOKENS, "auto", False, TOKENS.mean(1)),
+        (TOKENS, "auto", True, TOKENS[:, 0]),
+        (TOKENS, "cls", True, TOKENS[:, 0]),
+        (TOKENS, "avg", True, TOKENS[:, 1:].mean(1)),
+        (TOKENS, "max", True, TOKENS[:, 1:].max(1)),
+        (TOKENS[:, 0], "auto", False, TOKENS[:, 0]),
+    ],
+)
+def test_pooling(values, pooling, token, expected):
+    np.testing.assert_allclose(pooled(values, pooling, token), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_poolings_that_do_not_go():
+    with pytest.raises(ConfigError, match="no class token"):
+        pooled(MAP, "cls")
+    with pytest.raises(ConfigError, match="no class token"):
+        pooled(TOKENS, "cls")
+    with pytest.raises(ConfigError, match="Allowed: auto, avg, max, cls"):
+        pooled(MAP, "average")
+
+
+@pytest.mark.parametrize("name", ["small_cnn", "small_vit"])
+@pytest.mark.parametrize("hidden", [0, 16])
+def test_a_head_begins_at_log_c_and_is_named_so_that_it_can_be_found(name, hidden):
+    backbone = build(ModelConfig(name, "none", image_size=16))
+    config = ModelConfig(name, "none", dropout=0.2, hidden=hidden)
+    logits = heads.classification_head(
+        backbone.model.output, 4, config, has_class_token=backbone.has_class_token
+    )
+    model = keras.Model(backbone.model.input, logits)
+    known = {layer.name for layer in backbone.model.layers}
+    added = [layer.name for layer in model.layers if layer.name not in known]
+    assert added
+    assert all(each.startswith(heads.HEAD_PREFIXES) for each in added)
+    assert not any(each.startswith(heads.HEAD_PREFIXES) for each in known)
+    images = RNG.uniform(0, 255, (3, 16, 16, 3)).astype("float32")
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(model(images)), np.zeros((3, 4)))
+    assert heads.features_to_vector(backbone).shape == (None, {"small_cnn": 96}.get(name, 64))
+
+
+def test_logits_are_float32_under_mixed_precision():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        backbone = build(ModelConfig("small_vit", "none"))
+        logits = heads.classification_head(
+            backbone.model.output, 3, ModelConfig("small_vit", hidden=8), has_class_token=True
+        )
+        assert logits.dtype == "float32"
+        assert heads.features_to_vector(backbone, "avg").dtype == "float32"
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def test_no_dropout_layer_where_none_is_wanted():
+    inputs = keras.Input((5,))
+    logits = heads.classification_head(inputs, 2, ModelConfig("small_cnn", dropout=0.0))
+    assert [each.name for each in keras.Model(inputs, logits).layers][1:] == ["logits"]

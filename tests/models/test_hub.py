@@ -1,0 +1,218 @@
+"""Small random KerasHub backbones, saved as preset folders and read back."""
+
+import json
+
+import keras
+import keras_hub
+import numpy as np
+import pytest
+
+from fmkit.config.schema import ModelConfig
+from fmkit.errors import ArtifactError, ConfigError
+from fmkit.models.hub import hub, image_presets
+
+SHAPE = (32, 32, 3)
+
+
+def resnet():
+    return keras_hub.models.ResNetBackbone(
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[7],
+        stackwise_num_filters=[64, 64],
+        stackwise_num_blocks=[1, 2],
+        stackwise_num_strides=[1, 2],
+        block_type="basic_block",
+        image_shape=SHAPE,
+    )
+
+
+def vit():
+    return keras_hub.models.ViTBackbone(SHAPE, 8, 2, 2, 16, 32)
+
+
+def deit():
+    return keras_hub.models.DeiTBackbone(SHAPE, 8, 2, 2, 16, 32)
+
+
+def dinov2():
+    return keras_hub.models.DINOV2Backbone(
+        patch_size=8,
+        num_layers=2,
+        hidden_dim=16,
+        num_heads=2,
+        intermediate_dim=32,
+        num_register_tokens=3,
+        image_shape=SHAPE,
+        position_embedding_shape=SHAPE,
+    )
+
+
+def efficientnet():
+    return keras_hub.models.EfficientNetBackbone(
+        stackwise_kernel_sizes=[3, 3],
+        stackwise_num_repeats=[1, 2],
+        stackwise_input_filters=[8, 8],
+        stackwise_output_filters=[8, 16],
+        stackwise_expansion_ratios=[1, 4],
+        stackwise_squeeze_and_excite_ratios=[0.0, 0.25],
+        stackwise_strides=[1, 2],
+        stackwise_block_types=["fused", "unfused"],
+        width_coefficient=1.0,
+        depth_coefficient=1.0,
+        input_shape=SHAPE,
+    )
+
+
+def hgnet():
+    return keras_hub.models.HGNetV2Backbone(
+        depths=[1, 2],
+        embedding_size=8,
+        hidden_sizes=[16, 32],
+        stem_channels=[3, 8, 8],
+        hidden_act="relu",
+        use_learnable_affine_block=False,
+        stackwise_stage_filters=[(8, 8, 16, 1, 1, 3), (16, 8, 32, 2, 1, 3)],
+        apply_downsample=[False, True],
+        use_lightweight_conv_block=[False, False],
+        image_shape=SHAPE,
+    )
+
+
+def save(folder, backbone, converter=True):
+    backbone.save_to_preset(folder)
+    if converter:
+        kind = type(backbone).__name__.replace("Backbone", "ImageConverter")
+        layer = getattr(keras_hub.layers, kind)(
+            image_size=SHAPE[:2], scale=[1 / 50, 1 / 60, 1 / 70], offset=[-2.0, -2.1, -1.9]
+        )
+        layer.save_to_preset(folder)
+        return layer
+    return None
+
+
+def config(folder, **keys):
+    return ModelConfig("hub", preset=str(folder), **keys)
+
+
+def photos(size=32):
+    return np.random.default_rng(0).uniform(0, 255, (2, size, size, 3)).astype("float32")
+
+
+@pytest.mark.parametrize(
+    ("make", "features", "token", "blocks"),
+    [
+        (resnet, "map", False, ["stem", "stack0_block0", "stack1_block0", "stack1_block1"]),
+        (efficientnet, "map", False, ["stem", "block1a", "block2a", "block2b", "top"]),
+        (vit, "tokens", True, 4),
+        (deit, "tokens", True, 4),
+        (dinov2, "tokens", True, 4),
+        (hgnet, "map", False, 5),
+    ],
+)
+def test_a_folder_gives_the_features_that_keras_hub_gives(tmp_path, make, features, token, blocks):
+    reference = make()
+    converter = save(tmp_path, reference)
+    backbone = hub(config(tmp_path))
+    assert (backbone.features, backbone.has_class_token) == (features, token)
+    assert (backbone.weights, backbone.image_size) == (str(tmp_path), 32)
+    names = [block.name for block in backbone.blocks]
+    assert names == blocks or len(names) == blocks
+    inputs = converter(photos())
+    if isinstance(reference.input, dict):
+        inputs = {next(iter(reference.input)): inputs}
+    expected = reference(inputs)
+    if isinstance(expected, dict):
+        expected = list(expected.values())[-1]
+    expected = keras.ops.convert_to_numpy(expected)
+    if token:  # registers and the distillation token stand for no patch
+        patches = (32 // 8) ** 2
+        expected = np.concatenate([expected[:, :1], expected[:, -patches:]], axis=1)
+    found = keras.ops.convert_to_numpy(backbone.model(photos()))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert hub(config(tmp_path)).fingerprint() == backbone.fingerprint()
+
+
+def test_random_weights_and_another_size(tmp_path):
+    save(tmp_path, vit())
+    trained = hub(config(tmp_path))
+    backbone = hub(config(tmp_path, weights="none", image_size=48))
+    assert backbone.model.output.shape == (None, 1 + 36, 16)
+    assert backbone.weights == "none"
+    assert backbone.fingerprint() != trained.fingerprint()
+
+
+def test_a_convolutional_backbone_takes_any_size_with_its_weights(tmp_path):
+    save(tmp_path, resnet())
+    backbone = hub(config(tmp_path, image_size=64))
+    assert backbone.model.input.shape == (None, 64, 64, 3)
+    assert backbone.fingerprint() == hub(config(tmp_path)).fingerprint()
+
+
+def test_weights_from_a_file(tmp_path):
+    reference = resnet()
+    save(tmp_path, reference)
+    reference.save_weights(tmp_path / "mine.weights.h5")
+    backbone = hub(config(tmp_path, weights=str(tmp_path / "mine.weights.h5")))
+    assert backbone.fingerprint() == hub(config(tmp_path)).fingerprint()
+
+
+@pytest.mark.parametrize(("size", "message"), [(48, "Expected 32"), (30, "Expected 32")])
+def test_a_vit_with_weights_takes_one_size(tmp_path, size, message):
+    save(tmp_path, vit())
+    with pytest.raises(ConfigError, match=message):
+        hub(config(tmp_path, image_size=size))
+
+
+def test_a_size_that_no_weights_would_take(tmp_path):
+    save(tmp_path, vit())
+    with pytest.raises(ConfigError, match="divisible"):
+        hub(config(tmp_path, weights="none", image_size=30))
+
+
+def test_trained_weights_without_preprocessing_are_refused(tmp_path):
+    save(tmp_path, resnet(), converter=False)
+    with pytest.raises(ArtifactError, match=r"image_converter\.json"):
+        hub(config(tmp_path))
+    assert hub(config(tmp_path, weights="none")).image_size == 32
+
+
+def test_a_text_backbone_is_refused_before_it_is_built(tmp_path):
+    text = keras_hub.models.BertBackbone(30, 1, 2, 8, 16, max_sequence_length=8)
+    text.save_to_preset(tmp_path)
+    (tmp_path / "model.weights.h5").unlink()
+    with pytest.raises(ConfigError, match="BertBackbone, which is no image backbone"):
+        hub(config(tmp_path))
+    with pytest.raises(ConfigError, match="no image backbone"):
+        hub(config("bert_base_en"))
+
+
+def test_a_folder_that_names_any_other_class_is_refused(tmp_path):
+    content = {"module": "keras", "class_name": "Functional", "registered_name": "Functional"}
+    (tmp_path / "config.json").write_text(json.dumps(content | {"config": {"layers": []}}))
+    with pytest.raises(ConfigError, match="no image backbone"):
+        hub(config(tmp_path))
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]"])
+def test_a_folder_that_is_no_preset(tmp_path, content):
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ArtifactError, match=r"no readable config\.json"):
+        hub(config(tmp_path))
+
+
+def test_a_damaged_weights_file(tmp_path):
+    save(tmp_path, resnet())
+    weights = tmp_path / "model.weights.h5"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ArtifactError, match="does not load"):
+        hub(config(tmp_path))
+
+
+def test_presets_by_name():
+    assert "resnet_50_imagenet" in image_presets()
+    assert "bert_base_en" not in image_presets()
+    with pytest.raises(ConfigError, match="Did you mean resnet_50_imagenet"):
+        hub(config("resnet_50_imagnet"))
+    with pytest.raises(ConfigError, match="needs one"):
+        hub(ModelConfig("hub"))
