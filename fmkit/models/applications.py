@@ -145,6 +145,7 @@ def _unfetched(name: str, error: Exception) -> ArtifactError:
     get = "connect once and run again"
     if address:
         file = address.group().rsplit("/", 1)[-1]
+        file = file.replace("NASNet-", "nasnet_").replace("-no-top", "_no_top")  # Keras renames it
         get += f"; or download {address.group()} on another machine and put {file} into {cache}"
     return ArtifactError(
         message,

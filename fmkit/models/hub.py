@@ -149,16 +149,12 @@ def _no_image_backbone(preset: str, kind: str) -> str:
 
 def _converter(preset: str, trained: bool) -> Any:
     """The preset's own preprocessing; None where it has none and nothing depends on it."""
-    if (
-        Path(preset).is_dir()
-        and not trained
-        and not (Path(preset) / "image_converter.json").exists()
-    ):
-        return None
     with _loading(preset):
         try:
             return keras_hub.layers.ImageConverter.from_preset(preset)
         except FileNotFoundError as error:
+            if not trained:
+                return None
             raise ArtifactError(
                 f"{preset} does not say how its images are to be scaled: it has no "
                 "image_converter.json.",

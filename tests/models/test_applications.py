@@ -145,11 +145,6 @@ def test_images_that_are_too_small(name, size, allowed):
         build(name, size)
 
 
-def test_nasnet_takes_its_imagenet_weights_at_one_size_only():
-    with pytest.raises(ConfigError, match="224 with ImageNet weights"):
-        build("nasnet_mobile", 96, "imagenet")
-
-
 def test_weights_that_cannot_be_fetched(tmp_path):
     nobody = "http://127.0.0.1:9"  # the discard port
     proxies = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
@@ -163,11 +158,16 @@ try:
     build(ModelConfig("mobilenet", "imagenet", image_size=128))
 except ArtifactError as error:
     print(error)
+try:
+    build(ModelConfig("efficientnet_b0", "imagenet"))
+except ArtifactError as error:
+    print(error)
 """
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
     )
     assert "mobilenet_1_0_128_tf_no_top.h5" in done.stdout
+    assert "efficientnetb0_notop.h5" in done.stdout
     assert str(tmp_path / "models") in done.stdout
     assert "model.weights=none" in done.stdout
     assert "fmkit[demo]" in done.stdout
