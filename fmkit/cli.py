@@ -21,6 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # the libraries' notes are not the user's
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    # TensorFlow turns oneDNN on by itself only where the CPU has AVX-512. On an AVX2 machine an
+    # EfficientNet-Lite0 at 224 px ran 1.5 to 2 times as fast with it, forward and backward.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     from fmkit import console
     from fmkit.errors import FmkitError
 

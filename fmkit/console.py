@@ -44,8 +44,8 @@ def complain(message: str, hint: str = "") -> None:
 def diverted(path: Path) -> Iterator[None]:
     """Send what native libraries write to stderr to the end of a file.
 
-    TensorFlow tells about missing GPU drivers when it is imported, past every Python setting. Nobody
-    without a GPU can use that, and somebody with one may need it.
+    TensorFlow tells about missing GPU drivers when it is imported, past every Python setting.
+    Nobody without a GPU can use that, and somebody with one may need it.
     """
     sys.stderr.flush()
     kept = os.dup(2)

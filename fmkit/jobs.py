@@ -20,6 +20,9 @@ from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
 from fmkit.store.run import Run
 
+BOOTSTRAP = 1000
+"""Resamples behind the 95% intervals of a run's own evaluation."""
+
 
 def train(config: TrainConfig, run: Run) -> None:
     """One run from end to end: data, model, phases, the model file, the figures."""
@@ -94,6 +97,13 @@ def _record(config: TrainConfig, run: Run, assembly: Any, split_seed: int) -> No
         f"model: {config.model.name} at {side} x {side}, {parameters:,} parameters, "
         f"weights: {assembly.backbone.weights}",
     )
+    if assembly.backbone.weights == "none" and config.init is None:
+        frozen = [name for name, each in config.stage.items() if each.batchnorm == "frozen"]
+        if frozen:
+            console.warn(
+                f"the backbone is random, and phase {', '.join(frozen)} keeps BatchNorm or all of "
+                "it frozen. stage=scratch trains a random backbone."
+            )
     _say(
         config,
         run,
@@ -113,7 +123,7 @@ def _judge(config: TrainConfig, run: Run, assembly: Any) -> dict[str, Any]:
             continue
         found, columns = judge.evaluate(
             assembly.learner, assembly.loader, indices, assembly.examples,
-            assembly.examples.labels, assembly.spec.classes, 1000, config.runtime.seed,
+            assembly.examples.labels, assembly.spec.classes, BOOTSTRAP, config.runtime.seed,
         )  # fmt: skip
         judge.write_evaluation(run.folder, split, found, columns)
         figures[split] = {key: found[key] for key in ("n", "accuracy", "macro_f1", "loss")}

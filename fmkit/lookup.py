@@ -1,4 +1,4 @@
-"""From a name in the config to the object behind it: a room's literal table, then what plugins add."""
+"""From a name in the config to the object behind it: a literal table, then what plugins add."""
 
 from __future__ import annotations
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
-from PIL import Image  # noqa: E402
+import numpy as np
+import pytest
+from PIL import Image
 
-from fmkit.cli import main  # noqa: E402
+from fmkit.cli import main
 
 QUICK = ["model=small_cnn", "stage=scratch", "stage.full.epochs=2", "data.batch_size=64"]
 """A model and a length that train in seconds."""

@@ -1,4 +1,4 @@
-"""The one import rule: a file imports from lower floors, or from files earlier in its room's list."""
+"""The one import rule: a file imports from lower floors, or from earlier files of its room."""
 
 import ast
 from pathlib import Path
@@ -22,6 +22,9 @@ ORDER = {
     "config": ["schema", "documentation", "durations", "suggest", "validate", "command_line",
                "compose", "check", "recorded"],
     "store": ["run", "metrics_log", "finished", "index", "show"],
+    "models": ["backbone", "blocks", "families", "preprocessing", "weights", "torch_file", "heads",
+               "small", "applications", "packaged", "hub", "table"],
+    "optim": ["schedules", "optimizers"],
     "tasks": ["base", "classification", "table"],
     "train": ["phases", "freeze", "devices", "learner", "checkpoint", "progress", "assemble",
               "callbacks", "loop"],

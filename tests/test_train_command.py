@@ -126,7 +126,7 @@ def test_predict_writes_a_row_a_photo_and_names_the_broken(finished, fmkit, tmp_
     _, folder, _ = finished
     new = make_photos(tmp_path / "new", classes=("red",), count=3) / "red"
     (new / "broken.jpg").write_bytes(b"not a photo")
-    code, out, err = fmkit("predict", f"run={folder}", f"input={new}", "output=found.csv")
+    code, _, err = fmkit("predict", f"run={folder}", f"input={new}", "output=found.csv")
     assert code == 0, err
     assert "broken.jpg" in err
     table = pd.read_csv(tmp_path / "found.csv").set_index("path")
@@ -219,7 +219,7 @@ def test_a_sweep_makes_whole_runs(fmkit, tmp_path):
 
 
 def test_a_failing_job_of_a_sweep_stops_no_other(fmkit, tmp_path):
-    code, out, err = fmkit("finetune", "-m", *QUICK, "stage.full.epochs=1", "data=digits",
+    code, _, _ = fmkit("finetune", "-m", *QUICK, "stage.full.epochs=1", "data=digits",
                            "data.limit=200", "optimizer.clip_norm=null", "optimizer=sgd",
                            "optimizer.learning_rate=1e30,1e-3")  # fmt: skip
     assert code == 5

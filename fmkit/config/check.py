@@ -20,7 +20,7 @@ class _Check:
     line: CommandLine
     names: Mapping[str, Sequence[str]]
     chosen: dict[str, str] = field(default_factory=dict)
-    assignments: list[tuple[suggest.Assignment, bool]] = field(default_factory=list)
+    assignments: list[suggest.Assignment] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -44,17 +44,15 @@ def check(line: CommandLine, names: Mapping[str, Sequence[str]]) -> Any:
     _read_user_files(state)
     types = _types(state)
     phases = _phases(state)
-    for assignment, may_add in state.assignments:
-        wrong = suggest.problem_with(assignment, types, phases, may_add)
+    for assignment in state.assignments:
+        wrong = suggest.problem_with(assignment, types, phases)
         state.problems.extend([wrong] if wrong else _value_problem(assignment, names))
     if state.problems:
         raise ConfigError(all_at_once(list(dict.fromkeys(state.problems))))
     return compose.first_job(line, names, _places(state))
 
 
-def _value_problem(
-    assignment: suggest.Assignment, names: Mapping[str, Sequence[str]]
-) -> list[str]:
+def _value_problem(assignment: suggest.Assignment, names: Mapping[str, Sequence[str]]) -> list[str]:
     key, value = assignment.key, assignment.value
     if isinstance(value, dict) or (isinstance(value, str) and "${" in value):
         return []
@@ -88,8 +86,7 @@ def _read_overrides(state: _Check) -> None:
             for value in values:
                 _choose(state, key, value)
             continue
-        may_add = override.is_add() and key.startswith("stage.")
-        state.assignments.extend((suggest.Assignment(key, value), may_add) for value in values)
+        state.assignments.extend(suggest.Assignment(key, value) for value in values)
 
 
 def _choose(state: _Check, group: str, value: Any, where: str = "") -> None:
@@ -116,7 +113,7 @@ def _read_user_files(state: _Check) -> None:
                 continue
             found = suggest.read_config_file(path, "" if group == "experiment" else group)
             state.problems.extend(found.problems)
-            state.assignments.extend((each, group == "stage") for each in found.assignments)
+            state.assignments.extend(found.assignments)
             for other, choice in found.choices.items():
                 if other in GROUPS and other not in typed:
                     _choose(state, other, choice, str(path))
@@ -154,16 +151,11 @@ def _phases(state: _Check) -> list[str]:
         if path.is_file():
             found = suggest.read_config_file(path, "stage")
             phases = [each.key.split(".")[1] for each in found.assignments]
-    added = [
-        each.key.split(".")[1]
-        for each, may_add in state.assignments
-        if (may_add or each.where) and each.key.startswith("stage.")
-    ]
-    return list(dict.fromkeys([*phases, *added]))
+    return list(dict.fromkeys(phases))
 
 
 def _places(state: _Check) -> dict[str, str]:
-    return {each.key: each.where for each, _ in state.assignments if each.where}
+    return {each.key: each.where for each in state.assignments if each.where}
 
 
 def values_of(override: Any) -> list[Any]:

@@ -127,8 +127,8 @@ def _missing(config: Any, key: str, command: str) -> str:
 
     parent, _, name = key.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config
-    kind = OmegaConf.get_type(node)
-    meaning = field_docs(kind).get(name, "") if isinstance(kind, type) else ""
+    kind: Any = OmegaConf.get_type(node)
+    meaning = field_docs(kind).get(name, "") if kind is not None else ""
     return f"{key} is missing. {meaning} Example: fmkit {command} {key}=VALUE".replace("  ", " ")
 
 

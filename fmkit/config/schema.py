@@ -15,7 +15,7 @@ class ModelConfig:
     """A backbone and the head's shape: `model=NAME`, or any key by itself."""
 
     name: str = MISSING
-    """Backbone: `efficientnet_lite0`, a keras.applications name, `hub`, `small_cnn`, `small_vit`."""
+    """`efficientnet_lite0`, a keras.applications name, `hub`, `small_cnn` or `small_vit`."""
     weights: str = "imagenet"
     """`imagenet`, `none` (random), or the path of a file of backbone weights."""
     preset: str | None = None
@@ -111,7 +111,7 @@ class PackagedData(DataConfig):
 
 @dataclass
 class FashionMnistData(PackagedData):
-    """Fashion-MNIST from four idx files, as Debian's package dataset-fashion-mnist installs them."""
+    """Fashion-MNIST from four idx files; Debian's package dataset-fashion-mnist has them."""
 
     name: str = "fashion_mnist"
     """Data source."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,12 @@ _SYNONYMS = {
 }
 """What other tools call our keys."""
 
-_NODES = {int: IntegerNode, float: FloatNode, bool: BooleanNode, str: StringNode}
+_NODES: dict[Any, Callable[[Any], Any]] = {
+    int: IntegerNode,
+    float: FloatNode,
+    bool: BooleanNode,
+    str: StringNode,
+}
 _TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
@@ -134,9 +139,7 @@ def all_keys(types: dict[str, type], phases: list[str]) -> list[str]:
     return keys
 
 
-def problem_with(
-    assignment: Assignment, types: dict[str, type], phases: list[str], may_add_phase: bool = False
-) -> str:
+def problem_with(assignment: Assignment, types: dict[str, type], phases: list[str]) -> str:
     """What is wrong with one assignment; empty when nothing is.
 
     Args:
@@ -144,15 +147,12 @@ def problem_with(
         types: by top-level key, the dataclass behind a group, the phase's dataclass for `stage`,
             or the plain type of a scalar.
         phases: names of the phases of the chosen stage.
-        may_add_phase: whether the assignment may name a phase that the stage does not have.
     """
-    wrong = _unknown(assignment, types, phases, may_add_phase) or _wrong_type(assignment, types)
+    wrong = _unknown(assignment, types, phases) or _wrong_type(assignment, types)
     return f"{assignment.where}: {wrong}" if wrong and assignment.where else wrong
 
 
-def _unknown(
-    assignment: Assignment, types: dict[str, type], phases: list[str], may_add_phase: bool
-) -> str:
+def _unknown(assignment: Assignment, types: dict[str, type], phases: list[str]) -> str:
     key, parts = assignment.key, assignment.key.split(".")
     top = parts[0]
     if top not in types:
@@ -165,11 +165,13 @@ def _unknown(
             return ""
         return f"{top} is a group of keys, not a value; received {assignment.value!r}."
     if top == "stage":
-        if parts[1] not in phases and not may_add_phase:
-            return _unknown_key(
-                key,
-                all_keys(types, phases),
-                f"This stage has the phase{'s' if len(phases) > 1 else ''} {listed(phases)}.",
+        if parts[1] not in phases:
+            close = [".".join(["stage", each, *parts[2:]]) for each in nearest(parts[1], phases)]
+            if close:
+                return f"unknown key {key!r}. Did you mean {' or '.join(close)}?"
+            return (
+                f"unknown key {key!r}. Phases of this stage: {listed(phases)}. Others go into a "
+                "file of your own, DIR/stage/mine.yaml: --config-dir=DIR stage=mine"
             )
         parts = parts[1:]
         if len(parts) == 1:

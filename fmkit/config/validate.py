@@ -119,9 +119,7 @@ def problems(config: Any, names: Mapping[str, Sequence[str]]) -> list[Problem]:
         config: an object of one of the command dataclasses.
         names: allowed values of `model.name`, `data.name` and `task.name`, from the rooms' tables.
     """
-    told = (
-        (key, value_problem(key, rule, value, names)) for key, rule, value in leaves(config)
-    )
+    told = ((key, value_problem(key, rule, value, names)) for key, rule, value in leaves(config))
     found = [Problem(key, message) for key, message in told if message]
     if isinstance(config, TrainConfig):
         found.extend(_train_problems(config))

@@ -109,7 +109,16 @@ def efficientnet_lite0_classifier() -> keras.Model:
 def _network(size: int) -> keras.Model:
     images = image_input(size)
     x = rescale(images, 1 / 128, -127 / 128)
-    x = _conv(x, _STEM_FILTERS, 3, 2, "stem_conv")
+    stem = keras.layers.Conv2D(
+        _STEM_FILTERS,
+        3,
+        2,
+        padding="same",
+        use_bias=False,
+        kernel_initializer=_initializer(),
+        name="stem_conv",
+    )
+    x = stem(x)
     x = _relu6(_norm(x, "stem_bn"), "stem_activation")
     filters = _STEM_FILTERS
     for stage, (repeats, kernel, stride, expansion, filters_out) in enumerate(_STAGES, start=1):
@@ -118,7 +127,7 @@ def _network(size: int) -> keras.Model:
             step = stride if repeat == 0 else 1
             x = _inverted_residual(x, filters, filters_out, kernel, step, expansion, name)
             filters = filters_out
-    x = _conv(x, _TOP_FILTERS, 1, 1, "top_conv")
+    x = _pointwise(x, _TOP_FILTERS, "top_conv")
     x = _relu6(_norm(x, "top_bn"), "top_activation")
     return keras.Model(images, x, name="efficientnet_lite0")
 
@@ -135,7 +144,7 @@ def _inverted_residual(
     """Widen, convolve each channel by itself, narrow; add the input where shapes allow it."""
     inputs = x
     if expansion != 1:
-        x = _conv(x, filters_in * expansion, 1, 1, f"{name}_expand_conv")
+        x = _pointwise(x, filters_in * expansion, f"{name}_expand_conv")
         x = _relu6(_norm(x, f"{name}_expand_bn"), f"{name}_expand_activation")
     depthwise = keras.layers.DepthwiseConv2D(
         kernel,
@@ -146,23 +155,20 @@ def _inverted_residual(
         name=f"{name}_dwconv",
     )
     x = _relu6(_norm(depthwise(x), f"{name}_bn"), f"{name}_activation")
-    x = _norm(_conv(x, filters_out, 1, 1, f"{name}_project_conv"), f"{name}_project_bn")
+    x = _norm(_pointwise(x, filters_out, f"{name}_project_conv"), f"{name}_project_bn")
     if stride == 1 and filters_in == filters_out:
         x = keras.layers.Add(name=f"{name}_add")([inputs, x])
     return x
 
 
-def _conv(
-    x: keras.KerasTensor, filters: int, kernel: int, stride: int, name: str
-) -> keras.KerasTensor:
-    layer = keras.layers.Conv2D(
-        filters,
-        kernel,
-        stride,
-        padding="same",
-        use_bias=False,
-        kernel_initializer=_initializer(),
-        name=name,
+def _pointwise(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
+    """A 1 x 1 convolution, written as the matrix product that it is.
+
+    TensorFlow's gradient of a 1 x 1 `Conv2D` is slow on a CPU: a whole backward pass of this net at
+    64 px took 1.5 to 1.8 times as long with it, and at 224 px as long as with this.
+    """
+    layer = keras.layers.Dense(
+        filters, use_bias=False, kernel_initializer=_initializer(), name=name
     )
     return layer(x)
 
@@ -262,4 +268,6 @@ def _torch_weights(
     # torch: (out, in, height, width), depthwise (channels, 1, height, width)
     if isinstance(layer, keras.layers.DepthwiseConv2D):
         return [arrays[0].transpose(2, 3, 0, 1)]
+    if isinstance(layer, keras.layers.Dense):
+        return [arrays[0][:, :, 0, 0].T]
     return [arrays[0].transpose(2, 3, 1, 0)]

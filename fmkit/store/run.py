@@ -165,7 +165,10 @@ class Run:
 def machine() -> dict[str, Any]:
     """Versions, hardware and the git commit of the current folder."""
     packages = ("tensorflow", "keras", "keras-hub", "hydra-core", "omegaconf", "numpy", "pillow")
-    versions = {"python": platform.python_version(), "fmkit": fmkit.__version__}
+    versions: dict[str, str | None] = {
+        "python": platform.python_version(),
+        "fmkit": fmkit.__version__,
+    }
     for package in packages:
         try:
             versions[package] = metadata.version(package)

@@ -23,7 +23,7 @@ class Task(Protocol):
     class_weights: np.ndarray | None
 
     def head(self, backbone: Any, config: ModelConfig) -> Any:
-        """Join the head to a backbone's output; returns the model's symbolic output (B, outputs)."""
+        """Join the head to a backbone; returns the model's symbolic output (B, outputs)."""
         ...
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:

@@ -112,7 +112,8 @@ def assemble(config: TrainConfig, data: Dataset, machine: devices.Devices) -> As
         backbone, task, learner = build_model(config.model, config.task, data.spec)
         steps = -(-len(data.splits["train"]) // config.data.batch_size)
         planned = phases.plan(config.stage, config.optimizer, steps)
-        skipped, started_from = {}, {"weights": backbone.weights}
+        skipped: dict[str, str] = {}
+        started_from: dict[str, Any] = {"weights": backbone.weights}
         if config.init is not None:
             skipped, started_from = _start_from(
                 FinishedRun(Path(config.init)), config, data.spec.classes, learner, planned

@@ -297,7 +297,9 @@ def save(run: Run, model: keras.Model, phase: Phase, position: Position) -> chec
 
 def worded(logs: dict[str, Any]) -> str:
     """Numbers for the display: losses first, then the rest, training before validation."""
-    order = sorted(logs, key=lambda name: (name.startswith("val_"), not name.endswith("loss"), name))
+    order = sorted(
+        logs, key=lambda name: (name.startswith("val_"), not name.endswith("loss"), name)
+    )
     return "  ".join(f"{name} {float(logs[name]):.4f}" for name in order)
 
 

@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fmkit.errors import Interrupted
+from fmkit.errors import ConfigError, Interrupted, received
 from fmkit.optim import optimizers, schedules
 from fmkit.store.metrics_log import MetricsLog
 from fmkit.store.run import Run
@@ -50,6 +50,8 @@ def train(assembly: Assembly, run: Run) -> list[PhaseResult]:
         Interrupted: a signal came; a checkpoint was saved.
     """
     config, position, results = assembly.config, Position(), []
+    for phase in assembly.phases:
+        _schedule(assembly, phase)  # what does not fit a later phase must not cost the first
     with (
         Stopper() as stopper,
         MetricsLog(run.folder) as log,
@@ -123,15 +125,30 @@ def _run_phase(
 
 def _compile(assembly: Assembly, phase: Phase) -> None:
     config, model = assembly.config, assembly.learner
-    updates = max(1, phase.steps // config.optimizer.accumulation)
-    per_epoch = max(1, phase.steps_per_epoch // config.optimizer.accumulation)
-    schedule = schedules.from_config(config.optimizer, phase.learning_rate, updates, per_epoch)
-    optimizer = optimizers.build(config.optimizer, schedule, model.trainable_variables)
+    optimizer = optimizers.build(
+        config.optimizer, _schedule(assembly, phase), model.trainable_variables
+    )
     model.compile(
         optimizer=optimizer,
         metrics=assembly.task.metrics(),
         jit_compile=assembly.devices.jit_compile(),
     )
+
+
+def _schedule(assembly: Assembly, phase: Phase) -> schedules.Schedule:
+    """A phase's learning rates, by update: a few accumulated batches make one."""
+    config = assembly.config.optimizer
+    if phase.steps < config.accumulation:
+        raise ConfigError(
+            received(
+                "optimizer.accumulation",
+                config.accumulation,
+                f"at most {phase.steps}, the batches of phase {phase.name}",
+            )
+        )
+    updates = phase.steps // config.accumulation
+    per_epoch = max(1, phase.steps_per_epoch // config.accumulation)
+    return schedules.from_config(config, phase.learning_rate, updates, per_epoch)
 
 
 def _restore(assembly: Assembly, run: Run, step: int, current: int) -> None:

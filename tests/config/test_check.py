@@ -16,9 +16,10 @@ MISTAKES = [
     ("finetune model.name=resnet51", "'resnet51'", "resnet50"),
     ("finetune dta=mnist5k", "'dta'", "unknown key"),
     ("finetune data=imagefolder", "'imagefolder'", "image_folder"),
-    ("finetune stage.hed.epochs=3", "stage.hed.epochs", "stage.head.epochs"),
+    ("finetune stage.hed.epoch=3", "stage.hed.epoch", "stage.head.epoch"),
     ("finetune stage.head.epochs=many", "'many'", "10 epochs"),
     ("finetune stage.head.epochs=0", "'0'", "~stage.head"),
+    ("finetune +stage.third.train=all", "stage.third", "stage=mine"),
     ("finetune lr=1", "'lr'", "optimizer.learning_rate"),
     ("finetune data.augment=hevy", "'hevy'", "medium"),
     ("finetune data.root=photos", "data.root", "image_folder"),
@@ -78,6 +79,7 @@ def write(folder, name, text):
         ("data:\n  batch_size: many\n", 2, "a whole number"),
         ("stage:\n  head:\n    epoch: 3\n", 3, "stage.head.epochs"),
         ("optimizer:\n  schedule: cosin\n", 2, "cosine"),
+        ("stage:\n  hed:\n    epochs: 3\n", 3, "stage.head.epochs"),
         ("optimizer: [1,\n", 2, "YAML"),
     ],
 )
@@ -106,7 +108,8 @@ def test_config_errors_and_help_import_no_framework():
     code = (
         "import sys\n"
         "from fmkit.cli import main\n"
-        "codes = [main(w.split()) for w in ('finetune lr=1', '--help', 'finetune --help', 'runs')]\n"
+        "lines = ('finetune lr=1', '--help', 'finetune --help', 'runs')\n"
+        "codes = [main(line.split()) for line in lines]\n"
         "heavy = {'tensorflow', 'keras', 'sklearn', 'pandas'} & set(sys.modules)\n"
         "print(codes, sorted(heavy), file=sys.stderr)\n"
     )

@@ -56,10 +56,17 @@ def test_lp_ft_scales_the_second_rate_with_the_first():
     assert stage["full"].learning_rate == pytest.approx(0.002)
 
 
-def test_phases_can_be_added_and_dropped():
-    stage = checked("finetune", "~stage.full", "+stage.third={train: all}").stage
-    assert list(stage) == ["head", "third"]
-    assert isinstance(stage["third"], PhaseConfig)
+def test_a_phase_can_be_dropped():
+    assert list(checked("finetune", "~stage.full").stage) == ["head"]
+
+
+def test_a_stage_of_ones_own_has_any_phases(tmp_path):
+    (tmp_path / "stage").mkdir()
+    text = "warm: {train: head, epochs: 1}\nthird: {train: all, epochs: 20 steps}\n"
+    (tmp_path / "stage" / "mine.yaml").write_text(text)
+    stage = checked("finetune", f"--config-dir={tmp_path}", "stage=mine", "stage.third.patience=2")
+    assert list(stage.stage) == ["warm", "third"]
+    assert stage.stage["third"] == PhaseConfig(train="all", epochs="20 steps", patience=2)
 
 
 def test_every_field_says_what_it_means():
