@@ -24,6 +24,7 @@ NEEDS = {
     "image_table": ["data.root=photos.csv"],
     "arrays": ["data.root=photos.npz"],
     "hub": ["model.preset=resnet_18_imagenet"],
+    "solar_cells": ["data.root=photos"],
 }
 
 

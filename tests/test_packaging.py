@@ -1,0 +1,52 @@
+"""The wheel holds all that a user needs, and works from any folder."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The wheel, built and unpacked as an installer would."""
+    folder = tmp_path_factory.mktemp("wheel")
+    words = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    site = folder / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    return site
+
+
+def test_conf_is_inside(installed):
+    ours = {path.relative_to(ROOT / "conf") for path in (ROOT / "conf").rglob("*.yaml")}
+    theirs = {
+        path.relative_to(installed / "fmkit" / "conf")
+        for path in (installed / "fmkit" / "conf").rglob("*.yaml")
+    }
+    assert ours == theirs
+    assert not (installed / "tests").exists()
+
+
+def test_it_trains_from_an_empty_folder(installed, tmp_path):
+    words = ["finetune", "model=small_cnn", "stage=scratch", "stage.full.epochs=1", "data=digits",
+             "data.limit=100"]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(installed), "PYTHONSAFEPATH": "1"}
+    code = "import sys, fmkit.cli; print(fmkit.__file__); sys.exit(fmkit.cli.main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert str(installed) in done.stdout.splitlines()[0]
+    assert [each.name for each in tmp_path.iterdir()] == ["runs"]
