@@ -47,16 +47,20 @@ def diverted(path: Path) -> Iterator[None]:
     TensorFlow tells about missing GPU drivers when it is imported, past every Python setting.
     Nobody without a GPU can use that, and somebody with one may need it.
     """
+    try:
+        stream = path.open("ab")
+    except OSError:  # a run that may only be read
+        stream = Path(os.devnull).open("ab")
     sys.stderr.flush()
     kept = os.dup(2)
     try:
-        with path.open("ab") as stream:
-            os.dup2(stream.fileno(), 2)
-            yield
+        os.dup2(stream.fileno(), 2)
+        yield
     finally:
         sys.stderr.flush()
         os.dup2(kept, 2)
         os.close(kept)
+        stream.close()
 
 
 def wants_traceback() -> bool:

@@ -145,9 +145,10 @@ def evaluate(config: EvalConfig) -> None:
     name = f"{split}-{data.spec.fingerprint[:8]}" if is_new else split
     if not is_new and split != "all" and data.spec.fingerprint != run.data().get("fingerprint"):
         console.warn("the data has changed since the run was trained; its splits may have, too.")
-    from fmkit.evaluate import predict as judge
+    with console.diverted(run.folder / names.LOG):
+        from fmkit.evaluate import predict as judge
 
-    trained = judge.load(run, config.runtime)
+        trained = judge.load(run, config.runtime)
     loader, labels = judge.open_data(config.data, config.runtime, data, trained)
     found, columns = judge.evaluate(
         trained.learner, loader, data.splits[split], data.examples, labels,
@@ -164,9 +165,10 @@ def predict(config: PredictConfig) -> None:
     run = FinishedRun(index.resolve(config.run, Path(config.runs_dir)))
     output = _output(config, run)
     paths = inputs.list_photos(Path(config.input), config.path_column)
-    from fmkit.evaluate import predict as judge
+    with console.diverted(run.folder / names.LOG):
+        from fmkit.evaluate import predict as judge
 
-    trained = judge.load(run, config.runtime)
+        trained = judge.load(run, config.runtime)
     resize = recorded.section(run.config(), "data").resize
     columns, errors = judge.predict_files(trained, paths, resize, config.batch_size)
     judge.write_table(output, columns)

@@ -146,6 +146,9 @@ def _normalise(value: Any) -> None:
         text = getattr(holder, name, None)
         if isinstance(text, str) and not (name == "weights" and text in ("imagenet", "none")):
             setattr(holder, name, str(Path(text).expanduser().absolute()))
+    model = getattr(value, "model", None)
+    if model is not None and model.preset and Path(model.preset).expanduser().is_dir():
+        model.preset = str(Path(model.preset).expanduser().absolute())
 
 
 def launch(line: CommandLine, job: Callable[[Any], None], extra: Sequence[str] = ()) -> None:
