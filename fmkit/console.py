@@ -48,19 +48,19 @@ def diverted(path: Path) -> Iterator[None]:
     Nobody without a GPU can use that, and somebody with one may need it.
     """
     try:
-        stream = path.open("ab")
+        target = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     except OSError:  # a run that may only be read
-        stream = Path(os.devnull).open("ab")
+        target = os.open(os.devnull, os.O_WRONLY)
     sys.stderr.flush()
     kept = os.dup(2)
     try:
-        os.dup2(stream.fileno(), 2)
+        os.dup2(target, 2)
         yield
     finally:
         sys.stderr.flush()
         os.dup2(kept, 2)
         os.close(kept)
-        stream.close()
+        os.close(target)
 
 
 def wants_traceback() -> bool:

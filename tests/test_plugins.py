@@ -33,8 +33,9 @@ TASKS = {"sharp": Sharp}
 
 def test_a_plugin_file_adds_models_data_and_tasks(fmkit, tmp_path):
     (tmp_path / "own.py").write_text(PLUGINS)
-    words = ["plugins=own.py", "model=mine", "model.weights=none", "data=stripes", "task.name=sharp",
-             "stage=scratch", "stage.full.epochs=3", "data.batch_size=8", "data.augment=none"]  # fmt: skip
+    words = ["plugins=own.py", "model=mine", "model.weights=none", "data=stripes",
+             "task.name=sharp", "stage=scratch", "stage.full.epochs=3", "data.batch_size=8",
+             "data.augment=none"]  # fmt: skip
     code, _, err = fmkit("finetune", *words)
     assert code == 0, err
     folder = only_run(tmp_path)
