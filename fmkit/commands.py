@@ -171,8 +171,11 @@ def _inherit(line: CommandLine, key: str, groups: tuple[str, ...]) -> CommandLin
     run = FinishedRun(index.resolve(value, root))
     taken = [group for group in groups if group not in line.named()]
     added = [f"{key}={quoted(str(run.folder.absolute()))}"]
+    spared = line.named()
+    if "data.root" in spared:  # other data is not to be cut to the size of the run's
+        spared |= {"data.limit"}
     for group in taken:
-        added.extend(overrides(run.config(), group, line.named()))
+        added.extend(overrides(run.config(), group, spared))
     if taken and not line.shows_only:
         console.say(f"{' and '.join(taken)} as in run {run.id}")
     kept = [each for each in line.arguments if not each.startswith(f"{key}=")]

@@ -70,10 +70,6 @@ class Assembly:
         indices = self.splits.get(split)
         return None if indices is None or not len(indices) else self.loader.ordered(indices)
 
-    def ema_callback(self) -> keras.callbacks.Callback:
-        """Judge the averaged weights, train the raw ones."""
-        return keras.callbacks.SwapEMAWeights(swap_on_epoch=False)
-
     @contextlib.contextmanager
     def named_errors(self) -> Iterator[None]:
         """Turn a failure inside the input pipeline into one that names the file."""
@@ -90,13 +86,13 @@ def image_size(config: ModelConfig, examples: Examples) -> int | None:
     """The side of the model's input in pixels; None leaves it to the backbone.
 
     Images held in memory may be tiny. Blowing them up to more than twice their side costs time and
-    shows the model nothing, so the size is then twice the side, in steps of 32.
+    shows the model nothing, so the size is then twice the side, and at least 32.
     """
     own = model_table.default_image_size(config.name)
     if config.image_size or own is None or not isinstance(examples.images, ImageArray):
         return config.image_size
     side = max(examples.images.pixels.shape[1:3])
-    return min(own, 32 * -(-2 * side // 32))
+    return min(own, max(32, 2 * side))
 
 
 def assemble(config: TrainConfig, data: Dataset, machine: devices.Devices) -> Assembly:
@@ -110,6 +106,7 @@ def assemble(config: TrainConfig, data: Dataset, machine: devices.Devices) -> As
     """
     with devices.scope(machine):
         backbone, task, learner = build_model(config.model, config.task, data.spec)
+        _check_shares(len(data.splits["train"]), config.data.batch_size, len(machine.names))
         steps = -(-len(data.splits["train"]) // config.data.batch_size)
         planned = phases.plan(config.stage, config.optimizer, steps)
         skipped: dict[str, str] = {}
@@ -123,6 +120,34 @@ def assemble(config: TrainConfig, data: Dataset, machine: devices.Devices) -> As
         config, machine, data.examples, data.splits, data.spec, loader, backbone, task,
         learner, planned, skipped, started_from,
     )  # fmt: skip
+
+
+def _check_shares(examples: int, batch_size: int, devices: int) -> None:
+    """Refuse batches of which a device would get nothing: BatchNorm makes NaN of that.
+
+    Raises:
+        ConfigError: the first or the last batch of an epoch is too small to be shared.
+    """
+
+    def shared(batch: int) -> bool:  # as MirroredStrategy shares: rounded up, until none are left
+        return all(
+            -(-count // devices) * (devices - 1) < count
+            for count in (min(batch, examples), examples % batch)
+            if count
+        )
+
+    if devices == 1 or shared(batch_size):
+        return
+    fitting = [each for each in range(1, examples + 1) if shared(each)]
+    hint = ""
+    if fitting:
+        nearest = min(fitting, key=lambda each: abs(each - batch_size))
+        hint = f"data.batch_size={nearest} is the nearest that leaves no device without."
+    raise ConfigError(
+        f"data.batch_size: received {batch_size}. With {examples} examples to train on, {devices} "
+        "devices cannot share each batch.",
+        hint or "Take runtime.devices=one.",
+    )
 
 
 def build_model(
@@ -166,6 +191,7 @@ def inference_model(learner: Learner, task: Any, resize: str) -> keras.Model:
         antialias=True,
         crop_to_aspect_ratio=resize == "crop",
         pad_to_aspect_ratio=resize == "pad",
+        dtype="float32",  # mixed precision would round the pixels
         name="resize",
     )(images)
     network = keras.Model(learner.input, learner.output, name="network")
@@ -193,16 +219,19 @@ def _start_from(
         )
     weights = checkpoint.read_weights(best_checkpoint(run))
     paths = checkpoint.by_path(learner.variables)
-    head = {each for each in paths if _is_head(each)}
+    learned = {each for each in paths if not each.endswith(_RANDOM_STATE)}
+    head = {each for each in learned if _is_head(each)}
     fits = all(each in weights and weights[each].shape == tuple(paths[each].shape) for each in head)
     same = fits and run.classes() == classes
-    checkpoint.assign(learner, weights, None if same else set(paths) - head)
+    checkpoint.assign(learner, weights, learned if same else learned - head)
     record = {"init": str(run.folder), "head": same}
     if not same:
-        console.say(
-            f"init: backbone from {run.id}; the head is new, since that run's classes are "
-            f"{listed(run.classes(), 6)}."
+        why = (
+            "head has another shape"
+            if run.classes() == classes
+            else (f"classes are {listed(run.classes(), 6)}")
         )
+        console.say(f"init: backbone from {run.id}; the head is new, since that run's {why}.")
         return {}, record
     heads = [each.name for each in planned if each.train == "head"]
     others = [each for each in planned if each.train != "head"]
@@ -212,6 +241,10 @@ def _start_from(
     for each in heads:
         console.say(f"init: phase {each} is skipped, since {run.id} has trained this head.")
     return dict.fromkeys(heads, f"trained in {run.id}"), record
+
+
+_RANDOM_STATE = "seed_generator_state"
+"""How the paths of dropout's random states end: a new run draws by its own seed."""
 
 
 def _is_head(path: str) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import resource
 import signal
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +117,8 @@ class Stopper(keras.callbacks.Callback):
         if self.signal_number is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal_number = number
-        sys.stderr.write("\nstopping after this step and saving; press Ctrl-C again to leave now\n")
+        with contextlib.suppress(OSError):  # not `sys.stderr`: it may be in the middle of a write
+            os.write(2, b"\nstopping after this step and saving; press Ctrl-C again to leave now\n")
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Stop training."""
@@ -248,6 +250,8 @@ class Keeper(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Judge the epoch and save."""
         if self._stopper.signal_number is not None:
+            # Now: the end of `fit` puts the average of the weights in the place of the raw ones.
+            save(self._run, self.model, self._phase, self._position)
             return
         place = self._position
         here = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ import keras
 import numpy as np
 
 from fmkit import files
-from fmkit.errors import ArtifactError, ResourceError, listed
+from fmkit.errors import ArtifactError, NonFiniteError, ResourceError, listed
+from fmkit.train import average
 
 WEIGHTS = "model.safetensors"
 """The weights to use the model with: the moving average where there is one."""
@@ -56,29 +58,21 @@ def by_path(variables: list[Any]) -> dict[str, Any]:
 
 def tensors(variables: list[Any]) -> dict[str, np.ndarray]:
     """The values of variables by path."""
-    return {
-        path: np.asarray(keras.ops.convert_to_numpy(variable.value))
-        for path, variable in by_path(variables).items()
-    }
+    return {path: _array(variable) for path, variable in by_path(variables).items()}
+
+
+def _array(variable: Any) -> np.ndarray:
+    # By way of a tensor: a variable that is mirrored on several devices is no array yet.
+    return np.asarray(keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(variable)))
 
 
 def inference_variables(model: keras.Model) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """The weights to use a model with, and the raw ones that an average stands in for."""
     weights = tensors(model.variables)
-    averages = _averages(model)
+    paths = {id(variable): path for path, variable in by_path(model.variables).items()}
+    averages = {paths[id(variable)]: _array(mean) for variable, mean in average.pairs(model)}
     raw = {path: weights[path] for path in averages}
     return {**weights, **averages}, raw
-
-
-def _averages(model: keras.Model) -> dict[str, np.ndarray]:
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    if optimizer is None or not getattr(optimizer, "use_ema", False):
-        return {}
-    averages = optimizer._model_variables_moving_average
-    return {
-        variable.path: np.asarray(keras.ops.convert_to_numpy(average.value))
-        for variable, average in zip(model.trainable_variables, averages, strict=True)
-    }
 
 
 def save(parent: Path, step: int, model: keras.Model, state: dict[str, Any]) -> Checkpoint:
@@ -91,25 +85,28 @@ def save(parent: Path, step: int, model: keras.Model, state: dict[str, Any]) -> 
         state: JSON that says where the run stands.
 
     Raises:
-        ResourceError: the disk is full. Older checkpoints are left as they were.
-        ArtifactError: the weights are not all finite numbers.
+        ResourceError: the disk is full or refuses. Older checkpoints are left as they were.
+        NonFiniteError: the weights are not all finite numbers.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     weights, raw = inference_variables(model)
     broken = [path for path, value in weights.items() if not _finite(value)]
     if broken:
-        raise ArtifactError(f"step {step}: weights are not finite: {listed(broken, 3)}")
+        raise NonFiniteError(
+            f"weights are not finite numbers at step {step}: {listed(broken, 3)}.",
+            "Lower optimizer.learning_rate, or set optimizer.clip_norm.",
+        )
     training = {f"raw/{path}": value for path, value in raw.items()}
     if model.optimizer is not None:
         slots = tensors(model.optimizer.variables)
         training.update({f"optimizer/{path}": value for path, value in slots.items()})
-    parent.mkdir(parents=True, exist_ok=True)
     temporary = parent / f".tmp-{name(step)}-{os.getpid()}"
     final = parent / name(step)
     try:
         shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
+        temporary.mkdir(parents=True)
         save_file(weights, temporary / WEIGHTS)
         save_file(training, temporary / TRAINING)
         files.write_json(temporary / STATE, {"step": step, **state})
@@ -118,7 +115,7 @@ def save(parent: Path, step: int, model: keras.Model, state: dict[str, Any]) -> 
             remove(final)
         temporary.rename(final)
         files.sync_folder(parent)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         needed = sum(each.nbytes for each in (*weights.values(), *training.values()))
         raise _full(parent, step, needed, error) from error
@@ -138,12 +135,13 @@ def _write_manifest(folder: Path, step: int) -> None:
     files.write_json(folder / MANIFEST, {"schema": _SCHEMA, "step": step, "files": rows})
 
 
-def _full(parent: Path, step: int, needed: int, error: OSError) -> ResourceError:
-    free = shutil.disk_usage(parent).free
+def _full(parent: Path, step: int, needed: int, error: Exception) -> ResourceError:
+    place = next(each for each in (parent, *parent.absolute().parents) if each.exists())
+    free = shutil.disk_usage(place).free
     return ResourceError(
-        f"cannot save step {step} in {parent}: {error.strerror or error} "
+        f"cannot save step {step} in {parent}: {getattr(error, 'strerror', None) or error} "
         f"(needs {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB free).",
-        "Make room; the checkpoints that were there are untouched.",
+        "Make room, or make the folder writable; older checkpoints are untouched.",
     )
 
 
@@ -158,7 +156,7 @@ def all_in(parent: Path) -> list[Checkpoint]:
     """The checkpoints of a run, oldest first."""
     if not parent.is_dir():
         return []
-    found = [each for each in parent.iterdir() if each.name.startswith("step-")]
+    found = [each for each in parent.iterdir() if re.fullmatch(r"step-\d+", each.name)]
     return sorted((Checkpoint(each) for each in found), key=lambda each: each.step)
 
 
@@ -180,6 +178,8 @@ def verify(checkpoint: Checkpoint) -> None:
     path = checkpoint.folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))["files"]
+        if WEIGHTS not in manifest:
+            raise ArtifactError(f"checkpoint {checkpoint.folder}: its manifest has no {WEIGHTS}.")
         for file_name, row in manifest.items():
             file = checkpoint.folder / Path(file_name).name
             if file.stat().st_size != row["bytes"] or files.sha256_file(file) != row["sha256"]:
@@ -197,14 +197,17 @@ def choose(parent: Path, best: int | None) -> Checkpoint:
     """The best checkpoint, or the newest where none is named; verified.
 
     Raises:
-        ArtifactError: there is none, or it is damaged.
+        ArtifactError: there is none, the best one is gone, or it is damaged.
     """
     found = all_in(parent)
-    wanted = [each for each in found if each.step == best] or found[-1:]
-    if not wanted:
+    if not found:
         raise ArtifactError(
             f"{parent.parent} has no checkpoint.", "The run stopped before its first epoch ended."
         )
+    wanted = found[-1:] if best is None else [each for each in found if each.step == best]
+    if not wanted:
+        there = listed([str(each.step) for each in found])
+        raise ArtifactError(f"{parent} has no step {best}, the best; it has {there}.")
     verify(wanted[0])
     return wanted[0]
 

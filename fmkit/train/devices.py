@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -50,7 +51,7 @@ def prepare(config: RuntimeConfig) -> Devices:
     Raises:
         ConfigError: `runtime.devices=all` on a backend other than TensorFlow.
     """
-    keras.backend.clear_session(free_memory=True)  # a sweep's earlier job leaves names and memory
+    _forget_last_job()
     keras.utils.set_random_seed(config.seed)
     kind, names, capability = _accelerators()
     if config.deterministic:
@@ -63,6 +64,17 @@ def prepare(config: RuntimeConfig) -> Devices:
         )
     used = names if config.devices == "all" else names[:1]
     return Devices(kind, used, precision, config.jit, config.deterministic)
+
+
+def _forget_last_job() -> None:
+    """Let go of the names and the memory of a sweep's earlier job."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # Keras' optimizers register a gradient function a trace, for good. It holds the outermost
+        # graph, and that all Python functions that tf.data called: with them every decoded image.
+        getattr(tf.compat.v1.get_default_graph(), "_py_funcs_used_in_graph", []).clear()
+    keras.backend.clear_session(free_memory=True)
 
 
 def _accelerators() -> tuple[str, tuple[str, ...], float]:
@@ -110,7 +122,13 @@ def scope(devices: Devices) -> Iterator[None]:
     if len(devices.names) < 2:
         yield
         return
+    with _strategy(devices.names).scope():
+        yield
+
+
+@functools.cache
+def _strategy(names: tuple[str, ...]) -> Any:
+    """The same object each time: variables refuse to meet those of another strategy."""
     import tensorflow as tf
 
-    with tf.distribute.MirroredStrategy(list(devices.names)).scope():
-        yield
+    return tf.distribute.MirroredStrategy(list(names))

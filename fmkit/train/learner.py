@@ -30,8 +30,10 @@ class Learner(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """The task's loss and what layers add to it."""
+        """The task's loss and, in training, what layers add to it, such as a weight penalty."""
         loss = self.task.loss(y, y_pred, sample_weight, bool(training))
-        for added in self.losses:
-            loss = loss + added
+        if training:
+            for added in self.losses:
+                # Through Keras, since every one of several devices would add the whole of it.
+                loss = loss + self._aggregate_additional_loss(added)
         return loss

@@ -10,8 +10,9 @@ from fmkit.errors import ConfigError, Interrupted, received
 from fmkit.optim import optimizers, schedules
 from fmkit.store.metrics_log import MetricsLog
 from fmkit.store.run import Run
-from fmkit.train import callbacks, checkpoint, freeze
+from fmkit.train import checkpoint, freeze
 from fmkit.train.assemble import Assembly
+from fmkit.train.average import JudgeAverage
 from fmkit.train.callbacks import Guard, Keeper, Position, Recorder, Stopper
 from fmkit.train.phases import Phase
 from fmkit.train.progress import TrainingProgress
@@ -87,7 +88,6 @@ def _run_phase(
     _compile(assembly, phase)
     run.log(f"phase {phase.name}: {phase} {freeze.describe(model)}")
     validation = assembly.ordered("val")
-    ema = [] if config.optimizer.ema is None else [assembly.ema_callback()]
     with assembly.named_errors():
         model.fit(
             assembly.training_batches(phase, position.step),
@@ -97,7 +97,7 @@ def _run_phase(
             verbose=0,
             shuffle=False,  # the batches come shuffled
             callbacks=[
-                *ema,
+                JudgeAverage(),
                 Guard(phase, position),
                 stopper,
                 Recorder(
@@ -109,17 +109,16 @@ def _run_phase(
                 Keeper(run, phase, position, config.task.monitor, config.runtime.keep, stopper),
             ],
         )  # fmt: skip
+    best = position.phase_best
+    if best is not None and stopper.signal_number is None:
+        _restore(assembly, run, best["step"], position.step)
     if stopper.signal_number is not None:
-        callbacks.save(run, model, phase, position)
         raise Interrupted(
             f"stopped by signal {stopper.signal_number} at step {position.step} "
             f"(phase {phase.name}), checkpoint saved.",
             f"The run so far: {run.folder}",
             stopper.signal_number,
         )
-    best = position.phase_best
-    if best is not None:
-        _restore(assembly, run, best["step"], position.step)
     return PhaseResult(phase.name, position.epoch, round(time.monotonic() - began, 3), best)
 
 

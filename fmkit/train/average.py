@@ -1,0 +1,40 @@
+"""The moving average of the weights: what is judged and kept, while the raw ones train."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+
+def pairs(model: keras.Model) -> list[tuple[Any, Any]]:
+    """Each trained variable with its average; none without `optimizer.ema`."""
+    # Under mixed_float16 Keras wraps the optimizer.
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if optimizer is None or not getattr(optimizer, "use_ema", False):
+        return []
+    averages = optimizer._model_variables_moving_average
+    both = zip(optimizer._trainable_variables, averages, strict=True)
+    return [(variable, average) for variable, average in both if average is not None]
+
+
+class JudgeAverage(keras.callbacks.Callback):
+    """Puts the average in the place of the raw weights while a model is validated.
+
+    keras.callbacks.SwapEMAWeights does the same, but on TensorFlow by adding and subtracting, so
+    that every validation rounds the weights that go on training.
+    """
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """The average goes in."""
+        self._swap()
+
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
+        """The raw weights come back."""
+        self._swap()
+
+    def _swap(self) -> None:
+        for variable, average in pairs(self.model):
+            raw = keras.ops.copy(keras.ops.convert_to_tensor(variable))
+            variable.assign(average)
+            average.assign(raw)
