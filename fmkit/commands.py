@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fmkit import console, jobs, lookup, tables
-from fmkit.config import command_line, compose
+from fmkit.config import command_line, compose, suggest
 from fmkit.config.check import check
 from fmkit.config.command_line import CommandLine
 from fmkit.config.recorded import overrides, quoted
 from fmkit.config.schema import TrainConfig
-from fmkit.errors import FmkitError, Interrupted
+from fmkit.errors import ConfigError, FmkitError, Interrupted
 from fmkit.store import index
 from fmkit.store.finished import FinishedRun
 from fmkit.store.run import Run, claim
@@ -76,6 +77,10 @@ def _train(command: str, arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         if not outcomes:
             raise
+    finally:
+        if not outcomes:
+            with contextlib.suppress(OSError):  # nothing ran: leave nothing, unless it has files
+                folder.rmdir()
     if line.multirun:
         tables.sweep(folder, [(each.overrides, each.run) for each in outcomes])
     failed = [each.error for each in outcomes if each.error is not None]
@@ -126,6 +131,8 @@ def _described(config: TrainConfig) -> dict[str, Any]:
 
 def _launch_plain(line: CommandLine, job: Callable[[Any], None]) -> int:
     """A command that makes no run folder of its own."""
+    if line.multirun:
+        raise ConfigError(f"fmkit {line.command} takes no -m: call it once for each run.")
     names = _names(line)
     check(line, names)
     errors: list[FmkitError] = []
@@ -165,18 +172,36 @@ def _inherit(line: CommandLine, key: str, groups: tuple[str, ...]) -> CommandLin
     They become overrides ahead of the user's own, so that Hydra's record shows them, too.
     """
     value = line.value(key)
-    if not isinstance(value, str) or not value:
+    if value is None or value == "":
         return line
     root = Path(str(line.value("runs_dir") or "runs"))
-    run = FinishedRun(index.resolve(value, root))
-    taken = [group for group in groups if group not in line.named()]
+    run = FinishedRun(index.resolve(str(value), root))
+    spared = line.named() | _set_by_experiment(line)
+    taken = [group for group in groups if group not in spared]
     added = [f"{key}={quoted(str(run.folder.absolute()))}"]
-    spared = line.named()
     if "data.root" in spared:  # other data is not to be cut to the size of the run's
         spared |= {"data.limit"}
     for group in taken:
-        added.extend(overrides(run.config(), group, spared))
+        added.extend(overrides(run.config(), group, spared | {"model.weights"}))
+    if "model" in taken and "model.weights" not in spared:
+        added.append("model.weights=none")  # the run has them all
     if taken and not line.shows_only:
         console.say(f"{' and '.join(taken)} as in run {run.id}")
-    kept = [each for each in line.arguments if not each.startswith(f"{key}=")]
-    return command_line.parse(line.command, [*added, *kept])
+    kept = [
+        word
+        for word, override in zip(line.words, line.overrides, strict=True)
+        if override.key_or_group != key
+    ]
+    return command_line.parse(line.command, [*line.flags, *added, *kept])
+
+
+def _set_by_experiment(line: CommandLine) -> set[str]:
+    """Groups and keys that the chosen experiment sets; they win over what a run recorded."""
+    name = line.value("experiment")
+    found: set[str] = set()
+    for parent in (compose.conf_dir(), *line.config_dirs):
+        path = parent / "experiment" / f"{name}.yaml"
+        if path.is_file():
+            file = suggest.read_config_file(path, "")
+            found |= {*file.choices, *(each.key for each in file.assignments)}
+    return found

@@ -31,6 +31,11 @@ def train(config: TrainConfig, run: Run) -> None:
     began = time.monotonic()
     split_seed = _split_seed(config)
     data = dataset.read(config.data, split_seed)  # before TensorFlow: a wrong path says so at once
+    if config.task.monitor.startswith("val_") and not len(data.splits.get("val", ())):
+        raise ConfigError(
+            f"task.monitor={config.task.monitor} needs a validation split, and the data has none.",
+            "Set data.val_fraction above 0, or task.monitor=loss.",
+        )
     _say(config, run, f"run: {run.folder}")
     counts = ", ".join(f"{count} {split}" for split, count in data.spec.counts.items())
     _say(config, run, f"data: {config.data.name}, {len(data.spec.classes)} classes, {counts}")

@@ -71,7 +71,10 @@ def load_plugins(path: str) -> ModuleType:
         raise ConfigError(received("plugins", path, "a file whose name ends in .py"))
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ConfigError(f"plugins: {path} failed: {type(error).__name__}: {error}") from error
     for kind in _PLUGIN_KINDS:
         added = getattr(module, kind.upper(), {})
         if not isinstance(added, Mapping):

@@ -17,6 +17,7 @@ from conftest import QUICK, make_photos, only_run
 from PIL import Image
 
 from fmkit import files
+from fmkit.config.recorded import quoted
 from fmkit.train import checkpoint
 
 
@@ -199,6 +200,29 @@ def test_init_starts_from_the_weights_of_the_run(fmkit, tmp_path, photos):
     for path, value in before.items():
         if "seed" not in path:
             np.testing.assert_allclose(value, after[path], atol=1e-6, err_msg=path)
+
+
+def test_a_sweep_may_start_from_a_run(fmkit, tmp_path, photos):
+    words = [*QUICK, "stage.full.epochs=1", "data=image_folder", f"data.root={photos}"]
+    assert fmkit("finetune", *words)[0] == 0
+    code, _, err = fmkit("finetune", "init=last", "optimizer.learning_rate=1e-4,1e-3", "-m",
+                         "stage=unfrozen", "stage.full.epochs=1")  # fmt: skip
+    assert code == 0, err
+    for job in (0, 1):
+        (config,) = tmp_path.glob(f"runs/sweeps/*/{job}/config.yaml")
+        assert yaml.safe_load(config.read_text())["model"]["name"] == "small_cnn"
+
+
+def test_a_folder_with_an_odd_name(fmkit, tmp_path):
+    odd = tmp_path / "it's a {folder}, c=b\\n"
+    photos = make_photos(odd / "photos")
+    code, _, err = fmkit("finetune", *QUICK, "stage.full.epochs=1", "data=digits",
+                         "data.limit=100", "runs_dir=" + quoted(str(odd / "runs")))  # fmt: skip
+    assert code == 0, err
+    folder = only_run(odd)
+    assert read(folder, "status.json")["state"] == "done"
+    assert (folder / ".hydra").is_dir()
+    assert photos.is_dir()
 
 
 def test_a_sweep_makes_whole_runs(fmkit, tmp_path):

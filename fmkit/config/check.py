@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from fmkit.config import compose, suggest, validate
@@ -11,6 +12,9 @@ from fmkit.config.command_line import CommandLine
 from fmkit.config.documentation import field_types
 from fmkit.config.schema import COMMANDS, GROUPS, KINDS, PhaseConfig
 from fmkit.errors import ConfigError, all_at_once, received
+
+ON_THE_COMMAND_LINE = ("init", "run", "plugins", "runs_dir")
+"""Keys that decide what is composed, so that a file or a sweep over them would come too late."""
 
 
 @dataclass
@@ -20,6 +24,7 @@ class _Check:
     line: CommandLine
     names: Mapping[str, Sequence[str]]
     chosen: dict[str, str] = field(default_factory=dict)
+    swept: set[str] = field(default_factory=set)
     assignments: list[suggest.Assignment] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -35,21 +40,22 @@ def check(line: CommandLine, names: Mapping[str, Sequence[str]]) -> Any:
         The typed config of the (first) job, an object of the command's dataclass.
 
     Raises:
-        ConfigError: with all problems.
+        ConfigError: with all problems, of every job of a sweep.
     """
     compose.register(names)
     state = _Check(line, names)
     state.chosen = _default_choices(line.command)
     _read_overrides(state)
     _read_user_files(state)
-    types = _types(state)
-    phases = _phases(state)
+    types, phases = _types(state), _phases(state)
     for assignment in state.assignments:
+        if assignment.key.split(".")[0] in state.swept:
+            continue  # its options differ in their keys: composing each job tells
         wrong = suggest.problem_with(assignment, types, phases)
         state.problems.extend([wrong] if wrong else _value_problem(assignment, names))
     if state.problems:
         raise ConfigError(all_at_once(list(dict.fromkeys(state.problems))))
-    return compose.first_job(line, names, _places(state))
+    return compose.every_job(line, names, _places(state))
 
 
 def _value_problem(assignment: suggest.Assignment, names: Mapping[str, Sequence[str]]) -> list[str]:
@@ -71,10 +77,12 @@ def _group_names(state: _Check, group: str) -> list[str]:
 
 
 def _read_overrides(state: _Check) -> None:
-    groups = {*state.chosen, "experiment"} if state.line.command in COMMANDS else set()
     for override in state.line.overrides:
         key = override.key_or_group
-        if key.startswith("hydra") or override.is_delete():
+        if key.startswith("hydra"):
+            continue
+        if override.is_delete():
+            state.problems.extend(_delete_problem(state, key))
             continue
         if override.is_sweep_override() and not state.line.multirun:
             state.problems.append(
@@ -82,15 +90,37 @@ def _read_overrides(state: _Check) -> None:
             )
             continue
         values = values_of(override)
-        if key in groups:
+        if not values or (len(values) > 1 and key in ON_THE_COMMAND_LINE):
+            state.problems.append(
+                f"{override.input_line!r}: a sweep over {key} takes a list of values, such as "
+                f"{key}=a,b." if not values else f"{key} takes one value, also in a sweep."
+            )  # fmt: skip
+        elif key in state.chosen or key == "experiment":
             for value in values:
                 _choose(state, key, value)
-            continue
-        state.assignments.extend(suggest.Assignment(key, value) for value in values)
+            state.swept |= {key} if len(values) > 1 else set()
+        else:
+            for value in values:
+                state.assignments.extend(_leaves(key, value))
+
+
+def _leaves(key: str, value: Any) -> list[suggest.Assignment]:
+    """An override of a whole group, `stage.head={epochs: 3}`, as one of each of its keys."""
+    if not isinstance(value, dict) or not value:
+        return [suggest.Assignment(key, value)]
+    return [leaf for name, inner in value.items() for leaf in _leaves(f"{key}.{name}", inner)]
+
+
+def _delete_problem(state: _Check, key: str) -> list[str]:
+    """Only a phase can be left out: every other key has a type that wants a value."""
+    phases = [f"stage.{each}" for each in _phases(state)]
+    if key in phases:
+        return []
+    return [received("~", key, phases, "Only a phase of the stage can be left out.")]
 
 
 def _choose(state: _Check, group: str, value: Any, where: str = "") -> None:
-    if group == "experiment" and value in (None, "null"):
+    if group == "experiment" and value is None:
         return
     allowed = _group_names(state, group)
     if not isinstance(value, str) or value not in allowed:
@@ -101,35 +131,55 @@ def _choose(state: _Check, group: str, value: Any, where: str = "") -> None:
 
 
 def _read_user_files(state: _Check) -> None:
-    """Read the chosen files that are the user's own, what their defaults lists name included."""
+    """Read the chosen files that are the user's own, and those that they build on."""
     typed = {override.key_or_group for override in state.line.overrides}
     todo = ["experiment", *(group for group in state.chosen if group != "experiment")]
     for group in todo:
-        option = state.chosen.get(group)
-        ours = [compose.conf_dir()] if group == "experiment" else []
-        for parent in (*ours, *state.line.config_dirs):
-            path = parent / group / f"{option}.yaml"
-            if option is None or not path.is_file():
-                continue
-            found = suggest.read_config_file(path, "" if group == "experiment" else group)
+        for path, found in _chain(state, group, state.chosen.get(group)):
             state.problems.extend(found.problems)
+            state.problems.extend(
+                f"{each.where}: {each.key} is for the command line: {each.key}=..."
+                for each in found.assignments
+                if each.key in ON_THE_COMMAND_LINE
+            )
             state.assignments.extend(found.assignments)
             for other, choice in found.choices.items():
-                if other in GROUPS and other not in typed:
+                if other in state.chosen and other not in typed and other != group:
                     _choose(state, other, choice, str(path))
+
+
+def _chain(state: _Check, group: str, option: str | None) -> list[tuple[Path, suggest.ConfigFile]]:
+    """The user's file behind an option, after those of the user's that it builds on."""
+    package = "" if group == "experiment" else group
+    ours = [compose.conf_dir()] if group == "experiment" else []
+    todo, chain, seen = [option], [], set()
+    while todo:
+        name = todo.pop()
+        for parent in (*ours, *state.line.config_dirs):
+            path = parent / group / f"{name}.yaml"
+            if name is None or path in seen or not path.is_file():
+                continue
+            seen.add(path)
+            found = suggest.read_config_file(path, package)
+            chain.append((path, found))
+            todo.extend(_bases(group, found))
+    return chain[::-1]
+
+
+def _bases(group: str, found: suggest.ConfigFile) -> list[str]:
+    """The options of the same group that a file's defaults list builds on."""
+    beside = [found.choices[group]] if group in found.choices else []
+    return [*(each.rpartition("/")[2] for each in found.defaults), *beside]
 
 
 def _kind(state: _Check, group: str) -> type:
     """The dataclass behind the chosen option of a group."""
     option = state.chosen.get(group, "")
-    for parent in state.line.config_dirs:
-        path = parent / group / f"{option}.yaml"
-        if path.is_file():
-            found = suggest.read_config_file(path, group)
-            named = [each.value for each in found.assignments if each.key == f"{group}.name"]
-            for base in [*found.defaults, *named]:
-                if base in KINDS[group]:
-                    return KINDS[group][base]
+    for _, found in _chain(state, group, option):
+        named = [each.value for each in found.assignments if each.key == f"{group}.name"]
+        for base in [*_bases(group, found), *named]:
+            if base in KINDS[group]:
+                return KINDS[group][base]
     return KINDS[group].get(option, KINDS[group][""])
 
 
@@ -144,14 +194,16 @@ def _types(state: _Check) -> dict[str, type]:
 
 
 def _phases(state: _Check) -> list[str]:
+    """Names of the phases of the chosen stage, in the order they are written."""
     option = state.chosen.get("stage")
-    phases: list[str] = []
-    for parent in (compose.conf_dir(), *state.line.config_dirs):
-        path = parent / "stage" / f"{option}.yaml"
+    files = [found for _, found in _chain(state, "stage", option)]
+    bases = {option, *(base for found in files for base in _bases("stage", found))}
+    for base in sorted(str(each) for each in bases):
+        path = compose.conf_dir() / "stage" / f"{base}.yaml"
         if path.is_file():
-            found = suggest.read_config_file(path, "stage")
-            phases = [each.key.split(".")[1] for each in found.assignments]
-    return list(dict.fromkeys(phases))
+            files.insert(0, suggest.read_config_file(path, "stage"))
+    keys = [each.key.split(".") for found in files for each in found.assignments]
+    return list(dict.fromkeys(parts[1] for parts in keys if len(parts) > 1))
 
 
 def _places(state: _Check) -> dict[str, str]:
@@ -160,12 +212,12 @@ def _places(state: _Check) -> dict[str, str]:
 
 def values_of(override: Any) -> list[Any]:
     """The values of an override, one for each job of a sweep over it."""
-    from hydra.core.override_parser.types import Glob
+    from hydra.core.override_parser.types import ChoiceSweep, RangeSweep
 
     if not override.is_sweep_override():
         return [override.value()]
-    if isinstance(override.value(), Glob):
-        return []
+    if not isinstance(override.value(), ChoiceSweep | RangeSweep):
+        return []  # a glob or an interval: no list of values
     return [_scalar(text) for text in override.sweep_string_iterator()]
 
 

@@ -19,7 +19,8 @@ class CommandLine:
     """What a user typed after the command's name."""
 
     command: str
-    arguments: list[str]
+    flags: list[str] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
     overrides: list[Any] = field(default_factory=list)
     config_dirs: list[Path] = field(default_factory=list)
     multirun: bool = False
@@ -70,7 +71,7 @@ def parse(command: str, arguments: Sequence[str]) -> CommandLine:
         for word in words
         if word.startswith("--")
     ]
-    line = CommandLine(command, list(arguments))
+    line = CommandLine(command, _flags_of(arguments, words), words)
     line.multirun = bool(flags.multirun or flags.m)
     line.shows_only = any(
         getattr(flags, flag.lstrip("-").replace("-", "_")) is not None for flag in SHOW_FLAGS
@@ -91,6 +92,18 @@ def parse(command: str, arguments: Sequence[str]) -> CommandLine:
     if problems:
         raise ConfigError(all_at_once(problems))
     return line
+
+
+def _flags_of(arguments: Sequence[str], words: Sequence[str]) -> list[str]:
+    """What is left of the arguments when the overrides are taken out."""
+    left = list(words)
+    flags = []
+    for argument in arguments:
+        if argument in left:
+            left.remove(argument)
+        else:
+            flags.append(argument)
+    return flags
 
 
 def _unreadable(word: str) -> str:

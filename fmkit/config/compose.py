@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,7 @@ import fmkit
 from fmkit.config import validate
 from fmkit.config.command_line import CommandLine
 from fmkit.config.documentation import field_docs
+from fmkit.config.recorded import quoted
 from fmkit.config.schema import COMMANDS, KINDS, DataConfig, ModelConfig
 from fmkit.errors import ConfigError, all_at_once
 
@@ -58,32 +60,61 @@ def register(names: Mapping[str, Sequence[str]]) -> None:
             store.store(group="data", name=name, node=kind(name=name))
 
 
-def first_job(
+MOST_JOBS = 200
+"""Jobs of a sweep that are composed beforehand; a longer sweep is checked as far as that."""
+
+
+def every_job(
     line: CommandLine, names: Mapping[str, Sequence[str]], places: Mapping[str, str]
 ) -> Any:
-    """Compose for real, with the first value of anything swept, and check what came out."""
+    """Compose every job for real, before the first one runs; the typed config of the first.
+
+    Raises:
+        ConfigError: what is wrong with a job; in a sweep the job is named.
+    """
+    first = None
+    jobs = itertools.product(*(_spellings(override) for override in line.overrides))
+    for words in itertools.islice(jobs, MOST_JOBS):
+        try:
+            config = _composed(line, list(words))
+            value = typed(config, line.command, names, places)
+        except ConfigError as error:
+            if not line.multirun:
+                raise
+            raise ConfigError(f"job {' '.join(words)}: {error.message}", error.hint) from error
+        first = first or value
+    return first
+
+
+def _composed(line: CommandLine, words: list[str]) -> Any:
+    """What Hydra makes of overrides.
+
+    Raises:
+        ConfigError: Hydra or a file's YAML refuses.
+    """
+    import yaml
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    words = [_first_job(override) for override in line.overrides]
     if line.config_dirs:
-        words.append(f"hydra.searchpath=[{','.join(f'file://{d}' for d in line.config_dirs)}]")
+        folders = ",".join(quoted(f"file://{each}") for each in line.config_dirs)
+        words = [*words, f"hydra.searchpath=[{folders}]"]
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            config = compose(line.command, overrides=words)
-        return typed(config, line.command, names, places)
-    except (HydraException, OmegaConfBaseException) as error:
+            return compose(line.command, overrides=words)
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, RecursionError) as error:
         raise ConfigError(_first_lines(error)) from error
 
 
-def _first_job(override: Any) -> str:
+def _spellings(override: Any) -> list[str]:
+    """An override as typed, or one for each value that it sweeps over."""
     if not override.is_sweep_override():
-        return str(override.input_line)
-    values = list(override.sweep_string_iterator())
-    return f"{override.input_line.partition('=')[0]}={values[0]}"
+        return [str(override.input_line)]
+    key = override.input_line.partition("=")[0]
+    return [f"{key}={value}" for value in override.sweep_string_iterator()]
 
 
 def _first_lines(error: Exception) -> str:
@@ -156,7 +187,7 @@ def launch(line: CommandLine, job: Callable[[Any], None], extra: Sequence[str] =
 
     Args:
         line: the command line, checked before.
-        job: called with each composed config; it must not raise.
+        job: called with each composed config.
         extra: more overrides, such as the folder of the run.
 
     Raises:
@@ -169,7 +200,8 @@ def launch(line: CommandLine, job: Callable[[Any], None], extra: Sequence[str] =
 
     GlobalHydra.instance().clear()
     before, before_environment = sys.argv, _full_errors()
-    sys.argv = [f"fmkit {line.command}", *line.arguments, *extra]
+    # Hydra wants every flag ahead of the first override.
+    sys.argv = [f"fmkit {line.command}", *line.flags, *line.words, *extra]
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=line.command)(job)()
     except (HydraException, OmegaConfBaseException) as error:

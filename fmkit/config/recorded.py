@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -63,6 +64,8 @@ def quoted(value: Any) -> str:
     if value is None:
         return "null"
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-        return f"'{escaped}'"
+        # Hydra reads a backslash as itself unless a quote follows, and resolves `${` later.
+        escaped = re.sub(r"(\\*)'", lambda found: found[1] * 2 + "\\'", value)
+        trailing = len(escaped) - len(escaped.rstrip("\\"))
+        return "'" + (escaped + "\\" * trailing).replace("${", "\\${") + "'"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -89,6 +89,12 @@ def read_config_file(path: Path, package: str) -> ConfigFile:
     if not isinstance(tree, yaml.MappingNode):
         found.problems.append(f"{path}:1: a config file must be a mapping of keys to values.")
         return found
+    if path.parent.name == "experiment" and "@package _global_" not in text:
+        found.problems.append(
+            f"{path}:1: an experiment starts with the line `# @package _global_`."
+        )
+        return found
+    found.problems.extend(_twice(tree, path))
     for key_node, value_node in tree.value:
         if key_node.value == "defaults":
             _read_defaults(value_node, found)
@@ -96,6 +102,19 @@ def read_config_file(path: Path, package: str) -> ConfigFile:
             prefix = f"{package}." if package else ""
             found.assignments.extend(_leaves(key_node, value_node, prefix, path))
     return found
+
+
+def _twice(tree: yaml.MappingNode, path: Path) -> Iterator[str]:
+    """Keys that a mapping, or one inside it, has twice."""
+    seen: dict[str, int] = {}
+    for key, value in tree.value:
+        line = key.start_mark.line + 1
+        if key.value in seen:
+            before = seen[key.value]
+            yield f"{path}:{line}: the key {key.value!r} is here again, after line {before}."
+        seen[str(key.value)] = line
+        if isinstance(value, yaml.MappingNode) and value is not tree:
+            yield from _twice(value, path)
 
 
 def _read_defaults(node: yaml.Node, found: ConfigFile) -> None:
@@ -156,12 +175,15 @@ def _unknown(assignment: Assignment, types: dict[str, type], phases: list[str]) 
     key, parts = assignment.key, assignment.key.split(".")
     top = parts[0]
     if top not in types:
+        groups = nearest(top, [*(each for each in types if each in KINDS), "stage", "experiment"])
+        if groups and groups[0] in types and len(parts) == 1:
+            return f"unknown group {key!r}. Did you mean {' or '.join(groups)}?"
         return _unknown_key(key, all_keys(types, phases), "")
     kind = types[top]
     if not dataclasses.is_dataclass(kind):
         return "" if len(parts) == 1 else _unknown_key(key, all_keys(types, phases), "")
     if len(parts) == 1:
-        if isinstance(assignment.value, dict | None.__class__):
+        if assignment.value is None or isinstance(assignment.value, dict):
             return ""
         return f"{top} is a group of keys, not a value; received {assignment.value!r}."
     if top == "stage":
@@ -175,7 +197,8 @@ def _unknown(assignment: Assignment, types: dict[str, type], phases: list[str]) 
             )
         parts = parts[1:]
         if len(parts) == 1:
-            return ""
+            wrong = not isinstance(assignment.value, dict)
+            return f"{key} is a phase: set one of its keys, such as {key}.epochs." if wrong else ""
     allowed = [each.name for each in dataclasses.fields(kind)]
     if len(parts) == 2 and parts[1] in allowed:
         return ""

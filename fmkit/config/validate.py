@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from fmkit.config import durations
-from fmkit.config.schema import CHOICES, TrainConfig
-from fmkit.errors import FmkitError, received
+from fmkit.config.schema import CHOICES, KINDS, TrainConfig
+from fmkit.errors import FmkitError, nearest, received
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "data.val_fraction": _fraction(),
     "data.test_fraction": _fraction(),
     "data.limit": _at_least(2),
+    "data.split_seed": ("a whole number from 0 to 2147483647", lambda value: 0 <= value < 2**31),
     "optimizer.learning_rate": _above(0),
     "optimizer.weight_decay": _at_least(0),
     "optimizer.final_fraction": ("a number from 0 to 1", lambda value: 0 <= value <= 1),
@@ -66,6 +67,9 @@ RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
 }
 """By key, the allowed range in words and as a test; an empty value passes."""
 
+
+BOOLEAN = "runtime.jit"
+"""A choice that YAML may have read as a truth value: `True` is `true`."""
 
 DURATIONS = {
     "stage.*.epochs": "epochs",
@@ -101,7 +105,9 @@ def value_problem(key: str, rule: str, value: Any, names: Mapping[str, Sequence[
         return ""
     if isinstance(value, float) and not math.isfinite(value):
         return received(key, value, "a finite number")
-    if rule in CHOICES and str(value).lower() not in CHOICES[rule]:
+    if value == "":
+        return f"{key} must not be empty. Leave it out, or write null where nothing is meant."
+    if rule in CHOICES and (value.lower() if rule == BOOLEAN else value) not in CHOICES[rule]:
         return received(key, value, CHOICES[rule])
     if key in names and value not in names[key]:
         return received(key, value, names[key])
@@ -121,11 +127,25 @@ def problems(config: Any, names: Mapping[str, Sequence[str]]) -> list[Problem]:
     """
     told = ((key, value_problem(key, rule, value, names)) for key, rule, value in leaves(config))
     found = [Problem(key, message) for key, message in told if message]
+    found.extend(_kind_problems(config))
     if isinstance(config, TrainConfig):
         found.extend(_train_problems(config))
     if hasattr(config, "data"):
         found.extend(_data_problems(config.data))
     return found
+
+
+def _kind_problems(config: Any) -> Iterator[Problem]:
+    """A `name` that belongs to another dataclass than the one that its group was composed with."""
+    for group in ("data", "optimizer"):
+        chosen = getattr(config, group, None)
+        kind = KINDS[group].get(getattr(chosen, "name", ""))
+        if chosen is not None and kind is not None and type(chosen) is not kind:
+            yield Problem(
+                f"{group}.name",
+                f"{group}.name={chosen.name} changes the name alone. Write {group}={chosen.name}, "
+                "which brings the keys and defaults that go with it.",
+            )
 
 
 def _train_problems(config: TrainConfig) -> Iterator[Problem]:
@@ -144,17 +164,11 @@ def _train_problems(config: TrainConfig) -> Iterator[Problem]:
             f"model.preset={model.preset!r} is only for model.name=hub; model.name is "
             f"{model.name!r}. Add model=hub.",
         )
-    if _is_path(model.weights) and not Path(model.weights).exists():
-        yield Problem(
-            "model.weights",
-            received("model.weights", model.weights, "imagenet, none, or a file that exists"),
-        )
-    if config.data.val_fraction == 0 and config.task.monitor.startswith("val_"):
-        yield Problem(
-            "task.monitor",
-            f"task.monitor={config.task.monitor} needs a validation split, and "
-            "data.val_fraction is 0. Set data.val_fraction, or task.monitor=loss.",
-        )
+    if _is_path(model.weights) and not Path(model.weights).is_file():
+        close = nearest(Path(model.weights).name.lower(), ("imagenet", "none"))
+        meant = f"Did you mean {close[0]}?" if close else ""
+        allowed = "imagenet, none, or a file that exists"
+        yield Problem("model.weights", received("model.weights", model.weights, allowed, meant))
 
 
 def _is_path(weights: str) -> bool:

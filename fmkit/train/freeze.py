@@ -16,21 +16,21 @@ def apply(model: keras.Model, backbone: Backbone, phase: Phase) -> None:
     BatchNorm stays frozen through `trainable=False` on each BatchNormalization layer: that is the
     one way that also stops its moving statistics when the rest of the backbone trains. (Calling the
     backbone with `training=False` does not: `fit` of the outer model overrides it.)
+
+    Layer by layer: on TensorFlow a layer that holds others hands nothing down when the value that
+    is set is the one it had.
     """
-    backbone_layers = {id(layer) for block in backbone.blocks for layer in block.layers}
-    for layer in model.layers:
+    for layer in flattened(model):
         layer.trainable = True
-    for block in backbone.blocks:
-        for layer in block.layers:
-            layer.trainable = phase.train == "all"
-    if phase.train == "all" and phase.batchnorm == "frozen":
-        for layer in flattened(model):
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.trainable = False
+    frozen: list[keras.Layer] = []
     if phase.train == "head":
-        for layer in model.layers:
-            if isinstance(layer, keras.Model) and id(layer) not in backbone_layers:
-                layer.trainable = False
+        frozen = [layer for block in backbone.blocks for layer in block.layers]
+    elif phase.batchnorm == "frozen":
+        kind = keras.layers.BatchNormalization
+        frozen = [layer for layer in flattened(model) if isinstance(layer, kind)]
+    for layer in frozen:
+        for each in layer._flatten_layers():
+            each.trainable = False
 
 
 def flattened(model: keras.Model) -> list[keras.Layer]:

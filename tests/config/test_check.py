@@ -4,8 +4,11 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from fmkit.cli import main
+from fmkit.config import command_line
+from fmkit.config.recorded import quoted
 
 MISTAKES = [
     ("finetune optimizer.leraning_rate=1", "optimizer.leraning_rate", "optimizer.learning_rate"),
@@ -14,7 +17,23 @@ MISTAKES = [
     ("finetune optimizer.learning_rate=nan", "nan", "finite"),
     ("finetune model=resnet5", "'resnet5'", "resnet50"),
     ("finetune model.name=resnet51", "'resnet51'", "resnet50"),
-    ("finetune dta=mnist5k", "'dta'", "unknown key"),
+    ("finetune dta=mnist5k", "'dta'", "Did you mean data"),
+    ("finetune modl=resnet50", "'modl'", "Did you mean model"),
+    ("finetune data.augment=None", "'None'", "none"),
+    ("finetune stage.full.train=All", "'All'", "all"),
+    ("finetune optimizer.name=sgd", "optimizer.name=sgd", "Write optimizer=sgd"),
+    ("finetune stage.head={epocs:3}", "stage.head.epocs", "stage.head.epochs"),
+    ("finetune stage.head=3", "stage.head", "stage.head.epochs"),
+    ("finetune ~stage.hed", "stage.hed", "stage.head"),
+    ("finetune ~optimizer.learning_rate", "optimizer.learning_rate", "phase"),
+    ("finetune data=image_folder data.root=", "data.root", "must not be empty"),
+    ("finetune data.split_seed=-1", "-1", "from 0"),
+    ("finetune model.weights=Imagenet", "Imagenet", "Did you mean imagenet"),
+    ("finetune -m data.val_fraction=0.1,0.9 data.test_fraction=0.2", "val_fraction=0.9", "job"),
+    ("finetune -m data=mnist5k,image_folder", "data.root is missing", "data=image_folder"),
+    ("finetune -m model=glob(*)", "model=glob(*)", "list of values"),
+    ("finetune -m init=a,b", "init", "one value"),
+    ("predict -m run=a input=b", "predict", "-m"),
     ("finetune data=imagefolder", "'imagefolder'", "image_folder"),
     ("finetune stage.hed.epoch=3", "stage.hed.epoch", "stage.head.epoch"),
     ("finetune stage.head.epochs=many", "'many'", "10 epochs"),
@@ -81,6 +100,8 @@ def write(folder, name, text):
         ("optimizer:\n  schedule: cosin\n", 2, "cosine"),
         ("stage:\n  hed:\n    epochs: 3\n", 3, "stage.head.epochs"),
         ("optimizer: [1,\n", 2, "YAML"),
+        ("init: last\n", 1, "command line"),
+        ("optimizer: {epsilon: 1e-8}\noptimizer: {}\n", 2, "again"),
     ],
 )
 def test_a_mistake_in_a_file_names_file_and_line(text, line, said, capsys, tmp_path):
@@ -102,6 +123,41 @@ def test_a_users_own_group_file_is_typed_by_the_option_it_builds_on(capsys, tmp_
     path.write_text(text.replace("batch_sise", "batch_size"))
     assert main(["finetune", f"--config-dir={tmp_path}", "data=mine", "--cfg", "job"]) == 0
     assert "batch_size: 3" in capsys.readouterr().out
+
+
+def test_files_may_build_on_files(capsys, tmp_path):
+    write(tmp_path, "optimizer/mysgd.yaml", "defaults: [sgd, _self_]\nmomentum: 0.8\n")
+    write(tmp_path, "optimizer/chain.yaml", "defaults: [mysgd, _self_]\nnesterov: false\n")
+    write(tmp_path, "stage/built.yaml", "defaults: [lp_ft, _self_]\nextra: {train: all}\n")
+    words = ["optimizer=chain", "optimizer.momentum=0.7", "stage=built", "stage.head.epochs=3"]
+    assert main(["finetune", *words, "--config-dir", str(tmp_path), "--cfg", "job"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["optimizer"]["name"] == "sgd"
+    assert (shown["optimizer"]["momentum"], shown["optimizer"]["nesterov"]) == (0.7, False)
+    assert list(shown["stage"]) == ["head", "full", "extra"]
+
+
+def test_an_experiment_without_its_header_is_told(capsys, tmp_path):
+    path = write(tmp_path, "experiment/mine.yaml", "optimizer: {epsilon: 1e-8}\n")
+    assert main(["finetune", f"--config-dir={tmp_path}", "experiment=mine"]) == 2
+    told = capsys.readouterr().err
+    assert f"{path}:1" in told
+    assert "@package _global_" in told
+
+
+def test_flags_may_stand_anywhere(capsys):
+    assert main(["finetune", "model=resnet50", "--cfg", "job", "data=digits"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert (shown["model"]["name"], shown["data"]["name"]) == ("resnet50", "digits")
+
+
+@pytest.mark.parametrize(
+    "text", ["a b", "c:\\\\new", "it's", "{x}", "tail\\", "a,b=c", "${x}", "\\'"]
+)
+def test_a_recorded_text_comes_back_as_it_was(text):
+    line = command_line.parse("finetune", [f"name={quoted(text)}"])
+    value = line.value("name")
+    assert value.replace("\\${", "${") == text
 
 
 def test_config_errors_and_help_import_no_framework():
