@@ -87,35 +87,61 @@ def command(name: str, line: str) -> int:
 
 def _settings(name: str) -> None:
     from fmkit.config.documentation import keys_of
-    from fmkit.config.schema import COMMANDS, KINDS, PhaseConfig
+    from fmkit.config.schema import COMMANDS
 
     groups = _groups(name)
     if groups:
         out.print("\nGroups (GROUP=OPTION):")
         _rows([(group, ", ".join(_options(group))) for group in groups])
-    sections = [(group, KINDS.get(group, {}).get("")) for group in groups]
-    for group, kind in sections:
-        if group == "stage":
-            out.print("\nstage.PHASE: (phases run in the order they are written)")
-            _keys(keys_of(PhaseConfig, "stage.PHASE."))
-        elif kind is not None:
-            out.print(f"\n{group}:")
-            _keys(keys_of(kind, f"{group}."))
-            for option, own in KINDS[group].items():
-                added = [
-                    row
-                    for row in keys_of(own, f"{group}.")
-                    if row not in keys_of(kind, f"{group}.")
-                ]
-                added = [row for row in added if not row[0].endswith(".name")]
-                if option and added and option != "adam":
-                    out.print(f"  with {group}={option}:")
-                    _keys(added)
+    for group in groups:
+        _group(group)
     out.print("\nothers:")
     _keys([row for row in keys_of(COMMANDS[name]) if row[2] and not row[2].startswith("Group")])
     if name in ("pretrain", "finetune"):
         out.print("\nHydra's flags: -m (sweep), --cfg job (show the config), --config-dir DIR")
         out.print("(your own YAML), --hydra-help (all of them).")
+
+
+def _group(group: str) -> None:
+    """A group's keys, those that only some options have, and what the options' files set."""
+    from fmkit.config.documentation import keys_of
+    from fmkit.config.schema import KINDS, PhaseConfig
+
+    if group == "stage":
+        out.print("\nstage.PHASE: (phases run in the order they are written)")
+        _keys(keys_of(PhaseConfig, "stage.PHASE."))
+    base = KINDS.get(group, {}).get("")
+    if base is None:
+        return
+    shared = keys_of(base, f"{group}.")
+    out.print(f"\n{group}:")
+    _keys(shared)
+    shown: dict[type, str] = {}
+    for option, kind in KINDS[group].items():
+        if option:
+            shown[kind] = f"{shown[kind]} or {option}" if kind in shown else option
+    for kind, those in shown.items():
+        own = [row for row in keys_of(kind, f"{group}.") if row not in shared]
+        own = [row for row in own if not row[0].endswith(".name")]
+        if own:
+            out.print(f"  with {group}={those}:")
+            _keys(own)
+    _defaults_of_files(group)
+
+
+def _defaults_of_files(group: str) -> None:
+    from fmkit.config.compose import conf_dir, options
+    from fmkit.config.suggest import read_config_file
+
+    rows = []
+    for option in options(group):
+        found = read_config_file(conf_dir() / group / f"{option}.yaml", "")
+        values = [f"{each.key}={each.value}" for each in found.assignments if each.key != "name"]
+        if values:
+            rows.append((f"{group}={option}", f"sets {', '.join(values)}"))
+    if rows:
+        out.print("  other defaults:")
+        _rows(rows)
 
 
 def _groups(name: str) -> list[str]:

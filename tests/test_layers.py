@@ -26,8 +26,8 @@ ORDER = {
                "small", "applications", "packaged", "hub", "table"],
     "optim": ["schedules", "optimizers"],
     "tasks": ["base", "classification", "table"],
-    "train": ["phases", "freeze", "devices", "learner", "average", "checkpoint", "progress", "assemble",
-              "callbacks", "loop"],
+    "train": ["phases", "freeze", "devices", "learner", "average", "checkpoint", "progress",
+              "assemble", "callbacks", "loop"],
     "evaluate": ["metrics", "predict"],
 }  # fmt: skip
 MAY_IMPORT_TENSORFLOW = ("data/", "export/", "train/devices.py")

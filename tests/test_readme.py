@@ -1,0 +1,46 @@
+"""The README's commands are commands that work, as they stand."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from fmkit.cli import main
+from fmkit.config import command_line
+from fmkit.config.schema import CHOICES
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+INDENTED = [line.strip() for line in README.splitlines() if line.startswith("    fmkit ")]
+COMMANDS = [re.split(r"\s{3,}", line)[0] for line in INDENTED]
+TRAINING = [each for each in COMMANDS if each.split()[1] in ("pretrain", "finetune")]
+
+
+@pytest.mark.parametrize("line", TRAINING)
+def test_training_commands_compose(line, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = [word for word in shlex.split(line)[1:] if word not in ("init=last", "-m")]
+    words = [re.sub(r",[^,=]+", "", word) for word in words]  # one job of a sweep
+    assert main([*words, "--cfg", "job"]) == 0, capsys.readouterr().err
+
+
+def test_the_other_commands_are_read():
+    others = [shlex.split(each)[1:] for each in COMMANDS if each not in TRAINING]
+    assert {words[0] for words in others} == {"eval", "predict", "runs"}
+    for words in others:
+        if words[0] != "runs":
+            assert command_line.parse(words[0], words[1:]).overrides
+
+
+def test_the_set_up_is_what_ci_does():
+    assert "pip install -e '.[demo]' && fmkit finetune" in README
+    assert "pip install -e '.[test]' && pytest" in README
+    steps = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "pip install -q -e '.[test]'\npytest" in steps
+
+
+def test_names_in_the_readme_are_allowed_ones():
+    for key in ("data.augment", "optimizer.schedule"):
+        for name in CHOICES[key]:
+            assert f"`{name}`" in README
