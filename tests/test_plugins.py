@@ -2,7 +2,7 @@
 
 import json
 
-from conftest import only_run
+from whole_runs import only_run
 
 PLUGINS = '''
 import numpy as np

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import QUICK, make_photos, only_run
 from PIL import Image
+from whole_runs import QUICK, make_photos, only_run
 
 from fmkit import files
 from fmkit.config.recorded import quoted

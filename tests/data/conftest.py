@@ -7,16 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from pictures import picture
 
 from fmkit.data.examples import Examples, ImageArray, from_names
-
-
-def picture(seed: int, size: tuple[int, int] = (20, 16)) -> Image.Image:
-    """A smooth picture, (width, height), that no other seed makes."""
-    rng = np.random.default_rng(seed)
-    small = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
-    return small.resize(size, Image.Resampling.BICUBIC)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import picture
+from pictures import picture
 
 from fmkit.data.augment import PRESETS, Augmentation
 from fmkit.errors import ConfigError

@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
-from conftest import picture
+from pictures import picture
 from PIL import Image
 
 from fmkit.data.decode import decode, from_array

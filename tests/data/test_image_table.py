@@ -1,7 +1,7 @@
 """A table's cells stay as they are written, and everything wrong with its rows is told at once."""
 
 import pytest
-from conftest import picture
+from pictures import picture
 
 from fmkit.config.schema import ImageTableData
 from fmkit.data.table import list_examples

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import picture
+from pictures import picture
 
 from fmkit.config.schema import FashionMnistData, PackagedData
 from fmkit.data.splits import make_splits

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import picture
+from pictures import picture
 
 from fmkit.config.schema import ImageFolderData
 from fmkit.data.decode import from_array
