@@ -49,6 +49,8 @@ class DataConfig:
     """Seed of the splits; empty means `runtime.seed`, or that of the run named by `init`."""
     augment: str = "light"
     """Augmentation preset: `none`, `light`, `medium` or `strong`."""
+    augment_views: int | None = None
+    """Augmented views of each photo, taken in turn by the epochs; empty means fresh ones always."""
     flip: str = "horizontal"
     """Flips that augmentation may use: `none`, `horizontal` or `both`."""
     resize: str = "squash"
@@ -213,6 +215,10 @@ class PhaseConfig:
     """Length: a number of epochs, `10 epochs`, or `500 steps`."""
     learning_rate: float | None = None
     """Peak learning rate; empty means `optimizer.learning_rate`."""
+    augment: str | None = None
+    """Augmentation preset of this phase; empty means `data.augment`."""
+    solver: str = "gradient"
+    """`gradient`: the optimizer; `lbfgs`: a linear head's convex optimum, L2 by validation loss."""
     batchnorm: str = "frozen"
     """BatchNorm while the backbone trains: `frozen` (statistics, scale and offset) or `train`."""
     patience: int | None = None
@@ -248,7 +254,15 @@ class RuntimeConfig:
     devices: str = "one"
     """`one`, or `all` GPUs of this machine."""
     memory_budget: str = "25%"
-    """Most memory for decoded images: `4 GiB`, `500 MiB`, or a share of what is free: `25%`."""
+    """Most memory for decoded images and features: `4 GiB`, or a share of what is free: `25%`."""
+    cache: str = "auto"
+    """Frozen features: `auto` computes them once where that is exact, `never` in every epoch."""
+    cache_dir: str | None = None
+    """Folder of the feature cache; empty means `$XDG_CACHE_HOME/fmkit` or `~/.cache/fmkit`."""
+    cache_limit: str = "20 GiB"
+    """Most that the feature cache takes on disk; what was not used for longest goes first."""
+    cache_dtype: str = "float32"
+    """How features are kept: `float32` (exact) or `float16` (half the room)."""
     log_every: int = 0
     """Also write a metrics row every this many steps; 0 means a row an epoch."""
     keep: int = 1
@@ -369,6 +383,10 @@ KINDS: dict[str, dict[str, type]] = {
 CHOICES: dict[str, tuple[str, ...]] = {
     "model.pooling": ("auto", "avg", "max", "cls"),
     "data.augment": ("none", "light", "medium", "strong"),
+    "stage.*.augment": ("none", "light", "medium", "strong"),
+    "stage.*.solver": ("gradient", "lbfgs"),
+    "runtime.cache": ("auto", "never"),
+    "runtime.cache_dtype": ("float32", "float16"),
     "data.flip": ("none", "horizontal", "both"),
     "data.resize": ("squash", "pad", "crop"),
     "optimizer.name": ("adamw", "adam", "sgd", "lion", "muon"),

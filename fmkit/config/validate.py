@@ -42,6 +42,7 @@ RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "data.val_fraction": _fraction(),
     "data.test_fraction": _fraction(),
     "data.limit": _at_least(2),
+    "data.augment_views": _at_least(1),
     "data.split_seed": ("a whole number from 0 to 2147483647", lambda value: 0 <= value < 2**31),
     "optimizer.learning_rate": _above(0),
     "optimizer.weight_decay": _at_least(0),
@@ -151,6 +152,7 @@ def _kind_problems(config: Any) -> Iterator[Problem]:
 def _train_problems(config: TrainConfig) -> Iterator[Problem]:
     if not config.stage:
         yield Problem("stage", "stage has no phase. Choose one, such as stage=lp_ft.")
+    yield from _solver_problems(config)
     model = config.model
     if model.name == "hub" and not model.preset:
         yield Problem(
@@ -169,6 +171,28 @@ def _train_problems(config: TrainConfig) -> Iterator[Problem]:
         meant = f"Did you mean {close[0]}?" if close else ""
         allowed = "imagenet, none, or a file that exists"
         yield Problem("model.weights", received("model.weights", model.weights, allowed, meant))
+
+
+def _solver_problems(config: TrainConfig) -> Iterator[Problem]:
+    """What `lbfgs` needs: a linear head on fixed features, and whole labels."""
+    for name, phase in config.stage.items():
+        if phase.solver != "lbfgs":
+            continue
+        key = f"stage.{name}.solver"
+        needs = {
+            f"stage.{name}.train=head": phase.train == "head",
+            f"stage.{name}.augment=none": (phase.augment or config.data.augment) == "none",
+            "model.hidden=0": config.model.hidden == 0,
+            "task.label_smoothing=0": config.task.label_smoothing == 0,
+            "runtime.cache=auto": config.runtime.cache == "auto",
+        }
+        missing = [need for need, given in needs.items() if not given]
+        if missing:
+            yield Problem(
+                key,
+                f"{key}=lbfgs fits a linear head to fixed features and whole labels. It needs "
+                f"{' and '.join(missing)}.",
+            )
 
 
 def _is_path(weights: str) -> bool:

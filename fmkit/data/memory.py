@@ -22,7 +22,7 @@ _UNITS = {
 _ALLOWED = "an amount such as `4 GiB` or `500 MiB`, or a share of the free memory such as `25%`"
 
 
-def parse_memory(text: str) -> int:
+def parse_memory(text: str, key: str = "runtime.memory_budget") -> int:
     """Bytes from a text; a share is taken of the memory that is free now.
 
     Raises:
@@ -31,12 +31,12 @@ def parse_memory(text: str) -> int:
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%|[a-zA-Z]+)\s*", str(text))
     unit = found.group(2).lower() if found else ""
     if found is None or (unit != "%" and unit not in _UNITS):
-        raise ConfigError(received("runtime.memory_budget", text, _ALLOWED))
+        raise ConfigError(received(key, text, _ALLOWED))
     number = float(found.group(1))
     if unit != "%":
         return int(number * _UNITS[unit])
     if number > 100:
-        raise ConfigError(received("runtime.memory_budget", text, "at most 100%"))
+        raise ConfigError(received(key, text, "at most 100%"))
     return int(available() * number / 100)
 
 

@@ -35,11 +35,16 @@ class EpochOrder:
         self.steps_per_epoch = -(-len(self._indices) // batch_size)
         self.width = min(batch_size, len(self._indices))
 
-    def indices(self, step: int) -> np.ndarray:
-        """Positions of the examples of step `step`, counted from 0 over all epochs, (B,) int64."""
+    def indices(self, step: int, steps: int = 1) -> np.ndarray:
+        """Positions of the examples of step `step`, counted from 0 over all epochs, (B,) int64.
+
+        Args:
+            step: the first step.
+            steps: how many, all in one epoch.
+        """
         epoch, number = divmod(int(step), self.steps_per_epoch)
         count = len(self._indices)
-        places = np.arange(number * self._batch, min((number + 1) * self._batch, count))
+        places = np.arange(number * self._batch, min((number + steps) * self._batch, count))
         if count == 1:
             return self._indices
         with tf.device("CPU"):  # a few numbers: not worth a trip to a GPU

@@ -21,13 +21,14 @@ import numpy as np
 import tensorflow as tf
 
 from fmkit.data.augment import Augmentation
+from fmkit.data.batches import Batches
 from fmkit.data.examples import Examples
 from fmkit.data.order import EpochOrder
 from fmkit.data.pixels import Pixels
 from fmkit.errors import ConfigError, DataError
 
 
-class ImageLoader:
+class ImageLoader(Batches):
     """Batches of images with targets, for training and in order.
 
     Args:
@@ -36,10 +37,12 @@ class ImageLoader:
         image_size: side of the square images, S.
         batch_size: examples per batch, over all replicas together.
         resize: `squash`, `pad` or `crop`.
-        augment: preset of `augment`, for training only.
+        augment: preset of `augment`, for training only; a phase may take another.
         flip: flips that augmentation may use.
         num_classes: makes class numbers one-hot, (B, C); MixUp and CutMix need that.
         class_weights: (C,) weight of each class in the loss of training; mixed as targets are.
+        augment_views: augmented views of each example, taken in turn by the epochs; empty means a
+            fresh one every epoch.
         memory_budget_bytes: most memory for decoded images.
         parallel: batches or examples worked on at once, and decoding threads; empty means as many
             as tf.data finds useful. The result does not depend on it.
@@ -60,22 +63,17 @@ class ImageLoader:
         flip: str = "horizontal",
         num_classes: int | None = None,
         class_weights: np.ndarray | Sequence[float] | None = None,
+        augment_views: int | None = None,
         memory_budget_bytes: int = 2**31,
         parallel: int | None = None,
     ) -> None:
-        self._targets = np.asarray(targets)
+        super().__init__(targets, batch_size, num_classes, class_weights, parallel)
         if len(self._targets) != len(examples):
             raise ValueError(f"{len(self._targets)} targets for {len(examples)} examples")
-        if augment == "strong" and num_classes is None and self._targets.ndim == 1:
-            raise ConfigError(
-                "data.augment=strong mixes labels (MixUp, CutMix), which this task cannot do.",
-                "Take data.augment=medium.",
-            )
-        self._size, self._batch = image_size, batch_size
-        self._augmentation = Augmentation(augment, flip, image_size)
-        self._classes = num_classes if self._targets.ndim == 1 else None
-        self._weights = None if class_weights is None else np.asarray(class_weights, np.float32)
-        self._calls = tf.data.AUTOTUNE if parallel is None else parallel
+        self._size, self._preset, self._flip = image_size, augment, flip
+        self._augmentations: dict[str, Augmentation] = {}
+        self._augmentation(augment)  # what cannot be is told now
+        self.views = augment_views
         self.pixels = Pixels(examples, image_size, resize, memory_budget_bytes, parallel)
 
     def describe(self) -> str:
@@ -100,12 +98,33 @@ class ImageLoader:
             return error
         return self.pixels.failure if isinstance(error, tf.errors.OpError) else None
 
-    def steps_per_epoch(self, count: int) -> int:
-        """Batches that `count` examples make, a smaller last one included."""
-        return -(-count // self._batch)
+    def _augmentation(self, preset: str | None) -> Augmentation:
+        """A preset's, made once, since some take seconds to trace."""
+        preset = preset or self._preset
+        if preset not in self._augmentations:
+            if preset == "strong" and self._classes is None and self._targets.ndim == 1:
+                raise ConfigError(
+                    "data.augment=strong mixes labels (MixUp, CutMix), which this task cannot do.",
+                    "Take data.augment=medium.",
+                )
+            self._augmentations[preset] = Augmentation(preset, self._flip, self._size)
+        return self._augmentations[preset]
+
+    def mixes(self, augment: str | None = None) -> bool:
+        """Whether a preset mixes examples of a batch with each other."""
+        return self._augmentation(augment).mixes_targets
+
+    def changes_images(self, augment: str | None = None) -> bool:
+        """Whether a preset shows an example in more than one way."""
+        return self._augmentation(augment).changes_images
 
     def train(
-        self, indices: np.ndarray, seed: int, steps: int, first_step: int = 0
+        self,
+        indices: np.ndarray,
+        seed: int,
+        steps: int,
+        first_step: int = 0,
+        augment: str | None = None,
     ) -> tf.data.Dataset:
         """Exactly `steps` shuffled batches of an endless sequence of epochs, augmented.
 
@@ -114,6 +133,7 @@ class ImageLoader:
             seed: of order and augmentation.
             steps: how many batches.
             first_step: number of the first one, 0 at the start of training.
+            augment: preset; empty means the loader's own.
 
         Returns:
             A data set of (images, targets) or, with class weights, (images, targets, weights):
@@ -122,25 +142,45 @@ class ImageLoader:
         """
         order = EpochOrder(indices, seed, self._batch)
         numbers = tf.data.Dataset.range(first_step, first_step + steps)
-        if self._augmentation.changes_images:
-            loaded = self._augmented(numbers, order, _derived(seed))
+        augmentation = self._augmentation(augment)
+        if augmentation.changes_images:
+            loaded = self._augmented(numbers, order, augmentation, _derived(seed))
         else:
             loaded = numbers.map(lambda step: self._load(order.indices, step)[:2], self._calls)
-        finished = loaded.map(self._weighted) if self._weights is not None else loaded
-        return self._finished(finished, steps)
+        return self._finished(loaded.map(self._weighted), steps)
+
+    def view(
+        self, indices: np.ndarray, seed: int, view: int, augment: str | None = None
+    ) -> tf.data.Dataset:
+        """The examples at `indices` once, in that order, as an epoch's view shows them.
+
+        What `train` yields of an example in every epoch that takes this view: (images, targets).
+        """
+        augmentation = self._augmentation(augment)
+        if not augmentation.changes_images:
+            return self.ordered(indices)
+        key, epoch = tf.constant(_derived(seed), tf.int32), tf.constant(view, tf.int64)
+
+        def augment_one(image: tf.Tensor, target: tf.Tensor, index: tf.Tensor) -> Any:
+            return augmentation.example(image, key, epoch, index), target
+
+        chosen, steps = np.asarray(indices, np.int64), self.steps_per_epoch(len(indices))
+        numbers = tf.data.Dataset.range(steps)
+        loaded = numbers.map(lambda step: self._load(self._slices(chosen), step), self._calls)
+        examples = loaded.unbatch().map(augment_one, self._calls)
+        return self._finished(examples.batch(self._batch), steps)
 
     def ordered(self, indices: np.ndarray) -> tf.data.Dataset:
         """The examples at `indices` once, in that order, as they are: (images, targets)."""
-        chosen, batch = np.asarray(indices, np.int64), self._batch
-        steps = self.steps_per_epoch(len(chosen))
-
-        def positions(step: int) -> np.ndarray:
-            return chosen[step * batch : (step + 1) * batch]
-
+        chosen, steps = np.asarray(indices, np.int64), self.steps_per_epoch(len(indices))
         loaded = tf.data.Dataset.range(steps).map(
-            lambda step: self._load(positions, step)[:2], self._calls
+            lambda step: self._load(self._slices(chosen), step)[:2], self._calls
         )
         return self._finished(loaded, steps)
+
+    def _slices(self, indices: np.ndarray) -> Callable[[int], np.ndarray]:
+        """Positions of a step when examples come in the order of `indices`."""
+        return lambda step: indices[step * self._batch : (step + 1) * self._batch]
 
     def _load(self, positions: Callable[[int], np.ndarray], step: tf.Tensor) -> tuple[Any, ...]:
         """Images (B, S, S, 3) uint8, targets and positions (B,) of one step."""
@@ -154,16 +194,14 @@ class ImageLoader:
         kinds = [tf.uint8, tf.as_dtype(self._targets.dtype), tf.int64]
         images, targets, indices = tf.numpy_function(read, [step], kinds, stateful=False)
         images.set_shape((None, self._size, self._size, 3))
-        targets.set_shape((None, *self._targets.shape[1:]))
         indices.set_shape((None,))
-        if self._classes is not None:
-            targets = tf.one_hot(targets, self._classes)
-        return images, targets, indices
+        return images, self._dense(targets), indices
 
     def _augmented(
         self,
         numbers: tf.data.Dataset,
         order: EpochOrder,
+        augmentation: Augmentation,
         seed: tuple[int, int],
     ) -> tf.data.Dataset:
         """Batches whose examples are augmented one by one, on all cores.
@@ -172,7 +210,7 @@ class ImageLoader:
         batches of one size, and cut again after.
         """
 
-        per_epoch, width, augmentation = order.steps_per_epoch, order.width, self._augmentation
+        per_epoch, width, views = order.steps_per_epoch, order.width, self.views
 
         def load(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
             images, targets, indices = self._load(order.indices, step)
@@ -184,7 +222,9 @@ class ImageLoader:
         def augment(
             step: tf.Tensor, image: tf.Tensor, target: tf.Tensor, index: tf.Tensor, real: tf.Tensor
         ) -> tuple[tf.Tensor, ...]:
-            return step, augmentation.example(image, seed, step // per_epoch, index), target, real
+            epoch = step // per_epoch
+            shown = epoch if views is None else epoch % views
+            return step, augmentation.example(image, seed, shown, index), target, real
 
         def mix(
             steps: tf.Tensor, images: tf.Tensor, targets: tf.Tensor, real: tf.Tensor
@@ -195,23 +235,6 @@ class ImageLoader:
 
         examples = numbers.map(load, self._calls).unbatch().map(augment, self._calls)
         return examples.batch(width).map(mix)
-
-    def _weighted(self, images: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """The batch with a weight per example, that of its class or of its mixture."""
-        weights = tf.constant(self._weights)
-        if targets.shape.rank == 1:
-            return images, targets, tf.gather(weights, targets)
-        return images, targets, tf.linalg.matvec(targets, weights)
-
-    def _finished(self, dataset: tf.data.Dataset, steps: int) -> tf.data.Dataset:
-        options = tf.data.Options()
-        options.deterministic = True
-        # An element is a global batch: replicas split it, hosts would take turns.
-        options.experimental_distribute.auto_shard_policy = (
-            tf.data.experimental.AutoShardPolicy.DATA
-        )
-        counted = dataset.apply(tf.data.experimental.assert_cardinality(steps))
-        return counted.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
 def _derived(seed: int) -> tuple[int, int]:

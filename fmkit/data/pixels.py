@@ -27,6 +27,7 @@ class Pixels:
 
     Attributes:
         in_memory: whether decoded images are kept.
+        bytes: of all images decoded.
         decision: that, with the figures behind it, as a phrase for the log.
     """
 
@@ -39,7 +40,7 @@ class Pixels:
         threads: int | None = None,
     ) -> None:
         self._examples, self._size, self._resize = examples, size, resize
-        needed = len(examples) * size * size * 3
+        self.bytes = needed = len(examples) * size * size * 3
         self.in_memory = needed <= memory_budget_bytes
         what = "decoded images are kept in memory" if self.in_memory else "images are decoded anew"
         self.decision = (

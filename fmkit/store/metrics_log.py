@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import numbers
 import time
 from pathlib import Path
@@ -13,11 +14,15 @@ from typing import Any
 from fmkit import files
 from fmkit.store import run as names
 
+_TABLE_SECONDS = 1.0
 _FIRST_COLUMNS = ("phase", "epoch", "step")
 
 
 class MetricsLog:
     """Writes a row an epoch (and every so many steps) in all three forms.
+
+    metrics.jsonl has every row at once. The CSV is made anew from all rows, so it waits while less
+    than a second has gone by since the last time; closing writes it.
 
     Args:
         folder: the run's folder.
@@ -30,6 +35,8 @@ class MetricsLog:
         self._rows = folder / names.METRICS
         self._table = folder / names.METRICS_TABLE
         self._writer = EventFileWriter(str(folder / names.TENSORBOARD))
+        self._table_written = -_TABLE_SECONDS
+        self._table_is_behind = False
         self._seen: list[dict[str, Any]] = (
             list(files.read_json_lines(self._rows)) if self._rows.exists() else []
         )
@@ -43,16 +50,23 @@ class MetricsLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._table_is_behind:
+            self._write_table()
         self._writer.close()
 
     def append(self, row: dict[str, Any], end_of_epoch: bool = True) -> None:
-        """Write one row; at the end of an epoch the CSV is made anew and TensorBoard flushed."""
+        """Write one row; at the end of an epoch, so do the CSV and TensorBoard."""
         files.append_json_line(self._rows, row)
         self._seen.append(row)
         self._add_events(row)
-        if end_of_epoch:
-            files.write_text(self._table, as_csv(self._seen))
+        self._table_is_behind = True
+        if end_of_epoch and time.monotonic() - self._table_written >= _TABLE_SECONDS:
+            self._write_table()
             self._writer.flush()
+
+    def _write_table(self) -> None:
+        files.write_text(self._table, as_csv(self._seen))
+        self._table_written, self._table_is_behind = time.monotonic(), False
 
     def _add_events(self, row: dict[str, Any]) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
@@ -61,7 +75,9 @@ class MetricsLog:
         values = [
             Summary.Value(tag=tag, simple_value=float(value))
             for tag, value in row.items()
-            if isinstance(value, numbers.Real) and tag not in _FIRST_COLUMNS
+            if isinstance(value, numbers.Real)
+            and math.isfinite(value)
+            and tag not in _FIRST_COLUMNS
         ]
         event = Event(wall_time=time.time(), step=int(row["step"]), summary=Summary(value=values))
         self._writer.add_event(event)

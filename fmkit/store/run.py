@@ -130,6 +130,12 @@ class Run:
         self._status["seconds"] = round(time.monotonic() - self._began, 3)
         files.write_json(self.folder / STATUS, self._status)
 
+    def update_soon(self, **changes: Any) -> None:
+        """Change the status, and write it unless that was done in this second already."""
+        self._status.update(changes)
+        if time.monotonic() - self._began - self._status["seconds"] >= 1:
+            self.update()
+
     def finish(self, **changes: Any) -> None:
         """Mark the run as done."""
         self.update(state=DONE, ended=now(), **changes)

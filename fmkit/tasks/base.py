@@ -34,6 +34,14 @@ class Task(Protocol):
         """Fresh Keras metrics of (targets, outputs), shown beside the loss."""
         ...
 
+    def solve(self, features: Any, labels: Any, validation: tuple[Any, Any]) -> tuple[Any, Any]:
+        """The optimum of a linear head, for `solver=lbfgs`: weights by layer, and a record.
+
+        Features (N, D), labels (N,); `validation` has both. A task without this method has no
+        such solver.
+        """
+        ...
+
     def inference(self, outputs: Any) -> Any:
         """From the model's symbolic output to what a user wants, such as probabilities."""
         ...

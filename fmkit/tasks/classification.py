@@ -11,6 +11,7 @@ from fmkit.config.schema import ModelConfig, TaskConfig
 from fmkit.models import heads
 from fmkit.models.backbone import Backbone
 from fmkit.spec import DataSpec
+from fmkit.tasks import linear
 
 
 class Classification:
@@ -49,6 +50,24 @@ class Classification:
     def metrics(self) -> list[Any]:
         """Accuracy: the largest logit is the largest target."""
         return [keras.metrics.CategoricalAccuracy(name="accuracy")]
+
+    def solve(
+        self, features: np.ndarray, labels: np.ndarray, validation: tuple[np.ndarray, np.ndarray]
+    ) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
+        """The best linear head on fixed features, found by L-BFGS: see `linear.fit`.
+
+        Args:
+            features: (N, D).
+            labels: class numbers, (N,).
+            validation: features and labels, by which the L2 strength is chosen.
+
+        Returns:
+            Weights by layer, and what to record.
+        """
+        weights = None if self.class_weights is None else self.class_weights[labels]
+        found = linear.fit(features, labels, weights, validation, self.outputs)
+        record = {"C": found.strength, "validation_loss_by_C": found.losses}
+        return {"logits": [found.kernel, found.bias]}, record
 
     def inference(self, outputs: Any) -> Any:
         """Probabilities (B, C), float32."""

@@ -7,10 +7,10 @@ from typing import Any
 import keras
 
 
-def pairs(model: keras.Model) -> list[tuple[Any, Any]]:
+def pairs(optimizer: Any) -> list[tuple[Any, Any]]:
     """Each trained variable with its average; none without `optimizer.ema`."""
     # Under mixed_float16 Keras wraps the optimizer.
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     if optimizer is None or not getattr(optimizer, "use_ema", False):
         return []
     averages = optimizer._model_variables_moving_average
@@ -34,7 +34,7 @@ class JudgeAverage(keras.callbacks.Callback):
         self._swap()
 
     def _swap(self) -> None:
-        for variable, average in pairs(self.model):
+        for variable, average in pairs(self.model.optimizer):
             raw = keras.ops.copy(keras.ops.convert_to_tensor(variable))
             variable.assign(average)
             average.assign(raw)

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 import keras
+import numpy as np
 
 from fmkit.errors import NonFiniteError
 from fmkit.store.metrics_log import MetricsLog
@@ -46,43 +47,53 @@ class Position:
 class Guard(keras.callbacks.Callback):
     """Counts steps, ends a phase at its last step, and stops at a loss that is not finite.
 
-    The loss of a step is read one step later, so that a GPU's queue never runs dry. Keras reports
-    the mean since the epoch began, which is not finite from the bad step on.
+    The loss of a step is read one call later, so that a GPU's queue never runs dry. Keras reports
+    the mean since the epoch began, which is not finite from the bad step on. Where one call makes
+    many steps, only the last one's loss is seen.
     """
 
     def __init__(self, phase: Phase, position: Position) -> None:
         super().__init__()
         self._phase, self._position = phase, position
         self._pending: Any = None
+        self._pending_steps = (0, 0)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Forget the last epoch's mean."""
         self._pending = None
+        self._first = self._position.step
+        end = self._position.phase_start + self._phase.steps
+        self._last = min(self._first + self._phase.steps_per_epoch, end)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Check the step before, count this one."""
-        self._check(self._pending, self._position.step)
+        """Check the call before, count the steps of this one."""
+        self._check()
+        # The last call of an epoch may be a shorter one; Keras numbers it as if it were whole.
+        step = min(self._first + batch + 1, self._last)
         self._pending = (logs or {}).get("loss")
-        self._position.step += 1
-        if self._position.step - self._position.phase_start >= self._phase.steps:
+        self._pending_steps = (self._position.step + 1, step)
+        self._position.step = step
+        if step - self._position.phase_start >= self._phase.steps:
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Check the last step and the validation."""
-        self._check(self._pending, self._position.step)
+        self._check()
         for name, value in (logs or {}).items():
             if name.endswith("loss") and not math.isfinite(float(value)):
-                self._stop(name, float(value), self._position.step)
+                self._stop(name, float(value), f"at step {self._position.step}")
 
-    def _check(self, loss: Any, step: int) -> None:
-        if loss is not None and not math.isfinite(value := float(loss)):
-            self._stop("loss", value, step)
+    def _check(self) -> None:
+        if self._pending is not None and not math.isfinite(value := float(self._pending)):
+            first, last = self._pending_steps
+            where = f"at step {last}" if first == last else f"between step {first} and {last}"
+            self._stop("loss", value, where)
 
-    def _stop(self, name: str, value: float, step: int) -> None:
+    def _stop(self, name: str, value: float, where: str) -> None:
         best = self._position.best
         kept = f"The best checkpoint is step {best['step']}." if best else "Nothing was saved yet."
         raise NonFiniteError(
-            f"{name} became {value} at step {step} (phase {self._phase.name}, "
+            f"{name} became {value} {where} (phase {self._phase.name}, "
             f"epoch {self._position.epoch + 1}).",
             f"{kept} Lower optimizer.learning_rate, or set optimizer.clip_norm; with mixed_float16 "
             "try runtime.precision=float32.",
@@ -224,7 +235,7 @@ class Recorder(keras.callbacks.Callback):
             "rss_bytes": rss_bytes(),
         }
         self._log.append(row)
-        self._run.update(phase=self._phase.name, epoch=row["epoch"], step=row["step"])
+        self._run.update_soon(phase=self._phase.name, epoch=row["epoch"], step=row["step"])
         self._progress.epoch(
             f"{self._phase.name} {row['epoch']}/{self._phase.epochs}  {worded(logs or {})}  "
             f"{row['examples_per_second']:.0f} examples/s  {seconds:.1f} s"
@@ -232,26 +243,45 @@ class Recorder(keras.callbacks.Callback):
 
 
 class Keeper(keras.callbacks.Callback):
-    """Saves a checkpoint an epoch, knows the best, and stops a phase that has stopped improving."""
+    """Saves checkpoints, knows the best epoch, and stops a phase that has stopped improving.
+
+    Epochs on cached features take milliseconds, and a checkpoint holds the whole network. There the
+    best weights wait in memory, and the disk gets them when `spacing` seconds have gone by since
+    the last time, and at the end of the phase.
+
+    Args:
+        run: gets the checkpoints.
+        whole: the whole network, of which the model that is trained may be a part.
+        phase: the phase.
+        position: where the run stands.
+        monitor: the value that decides which epoch is the best.
+        keep: checkpoints kept beside the best.
+        stopper: knows of signals.
+        spacing: least seconds between two checkpoints; 0 saves every epoch.
+    """
 
     def __init__(
         self,
         run: Run,
+        whole: keras.Model,
         phase: Phase,
         position: Position,
         monitor: str,
         keep: int,
         stopper: Stopper,
+        spacing: float = 0.0,
     ) -> None:
         super().__init__()
-        self._run, self._phase, self._position = run, phase, position
+        self._run, self._whole, self._phase, self._position = run, whole, phase, position
         self._monitor, self._keep, self._stopper = monitor, keep, stopper
+        self._spacing, self._saved_at, self._saved_step = spacing, time.monotonic(), -1
+        self._waiting: tuple[dict[str, Any], dict[str, np.ndarray]] | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Judge the epoch and save."""
         if self._stopper.signal_number is not None:
             # Now: the end of `fit` puts the average of the weights in the place of the raw ones.
-            save(self._run, self.model, self._phase, self._position)
+            self._save()
             return
         place = self._position
         here = {
@@ -261,18 +291,61 @@ class Keeper(keras.callbacks.Callback):
             "monitor": self._monitor,
             "value": self._value(logs or {}),
         }
-        if self._better(here, place.phase_best):
+        is_best = self._better(here, place.phase_best)
+        if is_best:
             place.phase_best, place.stale = here, 0
         else:
             place.stale += 1
         if self._better(here, place.best):
             place.best = here
-        save(self._run, self.model, self._phase, place)
-        self._run.update(best=place.best)
-        kept = {each["step"] for each in (place.best, place.phase_best) if each}
-        checkpoint.prune(self._run.checkpoints, self._keep, kept)
         if self._phase.patience is not None and place.stale >= self._phase.patience:
             self.model.stop_training = True
+        if time.monotonic() - self._saved_at >= self._spacing:
+            self._save()
+        elif is_best:
+            self._waiting = here, self._weights()
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Save what was not worth its time before."""
+        if self._waiting is not None or self._saved_step != self._position.step:
+            self._save()
+
+    def save_waiting(self) -> None:
+        """Save the best weights that wait in memory, if any do."""
+        if self._waiting is None:
+            return
+        best, weights = self._waiting
+        self._waiting = None
+        checkpoint.save(self._run.checkpoints, best["step"], weights, None, self._state(best))
+        self._run.update(best=self._position.best)
+
+    def _save(self) -> None:
+        place = self._position
+        if self._waiting is not None and self._waiting[0]["step"] != place.step:
+            self.save_waiting()
+        self._waiting = None
+        here = {"phase": self._phase.name, "epoch": place.epoch, "step": place.step}
+        weights, training = checkpoint.values(self._whole, self.model.optimizer)
+        checkpoint.save(self._run.checkpoints, place.step, weights, training, self._state(here))
+        self._saved_at, self._saved_step = time.monotonic(), place.step
+        if self._stopper.signal_number is None:
+            self._run.update(best=place.best)
+            kept = {each["step"] for each in (place.best, place.phase_best) if each}
+            checkpoint.prune(self._run.checkpoints, self._keep, kept)
+
+    def _weights(self) -> dict[str, np.ndarray]:
+        return checkpoint.values(self._whole, self.model.optimizer)[0]
+
+    def _state(self, here: dict[str, Any]) -> dict[str, Any]:
+        place = self._position
+        return {
+            "phase": self._phase.name,
+            "epoch": here["epoch"],
+            "phase_step": here["step"] - place.phase_start,
+            "best": place.best,
+            "phase_best": place.phase_best,
+            "stale": place.stale,
+        }
 
     def _value(self, logs: dict[str, Any]) -> float:
         return float(logs[self._monitor])
@@ -286,19 +359,6 @@ class Keeper(keras.callbacks.Callback):
         ]
 
 
-def save(run: Run, model: keras.Model, phase: Phase, position: Position) -> checkpoint.Checkpoint:
-    """Save a checkpoint of where the run stands."""
-    state = {
-        "phase": phase.name,
-        "epoch": position.epoch,
-        "phase_step": position.step - position.phase_start,
-        "best": position.best,
-        "phase_best": position.phase_best,
-        "stale": position.stale,
-    }
-    return checkpoint.save(run.checkpoints, position.step, model, state)
-
-
 def worded(logs: dict[str, Any]) -> str:
     """Numbers for the display: losses first, then the rest, training before validation."""
     order = sorted(
@@ -308,7 +368,9 @@ def worded(logs: dict[str, Any]) -> str:
 
 
 def learning_rate(model: keras.Model) -> float:
-    """The rate of the next update."""
+    """The rate of the next update; not a number where a solver has none."""
+    if model.optimizer is None:
+        return math.nan
     return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
 
 

@@ -66,22 +66,37 @@ def _array(variable: Any) -> np.ndarray:
     return np.asarray(keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(variable)))
 
 
-def inference_variables(model: keras.Model) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The weights to use a model with, and the raw ones that an average stands in for."""
+def values(model: keras.Model, optimizer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a checkpoint holds: the weights to use a model with, and what only training needs.
+
+    Args:
+        model: the whole network, also where a part of it trains on features.
+        optimizer: the one that trains it, or None.
+    """
     weights = tensors(model.variables)
     paths = {id(variable): path for path, variable in by_path(model.variables).items()}
-    averages = {paths[id(variable)]: _array(mean) for variable, mean in average.pairs(model)}
-    raw = {path: weights[path] for path in averages}
-    return {**weights, **averages}, raw
+    averages = {paths[id(each)]: _array(mean) for each, mean in average.pairs(optimizer)}
+    training = {f"raw/{path}": weights[path] for path in averages}
+    if optimizer is not None:
+        slots = tensors(optimizer.variables)
+        training.update({f"optimizer/{path}": value for path, value in slots.items()})
+    return {**weights, **averages}, training
 
 
-def save(parent: Path, step: int, model: keras.Model, state: dict[str, Any]) -> Checkpoint:
+def save(
+    parent: Path,
+    step: int,
+    weights: dict[str, np.ndarray],
+    training: dict[str, np.ndarray] | None,
+    state: dict[str, Any],
+) -> Checkpoint:
     """Write a checkpoint: files, then the manifest, then one rename.
 
     Args:
         parent: the run's folder of checkpoints.
         step: the global step.
-        model: compiled; its optimizer's slots are saved too.
+        weights: from `values`.
+        training: from `values`; None where training will not go on from here.
         state: JSON that says where the run stands.
 
     Raises:
@@ -91,24 +106,20 @@ def save(parent: Path, step: int, model: keras.Model, state: dict[str, Any]) -> 
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    weights, raw = inference_variables(model)
     broken = [path for path, value in weights.items() if not _finite(value)]
     if broken:
         raise NonFiniteError(
             f"weights are not finite numbers at step {step}: {listed(broken, 3)}.",
             "Lower optimizer.learning_rate, or set optimizer.clip_norm.",
         )
-    training = {f"raw/{path}": value for path, value in raw.items()}
-    if model.optimizer is not None:
-        slots = tensors(model.optimizer.variables)
-        training.update({f"optimizer/{path}": value for path, value in slots.items()})
     temporary = parent / f".tmp-{name(step)}-{os.getpid()}"
     final = parent / name(step)
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         save_file(weights, temporary / WEIGHTS)
-        save_file(training, temporary / TRAINING)
+        if training is not None:
+            save_file(training, temporary / TRAINING)
         files.write_json(temporary / STATE, {"step": step, **state})
         _write_manifest(temporary, step)
         if final.exists():
@@ -117,7 +128,7 @@ def save(parent: Path, step: int, model: keras.Model, state: dict[str, Any]) -> 
         files.sync_folder(parent)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        needed = sum(each.nbytes for each in (*weights.values(), *training.values()))
+        needed = sum(each.nbytes for each in (*weights.values(), *(training or {}).values()))
         raise _full(parent, step, needed, error) from error
     return Checkpoint(final)
 

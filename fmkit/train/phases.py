@@ -21,6 +21,8 @@ class Phase:
         learning_rate: peak, absolute.
         steps: optimizer calls, the batches that are accumulated counted one by one.
         steps_per_epoch: batches in one pass over the training split.
+        augment: augmentation preset, or None for the data's own.
+        solver: `gradient` or `lbfgs`.
         patience: epochs without a better monitored value before the phase stops, or None.
     """
 
@@ -31,6 +33,8 @@ class Phase:
     steps: int
     steps_per_epoch: int
     patience: int | None
+    augment: str | None = None
+    solver: str = "gradient"
 
     @property
     def epochs(self) -> int:
@@ -51,6 +55,8 @@ def plan(
             steps=durations.parse(config.epochs, "epochs").steps(steps_per_epoch),
             steps_per_epoch=steps_per_epoch,
             patience=config.patience,
+            augment=config.augment,
+            solver=config.solver,
         )
         for name, config in stage.items()
     ]

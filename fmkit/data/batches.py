@@ -1,0 +1,66 @@
+"""What every loader of batches shares: targets, their weights, and the end of the pipeline.
+
+Legend: N examples, B batch, C classes, K width of a target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+
+class Batches:
+    """Targets beside what a loader reads.
+
+    Args:
+        targets: (N,) int32 class numbers, or (N, K) float32.
+        batch_size: examples per batch, over all replicas together.
+        num_classes: makes class numbers one-hot, (B, C).
+        class_weights: (C,) weight of each class in the loss of training; mixed as targets are.
+        parallel: batches or examples worked on at once; empty means as many as tf.data finds
+            useful. The result does not depend on it.
+    """
+
+    def __init__(
+        self,
+        targets: np.ndarray,
+        batch_size: int,
+        num_classes: int | None = None,
+        class_weights: np.ndarray | Sequence[float] | None = None,
+        parallel: int | None = None,
+    ) -> None:
+        self._targets = np.asarray(targets)
+        self._batch = batch_size
+        self._classes = num_classes if self._targets.ndim == 1 else None
+        self._weights = None if class_weights is None else np.asarray(class_weights, np.float32)
+        self._calls = tf.data.AUTOTUNE if parallel is None else parallel
+
+    def steps_per_epoch(self, count: int) -> int:
+        """Batches that `count` examples make, a smaller last one included."""
+        return -(-count // self._batch)
+
+    def _dense(self, targets: tf.Tensor) -> tf.Tensor:
+        """Targets (B, C) where class numbers are made one-hot, else as they are."""
+        targets.set_shape((None, *self._targets.shape[1:]))
+        return targets if self._classes is None else tf.one_hot(targets, self._classes)
+
+    def _weighted(self, inputs: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """The batch with a weight per example, that of its class or of its mixture."""
+        if self._weights is None:
+            return inputs, targets
+        weights = tf.constant(self._weights)
+        if targets.shape.rank == 1:
+            return inputs, targets, tf.gather(weights, targets)
+        return inputs, targets, tf.linalg.matvec(targets, weights)
+
+    def _finished(self, dataset: tf.data.Dataset, steps: int) -> tf.data.Dataset:
+        options = tf.data.Options()
+        options.deterministic = True
+        # An element is a global batch: replicas split it, hosts would take turns.
+        options.experimental_distribute.auto_shard_policy = (
+            tf.data.experimental.AutoShardPolicy.DATA
+        )
+        counted = dataset.apply(tf.data.experimental.assert_cardinality(steps))
+        return counted.prefetch(tf.data.AUTOTUNE).with_options(options)

@@ -1,0 +1,394 @@
+"""The frozen-feature cache: what is below the cut runs once, the phase trains on what it gave.
+
+A phase that trains only layers above a cut gets the same features from below it in every epoch, so
+its batches are cut out of stored features instead, in the order and with the targets that the
+images would have come in. With `data.augment_views=K` epoch e shows view e mod K of each photo, and
+all K are stored. The result is the same model; a test holds it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import importlib.util
+import itertools
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from fmkit import console
+from fmkit.data import memory
+from fmkit.data.examples import ImageFiles
+from fmkit.data.feature_loader import FeatureLoader
+from fmkit.errors import ConfigError
+from fmkit.store import features as cache
+from fmkit.store.features import Arrays, FeatureStore
+from fmkit.train import cut as cutting
+from fmkit.train import extract, freeze
+from fmkit.train.assemble import Assembly
+from fmkit.train.cut import Cut
+from fmkit.train.phases import Phase
+
+_VERSION = 1
+"""Part of every key: to be raised when the same facts would give other features."""
+
+Tick = Callable[[int, int], None]
+"""Told (batches done, batches in all) of a pass, and asked whether to go on: it may raise."""
+
+
+@dataclass
+class Features:
+    """What a phase trains on instead of images.
+
+    Attributes:
+        cut: the network in two parts.
+        loader: batches of features, for every split that was asked for.
+        record: what was computed and how, for the run's status.
+    """
+
+    cut: Cut
+    loader: FeatureLoader
+    arrays: dict[str, list[Arrays]]
+    record: dict[str, Any]
+
+
+@dataclass
+class _Pass:
+    """The passes over the data for one phase: which, and what is already there."""
+
+    assembly: Assembly
+    phase: Phase
+    cut: Cut
+    tick: Tick
+    engine: extract.Engine | None = None
+    seconds: float = 0.0
+    computed: int = 0
+    read: int = 0
+    bytes: int = 0
+    weights: str = field(default="")
+
+
+def reasons(assembly: Assembly) -> dict[str, str]:
+    """By phase, why its features are not cached; empty where they are.
+
+    It sets what trains, phase by phase, so the phase that comes next must set its own again.
+    """
+    found = {}
+    for phase in assembly.phases:
+        freeze.apply(assembly.learner, assembly.backbone, phase)
+        cutting.settle(assembly.learner)
+        cut = find_cut(assembly, phase)
+        found[phase.name] = cut if isinstance(cut, str) else ""
+    return found
+
+
+def find_cut(assembly: Assembly, phase: Phase) -> Cut | str:
+    """The cut of a phase that is frozen and settled, or why its features cannot be cached."""
+    runtime, loader = assembly.config.runtime, assembly.loader
+    if runtime.cache == "never":
+        return "runtime.cache=never"
+    cut = cutting.find(assembly.learner)
+    if isinstance(cut, str):
+        return cut
+    if loader.mixes(phase.augment):
+        return "MixUp and CutMix make new photos of every batch"
+    if loader.changes_images(phase.augment) and loader.views is None:
+        return (
+            f"augmentation shows new photos in every epoch (stage.{phase.name}.augment=none or "
+            "data.augment_views=4 would not)"
+        )
+    needed = _bytes_needed(assembly, phase, cut)
+    limit = memory.parse_memory(runtime.cache_limit, "runtime.cache_limit")
+    if needed > limit:
+        return (
+            f"features of {needed / 2**30:.1f} GiB would not fit runtime.cache_limit="
+            f"{runtime.cache_limit}"
+        )
+    return cut
+
+
+def splits_of(assembly: Assembly, phase: Phase) -> list[str]:
+    """The splits whose features a phase needs: the test's only after the last one."""
+    wanted = ["train", "val"]
+    if phase is assembly.phases[-1]:
+        wanted.append("test")
+    return [name for name in wanted if len(assembly.splits.get(name, ()))]
+
+
+def _views(assembly: Assembly, phase: Phase, split: str) -> int:
+    if split != "train" or not assembly.loader.changes_images(phase.augment):
+        return 1
+    return assembly.loader.views or 1
+
+
+def _bytes_needed(assembly: Assembly, phase: Phase, cut: Cut) -> int:
+    rows = sum(
+        len(assembly.splits[split]) * _views(assembly, phase, split)
+        for split in splits_of(assembly, phase)
+    )
+    return rows * cut.row_values * np.dtype(assembly.config.runtime.cache_dtype).itemsize
+
+
+def prepare(assembly: Assembly, phase: Phase, tick: Tick) -> Features | str:
+    """A phase's features, computed now or before; or why there are none.
+
+    Args:
+        assembly: frozen for the phase.
+        phase: the phase.
+        tick: called between batches.
+
+    Raises:
+        DataError: photos are broken.
+    """
+    cut = find_cut(assembly, phase)
+    if isinstance(cut, str):
+        return cut
+    runtime = assembly.config.runtime
+    root = Path(runtime.cache_dir) if runtime.cache_dir else cache.default_folder()
+    limit = memory.parse_memory(runtime.cache_limit, "runtime.cache_limit")
+    store, work = FeatureStore(root, limit), _Pass(assembly, phase, cut, tick)
+    try:
+        arrays = {
+            split: [
+                _arrays(work, store, split, view) for view in range(_views(assembly, phase, split))
+            ]
+            for split in splits_of(assembly, phase)
+        }
+    except OSError as error:
+        return f"the cache {store.folder} cannot be written ({error.strerror or error})"
+    loader = FeatureLoader(
+        _reader(arrays, assembly.splits, len(assembly.examples)),
+        cut.shapes,
+        assembly.examples.labels,
+        batch_size=assembly.config.data.batch_size,
+        num_classes=assembly.task.outputs,
+        class_weights=assembly.task.class_weights,
+    )
+    return Features(cut, loader, arrays, _record(work, store, arrays))
+
+
+def _record(work: _Pass, store: FeatureStore, arrays: dict[str, list[Arrays]]) -> dict[str, Any]:
+    kept = all(each.in_memory for views in arrays.values() for each in views)
+    return {
+        "shapes": [list(shape) for shape in work.cut.shapes],
+        "dtype": work.assembly.config.runtime.cache_dtype,
+        "bytes": work.bytes,
+        "computed": work.computed,
+        "read": work.read,
+        "seconds": round(work.seconds, 3),
+        "engine": work.engine.name if work.engine else None,
+        "reason": work.engine.reason if work.engine else None,
+        "parity": work.engine.parity if work.engine else None,
+        "in_memory": kept,
+        "folder": str(store.folder),
+    }
+
+
+def described(record: dict[str, Any]) -> str:
+    """A record in one line for people."""
+    width = " + ".join("x".join(str(side) for side in shape) for shape in record["shapes"])
+    amount = f"{record['bytes'] / 2**20:.1f} MiB"
+    where = "in memory" if record["in_memory"] else "read from disk as needed"
+    if not record["computed"]:
+        return f"{record['read']} of {width} from the cache ({amount}, {where})"
+    return (
+        f"{record['computed']} of {width} computed once by {record['engine']} in "
+        f"{record['seconds']:.1f} s, {record['read']} from the cache ({amount}, {where})"
+    )
+
+
+def _arrays(work: _Pass, store: FeatureStore, split: str, view: int) -> Arrays:
+    """The features of one split and view: from the cache, or computed while others wait."""
+    facts = _facts(work, split, view)
+    key, count = cache.key_of(facts), len(work.assembly.splits[split])
+
+    def waiting() -> None:
+        work.tick(0, 1)
+
+    lock = store.lock(key, alone=False, waiting=waiting)
+    entry = store.find(key)
+    if entry is None:
+        lock.close()
+        lock = store.lock(key, alone=True, waiting=waiting)
+        entry = store.find(key)  # another job may have made it in the meantime
+    if entry is None:
+        entry = _compute(work, store, split, view, key, facts)
+        work.computed += count
+    else:
+        work.read += count
+    lock.take(alone=False)
+    work.bytes += entry.bytes
+    return entry.arrays(_budget(work), lock)
+
+
+def _compute(
+    work: _Pass, store: FeatureStore, split: str, view: int, key: str, facts: dict[str, Any]
+) -> cache.Entry:
+    assembly, began = work.assembly, time.monotonic()
+    indices = assembly.splits[split]
+    dtype = assembly.config.runtime.cache_dtype
+    store.make_room(len(indices) * work.cut.row_values * np.dtype(dtype).itemsize)
+    dataset = assembly.loader.view(
+        indices, assembly.config.runtime.seed, view,
+        work.phase.augment if split == "train" else "none",
+    )  # fmt: skip
+    try:
+        images = (batch[0] for batch in dataset.as_numpy_iterator())
+        first = next(images)
+        if work.engine is None:
+            work.engine = _engine(work, first)
+        made = {"engine": work.engine.name, "parity": work.engine.parity}
+        batches = _run(work, itertools.chain([first], images), len(indices))
+        entry = store.write(key, facts, made, dtype, batches)
+    except Exception as error:
+        if assembly.loader.explain(error) is not None:
+            assembly.loader.prepare(indices)  # tells of all broken files, not of the first alone
+        raise
+    work.seconds += time.monotonic() - began
+    return entry
+
+
+def _engine(work: _Pass, first: np.ndarray) -> extract.Engine:
+    assembly = work.assembly
+    missing = sum(
+        len(assembly.splits[split]) * _views(assembly, work.phase, split)
+        for split in splits_of(assembly, work.phase)
+    )
+    return extract.choose(
+        work.cut.lower, assembly.config.runtime.extractor, assembly.devices.kind, first,
+        assembly.devices.precision, missing,
+    )  # fmt: skip
+
+
+def _run(work: _Pass, images: Iterator[np.ndarray], count: int) -> Iterator[Sequence[np.ndarray]]:
+    steps = work.assembly.loader.steps_per_epoch(count)
+    if work.engine is None:
+        raise RuntimeError("no engine was chosen")
+    for number, batch in enumerate(images):
+        work.tick(number, steps)
+        yield work.engine.run(batch)
+
+
+def _budget(work: _Pass) -> int:
+    """What is left of the memory budget beside the decoded images."""
+    pixels = work.assembly.loader.pixels
+    whole = memory.parse_memory(work.assembly.config.runtime.memory_budget)
+    return max(0, whole - (pixels.bytes if pixels.in_memory else 0) - work.bytes)
+
+
+def _reader(
+    arrays: dict[str, list[Arrays]], splits: dict[str, np.ndarray], examples: int
+) -> Callable[[np.ndarray, int], list[np.ndarray]]:
+    """From positions in the data set, all of one split, to their features in an epoch."""
+    names = list(arrays)
+    split_of = np.full(examples, -1, np.int8)
+    row_of = np.zeros(examples, np.int64)
+    for number, name in enumerate(names):
+        split_of[splits[name]] = number
+        row_of[splits[name]] = np.arange(len(splits[name]))
+
+    def read(positions: np.ndarray, epoch: int) -> list[np.ndarray]:
+        views = arrays[names[split_of[positions[0]]]]
+        return views[epoch % len(views)].read(row_of[positions])
+
+    return read
+
+
+def _facts(work: _Pass, split: str, view: int) -> dict[str, Any]:
+    """Everything that the features of a split depend on."""
+    assembly, config = work.assembly, work.assembly.config
+    shown: dict[str, Any] | None = None
+    if split == "train" and assembly.loader.changes_images(work.phase.augment):
+        shown = {
+            "augment": work.phase.augment or config.data.augment,
+            "flip": config.data.flip,
+            "seed": config.runtime.seed,
+            "view": view,
+        }
+    work.weights = work.weights or _weights(work.cut.lower)
+    return {
+        "version": _VERSION,
+        "structure": structure(work.cut.lower),
+        "weights": work.weights,
+        "image_size": assembly.backbone.image_size,
+        "resize": config.data.resize,
+        "examples": _examples(assembly, split),
+        "view": shown,
+        "dtype": config.runtime.cache_dtype,
+        "precision": assembly.devices.precision,
+        "device": assembly.devices.kind,
+        "extractor": [config.runtime.extractor, _installed("openvino")],
+        "keras": [keras.__version__, keras.backend.backend()],
+    }
+
+
+def structure(model: keras.Model) -> str:
+    """A hash of a model's layers and how they are joined, whatever numbers Keras gave them.
+
+    Raises:
+        ConfigError: a layer cannot tell its settings.
+    """
+    try:
+        text = json.dumps(model.get_config(), sort_keys=True, default=str)
+    except NotImplementedError as error:
+        raise ConfigError(
+            f"the feature cache cannot tell what the backbone is: {str(error).splitlines()[0]}",
+            "Give the layer a get_config, or add runtime.cache=never.",
+        ) from error
+    numbers: dict[str, str] = {}
+
+    def by_order(found: re.Match[str]) -> str:
+        return numbers.setdefault(found.group(), f'"{found[1]}#{len(numbers)}"')
+
+    return hashlib.sha256(re.sub(r'"(\w+?)_\d+"', by_order, text).encode()).hexdigest()
+
+
+def _weights(model: keras.Model) -> str:
+    digest = hashlib.sha256()
+    for weight in model.weights:
+        value = np.ascontiguousarray(
+            keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(weight))
+        )
+        digest.update(f"{value.dtype.name} {list(value.shape)}\n".encode())
+        digest.update(value.view(np.uint8).data if value.size else b"")
+    return digest.hexdigest()
+
+
+def _examples(assembly: Assembly, split: str) -> str:
+    """A hash of a split's images: pixels of arrays; path, size and time of change of files."""
+    images, indices = assembly.examples.images, assembly.splits[split]
+    digest = hashlib.sha256()
+    if not isinstance(images, ImageFiles):
+        digest.update(repr(images.pixels.shape[1:]).encode())
+        digest.update(np.ascontiguousarray(images.pixels[indices]).view(np.uint8).data)
+        return digest.hexdigest()
+    for index in indices:
+        changed = 0
+        with contextlib.suppress(OSError):
+            changed = os.stat(images.paths[index]).st_mtime_ns
+        digest.update(f"{images.paths[index]}\0{images.sizes[index]}\0{changed}\n".encode())
+    return digest.hexdigest()
+
+
+def _installed(package: str) -> str | None:
+    if importlib.util.find_spec(package) is None:
+        return None
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(package)
+    return ""
+
+
+def say_why_not(assembly: Assembly, found: dict[str, str]) -> None:
+    """Tell once why phases that freeze something do not use the cache."""
+    for phase in assembly.phases:
+        if found[phase.name] and phase.train != "all" and phase.name not in assembly.skipped:
+            console.say(f"{phase.name}: features are not cached: {found[phase.name]}.")
