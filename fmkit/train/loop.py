@@ -16,6 +16,7 @@ from fmkit.train.average import JudgeAverage
 from fmkit.train.callbacks import Guard, Keeper, Position, Recorder, Stopper
 from fmkit.train.phases import Phase
 from fmkit.train.progress import TrainingProgress
+from fmkit.train.proof import Proof
 
 
 @dataclass
@@ -48,9 +49,11 @@ def train(assembly: Assembly, run: Run) -> list[PhaseResult]:
 
     Raises:
         NonFiniteError: the loss left the finite numbers.
+        FreezeError: something moved that was to stay frozen.
         Interrupted: a signal came; a checkpoint was saved.
     """
     config, position, results = assembly.config, Position(), []
+    proof = Proof(run, config.runtime.verbose)
     for phase in assembly.phases:
         _schedule(assembly, phase)  # what does not fit a later phase must not cost the first
     with (
@@ -63,8 +66,11 @@ def train(assembly: Assembly, run: Run) -> list[PhaseResult]:
             reason = assembly.skipped.get(phase.name)
             if reason:
                 results.append(PhaseResult(phase.name, skipped=reason))
+                proof.skip(phase, reason)
                 continue
-            results.append(_run_phase(assembly, run, phase, position, stopper, log, progress))
+            results.append(
+                _run_phase(assembly, run, phase, position, stopper, log, progress, proof)
+            )
             run.update(phases=[each.as_dict() for each in results])
     if position.best is not None:
         _restore(assembly, run, position.best["step"], position.step)
@@ -79,6 +85,7 @@ def _run_phase(
     stopper: Stopper,
     log: MetricsLog,
     progress: TrainingProgress,
+    proof: Proof,
 ) -> PhaseResult:
     began = time.monotonic()
     position.phase_start, position.epoch = position.step, 0
@@ -87,6 +94,7 @@ def _run_phase(
     freeze.apply(model, assembly.backbone, phase)
     _compile(assembly, phase)
     run.log(f"phase {phase.name}: {phase} {freeze.describe(model)}")
+    proof.snapshot(model, assembly.backbone, phase, model.optimizer)
     validation = assembly.ordered("val")
     with assembly.named_errors():
         model.fit(
@@ -112,6 +120,7 @@ def _run_phase(
     best = position.phase_best
     if best is not None and stopper.signal_number is None:
         _restore(assembly, run, best["step"], position.step)
+    proof.check(model, assembly.backbone, phase)
     if stopper.signal_number is not None:
         raise Interrupted(
             f"stopped by signal {stopper.signal_number} at step {position.step} "
@@ -125,7 +134,11 @@ def _run_phase(
 def _compile(assembly: Assembly, phase: Phase) -> None:
     config, model = assembly.config, assembly.learner
     optimizer = optimizers.build(
-        config.optimizer, _schedule(assembly, phase), model.trainable_variables
+        config.optimizer,
+        _schedule(assembly, phase),
+        model.trainable_variables,
+        freeze.multipliers(model, assembly.backbone, phase, config.optimizer.layer_decay),
+        assembly.pretrained,
     )
     model.compile(
         optimizer=optimizer,

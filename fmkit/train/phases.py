@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fmkit.config import durations
 from fmkit.config.schema import OptimizerConfig, PhaseConfig
@@ -16,12 +16,13 @@ class Phase:
 
     Attributes:
         name: its key in the stage.
-        train: `head` or `all`.
+        train: as the config writes it; config/trainable.py reads it.
         batchnorm: `frozen` or `train`.
         learning_rate: peak, absolute.
         steps: optimizer calls, the batches that are accumulated counted one by one.
         steps_per_epoch: batches in one pass over the training split.
         patience: epochs without a better monitored value before the phase stops, or None.
+        rates: factors on the learning rate by pattern of block names.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Phase:
     steps: int
     steps_per_epoch: int
     patience: int | None
+    rates: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def epochs(self) -> int:
@@ -51,6 +53,7 @@ def plan(
             steps=durations.parse(config.epochs, "epochs").steps(steps_per_epoch),
             steps_per_epoch=steps_per_epoch,
             patience=config.patience,
+            rates=config.rates,
         )
         for name, config in stage.items()
     ]
