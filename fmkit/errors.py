@@ -55,6 +55,10 @@ class ResourceError(FmkitError):
     exit_code = 6
 
 
+class FreezeError(FmkitError):
+    """Weights moved that were to stay frozen: a defect, and the run is not to be trusted."""
+
+
 class Interrupted(FmkitError):
     """A signal stopped the run after a checkpoint was saved."""
 

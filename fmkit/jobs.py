@@ -46,8 +46,7 @@ def train(config: TrainConfig, run: Run) -> None:
     config.model.image_size = assemble.image_size(config.model, data.examples)
     assembly = assemble.assemble(config, data, machine)
     _record(config, run, assembly, split_seed)
-    with assembly.named_errors():
-        assembly.loader.prepare()
+    _find_broken_files(assembly)
     results = loop.train(assembly, run)
     with assembly.scope():
         run.save_model(
@@ -60,6 +59,16 @@ def train(config: TrainConfig, run: Run) -> None:
         **figures,
     )
     tables.result(run.folder, run.status)
+
+
+def _find_broken_files(assembly: Any) -> None:
+    """Decode all photos once, unless every phase trains on features: that pass reads them, too."""
+    from fmkit.train import features
+
+    reasons = features.reasons(assembly)
+    if any(reasons[each.name] for each in assembly.phases if each.name not in assembly.skipped):
+        with assembly.named_errors():
+            assembly.loader.prepare()
 
 
 def _say(config: TrainConfig, run: Run, line: str) -> None:
@@ -122,12 +131,15 @@ def _judge(config: TrainConfig, run: Run, assembly: Any) -> dict[str, Any]:
     from fmkit.evaluate import predict as judge
 
     figures: dict[str, Any] = {}
+    learner, loader = assembly.learner, assembly.loader
+    if assembly.features is not None:
+        learner, loader = assembly.features.cut.upper, assembly.features.loader
     for split in ("val", "test"):
         indices = assembly.splits.get(split)
         if indices is None or not len(indices):
             continue
         found, columns = judge.evaluate(
-            assembly.learner, assembly.loader, indices, assembly.examples,
+            learner, loader, indices, assembly.examples,
             assembly.examples.labels, assembly.spec.classes, BOOTSTRAP, config.runtime.seed,
         )  # fmt: skip
         judge.write_evaluation(run.folder, split, found, columns)

@@ -19,15 +19,16 @@ FLOORS = {
 ORDER = {
     "": ["errors", "lookup", "files", "console", "spec",
          "tables", "jobs", "guide", "commands", "cli"],
-    "config": ["schema", "documentation", "durations", "suggest", "validate", "command_line",
+    "config": ["schema", "documentation", "durations", "trainable", "suggest",
+               "validate", "command_line",
                "recorded", "compose", "check"],
-    "store": ["run", "metrics_log", "finished", "index", "show"],
+    "store": ["run", "metrics_log", "finished", "index", "show", "features"],
     "models": ["backbone", "blocks", "families", "preprocessing", "weights", "torch_file", "heads",
                "small", "applications", "packaged", "hub", "table"],
-    "optim": ["schedules", "optimizers"],
-    "tasks": ["base", "classification", "table"],
-    "train": ["phases", "freeze", "devices", "learner", "average", "checkpoint", "progress",
-              "assemble", "callbacks", "loop"],
+    "optim": ["schedules", "rates", "optimizers"],
+    "tasks": ["base", "linear", "classification", "table"],
+    "train": ["phases", "freeze", "proof", "devices", "learner", "average", "checkpoint",
+              "progress", "assemble", "callbacks", "cut", "extract", "features", "loop"],
     "evaluate": ["metrics", "predict"],
 }  # fmt: skip
 MAY_IMPORT_TENSORFLOW = ("data/", "export/", "train/devices.py")

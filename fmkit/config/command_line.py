@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,9 @@ from fmkit.errors import ConfigError, all_at_once, received
 
 SHOW_FLAGS = ("--cfg", "--info", "--hydra-help", "--shell-completion", "-sc", "-c", "-i")
 """Hydra's flags that show something and run no job."""
+
+_OPEN = re.compile(r"stage\.[^.=]+\.rates[.=]")
+"""Keys under which users have keys of their own, which Hydra would want `++` for."""
 
 
 @dataclass
@@ -71,7 +75,9 @@ def parse(command: str, arguments: Sequence[str]) -> CommandLine:
         for word in words
         if word.startswith("--")
     ]
-    line = CommandLine(command, _flags_of(arguments, words), words)
+    flags_typed = _flags_of(arguments, words)
+    words = [f"++{word}" if _OPEN.match(word) else word for word in words]
+    line = CommandLine(command, flags_typed, words)
     line.multirun = bool(flags.multirun or flags.m)
     line.shows_only = any(
         getattr(flags, flag.lstrip("-").replace("-", "_")) is not None for flag in SHOW_FLAGS

@@ -134,6 +134,10 @@ class OptimizerConfig:
     """Peak learning rate of a phase that names none of its own; absolute."""
     weight_decay: float = 0.0
     """Decoupled weight decay, per step and times the learning rate; biases and norms are spared."""
+    l2_sp: float = 0.0
+    """L2-SP: the backbone decays by this towards its pretrained weights, instead of towards 0."""
+    layer_decay: float = 1.0
+    """Factor on the learning rate from each block to the one below, down from the head; 1: none."""
     schedule: str = "cosine"
     """Learning rate after the warm-up: `cosine`, `linear`, `constant` or `step`."""
     warmup: str = "5%"
@@ -210,7 +214,7 @@ class PhaseConfig:
     """One phase of a stage; phases run in the order they are written."""
 
     train: str = "all"
-    """What trains: `head` (the backbone is frozen) or `all`."""
+    """The head, and: `all`, `top:N` blocks, `blocks:REGEX` by whole name, `norm`, `bias`; `head`."""
     epochs: str = "10"
     """Length: a number of epochs, `10 epochs`, or `500 steps`."""
     learning_rate: float | None = None
@@ -220,7 +224,9 @@ class PhaseConfig:
     solver: str = "gradient"
     """`gradient`: the optimizer; `lbfgs`: a linear head's convex optimum, L2 by validation loss."""
     batchnorm: str = "frozen"
-    """BatchNorm while the backbone trains: `frozen` (statistics, scale and offset) or `train`."""
+    """BatchNorm of blocks that train: `frozen` (with `norm`, `bias` statistics only) or `train`."""
+    rates: dict[str, float] = field(default_factory=dict)
+    """Factors on the learning rate by REGEX of whole block names: `{stem: 0.1, head: 2}`."""
     patience: int | None = None
     """Stop the phase after this many epochs without a better `task.monitor`; empty means never."""
 
@@ -391,7 +397,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "data.resize": ("squash", "pad", "crop"),
     "optimizer.name": ("adamw", "adam", "sgd", "lion", "muon"),
     "optimizer.schedule": ("cosine", "linear", "constant", "step"),
-    "stage.*.train": ("head", "all"),
     "stage.*.batchnorm": ("frozen", "train"),
     "task.monitor": ("val_loss", "val_accuracy", "loss", "accuracy"),
     "task.class_weights": ("none", "balanced"),

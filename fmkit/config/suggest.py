@@ -202,6 +202,8 @@ def _unknown(assignment: Assignment, types: dict[str, type], phases: list[str]) 
     allowed = [each.name for each in dataclasses.fields(kind)]
     if len(parts) == 2 and parts[1] in allowed:
         return ""
+    if parts[1] in allowed and _is_mapping(field_types(kind)[parts[1]]):
+        return ""
     elsewhere = _elsewhere(top, parts[1])
     if elsewhere:
         return f"unknown key {key!r} here. {elsewhere}"
@@ -247,8 +249,19 @@ def _wrong_type(assignment: Assignment, types: dict[str, type]) -> str:
         return _mismatch(assignment, kind, "")
     if len(parts) < 2 or (parts[0] == "stage" and len(parts) < 3):
         return ""
-    name = parts[-1]
-    return _mismatch(assignment, field_types(kind)[name], field_docs(kind).get(name, ""))
+    inside = parts[2:] if parts[0] == "stage" else parts[1:]
+    wanted, meaning = field_types(kind)[inside[0]], field_docs(kind).get(inside[0], "")
+    if not _is_mapping(wanted):
+        return _mismatch(assignment, wanted, meaning)
+    if len(inside) > 1:
+        return _mismatch(assignment, typing.get_args(wanted)[1], meaning)
+    if isinstance(assignment.value, dict):
+        return ""
+    return f"{assignment.key}: received {assignment.value!r}. Expected a mapping. {meaning}"
+
+
+def _is_mapping(wanted: Any) -> bool:
+    return typing.get_origin(wanted) is dict
 
 
 def _mismatch(assignment: Assignment, wanted: Any, meaning: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmkit.config import durations
+from fmkit.config import durations, trainable
 from fmkit.config.schema import CHOICES, KINDS, TrainConfig
 from fmkit.errors import FmkitError, nearest, received
 
@@ -46,6 +46,8 @@ RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "data.split_seed": ("a whole number from 0 to 2147483647", lambda value: 0 <= value < 2**31),
     "optimizer.learning_rate": _above(0),
     "optimizer.weight_decay": _at_least(0),
+    "optimizer.l2_sp": _at_least(0),
+    "optimizer.layer_decay": ("above 0 and at most 1", lambda value: 0 < value <= 1),
     "optimizer.final_fraction": ("a number from 0 to 1", lambda value: 0 <= value <= 1),
     "optimizer.step_factor": ("above 0 and at most 1", lambda value: 0 < value <= 1),
     "optimizer.clip_norm": _above(0),
@@ -78,6 +80,9 @@ DURATIONS = {
     "optimizer.step_every": "steps",
 }
 """Keys that take a duration, with the unit of a bare number."""
+
+TRAIN = "stage.*.train"
+RATES = "stage.*.rates"
 
 
 def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
@@ -116,6 +121,10 @@ def value_problem(key: str, rule: str, value: Any, names: Mapping[str, Sequence[
         return received(key, value, RANGES[rule][0])
     if rule in DURATIONS:
         return _duration_problem(key, str(value), DURATIONS[rule])
+    if rule == TRAIN:
+        return _train_problem(key, value)
+    if rule == RATES:
+        return _rates_problem(key, value)
     return ""
 
 
@@ -210,6 +219,25 @@ def _duration_problem(key: str, text: str, unit: str) -> str:
     except FmkitError:
         return received(key, text, allowed)
     return received(key, text, "a length above 0", f"To leave the phase out: ~{_parent(key)}")
+
+
+def _train_problem(key: str, text: str) -> str:
+    try:
+        trainable.parse(text, key)
+    except FmkitError as error:
+        return error.message
+    return ""
+
+
+def _rates_problem(key: str, rates: Mapping[str, float]) -> str:
+    for pattern, factor in rates.items():
+        wrong = trainable.pattern_problem(pattern)
+        if wrong:
+            return received(key, pattern, f"a regular expression for names of blocks ({wrong})")
+        if not 0 < factor < math.inf:
+            what = "a factor above 0; to keep a block frozen, name the others in train"
+            return received(f"{key}.{pattern}", factor, what)
+    return ""
 
 
 def _parent(key: str) -> str:

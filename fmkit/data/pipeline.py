@@ -74,6 +74,7 @@ class ImageLoader(Batches):
         self._augmentations: dict[str, Augmentation] = {}
         self._augmentation(augment)  # what cannot be is told now
         self.views = augment_views
+        self._is_whole = False
         self.pixels = Pixels(examples, image_size, resize, memory_budget_bytes, parallel)
 
     def describe(self) -> str:
@@ -87,10 +88,15 @@ class ImageLoader(Batches):
     ) -> None:
         """Decode everything once before training, so that broken files are found; see `Pixels`.
 
+        What was found whole before is not decoded again.
+
         Raises:
             DataError: files are broken; the first ten by name, with their total.
         """
+        if self._is_whole:
+            return
         self.pixels.prepare(indices, progress)
+        self._is_whole = indices is None
 
     def explain(self, error: BaseException) -> DataError | None:
         """The broken files behind an error of `fit` or `predict`; none if it has another cause."""

@@ -10,15 +10,21 @@ What Keras 3.15 does and where these differ:
   strategy, of the gradient summed over replicas; Keras clips each replica's own part.
 - Weight decay is decoupled (Loshchilov and Hutter 2019): before an update, a weight that
   `is_decayed` loses learning_rate * weight_decay of itself.
+- Each variable may have a multiplier: its learning rate, weight decay included, is the one that
+  the schedule says times that. Clipping comes before, by the norm of the plain gradient.
+- With L2-SP (Li, Grandvalet and Davoine 2018; decoupled here, as weight decay is) a pretrained
+  variable w decays towards the value w0 that it was given: before an update it loses
+  learning_rate * l2_sp * (w - w0). Weight decay towards 0 is then for the others alone.
 
-A learning-rate multiplier per variable would go into `update_step` and `_apply_weight_decay` of
-`_Updates`, which every optimizer here passes through.
+Multipliers and pretrained values are a run's own: neither makes a slot, and neither is in what
+Keras saves of an optimizer in a `.keras` file.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -46,13 +52,45 @@ def is_decayed(variable: keras.Variable) -> bool:
     return re.search(_POSITIONS_AND_TOKENS, variable.path) is None
 
 
+@dataclass(frozen=True)
+class Treatment:
+    """What happens to a variable beside an optimizer's own update.
+
+    Attributes:
+        multiplier: of the learning rate; 0 means that the variable does not train.
+        weight_decay: towards 0.
+        l2_sp: decay towards the pretrained value.
+    """
+
+    multiplier: float = 0.0
+    weight_decay: float = 0.0
+    l2_sp: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What a run says about single variables, by their id.
+
+    An object of our own, since Keras counts variables in a dictionary among the slots.
+    """
+
+    multipliers: Mapping[int, float]
+    pretrained: Mapping[int, keras.Variable]
+    l2_sp: float
+
+
 class _Updates:
     """What every optimizer here adds to Keras' own; see the top of this file."""
+
+    given = _Given({}, {}, 0.0)
 
     def build(self: Any, variables: Sequence[keras.Variable]) -> None:
         if self.built:
             return
-        self.exclude_from_weight_decay([each for each in variables if not is_decayed(each)])
+        self.ids = tuple(
+            id(each) for each in variables
+        )  # TensorFlow updates variables inside these
+        self.treatments = tuple(self._treatment(each) for each in variables)
         super().build(variables)  # type: ignore[misc]
         if self.use_ema:
             for variable, average in zip(
@@ -60,6 +98,14 @@ class _Updates:
             ):
                 if average is not None:
                     average.assign(ops.copy(variable))  # JAX would share the buffer
+
+    def _treatment(self: Any, variable: keras.Variable) -> Treatment:
+        multiplier = self.given.multipliers.get(id(variable), 1.0)
+        if not is_decayed(variable):
+            return Treatment(multiplier)
+        if id(variable) in self.given.pretrained:
+            return Treatment(multiplier, l2_sp=self.given.l2_sp)
+        return Treatment(multiplier, weight_decay=self.weight_decay or 0.0)
 
     def _get_current_learning_rate(self: Any) -> Any:
         if isinstance(self._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
@@ -83,6 +129,24 @@ class _Updates:
             if average is not None:
                 share = ops.cast(momentum, variable.dtype)
                 average.assign(share * average + (1 - share) * variable)
+
+    def _apply_weight_decay(self: Any, variables: Any) -> None:
+        """Nothing: `update_step` does it, variable by variable."""
+
+    def update_step(self: Any, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        index = self._get_variable_index(variable)
+        own, kind = self.treatments[index], variable.dtype
+        if own.multiplier != 1.0:
+            learning_rate = learning_rate * own.multiplier
+        rate = ops.cast(learning_rate, kind)
+        if own.weight_decay:
+            lost = variable * ops.cast(own.weight_decay, kind) * rate
+            self.assign_sub(variable, lost)
+        if own.l2_sp:
+            start = self.given.pretrained[self.ids[index]]
+            lost = (variable - ops.cast(start, kind)) * ops.cast(own.l2_sp, kind) * rate
+            self.assign_sub(variable, lost)
+        super().update_step(gradient, variable, learning_rate)  # type: ignore[misc]
 
     def _clip_gradients(self: Any, grads: Any) -> Any:
         replicas = _replicas(self)
@@ -140,6 +204,8 @@ def build(
     config: OptimizerConfig,
     schedule: keras.optimizers.schedules.LearningRateSchedule | float,
     variables: Sequence[keras.Variable],
+    multipliers: Mapping[int, float] | None = None,
+    pretrained: Mapping[int, keras.Variable] | None = None,
 ) -> keras.optimizers.Optimizer:
     """An optimizer with its slots for these variables.
 
@@ -147,6 +213,9 @@ def build(
         config: of the dataclass that goes with its name (config/schema.py).
         schedule: learning rate by update; from `schedules.from_config`.
         variables: everything that it is going to train, in the model's order.
+        multipliers: factors on the learning rate by the id of a variable; 1 for any other.
+        pretrained: by the id of a variable, the value that `l2_sp` pulls it to. Those variables
+            have no weight decay towards 0.
 
     Raises:
         ConfigError: there is no optimizer of that name, Lion's beta_1 is 0, or gradients are to be
@@ -179,5 +248,14 @@ def build(
             received("optimizer.accumulation", config.accumulation, allowed),
             "Use a larger data.batch_size, or runtime.devices=one.",
         )
+    optimizer.given = _Given(multipliers or {}, pretrained or {}, config.l2_sp)
     optimizer.build(list(variables))
     return optimizer
+
+
+def treatment(optimizer: keras.optimizers.Optimizer | None, variable: keras.Variable) -> Treatment:
+    """What an optimizer of `build`, as `compile` may have wrapped it, does to a variable."""
+    # Under mixed_float16 Keras wraps the optimizer.
+    inner: Any = getattr(optimizer, "inner_optimizer", optimizer)
+    ids = getattr(inner, "ids", ())
+    return inner.treatments[ids.index(id(variable))] if id(variable) in ids else Treatment()

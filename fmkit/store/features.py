@@ -128,6 +128,11 @@ class Arrays:
     _lock: Lock | None
 
     @property
+    def rows(self) -> int:
+        """Examples."""
+        return int(self._starts[-1])
+
+    @property
     def in_memory(self) -> bool:
         """Whether they are held, not mapped."""
         return self._lock is None

@@ -22,10 +22,11 @@ from fmkit.data.pipeline import ImageLoader
 from fmkit.errors import ConfigError, listed
 from fmkit.models import table as model_table
 from fmkit.models.backbone import Backbone
+from fmkit.optim.optimizers import is_decayed
 from fmkit.spec import DataSpec
 from fmkit.store.finished import FinishedRun
 from fmkit.tasks import table as task_table
-from fmkit.train import checkpoint, devices, phases
+from fmkit.train import checkpoint, devices, freeze, phases
 from fmkit.train.learner import Learner
 from fmkit.train.phases import Phase
 
@@ -36,7 +37,9 @@ class Assembly:
 
     Attributes:
         skipped: by phase, why it does not run.
+        features: what the last phase trained on instead of images, or None.
         started_from: what the weights came from, for the record.
+        pretrained: what L2-SP pulls the backbone's variables to, by their id; empty without it.
     """
 
     config: TrainConfig
@@ -51,6 +54,8 @@ class Assembly:
     phases: list[Phase]
     skipped: dict[str, str] = field(default_factory=dict)
     started_from: dict[str, Any] = field(default_factory=dict)
+    pretrained: dict[int, keras.Variable] = field(default_factory=dict)
+    features: Any = None
 
     def scope(self) -> contextlib.AbstractContextManager[None]:
         """Where models are compiled and trained."""
@@ -63,6 +68,7 @@ class Assembly:
             seed=self.config.runtime.seed,
             steps=phase.steps,
             first_step=first_step,
+            augment=phase.augment,
         )
 
     def ordered(self, split: str) -> Any:
@@ -109,17 +115,33 @@ def assemble(config: TrainConfig, data: Dataset, machine: devices.Devices) -> As
         _check_shares(len(data.splits["train"]), config.data.batch_size, len(machine.names))
         steps = -(-len(data.splits["train"]) // config.data.batch_size)
         planned = phases.plan(config.stage, config.optimizer, steps)
+        freeze.check(learner, backbone, planned)
         skipped: dict[str, str] = {}
         started_from: dict[str, Any] = {"weights": backbone.weights}
         if config.init is not None:
             skipped, started_from = _start_from(
                 FinishedRun(Path(config.init)), config, data.spec.classes, learner, planned
             )
+        pretrained = _pretrained(backbone) if config.optimizer.l2_sp else {}
     loader = open_loader(config.data, config.runtime, data.examples, task, backbone.image_size)
     return Assembly(
         config, machine, data.examples, data.splits, data.spec, loader, backbone, task,
-        learner, planned, skipped, started_from,
+        learner, planned, skipped, started_from, pretrained,
     )  # fmt: skip
+
+
+def _pretrained(backbone: Backbone) -> dict[int, keras.Variable]:
+    """What weight decay applies to, as it is now, by the ids of the variables that go on."""
+    return {
+        id(each): keras.Variable(
+            keras.ops.copy(keras.ops.convert_to_tensor(each)),
+            trainable=False,
+            dtype=each.dtype,
+            name=f"pretrained_{each.name}",
+        )
+        for each in backbone.model.weights
+        if is_decayed(each)
+    }
 
 
 def _check_shares(examples: int, batch_size: int, devices: int) -> None:
@@ -172,6 +194,7 @@ def open_loader(
         resize=config.resize,
         augment=config.augment,
         flip=config.flip,
+        augment_views=config.augment_views,
         num_classes=task.outputs,
         class_weights=task.class_weights,
         memory_budget_bytes=memory.parse_memory(runtime.memory_budget),

@@ -43,6 +43,11 @@ class Position:
     phase_best: dict[str, Any] | None = None
     stale: int = 0
 
+    def begin(self) -> None:
+        """A phase begins."""
+        self.phase_start, self.epoch = self.step, 0
+        self.phase_best, self.stale = None, 0
+
 
 class Guard(keras.callbacks.Callback):
     """Counts steps, ends a phase at its last step, and stops at a loss that is not finite.
@@ -167,7 +172,6 @@ class Recorder(keras.callbacks.Callback):
         """Show the phase."""
         self._phase_began = time.monotonic()
         self._progress.begin(self._phase.name, self._phase.epochs, self._phase.steps)
-        self._run.update(phase=self._phase.name, epoch=0, step=self._position.step)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Start the clock."""

@@ -25,7 +25,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from fmkit import console
 from fmkit.data import memory
 from fmkit.data.examples import ImageFiles
 from fmkit.data.feature_loader import FeatureLoader
@@ -59,6 +58,11 @@ class Features:
     loader: FeatureLoader
     arrays: dict[str, list[Arrays]]
     record: dict[str, Any]
+
+    def matrix(self, split: str) -> np.ndarray:
+        """A split's features of one vector an example, (N, D), in the split's order."""
+        (rows,) = self.arrays[split][0].read(np.arange(self.arrays[split][0].rows))
+        return rows
 
 
 @dataclass
@@ -385,10 +389,3 @@ def _installed(package: str) -> str | None:
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version(package)
     return ""
-
-
-def say_why_not(assembly: Assembly, found: dict[str, str]) -> None:
-    """Tell once why phases that freeze something do not use the cache."""
-    for phase in assembly.phases:
-        if found[phase.name] and phase.train != "all" and phase.name not in assembly.skipped:
-            console.say(f"{phase.name}: features are not cached: {found[phase.name]}.")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
 
-from fmkit.models.backbone import Backbone
+from fmkit.config import trainable
+from fmkit.errors import ConfigError, listed, received
+from fmkit.models.backbone import Backbone, Block
+from fmkit.models.heads import HEAD_PREFIXES
+from fmkit.optim import rates
 from fmkit.train.phases import Phase
 
 
@@ -15,22 +21,127 @@ def apply(model: keras.Model, backbone: Backbone, phase: Phase) -> None:
 
     BatchNorm stays frozen through `trainable=False` on each BatchNormalization layer: that is the
     one way that also stops its moving statistics when the rest of the backbone trains. (Calling the
-    backbone with `training=False` does not: `fit` of the outer model overrides it.)
+    backbone with `training=False` does not: `fit` of the outer model overrides it.) Its scale and
+    offset may train all the same: Keras collects what trains variable by variable, whatever the
+    layer that holds them says.
 
     Layer by layer: on TensorFlow a layer that holds others hands nothing down when the value that
     is set is the one it had.
     """
     for layer in flattened(model):
         layer.trainable = True
-    frozen: list[keras.Layer] = []
-    if phase.train == "head":
-        frozen = [layer for block in backbone.blocks for layer in block.layers]
-    elif phase.batchnorm == "frozen":
-        kind = keras.layers.BatchNormalization
-        frozen = [layer for layer in flattened(model) if isinstance(layer, kind)]
-    for layer in frozen:
-        for each in layer._flatten_layers():
-            each.trainable = False
+    trained = {id(variable) for variable in trained_variables(backbone, phase)}
+    for block in backbone.blocks:
+        for layer in layers_of(block):
+            layer.trainable = _learns(layer, block, trained, phase)
+        for weight in weights_of(block):
+            weight.trainable = id(weight) in trained
+
+
+def trained_variables(backbone: Backbone, phase: Phase) -> list[keras.Variable]:
+    """The variables of the backbone that a phase trains: here each kind of `train` has its meaning.
+
+    Raises:
+        ConfigError: the backbone has not that many blocks, none of that name, no normalization.
+    """
+    asked = trainable.parse(phase.train, f"stage.{phase.name}.train")
+    if asked.kind in ("norm", "bias"):
+        wanted = _is_norm if asked.kind == "norm" else _is_bias
+        every = _layers(backbone.blocks)
+        found = [each for layer in every for each in _trainable(layer) if wanted(layer, each)]
+        if not found:
+            name = "normalization layer" if asked.kind == "norm" else "bias"
+            raise ConfigError(
+                f"stage.{phase.name}.train: received {phase.train!r}, but the backbone "
+                f"{backbone.name} has no {name}."
+            )
+        return found
+    return [
+        variable
+        for layer in _layers(_blocks(backbone, phase, asked))
+        if phase.batchnorm == "train" or not is_batchnorm(layer)
+        for variable in _trainable(layer)
+    ]
+
+
+def _blocks(backbone: Backbone, phase: Phase, asked: trainable.Trainable) -> Sequence[Block]:
+    """The blocks that train as a whole."""
+    if asked.kind == "head":
+        return ()
+    if asked.kind == "all":
+        return backbone.blocks
+    key, names = f"stage.{phase.name}.train", [block.name for block in backbone.blocks]
+    if asked.kind == "top":
+        if int(asked.argument) > len(names):
+            allowed = f"at most top:{len(names)}, the blocks of {backbone.name}"
+            raise ConfigError(received(key, phase.train, allowed))
+        return backbone.blocks[-int(asked.argument) :]
+    found = [each for each in backbone.blocks if re.fullmatch(asked.argument, each.name)]
+    if not found:
+        allowed = f"a pattern that fits the whole name of a block: {listed(names, 60)}"
+        raise ConfigError(received(key, phase.train, allowed))
+    return found
+
+
+def movable(backbone: Backbone, phase: Phase) -> set[int]:
+    """The ids of the backbone's weights that a phase may change, moving statistics among them.
+
+    It goes by the phase alone, not by what any layer's `trainable` says now.
+    """
+    trained = {id(variable) for variable in trained_variables(backbone, phase)}
+    state = {
+        id(variable)
+        for block in backbone.blocks
+        for layer in layers_of(block)
+        if _learns(layer, block, trained, phase)
+        for variable in layer._non_trainable_variables
+    }
+    return trained | state
+
+
+def weights_by_block(model: keras.Model, backbone: Backbone) -> dict[str, list[keras.Variable]]:
+    """Every weight of the whole model: by block from stem to top, then the head's.
+
+    Raises:
+        ConfigError: a weight is in no block and not in the head.
+    """
+    found = {block.name: weights_of(block) for block in backbone.blocks}
+    known = {id(weight) for weights in found.values() for weight in weights}
+    head = [layer for layer in model.layers if layer.name.startswith(HEAD_PREFIXES)]
+    weights = [weight for layer in head for weight in layer.weights if id(weight) not in known]
+    known |= {id(weight) for weight in weights}
+    uncovered = [weight.path for weight in model.weights if id(weight) not in known]
+    if uncovered or rates.HEAD in found:
+        told = f"weights in no block and not in the head: {listed(uncovered, 5)}"
+        raise ConfigError(
+            f"backbone {backbone.name} has {told if uncovered else 'a block called head'}.",
+            f"Layers of a task's head have names that begin with {' or '.join(HEAD_PREFIXES)}.",
+        )
+    return {**found, rates.HEAD: weights}
+
+
+def multipliers(
+    model: keras.Model, backbone: Backbone, phase: Phase, layer_decay: float
+) -> dict[int, float]:
+    """The factor on the learning rate, by id of a weight."""
+    names = [block.name for block in backbone.blocks]
+    factors = rates.multipliers(names, layer_decay, phase.rates, f"stage.{phase.name}.rates")
+    return {
+        id(weight): factors[name]
+        for name, weights in weights_by_block(model, backbone).items()
+        for weight in weights
+    }
+
+
+def check(model: keras.Model, backbone: Backbone, planned: Iterable[Phase]) -> None:
+    """Refuse phases that do not fit the backbone, before the first of them trains.
+
+    Raises:
+        ConfigError: see `trained_variables`, `weights_by_block` and `rates.multipliers`.
+    """
+    for phase in planned:
+        trained_variables(backbone, phase)
+        multipliers(model, backbone, phase, 1.0)
 
 
 def flattened(model: keras.Model) -> list[keras.Layer]:
@@ -38,16 +149,60 @@ def flattened(model: keras.Model) -> list[keras.Layer]:
     return list(model._flatten_layers(include_self=False, recursive=True))
 
 
+def layers_of(block: Block) -> Iterator[keras.Layer]:
+    """A block's layers and those inside them, the outer ones first."""
+    for layer in block.layers:
+        yield from layer._flatten_layers()
+
+
+def weights_of(block: Block) -> list[keras.Variable]:
+    """A block's weights, moving statistics included and random states not."""
+    return [weight for layer in block.layers for weight in layer.weights]
+
+
+def is_batchnorm(layer: keras.Layer) -> bool:
+    """Whether a layer has statistics that move while it trains."""
+    return isinstance(layer, keras.layers.BatchNormalization)
+
+
+def _layers(blocks: Iterable[Block]) -> Iterator[keras.Layer]:
+    for block in blocks:
+        yield from layers_of(block)
+
+
+def _trainable(layer: keras.Layer) -> list[keras.Variable]:
+    """A layer's own variables that can train, whether they do now or not."""
+    return list(layer._trainable_variables)  # Keras has no public way to tell
+
+
+def _learns(layer: keras.Layer, block: Block, trained: set[int], phase: Phase) -> bool:
+    """Whether a layer is in its training mode: something in it trains, and statistics may move."""
+    if is_batchnorm(layer) or not layer.weights:
+        open_block = any(id(weight) in trained for weight in weights_of(block))
+        return open_block and (phase.batchnorm == "train" or not is_batchnorm(layer))
+    return any(id(weight) in trained for weight in layer.weights)
+
+
+def _is_norm(layer: keras.Layer, variable: keras.Variable) -> bool:
+    # By name, for KerasHub has norms of its own; a layer that holds others is no norm itself.
+    return "Norm" in type(layer).__name__ and not layer._flatten_layers(include_self=False)
+
+
+def _is_bias(layer: keras.Layer, variable: keras.Variable) -> bool:
+    return re.fullmatch(r"(.*_)?(bias|beta)", variable.name) is not None
+
+
 def describe(model: keras.Model) -> dict[str, Any]:
     """Counts of what trains, for the log and the table."""
     return {
-        "trainable_parameters": sum(_size(each) for each in model.trainable_variables),
-        "parameters": sum(_size(each) for each in model.weights),
+        "trainable_parameters": sum(size(each) for each in model.trainable_variables),
+        "parameters": sum(size(each) for each in model.weights),
     }
 
 
-def _size(variable: keras.Variable) -> int:
-    size = 1
+def size(variable: keras.Variable) -> int:
+    """How many numbers a variable holds."""
+    count = 1
     for side in variable.shape:
-        size *= side
-    return size
+        count *= side
+    return count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fmkit.config import durations
 from fmkit.config.schema import OptimizerConfig, PhaseConfig
@@ -16,7 +16,7 @@ class Phase:
 
     Attributes:
         name: its key in the stage.
-        train: `head` or `all`.
+        train: as the config writes it; config/trainable.py reads it.
         batchnorm: `frozen` or `train`.
         learning_rate: peak, absolute.
         steps: optimizer calls, the batches that are accumulated counted one by one.
@@ -24,6 +24,7 @@ class Phase:
         augment: augmentation preset, or None for the data's own.
         solver: `gradient` or `lbfgs`.
         patience: epochs without a better monitored value before the phase stops, or None.
+        rates: factors on the learning rate by pattern of block names.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Phase:
     patience: int | None
     augment: str | None = None
     solver: str = "gradient"
+    rates: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def epochs(self) -> int:
@@ -57,6 +59,7 @@ def plan(
             patience=config.patience,
             augment=config.augment,
             solver=config.solver,
+            rates=config.rates,
         )
         for name, config in stage.items()
     ]

@@ -57,6 +57,17 @@ def test_lp_ft_scales_the_second_rate_with_the_first():
     assert stage["full"].learning_rate == pytest.approx(0.002)
 
 
+def test_rates_by_block_are_set_from_the_command_line_and_from_a_file(tmp_path):
+    words = ["stage.full.rates={stem:0.1}", "stage.full.rates.head=2"]
+    assert checked("finetune", *words).stage["full"].rates == {"stem": 0.1, "head": 2.0}
+    (tmp_path / "stage").mkdir()
+    text = "full: {train: all, rates: {'block_[0-3]|a.b': 0.5}}\n"
+    (tmp_path / "stage" / "mine.yaml").write_text(text)
+    words = [f"--config-dir={tmp_path}", "stage=mine", "stage.full.rates={stem:0.1}"]
+    rates = checked("finetune", *words).stage["full"].rates
+    assert rates == {"block_[0-3]|a.b": 0.5, "stem": 0.1}
+
+
 def test_a_phase_can_be_dropped():
     assert list(checked("finetune", "~stage.full").stage) == ["head"]
 

@@ -257,13 +257,19 @@ def step(strategy):
     with strategy.scope():
         keras.utils.set_random_seed(0)
         model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
-        settings = SgdConfig(momentum=0.0, nesterov=False, clip_norm=0.5)
-        optimizer = optimizers.build(settings, 1.0, model.trainable_variables)
+        settings = SgdConfig(momentum=0.0, nesterov=False, clip_norm=0.5, l2_sp=0.25)
+        kernel = model.trainable_variables[0]
+        optimizer = optimizers.build(
+            settings, 1.0, model.trainable_variables, {id(kernel): 2.0},
+            {id(kernel): keras.Variable(np.full(kernel.shape, 0.5, "float32"))},
+        )
         model.compile(optimizer=optimizer, loss="mse")
     before = model.get_weights()
     inputs = np.random.default_rng(0).normal(size=(16, 8))
     model.fit(inputs, np.ones((16, 4)), batch_size=16, verbose=0)
-    return np.concatenate([np.ravel(a - b) for a, b in zip(model.get_weights(), before)])
+    kernel, bias = (a - b for a, b in zip(model.get_weights(), before))
+    gradient = kernel / 2.0 + 0.25 * (before[0] - 0.5)  # twice the rate, and the decay towards 0.5
+    return np.concatenate([np.ravel(gradient), bias])
 
 two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 steps = [step(tf.distribute.get_strategy()), step(two)]
@@ -285,3 +291,87 @@ def test_two_replicas_clip_the_gradient_of_the_whole_batch():
     assert np.linalg.norm(found["steps"][0]) == pytest.approx(0.5, rel=1e-5)
     np.testing.assert_allclose(found["steps"][1], found["steps"][0], rtol=1e-4, atol=1e-6)
     assert "optimizer.accumulation: received 2" in found["refused"]
+
+
+def ids(variables, values):
+    return {id(each): value for each, value in zip(variables, values, strict=True)}
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_step_is_multiplier_times_rate_times_the_gradient_clipped_by_the_true_norm(accumulation):
+    variables = [vector([0.0, 0.0]), vector([[0.0]]), vector([0.0])]
+    settings = SgdConfig(momentum=0.0, nesterov=False, clip_norm=1.0, accumulation=accumulation)
+    optimizer = optimizers.build(
+        settings, Schedule(0.5, 9, kind="constant"), variables, ids(variables[:2], [0.25, 3.0])
+    )
+    slots = optimizers.build(settings, optimizer._learning_rate, variables).variables
+    assert [each.path for each in slots] == [each.path for each in optimizer.variables]
+    for _ in range(accumulation):
+        gradients = [np.float32([3.0, 0.0]), np.float32([[4.0]]), np.float32([12.0])]  # norm 13
+        optimizer.apply(gradients, variables)
+    np.testing.assert_allclose(variables[0], [-0.25 * 0.5 * 3 / 13, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(variables[1], [[-3.0 * 0.5 * 4 / 13]], rtol=1e-6)
+    np.testing.assert_allclose(variables[2], [-0.5 * 12 / 13], rtol=1e-6)  # named by nobody
+
+
+@pytest.mark.parametrize("name", CHOICES["optimizer.name"])
+def test_every_optimizer_goes_at_the_multiplied_rate(name):
+    rng = np.random.default_rng(0)
+    start = [rng.normal(size=shape).astype("float32") for shape in ((4, 4), (4,), (4, 2))]
+    gradients = [[rng.normal(size=each.shape).astype("float32") for each in start] for _ in "123"]
+
+    def run(rate, factors):
+        variables = [vector(each) for each in start]
+        settings = config(name, weight_decay=0.1, clip_norm=None)
+        schedule = Schedule(rate, 9, kind="constant")
+        optimizer = optimizers.build(settings, schedule, variables, ids(variables, factors))
+        for each in gradients:
+            optimizer.apply(each, variables)
+        return [each.numpy() for each in variables]
+
+    slow, fast, mixed = run(0.01, [1, 1, 1]), run(0.03, [1, 1, 1]), run(0.01, [1, 3, 3])
+    for found, expected in zip(mixed, (slow[0], fast[1], fast[2]), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+    assert np.abs(slow[1] - fast[1]).max() > 1e-3
+
+
+def test_without_multipliers_nothing_differs_from_keras_to_the_last_bit():
+    results = []
+    for ours in (True, False):
+        model = small_model()
+        variables = model.trainable_variables
+        if ours:
+            settings = AdamConfig(name="adamw", weight_decay=0.1, learning_rate=0.01)
+            optimizer = optimizers.build(settings, 0.01, variables, ids(variables, [1.0] * 6))
+        else:
+            optimizer = keras.optimizers.AdamW(0.01, weight_decay=0.1, global_clipnorm=1.0)
+            spared = [each for each in variables if each.name != "kernel"]
+            optimizer.exclude_from_weight_decay(spared)
+        fitted(model, optimizer, size=8, count=6)
+        results.append(weights(model))
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_l2_sp_pulls_to_the_pretrained_values_and_weight_decay_pulls_the_others_to_0(wrapped):
+    kernel, bias, head = vector([[4.0]], "kernel"), vector([5.0], "bias"), vector([[6.0]], "kernel")
+    variables = [kernel, bias, head]
+    settings = SgdConfig(momentum=0.0, nesterov=False, weight_decay=0.5, l2_sp=0.2, ema=0.9)
+    schedule = Schedule(0.1, 9, kind="constant")
+    pretrained = ids(variables[:2], [vector([[1.0]]), vector([1.0])])
+    multipliers = ids(variables, [0.5, 0.5, 2.0])
+    optimizer = optimizers.build(settings, schedule, variables, multipliers, pretrained)
+    slots = optimizers.build(settings, schedule, variables).variables
+    assert [each.path for each in slots] == [each.path for each in optimizer.variables]
+    if wrapped:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    for _ in range(3):
+        optimizer.apply([np.zeros(each.shape, "float32") for each in variables], variables)
+    np.testing.assert_allclose(kernel, [[1 + 3 * (1 - 0.1 * 0.5 * 0.2) ** 3]], rtol=1e-6)
+    np.testing.assert_array_equal(bias, [5.0])
+    np.testing.assert_allclose(head, [[6 * (1 - 0.1 * 2.0 * 0.5) ** 3]], rtol=1e-6)
+    assert optimizers.treatment(optimizer, kernel) == optimizers.Treatment(0.5, 0.0, 0.2)
+    assert optimizers.treatment(optimizer, bias) == optimizers.Treatment(0.5)
+    assert optimizers.treatment(optimizer, head) == optimizers.Treatment(2.0, 0.5, 0.0)
+    assert optimizers.treatment(optimizer, vector([0.0])) == optimizers.Treatment()

@@ -1,0 +1,71 @@
+"""What a phase trains, as the config writes it: `head`, `all`, `top:2`, `blocks:REGEX`, ..."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from fmkit.errors import ConfigError, listed, nearest, received
+
+KINDS = {"head": "", "all": "", "top": "N", "blocks": "REGEX", "norm": "", "bias": ""}
+"""By kind, what follows it after a colon."""
+
+SPELLINGS = tuple(f"{kind}:{after}" if after else kind for kind, after in KINDS.items())
+"""How the kinds are written."""
+
+
+@dataclass(frozen=True)
+class Trainable:
+    """What a phase trains; the head always does.
+
+    Attributes:
+        kind: one of KINDS.
+        argument: what came after the colon: a whole number of at least 1 for `top`, a valid
+            regular expression for `blocks`, else empty.
+    """
+
+    kind: str
+    argument: str = ""
+
+
+def parse(text: str, key: str = "train") -> Trainable:
+    """Read what a phase trains.
+
+    Args:
+        text: one of SPELLINGS.
+        key: what the error is about.
+
+    Raises:
+        ConfigError: an unknown kind, an argument too many or too few, or one that cannot be.
+    """
+    kind, colon, argument = text.partition(":")
+    if kind not in KINDS or bool(colon) != bool(KINDS[kind]):
+        raise ConfigError(_unknown(text, key))
+    if kind == "top" and not re.fullmatch(r"[1-9]\d{0,5}", argument, re.ASCII):
+        raise ConfigError(received(key, text, "a whole number of blocks above 0, such as `top:2`"))
+    if kind == "blocks":
+        wrong = pattern_problem(argument)
+        if wrong:
+            raise ConfigError(
+                received(key, text, f"a regular expression after `blocks:` ({wrong})")
+            )
+    return Trainable(kind, argument)
+
+
+def pattern_problem(pattern: str) -> str:
+    """What is wrong with a regular expression; empty when nothing is."""
+    if not pattern:
+        return "it is empty"
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        return str(error)
+    return ""
+
+
+def _unknown(text: str, key: str) -> str:
+    kind, _, argument = text.partition(":")
+    close = nearest(kind.strip().lower(), KINDS, most=1)
+    meant = [f"{each}:{argument or KINDS[each]}" if KINDS[each] else each for each in close]
+    hint = f"Did you mean {meant[0]}? " if meant else ""
+    return received(key, text, hint=f"{hint}Allowed: {listed(SPELLINGS)}.")
