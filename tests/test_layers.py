@@ -27,7 +27,7 @@ ORDER = {
     "optim": ["schedules", "optimizers"],
     "tasks": ["base", "classification", "table"],
     "train": ["phases", "freeze", "devices", "learner", "average", "checkpoint", "progress",
-              "assemble", "callbacks", "loop"],
+              "extract", "assemble", "callbacks", "loop"],
     "evaluate": ["metrics", "predict"],
 }  # fmt: skip
 MAY_IMPORT_TENSORFLOW = ("data/", "export/", "train/devices.py")
