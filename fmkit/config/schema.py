@@ -259,6 +259,8 @@ class RuntimeConfig:
     """Refuse operations whose result depends on timing; slower on a GPU."""
     devices: str = "one"
     """`one`, or `all` GPUs of this machine."""
+    extractor: str = "auto"
+    """What runs a frozen backbone once: `keras`, `openvino`, or `auto` (OpenVINO where it pays)."""
     memory_budget: str = "25%"
     """Most memory for decoded images and features: `4 GiB`, or a share of what is free: `25%`."""
     cache: str = "auto"
@@ -403,6 +405,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "runtime.precision": ("auto", "float32", "mixed_bfloat16", "mixed_float16"),
     "runtime.jit": ("auto", "true", "false"),
     "runtime.devices": ("one", "all"),
+    "runtime.extractor": ("auto", "keras", "openvino"),
     "split": ("train", "val", "test", "all"),
 }
 """The allowed values of keys that take a name; `*` stands for any phase."""

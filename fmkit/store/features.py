@@ -163,9 +163,7 @@ class FeatureStore:
         self.folder = root / "features"
         self.limit_bytes = limit_bytes
 
-    def lock(
-        self, key: str, alone: bool, waiting: Callable[[], None] | None = None
-    ) -> Lock:
+    def lock(self, key: str, alone: bool, waiting: Callable[[], None] | None = None) -> Lock:
         """Keep others from writing (and, if `alone`, from reading) an entry.
 
         Args:
@@ -254,8 +252,8 @@ class FeatureStore:
         """Remove what killed processes left, and what was not used for longest until all fits."""
         if not self.folder.is_dir():
             return
-        for each in self.folder.glob(".tmp-*"):
-            self._remove_if_free(each, each.name.split("-")[1])
+        for left in self.folder.glob(".tmp-*"):
+            self._remove_if_free(left, left.name.split("-")[1])
         entries = self.entries()
         total = sum(each.bytes for each in entries)
         for each in reversed(entries):

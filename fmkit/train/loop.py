@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import keras
+import numpy as np
 
 from fmkit import console
 from fmkit.errors import ConfigError, Interrupted, NonFiniteError, received
@@ -179,9 +180,8 @@ def _material(session: _Session, phase: Phase) -> _Material:
     session.run.update(features={**known, phase.name: found.record})
     seed = assembly.config.runtime.seed
     train = found.loader.train(assembly.splits["train"], seed, phase.steps, position.step)
-    validation = assembly.splits.get("val")
-    has_validation = validation is not None and len(validation)
-    ordered = found.loader.ordered(validation) if has_validation else None
+    validation = assembly.splits.get("val", np.array([], int))
+    ordered = found.loader.ordered(validation) if len(validation) else None
     return _Material(found.cut.upper, train, ordered, found)
 
 
@@ -238,9 +238,7 @@ def _solve(session: _Session, phase: Phase, material: _Material) -> None:
             "Set data.val_fraction above 0.",
         )
     labels, splits = assembly.examples.labels, assembly.splits
-    parts = {
-        split: (found.matrix(split), labels[splits[split]]) for split in ("train", "val")
-    }
+    parts = {split: (found.matrix(split), labels[splits[split]]) for split in ("train", "val")}
     weights, record = assembly.task.solve(*parts["train"], parts["val"])
     session.run.log(f"phase {phase.name}: lbfgs {record}")
     for name, values in weights.items():
