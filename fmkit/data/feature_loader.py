@@ -52,55 +52,59 @@ class FeatureLoader(Batches):
             first, count = blocks[number]
             return order.indices(first, count), first // order.steps_per_epoch
 
-        return self._sliced(positions, len(blocks), steps, self._weighted)
+        loaded = tf.data.Dataset.range(len(blocks)).map(self._loaded(positions))
+        weighted = loaded.map(self._weighted).prefetch(1)
+        return self._finished(weighted.flat_map(self._cut), steps)
 
     def ordered(self, indices: np.ndarray) -> tf.data.Dataset:
-        """The examples at `indices` once, in that order: (features, targets)."""
-        chosen, steps = np.asarray(indices, np.int64), self.steps_per_epoch(len(indices))
-        width = self._block * self._batch
+        """The examples at `indices` once, in that order: (features, targets).
+
+        Its batches are as large as a block: nothing that judges examples depends on their batch.
+        """
+        chosen, width = np.asarray(indices, np.int64), self._block * self._batch
+        blocks = -(-len(chosen) // width)
+        if blocks == 1:  # no Python and no copy in an epoch's validation
+            whole = self._loaded(lambda _: (chosen, 0))(tf.constant(0, tf.int64))
+            return self._finished(tf.data.Dataset.from_tensors(whole), 1)
 
         def positions(number: int) -> tuple[np.ndarray, int]:
             return chosen[number * width : (number + 1) * width], 0
 
-        blocks = -(-len(chosen) // width)
-        return self._sliced(positions, blocks, steps, lambda *parts: parts)
+        return self._finished(tf.data.Dataset.range(blocks).map(self._loaded(positions)), blocks)
 
     def explain(self, error: BaseException) -> None:
         """Features have no files to name; see `ImageLoader.explain`."""
 
-    def _sliced(
-        self,
-        positions: Callable[[int], tuple[np.ndarray, int]],
-        blocks: int,
-        steps: int,
-        finish: Callable[..., tuple[tf.Tensor, ...]],
-    ) -> tf.data.Dataset:
+    def _loaded(
+        self, positions: Callable[[int], tuple[np.ndarray, int]]
+    ) -> Callable[[tf.Tensor], tuple[Any, tf.Tensor]]:
+        """From a block's number to its features and targets."""
         kinds = [*[tf.float32] * len(self._shapes), tf.as_dtype(self._targets.dtype)]
 
         def read(number: np.ndarray) -> tuple[np.ndarray, ...]:
             indices, epoch = positions(int(number))
             return (*self._read(indices, epoch), self._targets[indices])
 
-        def load(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        def load(number: tf.Tensor) -> tuple[Any, tf.Tensor]:
             # Not stateful: with op determinism tf.data would run stateful functions one by one.
             *features, targets = tf.numpy_function(read, [number], kinds, stateful=False)
             for tensor, shape in zip(features, self._shapes, strict=True):
                 tensor.set_shape((None, *shape))
             inputs = features[0] if len(features) == 1 else tuple(features)
-            return finish(inputs, self._dense(targets))
+            return inputs, self._dense(targets)
 
-        def cut(*block: Any) -> tf.data.Dataset:
-            rows = tf.shape(block[1], tf.int64)[0]
-            numbers = tf.data.Dataset.range((rows + self._batch - 1) // self._batch)
+        return load
 
-            def part(number: tf.Tensor) -> Any:
-                first, last = number * self._batch, (number + 1) * self._batch
-                return tf.nest.map_structure(lambda tensor: tensor[first:last], block)
+    def _cut(self, *block: Any) -> tf.data.Dataset:
+        """A block as batches."""
+        rows = tf.shape(block[1], tf.int64)[0]
+        numbers = tf.data.Dataset.range((rows + self._batch - 1) // self._batch)
 
-            return numbers.map(part)
+        def part(number: tf.Tensor) -> Any:
+            first, last = number * self._batch, (number + 1) * self._batch
+            return tf.nest.map_structure(lambda tensor: tensor[first:last], block)
 
-        loaded = tf.data.Dataset.range(blocks).map(load).prefetch(1)
-        return self._finished(loaded.flat_map(cut), steps)
+        return numbers.map(part)
 
 
 def _blocks(first: int, steps: int, steps_per_epoch: int, most: int) -> list[tuple[int, int]]:

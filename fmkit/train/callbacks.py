@@ -307,7 +307,9 @@ class Keeper(keras.callbacks.Callback):
         if time.monotonic() - self._saved_at >= self._spacing:
             self._save()
         elif is_best:
-            self._waiting = here, self._weights()
+            optimizer = self.model.optimizer
+            weights, _ = checkpoint.values(self._whole, optimizer, part=self.model)
+            self._waiting = here, weights
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Save what was not worth its time before."""
@@ -318,8 +320,9 @@ class Keeper(keras.callbacks.Callback):
         """Save the best weights that wait in memory, if any do."""
         if self._waiting is None:
             return
-        best, weights = self._waiting
+        best, part = self._waiting
         self._waiting = None
+        weights = {**checkpoint.tensors(self._whole.variables), **part}
         checkpoint.save(self._run.checkpoints, best["step"], weights, None, self._state(best))
         self._run.update(best=self._position.best)
 
@@ -336,9 +339,6 @@ class Keeper(keras.callbacks.Callback):
             self._run.update(best=place.best)
             kept = {each["step"] for each in (place.best, place.phase_best) if each}
             checkpoint.prune(self._run.checkpoints, self._keep, kept)
-
-    def _weights(self) -> dict[str, np.ndarray]:
-        return checkpoint.values(self._whole, self.model.optimizer)[0]
 
     def _state(self, here: dict[str, Any]) -> dict[str, Any]:
         place = self._position

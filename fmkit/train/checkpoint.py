@@ -66,15 +66,19 @@ def _array(variable: Any) -> np.ndarray:
     return np.asarray(keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(variable)))
 
 
-def values(model: keras.Model, optimizer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def values(
+    model: keras.Model, optimizer: Any, part: keras.Model | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a checkpoint holds: the weights to use a model with, and what only training needs.
 
     Args:
         model: the whole network, also where a part of it trains on features.
         optimizer: the one that trains it, or None.
+        part: only the variables of this part, under the names that they have in the whole.
     """
-    weights = tensors(model.variables)
     paths = {id(variable): path for path, variable in by_path(model.variables).items()}
+    variables = model.variables if part is None else part.variables
+    weights = {paths[id(variable)]: _array(variable) for variable in variables}
     averages = {paths[id(each)]: _array(mean) for each, mean in average.pairs(optimizer)}
     training = {f"raw/{path}": weights[path] for path in averages}
     if optimizer is not None:

@@ -14,7 +14,6 @@ import importlib.metadata
 import importlib.util
 import itertools
 import json
-import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -378,7 +377,7 @@ def _examples(assembly: Assembly, split: str) -> str:
     for index in indices:
         changed = 0
         with contextlib.suppress(OSError):
-            changed = os.stat(images.paths[index]).st_mtime_ns
+            changed = Path(images.paths[index]).stat().st_mtime_ns
         digest.update(f"{images.paths[index]}\0{images.sizes[index]}\0{changed}\n".encode())
     return digest.hexdigest()
 
