@@ -28,6 +28,12 @@ class ModelConfig:
     """Dropout rate before the last dense layer, 0 to below 1."""
     hidden: int = 0
     """Units of a hidden layer in the head; 0 means a linear head."""
+    lora_rank: int = 0
+    """LoRA: rank of the adapters beside the kernels of dense and attention layers; 0 means none."""
+    lora_alpha: float | None = None
+    """LoRA: what adapters add is scaled by this / `lora_rank`; empty means the rank, so by 1."""
+    lora_targets: str = "^(?!.*embed)"
+    """LoRA: regular expression that adapted layers' paths contain; all but embeddings, as it is."""
 
 
 # --- data ----------------------------------------------------------------------------------------
@@ -208,7 +214,7 @@ class PhaseConfig:
     """One phase of a stage; phases run in the order they are written."""
 
     train: str = "all"
-    """What trains: `head` (the backbone is frozen) or `all`."""
+    """What trains: `head` (the backbone is frozen), `lora` (head and adapters) or `all`."""
     epochs: str = "10"
     """Length: a number of epochs, `10 epochs`, or `500 steps`."""
     learning_rate: float | None = None
@@ -373,7 +379,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "data.resize": ("squash", "pad", "crop"),
     "optimizer.name": ("adamw", "adam", "sgd", "lion", "muon"),
     "optimizer.schedule": ("cosine", "linear", "constant", "step"),
-    "stage.*.train": ("head", "all"),
+    "stage.*.train": ("head", "lora", "all"),
     "stage.*.batchnorm": ("frozen", "train"),
     "task.monitor": ("val_loss", "val_accuracy", "loss", "accuracy"),
     "task.class_weights": ("none", "balanced"),
