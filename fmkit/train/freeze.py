@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from fmkit.models import adapters
 from fmkit.models.backbone import Backbone
 from fmkit.train.phases import Phase
 
@@ -17,20 +18,28 @@ def apply(model: keras.Model, backbone: Backbone, phase: Phase) -> None:
     one way that also stops its moving statistics when the rest of the backbone trains. (Calling the
     backbone with `training=False` does not: `fit` of the outer model overrides it.)
 
-    Layer by layer: on TensorFlow a layer that holds others hands nothing down when the value that
-    is set is the one it had.
+    LoRA's adapters train in place of their kernels: phase `lora` trains nothing else of the
+    backbone, and in any phase a kernel that has adapters stays as it is.
+
+    Layer by layer, and their variables too: on TensorFlow a layer hands nothing down when the value
+    that is set is the one it had.
     """
     for layer in flattened(model):
         layer.trainable = True
+        for variable in layer._trainable_variables:
+            variable.trainable = True
     frozen: list[keras.Layer] = []
     if phase.train == "head":
         frozen = [layer for block in backbone.blocks for layer in block.layers]
-    elif phase.batchnorm == "frozen":
+    elif phase.train == "lora" or phase.batchnorm == "frozen":
         kind = keras.layers.BatchNormalization
         frozen = [layer for layer in flattened(model) if isinstance(layer, kind)]
     for layer in frozen:
         for each in layer._flatten_layers():
             each.trainable = False
+    if phase.train == "lora":
+        adapters.freeze_all_else(flattened(backbone.model))
+    adapters.freeze_kernels(model)
 
 
 def flattened(model: keras.Model) -> list[keras.Layer]:

@@ -16,7 +16,7 @@ class Phase:
 
     Attributes:
         name: its key in the stage.
-        train: `head` or `all`.
+        train: `head`, `lora` or `all`.
         batchnorm: `frozen` or `train`.
         learning_rate: peak, absolute.
         steps: optimizer calls, the batches that are accumulated counted one by one.
