@@ -29,7 +29,7 @@ class ModelConfig:
     hidden: int = 0
     """Units of a hidden layer in the head; 0 means a linear head."""
     lora_rank: int = 0
-    """LoRA: rank of the adapters beside the kernels of dense and attention layers; 0 means none."""
+    """LoRA: rank of adapters beside dense and attention kernels, which stay frozen; 0: none."""
     lora_alpha: float | None = None
     """LoRA: what adapters add is scaled by this / `lora_rank`; empty means the rank, so by 1."""
     lora_targets: str = "^(?!.*embed)"
