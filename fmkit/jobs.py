@@ -40,6 +40,7 @@ def train(config: TrainConfig, run: Run) -> None:
     counts = ", ".join(f"{count} {split}" for split, count in data.spec.counts.items())
     _say(config, run, f"data: {config.data.name}, {len(data.spec.classes)} classes, {counts}")
     with console.diverted(run.folder / names.LOG):
+        from fmkit.models import adapters
         from fmkit.train import assemble, devices, loop
 
         machine = devices.prepare(config.runtime)
@@ -49,6 +50,7 @@ def train(config: TrainConfig, run: Run) -> None:
     _find_broken_files(assembly)
     results = loop.train(assembly, run)
     with assembly.scope():
+        adapters.merge(assembly.learner)  # what is judged below is what is deployed
         run.save_model(
             assemble.inference_model(assembly.learner, assembly.task, config.data.resize)
         )
@@ -90,6 +92,7 @@ def _split_seed(config: TrainConfig) -> int:
 
 def _record(config: TrainConfig, run: Run, assembly: Any, split_seed: int) -> None:
     """Write down what was decided before anything trains."""
+    from fmkit.models import adapters
     from fmkit.train import assemble
 
     machine, loader = assembly.devices, assembly.loader
@@ -111,6 +114,8 @@ def _record(config: TrainConfig, run: Run, assembly: Any, split_seed: int) -> No
         f"model: {config.model.name} at {side} x {side}, {parameters:,} parameters, "
         f"weights: {assembly.backbone.weights}",
     )
+    if lora := adapters.describe(assembly.learner):
+        _say(config, run, lora)
     if assembly.backbone.weights == "none" and config.init is None:
         frozen = [name for name, each in config.stage.items() if each.batchnorm == "frozen"]
         if frozen:

@@ -28,6 +28,12 @@ class ModelConfig:
     """Dropout rate before the last dense layer, 0 to below 1."""
     hidden: int = 0
     """Units of a hidden layer in the head; 0 means a linear head."""
+    lora_rank: int = 0
+    """LoRA: rank of adapters beside dense and attention kernels, which stay frozen; 0: none."""
+    lora_alpha: float | None = None
+    """LoRA: what adapters add is scaled by this / `lora_rank`; empty means the rank, so by 1."""
+    lora_targets: str = "^(?!.*embed)"
+    """LoRA: regular expression that adapted layers' paths contain; all but embeddings, as it is."""
 
 
 # --- data ----------------------------------------------------------------------------------------
@@ -214,7 +220,7 @@ class PhaseConfig:
     """One phase of a stage; phases run in the order they are written."""
 
     train: str = "all"
-    """The head, and: `all`, `top:N` blocks, `blocks:REGEX` by whole name, `norm`, `bias`; `head`."""
+    """The head, and `all`, `top:N` blocks, `blocks:REGEX`, `norm`, `bias` or `lora`; or `head`."""
     epochs: str = "10"
     """Length: a number of epochs, `10 epochs`, or `500 steps`."""
     learning_rate: float | None = None

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from fmkit.errors import ConfigError, listed, nearest, received
 
-KINDS = {"head": "", "all": "", "top": "N", "blocks": "REGEX", "norm": "", "bias": ""}
+KINDS = {
+    "head": "", "all": "", "top": "N", "blocks": "REGEX", "norm": "", "bias": "", "lora": "",
+}  # fmt: skip
 """By kind, what follows it after a colon."""
 
 SPELLINGS = tuple(f"{kind}:{after}" if after else kind for kind, after in KINDS.items())

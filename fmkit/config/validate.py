@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,8 @@ RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "model.image_size": ("from 8 to 4096 pixels", lambda value: 8 <= value <= 4096),
     "model.dropout": _fraction(),
     "model.hidden": _at_least(0),
+    "model.lora_rank": _at_least(0),
+    "model.lora_alpha": _above(0),
     "data.batch_size": _at_least(1),
     "data.val_fraction": _fraction(),
     "data.test_fraction": _fraction(),
@@ -180,6 +183,23 @@ def _train_problems(config: TrainConfig) -> Iterator[Problem]:
         meant = f"Did you mean {close[0]}?" if close else ""
         allowed = "imagenet, none, or a file that exists"
         yield Problem("model.weights", received("model.weights", model.weights, allowed, meant))
+    yield from _lora_problems(config)
+
+
+def _lora_problems(config: TrainConfig) -> Iterator[Problem]:
+    try:
+        re.compile(config.model.lora_targets)
+    except re.error as error:
+        allowed = f"a regular expression, and this is none: {error}"
+        what = "model.lora_targets"
+        yield Problem(what, received(what, config.model.lora_targets, allowed))
+    for name, phase in config.stage.items():
+        if phase.train == "lora" and not config.model.lora_rank:
+            yield Problem(
+                f"stage.{name}.train",
+                f"stage.{name}.train=lora needs adapters, and model.lora_rank is 0. Set the rank, "
+                "such as model.lora_rank=8.",
+            )
 
 
 def _solver_problems(config: TrainConfig) -> Iterator[Problem]:

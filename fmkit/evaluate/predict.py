@@ -16,6 +16,7 @@ from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
 from fmkit.errors import DataError, FmkitError, listed
 from fmkit.evaluate import metrics
+from fmkit.models import adapters
 from fmkit.spec import DataSpec
 from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
@@ -53,6 +54,7 @@ def load(run: FinishedRun, runtime: RuntimeConfig) -> Trained:
     )
     chosen = assemble.best_checkpoint(run)
     checkpoint.assign(learner, checkpoint.read_weights(chosen))
+    adapters.merge(learner)
     return Trained(run, learner, task, classes, backbone.image_size)
 
 

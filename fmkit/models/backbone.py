@@ -15,6 +15,8 @@ import numpy as np
 from fmkit.errors import ConfigError, listed, received
 
 FEATURES = ("map", "tokens", "vector")
+ADAPTERS = ("lora_kernel_a", "lora_kernel_b")
+"""How Keras names the matrices that LoRA puts beside a kernel."""
 _RANKS = {"map": 4, "tokens": 3, "vector": 2}
 
 
@@ -76,10 +78,12 @@ class Backbone:
         """SHA-256 over all weights, stem to top: block, place, type, shape and bytes.
 
         Neither names that Keras numbers by itself (`conv2d_17`) nor the machine enter, so two
-        builds with equal weights have equal fingerprints.
+        builds with equal weights have equal fingerprints. LoRA's adapters enter once they have
+        learned: fresh ones change no output, and leave the fingerprint of the weights below.
         """
         digest = hashlib.sha256()
-        for block, place, weight in _weights(self.blocks):
+        adapted = any(_has_learned(weight) for _, _, weight in _weights(self.blocks))
+        for block, place, weight in _weights(self.blocks, adapters=adapted):
             value = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
             header = f"{block.name}/{place} {value.dtype.name} {list(value.shape)}\n"
             digest.update(header.encode())
@@ -87,10 +91,23 @@ class Backbone:
         return digest.hexdigest()
 
 
-def _weights(blocks: tuple[Block, ...]) -> Iterator[tuple[Block, str, keras.Variable]]:
+def is_adapter(variable: keras.Variable) -> bool:
+    """Whether a variable is one of the two matrices of LoRA."""
+    return variable.name in ADAPTERS
+
+
+def _has_learned(weight: keras.Variable) -> bool:
+    """Whether a weight is an adapter's second matrix and no longer zero, as it begins."""
+    return weight.name == ADAPTERS[1] and bool(np.any(keras.ops.convert_to_numpy(weight)))
+
+
+def _weights(
+    blocks: tuple[Block, ...], adapters: bool = True
+) -> Iterator[tuple[Block, str, keras.Variable]]:
     for block in blocks:
         for position, layer in enumerate(block.layers):
-            for index, weight in enumerate(layer.weights):
+            weights = [each for each in layer.weights if adapters or not is_adapter(each)]
+            for index, weight in enumerate(weights):
                 yield block, f"{position}/{type(layer).__name__}/{index}", weight
 
 

@@ -46,6 +46,9 @@ def is_decayed(variable: keras.Variable) -> bool:
     Spared are all scalars and vectors, biases and the scales and offsets of norms of any rank (the
     biases of Keras' attention are matrices), and position embeddings and class tokens, which are
     no weights of a product (as in ViT recipes of DeiT and timm).
+
+    LoRA's two matrices are decayed, as with Hugging Face's Trainer: what they add shrinks,
+    so that their layer is drawn back to its pretrained kernel and not to zero.
     """
     if len(variable.shape) < 2 or variable.name in _VECTORS:
         return False

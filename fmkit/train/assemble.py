@@ -20,6 +20,7 @@ from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples, ImageArray
 from fmkit.data.pipeline import ImageLoader
 from fmkit.errors import ConfigError, listed
+from fmkit.models import adapters
 from fmkit.models import table as model_table
 from fmkit.models.backbone import Backbone
 from fmkit.optim.optimizers import is_decayed
@@ -175,8 +176,9 @@ def _check_shares(examples: int, batch_size: int, devices: int) -> None:
 def build_model(
     model: ModelConfig, task_config: TaskConfig, spec: DataSpec
 ) -> tuple[Backbone, Any, Learner]:
-    """Backbone, task and the network that joins them."""
+    """Backbone, task and the network that joins them; with LoRA, fresh adapters in the backbone."""
     backbone = model_table.build(model)
+    adapters.add(backbone, model)
     task = task_table.build(task_config, spec)
     learner = Learner(backbone.model.input, task.head(backbone, model), task)
     return backbone, task, learner
@@ -234,15 +236,20 @@ def _start_from(
     planned: list[Phase],
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """Take the weights of another run; the phases to skip, and what to record."""
-    name = recorded.section(run.config(), "model").name
-    if name != config.model.name:
+    before = recorded.section(run.config(), "model")
+    if before.name != config.model.name:
         raise ConfigError(
-            f"init: run {run.id} has the model {name!r}, this one {config.model.name!r}.",
+            f"init: run {run.id} has the model {before.name!r}, this one {config.model.name!r}.",
             "Leave model= out to take the run's model, or leave init= out.",
         )
     weights = checkpoint.read_weights(best_checkpoint(run))
     paths = checkpoint.by_path(learner.variables)
     learned = {each for each in paths if not each.endswith(_RANDOM_STATE)}
+    if not adapters.same(before, config.model):
+        if before.lora_rank:
+            console.say(f"init: the adapters of {run.id} are merged into its kernels.")
+        weights = adapters.merged_arrays(weights, before)
+        learned = {each for each in learned if not adapters.is_adapter_path(each)}
     head = {each for each in learned if _is_head(each)}
     fits = all(each in weights and weights[each].shape == tuple(paths[each].shape) for each in head)
     same = fits and run.classes() == classes

@@ -10,7 +10,8 @@ import keras
 
 from fmkit.config import trainable
 from fmkit.errors import ConfigError, listed, received
-from fmkit.models.backbone import Backbone, Block
+from fmkit.models import adapters
+from fmkit.models.backbone import Backbone, Block, is_adapter
 from fmkit.models.heads import HEAD_PREFIXES
 from fmkit.optim import rates
 from fmkit.train.phases import Phase
@@ -25,11 +26,13 @@ def apply(model: keras.Model, backbone: Backbone, phase: Phase) -> None:
     offset may train all the same: Keras collects what trains variable by variable, whatever the
     layer that holds them says.
 
-    Layer by layer: on TensorFlow a layer that holds others hands nothing down when the value that
-    is set is the one it had.
+    Layer by layer, and their variables too: on TensorFlow a layer hands nothing down when the value
+    that is set is the one it had.
     """
     for layer in flattened(model):
         layer.trainable = True
+        for variable in _trainable(layer):
+            variable.trainable = True
     trained = {id(variable) for variable in trained_variables(backbone, phase)}
     for block in backbone.blocks:
         for layer in layers_of(block):
@@ -40,6 +43,8 @@ def apply(model: keras.Model, backbone: Backbone, phase: Phase) -> None:
 
 def trained_variables(backbone: Backbone, phase: Phase) -> list[keras.Variable]:
     """The variables of the backbone that a phase trains: here each kind of `train` has its meaning.
+
+    A kernel that has adapters (LoRA) trains in no phase: they stand in for it.
 
     Raises:
         ConfigError: the backbone has not that many blocks, none of that name, no normalization.
@@ -56,11 +61,16 @@ def trained_variables(backbone: Backbone, phase: Phase) -> list[keras.Variable]:
                 f"{backbone.name} has no {name}."
             )
         return found
+    if asked.kind == "lora":
+        every = _layers(backbone.blocks)
+        return [each for layer in every for each in _trainable(layer) if is_adapter(each)]
+    kept = {id(layer._kernel) for layer in adapters.adapted(backbone.model)}
     return [
         variable
         for layer in _layers(_blocks(backbone, phase, asked))
         if phase.batchnorm == "train" or not is_batchnorm(layer)
         for variable in _trainable(layer)
+        if id(variable) not in kept
     ]
 
 

@@ -25,6 +25,7 @@ NEEDS = {
     "arrays": ["data.root=photos.npz"],
     "hub": ["model.preset=resnet_18_imagenet"],
     "solar_cells": ["data.root=photos"],
+    "lora": ["model.lora_rank=8"],
 }
 
 
