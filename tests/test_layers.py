@@ -19,15 +19,15 @@ FLOORS = {
 ORDER = {
     "": ["errors", "lookup", "files", "console", "spec",
          "tables", "jobs", "guide", "commands", "cli"],
-    "config": ["schema", "documentation", "durations", "suggest", "validate", "command_line",
-               "recorded", "compose", "check"],
+    "config": ["schema", "documentation", "durations", "suggest", "option_files", "validate",
+               "facts", "recipe", "command_line", "recorded", "compose", "chosen", "check"],
     "store": ["run", "metrics_log", "finished", "index", "show"],
     "models": ["backbone", "blocks", "families", "preprocessing", "weights", "torch_file", "heads",
                "small", "applications", "packaged", "hub", "table"],
     "optim": ["schedules", "optimizers"],
     "tasks": ["base", "classification", "table"],
     "train": ["phases", "freeze", "devices", "learner", "average", "checkpoint", "progress",
-              "assemble", "callbacks", "loop"],
+              "assemble", "survey", "callbacks", "loop"],
     "evaluate": ["metrics", "predict"],
 }  # fmt: skip
 MAY_IMPORT_TENSORFLOW = ("data/", "export/", "train/devices.py")

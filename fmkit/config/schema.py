@@ -276,6 +276,8 @@ class TrainConfig:
     """Group."""
     runtime: RuntimeConfig = MISSING
     """Group."""
+    recipe: str = "none"
+    """`none`, or `auto`: what you leave open is chosen by the data's size and the device."""
     init: str | None = None
     """Run whose weights this one starts from: its folder, its id, or `last`."""
     name: str | None = None
@@ -380,6 +382,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "runtime.precision": ("auto", "float32", "mixed_bfloat16", "mixed_float16"),
     "runtime.jit": ("auto", "true", "false"),
     "runtime.devices": ("one", "all"),
+    "recipe": ("none", "auto"),
     "split": ("train", "val", "test", "all"),
 }
 """The allowed values of keys that take a name; `*` stands for any phase."""
