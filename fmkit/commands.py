@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fmkit import console, jobs, lookup, tables
-from fmkit.config import command_line, compose, suggest
+from fmkit.config import chosen, command_line, compose
 from fmkit.config.check import check
 from fmkit.config.command_line import CommandLine
 from fmkit.config.recorded import overrides, quoted
@@ -68,7 +68,7 @@ def _train(command: str, arguments: Sequence[str]) -> int:
     outcomes: list[_Outcome] = []
 
     def job(composed: Any) -> None:
-        outcomes.append(_train_job(command, composed, names))
+        outcomes.append(_train_job(line, composed, names))
         if isinstance(outcomes[-1].error, Interrupted):
             raise KeyboardInterrupt  # ends the whole sweep
 
@@ -94,18 +94,19 @@ def _hydra_folders(folder: Path, multirun: bool) -> list[str]:
     return [f"hydra.run.dir={path}"]
 
 
-def _train_job(command: str, composed: Any, names: dict[str, list[str]]) -> _Outcome:
+def _train_job(line: CommandLine, composed: Any, names: dict[str, list[str]]) -> _Outcome:
     """One job: it never raises, and leaves a run folder that says how it ended."""
     from hydra.core.hydra_config import HydraConfig
 
     settings = HydraConfig.get()
-    run = Run(Path(settings.runtime.output_dir), command)
+    run = Run(Path(settings.runtime.output_dir), line.command)
     outcome = _Outcome(list(settings.overrides.task), run)
     try:
         with jobs.termination():
-            config = compose.typed(composed, command, names, {})
+            config = compose.typed(composed, line.command, names, {})
             run.begin(config, _described(config))
-            jobs.train(config, run)
+            job = command_line.parse(line.command, [*line.flags, *outcome.overrides])
+            jobs.train(config, run, chosen.by_user(job))
     except BaseException as error:
         outcome.error = jobs.as_fmkit_error(error, run.folder)
         run.fail(outcome.error)
@@ -176,7 +177,8 @@ def _inherit(line: CommandLine, key: str, groups: tuple[str, ...]) -> CommandLin
         return line
     root = Path(str(line.value("runs_dir") or "runs"))
     run = FinishedRun(index.resolve(str(value), root))
-    spared = line.named() | _set_by_experiment(line)
+    keys, choices = chosen.set_by_experiment(line)
+    spared = line.named() | keys | set(choices)
     taken = [group for group in groups if group not in spared]
     added = [f"{key}={quoted(str(run.folder.absolute()))}"]
     if "data.root" in spared:  # other data is not to be cut to the size of the run's
@@ -193,15 +195,3 @@ def _inherit(line: CommandLine, key: str, groups: tuple[str, ...]) -> CommandLin
         if override.key_or_group != key
     ]
     return command_line.parse(line.command, [*line.flags, *added, *kept])
-
-
-def _set_by_experiment(line: CommandLine) -> set[str]:
-    """Groups and keys that the chosen experiment sets; they win over what a run recorded."""
-    name = line.value("experiment")
-    found: set[str] = set()
-    for parent in (compose.conf_dir(), *line.config_dirs):
-        path = parent / "experiment" / f"{name}.yaml"
-        if path.is_file():
-            file = suggest.read_config_file(path, "")
-            found |= {*file.choices, *(each.key for each in file.assignments)}
-    return found

@@ -27,6 +27,7 @@ _EXAMPLES: dict[str, list[tuple[str, str]]] = {
             "a table with a path and a label per photo",
         ),
         ("fmkit finetune model=resnet50 stage.full.epochs=20", "another backbone, longer"),
+        ("fmkit finetune recipe=auto", "lengths, rates and more by the data's size, with reasons"),
         ("fmkit finetune -m optimizer.learning_rate=1e-4,1e-3", "a sweep: one run per value"),
         ("fmkit finetune init=RUN", "start from a pretrain run, skip its head phase"),
         ("fmkit finetune --cfg job", "show the whole config, train nothing"),

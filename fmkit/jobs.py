@@ -6,13 +6,13 @@ import contextlib
 import errno
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from fmkit import console, tables
-from fmkit.config import recorded
+from fmkit.config import recipe, recorded
 from fmkit.config.schema import EvalConfig, PredictConfig, TrainConfig
 from fmkit.errors import ConfigError, FmkitError, Interrupted, ResourceError
 from fmkit.store import index
@@ -24,8 +24,12 @@ BOOTSTRAP = 1000
 """Resamples behind the 95% intervals of a run's own evaluation."""
 
 
-def train(config: TrainConfig, run: Run) -> None:
-    """One run from end to end: data, model, phases, the model file, the figures."""
+def train(config: TrainConfig, run: Run, chosen: Collection[str] = ()) -> None:
+    """One run from end to end: data, model, phases, the model file, the figures.
+
+    Args:
+        chosen: keys that the user decided, which `recipe=auto` leaves alone.
+    """
     from fmkit.data import dataset
 
     began = time.monotonic()
@@ -44,6 +48,8 @@ def train(config: TrainConfig, run: Run) -> None:
         from fmkit.train import assemble, devices, loop
 
         machine = devices.prepare(config.runtime)
+    if config.recipe == "auto":
+        _follow_recipe(config, run, data, machine, chosen)
     config.model.image_size = assemble.image_size(config.model, data.examples)
     assembly = assemble.assemble(config, data, machine)
     _record(config, run, assembly, split_seed)
@@ -77,6 +83,19 @@ def _say(config: TrainConfig, run: Run, line: str) -> None:
     run.log(line)
     if config.runtime.verbose:
         console.say(line)
+
+
+def _follow_recipe(
+    config: TrainConfig, run: Run, data: Any, machine: Any, chosen: Collection[str]
+) -> None:
+    """Let `recipe=auto` choose what the user left open; say and write down each choice."""
+    from fmkit.train import survey
+
+    rows = recipe.apply(config, recipe.choose(survey.facts(config, data, machine), chosen))
+    for row in rows:
+        _say(config, run, f"recipe: {recipe.worded(row)}")
+    run.write_recipe(rows)
+    run.update(stage="+".join(config.stage))
 
 
 def _split_seed(config: TrainConfig) -> int:

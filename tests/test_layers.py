@@ -19,16 +19,16 @@ FLOORS = {
 ORDER = {
     "": ["errors", "lookup", "files", "console", "spec",
          "tables", "jobs", "guide", "commands", "cli"],
-    "config": ["schema", "documentation", "durations", "trainable", "suggest",
-               "validate", "command_line",
-               "recorded", "compose", "check"],
+    "config": ["schema", "documentation", "durations", "trainable", "suggest", "option_files",
+               "validate", "facts", "recipe", "command_line", "recorded", "compose", "chosen",
+               "check"],
     "store": ["run", "metrics_log", "finished", "index", "show", "features"],
     "models": ["backbone", "adapters", "blocks", "families", "preprocessing", "weights",
                "torch_file", "heads", "small", "applications", "packaged", "hub", "table"],
     "optim": ["schedules", "rates", "optimizers"],
     "tasks": ["base", "linear", "classification", "table"],
     "train": ["phases", "freeze", "proof", "devices", "learner", "average", "checkpoint",
-              "progress", "assemble", "callbacks", "cut", "extract", "features", "loop"],
+              "progress", "assemble", "survey", "callbacks", "cut", "extract", "features", "loop"],
     "evaluate": ["metrics", "predict"],
 }  # fmt: skip
 MAY_IMPORT_TENSORFLOW = ("data/", "export/", "train/devices.py")

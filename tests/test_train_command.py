@@ -60,6 +60,7 @@ def test_the_record_is_whole(finished):
     assert config["data"]["root"] == str(root / "photos")
     assert config["model"]["image_size"] == 32  # what was left to fmkit is filled in
     assert (folder / ".hydra" / "overrides.yaml").is_file()
+    assert not (folder / "recipe.json").exists()
     assert "phase full" in (folder / "log.txt").read_text()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fmkit.config import compose, suggest, validate
+from fmkit.config import compose, option_files, suggest, validate
 from fmkit.config.command_line import CommandLine
 from fmkit.config.documentation import field_types
 from fmkit.config.schema import COMMANDS, GROUPS, KINDS, PhaseConfig
@@ -150,26 +150,8 @@ def _read_user_files(state: _Check) -> None:
 
 def _chain(state: _Check, group: str, option: str | None) -> list[tuple[Path, suggest.ConfigFile]]:
     """The user's file behind an option, after those of the user's that it builds on."""
-    package = "" if group == "experiment" else group
     ours = [compose.conf_dir()] if group == "experiment" else []
-    todo, chain, seen = [option], [], set()
-    while todo:
-        name = todo.pop()
-        for parent in (*ours, *state.line.config_dirs):
-            path = parent / group / f"{name}.yaml"
-            if name is None or path in seen or not path.is_file():
-                continue
-            seen.add(path)
-            found = suggest.read_config_file(path, package)
-            chain.append((path, found))
-            todo.extend(_bases(group, found))
-    return chain[::-1]
-
-
-def _bases(group: str, found: suggest.ConfigFile) -> list[str]:
-    """The options of the same group that a file's defaults list builds on."""
-    beside = [found.choices[group]] if group in found.choices else []
-    return [*(each.rpartition("/")[2] for each in found.defaults), *beside]
+    return option_files.chain([*ours, *state.line.config_dirs], group, option)
 
 
 def _kind(state: _Check, group: str) -> type:
@@ -177,7 +159,7 @@ def _kind(state: _Check, group: str) -> type:
     option = state.chosen.get(group, "")
     for _, found in _chain(state, group, option):
         named = [each.value for each in found.assignments if each.key == f"{group}.name"]
-        for base in [*_bases(group, found), *named]:
+        for base in [*option_files.bases(group, found), *named]:
             if base in KINDS[group]:
                 return KINDS[group][base]
     return KINDS[group].get(option, KINDS[group][""])
@@ -197,7 +179,7 @@ def _phases(state: _Check) -> list[str]:
     """Names of the phases of the chosen stage, in the order they are written."""
     option = state.chosen.get("stage")
     files = [found for _, found in _chain(state, "stage", option)]
-    bases = {option, *(base for found in files for base in _bases("stage", found))}
+    bases = {option, *(base for found in files for base in option_files.bases("stage", found))}
     for base in sorted(str(each) for each in bases):
         path = compose.conf_dir() / "stage" / f"{base}.yaml"
         if path.is_file():

@@ -304,6 +304,8 @@ class TrainConfig:
     """Group."""
     runtime: RuntimeConfig = MISSING
     """Group."""
+    recipe: str = "none"
+    """`none`, or `auto`: what you leave open is chosen by the data's size and the device."""
     init: str | None = None
     """Run whose weights this one starts from: its folder, its id, or `last`."""
     name: str | None = None
@@ -412,6 +414,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "runtime.jit": ("auto", "true", "false"),
     "runtime.devices": ("one", "all"),
     "runtime.extractor": ("auto", "keras", "openvino"),
+    "recipe": ("none", "auto"),
     "split": ("train", "val", "test", "all"),
 }
 """The allowed values of keys that take a name; `*` stands for any phase."""

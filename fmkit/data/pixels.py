@@ -51,7 +51,7 @@ class Pixels:
         self._filled = np.zeros(len(examples) if self.in_memory else 0, dtype=bool)
         self._failures: dict[int, str] = {}
         self._lock = threading.Lock()
-        self._threads = threads or _cores()
+        self._threads = threads or available_cores()
         self._pool: ThreadPoolExecutor | None = None
 
     def prepare(
@@ -142,7 +142,8 @@ class Pixels:
         )
 
 
-def _cores() -> int:
+def available_cores() -> int:
+    """Processor cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # only Linux tells which cores this process may use

@@ -19,6 +19,7 @@ from fmkit import files
 from fmkit.errors import ConfigError, FmkitError, Interrupted
 
 CONFIG = "config.yaml"
+RECIPE = "recipe.json"
 STATUS = "status.json"
 ENVIRONMENT = "environment.json"
 METRICS = "metrics.jsonl"
@@ -157,6 +158,10 @@ class Run:
         """Append to log.txt, with the time."""
         with (self.folder / LOG).open("a", encoding="utf-8") as stream:
             stream.write(f"{now()} {text.rstrip()}\n")
+
+    def write_recipe(self, rows: list[dict[str, Any]]) -> None:
+        """Record what `recipe=auto` chose, and what it left since the user had decided it."""
+        files.write_json(self.folder / RECIPE, rows)
 
     def write_environment(self, **facts: Any) -> None:
         """Record versions, hardware, git commit and what else is known."""

@@ -73,6 +73,8 @@ MISTAKES = [
     ("finetune task.monitor=val_acuracy", "val_acuracy", "val_accuracy"),
     ("finetune --config-dir=/no/such/dir", "/no/such/dir", "exists"),
     ("finetune plugins=nothing.py", "nothing.py", "exists"),
+    ("finetune recipe=atuo", "'atuo'", "Did you mean auto"),
+    ("finetune recipe=null", "recipe", "must not be empty"),
     ("finetunne", "finetunne", "finetune"),
     ("eval", "run is missing", "fmkit eval run="),
     ("predict run=x", "input is missing", "photo"),

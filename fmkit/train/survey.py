@@ -1,0 +1,27 @@
+"""What `recipe=auto` goes by, gathered from data, backbone and machine."""
+
+from __future__ import annotations
+
+from fmkit.config.facts import Facts
+from fmkit.config.schema import TrainConfig
+from fmkit.data.dataset import Dataset
+from fmkit.data.pixels import available_cores
+from fmkit.data.sides import typical_side
+from fmkit.models import table as model_table
+from fmkit.train.devices import Devices
+
+
+def facts(config: TrainConfig, data: Dataset, machine: Devices) -> Facts:
+    """The facts of one run, before anything is built."""
+    return Facts(
+        examples=len(data.splits["train"]),
+        classes=len(data.spec.classes),
+        side=typical_side(data.examples.images),
+        own_size=model_table.default_image_size(config.model.name),
+        pretrained=config.init is not None or config.model.weights != "none",
+        device=machine.kind,
+        cores=available_cores(),
+        lengths={name: phase.epochs for name, phase in config.stage.items()},
+        batch_size=config.data.batch_size,
+        learning_rate=config.optimizer.learning_rate,
+    )
