@@ -212,7 +212,7 @@ class PhaseConfig:
     """One phase of a stage; phases run in the order they are written."""
 
     train: str = "all"
-    """The head, and: `all`, `top:N` blocks, `blocks:REGEX` by whole name, `norm`, `bias`; `head`."""
+    """Only the `head`, or with it `all`, `top:N`, `blocks:REGEX` (whole names), `norm`, `bias`."""
     epochs: str = "10"
     """Length: a number of epochs, `10 epochs`, or `500 steps`."""
     learning_rate: float | None = None
