@@ -19,6 +19,8 @@ all made from what is known before training starts.
 | optimizer.learning_rate  | batches of B                    | as set, times sqrt(B / 32)  | 4   |
 | optimizer.warmup         | below 20,000                    | 10%                         | 5   |
 |                          | otherwise                       | 5%                          | 5   |
+| stage.head.augment       | always                          | none                        | 10  |
+| stage.head.solver        | below 20,000, a linear head     | lbfgs                       | 10  |
 | stage.head.epochs        | before fine-tuning              | 300 updates, 4 to 60 epochs | 3   |
 |                          | alone                           | 500 updates, 10 to 100      |     |
 | stage.full.epochs        | pretrained                      | 500 updates, 4 to 40 epochs | 6   |
@@ -46,6 +48,8 @@ all made from what is known before training starts.
 8. The best epoch may come before the rate has fallen, and an average is as steady there as at the
    end (Izmailov et al. 2018, arxiv.org/abs/1803.05407).
 9. It keeps long training from certainty (Mueller et al. 2019, arxiv.org/abs/1906.02629).
+10. A frozen backbone then runs once, and the head starts at its convex optimum, as linear probes
+   are judged (Kornblith et al. 2019, arxiv.org/abs/1805.08974).
 
 What has no source here is ours: set so that a run on two cores costs two to three times what the
 defaults cost, and not tuned on any data set. Flips are never touched: no count can tell whether a
@@ -175,6 +179,11 @@ RULES: tuple[Rule, ...] = (
          "{f.examples:,} examples: a short phase warms up for a larger share"),
     Rule("optimizer.warmup", _always, _fixed("5%"),
          "{f.examples:,} examples: a long phase warms up for a smaller share"),
+    Rule("stage.head.augment", lambda f: "head" in f.lengths, _fixed("none"),
+         "the same features in every epoch: the frozen backbone runs once"),
+    Rule("stage.head.solver",
+         lambda f: "head" in f.lengths and f.is_solvable and f.examples < SMALL, _fixed("lbfgs"),
+         "{f.examples:,} examples: the linear head's optimum is found at once"),
     Rule("stage.head.epochs", lambda f: "head" in f.lengths, lambda f: f.length(f.head_updates),
          "{f.examples:,} examples: about {f.head_updates:,} updates"),
     Rule("stage.full.epochs", _has_full, lambda f: f.length(f.full_updates),

@@ -220,7 +220,7 @@ class PhaseConfig:
     """One phase of a stage; phases run in the order they are written."""
 
     train: str = "all"
-    """The head, and `all`, `top:N` blocks, `blocks:REGEX`, `norm`, `bias` or `lora`; or `head`."""
+    """Only the `head`; or with it `all`, `top:N`, `blocks:REGEX`, `norm`, `bias` or `lora`."""
     epochs: str = "10"
     """Length: a number of epochs, `10 epochs`, or `500 steps`."""
     learning_rate: float | None = None

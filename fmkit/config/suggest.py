@@ -219,7 +219,7 @@ def _unknown_key(
     leaf = _SYNONYMS.get(leaf, leaf)
     close = [f"{prefix}.{each}" for each in nearest(leaf, inside or [])]
     close = close or [each for each in everything if each.rpartition(".")[2] == leaf]
-    if not close:
+    if not close and not note:
         leaves = nearest(
             leaf, dict.fromkeys(each.rpartition(".")[2] for each in everything), most=1
         )

@@ -52,6 +52,7 @@ _SECONDS_TO_ANSWER = 10.0
 _RULES = (
     (r"conv\d+_(?:conv|bn)|stem_.*|csp_stem_.*|input_.*", "stem"),
     (r"(stack\d+_block\d+|transition\d+|block\d+[a-z]?)_.*", r"\1"),
+    (r"(stage_\d+)_(?:csp|cs3)_(?:conv_)?transition.*", r"\1_transition"),  # after its blocks
     (r"(stage_\d+_block_\d+|stage_\d+)_.*", r"\1"),
     (r"top_.*|post_bn|bn", "top"),
 )

@@ -83,11 +83,14 @@ def find(learner: Learner) -> Cut | str:
         crossing.update({id(tensor): tensor for tensor in inputs if id(tensor) in fixed})
     if not blocking:
         return "nothing in it trains"
+    tensors = list(crossing.values())
     if any(id(tensor) in crossing for tensor in learner.inputs):
         return blocking
-    tensors = list(crossing.values())
+    lower = keras.Model(learner.inputs, tensors, name="below_the_cut")
+    if not lower.weights:  # no more than the preprocessing
+        return blocking
     return Cut(
-        keras.Model(learner.inputs, tensors, name="below_the_cut"),
+        lower,
         Learner(tensors if len(tensors) > 1 else tensors[0], learner.output, learner.task),
     )
 

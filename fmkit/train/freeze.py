@@ -189,7 +189,8 @@ def _learns(layer: keras.Layer, block: Block, trained: set[int], phase: Phase) -
     """Whether a layer is in its training mode: something in it trains, and statistics may move."""
     if is_batchnorm(layer) or not layer.weights:
         open_block = any(id(weight) in trained for weight in weights_of(block))
-        return open_block and (phase.batchnorm == "train" or not is_batchnorm(layer))
+        moves = phase.batchnorm == "train" and phase.train != "lora"
+        return open_block and (moves or not is_batchnorm(layer))
     return any(id(weight) in trained for weight in layer.weights)
 
 

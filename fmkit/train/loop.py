@@ -300,9 +300,11 @@ def _compile(assembly: Assembly, phase: Phase, material: _Material) -> Any:
 def _steps_per_execution(assembly: Assembly, phase: Phase, material: _Material) -> int:
     """How many steps one call makes: on features an epoch, or the largest part of it that is even.
 
-    Live steps take long enough for a call each, and a signal is heard only between calls.
+    Live steps take long enough for a call each, and a signal is heard only between calls. Several
+    devices get a call a step, for Keras 3.15 cannot loop over replicas.
     """
-    if material.features is None or assembly.config.runtime.log_every:
+    several = len(assembly.devices.names) > 1
+    if material.features is None or several or assembly.config.runtime.log_every:
         return 1
     most = _STEPS_OF_VECTORS if material.features.cut.row_values <= 2**14 else _STEPS_OF_MAPS
     steps = min(phase.steps, phase.steps_per_epoch)

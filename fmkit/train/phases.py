@@ -21,10 +21,10 @@ class Phase:
         learning_rate: peak, absolute.
         steps: optimizer calls, the batches that are accumulated counted one by one.
         steps_per_epoch: batches in one pass over the training split.
-        augment: augmentation preset, or None for the data's own.
-        solver: `gradient` or `lbfgs`.
         patience: epochs without a better monitored value before the phase stops, or None.
         rates: factors on the learning rate by pattern of block names.
+        augment: augmentation preset, or None for the data's own.
+        solver: `gradient` or `lbfgs`.
     """
 
     name: str
@@ -34,9 +34,9 @@ class Phase:
     steps: int
     steps_per_epoch: int
     patience: int | None
+    rates: Mapping[str, float] = field(default_factory=dict)
     augment: str | None = None
     solver: str = "gradient"
-    rates: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def epochs(self) -> int:

@@ -187,8 +187,8 @@ def _record(
 
 def _digest(weight: keras.Variable) -> str:
     # By way of a tensor: a variable that is mirrored on several devices is no array yet.
-    value = keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(weight))
-    value = np.ascontiguousarray(value)
+    # Not by `convert_to_numpy`: on TensorFlow that copies, and raises a warning for each.
+    value = np.ascontiguousarray(keras.ops.convert_to_tensor(weight))
     digest = hashlib.sha256(f"{value.dtype.name} {list(value.shape)}\n".encode())
     digest.update(value.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

@@ -22,6 +22,12 @@ def facts(config: TrainConfig, data: Dataset, machine: Devices) -> Facts:
         device=machine.kind,
         cores=available_cores(),
         lengths={name: phase.epochs for name, phase in config.stage.items()},
+        is_solvable=(
+            config.model.hidden == 0
+            and config.task.label_smoothing == 0
+            and config.runtime.cache == "auto"
+            and len(data.splits.get("val", ())) > 0
+        ),
         batch_size=config.data.batch_size,
         learning_rate=config.optimizer.learning_rate,
     )

@@ -28,6 +28,7 @@ SOLAR_CELLS = Facts(
     device="cpu",
     cores=2,
     lengths={"head": "4", "full": "4"},
+    is_solvable=True,
     batch_size=32,
     learning_rate=3e-3,
 )
@@ -64,12 +65,21 @@ def test_solar_cells_on_two_cores():
         "data.augment": "light",
         "optimizer.learning_rate": 3e-3,
         "optimizer.warmup": "10%",
+        "stage.head.augment": "none",
+        "stage.head.solver": "lbfgs",
         "stage.head.epochs": "6",  # 294 updates
         "stage.full.epochs": "10",  # 490
         "stage.full.learning_rate": 3e-4,
         "stage.full.batchnorm": "frozen",
         "optimizer.ema": 0.99,
     }
+
+
+def test_a_head_is_solved_where_it_can_be():
+    assert "stage.head.solver" not in chosen(is_solvable=False)
+    assert "stage.head.solver" not in chosen(examples=20_000)
+    assert chosen(lengths={"head": "10"})["stage.head.solver"] == "lbfgs"
+    assert "stage.head.solver" not in chosen(lengths={"full": "10"})
 
 
 def test_small_images_are_enlarged_and_more_so_by_a_fast_machine():

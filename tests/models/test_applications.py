@@ -56,6 +56,11 @@ def test_blocks_of_each_family(name, size, count, first, middle, last):
     keras.utils.clear_session()
 
 
+def test_every_rule_for_blocks_has_a_representative():
+    represented = {APPLICATIONS[name].family.rules for name, *_ in FAMILIES}
+    assert represented == {each.family.rules for each in APPLICATIONS.values()}
+
+
 @pytest.mark.parametrize(
     ("mode", "module"), [("caffe", "resnet"), ("tf", "mobilenet_v2"), ("torch", "densenet")]
 )

@@ -9,7 +9,8 @@ import pytest
 
 from fmkit.config.schema import ModelConfig
 from fmkit.errors import ArtifactError, ConfigError
-from fmkit.models.hub import hub, image_presets
+from fmkit.models.blocks import blocks_by_unit
+from fmkit.models.hub import _RULES, IMAGE_BACKBONES, hub, image_presets
 
 SHAPE = (32, 32, 3)
 
@@ -78,6 +79,104 @@ def hgnet():
     )
 
 
+def mobilenet():
+    return keras_hub.models.MobileNetBackbone(
+        stackwise_expansion=[[16], [24, 24]],
+        stackwise_num_blocks=[1, 2],
+        stackwise_num_filters=[[8], [16, 16]],
+        stackwise_kernel_size=[[3], [3, 3]],
+        stackwise_num_strides=[[2], [2, 1]],
+        stackwise_se_ratio=[[None], [0.25, 0.25]],
+        stackwise_activation=[["relu"], ["relu", "relu"]],
+        stackwise_padding=[[1], [1, 1]],
+        output_num_filters=32,
+        input_num_filters=8,
+        input_activation="relu",
+        output_activation="relu",
+        depthwise_filters=8,
+        depthwise_stride=1,
+        depthwise_residual=False,
+        squeeze_and_excite=0.5,
+        last_layer_filter=32,
+        image_shape=SHAPE,
+    )
+
+
+def mobilenet_v5():
+    off, zero = [[False], [False, False]], [[0], [0, 0]]
+    return keras_hub.models.MobileNetV5Backbone(
+        stackwise_block_types=[["er"], ["uir", "uir"]],
+        stackwise_num_blocks=[1, 2],
+        stackwise_num_filters=[[8], [16, 16]],
+        stackwise_strides=[[2], [2, 1]],
+        stackwise_act_layers=[["relu"], ["relu", "relu"]],
+        stackwise_exp_ratios=[[4.0], [6.0, 6.0]],
+        stackwise_se_ratios=[[0.0], [0.0, 0.0]],
+        stackwise_dw_kernel_sizes=[[0], [5, 5]],
+        stackwise_dw_start_kernel_sizes=zero,
+        stackwise_dw_end_kernel_sizes=zero,
+        stackwise_exp_kernel_sizes=[[3], [0, 0]],
+        stackwise_pw_kernel_sizes=[[1], [0, 0]],
+        stackwise_num_heads=zero,
+        stackwise_key_dims=zero,
+        stackwise_value_dims=zero,
+        stackwise_kv_strides=zero,
+        stackwise_use_cpe=off,
+        use_msfa=False,
+        image_shape=SHAPE,
+    )
+
+
+def mit():
+    return keras_hub.models.MiTBackbone(
+        layerwise_depths=[1, 2],
+        num_layers=2,
+        layerwise_num_heads=[1, 2],
+        layerwise_sr_ratios=[2, 1],
+        max_drop_path_rate=0.1,
+        layerwise_patch_sizes=[7, 3],
+        layerwise_strides=[4, 2],
+        image_shape=SHAPE,
+        hidden_dims=[8, 16],
+    )
+
+
+def cspnet():
+    return keras_hub.models.CSPNetBackbone(
+        stem_filters=8,
+        stem_kernel_size=3,
+        stem_strides=1,
+        stackwise_depth=[1, 2],
+        stackwise_strides=[1, 2],
+        stackwise_num_filters=[8, 16],
+        block_type="dark_block",
+        stage_type="csp",
+        block_ratio=[0.5],
+        image_shape=SHAPE,
+    )
+
+
+def dinov3():
+    return keras_hub.models.DINOV3Backbone(8, 2, 16, 2, 32, image_shape=SHAPE)
+
+
+def densenet():
+    return keras_hub.models.DenseNetBackbone([1, 2], image_shape=SHAPE, growth_rate=4)
+
+
+def swin():
+    return keras_hub.models.SwinTransformerBackbone(SHAPE, 8, (2, 2), (1, 2), 4, patch_size=2)
+
+
+def vgg():
+    return keras_hub.models.VGGBackbone([1, 2], [4, 8], image_shape=SHAPE)
+
+
+def xception():
+    filters, pooling = [[4, 8], [8, 8]], [True, False]
+    return keras_hub.models.XceptionBackbone(filters, pooling, image_shape=SHAPE)
+
+
 def save(folder, backbone, converter=True):
     backbone.save_to_preset(folder)
     if converter:
@@ -130,6 +229,52 @@ def test_a_folder_gives_the_features_that_keras_hub_gives(tmp_path, make, featur
     found = keras.ops.convert_to_numpy(backbone.model(photos()))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     assert hub(config(tmp_path)).fingerprint() == backbone.fingerprint()
+
+
+OTHERS = {
+    cspnet: [
+        "stem", "stage_0", "stage_0_block_0", "stage_0_transition",
+        "stage_1", "stage_1_block_0", "stage_1_block_1", "stage_1_transition",
+    ],
+    dinov3: ["embeddings", "encoder.layers_0", "encoder.layers_1", "top"],
+    densenet: ["stem", "stack1_block1", "transition1", "stack2_block1", "stack2_block2", "top"],
+    mit: [
+        "patch_and_embed_0", "hierarchical_encoder_0_0",
+        "patch_and_embed_1", "hierarchical_encoder_1_0", "hierarchical_encoder_1_1", "top",
+    ],
+    mobilenet: ["stem", "block_0_0", "block_1_0", "block_2_0", "block_2_1", "block_3_0"],
+    mobilenet_v5: [
+        "conv_stem", "edge_residual_0",
+        "universal_inverted_residual_0", "universal_inverted_residual_1",
+    ],
+    swin: [
+        "patch_embedding_0", "stage_0.blocks_0", "stage_0.blocks_1", "stage_0.downsample",
+        "stage_1.blocks_0", "stage_1.blocks_1", "top",
+    ],
+    vgg: ["block1", "block2"],
+    xception: ["block1", "block2"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("make", OTHERS, ids=lambda each: each.__name__)
+def test_blocks_of_every_other_kind(make):
+    inner = make()
+    blocks = blocks_by_unit(inner, _RULES)
+    assert [block.name for block in blocks] == OTHERS[make]
+    # Every weight is held once, and no block reaches past the one that comes next.
+    places = {id(weight): place for place, weight in enumerate(inner.weights)}
+    held = [
+        places.pop(id(weight))
+        for block in blocks
+        for layer in block.layers
+        for weight in layer.weights
+    ]
+    assert not places
+    assert held == sorted(held)
+
+
+def test_every_kind_is_walked():
+    assert len(OTHERS) + 6 == len(IMAGE_BACKBONES)  # six as folders, see above
 
 
 def test_random_weights_and_another_size(tmp_path):

@@ -89,11 +89,11 @@ def test_validation_does_not_touch_a_bit_of_the_raw_weights():
     learner.compile(optimizer=keras.optimizers.Adam(0.01, use_ema=True))
     learner.optimizer.build(learner.trainable_variables)
     noise = np.random.default_rng(0)
-    for variable, mean in average.pairs(learner):
+    for variable, mean in average.pairs(learner.optimizer):
         variable.assign(noise.normal(size=variable.shape))
         mean.assign(noise.normal(scale=1e-4, size=variable.shape))
     raw = checkpoint.tensors(learner.trainable_variables)
-    means = [np.asarray(mean) for _, mean in average.pairs(learner)]
+    means = [np.asarray(mean) for _, mean in average.pairs(learner.optimizer)]
     callback = average.JudgeAverage()
     callback.set_model(learner)
     callback.on_test_begin()
@@ -104,7 +104,7 @@ def test_validation_does_not_touch_a_bit_of_the_raw_weights():
     after = checkpoint.tensors(learner.trainable_variables)
     for path, value in raw.items():
         np.testing.assert_array_equal(value, after[path], err_msg=path)
-    for mean, (_, again) in zip(means, average.pairs(learner), strict=True):
+    for mean, (_, again) in zip(means, average.pairs(learner.optimizer), strict=True):
         np.testing.assert_array_equal(mean, np.asarray(again))
 
 

@@ -31,8 +31,13 @@ def parent(tmp_path, model):
     parent = tmp_path / "run" / "checkpoints"
     for step in (5, 1, 20):
         model.get_layer("last").bias.assign([step, -step])
-        checkpoint.save(parent, step, model, {"phase": "full", "epoch": step})
+        save(parent, step, model, {"phase": "full", "epoch": step})
     return parent
+
+
+def save(parent, step, model, state):
+    values = checkpoint.values(model, model.optimizer)
+    return checkpoint.save(parent, step, *values, state)
 
 
 def steps(parent):
@@ -121,7 +126,7 @@ def test_no_weight_that_is_not_finite_is_ever_written(value, parent, model):
     before = {path: path.read_bytes() for path in parent.rglob("*") if path.is_file()}
     model.get_layer("norm").moving_variance.assign([1, value, 1, 1])
     with pytest.raises(NonFiniteError, match=r"step 21: norm/moving_variance"):
-        checkpoint.save(parent, 21, model, {})
+        save(parent, 21, model, {})
     after = {path: path.read_bytes() for path in parent.rglob("*") if path.is_file()}
     assert before == after
 
@@ -144,7 +149,7 @@ def test_variables_of_one_path_are_told_apart():
 def test_a_file_in_place_of_the_folder_is_told(tmp_path, model):
     (tmp_path / "checkpoints").write_text("")
     with pytest.raises(ResourceError, match="cannot save step 3") as error:
-        checkpoint.save(tmp_path / "checkpoints", 3, model, {})
+        save(tmp_path / "checkpoints", 3, model, {})
     assert error.value.exit_code == 6
     assert (tmp_path / "checkpoints").read_text() == ""
 
@@ -161,15 +166,17 @@ model = keras.Model(inputs, keras.layers.Dense(64)(inputs))
 model.compile(optimizer="adam", loss="mse")
 model.optimizer.build(model.trainable_variables)
 parent = Path(sys.argv[1])
+def save(parent, step, model, state):
+    return checkpoint.save(parent, step, *checkpoint.values(model, model.optimizer), state)
 largest = max(path.stat().st_size
-              for path in checkpoint.save(parent, 1, model, {}).folder.iterdir())
+              for path in save(parent, 1, model, {}).folder.iterdir())
 before = {path: path.read_bytes() for path in parent.rglob("*") if path.is_file()}
 hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
 for share in (0, 0.001, 0.25, 0.5, 0.75, 0.99):
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(share * largest), hard))
     for step in (1, 2):
         try:
-            checkpoint.save(parent, step, model, {})
+            save(parent, step, model, {})
             told = None
         except ResourceError as error:
             told = str(error)
@@ -177,7 +184,7 @@ for share in (0, 0.001, 0.25, 0.5, 0.75, 0.99):
         after = {path: path.read_bytes() for path in parent.rglob("*") if path.is_file()}
         assert before == after, share
 resource.setrlimit(resource.RLIMIT_FSIZE, (largest, hard))
-checkpoint.save(parent, 2, model, {})
+save(parent, 2, model, {})
 print([each.step for each in checkpoint.all_in(parent)])
 """
 

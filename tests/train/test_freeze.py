@@ -8,6 +8,7 @@ import pytest
 from small_runs import Trained, assembled, folder, settings
 
 from fmkit.config.schema import ModelConfig, PhaseConfig
+from fmkit.errors import ConfigError
 from fmkit.models.backbone import Backbone, Block
 from fmkit.train import checkpoint, freeze, loop
 from fmkit.train.learner import Learner
@@ -82,8 +83,8 @@ def test_batchnorm_trains_where_it_is_told_to(stages):
     assert changed(cold, warm, backbone) == backbone
 
 
-def phase(train, batchnorm="frozen"):
-    return Phase("any", train, batchnorm, 1e-3, 3, 3, None)
+def phase(train, batchnorm="frozen", rates=None):
+    return Phase("any", train, batchnorm, 1e-3, 3, 3, None, rates or {})
 
 
 def test_every_phase_says_what_trains_whatever_came_before(tmp_path):
@@ -102,3 +103,120 @@ def test_every_phase_says_what_trains_whatever_came_before(tmp_path):
     batchnorms = counts["all", "train"] - counts["all", "frozen"]
     assert batchnorms == {f"{name}_bn/{kind}" for name in ("deep", "inner")
                           for kind in ("gamma", "beta")}  # fmt: skip
+
+
+def trained_paths(assembly, *words):
+    freeze.apply(assembly.learner, assembly.backbone, phase(*words))
+    paths = {each.path for each in assembly.learner.trainable_variables}
+    assert {"logits/kernel", "logits/bias"} <= paths
+    return paths - {"logits/kernel", "logits/bias"}
+
+
+def learning_batchnorms(assembly):
+    kind = keras.layers.BatchNormalization
+    layers = freeze.flattened(assembly.learner)
+    return {each.name for each in layers if isinstance(each, kind) and each.trainable}
+
+
+CNN = ("stem", "block1", "block2", "block3")
+
+
+@pytest.mark.parametrize(
+    ("words", "kernels", "vectors", "batchnorms"),
+    [
+        (("head", "train"), [], {}, []),
+        (("top:2",), CNN[2:], {}, []),
+        (("top:2", "train"), CNN[2:], {"gamma": CNN[2:], "beta": CNN[2:]}, CNN[2:]),
+        (("top:4",), CNN, {}, []),
+        (("blocks:stem|block[3-9]",), ("stem", "block3"), {}, []),
+        (("blocks:stem", "train"), ["stem"], {"gamma": ["stem"], "beta": ["stem"]}, ["stem"]),
+        (("norm",), [], {"gamma": CNN, "beta": CNN}, []),
+        (("norm", "train"), [], {"gamma": CNN, "beta": CNN}, CNN),
+        (("bias",), [], {"beta": CNN}, []),
+        (("bias", "train"), [], {"beta": CNN}, CNN),
+    ],
+)
+def test_what_each_kind_trains(words, kernels, vectors, batchnorms):
+    assembly = assembled(settings())
+    expected = {f"{block}_conv/kernel" for block in kernels}
+    expected |= {f"{block}_bn/{kind}" for kind, blocks in vectors.items() for block in blocks}
+    for before in ("all", "train"), ("head",), ("norm",):
+        trained_paths(assembly, *before)
+        assert trained_paths(assembly, *words) == expected
+        assert learning_batchnorms(assembly) == {f"{block}_bn" for block in batchnorms}
+
+
+def test_norm_and_bias_of_a_transformer():
+    assembly = assembled(settings(model_name="small_vit"))
+    everything = trained_paths(assembly, "all")
+    norms = {path for path in everything if "norm" in path}
+    assert len(norms) == 2 * (2 * 3 + 1)
+    assert trained_paths(assembly, "norm") == norms
+    biases = {path for path in everything if path.endswith(("/bias", "/beta"))}
+    assert "block1_attention/query/bias" in biases
+    assert trained_paths(assembly, "bias") == biases
+    assert trained_paths(assembly, "top:1") == {"top_norm/gamma", "top_norm/beta"}
+
+
+@pytest.mark.parametrize("batchnorm", ["frozen", "train"])
+def test_scales_and_offsets_train_on_statistics_that_stay(tmp_path, batchnorm):
+    stage = {"norm": PhaseConfig(train="norm", epochs="1", batchnorm=batchnorm)}
+    assembly = assembled(settings(stage))
+    before = checkpoint.tensors(assembly.learner.variables)
+    done = Trained(assembly, folder(tmp_path), [])
+    loop.train(assembly, done.run)
+    moved = changed(before, done.weights, before)
+    kinds = {"gamma", "beta"} | (
+        {"moving_mean", "moving_variance"} if batchnorm == "train" else set()
+    )
+    expected = {f"{block}_bn/{kind}" for block in CNN for kind in kinds}
+    assert moved == expected | {"logits/kernel", "logits/bias"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (phase("top:5"), "'top:5'. Expected at most top:4"),
+        (phase("blocks:block"), "stem, block1, block2, block3"),
+        (phase("all", rates={"stm": 0.1}), "stage.any.rates: no block is called 'stm'"),
+    ],
+)
+def test_what_the_backbone_does_not_have_is_refused(wrong, told):
+    assembly = assembled(settings())
+    with pytest.raises(ConfigError) as caught:
+        freeze.check(assembly.learner, assembly.backbone, [phase("all"), wrong])
+    assert told in str(caught.value)
+
+
+def test_a_backbone_without_norms_has_none_to_train():
+    pixels = keras.Input((8, 8, 3))
+    layer = keras.layers.Conv2D(4, 3, use_bias=False, name="only")
+    backbone = Backbone(
+        "bare", keras.Model(pixels, layer(pixels)), 8, (Block("a", (layer,)),), "map"
+    )
+    for kind, what in ("norm", "normalization layer"), ("bias", "bias"):
+        with pytest.raises(ConfigError, match=f"bare has no {what}"):
+            freeze.trained_variables(backbone, phase(kind))
+
+
+def test_weights_that_no_block_and_no_head_covers_are_named():
+    assembly = assembled(settings())
+    model = assembly.backbone.model
+    x = keras.layers.Dense(5, name="between")(keras.layers.GlobalAveragePooling2D()(model.output))
+    learner = Learner(model.input, keras.layers.Dense(3, name="logits")(x), assembly.task)
+    with pytest.raises(ConfigError, match="not in the head: between/kernel, between/bias"):
+        freeze.check(learner, assembly.backbone, [phase("all")])
+
+
+def test_l2_sp_keeps_the_weights_from_before_the_first_phase(tmp_path):
+    stage = dict.fromkeys(("one", "two"), PhaseConfig(train="all", epochs="2 steps"))
+    assembly = assembled(settings(stage, optimizer_l2_sp=0.1))
+    before = {each.path: each.numpy() for each in assembly.backbone.model.weights}
+    loop.train(assembly, folder(tmp_path))
+    kernels = [each for each in assembly.backbone.model.weights if each.name == "kernel"]
+    assert set(assembly.pretrained) == {id(each) for each in kernels}
+    for each in kernels:
+        kept = assembly.pretrained[id(each)].numpy()
+        np.testing.assert_array_equal(kept, before[each.path])
+        assert np.abs(kept - each.numpy()).max() > 0
+    assert assembled(settings(stage)).pretrained == {}
