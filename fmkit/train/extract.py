@@ -224,15 +224,16 @@ def _order(outputs: list[Any]) -> list[int]:
     """Where each output of the model is among those of the engine.
 
     TensorFlow names them Identity, Identity_1 and so on, and the converter sorts them as text:
-    the eleventh comes before the third.
+    the eleventh comes before the third. It adds values that nobody reads, as attention has.
     """
     found = []
     for place, output in enumerate(outputs):
         names = (re.fullmatch(r"Identity(?:_(\d+))?:0", each) for each in output.get_names())
         numbers = [int(name.group(1) or 0) for name in names if name]
-        if not numbers:  # another backend, which keeps the order
-            return list(range(len(outputs)))
-        found.append((numbers[0], place))
+        if numbers:
+            found.append((numbers[0], place))
+    if not found:  # another backend's names
+        return list(range(len(outputs)))
     return [place for _, place in sorted(found)]
 
 
