@@ -27,8 +27,12 @@ float32 differs by about 1e-6 (MobileNet) to 1e-5 (EfficientNet-Lite); one bfloa
 by 4e-3 and one float16 product by 5e-4, so an engine that computes in either is caught.
 """
 
-WORTH_PIXELS = 25_000_000
-"""Pixels of a pass, over all its images, from which on an export pays for itself."""
+WORTH_PIXELS = 60_000_000
+"""Pixels of a pass, over all its images, below which `auto` spares the export.
+
+Rough: reckoned from ratios on two busy cores, an export was repaid after 6 million pixels with
+small_cnn, 15 with MobileNetV2, 60 with EfficientNet-Lite0 and 25 to 80 with ResNet50.
+"""
 
 _CHUNK = 8
 """Images a request. EfficientNet-Lite0 ran 1.5 times as fast in a fixed shape as in a free one."""
@@ -224,15 +228,16 @@ def _order(outputs: list[Any]) -> list[int]:
     """Where each output of the model is among those of the engine.
 
     TensorFlow names them Identity, Identity_1 and so on, and the converter sorts them as text:
-    the eleventh comes before the third.
+    the eleventh comes before the third. It adds values that nobody reads, as attention has.
     """
     found = []
     for place, output in enumerate(outputs):
         names = (re.fullmatch(r"Identity(?:_(\d+))?:0", each) for each in output.get_names())
         numbers = [int(name.group(1) or 0) for name in names if name]
-        if not numbers:  # another backend, which keeps the order
-            return list(range(len(outputs)))
-        found.append((numbers[0], place))
+        if numbers:
+            found.append((numbers[0], place))
+    if not found:  # another backend's names
+        return list(range(len(outputs)))
     return [place for _, place in sorted(found)]
 
 

@@ -155,3 +155,15 @@ def test_openvino_agrees_with_keras(model):
         assert_agree(engine, model, photos(count))
     first, again = engine.run(photos(11)), engine.run(photos(11))
     assert all(np.array_equal(one, other) for one, other in zip(first, again, strict=True))
+
+
+def test_openvino_takes_attention():
+    pytest.importorskip("openvino")
+    images = keras.Input((8, 8, 3))
+    tokens = keras.layers.Reshape((16, 12))(images)
+    attention = keras.layers.MultiHeadAttention(2, 4)(tokens, tokens)
+    model = keras.Model(images, keras.layers.Rescaling(1 / 255)(attention))
+    engine = choose(model, "openvino")
+    ours, theirs = engine.run(photos(3)), model.predict_on_batch(photos(3))
+    assert [each.shape for each in ours] == [theirs.shape]
+    np.testing.assert_allclose(ours[0], theirs, rtol=1e-3, atol=1e-5)
