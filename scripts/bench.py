@@ -2,22 +2,23 @@
 
     python scripts/bench.py [pipeline|unfrozen|startup|frozen|all ...] [--repeats N] [--images N]
 
-pipeline  Images a second, files to batches of 224 px, training order, nothing kept in memory: fmkit's
-          loader; bare parallel decode (the same decoder, a thread a core, no batches: the limit);
-          Keras' legacy ImageDataGenerator.flow_from_directory at its defaults. Then the growth of
-          peak memory by listing and loading 10,000 and 100,000 files, a process each.
-unfrozen  Seconds of a training epoch, validation and the first, tracing epoch left out: fmkit's loop;
-          plain `fit` of the same compiled model on the same images in memory (the limit);
+pipeline  Images a second, files to batches of 224 px, training order, nothing kept in memory:
+          fmkit's loader; bare parallel decode (the same decoder, a thread a core, no batches: the
+          limit); Keras' legacy ImageDataGenerator.flow_from_directory at its defaults, which does
+          not antialias. Then the growth of peak memory by listing and loading 10,000 and 100,000
+          files, a process each, from /proc: Linux only.
+unfrozen  Seconds of a training epoch, validation and the first, tracing epoch left out: fmkit's
+          loop; plain `fit` of the same compiled model on the same images in memory (the limit);
           image_dataset_from_directory and `fit` at Keras' defaults, same net, from files.
-startup   Wall seconds of `fmkit --help`, of a config error, of `fmkit runs` with 1,000 runs, and from
-          process start to the first training step, beside importing TensorFlow and Keras (the limit).
+startup   Wall seconds of `fmkit --help`, of a config error, of `fmkit runs` with 1,000 runs, and
+          from process start to the first training step, beside the imports alone (the limit).
 frozen    Seconds of 1, 10 and 100 epochs of the head on a frozen backbone, validation after each:
-          `fmkit pretrain`'s stage, an empty feature cache at first; one forward pass over the files
-          (the limit); image_dataset_from_directory and `fit` of the frozen model at Keras' defaults,
-          extrapolated (~) from the mean of a few epochs. Then a second run over the same features.
+          `fmkit pretrain`'s stage, an empty feature cache at first; one forward pass over the
+          files (the limit); image_dataset_from_directory and `fit` of the frozen model at Keras'
+          defaults, extrapolated (~) from three epochs. Then a second run over the same features.
 
-What is compared runs in turns, A B C A B C; each figure is the median over the repeats, and a ratio is
-the median of the ratios within a repeat. Photos are crops of scikit-learn's two sample photos, 500 x 375.
+What is compared runs in turns, A B C A B C; each figure is the median over the repeats, and a ratio
+is the median of the ratios within a repeat. Photos are crops of scikit-learn's two sample photos.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ Contestants = dict[str, Callable[[], float]]
 Figures = dict[str, list[float]]
 
 
-# --- measuring and telling -------------------------------------------------------------------------
+# --- measuring and telling ----------------------------------------------------------------------
 
 
 def seconds(work: Callable[[], Any]) -> float:
@@ -93,7 +94,7 @@ def _short(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
-# --- photos ------------------------------------------------------------------------------------------
+# --- photos -------------------------------------------------------------------------------------
 
 
 def make_photos(root: Path, count: int, size: tuple[int, int] = (500, 375)) -> None:
@@ -113,17 +114,17 @@ def make_photos(root: Path, count: int, size: tuple[int, int] = (500, 375)) -> N
 
 
 def link_photos(root: Path, count: int) -> None:
-    """`count` names of 64 small photos: 1,000 a folder, since a class is a folder."""
+    """`count` names of 64 small photos, at most 1,000 a class and two classes or more."""
     make_photos(root / ".photos", 64, size=(64, 48))
     photos = sorted((root / ".photos" / "train").rglob("*.jpg"))
+    in_class = min(1000, count // 2)
     for index in range(count):
-        folder = root / f"class-{index // 1000:03d}"
-        if index % 1000 == 0:
-            folder.mkdir()
+        folder = root / f"class-{index // in_class:03d}"
+        folder.mkdir(exist_ok=True)
         os.link(photos[index % len(photos)], folder / f"{index:06d}.jpg")
 
 
-# --- pipeline ------------------------------------------------------------------------------------------
+# --- pipeline -----------------------------------------------------------------------------------
 
 
 def pipeline(options: argparse.Namespace, folder: Path) -> str:
@@ -238,7 +239,7 @@ def _peak() -> int:
     return int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1)) * 1024  # type: ignore[union-attr]
 
 
-# --- unfrozen --------------------------------------------------------------------------------------------
+# --- unfrozen -----------------------------------------------------------------------------------
 
 
 def unfrozen(options: argparse.Namespace, folder: Path) -> str:
@@ -357,7 +358,7 @@ def epoch_clock() -> Any:
     return Clock()
 
 
-# --- start-up ----------------------------------------------------------------------------------------------
+# --- start-up -----------------------------------------------------------------------------------
 
 
 def startup(options: argparse.Namespace, folder: Path) -> str:
@@ -427,7 +428,7 @@ def first_row(runs: Path, goes_on: Callable[[], bool]) -> float:
     return float("nan")
 
 
-# --- frozen -------------------------------------------------------------------------------------------------
+# --- frozen -------------------------------------------------------------------------------------
 
 
 def frozen(options: argparse.Namespace, folder: Path) -> str:
