@@ -116,6 +116,8 @@ class Augmentation:
         self.mixes_targets = preset == "strong"
         self._size = image_size
         self._margin = max(1, round(image_size / 14))
+        side = image_size + 2 * self._margin
+        self._padded = keras.KerasTensor((1, side, side, 3))
         self._flips = [_layer(keras.layers.RandomFlip, mode=mode) for mode in FLIPS[flip]]
         self._crop = _layer(keras.layers.RandomCrop, height=image_size, width=image_size)
         tables: dict[str, Callable[[], list[Any]]] = {"medium": mild, "strong": fierce}
@@ -172,21 +174,36 @@ class Augmentation:
 
     def _example(self, image: tf.Tensor, base: tf.Tensor) -> tf.Tensor:
         seeds = _Seeds(base)
-        margin = [self._margin, self._margin]
-        images = tf.pad(tf.cast(image, tf.float32), [margin, margin, [0, 0]], "REFLECT")[None]
-        top, left = self._crop.get_random_transformation(images, training=True, seed=seeds)
-        # Cut here and not by the layer: it resizes whatever has no static shape.
-        images = tf.slice(images, [0, top, left, 0], [1, self._size, self._size, 3])
-        for layer in self._flips:
-            images = _apply(layer, images, seeds)
+        images = tf.cast(self._moved(image, seeds), tf.float32)[None]
         for _ in range(OPERATIONS if self._operations else 0):
             images = self._traced_operation(images, seeds.next())
         if self._erase is not None:
             images = _apply(self._erase, images, seeds)
-        images = tf.clip_by_value(
-            images, 0.0, 255.0
-        )  # interpolation overshoots by a rounding error
+        if self._operations:  # interpolation overshoots by a rounding error
+            images = tf.clip_by_value(images, 0.0, 255.0)
         return tf.ensure_shape(images[0], (self._size, self._size, 3))
+
+    def _moved(self, image: tf.Tensor, seeds: _Seeds) -> tf.Tensor:
+        """Shifted, edges mirrored outwards, and flipped: a choice of rows and columns.
+
+        The layers only draw. To pad, crop and flip as they do takes 3 times as long, 2 ms an image
+        of 224 x 224: TensorFlow's mirroring pad is slow, and their flip computes both outcomes.
+        """
+
+        def mirrored(start: tf.Tensor) -> tf.Tensor:
+            last = self._size - 1
+            return last - tf.abs(last - tf.abs(start - self._margin + tf.range(self._size)))
+
+        top, left = self._crop.get_random_transformation(self._padded, training=True, seed=seeds)
+        rows, columns = mirrored(top), mirrored(left)
+        for layer in self._flips:
+            drawn = layer.get_random_transformation(self._padded, training=True, seed=seeds)
+            flips = tf.reshape(drawn["flips"], ())
+            if layer.mode == "horizontal":
+                columns = tf.where(flips, columns[::-1], columns)
+            else:
+                rows = tf.where(flips, rows[::-1], rows)
+        return tf.gather(tf.gather(image, rows), columns, axis=1)
 
     def _operation(self, images: tf.Tensor, base: tf.Tensor) -> tf.Tensor:
         seeds = _Seeds(base)

@@ -15,6 +15,8 @@ from fmkit.errors import ConfigError, DataError, listed
 
 SHOWN = 10
 """Names that an error shows before it only counts."""
+_PART = 256
+"""Files per task of a thread pool: a task each took 1 kB of memory and more time than a header."""
 
 
 def existing(root: str, kind: str) -> Path:
@@ -85,18 +87,21 @@ def header_problem(path: str) -> str:
     from fmkit.data.decode import FORMATS, reason, too_large
 
     try:
-        if Path(path).stat().st_size == 0:
-            return "the file is empty"
         with Image.open(path, formats=FORMATS) as image:
             return too_large(image)
     except Exception as error:  # Pillow's plugins raise nearly anything on broken files
         return reason(path, error)
 
 
+def _header_problems(paths: Sequence[str]) -> list[str]:
+    return [header_problem(each) for each in paths]
+
+
 def image_problems(names: Sequence[str], paths: Sequence[str]) -> list[str]:
     """One sentence on all files that are no images, the first ten by name; or none."""
+    parts = [paths[start : start + _PART] for start in range(0, len(paths), _PART)]
     with ThreadPoolExecutor(max_workers=min(32, 4 * (os.cpu_count() or 1))) as pool:
-        reasons = list(pool.map(header_problem, paths, chunksize=64))
+        reasons = [why for part in pool.map(_header_problems, parts) for why in part]
     broken = [f"{name}: {why}" for name, why in zip(names, reasons, strict=True) if why]
     return [broken_files(broken, len(paths))] if broken else []
 

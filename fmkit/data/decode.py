@@ -149,7 +149,8 @@ def _plain(image: Picture) -> Picture:
         layered = image.convert("RGBA")
         white = Image.new("RGBA", layered.size, "white")
         return Image.alpha_composite(white, layered).convert("RGB")
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+    mode = "L" if image.mode in ("1", "L") else "RGB"
+    return image if image.mode == mode else image.convert(mode)  # `convert` always copies
 
 
 def _square(picture: Picture, size: int, resize: str) -> np.ndarray:
@@ -171,4 +172,5 @@ def _square(picture: Picture, size: int, resize: str) -> np.ndarray:
         picture.paste(content, ((size - inner[0]) // 2, (size - inner[1]) // 2))
     else:
         raise DataError(received("resize", resize, RESIZES))
-    return np.asarray(picture.convert("RGB"))  # last, so that grey is resized once and not thrice
+    # Last, so that grey is resized once and not thrice.
+    return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))

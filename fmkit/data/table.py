@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fmkit import lookup
 from fmkit.config.schema import DataConfig
-from fmkit.data import check
-from fmkit.data.examples import Examples
-from fmkit.data.stratify import limited
 from fmkit.errors import DataError, all_at_once
+
+if TYPE_CHECKING:
+    from fmkit.data.examples import Examples
 
 SOURCES = {
     "image_folder": "fmkit.data.image_folder:list_examples",
@@ -37,6 +39,10 @@ def list_examples(config: DataConfig, training: bool = True) -> Examples:
         ConfigError: no source has that name.
         DataError: the data is wrong; all problems at once.
     """
+    # Not at the top: the names alone, which a config error needs, do without NumPy.
+    from fmkit.data import check
+    from fmkit.data.stratify import limited
+
     examples = lookup.find("data", config.name, SOURCES)(config)
     examples = limited(examples, config.limit)  # a plugin's source need not know about it
     if training:
