@@ -99,9 +99,12 @@ def learns(operation: Any) -> bool:
     """Whether training changes an operation: its weights or its moving statistics."""
     if not isinstance(operation, keras.Layer):
         return False
-    return bool(operation.trainable_variables) or any(
-        isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
-        for layer in operation._flatten_layers()
+    layers = operation._flatten_layers()
+    # By variable: the scale of a BatchNorm may train while the layer itself says that it does not.
+    return any(
+        any(variable.trainable for variable in layer._trainable_variables)
+        or (isinstance(layer, keras.layers.BatchNormalization) and layer.trainable)
+        for layer in layers
     )
 
 

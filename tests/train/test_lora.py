@@ -49,7 +49,8 @@ def plain(tmp_path_factory):
     """A run without adapters, with weights of its own."""
     assembly, run = assembled(config(rank=0, runtime_seed=3)), folder(tmp_path_factory.mktemp("no"))
     assembly.learner.compile()
-    checkpoint.save(run.checkpoints, 1, assembly.learner, {})
+    values = checkpoint.values(assembly.learner, assembly.learner.optimizer)
+    checkpoint.save(run.checkpoints, 1, *values, {})
     finish(assembly, run)
     return run.folder, checkpoint.tensors(assembly.learner.variables)
 
