@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -114,7 +115,7 @@ def _run_phase(
         _restore(assembly, run, best["step"], position.step)
     if stopper.signal_number is not None:
         raise Interrupted(
-            f"stopped by signal {stopper.signal_number} at step {position.step} "
+            f"stopped by {signal.Signals(stopper.signal_number).name} at step {position.step} "
             f"(phase {phase.name}), checkpoint saved.",
             f"The run so far: {run.folder}",
             stopper.signal_number,
