@@ -28,12 +28,13 @@ def unwritable(path: Path) -> str:
     """Why no file can be written at a path, folders on the way included; empty when one can."""
     if path.is_dir():
         return "it is a folder"
+    there = path
     try:
         there = next(each for each in Path(absolute(path)).parents if each.exists())
         with tempfile.TemporaryFile(dir=there):
             return ""
     except OSError as error:
-        return error.strerror or type(error).__name__
+        return f"no file can be made in {there} ({error.strerror or type(error).__name__})"
 
 
 def write_bytes(path: Path, content: bytes) -> None:

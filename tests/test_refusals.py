@@ -52,7 +52,7 @@ def test_a_run_without_a_checkpoint_says_why_it_has_none(command, run, fmkit):
     code, _, err = fmkit(*command.format(run.name).split())
     assert code == 4
     key = "init" if "init" in command else "run"
-    assert f"{key}: {run.name} has no checkpoint. It is failed: {reason}" in err
+    assert f"{key}: {run.name} has no checkpoint; its state is failed: {reason}" in err
     assert list(run.parent.iterdir()) == [run]  # no new run
 
 

@@ -193,7 +193,7 @@ def trained(text: str, root: Path, key: str = "run") -> Path:
     run = read(folder)
     why = f": {run.reason.splitlines()[0]}" if run.reason else "."
     raise ArtifactError(
-        f"{key}: {folder.name} has no checkpoint. It is {run.state}{why}",
+        f"{key}: {folder.name} has no checkpoint; its state is {run.state}{why}",
         "Train it again, or name another run; `fmkit runs` lists them all.",
     )
 
