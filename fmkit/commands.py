@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmkit import console, jobs, lookup, tables
+from fmkit import console, jobs, plugins, tables
 from fmkit.config import chosen, command_line, compose
 from fmkit.config.check import check
 from fmkit.config.command_line import CommandLine
@@ -32,13 +32,15 @@ def finetune(arguments: Sequence[str]) -> int:
 
 def evaluate(arguments: Sequence[str]) -> int:
     """Judge a finished run on a split, or on new data."""
-    line = _inherit(command_line.parse("eval", arguments), "run", ("data",))
-    return _launch_plain(line, jobs.evaluate)
+    line = command_line.parse("eval", arguments)
+    names = plugins.names(line.value("plugins"))
+    return _launch_plain(_inherit(line, names, "run", ("data",)), names, jobs.evaluate)
 
 
 def predict(arguments: Sequence[str]) -> int:
     """Predict new photos with a finished run."""
-    return _launch_plain(command_line.parse("predict", arguments), jobs.predict)
+    line = command_line.parse("predict", arguments)
+    return _launch_plain(line, plugins.names(line.value("plugins")), jobs.predict)
 
 
 def runs(arguments: Sequence[str]) -> int:
@@ -58,8 +60,9 @@ class _Outcome:
 
 
 def _train(command: str, arguments: Sequence[str]) -> int:
-    line = _inherit(command_line.parse(command, arguments), "init", ("model", "data"))
-    names = _names(line)
+    line = command_line.parse(command, arguments)
+    names = plugins.names(line.value("plugins"))
+    line = _inherit(line, names, "init", ("model", "data"))
     config = check(line, names)
     if line.shows_only:
         compose.launch(line, lambda _: None)
@@ -130,11 +133,12 @@ def _described(config: TrainConfig) -> dict[str, Any]:
     }
 
 
-def _launch_plain(line: CommandLine, job: Callable[[Any], None]) -> int:
+def _launch_plain(
+    line: CommandLine, names: dict[str, list[str]], job: Callable[[Any], None]
+) -> int:
     """A command that makes no run folder of its own."""
     if line.multirun:
         raise ConfigError(f"fmkit {line.command} takes no -m: call it once for each run.")
-    names = _names(line)
     check(line, names)
     errors: list[FmkitError] = []
 
@@ -151,23 +155,9 @@ def _launch_plain(line: CommandLine, job: Callable[[Any], None]) -> int:
     return errors[0].exit_code if errors else 0
 
 
-def _names(line: CommandLine) -> dict[str, list[str]]:
-    """The names that models, data and tasks go by; the user's plugin file is run for its own."""
-    from fmkit.data import table as data_table
-    from fmkit.models import table as model_table
-    from fmkit.tasks import table as task_table
-
-    plugins = line.value("plugins")
-    if plugins:
-        lookup.load_plugins(str(plugins))
-    return {
-        "model.name": model_table.names(),
-        "data.name": data_table.names(),
-        "task.name": task_table.names(),
-    }
-
-
-def _inherit(line: CommandLine, key: str, groups: tuple[str, ...]) -> CommandLine:
+def _inherit(
+    line: CommandLine, names: dict[str, list[str]], key: str, groups: tuple[str, ...]
+) -> CommandLine:
     """With `init=RUN` or `run=RUN`, that run's groups stand where the user names none.
 
     They become overrides ahead of the user's own, so that Hydra's record shows them, too.
@@ -176,10 +166,11 @@ def _inherit(line: CommandLine, key: str, groups: tuple[str, ...]) -> CommandLin
     if value is None or value == "":
         return line
     root = Path(str(line.value("runs_dir") or "runs"))
-    run = FinishedRun(index.resolve(str(value), root))
+    run = FinishedRun(index.trained(str(value), root, key))
     keys, choices = chosen.set_by_experiment(line)
     spared = line.named() | keys | set(choices)
     taken = [group for group in groups if group not in spared]
+    plugins.require(run, taken, names)
     added = [f"{key}={quoted(str(run.folder.absolute()))}"]
     if "data.root" in spared:  # other data is not to be cut to the size of the run's
         spared |= {"data.limit"}

@@ -7,9 +7,34 @@ import hashlib
 import json
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+
+def absolute(path: str | Path) -> str:
+    """A path from the root, without `..` and `~`; links stay as they are."""
+    return os.path.abspath(Path(path).expanduser())  # noqa: PTH100
+
+
+def short(path: str | Path) -> str:
+    """A path as a user would type it: from the current folder, where that is above it."""
+    full, here = Path(absolute(path)), Path.cwd()
+    return str(full.relative_to(here)) if full.is_relative_to(here) else str(full)
+
+
+def unwritable(path: Path) -> str:
+    """Why no file can be written at a path, folders on the way included; empty when one can."""
+    if path.is_dir():
+        return "it is a folder"
+    there = path
+    try:
+        there = next(each for each in Path(absolute(path)).parents if each.exists())
+        with tempfile.TemporaryFile(dir=there):
+            return ""
+    except OSError as error:
+        return f"no file can be made in {there} ({error.strerror or type(error).__name__})"
 
 
 def write_bytes(path: Path, content: bytes) -> None:

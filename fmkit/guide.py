@@ -78,10 +78,19 @@ def version() -> int:
 
 def command(name: str, line: str) -> int:
     """`fmkit COMMAND --help`."""
-    usage = "[list | show RUN | compare RUN RUN | best]" if name == "runs" else "[KEY=VALUE ...]"
+    usage = (
+        "[list | show RUN | compare RUN RUN | best] [KEY=VALUE ...]"
+        if name == "runs"
+        else "[KEY=VALUE ...]"
+    )
     out.print(f"fmkit {name}: {line}.\n\nusage: fmkit {name} {clean(usage)}\n\nExamples:")
     _rows(_EXAMPLES[name])
-    if name != "runs":
+    if name == "runs":
+        from fmkit.store.show import OPTIONS
+
+        out.print("\nSettings:")
+        _keys([(key, default, meaning) for key, (default, meaning) in OPTIONS.items()])
+    else:
         _settings(name)
     return 0
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from fmkit import console, tables
+from fmkit import console, files, plugins, tables
 from fmkit.config import recipe, recorded
 from fmkit.config.schema import EvalConfig, PredictConfig, TrainConfig
-from fmkit.errors import ConfigError, FmkitError, Interrupted, ResourceError
+from fmkit.errors import ConfigError, DataError, FmkitError, Interrupted, ResourceError
 from fmkit.store import index
 from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
@@ -176,7 +176,8 @@ def evaluate(config: EvalConfig) -> None:
     """Judge a finished run on a split of its data, or on other data."""
     from fmkit.data import dataset
 
-    run = FinishedRun(index.resolve(config.run, Path(config.runs_dir)))
+    run = FinishedRun(index.trained(config.run, Path(config.runs_dir)))
+    plugins.require(run, ("model", "task"), plugins.names())
     before = recorded.section(run.config(), "data")
     place = [getattr(each, "root", None) for each in (before, config.data)]
     is_new = before.name != config.data.name or place[0] != place[1]
@@ -186,11 +187,12 @@ def evaluate(config: EvalConfig) -> None:
     name = f"{split}-{data.spec.fingerprint[:8]}" if is_new else split
     if not is_new and split != "all" and data.spec.fingerprint != run.data().get("fingerprint"):
         console.warn("the data has changed since the run was trained; its splits may have, too.")
+    labels = dataset.match_classes(data.examples, run.classes())  # before TensorFlow, too
     with console.diverted(run.folder / names.LOG):
         from fmkit.evaluate import predict as judge
 
         trained = judge.load(run, config.runtime)
-    loader, labels = judge.open_data(config.data, config.runtime, data, trained)
+    loader = judge.open_data(config.data, config.runtime, data, trained)
     found, columns = judge.evaluate(
         trained.learner, loader, data.splits[split], data.examples, labels,
         trained.classes, config.bootstrap, config.runtime.seed,
@@ -200,10 +202,16 @@ def evaluate(config: EvalConfig) -> None:
 
 
 def predict(config: PredictConfig) -> None:
-    """Write a table of predictions for new photos."""
+    """Write a table of predictions for new photos.
+
+    Raises:
+        DataError: no photo could be read; the table says why for each.
+    """
     from fmkit.data import inputs
 
-    run = FinishedRun(index.resolve(config.run, Path(config.runs_dir)))
+    run = FinishedRun(index.trained(config.run, Path(config.runs_dir)))
+    plugins.require(run, ("model", "task"), plugins.names())
+    run.classes()  # a damaged run is told before TensorFlow is imported
     output = _output(config, run)
     paths = inputs.list_photos(Path(config.input), config.path_column)
     with console.diverted(run.folder / names.LOG):
@@ -215,16 +223,25 @@ def predict(config: PredictConfig) -> None:
     judge.write_table(output, columns)
     for each in errors[:10]:
         console.warn(each)
+    if len(errors) == len(paths):
+        raise DataError(f"none of {len(paths)} photos could be read.", f"The reasons: {output}")
     tables.predictions(columns, len(errors), output)
 
 
 def _output(config: PredictConfig, run: FinishedRun) -> Path:
-    if config.output is None:
-        return run.folder / names.PREDICTIONS / f"{names.new_name()}.csv"
-    output = Path(config.output)
+    """The table to write, in a place that can be written."""
+    output = run.folder / names.PREDICTIONS / f"{names.new_name()}.csv"
+    if config.output is not None:
+        output = Path(config.output).expanduser()
     if output.suffix not in (".csv", ".parquet"):
         raise ConfigError(
             f"output: received {config.output!r}. Expected a name in .csv or .parquet."
+        )
+    wrong = files.unwritable(output)
+    if wrong:
+        raise ConfigError(
+            f"output: {output} cannot be written: {wrong}.",
+            "Name a file in a folder that you may write: output=FILE",
         )
     if output.exists() and not config.overwrite:
         raise ConfigError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -94,19 +95,24 @@ def predictions(columns: dict[str, Any], errors: int, output: Path) -> None:
 
 
 def sweep(folder: Path, jobs: list[tuple[list[str], Run]]) -> None:
-    """A finished sweep: a row a job."""
+    """A finished sweep: a row a job with what differs between them, then why jobs failed."""
     table = _table("", "job", "overrides", "state", "best value", "test accuracy")
+    shared = set.intersection(*(set(overrides) for overrides, _ in jobs)) if len(jobs) > 1 else ()
     for overrides, run in jobs:
         status = run.status
         best, test = status["best"], status["test"]
         table.add_row(
             clean(run.folder.name),
-            clean(" ".join(overrides)),
+            clean(" ".join(each for each in overrides if each not in shared)),
             status["state"],
             f"{best['monitor']} {best['value']:.4f}" if best else "-",
             f"{test['accuracy']:.4f}" if test else "-",
         )
     out.print(table)
+    for _, run in jobs:
+        if run.status["reason"]:
+            reason = textwrap.shorten(run.status["reason"], 160, placeholder=" ...")
+            out.print(f"job {clean(run.folder.name)} {run.status['state']}: {clean(reason)}")
     out.print(f"sweep: {clean(str(folder))}")
 
 

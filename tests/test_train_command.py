@@ -134,6 +134,10 @@ def test_predict_writes_a_row_a_photo_and_names_the_broken(finished, fmkit, tmp_
     table = pd.read_csv(tmp_path / "found.csv").set_index("path")
     assert list(table["prediction"].dropna()) == ["red"] * 3
     assert table.loc[str(new / "broken.jpg"), "error"]
+    none = ["predict", f"run={folder}", f"input={new / 'broken.jpg'}", "output=none.csv"]
+    code, _, err = fmkit(*none)
+    assert (code, "none of 1 photos" in err) == (3, True)
+    assert pd.read_csv(tmp_path / "none.csv")["error"].notna().all()
     code, _, err = fmkit("predict", f"run={folder}", f"input={new}", "output=found.csv")
     assert code == 2
     assert "overwrite=true" in err
@@ -269,9 +273,13 @@ def test_a_loss_that_is_not_finite_stops_the_run(fmkit, tmp_path):
 MISTAKES = [
     (["data=image_folder", "data.root=nowhere"], "nowhere"),
     (["data=image_folder", "data.root=empty"], "empty"),
-    (["data=image_folder", "data.root=one"], "class"),
-    (["data=image_folder", "data.root=hollow"], "zebra"),
+    (["data=image_folder", "data.root=one"], "Add a folder of another one"),
+    (["data=image_folder", "data.root=hollow"], "'hollow/zebra' has no photos. Add some"),
     (["data=image_folder", "data.root=fake"], "fake.jpg"),
+    (["data=image_folder", "data.root=fake"], "Replace or remove"),
+    (["data=image_folder", "data.root=table.csv"], "data=image_table"),
+    (["data=image_table", "data.root=photos"], "data=image_folder"),
+    (["data=arrays", "data.root=./sub/../nowhere.npz"], "'nowhere.npz' (that is /"),
     (["data=image_table", "data.root=table.csv"], "label"),
     (["data=arrays", "data.root=photos/red/00.png"], "00.png"),
     (["data=elpv"], "elpv-dataset"),
@@ -360,6 +368,7 @@ def test_a_signal_saves_and_says_so(number, expected, tmp_path):
     finally:
         process.kill()
     assert process.returncode == expected
+    assert f"stopped by {number.name} at step" in process.stderr.read().decode()
     folder = only_run(tmp_path)
     assert read(folder, "status.json")["state"] == "interrupted"
     found = checkpoint.all_in(folder / "checkpoints")

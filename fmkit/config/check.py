@@ -19,12 +19,17 @@ ON_THE_COMMAND_LINE = ("init", "run", "plugins", "runs_dir")
 
 @dataclass
 class _Check:
-    """The state of one check: what was chosen, what was set, what is wrong."""
+    """The state of one check: what was chosen, what was set, what is wrong.
+
+    Attributes:
+        untyped: groups whose keys cannot be told: a sweep over options that differ in their keys,
+            where composing each job tells, or a file that builds on one that does not exist.
+    """
 
     line: CommandLine
     names: Mapping[str, Sequence[str]]
     chosen: dict[str, str] = field(default_factory=dict)
-    swept: set[str] = field(default_factory=set)
+    untyped: set[str] = field(default_factory=set)
     assignments: list[suggest.Assignment] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -49,8 +54,8 @@ def check(line: CommandLine, names: Mapping[str, Sequence[str]]) -> Any:
     _read_user_files(state)
     types, phases = _types(state), _phases(state)
     for assignment in state.assignments:
-        if assignment.key.split(".")[0] in state.swept:
-            continue  # its options differ in their keys: composing each job tells
+        if assignment.key.split(".")[0] in state.untyped:
+            continue
         wrong = suggest.problem_with(assignment, types, phases)
         state.problems.extend([wrong] if wrong else _value_problem(assignment, names))
     if state.problems:
@@ -98,7 +103,7 @@ def _read_overrides(state: _Check) -> None:
         elif key in state.chosen or key == "experiment":
             for value in values:
                 _choose(state, key, value)
-            state.swept |= {key} if len(values) > 1 else set()
+            state.untyped |= {key} if len(values) > 1 else set()
         else:
             for value in values:
                 state.assignments.extend(_leaves(key, value))
@@ -135,7 +140,7 @@ def _read_user_files(state: _Check) -> None:
     typed = {override.key_or_group for override in state.line.overrides}
     todo = ["experiment", *(group for group in state.chosen if group != "experiment")]
     for group in todo:
-        for path, found in _chain(state, group, state.chosen.get(group)):
+        for _, found in _chain(state, group, state.chosen.get(group)):
             state.problems.extend(found.problems)
             state.problems.extend(
                 f"{each.where}: {each.key} is for the command line: {each.key}=..."
@@ -143,9 +148,28 @@ def _read_user_files(state: _Check) -> None:
                 if each.key in ON_THE_COMMAND_LINE
             )
             state.assignments.extend(found.assignments)
-            for other, choice in found.choices.items():
-                if other in state.chosen and other not in typed and other != group:
-                    _choose(state, other, choice, str(path))
+            _read_defaults_list(state, group, found, typed)
+
+
+def _read_defaults_list(
+    state: _Check, group: str, found: suggest.ConfigFile, typed: set[str]
+) -> None:
+    """What a file of a group builds on must be there, and so must the groups that it picks from."""
+    allowed = _group_names(state, group)
+    bases = {each: found.places[each] for each in found.defaults if each in found.places}
+    if group in found.choices:
+        bases[found.choices[group]] = found.places[group]
+    for name, where in bases.items():
+        plain = name != "_self_" and not set(name) & set("/@$")
+        if plain and name not in allowed:
+            state.problems.append(f"{where}: {received(group, name, allowed)}")
+            state.untyped.add(group)
+    for other, choice in found.choices.items():
+        if other not in state.chosen and other != group:
+            groups = sorted(state.chosen)
+            state.problems.append(f"{found.places[other]}: {received('group', other, groups)}")
+        elif other not in typed and other != group:
+            _choose(state, other, choice, found.places[other])
 
 
 def _chain(state: _Check, group: str, option: str | None) -> list[tuple[Path, suggest.ConfigFile]]:

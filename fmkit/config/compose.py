@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import fmkit
+from fmkit import files
 from fmkit.config import validate
 from fmkit.config.command_line import CommandLine
 from fmkit.config.documentation import field_docs
@@ -176,10 +177,10 @@ def _normalise(value: Any) -> None:
     ):
         text = getattr(holder, name, None)
         if isinstance(text, str) and not (name == "weights" and text in ("imagenet", "none")):
-            setattr(holder, name, str(Path(text).expanduser().absolute()))
+            setattr(holder, name, files.absolute(text))
     model = getattr(value, "model", None)
     if model is not None and model.preset and Path(model.preset).expanduser().is_dir():
-        model.preset = str(Path(model.preset).expanduser().absolute())
+        model.preset = files.absolute(model.preset)
 
 
 def launch(line: CommandLine, job: Callable[[Any], None], extra: Sequence[str] = ()) -> None:

@@ -14,7 +14,7 @@ from omegaconf import BooleanNode, FloatNode, IntegerNode, StringNode
 from omegaconf.errors import OmegaConfBaseException
 
 from fmkit.config.documentation import field_docs, field_types
-from fmkit.config.schema import KINDS
+from fmkit.config.schema import GROUPS, KINDS
 from fmkit.errors import listed, nearest
 
 _SYNONYMS = {
@@ -56,11 +56,21 @@ class Assignment:
 
 @dataclass
 class ConfigFile:
-    """A user's YAML file: the keys it sets, the options its defaults list picks, what is wrong."""
+    """A user's YAML file, read.
+
+    Attributes:
+        assignments: the keys it sets.
+        defaults: files of the same group that its defaults list names, and schemas.
+        choices: by group, the option that its defaults list picks.
+        places: `file:line` of each name in `defaults` and of each group in `choices`, but not of
+            schemas.
+        problems: what is wrong with the file as such.
+    """
 
     assignments: list[Assignment] = field(default_factory=list)
     defaults: list[str] = field(default_factory=list)
     choices: dict[str, str] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
@@ -97,7 +107,7 @@ def read_config_file(path: Path, package: str) -> ConfigFile:
     found.problems.extend(_twice(tree, path))
     for key_node, value_node in tree.value:
         if key_node.value == "defaults":
-            _read_defaults(value_node, found)
+            _read_defaults(value_node, found, path)
         else:
             prefix = f"{package}." if package else ""
             found.assignments.extend(_leaves(key_node, value_node, prefix, path))
@@ -117,18 +127,21 @@ def _twice(tree: yaml.MappingNode, path: Path) -> Iterator[str]:
             yield from _twice(value, path)
 
 
-def _read_defaults(node: yaml.Node, found: ConfigFile) -> None:
-    entries = yaml.SafeLoader("").construct_document(node)
-    for entry in entries if isinstance(entries, list) else []:
+def _read_defaults(node: yaml.Node, found: ConfigFile, path: Path) -> None:
+    for each in node.value if isinstance(node, yaml.SequenceNode) else []:
+        where = f"{path}:{each.start_mark.line + 1}"
+        entry = yaml.SafeLoader("").construct_document(each)
         if isinstance(entry, str):
             found.defaults.append(entry)
+            found.places[entry] = where
         elif isinstance(entry, dict):
             for group, option in entry.items():
-                name = str(group).replace("override ", "").strip().lstrip("/").split("@")[0]
-                if option is not None and not name.startswith(("schema/", "hydra")):
-                    found.choices[name] = str(option)
-                elif name.startswith("schema/"):
+                name = str(group).rpartition(" ")[2].lstrip("/").split("@")[0]  # after `override`
+                if name.startswith("schema/"):
                     found.defaults.append(str(option))
+                elif option is not None and not name.startswith("hydra"):
+                    found.choices[name] = str(option)
+                    found.places[name] = where
 
 
 def _leaves(key: yaml.Node, value: yaml.Node, prefix: str, path: Path) -> Iterator[Assignment]:
@@ -178,7 +191,9 @@ def _unknown(assignment: Assignment, types: dict[str, type], phases: list[str]) 
         groups = nearest(top, [*(each for each in types if each in KINDS), "stage", "experiment"])
         if groups and groups[0] in types and len(parts) == 1:
             return f"unknown group {key!r}. Did you mean {' or '.join(groups)}?"
-        return _unknown_key(key, all_keys(types, phases), "")
+        if top in GROUPS:
+            return f"unknown key {key!r}: {top} is the run's own here. Leave it out."
+        return _unknown_key(key, all_keys(types, phases), f"Known are: {listed(sorted(types))}.")
     kind = types[top]
     if not dataclasses.is_dataclass(kind):
         return "" if len(parts) == 1 else _unknown_key(key, all_keys(types, phases), "")

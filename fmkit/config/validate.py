@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fmkit import lookup
 from fmkit.config import durations, trainable
-from fmkit.config.schema import CHOICES, KINDS, TrainConfig
+from fmkit.config.schema import CHOICES, KINDS, ModelConfig, TrainConfig
 from fmkit.errors import FmkitError, nearest, received
+from fmkit.files import short
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,9 @@ RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
 
 BOOLEAN = "runtime.jit"
 """A choice that YAML may have read as a truth value: `True` is `true`."""
+
+WEIGHT_SUFFIXES = {"": (".h5",), "efficientnet_lite0": (".h5", ".pth")}
+"""By model, how the name of a file in `model.weights` ends; empty: every other model of fmkit's."""
 
 DURATIONS = {
     "stage.*.epochs": "epochs",
@@ -178,12 +183,25 @@ def _train_problems(config: TrainConfig) -> Iterator[Problem]:
             f"model.preset={model.preset!r} is only for model.name=hub; model.name is "
             f"{model.name!r}. Add model=hub.",
         )
-    if _is_path(model.weights) and not Path(model.weights).is_file():
-        close = nearest(Path(model.weights).name.lower(), ("imagenet", "none"))
+    wrong = "" if model.weights in ("imagenet", "none") else _weights_problem(model)
+    if wrong:
+        yield Problem("model.weights", wrong)
+    yield from _lora_problems(config)
+
+
+def _weights_problem(model: ModelConfig) -> str:
+    """What is wrong with a path in `model.weights`; empty when nothing is."""
+    path = Path(model.weights)
+    if not path.is_file():
+        close = nearest(path.name.lower(), ("imagenet", "none"))
         meant = f"Did you mean {close[0]}?" if close else ""
         allowed = "imagenet, none, or a file that exists"
-        yield Problem("model.weights", received("model.weights", model.weights, allowed, meant))
-    yield from _lora_problems(config)
+        return received("model.weights", short(path), allowed, meant)
+    suffixes = WEIGHT_SUFFIXES.get(model.name, WEIGHT_SUFFIXES[""])
+    if model.name in lookup.names("models", {}) or path.name.endswith(suffixes):
+        return ""  # what a plugin's model reads is its own affair
+    allowed = f"a file whose name ends in {' or '.join(suffixes)}, for model {model.name}"
+    return received("model.weights", short(path), allowed)
 
 
 def _lora_problems(config: TrainConfig) -> Iterator[Problem]:
@@ -222,10 +240,6 @@ def _solver_problems(config: TrainConfig) -> Iterator[Problem]:
                 f"{key}=lbfgs fits a linear head to fixed features and whole labels. It needs "
                 f"{' and '.join(missing)}.",
             )
-
-
-def _is_path(weights: str) -> bool:
-    return weights not in ("imagenet", "none")
 
 
 def _duration_problem(key: str, text: str, unit: str) -> str:

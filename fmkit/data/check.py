@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fmkit.config.schema import DataConfig
+from fmkit.config.schema import DataConfig, ImageFolderData
 from fmkit.errors import ConfigError, DataError, listed
+from fmkit.files import absolute, short
 
 SHOWN = 10
 """Names that an error shows before it only counts."""
@@ -19,31 +20,46 @@ _PART = 256
 """Files per task of a thread pool: a task each took 1 kB of memory and more time than a header."""
 
 
-def existing(root: str, kind: str) -> Path:
+def existing(root: str, kind: str, key: str = "data.root") -> Path:
     """The absolute path of `data.root`.
 
     Args:
+        root: the path.
         kind: `folder` or `file`.
+        key: the config key that has it.
 
     Raises:
         ConfigError: no root was given.
         DataError: nothing of that kind is there.
     """
     if root in ("", "???"):
-        raise ConfigError(f"data.root is missing. Say data.root=PATH, a {kind}.")
-    path = Path(os.path.abspath(Path(root).expanduser()))  # noqa: PTH100 - links stay as they are
+        raise ConfigError(f"{key} is missing. Say {key}=PATH, a {kind}.")
+    path = Path(absolute(root))
     right = path.is_dir() if kind == "folder" else path.is_file()
     if right:
         return path
-    meant = "" if str(path) == root else f" (that is {path})"
-    what = f"no such {kind}" if not path.exists() else f"it is no {kind}"
-    raise DataError(f"data.root: {root!r}{meant}: {what}.", _nearest_parent(path))
+    shown = short(path)  # the config has the path from the root, the user has typed less
+    meant = "" if shown == str(path) else f" (that is {path})"
+    if path.exists():
+        raise DataError(f"{key}: {shown!r}{meant}: it is no {kind}.", _other_source(path))
+    raise DataError(f"{key}: {shown!r}{meant}: no such {kind}.", _nearest_parent(path))
+
+
+def _other_source(path: Path) -> str:
+    """The data source that takes what is at a path; empty when none does."""
+    if path.is_dir():
+        return "A folder with a folder of photos per class is for data=image_folder."
+    if path.suffix.lower() in (".csv", ".tsv", ".parquet"):
+        return "A table with a row per photo is for data=image_table."
+    if path.suffix.lower() == ".npz":
+        return "A file of arrays is for data=arrays."
+    return ""
 
 
 def _nearest_parent(path: Path) -> str:
     parent = next((each for each in path.parents if each.is_dir()), None)
-    if path.exists() or parent is None or parent == path.parent:
-        return "" if path.exists() else "Check the spelling of its last part."
+    if parent is None or parent == path.parent:
+        return "Check the spelling of its last part."
     return f"The path is right as far as {parent}."
 
 
@@ -57,8 +73,11 @@ def class_problems(
 ) -> list[str]:
     """Why these classes cannot be learned: only one, or too few examples for the splits."""
     problems = []
+    more = "Add examples of another one."
+    if isinstance(config, ImageFolderData):
+        more = "Add a folder of another one, or name the folder above in data.root."
     if len(classes) == 1:
-        problems.append(f"There is only one class, {classes[0]!r}: nothing can be learned.")
+        problems.append(f"There is only one class, {classes[0]!r}: nothing can be learned. {more}")
     if splits is None:
         small = too_small(labels, classes, splits_to_make(config))
         if small:
@@ -103,7 +122,9 @@ def image_problems(names: Sequence[str], paths: Sequence[str]) -> list[str]:
     with ThreadPoolExecutor(max_workers=min(32, 4 * (os.cpu_count() or 1))) as pool:
         reasons = [why for part in pool.map(_header_problems, parts) for why in part]
     broken = [f"{name}: {why}" for name, why in zip(names, reasons, strict=True) if why]
-    return [broken_files(broken, len(paths))] if broken else []
+    if not broken:
+        return []
+    return [f"{broken_files(broken, len(paths))}\n   Replace or remove them, then start again."]
 
 
 def broken_files(broken: Sequence[str], total: int) -> str:

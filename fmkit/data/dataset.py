@@ -9,7 +9,7 @@ import numpy as np
 from fmkit.config.schema import DataConfig
 from fmkit.data import splits, table
 from fmkit.data.examples import Examples
-from fmkit.errors import DataError, received
+from fmkit.errors import DataError, listed, received
 from fmkit.spec import DataSpec
 
 
@@ -54,3 +54,25 @@ def read_for_evaluation(config: DataConfig, split_seed: int, split: str) -> Data
         there = [name for name, indices in data.splits.items() if len(indices)]
         raise DataError(received("split", split, [*there, "all"], "The data has no such split."))
     return data
+
+
+def match_classes(examples: Examples, classes: tuple[str, ...]) -> np.ndarray:
+    """Labels in the order of a run's classes, (N,), matched by name.
+
+    Raises:
+        DataError: a class is missing or unknown; both are named.
+    """
+    missing = [each for each in classes if each not in examples.classes]
+    extra = [each for each in examples.classes if each not in classes]
+    if missing or extra:
+        problems = []
+        if missing:
+            problems.append(f"the data has no {listed([repr(each) for each in missing], 10)}")
+        if extra:
+            problems.append(f"the run does not know {listed([repr(each) for each in extra], 10)}")
+        raise DataError(
+            f"classes do not match: {'; '.join(problems)}.",
+            f"The run was trained on {listed(classes, 10)}. Classes are matched by name.",
+        )
+    order = np.array([classes.index(each) for each in examples.classes], np.int32)
+    return order[examples.labels]

@@ -19,6 +19,7 @@ from fmkit.data.decode import EXTENSIONS
 from fmkit.data.examples import Examples, ImageFiles, from_names
 from fmkit.data.stratify import limited
 from fmkit.errors import DataError, all_at_once, listed
+from fmkit.files import short
 
 SPLIT_NAMES = {
     "train": "train",
@@ -73,12 +74,14 @@ def list_examples(config: ImageFolderData) -> Examples:
     listing.unsupported += [each for each in loose if not _is_photo(each)]
     if photos:
         listing.problems.append(
-            f"{len(photos)} photos lie directly in {root} ({_some(photos)}): "
+            f"{len(photos)} photos lie directly in {short(root)} ({_some(photos)}): "
             "move each into a folder named after its class."
         )
     named = _split_folders(listing, folders)
     if not folders and not photos:
-        listing.problems.append(f"{root} has no class folders: one folder per class is needed.")
+        listing.problems.append(
+            f"{short(root)} has no class folders: one folder per class is needed."
+        )
     for folder in folders:
         if named:
             _list_split(listing, folder, SPLIT_NAMES[folder.name.lower()])
@@ -156,7 +159,7 @@ def _list_split(listing: _Listing, folder: Path, split: str) -> None:
     listing.unsupported += [each for each in loose if not _is_photo(each)]
     if photos:
         listing.problems.append(
-            f"{len(photos)} photos lie directly in {folder} ({_some(photos)}): "
+            f"{len(photos)} photos lie directly in {short(folder)} ({_some(photos)}): "
             "move each into a folder named after its class."
         )
     for each in folders:
@@ -187,7 +190,9 @@ def _list_class(listing: _Listing, folder: Path, split: str) -> None:
     if len(listing.ids) == before:
         unsupported = check.by_suffix(listing.unsupported[skipped:])
         found = f"; fmkit does not read {unsupported}" if unsupported else ""
-        listing.problems.append(f"Class folder {str(folder)!r} has no photos{found}.")
+        listing.problems.append(
+            f"Class folder {short(folder)!r} has no photos{found}. Add some, or remove the folder."
+        )
 
 
 def _checked(listing: _Listing, named: bool, config: ImageFolderData) -> Examples:

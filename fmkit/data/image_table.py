@@ -23,6 +23,7 @@ from fmkit.data.stratify import limited
 from fmkit.errors import ConfigError, DataError, all_at_once, listed, received
 
 _SEPARATORS = {".csv": (",", ";", "\t"), ".tsv": ("\t",), ".txt": ("\t", ",", ";")}
+_NAMES = "Name the columns with data.path_column, label_column, split_column and group_column."
 
 
 @dataclass
@@ -57,7 +58,7 @@ def list_examples(config: ImageTableData) -> Examples:
     if config.image_root is None:
         folder = table.parent
     else:
-        folder = check.existing(config.image_root, "folder")
+        folder = check.existing(config.image_root, "folder", "data.image_root")
     rows = _Rows()
     cells = [columns[each] for each in wanted]
     for number, row in enumerate(zip(*cells, strict=True)):
@@ -65,8 +66,13 @@ def list_examples(config: ImageTableData) -> Examples:
     return _checked(rows, config, table)
 
 
-def read_columns(table: Path, wanted: Sequence[str]) -> dict[str, list[str]]:
+def read_columns(table: Path, wanted: Sequence[str], hint: str = _NAMES) -> dict[str, list[str]]:
     """The wanted columns of a CSV, TSV or parquet file as text; an empty cell is an empty text.
+
+    Args:
+        table: the file.
+        wanted: names of columns.
+        hint: what to do where one is missing.
 
     Raises:
         ConfigError: the file's name ends in nothing that is known.
@@ -74,7 +80,7 @@ def read_columns(table: Path, wanted: Sequence[str]) -> dict[str, list[str]]:
     """
     suffix = table.suffix.lower()
     if suffix in (".parquet", ".pq"):
-        return _read_parquet(table, wanted)
+        return _read_parquet(table, wanted, hint)
     if suffix not in _SEPARATORS:
         allowed = (*_SEPARATORS, ".parquet")
         raise ConfigError(received("The table's file extension", suffix, allowed))
@@ -90,14 +96,16 @@ def read_columns(table: Path, wanted: Sequence[str]) -> dict[str, list[str]]:
         raise DataError(f"{table} is empty.")
     header_of = {each: next(csv.reader([lines[0]], delimiter=each)) for each in _SEPARATORS[suffix]}
     separator = max(header_of, key=lambda each: len(set(wanted) & _stripped(header_of[each])))
-    return _read_rows(table, lines, separator, wanted)
+    return _read_rows(table, lines, separator, wanted, hint)
 
 
 def _stripped(names: Sequence[str]) -> set[str]:
     return {each.strip() for each in names}
 
 
-def _missing(table: Path, wanted: Sequence[str], there: Sequence[str]) -> DataError | None:
+def _missing(
+    table: Path, wanted: Sequence[str], there: Sequence[str], hint: str
+) -> DataError | None:
     problems = [
         received(f"Column of {table.name}", each, there) for each in wanted if each not in there
     ]
@@ -106,21 +114,18 @@ def _missing(table: Path, wanted: Sequence[str], there: Sequence[str]) -> DataEr
     ]
     if not problems:
         return None
-    return DataError(
-        all_at_once(problems),
-        "Name the columns with data.path_column, label_column, split_column and group_column.",
-    )
+    return DataError(all_at_once(problems), hint)
 
 
 def _read_rows(
-    table: Path, lines: list[str], separator: str, wanted: Sequence[str]
+    table: Path, lines: list[str], separator: str, wanted: Sequence[str], hint: str
 ) -> dict[str, list[str]]:
     reader = csv.reader(lines, delimiter=separator, strict=True)
     short: list[str] = []
     columns: dict[str, list[str]] = {each: [] for each in wanted}
     try:
         header = [each.strip() for each in next(reader)]
-        if error := _missing(table, wanted, header):
+        if error := _missing(table, wanted, header, hint):
             raise error
         places = {each: header.index(each) for each in wanted}
         for row in reader:
@@ -141,13 +146,13 @@ def _read_rows(
     return columns
 
 
-def _read_parquet(table: Path, wanted: Sequence[str]) -> dict[str, list[str]]:
+def _read_parquet(table: Path, wanted: Sequence[str], hint: str) -> dict[str, list[str]]:
     import pyarrow as arrow
     import pyarrow.parquet as parquet
 
     try:
         file = parquet.ParquetFile(table)
-        if error := _missing(table, wanted, list(file.schema_arrow.names)):
+        if error := _missing(table, wanted, list(file.schema_arrow.names), hint):
             raise error
         content = file.read(columns=list(dict.fromkeys(wanted)))
     except (arrow.ArrowException, OSError) as error:

@@ -14,7 +14,7 @@ from fmkit.config import recorded
 from fmkit.config.schema import DataConfig, RuntimeConfig
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
-from fmkit.errors import DataError, FmkitError, listed
+from fmkit.errors import FmkitError
 from fmkit.evaluate import metrics
 from fmkit.models import adapters
 from fmkit.spec import DataSpec
@@ -63,28 +63,6 @@ def probabilities(learner: Learner, batches: Any) -> np.ndarray:
     logits = learner.predict(batches, verbose=0).astype(np.float64)
     exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
     return exponents / exponents.sum(axis=1, keepdims=True)
-
-
-def match_classes(examples: Examples, classes: tuple[str, ...]) -> np.ndarray:
-    """Labels in the order of a run's classes, (N,), matched by name.
-
-    Raises:
-        DataError: a class is missing or unknown; both are named.
-    """
-    missing = [each for each in classes if each not in examples.classes]
-    extra = [each for each in examples.classes if each not in classes]
-    if missing or extra:
-        problems = []
-        if missing:
-            problems.append(f"the data has no {listed([repr(each) for each in missing], 10)}")
-        if extra:
-            problems.append(f"the run does not know {listed([repr(each) for each in extra], 10)}")
-        raise DataError(
-            f"classes do not match: {'; '.join(problems)}.",
-            f"The run was trained on {listed(classes, 10)}. Classes are matched by name.",
-        )
-    order = np.array([classes.index(each) for each in examples.classes], np.int32)
-    return order[examples.labels]
 
 
 def evaluate(
@@ -222,10 +200,6 @@ def _decoded(path: str, size: int, resize: str) -> np.ndarray | str:
         return error.message
 
 
-def open_data(
-    config: DataConfig, runtime: RuntimeConfig, data: Dataset, trained: Trained
-) -> tuple[Any, np.ndarray]:
-    """The input pipeline over a data set, and its labels in the order of the run's classes."""
-    labels = match_classes(data.examples, trained.classes)
-    loader = assemble.open_loader(config, runtime, data.examples, trained.task, trained.image_size)
-    return loader, labels
+def open_data(config: DataConfig, runtime: RuntimeConfig, data: Dataset, trained: Trained) -> Any:
+    """The input pipeline over a data set, as a run's model takes it."""
+    return assemble.open_loader(config, runtime, data.examples, trained.task, trained.image_size)

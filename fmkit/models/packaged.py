@@ -17,6 +17,7 @@ import keras
 import numpy as np
 
 from fmkit.config.schema import ModelConfig
+from fmkit.config.validate import WEIGHT_SUFFIXES
 from fmkit.errors import ArtifactError, ConfigError, listed, received
 from fmkit.files import sha256_file
 from fmkit.models.backbone import Backbone
@@ -69,7 +70,7 @@ def efficientnet_lite0(config: ModelConfig) -> Backbone:
     if size < _SMALLEST:
         what = f"model.image_size for model.name={config.name}"
         raise ConfigError(received(what, size, f"{_SMALLEST} pixels or more"))
-    weights = chosen_weights(config, ("imagenet", "none"), (".h5", ".pth"))
+    weights = chosen_weights(config, ("imagenet", "none"), WEIGHT_SUFFIXES["efficientnet_lite0"])
     model = _network(size)
     if weights == "imagenet":
         _load_torch(model, _packaged_file())

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from fmkit.config.schema import ModelConfig
+from fmkit.config.validate import WEIGHT_SUFFIXES
 from fmkit.errors import ArtifactError, ConfigError, listed, received
 
 _NOT_MODEL = ("optimizer", "seed_generator")
@@ -18,7 +19,9 @@ Shape = tuple[int, ...]
 
 
 def chosen_weights(
-    config: ModelConfig, offered: tuple[str, ...], suffixes: tuple[str, ...] = (".h5",)
+    config: ModelConfig,
+    offered: tuple[str, ...],
+    suffixes: tuple[str, ...] = WEIGHT_SUFFIXES[""],
 ) -> str:
     """What `model.weights` asks for: a word on offer, or the path of a file that is there.
 

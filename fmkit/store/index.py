@@ -14,6 +14,7 @@ from typing import Any
 
 from fmkit import errors
 from fmkit.errors import ArtifactError, ConfigError, received
+from fmkit.files import absolute
 from fmkit.store import run as names
 
 BROKEN, DEAD = "broken", "dead"
@@ -175,11 +176,38 @@ def _age(run: Run) -> tuple[float, str]:
     return moment, run.id
 
 
-def resolve(text: str, root: Path) -> Path:
+def trained(text: str, root: Path, key: str = "run") -> Path:
+    """The folder of the run that a user means, which must have a checkpoint.
+
+    Args:
+        text: as for `resolve`.
+        root: folder of runs.
+        key: what the user calls it.
+
+    Raises:
+        ArtifactError: there is no such run, there are several, or nothing of it was saved.
+    """
+    folder = resolve(text, root, key)
+    if any(folder.glob(f"{names.CHECKPOINTS}/step-*")):
+        return folder
+    run = read(folder)
+    why = f": {run.reason.splitlines()[0]}" if run.reason else "."
+    raise ArtifactError(
+        f"{key}: {folder.name} has no checkpoint; its state is {run.state}{why}",
+        "Train it again, or name another run; `fmkit runs` lists them all.",
+    )
+
+
+def resolve(text: str, root: Path, key: str = "run") -> Path:
     """The folder of the run that a user means.
 
     In this order: `last` (the newest one that is done), a run's folder, its id, its name, the
     beginning or the end of an id.
+
+    Args:
+        text: what the user typed.
+        root: folder of runs.
+        key: what the user calls it, for the messages.
 
     Raises:
         ArtifactError: there is no such run, or there are several.
@@ -190,11 +218,11 @@ def resolve(text: str, root: Path) -> Path:
     known = runs(root)
     if not known:
         raise ArtifactError(
-            received("run", text, "a run's folder") + f" There is no run in {root.absolute()}.",
+            received(key, text, "a run's folder") + f" There is no run in {absolute(root)}.",
             "Name the folder of the run, or the folder that holds runs: runs_dir=DIR",
         )
     if text == LAST:
-        return _last(known, root)
+        return _last(known, root, key)
     trimmed = text.rstrip("/")
     for matches in (
         [run for run in known if run.id == trimmed],
@@ -207,32 +235,33 @@ def resolve(text: str, root: Path) -> Path:
         if matches:
             listed = errors.listed([run.id for run in matches])
             raise ArtifactError(
-                f"run: {text!r} fits {len(matches)} runs: {listed}.",
+                f"{key}: {text!r} fits {len(matches)} runs: {listed}.",
                 "Type more of the id, or the run's folder.",
             )
-    raise ArtifactError(_not_found(text, known, root), "`fmkit runs` lists them all.")
+    raise ArtifactError(_not_found(text, known, root, key), "`fmkit runs` lists them all.")
 
 
-def _last(known: list[Run], root: Path) -> Path:
+def _last(known: list[Run], root: Path, key: str) -> Path:
     for run in known:
         if run.state == names.DONE:
             return run.folder
     counts = Counter(run.state for run in known)
     there = ", ".join(f"{count} {state}" for state, count in counts.items())
     raise ArtifactError(
-        f"run: {LAST!r} is the newest run that is done, and none in {root.absolute()} is: {there}.",
+        f"{key}: {LAST!r} is the newest run that is done, and none in {absolute(root)} is: "
+        f"{there}.",
         f"The newest one of all is {known[0].id}.",
     )
 
 
-def _not_found(text: str, known: list[Run], root: Path) -> str:
+def _not_found(text: str, known: list[Run], root: Path, key: str) -> str:
     allowed = [run.id for run in known] + [run.name for run in known if run.name]
     # An id is long, and what a user remembers is its end.
     ends = {each.rpartition("-")[2]: each for each in allowed if "-" in each}
     close = errors.nearest(text, allowed) + [ends[each] for each in errors.nearest(text, ends)]
     clue = f"Nearest: {', '.join(dict.fromkeys(close))}." if close else f"Newest: {known[0].id}."
-    message = received("run", text, "a run's folder, id or name, part of an id, or `last`")
-    return f"{message} No run in {root.absolute()} fits. {clue}"
+    message = received(key, text, "a run's folder, id or name, part of an id, or `last`")
+    return f"{message} No run in {absolute(root)} fits. {clue}"
 
 
 def best(root: Path, metric: str = "test.accuracy", data: str | None = None) -> list[Run]:
@@ -254,7 +283,7 @@ def best(root: Path, metric: str = "test.accuracy", data: str | None = None) -> 
         if there:
             raise ConfigError(received("metric", metric, there))
         on = f" on {data}" if data else ""
-        raise ArtifactError(f"No run in {Path(root).absolute()}{on} has figures of a split yet.")
+        raise ArtifactError(f"No run in {absolute(root)}{on} has figures of a split yet.")
     sign = 1 if metric.rpartition(".")[2] in _LOWER_IS_BETTER else -1
     return sorted(ranked, key=lambda run: sign * (figure(run, metric) or 0.0))
 

@@ -65,7 +65,7 @@ def claim(runs_dir: Path, kind: str) -> Path:
 
 def _unwritable(runs_dir: Path, error: OSError) -> ConfigError:
     return ConfigError(
-        f"runs_dir: cannot make a run folder in {runs_dir.absolute()}: {error.strerror}.",
+        f"runs_dir: cannot make a run folder in {files.absolute(runs_dir)}: {error.strerror}.",
         "Name a folder that you may write: runs_dir=DIR",
     )
 

@@ -24,7 +24,13 @@ NOTHING = "-"
 ABSENT = "(absent)"
 
 _VERBS = {"list": 0, "show": 1, "compare": 2, "best": 0}
-_OPTIONS = ("runs_dir", "metric", "data")
+OPTIONS = {
+    "runs_dir": ("runs", "Folder of runs; with any of these."),
+    "metric": ("test.accuracy", "What `best` ranks by: `test.` or `val.` and a figure."),
+    "data": ("", "`best` ranks only runs on this data, by its name: figures compare there only."),
+}
+"""Keys of `fmkit runs`, each with its default and its meaning."""
+
 _FOLDED = 4  # so many columns are folded on a narrow terminal, and the rest is left out
 _MOST_KEYS = 10_000  # a config has some hundred; a file that grows beyond this is no config
 _FIGURES = (
@@ -128,7 +134,7 @@ def command(arguments: list[str]) -> int:
     else:
         tables = [listing(index.runs(root))]
         if not tables[0].rows:
-            console.say(f"There is no run in {root.absolute()} yet.")
+            console.say(f"There is no run in {files.absolute(root)} yet.")
             return 0
     for number, table in enumerate(tables):
         if number and not console.out.is_terminal:
@@ -138,7 +144,7 @@ def command(arguments: list[str]) -> int:
 
 
 def _is_option(word: str) -> bool:
-    return any(word.startswith(f"{each}=") for each in _OPTIONS)
+    return any(word.startswith(f"{each}=") for each in OPTIONS)
 
 
 def listing(known: Sequence[index.Run]) -> Rows:

@@ -134,7 +134,9 @@ class Stopper(keras.callbacks.Callback):
             raise KeyboardInterrupt
         self.signal_number = number
         with contextlib.suppress(OSError):  # not `sys.stderr`: it may be in the middle of a write
-            os.write(2, b"\nstopping after this step and saving; press Ctrl-C again to leave now\n")
+            came = signal.Signals(number).name
+            said = f"\n{came}: stopping after this step and saving; Ctrl-C now leaves at once\n"
+            os.write(2, said.encode())
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Stop training."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -80,7 +81,7 @@ class _Session:
         number = self.stopper.signal_number
         if number is not None:
             raise Interrupted(
-                f"stopped by signal {number} at step {self.position.step} "
+                f"stopped by {signal.Signals(number).name} at step {self.position.step} "
                 f"(phase {self.run.status['phase']}), checkpoint saved.",
                 f"The run so far: {self.run.folder}",
                 number,

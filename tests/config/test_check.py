@@ -64,6 +64,8 @@ MISTAKES = [
     ("finetune model.image_size=1.5", "1.5", "a whole number"),
     ("finetune model=hub", "model.preset is missing", "resnet_18_imagenet"),
     ("finetune model.weights=nowhere.h5", "nowhere.h5", "exists"),
+    ("finetune +foo=1", "'foo'", "optimizer, plugins"),
+    ("predict run=x input=y model=resnet50", "'model'", "the run's own"),
     ("finetune +optimizer.extra=1", "optimizer.extra", "Keys of optimizer"),
     ("finetune --epochs 3", "--epochs", "key=value"),
     ("finetune data.batch_size", "data.batch_size", "key=value"),
@@ -120,6 +122,9 @@ def write(folder, name, text):
         ("stage:\n  hed:\n    epochs: 3\n", 3, "stage.head.epochs"),
         ("optimizer: [1,\n", 2, "YAML"),
         ("init: last\n", 1, "command line"),
+        ("defaults:\n  - override /stge: mine\n", 2, "Did you mean stage?"),
+        ("defaults:\n  - override /stage: lpft\n", 2, "Did you mean lp_ft?"),
+        ("defaults:\n  - solar_cell\n", 2, "Did you mean solar_cells?"),
         ("optimizer: {epsilon: 1e-8}\noptimizer: {}\n", 2, "again"),
     ],
 )
@@ -142,6 +147,31 @@ def test_a_users_own_group_file_is_typed_by_the_option_it_builds_on(capsys, tmp_
     path.write_text(text.replace("batch_sise", "batch_size"))
     assert main(["finetune", f"--config-dir={tmp_path}", "data=mine", "--cfg", "job"]) == 0
     assert "batch_size: 3" in capsys.readouterr().out
+
+
+def test_a_base_that_does_not_exist_is_the_one_thing_told(capsys, tmp_path):
+    path = write(tmp_path, "data/mine.yaml", "defaults: [image_foldr, _self_]\nroot: photos\n")
+    assert main(["finetune", f"--config-dir={tmp_path}", "data=mine"]) == 2
+    told = capsys.readouterr().err
+    assert f"{path}:1: data: received 'image_foldr'. Did you mean image_folder?" in told
+    assert "data.root" not in told
+
+
+def test_a_file_of_weights_is_known_by_its_name(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights.npz").touch()
+    (tmp_path / "weights.pth").touch()
+    for line, allowed in (
+        ("finetune model.weights=weights.npz", ".h5 or .pth"),
+        ("finetune model=resnet50 model.weights=weights.pth", ".h5, for model resnet50"),
+    ):
+        assert main(line.split()) == 2
+        told = capsys.readouterr().err
+        assert f"received '{line.rpartition('=')[2]}'" in told  # as typed, not from the root
+        assert allowed in told
+    assert not (tmp_path / "runs").exists()
+    line = "finetune model.weights=weights.pth --cfg job"
+    assert main(line.split()) == 0
 
 
 def test_files_may_build_on_files(capsys, tmp_path):

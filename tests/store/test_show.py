@@ -7,6 +7,7 @@ import sys
 import pytest
 from rich.console import Console
 
+from fmkit.cli import main
 from fmkit.errors import ArtifactError, ConfigError
 from fmkit.store import index, show
 
@@ -213,3 +214,10 @@ def test_a_pipe_gets_whole_lines_however_narrow_the_terminal(root):
     rows = table(done.stdout, "runs")
     assert [row["id"] for row in rows] == [SECOND, FIRST]
     assert done.stdout.isascii()
+
+
+def test_help_names_every_key(capsys):
+    assert main(["runs", "--help"]) == 0
+    told = capsys.readouterr().out.partition("Settings:")[2]
+    for key in show.OPTIONS:
+        assert f"  {key}" in told
