@@ -12,6 +12,7 @@ COMMANDS = {
     "eval": "judge a finished run on a split, or on new data",
     "predict": "predict new photos with a finished run",
     "runs": "list, show, compare and rank runs",
+    "cache": "list and clear the features of frozen backbones",
 }
 """The sub-commands, each with a line for the help."""
 
@@ -75,6 +76,7 @@ def _function(name: str) -> Callable[[Sequence[str]], int]:
         "eval": commands.evaluate,
         "predict": commands.predict,
         "runs": commands.runs,
+        "cache": commands.cache,
     }[name]
 
 

@@ -50,6 +50,13 @@ def runs(arguments: Sequence[str]) -> int:
     return show.command(list(arguments))
 
 
+def cache(arguments: Sequence[str]) -> int:
+    """List and clear the feature cache."""
+    from fmkit.store import cached
+
+    return cached.command(arguments)
+
+
 @dataclass
 class _Outcome:
     """How one job ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 
 import fmkit
@@ -48,7 +49,19 @@ _EXAMPLES: dict[str, list[tuple[str, str]]] = {
         ("fmkit runs compare RUN RUN", "what differs between two runs"),
         ("fmkit runs best", "runs by test accuracy"),
     ],
+    "cache": [
+        ("fmkit cache", "what is there, the most recently used first"),
+        ("fmkit cache clear", "remove all that no run is using"),
+        ("fmkit cache clear KEY", "remove one entry, by the beginning of its key"),
+    ],
 }
+
+
+_PLAIN = {
+    "runs": ("[list | show RUN | compare RUN RUN | best] [KEY=VALUE ...]", "fmkit.store.show"),
+    "cache": ("[list | clear [KEY ...]] [cache_dir=DIR]", "fmkit.store.cached"),
+}
+"""Commands that Hydra does not compose: their usage, and the module that knows their keys."""
 
 
 def overview(commands: Mapping[str, str]) -> int:
@@ -78,18 +91,13 @@ def version() -> int:
 
 def command(name: str, line: str) -> int:
     """`fmkit COMMAND --help`."""
-    usage = (
-        "[list | show RUN | compare RUN RUN | best] [KEY=VALUE ...]"
-        if name == "runs"
-        else "[KEY=VALUE ...]"
-    )
+    usage, options = _PLAIN.get(name, ("[KEY=VALUE ...]", ""))
     out.print(f"fmkit {name}: {line}.\n\nusage: fmkit {name} {clean(usage)}\n\nExamples:")
     _rows(_EXAMPLES[name])
-    if name == "runs":
-        from fmkit.store.show import OPTIONS
-
+    if options:
         out.print("\nSettings:")
-        _keys([(key, default, meaning) for key, (default, meaning) in OPTIONS.items()])
+        table = importlib.import_module(options).OPTIONS
+        _keys([(key, default, meaning) for key, (default, meaning) in table.items()])
     else:
         _settings(name)
     return 0

@@ -10,6 +10,12 @@ from whole_runs import make_photos
 from fmkit.cli import main
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """No test reads or fills the feature cache of whoever runs it."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture
 def photos(tmp_path):
     """A folder of 3 classes of 16 coloured squares each, told apart by their colour."""

@@ -22,7 +22,7 @@ ORDER = {
     "config": ["schema", "documentation", "durations", "trainable", "suggest", "option_files",
                "validate", "facts", "recipe", "command_line", "recorded", "compose", "chosen",
                "check"],
-    "store": ["run", "metrics_log", "finished", "index", "show", "features"],
+    "store": ["run", "metrics_log", "finished", "index", "show", "features", "cached"],
     "models": ["backbone", "adapters", "blocks", "families", "preprocessing", "weights",
                "torch_file", "heads", "small", "applications", "packaged", "hub", "table"],
     "optim": ["schedules", "rates", "optimizers"],

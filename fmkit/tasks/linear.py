@@ -46,7 +46,8 @@ def fit(
 
     The features are standardised by the training examples, so that one penalty suits them all, and
     the scale is folded into the weights afterwards. The strengths are tried from the strongest
-    penalty on, each from the solution of the one before, until two have not got better.
+    penalty on, each from the solution of the one before, until two have not got better; the best is
+    then solved more exactly.
 
     Args:
         features: (N, D).
@@ -55,8 +56,10 @@ def fit(
         validation: features and labels to choose by.
         classes: C.
     """
+    features = features.astype(np.float64)
     mean, scale = features.mean(axis=0), features.std(axis=0)
-    scale[scale < 1e-12] = 1.0  # a feature that never changes
+    scale[scale < 1e-6 * np.abs(mean)] = 1.0  # a feature that never changes
+    scale[scale == 0] = 1.0
     x, x_val = (features - mean) / scale, (validation[0] - mean) / scale
     model = LogisticRegression(C=STRENGTHS[0], max_iter=_ITERATIONS, warm_start=True, tol=1e-4)
     best: tuple[float, float, np.ndarray, np.ndarray] | None = None
@@ -72,7 +75,9 @@ def fit(
             break
     if best is None:
         raise RuntimeError("no strength was tried")
-    kernel, bias = _both_classes(best[2], best[3])
+    model.coef_, model.intercept_ = best[2], best[3]
+    model.set_params(C=best[0], tol=1e-6).fit(x, labels, sample_weight=weights)
+    kernel, bias = _both_classes(model.coef_, model.intercept_)
     kernel = kernel.T / scale[:, None]
     return LinearHead(
         kernel.astype(np.float32), (bias - mean @ kernel).astype(np.float32), best[0], losses

@@ -249,7 +249,13 @@ def _compute(
         first = next(images)
         if work.engine is None:
             work.engine = _engine(work, first)
-        made = {"engine": work.engine.name, "parity": work.engine.parity}
+        made = {
+            "model": assembly.config.model.name,
+            "data": assembly.config.data.name,
+            "split": split,
+            "engine": work.engine.name,
+            "parity": work.engine.parity,
+        }
         batches = _run(work, itertools.chain([first], images), len(indices))
         entry = store.write(key, facts, made, dtype, batches)
     except Exception as error:
@@ -335,7 +341,7 @@ def _facts(work: _Pass, split: str, view: int) -> dict[str, Any]:
 
 
 def structure(model: keras.Model) -> str:
-    """A hash of a model's layers and how they are joined, whatever numbers Keras gave them.
+    """A hash of a model's layers and how they are joined, whatever they are called.
 
     Raises:
         ConfigError: a layer cannot tell its settings.
@@ -347,12 +353,10 @@ def structure(model: keras.Model) -> str:
             f"the feature cache cannot tell what the backbone is: {str(error).splitlines()[0]}",
             "Give the layer a get_config, or add runtime.cache=never.",
         ) from error
-    numbers: dict[str, str] = {}
-
-    def by_order(found: re.Match[str]) -> str:
-        return numbers.setdefault(found.group(), f'"{found[1]}#{len(numbers)}"')
-
-    return hashlib.sha256(re.sub(r'"(\w+?)_\d+"', by_order, text).encode()).hexdigest()
+    names = dict.fromkeys(re.findall(r'"name": "([^"]+)"', text))
+    places = {name: f'"#{place}"' for place, name in enumerate(names)}
+    text = re.sub(r'"([^"]+)"', lambda found: places.get(found[1], found[0]), text)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _weights(model: keras.Model) -> str:

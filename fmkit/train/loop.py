@@ -315,7 +315,7 @@ def _steps_per_execution(assembly: Assembly, phase: Phase, material: _Material) 
 def _schedule(assembly: Assembly, phase: Phase) -> schedules.Schedule:
     """A phase's learning rates, by update: a few accumulated batches make one."""
     config = assembly.config.optimizer
-    if phase.steps < config.accumulation:
+    if phase.solver == "gradient" and phase.steps < config.accumulation:
         raise ConfigError(
             received(
                 "optimizer.accumulation",
@@ -323,7 +323,7 @@ def _schedule(assembly: Assembly, phase: Phase) -> schedules.Schedule:
                 f"at most {phase.steps}, the batches of phase {phase.name}",
             )
         )
-    updates = phase.steps // config.accumulation
+    updates = max(1, phase.steps // config.accumulation)
     per_epoch = max(1, phase.steps_per_epoch // config.accumulation)
     return schedules.from_config(config, phase.learning_rate, updates, per_epoch)
 

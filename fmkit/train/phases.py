@@ -54,7 +54,10 @@ def plan(
             train=config.train,
             batchnorm=config.batchnorm,
             learning_rate=config.learning_rate or optimizer.learning_rate,
-            steps=durations.parse(config.epochs, "epochs").steps(steps_per_epoch),
+            # A solver takes no steps of its own; it counts as one.
+            steps=1
+            if config.solver == "lbfgs"
+            else durations.parse(config.epochs, "epochs").steps(steps_per_epoch),
             steps_per_epoch=steps_per_epoch,
             patience=config.patience,
             augment=config.augment,
