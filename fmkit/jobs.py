@@ -45,7 +45,7 @@ def train(config: TrainConfig, run: Run, chosen: Collection[str] = ()) -> None:
     _say(config, run, f"data: {config.data.name}, {len(data.spec.classes)} classes, {counts}")
     with console.diverted(run.folder / names.LOG):
         from fmkit.models import adapters
-        from fmkit.train import assemble, devices, loop
+        from fmkit.train import assemble, devices, features, loop
 
         machine = devices.prepare(config.runtime)
     if config.recipe == "auto":
@@ -53,7 +53,7 @@ def train(config: TrainConfig, run: Run, chosen: Collection[str] = ()) -> None:
     config.model.image_size = assemble.image_size(config.model, data.examples)
     assembly = assemble.assemble(config, data, machine)
     _record(config, run, assembly, split_seed)
-    _find_broken_files(assembly)
+    features.find_broken_files(assembly)
     results = loop.train(assembly, run)
     with assembly.scope():
         adapters.merge(assembly.learner)  # what is judged below is what is deployed
@@ -67,16 +67,6 @@ def train(config: TrainConfig, run: Run, chosen: Collection[str] = ()) -> None:
         **figures,
     )
     tables.result(run.folder, run.status)
-
-
-def _find_broken_files(assembly: Any) -> None:
-    """Decode all photos once, unless every phase trains on features: that pass reads them, too."""
-    from fmkit.train import features
-
-    reasons = features.reasons(assembly)
-    if any(reasons[each.name] for each in assembly.phases if each.name not in assembly.skipped):
-        with assembly.named_errors():
-            assembly.loader.prepare()
 
 
 def _say(config: TrainConfig, run: Run, line: str) -> None:

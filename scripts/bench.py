@@ -452,18 +452,18 @@ def frozen(options: argparse.Namespace, folder: Path) -> str:
 class FrozenStage:
     """Seconds of a head's training on a frozen backbone, from files; models are built before."""
 
-    side, measured = 96, 3
+    side, measured = 160, 3
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def fmkit(self, epochs: int, cache: Path | None = None, log_every: int = 0) -> float:
-        from fmkit.train import loop
+        from fmkit.train import features, loop
 
         cache = cache or Path(tempfile.mkdtemp(dir=self._folder))
         assembly = self._assembled(epochs, cache, log_every)
         run = new_run(self._folder)
-        return seconds(lambda: (assembly.loader.prepare(), loop.train(assembly, run)))
+        return seconds(lambda: (features.find_broken_files(assembly), loop.train(assembly, run)))
 
     def forward(self) -> float:
         """Decode and predict, all splits once."""
@@ -485,7 +485,7 @@ class FrozenStage:
 
     def second_run(self) -> float:
         """From the stage's beginning to its first row, features cached by a run before."""
-        from fmkit.train import loop
+        from fmkit.train import features, loop
 
         cache = self._folder / "kept"
         if not cache.exists():
@@ -495,7 +495,7 @@ class FrozenStage:
         with ThreadPoolExecutor(1) as pool:
             ended: list[bool] = []
             seen = pool.submit(first_row, run.folder, lambda: not ended)
-            assembly.loader.prepare()
+            features.find_broken_files(assembly)
             loop.train(assembly, run)
             ended.append(True)
             return seen.result() - began

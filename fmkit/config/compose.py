@@ -173,6 +173,7 @@ def _normalise(value: Any) -> None:
         (data, "root"),
         (data, "image_root"),
         (getattr(value, "model", None), "weights"),
+        (getattr(value, "runtime", None), "cache_dir"),
         (value, "plugins"),
     ):
         text = getattr(holder, name, None)

@@ -23,8 +23,8 @@ class Facts:
         cores: that this process may use.
         lengths: by phase of the stage, its length as configured (`10 epochs`), until the rule
             chooses another.
-        is_solvable: whether a head phase can be solved at once: a linear head, whole labels, a
-            validation split, the feature cache in use.
+        is_solvable: whether a head phase can be solved at once: a linear head, whole labels, no
+            augmentation of its own, a validation split, the feature cache in use.
         batch_size: as configured, until the rule chooses another.
         learning_rate: `optimizer.learning_rate` as configured, until the rule chooses another.
     """

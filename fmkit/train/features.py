@@ -17,7 +17,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,10 @@ from fmkit.train import extract, freeze
 from fmkit.train.assemble import Assembly
 from fmkit.train.cut import Cut
 from fmkit.train.phases import Phase
+
+_MOST_VALUES = 2
+"""Most numbers that an example's features may have for each number of its photo: what is larger
+costs more to read than a few low layers cost to run."""
 
 _VERSION = 1
 """Part of every key: to be raised when the same facts would give other features."""
@@ -77,21 +81,27 @@ class _Pass:
     computed: int = 0
     read: int = 0
     bytes: int = 0
-    weights: str = field(default="")
+    weights: str = ""
 
 
-def reasons(assembly: Assembly) -> dict[str, str]:
-    """By phase, why its features are not cached; empty where they are.
+def find_broken_files(assembly: Assembly) -> None:
+    """Decode all photos once before training, unless every phase trains on features.
 
-    It sets what trains, phase by phase, so the phase that comes next must set its own again.
+    The pass that computes those reads the photos, too. What trains is set phase by phase to see, so
+    the phase that comes next must set its own again.
+
+    Raises:
+        DataError: photos are broken.
     """
-    found = {}
     for phase in assembly.phases:
+        if phase.name in assembly.skipped:
+            continue
         freeze.apply(assembly.learner, assembly.backbone, phase)
         cutting.settle(assembly.learner)
-        cut = find_cut(assembly, phase)
-        found[phase.name] = cut if isinstance(cut, str) else ""
-    return found
+        if isinstance(find_cut(assembly, phase), str):
+            with assembly.named_errors():
+                assembly.loader.prepare()
+            return
 
 
 def find_cut(assembly: Assembly, phase: Phase) -> Cut | str:
@@ -109,6 +119,8 @@ def find_cut(assembly: Assembly, phase: Phase) -> Cut | str:
             f"augmentation shows new photos in every epoch (stage.{phase.name}.augment=none or "
             "data.augment_views=4 would not)"
         )
+    if cut.row_values > _MOST_VALUES * 3 * assembly.backbone.image_size**2:
+        return "so little of it is frozen that its features are larger than the photos"
     needed = _bytes_needed(assembly, phase, cut)
     limit = memory.parse_memory(runtime.cache_limit, "runtime.cache_limit")
     if needed > limit:

@@ -80,9 +80,11 @@ class _Session:
         """
         number = self.stopper.signal_number
         if number is not None:
+            saved = checkpoint.all_in(self.run.checkpoints)
             raise Interrupted(
                 f"stopped by {signal.Signals(number).name} at step {self.position.step} "
-                f"(phase {self.run.status['phase']}), checkpoint saved.",
+                f"(phase {self.run.status['phase']}), "
+                f"{'checkpoint saved' if saved else 'before there was anything to save'}.",
                 f"The run so far: {self.run.folder}",
                 number,
             )

@@ -13,6 +13,7 @@ from fmkit.train.devices import Devices
 
 def facts(config: TrainConfig, data: Dataset, machine: Devices) -> Facts:
     """The facts of one run, before anything is built."""
+    head = config.stage.get("head")
     return Facts(
         examples=len(data.splits["train"]),
         classes=len(data.spec.classes),
@@ -23,7 +24,8 @@ def facts(config: TrainConfig, data: Dataset, machine: Devices) -> Facts:
         cores=available_cores(),
         lengths={name: phase.epochs for name, phase in config.stage.items()},
         is_solvable=(
-            config.model.hidden == 0
+            (head is None or head.augment in (None, "none"))
+            and config.model.hidden == 0
             and config.task.label_smoothing == 0
             and config.runtime.cache == "auto"
             and len(data.splits.get("val", ())) > 0

@@ -249,3 +249,23 @@ def test_every_family_is_cut_at_its_features():
         assert len(found.shapes) == 1, name
         assert len(found.shapes[0]) == 1, name
         assert not [each for each in found.upper.weights if "logits" not in each.path], name
+
+
+def test_a_cut_so_low_that_its_features_are_larger_than_photos_is_not_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "_MOST_VALUES", 1)  # 4 x 4 x 16 of a photo of 8 x 8 x 3
+    stage = {"most": PhaseConfig(train="top:3", epochs="1")}
+    done = train(tmp_path, settings(stage, **on_cache(tmp_path)))
+    assert "larger than the photos" in (done.run.folder / "log.txt").read_text()
+
+
+def test_a_signal_ends_a_pass_and_leaves_no_half_of_it(tmp_path):
+    def interrupt(done, steps):
+        raise KeyboardInterrupt
+
+    assembly = assembled(settings(HEAD, **on_cache(tmp_path)))
+    freeze.apply(assembly.learner, assembly.backbone, assembly.phases[0])
+    cut.settle(assembly.learner)
+    with pytest.raises(KeyboardInterrupt):
+        features.prepare(assembly, assembly.phases[0], interrupt)
+    folder = tmp_path / "cache" / "features"
+    assert {path.suffix for path in folder.iterdir()} == {".lock"}
