@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 WAYS = {
-    "head": ["pretrain", "stage.head.epochs=20"],
+    "head": ["pretrain", "stage.head.epochs=8"],
     "full": ["finetune", "stage=unfrozen", "stage.full.epochs=4", "stage.full.learning_rate=3e-4"],
     "lp_ft": ["finetune"],
     "recipe=auto": ["finetune", "recipe=auto"],
