@@ -28,7 +28,8 @@ ORDER = {
     "optim": ["schedules", "rates", "optimizers"],
     "tasks": ["base", "linear", "classification", "table"],
     "train": ["phases", "freeze", "proof", "devices", "learner", "average", "checkpoint",
-              "progress", "assemble", "survey", "callbacks", "cut", "extract", "features", "loop"],
+              "progress", "assemble", "survey", "callbacks", "keeper", "cut", "extract",
+              "feature_key", "features", "loop"],
     "evaluate": ["metrics", "predict"],
 }  # fmt: skip
 MAY_IMPORT_TENSORFLOW = ("data/", "export/", "train/devices.py")

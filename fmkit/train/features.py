@@ -8,30 +8,21 @@ all K are stored. The result is the same model; a test holds it.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import importlib.metadata
-import importlib.util
 import itertools
-import json
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from fmkit.data import memory
-from fmkit.data.examples import ImageFiles
 from fmkit.data.feature_loader import FeatureLoader
-from fmkit.errors import ConfigError
 from fmkit.store import features as cache
 from fmkit.store.features import Arrays, FeatureStore
 from fmkit.train import cut as cutting
-from fmkit.train import extract, freeze
+from fmkit.train import extract, feature_key, freeze
 from fmkit.train.assemble import Assembly
 from fmkit.train.cut import Cut
 from fmkit.train.phases import Phase
@@ -39,9 +30,6 @@ from fmkit.train.phases import Phase
 _MOST_VALUES = 2
 """Most numbers that an example's features may have for each number of its photo: what is larger
 costs more to read than a few low layers cost to run."""
-
-_VERSION = 1
-"""Part of every key: to be raised when the same facts would give other features."""
 
 Tick = Callable[[int, int], None]
 """Told (batches done, batches in all) of a pass, and asked whether to go on: it may raise."""
@@ -81,7 +69,7 @@ class _Pass:
     computed: int = 0
     read: int = 0
     bytes: int = 0
-    weights: str = ""
+    network: dict[str, Any] = field(default_factory=dict)
 
 
 def find_broken_files(assembly: Assembly) -> None:
@@ -325,82 +313,10 @@ def _reader(
 
 
 def _facts(work: _Pass, split: str, view: int) -> dict[str, Any]:
-    """Everything that the features of a split depend on."""
-    assembly, config = work.assembly, work.assembly.config
-    shown: dict[str, Any] | None = None
+    """Everything that the features of one split and view depend on."""
+    assembly = work.assembly
+    preset = None
     if split == "train" and assembly.loader.changes_images(work.phase.augment):
-        shown = {
-            "augment": work.phase.augment or config.data.augment,
-            "flip": config.data.flip,
-            "seed": config.runtime.seed,
-            "view": view,
-        }
-    work.weights = work.weights or _weights(work.cut.lower)
-    return {
-        "version": _VERSION,
-        "structure": structure(work.cut.lower),
-        "weights": work.weights,
-        "image_size": assembly.backbone.image_size,
-        "resize": config.data.resize,
-        "examples": _examples(assembly, split),
-        "view": shown,
-        "dtype": config.runtime.cache_dtype,
-        "precision": assembly.devices.precision,
-        "device": assembly.devices.kind,
-        "extractor": [config.runtime.extractor, _installed("openvino")],
-        "keras": [keras.__version__, keras.backend.backend()],
-    }
-
-
-def structure(model: keras.Model) -> str:
-    """A hash of a model's layers and how they are joined, whatever they are called.
-
-    Raises:
-        ConfigError: a layer cannot tell its settings.
-    """
-    try:
-        text = json.dumps(model.get_config(), sort_keys=True, default=str)
-    except NotImplementedError as error:
-        raise ConfigError(
-            f"the feature cache cannot tell what the backbone is: {str(error).splitlines()[0]}",
-            "Give the layer a get_config, or add runtime.cache=never.",
-        ) from error
-    names = dict.fromkeys(re.findall(r'"name": "([^"]+)"', text))
-    places = {name: f'"#{place}"' for place, name in enumerate(names)}
-    text = re.sub(r'"([^"]+)"', lambda found: places.get(found[1], found[0]), text)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _weights(model: keras.Model) -> str:
-    digest = hashlib.sha256()
-    for weight in model.weights:
-        value = np.ascontiguousarray(
-            keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(weight))
-        )
-        digest.update(f"{value.dtype.name} {list(value.shape)}\n".encode())
-        digest.update(value.view(np.uint8).data if value.size else b"")
-    return digest.hexdigest()
-
-
-def _examples(assembly: Assembly, split: str) -> str:
-    """A hash of a split's images: pixels of arrays; path, size and time of change of files."""
-    images, indices = assembly.examples.images, assembly.splits[split]
-    digest = hashlib.sha256()
-    if not isinstance(images, ImageFiles):
-        digest.update(repr(images.pixels.shape[1:]).encode())
-        digest.update(np.ascontiguousarray(images.pixels[indices]).view(np.uint8).data)
-        return digest.hexdigest()
-    for index in indices:
-        changed = 0
-        with contextlib.suppress(OSError):
-            changed = Path(images.paths[index]).stat().st_mtime_ns
-        digest.update(f"{images.paths[index]}\0{images.sizes[index]}\0{changed}\n".encode())
-    return digest.hexdigest()
-
-
-def _installed(package: str) -> str | None:
-    if importlib.util.find_spec(package) is None:
-        return None
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        return importlib.metadata.version(package)
-    return ""
+        preset = work.phase.augment or assembly.config.data.augment
+    work.network = work.network or feature_key.of_network(work.cut.lower)
+    return work.network | feature_key.of_images(assembly, split, preset, view)

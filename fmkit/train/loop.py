@@ -18,8 +18,9 @@ from fmkit.store.run import Run
 from fmkit.train import checkpoint, cut, features, freeze
 from fmkit.train.assemble import Assembly
 from fmkit.train.average import JudgeAverage
-from fmkit.train.callbacks import Guard, Keeper, Position, Recorder, Stopper
+from fmkit.train.callbacks import Guard, Position, Recorder, Stopper
 from fmkit.train.features import Features
+from fmkit.train.keeper import Keeper
 from fmkit.train.learner import Learner
 from fmkit.train.phases import Phase
 from fmkit.train.progress import TrainingProgress

@@ -11,7 +11,7 @@ from fmkit.config.schema import PhaseConfig
 from fmkit.errors import ConfigError
 from fmkit.spec import DataSpec
 from fmkit.store.features import FeatureStore
-from fmkit.train import assemble, cut, features, freeze, loop
+from fmkit.train import assemble, cut, feature_key, features, freeze, loop
 from fmkit.train.phases import Phase
 
 HEAD = {"head": PhaseConfig(train="head", epochs="3")}
@@ -233,9 +233,9 @@ def test_the_structure_does_not_depend_on_numbers_that_keras_gives():
 
     one, again = build(3, "relu"), build(3, "relu")
     assert one.layers[1].name != again.layers[1].name
-    assert features.structure(one) == features.structure(again)
-    assert features.structure(one) != features.structure(build(3, "gelu"))
-    assert features.structure(one) != features.structure(build(4, "relu"))
+    assert feature_key.structure(one) == feature_key.structure(again)
+    assert feature_key.structure(one) != feature_key.structure(build(3, "gelu"))
+    assert feature_key.structure(one) != feature_key.structure(build(4, "relu"))
 
 
 def test_every_family_is_cut_at_its_features():
