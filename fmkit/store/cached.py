@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fmkit import console
-from fmkit.errors import ConfigError, received
+from fmkit.errors import ConfigError, ResourceError, received
 from fmkit.store import features
 from fmkit.store.features import Entry, FeatureStore
 from fmkit.store.show import Rows
@@ -40,7 +40,10 @@ def command(arguments: Sequence[str]) -> int:
     chosen = options.get("cache_dir")
     root = Path(chosen).expanduser() if chosen else features.default_folder()
     store = FeatureStore(root, limit_bytes=0)
-    return _list(store) if verb == "list" else _clear(store, words)
+    try:
+        return _list(store) if verb == "list" else _clear(store, words)
+    except OSError as error:
+        raise ResourceError(f"the cache {store.folder} cannot be used: {error}.") from error
 
 
 def _list(store: FeatureStore) -> int:

@@ -19,6 +19,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -37,8 +38,13 @@ _DTYPES = ("float32", "float16")
 
 def default_folder() -> Path:
     """`$XDG_CACHE_HOME/fmkit`, or `~/.cache/fmkit`."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    return Path(home) / "fmkit"
+    home = os.environ.get("XDG_CACHE_HOME")
+    if home:
+        return Path(home) / "fmkit"
+    try:
+        return Path("~/.cache").expanduser() / "fmkit"
+    except RuntimeError:  # a user without a home, as in some containers
+        return Path(tempfile.gettempdir()) / f"fmkit-{os.getuid()}"
 
 
 def key_of(facts: dict[str, Any]) -> str:
@@ -51,7 +57,10 @@ class Lock:
     """A lock on an entry; the file stays, so that all who want the entry meet on it."""
 
     def __init__(self, path: Path) -> None:
-        self._stream = path.open("a")
+        try:
+            self._stream = path.open("a")
+        except PermissionError:  # a cache that may only be read
+            self._stream = path.open()
 
     def __enter__(self) -> Lock:
         return self
@@ -217,7 +226,8 @@ class FeatureStore:
             OSError: the disk is full or refuses. Nothing is left behind.
         """
         temporary = self.folder / f".tmp-{key}-{os.getpid()}"
-        shutil.rmtree(temporary, ignore_errors=True)
+        for left in self.folder.glob(f".tmp-{key}-*"):  # what a killed writer left
+            self._remove(left)
         temporary.mkdir(parents=True)
         try:
             shards = list(_shards(temporary, np.dtype(dtype), batches))
@@ -252,6 +262,8 @@ class FeatureStore:
         """Remove what killed processes left, and what was not used for longest until all fits."""
         if not self.folder.is_dir():
             return
+        for left in self.folder.glob(".trash-*"):
+            shutil.rmtree(left, ignore_errors=True)
         for left in self.folder.glob(".tmp-*"):
             self._remove_if_free(left, left.name.split("-")[1])
         entries = self.entries()
@@ -266,7 +278,11 @@ class FeatureStore:
         """Remove entries that nobody is using; how many went and how many were in use."""
         if not self.folder.is_dir():
             return 0, 0
-        names = [each.name for each in self.folder.iterdir() if each.is_dir()]
+        names = [
+            each.name
+            for each in self.folder.iterdir()
+            if each.is_dir() and not each.name.startswith(".trash-")
+        ]
         chosen = names if keys is None else [each for each in names if each in keys]
         removed = 0
         for name in chosen:

@@ -47,7 +47,7 @@ def settle(learner: Learner) -> None:
     """
     settled: set[int] = set()
     known = {id(tensor) for tensor in learner.inputs}
-    for node in _nodes(learner):
+    for node in nodes(learner):
         operation = node.operation
         is_head = operation.name.startswith(HEAD_PREFIXES)
         if is_head or learns(operation) or not _all(known, node):
@@ -57,7 +57,7 @@ def settle(learner: Learner) -> None:
     # An operation that is called twice is settled only if it is so each time.
     unsettled = {
         id(node.operation)
-        for node in _nodes(learner)
+        for node in nodes(learner)
         if not all(id(tensor) in known for tensor in node.outputs)
     }
     learner.settled = frozenset(settled - unsettled)
@@ -72,7 +72,7 @@ def find(learner: Learner) -> Cut | str:
     """
     fixed = {id(tensor) for tensor in learner.inputs}
     blocking, crossing = "", {}
-    for node in _nodes(learner):
+    for node in nodes(learner):
         operation = node.operation
         reason = "" if id(operation) in learner.settled else _moves(operation)
         if not reason and _all(fixed, node):
@@ -89,10 +89,11 @@ def find(learner: Learner) -> Cut | str:
     lower = keras.Model(learner.inputs, tensors, name="below_the_cut")
     if not lower.weights:  # no more than the preprocessing
         return blocking
-    return Cut(
-        lower,
-        Learner(tensors if len(tensors) > 1 else tensors[0], learner.output, learner.task),
-    )
+    inputs = tensors if len(tensors) > 1 else tensors[0]
+    try:
+        return Cut(lower, Learner(inputs, learner.output, learner.task))
+    except ValueError:  # Keras cannot cut above a layer that is called again further up
+        return "a layer below the cut is called again above it"
 
 
 def learns(operation: Any) -> bool:
@@ -116,7 +117,7 @@ def _moves(operation: Any) -> str:
     return "draws at random" if any("seed_generator_state" in each.path for each in states) else ""
 
 
-def _nodes(model: keras.Model) -> Iterator[Any]:
+def nodes(model: keras.Model) -> Iterator[Any]:
     """The graph's nodes from the images upwards, those of the inputs left out."""
     by_depth = model._nodes_by_depth
     for depth in sorted(by_depth, reverse=True):

@@ -5,21 +5,25 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.metadata
-import importlib.util
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from fmkit import files
 from fmkit.data.examples import ImageFiles
 from fmkit.errors import ConfigError
+from fmkit.train import cut
 from fmkit.train.assemble import Assembly
 
 _VERSION = 1
 """Part of every key: to be raised when the same facts would give other features."""
+
+
+_PACKAGES = ("keras", "keras-hub", "tensorflow", "openvino", "pillow")
+"""Their versions may change what comes out."""
 
 
 def of_network(lower: keras.Model) -> dict[str, Any]:
@@ -37,8 +41,10 @@ def of_images(assembly: Assembly, split: str, preset: str | None, view: int) -> 
         view: which augmented view.
     """
     config = assembly.config
+    places = np.ascontiguousarray(assembly.splits[split], np.int64)  # each view is drawn by them
     shown = {
         "augment": preset, "flip": config.data.flip, "seed": config.runtime.seed, "view": view,
+        "places": hashlib.sha256(places.tobytes()).hexdigest(),
     }  # fmt: skip
     return {
         "image_size": assembly.backbone.image_size,
@@ -48,28 +54,51 @@ def of_images(assembly: Assembly, split: str, preset: str | None, view: int) -> 
         "dtype": config.runtime.cache_dtype,
         "precision": assembly.devices.precision,
         "device": assembly.devices.kind,
-        "extractor": [config.runtime.extractor, _installed("openvino")],
-        "keras": [keras.__version__, keras.backend.backend()],
+        "extractor": config.runtime.extractor,
+        "backend": keras.backend.backend(),
+        "packages": {each: _installed(each) for each in _PACKAGES},
+        "plugins": _plugins(config.plugins),
     }
 
 
 def structure(model: keras.Model) -> str:
-    """A hash of a model's layers and how they are joined, whatever they are called.
+    """A hash of a model's layers and how they are joined, whatever the layers are called.
 
     Raises:
         ConfigError: a layer cannot tell its settings.
     """
+    places = {id(tensor): f"tensor {place}" for place, tensor in enumerate(model.inputs)}
+    digest = hashlib.sha256()
+
+    def told(value: Any) -> str:
+        if isinstance(value, keras.KerasTensor):
+            return places[id(value)]
+        return (
+            hashlib.sha256(value.tobytes()).hexdigest()
+            if hasattr(value, "tobytes")
+            else repr(value)
+        )
+
+    for node in cut.nodes(model):
+        settings = _settings(node.operation)
+        arguments = keras.tree.map_structure(told, (node.arguments.args, node.arguments.kwargs))
+        row = [type(node.operation).__name__, settings, arguments]
+        digest.update(json.dumps(row, sort_keys=True, default=str).encode())
+        for tensor in node.outputs:
+            places[id(tensor)] = f"tensor {len(places)}"
+    return digest.hexdigest()
+
+
+def _settings(operation: Any) -> dict[str, Any]:
     try:
-        text = json.dumps(model.get_config(), sort_keys=True, default=str)
+        settings = dict(operation.get_config())
     except NotImplementedError as error:
         raise ConfigError(
             f"the feature cache cannot tell what the backbone is: {str(error).splitlines()[0]}",
             "Give the layer a get_config, or add runtime.cache=never.",
         ) from error
-    names = dict.fromkeys(re.findall(r'"name": "([^"]+)"', text))
-    places = {name: f'"#{place}"' for place, name in enumerate(names)}
-    text = re.sub(r'"([^"]+)"', lambda found: places.get(found[1], found[0]), text)
-    return hashlib.sha256(text.encode()).hexdigest()
+    settings.pop("name", None)
+    return settings
 
 
 def _weights(model: keras.Model) -> str:
@@ -100,8 +129,12 @@ def _examples(assembly: Assembly, split: str) -> str:
 
 
 def _installed(package: str) -> str | None:
-    if importlib.util.find_spec(package) is None:
-        return None
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+    try:
         return importlib.metadata.version(package)
-    return ""
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _plugins(path: str | None) -> str | None:
+    """What a plugin's layers compute is in its file, not in their settings."""
+    return None if path is None else files.sha256_file(Path(path))

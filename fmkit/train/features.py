@@ -69,6 +69,7 @@ class _Pass:
     computed: int = 0
     read: int = 0
     bytes: int = 0
+    held: int = 0
     network: dict[str, Any] = field(default_factory=dict)
 
 
@@ -107,7 +108,8 @@ def find_cut(assembly: Assembly, phase: Phase) -> Cut | str:
             f"augmentation shows new photos in every epoch (stage.{phase.name}.augment=none or "
             "data.augment_views=4 would not)"
         )
-    if cut.row_values > _MOST_VALUES * 3 * assembly.backbone.image_size**2:
+    is_vector = all(len(shape) == 1 for shape in cut.shapes)
+    if not is_vector and cut.row_values > _MOST_VALUES * 3 * assembly.backbone.image_size**2:
         return "so little of it is frozen that its features are larger than the photos"
     needed = _bytes_needed(assembly, phase, cut)
     limit = memory.parse_memory(runtime.cache_limit, "runtime.cache_limit")
@@ -217,25 +219,28 @@ def _arrays(work: _Pass, store: FeatureStore, split: str, view: int) -> Arrays:
     def waiting() -> None:
         work.tick(0, 1)
 
-    lock = store.lock(key, alone=False, waiting=waiting)
-    entry = store.find(key)
-    if entry is None:
+    computed = False
+    while True:
+        lock = store.lock(key, alone=False, waiting=waiting)
+        entry = store.find(key)
+        if entry is not None:
+            break
         lock.close()
-        lock = store.lock(key, alone=True, waiting=waiting)
-        entry = store.find(key)  # another job may have made it in the meantime
-    if entry is None:
-        entry = _compute(work, store, split, view, key, facts)
-        work.computed += count
-    else:
-        work.read += count
-    lock.take(alone=False)
+        with store.lock(key, alone=True, waiting=waiting):
+            if store.find(key) is None:  # no other job has made it in the meantime
+                _compute(work, store, split, view, key, facts)
+                computed = True
+    work.computed += count if computed else 0
+    work.read += 0 if computed else count
+    arrays = entry.arrays(_budget(work), lock)
     work.bytes += entry.bytes
-    return entry.arrays(_budget(work), lock)
+    work.held += entry.bytes if arrays.in_memory else 0
+    return arrays
 
 
 def _compute(
     work: _Pass, store: FeatureStore, split: str, view: int, key: str, facts: dict[str, Any]
-) -> cache.Entry:
+) -> None:
     assembly, began = work.assembly, time.monotonic()
     indices = assembly.splits[split]
     dtype = assembly.config.runtime.cache_dtype
@@ -257,17 +262,17 @@ def _compute(
             "parity": work.engine.parity,
         }
         batches = _run(work, itertools.chain([first], images), len(indices))
-        entry = store.write(key, facts, made, dtype, batches)
+        store.write(key, facts, made, dtype, batches)
     except Exception as error:
         if assembly.loader.explain(error) is not None:
             assembly.loader.prepare(indices)  # tells of all broken files, not of the first alone
         raise
     work.seconds += time.monotonic() - began
-    return entry
 
 
 def _engine(work: _Pass, first: np.ndarray) -> extract.Engine:
     assembly = work.assembly
+    work.cut.lower.jit_compile = assembly.devices.jit_compile()
     missing = sum(
         len(assembly.splits[split]) * _views(assembly, work.phase, split)
         for split in splits_of(assembly, work.phase)
@@ -291,7 +296,7 @@ def _budget(work: _Pass) -> int:
     """What is left of the memory budget beside the decoded images."""
     pixels = work.assembly.loader.pixels
     whole = memory.parse_memory(work.assembly.config.runtime.memory_budget)
-    return max(0, whole - (pixels.bytes if pixels.in_memory else 0) - work.bytes)
+    return max(0, whole - (pixels.bytes if pixels.in_memory else 0) - work.held)
 
 
 def _reader(

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from fmkit import console
-from fmkit.errors import ConfigError, Interrupted, NonFiniteError, received
+from fmkit.errors import ConfigError, Interrupted, NonFiniteError, ResourceError, received
 from fmkit.optim import optimizers, schedules
 from fmkit.store.metrics_log import MetricsLog
 from fmkit.store.run import Run
@@ -170,6 +170,7 @@ def _material(session: _Session, phase: Phase) -> _Material:
     """Features where they are the same in every epoch, else images."""
     assembly, position = session.assembly, session.position
     session.progress.begin(phase.name, 1, phase.steps_per_epoch)
+    assembly.features = None  # the last phase's go before this one's come
     found = features.prepare(assembly, phase, session.tick)
     assembly.features = None if isinstance(found, str) else found
     if isinstance(found, str):
@@ -192,8 +193,9 @@ def _material(session: _Session, phase: Phase) -> _Material:
 def _without_features(session: _Session, phase: Phase, reason: str) -> None:
     """Say why a phase that freezes something pays for it in every epoch."""
     if phase.solver == "lbfgs":
-        raise ConfigError(
-            f"stage.{phase.name}.solver=lbfgs needs features that stay the same: {reason}."
+        raise ResourceError(
+            f"stage.{phase.name}.solver=lbfgs needs features that are kept: {reason}.",
+            f"Name another folder, runtime.cache_dir=DIR, or add stage.{phase.name}.solver=gradient.",
         )
     if phase.train != "all":
         said = f"{phase.name}: the frozen part runs in every epoch: {reason}"

@@ -24,7 +24,8 @@ def facts(config: TrainConfig, data: Dataset, machine: Devices) -> Facts:
         cores=available_cores(),
         lengths={name: phase.epochs for name, phase in config.stage.items()},
         is_solvable=(
-            (head is None or head.augment in (None, "none"))
+            (head is None or (head.train == "head" and head.augment in (None, "none")))
+            and config.task.name == "classification"
             and config.model.hidden == 0
             and config.task.label_smoothing == 0
             and config.runtime.cache == "auto"
