@@ -195,7 +195,8 @@ def _without_features(session: _Session, phase: Phase, reason: str) -> None:
     if phase.solver == "lbfgs":
         raise ResourceError(
             f"stage.{phase.name}.solver=lbfgs needs features that are kept: {reason}.",
-            f"Name another folder, runtime.cache_dir=DIR, or add stage.{phase.name}.solver=gradient.",
+            "Name another folder with runtime.cache_dir=DIR, or add "
+            f"stage.{phase.name}.solver=gradient.",
         )
     if phase.train != "all":
         said = f"{phase.name}: the frozen part runs in every epoch: {reason}"

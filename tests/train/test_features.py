@@ -227,15 +227,31 @@ def test_a_frozen_part_without_weights_is_not_worth_a_cache():
 
 
 def test_the_structure_does_not_depend_on_numbers_that_keras_gives():
-    def build(units, activation):
+    def build(units, activation, scale=1.0):
         inputs = keras.Input((4,))
-        return keras.Model(inputs, keras.layers.Dense(units, activation)(inputs))
+        x = keras.layers.Dense(units)(inputs * scale)
+        # Named after what it does, as some backbones name their layers.
+        return keras.Model(inputs, keras.layers.Activation(activation, name=activation)(x))
 
     one, again = build(3, "relu"), build(3, "relu")
-    assert one.layers[1].name != again.layers[1].name
+    assert [each.name for each in one.layers] != [each.name for each in again.layers]
     assert feature_key.structure(one) == feature_key.structure(again)
     assert feature_key.structure(one) != feature_key.structure(build(3, "gelu"))
     assert feature_key.structure(one) != feature_key.structure(build(4, "relu"))
+    assert feature_key.structure(one) != feature_key.structure(build(3, "relu", scale=2.0))
+
+
+def test_a_layer_that_is_called_below_and_above_the_cut_is_no_crash():
+    keras.utils.set_random_seed(0)
+    inputs, relu = keras.Input((8, 8, 3)), keras.layers.ReLU(name="relu")
+    x = relu(keras.layers.Conv2D(4, 3, name="low")(inputs))
+    x = relu(keras.layers.Conv2D(4, 3, name="high")(x))
+    x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)
+    learner = assemble.Learner(inputs, keras.layers.Dense(3, name="logits")(x), None)
+    learner.get_layer("low").trainable = False
+    cut.settle(learner)
+    found = cut.find(learner)
+    assert isinstance(found, str) or found.shapes == [(6, 6, 4)]
 
 
 def test_every_family_is_cut_at_its_features():
