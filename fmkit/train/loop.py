@@ -109,7 +109,7 @@ def train(assembly: Assembly, run: Run) -> list[PhaseResult]:
     Raises:
         NonFiniteError: the loss left the finite numbers.
         FreezeError: something moved that was to stay frozen.
-        Interrupted: a signal came; a checkpoint was saved.
+        Interrupted: a signal came; a checkpoint was saved if anything had trained.
     """
     config, results = assembly.config, []
     for phase in assembly.phases:
