@@ -124,7 +124,7 @@ def write(folder, name, text):
         ("init: last\n", 1, "command line"),
         ("defaults:\n  - override /stge: mine\n", 2, "Did you mean stage?"),
         ("defaults:\n  - override /stage: lpft\n", 2, "Did you mean lp_ft?"),
-        ("defaults:\n  - solar_cell\n", 2, "Did you mean solar_cells?"),
+        ("defaults:\n  - solar_cell\n", 2, "Did you mean solar_cells or solar_cells_small?"),
         ("optimizer: {epsilon: 1e-8}\noptimizer: {}\n", 2, "again"),
     ],
 )
