@@ -56,11 +56,14 @@ class Batches:
         return inputs, targets, tf.linalg.matvec(targets, weights)
 
     def _finished(self, dataset: tf.data.Dataset, steps: int) -> tf.data.Dataset:
-        options = tf.data.Options()
-        options.deterministic = True
-        # An element is a global batch: replicas split it, hosts would take turns.
-        options.experimental_distribute.auto_shard_policy = (
-            tf.data.experimental.AutoShardPolicy.DATA
-        )
         counted = dataset.apply(tf.data.experimental.assert_cardinality(steps))
-        return counted.prefetch(tf.data.AUTOTUNE).with_options(options)
+        return counted.prefetch(tf.data.AUTOTUNE).with_options(pipeline_options())
+
+
+def pipeline_options() -> tf.data.Options:
+    """What every data set here is run with."""
+    chosen = tf.data.Options()
+    chosen.deterministic = True
+    # An element is a global batch: replicas split it, hosts would take turns.
+    chosen.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return chosen

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from fmkit.data.batches import Batches
+from fmkit.data.batches import Batches, pipeline_options
 from fmkit.data.order import EpochOrder
 
 _BLOCK_BYTES = 2**25
@@ -63,9 +63,13 @@ class FeatureLoader(Batches):
         """
         chosen, width = np.asarray(indices, np.int64), self._block * self._batch
         blocks = -(-len(chosen) // width)
-        if blocks == 1:  # no Python and no copy in an epoch's validation
+        if blocks == 1:
+            # An epoch's validation makes an iterator anew: no Python, no copy, no thread, and no
+            # search for a better graph, which took longer than the one batch.
+            bare = pipeline_options()
+            bare.experimental_optimization.apply_default_optimizations = False
             whole = self._loaded(lambda _: (chosen, 0))(tf.constant(0, tf.int64))
-            return self._finished(tf.data.Dataset.from_tensors(whole), 1)
+            return tf.data.Dataset.from_tensors(whole).with_options(bare)
 
         def positions(number: int) -> tuple[np.ndarray, int]:
             return chosen[number * width : (number + 1) * width], 0
@@ -97,14 +101,7 @@ class FeatureLoader(Batches):
 
     def _cut(self, *block: Any) -> tf.data.Dataset:
         """A block as batches."""
-        rows = tf.shape(block[1], tf.int64)[0]
-        numbers = tf.data.Dataset.range((rows + self._batch - 1) // self._batch)
-
-        def part(number: tf.Tensor) -> Any:
-            first, last = number * self._batch, (number + 1) * self._batch
-            return tf.nest.map_structure(lambda tensor: tensor[first:last], block)
-
-        return numbers.map(part)
+        return tf.data.Dataset.from_tensor_slices(block).batch(self._batch)
 
 
 def _blocks(first: int, steps: int, steps_per_epoch: int, most: int) -> list[tuple[int, int]]:

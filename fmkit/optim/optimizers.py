@@ -22,6 +22,7 @@ Keras saves of an optimizer in a `.keras` file.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -159,6 +160,17 @@ class _Updates:
         clipped = super()._clip_gradients([gradient for gradient, _ in summed])  # type: ignore[misc]
         # The replicas' gradients are equal now, and Keras is going to sum them.
         return [None if each is None else each / replicas for each in clipped]
+
+
+def next_rate(optimizer: Any) -> float:
+    """The learning rate of the next update, before any multiplier; not a number without one."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # mixed_float16 wraps it
+    if optimizer is None:
+        return math.nan
+    schedule = optimizer._learning_rate
+    if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        return float(schedule(int(ops.convert_to_numpy(optimizer.iterations))))
+    return float(ops.convert_to_numpy(schedule))
 
 
 def _replicas(optimizer: keras.optimizers.Optimizer) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 import keras
 
 from fmkit.errors import NonFiniteError
+from fmkit.optim import optimizers
 from fmkit.store.metrics_log import MetricsLog
 from fmkit.store.run import Run
 from fmkit.train.phases import Phase
@@ -216,7 +217,7 @@ class Recorder(keras.callbacks.Callback):
             "epoch": self._position.epoch + 1,
             "step": self._position.step,
             "loss": loss,
-            "learning_rate": learning_rate(self.model),
+            "learning_rate": optimizers.next_rate(self.model.optimizer),
         }
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -230,7 +231,7 @@ class Recorder(keras.callbacks.Callback):
             "epoch": self._position.epoch,
             "step": self._position.step,
             **{name: float(value) for name, value in (logs or {}).items()},
-            "learning_rate": learning_rate(self.model),
+            "learning_rate": optimizers.next_rate(self.model.optimizer),
             "examples_per_second": round(
                 self._rate(self._position.step - self._epoch_step, self._train_seconds or seconds),
                 2,
@@ -252,13 +253,6 @@ def worded(logs: dict[str, Any]) -> str:
         logs, key=lambda name: (name.startswith("val_"), not name.endswith("loss"), name)
     )
     return "  ".join(f"{name} {float(logs[name]):.4f}" for name in order)
-
-
-def learning_rate(model: keras.Model) -> float:
-    """The rate of the next update; not a number where a solver has none."""
-    if model.optimizer is None:
-        return math.nan
-    return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
 
 
 def rss_bytes() -> int:
