@@ -25,7 +25,7 @@ def test_pipeline_section_prints_both_tables(tmp_path):
 
 def test_a_ratio_is_the_median_of_the_ratios_within_a_repeat(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "scripts")
-    import bench
+    from benchmarks import measuring as bench
 
     figures = {"fmkit": [1.0, 20.0, 3.0], "bare": [1.0, 10.0, 1.0]}
     assert bench.ratio(figures, "bare") == 2.0

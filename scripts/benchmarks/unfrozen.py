@@ -1,0 +1,138 @@
+"""An epoch of the whole network beside a bare `fit`, and a step beside PyTorch's."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from benchmarks.contestants import assembled, epoch_clock, new_run, plain_batches, plain_model
+from benchmarks.measuring import BATCH, Contestants, interleaved, table
+from benchmarks.photos import make_photos
+
+
+def unfrozen(options: argparse.Namespace, folder: Path) -> str:
+    make_photos(folder / "photos", options.images)
+    rows = {}
+    for model, side in (("efficientnet_lite0", 96), ("small_cnn", 32)):
+        trial = UnfrozenEpoch(folder, model, side)
+        contestants: Contestants = {
+            "fmkit": trial.fmkit,
+            "bare fit": trial.bare,
+            "Keras' defaults": trial.defaults,
+        }
+        rows[f"{model}, {side} px"] = interleaved(contestants, options.repeats)
+    return table(f"An unfrozen epoch of {options.images} photos", "s", rows)
+
+
+class UnfrozenEpoch:
+    """Median seconds of the epochs after the first, on one model after the other's manner."""
+
+    epochs = 4
+
+    def __init__(self, folder: Path, model: str, side: int) -> None:
+        self._folder, self._side = folder, side
+        self._words = [f"model={model}", f"model.image_size={side}", "stage=unfrozen"]
+        self._words += [f"stage.full.epochs={self.epochs}"]
+
+    def fmkit(self) -> float:
+        from fmkit.train import loop
+
+        self._assembly = assembled("finetune", self._folder / "photos", self._words)
+        self._assembly.loader.prepare()
+        run = new_run(self._folder)
+        loop.train(self._assembly, run)
+        rows = [json.loads(line) for line in (run.folder / "metrics.jsonl").open()]
+        examples = len(self._assembly.splits["train"])
+        return statistics.median(examples / row["examples_per_second"] for row in rows[1:])
+
+    def bare(self) -> float:
+        """The model as fmkit's loop has just compiled it."""
+        assembly = self._assembly
+        batches = assembly.loader.ordered(assembly.splits["train"])
+        images, targets = (np.concatenate(each) for each in zip(*batches, strict=True))
+        return self._fit(assembly.learner, images, targets, batch_size=BATCH)
+
+    def defaults(self) -> float:
+        model = plain_model(self._assembly)
+        return self._fit(model, plain_batches(self._folder / "photos" / "train", self._side))
+
+    def _fit(self, model: Any, *data: Any, **settings: Any) -> float:
+        clock = epoch_clock()
+        model.fit(*data, epochs=self.epochs, verbose=0, callbacks=[clock], **settings)
+        return statistics.median(clock.seconds[1:])
+
+
+# --- beside PyTorch -----------------------------------------------------------------------------
+
+
+def torch(options: argparse.Namespace, folder: Path) -> str:
+    if importlib.util.find_spec("torchvision") is None:
+        return "### A training step beside PyTorch's\n\nNot run: `pip install torch torchvision`.\n"
+    make_photos(folder / "photos", 4 * BATCH)
+    trial = UnfrozenStep(folder)
+    figures = interleaved({"fmkit": trial.fmkit, "PyTorch": trial.torch}, options.repeats)
+    rows = {f"mobilenet_v2, {trial.side} px, {BATCH} photos": figures}
+    return table("A training step beside PyTorch's", "s", rows)
+
+
+class UnfrozenStep:
+    """Median seconds of a step of the whole network after the first, images in memory.
+
+    Both train torchvision's and Keras' MobileNetV2 with AdamW in float32; PyTorch eagerly and in
+    its faster layout, channels last. BatchNorm trains in both.
+    """
+
+    side, steps = 224, 8
+
+    def __init__(self, folder: Path) -> None:
+        words = ["model=mobilenet_v2", "model.weights=none", f"model.image_size={self.side}"]
+        words += ["stage=scratch", "stage.full.epochs=1", "data.augment=none"]
+        self._assembly = assembled("finetune", folder / "photos", words)
+        batches = self._assembly.loader.ordered(self._assembly.splits["train"])
+        self._images, self._targets = next(iter(batches.as_numpy_iterator()))
+
+    def fmkit(self) -> float:
+        """The step that the loop runs, as it compiles it."""
+        from fmkit.train import freeze, loop
+        from fmkit.train.loop import _Material
+
+        assembly, phase = self._assembly, self._assembly.phases[0]
+        freeze.apply(assembly.learner, assembly.backbone, phase)
+        loop._compile(assembly, phase, _Material(assembly.learner, None, None))
+        images, targets = self._images, self._targets
+        return self._median(lambda: assembly.learner.train_on_batch(images, targets))
+
+    def torch(self) -> float:
+        import torch
+        import torchvision
+
+        model = torchvision.models.mobilenet_v2(num_classes=self._targets.shape[-1])
+        model = model.to(memory_format=torch.channels_last).train()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=1e-4)
+        images = torch.from_numpy(self._images).permute(0, 3, 1, 2) / 127.5 - 1
+        images = images.contiguous(memory_format=torch.channels_last)
+        targets = torch.from_numpy(self._targets)
+
+        def step() -> None:
+            optimizer.zero_grad(set_to_none=True)
+            torch.nn.functional.cross_entropy(model(images), targets).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+
+        return self._median(step)
+
+    def _median(self, step: Callable[[], Any]) -> float:
+        step()
+        taken = []
+        for _ in range(self.steps):
+            began = time.perf_counter()
+            step()
+            taken.append(time.perf_counter() - began)
+        return statistics.median(taken)
