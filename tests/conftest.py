@@ -10,6 +10,18 @@ from whole_runs import make_photos
 from fmkit.cli import main
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Tests that share a module's fixture go to one worker, which makes it once."""
+    for item in items:
+        known = item._fixtureinfo.name2fixturedefs
+        shared = [name for name, found in known.items() if found[-1].scope == "module"]
+        if shared:
+            chosen = getattr(item, "callspec", None)
+            kind = [str(chosen.params[name]) for name in shared if chosen and name in chosen.params]
+            item.add_marker(pytest.mark.xdist_group("-".join([item.module.__name__, *kind])))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory):
     """No test reads or fills the feature cache of whoever runs it."""
