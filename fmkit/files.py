@@ -37,6 +37,14 @@ def unwritable(path: Path) -> str:
         return f"no file can be made in {there} ({error.strerror or type(error).__name__})"
 
 
+def amount(size: int) -> str:
+    """Bytes for a message: `83 MB`, `1.2 GB`, `4 kB`."""
+    for factor, unit in ((10**9, "GB"), (10**6, "MB")):
+        if size >= factor:
+            return f"{size / factor:.3g} {unit}"
+    return f"{size / 1000:.3g} kB"
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace a file in one step: a reader sees the old content or the new one, whole."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
@@ -106,6 +114,12 @@ def claim_folder(parent: Path, name: str) -> Path:
     folder = parent / name
     folder.mkdir()
     return folder
+
+
+def sync_file(path: Path) -> None:
+    """Make what was written to a file survive a power failure."""
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
 
 
 def sync_folder(folder: Path) -> None:

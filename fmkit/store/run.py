@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import platform
 import secrets
@@ -16,7 +17,8 @@ from typing import Any
 
 import fmkit
 from fmkit import files
-from fmkit.errors import ConfigError, FmkitError, Interrupted
+from fmkit.errors import ArtifactError, ConfigError, FmkitError, Interrupted
+from fmkit.store import lock
 
 CONFIG = "config.yaml"
 RECIPE = "recipe.json"
@@ -31,6 +33,7 @@ MODEL = "model.keras"
 EVALUATION = "eval"
 PREDICTIONS = "predictions"
 LOG = "log.txt"
+LOCK = "run.lock"
 
 RUNNING, DONE, FAILED, INTERRUPTED = "running", "done", "failed", "interrupted"
 
@@ -80,6 +83,7 @@ class Run:
 
     def __init__(self, folder: Path, command: str) -> None:
         self.folder = folder
+        self._lock: lock.RunLock | None = None
         self._began = time.monotonic()
         self._status: dict[str, Any] = {
             "state": RUNNING,
@@ -109,13 +113,52 @@ class Run:
         """The status as last written."""
         return self._status
 
+    @classmethod
+    def reopen(cls, folder: Path) -> Run:
+        """A run that was stopped, to go on with; nobody else can write it from here on.
+
+        Raises:
+            ArtifactError: it is in use, or has no status that can be read.
+        """
+        run = cls(folder, "")
+        run.hold()
+        try:
+            before = json.loads((folder / STATUS).read_bytes())
+            seconds = float(before["seconds"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            run.release()
+            raise ArtifactError(f"run {folder}: {STATUS} cannot be used: {error}.") from error
+        fresh = {key: run._status[key] for key in ("state", "reason", "ended", "pid", "host")}
+        run._status |= {**before, **fresh}
+        run._began -= seconds
+        for left in folder.glob(".*"):  # files that a killed process was about to put in place
+            if left.is_file():
+                left.unlink()
+        return run
+
+    def hold(self) -> None:
+        """Take the run's lock, until the run ends or this process does.
+
+        Raises:
+            ArtifactError: another process has it.
+        """
+        if self._lock is None:
+            self._lock = lock.take(self.folder / LOCK)
+
+    def release(self) -> None:
+        """Let go of the lock."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
     def begin(self, config: Any, described: dict[str, Any]) -> None:
-        """Write the config and the first status.
+        """Take the run's lock, write the config and the first status.
 
         Args:
             config: the typed config.
             described: status keys that say what the run is (name, model, data, ...).
         """
+        self.hold()
         (self.folder / LOG).touch()
         self.write_config(config)
         self.update(**described)
@@ -141,6 +184,7 @@ class Run:
     def finish(self, **changes: Any) -> None:
         """Mark the run as done."""
         self.update(state=DONE, ended=now(), **changes)
+        self.release()
 
     def fail(self, error: BaseException) -> None:
         """Mark the run as failed or interrupted and keep the traceback in its log."""
@@ -153,6 +197,8 @@ class Run:
             self.update(state=state, reason=message or type(error).__name__, ended=now())
         except OSError:  # a full disk must not hide the error that is being told
             return
+        finally:
+            self.release()
 
     def log(self, text: str) -> None:
         """Append to log.txt, with the time."""

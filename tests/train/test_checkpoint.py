@@ -117,7 +117,7 @@ def test_files_of_another_checkpoint_are_refused(parent):
         checkpoint.choose(parent, 5)
     manifest = parent / "step-00000001" / checkpoint.MANIFEST
     manifest.write_text(json.dumps({"schema": 1, "step": 1, "files": {}}))
-    with pytest.raises(ArtifactError, match=checkpoint.WEIGHTS):
+    with pytest.raises(ArtifactError, match=checkpoint.MANIFEST):
         checkpoint.choose(parent, 1)
 
 
@@ -180,7 +180,8 @@ for share in (0, 0.001, 0.25, 0.5, 0.75, 0.99):
             told = None
         except ResourceError as error:
             told = str(error)
-        assert told and str(parent) in told and "MB free" in told, (share, told)
+        assert told and f"disk full while saving step {step} (needs " in told, (share, told)
+        assert f" free in {parent}" in told and "last good checkpoint is step 1." in told, told
         after = {path: path.read_bytes() for path in parent.rglob("*") if path.is_file()}
         assert before == after, share
 resource.setrlimit(resource.RLIMIT_FSIZE, (largest, hard))
