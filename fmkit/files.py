@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from fmkit import faults
 
 
 def absolute(path: str | Path) -> str:
@@ -45,19 +49,48 @@ def amount(size: int) -> str:
     return f"{size / 1000:.3g} kB"
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace a file in one step: a reader sees the old content or the new one, whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+def temporary(path: Path) -> Path:
+    """A name beside a file for what is to replace it; `clear_temporaries` knows it again."""
+    return path.with_name(f".{path.stem}.{os.getpid()}.{secrets.token_hex(4)}{path.suffix}")
+
+
+def clear_temporaries(folder: Path) -> None:
+    """Delete what killed processes were about to put in place. Only for who holds the folder."""
+    for each in folder.iterdir():
+        if re.fullmatch(r"\..+\.\d+\.[0-9a-f]{8}(\.\w+)?", each.name) and each.is_file():
+            each.unlink()
+
+
+def write_bytes(path: Path, content: bytes, point: str = "") -> None:
+    """Replace a file in one step: a reader sees the old content or the new one, whole.
+
+    Args:
+        path: the file.
+        content: all of it.
+        point: the fault that a test can have before the new content takes its place.
+
+    Raises:
+        OSError: the disk is full or refuses; it names the file, which is as it was.
+    """
+    written = temporary(path)
     try:
-        with temporary.open("wb") as stream:
+        with written.open("wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.replace(path)
-    except BaseException:
+        faults.point(point)
+        written.replace(path)
+    except BaseException as error:
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            written.unlink()
+        _name(error, path)
         raise
+
+
+def _name(error: BaseException, path: Path) -> None:
+    """Have an error of the system tell the file: a write on a full disk does not."""
+    if isinstance(error, OSError) and error.errno is not None:
+        error.filename, error.filename2 = str(path), None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -65,9 +98,10 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Replace a JSON file in one step. Numbers that are not finite become null."""
-    write_text(path, json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n")
+def write_json(path: Path, value: Any, point: str = "") -> None:
+    """Replace a JSON file in one step (see `write_bytes`). What is not finite becomes null."""
+    text = json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n"
+    write_bytes(path, text.encode("utf-8"), point)
 
 
 def finite(value: Any) -> Any:
@@ -83,11 +117,37 @@ def finite(value: Any) -> Any:
     return value
 
 
-def append_json_line(path: Path, row: dict[str, Any]) -> None:
-    """Append one row to a JSON-lines file in a single write."""
-    line = json.dumps(finite(row), ensure_ascii=False) + "\n"
-    with path.open("ab", buffering=0) as stream:
-        stream.write(line.encode("utf-8"))
+def append(path: Path, content: bytes, point: str = "") -> None:
+    """Append to a file in a single write; where that fails, the file is as it was.
+
+    Args:
+        path: the file, which is made where it is missing.
+        content: what comes after what is there.
+        point: the fault that a test can have in the middle.
+
+    Raises:
+        OSError: the disk is full or refuses; it names the file.
+    """
+    try:
+        with path.open("ab", buffering=0) as stream:
+            before = stream.tell()
+            try:
+                for number, piece in enumerate(faults.halves(point, content)):
+                    if number:
+                        faults.point(point)
+                    if stream.write(piece) != len(piece):  # the disk took some of it
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                stream.truncate(before)
+                raise
+    except OSError as error:
+        _name(error, path)
+        raise
+
+
+def append_json_line(path: Path, row: dict[str, Any], point: str = "") -> None:
+    """Append one row to a JSON-lines file (see `append`)."""
+    append(path, (json.dumps(finite(row), ensure_ascii=False) + "\n").encode("utf-8"), point)
 
 
 def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -22,7 +22,7 @@ ORDER = {
     "config": ["schema", "documentation", "durations", "trainable", "suggest", "option_files",
                "validate", "facts", "recipe", "command_line", "recorded", "compose", "chosen",
                "check"],
-    "store": ["lock", "sealed", "run", "metrics_log", "finished", "index", "show", "features",
+    "store": ["lock", "sealed", "run", "metrics_log", "index", "finished", "show", "features",
               "cached"],
     "models": ["backbone", "adapters", "blocks", "families", "preprocessing", "weights",
                "torch_file", "heads", "small", "applications", "packaged", "hub", "table"],

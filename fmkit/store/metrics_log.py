@@ -58,7 +58,7 @@ class MetricsLog:
 
     def append(self, row: dict[str, Any], end_of_epoch: bool = True) -> None:
         """Write one row; at the end of an epoch, so do the CSV and TensorBoard."""
-        files.append_json_line(self._rows, row)
+        files.append_json_line(self._rows, row, "metrics.mid_line")
         self._seen.append(row)
         self._add_events(row)
         self._table_is_behind = True

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import errno
 import json
 import os
 import platform
@@ -11,12 +13,13 @@ import socket
 import subprocess
 import time
 import traceback
+import zipfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import fmkit
-from fmkit import files
+from fmkit import faults, files
 from fmkit.errors import ArtifactError, ConfigError, FmkitError, Interrupted
 from fmkit.store import lock
 
@@ -131,9 +134,7 @@ class Run:
         fresh = {key: run._status[key] for key in ("state", "reason", "ended", "pid", "host")}
         run._status |= {**before, **fresh}
         run._began -= seconds
-        for left in folder.glob(".*"):  # files that a killed process was about to put in place
-            if left.is_file():
-                left.unlink()
+        files.clear_temporaries(folder)
         return run
 
     def hold(self) -> None:
@@ -172,8 +173,9 @@ class Run:
     def update(self, **changes: Any) -> None:
         """Change the status and write it."""
         self._status.update(changes)
+        self._status.update(lock.signs_of_life())
         self._status["seconds"] = round(time.monotonic() - self._began, 3)
-        files.write_json(self.folder / STATUS, self._status)
+        files.write_json(self.folder / STATUS, self._status, "status.write")
 
     def update_soon(self, **changes: Any) -> None:
         """Change the status, and write it unless that was done in this second already."""
@@ -191,19 +193,17 @@ class Run:
         message = error.message if isinstance(error, FmkitError) else repr(error)
         stopped = isinstance(error, Interrupted | KeyboardInterrupt)
         text = "".join(traceback.format_exception(error))
-        try:
+        state = INTERRUPTED if stopped else FAILED
+        with contextlib.suppress(OSError):  # a full disk must not hide the error that is told
             self.log(text)
-            state = INTERRUPTED if stopped else FAILED
+        with contextlib.suppress(OSError):
             self.update(state=state, reason=message or type(error).__name__, ended=now())
-        except OSError:  # a full disk must not hide the error that is being told
-            return
-        finally:
-            self.release()
+        self.release()
 
     def log(self, text: str) -> None:
         """Append to log.txt, with the time."""
-        with (self.folder / LOG).open("a", encoding="utf-8") as stream:
-            stream.write(f"{now()} {text.rstrip()}\n")
+        line = f"{now()} {text.rstrip()}\n"
+        files.append(self.folder / LOG, line.encode("utf-8", "backslashreplace"))
 
     def write_recipe(self, rows: list[dict[str, Any]]) -> None:
         """Record what `recipe=auto` chose, and what it left since the user had decided it."""
@@ -214,10 +214,25 @@ class Run:
         files.write_json(self.folder / ENVIRONMENT, {**machine(), **facts})
 
     def save_model(self, model: Any) -> None:
-        """Write the finished Keras model as `model.keras`, whole or not at all."""
-        temporary = self.folder / f".{os.getpid()}.{MODEL}"
-        model.save(temporary)
-        temporary.replace(self.folder / MODEL)
+        """Write the finished Keras model as `model.keras`, whole or not at all.
+
+        Raises:
+            OSError: the disk is full or refuses; it names the file.
+        """
+        path = self.folder / MODEL
+        written = files.temporary(path)
+        try:
+            model.save(written)
+            if not zipfile.is_zipfile(written):  # Keras has not always told of a failed write
+                raise OSError(errno.EIO, "the file is not whole")
+            files.sync_file(written)
+            faults.point("model.write")
+            written.replace(path)
+        except OSError as error:
+            written.unlink(missing_ok=True)
+            if error.errno is not None:
+                error.filename = str(path)
+            raise
 
 
 def machine() -> dict[str, Any]:

@@ -54,7 +54,7 @@ def write(
         faults.point("save.before_write")
         rows = _write_files(temporary, contents)
         faults.point("save.before_manifest")
-        _write_through(temporary / MANIFEST, _encoded({**facts, "files": rows}))
+        _write_through(temporary / MANIFEST, _encoded({"schema": _SCHEMA, **facts, "files": rows}))
         files.sync_folder(temporary)
         wrong = damage(temporary, deep=False)
         if wrong:
@@ -114,9 +114,8 @@ def _write_through(path: Path, content: bytes) -> None:
 
 def _encoded(facts: Mapping[str, Any]) -> bytes:
     """A manifest as it stands on disk, to the byte: any change of it is known by its own hash."""
-    content = {"schema": _SCHEMA, **facts}
-    plain = json.dumps(content, sort_keys=True).encode()
-    content["sha256"] = hashlib.sha256(plain).hexdigest()
+    plain = json.dumps(facts, sort_keys=True).encode()
+    content = {**facts, "sha256": hashlib.sha256(plain).hexdigest()}
     return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
 
 
@@ -132,10 +131,9 @@ def manifest(folder: Path) -> dict[str, Any]:
             raise ValueError(f"failed its checksum ({MANIFEST})")
         content = path.read_bytes()
         loaded = json.loads(content)
-        facts = {key: loaded[key] for key in loaded if key not in ("schema", "sha256")}
-        same = loaded["schema"] == _SCHEMA and _encoded(facts) == content
-        rows = loaded["files"]
-        if not same or not all(_is_row(each) for each in rows.values()):
+        facts = {key: value for key, value in loaded.items() if key != "sha256"}
+        schema, rows = loaded["schema"], loaded["files"]
+        if _encoded(facts) != content or not all(_is_row(each) for each in rows.values()):
             raise ValueError(f"failed its checksum ({MANIFEST})")
     except FileNotFoundError as error:
         raise ValueError(f"has no {MANIFEST}") from error
@@ -143,7 +141,9 @@ def manifest(folder: Path) -> dict[str, Any]:
         raise ValueError(f"cannot be read: {error.strerror} ({MANIFEST})") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"failed its checksum ({MANIFEST})") from error
-    return loaded
+    if schema != _SCHEMA:
+        raise ValueError(f"is of another version of fmkit (schema {schema}, not {_SCHEMA})")
+    return facts
 
 
 def _is_row(row: Any) -> bool:
