@@ -9,12 +9,16 @@ import json
 import os
 import re
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from fmkit import faults
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says of a full disk, an exhausted quota, and a file that may not grow."""
 
 
 def absolute(path: str | Path) -> str:
@@ -47,6 +51,22 @@ def amount(size: int) -> str:
         if size >= factor:
             return f"{size / factor:.3g} {unit}"
     return f"{size / 1000:.3g} kB"
+
+
+def free_bytes(folder: Path) -> int:
+    """What can be written in a folder, which need not be there yet."""
+    place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    return shutil.disk_usage(place).free
+
+
+def check_room(folder: Path, needed: int) -> None:
+    """Fail before anything is written to a disk that is too small for it.
+
+    Raises:
+        OSError: less than so many bytes are free.
+    """
+    if free_bytes(folder) < needed:
+        raise OSError(errno.ENOSPC, "too little space is free", str(folder))
 
 
 def temporary(path: Path) -> Path:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import math
 import re
-import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,6 @@ _STATE: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("best", "phase_best"), (dict, type(None))),
 }
 """What a state holds, and of what type; what may be None may be missing."""
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -137,12 +136,12 @@ def save(
     folder = parent / name(step)
     try:
         try:
-            check_room(parent, needed)
+            files.check_room(parent, needed)
             sealed.write(folder, contents, {"step": step})
         except OSError as error:
-            if error.errno not in _FULL or not _make_room(parent, spared):
+            if error.errno not in files.FULL or not _make_room(parent, spared):
                 raise
-            check_room(parent, needed)
+            files.check_room(parent, needed)
             sealed.write(folder, contents, {"step": step})
     except OSError as error:
         raise _not_saved(parent, step, needed, error) from error
@@ -169,23 +168,29 @@ def _finite(value: np.ndarray) -> bool:
     return bool(np.isfinite(value).all())  # a sum may leave the numbers where no value does
 
 
-def check_room(parent: Path, needed: int) -> None:
-    """Say that a disk is too small before anything is written.
+def check_disk(parent: Path, model: keras.Model, optimizer: Any) -> None:
+    """Say before training that a disk is too small for its checkpoints.
 
-    Args:
-        parent: a folder, which need not be there yet.
-        needed: bytes.
+    Two must fit, for one is there while the next is written, and a tenth more for all else.
 
     Raises:
-        OSError: less is free.
+        ResourceError: less is free.
     """
-    if _free(parent) < needed:
-        raise OSError(errno.ENOSPC, "too little space is free", str(parent))
+    variables = [*model.variables, *([] if optimizer is None else optimizer.variables)]
+    needed = int(2.2 * sum(_bytes(each) for each in variables))
+    free = files.free_bytes(parent)
+    if free < needed:
+        raise ResourceError(
+            f"the disk is too small for two checkpoints of this run: they need "
+            f"{files.amount(needed)}, {files.amount(free)} are free in {parent}.",
+            "Make room, or name a folder on another disk: runs_dir=DIR",
+        )
 
 
-def _free(parent: Path) -> int:
-    place = next(each for each in (parent, *parent.absolute().parents) if each.exists())
-    return shutil.disk_usage(place).free
+def _bytes(variable: Any) -> int:
+    kind = keras.backend.standardize_dtype(variable.dtype)
+    width = 1 if kind == "bool" else int(re.sub(r"\D", "", kind)) // 8
+    return math.prod(variable.shape) * width
 
 
 def _make_room(parent: Path, spared: Collection[int] | None) -> bool:
@@ -200,12 +205,14 @@ def _make_room(parent: Path, spared: Collection[int] | None) -> bool:
 
 
 def _not_saved(parent: Path, step: int, needed: int, error: OSError) -> ResourceError:
-    sizes = f"needs {files.amount(needed)}, {files.amount(_free(parent))} free in {parent}"
+    sizes = (
+        f"needs {files.amount(needed)}, {files.amount(files.free_bytes(parent))} free in {parent}"
+    )
     try:
         last_good = f"last good checkpoint is step {newest(parent)[0].step}"
     except ArtifactError:
         last_good = "there is no checkpoint yet"
-    if error.errno in _FULL:
+    if error.errno in files.FULL:
         limit = ", and no file may be so large" if error.errno == errno.EFBIG else ""
         return ResourceError(
             f"disk full while saving step {step} ({sizes}{limit}); {last_good}.",
@@ -355,12 +362,12 @@ def read_state(checkpoint: Checkpoint) -> dict[str, Any]:
     """
     path = checkpoint.folder / STATE
     try:
-        state: Any = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        state = dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ArtifactError(
             f"checkpoint {checkpoint.name}: {STATE} cannot be read: {error}"
         ) from error
-    wrong = _wrong_in(state) if isinstance(state, dict) else "it is no mapping"
+    wrong = _wrong_in(state)
     state = {**{key: None for key, types in _STATE.items() if type(None) in types}, **state}
     lost = [key for key in _STATE if key not in state]
     if wrong or lost:
