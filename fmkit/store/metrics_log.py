@@ -105,18 +105,17 @@ def truncate(folder: Path, rows: int) -> int:
         ArtifactError: one of the rows to keep is damaged.
     """
     path = folder / names.METRICS
-    lines = path.read_bytes().split(b"\n")[:rows] if path.exists() else []
-    lines = [line for line in lines if line.strip()]
+    content = path.read_bytes() if path.exists() else b""
+    lines = [line for line in content.split(b"\n") if line.strip()]
     kept: list[dict[str, Any]] = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines[:rows], start=1):
         try:
             kept.append(dict(json.loads(line)))
         except (ValueError, TypeError, RecursionError) as error:
-            if number == len(lines) and number < rows:
-                lines.pop()  # torn by a crash
+            if number == len(lines):  # torn by a crash
                 break
             raise ArtifactError(f"{path}, line {number}, is damaged.") from error
-    files.write_bytes(path, b"".join(line + b"\n" for line in lines))
+    files.write_bytes(path, b"".join(line + b"\n" for line in lines[: len(kept)]))
     files.write_text(folder / names.METRICS_TABLE, as_csv(kept))
     _restart_events(folder / names.TENSORBOARD, kept)
     return len(kept)
