@@ -14,7 +14,7 @@ from typing import Any
 from fmkit import errors
 from fmkit.errors import ArtifactError, ConfigError, received
 from fmkit.files import absolute
-from fmkit.store import lock
+from fmkit.store import lock, sealed
 from fmkit.store import run as names
 
 BROKEN, DEAD = "broken", "dead"
@@ -182,7 +182,7 @@ def trained(text: str, root: Path, key: str = "run") -> Path:
         ArtifactError: there is no such run, there are several, or nothing of it was saved.
     """
     folder = resolve(text, root, key)
-    if any(folder.glob(f"{names.CHECKPOINTS}/step-*")):
+    if any(each.startswith("step-") for each in sealed.inside(folder / names.CHECKPOINTS)):
         return folder
     run = read(folder)
     why = f": {run.reason.splitlines()[0]}" if run.reason else "."

@@ -21,7 +21,7 @@ from typing import Any
 import fmkit
 from fmkit import faults, files
 from fmkit.errors import ArtifactError, ConfigError, FmkitError, Interrupted
-from fmkit.store import lock
+from fmkit.store import lock, sealed
 
 CONFIG = "config.yaml"
 RECIPE = "recipe.json"
@@ -120,6 +120,8 @@ class Run:
     def reopen(cls, folder: Path) -> Run:
         """A run that was stopped, to go on with; nobody else can write it from here on.
 
+        What a killed process left half done is cleared away.
+
         Raises:
             ArtifactError: it is in use, or has no status that can be read.
         """
@@ -135,6 +137,7 @@ class Run:
         run._status |= {**before, **fresh}
         run._began -= seconds
         files.clear_temporaries(folder)
+        sealed.sweep(run.checkpoints)
         return run
 
     def hold(self) -> None:

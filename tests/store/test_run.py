@@ -5,8 +5,10 @@ import errno
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -81,6 +83,7 @@ def test_a_run_that_died_is_taken_up_where_it_stood(run):
     (run.folder / "status.json").write_text(json.dumps(told))
     (run.folder / ".status.77.0123abcd.json").write_text("{")
     (run.folder / ".notes").write_text("mine")
+    (run.checkpoints / ".tmp-step-00000004-77").mkdir(parents=True)
     assert index.read(run.folder).state == "dead"
     again = Run.reopen(run.folder)
     again.update(step=4)
@@ -89,10 +92,38 @@ def test_a_run_that_died_is_taken_up_where_it_stood(run):
     assert (found["name"], found["step"], found["started"]) == ("first", 4, told["started"])
     assert found["pid"] == os.getpid()
     assert 100 < found["seconds"] < 200
-    assert sorted(each.name for each in run.folder.glob(".*")) == [".notes"]
+    assert [each.name for each in run.folder.glob(".*")] == [".notes"]
+    assert list(run.checkpoints.iterdir()) == []
     again.finish()
     assert index.read(run.folder).state == "done"
     assert lock.is_free(run.folder / "run.lock")
+
+
+def test_one_of_many_who_take_a_run_up_at_once_gets_it(run, monkeypatch):
+    run.release()
+    monkeypatch.setattr(lock, "_TRIES", 3)
+    read, write = os.pipe()
+    children = []
+    for _ in range(12):
+        children.append(os.fork())
+        if not children[-1]:
+            try:
+                again = Run.reopen(run.folder)
+            except BaseException as error:
+                os.write(write, b"n" if isinstance(error, ArtifactError) else b"?")
+            else:
+                os.write(write, b"y")
+                while again:  # hold it until all have tried
+                    time.sleep(1)
+            os._exit(0)
+    answers = b""
+    while len(answers) < len(children):
+        answers += os.read(read, 100)
+    for each in children:
+        os.kill(each, signal.SIGKILL)
+        os.waitpid(each, 0)
+    assert sorted(answers) == sorted(b"y" + b"n" * 11)
+    Run.reopen(run.folder).release()  # at once after the kill
 
 
 def test_a_run_that_failed_is_free(run):
