@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,7 +57,8 @@ def amount(size: int) -> str:
 def free_bytes(folder: Path) -> int:
     """What can be written in a folder, which need not be there yet."""
     place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-    return shutil.disk_usage(place).free
+    usage = shutil.disk_usage(place)
+    return usage.free if usage.total else sys.maxsize  # a file system that does not tell
 
 
 def check_room(folder: Path, needed: int) -> None:

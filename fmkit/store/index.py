@@ -75,14 +75,8 @@ class Run:
     fmkit: str | None = None
 
 
-def read(folder: Path, identity: str = "", last_look: bool = False) -> Run:
-    """One run; a status that cannot be read gives the state `broken` and a reason.
-
-    Args:
-        folder: the run's folder.
-        identity: what to call it; the folder's name if empty.
-        last_look: believe that it is dead where its lock is free.
-    """
+def read(folder: Path, identity: str = "") -> Run:
+    """One run; a status that cannot be read gives the state `broken` and a reason."""
     identity = identity or folder.name
     try:
         status: Any = json.loads((folder / names.STATUS).read_bytes())
@@ -100,10 +94,17 @@ def read(folder: Path, identity: str = "", last_look: bool = False) -> Run:
         fields["reason"] = f"{names.STATUS} has a wrong value in {', '.join(wrong)}"
     elif fields["state"] == names.RUNNING and (why := lock.death(folder / names.LOCK, status)):
         # It may have ended since its status was read: that is written before its lock is free.
-        if not last_look:
-            return read(folder, identity, last_look=True)
+        if _says(folder) != names.RUNNING:
+            return read(folder, identity)
         fields["state"], fields["reason"] = DEAD, why
     return Run(folder, identity, **fields)
+
+
+def _says(folder: Path) -> Any:
+    try:
+        return json.loads((folder / names.STATUS).read_bytes()).get("state")
+    except (OSError, ValueError, RecursionError, AttributeError):
+        return None
 
 
 def _fits(key: str, value: Any) -> bool:

@@ -171,8 +171,13 @@ def signs_of_life() -> dict[str, Any]:
         "boot_id": boot_id(),
         "heartbeat": _now(),
         "rss_bytes": memory.held(),
-        "memory_limit_bytes": memory.limit(),
+        "memory_limit_bytes": _memory_limit(),
     }
+
+
+@functools.cache
+def _memory_limit() -> int | None:
+    return memory.limit()
 
 
 def told(path: Path) -> dict[str, Any]:
