@@ -54,6 +54,13 @@ def point(name: str) -> None:
         os.kill(os.getpid(), getattr(signal, f"SIG{kind.upper()}"))
 
 
+def halves(name: str, content: bytes) -> list[bytes]:
+    """The content in one piece; in two where a fault is wanted between them, at this point."""
+    if not os.environ.get(VARIABLE, "").startswith(f"{name}:"):
+        return [content]
+    return [content[: len(content) // 2], content[len(content) // 2 :]]
+
+
 def _parsed(wanted: str) -> tuple[str, int, str]:
     where, _, rest = wanted.partition(":")
     number, _, kind = rest.partition(":")

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
 import secrets
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from fmkit import faults
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says of a full disk, an exhausted quota, and a file that may not grow."""
 
 
 def absolute(path: str | Path) -> str:
@@ -37,19 +46,73 @@ def unwritable(path: Path) -> str:
         return f"no file can be made in {there} ({error.strerror or type(error).__name__})"
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace a file in one step: a reader sees the old content or the new one, whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+def amount(size: int) -> str:
+    """Bytes for a message: `83 MB`, `1.2 GB`, `4 kB`."""
+    for factor, unit in ((10**9, "GB"), (10**6, "MB")):
+        if size >= factor:
+            return f"{size / factor:.3g} {unit}"
+    return f"{size / 1000:.3g} kB"
+
+
+def free_bytes(folder: Path) -> int:
+    """What can be written in a folder, which need not be there yet."""
+    place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    usage = shutil.disk_usage(place)
+    return usage.free if usage.total else sys.maxsize  # a file system that does not tell
+
+
+def check_room(folder: Path, needed: int) -> None:
+    """Fail before anything is written to a disk that is too small for it.
+
+    Raises:
+        OSError: less than so many bytes are free.
+    """
+    if free_bytes(folder) < needed:
+        raise OSError(errno.ENOSPC, "too little space is free", str(folder))
+
+
+def temporary(path: Path) -> Path:
+    """A name beside a file for what is to replace it; `clear_temporaries` knows it again."""
+    return path.with_name(f".{path.stem}.{os.getpid()}.{secrets.token_hex(4)}{path.suffix}")
+
+
+def clear_temporaries(folder: Path) -> None:
+    """Delete what killed processes were about to put in place. Only for who holds the folder."""
+    for each in folder.iterdir():
+        if re.fullmatch(r"\..+\.\d+\.[0-9a-f]{8}(\.\w+)?", each.name) and each.is_file():
+            each.unlink()
+
+
+def write_bytes(path: Path, content: bytes, point: str = "") -> None:
+    """Replace a file in one step: a reader sees the old content or the new one, whole.
+
+    Args:
+        path: the file.
+        content: all of it.
+        point: the fault that a test can have before the new content takes its place.
+
+    Raises:
+        OSError: the disk is full or refuses; it names the file, which is as it was.
+    """
+    written = temporary(path)
     try:
-        with temporary.open("wb") as stream:
+        with written.open("wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.replace(path)
-    except BaseException:
+        faults.point(point)
+        written.replace(path)
+    except BaseException as error:
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            written.unlink()
+        _name(error, path)
         raise
+
+
+def _name(error: BaseException, path: Path) -> None:
+    """Have an error of the system tell the file: a write on a full disk does not."""
+    if isinstance(error, OSError) and error.errno is not None:
+        error.filename, error.filename2 = str(path), None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -57,9 +120,10 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Replace a JSON file in one step. Numbers that are not finite become null."""
-    write_text(path, json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n")
+def write_json(path: Path, value: Any, point: str = "") -> None:
+    """Replace a JSON file in one step (see `write_bytes`). What is not finite becomes null."""
+    text = json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n"
+    write_bytes(path, text.encode("utf-8"), point)
 
 
 def finite(value: Any) -> Any:
@@ -75,11 +139,37 @@ def finite(value: Any) -> Any:
     return value
 
 
-def append_json_line(path: Path, row: dict[str, Any]) -> None:
-    """Append one row to a JSON-lines file in a single write."""
-    line = json.dumps(finite(row), ensure_ascii=False) + "\n"
-    with path.open("ab", buffering=0) as stream:
-        stream.write(line.encode("utf-8"))
+def append(path: Path, content: bytes, point: str = "") -> None:
+    """Append to a file in a single write; where that fails, the file is as it was.
+
+    Args:
+        path: the file, which is made where it is missing.
+        content: what comes after what is there.
+        point: the fault that a test can have in the middle.
+
+    Raises:
+        OSError: the disk is full or refuses; it names the file.
+    """
+    try:
+        with path.open("ab", buffering=0) as stream:
+            before = stream.tell()
+            try:
+                for number, piece in enumerate(faults.halves(point, content)):
+                    if number:
+                        faults.point(point)
+                    if stream.write(piece) != len(piece):  # the disk took some of it
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                stream.truncate(before)
+                raise
+    except OSError as error:
+        _name(error, path)
+        raise
+
+
+def append_json_line(path: Path, row: dict[str, Any], point: str = "") -> None:
+    """Append one row to a JSON-lines file (see `append`)."""
+    append(path, (json.dumps(finite(row), ensure_ascii=False) + "\n").encode("utf-8"), point)
 
 
 def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -106,6 +196,12 @@ def claim_folder(parent: Path, name: str) -> Path:
     folder = parent / name
     folder.mkdir()
     return folder
+
+
+def sync_file(path: Path) -> None:
+    """Make what was written to a file survive a power failure."""
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
 
 
 def sync_folder(folder: Path) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 
+from fmkit import memory
 from fmkit.errors import ConfigError, received
 
 _UNITS = {
@@ -40,70 +39,16 @@ def parse_memory(text: str, key: str = "runtime.memory_budget") -> int:
     return int(available() * number / 100)
 
 
-def available(proc: Path = Path("/proc"), control: Path = Path("/sys/fs/cgroup")) -> int:
+def available() -> int:
     """Bytes that can be allocated now: the machine's, or the control group's where that is less.
-
-    Args:
-        proc: where the kernel shows processes.
-        control: where it shows control groups (version 1 or 2).
 
     Raises:
         ConfigError: this system does not tell.
     """
-    amounts = [_machine(proc), *_groups(proc, control)]
-    known = [each for each in amounts if each is not None]
-    if not known:
+    amount = memory.free()
+    if amount is None:
         raise ConfigError(
             "runtime.memory_budget is a share, but this system does not tell its free memory.",
             "Give an amount, such as `4 GiB`.",
         )
-    return max(0, min(known))
-
-
-def _machine(proc: Path) -> int | None:
-    try:
-        found = re.search(r"MemAvailable:\s+(\d+) kB", (proc / "meminfo").read_text())
-        if found:
-            return int(found.group(1)) * 1024
-    except OSError:
-        pass
-    try:  # macOS tells how much there is, not how much is free
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (AttributeError, ValueError, OSError):
-        return None
-
-
-def _groups(proc: Path, control: Path) -> list[int | None]:
-    """What each control group above this process leaves free, both versions."""
-    try:
-        lines = (proc / "self" / "cgroup").read_text().splitlines()
-    except OSError:
-        return []
-    left: list[int | None] = []
-    for line in lines:
-        _, _, rest = line.partition(":")
-        controllers, _, inner = rest.partition(":")
-        if controllers == "":
-            left += _walk(control, inner, "memory.max", "memory.current")
-        elif "memory" in controllers.split(","):
-            version_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes")
-            left += _walk(control / "memory", inner, *version_1)
-    return left
-
-
-def _walk(top: Path, inner: str, limit: str, usage: str) -> list[int | None]:
-    """The free bytes of a group and of all those above it; a container may show only the top."""
-    folder = top / inner.lstrip("/")
-    folders = [folder, *folder.parents]
-    below = [each for each in folders if each == top or top in each.parents]
-    return [_left(each, limit, usage) for each in below]
-
-
-def _left(folder: Path, limit: str, usage: str) -> int | None:
-    try:
-        most, used = int((folder / limit).read_text()), int((folder / usage).read_text())
-        stat = (folder / "memory.stat").read_text()
-    except (OSError, ValueError):  # no such file, or the word `max`
-        return None
-    cached = re.search(r"^(?:total_)?inactive_file (\d+)", stat, re.MULTILINE)
-    return most - used + (int(cached.group(1)) if cached else 0)  # page cache gives way
+    return amount

@@ -13,7 +13,6 @@ behind is known by its lock being free, and the next one that comes by removes i
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -29,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from fmkit import files
+from fmkit.store.lock import Lock
 
 MANIFEST = "manifest.json"
 _SCHEMA = 1
@@ -51,35 +51,6 @@ def key_of(facts: dict[str, Any]) -> str:
     """The name of an entry: a hash over everything that its content depends on."""
     text = json.dumps(facts, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-class Lock:
-    """A lock on an entry; the file stays, so that all who want the entry meet on it."""
-
-    def __init__(self, path: Path) -> None:
-        try:
-            self._stream = path.open("a")
-        except PermissionError:  # a cache that may only be read
-            self._stream = path.open()
-
-    def __enter__(self) -> Lock:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def take(self, alone: bool) -> bool:
-        """Whether the lock could be had now: a call that waits would sleep through a signal."""
-        kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
-        try:
-            fcntl.flock(self._stream, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def close(self) -> None:
-        """Let go."""
-        self._stream.close()
 
 
 @dataclass(frozen=True)

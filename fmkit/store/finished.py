@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fmkit.errors import ArtifactError
+from fmkit.store import index
 from fmkit.store import run as names
 
 
@@ -62,6 +63,14 @@ class FinishedRun:
     def classes(self) -> tuple[str, ...]:
         """Class names in the order of the model's outputs."""
         return tuple(str(each) for each in self.data()["classes"])
+
+    def unfinished(self) -> str:
+        """A line that says that the run has not ended as planned; empty where it has."""
+        found = index.read(self.folder)
+        if found.state == names.DONE:
+            return ""
+        why = f" ({found.reason.splitlines()[0]})" if found.reason else ""
+        return f"run {self.id} is {found.state}{why}: the best of it so far is used."
 
     def best_step(self) -> int | None:
         """The step of the best checkpoint, if one was named."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import json
 import os
-import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,10 +14,11 @@ from typing import Any
 from fmkit import errors
 from fmkit.errors import ArtifactError, ConfigError, received
 from fmkit.files import absolute
+from fmkit.store import lock, sealed
 from fmkit.store import run as names
 
 BROKEN, DEAD = "broken", "dead"
-"""States that a status never has: it cannot be read; it says `running`, and the process is gone."""
+"""States that a status never has: it cannot be read; it says `running`, and nobody runs it."""
 
 SWEEPS = "sweeps"
 LAST = "last"
@@ -44,7 +44,7 @@ class Run:
         folder: the run's folder.
         id: the folder's name, and `SWEEP/JOB` for a job of a sweep.
         state: running, done, failed, interrupted, dead or broken.
-        reason: why it failed, stopped, or is broken.
+        reason: why it failed, stopped, is dead or broken.
         best: phase, epoch, step, monitor and value of the best checkpoint.
         test: figures on the test split.
         val: figures on the validation split.
@@ -92,10 +92,19 @@ def read(folder: Path, identity: str = "") -> Run:
     if wrong:
         fields["state"] = BROKEN
         fields["reason"] = f"{names.STATUS} has a wrong value in {', '.join(wrong)}"
-    elif fields["state"] == names.RUNNING and _gone(fields["pid"], fields["host"]):
-        fields["state"] = DEAD
-        fields["reason"] = fields["reason"] or f"process {fields['pid']} is gone"
+    elif fields["state"] == names.RUNNING and (why := lock.death(folder / names.LOCK, status)):
+        # It may have ended since its status was read: that is written before its lock is free.
+        if _says(folder) != names.RUNNING:
+            return read(folder, identity)
+        fields["state"], fields["reason"] = DEAD, why
     return Run(folder, identity, **fields)
+
+
+def _says(folder: Path) -> Any:
+    try:
+        return json.loads((folder / names.STATUS).read_bytes()).get("state")
+    except (OSError, ValueError, RecursionError, AttributeError):
+        return None
 
 
 def _fits(key: str, value: Any) -> bool:
@@ -116,20 +125,6 @@ def _moment(text: str | None) -> float | None:
         return None if text is None else datetime.datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError, OSError):
         return None
-
-
-def _gone(pid: int | None, host: str | None) -> bool:
-    """Whether the process is known to be gone: it was on this machine, and it is no more."""
-    # Windows has no harmless signal 0: os.kill would end the process.
-    if pid is None or host != socket.gethostname() or os.name != "posix":
-        return False
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return True
-    except PermissionError:  # somebody else's, so it is there
-        return False
-    return False
 
 
 def runs(root: Path) -> list[Run]:
@@ -188,7 +183,7 @@ def trained(text: str, root: Path, key: str = "run") -> Path:
         ArtifactError: there is no such run, there are several, or nothing of it was saved.
     """
     folder = resolve(text, root, key)
-    if any(folder.glob(f"{names.CHECKPOINTS}/step-*")):
+    if any(each.startswith("step-") for each in sealed.inside(folder / names.CHECKPOINTS)):
         return folder
     run = read(folder)
     why = f": {run.reason.splitlines()[0]}" if run.reason else "."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import numbers
 import time
@@ -12,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from fmkit import files
+from fmkit.errors import ArtifactError
 from fmkit.store import run as names
 
 _TABLE_SECONDS = 1.0
@@ -56,13 +58,19 @@ class MetricsLog:
 
     def append(self, row: dict[str, Any], end_of_epoch: bool = True) -> None:
         """Write one row; at the end of an epoch, so do the CSV and TensorBoard."""
-        files.append_json_line(self._rows, row)
+        files.append_json_line(self._rows, row, "metrics.mid_line")
         self._seen.append(row)
         self._add_events(row)
         self._table_is_behind = True
         if end_of_epoch and time.monotonic() - self._table_written >= _TABLE_SECONDS:
             self._write_table()
             self._writer.flush()
+
+    def sync(self) -> int:
+        """Make all rows survive a power failure; how many there are, for a checkpoint's state."""
+        if self._rows.exists():
+            files.sync_file(self._rows)
+        return len(self._seen)
 
     def _write_table(self) -> None:
         files.write_text(self._table, as_csv(self._seen))
@@ -81,6 +89,48 @@ class MetricsLog:
         ]
         event = Event(wall_time=time.time(), step=int(row["step"]), summary=Summary(value=values))
         self._writer.add_event(event)
+
+
+def truncate(folder: Path, rows: int) -> int:
+    """Take back the rows that came after a checkpoint, in all three forms.
+
+    Args:
+        folder: the run's folder.
+        rows: how many to keep, as `MetricsLog.sync` told it when the checkpoint was saved.
+
+    Returns:
+        How many rows there are now: fewer than were asked for where the file has lost some.
+
+    Raises:
+        ArtifactError: one of the rows to keep is damaged.
+    """
+    path = folder / names.METRICS
+    content = path.read_bytes() if path.exists() else b""
+    lines = [line for line in content.split(b"\n") if line.strip()]
+    kept: list[dict[str, Any]] = []
+    for number, line in enumerate(lines[:rows], start=1):
+        try:
+            kept.append(dict(json.loads(line)))
+        except (ValueError, TypeError, RecursionError) as error:
+            if number == len(lines):  # torn by a crash
+                break
+            raise ArtifactError(f"{path}, line {number}, is damaged.") from error
+    files.write_bytes(path, b"".join(line + b"\n" for line in lines[: len(kept)]))
+    files.write_text(folder / names.METRICS_TABLE, as_csv(kept))
+    _restart_events(folder / names.TENSORBOARD, kept)
+    return len(kept)
+
+
+def _restart_events(folder: Path, kept: list[dict[str, Any]]) -> None:
+    """Have TensorBoard forget what came after the last row that is kept."""
+    from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+    step = int(kept[-1].get("step", 0)) + 1 if kept else 0
+    writer = EventFileWriter(str(folder))
+    start = SessionLog(status=SessionLog.START)
+    writer.add_event(Event(wall_time=time.time(), step=step, session_log=start))
+    writer.close()
 
 
 def as_csv(rows: list[dict[str, Any]]) -> str:

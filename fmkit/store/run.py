@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import errno
+import json
 import os
 import platform
 import secrets
@@ -10,13 +13,15 @@ import socket
 import subprocess
 import time
 import traceback
+import zipfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import fmkit
-from fmkit import files
-from fmkit.errors import ConfigError, FmkitError, Interrupted
+from fmkit import faults, files
+from fmkit.errors import ArtifactError, ConfigError, FmkitError, Interrupted
+from fmkit.store import lock, sealed
 
 CONFIG = "config.yaml"
 RECIPE = "recipe.json"
@@ -31,6 +36,7 @@ MODEL = "model.keras"
 EVALUATION = "eval"
 PREDICTIONS = "predictions"
 LOG = "log.txt"
+LOCK = "run.lock"
 
 RUNNING, DONE, FAILED, INTERRUPTED = "running", "done", "failed", "interrupted"
 
@@ -80,6 +86,7 @@ class Run:
 
     def __init__(self, folder: Path, command: str) -> None:
         self.folder = folder
+        self._lock: lock.RunLock | None = None
         self._began = time.monotonic()
         self._status: dict[str, Any] = {
             "state": RUNNING,
@@ -109,13 +116,53 @@ class Run:
         """The status as last written."""
         return self._status
 
+    @classmethod
+    def reopen(cls, folder: Path) -> Run:
+        """A run that was stopped, to go on with; nobody else can write it from here on.
+
+        What a killed process left half done is cleared away.
+
+        Raises:
+            ArtifactError: it is in use, or has no status that can be read.
+        """
+        run = cls(folder, "")
+        run.hold()
+        try:
+            before = json.loads((folder / STATUS).read_bytes())
+            seconds = float(before["seconds"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            run.release()
+            raise ArtifactError(f"run {folder}: {STATUS} cannot be used: {error}.") from error
+        fresh = {key: run._status[key] for key in ("state", "reason", "ended", "pid", "host")}
+        run._status |= {**before, **fresh}
+        run._began -= seconds
+        files.clear_temporaries(folder)
+        sealed.sweep(run.checkpoints)
+        return run
+
+    def hold(self) -> None:
+        """Take the run's lock, until the run ends or this process does.
+
+        Raises:
+            ArtifactError: another process has it.
+        """
+        if self._lock is None:
+            self._lock = lock.take(self.folder / LOCK)
+
+    def release(self) -> None:
+        """Let go of the lock."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
     def begin(self, config: Any, described: dict[str, Any]) -> None:
-        """Write the config and the first status.
+        """Take the run's lock, write the config and the first status.
 
         Args:
             config: the typed config.
             described: status keys that say what the run is (name, model, data, ...).
         """
+        self.hold()
         (self.folder / LOG).touch()
         self.write_config(config)
         self.update(**described)
@@ -129,8 +176,9 @@ class Run:
     def update(self, **changes: Any) -> None:
         """Change the status and write it."""
         self._status.update(changes)
+        self._status.update(lock.signs_of_life())
         self._status["seconds"] = round(time.monotonic() - self._began, 3)
-        files.write_json(self.folder / STATUS, self._status)
+        files.write_json(self.folder / STATUS, self._status, "status.write")
 
     def update_soon(self, **changes: Any) -> None:
         """Change the status, and write it unless that was done in this second already."""
@@ -141,23 +189,24 @@ class Run:
     def finish(self, **changes: Any) -> None:
         """Mark the run as done."""
         self.update(state=DONE, ended=now(), **changes)
+        self.release()
 
     def fail(self, error: BaseException) -> None:
         """Mark the run as failed or interrupted and keep the traceback in its log."""
         message = error.message if isinstance(error, FmkitError) else repr(error)
         stopped = isinstance(error, Interrupted | KeyboardInterrupt)
         text = "".join(traceback.format_exception(error))
-        try:
+        state = INTERRUPTED if stopped else FAILED
+        with contextlib.suppress(OSError):  # a full disk must not hide the error that is told
             self.log(text)
-            state = INTERRUPTED if stopped else FAILED
+        with contextlib.suppress(OSError):
             self.update(state=state, reason=message or type(error).__name__, ended=now())
-        except OSError:  # a full disk must not hide the error that is being told
-            return
+        self.release()
 
     def log(self, text: str) -> None:
         """Append to log.txt, with the time."""
-        with (self.folder / LOG).open("a", encoding="utf-8") as stream:
-            stream.write(f"{now()} {text.rstrip()}\n")
+        line = f"{now()} {text.rstrip()}\n"
+        files.append(self.folder / LOG, line.encode("utf-8", "backslashreplace"))
 
     def write_recipe(self, rows: list[dict[str, Any]]) -> None:
         """Record what `recipe=auto` chose, and what it left since the user had decided it."""
@@ -168,10 +217,25 @@ class Run:
         files.write_json(self.folder / ENVIRONMENT, {**machine(), **facts})
 
     def save_model(self, model: Any) -> None:
-        """Write the finished Keras model as `model.keras`, whole or not at all."""
-        temporary = self.folder / f".{os.getpid()}.{MODEL}"
-        model.save(temporary)
-        temporary.replace(self.folder / MODEL)
+        """Write the finished Keras model as `model.keras`, whole or not at all.
+
+        Raises:
+            OSError: the disk is full or refuses; it names the file.
+        """
+        path = self.folder / MODEL
+        written = files.temporary(path)
+        try:
+            model.save(written)
+            if not zipfile.is_zipfile(written):  # Keras has not always told of a failed write
+                raise OSError(errno.EIO, "the file is not whole")
+            files.sync_file(written)
+            faults.point("model.write")
+            written.replace(path)
+        except OSError as error:
+            written.unlink(missing_ok=True)
+            if error.errno is not None:
+                error.filename = str(path)
+            raise
 
 
 def machine() -> dict[str, Any]:

@@ -266,7 +266,12 @@ def comparison(first: Path, second: Path) -> list[Rows]:
         ArtifactError: a config.yaml cannot be read.
     """
     sides = [
-        {**flat(FinishedRun(each).config()), **_fingerprints(each)} for each in (first, second)
+        {
+            **flat(FinishedRun(each).config()),
+            **_fingerprints(each),
+            "(state)": index.read(each).state,
+        }
+        for each in (first, second)
     ]
     keys = list(dict.fromkeys([*sides[0], *sides[1]]))
     settings = [(key, *(side.get(key, ABSENT) for side in sides)) for key in keys]

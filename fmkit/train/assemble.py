@@ -224,7 +224,9 @@ def inference_model(learner: Learner, task: Any, resize: str) -> keras.Model:
 
 
 def best_checkpoint(run: FinishedRun) -> checkpoint.Checkpoint:
-    """A run's best checkpoint, verified."""
+    """A run's best checkpoint, verified; said where the run has not ended as planned."""
+    if said := run.unfinished():
+        console.warn(said)
     return checkpoint.choose(run.checkpoints, run.best_step())
 
 

@@ -1,0 +1,205 @@
+"""A run belongs to one process, and the kernel knows whether that one lives."""
+
+import contextlib
+import datetime
+import errno
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from fmkit.errors import ArtifactError
+from fmkit.store import index, lock
+
+HOLDS = """
+import os, subprocess, sys, time
+from pathlib import Path
+from fmkit.store import lock
+held = lock.take(Path(sys.argv[1]))
+"""
+WORKERS = {
+    "none": "",
+    "forked": "if not os.fork(): time.sleep(60)\n",
+    "started": "subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL)\n",
+}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "run.lock"
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(lock, "_TRIES", 2)
+
+
+def holder(path, script):
+    """A process of its own group that runs a script with the lock's path and says when it is."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{script}print('here', flush=True)\ntime.sleep(60)", str(path)],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdout.readline() == b"here\n"
+    return process
+
+
+def end(process):
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+
+
+@pytest.mark.parametrize("worker", WORKERS)
+def test_a_kill_frees_the_lock_whatever_workers_are_left(path, worker, impatient):
+    process = holder(path, HOLDS + WORKERS[worker])
+    try:
+        assert lock.is_free(path) is False
+        with pytest.raises(ArtifactError, match=f"in use by pid {process.pid} on host"):
+            lock.take(path)
+        process.kill()
+        process.wait()
+        assert lock.is_free(path) is True
+        lock.take(path).close()
+    finally:
+        end(process)
+
+
+def test_a_plain_lock_would_stay_with_a_forked_worker(path):
+    """The control of the test above: it must see what it is there to see."""
+    plain = "import fcntl, os, sys, time\nf = open(sys.argv[1], 'w')\nfcntl.flock(f, 2)\n"
+    process = holder(path, plain + WORKERS["forked"])
+    try:
+        process.kill()
+        process.wait()
+        assert lock.is_free(path) is False
+    finally:
+        end(process)
+
+
+def test_one_process_cannot_take_a_run_twice(path, impatient):
+    first = lock.take(path)
+    with pytest.raises(ArtifactError, match=f"pid {os.getpid()} on host {socket.gethostname()}"):
+        lock.take(path)
+    first.close()
+    lock.take(path).close()
+
+
+def test_those_who_look_hinder_nobody_who_starts(path):
+    path.touch()
+    ended = threading.Event()
+
+    def look():
+        while not ended.is_set():
+            lock.is_free(path)
+
+    looking = [threading.Thread(target=look) for _ in range(2)]
+    for each in looking:
+        each.start()
+    try:
+        for _ in range(50):
+            lock.take(path).close()
+    finally:
+        ended.set()
+        for each in looking:
+            each.join()
+
+
+def test_a_file_system_without_locks_stops_no_run(path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with lock.take(path):
+        assert lock.is_free(path) is None
+
+
+def test_the_record_beats_and_goes_with_a_clean_end(path, monkeypatch):
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.01)
+    held = lock.take(path)
+    first = lock.told(path)
+    assert (first["pid"], first["host"]) == (os.getpid(), socket.gethostname())
+    assert 0 < first["rss_bytes"] < first["memory_limit_bytes"]
+    monkeypatch.setattr(lock, "signs_of_life", lambda: {"heartbeat": "later"})
+    while lock.told(path)["heartbeat"] != "later":
+        pass
+    held.close()
+    assert lock.told(path) == {}
+    assert "heartbeat" not in {each.name for each in threading.enumerate()}
+
+
+def moment(seconds_ago):
+    then = datetime.datetime.now().astimezone() - datetime.timedelta(seconds=seconds_ago)
+    return then.isoformat(timespec="seconds")
+
+
+def record(**more):
+    here = {"pid": 7, "host": socket.gethostname(), "boot_id": lock.boot_id()}
+    return {**here, "started": moment(900), "heartbeat": moment(600), **more}
+
+
+GIB = 2**30
+DEATHS = {
+    "killed, or the machine lost power": record(rss_bytes=GIB, memory_limit_bytes=23 * GIB),
+    "probably out of memory: it held 21.4 of 23.0 GiB; try a smaller data.batch_size": record(
+        rss_bytes=int(21.4 * GIB), memory_limit_bytes=23 * GIB
+    ),
+    "the machine was restarted while it ran": record(boot_id="another"),
+    # Another container of this machine: its kernel is ours, so the lock decides.
+    "killed": record(host="container", heartbeat=moment(1)),
+    "no sign of life from host elsewhere since": record(host="elsewhere", boot_id="another"),
+    "": record(host="elsewhere", boot_id="another", heartbeat=moment(5)),
+}
+
+
+@pytest.mark.parametrize("reason", DEATHS)
+def test_why_a_run_is_dead(tmp_path, reason):
+    folder = tmp_path / "finetune" / "a"
+    folder.mkdir(parents=True)
+    (folder / "status.json").write_text(json.dumps({"state": "running"}))
+    (folder / "run.lock").write_text(json.dumps(DEATHS[reason]))
+    (found,) = index.runs(tmp_path)
+    assert found.state == ("dead" if reason else "running")
+    assert (found.reason or "").startswith(reason)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": "x", "heartbeat": 5}', "\x00" * 512])
+def test_a_record_that_makes_no_sense_hides_no_death(tmp_path, content):
+    (tmp_path / "run.lock").write_text(content)
+    (tmp_path / "status.json").write_text(json.dumps({"state": "running", **record()}))
+    assert index.read(tmp_path).state == "dead"
+
+
+def test_a_run_that_is_held_is_running(tmp_path):
+    (tmp_path / "status.json").write_text(json.dumps({"state": "running", "pid": 2**22 + 1}))
+    with lock.take(tmp_path / "run.lock"):
+        assert index.read(tmp_path).state == "running"
+    assert index.read(tmp_path).state == "dead"
+
+
+def test_a_run_that_ends_while_it_is_looked_at_is_done(tmp_path, monkeypatch):
+    (tmp_path / "status.json").write_text(json.dumps({"state": "running"}))
+
+    def ends(path, status):
+        (tmp_path / "status.json").write_text(json.dumps({"state": "done"}))
+        return "killed"
+
+    monkeypatch.setattr(lock, "death", ends)
+    assert index.read(tmp_path).state == "done"
+
+
+def test_a_run_that_beats_on_another_machine_is_left_alone(path):
+    """The lock looks free where a shared disk keeps locks for each machine on its own."""
+    path.write_text(json.dumps(record(host="elsewhere", boot_id="another", heartbeat=moment(5))))
+    with pytest.raises(ArtifactError, match="in use by pid 7 on host elsewhere"):
+        lock.take(path)
+    path.write_text(json.dumps(record(host="elsewhere", boot_id="another", heartbeat=moment(300))))
+    lock.take(path).close()
