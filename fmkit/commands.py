@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmkit import console, jobs, plugins, tables
+from fmkit import console, jobs, plugins, signals, tables
 from fmkit.config import chosen, command_line, compose
 from fmkit.config.check import check
 from fmkit.config.command_line import CommandLine
@@ -112,7 +112,7 @@ def _train_job(line: CommandLine, composed: Any, names: dict[str, list[str]]) ->
     run = Run(Path(settings.runtime.output_dir), line.command)
     outcome = _Outcome(list(settings.overrides.task), run)
     try:
-        with jobs.termination():
+        with signals.heard():
             config = compose.typed(composed, line.command, names, {})
             run.begin(config, _described(config))
             job = command_line.parse(line.command, [*line.flags, *outcome.overrides])

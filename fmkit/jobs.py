@@ -6,15 +6,21 @@ import contextlib
 import errno
 import signal
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from fmkit import console, files, plugins, tables
+from fmkit import console, files, plugins, signals, tables
 from fmkit.config import recipe, recorded
 from fmkit.config.schema import EvalConfig, PredictConfig, TrainConfig
-from fmkit.errors import ConfigError, DataError, FmkitError, Interrupted, ResourceError
+from fmkit.errors import (
+    ArtifactError,
+    ConfigError,
+    DataError,
+    FmkitError,
+    Interrupted,
+    ResourceError,
+)
 from fmkit.store import index
 from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
@@ -240,34 +246,13 @@ def _output(config: PredictConfig, run: FinishedRun) -> Path:
     return output
 
 
-@contextlib.contextmanager
-def termination() -> Iterator[None]:
-    """Turn SIGTERM into an error, so that a run that is told to go says so in its status.
-
-    The training loop has a gentler handler of its own for the time that it runs.
-    """
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Interrupted("stopped by SIGTERM.", "", signal.SIGTERM)
-
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def as_fmkit_error(error: BaseException, folder: Path | None = None) -> FmkitError:
     """Any error as one that can be told: full disks, memory, Ctrl-C, and defects of ours."""
     if isinstance(error, FmkitError):
         return error
     told: FmkitError
     if isinstance(error, KeyboardInterrupt):
-        told = Interrupted("stopped by Ctrl-C.", f"The run so far: {folder}" if folder else "")
+        told = _interrupted(error, folder)
     elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         told = ResourceError(f"the disk is full: {error}.", "Make room and start again.")
     elif isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
@@ -283,3 +268,15 @@ def as_fmkit_error(error: BaseException, folder: Path | None = None) -> FmkitErr
         )
     told.__cause__ = error
     return told
+
+
+def _interrupted(error: KeyboardInterrupt, folder: Path | None) -> Interrupted:
+    """A signal that came between the steps, told with the place where the run stood."""
+    number = error.number if isinstance(error, signals.Signalled) else signal.SIGINT
+    where, hint = "", ""
+    if folder is not None:
+        hint = f"The run so far: {folder}"
+        with contextlib.suppress(ArtifactError):
+            status = FinishedRun(folder).json(names.STATUS)
+            where = f" at step {status.get('step')} (phase {status.get('phase')})"
+    return Interrupted(f"stopped by {signal.Signals(number).name}{where}.", hint, number)

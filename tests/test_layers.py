@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "fmkit"
 FLOORS = {
-    "errors": 0, "lookup": 0, "faults": 0, "files": 0, "console": 0, "spec": 0,
+    "errors": 0, "lookup": 0, "faults": 0, "files": 0, "console": 0, "spec": 0, "signals": 0,
     "config": 1, "store": 1,
     "data": 2, "models": 2, "optim": 2,
     "tasks": 3,
@@ -17,7 +17,7 @@ FLOORS = {
     "tables": 7, "plugins": 7, "jobs": 7, "guide": 7, "commands": 7, "cli": 7,
 }  # fmt: skip
 ORDER = {
-    "": ["errors", "lookup", "faults", "files", "console", "spec",
+    "": ["errors", "lookup", "faults", "files", "console", "spec", "signals",
          "tables", "plugins", "jobs", "guide", "commands", "cli"],
     "config": ["schema", "documentation", "durations", "trainable", "suggest", "option_files",
                "validate", "facts", "recipe", "command_line", "recorded", "compose", "chosen",
@@ -28,7 +28,7 @@ ORDER = {
     "optim": ["schedules", "rates", "optimizers"],
     "tasks": ["base", "linear", "classification", "table"],
     "train": ["phases", "freeze", "proof", "devices", "learner", "average", "checkpoint",
-              "progress", "assemble", "survey", "callbacks", "keeper", "cut", "extract",
+              "progress", "assemble", "survey", "stopper", "callbacks", "keeper", "cut", "extract",
               "feature_key", "features", "loop"],
     "evaluate": ["metrics", "predict"],
 }  # fmt: skip

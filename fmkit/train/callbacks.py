@@ -1,16 +1,12 @@
-"""What happens beside the training: rows, checkpoints, the guard on the loss, stopping."""
+"""What happens beside the training: rows, the display, the guard on the loss."""
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 import resource
-import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import keras
@@ -20,6 +16,7 @@ from fmkit.store.metrics_log import MetricsLog
 from fmkit.store.run import Run
 from fmkit.train.phases import Phase
 from fmkit.train.progress import TrainingProgress
+from fmkit.train.stopper import Stopper
 
 
 @dataclass
@@ -101,50 +98,6 @@ class Guard(keras.callbacks.Callback):
             f"{kept} Lower optimizer.learning_rate, or set optimizer.clip_norm; with mixed_float16 "
             "try runtime.precision=float32.",
         )
-
-
-class Stopper(keras.callbacks.Callback):
-    """Ends training after the current step when a signal has come.
-
-    The first SIGINT or SIGTERM asks for an end after this step, with a checkpoint; the second
-    SIGINT leaves at once.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.signal_number: int | None = None
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Stopper:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self._before[number] = signal.signal(number, self._handle)
-            except ValueError:  # not the main thread: whoever runs us handles signals
-                break
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for number, before in self._before.items():
-            signal.signal(number, before)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.signal_number is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.signal_number = number
-        with contextlib.suppress(OSError):  # not `sys.stderr`: it may be in the middle of a write
-            came = signal.Signals(number).name
-            said = f"\n{came}: stopping after this step and saving; Ctrl-C now leaves at once\n"
-            os.write(2, said.encode())
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Stop training."""
-        if self.signal_number is not None:
-            self.model.stop_training = True
-
-    def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Stop validating."""
-        if self.signal_number is not None:
-            self.model.stop_evaluating = True
 
 
 class Recorder(keras.callbacks.Callback):

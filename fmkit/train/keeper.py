@@ -10,8 +10,9 @@ import numpy as np
 
 from fmkit.store.run import Run
 from fmkit.train import checkpoint
-from fmkit.train.callbacks import Position, Stopper
+from fmkit.train.callbacks import Position
 from fmkit.train.phases import Phase
+from fmkit.train.stopper import Stopper
 
 
 class Keeper(keras.callbacks.Callback):

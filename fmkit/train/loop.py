@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from fmkit import console
+from fmkit import console, signals
 from fmkit.errors import ConfigError, Interrupted, NonFiniteError, ResourceError, received
 from fmkit.optim import optimizers, schedules
 from fmkit.store.metrics_log import MetricsLog
@@ -18,13 +18,14 @@ from fmkit.store.run import Run
 from fmkit.train import checkpoint, cut, features, freeze
 from fmkit.train.assemble import Assembly
 from fmkit.train.average import JudgeAverage
-from fmkit.train.callbacks import Guard, Position, Recorder, Stopper
+from fmkit.train.callbacks import Guard, Position, Recorder
 from fmkit.train.features import Features
 from fmkit.train.keeper import Keeper
 from fmkit.train.learner import Learner
 from fmkit.train.phases import Phase
 from fmkit.train.progress import TrainingProgress
 from fmkit.train.proof import Proof
+from fmkit.train.stopper import Stopper
 
 _SPACING = 10.0
 """Least seconds between checkpoints where epochs take milliseconds."""
@@ -79,7 +80,7 @@ class _Session:
         Raises:
             Interrupted: one has.
         """
-        number = self.stopper.signal_number
+        number = signals.asked()
         if number is not None:
             saved = checkpoint.all_in(self.run.checkpoints)
             raise Interrupted(
@@ -151,10 +152,11 @@ def _run_phase(session: _Session, phase: Phase) -> PhaseResult:
         run.log(f"phase {phase.name}: {phase} {freeze.describe(model)}")
         session.proof.snapshot(model, assembly.backbone, phase, optimizer)
         try:
-            if phase.solver == "lbfgs":
-                _solve(session, phase, material)
-            else:
-                _fit(session, phase, material)
+            with session.stopper.careful():
+                if phase.solver == "lbfgs":
+                    _solve(session, phase, material)
+                else:
+                    _fit(session, phase, material)
         finally:
             run.update(epoch=position.epoch, step=position.step)
     best = position.phase_best
@@ -259,8 +261,9 @@ def _solve(session: _Session, phase: Phase, material: _Material) -> None:
     logs = learner.evaluate(found.loader.ordered(splits["train"]), verbose=0, return_dict=True)
     judged = learner.evaluate(material.validation, verbose=0, return_dict=True)
     logs |= {f"val_{name}": value for name, value in judged.items()}
-    callbacks.on_epoch_end(0, {**logs, "l2_C": record["C"]})
-    callbacks.on_train_end()
+    with signals.careful():
+        callbacks.on_epoch_end(0, {**logs, "l2_C": record["C"]})
+        callbacks.on_train_end()
 
 
 def _recorder(session: _Session, phase: Phase) -> Recorder:
