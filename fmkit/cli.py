@@ -21,12 +21,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is CONTRACT's."""
     from fmkit import signals
 
+    is_process = arguments is None
     try:
-        with signals.heard(for_good=arguments is None):
-            code = _told(list(sys.argv[1:] if arguments is None else arguments))
+        with signals.heard(for_good=is_process):  # from here on SIGUSR1 is no death
+            if is_process:
+                from fmkit import console
+
+                console.prepare_streams()
+            code = _told(sys.argv[1:] if arguments is None else list(arguments))
             signals.end_with(code)
-    except KeyboardInterrupt as error:  # it came while another error was being told
-        return 128 + getattr(error, "number", 2)
+    except KeyboardInterrupt as error:  # it came while something else was being told
+        code = 128 + getattr(error, "number", 2)
+        signals.end_with(code)
     return code
 
 

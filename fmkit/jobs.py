@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import signal
 import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from fmkit import console, files, plugins, signals, tables
+from fmkit import console, failures, files, plugins, signals, tables
 from fmkit.config import recipe, recorded
 from fmkit.config.schema import EvalConfig, PredictConfig, TrainConfig
-from fmkit.errors import (
-    ArtifactError,
-    ConfigError,
-    DataError,
-    FmkitError,
-    Interrupted,
-    ResourceError,
-)
+from fmkit.errors import ConfigError, DataError, FmkitError, ResourceError
 from fmkit.store import index
 from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
@@ -53,6 +43,7 @@ def train(config: TrainConfig, run: Run, chosen: Collection[str] = ()) -> None:
         from fmkit.models import adapters
         from fmkit.train import assemble, devices, features, loop
 
+        signals.check()  # an import may swallow what a signal raises
         machine = devices.prepare(config.runtime)
     if config.recipe == "auto":
         _follow_recipe(config, run, data, machine, chosen)
@@ -61,18 +52,20 @@ def train(config: TrainConfig, run: Run, chosen: Collection[str] = ()) -> None:
     _record(config, run, assembly, split_seed)
     features.find_broken_files(assembly)
     results = loop.train(assembly, run)
-    with assembly.scope():
+    with signals.careful(), assembly.scope():
         adapters.merge(assembly.learner)  # what is judged below is what is deployed
         run.save_model(
             assemble.inference_model(assembly.learner, assembly.task, config.data.resize)
         )
+    signals.check()
     figures = _judge(config, run, assembly)
-    run.finish(
-        phases=[each.as_dict() for each in results],
-        total_seconds=round(time.monotonic() - began, 3),
-        **figures,
-    )
-    tables.result(run.folder, run.status)
+    with signals.careful():  # a run that is done is done
+        run.finish(
+            phases=[each.as_dict() for each in results],
+            total_seconds=round(time.monotonic() - began, 3),
+            **figures,
+        )
+        tables.result(run.folder, run.status)
 
 
 def _say(config: TrainConfig, run: Run, line: str) -> None:
@@ -246,19 +239,25 @@ def _output(config: PredictConfig, run: FinishedRun) -> Path:
     return output
 
 
-def as_fmkit_error(error: BaseException, folder: Path | None = None) -> FmkitError:
-    """Any error as one that can be told: full disks, memory, Ctrl-C, and defects of ours."""
+def as_fmkit_error(
+    error: BaseException, folder: Path | None = None, config: Any = None
+) -> FmkitError:
+    """Any error as one that can be told: full disks, memory, signals, and defects of ours.
+
+    Args:
+        error: what was raised.
+        folder: the run's, if there is a run.
+        config: the typed config of a command that makes no run.
+    """
     if isinstance(error, FmkitError):
         return error
     told: FmkitError
     if isinstance(error, KeyboardInterrupt):
-        told = _interrupted(error, folder)
-    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        told = failures.interrupted(error, folder)
+    elif failures.is_disk_full(error):
         told = ResourceError(f"the disk is full: {error}.", "Make room and start again.")
-    elif isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
-        told = ResourceError(
-            "memory ran out.", "Set a smaller data.batch_size or model.image_size."
-        )
+    elif failures.is_out_of_memory(error):
+        told = failures.out_of_memory(folder, config)
     else:
         where = f"The traceback is in {folder / names.LOG}. " if folder else ""
         first = (str(error).splitlines() or [""])[0]
@@ -268,15 +267,3 @@ def as_fmkit_error(error: BaseException, folder: Path | None = None) -> FmkitErr
         )
     told.__cause__ = error
     return told
-
-
-def _interrupted(error: KeyboardInterrupt, folder: Path | None) -> Interrupted:
-    """A signal that came between the steps, told with the place where the run stood."""
-    number = error.number if isinstance(error, signals.Signalled) else signal.SIGINT
-    where, hint = "", ""
-    if folder is not None:
-        hint = f"The run so far: {folder}"
-        with contextlib.suppress(ArtifactError):
-            status = FinishedRun(folder).json(names.STATUS)
-            where = f" at step {status.get('step')} (phase {status.get('phase')})"
-    return Interrupted(f"stopped by {signal.Signals(number).name}{where}.", hint, number)

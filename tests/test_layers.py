@@ -14,11 +14,11 @@ FLOORS = {
     "train": 4,
     "evaluate": 5, "export": 5,
     "report": 6,
-    "tables": 7, "plugins": 7, "jobs": 7, "guide": 7, "commands": 7, "cli": 7,
+    "tables": 7, "plugins": 7, "failures": 7, "jobs": 7, "guide": 7, "commands": 7, "cli": 7,
 }  # fmt: skip
 ORDER = {
     "": ["errors", "lookup", "faults", "files", "console", "spec", "signals",
-         "tables", "plugins", "jobs", "guide", "commands", "cli"],
+         "tables", "plugins", "failures", "jobs", "guide", "commands", "cli"],
     "config": ["schema", "documentation", "durations", "trainable", "suggest", "option_files",
                "validate", "facts", "recipe", "command_line", "recorded", "compose", "chosen",
                "check"],
@@ -28,8 +28,8 @@ ORDER = {
     "optim": ["schedules", "rates", "optimizers"],
     "tasks": ["base", "linear", "classification", "table"],
     "train": ["phases", "freeze", "proof", "devices", "learner", "average", "checkpoint",
-              "progress", "assemble", "survey", "stopper", "callbacks", "keeper", "cut", "extract",
-              "feature_key", "features", "loop"],
+              "progress", "assemble", "survey", "stopper", "callbacks", "guard", "keeper", "cut",
+              "extract", "feature_key", "features", "loop"],
     "evaluate": ["metrics", "predict"],
 }  # fmt: skip
 MAY_IMPORT_TENSORFLOW = ("data/", "export/", "train/devices.py")

@@ -31,6 +31,7 @@ MODEL = "model.keras"
 EVALUATION = "eval"
 PREDICTIONS = "predictions"
 LOG = "log.txt"
+NONFINITE = "nonfinite.json"
 
 RUNNING, DONE, FAILED, INTERRUPTED = "running", "done", "failed", "interrupted"
 

@@ -105,12 +105,13 @@ def save(
 
     Raises:
         ResourceError: the disk is full or refuses. Older checkpoints are left as they were.
-        NonFiniteError: the weights are not all finite numbers.
+        NonFiniteError: the weights, or what the optimizer keeps, are not all finite numbers.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    broken = [path for path, value in weights.items() if not _finite(value)]
+    everything = {**weights, **(training or {})}
+    broken = [path for path, value in everything.items() if not _finite(value)]
     if broken:
         raise NonFiniteError(
             f"weights are not finite numbers at step {step}: {listed(broken, 3)}.",

@@ -85,6 +85,10 @@ class Keeper(keras.callbacks.Callback):
         if self._waiting is not None or self._saved_step != self._position.step:
             self._save()
 
+    def save_now(self) -> None:
+        """Save the step that has just ended, in the middle of an epoch."""
+        self._save()
+
     def save_waiting(self) -> None:
         """Save the best weights that wait in memory, if any do."""
         if self._waiting is None:

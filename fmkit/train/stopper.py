@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from fmkit import signals
+from fmkit import console, signals
 
 
 class Stopper(keras.callbacks.Callback):
@@ -27,7 +27,7 @@ class Stopper(keras.callbacks.Callback):
         self.signal_number: int | None = None
         self.save: Callable[[], None] | None = None
         self._handling = contextlib.ExitStack()
-        self._care = contextlib.ExitStack()
+        self._care, self._is_careful = contextlib.ExitStack(), True
 
     def __enter__(self) -> Stopper:
         self._handling.enter_context(signals.heard())
@@ -55,6 +55,7 @@ class Stopper(keras.callbacks.Callback):
         if self.signal_number is not None:
             self.model.stop_training = True
         elif self.save is not None and signals.take_save():
+            console.say("SIGUSR1: saving this step and going on")
             self.save()
 
     def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
