@@ -72,6 +72,7 @@ class Guard(keras.callbacks.Callback):
         self._pending: Any = None
         self._pending_steps = (0, 0)
         self._tested: list[tuple[int, Any]] = []
+        self._found: _Found | None = None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Forget the last epoch's mean."""
@@ -150,7 +151,6 @@ class Guard(keras.callbacks.Callback):
         Raises:
             NonFiniteError: a number is not finite; `nonfinite.json` has the batch's examples.
         """
-        self._found: _Found | None = None
         try:
             yield
         except NonFiniteError as error:
