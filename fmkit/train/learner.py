@@ -46,12 +46,14 @@ class Learner(keras.Model):
     Attributes:
         settled: ids of the operations that run in training as they do at inference: those of the
             frozen part of a backbone, whose dropout would only add noise to what it has learned.
+        is_cut_short: a signal ends the epoch, and `fit` is not to validate it.
     """
 
     def __init__(self, inputs: Any, outputs: Any, task: Task) -> None:
         super().__init__(inputs=inputs, outputs=outputs, name="learner")
         self.task = task
         self.settled: frozenset[int] = frozenset()
+        self.is_cut_short = False
         self._first_nonfinite = _FirstNonFinite()
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
@@ -81,6 +83,10 @@ class Learner(keras.Model):
                 loss = loss + self._aggregate_additional_loss(added)
             self._first_nonfinite.update_state(loss)
         return loss
+
+    def evaluate(self, *arguments: Any, **options: Any) -> Any:
+        """Keras' own; nothing at all for an epoch cut short: only tracing it may take a minute."""
+        return {} if self.is_cut_short else super().evaluate(*arguments, **options)
 
     def get_metrics_result(self) -> dict[str, Any]:
         """What Keras reports, without what is for `since_nonfinite` alone."""

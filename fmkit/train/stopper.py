@@ -53,7 +53,7 @@ class Stopper(keras.callbacks.Callback):
             self._is_careful = True
         self.signal_number = signals.asked()
         if self.signal_number is not None:
-            self.model.stop_training = True
+            self.model.stop_training = self.model.is_cut_short = True
         elif self.save is not None and signals.take_save():
             console.say("SIGUSR1: saving this step and going on")
             self.save()
