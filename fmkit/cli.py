@@ -19,13 +19,31 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is CONTRACT's."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    from fmkit import signals
+
+    is_process = arguments is None
+    try:
+        with signals.heard(for_good=is_process):  # from here on SIGUSR1 is no death
+            if is_process:
+                from fmkit import console
+
+                console.prepare_streams()
+            code = _told(sys.argv[1:] if arguments is None else list(arguments))
+            signals.end_with(code)
+    except KeyboardInterrupt as error:  # it came while something else was being told
+        code = 128 + getattr(error, "number", 2)
+        signals.end_with(code)
+    return code
+
+
+def _told(words: list[str]) -> int:
+    """Run one command and tell its error, if it has one."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # the libraries' notes are not the user's
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     # TensorFlow turns oneDNN on by itself only where the CPU has AVX-512. On an AVX2 machine an
     # EfficientNet-Lite0 at 224 px ran 1.5 to 2 times as fast with it, forward and backward.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    from fmkit import console
+    from fmkit import console, signals
     from fmkit.errors import FmkitError
 
     try:
@@ -35,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if console.wants_traceback():
             console.err.print_exception()
         return error.exit_code
+    except signals.Signalled as error:
+        console.complain(f"stopped by {error}.")
+        return 128 + error.number
     except KeyboardInterrupt:
         console.complain("stopped by Ctrl-C.")
         return 130

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmkit import console, jobs, plugins, tables
+from fmkit import console, jobs, plugins, signals, tables
 from fmkit.config import chosen, command_line, compose
 from fmkit.config.check import check
 from fmkit.config.command_line import CommandLine
@@ -76,24 +76,27 @@ def _train(command: str, arguments: Sequence[str]) -> int:
         return 0
     folder = claim(Path(config.runs_dir), "sweeps" if line.multirun else command)
     outcomes: list[_Outcome] = []
+    stopped: FmkitError | None = None
 
     def job(composed: Any) -> None:
+        signals.check()
         outcomes.append(_train_job(line, composed, names))
-        if isinstance(outcomes[-1].error, Interrupted):
-            raise KeyboardInterrupt  # ends the whole sweep
+        if isinstance(outcomes[-1].error, Interrupted):  # which ends the whole sweep
+            raise signals.Signalled(outcomes[-1].error.exit_code - 128)
 
     try:
         compose.launch(line, job, _hydra_folders(folder, line.multirun))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         if not outcomes:
             raise
+        stopped = jobs.as_fmkit_error(error)
     finally:
         if not outcomes:
             with contextlib.suppress(OSError):  # nothing ran: leave nothing, unless it has files
                 folder.rmdir()
     if line.multirun:
         tables.sweep(folder, [(each.overrides, each.run) for each in outcomes])
-    failed = [each.error for each in outcomes if each.error is not None]
+    failed = [each for each in (stopped, *(one.error for one in outcomes)) if each is not None]
     return failed[0].exit_code if failed else 0
 
 
@@ -112,11 +115,10 @@ def _train_job(line: CommandLine, composed: Any, names: dict[str, list[str]]) ->
     run = Run(Path(settings.runtime.output_dir), line.command)
     outcome = _Outcome(list(settings.overrides.task), run)
     try:
-        with jobs.termination():
-            config = compose.typed(composed, line.command, names, {})
-            run.begin(config, _described(config))
-            job = command_line.parse(line.command, [*line.flags, *outcome.overrides])
-            jobs.train(config, run, chosen.by_user(job))
+        config = compose.typed(composed, line.command, names, {})
+        run.begin(config, _described(config))
+        job = command_line.parse(line.command, [*line.flags, *outcome.overrides])
+        jobs.train(config, run, chosen.by_user(job))
     except BaseException as error:
         outcome.error = jobs.as_fmkit_error(error, run.folder)
         run.fail(outcome.error)
@@ -150,10 +152,12 @@ def _launch_plain(
     errors: list[FmkitError] = []
 
     def guarded(composed: Any) -> None:
+        config = None
         try:
-            job(compose.typed(composed, line.command, names, {}))
+            config = compose.typed(composed, line.command, names, {})
+            job(config)
         except Exception as error:
-            errors.append(jobs.as_fmkit_error(error))
+            errors.append(jobs.as_fmkit_error(error, config=config))
             console.complain(errors[-1].message, errors[-1].hint)
             if console.wants_traceback():
                 console.err.print_exception()

@@ -16,14 +16,43 @@ from rich.markup import escape
 class _Console(Console):
     """A console that falls silent when its reader has gone, as with `| head`; the work goes on."""
 
+    def _check_buffer(self) -> None:
+        try:
+            super()._check_buffer()
+        except OSError:  # a terminal that was closed, a full disk
+            self.on_broken_pipe()
+
     def on_broken_pipe(self) -> None:
         """Print no more."""
         self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2 if self.stderr else 1)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2 if self.stderr else 1)
+        os.close(nowhere)
 
 
 out = _Console(soft_wrap=True, highlight=False)
 err = _Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def prepare_streams() -> None:
+    """Make the process's own streams safe to print to, whatever it was started with.
+
+    A stream that was closed would give its number to the next file that is opened, and what native
+    libraries print would land in there. A character that the locale does not have is escaped.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            number = 1 if name == "stdout" else 2
+            setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
+        else:
+            stream.reconfigure(errors="backslashreplace")
+
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -61,13 +90,15 @@ def diverted(path: Path) -> Iterator[None]:
         target = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     except OSError:  # a run that may only be read
         target = os.open(os.devnull, os.O_WRONLY)
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
     kept = os.dup(2)
     try:
         os.dup2(target, 2)
         yield
     finally:
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
         os.dup2(kept, 2)
         os.close(kept)
         os.close(target)

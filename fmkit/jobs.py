@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import signal
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from fmkit import console, files, plugins, tables
+from fmkit import console, failures, files, plugins, signals, tables
 from fmkit.config import recipe, recorded
 from fmkit.config.schema import EvalConfig, PredictConfig, TrainConfig
-from fmkit.errors import ConfigError, DataError, FmkitError, Interrupted, ResourceError
+from fmkit.errors import ConfigError, DataError, FmkitError, ResourceError
 from fmkit.store import index
 from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
@@ -47,6 +43,7 @@ def train(config: TrainConfig, run: Run, chosen: Collection[str] = ()) -> None:
         from fmkit.models import adapters
         from fmkit.train import assemble, devices, features, loop
 
+        signals.check()  # an import may swallow what a signal raises
         machine = devices.prepare(config.runtime)
     if config.recipe == "auto":
         _follow_recipe(config, run, data, machine, chosen)
@@ -55,18 +52,20 @@ def train(config: TrainConfig, run: Run, chosen: Collection[str] = ()) -> None:
     _record(config, run, assembly, split_seed)
     features.find_broken_files(assembly)
     results = loop.train(assembly, run)
-    with assembly.scope():
+    with signals.careful(), assembly.scope():
         adapters.merge(assembly.learner)  # what is judged below is what is deployed
         run.save_model(
             assemble.inference_model(assembly.learner, assembly.task, config.data.resize)
         )
+    signals.check()
     figures = _judge(config, run, assembly)
-    run.finish(
-        phases=[each.as_dict() for each in results],
-        total_seconds=round(time.monotonic() - began, 3),
-        **figures,
-    )
-    tables.result(run.folder, run.status)
+    with signals.careful():  # a run that is done is done
+        run.finish(
+            phases=[each.as_dict() for each in results],
+            total_seconds=round(time.monotonic() - began, 3),
+            **figures,
+        )
+        tables.result(run.folder, run.status)
 
 
 def _say(config: TrainConfig, run: Run, line: str) -> None:
@@ -240,40 +239,25 @@ def _output(config: PredictConfig, run: FinishedRun) -> Path:
     return output
 
 
-@contextlib.contextmanager
-def termination() -> Iterator[None]:
-    """Turn SIGTERM into an error, so that a run that is told to go says so in its status.
+def as_fmkit_error(
+    error: BaseException, folder: Path | None = None, config: Any = None
+) -> FmkitError:
+    """Any error as one that can be told: full disks, memory, signals, and defects of ours.
 
-    The training loop has a gentler handler of its own for the time that it runs.
+    Args:
+        error: what was raised.
+        folder: the run's, if there is a run.
+        config: the typed config of a command that makes no run.
     """
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Interrupted("stopped by SIGTERM.", "", signal.SIGTERM)
-
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def as_fmkit_error(error: BaseException, folder: Path | None = None) -> FmkitError:
-    """Any error as one that can be told: full disks, memory, Ctrl-C, and defects of ours."""
     if isinstance(error, FmkitError):
         return error
     told: FmkitError
     if isinstance(error, KeyboardInterrupt):
-        told = Interrupted("stopped by Ctrl-C.", f"The run so far: {folder}" if folder else "")
-    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        told = failures.interrupted(error, folder)
+    elif failures.is_disk_full(error):
         told = ResourceError(f"the disk is full: {error}.", "Make room and start again.")
-    elif isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
-        told = ResourceError(
-            "memory ran out.", "Set a smaller data.batch_size or model.image_size."
-        )
+    elif failures.is_out_of_memory(error):
+        told = failures.out_of_memory(folder, config)
     else:
         where = f"The traceback is in {folder / names.LOG}. " if folder else ""
         first = (str(error).splitlines() or [""])[0]

@@ -8,17 +8,18 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "fmkit"
 FLOORS = {
     "errors": 0, "lookup": 0, "faults": 0, "memory": 0, "files": 0, "console": 0, "spec": 0,
+    "signals": 0,
     "config": 1, "store": 1,
     "data": 2, "models": 2, "optim": 2,
     "tasks": 3,
     "train": 4,
     "evaluate": 5, "export": 5,
     "report": 6,
-    "tables": 7, "plugins": 7, "jobs": 7, "guide": 7, "commands": 7, "cli": 7,
+    "tables": 7, "plugins": 7, "failures": 7, "jobs": 7, "guide": 7, "commands": 7, "cli": 7,
 }  # fmt: skip
 ORDER = {
-    "": ["errors", "lookup", "faults", "memory", "files", "console", "spec",
-         "tables", "plugins", "jobs", "guide", "commands", "cli"],
+    "": ["errors", "lookup", "faults", "memory", "files", "console", "spec", "signals",
+         "tables", "plugins", "failures", "jobs", "guide", "commands", "cli"],
     "config": ["schema", "documentation", "durations", "trainable", "suggest", "option_files",
                "validate", "facts", "recipe", "command_line", "recorded", "compose", "chosen",
                "check"],
@@ -29,7 +30,8 @@ ORDER = {
     "optim": ["schedules", "rates", "optimizers"],
     "tasks": ["base", "linear", "classification", "table"],
     "train": ["phases", "freeze", "proof", "devices", "learner", "average", "tensor_file",
-              "checkpoint", "progress", "assemble", "survey", "callbacks", "keeper", "cut",
+              "checkpoint", "progress", "assemble", "survey", "stopper", "callbacks", "guard",
+              "keeper", "cut",
               "extract", "feature_key", "features", "loop"],
     "evaluate": ["metrics", "predict"],
 }  # fmt: skip

@@ -2,11 +2,8 @@
 
 import csv
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 
 import keras
 import numpy as np
@@ -345,31 +342,3 @@ def test_a_runs_folder_that_cannot_be_written(fmkit, tmp_path):
     code, _, err = fmkit("finetune", *QUICK, "data=digits", "runs_dir=file")
     assert code == 2
     assert "runs_dir" in err
-
-
-@pytest.mark.parametrize(("number", "expected"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_saves_and_says_so(number, expected, tmp_path):
-    words = [*QUICK, "data=digits", "stage.full.epochs=5000", "runtime.log_every=1"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "fmkit.cli", "finetune", *words],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    try:
-        deadline = time.monotonic() + 120
-        while not list(tmp_path.glob("runs/finetune/*/metrics.jsonl")):
-            assert time.monotonic() < deadline
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.1)
-        process.send_signal(number)
-        process.wait(60)
-    finally:
-        process.kill()
-    assert process.returncode == expected
-    assert f"stopped by {number.name} at step" in process.stderr.read().decode()
-    folder = only_run(tmp_path)
-    assert read(folder, "status.json")["state"] == "interrupted"
-    found = checkpoint.all_in(folder / "checkpoints")
-    checkpoint.verify(found[-1])

@@ -37,6 +37,11 @@ class Batches:
         self._weights = None if class_weights is None else np.asarray(class_weights, np.float32)
         self._calls = tf.data.AUTOTUNE if parallel is None else parallel
 
+    @property
+    def ordered_width(self) -> int:
+        """Examples in each batch of `ordered` but the last."""
+        return self._batch
+
     def steps_per_epoch(self, count: int) -> int:
         """Batches that `count` examples make, a smaller last one included."""
         return -(-count // self._batch)

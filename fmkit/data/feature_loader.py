@@ -61,7 +61,7 @@ class FeatureLoader(Batches):
 
         Its batches are as large as a block: nothing that judges examples depends on their batch.
         """
-        chosen, width = np.asarray(indices, np.int64), self._block * self._batch
+        chosen, width = np.asarray(indices, np.int64), self.ordered_width
         blocks = -(-len(chosen) // width)
         if blocks == 1:
             # An epoch's validation makes an iterator anew: no Python, no copy, no thread, and no
@@ -75,6 +75,11 @@ class FeatureLoader(Batches):
             return chosen[number * width : (number + 1) * width], 0
 
         return self._finished(tf.data.Dataset.range(blocks).map(self._loaded(positions)), blocks)
+
+    @property
+    def ordered_width(self) -> int:
+        """Examples in each batch of `ordered` but the last."""
+        return self._block * self._batch
 
     def explain(self, error: BaseException) -> None:
         """Features have no files to name; see `ImageLoader.explain`."""

@@ -37,6 +37,7 @@ EVALUATION = "eval"
 PREDICTIONS = "predictions"
 LOG = "log.txt"
 LOCK = "run.lock"
+NONFINITE = "nonfinite.json"
 
 RUNNING, DONE, FAILED, INTERRUPTED = "running", "done", "failed", "interrupted"
 

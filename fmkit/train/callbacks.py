@@ -1,26 +1,22 @@
-"""What happens beside the training: rows, checkpoints, the guard on the loss, stopping."""
+"""What happens beside the training: where it stands, rows, the display."""
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 import resource
-import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import keras
 
-from fmkit.errors import NonFiniteError
 from fmkit.optim import optimizers
 from fmkit.store.metrics_log import MetricsLog
 from fmkit.store.run import Run
 from fmkit.train.phases import Phase
 from fmkit.train.progress import TrainingProgress
+from fmkit.train.stopper import Stopper
 
 
 @dataclass
@@ -46,106 +42,6 @@ class Position:
         """A phase begins."""
         self.phase_start, self.epoch = self.step, 0
         self.phase_best, self.stale = None, 0
-
-
-class Guard(keras.callbacks.Callback):
-    """Counts steps, ends a phase at its last step, and stops at a loss that is not finite.
-
-    The loss of a step is read one call later, so that a GPU's queue never runs dry. Keras reports
-    the mean since the epoch began, which is not finite from the bad step on. Where one call makes
-    many steps, only the last one's loss is seen.
-    """
-
-    def __init__(self, phase: Phase, position: Position) -> None:
-        super().__init__()
-        self._phase, self._position = phase, position
-        self._pending: Any = None
-        self._pending_steps = (0, 0)
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Forget the last epoch's mean."""
-        self._pending = None
-        self._first = self._position.step
-        end = self._position.phase_start + self._phase.steps
-        self._last = min(self._first + self._phase.steps_per_epoch, end)
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Check the call before, count the steps of this one."""
-        self._check()
-        # The last call of an epoch may be a shorter one; Keras numbers it as if it were whole.
-        step = min(self._first + batch + 1, self._last)
-        self._pending = (logs or {}).get("loss")
-        self._pending_steps = (self._position.step + 1, step)
-        self._position.step = step
-        if step - self._position.phase_start >= self._phase.steps:
-            self.model.stop_training = True
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Check the last step and the validation."""
-        self._check()
-        for name, value in (logs or {}).items():
-            if name.endswith("loss") and not math.isfinite(float(value)):
-                self._stop(name, float(value), f"at step {self._position.step}")
-
-    def _check(self) -> None:
-        if self._pending is not None and not math.isfinite(value := float(self._pending)):
-            first, last = self._pending_steps
-            where = f"at step {last}" if first == last else f"between step {first} and {last}"
-            self._stop("loss", value, where)
-
-    def _stop(self, name: str, value: float, where: str) -> None:
-        best = self._position.best
-        kept = f"The best checkpoint is step {best['step']}." if best else "Nothing was saved yet."
-        raise NonFiniteError(
-            f"{name} became {value} {where} (phase {self._phase.name}, "
-            f"epoch {self._position.epoch + 1}).",
-            f"{kept} Lower optimizer.learning_rate, or set optimizer.clip_norm; with mixed_float16 "
-            "try runtime.precision=float32.",
-        )
-
-
-class Stopper(keras.callbacks.Callback):
-    """Ends training after the current step when a signal has come.
-
-    The first SIGINT or SIGTERM asks for an end after this step, with a checkpoint; the second
-    SIGINT leaves at once.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.signal_number: int | None = None
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Stopper:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self._before[number] = signal.signal(number, self._handle)
-            except ValueError:  # not the main thread: whoever runs us handles signals
-                break
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for number, before in self._before.items():
-            signal.signal(number, before)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.signal_number is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.signal_number = number
-        with contextlib.suppress(OSError):  # not `sys.stderr`: it may be in the middle of a write
-            came = signal.Signals(number).name
-            said = f"\n{came}: stopping after this step and saving; Ctrl-C now leaves at once\n"
-            os.write(2, said.encode())
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Stop training."""
-        if self.signal_number is not None:
-            self.model.stop_training = True
-
-    def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Stop validating."""
-        if self.signal_number is not None:
-            self.model.stop_evaluating = True
 
 
 class Recorder(keras.callbacks.Callback):

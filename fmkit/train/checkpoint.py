@@ -120,7 +120,7 @@ def save(
 
     Raises:
         ResourceError: the disk is full or refuses. The checkpoints before it are as they were.
-        NonFiniteError: the weights are not all finite numbers.
+        NonFiniteError: the weights, or what the optimizer keeps, are not all finite numbers.
         ValueError: the state holds something that `read_state` would refuse.
     """
     _refuse_what_is_not_finite(step, weights, training or {})
@@ -151,8 +151,7 @@ def save(
 def _refuse_what_is_not_finite(
     step: int, weights: dict[str, np.ndarray], training: dict[str, np.ndarray]
 ) -> None:
-    raw = {path: value for path, value in training.items() if path.startswith("raw/")}
-    broken = [path for path, value in {**weights, **raw}.items() if not _finite(value)]
+    broken = [path for path, value in {**weights, **training}.items() if not _finite(value)]
     if broken:
         raise NonFiniteError(
             f"weights are not finite numbers at step {step}: {listed(broken, 3)}.",

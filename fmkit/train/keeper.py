@@ -10,8 +10,9 @@ import numpy as np
 
 from fmkit.store.run import Run
 from fmkit.train import checkpoint
-from fmkit.train.callbacks import Position, Stopper
+from fmkit.train.callbacks import Position
 from fmkit.train.phases import Phase
+from fmkit.train.stopper import Stopper
 
 
 class Keeper(keras.callbacks.Callback):
@@ -83,6 +84,10 @@ class Keeper(keras.callbacks.Callback):
         """Save what was not worth its time before."""
         if self._waiting is not None or self._saved_step != self._position.step:
             self._save()
+
+    def save_now(self) -> None:
+        """Save the step that has just ended, in the middle of an epoch."""
+        self._save()
 
     def save_waiting(self) -> None:
         """Save the best weights that wait in memory, if any do."""

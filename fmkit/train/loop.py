@@ -10,21 +10,23 @@ from typing import Any
 import keras
 import numpy as np
 
-from fmkit import console
-from fmkit.errors import ConfigError, Interrupted, NonFiniteError, ResourceError, received
+from fmkit import console, signals
+from fmkit.errors import ConfigError, Interrupted, ResourceError, received
 from fmkit.optim import optimizers, schedules
 from fmkit.store.metrics_log import MetricsLog
 from fmkit.store.run import Run
 from fmkit.train import checkpoint, cut, features, freeze
 from fmkit.train.assemble import Assembly
 from fmkit.train.average import JudgeAverage
-from fmkit.train.callbacks import Guard, Position, Recorder, Stopper
+from fmkit.train.callbacks import Position, Recorder
 from fmkit.train.features import Features
+from fmkit.train.guard import Guard
 from fmkit.train.keeper import Keeper
 from fmkit.train.learner import Learner
 from fmkit.train.phases import Phase
 from fmkit.train.progress import TrainingProgress
 from fmkit.train.proof import Proof
+from fmkit.train.stopper import Stopper
 
 _SPACING = 10.0
 """Least seconds between checkpoints where epochs take milliseconds."""
@@ -79,7 +81,7 @@ class _Session:
         Raises:
             Interrupted: one has.
         """
-        number = self.stopper.signal_number
+        number = signals.asked()
         if number is not None:
             saved = checkpoint.all_in(self.run.checkpoints)
             raise Interrupted(
@@ -151,10 +153,11 @@ def _run_phase(session: _Session, phase: Phase) -> PhaseResult:
         run.log(f"phase {phase.name}: {phase} {freeze.describe(model)}")
         session.proof.snapshot(model, assembly.backbone, phase, optimizer)
         try:
-            if phase.solver == "lbfgs":
-                _solve(session, phase, material)
-            else:
-                _fit(session, phase, material)
+            with session.stopper.careful():
+                if phase.solver == "lbfgs":
+                    _solve(session, phase, material)
+                else:
+                    _fit(session, phase, material)
         finally:
             run.update(epoch=position.epoch, step=position.step)
     best = position.phase_best
@@ -208,8 +211,9 @@ def _without_features(session: _Session, phase: Phase, reason: str) -> None:
 
 def _fit(session: _Session, phase: Phase, material: _Material) -> None:
     """Train by gradients: the loop of the house."""
-    keeper = _keeper(session, phase, material)
-    try:
+    keeper, guard = _keeper(session, phase, material), _guard(session, phase, material)
+    session.stopper.save = keeper.save_now
+    with guard.reporting(keeper.save_waiting):
         material.learner.fit(
             material.train,
             epochs=phase.epochs,
@@ -219,15 +223,12 @@ def _fit(session: _Session, phase: Phase, material: _Material) -> None:
             shuffle=False,  # the batches come shuffled
             callbacks=[
                 JudgeAverage(),
-                Guard(phase, session.position),
+                guard,
                 session.stopper,
                 _recorder(session, phase),
                 keeper,
             ],
         )
-    except NonFiniteError:
-        keeper.save_waiting()
-        raise
 
 
 def _solve(session: _Session, phase: Phase, material: _Material) -> None:
@@ -250,8 +251,9 @@ def _solve(session: _Session, phase: Phase, material: _Material) -> None:
     session.run.log(f"phase {phase.name}: lbfgs {record}")
     for name, values in weights.items():
         learner.get_layer(name).set_weights(values)
+    keeper, guard = _keeper(session, phase, material), _guard(session, phase, material)
     callbacks = keras.callbacks.CallbackList(
-        [_recorder(session, phase), _keeper(session, phase, material)], model=learner
+        [guard, _recorder(session, phase), keeper], model=learner
     )
     callbacks.on_train_begin()
     callbacks.on_epoch_begin(0)
@@ -259,8 +261,14 @@ def _solve(session: _Session, phase: Phase, material: _Material) -> None:
     logs = learner.evaluate(found.loader.ordered(splits["train"]), verbose=0, return_dict=True)
     judged = learner.evaluate(material.validation, verbose=0, return_dict=True)
     logs |= {f"val_{name}": value for name, value in judged.items()}
-    callbacks.on_epoch_end(0, {**logs, "l2_C": record["C"]})
-    callbacks.on_train_end()
+    with signals.careful(), guard.reporting(keeper.save_waiting):
+        callbacks.on_epoch_end(0, {**logs, "l2_C": record["C"]})
+        callbacks.on_train_end()
+
+
+def _guard(session: _Session, phase: Phase, material: _Material) -> Guard:
+    loader = session.assembly.loader if material.features is None else material.features.loader
+    return Guard(session.assembly, session.run, phase, session.position, loader)
 
 
 def _recorder(session: _Session, phase: Phase) -> Recorder:
