@@ -31,8 +31,8 @@ ORDER = {
     "tasks": ["base", "linear", "classification", "table"],
     "train": ["phases", "freeze", "proof", "devices", "learner", "average", "tensor_file",
               "checkpoint", "progress", "assemble", "survey", "stopper", "callbacks", "guard",
-              "keeper", "cut",
-              "extract", "feature_key", "features", "loop"],
+              "state", "resume", "keeper", "cut", "extract", "feature_key", "features", "session",
+              "material", "loop"],
     "evaluate": ["metrics", "predict"],
 }  # fmt: skip
 MAY_IMPORT_TENSORFLOW = ("data/", "export/", "train/devices.py")

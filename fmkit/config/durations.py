@@ -1,4 +1,7 @@
-"""Durations as the config writes them: `500 steps`, `10 epochs`, `5%`, or a bare number."""
+"""Durations as the config writes them: `500 steps`, `10 epochs`, `5%`, or a bare number.
+
+And intervals, which may be times: `10 minutes`.
+"""
 
 from __future__ import annotations
 
@@ -84,3 +87,41 @@ def parse(value: int | float | str, unit: str) -> Duration:
     if not (0 <= amount < _MOST and whole_enough) or (unit == PERCENT and amount > 100):
         raise refusal
     return Duration(amount, unit)
+
+
+_TIMES = {"second": 1.0, "s": 1.0, "minute": 60.0, "min": 60.0, "hour": 3600.0, "h": 3600.0}
+_INTERVALS = "`10 minutes`, `30 seconds`, `1 hour` or `500 steps`, or a bare number of minutes"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """How often something is done: after so many steps, or so many seconds; one of them is None."""
+
+    steps: int | None = None
+    seconds: float | None = None
+
+    def is_over(self, steps: int, seconds: float) -> bool:
+        """Whether so many steps or seconds since the last time are enough."""
+        if self.steps is not None:
+            return steps >= self.steps
+        return self.seconds is not None and seconds >= self.seconds
+
+
+def parse_interval(value: int | float | str) -> Interval:
+    """Read an interval.
+
+    Args:
+        value: `500 steps`, `10 minutes`, `10 min`, `30 seconds`, `30 s`, `1 hour`, `1 h`, or a bare
+            number of minutes.
+
+    Raises:
+        ConfigError: it is none of these, or 0.
+    """
+    found = _TEXT.fullmatch(str(value).strip().lower())
+    amount, word = (float(found[1]), found[2] or "minutes") if found else (0.0, "")
+    if _WORDS.get(word) == STEPS and amount >= 1 and amount.is_integer() and amount < _MOST:
+        return Interval(steps=int(amount))
+    unit = _TIMES.get(word.removesuffix("s") or "s")
+    if unit is None or not 0 < amount < _MOST or isinstance(value, bool):
+        raise ConfigError(received("interval", value, _INTERVALS))
+    return Interval(seconds=amount * unit)

@@ -262,7 +262,7 @@ class RuntimeConfig:
     jit: str = "auto"
     """XLA: `true`, `false`, or `auto` (by device and phase)."""
     deterministic: bool = False
-    """Refuse operations whose result depends on timing; slower on a GPU."""
+    """Two runs are equal bit for bit on a GPU, too, as they are on a CPU anyway; slower there."""
     devices: str = "one"
     """`one`, or `all` GPUs of this machine."""
     extractor: str = "auto"
@@ -281,6 +281,8 @@ class RuntimeConfig:
     """Also write a metrics row every this many steps; 0 means a row an epoch."""
     keep: int = 1
     """Checkpoints kept beside `best`, the newest first; at least 1."""
+    save_every: str = "10 minutes"
+    """A checkpoint inside an epoch this often: `10 minutes`, `30 seconds` or `500 steps`."""
     verbose: bool = True
     """Show progress on stderr."""
 

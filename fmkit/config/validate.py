@@ -89,6 +89,9 @@ DURATIONS = {
 }
 """Keys that take a duration, with the unit of a bare number."""
 
+INTERVAL = "runtime.save_every"
+"""The key that takes an interval."""
+
 TRAIN = "stage.*.train"
 RATES = "stage.*.rates"
 
@@ -129,6 +132,8 @@ def value_problem(key: str, rule: str, value: Any, names: Mapping[str, Sequence[
         return received(key, value, RANGES[rule][0])
     if rule in DURATIONS:
         return _duration_problem(key, str(value), DURATIONS[rule])
+    if rule == INTERVAL:
+        return _interval_problem(key, str(value))
     if rule == TRAIN:
         return _train_problem(key, value)
     if rule == RATES:
@@ -253,6 +258,14 @@ def _duration_problem(key: str, text: str, unit: str) -> str:
     except FmkitError:
         return received(key, text, allowed)
     return received(key, text, "a length above 0", f"To leave the phase out: ~{_parent(key)}")
+
+
+def _interval_problem(key: str, text: str) -> str:
+    try:
+        durations.parse_interval(text)
+    except FmkitError as error:
+        return f"{key}: {error.message}"
+    return ""
 
 
 def _train_problem(key: str, text: str) -> str:

@@ -134,6 +134,12 @@ class _Updates:
                 share = ops.cast(momentum, variable.dtype)
                 average.assign(share * average + (1 - share) * variable)
 
+    def finalize_variable_values(self: Any, var_list: Any) -> None:
+        """Nothing: a phase may take several calls of `fit`, and the raw weights go on training.
+
+        The loop puts the average in their place when the phase has ended.
+        """
+
     def _apply_weight_decay(self: Any, variables: Any) -> None:
         """Nothing: `update_step` does it, variable by variable."""
 

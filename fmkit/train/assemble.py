@@ -39,6 +39,7 @@ class Assembly:
     Attributes:
         skipped: by phase, why it does not run.
         features: what the last phase trained on instead of images, or None.
+        settings: the config as it was recorded, by full key; goes into every checkpoint.
         started_from: what the weights came from, for the record.
         pretrained: what L2-SP pulls the backbone's variables to, by their id; empty without it.
     """
@@ -57,17 +58,24 @@ class Assembly:
     started_from: dict[str, Any] = field(default_factory=dict)
     pretrained: dict[int, keras.Variable] = field(default_factory=dict)
     features: Any = None
+    settings: dict[str, Any] = field(default_factory=dict)
 
     def scope(self) -> contextlib.AbstractContextManager[None]:
         """Where models are compiled and trained."""
         return devices.scope(self.devices)
 
-    def training_batches(self, phase: Phase, first_step: int) -> Any:
-        """A phase's batches, in the order that the seed and the global step decide."""
+    def training_batches(self, phase: Phase, first_step: int, steps: int | None = None) -> Any:
+        """A phase's batches, in the order that the seed and the global step decide.
+
+        Args:
+            phase: the phase.
+            first_step: number of the first one, counted since the run began.
+            steps: how many; empty means as many as the phase has.
+        """
         return self.loader.train(
             self.splits["train"],
             seed=self.config.runtime.seed,
-            steps=phase.steps,
+            steps=phase.steps if steps is None else steps,
             first_step=first_step,
             augment=phase.augment,
         )

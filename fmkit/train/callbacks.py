@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import resource
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ class Position:
         epoch: epochs that have ended in the current phase.
         best: phase, epoch, step, monitor and value of the best epoch so far, or None.
         stale: epochs of the current phase since it last had a best of its own.
+        row_loss: steps of the epoch when the last row for a step was written, and their mean loss.
+        results: what came of the phases before, as JSON.
     """
 
     step: int = 0
@@ -37,6 +39,13 @@ class Position:
     best: dict[str, Any] | None = None
     phase_best: dict[str, Any] | None = None
     stale: int = 0
+    row_loss: tuple[int, float] = (0, 0.0)
+    results: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def phase_step(self) -> int:
+        """Steps of the current phase that were done."""
+        return self.step - self.phase_start
 
     def begin(self) -> None:
         """A phase begins."""
@@ -72,9 +81,10 @@ class Recorder(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Start the clock."""
-        self._epoch_began = time.monotonic()
-        self._epoch_step = self._position.step
-        self._last_loss: tuple[int, float] = (0, 0.0)
+        self._epoch_began, self._first = time.monotonic(), self._position.step
+        self._epoch_step = self._position.phase_start + self._phase.steps_of(self._position.epoch)
+        if self._first == self._epoch_step:  # else a run goes on inside the epoch
+            self._position.row_loss = (0, 0.0)
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         """The training part of the epoch ends here."""
@@ -82,7 +92,7 @@ class Recorder(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Show the step; write a row every so many."""
-        done = self._position.step - self._position.phase_start
+        done = self._position.phase_step
         if self._progress.is_due():
             self._progress.step(self._position.epoch + 1, done, self._numbers(logs or {}))
         if self._every and self._position.step % self._every == 0:
@@ -90,7 +100,7 @@ class Recorder(keras.callbacks.Callback):
 
     def _numbers(self, logs: dict[str, Any]) -> str:
         seconds = max(time.monotonic() - self._epoch_began, 1e-9)
-        rate = self._rate(self._position.step - self._epoch_step, seconds)
+        rate = self._rate(self._position.step - self._first, seconds)
         return f"{worded(logs)}  {rate:.0f} examples/s"
 
     def _rate(self, steps: int, seconds: float) -> float:
@@ -104,9 +114,9 @@ class Recorder(keras.callbacks.Callback):
     def _step_row(self, logs: dict[str, Any]) -> dict[str, Any]:
         """The mean loss since the last row, from Keras' mean since the epoch began."""
         steps = self._position.step - self._epoch_step
-        before, mean_before = self._last_loss
+        before, mean_before = self._position.row_loss
         mean = float(logs.get("loss", math.nan))
-        self._last_loss = (steps, mean)
+        self._position.row_loss = (steps, mean)
         loss = (mean * steps - mean_before * before) / max(steps - before, 1)
         return {
             "phase": self._phase.name,
@@ -129,7 +139,7 @@ class Recorder(keras.callbacks.Callback):
             **{name: float(value) for name, value in (logs or {}).items()},
             "learning_rate": optimizers.next_rate(self.model.optimizer),
             "examples_per_second": round(
-                self._rate(self._position.step - self._epoch_step, self._train_seconds or seconds),
+                self._rate(self._position.step - self._first, self._train_seconds or seconds),
                 2,
             ),
             "seconds": round(seconds, 3),

@@ -29,7 +29,7 @@ MANIFEST = sealed.MANIFEST
 _STATE: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("step", "epoch", "phase_step", "stale"), (int,)),
     "phase": (str,),
-    **dict.fromkeys(("best", "phase_best"), (dict, type(None))),
+    **dict.fromkeys(("best", "phase_best", "resume"), (dict, type(None))),
 }
 """What a state holds, and of what type; what may be None may be missing."""
 

@@ -8,6 +8,7 @@ all K are stored. The result is the same model; a test holds it.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -71,6 +72,7 @@ class _Pass:
     bytes: int = 0
     held: int = 0
     network: dict[str, Any] = field(default_factory=dict)
+    digests: list[str] = field(default_factory=list)
 
 
 def find_broken_files(assembly: Assembly) -> None:
@@ -194,6 +196,7 @@ def _record(work: _Pass, store: FeatureStore, arrays: dict[str, list[Arrays]]) -
         "reason": work.engine.reason if work.engine else None,
         "parity": work.engine.parity if work.engine else None,
         "in_memory": kept,
+        "sha256": hashlib.sha256("".join(work.digests).encode()).hexdigest(),
         "folder": str(store.folder),
     }
 
@@ -232,6 +235,7 @@ def _arrays(work: _Pass, store: FeatureStore, split: str, view: int) -> Arrays:
                 computed = True
     work.computed += count if computed else 0
     work.read += 0 if computed else count
+    work.digests.extend(digest for shard in entry.shards for digest in shard["sha256"])
     arrays = entry.arrays(_budget(work), lock)
     work.bytes += entry.bytes
     work.held += entry.bytes if arrays.in_memory else 0

@@ -14,11 +14,12 @@ import numpy as np
 from fmkit import files
 from fmkit.data.order import EpochOrder
 from fmkit.errors import NonFiniteError
+from fmkit.optim import optimizers
 from fmkit.store import run as names
 from fmkit.store.run import Run
 from fmkit.train import checkpoint
 from fmkit.train.assemble import Assembly
-from fmkit.train.callbacks import Position, learning_rate
+from fmkit.train.callbacks import Position
 from fmkit.train.phases import Phase
 
 
@@ -77,9 +78,10 @@ class Guard(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Forget the last epoch's mean."""
         self._pending, self._tested = None, []
-        self._first, self._epoch = self._position.step, self._position.epoch + 1
-        end = self._position.phase_start + self._phase.steps
-        self._last = min(self._first + self._phase.steps_per_epoch, end)
+        place = self._position
+        # In the middle of an epoch, where a run goes on from there.
+        self._first, self._epoch = place.step, place.epoch + 1
+        self._last = place.phase_start + self._phase.steps_of(self._epoch)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Check the call before, count the steps of this one."""
@@ -89,7 +91,7 @@ class Guard(keras.callbacks.Callback):
         self._pending = (logs or {}).get("loss")
         self._pending_steps = (self._position.step + 1, step)
         self._position.step = step
-        if step - self._position.phase_start >= self._phase.steps:
+        if self._position.phase_step >= self._phase.steps:
             self.model.stop_training = True
         if self._assembly.devices.kind == "cpu":
             self.check()
@@ -195,7 +197,7 @@ class Guard(keras.callbacks.Callback):
             "step": found.last,
             "first_possible_step": found.first,
             "split": "train" if found.tested is None else "val",
-            "learning_rate": learning_rate(self.model),
+            "learning_rate": optimizers.next_rate(self.model.optimizer),
             "checkpoint": saved[-1].step if saved else None,
             "batches": rows,
             "batches_of_the_update_before": [self._batch(step) for step in range(before, first)],

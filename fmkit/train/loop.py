@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import keras
-import numpy as np
 
-from fmkit import console, signals
-from fmkit.errors import ConfigError, Interrupted, ResourceError, received
-from fmkit.optim import optimizers, schedules
+from fmkit import signals
+from fmkit.config import durations
+from fmkit.errors import ConfigError
 from fmkit.store.metrics_log import MetricsLog
 from fmkit.store.run import Run
-from fmkit.train import checkpoint, cut, features, freeze
+from fmkit.train import average, checkpoint, cut, freeze, resume
 from fmkit.train.assemble import Assembly
 from fmkit.train.average import JudgeAverage
 from fmkit.train.callbacks import Position, Recorder
-from fmkit.train.features import Features
 from fmkit.train.guard import Guard
 from fmkit.train.keeper import Keeper
-from fmkit.train.learner import Learner
+from fmkit.train.material import Material, compile_for, gather, schedule
 from fmkit.train.phases import Phase
 from fmkit.train.progress import TrainingProgress
 from fmkit.train.proof import Proof
+from fmkit.train.resume import Arrays
+from fmkit.train.session import Session
+from fmkit.train.state import Saved
 from fmkit.train.stopper import Stopper
 
 _SPACING = 10.0
 """Least seconds between checkpoints where epochs take milliseconds."""
-_STEPS_OF_VECTORS, _STEPS_OF_MAPS = 1024, 16
-"""Most steps in one call, for features that are a vector and for larger ones."""
 
 
 @dataclass
@@ -57,65 +55,25 @@ class PhaseResult:
         return asdict(self)
 
 
-@dataclass
-class _Session:
-    """What the phases of one run share."""
-
-    assembly: Assembly
-    run: Run
-    proof: Proof
-    stopper: Stopper
-    log: MetricsLog
-    progress: TrainingProgress
-    position: Position = field(default_factory=Position)
-
-    def tick(self, done: int, steps: int) -> None:
-        """A pass over the images has come so far; a signal ends it."""
-        if self.progress.is_due():
-            self.progress.step(1, done, "features")
-        self.stop_if_asked()
-
-    def stop_if_asked(self) -> None:
-        """End the run if a signal has come.
-
-        Raises:
-            Interrupted: one has.
-        """
-        number = signals.asked()
-        if number is not None:
-            saved = checkpoint.all_in(self.run.checkpoints)
-            raise Interrupted(
-                f"stopped by {signal.Signals(number).name} at step {self.position.step} "
-                f"(phase {self.run.status['phase']}), "
-                f"{'checkpoint saved' if saved else 'before there was anything to save'}.",
-                f"The run so far: {self.run.folder}",
-                number,
-            )
-
-
-@dataclass
-class _Material:
-    """What a phase trains, and on what: the whole network on images, or its top on features."""
-
-    learner: Learner
-    train: Any
-    validation: Any
-    features: Features | None = None
-
-
-def train(assembly: Assembly, run: Run) -> list[PhaseResult]:
+def train(assembly: Assembly, run: Run, saved: Saved | None = None) -> list[PhaseResult]:
     """Run the phases in order and leave the best weights in the model.
 
     Each phase starts from the best epoch of the one before it.
 
+    Args:
+        assembly: everything that the run needs.
+        run: its folder.
+        saved: the checkpoint to go on from; what is newer is gone from the folder.
+
     Raises:
         NonFiniteError: the loss left the finite numbers.
         FreezeError: something moved that was to stay frozen.
+        ArtifactError: the checkpoint does not fit.
         Interrupted: a signal came; a checkpoint was saved if anything had trained.
     """
-    config, results = assembly.config, []
+    config = assembly.config
     for phase in assembly.phases:
-        _schedule(assembly, phase)  # what does not fit a later phase must not cost the first
+        schedule(assembly, phase)  # what does not fit a later phase must not cost the first
     with (
         Stopper() as stopper,
         MetricsLog(run.folder) as log,
@@ -123,115 +81,145 @@ def train(assembly: Assembly, run: Run) -> list[PhaseResult]:
         assembly.scope(),
     ):
         proof = Proof(run, config.runtime.verbose)
-        session = _Session(assembly, run, proof, stopper, log, progress)
-        for phase in assembly.phases:
-            reason = assembly.skipped.get(phase.name)
-            if reason:
-                results.append(PhaseResult(phase.name, skipped=reason))
-                proof.skip(phase, reason)
-                continue
-            results.append(_run_phase(session, phase))
-            run.update(phases=[each.as_dict() for each in results])
+        session = Session(assembly, run, proof, stopper, log, progress)
+        if saved is not None:
+            session.saved, session.position = saved, saved.place()
+            proof.reopen(saved.phase)
+            run.update(best=saved.best, phases=saved.results)
+        _run_phases(session)
     best = session.position.best
     if best is not None:
         _restore(assembly, run, best["step"], session.position.step)
     if best is None or best["phase"] != assembly.phases[-1].name:
         assembly.features = None  # the backbone may be that of an earlier phase
-    return results
+    return [PhaseResult(**each) for each in session.position.results]
 
 
-def _run_phase(session: _Session, phase: Phase) -> PhaseResult:
-    began, assembly, run = time.monotonic(), session.assembly, session.run
+def _run_phases(session: Session) -> None:
+    assembly, results = session.assembly, session.position.results
+    done = {each["name"] for each in results}
+    for phase in assembly.phases:
+        if phase.name in done:
+            continue
+        reason = assembly.skipped.get(phase.name)
+        if reason:
+            result = PhaseResult(phase.name, skipped=reason)
+            session.proof.skip(phase, reason)
+        else:
+            result = _run_phase(session, phase)
+        results.append(result.as_dict())
+        session.run.update(phases=results)
+
+
+def _run_phase(session: Session, phase: Phase) -> PhaseResult:
+    assembly, run, saved = session.assembly, session.run, session.saved
     position, model = session.position, assembly.learner
-    position.begin()
+    session.phase_began = time.monotonic() - (saved.seconds if saved else 0.0)
+    if saved is None:
+        position.begin()
     freeze.apply(model, assembly.backbone, phase)
     cut.settle(model)
-    run.update(phase=phase.name, epoch=0, step=position.step)
+    run.update(phase=phase.name, epoch=position.epoch, step=position.step)
     with assembly.named_errors():
-        material = _material(session, phase)
-        optimizer = _compile(assembly, phase, material)
+        arrays = None
+        if saved is not None:
+            arrays = resume.Arrays(saved)
+            arrays.put_weights(model)  # before features are computed: earlier phases moved them
+        material = gather(session, phase)
+        optimizer = compile_for(assembly, phase, material)
+        if arrays is not None:
+            arrays.put_optimizer(optimizer)
         run.log(f"phase {phase.name}: {phase} {freeze.describe(model)}")
         session.proof.snapshot(model, assembly.backbone, phase, optimizer)
         try:
-            with session.stopper.careful():
-                if phase.solver == "lbfgs":
-                    _solve(session, phase, material)
-                else:
-                    _fit(session, phase, material)
+            if not resume.is_over(phase, position):
+                with session.stopper.careful():
+                    if phase.solver == "lbfgs":
+                        _solve(session, phase, material)
+                    else:
+                        _fit(session, phase, material, arrays)
         finally:
             run.update(epoch=position.epoch, step=position.step)
+    session.saved = None
+    average.settle(optimizer)
     best = position.phase_best
     if best is not None and session.stopper.signal_number is None:
         _restore(assembly, run, best["step"], position.step)
     session.proof.check(model, assembly.backbone, phase)
     session.stop_if_asked()
     material.learner.steps_per_execution = 1  # `predict` would make one graph of so many batches
-    return PhaseResult(phase.name, position.epoch, round(time.monotonic() - began, 3), best)
+    seconds = round(time.monotonic() - session.phase_began, 3)
+    return PhaseResult(phase.name, position.epoch, seconds, best)
 
 
-def _material(session: _Session, phase: Phase) -> _Material:
-    """Features where they are the same in every epoch, else images."""
-    assembly, position = session.assembly, session.position
-    session.progress.begin(phase.name, 1, phase.steps_per_epoch)
-    assembly.features = None  # the last phase's go before this one's come
-    found = features.prepare(assembly, phase, session.tick)
-    assembly.features = None if isinstance(found, str) else found
-    if isinstance(found, str):
-        _without_features(session, phase, found)
-        train = assembly.training_batches(phase, position.step)
-        return _Material(assembly.learner, train, assembly.ordered("val"))
-    said = f"{phase.name}: features {features.described(found.record)}"
-    if session.assembly.config.runtime.verbose:
-        console.say(said)
-    session.run.log(f"{said} {found.record}")
-    known = session.run.status.get("features") or {}
-    session.run.update(features={**known, phase.name: found.record})
-    seed = assembly.config.runtime.seed
-    train = found.loader.train(assembly.splits["train"], seed, phase.steps, position.step)
-    validation = assembly.splits.get("val", np.array([], int))
-    ordered = found.loader.ordered(validation) if len(validation) else None
-    return _Material(found.cut.upper, train, ordered, found)
+def _fit(session: Session, phase: Phase, material: Material, arrays: Arrays | None) -> None:
+    """Train by gradients: the loop of the house.
 
-
-def _without_features(session: _Session, phase: Phase, reason: str) -> None:
-    """Say why a phase that freezes something pays for it in every epoch."""
-    if phase.solver == "lbfgs":
-        raise ResourceError(
-            f"stage.{phase.name}.solver=lbfgs needs features that are kept: {reason}.",
-            "Name another folder with runtime.cache_dir=DIR, or add "
-            f"stage.{phase.name}.solver=gradient.",
-        )
-    if phase.train != "all":
-        said = f"{phase.name}: the frozen part runs in every epoch: {reason}"
-        session.run.log(said)
-        if session.assembly.config.runtime.verbose:
-            console.say(said)
-    session.assembly.loader.prepare()  # broken files are told before anything trains on the rest
-
-
-def _fit(session: _Session, phase: Phase, material: _Material) -> None:
-    """Train by gradients: the loop of the house."""
+    Args:
+        session: the run.
+        phase: the phase.
+        material: what it trains, and on what.
+        arrays: of the checkpoint to go on from, whose epoch may have been cut.
+    """
     keeper, guard = _keeper(session, phase, material), _guard(session, phase, material)
+    position = session.position
+    callbacks: list[Any] = [
+        JudgeAverage(),
+        guard,
+        session.stopper,
+        _recorder(session, phase),
+        keeper,
+    ]
     session.stopper.save = keeper.save_now
     with guard.reporting(keeper.save_waiting):
-        material.learner.fit(
-            material.train,
-            epochs=phase.epochs,
-            steps_per_epoch=min(phase.steps, phase.steps_per_epoch),
-            validation_data=material.validation,
-            verbose=0,
-            shuffle=False,  # the batches come shuffled
-            callbacks=[
-                JudgeAverage(),
-                guard,
-                session.stopper,
-                _recorder(session, phase),
-                keeper,
-            ],
+        if arrays is not None and position.phase_step != phase.steps_of(position.epoch):
+            _end_epoch(session, phase, material, [*callbacks, _running_metrics(material, arrays)])
+        if session.stopper.signal_number is None and not resume.is_over(phase, position):
+            _fit_epochs(phase, position, material, callbacks, phase.epochs)
+
+
+def _running_metrics(material: Material, arrays: Arrays) -> Any:
+    return resume.Continue(arrays, resume.metrics_of(material.learner, material.metrics))
+
+
+def _fit_epochs(
+    phase: Phase, position: Position, material: Material, callbacks: list[Any], last: int
+) -> None:
+    """Train from where the phase stands to the end of epoch `last`; the first one may be begun."""
+    left = phase.steps_of(last) - position.phase_step
+    of_first = phase.steps_of(position.epoch + 1) - position.phase_step
+    material.learner.fit(
+        material.batches(position.step, left),
+        initial_epoch=position.epoch,
+        epochs=last,
+        steps_per_epoch=of_first,
+        validation_data=material.validation,
+        verbose=0,
+        shuffle=False,  # the batches come shuffled
+        callbacks=callbacks,
+    )
+
+
+def _end_epoch(session: Session, phase: Phase, material: Material, callbacks: list[Any]) -> None:
+    """Train what a checkpoint has left of an epoch, or judge it if there is nothing left."""
+    position, saved = session.position, session.saved
+    if position.phase_step != phase.steps_of(position.epoch + 1):
+        _fit_epochs(phase, position, material, callbacks, position.epoch + 1)
+        return
+    together = keras.callbacks.CallbackList(callbacks[:-1], model=material.learner)
+    together.on_train_begin()
+    together.on_epoch_begin(position.epoch)
+    logs = dict(saved.logs or {}) if saved is not None else {}
+    if material.validation is not None:
+        judged = material.learner.evaluate(
+            material.validation, verbose=0, callbacks=together, return_dict=True
         )
+        logs |= {f"val_{name}": value for name, value in judged.items()}
+    together.on_epoch_end(position.epoch, logs)
+    together.on_train_end(logs)
 
 
-def _solve(session: _Session, phase: Phase, material: _Material) -> None:
+def _solve(session: Session, phase: Phase, material: Material) -> None:
     """Find the head's optimum at once; it counts as one step and one epoch."""
     assembly, learner, found = session.assembly, material.learner, material.features
     if found is None or not hasattr(assembly.task, "solve"):
@@ -266,12 +254,12 @@ def _solve(session: _Session, phase: Phase, material: _Material) -> None:
         callbacks.on_train_end()
 
 
-def _guard(session: _Session, phase: Phase, material: _Material) -> Guard:
+def _guard(session: Session, phase: Phase, material: Material) -> Guard:
     loader = session.assembly.loader if material.features is None else material.features.loader
     return Guard(session.assembly, session.run, phase, session.position, loader)
 
 
-def _recorder(session: _Session, phase: Phase) -> Recorder:
+def _recorder(session: Session, phase: Phase) -> Recorder:
     return Recorder(
         session.run, session.log, session.progress, phase, session.position,
         examples=len(session.assembly.splits["train"]),
@@ -280,66 +268,16 @@ def _recorder(session: _Session, phase: Phase) -> Recorder:
     )  # fmt: skip
 
 
-def _keeper(session: _Session, phase: Phase, material: _Material) -> Keeper:
+def _keeper(session: Session, phase: Phase, material: Material) -> Keeper:
     config = session.assembly.config
     return Keeper(
         session.run, session.assembly.learner, phase, session.position,
         config.task.monitor, config.runtime.keep, session.stopper,
+        metrics=resume.metrics_of(material.learner, material.metrics),
+        facts=lambda: session.facts(material.features),
+        every=durations.parse_interval(config.runtime.save_every),
         spacing=0.0 if material.features is None else _SPACING,
     )  # fmt: skip
-
-
-def _compile(assembly: Assembly, phase: Phase, material: _Material) -> Any:
-    """Compile what the phase trains; its optimizer, or None where a solver does without."""
-    config, learner = assembly.config, material.learner
-    optimizer = None
-    if phase.solver == "gradient":
-        optimizer = optimizers.build(
-            config.optimizer,
-            _schedule(assembly, phase),
-            learner.trainable_variables,
-            freeze.multipliers(
-                assembly.learner, assembly.backbone, phase, config.optimizer.layer_decay
-            ),
-            assembly.pretrained,
-        )
-    learner.compile(
-        optimizer=optimizer,
-        metrics=assembly.task.metrics(),
-        jit_compile=assembly.devices.jit_compile(),
-        steps_per_execution=_steps_per_execution(assembly, phase, material),
-    )
-    return optimizer
-
-
-def _steps_per_execution(assembly: Assembly, phase: Phase, material: _Material) -> int:
-    """How many steps one call makes: on features an epoch, or the largest part of it that is even.
-
-    Live steps take long enough for a call each, and a signal is heard only between calls. Several
-    devices get a call a step, for Keras 3.15 cannot loop over replicas.
-    """
-    several = len(assembly.devices.names) > 1
-    if material.features is None or several or assembly.config.runtime.log_every:
-        return 1
-    most = _STEPS_OF_VECTORS if material.features.cut.row_values <= 2**14 else _STEPS_OF_MAPS
-    steps = min(phase.steps, phase.steps_per_epoch)
-    return max(each for each in range(1, min(most, steps) + 1) if steps % each == 0)
-
-
-def _schedule(assembly: Assembly, phase: Phase) -> schedules.Schedule:
-    """A phase's learning rates, by update: a few accumulated batches make one."""
-    config = assembly.config.optimizer
-    if phase.solver == "gradient" and phase.steps < config.accumulation:
-        raise ConfigError(
-            received(
-                "optimizer.accumulation",
-                config.accumulation,
-                f"at most {phase.steps}, the batches of phase {phase.name}",
-            )
-        )
-    updates = max(1, phase.steps // config.accumulation)
-    per_epoch = max(1, phase.steps_per_epoch // config.accumulation)
-    return schedules.from_config(config, phase.learning_rate, updates, per_epoch)
 
 
 def _restore(assembly: Assembly, run: Run, step: int, current: int) -> None:

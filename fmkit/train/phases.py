@@ -43,6 +43,10 @@ class Phase:
         """Passes over the data, the last one perhaps cut short."""
         return math.ceil(self.steps / self.steps_per_epoch)
 
+    def steps_of(self, epochs: int) -> int:
+        """Steps that have been done when so many epochs have ended."""
+        return min(epochs * self.steps_per_epoch, self.steps)
+
 
 def plan(
     stage: Mapping[str, PhaseConfig], optimizer: OptimizerConfig, steps_per_epoch: int

@@ -13,10 +13,11 @@ import keras
 import numpy as np
 
 from fmkit import console, files
-from fmkit.errors import FreezeError, listed
+from fmkit.errors import ArtifactError, FreezeError, listed
 from fmkit.models.backbone import Backbone
 from fmkit.optim import optimizers, rates
 from fmkit.store import run as names
+from fmkit.store.finished import FinishedRun
 from fmkit.store.run import Run
 from fmkit.train import freeze
 from fmkit.train.phases import Phase
@@ -42,6 +43,7 @@ class BlockRecord:
         weight_decay: of its kernels, towards 0.
         l2_sp: of its kernels, towards their pretrained values.
         sha256_before: of all its weights.
+        sha256_frozen: of those that the phase may not change.
         sha256_after: the same after the phase, or None while it runs.
         moved: whether the two differ.
     """
@@ -55,6 +57,7 @@ class BlockRecord:
     weight_decay: float
     l2_sp: float
     sha256_before: str
+    sha256_frozen: str = ""
     sha256_after: str | None = None
     moved: bool | None = None
 
@@ -70,8 +73,32 @@ class Proof:
     def __init__(self, run: Run, shown: bool = True) -> None:
         self._run, self._shown = run, shown
         self._phases: list[dict[str, Any]] = []
+        self._begun: dict[str, BlockRecord] = {}
         # The variables are kept so that no other can have the id of one that is gone.
         self._digests: dict[int, tuple[keras.Variable, str]] = {}
+
+    def reopen(self, phase: str) -> None:
+        """Take up the record of a run that goes on: the phases before one, and how that one began.
+
+        Args:
+            phase: the phase that the run stands in; what is recorded after it is forgotten.
+
+        Raises:
+            ArtifactError: the record cannot be read, or does not have the phase.
+        """
+        entries = FinishedRun(self._run.folder).json(names.FREEZE).get("phases")
+        try:
+            found = [
+                {**each, "blocks": [BlockRecord(**block) for block in each["blocks"]]}
+                for each in entries or []
+            ]
+            place = [each["phase"] for each in found].index(phase)
+        except (TypeError, KeyError, ValueError) as error:
+            raise ArtifactError(
+                f"run {self._run.folder.name}: {names.FREEZE} does not say how phase {phase} began."
+            ) from error
+        self._phases = found[:place]
+        self._begun = {each.block: each for each in found[place]["blocks"]}
 
     def skip(self, phase: Phase, reason: str) -> None:
         """Record a phase that does not run."""
@@ -84,13 +111,17 @@ class Proof:
         """Record and show what a phase is going to train; the model is compiled.
 
         Hashes from the end of the phase before are used again: nothing is to change in between, and
-        what does change in between counts as moved in this phase.
+        what does change in between counts as moved in this phase. A phase that goes on keeps the
+        hashes of its true start, and what it froze must still have them.
 
         Args:
             model: the whole model, whichever part of it the phase runs.
             backbone: its backbone.
             phase: what should train.
             optimizer: of `optimizers.build`, or None where another solver is at work.
+
+        Raises:
+            ArtifactError: something frozen is not what it was when the phase began.
         """
         groups = freeze.weights_by_block(model, backbone)
         for weight in (each for weights in groups.values() for each in weights):
@@ -101,6 +132,12 @@ class Proof:
             _record(name, weights, layers.get(name, []), optimizer, self._hash(weights))
             for name, weights in groups.items()
         ]
+        allowed = self._allowed(groups, backbone, phase)
+        for record, weights in zip(records, groups.values(), strict=True):
+            record.sha256_frozen = self._hash([each for each in weights if id(each) not in allowed])
+        if self._begun:
+            _begin_again(records, self._begun, phase)
+            self._begun = {}
         self._phases.append(_entry(phase, PENDING, "", records))
         self._write()
         title = f"phase {phase.name} trains {phase.train}"
@@ -116,8 +153,7 @@ class Proof:
             FreezeError: a weight moved that the phase does not train.
         """
         groups = freeze.weights_by_block(model, backbone)
-        allowed = freeze.movable(backbone, phase)
-        allowed |= {id(weight) for weight in groups[rates.HEAD]}
+        allowed = self._allowed(groups, backbone, phase)
         entry = self._phases[-1]
         broken: dict[str, list[str]] = {}
         for record, (name, weights) in zip(entry["blocks"], groups.items(), strict=True):
@@ -134,6 +170,12 @@ class Proof:
         if broken:
             raise _error(phase, broken)
 
+    def _allowed(
+        self, groups: dict[str, list[keras.Variable]], backbone: Backbone, phase: Phase
+    ) -> set[int]:
+        """The ids of the weights that a phase may change."""
+        return freeze.movable(backbone, phase) | {id(weight) for weight in groups[rates.HEAD]}
+
     def _hash(self, weights: Sequence[keras.Variable]) -> str:
         """One hash for the weights of a block, in their order."""
         digests = "".join(self._digests[id(weight)][1] for weight in weights)
@@ -146,6 +188,27 @@ class Proof:
         ]
         record = {"schema": _SCHEMA, "phases": phases}
         files.write_json(self._run.folder / names.FREEZE, record)
+
+
+def _begin_again(records: list[BlockRecord], before: dict[str, BlockRecord], phase: Phase) -> None:
+    """Give records the hashes of the phase's true start.
+
+    Raises:
+        ArtifactError: a block is missing, or what is frozen in it has another hash.
+    """
+    moved = [
+        record.block
+        for record in records
+        if record.block not in before or before[record.block].sha256_frozen != record.sha256_frozen
+    ]
+    if moved:
+        raise ArtifactError(
+            f"the checkpoint does not fit {names.FREEZE}: what phase {phase.name} froze in "
+            f"{listed(moved, 5)} is not what it was when the phase began.",
+            "The run's files were changed. Start a new run.",
+        )
+    for record in records:
+        record.sha256_before = before[record.block].sha256_before
 
 
 def _entry(phase: Phase, proof: str, skipped: str, records: list[BlockRecord]) -> dict[str, Any]:
