@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 COMMANDS = {
     "pretrain": "train the head on a frozen backbone",
     "finetune": "train the head, then everything",
+    "resume": "go on with a run that was stopped, or make a finished one longer",
     "eval": "judge a finished run on a split, or on new data",
     "predict": "predict new photos with a finished run",
     "runs": "list, show, compare and rank runs",
@@ -94,6 +95,7 @@ def _function(name: str) -> Callable[[Sequence[str]], int]:
     return {
         "pretrain": commands.pretrain,
         "finetune": commands.finetune,
+        "resume": commands.resume,
         "eval": commands.evaluate,
         "predict": commands.predict,
         "runs": commands.runs,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmkit import console, jobs, plugins, signals, tables
+from fmkit import console, jobs, plugins, reopen, signals, tables
 from fmkit.config import chosen, command_line, compose
 from fmkit.config.check import check
 from fmkit.config.command_line import CommandLine
@@ -28,6 +28,25 @@ def pretrain(arguments: Sequence[str]) -> int:
 def finetune(arguments: Sequence[str]) -> int:
     """Train the head, then everything."""
     return _train("finetune", arguments)
+
+
+def resume(arguments: Sequence[str]) -> int:
+    """Go on with a run that was stopped."""
+    request = reopen.parse(arguments)
+    folder = reopen.find(request)
+    if reopen.finished(folder, request):
+        console.say(f"run {folder.name} is finished: nothing to do")
+        return 0
+    again = reopen.open_again(folder, request)
+    try:
+        with signals.heard():
+            jobs.train(again.config, again.run, again.chosen, again)
+    except BaseException as error:
+        if not again.has_begun:
+            again.run.release()
+            raise
+        return _ended_badly(again.run, error).exit_code
+    return 0
 
 
 def evaluate(arguments: Sequence[str]) -> int:
@@ -116,16 +135,23 @@ def _train_job(line: CommandLine, composed: Any, names: dict[str, list[str]]) ->
     outcome = _Outcome(list(settings.overrides.task), run)
     try:
         config = compose.typed(composed, line.command, names, {})
-        run.begin(config, _described(config))
         job = command_line.parse(line.command, [*line.flags, *outcome.overrides])
-        jobs.train(config, run, chosen.by_user(job))
+        decided = chosen.by_user(job)
+        run.begin(config, {**_described(config), "chosen": sorted(decided)})
+        jobs.train(config, run, decided)
     except BaseException as error:
-        outcome.error = jobs.as_fmkit_error(error, run.folder)
-        run.fail(outcome.error)
-        console.complain(outcome.error.message, outcome.error.hint)
-        if console.wants_traceback():
-            console.err.print_exception()
+        outcome.error = _ended_badly(run, error)
     return outcome
+
+
+def _ended_badly(run: Run, error: BaseException) -> FmkitError:
+    """Write down and tell why a run ended before its end."""
+    told = jobs.as_fmkit_error(error, run.folder)
+    run.fail(told)
+    console.complain(told.message, told.hint)
+    if console.wants_traceback():
+        console.err.print_exception()
+    return told
 
 
 def _described(config: TrainConfig) -> dict[str, Any]:

@@ -33,6 +33,11 @@ _EXAMPLES: dict[str, list[tuple[str, str]]] = {
         ("fmkit finetune init=RUN", "start from a pretrain run, skip its head phase"),
         ("fmkit finetune --cfg job", "show the whole config, train nothing"),
     ],
+    "resume": [
+        ("fmkit resume last", "the newest run that was stopped before its end"),
+        ("fmkit resume RUN", "a run: its folder or id; it ends as if it had never been stopped"),
+        ("fmkit resume RUN stage.full.epochs=20", "train the last phase of a run for longer"),
+    ],
     "eval": [
         ("fmkit eval run=last", "the test split of the newest finished run"),
         ("fmkit eval run=RUN split=val", "another split"),
@@ -58,6 +63,7 @@ _EXAMPLES: dict[str, list[tuple[str, str]]] = {
 
 
 _PLAIN = {
+    "resume": ("RUN [KEY=VALUE ...]", "fmkit.reopen"),
     "runs": ("[list | show RUN | compare RUN RUN | best] [KEY=VALUE ...]", "fmkit.store.show"),
     "cache": ("[list | clear [KEY ...]] [cache_dir=DIR]", "fmkit.store.cached"),
 }

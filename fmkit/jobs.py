@@ -7,10 +7,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from fmkit import console, failures, files, plugins, signals, tables
+from fmkit import console, failures, files, plugins, reopen, signals, tables
 from fmkit.config import recipe, recorded
 from fmkit.config.schema import EvalConfig, PredictConfig, TrainConfig
 from fmkit.errors import ConfigError, DataError, FmkitError, ResourceError
+from fmkit.reopen import Again
 from fmkit.store import index
 from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
@@ -20,11 +21,16 @@ BOOTSTRAP = 1000
 """Resamples behind the 95% intervals of a run's own evaluation."""
 
 
-def train(config: TrainConfig, run: Run, chosen: Collection[str] = ()) -> None:
+def train(
+    config: TrainConfig, run: Run, chosen: Collection[str] = (), again: Again | None = None
+) -> None:
     """One run from end to end: data, model, phases, the model file, the figures.
 
     Args:
+        config: the typed config.
+        run: its folder.
         chosen: keys that the user decided, which `recipe=auto` leaves alone.
+        again: the run is not new; it goes on where it was stopped.
     """
     from fmkit.data import dataset
 
@@ -36,6 +42,8 @@ def train(config: TrainConfig, run: Run, chosen: Collection[str] = ()) -> None:
             f"task.monitor={config.task.monitor} needs a validation split, and the data has none.",
             "Set data.val_fraction above 0, or task.monitor=loss.",
         )
+    if again is not None:
+        again.require_same_data(data.spec)
     _say(config, run, f"run: {run.folder}")
     counts = ", ".join(f"{count} {split}" for split, count in data.spec.counts.items())
     _say(config, run, f"data: {config.data.name}, {len(data.spec.classes)} classes, {counts}")
@@ -45,13 +53,26 @@ def train(config: TrainConfig, run: Run, chosen: Collection[str] = ()) -> None:
 
         signals.check()  # an import may swallow what a signal raises
         machine = devices.prepare(config.runtime)
-    if config.recipe == "auto":
+    if again is not None:
+        began -= float(run.status["seconds"])
+        again.begin(-(-len(data.splits["train"]) // config.data.batch_size))
+    saved = None if again is None else again.saved
+    if config.recipe == "auto" and (again is None or again.follows_recipe):
         _follow_recipe(config, run, data, machine, chosen)
     config.model.image_size = assemble.image_size(config.model, data.examples)
-    assembly = assemble.assemble(config, data, machine)
-    _record(config, run, assembly, split_seed)
-    features.find_broken_files(assembly)
-    results = loop.train(assembly, run)
+    assembly = assemble.assemble(config, data, machine, saved)
+    if again is not None:
+        again.check(assembly)
+    if again is not None and saved is not None:
+        assembly.settings = again.settings
+    else:
+        assembly.settings = reopen.settings(assemble.resolved(config, assembly, split_seed))
+        _record(config, run, assembly, split_seed)
+    _describe(config, run, assembly)
+    features.find_broken_files(
+        assembly, done=[each["name"] for each in saved.results] if saved else ()
+    )
+    results = loop.train(assembly, run, saved)
     with signals.careful(), assembly.scope():
         adapters.merge(assembly.learner)  # what is judged below is what is deployed
         run.save_model(
@@ -83,7 +104,8 @@ def _follow_recipe(
     rows = recipe.apply(config, recipe.choose(survey.facts(config, data, machine), chosen))
     for row in rows:
         _say(config, run, f"recipe: {recipe.worded(row)}")
-    run.write_recipe(rows)
+    run.write_config(config)
+    run.write_recipe(rows)  # after the config: where this is, that has what was chosen
     run.update(stage="+".join(config.stage))
 
 
@@ -100,7 +122,6 @@ def _split_seed(config: TrainConfig) -> int:
 
 def _record(config: TrainConfig, run: Run, assembly: Any, split_seed: int) -> None:
     """Write down what was decided before anything trains."""
-    from fmkit.models import adapters
     from fmkit.train import assemble
 
     machine, loader = assembly.devices, assembly.loader
@@ -113,8 +134,15 @@ def _record(config: TrainConfig, run: Run, assembly: Any, split_seed: int) -> No
         image_size=assembly.backbone.image_size,
         images=loader.describe(),
     )
+    run.update(parameters=assembly.learner.count_params())
+
+
+def _describe(config: TrainConfig, run: Run, assembly: Any) -> None:
+    """Say which model trains on which machine."""
+    from fmkit.models import adapters
+
+    machine, loader = assembly.devices, assembly.loader
     parameters = assembly.learner.count_params()
-    run.update(parameters=parameters)
     side = assembly.backbone.image_size
     _say(
         config,

@@ -15,11 +15,12 @@ FLOORS = {
     "train": 4,
     "evaluate": 5, "export": 5,
     "report": 6,
-    "tables": 7, "plugins": 7, "failures": 7, "jobs": 7, "guide": 7, "commands": 7, "cli": 7,
+    "tables": 7, "plugins": 7, "failures": 7, "reopen": 7, "jobs": 7, "guide": 7, "commands": 7,
+    "cli": 7,
 }  # fmt: skip
 ORDER = {
     "": ["errors", "lookup", "faults", "memory", "files", "console", "spec", "signals",
-         "tables", "plugins", "failures", "jobs", "guide", "commands", "cli"],
+         "tables", "plugins", "failures", "reopen", "jobs", "guide", "commands", "cli"],
     "config": ["schema", "documentation", "durations", "trainable", "suggest", "option_files",
                "validate", "facts", "recipe", "command_line", "recorded", "compose", "chosen",
                "check"],

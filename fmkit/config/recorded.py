@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from fmkit.config.schema import KINDS
+from fmkit.config.schema import KINDS, TrainConfig
 from fmkit.errors import ArtifactError
 
 
@@ -27,6 +27,33 @@ def section(config: Mapping[str, Any], group: str) -> Any:
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0]
         raise ArtifactError(f"the run's config does not fit ({group}): {reason}.") from error
+
+
+def whole(config: Mapping[str, Any]) -> TrainConfig:
+    """A recorded config of a training run as an object of its dataclass.
+
+    Raises:
+        ArtifactError: a key or a value does not fit.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    groups = {name: section(config, name) for name in _GROUPS}
+    others = {key: value for key, value in config.items() if key not in groups}
+    try:
+        merged: Any = OmegaConf.to_object(
+            OmegaConf.merge(OmegaConf.structured(TrainConfig(**groups)), others)
+        )
+    except OmegaConfBaseException as error:
+        raise ArtifactError(
+            f"the run's config does not fit: {str(error).splitlines()[0]}."
+        ) from error
+    if not merged.stage:
+        raise ArtifactError("the run's config has no phase.")
+    return dataclasses.replace(merged, **groups)
+
+
+_GROUPS = ("model", "data", "optimizer", "task", "runtime")
 
 
 def overrides(config: Mapping[str, Any], group: str, spared: set[str]) -> list[str]:

@@ -110,27 +110,40 @@ def image_size(config: ModelConfig, examples: Examples) -> int | None:
     return min(own, max(32, 2 * side))
 
 
-def assemble(config: TrainConfig, data: Dataset, machine: devices.Devices) -> Assembly:
+def assemble(
+    config: TrainConfig, data: Dataset, machine: devices.Devices, saved: Any = None
+) -> Assembly:
     """Build model and task, load weights, open the data.
 
     Where the weights come from, the first that applies:
 
-    1. `init`: a finished run. The head too, when it was trained for the same classes.
-    2. `model.weights`: the backbone's own; the head is new.
-    3. Random ones.
+    1. `saved`: a checkpoint of this run, from which the loop takes them all. L2-SP needs what they
+       were at the start, too, so that there the others are loaded all the same.
+    2. `init`: a finished run. The head too, when it was trained for the same classes.
+    3. `model.weights`: the backbone's own; the head is new.
+    4. Random ones.
+
+    Args:
+        config: the typed config.
+        data: what to train on.
+        machine: the devices.
+        saved: the `state.Saved` that a run goes on from.
     """
+    loads = saved is None or config.optimizer.l2_sp > 0
     with devices.scope(machine):
-        backbone, task, learner = build_model(config.model, config.task, data.spec)
+        model = config.model if loads else dataclasses.replace(config.model, weights="none")
+        backbone, task, learner = build_model(model, config.task, data.spec)
         _check_shares(len(data.splits["train"]), config.data.batch_size, len(machine.names))
         steps = -(-len(data.splits["train"]) // config.data.batch_size)
         planned = phases.plan(config.stage, config.optimizer, steps)
         freeze.check(learner, backbone, planned)
-        skipped: dict[str, str] = {}
+        skipped: dict[str, str] = {} if saved is None else saved.skipped
         started_from: dict[str, Any] = {"weights": backbone.weights}
-        if config.init is not None:
-            skipped, started_from = _start_from(
+        if config.init is not None and loads:
+            found, started_from = _start_from(
                 FinishedRun(Path(config.init)), config, data.spec.classes, learner, planned
             )
+            skipped = found if saved is None else skipped
         pretrained = _pretrained(backbone) if config.optimizer.l2_sp else {}
     loader = open_loader(config.data, config.runtime, data.examples, task, backbone.image_size)
     return Assembly(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,17 +75,21 @@ class _Pass:
     digests: list[str] = field(default_factory=list)
 
 
-def find_broken_files(assembly: Assembly) -> None:
+def find_broken_files(assembly: Assembly, done: Collection[str] = ()) -> None:
     """Decode all photos once before training, unless every phase trains on features.
 
     The pass that computes those reads the photos, too. What trains is set phase by phase to see, so
     the phase that comes next must set its own again.
 
+    Args:
+        assembly: everything that the run needs.
+        done: phases that have nothing left to train.
+
     Raises:
         DataError: photos are broken.
     """
     for phase in assembly.phases:
-        if phase.name in assembly.skipped:
+        if phase.name in assembly.skipped or phase.name in done:
             continue
         freeze.apply(assembly.learner, assembly.backbone, phase)
         cutting.settle(assembly.learner)

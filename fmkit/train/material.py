@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import keras
 import numpy as np
 
 from fmkit import console
@@ -165,3 +166,9 @@ def schedule(assembly: Assembly, phase: Phase) -> schedules.Schedule:
     updates = max(1, phase.steps // config.accumulation)
     per_epoch = max(1, phase.steps_per_epoch // config.accumulation)
     return schedules.from_config(config, phase.learning_rate, updates, per_epoch)
+
+
+def rate_at(assembly: Assembly, phase: Phase, step: int) -> float:
+    """The learning rate of the update after `step` steps of a phase."""
+    update = min(step, phase.steps) // assembly.config.optimizer.accumulation
+    return float(keras.ops.convert_to_numpy(schedule(assembly, phase)(update)))
