@@ -112,7 +112,7 @@ def write_bytes(path: Path, content: bytes, point: str = "") -> None:
 def _name(error: BaseException, path: Path) -> None:
     """Have an error of the system tell the file: a write on a full disk does not."""
     if isinstance(error, OSError) and error.errno is not None:
-        error.filename, error.filename2 = str(path), None
+        error.filename = str(path)
 
 
 def write_text(path: Path, text: str) -> None:

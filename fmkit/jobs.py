@@ -194,6 +194,7 @@ def evaluate(config: EvalConfig) -> None:
     from fmkit.data import dataset
 
     run = FinishedRun(index.trained(config.run, Path(config.runs_dir)))
+    run.warn_if_unfinished()
     plugins.require(run, ("model", "task"), plugins.names())
     before = recorded.section(run.config(), "data")
     place = [getattr(each, "root", None) for each in (before, config.data)]
@@ -227,6 +228,7 @@ def predict(config: PredictConfig) -> None:
     from fmkit.data import inputs
 
     run = FinishedRun(index.trained(config.run, Path(config.runs_dir)))
+    run.warn_if_unfinished()
     plugins.require(run, ("model", "task"), plugins.names())
     run.classes()  # a damaged run is told before TensorFlow is imported
     output = _output(config, run)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fmkit import console
 from fmkit.errors import ArtifactError
 from fmkit.store import index
 from fmkit.store import run as names
@@ -64,13 +65,12 @@ class FinishedRun:
         """Class names in the order of the model's outputs."""
         return tuple(str(each) for each in self.data()["classes"])
 
-    def unfinished(self) -> str:
-        """A line that says that the run has not ended as planned; empty where it has."""
+    def warn_if_unfinished(self) -> None:
+        """Say that the run has not ended as planned, where it has not."""
         found = index.read(self.folder)
-        if found.state == names.DONE:
-            return ""
-        why = f" ({found.reason.splitlines()[0]})" if found.reason else ""
-        return f"run {self.id} is {found.state}{why}: the best of it so far is used."
+        if found.state != names.DONE:
+            why = f" ({found.reason.splitlines()[0]})" if found.reason else ""
+            console.warn(f"run {self.id} is {found.state}{why}: the best of it so far is used.")
 
     def best_step(self) -> int | None:
         """The step of the best checkpoint, if one was named."""

@@ -245,9 +245,7 @@ def inference_model(learner: Learner, task: Any, resize: str) -> keras.Model:
 
 
 def best_checkpoint(run: FinishedRun) -> checkpoint.Checkpoint:
-    """A run's best checkpoint, verified; said where the run has not ended as planned."""
-    if said := run.unfinished():
-        console.warn(said)
+    """A run's best checkpoint, verified."""
     return checkpoint.choose(run.checkpoints, run.best_step())
 
 
@@ -259,6 +257,7 @@ def _start_from(
     planned: list[Phase],
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """Take the weights of another run; the phases to skip, and what to record."""
+    run.warn_if_unfinished()
     before = recorded.section(run.config(), "model")
     if before.name != config.model.name:
         raise ConfigError(

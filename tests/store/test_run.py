@@ -162,7 +162,7 @@ def test_a_full_disk_leaves_all_that_was_written(run, share):
     for name, write in writers.items():
         size = len(before[name])
         room = int(share * size) if name == "status.json" else size + int(share * 10)
-        with largest_file(room), pytest.raises(OSError, match=name) as error:
+        with largest_file(room), pytest.raises(OSError, match=f"{name}'$") as error:
             write()
         assert error.value.errno in (errno.ENOSPC, errno.EFBIG)
     del before["run.lock"]
