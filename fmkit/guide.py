@@ -85,7 +85,7 @@ def overview(commands: Mapping[str, str]) -> int:
         ]
     )
     out.print("\nExit status: 0 done, 1 defect, 2 config, 3 data, 4 artifact refused,")
-    out.print("5 loss not finite, 6 disk or memory, 130/143 stopped by a signal.")
+    out.print("5 loss not finite, 6 disk or memory, 129/130/143 stopped by a signal.")
     return 0
 
 

@@ -30,23 +30,14 @@ class _Found:
     Attributes:
         what: `loss`, the name of a metric, or `weights`.
         value: the number; NaN for weights.
-        first: the first step that it may have come from, counted from 1 over all phases.
-        last: the last such step.
+        step: the step that it came from, counted from 1 over all phases.
         tested: positions of the validation examples that it came from, or None for training.
     """
 
     what: str
     value: float
-    first: int
-    last: int
+    step: int
     tested: np.ndarray | None = None
-
-    @property
-    def where(self) -> str:
-        """The step or the steps, in words."""
-        if self.first == self.last:
-            return f"at step {self.last}"
-        return f"between step {self.first} and {self.last}"
 
 
 class Guard(keras.callbacks.Callback):
@@ -71,7 +62,7 @@ class Guard(keras.callbacks.Callback):
         self._assembly, self._run, self._phase = assembly, run, phase
         self._position, self._loader = position, loader
         self._pending: Any = None
-        self._pending_steps = (0, 0)
+        self._pending_steps = range(0)
         self._tested: list[tuple[int, Any]] = []
         self._found: _Found | None = None
 
@@ -85,11 +76,11 @@ class Guard(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Check the call before, count the steps of this one."""
-        # The last call of an epoch may be a shorter one; Keras numbers it as if it were whole.
-        self._done = step = min(self._first + batch + 1, self._last)
         self.check()
+        # The last call of an epoch may be a shorter one; Keras numbers it as if it were whole.
+        step = min(self._first + batch + 1, self._last)
         self._pending = (logs or {}).get("loss")
-        self._pending_steps = (self._position.step + 1, step)
+        self._pending_steps = range(self._position.step + 1, step + 1)
         self._position.step = step
         if self._position.phase_step >= self._phase.steps:
             self.model.stop_training = True
@@ -111,7 +102,7 @@ class Guard(keras.callbacks.Callback):
         for name, value in (logs or {}).items():
             if not math.isfinite(float(value)):
                 tested = self._first_tested() if name.startswith("val_") else None
-                self._stop(_Found(name, float(value), step, step, tested))
+                self._stop(_Found(name, float(value), step, tested))
 
     def check(self) -> None:
         """Look at the loss of the last call.
@@ -124,11 +115,10 @@ class Guard(keras.callbacks.Callback):
         value, self._pending = float(self._pending), None
         if math.isfinite(value):
             return
-        first, last = self._pending_steps
-        ago = self.model.since_nonfinite() if first < last else None
-        if ago is not None:
-            first = last = self._done - ago
-        self._stop(_Found("loss", value, first, last))
+        steps = self._pending_steps
+        several = len(steps) > 1
+        step = self._first + self.model.first_nonfinite() if several else steps[0]
+        self._stop(_Found("loss", value, step))
 
     def _first_tested(self) -> np.ndarray | None:
         """Positions of the examples of the first validation call whose loss is not finite."""
@@ -141,7 +131,7 @@ class Guard(keras.callbacks.Callback):
 
     def _stop(self, found: _Found) -> None:
         self._found = found
-        raise NonFiniteError(f"{found.what} became {found.value} {found.where}")
+        raise NonFiniteError(f"{found.what} became {found.value} at step {found.step}")
 
     @contextlib.contextmanager
     def reporting(self, save_waiting: Callable[[], None]) -> Iterator[None]:
@@ -161,8 +151,7 @@ class Guard(keras.callbacks.Callback):
             if self._found is None:  # a save that was refused: the loss is perhaps not read yet
                 with contextlib.suppress(NonFiniteError):
                     self.check()
-            step = self._position.step
-            found = self._found or _Found("weights", math.nan, step, step)
+            found = self._found or _Found("weights", math.nan, self._position.step)
             raise self._told(found, error) from error
 
     def _told(self, found: _Found, error: NonFiniteError) -> NonFiniteError:
@@ -185,17 +174,16 @@ class Guard(keras.callbacks.Callback):
     def _record(self, found: _Found) -> dict[str, Any]:
         """What `nonfinite.json` says."""
         saved = checkpoint.all_in(self._run.checkpoints)
-        first, before = self._updates(found.first)
-        rows = [self._batch(step) for step in range(first, found.last + 1)]
+        first, before = self._updates(found.step)
+        rows = [self._batch(step) for step in range(first, found.step + 1)]
         if found.tested is not None:
-            rows = [{"step": found.last, "ids": self._ids(found.tested)}]
+            rows = [{"step": found.step, "ids": self._ids(found.tested)}]
         return {
             "what": found.what,
             "value": str(found.value),  # JSON has no word for it
             "phase": self._phase.name,
             "epoch": self._epoch,
-            "step": found.last,
-            "first_possible_step": found.first,
+            "step": found.step,
             "split": "train" if found.tested is None else "val",
             "learning_rate": optimizers.next_rate(self.model.optimizer),
             "checkpoint": saved[-1].step if saved else None,

@@ -10,29 +10,25 @@ from keras.src.models.functional import operation_fn
 from fmkit.tasks.base import Task
 
 
-class _FirstNonFinite(keras.metrics.Metric):
-    """The first step since the last reset whose loss was not finite, counted from 1; 0 for none.
+class _FiniteSteps(keras.metrics.Metric):
+    """How many steps since the last reset began with a sum of losses that is finite.
 
-    One call may make a thousand steps, and Keras tells no more of them than their mean. Counted in
-    float32, since TensorFlow keeps whole numbers off the GPU.
+    One call may make a thousand steps, and Keras tells no more of them than their mean. As that sum
+    stays broken from the bad step on, this is that step's number. Counted in float32, since
+    TensorFlow keeps whole numbers off the GPU.
     """
 
     def __init__(self) -> None:
-        super().__init__(name="first_nonfinite", dtype="float32")
-        self.steps = self.add_variable((), "zeros", name="steps")
-        self.first = self.add_variable((), "zeros", name="first")
+        super().__init__(name="finite_steps", dtype="float32")
+        self.count = self.add_variable((), "zeros", name="count")
 
-    def update_state(self, loss: Any) -> None:
-        """One more step."""
-        self.steps.assign(self.steps + 1.0)
-        is_first = keras.ops.logical_and(
-            self.first == 0.0, keras.ops.logical_not(keras.ops.isfinite(loss))
-        )
-        self.first.assign(keras.ops.where(is_first, self.steps, self.first))
+    def update_state(self, total: Any) -> None:
+        """A step begins; `total` is the sum of the losses before it."""
+        self.count.assign_add(keras.ops.cast(keras.ops.isfinite(total), "float32"))
 
     def result(self) -> Any:
-        """The step's number."""
-        return self.first
+        """The count."""
+        return self.count
 
 
 class Learner(keras.Model):
@@ -54,7 +50,7 @@ class Learner(keras.Model):
         self.task = task
         self.settled: frozenset[int] = frozenset()
         self.is_cut_short = False
-        self._first_nonfinite = _FirstNonFinite()
+        self._finite_steps = _FiniteSteps()
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Run the graph; see `settled`."""
@@ -81,7 +77,7 @@ class Learner(keras.Model):
             for added in self.losses:
                 # Through Keras, since every one of several devices would add the whole of it.
                 loss = loss + self._aggregate_additional_loss(added)
-            self._first_nonfinite.update_state(loss)
+            self._finite_steps.update_state(self._loss_tracker.total)
         return loss
 
     def evaluate(self, *arguments: Any, **options: Any) -> Any:
@@ -89,15 +85,14 @@ class Learner(keras.Model):
         return {} if self.is_cut_short else super().evaluate(*arguments, **options)
 
     def get_metrics_result(self) -> dict[str, Any]:
-        """What Keras reports, without what is for `since_nonfinite` alone."""
+        """What Keras reports, without what is for `first_nonfinite` alone."""
         found = super().get_metrics_result()
-        found.pop(self._first_nonfinite.name)
+        found.pop(self._finite_steps.name)
         return found
 
-    def since_nonfinite(self) -> int | None:
-        """Training steps since the epoch's first one whose loss was not finite; None for none.
+    def first_nonfinite(self) -> int:
+        """The first step, counted from 1 since `fit` or the epoch began, whose loss is not finite.
 
-        On several devices at once this means nothing.
+        Means something only once the mean of the losses is not finite, and on one device.
         """
-        first = int(self._first_nonfinite.first)
-        return int(self._first_nonfinite.steps) - first if first else None
+        return int(self._finite_steps.count)

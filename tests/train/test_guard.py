@@ -84,7 +84,7 @@ def test_with_accumulation_all_batches_of_the_update_are_named(tmp_path):
     run = folder(tmp_path)
     assert "nothing was saved yet" in stopped(assembly, run)
     found = record(run)
-    assert found["step"] == found["first_possible_step"] == 2
+    assert found["step"] == 2
     assert [each["step"] for each in found["batches"]] == [1, 2]
     assert found["batches_of_the_update_before"] == []
 
