@@ -59,7 +59,18 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Replace a JSON file in one step. Numbers that are not finite become null."""
-    write_text(path, json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n")
+    write_bytes(path, as_json(value, indent=2))
+
+
+def as_json(value: Any, indent: int | None = None) -> bytes:
+    """A value as one JSON text that ends its line; a name that is not UTF-8 comes back as it was.
+
+    Numbers that are not finite become null.
+    """
+    try:
+        return (json.dumps(finite(value), indent=indent, ensure_ascii=False) + "\n").encode()
+    except UnicodeEncodeError:  # half a pair of surrogates: how Python has a byte that is no UTF-8
+        return (json.dumps(finite(value), indent=indent) + "\n").encode()
 
 
 def finite(value: Any) -> Any:
@@ -77,9 +88,8 @@ def finite(value: Any) -> Any:
 
 def append_json_line(path: Path, row: dict[str, Any]) -> None:
     """Append one row to a JSON-lines file in a single write."""
-    line = json.dumps(finite(row), ensure_ascii=False) + "\n"
     with path.open("ab", buffering=0) as stream:
-        stream.write(line.encode("utf-8"))
+        stream.write(as_json(row))
 
 
 def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,8 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "fmkit"
 FLOORS = {
-    "errors": 0, "lookup": 0, "faults": 0, "files": 0, "console": 0, "spec": 0,
+    "errors": 0, "lookup": 0, "faults": 0, "files": 0, "unseen": 0, "strict_yaml": 0,
+    "redaction": 0, "console": 0, "spec": 0,
     "config": 1, "store": 1,
     "data": 2, "models": 2, "optim": 2,
     "tasks": 3,
@@ -17,11 +18,11 @@ FLOORS = {
     "tables": 7, "plugins": 7, "jobs": 7, "guide": 7, "commands": 7, "cli": 7,
 }  # fmt: skip
 ORDER = {
-    "": ["errors", "lookup", "faults", "files", "console", "spec",
-         "tables", "plugins", "jobs", "guide", "commands", "cli"],
-    "config": ["schema", "documentation", "durations", "trainable", "suggest", "option_files",
-               "validate", "facts", "recipe", "command_line", "recorded", "compose", "chosen",
-               "check"],
+    "": ["errors", "lookup", "faults", "files", "unseen", "strict_yaml", "redaction", "console",
+         "spec", "tables", "plugins", "jobs", "guide", "commands", "cli"],
+    "config": ["schema", "documentation", "durations", "trainable", "source", "suggest",
+               "option_files", "interpolation", "validate", "facts", "recipe", "refused",
+               "command_line", "recorded", "compose", "chosen", "check"],
     "store": ["run", "metrics_log", "finished", "index", "show", "features", "cached"],
     "models": ["backbone", "adapters", "blocks", "families", "preprocessing", "weights",
                "torch_file", "heads", "small", "applications", "packaged", "hub", "table"],
