@@ -49,7 +49,19 @@ def check(line: CommandLine, names: Mapping[str, Sequence[str]]) -> Any:
     Raises:
         ConfigError: with all problems, of every job of a sweep.
     """
+    state = _looked_through(line, names)
+    if state.problems:
+        raise ConfigError(all_at_once(state.problems))
     compose.register(names)
+    return compose.every_job(line, names, _places(state))
+
+
+def problems(line: CommandLine, names: Mapping[str, Sequence[str]]) -> list[str]:
+    """What is wrong as far as it shows before Hydra composes: the first half of `check`."""
+    return _looked_through(line, names).problems
+
+
+def _looked_through(line: CommandLine, names: Mapping[str, Sequence[str]]) -> _Check:
     state = _Check(line, names)
     state.chosen = _default_choices(line.command)
     state.picked = {group: [option] for group, option in state.chosen.items()}
@@ -62,9 +74,8 @@ def check(line: CommandLine, names: Mapping[str, Sequence[str]]) -> Any:
             continue
         wrong = suggest.problem_with(assignment, types, phases)
         state.problems.extend([wrong] if wrong else _value_problem(assignment, names))
-    if state.problems:
-        raise ConfigError(all_at_once(list(dict.fromkeys(state.problems))))
-    return compose.every_job(line, names, _places(state))
+    state.problems = list(dict.fromkeys(state.problems))
+    return state
 
 
 def _value_problem(assignment: suggest.Assignment, names: Mapping[str, Sequence[str]]) -> list[str]:
@@ -76,6 +87,8 @@ def _value_problem(assignment: suggest.Assignment, names: Mapping[str, Sequence[
     else:
         rule = validate.rule_of(key)
         wrong = validate.reading_problem(rule, value, assignment.text)
+        if wrong and not assignment.where:  # the shell takes the outer quotes off
+            wrong += f", inside others: \"{key}='{assignment.text}'\""
         wrong = f"{key}: {wrong}" if wrong else validate.value_problem(key, rule, value, names)
     return [f"{assignment.where}: {wrong}" if assignment.where else wrong] if wrong else []
 

@@ -38,8 +38,15 @@ def options(group: str, extra_dirs: Sequence[Path] = ()) -> list[str]:
     return sorted(found)
 
 
+_registered: set[tuple[str, str]] = set()
+
+
 def register(names: Mapping[str, Sequence[str]]) -> None:
     """Tell Hydra of the schema, and of an option for every model and data set that has no YAML."""
+    known = {(group, name) for group, each in names.items() for name in each}
+    if _registered and known <= _registered:  # it takes a tenth of a second
+        return
+    _registered.update(known)
     from hydra.core.config_store import ConfigStore
     from omegaconf import OmegaConf
 

@@ -162,7 +162,7 @@ def reading_problem(rule: str, value: Any, text: str) -> str:
     if rule in NUMBERS or rule == BOOLEAN or not _takes_text(rule):
         return ""
     what = "a truth value" if isinstance(value, bool) else "a number"
-    return f"{text} is read as {what} and would become {str(value)!r}. Write it in quotes: '{text}'"
+    return f"{text} is read as {what} and would become {str(value)!r}. Write it in quotes"
 
 
 @cache
