@@ -10,6 +10,7 @@ import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ _PLAIN_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*(_[0-9]+)*)")
 
 @dataclass
 class Document:
-    """A file, read.
+    """A file, read; whoever gets it leaves it as it is.
 
     Attributes:
         tree: its mapping, with every place; None where the file could not be read as one.
@@ -127,6 +128,11 @@ def read(path: Path) -> Document:
         text = _text(path)
     except _Refused as error:
         return Document(problems=[f"{unseen.written_out(path)}{error.message}"])
+    return _parsed(path, text)
+
+
+@lru_cache(maxsize=64)  # one command asks for the same file some four times
+def _parsed(path: Path, text: str) -> Document:
     try:
         tree = _Loader(text).get_single_node()
     except yaml.YAMLError as error:

@@ -135,7 +135,11 @@ def _spellings(override: Any) -> list[str]:
 
 def _first_lines(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    kept = [line for line in lines if not line.startswith(("full_key", "object_type", "To append"))]
+    kept = [
+        line
+        for line in lines
+        if not line.startswith(("full_key", "object_type", "reference_type", "To append"))
+    ]
     return textwrap.shorten(" ".join(kept[:4]), 500, placeholder=" ...") or type(error).__name__
 
 
@@ -154,10 +158,10 @@ def typed(
     wrong = interpolation.problems(unresolved(config))
     if wrong:
         raise ConfigError(all_at_once([_placed(*each, places) for each in wrong]))
-    missing = sorted(OmegaConf.missing_keys(config))
-    if missing:
-        raise ConfigError(all_at_once([_missing(config, key, command) for key in missing]))
     try:
+        missing = sorted(OmegaConf.missing_keys(config))
+        if missing:
+            raise ConfigError(all_at_once([_missing(config, key, command) for key in missing]))
         value = OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
         key = str(getattr(error, "full_key", "") or "")

@@ -25,6 +25,8 @@ HYDRA = {"hydra/launcher": ("basic",), "hydra/sweeper": ("basic",)}
 def word_problem(word: str) -> str:
     """What is wrong with an override before it is parsed; empty when nothing is."""
     key = word.lstrip("+~").partition("=")[0]
+    if not key.strip():
+        return f"cannot read {shown(word)}. Settings are written key=value."
     wrong = unseen.problem(f"the override {shown(key, 40)}", word)
     if wrong:
         return wrong
