@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fmkit import console, jobs, plugins, reopen, signals, tables
-from fmkit.config import chosen, command_line, compose
+from fmkit.config import chosen, command_line, compose, interpolation
 from fmkit.config.check import check
 from fmkit.config.command_line import CommandLine
 from fmkit.config.recorded import overrides, quoted
@@ -135,9 +135,11 @@ def _train_job(line: CommandLine, composed: Any, names: dict[str, list[str]]) ->
     outcome = _Outcome(list(settings.overrides.task), run)
     try:
         config = compose.typed(composed, line.command, names, {})
+        kept = interpolation.from_environment(compose.unresolved(composed))
         job = command_line.parse(line.command, [*line.flags, *outcome.overrides])
         decided = chosen.by_user(job)
-        run.begin(config, {**_described(config), "chosen": sorted(decided)})
+        described = {**_described(config), **_shown_names(kept), "chosen": sorted(decided)}
+        run.begin(config, described, kept)
         jobs.train(config, run, decided)
     except BaseException as error:
         outcome.error = _ended_badly(run, error)
@@ -166,6 +168,12 @@ def _described(config: TrainConfig) -> dict[str, Any]:
         "seed": config.runtime.seed,
         "init": config.init,
     }
+
+
+def _shown_names(from_environment: dict[str, str]) -> dict[str, str]:
+    """What the list of runs shows of the keys that came from environment variables."""
+    shown = {"name": "name", "init": "init", "model.name": "model", "data.name": "data"}
+    return {key: from_environment[full] for full, key in shown.items() if full in from_environment}
 
 
 def _launch_plain(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
+
+from fmkit import redaction, unseen
 
 
 class _Console(Console):
@@ -30,8 +32,9 @@ class _Console(Console):
         os.close(nowhere)
 
 
-out = _Console(soft_wrap=True, highlight=False)
-err = _Console(stderr=True, soft_wrap=True, highlight=False)
+# A class called `:dog:` is not to become a picture, so emoji are off.
+out = _Console(soft_wrap=True, highlight=False, emoji=False)
+err = _Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 
 
 def prepare_streams() -> None:
@@ -54,29 +57,39 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+def plain(text: str) -> str:
+    """Text from outside, with what a terminal would obey or not show written out: `\\x1b`."""
+    return unseen.written_out(text, kept="\n\t")
 
 
 def clean(text: str) -> str:
-    """Text from outside (file names, class names) without control characters or markup."""
-    return escape(_CONTROL.sub(lambda found: repr(found.group())[1:-1], text))
+    """Text from outside (file names, class names) as markup that shows it as it is, on one line."""
+    # `escape` doubles a last backslash, for a tag might follow; a blank in between prevents it.
+    return escape(f"{plain(text).translate(_LINE)} ")[:-1]
 
 
 def say(text: str) -> None:
     """One line of progress, to stderr."""
-    err.print(clean(text))
+    err.print(Text(_told(text)))
 
 
 def warn(text: str) -> None:
     """Something the user should know and need not act on, to stderr."""
-    err.print(f"[yellow]warning:[/] {clean(text)}")
+    err.print(Text.assemble(("warning:", "yellow"), " ", _told(text)))
 
 
 def complain(message: str, hint: str = "") -> None:
     """An error's one message, to stderr."""
-    err.print(f"[bold red]error:[/] {clean(message)}")
+    err.print(Text.assemble(("error:", "bold red"), " ", _told(message)))
     if hint:
-        err.print(f"  {clean(hint)}")
+        err.print(Text(f"  {_told(hint)}"))
+
+
+_LINE = {ord("\n"): "\\n", ord("\t"): "\\t"}
+
+
+def _told(text: str) -> str:
+    return plain(redaction.struck_out(text))
 
 
 @contextlib.contextmanager

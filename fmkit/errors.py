@@ -67,8 +67,24 @@ class Interrupted(FmkitError):
         self.exit_code = 128 + signal_number
 
 
+MOST_LINES = 10
+"""Lines of a list of problems."""
+
+
+def shown(value: object, most: int = 120) -> str:
+    """A value as a message shows it: `repr`, with the middle of a long one left out."""
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 200:
+        return f"a whole number of {value.bit_length()} bits"
+    text = repr(value)
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]}...{text[-most // 4 :]} ({len(text):,} characters)"
+
+
 def nearest(name: str, allowed: Iterable[str], most: int = 3) -> list[str]:
     """The allowed names that look most like `name`, best first; none when nothing is close."""
+    if len(name) > 100:  # nobody mistypes that much, and comparing takes its time
+        return []
     names = [str(each) for each in allowed]
     found = difflib.get_close_matches(name, names, n=most, cutoff=0.65)
     if not found:  # a whole word of the name is a good clue too: `lr` in `learning_rate` is not
@@ -85,7 +101,7 @@ def received(what: str, came: object, allowed: Iterable[str] | str = (), hint: s
         allowed: the allowed names, or a phrase such as `a number above 0`.
         hint: what to do, as a sentence.
     """
-    parts = [f"{what}: received {came!r}."]
+    parts = [f"{what}: received {shown(came)}."]
     if isinstance(allowed, str):
         if allowed:
             parts.append(f"Expected {allowed}.")
@@ -108,8 +124,14 @@ def listed(names: Sequence[str], most: int = 20) -> str:
 
 
 def all_at_once(problems: Sequence[str]) -> str:
-    """One message for one problem, a numbered list for several."""
+    """One message for one problem, a numbered list for several, cut after some ten lines."""
     if len(problems) == 1:
         return problems[0]
-    lines = [f"{number}. {problem}" for number, problem in enumerate(problems, start=1)]
-    return "\n".join([f"{len(problems)} problems:", *lines])
+    told, lines = [f"{len(problems)} problems:"], 0
+    for number, problem in enumerate(problems, start=1):
+        lines += problem.count("\n") + 1
+        if lines > MOST_LINES - (number < len(problems)):
+            told.append(f"... and {len(problems) - number + 1} more.")
+            break
+        told.append(f"{number}. {problem}")
+    return "\n".join(told)

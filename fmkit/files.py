@@ -121,9 +121,19 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any, point: str = "") -> None:
-    """Replace a JSON file in one step (see `write_bytes`). What is not finite becomes null."""
-    text = json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n"
-    write_bytes(path, text.encode("utf-8"), point)
+    """Replace a JSON file in one step (see `write_bytes`)."""
+    write_bytes(path, as_json(value, indent=2), point)
+
+
+def as_json(value: Any, indent: int | None = None) -> bytes:
+    """A value as one JSON text that ends its line; a name that is not UTF-8 comes back as it was.
+
+    Numbers that are not finite become null.
+    """
+    try:
+        return (json.dumps(finite(value), indent=indent, ensure_ascii=False) + "\n").encode()
+    except UnicodeEncodeError:  # half a pair of surrogates: how Python has a byte that is no UTF-8
+        return (json.dumps(finite(value), indent=indent) + "\n").encode()
 
 
 def finite(value: Any) -> Any:
@@ -169,7 +179,7 @@ def append(path: Path, content: bytes, point: str = "") -> None:
 
 def append_json_line(path: Path, row: dict[str, Any], point: str = "") -> None:
     """Append one row to a JSON-lines file (see `append`)."""
-    append(path, (json.dumps(finite(row), ensure_ascii=False) + "\n").encode("utf-8"), point)
+    append(path, as_json(row), point)
 
 
 def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -64,7 +64,11 @@ def load_plugins(path: str) -> ModuleType:
         ConfigError: there is no such file, or one of its tables is no mapping.
     """
     file = Path(path)
-    if not file.is_file():
+    try:
+        is_file = file.is_file()
+    except OSError:  # a name that is too long
+        is_file = False
+    if not is_file:
         raise ConfigError(received("plugins", path, "the path of a Python file that exists"))
     spec = importlib.util.spec_from_file_location(f"fmkit_plugins_{file.stem}", file)
     if spec is None or spec.loader is None:

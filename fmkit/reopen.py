@@ -269,7 +269,7 @@ class Again:
         changed = [
             key
             for key in dict.fromkeys([*before, *now])
-            if before.get(key) != now.get(key) and key not in (*_HARMLESS, longer)
+            if before.get(key) != now.get(key) and key != longer
         ]
         if before and changed:
             told = [f"{key} was {before.get(key)!r}, is {now.get(key)!r}" for key in changed]
@@ -347,8 +347,9 @@ def finished(folder: Path, request: Request) -> bool:
 
 
 def settings(config: TrainConfig) -> dict[str, Any]:
-    """A config by full key, as it goes into every checkpoint."""
-    return {key: value for key, _, value in validate.leaves(config)}
+    """What a run computes depends on, by full key, as it goes into every checkpoint."""
+    found = {key: value for key, _, value in validate.leaves(config)}
+    return {key: value for key, value in found.items() if key not in _HARMLESS}
 
 
 def _require_same_versions(folder: Path, before: Mapping[str, Any]) -> None:

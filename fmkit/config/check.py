@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fmkit.config import compose, option_files, suggest, validate
+from fmkit.config import compose, interpolation, option_files, suggest, validate
 from fmkit.config.command_line import CommandLine
 from fmkit.config.documentation import field_types
 from fmkit.config.schema import COMMANDS, GROUPS, KINDS, PhaseConfig
@@ -22,6 +22,7 @@ class _Check:
     """The state of one check: what was chosen, what was set, what is wrong.
 
     Attributes:
+        picked: by group, every option that some job takes.
         untyped: groups whose keys cannot be told: a sweep over options that differ in their keys,
             where composing each job tells, or a file that builds on one that does not exist.
     """
@@ -29,6 +30,7 @@ class _Check:
     line: CommandLine
     names: Mapping[str, Sequence[str]]
     chosen: dict[str, str] = field(default_factory=dict)
+    picked: dict[str, list[str]] = field(default_factory=dict)
     untyped: set[str] = field(default_factory=set)
     assignments: list[suggest.Assignment] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -47,10 +49,24 @@ def check(line: CommandLine, names: Mapping[str, Sequence[str]]) -> Any:
     Raises:
         ConfigError: with all problems, of every job of a sweep.
     """
+    state = _looked_through(line, names)
+    if state.problems:
+        raise ConfigError(all_at_once(state.problems))
     compose.register(names)
+    return compose.every_job(line, names, _places(state))
+
+
+def problems(line: CommandLine, names: Mapping[str, Sequence[str]]) -> list[str]:
+    """What is wrong as far as it shows before Hydra composes: the first half of `check`."""
+    return _looked_through(line, names).problems
+
+
+def _looked_through(line: CommandLine, names: Mapping[str, Sequence[str]]) -> _Check:
     state = _Check(line, names)
     state.chosen = _default_choices(line.command)
+    state.picked = {group: [option] for group, option in state.chosen.items()}
     _read_overrides(state)
+    state.problems.extend(_folder_problems(line))
     _read_user_files(state)
     types, phases = _types(state), _phases(state)
     for assignment in state.assignments:
@@ -58,16 +74,22 @@ def check(line: CommandLine, names: Mapping[str, Sequence[str]]) -> Any:
             continue
         wrong = suggest.problem_with(assignment, types, phases)
         state.problems.extend([wrong] if wrong else _value_problem(assignment, names))
-    if state.problems:
-        raise ConfigError(all_at_once(list(dict.fromkeys(state.problems))))
-    return compose.every_job(line, names, _places(state))
+    state.problems = list(dict.fromkeys(state.problems))
+    return state
 
 
 def _value_problem(assignment: suggest.Assignment, names: Mapping[str, Sequence[str]]) -> list[str]:
     key, value = assignment.key, assignment.value
-    if isinstance(value, dict) or (isinstance(value, str) and "${" in value):
+    if isinstance(value, dict):
         return []
-    wrong = validate.value_problem(key, validate.rule_of(key), value, names)
+    if interpolation.is_interpolated(value):
+        wrong = interpolation.text_problem(key, value)
+    else:
+        rule = validate.rule_of(key)
+        wrong = validate.reading_problem(rule, value, assignment.text)
+        if wrong and not assignment.where:  # the shell takes the outer quotes off
+            wrong += f", inside others: \"{key}='{assignment.text}'\""
+        wrong = f"{key}: {wrong}" if wrong else validate.value_problem(key, rule, value, names)
     return [f"{assignment.where}: {wrong}" if assignment.where else wrong] if wrong else []
 
 
@@ -84,7 +106,7 @@ def _group_names(state: _Check, group: str) -> list[str]:
 def _read_overrides(state: _Check) -> None:
     for override in state.line.overrides:
         key = override.key_or_group
-        if key.startswith("hydra"):
+        if key.startswith("hydra/"):  # what was let through chooses nothing
             continue
         if override.is_delete():
             state.problems.extend(_delete_problem(state, key))
@@ -105,14 +127,15 @@ def _read_overrides(state: _Check) -> None:
                 _choose(state, key, value)
             state.untyped |= {key} if len(values) > 1 else set()
         else:
+            text = "" if override.is_sweep_override() else override.input_line.partition("=")[2]
             for value in values:
-                state.assignments.extend(_leaves(key, value))
+                state.assignments.extend(_leaves(key, value, text))
 
 
-def _leaves(key: str, value: Any) -> list[suggest.Assignment]:
+def _leaves(key: str, value: Any, text: str = "") -> list[suggest.Assignment]:
     """An override of a whole group, `stage.head={epochs: 3}`, as one of each of its keys."""
     if not isinstance(value, dict) or not value:
-        return [suggest.Assignment(key, value)]
+        return [suggest.Assignment(key, value, text=text)]
     return [leaf for name, inner in value.items() for leaf in _leaves(f"{key}.{name}", inner)]
 
 
@@ -132,23 +155,59 @@ def _choose(state: _Check, group: str, value: Any, where: str = "") -> None:
         place = f"{where}: " if where else ""
         state.problems.append(f"{place}{received(group, value, allowed)}")
         return
+    if value not in state.picked.setdefault(group, []):
+        state.picked[group].append(value)
     state.chosen[group] = value
+
+
+def _folder_problems(line: CommandLine) -> list[str]:
+    """Folders and files of the user's that would stand in for fmkit's own, or behind them."""
+    problems = []
+    for parent in line.config_dirs:
+        problems.extend(
+            f"{parent / name} is refused: {name} is a folder of fmkit's own. Rename it."
+            for name in ("hydra", "schema")
+            if (parent / name).exists()
+        )
+        problems.extend(
+            f"{path} has the name of a file of fmkit's, which is the one that counts. Rename it."
+            for group in GROUPS
+            for path in sorted((parent / group).glob("*.yaml"))
+            if path.stem in compose.options(group) and compose.conf_dir() != parent
+        )
+    return problems
 
 
 def _read_user_files(state: _Check) -> None:
     """Read the chosen files that are the user's own, and those that they build on."""
     typed = {override.key_or_group for override in state.line.overrides}
     todo = ["experiment", *(group for group in state.chosen if group != "experiment")]
+    seen: set[Path] = set()
     for group in todo:
-        for _, found in _chain(state, group, state.chosen.get(group)):
-            state.problems.extend(found.problems)
-            state.problems.extend(
-                f"{each.where}: {each.key} is for the command line: {each.key}=..."
-                for each in found.assignments
-                if each.key in ON_THE_COMMAND_LINE
-            )
-            state.assignments.extend(found.assignments)
-            _read_defaults_list(state, group, found, typed)
+        for option in state.picked.get(group, []):
+            for path, found in _chain(state, group, option):
+                if path not in seen:
+                    seen.add(path)
+                    _read_user_file(state, group, found, typed)
+
+
+def _read_user_file(state: _Check, group: str, found: suggest.ConfigFile, typed: set[str]) -> None:
+    state.problems.extend(found.problems)
+    state.untyped |= {group} if found.problems else set()
+    state.problems.extend(
+        f"{each.where}: {each.key} is for the command line: {each.key}=..."
+        for each in found.assignments
+        if each.key in ON_THE_COMMAND_LINE
+    )
+    state.problems.extend(
+        f"{each.where}: {each.key} is Hydra's own, and set by fmkit. Leave it out."
+        for each in found.assignments
+        if each.key.split(".")[0] == "hydra"
+    )
+    state.assignments.extend(
+        each for each in found.assignments if each.key.split(".")[0] != "hydra"
+    )
+    _read_defaults_list(state, group, found, typed)
 
 
 def _read_defaults_list(

@@ -9,13 +9,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fmkit.errors import ConfigError, all_at_once, received
+from fmkit import unseen
+from fmkit.config import refused, source
+from fmkit.errors import ConfigError, all_at_once, received, shown
 
-SHOW_FLAGS = ("--cfg", "--info", "--hydra-help", "--shell-completion", "-sc", "-c", "-i")
-"""Hydra's flags that show something and run no job."""
+SHOW_FLAGS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "--cfg": ("-c", ("job", "hydra", "all")),
+    "--info": (
+        "-i",
+        ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
+    ),
+    "--hydra-help": ("", ()),
+    "--shell-completion": ("-sc", ()),
+}
+"""Hydra's flags that show something and run no job: the short form, and what it takes."""
 
 _OPEN = re.compile(r"stage\.[^.=]+\.rates[.=]")
 """Keys under which users have keys of their own, which Hydra would want `++` for."""
+
+_NUMBER = re.compile(r"(?<![\w.'\"])[-+]?\d{1,15}(\.0*)?([eE]\+?\d{1,2})?(?![\w.'\"])")
 
 
 @dataclass
@@ -61,63 +73,130 @@ def parse(command: str, arguments: Sequence[str]) -> CommandLine:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    parser = _Parser(add_help=False, allow_abbrev=False)
-    for flag in ("--multirun", "-m", "--run", "-r", "--resolve"):
-        parser.add_argument(flag, action="store_true")
-    for flag in ("--config-dir", "-cd", "--package", "-p", "--experimental-rerun"):
-        parser.add_argument(flag)
-    for flag in SHOW_FLAGS:
-        parser.add_argument(flag, nargs="?", const="all")
-    flags, words = parser.parse_known_args(list(arguments))
+    flags, words = _read_flags(arguments)
+    line = CommandLine(command)
     problems = [
-        f"unknown flag {word!r}. Settings are written key=value, without dashes, such as "
+        f"unknown flag {shown(word)}. Settings are written key=value, without dashes, such as "
         f"data.batch_size=64."
         for word in words
-        if word.startswith("--")
+        if word.startswith("-")
     ]
-    flags_typed = _flags_of(arguments, words)
-    words = [f"++{word}" if _OPEN.match(word) else word for word in words]
-    line = CommandLine(command, flags_typed, words)
-    line.multirun = bool(flags.multirun or flags.m)
-    line.shows_only = any(
-        getattr(flags, flag.lstrip("-").replace("-", "_")) is not None for flag in SHOW_FLAGS
-    )
-    folder = flags.config_dir or flags.cd
-    if folder:
-        if not Path(folder).is_dir():
-            problems.append(received("--config-dir", folder, "a folder that exists"))
-        line.config_dirs.append(Path(folder).resolve())
+    if len(words) > refused.MOST_WORDS:
+        problems.append(f"{len(words)} overrides; at most {refused.MOST_WORDS} are read.")
+        words = []
+    line.words = [
+        _with_whole_numbers(f"++{word}" if _OPEN.match(word) else word)
+        for word in words
+        if not word.startswith("-")
+    ]
+    line.multirun = bool(flags.multirun)
+    line.shows_only = any(getattr(flags, _attribute(flag)) is not None for flag in SHOW_FLAGS)
+    problems.extend(_flag_problems(flags))
+    if flags.config_dir and not problems:
+        line.config_dirs.append(Path(flags.config_dir).resolve())
+    line.flags = _written(flags)
     overrides_parser = OverridesParser.create()
-    for word in words:
-        if word.startswith("--"):
-            continue
-        try:
-            line.overrides.append(overrides_parser.parse_override(word))
-        except HydraException:
-            problems.append(_unreadable(word))
+    for word in line.words:
+        wrong = refused.word_problem(word)
+        if not wrong:
+            try:
+                override = overrides_parser.parse_override(word)
+            except (HydraException, RecursionError):
+                wrong = _unreadable(word)
+            else:
+                line.overrides.append(override)
+                wrong = refused.override_problem(override)
+        problems.extend([wrong] if wrong else [])
+    if not problems and (wrong := refused.sweep_problem(line.overrides)):
+        problems.append(wrong)
     if problems:
         raise ConfigError(all_at_once(problems))
     return line
 
 
-def _flags_of(arguments: Sequence[str], words: Sequence[str]) -> list[str]:
-    """What is left of the arguments when the overrides are taken out."""
-    left = list(words)
-    flags = []
-    for argument in arguments:
-        if argument in left:
-            left.remove(argument)
-        else:
-            flags.append(argument)
-    return flags
+def _read_flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The flags, and all other words."""
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    for flag, short in (("--multirun", "-m"), ("--run", "-r"), ("--resolve", "")):
+        parser.add_argument(*filter(None, (flag, short)), action="store_true")
+    for flag, short in (("--config-dir", "-cd"), ("--package", "-p")):
+        parser.add_argument(flag, short)
+    for flag, (short, _) in SHOW_FLAGS.items():
+        parser.add_argument(*filter(None, (flag, short)), nargs="?", const="")
+    # Only `-c x` and `-c=x`: as `-cx` the standard parser would take Hydra's -cp and -cn for it.
+    known = {each for action in parser._actions for each in action.option_strings}
+    glued = [
+        word
+        for word in arguments
+        if word.startswith("-") and not word.startswith("--") and word.split("=")[0] not in known
+    ]
+    flags, words = parser.parse_known_args([each for each in arguments if each not in glued])
+    return flags, [*glued, *words]
+
+
+def _attribute(flag: str) -> str:
+    return flag.lstrip("-").replace("-", "_")
+
+
+def _flag_problems(flags: argparse.Namespace) -> list[str]:
+    problems = []
+    for flag, (_, allowed) in SHOW_FLAGS.items():
+        came = getattr(flags, _attribute(flag))
+        if came and allowed and came not in allowed:
+            problems.append(received(flag, came, allowed))
+    folder = flags.config_dir
+    if folder is not None:
+        try:
+            wrong = unseen.problem("--config-dir", folder)
+            wrong = wrong or ("" if Path(folder).is_dir() else "none")
+        except OSError:  # a name that is too long
+            wrong = "none"
+        if wrong == "none":
+            wrong = received("--config-dir", folder, "a folder that exists")
+        problems.extend([wrong] if wrong else [])
+    return problems
+
+
+def _written(flags: argparse.Namespace) -> list[str]:
+    """The flags, each in the one form that Hydra reads as we did."""
+    switches = ("multirun", "run", "resolve")
+    written = [f"--{name}" for name in switches if getattr(flags, name)]
+    for name in ("config_dir", "package"):
+        if getattr(flags, name) is not None:
+            written.append(f"--{name.replace('_', '-')}={getattr(flags, name)}")
+    for flag in SHOW_FLAGS:
+        value = getattr(flags, _attribute(flag))
+        written.extend([] if value is None else [flag, value] if value else [flag])
+    return written
+
+
+def _with_whole_numbers(word: str) -> str:
+    """An override with whole numbers where its key wants them: `data.batch_size=1e3`."""
+    key, equals, value = word.partition("=")
+    if key.rpartition(".")[2] not in source.whole_number_keys():
+        return word
+    return key + equals + _NUMBER.sub(lambda found: _whole(found[0]), value)
+
+
+def _whole(text: str) -> str:
+    number = float(text)
+    return str(int(number)) if abs(number) < 2**53 else text
 
 
 def _unreadable(word: str) -> str:
     key, equals, value = word.lstrip("+~").partition("=")
     if not equals:
-        return f"cannot read {word!r}. Settings are written key=value, such as data.batch_size=64."
+        return (
+            f"cannot read {shown(word)}. Settings are written key=value, such as "
+            "data.batch_size=64."
+        )
+    if not re.fullmatch(r"[\w./@-]+", key):
+        return f"cannot read {shown(word)}. A key is written group.name, such as data.batch_size."
+    told = f"cannot read the value of {key!r}: {shown(value)}."
+    if len(value) > 200:
+        return f"{told} Quote what has spaces or special characters."
     quoted = value.replace("'", "\\'")
     return (
-        f"cannot read the value of {key!r}: {value!r}. Quote what has spaces or special "
+        f"{told} Quote what has spaces or special "
         f"characters twice, once for Hydra and once for the shell: \"{key}='{quoted}'\""
     )

@@ -6,18 +6,19 @@ import copy
 import itertools
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import fmkit
 from fmkit import files
-from fmkit.config import validate
+from fmkit.config import interpolation, source, validate
 from fmkit.config.command_line import CommandLine
 from fmkit.config.documentation import field_docs
 from fmkit.config.recorded import quoted
 from fmkit.config.schema import COMMANDS, KINDS, DataConfig, ModelConfig
-from fmkit.errors import ConfigError, all_at_once
+from fmkit.errors import ConfigError, all_at_once, shown
 
 
 def conf_dir() -> Path:
@@ -37,11 +38,19 @@ def options(group: str, extra_dirs: Sequence[Path] = ()) -> list[str]:
     return sorted(found)
 
 
+_registered: set[tuple[str, str]] = set()
+
+
 def register(names: Mapping[str, Sequence[str]]) -> None:
     """Tell Hydra of the schema, and of an option for every model and data set that has no YAML."""
+    known = {(group, name) for group, each in names.items() for name in each}
+    if _registered and known <= _registered:  # it takes a tenth of a second
+        return
+    _registered.update(known)
     from hydra.core.config_store import ConfigStore
     from omegaconf import OmegaConf
 
+    source.register()
     OmegaConf.register_new_resolver(
         "times", lambda value, factor: float(value) * float(factor), replace=True
     )
@@ -99,15 +108,21 @@ def _composed(line: CommandLine, words: list[str]) -> Any:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    if line.config_dirs:
-        folders = ",".join(quoted(f"file://{each}") for each in line.config_dirs)
-        words = [*words, f"hydra.searchpath=[{folders}]"]
+    words = [*words, *_search_path(line)]
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             return compose(line.command, overrides=words)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, RecursionError) as error:
         raise ConfigError(_first_lines(error)) from error
+
+
+def _search_path(line: CommandLine) -> list[str]:
+    """The override by which Hydra looks into the user's folders, through us."""
+    if not line.config_dirs:
+        return []
+    folders = ",".join(quoted(f"{source.SCHEME}://{each}") for each in line.config_dirs)
+    return [f"hydra.searchpath=[{folders}]"]
 
 
 def _spellings(override: Any) -> list[str]:
@@ -120,8 +135,12 @@ def _spellings(override: Any) -> list[str]:
 
 def _first_lines(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    kept = [line for line in lines if not line.startswith(("full_key", "object_type", "To append"))]
-    return " ".join(kept[:4])
+    kept = [
+        line
+        for line in lines
+        if not line.startswith(("full_key", "object_type", "reference_type", "To append"))
+    ]
+    return textwrap.shorten(" ".join(kept[:4]), 500, placeholder=" ...") or type(error).__name__
 
 
 def typed(
@@ -136,22 +155,46 @@ def typed(
     from omegaconf.errors import OmegaConfBaseException
 
     config = copy.deepcopy(config)
-    missing = sorted(OmegaConf.missing_keys(config))
-    if missing:
-        raise ConfigError(all_at_once([_missing(config, key, command) for key in missing]))
+    wrong = interpolation.problems(unresolved(config))
+    if wrong:
+        raise ConfigError(all_at_once([_placed(*each, places) for each in wrong]))
     try:
+        missing = sorted(OmegaConf.missing_keys(config))
+        if missing:
+            raise ConfigError(all_at_once([_missing(config, key, command) for key in missing]))
         value = OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
-        raise ConfigError(_first_lines(error)) from error
-    _normalise(value)
-    found = validate.problems(value, names)
+        key = str(getattr(error, "full_key", "") or "")
+        raise ConfigError(_placed(key, f"{key}: {_first_lines(error)}", places)) from error
+    try:
+        _normalise(value)
+        found = validate.problems(value, names)
+    except (OSError, RuntimeError) as error:  # a name that is too long; a home that nobody has
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        path = getattr(error, "filename", None)
+        raise ConfigError(f"the path {shown(path)} cannot be used: {reason}.") from error
     if found:
-        told = [
-            f"{places[each.key]}: {each.message}" if each.key in places else each.message
-            for each in found
-        ]
+        told = [_placed(each.key, each.message, places) for each in found]
         raise ConfigError(all_at_once(told))
     return value
+
+
+def unresolved(config: Any) -> dict[str, Any]:
+    """By full key, a composed config's values before anything that they refer to is looked up."""
+    from omegaconf import OmegaConf
+
+    def leaves(tree: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+        for key, value in tree.items():
+            if isinstance(value, dict) and value:
+                yield from leaves(value, f"{prefix}{key}.")
+            else:
+                yield f"{prefix}{key}", value
+
+    return dict(leaves(OmegaConf.to_container(config, resolve=False), ""))
+
+
+def _placed(key: str, message: str, places: Mapping[str, str]) -> str:
+    return f"{places[key]}: {message}" if key in places else message
 
 
 def _missing(config: Any, key: str, command: str) -> str:
@@ -203,7 +246,9 @@ def launch(line: CommandLine, job: Callable[[Any], None], extra: Sequence[str] =
     GlobalHydra.instance().clear()
     before, before_environment = sys.argv, _full_errors()
     # Hydra wants every flag ahead of the first override.
-    sys.argv = [f"fmkit {line.command}", *line.flags, *line.words, *extra]
+    flags = [each for each in line.flags if not each.startswith("--config-dir=")]
+    words = [*line.words, *_search_path(line), *extra]
+    sys.argv = [f"fmkit {line.command}", *flags, *words]
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=line.command)(job)()
     except (HydraException, OmegaConfBaseException) as error:

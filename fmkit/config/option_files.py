@@ -22,9 +22,11 @@ def chain(
     todo, found, seen = [option], [], set()
     while todo:
         name = todo.pop()
+        if not suggest.is_option(name):
+            continue
         for parent in folders:
             path = parent / group / f"{name}.yaml"
-            if name is None or path in seen or not path.is_file():
+            if path in seen or not path.is_file():
                 continue
             seen.add(path)
             file = suggest.read_config_file(path, package)
@@ -36,4 +38,4 @@ def chain(
 def bases(group: str, file: suggest.ConfigFile) -> list[str]:
     """The options of the same group that a file's defaults list builds on."""
     beside = [file.choices[group]] if group in file.choices else []
-    return [*(each.rpartition("/")[2] for each in file.defaults), *beside]
+    return [*file.defaults, *beside]

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from fmkit.config import interpolation
 from fmkit.config.schema import KINDS, TrainConfig
-from fmkit.errors import ArtifactError
+from fmkit.errors import ArtifactError, ConfigError
+from fmkit.files import absolute
 
 
 def section(config: Mapping[str, Any], group: str) -> Any:
     """A group of a recorded config as an object of the dataclass behind its `name`.
 
+    What came from environment variables is looked up again; paths are absolute, as they were.
+
     Raises:
         ArtifactError: a key or a value does not fit the dataclass.
+        ConfigError: an environment variable is not set.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -23,10 +28,14 @@ def section(config: Mapping[str, Any], group: str) -> Any:
     values = _values(config, group)
     try:
         typed = OmegaConf.structured(_kind(group, values))
-        return OmegaConf.to_object(OmegaConf.merge(typed, values))
+        found = OmegaConf.to_object(OmegaConf.merge(typed, values))
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0]
         raise ArtifactError(f"the run's config does not fit ({group}): {reason}.") from error
+    for name in PATHS.get(group, ()):
+        if interpolation.is_interpolated(values.get(name)):
+            setattr(found, name, absolute(getattr(found, name)))
+    return found
 
 
 def whole(config: Mapping[str, Any]) -> TrainConfig:
@@ -64,20 +73,31 @@ def overrides(config: Mapping[str, Any], group: str, spared: set[str]) -> list[s
         group: such as `data`.
         spared: full keys to leave out, since the user set them.
     """
-    values = _values(config, group)
+    values = _values(config, group, spared)
     known = {each.name for each in dataclasses.fields(_kind(group, values))}
     rows = [f"{group}={quoted(values.get('name'))}"]
     for key, value in values.items():
         full = f"{group}.{key}"
         if key in known and key != "name" and full not in spared:
-            rows.append(f"{full}={quoted(value)}")
+            rows.append(f"{full}={_as_recorded(value)}")
     return rows
 
 
-def _values(config: Mapping[str, Any], group: str) -> dict[str, Any]:
+PATHS = {"data": ("root", "image_root")}
+"""By group, keys of paths."""
+
+
+def _values(config: Mapping[str, Any], group: str, spared: Collection[str] = ()) -> dict[str, Any]:
     values = config.get(group)
     if not isinstance(values, dict):
         raise ArtifactError(f"the run's config has no {group}.")
+    for name, value in values.items():
+        key = f"{group}.{name}"
+        if key in spared or not interpolation.is_interpolated(value):
+            continue
+        wrong = interpolation.text_problem(key, value)
+        if wrong:
+            raise ConfigError(f"as the run recorded it, {wrong}", f"Or set {key} yourself.")
     return values
 
 
@@ -86,13 +106,24 @@ def _kind(group: str, values: Mapping[str, Any]) -> type:
     return kinds.get(str(values.get("name")), kinds[""])
 
 
+def _as_recorded(value: Any) -> str:
+    """A value of a recorded config, whose texts are as OmegaConf reads them, as an override."""
+    if isinstance(value, str) and "${" in value:
+        return _between_quotes(value)
+    return quoted(value)
+
+
 def quoted(value: Any) -> str:
     """A value as Hydra's override grammar reads it back."""
     if value is None:
         return "null"
     if isinstance(value, str):
-        # Hydra reads a backslash as itself unless a quote follows, and resolves `${` later.
-        escaped = re.sub(r"(\\*)'", lambda found: found[1] * 2 + "\\'", value)
-        trailing = len(escaped) - len(escaped.rstrip("\\"))
-        return "'" + (escaped + "\\" * trailing).replace("${", "\\${") + "'"
+        return _between_quotes(interpolation.literal(value))
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _between_quotes(text: str) -> str:
+    # Hydra reads a backslash as itself unless a quote follows, and resolves `${` later.
+    escaped = re.sub(r"(\\*)'", lambda found: found[1] * 2 + "\\'", text)
+    trailing = len(escaped) - len(escaped.rstrip("\\"))
+    return "'" + escaped + "\\" * trailing + "'"

@@ -60,7 +60,7 @@ def pattern_problem(pattern: str) -> str:
         return "it is empty"
     try:
         re.compile(pattern)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         return str(error)
     return ""
 

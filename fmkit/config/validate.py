@@ -7,12 +7,14 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fmkit import lookup
+from fmkit import lookup, unseen
 from fmkit.config import durations, trainable
-from fmkit.config.schema import CHOICES, KINDS, ModelConfig, TrainConfig
+from fmkit.config.documentation import field_types
+from fmkit.config.schema import CHOICES, COMMANDS, KINDS, ModelConfig, PhaseConfig, TrainConfig
 from fmkit.errors import FmkitError, nearest, received
 from fmkit.files import short
 
@@ -25,12 +27,16 @@ class Problem:
     message: str
 
 
+MOST = 2**31 - 1
+"""No count, size or rate is above this; larger ones do not fit into what computes with them."""
+
+
 def _at_least(low: float) -> tuple[str, Callable[[float], bool]]:
-    return f"a number of at least {low:g}", lambda value: value >= low
+    return f"a number of at least {low:g} and at most {MOST}", lambda value: low <= value <= MOST
 
 
 def _above(low: float) -> tuple[str, Callable[[float], bool]]:
-    return f"a number above {low:g}", lambda value: value > low
+    return f"a number above {low:g} and at most {MOST}", lambda value: low < value <= MOST
 
 
 def _fraction() -> tuple[str, Callable[[float], bool]]:
@@ -92,6 +98,9 @@ DURATIONS = {
 INTERVAL = "runtime.save_every"
 """The key that takes an interval."""
 
+NUMBERS = (*DURATIONS, INTERVAL, "runtime.memory_budget", "runtime.cache_limit")
+"""Keys of texts that may be a bare number."""
+
 TRAIN = "stage.*.train"
 RATES = "stage.*.rates"
 
@@ -122,6 +131,10 @@ def value_problem(key: str, rule: str, value: Any, names: Mapping[str, Sequence[
         return ""
     if isinstance(value, float) and not math.isfinite(value):
         return received(key, value, "a finite number")
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return received(key, value, "a whole number below 2^63")
+    if isinstance(value, str) and (wrong := unseen.problem(key, value)):
+        return wrong
     if value == "":
         return f"{key} must not be empty. Leave it out, or write null where nothing is meant."
     if rule in CHOICES and (value.lower() if rule == BOOLEAN else value) not in CHOICES[rule]:
@@ -139,6 +152,38 @@ def value_problem(key: str, rule: str, value: Any, names: Mapping[str, Sequence[
     if rule == RATES:
         return _rates_problem(key, value)
     return ""
+
+
+def reading_problem(rule: str, value: Any, text: str) -> str:
+    """Whether a text would not be what was written: YAML reads `yes` as True; empty when it is.
+
+    Args:
+        rule: the key, with `*` for a phase's name.
+        value: as it was read.
+        text: as it was written; empty where that is not known.
+    """
+    if not text or not isinstance(value, bool | int | float) or str(value) == text:
+        return ""
+    if rule in NUMBERS or rule == BOOLEAN or not _takes_text(rule):
+        return ""
+    what = "a truth value" if isinstance(value, bool) else "a number"
+    return f"{text} is read as {what} and would become {str(value)!r}. Write it in quotes"
+
+
+@cache
+def _texts() -> frozenset[str]:
+    kinds = [(group, kind) for group, kinds in KINDS.items() for kind in kinds.values()]
+    rows = [*kinds, ("stage.*", PhaseConfig), *(("", kind) for kind in COMMANDS.values())]
+    return frozenset(
+        f"{prefix}.{name}".lstrip(".")
+        for prefix, kind in rows
+        for name, wanted in field_types(kind).items()
+        if wanted in (str, str | None)
+    )
+
+
+def _takes_text(rule: str) -> bool:
+    return rule in _texts()
 
 
 def problems(config: Any, names: Mapping[str, Sequence[str]]) -> list[Problem]:
@@ -212,7 +257,7 @@ def _weights_problem(model: ModelConfig) -> str:
 def _lora_problems(config: TrainConfig) -> Iterator[Problem]:
     try:
         re.compile(config.model.lora_targets)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         allowed = f"a regular expression, and this is none: {error}"
         what = "model.lora_targets"
         yield Problem(what, received(what, config.model.lora_targets, allowed))

@@ -127,17 +127,30 @@ def write_evaluation(
 
 
 def write_table(path: Path, columns: dict[str, Any]) -> None:
-    """Write columns as `.parquet`, or as CSV for any other suffix; whole or not at all."""
+    """Write columns as `.parquet`, or as CSV for any other suffix; whole or not at all.
+
+    In CSV a text that a spreadsheet would take for a formula (`=`, `+`, `-`, `@` or a tab ahead)
+    gets an apostrophe ahead, as OWASP advises against CSV injection. Numbers and parquet stay as
+    they are.
+    """
     import pandas as pd
 
+    if path.suffix != ".parquet":
+        columns = {_harmless(name): list(map(_harmless, each)) for name, each in columns.items()}
     frame = pd.DataFrame(columns)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
     if path.suffix == ".parquet":
         frame.to_parquet(temporary, index=False)
     else:
-        frame.to_csv(temporary, index=False)
+        frame.to_csv(temporary, index=False, errors="backslashreplace")
     temporary.replace(path)
+
+
+def _harmless(cell: Any) -> Any:
+    """A cell of a CSV that no spreadsheet takes for a formula."""
+    is_formula = isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{cell}" if is_formula else cell
 
 
 def predict_files(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmkit import console
+from fmkit import console, strict_yaml, unseen
 from fmkit.errors import ArtifactError
 from fmkit.store import index
 from fmkit.store import run as names
@@ -25,19 +25,17 @@ class FinishedRun:
         return self.folder.name
 
     def config(self) -> dict[str, Any]:
-        """The config as plain values.
+        """The config as plain values; what came from the environment is not looked up.
 
         Raises:
-            ArtifactError: there is none that can be read.
+            ArtifactError: there is none that can be read, or it has what no config has.
         """
-        import yaml
-
-        try:
-            loaded = yaml.safe_load((self.folder / names.CONFIG).read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise self._refused(names.CONFIG, error) from error
-        if not isinstance(loaded, dict):
-            raise self._refused(names.CONFIG, "it is not a mapping")
+        path = self.folder / names.CONFIG
+        found = strict_yaml.read(path)
+        if found.tree is None:
+            reason = found.problems[0].removeprefix(unseen.written_out(path)).lstrip(": ")
+            raise self._refused(names.CONFIG, reason.rstrip("."))
+        loaded: dict[str, Any] = strict_yaml.value(found.tree)
         return loaded
 
     def json(self, name: str) -> dict[str, Any]:

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import errno
 import json
 import os
 import platform
+import re
 import secrets
 import socket
 import subprocess
 import time
 import traceback
 import zipfile
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import fmkit
-from fmkit import faults, files
+from fmkit import console, faults, files, redaction
 from fmkit.errors import ArtifactError, ConfigError, FmkitError, Interrupted
 from fmkit.store import lock, sealed
 
 CONFIG = "config.yaml"
+HYDRA = ".hydra"
 RECIPE = "recipe.json"
 STATUS = "status.json"
 ENVIRONMENT = "environment.json"
@@ -89,6 +93,7 @@ class Run:
         self.folder = folder
         self._lock: lock.RunLock | None = None
         self._began = time.monotonic()
+        self._from_environment: dict[str, str] = {}
         self._status: dict[str, Any] = {
             "state": RUNNING,
             "reason": None,
@@ -156,26 +161,52 @@ class Run:
             self._lock.close()
             self._lock = None
 
-    def begin(self, config: Any, described: dict[str, Any]) -> None:
+    def begin(
+        self,
+        config: Any,
+        described: dict[str, Any],
+        from_environment: Mapping[str, str] | None = None,
+    ) -> None:
         """Take the run's lock, write the config and the first status.
 
         Args:
             config: the typed config.
             described: status keys that say what the run is (name, model, data, ...).
+            from_environment: by key, what stands in the record in place of values that came from
+                environment variables, such as `${oc.env:FMKIT_DATA}`.
         """
         self.hold()
         (self.folder / LOG).touch()
+        self._from_environment = dict(from_environment or {})
+        for path in (self.folder / HYDRA).glob("*.yaml"):
+            kept = path.read_text(encoding="utf-8")
+            if (shown := redaction.struck_out(kept)) != kept:
+                files.write_text(path, shown)
         self.write_config(config)
         self.update(**described)
 
     def write_config(self, config: Any) -> None:
-        """Write the typed config as YAML, whole and resolved."""
+        """Write the typed config as YAML, as OmegaConf reads it: `\\${` in a text is `${`.
+
+        All is looked up but what came from environment variables, and secrets are struck out.
+        """
         from omegaconf import OmegaConf
 
-        files.write_text(self.folder / CONFIG, OmegaConf.to_yaml(OmegaConf.structured(config)))
+        values = _recordable(dataclasses.asdict(config))
+        for key, text in self._from_environment.items():
+            *path, name = key.split(".")
+            held: Any = values
+            for each in path:
+                held = held.get(each) if isinstance(held, dict) else None
+            if isinstance(held, dict) and name in held:
+                held[name] = text
+        files.write_text(self.folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(values)))
 
     def update(self, **changes: Any) -> None:
         """Change the status and write it."""
+        for key in ("name", "reason"):
+            if isinstance(changes.get(key), str):
+                changes[key] = redaction.struck_out(changes[key])
         self._status.update(changes)
         self._status.update(lock.signs_of_life())
         self._status["seconds"] = round(time.monotonic() - self._began, 3)
@@ -205,8 +236,12 @@ class Run:
         self.release()
 
     def log(self, text: str) -> None:
-        """Append to log.txt, with the time."""
-        line = f"{now()} {text.rstrip()}\n"
+        """Append to log.txt, with the time; further lines of a text are indented.
+
+        So no text from outside can pass for an entry, or for what a terminal obeys.
+        """
+        told = console.plain(redaction.struck_out(text.rstrip())).replace("\n", "\n    ")
+        line = f"{now()} {told}\n"
         files.append(self.folder / LOG, line.encode("utf-8", "backslashreplace"))
 
     def write_recipe(self, rows: list[dict[str, Any]]) -> None:
@@ -237,6 +272,18 @@ class Run:
             if error.errno is not None:
                 error.filename = str(path)
             raise
+
+
+def _recordable(value: Any) -> Any:
+    """The same values, texts as OmegaConf reads them back, without secrets."""
+    if isinstance(value, dict):
+        return {key: _recordable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_recordable(each) for each in value]
+    if isinstance(value, str):
+        text = redaction.struck_out(value)
+        return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + "\\${", text)
+    return value
 
 
 def machine() -> dict[str, Any]:

@@ -101,9 +101,7 @@ def _cell(value: Any) -> Text:
         text = f"{value:.6g}"
     else:
         text = str(value) if not isinstance(value, dict | list) else json.dumps(value)
-    text = text.replace("\t", "\\t").replace("\n", "\\n")
-    # The blank keeps a last backslash from being doubled, as it would be before more markup.
-    return Text.from_markup(console.clean(f"{text} "), emoji=False)[:-1]
+    return Text.from_markup(console.clean(text), emoji=False)
 
 
 def command(arguments: list[str]) -> int:
