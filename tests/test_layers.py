@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "fmkit"
 FLOORS = {
-    "errors": 0, "lookup": 0, "faults": 0, "files": 0, "console": 0, "spec": 0,
+    "errors": 0, "untrusted": 0, "lookup": 0, "faults": 0, "files": 0, "console": 0, "spec": 0,
     "config": 1, "store": 1,
     "data": 2, "models": 2, "optim": 2,
     "tasks": 3,
@@ -17,13 +17,15 @@ FLOORS = {
     "tables": 7, "plugins": 7, "jobs": 7, "guide": 7, "commands": 7, "cli": 7,
 }  # fmt: skip
 ORDER = {
-    "": ["errors", "lookup", "faults", "files", "console", "spec",
+    "": ["errors", "untrusted", "lookup", "faults", "files", "console", "spec",
          "tables", "plugins", "jobs", "guide", "commands", "cli"],
     "config": ["schema", "documentation", "durations", "trainable", "suggest", "option_files",
                "validate", "facts", "recipe", "command_line", "recorded", "compose", "chosen",
                "check"],
     "store": ["run", "metrics_log", "finished", "index", "show", "features", "cached"],
-    "models": ["backbone", "adapters", "blocks", "families", "preprocessing", "weights",
+    "models": ["backbone", "adapters", "blocks", "families", "preprocessing", "arrays",
+               "safetensors_file", "zip_file", "npz_file", "hdf5_file", "keras_file", "weights_file",
+               "matching", "weights",
                "torch_file", "heads", "small", "applications", "packaged", "hub", "table"],
     "optim": ["schedules", "rates", "optimizers"],
     "tasks": ["base", "linear", "classification", "table"],

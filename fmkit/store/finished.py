@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fmkit import untrusted
 from fmkit.errors import ArtifactError
 from fmkit.store import run as names
 
@@ -28,11 +28,9 @@ class FinishedRun:
         Raises:
             ArtifactError: there is none that can be read.
         """
-        import yaml
-
         try:
-            loaded = yaml.safe_load((self.folder / names.CONFIG).read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
+            loaded = untrusted.read_yaml(self.folder / names.CONFIG)
+        except (OSError, ValueError) as error:
             raise self._refused(names.CONFIG, error) from error
         if not isinstance(loaded, dict):
             raise self._refused(names.CONFIG, "it is not a mapping")
@@ -45,7 +43,7 @@ class FinishedRun:
             ArtifactError: it is missing or broken.
         """
         try:
-            loaded = json.loads((self.folder / name).read_text(encoding="utf-8"))
+            loaded = untrusted.read_json(self.folder / name)
         except (OSError, ValueError) as error:
             raise self._refused(name, error) from error
         if not isinstance(loaded, dict):
@@ -67,12 +65,23 @@ class FinishedRun:
         """The step of the best checkpoint, if one was named."""
         best = self.json(names.STATUS).get("best")
         step = best.get("step") if isinstance(best, dict) else None
-        return step if isinstance(step, int) else None
+        return step if type(step) is int else None
 
     @property
     def checkpoints(self) -> Path:
-        """The folder of checkpoints."""
-        return self.folder / names.CHECKPOINTS
+        """The folder of checkpoints.
+
+        Raises:
+            ArtifactError: it has a link that leaves the run, or anything but files and folders.
+        """
+        folder = self.folder / names.CHECKPOINTS
+        try:
+            untrusted.check_tree(folder, self.folder)
+            for manifest in folder.glob(f"*/{names.MANIFEST}"):
+                untrusted.read_json(manifest)
+        except (OSError, ValueError) as error:
+            raise self._refused(names.CHECKPOINTS, error) from error
+        return folder
 
     def _refused(self, name: str, reason: object) -> ArtifactError:
         text = str(reason).splitlines()[0] if str(reason) else type(reason).__name__

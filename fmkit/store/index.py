@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import socket
 from collections import Counter
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmkit import errors
+from fmkit import errors, untrusted
 from fmkit.errors import ArtifactError, ConfigError, received
 from fmkit.files import absolute
 from fmkit.store import run as names
@@ -79,11 +78,11 @@ def read(folder: Path, identity: str = "") -> Run:
     """One run; a status that cannot be read gives the state `broken` and a reason."""
     identity = identity or folder.name
     try:
-        status: Any = json.loads((folder / names.STATUS).read_bytes())
+        status: Any = untrusted.read_json(folder / names.STATUS)
     except FileNotFoundError:
         return Run(folder, identity, BROKEN, f"it has no {names.STATUS}")
-    except (OSError, ValueError, RecursionError) as error:
-        what = error.strerror if isinstance(error, OSError) else type(error).__name__
+    except (OSError, ValueError) as error:
+        what = error.strerror if isinstance(error, OSError) else str(error)
         return Run(folder, identity, BROKEN, f"{names.STATUS} cannot be read: {what}")
     if not isinstance(status, dict):
         return Run(folder, identity, BROKEN, f"{names.STATUS} holds no mapping")
