@@ -181,6 +181,5 @@ def check_tree(folder: Path, root: Path) -> None:
             raise ValueError(f"{path.relative_to(root)} is a link to outside the run")
         if path.is_dir():
             waiting.extend(path.iterdir())
-        elif path.is_symlink() or path.exists():
-            if not path.is_file():
-                raise ValueError(f"{path.relative_to(root)} is no regular file")
+        elif (path.is_symlink() or path.exists()) and not path.is_file():
+            raise ValueError(f"{path.relative_to(root)} is no regular file")

@@ -24,6 +24,7 @@ from fmkit.models.arrays import MOST_ARRAYS, MOST_RATIO, Arrays, Refused, count
 
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 _DEEPEST = 32
+_MOST_OBJECTS = 8000  # NASNet-Large takes some 4,500
 _LARGEST_CHUNK = 2**26  # bytes
 _MOST_CHUNKS = 10_000
 _MOST_ATTRIBUTE = 2**20  # bytes
@@ -81,14 +82,15 @@ def _walk(file: h5py.File, size: int) -> dict[str, h5py.Dataset]:
         prefix, group, depth = waiting.pop()
         if depth > _DEEPEST:
             raise Refused("its groups are nested too deep, or contain themselves")
+        seen += len(group)
+        if seen > _MOST_OBJECTS:
+            raise Refused(f"it has more than {_MOST_OBJECTS:,} groups and arrays")
         for key in group:
-            seen += 1
-            if seen > 3 * MOST_ARRAYS:
-                raise Refused(f"it has more than {3 * MOST_ARRAYS:,} groups and arrays")
             name = f"{prefix}{key}"
             if not prefix and key in _NOT_MODEL:
                 continue
-            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+            link = group.id.links.get_info(key.encode("utf-8", "surrogateescape"))
+            if link.type != h5py.h5l.TYPE_HARD:
                 raise Refused(f"{name!r} is a link, and Keras writes none")
             item = group[key]
             if isinstance(item, h5py.Group):

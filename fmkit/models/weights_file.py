@@ -19,6 +19,7 @@ FORMATS: dict[str, Callable[[Path], AbstractContextManager[Arrays]]] = {
 }
 """By the end of a file's name, what opens it."""
 
+_LONGEST = 300  # letters of a reason, which may hold names out of the file
 _BEGINNINGS = {
     b"\x89HDF": "an HDF5 file (.h5)",
     b"PK\x03\x04": "a zip archive (.keras, .npz, or a newer torch file)",
@@ -53,7 +54,7 @@ def open_weights(path: str | Path) -> Iterator[Arrays]:
     except (Refused, OSError, untrusted.NotRegular) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ArtifactError(
-            f"{path} was refused as a file of weights: {reason}{_looks(file)}.",
+            f"{path} was refused as a file of weights: {reason[:_LONGEST]}{_looks(file)}.",
             "Download or save it again, and compare its size with the original.",
         ) from error
 

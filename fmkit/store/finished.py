@@ -59,7 +59,10 @@ class FinishedRun:
 
     def classes(self) -> tuple[str, ...]:
         """Class names in the order of the model's outputs."""
-        return tuple(str(each) for each in self.data()["classes"])
+        found = self.data()["classes"]
+        if not all(isinstance(each, str) for each in found) or len(set(found)) != len(found):
+            raise self._refused(names.ENVIRONMENT, "its classes are no list of different names")
+        return tuple(found)
 
     def best_step(self) -> int | None:
         """The step of the best checkpoint, if one was named."""

@@ -32,6 +32,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "seconds": _NUMBER,
     "stage": (str, list),
 }
+_LARGEST = 1e300  # figures are subtracted as floats, and a JSON number has any size
 _LOWER_IS_BETTER = ("loss", "brier", "expected_calibration_error")
 
 
@@ -304,5 +305,5 @@ def numbers(prefix: str, mapping: Mapping[str, Any] | None) -> dict[str, float]:
         for key, value in (mapping or {}).items()
         if isinstance(value, _NUMBER)
         and not isinstance(value, bool)
-        and float("-inf") < value < float("inf")
+        and -_LARGEST < value < _LARGEST
     }
