@@ -15,11 +15,12 @@ MOST_JSON = 4 * 2**20
 """Bytes of a JSON file; a status has some 2,000, a list of 20,000 class names 600,000."""
 MOST_FIGURES = 16 * 2**20
 """Bytes of a JSON file with a confusion matrix: 1,000 classes take 10 million."""
-MOST_YAML = 2**18
+MOST_YAML = 2**17
 """Bytes of a recorded config; ours have some 3,000."""
 _MOST_BRACKETS = 200_000
 _MOST_COMMAS = 2_000_000
-_MOST_NODES = 20_000
+_MOST_EVENTS = 5_000
+_MOST_FILES = 20_000
 _DEEPEST = 50
 _LONGEST_LINE = 2**20
 
@@ -136,12 +137,13 @@ def read_yaml(path: Path) -> Any:
                 depth += 1
             elif isinstance(event, yaml.CollectionEndEvent):
                 depth -= 1
-            if count > _MOST_NODES or depth > _DEEPEST:
+            if count > _MOST_EVENTS or depth > _DEEPEST:
                 raise ValueError("it is too large or nested too deep to be a config")
             if isinstance(event, yaml.AliasEvent):
                 raise ValueError("it holds an alias, and fmkit writes none")
-            if getattr(event, "tag", None) not in (None, "!"):
-                raise ValueError(f"it holds the tag {event.tag}, and fmkit writes none")
+            tag = getattr(event, "tag", None)
+            if tag not in (None, "!"):
+                raise ValueError(f"it holds the tag {tag}, and fmkit writes none")
             if isinstance(event, yaml.ScalarEvent) and _interpolates(event.value):
                 raise ValueError(f"it holds the interpolation {event.value!r}")
         return yaml.safe_load(text)
@@ -174,7 +176,7 @@ def check_tree(folder: Path, root: Path) -> None:
     while waiting:
         path = waiting.pop()
         count += 1
-        if count > _MOST_NODES:
+        if count > _MOST_FILES:
             raise ValueError(f"{folder.name} holds too many files")
         target = Path(os.path.realpath(path))  # unlike Path.resolve, it takes a loop of links
         if path.is_symlink() and not target.is_relative_to(outside):
