@@ -7,8 +7,8 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "fmkit"
 FLOORS = {
-    "errors": 0, "lookup": 0, "faults": 0, "memory": 0, "files": 0, "unseen": 0, "strict_yaml": 0,
-    "redaction": 0, "console": 0, "spec": 0, "signals": 0,
+    "errors": 0, "untrusted": 0, "lookup": 0, "faults": 0, "memory": 0, "files": 0, "unseen": 0,
+    "strict_yaml": 0, "redaction": 0, "console": 0, "spec": 0, "signals": 0,
     "config": 1, "store": 1,
     "data": 2, "models": 2, "optim": 2,
     "tasks": 3,
@@ -19,16 +19,18 @@ FLOORS = {
     "cli": 7,
 }  # fmt: skip
 ORDER = {
-    "": ["errors", "lookup", "faults", "memory", "files", "unseen", "strict_yaml", "redaction",
-         "console", "spec", "signals", "tables", "plugins", "failures", "reopen", "jobs", "guide",
-         "commands", "cli"],
+    "": ["errors", "untrusted", "lookup", "faults", "memory", "files", "unseen", "strict_yaml",
+         "redaction", "console", "spec", "signals", "tables", "plugins", "failures", "reopen",
+         "jobs", "guide", "commands", "cli"],
     "config": ["schema", "documentation", "durations", "trainable", "source", "suggest",
                "option_files", "interpolation", "validate", "facts", "recipe", "refused",
                "command_line", "recorded", "compose", "chosen", "check"],
     "store": ["lock", "sealed", "run", "metrics_log", "index", "finished", "show", "features",
               "cached"],
-    "models": ["backbone", "adapters", "blocks", "families", "preprocessing", "weights",
-               "torch_file", "heads", "small", "applications", "packaged", "hub", "table"],
+    "models": ["backbone", "adapters", "blocks", "families", "preprocessing", "arrays",
+               "safetensors_file", "zip_file", "npz_file", "hdf5_file", "keras_file",
+               "weights_file", "matching", "weights", "torch_file", "heads", "small",
+               "applications", "packaged", "hub", "table"],
     "optim": ["schedules", "rates", "optimizers"],
     "tasks": ["base", "linear", "classification", "table"],
     "train": ["phases", "freeze", "proof", "devices", "learner", "average", "tensor_file",

@@ -99,6 +99,14 @@ def from_environment(leaves: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
+def recorded_problem(key: str, text: str) -> str:
+    """What is wrong with what a text in a run's record refers to: only the environment is left."""
+    wrong = text_problem(key, text)
+    if not wrong and next(_references(key, text), None) is not None:
+        wrong = f"{key}: {shown(text)} refers to another key, and a record does not"
+    return wrong
+
+
 def literal(text: str) -> str:
     """A text as a config writes it where `${` in it is to mean itself."""
     return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + "\\${", text)

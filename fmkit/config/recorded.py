@@ -26,6 +26,7 @@ def section(config: Mapping[str, Any], group: str) -> Any:
     from omegaconf.errors import OmegaConfBaseException
 
     values = _values(config, group)
+    _require_plain(group, values)
     try:
         typed = OmegaConf.structured(_kind(group, values))
         found = OmegaConf.to_object(OmegaConf.merge(typed, values))
@@ -49,6 +50,7 @@ def whole(config: Mapping[str, Any]) -> TrainConfig:
 
     groups = {name: section(config, name) for name in _GROUPS}
     others = {key: value for key, value in config.items() if key not in groups}
+    _require_plain("config", others)
     try:
         merged: Any = OmegaConf.to_object(
             OmegaConf.merge(OmegaConf.structured(TrainConfig(**groups)), others)
@@ -60,6 +62,20 @@ def whole(config: Mapping[str, Any]) -> TrainConfig:
     if not merged.stage:
         raise ArtifactError("the run's config has no phase.")
     return dataclasses.replace(merged, **groups)
+
+
+def _require_plain(key: str, value: Any) -> None:
+    """Refuse a record of somebody else's that would have more looked up than ours do."""
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            _require_plain(f"{key}.{name}", each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            _require_plain(key, each)
+    elif interpolation.is_interpolated(value) and (
+        wrong := interpolation.recorded_problem(key, value)
+    ):
+        raise ArtifactError(f"the run's config cannot be used: {wrong.rstrip('.')}.")
 
 
 _GROUPS = ("model", "data", "optimizer", "task", "runtime")

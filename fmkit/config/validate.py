@@ -85,7 +85,8 @@ RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
 BOOLEAN = "runtime.jit"
 """A choice that YAML may have read as a truth value: `True` is `true`."""
 
-WEIGHT_SUFFIXES = {"": (".h5",), "efficientnet_lite0": (".h5", ".pth")}
+_KERAS = (".keras", ".h5", ".safetensors", ".npz")
+WEIGHT_SUFFIXES = {"": _KERAS, "efficientnet_lite0": (*_KERAS, ".pth")}
 """By model, how the name of a file in `model.weights` ends; empty: every other model of fmkit's."""
 
 DURATIONS = {

@@ -11,7 +11,7 @@ import numpy as np
 
 from fmkit import files
 from fmkit.config import recorded
-from fmkit.config.schema import DataConfig, RuntimeConfig
+from fmkit.config.schema import DataConfig, ModelConfig, RuntimeConfig, TaskConfig
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
 from fmkit.errors import FmkitError
@@ -44,18 +44,29 @@ def load(run: FinishedRun, runtime: RuntimeConfig) -> Trained:
         ArtifactError: the run is damaged or has no checkpoint.
     """
     devices.prepare(runtime)
-    config = run.config()
-    model, task_config = recorded.section(config, "model"), recorded.section(config, "task")
-    model.weights = "none"  # the checkpoint has them all
-    task_config.class_weights = "none"
+    model, task_config, chosen = examine(run)
     classes = run.classes()
     backbone, task, learner = assemble.build_model(
         model, task_config, DataSpec("image", classes, {})
     )
-    chosen = assemble.best_checkpoint(run)
     checkpoint.assign(learner, checkpoint.read_weights(chosen))
     adapters.merge(learner)
     return Trained(run, learner, task, classes, backbone.image_size)
+
+
+def examine(run: FinishedRun) -> tuple[ModelConfig, TaskConfig, checkpoint.Checkpoint]:
+    """What a run says of its model, and its best checkpoint; all checked, and nothing built.
+
+    Raises:
+        ArtifactError: the run is damaged, has no checkpoint, or contradicts itself.
+    """
+    config = run.config()
+    model, task = recorded.section(config, "model"), recorded.section(config, "task")
+    model.weights = "none"  # the checkpoint has them all
+    task.class_weights = "none"
+    chosen = assemble.best_checkpoint(run)
+    assemble.check_sizes(chosen, model, len(run.classes()))
+    return model, task, chosen
 
 
 def probabilities(learner: Learner, batches: Any) -> np.ndarray:

@@ -17,11 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from fmkit import untrusted
 from fmkit.errors import ArtifactError
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
-_LARGEST_PICKLE = 2**20  # bytes; a state dict names tensors, it does not hold them
+_LARGEST_FILE = 2**28  # bytes; EfficientNet-Lite0 has 19 million
+_LARGEST_PICKLE = 2**18  # bytes; a state dict names tensors, it does not hold them
 _MOST_DIMENSIONS = 8
 _STORAGES = {
     "torch FloatStorage": "<f4",
@@ -73,14 +75,15 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
             plain tensors.
     """
     try:
-        content = Path(path).read_bytes()
+        with untrusted.open_regular(Path(path), _LARGEST_FILE) as stream:
+            content = stream.read()
         if content[:4] == b"PK\x03\x04":
             raise _Refused("it is a zip archive, torch's newer format")
         return _read(content)
     except _Refused as refused:
         reason = str(refused)
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, untrusted.NotRegular) as error:
+        reason = getattr(error, "strerror", None) or str(error)
     raise ArtifactError(
         f"{path} was refused as a torch file of weights: {reason}.",
         "Expected a state dict of plain tensors in torch's older format: "

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+import io
 from pathlib import Path
+from typing import Any
 
-import h5py  # type: ignore[import-untyped]
 import keras
 import numpy as np
+from keras.src.saving import saving_lib
 
+from fmkit import console
 from fmkit.config.schema import ModelConfig
 from fmkit.config.validate import WEIGHT_SUFFIXES
 from fmkit.errors import ArtifactError, ConfigError, listed, received
-
-_NOT_MODEL = ("optimizer", "seed_generator")
-Shape = tuple[int, ...]
+from fmkit.files import short
+from fmkit.models.arrays import Arrays, Refused
+from fmkit.models.matching import Match, Wanted, match
+from fmkit.models.weights_file import open_weights
 
 
 def chosen_weights(
@@ -41,26 +43,29 @@ def chosen_weights(
     return str(Path(wanted).expanduser())
 
 
-def load_weights_file(model: keras.Model, path: str) -> None:
-    """Read a `.weights.h5` or an older `.h5` file of weights into a model.
+def load_weights_file(model: keras.Model, path: str) -> Match:
+    """Read a file of weights into a model: arrays only, whatever else the file holds.
 
-    Every weight of the model must be in the file and every weight of the file in the model;
-    optimizer slots and random seeds in the file are passed over.
+    Every weight of the model must be in the file and every weight of the file in the model, but
+    for a classification head in the file: the model gets a new one. Optimizer slots and random
+    seeds in the file are passed over.
 
     Raises:
         ArtifactError: the file cannot be read, does not fit, or holds numbers that are not finite.
     """
-    found = _shapes_in_file(path)
-    _compare(model, found, path)
-    try:
-        model.load_weights(path)
-    except Exception as error:  # Keras and h5py raise many kinds, all about the file's content
-        reason = next((line for line in str(error).splitlines() if line.strip()), "")
-        raise ArtifactError(
-            f"{path} does not fit model {model.name}: {reason}",
-            "It must hold the weights of this very architecture, without a classification head.",
-        ) from error
+    wanted, variables = _wanted(model)
+    with open_weights(path) as arrays:
+        fit = match(wanted, arrays, int(model.output_shape[-1]))
+        if fit.missing or fit.unused:
+            raise _misfit(model, wanted, arrays, fit, path)
+        for index, name in fit.found.items():
+            variables[index].assign(_converted(variables[index], arrays.load(name)))
+    for layer in model._flatten_layers(include_self=False, recursive=True):
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # it computes with copies of its weights
     check_finite(model, path)
+    console.say(f"weights: loaded {len(fit.found)} from {short(path)}{_left(fit)}")
+    return fit
 
 
 def check_finite(model: keras.Model, source: str) -> None:
@@ -81,49 +86,71 @@ def check_finite(model: keras.Model, source: str) -> None:
         )
 
 
-def _shapes_in_file(path: str) -> list[tuple[str, Shape]]:
-    found: list[tuple[str, Shape]] = []
+class _Places(saving_lib.H5IOStore):
+    """Takes down where Keras would store each variable, and stores nothing."""
 
-    def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(item, h5py.Dataset) and not any(word in name for word in _NOT_MODEL):
-            found.append((name, tuple(item.shape or ())))
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), mode="w")
+        self.places: dict[int, str] = {}
+        self._place = ""
 
-    try:
-        with h5py.File(path, "r") as file:
-            file.visititems(visit)  # follows no links, so nothing outside the file is opened
-    except Exception as error:  # h5py's errors on damaged files have many types
-        raise ArtifactError(
-            f"{path} cannot be read as an HDF5 file of weights: {error}",
-            "Download or save it again, and compare its size with the original.",
-        ) from error
-    return found
+    def make(self, path: str, metadata: Any = None) -> _Places:
+        self._place = f"{path}/vars" if path else "vars"
+        return self
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.places[id(value)] = f"{self._place}/{key}"
 
 
-def _compare(model: keras.Model, found: list[tuple[str, Shape]], path: str) -> None:
-    needed = [(weight.path, tuple(weight.shape)) for weight in model.weights]
-    extra = _left_over(found, needed)
-    missing = _left_over(needed, found)
-    if not extra and not missing:
-        return
-    parts = [f"{path} does not fit model {model.name}."]
+def _wanted(model: keras.Model) -> tuple[list[Wanted], list[Any]]:
+    """The weights of a model with their names in files, in the order of `get_weights`."""
+    store = _Places()
+    # Keras' own walk through a model, private as it is: a copy of it would drift from the files.
+    saving_lib._save_state(
+        model, weights_store=store, assets_store=None, inner_path="", visited_saveables=set()
+    )
+    store.close()
+    layers = {}
+    for layer in model.layers:
+        ordered = layer.trainable_weights + layer.non_trainable_weights
+        layers.update({id(each): (layer.name, place) for place, each in enumerate(ordered)})
+    variables = list(model.weights)
+    wanted = [
+        Wanted(
+            each.path,
+            tuple(each.shape),
+            store.places.get(id(each), ""),
+            *layers.get(id(each), ("", 0)),
+        )
+        for each in variables
+    ]
+    return wanted, variables
+
+
+def _converted(variable: Any, value: np.ndarray) -> np.ndarray:
+    kind = keras.backend.standardize_dtype(variable.dtype)
+    if value.dtype.kind not in "fiub":
+        raise Refused(f"the array for {variable.path} holds no numbers")
+    return value.astype(np.float32) if "float" in kind else value.astype(kind)
+
+
+def _left(fit: Match) -> str:
+    if not fit.head:
+        return "; the head is new."
+    return f", unused {len(fit.head)} (its head: {listed(fit.head, most=4)}); the head is new."
+
+
+def _misfit(
+    model: keras.Model, wanted: list[Wanted], arrays: Arrays, fit: Match, path: str
+) -> ArtifactError:
+    parts = [f"{path} does not fit model {model.name}: {len(fit.found)} of {len(wanted)} fit."]
+    missing = [f"{wanted[each].path} {list(wanted[each].shape)}" for each in fit.missing]
+    unused = [f"{name} {list(arrays.shapes[name])}" for name in fit.unused]
     if missing:
         parts.append(f"The model needs and the file lacks: {listed(missing, most=5)}.")
-    if extra:
-        parts.append(f"The file holds and the model lacks: {listed(extra, most=5)}.")
-    raise ArtifactError(
+    if unused:
+        parts.append(f"The file holds and the model lacks: {listed(unused, most=5)}.")
+    return ArtifactError(
         " ".join(parts),
-        "Give a file of this very architecture, saved without its classification head "
-        "(published Keras files of that kind end in _notop.h5 or _no_top.h5).",
+        "Give a file of this very architecture; a classification head in it is left out.",
     )
-
-
-def _left_over(those: Iterable[tuple[str, Shape]], these: Iterable[tuple[str, Shape]]) -> list[str]:
-    """Which of those have a shape that these have fewer times."""
-    spare = Counter(shape for _, shape in these)
-    left = []
-    for name, shape in those:
-        if spare[shape]:
-            spare[shape] -= 1
-        else:
-            left.append(f"{name} {list(shape)}")
-    return left

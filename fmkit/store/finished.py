@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmkit import console, strict_yaml, unseen
+from fmkit import console, strict_yaml, unseen, untrusted
 from fmkit.errors import ArtifactError
 from fmkit.store import index
 from fmkit.store import run as names
@@ -45,7 +44,7 @@ class FinishedRun:
             ArtifactError: it is missing or broken.
         """
         try:
-            loaded = json.loads((self.folder / name).read_text(encoding="utf-8"))
+            loaded = untrusted.read_json(self.folder / name)
         except (OSError, ValueError) as error:
             raise self._refused(name, error) from error
         if not isinstance(loaded, dict):
@@ -61,7 +60,10 @@ class FinishedRun:
 
     def classes(self) -> tuple[str, ...]:
         """Class names in the order of the model's outputs."""
-        return tuple(str(each) for each in self.data()["classes"])
+        found = self.data()["classes"]
+        if not all(isinstance(each, str) for each in found) or len(set(found)) != len(found):
+            raise self._refused(names.ENVIRONMENT, "its classes are no list of different names")
+        return tuple(found)
 
     def warn_if_unfinished(self) -> None:
         """Say that the run has not ended as planned, where it has not."""
@@ -74,12 +76,23 @@ class FinishedRun:
         """The step of the best checkpoint, if one was named."""
         best = self.json(names.STATUS).get("best")
         step = best.get("step") if isinstance(best, dict) else None
-        return step if isinstance(step, int) else None
+        return step if type(step) is int else None
 
     @property
     def checkpoints(self) -> Path:
-        """The folder of checkpoints."""
-        return self.folder / names.CHECKPOINTS
+        """The folder of checkpoints.
+
+        Raises:
+            ArtifactError: it has a link that leaves the run, or anything but files and folders.
+        """
+        folder = self.folder / names.CHECKPOINTS
+        try:
+            untrusted.check_tree(folder, self.folder)
+            for manifest in folder.glob(f"*/{names.MANIFEST}"):
+                untrusted.read_json(manifest)
+        except (OSError, ValueError) as error:
+            raise self._refused(names.CHECKPOINTS, error) from error
+        return folder
 
     def _refused(self, name: str, reason: object) -> ArtifactError:
         text = str(reason).splitlines()[0] if str(reason) else type(reason).__name__

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmkit import errors
+from fmkit import errors, untrusted
 from fmkit.errors import ArtifactError, ConfigError, received
 from fmkit.files import absolute
 from fmkit.store import lock, sealed
@@ -33,6 +32,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "seconds": _NUMBER,
     "stage": (str, list),
 }
+_LARGEST = 1e300  # figures are subtracted as floats, and a JSON number has any size
 _LOWER_IS_BETTER = ("loss", "brier", "expected_calibration_error")
 
 
@@ -79,11 +79,11 @@ def read(folder: Path, identity: str = "") -> Run:
     """One run; a status that cannot be read gives the state `broken` and a reason."""
     identity = identity or folder.name
     try:
-        status: Any = json.loads((folder / names.STATUS).read_bytes())
+        status: Any = untrusted.read_json(folder / names.STATUS)
     except FileNotFoundError:
         return Run(folder, identity, BROKEN, f"it has no {names.STATUS}")
-    except (OSError, ValueError, RecursionError) as error:
-        what = error.strerror if isinstance(error, OSError) else type(error).__name__
+    except (OSError, ValueError) as error:
+        what = error.strerror if isinstance(error, OSError) else str(error)
         return Run(folder, identity, BROKEN, f"{names.STATUS} cannot be read: {what}")
     if not isinstance(status, dict):
         return Run(folder, identity, BROKEN, f"{names.STATUS} holds no mapping")
@@ -300,5 +300,5 @@ def numbers(prefix: str, mapping: Mapping[str, Any] | None) -> dict[str, float]:
         for key, value in (mapping or {}).items()
         if isinstance(value, _NUMBER)
         and not isinstance(value, bool)
-        and float("-inf") < value < float("inf")
+        and -_LARGEST < value < _LARGEST
     }

@@ -14,7 +14,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from fmkit import console, errors, files
+from fmkit import console, errors, files, untrusted
 from fmkit.errors import ArtifactError, ConfigError, received
 from fmkit.store import index
 from fmkit.store import run as names
@@ -214,10 +214,10 @@ def _epochs(path: Path) -> list[dict[str, Any]]:
     """The last row of each epoch."""
     last: dict[tuple[str, str], dict[str, Any]] = {}
     try:
-        for row in files.read_json_lines(path):
+        for row in untrusted.json_lines(path):
             if isinstance(row, dict):
                 last[str(row.get("phase")), str(row.get("epoch"))] = row
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         if not isinstance(error, FileNotFoundError):
             console.warn(f"{path} is damaged; the epochs before the damage are shown.")
     return list(last.values())
@@ -242,8 +242,8 @@ def _interval(found: dict[str, Any]) -> str | None:
 def _json(path: Path) -> dict[str, Any]:
     """A JSON object, empty where the file is missing or broken."""
     try:
-        loaded = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        loaded = untrusted.read_json(path, untrusted.MOST_FIGURES)
+    except (OSError, ValueError):
         return {}
     return loaded if isinstance(loaded, dict) else {}
 

@@ -19,10 +19,11 @@ from fmkit.data import memory
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples, ImageArray
 from fmkit.data.pipeline import ImageLoader
-from fmkit.errors import ConfigError, listed
+from fmkit.errors import ArtifactError, ConfigError, listed
 from fmkit.models import adapters
 from fmkit.models import table as model_table
 from fmkit.models.backbone import Backbone
+from fmkit.models.weights_file import open_weights
 from fmkit.optim.optimizers import is_decayed
 from fmkit.spec import DataSpec
 from fmkit.store.finished import FinishedRun
@@ -245,8 +246,33 @@ def inference_model(learner: Learner, task: Any, resize: str) -> keras.Model:
 
 
 def best_checkpoint(run: FinishedRun) -> checkpoint.Checkpoint:
-    """A run's best checkpoint, verified."""
-    return checkpoint.choose(run.checkpoints, run.best_step())
+    """A run's best checkpoint, verified, and its weights' file checked without reading them.
+
+    Raises:
+        ArtifactError: there is none, or it is damaged.
+    """
+    chosen = checkpoint.choose(run.checkpoints, run.best_step())
+    with open_weights(chosen.folder / checkpoint.WEIGHTS):
+        return chosen
+
+
+def check_sizes(chosen: checkpoint.Checkpoint, model: ModelConfig, classes: int) -> None:
+    """Refuse a record that asks for a network far larger than its checkpoint, before it is built.
+
+    Raises:
+        ArtifactError: a size in the run's config has no array of that size in the checkpoint.
+    """
+    with open_weights(chosen.folder / checkpoint.WEIGHTS) as arrays:
+        sides = {side for shape in arrays.shapes.values() for side in shape}
+    asked = {"classes": classes, "model.hidden": model.hidden, "model.lora_rank": model.lora_rank}
+    wrong = [f"{key} {size:,}" for key, size in asked.items() if size > 1000 and size not in sides]
+    if (model.image_size or 0) > _LARGEST_IMAGE:
+        wrong.append(f"model.image_size {model.image_size:,}")
+    if wrong:
+        raise ArtifactError(
+            f"run {chosen.folder.parent.parent}: its record asks for {listed(wrong)}, and its "
+            "checkpoint is none of such a model."
+        )
 
 
 def _start_from(
@@ -295,6 +321,7 @@ def _start_from(
     return dict.fromkeys(heads, f"trained in {run.id}"), record
 
 
+_LARGEST_IMAGE = 8192  # pixels
 _RANDOM_STATE = "seed_generator_state"
 """How the paths of dropout's random states end: a new run draws by its own seed."""
 

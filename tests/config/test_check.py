@@ -159,11 +159,11 @@ def test_a_base_that_does_not_exist_is_the_one_thing_told(capsys, tmp_path):
 
 def test_a_file_of_weights_is_known_by_its_name(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "weights.npz").touch()
+    (tmp_path / "weights.bin").touch()
     (tmp_path / "weights.pth").touch()
     for line, allowed in (
-        ("finetune model.weights=weights.npz", ".h5 or .pth"),
-        ("finetune model=resnet50 model.weights=weights.pth", ".h5, for model resnet50"),
+        ("finetune model.weights=weights.bin", ".npz or .pth"),
+        ("finetune model=resnet50 model.weights=weights.pth", ".npz, for model resnet50"),
     ):
         assert main(line.split()) == 2
         told = capsys.readouterr().err

@@ -2,11 +2,13 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from fmkit.config.schema import ModelConfig
 from fmkit.errors import ArtifactError, ConfigError
 from fmkit.models.applications import application
 from fmkit.models.table import build
+from fmkit.models.weights import load_weights_file
 
 SIZE = 32
 
@@ -16,6 +18,11 @@ def reference(**options):
     return keras.applications.MobileNet(
         weights=None, input_shape=(SIZE, SIZE, 3), **{"include_top": False} | options
     )
+
+
+def assert_equal(ours, theirs):
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def mobilenet(path):
@@ -44,8 +51,80 @@ def test_files_that_keras_itself_wrote(tmp_path, file):
         model.save_weights(path)
     backbone = mobilenet(path)
     assert backbone.weights == str(path)
-    for ours, theirs in zip(backbone.model.get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    assert_equal(backbone.model.get_weights(), model.get_weights())
+
+
+def saved_as(model, path):
+    """A model's weights in a file of the format that its name says."""
+    if path.name.endswith(".weights.h5"):
+        model.save_weights(path)
+    elif path.suffix in (".keras", ".h5"):
+        model.save(path)
+    elif path.suffix == ".safetensors":
+        save_file({each.path: np.asarray(each.value) for each in model.weights}, path)
+    elif path.name.startswith("named"):
+        np.savez_compressed(path, **{each.path: np.asarray(each.value) for each in model.weights})
+    else:
+        np.savez(path, *model.get_weights())
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["a.keras", "a.h5", "a.weights.h5", "a.safetensors", "named.npz", "a.npz"],
+)
+@pytest.mark.parametrize("name", ["small_cnn", "small_vit"])
+def test_every_format(tmp_path, name, file):
+    model = build(ModelConfig(name=name, weights="none")).model
+    numbers = np.random.default_rng(0)
+    for each in model.weights:
+        each.assign(numbers.normal(size=each.shape))
+    path = tmp_path / file
+    saved_as(model, path)
+    loaded = build(ModelConfig(name=name, weights=str(path))).model
+    assert_equal(loaded.get_weights(), model.get_weights())
+
+
+def test_a_backbone_inside_a_larger_model_is_found(tmp_path, capsys):
+    model = build(ModelConfig(name="small_vit", weights="none")).model
+    for each in model.weights:
+        each.assign(np.random.default_rng(1).normal(size=each.shape))
+    images = keras.Input((None, None, 3))
+    x = keras.layers.Resizing(32, 32)(images)
+    inner = keras.Model(model.input, keras.layers.Dense(3, name="logits")(model.output[:, 0]))
+    keras.Model(images, keras.layers.Softmax()(inner(x))).save(tmp_path / "whole.keras")
+    loaded = build(ModelConfig(name="small_vit", weights=str(tmp_path / "whole.keras"))).model
+    assert_equal(loaded.get_weights(), model.get_weights())
+    assert "unused 2 (its head" in capsys.readouterr().err
+
+
+def test_layers_that_keras_numbered_on_from_an_earlier_model(tmp_path):
+    def unnamed():
+        images = keras.Input((8, 8, 3))
+        x = keras.layers.Conv2D(3, 3)(images)
+        return keras.Model(images, keras.layers.Conv2D(3, 3)(x))
+
+    ours, theirs = unnamed(), unnamed()
+    assert ours.layers[1].name != theirs.layers[1].name
+    for file in ("a.weights.h5", "a.h5"):
+        theirs.set_weights([each + 1 for each in theirs.get_weights()])
+        saved_as(theirs, tmp_path / file)
+        load_weights_file(ours, str(tmp_path / file))
+        assert_equal(ours.get_weights(), theirs.get_weights())
+
+
+def test_every_way_to_cut_a_file_short_is_told_as_what_it_is(tmp_path):
+    model = build(ModelConfig(name="small_cnn", weights="none")).model
+    for suffix in (".keras", ".weights.h5", ".npz", ".safetensors"):
+        whole = tmp_path / f"whole{suffix}"
+        saved_as(model, whole)
+        content = whole.read_bytes()
+        for point in range(20):
+            path = tmp_path / f"cut{suffix}"
+            path.write_bytes(content[: len(content) * point // 20])
+            with pytest.raises(ArtifactError, match=r"bytes|empty") as told:
+                load_weights_file(model, str(path))
+            assert "not found" not in told.value.message
+            assert len(told.value.message) < 400
 
 
 def test_a_compiled_model_with_dropout_is_as_good(tmp_path, saved):
@@ -58,11 +137,25 @@ def test_a_compiled_model_with_dropout_is_as_good(tmp_path, saved):
     np.testing.assert_array_equal(cnn(path).model.get_weights()[0], model.get_weights()[0])
 
 
-def test_a_classification_head_in_the_file_is_named(tmp_path):
-    path = tmp_path / "with_top.weights.h5"
-    reference(include_top=True, classes=7).save_weights(path)
-    with pytest.raises(ArtifactError, match=r"the model lacks: .*\[1, 1, 1024, 7\].*\[7\]"):
-        mobilenet(path)
+@pytest.mark.parametrize("file", ["top.weights.h5", "top.h5", "top.keras"])
+def test_a_classification_head_in_the_file_is_left_out_and_said(tmp_path, capsys, file):
+    path = tmp_path / file
+    model = reference(include_top=True, classes=7)
+    (model.save_weights if file.endswith(".weights.h5") else model.save)(path)
+    backbone = mobilenet(path)
+    assert_equal(backbone.model.get_weights(), model.get_weights()[:-2])
+    told = capsys.readouterr().err
+    assert "weights: loaded 135 from" in told
+    assert "unused 2 (its head: " in told
+
+
+def test_a_layer_too_many_is_no_head(tmp_path):
+    images = keras.Input((32, 32, 3))
+    inner = build(ModelConfig(name="small_cnn", weights="none")).model
+    x = keras.layers.Conv2D(8, 3, name="another")(inner(images))
+    keras.Model(images, x).save_weights(tmp_path / "more.weights.h5")
+    with pytest.raises(ArtifactError, match=r"the model lacks: .*conv2d/vars/0 \[3, 3, .*, 8\]"):
+        cnn(tmp_path / "more.weights.h5")
 
 
 def test_another_architecture_is_refused(tmp_path, saved):
@@ -103,7 +196,7 @@ def test_words_and_paths_that_are_none(tmp_path):
         cnn("imagenet")
     other = tmp_path / "weights.bin"
     other.write_bytes(b"")
-    with pytest.raises(ConfigError, match=r"ends in \.h5"):
+    with pytest.raises(ConfigError, match=r"ends in \.keras or \.h5"):
         cnn(other)
 
 

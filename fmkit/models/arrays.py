@@ -1,0 +1,61 @@
+"""What a file of weights holds: names, shapes, and a way to read one array at a time.
+
+Whoever reads a format checks the whole file before the first array is read: every array must lie
+inside the file and be of its declared size. No more memory is taken than the arrays that are asked
+for, so a model that asks by shape is safe from files that declare any other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+Shape = tuple[int, ...]
+
+MOST_ARRAYS = 20_000
+"""Arrays in a file; NASNet-Large has 1,546, and an optimizer three times as many."""
+MOST_DIMENSIONS = 8
+MOST_RATIO = 100
+"""How many bytes may come out of one byte of a compressed file."""
+
+
+class Refused(Exception):
+    """Why a file is refused, in words that complete `FILE was refused: ...`."""
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """The arrays of an open file.
+
+    Attributes:
+        shapes: by name, in the file's order.
+        load: the array of a name, in its shape.
+        layers: of Keras' older HDF5 format, each layer's name and its arrays' names, in order.
+    """
+
+    shapes: dict[str, Shape]
+    load: Callable[[str], np.ndarray]
+    layers: list[tuple[str, list[str]]] = field(default_factory=list)
+
+
+def count(name: str, shape: Shape, largest: int) -> int:
+    """How many numbers an array has, after a proof that its shape makes sense.
+
+    Args:
+        name: the array's, for the message.
+        shape: as the file declares it.
+        largest: the most numbers that the file can have room for.
+
+    Raises:
+        Refused: it does not.
+    """
+    whole = all(type(side) is int and side >= 0 for side in shape)
+    if not whole or len(shape) > MOST_DIMENSIONS:
+        raise Refused(f"{name!r} has the shape {str(shape)[:80]}")
+    numbers = math.prod(shape)
+    if numbers > largest:
+        raise Refused(f"{name!r} declares {numbers:,} numbers, and the file is too small for them")
+    return numbers
