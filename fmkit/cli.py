@@ -11,6 +11,7 @@ COMMANDS = {
     "finetune": "train the head, then everything",
     "eval": "judge a finished run on a split, or on new data",
     "predict": "predict new photos with a finished run",
+    "check": "look at a data set: what is in it, and what is wrong with it",
     "runs": "list, show, compare and rank runs",
     "cache": "list and clear the features of frozen backbones",
 }
@@ -75,6 +76,7 @@ def _function(name: str) -> Callable[[Sequence[str]], int]:
         "finetune": commands.finetune,
         "eval": commands.evaluate,
         "predict": commands.predict,
+        "check": commands.check_data,
         "runs": commands.runs,
         "cache": commands.cache,
     }[name]

@@ -9,7 +9,7 @@ import numpy as np
 from fmkit.config.schema import DataConfig
 from fmkit.data import splits, table
 from fmkit.data.examples import Examples
-from fmkit.errors import DataError, listed, received
+from fmkit.errors import DataError, listed
 from fmkit.spec import DataSpec
 
 
@@ -29,7 +29,7 @@ class Dataset:
 
 
 def read(config: DataConfig, split_seed: int) -> Dataset:
-    """List the examples and split them. No pixel is decoded, TensorFlow is not imported.
+    """List the examples and split them. No file is opened; `admission` looks at them, too.
 
     Raises:
         DataError: what is wrong with the data, all at once.
@@ -37,23 +37,6 @@ def read(config: DataConfig, split_seed: int) -> Dataset:
     examples = table.list_examples(config)
     found = splits.make_splits(examples, config.val_fraction, config.test_fraction, split_seed)
     return Dataset(examples, found, splits.describe(examples, found))
-
-
-def read_for_evaluation(config: DataConfig, split_seed: int, split: str) -> Dataset:
-    """List a data set to judge a model on one split of it; `all` takes every example.
-
-    Raises:
-        DataError: what is wrong with the data, or that it has no such split.
-    """
-    if split == "all":
-        examples = table.list_examples(config, training=False)
-        found = {"all": np.arange(len(examples))}
-        return Dataset(examples, found, splits.describe(examples, found))
-    data = read(config, split_seed)
-    if not len(data.splits.get(split, ())):
-        there = [name for name, indices in data.splits.items() if len(indices)]
-        raise DataError(received("split", split, [*there, "all"], "The data has no such split."))
-    return data
 
 
 def match_classes(examples: Examples, classes: tuple[str, ...]) -> np.ndarray:

@@ -30,6 +30,8 @@ FREEZE = "freeze.json"
 MODEL = "model.keras"
 EVALUATION = "eval"
 PREDICTIONS = "predictions"
+DATA_REPORT = "data_report.json"
+CONTACT_SHEET = "suspects.png"
 LOG = "log.txt"
 
 RUNNING, DONE, FAILED, INTERRUPTED = "running", "done", "failed", "interrupted"

@@ -22,7 +22,7 @@ from fmkit.data.feature_loader import FeatureLoader
 from fmkit.store import features as cache
 from fmkit.store.features import Arrays, FeatureStore
 from fmkit.train import cut as cutting
-from fmkit.train import extract, feature_key, freeze
+from fmkit.train import extract, feature_key
 from fmkit.train.assemble import Assembly
 from fmkit.train.cut import Cut
 from fmkit.train.phases import Phase
@@ -71,26 +71,6 @@ class _Pass:
     bytes: int = 0
     held: int = 0
     network: dict[str, Any] = field(default_factory=dict)
-
-
-def find_broken_files(assembly: Assembly) -> None:
-    """Decode all photos once before training, unless every phase trains on features.
-
-    The pass that computes those reads the photos, too. What trains is set phase by phase to see, so
-    the phase that comes next must set its own again.
-
-    Raises:
-        DataError: photos are broken.
-    """
-    for phase in assembly.phases:
-        if phase.name in assembly.skipped:
-            continue
-        freeze.apply(assembly.learner, assembly.backbone, phase)
-        cutting.settle(assembly.learner)
-        if isinstance(find_cut(assembly, phase), str):
-            with assembly.named_errors():
-                assembly.loader.prepare()
-            return
 
 
 def find_cut(assembly: Assembly, phase: Phase) -> Cut | str:

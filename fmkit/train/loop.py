@@ -203,7 +203,8 @@ def _without_features(session: _Session, phase: Phase, reason: str) -> None:
         session.run.log(said)
         if session.assembly.config.runtime.verbose:
             console.say(said)
-    session.assembly.loader.prepare()  # broken files are told before anything trains on the rest
+    if session.assembly.loader.pixels.in_memory:  # else it would only decode for nothing
+        session.assembly.loader.prepare()
 
 
 def _fit(session: _Session, phase: Phase, material: _Material) -> None:
