@@ -157,8 +157,8 @@ def _image_table(report: dict[str, Any]) -> None:
             out.print(f"{name}: {clean(told)}")
     if report["files_read"]:
         rate = report["files_read"] / max(report["seconds"], 1e-3)
-        out.print(f"read {report['files_read']:,} files in {duration(report['seconds'])} "
-                  f"({rate:,.0f} a second); the others were known")  # fmt: skip
+        out.print(f"{report['files_read']:,} files read in {duration(report['seconds'])}, "
+                  f"{rate:,.0f} a second; what is known of others was kept")  # fmt: skip
 
 
 def sweep(folder: Path, jobs: list[tuple[list[str], Run]]) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from fmkit.data.decode import FORMATS, from_array, plain
 from fmkit.data.examples import Examples, ImageArray, ImageFiles
-from fmkit.data.findings import FILE, KINDS, Finding, by_kind, total
+from fmkit.data.findings import ERROR, FILE, KINDS, Finding, by_kind, total
 from fmkit.data.inspection import Inspection
 from fmkit.data.regular import opened
 
@@ -21,10 +22,31 @@ SHOWN = (
 )  # fmt: skip
 """Kinds that have pictures."""
 
-_TILE, _GAP, _LINE = 128, 12, 14  # pixels
+_TILE, _GAP, _LINE = 128, 12, 15  # pixels
 _COLUMNS = 8
-_KINDS_SHOWN = 16
 _PAPER, _INK, _FAINT, _RED = (250, 250, 248), (30, 30, 30), (120, 120, 120), (180, 30, 30)
+
+Tile = tuple[str, str, Image.Image | None]
+"""A photo's name, what is said of it, and a small copy where it can be shown."""
+
+
+@dataclass
+class _Row:
+    """A kind of finding with its photos; one whose files cannot be decoded has lines of text."""
+
+    kind: str
+    count: int
+    tiles: list[Tile]
+
+    @property
+    def has_pictures(self) -> bool:
+        return any(picture is not None for _, _, picture in self.tiles)
+
+    @property
+    def height(self) -> int:
+        if self.has_pictures:
+            return 4 * _LINE + _TILE + 2 * _GAP
+        return (2 + len(self.tiles)) * _LINE + _GAP
 
 
 def draw(inspected: Inspection, path: Path) -> bool:
@@ -34,34 +56,38 @@ def draw(inspected: Inspection, path: Path) -> bool:
         inspected: what was found.
         path: the file to write.
     """
+    place = {name: index for index, name in enumerate(inspected.examples.ids)}
     rows = [
-        (kind, those) for kind, those in by_kind(inspected.findings).items() if kind in SHOWN
-    ][:_KINDS_SHOWN]  # fmt: skip
+        _Row(kind, total(those), list(_tiles(those, inspected.examples, place))[:_COLUMNS])
+        for kind, those in by_kind(inspected.findings).items()
+        if kind in SHOWN
+    ]
     if not rows:
         return False
-    row_height = _LINE * 5 + _TILE + 2 * _GAP
     width = _GAP + _COLUMNS * (_TILE + _GAP)
-    sheet = Image.new("RGB", (width, _GAP + len(rows) * row_height), _PAPER)
-    pen = ImageDraw.Draw(sheet)
-    large, small = ImageFont.load_default(15), ImageFont.load_default(11)
-    place = {name: index for index, name in enumerate(inspected.examples.ids)}
-    for number, (kind, those) in enumerate(rows):
-        top = _GAP + number * row_height
-        colour = _RED if KINDS[kind].severity == "error" else _INK
-        count = total(those)
-        pen.text((_GAP, top), f"{KINDS[kind].title} ({count:,})", colour, large)
-        tiles = list(_tiles(those, inspected.examples, place))
-        for column, (name, why, picture) in enumerate(tiles[:_COLUMNS]):
-            left = _GAP + column * (_TILE + _GAP)
-            _tile(sheet, pen, (left, top + 2 * _LINE), picture)
-            below = top + 2 * _LINE + _TILE + 3
-            pen.text((left, below), _end(pen, name, small), _INK, small)
-            pen.text((left, below + _LINE), _start(pen, why, small), _FAINT, small)
+    sheet = Image.new("RGB", (width, _GAP + sum(each.height for each in rows)), _PAPER)
+    pen, top = ImageDraw.Draw(sheet), _GAP
+    for row in rows:
+        _draw_row(sheet, pen, row, top)
+        top += row.height
     sheet.save(path)
     return True
 
 
-Tile = tuple[str, str, Image.Image | None]
+def _draw_row(sheet: Image.Image, pen: ImageDraw.ImageDraw, row: _Row, top: int) -> None:
+    large, small = ImageFont.load_default(15), ImageFont.load_default(11)
+    colour = _RED if KINDS[row.kind].severity == ERROR else _INK
+    pen.text((_GAP, top), f"{KINDS[row.kind].title} ({row.count:,})", colour, large)
+    for number, (name, why, picture) in enumerate(row.tiles):
+        if not row.has_pictures:
+            told = _plain(f"{name}   {why}")[:160]
+            pen.text((_GAP, top + int((1.5 + number) * _LINE)), told, _FAINT, small)
+            continue
+        left, below = _GAP + number * (_TILE + _GAP), top + int(1.6 * _LINE)
+        _tile(sheet, pen, (left, below), picture)
+        below += _TILE + 3
+        pen.text((left, below), _end(pen, name, small), _INK, small)
+        pen.text((left, below + _LINE), _start(pen, why, small), _FAINT, small)
 
 
 def _tiles(those: Sequence[Finding], examples: Examples, place: dict[str, int]) -> Iterator[Tile]:
@@ -90,8 +116,7 @@ def _from_file(images: ImageFiles, index: int) -> Image.Image:
             raise ValueError("too large to be shown")
         image.draft("RGB", (2 * _TILE, 2 * _TILE))
         picture = plain(image).convert("RGB")
-    picture.thumbnail((_TILE, _TILE))
-    return picture
+    return ImageOps.contain(picture, (_TILE, _TILE))
 
 
 def _tile(

@@ -223,10 +223,12 @@ def _why(content: IO[bytes], kind: str, error: Exception, max_pixels: int) -> _R
     early = sniff.ends_early(content, kind)
     if early:
         return _Refused("truncated", early)
+    if kind == "PNG" and (wrong := sniff.flaw(content, kind)):
+        return _Refused(*wrong)
     said = str(error).splitlines()[0] if str(error) else type(error).__name__
     if isinstance(error, Image.UnidentifiedImageError):
         said = f"its {kind} header cannot be read"
-    if re.search(r"truncated|unexpected end|not enough|EOF", said, re.IGNORECASE):
+    if kind in ("GIF", "BMP") and re.search(r"truncated|EOF", said, re.IGNORECASE):
         return _Refused("truncated", said)
     return _Refused("damaged", said)
 

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fmkit.data.probe import SIDE, Facts
+from fmkit.store.features import SCANS
 
-NAME = "scans.sqlite"
 _VERSION = 1
 _KEPT = ("", "empty_file", "truncated", "damaged", "not_image", "too_large")
 _COLUMNS = "kind, why, format, mode, width, height, animated, blank, digest, thumbnail"
@@ -41,7 +41,7 @@ class ScanCache:
             return
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._connection = _connect(folder / NAME)
+            self._connection = _connect(folder / SCANS)
         except (OSError, sqlite3.Error):
             self._connection = None
 

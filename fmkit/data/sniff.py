@@ -43,6 +43,7 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
 )
 _BRANDS = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"avif": "AVIF", b"avis": "AVIF"}
 _PIECE = 2**20
+_TAIL = 2**10  # bytes at the end of a file that an end marker may stand in
 
 
 def image_format(head: bytes) -> str | None:
@@ -109,7 +110,7 @@ def webp_size(head: bytes) -> tuple[int, int] | None:
 
 def flaw(stream: IO[bytes], kind: str) -> tuple[str, str] | None:
     """What is wrong with a file that decoded: (kind of finding, reason), or None."""
-    if kind == "JPEG" and not _has_end(stream):
+    if kind == "JPEG" and _lacks_end(stream):
         return "truncated", "the rest of the photo is missing: no end marker"
     if kind == "PNG":
         return _png_flaw(stream)
@@ -130,7 +131,7 @@ def ends_early(stream: IO[bytes], kind: str) -> str:
         announced = int.from_bytes(head[2:6], "little")
     if announced > size:
         return f"{size:,} bytes of {announced:,}"
-    if kind == "JPEG" and not _has_end(stream):
+    if kind == "JPEG" and _lacks_end(stream):
         return f"after {size:,} bytes, without an end marker"
     if kind == "PNG":
         found = _png_flaw(stream)
@@ -141,8 +142,22 @@ def ends_early(stream: IO[bytes], kind: str) -> str:
     return ""
 
 
-def _has_end(stream: IO[bytes]) -> bool:
-    """Whether a JPEG has an end marker after its first scan; its thumbnail has one of its own."""
+def _lacks_end(stream: IO[bytes]) -> bool:
+    """Whether a JPEG has no end marker after its first scan; its thumbnail has one of its own."""
+    size = stream.seek(0, os.SEEK_END)
+    if not _to_scan(stream):  # a broken header: the last bytes must tell
+        stream.seek(max(0, size - _TAIL))
+        return b"\xff\xd9" not in stream.read(_TAIL)
+    last = b""
+    while piece := stream.read(_PIECE):
+        if b"\xff\xd9" in last + piece:
+            return False
+        last = piece[-1:]
+    return True
+
+
+def _to_scan(stream: IO[bytes]) -> bool:
+    """Go behind the header of a JPEG's first scan; whether there is one."""
     stream.seek(2)
     while True:
         marker = stream.read(4)
@@ -155,14 +170,8 @@ def _has_end(stream: IO[bytes]) -> bool:
         if length < 2:
             return False
         if marker[1] == 0xDA:
-            break
-        stream.seek(length - 2, os.SEEK_CUR)
-    last = b""
-    while piece := stream.read(_PIECE):
-        if b"\xff\xd9" in last + piece:
             return True
-        last = piece[-1:]
-    return False
+        stream.seek(length - 2, os.SEEK_CUR)
 
 
 def _png_flaw(stream: IO[bytes]) -> tuple[str, str] | None:
