@@ -30,12 +30,14 @@ def train(config: TrainConfig, run: Run, chosen: Collection[str] = ()) -> None:
     Args:
         chosen: keys that the user decided, which `recipe=auto` leaves alone.
     """
-    from fmkit.data import admission
+    from fmkit.data import admission, dataset
 
     began = time.monotonic()
     split_seed = _split_seed(config)
     report = run.folder / names.DATA_REPORT  # before TensorFlow: a broken photo says so at once
     data = admission.for_training(config.data, config.runtime, split_seed, report)
+    if config.init is not None:
+        data = dataset.in_order_of(data, FinishedRun(Path(config.init)).classes())
     if config.task.monitor.startswith("val_") and not len(data.splits.get("val", ())):
         raise ConfigError(
             f"task.monitor={config.task.monitor} needs a validation split, and the data has none.",

@@ -137,7 +137,7 @@ def name_findings(classes: Sequence[str], ids: Sequence[str]) -> list[Finding]:
     """Class names that look the same, and names with control characters."""
     found: list[Finding] = []
     told: set[str] = set()
-    for kind, simpler in (("twin_classes", _seen), ("case_twins", str.casefold)):
+    for kind, simpler in (("twin_classes", spelling), ("case_twins", str.casefold)):
         groups: dict[str, list[str]] = {}
         for each in dict.fromkeys(classes):
             groups.setdefault(simpler(each), []).append(each)
@@ -151,6 +151,6 @@ def name_findings(classes: Sequence[str], ids: Sequence[str]) -> list[Finding]:
     return found
 
 
-def _seen(name: str) -> str:
+def spelling(name: str) -> str:
     """A name as an eye sees it: composed (unicode.org/reports/tr15, NFC), with single spaces."""
     return " ".join(unicodedata.normalize("NFC", name).split())

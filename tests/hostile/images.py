@@ -1,7 +1,7 @@
 """A folder of photos with everything wrong that can be: 24 kinds of 10 files among 2,000 good ones.
 
-`run()` builds it, looks at it as a training run does, and counts the bad files that were found under
-the right kind; a good file that is named makes it fail.
+`run()` builds it, looks at it as a training run does, and counts the bad files that were found
+under the right kind; a good file that is named counts against them.
 """
 
 from __future__ import annotations
