@@ -186,7 +186,7 @@ def _decoded(content: IO[bytes], max_pixels: int) -> dict[str, Any]:
         facts["animated"] = image.format != "MPO" and bool(getattr(image, "is_animated", False))
     low, high = grey.getextrema()
     facts["blank"] = low == high
-    small = grey.resize((SIDE, SIDE), Image.Resampling.BOX)
+    small = grey.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     return facts | {"thumbnail": small.tobytes()}
 
 
