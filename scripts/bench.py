@@ -1,7 +1,10 @@
 """How fast fmkit is beside the limit and beside plain Keras, measured in one run.
 
-    python scripts/bench.py [pipeline|unfrozen|startup|frozen|all ...] [--repeats N] [--images N]
+    python scripts/bench.py [SECTION ...] [--repeats N] [--images N]
 
+scan      Photos a second, 224 px JPEGs: all that fmkit looks at before it trains, nothing known
+          beforehand; a bare decode of the same files by Pillow, a thread a core; the scan again,
+          when every file is known.
 pipeline  Images a second, files to batches of 224 px, training order, nothing kept in memory:
           fmkit's loader; bare parallel decode (the same decoder, a thread a core, no batches: the
           limit); Keras' legacy ImageDataGenerator.flow_from_directory at its defaults, which does
@@ -122,6 +125,42 @@ def link_photos(root: Path, count: int) -> None:
         folder = root / f"class-{index // in_class:03d}"
         folder.mkdir(exist_ok=True)
         os.link(photos[index % len(photos)], folder / f"{index:06d}.jpg")
+
+
+# --- scan ---------------------------------------------------------------------------------------
+
+
+def scan(options: argparse.Namespace, folder: Path) -> str:
+    make_photos(folder / "photos", options.images, size=(224, 224))
+    paths = sorted((folder / "photos").rglob("*.jpg"))
+    contestants = {
+        "fmkit": lambda: len(paths) / seconds(lambda: _inspected(folder / "photos", None)),
+        "bare decode": lambda: len(paths) / seconds(lambda: _decoded_by_pillow(paths)),
+        "known": _known_rate(folder, len(paths)),
+    }
+    figures = interleaved(contestants, options.repeats)
+    return table("Scan before training", "photos/s", {f"{len(paths)} photos, 224 px": figures})
+
+
+def _inspected(root: Path, cache: Path | None) -> None:
+    from fmkit.config.schema import ImageFolderData
+    from fmkit.data import inspection
+
+    inspection.inspect(ImageFolderData(root=str(root)), 0, cache)
+
+
+def _known_rate(folder: Path, count: int) -> Callable[[], float]:
+    _inspected(folder / "photos", folder / "known")
+    return lambda: count / seconds(lambda: _inspected(folder / "photos", folder / "known"))
+
+
+def _decoded_by_pillow(paths: Sequence[Path]) -> None:
+    def decode(path: Path) -> None:
+        with Image.open(path) as image:
+            image.load()
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(decode, paths))
 
 
 # --- pipeline -----------------------------------------------------------------------------------
@@ -510,7 +549,13 @@ class FrozenStage:
         return assembled("pretrain", self._folder / "photos", words)
 
 
-SECTIONS = {"pipeline": pipeline, "unfrozen": unfrozen, "startup": startup, "frozen": frozen}
+SECTIONS = {
+    "scan": scan,
+    "pipeline": pipeline,
+    "unfrozen": unfrozen,
+    "startup": startup,
+    "frozen": frozen,
+}
 
 
 def main() -> None:

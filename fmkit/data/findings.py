@@ -24,7 +24,6 @@
 |                   |                |                  | single_example     |                 |
 |                   |                |                  | imbalance          |                 |
 |                   |                |                  | repeated_rows      |                 |
-|                   |                |                  | labels             |                 |
 
 Exact copies under two classes are an error in files, where one of the two must be wrong; equal
 arrays under two classes are a warning, since small pictures may coincide.
@@ -122,7 +121,6 @@ KINDS: dict[str, Kind] = {
     "single_example": Kind(WARNING, "classes with one training example"),
     "imbalance": Kind(WARNING, "very uneven classes", "task.class_weights=balanced may help."),
     "repeated_rows": Kind(WARNING, "rows that repeat an earlier one: left out"),
-    "labels": Kind(WARNING, "odd labels"),
     "hidden_file": Kind(NOTE, "hidden files, ignored"),
     "wrong_extension": Kind(NOTE, "the content has another format than the name says"),
     "converted": Kind(NOTE, "become 8-bit RGB"),

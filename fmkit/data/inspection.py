@@ -148,7 +148,11 @@ def _copies(examples: Examples, scanned: Scan | None, cache: ScanCache) -> tuple
     good = scanned.good()
     digests, paths = scanned.digests[good], [examples.images.paths[each] for each in good]
     exact = twins.exact(digests)
-    near, _ = twins.near(paths, digests, scanned.thumbnails[good], cache)
+    near = twins.near(
+        digests,
+        scanned.thumbnails[good],
+        lambda chosen: cache.thumbnails([paths[each] for each in chosen]),
+    )
     back = good.tolist()
     return [[[back[each] for each in group] for group in those] for those in (exact, near)]  # type: ignore[return-value]
 

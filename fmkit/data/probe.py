@@ -32,7 +32,7 @@ from fmkit.data.regular import NotAFile, opened
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-SIDE = 16
+SIDE = 32
 """Side of a thumbnail in pixels."""
 
 MOST_BYTES = 2**29
@@ -180,7 +180,7 @@ def _decoded(content: IO[bytes], max_pixels: int) -> dict[str, Any]:
             "height": height,
         }
         with _ROOM.of(_bytes_needed(image)):
-            image.draft("L", (2 * SIDE, 2 * SIDE))
+            image.draft("L", (3 * SIDE // 2, 3 * SIDE // 2))
             image.load()
             grey = _grey(image)
         facts["animated"] = image.format != "MPO" and bool(getattr(image, "is_animated", False))
@@ -203,7 +203,7 @@ def _grey(image: Picture) -> Picture:
     """A photo as L and not large, by the conversion that training uses."""
     pixels = image.width * image.height
     if image.mode in ("L", "RGB") and not image.has_transparency_data:
-        factor = max(1, min(image.size) // (4 * SIDE))
+        factor = max(1, min(image.size) // (2 * SIDE))
         picture = image.reduce(factor) if factor > 1 else image
     elif pixels > _SAMPLED:  # a conversion of all of it would take as much memory again
         share = (_SAMPLED / pixels) ** 0.5

@@ -38,7 +38,7 @@ class Scan:
     Attributes:
         faults: kind of finding and reason of each file that cannot be used.
         digests: (N, 16) uint8, of the files' bytes.
-        thumbnails: (N, 256) uint8, grey.
+        thumbnails: (N, 256) uint8, 16 x 16 grey values; the cache has them at twice the side.
         widths: (N,) pixels.
         heights: (N,) pixels.
         formats: (N,) Pillow's names.
@@ -82,7 +82,8 @@ class Scan:
             self.faults[index] = (facts.kind, facts.why)
             return
         self.digests[index] = np.frombuffer(facts.digest, np.uint8)
-        self.thumbnails[index] = np.frombuffer(facts.thumbnail, np.uint8)
+        halves = np.frombuffer(facts.thumbnail, np.uint8).reshape(SIDE // 2, 2, SIDE // 2, 2)
+        self.thumbnails[index] = halves.mean(axis=(1, 3)).ravel()
         self.widths[index], self.heights[index] = facts.width, facts.height
         self.formats[index], self.modes[index] = sys.intern(facts.format), sys.intern(facts.mode)
         if facts.animated:
@@ -133,7 +134,7 @@ def _empty(count: int) -> Scan:
     return Scan(
         faults={},
         digests=np.zeros((count, 16), np.uint8),
-        thumbnails=np.zeros((count, SIDE * SIDE), np.uint8),
+        thumbnails=np.zeros((count, SIDE * SIDE // 4), np.uint8),
         widths=np.zeros(count, np.int32),
         heights=np.zeros(count, np.int32),
         formats=[""] * count,

@@ -1,7 +1,8 @@
 """What the scan found before, by path, size and time of change: a photo is decoded once, not anew.
 
 A SQLite file, `<cache_dir>/scans.sqlite`. It is a convenience: where it cannot be read or written
-the scan goes on without it, and one that is damaged or of another version is begun anew.
+the scan goes on without it, and one that is damaged or of another version is begun anew. A photo
+takes some 1.3 kB, nearly all of it the thumbnail, which is left here and not in memory.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from fmkit.data.probe import SIDE, Facts
 from fmkit.store.features import SCANS
 
@@ -20,7 +23,6 @@ _KEPT = ("", "empty_file", "truncated", "damaged", "not_image", "too_large")
 _COLUMNS = "kind, why, format, mode, width, height, animated, blank, digest, thumbnail"
 _SCHEMA = f"""
 CREATE TABLE photos (path BLOB PRIMARY KEY, size INTEGER, changed INTEGER, {_COLUMNS});
-CREATE TABLE pairs (one BLOB, other BLOB, alike REAL, PRIMARY KEY (one, other));
 PRAGMA user_version = {_VERSION};
 """
 
@@ -32,18 +34,18 @@ class ScanCache:
     """The cache in a folder; used by one thread.
 
     Args:
-        folder: where the file is; None: nothing is kept.
+        folder: where the file is; None, or where that cannot be used: a file for this scan alone.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self._connection: sqlite3.Connection | None = None
-        if folder is None:
-            return
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._connection = _connect(folder / SCANS)
-        except (OSError, sqlite3.Error):
-            self._connection = None
+        if folder is not None:
+            with contextlib.suppress(OSError, sqlite3.Error):
+                folder.mkdir(parents=True, exist_ok=True)
+                self._connection = _connect(folder / SCANS)
+        if self._connection is None:
+            self._connection = sqlite3.connect("")  # a temporary file, gone when it is closed
+            self._connection.executescript(_SCHEMA)
 
     def get(self, path: str, state: State) -> Facts | None:
         """What was found of a file in this state; None when it has to be read."""
@@ -74,17 +76,14 @@ class ScanCache:
         marks = ", ".join("?" * 13)
         self._write(f"INSERT OR REPLACE INTO photos VALUES ({marks})", values)  # noqa: S608
 
-    def alike(self, one: bytes, other: bytes) -> float | None:
-        """How alike two photos were found to be, by their digests; None when it is not known."""
-        rows = self._rows(
-            "SELECT alike FROM pairs WHERE one = ? AND other = ?", tuple(sorted((one, other)))
-        )
-        return float(rows[0][0]) if rows else None
-
-    def put_alike(self, rows: Sequence[tuple[bytes, bytes, float]]) -> None:
-        """Keep how alike photos are."""
-        values = [(*sorted((one, other)), value) for one, other, value in rows]
-        self._write("INSERT OR REPLACE INTO pairs VALUES (?, ?, ?)", values)
+    def thumbnails(self, paths: Sequence[str]) -> np.ndarray:
+        """The thumbnails of usable files, (N, SIDE * SIDE) uint8; zeros of one that is not kept."""
+        found = np.zeros((len(paths), SIDE * SIDE), np.uint8)
+        for index, path in enumerate(paths):
+            rows = self._rows("SELECT thumbnail FROM photos WHERE path = ?", (os.fsencode(path),))
+            if rows and len(rows[0][0] or b"") == SIDE * SIDE:
+                found[index] = np.frombuffer(rows[0][0], np.uint8)
+        return found
 
     def close(self) -> None:
         """Let go of the file."""

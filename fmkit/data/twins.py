@@ -1,12 +1,12 @@
 """The same photo twice: exact copies by digest, near copies by how alike their pixels are.
 
-Near copies are found in three steps, each of which sees far fewer pairs than the one before:
+Near copies are found in three steps, each of which sees fewer pairs than the one before:
 
 1. A difference hash of 112 bits (after Krawetz, "Kind of like that", 2013: whether grey values of
    an 8 x 8 thumbnail rise or fall to the right and downwards) is cut into 7 words; photos that
    share a word are compared, at most `_NEIGHBOURS` of them each.
 2. Their 16 x 16 thumbnails must correlate by `_THUMBNAIL`.
-3. The files are decoded again, and correlate by `_ALIKE` at 32 x 32.
+3. Their 32 x 32 thumbnails, which only now are fetched, must correlate by `_ALIKE`.
 
 Correlation is blind to brightness and contrast, so saving again, scaling and lighting stay near.
 The threshold was set on 2,624 photos of solar cells, which all look alike: of 3.4 million pairs
@@ -18,17 +18,8 @@ any contrast are not compared: noise would decide.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 
 import numpy as np
-from PIL import Image
-
-from fmkit.data.decode import FORMATS, plain
-from fmkit.data.pixels import available_cores
-from fmkit.data.probe import SIDE
-from fmkit.data.regular import opened
-from fmkit.data.scan_cache import ScanCache
 
 MOST_PAIRS = 20_000
 """Pairs that step 3 looks at, the most alike first."""
@@ -37,8 +28,7 @@ _NEIGHBOURS = 32
 _MOST_BITS = 24  # of 112 that may differ
 _THUMBNAIL = 0.99
 _ALIKE = 0.999
-_LARGE = 32
-_KEPT = 4096  # decoded photos at that size: 4 MiB
+_PART = 4096  # pairs that are compared at once
 _LEAST_CONTRAST = 4.0  # standard deviation in grey levels
 _ONES = np.array([bin(each).count("1") for each in range(256)], np.uint8)
 
@@ -55,23 +45,32 @@ def exact(digests: np.ndarray) -> list[list[int]]:
 
 
 def near(
-    paths: Sequence[str], digests: np.ndarray, thumbnails: np.ndarray, cache: ScanCache
-) -> tuple[list[list[int]], int]:
+    digests: np.ndarray, thumbnails: np.ndarray, fetch: Callable[[list[int]], np.ndarray]
+) -> list[list[int]]:
     """Groups of positions whose photos look the same though their files differ.
 
     Args:
-        paths: the files.
         digests: (N, 16) uint8.
         thumbnails: (N, 256) uint8.
-        cache: knows pairs that were compared before.
-
-    Returns:
-        The groups, and how many candidates were too many to be looked at.
+        fetch: positions (M,) -> their larger thumbnails, (M, 1024) uint8.
     """
-    candidates = _candidates(digests, thumbnails)
-    left = max(0, len(candidates) - MOST_PAIRS)
-    pairs = _verified(candidates[:MOST_PAIRS], paths, digests, cache)
-    return _groups(pairs), left
+    candidates = _candidates(digests, thumbnails)[:MOST_PAIRS]
+    if not len(candidates):
+        return []
+    wanted, places = np.unique(candidates, return_inverse=True)
+    large, places = fetch(wanted.tolist()), places.reshape(candidates.shape)
+    pairs = [
+        pair.tolist()
+        for part in range(0, len(candidates), _PART)
+        for pair in _alike(candidates[part : part + _PART], places[part : part + _PART], large)
+    ]
+    return _groups(pairs)
+
+
+def _alike(candidates: np.ndarray, places: np.ndarray, large: np.ndarray) -> np.ndarray:
+    """The candidates that pass step 3."""
+    alike = _correlations(large[places[:, 0]], large[places[:, 1]])
+    return candidates[alike >= _ALIKE]
 
 
 def _candidates(digests: np.ndarray, thumbnails: np.ndarray) -> np.ndarray:
@@ -97,8 +96,7 @@ def _candidates(digests: np.ndarray, thumbnails: np.ndarray) -> np.ndarray:
 
 def _hashes(thumbnails: np.ndarray) -> np.ndarray:
     """Difference hashes, (N, 14) uint8: 56 bits to the right, 56 downwards."""
-    half = SIDE // 2
-    small = thumbnails.reshape(-1, half, 2, half, 2).astype(np.uint16).sum(axis=(2, 4))
+    small = thumbnails.reshape(-1, 8, 2, 8, 2).astype(np.uint16).sum(axis=(2, 4))
     right = (small[:, :, 1:] > small[:, :, :-1]).reshape(len(small), -1)
     down = (small[:, 1:, :] > small[:, :-1, :]).reshape(len(small), -1)
     return np.packbits(np.concatenate([right, down], axis=1), axis=1)
@@ -125,50 +123,6 @@ def _correlations(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     other = other.astype(np.float32) - other.mean(axis=1, keepdims=True)
     norms = np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1))
     return (one * other).sum(axis=1) / np.maximum(norms, 1e-6)
-
-
-def _verified(
-    candidates: np.ndarray, paths: Sequence[str], digests: np.ndarray, cache: ScanCache
-) -> list[tuple[int, int]]:
-    """The candidates that pass step 3."""
-    found: list[tuple[int, int]] = []
-    todo: list[tuple[int, int]] = []
-    for one, other in candidates.tolist():
-        known = cache.alike(digests[one].tobytes(), digests[other].tobytes())
-        if known is None:
-            todo.append((one, other))
-        elif known >= _ALIKE:
-            found.append((one, other))
-
-    large = lru_cache(_KEPT)(_large)  # a photo is in several pairs, and those lie together
-
-    def compare(pair: tuple[int, int]) -> float:
-        one, other = (large(paths[each]) for each in pair)
-        if one is None or other is None:
-            return 0.0
-        return float(_correlations(one[None], other[None])[0])
-
-    pool = ThreadPoolExecutor(available_cores(), "fmkit-scan")
-    try:
-        alike = list(pool.map(compare, todo))
-    finally:
-        pool.shutdown(cancel_futures=True)
-    rows = zip(todo, alike, strict=True)
-    cache.put_alike(
-        [(digests[one].tobytes(), digests[other].tobytes(), value) for (one, other), value in rows]
-    )
-    return found + [pair for pair, value in zip(todo, alike, strict=True) if value >= _ALIKE]
-
-
-def _large(path: str) -> np.ndarray | None:
-    """A photo as 32 x 32 grey values in a row; None when it can no longer be read."""
-    try:
-        with opened(path) as stream, Image.open(stream, formats=FORMATS) as image:
-            image.draft("L", (4 * _LARGE, 4 * _LARGE))
-            grey = plain(image).convert("L")
-            return np.asarray(grey.resize((_LARGE, _LARGE), Image.Resampling.BILINEAR)).ravel()
-    except Exception:  # it was whole a moment ago
-        return None
 
 
 def _groups(pairs: Sequence[tuple[int, int]]) -> list[list[int]]:

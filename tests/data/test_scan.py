@@ -147,7 +147,7 @@ def test_an_interrupt_ends_it_and_keeps_what_was_found(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        scan(many, LIMIT, ScanCache(tmp_path), threads=2, tell=interrupt)
+        scan(many, LIMIT, ScanCache(tmp_path), threads=1, tell=interrupt)
     left = [each.name for each in threading.enumerate() if "fmkit-scan" in each.name]
     assert left == []
     assert scan(paths[:32], LIMIT, ScanCache(tmp_path)).read == 0
