@@ -12,6 +12,7 @@ COMMANDS = {
     "resume": "go on with a run that was stopped, or make a finished one longer",
     "eval": "judge a finished run on a split, or on new data",
     "predict": "predict new photos with a finished run",
+    "check": "look at a data set: what is in it, and what is wrong with it",
     "runs": "list, show, compare and rank runs",
     "cache": "list and clear the features of frozen backbones",
 }
@@ -98,6 +99,7 @@ def _function(name: str) -> Callable[[Sequence[str]], int]:
         "resume": commands.resume,
         "eval": commands.evaluate,
         "predict": commands.predict,
+        "check": commands.check_data,
         "runs": commands.runs,
         "cache": commands.cache,
     }[name]

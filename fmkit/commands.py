@@ -62,6 +62,12 @@ def predict(arguments: Sequence[str]) -> int:
     return _launch_plain(line, plugins.names(line.value("plugins")), jobs.predict)
 
 
+def check_data(arguments: Sequence[str]) -> int:
+    """Look at a data set, and write a report."""
+    line = command_line.parse("check", arguments)
+    return _launch_plain(line, plugins.names(line.value("plugins")), jobs.check_data)
+
+
 def runs(arguments: Sequence[str]) -> int:
     """List, show, compare and rank runs."""
     from fmkit.store import show

@@ -48,6 +48,15 @@ _EXAMPLES: dict[str, list[tuple[str, str]]] = {
         ("fmkit predict run=last input=photos output=found.csv", "a folder, into a table"),
         ("fmkit predict run=last input=photos.csv path_column=file", "the photos of a table"),
     ],
+    "check": [
+        ("fmkit check data=image_folder data.root=photos", "your own folder"),
+        ("fmkit check data=image_table data.root=photos.csv", "the photos of a table"),
+        ("fmkit check data=image_folder data.root=photos output=report", "the report's place"),
+        (
+            "fmkit check data=image_folder data.root=photos data.on_bad=quarantine",
+            "move what cannot be read to quarantine/, beside photos/",
+        ),
+    ],
     "runs": [
         ("fmkit runs", "all runs, newest first"),
         ("fmkit runs show RUN", "one run: figures, phases, files (RUN: folder, id or `last`)"),
@@ -171,7 +180,7 @@ def _defaults_of_files(group: str) -> None:
 def _groups(name: str) -> list[str]:
     if name in ("pretrain", "finetune"):
         return ["model", "data", "optimizer", "stage", "task", "runtime", "experiment"]
-    return {"eval": ["data", "runtime"], "predict": ["runtime"]}[name]
+    return ["runtime"] if name == "predict" else ["data", "runtime"]
 
 
 def _options(group: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from fmkit import console, failures, files, plugins, reopen, signals, tables
 from fmkit.config import recipe, recorded
-from fmkit.config.schema import EvalConfig, PredictConfig, TrainConfig
+from fmkit.config.schema import CheckConfig, EvalConfig, PredictConfig, TrainConfig
 from fmkit.errors import ConfigError, DataError, FmkitError, ResourceError
 from fmkit.reopen import Again
 from fmkit.store import index
@@ -32,11 +32,14 @@ def train(
         chosen: keys that the user decided, which `recipe=auto` leaves alone.
         again: the run is not new; it goes on where it was stopped.
     """
-    from fmkit.data import dataset
+    from fmkit.data import admission, dataset
 
     began = time.monotonic()
     split_seed = _split_seed(config)
-    data = dataset.read(config.data, split_seed)  # before TensorFlow: a wrong path says so at once
+    report = run.folder / names.DATA_REPORT  # before TensorFlow: a broken photo says so at once
+    data = admission.for_training(config.data, config.runtime, split_seed, report)
+    if config.init is not None:
+        data = dataset.in_order_of(data, FinishedRun(Path(config.init)).classes())
     if config.task.monitor.startswith("val_") and not len(data.splits.get("val", ())):
         raise ConfigError(
             f"task.monitor={config.task.monitor} needs a validation split, and the data has none.",
@@ -49,7 +52,7 @@ def train(
     _say(config, run, f"data: {config.data.name}, {len(data.spec.classes)} classes, {counts}")
     with console.diverted(run.folder / names.LOG):
         from fmkit.models import adapters
-        from fmkit.train import assemble, devices, features, loop
+        from fmkit.train import assemble, devices, loop
 
         signals.check()  # an import may swallow what a signal raises
         machine = devices.prepare(config.runtime)
@@ -69,9 +72,6 @@ def train(
         assembly.settings = reopen.settings(assemble.resolved(config, assembly, split_seed))
         _record(config, run, assembly, split_seed)
     _describe(config, run, assembly)
-    features.find_broken_files(
-        assembly, done=[each["name"] for each in saved.results] if saved else ()
-    )
     results = loop.train(assembly, run, saved)
     with signals.careful(), assembly.scope():
         adapters.merge(assembly.learner)  # what is judged below is what is deployed
@@ -191,7 +191,7 @@ def _judge(config: TrainConfig, run: Run, assembly: Any) -> dict[str, Any]:
 
 def evaluate(config: EvalConfig) -> None:
     """Judge a finished run on a split of its data, or on other data."""
-    from fmkit.data import dataset
+    from fmkit.data import admission, dataset
 
     run = FinishedRun(index.trained(config.run, Path(config.runs_dir)))
     run.warn_if_unfinished()
@@ -201,7 +201,7 @@ def evaluate(config: EvalConfig) -> None:
     is_new = before.name != config.data.name or place[0] != place[1]
     seed = before.split_seed if config.data.split_seed is None else config.data.split_seed
     split = config.split or ("all" if is_new else "test")
-    data = dataset.read_for_evaluation(config.data, seed or 0, split)
+    data = admission.for_evaluation(config.data, config.runtime, seed or 0, split)
     name = f"{split}-{data.spec.fingerprint[:8]}" if is_new else split
     if not is_new and split != "all" and data.spec.fingerprint != run.data().get("fingerprint"):
         console.warn("the data has changed since the run was trained; its splits may have, too.")
@@ -245,6 +245,57 @@ def predict(config: PredictConfig) -> None:
     if len(errors) == len(paths):
         raise DataError(f"none of {len(paths)} photos could be read.", f"The reasons: {output}")
     tables.predictions(columns, len(errors), output)
+
+
+def check_data(config: CheckConfig) -> None:
+    """Look at a data set: a report, a sheet of suspects, and tables on the screen.
+
+    Raises:
+        DataError: something is wrong that would stop a training run.
+    """
+    from fmkit.data import admission, contact_sheet, inspection, overview
+    from fmkit.data.findings import Finding
+
+    folder = _check_folder(config)
+    report, sheet = folder / names.DATA_REPORT, folder / names.CONTACT_SHEET
+    seed = config.runtime.seed if config.data.split_seed is None else config.data.split_seed
+    try:
+        inspected = admission.inspect(config.data, config.runtime, seed, training=True)
+    except DataError as error:
+        found = Finding("unusable", "", str(error))
+        overview.write(report, overview.failed(config.data, found))
+        raise
+    content = overview.report(config.data, inspected)
+    overview.write(report, content)
+    drawn = contact_sheet.draw(inspected, sheet)
+    tables.data_set(content)
+    console.out.print(f"report: {console.clean(str(report))}")
+    if drawn:
+        console.out.print(f"suspects: {console.clean(str(sheet))}")
+    stopping = inspection.blocking(inspected.findings, config.data.on_bad)
+    if stopping:
+        raise DataError("this data set is not fit for training; the errors are above.")
+    inspection.admit(inspected, config.data.on_bad)
+    admission.set_aside(config.data, inspected, report)
+
+
+def _check_folder(config: CheckConfig) -> Path:
+    """A folder for the report.
+
+    Raises:
+        ConfigError: it cannot be made.
+    """
+    folder = Path("checks") / names.new_name()
+    if config.output is not None:
+        folder = Path(config.output).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"output: {folder} cannot be made: {error.strerror}.",
+            "Name a folder that you may write: output=DIR",
+        ) from error
+    return folder
 
 
 def _output(config: PredictConfig, run: FinishedRun) -> Path:

@@ -94,6 +94,73 @@ def predictions(columns: dict[str, Any], errors: int, output: Path) -> None:
     out.print(f"table: {clean(str(output))}")
 
 
+_MARKS = {"error": "[bold red]error[/]", "warning": "[yellow]warning[/]", "note": "note"}
+_CLASSES, _ITEMS, _BAR = 40, 10, 24
+
+
+def data_set(report: dict[str, Any]) -> None:
+    """What a data set looks like, then what is wrong with it, the first ten of each kind."""
+    place = f", {clean(report['root'])}" if report["root"] else ""
+    out.print(f"{clean(report['data'])}{place}: {report['examples']:,} examples, "
+              f"{report['usable']:,} of them usable, {len(report['classes'])} classes")  # fmt: skip
+    _class_table(report["classes"])
+    _image_table(report)
+    if not report["findings"]:
+        out.print("nothing is wrong with it")
+    for each in report["findings"]:
+        out.print(f"\n{_MARKS[each['severity']]} {clean(each['title'])} ({each['count']:,})")
+        for item in each["items"][:_ITEMS]:
+            told = ": ".join(part for part in (item["where"], item["why"]) if part)
+            out.print(f"   {clean(told)}")
+        if len(each["items"]) > _ITEMS:
+            out.print(f"   and {len(each['items']) - _ITEMS:,} more")
+        if each["advice"]:
+            out.print(f"   [dim]{clean(each['advice'])}[/]")
+    errors, warnings = report["errors"], report["warnings"]
+    out.print(f"\n{errors:,} errors, {warnings:,} warnings, {report['notes']:,} notes")
+
+
+def _class_table(classes: dict[str, dict[str, int]]) -> None:
+    """A row a class: its examples in each split, and a bar."""
+    if not classes:
+        return
+    splits = list(next(iter(classes.values())))
+    table = _table("", "class", *splits, "", "all")
+    table.columns[-2].justify = "left"
+    totals = {name: sum(counts.values()) for name, counts in classes.items()}
+    most = max(1, *totals.values())
+    ranked = sorted(classes, key=lambda name: -totals[name])
+    for name in ranked if len(ranked) <= _CLASSES else ranked[: _CLASSES - 5]:
+        bar = "█" * max(1 if totals[name] else 0, round(_BAR * totals[name] / most))
+        counts = [f"{count:,}" for count in classes[name].values()]
+        table.add_row(clean(name), *counts, bar, f"{totals[name]:,}")
+    if len(ranked) > _CLASSES:
+        rest = ranked[_CLASSES - 5 :]
+        fewest = min(totals[name] for name in rest)
+        table.add_row(f"and {len(rest)} more", *[""] * len(splits), f"at least {fewest:,} each", "")
+    out.print(table)
+
+
+def _image_table(report: dict[str, Any]) -> None:
+    """Quantiles of the sizes, then formats and modes."""
+    sides = [report["sizes"].get(name, [0]) for name in ("width", "height")]
+    if report["sizes"] and not report["formats"]:  # arrays have one size
+        out.print(f"all are {sides[0][0]} x {sides[1][0]} pixels")
+    elif report["sizes"]:
+        table = _table("", "photos", "least", "5%", "25%", "median", "75%", "95%", "most")
+        for name, values in report["sizes"].items():
+            table.add_row(name, *(f"{value:,}" for value in values))
+        out.print(table)
+    for name in ("formats", "modes"):
+        if report[name]:
+            told = ", ".join(f"{count:,} {each}" for each, count in report[name].items())
+            out.print(f"{name}: {clean(told)}")
+    if report["files_read"]:
+        rate = report["files_read"] / max(report["seconds"], 1e-3)
+        out.print(f"{report['files_read']:,} files read in {duration(report['seconds'])}, "
+                  f"{rate:,.0f} a second; what is known of others was kept")  # fmt: skip
+
+
 def sweep(folder: Path, jobs: list[tuple[list[str], Run]]) -> None:
     """A finished sweep: a row a job with what differs between them, then why jobs failed."""
     table = _table("", "job", "overrides", "state", "best value", "test accuracy")

@@ -1,8 +1,11 @@
 """How fast fmkit is beside the limit and beside plain Keras, measured in one run.
 
-    python scripts/bench.py [pipeline|unfrozen|torch|startup|frozen|all ...]
+    python scripts/bench.py [scan|pipeline|unfrozen|torch|startup|frozen|all ...]
                             [--repeats N] [--images N] [--side PIXELS] [--epochs E ...]
 
+scan      Photos a second, 224 px JPEGs: all that fmkit looks at before it trains, nothing known
+          beforehand; a bare decode of the same files by Pillow, a thread a core; the scan again,
+          when every file is known.
 pipeline  Images a second, files to batches of 224 px, training order, nothing kept in memory:
           fmkit's loader; bare parallel decode (the same decoder, a thread a core, no batches: the
           limit); Keras' legacy ImageDataGenerator.flow_from_directory at its defaults, which does
@@ -37,10 +40,12 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the command line sets 
 
 from benchmarks.frozen import frozen
 from benchmarks.pipeline import memory_of, pipeline
+from benchmarks.scan import scan
 from benchmarks.startup import startup
 from benchmarks.unfrozen import torch, unfrozen
 
 SECTIONS = {
+    "scan": scan,
     "pipeline": pipeline,
     "unfrozen": unfrozen,
     "torch": torch,

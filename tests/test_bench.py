@@ -23,6 +23,18 @@ def test_pipeline_section_prints_both_tables(tmp_path):
     assert re.search(r"^\| 2,000 \|", done.stdout, re.MULTILINE)
 
 
+def test_scan_section_prints_its_table(tmp_path):
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "bench.py", "scan", "--images", "8", "--repeats", "1"],
+        cwd=tmp_path, env={"PATH": "", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    row = next(line for line in done.stdout.splitlines() if line.startswith("| 10 photos"))
+    ours, bare, known = map(float, re.findall(r"[\d.]+", row)[2:5])
+    assert min(ours, bare, known) > 0
+
+
 def test_a_ratio_is_the_median_of_the_ratios_within_a_repeat(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "scripts")
     from benchmarks import measuring as bench

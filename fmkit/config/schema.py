@@ -63,6 +63,10 @@ class DataConfig:
     """How a photo becomes square: `squash`, `pad` (black bars) or `crop` (centre)."""
     limit: int | None = None
     """Use only this many examples, the same share of each class; empty means all."""
+    on_bad: str = "error"
+    """Unusable photos or rows: `error` (exit 3), `skip` them, or `quarantine` (move) the photos."""
+    max_pixels: int = 64_000_000
+    """Largest photo that is decoded, width x height in pixels; larger ones are unusable."""
 
 
 @dataclass
@@ -73,6 +77,8 @@ class ImageFolderData(DataConfig):
     """Data source."""
     root: str = MISSING
     """The folder that holds the class folders (or `train`, `val`, `test` with class folders)."""
+    outside_links: bool = False
+    """Follow links that lead out of `data.root`; otherwise they are unusable photos."""
 
 
 @dataclass
@@ -362,6 +368,20 @@ class PredictConfig:
     """Folder that runs are looked for in."""
 
 
+@dataclass
+class CheckConfig:
+    """`fmkit check`."""
+
+    data: DataConfig = MISSING
+    """Group."""
+    runtime: RuntimeConfig = MISSING
+    """Group; `seed` decides the splits, `cache_dir` keeps what is known of photos."""
+    output: str | None = None
+    """Folder for the report and the contact sheet; empty means a fresh one in `checks/`."""
+    plugins: str | None = None
+    """A Python file with MODELS, DATA or TASKS of your own."""
+
+
 GROUPS = ("model", "data", "optimizer", "stage", "task", "runtime", "experiment")
 """The config groups."""
 
@@ -370,6 +390,7 @@ COMMANDS: dict[str, Any] = {
     "finetune": TrainConfig,
     "eval": EvalConfig,
     "predict": PredictConfig,
+    "check": CheckConfig,
 }
 """The config's type, by command."""
 
@@ -407,6 +428,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "runtime.cache_dtype": ("float32", "float16"),
     "data.flip": ("none", "horizontal", "both"),
     "data.resize": ("squash", "pad", "crop"),
+    "data.on_bad": ("error", "skip", "quarantine"),
     "optimizer.name": ("adamw", "adam", "sgd", "lion", "muon"),
     "optimizer.schedule": ("cosine", "linear", "constant", "step"),
     "stage.*.batchnorm": ("frozen", "train"),

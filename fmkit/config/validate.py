@@ -14,7 +14,16 @@ from typing import Any
 from fmkit import lookup, unseen
 from fmkit.config import durations, trainable
 from fmkit.config.documentation import field_types
-from fmkit.config.schema import CHOICES, COMMANDS, KINDS, ModelConfig, PhaseConfig, TrainConfig
+from fmkit.config.schema import (
+    CHOICES,
+    COMMANDS,
+    KINDS,
+    ImageFolderData,
+    ImageTableData,
+    ModelConfig,
+    PhaseConfig,
+    TrainConfig,
+)
 from fmkit.errors import FmkitError, nearest, received
 from fmkit.files import short
 
@@ -53,6 +62,7 @@ RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "data.val_fraction": _fraction(),
     "data.test_fraction": _fraction(),
     "data.limit": _at_least(2),
+    "data.max_pixels": ("from 1 to 178956970 pixels", lambda value: 1 <= value <= 178_956_970),
     "data.augment_views": _at_least(1),
     "data.split_seed": ("a whole number from 0 to 2147483647", lambda value: 0 <= value < 2**31),
     "optimizer.learning_rate": _above(0),
@@ -343,4 +353,10 @@ def _data_problems(data: Any) -> Iterator[Problem]:
             "data.val_fraction",
             f"data.val_fraction={data.val_fraction:g} and data.test_fraction="
             f"{data.test_fraction:g} leave nothing to train on. Their sum must be below 1.",
+        )
+    if data.on_bad == "quarantine" and not isinstance(data, ImageFolderData | ImageTableData):
+        yield Problem(
+            "data.on_bad",
+            f"data.on_bad=quarantine moves photos, and those of data={data.name} are not yours to "
+            "move. Leave them out instead: data.on_bad=skip",
         )

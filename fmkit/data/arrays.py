@@ -6,15 +6,18 @@ full range cannot be seen in the file, and a wrong guess would go unnoticed unti
 
 from __future__ import annotations
 
+import math
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
+from numpy.lib import format as npy
 
 from fmkit.config.schema import ArraysData
-from fmkit.data import check
+from fmkit.data import check, memory
 from fmkit.data.examples import Examples, ImageArray, from_names
-from fmkit.errors import DataError, all_at_once, received
+from fmkit.errors import DataError, all_at_once, listed, received
 
 _SHAPES = "(N, H, W), (N, H, W, 1), (N, H, W, 3) or (N, H, W, 4)"
 
@@ -67,16 +70,40 @@ def _read(path: Path, keys: list[str]) -> list[np.ndarray]:
                 if key not in file.files:
                     problems.append(received(f"{path.name}, key", key, file.files))
                     continue
-                try:
+                wrong = _header_problem(file, key)
+                if wrong:
+                    problems.append(f"{path.name}, {key}: {wrong}")
+                else:
                     arrays.append(file[key])
-                except ValueError as error:
-                    problems.append(f"{path.name}, {key}: {error}")
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError) as error:
         raise DataError(f"{path} is no readable .npz file: {error}") from None
     if problems:
         hint = "Name the arrays with data.image_key and data.label_key."
         raise DataError(all_at_once(problems), hint)
     return arrays
+
+
+def _header_problem(file: np.lib.npyio.NpzFile, key: str) -> str:
+    """Why an array must not be read, by its header; empty when it may be.
+
+    A header costs its writer nothing: without a look at it, 100 bytes could ask for all memory.
+    """
+    archive = file.zip
+    if not isinstance(archive, zipfile.ZipFile):
+        return ""
+    member = key if key in archive.namelist() else f"{key}.npy"
+    with archive.open(member) as stream:
+        version = npy.read_magic(stream)
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = read(stream)
+    if dtype.hasobject:
+        return "it holds Python objects, and reading those would run code; save plain numbers."
+    needed, there = math.prod(shape) * dtype.itemsize, archive.getinfo(member).file_size
+    if needed > there:
+        return f"it says {shape} {dtype}, {needed:,} bytes, and {there:,} bytes are there."
+    if needed > memory.available():
+        return f"it would take {needed / 2**30:.1f} GiB of memory, more than is free."
+    return ""
 
 
 def _image_problems(config: ArraysData, images: np.ndarray) -> list[str]:
@@ -85,6 +112,10 @@ def _image_problems(config: ArraysData, images: np.ndarray) -> list[str]:
     if not shape_fits or 0 in images.shape:
         hint = "Channels come last." if images.ndim == 4 and images.shape[1] in (1, 3) else ""
         return [received(f"shape of {name}", images.shape, _SHAPES, hint)]
+    if images.dtype.kind == "f" and not np.isfinite(images).all():
+        rows = np.flatnonzero(~np.isfinite(images).reshape(len(images), -1).all(axis=1))
+        shown = listed([f"row-{row:06d}" for row in rows[:5]])
+        return [f"{name} has NaN or infinite values in {len(rows)} images: {shown}."]
     if images.dtype.kind == "f":
         low, high = float(images.min()), float(images.max())
         scale = "images * 255" if high <= 1 else "images"
@@ -106,6 +137,12 @@ def _label_problems(config: ArraysData, labels: np.ndarray) -> list[str]:
         return [received(f"shape of {name}", labels.shape, "(N,)", hint)]
     if labels.dtype.kind not in "uibSU":
         return [received(f"type of {name}", str(labels.dtype), "whole numbers or texts")]
+    if labels.dtype.kind == "i" and len(labels) and labels.min() < 0:
+        count = int((labels < 0).sum())
+        return [
+            f"{name} has {count} negative labels, such as {labels.min()}: they often mean "
+            "`unknown`. Leave those rows out, or give them a name."
+        ]
     if labels.dtype.kind in "SU" and (np.char.strip(labels) == labels.dtype.type()).any():
         return [f"{name} has empty class names."]
     return []

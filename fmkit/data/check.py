@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from fmkit.config.schema import DataConfig, ImageFolderData
+from fmkit.data.findings import Finding
 from fmkit.errors import ConfigError, DataError, listed
 from fmkit.files import absolute, short
 
 SHOWN = 10
 """Names that an error shows before it only counts."""
-_PART = 256
-"""Files per task of a thread pool: a task each took 1 kB of memory and more time than a header."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+"""Control characters, and those that hide or turn text around."""
 
 
 def existing(root: str, kind: str, key: str = "data.root") -> Path:
@@ -99,34 +102,6 @@ def too_small(labels: np.ndarray, classes: Sequence[str], needed: int) -> str:
     )
 
 
-def header_problem(path: str) -> str:
-    """Why a file is no image that fmkit reads, by its header; empty when it is one."""
-    from PIL import Image
-
-    from fmkit.data.decode import FORMATS, reason, too_large
-
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            return too_large(image)
-    except Exception as error:  # Pillow's plugins raise nearly anything on broken files
-        return reason(path, error)
-
-
-def _header_problems(paths: Sequence[str]) -> list[str]:
-    return [header_problem(each) for each in paths]
-
-
-def image_problems(names: Sequence[str], paths: Sequence[str]) -> list[str]:
-    """One sentence on all files that are no images, the first ten by name; or none."""
-    parts = [paths[start : start + _PART] for start in range(0, len(paths), _PART)]
-    with ThreadPoolExecutor(max_workers=min(32, 4 * (os.cpu_count() or 1))) as pool:
-        reasons = [why for part in pool.map(_header_problems, parts) for why in part]
-    broken = [f"{name}: {why}" for name, why in zip(names, reasons, strict=True) if why]
-    if not broken:
-        return []
-    return [f"{broken_files(broken, len(paths))}\n   Replace or remove them, then start again."]
-
-
 def broken_files(broken: Sequence[str], total: int) -> str:
     """One sentence on files that cannot be read, the first ten with their reason."""
     lines = "".join(f"\n   {each}" for each in broken[:SHOWN])
@@ -135,7 +110,47 @@ def broken_files(broken: Sequence[str], total: int) -> str:
     return f"{len(broken)} of {total} {files} no readable image:{lines}{more}"
 
 
-def by_suffix(names: Sequence[str]) -> str:
-    """Files counted by extension, such as `3 .tiff, 1 .txt`."""
-    counts = Counter(Path(each).suffix.lower() or "without extension" for each in names)
-    return ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
+def suffix(name: str) -> str:
+    """A file's extension in lower case, in words where there is none."""
+    return Path(name).suffix.lower() or "without extension"
+
+
+def counted(counts: Counter[str]) -> str:
+    """Things by name, such as `3 .tiff, 1 .txt`; the ten most frequent."""
+    told = [f"{count} {name}" for name, count in counts.most_common(SHOWN)]
+    return ", ".join(told) + (" and others" if len(counts) > SHOWN else "")
+
+
+def sizes(paths: Sequence[str]) -> np.ndarray:
+    """Bytes of each file, (N,) int64; 0 where one is gone, which the scan tells."""
+
+    def size(path: str) -> int:
+        try:
+            return os.path.getsize(path)  # noqa: PTH202 - a call a photo, without objects
+        except OSError:
+            return 0
+
+    return np.array([size(each) for each in paths], np.int64)
+
+
+def name_findings(classes: Sequence[str], ids: Sequence[str]) -> list[Finding]:
+    """Class names that look the same, and names with control characters."""
+    found: list[Finding] = []
+    told: set[str] = set()
+    for kind, simpler in (("twin_classes", spelling), ("case_twins", str.casefold)):
+        groups: dict[str, list[str]] = {}
+        for each in dict.fromkeys(classes):
+            groups.setdefault(simpler(each), []).append(each)
+        for twins in groups.values():
+            if len(twins) > 1 and not told >= set(twins):
+                told |= set(twins)
+                found.append(Finding(kind, " and ".join(ascii(each) for each in twins)))
+    for each in dict.fromkeys([*classes, *ids]):
+        if _CONTROL.search(each):
+            found.append(Finding("control_characters", ascii(each)))
+    return found
+
+
+def spelling(name: str) -> str:
+    """A name as an eye sees it: composed (unicode.org/reports/tr15, NFC), with single spaces."""
+    return " ".join(unicodedata.normalize("NFC", name).split())

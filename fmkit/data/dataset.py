@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 
 from fmkit.config.schema import DataConfig
-from fmkit.data import splits, table
+from fmkit.data import check, splits, table
 from fmkit.data.examples import Examples
-from fmkit.errors import DataError, listed, received
+from fmkit.errors import DataError, listed
 from fmkit.spec import DataSpec
 
 
@@ -29,7 +30,7 @@ class Dataset:
 
 
 def read(config: DataConfig, split_seed: int) -> Dataset:
-    """List the examples and split them. No pixel is decoded, TensorFlow is not imported.
+    """List the examples and split them. No file is opened; `admission` looks at them, too.
 
     Raises:
         DataError: what is wrong with the data, all at once.
@@ -39,40 +40,57 @@ def read(config: DataConfig, split_seed: int) -> Dataset:
     return Dataset(examples, found, splits.describe(examples, found))
 
 
-def read_for_evaluation(config: DataConfig, split_seed: int, split: str) -> Dataset:
-    """List a data set to judge a model on one split of it; `all` takes every example.
-
-    Raises:
-        DataError: what is wrong with the data, or that it has no such split.
-    """
-    if split == "all":
-        examples = table.list_examples(config, training=False)
-        found = {"all": np.arange(len(examples))}
-        return Dataset(examples, found, splits.describe(examples, found))
-    data = read(config, split_seed)
-    if not len(data.splits.get(split, ())):
-        there = [name for name, indices in data.splits.items() if len(indices)]
-        raise DataError(received("split", split, [*there, "all"], "The data has no such split."))
-    return data
-
-
 def match_classes(examples: Examples, classes: tuple[str, ...]) -> np.ndarray:
-    """Labels in the order of a run's classes, (N,), matched by name.
+    """Labels in the order of a run's classes, (N,), matched by name and never by position.
+
+    Names that look the same are the same: an accented letter may be one character or two, as it is
+    on macOS, and space around a name does not count. `Cat` and `cat` are two classes.
 
     Raises:
         DataError: a class is missing or unknown; both are named.
     """
-    missing = [each for each in classes if each not in examples.classes]
-    extra = [each for each in examples.classes if each not in classes]
+    known = {check.spelling(each): number for number, each in enumerate(classes)}
+    there = {check.spelling(each): each for each in examples.classes}
+    missing = [each for each in classes if check.spelling(each) not in there]
+    extra = [name for each, name in there.items() if each not in known]
     if missing or extra:
         problems = []
         if missing:
-            problems.append(f"the data has no {listed([repr(each) for each in missing], 10)}")
+            problems.append(f"the data has no {listed([ascii(each) for each in missing], 10)}")
         if extra:
-            problems.append(f"the run does not know {listed([repr(each) for each in extra], 10)}")
+            problems.append(f"the run does not know {listed([ascii(each) for each in extra], 10)}")
         raise DataError(
             f"classes do not match: {'; '.join(problems)}.",
-            f"The run was trained on {listed(classes, 10)}. Classes are matched by name.",
+            f"The run was trained on {listed(classes, 10)}. Classes are matched by name, "
+            f"{_nearly(missing, extra)}",
         )
-    order = np.array([classes.index(each) for each in examples.classes], np.int32)
+    if len(there) < len(examples.classes):
+        twins = [ascii(each) for each in examples.classes if each not in there.values()]
+        raise DataError(f"classes do not match: {listed(twins)} is there in two spellings.")
+    order = np.array([known[check.spelling(each)] for each in examples.classes], np.int32)
     return order[examples.labels]
+
+
+def _nearly(missing: list[str], extra: list[str]) -> str:
+    """A hint where names differ in upper and lower case alone."""
+    lower = {each.casefold(): each for each in extra}
+    pairs = [(each, lower[each.casefold()]) for each in missing if each.casefold() in lower]
+    if not pairs:
+        return "letter by letter."
+    told = listed([f"{one!r} is not {other!r}" for one, other in pairs], 5)
+    return f"upper and lower case count: {told}."
+
+
+def in_order_of(data: Dataset, classes: tuple[str, ...]) -> Dataset:
+    """The same data with a run's classes in the run's order; as it is where they are not the same.
+
+    So a head that was trained on a table goes on with a folder that lists its classes otherwise.
+    """
+    if data.examples.classes == classes:
+        return data
+    try:
+        labels = match_classes(data.examples, classes)
+    except DataError:
+        return data
+    examples = dataclasses.replace(data.examples, labels=labels, classes=classes)
+    return Dataset(examples, data.splits, splits.describe(examples, data.splits))

@@ -23,6 +23,8 @@ from PIL import (  # the plugins by name, so that Pillow does not load all its o
     WebPImagePlugin,  # noqa: F401
 )
 
+from fmkit.data import sniff
+from fmkit.data.regular import NotAFile, opened
 from fmkit.errors import DataError, received
 
 if TYPE_CHECKING:
@@ -31,11 +33,23 @@ if TYPE_CHECKING:
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
 """Formats that are read, by Pillow's names; no other decoder of Pillow is given a file."""
 
-EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp")
-"""File extensions that are taken for photos when a folder is listed, in lower case."""
+EXTENSION_OF = {
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
+    ".png": "PNG",
+    ".bmp": "BMP",
+    ".gif": "GIF",
+    ".webp": "WEBP",
+}
+"""The format that a file extension promises, in lower case."""
+
+EXTENSIONS = tuple(EXTENSION_OF)
+"""File extensions that are taken for photos when a folder is listed."""
 
 MAX_PIXELS = 178_956_970
-"""Largest picture by its header: twice Pillow's warning threshold, where Pillow refuses too."""
+"""Largest picture by its header: twice Pillow's warning threshold, where Pillow refuses too.
+
+`data.max_pixels`, which the scan before training goes by, is smaller.
+"""
 
 RESIZES = ("squash", "pad", "crop")
 """`squash` ignores the aspect ratio, `pad` adds black bars, `crop` takes the central square."""
@@ -72,13 +86,13 @@ def decode(path: str, size: int, resize: str) -> np.ndarray:
         DataError: naming the file, which cannot be read or is too large.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with opened(path) as stream, Image.open(stream, formats=FORMATS) as image:
             problem = too_large(image)
             if problem:
                 raise DataError(problem)
             image.draft(None, _draft_size(image, size, resize))
             turn = _TURNS.get(_orientation(image))
-            picture = _plain(image)
+            picture = plain(image)
             if turn is not None:
                 picture = picture.transpose(turn)
             return _square(picture, size, resize)
@@ -90,7 +104,7 @@ def from_array(pixels: np.ndarray, size: int, resize: str) -> np.ndarray:
     """Pixels in memory, (H, W) or (H, W, C) uint8 with C of 1, 3 or 4, as (S, S, 3) uint8."""
     if pixels.ndim == 3 and pixels.shape[-1] == 1:
         pixels = pixels[..., 0]
-    return _square(_plain(Image.fromarray(np.ascontiguousarray(pixels))), size, resize)
+    return _square(plain(Image.fromarray(np.ascontiguousarray(pixels))), size, resize)
 
 
 def too_large(image: Picture) -> str:
@@ -108,6 +122,8 @@ def reason(path: str, error: Exception) -> str:
         return "there is no such file"
     if isinstance(error, PermissionError):
         return "no permission to read it"
+    if isinstance(error, NotAFile):
+        return f"it is {sniff.file_type(error.mode)}"
     if isinstance(error, Image.DecompressionBombError):
         return f"more pixels than the limit of {MAX_PIXELS:,}"
     try:
@@ -117,8 +133,8 @@ def reason(path: str, error: Exception) -> str:
             return "the file is empty"
     except OSError as unreadable:
         return str(unreadable.strerror)
-    if start.lstrip().startswith(b"<"):
-        return "it is an HTML or XML text, not an image"
+    if sniff.image_format(start) not in FORMATS:
+        return f"it is {sniff.content(start)}"
     if isinstance(error, Image.UnidentifiedImageError):
         return "it is not a JPEG, PNG, BMP, GIF or WebP image"
     return f"it is damaged ({str(error).replace(path, 'file') or type(error).__name__})"
@@ -140,7 +156,7 @@ def _draft_size(image: Picture, size: int, resize: str) -> tuple[int, int]:
     return int(size * _DRAFT_GAP), int(size * _DRAFT_GAP)
 
 
-def _plain(image: Picture) -> Picture:
+def plain(image: Picture) -> Picture:
     """Any mode as L or RGB, 8 bits a channel; transparent parts are laid over white."""
     if image.mode in ("I", "I;16", "I;16B", "I;16L", "I;16N"):
         values = np.asarray(image).astype(np.uint32)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+
+from fmkit.data.findings import Finding
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +53,7 @@ class Examples:
         images: what the ids stand for.
         splits: `train`, `val` or `test` of each example, (N,), where the source names splits.
         groups: a name per example, (N,); examples with the same one stay in one split.
+        findings: what is wrong with the source, as far as listing it tells.
     """
 
     ids: tuple[str, ...]
@@ -58,6 +62,7 @@ class Examples:
     images: ImageFiles | ImageArray
     splits: np.ndarray | None = None
     groups: np.ndarray | None = None
+    findings: tuple[Finding, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -102,12 +107,14 @@ def from_names(
     splits: list[str] | None = None,
     groups: list[str] | None = None,
     classes: tuple[str, ...] | None = None,
+    findings: Sequence[Finding] = (),
 ) -> Examples:
     """Examples from a class name each.
 
     Args:
         names: class name of each example.
         classes: class names in order; empty means the names that occur, sorted.
+        findings: what is wrong with the source.
     """
     classes = classes or tuple(sorted(set(names)))
     number = {name: index for index, name in enumerate(classes)}
@@ -118,4 +125,5 @@ def from_names(
         images=images,
         splits=None if splits is None else np.array(splits, dtype=str),
         groups=None if groups is None else np.array(groups, dtype=str),
+        findings=tuple(findings),
     )

@@ -1,24 +1,24 @@
 """Photos in folders: a folder per class, or a folder per split with a folder per class inside.
 
 Nested folders belong to their class. Files and folders whose name begins with a dot, and
-`__MACOSX`, are ignored. Links are followed, but no folder is listed twice, so loops end.
+`__MACOSX`, are ignored. Links are followed inside the root, and out of it only where
+`data.outside_links` lets them; no folder is listed twice, so loops end. No file is opened here.
 """
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from fmkit import console
 from fmkit.config.schema import ImageFolderData
-from fmkit.data import check
+from fmkit.data import check, sniff
 from fmkit.data.decode import EXTENSIONS
 from fmkit.data.examples import Examples, ImageFiles, from_names
+from fmkit.data.findings import Finding, printable
 from fmkit.data.stratify import limited
-from fmkit.errors import DataError, all_at_once, listed
+from fmkit.errors import listed
 from fmkit.files import short
 
 SPLIT_NAMES = {
@@ -41,53 +41,56 @@ class _Listing:
     """What was found so far."""
 
     root: Path
+    outside_links: bool = False
     ids: list[str] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     splits: list[str] = field(default_factory=list)
-    unsupported: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    unsupported: Counter[str] = field(default_factory=Counter)
+    hidden: int = 0
     seen: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.prefix = os.path.join(self.root, "")  # noqa: PTH118 - pathlib drops the last slash
+        self.real_prefix = os.path.join(os.path.realpath(self.root), "")  # noqa: PTH118
 
     def relative(self, path: str) -> str:
         """A path as an id: relative to the root, with forward slashes."""
         return path[len(self.prefix) :].replace(os.sep, "/")  # pathlib takes 20 times as long
 
+    def find(self, kind: str, where: str = "", why: str = "", path: str = "") -> None:
+        """Note a finding."""
+        self.findings.append(Finding(kind, where, why, path=path))
+
 
 def list_examples(config: ImageFolderData) -> Examples:
     """The photos under `config.root`, each with the name of its class folder as label.
 
+    What is wrong with the listing is in the examples' findings.
+
     Raises:
-        DataError: the folder is missing, has no class folders, or holds files that are no images;
-            all problems at once.
+        DataError: the folder is missing.
     """
     root = check.existing(config.root, "folder")
-    listing = _Listing(root)
+    listing = _Listing(root, config.outside_links)
     for real, _, _ in os.walk(root):  # real folders keep their place; links may only add others
         status = Path(real).stat()
         listing.seen[status.st_dev, status.st_ino] = real
     folders, loose = _children(listing, root)
-    photos = [each for each in loose if _is_photo(each)]
-    listing.unsupported += [each for each in loose if not _is_photo(each)]
-    if photos:
-        listing.problems.append(
-            f"{len(photos)} photos lie directly in {short(root)} ({_some(photos)}): "
-            "move each into a folder named after its class."
-        )
+    _tell_of_loose(listing, root, loose)
     named = _split_folders(listing, folders)
-    if not folders and not photos:
-        listing.problems.append(
-            f"{short(root)} has no class folders: one folder per class is needed."
+    if not folders and not any(map(_is_photo, loose)):
+        listing.find(
+            "no_classes", why=f"{short(root)} has no class folders: one folder per class is needed."
         )
     for folder in folders:
         if named:
             _list_split(listing, folder, SPLIT_NAMES[folder.name.lower()])
         else:
             _list_class(listing, folder, split="")
-    return _checked(listing, bool(named), config)
+    return _examples(listing, bool(named), config)
 
 
 def _children(listing: _Listing, folder: Path) -> tuple[list[Path], list[str]]:
@@ -96,32 +99,61 @@ def _children(listing: _Listing, folder: Path) -> tuple[list[Path], list[str]]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        listing.problems.append(f"{folder} cannot be listed: {error.strerror}.")
+        listing.find("unlistable", listing.relative(str(folder)) or ".", str(error.strerror))
         return [], []
     for entry in entries:
         if entry.name.startswith(".") or entry.name.lower() in _IGNORED:
-            continue
-        try:
-            entry.name.encode()
-        except UnicodeEncodeError:
-            shown = os.fsencode(entry.name).decode("utf-8", "backslashreplace")
-            listing.problems.append(f"The name of {folder}/{shown} is not UTF-8: rename it.")
-            continue
-        if entry.is_dir():
+            listing.hidden += 1
+        elif kind := _entry_problem(listing, entry):
+            shown = printable(listing.relative(entry.path))
+            listing.find(kind[0], shown, kind[1], entry.path)
+        elif entry.is_dir():
             folders.append(Path(entry.path))
-        elif entry.is_file():
-            files.append(entry.path)
         else:
-            listing.problems.append(f"{entry.path} is neither file nor folder: a broken link?")
+            files.append(entry.path)
     return folders, files
+
+
+def _entry_problem(listing: _Listing, entry: os.DirEntry[str]) -> tuple[str, str] | None:
+    """Why an entry is neither a folder nor a file that may be read: (kind, reason)."""
+    try:
+        entry.name.encode()
+    except UnicodeEncodeError:
+        return "name_not_utf8", ""
+    is_link = entry.is_symlink()
+    try:
+        usable = entry.is_dir() or entry.is_file()
+    except OSError as error:  # a link to itself, or a chain of links without end
+        return "broken_link", str(error.strerror)
+    if is_link:
+        target = os.path.realpath(entry.path)
+        if not listing.outside_links and not (target + os.sep).startswith(listing.real_prefix):
+            return "outside_link", f"it leads to {printable(target)}"
+    if usable:
+        return None
+    try:
+        return "special_file", sniff.file_type(entry.stat().st_mode)
+    except OSError:
+        return (
+            "broken_link",
+            f"it leads to {printable(Path(entry).readlink())}" if is_link else "it is gone",
+        )
 
 
 def _is_photo(path: str) -> bool:
     return path.lower().endswith(EXTENSIONS)
 
 
-def _some(paths: list[str]) -> str:
-    return listed([Path(each).name for each in paths], 3)
+def _tell_of_loose(listing: _Listing, folder: Path, files: list[str]) -> None:
+    """Photos that lie where class folders should be."""
+    photos = [Path(each).name for each in files if _is_photo(each)]
+    listing.unsupported.update(check.suffix(each) for each in files if not _is_photo(each))
+    if photos:
+        listing.find(
+            "loose_photos",
+            why=f"{len(photos)} photos lie directly in {short(folder)} ({listed(photos, 3)}): "
+            "move each into a folder named after its class.",
+        )
 
 
 def _split_folders(listing: _Listing, folders: list[Path]) -> list[Path]:
@@ -132,15 +164,17 @@ def _split_folders(listing: _Listing, folders: list[Path]) -> list[Path]:
     if len(named) == len(folders) and nested:
         return named
     if len(named) == len(folders) and named:
-        listing.problems.append(
-            f"{listed([each.name for each in named])} look like splits but hold no class folders: "
-            "put a folder per class into each."
+        listing.find(
+            "mixed_layout",
+            why=f"{listed([each.name for each in named])} look like splits but hold no class "
+            "folders: put a folder per class into each.",
         )
     elif len(kinds) > 1:  # one class may be called `test`; two with folders inside are splits
         others = [each.name for each in folders if each not in named]
-        listing.problems.append(
-            f"{listed([each.name for each in nested])} look like splits, {listed(others, 5)} does "
-            "not: keep either split folders only, or class folders only."
+        listing.find(
+            "mixed_layout",
+            why=f"{listed([each.name for each in nested])} look like splits, {listed(others, 5)} "
+            "does not: keep either split folders only, or class folders only.",
         )
     return []
 
@@ -155,69 +189,61 @@ def _has_folder(folder: Path) -> bool:
 def _list_split(listing: _Listing, folder: Path, split: str) -> None:
     """Every class folder of one split folder."""
     folders, loose = _children(listing, folder)
-    photos = [each for each in loose if _is_photo(each)]
-    listing.unsupported += [each for each in loose if not _is_photo(each)]
-    if photos:
-        listing.problems.append(
-            f"{len(photos)} photos lie directly in {short(folder)} ({_some(photos)}): "
-            "move each into a folder named after its class."
-        )
+    _tell_of_loose(listing, folder, loose)
     for each in folders:
         _list_class(listing, each, split)
 
 
 def _list_class(listing: _Listing, folder: Path, split: str) -> None:
     """Every photo below one class folder."""
-    before, skipped = len(listing.ids), len(listing.unsupported)
+    before, unsupported = len(listing.ids), Counter[str]()
     waiting = [folder]
     while waiting:
         current = waiting.pop()
         status = current.stat()
         first = listing.seen.setdefault((status.st_dev, status.st_ino), str(current))
         if first != str(current):
-            console.warn(f"{current} is the same folder as {first}: it is listed once.")
+            here, there = (listing.relative(each) or "." for each in (str(current), first))
+            listing.find("linked_twice", here, f"the same folder as {there}")
             continue
         folders, files = _children(listing, current)
         waiting.extend(reversed(folders))
         for path in files:
             if not _is_photo(path):
-                listing.unsupported.append(path)
+                unsupported[check.suffix(path)] += 1
                 continue
             listing.ids.append(listing.relative(path))
             listing.paths.append(path)
             listing.names.append(folder.name)
             listing.splits.append(split)
+    listing.unsupported += unsupported
+    listing.folders.append(folder.name)
     if len(listing.ids) == before:
-        unsupported = check.by_suffix(listing.unsupported[skipped:])
-        found = f"; fmkit does not read {unsupported}" if unsupported else ""
-        listing.problems.append(
-            f"Class folder {short(folder)!r} has no photos{found}. Add some, or remove the folder."
+        found = f"; fmkit does not read {check.counted(unsupported)}" if unsupported else ""
+        listing.find(
+            "empty_class",
+            why=f"Class folder {short(folder)!r} has no photos{found}. Add some, or remove the "
+            "folder.",
         )
 
 
-def _checked(listing: _Listing, named: bool, config: ImageFolderData) -> Examples:
-    """The listing as examples, once every file's header was read.
-
-    Raises:
-        DataError: with all problems of the listing and of the files.
-    """
-    sizes = np.array([os.path.getsize(each) for each in listing.paths], np.int64)  # noqa: PTH202
-    splits = listing.splits if named else None
-    images = ImageFiles(tuple(listing.paths), sizes)
-    examples = limited(from_names(listing.ids, listing.names, images, splits), config.limit)
-    if listing.ids:
-        place = dict(zip(listing.ids, listing.paths, strict=True))
-        chosen = [place[each] for each in examples.ids]
-        listing.problems += check.image_problems(examples.ids, chosen)
-    if listing.problems:
-        if listing.ids:
-            listing.problems += check.class_problems(
-                examples.labels, examples.classes, examples.splits, config
-            )
-        raise DataError(all_at_once(listing.problems))
+def _examples(listing: _Listing, named: bool, config: ImageFolderData) -> Examples:
+    """The listing as examples, with all that is wrong with it."""
     if listing.unsupported:
-        console.warn(
-            f"{len(listing.unsupported)} files are no photos that fmkit reads and were left out: "
-            f"{check.by_suffix(listing.unsupported)}."
+        listing.findings.append(
+            Finding(
+                "unsupported",
+                "",
+                f"{listing.unsupported.total()} files are no photos that fmkit reads: "
+                f"{check.counted(listing.unsupported)}.",
+                count=listing.unsupported.total(),
+            )
         )
-    return examples
+    if listing.hidden:
+        why = f"{listing.hidden} hidden files and folders were ignored."
+        listing.findings.append(Finding("hidden_file", "", why, count=listing.hidden))
+    splits = listing.splits if named else None
+    images = ImageFiles(tuple(listing.paths), check.sizes(listing.paths))
+    findings = [*listing.findings, *check.name_findings(listing.folders, listing.ids)]
+    examples = from_names(listing.ids, listing.names, images, splits, findings=findings)
+    return limited(examples, config.limit) if listing.ids else examples

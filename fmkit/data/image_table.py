@@ -12,12 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from fmkit import console
 from fmkit.config.schema import ImageTableData
 from fmkit.data import check
 from fmkit.data.examples import Examples, ImageFiles, from_names
+from fmkit.data.findings import Finding
 from fmkit.data.image_folder import SPLIT_NAMES
 from fmkit.data.stratify import limited
 from fmkit.errors import ConfigError, DataError, all_at_once, listed, received
@@ -35,21 +33,23 @@ class _Rows:
     names: list[str] = field(default_factory=list)
     splits: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
-    wrong: dict[str, list[str]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
     first: dict[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
     repeated: int = 0
 
-    def complain(self, what: str, where: str) -> None:
-        """Note one row under the sentence that is true of it."""
-        self.wrong.setdefault(what, []).append(where)
+    def find(self, kind: str, where: str, why: str = "") -> None:
+        """Note what is wrong with one row."""
+        self.findings.append(Finding(kind, where, why))
 
 
 def list_examples(config: ImageTableData) -> Examples:
     """The photos that the table `config.root` names, in the order of its rows.
 
+    What is wrong with single rows is in the examples' findings.
+
     Raises:
         ConfigError: the file's name ends in nothing that is known.
-        DataError: columns, files, labels or splits are missing or wrong; all problems at once.
+        DataError: the table cannot be read, or columns are missing; all problems at once.
     """
     table = check.existing(config.root, "file")
     wanted = [config.path_column, config.label_column]
@@ -63,7 +63,7 @@ def list_examples(config: ImageTableData) -> Examples:
     cells = [columns[each] for each in wanted]
     for number, row in enumerate(zip(*cells, strict=True)):
         _add_row(rows, config, folder, dict(zip(wanted, row, strict=True)), number + 1)
-    return _checked(rows, config, table)
+    return _examples(rows, config, table)
 
 
 def read_columns(table: Path, wanted: Sequence[str], hint: str = _NAMES) -> dict[str, list[str]]:
@@ -174,22 +174,21 @@ def _add_row(
     path, label = cells[config.path_column], cells[config.label_column]
     split = cells[config.split_column] if config.split_column else ""
     group = cells[config.group_column] if config.group_column else ""
-    where, before = f"row {number}", sum(len(each) for each in rows.wrong.values())
+    where, before = f"row {number}", len(rows.findings)
     if not label:
-        rows.complain("have no label", where)
+        rows.find("incomplete_row", where, "no label")
     if config.split_column and not split:
-        rows.complain(f"have no split in column {config.split_column!r}", where)
+        rows.find("incomplete_row", where, f"no split in column {config.split_column!r}")
     elif config.split_column and split.lower() not in SPLIT_NAMES:
-        allowed = "train, val or test"
-        rows.complain(f"name an unknown split (expected {allowed})", f"{where}: {split!r}")
+        rows.find("incomplete_row", where, f"unknown split {split!r} (expected train, val or test)")
     if config.group_column and not group:
-        rows.complain(f"have no group in column {config.group_column!r}", where)
+        rows.find("incomplete_row", where, f"no group in column {config.group_column!r}")
     found = _find(folder, path) if path else None
     if not path:
-        rows.complain("have no path", where)
+        rows.find("incomplete_row", where, "no path")
     elif found is None:
-        rows.complain(f"name a file that is not in {folder}", f"{where}: {path!r}")
-    if found is None or sum(len(each) for each in rows.wrong.values()) > before:
+        rows.find("missing_file", where, f"{path!r} is not in {folder}")
+    if found is None or len(rows.findings) > before:
         return
     name = _identity(found, folder)
     facts = (label, split.lower(), group)
@@ -198,10 +197,7 @@ def _add_row(
         if earlier[1] == facts:
             rows.repeated += 1
         else:
-            rows.complain(
-                "say otherwise about a photo than an earlier row",
-                f"rows {earlier[0]} and {number}: {name!r}",
-            )
+            rows.find("conflicting_rows", f"rows {earlier[0]} and {number}", repr(name))
         return
     rows.ids.append(name)
     rows.paths.append(found)
@@ -213,8 +209,8 @@ def _add_row(
 def _find(folder: Path, path: str) -> str | None:
     """The absolute path of a file that exists; a table from Windows may have backslashes."""
     for each in dict.fromkeys([path, path.replace("\\", "/")]):
-        candidate = os.path.abspath(folder / Path(each).expanduser())  # noqa: PTH100
-        if Path(candidate).is_file():
+        candidate = os.path.abspath(folder / os.path.expanduser(each))  # noqa: PTH100, PTH111
+        if os.path.isfile(candidate):  # noqa: PTH113 - a name too long, or a NUL, is no error
             return candidate
     return None
 
@@ -224,36 +220,20 @@ def _identity(path: str, folder: Path) -> str:
     return (Path(path).relative_to(folder) if inside else Path(path)).as_posix()
 
 
-def _checked(rows: _Rows, config: ImageTableData, table: Path) -> Examples:
-    """The rows as examples, once every file's header was read.
-
-    Raises:
-        DataError: with all problems of the rows and of the files.
-    """
-    problems = [
-        f"{len(where)} rows of {table.name} {what}: {listed(where, check.SHOWN)}."
-        for what, where in rows.wrong.items()
-    ]
-    if not rows.ids and not problems:
-        problems.append(f"{table} has no rows.")
-    sizes = np.array([Path(each).stat().st_size for each in rows.paths], dtype=np.int64)
+def _examples(rows: _Rows, config: ImageTableData, table: Path) -> Examples:
+    """The rows as examples, with all that is wrong with the others."""
+    if not rows.ids and not rows.findings:
+        raise DataError(f"{table} has no rows.")
+    findings = [*rows.findings, *check.name_findings(sorted(set(rows.names)), rows.ids)]
+    if rows.repeated:
+        why = f"{rows.repeated} rows of {table.name} repeat an earlier one: left out."
+        findings.append(Finding("repeated_rows", "", why, count=rows.repeated))
     examples = from_names(
         rows.ids,
         rows.names,
-        ImageFiles(tuple(rows.paths), sizes),
+        ImageFiles(tuple(rows.paths), check.sizes(rows.paths)),
         rows.splits if config.split_column else None,
         rows.groups if config.group_column else None,
+        findings=findings,
     )
-    if rows.ids:
-        examples = limited(examples, config.limit)
-        place = dict(zip(rows.ids, rows.paths, strict=True))
-        problems += check.image_problems(examples.ids, [place[each] for each in examples.ids])
-    if problems:
-        if rows.ids:
-            problems += check.class_problems(
-                examples.labels, examples.classes, examples.splits, config
-            )
-        raise DataError(all_at_once(problems))
-    if rows.repeated:
-        console.warn(f"{rows.repeated} rows of {table.name} repeat an earlier one: left out.")
-    return examples
+    return limited(examples, config.limit) if rows.ids else examples

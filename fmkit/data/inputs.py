@@ -25,7 +25,9 @@ def list_photos(source: Path, path_column: str) -> list[str]:
         found = sorted(
             each
             for each in source.rglob("*")
-            if each.suffix.lower() in EXTENSIONS and not each.name.startswith(".")
+            if each.suffix.lower() in EXTENSIONS
+            and not each.name.startswith(".")
+            and not each.is_dir()
         )
         if not found:
             raise DataError(f"input: {source} holds no photo ({', '.join(sorted(EXTENSIONS))}).")

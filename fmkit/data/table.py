@@ -28,8 +28,23 @@ def names() -> list[str]:
     return lookup.names("data", SOURCES)
 
 
+def collect(config: DataConfig) -> Examples:
+    """The examples that a config names, cut to `config.limit`, with all that is wrong with them.
+
+    Raises:
+        ConfigError: no source has that name.
+        DataError: the data cannot be listed at all.
+    """
+    # Not at the top: the names alone, which a config error needs, do without NumPy.
+    from fmkit.data.stratify import limited
+
+    examples = lookup.find("data", config.name, SOURCES)(config)
+    # A plugin's source need not know about the limit.
+    return limited(examples, config.limit) if len(examples) else examples
+
+
 def list_examples(config: DataConfig, training: bool = True) -> Examples:
-    """The examples that a config names, cut to `config.limit`.
+    """The examples that a config names; no file is opened, so none is known to be whole.
 
     Args:
         training: also refuse what cannot be learned from: a single class, or a class too small to
@@ -37,16 +52,14 @@ def list_examples(config: DataConfig, training: bool = True) -> Examples:
 
     Raises:
         ConfigError: no source has that name.
-        DataError: the data is wrong; all problems at once.
+        DataError: the listing is wrong; all problems at once.
     """
-    # Not at the top: the names alone, which a config error needs, do without NumPy.
-    from fmkit.data import check
-    from fmkit.data.stratify import limited
+    from fmkit.data import check, findings
 
-    examples = lookup.find("data", config.name, SOURCES)(config)
-    examples = limited(examples, config.limit)  # a plugin's source need not know about it
-    if training:
-        problems = check.class_problems(examples.labels, examples.classes, examples.splits, config)
-        if problems:
-            raise DataError(all_at_once(problems))
+    examples = collect(config)
+    problems = findings.sentences(each for each in examples.findings if each.is_error)
+    if training and len(examples):
+        problems += check.class_problems(examples.labels, examples.classes, examples.splits, config)
+    if problems:
+        raise DataError(all_at_once(problems))
     return examples

@@ -79,6 +79,8 @@ def _clear(store: FeatureStore, words: Sequence[str]) -> int:
         known = [each.key for each in store.entries()]
         keys = [key for word in words for key in _matching(word, known)]
     removed, in_use = store.clear(keys)
+    if keys is None:
+        features.forget_scans(store.folder.parent)
     console.out.print(f"{removed} entries removed from {console.clean(str(store.folder))}")
     if in_use:
         console.warn(f"{in_use} entries are in use by a run and were kept.")

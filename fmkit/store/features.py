@@ -47,6 +47,16 @@ def default_folder() -> Path:
         return Path(tempfile.gettempdir()) / f"fmkit-{os.getuid()}"
 
 
+SCANS = "scans.sqlite"
+"""The file beside the features that keeps what is known of photos (`data/scan_cache`)."""
+
+
+def forget_scans(root: Path) -> None:
+    """Remove what is known of photos; a run that is reading it goes on with its own copy."""
+    for suffix in ("", "-journal"):
+        (root / f"{SCANS}{suffix}").unlink(missing_ok=True)
+
+
 def key_of(facts: dict[str, Any]) -> str:
     """The name of an entry: a hash over everything that its content depends on."""
     text = json.dumps(facts, sort_keys=True, ensure_ascii=False)

@@ -102,8 +102,8 @@ def read(folder: Path, identity: str = "") -> Run:
 
 def _says(folder: Path) -> Any:
     try:
-        return json.loads((folder / names.STATUS).read_bytes()).get("state")
-    except (OSError, ValueError, RecursionError, AttributeError):
+        return untrusted.read_json(folder / names.STATUS).get("state")
+    except (OSError, ValueError, AttributeError):
         return None
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from fmkit.data.feature_loader import FeatureLoader
 from fmkit.store import features as cache
 from fmkit.store.features import Arrays, FeatureStore
 from fmkit.train import cut as cutting
-from fmkit.train import extract, feature_key, freeze
+from fmkit.train import extract, feature_key
 from fmkit.train.assemble import Assembly
 from fmkit.train.cut import Cut
 from fmkit.train.phases import Phase
@@ -73,30 +73,6 @@ class _Pass:
     held: int = 0
     network: dict[str, Any] = field(default_factory=dict)
     digests: list[str] = field(default_factory=list)
-
-
-def find_broken_files(assembly: Assembly, done: Collection[str] = ()) -> None:
-    """Decode all photos once before training, unless every phase trains on features.
-
-    The pass that computes those reads the photos, too. What trains is set phase by phase to see, so
-    the phase that comes next must set its own again.
-
-    Args:
-        assembly: everything that the run needs.
-        done: phases that have nothing left to train.
-
-    Raises:
-        DataError: photos are broken.
-    """
-    for phase in assembly.phases:
-        if phase.name in assembly.skipped or phase.name in done:
-            continue
-        freeze.apply(assembly.learner, assembly.backbone, phase)
-        cutting.settle(assembly.learner)
-        if isinstance(find_cut(assembly, phase), str):
-            with assembly.named_errors():
-                assembly.loader.prepare()
-            return
 
 
 def find_cut(assembly: Assembly, phase: Phase) -> Cut | str:

@@ -109,7 +109,8 @@ def _without_features(session: Session, phase: Phase, reason: str) -> None:
         session.run.log(said)
         if session.assembly.config.runtime.verbose:
             console.say(said)
-    session.assembly.loader.prepare()  # broken files are told before anything trains on the rest
+    if session.assembly.loader.pixels.in_memory:  # else it would only decode for nothing
+        session.assembly.loader.prepare()
 
 
 def compile_for(assembly: Assembly, phase: Phase, material: Material) -> Any:

@@ -45,12 +45,12 @@ class FrozenStage:
         self._folder, self.side = folder, side
 
     def fmkit(self, epochs: int, cache: Path | None = None, log_every: int = 0) -> float:
-        from fmkit.train import features, loop
+        from fmkit.train import loop
 
         cache = cache or Path(tempfile.mkdtemp(dir=self._folder))
         assembly = self._assembled(epochs, cache, log_every)
         run = new_run(self._folder)
-        return seconds(lambda: (features.find_broken_files(assembly), loop.train(assembly, run)))
+        return seconds(lambda: loop.train(assembly, run))
 
     def forward(self) -> float:
         """Decode and predict, all splits once."""
@@ -72,7 +72,7 @@ class FrozenStage:
 
     def second_run(self) -> float:
         """From the stage's beginning to its first row, features cached by a run before."""
-        from fmkit.train import features, loop
+        from fmkit.train import loop
 
         cache = self._folder / "kept"
         if not cache.exists():
@@ -82,7 +82,6 @@ class FrozenStage:
         with ThreadPoolExecutor(1) as pool:
             ended: list[bool] = []
             seen = pool.submit(first_row, run.folder, lambda: not ended)
-            features.find_broken_files(assembly)
             loop.train(assembly, run)
             ended.append(True)
             return seen.result() - began

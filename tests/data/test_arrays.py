@@ -1,5 +1,8 @@
 """Arrays are taken as they are or refused with a reason; nothing is guessed."""
 
+import io
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -51,12 +54,29 @@ def test_whole_numbers_of_other_types_are_taken(tmp_path):
         ({"images": images(6, 4, 4), "labels": np.array(["a", ""] * 3)}, "empty class names"),
         ({"images": images(6, 4, 4), "label": np.arange(6)}, "Did you mean label?"),
         ({"images": images(6, 4, 4), "labels": np.arange(6) / 2}, "type of labels"),
-        ({"images": images(6, 4, 4), "labels": np.array([{}] * 6)}, "allow_pickle"),
+        ({"images": images(6, 4, 4), "labels": np.array([{}] * 6)}, "Python objects"),
+        ({"images": images(6, 4, 4), "labels": np.arange(6) - 1}, "1 negative labels"),
+        (
+            {"images": np.where(images(6, 4, 4) == 20, np.nan, 0), "labels": np.arange(6)},
+            "NaN or infinite values in 1 images: row-000001",
+        ),
     ],
 )
 def test_what_is_wrong_is_told(tmp_path, arrays, message):
     with pytest.raises(DataError, match=message):
         list_examples(saved(tmp_path, **arrays))
+
+
+def test_an_array_larger_than_its_file_or_the_memory_is_not_read(tmp_path):
+    header = io.BytesIO()
+    facts = {"descr": "|u1", "fortran_order": False, "shape": (2**20, 2**20)}
+    np.lib.format.write_array_header_1_0(header, facts)
+    with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive:
+        archive.writestr("images.npy", header.getvalue() + bytes(99))
+        archive.writestr("labels.npy", header.getvalue())
+    with pytest.raises(DataError) as caught:
+        list_examples(ArraysData(root=str(tmp_path / "set.npz")))
+    assert caught.value.message.count("1,099,511,627,776 bytes, and") == 2
 
 
 def test_no_npz_at_all(tmp_path):

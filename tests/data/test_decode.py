@@ -172,10 +172,11 @@ def test_errors_name_the_file(tmp_path):
     contents = {
         "empty.jpg": (b"", "the file is empty"),
         "page.jpg": (b"\n<html></html>", "HTML or XML"),
-        "text.png": (b"hello", "not a JPEG, PNG, BMP, GIF or WebP"),
+        "text.png": (b"hello", "a text, not an image"),
+        "head.png": (b"\x89PNG\r\n\x1a\n" + bytes(99), "not a JPEG, PNG, BMP, GIF or WebP"),
         "half.png": (whole.getvalue()[:400], "damaged"),
         "bomb.png": (bomb(20_000, 20_000), "more"),
-        "scan.tif": (b"II*\0" + bytes(99), "not a JPEG"),
+        "scan.tif": (b"II*\0" + bytes(99), "a TIFF image"),
     }
     for name, (content, message) in contents.items():
         (tmp_path / name).write_bytes(content)

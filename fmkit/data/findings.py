@@ -1,0 +1,217 @@
+"""What can be wrong with a data set: every kind by name, how bad it is, and what to do about it.
+
+    error    nothing is trained, exit 3, unless `data.on_bad` says otherwise
+    warning  told, and training goes on
+    note     counted in the report
+
+`data.on_bad=skip` leaves out what an error of these kinds names; others have to be mended:
+
+    file   the file itself cannot be used: `quarantine` moves it, `skip` leaves it out
+    row    a row of a table, or the same photo under two classes: left out by both, never moved
+
+| error, file       | error, row     | error, to mend   | warning            | note            |
+|-------------------|----------------|------------------|--------------------|-----------------|
+| empty_file        | missing_file   | unusable         | leak, near_leak    | hidden_file     |
+| truncated         | incomplete_row | conflicting_rows | near_two_classes   | wrong_extension |
+| damaged           | two_classes    | empty_class      | equal_two_classes  | converted       |
+| not_image         |                | loose_photos     | duplicate          |                 |
+| too_large         |                | no_classes       | near_duplicate     |                 |
+| unreadable        |                | mixed_layout     | animated, blank    |                 |
+| special_file      |                | unlistable       | unsupported        |                 |
+| broken_link       |                | twin_classes     | linked_twice       |                 |
+| outside_link      |                | classes          | control_characters |                 |
+| name_not_utf8     |                | splits           | case_twins         |                 |
+|                   |                |                  | single_example     |                 |
+|                   |                |                  | imbalance          |                 |
+|                   |                |                  | repeated_rows      |                 |
+
+Exact copies under two classes are an error in files, where one of the two must be wrong; equal
+arrays under two classes are a warning, since small pictures may coincide.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fmkit.errors import all_at_once, listed
+
+ERROR, WARNING, NOTE = "error", "warning", "note"
+FILE, ROW = "file", "row"
+SHOWN = 10
+"""Findings of a kind that are shown on the screen; the report has all."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of finding.
+
+    Attributes:
+        severity: `error`, `warning` or `note`.
+        title: completes "3 files: ...", or stands alone.
+        advice: what to do, as a sentence.
+        fault: `file` or `row` where `data.on_bad` may leave it out; empty where it may not.
+    """
+
+    severity: str
+    title: str
+    advice: str = ""
+    fault: str = ""
+
+
+_REPLACE = "Replace or remove them, or leave them out with data.on_bad=skip."
+_RENAME = "Rename them."
+
+KINDS: dict[str, Kind] = {
+    "empty_file": Kind(ERROR, "the file is empty", _REPLACE, FILE),
+    "truncated": Kind(ERROR, "the file ends too early", _REPLACE, FILE),
+    "damaged": Kind(ERROR, "the image is damaged", _REPLACE, FILE),
+    "not_image": Kind(ERROR, "not an image that fmkit reads", _REPLACE, FILE),
+    "too_large": Kind(
+        ERROR,
+        "too large",
+        "Make them smaller, or raise data.max_pixels if you trust them.",
+        FILE,
+    ),
+    "unreadable": Kind(ERROR, "cannot be read", "Look at the permissions and the disk.", FILE),
+    "special_file": Kind(ERROR, "neither file nor folder", "Remove them.", FILE),
+    "broken_link": Kind(ERROR, "a link that leads nowhere", "Mend or remove them.", FILE),
+    "outside_link": Kind(
+        ERROR,
+        "a link that leads out of the data's folder",
+        "If you made them: data.outside_links=true. Data from elsewhere should have none.",
+        FILE,
+    ),
+    "name_not_utf8": Kind(ERROR, "a name that is not UTF-8", _RENAME, FILE),
+    "missing_file": Kind(ERROR, "rows name a file that is not there", "", ROW),
+    "incomplete_row": Kind(ERROR, "rows that cannot be used", "", ROW),
+    "two_classes": Kind(
+        ERROR,
+        "the same file under two classes",
+        "Keep each under the right one, or leave all copies out with data.on_bad=skip.",
+        ROW,
+    ),
+    "conflicting_rows": Kind(ERROR, "rows that contradict an earlier row", "Keep the right one."),
+    "unusable": Kind(ERROR, "the data cannot be listed"),
+    "empty_class": Kind(ERROR, "class folders without photos"),
+    "loose_photos": Kind(ERROR, "photos outside of class folders"),
+    "no_classes": Kind(ERROR, "no class folders"),
+    "mixed_layout": Kind(ERROR, "split folders and class folders are mixed"),
+    "unlistable": Kind(ERROR, "folders that cannot be listed"),
+    "twin_classes": Kind(
+        ERROR,
+        "class names that look the same",
+        "Move the photos into one folder, or give the classes names that differ.",
+    ),
+    "classes": Kind(ERROR, "classes that cannot be learned"),
+    "splits": Kind(ERROR, "splits that cannot be made"),
+    "leak": Kind(WARNING, "the same file in two splits", "Figures of the held-out split flatter."),
+    "near_leak": Kind(WARNING, "nearly the same photo in two splits", "Figures may flatter."),
+    "near_two_classes": Kind(WARNING, "nearly the same photo under two classes", "Check them."),
+    "equal_two_classes": Kind(WARNING, "equal pixels under two classes", "Check the labels."),
+    "duplicate": Kind(WARNING, "exact copies"),
+    "near_duplicate": Kind(WARNING, "nearly the same photo"),
+    "animated": Kind(WARNING, "animated: the first frame is used"),
+    "blank": Kind(WARNING, "a single colour"),
+    "unsupported": Kind(WARNING, "files that fmkit does not read", "They were left out."),
+    "linked_twice": Kind(WARNING, "a folder that is linked again: it is listed once"),
+    "control_characters": Kind(WARNING, "control characters in a name", _RENAME),
+    "case_twins": Kind(WARNING, "class names that differ in upper and lower case alone"),
+    "single_example": Kind(WARNING, "classes with one training example"),
+    "imbalance": Kind(WARNING, "very uneven classes", "task.class_weights=balanced may help."),
+    "repeated_rows": Kind(WARNING, "rows that repeat an earlier one: left out"),
+    "hidden_file": Kind(NOTE, "hidden files, ignored"),
+    "wrong_extension": Kind(NOTE, "the content has another format than the name says"),
+    "converted": Kind(NOTE, "become 8-bit RGB"),
+}
+"""Every kind of finding by its name in the report, the gravest first."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found.
+
+    Attributes:
+        kind: one of `KINDS`.
+        where: the example's id, or a path relative to the root; empty when `why` says it all.
+        why: the reason, or the whole sentence.
+        examples: ids of the examples that it is about.
+        path: the file to move under `data.on_bad=quarantine`; empty: none.
+        count: how many things the one finding stands for.
+    """
+
+    kind: str
+    where: str
+    why: str = ""
+    examples: tuple[str, ...] = ()
+    path: str = ""
+    count: int = 1
+
+    @property
+    def about(self) -> Kind:
+        """What its kind means."""
+        return KINDS[self.kind]
+
+    @property
+    def is_error(self) -> bool:
+        """Whether it stops training, unless it is left out."""
+        return self.about.severity == ERROR
+
+    @property
+    def text(self) -> str:
+        """Where and why, in one line."""
+        return f"{self.where}: {self.why}" if self.where and self.why else self.where or self.why
+
+
+def by_kind(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
+    """Findings by kind, the gravest kinds first."""
+    found: dict[str, list[Finding]] = {kind: [] for kind in KINDS}
+    for each in findings:
+        found[each.kind].append(each)
+    return {kind: those for kind, those in found.items() if those}
+
+
+def total(findings: Sequence[Finding]) -> int:
+    """How many things findings stand for."""
+    return sum(each.count for each in findings)
+
+
+def sentences(findings: Iterable[Finding], of: int = 0) -> list[str]:
+    """A paragraph a kind: its title, the first ten by name, what to do.
+
+    Args:
+        findings: of any kinds.
+        of: files that were looked at, where that is worth telling; 0: it is not.
+    """
+    told: list[str] = []
+    for kind, those in by_kind(findings).items():
+        about = KINDS[kind]
+        if all(not each.where for each in those):  # each is a whole sentence already
+            told.extend(f"{each.why} {about.advice}".strip() for each in those[:SHOWN])
+            if len(those) > SHOWN:
+                told.append(f"and {len(those) - SHOWN} more like these ({about.title}).")
+            continue
+        number = f"{total(those):,}"
+        if about.fault == FILE and of:
+            number += f" of {of:,} {'file' if of == 1 else 'files'}"
+        lines = "".join(f"\n   {each.text}" for each in those[:SHOWN])
+        more = f"\n   and {len(those) - SHOWN:,} more" if len(those) > SHOWN else ""
+        advice = f"\n   {about.advice}" if about.advice else ""
+        told.append(f"{about.title} ({number}):{lines}{more}{advice}")
+    return told
+
+
+def message(findings: Sequence[Finding], of: int = 0) -> str:
+    """All errors among findings as one message."""
+    return all_at_once(sentences([each for each in findings if each.is_error], of))
+
+
+def named(findings: Sequence[Finding], most: int = 3) -> str:
+    """A few findings by name."""
+    return listed([each.where or each.why for each in findings], most)
+
+
+def printable(text: str | bytes | os.PathLike[str]) -> str:
+    """A path or a name with bytes that are no UTF-8 written as `\\xff`."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")

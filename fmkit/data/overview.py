@@ -1,0 +1,134 @@
+"""What a data set looks like and what is wrong with it, as `data_report.json` has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import fmkit
+from fmkit import files
+from fmkit.config.schema import DataConfig
+from fmkit.data.examples import ImageArray
+from fmkit.data.findings import ERROR, KINDS, NOTE, WARNING, Finding, by_kind, printable, total
+from fmkit.data.inspection import Inspection, left_out
+
+QUANTILES = (0, 5, 25, 50, 75, 95, 100)
+"""Percentiles that the report gives of sizes."""
+
+MOST = 10_000
+"""Findings of a kind that the report lists; beyond it only counts."""
+
+
+def report(
+    config: DataConfig, inspected: Inspection, moved: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The whole report.
+
+    Args:
+        config: the data set.
+        inspected: what was found.
+        moved: new path by old path of what was put into quarantine.
+    """
+    scanned, usable = inspected.scan, inspected.usable
+    return {
+        **_heading(config, inspected.findings),
+        "examples": len(inspected.examples),
+        "usable": len(usable),
+        "files_read": scanned.read if scanned else 0,
+        "seconds": round(scanned.seconds, 3) if scanned else 0.0,
+        "classes": class_counts(inspected),
+        "splits": {name: len(those) for name, those in inspected.splits.items()},
+        "formats": scanned.counted(scanned.formats) if scanned else {},
+        "modes": scanned.counted(scanned.modes) if scanned else {},
+        "sizes": sizes(inspected),
+        "findings": _findings(inspected.findings),
+        "left_out": _left_out(config, inspected),
+        "quarantined": {printable(old): printable(new) for old, new in (moved or {}).items()},
+    }
+
+
+def failed(config: DataConfig, found: Finding) -> dict[str, Any]:
+    """The report of a data set that cannot be listed."""
+    return {**_heading(config, [found]), "examples": 0, "findings": _findings([found])}
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Write a report."""
+    files.write_json(path, content)
+
+
+def class_counts(inspected: Inspection) -> dict[str, dict[str, int]]:
+    """Usable examples by class and split; `all` where there are no splits."""
+    usable = inspected.usable
+    parts = inspected.splits or {"all": np.arange(len(usable))}
+    counts = {
+        split: np.bincount(usable.labels[members], minlength=len(usable.classes))
+        for split, members in parts.items()
+    }
+    return {
+        name: {split: int(each[label]) for split, each in counts.items()}
+        for label, name in enumerate(usable.classes)
+    }
+
+
+def sizes(inspected: Inspection) -> dict[str, list[int]]:
+    """Quantiles of width, height and, for files, bytes of what is usable."""
+    if isinstance(inspected.examples.images, ImageArray):
+        height, width = inspected.examples.images.pixels.shape[1:3]
+        return {"width": [width] * len(QUANTILES), "height": [height] * len(QUANTILES)}
+    if inspected.scan is None or not len(inspected.good):
+        return {}
+    columns = {
+        "width": inspected.scan.widths,
+        "height": inspected.scan.heights,
+        "bytes": inspected.examples.images.sizes,
+    }
+    return {
+        name: [int(each) for each in np.percentile(values[inspected.good], QUANTILES)]
+        for name, values in columns.items()
+    }
+
+
+def _heading(config: DataConfig, findings: Sequence[Finding]) -> dict[str, Any]:
+    counts = {
+        severity: total([each for each in findings if each.about.severity == severity])
+        for severity in (ERROR, WARNING, NOTE)
+    }
+    return {
+        "schema": 1,
+        "fmkit": fmkit.__version__,
+        "data": config.name,
+        "root": printable(str(getattr(config, "root", ""))),
+        "on_bad": config.on_bad,
+        "ok": not counts[ERROR],
+        "errors": counts[ERROR],
+        "warnings": counts[WARNING],
+        "notes": counts[NOTE],
+    }
+
+
+def _findings(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    return [
+        {
+            "kind": kind,
+            "severity": KINDS[kind].severity,
+            "title": KINDS[kind].title,
+            "advice": KINDS[kind].advice,
+            "count": total(those),
+            "items": [{"where": each.where, "why": each.why} for each in those[:MOST]],
+        }
+        for kind, those in by_kind(findings).items()
+    ]
+
+
+def _left_out(config: DataConfig, inspected: Inspection) -> list[str]:
+    """Names of what is left out, where `data.on_bad` leaves anything out."""
+    if config.on_bad == "error":
+        return []
+    names = [
+        name for each in left_out(inspected.findings) for name in (each.examples or (each.where,))
+    ]
+    return list(dict.fromkeys(names))

@@ -1,0 +1,199 @@
+"""What a file is by its first bytes, and whether it goes on to its end: read, never decoded.
+
+Sources: JPEG ITU-T T.81 annex B; PNG w3.org/TR/png-3 section 5; WebP RFC 9649; GIF89a; BMP as
+Microsoft documents BITMAPFILEHEADER.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+import zlib
+from typing import IO
+
+_IMAGES: tuple[tuple[bytes, str], ...] = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"BM", "BMP"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"8BPS", "Photoshop"),
+    (b"\0\0\1\0", "icon"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (b"SIMPLE  =", "FITS"),
+)
+_OTHERS: tuple[tuple[bytes, str], ...] = (
+    (b"%PDF", "a PDF"),
+    (b"PK\3\4", "a ZIP archive or an Office document"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"7z\xbc\xaf", "a 7z archive"),
+    (b"\x7fELF", "a program"),
+    (b"MZ", "a program"),
+    (b"\x93NUMPY", "a NumPy array"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"version https://git-lfs", "a Git LFS pointer: run `git lfs pull`"),
+    (b"../", "a link written out as text, as Git does without links"),
+)
+_BRANDS = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"avif": "AVIF", b"avis": "AVIF"}
+_PIECE = 2**20
+_TAIL = 2**10  # bytes at the end of a file that an end marker may stand in
+
+
+def image_format(head: bytes) -> str | None:
+    """The image format that a file's first 64 bytes announce, by Pillow's name; None: no image."""
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head[4:8] == b"ftyp" and head[8:12] in _BRANDS:
+        return _BRANDS[head[8:12]]
+    return next((name for magic, name in _IMAGES if head.startswith(magic)), None)
+
+
+def content(head: bytes) -> str:
+    """What a file's first 64 bytes look like, in words."""
+    image = image_format(head)
+    if image is not None:
+        return f"{'an' if image[0] in 'AIH' else 'a'} {image} image"
+    for magic, words in _OTHERS:
+        if head.startswith(magic):
+            return words
+    if head[4:8] == b"ftyp":
+        return "a video"
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start[:1] == b"<":
+        is_drawing = start[:4].lower() == b"<svg"
+        return "an SVG drawing" if is_drawing else "an HTML or XML text, not an image"
+    if not head.strip(b"\0"):
+        return "nothing but zero bytes"
+    try:
+        text = start.decode("utf-8", "strict" if len(head) < 64 else "ignore")
+    except UnicodeDecodeError:
+        text = "\0"
+    if text and all(each.isprintable() or each.isspace() for each in text):
+        return "a text, not an image"
+    return "no format that is known"
+
+
+def file_type(mode: int) -> str:
+    """What stands where a file should be."""
+    names = {
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+        stat.S_IFDIR: "a folder",
+    }
+    return names.get(stat.S_IFMT(mode), "no regular file")
+
+
+def webp_size(head: bytes) -> tuple[int, int] | None:
+    """Width and height that a WebP's first bytes announce; None where they do not."""
+    chunk = head[12:16]
+    if len(head) < 30:
+        return None
+    if chunk == b"VP8X":
+        return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
+    if chunk == b"VP8L":
+        bits = int.from_bytes(head[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if chunk == b"VP8 ":
+        width, height = struct.unpack("<HH", head[26:30])
+        return width & 0x3FFF, height & 0x3FFF
+    return None
+
+
+def flaw(stream: IO[bytes], kind: str) -> tuple[str, str] | None:
+    """What is wrong with a file that decoded: (kind of finding, reason), or None."""
+    if kind == "JPEG" and _lacks_end(stream):
+        return "truncated", "the rest of the photo is missing: no end marker"
+    if kind == "PNG":
+        return _png_flaw(stream)
+    if kind == "WEBP" and (early := ends_early(stream, kind)):
+        return "truncated", early
+    return None
+
+
+def ends_early(stream: IO[bytes], kind: str) -> str:
+    """Why a file is shorter than it says; empty where it is not, or does not say."""
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    head = stream.read(14)
+    announced = 0
+    if kind == "WEBP" and len(head) >= 8:
+        announced = int.from_bytes(head[4:8], "little") + 8
+    elif kind == "BMP" and len(head) >= 6:
+        announced = int.from_bytes(head[2:6], "little")
+    if announced > size:
+        return f"{size:,} bytes of {announced:,}"
+    if kind == "JPEG" and _lacks_end(stream):
+        return f"after {size:,} bytes, without an end marker"
+    if kind == "PNG":
+        found = _png_flaw(stream)
+        return found[1] if found and found[0] == "truncated" else ""
+    if kind == "GIF":
+        stream.seek(max(0, size - 1))
+        return "" if stream.read(1) in (b";", b"\0") else f"after {size:,} bytes, without a trailer"
+    return ""
+
+
+def _lacks_end(stream: IO[bytes]) -> bool:
+    """Whether a JPEG has no end marker after its first scan; its thumbnail has one of its own."""
+    size = stream.seek(0, os.SEEK_END)
+    if not _to_scan(stream):  # a broken header: the last bytes must tell
+        stream.seek(max(0, size - _TAIL))
+        return b"\xff\xd9" not in stream.read(_TAIL)
+    last = b""
+    while piece := stream.read(_PIECE):
+        if b"\xff\xd9" in last + piece:
+            return False
+        last = piece[-1:]
+    return True
+
+
+def _to_scan(stream: IO[bytes]) -> bool:
+    """Go behind the header of a JPEG's first scan; whether there is one."""
+    stream.seek(2)
+    while True:
+        marker = stream.read(4)
+        if len(marker) < 4 or marker[0] != 0xFF:
+            return False
+        if marker[1] == 0xFF:  # a fill byte
+            stream.seek(-3, os.SEEK_CUR)
+            continue
+        length = int.from_bytes(marker[2:], "big")
+        if length < 2:
+            return False
+        if marker[1] == 0xDA:
+            return True
+        stream.seek(length - 2, os.SEEK_CUR)
+
+
+def _png_flaw(stream: IO[bytes]) -> tuple[str, str] | None:
+    """The first chunk of a PNG that is cut short or has another checksum than it says."""
+    stream.seek(8)
+    while True:
+        head = stream.read(8)
+        if len(head) < 8:
+            return "truncated", "the chunk IEND is missing"
+        length, name = int.from_bytes(head[:4], "big"), head[4:]
+        shown = name.decode("ascii", "backslashreplace")
+        checksum = zlib.crc32(name)
+        while length > 0:
+            piece = stream.read(min(length, _PIECE))
+            if not piece:
+                return "truncated", f"in the chunk {shown}"
+            checksum, length = zlib.crc32(piece, checksum), length - len(piece)
+        told = stream.read(4)
+        if len(told) < 4:
+            return "truncated", f"in the chunk {shown}"
+        is_critical = not name[0] & 0x20
+        if is_critical and int.from_bytes(told, "big") != checksum:
+            return "damaged", f"the checksum of the chunk {shown} is wrong"
+        if name == b"IEND":
+            return None

@@ -1,0 +1,86 @@
+"""Classes are matched by name between a run and new data, never by position."""
+
+import unicodedata
+
+import numpy as np
+import pytest
+
+from fmkit.data import dataset, splits
+from fmkit.data.examples import ImageArray, from_names
+from fmkit.errors import DataError
+
+COMPOSED, APART = unicodedata.normalize("NFC", "café"), unicodedata.normalize("NFD", "café")
+
+
+def examples(names, classes=None):
+    """Two examples a name, in the order of the names."""
+    names = [each for each in names for _ in range(2)]
+    pixels = np.zeros((len(names), 2, 2), np.uint8)
+    ids = [f"row-{index}" for index in range(len(names))]
+    return from_names(ids, names, ImageArray(pixels), classes=classes)
+
+
+@pytest.mark.parametrize(
+    ("run", "data", "order"),
+    [
+        (("a", "b", "c"), ("a", "b", "c"), None),
+        (("c", "a", "b"), ("a", "b", "c"), None),
+        (("2", "10"), ("2", "10"), ("10", "2")),
+        ((COMPOSED, "tea"), (APART, "tea"), None),
+        ((APART, "tea"), ("tea", COMPOSED), None),
+        (("new york", "rome"), ("new  york ", "rome"), None),
+    ],
+)
+def test_the_same_classes_are_mapped_by_name(run, data, order):
+    found = examples(data, order)
+    labels = dataset.match_classes(found, run)
+    for label, mine in zip(labels, found.labels, strict=True):
+        one, other = run[label], found.classes[mine]
+        same = [unicodedata.normalize("NFC", " ".join(each.split())) for each in (one, other)]
+        assert same[0] == same[1]
+
+
+@pytest.mark.parametrize(
+    ("run", "data", "named"),
+    [
+        (("a", "b", "c"), ("a", "b"), ["has no 'c'"]),
+        (("a", "b"), ("a", "b", "c"), ["not know 'c'"]),
+        (("cat", "dog"), ("Cat", "dog"), ["'cat'", "'Cat'", "upper and lower case count"]),
+        (("12", "3"), ("012", "3"), ["has no '12'", "not know '012'"]),
+        (("a", "b", "c", "d"), ("b", "c", "d", "e"), ["has no 'a'", "not know 'e'"]),
+        (("café", "tea"), ("cafe", "tea"), ["caf\\xe9", "'cafe'"]),
+        ((COMPOSED, "tea"), (COMPOSED, APART, "tea"), ["two spellings"]),
+    ],
+)
+def test_other_classes_are_refused_with_names(run, data, named):
+    with pytest.raises(DataError) as caught:
+        dataset.match_classes(examples(data), run)
+    for each in named:
+        assert each in str(caught.value)
+
+
+def test_a_class_that_only_the_test_lacks_keeps_all_places():
+    names = ["a", "b", "c", "d"]
+    parts = ["train"] * 8
+    found = from_names(
+        [f"row-{index}" for index in range(14)],
+        [*names, *names, "b", "c", "d", "b", "c", "d"],
+        ImageArray(np.zeros((14, 2, 2), np.uint8)),
+        [*parts, *["test"] * 6],
+    )
+    made = splits.make_splits(found, 0.0, 0.0, 0)
+    labels = dataset.match_classes(found, ("a", "b", "c", "d"))
+    assert sorted(set(labels[made["test"]].tolist())) == [1, 2, 3]
+
+
+def test_a_run_goes_on_with_data_that_lists_its_classes_otherwise():
+    found = examples(("10", "2"))
+    data = dataset.Dataset(
+        found, {"train": np.arange(4)}, splits.describe(found, {"train": np.arange(4)})
+    )
+    ordered = dataset.in_order_of(data, ("2", "10"))
+    assert ordered.examples.classes == ordered.spec.classes == ("2", "10")
+    names = [ordered.examples.classes[each] for each in ordered.examples.labels]
+    assert names == ["10", "10", "2", "2"]
+    assert ordered.spec.fingerprint == data.spec.fingerprint
+    assert dataset.in_order_of(data, ("2", "10", "11")) is data

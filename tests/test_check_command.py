@@ -1,0 +1,108 @@
+"""`fmkit check` shows a data set and all that is wrong with it; training refuses the same."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fmkit.data import contact_sheet
+
+
+def report(folder):
+    return json.loads((folder / "data_report.json").read_text())
+
+
+def test_a_good_folder(fmkit, photos, tmp_path):
+    code, out, err = fmkit("check", "data=image_folder", f"data.root={photos}", "output=seen")
+    assert code == 0, err
+    for told in ("48 examples, 48 of them usable, 3 classes", "train", "24", "30", "48 PNG", "█"):
+        assert told in out
+    assert "0 errors, 0 warnings, 0 notes" in out
+    assert report(tmp_path / "seen")["classes"]["red"] == {"train": 12, "val": 2, "test": 2}
+    assert not (tmp_path / "seen" / "suspects.png").exists()
+
+
+def test_a_bad_folder_is_shown_whole_and_refused(fmkit, photos, tmp_path):
+    for number in range(12):
+        (photos / "red" / f"zero-{number:02d}.jpg").write_bytes(b"")
+    (photos / "green" / "copy.png").write_bytes((photos / "green" / "00.png").read_bytes())
+    (photos / "green" / "[bold]\x1b[31m.png").write_bytes((photos / "blue" / "00.png").read_bytes())
+    code, out, err = fmkit("check", "data=image_folder", f"data.root={photos}")
+    assert code == 3
+    assert "not fit for training" in err
+    assert "the file is empty (12)" in out
+    assert "and 2 more" in out
+    assert "green/[bold]\\x1b[31m.png" in out
+    assert "\x1b[31m.png" not in out
+    (folder,) = (tmp_path / "checks").iterdir()
+    kinds = {each["kind"]: each["count"] for each in report(folder)["findings"]}
+    assert kinds == {"empty_file": 12, "two_classes": 2, "leak": 2, "control_characters": 1}
+    with Image.open(folder / "suspects.png") as sheet:
+        assert sheet.width > 1000
+        tile = np.asarray(sheet)[-contact_sheet._TILE - 60 :, 14:100]
+    assert tile.std() > 5  # there is a photo on it
+
+
+def test_data_that_cannot_be_listed_leaves_a_report(fmkit, tmp_path):
+    code, _, err = fmkit("check", "data=image_folder", "data.root=nowhere", "output=seen")
+    assert (code, "no such folder" in err) == (3, True)
+    assert report(tmp_path / "seen")["findings"][0]["kind"] == "unusable"
+
+
+@pytest.mark.parametrize("words", [["data=digits"], ["data=arrays", "data.root=a.npz"]])
+def test_arrays(fmkit, tmp_path, words):
+    draw = np.random.default_rng(0)
+    images = draw.integers(0, 256, (30, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", images=images, labels=np.arange(30) % 3)
+    code, out, err = fmkit("check", *words)
+    assert code == 0, err
+    assert "all are 8 x 8 pixels" in out
+
+
+def test_a_table_and_what_it_cannot_do(fmkit, photos, tmp_path):
+    rows = [f"{each.relative_to(photos)},{each.parent.name}" for each in photos.glob("*/*.png")]
+    (photos / "t.csv").write_text("\n".join(["path,label", *rows, "gone.png,red"]))
+    words = ["check", "data=image_table", f"data.root={photos / 't.csv'}"]
+    assert fmkit(*words)[0] == 3
+    assert fmkit(*words, "data.on_bad=skip")[0] == 0
+    code, _, err = fmkit("check", "data=digits", "data.on_bad=quarantine")
+    assert (code, "data.on_bad=skip" in err) == (2, True)
+    (tmp_path / "file").write_text("")
+    assert fmkit("check", "output=file/report")[0] == 2
+
+
+TRAIN = """
+import sys
+from fmkit.cli import main
+code = main(sys.argv[1:])
+print(code, "tensorflow" in sys.modules, "keras" in sys.modules)
+"""
+
+
+def test_training_refuses_bad_photos_before_tensorflow_is_imported(photos, tmp_path):
+    (photos / "red" / "half.png").write_bytes((photos / "red" / "00.png").read_bytes()[:400])
+    os.mkfifo(photos / "red" / "pipe.png")
+    told = subprocess.run(
+        [sys.executable, "-c", TRAIN, "finetune", "data=image_folder", f"data.root={photos}"],
+        capture_output=True, text=True, cwd=tmp_path, timeout=60, check=True,
+    )  # fmt: skip
+    assert told.stdout.split() == ["3", "False", "False"]
+    assert "red/half.png: in the chunk IDAT" in told.stderr
+    assert "red/pipe.png: a FIFO" in told.stderr
+    (folder,) = (tmp_path / "runs" / "finetune").iterdir()
+    assert report(folder)["errors"] == 2
+    assert "half.png" in json.loads((folder / "status.json").read_text())["reason"]
+
+
+def test_cache_clear_forgets_the_photos(fmkit, photos, tmp_path):
+    place = f"runtime.cache_dir={tmp_path / 'kept'}"
+    fmkit("check", "data=image_folder", f"data.root={photos}", place, "output=one")
+    fmkit("check", "data=image_folder", f"data.root={photos}", place, "output=two")
+    assert [report(tmp_path / each)["files_read"] for each in ("one", "two")] == [48, 0]
+    assert fmkit("cache", "clear", f"cache_dir={tmp_path / 'kept'}")[0] == 0
+    fmkit("check", "data=image_folder", f"data.root={photos}", place, "output=three")
+    assert report(tmp_path / "three")["files_read"] == 48
