@@ -147,6 +147,15 @@ def test_no_weight_that_is_not_finite_is_ever_written(value, parent, model):
     assert everything(parent) == before
 
 
+def test_neither_is_a_slot_of_the_optimizer(parent, model):
+    next(each for each in model.optimizer.variables if each.ndim == 2).assign(
+        np.full((3, 4), np.inf)
+    )
+    with pytest.raises(NonFiniteError, match=r"step 21: optimizer/.*first_kernel"):
+        save(parent, 21, model, {})
+    assert steps(parent) == [1, 5, 20]
+
+
 def test_weights_that_do_not_fit_change_nothing_silently(parent, model):
     weights = checkpoint.read_weights(checkpoint.choose(parent, None))
     del weights["first/bias"]
