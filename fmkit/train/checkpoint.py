@@ -29,7 +29,7 @@ MANIFEST = sealed.MANIFEST
 _STATE: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("step", "epoch", "phase_step", "stale"), (int,)),
     "phase": (str,),
-    **dict.fromkeys(("best", "phase_best"), (dict, type(None))),
+    **dict.fromkeys(("best", "phase_best", "resume"), (dict, type(None))),
 }
 """What a state holds, and of what type; what may be None may be missing."""
 
@@ -120,10 +120,10 @@ def save(
 
     Raises:
         ResourceError: the disk is full or refuses. The checkpoints before it are as they were.
-        NonFiniteError: the weights are not all finite numbers.
+        NonFiniteError: the weights, or what the optimizer keeps, are not all finite numbers.
         ValueError: the state holds something that `read_state` would refuse.
     """
-    _refuse_what_is_not_finite(step, weights, training or {})
+    _refuse_what_is_not_finite(step, {**weights, **(training or {})})
     state = files.finite({"step": step, **state})
     if wrong := _wrong_in(state):
         raise ValueError(f"no state of a checkpoint: {wrong}")
@@ -148,11 +148,8 @@ def save(
     return Checkpoint(folder)
 
 
-def _refuse_what_is_not_finite(
-    step: int, weights: dict[str, np.ndarray], training: dict[str, np.ndarray]
-) -> None:
-    raw = {path: value for path, value in training.items() if path.startswith("raw/")}
-    broken = [path for path, value in {**weights, **raw}.items() if not _finite(value)]
+def _refuse_what_is_not_finite(step: int, arrays: Mapping[str, np.ndarray]) -> None:
+    broken = [path for path, value in arrays.items() if not _finite(value)]
     if broken:
         raise NonFiniteError(
             f"weights are not finite numbers at step {step}: {listed(broken, 3)}.",
