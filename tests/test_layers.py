@@ -28,7 +28,7 @@ ORDER = {
                "torch_file", "heads", "small", "applications", "packaged", "hub", "table"],
     "optim": ["schedules", "rates", "optimizers"],
     "tasks": ["base", "linear", "classification", "table"],
-    "train": ["phases", "freeze", "proof", "devices", "learner", "average", "tensor_file",
+    "train": ["phases", "freeze", "proof", "devices", "learner", "average", "tensor_file", "room",
               "checkpoint", "progress", "assemble", "survey", "callbacks", "keeper", "cut",
               "extract", "feature_key", "features", "loop"],
     "evaluate": ["metrics", "predict"],

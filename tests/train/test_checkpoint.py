@@ -12,7 +12,7 @@ import pytest
 from fmkit import faults, files
 from fmkit.errors import ArtifactError, NonFiniteError, ResourceError
 from fmkit.store import sealed
-from fmkit.train import checkpoint
+from fmkit.train import checkpoint, room
 
 
 @pytest.fixture(scope="module")
@@ -222,10 +222,10 @@ def test_a_damaged_newest_one_does_not_cost_the_last_good_one(parent, model, mon
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_written(parent, model, monkeypatch):
-    checkpoint.check_disk(parent, model, model.optimizer)
+    room.check_disk(parent, model, model.optimizer)
     monkeypatch.setattr(files, "free_bytes", lambda folder: 500)
     with pytest.raises(ResourceError, match=r"need .* kB, 0.5 kB are free"):
-        checkpoint.check_disk(parent, model, model.optimizer)
+        room.check_disk(parent, model, model.optimizer)
     monkeypatch.setattr(sealed, "write", None)
     with pytest.raises(ResourceError, match="disk full while saving step 21"):
         save(parent, 21, model, {})
