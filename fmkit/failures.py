@@ -37,7 +37,7 @@ def interrupted(error: KeyboardInterrupt, folder: Path | None) -> Interrupted:
         folder: the run's, if there is a run.
     """
     number = error.number if isinstance(error, signals.Signalled) else signal.SIGINT
-    hint = "" if folder is None else f"The run so far: {folder}"
+    hint = "" if folder is None else f"Go on with: fmkit resume {folder}"
     return Interrupted(
         f"stopped by {signal.Signals(number).name}{_place(folder)}.", hint, int(number)
     )

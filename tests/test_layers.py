@@ -33,7 +33,7 @@ ORDER = {
                "applications", "packaged", "hub", "table"],
     "optim": ["schedules", "rates", "optimizers"],
     "tasks": ["base", "linear", "classification", "table"],
-    "train": ["phases", "freeze", "proof", "devices", "learner", "average", "tensor_file",
+    "train": ["phases", "freeze", "proof", "devices", "learner", "average", "tensor_file", "room",
               "checkpoint", "progress", "assemble", "survey", "stopper", "callbacks", "guard",
               "state", "resume", "keeper", "cut", "extract", "feature_key", "features", "session",
               "material", "loop"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -123,7 +122,11 @@ def save(
         NonFiniteError: the weights, or what the optimizer keeps, are not all finite numbers.
         ValueError: the state holds something that `read_state` would refuse.
     """
-    _refuse_what_is_not_finite(step, weights, training or {})
+    if broken := tensor_file.not_finite({**weights, **(training or {})}):
+        raise NonFiniteError(
+            f"weights are not finite numbers at step {step}: {listed(broken, 3)}.",
+            "Lower optimizer.learning_rate, or set optimizer.clip_norm.",
+        )
     state = files.finite({"step": step, **state})
     if wrong := _wrong_in(state):
         raise ValueError(f"no state of a checkpoint: {wrong}")
@@ -146,50 +149,6 @@ def save(
     except OSError as error:
         raise _not_saved(parent, step, needed, error) from error
     return Checkpoint(folder)
-
-
-def _refuse_what_is_not_finite(
-    step: int, weights: dict[str, np.ndarray], training: dict[str, np.ndarray]
-) -> None:
-    broken = [path for path, value in {**weights, **training}.items() if not _finite(value)]
-    if broken:
-        raise NonFiniteError(
-            f"weights are not finite numbers at step {step}: {listed(broken, 3)}.",
-            "Lower optimizer.learning_rate, or set optimizer.clip_norm.",
-        )
-
-
-def _finite(value: np.ndarray) -> bool:
-    if value.dtype.kind == "V":  # bfloat16, which NumPy does not know
-        value = value.astype(np.float32)
-    if value.dtype.kind != "f" or np.isfinite(value.sum()):
-        return True
-    return bool(np.isfinite(value).all())  # a sum may leave the numbers where no value does
-
-
-def check_disk(parent: Path, model: keras.Model, optimizer: Any) -> None:
-    """Say before training that a disk is too small for its checkpoints.
-
-    Two must fit, for one is there while the next is written, and a tenth more for all else.
-
-    Raises:
-        ResourceError: less is free.
-    """
-    variables = [*model.variables, *([] if optimizer is None else optimizer.variables)]
-    needed = int(2.2 * sum(_bytes(each) for each in variables))
-    free = files.free_bytes(parent)
-    if free < needed:
-        raise ResourceError(
-            f"the disk is too small for two checkpoints of this run: they need "
-            f"{files.amount(needed)}, {files.amount(free)} are free in {parent}.",
-            "Make room, or name a folder on another disk: runs_dir=DIR",
-        )
-
-
-def _bytes(variable: Any) -> int:
-    kind = keras.backend.standardize_dtype(variable.dtype)
-    width = 1 if kind == "bool" else int(re.sub(r"\D", "", kind)) // 8
-    return math.prod(variable.shape) * width
 
 
 def _make_room(parent: Path, spared: Collection[int] | None) -> bool:

@@ -93,12 +93,11 @@ class Arrays:
 
 
 def metrics_of(model: keras.Model, compiled: Sequence[Any]) -> list[Any]:
-    """The running metrics of a compiled model: its own, then those that it was compiled with.
+    """The running metrics of a compiled model: its loss, then those that it was compiled with.
 
     Keras lists the latter only when the first step has been traced.
     """
-    own = ("loss", "first_nonfinite")
-    return [*(each for each in model.metrics if each.name in own), *compiled]
+    return [*(each for each in model.metrics if each.name == "loss"), *compiled]
 
 
 def metric_values(metrics: Sequence[Any]) -> dict[str, np.ndarray]:

@@ -59,3 +59,19 @@ def read(path: Path) -> dict[str, np.ndarray]:
         return load_file(path)
     except SafetensorError as error:
         raise ValueError(str(error)) from error
+
+
+def not_finite(arrays: Mapping[str, np.ndarray]) -> list[str]:
+    """The names of arrays that do not hold finite numbers only."""
+    return [name for name, array in arrays.items() if not _is_finite(array)]
+
+
+def _is_finite(array: np.ndarray) -> bool:
+    if array.dtype.kind == "V":  # bfloat16, which NumPy does not know
+        array = array.astype(np.float32)
+    if array.dtype.kind != "f":
+        return True
+    with np.errstate(all="ignore"):
+        if np.isfinite(array.sum()):
+            return True
+    return bool(np.isfinite(array).all())  # a sum may leave the numbers where no value does

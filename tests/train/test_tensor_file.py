@@ -56,6 +56,19 @@ def test_no_array_is_copied():
     assert np.frombuffer(body, np.float32)[0] == 1
 
 
+def test_numbers_that_are_not_finite_are_named():
+    largest = np.full(3, np.finfo(np.float32).max)  # finite, and their sum is not
+    arrays = {
+        "largest": largest.astype(np.float32),
+        "nan": np.array([1, np.nan], np.float32),
+        "both": np.array([np.inf, -np.inf], np.float16),
+        "half": np.array([np.inf], ml_dtypes.bfloat16),
+        "counter": np.array([2**62]),
+    }
+    with np.errstate(all="raise"):
+        assert tensor_file.not_finite(arrays) == ["nan", "both", "half"]
+
+
 def header(shape, offsets, kind="F32"):
     text = json.dumps({"a": {"dtype": kind, "shape": shape, "data_offsets": offsets}}).encode()
     return len(text).to_bytes(8, "little") + text
