@@ -59,13 +59,13 @@ def prepare_streams() -> None:
 
 def plain(text: str) -> str:
     """Text from outside, with what a terminal would obey or not show written out: `\\x1b`."""
-    return unseen.written_out(text, kept="\n\t")
+    return unseen.written_out(text, kept="\n")
 
 
 def clean(text: str) -> str:
     """Text from outside (file names, class names) as markup that shows it as it is, on one line."""
     # `escape` doubles a last backslash, for a tag might follow; a blank in between prevents it.
-    return escape(f"{plain(text).translate(_LINE)} ")[:-1]
+    return escape(f"{unseen.written_out(text)} ")[:-1]
 
 
 def say(text: str) -> None:
@@ -83,9 +83,6 @@ def complain(message: str, hint: str = "") -> None:
     err.print(Text.assemble(("error:", "bold red"), " ", _told(message)))
     if hint:
         err.print(Text(f"  {_told(hint)}"))
-
-
-_LINE = {ord("\n"): "\\n", ord("\t"): "\\t"}
 
 
 def _told(text: str) -> str:

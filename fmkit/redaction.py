@@ -16,7 +16,10 @@ _NAMED = re.compile(
     r"""(?P<value>'[^'\n]*'|"[^"\n]*"|[^\s,;}\]'"<]+)""",
     re.IGNORECASE,
 )
-_ADDRESS = re.compile(r"(?P<before>[a-z][a-z0-9+.-]{0,20}://)[^\s/@'\"]+@", re.IGNORECASE)
+_ADDRESS = re.compile(  # one slash is left where it was taken for a path
+    r"(?P<before>[a-z][a-z0-9+.-]{1,20}:/)(?P<slash>/)?(?(slash)[^\s/@'\"]+|[^\s/@'\":]*:[^\s/@'\"]+)@",
+    re.IGNORECASE,
+)
 _KNOWN = re.compile(
     r"\b(?:hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|AKIA[A-Z0-9]{16})\b"
 )
@@ -29,7 +32,7 @@ def struck_out(text: str) -> str:
     A reference such as `${oc.env:NAME}` is no secret and stays.
     """
     text = _NAMED.sub(_without_value, text)
-    text = _ADDRESS.sub(lambda found: f"{found['before']}{STRUCK_OUT}@", text)
+    text = _ADDRESS.sub(lambda found: f"{found['before']}{found['slash'] or ''}{STRUCK_OUT}@", text)
     return _KNOWN.sub(STRUCK_OUT, text)
 
 

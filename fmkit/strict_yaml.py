@@ -75,7 +75,7 @@ class _Loader(yaml.SafeLoader):
         self._sizes: dict[int, int] = {}  # by node, how many values it stands for
         self._count = 0
 
-    def compose_node(self, parent: Any, index: Any) -> yaml.Node:
+    def compose_node(self, parent: Any, index: Any) -> yaml.Node | None:
         event = self.peek_event()
         mark = event.start_mark
         if isinstance(event, yaml.AliasEvent):
@@ -140,7 +140,7 @@ def _parsed(path: Path, text: str) -> Document:
     except _Refused as error:
         return Document(text=text, problems=[f"{_place(path, error.mark)}: {error.message}."])
     if not isinstance(tree, yaml.MappingNode):
-        what = "is empty" if tree is None else f"is a {tree.id}"
+        what = "is empty" if tree is None else f"is a {_kind(tree)}"
         told = (
             f"{unseen.written_out(path)}:1: it {what}. A file must be a mapping of keys to values."
         )
@@ -199,6 +199,10 @@ def _text(path: Path) -> str:
         raise _Refused(f" is not UTF-8 ({bad}). Save it as UTF-8.") from error
 
 
+def _kind(node: yaml.Node) -> str:
+    return type(node).__name__.removesuffix("Node").lower()
+
+
 def _place(path: Path, mark: yaml.Mark | None) -> str:
     where = f":{mark.line + 1}:{mark.column + 1}" if mark is not None else ""
     return f"{unseen.written_out(path)}{where}"
@@ -208,9 +212,8 @@ def _syntax(path: Path, text: str, error: yaml.YAMLError) -> str:
     """A syntax error in one sentence, with the line and a caret under the column."""
     if isinstance(error, yaml.reader.ReaderError):
         before = text[: error.position]
-        mark = yaml.Mark(
-            "", 0, before.count("\n"), len(before) - before.rfind("\n") - 1, None, None
-        )
+        column = len(before) - before.rfind("\n") - 1
+        mark: Any = yaml.Mark("", 0, before.count("\n"), column, None, 0)
         reason = f"the control character {chr(int(error.character))!r}"
     else:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
@@ -249,7 +252,7 @@ def _problems(tree: yaml.MappingNode, path: Path) -> Iterator[str]:
             yield from _scalar_problems(node, path)
         elif isinstance(node, yaml.SequenceNode):
             todo.extend(reversed(node.value))
-        else:
+        elif isinstance(node, yaml.MappingNode):
             _merge(node)
             yield from _key_problems(node, path)
             todo.extend(each for _, each in reversed(node.value))
@@ -263,7 +266,7 @@ def _merge(node: yaml.MappingNode) -> None:
     merged = yaml.MappingNode(node.tag, [row for row in node.value if row[0].tag == _MERGE])
     try:
         _Loader("").flatten_mapping(merged)
-    except yaml.YAMLError as error:
+    except yaml.MarkedYAMLError as error:
         raise _Refused(f"`<<` merges mappings only: {error.problem}", node.start_mark) from error
     rows = {key.value: (key, each) for key, each in merged.value if key.value not in own}
     node.value = [*rows.values(), *(row for row in node.value if row[0].tag != _MERGE)]
@@ -274,7 +277,7 @@ def _key_problems(node: yaml.MappingNode, path: Path) -> Iterator[str]:
     for key, _ in node.value:
         where, line = _place(path, key.start_mark), key.start_mark.line + 1
         if not isinstance(key, yaml.ScalarNode):
-            yield f"{where}: a key must be a name, not a {key.id}."
+            yield f"{where}: a key must be a name, not a {_kind(key)}."
             continue
         if key.tag != _TEXT:
             read_as = "nothing" if value(key) is None else f"the value {value(key)!r}"

@@ -1,85 +1,77 @@
-"""A display that breaks ends no work."""
+"""What a name from outside looks like on a terminal and in tables: as it is, and harmless."""
 
-import errno
-import subprocess
-import sys
+import csv
+import io
+import json
 
+import pandas as pd
 import pytest
+from rich.console import Console
 
-from fmkit.console import _Console
+from fmkit import console, files, redaction, unseen
+from fmkit.evaluate.predict import write_table
+from fmkit.store.show import Rows
 
-
-class Broken:
-    """A stream to a terminal that was closed."""
-
-    def __init__(self, number):
-        self.number, self.writes = number, 0
-
-    def write(self, text):
-        self.writes += 1
-        raise OSError(self.number, "gone")
-
-    def flush(self):
-        raise OSError(self.number, "gone")
-
-    def isatty(self):
-        return False
+NAMES = [
+    *("\x1b]0;title\x07", "[red]x[/]", "[link=http://x]y[/link]", "a\nb", "a\tb", "a\r", "tail\\"),
+    *("\\[b]", ":dog:", "=cmd|' /C calc'!A0", "+1", "-photo", "@x", "\u202egpj.exe", "\x9b31m"),
+    *("<script>alert(1)</script>", "../../x", "a: !!python/name:x", "\x00", "Zoë 🙂", "'"),
+]
 
 
-@pytest.mark.parametrize("number", [errno.EPIPE, errno.EIO, errno.ENOSPC])
-def test_a_stream_that_is_gone_is_left_alone(number, monkeypatch):
-    monkeypatch.setattr("os.dup2", lambda one, other: None)  # the stream of the tests stays
-    stream = Broken(number)
-    shown = _Console(file=stream)
-    for line in ("one", "two"):
-        shown.print(line)
-    assert stream.writes == 1
+@pytest.mark.parametrize("name", NAMES, ids=repr)
+def test_a_terminal_shows_a_name_as_it_is_on_one_line(name, monkeypatch):
+    screen = io.StringIO()
+    terminal = Console(file=screen, force_terminal=True, width=200, emoji=False, highlight=False)
+    terminal.print(console.clean(name), end="")
+    assert screen.getvalue() == unseen.written_out(name)
+    assert not unseen.CHARACTERS.search(screen.getvalue())
 
 
-def run(shell, code="print('x')"):
-    return subprocess.run(
-        ["sh", "-c", shell, sys.executable, code], capture_output=True, timeout=60
-    )
+@pytest.mark.parametrize("name", NAMES, ids=repr)
+def test_messages_and_tables_do_so_too(name, capsys):
+    console.say(name)
+    console.warn(name)
+    console.complain(name, name)
+    console.out.print(Rows(name, ("name",), [[name]]))
+    told = capsys.readouterr()
+    for line in (told.out + told.err).splitlines():
+        assert not unseen.CHARACTERS.search(line)
+    if "\n" not in name:
+        assert told.err.splitlines()[0] == unseen.written_out(name)
 
 
-FILE = """
-from fmkit import console
-console.prepare_streams()
-import os, sys, tempfile
-with tempfile.TemporaryFile() as stream:
-    console.say("lost"); console.out.print("lost"); os.write(2, b"native")
-    sys.stdin.read() if sys.stdin else None
-    stream.seek(0)
-    sys.exit(0 if stream.fileno() > 2 and stream.read() == b"" else 1)
-"""
-
-
-def test_a_file_never_gets_the_number_of_a_stream_that_was_closed():
-    assert run('"$0" -c "$1" <&- >&- 2>&-', FILE).returncode == 0
+def test_what_looks_like_a_secret_is_struck_out_of_messages(capsys):
+    console.complain("api_token=abc and 'password': 'x y' at https://me:pw@host/a", "key: b")
+    told = capsys.readouterr().err
+    assert not [each for each in ("abc", "x y", "pw@") if each in told]
+    assert "key: b" in told
 
 
 @pytest.mark.parametrize(
-    "shell",
-    [
-        '"$0" -m fmkit.cli --help >/dev/full',
-        '"$0" -m fmkit.cli runs <&- >&- 2>&-',
-        'env -i PYTHONPATH="$PYTHONPATH" LC_ALL=C "$0" -m fmkit.cli runs',
-    ],
-)
-def test_commands_end_by_their_own_result(shell, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    done = run(shell)
-    assert done.returncode == 0, done.stderr
+    "text", ["data.label_key=labels", "tokenizer=bert", "s3://bucket/x@2", "key=${oc.env:FMKIT_X}",
+             "a class named token", "C:/Users/x", "runs/a@b:c"]
+)  # fmt: skip
+def test_what_is_no_secret_stays(text):
+    assert redaction.struck_out(text) == text
 
 
-CLASSES = """
-import sys
-from fmkit import console
-console.prepare_streams()
-console.out.print("Z\\u00fcrich")
-"""
+def test_a_table_for_people_holds_no_formula(tmp_path):
+    columns = {"path": NAMES, "confidence": [-0.5] * len(NAMES)}
+    write_table(tmp_path / "found.csv", columns)
+    with (tmp_path / "found.csv").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["confidence"] for row in rows] == ["-0.5"] * len(NAMES)
+    for row, name in zip(rows, NAMES, strict=True):
+        assert row["path"].removeprefix("'") == name.removeprefix("'")
+        assert not row["path"].startswith(("=", "+", "-", "@", "\t"))
+    write_table(tmp_path / "found.parquet", columns)
+    assert list(pd.read_parquet(tmp_path / "found.parquet")["path"]) == NAMES
 
 
-def test_a_name_that_the_locale_does_not_have_is_escaped():
-    done = run('PYTHONIOENCODING=ascii "$0" -c "$1"', CLASSES)
-    assert done.stdout == b"Z\\xfcrich\n"
+@pytest.mark.parametrize("name", [*NAMES, "\udcff", "\u2028"], ids=repr)
+def test_json_holds_any_name(name, tmp_path):
+    files.write_json(tmp_path / "x.json", {name: [name]})
+    assert json.loads((tmp_path / "x.json").read_bytes()) == {name: [name]}
+    files.append_json_line(tmp_path / "x.jsonl", {"name": name})
+    assert list(files.read_json_lines(tmp_path / "x.jsonl")) == [{"name": name}]

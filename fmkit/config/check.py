@@ -162,7 +162,7 @@ def _choose(state: _Check, group: str, value: Any, where: str = "") -> None:
 
 def _folder_problems(line: CommandLine) -> list[str]:
     """Folders and files of the user's that would stand in for fmkit's own, or behind them."""
-    problems = []
+    problems: list[str] = []
     for parent in line.config_dirs:
         problems.extend(
             f"{parent / name} is refused: {name} is a folder of fmkit's own. Rename it."

@@ -49,7 +49,7 @@ def register() -> None:
     from hydra.plugins.config_source import ConfigLoadError, ConfigResult
     from omegaconf import OmegaConf
 
-    class CheckedSource(FileConfigSource):  # type: ignore[misc]
+    class CheckedSource(FileConfigSource):
         """A folder of YAML."""
 
         @staticmethod

@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from omegaconf import MISSING
+
 from fmkit import lookup, unseen
 from fmkit.config import durations, trainable
 from fmkit.config.documentation import field_types
@@ -146,6 +148,8 @@ def value_problem(key: str, rule: str, value: Any, names: Mapping[str, Sequence[
         return received(key, value, "a whole number below 2^63")
     if isinstance(value, str) and (wrong := unseen.problem(key, value)):
         return wrong
+    if value == MISSING:
+        return f"{key}: `{MISSING}` stands for a value that is missing. Write one."
     if value == "":
         return f"{key} must not be empty. Leave it out, or write null where nothing is meant."
     if rule in CHOICES and (value.lower() if rule == BOOLEAN else value) not in CHOICES[rule]:

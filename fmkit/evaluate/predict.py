@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -154,7 +155,11 @@ def write_table(path: Path, columns: dict[str, Any]) -> None:
     if path.suffix == ".parquet":
         frame.to_parquet(temporary, index=False)
     else:
-        frame.to_csv(temporary, index=False, errors="backslashreplace")
+        # The csv module of Python before 3.13 leaves a `\r` outside quotes, where it ends a row.
+        texts = (cell for each in columns.values() for cell in each if isinstance(cell, str))
+        has_returns = any("\r" in text for text in texts)
+        quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if has_returns else csv.QUOTE_MINIMAL
+        frame.to_csv(temporary, index=False, errors="backslashreplace", quoting=quoting)
     temporary.replace(path)
 
 

@@ -3,10 +3,19 @@
 import tempfile
 from pathlib import Path
 
-from hostile.told import Case, fault, run
+from hostile.told import Case, fault, run, write
 
-from fmkit.config import suggest
-from fmkit.config.schema import CHOICES, KINDS, PhaseConfig, RuntimeConfig, TaskConfig, TrainConfig
+from fmkit import plugins
+from fmkit.config import check, command_line, suggest
+from fmkit.config.schema import (
+    CHOICES,
+    KINDS,
+    PhaseConfig,
+    RuntimeConfig,
+    TaskConfig,
+    TrainConfig,
+)
+from fmkit.errors import FmkitError
 
 EXPERIMENT = b"# @package _global_\n"
 OWN = {"experiment": EXPERIMENT, "data": b"", "stage": b"", "optimizer": b""}
@@ -362,8 +371,10 @@ def benign(folder: Path) -> list[str]:
     """What is wrong with how benign files are taken: nothing."""
     faults = []
     for number, (group, content) in enumerate(BENIGN):
-        words = ("finetune", "--config-dir=@", f"{group}=mine", "--cfg", "job")
-        told = run(Case(words, "", {f"{group}/mine.yaml": content}), folder / str(number))
-        if told.code:
-            faults.append(f"{content!r}: {told.err}")
+        write(folder / str(number), {f"{group}/mine.yaml": content})
+        words = [f"--config-dir={folder / str(number)}", f"{group}=mine"]
+        try:
+            check.check(command_line.parse("finetune", words), plugins.names())
+        except FmkitError as error:
+            faults.append(f"{content!r}: {error}")
     return faults

@@ -1,0 +1,39 @@
+"""Run the hostile corpora and say in one line how many of each were told as they should be.
+
+python scripts/hostile.py            # all parts
+python scripts/hostile.py targets    # one of them
+
+A part is a function in tests/hostile/ that takes nothing and returns (passed, total), or those and
+a list of what went wrong, which is printed ahead of the line.
+"""
+
+import importlib
+import sys
+from pathlib import Path
+
+PARTS = {
+    "configs": "hostile.configs:broken",
+    "hints": "hostile.configs:hinted",
+    "fuzz": "hostile.fuzz:run",
+    "targets": "hostile.targets:refused",
+}
+"""By name in the line, where the part is."""
+
+
+def main(names: list[str]) -> int:
+    """Run parts; 1 when something was not told as it should be."""
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+    counts, all_passed = [], True
+    for name in names or PARTS:
+        module, _, function = PARTS[name].partition(":")
+        passed, total, *rest = getattr(importlib.import_module(module), function)()
+        for fault in rest[0] if rest else ():
+            print(f"{name}: {fault}", file=sys.stderr)
+        counts.append(f"{name} {passed}/{total}")
+        all_passed = all_passed and passed == total
+    print(f"hostile: {' · '.join(counts)}")
+    return 0 if all_passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

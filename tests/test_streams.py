@@ -1,0 +1,85 @@
+"""A display that breaks ends no work."""
+
+import errno
+import subprocess
+import sys
+
+import pytest
+
+from fmkit.console import _Console
+
+
+class Broken:
+    """A stream to a terminal that was closed."""
+
+    def __init__(self, number):
+        self.number, self.writes = number, 0
+
+    def write(self, text):
+        self.writes += 1
+        raise OSError(self.number, "gone")
+
+    def flush(self):
+        raise OSError(self.number, "gone")
+
+    def isatty(self):
+        return False
+
+
+@pytest.mark.parametrize("number", [errno.EPIPE, errno.EIO, errno.ENOSPC])
+def test_a_stream_that_is_gone_is_left_alone(number, monkeypatch):
+    monkeypatch.setattr("os.dup2", lambda one, other: None)  # the stream of the tests stays
+    stream = Broken(number)
+    shown = _Console(file=stream)
+    for line in ("one", "two"):
+        shown.print(line)
+    assert stream.writes == 1
+
+
+def run(shell, code="print('x')"):
+    return subprocess.run(
+        ["sh", "-c", shell, sys.executable, code], capture_output=True, timeout=60
+    )
+
+
+FILE = """
+from fmkit import console
+console.prepare_streams()
+import os, sys, tempfile
+with tempfile.TemporaryFile() as stream:
+    console.say("lost"); console.out.print("lost"); os.write(2, b"native")
+    sys.stdin.read() if sys.stdin else None
+    stream.seek(0)
+    sys.exit(0 if stream.fileno() > 2 and stream.read() == b"" else 1)
+"""
+
+
+def test_a_file_never_gets_the_number_of_a_stream_that_was_closed():
+    assert run('"$0" -c "$1" <&- >&- 2>&-', FILE).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "shell",
+    [
+        '"$0" -m fmkit.cli --help >/dev/full',
+        '"$0" -m fmkit.cli runs <&- >&- 2>&-',
+        'env -i PYTHONPATH="$PYTHONPATH" LC_ALL=C "$0" -m fmkit.cli runs',
+    ],
+)
+def test_commands_end_by_their_own_result(shell, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = run(shell)
+    assert done.returncode == 0, done.stderr
+
+
+CLASSES = """
+import sys
+from fmkit import console
+console.prepare_streams()
+console.out.print("Z\\u00fcrich")
+"""
+
+
+def test_a_name_that_the_locale_does_not_have_is_escaped():
+    done = run('PYTHONIOENCODING=ascii "$0" -c "$1"', CLASSES)
+    assert done.stdout == b"Z\\xfcrich\n"
