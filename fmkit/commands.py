@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fmkit import again as reopened
 from fmkit import console, jobs, plugins, reopen, signals, tables
 from fmkit.config import chosen, command_line, compose, interpolation
 from fmkit.config.check import check
@@ -37,7 +38,7 @@ def resume(arguments: Sequence[str]) -> int:
     if reopen.finished(folder, request):
         console.say(f"run {folder.name} is finished: nothing to do")
         return 0
-    again = reopen.open_again(folder, request)
+    again = reopened.open_again(folder, request)
     try:
         with signals.heard():
             jobs.train(again.config, again.run, again.chosen, again)

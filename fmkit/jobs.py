@@ -7,11 +7,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from fmkit import console, failures, files, plugins, reopen, signals, tables
+from fmkit import again as reopened
+from fmkit import console, failures, files, plugins, signals, tables
 from fmkit.config import recipe, recorded
 from fmkit.config.schema import CheckConfig, EvalConfig, PredictConfig, TrainConfig
 from fmkit.errors import ConfigError, DataError, FmkitError, ResourceError
-from fmkit.reopen import Again
 from fmkit.store import index
 from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
@@ -22,7 +22,7 @@ BOOTSTRAP = 1000
 
 
 def train(
-    config: TrainConfig, run: Run, chosen: Collection[str] = (), again: Again | None = None
+    config: TrainConfig, run: Run, chosen: Collection[str] = (), again: reopened.Again | None = None
 ) -> None:
     """One run from end to end: data, model, phases, the model file, the figures.
 
@@ -69,9 +69,9 @@ def train(
     if again is not None and saved is not None:
         assembly.settings = again.settings
     else:
-        assembly.settings = reopen.settings(assemble.resolved(config, assembly, split_seed))
+        assembly.settings = reopened.settings(assemble.resolved(config, assembly, split_seed))
         _record(config, run, assembly, split_seed)
-    _describe(config, run, assembly)
+    _describe(config, run, assembly, f"those of step {saved.step}" if saved else "")
     results = loop.train(assembly, run, saved)
     with signals.careful(), assembly.scope():
         adapters.merge(assembly.learner)  # what is judged below is what is deployed
@@ -137,8 +137,15 @@ def _record(config: TrainConfig, run: Run, assembly: Any, split_seed: int) -> No
     run.update(parameters=assembly.learner.count_params())
 
 
-def _describe(config: TrainConfig, run: Run, assembly: Any) -> None:
-    """Say which model trains on which machine."""
+def _describe(config: TrainConfig, run: Run, assembly: Any, weights: str) -> None:
+    """Say which model trains on which machine.
+
+    Args:
+        config: the run's.
+        run: its folder.
+        assembly: everything that it needs.
+        weights: what to call them; empty means by what the backbone was loaded with.
+    """
     from fmkit.models import adapters
 
     machine, loader = assembly.devices, assembly.loader
@@ -148,11 +155,11 @@ def _describe(config: TrainConfig, run: Run, assembly: Any) -> None:
         config,
         run,
         f"model: {config.model.name} at {side} x {side}, {parameters:,} parameters, "
-        f"weights: {assembly.backbone.weights}",
+        f"weights: {weights or assembly.backbone.weights}",
     )
     if lora := adapters.describe(assembly.learner):
         _say(config, run, lora)
-    if assembly.backbone.weights == "none" and config.init is None:
+    if not weights and assembly.backbone.weights == "none" and config.init is None:
         frozen = [name for name, each in config.stage.items() if each.batchnorm == "frozen"]
         if frozen:
             console.warn(
