@@ -15,7 +15,10 @@ from fmkit.train.checkpoint import Checkpoint
 
 SCHEMA = 1
 _RESULT = {"name", "epochs", "seconds", "best", "skipped"}
-_BEST = {"phase": str, "epoch": int, "step": int, "monitor": str, "value": (int, float)}
+_BEST: dict[str, Any] = {
+    **{"phase": str, "epoch": int, "step": int, "monitor": str},
+    "value": (int, float),
+}
 
 
 @dataclass(frozen=True)
