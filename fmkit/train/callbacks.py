@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import resource
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import keras
 
+from fmkit import memory
 from fmkit.optim import optimizers
 from fmkit.store.metrics_log import MetricsLog
 from fmkit.store.run import Run
@@ -143,7 +142,7 @@ class Recorder(keras.callbacks.Callback):
                 2,
             ),
             "seconds": round(seconds, 3),
-            "rss_bytes": rss_bytes(),
+            "rss_bytes": memory.held(),
         }
         self._log.append(row)
         self._run.update_soon(phase=self._phase.name, epoch=row["epoch"], step=row["step"])
@@ -159,12 +158,3 @@ def worded(logs: dict[str, Any]) -> str:
         logs, key=lambda name: (name.startswith("val_"), not name.endswith("loss"), name)
     )
     return "  ".join(f"{name} {float(logs[name]):.4f}" for name in order)
-
-
-def rss_bytes() -> int:
-    """Memory that the process holds, in bytes."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        return pages * resource.getpagesize()
-    except (OSError, ValueError, IndexError):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

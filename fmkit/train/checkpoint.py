@@ -74,7 +74,7 @@ def tensors(variables: list[Any]) -> dict[str, np.ndarray]:
 
 def _array(variable: Any) -> np.ndarray:
     # By way of a tensor: a variable that is mirrored on several devices is no array yet.
-    return np.asarray(keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(variable)))
+    return np.asarray(keras.ops.convert_to_tensor(variable))
 
 
 def values(

@@ -13,7 +13,7 @@ from fmkit.config import durations
 from fmkit.errors import ConfigError
 from fmkit.store.metrics_log import MetricsLog
 from fmkit.store.run import Run
-from fmkit.train import average, checkpoint, cut, freeze, resume
+from fmkit.train import average, checkpoint, cut, freeze, resume, room
 from fmkit.train.assemble import Assembly
 from fmkit.train.average import JudgeAverage
 from fmkit.train.callbacks import Position, Recorder
@@ -127,6 +127,8 @@ def _run_phase(session: Session, phase: Phase) -> PhaseResult:
             arrays.put_weights(model)  # before features are computed: earlier phases moved them
         material = gather(session, phase)
         optimizer = compile_for(assembly, phase, material)
+        if not checkpoint.all_in(run.checkpoints):
+            room.check_disk(run.checkpoints, model, optimizer)
         if arrays is not None:
             arrays.put_optimizer(optimizer)
         run.log(f"phase {phase.name}: {phase} {freeze.describe(model)}")
