@@ -25,7 +25,7 @@ def runs(tmp_path_factory):
     root, monkeypatch = tmp_path_factory.mktemp("runs"), pytest.MonkeyPatch()
     monkeypatch.setattr(faults, "_passed", {})
     assert main([*WORDS, f"runs_dir={root / 'whole'}"]) == 0
-    monkeypatch.setenv(faults.VARIABLE, "train.step:6:term")
+    monkeypatch.setenv(faults.VARIABLE, "train.step:6:term")  # it is heard after step 7
     assert main([*WORDS, f"runs_dir={root / 'stopped'}"]) == 143
     monkeypatch.undo()
     return only(root / "whole"), only(root / "stopped")
@@ -56,7 +56,7 @@ def test_a_stopped_run_goes_on_to_the_end_it_would_have_had(fmkit, runs, stopped
     assert read(stopped, "status.json")["state"] == "interrupted"
     code, out, err = fmkit("resume", "last")
     assert code == 0
-    assert f"resuming run {stopped.name} at step 6 of phase full (epoch 2 of 2)" in err
+    assert f"resuming run {stopped.name} at step 7 of phase full (epoch 2 of 2)" in err
     assert "total time" in out
     assert rows(stopped) == rows(whole)
     for name in ("eval/val.json", "eval/test.json"):
@@ -64,7 +64,7 @@ def test_a_stopped_run_goes_on_to_the_end_it_would_have_had(fmkit, runs, stopped
     ours, theirs = (
         {
             path.relative_to(folder): load_file(path)
-            for path in sorted(folder.glob("checkpoints/*/*.safetensors"))
+            for path in sorted(folder.glob(f"checkpoints/{checkpoint.name(8)}/*.safetensors"))
         }
         for folder in (stopped, whole)
     )
@@ -74,7 +74,7 @@ def test_a_stopped_run_goes_on_to_the_end_it_would_have_had(fmkit, runs, stopped
             assert value.tobytes() == theirs[path][name].tobytes(), (path, name)
     status = read(stopped, "status.json")
     assert status["state"] == "done"
-    assert [each["step"] for each in status["resumes"]] == [6]
+    assert [each["step"] for each in status["resumes"]] == [7]
     code, _, err = fmkit("resume", stopped.name)
     assert (code, err.strip()) == (0, f"run {stopped.name} is finished: nothing to do")
 
@@ -145,7 +145,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(fmkit, runs, s
     (newest.folder / checkpoint.TRAINING).write_bytes(content)
     code, _, err = fmkit("resume", stopped.name[-6:])
     assert code == 0
-    assert f"{checkpoint.name(6)} failed its checksum" in err
+    assert f"{checkpoint.name(7)} failed its checksum" in err
     assert f"resuming run {stopped.name} at step 4 of phase full" in err
     assert rows(stopped) == rows(runs[0])
 
