@@ -20,8 +20,8 @@ FLOORS = {
 ORDER = {
     "": ["errors", "lookup", "faults", "files", "unseen", "strict_yaml", "redaction", "console",
          "spec", "tables", "plugins", "jobs", "guide", "commands", "cli"],
-    "config": ["schema", "documentation", "durations", "trainable", "source", "suggest",
-               "option_files", "interpolation", "validate", "facts", "recipe", "refused",
+    "config": ["schema", "documentation", "durations", "trainable", "source", "user_file",
+               "suggest", "option_files", "interpolation", "validate", "facts", "recipe", "refused",
                "command_line", "recorded", "compose", "chosen", "check"],
     "store": ["run", "metrics_log", "finished", "index", "show", "features", "cached"],
     "models": ["backbone", "adapters", "blocks", "families", "preprocessing", "weights",
