@@ -164,7 +164,7 @@ def _group(group: str) -> None:
 
 def _defaults_of_files(group: str) -> None:
     from fmkit.config.compose import conf_dir, options
-    from fmkit.config.suggest import read_config_file
+    from fmkit.config.user_file import read_config_file
 
     rows = []
     for option in options(group):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fmkit.config import compose, interpolation, option_files, suggest, validate
+from fmkit.config import compose, interpolation, option_files, suggest, user_file, validate
 from fmkit.config.command_line import CommandLine
 from fmkit.config.documentation import field_types
 from fmkit.config.schema import COMMANDS, GROUPS, KINDS, PhaseConfig
@@ -32,7 +32,7 @@ class _Check:
     chosen: dict[str, str] = field(default_factory=dict)
     picked: dict[str, list[str]] = field(default_factory=dict)
     untyped: set[str] = field(default_factory=set)
-    assignments: list[suggest.Assignment] = field(default_factory=list)
+    assignments: list[user_file.Assignment] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -78,7 +78,9 @@ def _looked_through(line: CommandLine, names: Mapping[str, Sequence[str]]) -> _C
     return state
 
 
-def _value_problem(assignment: suggest.Assignment, names: Mapping[str, Sequence[str]]) -> list[str]:
+def _value_problem(
+    assignment: user_file.Assignment, names: Mapping[str, Sequence[str]]
+) -> list[str]:
     key, value = assignment.key, assignment.value
     if isinstance(value, dict):
         return []
@@ -94,7 +96,7 @@ def _value_problem(assignment: suggest.Assignment, names: Mapping[str, Sequence[
 
 
 def _default_choices(command: str) -> dict[str, str]:
-    found = suggest.read_config_file(compose.conf_dir() / f"{command}.yaml", "")
+    found = user_file.read_config_file(compose.conf_dir() / f"{command}.yaml", "")
     return {group: option for group, option in found.choices.items() if group in GROUPS}
 
 
@@ -132,10 +134,10 @@ def _read_overrides(state: _Check) -> None:
                 state.assignments.extend(_leaves(key, value, text))
 
 
-def _leaves(key: str, value: Any, text: str = "") -> list[suggest.Assignment]:
+def _leaves(key: str, value: Any, text: str = "") -> list[user_file.Assignment]:
     """An override of a whole group, `stage.head={epochs: 3}`, as one of each of its keys."""
     if not isinstance(value, dict) or not value:
-        return [suggest.Assignment(key, value, text=text)]
+        return [user_file.Assignment(key, value, text=text)]
     return [leaf for name, inner in value.items() for leaf in _leaves(f"{key}.{name}", inner)]
 
 
@@ -191,7 +193,9 @@ def _read_user_files(state: _Check) -> None:
                     _read_user_file(state, group, found, typed)
 
 
-def _read_user_file(state: _Check, group: str, found: suggest.ConfigFile, typed: set[str]) -> None:
+def _read_user_file(
+    state: _Check, group: str, found: user_file.ConfigFile, typed: set[str]
+) -> None:
     state.problems.extend(found.problems)
     state.untyped |= {group} if found.problems else set()
     state.problems.extend(
@@ -211,7 +215,7 @@ def _read_user_file(state: _Check, group: str, found: suggest.ConfigFile, typed:
 
 
 def _read_defaults_list(
-    state: _Check, group: str, found: suggest.ConfigFile, typed: set[str]
+    state: _Check, group: str, found: user_file.ConfigFile, typed: set[str]
 ) -> None:
     """What a file of a group builds on must be there, and so must the groups that it picks from."""
     allowed = _group_names(state, group)
@@ -231,7 +235,9 @@ def _read_defaults_list(
             _choose(state, other, choice, found.places[other])
 
 
-def _chain(state: _Check, group: str, option: str | None) -> list[tuple[Path, suggest.ConfigFile]]:
+def _chain(
+    state: _Check, group: str, option: str | None
+) -> list[tuple[Path, user_file.ConfigFile]]:
     """The user's file behind an option, after those of the user's that it builds on."""
     ours = [compose.conf_dir()] if group == "experiment" else []
     return option_files.chain([*ours, *state.line.config_dirs], group, option)
@@ -266,7 +272,7 @@ def _phases(state: _Check) -> list[str]:
     for base in sorted(str(each) for each in bases):
         path = compose.conf_dir() / "stage" / f"{base}.yaml"
         if path.is_file():
-            files.insert(0, suggest.read_config_file(path, "stage"))
+            files.insert(0, user_file.read_config_file(path, "stage"))
     keys = [each.key.split(".") for found in files for each in found.assignments]
     return list(dict.fromkeys(parts[1] for parts in keys if len(parts) > 1))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from fmkit.config import compose, suggest
+from fmkit.config import compose, user_file
 from fmkit.config.command_line import CommandLine
 from fmkit.config.option_files import chain
 from fmkit.config.schema import GROUPS
@@ -49,13 +49,13 @@ def _keys(line: CommandLine, group: str, option: str) -> set[str]:
     return {each.key for _, file in _files(line, group, option) for each in file.assignments}
 
 
-def _files(line: CommandLine, group: str, option: Any) -> list[tuple[Any, suggest.ConfigFile]]:
+def _files(line: CommandLine, group: str, option: Any) -> list[tuple[Any, user_file.ConfigFile]]:
     return chain([compose.conf_dir(), *line.config_dirs], group, option)
 
 
 def _default(line: CommandLine, group: str) -> str:
     """The option that a command takes where nobody picks one."""
-    file = suggest.read_config_file(compose.conf_dir() / f"{line.command}.yaml", "")
+    file = user_file.read_config_file(compose.conf_dir() / f"{line.command}.yaml", "")
     return file.choices[group]
 
 

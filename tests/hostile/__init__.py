@@ -1,0 +1,1 @@
+"""Corpora of broken and hostile input, and what must be told about each."""
