@@ -17,7 +17,7 @@ class ModelConfig:
     name: str = MISSING
     """`efficientnet_lite0`, a keras.applications name, `hub`, `small_cnn` or `small_vit`."""
     weights: str = "imagenet"
-    """`imagenet`, `none` (random), or the path of a file of backbone weights."""
+    """`imagenet`, `none` (random), or a file of weights: .keras, .h5, .safetensors or .npz."""
     preset: str | None = None
     """KerasHub preset name or local preset folder; only with `model.name=hub`."""
     image_size: int | None = None

@@ -107,7 +107,8 @@ def _walk(file: h5py.File, size: int) -> dict[str, h5py.Dataset]:
 
 def _check(name: str, item: h5py.Dataset, size: int) -> int:
     """Refuse an array that does not lie in the file as a whole; its bytes."""
-    if item.shape is None or item.dtype.kind not in "fiub":
+    numbers = item.dtype.kind in "fiub" or _is_bfloat16(item)
+    if item.shape is None or not numbers:
         raise Refused(f"{name!r} holds no plain numbers")
     if item.external or item.is_virtual:
         raise Refused(f"{name!r} keeps its numbers in another file")
@@ -121,13 +122,18 @@ def _check(name: str, item: h5py.Dataset, size: int) -> int:
         if stored > size or not set(_filters(item)) <= {_DEFLATE, _SHUFFLE}:
             raise Refused(f"{name!r} is packed in an unusual way")
         return count(name, item.shape, MOST_RATIO * stored // width) * width
-    numbers = count(name, item.shape, size // width)
+    total = count(name, item.shape, size // width)
     contiguous = item.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS
-    if contiguous and numbers:
+    if contiguous and total:
         offset = item.id.get_offset()
-        if offset is None or stored != numbers * width or offset + stored > size:
+        if offset is None or stored != total * width or offset + stored > size:
             raise Refused(f"{name!r} has another size than its shape needs")
-    return numbers * width
+    return total * width
+
+
+def _is_bfloat16(item: h5py.Dataset) -> bool:
+    """Keras stores these as pairs of bytes, for HDF5 has no such type."""
+    return item.dtype.kind == "V" and item.dtype.itemsize == 2 and item.dtype.names is None
 
 
 def _filters(item: h5py.Dataset) -> list[int]:
@@ -136,7 +142,10 @@ def _filters(item: h5py.Dataset) -> list[int]:
 
 
 def _read(name: str, item: h5py.Dataset) -> np.ndarray:
-    return np.asarray(item[()]) if item.chunks is None else _join(name, item)
+    values = np.asarray(item[()]) if item.chunks is None else _join(name, item)
+    if _is_bfloat16(item):  # the upper half of a float32
+        return (values.view("<u2").astype(np.uint32) << 16).view(np.float32)
+    return values
 
 
 def _join(name: str, item: h5py.Dataset) -> np.ndarray:

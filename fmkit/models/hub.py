@@ -8,7 +8,7 @@ or timm where KerasHub can convert them. A model built here holds KerasHub's own
 from __future__ import annotations
 
 import contextlib
-import json
+import re
 import socket
 import sys
 from collections.abc import Iterator
@@ -18,12 +18,14 @@ from typing import Any
 import keras
 import keras_hub
 
+from fmkit import untrusted
 from fmkit.config.schema import ModelConfig
 from fmkit.errors import ArtifactError, ConfigError, nearest, received
 from fmkit.models.backbone import Backbone
 from fmkit.models.blocks import blocks_by_unit
 from fmkit.models.preprocessing import image_input, rescale
 from fmkit.models.weights import check_finite, chosen_weights, load_weights_file
+from fmkit.models.weights_file import open_weights
 
 IMAGE_BACKBONES = (
     "CSPNetBackbone",
@@ -46,6 +48,13 @@ IMAGE_BACKBONES = (
 
 _FIXED_SIZE = ("DeiTBackbone", "SwinTransformerBackbone", "ViTBackbone")
 """Those whose weights fit one image size."""
+
+_RECORDS = ("config.json", "image_converter.json", "preprocessor.json", "task.json")
+"""What KerasHub builds objects from."""
+_CLASSES = re.compile(
+    r"(keras(\.dtype_policies)?\.\w*DTypePolicy(Map)?|keras\.(initializers|regularizers)\.\w+)"
+)
+"""What a preset may ask for beside KerasHub's own classes."""
 
 _SIZE = 224
 _SECONDS_TO_ANSWER = 10.0
@@ -129,7 +138,7 @@ def _checked_preset(config: ModelConfig) -> str:
 
 def _check_folder(folder: Path) -> None:
     try:
-        content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        content = untrusted.read_json(folder / "config.json")
         kind = str(content.get("registered_name", "")).rsplit(">", 1)[-1]
     except (OSError, ValueError, AttributeError) as error:
         raise ArtifactError(
@@ -139,6 +148,38 @@ def _check_folder(folder: Path) -> None:
     # Checked before anything is built: the class named here is what would be instantiated.
     if kind and kind not in IMAGE_BACKBONES:
         raise ConfigError(_no_image_backbone(str(folder), kind))
+    try:
+        for name in _RECORDS:
+            if (folder / name).exists():
+                _check_classes(folder / name)
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"model.preset: {folder / name} cannot be used: {error}.") from error
+    for path in sorted((*folder.glob("*.h5"), *folder.glob("*.safetensors"))):
+        with open_weights(path):
+            continue  # KerasHub reads it; what could harm has been looked for
+
+
+def _check_classes(path: Path) -> None:
+    """Refuse a preset that asks for other objects than KerasHub writes into one.
+
+    Raises:
+        ArtifactError: with the class or function that it asks for.
+    """
+    waiting: list[Any] = [untrusted.read_json(path, untrusted.MOST_FIGURES)]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting.extend(value)
+        elif isinstance(value, dict):
+            waiting.extend(value.values())
+            name, module = str(value.get("class_name", "")), str(value.get("module") or "")
+            ours = module.partition(".")[0] == "keras_hub" and name[:1].isupper()
+            if name and not ours and not _CLASSES.fullmatch(f"{module}.{name}"):
+                raise ArtifactError(
+                    f"model.preset: {path} asks for {module}.{name}, and a preset of an image "
+                    "backbone has no use for that.",
+                    "Take a preset from somebody you trust, or write it with save_to_preset.",
+                )
 
 
 def _no_image_backbone(preset: str, kind: str) -> str:
@@ -185,7 +226,7 @@ def _kind(preset: str) -> str:
     """The class behind a preset, as far as it is known before loading."""
     folder = Path(preset)
     if folder.is_dir():
-        content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        content = untrusted.read_json(folder / "config.json")
         return str(content.get("registered_name", "")).rsplit(">", 1)[-1]
     for name in IMAGE_BACKBONES:
         if preset in getattr(keras_hub.models, name).presets:

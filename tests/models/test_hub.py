@@ -350,7 +350,19 @@ def test_a_damaged_weights_file(tmp_path):
     save(tmp_path, resnet())
     weights = tmp_path / "model.weights.h5"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(ArtifactError, match="does not load"):
+    with pytest.raises(ArtifactError, match="refused as a file of weights"):
+        hub(config(tmp_path))
+
+
+@pytest.mark.parametrize("file", ["config.json", "image_converter.json", "task.json"])
+@pytest.mark.parametrize("module", ["keras.layers", "os", None])
+def test_a_preset_that_asks_for_anything_else(tmp_path, file, module):
+    save(tmp_path, resnet())
+    path = tmp_path / file
+    content = json.loads(path.read_text()) if path.exists() else {"config": {}}
+    content["config"]["dtype"] = {"module": module, "class_name": "Lambda", "config": {}}
+    path.write_text(json.dumps(content))
+    with pytest.raises(ArtifactError, match=r"asks for .*Lambda"):
         hub(config(tmp_path))
 
 
