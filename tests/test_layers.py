@@ -14,11 +14,11 @@ FLOORS = {
     "train": 4,
     "evaluate": 5, "export": 5,
     "report": 6,
-    "tables": 7, "plugins": 7, "jobs": 7, "guide": 7, "commands": 7, "cli": 7,
+    "tables": 7, "checkup": 7, "plugins": 7, "jobs": 7, "guide": 7, "commands": 7, "cli": 7,
 }  # fmt: skip
 ORDER = {
     "": ["errors", "lookup", "faults", "files", "console", "spec",
-         "tables", "plugins", "jobs", "guide", "commands", "cli"],
+         "tables", "checkup", "plugins", "jobs", "guide", "commands", "cli"],
     "config": ["schema", "documentation", "durations", "trainable", "suggest", "option_files",
                "validate", "facts", "recipe", "command_line", "recorded", "compose", "chosen",
                "check"],
