@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fmkit import again as reopened
-from fmkit import console, jobs, plugins, reopen, signals, tables
+from fmkit import checkup, console, jobs, plugins, reopen, signals, tables
 from fmkit.config import chosen, command_line, compose, interpolation
 from fmkit.config.check import check
 from fmkit.config.command_line import CommandLine
@@ -66,7 +66,7 @@ def predict(arguments: Sequence[str]) -> int:
 def check_data(arguments: Sequence[str]) -> int:
     """Look at a data set, and write a report."""
     line = command_line.parse("check", arguments)
-    return _launch_plain(line, plugins.names(line.value("plugins")), jobs.check_data)
+    return _launch_plain(line, plugins.names(line.value("plugins")), checkup.check_data)
 
 
 def runs(arguments: Sequence[str]) -> int:

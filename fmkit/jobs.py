@@ -10,7 +10,7 @@ from typing import Any
 from fmkit import again as reopened
 from fmkit import console, failures, files, plugins, signals, tables
 from fmkit.config import recipe, recorded
-from fmkit.config.schema import CheckConfig, EvalConfig, PredictConfig, TrainConfig
+from fmkit.config.schema import EvalConfig, PredictConfig, TrainConfig
 from fmkit.errors import ConfigError, DataError, FmkitError, ResourceError
 from fmkit.store import index
 from fmkit.store import run as names
@@ -252,57 +252,6 @@ def predict(config: PredictConfig) -> None:
     if len(errors) == len(paths):
         raise DataError(f"none of {len(paths)} photos could be read.", f"The reasons: {output}")
     tables.predictions(columns, len(errors), output)
-
-
-def check_data(config: CheckConfig) -> None:
-    """Look at a data set: a report, a sheet of suspects, and tables on the screen.
-
-    Raises:
-        DataError: something is wrong that would stop a training run.
-    """
-    from fmkit.data import admission, contact_sheet, inspection, overview
-    from fmkit.data.findings import Finding
-
-    folder = _check_folder(config)
-    report, sheet = folder / names.DATA_REPORT, folder / names.CONTACT_SHEET
-    seed = config.runtime.seed if config.data.split_seed is None else config.data.split_seed
-    try:
-        inspected = admission.inspect(config.data, config.runtime, seed, training=True)
-    except DataError as error:
-        found = Finding("unusable", "", str(error))
-        overview.write(report, overview.failed(config.data, found))
-        raise
-    content = overview.report(config.data, inspected)
-    overview.write(report, content)
-    drawn = contact_sheet.draw(inspected, sheet)
-    tables.data_set(content)
-    console.out.print(f"report: {console.clean(str(report))}")
-    if drawn:
-        console.out.print(f"suspects: {console.clean(str(sheet))}")
-    stopping = inspection.blocking(inspected.findings, config.data.on_bad)
-    if stopping:
-        raise DataError("this data set is not fit for training; the errors are above.")
-    inspection.admit(inspected, config.data.on_bad)
-    admission.set_aside(config.data, inspected, report)
-
-
-def _check_folder(config: CheckConfig) -> Path:
-    """A folder for the report.
-
-    Raises:
-        ConfigError: it cannot be made.
-    """
-    folder = Path("checks") / names.new_name()
-    if config.output is not None:
-        folder = Path(config.output).expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"output: {folder} cannot be made: {error.strerror}.",
-            "Name a folder that you may write: output=DIR",
-        ) from error
-    return folder
 
 
 def _output(config: PredictConfig, run: FinishedRun) -> Path:

@@ -15,12 +15,12 @@ FLOORS = {
     "train": 4,
     "evaluate": 5, "export": 5,
     "report": 6,
-    "tables": 7, "plugins": 7, "failures": 7, "reopen": 7, "again": 7, "jobs": 7, "guide": 7,
-    "commands": 7, "cli": 7,
+    "tables": 7, "checkup": 7, "plugins": 7, "failures": 7, "reopen": 7, "again": 7, "jobs": 7,
+    "guide": 7, "commands": 7, "cli": 7,
 }  # fmt: skip
 ORDER = {
     "": ["errors", "untrusted", "lookup", "faults", "memory", "files", "unseen", "strict_yaml",
-         "redaction", "console", "spec", "signals", "tables", "plugins", "failures", "reopen",
+         "redaction", "console", "spec", "signals", "tables", "checkup", "plugins", "failures", "reopen",
          "again", "jobs", "guide", "commands", "cli"],
     "config": ["schema", "documentation", "durations", "trainable", "source", "user_file",
                "suggest", "option_files", "interpolation", "validate", "facts", "recipe", "refused",
