@@ -16,6 +16,8 @@ PARTS = {
     "hints": "hostile.configs:hinted",
     "fuzz": "hostile.fuzz:run",
     "targets": "hostile.targets:refused",
+    "images": "hostile.images:run",
+    "artifacts": "hostile.artifacts:run",
 }
 """By name in the line, where the part is."""
 

@@ -20,8 +20,8 @@ FLOORS = {
 }  # fmt: skip
 ORDER = {
     "": ["errors", "untrusted", "lookup", "faults", "memory", "files", "unseen", "strict_yaml",
-         "redaction", "console", "spec", "signals", "tables", "checkup", "plugins", "failures", "reopen",
-         "again", "jobs", "guide", "commands", "cli"],
+         "redaction", "console", "spec", "signals", "tables", "checkup", "plugins", "failures",
+         "reopen", "again", "jobs", "guide", "commands", "cli"],
     "config": ["schema", "documentation", "durations", "trainable", "source", "user_file",
                "suggest", "option_files", "interpolation", "validate", "facts", "recipe", "refused",
                "command_line", "recorded", "compose", "chosen", "check"],
