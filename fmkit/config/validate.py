@@ -152,7 +152,7 @@ def value_problem(key: str, rule: str, value: Any, names: Mapping[str, Sequence[
         return f"{key}: `{MISSING}` stands for a value that is missing. Write one."
     if value == "":
         return f"{key} must not be empty. Leave it out, or write null where nothing is meant."
-    if rule in CHOICES and (value.lower() if rule == BOOLEAN else value) not in CHOICES[rule]:
+    if rule in CHOICES and (str(value).lower() if rule == BOOLEAN else value) not in CHOICES[rule]:
         return received(key, value, CHOICES[rule])
     if key in names and value not in names[key]:
         return received(key, value, names[key])
