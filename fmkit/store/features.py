@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from fmkit import files
+from fmkit import faults, files
 from fmkit.store.lock import Lock
 
 MANIFEST = "manifest.json"
@@ -356,4 +356,5 @@ def _write_shard(folder: Path, number: int, batches: list[list[np.ndarray]]) -> 
         row["files"].append(path.name)
         row["bytes"].append(path.stat().st_size)
         row["sha256"].append(files.sha256_file(path))
+    faults.point("extract.shard")
     return row

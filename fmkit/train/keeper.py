@@ -95,7 +95,12 @@ class Keeper(keras.callbacks.Callback):
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Keep the epoch's training metrics: Keras starts them anew for the validation."""
-        self._logs = self._training_logs()
+        if self._logs is None:
+            self._logs = self._training_logs()
+
+    def take_logs(self, logs: dict[str, float]) -> None:
+        """The training metrics of an epoch of which only the validation is left."""
+        self._logs = dict(logs)
 
     def _training_logs(self) -> dict[str, float]:
         return {name: float(value) for name, value in self.model.get_metrics_result().items()}

@@ -175,13 +175,9 @@ def _fit(session: Session, phase: Phase, material: Material, arrays: Arrays | No
     session.stopper.save = keeper.save_now
     with guard.reporting(keeper.save_waiting):
         if arrays is not None and position.phase_step != phase.steps_of(position.epoch):
-            _end_epoch(session, phase, material, [*callbacks, _running_metrics(material, arrays)])
+            _end_epoch(session, phase, material, arrays, callbacks)
         if session.stopper.signal_number is None and not resume.is_over(phase, position):
             _fit_epochs(phase, position, material, callbacks, phase.epochs)
-
-
-def _running_metrics(material: Material, arrays: Arrays) -> Any:
-    return resume.Continue(arrays, resume.metrics_of(material.learner, material.metrics))
 
 
 def _fit_epochs(
@@ -202,18 +198,22 @@ def _fit_epochs(
     )
 
 
-def _end_epoch(session: Session, phase: Phase, material: Material, callbacks: list[Any]) -> None:
+def _end_epoch(
+    session: Session, phase: Phase, material: Material, arrays: Arrays, callbacks: list[Any]
+) -> None:
     """Train what a checkpoint has left of an epoch, or judge it if there is nothing left."""
-    position, saved = session.position, session.saved
+    position, saved, learner = session.position, session.saved, material.learner
     if position.phase_step != phase.steps_of(position.epoch + 1):
-        _fit_epochs(phase, position, material, callbacks, position.epoch + 1)
+        running = resume.Continue(arrays, resume.metrics_of(learner, material.metrics))
+        _fit_epochs(phase, position, material, [*callbacks, running], position.epoch + 1)
         return
-    together = keras.callbacks.CallbackList(callbacks[:-1], model=material.learner)
+    together = keras.callbacks.CallbackList(callbacks, model=learner)
     together.on_train_begin()
     together.on_epoch_begin(position.epoch)
     logs = dict(saved.logs or {}) if saved is not None else {}
+    callbacks[-1].take_logs(logs)
     if material.validation is not None:
-        judged = material.learner.evaluate(
+        judged = learner.evaluate(
             material.validation, verbose=0, callbacks=together, return_dict=True
         )
         logs |= {f"val_{name}": value for name, value in judged.items()}

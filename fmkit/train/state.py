@@ -16,7 +16,10 @@ from fmkit.train.checkpoint import Checkpoint
 SCHEMA = 1
 _RESULT = {"name", "epochs", "seconds", "best", "skipped"}
 _BEST: dict[str, Any] = {
-    **{"phase": str, "epoch": int, "step": int, "monitor": str},
+    "phase": str,
+    "epoch": int,
+    "step": int,
+    "monitor": str,
     "value": (int, float),
 }
 
