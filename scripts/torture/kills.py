@@ -156,7 +156,7 @@ def train_kills(suite: Suite) -> Result:
         planned = kills
         while planned < wanted and len(works) < 12:
             trial = suite.trials("kills", number + 1)[-1]
-            times = min(1 + number % 3, wanted - planned)
+            times = min(2 if suite.quick else 1 + number % 3, wanted - planned)
             name = names[number % len(names)]
             works.append((trial, name, references[name], times, longest))
             number, planned = number + 1, planned + times
