@@ -19,12 +19,12 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from hostile.bench import Case, refused_all
 
 from fmkit.errors import ArtifactError
 from fmkit.models.matching import Wanted, match
 from fmkit.models.torch_file import read_state_dict
 from fmkit.models.weights_file import open_weights
+from hostile.bench import Case, refused_all
 
 KERNEL = np.arange(3 * 3 * 4 * 4, dtype="float32").reshape(3, 3, 4, 4) / 100
 BIAS = np.arange(4, dtype="float32")

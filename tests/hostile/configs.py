@@ -3,8 +3,6 @@
 import tempfile
 from pathlib import Path
 
-from hostile.told import Case, fault, run, write
-
 from fmkit import plugins
 from fmkit.config import check, command_line, suggest
 from fmkit.config.schema import (
@@ -16,6 +14,7 @@ from fmkit.config.schema import (
     TrainConfig,
 )
 from fmkit.errors import FmkitError
+from hostile.told import Case, fault, run, write
 
 EXPERIMENT = b"# @package _global_\n"
 OWN = {"experiment": EXPERIMENT, "data": b"", "stage": b"", "optimizer": b""}

@@ -5,11 +5,10 @@ import tempfile
 from pathlib import Path
 from unittest import mock
 
-from hostile.configs import misspelled
-from hostile.told import fault, tell, write
-
 from fmkit.config import compose
 from fmkit.errors import ConfigError
+from hostile.configs import misspelled
+from hostile.told import fault, tell, write
 
 SPECIALS = (
     *(b"[", b"]", b"{", b"}", b":", b": ", b",", b"#", b"&a ", b"*a", b"!", b"!!python/name:os "),

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hostile.bench import Case
 
 from fmkit import console, files, plugins
 from fmkit.config import recorded
@@ -17,6 +16,7 @@ from fmkit.evaluate import predict
 from fmkit.store import index, show
 from fmkit.store.finished import FinishedRun
 from fmkit.train import checkpoint
+from hostile.bench import Case
 
 NAME = "2026-01-01_000000-abcdef"
 STEP = "step-00000004"
