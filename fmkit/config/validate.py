@@ -39,7 +39,7 @@ class Problem:
 
 
 MOST = 2**31 - 1
-"""No count, size or rate is above this; larger ones do not fit into what computes with them."""
+"""No count or size is above this; larger ones do not fit into what computes with them."""
 
 
 def _at_least(low: float) -> tuple[str, Callable[[float], bool]]:
@@ -47,7 +47,7 @@ def _at_least(low: float) -> tuple[str, Callable[[float], bool]]:
 
 
 def _above(low: float) -> tuple[str, Callable[[float], bool]]:
-    return f"a number above {low:g} and at most {MOST}", lambda value: low < value <= MOST
+    return f"a number above {low:g}", lambda value: low < value < math.inf
 
 
 def _fraction() -> tuple[str, Callable[[float], bool]]:
