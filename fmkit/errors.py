@@ -123,14 +123,19 @@ def listed(names: Sequence[str], most: int = 20) -> str:
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
-def all_at_once(problems: Sequence[str]) -> str:
-    """One message for one problem, a numbered list for several, cut after some ten lines."""
+def all_at_once(problems: Sequence[str], most_lines: int = MOST_LINES) -> str:
+    """One message for one problem, a numbered list for several.
+
+    Args:
+        problems: each a text of one line or more.
+        most_lines: what comes later is counted and left out.
+    """
     if len(problems) == 1:
         return problems[0]
     told, lines = [f"{len(problems)} problems:"], 0
     for number, problem in enumerate(problems, start=1):
         lines += problem.count("\n") + 1
-        if lines > MOST_LINES - (number < len(problems)):
+        if lines > most_lines - (number < len(problems)):
             told.append(f"... and {len(problems) - number + 1} more.")
             break
         told.append(f"{number}. {problem}")

@@ -52,7 +52,7 @@ def test_a_run_of_somebody_else_through_the_command_line(tmp_path, photos, fmkit
     place = tmp_path / "made"
     for part, name, code in (
         (run_folders.CONFIGS, "python/object", 4),
-        (run_folders.CONFIGS, "a model that is a mapping", 2),
+        (run_folders.CONFIGS, "a model that is a mapping", 4),
         (run_folders.CONFIGS, "a task from a plugin", 2),
         (run_folders.CHECKPOINTS, "a link to outside", 4),
     ):

@@ -202,9 +202,14 @@ def sentences(findings: Iterable[Finding], of: int = 0) -> list[str]:
     return told
 
 
+MOST_LINES = 200
+"""Lines of a message about data."""
+
+
 def message(findings: Sequence[Finding], of: int = 0) -> str:
-    """All errors among findings as one message."""
-    return all_at_once(sentences([each for each in findings if each.is_error], of))
+    """All errors among findings as one message: a folder is mended in one go, or not at all."""
+    errors = [each for each in findings if each.is_error]
+    return all_at_once(sentences(errors, of), MOST_LINES)
 
 
 def named(findings: Sequence[Finding], most: int = 3) -> str:

@@ -61,5 +61,5 @@ def list_examples(config: DataConfig, training: bool = True) -> Examples:
     if training and len(examples):
         problems += check.class_problems(examples.labels, examples.classes, examples.splits, config)
     if problems:
-        raise DataError(all_at_once(problems))
+        raise DataError(all_at_once(problems, findings.MOST_LINES))
     return examples

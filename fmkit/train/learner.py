@@ -77,7 +77,8 @@ class Learner(keras.Model):
             for added in self.losses:
                 # Through Keras, since every one of several devices would add the whole of it.
                 loss = loss + self._aggregate_additional_loss(added)
-            self._finite_steps.update_state(self._loss_tracker.total)
+            if self._loss_tracker is not None:  # compiled
+                self._finite_steps.update_state(self._loss_tracker.total)
         return loss
 
     def evaluate(self, *arguments: Any, **options: Any) -> Any:

@@ -182,7 +182,7 @@ def test_files_that_contradict_themselves(tmp_path, content, reason):
 
 def test_deep_nesting_does_not_overflow_the_stack(tmp_path):
     deep = b"\x80\x02}(" + b")" + b"\x85" * 500_000 + b"Nu."
-    with pytest.raises(ArtifactError, match="dict of names"):
+    with pytest.raises(ArtifactError, match=r"dict of names|too long"):
         read_state_dict(write(tmp_path, HEADER + deep + keys()))
 
 

@@ -148,15 +148,17 @@ def record(**more):
 
 GIB = 2**30
 DEATHS = {
-    "killed, or the machine lost power": record(rss_bytes=GIB, memory_limit_bytes=23 * GIB),
-    "probably out of memory: it held 21.4 of 23.0 GiB; try a smaller data.batch_size": record(
-        rss_bytes=int(21.4 * GIB), memory_limit_bytes=23 * GIB
+    "killed, or the machine lost power": lambda: record(rss_bytes=GIB, memory_limit_bytes=23 * GIB),
+    "probably out of memory: it held 21.4 of 23.0 GiB; try a smaller data.batch_size": lambda: (
+        record(rss_bytes=int(21.4 * GIB), memory_limit_bytes=23 * GIB)
     ),
-    "the machine was restarted while it ran": record(boot_id="another"),
+    "the machine was restarted while it ran": lambda: record(boot_id="another"),
     # Another container of this machine: its kernel is ours, so the lock decides.
-    "killed": record(host="container", heartbeat=moment(1)),
-    "no sign of life from host elsewhere since": record(host="elsewhere", boot_id="another"),
-    "": record(host="elsewhere", boot_id="another", heartbeat=moment(5)),
+    "killed": lambda: record(host="container", heartbeat=moment(1)),
+    "no sign of life from host elsewhere since": lambda: record(
+        host="elsewhere", boot_id="another"
+    ),
+    "": lambda: record(host="elsewhere", boot_id="another", heartbeat=moment(5)),
 }
 
 
@@ -165,7 +167,7 @@ def test_why_a_run_is_dead(tmp_path, reason):
     folder = tmp_path / "finetune" / "a"
     folder.mkdir(parents=True)
     (folder / "status.json").write_text(json.dumps({"state": "running"}))
-    (folder / "run.lock").write_text(json.dumps(DEATHS[reason]))
+    (folder / "run.lock").write_text(json.dumps(DEATHS[reason]()))
     (found,) = index.runs(tmp_path)
     assert found.state == ("dead" if reason else "running")
     assert (found.reason or "").startswith(reason)

@@ -148,11 +148,14 @@ def test_no_weight_that_is_not_finite_is_ever_written(value, parent, model):
 
 
 def test_neither_is_a_slot_of_the_optimizer(parent, model):
-    next(each for each in model.optimizer.variables if each.ndim == 2).assign(
-        np.full((3, 4), np.inf)
-    )
-    with pytest.raises(NonFiniteError, match=r"step 21: optimizer/.*first_kernel"):
-        save(parent, 21, model, {})
+    slot = next(each for each in model.optimizer.variables if each.ndim == 2)
+    before = np.array(slot)
+    slot.assign(np.full((3, 4), np.inf))
+    try:
+        with pytest.raises(NonFiniteError, match=r"step 21: optimizer/.*first_kernel"):
+            save(parent, 21, model, {})
+    finally:
+        slot.assign(before)
     assert steps(parent) == [1, 5, 20]
 
 
