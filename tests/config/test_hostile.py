@@ -1,4 +1,7 @@
-"""Broken and hostile configs: one clear message each, and nothing done; benign ones are taken."""
+"""Broken and hostile configs: one clear message each, and nothing done; benign ones are taken.
+
+A part of the corpora; `scripts/hostile.py` runs them whole.
+"""
 
 import dataclasses
 import importlib
@@ -22,9 +25,9 @@ from fmkit.store.run import Run
 
 
 def test_every_broken_config_is_told_in_one_message(tmp_path):
-    passed, total, faults = configs.broken(tmp_path)
+    passed, total, faults = configs.broken(tmp_path, every=4)
     assert not faults, "\n".join(faults)
-    assert passed == total >= 300
+    assert passed == total >= 200
 
 
 def test_a_misspelled_key_gets_the_right_one_named():
@@ -38,9 +41,9 @@ def test_benign_twins_are_taken(tmp_path):
 
 
 def test_whatever_is_broken_at_random_is_told_too():
-    passed, total, faults = fuzz.run()
+    passed, total, faults = fuzz.run(300, composed=4)
     assert not faults, "\n".join(faults)
-    assert passed == total == 2_000
+    assert passed == total == 300
 
 
 def test_no_target_is_called_from_any_place():
