@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fmkit import reopen
 from fmkit.cli import main
 from fmkit.config import command_line
 from fmkit.config.schema import CHOICES
@@ -27,9 +28,11 @@ def test_training_commands_compose(line, capsys, tmp_path, monkeypatch):
 
 def test_the_other_commands_are_read():
     others = [shlex.split(each)[1:] for each in COMMANDS if each not in TRAINING]
-    assert {words[0] for words in others} == {"eval", "predict", "runs"}
+    assert {words[0] for words in others} == {"check", "eval", "predict", "resume", "runs"}
     for words in others:
-        if words[0] != "runs":
+        if words[0] == "resume":
+            assert reopen.parse(words[1:]).run
+        elif words[0] != "runs":
             assert command_line.parse(words[0], words[1:]).overrides
 
 
