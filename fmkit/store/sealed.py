@@ -20,6 +20,7 @@ import secrets
 import shutil
 import stat
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +79,16 @@ def write(
 def _write_files(
     folder: Path, contents: Mapping[str, Sequence[memoryview]]
 ) -> dict[str, dict[str, Any]]:
-    """Write files and hash them on the way; a row of the manifest for each."""
-    rows = {}
+    """Write files; a row of the manifest for each.
+
+    Bytes are hashed, and files that are whole are brought to the disk, while the next are written:
+    one after the other took half as long again.
+    """
     left = sum(piece.nbytes for pieces in contents.values() for piece in pieces) // 2
-    with contextlib.ExitStack() as opened:
-        streams = []
+    with contextlib.ExitStack() as opened, ThreadPoolExecutor(2) as beside:
+        hashes = {name: beside.submit(_hashed, pieces) for name, pieces in contents.items()}
+        synced = []
         for name, pieces in contents.items():
-            digest, size = hashlib.sha256(), 0
             stream = opened.enter_context((folder / name).open("wb"))
             for piece in pieces:
                 if 0 <= left < piece.nbytes:
@@ -94,15 +98,25 @@ def _write_files(
                     stream.write(piece[left:])
                 else:
                     stream.write(piece)
-                digest.update(piece)
-                left, size = left - piece.nbytes, size + piece.nbytes
+                left -= piece.nbytes
             stream.flush()
-            streams.append(stream)
-            rows[name] = {"bytes": size, "sha256": digest.hexdigest()}
-        # All at the end: the first one takes the others' bytes along.
-        for stream in streams:
-            os.fsync(stream.fileno())
-    return rows
+            synced.append(beside.submit(os.fsync, stream.fileno()))
+        for each in synced:
+            each.result()
+        return {
+            name: {
+                "bytes": sum(piece.nbytes for piece in contents[name]),
+                "sha256": each.result(),
+            }
+            for name, each in hashes.items()
+        }
+
+
+def _hashed(pieces: Sequence[memoryview]) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def _write_through(path: Path, content: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -44,15 +45,19 @@ def _compare(folder: Path, repeats: int) -> int:
     for variable in model.optimizer.variables[2:]:
         variable.assign(keras.random.normal(variable.shape, seed=1))
 
+    steps = itertools.count(1)
+
     def ours() -> None:
+        step = next(steps)
         values = checkpoint.values(model, model.optimizer)
-        checkpoint.save(folder / "ours", 1, *values, state(1))
+        checkpoint.save(folder / "ours", step, *values, state(step))
 
     def kerases() -> None:
         model.save_weights(folder / "theirs.weights.h5")
 
     ours_took, theirs_took = _median_of_each([ours, kerases], repeats)
-    sizes = [sum(path.stat().st_size for path in (folder / "ours").glob("*/*.safetensors")),
+    newest = checkpoint.all_in(folder / "ours")[-1].folder
+    sizes = [sum(path.stat().st_size for path in newest.glob("*.safetensors")),
              (folder / "theirs.weights.h5").stat().st_size]  # fmt: skip
     (folder / "seconds.txt").write_text(f"{ours_took} {theirs_took} {sizes[0]} {sizes[1]}")
     return 0

@@ -87,10 +87,10 @@ def _moved(folder: Path, words: list[str], kind: str) -> tuple[int, list[str]]:
 
         train = loop.train
 
-        def noted(assembly, run):
+        def noted(assembly, run, saved=None):
             values = checkpoint.tensors(assembly.learner.variables)
             np.savez(folder / "before.npz", **{n.replace("/", "|"): v for n, v in values.items()})
-            return train(assembly, run)
+            return train(assembly, run, saved)
 
         loop.train = noted
 
