@@ -14,7 +14,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from fmkit import lookup, unseen
-from fmkit.config import durations, trainable
+from fmkit.config import amounts, durations, trainable
 from fmkit.config.documentation import field_types
 from fmkit.config.schema import (
     CHOICES,
@@ -111,7 +111,7 @@ DURATIONS = {
 INTERVAL = "runtime.save_every"
 """The key that takes an interval."""
 
-NUMBERS = (*DURATIONS, INTERVAL, "runtime.memory_budget", "runtime.cache_limit")
+NUMBERS = (*DURATIONS, INTERVAL, amounts.BUDGET, amounts.LIMIT)
 """Keys of texts that may be a bare number."""
 
 TRAIN = "stage.*.train"
@@ -160,6 +160,8 @@ def value_problem(key: str, rule: str, value: Any, names: Mapping[str, Sequence[
         return received(key, value, RANGES[rule][0])
     if rule in DURATIONS:
         return _duration_problem(key, str(value), DURATIONS[rule])
+    if rule in (amounts.BUDGET, amounts.LIMIT):
+        return amounts.problem(key, str(value))
     if rule == INTERVAL:
         return _interval_problem(key, str(value))
     if rule == TRAIN:

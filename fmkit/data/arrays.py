@@ -7,6 +7,7 @@ full range cannot be seen in the file, and a wrong guess would go unnoticed unti
 from __future__ import annotations
 
 import math
+import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -14,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
+from fmkit import memory
 from fmkit.config.schema import ArraysData
-from fmkit.data import check, memory
+from fmkit.data import check
 from fmkit.data.examples import Examples, ImageArray, from_names
 from fmkit.errors import DataError, all_at_once, listed, received
 
@@ -101,7 +103,7 @@ def _header_problem(file: np.lib.npyio.NpzFile, key: str) -> str:
     needed, there = math.prod(shape) * dtype.itemsize, archive.getinfo(member).file_size
     if needed > there:
         return f"it says {shape} {dtype}, {needed:,} bytes, and {there:,} bytes are there."
-    if needed > memory.available():
+    if needed > (memory.free() or sys.maxsize):
         return f"it would take {needed / 2**30:.1f} GiB of memory, more than is free."
     return ""
 

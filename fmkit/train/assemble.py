@@ -13,9 +13,8 @@ import keras
 import numpy as np
 
 from fmkit import console
-from fmkit.config import recorded
+from fmkit.config import amounts, recorded
 from fmkit.config.schema import DataConfig, ModelConfig, RuntimeConfig, TaskConfig, TrainConfig
-from fmkit.data import memory
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples, ImageArray
 from fmkit.data.pipeline import ImageLoader
@@ -221,7 +220,7 @@ def open_loader(
         augment_views=config.augment_views,
         num_classes=task.outputs,
         class_weights=task.class_weights,
-        memory_budget_bytes=memory.parse_memory(runtime.memory_budget),
+        memory_budget_bytes=amounts.parse(runtime.memory_budget),
     )
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from fmkit.data import memory
+from fmkit.config import amounts
 from fmkit.data.feature_loader import FeatureLoader
 from fmkit.store import features as cache
 from fmkit.store.features import Arrays, FeatureStore
@@ -94,7 +94,7 @@ def find_cut(assembly: Assembly, phase: Phase) -> Cut | str:
     if not is_vector and cut.row_values > _MOST_VALUES * 3 * assembly.backbone.image_size**2:
         return "so little of it is frozen that its features are larger than the photos"
     needed = _bytes_needed(assembly, phase, cut)
-    limit = memory.parse_memory(runtime.cache_limit, "runtime.cache_limit")
+    limit = amounts.parse(runtime.cache_limit, amounts.LIMIT)
     if needed > limit:
         return (
             f"features of {needed / 2**30:.1f} GiB would not fit runtime.cache_limit="
@@ -141,7 +141,7 @@ def prepare(assembly: Assembly, phase: Phase, tick: Tick) -> Features | str:
         return cut
     runtime = assembly.config.runtime
     root = Path(runtime.cache_dir) if runtime.cache_dir else cache.default_folder()
-    limit = memory.parse_memory(runtime.cache_limit, "runtime.cache_limit")
+    limit = amounts.parse(runtime.cache_limit, amounts.LIMIT)
     store, work = FeatureStore(root, limit), _Pass(assembly, phase, cut, tick)
     try:
         arrays = {
@@ -279,7 +279,7 @@ def _run(work: _Pass, images: Iterator[np.ndarray], count: int) -> Iterator[Sequ
 def _budget(work: _Pass) -> int:
     """What is left of the memory budget beside the decoded images."""
     pixels = work.assembly.loader.pixels
-    whole = memory.parse_memory(work.assembly.config.runtime.memory_budget)
+    whole = amounts.parse(work.assembly.config.runtime.memory_budget)
     return max(0, whole - (pixels.bytes if pixels.in_memory else 0) - work.held)
 
 
