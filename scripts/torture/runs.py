@@ -49,8 +49,12 @@ def resume(run: Path) -> list[str]:
 
 
 def only_run(folder: Path) -> Path | None:
-    """The run below a trial's folder; None where there is none yet."""
-    found = [path.parent for path in folder.glob("runs/*/*/config.yaml")]
+    """The run below a trial's folder; None where none has begun yet.
+
+    One without status.json was killed before it had begun: nothing has trained, and `fmkit resume`
+    says to start it anew.
+    """
+    found = [path.parent for path in folder.glob("runs/*/*/status.json")]
     return max(found, key=lambda each: each.stat().st_mtime_ns) if found else None
 
 
