@@ -42,7 +42,7 @@ class Place:
 
 
 PLACES = {
-    "data scan": Place("plain", "fmkit.data.dataset:read", 1, 0, 0),
+    "data scan": Place("plain", "fmkit.data.admission:for_training", 1, 0, 0),
     "extraction": Place("features", "extract.shard", 1, 0, 0),
     "tracing": Place("plain", "keras:layers.Dropout.call", 1, 0, 0),
     "train step": Place("plain", "train.step", 10, 10, 7),
