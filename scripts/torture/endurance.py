@@ -19,16 +19,16 @@ _KEEP = 2
 
 def _leak() -> None:
     """Have every epoch of this process keep some memory."""
-    from fmkit.train import callbacks
+    from fmkit import memory
 
     kept: list[bytearray] = []
-    measured = callbacks.rss_bytes
+    measured = memory.held
 
     def leaking() -> int:
         kept.append(bytearray(b"x" * _LEAK))
         return measured()
 
-    callbacks.rss_bytes = leaking
+    memory.held = leaking
 
 
 def _held(pid: int) -> tuple[int, int]:
