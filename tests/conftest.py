@@ -7,6 +7,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import pytest
 from whole_runs import make_photos
 
+from fmkit import lookup
 from fmkit.cli import main
 
 
@@ -26,6 +27,14 @@ def pytest_collection_modifyitems(items):
 def _own_cache(tmp_path_factory):
     """No test reads or fills the feature cache of whoever runs it."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def _no_plugins_of_another_test():
+    """What a plugin file brought in is known to the process from then on."""
+    yield
+    for known in lookup._from_plugin_file.values():
+        known.clear()
 
 
 @pytest.fixture
