@@ -62,16 +62,7 @@ def train(
     saved = None if again is None else again.saved
     if config.recipe == "auto" and (again is None or again.follows_recipe):
         _follow_recipe(config, run, data, machine, chosen)
-    config.model.image_size = assemble.image_size(config.model, data.examples)
-    assembly = assemble.assemble(config, data, machine, saved)
-    if again is not None:
-        again.check(assembly)
-    if again is not None and saved is not None:
-        assembly.settings = again.settings
-    else:
-        assembly.settings = reopened.settings(assemble.resolved(config, assembly, split_seed))
-        _record(config, run, assembly, split_seed)
-    _describe(config, run, assembly, f"those of step {saved.step}" if saved else "")
+    assembly = _assembled(config, run, data, machine, again)
     results = loop.train(assembly, run, saved)
     with signals.careful(), assembly.scope():
         adapters.merge(assembly.learner)  # what is judged below is what is deployed
@@ -87,6 +78,27 @@ def train(
             **figures,
         )
         tables.result(run.folder, run.status)
+
+
+def _assembled(
+    config: TrainConfig, run: Run, data: Any, machine: Any, again: reopened.Again | None
+) -> Any:
+    """Everything the run needs, joined; a new run's record is written, an old one's is held to."""
+    from fmkit.train import assemble
+
+    saved = None if again is None else again.saved
+    config.model.image_size = assemble.image_size(config.model, data.examples)
+    assembly = assemble.assemble(config, data, machine, saved)
+    if again is not None:
+        again.check(assembly)
+    if again is not None and saved is not None:
+        assembly.settings = again.settings
+    else:
+        split_seed = _split_seed(config)
+        assembly.settings = reopened.settings(assemble.resolved(config, assembly, split_seed))
+        _record(config, run, assembly, split_seed)
+    _describe(config, run, assembly, f"those of step {saved.step}" if saved else "")
+    return assembly
 
 
 def _say(config: TrainConfig, run: Run, line: str) -> None:

@@ -1,16 +1,15 @@
 """A run folder: claimed by one, written whole, taken up again by one."""
 
-import contextlib
 import errno
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+from full_disks import largest_file
 
 from fmkit import faults, files
 from fmkit.errors import ArtifactError, ResourceError
@@ -136,17 +135,6 @@ def test_a_folder_without_a_status_is_no_run(tmp_path):
     with pytest.raises(ArtifactError, match=r"status\.json"):
         Run.reopen(tmp_path)
     assert lock.is_free(tmp_path / "run.lock")
-
-
-@contextlib.contextmanager
-def largest_file(size):
-    """No file may grow beyond so many bytes; what the kernel does on a full disk, without one."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("share", [0, 0.5, 0.99])

@@ -1,13 +1,12 @@
 """A checkpoint is whole or absent, and nothing damaged is ever used."""
 
-import contextlib
 import json
-import resource
 import shutil
 
 import keras
 import numpy as np
 import pytest
+from full_disks import largest_file
 
 from fmkit import faults, files
 from fmkit.errors import ArtifactError, NonFiniteError, ResourceError
@@ -180,17 +179,6 @@ def test_a_file_in_place_of_the_folder_is_told(tmp_path, model):
         save(tmp_path / "checkpoints", 3, model, {})
     assert error.value.exit_code == 6
     assert (tmp_path / "checkpoints").read_text() == ""
-
-
-@contextlib.contextmanager
-def largest_file(size):
-    """No file may grow beyond so many bytes; what the kernel does on a full disk, without one."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("share", [0, 0.001, 0.25, 0.5, 0.75, 0.99])
