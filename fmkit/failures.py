@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import shlex
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fmkit import signals
+from fmkit import files, signals
 from fmkit.errors import ArtifactError, Interrupted, ResourceError
 from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
@@ -37,7 +38,7 @@ def interrupted(error: KeyboardInterrupt, folder: Path | None) -> Interrupted:
         folder: the run's, if there is a run.
     """
     number = error.number if isinstance(error, signals.Signalled) else signal.SIGINT
-    hint = "" if folder is None else f"Go on with: fmkit resume {folder}"
+    hint = "" if folder is None else f"Go on with: fmkit resume {shlex.quote(files.short(folder))}"
     return Interrupted(
         f"stopped by {signal.Signals(number).name}{_place(folder)}.", hint, int(number)
     )

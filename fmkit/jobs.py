@@ -47,7 +47,7 @@ def train(
         )
     if again is not None:
         again.require_same_data(data.spec)
-    _say(config, run, f"run: {run.folder}")
+    _say(config, run, f"run: {files.short(run.folder)}")
     counts = ", ".join(f"{count} {split}" for split, count in data.spec.counts.items())
     _say(config, run, f"data: {config.data.name}, {len(data.spec.classes)} classes, {counts}")
     with console.diverted(run.folder / names.LOG):

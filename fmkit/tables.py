@@ -9,6 +9,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from fmkit import files
 from fmkit.console import clean, out
 from fmkit.store.run import Run
 
@@ -39,7 +40,7 @@ def result(folder: Path, status: dict[str, Any]) -> None:
     out.print(table)
     _figures({split: status[split] for split in ("val", "test") if status.get(split)})
     out.print(f"total time {duration(status['total_seconds'])}")
-    out.print(f"run: {clean(str(folder))}")
+    out.print(f"run: {clean(files.short(folder))}")
 
 
 def _figures(by_split: dict[str, Any]) -> None:
@@ -180,7 +181,7 @@ def sweep(folder: Path, jobs: list[tuple[list[str], Run]]) -> None:
         if run.status["reason"]:
             reason = textwrap.shorten(run.status["reason"], 160, placeholder=" ...")
             out.print(f"job {clean(run.folder.name)} {run.status['state']}: {clean(reason)}")
-    out.print(f"sweep: {clean(str(folder))}")
+    out.print(f"sweep: {clean(files.short(folder))}")
 
 
 def duration(seconds: float) -> str:

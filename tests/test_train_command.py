@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 
@@ -37,8 +38,9 @@ def read(folder, name):
 
 
 def test_stdout_has_the_result_and_stderr_the_progress(finished):
-    _, folder, done = finished
-    assert str(folder) in done.stdout.replace("\n", "")
+    root, folder, done = finished
+    said = re.search(r"^run: (.+)$", done.stdout, re.MULTILINE)
+    assert said[1] == str(folder.relative_to(root))  # a path from where the command was called
     assert "accuracy" in done.stdout
     assert "full 12/12" in done.stderr
     assert "full 12/12" not in done.stdout

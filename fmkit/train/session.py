@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from fmkit import signals
+from fmkit import files, signals
 from fmkit.errors import Interrupted
 from fmkit.store.metrics_log import MetricsLog
 from fmkit.store.run import Run
@@ -59,7 +60,7 @@ class Session:
                 f"stopped by {signal.Signals(number).name} at step {self.position.step} "
                 f"(phase {self.run.status['phase']}), "
                 f"{'checkpoint saved' if saved else 'before there was anything to save'}.",
-                f"Go on with: fmkit resume {self.run.folder}",
+                f"Go on with: fmkit resume {shlex.quote(files.short(self.run.folder))}",
                 number,
             )
 
