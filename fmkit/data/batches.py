@@ -10,6 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from fmkit.data.pixels import available_cores
+
+_LOADS, _READY = 4, 2
+"""Most batches that are made at once, each by all cores, and how many wait for the model."""
+
 
 class Batches:
     """Targets beside what a loader reads.
@@ -19,8 +24,8 @@ class Batches:
         batch_size: examples per batch, over all replicas together.
         num_classes: makes class numbers one-hot, (B, C).
         class_weights: (C,) weight of each class in the loss of training; mixed as targets are.
-        parallel: batches or examples worked on at once; empty means as many as tf.data finds
-            useful. The result does not depend on it.
+        parallel: examples worked on at once; empty means one for each core. The result does not
+            depend on it.
     """
 
     def __init__(
@@ -35,7 +40,8 @@ class Batches:
         self._batch = batch_size
         self._classes = num_classes if self._targets.ndim == 1 else None
         self._weights = None if class_weights is None else np.asarray(class_weights, np.float32)
-        self._calls = tf.data.AUTOTUNE if parallel is None else parallel
+        self._calls = parallel or available_cores()
+        self._loads = min(self._calls, _LOADS)
 
     @property
     def ordered_width(self) -> int:
@@ -62,13 +68,16 @@ class Batches:
 
     def _finished(self, dataset: tf.data.Dataset, steps: int) -> tf.data.Dataset:
         counted = dataset.apply(tf.data.experimental.assert_cardinality(steps))
-        return counted.prefetch(tf.data.AUTOTUNE).with_options(pipeline_options())
+        return counted.prefetch(_READY).with_options(pipeline_options())
 
 
 def pipeline_options() -> tf.data.Options:
     """What every data set here is run with."""
     chosen = tf.data.Options()
     chosen.deterministic = True
+    # Its thread sleeps 10 ms, 20, 40 ... and the end of an iterator may wait until it wakes: a pass
+    # of 7 s over photos took 10.2 s, and so did every validation.
+    chosen.autotune.enabled = False
     # An element is a global batch: replicas split it, hosts would take turns.
     chosen.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return chosen

@@ -44,8 +44,8 @@ class ImageLoader(Batches):
         augment_views: augmented views of each example, taken in turn by the epochs; empty means a
             fresh one every epoch.
         memory_budget_bytes: most memory for decoded images.
-        parallel: batches or examples worked on at once, and decoding threads; empty means as many
-            as tf.data finds useful. The result does not depend on it.
+        parallel: examples worked on at once, and decoding threads; empty means one for each core.
+            The result does not depend on it.
 
     Raises:
         ConfigError: `augment=strong` without one-hot or dense targets.
@@ -152,7 +152,7 @@ class ImageLoader(Batches):
         if augmentation.changes_images:
             loaded = self._augmented(numbers, order, augmentation, _derived(seed))
         else:
-            loaded = numbers.map(lambda step: self._load(order.indices, step)[:2], self._calls)
+            loaded = numbers.map(lambda step: self._load(order.indices, step)[:2], self._loads)
         return self._finished(loaded.map(self._weighted), steps)
 
     def view(
@@ -172,7 +172,7 @@ class ImageLoader(Batches):
 
         chosen, steps = np.asarray(indices, np.int64), self.steps_per_epoch(len(indices))
         numbers = tf.data.Dataset.range(steps)
-        loaded = numbers.map(lambda step: self._load(self._slices(chosen), step), self._calls)
+        loaded = numbers.map(lambda step: self._load(self._slices(chosen), step), self._loads)
         examples = loaded.unbatch().map(augment_one, self._calls)
         return self._finished(examples.batch(self._batch), steps)
 
@@ -180,7 +180,7 @@ class ImageLoader(Batches):
         """The examples at `indices` once, in that order, as they are: (images, targets)."""
         chosen, steps = np.asarray(indices, np.int64), self.steps_per_epoch(len(indices))
         loaded = tf.data.Dataset.range(steps).map(
-            lambda step: self._load(self._slices(chosen), step)[:2], self._calls
+            lambda step: self._load(self._slices(chosen), step)[:2], self._loads
         )
         return self._finished(loaded, steps)
 
@@ -239,7 +239,7 @@ class ImageLoader(Batches):
             images, targets = images[:count], targets[:count]
             return augmentation.batch(images, targets, seed, step // per_epoch, step % per_epoch)
 
-        examples = numbers.map(load, self._calls).unbatch().map(augment, self._calls)
+        examples = numbers.map(load, self._loads).unbatch().map(augment, self._calls)
         return examples.batch(width).map(mix)
 
 

@@ -91,6 +91,15 @@ def test_neither_memory_nor_threads_change_anything(photos, augment):
     assert same(batches(single.ordered(indices)), batches(kept.ordered(indices)))
 
 
+@pytest.mark.parametrize("augment", ["none", "medium"])
+def test_no_pipeline_is_tuned_while_it_runs(rows, augment):
+    # tf.data's tuner sleeps for longer and longer, and an iterator's end may wait until it wakes.
+    found = loader(rows(10), augment=augment)
+    every = np.arange(10)
+    for dataset in (found.train(every, 0, 3), found.ordered(every), found.view(every, 0, 1)):
+        assert dataset.options().autotune.enabled is False
+
+
 def test_ordered_is_in_order_unaugmented_and_unweighted(rows):
     examples = rows(11)
     found = loader(examples, augment="strong", class_weights=[1.0, 2.0, 3.0])
