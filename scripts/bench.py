@@ -12,8 +12,8 @@ pipeline  Images a second, files to batches of 224 px, training order, nothing k
           not antialias. Then the growth of peak memory by listing and loading 10,000 and 100,000
           files, a process each, from /proc: Linux only.
 unfrozen  Seconds of a training epoch, validation and the first, tracing epoch left out: fmkit's
-          loop; plain `fit` of the same compiled model on the same images in memory (the limit);
-          image_dataset_from_directory and `fit` at Keras' defaults, same net, from files.
+          loop; plain `fit` of the same compiled model on the same images in memory, no tuner (the
+          limit); image_dataset_from_directory and `fit` at Keras' defaults, same net, from files.
 torch     Seconds of a training step of MobileNetV2 at 224 px, images in memory: fmkit's and
           PyTorch's (eager, channels last). It needs `pip install torch torchvision`.
 startup   Wall seconds of `fmkit --help`, of a config error, of `fmkit runs` with 1,000 runs, and

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from benchmarks.contestants import assembled, epoch_clock, new_run, plain_batches, plain_model
 from benchmarks.measuring import BATCH, Contestants, interleaved, table
 from benchmarks.photos import make_photos
@@ -57,7 +58,12 @@ class UnfrozenEpoch:
         assembly = self._assembly
         batches = assembly.loader.ordered(assembly.splits["train"])
         images, targets = (np.concatenate(each) for each in zip(*batches, strict=True))
-        return self._fit(assembly.learner, images, targets, batch_size=BATCH)
+        steps = -(-len(images) // BATCH)
+        shuffled = tf.data.Dataset.from_tensor_slices((images, targets)).shuffle(len(images))
+        options = tf.data.Options()
+        options.autotune.enabled = False  # the end of each epoch would wait for its thread
+        endless = shuffled.batch(BATCH).repeat().prefetch(2).with_options(options)
+        return self._fit(assembly.learner, endless, steps_per_epoch=steps)
 
     def defaults(self) -> float:
         model = plain_model(self._assembly)
@@ -100,12 +106,12 @@ class UnfrozenStep:
 
     def fmkit(self) -> float:
         """The step that the loop runs, as it compiles it."""
-        from fmkit.train import freeze, loop
-        from fmkit.train.loop import _Material
+        from fmkit.train import freeze, material
 
         assembly, phase = self._assembly, self._assembly.phases[0]
         freeze.apply(assembly.learner, assembly.backbone, phase)
-        loop._compile(assembly, phase, _Material(assembly.learner, None, None))
+        whole = material.Material(assembly.learner, lambda first, steps: None, None)
+        material.compile_for(assembly, phase, whole)
         images, targets = self._images, self._targets
         return self._median(lambda: assembly.learner.train_on_batch(images, targets))
 
