@@ -42,7 +42,7 @@ from benchmarks.frozen import frozen
 from benchmarks.pipeline import memory_of, pipeline
 from benchmarks.scan import scan
 from benchmarks.startup import startup
-from benchmarks.unfrozen import torch, unfrozen
+from benchmarks.unfrozen import torch, torch_step, unfrozen
 
 SECTIONS = {
     "scan": scan,
@@ -53,10 +53,13 @@ SECTIONS = {
     "frozen": frozen,
 }
 
+PARTS = {"memory-of": memory_of, "torch-step": torch_step}
+"""What the sections run in processes of their own."""
+
 
 def main() -> None:
-    if sys.argv[1:2] == ["memory-of"]:
-        memory_of(*sys.argv[2:])
+    if sys.argv[1:2] and sys.argv[1] in PARTS:
+        PARTS[sys.argv[1]](*sys.argv[2:])
         return
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("sections", nargs="*", default="all", choices=[*SECTIONS, "all"])

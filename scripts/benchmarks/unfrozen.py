@@ -6,13 +6,14 @@ import argparse
 import importlib.util
 import json
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from benchmarks.contestants import assembled, epoch_clock, new_run, plain_batches, plain_model
 from benchmarks.measuring import BATCH, Contestants, interleaved, table
 from benchmarks.photos import make_photos
@@ -58,6 +59,8 @@ class UnfrozenEpoch:
         assembly = self._assembly
         batches = assembly.loader.ordered(assembly.splits["train"])
         images, targets = (np.concatenate(each) for each in zip(*batches, strict=True))
+        import tensorflow as tf
+
         steps = -(-len(images) // BATCH)
         shuffled = tf.data.Dataset.from_tensor_slices((images, targets)).shuffle(len(images))
         options = tf.data.Options()
@@ -83,6 +86,7 @@ def torch(options: argparse.Namespace, folder: Path) -> str:
         return "### A training step beside PyTorch's\n\nNot run: `pip install torch torchvision`.\n"
     make_photos(folder / "photos", 4 * BATCH)
     trial = UnfrozenStep(folder)
+    np.savez(trial.batch, images=trial.images, targets=trial.targets)
     figures = interleaved({"fmkit": trial.fmkit, "PyTorch": trial.torch}, options.repeats)
     rows = {f"mobilenet_v2, {trial.side} px, {BATCH} photos": figures}
     return table("A training step beside PyTorch's", "s", rows)
@@ -102,7 +106,8 @@ class UnfrozenStep:
         words += ["stage=scratch", "stage.full.epochs=1", "data.augment=none"]
         self._assembly = assembled("finetune", folder / "photos", words)
         batches = self._assembly.loader.ordered(self._assembly.splits["train"])
-        self._images, self._targets = next(iter(batches.as_numpy_iterator()))
+        self.images, self.targets = next(iter(batches.as_numpy_iterator()))
+        self.batch = folder / "batch.npz"
 
     def fmkit(self) -> float:
         """The step that the loop runs, as it compiles it."""
@@ -112,33 +117,42 @@ class UnfrozenStep:
         freeze.apply(assembly.learner, assembly.backbone, phase)
         whole = material.Material(assembly.learner, lambda first, steps: None, None)
         material.compile_for(assembly, phase, whole)
-        images, targets = self._images, self._targets
-        return self._median(lambda: assembly.learner.train_on_batch(images, targets))
+        images, targets = self.images, self.targets
+        return _median(lambda: assembly.learner.train_on_batch(images, targets), self.steps)
 
     def torch(self) -> float:
-        import torch
-        import torchvision
+        words = [sys.executable, sys.argv[0], "torch-step", str(self.batch), str(self.steps)]
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        return float(done.stdout.splitlines()[-1])
 
-        model = torchvision.models.mobilenet_v2(num_classes=self._targets.shape[-1])
-        model = model.to(memory_format=torch.channels_last).train()
-        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=1e-4)
-        images = torch.from_numpy(self._images).permute(0, 3, 1, 2) / 127.5 - 1
-        images = images.contiguous(memory_format=torch.channels_last)
-        targets = torch.from_numpy(self._targets)
 
-        def step() -> None:
-            optimizer.zero_grad(set_to_none=True)
-            torch.nn.functional.cross_entropy(model(images), targets).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
+def torch_step(batch: str, steps: str) -> None:
+    """In a process of its own, since PyTorch and TensorFlow in one may crash: seconds of a step."""
+    import torch
+    import torchvision
 
-        return self._median(step)
+    arrays = np.load(batch)
+    model = torchvision.models.mobilenet_v2(num_classes=arrays["targets"].shape[-1])
+    model = model.to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=1e-4)
+    images = torch.from_numpy(arrays["images"]).permute(0, 3, 1, 2) / 127.5 - 1
+    images = images.contiguous(memory_format=torch.channels_last)
+    targets = torch.from_numpy(arrays["targets"])
 
-    def _median(self, step: Callable[[], Any]) -> float:
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        torch.nn.functional.cross_entropy(model(images), targets).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+    print(_median(step, int(steps)))
+
+
+def _median(step: Callable[[], Any], steps: int) -> float:
+    step()
+    taken = []
+    for _ in range(steps):
+        began = time.perf_counter()
         step()
-        taken = []
-        for _ in range(self.steps):
-            began = time.perf_counter()
-            step()
-            taken.append(time.perf_counter() - began)
-        return statistics.median(taken)
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken)
