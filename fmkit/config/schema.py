@@ -15,15 +15,17 @@ class ModelConfig:
     """A backbone and the head's shape: `model=NAME`, or any key by itself."""
 
     name: str = MISSING
-    """`efficientnet_lite0`, a keras.applications name, `hub`, `small_cnn` or `small_vit`."""
+    """`efficientnet_lite0`, a keras.applications name, `minilm`, `smollm2`, `hub`, `small_cnn`."""
     weights: str = "imagenet"
     """`imagenet`, `none` (random), or a file of weights: .keras, .h5, .safetensors or .npz."""
     preset: str | None = None
     """KerasHub preset name or local preset folder; only with `model.name=hub`."""
     image_size: int | None = None
     """Side of the square input in pixels; empty means the backbone's own."""
+    max_length: int | None = None
+    """Most tokens of a text, start and end included; empty means 256 or what the backbone takes."""
     pooling: str = "auto"
-    """From feature map to vector: `auto`, `avg`, `max` or `cls` (first token)."""
+    """Features to a vector: `auto`, `avg`, `max`, `cls` (first token), `last`, `attention`."""
     dropout: float = 0.1
     """Dropout rate before the last dense layer, 0 to below 1."""
     hidden: int = 0
@@ -53,6 +55,16 @@ class DataConfig:
     """Share of the examples for the test, where the source names no split at all."""
     split_seed: int | None = None
     """Seed of the splits; empty means `runtime.seed`, or that of the run named by `init`."""
+    limit: int | None = None
+    """Use only this many examples, the same share of each class; empty means all."""
+    on_bad: str = "error"
+    """Unusable files or rows: `error` (exit 3), `skip` them, or `quarantine` (move) the photos."""
+
+
+@dataclass
+class ImageData(DataConfig):
+    """What every set of images shares."""
+
     augment: str = "light"
     """Augmentation preset: `none`, `light`, `medium` or `strong`."""
     augment_views: int | None = None
@@ -61,16 +73,17 @@ class DataConfig:
     """Flips that augmentation may use: `none`, `horizontal` or `both`."""
     resize: str = "squash"
     """How a photo becomes square: `squash`, `pad` (black bars) or `crop` (centre)."""
-    limit: int | None = None
-    """Use only this many examples, the same share of each class; empty means all."""
-    on_bad: str = "error"
-    """Unusable photos or rows: `error` (exit 3), `skip` them, or `quarantine` (move) the photos."""
     max_pixels: int = 64_000_000
     """Largest photo that is decoded, width x height in pixels; larger ones are unusable."""
 
 
 @dataclass
-class ImageFolderData(DataConfig):
+class TextData(DataConfig):
+    """What every set of texts shares."""
+
+
+@dataclass
+class ImageFolderData(ImageData):
     """A folder per class, or a folder per split with a folder per class inside."""
 
     name: str = "image_folder"
@@ -82,7 +95,7 @@ class ImageFolderData(DataConfig):
 
 
 @dataclass
-class ImageTableData(DataConfig):
+class ImageTableData(ImageData):
     """A CSV or parquet table with a row per photo."""
 
     name: str = "image_table"
@@ -102,7 +115,7 @@ class ImageTableData(DataConfig):
 
 
 @dataclass
-class ArraysData(DataConfig):
+class ArraysData(ImageData):
     """Images and labels in one `.npz` file."""
 
     name: str = "arrays"
@@ -116,7 +129,7 @@ class ArraysData(DataConfig):
 
 
 @dataclass
-class PackagedData(DataConfig):
+class PackagedData(ImageData):
     """A data set that comes with an installed package; it needs no root."""
 
     name: str = MISSING
@@ -397,7 +410,7 @@ COMMANDS: dict[str, Any] = {
 KINDS: dict[str, dict[str, type]] = {
     "model": {"": ModelConfig},
     "data": {
-        "": DataConfig,
+        "": ImageData,
         "image_folder": ImageFolderData,
         "image_table": ImageTableData,
         "arrays": ArraysData,
@@ -420,7 +433,7 @@ KINDS: dict[str, dict[str, type]] = {
 """By group, the dataclass behind each `name`; the entry "" is the group's base."""
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "model.pooling": ("auto", "avg", "max", "cls"),
+    "model.pooling": ("auto", "avg", "max", "cls", "last", "attention"),
     "data.augment": ("none", "light", "medium", "strong"),
     "stage.*.augment": ("none", "light", "medium", "strong"),
     "stage.*.solver": ("gradient", "lbfgs"),

@@ -102,10 +102,10 @@ def _picture(examples: Examples, index: int | None) -> Image.Image | None:
     if index is None:
         return None
     try:
-        if isinstance(examples.images, ImageArray):
-            pixels = from_array(examples.images.pixels[index], _TILE, "pad")
+        if isinstance(examples.content, ImageArray):
+            pixels = from_array(examples.content.pixels[index], _TILE, "pad")
             return Image.fromarray(pixels)
-        return _from_file(examples.images, index)
+        return _from_file(examples.content, index)
     except Exception:  # what is wrong with it is what the sheet is about
         return None
 

@@ -92,8 +92,8 @@ def inspect(
     found, scanned = list(examples.findings), None
     cache = ScanCache(cache_folder)
     try:
-        if isinstance(examples.images, ImageFiles):
-            scanned = scan(examples.images.paths, config.max_pixels, cache, tell=tell)
+        if isinstance(examples.content, ImageFiles):
+            scanned = scan(examples.content.paths, config.max_pixels, cache, tell=tell)
             found += _file_findings(examples, scanned)
         exact, near = _copies(examples, scanned, cache)
     finally:
@@ -115,9 +115,9 @@ def inspect(
 
 def _file_findings(examples: Examples, scanned: Scan) -> list[Finding]:
     """What the scan found, a finding a file."""
-    if not isinstance(examples.images, ImageFiles):
+    if not isinstance(examples.content, ImageFiles):
         raise TypeError("arrays have no files")
-    names, paths = examples.ids, examples.images.paths
+    names, paths = examples.ids, examples.content.paths
     found = [
         Finding(kind, names[index], why, (names[index],), paths[index])
         for index, (kind, why) in sorted(scanned.faults.items())
@@ -143,10 +143,10 @@ def _copies(examples: Examples, scanned: Scan | None, cache: ScanCache) -> tuple
     """Groups of positions with the same content: exactly, and nearly (files only)."""
     if scanned is None:
         return twins.exact(_array_digests(examples)), []
-    if not isinstance(examples.images, ImageFiles):
+    if not isinstance(examples.content, ImageFiles):
         raise TypeError("a scan of arrays")
     good = scanned.good()
-    digests, paths = scanned.digests[good], [examples.images.paths[each] for each in good]
+    digests, paths = scanned.digests[good], [examples.content.paths[each] for each in good]
     exact = twins.exact(digests)
     near = twins.near(
         digests,
@@ -159,10 +159,10 @@ def _copies(examples: Examples, scanned: Scan | None, cache: ScanCache) -> tuple
 
 def _array_digests(examples: Examples) -> np.ndarray:
     """(N, 16) uint8, of each image's pixels."""
-    if not isinstance(examples.images, ImageArray):
+    if not isinstance(examples.content, ImageArray):
         raise TypeError("files have no pixels yet")
     digests = np.zeros((len(examples), 16), np.uint8)
-    for index, row in enumerate(examples.images.pixels):
+    for index, row in enumerate(examples.content.pixels):
         found = hashlib.blake2b(np.ascontiguousarray(row).data, digest_size=16).digest()
         digests[index] = np.frombuffer(found, np.uint8)
     return digests
@@ -171,7 +171,7 @@ def _array_digests(examples: Examples) -> np.ndarray:
 def _two_classes(examples: Examples, exact: Groups, near: Groups) -> list[Finding]:
     """The same photo with more than one label."""
     found = []
-    in_files = isinstance(examples.images, ImageFiles)
+    in_files = isinstance(examples.content, ImageFiles)
     for groups, kind in ((exact, "two_classes"), (near, "near_two_classes")):
         for group in groups:
             names = {examples.classes[examples.labels[each]] for each in group}

@@ -76,15 +76,15 @@ def class_counts(inspected: Inspection) -> dict[str, dict[str, int]]:
 
 def sizes(inspected: Inspection) -> dict[str, list[int]]:
     """Quantiles of width, height and, for files, bytes of what is usable."""
-    if isinstance(inspected.examples.images, ImageArray):
-        height, width = inspected.examples.images.pixels.shape[1:3]
+    if isinstance(inspected.examples.content, ImageArray):
+        height, width = inspected.examples.content.pixels.shape[1:3]
         return {"width": [width] * len(QUANTILES), "height": [height] * len(QUANTILES)}
     if inspected.scan is None or not len(inspected.good):
         return {}
     columns = {
         "width": inspected.scan.widths,
         "height": inspected.scan.heights,
-        "bytes": inspected.examples.images.sizes,
+        "bytes": inspected.examples.content.sizes,
     }
     return {
         name: [int(each) for each in np.percentile(values[inspected.good], QUANTILES)]

@@ -113,7 +113,7 @@ class Pixels:
 
     def _load(self, index: int) -> np.ndarray:
         """One decoded image, kept if images are kept; a failure is noted and raised."""
-        images = self._examples.images
+        images = self._examples.content
         try:
             if isinstance(images, ImageFiles):
                 pixels = decode(images.paths[index], self._size, self._resize)

@@ -71,7 +71,7 @@ def describe(examples: Examples, splits: dict[str, np.ndarray]) -> DataSpec:
         counts = np.bincount(examples.labels[splits[name]], minlength=len(examples.classes))
         class_counts[name] = dict(zip(examples.classes, counts.tolist(), strict=True))
     return DataSpec(
-        modality="image",
+        modality=examples.content.modality,
         classes=examples.classes,
         counts={name: len(indices) for name, indices in splits.items()},
         class_counts=class_counts,

@@ -104,9 +104,9 @@ def image_size(config: ModelConfig, examples: Examples) -> int | None:
     shows the model nothing, so the size is then twice the side, and at least 32.
     """
     own = model_table.default_image_size(config.name)
-    if config.image_size or own is None or not isinstance(examples.images, ImageArray):
+    if config.image_size or own is None or not isinstance(examples.content, ImageArray):
         return config.image_size
-    side = max(examples.images.pixels.shape[1:3])
+    side = max(examples.content.pixels.shape[1:3])
     return min(own, max(32, 2 * side))
 
 

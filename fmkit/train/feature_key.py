@@ -114,7 +114,7 @@ def _weights(model: keras.Model) -> str:
 
 def _examples(assembly: Assembly, split: str) -> str:
     """A hash of a split's images: pixels of arrays; path, size and time of change of files."""
-    images, indices = assembly.examples.images, assembly.splits[split]
+    images, indices = assembly.examples.content, assembly.splits[split]
     digest = hashlib.sha256()
     if not isinstance(images, ImageFiles):
         digest.update(repr(images.pixels.shape[1:]).encode())

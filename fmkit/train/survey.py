@@ -17,7 +17,7 @@ def facts(config: TrainConfig, data: Dataset, machine: Devices) -> Facts:
     return Facts(
         examples=len(data.splits["train"]),
         classes=len(data.spec.classes),
-        side=typical_side(data.examples.images),
+        side=typical_side(data.examples.content),
         own_size=model_table.default_image_size(config.model.name),
         pretrained=config.init is not None or config.model.weights != "none",
         device=machine.kind,

@@ -53,7 +53,7 @@ def images(count: int = 60, seed: int = 0) -> Examples:
         ids=tuple(f"row-{each:04d}" for each in range(count)),
         labels=labels.astype(np.int32),
         classes=CLASSES,
-        images=ImageArray(pixels.clip(0, 255).astype(np.uint8)),
+        content=ImageArray(pixels.clip(0, 255).astype(np.uint8)),
         splits=np.where(np.arange(count) % 5 == 4, "val", "train"),
     )
 

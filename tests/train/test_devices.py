@@ -44,7 +44,7 @@ assembly = done.assembly
 with assembly.scope():
     done.run.save_model(assemble.inference_model(assembly.learner, assembly.task, "squash"))
 found = predict.probabilities(assembly.learner, assembly.ordered("val"))
-pixels = assembly.examples.images.pixels[assembly.splits["val"]]
+pixels = assembly.examples.content.pixels[assembly.splits["val"]]
 exported = keras.saving.load_model(done.run.folder / "model.keras").predict(pixels, verbose=0)
 told = ""
 try:  # 49 to train on: the last batch is a single one
@@ -137,7 +137,7 @@ def test_mixed_precision_keeps_float32_weights_and_gives_float32_probabilities(t
     exported = keras.saving.load_model(done.run.folder / "model.keras")
     assert exported.get_layer("resize").compute_dtype == "float32"  # no rounding of pixels
     indices = done.assembly.splits["val"]
-    found = exported.predict(done.assembly.examples.images.pixels[indices], verbose=0)
+    found = exported.predict(done.assembly.examples.content.pixels[indices], verbose=0)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
     own = predict.probabilities(learner, done.assembly.ordered("val"))

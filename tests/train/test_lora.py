@@ -107,7 +107,7 @@ def test_a_run_is_rebuilt_and_deployed_as_a_plain_model(lora, tmp_path):
     sizes = {path: value.size for path, value in before.items() if "seed" not in path}
     own = sum(size for path, size in sizes.items() if adapters.is_adapter_path(path))
     assert model.count_params() == sum(sizes.values()) - own
-    pixels = trained.assembly.examples.images.pixels
+    pixels = trained.assembly.examples.content.pixels
     mine = keras.ops.softmax(trained.assembly.learner(pixels.astype(np.float32)))
     np.testing.assert_allclose(model(pixels), mine, atol=1e-5)
 
