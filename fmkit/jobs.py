@@ -38,7 +38,7 @@ def train(
     split_seed = _split_seed(config)
     report = run.folder / names.DATA_REPORT  # before TensorFlow: a broken photo says so at once
     data = admission.for_training(config.data, config.runtime, split_seed, report)
-    if config.init is not None:
+    if config.init is not None and data.spec.classes:
         data = dataset.in_order_of(data, FinishedRun(Path(config.init)).classes())
     if config.task.monitor.startswith("val_") and not len(data.splits.get("val", ())):
         raise ConfigError(
@@ -49,7 +49,8 @@ def train(
         again.require_same_data(data.spec)
     _say(config, run, f"run: {files.short(run.folder)}")
     counts = ", ".join(f"{count} {split}" for split, count in data.spec.counts.items())
-    _say(config, run, f"data: {config.data.name}, {len(data.spec.classes)} classes, {counts}")
+    classes = f"{len(data.spec.classes)} classes, " if data.spec.classes else ""
+    _say(config, run, f"data: {config.data.name}, {classes}{counts}")
     with console.diverted(run.folder / names.LOG):
         from fmkit.models import adapters
         from fmkit.train import assemble, devices, loop
@@ -66,9 +67,7 @@ def train(
     results = loop.train(assembly, run, saved)
     with signals.careful(), assembly.scope():
         adapters.merge(assembly.learner)  # what is judged below is what is deployed
-        run.save_model(
-            assemble.inference_model(assembly.learner, assembly.task, config.data.resize)
-        )
+        run.save_model(assemble.inference_model(assembly.learner, assembly.task, config.data))
     signals.check()
     figures = _judge(config, run, assembly)
     with signals.careful():  # a run that is done is done
@@ -136,16 +135,20 @@ def _record(config: TrainConfig, run: Run, assembly: Any, split_seed: int) -> No
     """Write down what was decided before anything trains."""
     from fmkit.train import assemble
 
-    machine, loader = assembly.devices, assembly.loader
+    machine, backbone = assembly.devices, assembly.backbone
+    shown = {"max_length": backbone.max_length, "texts": assembly.loader.describe()}
+    if backbone.modality == "image":
+        shown = {"image_size": backbone.image_size, "images": assembly.loader.describe()}
     run.write_config(assemble.resolved(config, assembly, split_seed))
     run.write_environment(
         devices=machine.as_dict(),
         seed=config.runtime.seed,
         data={"name": config.data.name, **assembly.spec.as_dict()},
         weights={**assembly.started_from, "fingerprint": assembly.backbone.fingerprint()},
-        image_size=assembly.backbone.image_size,
-        images=loader.describe(),
+        **shown,
     )
+    if assembly.backbone.tokenizer is not None:
+        run.save_tokenizer(assembly.backbone.tokenizer)
     run.update(parameters=assembly.learner.count_params())
 
 
@@ -162,11 +165,14 @@ def _describe(config: TrainConfig, run: Run, assembly: Any, weights: str) -> Non
 
     machine, loader = assembly.devices, assembly.loader
     parameters = assembly.learner.count_params()
-    side = assembly.backbone.image_size
+    backbone = assembly.backbone
+    side = f"at {backbone.image_size} x {backbone.image_size}"
+    if backbone.modality == "text":
+        side = f"on texts of up to {backbone.max_length} tokens"
     _say(
         config,
         run,
-        f"model: {config.model.name} at {side} x {side}, {parameters:,} parameters, "
+        f"model: {config.model.name} {side}, {parameters:,} parameters, "
         f"weights: {weights or assembly.backbone.weights}",
     )
     if lora := adapters.describe(assembly.learner):
@@ -188,7 +194,7 @@ def _describe(config: TrainConfig, run: Run, assembly: Any, weights: str) -> Non
 
 def _judge(config: TrainConfig, run: Run, assembly: Any) -> dict[str, Any]:
     """Evaluate the final model on validation and test; the figures for the status."""
-    from fmkit.evaluate import predict as judge
+    from fmkit.evaluate import judge, predict
 
     figures: dict[str, Any] = {}
     learner, loader = assembly.learner, assembly.loader
@@ -198,13 +204,14 @@ def _judge(config: TrainConfig, run: Run, assembly: Any) -> dict[str, Any]:
         indices = assembly.splits.get(split)
         if indices is None or not len(indices):
             continue
-        found, columns = judge.evaluate(
-            learner, loader, indices, assembly.examples,
-            assembly.examples.labels, assembly.spec.classes, BOOTSTRAP, config.runtime.seed,
+        found, columns = judge.judge(
+            judge.Question(
+                learner, loader, indices, assembly.examples, assembly.examples.labels,
+                assembly.spec.classes, assembly.task, BOOTSTRAP, config.runtime.seed,
+            )
         )  # fmt: skip
-        judge.write_evaluation(run.folder, split, found, columns)
-        figures[split] = {key: found[key] for key in ("n", "accuracy", "macro_f1", "loss")}
-        figures[split]["intervals"] = found["intervals"]
+        predict.write_evaluation(run.folder, split, found, columns)
+        figures[split] = judge.headline(assembly.task, found)
     return figures
 
 
@@ -224,46 +231,76 @@ def evaluate(config: EvalConfig) -> None:
     name = f"{split}-{data.spec.fingerprint[:8]}" if is_new else split
     if not is_new and split != "all" and data.spec.fingerprint != run.data().get("fingerprint"):
         console.warn("the data has changed since the run was trained; its splits may have, too.")
-    labels = dataset.match_classes(data.examples, run.classes())  # before TensorFlow, too
+    labels = data.examples.labels
+    if run.classes():  # before TensorFlow, too
+        labels = dataset.match_classes(data.examples, run.classes())
     with console.diverted(run.folder / names.LOG):
-        from fmkit.evaluate import predict as judge
+        from fmkit.evaluate import judge
+        from fmkit.evaluate import predict as loaded
 
-        trained = judge.load(run, config.runtime)
-    loader = judge.open_data(config.data, config.runtime, data, trained)
-    found, columns = judge.evaluate(
-        trained.learner, loader, data.splits[split], data.examples, labels,
-        trained.classes, config.bootstrap, config.runtime.seed,
+        trained = loaded.load(run, config.runtime)
+    loader = loaded.open_data(config.data, config.runtime, data, trained)
+    found, columns = judge.judge(
+        judge.Question(
+            trained.learner, loader, data.splits[split], data.examples, labels,
+            trained.classes, trained.task, config.bootstrap, config.runtime.seed,
+        )
     )  # fmt: skip
-    path = judge.write_evaluation(run.folder, name, found, columns)
+    path = loaded.write_evaluation(run.folder, name, found, columns)
     tables.evaluation(found, config.data.name, split, path)
 
 
 def predict(config: PredictConfig) -> None:
-    """Write a table of predictions for new photos.
+    """Write a table of predictions for new photos or texts.
 
     Raises:
-        DataError: no photo could be read; the table says why for each.
+        DataError: none could be read; the table says why for each.
     """
-    from fmkit.data import inputs
-
     run = FinishedRun(index.trained(config.run, Path(config.runs_dir)))
     run.warn_if_unfinished()
     plugins.require(run, ("model", "task"), plugins.names())
     run.classes()  # a damaged run is told before TensorFlow is imported
     output = _output(config, run)
-    paths = inputs.list_photos(Path(config.input), config.path_column)
+    if run.data().get("modality") == "text":
+        columns, errors = _predict_texts(config, run)
+    else:
+        columns, errors = _predict_photos(config, run)
     with console.diverted(run.folder / names.LOG):
-        from fmkit.evaluate import predict as judge
-
-        trained = judge.load(run, config.runtime)
-    resize = recorded.section(run.config(), "data").resize
-    columns, errors = judge.predict_files(trained, paths, resize, config.batch_size)
-    judge.write_table(output, columns)
+        from fmkit.evaluate import predict as loaded
+    loaded.write_table(output, columns)
     for each in errors[:10]:
         console.warn(each)
-    if len(errors) == len(paths):
-        raise DataError(f"none of {len(paths)} photos could be read.", f"The reasons: {output}")
+    total = len(columns["prediction"])
+    if len(errors) == total:
+        raise DataError(f"none of {total} examples could be read.", f"The reasons: {output}")
     tables.predictions(columns, len(errors), output)
+
+
+def _predict_photos(config: PredictConfig, run: FinishedRun) -> tuple[dict[str, Any], list[str]]:
+    """Columns of predictions, and a message for each photo that could not be read."""
+    from fmkit.data import inputs
+
+    paths = inputs.list_photos(Path(config.input), config.path_column)
+    with console.diverted(run.folder / names.LOG):
+        from fmkit.evaluate import predict as loaded
+
+        trained = loaded.load(run, config.runtime)
+    resize = recorded.section(run.config(), "data").resize
+    return loaded.predict_files(trained, paths, resize, config.batch_size)
+
+
+def _predict_texts(config: PredictConfig, run: FinishedRun) -> tuple[dict[str, Any], list[str]]:
+    """Columns of predictions, and a message for each text that could not be read."""
+    from fmkit.data import inputs
+
+    ids, texts, errors = inputs.list_texts(
+        Path(config.input), config.text_column, config.pair_column, config.encoding
+    )
+    with console.diverted(run.folder / names.LOG):
+        from fmkit.evaluate import predict as loaded
+
+        trained = loaded.load(run, config.runtime)
+    return loaded.predict_texts(trained, ids, texts, config.batch_size), errors
 
 
 def _output(config: PredictConfig, run: FinishedRun) -> Path:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 SPLITS = ("train", "val", "test")
+MODALITIES = ("image", "text")
 
 
 class Tokenizer(Protocol):

@@ -46,6 +46,9 @@ def result(folder: Path, status: dict[str, Any]) -> None:
 def _figures(by_split: dict[str, Any]) -> None:
     if not by_split:
         return
+    if any("macro_f1" not in found for found in by_split.values()):
+        _numbers(by_split)
+        return
     table = _table("", "split", "examples", "accuracy", "95% interval", "macro F1", "log loss")
     for split, found in by_split.items():
         low, high = (found.get("intervals") or {}).get("accuracy") or (None, None)
@@ -61,8 +64,26 @@ def _figures(by_split: dict[str, Any]) -> None:
     out.print(table)
 
 
+def _numbers(by_split: dict[str, Any]) -> None:
+    """Whatever numbers there are, a column each."""
+    names = [
+        name
+        for name, value in next(iter(by_split.values())).items()
+        if isinstance(value, int | float) and name != "n"
+    ]
+    table = _table("", "split", "examples", *(name.replace("_", " ") for name in names))
+    for split, found in by_split.items():
+        table.add_row(split, str(found["n"]), *(f"{found[name]:.4f}" for name in names))
+    out.print(table)
+
+
 def evaluation(figures: dict[str, Any], data: str, split: str, path: Path) -> None:
     """An evaluation: the whole, then a row a class."""
+    if "per_class" not in figures:
+        out.print(f"{clean(data)}, {split}")
+        _figures({split: figures})
+        out.print(f"figures: {clean(str(path))}")
+        return
     out.print(f"{clean(data)}, {split}: expected calibration error "
               f"{figures['expected_calibration_error']:.4f}")  # fmt: skip
     _figures({split: figures})

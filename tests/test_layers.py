@@ -37,7 +37,7 @@ ORDER = {
               "checkpoint", "progress", "assemble", "survey", "stopper", "callbacks", "guard",
               "state", "resume", "keeper", "cut", "extract", "feature_key", "features", "session",
               "material", "loop"],
-    "evaluate": ["metrics", "predict"],
+    "evaluate": ["metrics", "judge", "predict"],
 }  # fmt: skip
 MAY_IMPORT_TENSORFLOW = ("data/", "export/", "train/devices.py")
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

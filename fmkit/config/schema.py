@@ -364,15 +364,21 @@ class PredictConfig:
     run: str = MISSING
     """The run: its folder, its id, or `last`."""
     input: str = MISSING
-    """A photo, a folder of photos, or a CSV or parquet table with a column of paths."""
+    """Photos or texts: a file, a folder, or a CSV or parquet table with a column of them."""
     output: str | None = None
     """The table to write, `.csv` or `.parquet`; empty means a CSV in the run's predictions/."""
     overwrite: bool = False
     """Replace the output if it is there."""
     path_column: str = "path"
     """Column with the photo's path, where the input is a table."""
+    text_column: str = "text"
+    """Column with the text, where the input is a table."""
+    pair_column: str | None = None
+    """Column with the second text of a pair; needed where the run was trained on pairs."""
+    encoding: str = "utf-8"
+    """Encoding of texts."""
     batch_size: int = 32
-    """Photos per step."""
+    """Photos or texts per step."""
     runtime: RuntimeConfig = MISSING
     """Group."""
     plugins: str | None = None

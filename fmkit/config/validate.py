@@ -20,6 +20,7 @@ from fmkit.config.schema import (
     CHOICES,
     COMMANDS,
     KINDS,
+    ImageData,
     ImageFolderData,
     ImageTableData,
     ModelConfig,
@@ -295,7 +296,7 @@ def _solver_problems(config: TrainConfig) -> Iterator[Problem]:
         key = f"stage.{name}.solver"
         needs = {
             f"stage.{name}.train=head": phase.train == "head",
-            f"stage.{name}.augment=none": (phase.augment or config.data.augment) == "none",
+            f"stage.{name}.augment=none": _augments(config, phase) == "none",
             "model.hidden=0": config.model.hidden == 0,
             "task.label_smoothing=0": config.task.label_smoothing == 0,
             "runtime.cache=auto": config.runtime.cache == "auto",
@@ -307,6 +308,11 @@ def _solver_problems(config: TrainConfig) -> Iterator[Problem]:
                 f"{key}=lbfgs fits a linear head to fixed features and whole labels. It needs "
                 f"{' and '.join(missing)}.",
             )
+
+
+def _augments(config: TrainConfig, phase: PhaseConfig) -> str:
+    own = config.data.augment if isinstance(config.data, ImageData) else "none"
+    return phase.augment or own
 
 
 def _duration_problem(key: str, text: str, unit: str) -> str:

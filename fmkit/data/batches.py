@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from fmkit.data.order import EpochOrder
 from fmkit.data.pixels import available_cores
 
 _LOADS, _READY = 4, 2
@@ -42,6 +43,15 @@ class Batches:
         self._weights = None if class_weights is None else np.asarray(class_weights, np.float32)
         self._calls = parallel or available_cores()
         self._loads = min(self._calls, _LOADS)
+
+    def order(self, indices: np.ndarray, seed: int) -> EpochOrder:
+        """Which of the examples at `indices` are in which training step."""
+        return EpochOrder(indices, seed, self._batch)
+
+    @property
+    def held_bytes(self) -> int:
+        """What is kept in memory of the examples."""
+        return 0
 
     @property
     def ordered_width(self) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -54,6 +56,16 @@ class ImageFiles:
         """The files at `indices`, in that order."""
         return ImageFiles(tuple(self.paths[each] for each in indices), self.sizes[indices])
 
+    def digest(self) -> str:
+        """SHA-256 of paths, sizes and times of change: what a cache on this machine goes by."""
+        found = hashlib.sha256()
+        for path, size in zip(self.paths, self.sizes, strict=True):
+            changed = 0
+            with contextlib.suppress(OSError):
+                changed = Path(path).stat().st_mtime_ns
+            found.update(f"{path}\0{size}\0{changed}\n".encode())
+        return found.hexdigest()
+
     def shape(self) -> str:
         """Nothing: each file has its own."""
         return ""
@@ -73,6 +85,12 @@ class ImageArray:
     def take(self, indices: np.ndarray) -> ImageArray:
         """The images at `indices`, in that order."""
         return ImageArray(self.pixels[indices])
+
+    def digest(self) -> str:
+        """SHA-256 of the pixels."""
+        found = hashlib.sha256(self.shape().encode())
+        found.update(np.ascontiguousarray(self.pixels).view(np.uint8).data)
+        return found.hexdigest()
 
     def shape(self) -> str:
         """Sides and channels."""

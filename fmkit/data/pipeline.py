@@ -71,15 +71,30 @@ class ImageLoader(Batches):
         if len(self._targets) != len(examples):
             raise ValueError(f"{len(self._targets)} targets for {len(examples)} examples")
         self._size, self._preset, self._flip = image_size, augment, flip
+        self._examples, self._resize = examples, resize
         self._augmentations: dict[str, Augmentation] = {}
         self._augmentation(augment)  # what cannot be is told now
         self.views = augment_views
         self._is_whole = False
         self.pixels = Pixels(examples, image_size, resize, memory_budget_bytes, parallel)
 
+    @property
+    def held_bytes(self) -> int:
+        """Of decoded images that are kept."""
+        return self.pixels.bytes if self.pixels.in_memory else 0
+
     def describe(self) -> str:
         """Whether decoded images are kept in memory and why, in one phrase for the log."""
         return self.pixels.decision
+
+    def facts(self, indices: np.ndarray) -> dict[str, Any]:
+        """What features of the images at `indices` depend on, for the key of a cache."""
+        return {
+            "image_size": self._size,
+            "resize": self._resize,
+            "flip": self._flip,
+            "examples": self._examples.content.take(indices).digest(),
+        }
 
     def prepare(
         self,
@@ -106,7 +121,7 @@ class ImageLoader(Batches):
 
     def _augmentation(self, preset: str | None) -> Augmentation:
         """A preset's, made once, since some take seconds to trace."""
-        preset = preset or self._preset
+        preset = self.preset(preset)
         if preset not in self._augmentations:
             if preset == "strong" and self._classes is None and self._targets.ndim == 1:
                 raise ConfigError(
@@ -115,6 +130,10 @@ class ImageLoader(Batches):
                 )
             self._augmentations[preset] = Augmentation(preset, self._flip, self._size)
         return self._augmentations[preset]
+
+    def preset(self, augment: str | None = None) -> str:
+        """The preset that a phase takes: its own, or the loader's."""
+        return augment or self._preset
 
     def mixes(self, augment: str | None = None) -> bool:
         """Whether a preset mixes examples of a batch with each other."""
@@ -146,7 +165,7 @@ class ImageLoader(Batches):
             images (B, S, S, 3), uint8 or, augmented, float32 from 0 to 255; targets as promised to
             the constructor; weights (B,) float32.
         """
-        order = EpochOrder(indices, seed, self._batch)
+        order = self.order(indices, seed)
         numbers = tf.data.Dataset.range(first_step, first_step + steps)
         augmentation = self._augmentation(augment)
         if augmentation.changes_images:

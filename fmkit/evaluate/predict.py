@@ -1,4 +1,4 @@
-"""A finished run on data: class probabilities, figures, tables."""
+"""A finished run, loaded again, on new data; and the tables that it writes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from fmkit import files
 from fmkit.config import recorded
 from fmkit.config.schema import DataConfig, ModelConfig, RuntimeConfig, TaskConfig
 from fmkit.data.dataset import Dataset
-from fmkit.data.examples import Examples
-from fmkit.errors import FmkitError
-from fmkit.evaluate import metrics
+from fmkit.data.examples import Examples, Texts
+from fmkit.data.text_loader import TextLoader
+from fmkit.errors import ArtifactError, ConfigError, FmkitError, received
+from fmkit.evaluate import judge
 from fmkit.models import adapters
-from fmkit.spec import DataSpec
+from fmkit.models.backbone import Backbone
+from fmkit.spec import MODALITIES, DataSpec
 from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
 from fmkit.train import assemble, checkpoint, devices
@@ -33,7 +35,7 @@ class Trained:
     learner: Learner
     task: Any
     classes: tuple[str, ...]
-    image_size: int
+    backbone: Backbone
 
 
 def load(run: FinishedRun, runtime: RuntimeConfig) -> Trained:
@@ -47,12 +49,15 @@ def load(run: FinishedRun, runtime: RuntimeConfig) -> Trained:
     devices.prepare(runtime)
     model, task_config, chosen = examine(run)
     classes = run.classes()
+    modality = run.data().get("modality", "image")
+    if modality not in MODALITIES:
+        raise ArtifactError(f"run {run.id}: {received('modality', modality, MODALITIES)}")
     backbone, task, learner = assemble.build_model(
-        model, task_config, DataSpec("image", classes, {})
+        model, task_config, DataSpec(modality, classes, {})
     )
     checkpoint.assign(learner, checkpoint.read_weights(chosen))
     adapters.merge(learner)
-    return Trained(run, learner, task, classes, backbone.image_size)
+    return Trained(run, learner, task, classes, backbone)
 
 
 def examine(run: FinishedRun) -> tuple[ModelConfig, TaskConfig, checkpoint.Checkpoint]:
@@ -64,67 +69,12 @@ def examine(run: FinishedRun) -> tuple[ModelConfig, TaskConfig, checkpoint.Check
     config = run.config()
     model, task = recorded.section(config, "model"), recorded.section(config, "task")
     model.weights = "none"  # the checkpoint has them all
+    if run.data().get("modality") == "text":
+        model.tokenizer = str(run.folder / names.TOKENIZER)
     task.class_weights = "none"
     chosen = assemble.best_checkpoint(run)
     assemble.check_sizes(chosen, model, len(run.classes()))
     return model, task, chosen
-
-
-def probabilities(learner: Learner, batches: Any) -> np.ndarray:
-    """Class probabilities (N, C), float64, of batches whose first part are images."""
-    logits = learner.predict(batches, verbose=0).astype(np.float64)
-    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponents / exponents.sum(axis=1, keepdims=True)
-
-
-def evaluate(
-    learner: Learner,
-    loader: Any,
-    indices: np.ndarray,
-    examples: Examples,
-    labels: np.ndarray,
-    classes: tuple[str, ...],
-    bootstrap: int,
-    seed: int,
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Figures and a table for some examples of a data set.
-
-    Args:
-        learner: the trained network.
-        loader: the input pipeline over `examples`.
-        indices: which examples, (N,).
-        examples: the data set.
-        labels: every example's class in the order of `classes`.
-        classes: names of the outputs.
-        bootstrap: resamples behind the intervals.
-        seed: of the resampling.
-
-    Returns:
-        The figures as JSON, and columns for `write_table`.
-    """
-    try:
-        found = probabilities(learner, loader.ordered(indices))
-    except FmkitError:
-        raise
-    except Exception as error:
-        explained = loader.explain(error)
-        if explained is None:
-            raise
-        raise explained from error
-    truth = labels[indices]
-    figures = metrics.classification(truth, found, classes, bootstrap=bootstrap, seed=seed)
-    ids = [examples.ids[each] for each in indices]
-    columns = {"id": ids, "label": [classes[each] for each in truth], **_columns(found, classes)}
-    return figures, columns
-
-
-def _columns(found: np.ndarray, classes: tuple[str, ...]) -> dict[str, Any]:
-    best = found.argmax(axis=1)
-    return {
-        "prediction": [classes[each] for each in best],
-        "confidence": found[np.arange(len(found)), best],
-        **{f"probability_{name}": found[:, each] for each, name in enumerate(classes)},
-    }
 
 
 def write_evaluation(
@@ -183,12 +133,15 @@ def predict_files(
     Returns:
         Columns for `write_table`, and a message for each photo that could not be read.
     """
+    side = trained.backbone.image_size
+    if side is None:
+        raise ConfigError(f"run {trained.run.id} reads texts, and input= has photos.")
     found = np.full((len(paths), len(trained.classes)), np.nan)
     errors: list[str] = [""] * len(paths)
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(paths), batch_size):
             part = paths[start : start + batch_size]
-            decoded = list(pool.map(lambda path: _decoded(path, trained.image_size, resize), part))
+            decoded = list(pool.map(lambda path: _decoded(path, side, resize), part))
             good = [each for each, image in enumerate(decoded) if not isinstance(image, str)]
             for each, image in enumerate(decoded):
                 if isinstance(image, str):
@@ -199,7 +152,7 @@ def predict_files(
                 found[rows] = _probabilities(trained.learner, images, batch_size)
     columns: dict[str, Any] = {"path": paths}
     read = ~np.isnan(found).any(axis=1)
-    named = _columns(np.where(read[:, None], found, 0.0), trained.classes)
+    named = judge.columns_of(np.where(read[:, None], found, 0.0), trained.classes)
     columns["prediction"] = [
         name if ok else None for name, ok in zip(named["prediction"], read, strict=True)
     ]
@@ -211,13 +164,27 @@ def predict_files(
     return columns, [each for each in errors if each]
 
 
+def predict_texts(
+    trained: Trained, ids: list[str], texts: Texts, batch_size: int
+) -> dict[str, Any]:
+    """Predictions for texts: columns for `write_table`."""
+    tokenizer, most = trained.backbone.tokenizer, trained.backbone.max_length
+    if tokenizer is None or most is None:
+        raise ConfigError(f"run {trained.run.id} reads photos, and input= has texts.")
+    count = len(ids)
+    examples = Examples(tuple(ids), np.zeros(count, np.int32), trained.classes, texts)
+    loader = TextLoader(
+        examples, examples.labels, tokenizer=tokenizer, max_length=most, batch_size=batch_size
+    )
+    found = judge.probabilities(trained.learner, loader.ordered(np.arange(count)))
+    return {"id": ids, **judge.columns_of(found, trained.classes)}
+
+
 def _probabilities(learner: Learner, images: np.ndarray, batch_size: int) -> np.ndarray:
     """Probabilities of one batch, padded so that one traced graph serves every batch."""
     count = len(images)
     padded = np.concatenate([images, np.zeros((batch_size - count, *images.shape[1:]), np.float32)])
-    logits = np.asarray(learner.predict_on_batch(padded), np.float64)[:count]
-    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponents / exponents.sum(axis=1, keepdims=True)
+    return judge.softmax(np.asarray(learner.predict_on_batch(padded))[:count])
 
 
 def _decoded(path: str, size: int, resize: str) -> np.ndarray | str:
@@ -231,4 +198,4 @@ def _decoded(path: str, size: int, resize: str) -> np.ndarray | str:
 
 def open_data(config: DataConfig, runtime: RuntimeConfig, data: Dataset, trained: Trained) -> Any:
     """The input pipeline over a data set, as a run's model takes it."""
-    return assemble.open_loader(config, runtime, data.examples, trained.task, trained.image_size)
+    return assemble.open_loader(config, runtime, data.examples, trained.task, trained.backbone)

@@ -14,16 +14,29 @@ class Task(Protocol):
 
     Attributes:
         name: as in `task.name`.
-        outputs: length of the output vector.
+        one_hot: how many classes there are where targets are class numbers that the loader makes
+            one-hot, (B, C); else None.
         class_weights: weight per class for training, (C,), or None.
+        inputs: symbolic inputs of the head beside the backbone's, (B, K) int32; there once `head`
+            was called.
+        prepare: None, or what makes inputs and targets of a batch of tokens: see
+            `fmkit.data.text_loader.Prepare`.
+        evaluator: what judges a finished run, as `fmkit.evaluate.table` names it.
     """
 
     name: str
-    outputs: int
+    one_hot: int | None
     class_weights: np.ndarray | None
+    inputs: tuple[Any, ...]
+    prepare: Any
+    evaluator: str
+
+    def targets(self, examples: Any) -> np.ndarray:
+        """What is to be learned of each example: (N,) int32 class numbers, or (N, K) float32."""
+        ...
 
     def head(self, backbone: Any, config: ModelConfig) -> Any:
-        """Join the head to a backbone; returns the model's symbolic output (B, outputs)."""
+        """Join the head to a backbone; returns the model's symbolic output."""
         ...
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:

@@ -25,9 +25,12 @@ class Classification:
     """
 
     name = "classification"
+    evaluator = "classification"
+    inputs = ()
+    prepare = None
 
     def __init__(self, config: TaskConfig, spec: DataSpec) -> None:
-        self.outputs = len(spec.classes)
+        self.one_hot = len(spec.classes)
         self.class_weights = (
             balanced_weights(spec) if config.class_weights.lower() == "balanced" else None
         )
@@ -37,10 +40,14 @@ class Classification:
         # What a validation loss says must not depend on a regulariser of training.
         self._plain_loss = keras.losses.CategoricalCrossentropy(from_logits=True)
 
+    def targets(self, examples: Any) -> np.ndarray:
+        """Class numbers, (N,) int32."""
+        return np.asarray(examples.labels)
+
     def head(self, backbone: Backbone, config: ModelConfig) -> Any:
         """Pooling, dropout, an optional hidden layer, and logits (B, C)."""
         features, has_token = backbone.model.output, backbone.has_class_token
-        return heads.classification_head(features, self.outputs, config, has_token)
+        return heads.classification_head(features, self.one_hot, config, has_token)
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
         """Mean cross-entropy of a batch, in nats; smoothed labels count in training only."""
@@ -65,7 +72,7 @@ class Classification:
             Weights by layer, and what to record.
         """
         weights = None if self.class_weights is None else self.class_weights[labels]
-        found = linear.fit(features, labels, weights, validation, self.outputs)
+        found = linear.fit(features, labels, weights, validation, self.one_hot)
         record = {"C": found.strength, "validation_loss_by_C": found.losses}
         return {"logits": [found.kernel, found.bias]}, record
 

@@ -14,10 +14,18 @@ import numpy as np
 
 from fmkit import console
 from fmkit.config import amounts, recorded
-from fmkit.config.schema import DataConfig, ModelConfig, RuntimeConfig, TaskConfig, TrainConfig
+from fmkit.config.schema import (
+    DataConfig,
+    ImageData,
+    ModelConfig,
+    RuntimeConfig,
+    TaskConfig,
+    TrainConfig,
+)
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples, ImageArray
 from fmkit.data.pipeline import ImageLoader
+from fmkit.data.text_loader import TextLoader
 from fmkit.errors import ArtifactError, ConfigError, listed
 from fmkit.models import adapters
 from fmkit.models import table as model_table
@@ -49,7 +57,7 @@ class Assembly:
     examples: Examples
     splits: dict[str, np.ndarray]
     spec: DataSpec
-    loader: ImageLoader
+    loader: ImageLoader | TextLoader
     backbone: Backbone
     task: Any
     learner: Learner
@@ -103,10 +111,10 @@ def image_size(config: ModelConfig, examples: Examples) -> int | None:
     Images held in memory may be tiny. Blowing them up to more than twice their side costs time and
     shows the model nothing, so the size is then twice the side, and at least 32.
     """
-    own = model_table.default_image_size(config.name)
-    if config.image_size or own is None or not isinstance(examples.content, ImageArray):
+    own, content = model_table.default_image_size(config.name), examples.content
+    if config.image_size or own is None or not isinstance(content, ImageArray):
         return config.image_size
-    side = max(examples.content.pixels.shape[1:3])
+    side = max(content.pixels.shape[1:3])
     return min(own, max(32, 2 * side))
 
 
@@ -145,7 +153,7 @@ def assemble(
             )
             skipped = found if saved is None else skipped
         pretrained = _pretrained(backbone) if config.optimizer.l2_sp else {}
-    loader = open_loader(config.data, config.runtime, data.examples, task, backbone.image_size)
+    loader = open_loader(config.data, config.runtime, data.examples, task, backbone)
     return Assembly(
         config, machine, data.examples, data.splits, data.spec, loader, backbone, task,
         learner, planned, skipped, started_from, pretrained,
@@ -199,37 +207,68 @@ def build_model(
 ) -> tuple[Backbone, Any, Learner]:
     """Backbone, task and the network that joins them; with LoRA, fresh adapters in the backbone."""
     backbone = model_table.build(model)
+    if backbone.modality != spec.modality:
+        raise ConfigError(
+            f"model.name={model.name} reads {backbone.modality}s, and the data are "
+            f"{spec.modality}s.",
+            f"Take a model of {spec.modality}s: {_MODELS_OF[spec.modality]}",
+        )
     adapters.add(backbone, model)
     task = task_table.build(task_config, spec)
-    learner = Learner(backbone.model.input, task.head(backbone, model), task)
-    return backbone, task, learner
+    outputs = task.head(backbone, model)
+    inputs = [backbone.model.input, *task.inputs]
+    return backbone, task, Learner(inputs if task.inputs else inputs[0], outputs, task)
+
+
+_MODELS_OF = {
+    "image": "model=efficientnet_lite0, for one.",
+    "text": "model=minilm, model=small_bert, or model=hub with model.preset.",
+}
 
 
 def open_loader(
-    config: DataConfig, runtime: RuntimeConfig, examples: Examples, task: Any, size: int
-) -> ImageLoader:
-    """The input pipeline for a task and a model's image size."""
+    config: DataConfig, runtime: RuntimeConfig, examples: Examples, task: Any, backbone: Backbone
+) -> ImageLoader | TextLoader:
+    """The input pipeline for a task and a backbone."""
+    if backbone.tokenizer is not None and backbone.max_length is not None:
+        return TextLoader(
+            examples,
+            targets=task.targets(examples),
+            tokenizer=backbone.tokenizer,
+            max_length=backbone.max_length,
+            prepare=task.prepare,
+            inputs=1 + len(task.inputs),
+            batch_size=config.batch_size,
+            num_classes=task.one_hot,
+            class_weights=task.class_weights,
+        )
+    if not isinstance(config, ImageData) or backbone.image_size is None:
+        raise ConfigError(f"data.name={config.name} has no images.")
     return ImageLoader(
         examples,
-        targets=examples.labels,
-        image_size=size,
+        targets=task.targets(examples),
+        image_size=backbone.image_size,
         batch_size=config.batch_size,
         resize=config.resize,
         augment=config.augment,
         flip=config.flip,
         augment_views=config.augment_views,
-        num_classes=task.outputs,
+        num_classes=task.one_hot,
         class_weights=task.class_weights,
         memory_budget_bytes=amounts.parse(runtime.memory_budget),
     )
 
 
-def inference_model(learner: Learner, task: Any, resize: str) -> keras.Model:
+def inference_model(learner: Learner, task: Any, data: DataConfig) -> keras.Model:
     """The network as users deploy it: RGB images of any size, 0 to 255, to probabilities.
 
-    It is made of Keras' own layers only, so that plain Keras loads it without fmkit.
+    Of texts: tokens (B, T) int32, filled up with -1, as the tokenizer beside the model makes them.
+    It is made of Keras' and KerasHub's own layers only, so that it loads without fmkit.
     """
-    side = learner.input.shape[1]
+    if not isinstance(data, ImageData):
+        outputs = task.inference(learner.output)
+        return keras.Model(learner.inputs[0], outputs, name="fmkit")
+    resize, side = data.resize, learner.input.shape[1]
     images = keras.Input((None, None, 3), dtype="float32", name="images")
     resized = keras.layers.Resizing(
         side,
@@ -332,6 +371,9 @@ def _is_head(path: str) -> bool:
 
 def resolved(config: TrainConfig, assembly: Assembly, split_seed: int) -> TrainConfig:
     """The config with what was left to fmkit filled in, for the record."""
-    model = dataclasses.replace(config.model, image_size=assembly.backbone.image_size)
+    backbone = assembly.backbone
+    model = dataclasses.replace(
+        config.model, image_size=backbone.image_size, max_length=backbone.max_length
+    )
     data = dataclasses.replace(config.data, split_seed=split_seed)
     return dataclasses.replace(config, model=model, data=data)

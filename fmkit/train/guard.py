@@ -12,7 +12,6 @@ import keras
 import numpy as np
 
 from fmkit import files
-from fmkit.data.order import EpochOrder
 from fmkit.errors import NonFiniteError
 from fmkit.optim import optimizers
 from fmkit.store import run as names
@@ -199,9 +198,7 @@ class Guard(keras.callbacks.Callback):
 
     def _batch(self, step: int) -> dict[str, Any]:
         assembly = self._assembly
-        order = EpochOrder(
-            assembly.splits["train"], assembly.config.runtime.seed, assembly.config.data.batch_size
-        )
+        order = assembly.loader.order(assembly.splits["train"], assembly.config.runtime.seed)
         return {"step": step, "ids": self._ids(order.indices(step - 1))}
 
     def _ids(self, positions: np.ndarray) -> list[str]:

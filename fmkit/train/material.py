@@ -109,7 +109,7 @@ def _without_features(session: Session, phase: Phase, reason: str) -> None:
         session.run.log(said)
         if session.assembly.config.runtime.verbose:
             console.say(said)
-    if session.assembly.loader.pixels.in_memory:  # else it would only decode for nothing
+    if session.assembly.loader.held_bytes:  # else it would only decode for nothing
         session.assembly.loader.prepare()
 
 

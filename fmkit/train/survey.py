@@ -5,6 +5,7 @@ from __future__ import annotations
 from fmkit.config.facts import Facts
 from fmkit.config.schema import TrainConfig
 from fmkit.data.dataset import Dataset
+from fmkit.data.examples import ImageArray, ImageFiles
 from fmkit.data.pixels import available_cores
 from fmkit.data.sides import typical_side
 from fmkit.models import table as model_table
@@ -13,11 +14,12 @@ from fmkit.train.devices import Devices
 
 def facts(config: TrainConfig, data: Dataset, machine: Devices) -> Facts:
     """The facts of one run, before anything is built."""
-    head = config.stage.get("head")
+    head, content = config.stage.get("head"), data.examples.content
     return Facts(
         examples=len(data.splits["train"]),
         classes=len(data.spec.classes),
-        side=typical_side(data.examples.content),
+        side=typical_side(content) if isinstance(content, ImageFiles | ImageArray) else None,
+        is_text=data.spec.modality == "text",
         own_size=model_table.default_image_size(config.model.name),
         pretrained=config.init is not None or config.model.weights != "none",
         device=machine.kind,

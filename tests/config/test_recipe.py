@@ -9,7 +9,7 @@ from fmkit.config import durations, recipe, validate
 from fmkit.config.facts import Facts
 from fmkit.config.schema import (
     AdamConfig,
-    DataConfig,
+    ImageData,
     ModelConfig,
     PhaseConfig,
     RuntimeConfig,
@@ -50,7 +50,7 @@ def steps(facts, phase="full"):
 def config(**phases):
     return TrainConfig(
         model=ModelConfig(name="efficientnet_lite0"),
-        data=DataConfig(name="photos"),
+        data=ImageData(name="photos"),
         optimizer=AdamConfig(name="adamw", learning_rate=3e-3, weight_decay=0.01),
         stage=phases or {"head": PhaseConfig(train="head", epochs="4"), "full": PhaseConfig()},
         task=TaskConfig(),

@@ -11,7 +11,7 @@ import numpy as np
 from fmkit import files
 from fmkit.config.schema import (
     AdamConfig,
-    DataConfig,
+    ImageData,
     ModelConfig,
     PhaseConfig,
     RuntimeConfig,
@@ -31,7 +31,7 @@ def settings(stage=None, **changes) -> TrainConfig:
     """A config; `changes` are keys like `optimizer_ema` for `optimizer.ema`."""
     config = TrainConfig(
         model=ModelConfig(name="small_cnn", weights="none", image_size=8, dropout=0.0),
-        data=DataConfig(name="synthetic", batch_size=16, augment="none", flip="none"),
+        data=ImageData(name="synthetic", batch_size=16, augment="none", flip="none"),
         optimizer=AdamConfig(name="adam", learning_rate=0.01, warmup="0%"),
         stage=stage or {"full": PhaseConfig(epochs="2", batchnorm="train")},
         task=TaskConfig(),
