@@ -36,23 +36,29 @@ def _advice(likely: str) -> str:
     return f"perhaps it is {likely}"
 
 
-def decoded(content: bytes, encoding: str = "utf-8") -> str:
+def marked(content: bytes) -> str:
+    """The encoding whose byte order mark content begins with; empty: none."""
+    return next((name for mark, name in _MARKS if content.startswith(mark)), "")
+
+
+def decoded(content: bytes, encoding: str = "utf-8", offset: int = 0) -> str:
     """Bytes as text, without a byte order mark.
 
     Args:
-        content: all of a file: a mark is looked for, and offsets count from its beginning.
-        encoding: a name that Python knows; `utf-8` and its like may begin with a mark.
+        content: all of a file, which may begin with a mark, or a part of one.
+        encoding: a name that Python knows.
+        offset: bytes of the file before the content, where that is a part.
 
     Raises:
         BadEncoding: they are something else.
     """
-    marked = next((name for mark, name in _MARKS if content.startswith(mark)), "")
-    if marked and not _same_family(marked, encoding):
-        raise BadEncoding(f"it begins with the mark of {marked.upper()}, not {encoding}", marked)
+    mark = "" if offset else marked(content)
+    if mark and not _same_family(mark, encoding):
+        raise BadEncoding(f"it begins with the mark of {mark.upper()}", mark)
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
-        raise BadEncoding(_reason(error, encoding), likely(content)) from None
+        raise BadEncoding(_reason(error, encoding, offset), likely(content)) from None
     except UnicodeError as error:  # UTF-16 without its mark, among others
         raise BadEncoding(f"it is not {encoding} ({error})", likely(content)) from None
     return text.removeprefix("\ufeff")
@@ -63,9 +69,9 @@ def _same_family(marked: str, encoding: str) -> bool:
     return codecs.lookup(encoding).name.startswith(marked)
 
 
-def _reason(error: UnicodeDecodeError, encoding: str) -> str:
+def _reason(error: UnicodeDecodeError, encoding: str, offset: int) -> str:
     shown = error.object[error.start : error.start + 1].hex()
-    return f"byte {error.start:,} (0x{shown}) is not {encoding}"
+    return f"byte {offset + error.start:,} (0x{shown}) is not {encoding}"
 
 
 def likely(content: bytes) -> str:
@@ -74,9 +80,8 @@ def likely(content: bytes) -> str:
     UTF-16 has a mark, or zero bytes at every other place. Of those with a byte a character, cp1252
     leaves five bytes out, and of what is text those five are in latin-1 alone.
     """
-    marked = next((name for mark, name in _MARKS if content.startswith(mark)), "")
-    if marked:
-        return marked
+    if mark := marked(content):
+        return mark
     head = content[: _PROBED - _PROBED % 2]
     even, odd = head[::2].count(0), head[1::2].count(0)
     if max(even, odd) > len(head) / 8:  # half of a quarter: Latin letters leave a byte of two zero
