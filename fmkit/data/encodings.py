@@ -109,18 +109,3 @@ def not_text(text: str) -> str:
     if len(text) > MOST_CHARACTERS:
         return f"it has {len(text):,} characters; at most {MOST_CHARACTERS:,} are read"
     return ""
-
-
-def problem(encoding: str) -> str:
-    """Why a name is no encoding of texts; empty when it is one."""
-    try:
-        found = codecs.lookup(encoding)
-        if not getattr(found, "_is_text_encoding", True) or found.name in _NOT_FOR_FILES:
-            return "it is no encoding of text files"
-        b"a\0a\0".decode(encoding, "replace")
-    except (LookupError, UnicodeError, ValueError):
-        return "no encoding has that name"
-    return ""
-
-
-_NOT_FOR_FILES = ("undefined", "unicode-escape", "raw-unicode-escape", "idna", "punycode")

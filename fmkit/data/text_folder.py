@@ -62,6 +62,8 @@ def list_examples(config: TextFolderData) -> Examples:
 def _read_files(examples: Examples, encoding: str) -> Examples:
     """Examples whose texts are paths, with what those files hold."""
     texts, found = [], list(examples.findings)
+    if not isinstance(examples.content, Texts):
+        raise TypeError("paths in Texts are expected")
     for name, path in zip(examples.ids, examples.content.texts, strict=True):
         text, fault = read_file(path, encoding)
         if fault is not None:
