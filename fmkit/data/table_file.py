@@ -21,6 +21,9 @@ SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
 _SEPARATORS = {".csv": (",", ";", "\t"), ".tsv": ("\t",), ".txt": ("\t", ",", ";")}
 
 
+_MOST_COLUMNS = 1000  # that a wanted one is compared with
+
+
 @dataclass
 class Columns:
     """Some columns of a table.
@@ -209,8 +212,9 @@ class _Reading:
 def _missing(
     table: Path, wanted: Sequence[str], there: Sequence[str], hint: str
 ) -> DataError | None:
+    cut = [each if len(each) <= 40 else f"{each[:37]}..." for each in there[:_MOST_COLUMNS]]
     problems = [
-        received(f"Column of {table.name}", each, there) for each in wanted if each not in there
+        received(f"Column of {table.name}", each, cut) for each in wanted if each not in there
     ]
     problems += [
         f"{table.name} has two columns {each!r}." for each in wanted if there.count(each) > 1
