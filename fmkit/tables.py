@@ -126,7 +126,7 @@ def data_set(report: dict[str, Any]) -> None:
     out.print(f"{clean(report['data'])}{place}: {report['examples']:,} examples, "
               f"{report['usable']:,} of them usable, {len(report['classes'])} classes")  # fmt: skip
     _class_table(report["classes"])
-    _image_table(report)
+    _size_table(report)
     if not report["findings"]:
         out.print("nothing is wrong with it")
     for each in report["findings"]:
@@ -163,15 +163,16 @@ def _class_table(classes: dict[str, dict[str, int]]) -> None:
     out.print(table)
 
 
-def _image_table(report: dict[str, Any]) -> None:
+def _size_table(report: dict[str, Any]) -> None:
     """Quantiles of the sizes, then formats and modes."""
-    sides = [report["sizes"].get(name, [0]) for name in ("width", "height")]
-    if report["sizes"] and not report["formats"]:  # arrays have one size
-        out.print(f"all are {sides[0][0]} x {sides[1][0]} pixels")
-    elif report["sizes"]:
-        table = _table("", "photos", "least", "5%", "25%", "median", "75%", "95%", "most")
-        for name, values in report["sizes"].items():
-            table.add_row(name, *(f"{value:,}" for value in values))
+    found, is_text = report["sizes"], report["modality"] == "text"
+    if found and not is_text and not report["formats"]:  # arrays have one size
+        out.print(f"all are {found['width'][0]} x {found['height'][0]} pixels")
+    elif found:
+        things = "texts" if is_text else "photos"
+        table = _table("", things, "least", "5%", "25%", "median", "75%", "95%", "most")
+        for name, values in found.items():
+            table.add_row(name.replace("_", " "), *(f"{value:,}" for value in values))
         out.print(table)
     for name in ("formats", "modes"):
         if report[name]:

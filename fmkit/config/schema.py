@@ -60,7 +60,7 @@ class DataConfig:
     limit: int | None = None
     """Use only this many examples, the same share of each class; empty means all."""
     on_bad: str = "error"
-    """Unusable files or rows: `error` (exit 3), `skip` them, or `quarantine` (move) the photos."""
+    """Unusable files or rows: `error` (exit 3), `skip` them, or `quarantine` (move) the files."""
 
 
 @dataclass
