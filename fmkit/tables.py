@@ -103,8 +103,9 @@ def evaluation(figures: dict[str, Any], data: str, split: str, path: Path) -> No
 
 def predictions(columns: dict[str, Any], errors: int, output: Path) -> None:
     """The first predictions, and where the whole table is."""
-    table = _table("", "photo", "prediction", "confidence")
-    rows = zip(columns["path"], columns["prediction"], columns["confidence"], strict=True)
+    noun, key = ("photo", "path") if "path" in columns else ("text", "id")
+    table = _table("", noun, "prediction", "confidence")
+    rows = zip(columns[key], columns["prediction"], columns["confidence"], strict=True)
     for number, (path, name, confidence) in enumerate(rows):
         if number == 10:
             break
@@ -112,7 +113,7 @@ def predictions(columns: dict[str, Any], errors: int, output: Path) -> None:
         table.add_row(clean(Path(path).name), shown, "-" if name is None else f"{confidence:.4f}")
     out.print(table)
     unread = f", {errors} of them could not be read" if errors else ""
-    out.print(f"{len(columns['path'])} photos{unread}")
+    out.print(f"{len(columns[key])} {noun}s{unread}")
     out.print(f"table: {clean(str(output))}")
 
 
