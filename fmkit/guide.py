@@ -51,6 +51,7 @@ _EXAMPLES: dict[str, list[tuple[str, str]]] = {
     "check": [
         ("fmkit check data=image_folder data.root=photos", "your own folder"),
         ("fmkit check data=image_table data.root=photos.csv", "the photos of a table"),
+        ("fmkit check data=text_table data.root=texts.csv", "the texts of a table"),
         ("fmkit check data=image_folder data.root=photos output=report", "the report's place"),
         (
             "fmkit check data=image_folder data.root=photos data.on_bad=quarantine",

@@ -100,7 +100,7 @@ def likely(content: bytes) -> str:
         return mark
     head = content[: _PROBED - _PROBED % 2]
     even, odd = head[::2].count(0), head[1::2].count(0)
-    if max(even, odd) > len(head) / 8:  # half of a quarter: Latin letters leave a byte of two zero
+    if max(even, odd) > len(head) / 5:  # Latin letters leave one byte of two zero
         return "utf-16-le" if odd > even else "utf-16-be"
     if even or odd:
         return ""
