@@ -262,7 +262,7 @@ def filled_up(rows: Sequence[np.ndarray], max_length: int) -> np.ndarray:
     T is one of few lengths, so that few shapes are traced and compiled.
     """
     longest = max((len(row) for row in rows), default=1)
-    step = 16 if longest <= 128 else 64
+    step = 16 if longest <= 256 else 64
     tokens = np.full((len(rows), min(max_length, -(-longest // step) * step)), PADDING, np.int32)
     for place, row in enumerate(rows):
         tokens[place, : len(row)] = row
