@@ -216,11 +216,12 @@ def _normalise(value: Any) -> None:
         (data, "root"),
         (data, "image_root"),
         (getattr(value, "model", None), "weights"),
+        (getattr(value, "model", None), "tokenizer"),
         (getattr(value, "runtime", None), "cache_dir"),
         (value, "plugins"),
     ):
         text = getattr(holder, name, None)
-        if isinstance(text, str) and not (name == "weights" and text in ("imagenet", "none")):
+        if isinstance(text, str) and not (name == "weights" and text in validate.OWN_WEIGHTS):
             setattr(holder, name, files.absolute(text))
     model = getattr(value, "model", None)
     if model is not None and model.preset and Path(model.preset).expanduser().is_dir():

@@ -17,7 +17,7 @@ class ModelConfig:
     name: str = MISSING
     """`efficientnet_lite0`, a keras.applications name, `minilm`, `smollm2`, `hub`, `small_cnn`."""
     weights: str = "imagenet"
-    """`imagenet`, `none` (random), or a file of weights: .keras, .h5, .safetensors or .npz."""
+    """`imagenet` or `pretrained`, `none` (random), or a .keras, .h5, .safetensors or .npz file."""
     preset: str | None = None
     """KerasHub preset name or local preset folder; only with `model.name=hub`."""
     image_size: int | None = None

@@ -104,6 +104,9 @@ _KERAS = (".keras", ".h5", ".safetensors", ".npz")
 WEIGHT_SUFFIXES = {"": _KERAS, "efficientnet_lite0": (*_KERAS, ".pth")}
 """By model, how the name of a file in `model.weights` ends; empty: every other model of fmkit's."""
 
+OWN_WEIGHTS = ("imagenet", "pretrained", "none")
+"""What `model.weights` may be other than a file; the first two mean the same."""
+
 TAKE_TOKENIZER = ("small_bert", "small_gpt")
 """The models that have no vocabulary of their own, so that `model.tokenizer` may bring one."""
 
@@ -262,7 +265,7 @@ def _train_problems(config: TrainConfig) -> Iterator[Problem]:
             f"model.tokenizer={model.tokenizer!r} is only for {listed(TAKE_TOKENIZER)}: "
             f"model.name={model.name} has a tokenizer of its own, or reads none.",
         )
-    wrong = "" if model.weights in ("imagenet", "none") else _weights_problem(model)
+    wrong = "" if model.weights in OWN_WEIGHTS else _weights_problem(model)
     if wrong:
         yield Problem("model.weights", wrong)
     yield from _lora_problems(config)
@@ -272,9 +275,9 @@ def _weights_problem(model: ModelConfig) -> str:
     """What is wrong with a path in `model.weights`; empty when nothing is."""
     path = Path(model.weights)
     if not path.is_file():
-        close = nearest(path.name.lower(), ("imagenet", "none"))
+        close = nearest(path.name.lower(), OWN_WEIGHTS)
         meant = f"Did you mean {close[0]}?" if close else ""
-        allowed = "imagenet, none, or a file that exists"
+        allowed = f"{', '.join(OWN_WEIGHTS)}, or a file that exists"
         return received("model.weights", short(path), allowed, meant)
     suffixes = WEIGHT_SUFFIXES.get(model.name, WEIGHT_SUFFIXES[""])
     if model.name in lookup.names("models", {}) or path.name.endswith(suffixes):

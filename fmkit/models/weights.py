@@ -19,6 +19,8 @@ from fmkit.models.arrays import Arrays, Refused
 from fmkit.models.matching import Match, Wanted, match
 from fmkit.models.weights_file import open_weights
 
+_OWN = ("imagenet", "pretrained")
+
 
 def chosen_weights(
     config: ModelConfig,
@@ -27,10 +29,14 @@ def chosen_weights(
 ) -> str:
     """What `model.weights` asks for: a word on offer, or the path of a file that is there.
 
+    `imagenet` and `pretrained` both mean the weights that a model comes with.
+
     Raises:
         ConfigError: it is neither.
     """
     wanted = config.weights
+    if wanted in _OWN:
+        wanted = next((each for each in offered if each in _OWN), wanted)
     if wanted in offered:
         return wanted
     if not Path(wanted).expanduser().is_file():
