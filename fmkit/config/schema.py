@@ -59,6 +59,8 @@ class DataConfig:
     """Seed of the splits; empty means `runtime.seed`, or that of the run named by `init`."""
     limit: int | None = None
     """Use only this many examples, the same share of each class; empty means all."""
+    shots: int | None = None
+    """Train on at most this many examples of each class, validate on as many; empty means all."""
     on_bad: str = "error"
     """Unusable files or rows: `error` (exit 3), `skip` them, or `quarantine` (move) the files."""
 

@@ -69,6 +69,7 @@ RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "data.limit": _at_least(2),
     "data.max_pixels": ("from 1 to 178956970 pixels", lambda value: 1 <= value <= 178_956_970),
     "data.augment_views": _at_least(1),
+    "data.shots": _at_least(1),
     "data.split_seed": ("a whole number from 0 to 2147483647", lambda value: 0 <= value < 2**31),
     "optimizer.learning_rate": _above(0),
     "optimizer.weight_decay": _at_least(0),

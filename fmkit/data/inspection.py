@@ -165,7 +165,9 @@ def _divided(
     if problems:
         return {}, [Finding("classes", "", each) for each in problems]
     try:
-        made = splits.make_splits(usable, config.val_fraction, config.test_fraction, seed)
+        made = splits.make_splits(
+            usable, config.val_fraction, config.test_fraction, seed, config.shots
+        )
     except DataError as error:
         return {}, [Finding("splits", "", f"{error.message} {error.hint}".strip())]
     return made, []
