@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import re
+from collections.abc import Iterator
 
 MOST_CHARACTERS = 2**24
 """Characters of one text: no model reads as many, and a quote that is never closed ends here."""
@@ -16,6 +18,7 @@ _MARKS = (
 )
 """Byte order marks; UTF-32's begins with UTF-16's, so it is looked for first."""
 
+_LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 _PROBED = 4096  # bytes that tell of an encoding without a mark
 
 
@@ -111,6 +114,15 @@ def likely(content: bytes) -> str:
             continue
         return name
     return "latin-1"
+
+
+def lines(text: str) -> Iterator[str]:
+    """The lines of a text with their ends: `\\n`, `\\r` or `\\r\\n`.
+
+    `str.splitlines` would cut texts in two at characters such as U+2028, and `io.StringIO` keeps
+    four bytes a character.
+    """
+    return (found.group() for found in _LINE.finditer(text))
 
 
 def not_text(text: str) -> str:

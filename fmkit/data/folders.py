@@ -44,12 +44,14 @@ class Things:
         word: what the files are called, in the plural.
         endings: of their names, in lower case.
         loose: kind of the finding of those outside of class folders.
+        elsewhere: endings of what another source reads, and its name.
         class_files: a file may be a class.
     """
 
     word: str
     endings: tuple[str, ...]
     loose: str
+    elsewhere: tuple[tuple[str, ...], str]
     class_files: bool = False
 
     def has(self, path: str) -> bool:
@@ -298,7 +300,10 @@ def _list_class(listing: Listing, folder: Path, split: str) -> None:
     listing.unsupported += unsupported
     listing.folders.append(folder.name)
     if len(listing.ids) == before:
+        endings, source = listing.things.elsewhere
         found = f"; fmkit does not read {check.counted(unsupported)}" if unsupported else ""
+        if unsupported and unsupported.keys() <= set(endings):
+            found = f"; {check.counted(unsupported)} there are for data={source}"
         listing.find(
             "empty_class",
             why=f"Class folder {short(folder)!r} has no {listing.things.word}{found}. "

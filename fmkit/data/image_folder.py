@@ -11,7 +11,9 @@ from fmkit.data.decode import EXTENSIONS
 from fmkit.data.examples import Examples, ImageFiles
 from fmkit.data.stratify import limited
 
-PHOTOS = folders.Things("photos", tuple(EXTENSIONS), "loose_photos")
+PHOTOS = folders.Things(
+    "photos", EXTENSIONS, "loose_photos", ((".txt", ".text", ".md"), "text_folder")
+)
 
 
 def list_examples(config: ImageFolderData) -> Examples:

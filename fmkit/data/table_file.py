@@ -7,12 +7,11 @@ and `NA` are class names as they stand. Space around a cell does not count.
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fmkit.data.encodings import MOST_CHARACTERS, BadEncoding, decoded
+from fmkit.data.encodings import MOST_CHARACTERS, BadEncoding, decoded, lines
 from fmkit.errors import ConfigError, DataError, all_at_once, listed, received
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
@@ -147,16 +146,12 @@ class _Reading:
             csv.field_size_limit(before)
 
     def _rows(self, separator: str) -> Iterator[tuple[int, list[str]]]:
-        """The line that each row begins in, and its cells.
-
-        A row ends at `\\n`, `\\r` or `\\r\\n`, unlike `str.splitlines`, which cuts texts in two at
-        characters such as U+2028.
-        """
-        lines = io.StringIO(self.text, newline="")
+        """The line that each row begins in, and its cells."""
+        read = lines(self.text)
         if self.quotes:
-            reader = csv.reader(lines, delimiter=separator, strict=True)
+            reader = csv.reader(read, delimiter=separator, strict=True)
         else:
-            reader = csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE, strict=True)
+            reader = csv.reader(read, delimiter=separator, quoting=csv.QUOTE_NONE, strict=True)
         while True:
             begins = reader.line_num + 1
             try:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import codecs
 import dataclasses
-import io
 from collections.abc import Iterator
 
 from fmkit.config.schema import TextFolderData
 from fmkit.data import check, folders, sniff
-from fmkit.data.encodings import BadEncoding, decoded, likely, marked, not_text
+from fmkit.data.decode import EXTENSIONS
+from fmkit.data.encodings import BadEncoding, decoded, likely, lines, marked, not_text
 from fmkit.data.examples import Examples, Texts
 from fmkit.data.findings import Finding, printable
 from fmkit.data.folders import ClassFile, Listing
@@ -21,7 +21,9 @@ from fmkit.data.regular import NotAFile, opened
 from fmkit.data.stratify import limited
 
 ENDINGS = (".txt", ".text", ".md")
-TEXTS = folders.Things("texts", ENDINGS, "loose_texts", class_files=True)
+TEXTS = folders.Things(
+    "texts", ENDINGS, "loose_texts", (EXTENSIONS, "image_folder"), class_files=True
+)
 
 LARGEST = 2**28
 """Bytes of a file that is read."""
@@ -116,16 +118,16 @@ def _read_lines(listing: Listing, texts: list[str], file: ClassFile, encoding: s
     """Add every line of a class file to a listing and its texts."""
     where, before = listing.relative(file.path), len(texts)
     content, fault = _bytes(file.path)
-    lines: Iterator[tuple[int, str, Fault | None]] = iter(())
+    found: Iterator[tuple[int, str, Fault | None]] = iter(())
     if fault is None:
         try:
-            lines = numbered(content, encoding)
+            found = numbered(content, encoding)
         except BadEncoding as error:
             fault = ("bad_encoding", str(error))
     if fault is not None:
         listing.find(*_of(printable(where), fault))
         return
-    for number, text, wrong in lines:
+    for number, text, wrong in found:
         name = line_id(where, number)
         if wrong is not None:
             listing.findings.append(Finding(*_of(name, wrong), examples=(name,)))
@@ -160,7 +162,7 @@ def _has_lines_of_bytes(encoding: str) -> bool:
 
 
 def _numbered(text: str) -> Iterator[tuple[int, str, Fault | None]]:
-    for number, line in enumerate(io.StringIO(text, newline=None), start=1):
+    for number, line in enumerate(lines(text), start=1):
         if stripped := line.strip():
             wrong = not_text(stripped)
             yield number, "" if wrong else stripped, ("not_text", wrong) if wrong else None

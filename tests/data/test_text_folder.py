@@ -109,6 +109,11 @@ def test_layouts_that_are_mixed_are_refused(texts, lines, tmp_path):
     lines("four/test", c=3)
     with pytest.raises(DataError, match="look like splits but hold no class"):
         listed(tmp_path / "four")
+    shutil.rmtree(root / "bad")
+    (root / "bad").mkdir()
+    (root / "bad" / "1.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"1 \.png there are for data=image_folder"):
+        listed(root)
     (tmp_path / "five").mkdir()
     with pytest.raises(DataError, match="no class folders and no class files"):
         listed(tmp_path / "five")
