@@ -13,7 +13,15 @@ from collections.abc import Iterator
 from fmkit.config.schema import TextFolderData
 from fmkit.data import check, folders, sniff
 from fmkit.data.decode import EXTENSIONS
-from fmkit.data.encodings import BadEncoding, decoded, likely, lines, marked, not_text
+from fmkit.data.encodings import (
+    MOST_CHARACTERS,
+    BadEncoding,
+    decoded,
+    decoded_part,
+    lines,
+    not_text,
+    refuse_other,
+)
 from fmkit.data.examples import Examples, Texts
 from fmkit.data.findings import Finding, printable
 from fmkit.data.folders import ClassFile, Listing
@@ -25,8 +33,7 @@ TEXTS = folders.Things(
     "texts", ENDINGS, "loose_texts", (EXTENSIONS, "image_folder"), class_files=True
 )
 
-LARGEST = 2**28
-"""Bytes of a file that is read."""
+_LARGEST = 4 * MOST_CHARACTERS  # bytes of a file that is a text; no character takes more than 4
 
 Fault = tuple[str, str]
 """Kind and reason of a finding."""
@@ -80,7 +87,7 @@ def _of(name: str, fault: Fault) -> tuple[str, str, str]:
 
 def read_file(path: str, encoding: str) -> tuple[str, Fault | None]:
     """The text of a file; empty, with the reason, where it has none."""
-    content, fault = _bytes(path)
+    content, fault = _bytes(path, _LARGEST)
     if fault is not None:
         return "", fault
     try:
@@ -90,27 +97,21 @@ def read_file(path: str, encoding: str) -> tuple[str, Fault | None]:
     if not text:
         return "", ("empty_file", "white space only" if content else "")
     if wrong := not_text(text):
-        return "", ("not_text", _with_likely(wrong, content))
+        return "", ("not_text", wrong)
     return text, None
 
 
-def _with_likely(wrong: str, content: bytes) -> str:
-    """The reason, with the encoding that NULs may come from."""
-    guess = likely(content)
-    return f"{wrong}; perhaps it is {guess}" if guess.startswith("utf-") else wrong
-
-
-def _bytes(path: str) -> tuple[bytes, Fault | None]:
+def _bytes(path: str, most: int | None = None) -> tuple[bytes, Fault | None]:
     """All of a file, or why it cannot be read."""
     try:
         with opened(path) as stream:
-            content = stream.read(LARGEST + 1)
+            content = stream.read(-1 if most is None else most + 1)
     except NotAFile as error:
         return b"", ("special_file", sniff.file_type(error.mode))
     except OSError as error:
         return b"", ("unreadable", str(error.strerror or error))
-    if len(content) > LARGEST:
-        return b"", ("not_text", f"it has more than {LARGEST // 2**20} MiB")
+    if most is not None and len(content) > most:
+        return b"", ("not_text", f"it has more than {most:,} bytes")
     return content, None
 
 
@@ -150,10 +151,10 @@ def numbered(content: bytes, encoding: str) -> Iterator[tuple[int, str, Fault | 
     Raises:
         BadEncoding: the file is in another encoding, as a whole.
     """
-    mark = marked(content)
-    if mark or not _has_lines_of_bytes(encoding):
-        return _numbered(decoded(content, encoding))
-    return _numbered_bytes(content, encoding)
+    refuse_other(content, encoding)
+    if _has_lines_of_bytes(encoding):
+        return _numbered_bytes(content, encoding)
+    return _numbered(decoded(content, encoding))
 
 
 def _has_lines_of_bytes(encoding: str) -> bool:
@@ -173,10 +174,10 @@ def _numbered_bytes(content: bytes, encoding: str) -> Iterator[tuple[int, str, F
     for number, line in enumerate(content.splitlines(keepends=True), start=1):
         text, fault = "", None
         try:
-            text = decoded(line, encoding, offset).strip()
+            text = decoded_part(line, encoding, offset).strip()
             wrong = not_text(text)
             if wrong:
-                text, fault = "", ("not_text", _with_likely(wrong, content))
+                text, fault = "", ("not_text", wrong)
         except BadEncoding as error:
             fault = ("bad_encoding", str(error))
         if text or fault is not None:

@@ -66,6 +66,7 @@ def test_encodings(tmp_path, encoding):
         ("cp1252", "utf-8", r"byte 14 \(0xe9\)(.|\n)*Perhaps it is cp1252: data\.encoding=cp1252"),
         ("utf-16", "utf-8", r"mark of UTF-16(.|\n)*data\.encoding=utf-16"),
         ("utf-16-be", "utf-8", r"Perhaps it is utf-16-be"),
+        ("utf-16-le", "cp1252", r"Perhaps it is utf-16-le"),
         ("utf-8", "ascii", r"is not ascii(.|\n)*Perhaps it is utf-8"),
         ("utf-8", "utf-16", r"is not utf-16(.|\n)*data\.encoding=utf-8"),
         ("cp1252", "utf-16-le", r"is not utf-16-le"),
