@@ -24,14 +24,12 @@ from fmkit.data.encodings import (
 )
 from fmkit.data.examples import Examples, Texts
 from fmkit.data.findings import Finding, printable
-from fmkit.data.folders import ClassFile, Listing
+from fmkit.data.listing import ClassFile, Listing, Things
 from fmkit.data.regular import NotAFile, opened
 from fmkit.data.stratify import limited
 
 ENDINGS = (".txt", ".text", ".md")
-TEXTS = folders.Things(
-    "texts", ENDINGS, "loose_texts", (EXTENSIONS, "image_folder"), class_files=True
-)
+TEXTS = Things("texts", ENDINGS, "loose_texts", (EXTENSIONS, "image_folder"), class_files=True)
 
 _LARGEST = 4 * MOST_CHARACTERS  # bytes of a file that is a text; no character takes more than 4
 
