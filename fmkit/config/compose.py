@@ -17,7 +17,7 @@ from fmkit.config import interpolation, source, validate
 from fmkit.config.command_line import CommandLine
 from fmkit.config.documentation import field_docs
 from fmkit.config.recorded import quoted
-from fmkit.config.schema import COMMANDS, KINDS, DataConfig, ModelConfig
+from fmkit.config.schema import COMMANDS, KINDS, ModelConfig
 from fmkit.errors import ConfigError, all_at_once, shown
 
 
@@ -66,7 +66,7 @@ def register(names: Mapping[str, Sequence[str]]) -> None:
             store.store(group="model", name=name, node=ModelConfig(name=name))
     for name in names.get("data.name", ()):
         if name not in ours["data"]:
-            kind = KINDS["data"].get(name, DataConfig)
+            kind = KINDS["data"].get(name, KINDS["data"][""])
             store.store(group="data", name=name, node=kind(name=name))
 
 

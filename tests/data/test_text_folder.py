@@ -109,6 +109,11 @@ def test_layouts_that_are_mixed_are_refused(texts, lines, tmp_path):
     lines("four/test", c=3)
     with pytest.raises(DataError, match="look like splits but hold no class"):
         listed(tmp_path / "four")
+    shutil.rmtree(root / "bad")
+    (root / "bad").mkdir()
+    (root / "bad" / "1.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"1 \.png there are for data=image_folder"):
+        listed(root)
     (tmp_path / "five").mkdir()
     with pytest.raises(DataError, match="no class folders and no class files"):
         listed(tmp_path / "five")
@@ -118,6 +123,7 @@ def test_files_that_are_no_texts_are_told_with_the_reason(texts):
     root = texts(good=6, bad=6)
     (root / "good" / "latin.txt").write_bytes("un café".encode("latin-1"))
     (root / "good" / "wide.txt").write_bytes("wide".encode("utf-16"))
+    (root / "good" / "unmarked.txt").write_bytes("wide".encode("utf-16-be"))
     (root / "good" / "nul.txt").write_bytes(b"one\0two")
     (root / "bad" / "empty.txt").write_bytes(b"")
     (root / "bad" / "blank.txt").write_bytes(b" \n\t\n")
@@ -132,6 +138,7 @@ def test_files_that_are_no_texts_are_told_with_the_reason(texts):
         ("bad_encoding", "good/latin.txt"): "byte 6 (0xe9) is not utf-8; perhaps it is cp1252",
         ("bad_encoding", "good/wide.txt"): "it begins with the mark of UTF-16; perhaps it is "
         "utf-16",
+        ("bad_encoding", "good/unmarked.txt"): "every other byte is zero; perhaps it is utf-16-be",
         ("not_text", "good/nul.txt"): "it has a NUL character, the first at character 3",
         ("empty_file", "bad/empty.txt"): "",
         ("empty_file", "bad/blank.txt"): "white space only",
@@ -150,6 +157,9 @@ def test_lines_that_are_no_texts_cost_themselves_alone(lines):
     assert "'empty.txt' has no line with a text" in told[("empty_class", "")]
     assert listed(lines("latin", a=9, b=9), encoding="latin-1").content.texts[0] == "a line 0"
     (root / "empty.txt").unlink()
+    (root / "good.txt").write_bytes(b"\xef\xbb\xbffine\ncaf\xe9\nfine too\n")
+    assert set(found(root)) == {("bad_encoding", "good.txt:000002")}
+    assert set(found(root, encoding="cp1252")) == {("bad_encoding", "good.txt")}
     (root / "good.txt").write_bytes("wide\nlines\n".encode("utf-16"))
     assert found(root) == {
         ("bad_encoding", "good.txt"): "it begins with the mark of UTF-16; perhaps it is utf-16"
