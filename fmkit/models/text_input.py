@@ -123,10 +123,12 @@ def _segments(tokens: Any, mask: Any, end: int | None) -> Any:
 
 def _features(inner: keras.Model, inputs: dict[str, Any]) -> keras.KerasTensor:
     """The last hidden states, (B, T, D); of an encoder and a decoder the encoder's."""
-    output: Any = inner.call(inputs)
+    names = ("encoder_sequence_output", "sequence_output")
+    output: Any = inner.output
     if isinstance(output, dict):
-        return output["sequence_output"]
-    return output
+        output = next(output[name] for name in names if name in output)
+    below = keras.Model({name: inner.input[name] for name in inputs}, output)
+    return below.call(inputs)
 
 
 def exact_gelu(inner: keras.Model) -> None:
