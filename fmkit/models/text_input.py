@@ -13,6 +13,7 @@ from keras import ops
 
 from fmkit.config.schema import ModelConfig
 from fmkit.errors import ConfigError, FmkitError, received
+from fmkit.models import layer_settings
 from fmkit.models.backbone import Backbone
 from fmkit.models.blocks import Rules, blocks_by_unit
 from fmkit.models.tokenizers import TextTokenizer
@@ -75,6 +76,7 @@ def text_backbone(
     mask = ops.greater_equal(tokens, 0)
     features = _features(inner, _inputs(inner, tokens, mask, tokenizer.end))
     model = keras.Model(tokens, features, name=inner.name)
+    layer_settings.complete(model)
     embedding: Any = getattr(inner, "token_embedding", None)
     reversible = isinstance(embedding, keras.layers.ReversibleEmbedding)
     fits = reversible and embedding.output_dim == features.shape[-1]
