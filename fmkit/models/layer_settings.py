@@ -20,9 +20,17 @@ def complete(model: keras.Model) -> None:
     """Let each layer of KerasHub's in a model tell all that its constructor was given."""
     for layer in model.layers:
         theirs = [each for each in type(layer).__mro__ if each.__module__.startswith("keras_hub.")]
+        if theirs and type(layer).build is keras.Layer.build:
+            # Told a shape, it would count as built with the layers inside it still unbuilt, as
+            # DeBERTa's relative embedding; not told one, the first call builds it whole.
+            layer.get_build_config = _nothing
         if any("get_config" in vars(each) for each in theirs):  # else Keras notes the arguments
             # A function of the object's own: the class, which loads it again, stays KerasHub's.
             layer.get_config = functools.partial(settings, layer)
+
+
+def _nothing() -> None:
+    return None
 
 
 def settings(layer: keras.Layer) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def text_hub(config: ModelConfig, preset: str, found: str) -> Backbone:
     with loading(preset):
         trained = weights == "pretrained"
         inner = keras_hub.models.Backbone.from_preset(preset, load_weights=trained)
-        theirs = keras_hub.models.Tokenizer.from_preset(preset)
+        theirs = _theirs(preset)
     if type(inner).__name__ != found:
         raise ConfigError(no_backbone(preset, type(inner).__name__))
     if not takes(inner):
@@ -70,6 +70,17 @@ def text_hub(config: ModelConfig, preset: str, found: str) -> Backbone:
         has_class_token=family.has_class_token,
         weights=preset if trained else weights,
     )
+
+
+def _theirs(preset: str) -> Any:
+    try:
+        return keras_hub.models.Tokenizer.from_preset(preset)
+    except FileNotFoundError as error:
+        raise ArtifactError(
+            f"model.preset: {preset} has no tokenizer: {error}",
+            "Save the one that the model was trained with beside it: "
+            "keras_hub.models.Tokenizer.from_preset(NAME).save_to_preset('FOLDER').",
+        ) from error
 
 
 def _tokenizer(preset: str, theirs: Any, family: Family) -> TextTokenizer:
