@@ -19,7 +19,7 @@ class ModelConfig:
     weights: str = "imagenet"
     """`imagenet` or `pretrained`, `none` (random), or a .keras, .h5, .safetensors or .npz file."""
     preset: str | None = None
-    """KerasHub preset name or local preset folder; only with `model.name=hub`."""
+    """KerasHub preset name, `hf://` or `kaggle://` address, or local folder; with `model=hub`."""
     image_size: int | None = None
     """Side of the square input in pixels; empty means the backbone's own."""
     max_length: int | None = None

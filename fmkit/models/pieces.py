@@ -298,6 +298,8 @@ PATTERNS: dict[str, Callable[[bool], list[Any]]] = {
     "single_digits": _single_digits,
 }
 """By name, how a family of byte-level tokenizers splits words; from their tokenizer.json files."""
+REGEXES = {_BLOOM: "bloom", _LLAMA3: "llama3", _O200K: "o200k", _QWEN: "qwen"}
+"""By the regular expression in a tokenizer.json, the name of the pattern."""
 _WHOLE_FIRST = ("llama3", "o200k")  # a word that is a piece is taken whole, without merging
 _COMPOSED = ("qwen",)  # Unicode in composed form
 

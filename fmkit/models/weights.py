@@ -61,7 +61,7 @@ def load_weights_file(model: keras.Model, path: str) -> Match:
     """
     wanted, variables = _wanted(model)
     with open_weights(path) as arrays:
-        fit = match(wanted, arrays, int(model.output_shape[-1]))
+        fit = match(wanted, arrays, _width(model))
         if fit.missing or fit.unused:
             raise _misfit(model, wanted, arrays, fit, path)
         for index, name in fit.found.items():
@@ -72,6 +72,14 @@ def load_weights_file(model: keras.Model, path: str) -> Match:
     check_finite(model, path)
     console.say(f"weights: loaded {len(fit.found)} from {short(path)}{_left(fit)}")
     return fit
+
+
+def _width(model: keras.Model) -> int:
+    """Of a model's features; where it has several outputs, those of its last hidden layer."""
+    output: Any = model.output
+    if isinstance(output, dict):
+        output = output.get("sequence_output", next(iter(output.values())))
+    return int(output.shape[-1])
 
 
 def check_finite(model: keras.Model, source: str) -> None:
