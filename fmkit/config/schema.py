@@ -24,6 +24,8 @@ class ModelConfig:
     """Side of the square input in pixels; empty means the backbone's own."""
     max_length: int | None = None
     """Most tokens of a text, start and end included; empty means 256 or what the backbone takes."""
+    tokenizer: str | None = None
+    """Tokenizer folder, as `fmkit tokenizer train` makes it; with `small_bert` and `small_gpt`."""
     pooling: str = "auto"
     """Features to a vector: `auto`, `avg`, `max`, `cls` (first token), `last`, `attention`."""
     dropout: float = 0.1

@@ -27,7 +27,7 @@ from fmkit.config.schema import (
     PhaseConfig,
     TrainConfig,
 )
-from fmkit.errors import FmkitError, nearest, received
+from fmkit.errors import FmkitError, listed, nearest, received
 from fmkit.files import short
 
 
@@ -57,6 +57,7 @@ def _fraction() -> tuple[str, Callable[[float], bool]]:
 
 RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "model.image_size": ("from 8 to 4096 pixels", lambda value: 8 <= value <= 4096),
+    "model.max_length": ("from 8 to 131072 tokens", lambda value: 8 <= value <= 131_072),
     "model.dropout": _fraction(),
     "model.hidden": _at_least(0),
     "model.lora_rank": _at_least(0),
@@ -101,6 +102,9 @@ BOOLEAN = "runtime.jit"
 _KERAS = (".keras", ".h5", ".safetensors", ".npz")
 WEIGHT_SUFFIXES = {"": _KERAS, "efficientnet_lite0": (*_KERAS, ".pth")}
 """By model, how the name of a file in `model.weights` ends; empty: every other model of fmkit's."""
+
+TAKE_TOKENIZER = ("small_bert", "small_gpt")
+"""The models that have no vocabulary of their own, so that `model.tokenizer` may bring one."""
 
 DURATIONS = {
     "stage.*.epochs": "epochs",
@@ -250,6 +254,12 @@ def _train_problems(config: TrainConfig) -> Iterator[Problem]:
             "model.preset",
             f"model.preset={model.preset!r} is only for model.name=hub; model.name is "
             f"{model.name!r}. Add model=hub.",
+        )
+    if model.tokenizer and model.name not in (*TAKE_TOKENIZER, *lookup.names("models", {})):
+        yield Problem(
+            "model.tokenizer",
+            f"model.tokenizer={model.tokenizer!r} is only for {listed(TAKE_TOKENIZER)}: "
+            f"model.name={model.name} has a tokenizer of its own, or reads none.",
         )
     wrong = "" if model.weights in ("imagenet", "none") else _weights_problem(model)
     if wrong:
