@@ -16,6 +16,8 @@ SOURCES = {
     "image_table": "fmkit.data.image_table:list_examples",
     "text_folder": "fmkit.data.text_folder:list_examples",
     "text_table": "fmkit.data.text_table:list_examples",
+    "text_lines": "fmkit.data.document_files:by_line",
+    "text_files": "fmkit.data.document_files:by_file",
     "newsgroups": "fmkit.data.packaged_texts:newsgroups",
     "reuters_r8": "fmkit.data.packaged_texts:reuters_r8",
     "reuters_r52": "fmkit.data.packaged_texts:reuters_r52",
