@@ -293,14 +293,22 @@ def _predict_texts(config: PredictConfig, run: FinishedRun) -> tuple[dict[str, A
     """Columns of predictions, and a message for each text that could not be read."""
     from fmkit.data import inputs
 
-    ids, texts, errors = inputs.list_texts(
-        Path(config.input), config.text_column, config.pair_column, config.encoding
+    before = recorded.section(run.config(), "data")
+    found = inputs.list_texts(
+        Path(config.input),
+        config.text_column or str(getattr(before, "text_column", None) or "text"),
+        config.pair_column or getattr(before, "pair_column", None),
+        config.encoding,
+        getattr(before, "quotes", True),
     )
     with console.diverted(run.folder / names.LOG):
         from fmkit.evaluate import predict as loaded
 
         trained = loaded.load(run, config.runtime)
-    return loaded.predict_texts(trained, ids, texts, config.batch_size), errors
+    columns = loaded.predict_texts(trained, found, config.batch_size)
+    return columns, [
+        f"{name}: {why}" for name, why in zip(found.ids, found.errors, strict=True) if why
+    ]
 
 
 def _output(config: PredictConfig, run: FinishedRun) -> Path:

@@ -60,7 +60,7 @@ class DataConfig:
     limit: int | None = None
     """Use only this many examples, the same share of each class; empty means all."""
     on_bad: str = "error"
-    """Unusable files or rows: `error` (exit 3), `skip` them, or `quarantine` (move) the photos."""
+    """Unusable files or rows: `error` (exit 3), `skip` them, or `quarantine` (move) the files."""
 
 
 @dataclass
@@ -473,12 +473,12 @@ class PredictConfig:
     """Replace the output if it is there."""
     path_column: str = "path"
     """Column with the photo's path, where the input is a table."""
-    text_column: str = "text"
-    """Column with the text, where the input is a table."""
+    text_column: str | None = None
+    """Column with the text, where the input is a table; empty means as in training, or `text`."""
     pair_column: str | None = None
-    """Column with the second text of a pair; needed where the run was trained on pairs."""
+    """Column with the second text of a pair; empty means as in training."""
     encoding: str = "utf-8"
-    """Encoding of texts."""
+    """Encoding of texts, as Python names it."""
     batch_size: int = 32
     """Photos or texts per step."""
     runtime: RuntimeConfig = MISSING

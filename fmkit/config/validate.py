@@ -14,7 +14,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from fmkit import lookup, unseen
-from fmkit.config import amounts, durations, trainable
+from fmkit.config import amounts, durations, encodings, trainable
 from fmkit.config.documentation import field_types
 from fmkit.config.schema import (
     CHOICES,
@@ -27,6 +27,7 @@ from fmkit.config.schema import (
     ImageTableData,
     ModelConfig,
     PhaseConfig,
+    TextFolderData,
     TrainConfig,
 )
 from fmkit.errors import FmkitError, listed, nearest, received
@@ -411,9 +412,14 @@ def _data_problems(data: Any) -> Iterator[Problem]:
             f"data.val_fraction={data.val_fraction:g} and data.test_fraction="
             f"{data.test_fraction:g} leave nothing to train on. Their sum must be below 1.",
         )
-    if data.on_bad == "quarantine" and not isinstance(data, ImageFolderData | ImageTableData):
+    if (encoding := getattr(data, "encoding", None)) and (
+        wrong := encodings.problem("data.encoding", encoding)
+    ):
+        yield Problem("data.encoding", wrong)
+    movable = ImageFolderData | ImageTableData | TextFolderData
+    if data.on_bad == "quarantine" and not isinstance(data, movable):
         yield Problem(
             "data.on_bad",
-            f"data.on_bad=quarantine moves photos, and those of data={data.name} are not yours to "
-            "move. Leave them out instead: data.on_bad=skip",
+            f"data.on_bad=quarantine moves files, and data={data.name} has none that are yours. "
+            "Leave out what is wrong instead: data.on_bad=skip",
         )

@@ -100,6 +100,8 @@ def set_aside(config: DataConfig, inspected: Inspection, report: Path) -> None:
     if config.on_bad == "quarantine":
         root = quarantine.folder_of(config)
         moved = quarantine.move([each for each in missing if each.about.fault == "file"], root)
+        if not moved:  # rows and lines lie in no file of their own
+            return
         overview.write(report, overview.report(config, inspected, moved))
         place = root.parent / quarantine.NAME
         console.warn(f"{len(moved)} files were moved to {place}; `sh {quarantine.UNDO}` there "

@@ -26,8 +26,9 @@ def make_splits(
     """Sorted positions of the examples of each split; a split nobody asked for is not there.
 
     Splits that the source names are kept. If it names no `val`, that is carved out of `train`; a
-    `test` it does not name stays missing. Otherwise the classes are shared out by the fractions,
-    and no group is ever cut.
+    `test` it does not name stays missing; a class with one training example is not in that `val`,
+    since whoever named the splits decided where its examples are. Otherwise the classes are shared
+    out by the fractions, and no group is ever cut.
 
     Args:
         val_fraction: share of the examples, or of the named training split; 0 means none.
@@ -98,10 +99,10 @@ def _share_examples(
     labels = examples.labels[members]
     counts = np.bincount(labels, minlength=len(examples.classes))
     small = check.too_small(labels, examples.classes, 1 + (val > 0) + (test > 0))
-    if small:
+    if small and examples.splits is None:
         hint = "Add some, remove the class, or set data.val_fraction or data.test_fraction to 0."
         raise DataError(small, hint)
-    room = counts - 1  # one example of each class stays in train
+    room = np.maximum(counts - 1, 0)  # one example of each class stays in train
     test_counts = _counts(counts, test, room - (val > 0))
     val_counts = _counts(counts, val, room - test_counts)
     rank = ranks((examples.ids[each] for each in members), str(seed))
