@@ -59,7 +59,8 @@ def train(
         machine = devices.prepare(config.runtime)
     if again is not None:
         began -= float(run.status["seconds"])
-        again.begin(-(-len(data.splits["train"]) // config.data.batch_size))
+        count = again.training_examples(len(data.splits["train"]))
+        again.begin(-(-count // config.data.batch_size))
     saved = None if again is None else again.saved
     if config.recipe == "auto" and (again is None or again.follows_recipe):
         _follow_recipe(config, run, data, machine, chosen)
@@ -239,6 +240,7 @@ def evaluate(config: EvalConfig) -> None:
         from fmkit.evaluate import predict as loaded
 
         trained = loaded.load(run, config.runtime)
+    data = loaded.as_read(config.data, config.runtime, data, trained)
     loader = loaded.open_data(config.data, config.runtime, data, trained)
     found, columns = judge.judge(
         judge.Question(
@@ -259,7 +261,12 @@ def predict(config: PredictConfig) -> None:
     run = FinishedRun(index.trained(config.run, Path(config.runs_dir)))
     run.warn_if_unfinished()
     plugins.require(run, ("model", "task"), plugins.names())
-    run.classes()  # a damaged run is told before TensorFlow is imported
+    if not run.classes():  # a damaged run is told before TensorFlow is imported
+        raise ConfigError(
+            f"run {run.id} knows no classes, so it predicts none.",
+            "A model that goes on with a text: fmkit generate run=RUN prompt=TEXT. One that "
+            "classifies: fmkit finetune init=RUN data=...",
+        )
     output = _output(config, run)
     if run.data().get("modality") == "text":
         columns, errors = _predict_texts(config, run)

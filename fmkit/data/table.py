@@ -43,9 +43,12 @@ def collect(config: DataConfig) -> Examples:
         DataError: the data cannot be listed at all.
     """
     # Not at the top: the names alone, which a config error needs, do without NumPy.
+    from fmkit.data.documents import Documents
     from fmkit.data.stratify import limited
 
     examples = lookup.find("data", config.name, SOURCES)(config)
+    if isinstance(examples.content, Documents):  # the limit is one of documents, not of pieces
+        return examples
     # A plugin's source need not know about the limit.
     return limited(examples, config.limit) if len(examples) else examples
 

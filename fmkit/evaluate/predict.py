@@ -208,6 +208,11 @@ def _decoded(path: str, size: int, resize: str) -> np.ndarray | str:
         return error.message
 
 
+def as_read(config: DataConfig, runtime: RuntimeConfig, data: Dataset, trained: Trained) -> Dataset:
+    """A data set as a run's task reads it."""
+    return assemble.as_read(config, runtime, data, trained.task, trained.backbone)
+
+
 def open_data(config: DataConfig, runtime: RuntimeConfig, data: Dataset, trained: Trained) -> Any:
     """The input pipeline over a data set, as a run's model takes it."""
     return assemble.open_loader(config, runtime, data.examples, trained.task, trained.backbone)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,17 +23,19 @@ from fmkit.config.schema import (
     TaskConfig,
     TrainConfig,
 )
+from fmkit.data import windows
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples, ImageArray
 from fmkit.data.pipeline import ImageLoader
 from fmkit.data.text_loader import TextLoader
-from fmkit.errors import ArtifactError, ConfigError, listed
+from fmkit.errors import ArtifactError, ConfigError, listed, received
 from fmkit.models import adapters
 from fmkit.models import table as model_table
 from fmkit.models.backbone import Backbone
 from fmkit.models.weights_file import open_weights
 from fmkit.optim.optimizers import is_decayed
 from fmkit.spec import DataSpec
+from fmkit.store import features as cache
 from fmkit.store.finished import FinishedRun
 from fmkit.tasks import table as task_table
 from fmkit.train import checkpoint, devices, freeze, phases
@@ -141,6 +144,8 @@ def assemble(
     with devices.scope(machine):
         model = config.model if loads else dataclasses.replace(config.model, weights="none")
         backbone, task, learner = build_model(model, config.task, data.spec)
+        _check_monitor(config.task, task)
+        data = as_read(config.data, config.runtime, data, task, backbone)
         _check_shares(len(data.splits["train"]), config.data.batch_size, len(machine.names))
         steps = -(-len(data.splits["train"]) // config.data.batch_size)
         planned = phases.plan(config.stage, config.optimizer, steps)
@@ -158,6 +163,49 @@ def assemble(
         config, machine, data.examples, data.splits, data.spec, loader, backbone, task,
         learner, planned, skipped, started_from, pretrained,
     )  # fmt: skip
+
+
+def as_read(
+    config: DataConfig, runtime: RuntimeConfig, data: Dataset, task: Any, backbone: Backbone
+) -> Dataset:
+    """A data set as its task reads it: for a language model its texts, packed into windows.
+
+    Raises:
+        ConfigError: the task wants texts, and the backbone reads images.
+        DataError: there is no text to learn from.
+        ResourceError: the windows cannot be kept.
+    """
+    if task.reads == "examples":
+        return data
+    if backbone.tokenizer is None or backbone.max_length is None:
+        raise ConfigError(f"task.name={task.name} needs a model of texts; {backbone.name} is none.")
+    root = Path(runtime.cache_dir) if runtime.cache_dir else cache.default_folder()
+    store = cache.FeatureStore(root, amounts.parse(runtime.cache_limit, amounts.LIMIT))
+    packing = windows.Packing(backbone.tokenizer, backbone.max_length, backbone.is_causal)
+    told = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        if runtime.verbose and time.monotonic() >= told + _SILENCE:
+            told = time.monotonic()
+            console.say(f"data: {done / total:.0%} of the texts are tokens")
+
+    return windows.pack(data, packing, store, config.name, tell)
+
+
+_SILENCE = 10.0  # seconds between two words on how far the packing is
+
+
+def _check_monitor(config: TaskConfig, task: Any) -> None:
+    """Refuse to go by a figure that the task does not have.
+
+    Raises:
+        ConfigError: `task.monitor` names one.
+    """
+    there = ["loss", *(each.name for each in task.metrics())]
+    if config.monitor.removeprefix("val_") not in there:
+        allowed = [f"{prefix}{name}" for name in dict.fromkeys(there) for prefix in ("val_", "")]
+        raise ConfigError(received("task.monitor", config.monitor, allowed))
 
 
 def _pretrained(backbone: Backbone) -> dict[int, keras.Variable]:
