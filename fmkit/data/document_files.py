@@ -18,7 +18,7 @@ from fmkit.data.documents import JSON_LINES, BadDocument, Documents, Form, TextF
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding, printable
 from fmkit.data.stratify import ranks
-from fmkit.errors import ConfigError, DataError, received
+from fmkit.errors import DataError
 
 BLOCK = 2**16
 """Bytes of a piece of a large file."""
@@ -35,7 +35,6 @@ def by_line(config: TextLinesData) -> Examples:
     `config.limit` takes the first documents.
 
     Raises:
-        ConfigError: no encoding has that name.
         DataError: nothing is there to read.
     """
     form = Form(True, config.encoding, config.text_column)
@@ -54,7 +53,6 @@ def by_file(config: TextFilesData) -> Examples:
     `config.limit` takes files, by the hash of their names.
 
     Raises:
-        ConfigError: no encoding has that name.
         DataError: nothing is there to read.
     """
     form = Form(False, config.encoding)
@@ -71,9 +69,6 @@ def by_file(config: TextFilesData) -> Examples:
 
 def _files(config: DocumentsData, endings: Sequence[str]) -> tuple[list[TextFile], list[Finding]]:
     """The files at `config.root`, and what is wrong with the listing."""
-    wrong = encodings.problem(config.encoding)
-    if wrong:
-        raise ConfigError(received("data.encoding", config.encoding, f"an encoding ({wrong})"))
     if not config.root or not Path(config.root).expanduser().is_dir():
         path = check.existing(config.root, "file")
         return [_text_file(str(path), path.name)], []
@@ -128,7 +123,7 @@ def _first(files: list[TextFile], form: Form, limit: int) -> list[TextFile]:
 
 def _line_numbers(file: TextFile, form: Form) -> list[int]:
     """The numbers of the lines that are not empty; at least one, which stands for the file."""
-    found = []
+    found: list[int] = []
     try:
         for number, _, line in lines(file, form.encoding, encodings.MOST_CHARACTERS):
             if not line.isspace() and (not found or found[-1] != number):

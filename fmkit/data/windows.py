@@ -14,7 +14,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -145,7 +145,7 @@ class Numbered(Sequence[str]):
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+    def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(self._count))]
         if not -self._count <= index < self._count:
@@ -153,9 +153,7 @@ class Numbered(Sequence[str]):
         return f"window-{index % self._count + 1:06d}"
 
 
-def pack(
-    data: Dataset, packing: Packing, store: FeatureStore, source: str, tell: Tell
-) -> Dataset:
+def pack(data: Dataset, packing: Packing, store: FeatureStore, source: str, tell: Tell) -> Dataset:
     """The windows of a data set, from the cache or packed now, while other jobs wait.
 
     Classes are left behind; fingerprints stay those of the documents.
