@@ -39,7 +39,7 @@ ORDER = {
               "checkpoint", "progress", "reading", "assemble", "survey", "stopper", "callbacks",
               "state", "resume", "keeper", "cut", "extract", "feature_key", "features", "session",
               "material", "loop"],
-    "evaluate": ["metrics", "judge", "predict"],
+    "evaluate": ["metrics", "judge", "predict", "generate"],
 }  # fmt: skip
 MAY_IMPORT_TENSORFLOW = ("data/", "export/", "train/devices.py")
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

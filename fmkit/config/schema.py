@@ -490,6 +490,34 @@ class PredictConfig:
 
 
 @dataclass
+class GenerateConfig:
+    """`fmkit generate`."""
+
+    run: str = MISSING
+    """The run of a causal language model: its folder, its id, or `last`."""
+    prompt: str | None = None
+    """How the text begins; empty means from nothing."""
+    input: str | None = None
+    """A file in UTF-8 whose content is the prompt, such as one of several lines."""
+    temperature: float = 0.8
+    """Logits are divided by this before a token is drawn; 0: always the most likely token."""
+    top_k: int | None = None
+    """Draw among so many of the most likely tokens only; empty means all."""
+    top_p: float | None = 0.95
+    """Draw among the most likely tokens that together have this probability; empty means all."""
+    max_tokens: int = 100
+    """Most tokens that are added; it ends before where the model ends the text."""
+    seed: int = 0
+    """Seed of the drawing."""
+    runtime: RuntimeConfig = MISSING
+    """Group."""
+    plugins: str | None = None
+    """A Python file with MODELS, DATA or TASKS of your own."""
+    runs_dir: str = "runs"
+    """Folder that runs are looked for in."""
+
+
+@dataclass
 class CheckConfig:
     """`fmkit check`."""
 
@@ -511,6 +539,7 @@ COMMANDS: dict[str, Any] = {
     "finetune": TrainConfig,
     "eval": EvalConfig,
     "predict": PredictConfig,
+    "generate": GenerateConfig,
     "check": CheckConfig,
 }
 """The config's type, by command."""

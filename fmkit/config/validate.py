@@ -94,6 +94,11 @@ RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "runtime.seed": ("a whole number from 0 to 2147483647", lambda value: 0 <= value < 2**31),
     "runtime.log_every": _at_least(0),
     "runtime.keep": _at_least(1),
+    "temperature": ("from 0 to 100", lambda value: 0 <= value <= 100),
+    "top_k": _at_least(1),
+    "top_p": ("above 0 and at most 1", lambda value: 0 < value <= 1),
+    "max_tokens": _at_least(1),
+    "seed": ("a whole number from 0 to 2147483647", lambda value: 0 <= value < 2**31),
     "bootstrap": _at_least(0),
     "batch_size": _at_least(1),
 }
