@@ -87,6 +87,6 @@ class CausalLm:
 def _continuation(backbone: Backbone, scores: found_tokens.Scores) -> keras.Model:
     # One place is scored: with 50,000 tokens the scores of all take longer than the rest.
     place = keras.Input((1,), dtype="int32", name="place")
-    here = ops.take_along_axis(backbone.model.output, ops.expand_dims(place, -1), axis=1)
+    here = found_tokens.gathered(backbone.model.output, backbone.model.input, place)
     logits = ops.squeeze(scores(here, "next_logits"), axis=1)
     return keras.Model([backbone.model.input, place], logits, name="continuation")

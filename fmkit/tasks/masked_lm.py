@@ -11,7 +11,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from fmkit.config.schema import MaskedLmConfig, ModelConfig
 from fmkit.errors import ConfigError
@@ -76,11 +75,10 @@ class MaskedLm:
         places = keras.Input((None,), dtype="int32", name="places")
         self.inputs = (places,)
         features = backbone.model.output
-        width = features.shape[-1]
-        dense = keras.layers.Dense(width, activation="gelu", name="head_dense")
+        dense = keras.layers.Dense(features.shape[-1], activation="gelu", name="head_dense")
         norm = keras.layers.LayerNormalization(epsilon=1e-6, name="head_norm")
         scores = found_tokens.scoring(backbone, has_bias=True)
-        here = ops.take_along_axis(features, ops.expand_dims(places, -1), axis=1)  # (B, P, D)
+        here = found_tokens.gathered(features, backbone.model.input, places)
         self._scores_everywhere = lambda: scores(norm(dense(features)), "scores")
         return scores(norm(dense(here)), "logits")
 

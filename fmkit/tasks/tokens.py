@@ -89,6 +89,23 @@ def require_text(task: TaskConfig, backbone: Backbone, is_causal: bool) -> None:
         )
 
 
+def gathered(features: Any, tokens: Any, places: Any) -> Any:
+    """The features of some tokens: (B, P, D).
+
+    Out of one table of all rows, as in BERT's own code: `take_along_axis` would repeat the places
+    D times.
+
+    Args:
+        features: (B, T, D), symbolic.
+        tokens: (B, T) int32.
+        places: (B, P) int32, from 0 to T - 1.
+    """
+    width = features.shape[-1]
+    length = ops.sum(ops.ones_like(tokens), axis=1, keepdims=True)  # (B, 1), T each
+    row = ops.subtract(ops.cumsum(ops.ones_like(places), axis=0), 1)  # (B, P)
+    return ops.take(ops.reshape(features, (-1, width)), row * length + places, axis=0)
+
+
 Scores = Callable[[Any, str], Any]
 """From symbolic vectors (B, P, D), and a name, to logits (B, P, V), float32."""
 
