@@ -35,12 +35,12 @@ ORDER = {
                "small_text", "text_families", "presets", "hub_tokenizers", "text_hub",
                "applications", "packaged", "packaged_text", "hub", "table"],
     "optim": ["schedules", "rates", "optimizers"],
-    "tasks": ["base", "linear", "classification", "table"],
+    "tasks": ["base", "linear", "tokens", "classification", "masked_lm", "causal_lm", "table"],
     "train": ["phases", "freeze", "proof", "devices", "learner", "average", "tensor_file", "room",
-              "checkpoint", "progress", "assemble", "survey", "stopper", "callbacks", "guard",
+              "checkpoint", "progress", "reading", "assemble", "survey", "stopper", "callbacks",
               "state", "resume", "keeper", "cut", "extract", "feature_key", "features", "session",
               "material", "loop"],
-    "evaluate": ["metrics", "judge", "predict"],
+    "evaluate": ["metrics", "judge", "predict", "generate"],
 }  # fmt: skip
 MAY_IMPORT_TENSORFLOW = ("data/", "export/", "train/devices.py")
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

@@ -20,6 +20,8 @@ from fmkit.config.schema import (
     CHOICES,
     COMMANDS,
     KINDS,
+    LANGUAGE_MODELLING,
+    DocumentsData,
     ImageData,
     ImageFolderData,
     ImageTableData,
@@ -89,9 +91,15 @@ RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "stage.*.learning_rate": _above(0),
     "stage.*.patience": _at_least(1),
     "task.label_smoothing": _fraction(),
+    "task.mask_rate": ("above 0 and below 1", lambda value: 0 < value < 1),
     "runtime.seed": ("a whole number from 0 to 2147483647", lambda value: 0 <= value < 2**31),
     "runtime.log_every": _at_least(0),
     "runtime.keep": _at_least(1),
+    "temperature": ("from 0 to 100", lambda value: 0 <= value <= 100),
+    "top_k": _at_least(1),
+    "top_p": ("above 0 and at most 1", lambda value: 0 < value <= 1),
+    "max_tokens": _at_least(1),
+    "seed": ("a whole number from 0 to 2147483647", lambda value: 0 <= value < 2**31),
     "bootstrap": _at_least(0),
     "batch_size": _at_least(1),
 }
@@ -232,7 +240,7 @@ def problems(config: Any, names: Mapping[str, Sequence[str]]) -> list[Problem]:
 
 def _kind_problems(config: Any) -> Iterator[Problem]:
     """A `name` that belongs to another dataclass than the one that its group was composed with."""
-    for group in ("data", "optimizer"):
+    for group in ("data", "optimizer", "task"):
         chosen = getattr(config, group, None)
         kind = KINDS[group].get(getattr(chosen, "name", ""))
         if chosen is not None and kind is not None and type(chosen) is not kind:
@@ -270,6 +278,38 @@ def _train_problems(config: TrainConfig) -> Iterator[Problem]:
     if wrong:
         yield Problem("model.weights", wrong)
     yield from _lora_problems(config)
+    yield from _language_problems(config)
+
+
+def _language_problems(config: TrainConfig) -> Iterator[Problem]:
+    """What a language model reads and learns, and what else wants classes."""
+    task, data = config.task, config.data
+    if task.name not in LANGUAGE_MODELLING:
+        if task.name == "classification" and isinstance(data, DocumentsData):
+            yield Problem(
+                "task.name",
+                f"task.name=classification learns classes, and data={data.name} has none. Take "
+                "task=masked_lm or task=causal_lm, or data with classes such as data=text_table.",
+            )
+        return
+    if isinstance(data, ImageData):
+        yield Problem(
+            "task.name",
+            f"task.name={task.name} learns from texts, and data={data.name} has images. Take "
+            "data=text_files, data=text_lines, or the texts of a classifier such as "
+            "data=text_table.",
+        )
+    needs = {
+        "task.label_smoothing=0": task.label_smoothing == 0,
+        "task.class_weights=none": task.class_weights == "none",
+        "recipe=none": config.recipe == "none",
+    }
+    missing = [need for need, given in needs.items() if not given]
+    if missing:
+        yield Problem(
+            "task.name",
+            f"task.name={task.name} has no classes to go by. It needs {' and '.join(missing)}.",
+        )
 
 
 def _weights_problem(model: ModelConfig) -> str:

@@ -78,7 +78,12 @@ def splits_to_make(config: DataConfig) -> int:
 def class_problems(
     labels: np.ndarray, classes: Sequence[str], splits: np.ndarray | None, config: DataConfig
 ) -> list[str]:
-    """Why these classes cannot be learned: only one, or too few examples for the splits."""
+    """Why these classes cannot be learned: only one, or too few examples for the splits.
+
+    Nothing is asked of data without classes.
+    """
+    if not classes:
+        return []
     problems = []
     more = "Add examples of another one."
     if isinstance(config, ImageFolderData):

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from fmkit.config.schema import DataConfig, ImageData
-from fmkit.data import check, copies, findings, splits, table
+from fmkit.data import check, copies, document_check, findings, splits, table
 from fmkit.data.dataset import Dataset
+from fmkit.data.documents import Documents
 from fmkit.data.examples import Examples, ImageFiles, Texts
 from fmkit.data.findings import Finding
 from fmkit.data.probe import wrong_extension
@@ -104,6 +105,8 @@ def inspect(
         finally:
             cache.close()
     else:
+        if isinstance(examples.content, Documents):
+            found += document_check.findings(examples, cache_folder, tell)
         same = copies.of_memory(examples)
     found += copies.two_classes(examples, same)
     faulty = {name for each in found if each.is_error for name in each.examples}
@@ -175,6 +178,8 @@ def _divided(
 
 def _class_findings(usable: Examples, divided: dict[str, np.ndarray]) -> list[Finding]:
     """Classes that are there, but small or uneven."""
+    if not usable.classes:
+        return []
     labels = usable.labels[divided["train"]] if "train" in divided else usable.labels
     counts = np.bincount(labels, minlength=len(usable.classes))
     found = [

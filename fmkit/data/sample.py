@@ -16,7 +16,7 @@ EACH, MOST_CLASSES, WIDTH = 3, 100, 200
 def texts(examples: Examples) -> dict[str, list[dict[str, Any]]]:
     """By class, texts that are chosen by the hash of their ids; none of what is no text."""
     content = examples.content
-    if not isinstance(content, Texts):
+    if not isinstance(content, Texts) or not examples.classes:
         return {}
     order = np.argsort(ranks(examples.ids, "sample"), kind="stable")
     chosen: dict[str, list[dict[str, Any]]] = {}

@@ -90,6 +90,8 @@ def describe(examples: Examples, splits: dict[str, np.ndarray]) -> DataSpec:
     for name in sorted(splits):
         chosen = sorted(examples.ids[each] for each in splits[name])
         digest.update("\n".join([f"split {name} {len(chosen)}", *chosen, ""]).encode())
+        if not examples.classes:
+            continue
         counts = np.bincount(examples.labels[splits[name]], minlength=len(examples.classes))
         class_counts[name] = dict(zip(examples.classes, counts.tolist(), strict=True))
     return DataSpec(
@@ -116,10 +118,15 @@ def _shared_out(
 def _share_examples(
     examples: Examples, members: np.ndarray, val: float, test: float, seed: int
 ) -> dict[str, np.ndarray]:
-    """Held-out examples, stratified by class."""
-    labels = examples.labels[members]
-    counts = np.bincount(labels, minlength=len(examples.classes))
-    small = check.too_small(labels, examples.classes, 1 + (val > 0) + (test > 0))
+    """Held-out examples, stratified by class where there are classes."""
+    labels, wanted = examples.labels[members], 1 + (val > 0) + (test > 0)
+    counts = np.bincount(labels, minlength=max(1, len(examples.classes)))
+    if not examples.classes and len(members) < wanted:
+        raise DataError(
+            f"{len(members)} documents are too few for {wanted} splits.",
+            "Add some, or set data.val_fraction or data.test_fraction to 0.",
+        )
+    small = check.too_small(labels, examples.classes, wanted) if examples.classes else ""
     if small and examples.splits is None:
         hint = "Add some, remove the class, or set data.val_fraction or data.test_fraction to 0."
         raise DataError(small, hint)
@@ -153,7 +160,7 @@ def _share_groups(
         raise TypeError("examples without groups")
     names, numbers = np.unique(groups[members], return_inverse=True)
     sizes = np.bincount(numbers)
-    votes = np.zeros((len(names), len(examples.classes)), dtype=np.int64)
+    votes = np.zeros((len(names), max(1, len(examples.classes))), dtype=np.int64)
     np.add.at(votes, (numbers, examples.labels[members]), 1)
     majority = votes.argmax(axis=1)
     rank = ranks(names.tolist(), str(seed))

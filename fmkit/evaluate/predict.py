@@ -25,7 +25,7 @@ from fmkit.models.backbone import Backbone
 from fmkit.spec import MODALITIES, DataSpec
 from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
-from fmkit.train import assemble, checkpoint, devices
+from fmkit.train import assemble, checkpoint, devices, reading
 from fmkit.train.learner import Learner
 
 
@@ -206,6 +206,11 @@ def _decoded(path: str, size: int, resize: str) -> np.ndarray | str:
         return decode(path, size, resize)
     except FmkitError as error:
         return error.message
+
+
+def as_read(config: DataConfig, runtime: RuntimeConfig, data: Dataset, trained: Trained) -> Dataset:
+    """A data set as a run's task reads it."""
+    return reading.as_read(config, runtime, data, trained.task, trained.backbone)
 
 
 def open_data(config: DataConfig, runtime: RuntimeConfig, data: Dataset, trained: Trained) -> Any:

@@ -26,6 +26,7 @@ class Classification:
 
     name = "classification"
     evaluator = "classification"
+    reads = "examples"
     inputs = ()
     prepare = None
 

@@ -8,7 +8,11 @@ from fmkit import lookup
 from fmkit.config.schema import TaskConfig
 from fmkit.spec import DataSpec
 
-TASKS = {"classification": "fmkit.tasks.classification:Classification"}
+TASKS = {
+    "classification": "fmkit.tasks.classification:Classification",
+    "masked_lm": "fmkit.tasks.masked_lm:MaskedLm",
+    "causal_lm": "fmkit.tasks.causal_lm:CausalLm",
+}
 
 
 def names() -> list[str]:

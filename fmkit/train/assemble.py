@@ -27,15 +27,16 @@ from fmkit.data.examples import Examples, ImageArray
 from fmkit.data.pipeline import ImageLoader
 from fmkit.data.text_loader import TextLoader
 from fmkit.errors import ArtifactError, ConfigError, listed
-from fmkit.models import adapters
+from fmkit.models import adapters, tokenizers
 from fmkit.models import table as model_table
 from fmkit.models.backbone import Backbone
 from fmkit.models.weights_file import open_weights
 from fmkit.optim.optimizers import is_decayed
-from fmkit.spec import DataSpec
+from fmkit.spec import DataSpec, Tokenizer
+from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
 from fmkit.tasks import table as task_table
-from fmkit.train import checkpoint, devices, freeze, phases
+from fmkit.train import checkpoint, devices, freeze, phases, reading
 from fmkit.train.learner import Learner
 from fmkit.train.phases import Phase
 
@@ -141,6 +142,8 @@ def assemble(
     with devices.scope(machine):
         model = config.model if loads else dataclasses.replace(config.model, weights="none")
         backbone, task, learner = build_model(model, config.task, data.spec)
+        reading.check_monitor(config.task, task)
+        data = reading.as_read(config.data, config.runtime, data, task, backbone)
         _check_shares(len(data.splits["train"]), config.data.batch_size, len(machine.names))
         steps = -(-len(data.splits["train"]) // config.data.batch_size)
         planned = phases.plan(config.stage, config.optimizer, steps)
@@ -149,7 +152,12 @@ def assemble(
         started_from: dict[str, Any] = {"weights": backbone.weights}
         if config.init is not None and loads:
             found, started_from = _start_from(
-                FinishedRun(Path(config.init)), config, data.spec.classes, learner, planned
+                FinishedRun(Path(config.init)),
+                config,
+                data.spec.classes,
+                backbone,
+                learner,
+                planned,
             )
             skipped = found if saved is None else skipped
         pretrained = _pretrained(backbone) if config.optimizer.l2_sp else {}
@@ -317,6 +325,7 @@ def _start_from(
     run: FinishedRun,
     config: TrainConfig,
     classes: tuple[str, ...],
+    backbone: Backbone,
     learner: Learner,
     planned: list[Phase],
 ) -> tuple[dict[str, str], dict[str, Any]]:
@@ -328,6 +337,8 @@ def _start_from(
             f"init: run {run.id} has the model {before.name!r}, this one {config.model.name!r}.",
             "Leave model= out to take the run's model, or leave init= out.",
         )
+    if backbone.tokenizer is not None:
+        _require_same_tokens(run, backbone.tokenizer)
     weights = checkpoint.read_weights(best_checkpoint(run))
     paths = checkpoint.by_path(learner.variables)
     learned = {each for each in paths if not each.endswith(_RANDOM_STATE)}
@@ -338,15 +349,16 @@ def _start_from(
         learned = {each for each in learned if not adapters.is_adapter_path(each)}
     head = {each for each in learned if _is_head(each)}
     fits = all(each in weights and weights[each].shape == tuple(paths[each].shape) for each in head)
-    same = fits and run.classes() == classes
+    task = recorded.section(run.config(), "task").name
+    same = fits and run.classes() == classes and task == config.task.name
     checkpoint.assign(learner, weights, learned if same else learned - head)
     record = {"init": str(run.folder), "head": same}
     if not same:
-        why = (
-            "head has another shape"
-            if run.classes() == classes
-            else (f"classes are {listed(run.classes(), 6)}")
-        )
+        why = "head has another shape"
+        if task != config.task.name:
+            why = f"task is {task}"
+        elif run.classes() != classes:
+            why = f"classes are {listed(run.classes(), 6)}"
         console.say(f"init: backbone from {run.id}; the head is new, since that run's {why}.")
         return {}, record
     heads = [each.name for each in planned if each.train == "head"]
@@ -357,6 +369,21 @@ def _start_from(
     for each in heads:
         console.say(f"init: phase {each} is skipped, since {run.id} has trained this head.")
     return dict.fromkeys(heads, f"trained in {run.id}"), record
+
+
+def _require_same_tokens(run: FinishedRun, tokenizer: Tokenizer) -> None:
+    """Refuse to go on with other tokens: each would get another one's vector.
+
+    Raises:
+        ConfigError: the run had another tokenizer.
+        ArtifactError: the run's record of it is damaged.
+    """
+    folder = run.folder / names.TOKENIZER
+    if folder.is_dir() and tokenizers.load(folder).fingerprint() != tokenizer.fingerprint():
+        raise ConfigError(
+            f"init: run {run.id} was trained with another tokenizer than this model has.",
+            f"Take the run's: model.tokenizer={folder}, or leave model= out.",
+        )
 
 
 _LARGEST_IMAGE = 8192  # pixels
