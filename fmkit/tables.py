@@ -123,8 +123,9 @@ _CLASSES, _ITEMS, _BAR = 40, 10, 24
 def data_set(report: dict[str, Any]) -> None:
     """What a data set looks like, then what is wrong with it, the first ten of each kind."""
     place = f", {clean(report['root'])}" if report["root"] else ""
+    classes = f"{len(report['classes'])} classes" if report["classes"] else "no labels"
     out.print(f"{clean(report['data'])}{place}: {report['examples']:,} examples, "
-              f"{report['usable']:,} of them usable, {len(report['classes'])} classes")  # fmt: skip
+              f"{report['usable']:,} of them usable, {classes}")  # fmt: skip
     _class_table(report["classes"])
     _image_table(report)
     if not report["findings"]:

@@ -20,11 +20,13 @@ from fmkit.config.schema import (
     CHOICES,
     COMMANDS,
     KINDS,
+    MONITORS,
     ImageData,
     ImageFolderData,
     ImageTableData,
     ModelConfig,
     PhaseConfig,
+    PhotosData,
     TrainConfig,
 )
 from fmkit.errors import FmkitError, nearest, received
@@ -86,6 +88,16 @@ RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "stage.*.learning_rate": _above(0),
     "stage.*.patience": _at_least(1),
     "task.label_smoothing": _fraction(),
+    "task.knn_examples": _at_least(0),
+    "task.projection": _at_least(2),
+    "task.projection_hidden": _at_least(2),
+    "task.projection_layers": ("from 1 to 4", lambda value: 1 <= value <= 4),
+    "task.temperature": _above(0),
+    "task.invariance": _at_least(0),
+    "task.variance": _at_least(0),
+    "task.covariance": _at_least(0),
+    "task.mask_ratio": ("above 0 and below 1", lambda value: 0 < value < 1),
+    "task.mask_block": ("from 1 to 4096 pixels", lambda value: 1 <= value <= 4096),
     "runtime.seed": ("a whole number from 0 to 2147483647", lambda value: 0 <= value < 2**31),
     "runtime.log_every": _at_least(0),
     "runtime.keep": _at_least(1),
@@ -223,7 +235,7 @@ def problems(config: Any, names: Mapping[str, Sequence[str]]) -> list[Problem]:
 
 def _kind_problems(config: Any) -> Iterator[Problem]:
     """A `name` that belongs to another dataclass than the one that its group was composed with."""
-    for group in ("data", "optimizer"):
+    for group in ("data", "optimizer", "task"):
         chosen = getattr(config, group, None)
         kind = KINDS[group].get(getattr(chosen, "name", ""))
         if chosen is not None and kind is not None and type(chosen) is not kind:
@@ -238,7 +250,11 @@ def _train_problems(config: TrainConfig) -> Iterator[Problem]:
     if not config.stage:
         yield Problem("stage", "stage has no phase. Choose one, such as stage=lp_ft.")
     yield from _solver_problems(config)
-    model = config.model
+    task, model = config.task, config.model
+    figures = MONITORS.get(task.name, MONITORS[""])
+    if task.monitor not in figures:
+        what = f"task.monitor for task.name={task.name}"
+        yield Problem("task.monitor", received(what, task.monitor, figures))
     if model.name == "hub" and not model.preset:
         yield Problem(
             "model.preset",
@@ -298,7 +314,7 @@ def _solver_problems(config: TrainConfig) -> Iterator[Problem]:
             f"stage.{name}.train=head": phase.train == "head",
             f"stage.{name}.augment=none": _augments(config, phase) == "none",
             "model.hidden=0": config.model.hidden == 0,
-            "task.label_smoothing=0": config.task.label_smoothing == 0,
+            "task.label_smoothing=0": getattr(config.task, "label_smoothing", 0) == 0,
             "runtime.cache=auto": config.runtime.cache == "auto",
         }
         missing = [need for need, given in needs.items() if not given]
@@ -359,6 +375,9 @@ def _parent(key: str) -> str:
     return key.rpartition(".")[0]
 
 
+_OWN_PHOTOS = ImageFolderData | PhotosData | ImageTableData
+
+
 def _data_problems(data: Any) -> Iterator[Problem]:
     if data.val_fraction + data.test_fraction >= 1:
         yield Problem(
@@ -366,7 +385,7 @@ def _data_problems(data: Any) -> Iterator[Problem]:
             f"data.val_fraction={data.val_fraction:g} and data.test_fraction="
             f"{data.test_fraction:g} leave nothing to train on. Their sum must be below 1.",
         )
-    if data.on_bad == "quarantine" and not isinstance(data, ImageFolderData | ImageTableData):
+    if data.on_bad == "quarantine" and not isinstance(data, _OWN_PHOTOS):
         yield Problem(
             "data.on_bad",
             f"data.on_bad=quarantine moves photos, and those of data={data.name} are not yours to "

@@ -74,7 +74,10 @@ def splits_to_make(config: DataConfig) -> int:
 def class_problems(
     labels: np.ndarray, classes: Sequence[str], splits: np.ndarray | None, config: DataConfig
 ) -> list[str]:
-    """Why these classes cannot be learned: only one, or too few examples for the splits."""
+    """Why these classes cannot be learned: only one, or too few examples for the splits.
+
+    Where there are no classes, only the number of examples can be wrong.
+    """
     problems = []
     more = "Add examples of another one."
     if isinstance(config, ImageFolderData):
@@ -85,12 +88,16 @@ def class_problems(
         small = too_small(labels, classes, splits_to_make(config))
         if small:
             cause = "" if config.limit is None else " or a larger data.limit"
-            problems.append(f"{small} Add some{cause}, or remove the class.")
+            other = ", or remove the class" if classes else ""
+            problems.append(f"{small} Add some{cause}{other}.")
     return problems
 
 
 def too_small(labels: np.ndarray, classes: Sequence[str], needed: int) -> str:
     """One sentence on classes with fewer than `needed` examples, one per split; empty if none."""
+    if not classes:
+        told = f"{needed} splits need {needed} examples at least; there are {len(labels)}."
+        return told if len(labels) < needed else ""
     counts = np.bincount(labels, minlength=len(classes))
     pairs = zip(classes, counts.tolist(), strict=True)
     small = [f"{name!r} has {count}" for name, count in pairs if count < needed]

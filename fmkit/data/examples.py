@@ -132,13 +132,13 @@ class Texts:
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Labelled examples of one data set, all splits together.
+    """Examples of one data set, all splits together, with labels or without.
 
     Attributes:
         ids: identities that no move or new listing changes: the path relative to the root with
             forward slashes, or `row-000012`; unique.
-        labels: positions in `classes`, (N,) int32.
-        classes: class names in the order of the model's outputs.
+        labels: positions in `classes`, (N,) int32; zeros where there are no classes.
+        classes: class names in the order of the model's outputs; none where nothing is labelled.
         content: what the ids stand for.
         splits: `train`, `val` or `test` of each example, (N,), where the source names splits.
         groups: a name per example, (N,); examples with the same one stay in one split.
@@ -179,7 +179,7 @@ class Examples:
             digest.update(shape.encode())
         for index in sorted(range(len(self)), key=self.ids.__getitem__):
             size, content = self.content.identity(index)
-            name = self.classes[self.labels[index]]
+            name = self.classes[self.labels[index]] if self.classes else ""
             digest.update(f"{self.ids[index]}\0{size}\0{name}\n".encode())
             digest.update(content)
         return digest.hexdigest()

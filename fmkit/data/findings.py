@@ -16,12 +16,12 @@
 | damaged           | two_classes    | empty_class      | equal_two_classes  | converted       |
 | not_image         |                | loose_photos     | duplicate          |                 |
 | too_large         |                | no_classes       | near_duplicate     |                 |
-| unreadable        |                | mixed_layout     | animated, blank    |                 |
-| special_file      |                | unlistable       | unsupported        |                 |
-| broken_link       |                | twin_classes     | linked_twice       |                 |
-| outside_link      |                | classes          | control_characters |                 |
-| name_not_utf8     |                | splits           | case_twins         |                 |
-|                   |                |                  | single_example     |                 |
+| unreadable        |                | no_photos        | animated, blank    |                 |
+| special_file      |                | mixed_layout     | unsupported        |                 |
+| broken_link       |                | unlistable       | linked_twice       |                 |
+| outside_link      |                | twin_classes     | control_characters |                 |
+| name_not_utf8     |                | classes          | case_twins         |                 |
+|                   |                | splits           | single_example     |                 |
 |                   |                |                  | imbalance          |                 |
 |                   |                |                  | repeated_rows      |                 |
 
@@ -97,6 +97,7 @@ KINDS: dict[str, Kind] = {
     "empty_class": Kind(ERROR, "class folders without photos"),
     "loose_photos": Kind(ERROR, "photos outside of class folders"),
     "no_classes": Kind(ERROR, "no class folders"),
+    "no_photos": Kind(ERROR, "no photos"),
     "mixed_layout": Kind(ERROR, "split folders and class folders are mixed"),
     "unlistable": Kind(ERROR, "folders that cannot be listed"),
     "twin_classes": Kind(

@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fmkit.config.schema import ImageFolderData
+from fmkit.config.schema import ImageFolderData, PhotosData
 from fmkit.data import check, sniff
 from fmkit.data.decode import EXTENSIONS
 from fmkit.data.examples import Examples, ImageFiles, from_names
@@ -227,7 +227,7 @@ def _list_class(listing: _Listing, folder: Path, split: str) -> None:
         )
 
 
-def _examples(listing: _Listing, named: bool, config: ImageFolderData) -> Examples:
+def _examples(listing: _Listing, named: bool, config: ImageFolderData | PhotosData) -> Examples:
     """The listing as examples, with all that is wrong with it."""
     if listing.unsupported:
         listing.findings.append(

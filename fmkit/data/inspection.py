@@ -170,7 +170,9 @@ def _array_digests(examples: Examples) -> np.ndarray:
 
 def _two_classes(examples: Examples, exact: Groups, near: Groups) -> list[Finding]:
     """The same photo with more than one label."""
-    found = []
+    found: list[Finding] = []
+    if not examples.classes:
+        return found
     in_files = isinstance(examples.content, ImageFiles)
     for groups, kind in ((exact, "two_classes"), (near, "near_two_classes")):
         for group in groups:
@@ -195,7 +197,7 @@ def _divided(
     if not len(usable):
         why = "No example is left that can be used."
         return {}, [Finding("classes", "", why)]
-    emptied = np.bincount(usable.labels, minlength=len(usable.classes)) == 0
+    emptied = _counts(usable) == 0
     problems = check.class_problems(usable.labels, usable.classes, usable.splits, config)
     if emptied.any():
         names = [repr(usable.classes[each]) for each in np.flatnonzero(emptied)]
@@ -207,6 +209,14 @@ def _divided(
     except DataError as error:
         return {}, [Finding("splits", "", f"{error.message} {error.hint}".strip())]
     return made, []
+
+
+def _counts(examples: Examples, members: np.ndarray | None = None) -> np.ndarray:
+    """Examples of each class, (C,), of all or of those at some positions."""
+    if not examples.classes:
+        return np.zeros(0, np.int64)
+    labels = examples.labels if members is None else examples.labels[members]
+    return np.bincount(labels, minlength=len(examples.classes))
 
 
 def _copy_findings(
@@ -237,8 +247,7 @@ def _copy_findings(
 
 def _class_findings(usable: Examples, divided: dict[str, np.ndarray]) -> list[Finding]:
     """Classes that are there, but small or uneven."""
-    labels = usable.labels[divided["train"]] if "train" in divided else usable.labels
-    counts = np.bincount(labels, minlength=len(usable.classes))
+    counts = _counts(usable, divided.get("train"))
     found = [
         Finding("single_example", repr(usable.classes[each]))
         for each in np.flatnonzero(counts == 1)

@@ -69,7 +69,8 @@ def describe(examples: Examples, splits: dict[str, np.ndarray]) -> DataSpec:
         chosen = sorted(examples.ids[each] for each in splits[name])
         digest.update("\n".join([f"split {name} {len(chosen)}", *chosen, ""]).encode())
         counts = np.bincount(examples.labels[splits[name]], minlength=len(examples.classes))
-        class_counts[name] = dict(zip(examples.classes, counts.tolist(), strict=True))
+        if examples.classes:
+            class_counts[name] = dict(zip(examples.classes, counts.tolist(), strict=True))
     return DataSpec(
         modality=examples.content.modality,
         classes=examples.classes,
@@ -94,7 +95,7 @@ def _shared_out(
 def _share_examples(
     examples: Examples, members: np.ndarray, val: float, test: float, seed: int
 ) -> dict[str, np.ndarray]:
-    """Held-out examples, stratified by class."""
+    """Held-out examples, stratified by class where there are classes."""
     labels = examples.labels[members]
     counts = np.bincount(labels, minlength=len(examples.classes))
     small = check.too_small(labels, examples.classes, 1 + (val > 0) + (test > 0))
@@ -131,7 +132,7 @@ def _share_groups(
         raise TypeError("examples without groups")
     names, numbers = np.unique(groups[members], return_inverse=True)
     sizes = np.bincount(numbers)
-    votes = np.zeros((len(names), len(examples.classes)), dtype=np.int64)
+    votes = np.zeros((len(names), max(1, len(examples.classes))), dtype=np.int64)
     np.add.at(votes, (numbers, examples.labels[members]), 1)
     majority = votes.argmax(axis=1)
     rank = ranks(names.tolist(), str(seed))

@@ -71,7 +71,8 @@ def examine(run: FinishedRun) -> tuple[ModelConfig, TaskConfig, checkpoint.Check
     model.weights = "none"  # the checkpoint has them all
     if run.data().get("modality") == "text":
         model.tokenizer = str(run.folder / names.TOKENIZER)
-    task.class_weights = "none"
+    if hasattr(task, "class_weights"):
+        task.class_weights = "none"  # those of the training examples are not asked for
     chosen = assemble.best_checkpoint(run)
     assemble.check_sizes(chosen, model, len(run.classes()))
     return model, task, chosen
