@@ -8,7 +8,12 @@ from fmkit import lookup
 from fmkit.config.schema import TaskConfig
 from fmkit.spec import DataSpec
 
-TASKS = {"classification": "fmkit.tasks.classification:Classification"}
+TASKS = {
+    "classification": "fmkit.tasks.classification:Classification",
+    "simclr": "fmkit.tasks.contrastive:Simclr",
+    "vicreg": "fmkit.tasks.contrastive:Vicreg",
+    "masked_image": "fmkit.tasks.masked_image:MaskedImage",
+}
 
 
 def names() -> list[str]:

@@ -239,8 +239,8 @@ STRANGE = [
 
 def _types() -> dict[str, type]:
     kinds = {"model": KINDS["model"][""], "data": KINDS["data"]["digits"],
-             "optimizer": KINDS["optimizer"]["adamw"], "stage": PhaseConfig, "task": ClassificationConfig,
-             "runtime": RuntimeConfig}  # fmt: skip
+             "optimizer": KINDS["optimizer"]["adamw"], "stage": PhaseConfig,
+             "task": ClassificationConfig, "runtime": RuntimeConfig}  # fmt: skip
     return {name: kinds.get(name, str) for name in TrainConfig.__dataclass_fields__}
 
 
