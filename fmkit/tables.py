@@ -102,7 +102,13 @@ def evaluation(figures: dict[str, Any], data: str, split: str, path: Path) -> No
 
 
 def predictions(columns: dict[str, Any], errors: int, output: Path) -> None:
-    """The first predictions, and where the whole table is."""
+    """The first predictions, and where the whole table is; of features only how many they are."""
+    unread = f", {errors} of them could not be read" if errors else ""
+    if "prediction" not in columns:
+        width = sum(name.startswith("feature_") for name in columns)
+        out.print(f"{len(columns['path'])} photos, {width} features each{unread}")
+        out.print(f"table: {clean(str(output))}")
+        return
     table = _table("", "photo", "prediction", "confidence")
     rows = zip(columns["path"], columns["prediction"], columns["confidence"], strict=True)
     for number, (path, name, confidence) in enumerate(rows):
@@ -111,7 +117,6 @@ def predictions(columns: dict[str, Any], errors: int, output: Path) -> None:
         shown = "-" if name is None else clean(name)
         table.add_row(clean(Path(path).name), shown, "-" if name is None else f"{confidence:.4f}")
     out.print(table)
-    unread = f", {errors} of them could not be read" if errors else ""
     out.print(f"{len(columns['path'])} photos{unread}")
     out.print(f"table: {clean(str(output))}")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import keras
 import numpy as np
 
 from fmkit import files
@@ -125,6 +126,8 @@ def predict_files(
 ) -> tuple[dict[str, Any], list[str]]:
     """Predictions for photos; one that cannot be read gets a row with its error.
 
+    Of a task that shows features they are what is predicted, a column each.
+
     Args:
         trained: the model.
         paths: the photos.
@@ -137,7 +140,10 @@ def predict_files(
     side = trained.backbone.image_size
     if side is None:
         raise ConfigError(f"run {trained.run.id} reads texts, and input= has photos.")
-    found = np.full((len(paths), len(trained.classes)), np.nan)
+    shown = getattr(trained.task, "shown", None)
+    network = trained.learner if shown is None else keras.Model(trained.learner.input, shown)
+    width = len(trained.classes) if shown is None else shown.shape[-1]
+    found = np.full((len(paths), width), np.nan)
     errors: list[str] = [""] * len(paths)
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(paths), batch_size):
@@ -150,9 +156,13 @@ def predict_files(
             if good:
                 images = np.stack([decoded[each] for each in good]).astype(np.float32)
                 rows = np.array(good) + start
-                found[rows] = _probabilities(trained.learner, images, batch_size)
+                found[rows] = _outputs(network, images, batch_size)
     columns: dict[str, Any] = {"path": paths}
-    read = ~np.isnan(found).any(axis=1)
+    read = np.array([not each for each in errors], bool)
+    if shown is not None:
+        columns |= {f"feature_{each}": found[:, each] for each in range(width)}
+        return _with_errors(columns, errors)
+    found[read] = judge.softmax(found[read])
     named = judge.columns_of(np.where(read[:, None], found, 0.0), trained.classes)
     columns["prediction"] = [
         name if ok else None for name, ok in zip(named["prediction"], read, strict=True)
@@ -160,6 +170,11 @@ def predict_files(
     for key, value in named.items():
         if key != "prediction":
             columns[key] = np.where(read, value, np.nan)
+    return _with_errors(columns, errors)
+
+
+def _with_errors(columns: dict[str, Any], errors: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """Columns with one more for errors, where there are any, and a message for each."""
     if any(errors):
         columns["error"] = errors
     return columns, [each for each in errors if each]
@@ -181,11 +196,11 @@ def predict_texts(
     return {"id": ids, **judge.columns_of(found, trained.classes)}
 
 
-def _probabilities(learner: Learner, images: np.ndarray, batch_size: int) -> np.ndarray:
-    """Probabilities of one batch, padded so that one traced graph serves every batch."""
+def _outputs(network: keras.Model, images: np.ndarray, batch_size: int) -> np.ndarray:
+    """What a network gives for one batch, padded so that one traced graph serves every batch."""
     count = len(images)
     padded = np.concatenate([images, np.zeros((batch_size - count, *images.shape[1:]), np.float32)])
-    return judge.softmax(np.asarray(learner.predict_on_batch(padded))[:count])
+    return np.asarray(network.predict_on_batch(padded))[:count]
 
 
 def _decoded(path: str, size: int, resize: str) -> np.ndarray | str:
