@@ -152,7 +152,7 @@ class ImageLoader(Batches):
         """
         if self._at_once > 1 and not self.changes_images(augment):
             raise ConfigError(
-                "this task compares two views of each photo, which without augmentation are the same.",
+                "this task compares two views of a photo, which are the same without augmentation.",
                 "Take stage=self_supervised, or set stage.PHASE.augment=views.",
             )
         self.mixes(augment)
