@@ -10,7 +10,13 @@ from typing import Any
 from fmkit import again as reopened
 from fmkit import console, failures, files, plugins, signals, tables
 from fmkit.config import recipe, recorded
-from fmkit.config.schema import EvalConfig, GenerateConfig, PredictConfig, TrainConfig
+from fmkit.config.schema import (
+    EvalConfig,
+    GenerateConfig,
+    PredictConfig,
+    SelfSupervisedConfig,
+    TrainConfig,
+)
 from fmkit.errors import ConfigError, DataError, FmkitError, ResourceError
 from fmkit.store import index
 from fmkit.store import run as names
@@ -233,7 +239,8 @@ def evaluate(config: EvalConfig) -> None:
     if not is_new and split != "all" and data.spec.fingerprint != run.data().get("fingerprint"):
         console.warn("the data has changed since the run was trained; its splits may have, too.")
     labels = data.examples.labels
-    if run.classes():  # before TensorFlow, too
+    task = recorded.section(run.config(), "task")
+    if run.classes() and not isinstance(task, SelfSupervisedConfig):  # before TensorFlow, too
         labels = dataset.match_classes(data.examples, run.classes())
     with console.diverted(run.folder / names.LOG):
         from fmkit.evaluate import judge
@@ -277,7 +284,7 @@ def predict(config: PredictConfig) -> None:
     loaded.write_table(output, columns)
     for each in errors[:10]:
         console.warn(each)
-    total = len(columns["prediction"])
+    total = len(next(iter(columns.values())))
     if len(errors) == total:
         raise DataError(f"none of {total} examples could be read.", f"The reasons: {output}")
     tables.predictions(columns, len(errors), output)

@@ -206,7 +206,8 @@ RULES: tuple[Rule, ...] = (
          "{f.examples:,} examples, batches of {f.batch_size}: too few for new statistics"),
     Rule("optimizer.ema", lambda f: _has_full(f) and f.shortest >= 200, _fixed(0.99),
          "no phase below 200 updates: the average of some 100 is steadier than the last"),
-    Rule("task.label_smoothing", lambda f: f.examples >= SMALL and f.classes >= 10, _fixed(0.1),
+    Rule("task.label_smoothing",
+         lambda f: f.is_classification and f.examples >= SMALL and f.classes >= 10, _fixed(0.1),
          "{f.examples:,} examples of {f.classes} classes: keeps long training from certainty"),
 )  # fmt: skip
 """The rule: for each key the first that applies, in this order; a line for one more."""

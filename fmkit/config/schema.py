@@ -70,7 +70,7 @@ class ImageData(DataConfig):
     """What every set of images shares."""
 
     augment: str = "light"
-    """Augmentation preset: `none`, `light`, `medium` or `strong`."""
+    """Augmentation preset: `none`, `light`, `medium`, `strong` or `views` (self-supervised)."""
     augment_views: int | None = None
     """Augmented views of each photo, taken in turn by the epochs; empty means fresh ones always."""
     flip: str = "horizontal"
@@ -94,6 +94,18 @@ class ImageFolderData(ImageData):
     """Data source."""
     root: str = MISSING
     """The folder that holds the class folders (or `train`, `val`, `test` with class folders)."""
+    outside_links: bool = False
+    """Follow links that lead out of `data.root`; otherwise they are unusable photos."""
+
+
+@dataclass
+class PhotosData(ImageData):
+    """All photos below a folder, without labels: for tasks that need none."""
+
+    name: str = "photos"
+    """Data source."""
+    root: str = MISSING
+    """The folder; photos in folders inside it count, too."""
     outside_links: bool = False
     """Follow links that lead out of `data.root`; otherwise they are unusable photos."""
 
@@ -338,12 +350,20 @@ class PhaseConfig:
 
 @dataclass
 class TaskConfig:
-    """What is learned: `task=NAME`, or any key by itself."""
+    """What every task shares: `task=NAME`, or any key by itself."""
+
+    name: str = MISSING
+    """Task: `classification`, `simclr`, `vicreg` or `masked_image`."""
+    monitor: str = "val_loss"
+    """What `best` and early stopping go by: `val_loss`, `loss`, or a figure that the task has."""
+
+
+@dataclass
+class ClassificationConfig(TaskConfig):
+    """One class per example."""
 
     name: str = "classification"
-    """Task: `classification`, `masked_lm` or `causal_lm`."""
-    monitor: str = "val_loss"
-    """What `best` and early stopping go by: `val_loss`, `val_accuracy`, `loss` or `accuracy`."""
+    """Task."""
     label_smoothing: float = 0.0
     """Probability taken from the true class and spread over all, 0 to below 1."""
     class_weights: str = "none"
@@ -372,6 +392,65 @@ class CausalLmConfig(TaskConfig):
 
 LANGUAGE_MODELLING = ("masked_lm", "causal_lm")
 """Tasks that learn from texts alone; classes do not count."""
+
+
+class SelfSupervisedConfig(TaskConfig):
+    """What is learned of images without their labels."""
+
+    knn_examples: int = 5000
+    """Labelled training photos that judge the features by k-NN after each epoch; 0: none."""
+
+
+@dataclass
+class ContrastiveConfig(SelfSupervisedConfig):
+    """Two augmented views of each photo, projected."""
+
+    projection: int = 128
+    """Numbers that a view is projected to, where the loss is taken; thrown away afterwards."""
+    projection_hidden: int = 512
+    """Units of each hidden layer of the projection."""
+    projection_layers: int = 2
+    """Dense layers of the projection, 1 to 4, the last one included."""
+
+
+@dataclass
+class SimclrConfig(ContrastiveConfig):
+    """SimCLR: the two views of a photo are told from all others of the batch (NT-Xent)."""
+
+    name: str = "simclr"
+    """Task."""
+    temperature: float = 0.2
+    """What cosine similarities are divided by: low, and the nearest others count most."""
+
+
+@dataclass
+class VicregConfig(ContrastiveConfig):
+    """VICReg: views agree, and the numbers of their projections vary without going together."""
+
+    name: str = "vicreg"
+    """Task."""
+    projection: int = 512
+    """Numbers that a view is projected to, where the loss is taken; thrown away afterwards."""
+    projection_layers: int = 3
+    """Dense layers of the projection, 1 to 4, the last one included."""
+    invariance: float = 25.0
+    """Weight of the mean squared distance between two views."""
+    variance: float = 25.0
+    """Weight of the hinge that holds each number's standard deviation above 1."""
+    covariance: float = 1.0
+    """Weight of the squared covariances between different numbers."""
+
+
+@dataclass
+class MaskedImageConfig(SelfSupervisedConfig):
+    """Hidden blocks of a photo are painted again from what is left of it (SimMIM)."""
+
+    name: str = "masked_image"
+    """Task."""
+    mask_ratio: float = 0.6
+    """Share of the blocks that is hidden, above 0 and below 1."""
+    mask_block: int | None = None
+    """Side of a block in pixels of the model's input; empty means a sixth of the input's side."""
 
 
 @dataclass
@@ -551,6 +630,7 @@ KINDS: dict[str, dict[str, type]] = {
     "data": {
         "": ImageData,
         "image_folder": ImageFolderData,
+        "photos": PhotosData,
         "image_table": ImageTableData,
         "text_folder": TextFolderData,
         "text_table": TextTableData,
@@ -573,15 +653,23 @@ KINDS: dict[str, dict[str, type]] = {
         "lion": LionConfig,
         "muon": MuonConfig,
     },
-    "task": {"": TaskConfig, "masked_lm": MaskedLmConfig, "causal_lm": CausalLmConfig},
+    "task": {
+        "": ClassificationConfig,
+        "classification": ClassificationConfig,
+        "masked_lm": MaskedLmConfig,
+        "causal_lm": CausalLmConfig,
+        "simclr": SimclrConfig,
+        "vicreg": VicregConfig,
+        "masked_image": MaskedImageConfig,
+    },
     "runtime": {"": RuntimeConfig},
 }
 """By group, the dataclass behind each `name`; the entry "" is the group's base."""
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "model.pooling": ("auto", "avg", "max", "cls", "last", "attention"),
-    "data.augment": ("none", "light", "medium", "strong"),
-    "stage.*.augment": ("none", "light", "medium", "strong"),
+    "data.augment": ("none", "light", "medium", "strong", "views"),
+    "stage.*.augment": ("none", "light", "medium", "strong", "views"),
     "stage.*.solver": ("gradient", "lbfgs"),
     "runtime.cache": ("auto", "never"),
     "runtime.cache_dtype": ("float32", "float16"),
@@ -591,7 +679,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer.name": ("adamw", "adam", "sgd", "lion", "muon"),
     "optimizer.schedule": ("cosine", "linear", "constant", "step"),
     "stage.*.batchnorm": ("frozen", "train"),
-    "task.monitor": ("val_loss", "val_accuracy", "loss", "accuracy"),
+    "task.monitor": ("val_loss", "val_accuracy", "val_knn_accuracy", "loss", "accuracy"),
     "task.class_weights": ("none", "balanced"),
     "runtime.precision": ("auto", "float32", "mixed_bfloat16", "mixed_float16"),
     "runtime.jit": ("auto", "true", "false"),
@@ -601,3 +689,12 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "split": ("train", "val", "test", "all"),
 }
 """The allowed values of keys that take a name; `*` stands for any phase."""
+
+_WITHOUT_LABELS = ("val_loss", "val_knn_accuracy", "loss")
+MONITORS: dict[str, tuple[str, ...]] = {
+    "": ("val_loss", "val_accuracy", "loss", "accuracy"),
+    "simclr": _WITHOUT_LABELS,
+    "vicreg": _WITHOUT_LABELS,
+    "masked_image": _WITHOUT_LABELS,
+}
+"""By task, which of the figures of an epoch `task.monitor` may name; "" is any other task."""

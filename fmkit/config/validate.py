@@ -21,12 +21,14 @@ from fmkit.config.schema import (
     COMMANDS,
     KINDS,
     LANGUAGE_MODELLING,
+    MONITORS,
     DocumentsData,
     ImageData,
     ImageFolderData,
     ImageTableData,
     ModelConfig,
     PhaseConfig,
+    PhotosData,
     TextFolderData,
     TrainConfig,
 )
@@ -92,6 +94,16 @@ RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "stage.*.patience": _at_least(1),
     "task.label_smoothing": _fraction(),
     "task.mask_rate": ("above 0 and below 1", lambda value: 0 < value < 1),
+    "task.knn_examples": _at_least(0),
+    "task.projection": _at_least(2),
+    "task.projection_hidden": _at_least(2),
+    "task.projection_layers": ("from 1 to 4", lambda value: 1 <= value <= 4),
+    "task.temperature": _above(0),
+    "task.invariance": _at_least(0),
+    "task.variance": _at_least(0),
+    "task.covariance": _at_least(0),
+    "task.mask_ratio": ("above 0 and below 1", lambda value: 0 < value < 1),
+    "task.mask_block": ("from 1 to 4096 pixels", lambda value: 1 <= value <= 4096),
     "runtime.seed": ("a whole number from 0 to 2147483647", lambda value: 0 <= value < 2**31),
     "runtime.log_every": _at_least(0),
     "runtime.keep": _at_least(1),
@@ -255,7 +267,11 @@ def _train_problems(config: TrainConfig) -> Iterator[Problem]:
     if not config.stage:
         yield Problem("stage", "stage has no phase. Choose one, such as stage=lp_ft.")
     yield from _solver_problems(config)
-    model = config.model
+    task, model = config.task, config.model
+    figures = MONITORS.get(task.name, MONITORS[""])
+    if task.monitor not in figures:
+        what = f"task.monitor for task.name={task.name}"
+        yield Problem("task.monitor", received(what, task.monitor, figures))
     if model.name == "hub" and not model.preset:
         yield Problem(
             "model.preset",
@@ -299,16 +315,11 @@ def _language_problems(config: TrainConfig) -> Iterator[Problem]:
             "data=text_files, data=text_lines, or the texts of a classifier such as "
             "data=text_table.",
         )
-    needs = {
-        "task.label_smoothing=0": task.label_smoothing == 0,
-        "task.class_weights=none": task.class_weights == "none",
-        "recipe=none": config.recipe == "none",
-    }
-    missing = [need for need, given in needs.items() if not given]
-    if missing:
+    if config.recipe != "none":
         yield Problem(
-            "task.name",
-            f"task.name={task.name} has no classes to go by. It needs {' and '.join(missing)}.",
+            "recipe",
+            f"recipe={config.recipe} goes by classes, and task.name={task.name} has none. "
+            "Leave it out.",
         )
 
 
@@ -353,7 +364,7 @@ def _solver_problems(config: TrainConfig) -> Iterator[Problem]:
             f"stage.{name}.train=head": phase.train == "head",
             f"stage.{name}.augment=none": _augments(config, phase) == "none",
             "model.hidden=0": config.model.hidden == 0,
-            "task.label_smoothing=0": config.task.label_smoothing == 0,
+            "task.label_smoothing=0": getattr(config.task, "label_smoothing", 0) == 0,
             "runtime.cache=auto": config.runtime.cache == "auto",
         }
         missing = [need for need, given in needs.items() if not given]
@@ -414,6 +425,9 @@ def _parent(key: str) -> str:
     return key.rpartition(".")[0]
 
 
+_OWN_PHOTOS = ImageFolderData | PhotosData | ImageTableData
+
+
 def _data_problems(data: Any) -> Iterator[Problem]:
     if data.val_fraction + data.test_fraction >= 1:
         yield Problem(
@@ -425,7 +439,7 @@ def _data_problems(data: Any) -> Iterator[Problem]:
         wrong := encodings.problem("data.encoding", encoding)
     ):
         yield Problem("data.encoding", wrong)
-    movable = ImageFolderData | ImageTableData | TextFolderData
+    movable = ImageFolderData | ImageTableData | PhotosData | TextFolderData
     if data.on_bad == "quarantine" and not isinstance(data, movable):
         yield Problem(
             "data.on_bad",

@@ -160,7 +160,7 @@ def _divided(
     if not len(usable):
         why = "No example is left that can be used."
         return {}, [Finding("classes", "", why)]
-    emptied = np.bincount(usable.labels, minlength=len(usable.classes)) == 0
+    emptied = np.bincount(usable.labels, minlength=len(usable.classes))[: len(usable.classes)] == 0
     problems = check.class_problems(usable.labels, usable.classes, usable.splits, config)
     if emptied.any():
         names = [repr(usable.classes[each]) for each in np.flatnonzero(emptied)]

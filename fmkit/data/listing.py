@@ -37,7 +37,7 @@ class Things:
     word: str
     endings: tuple[str, ...]
     loose: str
-    elsewhere: tuple[tuple[str, ...], str]
+    elsewhere: tuple[tuple[str, ...], str] = ((), "")
     class_files: bool = False
 
     def has(self, path: str) -> bool:

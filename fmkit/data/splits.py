@@ -93,7 +93,8 @@ def describe(examples: Examples, splits: dict[str, np.ndarray]) -> DataSpec:
         if not examples.classes:
             continue
         counts = np.bincount(examples.labels[splits[name]], minlength=len(examples.classes))
-        class_counts[name] = dict(zip(examples.classes, counts.tolist(), strict=True))
+        if examples.classes:
+            class_counts[name] = dict(zip(examples.classes, counts.tolist(), strict=True))
     return DataSpec(
         modality=examples.content.modality,
         classes=examples.classes,
@@ -123,7 +124,7 @@ def _share_examples(
     counts = np.bincount(labels, minlength=max(1, len(examples.classes)))
     if not examples.classes and len(members) < wanted:
         raise DataError(
-            f"{len(members)} documents are too few for {wanted} splits.",
+            f"{len(members)} examples are too few for {wanted} splits.",
             "Add some, or set data.val_fraction or data.test_fraction to 0.",
         )
     small = check.too_small(labels, examples.classes, wanted) if examples.classes else ""

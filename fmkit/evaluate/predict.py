@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import keras
 import numpy as np
 
 from fmkit import files
@@ -73,7 +74,8 @@ def examine(run: FinishedRun) -> tuple[ModelConfig, TaskConfig, checkpoint.Check
     model.weights = "none"  # the checkpoint has them all
     if run.data().get("modality") == "text":
         model.tokenizer = str(run.folder / names.TOKENIZER)
-    task.class_weights = "none"
+    if hasattr(task, "class_weights"):
+        task.class_weights = "none"  # those of the training examples are not asked for
     chosen = assemble.best_checkpoint(run)
     assemble.check_sizes(chosen, model, len(run.classes()))
     return model, task, chosen
@@ -126,6 +128,8 @@ def predict_files(
 ) -> tuple[dict[str, Any], list[str]]:
     """Predictions for photos; one that cannot be read gets a row with its error.
 
+    Of a task that shows features they are what is predicted, a column each.
+
     Args:
         trained: the model.
         paths: the photos.
@@ -138,7 +142,10 @@ def predict_files(
     side = trained.backbone.image_size
     if side is None:
         raise ConfigError(f"run {trained.run.id} reads texts, and input= has photos.")
-    found = np.full((len(paths), len(trained.classes)), np.nan)
+    shown = getattr(trained.task, "shown", None)
+    network = trained.learner if shown is None else keras.Model(trained.learner.input, shown)
+    width = len(trained.classes) if shown is None else shown.shape[-1]
+    found = np.full((len(paths), width), np.nan)
     errors: list[str] = [""] * len(paths)
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(paths), batch_size):
@@ -151,9 +158,15 @@ def predict_files(
             if good:
                 images = np.stack([decoded[each] for each in good]).astype(np.float32)
                 rows = np.array(good) + start
-                found[rows] = _probabilities(trained.learner, images, batch_size)
-    columns = {"path": paths, **_readable(found, trained.classes, errors)}
-    return columns, [each for each in errors if each]
+                found[rows] = _outputs(network, images, batch_size)
+    columns: dict[str, Any] = {"path": paths}
+    read = np.array([not each for each in errors], bool)
+    messages = [each for each in errors if each]
+    if shown is not None:
+        columns |= {f"feature_{each}": found[:, each] for each in range(width)}
+        return (columns | {"error": errors} if messages else columns), messages
+    found[read] = judge.softmax(found[read])
+    return columns | _readable(found, trained.classes, errors), messages
 
 
 def _readable(found: np.ndarray, classes: tuple[str, ...], errors: Sequence[str]) -> dict[str, Any]:
@@ -192,11 +205,11 @@ def predict_texts(trained: Trained, inputs: TextInputs, batch_size: int) -> dict
     return {"id": list(inputs.ids), **_readable(found, trained.classes, inputs.errors)}
 
 
-def _probabilities(learner: Learner, images: np.ndarray, batch_size: int) -> np.ndarray:
-    """Probabilities of one batch, padded so that one traced graph serves every batch."""
+def _outputs(network: keras.Model, images: np.ndarray, batch_size: int) -> np.ndarray:
+    """What a network gives for one batch, padded so that one traced graph serves every batch."""
     count = len(images)
     padded = np.concatenate([images, np.zeros((batch_size - count, *images.shape[1:]), np.float32)])
-    return judge.softmax(np.asarray(learner.predict_on_batch(padded))[:count])
+    return np.asarray(network.predict_on_batch(padded))[:count]
 
 
 def _decoded(path: str, size: int, resize: str) -> np.ndarray | str:

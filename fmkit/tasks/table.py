@@ -12,6 +12,9 @@ TASKS = {
     "classification": "fmkit.tasks.classification:Classification",
     "masked_lm": "fmkit.tasks.masked_lm:MaskedLm",
     "causal_lm": "fmkit.tasks.causal_lm:CausalLm",
+    "simclr": "fmkit.tasks.contrastive:Simclr",
+    "vicreg": "fmkit.tasks.contrastive:Vicreg",
+    "masked_image": "fmkit.tasks.masked_image:MaskedImage",
 }
 
 

@@ -94,6 +94,14 @@ class Assembly:
         indices = self.splits.get(split)
         return None if indices is None or not len(indices) else self.loader.ordered(indices)
 
+    def watchers(self) -> list[Any]:
+        """Callbacks that the task offers for a phase of training."""
+        offered = getattr(self.task, "callbacks", None)
+        if offered is None:
+            return []
+        found: list[Any] = offered(self.learner, self.loader, self.examples, self.splits)
+        return found
+
     @contextlib.contextmanager
     def named_errors(self) -> Iterator[None]:
         """Turn a failure inside the input pipeline into one that names the file."""
@@ -144,6 +152,7 @@ def assemble(
         backbone, task, learner = build_model(model, config.task, data.spec)
         reading.check_monitor(config.task, task)
         data = reading.as_read(config.data, config.runtime, data, task, backbone)
+        _check_views(task, len(machine.names))
         _check_shares(len(data.splits["train"]), config.data.batch_size, len(machine.names))
         steps = -(-len(data.splits["train"]) // config.data.batch_size)
         planned = phases.plan(config.stage, config.optimizer, steps)
@@ -162,6 +171,8 @@ def assemble(
             skipped = found if saved is None else skipped
         pretrained = _pretrained(backbone) if config.optimizer.l2_sp else {}
     loader = open_loader(config.data, config.runtime, data.examples, task, backbone)
+    for phase in planned:
+        loader.check(phase.augment)
     return Assembly(
         config, machine, data.examples, data.splits, data.spec, loader, backbone, task,
         learner, planned, skipped, started_from, pretrained,
@@ -180,6 +191,20 @@ def _pretrained(backbone: Backbone) -> dict[int, keras.Variable]:
         for each in backbone.model.weights
         if is_decayed(each)
     }
+
+
+def _check_views(task: Any, devices: int) -> None:
+    """Refuse to share out batches whose rows belong together.
+
+    Raises:
+        ConfigError: several devices, and several views of each image.
+    """
+    if devices > 1 and getattr(task, "views", 1) > 1:
+        raise ConfigError(
+            f"runtime.devices: task.name={task.name} compares all images of a batch with each "
+            f"other, which {devices} devices would share out.",
+            "Take runtime.devices=one.",
+        )
 
 
 def _check_shares(examples: int, batch_size: int, devices: int) -> None:
@@ -261,6 +286,8 @@ def open_loader(
         augment=config.augment,
         flip=config.flip,
         augment_views=config.augment_views,
+        views_at_once=getattr(task, "views", 1),
+        prepare=task.prepare,
         num_classes=task.one_hot,
         class_weights=task.class_weights,
         memory_budget_bytes=amounts.parse(runtime.memory_budget),
@@ -268,13 +295,15 @@ def open_loader(
 
 
 def inference_model(learner: Learner, task: Any, data: DataConfig) -> keras.Model:
-    """The network as users deploy it: RGB images of any size, 0 to 255, to probabilities.
+    """The network as users deploy it: RGB images of any size, 0 to 255, to what the task shows.
 
     Of texts: tokens (B, T) int32, filled up with -1, as the tokenizer beside the model makes them.
     It is made of Keras' and KerasHub's own layers only, so that it loads without fmkit.
     """
+    shown = getattr(task, "shown", None)
+    shown = learner.output if shown is None else shown
     if not isinstance(data, ImageData):
-        outputs = task.inference(learner.output)
+        outputs = task.inference(shown)
         return keras.Model(learner.inputs[0], outputs, name="fmkit")
     resize, side = data.resize, learner.input.shape[1]
     images = keras.Input((None, None, 3), dtype="float32", name="images")
@@ -287,7 +316,7 @@ def inference_model(learner: Learner, task: Any, data: DataConfig) -> keras.Mode
         dtype="float32",  # mixed precision would round the pixels
         name="resize",
     )(images)
-    network = keras.Model(learner.input, learner.output, name="network")
+    network = keras.Model(learner.input, shown, name="network")
     return keras.Model(images, task.inference(network(resized)), name="fmkit")
 
 

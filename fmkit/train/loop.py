@@ -167,6 +167,7 @@ def _fit(session: Session, phase: Phase, material: Material, arrays: Arrays | No
     position = session.position
     callbacks: list[Any] = [
         JudgeAverage(),
+        *session.assembly.watchers(),
         guard,
         session.stopper,
         _recorder(session, phase),

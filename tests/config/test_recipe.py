@@ -9,11 +9,11 @@ from fmkit.config import durations, recipe, validate
 from fmkit.config.facts import Facts
 from fmkit.config.schema import (
     AdamConfig,
+    ClassificationConfig,
     ImageData,
     ModelConfig,
     PhaseConfig,
     RuntimeConfig,
-    TaskConfig,
     TrainConfig,
 )
 
@@ -53,7 +53,7 @@ def config(**phases):
         data=ImageData(name="photos"),
         optimizer=AdamConfig(name="adamw", learning_rate=3e-3, weight_decay=0.01),
         stage=phases or {"head": PhaseConfig(train="head", epochs="4"), "full": PhaseConfig()},
-        task=TaskConfig(),
+        task=ClassificationConfig(),
         runtime=RuntimeConfig(),
     )
 
