@@ -8,7 +8,10 @@ from fmkit import lookup
 from fmkit.config.schema import TaskConfig
 from fmkit.spec import DataSpec
 
-TASKS = {"classification": "fmkit.tasks.classification:Classification"}
+TASKS = {
+    "classification": "fmkit.tasks.classification:Classification",
+    "joint": "fmkit.tasks.joint:Joint",  # made of several data sets: see `train.assemble`
+}
 
 
 def names() -> list[str]:
