@@ -11,7 +11,7 @@ from typing import Any
 
 from fmkit import console, files, plugins
 from fmkit.config import durations, recorded, validate
-from fmkit.config.schema import TrainConfig
+from fmkit.config.schema import LANGUAGE_MODELLING, TrainConfig
 from fmkit.errors import ArtifactError, ConfigError, DataError, listed, received
 from fmkit.reopen import Request
 from fmkit.store import metrics_log
@@ -82,6 +82,17 @@ class Again:
                     f"started: {_difference(was, now)}.",
                     "Put the data back as it was, or start a new run, with init=RUN if you like.",
                 )
+
+    def training_examples(self, listed: int) -> int:
+        """Examples of the training split: a language model's windows are counted when it is built.
+
+        Args:
+            listed: how many the data's listing has.
+        """
+        if self.config.task.name not in LANGUAGE_MODELLING:
+            return listed
+        count = ((self.before.get("data") or {}).get("counts") or {}).get("train")
+        return count if type(count) is int and count > 0 else listed
 
     def begin(self, steps_per_epoch: int) -> None:
         """Find the checkpoint, check that it is this run's, say where it stands, and write.

@@ -63,6 +63,20 @@ def predict(arguments: Sequence[str]) -> int:
     return _launch_plain(line, plugins.names(line.value("plugins")), jobs.predict)
 
 
+def generate(arguments: Sequence[str]) -> int:
+    """Go on with a text, by a causal language model."""
+    line = command_line.parse("generate", [_literal(each) for each in arguments])
+    return _launch_plain(line, plugins.names(line.value("plugins")), jobs.generate)
+
+
+def _literal(word: str) -> str:
+    """A prompt as it was typed: Hydra would take a comma or a bracket in it for something else."""
+    key, _, text = word.partition("=")
+    if key != "prompt" or not text or text[0] in "'\"":
+        return word
+    return f"prompt={quoted(text)}"
+
+
 def check_data(arguments: Sequence[str]) -> int:
     """Look at a data set, and write a report."""
     line = command_line.parse("check", arguments)

@@ -16,6 +16,11 @@ _EXAMPLES: dict[str, list[tuple[str, str]]] = {
             "your own folder, a folder per class",
         ),
         ("fmkit finetune init=last", "go on from there with everything unfrozen"),
+        (
+            "fmkit pretrain task=masked_lm data=text_files data.root=texts model=minilm "
+            "stage=continued",
+            "a model of texts learns on from yours, without labels",
+        ),
     ],
     "finetune": [
         ("fmkit finetune", "the demo: 5,000 digits, head first, then everything"),
@@ -47,6 +52,11 @@ _EXAMPLES: dict[str, list[tuple[str, str]]] = {
         ("fmkit predict run=last input=photo.jpg", "one photo"),
         ("fmkit predict run=last input=photos output=found.csv", "a folder, into a table"),
         ("fmkit predict run=last input=photos.csv path_column=file", "the photos of a table"),
+    ],
+    "generate": [
+        ('fmkit generate run=last prompt="Once upon a time"', "go on with a text"),
+        ("fmkit generate run=last input=begin.txt temperature=0", "from a file, the likeliest way"),
+        ("fmkit generate run=last max_tokens=500 seed=1", "from nothing, another draw"),
     ],
     "check": [
         ("fmkit check data=image_folder data.root=photos", "your own folder"),
@@ -180,7 +190,7 @@ def _defaults_of_files(group: str) -> None:
 def _groups(name: str) -> list[str]:
     if name in ("pretrain", "finetune"):
         return ["model", "data", "optimizer", "stage", "task", "runtime", "experiment"]
-    return ["runtime"] if name == "predict" else ["data", "runtime"]
+    return ["runtime"] if name in ("predict", "generate") else ["data", "runtime"]
 
 
 def _options(group: str) -> list[str]:

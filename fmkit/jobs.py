@@ -11,7 +11,13 @@ from typing import Any
 from fmkit import again as reopened
 from fmkit import console, failures, files, plugins, signals, tables
 from fmkit.config import objectives, recipe, recorded
-from fmkit.config.schema import EvalConfig, JointConfig, PredictConfig, TrainConfig
+from fmkit.config.schema import (
+    EvalConfig,
+    GenerateConfig,
+    JointConfig,
+    PredictConfig,
+    TrainConfig,
+)
 from fmkit.errors import ConfigError, DataError, FmkitError, ResourceError
 from fmkit.store import index
 from fmkit.store import run as names
@@ -60,7 +66,8 @@ def train(
         machine = devices.prepare(config.runtime)
     if again is not None:
         began -= float(run.status["seconds"])
-        again.begin(-(-len(data.splits["train"]) // config.data.batch_size))
+        count = again.training_examples(len(data.splits["train"]))
+        again.begin(-(-count // config.data.batch_size))
     saved = None if again is None else again.saved
     if config.recipe == "auto" and (again is None or again.follows_recipe):
         _follow_recipe(config, run, data, machine, chosen)
@@ -308,6 +315,7 @@ def evaluate(config: EvalConfig) -> None:
         from fmkit.evaluate import predict as loaded
 
         trained = loaded.load(run, config.runtime, config.objective)
+    data = loaded.as_read(config.data, config.runtime, data, trained)
     loader = loaded.open_data(config.data, config.runtime, data, trained)
     found, columns = judge.judge(
         judge.Question(
@@ -328,7 +336,12 @@ def predict(config: PredictConfig) -> None:
     run = FinishedRun(index.trained(config.run, Path(config.runs_dir)))
     run.warn_if_unfinished()
     plugins.require(run, ("model", "task"), plugins.names())
-    run.classes()  # a damaged run is told before TensorFlow is imported
+    if not run.classes():  # a damaged run is told before TensorFlow is imported
+        raise ConfigError(
+            f"run {run.id} knows no classes, so it predicts none.",
+            "A model that goes on with a text: fmkit generate run=RUN prompt=TEXT. One that "
+            "classifies: fmkit finetune init=RUN data=...",
+        )
     output = _output(config, run)
     if run.data().get("modality") == "text":
         columns, errors = _predict_texts(config, run)
@@ -362,14 +375,65 @@ def _predict_texts(config: PredictConfig, run: FinishedRun) -> tuple[dict[str, A
     """Columns of predictions, and a message for each text that could not be read."""
     from fmkit.data import inputs
 
-    ids, texts, errors = inputs.list_texts(
-        Path(config.input), config.text_column, config.pair_column, config.encoding
+    before = recorded.section(run.config(), "data")
+    found = inputs.list_texts(
+        Path(config.input),
+        config.text_column or str(getattr(before, "text_column", None) or "text"),
+        config.pair_column or getattr(before, "pair_column", None),
+        config.encoding,
+        getattr(before, "quotes", True),
     )
     with console.diverted(run.folder / names.LOG):
         from fmkit.evaluate import predict as loaded
 
         trained = loaded.load(run, config.runtime)
-    return loaded.predict_texts(trained, ids, texts, config.batch_size), errors
+    columns = loaded.predict_texts(trained, found, config.batch_size)
+    return columns, [
+        f"{name}: {why}" for name, why in zip(found.ids, found.errors, strict=True) if why
+    ]
+
+
+def generate(config: GenerateConfig) -> None:
+    """Write a text to stdout as a causal language model goes on with it.
+
+    Raises:
+        ConfigError: the run is none of such a model, or the prompt cannot be read.
+    """
+    run = FinishedRun(index.trained(config.run, Path(config.runs_dir)))
+    run.warn_if_unfinished()
+    plugins.require(run, ("model", "task"), plugins.names())
+    prompt = _prompt(config)
+    if run.data().get("modality") != "text":
+        raise ConfigError(f"run {run.id} reads photos, so it writes no text.")
+    with console.diverted(run.folder / names.LOG):
+        from fmkit.evaluate import generate as writing
+        from fmkit.evaluate import predict as loaded
+
+        trained = loaded.load(run, config.runtime)
+    sampling = writing.Sampling(
+        config.temperature, config.top_k, config.top_p, config.max_tokens, config.seed
+    )
+    for piece in writing.text(trained, prompt, sampling):
+        signals.check()
+        console.stream(piece)
+    console.stream("\n")
+
+
+def _prompt(config: GenerateConfig) -> str:
+    """How the text begins.
+
+    Raises:
+        ConfigError: it was said twice.
+        DataError: its file cannot be read.
+    """
+    if config.input is None:
+        return config.prompt or ""
+    if config.prompt is not None:
+        raise ConfigError("prompt and input were both named: one of them is the prompt.")
+    try:
+        return Path(config.input).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise DataError(f"input: {config.input} cannot be read as UTF-8: {error}.") from error
 
 
 def _output(config: PredictConfig, run: FinishedRun) -> Path:

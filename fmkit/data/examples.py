@@ -132,20 +132,20 @@ class Texts:
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Labelled examples of one data set, all splits together.
+    """Examples of one data set, with classes or without, all splits together.
 
     Attributes:
         ids: identities that no move or new listing changes: the path relative to the root with
             forward slashes, or `row-000012`; unique.
-        labels: positions in `classes`, (N,) int32.
-        classes: class names in the order of the model's outputs.
+        labels: positions in `classes`, (N,) int32; zeros where there are no classes.
+        classes: class names in the order of the model's outputs; empty where there are none.
         content: what the ids stand for.
         splits: `train`, `val` or `test` of each example, (N,), where the source names splits.
         groups: a name per example, (N,); examples with the same one stay in one split.
         findings: what is wrong with the source, as far as listing it tells.
     """
 
-    ids: tuple[str, ...]
+    ids: Sequence[str]
     labels: np.ndarray
     classes: tuple[str, ...]
     content: Content
@@ -179,7 +179,7 @@ class Examples:
             digest.update(shape.encode())
         for index in sorted(range(len(self)), key=self.ids.__getitem__):
             size, content = self.content.identity(index)
-            name = self.classes[self.labels[index]]
+            name = self.classes[self.labels[index]] if self.classes else ""
             digest.update(f"{self.ids[index]}\0{size}\0{name}\n".encode())
             digest.update(content)
         return digest.hexdigest()

@@ -190,12 +190,13 @@ def total(findings: Sequence[Finding]) -> int:
     return sum(each.count for each in findings)
 
 
-def sentences(findings: Iterable[Finding], of: int = 0) -> list[str]:
+def sentences(findings: Iterable[Finding], of: int = 0, thing: str = "file") -> list[str]:
     """A paragraph a kind: its title, the first ten by name, what to do.
 
     Args:
         findings: of any kinds.
         of: files that were looked at, where that is worth telling; 0: it is not.
+        thing: what they are called.
     """
     told: list[str] = []
     for kind, those in by_kind(findings).items():
@@ -207,7 +208,7 @@ def sentences(findings: Iterable[Finding], of: int = 0) -> list[str]:
             continue
         number = f"{total(those):,}"
         if about.fault == FILE and of:
-            number += f" of {of:,} {'file' if of == 1 else 'files'}"
+            number += f" of {of:,} {thing if of == 1 else f'{thing}s'}"
         lines = "".join(f"\n   {each.text}" for each in those[:SHOWN])
         more = f"\n   and {len(those) - SHOWN:,} more" if len(those) > SHOWN else ""
         advice = f"\n   {about.advice}" if about.advice else ""
@@ -219,10 +220,10 @@ MOST_LINES = 200
 """Lines of a message about data."""
 
 
-def message(findings: Sequence[Finding], of: int = 0) -> str:
+def message(findings: Sequence[Finding], of: int = 0, thing: str = "file") -> str:
     """All errors among findings as one message: a folder is mended in one go, or not at all."""
     errors = [each for each in findings if each.is_error]
-    return all_at_once(sentences(errors, of), MOST_LINES)
+    return all_at_once(sentences(errors, of, thing), MOST_LINES)
 
 
 def named(findings: Sequence[Finding], most: int = 3) -> str:

@@ -130,6 +130,19 @@ def walk(root: Path, things: Things, outside_links: bool) -> Listing:
     return listing
 
 
+def everything(root: Path, things: Things, outside_links: bool) -> Listing:
+    """All files under a folder, to the bottom, whatever the folders are called.
+
+    Args:
+        root: a folder that exists.
+        things: what to look for.
+        outside_links: follow links out of the root.
+    """
+    listing = Listing(root, things, outside_links)
+    _list_class(listing, root, split="")
+    return listing
+
+
 def _children(listing: Listing, folder: Path) -> tuple[list[Path], list[str]]:
     """Folders and file paths in a folder, sorted by name, without what is to be ignored."""
     folders, files = [], []

@@ -21,6 +21,9 @@ SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
 _SEPARATORS = {".csv": (",", ";", "\t"), ".tsv": ("\t",), ".txt": ("\t", ",", ";")}
 
 
+_MOST_COLUMNS = 1000  # that a wanted one is compared with
+
+
 @dataclass
 class Columns:
     """Some columns of a table.
@@ -71,7 +74,7 @@ def read(
     hint: str,
     encoding: str = "utf-8",
     quotes: bool = True,
-    quotes_hint: str = "",
+    prefix: str | None = None,
 ) -> Columns:
     """The wanted columns of a CSV, TSV or parquet file; an empty cell is an empty text.
 
@@ -81,7 +84,7 @@ def read(
         hint: what to do where one is missing.
         encoding: of a CSV or TSV file, and of bytes in a parquet file.
         quotes: a cell of a CSV or TSV file may stand in double quotes.
-        quotes_hint: what to do where quotes do not pair.
+        prefix: of the keys `encoding` and `quotes`, such as `data.`; None: the user has none.
 
     Raises:
         ConfigError: the file's name ends in nothing that is known.
@@ -93,14 +96,18 @@ def read(
     if suffix not in _SEPARATORS:
         allowed = (*_SEPARATORS, ".parquet")
         raise ConfigError(received("The table's file extension", suffix, allowed))
-    text = read_text(table, encoding)
+    text = _read_text(table, encoding, prefix)
     if not text.strip():
         raise DataError(f"{table} is empty.")
+    quotes_hint = ""
+    if prefix is not None and quotes:
+        means = "If double quotes mean nothing in this file, as in many a .tsv"
+        quotes_hint = f"{means}: {prefix}quotes=false"
     reading = _Reading(table, text, quotes, quotes_hint)
     return reading.columns(_SEPARATORS[suffix], list(dict.fromkeys(wanted)), hint)
 
 
-def read_text(path: Path, encoding: str) -> str:
+def _read_text(path: Path, encoding: str, prefix: str | None) -> str:
     """All of a text file.
 
     Raises:
@@ -111,13 +118,12 @@ def read_text(path: Path, encoding: str) -> str:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
     except BadEncoding as error:
+        guess, hint = error.likely, "Save it as UTF-8."
+        if guess:
+            hint = f"It may be {guess}. Save it as UTF-8: `iconv -f {guess} -t utf-8`"
+            if prefix is not None:
+                hint = f"Perhaps it is {guess}: {prefix}encoding={guess}"
         shown = "UTF-8" if encoding == "utf-8" else encoding
-        hint = "Save it as UTF-8."
-        if error.likely:
-            hint = (
-                f"It may be {error.likely}: name that in data.encoding where the data source has "
-                f"it, or save it as UTF-8 (`iconv -f {error.likely} -t utf-8`)."
-            )
         raise DataError(f"{path} is not {shown}: {error.reason}.", hint) from None
 
 
@@ -146,9 +152,11 @@ class _Reading:
         A row ends at `\\n`, `\\r` or `\\r\\n`, unlike `str.splitlines`, which cuts texts in two at
         characters such as U+2028.
         """
-        quoting = csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE
         lines = io.StringIO(self.text, newline="")
-        reader = csv.reader(lines, delimiter=separator, quoting=quoting, strict=True)
+        if self.quotes:
+            reader = csv.reader(lines, delimiter=separator, strict=True)
+        else:
+            reader = csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE, strict=True)
         while True:
             begins = reader.line_num + 1
             try:
@@ -204,8 +212,9 @@ class _Reading:
 def _missing(
     table: Path, wanted: Sequence[str], there: Sequence[str], hint: str
 ) -> DataError | None:
+    cut = [each if len(each) <= 40 else f"{each[:37]}..." for each in there[:_MOST_COLUMNS]]
     problems = [
-        received(f"Column of {table.name}", each, there) for each in wanted if each not in there
+        received(f"Column of {table.name}", each, cut) for each in wanted if each not in there
     ]
     problems += [
         f"{table.name} has two columns {each!r}." for each in wanted if there.count(each) > 1

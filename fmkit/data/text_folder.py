@@ -62,6 +62,8 @@ def list_examples(config: TextFolderData) -> Examples:
 def _read_files(examples: Examples, encoding: str) -> Examples:
     """Examples whose texts are paths, with what those files hold."""
     texts, found = [], list(examples.findings)
+    if not isinstance(examples.content, Texts):
+        raise TypeError("paths in Texts are expected")
     for name, path in zip(examples.ids, examples.content.texts, strict=True):
         text, fault = read_file(path, encoding)
         if fault is not None:
@@ -124,7 +126,7 @@ def _read_lines(listing: Listing, texts: list[str], file: ClassFile, encoding: s
         listing.find(*_of(printable(where), fault))
         return
     for number, text, wrong in lines:
-        name = f"{where}:{number:06d}"
+        name = line_id(where, number)
         if wrong is not None:
             listing.findings.append(Finding(*_of(name, wrong), examples=(name,)))
         listing.ids.append(name)
@@ -133,6 +135,11 @@ def _read_lines(listing: Listing, texts: list[str], file: ClassFile, encoding: s
         texts.append(text)
     if len(texts) == before:
         listing.find("empty_class", why=f"Class file {where!r} has no line with a text.")
+
+
+def line_id(where: str, number: int) -> str:
+    """The id of a line of a class file, by its number from 1."""
+    return f"{where}:{number:06d}"
 
 
 def numbered(content: bytes, encoding: str) -> Iterator[tuple[int, str, Fault | None]]:

@@ -22,7 +22,6 @@ NAMES = (
     "Name the columns with data.text_column, pair_column, label_column, split_column and "
     "group_column."
 )
-QUOTES = "If double quotes mean nothing in this file, as in many a .tsv: data.quotes=false"
 
 
 @dataclass
@@ -55,13 +54,14 @@ def list_examples(config: TextTableData) -> Examples:
     table = check.existing(config.root, "file")
     wanted = [config.text_column, config.label_column]
     wanted += [e for e in (config.pair_column, config.split_column, config.group_column) if e]
-    columns = read(table, wanted, NAMES, config.encoding, config.quotes, QUOTES)
+    columns = read(table, wanted, NAMES, config.encoding, config.quotes, "data.")
     if not len(columns) and not columns.faults:
         raise DataError(f"{table} has no rows.")
     rows = _Rows()
-    rows.findings += [Finding("incomplete_row", identity(n), why) for n, why in columns.faults]
     for place, cells in enumerate(columns.rows()):
         _add_row(rows, config, cells, columns, place)
+    rows.findings += [Finding("incomplete_row", identity(n), why) for n, why in columns.faults]
+    rows.findings.sort(key=lambda each: each.where)
     return _examples(rows, config)
 
 

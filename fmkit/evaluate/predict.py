@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from fmkit import files
 from fmkit.config import recorded
 from fmkit.config.schema import DataConfig, ModelConfig, RuntimeConfig, TaskConfig
 from fmkit.data.dataset import Dataset
-from fmkit.data.examples import Examples, Texts
+from fmkit.data.examples import Examples
+from fmkit.data.inputs import TextInputs
 from fmkit.data.text_loader import TextLoader
 from fmkit.errors import ArtifactError, ConfigError, FmkitError, received
 from fmkit.evaluate import judge
@@ -24,7 +26,7 @@ from fmkit.spec import MODALITIES, DataSpec
 from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
 from fmkit.tasks import joint
-from fmkit.train import assemble, checkpoint, devices
+from fmkit.train import assemble, checkpoint, devices, reading
 from fmkit.train.learner import Learner
 
 
@@ -170,34 +172,44 @@ def predict_files(
                 images = np.stack([decoded[each] for each in good]).astype(np.float32)
                 rows = np.array(good) + start
                 found[rows] = _probabilities(trained.learner, images, batch_size)
-    columns: dict[str, Any] = {"path": paths}
+    columns = {"path": paths, **_readable(found, trained.classes, errors)}
+    return columns, [each for each in errors if each]
+
+
+def _readable(found: np.ndarray, classes: tuple[str, ...], errors: Sequence[str]) -> dict[str, Any]:
+    """Columns of predictions; a row that could not be read, of NaN, has none but its error."""
     read = ~np.isnan(found).any(axis=1)
-    named = judge.columns_of(np.where(read[:, None], found, 0.0), trained.classes)
-    columns["prediction"] = [
-        name if ok else None for name, ok in zip(named["prediction"], read, strict=True)
-    ]
+    named = judge.columns_of(np.where(read[:, None], found, 0.0), classes)
+    columns: dict[str, Any] = {
+        "prediction": [
+            name if ok else None for name, ok in zip(named["prediction"], read, strict=True)
+        ]
+    }
     for key, value in named.items():
         if key != "prediction":
             columns[key] = np.where(read, value, np.nan)
     if any(errors):
-        columns["error"] = errors
-    return columns, [each for each in errors if each]
+        columns["error"] = list(errors)
+    return columns
 
 
-def predict_texts(
-    trained: Trained, ids: list[str], texts: Texts, batch_size: int
-) -> dict[str, Any]:
-    """Predictions for texts: columns for `write_table`."""
+def predict_texts(trained: Trained, inputs: TextInputs, batch_size: int) -> dict[str, Any]:
+    """Predictions for texts: columns for `write_table`, with the error of what cannot be read."""
     tokenizer, most = trained.backbone.tokenizer, trained.backbone.max_length
     if tokenizer is None or most is None:
         raise ConfigError(f"run {trained.run.id} reads photos, and input= has texts.")
-    count = len(ids)
-    examples = Examples(tuple(ids), np.zeros(count, np.int32), trained.classes, texts)
+    readable = np.array([not why for why in inputs.errors])
+    good = np.flatnonzero(readable)
+    ids = tuple(inputs.ids[each] for each in good)
+    labels, texts = np.zeros(len(good), np.int32), inputs.texts.take(good)
+    examples = Examples(ids, labels, trained.classes, texts)
     loader = TextLoader(
         examples, examples.labels, tokenizer=tokenizer, max_length=most, batch_size=batch_size
     )
-    found = judge.probabilities(trained.learner, loader.ordered(np.arange(count)))
-    return {"id": ids, **judge.columns_of(found, trained.classes)}
+    found = np.full((len(inputs.ids), len(trained.classes)), np.nan)
+    if len(good):
+        found[good] = judge.probabilities(trained.learner, loader.ordered(np.arange(len(good))))
+    return {"id": list(inputs.ids), **_readable(found, trained.classes, inputs.errors)}
 
 
 def _probabilities(learner: Learner, images: np.ndarray, batch_size: int) -> np.ndarray:
@@ -214,6 +226,11 @@ def _decoded(path: str, size: int, resize: str) -> np.ndarray | str:
         return decode(path, size, resize)
     except FmkitError as error:
         return error.message
+
+
+def as_read(config: DataConfig, runtime: RuntimeConfig, data: Dataset, trained: Trained) -> Dataset:
+    """A data set as a run's task reads it."""
+    return reading.as_read(config, runtime, data, trained.task, trained.backbone)
 
 
 def open_data(config: DataConfig, runtime: RuntimeConfig, data: Dataset, trained: Trained) -> Any:

@@ -118,7 +118,8 @@ class TextTokenizer:
         if room < len(rows):
             least = max_length - room + len(rows)
             raise ConfigError(received("model.max_length", max_length, f"{least} tokens or more"))
-        counts = np.sum([[len(each) for each in part] for part in rows], axis=0, dtype=np.int64)
+        lengths = [[len(each) for each in part] for part in rows]
+        counts: np.ndarray = np.array(lengths, np.int64).sum(axis=0)
         if pairs is None:
             encoded = [self._row(first[:room]) for first in rows[0]]
         else:

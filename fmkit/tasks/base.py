@@ -21,6 +21,8 @@ class Task(Protocol):
             was called.
         prepare: None, or what makes inputs and targets of a batch of tokens: see
             `fmkit.data.text_loader.Prepare`.
+        reads: `examples`, one by one, or `windows`: texts without classes as `fmkit.data.windows`
+            packs them.
         evaluator: what judges a finished run, as `fmkit.evaluate.table` names it.
     """
 
@@ -29,6 +31,7 @@ class Task(Protocol):
     class_weights: np.ndarray | None
     inputs: tuple[Any, ...]
     prepare: Any
+    reads: str
     evaluator: str
 
     def targets(self, examples: Any) -> np.ndarray:

@@ -26,6 +26,7 @@ class Classification:
 
     name = "classification"
     evaluator = "classification"
+    reads = "examples"
     inputs = ()
     prepare = None
 
@@ -46,8 +47,14 @@ class Classification:
 
     def head(self, backbone: Backbone, config: ModelConfig) -> Any:
         """Pooling, dropout, an optional hidden layer, and logits (B, C)."""
-        features, has_token = backbone.model.output, backbone.has_class_token
-        return heads.classification_head(features, self.one_hot, config, has_token)
+        return heads.classification_head(
+            backbone.model.output,
+            self.one_hot,
+            config,
+            backbone.has_class_token,
+            backbone.mask,
+            backbone.is_causal,
+        )
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
         """Mean cross-entropy of a batch, in nats; smoothed labels count in training only."""

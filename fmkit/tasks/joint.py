@@ -26,6 +26,9 @@ from fmkit.tasks import table
 PREFIX = "head_"
 """With the objective's name behind it, how the paths of a head begin that is not the primary's."""
 
+WEIGHTING = "head_uncertainty"
+"""Name of the layer that holds log variances."""
+
 
 class Joint:
     """The objectives of a joint run. Targets, outputs and weights are mappings by their names.
@@ -44,6 +47,7 @@ class Joint:
     name = "joint"
     one_hot = None
     class_weights = None
+    reads = "examples"
     inputs: tuple[Any, ...] = ()
     prepare = None
 
@@ -112,10 +116,14 @@ class Joint:
 
     def metrics(self) -> dict[str, list[Any]]:
         """By objective: its loss, its task's metrics and, where it is learned, its log variance."""
-        self._shown = {name: PartLoss() for name in self.parts}
-        found: dict[str, list[Any]] = {
-            name: [self._shown[name], *task.metrics()] for name, task in self.parts.items()
+        found: dict[str, list[Any]] = {name: task.metrics() for name, task in self.parts.items()}
+        self._shown = {  # a task may count its loss otherwise, as by token
+            name: PartLoss()
+            for name, those in found.items()
+            if all(each.name != "loss" for each in those)
         }
+        for name, told in self._shown.items():
+            found[name] = [told, *found[name]]
         if self._learned is not None:
             for number, each in enumerate(found.values()):
                 each.append(LogVariance(self._learned, number))
@@ -200,7 +208,7 @@ class LogVariances(keras.layers.Layer):
     """
 
     def __init__(self, count: int) -> None:
-        super().__init__(name="head_uncertainty", dtype="float32", autocast=False)
+        super().__init__(name=WEIGHTING, dtype="float32", autocast=False)
         self.values = self.add_weight(shape=(count,), initializer="zeros", name="log_variances")
 
     def call(self, inputs: Any) -> Any:

@@ -29,17 +29,18 @@ from fmkit.data.joint_loader import JointLoader, Stream
 from fmkit.data.pipeline import ImageLoader
 from fmkit.data.text_loader import TextLoader
 from fmkit.errors import ArtifactError, ConfigError, listed
-from fmkit.models import adapters
+from fmkit.models import adapters, tokenizers
 from fmkit.models import table as model_table
 from fmkit.models.backbone import Backbone
 from fmkit.models.weights_file import open_weights
 from fmkit.optim.optimizers import is_decayed
-from fmkit.spec import DataSpec
+from fmkit.spec import DataSpec, Tokenizer
+from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
 from fmkit.tasks import joint
 from fmkit.tasks import table as task_table
 from fmkit.tasks.joint import Joint
-from fmkit.train import checkpoint, devices, freeze, phases
+from fmkit.train import checkpoint, devices, freeze, phases, reading
 from fmkit.train.learner import Learner
 from fmkit.train.part import JointLearner, Part
 from fmkit.train.phases import Phase
@@ -188,10 +189,14 @@ def assemble(
             backbone, task, learner, parts = _build_joint(model, config, every)
         else:
             backbone, task, learner = build_model(model, config.task, data.spec)
+        reading.check_monitor(config.task, task)
         every_part = parts or (Part("", config.data, task, learner, None, data),)
         for each in every_part:
-            train = each.splits["train"]
+            own = reading.as_read(each.config, config.runtime, each.data, each.task, backbone)
+            each.data = own
+            train = own.splits["train"]
             _check_shares(len(train), each.config.batch_size, len(machine.names))
+        data = every_part[0].data
         steps = -(-len(data.splits["train"]) // config.data.batch_size)
         planned = phases.plan(config.stage, config.optimizer, steps)
         freeze.check(learner, backbone, planned)
@@ -199,7 +204,7 @@ def assemble(
         started_from: dict[str, Any] = {"weights": backbone.weights}
         if config.init is not None and loads:
             found, started_from = _start_from(
-                FinishedRun(Path(config.init)), config, every_part, learner, planned
+                FinishedRun(Path(config.init)), config, every_part, backbone, learner, planned
             )
             skipped = found if saved is None else skipped
         pretrained = _pretrained(backbone) if config.optimizer.l2_sp else {}
@@ -414,6 +419,7 @@ def _start_from(
     run: FinishedRun,
     config: TrainConfig,
     parts: Sequence[Part],
+    backbone: Backbone,
     learner: Learner,
     planned: list[Phase],
 ) -> tuple[dict[str, str], dict[str, Any]]:
@@ -425,6 +431,8 @@ def _start_from(
             f"init: run {run.id} has the model {before.name!r}, this one {config.model.name!r}.",
             "Leave model= out to take the run's model, or leave init= out.",
         )
+    if backbone.tokenizer is not None:
+        _require_same_tokens(run, backbone.tokenizer)
     weights = checkpoint.read_weights(best_checkpoint(run))
     taken = learned(learner)
     if not adapters.same(before, config.model):
@@ -437,14 +445,7 @@ def _start_from(
     same = all(heads.values())
     record = {"init": str(run.folder), "head": same}
     if not same:
-        why = "head has another shape"
-        if run.classes() != parts[0].spec.classes:
-            why = f"classes are {listed(run.classes(), 6)}"
-        told = f"the head is new, since that run's {why}"
-        if len(parts) > 1 or any(heads.values()):
-            fitting = [name for name, fits in heads.items() if fits]
-            told = f"of the heads {listed(fitting) or 'none'} fits, and the others are new"
-        console.say(f"init: backbone from {run.id}; {told}.")
+        console.say(f"init: backbone from {run.id}; {_why_not(run, config, parts, heads)}.")
         return {}, record
     head_phases = [each.name for each in planned if each.train == "head"]
     others = [each for each in planned if each.train != "head"]
@@ -456,37 +457,44 @@ def _start_from(
     return dict.fromkeys(head_phases, f"trained in {run.id}"), record
 
 
+def _why_not(
+    run: FinishedRun, config: TrainConfig, parts: Sequence[Part], heads: Mapping[str, bool]
+) -> str:
+    """Which heads are new, and of a single one why."""
+    if len(parts) > 1:
+        fitting = [name for name, fits in heads.items() if fits]
+        return f"of its heads {listed(fitting) or 'none'} fits, and the others are new"
+    why, task = "head has another shape", recorded.section(run.config(), "task").name
+    if task not in (config.task.name, JointConfig.name):
+        why = f"task is {task}"
+    elif run.classes() != parts[0].spec.classes:
+        why = f"classes are {listed(run.classes(), 6)}"
+    return f"the head is new, since that run's {why}"
+
+
 def _heads_from(
     run: FinishedRun, weights: dict[str, np.ndarray], learner: Learner, parts: Sequence[Part]
 ) -> dict[str, bool]:
     """Take each head that a run has; by objective, whether it had one.
 
-    A head is the same when its layers have the same names and shapes and its classes are the same.
-    Of a joint run the primary objective's comes first, then that of the same name.
+    A head is the same when task and classes are the same, and its layers have the same names and
+    shapes. Of a joint run the objective of the same name comes first, then the primary one.
     """
-    paths, known = checkpoint.by_path(learner.variables), run.config()
+    before, found = recorded.section(run.config(), "task"), {}
     sources: list[str | None] = [None]
-    if joint.is_joint(known):
-        task = recorded.section(known, "task")
-        sources += [each for each in task.objectives if each != objectives.primary(task)]
-    found = {}
+    if isinstance(before, JointConfig):
+        sources = sorted(before.objectives, key=lambda each: each != objectives.primary(before))
     for number, part in enumerate(parts):
-        prefix = f"{joint.PREFIX}{part.name}/" if number else ""
-        others = tuple(f"{joint.PREFIX}{each.name}/" for each in parts[1:])
-        own = {
-            path.removeprefix(prefix): variable
-            for path, variable in paths.items()
-            if path in learned(learner) and _is_head(path) and path.startswith(prefix)
-            and (number or not path.startswith(others))
-        }  # fmt: skip
-        found[part.name] = False
+        own, found[part.name] = _head_of(learner, parts, number), False
         for source in sorted(sources, key=lambda each: each != part.name):
-            values = weights if source is None else joint.weights_of(source, weights)
+            task, objective = recorded.task_of(before, source)
+            values = weights if objective is None else joint.weights_of(objective, weights)
             fits = all(
                 path in values and values[path].shape == tuple(variable.shape)
                 for path, variable in own.items()
             )
-            if fits and run.classes(source) == part.spec.classes:
+            same = task.name == part.task.name and run.classes(objective) == part.spec.classes
+            if fits and same:
                 for path, variable in own.items():
                     variable.assign(values[path])
                 found[part.name] = True
@@ -494,10 +502,40 @@ def _heads_from(
     return found
 
 
+def _head_of(learner: Learner, parts: Sequence[Part], number: int) -> dict[str, Any]:
+    """The learned variables of a part's head, by the paths that they have in a run of its own."""
+    prefixes = [f"{joint.PREFIX}{each.name}/" for each in parts]
+    known = learned(learner)
+    heads = {path: each for path, each in checkpoint.by_path(learner.variables).items()
+             if path in known and _is_head(path)}  # fmt: skip
+    if number:
+        own = prefixes[number]
+        return {
+            path.removeprefix(own): each for path, each in heads.items() if path.startswith(own)
+        }
+    others = (*prefixes[1:], f"{joint.WEIGHTING}/")
+    return {path: each for path, each in heads.items() if not path.startswith(others)}
+
+
 def learned(model: keras.Model) -> set[str]:
     """Paths of what a model has learned: all its variables but the states of random draws."""
     paths = checkpoint.by_path(model.variables)
     return {each for each in paths if not each.endswith(_RANDOM_STATE)}
+
+
+def _require_same_tokens(run: FinishedRun, tokenizer: Tokenizer) -> None:
+    """Refuse to go on with other tokens: each would get another one's vector.
+
+    Raises:
+        ConfigError: the run had another tokenizer.
+        ArtifactError: the run's record of it is damaged.
+    """
+    folder = run.folder / names.TOKENIZER
+    if folder.is_dir() and tokenizers.load(folder).fingerprint() != tokenizer.fingerprint():
+        raise ConfigError(
+            f"init: run {run.id} was trained with another tokenizer than this model has.",
+            f"Take the run's: model.tokenizer={folder}, or leave model= out.",
+        )
 
 
 _LARGEST_IMAGE = 8192  # pixels

@@ -32,7 +32,9 @@ def test_every_name_leads_to_a_function():
         *APPLICATIONS,
         "efficientnet_lite0",
         "hub",
+        "small_bert",
         "small_cnn",
+        "small_gpt",
         "small_vit",
     }
     assert all(callable(lookup.load(target)) for target in set(table.MODELS.values()))
