@@ -378,6 +378,7 @@ class ObjectiveConfig:
     """Examples per step; empty means the `batch_size` of its data."""
 
 
+@dataclass
 class MaskedLmConfig(TaskConfig):
     """Hidden tokens are to be found from those around them (BERT, Devlin et al. 2018)."""
 

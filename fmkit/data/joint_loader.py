@@ -70,6 +70,12 @@ class JointLoader:
         for _, each in self._items():
             each.loader.prepare()
 
+    def check(self, augment: str | None = None) -> None:
+        """See `ImageLoader.check`."""
+        for _, each in self._items():
+            if hasattr(each.loader, "check"):
+                each.loader.check(augment)
+
     def explain(self, error: BaseException) -> DataError | None:
         """See `ImageLoader.explain`: the first one that knows."""
         found = (each.loader.explain(error) for _, each in self._items())
