@@ -39,6 +39,8 @@ def result(folder: Path, status: dict[str, Any]) -> None:
         )
     out.print(table)
     _figures({split: status[split] for split in ("val", "test") if status.get(split)})
+    for name, found in list((status.get("objectives") or {}).items())[1:]:  # that was the first
+        _figures({f"{split} of {clean(name)}": found[split] for split in found})
     out.print(f"total time {duration(status['total_seconds'])}")
     out.print(f"run: {clean(files.short(folder))}")
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import fmkit
 from fmkit import files
-from fmkit.config import interpolation, source, validate
+from fmkit.config import interpolation, objectives, source, validate
 from fmkit.config.command_line import CommandLine
 from fmkit.config.documentation import field_docs
 from fmkit.config.recorded import quoted
-from fmkit.config.schema import COMMANDS, KINDS, ModelConfig
+from fmkit.config.schema import COMMANDS, KINDS, ModelConfig, TrainConfig
 from fmkit.errors import ConfigError, all_at_once, shown
 
 
@@ -169,6 +169,8 @@ def typed(
     try:
         _normalise(value)
         found = validate.problems(value, names)
+        if not found and isinstance(value, TrainConfig):
+            found = objectives.settle(value, names, conf_dir())
     except (OSError, RuntimeError) as error:  # a name that is too long; a home that nobody has
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         path = getattr(error, "filename", None)

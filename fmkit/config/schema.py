@@ -371,6 +371,36 @@ class ClassificationConfig(TaskConfig):
 
 
 @dataclass
+class JointConfig(TaskConfig):
+    """Several objectives that share a backbone; the loss is the weighted sum of theirs."""
+
+    name: str = "joint"
+    """Task."""
+    alpha: float | None = None
+    """With two objectives the weight of the first, 0 to 1; the second has the rest of 1."""
+    weighting: str = "fixed"
+    """`fixed`, or `uncertainty`: log variances that are learned stand in for the weights."""
+    primary: str | None = None
+    """Objective that epochs are counted by, and that is deployed; empty means the last one."""
+    objectives: dict[str, Any] = field(default_factory=dict)
+    """By name, its `task`, `data`, `weight` and `batch_size`; null leaves an objective out."""
+
+
+@dataclass
+class ObjectiveConfig:
+    """One objective of `task=joint`: `task.objectives.NAME`."""
+
+    task: Any = None
+    """Mapping of the keys of `task`; without a name it is `classification`."""
+    data: Any = None
+    """Mapping of the keys of `data`; empty means the run's own data."""
+    weight: float | None = None
+    """Weight of its loss, at least 0; empty means 1, and with 0 it is left out."""
+    batch_size: int | None = None
+    """Examples per step; empty means the `batch_size` of its data."""
+
+
+@dataclass
 class MaskedLmConfig(TaskConfig):
     """Hidden tokens are to be found from those around them (BERT, Devlin et al. 2018)."""
 
@@ -526,6 +556,8 @@ class EvalConfig:
 
     run: str = MISSING
     """The run: its folder, its id, or `last`."""
+    objective: str | None = None
+    """Of a joint run, the objective to judge; empty means its primary one."""
     split: str | None = None
     """`train`, `val`, `test` or `all`; empty means `test`, or `all` of data new to the run."""
     bootstrap: int = 1000
@@ -661,6 +693,7 @@ KINDS: dict[str, dict[str, type]] = {
         "simclr": SimclrConfig,
         "vicreg": VicregConfig,
         "masked_image": MaskedImageConfig,
+        "joint": JointConfig,
     },
     "runtime": {"": RuntimeConfig},
 }
@@ -681,6 +714,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "stage.*.batchnorm": ("frozen", "train"),
     "task.monitor": ("val_loss", "val_accuracy", "val_knn_accuracy", "loss", "accuracy"),
     "task.class_weights": ("none", "balanced"),
+    "task.weighting": ("fixed", "uncertainty"),
     "runtime.precision": ("auto", "float32", "mixed_bfloat16", "mixed_float16"),
     "runtime.jit": ("auto", "true", "false"),
     "runtime.devices": ("one", "all"),

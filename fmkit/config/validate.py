@@ -26,7 +26,9 @@ from fmkit.config.schema import (
     ImageData,
     ImageFolderData,
     ImageTableData,
+    JointConfig,
     ModelConfig,
+    ObjectiveConfig,
     PhaseConfig,
     PhotosData,
     TextFolderData,
@@ -93,6 +95,9 @@ RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "stage.*.learning_rate": _above(0),
     "stage.*.patience": _at_least(1),
     "task.label_smoothing": _fraction(),
+    "task.alpha": ("a number from 0 to 1", lambda value: 0 <= value <= 1),
+    "task.objectives.*.weight": _at_least(0),
+    "task.objectives.*.batch_size": _at_least(1),
     "task.mask_rate": ("above 0 and below 1", lambda value: 0 < value < 1),
     "task.knn_examples": _at_least(0),
     "task.projection": _at_least(2),
@@ -144,6 +149,10 @@ INTERVAL = "runtime.save_every"
 NUMBERS = (*DURATIONS, INTERVAL, amounts.BUDGET, amounts.LIMIT)
 """Keys of texts that may be a bare number."""
 
+MONITOR = "task.monitor"
+MONITORED = CHOICES[MONITOR]
+"""The figures of one task that it may go by."""
+
 TRAIN = "stage.*.train"
 RATES = "stage.*.rates"
 
@@ -154,6 +163,11 @@ def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
         key, value = f"{prefix}{field.name}", getattr(config, field.name)
         if dataclasses.is_dataclass(value):
             yield from leaves(value, f"{key}.")
+        elif field.name == "objectives":
+            for name, each in value.items():
+                if isinstance(each, ObjectiveConfig):  # else it is not settled yet
+                    for full, _, inner in leaves(each, f"{key}.{name}."):
+                        yield full, rule_of(full), inner
         elif isinstance(value, dict) and field.name == "stage":
             for phase, each in value.items():
                 for full, _, inner in leaves(each, f"stage.{phase}."):
@@ -163,8 +177,11 @@ def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
 
 
 def rule_of(key: str) -> str:
-    """A full key with `*` for a phase's name."""
+    """A full key with `*` for a phase's name; of an objective's task and data, the group's key."""
     parts = key.split(".")
+    if parts[:2] == ["task", "objectives"] and len(parts) > 3:
+        own = parts[3:] if len(parts) > 4 else ["task", "objectives", "*", parts[3]]
+        return ".".join(own)
     return ".".join(["stage", "*", *parts[2:]]) if parts[0] == "stage" else key
 
 
@@ -182,10 +199,12 @@ def value_problem(key: str, rule: str, value: Any, names: Mapping[str, Sequence[
         return f"{key}: `{MISSING}` stands for a value that is missing. Write one."
     if value == "":
         return f"{key} must not be empty. Leave it out, or write null where nothing is meant."
+    if rule == MONITOR and str(value).endswith(tuple(f"_{each}" for each in MONITORED)):
+        return ""  # perhaps that of an objective: `_monitor_problems` knows them
     if rule in CHOICES and (str(value).lower() if rule == BOOLEAN else value) not in CHOICES[rule]:
         return received(key, value, CHOICES[rule])
-    if key in names and value not in names[key]:
-        return received(key, value, names[key])
+    if rule in names and value not in names[rule]:
+        return received(key, value, names[rule])
     if rule in RANGES and not RANGES[rule][1](float(value)):
         return received(key, value, RANGES[rule][0])
     if rule in DURATIONS:
@@ -269,7 +288,7 @@ def _train_problems(config: TrainConfig) -> Iterator[Problem]:
     yield from _solver_problems(config)
     task, model = config.task, config.model
     figures = MONITORS.get(task.name, MONITORS[""])
-    if task.monitor not in figures:
+    if not isinstance(task, JointConfig) and task.monitor not in figures:
         what = f"task.monitor for task.name={task.name}"
         yield Problem("task.monitor", received(what, task.monitor, figures))
     if model.name == "hub" and not model.preset:

@@ -26,6 +26,7 @@ from fmkit.models.backbone import Backbone
 from fmkit.spec import MODALITIES, DataSpec
 from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
+from fmkit.tasks import joint
 from fmkit.train import assemble, checkpoint, devices, reading
 from fmkit.train.learner import Learner
 
@@ -41,8 +42,10 @@ class Trained:
     backbone: Backbone
 
 
-def load(run: FinishedRun, runtime: RuntimeConfig) -> Trained:
+def load(run: FinishedRun, runtime: RuntimeConfig, objective: str | None = None) -> Trained:
     """Rebuild a run's model from its config and put its best weights in.
+
+    Of a joint run it is the network of one objective, the primary one unless another is named.
 
     No object is deserialised: names are looked up in tables, and the weights are plain arrays.
 
@@ -50,35 +53,51 @@ def load(run: FinishedRun, runtime: RuntimeConfig) -> Trained:
         ArtifactError: the run is damaged or has no checkpoint.
     """
     devices.prepare(runtime)
-    model, task_config, chosen = examine(run)
-    classes = run.classes()
-    modality = run.data().get("modality", "image")
+    model, task_config, chosen, objective = examine(run, objective)
+    classes = run.classes(objective)
+    modality = run.data(objective).get("modality", "image")
     if modality not in MODALITIES:
         raise ArtifactError(f"run {run.id}: {received('modality', modality, MODALITIES)}")
     backbone, task, learner = assemble.build_model(
         model, task_config, DataSpec(modality, classes, {})
     )
-    checkpoint.assign(learner, checkpoint.read_weights(chosen))
+    weights = checkpoint.read_weights(chosen)
+    if objective is not None:
+        weights = joint.weights_of(objective, weights)
+    # The states of dropout count up over a network: those of an objective have other names here.
+    paths = assemble.learned(learner) if joint.is_joint(run.config()) else None
+    checkpoint.assign(learner, weights, paths)
     adapters.merge(learner)
     return Trained(run, learner, task, classes, backbone)
 
 
-def examine(run: FinishedRun) -> tuple[ModelConfig, TaskConfig, checkpoint.Checkpoint]:
+def examine(
+    run: FinishedRun, objective: str | None = None
+) -> tuple[ModelConfig, TaskConfig, checkpoint.Checkpoint, str | None]:
     """What a run says of its model, and its best checkpoint; all checked, and nothing built.
+
+    Args:
+        run: the run.
+        objective: of a joint run; empty means its primary one.
+
+    Returns:
+        The model, the task, the checkpoint, and the objective where that is not the primary one.
 
     Raises:
         ArtifactError: the run is damaged, has no checkpoint, or contradicts itself.
+        ConfigError: it has no such objective.
     """
     config = run.config()
     model, task = recorded.section(config, "model"), recorded.section(config, "task")
+    task, objective = recorded.task_of(task, objective)
     model.weights = "none"  # the checkpoint has them all
     if run.data().get("modality") == "text":
         model.tokenizer = str(run.folder / names.TOKENIZER)
     if hasattr(task, "class_weights"):
         task.class_weights = "none"  # those of the training examples are not asked for
     chosen = assemble.best_checkpoint(run)
-    assemble.check_sizes(chosen, model, len(run.classes()))
-    return model, task, chosen
+    assemble.check_sizes(chosen, model, len(run.classes(objective)))
+    return model, task, chosen, objective
 
 
 def write_evaluation(

@@ -80,6 +80,8 @@ def find_cut(assembly: Assembly, phase: Phase) -> Cut | str:
     runtime, loader = assembly.config.runtime, assembly.loader
     if runtime.cache == "never":
         return "runtime.cache=never"
+    if assembly.parts:
+        return "several objectives share it, each with batches of its own at every step"
     cut = cutting.find(assembly.learner)
     if isinstance(cut, str):
         return cut
