@@ -5,7 +5,6 @@ B batch, T tokens, D features, V tokens of a vocabulary.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -211,7 +210,7 @@ def _smollm2_file() -> Path:
 
 def _gguf_content(path: Path) -> Any:
     try:
-        gguf = importlib.import_module("gguf")
+        import gguf
     except ImportError as error:
         raise ArtifactError(
             "smollm2 needs the package gguf, which reads its file, and it is not installed.",
@@ -225,6 +224,7 @@ def _field(content: Any, name: str) -> Any:
 
 
 def _tensor(content: Any, name: str) -> np.ndarray:
-    quants = importlib.import_module("gguf.quants")
+    from gguf import quants
+
     found = next(each for each in content.tensors if each.name == name)
     return np.asarray(quants.dequantize(found.data, found.tensor_type), np.float32)
