@@ -21,6 +21,7 @@ NAMES = {
 FILES = sorted((group, name) for group in GROUPS for name in compose.options(group))
 NEEDS = {
     "image_folder": ["data.root=photos"],
+    "photos": ["data.root=photos"],
     "image_table": ["data.root=photos.csv"],
     "arrays": ["data.root=photos.npz"],
     "hub": ["model.preset=resnet_18_imagenet"],
