@@ -50,7 +50,7 @@ def steps(facts, phase="full"):
 def config(**phases):
     return TrainConfig(
         model=ModelConfig(name="efficientnet_lite0"),
-        data=ImageData(name="photos"),
+        data=ImageData(name="pictures"),
         optimizer=AdamConfig(name="adamw", learning_rate=3e-3, weight_decay=0.01),
         stage=phases or {"head": PhaseConfig(train="head", epochs="4"), "full": PhaseConfig()},
         task=ClassificationConfig(),
