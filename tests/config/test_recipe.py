@@ -161,6 +161,9 @@ def test_mixing_and_smoothing_are_for_large_sets():
     assert [each["data.augment"] for each in (few, many, most)] == ["light", "medium", "strong"]
     assert "task.label_smoothing" not in few
     assert many["task.label_smoothing"] == 0.1
+    other = chosen(CLOTHES, examples=500_000, device="gpu", is_classification=False)
+    assert other["data.augment"] == "medium"  # there is nothing to mix and to smooth
+    assert "task.label_smoothing" not in other
     assert chosen(CLOTHES, examples=500_000)["data.augment"] == "light"  # a CPU has no time for it
     assert (few["stage.full.batchnorm"], many["stage.full.batchnorm"]) == ("frozen", "train")
 

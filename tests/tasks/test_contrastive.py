@@ -76,6 +76,16 @@ def test_small_batches_and_collapsed_projections_have_finite_losses_and_gradient
     assert np.isfinite(tape.gradient(value, z)).all()
 
 
+def test_it_is_the_same_compiled():
+    compiled = tf.function(
+        lambda z: (nt_xent(z, 0.1), vicreg(z, 25.0, 25.0, 1.0)), jit_compile=True
+    )
+    for count in (5, 3):
+        z = projections(count)
+        expected = (nt_xent(z, 0.1), vicreg(z, 25.0, 25.0, 1.0))
+        np.testing.assert_allclose(compiled(z), expected, rtol=1e-4)
+
+
 def test_with_one_image_there_is_nothing_to_tell_apart():
     assert float(nt_xent(projections(1), 0.1)) == pytest.approx(0, abs=1e-6)
 
