@@ -199,7 +199,7 @@ def sweep(folder: Path, jobs: list[tuple[list[str], Run]]) -> None:
             clean(" ".join(each for each in overrides if each not in shared)),
             status["state"],
             f"{best['monitor']} {best['value']:.4f}" if best else "-",
-            f"{test['accuracy']:.4f}" if test else "-",
+            f"{test['accuracy']:.4f}" if test and "accuracy" in test else "-",
         )
     out.print(table)
     for _, run in jobs:

@@ -38,8 +38,8 @@ ORDER = {
               "joint"],
     "train": ["phases", "freeze", "proof", "devices", "learner", "part", "average", "tensor_file",
               "room", "checkpoint", "progress", "reading", "assemble", "survey", "stopper",
-              "callbacks", "guard", "state", "resume", "keeper", "cut", "extract", "feature_key", "features", "session",
-              "material", "loop"],
+              "callbacks", "guard", "state", "resume", "keeper", "cut", "extract", "feature_key",
+              "features", "session", "material", "loop"],
     "evaluate": ["metrics", "judge", "predict", "generate"],
 }  # fmt: skip
 MAY_IMPORT_TENSORFLOW = ("data/", "export/", "train/devices.py")
