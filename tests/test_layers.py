@@ -40,8 +40,7 @@ ORDER = {
     "train": ["phases", "freeze", "proof", "devices", "learner", "part", "average", "tensor_file",
               "room", "checkpoint", "progress", "reading", "assemble", "survey", "stopper",
               "callbacks", "guard", "state", "resume", "keeper", "cut", "extract", "feature_key",
-              "features", "session",
-              "material", "loop"],
+              "features", "session", "material", "loop"],
     "evaluate": ["metrics", "judge", "predict", "generate"],
 }  # fmt: skip
 MAY_IMPORT_TENSORFLOW = ("data/", "export/", "train/devices.py")

@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import MISSING
-
 from fmkit import files
 from fmkit.config import suggest, user_file, validate
 from fmkit.config.documentation import field_docs
@@ -196,18 +194,19 @@ def _typed(
         return None, found
     values = {**(_defaults(folder, group, name) if folder else {}), **values}
     try:
-        made = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), values))
+        merged = OmegaConf.merge(OmegaConf.structured(kind), values)
+        for each in sorted(OmegaConf.missing_keys(merged)):
+            told = f"{place}.{each} is missing. {field_docs(kind).get(each, '')}"
+            found.append(Problem(f"{place}.{each}", told))
+        if found:
+            return None, found
+        made: Any = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         return None, [Problem(place, f"{place}: {str(error).splitlines()[0]}.")]
-    for field in dataclasses.fields(kind):
-        if getattr(made, field.name) == MISSING:
-            key = f"{place}.{field.name}"
-            meaning = field_docs(kind).get(field.name, "")
-            found.append(Problem(key, f"{key} is missing. {meaning}"))
     for each in ("root", "image_root"):
-        if isinstance(getattr(made, each, None), str) and not found:
+        if isinstance(getattr(made, each, None), str):
             setattr(made, each, files.absolute(getattr(made, each)))
-    return made, found
+    return made, []
 
 
 def _defaults(folder: Path, group: str, name: str) -> dict[str, Any]:

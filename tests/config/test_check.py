@@ -10,6 +10,7 @@ from fmkit.cli import main
 from fmkit.config import command_line
 from fmkit.config.recorded import quoted
 
+JOINT = "finetune task=joint task.objectives.a={} task.objectives.b={}"
 MISTAKES = [
     ("finetune optimizer.leraning_rate=1", "optimizer.leraning_rate", "optimizer.learning_rate"),
     ("finetune optimizer.learning_rate=abc", "'abc'", "a number"),
@@ -17,6 +18,50 @@ MISTAKES = [
     ("finetune optimizer.learning_rate=nan", "nan", "finite"),
     ("finetune model=resnet5", "'resnet5'", "resnet50"),
     ("finetune model.name=resnet51", "'resnet51'", "resnet50"),
+    ("finetune task=joint", "task.objectives has none", "task.objectives.pretrain.task="),
+    ("finetune task=joint task.objectives.a={}", "task.objectives has a", "two objectives"),
+    ("finetune task.objectives.a={}", "task.objectives.a", "task=joint"),
+    (f"{JOINT} task.alpha=1.5", "1.5", "from 0 to 1"),
+    (f"{JOINT} task.alpha=half", "'half'", "a number"),
+    (f"{JOINT} task.alhpa=0.5", "task.alhpa", "task.alpha"),
+    (f"{JOINT} task.alpha=0.5 task.objectives.a.weight=1", "task.objectives.a.weight", "one"),
+    (f"{JOINT} task.alpha=0.5 task.objectives.c={{}}", "there are 3", "weight=1"),
+    (f"{JOINT} task.weighting=learned", "'learned'", "uncertainty"),
+    (f"{JOINT} task.weighting=uncertainty task.alpha=0.5", "task.alpha", "learns the weights"),
+    (f"{JOINT} task.objectives.a.weight=-1", "-1", "at least 0"),
+    (f"{JOINT} task.objectives.a.weight=0 task.objectives.b.weight=0", "weight 0", "a, b"),
+    (f"{JOINT} task.objectives.a.wieght=1", "task.objectives.a.wieght", "task.objectives.a.weight"),
+    (f"{JOINT} task.objectives.a.batch_size=many", "'many'", "a whole number"),
+    (f"{JOINT} task.objectives.a.batch_size=0", "task.objectives.a.batch_size", "at least 1"),
+    (f"{JOINT} task.objectives.a.task=clasification", "'clasification'", "classification"),
+    (f"{JOINT} task.objectives.a.task=joint", "'joint'", "a task that is not joint"),
+    (
+        f"{JOINT} task.objectives.a.task.class_weigths=balanced",
+        "objectives.a.task.class_weigths",
+        "task.objectives.a.task.class_weights",
+    ),
+    (
+        f"{JOINT} task.objectives.a.task.label_smoothing=2",
+        "objectives.a.task.label_smoothing: rec",
+        "from 0 to below 1",
+    ),
+    (f"{JOINT} task.objectives.a.data=mnist5", "'mnist5'", "mnist5k"),
+    (f"{JOINT} task.objectives.a.data=image_folder", "objectives.a.data.root is missing", "folder"),
+    (
+        f"{JOINT} task.objectives.a.data.val_fraction=.9",
+        "objectives.a.data.val_fraction=0.9",
+        "below 1",
+    ),
+    (
+        f"{JOINT} task.objectives.a.data={{name:digits,root:x}}",
+        "objectives.a.data.root",
+        "It belongs to",
+    ),
+    (f"{JOINT} task.objectives.A={{}}", "'A'", "small letters"),
+    (f"{JOINT} task.primary=c", "'c'", "a, b"),
+    (f"{JOINT} task.monitor=val_c_loss", "'val_c_loss'", "val_a_loss"),
+    (f"{JOINT} recipe=auto", "recipe=auto", "one objective"),
+    (f"{JOINT} stage.head.solver=lbfgs", "stage.head.solver=lbfgs", "one head"),
     ("finetune dta=mnist5k", "'dta'", "Did you mean data"),
     ("finetune modl=resnet50", "'modl'", "Did you mean model"),
     ("finetune stage=lora", "stage.adapters.train=lora", "model.lora_rank=8"),

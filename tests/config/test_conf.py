@@ -29,6 +29,7 @@ NEEDS = {
     "hub": ["model.preset=resnet_18_imagenet"],
     "solar_cells": ["data.root=photos"],
     "lora": ["model.lora_rank=8"],
+    "joint": ["task.objectives.one.task=classification", "task.objectives.two={}"],
 }
 
 
