@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from keras.src.losses.loss import unscale_loss_for_distribution
 
 from fmkit.config.objectives import primary
 from fmkit.config.schema import JointConfig, ModelConfig
@@ -94,24 +95,30 @@ class Joint:
             own = weights[name] if weights and task.class_weights is not None else None
             value = ops.cast(task.loss(targets[name], outputs[name], own, training), "float32")
             if name in self._shown:
-                self._shown[name].record(value, ops.shape(targets[name])[0])
+                # Each of several devices has its share of the mean.
+                whole = unscale_loss_for_distribution(value)
+                self._shown[name].record(whole, ops.shape(targets[name])[0])
             found[name] = value
-        return self.combined(found)
+        return self._weighted(found)
 
-    def combined(self, losses: Mapping[str, Any]) -> Any:
-        """One loss of the objectives' losses, which are scalars.
+    def combined(self, losses: Mapping[str, float]) -> float:
+        """The whole loss that goes with the losses of the objectives, for their validation.
 
         With `weighting=uncertainty` it is the sum of exp(-s) * loss + s / 2, s the log variance of
         an objective: Kendall et al. 2018, arXiv:1705.07115, equation 10, for a softmax likelihood.
         (Their form for a Gaussian one has loss / 2, which moves s by a constant.)
         """
+        total = self._weighted(losses)
+        return float(total if self._learned is None else total + self._learned.penalty())
+
+    def _weighted(self, losses: Mapping[str, Any]) -> Any:
+        """The weighted sum. The layer of the log variances adds what else there is in training."""
         total = 0.0
         for number, name in enumerate(self.parts):
-            if self._learned is None:
-                total = total + self._fixed[name] * losses[name]
-            else:
-                own = self._learned.values[number]
-                total = total + ops.exp(-own) * losses[name] + own / 2.0
+            weight: Any = self._fixed[name]
+            if self._learned is not None:
+                weight = ops.exp(-self._learned.values[number])
+            total = total + weight * losses[name]
         return total
 
     def metrics(self) -> dict[str, list[Any]]:
@@ -211,8 +218,13 @@ class LogVariances(keras.layers.Layer):
         super().__init__(name=WEIGHTING, dtype="float32", autocast=False)
         self.values = self.add_weight(shape=(count,), initializer="zeros", name="log_variances")
 
+    def penalty(self) -> Any:
+        """Half their sum, which holds the variances down."""
+        return ops.sum(ops.convert_to_tensor(self.values)) / 2.0
+
     def call(self, inputs: Any) -> Any:
-        """The same."""
+        """The same; the loss gets the penalty."""
+        self.add_loss(self.penalty())
         return inputs
 
     def compute_output_spec(self, inputs: Any) -> Any:

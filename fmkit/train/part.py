@@ -100,7 +100,7 @@ class JointLearner(Learner):
             logs |= {f"{each.name}_{figure}": float(value) for figure, value in found.items()}
         losses = {each.name: logs.get(f"{each.name}_loss") for each in self._parts}
         if None not in losses.values():
-            logs = {"loss": float(self.task.combined(losses)), **logs}  # type: ignore[attr-defined]
+            logs = {"loss": self.task.combined(losses), **logs}  # type: ignore[attr-defined]
         if callbacks is not None:
             callbacks.on_test_end(logs)
         return logs
