@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from fmkit import again as reopened
 from fmkit import console, failures, files, plugins, signals, tables
-from fmkit.config import recipe, recorded
-from fmkit.config.schema import EvalConfig, GenerateConfig, PredictConfig, TrainConfig
+from fmkit.config import objectives, recipe, recorded
+from fmkit.config.schema import (
+    EvalConfig,
+    GenerateConfig,
+    JointConfig,
+    PredictConfig,
+    SelfSupervisedConfig,
+    TrainConfig,
+)
 from fmkit.errors import ConfigError, DataError, FmkitError, ResourceError
 from fmkit.store import index
 from fmkit.store import run as names
@@ -38,19 +46,19 @@ def train(
     split_seed = _split_seed(config)
     report = run.folder / names.DATA_REPORT  # before TensorFlow: a broken photo says so at once
     data = admission.for_training(config.data, config.runtime, split_seed, report)
+    others = _other_data(config, run, split_seed, data)
     if config.init is not None and data.spec.classes:
         data = dataset.in_order_of(data, FinishedRun(Path(config.init)).classes())
-    if config.task.monitor.startswith("val_") and not len(data.splits.get("val", ())):
-        raise ConfigError(
-            f"task.monitor={config.task.monitor} needs a validation split, and the data has none.",
-            "Set data.val_fraction above 0, or task.monitor=loss.",
-        )
+    _require_validation(config, data, others)
     if again is not None:
-        again.require_same_data(data.spec)
+        again.require_same_data({"": data.spec, **{key: each.spec for key, each in others.items()}})
     _say(config, run, f"run: {files.short(run.folder)}")
     counts = ", ".join(f"{count} {split}" for split, count in data.spec.counts.items())
     classes = f"{len(data.spec.classes)} classes, " if data.spec.classes else ""
     _say(config, run, f"data: {config.data.name}, {classes}{counts}")
+    for name, each in others.items():
+        shown = ", ".join(f"{count} {split}" for split, count in each.spec.counts.items())
+        _say(config, run, f"data of {name}: {shown}")
     with console.diverted(run.folder / names.LOG):
         from fmkit.models import adapters
         from fmkit.train import assemble, devices, loop
@@ -64,11 +72,14 @@ def train(
     saved = None if again is None else again.saved
     if config.recipe == "auto" and (again is None or again.follows_recipe):
         _follow_recipe(config, run, data, machine, chosen)
-    assembly = _assembled(config, run, data, machine, again)
+    assembly = _assembled(config, run, data, machine, again, others)
     results = loop.train(assembly, run, saved)
     with signals.careful(), assembly.scope():
         adapters.merge(assembly.learner)  # what is judged below is what is deployed
-        run.save_model(assemble.inference_model(assembly.learner, assembly.task, config.data))
+        learner, task = assembly.learner, assembly.task
+        if assembly.parts:
+            learner, task = assembly.parts[0].learner, assembly.parts[0].task
+        run.save_model(assemble.inference_model(learner, task, config.data))
     signals.check()
     figures = _judge(config, run, assembly)
     with signals.careful():  # a run that is done is done
@@ -80,15 +91,63 @@ def train(
         tables.result(run.folder, run.status)
 
 
+def _other_data(config: TrainConfig, run: Run, split_seed: int, data: Any) -> dict[str, Any]:
+    """Of a joint run, the data of the objectives beside the primary one."""
+    from fmkit.data import admission
+
+    if not isinstance(config.task, JointConfig):
+        return {}
+    first, found = objectives.primary(config.task), {}
+    for name, each in config.task.objectives.items():
+        if name == first:
+            continue
+        seed = split_seed if each.data.split_seed is None else each.data.split_seed
+        alike = dataclasses.replace(each.data, batch_size=config.data.batch_size)
+        if alike == config.data and seed == split_seed:  # looked at once is enough
+            found[name] = data
+            continue
+        report = run.folder / f"{Path(names.DATA_REPORT).stem}-{name}.json"
+        found[name] = admission.for_training(each.data, config.runtime, seed, report)
+    return found
+
+
+def _require_validation(config: TrainConfig, data: Any, others: Mapping[str, Any]) -> None:
+    """Refuse to go by a validation split that is not there."""
+    monitor, told = config.task.monitor, "data"
+    if not monitor.startswith("val_"):
+        return
+    known = {"": data}
+    if isinstance(config.task, JointConfig):
+        known = {objectives.primary(config.task): data, **others}
+        of_one = {key: each for key, each in known.items() if monitor.startswith(f"val_{key}_")}
+        known = of_one or known
+    for name, each in known.items():
+        if not len(each.splits.get("val", ())):
+            told = f"task.objectives.{name}.data" if name else "data"
+            raise ConfigError(
+                f"task.monitor={monitor} needs a validation split, and the data has none.",
+                f"Set {told}.val_fraction above 0, or task.monitor=loss.",
+            )
+
+
 def _assembled(
-    config: TrainConfig, run: Run, data: Any, machine: Any, again: reopened.Again | None
+    config: TrainConfig,
+    run: Run,
+    data: Any,
+    machine: Any,
+    again: reopened.Again | None,
+    others: dict[str, Any],
 ) -> Any:
     """Everything the run needs, joined; a new run's record is written, an old one's is held to."""
     from fmkit.train import assemble
 
     saved = None if again is None else again.saved
-    config.model.image_size = assemble.image_size(config.model, data.examples)
-    assembly = assemble.assemble(config, data, machine, saved)
+    every = [data, *others.values()]
+    sizes = [assemble.image_size(config.model, each.examples) for each in every]
+    known = [each for each in sizes if each is not None]
+    # One size of input for all.
+    config.model.image_size = max(known) if len(known) == len(sizes) else None
+    assembly = assemble.assemble(config, data, machine, saved, others)
     if again is not None:
         again.check(assembly)
     if again is not None and saved is not None:
@@ -145,12 +204,24 @@ def _record(config: TrainConfig, run: Run, assembly: Any, split_seed: int) -> No
         devices=machine.as_dict(),
         seed=config.runtime.seed,
         data={"name": config.data.name, **assembly.spec.as_dict()},
+        **_data_of_objectives(assembly),
         weights={**assembly.started_from, "fingerprint": assembly.backbone.fingerprint()},
         **shown,
     )
     if assembly.backbone.tokenizer is not None:
         run.save_tokenizer(assembly.backbone.tokenizer)
     run.update(parameters=assembly.learner.count_params())
+
+
+def _data_of_objectives(assembly: Any) -> dict[str, Any]:
+    """Of a joint run, what it trains on by objective, but for the primary one's."""
+    if not assembly.parts:
+        return {}
+    others = assembly.parts[1:]
+    return {
+        "objectives": {each.name: {"name": each.config.name, **each.spec.as_dict()}
+                       for each in others}
+    }  # fmt: skip
 
 
 def _describe(config: TrainConfig, run: Run, assembly: Any, weights: str) -> None:
@@ -198,21 +269,24 @@ def _judge(config: TrainConfig, run: Run, assembly: Any) -> dict[str, Any]:
     from fmkit.evaluate import judge, predict
 
     figures: dict[str, Any] = {}
-    learner, loader = assembly.learner, assembly.loader
-    if assembly.features is not None:
-        learner, loader = assembly.features.cut.upper, assembly.features.loader
-    for split in ("val", "test"):
-        indices = assembly.splits.get(split)
-        if indices is None or not len(indices):
-            continue
-        found, columns = judge.judge(
-            judge.Question(
-                learner, loader, indices, assembly.examples, assembly.examples.labels,
-                assembly.spec.classes, assembly.task, BOOTSTRAP, config.runtime.seed,
-            )
-        )  # fmt: skip
-        predict.write_evaluation(run.folder, split, found, columns)
-        figures[split] = judge.headline(assembly.task, found)
+    for number, each in enumerate(assembly.judged()):
+        own = {}
+        for split in ("val", "test"):
+            indices = each.splits.get(split)
+            if indices is None or not len(indices):
+                continue
+            found, columns = judge.judge(
+                judge.Question(
+                    each.learner, each.loader, indices, each.examples, each.examples.labels,
+                    each.spec.classes, each.task, BOOTSTRAP, config.runtime.seed,
+                )
+            )  # fmt: skip
+            name = split if number == 0 else f"{split}-{each.name}"
+            predict.write_evaluation(run.folder, name, found, columns)
+            own[split] = judge.headline(each.task, found)
+        figures |= own if number == 0 else {}
+        if each.name:
+            figures.setdefault("objectives", {})[each.name] = own
     return figures
 
 
@@ -223,23 +297,27 @@ def evaluate(config: EvalConfig) -> None:
     run = FinishedRun(index.trained(config.run, Path(config.runs_dir)))
     run.warn_if_unfinished()
     plugins.require(run, ("model", "task"), plugins.names())
-    before = recorded.section(run.config(), "data")
+    _, objective = recorded.task_of(recorded.section(run.config(), "task"), config.objective)
+    before = recorded.section(recorded.of_objective(run.config(), objective), "data")
     place = [getattr(each, "root", None) for each in (before, config.data)]
     is_new = before.name != config.data.name or place[0] != place[1]
     seed = before.split_seed if config.data.split_seed is None else config.data.split_seed
     split = config.split or ("all" if is_new else "test")
     data = admission.for_evaluation(config.data, config.runtime, seed or 0, split)
-    name = f"{split}-{data.spec.fingerprint[:8]}" if is_new else split
-    if not is_new and split != "all" and data.spec.fingerprint != run.data().get("fingerprint"):
+    name = "-".join(filter(None, [split, objective, data.spec.fingerprint[:8] if is_new else ""]))
+    known = run.data(objective).get("fingerprint")
+    if not is_new and split != "all" and data.spec.fingerprint != known:
         console.warn("the data has changed since the run was trained; its splits may have, too.")
     labels = data.examples.labels
-    if run.classes():  # before TensorFlow, too
-        labels = dataset.match_classes(data.examples, run.classes())
+    task = recorded.section(run.config(), "task")
+    learns_classes = not isinstance(task, SelfSupervisedConfig)
+    if run.classes(objective) and learns_classes:  # before TensorFlow, too
+        labels = dataset.match_classes(data.examples, run.classes(objective))
     with console.diverted(run.folder / names.LOG):
         from fmkit.evaluate import judge
         from fmkit.evaluate import predict as loaded
 
-        trained = loaded.load(run, config.runtime)
+        trained = loaded.load(run, config.runtime, config.objective)
     data = loaded.as_read(config.data, config.runtime, data, trained)
     loader = loaded.open_data(config.data, config.runtime, data, trained)
     found, columns = judge.judge(
@@ -277,7 +355,7 @@ def predict(config: PredictConfig) -> None:
     loaded.write_table(output, columns)
     for each in errors[:10]:
         console.warn(each)
-    total = len(columns["prediction"])
+    total = len(next(iter(columns.values())))
     if len(errors) == total:
         raise DataError(f"none of {total} examples could be read.", f"The reasons: {output}")
     tables.predictions(columns, len(errors), output)

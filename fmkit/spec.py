@@ -75,7 +75,7 @@ class DataSpec:
 
     Attributes:
         modality: what an example is: `image` or `text`.
-        classes: class names in the order of the model's outputs.
+        classes: class names in the order of the model's outputs; none where nothing is labelled.
         counts: examples per split.
         class_counts: examples per split and class name.
         fingerprint: SHA-256 over every example's identity, size and label, in order.

@@ -39,6 +39,8 @@ def result(folder: Path, status: dict[str, Any]) -> None:
         )
     out.print(table)
     _figures({split: status[split] for split in ("val", "test") if status.get(split)})
+    for name, found in list((status.get("objectives") or {}).items())[1:]:  # that was the first
+        _figures({f"{split} of {clean(name)}": found[split] for split in found})
     out.print(f"total time {duration(status['total_seconds'])}")
     out.print(f"run: {clean(files.short(folder))}")
 
@@ -102,8 +104,14 @@ def evaluation(figures: dict[str, Any], data: str, split: str, path: Path) -> No
 
 
 def predictions(columns: dict[str, Any], errors: int, output: Path) -> None:
-    """The first predictions, and where the whole table is."""
+    """The first predictions, and where the whole table is; of features only how many they are."""
     noun, key = ("photo", "path") if "path" in columns else ("text", "id")
+    unread = f", {errors} of them could not be read" if errors else ""
+    if "prediction" not in columns:
+        width = sum(name.startswith("feature_") for name in columns)
+        out.print(f"{len(columns[key])} {noun}s, {width} features each{unread}")
+        out.print(f"table: {clean(str(output))}")
+        return
     table = _table("", noun, "prediction", "confidence")
     rows = zip(columns[key], columns["prediction"], columns["confidence"], strict=True)
     for number, (path, name, confidence) in enumerate(rows):
@@ -112,7 +120,6 @@ def predictions(columns: dict[str, Any], errors: int, output: Path) -> None:
         shown = "-" if name is None else clean(name)
         table.add_row(clean(Path(path).name), shown, "-" if name is None else f"{confidence:.4f}")
     out.print(table)
-    unread = f", {errors} of them could not be read" if errors else ""
     out.print(f"{len(columns[key])} {noun}s{unread}")
     out.print(f"table: {clean(str(output))}")
 
@@ -124,8 +131,9 @@ _CLASSES, _ITEMS, _BAR = 40, 10, 24
 def data_set(report: dict[str, Any]) -> None:
     """What a data set looks like, then what is wrong with it, the first ten of each kind."""
     place = f", {clean(report['root'])}" if report["root"] else ""
+    classes = f"{len(report['classes'])} classes" if report["classes"] else "no labels"
     out.print(f"{clean(report['data'])}{place}: {report['examples']:,} examples, "
-              f"{report['usable']:,} of them usable, {len(report['classes'])} classes")  # fmt: skip
+              f"{report['usable']:,} of them usable, {classes}")  # fmt: skip
     _class_table(report["classes"])
     _size_table(report)
     if not report["findings"]:
@@ -197,7 +205,7 @@ def sweep(folder: Path, jobs: list[tuple[list[str], Run]]) -> None:
             clean(" ".join(each for each in overrides if each not in shared)),
             status["state"],
             f"{best['monitor']} {best['value']:.4f}" if best else "-",
-            f"{test['accuracy']:.4f}" if test else "-",
+            f"{test['accuracy']:.4f}" if test and "accuracy" in test else "-",
         )
     out.print(table)
     for _, run in jobs:

@@ -28,6 +28,7 @@ class Facts:
         batch_size: as configured, until the rule chooses another.
         learning_rate: `optimizer.learning_rate` as configured, until the rule chooses another.
         is_text: the examples are texts, so that there is nothing to augment.
+        is_classification: the task is to tell classes, so that labels can be smoothed.
     """
 
     examples: int
@@ -42,6 +43,7 @@ class Facts:
     batch_size: int
     learning_rate: float
     is_text: bool = False
+    is_classification: bool = True
 
     @property
     def steps_per_epoch(self) -> int:

@@ -17,9 +17,9 @@ class ModelConfig:
     name: str = MISSING
     """`efficientnet_lite0`, a keras.applications name, `minilm`, `smollm2`, `hub`, `small_cnn`."""
     weights: str = "imagenet"
-    """`imagenet`, `none` (random), or a file of weights: .keras, .h5, .safetensors or .npz."""
+    """`imagenet` or `pretrained`, `none` (random), or a .keras, .h5, .safetensors or .npz file."""
     preset: str | None = None
-    """KerasHub preset name or local preset folder; only with `model.name=hub`."""
+    """KerasHub preset name, `hf://` or `kaggle://` address, or local folder; with `model=hub`."""
     image_size: int | None = None
     """Side of the square input in pixels; empty means the backbone's own."""
     max_length: int | None = None
@@ -59,6 +59,8 @@ class DataConfig:
     """Seed of the splits; empty means `runtime.seed`, or that of the run named by `init`."""
     limit: int | None = None
     """Use only this many examples, the same share of each class; empty means all."""
+    shots: int | None = None
+    """Train on at most this many examples of each class, validate on as many; empty means all."""
     on_bad: str = "error"
     """Unusable files or rows: `error` (exit 3), `skip` them, or `quarantine` (move) the files."""
 
@@ -68,7 +70,7 @@ class ImageData(DataConfig):
     """What every set of images shares."""
 
     augment: str = "light"
-    """Augmentation preset: `none`, `light`, `medium` or `strong`."""
+    """Augmentation preset: `none`, `light`, `medium`, `strong` or `views` (self-supervised)."""
     augment_views: int | None = None
     """Augmented views of each photo, taken in turn by the epochs; empty means fresh ones always."""
     flip: str = "horizontal"
@@ -92,6 +94,18 @@ class ImageFolderData(ImageData):
     """Data source."""
     root: str = MISSING
     """The folder that holds the class folders (or `train`, `val`, `test` with class folders)."""
+    outside_links: bool = False
+    """Follow links that lead out of `data.root`; otherwise they are unusable photos."""
+
+
+@dataclass
+class PhotosData(ImageData):
+    """All photos below a folder, without labels: for tasks that need none."""
+
+    name: str = "photos"
+    """Data source."""
+    root: str = MISSING
+    """The folder; photos in folders inside it count, too."""
     outside_links: bool = False
     """Follow links that lead out of `data.root`; otherwise they are unusable photos."""
 
@@ -336,16 +350,54 @@ class PhaseConfig:
 
 @dataclass
 class TaskConfig:
-    """What is learned: `task=NAME`, or any key by itself."""
+    """What every task shares: `task=NAME`, or any key by itself."""
+
+    name: str = MISSING
+    """Task: `classification`, `simclr`, `vicreg` or `masked_image`."""
+    monitor: str = "val_loss"
+    """What `best` and early stopping go by: `val_loss`, `loss`, or a figure that the task has."""
+
+
+@dataclass
+class ClassificationConfig(TaskConfig):
+    """One class per example."""
 
     name: str = "classification"
-    """Task: `classification`, `masked_lm` or `causal_lm`."""
-    monitor: str = "val_loss"
-    """What `best` and early stopping go by: `val_loss`, `val_accuracy`, `loss` or `accuracy`."""
+    """Task."""
     label_smoothing: float = 0.0
     """Probability taken from the true class and spread over all, 0 to below 1."""
     class_weights: str = "none"
     """`none`, or `balanced`: weights in inverse proportion to the class counts."""
+
+
+@dataclass
+class JointConfig(TaskConfig):
+    """Several objectives that share a backbone; the loss is the weighted sum of theirs."""
+
+    name: str = "joint"
+    """Task."""
+    alpha: float | None = None
+    """With two objectives the weight of the first, 0 to 1; the second has the rest of 1."""
+    weighting: str = "fixed"
+    """`fixed`, or `uncertainty`: log variances that are learned stand in for the weights."""
+    primary: str | None = None
+    """Objective that epochs are counted by, and that is deployed; empty means the last one."""
+    objectives: dict[str, Any] = field(default_factory=dict)
+    """By name, its `task`, `data`, `weight` and `batch_size`; null leaves an objective out."""
+
+
+@dataclass
+class ObjectiveConfig:
+    """One objective of `task=joint`: `task.objectives.NAME`."""
+
+    task: Any = None
+    """Mapping of the keys of `task`; without a name it is `classification`."""
+    data: Any = None
+    """Mapping of the keys of `data`; empty means the run's own data."""
+    weight: float | None = None
+    """Weight of its loss, at least 0; empty means 1, and with 0 it is left out."""
+    batch_size: int | None = None
+    """Examples per step; empty means the `batch_size` of its data."""
 
 
 @dataclass
@@ -370,6 +422,65 @@ class CausalLmConfig(TaskConfig):
 
 LANGUAGE_MODELLING = ("masked_lm", "causal_lm")
 """Tasks that learn from texts alone; classes do not count."""
+
+
+class SelfSupervisedConfig(TaskConfig):
+    """What is learned of images without their labels."""
+
+    knn_examples: int = 5000
+    """Labelled training photos that judge the features by k-NN after each epoch; 0: none."""
+
+
+@dataclass
+class ContrastiveConfig(SelfSupervisedConfig):
+    """Two augmented views of each photo, projected."""
+
+    projection: int = 128
+    """Numbers that a view is projected to, where the loss is taken; thrown away afterwards."""
+    projection_hidden: int = 512
+    """Units of each hidden layer of the projection."""
+    projection_layers: int = 2
+    """Dense layers of the projection, 1 to 4, the last one included."""
+
+
+@dataclass
+class SimclrConfig(ContrastiveConfig):
+    """SimCLR: the two views of a photo are told from all others of the batch (NT-Xent)."""
+
+    name: str = "simclr"
+    """Task."""
+    temperature: float = 0.2
+    """What cosine similarities are divided by: low, and the nearest others count most."""
+
+
+@dataclass
+class VicregConfig(ContrastiveConfig):
+    """VICReg: views agree, and the numbers of their projections vary without going together."""
+
+    name: str = "vicreg"
+    """Task."""
+    projection: int = 512
+    """Numbers that a view is projected to, where the loss is taken; thrown away afterwards."""
+    projection_layers: int = 3
+    """Dense layers of the projection, 1 to 4, the last one included."""
+    invariance: float = 25.0
+    """Weight of the mean squared distance between two views."""
+    variance: float = 25.0
+    """Weight of the hinge that holds each number's standard deviation above 1."""
+    covariance: float = 1.0
+    """Weight of the squared covariances between different numbers."""
+
+
+@dataclass
+class MaskedImageConfig(SelfSupervisedConfig):
+    """Hidden blocks of a photo are painted again from what is left of it (SimMIM)."""
+
+    name: str = "masked_image"
+    """Task."""
+    mask_ratio: float = 0.6
+    """Share of the blocks that is hidden, above 0 and below 1."""
+    mask_block: int | None = None
+    """Side of a block in pixels of the model's input; empty means a sixth of the input's side."""
 
 
 @dataclass
@@ -445,6 +556,8 @@ class EvalConfig:
 
     run: str = MISSING
     """The run: its folder, its id, or `last`."""
+    objective: str | None = None
+    """Of a joint run, the objective to judge; empty means its primary one."""
     split: str | None = None
     """`train`, `val`, `test` or `all`; empty means `test`, or `all` of data new to the run."""
     bootstrap: int = 1000
@@ -549,6 +662,7 @@ KINDS: dict[str, dict[str, type]] = {
     "data": {
         "": ImageData,
         "image_folder": ImageFolderData,
+        "photos": PhotosData,
         "image_table": ImageTableData,
         "text_folder": TextFolderData,
         "text_table": TextTableData,
@@ -571,15 +685,24 @@ KINDS: dict[str, dict[str, type]] = {
         "lion": LionConfig,
         "muon": MuonConfig,
     },
-    "task": {"": TaskConfig, "masked_lm": MaskedLmConfig, "causal_lm": CausalLmConfig},
+    "task": {
+        "": ClassificationConfig,
+        "classification": ClassificationConfig,
+        "masked_lm": MaskedLmConfig,
+        "causal_lm": CausalLmConfig,
+        "simclr": SimclrConfig,
+        "vicreg": VicregConfig,
+        "masked_image": MaskedImageConfig,
+        "joint": JointConfig,
+    },
     "runtime": {"": RuntimeConfig},
 }
 """By group, the dataclass behind each `name`; the entry "" is the group's base."""
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "model.pooling": ("auto", "avg", "max", "cls", "last", "attention"),
-    "data.augment": ("none", "light", "medium", "strong"),
-    "stage.*.augment": ("none", "light", "medium", "strong"),
+    "data.augment": ("none", "light", "medium", "strong", "views"),
+    "stage.*.augment": ("none", "light", "medium", "strong", "views"),
     "stage.*.solver": ("gradient", "lbfgs"),
     "runtime.cache": ("auto", "never"),
     "runtime.cache_dtype": ("float32", "float16"),
@@ -589,8 +712,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer.name": ("adamw", "adam", "sgd", "lion", "muon"),
     "optimizer.schedule": ("cosine", "linear", "constant", "step"),
     "stage.*.batchnorm": ("frozen", "train"),
-    "task.monitor": ("val_loss", "val_accuracy", "loss", "accuracy"),
+    "task.monitor": ("val_loss", "val_accuracy", "val_knn_accuracy", "loss", "accuracy"),
     "task.class_weights": ("none", "balanced"),
+    "task.weighting": ("fixed", "uncertainty"),
     "runtime.precision": ("auto", "float32", "mixed_bfloat16", "mixed_float16"),
     "runtime.jit": ("auto", "true", "false"),
     "runtime.devices": ("one", "all"),
@@ -599,3 +723,12 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "split": ("train", "val", "test", "all"),
 }
 """The allowed values of keys that take a name; `*` stands for any phase."""
+
+_WITHOUT_LABELS = ("val_loss", "val_knn_accuracy", "loss")
+MONITORS: dict[str, tuple[str, ...]] = {
+    "": ("val_loss", "val_accuracy", "loss", "accuracy"),
+    "simclr": _WITHOUT_LABELS,
+    "vicreg": _WITHOUT_LABELS,
+    "masked_image": _WITHOUT_LABELS,
+}
+"""By task, which of the figures of an epoch `task.monitor` may name; "" is any other task."""

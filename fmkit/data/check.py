@@ -106,6 +106,9 @@ def class_problems(
 
 def too_small(labels: np.ndarray, classes: Sequence[str], needed: int) -> str:
     """One sentence on classes with fewer than `needed` examples, one per split; empty if none."""
+    if not classes:
+        told = f"{needed} splits need {needed} examples at least; there are {len(labels)}."
+        return told if len(labels) < needed else ""
     counts = np.bincount(labels, minlength=len(classes))
     pairs = zip(classes, counts.tolist(), strict=True)
     small = [f"{name!r} has {count}" for name, count in pairs if count < needed]

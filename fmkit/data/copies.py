@@ -117,6 +117,8 @@ def in_splits(
         split_of[good[indices]] = name
     usable = np.zeros(len(examples), bool)
     usable[good] = True
+    if divided:  # data.shots leaves examples in no split
+        usable &= split_of != ""
     found = []
     kinds = ((copies.exact, "duplicate", "leak"), (copies.near, "near_duplicate", "near_leak"))
     for groups, same, leak in kinds:

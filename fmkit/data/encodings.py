@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import re
+from collections.abc import Iterator
 
 MOST_CHARACTERS = 2**24
 """Characters of one text: no model reads as many, and a quote that is never closed ends here."""
@@ -16,6 +18,7 @@ _MARKS = (
 )
 """Byte order marks; UTF-32's begins with UTF-16's, so it is looked for first."""
 
+_LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 _PROBED = 4096  # bytes that tell of an encoding without a mark
 
 
@@ -28,12 +31,8 @@ class BadEncoding(Exception):
     """
 
     def __init__(self, reason: str, likely: str) -> None:
-        super().__init__(f"{reason}; {_advice(likely)}" if likely else reason)
+        super().__init__(f"{reason}; perhaps it is {likely}" if likely else reason)
         self.reason, self.likely = reason, likely
-
-
-def _advice(likely: str) -> str:
-    return f"perhaps it is {likely}"
 
 
 def marked(content: bytes) -> str:
@@ -41,48 +40,65 @@ def marked(content: bytes) -> str:
     return next((name for mark, name in _MARKS if content.startswith(mark)), "")
 
 
-def decoded(content: bytes, encoding: str = "utf-8", offset: int = 0) -> str:
-    """Bytes as text, without a byte order mark.
+def decoded(content: bytes, encoding: str = "utf-8") -> str:
+    """All of a file as text, without its byte order mark.
 
     Args:
-        content: all of a file, which may begin with a mark, or a part of one.
+        content: the whole file.
         encoding: a name that Python knows.
-        offset: bytes of the file before the content, where that is a part.
 
     Raises:
-        BadEncoding: they are something else.
+        BadEncoding: it is something else.
     """
-    mark = "" if offset else marked(content)
-    if mark and not _same_family(mark, encoding):
-        raise BadEncoding(f"it begins with the mark of {mark.upper()}", mark)
-    if wrong := _one_byte_each(content, encoding):
-        raise BadEncoding(wrong, likely(content))
+    refuse_other(content, encoding)
+    return decoded_part(content, encoding)
+
+
+def decoded_part(content: bytes, encoding: str, offset: int = 0) -> str:
+    """A part of a file as text, so many bytes after its beginning; the first without its mark.
+
+    Raises:
+        BadEncoding: it is something else.
+    """
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         raise BadEncoding(_reason(error, encoding, offset), likely(content)) from None
     except UnicodeError as error:  # UTF-16 without its mark, among others
         raise BadEncoding(f"it is not {encoding} ({error})", likely(content)) from None
-    return text.removeprefix("\ufeff")
+    return text if offset else text.removeprefix("\ufeff")
 
 
-def _same_family(marked: str, encoding: str) -> bool:
-    """Whether a mark goes with an encoding: `utf-16` with `UTF-16LE`, say."""
-    return codecs.lookup(encoding).name.startswith(marked)
+def refuse_other(content: bytes, encoding: str) -> None:
+    """Refuse a file that as a whole has another encoding, though much of it may decode.
 
+    ASCII in UTF-16 is ASCII with NULs between; read the other way round, any two bytes are a
+    character in UTF-16, mostly a Chinese one. Text that is UTF-16 has line ends or spaces, and so
+    zero bytes.
 
-def _one_byte_each(content: bytes, encoding: str) -> str:
-    """Why content that should be UTF-16 or UTF-32 is none; empty when it may be.
-
-    Any two bytes are a character in UTF-16, mostly a Chinese one: ASCII would pass unnoticed. Text
-    that is UTF-16 has line ends or spaces, which have a zero byte.
+    Raises:
+        BadEncoding: it does.
     """
-    wide = codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
+    family = codecs.lookup(encoding).name
+    is_wide = family.startswith(("utf-16", "utf-32"))
+    if mark := marked(content):
+        if not family.startswith(mark):
+            raise BadEncoding(f"it begins with the mark of {mark.upper()}", mark)
+        return
     head = content[:_PROBED]
-    if not wide or marked(content) or 0 in head:
-        return ""
+    if not is_wide and (guess := _wide(head)):
+        raise BadEncoding("every other byte is zero", guess)
     space = sum(head.count(each) for each in b" \t\n,;")
-    return "it has a byte a character" if space > len(head) / 40 else ""
+    if is_wide and 0 not in head and space > len(head) / 40:
+        raise BadEncoding("it has a byte a character", likely(content))
+
+
+def _wide(head: bytes) -> str:
+    """The kind of UTF-16 without a mark that a file's beginning is; empty: none."""
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    if max(even, odd) <= len(head) / 5:  # Latin letters leave one byte of two zero
+        return ""
+    return "utf-16-le" if odd > even else "utf-16-be"
 
 
 def _reason(error: UnicodeDecodeError, encoding: str, offset: int) -> str:
@@ -98,12 +114,9 @@ def likely(content: bytes) -> str:
     """
     if mark := marked(content):
         return mark
-    head = content[: _PROBED - _PROBED % 2]
-    even, odd = head[::2].count(0), head[1::2].count(0)
-    if max(even, odd) > len(head) / 8:  # half of a quarter: Latin letters leave a byte of two zero
-        return "utf-16-le" if odd > even else "utf-16-be"
-    if even or odd:
-        return ""
+    head = content[:_PROBED]
+    if 0 in head:
+        return _wide(head)
     for name in ("utf-8", "cp1252"):
         try:
             content.decode(name)
@@ -111,6 +124,15 @@ def likely(content: bytes) -> str:
             continue
         return name
     return "latin-1"
+
+
+def lines(text: str) -> Iterator[str]:
+    """The lines of a text with their ends: `\\n`, `\\r` or `\\r\\n`.
+
+    `str.splitlines` would cut texts in two at characters such as U+2028, and `io.StringIO` keeps
+    four bytes a character.
+    """
+    return (found.group() for found in _LINE.finditer(text))
 
 
 def not_text(text: str) -> str:

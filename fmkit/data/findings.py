@@ -17,12 +17,12 @@
 | not_image         |                | loose_photos     | duplicate          |                 |
 | bad_encoding      |                | loose_texts      | near_duplicate     |                 |
 | not_text          |                | no_classes       | animated, blank    |                 |
-| too_large         |                | mixed_layout     | unsupported        |                 |
-| unreadable        |                | unlistable       | linked_twice       |                 |
-| special_file      |                | twin_classes     | control_characters |                 |
-| broken_link       |                | classes          | case_twins         |                 |
-| outside_link      |                | splits           | label_typo         |                 |
-| name_not_utf8     |                |                  | single_example     |                 |
+| too_large         |                | no_photos        | unsupported        |                 |
+| unreadable        |                | mixed_layout     | linked_twice       |                 |
+| special_file      |                | unlistable       | control_characters |                 |
+| broken_link       |                | twin_classes     | case_twins         |                 |
+| outside_link      |                | classes          | label_typo         |                 |
+| name_not_utf8     |                | splits           | single_example     |                 |
 |                   |                |                  | imbalance          |                 |
 |                   |                |                  | repeated_rows      |                 |
 
@@ -107,6 +107,7 @@ KINDS: dict[str, Kind] = {
     "loose_photos": Kind(ERROR, "photos outside of class folders"),
     "loose_texts": Kind(ERROR, "texts outside of class folders"),
     "no_classes": Kind(ERROR, "no class folders"),
+    "no_photos": Kind(ERROR, "no photos"),
     "mixed_layout": Kind(ERROR, "split folders and class folders are mixed"),
     "unlistable": Kind(ERROR, "folders that cannot be listed"),
     "twin_classes": Kind(

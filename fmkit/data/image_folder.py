@@ -9,9 +9,10 @@ from fmkit.config.schema import ImageFolderData
 from fmkit.data import check, folders
 from fmkit.data.decode import EXTENSIONS
 from fmkit.data.examples import Examples, ImageFiles
+from fmkit.data.listing import Things
 from fmkit.data.stratify import limited
 
-PHOTOS = folders.Things("photos", tuple(EXTENSIONS), "loose_photos")
+PHOTOS = Things("photos", EXTENSIONS, "loose_photos", ((".txt", ".text", ".md"), "text_folder"))
 
 
 def list_examples(config: ImageFolderData) -> Examples:

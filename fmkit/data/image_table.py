@@ -13,7 +13,7 @@ from fmkit.config.schema import ImageTableData
 from fmkit.data import check
 from fmkit.data.examples import Examples, ImageFiles, from_names
 from fmkit.data.findings import Finding
-from fmkit.data.folders import SPLIT_NAMES
+from fmkit.data.listing import SPLIT_NAMES
 from fmkit.data.stratify import limited
 from fmkit.data.table_file import read_columns
 from fmkit.errors import DataError

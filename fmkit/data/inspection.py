@@ -39,6 +39,7 @@ class Inspection:
         splits: by split's name, sorted indices into the good ones.
         findings: everything that was found, errors to notes.
         scan: what the files are; None for arrays and texts.
+        limited: `data.limit` may have left examples out.
     """
 
     examples: Examples
@@ -46,6 +47,7 @@ class Inspection:
     splits: dict[str, np.ndarray]
     findings: list[Finding]
     scan: Scan | None
+    limited: bool = False
 
     @property
     def files(self) -> int:
@@ -118,7 +120,7 @@ def inspect(
         divided = {"all": np.arange(len(usable))}
     found += copies.in_splits(examples, same, good, divided)
     found += _class_findings(usable, divided)
-    return Inspection(examples, good, divided, found, scanned)
+    return Inspection(examples, good, divided, found, scanned, config.limit is not None)
 
 
 def _max_pixels(config: DataConfig) -> int:
@@ -158,7 +160,7 @@ def _divided(
     if not len(usable):
         why = "No example is left that can be used."
         return {}, [Finding("classes", "", why)]
-    emptied = np.bincount(usable.labels, minlength=len(usable.classes)) == 0
+    emptied = np.bincount(usable.labels, minlength=len(usable.classes))[: len(usable.classes)] == 0
     problems = check.class_problems(usable.labels, usable.classes, usable.splits, config)
     if emptied.any():
         names = [repr(usable.classes[each]) for each in np.flatnonzero(emptied)]
@@ -166,7 +168,9 @@ def _divided(
     if problems:
         return {}, [Finding("classes", "", each) for each in problems]
     try:
-        made = splits.make_splits(usable, config.val_fraction, config.test_fraction, seed)
+        made = splits.make_splits(
+            usable, config.val_fraction, config.test_fraction, seed, config.shots
+        )
     except DataError as error:
         return {}, [Finding("splits", "", f"{error.message} {error.hint}".strip())]
     return made, []
@@ -226,10 +230,14 @@ def admit(inspected: Inspection, on_bad: str) -> Dataset:
     stopping = blocking(inspected.findings, on_bad)
     if stopping:
         raise DataError(findings.message(stopping, inspected.files, inspected.thing))
-    missing = len(inspected.examples) - len(inspected.good)
-    if 2 * missing > len(inspected.examples):
+    unlisted = 0
+    if not inspected.limited:  # what is wrong was counted in the whole, and examples were not
+        unlisted = findings.total([e for e in left_out(inspected.findings) if not e.examples])
+    everything = len(inspected.examples) + unlisted
+    missing = everything - len(inspected.good)
+    if 2 * missing > everything:
         raise DataError(
-            f"data.on_bad={on_bad} would leave out {missing:,} of {len(inspected.examples):,} "
+            f"data.on_bad={on_bad} would leave out {missing:,} of {everything:,} "
             "examples, more than half: that is not this data set any more.\n"
             f"{findings.message(left_out(inspected.findings), inspected.files, inspected.thing)}",
         )

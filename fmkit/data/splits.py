@@ -21,7 +21,11 @@ from fmkit.spec import SPLITS, DataSpec
 
 
 def make_splits(
-    examples: Examples, val_fraction: float, test_fraction: float, seed: int
+    examples: Examples,
+    val_fraction: float,
+    test_fraction: float,
+    seed: int,
+    shots: int | None = None,
 ) -> dict[str, np.ndarray]:
     """Sorted positions of the examples of each split; a split nobody asked for is not there.
 
@@ -34,6 +38,7 @@ def make_splits(
         val_fraction: share of the examples, or of the named training split; 0 means none.
         test_fraction: share of the examples; 0 means none.
         seed: other seeds give other splits.
+        shots: most examples of each class that are left in `train`, and in `val`.
 
     Raises:
         ConfigError: the fractions are no shares.
@@ -59,7 +64,23 @@ def make_splits(
             splits |= {"train": carved["train"], "val": carved["val"]}
     splits = {name: splits[name] for name in SPLITS if len(splits.get(name, ()))}
     _refuse_unseen(examples, splits)
+    if shots is not None:
+        splits |= {
+            name: _few(examples, splits[name], shots, seed)
+            for name in ("train", "val")
+            if name in splits
+        }
     return splits
+
+
+def _few(examples: Examples, members: np.ndarray, shots: int, seed: int) -> np.ndarray:
+    """At most `shots` members of each class, chosen by the hash of seed and id."""
+    rank = ranks((examples.ids[each] for each in members), f"shots {seed}")
+    labels, chosen = examples.labels[members], []
+    for label in np.unique(labels):
+        of_class = np.flatnonzero(labels == label)
+        chosen += members[of_class[np.argsort(rank[of_class], kind="stable")[:shots]]].tolist()
+    return np.array(sorted(chosen), np.int64)
 
 
 def describe(examples: Examples, splits: dict[str, np.ndarray]) -> DataSpec:
@@ -72,7 +93,8 @@ def describe(examples: Examples, splits: dict[str, np.ndarray]) -> DataSpec:
         if not examples.classes:
             continue
         counts = np.bincount(examples.labels[splits[name]], minlength=len(examples.classes))
-        class_counts[name] = dict(zip(examples.classes, counts.tolist(), strict=True))
+        if examples.classes:
+            class_counts[name] = dict(zip(examples.classes, counts.tolist(), strict=True))
     return DataSpec(
         modality=examples.content.modality,
         classes=examples.classes,
@@ -102,7 +124,7 @@ def _share_examples(
     counts = np.bincount(labels, minlength=max(1, len(examples.classes)))
     if not examples.classes and len(members) < wanted:
         raise DataError(
-            f"{len(members)} documents are too few for {wanted} splits.",
+            f"{len(members)} examples are too few for {wanted} splits.",
             "Add some, or set data.val_fraction or data.test_fraction to 0.",
         )
     small = check.too_small(labels, examples.classes, wanted) if examples.classes else ""

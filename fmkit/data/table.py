@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 SOURCES = {
     "image_folder": "fmkit.data.image_folder:list_examples",
+    "photos": "fmkit.data.photos:list_examples",
     "image_table": "fmkit.data.image_table:list_examples",
     "text_folder": "fmkit.data.text_folder:list_examples",
     "text_table": "fmkit.data.text_table:list_examples",

@@ -7,12 +7,11 @@ and `NA` are class names as they stand. Space around a cell does not count.
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fmkit.data.encodings import MOST_CHARACTERS, BadEncoding, decoded
+from fmkit.data.encodings import MOST_CHARACTERS, BadEncoding, decoded, lines
 from fmkit.errors import ConfigError, DataError, all_at_once, listed, received
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
@@ -147,16 +146,12 @@ class _Reading:
             csv.field_size_limit(before)
 
     def _rows(self, separator: str) -> Iterator[tuple[int, list[str]]]:
-        """The line that each row begins in, and its cells.
-
-        A row ends at `\\n`, `\\r` or `\\r\\n`, unlike `str.splitlines`, which cuts texts in two at
-        characters such as U+2028.
-        """
-        lines = io.StringIO(self.text, newline="")
+        """The line that each row begins in, and its cells; rows of empty cells are left out."""
+        source = lines(self.text)
         if self.quotes:
-            reader = csv.reader(lines, delimiter=separator, strict=True)
+            reader = csv.reader(source, delimiter=separator, strict=True)
         else:
-            reader = csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE, strict=True)
+            reader = csv.reader(source, delimiter=separator, quoting=csv.QUOTE_NONE, strict=True)
         while True:
             begins = reader.line_num + 1
             try:
@@ -165,7 +160,8 @@ class _Reading:
                 return
             except csv.Error as error:
                 raise self._error(begins, reader.line_num, error) from None
-            yield begins, row
+            if any(each.strip() for each in row):
+                yield begins, row
 
     def _error(self, begins: int, now: int, error: csv.Error) -> DataError:
         where = f"line {begins}" if now <= begins else f"the row from line {begins} to {now}"
@@ -188,16 +184,13 @@ class _Reading:
 
     def _columns(self, separator: str, wanted: list[str], hint: str) -> Columns:
         rows = self._rows(separator)
-        _, first = next(rows)
+        _, first = next(rows, (0, []))
         header = [each.strip() for each in first]
         if error := _missing(self.table, wanted, header, hint):
             raise error
         places = {each: header.index(each) for each in wanted}
-        found, number = Columns({each: [] for each in wanted}), -1
-        for line, row in rows:
-            if not any(each.strip() for each in row):
-                continue
-            number += 1
+        found = Columns({each: [] for each in wanted})
+        for number, (line, row) in enumerate(rows):
             if len(row) != len(header):
                 why = f"line {line} has {len(row)} cells, the header has {len(header)}"
                 found.faults.append((number, why))

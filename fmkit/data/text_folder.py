@@ -8,23 +8,30 @@ from __future__ import annotations
 
 import codecs
 import dataclasses
-import io
 from collections.abc import Iterator
 
 from fmkit.config.schema import TextFolderData
 from fmkit.data import check, folders, sniff
-from fmkit.data.encodings import BadEncoding, decoded, likely, marked, not_text
+from fmkit.data.decode import EXTENSIONS
+from fmkit.data.encodings import (
+    MOST_CHARACTERS,
+    BadEncoding,
+    decoded,
+    decoded_part,
+    lines,
+    not_text,
+    refuse_other,
+)
 from fmkit.data.examples import Examples, Texts
 from fmkit.data.findings import Finding, printable
-from fmkit.data.folders import ClassFile, Listing
+from fmkit.data.listing import ClassFile, Listing, Things
 from fmkit.data.regular import NotAFile, opened
 from fmkit.data.stratify import limited
 
 ENDINGS = (".txt", ".text", ".md")
-TEXTS = folders.Things("texts", ENDINGS, "loose_texts", class_files=True)
+TEXTS = Things("texts", ENDINGS, "loose_texts", (EXTENSIONS, "image_folder"), class_files=True)
 
-LARGEST = 2**28
-"""Bytes of a file that is read."""
+_LARGEST = 4 * MOST_CHARACTERS  # bytes of a file that is a text; no character takes more than 4
 
 Fault = tuple[str, str]
 """Kind and reason of a finding."""
@@ -78,7 +85,7 @@ def _of(name: str, fault: Fault) -> tuple[str, str, str]:
 
 def read_file(path: str, encoding: str) -> tuple[str, Fault | None]:
     """The text of a file; empty, with the reason, where it has none."""
-    content, fault = _bytes(path)
+    content, fault = _bytes(path, _LARGEST)
     if fault is not None:
         return "", fault
     try:
@@ -88,27 +95,21 @@ def read_file(path: str, encoding: str) -> tuple[str, Fault | None]:
     if not text:
         return "", ("empty_file", "white space only" if content else "")
     if wrong := not_text(text):
-        return "", ("not_text", _with_likely(wrong, content))
+        return "", ("not_text", wrong)
     return text, None
 
 
-def _with_likely(wrong: str, content: bytes) -> str:
-    """The reason, with the encoding that NULs may come from."""
-    guess = likely(content)
-    return f"{wrong}; perhaps it is {guess}" if guess.startswith("utf-") else wrong
-
-
-def _bytes(path: str) -> tuple[bytes, Fault | None]:
+def _bytes(path: str, most: int | None = None) -> tuple[bytes, Fault | None]:
     """All of a file, or why it cannot be read."""
     try:
         with opened(path) as stream:
-            content = stream.read(LARGEST + 1)
+            content = stream.read(-1 if most is None else most + 1)
     except NotAFile as error:
         return b"", ("special_file", sniff.file_type(error.mode))
     except OSError as error:
         return b"", ("unreadable", str(error.strerror or error))
-    if len(content) > LARGEST:
-        return b"", ("not_text", f"it has more than {LARGEST // 2**20} MiB")
+    if most is not None and len(content) > most:
+        return b"", ("not_text", f"it has more than {most:,} bytes")
     return content, None
 
 
@@ -116,16 +117,16 @@ def _read_lines(listing: Listing, texts: list[str], file: ClassFile, encoding: s
     """Add every line of a class file to a listing and its texts."""
     where, before = listing.relative(file.path), len(texts)
     content, fault = _bytes(file.path)
-    lines: Iterator[tuple[int, str, Fault | None]] = iter(())
+    found: Iterator[tuple[int, str, Fault | None]] = iter(())
     if fault is None:
         try:
-            lines = numbered(content, encoding)
+            found = numbered(content, encoding)
         except BadEncoding as error:
             fault = ("bad_encoding", str(error))
     if fault is not None:
         listing.find(*_of(printable(where), fault))
         return
-    for number, text, wrong in lines:
+    for number, text, wrong in found:
         name = line_id(where, number)
         if wrong is not None:
             listing.findings.append(Finding(*_of(name, wrong), examples=(name,)))
@@ -148,10 +149,10 @@ def numbered(content: bytes, encoding: str) -> Iterator[tuple[int, str, Fault | 
     Raises:
         BadEncoding: the file is in another encoding, as a whole.
     """
-    mark = marked(content)
-    if mark or not _has_lines_of_bytes(encoding):
-        return _numbered(decoded(content, encoding))
-    return _numbered_bytes(content, encoding)
+    refuse_other(content, encoding)
+    if _has_lines_of_bytes(encoding):
+        return _numbered_bytes(content, encoding)
+    return _numbered(decoded(content, encoding))
 
 
 def _has_lines_of_bytes(encoding: str) -> bool:
@@ -160,7 +161,7 @@ def _has_lines_of_bytes(encoding: str) -> bool:
 
 
 def _numbered(text: str) -> Iterator[tuple[int, str, Fault | None]]:
-    for number, line in enumerate(io.StringIO(text, newline=None), start=1):
+    for number, line in enumerate(lines(text), start=1):
         if stripped := line.strip():
             wrong = not_text(stripped)
             yield number, "" if wrong else stripped, ("not_text", wrong) if wrong else None
@@ -171,10 +172,10 @@ def _numbered_bytes(content: bytes, encoding: str) -> Iterator[tuple[int, str, F
     for number, line in enumerate(content.splitlines(keepends=True), start=1):
         text, fault = "", None
         try:
-            text = decoded(line, encoding, offset).strip()
+            text = decoded_part(line, encoding, offset).strip()
             wrong = not_text(text)
             if wrong:
-                text, fault = "", ("not_text", _with_likely(wrong, content))
+                text, fault = "", ("not_text", wrong)
         except BadEncoding as error:
             fault = ("bad_encoding", str(error))
         if text or fault is not None:

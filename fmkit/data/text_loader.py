@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from fmkit.data.batches import Batches
+from fmkit.data.batches import Batches, Prepare, generator
 from fmkit.data.examples import Examples, Texts
 from fmkit.data.order import EpochOrder, LengthOrder
 from fmkit.spec import Tokenizer
@@ -23,9 +23,6 @@ PADDING = -1
 """What fills rows up, as a backbone of texts expects it."""
 
 _AT_ONCE = 2048  # texts
-
-Prepare = Callable[[np.ndarray, np.random.Generator], tuple[tuple[np.ndarray, ...], np.ndarray]]
-"""Tokens (B, T) int32 and a source of chance -> inputs of the network and targets, all int32."""
 
 
 class TextLoader(Batches):
@@ -36,8 +33,8 @@ class TextLoader(Batches):
         targets: as in `Batches`.
         tokenizer: the model's.
         max_length: most tokens of a text; what is beyond is cut off and counted.
-        prepare: makes inputs and targets of a batch of tokens, where a task has targets of its own,
-            such as hidden words; `targets` is not read then.
+        prepare: makes inputs and targets of a batch of tokens, all int32, where a task has targets
+            of its own, such as hidden words; `targets` is not read then.
         inputs: how many arrays `prepare` gives as inputs.
         options: the other arguments of `Batches`.
 
@@ -91,6 +88,9 @@ class TextLoader(Batches):
 
     def explain(self, error: BaseException) -> None:
         """Texts are known to be whole before; see `ImageLoader.explain`."""
+
+    def check(self, augment: str | None = None) -> None:
+        """Texts are not augmented: see `ImageLoader.check`."""
 
     def preset(self, augment: str | None = None) -> str:
         """Texts are not augmented."""
@@ -157,7 +157,7 @@ class TextLoader(Batches):
             tokens = filled_up(self.rows.read(indices), self._max_length)
             if prepare is None:
                 return tokens, self._targets[indices]
-            inputs, targets = prepare(tokens, _generator(chance, int(number)))
+            inputs, targets = prepare(tokens, generator(f"texts\0{chance}", int(number)))
             return (*inputs, targets)
 
         targets = tf.int32 if prepare else tf.as_dtype(self._targets.dtype)
@@ -262,13 +262,8 @@ def filled_up(rows: Sequence[np.ndarray], max_length: int) -> np.ndarray:
     T is one of few lengths, so that few shapes are traced and compiled.
     """
     longest = max((len(row) for row in rows), default=1)
-    step = 16 if longest <= 128 else 64
+    step = 16 if longest <= 256 else 64
     tokens = np.full((len(rows), min(max_length, -(-longest // step) * step)), PADDING, np.int32)
     for place, row in enumerate(rows):
         tokens[place, : len(row)] = row
     return tokens
-
-
-def _generator(chance: str, step: int) -> np.random.Generator:
-    digest = hashlib.sha256(f"texts\0{chance}\0{step}".encode()).digest()
-    return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))

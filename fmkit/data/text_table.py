@@ -13,7 +13,7 @@ from fmkit.data import check
 from fmkit.data.encodings import not_text
 from fmkit.data.examples import Examples, Texts, from_names
 from fmkit.data.findings import Finding
-from fmkit.data.folders import SPLIT_NAMES
+from fmkit.data.listing import SPLIT_NAMES
 from fmkit.data.stratify import limited
 from fmkit.data.table_file import Columns, read
 from fmkit.errors import DataError

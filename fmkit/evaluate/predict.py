@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import keras
 import numpy as np
 
 from fmkit import files
@@ -25,6 +26,7 @@ from fmkit.models.backbone import Backbone
 from fmkit.spec import MODALITIES, DataSpec
 from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
+from fmkit.tasks import joint
 from fmkit.train import assemble, checkpoint, devices, reading
 from fmkit.train.learner import Learner
 
@@ -40,8 +42,10 @@ class Trained:
     backbone: Backbone
 
 
-def load(run: FinishedRun, runtime: RuntimeConfig) -> Trained:
+def load(run: FinishedRun, runtime: RuntimeConfig, objective: str | None = None) -> Trained:
     """Rebuild a run's model from its config and put its best weights in.
+
+    Of a joint run it is the network of one objective, the primary one unless another is named.
 
     No object is deserialised: names are looked up in tables, and the weights are plain arrays.
 
@@ -49,34 +53,51 @@ def load(run: FinishedRun, runtime: RuntimeConfig) -> Trained:
         ArtifactError: the run is damaged or has no checkpoint.
     """
     devices.prepare(runtime)
-    model, task_config, chosen = examine(run)
-    classes = run.classes()
-    modality = run.data().get("modality", "image")
+    model, task_config, chosen, objective = examine(run, objective)
+    classes = run.classes(objective)
+    modality = run.data(objective).get("modality", "image")
     if modality not in MODALITIES:
         raise ArtifactError(f"run {run.id}: {received('modality', modality, MODALITIES)}")
     backbone, task, learner = assemble.build_model(
         model, task_config, DataSpec(modality, classes, {})
     )
-    checkpoint.assign(learner, checkpoint.read_weights(chosen))
+    weights = checkpoint.read_weights(chosen)
+    if objective is not None:
+        weights = joint.weights_of(objective, weights)
+    # The states of dropout count up over a network: those of an objective have other names here.
+    paths = assemble.learned(learner) if joint.is_joint(run.config()) else None
+    checkpoint.assign(learner, weights, paths)
     adapters.merge(learner)
     return Trained(run, learner, task, classes, backbone)
 
 
-def examine(run: FinishedRun) -> tuple[ModelConfig, TaskConfig, checkpoint.Checkpoint]:
+def examine(
+    run: FinishedRun, objective: str | None = None
+) -> tuple[ModelConfig, TaskConfig, checkpoint.Checkpoint, str | None]:
     """What a run says of its model, and its best checkpoint; all checked, and nothing built.
+
+    Args:
+        run: the run.
+        objective: of a joint run; empty means its primary one.
+
+    Returns:
+        The model, the task, the checkpoint, and the objective where that is not the primary one.
 
     Raises:
         ArtifactError: the run is damaged, has no checkpoint, or contradicts itself.
+        ConfigError: it has no such objective.
     """
     config = run.config()
     model, task = recorded.section(config, "model"), recorded.section(config, "task")
+    task, objective = recorded.task_of(task, objective)
     model.weights = "none"  # the checkpoint has them all
     if run.data().get("modality") == "text":
         model.tokenizer = str(run.folder / names.TOKENIZER)
-    task.class_weights = "none"
+    if hasattr(task, "class_weights"):
+        task.class_weights = "none"  # those of the training examples are not asked for
     chosen = assemble.best_checkpoint(run)
-    assemble.check_sizes(chosen, model, len(run.classes()))
-    return model, task, chosen
+    assemble.check_sizes(chosen, model, len(run.classes(objective)))
+    return model, task, chosen, objective
 
 
 def write_evaluation(
@@ -126,6 +147,8 @@ def predict_files(
 ) -> tuple[dict[str, Any], list[str]]:
     """Predictions for photos; one that cannot be read gets a row with its error.
 
+    Of a task that shows features they are what is predicted, a column each.
+
     Args:
         trained: the model.
         paths: the photos.
@@ -138,7 +161,10 @@ def predict_files(
     side = trained.backbone.image_size
     if side is None:
         raise ConfigError(f"run {trained.run.id} reads texts, and input= has photos.")
-    found = np.full((len(paths), len(trained.classes)), np.nan)
+    shown = getattr(trained.task, "shown", None)
+    network = trained.learner if shown is None else keras.Model(trained.learner.input, shown)
+    width = len(trained.classes) if shown is None else shown.shape[-1]
+    found = np.full((len(paths), width), np.nan)
     errors: list[str] = [""] * len(paths)
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(paths), batch_size):
@@ -151,9 +177,15 @@ def predict_files(
             if good:
                 images = np.stack([decoded[each] for each in good]).astype(np.float32)
                 rows = np.array(good) + start
-                found[rows] = _probabilities(trained.learner, images, batch_size)
-    columns = {"path": paths, **_readable(found, trained.classes, errors)}
-    return columns, [each for each in errors if each]
+                found[rows] = _outputs(network, images, batch_size)
+    columns: dict[str, Any] = {"path": paths}
+    read = np.array([not each for each in errors], bool)
+    messages = [each for each in errors if each]
+    if shown is not None:
+        columns |= {f"feature_{each}": found[:, each] for each in range(width)}
+        return (columns | {"error": errors} if messages else columns), messages
+    found[read] = judge.softmax(found[read])
+    return columns | _readable(found, trained.classes, errors), messages
 
 
 def _readable(found: np.ndarray, classes: tuple[str, ...], errors: Sequence[str]) -> dict[str, Any]:
@@ -192,11 +224,11 @@ def predict_texts(trained: Trained, inputs: TextInputs, batch_size: int) -> dict
     return {"id": list(inputs.ids), **_readable(found, trained.classes, inputs.errors)}
 
 
-def _probabilities(learner: Learner, images: np.ndarray, batch_size: int) -> np.ndarray:
-    """Probabilities of one batch, padded so that one traced graph serves every batch."""
+def _outputs(network: keras.Model, images: np.ndarray, batch_size: int) -> np.ndarray:
+    """What a network gives for one batch, padded so that one traced graph serves every batch."""
     count = len(images)
     padded = np.concatenate([images, np.zeros((batch_size - count, *images.shape[1:]), np.float32)])
-    return judge.softmax(np.asarray(learner.predict_on_batch(padded))[:count])
+    return np.asarray(network.predict_on_batch(padded))[:count]
 
 
 def _decoded(path: str, size: int, resize: str) -> np.ndarray | str:

@@ -129,6 +129,7 @@ class BytePairs:
     pattern: str = "gpt2"
     prefix_space: bool = False
     _engine: tokenizers.Tokenizer = field(init=False, repr=False, compare=False)
+    _by_byte: np.ndarray | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         pairs = [tuple(each.split(" ")) for each in self.merges]
@@ -145,9 +146,14 @@ class BytePairs:
         except Exception as error:  # the library raises nothing more special
             raise ArtifactError(f"a BPE vocabulary does not fit its merges: {error}.") from error
         object.__setattr__(self, "_engine", engine)
+        object.__setattr__(self, "_by_byte", self._table())
 
     def tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Numbers of each text's pieces, (n,) int32."""
+        if self._by_byte is not None:
+            return [
+                self._by_byte[np.frombuffer(readable(each).encode(), np.uint8)] for each in texts
+            ]
         return _encoded(self._engine, texts)
 
     def text(self, tokens: Sequence[int]) -> str:
@@ -157,6 +163,14 @@ class BytePairs:
     def continues(self) -> np.ndarray:
         """Pieces that do not begin with white space, (V,) bool."""
         return np.array([not each.startswith(tuple(_SPACE_BYTES)) for each in self.vocabulary])
+
+    def _table(self) -> np.ndarray | None:
+        """By byte, its number; None where pieces are longer than a byte or not all are there."""
+        if self.merges or self.prefix_space or self.pattern in (*_COMPOSED, *_WHOLE_FIRST):
+            return None
+        numbers = {piece: number for number, piece in enumerate(self.vocabulary)}
+        found = [numbers.get(letter, -1) for letter in byte_letters()]
+        return None if min(found) < 0 else np.array(found, np.int32)
 
 
 @dataclass(frozen=True)
@@ -245,9 +259,16 @@ def byte_pair_engine(pattern: str, prefix_space: bool = False) -> tokenizers.Tok
     return engine
 
 
+def byte_letters() -> tuple[str, ...]:
+    """By byte, the letter in which byte-level BPE writes it, as GPT-2's encoder.py has it."""
+    shown = {*range(33, 127), *range(161, 173), *range(174, 256)}  # those that can be seen stay
+    hidden = iter(range(256, 512))
+    return tuple(chr(byte if byte in shown else next(hidden)) for byte in range(256))
+
+
 def byte_alphabet() -> tuple[str, ...]:
     """The 256 letters in which byte-level BPE writes bytes, sorted."""
-    return tuple(sorted(pre_tokenizers.ByteLevel.alphabet()))
+    return tuple(sorted(byte_letters()))
 
 
 def readable(text: str) -> str:
@@ -298,6 +319,8 @@ PATTERNS: dict[str, Callable[[bool], list[Any]]] = {
     "single_digits": _single_digits,
 }
 """By name, how a family of byte-level tokenizers splits words; from their tokenizer.json files."""
+REGEXES = {_BLOOM: "bloom", _LLAMA3: "llama3", _O200K: "o200k", _QWEN: "qwen"}
+"""By the regular expression in a tokenizer.json, the name of the pattern."""
 _WHOLE_FIRST = ("llama3", "o200k")  # a word that is a piece is taken whole, without merging
 _COMPOSED = ("qwen",)  # Unicode in composed form
 

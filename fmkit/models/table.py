@@ -17,10 +17,12 @@ _APPLICATION = "fmkit.models.applications:application"
 MODELS: dict[str, str] = {
     "efficientnet_lite0": "fmkit.models.packaged:efficientnet_lite0",
     "hub": "fmkit.models.hub:hub",
+    "minilm": "fmkit.models.packaged_text:minilm",
     "small_bert": "fmkit.models.small_text:small_bert",
     "small_cnn": "fmkit.models.small:small_cnn",
     "small_gpt": "fmkit.models.small_text:small_gpt",
     "small_vit": "fmkit.models.small:small_vit",
+    "smollm2": "fmkit.models.packaged_text:smollm2",
     "convnext_tiny": _APPLICATION,
     "convnext_small": _APPLICATION,
     "convnext_base": _APPLICATION,

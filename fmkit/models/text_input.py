@@ -12,7 +12,8 @@ import keras
 from keras import ops
 
 from fmkit.config.schema import ModelConfig
-from fmkit.errors import ConfigError, FmkitError, received
+from fmkit.errors import ConfigError, received
+from fmkit.models import layer_settings
 from fmkit.models.backbone import Backbone
 from fmkit.models.blocks import Rules, blocks_by_unit
 from fmkit.models.tokenizers import TextTokenizer
@@ -75,6 +76,7 @@ def text_backbone(
     mask = ops.greater_equal(tokens, 0)
     features = _features(inner, _inputs(inner, tokens, mask, tokenizer.end))
     model = keras.Model(tokens, features, name=inner.name)
+    layer_settings.complete(model)
     embedding: Any = getattr(inner, "token_embedding", None)
     reversible = isinstance(embedding, keras.layers.ReversibleEmbedding)
     fits = reversible and embedding.output_dim == features.shape[-1]
@@ -94,6 +96,21 @@ def text_backbone(
     )
 
 
+def takes(inner: keras.Model) -> bool:
+    """Whether a model's inputs can all be made of one row of token numbers."""
+    names = [name for name in inner.input if not name.startswith("decoder_")]
+    return all(name in _MADE for name in names)
+
+
+_MADE = (
+    "token_ids",
+    "padding_mask",
+    "segment_ids",
+    "encoder_token_ids",
+    "encoder_padding_mask",
+)
+
+
 def _inputs(
     inner: keras.Model, tokens: Any, mask: Any, end: int | None
 ) -> dict[str, keras.KerasTensor]:
@@ -101,15 +118,11 @@ def _inputs(
     numbers = ops.maximum(tokens, 0)
     makers: dict[str, Callable[[], Any]] = {
         "token_ids": lambda: numbers,
-        "encoder_token_ids": lambda: numbers,
         "padding_mask": lambda: ops.cast(mask, "int32"),
-        "encoder_padding_mask": lambda: ops.cast(mask, "int32"),
         "segment_ids": lambda: _segments(tokens, mask, end),
     }
-    unknown = [name for name in inner.input if name not in makers and "decoder" not in name]
-    if unknown:
-        raise FmkitError(f"model {inner.name}: nothing is known to go into {unknown[0]!r}.")
-    return {name: makers[name]() for name in inner.input if name in makers}
+    names = [name for name in inner.input if name in _MADE]
+    return {name: makers[name.removeprefix("encoder_")]() for name in names}
 
 
 def _segments(tokens: Any, mask: Any, end: int | None) -> Any:
@@ -123,7 +136,22 @@ def _segments(tokens: Any, mask: Any, end: int | None) -> Any:
 
 def _features(inner: keras.Model, inputs: dict[str, Any]) -> keras.KerasTensor:
     """The last hidden states, (B, T, D); of an encoder and a decoder the encoder's."""
-    output: Any = inner.call(inputs)
+    names = ("encoder_sequence_output", "sequence_output")
+    output: Any = inner.output
     if isinstance(output, dict):
-        return output["sequence_output"]
-    return output
+        output = next(output[name] for name in names if name in output)
+    below = keras.Model({name: inner.input[name] for name in inputs}, output)
+    return below.call(inputs)
+
+
+def exact_gelu(inner: keras.Model) -> None:
+    """Let the feed-forward layers of a KerasHub encoder take GELU itself, not its approximation.
+
+    Checkpoints of Hugging Face whose config says `gelu` were trained with it; KerasHub's BERT and
+    kin compute with tanh, which moves features by some 1e-3.
+    """
+    for layer in inner.layers:
+        dense = getattr(layer, "_feedforward_intermediate_dense", None)
+        if dense is not None and getattr(layer, "activation", None) is not None:
+            layer.activation = keras.activations.gelu
+            dense.activation = keras.activations.gelu

@@ -7,7 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from fmkit.config.schema import ModelConfig, TaskConfig
+from fmkit.config.schema import ClassificationConfig, ModelConfig
+from fmkit.errors import ConfigError
 from fmkit.models import heads
 from fmkit.models.backbone import Backbone
 from fmkit.spec import DataSpec
@@ -22,6 +23,9 @@ class Classification:
     Args:
         config: label smoothing and class weights.
         spec: the data set, whose classes are the outputs.
+
+    Raises:
+        ConfigError: the data has no classes.
     """
 
     name = "classification"
@@ -30,7 +34,12 @@ class Classification:
     inputs = ()
     prepare = None
 
-    def __init__(self, config: TaskConfig, spec: DataSpec) -> None:
+    def __init__(self, config: ClassificationConfig, spec: DataSpec) -> None:
+        if not spec.classes:
+            raise ConfigError(
+                "task.name=classification needs labels, and the data has none.",
+                "Take data with classes, or a task that needs none, such as task=simclr.",
+            )
         self.one_hot = len(spec.classes)
         self.class_weights = (
             balanced_weights(spec) if config.class_weights.lower() == "balanced" else None

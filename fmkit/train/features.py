@@ -80,9 +80,13 @@ def find_cut(assembly: Assembly, phase: Phase) -> Cut | str:
     runtime, loader = assembly.config.runtime, assembly.loader
     if runtime.cache == "never":
         return "runtime.cache=never"
+    if assembly.parts:
+        return "several objectives share it, each with batches of its own at every step"
     cut = cutting.find(assembly.learner)
     if isinstance(cut, str):
         return cut
+    if loader.draws_inputs:
+        return "the task draws what it shows of a photo anew at every step"
     if loader.mixes(phase.augment):
         return "MixUp and CutMix make new photos of every batch"
     if loader.changes_images(phase.augment) and loader.views is None:

@@ -52,7 +52,10 @@ def check_monitor(config: TaskConfig, task: Any) -> None:
     Raises:
         ConfigError: `task.monitor` names one.
     """
-    there = ["loss", *(each.name for each in task.metrics())]
+    metrics = task.metrics()
+    there = ["loss", *(each.name for each in metrics if not isinstance(metrics, dict))]
+    if isinstance(metrics, dict):  # of a joint task
+        there += [f"{name}_{each.name}" for name, those in metrics.items() for each in those]
     if config.monitor.removeprefix("val_") not in there:
         allowed = [f"{prefix}{name}" for name in dict.fromkeys(there) for prefix in ("val_", "")]
         raise ConfigError(received("task.monitor", config.monitor, allowed))

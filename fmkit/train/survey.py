@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fmkit.config.facts import Facts
-from fmkit.config.schema import TrainConfig
+from fmkit.config.schema import ClassificationConfig, TrainConfig
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import ImageArray, ImageFiles
 from fmkit.data.pixels import available_cores
@@ -20,6 +20,7 @@ def facts(config: TrainConfig, data: Dataset, machine: Devices) -> Facts:
         classes=len(data.spec.classes),
         side=typical_side(content) if isinstance(content, ImageFiles | ImageArray) else None,
         is_text=data.spec.modality == "text",
+        is_classification=isinstance(config.task, ClassificationConfig),
         own_size=model_table.default_image_size(config.model.name),
         pretrained=config.init is not None or config.model.weights != "none",
         device=machine.kind,
@@ -27,7 +28,7 @@ def facts(config: TrainConfig, data: Dataset, machine: Devices) -> Facts:
         lengths={name: phase.epochs for name, phase in config.stage.items()},
         is_solvable=(
             (head is None or (head.train == "head" and head.augment in (None, "none")))
-            and config.task.name == "classification"
+            and isinstance(config.task, ClassificationConfig)
             and config.model.hidden == 0
             and config.task.label_smoothing == 0
             and config.runtime.cache == "auto"

@@ -21,6 +21,7 @@ NAMES = {
 FILES = sorted((group, name) for group in GROUPS for name in compose.options(group))
 NEEDS = {
     "image_folder": ["data.root=photos"],
+    "photos": ["data.root=photos"],
     "image_table": ["data.root=photos.csv"],
     "text_folder": ["data.root=texts"],
     "text_table": ["data.root=texts.csv"],
@@ -28,6 +29,7 @@ NEEDS = {
     "hub": ["model.preset=resnet_18_imagenet"],
     "solar_cells": ["data.root=photos"],
     "lora": ["model.lora_rank=8"],
+    "joint": ["task.objectives.one.task=classification", "task.objectives.two={}"],
 }
 
 

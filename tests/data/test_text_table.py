@@ -66,6 +66,7 @@ def test_encodings(tmp_path, encoding):
         ("cp1252", "utf-8", r"byte 14 \(0xe9\)(.|\n)*Perhaps it is cp1252: data\.encoding=cp1252"),
         ("utf-16", "utf-8", r"mark of UTF-16(.|\n)*data\.encoding=utf-16"),
         ("utf-16-be", "utf-8", r"Perhaps it is utf-16-be"),
+        ("utf-16-le", "cp1252", r"Perhaps it is utf-16-le"),
         ("utf-8", "ascii", r"is not ascii(.|\n)*Perhaps it is utf-8"),
         ("utf-8", "utf-16", r"is not utf-16(.|\n)*data\.encoding=utf-8"),
         ("cp1252", "utf-16-le", r"is not utf-16-le"),
@@ -95,20 +96,21 @@ def test_pairs_splits_and_groups(tmp_path):
 
 
 def test_everything_wrong_with_rows_is_told_by_place_and_line(tmp_path):
-    lines = ["text,label,split", '"two', 'lines",a,train', "", ",a,train", "x,,train", "x,a,trian",
-             "x,a,", "nul\0,b,train", "one,too,many,cells", "fine,b,test", "  ,,"]  # fmt: skip
+    lines = ["", ",,", "text,label,split", '"two', 'lines",a,train', "", ",a,train", "x,,train",
+             "x,a,trian", "x,a,", "nul\0,b,train", "one,too,many,cells", "fine,b,test",
+             "  ,,"]  # fmt: skip
     examples = collect(
         TextTableData(root=str(write(tmp_path, "\n".join(lines))), split_column="split")
     )
     assert kinds(examples) == {
-        ("incomplete_row", "row-000001"): "no text (line 5)",
-        ("incomplete_row", "row-000002"): "no label (line 6)",
+        ("incomplete_row", "row-000001"): "no text (line 7)",
+        ("incomplete_row", "row-000002"): "no label (line 8)",
         ("incomplete_row", "row-000003"): "unknown split 'trian' (expected train, val or test)"
-        " (line 7)",
-        ("incomplete_row", "row-000004"): "no split in column 'split' (line 8)",
+        " (line 9)",
+        ("incomplete_row", "row-000004"): "no split in column 'split' (line 10)",
         ("incomplete_row", "row-000005"): "'text' is no text: it has a NUL character, the first at "
-        "character 3 (line 9)",
-        ("incomplete_row", "row-000006"): "line 10 has 4 cells, the header has 3",
+        "character 3 (line 11)",
+        ("incomplete_row", "row-000006"): "line 12 has 4 cells, the header has 3",
     }
     assert examples.ids == ("row-000000", "row-000007")
     assert examples.content.texts == ("two\nlines", "fine")

@@ -194,6 +194,16 @@ def test_bytes_come_back_as_the_text():
     assert tokenizer.text(np.append(row, [-1, -1, 2, 10_000])) == text
 
 
+def test_bytes_are_looked_up_as_byte_level_bpe_writes_them():
+    from tokenizers import pre_tokenizers
+
+    assert set(byte_alphabet()) == set(pre_tokenizers.ByteLevel.alphabet())
+    pieces = BytePairs(byte_alphabet())
+    texts = ["".join(map(chr, range(1, 700))), "", "a\0 ☃", "\ud800"]
+    expected = pieces._engine.encode_batch([each.replace("\ud800", "\ufffd") for each in texts])
+    assert [row.tolist() for row in pieces.tokens(texts)] == [each.ids for each in expected]
+
+
 def test_which_tokens_go_on_a_word():
     found = word_pieces().continues()
     assert [WORDS[each] for each in np.flatnonzero(found)] == ["##ick", "##est", "##es", "##2"]

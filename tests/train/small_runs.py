@@ -11,11 +11,11 @@ import numpy as np
 from fmkit import files
 from fmkit.config.schema import (
     AdamConfig,
+    ClassificationConfig,
     ImageData,
     ModelConfig,
     PhaseConfig,
     RuntimeConfig,
-    TaskConfig,
     TrainConfig,
 )
 from fmkit.data import splits
@@ -34,7 +34,7 @@ def settings(stage=None, **changes) -> TrainConfig:
         data=ImageData(name="synthetic", batch_size=16, augment="none", flip="none"),
         optimizer=AdamConfig(name="adam", learning_rate=0.01, warmup="0%"),
         stage=stage or {"full": PhaseConfig(epochs="2", batchnorm="train")},
-        task=TaskConfig(),
+        task=ClassificationConfig(),
         runtime=RuntimeConfig(verbose=False, precision="float32"),
     )
     for key, value in changes.items():
