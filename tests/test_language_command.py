@@ -61,7 +61,7 @@ def test_a_classifier_starts_from_a_masked_model_of_its_texts(fmkit, tmp_path):
     status = json.loads((before / "status.json").read_text())
     assert status["val"]["perplexity"] > 1
     words = ["stage=lp_ft", "stage.head.epochs=1", "stage.full.epochs=1"]
-    code, out, err = fmkit("finetune", f"init={before}", *data, "model.max_length=32", *words)
+    code, _, err = fmkit("finetune", f"init={before}", *data, "model.max_length=32", *words)
     assert code == 0, err
     assert "that run's task is masked_lm" in err
     after = only_run(tmp_path, "finetune")
