@@ -24,7 +24,7 @@ BLOCK = 2**16
 """Bytes of a piece of a large file."""
 
 _SMALL = 2**24  # bytes of a set whose lines are counted when it is listed
-_SHARE = 64  # a file with more than this part of all bytes is cut, so that splits can be made
+_SHARE = 8  # a file with more than this part of all bytes is cut, so that splits can be made
 _PIECES = 64  # least pieces of a set that is cut
 _ENDINGS = (".txt", ".text", ".md")
 

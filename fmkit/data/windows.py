@@ -28,7 +28,8 @@ from fmkit.store.features import Arrays, Entry, FeatureStore
 
 _VERSION = 1
 _AT_ONCE = 2**20  # characters that are tokenised together
-_ROWS = 256  # windows that are handed on together
+_TOKENS = 2**18  # of a split that wait until they are handed on as windows
+_ROWS = 256  # windows that are read together
 _LEAST = 2
 """Tokens that the last window of a split needs: with fewer there is nothing to learn."""
 
@@ -328,7 +329,7 @@ class _Stream:
 
     def full(self) -> Iterator[Sequence[np.ndarray]]:
         """The windows that are full, once there are many."""
-        if self._size >= _ROWS * self._room:
+        if self._size >= max(_TOKENS, self._room):
             yield from self._windows()
 
     def rest(self) -> Iterator[Sequence[np.ndarray]]:
