@@ -235,7 +235,7 @@ def _build_joint(
         )
     )  # fmt: skip
     inputs = [each for own, _ in networks.values() for each in own]
-    outputs = task.joined({name: output for name, (_, output) in networks.items()})
+    outputs = task.joined(backbone, networks)
     return backbone, task, JointLearner(inputs, outputs, task, parts), parts
 
 
