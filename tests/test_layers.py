@@ -38,9 +38,9 @@ ORDER = {
     "tasks": ["base", "linear", "tokens", "classification", "masked_lm", "causal_lm",
               "neighbours", "self_supervised", "contrastive", "masked_image", "table", "joint"],
     "train": ["phases", "freeze", "proof", "devices", "learner", "part", "average", "tensor_file",
-              "room", "checkpoint", "progress", "reading", "assemble", "survey", "stopper",
-              "callbacks", "guard", "state", "resume", "keeper", "cut", "extract", "feature_key",
-              "features", "session", "material", "loop"],
+              "room", "checkpoint", "progress", "reading", "ancestor", "assemble", "survey",
+              "stopper", "callbacks", "guard", "state", "resume", "keeper", "cut", "extract",
+              "feature_key", "features", "session", "material", "loop"],
     "evaluate": ["metrics", "judge", "predict", "generate"],
 }  # fmt: skip
 MAY_IMPORT_TENSORFLOW = ("data/", "export/", "train/devices.py")

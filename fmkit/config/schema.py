@@ -391,9 +391,9 @@ class ObjectiveConfig:
     """One objective of `task=joint`: `task.objectives.NAME`."""
 
     task: Any = None
-    """Mapping of the keys of `task`; without a name it is `classification`."""
+    """Keys of `task`, or its name alone; without a name it is `classification`."""
     data: Any = None
-    """Mapping of the keys of `data`; empty means the run's own data."""
+    """Keys of `data`, or its name alone; without a name they change the run's own data."""
     weight: float | None = None
     """Weight of its loss, at least 0; empty means 1, and with 0 it is left out."""
     batch_size: int | None = None

@@ -27,7 +27,7 @@ from fmkit.spec import MODALITIES, DataSpec
 from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
 from fmkit.tasks import joint
-from fmkit.train import assemble, checkpoint, devices, reading
+from fmkit.train import ancestor, assemble, checkpoint, devices, reading
 from fmkit.train.learner import Learner
 
 
@@ -65,7 +65,7 @@ def load(run: FinishedRun, runtime: RuntimeConfig, objective: str | None = None)
     if objective is not None:
         weights = joint.weights_of(objective, weights)
     # The states of dropout count up over a network: those of an objective have other names here.
-    paths = assemble.learned(learner) if joint.is_joint(run.config()) else None
+    paths = ancestor.learned(learner) if joint.is_joint(run.config()) else None
     checkpoint.assign(learner, weights, paths)
     adapters.merge(learner)
     return Trained(run, learner, task, classes, backbone)
@@ -95,8 +95,8 @@ def examine(
         model.tokenizer = str(run.folder / names.TOKENIZER)
     if hasattr(task, "class_weights"):
         task.class_weights = "none"  # those of the training examples are not asked for
-    chosen = assemble.best_checkpoint(run)
-    assemble.check_sizes(chosen, model, len(run.classes(objective)))
+    chosen = ancestor.best_checkpoint(run)
+    ancestor.check_sizes(chosen, model, len(run.classes(objective)))
     return model, task, chosen, objective
 
 

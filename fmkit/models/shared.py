@@ -6,8 +6,11 @@ B batch, T tokens, D features.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import keras
+from keras import ops
 
 from fmkit.models.backbone import Backbone
 
@@ -34,3 +37,45 @@ def with_own_input(backbone: Backbone, name: str) -> Backbone:
         model=keras.Model(inputs, features, name=f"{backbone.model.name}_{name}"),
         mask=masks[0] if masks else None,
     )
+
+
+def in_one_batch(backbone: Backbone, inputs: Sequence[Any]) -> list[Any]:
+    """Features of each of several inputs, which go through an image backbone as one batch.
+
+    So BatchNorm is in training what it is later: it normalises all of them by the moments of the
+    whole batch, and its moving statistics are of that mixture, too. Batches one by one would each
+    be normalised by their own moments in training, and by a mixture of moments that none of them
+    has later.
+
+    Args:
+        backbone: of images.
+        inputs: symbolic, (B_i, H, W, 3).
+    """
+    whole = keras.layers.Concatenate(axis=0, name="objectives_together")(list(inputs))
+    features = backbone.model._run_through_graph([whole])
+    if isinstance(features, list | tuple):
+        (features,) = features
+    return [Rows(number)([features, *inputs]) for number in range(len(inputs))]
+
+
+class Rows(keras.layers.Layer):
+    """Those rows of a batch that one of the batches that it was made of had.
+
+    Args:
+        number: which one.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(name=f"head_rows{number}", autocast=False)
+        self._number = number
+
+    def call(self, inputs: Sequence[Any]) -> Any:
+        """Rows of the first tensor, which was made of the others."""
+        features, *parts = inputs
+        counts = [ops.shape(each)[0] for each in parts[: self._number + 1]]
+        first = sum(counts[:-1])
+        return features[first : first + counts[-1]]
+
+    def compute_output_spec(self, inputs: Sequence[Any]) -> Any:
+        """As the features, of another number of rows."""
+        return keras.KerasTensor((None, *inputs[0].shape[1:]), dtype=inputs[0].dtype)

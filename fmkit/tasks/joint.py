@@ -37,9 +37,6 @@ class Joint:
     The primary objective comes first. Its head has the names that it would have alone, so that its
     weights fit a run of that objective; those of the others begin with `head_NAME`.
 
-    BatchNorm sees each objective's batch by itself in a step: it is normalised by its own moments,
-    and the moving statistics follow all of them in turn.
-
     Args:
         config: of the run, settled.
         specs: by objective, its data.
@@ -63,6 +60,7 @@ class Joint:
         self._fixed = {name: float(config.objectives[name].weight or 0.0) for name in names}
         self._learned = LogVariances(len(names)) if config.weighting == "uncertainty" else None
         self._shown: dict[str, PartLoss] = {}
+        self._features: dict[str, Any] = {}
 
     def targets(self, examples: Any) -> np.ndarray:
         """Those of the primary objective."""
@@ -74,18 +72,35 @@ class Joint:
         for name, task in self.parts.items():
             if name == self.primary:
                 output = task.head(backbone, config)
+                self._features[name] = backbone.model.output
                 found[name] = ([backbone.model.input, *task.inputs], output)
                 continue
             beside = shared.with_own_input(backbone, f"{name}_input")
             with keras.name_scope(f"{PREFIX}{name}"):
                 output = task.head(beside, config)
+            self._features[name] = beside.model.output
             inputs = [beside.model.input, *task.inputs]
             _rename(keras.Model(inputs, output), beside, f"{PREFIX}{name}_")
             found[name] = (inputs, output)
         return found
 
-    def joined(self, outputs: dict[str, Any]) -> dict[str, Any]:
-        """The outputs of the network, with the log variances in it where they are learned."""
+    def joined(
+        self, backbone: Backbone, networks: Mapping[str, tuple[list[Any], Any]]
+    ) -> dict[str, Any]:
+        """The outputs of one network of all objectives, from the networks of each.
+
+        Images go through the backbone as one batch. Texts do not, for they are of different
+        lengths, and their backbones have no BatchNorm.
+        """
+        outputs = {name: output for name, (_, output) in networks.items()}
+        if backbone.modality == "image":
+            inputs = [own[0] for own, _ in networks.values()]
+            features = shared.in_one_batch(backbone, inputs)
+            for name, rows in zip(networks, features, strict=True):
+                own, output = networks[name]
+                head = keras.Model([self._features[name], *own[1:]], output)
+                found = head._run_through_graph([rows, *own[1:]])
+                outputs[name] = found[0] if isinstance(found, list | tuple) else found
         return outputs if self._learned is None else dict(self._learned(outputs))
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:

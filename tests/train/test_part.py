@@ -2,7 +2,11 @@
 
 import dataclasses
 import json
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -163,6 +167,15 @@ def test_each_objective_moves_the_shared_backbone(silent):
     np.testing.assert_allclose(whole, one + other, atol=1e-5)
 
 
+def test_images_of_both_are_normalised_as_one_batch():
+    assembly = with_learned_heads(assembled(joint()))
+    inputs, _, _ = first_batch(assembly)
+    found = assembly.learner(list(inputs), training=True)
+    for part, rows in zip(assembly.parts, (slice(0, 16), slice(16, 24)), strict=True):
+        whole = part.learner(np.concatenate(inputs), training=True)
+        np.testing.assert_allclose(found[part.name], whole[rows], atol=1e-5)
+
+
 def test_backbone_is_one_and_heads_are_told_apart():
     assembly = assembled(joint())
     paths = [each.path for each in assembly.learner.variables]
@@ -285,3 +298,37 @@ def test_a_loss_that_is_not_finite_names_the_examples_of_all(tmp_path):
     record = json.loads((tmp_path / "run" / "nonfinite.json").read_text())
     ids = [each for batch in record["batches"] for each in batch["ids"]]
     assert {each[:3] for each in ids} == {"row", "pai"}
+
+
+SEVERAL = """
+import json, sys
+from pathlib import Path
+
+import tensorflow as tf
+
+pieces = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], pieces)
+
+from fmkit.config.schema import PhaseConfig
+from test_part import joint, train
+
+stage = {"full": PhaseConfig(epochs="2")}
+config = joint("uncertainty", (1.0, 1.0), stage, runtime_devices="all")
+json.dump(train(Path(sys.argv[1]), config).rows, sys.stdout)
+"""
+
+
+def test_two_devices_learn_as_one_does(tmp_path):
+    here = Path(__file__).parent
+    path = os.pathsep.join([str(here), str(here.parent), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", SEVERAL, str(tmp_path)], capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    stage = {"full": PhaseConfig(epochs="2")}
+    one = train(tmp_path / "one", joint("uncertainty", (1.0, 1.0), stage))
+    for first, second in zip(one.rows, json.loads(done.stdout), strict=True):
+        for name, value in first.items():
+            if name not in (*TIMES, "phase"):
+                assert second[name] == pytest.approx(value, rel=1e-3, abs=1e-6), name
