@@ -135,7 +135,7 @@ MISTAKES = [
     ("finetune recipe=null", "recipe", "must not be empty"),
     ("finetunne", "finetunne", "finetune"),
     ("eval", "run is missing", "fmkit eval run="),
-    ("predict run=x", "input is missing", "photo"),
+    ("predict run=x", "input is missing", "Photos or texts"),
 ]
 
 
