@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fmkit import again as reopened
-from fmkit import checkup, console, jobs, plugins, reopen, signals, tables
+from fmkit import checkup, console, jobs, plugins, reopen, signals, tables, uses
 from fmkit.config import chosen, command_line, compose, interpolation, objectives
 from fmkit.config.check import check
 from fmkit.config.command_line import CommandLine
@@ -54,19 +54,19 @@ def evaluate(arguments: Sequence[str]) -> int:
     """Judge a finished run on a split, or on new data."""
     line = command_line.parse("eval", arguments)
     names = plugins.names(line.value("plugins"))
-    return _launch_plain(_inherit(line, names, "run", ("data",)), names, jobs.evaluate)
+    return _launch_plain(_inherit(line, names, "run", ("data",)), names, uses.evaluate)
 
 
 def predict(arguments: Sequence[str]) -> int:
     """Predict new photos with a finished run."""
     line = command_line.parse("predict", arguments)
-    return _launch_plain(line, plugins.names(line.value("plugins")), jobs.predict)
+    return _launch_plain(line, plugins.names(line.value("plugins")), uses.predict)
 
 
 def generate(arguments: Sequence[str]) -> int:
     """Go on with a text, by a causal language model."""
     line = command_line.parse("generate", [_literal(each) for each in arguments])
-    return _launch_plain(line, plugins.names(line.value("plugins")), jobs.generate)
+    return _launch_plain(line, plugins.names(line.value("plugins")), uses.generate)
 
 
 def _literal(word: str) -> str:

@@ -16,12 +16,12 @@ FLOORS = {
     "evaluate": 5, "export": 5,
     "report": 6,
     "tables": 7, "checkup": 7, "plugins": 7, "failures": 7, "reopen": 7, "again": 7, "jobs": 7,
-    "guide": 7, "commands": 7, "cli": 7,
+    "uses": 7, "guide": 7, "commands": 7, "cli": 7,
 }  # fmt: skip
 ORDER = {
     "": ["errors", "untrusted", "lookup", "faults", "memory", "files", "unseen", "strict_yaml",
          "redaction", "console", "spec", "signals", "tables", "checkup", "plugins", "failures",
-         "reopen", "again", "jobs", "guide", "commands", "cli"],
+         "reopen", "again", "jobs", "uses", "guide", "commands", "cli"],
     "config": ["schema", "documentation", "amounts", "durations", "encodings", "trainable",
                "source", "user_file", "suggest", "option_files", "interpolation", "validate",
                "facts", "recipe", "refused", "command_line", "recorded", "objectives", "compose",
