@@ -87,7 +87,8 @@ def predict(config: PredictConfig) -> None:
         console.warn(each)
     total = len(next(iter(columns.values())))
     if len(errors) == total:
-        raise DataError(f"none of {total} examples could be read.", f"The reasons: {output}")
+        noun = "texts" if is_text else "photos"
+        raise DataError(f"none of {total} {noun} could be read.", f"The reasons: {output}")
     tables.predictions(columns, len(errors), output)
 
 

@@ -424,6 +424,7 @@ LANGUAGE_MODELLING = ("masked_lm", "causal_lm")
 """Tasks that learn from texts alone; classes do not count."""
 
 
+@dataclass
 class SelfSupervisedConfig(TaskConfig):
     """What is learned of images without their labels."""
 

@@ -85,7 +85,9 @@ def _back(groups: Groups, places: np.ndarray) -> Groups:
 
 def two_classes(examples: Examples, copies: Copies) -> list[Finding]:
     """The same example with more than one label."""
-    found = []
+    found: list[Finding] = []
+    if not examples.classes:
+        return found
     in_files = isinstance(examples.content, ImageFiles)
     exact = "two_classes" if in_files else "equal_two_classes"
     for groups, kind in ((copies.exact, exact), (copies.near, "near_two_classes")):

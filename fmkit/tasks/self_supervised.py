@@ -29,12 +29,14 @@ class SelfSupervised:
 
     name = ""
     evaluator = "losses"
+    reads = "examples"
     one_hot = None
     class_weights = None
     inputs = ()
     prepare: Any = None
     views = 1
     shown: Any = None
+    watched = (FIGURE,)
 
     def __init__(self, config: SelfSupervisedConfig, spec: DataSpec) -> None:
         if spec.modality != "image":

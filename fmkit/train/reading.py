@@ -56,6 +56,7 @@ def check_monitor(config: TaskConfig, task: Any) -> None:
     there = ["loss", *(each.name for each in metrics if not isinstance(metrics, dict))]
     if isinstance(metrics, dict):  # of a joint task
         there += [f"{name}_{each.name}" for name, those in metrics.items() for each in those]
-    if config.monitor.removeprefix("val_") not in there:
-        allowed = [f"{prefix}{name}" for name in dict.fromkeys(there) for prefix in ("val_", "")]
+    allowed = [f"{prefix}{name}" for name in dict.fromkeys(there) for prefix in ("val_", "")]
+    allowed += getattr(task, "watched", ())
+    if config.monitor not in allowed:
         raise ConfigError(received("task.monitor", config.monitor, allowed))

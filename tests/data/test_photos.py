@@ -70,7 +70,7 @@ def test_what_cannot_be_is_told(root, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="There is no photo below"):
         admitted(tmp_path / "empty", tmp_path / "report.json")
-    with pytest.raises(DataError, match="3 splits need 3 examples at least; there are 2"):
+    with pytest.raises(DataError, match="2 examples are too few for 3 splits"):
         admitted(root, tmp_path / "report.json", limit=2)
     (root / "broken.png").write_bytes(b"no photo")
     with pytest.raises(DataError, match=r"broken\.png"):

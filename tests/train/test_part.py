@@ -15,7 +15,7 @@ import tensorflow as tf
 from scipy.special import log_softmax
 from small_runs import Trained, folder, images, settings
 
-from fmkit.config.schema import JointConfig, ObjectiveConfig, PhaseConfig, TaskConfig
+from fmkit.config.schema import ClassificationConfig, JointConfig, ObjectiveConfig, PhaseConfig
 from fmkit.data import splits
 from fmkit.data.dataset import Dataset
 from fmkit.data.joint_loader import seed_of
@@ -49,12 +49,12 @@ def joint(weighting="fixed", weights=(0.3, 0.7), stage=None, smoothing=0.0, **ch
     """Pairs, 8 at a time, and shades, 16 at a time, which are the primary objective."""
     config = settings(stage, **changes)
     pairs = ObjectiveConfig(
-        task=TaskConfig(name="classification", class_weights="balanced"),
+        task=ClassificationConfig(name="classification", class_weights="balanced"),
         data=dataclasses.replace(config.data, batch_size=8),
         weight=weights[0],
     )
     shades = ObjectiveConfig(
-        task=TaskConfig(name="classification", label_smoothing=smoothing),
+        task=ClassificationConfig(name="classification", label_smoothing=smoothing),
         data=config.data,
         weight=weights[1],
     )
