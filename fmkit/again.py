@@ -11,7 +11,7 @@ from typing import Any
 
 from fmkit import console, files, plugins
 from fmkit.config import durations, recorded, validate
-from fmkit.config.schema import TrainConfig
+from fmkit.config.schema import LANGUAGE_MODELLING, TrainConfig
 from fmkit.errors import ArtifactError, ConfigError, DataError, listed, received
 from fmkit.reopen import Request
 from fmkit.store import metrics_log
@@ -58,25 +58,41 @@ class Again:
         """Whether `recipe=auto` has yet to choose: what it chose is in the config."""
         return not (self.run.folder / names.RECIPE).exists()
 
-    def require_same_data(self, spec: Any) -> None:
+    def require_same_data(self, specs: Mapping[str, Any]) -> None:
         """Refuse data that is not what the run was trained on.
 
         Args:
-            spec: of the data as it is now.
+            specs: of the data as it is now; of a joint run those of its other objectives, too, by
+                their names.
 
         Raises:
             DataError: it differs.
         """
-        was, now = self.before.get("data") or {}, spec.as_dict()
-        if not was.get("fingerprint"):
-            return  # nothing was trained yet
+        others = self.before.get("objectives") or {}
+        for name, spec in specs.items():
+            was = (others.get(name) if name else self.before.get("data")) or {}
+            if was.get("fingerprint"):  # else nothing was trained yet
+                self._require_same(f" of objective {name}" if name else "", was, spec.as_dict())
+
+    def _require_same(self, whose: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         for key, what in (("fingerprint", "data"), ("split_fingerprint", "splits")):
             if was.get(key) != now[key]:
                 raise DataError(
-                    f"the {what} of run {self.run.folder.name} changed since it was started: "
-                    f"{_difference(was, now)}.",
+                    f"the {what}{whose} of run {self.run.folder.name} changed since it was "
+                    f"started: {_difference(was, now)}.",
                     "Put the data back as it was, or start a new run, with init=RUN if you like.",
                 )
+
+    def training_examples(self, listed: int) -> int:
+        """Examples of the training split: a language model's windows are counted when it is built.
+
+        Args:
+            listed: how many the data's listing has.
+        """
+        if self.config.task.name not in LANGUAGE_MODELLING:
+            return listed
+        count = ((self.before.get("data") or {}).get("counts") or {}).get("train")
+        return count if type(count) is int and count > 0 else listed
 
     def begin(self, steps_per_epoch: int) -> None:
         """Find the checkpoint, check that it is this run's, say where it stands, and write.
@@ -254,8 +270,8 @@ def open_again(folder: Path, request: Request) -> Again:
 
 def settings(config: TrainConfig) -> dict[str, Any]:
     """What a run computes depends on, by full key, as it goes into every checkpoint."""
-    found = {key: value for key, _, value in validate.leaves(config)}
-    return {key: value for key, value in found.items() if key not in _HARMLESS}
+    rows = validate.leaves(config)
+    return {key: value for key, rule, value in rows if rule not in _HARMLESS}
 
 
 def _require_same_versions(folder: Path, before: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from fmkit.store import run as names
 
 
 def check_data(config: CheckConfig) -> None:
-    """Look at a data set: a report, a sheet of suspects, and tables on the screen.
+    """Look at a data set: a report, a sheet of suspect photos, and tables on the screen.
 
     Raises:
         DataError: something is wrong that would stop a training run.

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from fmkit import again as reopened
-from fmkit import checkup, console, jobs, plugins, reopen, signals, tables
-from fmkit.config import chosen, command_line, compose, interpolation
+from fmkit import checkup, console, jobs, plugins, reopen, signals, tables, uses
+from fmkit.config import chosen, command_line, compose, interpolation, objectives
 from fmkit.config.check import check
 from fmkit.config.command_line import CommandLine
-from fmkit.config.recorded import overrides, quoted
+from fmkit.config.recorded import of_objective, overrides, quoted
 from fmkit.config.schema import TrainConfig
 from fmkit.errors import ConfigError, FmkitError, Interrupted
 from fmkit.store import index
@@ -54,13 +54,27 @@ def evaluate(arguments: Sequence[str]) -> int:
     """Judge a finished run on a split, or on new data."""
     line = command_line.parse("eval", arguments)
     names = plugins.names(line.value("plugins"))
-    return _launch_plain(_inherit(line, names, "run", ("data",)), names, jobs.evaluate)
+    return _launch_plain(_inherit(line, names, "run", ("data",)), names, uses.evaluate)
 
 
 def predict(arguments: Sequence[str]) -> int:
     """Predict new photos with a finished run."""
     line = command_line.parse("predict", arguments)
-    return _launch_plain(line, plugins.names(line.value("plugins")), jobs.predict)
+    return _launch_plain(line, plugins.names(line.value("plugins")), uses.predict)
+
+
+def generate(arguments: Sequence[str]) -> int:
+    """Go on with a text, by a causal language model."""
+    line = command_line.parse("generate", [_literal(each) for each in arguments])
+    return _launch_plain(line, plugins.names(line.value("plugins")), uses.generate)
+
+
+def _literal(word: str) -> str:
+    """A prompt as it was typed: Hydra would take a comma or a bracket in it for something else."""
+    key, _, text = word.partition("=")
+    if key != "prompt" or not text or text[0] in "'\"":
+        return word
+    return f"prompt={quoted(text)}"
 
 
 def check_data(arguments: Sequence[str]) -> int:
@@ -142,11 +156,15 @@ def _train_job(line: CommandLine, composed: Any, names: dict[str, list[str]]) ->
     outcome = _Outcome(list(settings.overrides.task), run)
     try:
         config = compose.typed(composed, line.command, names, {})
+        config, told = objectives.reduced(config)
         kept = interpolation.from_environment(compose.unresolved(composed))
         job = command_line.parse(line.command, [*line.flags, *outcome.overrides])
         decided = chosen.by_user(job)
         described = {**_described(config), **_shown_names(kept), "chosen": sorted(decided)}
         run.begin(config, described, kept)
+        if told:
+            run.log(told)
+            console.say(told)
         jobs.train(config, run, decided)
     except BaseException as error:
         outcome.error = _ended_badly(run, error)
@@ -226,8 +244,10 @@ def _inherit(
     added = [f"{key}={quoted(str(run.folder.absolute()))}"]
     if "data.root" in spared:  # other data is not to be cut to the size of the run's
         spared |= {"data.limit"}
+    objective = line.value("objective")  # whose data are meant
+    known = of_objective(run.config(), None if objective is None else str(objective))
     for group in taken:
-        added.extend(overrides(run.config(), group, spared | {"model.weights"}))
+        added.extend(overrides(known, group, spared | {"model.weights"}))
     if "model" in taken and "model.weights" not in spared:
         added.append("model.weights=none")  # the run has them all
     if taken and not line.shows_only:

@@ -68,6 +68,17 @@ def clean(text: str) -> str:
     return escape(f"{unseen.written_out(text)} ")[:-1]
 
 
+def stream(text: str) -> None:
+    """A piece of a text to stdout at once, as it is but for what a terminal would obey."""
+    if out.quiet:
+        return
+    try:
+        out.file.write(unseen.written_out(text, kept="\n\t"))
+        out.file.flush()
+    except OSError:  # nobody reads any more
+        out.on_broken_pipe()
+
+
 def say(text: str) -> None:
     """One line of progress, to stderr."""
     err.print(Text(_told(text)))

@@ -16,6 +16,11 @@ _EXAMPLES: dict[str, list[tuple[str, str]]] = {
             "your own folder, a folder per class",
         ),
         ("fmkit finetune init=last", "go on from there with everything unfrozen"),
+        (
+            "fmkit pretrain task=masked_lm data=text_files data.root=texts model=minilm "
+            "stage=continued",
+            "a model of texts learns on from yours, without labels",
+        ),
     ],
     "finetune": [
         ("fmkit finetune", "the demo: 5,000 digits, head first, then everything"),
@@ -31,6 +36,11 @@ _EXAMPLES: dict[str, list[tuple[str, str]]] = {
         ("fmkit finetune recipe=auto", "lengths, rates and more by the data's size, with reasons"),
         ("fmkit finetune -m optimizer.learning_rate=1e-4,1e-3", "a sweep: one run per value"),
         ("fmkit finetune init=RUN", "start from a pretrain run, skip its head phase"),
+        (
+            "fmkit finetune task=joint task.alpha=0.5 task.objectives.pretrain.task=NAME "
+            "task.objectives.finetune={}",
+            "two objectives at once on one backbone",
+        ),
         ("fmkit finetune --cfg job", "show the whole config, train nothing"),
     ],
     "resume": [
@@ -41,6 +51,7 @@ _EXAMPLES: dict[str, list[tuple[str, str]]] = {
     "eval": [
         ("fmkit eval run=last", "the test split of the newest finished run"),
         ("fmkit eval run=RUN split=val", "another split"),
+        ("fmkit eval run=RUN objective=NAME", "another objective of a joint run"),
         ("fmkit eval run=RUN data.root=new_photos", "all of another folder; classes match by name"),
     ],
     "predict": [
@@ -48,9 +59,15 @@ _EXAMPLES: dict[str, list[tuple[str, str]]] = {
         ("fmkit predict run=last input=photos output=found.csv", "a folder, into a table"),
         ("fmkit predict run=last input=photos.csv path_column=file", "the photos of a table"),
     ],
+    "generate": [
+        ('fmkit generate run=last prompt="Once upon a time"', "go on with a text"),
+        ("fmkit generate run=last input=begin.txt temperature=0", "from a file, the likeliest way"),
+        ("fmkit generate run=last max_tokens=500 seed=1", "from nothing, another draw"),
+    ],
     "check": [
         ("fmkit check data=image_folder data.root=photos", "your own folder"),
         ("fmkit check data=image_table data.root=photos.csv", "the photos of a table"),
+        ("fmkit check data=text_table data.root=texts.csv", "the texts of a table"),
         ("fmkit check data=image_folder data.root=photos output=report", "the report's place"),
         (
             "fmkit check data=image_folder data.root=photos data.on_bad=quarantine",
@@ -138,8 +155,11 @@ def _settings(name: str) -> None:
 def _group(group: str) -> None:
     """A group's keys, those that only some options have, and what the options' files set."""
     from fmkit.config.documentation import keys_of
-    from fmkit.config.schema import KINDS, PhaseConfig
+    from fmkit.config.schema import KINDS, ObjectiveConfig, PhaseConfig
 
+    if group == "task":
+        out.print("\ntask.objectives.NAME: (with task=joint)")
+        _keys(keys_of(ObjectiveConfig, "task.objectives.NAME."))
     if group == "stage":
         out.print("\nstage.PHASE: (phases run in the order they are written)")
         _keys(keys_of(PhaseConfig, "stage.PHASE."))
@@ -180,7 +200,7 @@ def _defaults_of_files(group: str) -> None:
 def _groups(name: str) -> list[str]:
     if name in ("pretrain", "finetune"):
         return ["model", "data", "optimizer", "stage", "task", "runtime", "experiment"]
-    return ["runtime"] if name == "predict" else ["data", "runtime"]
+    return ["runtime"] if name in ("predict", "generate") else ["data", "runtime"]
 
 
 def _options(group: str) -> list[str]:

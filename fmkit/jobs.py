@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from fmkit import again as reopened
-from fmkit import console, failures, files, plugins, signals, tables
-from fmkit.config import recipe, recorded
-from fmkit.config.schema import EvalConfig, PredictConfig, TrainConfig
-from fmkit.errors import ConfigError, DataError, FmkitError, ResourceError
-from fmkit.store import index
+from fmkit import console, failures, files, signals, tables
+from fmkit.config import objectives, recipe, recorded
+from fmkit.config.schema import (
+    JointConfig,
+    TrainConfig,
+)
+from fmkit.errors import ConfigError, FmkitError, ResourceError
 from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
 from fmkit.store.run import Run
@@ -38,18 +41,19 @@ def train(
     split_seed = _split_seed(config)
     report = run.folder / names.DATA_REPORT  # before TensorFlow: a broken photo says so at once
     data = admission.for_training(config.data, config.runtime, split_seed, report)
-    if config.init is not None:
+    others = _other_data(config, run, split_seed, data)
+    if config.init is not None and data.spec.classes:
         data = dataset.in_order_of(data, FinishedRun(Path(config.init)).classes())
-    if config.task.monitor.startswith("val_") and not len(data.splits.get("val", ())):
-        raise ConfigError(
-            f"task.monitor={config.task.monitor} needs a validation split, and the data has none.",
-            "Set data.val_fraction above 0, or task.monitor=loss.",
-        )
+    _require_validation(config, data, others)
     if again is not None:
-        again.require_same_data(data.spec)
+        again.require_same_data({"": data.spec, **{key: each.spec for key, each in others.items()}})
     _say(config, run, f"run: {files.short(run.folder)}")
     counts = ", ".join(f"{count} {split}" for split, count in data.spec.counts.items())
-    _say(config, run, f"data: {config.data.name}, {len(data.spec.classes)} classes, {counts}")
+    classes = f"{len(data.spec.classes)} classes, " if data.spec.classes else ""
+    _say(config, run, f"data: {config.data.name}, {classes}{counts}")
+    for name, each in others.items():
+        shown = ", ".join(f"{count} {split}" for split, count in each.spec.counts.items())
+        _say(config, run, f"data of {name}: {shown}")
     with console.diverted(run.folder / names.LOG):
         from fmkit.models import adapters
         from fmkit.train import assemble, devices, loop
@@ -58,17 +62,19 @@ def train(
         machine = devices.prepare(config.runtime)
     if again is not None:
         began -= float(run.status["seconds"])
-        again.begin(-(-len(data.splits["train"]) // config.data.batch_size))
+        count = again.training_examples(len(data.splits["train"]))
+        again.begin(-(-count // config.data.batch_size))
     saved = None if again is None else again.saved
     if config.recipe == "auto" and (again is None or again.follows_recipe):
         _follow_recipe(config, run, data, machine, chosen)
-    assembly = _assembled(config, run, data, machine, again)
+    assembly = _assembled(config, run, data, machine, again, others)
     results = loop.train(assembly, run, saved)
     with signals.careful(), assembly.scope():
         adapters.merge(assembly.learner)  # what is judged below is what is deployed
-        run.save_model(
-            assemble.inference_model(assembly.learner, assembly.task, config.data.resize)
-        )
+        learner, task = assembly.learner, assembly.task
+        if assembly.parts:
+            learner, task = assembly.parts[0].learner, assembly.parts[0].task
+        run.save_model(assemble.inference_model(learner, task, config.data))
     signals.check()
     figures = _judge(config, run, assembly)
     with signals.careful():  # a run that is done is done
@@ -80,15 +86,63 @@ def train(
         tables.result(run.folder, run.status)
 
 
+def _other_data(config: TrainConfig, run: Run, split_seed: int, data: Any) -> dict[str, Any]:
+    """Of a joint run, the data of the objectives beside the primary one."""
+    from fmkit.data import admission
+
+    if not isinstance(config.task, JointConfig):
+        return {}
+    first, found = objectives.primary(config.task), {}
+    for name, each in config.task.objectives.items():
+        if name == first:
+            continue
+        seed = split_seed if each.data.split_seed is None else each.data.split_seed
+        alike = dataclasses.replace(each.data, batch_size=config.data.batch_size)
+        if alike == config.data and seed == split_seed:  # looked at once is enough
+            found[name] = data
+            continue
+        report = run.folder / f"{Path(names.DATA_REPORT).stem}-{name}.json"
+        found[name] = admission.for_training(each.data, config.runtime, seed, report)
+    return found
+
+
+def _require_validation(config: TrainConfig, data: Any, others: Mapping[str, Any]) -> None:
+    """Refuse to go by a validation split that is not there."""
+    monitor, told = config.task.monitor, "data"
+    if not monitor.startswith("val_"):
+        return
+    known = {"": data}
+    if isinstance(config.task, JointConfig):
+        known = {objectives.primary(config.task): data, **others}
+        of_one = {key: each for key, each in known.items() if monitor.startswith(f"val_{key}_")}
+        known = of_one or known
+    for name, each in known.items():
+        if not len(each.splits.get("val", ())):
+            told = f"task.objectives.{name}.data" if name else "data"
+            raise ConfigError(
+                f"task.monitor={monitor} needs a validation split, and the data has none.",
+                f"Set {told}.val_fraction above 0, or task.monitor=loss.",
+            )
+
+
 def _assembled(
-    config: TrainConfig, run: Run, data: Any, machine: Any, again: reopened.Again | None
+    config: TrainConfig,
+    run: Run,
+    data: Any,
+    machine: Any,
+    again: reopened.Again | None,
+    others: dict[str, Any],
 ) -> Any:
     """Everything the run needs, joined; a new run's record is written, an old one's is held to."""
     from fmkit.train import assemble
 
     saved = None if again is None else again.saved
-    config.model.image_size = assemble.image_size(config.model, data.examples)
-    assembly = assemble.assemble(config, data, machine, saved)
+    every = [data, *others.values()]
+    sizes = [assemble.image_size(config.model, each.examples) for each in every]
+    known = [each for each in sizes if each is not None]
+    # One size of input for all.
+    config.model.image_size = max(known) if len(known) == len(sizes) else None
+    assembly = assemble.assemble(config, data, machine, saved, others)
     if again is not None:
         again.check(assembly)
     if again is not None and saved is not None:
@@ -136,17 +190,33 @@ def _record(config: TrainConfig, run: Run, assembly: Any, split_seed: int) -> No
     """Write down what was decided before anything trains."""
     from fmkit.train import assemble
 
-    machine, loader = assembly.devices, assembly.loader
+    machine, backbone = assembly.devices, assembly.backbone
+    shown = {"max_length": backbone.max_length, "texts": assembly.loader.describe()}
+    if backbone.modality == "image":
+        shown = {"image_size": backbone.image_size, "images": assembly.loader.describe()}
     run.write_config(assemble.resolved(config, assembly, split_seed))
     run.write_environment(
         devices=machine.as_dict(),
         seed=config.runtime.seed,
         data={"name": config.data.name, **assembly.spec.as_dict()},
+        **_data_of_objectives(assembly),
         weights={**assembly.started_from, "fingerprint": assembly.backbone.fingerprint()},
-        image_size=assembly.backbone.image_size,
-        images=loader.describe(),
+        **shown,
     )
+    if assembly.backbone.tokenizer is not None:
+        run.save_tokenizer(assembly.backbone.tokenizer)
     run.update(parameters=assembly.learner.count_params())
+
+
+def _data_of_objectives(assembly: Any) -> dict[str, Any]:
+    """Of a joint run, what it trains on by objective, but for the primary one's."""
+    if not assembly.parts:
+        return {}
+    others = assembly.parts[1:]
+    return {
+        "objectives": {each.name: {"name": each.config.name, **each.spec.as_dict()}
+                       for each in others}
+    }  # fmt: skip
 
 
 def _describe(config: TrainConfig, run: Run, assembly: Any, weights: str) -> None:
@@ -162,11 +232,14 @@ def _describe(config: TrainConfig, run: Run, assembly: Any, weights: str) -> Non
 
     machine, loader = assembly.devices, assembly.loader
     parameters = assembly.learner.count_params()
-    side = assembly.backbone.image_size
+    backbone = assembly.backbone
+    side = f"at {backbone.image_size} x {backbone.image_size}"
+    if backbone.modality == "text":
+        side = f"on texts of up to {backbone.max_length} tokens"
     _say(
         config,
         run,
-        f"model: {config.model.name} at {side} x {side}, {parameters:,} parameters, "
+        f"model: {config.model.name} {side}, {parameters:,} parameters, "
         f"weights: {weights or assembly.backbone.weights}",
     )
     if lora := adapters.describe(assembly.learner):
@@ -188,104 +261,28 @@ def _describe(config: TrainConfig, run: Run, assembly: Any, weights: str) -> Non
 
 def _judge(config: TrainConfig, run: Run, assembly: Any) -> dict[str, Any]:
     """Evaluate the final model on validation and test; the figures for the status."""
-    from fmkit.evaluate import predict as judge
+    from fmkit.evaluate import judge, predict
 
     figures: dict[str, Any] = {}
-    learner, loader = assembly.learner, assembly.loader
-    if assembly.features is not None:
-        learner, loader = assembly.features.cut.upper, assembly.features.loader
-    for split in ("val", "test"):
-        indices = assembly.splits.get(split)
-        if indices is None or not len(indices):
-            continue
-        found, columns = judge.evaluate(
-            learner, loader, indices, assembly.examples,
-            assembly.examples.labels, assembly.spec.classes, BOOTSTRAP, config.runtime.seed,
-        )  # fmt: skip
-        judge.write_evaluation(run.folder, split, found, columns)
-        figures[split] = {key: found[key] for key in ("n", "accuracy", "macro_f1", "loss")}
-        figures[split]["intervals"] = found["intervals"]
+    for number, each in enumerate(assembly.judged()):
+        own = {}
+        for split in ("val", "test"):
+            indices = each.splits.get(split)
+            if indices is None or not len(indices):
+                continue
+            found, columns = judge.judge(
+                judge.Question(
+                    each.learner, each.loader, indices, each.examples, each.examples.labels,
+                    each.spec.classes, each.task, BOOTSTRAP, config.runtime.seed,
+                )
+            )  # fmt: skip
+            name = split if number == 0 else f"{split}-{each.name}"
+            predict.write_evaluation(run.folder, name, found, columns)
+            own[split] = judge.headline(each.task, found)
+        figures |= own if number == 0 else {}
+        if each.name:
+            figures.setdefault("objectives", {})[each.name] = own
     return figures
-
-
-def evaluate(config: EvalConfig) -> None:
-    """Judge a finished run on a split of its data, or on other data."""
-    from fmkit.data import admission, dataset
-
-    run = FinishedRun(index.trained(config.run, Path(config.runs_dir)))
-    run.warn_if_unfinished()
-    plugins.require(run, ("model", "task"), plugins.names())
-    before = recorded.section(run.config(), "data")
-    place = [getattr(each, "root", None) for each in (before, config.data)]
-    is_new = before.name != config.data.name or place[0] != place[1]
-    seed = before.split_seed if config.data.split_seed is None else config.data.split_seed
-    split = config.split or ("all" if is_new else "test")
-    data = admission.for_evaluation(config.data, config.runtime, seed or 0, split)
-    name = f"{split}-{data.spec.fingerprint[:8]}" if is_new else split
-    if not is_new and split != "all" and data.spec.fingerprint != run.data().get("fingerprint"):
-        console.warn("the data has changed since the run was trained; its splits may have, too.")
-    labels = dataset.match_classes(data.examples, run.classes())  # before TensorFlow, too
-    with console.diverted(run.folder / names.LOG):
-        from fmkit.evaluate import predict as judge
-
-        trained = judge.load(run, config.runtime)
-    loader = judge.open_data(config.data, config.runtime, data, trained)
-    found, columns = judge.evaluate(
-        trained.learner, loader, data.splits[split], data.examples, labels,
-        trained.classes, config.bootstrap, config.runtime.seed,
-    )  # fmt: skip
-    path = judge.write_evaluation(run.folder, name, found, columns)
-    tables.evaluation(found, config.data.name, split, path)
-
-
-def predict(config: PredictConfig) -> None:
-    """Write a table of predictions for new photos.
-
-    Raises:
-        DataError: no photo could be read; the table says why for each.
-    """
-    from fmkit.data import inputs
-
-    run = FinishedRun(index.trained(config.run, Path(config.runs_dir)))
-    run.warn_if_unfinished()
-    plugins.require(run, ("model", "task"), plugins.names())
-    run.classes()  # a damaged run is told before TensorFlow is imported
-    output = _output(config, run)
-    paths = inputs.list_photos(Path(config.input), config.path_column)
-    with console.diverted(run.folder / names.LOG):
-        from fmkit.evaluate import predict as judge
-
-        trained = judge.load(run, config.runtime)
-    resize = recorded.section(run.config(), "data").resize
-    columns, errors = judge.predict_files(trained, paths, resize, config.batch_size)
-    judge.write_table(output, columns)
-    for each in errors[:10]:
-        console.warn(each)
-    if len(errors) == len(paths):
-        raise DataError(f"none of {len(paths)} photos could be read.", f"The reasons: {output}")
-    tables.predictions(columns, len(errors), output)
-
-
-def _output(config: PredictConfig, run: FinishedRun) -> Path:
-    """The table to write, in a place that can be written."""
-    output = run.folder / names.PREDICTIONS / f"{names.new_name()}.csv"
-    if config.output is not None:
-        output = Path(config.output).expanduser()
-    if output.suffix not in (".csv", ".parquet"):
-        raise ConfigError(
-            f"output: received {config.output!r}. Expected a name in .csv or .parquet."
-        )
-    wrong = files.unwritable(output)
-    if wrong:
-        raise ConfigError(
-            f"output: {output} cannot be written: {wrong}.",
-            "Name a file in a folder that you may write: output=FILE",
-        )
-    if output.exists() and not config.overwrite:
-        raise ConfigError(
-            f"output: {output} is there already.", "Name another file, or add overwrite=true."
-        )
-    return output
 
 
 def as_fmkit_error(

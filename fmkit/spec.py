@@ -2,10 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
 
 SPLITS = ("train", "val", "test")
+MODALITIES = ("image", "text")
+
+
+class Tokenizer(Protocol):
+    """From texts to numbers of tokens and back; it comes with a model and is kept with it.
+
+    Attributes:
+        size: how many tokens there are, V.
+        start: the token before a text, or None.
+        end: the token after a text (in BERT also between a pair), or None.
+        mask: the token that stands for a hidden one, or None.
+        special: numbers of all tokens that stand for no text.
+    """
+
+    size: int
+    start: int | None
+    end: int | None
+    mask: int | None
+    special: tuple[int, ...]
+
+    def tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """The tokens of each text, (n,) int32, without marks of start and end.
+
+        What looks like a special token in a text is text.
+        """
+        ...
+
+    def encode(
+        self, texts: Sequence[str], pairs: Sequence[str] | None, max_length: int
+    ) -> tuple[list[np.ndarray], np.ndarray]:
+        """Texts, or pairs, as a model reads them.
+
+        Args:
+            texts: N of them.
+            pairs: the second text of each, or None.
+            max_length: most tokens of a row; of a pair the longer text is cut first.
+
+        Returns:
+            N rows (n,) int32, and how many tokens each has uncut, (N,) int64.
+        """
+        ...
+
+    def text(self, tokens: np.ndarray) -> str:
+        """The text of tokens, special ones left out."""
+        ...
+
+    def continues(self) -> np.ndarray:
+        """Which tokens go on a word instead of beginning one, (V,) bool."""
+        ...
+
+    def fingerprint(self) -> str:
+        """SHA-256 of everything that the result depends on."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write all that `tokenizers.load` needs into a folder that is there and empty."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -13,8 +74,8 @@ class DataSpec:
     """What a data set looks like.
 
     Attributes:
-        modality: what an example is; `image` so far.
-        classes: class names in the order of the model's outputs.
+        modality: what an example is: `image` or `text`.
+        classes: class names in the order of the model's outputs; none where nothing is labelled.
         counts: examples per split.
         class_counts: examples per split and class name.
         fingerprint: SHA-256 over every example's identity, size and label, in order.

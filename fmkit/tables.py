@@ -39,12 +39,17 @@ def result(folder: Path, status: dict[str, Any]) -> None:
         )
     out.print(table)
     _figures({split: status[split] for split in ("val", "test") if status.get(split)})
+    for name, found in list((status.get("objectives") or {}).items())[1:]:  # that was the first
+        _figures({f"{split} of {clean(name)}": found[split] for split in found})
     out.print(f"total time {duration(status['total_seconds'])}")
     out.print(f"run: {clean(files.short(folder))}")
 
 
 def _figures(by_split: dict[str, Any]) -> None:
     if not by_split:
+        return
+    if any("macro_f1" not in found for found in by_split.values()):
+        _numbers(by_split)
         return
     table = _table("", "split", "examples", "accuracy", "95% interval", "macro F1", "log loss")
     for split, found in by_split.items():
@@ -61,8 +66,26 @@ def _figures(by_split: dict[str, Any]) -> None:
     out.print(table)
 
 
+def _numbers(by_split: dict[str, Any]) -> None:
+    """Whatever numbers there are, a column each."""
+    names = [
+        name
+        for name, value in next(iter(by_split.values())).items()
+        if isinstance(value, int | float) and name != "n"
+    ]
+    table = _table("", "split", "examples", *(name.replace("_", " ") for name in names))
+    for split, found in by_split.items():
+        table.add_row(split, str(found["n"]), *(f"{found[name]:.4f}" for name in names))
+    out.print(table)
+
+
 def evaluation(figures: dict[str, Any], data: str, split: str, path: Path) -> None:
     """An evaluation: the whole, then a row a class."""
+    if "per_class" not in figures:
+        out.print(f"{clean(data)}, {split}")
+        _figures({split: figures})
+        out.print(f"figures: {clean(str(path))}")
+        return
     out.print(f"{clean(data)}, {split}: expected calibration error "
               f"{figures['expected_calibration_error']:.4f}")  # fmt: skip
     _figures({split: figures})
@@ -81,17 +104,23 @@ def evaluation(figures: dict[str, Any], data: str, split: str, path: Path) -> No
 
 
 def predictions(columns: dict[str, Any], errors: int, output: Path) -> None:
-    """The first predictions, and where the whole table is."""
-    table = _table("", "photo", "prediction", "confidence")
-    rows = zip(columns["path"], columns["prediction"], columns["confidence"], strict=True)
+    """The first predictions, and where the whole table is; of features only how many they are."""
+    noun, key = ("photo", "path") if "path" in columns else ("text", "id")
+    unread = f", {errors} of them could not be read" if errors else ""
+    if "prediction" not in columns:
+        width = sum(name.startswith("feature_") for name in columns)
+        out.print(f"{len(columns[key])} {noun}s, {width} features each{unread}")
+        out.print(f"table: {clean(str(output))}")
+        return
+    table = _table("", noun, "prediction", "confidence")
+    rows = zip(columns[key], columns["prediction"], columns["confidence"], strict=True)
     for number, (path, name, confidence) in enumerate(rows):
         if number == 10:
             break
         shown = "-" if name is None else clean(name)
         table.add_row(clean(Path(path).name), shown, "-" if name is None else f"{confidence:.4f}")
     out.print(table)
-    unread = f", {errors} of them could not be read" if errors else ""
-    out.print(f"{len(columns['path'])} photos{unread}")
+    out.print(f"{len(columns[key])} {noun}s{unread}")
     out.print(f"table: {clean(str(output))}")
 
 
@@ -102,10 +131,11 @@ _CLASSES, _ITEMS, _BAR = 40, 10, 24
 def data_set(report: dict[str, Any]) -> None:
     """What a data set looks like, then what is wrong with it, the first ten of each kind."""
     place = f", {clean(report['root'])}" if report["root"] else ""
+    classes = f"{len(report['classes'])} classes" if report["classes"] else "no labels"
     out.print(f"{clean(report['data'])}{place}: {report['examples']:,} examples, "
-              f"{report['usable']:,} of them usable, {len(report['classes'])} classes")  # fmt: skip
+              f"{report['usable']:,} of them usable, {classes}")  # fmt: skip
     _class_table(report["classes"])
-    _image_table(report)
+    _size_table(report)
     if not report["findings"]:
         out.print("nothing is wrong with it")
     for each in report["findings"]:
@@ -142,15 +172,16 @@ def _class_table(classes: dict[str, dict[str, int]]) -> None:
     out.print(table)
 
 
-def _image_table(report: dict[str, Any]) -> None:
+def _size_table(report: dict[str, Any]) -> None:
     """Quantiles of the sizes, then formats and modes."""
-    sides = [report["sizes"].get(name, [0]) for name in ("width", "height")]
-    if report["sizes"] and not report["formats"]:  # arrays have one size
-        out.print(f"all are {sides[0][0]} x {sides[1][0]} pixels")
-    elif report["sizes"]:
-        table = _table("", "photos", "least", "5%", "25%", "median", "75%", "95%", "most")
-        for name, values in report["sizes"].items():
-            table.add_row(name, *(f"{value:,}" for value in values))
+    found, is_text = report["sizes"], report["modality"] == "text"
+    if found and not is_text and not report["formats"]:  # arrays have one size
+        out.print(f"all are {found['width'][0]} x {found['height'][0]} pixels")
+    elif found:
+        things = "texts" if is_text else "photos"
+        table = _table("", things, "least", "5%", "25%", "median", "75%", "95%", "most")
+        for name, values in found.items():
+            table.add_row(name.replace("_", " "), *(f"{value:,}" for value in values))
         out.print(table)
     for name in ("formats", "modes"):
         if report[name]:
@@ -174,7 +205,7 @@ def sweep(folder: Path, jobs: list[tuple[list[str], Run]]) -> None:
             clean(" ".join(each for each in overrides if each not in shared)),
             status["state"],
             f"{best['monitor']} {best['value']:.4f}" if best else "-",
-            f"{test['accuracy']:.4f}" if test else "-",
+            f"{test['accuracy']:.4f}" if test and "accuracy" in test else "-",
         )
     out.print(table)
     for _, run in jobs:

@@ -75,6 +75,41 @@ def test_a_table_and_what_it_cannot_do(fmkit, photos, tmp_path):
     assert fmkit("check", "output=file/report")[0] == 2
 
 
+def test_texts(fmkit, tmp_path):
+    rows = [f"text \x1b[31m number {index},{'ab'[index % 2]}" for index in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(["text,label", *rows, "text 0,c"]))
+    words = ["check", "data=text_table", f"data.root={tmp_path / 't.csv'}", "output=seen"]
+    code, out, err = fmkit(*words)
+    assert code == 3
+    assert "'c' has 1" in out
+    code, out, err = fmkit(*words, "data.limit=30", "data.val_fraction=0", "data.test_fraction=0")
+    assert code == 0, err
+    assert "photo" not in out + err
+    assert "\x1b" not in out
+    assert "characters" in out
+    found = report(tmp_path / "seen")
+    assert found["modality"] == "text"
+    assert len(found["samples"]["a"]) == 3
+    assert not (tmp_path / "seen" / "suspects.png").exists()
+    for name in ("one", "two"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for number in range(5):
+            (tmp_path / "set" / name / f"{number}.txt").write_text(f"{name} {number}")
+    (tmp_path / "set" / "one" / "latin.txt").write_bytes(b"caf\xe9")
+    words = ["check", "data=text_folder", f"data.root={tmp_path / 'set'}"]
+    code, out, err = fmkit(*words)
+    assert (code, "perhaps it is cp1252" in out) == (3, True)
+    assert fmkit(*words, "data.encoding=cp1252")[0] == 0
+    code, _, err = fmkit(*words, "data.encoding=utf9")
+    assert (code, "Did you mean utf-8" in err) == (2, True)
+    for name in ("base64", "undefined", "idna"):
+        assert fmkit(*words, f"data.encoding={name}")[0] == 2
+    assert fmkit(*words, "data.on_bad=quarantine")[0] == 0
+    assert (tmp_path / "quarantine" / "set" / "one" / "latin.txt").exists()
+    code, _, err = fmkit("check", "data=text_table", f"data.root={tmp_path / 'set'}")
+    assert (code, "data=text_folder" in err) == (3, True)
+
+
 TRAIN = """
 import sys
 from fmkit.cli import main

@@ -7,12 +7,12 @@ import pytest
 from fmkit import failures, jobs
 from fmkit.config.schema import (
     AdamConfig,
+    ClassificationConfig,
     DataConfig,
     EvalConfig,
     ModelConfig,
     PredictConfig,
     RuntimeConfig,
-    TaskConfig,
     TrainConfig,
 )
 from fmkit.errors import ResourceError
@@ -29,7 +29,7 @@ def sizes(batch, side):
         data=DataConfig(name="digits", batch_size=batch),
         optimizer=AdamConfig(),
         stage={},
-        task=TaskConfig(),
+        task=ClassificationConfig(),
         runtime=RuntimeConfig(),
     )
 

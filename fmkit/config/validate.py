@@ -14,19 +14,27 @@ from typing import Any
 from omegaconf import MISSING
 
 from fmkit import lookup, unseen
-from fmkit.config import amounts, durations, trainable
+from fmkit.config import amounts, durations, encodings, trainable
 from fmkit.config.documentation import field_types
 from fmkit.config.schema import (
     CHOICES,
     COMMANDS,
     KINDS,
+    LANGUAGE_MODELLING,
+    MONITORS,
+    DocumentsData,
+    ImageData,
     ImageFolderData,
     ImageTableData,
+    JointConfig,
     ModelConfig,
+    ObjectiveConfig,
     PhaseConfig,
+    PhotosData,
+    TextFolderData,
     TrainConfig,
 )
-from fmkit.errors import FmkitError, nearest, received
+from fmkit.errors import FmkitError, listed, nearest, received
 from fmkit.files import short
 
 
@@ -56,6 +64,7 @@ def _fraction() -> tuple[str, Callable[[float], bool]]:
 
 RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "model.image_size": ("from 8 to 4096 pixels", lambda value: 8 <= value <= 4096),
+    "model.max_length": ("from 8 to 131072 tokens", lambda value: 8 <= value <= 131_072),
     "model.dropout": _fraction(),
     "model.hidden": _at_least(0),
     "model.lora_rank": _at_least(0),
@@ -66,6 +75,7 @@ RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "data.limit": _at_least(2),
     "data.max_pixels": ("from 1 to 178956970 pixels", lambda value: 1 <= value <= 178_956_970),
     "data.augment_views": _at_least(1),
+    "data.shots": _at_least(1),
     "data.split_seed": ("a whole number from 0 to 2147483647", lambda value: 0 <= value < 2**31),
     "optimizer.learning_rate": _above(0),
     "optimizer.weight_decay": _at_least(0),
@@ -85,9 +95,28 @@ RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "stage.*.learning_rate": _above(0),
     "stage.*.patience": _at_least(1),
     "task.label_smoothing": _fraction(),
+    "task.alpha": ("a number from 0 to 1", lambda value: 0 <= value <= 1),
+    "task.objectives.*.weight": _at_least(0),
+    "task.objectives.*.batch_size": _at_least(1),
+    "task.mask_rate": ("above 0 and below 1", lambda value: 0 < value < 1),
+    "task.knn_examples": _at_least(0),
+    "task.projection": _at_least(2),
+    "task.projection_hidden": _at_least(2),
+    "task.projection_layers": ("from 1 to 4", lambda value: 1 <= value <= 4),
+    "task.temperature": _above(0),
+    "task.invariance": _at_least(0),
+    "task.variance": _at_least(0),
+    "task.covariance": _at_least(0),
+    "task.mask_ratio": ("above 0 and below 1", lambda value: 0 < value < 1),
+    "task.mask_block": ("from 1 to 4096 pixels", lambda value: 1 <= value <= 4096),
     "runtime.seed": ("a whole number from 0 to 2147483647", lambda value: 0 <= value < 2**31),
     "runtime.log_every": _at_least(0),
     "runtime.keep": _at_least(1),
+    "temperature": ("from 0 to 100", lambda value: 0 <= value <= 100),
+    "top_k": _at_least(1),
+    "top_p": ("above 0 and at most 1", lambda value: 0 < value <= 1),
+    "max_tokens": _at_least(1),
+    "seed": ("a whole number from 0 to 2147483647", lambda value: 0 <= value < 2**31),
     "bootstrap": _at_least(0),
     "batch_size": _at_least(1),
 }
@@ -100,6 +129,12 @@ BOOLEAN = "runtime.jit"
 _KERAS = (".keras", ".h5", ".safetensors", ".npz")
 WEIGHT_SUFFIXES = {"": _KERAS, "efficientnet_lite0": (*_KERAS, ".pth")}
 """By model, how the name of a file in `model.weights` ends; empty: every other model of fmkit's."""
+
+OWN_WEIGHTS = ("imagenet", "pretrained", "none")
+"""What `model.weights` may be other than a file; the first two mean the same."""
+
+TAKE_TOKENIZER = ("small_bert", "small_gpt")
+"""The models that have no vocabulary of their own, so that `model.tokenizer` may bring one."""
 
 DURATIONS = {
     "stage.*.epochs": "epochs",
@@ -114,6 +149,10 @@ INTERVAL = "runtime.save_every"
 NUMBERS = (*DURATIONS, INTERVAL, amounts.BUDGET, amounts.LIMIT)
 """Keys of texts that may be a bare number."""
 
+MONITOR = "task.monitor"
+MONITORED = CHOICES[MONITOR]
+"""The figures of one task that it may go by."""
+
 TRAIN = "stage.*.train"
 RATES = "stage.*.rates"
 
@@ -124,6 +163,11 @@ def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
         key, value = f"{prefix}{field.name}", getattr(config, field.name)
         if dataclasses.is_dataclass(value):
             yield from leaves(value, f"{key}.")
+        elif field.name == "objectives":
+            for name, each in value.items():
+                if isinstance(each, ObjectiveConfig):  # else it is not settled yet
+                    for full, _, inner in leaves(each, f"{key}.{name}."):
+                        yield full, rule_of(full), inner
         elif isinstance(value, dict) and field.name == "stage":
             for phase, each in value.items():
                 for full, _, inner in leaves(each, f"stage.{phase}."):
@@ -133,8 +177,11 @@ def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
 
 
 def rule_of(key: str) -> str:
-    """A full key with `*` for a phase's name."""
+    """A full key with `*` for a phase's name; of an objective's task and data, the group's key."""
     parts = key.split(".")
+    if parts[:2] == ["task", "objectives"] and len(parts) > 3:
+        own = parts[3:] if len(parts) > 4 else ["task", "objectives", "*", parts[3]]
+        return ".".join(own)
     return ".".join(["stage", "*", *parts[2:]]) if parts[0] == "stage" else key
 
 
@@ -152,10 +199,12 @@ def value_problem(key: str, rule: str, value: Any, names: Mapping[str, Sequence[
         return f"{key}: `{MISSING}` stands for a value that is missing. Write one."
     if value == "":
         return f"{key} must not be empty. Leave it out, or write null where nothing is meant."
+    if rule == MONITOR and str(value).endswith(tuple(f"_{each}" for each in MONITORED)):
+        return ""  # perhaps that of an objective: `_monitor_problems` knows them
     if rule in CHOICES and (str(value).lower() if rule == BOOLEAN else value) not in CHOICES[rule]:
         return received(key, value, CHOICES[rule])
-    if key in names and value not in names[key]:
-        return received(key, value, names[key])
+    if rule in names and value not in names[rule]:
+        return received(key, value, names[rule])
     if rule in RANGES and not RANGES[rule][1](float(value)):
         return received(key, value, RANGES[rule][0])
     if rule in DURATIONS:
@@ -222,7 +271,7 @@ def problems(config: Any, names: Mapping[str, Sequence[str]]) -> list[Problem]:
 
 def _kind_problems(config: Any) -> Iterator[Problem]:
     """A `name` that belongs to another dataclass than the one that its group was composed with."""
-    for group in ("data", "optimizer"):
+    for group in ("data", "optimizer", "task"):
         chosen = getattr(config, group, None)
         kind = KINDS[group].get(getattr(chosen, "name", ""))
         if chosen is not None and kind is not None and type(chosen) is not kind:
@@ -237,7 +286,11 @@ def _train_problems(config: TrainConfig) -> Iterator[Problem]:
     if not config.stage:
         yield Problem("stage", "stage has no phase. Choose one, such as stage=lp_ft.")
     yield from _solver_problems(config)
-    model = config.model
+    task, model = config.task, config.model
+    figures = MONITORS.get(task.name, MONITORS[""])
+    if not isinstance(task, JointConfig) and task.monitor not in figures:
+        what = f"task.monitor for task.name={task.name}"
+        yield Problem("task.monitor", received(what, task.monitor, figures))
     if model.name == "hub" and not model.preset:
         yield Problem(
             "model.preset",
@@ -250,19 +303,52 @@ def _train_problems(config: TrainConfig) -> Iterator[Problem]:
             f"model.preset={model.preset!r} is only for model.name=hub; model.name is "
             f"{model.name!r}. Add model=hub.",
         )
-    wrong = "" if model.weights in ("imagenet", "none") else _weights_problem(model)
+    if model.tokenizer and model.name not in (*TAKE_TOKENIZER, *lookup.names("models", {})):
+        yield Problem(
+            "model.tokenizer",
+            f"model.tokenizer={model.tokenizer!r} is only for {listed(TAKE_TOKENIZER)}: "
+            f"model.name={model.name} has a tokenizer of its own, or reads none.",
+        )
+    wrong = "" if model.weights in OWN_WEIGHTS else _weights_problem(model)
     if wrong:
         yield Problem("model.weights", wrong)
     yield from _lora_problems(config)
+    yield from _language_problems(config)
+
+
+def _language_problems(config: TrainConfig) -> Iterator[Problem]:
+    """What a language model reads and learns, and what else wants classes."""
+    task, data = config.task, config.data
+    if task.name not in LANGUAGE_MODELLING:
+        if task.name == "classification" and isinstance(data, DocumentsData):
+            yield Problem(
+                "task.name",
+                f"task.name=classification learns classes, and data={data.name} has none. Take "
+                "task=masked_lm or task=causal_lm, or data with classes such as data=text_table.",
+            )
+        return
+    if isinstance(data, ImageData):
+        yield Problem(
+            "task.name",
+            f"task.name={task.name} learns from texts, and data={data.name} has images. Take "
+            "data=text_files, data=text_lines, or the texts of a classifier such as "
+            "data=text_table.",
+        )
+    if config.recipe != "none":
+        yield Problem(
+            "recipe",
+            f"recipe={config.recipe} goes by classes, and task.name={task.name} has none. "
+            "Leave it out.",
+        )
 
 
 def _weights_problem(model: ModelConfig) -> str:
     """What is wrong with a path in `model.weights`; empty when nothing is."""
     path = Path(model.weights)
     if not path.is_file():
-        close = nearest(path.name.lower(), ("imagenet", "none"))
+        close = nearest(path.name.lower(), OWN_WEIGHTS)
         meant = f"Did you mean {close[0]}?" if close else ""
-        allowed = "imagenet, none, or a file that exists"
+        allowed = f"{', '.join(OWN_WEIGHTS)}, or a file that exists"
         return received("model.weights", short(path), allowed, meant)
     suffixes = WEIGHT_SUFFIXES.get(model.name, WEIGHT_SUFFIXES[""])
     if model.name in lookup.names("models", {}) or path.name.endswith(suffixes):
@@ -295,9 +381,9 @@ def _solver_problems(config: TrainConfig) -> Iterator[Problem]:
         key = f"stage.{name}.solver"
         needs = {
             f"stage.{name}.train=head": phase.train == "head",
-            f"stage.{name}.augment=none": (phase.augment or config.data.augment) == "none",
+            f"stage.{name}.augment=none": _augments(config, phase) == "none",
             "model.hidden=0": config.model.hidden == 0,
-            "task.label_smoothing=0": config.task.label_smoothing == 0,
+            "task.label_smoothing=0": getattr(config.task, "label_smoothing", 0) == 0,
             "runtime.cache=auto": config.runtime.cache == "auto",
         }
         missing = [need for need, given in needs.items() if not given]
@@ -307,6 +393,11 @@ def _solver_problems(config: TrainConfig) -> Iterator[Problem]:
                 f"{key}=lbfgs fits a linear head to fixed features and whole labels. It needs "
                 f"{' and '.join(missing)}.",
             )
+
+
+def _augments(config: TrainConfig, phase: PhaseConfig) -> str:
+    own = config.data.augment if isinstance(config.data, ImageData) else "none"
+    return phase.augment or own
 
 
 def _duration_problem(key: str, text: str, unit: str) -> str:
@@ -353,6 +444,9 @@ def _parent(key: str) -> str:
     return key.rpartition(".")[0]
 
 
+_OWN_PHOTOS = ImageFolderData | PhotosData | ImageTableData
+
+
 def _data_problems(data: Any) -> Iterator[Problem]:
     if data.val_fraction + data.test_fraction >= 1:
         yield Problem(
@@ -360,9 +454,14 @@ def _data_problems(data: Any) -> Iterator[Problem]:
             f"data.val_fraction={data.val_fraction:g} and data.test_fraction="
             f"{data.test_fraction:g} leave nothing to train on. Their sum must be below 1.",
         )
-    if data.on_bad == "quarantine" and not isinstance(data, ImageFolderData | ImageTableData):
+    if (encoding := getattr(data, "encoding", None)) and (
+        wrong := encodings.problem("data.encoding", encoding)
+    ):
+        yield Problem("data.encoding", wrong)
+    movable = ImageFolderData | ImageTableData | PhotosData | TextFolderData
+    if data.on_bad == "quarantine" and not isinstance(data, movable):
         yield Problem(
             "data.on_bad",
-            f"data.on_bad=quarantine moves photos, and those of data={data.name} are not yours to "
-            "move. Leave them out instead: data.on_bad=skip",
+            f"data.on_bad=quarantine moves files, and data={data.name} has none that are yours. "
+            "Leave out what is wrong instead: data.on_bad=skip",
         )

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from fmkit import console
-from fmkit.config.schema import DataConfig, RuntimeConfig
+from fmkit.config.schema import DataConfig, ImageData, RuntimeConfig
 from fmkit.data import findings, inspection, overview, quarantine
 from fmkit.data.dataset import Dataset
 from fmkit.data.findings import WARNING, Finding
@@ -80,7 +80,8 @@ def inspect(
         nonlocal next_word
         if runtime.verbose and time.monotonic() >= next_word:
             next_word = time.monotonic() + _PAUSE
-            console.say(f"data: looked at {done:,} of {total:,} photos")
+            word = "photos" if isinstance(config, ImageData) else "pieces of texts"
+            console.say(f"data: looked at {done:,} of {total:,} {word}")
 
     return inspection.inspect(config, split_seed, folder, training=training, tell=tell)
 
@@ -100,6 +101,8 @@ def set_aside(config: DataConfig, inspected: Inspection, report: Path) -> None:
     if config.on_bad == "quarantine":
         root = quarantine.folder_of(config)
         moved = quarantine.move([each for each in missing if each.about.fault == "file"], root)
+        if not moved:  # rows and lines lie in no file of their own
+            return
         overview.write(report, overview.report(config, inspected, moved))
         place = root.parent / quarantine.NAME
         console.warn(f"{len(moved)} files were moved to {place}; `sh {quarantine.UNDO}` there "

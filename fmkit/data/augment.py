@@ -1,4 +1,4 @@
-"""Augmentation presets, all from Keras' own layers, seeded per example.
+"""Augmentation presets, of Keras' layers and TensorFlow's functions, seeded per example.
 
 | preset   | every example                                     | every batch                    |
 |----------|---------------------------------------------------|--------------------------------|
@@ -7,6 +7,7 @@
 | `medium` | light, then 2 of the mild operations              |                                |
 | `strong` | light, then 2 of the fierce operations, then in 1 | MixUp (alpha 0.2) or CutMix    |
 |          | of 4 a grey rectangle (RandomErasing)             | (alpha 1), as a coin decides   |
+| `views`  | a crop of any size, flip, colours; see `views`    |                                |
 
 The shift is a crop out of the image with its edges mirrored outwards, so images are decoded at the
 size that validation sees, and nothing looks larger in training than it will later.
@@ -17,8 +18,9 @@ are drawn here, one `tf.switch_case` each, over Keras' layers, and not through
 (83 ms an image of 224 x 224 on one core where this takes under 10), and its single factor cannot be
 mild: a factor of 0.5 rotates by up to 180 degrees, and a small one solarizes nearly everything.
 
-Every draw comes from (seed, epoch, position of the example), or (seed, epoch, batch) for MixUp and
-CutMix. So neither threads nor batch size nor the start of a resume change what an example becomes.
+Every draw comes from (seed, epoch, position of the example, number of the view), or (seed, epoch,
+batch) for MixUp and CutMix. So neither threads nor batch size nor the start of a resume change what
+an example becomes.
 
 Legend: B batch, S side in pixels, C classes.
 """
@@ -31,10 +33,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from fmkit.data import views
 from fmkit.errors import ConfigError, received
 
-PRESETS = ("none", "light", "medium", "strong")
-"""Names of the presets, weakest first."""
+PRESETS = ("none", "light", "medium", "strong", "views")
+"""Names of the presets, weakest first; `views` is for tasks that compare views of one image."""
 
 FLIPS = {"none": (), "horizontal": ("horizontal",), "both": ("horizontal", "vertical")}
 """By `data.flip`, modes of keras.layers.RandomFlip, whose own mode for both tosses one coin."""
@@ -122,6 +125,7 @@ class Augmentation:
         self._crop = _layer(keras.layers.RandomCrop, height=image_size, width=image_size)
         tables: dict[str, Callable[[], list[Any]]] = {"medium": mild, "strong": fierce}
         self._operations = tables[preset]() if preset in tables else []
+        self._views = views.Views(FLIPS[flip], image_size) if preset == "views" else None
         self._erase = None
         if self.mixes_targets:
             quarter = (0.25, 0.25)  # a single number would mean a draw between 0 and it
@@ -151,6 +155,14 @@ class Augmentation:
         """
         return self._traced_example(image, _folded(seed, 0, epoch, index))
 
+    def views(
+        self, image: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor, index: tf.Tensor, count: int
+    ) -> tf.Tensor:
+        """Several augmented images of one, (count, S, S, 3) float32, each with draws of its own."""
+        base = _folded(seed, 2, epoch, index)
+        fold_in = tf.random.experimental.stateless_fold_in
+        return tf.stack([self._traced_example(image, fold_in(base, each)) for each in range(count)])
+
     def batch(
         self,
         images: tf.Tensor,
@@ -174,6 +186,8 @@ class Augmentation:
 
     def _example(self, image: tf.Tensor, base: tf.Tensor) -> tf.Tensor:
         seeds = _Seeds(base)
+        if self._views is not None:
+            return self._views.draw(image, seeds)
         images = tf.cast(self._moved(image, seeds), tf.float32)[None]
         for _ in range(OPERATIONS if self._operations else 0):
             images = self._traced_operation(images, seeds.next())

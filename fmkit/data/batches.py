@@ -1,19 +1,26 @@
 """What every loader of batches shares: targets, their weights, and the end of the pipeline.
 
-Legend: N examples, B batch, C classes, K width of a target.
+Legend: N examples, B batch, C classes, K width of a target, T tokens, S side of an image in pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from fmkit.data.order import EpochOrder
 from fmkit.data.pixels import available_cores
 
 _LOADS, _READY = 4, 2
 """Most batches that are made at once, each by all cores, and how many wait for the model."""
+
+
+Prepare = Callable[[np.ndarray, np.random.Generator], tuple[tuple[np.ndarray, ...], np.ndarray]]
+"""What a task makes of a batch where it has inputs or targets of its own: tokens (B, T) int32 or
+images (B, S, S, 3) float32, and a source of chance -> inputs of the network, and targets."""
 
 
 class Batches:
@@ -27,6 +34,9 @@ class Batches:
         parallel: examples worked on at once; empty means one for each core. The result does not
             depend on it.
     """
+
+    draws_inputs = False
+    """Whether inputs are drawn at every step, so that nothing computed of them can be kept."""
 
     def __init__(
         self,
@@ -42,6 +52,15 @@ class Batches:
         self._weights = None if class_weights is None else np.asarray(class_weights, np.float32)
         self._calls = parallel or available_cores()
         self._loads = min(self._calls, _LOADS)
+
+    def order(self, indices: np.ndarray, seed: int) -> EpochOrder:
+        """Which of the examples at `indices` are in which training step."""
+        return EpochOrder(indices, seed, self._batch)
+
+    @property
+    def held_bytes(self) -> int:
+        """What is kept in memory of the examples."""
+        return 0
 
     @property
     def ordered_width(self) -> int:
@@ -69,6 +88,12 @@ class Batches:
     def _finished(self, dataset: tf.data.Dataset, steps: int) -> tf.data.Dataset:
         counted = dataset.apply(tf.data.experimental.assert_cardinality(steps))
         return counted.prefetch(_READY).with_options(pipeline_options())
+
+
+def generator(chance: str, step: int) -> np.random.Generator:
+    """A source of chance for one step, a function of both arguments alone."""
+    digest = hashlib.sha256(f"{chance}\0{step}".encode()).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
 
 
 def pipeline_options() -> tf.data.Options:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fmkit.config.schema import DataConfig, ImageFolderData
+from fmkit.config.schema import DataConfig, ImageFolderData, TextFolderData
 from fmkit.data.findings import Finding
+from fmkit.data.typos import typos
 from fmkit.errors import ConfigError, DataError, listed
 from fmkit.files import absolute, short
 
@@ -51,9 +52,12 @@ def existing(root: str, kind: str, key: str = "data.root") -> Path:
 def _other_source(path: Path) -> str:
     """The data source that takes what is at a path; empty when none does."""
     if path.is_dir():
-        return "A folder with a folder of photos per class is for data=image_folder."
+        return (
+            "A folder with a folder per class is for data=image_folder or, with texts in it, "
+            "data=text_folder."
+        )
     if path.suffix.lower() in (".csv", ".tsv", ".parquet"):
-        return "A table with a row per photo is for data=image_table."
+        return "A table of photos is for data=image_table, a table of texts for data=text_table."
     if path.suffix.lower() == ".npz":
         return "A file of arrays is for data=arrays."
     return ""
@@ -74,23 +78,37 @@ def splits_to_make(config: DataConfig) -> int:
 def class_problems(
     labels: np.ndarray, classes: Sequence[str], splits: np.ndarray | None, config: DataConfig
 ) -> list[str]:
-    """Why these classes cannot be learned: only one, or too few examples for the splits."""
+    """Why these classes cannot be learned: only one, or too few examples for the splits.
+
+    Nothing is asked of data without classes.
+    """
+    if not classes:
+        return []
     problems = []
     more = "Add examples of another one."
     if isinstance(config, ImageFolderData):
         more = "Add a folder of another one, or name the folder above in data.root."
+    if isinstance(config, TextFolderData):
+        more = "Add a folder or a file of another one, or name the folder above in data.root."
     if len(classes) == 1:
         problems.append(f"There is only one class, {classes[0]!r}: nothing can be learned. {more}")
     if splits is None:
         small = too_small(labels, classes, splits_to_make(config))
         if small:
             cause = "" if config.limit is None else " or a larger data.limit"
-            problems.append(f"{small} Add some{cause}, or remove the class.")
+            meant = "".join(
+                f" Is {classes[rare]!r} a typing error for {classes[large]!r}?"
+                for rare, large in typos(labels, classes)[:SHOWN]
+            )
+            problems.append(f"{small} Add some{cause}, or remove the class.{meant}")
     return problems
 
 
 def too_small(labels: np.ndarray, classes: Sequence[str], needed: int) -> str:
     """One sentence on classes with fewer than `needed` examples, one per split; empty if none."""
+    if not classes:
+        told = f"{needed} splits need {needed} examples at least; there are {len(labels)}."
+        return told if len(labels) < needed else ""
     counts = np.bincount(labels, minlength=len(classes))
     pairs = zip(classes, counts.tolist(), strict=True)
     small = [f"{name!r} has {count}" for name, count in pairs if count < needed]

@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from fmkit.data.decode import FORMATS, from_array, plain
-from fmkit.data.examples import Examples, ImageArray, ImageFiles
+from fmkit.data.examples import Examples, ImageArray, ImageFiles, Texts
 from fmkit.data.findings import ERROR, FILE, KINDS, Finding, by_kind, total
 from fmkit.data.inspection import Inspection
 from fmkit.data.regular import opened
@@ -50,12 +50,14 @@ class _Row:
 
 
 def draw(inspected: Inspection, path: Path) -> bool:
-    """Draw the sheet as a PNG; whether there was anything to draw.
+    """Draw the sheet as a PNG; whether there was anything to draw. Texts have no pictures.
 
     Args:
         inspected: what was found.
         path: the file to write.
     """
+    if isinstance(inspected.examples.content, Texts):
+        return False
     place = {name: index for index, name in enumerate(inspected.examples.ids)}
     rows = [
         _Row(kind, total(those), list(_tiles(those, inspected.examples, place))[:_COLUMNS])
@@ -102,12 +104,14 @@ def _picture(examples: Examples, index: int | None) -> Image.Image | None:
     if index is None:
         return None
     try:
-        if isinstance(examples.images, ImageArray):
-            pixels = from_array(examples.images.pixels[index], _TILE, "pad")
+        if isinstance(examples.content, ImageArray):
+            pixels = from_array(examples.content.pixels[index], _TILE, "pad")
             return Image.fromarray(pixels)
-        return _from_file(examples.images, index)
+        if isinstance(examples.content, ImageFiles):
+            return _from_file(examples.content, index)
     except Exception:  # what is wrong with it is what the sheet is about
         return None
+    return None
 
 
 def _from_file(images: ImageFiles, index: int) -> Image.Image:

@@ -36,7 +36,9 @@ def read(config: DataConfig, split_seed: int) -> Dataset:
         DataError: what is wrong with the data, all at once.
     """
     examples = table.list_examples(config)
-    found = splits.make_splits(examples, config.val_fraction, config.test_fraction, split_seed)
+    found = splits.make_splits(
+        examples, config.val_fraction, config.test_fraction, split_seed, config.shots
+    )
     return Dataset(examples, found, splits.describe(examples, found))
 
 

@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from fmkit.data.findings import Finding
+
+
+class Content(Protocol):
+    """What the examples of a data set show, in their order."""
+
+    modality: ClassVar[str]
+    """`image` or `text`: what a model has to read."""
+
+    def take(self, indices: np.ndarray) -> Any:
+        """The content at `indices`, in that order."""
+        ...
+
+    def shape(self) -> str:
+        """What all examples share, for the fingerprint; empty where that is nothing."""
+        ...
+
+    def identity(self, index: int) -> tuple[int, bytes | memoryview]:
+        """What tells an example from another, for the fingerprint: its bytes and their number.
+
+        Files may leave the bytes out: hashing 100 GB of photos at every start would cost more than
+        it tells.
+        """
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +48,7 @@ class ImageFiles:
         sizes: bytes of each file, (N,) int64.
     """
 
+    modality: ClassVar[str] = "image"
     paths: tuple[str, ...]
     sizes: np.ndarray
 
@@ -29,37 +56,99 @@ class ImageFiles:
         """The files at `indices`, in that order."""
         return ImageFiles(tuple(self.paths[each] for each in indices), self.sizes[indices])
 
+    def digest(self) -> str:
+        """SHA-256 of paths, sizes and times of change: what a cache on this machine goes by."""
+        found = hashlib.sha256()
+        for path, size in zip(self.paths, self.sizes, strict=True):
+            changed = 0
+            with contextlib.suppress(OSError):
+                changed = Path(path).stat().st_mtime_ns
+            found.update(f"{path}\0{size}\0{changed}\n".encode())
+        return found.hexdigest()
+
+    def shape(self) -> str:
+        """Nothing: each file has its own."""
+        return ""
+
+    def identity(self, index: int) -> tuple[int, bytes]:
+        """The file's size."""
+        return int(self.sizes[index]), b""
+
 
 @dataclass(frozen=True, eq=False)
 class ImageArray:
     """Images in memory: `pixels` is uint8, (N, H, W) or (N, H, W, C) with C of 1, 3 or 4."""
 
+    modality: ClassVar[str] = "image"
     pixels: np.ndarray
 
     def take(self, indices: np.ndarray) -> ImageArray:
         """The images at `indices`, in that order."""
         return ImageArray(self.pixels[indices])
 
+    def digest(self) -> str:
+        """SHA-256 of the pixels."""
+        found = hashlib.sha256(self.shape().encode())
+        found.update(np.ascontiguousarray(self.pixels).view(np.uint8).data)
+        return found.hexdigest()
+
+    def shape(self) -> str:
+        """Sides and channels."""
+        return repr(self.pixels.shape[1:])
+
+    def identity(self, index: int) -> tuple[int, memoryview]:
+        """The pixels."""
+        return 0, np.ascontiguousarray(self.pixels[index]).data
+
+
+@dataclass(frozen=True, eq=False)
+class Texts:
+    """Texts in memory, or pairs of them.
+
+    Attributes:
+        texts: one an example.
+        pairs: the second text of each example; None where there are no pairs.
+    """
+
+    modality: ClassVar[str] = "text"
+    texts: tuple[str, ...]
+    pairs: tuple[str, ...] | None = None
+
+    def take(self, indices: np.ndarray) -> Texts:
+        """The texts at `indices`, in that order."""
+        pairs = None if self.pairs is None else tuple(self.pairs[each] for each in indices)
+        return Texts(tuple(self.texts[each] for each in indices), pairs)
+
+    def shape(self) -> str:
+        """Whether they are pairs."""
+        return "texts" if self.pairs is None else "pairs"
+
+    def identity(self, index: int) -> tuple[int, bytes]:
+        """The text in UTF-8, a pair with a NUL between."""
+        second = "" if self.pairs is None else f"\0{self.pairs[index]}"
+        whole = (self.texts[index] + second).encode("utf-8", "surrogatepass")
+        return len(whole), whole
+
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Labelled examples of one data set, all splits together.
+    """Examples of one data set, with classes or without, all splits together.
 
     Attributes:
         ids: identities that no move or new listing changes: the path relative to the root with
             forward slashes, or `row-000012`; unique.
-        labels: positions in `classes`, (N,) int32.
-        classes: class names in the order of the model's outputs.
-        images: what the ids stand for.
+        labels: positions in `classes`, (N,) int32; zeros where there are no classes.
+        classes: class names in the order of the model's outputs; empty where there are none.
+        content: what the ids stand for.
         splits: `train`, `val` or `test` of each example, (N,), where the source names splits.
         groups: a name per example, (N,); examples with the same one stay in one split.
         findings: what is wrong with the source, as far as listing it tells.
     """
 
-    ids: tuple[str, ...]
+    ids: Sequence[str]
     labels: np.ndarray
     classes: tuple[str, ...]
-    images: ImageFiles | ImageArray
+    content: Content
     splits: np.ndarray | None = None
     groups: np.ndarray | None = None
     findings: tuple[Finding, ...] = ()
@@ -74,36 +163,32 @@ class Examples:
             self,
             ids=tuple(self.ids[each] for each in indices),
             labels=self.labels[indices],
-            images=self.images.take(indices),
+            content=self.content.take(indices),
             splits=None if self.splits is None else self.splits[indices],
             groups=None if self.groups is None else self.groups[indices],
         )
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over identity, bytes and label name of every example, in the order of ids.
+        """SHA-256 over identity, content and label name of every example, in the order of ids.
 
-        Files count by their size, arrays by their pixels: hashing 100 GB of photos at every start
-        would cost more than it tells. Neither the root's place nor the listing's order matters.
+        Neither the root's place nor the listing's order matters.
         """
         digest = hashlib.sha256()
-        files = self.images if isinstance(self.images, ImageFiles) else None
-        if files is None:
-            pixels = self.images.pixels  # type: ignore[union-attr]
-            digest.update(repr(pixels.shape[1:]).encode())
+        if shape := self.content.shape():
+            digest.update(shape.encode())
         for index in sorted(range(len(self)), key=self.ids.__getitem__):
-            name = self.classes[self.labels[index]]
-            size = files.sizes[index] if files else 0
+            size, content = self.content.identity(index)
+            name = self.classes[self.labels[index]] if self.classes else ""
             digest.update(f"{self.ids[index]}\0{size}\0{name}\n".encode())
-            if files is None:
-                digest.update(np.ascontiguousarray(pixels[index]).data)
+            digest.update(content)
         return digest.hexdigest()
 
 
 def from_names(
     ids: list[str],
     names: list[str],
-    images: ImageFiles | ImageArray,
+    content: Content,
     splits: list[str] | None = None,
     groups: list[str] | None = None,
     classes: tuple[str, ...] | None = None,
@@ -122,7 +207,7 @@ def from_names(
         ids=tuple(ids),
         labels=np.array([number[name] for name in names], dtype=np.int32),
         classes=classes,
-        images=images,
+        content=content,
         splits=None if splits is None else np.array(splits, dtype=str),
         groups=None if groups is None else np.array(groups, dtype=str),
         findings=tuple(findings),

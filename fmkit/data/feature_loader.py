@@ -22,6 +22,9 @@ _BLOCK_BYTES = 2**25
 Read = Callable[[np.ndarray, int], Sequence[np.ndarray]]
 """Positions (B,) and the number of an epoch -> one array (B, *F) float32 for each tensor."""
 
+Ordering = Callable[[np.ndarray, int], EpochOrder]
+"""Positions of the training examples and a seed -> which of them are in which step."""
+
 
 class FeatureLoader(Batches):
     """Batches of ((features, ...), targets), as `ImageLoader` makes them of images.
@@ -30,13 +33,20 @@ class FeatureLoader(Batches):
         read: gives the features.
         shapes: F of each tensor.
         targets: as in `Batches`.
+        ordering: that of the loader of the examples themselves; empty means any permutation.
         options: the other arguments of `Batches`.
     """
 
     def __init__(
-        self, read: Read, shapes: Sequence[tuple[int, ...]], targets: np.ndarray, **options: Any
+        self,
+        read: Read,
+        shapes: Sequence[tuple[int, ...]],
+        targets: np.ndarray,
+        ordering: Ordering | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(targets, **options)
+        self._ordering = ordering
         self._read, self._shapes = read, [tuple(shape) for shape in shapes]
         row = 4 * sum(int(np.prod(shape)) for shape in self._shapes)
         self._block = max(1, _BLOCK_BYTES // (row * self._batch))
@@ -45,7 +55,7 @@ class FeatureLoader(Batches):
         self, indices: np.ndarray, seed: int, steps: int, first_step: int = 0
     ) -> tf.data.Dataset:
         """Exactly `steps` shuffled batches: see `ImageLoader.train`."""
-        order = EpochOrder(indices, seed, self._batch)
+        order = self.order(indices, seed)
         blocks = _blocks(first_step, steps, order.steps_per_epoch, self._block)
 
         def positions(number: int) -> tuple[np.ndarray, int]:
@@ -75,6 +85,12 @@ class FeatureLoader(Batches):
             return chosen[number * width : (number + 1) * width], 0
 
         return self._finished(tf.data.Dataset.range(blocks).map(self._loaded(positions)), blocks)
+
+    def order(self, indices: np.ndarray, seed: int) -> EpochOrder:
+        """The order in which the examples themselves would come."""
+        if self._ordering is None:
+            return super().order(indices, seed)
+        return self._ordering(indices, seed)
 
     @property
     def ordered_width(self) -> int:

@@ -15,18 +15,19 @@
 | truncated         | incomplete_row | conflicting_rows | near_two_classes   | wrong_extension |
 | damaged           | two_classes    | empty_class      | equal_two_classes  | converted       |
 | not_image         |                | loose_photos     | duplicate          |                 |
-| too_large         |                | no_classes       | near_duplicate     |                 |
-| unreadable        |                | mixed_layout     | animated, blank    |                 |
-| special_file      |                | unlistable       | unsupported        |                 |
-| broken_link       |                | twin_classes     | linked_twice       |                 |
-| outside_link      |                | classes          | control_characters |                 |
-| name_not_utf8     |                | splits           | case_twins         |                 |
-|                   |                |                  | single_example     |                 |
+| bad_encoding      |                | loose_texts      | near_duplicate     |                 |
+| not_text          |                | no_classes       | animated, blank    |                 |
+| too_large         |                | no_photos        | unsupported        |                 |
+| unreadable        |                | mixed_layout     | linked_twice       |                 |
+| special_file      |                | unlistable       | control_characters |                 |
+| broken_link       |                | twin_classes     | case_twins         |                 |
+| outside_link      |                | classes          | label_typo         |                 |
+| name_not_utf8     |                | splits           | single_example     |                 |
 |                   |                |                  | imbalance          |                 |
 |                   |                |                  | repeated_rows      |                 |
 
-Exact copies under two classes are an error in files, where one of the two must be wrong; equal
-arrays under two classes are a warning, since small pictures may coincide.
+Exact copies under two classes are an error in photo files, where one of the two must be wrong;
+equal arrays or texts under two classes are a warning, since what is small may coincide.
 """
 
 from __future__ import annotations
@@ -62,12 +63,20 @@ class Kind:
 
 _REPLACE = "Replace or remove them, or leave them out with data.on_bad=skip."
 _RENAME = "Rename them."
+_TYPO = "Mend the labels where they are typing errors."
 
 KINDS: dict[str, Kind] = {
     "empty_file": Kind(ERROR, "the file is empty", _REPLACE, FILE),
     "truncated": Kind(ERROR, "the file ends too early", _REPLACE, FILE),
     "damaged": Kind(ERROR, "the image is damaged", _REPLACE, FILE),
     "not_image": Kind(ERROR, "not an image that fmkit reads", _REPLACE, FILE),
+    "bad_encoding": Kind(
+        ERROR,
+        "not in the encoding that data.encoding names",
+        "Name theirs in data.encoding, save them as UTF-8, or leave them out: data.on_bad=skip",
+        FILE,
+    ),
+    "not_text": Kind(ERROR, "not a text", _REPLACE, FILE),
     "too_large": Kind(
         ERROR,
         "too large",
@@ -94,22 +103,26 @@ KINDS: dict[str, Kind] = {
     ),
     "conflicting_rows": Kind(ERROR, "rows that contradict an earlier row", "Keep the right one."),
     "unusable": Kind(ERROR, "the data cannot be listed"),
-    "empty_class": Kind(ERROR, "class folders without photos"),
+    "empty_class": Kind(ERROR, "classes without examples"),
     "loose_photos": Kind(ERROR, "photos outside of class folders"),
+    "loose_texts": Kind(ERROR, "texts outside of class folders"),
     "no_classes": Kind(ERROR, "no class folders"),
+    "no_photos": Kind(ERROR, "no photos"),
     "mixed_layout": Kind(ERROR, "split folders and class folders are mixed"),
     "unlistable": Kind(ERROR, "folders that cannot be listed"),
     "twin_classes": Kind(
         ERROR,
         "class names that look the same",
-        "Move the photos into one folder, or give the classes names that differ.",
+        "Give them one name where they are one class, and names that differ where not.",
     ),
     "classes": Kind(ERROR, "classes that cannot be learned"),
     "splits": Kind(ERROR, "splits that cannot be made"),
-    "leak": Kind(WARNING, "the same file in two splits", "Figures of the held-out split flatter."),
+    "leak": Kind(
+        WARNING, "the same example in two splits", "Figures of the held-out split flatter."
+    ),
     "near_leak": Kind(WARNING, "nearly the same photo in two splits", "Figures may flatter."),
     "near_two_classes": Kind(WARNING, "nearly the same photo under two classes", "Check them."),
-    "equal_two_classes": Kind(WARNING, "equal pixels under two classes", "Check the labels."),
+    "equal_two_classes": Kind(WARNING, "equal examples under two classes", "Check the labels."),
     "duplicate": Kind(WARNING, "exact copies"),
     "near_duplicate": Kind(WARNING, "nearly the same photo"),
     "animated": Kind(WARNING, "animated: the first frame is used"),
@@ -118,6 +131,7 @@ KINDS: dict[str, Kind] = {
     "linked_twice": Kind(WARNING, "a folder that is linked again: it is listed once"),
     "control_characters": Kind(WARNING, "control characters in a name", _RENAME),
     "case_twins": Kind(WARNING, "class names that differ in upper and lower case alone"),
+    "label_typo": Kind(WARNING, "rare classes with nearly the name of a large one", _TYPO),
     "single_example": Kind(WARNING, "classes with one training example"),
     "imbalance": Kind(WARNING, "very uneven classes", "task.class_weights=balanced may help."),
     "repeated_rows": Kind(WARNING, "rows that repeat an earlier one: left out"),
@@ -177,12 +191,13 @@ def total(findings: Sequence[Finding]) -> int:
     return sum(each.count for each in findings)
 
 
-def sentences(findings: Iterable[Finding], of: int = 0) -> list[str]:
+def sentences(findings: Iterable[Finding], of: int = 0, thing: str = "file") -> list[str]:
     """A paragraph a kind: its title, the first ten by name, what to do.
 
     Args:
         findings: of any kinds.
         of: files that were looked at, where that is worth telling; 0: it is not.
+        thing: what they are called.
     """
     told: list[str] = []
     for kind, those in by_kind(findings).items():
@@ -194,7 +209,7 @@ def sentences(findings: Iterable[Finding], of: int = 0) -> list[str]:
             continue
         number = f"{total(those):,}"
         if about.fault == FILE and of:
-            number += f" of {of:,} {'file' if of == 1 else 'files'}"
+            number += f" of {of:,} {thing if of == 1 else f'{thing}s'}"
         lines = "".join(f"\n   {each.text}" for each in those[:SHOWN])
         more = f"\n   and {len(those) - SHOWN:,} more" if len(those) > SHOWN else ""
         advice = f"\n   {about.advice}" if about.advice else ""
@@ -206,10 +221,10 @@ MOST_LINES = 200
 """Lines of a message about data."""
 
 
-def message(findings: Sequence[Finding], of: int = 0) -> str:
+def message(findings: Sequence[Finding], of: int = 0, thing: str = "file") -> str:
     """All errors among findings as one message: a folder is mended in one go, or not at all."""
     errors = [each for each in findings if each.is_error]
-    return all_at_once(sentences(errors, of), MOST_LINES)
+    return all_at_once(sentences(errors, of, thing), MOST_LINES)
 
 
 def named(findings: Sequence[Finding], most: int = 3) -> str:

@@ -1,14 +1,11 @@
 """Photos named by a table: a row per photo, with its class and perhaps its split and group.
 
-A `.csv` may be separated by commas, semicolons or tabs; every cell is text, so that `012`, `True`
-and `NA` are class names as they stand. Space around a cell does not count.
+How its cells are read stands in `table_file`.
 """
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,11 +13,11 @@ from fmkit.config.schema import ImageTableData
 from fmkit.data import check
 from fmkit.data.examples import Examples, ImageFiles, from_names
 from fmkit.data.findings import Finding
-from fmkit.data.image_folder import SPLIT_NAMES
+from fmkit.data.listing import SPLIT_NAMES
 from fmkit.data.stratify import limited
-from fmkit.errors import ConfigError, DataError, all_at_once, listed, received
+from fmkit.data.table_file import read_columns
+from fmkit.errors import DataError
 
-_SEPARATORS = {".csv": (",", ";", "\t"), ".tsv": ("\t",), ".txt": ("\t", ",", ";")}
 _NAMES = "Name the columns with data.path_column, label_column, split_column and group_column."
 
 
@@ -54,7 +51,7 @@ def list_examples(config: ImageTableData) -> Examples:
     table = check.existing(config.root, "file")
     wanted = [config.path_column, config.label_column]
     wanted += [each for each in (config.split_column, config.group_column) if each]
-    columns = read_columns(table, wanted)
+    columns = read_columns(table, wanted, _NAMES)
     if config.image_root is None:
         folder = table.parent
     else:
@@ -64,107 +61,6 @@ def list_examples(config: ImageTableData) -> Examples:
     for number, row in enumerate(zip(*cells, strict=True)):
         _add_row(rows, config, folder, dict(zip(wanted, row, strict=True)), number + 1)
     return _examples(rows, config, table)
-
-
-def read_columns(table: Path, wanted: Sequence[str], hint: str = _NAMES) -> dict[str, list[str]]:
-    """The wanted columns of a CSV, TSV or parquet file as text; an empty cell is an empty text.
-
-    Args:
-        table: the file.
-        wanted: names of columns.
-        hint: what to do where one is missing.
-
-    Raises:
-        ConfigError: the file's name ends in nothing that is known.
-        DataError: the file cannot be read, or columns are missing.
-    """
-    suffix = table.suffix.lower()
-    if suffix in (".parquet", ".pq"):
-        return _read_parquet(table, wanted, hint)
-    if suffix not in _SEPARATORS:
-        allowed = (*_SEPARATORS, ".parquet")
-        raise ConfigError(received("The table's file extension", suffix, allowed))
-    try:
-        text = table.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{table} is not UTF-8 (byte {error.object[error.start]:#04x} at {error.start}).",
-            "Save it as UTF-8: `iconv -f latin1 -t utf-8` helps with many.",
-        ) from None
-    lines = text.splitlines(keepends=True)
-    if not lines:
-        raise DataError(f"{table} is empty.")
-    header_of = {each: next(csv.reader([lines[0]], delimiter=each)) for each in _SEPARATORS[suffix]}
-    separator = max(header_of, key=lambda each: len(set(wanted) & _stripped(header_of[each])))
-    return _read_rows(table, lines, separator, wanted, hint)
-
-
-def _stripped(names: Sequence[str]) -> set[str]:
-    return {each.strip() for each in names}
-
-
-def _missing(
-    table: Path, wanted: Sequence[str], there: Sequence[str], hint: str
-) -> DataError | None:
-    problems = [
-        received(f"Column of {table.name}", each, there) for each in wanted if each not in there
-    ]
-    problems += [
-        f"{table.name} has two columns {each!r}." for each in wanted if there.count(each) > 1
-    ]
-    if not problems:
-        return None
-    return DataError(all_at_once(problems), hint)
-
-
-def _read_rows(
-    table: Path, lines: list[str], separator: str, wanted: Sequence[str], hint: str
-) -> dict[str, list[str]]:
-    reader = csv.reader(lines, delimiter=separator, strict=True)
-    short: list[str] = []
-    columns: dict[str, list[str]] = {each: [] for each in wanted}
-    try:
-        header = [each.strip() for each in next(reader)]
-        if error := _missing(table, wanted, header, hint):
-            raise error
-        places = {each: header.index(each) for each in wanted}
-        for row in reader:
-            if not any(each.strip() for each in row):
-                continue
-            if len(row) != len(header):
-                short.append(f"line {reader.line_num} has {len(row)}")
-                continue
-            for each, place in places.items():
-                columns[each].append(row[place].strip())
-    except csv.Error as error:
-        raise DataError(f"{table}, line {reader.line_num}: {error}.") from None
-    if short:
-        raise DataError(
-            f"{table}: the header has {len(header)} cells, but {listed(short, 5)}.",
-            "A cell with the separator in it needs double quotes around it.",
-        )
-    return columns
-
-
-def _read_parquet(table: Path, wanted: Sequence[str], hint: str) -> dict[str, list[str]]:
-    import pyarrow as arrow
-    import pyarrow.parquet as parquet
-
-    try:
-        file = parquet.ParquetFile(table)
-        if error := _missing(table, wanted, list(file.schema_arrow.names), hint):
-            raise error
-        content = file.read(columns=list(dict.fromkeys(wanted)))
-    except (arrow.ArrowException, OSError) as error:
-        raise DataError(f"{table} is no readable parquet file: {error}") from None
-    return {each: [_text(cell) for cell in content.column(each).to_pylist()] for each in wanted}
-
-
-def _text(cell: object) -> str:
-    """A cell of a typed table as text; null and NaN are empty."""
-    if cell is None or cell != cell:
-        return ""
-    return cell.decode("utf-8", "replace") if isinstance(cell, bytes) else str(cell).strip()
 
 
 def _add_row(

@@ -1,12 +1,30 @@
-"""New photos to predict: one file, a folder, or a table with a column of paths."""
+"""New photos or texts to predict: one file, a folder, or a table with a column of them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
+from fmkit.data.examples import Texts
 from fmkit.errors import DataError, received
 
-_TABLES = (".csv", ".tsv", ".parquet")
+_TABLES = (".csv", ".tsv", ".parquet", ".pq")
+
+
+@dataclass(frozen=True)
+class TextInputs:
+    """Texts to predict.
+
+    Attributes:
+        ids: `row-000012` by place from 0, `lines.txt:000012` by line from 1, or a relative path.
+        texts: a text an id, or a pair; empty where there is an error.
+        errors: why an id has no text that can be read; empty where it has one.
+    """
+
+    ids: tuple[str, ...]
+    texts: Texts
+    errors: tuple[str, ...]
 
 
 def list_photos(source: Path, path_column: str) -> list[str]:
@@ -40,9 +58,108 @@ def list_photos(source: Path, path_column: str) -> list[str]:
 
 
 def _from_table(source: Path, path_column: str) -> list[str]:
-    from fmkit.data.image_table import read_columns
+    from fmkit.data.table_file import read_columns
 
     paths = read_columns(source, [path_column], "Name it: path_column=NAME")[path_column]
     if not paths:
         raise DataError(f"input: {source} has no row.")
     return [str((source.parent / each).absolute()) for each in paths]
+
+
+def list_texts(
+    source: Path,
+    text_column: str = "text",
+    pair_column: str | None = None,
+    encoding: str = "utf-8",
+    quotes: bool = True,
+) -> TextInputs:
+    """Texts in a stable order, those that cannot be read with the reason.
+
+    Args:
+        source: a `.csv`, `.tsv` or `.parquet` table; a file with a text a line, of which empty ones
+            are left out; or a folder of text files (searched to the bottom), each a text.
+        text_column: the table's column of texts.
+        pair_column: the table's column with the second text of each pair.
+        encoding: of all but parquet tables.
+        quotes: cells of a CSV or TSV table may stand in double quotes.
+
+    Raises:
+        DataError: nothing is there, it holds no text, or pairs are wanted of what is no table.
+    """
+    is_table = source.is_file() and source.suffix.lower() in _TABLES
+    if not source.is_dir() and not source.is_file():
+        allowed = "a table, a text file or a folder of them that exists"
+        raise DataError(received("input", str(source), allowed))
+    if pair_column is not None and not is_table:
+        raise DataError(
+            f"input: {source} has no pairs of texts, which this model reads.",
+            "Give it a .csv, .tsv or .parquet table with a column for each of the two.",
+        )
+    if is_table:
+        return _table_texts(source, text_column, pair_column, encoding, quotes)
+    found = _folder_texts(source, encoding) if source.is_dir() else _line_texts(source, encoding)
+    rows = [(name, text, "", error) for name, text, error in found]
+    if not rows:
+        raise DataError(f"input: {source} holds no text.", _HOLDS)
+    return _inputs(rows, pairs=False)
+
+
+_HOLDS = "Expected a line a text, a folder of .txt, .text or .md files, or a table."
+
+
+def _inputs(rows: Iterable[tuple[str, str, str, str]], pairs: bool) -> TextInputs:
+    """Rows (id, text, second text, error) as columns."""
+    ids, texts, seconds, errors = zip(*rows, strict=True)
+    return TextInputs(ids, Texts(texts, seconds if pairs else None), errors)
+
+
+def _table_texts(
+    source: Path, text_column: str, pair_column: str | None, encoding: str, quotes: bool
+) -> TextInputs:
+    from fmkit.data.table_file import read
+    from fmkit.data.text_table import identity, text_problems
+
+    wanted = [text_column, *([pair_column] if pair_column else [])]
+    hint = "Name it: text_column=NAME, and pair_column=NAME where texts are pairs"
+    columns = read(source, wanted, hint, encoding, quotes, "")
+    rows = {number: ("", "", why) for number, why in columns.faults}
+    for number, cells in zip(columns.numbers, columns.rows(), strict=True):
+        wrong = ", ".join(text_problems(cells, text_column, pair_column))
+        text, second = cells[text_column], cells[pair_column] if pair_column else ""
+        rows[number] = ("", "", wrong) if wrong else (text, second, "")
+    if not rows:
+        raise DataError(f"input: {source} has no row.")
+    return _inputs(
+        ((identity(each), *rows[each]) for each in sorted(rows)), pair_column is not None
+    )
+
+
+def _line_texts(source: Path, encoding: str) -> Iterable[tuple[str, str, str]]:
+    """Id, text and error of each line that is not empty.
+
+    Raises:
+        DataError: the file cannot be read, or is in another encoding.
+    """
+    from fmkit.data.encodings import BadEncoding
+    from fmkit.data.text_folder import line_id, numbered
+
+    try:
+        for number, text, fault in numbered(source.read_bytes(), encoding):
+            yield line_id(source.name, number), text, fault[1] if fault else ""
+    except OSError as error:
+        raise DataError(f"input: {source} cannot be read: {error.strerror or error}.") from None
+    except BadEncoding as error:
+        hint = f"Say so: encoding={error.likely}" if error.likely else ""
+        raise DataError(f"input: {source} is not {encoding}: {error.reason}.", hint) from None
+
+
+def _folder_texts(source: Path, encoding: str) -> Iterable[tuple[str, str, str]]:
+    """Relative path, text and error of each text file of a folder."""
+    from fmkit.data.findings import KINDS, printable
+    from fmkit.data.text_folder import ENDINGS, read_file
+
+    for path in sorted(source.rglob("*")):
+        if path.suffix.lower() in ENDINGS and not path.name.startswith(".") and not path.is_dir():
+            text, fault = read_file(str(path), encoding)
+            error = f"{KINDS[fault[0]].title}: {fault[1]}".rstrip(": ") if fault else ""
+            yield printable(path.relative_to(source).as_posix()), text, error

@@ -7,27 +7,26 @@ left out. TensorFlow is not imported.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from fmkit.config.schema import DataConfig
-from fmkit.data import check, findings, splits, table, twins
+from fmkit.config.schema import DataConfig, ImageData
+from fmkit.data import check, copies, document_check, findings, splits, table
 from fmkit.data.dataset import Dataset
-from fmkit.data.examples import Examples, ImageArray, ImageFiles
+from fmkit.data.documents import Documents
+from fmkit.data.examples import Examples, ImageFiles, Texts
 from fmkit.data.findings import Finding
 from fmkit.data.probe import wrong_extension
 from fmkit.data.scan import Scan, Tell, scan
 from fmkit.data.scan_cache import ScanCache
+from fmkit.data.typos import typos
 from fmkit.errors import DataError, listed
 
 UNEVEN = 20
 """A class with this many times the examples of another makes a warning."""
-
-_SHOWN_TWINS = 5  # copies that a finding names; a folder may hold thousands
 
 
 @dataclass
@@ -39,7 +38,8 @@ class Inspection:
         good: positions of those that can be used, sorted.
         splits: by split's name, sorted indices into the good ones.
         findings: everything that was found, errors to notes.
-        scan: what the files are; None for arrays.
+        scan: what the files are; None for arrays and texts.
+        limited: `data.limit` may have left examples out.
     """
 
     examples: Examples
@@ -47,6 +47,7 @@ class Inspection:
     splits: dict[str, np.ndarray]
     findings: list[Finding]
     scan: Scan | None
+    limited: bool = False
 
     @property
     def files(self) -> int:
@@ -54,6 +55,11 @@ class Inspection:
         return len(self.examples) + sum(
             each.count for each in self.findings if each.about.fault == "file" and not each.examples
         )
+
+    @property
+    def thing(self) -> str:
+        """What one example is, for a count of them."""
+        return "text" if isinstance(self.examples.content, Texts) else "file"
 
     @property
     def usable(self) -> Examples:
@@ -90,15 +96,19 @@ def inspect(
     """
     examples = table.collect(config)
     found, scanned = list(examples.findings), None
-    cache = ScanCache(cache_folder)
-    try:
-        if isinstance(examples.images, ImageFiles):
-            scanned = scan(examples.images.paths, config.max_pixels, cache, tell=tell)
+    if isinstance(examples.content, ImageFiles):
+        cache = ScanCache(cache_folder)
+        try:
+            scanned = scan(examples.content.paths, _max_pixels(config), cache, tell=tell)
             found += _file_findings(examples, scanned)
-        exact, near = _copies(examples, scanned, cache)
-    finally:
-        cache.close()
-    found += _two_classes(examples, exact, near)
+            same = copies.of_files(examples, scanned, cache)
+        finally:
+            cache.close()
+    else:
+        if isinstance(examples.content, Documents):
+            found += document_check.findings(examples, cache_folder, tell)
+        same = copies.of_memory(examples)
+    found += copies.two_classes(examples, same)
     faulty = {name for each in found if each.is_error for name in each.examples}
     good = np.array([i for i, name in enumerate(examples.ids) if name not in faulty], np.int64)
     usable = examples if len(good) == len(examples) else examples.take(good)
@@ -108,16 +118,21 @@ def inspect(
         found += wrong
     elif len(usable):
         divided = {"all": np.arange(len(usable))}
-    found += _copy_findings(examples, exact, near, good, divided)
+    found += copies.in_splits(examples, same, good, divided)
     found += _class_findings(usable, divided)
-    return Inspection(examples, good, divided, found, scanned)
+    return Inspection(examples, good, divided, found, scanned, config.limit is not None)
+
+
+def _max_pixels(config: DataConfig) -> int:
+    """The largest photo of a data set; a plugin's config need not say."""
+    return config.max_pixels if isinstance(config, ImageData) else ImageData.max_pixels
 
 
 def _file_findings(examples: Examples, scanned: Scan) -> list[Finding]:
     """What the scan found, a finding a file."""
-    if not isinstance(examples.images, ImageFiles):
+    if not isinstance(examples.content, ImageFiles):
         raise TypeError("arrays have no files")
-    names, paths = examples.ids, examples.images.paths
+    names, paths = examples.ids, examples.content.paths
     found = [
         Finding(kind, names[index], why, (names[index],), paths[index])
         for index, (kind, why) in sorted(scanned.faults.items())
@@ -136,56 +151,6 @@ def _file_findings(examples: Examples, scanned: Scan) -> list[Finding]:
 
 
 _PLAIN = ("RGB", "L")
-Groups = list[list[int]]
-
-
-def _copies(examples: Examples, scanned: Scan | None, cache: ScanCache) -> tuple[Groups, Groups]:
-    """Groups of positions with the same content: exactly, and nearly (files only)."""
-    if scanned is None:
-        return twins.exact(_array_digests(examples)), []
-    if not isinstance(examples.images, ImageFiles):
-        raise TypeError("a scan of arrays")
-    good = scanned.good()
-    digests, paths = scanned.digests[good], [examples.images.paths[each] for each in good]
-    exact = twins.exact(digests)
-    near = twins.near(
-        digests,
-        scanned.thumbnails[good],
-        lambda chosen: cache.thumbnails([paths[each] for each in chosen]),
-    )
-    back = good.tolist()
-    return [[[back[each] for each in group] for group in those] for those in (exact, near)]  # type: ignore[return-value]
-
-
-def _array_digests(examples: Examples) -> np.ndarray:
-    """(N, 16) uint8, of each image's pixels."""
-    if not isinstance(examples.images, ImageArray):
-        raise TypeError("files have no pixels yet")
-    digests = np.zeros((len(examples), 16), np.uint8)
-    for index, row in enumerate(examples.images.pixels):
-        found = hashlib.blake2b(np.ascontiguousarray(row).data, digest_size=16).digest()
-        digests[index] = np.frombuffer(found, np.uint8)
-    return digests
-
-
-def _two_classes(examples: Examples, exact: Groups, near: Groups) -> list[Finding]:
-    """The same photo with more than one label."""
-    found = []
-    in_files = isinstance(examples.images, ImageFiles)
-    for groups, kind in ((exact, "two_classes"), (near, "near_two_classes")):
-        for group in groups:
-            names = {examples.classes[examples.labels[each]] for each in group}
-            if len(names) < 2:
-                continue
-            ids = tuple(examples.ids[each] for each in group)
-            told = [f"{examples.ids[e]} ({examples.classes[examples.labels[e]]})" for e in group]
-            shown = "equal_two_classes" if kind == "two_classes" and not in_files else kind
-            found.append(Finding(shown, ids[0], _others(told[1:]), ids, count=len(ids)))
-    return found
-
-
-def _others(names: Sequence[str]) -> str:
-    return f"the same as {listed(names, _SHOWN_TWINS)}"
 
 
 def _divided(
@@ -195,7 +160,7 @@ def _divided(
     if not len(usable):
         why = "No example is left that can be used."
         return {}, [Finding("classes", "", why)]
-    emptied = np.bincount(usable.labels, minlength=len(usable.classes)) == 0
+    emptied = np.bincount(usable.labels, minlength=len(usable.classes))[: len(usable.classes)] == 0
     problems = check.class_problems(usable.labels, usable.classes, usable.splits, config)
     if emptied.any():
         names = [repr(usable.classes[each]) for each in np.flatnonzero(emptied)]
@@ -203,46 +168,28 @@ def _divided(
     if problems:
         return {}, [Finding("classes", "", each) for each in problems]
     try:
-        made = splits.make_splits(usable, config.val_fraction, config.test_fraction, seed)
+        made = splits.make_splits(
+            usable, config.val_fraction, config.test_fraction, seed, config.shots
+        )
     except DataError as error:
         return {}, [Finding("splits", "", f"{error.message} {error.hint}".strip())]
     return made, []
 
 
-def _copy_findings(
-    examples: Examples, exact: Groups, near: Groups, good: np.ndarray, divided: dict
-) -> list[Finding]:
-    """Copies within a split, and those that leak from one split into another."""
-    split_of = np.full(len(examples), "", dtype="U8")
-    for name, members in divided.items():
-        split_of[good[members]] = name
-    usable = np.zeros(len(examples), bool)
-    usable[good] = True
-    found = []
-    for groups, same, leak in ((exact, "duplicate", "leak"), (near, "near_duplicate", "near_leak")):
-        for group in groups:
-            members = [each for each in group if usable[each]]
-            if len(members) < 2:
-                continue
-            names = tuple(examples.ids[each] for each in members)
-            parts = [str(split_of[each]) for each in members]
-            if len(set(parts)) > 1:
-                told = [f"{name} ({part})" for name, part in zip(names, parts, strict=True)]
-                found.append(Finding(leak, told[0], _others(told[1:]), names, count=len(names)))
-            else:
-                others = _others(names[1:])
-                found.append(Finding(same, names[0], others, names, count=len(names) - 1))
-    return found
-
-
 def _class_findings(usable: Examples, divided: dict[str, np.ndarray]) -> list[Finding]:
     """Classes that are there, but small or uneven."""
+    if not usable.classes:
+        return []
     labels = usable.labels[divided["train"]] if "train" in divided else usable.labels
     counts = np.bincount(labels, minlength=len(usable.classes))
     found = [
         Finding("single_example", repr(usable.classes[each]))
         for each in np.flatnonzero(counts == 1)
         if "train" in divided
+    ]
+    found += [
+        Finding("label_typo", repr(usable.classes[rare]), f"for {usable.classes[large]!r}?")
+        for rare, large in typos(usable.labels, usable.classes)
     ]
     there = counts[counts > 0]
     if len(there) > 1 and there.max() >= UNEVEN * there.min():
@@ -282,12 +229,16 @@ def admit(inspected: Inspection, on_bad: str) -> Dataset:
     """
     stopping = blocking(inspected.findings, on_bad)
     if stopping:
-        raise DataError(findings.message(stopping, inspected.files))
-    missing = len(inspected.examples) - len(inspected.good)
-    if 2 * missing > len(inspected.examples):
+        raise DataError(findings.message(stopping, inspected.files, inspected.thing))
+    unlisted = 0
+    if not inspected.limited:  # what is wrong was counted in the whole, and examples were not
+        unlisted = findings.total([e for e in left_out(inspected.findings) if not e.examples])
+    everything = len(inspected.examples) + unlisted
+    missing = everything - len(inspected.good)
+    if 2 * missing > everything:
         raise DataError(
-            f"data.on_bad={on_bad} would leave out {missing:,} of {len(inspected.examples):,} "
+            f"data.on_bad={on_bad} would leave out {missing:,} of {everything:,} "
             "examples, more than half: that is not this data set any more.\n"
-            f"{findings.message(left_out(inspected.findings), inspected.files)}",
+            f"{findings.message(left_out(inspected.findings), inspected.files, inspected.thing)}",
         )
     return inspected.dataset()

@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 _ROUNDS = 8
+_POOL = 64
+"""Batches among which examples of like length are put together."""
 
 
 class EpochOrder:
@@ -43,8 +45,12 @@ class EpochOrder:
             steps: how many, all in one epoch.
         """
         epoch, number = divmod(int(step), self.steps_per_epoch)
+        last = min((number + steps) * self._batch, len(self._indices))
+        return self._permuted(epoch, np.arange(number * self._batch, last))
+
+    def _permuted(self, epoch: int, places: np.ndarray) -> np.ndarray:
+        """Positions of the examples at some places of an epoch."""
         count = len(self._indices)
-        places = np.arange(number * self._batch, min((number + steps) * self._batch, count))
         if count == 1:
             return self._indices
         with tf.device("CPU"):  # a few numbers: not worth a trip to a GPU
@@ -60,3 +66,55 @@ class EpochOrder:
         """The cipher's key of an epoch, (3,) uint32."""
         digest = hashlib.sha256(f"order\0{self._seed}\0{epoch}".encode()).digest()
         return np.frombuffer(digest[:12], dtype="<u4").astype(np.uint32)
+
+
+class LengthOrder(EpochOrder):
+    """The same, with examples of like length in one batch, so that little of it is padding.
+
+    The permutation of an epoch is cut into pools of 64 batches. In each pool the examples are
+    sorted by length, cut into batches, and the batches shuffled. What an epoch's smaller last batch
+    has is drawn before, so that it stays the last one.
+
+    Args:
+        indices: positions of the training examples, (N,).
+        seed: other seeds give other orders.
+        batch_size: examples per step.
+        lengths: of all examples of the data set, by position.
+    """
+
+    def __init__(
+        self, indices: np.ndarray, seed: int, batch_size: int, lengths: np.ndarray
+    ) -> None:
+        super().__init__(indices, seed, batch_size)
+        self._lengths = np.asarray(lengths)
+        self._last: tuple[tuple[int, int], list[np.ndarray]] = ((-1, -1), [])
+
+    def indices(self, step: int, steps: int = 1) -> np.ndarray:
+        """Positions of the examples of step `step` and those after; see `EpochOrder`."""
+        epoch, number = divmod(int(step), self.steps_per_epoch)
+        parts, last = [], min(number + steps, self.steps_per_epoch)
+        while number < last:
+            pool, place = divmod(number, _POOL)
+            count = min(_POOL - place, last - number)
+            parts += self._batches(epoch, pool)[place : place + count]
+            number += count
+        return np.concatenate(parts)
+
+    def _batches(self, epoch: int, pool: int) -> list[np.ndarray]:
+        """The batches of a pool, in their order; the last one is kept."""
+        asked, (known, batches) = (epoch, pool), self._last
+        if known != asked:
+            batches = self._drawn(epoch, pool)
+            self._last = asked, batches
+        return batches
+
+    def _drawn(self, epoch: int, pool: int) -> list[np.ndarray]:
+        first, size = pool * _POOL * self._batch, _POOL * self._batch
+        drawn = self._permuted(epoch, np.arange(first, min(first + size, len(self._indices))))
+        whole = len(drawn) // self._batch * self._batch
+        inner = drawn[:whole][np.argsort(self._lengths[drawn[:whole]], kind="stable")]
+        batches = list(inner.reshape(-1, self._batch))
+        key = [int(each) for each in self._key(epoch)]
+        shuffled = np.random.Generator(np.random.PCG64([*key, pool])).permutation(len(batches))
+        found = [batches[each] for each in shuffled]
+        return [*found, drawn[whole:]] if whole < len(drawn) else found

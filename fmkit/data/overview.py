@@ -11,7 +11,8 @@ import numpy as np
 import fmkit
 from fmkit import files
 from fmkit.config.schema import DataConfig
-from fmkit.data.examples import ImageArray
+from fmkit.data import sample
+from fmkit.data.examples import ImageArray, ImageFiles, Texts
 from fmkit.data.findings import ERROR, KINDS, NOTE, WARNING, Finding, by_kind, printable, total
 from fmkit.data.inspection import Inspection, left_out
 
@@ -35,6 +36,7 @@ def report(
     scanned, usable = inspected.scan, inspected.usable
     return {
         **_heading(config, inspected.findings),
+        "modality": inspected.examples.content.modality,
         "examples": len(inspected.examples),
         "usable": len(usable),
         "files_read": scanned.read if scanned else 0,
@@ -44,6 +46,7 @@ def report(
         "formats": scanned.counted(scanned.formats) if scanned else {},
         "modes": scanned.counted(scanned.modes) if scanned else {},
         "sizes": sizes(inspected),
+        "samples": sample.texts(usable),
         "findings": _findings(inspected.findings),
         "left_out": _left_out(config, inspected),
         "quarantined": {printable(old): printable(new) for old, new in (moved or {}).items()},
@@ -75,21 +78,33 @@ def class_counts(inspected: Inspection) -> dict[str, dict[str, int]]:
 
 
 def sizes(inspected: Inspection) -> dict[str, list[int]]:
-    """Quantiles of width, height and, for files, bytes of what is usable."""
-    if isinstance(inspected.examples.images, ImageArray):
-        height, width = inspected.examples.images.pixels.shape[1:3]
+    """Quantiles of what is usable: width, height and, of files, bytes; characters and words."""
+    content = inspected.examples.content
+    if isinstance(content, ImageArray):
+        height, width = content.pixels.shape[1:3]
         return {"width": [width] * len(QUANTILES), "height": [height] * len(QUANTILES)}
-    if inspected.scan is None or not len(inspected.good):
+    if not len(inspected.good):
         return {}
-    columns = {
-        "width": inspected.scan.widths,
-        "height": inspected.scan.heights,
-        "bytes": inspected.examples.images.sizes,
-    }
+    columns: dict[str, np.ndarray] = {}
+    if isinstance(content, ImageFiles) and inspected.scan is not None:
+        scanned = inspected.scan
+        columns = {"width": scanned.widths, "height": scanned.heights, "bytes": content.sizes}
+    elif isinstance(content, Texts):
+        columns = _lengths(content)
     return {
         name: [int(each) for each in np.percentile(values[inspected.good], QUANTILES)]
         for name, values in columns.items()
     }
+
+
+def _lengths(content: Texts) -> dict[str, np.ndarray]:
+    """Characters and words of each text, (N,), and of the second ones of pairs."""
+    parts = {"": content.texts} | ({} if content.pairs is None else {"pair_": content.pairs})
+    columns = {}
+    for prefix, texts in parts.items():
+        columns[f"{prefix}characters"] = np.array([len(each) for each in texts], np.int64)
+        columns[f"{prefix}words"] = np.array([len(each.split()) for each in texts], np.int64)
+    return columns
 
 
 def _heading(config: DataConfig, findings: Sequence[Finding]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from fmkit.data import check
 from fmkit.data.decode import decode, from_array
-from fmkit.data.examples import Examples, ImageFiles
+from fmkit.data.examples import Examples, ImageArray, ImageFiles
 from fmkit.errors import DataError
 
 
@@ -39,7 +39,10 @@ class Pixels:
         memory_budget_bytes: int,
         threads: int | None = None,
     ) -> None:
+        if not isinstance(examples.content, ImageFiles | ImageArray):
+            raise TypeError(f"no pixels in examples of {examples.content.modality}")
         self._examples, self._size, self._resize = examples, size, resize
+        self._images = examples.content
         self.bytes = needed = len(examples) * size * size * 3
         self.in_memory = needed <= memory_budget_bytes
         what = "decoded images are kept in memory" if self.in_memory else "images are decoded anew"
@@ -113,7 +116,7 @@ class Pixels:
 
     def _load(self, index: int) -> np.ndarray:
         """One decoded image, kept if images are kept; a failure is noted and raised."""
-        images = self._examples.images
+        images = self._images
         try:
             if isinstance(images, ImageFiles):
                 pixels = decode(images.paths[index], self._size, self._resize)

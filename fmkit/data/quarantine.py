@@ -12,7 +12,13 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from fmkit.config.schema import DataConfig, ImageFolderData, ImageTableData
+from fmkit.config.schema import (
+    DataConfig,
+    ImageFolderData,
+    ImageTableData,
+    PhotosData,
+    TextFolderData,
+)
 from fmkit.data.findings import Finding, printable
 from fmkit.errors import ConfigError, ResourceError
 from fmkit.files import absolute
@@ -27,13 +33,13 @@ def folder_of(config: DataConfig) -> Path:
     Raises:
         ConfigError: the data's files belong to a package, or are none.
     """
-    if isinstance(config, ImageFolderData):
+    if isinstance(config, ImageFolderData | PhotosData | TextFolderData):
         return Path(absolute(config.root))
     if isinstance(config, ImageTableData):
         root = config.image_root or os.path.dirname(absolute(config.root))  # noqa: PTH120
         return Path(absolute(root))
     raise ConfigError(
-        f"data.on_bad=quarantine moves photos; those of data={config.name} are not yours to move.",
+        f"data.on_bad=quarantine moves files, and data={config.name} has none that are yours.",
         "Leave them out instead: data.on_bad=skip",
     )
 

@@ -21,18 +21,24 @@ from fmkit.spec import SPLITS, DataSpec
 
 
 def make_splits(
-    examples: Examples, val_fraction: float, test_fraction: float, seed: int
+    examples: Examples,
+    val_fraction: float,
+    test_fraction: float,
+    seed: int,
+    shots: int | None = None,
 ) -> dict[str, np.ndarray]:
     """Sorted positions of the examples of each split; a split nobody asked for is not there.
 
     Splits that the source names are kept. If it names no `val`, that is carved out of `train`; a
-    `test` it does not name stays missing. Otherwise the classes are shared out by the fractions,
-    and no group is ever cut.
+    `test` it does not name stays missing; a class with one training example is not in that `val`,
+    since whoever named the splits decided where its examples are. Otherwise the classes are shared
+    out by the fractions, and no group is ever cut.
 
     Args:
         val_fraction: share of the examples, or of the named training split; 0 means none.
         test_fraction: share of the examples; 0 means none.
         seed: other seeds give other splits.
+        shots: most examples of each class that are left in `train`, and in `val`.
 
     Raises:
         ConfigError: the fractions are no shares.
@@ -58,7 +64,23 @@ def make_splits(
             splits |= {"train": carved["train"], "val": carved["val"]}
     splits = {name: splits[name] for name in SPLITS if len(splits.get(name, ()))}
     _refuse_unseen(examples, splits)
+    if shots is not None:
+        splits |= {
+            name: _few(examples, splits[name], shots, seed)
+            for name in ("train", "val")
+            if name in splits
+        }
     return splits
+
+
+def _few(examples: Examples, members: np.ndarray, shots: int, seed: int) -> np.ndarray:
+    """At most `shots` members of each class, chosen by the hash of seed and id."""
+    rank = ranks((examples.ids[each] for each in members), f"shots {seed}")
+    labels, chosen = examples.labels[members], []
+    for label in np.unique(labels):
+        of_class = np.flatnonzero(labels == label)
+        chosen += members[of_class[np.argsort(rank[of_class], kind="stable")[:shots]]].tolist()
+    return np.array(sorted(chosen), np.int64)
 
 
 def describe(examples: Examples, splits: dict[str, np.ndarray]) -> DataSpec:
@@ -68,10 +90,13 @@ def describe(examples: Examples, splits: dict[str, np.ndarray]) -> DataSpec:
     for name in sorted(splits):
         chosen = sorted(examples.ids[each] for each in splits[name])
         digest.update("\n".join([f"split {name} {len(chosen)}", *chosen, ""]).encode())
+        if not examples.classes:
+            continue
         counts = np.bincount(examples.labels[splits[name]], minlength=len(examples.classes))
-        class_counts[name] = dict(zip(examples.classes, counts.tolist(), strict=True))
+        if examples.classes:
+            class_counts[name] = dict(zip(examples.classes, counts.tolist(), strict=True))
     return DataSpec(
-        modality="image",
+        modality=examples.content.modality,
         classes=examples.classes,
         counts={name: len(indices) for name, indices in splits.items()},
         class_counts=class_counts,
@@ -94,14 +119,19 @@ def _shared_out(
 def _share_examples(
     examples: Examples, members: np.ndarray, val: float, test: float, seed: int
 ) -> dict[str, np.ndarray]:
-    """Held-out examples, stratified by class."""
-    labels = examples.labels[members]
-    counts = np.bincount(labels, minlength=len(examples.classes))
-    small = check.too_small(labels, examples.classes, 1 + (val > 0) + (test > 0))
-    if small:
+    """Held-out examples, stratified by class where there are classes."""
+    labels, wanted = examples.labels[members], 1 + (val > 0) + (test > 0)
+    counts = np.bincount(labels, minlength=max(1, len(examples.classes)))
+    if not examples.classes and len(members) < wanted:
+        raise DataError(
+            f"{len(members)} examples are too few for {wanted} splits.",
+            "Add some, or set data.val_fraction or data.test_fraction to 0.",
+        )
+    small = check.too_small(labels, examples.classes, wanted) if examples.classes else ""
+    if small and examples.splits is None:
         hint = "Add some, remove the class, or set data.val_fraction or data.test_fraction to 0."
         raise DataError(small, hint)
-    room = counts - 1  # one example of each class stays in train
+    room = np.maximum(counts - 1, 0)  # one example of each class stays in train
     test_counts = _counts(counts, test, room - (val > 0))
     val_counts = _counts(counts, val, room - test_counts)
     rank = ranks((examples.ids[each] for each in members), str(seed))
@@ -131,7 +161,7 @@ def _share_groups(
         raise TypeError("examples without groups")
     names, numbers = np.unique(groups[members], return_inverse=True)
     sizes = np.bincount(numbers)
-    votes = np.zeros((len(names), len(examples.classes)), dtype=np.int64)
+    votes = np.zeros((len(names), max(1, len(examples.classes))), dtype=np.int64)
     np.add.at(votes, (numbers, examples.labels[members]), 1)
     majority = votes.argmax(axis=1)
     rank = ranks(names.tolist(), str(seed))

@@ -61,7 +61,7 @@ def limited(examples: Examples, limit: int | None) -> Examples:
     strata = examples.labels.astype(np.int64)
     if examples.splits is not None:
         _, split_numbers = np.unique(examples.splits, return_inverse=True)
-        strata = strata + len(examples.classes) * split_numbers
+        strata = strata + max(1, len(examples.classes)) * split_numbers
     kinds, counts = np.unique(strata, return_counts=True)
     if limit < len(kinds):
         raise ConfigError(

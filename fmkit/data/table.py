@@ -13,7 +13,15 @@ if TYPE_CHECKING:
 
 SOURCES = {
     "image_folder": "fmkit.data.image_folder:list_examples",
+    "photos": "fmkit.data.photos:list_examples",
     "image_table": "fmkit.data.image_table:list_examples",
+    "text_folder": "fmkit.data.text_folder:list_examples",
+    "text_table": "fmkit.data.text_table:list_examples",
+    "text_lines": "fmkit.data.document_files:by_line",
+    "text_files": "fmkit.data.document_files:by_file",
+    "newsgroups": "fmkit.data.packaged_texts:newsgroups",
+    "reuters_r8": "fmkit.data.packaged_texts:reuters_r8",
+    "reuters_r52": "fmkit.data.packaged_texts:reuters_r52",
     "arrays": "fmkit.data.arrays:list_examples",
     "mnist5k": "fmkit.data.packaged:mnist5k",
     "digits": "fmkit.data.packaged:digits",
@@ -36,9 +44,12 @@ def collect(config: DataConfig) -> Examples:
         DataError: the data cannot be listed at all.
     """
     # Not at the top: the names alone, which a config error needs, do without NumPy.
+    from fmkit.data.documents import Documents
     from fmkit.data.stratify import limited
 
     examples = lookup.find("data", config.name, SOURCES)(config)
+    if isinstance(examples.content, Documents):  # the limit is one of documents, not of pieces
+        return examples
     # A plugin's source need not know about the limit.
     return limited(examples, config.limit) if len(examples) else examples
 

@@ -1,13 +1,15 @@
-"""A finished run on data: class probabilities, figures, tables."""
+"""A finished run, loaded again, on new data; and the tables that it writes."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import keras
 import numpy as np
 
 from fmkit import files
@@ -15,13 +17,17 @@ from fmkit.config import recorded
 from fmkit.config.schema import DataConfig, ModelConfig, RuntimeConfig, TaskConfig
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
-from fmkit.errors import FmkitError
-from fmkit.evaluate import metrics
+from fmkit.data.inputs import TextInputs
+from fmkit.data.text_loader import TextLoader
+from fmkit.errors import ArtifactError, ConfigError, FmkitError, received
+from fmkit.evaluate import judge
 from fmkit.models import adapters
-from fmkit.spec import DataSpec
+from fmkit.models.backbone import Backbone
+from fmkit.spec import MODALITIES, DataSpec
 from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
-from fmkit.train import assemble, checkpoint, devices
+from fmkit.tasks import joint
+from fmkit.train import ancestor, assemble, checkpoint, devices, reading
 from fmkit.train.learner import Learner
 
 
@@ -33,11 +39,13 @@ class Trained:
     learner: Learner
     task: Any
     classes: tuple[str, ...]
-    image_size: int
+    backbone: Backbone
 
 
-def load(run: FinishedRun, runtime: RuntimeConfig) -> Trained:
+def load(run: FinishedRun, runtime: RuntimeConfig, objective: str | None = None) -> Trained:
     """Rebuild a run's model from its config and put its best weights in.
+
+    Of a joint run it is the network of one objective, the primary one unless another is named.
 
     No object is deserialised: names are looked up in tables, and the weights are plain arrays.
 
@@ -45,86 +53,51 @@ def load(run: FinishedRun, runtime: RuntimeConfig) -> Trained:
         ArtifactError: the run is damaged or has no checkpoint.
     """
     devices.prepare(runtime)
-    model, task_config, chosen = examine(run)
-    classes = run.classes()
+    model, task_config, chosen, objective = examine(run, objective)
+    classes = run.classes(objective)
+    modality = run.data(objective).get("modality", "image")
+    if modality not in MODALITIES:
+        raise ArtifactError(f"run {run.id}: {received('modality', modality, MODALITIES)}")
     backbone, task, learner = assemble.build_model(
-        model, task_config, DataSpec("image", classes, {})
+        model, task_config, DataSpec(modality, classes, {})
     )
-    checkpoint.assign(learner, checkpoint.read_weights(chosen))
+    weights = checkpoint.read_weights(chosen)
+    if objective is not None:
+        weights = joint.weights_of(objective, weights)
+    # The states of dropout count up over a network: those of an objective have other names here.
+    paths = ancestor.learned(learner) if joint.is_joint(run.config()) else None
+    checkpoint.assign(learner, weights, paths)
     adapters.merge(learner)
-    return Trained(run, learner, task, classes, backbone.image_size)
+    return Trained(run, learner, task, classes, backbone)
 
 
-def examine(run: FinishedRun) -> tuple[ModelConfig, TaskConfig, checkpoint.Checkpoint]:
+def examine(
+    run: FinishedRun, objective: str | None = None
+) -> tuple[ModelConfig, TaskConfig, checkpoint.Checkpoint, str | None]:
     """What a run says of its model, and its best checkpoint; all checked, and nothing built.
+
+    Args:
+        run: the run.
+        objective: of a joint run; empty means its primary one.
+
+    Returns:
+        The model, the task, the checkpoint, and the objective where that is not the primary one.
 
     Raises:
         ArtifactError: the run is damaged, has no checkpoint, or contradicts itself.
+        ConfigError: it has no such objective.
     """
     config = run.config()
     model, task = recorded.section(config, "model"), recorded.section(config, "task")
+    task, objective = recorded.task_of(task, objective)
     model.weights = "none"  # the checkpoint has them all
-    task.class_weights = "none"
-    chosen = assemble.best_checkpoint(run)
-    assemble.check_sizes(chosen, model, len(run.classes()))
-    return model, task, chosen
-
-
-def probabilities(learner: Learner, batches: Any) -> np.ndarray:
-    """Class probabilities (N, C), float64, of batches whose first part are images."""
-    logits = learner.predict(batches, verbose=0).astype(np.float64)
-    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponents / exponents.sum(axis=1, keepdims=True)
-
-
-def evaluate(
-    learner: Learner,
-    loader: Any,
-    indices: np.ndarray,
-    examples: Examples,
-    labels: np.ndarray,
-    classes: tuple[str, ...],
-    bootstrap: int,
-    seed: int,
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Figures and a table for some examples of a data set.
-
-    Args:
-        learner: the trained network.
-        loader: the input pipeline over `examples`.
-        indices: which examples, (N,).
-        examples: the data set.
-        labels: every example's class in the order of `classes`.
-        classes: names of the outputs.
-        bootstrap: resamples behind the intervals.
-        seed: of the resampling.
-
-    Returns:
-        The figures as JSON, and columns for `write_table`.
-    """
-    try:
-        found = probabilities(learner, loader.ordered(indices))
-    except FmkitError:
-        raise
-    except Exception as error:
-        explained = loader.explain(error)
-        if explained is None:
-            raise
-        raise explained from error
-    truth = labels[indices]
-    figures = metrics.classification(truth, found, classes, bootstrap=bootstrap, seed=seed)
-    ids = [examples.ids[each] for each in indices]
-    columns = {"id": ids, "label": [classes[each] for each in truth], **_columns(found, classes)}
-    return figures, columns
-
-
-def _columns(found: np.ndarray, classes: tuple[str, ...]) -> dict[str, Any]:
-    best = found.argmax(axis=1)
-    return {
-        "prediction": [classes[each] for each in best],
-        "confidence": found[np.arange(len(found)), best],
-        **{f"probability_{name}": found[:, each] for each, name in enumerate(classes)},
-    }
+    if run.data().get("modality") == "text":
+        model.tokenizer = str(run.folder / names.TOKENIZER)
+    if hasattr(task, "class_weights"):
+        task.class_weights = "none"  # those of the training examples are not asked for
+    chosen = ancestor.best_checkpoint(run)
+    ancestor.check_sizes(chosen, model, len(run.classes(objective)))
+    return model, task, chosen, objective
 
 
 def write_evaluation(
@@ -174,6 +147,8 @@ def predict_files(
 ) -> tuple[dict[str, Any], list[str]]:
     """Predictions for photos; one that cannot be read gets a row with its error.
 
+    Of a task that shows features they are what is predicted, a column each.
+
     Args:
         trained: the model.
         paths: the photos.
@@ -183,12 +158,18 @@ def predict_files(
     Returns:
         Columns for `write_table`, and a message for each photo that could not be read.
     """
-    found = np.full((len(paths), len(trained.classes)), np.nan)
+    side = trained.backbone.image_size
+    if side is None:
+        raise ConfigError(f"run {trained.run.id} reads texts, and input= has photos.")
+    shown = getattr(trained.task, "shown", None)
+    network = trained.learner if shown is None else keras.Model(trained.learner.input, shown)
+    width = len(trained.classes) if shown is None else shown.shape[-1]
+    found = np.full((len(paths), width), np.nan)
     errors: list[str] = [""] * len(paths)
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(paths), batch_size):
             part = paths[start : start + batch_size]
-            decoded = list(pool.map(lambda path: _decoded(path, trained.image_size, resize), part))
+            decoded = list(pool.map(lambda path: _decoded(path, side, resize), part))
             good = [each for each, image in enumerate(decoded) if not isinstance(image, str)]
             for each, image in enumerate(decoded):
                 if isinstance(image, str):
@@ -196,28 +177,58 @@ def predict_files(
             if good:
                 images = np.stack([decoded[each] for each in good]).astype(np.float32)
                 rows = np.array(good) + start
-                found[rows] = _probabilities(trained.learner, images, batch_size)
+                found[rows] = _outputs(network, images, batch_size)
     columns: dict[str, Any] = {"path": paths}
+    read = np.array([not each for each in errors], bool)
+    messages = [each for each in errors if each]
+    if shown is not None:
+        columns |= {f"feature_{each}": found[:, each] for each in range(width)}
+        return (columns | {"error": errors} if messages else columns), messages
+    found[read] = judge.softmax(found[read])
+    return columns | _readable(found, trained.classes, errors), messages
+
+
+def _readable(found: np.ndarray, classes: tuple[str, ...], errors: Sequence[str]) -> dict[str, Any]:
+    """Columns of predictions; a row that could not be read, of NaN, has none but its error."""
     read = ~np.isnan(found).any(axis=1)
-    named = _columns(np.where(read[:, None], found, 0.0), trained.classes)
-    columns["prediction"] = [
-        name if ok else None for name, ok in zip(named["prediction"], read, strict=True)
-    ]
+    named = judge.columns_of(np.where(read[:, None], found, 0.0), classes)
+    columns: dict[str, Any] = {
+        "prediction": [
+            name if ok else None for name, ok in zip(named["prediction"], read, strict=True)
+        ]
+    }
     for key, value in named.items():
         if key != "prediction":
             columns[key] = np.where(read, value, np.nan)
     if any(errors):
-        columns["error"] = errors
-    return columns, [each for each in errors if each]
+        columns["error"] = list(errors)
+    return columns
 
 
-def _probabilities(learner: Learner, images: np.ndarray, batch_size: int) -> np.ndarray:
-    """Probabilities of one batch, padded so that one traced graph serves every batch."""
+def predict_texts(trained: Trained, inputs: TextInputs, batch_size: int) -> dict[str, Any]:
+    """Predictions for texts: columns for `write_table`, with the error of what cannot be read."""
+    tokenizer, most = trained.backbone.tokenizer, trained.backbone.max_length
+    if tokenizer is None or most is None:
+        raise ConfigError(f"run {trained.run.id} reads photos, and input= has texts.")
+    readable = np.array([not why for why in inputs.errors])
+    good = np.flatnonzero(readable)
+    ids = tuple(inputs.ids[each] for each in good)
+    labels, texts = np.zeros(len(good), np.int32), inputs.texts.take(good)
+    examples = Examples(ids, labels, trained.classes, texts)
+    loader = TextLoader(
+        examples, examples.labels, tokenizer=tokenizer, max_length=most, batch_size=batch_size
+    )
+    found = np.full((len(inputs.ids), len(trained.classes)), np.nan)
+    if len(good):
+        found[good] = judge.probabilities(trained.learner, loader.ordered(np.arange(len(good))))
+    return {"id": list(inputs.ids), **_readable(found, trained.classes, inputs.errors)}
+
+
+def _outputs(network: keras.Model, images: np.ndarray, batch_size: int) -> np.ndarray:
+    """What a network gives for one batch, padded so that one traced graph serves every batch."""
     count = len(images)
     padded = np.concatenate([images, np.zeros((batch_size - count, *images.shape[1:]), np.float32)])
-    logits = np.asarray(learner.predict_on_batch(padded), np.float64)[:count]
-    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponents / exponents.sum(axis=1, keepdims=True)
+    return np.asarray(network.predict_on_batch(padded))[:count]
 
 
 def _decoded(path: str, size: int, resize: str) -> np.ndarray | str:
@@ -229,6 +240,11 @@ def _decoded(path: str, size: int, resize: str) -> np.ndarray | str:
         return error.message
 
 
+def as_read(config: DataConfig, runtime: RuntimeConfig, data: Dataset, trained: Trained) -> Dataset:
+    """A data set as a run's task reads it."""
+    return reading.as_read(config, runtime, data, trained.task, trained.backbone)
+
+
 def open_data(config: DataConfig, runtime: RuntimeConfig, data: Dataset, trained: Trained) -> Any:
     """The input pipeline over a data set, as a run's model takes it."""
-    return assemble.open_loader(config, runtime, data.examples, trained.task, trained.image_size)
+    return assemble.open_loader(config, runtime, data.examples, trained.task, trained.backbone)

@@ -1,4 +1,4 @@
-"""The contract of every backbone: images in, features out, and named blocks from stem to top.
+"""The contract of every backbone: images or texts in, features out, and named blocks in order.
 
 B batch, T tokens, D features, H W pixels, h w cells of a feature map.
 """
@@ -13,8 +13,11 @@ import keras
 import numpy as np
 
 from fmkit.errors import ConfigError, listed, received
+from fmkit.spec import Tokenizer
 
 FEATURES = ("map", "tokens", "vector")
+PADDING = -1
+"""What fills rows of tokens up; a vocabulary may have no number for it, or a real token's."""
 ADAPTERS = ("lora_kernel_a", "lora_kernel_b")
 """How Keras names the matrices that LoRA puts beside a kernel."""
 _RANKS = {"map": 4, "tokens": 3, "vector": 2}
@@ -35,17 +38,26 @@ class Block:
 
 @dataclass(frozen=True)
 class Backbone:
-    """A model from images to features, and what the rest of fmkit has to know about it.
+    """A model from images or texts to features, and what the rest of fmkit has to know about it.
+
+    A text is one row of token numbers, (B, T) int32, filled up with `PADDING`. What else a network
+    wants (a mask, segments) is computed from that inside the model.
 
     Attributes:
         name: as the config names it.
-        model: Functional model, RGB images (B, H, W, 3) of floats 0 to 255 -> features. Its
-            preprocessing is inside, as layers.
-        image_size: H and W, in pixels.
+        model: Functional model. RGB images (B, H, W, 3) of floats 0 to 255 -> features, its
+            preprocessing inside, as layers; or tokens (B, T) -> features (B, T, D).
+        image_size: H and W, in pixels; None where it reads texts.
         blocks: ordered stem -> top; every layer that has weights is in exactly one.
         features: `map` (B, h, w, D), `tokens` (B, T, D) or `vector` (B, D).
-        has_class_token: whether the first token stands for the whole image.
+        has_class_token: whether the first token stands for the whole image or text.
         weights: what was loaded: `imagenet`, `none`, or a path.
+        tokenizer: makes tokens of texts; None where the model reads images.
+        max_length: the most tokens of a text, marks of start and end included; likewise.
+        mask: which tokens are no padding, a tensor (B, T) bool inside `model`; likewise.
+        is_causal: whether a token sees those before it only.
+        embedding: layer that turns tokens into vectors and, called with `reverse=True`, vectors
+            into a score for each token; None where there is none.
 
     Raises:
         ConfigError: the parts contradict each other; a plugin's model is where that can happen.
@@ -53,11 +65,21 @@ class Backbone:
 
     name: str
     model: keras.Model
-    image_size: int
+    image_size: int | None
     blocks: tuple[Block, ...]
     features: str
     has_class_token: bool = False
     weights: str = "none"
+    tokenizer: Tokenizer | None = None
+    max_length: int | None = None
+    mask: keras.KerasTensor | None = None
+    is_causal: bool = False
+    embedding: keras.Layer | None = None
+
+    @property
+    def modality(self) -> str:
+        """What it reads: `image` or `text`."""
+        return "image" if self.tokenizer is None else "text"
 
     def __post_init__(self) -> None:
         what = f"backbone {self.name}"
@@ -68,7 +90,12 @@ class Backbone:
             shape = tuple(self.model.output.shape)
             expected = f"{_RANKS[self.features]} dimensions for features={self.features}"
             raise ConfigError(received(f"{what}, output shape", shape, expected))
-        expected_input = (None, self.image_size, self.image_size, 3)
+        expected_input: tuple[int | None, ...] = (None, self.image_size, self.image_size, 3)
+        if self.tokenizer is not None:
+            expected_input = (None, None)
+            if self.mask is None or self.max_length is None or self.features != "tokens":
+                lacking = "a backbone of texts has mask, max_length and features=tokens"
+                raise ConfigError(f"{what}: {lacking}.")
         if tuple(self.model.input.shape) != expected_input:
             shape = tuple(self.model.input.shape)
             raise ConfigError(received(f"{what}, input shape", shape, str(expected_input)))

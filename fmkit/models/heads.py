@@ -10,25 +10,34 @@ import keras
 from fmkit.config.schema import ModelConfig
 from fmkit.errors import ConfigError, received
 from fmkit.models.backbone import Backbone
+from fmkit.models.text_pooling import pool_text
 
 HEAD_PREFIXES = ("head_", "logits")
 """How the names of a head's layers begin; no layer of a backbone's blocks is called like that."""
 
 _POOLINGS = ("auto", "avg", "max", "cls")
+_OF_TEXTS = ("last", "attention")
 
 
 def features_to_vector(backbone: Backbone, pooling: str = "auto") -> keras.KerasTensor:
-    """One vector an image from a backbone's features: (B, D), float32.
+    """One vector an image or a text from a backbone's features: (B, D), float32.
 
     Args:
         backbone: its `model.output` is what is pooled.
-        pooling: `auto` is `cls` where there is a class token and `avg` elsewhere. `avg` and `max`
-            leave the class token out. Features that are a vector already stay as they are.
+        pooling: of images, `auto` is `cls` where there is a class token and `avg` elsewhere; `avg`
+            and `max` leave the class token out, and features that are a vector already stay as
+            they are. Of texts see `pool_text`.
 
     Raises:
-        ConfigError: `cls` where there is no class token.
+        ConfigError: a pooling that does not go with the backbone.
     """
-    return pool(backbone.model.output, pooling, backbone.has_class_token)
+    return pool(
+        backbone.model.output,
+        pooling,
+        backbone.has_class_token,
+        backbone.mask,
+        backbone.is_causal,
+    )
 
 
 def classification_head(
@@ -36,6 +45,8 @@ def classification_head(
     classes: int,
     config: ModelConfig,
     has_class_token: bool = False,
+    mask: keras.KerasTensor | None = None,
+    is_causal: bool = False,
 ) -> keras.KerasTensor:
     """Pooling, dropout, perhaps a hidden layer, and a dense layer: logits (B, C) in float32.
 
@@ -47,12 +58,14 @@ def classification_head(
         features: a map (B, h, w, D), tokens (B, T, D), or a vector (B, D), which is not pooled.
         classes: C, 2 or more.
         config: `pooling`, `dropout` and `hidden` are read.
-        has_class_token: whether the first token stands for the whole image.
+        has_class_token: whether the first token stands for the whole image or text.
+        mask: which tokens of a text are no padding, (B, T); None for images.
+        is_causal: whether a token sees those before it only.
 
     Raises:
         ConfigError: `model.pooling` does not go with the features.
     """
-    x = pool(features, config.pooling, has_class_token)
+    x = pool(features, config.pooling, has_class_token, mask, is_causal)
     if config.hidden:
         if config.dropout:
             x = keras.layers.Dropout(config.dropout, name="head_hidden_dropout")(x)
@@ -65,13 +78,24 @@ def classification_head(
 
 
 def pool(
-    features: keras.KerasTensor, pooling: str = "auto", has_class_token: bool = False
+    features: keras.KerasTensor,
+    pooling: str = "auto",
+    has_class_token: bool = False,
+    mask: keras.KerasTensor | None = None,
+    is_causal: bool = False,
 ) -> keras.KerasTensor:
-    """One vector an image: see `features_to_vector`, which takes a whole backbone.
+    """One vector an image or a text: see `features_to_vector`, which takes a whole backbone.
 
     Raises:
-        ConfigError: an unknown pooling, or `cls` where there is no class token.
+        ConfigError: an unknown pooling, or one that does not go with the features.
     """
+    if mask is not None:
+        return pool_text(features, mask, pooling, has_class_token, is_causal)
+    if pooling in _OF_TEXTS:
+        raise ConfigError(
+            f"model.pooling: received {pooling!r}, which is for texts, and this backbone reads "
+            f"images. Expected {', '.join(_POOLINGS[:-1])} or {_POOLINGS[-1]}."
+        )
     if pooling not in _POOLINGS:
         raise ConfigError(received("model.pooling", pooling, _POOLINGS))
     rank = len(features.shape)

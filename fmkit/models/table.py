@@ -17,8 +17,12 @@ _APPLICATION = "fmkit.models.applications:application"
 MODELS: dict[str, str] = {
     "efficientnet_lite0": "fmkit.models.packaged:efficientnet_lite0",
     "hub": "fmkit.models.hub:hub",
+    "minilm": "fmkit.models.packaged_text:minilm",
+    "small_bert": "fmkit.models.small_text:small_bert",
     "small_cnn": "fmkit.models.small:small_cnn",
+    "small_gpt": "fmkit.models.small_text:small_gpt",
     "small_vit": "fmkit.models.small:small_vit",
+    "smollm2": "fmkit.models.packaged_text:smollm2",
     "convnext_tiny": _APPLICATION,
     "convnext_small": _APPLICATION,
     "convnext_base": _APPLICATION,
@@ -62,6 +66,7 @@ MODELS: dict[str, str] = {
 }
 """By name, the function `(ModelConfig) -> Backbone` that builds it."""
 
+_TEXTS = ("minilm", "small_bert", "small_gpt", "smollm2")
 _OWN_SIZES = {"efficientnet_lite0": 224, "small_cnn": 32, "small_vit": 32}
 
 
@@ -83,10 +88,20 @@ def build(config: ModelConfig) -> Backbone:
     return backbone
 
 
+def reads(name: str) -> str | None:
+    """What a backbone reads, `image` or `text`, known without building it.
+
+    None for `hub` and for plugins: only building them tells.
+    """
+    if name in _TEXTS:
+        return "text"
+    return "image" if name in APPLICATIONS or name in _OWN_SIZES else None
+
+
 def default_image_size(name: str) -> int | None:
     """Side in pixels of the input that a backbone has when `model.image_size` is empty.
 
-    None for `hub` and for plugins: only building them tells.
+    None for `hub` and for plugins, where only building them tells, and for backbones of texts.
     """
     if name in APPLICATIONS:
         return APPLICATIONS[name].image_size

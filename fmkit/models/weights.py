@@ -19,6 +19,8 @@ from fmkit.models.arrays import Arrays, Refused
 from fmkit.models.matching import Match, Wanted, match
 from fmkit.models.weights_file import open_weights
 
+_OWN = ("imagenet", "pretrained")
+
 
 def chosen_weights(
     config: ModelConfig,
@@ -27,10 +29,14 @@ def chosen_weights(
 ) -> str:
     """What `model.weights` asks for: a word on offer, or the path of a file that is there.
 
+    `imagenet` and `pretrained` both mean the weights that a model comes with.
+
     Raises:
         ConfigError: it is neither.
     """
     wanted = config.weights
+    if wanted in _OWN:
+        wanted = next((each for each in offered if each in _OWN), wanted)
     if wanted in offered:
         return wanted
     if not Path(wanted).expanduser().is_file():
@@ -55,7 +61,7 @@ def load_weights_file(model: keras.Model, path: str) -> Match:
     """
     wanted, variables = _wanted(model)
     with open_weights(path) as arrays:
-        fit = match(wanted, arrays, int(model.output_shape[-1]))
+        fit = match(wanted, arrays, _width(model))
         if fit.missing or fit.unused:
             raise _misfit(model, wanted, arrays, fit, path)
         for index, name in fit.found.items():
@@ -66,6 +72,14 @@ def load_weights_file(model: keras.Model, path: str) -> Match:
     check_finite(model, path)
     console.say(f"weights: loaded {len(fit.found)} from {short(path)}{_left(fit)}")
     return fit
+
+
+def _width(model: keras.Model) -> int:
+    """Of a model's features; where it has several outputs, those of its last hidden layer."""
+    output: Any = model.output
+    if isinstance(output, dict):
+        output = output.get("sequence_output", next(iter(output.values())))
+    return int(output.shape[-1])
 
 
 def check_finite(model: keras.Model, source: str) -> None:

@@ -33,7 +33,7 @@ from fmkit.store.lock import Lock
 MANIFEST = "manifest.json"
 _SCHEMA = 1
 _SHARD_BYTES = 2**26
-_DTYPES = ("float32", "float16")
+_DTYPES = ("float32", "float16", "uint16", "uint32")
 
 
 def default_folder() -> Path:
@@ -51,8 +51,13 @@ SCANS = "scans.sqlite"
 """The file beside the features that keeps what is known of photos (`data/scan_cache`)."""
 
 
+DOCUMENTS = "documents"
+"""The folder beside the features that keeps which documents are whole (`data/document_check`)."""
+
+
 def forget_scans(root: Path) -> None:
-    """Remove what is known of photos; a run that is reading it goes on with its own copy."""
+    """Remove what is known of photos and documents; a run that is reading it has its own copy."""
+    shutil.rmtree(root / DOCUMENTS, ignore_errors=True)
     for suffix in ("", "-journal"):
         (root / f"{SCANS}{suffix}").unlink(missing_ok=True)
 
@@ -70,7 +75,7 @@ class Entry:
     Attributes:
         rows: examples.
         shapes: of one example in each tensor.
-        dtype: `float32` or `float16`.
+        dtype: `float32` or `float16` of features, `uint16` or `uint32` of tokens.
         facts: what the key was made of.
         made: how it was computed.
         bytes: of all shards.
@@ -127,11 +132,15 @@ class Arrays:
         """Whether they are held, not mapped."""
         return self._lock is None
 
-    def read(self, rows: np.ndarray) -> list[np.ndarray]:
-        """The rows, (B, *F) float32 for each tensor."""
+    def whole(self, place: int) -> np.ndarray:
+        """All rows of one tensor, (N, *F), as they are kept."""
+        return np.concatenate([shard[place] for shard in self._shards])
+
+    def read(self, rows: np.ndarray, dtype: Any = np.float32) -> list[np.ndarray]:
+        """The rows, (B, *F) of a type for each tensor."""
         if len(self._shards) == 1:
-            return [tensor[rows].astype(np.float32, copy=False) for tensor in self._shards[0]]
-        found = [np.empty((len(rows), *tensor.shape[1:]), np.float32) for tensor in self._shards[0]]
+            return [tensor[rows].astype(dtype, copy=False) for tensor in self._shards[0]]
+        found = [np.empty((len(rows), *tensor.shape[1:]), dtype) for tensor in self._shards[0]]
         shard_of = np.searchsorted(self._starts, rows, side="right") - 1
         for number in np.unique(shard_of):
             here = np.flatnonzero(shard_of == number)
@@ -200,7 +209,7 @@ class FeatureStore:
             key: its name; must be held alone.
             facts: what the key was made of.
             made: how it was computed, for the record.
-            dtype: `float32` or `float16`.
+            dtype: one of those that an entry may have.
             batches: one array (B, *F) for each tensor, in the order of the examples.
 
         Raises:

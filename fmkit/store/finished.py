@@ -51,16 +51,24 @@ class FinishedRun:
             raise self._refused(name, "it is not a JSON object")
         return loaded
 
-    def data(self) -> dict[str, Any]:
-        """What the run recorded of its data: classes, counts, fingerprints."""
-        data = self.json(names.ENVIRONMENT).get("data")
+    def data(self, objective: str | None = None) -> dict[str, Any]:
+        """What the run recorded of its data: classes, counts, fingerprints.
+
+        Args:
+            objective: of a joint run, one that is not the primary.
+        """
+        known = self.json(names.ENVIRONMENT)
+        data = known.get("data")
+        if objective is not None:
+            others = known.get("objectives")
+            data = others.get(objective) if isinstance(others, dict) else None
         if not isinstance(data, dict) or not isinstance(data.get("classes"), list):
             raise self._refused(names.ENVIRONMENT, "it names no classes")
         return data
 
-    def classes(self) -> tuple[str, ...]:
-        """Class names in the order of the model's outputs."""
-        found = self.data()["classes"]
+    def classes(self, objective: str | None = None) -> tuple[str, ...]:
+        """Class names in the order of the model's outputs; see `data`."""
+        found = self.data(objective)["classes"]
         if not all(isinstance(each, str) for each in found) or len(set(found)) != len(found):
             raise self._refused(names.ENVIRONMENT, "its classes are no list of different names")
         return tuple(found)

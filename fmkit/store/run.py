@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import secrets
+import shutil
 import socket
 import subprocess
 import time
@@ -24,6 +25,7 @@ from typing import Any
 import fmkit
 from fmkit import console, faults, files, redaction
 from fmkit.errors import ArtifactError, ConfigError, FmkitError, Interrupted
+from fmkit.spec import Tokenizer
 from fmkit.store import lock, sealed
 
 CONFIG = "config.yaml"
@@ -38,6 +40,7 @@ CHECKPOINTS = "checkpoints"
 MANIFEST = "manifest.json"
 FREEZE = "freeze.json"
 MODEL = "model.keras"
+TOKENIZER = "tokenizer"
 EVALUATION = "eval"
 PREDICTIONS = "predictions"
 DATA_REPORT = "data_report.json"
@@ -275,6 +278,22 @@ class Run:
             if error.errno is not None:
                 error.filename = str(path)
             raise
+
+    def save_tokenizer(self, tokenizer: Tokenizer) -> None:
+        """Write what a model of texts makes tokens with, whole or not at all.
+
+        Raises:
+            OSError: the disk is full or refuses.
+        """
+        target = self.folder / TOKENIZER
+        if target.exists():
+            return
+        written = files.temporary(target)
+        shutil.rmtree(written, ignore_errors=True)
+        written.mkdir()
+        tokenizer.save(written)
+        files.sync_folder(written)
+        written.rename(target)
 
 
 def _recordable(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,16 +15,39 @@ class Task(Protocol):
 
     Attributes:
         name: as in `task.name`.
-        outputs: length of the output vector.
+        one_hot: how many classes there are where targets are class numbers that the loader makes
+            one-hot, (B, C); else None.
         class_weights: weight per class for training, (C,), or None.
+        inputs: symbolic inputs of the head beside the backbone's, (B, K) int32; there once `head`
+            was called.
+        prepare: None, or what makes inputs and targets of a batch of tokens or images: see
+            `fmkit.data.batches.Prepare`.
+        reads: `examples`, one by one, or `windows`: texts without classes as `fmkit.data.windows`
+            packs them.
+        evaluator: what judges a finished run, as `fmkit.evaluate.table` names it.
+        views: how many augmented views of each image a batch has, one after the other; a task
+            without this attribute has 1.
+        shown: symbolic tensor of the network that a deployed model ends with, in the place of its
+            outputs, such as pooled features; there once `head` was called. A task without this
+            attribute, or with None, shows the outputs.
+        watched: names of figures that its callbacks add to an epoch's; a task without this
+            attribute has none.
     """
 
     name: str
-    outputs: int
+    one_hot: int | None
     class_weights: np.ndarray | None
+    inputs: tuple[Any, ...]
+    prepare: Any
+    reads: str
+    evaluator: str
+
+    def targets(self, examples: Any) -> np.ndarray:
+        """What is to be learned of each example: (N,) int32 class numbers, or (N, K) float32."""
+        ...
 
     def head(self, backbone: Any, config: ModelConfig) -> Any:
-        """Join the head to a backbone; returns the model's symbolic output (B, outputs)."""
+        """Join the head to a backbone; returns the model's symbolic output."""
         ...
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
@@ -42,6 +66,23 @@ class Task(Protocol):
         """
         ...
 
+    def callbacks(
+        self, learner: Any, loader: Any, examples: Any, splits: Mapping[str, np.ndarray]
+    ) -> list[Any]:
+        """Keras callbacks that add figures to the logs of an epoch, for a phase of training.
+
+        They are called before epochs are judged and recorded, so that what they write there is
+        shown, recorded and can be monitored. Of what they do, only that may last: a run goes on
+        from any step without their memory. A task without this method has none.
+
+        Args:
+            learner: the network.
+            loader: batches of `examples`.
+            examples: the data set.
+            splits: by split's name, positions in it.
+        """
+        ...
+
     def inference(self, outputs: Any) -> Any:
-        """From the model's symbolic output to what a user wants, such as probabilities."""
+        """From the model's symbolic output (or `shown`) to what a user wants: probabilities."""
         ...

@@ -7,7 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from fmkit.config.schema import ModelConfig, TaskConfig
+from fmkit.config.schema import ClassificationConfig, ModelConfig
+from fmkit.errors import ConfigError
 from fmkit.models import heads
 from fmkit.models.backbone import Backbone
 from fmkit.spec import DataSpec
@@ -22,12 +23,24 @@ class Classification:
     Args:
         config: label smoothing and class weights.
         spec: the data set, whose classes are the outputs.
+
+    Raises:
+        ConfigError: the data has no classes.
     """
 
     name = "classification"
+    evaluator = "classification"
+    reads = "examples"
+    inputs = ()
+    prepare = None
 
-    def __init__(self, config: TaskConfig, spec: DataSpec) -> None:
-        self.outputs = len(spec.classes)
+    def __init__(self, config: ClassificationConfig, spec: DataSpec) -> None:
+        if not spec.classes:
+            raise ConfigError(
+                "task.name=classification needs labels, and the data has none.",
+                "Take data with classes, or a task that needs none, such as task=simclr.",
+            )
+        self.one_hot = len(spec.classes)
         self.class_weights = (
             balanced_weights(spec) if config.class_weights.lower() == "balanced" else None
         )
@@ -37,10 +50,20 @@ class Classification:
         # What a validation loss says must not depend on a regulariser of training.
         self._plain_loss = keras.losses.CategoricalCrossentropy(from_logits=True)
 
+    def targets(self, examples: Any) -> np.ndarray:
+        """Class numbers, (N,) int32."""
+        return np.asarray(examples.labels)
+
     def head(self, backbone: Backbone, config: ModelConfig) -> Any:
         """Pooling, dropout, an optional hidden layer, and logits (B, C)."""
-        features, has_token = backbone.model.output, backbone.has_class_token
-        return heads.classification_head(features, self.outputs, config, has_token)
+        return heads.classification_head(
+            backbone.model.output,
+            self.one_hot,
+            config,
+            backbone.has_class_token,
+            backbone.mask,
+            backbone.is_causal,
+        )
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
         """Mean cross-entropy of a batch, in nats; smoothed labels count in training only."""
@@ -65,7 +88,7 @@ class Classification:
             Weights by layer, and what to record.
         """
         weights = None if self.class_weights is None else self.class_weights[labels]
-        found = linear.fit(features, labels, weights, validation, self.outputs)
+        found = linear.fit(features, labels, weights, validation, self.one_hot)
         record = {"C": found.strength, "validation_loss_by_C": found.losses}
         return {"logits": [found.kernel, found.bias]}, record
 

@@ -8,7 +8,15 @@ from fmkit import lookup
 from fmkit.config.schema import TaskConfig
 from fmkit.spec import DataSpec
 
-TASKS = {"classification": "fmkit.tasks.classification:Classification"}
+TASKS = {
+    "classification": "fmkit.tasks.classification:Classification",
+    "joint": "fmkit.tasks.joint:Joint",  # made of several data sets: see `train.assemble`
+    "masked_lm": "fmkit.tasks.masked_lm:MaskedLm",
+    "causal_lm": "fmkit.tasks.causal_lm:CausalLm",
+    "simclr": "fmkit.tasks.contrastive:Simclr",
+    "vicreg": "fmkit.tasks.contrastive:Vicreg",
+    "masked_image": "fmkit.tasks.masked_image:MaskedImage",
+}
 
 
 def names() -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,23 +12,33 @@ from typing import Any
 import keras
 import numpy as np
 
-from fmkit import console
-from fmkit.config import amounts, recorded
-from fmkit.config.schema import DataConfig, ModelConfig, RuntimeConfig, TaskConfig, TrainConfig
+from fmkit.config import amounts, objectives
+from fmkit.config.schema import (
+    DataConfig,
+    ImageData,
+    JointConfig,
+    ModelConfig,
+    RuntimeConfig,
+    TaskConfig,
+    TrainConfig,
+)
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples, ImageArray
+from fmkit.data.joint_loader import JointLoader, Stream
 from fmkit.data.pipeline import ImageLoader
-from fmkit.errors import ArtifactError, ConfigError, listed
+from fmkit.data.text_loader import TextLoader
+from fmkit.errors import ConfigError
 from fmkit.models import adapters
 from fmkit.models import table as model_table
 from fmkit.models.backbone import Backbone
-from fmkit.models.weights_file import open_weights
 from fmkit.optim.optimizers import is_decayed
 from fmkit.spec import DataSpec
 from fmkit.store.finished import FinishedRun
 from fmkit.tasks import table as task_table
-from fmkit.train import checkpoint, devices, freeze, phases
+from fmkit.tasks.joint import Joint
+from fmkit.train import ancestor, devices, freeze, phases, reading
 from fmkit.train.learner import Learner
+from fmkit.train.part import JointLearner, Part
 from fmkit.train.phases import Phase
 
 
@@ -37,9 +47,12 @@ class Assembly:
     """Everything a run needs, joined.
 
     Attributes:
+        loader: batches of what trains, from `open_loader`; of a joint run a `JointLoader`.
         skipped: by phase, why it does not run.
         features: what the last phase trained on instead of images, or None.
         settings: the config as it was recorded, by full key; goes into every checkpoint.
+        parts: the objectives of a joint run, the primary one first, whose data and spec are the
+            run's; empty where there is one task.
         started_from: what the weights came from, for the record.
         pretrained: what L2-SP pulls the backbone's variables to, by their id; empty without it.
     """
@@ -49,7 +62,7 @@ class Assembly:
     examples: Examples
     splits: dict[str, np.ndarray]
     spec: DataSpec
-    loader: ImageLoader
+    loader: Any
     backbone: Backbone
     task: Any
     learner: Learner
@@ -59,6 +72,7 @@ class Assembly:
     pretrained: dict[int, keras.Variable] = field(default_factory=dict)
     features: Any = None
     settings: dict[str, Any] = field(default_factory=dict)
+    parts: tuple[Part, ...] = ()
 
     def scope(self) -> contextlib.AbstractContextManager[None]:
         """Where models are compiled and trained."""
@@ -82,8 +96,44 @@ class Assembly:
 
     def ordered(self, split: str) -> Any:
         """A split's batches in order, or None when it has no example."""
+        if self.parts:  # which makes them of each objective itself; one is enough to begin
+            return next((each.ordered(split) for each in self.parts if each.ordered(split)), None)
         indices = self.splits.get(split)
         return None if indices is None or not len(indices) else self.loader.ordered(indices)
+
+    def watchers(self) -> list[Any]:
+        """Callbacks that the task offers for a phase of training."""
+        offered = getattr(self.task, "callbacks", None)
+        if offered is None:
+            return []
+        found: list[Any] = offered(self.learner, self.loader, self.examples, self.splits)
+        return found
+
+    @property
+    def examples_per_epoch(self) -> int:
+        """Examples of all objectives that one epoch of the primary one takes."""
+        count = len(self.splits["train"])
+        steps = -(-count // self.config.data.batch_size)
+        return count + sum(each.config.batch_size for each in self.parts[1:]) * steps
+
+    def ids_of(self, step: int) -> list[str]:
+        """The examples of a training step, counted from 0 over all phases."""
+        seed = self.config.runtime.seed
+        if isinstance(self.loader, JointLoader):
+            found = self.loader.positions(seed, step)
+            return [each.examples.ids[at] for each in self.parts for at in found[each.name]]
+        order = self.loader.order(self.splits["train"], seed)
+        return [self.examples.ids[at] for at in order.indices(step)]
+
+    def judged(self) -> list[Part]:
+        """What is judged by itself: the objectives, or the whole, perhaps on kept features."""
+        if self.parts:
+            return list(self.parts)
+        learner, loader = self.learner, self.loader
+        if self.features is not None:
+            learner, loader = self.features.cut.upper, self.features.loader
+        data = Dataset(self.examples, self.splits, self.spec)
+        return [Part("", self.config.data, self.task, learner, loader, data)]
 
     @contextlib.contextmanager
     def named_errors(self) -> Iterator[None]:
@@ -103,15 +153,19 @@ def image_size(config: ModelConfig, examples: Examples) -> int | None:
     Images held in memory may be tiny. Blowing them up to more than twice their side costs time and
     shows the model nothing, so the size is then twice the side, and at least 32.
     """
-    own = model_table.default_image_size(config.name)
-    if config.image_size or own is None or not isinstance(examples.images, ImageArray):
+    own, content = model_table.default_image_size(config.name), examples.content
+    if config.image_size or own is None or not isinstance(content, ImageArray):
         return config.image_size
-    side = max(examples.images.pixels.shape[1:3])
+    side = max(content.pixels.shape[1:3])
     return min(own, max(32, 2 * side))
 
 
 def assemble(
-    config: TrainConfig, data: Dataset, machine: devices.Devices, saved: Any = None
+    config: TrainConfig,
+    data: Dataset,
+    machine: devices.Devices,
+    saved: Any = None,
+    others: Mapping[str, Dataset] | None = None,
 ) -> Assembly:
     """Build model and task, load weights, open the data.
 
@@ -125,31 +179,80 @@ def assemble(
 
     Args:
         config: the typed config.
-        data: what to train on.
+        data: what to train on; of a joint run, the primary objective's.
         machine: the devices.
         saved: the `state.Saved` that a run goes on from.
+        others: of a joint run, the data of the other objectives.
     """
     loads = saved is None or config.optimizer.l2_sp > 0
     with devices.scope(machine):
         model = config.model if loads else dataclasses.replace(config.model, weights="none")
-        backbone, task, learner = build_model(model, config.task, data.spec)
-        _check_shares(len(data.splits["train"]), config.data.batch_size, len(machine.names))
+        parts: tuple[Part, ...] = ()
+        if isinstance(config.task, JointConfig):
+            every = {objectives.primary(config.task): data, **(others or {})}
+            backbone, task, learner, parts = _build_joint(model, config, every)
+        else:
+            backbone, task, learner = build_model(model, config.task, data.spec)
+        reading.check_monitor(config.task, task)
+        every_part = parts or (Part("", config.data, task, learner, None, data),)
+        for each in every_part:
+            own = reading.as_read(each.config, config.runtime, each.data, each.task, backbone)
+            each.data = own
+            train = own.splits["train"]
+            _check_views(each.task, len(machine.names))
+            _check_shares(len(train), each.config.batch_size, len(machine.names))
+        data = every_part[0].data
         steps = -(-len(data.splits["train"]) // config.data.batch_size)
         planned = phases.plan(config.stage, config.optimizer, steps)
         freeze.check(learner, backbone, planned)
         skipped: dict[str, str] = {} if saved is None else saved.skipped
         started_from: dict[str, Any] = {"weights": backbone.weights}
         if config.init is not None and loads:
-            found, started_from = _start_from(
-                FinishedRun(Path(config.init)), config, data.spec.classes, learner, planned
+            found, started_from = ancestor.start_from(
+                FinishedRun(Path(config.init)), config, every_part, backbone, learner, planned
             )
             skipped = found if saved is None else skipped
         pretrained = _pretrained(backbone) if config.optimizer.l2_sp else {}
-    loader = open_loader(config.data, config.runtime, data.examples, task, backbone.image_size)
+    loader: Any
+    if parts:
+        loader = _open_loaders(config.runtime, parts, backbone)
+    else:
+        loader = open_loader(config.data, config.runtime, data.examples, task, backbone)
+    for phase in planned:
+        loader.check(phase.augment)
     return Assembly(
         config, machine, data.examples, data.splits, data.spec, loader, backbone, task,
-        learner, planned, skipped, started_from, pretrained,
+        learner, planned, skipped, started_from, pretrained, parts=parts,
     )  # fmt: skip
+
+
+def _build_joint(
+    model: ModelConfig, config: TrainConfig, data: Mapping[str, Dataset]
+) -> tuple[Backbone, Joint, JointLearner, tuple[Part, ...]]:
+    """One backbone with the heads of all objectives, and a network for each of them."""
+    asked: Any = config.task
+    backbone = _build_backbone(model, [each.spec for each in data.values()])
+    task = Joint(asked, {name: each.spec for name, each in data.items()})
+    networks = task.networks(backbone, model)
+    parts = tuple(
+        Part(name, asked.objectives[name].data, task.parts[name], _network(inputs, output, own),
+             None, data[name])
+        for (name, (inputs, output)), own in zip(
+            networks.items(), task.parts.values(), strict=True
+        )
+    )  # fmt: skip
+    inputs = [each for own, _ in networks.values() for each in own]
+    outputs = task.joined(backbone, networks)
+    return backbone, task, JointLearner(inputs, outputs, task, parts), parts
+
+
+def _open_loaders(runtime: RuntimeConfig, parts: Sequence[Part], backbone: Backbone) -> JointLoader:
+    """A loader for each objective, which share the budget of memory, and one of them all."""
+    share = amounts.parse(runtime.memory_budget) // len(parts)
+    shared = dataclasses.replace(runtime, memory_budget=f"{share} B")
+    for each in parts:
+        each.loader = open_loader(each.config, shared, each.examples, each.task, backbone)
+    return JointLoader({each.name: Stream(each.loader, each.splits["train"]) for each in parts})
 
 
 def _pretrained(backbone: Backbone) -> dict[int, keras.Variable]:
@@ -164,6 +267,20 @@ def _pretrained(backbone: Backbone) -> dict[int, keras.Variable]:
         for each in backbone.model.weights
         if is_decayed(each)
     }
+
+
+def _check_views(task: Any, devices: int) -> None:
+    """Refuse to share out batches whose rows belong together.
+
+    Raises:
+        ConfigError: several devices, and several views of each image.
+    """
+    if devices > 1 and getattr(task, "views", 1) > 1:
+        raise ConfigError(
+            f"runtime.devices: task.name={task.name} compares all images of a batch with each "
+            f"other, which {devices} devices would share out.",
+            "Take runtime.devices=one.",
+        )
 
 
 def _check_shares(examples: int, batch_size: int, devices: int) -> None:
@@ -198,38 +315,87 @@ def build_model(
     model: ModelConfig, task_config: TaskConfig, spec: DataSpec
 ) -> tuple[Backbone, Any, Learner]:
     """Backbone, task and the network that joins them; with LoRA, fresh adapters in the backbone."""
-    backbone = model_table.build(model)
-    adapters.add(backbone, model)
+    backbone = _build_backbone(model, [spec])
     task = task_table.build(task_config, spec)
-    learner = Learner(backbone.model.input, task.head(backbone, model), task)
-    return backbone, task, learner
+    outputs = task.head(backbone, model)
+    return backbone, task, _network([backbone.model.input, *task.inputs], outputs, task)
+
+
+def _build_backbone(model: ModelConfig, specs: Sequence[DataSpec]) -> Backbone:
+    """The backbone that a config names, for data of some kind.
+
+    Raises:
+        ConfigError: it reads images and the data are texts, or the other way round.
+    """
+    backbone = model_table.build(model)
+    for spec in specs:
+        if backbone.modality != spec.modality:
+            raise ConfigError(
+                f"model.name={model.name} reads {backbone.modality}s, and the data are "
+                f"{spec.modality}s.",
+                f"Take a model of {spec.modality}s: {_MODELS_OF[spec.modality]}",
+            )
+    adapters.add(backbone, model)
+    return backbone
+
+
+def _network(inputs: Sequence[Any], output: Any, task: Any) -> Learner:
+    return Learner(list(inputs) if len(inputs) > 1 else inputs[0], output, task)
+
+
+_MODELS_OF = {
+    "image": "model=efficientnet_lite0, for one.",
+    "text": "model=minilm, model=small_bert, or model=hub with model.preset.",
+}
 
 
 def open_loader(
-    config: DataConfig, runtime: RuntimeConfig, examples: Examples, task: Any, size: int
-) -> ImageLoader:
-    """The input pipeline for a task and a model's image size."""
+    config: DataConfig, runtime: RuntimeConfig, examples: Examples, task: Any, backbone: Backbone
+) -> ImageLoader | TextLoader:
+    """The input pipeline for a task and a backbone."""
+    if backbone.tokenizer is not None and backbone.max_length is not None:
+        return TextLoader(
+            examples,
+            targets=task.targets(examples),
+            tokenizer=backbone.tokenizer,
+            max_length=backbone.max_length,
+            prepare=task.prepare,
+            inputs=1 + len(task.inputs),
+            batch_size=config.batch_size,
+            num_classes=task.one_hot,
+            class_weights=task.class_weights,
+        )
+    if not isinstance(config, ImageData) or backbone.image_size is None:
+        raise ConfigError(f"data.name={config.name} has no images.")
     return ImageLoader(
         examples,
-        targets=examples.labels,
-        image_size=size,
+        targets=task.targets(examples),
+        image_size=backbone.image_size,
         batch_size=config.batch_size,
         resize=config.resize,
         augment=config.augment,
         flip=config.flip,
         augment_views=config.augment_views,
-        num_classes=task.outputs,
+        views_at_once=getattr(task, "views", 1),
+        prepare=task.prepare,
+        num_classes=task.one_hot,
         class_weights=task.class_weights,
         memory_budget_bytes=amounts.parse(runtime.memory_budget),
     )
 
 
-def inference_model(learner: Learner, task: Any, resize: str) -> keras.Model:
-    """The network as users deploy it: RGB images of any size, 0 to 255, to probabilities.
+def inference_model(learner: Learner, task: Any, data: DataConfig) -> keras.Model:
+    """The network as users deploy it: RGB images of any size, 0 to 255, to what the task shows.
 
-    It is made of Keras' own layers only, so that plain Keras loads it without fmkit.
+    Of texts: tokens (B, T) int32, filled up with -1, as the tokenizer beside the model makes them.
+    It is made of Keras' and KerasHub's own layers only, so that it loads without fmkit.
     """
-    side = learner.input.shape[1]
+    shown = getattr(task, "shown", None)
+    shown = learner.output if shown is None else shown
+    if not isinstance(data, ImageData):
+        outputs = task.inference(shown)
+        return keras.Model(learner.inputs[0], outputs, name="fmkit")
+    resize, side = data.resize, learner.input.shape[1]
     images = keras.Input((None, None, 3), dtype="float32", name="images")
     resized = keras.layers.Resizing(
         side,
@@ -240,98 +406,27 @@ def inference_model(learner: Learner, task: Any, resize: str) -> keras.Model:
         dtype="float32",  # mixed precision would round the pixels
         name="resize",
     )(images)
-    network = keras.Model(learner.input, learner.output, name="network")
+    network = keras.Model(learner.input, shown, name="network")
     return keras.Model(images, task.inference(network(resized)), name="fmkit")
-
-
-def best_checkpoint(run: FinishedRun) -> checkpoint.Checkpoint:
-    """A run's best checkpoint, verified, and its weights' file checked without reading them.
-
-    Raises:
-        ArtifactError: there is none, or it is damaged.
-    """
-    chosen = checkpoint.choose(run.checkpoints, run.best_step())
-    with open_weights(chosen.folder / checkpoint.WEIGHTS):
-        return chosen
-
-
-def check_sizes(chosen: checkpoint.Checkpoint, model: ModelConfig, classes: int) -> None:
-    """Refuse a record that asks for a network far larger than its checkpoint, before it is built.
-
-    Raises:
-        ArtifactError: a size in the run's config has no array of that size in the checkpoint.
-    """
-    with open_weights(chosen.folder / checkpoint.WEIGHTS) as arrays:
-        sides = {side for shape in arrays.shapes.values() for side in shape}
-    asked = {"classes": classes, "model.hidden": model.hidden, "model.lora_rank": model.lora_rank}
-    wrong = [f"{key} {size:,}" for key, size in asked.items() if size > 1000 and size not in sides]
-    if (model.image_size or 0) > _LARGEST_IMAGE:
-        wrong.append(f"model.image_size {model.image_size:,}")
-    if wrong:
-        raise ArtifactError(
-            f"run {chosen.folder.parent.parent}: its record asks for {listed(wrong)}, and its "
-            "checkpoint is none of such a model."
-        )
-
-
-def _start_from(
-    run: FinishedRun,
-    config: TrainConfig,
-    classes: tuple[str, ...],
-    learner: Learner,
-    planned: list[Phase],
-) -> tuple[dict[str, str], dict[str, Any]]:
-    """Take the weights of another run; the phases to skip, and what to record."""
-    run.warn_if_unfinished()
-    before = recorded.section(run.config(), "model")
-    if before.name != config.model.name:
-        raise ConfigError(
-            f"init: run {run.id} has the model {before.name!r}, this one {config.model.name!r}.",
-            "Leave model= out to take the run's model, or leave init= out.",
-        )
-    weights = checkpoint.read_weights(best_checkpoint(run))
-    paths = checkpoint.by_path(learner.variables)
-    learned = {each for each in paths if not each.endswith(_RANDOM_STATE)}
-    if not adapters.same(before, config.model):
-        if before.lora_rank:
-            console.say(f"init: the adapters of {run.id} are merged into its kernels.")
-        weights = adapters.merged_arrays(weights, before)
-        learned = {each for each in learned if not adapters.is_adapter_path(each)}
-    head = {each for each in learned if _is_head(each)}
-    fits = all(each in weights and weights[each].shape == tuple(paths[each].shape) for each in head)
-    same = fits and run.classes() == classes
-    checkpoint.assign(learner, weights, learned if same else learned - head)
-    record = {"init": str(run.folder), "head": same}
-    if not same:
-        why = (
-            "head has another shape"
-            if run.classes() == classes
-            else (f"classes are {listed(run.classes(), 6)}")
-        )
-        console.say(f"init: backbone from {run.id}; the head is new, since that run's {why}.")
-        return {}, record
-    heads = [each.name for each in planned if each.train == "head"]
-    others = [each for each in planned if each.train != "head"]
-    if not others:
-        console.say(f"init: backbone and head from {run.id}; the head trains on.")
-        return {}, record
-    for each in heads:
-        console.say(f"init: phase {each} is skipped, since {run.id} has trained this head.")
-    return dict.fromkeys(heads, f"trained in {run.id}"), record
-
-
-_LARGEST_IMAGE = 8192  # pixels
-_RANDOM_STATE = "seed_generator_state"
-"""How the paths of dropout's random states end: a new run draws by its own seed."""
-
-
-def _is_head(path: str) -> bool:
-    first = path.split("/")[0]
-    return first.startswith(("head_", "logits"))
 
 
 def resolved(config: TrainConfig, assembly: Assembly, split_seed: int) -> TrainConfig:
     """The config with what was left to fmkit filled in, for the record."""
-    model = dataclasses.replace(config.model, image_size=assembly.backbone.image_size)
-    data = dataclasses.replace(config.data, split_seed=split_seed)
-    return dataclasses.replace(config, model=model, data=data)
+    backbone = assembly.backbone
+    model = dataclasses.replace(
+        config.model, image_size=backbone.image_size, max_length=backbone.max_length
+    )
+    task, data = config.task, dataclasses.replace(config.data, split_seed=split_seed)
+    if isinstance(task, JointConfig):
+        known = {
+            name: dataclasses.replace(each, data=_with_seed(each.data, split_seed))
+            for name, each in task.objectives.items()
+        }
+        task = dataclasses.replace(task, objectives=known)
+    return dataclasses.replace(config, model=model, task=task, data=data)
+
+
+def _with_seed(data: DataConfig, split_seed: int) -> DataConfig:
+    return dataclasses.replace(
+        data, split_seed=split_seed if data.split_seed is None else data.split_seed
+    )

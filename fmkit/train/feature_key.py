@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -13,12 +12,11 @@ import keras
 import numpy as np
 
 from fmkit import files
-from fmkit.data.examples import ImageFiles
 from fmkit.errors import ConfigError
 from fmkit.train import cut
 from fmkit.train.assemble import Assembly
 
-_VERSION = 1
+_VERSION = 2
 """Part of every key: to be raised when the same facts would give other features."""
 
 
@@ -31,25 +29,23 @@ def of_network(lower: keras.Model) -> dict[str, Any]:
     return {"version": _VERSION, "structure": structure(lower), "weights": _weights(lower)}
 
 
-def of_images(assembly: Assembly, split: str, preset: str | None, view: int) -> dict[str, Any]:
-    """The facts of a split's images and of how they are seen.
+def of_examples(assembly: Assembly, split: str, preset: str | None, view: int) -> dict[str, Any]:
+    """The facts of a split's examples and of how they are seen.
 
     Args:
         assembly: the run.
         split: the split.
-        preset: augmentation, or None where images are shown as they are.
+        preset: augmentation, or None where examples are shown as they are.
         view: which augmented view.
     """
     config = assembly.config
     places = np.ascontiguousarray(assembly.splits[split], np.int64)  # each view is drawn by them
     shown = {
-        "augment": preset, "flip": config.data.flip, "seed": config.runtime.seed, "view": view,
+        "augment": preset, "seed": config.runtime.seed, "view": view,
         "places": hashlib.sha256(places.tobytes()).hexdigest(),
     }  # fmt: skip
     return {
-        "image_size": assembly.backbone.image_size,
-        "resize": config.data.resize,
-        "examples": _examples(assembly, split),
+        **assembly.loader.facts(places),
         "view": shown if preset else None,
         "dtype": config.runtime.cache_dtype,
         "precision": assembly.devices.precision,
@@ -109,22 +105,6 @@ def _weights(model: keras.Model) -> str:
         )
         digest.update(f"{value.dtype.name} {list(value.shape)}\n".encode())
         digest.update(value.view(np.uint8).data if value.size else b"")
-    return digest.hexdigest()
-
-
-def _examples(assembly: Assembly, split: str) -> str:
-    """A hash of a split's images: pixels of arrays; path, size and time of change of files."""
-    images, indices = assembly.examples.images, assembly.splits[split]
-    digest = hashlib.sha256()
-    if not isinstance(images, ImageFiles):
-        digest.update(repr(images.pixels.shape[1:]).encode())
-        digest.update(np.ascontiguousarray(images.pixels[indices]).view(np.uint8).data)
-        return digest.hexdigest()
-    for index in indices:
-        changed = 0
-        with contextlib.suppress(OSError):
-            changed = Path(images.paths[index]).stat().st_mtime_ns
-        digest.update(f"{images.paths[index]}\0{images.sizes[index]}\0{changed}\n".encode())
     return digest.hexdigest()
 
 

@@ -80,9 +80,13 @@ def find_cut(assembly: Assembly, phase: Phase) -> Cut | str:
     runtime, loader = assembly.config.runtime, assembly.loader
     if runtime.cache == "never":
         return "runtime.cache=never"
+    if assembly.parts:
+        return "several objectives share it, each with batches of its own at every step"
     cut = cutting.find(assembly.learner)
     if isinstance(cut, str):
         return cut
+    if loader.draws_inputs:
+        return "the task draws what it shows of a photo anew at every step"
     if loader.mixes(phase.augment):
         return "MixUp and CutMix make new photos of every batch"
     if loader.changes_images(phase.augment) and loader.views is None:
@@ -90,8 +94,11 @@ def find_cut(assembly: Assembly, phase: Phase) -> Cut | str:
             f"augmentation shows new photos in every epoch (stage.{phase.name}.augment=none or "
             "data.augment_views=4 would not)"
         )
+    if any(None in shape for shape in cut.shapes):
+        return "what is frozen gives more than a vector, and as much of it as a text has tokens"
     is_vector = all(len(shape) == 1 for shape in cut.shapes)
-    if not is_vector and cut.row_values > _MOST_VALUES * 3 * assembly.backbone.image_size**2:
+    side = assembly.backbone.image_size or 0
+    if not is_vector and cut.row_values > _MOST_VALUES * 3 * side**2:
         return "so little of it is frozen that its features are larger than the photos"
     needed = _bytes_needed(assembly, phase, cut)
     limit = amounts.parse(runtime.cache_limit, amounts.LIMIT)
@@ -155,9 +162,10 @@ def prepare(assembly: Assembly, phase: Phase, tick: Tick) -> Features | str:
     loader = FeatureLoader(
         _reader(arrays, assembly.splits, len(assembly.examples)),
         cut.shapes,
-        assembly.examples.labels,
+        assembly.task.targets(assembly.examples),
+        ordering=assembly.loader.order,
         batch_size=assembly.config.data.batch_size,
-        num_classes=assembly.task.outputs,
+        num_classes=assembly.task.one_hot,
         class_weights=assembly.task.class_weights,
     )
     return Features(cut, loader, arrays, _record(work, store, arrays))
@@ -277,10 +285,9 @@ def _run(work: _Pass, images: Iterator[np.ndarray], count: int) -> Iterator[Sequ
 
 
 def _budget(work: _Pass) -> int:
-    """What is left of the memory budget beside the decoded images."""
-    pixels = work.assembly.loader.pixels
+    """What is left of the memory budget beside what the loader keeps."""
     whole = amounts.parse(work.assembly.config.runtime.memory_budget)
-    return max(0, whole - (pixels.bytes if pixels.in_memory else 0) - work.held)
+    return max(0, whole - work.assembly.loader.held_bytes - work.held)
 
 
 def _reader(
@@ -306,6 +313,6 @@ def _facts(work: _Pass, split: str, view: int) -> dict[str, Any]:
     assembly = work.assembly
     preset = None
     if split == "train" and assembly.loader.changes_images(work.phase.augment):
-        preset = work.phase.augment or assembly.config.data.augment
+        preset = assembly.loader.preset(work.phase.augment)
     work.network = work.network or feature_key.of_network(work.cut.lower)
-    return work.network | feature_key.of_images(assembly, split, preset, view)
+    return work.network | feature_key.of_examples(assembly, split, preset, view)

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-import numpy as np
 
 from fmkit import files
-from fmkit.data.order import EpochOrder
 from fmkit.errors import NonFiniteError
 from fmkit.optim import optimizers
 from fmkit.store import run as names
@@ -31,13 +29,13 @@ class _Found:
         what: `loss`, the name of a metric, or `weights`.
         value: the number; NaN for weights.
         step: the step that it came from, counted from 1 over all phases.
-        tested: positions of the validation examples that it came from, or None for training.
+        tested: ids of the validation examples that it came from, or None for training.
     """
 
     what: str
     value: float
     step: int
-    tested: np.ndarray | None = None
+    tested: list[str] | None = None
 
 
 class Guard(keras.callbacks.Callback):
@@ -101,7 +99,7 @@ class Guard(keras.callbacks.Callback):
         step = self._position.step
         for name, value in (logs or {}).items():
             if not math.isfinite(float(value)):
-                tested = self._first_tested() if name.startswith("val_") else None
+                tested = self._first_tested(name) if name.startswith("val_") else None
                 self._stop(_Found(name, float(value), step, tested))
 
     def check(self) -> None:
@@ -120,12 +118,19 @@ class Guard(keras.callbacks.Callback):
         step = self._first + self.model.first_nonfinite() if several else steps[0]
         self._stop(_Found("loss", value, step))
 
-    def _first_tested(self) -> np.ndarray | None:
-        """Positions of the examples of the first validation call whose loss is not finite."""
-        width, before = self._loader.ordered_width, 0
-        for batch, loss in self._tested:
+    def _first_tested(self, figure: str) -> list[str] | None:
+        """The examples of the first validation call whose loss is not finite."""
+        examples, splits = self._assembly.examples, self._assembly.splits
+        tested, loader = self._tested, self._loader
+        for part in self._assembly.parts:
+            if figure.startswith(f"val_{part.name}_"):
+                tested, loader = part.tested, part.loader
+                examples, splits = part.examples, part.splits
+        width, before = loader.ordered_width, 0
+        for batch, loss in tested:
             if not math.isfinite(float(loss)):
-                return self._assembly.splits["val"][before * width : (batch + 1) * width]
+                bad = splits["val"][before * width : (batch + 1) * width]
+                return [examples.ids[each] for each in bad]
             before = batch + 1
         return None
 
@@ -177,7 +182,7 @@ class Guard(keras.callbacks.Callback):
         first, before = self._updates(found.step)
         rows = [self._batch(step) for step in range(first, found.step + 1)]
         if found.tested is not None:
-            rows = [{"step": found.step, "ids": self._ids(found.tested)}]
+            rows = [{"step": found.step, "ids": found.tested}]
         return {
             "what": found.what,
             "value": str(found.value),  # JSON has no word for it
@@ -198,11 +203,4 @@ class Guard(keras.callbacks.Callback):
         return first, max(start, first - size)
 
     def _batch(self, step: int) -> dict[str, Any]:
-        assembly = self._assembly
-        order = EpochOrder(
-            assembly.splits["train"], assembly.config.runtime.seed, assembly.config.data.batch_size
-        )
-        return {"step": step, "ids": self._ids(order.indices(step - 1))}
-
-    def _ids(self, positions: np.ndarray) -> list[str]:
-        return [self._assembly.examples.ids[each] for each in positions]
+        return {"step": step, "ids": self._assembly.ids_of(step - 1)}

@@ -167,6 +167,7 @@ def _fit(session: Session, phase: Phase, material: Material, arrays: Arrays | No
     position = session.position
     callbacks: list[Any] = [
         JudgeAverage(),
+        *session.assembly.watchers(),
         guard,
         session.stopper,
         _recorder(session, phase),
@@ -264,7 +265,7 @@ def _guard(session: Session, phase: Phase, material: Material) -> Guard:
 def _recorder(session: Session, phase: Phase) -> Recorder:
     return Recorder(
         session.run, session.log, session.progress, phase, session.position,
-        examples=len(session.assembly.splits["train"]),
+        examples=session.assembly.examples_per_epoch,
         log_every=session.assembly.config.runtime.log_every,
         stopper=session.stopper,
     )  # fmt: skip

@@ -109,7 +109,7 @@ def _without_features(session: Session, phase: Phase, reason: str) -> None:
         session.run.log(said)
         if session.assembly.config.runtime.verbose:
             console.say(said)
-    if session.assembly.loader.pixels.in_memory:  # else it would only decode for nothing
+    if session.assembly.loader.held_bytes:  # else it would only decode for nothing
         session.assembly.loader.prepare()
 
 
@@ -127,10 +127,11 @@ def compile_for(assembly: Assembly, phase: Phase, material: Material) -> Any:
             ),
             assembly.pretrained,
         )
-    material.metrics = assembly.task.metrics()
+    metrics = assembly.task.metrics()
+    material.metrics = keras.tree.flatten(metrics)  # of a joint task they are by objective
     learner.compile(
         optimizer=optimizer,
-        metrics=material.metrics,
+        metrics=metrics,
         jit_compile=assembly.devices.jit_compile(),
         steps_per_execution=_steps_per_execution(assembly, phase, material),
     )

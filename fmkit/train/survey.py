@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from fmkit.config.facts import Facts
-from fmkit.config.schema import TrainConfig
+from fmkit.config.schema import ClassificationConfig, TrainConfig
 from fmkit.data.dataset import Dataset
+from fmkit.data.examples import ImageArray, ImageFiles
 from fmkit.data.pixels import available_cores
 from fmkit.data.sides import typical_side
 from fmkit.models import table as model_table
@@ -13,11 +14,13 @@ from fmkit.train.devices import Devices
 
 def facts(config: TrainConfig, data: Dataset, machine: Devices) -> Facts:
     """The facts of one run, before anything is built."""
-    head = config.stage.get("head")
+    head, content = config.stage.get("head"), data.examples.content
     return Facts(
         examples=len(data.splits["train"]),
         classes=len(data.spec.classes),
-        side=typical_side(data.examples.images),
+        side=typical_side(content) if isinstance(content, ImageFiles | ImageArray) else None,
+        is_text=data.spec.modality == "text",
+        is_classification=isinstance(config.task, ClassificationConfig),
         own_size=model_table.default_image_size(config.model.name),
         pretrained=config.init is not None or config.model.weights != "none",
         device=machine.kind,
@@ -25,7 +28,7 @@ def facts(config: TrainConfig, data: Dataset, machine: Devices) -> Facts:
         lengths={name: phase.epochs for name, phase in config.stage.items()},
         is_solvable=(
             (head is None or (head.train == "head" and head.augment in (None, "none")))
-            and config.task.name == "classification"
+            and isinstance(config.task, ClassificationConfig)
             and config.model.hidden == 0
             and config.task.label_smoothing == 0
             and config.runtime.cache == "auto"

@@ -21,11 +21,19 @@ NAMES = {
 FILES = sorted((group, name) for group in GROUPS for name in compose.options(group))
 NEEDS = {
     "image_folder": ["data.root=photos"],
+    "photos": ["data.root=photos"],
+    "text_files": ["data.root=texts", "task=masked_lm", "model=small_bert"],
+    "text_lines": ["data.root=texts.txt", "task=causal_lm", "model=small_gpt"],
+    "masked_lm": ["data=text_files", "data.root=texts", "model=small_bert"],
+    "causal_lm": ["data=text_lines", "data.root=texts.txt", "model=small_gpt"],
     "image_table": ["data.root=photos.csv"],
+    "text_folder": ["data.root=texts"],
+    "text_table": ["data.root=texts.csv"],
     "arrays": ["data.root=photos.npz"],
     "hub": ["model.preset=resnet_18_imagenet"],
     "solar_cells": ["data.root=photos"],
     "lora": ["model.lora_rank=8"],
+    "joint": ["task.objectives.one.task=classification", "task.objectives.two={}"],
 }
 
 

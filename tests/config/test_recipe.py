@@ -9,11 +9,11 @@ from fmkit.config import durations, recipe, validate
 from fmkit.config.facts import Facts
 from fmkit.config.schema import (
     AdamConfig,
-    DataConfig,
+    ClassificationConfig,
+    ImageData,
     ModelConfig,
     PhaseConfig,
     RuntimeConfig,
-    TaskConfig,
     TrainConfig,
 )
 
@@ -50,10 +50,10 @@ def steps(facts, phase="full"):
 def config(**phases):
     return TrainConfig(
         model=ModelConfig(name="efficientnet_lite0"),
-        data=DataConfig(name="photos"),
+        data=ImageData(name="pictures"),
         optimizer=AdamConfig(name="adamw", learning_rate=3e-3, weight_decay=0.01),
         stage=phases or {"head": PhaseConfig(train="head", epochs="4"), "full": PhaseConfig()},
-        task=TaskConfig(),
+        task=ClassificationConfig(),
         runtime=RuntimeConfig(),
     )
 
@@ -161,6 +161,9 @@ def test_mixing_and_smoothing_are_for_large_sets():
     assert [each["data.augment"] for each in (few, many, most)] == ["light", "medium", "strong"]
     assert "task.label_smoothing" not in few
     assert many["task.label_smoothing"] == 0.1
+    other = chosen(CLOTHES, examples=500_000, device="gpu", is_classification=False)
+    assert other["data.augment"] == "medium"  # there is nothing to mix and to smooth
+    assert "task.label_smoothing" not in other
     assert chosen(CLOTHES, examples=500_000)["data.augment"] == "light"  # a CPU has no time for it
     assert (few["stage.full.batchnorm"], many["stage.full.batchnorm"]) == ("frozen", "train")
 

@@ -25,7 +25,7 @@ def test_numbers_and_texts_as_labels(tmp_path):
     examples = list_examples(config)
     assert examples.classes == ("0", "5", "10")
     assert examples.ids[7] == "row-000007"
-    assert examples.images.pixels.dtype == np.uint8
+    assert examples.content.pixels.dtype == np.uint8
     names = np.array(["b", "a", "c"] * 10)
     examples = list_examples(saved(tmp_path, images=images(30, 4, 4, 3), labels=names))
     assert examples.classes == ("a", "b", "c")
@@ -35,9 +35,9 @@ def test_numbers_and_texts_as_labels(tmp_path):
 def test_whole_numbers_of_other_types_are_taken(tmp_path):
     labels = np.arange(12) % 2
     config = saved(tmp_path, images=images(12, 4, 4, dtype=np.int64), labels=labels)
-    assert np.array_equal(list_examples(config).images.pixels, images(12, 4, 4))
+    assert np.array_equal(list_examples(config).content.pixels, images(12, 4, 4))
     config = saved(tmp_path, images=images(12, 4, 4) > 9, labels=labels)
-    assert set(np.unique(list_examples(config).images.pixels)) == {0, 255}
+    assert set(np.unique(list_examples(config).content.pixels)) == {0, 255}
 
 
 @pytest.mark.parametrize(

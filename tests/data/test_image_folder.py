@@ -29,7 +29,7 @@ def test_a_folder_per_class(photos):
     assert np.bincount(examples.labels).tolist() == [6, 4]
     assert examples.splits is None
     for name, path, size in zip(
-        examples.ids, examples.images.paths, examples.images.sizes, strict=True
+        examples.ids, examples.content.paths, examples.content.sizes, strict=True
     ):
         assert Path(path) == root / name
         assert Path(path).stat().st_size == size
@@ -85,8 +85,8 @@ def test_link_loops_end(photos, capsys):
     (root / "cats" / "loop").symlink_to(root)
     (root / "dogs" / "self").symlink_to(root / "dogs")
     examples = listed(root, limit=None)
-    assert len(set(examples.images.paths)) == len(examples)
-    real = {os.path.realpath(each) for each in examples.images.paths}
+    assert len(set(examples.content.paths)) == len(examples)
+    real = {os.path.realpath(each) for each in examples.content.paths}
     assert len(real) == 8
 
 

@@ -121,7 +121,7 @@ def test_windows_paths_and_quotes(folder):
 def test_files_that_are_no_table(folder):
     with pytest.raises(DataError, match="is not UTF-8"):
         listed(write(folder, ["path,label", "img/0.png,é"], encoding="latin-1"))
-    with pytest.raises(DataError, match="the header has 2 cells, but line 2 has 3"):
+    with pytest.raises(DataError, match="line 2 has 3 cells, the header has 2"):
         listed(write(folder, ["path,label", "img/0.png,a,b"]))
     with pytest.raises(DataError, match="is empty"):
         listed(_empty(folder))

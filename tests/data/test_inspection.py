@@ -13,7 +13,7 @@ from pictures import picture
 from PIL import Image
 
 from fmkit.config.schema import ArraysData, ImageFolderData, ImageTableData, RuntimeConfig
-from fmkit.data import admission, inspection, overview
+from fmkit.data import admission, copies, inspection, overview
 from fmkit.data.examples import ImageArray, from_names
 from fmkit.errors import DataError
 
@@ -232,6 +232,6 @@ def test_a_large_set_of_arrays_costs_little():
     """Equal rows are found by digest: a set of copies is one group, not pairs."""
     pixels = np.zeros((5000, 28, 28), np.uint8)
     examples = from_names([str(each) for each in range(5000)], ["a"] * 5000, ImageArray(pixels))
-    exact, near = inspection._copies(examples, None, inspection.ScanCache(None))
-    assert [len(each) for each in exact] == [5000]
-    assert near == []
+    same = copies.of_memory(examples)
+    assert [len(each) for each in same.exact] == [5000]
+    assert same.near == []

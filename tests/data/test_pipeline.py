@@ -36,7 +36,7 @@ def positions_of(examples):
     """By its pixels, the position of each image."""
     return {
         from_array(pixels, SIZE, "squash").tobytes(): index
-        for index, pixels in enumerate(examples.images.pixels)
+        for index, pixels in enumerate(examples.content.pixels)
     }
 
 
@@ -109,7 +109,7 @@ def test_ordered_is_in_order_unaugmented_and_unweighted(rows):
     images = np.concatenate([each[0] for each in part])
     assert images.dtype == np.uint8
     for image, index in zip(images, indices, strict=True):
-        expected = from_array(examples.images.pixels[index], SIZE, "squash")
+        expected = from_array(examples.content.pixels[index], SIZE, "squash")
         assert np.array_equal(image, expected)
     labels = np.concatenate([each[1] for each in part]).argmax(axis=1)
     assert np.array_equal(labels, examples.labels[indices])

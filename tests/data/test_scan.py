@@ -44,7 +44,7 @@ def test_no_good_file_is_named(corpus, inspected):
 
 
 def test_what_the_scan_lets_pass_training_can_decode(inspected):
-    files = inspected.usable.images
+    files = inspected.usable.content
     for path in files.paths:
         assert decode.decode(path, 32, "squash").shape == (32, 32, 3)
 

@@ -143,3 +143,17 @@ def test_largest_remainders():
     assert allocate(counts, 10, [0] * 6, counts).tolist() == [5, 2, 1, 1, 1, 0]
     assert allocate(counts, 10, [1] * 6, counts).sum() == 10
     assert allocate([5, 5], 99, [0, 0], [3, 4]).tolist() == [3, 4]
+
+
+def test_few_shots_of_each_class_leave_the_test_whole():
+    examples = made({"a": 100, "b": 30, "c": 7})
+    whole = make_splits(examples, 0.2, 0.2, seed=1)
+    few = make_splits(examples, 0.2, 0.2, seed=1, shots=5)
+    counts = describe(examples, few).class_counts
+    assert counts["train"] == {"a": 5, "b": 5, "c": 5}
+    assert counts["val"] == {"a": 5, "b": 5, "c": 1}
+    np.testing.assert_array_equal(few["test"], whole["test"])
+    for name in ("train", "val"):
+        assert set(few[name].tolist()) <= set(whole[name].tolist())
+    other = make_splits(examples, 0.2, 0.2, seed=2, shots=5)
+    assert set(other["train"].tolist()) != set(few["train"].tolist())

@@ -8,9 +8,9 @@ from fmkit.config import check, command_line, suggest
 from fmkit.config.schema import (
     CHOICES,
     KINDS,
+    ClassificationConfig,
     PhaseConfig,
     RuntimeConfig,
-    TaskConfig,
     TrainConfig,
 )
 from fmkit.errors import FmkitError
@@ -239,8 +239,8 @@ STRANGE = [
 
 def _types() -> dict[str, type]:
     kinds = {"model": KINDS["model"][""], "data": KINDS["data"]["digits"],
-             "optimizer": KINDS["optimizer"]["adamw"], "stage": PhaseConfig, "task": TaskConfig,
-             "runtime": RuntimeConfig}  # fmt: skip
+             "optimizer": KINDS["optimizer"]["adamw"], "stage": PhaseConfig,
+             "task": ClassificationConfig, "runtime": RuntimeConfig}  # fmt: skip
     return {name: kinds.get(name, str) for name in TrainConfig.__dataclass_fields__}
 
 

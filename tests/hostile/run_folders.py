@@ -45,7 +45,7 @@ def use(folder: Path) -> None:
     run.classes()
     recorded.overrides(run.config(), "data", set())
     recorded.section(run.config(), "data")
-    _, _, chosen = predict.examine(run)
+    _, _, chosen, _ = predict.examine(run)
     checkpoint.read_weights(chosen)
 
 

@@ -32,8 +32,12 @@ def test_every_name_leads_to_a_function():
         *APPLICATIONS,
         "efficientnet_lite0",
         "hub",
+        "minilm",
+        "small_bert",
         "small_cnn",
+        "small_gpt",
         "small_vit",
+        "smollm2",
     }
     assert all(callable(lookup.load(target)) for target in set(table.MODELS.values()))
     assert set(table.MODELS) <= set(table.names())
@@ -57,3 +61,12 @@ def test_image_sizes_are_known_before_building():
     for name in ("small_cnn", "small_vit"):
         built = table.build(ModelConfig(name=name, weights="none"))
         assert built.image_size == table.default_image_size(name)
+
+
+def test_what_a_model_reads_is_known_before_building():
+    kinds = {name: table.reads(name) for name in table.MODELS}
+    assert kinds.pop("hub") is None
+    texts = {name for name, kind in kinds.items() if kind == "text"}
+    assert texts == {"minilm", "small_bert", "small_gpt", "smollm2"}
+    assert {kind for name, kind in kinds.items() if name not in texts} == {"image"}
+    assert table.reads("a_plugin") is None

@@ -6,7 +6,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_class_weight
 
-from fmkit.config.schema import TaskConfig
+from fmkit.config.schema import ClassificationConfig
 from fmkit.spec import DataSpec
 from fmkit.tasks import table
 from fmkit.tasks.classification import Classification, balanced_weights
@@ -29,9 +29,9 @@ def test_balanced_weights_are_those_of_scikit_learn(counts):
 
 def test_weights_are_there_only_where_they_are_asked_for():
     data = spec((3, 9))
-    assert Classification(TaskConfig(), data).class_weights is None
+    assert Classification(ClassificationConfig(), data).class_weights is None
     for word in ("balanced", "Balanced"):
-        weights = Classification(TaskConfig(class_weights=word), data).class_weights
+        weights = Classification(ClassificationConfig(class_weights=word), data).class_weights
         np.testing.assert_array_equal(weights, balanced_weights(data))
 
 
@@ -44,8 +44,8 @@ def batch():
 
 def test_the_loss_is_log_loss_and_smoothing_is_for_training(batch):
     labels, targets, logits = batch
-    task = table.build(TaskConfig(label_smoothing=0.2), spec((5, 5, 5, 5)))
-    assert task.outputs == 4
+    task = table.build(ClassificationConfig(label_smoothing=0.2), spec((5, 5, 5, 5)))
+    assert task.one_hot == 4
     plain = log_loss(labels, softmax(logits.astype(np.float64), axis=1))
     assert float(task.loss(targets, logits, None, False)) == pytest.approx(plain, rel=1e-5)
     smoothed = 0.8 * targets + 0.2 / 4
@@ -58,7 +58,7 @@ def test_the_loss_is_log_loss_and_smoothing_is_for_training(batch):
 
 def test_mixed_targets_mix_the_losses(batch):
     _, targets, logits = batch
-    task = Classification(TaskConfig(), spec((5, 5, 5, 5)))
+    task = Classification(ClassificationConfig(), spec((5, 5, 5, 5)))
     other = np.roll(targets, 1, axis=0)
     one, two, mixed = (
         float(task.loss(each, logits, None, True))
@@ -69,7 +69,7 @@ def test_mixed_targets_mix_the_losses(batch):
 
 def test_accuracy_and_probabilities(batch):
     labels, targets, logits = batch
-    task = Classification(TaskConfig(), spec((5, 5, 5, 5)))
+    task = Classification(ClassificationConfig(), spec((5, 5, 5, 5)))
     (metric,) = task.metrics()
     metric.update_state(targets, logits)
     assert float(metric.result()) == pytest.approx((logits.argmax(axis=1) == labels).mean())

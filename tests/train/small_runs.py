@@ -11,11 +11,11 @@ import numpy as np
 from fmkit import files
 from fmkit.config.schema import (
     AdamConfig,
-    DataConfig,
+    ClassificationConfig,
+    ImageData,
     ModelConfig,
     PhaseConfig,
     RuntimeConfig,
-    TaskConfig,
     TrainConfig,
 )
 from fmkit.data import splits
@@ -31,10 +31,10 @@ def settings(stage=None, **changes) -> TrainConfig:
     """A config; `changes` are keys like `optimizer_ema` for `optimizer.ema`."""
     config = TrainConfig(
         model=ModelConfig(name="small_cnn", weights="none", image_size=8, dropout=0.0),
-        data=DataConfig(name="synthetic", batch_size=16, augment="none", flip="none"),
+        data=ImageData(name="synthetic", batch_size=16, augment="none", flip="none"),
         optimizer=AdamConfig(name="adam", learning_rate=0.01, warmup="0%"),
         stage=stage or {"full": PhaseConfig(epochs="2", batchnorm="train")},
-        task=TaskConfig(),
+        task=ClassificationConfig(),
         runtime=RuntimeConfig(verbose=False, precision="float32"),
     )
     for key, value in changes.items():
@@ -53,7 +53,7 @@ def images(count: int = 60, seed: int = 0) -> Examples:
         ids=tuple(f"row-{each:04d}" for each in range(count)),
         labels=labels.astype(np.int32),
         classes=CLASSES,
-        images=ImageArray(pixels.clip(0, 255).astype(np.uint8)),
+        content=ImageArray(pixels.clip(0, 255).astype(np.uint8)),
         splits=np.where(np.arange(count) % 5 == 4, "val", "train"),
     )
 

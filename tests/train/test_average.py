@@ -14,7 +14,7 @@ from small_runs import assembled, folder, settings, train
 from fmkit import files
 from fmkit.config.schema import PhaseConfig
 from fmkit.errors import Interrupted
-from fmkit.evaluate import predict
+from fmkit.evaluate import judge
 from fmkit.train import average, checkpoint, freeze, loop
 
 DECAY = 0.6
@@ -72,7 +72,7 @@ def test_the_average_is_what_is_validated_and_what_stays_in_the_model(trained):
     truth = assembly.examples.labels[assembly.splits["val"]]
     for row in trained.rows:
         checkpoint.assign(assembly.learner, trained.saved(row["step"]))
-        found = predict.probabilities(assembly.learner, assembly.ordered("val"))
+        found = judge.probabilities(assembly.learner, assembly.ordered("val"))
         loss = -np.log(found[np.arange(len(truth)), truth]).mean()
         assert row["val_loss"] == pytest.approx(loss, rel=1e-4)
 

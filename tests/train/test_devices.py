@@ -15,7 +15,7 @@ from small_runs import images, settings, train
 from fmkit import files
 from fmkit.config.schema import PhaseConfig
 from fmkit.errors import ConfigError
-from fmkit.evaluate import predict
+from fmkit.evaluate import judge
 from fmkit.train import assemble, checkpoint, devices
 
 HERE = Path(__file__).parent
@@ -34,7 +34,7 @@ from small_runs import assembled, images, settings, train
 
 from fmkit.config.schema import PhaseConfig
 from fmkit.errors import ConfigError
-from fmkit.evaluate import predict
+from fmkit.evaluate import judge
 from fmkit.train import assemble
 
 stage = {"head": PhaseConfig(train="head", epochs="1"), "full": PhaseConfig(epochs="1")}
@@ -42,9 +42,10 @@ config = settings(stage, runtime_devices="all", optimizer_ema=0.5)
 done = train(Path(sys.argv[1]), config)
 assembly = done.assembly
 with assembly.scope():
-    done.run.save_model(assemble.inference_model(assembly.learner, assembly.task, "squash"))
-found = predict.probabilities(assembly.learner, assembly.ordered("val"))
-pixels = assembly.examples.images.pixels[assembly.splits["val"]]
+    model = assemble.inference_model(assembly.learner, assembly.task, assembly.config.data)
+    done.run.save_model(model)
+found = judge.probabilities(assembly.learner, assembly.ordered("val"))
+pixels = assembly.examples.content.pixels[assembly.splits["val"]]
 exported = keras.saving.load_model(done.run.folder / "model.keras").predict(pixels, verbose=0)
 told = ""
 try:  # 49 to train on: the last batch is a single one
@@ -133,14 +134,16 @@ def test_mixed_precision_keeps_float32_weights_and_gives_float32_probabilities(t
         assert "bfloat16" not in kinds
     for path, value in done.saved().items():
         assert value.dtype == np.float32, path
-    done.run.save_model(assemble.inference_model(learner, done.assembly.task, "squash"))
+    done.run.save_model(
+        assemble.inference_model(learner, done.assembly.task, done.assembly.config.data)
+    )
     exported = keras.saving.load_model(done.run.folder / "model.keras")
     assert exported.get_layer("resize").compute_dtype == "float32"  # no rounding of pixels
     indices = done.assembly.splits["val"]
-    found = exported.predict(done.assembly.examples.images.pixels[indices], verbose=0)
+    found = exported.predict(done.assembly.examples.content.pixels[indices], verbose=0)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
-    own = predict.probabilities(learner, done.assembly.ordered("val"))
+    own = judge.probabilities(learner, done.assembly.ordered("val"))
     np.testing.assert_allclose(found, own, atol=0.02)
     assert devices.prepare(settings().runtime).precision == "float32"
     assert keras.config.dtype_policy().name == "float32"

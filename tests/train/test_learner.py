@@ -6,7 +6,7 @@ import pytest
 from scipy.special import log_softmax
 from small_runs import Trained, assembled, folder, images, settings
 
-from fmkit.config.schema import PhaseConfig, TaskConfig
+from fmkit.config.schema import ClassificationConfig, PhaseConfig
 from fmkit.spec import DataSpec
 from fmkit.tasks.classification import Classification
 from fmkit.train import checkpoint, loop
@@ -66,7 +66,7 @@ def test_the_training_loss_is_smoothed_and_weighted(untouched):
 
 
 def test_a_weight_penalty_counts_in_training_only():
-    task = Classification(TaskConfig(), DataSpec("image", ("a", "b"), {}))
+    task = Classification(ClassificationConfig(), DataSpec("image", ("a", "b"), {}))
     inputs = keras.Input((4,))
     layer = keras.layers.Dense(2, kernel_regularizer=keras.regularizers.L2(0.5))
     learner = Learner(inputs, layer(inputs), task)

@@ -100,14 +100,14 @@ def test_a_run_is_rebuilt_and_deployed_as_a_plain_model(lora, tmp_path):
     trained, before, expected = lora
     loaded = predict.load(FinishedRun(trained.run.folder), trained.assembly.config.runtime)
     np.testing.assert_allclose(probabilities(loaded.learner), expected, atol=1e-5)
-    deployed = assemble.inference_model(loaded.learner, loaded.task, "squash")
+    deployed = assemble.inference_model(loaded.learner, loaded.task, trained.assembly.config.data)
     deployed.save(tmp_path / "model.keras")
     model = keras.saving.load_model(tmp_path / "model.keras")
     assert "lora_rank" not in str(model.get_config())
     sizes = {path: value.size for path, value in before.items() if "seed" not in path}
     own = sum(size for path, size in sizes.items() if adapters.is_adapter_path(path))
     assert model.count_params() == sum(sizes.values()) - own
-    pixels = trained.assembly.examples.images.pixels
+    pixels = trained.assembly.examples.content.pixels
     mine = keras.ops.softmax(trained.assembly.learner(pixels.astype(np.float32)))
     np.testing.assert_allclose(model(pixels), mine, atol=1e-5)
 

@@ -1,0 +1,85 @@
+"""Every byte of documents looked at before anything is trained; a file that passed is known again.
+
+What passed is kept in `<cache_dir>/documents/`, by path, size and time of change of all files, so
+that a second run of the same set reads none of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from fmkit import files, untrusted
+from fmkit.data import sniff
+from fmkit.data.documents import BadDocument, Documents
+from fmkit.data.examples import Examples
+from fmkit.data.findings import Finding
+from fmkit.data.regular import NotAFile
+from fmkit.store.features import DOCUMENTS
+
+_SCHEMA = 1
+
+Tell = Callable[[int, int], None]
+"""Called with how many pieces were looked at, and how many there are."""
+
+
+def findings(
+    examples: Examples, cache_folder: Path | None, tell: Tell | None = None
+) -> list[Finding]:
+    """What is wrong with files of documents, a finding a file.
+
+    Args:
+        examples: pieces of files.
+        cache_folder: where it is kept that nothing was wrong; None: nowhere.
+        tell: called now and then.
+    """
+    content = examples.content
+    if not isinstance(content, Documents):
+        raise TypeError("only files of documents are looked at")
+    known = None if cache_folder is None else cache_folder / DOCUMENTS / f"{content.digest()}.json"
+    if known is not None and _passed(known):
+        return []
+    found = []
+    numbers, firsts = np.unique(content.file_of, return_index=True)
+    for number, first, last in zip(numbers, firsts, [*firsts[1:], len(examples)], strict=True):
+        if tell is not None:
+            tell(int(first), len(examples))
+        fault = _fault(content, int(number), tell)
+        if fault is not None:
+            names = tuple(examples.ids[each] for each in range(first, last))
+            file = content.files[number]
+            found.append(Finding(fault[0], file.name, fault[1], names, file.path))
+    if not found and known is not None:
+        with contextlib.suppress(OSError):  # a convenience
+            known.parent.mkdir(parents=True, exist_ok=True)
+            files.write_json(known, {"schema": _SCHEMA, "documents": len(examples)})
+    return found
+
+
+def _fault(content: Documents, number: int, tell: Tell | None) -> tuple[str, str] | None:
+    """Kind and reason of what is wrong with a file; None when nothing is."""
+    is_empty = True
+    try:
+        for place, part in enumerate(content.parts_of(number)):
+            is_empty = is_empty and (not part.text or part.text.isspace())
+            if tell is not None and place % 1000 == 999:
+                tell(part.piece, len(content.file_of))
+    except BadDocument as error:
+        return error.kind, error.why
+    except NotAFile as error:
+        return "special_file", sniff.file_type(error.mode)
+    except OSError as error:
+        return "unreadable", str(error.strerror or error)
+    if is_empty:
+        return "empty_file", "white space only" if content.files[number].size else ""
+    return None
+
+
+def _passed(path: Path) -> bool:
+    try:
+        return untrusted.read_json(path).get("schema") == _SCHEMA
+    except (OSError, ValueError, AttributeError):
+        return False

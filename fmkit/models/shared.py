@@ -1,0 +1,81 @@
+"""One backbone read through several inputs: every layer is the same object, in a graph of its own.
+
+B batch, T tokens, D features.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from fmkit.models.backbone import Backbone
+
+
+def with_own_input(backbone: Backbone, name: str) -> Backbone:
+    """The same layers, called again on another input: no weight is added.
+
+    The graph is walked node by node, and not called as one model, so that what freezes, settles and
+    is given a rate layer by layer goes on to be.
+
+    Args:
+        backbone: whose layers are shared.
+        name: of the new input, for the layers' sake; unique in the network that is to be.
+    """
+    first = backbone.model.input
+    inputs = keras.Input(first.shape[1:], dtype=first.dtype, name=name)
+    ends = [backbone.model.output, *([] if backbone.mask is None else [backbone.mask])]
+    # Its own output and, of a text, the mask, which lies inside the model.
+    graph = keras.Model(first, ends)
+    found = graph._run_through_graph([inputs])
+    features, *masks = found if isinstance(found, list | tuple) else [found]
+    return dataclasses.replace(
+        backbone,
+        model=keras.Model(inputs, features, name=f"{backbone.model.name}_{name}"),
+        mask=masks[0] if masks else None,
+    )
+
+
+def in_one_batch(backbone: Backbone, inputs: Sequence[Any]) -> list[Any]:
+    """Features of each of several inputs, which go through an image backbone as one batch.
+
+    So BatchNorm is in training what it is later: it normalises all of them by the moments of the
+    whole batch, and its moving statistics are of that mixture, too. Batches one by one would each
+    be normalised by their own moments in training, and by a mixture of moments that none of them
+    has later.
+
+    Args:
+        backbone: of images.
+        inputs: symbolic, (B_i, H, W, 3).
+    """
+    whole = keras.layers.Concatenate(axis=0, name="objectives_together")(list(inputs))
+    features = backbone.model._run_through_graph([whole])
+    if isinstance(features, list | tuple):
+        (features,) = features
+    return [Rows(number)([features, *inputs]) for number in range(len(inputs))]
+
+
+class Rows(keras.layers.Layer):
+    """Those rows of a batch that one of the batches that it was made of had.
+
+    Args:
+        number: which one.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(name=f"head_rows{number}", autocast=False)
+        self._number = number
+
+    def call(self, inputs: Sequence[Any]) -> Any:
+        """Rows of the first tensor, which was made of the others."""
+        features, *parts = inputs
+        counts = [ops.shape(each)[0] for each in parts[: self._number + 1]]
+        first = sum(counts[:-1])
+        return features[first : first + counts[-1]]
+
+    def compute_output_spec(self, inputs: Sequence[Any]) -> Any:
+        """As the features, of another number of rows."""
+        return keras.KerasTensor((None, *inputs[0].shape[1:]), dtype=inputs[0].dtype)

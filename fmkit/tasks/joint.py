@@ -1,0 +1,249 @@
+"""Several tasks that share a backbone: the weighted sum of their losses.
+
+With weights alpha and 1 - alpha of pretraining and fine-tuning this is
+alpha * L_pretrain + (1 - alpha) * L_finetune; with several supervised tasks, multi-task learning
+(Caruana 1997).
+
+B batch, O objectives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from keras.src.losses.loss import unscale_loss_for_distribution
+
+from fmkit.config.objectives import primary
+from fmkit.config.schema import JointConfig, ModelConfig
+from fmkit.models import shared
+from fmkit.models.backbone import Backbone
+from fmkit.spec import DataSpec
+from fmkit.tasks import table
+
+PREFIX = "head_"
+"""With the objective's name behind it, how the paths of a head begin that is not the primary's."""
+
+WEIGHTING = "head_uncertainty"
+"""Name of the layer that holds log variances."""
+
+
+class Joint:
+    """The objectives of a joint run. Targets, outputs and weights are mappings by their names.
+
+    The primary objective comes first. Its head has the names that it would have alone, so that its
+    weights fit a run of that objective; those of the others begin with `head_NAME`.
+
+    Args:
+        config: of the run, settled.
+        specs: by objective, its data.
+    """
+
+    name = "joint"
+    one_hot = None
+    class_weights = None
+    reads = "examples"
+    inputs: tuple[Any, ...] = ()
+    prepare = None
+
+    def __init__(self, config: JointConfig, specs: Mapping[str, DataSpec]) -> None:
+        first = primary(config)
+        names = [first, *(each for each in config.objectives if each != first)]
+        self.parts = {
+            name: table.build(config.objectives[name].task, specs[name]) for name in names
+        }
+        self.primary = first
+        self.evaluator = self.parts[first].evaluator
+        self._fixed = {name: float(config.objectives[name].weight or 0.0) for name in names}
+        self._learned = LogVariances(len(names)) if config.weighting == "uncertainty" else None
+        self._shown: dict[str, PartLoss] = {}
+        self._features: dict[str, Any] = {}
+
+    def targets(self, examples: Any) -> np.ndarray:
+        """Those of the primary objective."""
+        return np.asarray(self.parts[self.primary].targets(examples))
+
+    def networks(self, backbone: Backbone, config: ModelConfig) -> dict[str, tuple[list[Any], Any]]:
+        """By objective, its symbolic inputs and output; all go through the one backbone."""
+        found = {}
+        for name, task in self.parts.items():
+            if name == self.primary:
+                output = task.head(backbone, config)
+                self._features[name] = backbone.model.output
+                found[name] = ([backbone.model.input, *task.inputs], output)
+                continue
+            beside = shared.with_own_input(backbone, f"{name}_input")
+            with keras.name_scope(f"{PREFIX}{name}"):
+                output = task.head(beside, config)
+            self._features[name] = beside.model.output
+            inputs = [beside.model.input, *task.inputs]
+            _rename(keras.Model(inputs, output), beside, f"{PREFIX}{name}_")
+            found[name] = (inputs, output)
+        return found
+
+    def joined(
+        self, backbone: Backbone, networks: Mapping[str, tuple[list[Any], Any]]
+    ) -> dict[str, Any]:
+        """The outputs of one network of all objectives, from the networks of each.
+
+        Images go through the backbone as one batch. Texts do not, for they are of different
+        lengths, and their backbones have no BatchNorm.
+        """
+        outputs = {name: output for name, (_, output) in networks.items()}
+        if backbone.modality == "image":
+            inputs = [own[0] for own, _ in networks.values()]
+            features = shared.in_one_batch(backbone, inputs)
+            for name, rows in zip(networks, features, strict=True):
+                own, output = networks[name]
+                head = keras.Model([self._features[name], *own[1:]], output)
+                found = head._run_through_graph([rows, *own[1:]])
+                outputs[name] = found[0] if isinstance(found, list | tuple) else found
+        return outputs if self._learned is None else dict(self._learned(outputs))
+
+    def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
+        """The weighted sum of the objectives' losses on their batches."""
+        found = {}
+        for name, task in self.parts.items():
+            own = weights[name] if weights and task.class_weights is not None else None
+            value = ops.cast(task.loss(targets[name], outputs[name], own, training), "float32")
+            if name in self._shown:
+                # Each of several devices has its share of the mean.
+                whole = unscale_loss_for_distribution(value)
+                self._shown[name].record(whole, ops.shape(targets[name])[0])
+            found[name] = value
+        return self._weighted(found)
+
+    def combined(self, losses: Mapping[str, float]) -> float:
+        """The whole loss that goes with the losses of the objectives, for their validation.
+
+        With `weighting=uncertainty` it is the sum of exp(-s) * loss + s / 2, s the log variance of
+        an objective: Kendall et al. 2018, arXiv:1705.07115, equation 10, for a softmax likelihood.
+        (Their form for a Gaussian one has loss / 2, which moves s by a constant.)
+        """
+        total = self._weighted(losses)
+        return float(total if self._learned is None else total + self._learned.penalty())
+
+    def _weighted(self, losses: Mapping[str, Any]) -> Any:
+        """The weighted sum. The layer of the log variances adds what else there is in training."""
+        total = 0.0
+        for number, name in enumerate(self.parts):
+            weight: Any = self._fixed[name]
+            if self._learned is not None:
+                weight = ops.exp(-self._learned.values[number])
+            total = total + weight * losses[name]
+        return total
+
+    def metrics(self) -> dict[str, list[Any]]:
+        """By objective: its loss, its task's metrics and, where it is learned, its log variance."""
+        found: dict[str, list[Any]] = {name: task.metrics() for name, task in self.parts.items()}
+        self._shown = {  # a task may count its loss otherwise, as by token
+            name: PartLoss()
+            for name, those in found.items()
+            if all(each.name != "loss" for each in those)
+        }
+        for name, told in self._shown.items():
+            found[name] = [told, *found[name]]
+        if self._learned is not None:
+            for number, each in enumerate(found.values()):
+                each.append(LogVariance(self._learned, number))
+        return found
+
+    def inference(self, outputs: Any) -> Any:
+        """That of the primary objective."""
+        return self.parts[self.primary].inference(outputs)
+
+
+def is_joint(config: Mapping[str, Any]) -> bool:
+    """Whether a recorded config is that of a joint run."""
+    task = config.get("task")
+    return isinstance(task, Mapping) and task.get("name") == Joint.name
+
+
+def weights_of(objective: str, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Weights of a joint run by the paths that they have in a run of one of its objectives.
+
+    Args:
+        objective: one that is not the primary, whose head has those paths already.
+        weights: by path.
+    """
+    prefix = f"{PREFIX}{objective}/"
+    own = {
+        each.removeprefix(prefix): value
+        for each, value in weights.items()
+        if each.startswith(prefix)
+    }
+    return {**weights, **own}
+
+
+def _rename(network: keras.Model, beside: Backbone, prefix: str) -> None:
+    """Give the layers of a head names that no other head of the network has."""
+    of_backbone = {id(each) for each in beside.model.operations}
+    for operation in network.operations:
+        if id(operation) not in of_backbone:
+            operation.name = f"{prefix}{operation.name.removeprefix(PREFIX)}"
+
+
+class PartLoss(keras.metrics.Metric):
+    """The mean loss of one objective, by example; it is told, since the loss is known already."""
+
+    def __init__(self) -> None:
+        super().__init__(name="loss", dtype="float32")
+        self._total = self.add_variable((), "zeros", name="total")
+        self._count = self.add_variable((), "zeros", name="count")
+
+    def record(self, loss: Any, examples: Any) -> None:
+        """Add the mean loss of a batch."""
+        count = ops.cast(examples, "float32")
+        self._total.assign_add(ops.stop_gradient(loss) * count)
+        self._count.assign_add(count)
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Nothing: see `record`."""
+
+    def result(self) -> Any:
+        """The mean."""
+        return self._total / ops.maximum(self._count, 1.0)
+
+
+class LogVariance(keras.metrics.Metric):
+    """The log variance of one objective as it stands."""
+
+    def __init__(self, layer: LogVariances, number: int) -> None:
+        super().__init__(name="log_variance", dtype="float32")
+        self._read = lambda: layer.values[number]
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Nothing."""
+
+    def result(self) -> Any:
+        """The variable's value."""
+        return ops.convert_to_tensor(self._read())
+
+
+class LogVariances(keras.layers.Layer):
+    """Holds the log variances of the objectives, (O,), and hands its inputs on as they are.
+
+    They begin at 0. As a vector they have no weight decay; they train with the heads.
+    """
+
+    def __init__(self, count: int) -> None:
+        super().__init__(name=WEIGHTING, dtype="float32", autocast=False)
+        self.values = self.add_weight(shape=(count,), initializer="zeros", name="log_variances")
+
+    def penalty(self) -> Any:
+        """Half their sum, which holds the variances down."""
+        return ops.sum(ops.convert_to_tensor(self.values)) / 2.0
+
+    def call(self, inputs: Any) -> Any:
+        """The same; the loss gets the penalty."""
+        self.add_loss(self.penalty())
+        return inputs
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        """The same shapes."""
+        return keras.tree.map_structure(
+            lambda each: keras.KerasTensor(each.shape, dtype=each.dtype), inputs
+        )

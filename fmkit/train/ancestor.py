@@ -1,0 +1,188 @@
+"""A run that another one starts from: its best checkpoint, its backbone, the heads that fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from fmkit import console
+from fmkit.config import objectives, recorded
+from fmkit.config.schema import JointConfig, ModelConfig, TrainConfig
+from fmkit.errors import ArtifactError, ConfigError, listed
+from fmkit.models import adapters, tokenizers
+from fmkit.models.backbone import Backbone
+from fmkit.models.weights_file import open_weights
+from fmkit.spec import Tokenizer
+from fmkit.store import run as names
+from fmkit.store.finished import FinishedRun
+from fmkit.tasks import joint
+from fmkit.train import checkpoint
+from fmkit.train.learner import Learner
+from fmkit.train.part import Part
+from fmkit.train.phases import Phase
+
+
+def best_checkpoint(run: FinishedRun) -> checkpoint.Checkpoint:
+    """A run's best checkpoint, verified, and its weights' file checked without reading them.
+
+    Raises:
+        ArtifactError: there is none, or it is damaged.
+    """
+    chosen = checkpoint.choose(run.checkpoints, run.best_step())
+    with open_weights(chosen.folder / checkpoint.WEIGHTS):
+        return chosen
+
+
+def check_sizes(chosen: checkpoint.Checkpoint, model: ModelConfig, classes: int) -> None:
+    """Refuse a record that asks for a network far larger than its checkpoint, before it is built.
+
+    Raises:
+        ArtifactError: a size in the run's config has no array of that size in the checkpoint.
+    """
+    with open_weights(chosen.folder / checkpoint.WEIGHTS) as arrays:
+        sides = {side for shape in arrays.shapes.values() for side in shape}
+    asked = {"classes": classes, "model.hidden": model.hidden, "model.lora_rank": model.lora_rank}
+    wrong = [f"{key} {size:,}" for key, size in asked.items() if size > 1000 and size not in sides]
+    if (model.image_size or 0) > _LARGEST_IMAGE:
+        wrong.append(f"model.image_size {model.image_size:,}")
+    if wrong:
+        raise ArtifactError(
+            f"run {chosen.folder.parent.parent}: its record asks for {listed(wrong)}, and its "
+            "checkpoint is none of such a model."
+        )
+
+
+def start_from(
+    run: FinishedRun,
+    config: TrainConfig,
+    parts: Sequence[Part],
+    backbone: Backbone,
+    learner: Learner,
+    planned: list[Phase],
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """Take the weights of another run; the phases to skip, and what to record."""
+    run.warn_if_unfinished()
+    before = recorded.section(run.config(), "model")
+    if before.name != config.model.name:
+        raise ConfigError(
+            f"init: run {run.id} has the model {before.name!r}, this one {config.model.name!r}.",
+            "Leave model= out to take the run's model, or leave init= out.",
+        )
+    if backbone.tokenizer is not None:
+        _require_same_tokens(run, backbone.tokenizer)
+    weights = checkpoint.read_weights(best_checkpoint(run))
+    taken = learned(learner)
+    if not adapters.same(before, config.model):
+        if before.lora_rank:
+            console.say(f"init: the adapters of {run.id} are merged into its kernels.")
+        weights = adapters.merged_arrays(weights, before)
+        taken = {each for each in taken if not adapters.is_adapter_path(each)}
+    checkpoint.assign(learner, weights, {each for each in taken if not _is_head(each)})
+    heads = _heads_from(run, weights, learner, parts)
+    same = all(heads.values())
+    record = {"init": str(run.folder), "head": same}
+    if not same:
+        console.say(f"init: backbone from {run.id}; {_why_not(run, config, parts, heads)}.")
+        return {}, record
+    head_phases = [each.name for each in planned if each.train == "head"]
+    others = [each for each in planned if each.train != "head"]
+    if not others:
+        console.say(f"init: backbone and head from {run.id}; the head trains on.")
+        return {}, record
+    for each in head_phases:
+        console.say(f"init: phase {each} is skipped, since {run.id} has trained this head.")
+    return dict.fromkeys(head_phases, f"trained in {run.id}"), record
+
+
+def _why_not(
+    run: FinishedRun, config: TrainConfig, parts: Sequence[Part], heads: Mapping[str, bool]
+) -> str:
+    """Which heads are new, and of a single one why."""
+    if len(parts) > 1:
+        fitting = [name for name, fits in heads.items() if fits]
+        return f"of its heads {listed(fitting) or 'none'} fits, and the others are new"
+    why, task = "head has another shape", recorded.section(run.config(), "task").name
+    if task not in (config.task.name, JointConfig.name):
+        why = f"task is {task}"
+    elif run.classes() != parts[0].spec.classes:
+        why = f"classes are {listed(run.classes(), 6)}"
+    return f"the head is new, since that run's {why}"
+
+
+def _heads_from(
+    run: FinishedRun, weights: dict[str, np.ndarray], learner: Learner, parts: Sequence[Part]
+) -> dict[str, bool]:
+    """Take each head that a run has; by objective, whether it had one.
+
+    A head is the same when task and classes are the same, and its layers have the same names and
+    shapes. Of a joint run the objective of the same name comes first, then the primary one.
+    """
+    before, found = recorded.section(run.config(), "task"), {}
+    sources: list[str | None] = [None]
+    if isinstance(before, JointConfig):
+        sources = sorted(before.objectives, key=lambda each: each != objectives.primary(before))
+    for number, part in enumerate(parts):
+        own, found[part.name] = _head_of(learner, parts, number), False
+        for source in sorted(sources, key=lambda each: each != part.name):
+            task, objective = recorded.task_of(before, source)
+            values = weights if objective is None else joint.weights_of(objective, weights)
+            fits = all(
+                path in values and values[path].shape == tuple(variable.shape)
+                for path, variable in own.items()
+            )
+            same = task.name == part.task.name and run.classes(objective) == part.spec.classes
+            if fits and same:
+                for path, variable in own.items():
+                    variable.assign(values[path])
+                found[part.name] = True
+                break
+    return found
+
+
+def _head_of(learner: Learner, parts: Sequence[Part], number: int) -> dict[str, Any]:
+    """The learned variables of a part's head, by the paths that they have in a run of its own."""
+    prefixes = [f"{joint.PREFIX}{each.name}/" for each in parts]
+    known = learned(learner)
+    heads = {path: each for path, each in checkpoint.by_path(learner.variables).items()
+             if path in known and _is_head(path)}  # fmt: skip
+    if number:
+        own = prefixes[number]
+        return {
+            path.removeprefix(own): each for path, each in heads.items() if path.startswith(own)
+        }
+    others = (*prefixes[1:], f"{joint.WEIGHTING}/")
+    return {path: each for path, each in heads.items() if not path.startswith(others)}
+
+
+def learned(model: keras.Model) -> set[str]:
+    """Paths of what a model has learned: all its variables but the states of random draws."""
+    paths = checkpoint.by_path(model.variables)
+    return {each for each in paths if not each.endswith(_RANDOM_STATE)}
+
+
+def _require_same_tokens(run: FinishedRun, tokenizer: Tokenizer) -> None:
+    """Refuse to go on with other tokens: each would get another one's vector.
+
+    Raises:
+        ConfigError: the run had another tokenizer.
+        ArtifactError: the run's record of it is damaged.
+    """
+    folder = run.folder / names.TOKENIZER
+    if folder.is_dir() and tokenizers.load(folder).fingerprint() != tokenizer.fingerprint():
+        raise ConfigError(
+            f"init: run {run.id} was trained with another tokenizer than this model has.",
+            f"Take the run's: model.tokenizer={folder}, or leave model= out.",
+        )
+
+
+_LARGEST_IMAGE = 8192  # pixels
+_RANDOM_STATE = "seed_generator_state"
+"""How the paths of dropout's random states end: a new run draws by its own seed."""
+
+
+def _is_head(path: str) -> bool:
+    first = path.split("/")[0]
+    return first.startswith(("head_", "logits"))

@@ -1,0 +1,62 @@
+"""What a task reads of a data set, and which of its figures a run may go by."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from fmkit import console
+from fmkit.config import amounts
+from fmkit.config.schema import DataConfig, RuntimeConfig, TaskConfig
+from fmkit.data import windows
+from fmkit.data.dataset import Dataset
+from fmkit.errors import ConfigError, received
+from fmkit.models.backbone import Backbone
+from fmkit.store import features as cache
+
+_SILENCE = 10.0  # seconds between two words on how far the packing is
+
+
+def as_read(
+    config: DataConfig, runtime: RuntimeConfig, data: Dataset, task: Any, backbone: Backbone
+) -> Dataset:
+    """A data set as its task reads it: for a language model its texts, packed into windows.
+
+    Raises:
+        ConfigError: the task wants texts, and the backbone reads images.
+        DataError: there is no text to learn from.
+        ResourceError: the windows cannot be kept.
+    """
+    if task.reads == "examples":
+        return data
+    if backbone.tokenizer is None or backbone.max_length is None:
+        raise ConfigError(f"task.name={task.name} needs a model of texts; {backbone.name} is none.")
+    root = Path(runtime.cache_dir) if runtime.cache_dir else cache.default_folder()
+    store = cache.FeatureStore(root, amounts.parse(runtime.cache_limit, amounts.LIMIT))
+    packing = windows.Packing(backbone.tokenizer, backbone.max_length, backbone.is_causal)
+    told = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        if runtime.verbose and time.monotonic() >= told + _SILENCE:
+            told = time.monotonic()
+            console.say(f"data: {done / total:.0%} of the texts are tokens")
+
+    return windows.pack(data, packing, store, config.name, tell)
+
+
+def check_monitor(config: TaskConfig, task: Any) -> None:
+    """Refuse to go by a figure that the task does not have.
+
+    Raises:
+        ConfigError: `task.monitor` names one.
+    """
+    metrics = task.metrics()
+    there = ["loss", *(each.name for each in metrics if not isinstance(metrics, dict))]
+    if isinstance(metrics, dict):  # of a joint task
+        there += [f"{name}_{each.name}" for name, those in metrics.items() for each in those]
+    allowed = [f"{prefix}{name}" for name in dict.fromkeys(there) for prefix in ("val_", "")]
+    allowed += getattr(task, "watched", ())
+    if config.monitor not in allowed:
+        raise ConfigError(received("task.monitor", config.monitor, allowed))

@@ -1,0 +1,192 @@
+"""What is done with a finished run: judge it, predict with it, let it write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fmkit import console, files, plugins, signals, tables
+from fmkit.config import recorded
+from fmkit.config.schema import (
+    EvalConfig,
+    GenerateConfig,
+    PredictConfig,
+    SelfSupervisedConfig,
+)
+from fmkit.errors import ConfigError, DataError
+from fmkit.store import index
+from fmkit.store import run as names
+from fmkit.store.finished import FinishedRun
+
+
+def evaluate(config: EvalConfig) -> None:
+    """Judge a finished run on a split of its data, or on other data."""
+    from fmkit.data import admission, dataset
+
+    run = FinishedRun(index.trained(config.run, Path(config.runs_dir)))
+    run.warn_if_unfinished()
+    plugins.require(run, ("model", "task"), plugins.names())
+    _, objective = recorded.task_of(recorded.section(run.config(), "task"), config.objective)
+    before = recorded.section(recorded.of_objective(run.config(), objective), "data")
+    place = [getattr(each, "root", None) for each in (before, config.data)]
+    is_new = before.name != config.data.name or place[0] != place[1]
+    seed = before.split_seed if config.data.split_seed is None else config.data.split_seed
+    split = config.split or ("all" if is_new else "test")
+    data = admission.for_evaluation(config.data, config.runtime, seed or 0, split)
+    name = "-".join(filter(None, [split, objective, data.spec.fingerprint[:8] if is_new else ""]))
+    known = run.data(objective).get("fingerprint")
+    if not is_new and split != "all" and data.spec.fingerprint != known:
+        console.warn("the data has changed since the run was trained; its splits may have, too.")
+    labels = data.examples.labels
+    task = recorded.section(run.config(), "task")
+    learns_classes = not isinstance(task, SelfSupervisedConfig)
+    if run.classes(objective) and learns_classes:  # before TensorFlow, too
+        labels = dataset.match_classes(data.examples, run.classes(objective))
+    with console.diverted(run.folder / names.LOG):
+        from fmkit.evaluate import judge
+        from fmkit.evaluate import predict as loaded
+
+        trained = loaded.load(run, config.runtime, config.objective)
+    data = loaded.as_read(config.data, config.runtime, data, trained)
+    loader = loaded.open_data(config.data, config.runtime, data, trained)
+    found, columns = judge.judge(
+        judge.Question(
+            trained.learner, loader, data.splits[split], data.examples, labels,
+            trained.classes, trained.task, config.bootstrap, config.runtime.seed,
+        )
+    )  # fmt: skip
+    path = loaded.write_evaluation(run.folder, name, found, columns)
+    tables.evaluation(found, config.data.name, split, path)
+
+
+def predict(config: PredictConfig) -> None:
+    """Write a table of predictions for new photos or texts.
+
+    Raises:
+        DataError: none could be read; the table says why for each.
+    """
+    run = FinishedRun(index.trained(config.run, Path(config.runs_dir)))
+    run.warn_if_unfinished()
+    plugins.require(run, ("model", "task"), plugins.names())
+    is_text = run.data().get("modality") == "text"
+    if not run.classes() and is_text:  # a damaged run is told before TensorFlow is imported
+        raise ConfigError(
+            f"run {run.id} knows no classes, so it predicts none.",
+            "A model that goes on with a text: fmkit generate run=RUN prompt=TEXT. One that "
+            "classifies: fmkit finetune init=RUN data=...",
+        )
+    output = _output(config, run)
+    if is_text:
+        columns, errors = _predict_texts(config, run)
+    else:
+        columns, errors = _predict_photos(config, run)
+    with console.diverted(run.folder / names.LOG):
+        from fmkit.evaluate import predict as loaded
+    loaded.write_table(output, columns)
+    for each in errors[:10]:
+        console.warn(each)
+    total = len(next(iter(columns.values())))
+    if len(errors) == total:
+        noun = "texts" if is_text else "photos"
+        raise DataError(f"none of {total} {noun} could be read.", f"The reasons: {output}")
+    tables.predictions(columns, len(errors), output)
+
+
+def _predict_photos(config: PredictConfig, run: FinishedRun) -> tuple[dict[str, Any], list[str]]:
+    """Columns of predictions, and a message for each photo that could not be read."""
+    from fmkit.data import inputs
+
+    paths = inputs.list_photos(Path(config.input), config.path_column)
+    with console.diverted(run.folder / names.LOG):
+        from fmkit.evaluate import predict as loaded
+
+        trained = loaded.load(run, config.runtime)
+    resize = recorded.section(run.config(), "data").resize
+    return loaded.predict_files(trained, paths, resize, config.batch_size)
+
+
+def _predict_texts(config: PredictConfig, run: FinishedRun) -> tuple[dict[str, Any], list[str]]:
+    """Columns of predictions, and a message for each text that could not be read."""
+    from fmkit.data import inputs
+
+    before = recorded.section(run.config(), "data")
+    found = inputs.list_texts(
+        Path(config.input),
+        config.text_column or str(getattr(before, "text_column", None) or "text"),
+        config.pair_column or getattr(before, "pair_column", None),
+        config.encoding,
+        getattr(before, "quotes", True),
+    )
+    with console.diverted(run.folder / names.LOG):
+        from fmkit.evaluate import predict as loaded
+
+        trained = loaded.load(run, config.runtime)
+    columns = loaded.predict_texts(trained, found, config.batch_size)
+    return columns, [
+        f"{name}: {why}" for name, why in zip(found.ids, found.errors, strict=True) if why
+    ]
+
+
+def generate(config: GenerateConfig) -> None:
+    """Write a text to stdout as a causal language model goes on with it.
+
+    Raises:
+        ConfigError: the run is none of such a model, or the prompt cannot be read.
+    """
+    run = FinishedRun(index.trained(config.run, Path(config.runs_dir)))
+    run.warn_if_unfinished()
+    plugins.require(run, ("model", "task"), plugins.names())
+    prompt = _prompt(config)
+    if run.data().get("modality") != "text":
+        raise ConfigError(f"run {run.id} reads photos, so it writes no text.")
+    with console.diverted(run.folder / names.LOG):
+        from fmkit.evaluate import generate as writing
+        from fmkit.evaluate import predict as loaded
+
+        trained = loaded.load(run, config.runtime)
+    sampling = writing.Sampling(
+        config.temperature, config.top_k, config.top_p, config.max_tokens, config.seed
+    )
+    for piece in writing.text(trained, prompt, sampling):
+        signals.check()
+        console.stream(piece)
+    console.stream("\n")
+
+
+def _prompt(config: GenerateConfig) -> str:
+    """How the text begins.
+
+    Raises:
+        ConfigError: it was said twice.
+        DataError: its file cannot be read.
+    """
+    if config.input is None:
+        return config.prompt or ""
+    if config.prompt is not None:
+        raise ConfigError("prompt and input were both named: one of them is the prompt.")
+    try:
+        return Path(config.input).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise DataError(f"input: {config.input} cannot be read as UTF-8: {error}.") from error
+
+
+def _output(config: PredictConfig, run: FinishedRun) -> Path:
+    """The table to write, in a place that can be written."""
+    output = run.folder / names.PREDICTIONS / f"{names.new_name()}.csv"
+    if config.output is not None:
+        output = Path(config.output).expanduser()
+    if output.suffix not in (".csv", ".parquet"):
+        raise ConfigError(
+            f"output: received {config.output!r}. Expected a name in .csv or .parquet."
+        )
+    wrong = files.unwritable(output)
+    if wrong:
+        raise ConfigError(
+            f"output: {output} cannot be written: {wrong}.",
+            "Name a file in a folder that you may write: output=FILE",
+        )
+    if output.exists() and not config.overwrite:
+        raise ConfigError(
+            f"output: {output} is there already.", "Name another file, or add overwrite=true."
+        )
+    return output

@@ -1,0 +1,123 @@
+"""A data set of texts, looked at: copies, leaks, labels with typing errors, lengths, samples."""
+
+import json
+
+import pytest
+
+from fmkit.config.schema import RuntimeConfig, TextTableData
+from fmkit.data import admission, inspection, overview
+from fmkit.data.examples import Texts, from_names
+from fmkit.data.sample import one_line
+from fmkit.data.splits import make_splits
+from fmkit.data.typos import edits, typos
+from fmkit.errors import DataError
+
+DISTANCES = (
+    ("positive", "positive", 0), ("positive", "postive", 1), ("positive", "positvie", 1),
+    ("positive", "positiv", 1), ("positive", "xositive", 1), ("kitten", "sitting", 3),
+    ("ca", "abc", 3), ("", "abc", 3),
+)  # fmt: skip
+"""Restricted Damerau distances; `ca` to `abc` is 3 there, and 2 where a pair is edited again."""
+
+
+def inspect(tmp_path, rows, header="text,label", **more):
+    (tmp_path / "t.csv").write_text("\n".join([header, *rows]) + "\n", "utf-8")
+    config = TextTableData(root=str(tmp_path / "t.csv"), **more)
+    return config, admission.inspect(config, RuntimeConfig(verbose=False), 0, training=True)
+
+
+def rows_of(count, classes="ab"):
+    return [f"text number {i},{classes[i % len(classes)]}" for i in range(count)]
+
+
+def told(inspected):
+    return {(each.kind, each.where): each.why for each in inspected.findings}
+
+
+def test_copies_are_told_whatever_divides_their_words(tmp_path):
+    header = "text,label,split"
+    parts = ["train"] * 12 + ["test"] * 12
+    rows = [f"text number {i},{'ab'[i % 2]},{part}" for i, part in enumerate(parts)]
+    rows += ['"text  number\n0",a,train', "text number 1,b,test", " text number 3 ,a,train"]
+    _, found = inspect(tmp_path, rows, header, split_column="split", val_fraction=0)
+    assert told(found) == {
+        ("duplicate", "row-000000"): "the same as row-000024",
+        ("duplicate", "row-000003"): "the same as row-000026",
+        ("leak", "row-000001 (train)"): "the same as row-000025 (test)",
+        ("equal_two_classes", "row-000003"): "the same as row-000026 (a)",
+    }
+    assert not [each for each in found.findings if each.is_error]
+
+
+def test_pairs_are_copies_only_where_both_are(tmp_path):
+    rows = [f"same question,answer {i},{'ab'[i % 2]}" for i in range(20)]
+    config, found = inspect(tmp_path, rows, "text,other,label", pair_column="other")
+    assert found.findings == []
+    assert set(overview.sizes(found)) == {
+        "characters", "words", "pair_characters", "pair_words"
+    }  # fmt: skip
+    sample = overview.report(config, found)["samples"]["a"][0]
+    assert sample["text"] == "same question"
+    assert sample["pair"].startswith("answer ")
+
+
+def test_rare_labels_that_look_like_frequent_ones_are_told(tmp_path):
+    rows = [f"good {i},positive" for i in range(40)] + [f"bad {i},negative" for i in range(40)]
+    rows += ["x 1,postive", "x 2,postive", "x 3,postive"]
+    _, found = inspect(tmp_path, rows)
+    assert told(found)[("label_typo", "'postive'")] == "for 'positive'?"
+    _, found = inspect(tmp_path, rows[:-1])
+    assert "Is 'postive' a typing error for 'positive'?" in told(found)[("classes", "")]
+    with pytest.raises(DataError, match="typing error"):
+        inspection.admit(found, "skip")
+
+
+@pytest.mark.parametrize(("one", "other", "expected"), DISTANCES)
+def test_edits(one, other, expected):
+    assert edits(one, other) == edits(other, one) == expected
+
+
+def test_names_that_are_meant_to_be_alike_are_no_typos():
+    pairs = (("active", "inactive"), ("class 1", "class 2"), ("Cat food", "cat food"),
+             ("cat", "car"), ("spam", "ham"))  # fmt: skip
+    for rare, frequent in pairs:
+        assert typos([0] + [1] * 100, (rare, frequent)) == []
+    assert typos([0] * 50 + [1] * 100, ("postive", "positive")) == []
+    assert typos([0] * 5 + [1] * 100, ("postive", "positive")) == [(0, 1)]
+
+
+def test_the_report_has_lengths_and_a_sample_that_is_printable(tmp_path):
+    rows = [f'"{"w " * (i + 1)}\x1b[31m",{"ab"[i % 2]}' for i in range(40)]
+    config, found = inspect(tmp_path, rows)
+    report = json.loads(json.dumps(overview.report(config, found)))
+    assert report["modality"] == "text"
+    words = report["sizes"]["words"]
+    assert (words[0], words[-1]) == (2, 41)
+    assert {name: len(each) for name, each in report["samples"].items()} == {"a": 3, "b": 3}
+    shown = [each["text"] for those in report["samples"].values() for each in those]
+    assert all(each.isprintable() and "\\x1b[31m" in each for each in shown)
+    assert one_line("x" * 500) == "x" * 196 + " ..."
+    assert one_line("a\nb\u202e") == "a\\nb\\u202e"
+
+
+def test_most_rows_left_out_is_another_data_set(tmp_path):
+    _, found = inspect(tmp_path, rows_of(12) + [",a"] * 4)
+    assert len(inspection.admit(found, "skip").examples) == 12
+    with pytest.raises(DataError, match=r"row-000012: no text \(line 14\)"):
+        inspection.admit(found, "error")
+    _, found = inspect(tmp_path, rows_of(12) + [",a"] * 13)
+    with pytest.raises(DataError, match="would leave out 13 of 25"):
+        inspection.admit(found, "skip")
+    _, found = inspect(tmp_path, rows_of(400) + [",a"] * 13, limit=12)
+    assert len(inspection.admit(found, "skip").examples) == 12
+
+
+def test_a_named_training_split_may_have_classes_of_one():
+    names = ["a"] * 20 + ["b"] * 20 + ["rare"] * 3
+    parts = ["train"] * 41 + ["test"] * 2
+    ids = [str(each) for each in range(43)]
+    examples = from_names(ids, names, Texts(tuple(ids)), splits=parts)
+    splits = make_splits(examples, 0.2, 0.0, seed=0)
+    assert 40 in splits["train"]
+    assert len(splits["val"]) == 8
+    assert {int(each) for each in examples.labels[splits["val"]]} == {0, 1}

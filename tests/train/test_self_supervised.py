@@ -1,0 +1,175 @@
+"""Runs without labels through the real loop: they learn, go on bit for bit, and hand over."""
+
+import dataclasses
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from small_runs import Trained, assembled, images, settings, train
+
+from fmkit.config.schema import (
+    ClassificationConfig,
+    MaskedImageConfig,
+    PhaseConfig,
+    SimclrConfig,
+    VicregConfig,
+)
+from fmkit.errors import ConfigError
+from fmkit.evaluate import judge
+from fmkit.store import metrics_log
+from fmkit.store.run import Run
+from fmkit.train import assemble, checkpoint, loop, state
+
+TASKS = {
+    "simclr": SimclrConfig(projection=16, projection_hidden=32),
+    "vicreg": VicregConfig(projection=16, projection_hidden=32, projection_layers=2),
+    "masked_image": MaskedImageConfig(mask_block=2),
+}
+TIMES = ("seconds", "examples_per_second", "rss_bytes")
+
+
+def config(name, augment=None, epochs="3", **changes):
+    """3 epochs of 48 images in batches of 16, or with `data_batch_size=47` one that has 1 image."""
+    augment = augment or ("light" if name == "masked_image" else "views")
+    stage = {"views": PhaseConfig(epochs=epochs, batchnorm="train", augment=augment)}
+    found = settings(stage, runtime_save_every="1 steps", runtime_keep=99, **changes)
+    found.task = dataclasses.replace(TASKS[name])
+    return found
+
+
+def unlabelled(examples):
+    return dataclasses.replace(examples, labels=np.zeros(len(examples), np.int32), classes=())
+
+
+@pytest.fixture(scope="module", params=list(TASKS))
+def done(request, tmp_path_factory):
+    return request.param, train(tmp_path_factory.mktemp(request.param), config(request.param))
+
+
+def without_times(rows):
+    return [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
+
+
+def test_an_epoch_has_losses_and_the_accuracy_of_neighbours(done):
+    _, found = done
+    rows = found.rows
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    for row in rows:
+        assert np.isfinite([row["loss"], row["val_loss"]]).all()
+        assert 0 <= row["val_knn_accuracy"] <= 1
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    assert rows[-1]["val_knn_accuracy"] > 0.6  # of three classes, by features
+
+
+@pytest.mark.parametrize("step", [4, 6])
+def test_a_resumed_run_is_equal_bit_for_bit(done, step, tmp_path):
+    """In the middle of an epoch, and between two."""
+    _, found = done
+    expected, rows = found.saved(9), without_times(found.rows)
+    run = Run(shutil.copytree(found.run.folder, tmp_path / "cut"), "pretrain")
+    for each in checkpoint.all_in(run.checkpoints):
+        if each.step > step:
+            shutil.rmtree(each.folder)
+    noise = np.random.default_rng(1)
+    for variable in found.assembly.learner.variables:
+        variable.assign(noise.uniform(0, 9, variable.shape).astype(variable.dtype))
+    saved, _ = state.find(run.checkpoints)
+    metrics_log.truncate(run.folder, saved.rows)
+    again = Trained(found.assembly, run, loop.train(found.assembly, run, saved))
+    assert without_times(again.rows) == rows
+    for path, value in again.saved(9).items():
+        np.testing.assert_array_equal(value, expected[path], err_msg=path)
+
+
+def test_a_head_learns_on_what_was_learned_without_labels(done, tmp_path):
+    _, found = done
+    found.run.write_config(found.assembly.config)
+    found.run.write_environment(data={"name": "synthetic", **found.assembly.spec.as_dict()})
+    found.run.update(state="done", best=found.status["best"])
+    stage = {"head": PhaseConfig(train="head", solver="lbfgs", augment="none")}
+    probe = settings(stage, runtime_cache_dir=str(tmp_path / "cache"))
+    probe.task, probe.init = ClassificationConfig(), str(found.run.folder)
+    probed = train(tmp_path, probe)
+    assert probed.assembly.started_from == {"init": str(found.run.folder), "head": False}
+    before = found.saved(found.status["best"]["step"])
+    after = probed.weights
+    assert np.array_equal(after["stem_conv/kernel"], before["stem_conv/kernel"])
+    assert probed.rows[-1]["val_accuracy"] > 0.6
+
+
+def test_the_deployed_model_gives_pooled_features(done, tmp_path):
+    _, found = done
+    assembly = found.assembly
+    model = assemble.inference_model(assembly.learner, assembly.task, assembly.config.data)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    photos = assembly.examples.content.pixels[:5].astype(np.float32)
+    features = loaded.predict(photos, verbose=0)
+    assert features.shape == (5, 96)
+    embedder = keras.Model(assembly.learner.input, assembly.task.shown)
+    np.testing.assert_allclose(features, embedder.predict(photos, verbose=0), atol=1e-5)
+    assert not any("head_p" in each.path for each in loaded.weights)
+
+
+def test_a_finished_run_is_judged_by_its_loss(done):
+    _, found = done
+    assembly = found.assembly
+    question = judge.Question(
+        assembly.learner, assembly.loader, assembly.splits["val"], assembly.examples,
+        assembly.examples.labels, assembly.spec.classes, assembly.task, 0, 0,
+    )  # fmt: skip
+    figures, columns = judge.judge(question)
+    assert figures["n"] == 12
+    assert judge.judge(question)[0] == figures
+    assert np.isfinite(figures["loss"])
+    assert columns == {}
+
+
+@pytest.mark.parametrize("name", list(TASKS))
+def test_labels_change_nothing_that_is_learned(name, tmp_path):
+    """And a last batch of one image breaks nothing."""
+    settled = config(name, epochs="1", data_batch_size=47, data_augment="light")
+    found = [
+        train(tmp_path / word, settled, examples)
+        for word, examples in (("with", images()), ("without", unlabelled(images())))
+    ]
+    for path, value in found[0].weights.items():
+        np.testing.assert_array_equal(value, found[1].weights[path], err_msg=path)
+        assert np.isfinite(value).all(), path
+    with_labels, without = (each.rows[0] for each in found)
+    assert with_labels["val_loss"] == without["val_loss"]
+    assert "val_knn_accuracy" in with_labels
+    assert "val_knn_accuracy" not in without
+
+
+def test_the_best_epoch_can_be_the_one_whose_neighbours_agree(tmp_path):
+    settled = config("simclr")
+    settled.task.monitor = "val_knn_accuracy"
+    found = train(tmp_path, settled)
+    best = max(found.rows, key=lambda row: row["val_knn_accuracy"])
+    assert found.status["best"]["value"] == best["val_knn_accuracy"]
+    assert found.status["best"]["step"] == best["step"]
+
+
+def test_with_an_average_the_neighbours_are_those_of_its_features(tmp_path):
+    """Its decay is so slow that the average is still near the start, and so are its features."""
+    settled = config("simclr", optimizer_ema=0.999)
+    found = train(tmp_path, settled)
+    (callback,) = found.assembly.watchers()
+    callback.set_model(found.assembly.learner)
+    logs = {}
+    callback.on_test_begin()  # the best weights, averages, are in the network now
+    callback.on_epoch_end(0, logs)
+    row = next(row for row in found.rows if row["step"] == found.status["best"]["step"])
+    assert logs["val_knn_accuracy"] == row["val_knn_accuracy"]
+
+
+def test_what_cannot_be_is_refused_before_anything_trains():
+    with pytest.raises(ConfigError, match="two views of a photo"):
+        assembled(config("simclr", augment="none"))
+    with pytest.raises(ConfigError, match="mixes labels"):
+        assembled(config("vicreg", augment="strong"))
+    plain = settings()
+    with pytest.raises(ConfigError, match="needs labels, and the data has none"):
+        assembled(plain, unlabelled(images()))
