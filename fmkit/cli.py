@@ -7,11 +7,11 @@ import sys
 from collections.abc import Callable, Sequence
 
 COMMANDS = {
-    "pretrain": "train the head on a frozen backbone",
+    "pretrain": "train the head on a frozen backbone, or learn without labels",
     "finetune": "train the head, then everything",
     "resume": "go on with a run that was stopped, or make a finished one longer",
     "eval": "judge a finished run on a split, or on new data",
-    "predict": "predict new photos with a finished run",
+    "predict": "predict new photos or texts with a finished run",
     "generate": "go on with a text, by a run of a causal language model",
     "check": "look at a data set: what is in it, and what is wrong with it",
     "runs": "list, show, compare and rank runs",

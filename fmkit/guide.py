@@ -58,6 +58,7 @@ _EXAMPLES: dict[str, list[tuple[str, str]]] = {
         ("fmkit predict run=last input=photo.jpg", "one photo"),
         ("fmkit predict run=last input=photos output=found.csv", "a folder, into a table"),
         ("fmkit predict run=last input=photos.csv path_column=file", "the photos of a table"),
+        ("fmkit predict run=last input=texts.csv text_column=review", "the texts of a table"),
     ],
     "generate": [
         ('fmkit generate run=last prompt="Once upon a time"', "go on with a text"),
@@ -98,7 +99,7 @@ _PLAIN = {
 
 def overview(commands: Mapping[str, str]) -> int:
     """`fmkit --help`."""
-    out.print("fmkit: turn a pretrained model into your own.\n")
+    out.print("fmkit: turn a pretrained model of images or texts into your own.\n")
     out.print("usage: fmkit COMMAND [KEY=VALUE ...]\n")
     _rows([(name, line) for name, line in commands.items()])
     out.print("\nFirst steps:")
@@ -106,6 +107,12 @@ def overview(commands: Mapping[str, str]) -> int:
         [
             ("fmkit finetune", "the demo, a few minutes on a CPU, no download"),
             ("fmkit finetune data=image_folder data.root=DIR", "your own photos"),
+            ("fmkit finetune model=minilm data=text_table data.root=FILE.csv", "your own texts"),
+            (
+                "fmkit pretrain task=simclr stage=self_supervised model=small_cnn data=photos "
+                "data.root=DIR",
+                "photos without labels",
+            ),
             ("fmkit runs", "what has been trained"),
             ("fmkit COMMAND --help", "settings and examples"),
         ]
