@@ -14,13 +14,13 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import numpy as np
 
 from fmkit.data.dataset import Dataset
 from fmkit.data.documents import BadDocument, Documents, Part
 from fmkit.data.examples import Content, Examples, Texts
+from fmkit.data.window_rows import Numbered, WindowRows, Windows
 from fmkit.errors import DataError, ResourceError
 from fmkit.spec import SPLITS, Tokenizer
 from fmkit.store import features as cache
@@ -29,7 +29,6 @@ from fmkit.store.features import Arrays, Entry, FeatureStore
 _VERSION = 1
 _AT_ONCE = 2**20  # characters that are tokenised together
 _TOKENS = 2**18  # of a split that wait until they are handed on as windows
-_ROWS = 256  # windows that are read together
 _LEAST = 2
 """Tokens that the last window of a split needs: with fewer there is nothing to learn."""
 
@@ -69,91 +68,6 @@ class Packing:
         return [start] if opens else [], [] if end is None else [end]  # type: ignore[list-item]
 
 
-@dataclass(frozen=True, eq=False)
-class Windows:
-    """Windows of tokens.
-
-    Attributes:
-        rows: the tokens of each.
-    """
-
-    modality: ClassVar[str] = "text"
-    rows: WindowRows
-
-    def take(self, indices: np.ndarray) -> Windows:
-        """The windows at `indices`, in that order."""
-        return Windows(self.rows.take(indices))
-
-    def shape(self) -> str:
-        """What they are."""
-        return "windows"
-
-    def identity(self, index: int) -> tuple[int, bytes]:
-        """The tokens."""
-        (row,) = self.rows.read(np.array([index]))
-        return len(row), row.tobytes()
-
-
-class WindowRows:
-    """The tokens of windows, read from the cache as needed: a `fmkit.data.text_loader.Rows`.
-
-    Args:
-        arrays: of the cache: tokens (N, L), and (N, 2) split and length.
-        places: rows of those, (N,).
-        lengths: tokens of each, (N,).
-
-    Attributes:
-        bytes: kept in memory: none.
-    """
-
-    bytes = 0
-
-    def __init__(self, arrays: Arrays, places: np.ndarray, lengths: np.ndarray) -> None:
-        self._arrays, self._places, self.lengths = arrays, places, lengths
-
-    def take(self, indices: np.ndarray) -> WindowRows:
-        """Those at `indices`."""
-        return WindowRows(self._arrays, self._places[indices], self.lengths[indices])
-
-    def read(self, indices: np.ndarray) -> list[np.ndarray]:
-        """The tokens of the windows at `indices`, (n,) int32 each."""
-        indices = np.asarray(indices)
-        tokens = self._arrays.read(self._places[indices], np.int32)[0]
-        lengths = self.lengths[indices]
-        return [row[:length] for row, length in zip(tokens, lengths, strict=True)]
-
-    def digest(self, indices: np.ndarray) -> str:
-        """SHA-256 of the tokens of the windows at `indices`, in that order."""
-        found = hashlib.sha256()
-        for start in range(0, len(indices), _ROWS):
-            for row in self.read(np.asarray(indices)[start : start + _ROWS]):
-                found.update(f"{len(row)}\n".encode())
-                found.update(np.ascontiguousarray(row).data)
-        return found.hexdigest()
-
-    def describe(self, max_length: int) -> str:
-        """How many tokens there are."""
-        total = int(self.lengths.sum())
-        return f"{len(self.lengths):,} windows of {max_length} tokens, {total:,} in all"
-
-
-class Numbered(Sequence[str]):
-    """Ids that are made when they are asked for: `window-000001`, `window-000002` ..."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(self._count))]
-        if not -self._count <= index < self._count:
-            raise IndexError(index)
-        return f"window-{index % self._count + 1:06d}"
-
-
 def pack(data: Dataset, packing: Packing, store: FeatureStore, source: str, tell: Tell) -> Dataset:
     """The windows of a data set, from the cache or packed now, while other jobs wait.
 
@@ -173,19 +87,12 @@ def pack(data: Dataset, packing: Packing, store: FeatureStore, source: str, tell
     facts = _facts(data, packing)
     key = cache.key_of(facts)
 
-    def waiting() -> None:
-        tell(0, 1)
-
     try:
-        while True:
-            lock = store.lock(key, alone=False, waiting=waiting)
-            entry = store.find(key)
-            if entry is not None:
-                break
-            lock.close()
-            with store.lock(key, alone=True, waiting=waiting):
-                if store.find(key) is None:  # no other job has made it in the meantime
-                    _write(data, packing, store, key, facts, source, tell)
+        entry, lock, _ = store.obtain(
+            key,
+            make=lambda: _write(data, packing, store, key, facts, source, tell),
+            waiting=lambda: tell(0, 1),
+        )
         return _packed(data, entry, entry.arrays(0, lock))
     except OSError as error:
         raise ResourceError(

@@ -185,6 +185,33 @@ class FeatureStore:
             raise
         return lock
 
+    def obtain(
+        self, key: str, make: Callable[[], None], waiting: Callable[[], None]
+    ) -> tuple[Entry, Lock, bool]:
+        """An entry, held for reading, and whether it was made here.
+
+        Of several jobs that want the same one makes it, and the others wait.
+
+        Args:
+            key: the entry.
+            make: writes it; called with the entry held alone.
+            waiting: called again and again while somebody else holds it; it may raise.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        made = False
+        while True:
+            lock = self.lock(key, alone=False, waiting=waiting)
+            entry = self.find(key)
+            if entry is not None:
+                return entry, lock, made
+            lock.close()
+            with self.lock(key, alone=True, waiting=waiting):
+                if self.find(key) is None:  # no other job has made it in the meantime
+                    make()
+                    made = True
+
     def find(self, key: str) -> Entry | None:
         """An entry whose every byte is as it was written, or None; a damaged one is removed."""
         entry = read_entry(self.folder / key)

@@ -13,15 +13,9 @@ import keras
 import numpy as np
 
 from fmkit.config import amounts, objectives
-from fmkit.config.schema import (
-    DataConfig,
-    ImageData,
-    JointConfig,
-    ModelConfig,
-    RuntimeConfig,
-    TaskConfig,
-    TrainConfig,
-)
+from fmkit.config.data_schema import DataConfig, ImageData
+from fmkit.config.schema import ModelConfig, RuntimeConfig, TrainConfig
+from fmkit.config.task_schema import JointConfig, TaskConfig
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples, ImageArray
 from fmkit.data.joint_loader import JointLoader, Stream
@@ -97,7 +91,8 @@ class Assembly:
     def ordered(self, split: str) -> Any:
         """A split's batches in order, or None when it has no example."""
         if self.parts:  # which makes them of each objective itself; one is enough to begin
-            return next((each.ordered(split) for each in self.parts if each.ordered(split)), None)
+            found = (each.ordered(split) for each in self.parts)
+            return next((each for each in found if each is not None), None)
         indices = self.splits.get(split)
         return None if indices is None or not len(indices) else self.loader.ordered(indices)
 
@@ -196,11 +191,8 @@ def assemble(
         reading.check_monitor(config.task, task)
         every_part = parts or (Part("", config.data, task, learner, None, data),)
         for each in every_part:
-            own = reading.as_read(each.config, config.runtime, each.data, each.task, backbone)
-            each.data = own
-            train = own.splits["train"]
-            _check_views(each.task, len(machine.names))
-            _check_shares(len(train), each.config.batch_size, len(machine.names))
+            each.data = reading.as_read(each.config, config.runtime, each.data, each.task, backbone)
+            _check_batches(each, len(machine.names))
         data = every_part[0].data
         steps = -(-len(data.splits["train"]) // config.data.batch_size)
         planned = phases.plan(config.stage, config.optimizer, steps)
@@ -269,18 +261,19 @@ def _pretrained(backbone: Backbone) -> dict[int, keras.Variable]:
     }
 
 
-def _check_views(task: Any, devices: int) -> None:
-    """Refuse to share out batches whose rows belong together.
+def _check_batches(part: Part, devices: int) -> None:
+    """Refuse batches that cannot be shared out, as rows belong together or are too few.
 
     Raises:
-        ConfigError: several devices, and several views of each image.
+        ConfigError: several devices, and several views of each image or too small a batch.
     """
-    if devices > 1 and getattr(task, "views", 1) > 1:
+    if devices > 1 and getattr(part.task, "views", 1) > 1:
         raise ConfigError(
-            f"runtime.devices: task.name={task.name} compares all images of a batch with each "
+            f"runtime.devices: task.name={part.task.name} compares all images of a batch with each "
             f"other, which {devices} devices would share out.",
             "Take runtime.devices=one.",
         )
+    _check_shares(len(part.splits["train"]), part.config.batch_size, devices)
 
 
 def _check_shares(examples: int, batch_size: int, devices: int) -> None:

@@ -207,20 +207,11 @@ def _arrays(work: _Pass, store: FeatureStore, split: str, view: int) -> Arrays:
     facts = _facts(work, split, view)
     key, count = cache.key_of(facts), len(work.assembly.splits[split])
 
-    def waiting() -> None:
-        work.tick(0, 1)
-
-    computed = False
-    while True:
-        lock = store.lock(key, alone=False, waiting=waiting)
-        entry = store.find(key)
-        if entry is not None:
-            break
-        lock.close()
-        with store.lock(key, alone=True, waiting=waiting):
-            if store.find(key) is None:  # no other job has made it in the meantime
-                _compute(work, store, split, view, key, facts)
-                computed = True
+    entry, lock, computed = store.obtain(
+        key,
+        make=lambda: _compute(work, store, split, view, key, facts),
+        waiting=lambda: work.tick(0, 1),
+    )
     work.computed += count if computed else 0
     work.read += 0 if computed else count
     work.digests.extend(digest for shard in entry.shards for digest in shard["sha256"])
