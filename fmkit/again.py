@@ -11,7 +11,8 @@ from typing import Any
 
 from fmkit import console, files, plugins
 from fmkit.config import durations, recorded, validate
-from fmkit.config.schema import LANGUAGE_MODELLING, TrainConfig
+from fmkit.config.schema import TrainConfig
+from fmkit.config.task_schema import LANGUAGE_MODELLING
 from fmkit.errors import ArtifactError, ConfigError, DataError, listed, received
 from fmkit.reopen import Request
 from fmkit.store import metrics_log

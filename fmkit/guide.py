@@ -144,7 +144,7 @@ def command(name: str, line: str) -> int:
 
 def _settings(name: str) -> None:
     from fmkit.config.documentation import keys_of
-    from fmkit.config.schema import COMMANDS
+    from fmkit.config.kinds import COMMANDS
 
     groups = _groups(name)
     if groups:
@@ -162,7 +162,9 @@ def _settings(name: str) -> None:
 def _group(group: str) -> None:
     """A group's keys, those that only some options have, and what the options' files set."""
     from fmkit.config.documentation import keys_of
-    from fmkit.config.schema import KINDS, ObjectiveConfig, PhaseConfig
+    from fmkit.config.kinds import KINDS
+    from fmkit.config.schema import PhaseConfig
+    from fmkit.config.task_schema import ObjectiveConfig
 
     if group == "task":
         out.print("\ntask.objectives.NAME: (with task=joint)")

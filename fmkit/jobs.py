@@ -11,10 +11,8 @@ from typing import Any
 from fmkit import again as reopened
 from fmkit import console, failures, files, signals, tables
 from fmkit.config import objectives, recipe, recorded
-from fmkit.config.schema import (
-    JointConfig,
-    TrainConfig,
-)
+from fmkit.config.schema import TrainConfig
+from fmkit.config.task_schema import JointConfig
 from fmkit.errors import ConfigError, FmkitError, ResourceError
 from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun

@@ -7,12 +7,8 @@ from typing import Any
 
 from fmkit import console, files, plugins, signals, tables
 from fmkit.config import recorded
-from fmkit.config.schema import (
-    EvalConfig,
-    GenerateConfig,
-    PredictConfig,
-    SelfSupervisedConfig,
-)
+from fmkit.config.schema import EvalConfig, GenerateConfig, PredictConfig
+from fmkit.config.task_schema import SelfSupervisedConfig
 from fmkit.errors import ConfigError, DataError
 from fmkit.store import index
 from fmkit.store import run as names

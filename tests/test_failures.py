@@ -5,16 +5,16 @@ import errno
 import pytest
 
 from fmkit import failures, jobs
+from fmkit.config.data_schema import DataConfig
 from fmkit.config.schema import (
     AdamConfig,
-    ClassificationConfig,
-    DataConfig,
     EvalConfig,
     ModelConfig,
     PredictConfig,
     RuntimeConfig,
     TrainConfig,
 )
+from fmkit.config.task_schema import ClassificationConfig
 from fmkit.errors import ResourceError
 from fmkit.store.run import Run
 

@@ -9,7 +9,7 @@ import pytest
 from fmkit import reopen
 from fmkit.cli import main
 from fmkit.config import command_line
-from fmkit.config.schema import CHOICES
+from fmkit.config.kinds import CHOICES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -10,7 +10,8 @@ from typing import Any
 from fmkit.config import compose, interpolation, option_files, suggest, user_file, validate
 from fmkit.config.command_line import CommandLine
 from fmkit.config.documentation import field_types
-from fmkit.config.schema import COMMANDS, GROUPS, KINDS, PhaseConfig
+from fmkit.config.kinds import COMMANDS, GROUPS, KINDS
+from fmkit.config.schema import PhaseConfig
 from fmkit.errors import ConfigError, all_at_once, received
 
 ON_THE_COMMAND_LINE = ("init", "run", "plugins", "runs_dir")

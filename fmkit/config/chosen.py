@@ -7,8 +7,8 @@ from typing import Any
 
 from fmkit.config import compose, user_file
 from fmkit.config.command_line import CommandLine
+from fmkit.config.kinds import GROUPS
 from fmkit.config.option_files import chain
-from fmkit.config.schema import GROUPS
 
 
 def by_user(line: CommandLine) -> set[str]:

@@ -13,11 +13,12 @@ from typing import Any
 
 import fmkit
 from fmkit import files
-from fmkit.config import interpolation, objectives, source, validate
+from fmkit.config import combinations, interpolation, objectives, source, validate
 from fmkit.config.command_line import CommandLine
 from fmkit.config.documentation import field_docs
+from fmkit.config.kinds import COMMANDS, KINDS
 from fmkit.config.recorded import quoted
-from fmkit.config.schema import COMMANDS, KINDS, ModelConfig, TrainConfig
+from fmkit.config.schema import ModelConfig, TrainConfig
 from fmkit.errors import ConfigError, all_at_once, shown
 
 
@@ -223,7 +224,7 @@ def _normalise(value: Any) -> None:
         (value, "plugins"),
     ):
         text = getattr(holder, name, None)
-        if isinstance(text, str) and not (name == "weights" and text in validate.OWN_WEIGHTS):
+        if isinstance(text, str) and not (name == "weights" and text in combinations.OWN_WEIGHTS):
             setattr(holder, name, files.absolute(text))
     model = getattr(value, "model", None)
     if model is not None and model.preset and Path(model.preset).expanduser().is_dir():

@@ -10,10 +10,13 @@ from typing import Any
 
 from fmkit import files
 from fmkit.config import suggest, user_file, validate
+from fmkit.config.combinations import Problem
+from fmkit.config.data_schema import DataConfig
 from fmkit.config.documentation import field_docs
-from fmkit.config.schema import KINDS, DataConfig, JointConfig, ObjectiveConfig, TrainConfig
+from fmkit.config.kinds import KINDS
+from fmkit.config.schema import TrainConfig
+from fmkit.config.task_schema import JointConfig, ObjectiveConfig
 from fmkit.config.user_file import Assignment
-from fmkit.config.validate import Problem
 from fmkit.errors import listed, received
 
 _USUAL = "classification"

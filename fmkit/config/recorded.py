@@ -8,7 +8,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from fmkit.config import interpolation
-from fmkit.config.schema import KINDS, JointConfig, ObjectiveConfig, TrainConfig
+from fmkit.config.kinds import KINDS
+from fmkit.config.schema import TrainConfig
+from fmkit.config.task_schema import JointConfig, ObjectiveConfig
 from fmkit.errors import ArtifactError, ConfigError, received
 from fmkit.files import absolute
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from fmkit import strict_yaml
 from fmkit.config.documentation import field_types
-from fmkit.config.schema import COMMANDS, KINDS, PhaseConfig
+from fmkit.config.kinds import COMMANDS, KINDS
+from fmkit.config.schema import PhaseConfig
 from fmkit.errors import ConfigError
 
 SCHEME = "fmkit"

@@ -12,7 +12,8 @@ from omegaconf import BooleanNode, FloatNode, IntegerNode, StringNode
 from omegaconf.errors import OmegaConfBaseException
 
 from fmkit.config.documentation import field_docs, field_types
-from fmkit.config.schema import GROUPS, KINDS, JointConfig, ObjectiveConfig
+from fmkit.config.kinds import GROUPS, KINDS
+from fmkit.config.task_schema import JointConfig, ObjectiveConfig
 from fmkit.config.user_file import Assignment
 from fmkit.errors import listed, nearest, received, shown
 

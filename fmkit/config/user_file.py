@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from fmkit import strict_yaml, unseen
-from fmkit.config.schema import GROUPS
+from fmkit.config.kinds import GROUPS
 from fmkit.config.source import whole, whole_number_keys
 from fmkit.errors import received, shown
 

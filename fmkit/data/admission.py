@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 from fmkit import console
-from fmkit.config.schema import DataConfig, ImageData, RuntimeConfig
+from fmkit.config.data_schema import DataConfig, ImageData
+from fmkit.config.schema import RuntimeConfig
 from fmkit.data import findings, inspection, overview, quarantine
 from fmkit.data.dataset import Dataset
 from fmkit.data.findings import WARNING, Finding

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from fmkit import memory
-from fmkit.config.schema import ArraysData
+from fmkit.config.data_schema import ArraysData
 from fmkit.data import check
 from fmkit.data.examples import Examples, ImageArray, from_names
 from fmkit.errors import DataError, all_at_once, listed, received

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fmkit.config.schema import DataConfig, ImageFolderData, TextFolderData
+from fmkit.config.data_schema import DataConfig, ImageFolderData, TextFolderData
 from fmkit.data.findings import Finding
 from fmkit.data.typos import typos
 from fmkit.errors import ConfigError, DataError, listed

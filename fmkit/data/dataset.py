@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fmkit.config.schema import DataConfig
+from fmkit.config.data_schema import DataConfig
 from fmkit.data import check, splits, table
 from fmkit.data.examples import Examples
 from fmkit.errors import DataError, listed

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fmkit.config.schema import DocumentsData, TextFilesData, TextLinesData
+from fmkit.config.data_schema import DocumentsData, TextFilesData, TextLinesData
 from fmkit.data import check, encodings, folders
 from fmkit.data.documents import JSON_LINES, BadDocument, Documents, Form, TextFile, lines
 from fmkit.data.examples import Examples

@@ -5,7 +5,7 @@ How folders are listed stands in `folders`. No file is opened here.
 
 from __future__ import annotations
 
-from fmkit.config.schema import ImageFolderData
+from fmkit.config.data_schema import ImageFolderData
 from fmkit.data import check, folders
 from fmkit.data.decode import EXTENSIONS
 from fmkit.data.examples import Examples, ImageFiles

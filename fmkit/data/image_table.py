@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fmkit.config.schema import ImageTableData
+from fmkit.config.data_schema import ImageTableData
 from fmkit.data import check
 from fmkit.data.examples import Examples, ImageFiles, from_names
 from fmkit.data.findings import Finding

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fmkit.config.schema import DataConfig, ImageData
+from fmkit.config.data_schema import DataConfig, ImageData
 from fmkit.data import check, copies, document_check, findings, splits, table
 from fmkit.data.dataset import Dataset
 from fmkit.data.documents import Documents

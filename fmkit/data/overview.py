@@ -10,7 +10,7 @@ import numpy as np
 
 import fmkit
 from fmkit import files
-from fmkit.config.schema import DataConfig
+from fmkit.config.data_schema import DataConfig
 from fmkit.data import sample
 from fmkit.data.examples import ImageArray, ImageFiles, Texts
 from fmkit.data.findings import ERROR, KINDS, NOTE, WARNING, Finding, by_kind, printable, total

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fmkit.config.schema import FashionMnistData, PackagedData
+from fmkit.config.data_schema import FashionMnistData, PackagedData
 from fmkit.data.arrays import from_rows
 from fmkit.data.examples import Examples, ImageArray, ImageFiles, from_names
 from fmkit.errors import DataError, all_at_once

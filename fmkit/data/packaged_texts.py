@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from fmkit.config.schema import PackagedTextData
+from fmkit.config.data_schema import PackagedTextData
 from fmkit.data.examples import Examples, Texts, from_names
 from fmkit.errors import DataError
 

@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 
-from fmkit.config.schema import PhotosData
+from fmkit.config.data_schema import PhotosData
 from fmkit.data import check, folders
 from fmkit.data.examples import Examples, ImageFiles
 from fmkit.data.findings import Finding

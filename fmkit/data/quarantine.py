@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from fmkit.config.schema import (
+from fmkit.config.data_schema import (
     DataConfig,
     ImageFolderData,
     ImageTableData,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fmkit import lookup
-from fmkit.config.schema import DataConfig
+from fmkit.config.data_schema import DataConfig
 from fmkit.errors import DataError, all_at_once
 
 if TYPE_CHECKING:

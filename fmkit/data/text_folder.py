@@ -10,7 +10,7 @@ import codecs
 import dataclasses
 from collections.abc import Iterator
 
-from fmkit.config.schema import TextFolderData
+from fmkit.config.data_schema import TextFolderData
 from fmkit.data import check, folders, sniff
 from fmkit.data.decode import EXTENSIONS
 from fmkit.data.encodings import (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fmkit.config.schema import TextTableData
+from fmkit.config.data_schema import TextTableData
 from fmkit.data import check
 from fmkit.data.encodings import not_text
 from fmkit.data.examples import Examples, Texts, from_names

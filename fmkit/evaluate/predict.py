@@ -14,7 +14,9 @@ import numpy as np
 
 from fmkit import files
 from fmkit.config import recorded
-from fmkit.config.schema import DataConfig, ModelConfig, RuntimeConfig, TaskConfig
+from fmkit.config.data_schema import DataConfig
+from fmkit.config.schema import ModelConfig, RuntimeConfig
+from fmkit.config.task_schema import TaskConfig
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
 from fmkit.data.inputs import TextInputs

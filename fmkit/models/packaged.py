@@ -15,8 +15,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from fmkit.config.combinations import WEIGHT_SUFFIXES
 from fmkit.config.schema import ModelConfig
-from fmkit.config.validate import WEIGHT_SUFFIXES
 from fmkit.errors import ArtifactError, ConfigError, listed, received
 from fmkit.models.backbone import Backbone
 from fmkit.models.blocks import blocks_by_name

@@ -11,8 +11,8 @@ import numpy as np
 from keras.src.saving import saving_lib
 
 from fmkit import console
+from fmkit.config.combinations import WEIGHT_SUFFIXES
 from fmkit.config.schema import ModelConfig
-from fmkit.config.validate import WEIGHT_SUFFIXES
 from fmkit.errors import ArtifactError, ConfigError, listed, received
 from fmkit.files import short
 from fmkit.models.arrays import Arrays, Refused

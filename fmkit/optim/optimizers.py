@@ -31,7 +31,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from fmkit.config.schema import CHOICES, OptimizerConfig
+from fmkit.config.kinds import CHOICES
+from fmkit.config.schema import OptimizerConfig
 from fmkit.errors import ConfigError, received
 
 HEAD = "logits"

@@ -11,7 +11,8 @@ import numpy as np
 from keras import ops
 
 from fmkit.config import durations
-from fmkit.config.schema import CHOICES, OptimizerConfig
+from fmkit.config.kinds import CHOICES
+from fmkit.config.schema import OptimizerConfig
 from fmkit.errors import ConfigError, received
 
 KINDS = CHOICES["optimizer.schedule"]

@@ -13,7 +13,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from fmkit.config.schema import CausalLmConfig, ModelConfig
+from fmkit.config.schema import ModelConfig
+from fmkit.config.task_schema import CausalLmConfig
 from fmkit.models.backbone import PADDING, Backbone
 from fmkit.spec import DataSpec
 from fmkit.tasks import tokens as found_tokens

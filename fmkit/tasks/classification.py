@@ -7,7 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from fmkit.config.schema import ClassificationConfig, ModelConfig
+from fmkit.config.schema import ModelConfig
+from fmkit.config.task_schema import ClassificationConfig
 from fmkit.errors import ConfigError
 from fmkit.models import heads
 from fmkit.models.backbone import Backbone

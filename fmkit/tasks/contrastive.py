@@ -10,7 +10,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from fmkit.config.schema import ContrastiveConfig, ModelConfig, SimclrConfig, VicregConfig
+from fmkit.config.schema import ModelConfig
+from fmkit.config.task_schema import ContrastiveConfig, SimclrConfig, VicregConfig
 from fmkit.models.backbone import Backbone
 from fmkit.spec import DataSpec
 from fmkit.tasks.self_supervised import SelfSupervised

@@ -18,7 +18,8 @@ from keras import ops
 from keras.src.losses.loss import unscale_loss_for_distribution
 
 from fmkit.config.objectives import primary
-from fmkit.config.schema import JointConfig, ModelConfig
+from fmkit.config.schema import ModelConfig
+from fmkit.config.task_schema import JointConfig
 from fmkit.models import shared
 from fmkit.models.backbone import Backbone
 from fmkit.spec import DataSpec

@@ -22,7 +22,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from fmkit.config.schema import MaskedImageConfig, ModelConfig
+from fmkit.config.schema import ModelConfig
+from fmkit.config.task_schema import MaskedImageConfig
 from fmkit.errors import ConfigError
 from fmkit.models.backbone import Backbone
 from fmkit.spec import DataSpec

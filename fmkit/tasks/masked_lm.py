@@ -12,7 +12,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from fmkit.config.schema import MaskedLmConfig, ModelConfig
+from fmkit.config.schema import ModelConfig
+from fmkit.config.task_schema import MaskedLmConfig
 from fmkit.errors import ConfigError
 from fmkit.models.backbone import Backbone
 from fmkit.spec import DataSpec, Tokenizer

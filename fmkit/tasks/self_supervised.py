@@ -8,7 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from fmkit.config.schema import ModelConfig, SelfSupervisedConfig
+from fmkit.config.schema import ModelConfig
+from fmkit.config.task_schema import SelfSupervisedConfig
 from fmkit.errors import ConfigError
 from fmkit.models import heads
 from fmkit.models.backbone import Backbone

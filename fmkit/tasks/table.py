@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fmkit import lookup
-from fmkit.config.schema import TaskConfig
+from fmkit.config.task_schema import TaskConfig
 from fmkit.spec import DataSpec
 
 TASKS = {

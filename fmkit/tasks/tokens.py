@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from fmkit.config.schema import TaskConfig
+from fmkit.config.task_schema import TaskConfig
 from fmkit.errors import ConfigError
 from fmkit.models.backbone import Backbone
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from fmkit import console
 from fmkit.config import objectives, recorded
-from fmkit.config.schema import JointConfig, ModelConfig, TrainConfig
+from fmkit.config.schema import ModelConfig, TrainConfig
+from fmkit.config.task_schema import JointConfig
 from fmkit.errors import ArtifactError, ConfigError, listed
 from fmkit.models import adapters, tokenizers
 from fmkit.models.backbone import Backbone

@@ -9,7 +9,7 @@ from typing import Any, cast
 import keras
 import numpy as np
 
-from fmkit.config.schema import DataConfig
+from fmkit.config.data_schema import DataConfig
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
 from fmkit.spec import DataSpec

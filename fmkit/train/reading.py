@@ -8,7 +8,9 @@ from typing import Any
 
 from fmkit import console
 from fmkit.config import amounts
-from fmkit.config.schema import DataConfig, RuntimeConfig, TaskConfig
+from fmkit.config.data_schema import DataConfig
+from fmkit.config.schema import RuntimeConfig
+from fmkit.config.task_schema import TaskConfig
 from fmkit.data import windows
 from fmkit.data.dataset import Dataset
 from fmkit.errors import ConfigError, received

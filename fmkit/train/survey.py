@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fmkit.config.facts import Facts
-from fmkit.config.schema import ClassificationConfig, TrainConfig
+from fmkit.config.schema import TrainConfig
+from fmkit.config.task_schema import ClassificationConfig
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import ImageArray, ImageFiles
 from fmkit.data.pixels import available_cores

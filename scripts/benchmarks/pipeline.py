@@ -31,7 +31,7 @@ def pipeline(options: argparse.Namespace, folder: Path) -> str:
 
 
 def _loader_rate(root: Path) -> Callable[[], float]:
-    from fmkit.config.schema import ImageFolderData
+    from fmkit.config.data_schema import ImageFolderData
     from fmkit.data import dataset
     from fmkit.data.pipeline import ImageLoader
 
@@ -109,7 +109,7 @@ def memory_of(root: str, images: str) -> None:
     """In a process of its own: bytes that peak memory grows by listing, and by loading as well."""
     import tensorflow as tf
 
-    from fmkit.config.schema import ImageFolderData
+    from fmkit.config.data_schema import ImageFolderData
     from fmkit.data import dataset
     from fmkit.data.pipeline import ImageLoader
 

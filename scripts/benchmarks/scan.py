@@ -26,7 +26,7 @@ def scan(options: argparse.Namespace, folder: Path) -> str:
 
 
 def _inspected(root: Path, cache: Path | None) -> None:
-    from fmkit.config.schema import ImageFolderData
+    from fmkit.config.data_schema import ImageFolderData
     from fmkit.data import inspection
 
     inspection.inspect(ImageFolderData(root=str(root)), 0, cache)

@@ -8,7 +8,8 @@ import pytest
 from fmkit.config import command_line, compose
 from fmkit.config.check import check
 from fmkit.config.documentation import field_docs
-from fmkit.config.schema import COMMANDS, GROUPS, KINDS, PhaseConfig
+from fmkit.config.kinds import COMMANDS, GROUPS, KINDS
+from fmkit.config.schema import PhaseConfig
 from fmkit.data import table as data_table
 from fmkit.models import table as model_table
 from fmkit.tasks import table as task_table

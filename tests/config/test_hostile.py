@@ -16,8 +16,8 @@ from hostile.told import fault, tell
 
 from fmkit import commands
 from fmkit.config import check, command_line, interpolation
+from fmkit.config.data_schema import DataConfig, ImageFolderData
 from fmkit.config.recorded import overrides, section
-from fmkit.config.schema import DataConfig, ImageFolderData
 from fmkit.errors import ConfigError
 from fmkit.files import absolute
 from fmkit.store.finished import FinishedRun

@@ -6,16 +6,10 @@ import itertools
 import pytest
 
 from fmkit.config import durations, recipe, validate
+from fmkit.config.data_schema import ImageData
 from fmkit.config.facts import Facts
-from fmkit.config.schema import (
-    AdamConfig,
-    ClassificationConfig,
-    ImageData,
-    ModelConfig,
-    PhaseConfig,
-    RuntimeConfig,
-    TrainConfig,
-)
+from fmkit.config.schema import AdamConfig, ModelConfig, PhaseConfig, RuntimeConfig, TrainConfig
+from fmkit.config.task_schema import ClassificationConfig
 
 SIZES = (10, 20, 60, 100, 300, 499, 500, 640, 1_555, 2_000, 5_000, 19_999, 20_000, 100_000,
          499_999, 500_000, 3_000_000)  # fmt: skip

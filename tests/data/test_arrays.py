@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from fmkit.config.schema import ArraysData
+from fmkit.config.data_schema import ArraysData
 from fmkit.data.table import list_examples
 from fmkit.errors import DataError
 

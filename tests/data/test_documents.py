@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from fmkit.config.schema import RuntimeConfig, TextFilesData, TextLinesData
+from fmkit.config.data_schema import TextFilesData, TextLinesData
+from fmkit.config.schema import RuntimeConfig
 from fmkit.data import admission, dataset, document_check, document_files, documents, inspection
 from fmkit.errors import DataError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fmkit.config.schema import ImageFolderData
+from fmkit.config.data_schema import ImageFolderData
 from fmkit.data.table import list_examples
 from fmkit.errors import ConfigError, DataError
 

@@ -3,7 +3,7 @@
 import pytest
 from pictures import picture
 
-from fmkit.config.schema import ImageTableData
+from fmkit.config.data_schema import ImageTableData
 from fmkit.data.table import list_examples
 from fmkit.errors import ConfigError, DataError
 

@@ -12,7 +12,8 @@ from hostile.images import encoded
 from pictures import picture
 from PIL import Image
 
-from fmkit.config.schema import ArraysData, ImageFolderData, ImageTableData, RuntimeConfig
+from fmkit.config.data_schema import ArraysData, ImageFolderData, ImageTableData
+from fmkit.config.schema import RuntimeConfig
 from fmkit.data import admission, copies, inspection, overview
 from fmkit.data.examples import ImageArray, from_names
 from fmkit.errors import DataError

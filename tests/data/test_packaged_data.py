@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pictures import picture
 
-from fmkit.config.schema import FashionMnistData, PackagedData
+from fmkit.config.data_schema import FashionMnistData, PackagedData
 from fmkit.data.splits import make_splits
 from fmkit.data.table import list_examples
 from fmkit.errors import DataError

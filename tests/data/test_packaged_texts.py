@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fmkit.config.schema import PackagedTextData
+from fmkit.config.data_schema import PackagedTextData
 from fmkit.data.splits import make_splits
 from fmkit.data.table import list_examples
 from fmkit.errors import DataError

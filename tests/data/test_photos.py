@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from pictures import picture
 
-from fmkit.config.schema import ImageFolderData, PhotosData, RuntimeConfig
+from fmkit.config.data_schema import ImageFolderData, PhotosData
+from fmkit.config.schema import RuntimeConfig
 from fmkit.data import admission, dataset, splits, table
 from fmkit.errors import DataError
 

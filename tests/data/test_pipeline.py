@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from pictures import picture
 
-from fmkit.config.schema import ImageFolderData
+from fmkit.config.data_schema import ImageFolderData
 from fmkit.data.decode import from_array
 from fmkit.data.order import EpochOrder
 from fmkit.data.pipeline import ImageLoader

@@ -12,7 +12,7 @@ from hostile import images
 from pictures import picture
 from PIL import Image
 
-from fmkit.config.schema import ImageFolderData
+from fmkit.config.data_schema import ImageFolderData
 from fmkit.data import decode, inspection
 from fmkit.data.probe import probe
 from fmkit.data.scan import scan

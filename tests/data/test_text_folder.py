@@ -7,7 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
-from fmkit.config.schema import RuntimeConfig, TextFolderData
+from fmkit.config.data_schema import TextFolderData
+from fmkit.config.schema import RuntimeConfig
 from fmkit.data import admission
 from fmkit.data.table import collect, list_examples
 from fmkit.errors import DataError

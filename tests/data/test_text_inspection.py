@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from fmkit.config.schema import RuntimeConfig, TextTableData
+from fmkit.config.data_schema import TextTableData
+from fmkit.config.schema import RuntimeConfig
 from fmkit.data import admission, inspection, overview
 from fmkit.data.examples import Texts, from_names
 from fmkit.data.sample import one_line

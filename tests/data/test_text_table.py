@@ -9,7 +9,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from fmkit.config.schema import TextTableData
+from fmkit.config.data_schema import TextTableData
 from fmkit.data.table import collect, list_examples
 from fmkit.errors import ConfigError, DataError
 

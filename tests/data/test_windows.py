@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from fmkit.config.schema import TextFilesData, TextLinesData
+from fmkit.config.data_schema import TextFilesData, TextLinesData
 from fmkit.data import dataset, splits, windows
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Texts, from_names

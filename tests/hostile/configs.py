@@ -5,14 +5,9 @@ from pathlib import Path
 
 from fmkit import plugins
 from fmkit.config import check, command_line, suggest
-from fmkit.config.schema import (
-    CHOICES,
-    KINDS,
-    ClassificationConfig,
-    PhaseConfig,
-    RuntimeConfig,
-    TrainConfig,
-)
+from fmkit.config.kinds import CHOICES, KINDS
+from fmkit.config.schema import PhaseConfig, RuntimeConfig, TrainConfig
+from fmkit.config.task_schema import ClassificationConfig
 from fmkit.errors import FmkitError
 from hostile.told import Case, fault, run, write
 

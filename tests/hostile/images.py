@@ -306,7 +306,7 @@ def run() -> tuple[int, int]:
 
     A false alarm counts as a file that was missed.
     """
-    from fmkit.config.schema import ImageFolderData
+    from fmkit.config.data_schema import ImageFolderData
     from fmkit.data import inspection
 
     with tempfile.TemporaryDirectory() as folder:

@@ -6,14 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from fmkit.config.schema import (
-    CHOICES,
-    KINDS,
-    AdamConfig,
-    LionConfig,
-    MuonConfig,
-    SgdConfig,
-)
+from fmkit.config.kinds import CHOICES, KINDS
+from fmkit.config.schema import AdamConfig, LionConfig, MuonConfig, SgdConfig
 from fmkit.errors import ConfigError
 from fmkit.optim import optimizers
 from fmkit.optim.schedules import Schedule

@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 
-from fmkit.config.schema import CausalLmConfig, ModelConfig
+from fmkit.config.schema import ModelConfig
+from fmkit.config.task_schema import CausalLmConfig
 from fmkit.models.table import build
 from fmkit.spec import DataSpec
 from fmkit.tasks.causal_lm import CausalLm

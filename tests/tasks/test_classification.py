@@ -6,7 +6,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_class_weight
 
-from fmkit.config.schema import ClassificationConfig
+from fmkit.config.task_schema import ClassificationConfig
 from fmkit.spec import DataSpec
 from fmkit.tasks import table
 from fmkit.tasks.classification import Classification, balanced_weights

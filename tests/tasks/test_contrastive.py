@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fmkit.config.schema import ModelConfig, SimclrConfig, VicregConfig
+from fmkit.config.schema import ModelConfig
+from fmkit.config.task_schema import SimclrConfig, VicregConfig
 from fmkit.errors import ConfigError
 from fmkit.models.small import small_cnn
 from fmkit.spec import DataSpec

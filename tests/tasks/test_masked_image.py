@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from fmkit.config.schema import MaskedImageConfig, ModelConfig
+from fmkit.config.schema import ModelConfig
+from fmkit.config.task_schema import MaskedImageConfig
 from fmkit.errors import ConfigError
 from fmkit.models import small
 from fmkit.models.backbone import Backbone

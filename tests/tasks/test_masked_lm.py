@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from fmkit.config.schema import CausalLmConfig, MaskedLmConfig, ModelConfig
+from fmkit.config.schema import ModelConfig
+from fmkit.config.task_schema import CausalLmConfig, MaskedLmConfig
 from fmkit.errors import ConfigError
 from fmkit.models.table import build
 from fmkit.spec import DataSpec

@@ -9,15 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from fmkit import files
-from fmkit.config.schema import (
-    AdamConfig,
-    ClassificationConfig,
-    ImageData,
-    ModelConfig,
-    PhaseConfig,
-    RuntimeConfig,
-    TrainConfig,
-)
+from fmkit.config.data_schema import ImageData
+from fmkit.config.schema import AdamConfig, ModelConfig, PhaseConfig, RuntimeConfig, TrainConfig
+from fmkit.config.task_schema import ClassificationConfig
 from fmkit.data import splits
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples, ImageArray

@@ -8,7 +8,8 @@ from small_runs import train
 from test_resume import assert_same, cut, go_on, snapshot
 from test_text_runs import text_settings, texts
 
-from fmkit.config.schema import CausalLmConfig, MaskedLmConfig, PhaseConfig
+from fmkit.config.schema import PhaseConfig
+from fmkit.config.task_schema import CausalLmConfig, MaskedLmConfig
 from fmkit.errors import ConfigError
 
 TASKS = {

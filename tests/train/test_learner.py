@@ -6,7 +6,8 @@ import pytest
 from scipy.special import log_softmax
 from small_runs import Trained, assembled, folder, images, settings
 
-from fmkit.config.schema import ClassificationConfig, PhaseConfig
+from fmkit.config.schema import PhaseConfig
+from fmkit.config.task_schema import ClassificationConfig
 from fmkit.spec import DataSpec
 from fmkit.tasks.classification import Classification
 from fmkit.train import checkpoint, loop

@@ -15,7 +15,8 @@ import tensorflow as tf
 from scipy.special import log_softmax
 from small_runs import Trained, folder, images, settings
 
-from fmkit.config.schema import ClassificationConfig, JointConfig, ObjectiveConfig, PhaseConfig
+from fmkit.config.schema import PhaseConfig
+from fmkit.config.task_schema import ClassificationConfig, JointConfig, ObjectiveConfig
 from fmkit.data import splits
 from fmkit.data.dataset import Dataset
 from fmkit.data.joint_loader import seed_of

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from small_runs import Trained, assembled, images, settings, train
 
-from fmkit.config.schema import (
+from fmkit.config.schema import PhaseConfig
+from fmkit.config.task_schema import (
     ClassificationConfig,
     MaskedImageConfig,
-    PhaseConfig,
     SimclrConfig,
     VicregConfig,
 )

@@ -9,7 +9,8 @@ from small_runs import settings, train
 from test_features import assert_same as assert_same_on_features
 from test_resume import assert_same, cut, go_on, snapshot
 
-from fmkit.config.schema import ModelConfig, PhaseConfig, TextTableData
+from fmkit.config.data_schema import TextTableData
+from fmkit.config.schema import ModelConfig, PhaseConfig
 from fmkit.data import splits
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples, Texts

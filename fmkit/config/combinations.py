@@ -1,0 +1,209 @@
+"""Rules across keys: values that do not go together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fmkit import lookup
+from fmkit.config import encodings
+from fmkit.config.data_schema import (
+    DocumentsData,
+    ImageData,
+    ImageFolderData,
+    ImageTableData,
+    PhotosData,
+    TextFolderData,
+)
+from fmkit.config.kinds import KINDS, MONITORS
+from fmkit.config.schema import ModelConfig, PhaseConfig, TrainConfig
+from fmkit.config.task_schema import LANGUAGE_MODELLING, JointConfig
+from fmkit.errors import listed, nearest, received
+from fmkit.files import short
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a config: the key and the message."""
+
+    key: str
+    message: str
+
+
+_KERAS = (".keras", ".h5", ".safetensors", ".npz")
+
+WEIGHT_SUFFIXES = {"": _KERAS, "efficientnet_lite0": (*_KERAS, ".pth")}
+"""By model, how the name of a file in `model.weights` ends; empty: every other model of fmkit's."""
+
+OWN_WEIGHTS = ("imagenet", "pretrained", "none")
+"""What `model.weights` may be other than a file; the first two mean the same."""
+
+TAKE_TOKENIZER = ("small_bert", "small_gpt")
+"""The models that have no vocabulary of their own, so that `model.tokenizer` may bring one."""
+
+
+def _kind_problems(config: Any) -> Iterator[Problem]:
+    """A `name` that belongs to another dataclass than the one that its group was composed with."""
+    for group in ("data", "optimizer", "task"):
+        chosen = getattr(config, group, None)
+        kind = KINDS[group].get(getattr(chosen, "name", ""))
+        if chosen is not None and kind is not None and type(chosen) is not kind:
+            yield Problem(
+                f"{group}.name",
+                f"{group}.name={chosen.name} changes the name alone. Write {group}={chosen.name}, "
+                "which brings the keys and defaults that go with it.",
+            )
+
+
+def _train_problems(config: TrainConfig) -> Iterator[Problem]:
+    if not config.stage:
+        yield Problem("stage", "stage has no phase. Choose one, such as stage=lp_ft.")
+    yield from _solver_problems(config)
+    task, model = config.task, config.model
+    figures = MONITORS.get(task.name, MONITORS[""])
+    if not isinstance(task, JointConfig) and task.monitor not in figures:
+        what = f"task.monitor for task.name={task.name}"
+        yield Problem("task.monitor", received(what, task.monitor, figures))
+    if model.name == "hub" and not model.preset:
+        yield Problem(
+            "model.preset",
+            "model.preset is missing: model.name=hub needs the name of a KerasHub preset or a "
+            "local preset folder, such as model.preset=resnet_18_imagenet.",
+        )
+    if model.preset and model.name != "hub":
+        yield Problem(
+            "model.preset",
+            f"model.preset={model.preset!r} is only for model.name=hub; model.name is "
+            f"{model.name!r}. Add model=hub.",
+        )
+    if model.tokenizer and model.name not in (*TAKE_TOKENIZER, *lookup.names("models", {})):
+        yield Problem(
+            "model.tokenizer",
+            f"model.tokenizer={model.tokenizer!r} is only for {listed(TAKE_TOKENIZER)}: "
+            f"model.name={model.name} has a tokenizer of its own, or reads none.",
+        )
+    wrong = "" if model.weights in OWN_WEIGHTS else _weights_problem(model)
+    if wrong:
+        yield Problem("model.weights", wrong)
+    yield from _lora_problems(config)
+    yield from _language_problems(config)
+
+
+def _language_problems(config: TrainConfig) -> Iterator[Problem]:
+    """What a language model reads and learns, and what else wants classes."""
+    task, data = config.task, config.data
+    if task.name not in LANGUAGE_MODELLING:
+        if task.name == "classification" and isinstance(data, DocumentsData):
+            yield Problem(
+                "task.name",
+                f"task.name=classification learns classes, and data={data.name} has none. Take "
+                "task=masked_lm or task=causal_lm, or data with classes such as data=text_table.",
+            )
+        return
+    if isinstance(data, ImageData):
+        yield Problem(
+            "task.name",
+            f"task.name={task.name} learns from texts, and data={data.name} has images. Take "
+            "data=text_files, data=text_lines, or the texts of a classifier such as "
+            "data=text_table.",
+        )
+    if config.recipe != "none":
+        yield Problem(
+            "recipe",
+            f"recipe={config.recipe} goes by classes, and task.name={task.name} has none. "
+            "Leave it out.",
+        )
+
+
+def _weights_problem(model: ModelConfig) -> str:
+    """What is wrong with a path in `model.weights`; empty when nothing is."""
+    path = Path(model.weights)
+    if not path.is_file():
+        close = nearest(path.name.lower(), OWN_WEIGHTS)
+        meant = f"Did you mean {close[0]}?" if close else ""
+        allowed = f"{', '.join(OWN_WEIGHTS)}, or a file that exists"
+        return received("model.weights", short(path), allowed, meant)
+    suffixes = WEIGHT_SUFFIXES.get(model.name, WEIGHT_SUFFIXES[""])
+    if model.name in lookup.names("models", {}) or path.name.endswith(suffixes):
+        return ""  # what a plugin's model reads is its own affair
+    allowed = f"a file whose name ends in {' or '.join(suffixes)}, for model {model.name}"
+    return received("model.weights", short(path), allowed)
+
+
+def _lora_problems(config: TrainConfig) -> Iterator[Problem]:
+    try:
+        re.compile(config.model.lora_targets)
+    except (re.error, OverflowError, RecursionError) as error:
+        allowed = f"a regular expression, and this is none: {error}"
+        what = "model.lora_targets"
+        yield Problem(what, received(what, config.model.lora_targets, allowed))
+    for name, phase in config.stage.items():
+        if phase.train == "lora" and not config.model.lora_rank:
+            yield Problem(
+                f"stage.{name}.train",
+                f"stage.{name}.train=lora needs adapters, and model.lora_rank is 0. Set the rank, "
+                "such as model.lora_rank=8.",
+            )
+
+
+def _solver_problems(config: TrainConfig) -> Iterator[Problem]:
+    """What `lbfgs` needs: a linear head on fixed features, and whole labels."""
+    for name, phase in config.stage.items():
+        if phase.solver != "lbfgs":
+            continue
+        key = f"stage.{name}.solver"
+        needs = {
+            f"stage.{name}.train=head": phase.train == "head",
+            f"stage.{name}.augment=none": _augments(config, phase) == "none",
+            "model.hidden=0": config.model.hidden == 0,
+            "task.label_smoothing=0": getattr(config.task, "label_smoothing", 0) == 0,
+            "runtime.cache=auto": config.runtime.cache == "auto",
+        }
+        missing = [need for need, given in needs.items() if not given]
+        if missing:
+            yield Problem(
+                key,
+                f"{key}=lbfgs fits a linear head to fixed features and whole labels. It needs "
+                f"{' and '.join(missing)}.",
+            )
+
+
+def _augments(config: TrainConfig, phase: PhaseConfig) -> str:
+    own = config.data.augment if isinstance(config.data, ImageData) else "none"
+    return phase.augment or own
+
+
+def _data_problems(data: Any) -> Iterator[Problem]:
+    if data.val_fraction + data.test_fraction >= 1:
+        yield Problem(
+            "data.val_fraction",
+            f"data.val_fraction={data.val_fraction:g} and data.test_fraction="
+            f"{data.test_fraction:g} leave nothing to train on. Their sum must be below 1.",
+        )
+    if (encoding := getattr(data, "encoding", None)) and (
+        wrong := encodings.problem("data.encoding", encoding)
+    ):
+        yield Problem("data.encoding", wrong)
+    movable = ImageFolderData | ImageTableData | PhotosData | TextFolderData
+    if data.on_bad == "quarantine" and not isinstance(data, movable):
+        yield Problem(
+            "data.on_bad",
+            f"data.on_bad=quarantine moves files, and data={data.name} has none that are yours. "
+            "Leave out what is wrong instead: data.on_bad=skip",
+        )
+
+
+def across(config: Any) -> Iterator[Problem]:
+    """What is wrong although each key by itself is right.
+
+    Args:
+        config: an object of one of the command dataclasses.
+    """
+    yield from _kind_problems(config)
+    if isinstance(config, TrainConfig):
+        yield from _train_problems(config)
+    if hasattr(config, "data"):
+        yield from _data_problems(config.data)
