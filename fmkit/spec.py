@@ -80,6 +80,9 @@ class DataSpec:
         class_counts: examples per split and class name.
         fingerprint: SHA-256 over every example's identity, size and label, in order.
         split_fingerprint: SHA-256 over which example is in which split.
+        annotations: kind of what is to be learned where that is not one class an example, as
+            `data.labels` names it; empty where there are classes, or nothing is labelled.
+        names: what the outputs are called then, in their order.
     """
 
     modality: str
@@ -88,10 +91,14 @@ class DataSpec:
     class_counts: dict[str, dict[str, int]] = field(default_factory=dict)
     fingerprint: str = ""
     split_fingerprint: str = ""
+    annotations: str = ""
+    names: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The same as JSON wants it."""
+        annotated = {"annotations": self.annotations, "names": list(self.names)}
         return {
+            **(annotated if self.annotations else {}),
             "modality": self.modality,
             "classes": list(self.classes),
             "counts": dict(self.counts),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fmkit import console, files, plugins, signals, tables
-from fmkit.config import recorded
+from fmkit.config import labels, recorded
 from fmkit.config.schema import EvalConfig, GenerateConfig, PredictConfig
 from fmkit.config.task_schema import SelfSupervisedConfig
 from fmkit.errors import ConfigError, DataError
@@ -22,22 +22,23 @@ def evaluate(config: EvalConfig) -> None:
     run = FinishedRun(index.trained(config.run, Path(config.runs_dir)))
     run.warn_if_unfinished()
     plugins.require(run, ("model", "task"), plugins.names())
-    _, objective = recorded.task_of(recorded.section(run.config(), "task"), config.objective)
+    task, objective = recorded.task_of(recorded.section(run.config(), "task"), config.objective)
     before = recorded.section(recorded.of_objective(run.config(), objective), "data")
     place = [getattr(each, "root", None) for each in (before, config.data)]
     is_new = before.name != config.data.name or place[0] != place[1]
     seed = before.split_seed if config.data.split_seed is None else config.data.split_seed
     split = config.split or ("all" if is_new else "test")
+    labels.settle(config.data, task.name)
     data = admission.for_evaluation(config.data, config.runtime, seed or 0, split)
     name = "-".join(filter(None, [split, objective, data.spec.fingerprint[:8] if is_new else ""]))
     known = run.data(objective).get("fingerprint")
     if not is_new and split != "all" and data.spec.fingerprint != known:
         console.warn("the data has changed since the run was trained; its splits may have, too.")
-    labels = data.examples.labels
-    task = recorded.section(run.config(), "task")
-    learns_classes = not isinstance(task, SelfSupervisedConfig)
-    if run.classes(objective) and learns_classes:  # before TensorFlow, too
-        labels = dataset.match_classes(data.examples, run.classes(objective))
+    classes, learned = data.examples.labels, run.spec(objective)
+    if learned.classes and not isinstance(task, SelfSupervisedConfig):  # before TensorFlow, too
+        classes = dataset.match_classes(data.examples, learned.classes)
+    if learned.annotations:
+        data = dataset.in_order_of_names(data, learned)
     with console.diverted(run.folder / names.LOG):
         from fmkit.evaluate import judge
         from fmkit.evaluate import predict as loaded
@@ -47,7 +48,7 @@ def evaluate(config: EvalConfig) -> None:
     loader = loaded.open_data(config.data, config.runtime, data, trained)
     found, columns = judge.judge(
         judge.Question(
-            trained.learner, loader, data.splits[split], data.examples, labels,
+            trained.learner, loader, data.splits[split], data.examples, classes,
             trained.classes, trained.task, config.bootstrap, config.runtime.seed,
         )
     )  # fmt: skip
@@ -65,7 +66,8 @@ def predict(config: PredictConfig) -> None:
     run.warn_if_unfinished()
     plugins.require(run, ("model", "task"), plugins.names())
     is_text = run.data().get("modality") == "text"
-    if not run.classes() and is_text:  # a damaged run is told before TensorFlow is imported
+    spec = run.spec()  # a damaged run is told before TensorFlow is imported
+    if is_text and not (spec.classes or spec.annotations):
         raise ConfigError(
             f"run {run.id} knows no classes, so it predicts none.",
             "A model that goes on with a text: fmkit generate run=RUN prompt=TEXT. One that "

@@ -13,12 +13,13 @@ from typing import Any
 
 import fmkit
 from fmkit import files
-from fmkit.config import combinations, interpolation, objectives, source, validate
+from fmkit.config import combinations, interpolation, labels, objectives, source, validate
 from fmkit.config.command_line import CommandLine
 from fmkit.config.documentation import field_docs
 from fmkit.config.kinds import COMMANDS, KINDS
 from fmkit.config.recorded import quoted
 from fmkit.config.schema import ModelConfig, TrainConfig
+from fmkit.config.task_schema import JointConfig
 from fmkit.errors import ConfigError, all_at_once, shown
 
 
@@ -169,6 +170,8 @@ def typed(
         raise ConfigError(_placed(key, f"{key}: {_first_lines(error)}", places)) from error
     try:
         _normalise(value)
+        if isinstance(value, TrainConfig) and not isinstance(value.task, JointConfig):
+            labels.settle(value.data, value.task.name)
         found = validate.problems(value, names)
         if not found and isinstance(value, TrainConfig):
             found = objectives.settle(value, names, conf_dir())

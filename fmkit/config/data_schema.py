@@ -86,6 +86,8 @@ class ImageTableData(ImageData):
     """Folder that relative paths in the table start from; empty means the table's own."""
     path_column: str = "path"
     """Column with the photo's path."""
+    labels: str = "auto"
+    """What labels are: `classes`, `sets` of them, `numbers`; `auto`: what the task learns."""
     label_column: str = "label"
     """Column with the class name."""
     split_column: str | None = None
@@ -120,6 +122,8 @@ class TextTableData(TextData):
     """Column with the text."""
     pair_column: str | None = None
     """Column with the second text of a pair, such as an answer to a question; empty means none."""
+    labels: str = "auto"
+    """What labels are: `classes`, `sets` of them, `numbers`; `auto`: what the task learns."""
     label_column: str = "label"
     """Column with the class name."""
     split_column: str | None = None
@@ -180,6 +184,8 @@ class ArraysData(ImageData):
     """The `.npz` file."""
     image_key: str = "images"
     """Name of the array of images, (N, H, W) or (N, H, W, 1, 3 or 4), 0 to 255."""
+    labels: str = "auto"
+    """What labels are: `classes`, `sets` of them, `numbers`; `auto`: what the task learns."""
     label_key: str = "labels"
     """Name of the array of labels, (N,): class names or whole numbers."""
 

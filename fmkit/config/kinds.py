@@ -106,6 +106,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "runtime.cache_dtype": ("float32", "float16"),
     "data.flip": ("none", "horizontal", "both"),
     "data.resize": ("squash", "pad", "crop"),
+    "data.labels": ("auto", "classes", "sets", "numbers"),
     "data.on_bad": ("error", "skip", "quarantine"),
     "optimizer.name": ("adamw", "adam", "sgd", "lion", "muon"),
     "optimizer.schedule": ("cosine", "linear", "constant", "step"),

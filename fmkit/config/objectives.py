@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fmkit import files
-from fmkit.config import suggest, user_file, validate
+from fmkit.config import labels, suggest, user_file, validate
 from fmkit.config.combinations import Problem
 from fmkit.config.data_schema import DataConfig
 from fmkit.config.documentation import field_docs
@@ -151,6 +151,8 @@ def _objective(
         found += wrong
     if values.get("batch_size") is not None and data is not None:
         data.batch_size = values["batch_size"]
+    if task is not None:
+        labels.settle(data, task.name)
     return ObjectiveConfig(task=task, data=data), found
 
 

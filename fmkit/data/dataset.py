@@ -73,6 +73,26 @@ def match_classes(examples: Examples, classes: tuple[str, ...]) -> np.ndarray:
     return order[examples.labels]
 
 
+def in_order_of_names(data: Dataset, learned: DataSpec) -> Dataset:
+    """The same data with its annotations in the order of a run's names.
+
+    Args:
+        data: what is to be judged.
+        learned: what the run's data looked like.
+
+    Raises:
+        DataError: the data is annotated otherwise, or a name is missing or unknown.
+    """
+    found = data.examples.annotations
+    if found is None or found.kind != learned.annotations:
+        came = "has none" if found is None else f"has {found.kind}"
+        raise DataError(f"the run learned {learned.annotations}, and the data {came}.")
+    if found.names == learned.names:
+        return data
+    examples = dataclasses.replace(data.examples, annotations=found.matched(learned.names))
+    return Dataset(examples, data.splits, splits.describe(examples, data.splits))
+
+
 def _nearly(missing: list[str], extra: list[str]) -> str:
     """A hint where names differ in upper and lower case alone."""
     lower = {each.casefold(): each for each in extra}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from fmkit.data.annotations import Annotations
 from fmkit.data.findings import Finding
 
 
@@ -143,6 +145,8 @@ class Examples:
         splits: `train`, `val` or `test` of each example, (N,), where the source names splits.
         groups: a name per example, (N,); examples with the same one stay in one split.
         findings: what is wrong with the source, as far as listing it tells.
+        annotations: what is to be learned where that is not one class an example; there are no
+            classes then.
     """
 
     ids: Sequence[str]
@@ -152,6 +156,7 @@ class Examples:
     splits: np.ndarray | None = None
     groups: np.ndarray | None = None
     findings: tuple[Finding, ...] = ()
+    annotations: Annotations | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -166,22 +171,28 @@ class Examples:
             content=self.content.take(indices),
             splits=None if self.splits is None else self.splits[indices],
             groups=None if self.groups is None else self.groups[indices],
+            annotations=None if self.annotations is None else self.annotations.take(indices),
         )
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over identity, content and label name of every example, in the order of ids.
+        """SHA-256 over identity, content and label of every example, in the order of ids.
 
         Neither the root's place nor the listing's order matters.
         """
         digest = hashlib.sha256()
         if shape := self.content.shape():
             digest.update(shape.encode())
+        if self.annotations is not None:
+            told = [self.annotations.kind, *self.annotations.names]
+            digest.update(json.dumps(told).encode())
         for index in sorted(range(len(self)), key=self.ids.__getitem__):
             size, content = self.content.identity(index)
             name = self.classes[self.labels[index]] if self.classes else ""
             digest.update(f"{self.ids[index]}\0{size}\0{name}\n".encode())
             digest.update(content)
+            if self.annotations is not None:
+                digest.update(self.annotations.identity(index))
         return digest.hexdigest()
 
 

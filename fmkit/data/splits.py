@@ -102,6 +102,8 @@ def describe(examples: Examples, splits: dict[str, np.ndarray]) -> DataSpec:
         class_counts=class_counts,
         fingerprint=examples.fingerprint,
         split_fingerprint=digest.hexdigest(),
+        annotations="" if examples.annotations is None else examples.annotations.kind,
+        names=() if examples.annotations is None else examples.annotations.names,
     )
 
 

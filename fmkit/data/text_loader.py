@@ -35,7 +35,8 @@ class TextLoader(Batches):
         max_length: most tokens of a text; what is beyond is cut off and counted.
         prepare: makes inputs and targets of a batch of tokens, all int32, where a task has targets
             of its own, such as hidden words; `targets` is not read then.
-        inputs: how many arrays `prepare` gives as inputs.
+        inputs: how many arrays `prepare` gives as inputs, (B, T) each.
+        target_rank: how many axes its targets have behind that of the batch.
         options: the other arguments of `Batches`.
 
     Attributes:
@@ -53,12 +54,13 @@ class TextLoader(Batches):
         max_length: int,
         prepare: Prepare | None = None,
         inputs: int = 1,
+        target_rank: int = 1,
         **options: Any,
     ) -> None:
         super().__init__(targets, **options)
         if len(self._targets) != len(examples):
             raise ValueError(f"{len(self._targets)} targets for {len(examples)} examples")
-        self._prepare, self._inputs = prepare, inputs
+        self._prepare, self._inputs, self._target_rank = prepare, inputs, target_rank
         self._max_length, self._tokenizer = max_length, tokenizer
         self.rows = rows_of(examples.content, tokenizer, max_length)
 
@@ -171,7 +173,7 @@ class TextLoader(Batches):
             if prepare is None:
                 targets = self._dense(targets)
             else:
-                targets.set_shape((None, None))
+                targets.set_shape((None, *[None] * self._target_rank))
             return (inputs[0] if len(inputs) == 1 else tuple(inputs)), targets
 
         return load
@@ -189,7 +191,7 @@ class Rows(Protocol):
     bytes: int
 
     def read(self, indices: np.ndarray) -> list[np.ndarray]:
-        """The tokens of the examples at `indices`."""
+        """The tokens of the examples at `indices`, (n,) or (n, K) int32 each."""
         ...
 
     def digest(self, indices: np.ndarray) -> str:
@@ -205,14 +207,16 @@ class TokenRows:
     """Texts as tokens in memory.
 
     Args:
-        rows: tokens of each text, marks of start and end included.
+        rows: tokens of each text, (n,) int32, marks of start and end included; or (n, K), where
+            each token has K - 1 numbers beside it that `prepare` makes targets of.
         uncut: how many tokens each had before it was cut, (N,).
     """
 
     def __init__(self, rows: Sequence[np.ndarray], uncut: np.ndarray) -> None:
         self.lengths = np.array([len(row) for row in rows], np.int64)
         self._ends = np.cumsum(self.lengths)
-        self._flat = np.concatenate([np.zeros(0, np.int32), *rows]).astype(np.int32)
+        empty = np.zeros((0, *(rows[0].shape[1:] if len(rows) else ())), np.int32)
+        self._flat = np.concatenate([empty, *rows]).astype(np.int32)
         self._uncut = np.asarray(uncut)
         self.bytes = self._flat.nbytes
 
@@ -257,13 +261,15 @@ def rows_of(content: Any, tokenizer: Tokenizer, max_length: int) -> Rows:
 
 
 def filled_up(rows: Sequence[np.ndarray], max_length: int) -> np.ndarray:
-    """Rows of tokens as one array, (B, T) int32, filled up with -1 on the right.
+    """Rows of tokens as one array, (B, T) or (B, T, K) int32, filled up with -1 on the right.
 
     T is one of few lengths, so that few shapes are traced and compiled.
     """
     longest = max((len(row) for row in rows), default=1)
     step = 16 if longest <= 256 else 64
-    tokens = np.full((len(rows), min(max_length, -(-longest // step) * step)), PADDING, np.int32)
+    shape = (len(rows), min(max_length, -(-longest // step) * step))
+    beside = rows[0].shape[1:] if len(rows) else ()
+    tokens = np.full((*shape, *beside), PADDING, np.int32)
     for place, row in enumerate(rows):
         tokens[place, : len(row)] = row
     return tokens

@@ -278,5 +278,7 @@ def _packed(data: Dataset, entry: Entry, arrays: Arrays) -> Dataset:
     )
     found = {name: np.flatnonzero(facts[:, 0] == _NAMES.index(name)) for name in data.splits}
     counts = {name: len(each) for name, each in found.items()}
-    spec = dataclasses.replace(data.spec, classes=(), class_counts={}, counts=counts)
+    spec = dataclasses.replace(
+        data.spec, classes=(), class_counts={}, counts=counts, annotations="", names=()
+    )
     return Dataset(examples, found, spec)

@@ -5,6 +5,7 @@ N examples, C classes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from fmkit import lookup
 from fmkit.data.examples import Examples
 from fmkit.errors import FmkitError
 from fmkit.evaluate import metrics
+from fmkit.spec import DataSpec
 from fmkit.train.learner import Learner
 
 
@@ -26,7 +28,8 @@ class Question:
         loader: batches of `examples`.
         indices: which of them, (N,).
         examples: the data set.
-        labels: every example's class in the order of `classes`.
+        labels: every example's class in the order of `classes`; other annotations are in
+            `examples`, in the order of the run's names.
         classes: names of the outputs.
         task: what was learned.
         bootstrap: resamples behind the intervals.
@@ -42,6 +45,19 @@ class Question:
     task: Any
     bootstrap: int
     seed: int
+
+
+Columns = Callable[[np.ndarray, DataSpec], dict[str, Any]]
+"""From the network's outputs, a row an example, and the run's data to columns of a table, of which
+`prediction` is one; a row of NaN is an example that could not be read."""
+
+PREDICTIONS = {"classification": "fmkit.evaluate.judge:classes"}
+"""By `Task.evaluator`, the `Columns` of a task whose outputs are a row of numbers an example."""
+
+
+def classes(outputs: np.ndarray, spec: DataSpec) -> dict[str, Any]:
+    """Class and probabilities, of logits (N, C)."""
+    return columns_of(softmax(outputs), spec.classes)
 
 
 Answer = tuple[dict[str, Any], dict[str, Any]]

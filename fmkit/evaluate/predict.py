@@ -12,7 +12,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from fmkit import files
+from fmkit import files, lookup
 from fmkit.config import recorded
 from fmkit.config.data_schema import DataConfig
 from fmkit.config.schema import ModelConfig, RuntimeConfig
@@ -21,11 +21,11 @@ from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
 from fmkit.data.inputs import TextInputs
 from fmkit.data.text_loader import TextLoader
-from fmkit.errors import ArtifactError, ConfigError, FmkitError, received
+from fmkit.errors import ConfigError, FmkitError
 from fmkit.evaluate import judge
 from fmkit.models import adapters
 from fmkit.models.backbone import Backbone
-from fmkit.spec import MODALITIES, DataSpec
+from fmkit.spec import DataSpec
 from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
 from fmkit.tasks import joint
@@ -40,8 +40,13 @@ class Trained:
     run: FinishedRun
     learner: Learner
     task: Any
-    classes: tuple[str, ...]
+    spec: DataSpec
     backbone: Backbone
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the outputs; none where there are none."""
+        return self.spec.classes
 
 
 def load(run: FinishedRun, runtime: RuntimeConfig, objective: str | None = None) -> Trained:
@@ -56,13 +61,8 @@ def load(run: FinishedRun, runtime: RuntimeConfig, objective: str | None = None)
     """
     devices.prepare(runtime)
     model, task_config, chosen, objective = examine(run, objective)
-    classes = run.classes(objective)
-    modality = run.data(objective).get("modality", "image")
-    if modality not in MODALITIES:
-        raise ArtifactError(f"run {run.id}: {received('modality', modality, MODALITIES)}")
-    backbone, task, learner = assemble.build_model(
-        model, task_config, DataSpec(modality, classes, {})
-    )
+    spec = run.spec(objective)
+    backbone, task, learner = assemble.build_model(model, task_config, spec)
     weights = checkpoint.read_weights(chosen)
     if objective is not None:
         weights = joint.weights_of(objective, weights)
@@ -70,7 +70,7 @@ def load(run: FinishedRun, runtime: RuntimeConfig, objective: str | None = None)
     paths = ancestor.learned(learner) if joint.is_joint(run.config()) else None
     checkpoint.assign(learner, weights, paths)
     adapters.merge(learner)
-    return Trained(run, learner, task, classes, backbone)
+    return Trained(run, learner, task, spec, backbone)
 
 
 def examine(
@@ -98,7 +98,8 @@ def examine(
     if hasattr(task, "class_weights"):
         task.class_weights = "none"  # those of the training examples are not asked for
     chosen = ancestor.best_checkpoint(run)
-    ancestor.check_sizes(chosen, model, len(run.classes(objective)))
+    spec = run.spec(objective)
+    ancestor.check_sizes(chosen, model, len(spec.classes or spec.names))
     return model, task, chosen, objective
 
 
@@ -165,7 +166,7 @@ def predict_files(
         raise ConfigError(f"run {trained.run.id} reads texts, and input= has photos.")
     shown = getattr(trained.task, "shown", None)
     network = trained.learner if shown is None else keras.Model(trained.learner.input, shown)
-    width = len(trained.classes) if shown is None else shown.shape[-1]
+    width = (trained.learner.output if shown is None else shown).shape[-1]
     found = np.full((len(paths), width), np.nan)
     errors: list[str] = [""] * len(paths)
     with ThreadPoolExecutor() as pool:
@@ -181,27 +182,29 @@ def predict_files(
                 rows = np.array(good) + start
                 found[rows] = _outputs(network, images, batch_size)
     columns: dict[str, Any] = {"path": paths}
-    read = np.array([not each for each in errors], bool)
     messages = [each for each in errors if each]
     if shown is not None:
         columns |= {f"feature_{each}": found[:, each] for each in range(width)}
         return (columns | {"error": errors} if messages else columns), messages
-    found[read] = judge.softmax(found[read])
-    return columns | _readable(found, trained.classes, errors), messages
+    return columns | _readable(found, trained, errors), messages
 
 
-def _readable(found: np.ndarray, classes: tuple[str, ...], errors: Sequence[str]) -> dict[str, Any]:
-    """Columns of predictions; a row that could not be read, of NaN, has none but its error."""
+def _readable(found: np.ndarray, trained: Trained, errors: Sequence[str]) -> dict[str, Any]:
+    """Columns of predictions of outputs (N, K); a row of NaN, which could not be read, has none.
+
+    Raises:
+        ConfigError: the task predicts nothing of an example.
+    """
     read = ~np.isnan(found).any(axis=1)
-    named = judge.columns_of(np.where(read[:, None], found, 0.0), classes)
-    columns: dict[str, Any] = {
-        "prediction": [
-            name if ok else None for name, ok in zip(named["prediction"], read, strict=True)
-        ]
-    }
-    for key, value in named.items():
-        if key != "prediction":
-            columns[key] = np.where(read, value, np.nan)
+    if trained.task.evaluator not in judge.PREDICTIONS:
+        raise ConfigError(f"run {trained.run.id}: task={trained.task.name} predicts no labels.")
+    make = lookup.load(judge.PREDICTIONS[trained.task.evaluator])
+    columns: dict[str, Any] = {}
+    for key, values in make(np.where(read[:, None], found, 0.0), trained.spec).items():
+        if isinstance(values, np.ndarray) and values.dtype.kind == "f":
+            columns[key] = np.where(read, values, np.nan)
+        else:
+            columns[key] = [each if ok else None for each, ok in zip(values, read, strict=True)]
     if any(errors):
         columns["error"] = list(errors)
     return columns
@@ -220,10 +223,10 @@ def predict_texts(trained: Trained, inputs: TextInputs, batch_size: int) -> dict
     loader = TextLoader(
         examples, examples.labels, tokenizer=tokenizer, max_length=most, batch_size=batch_size
     )
-    found = np.full((len(inputs.ids), len(trained.classes)), np.nan)
+    found = np.full((len(inputs.ids), trained.learner.output.shape[-1]), np.nan)
     if len(good):
-        found[good] = judge.probabilities(trained.learner, loader.ordered(np.arange(len(good))))
-    return {"id": list(inputs.ids), **_readable(found, trained.classes, inputs.errors)}
+        found[good] = trained.learner.predict(loader.ordered(np.arange(len(good))), verbose=0)
+    return {"id": list(inputs.ids), **_readable(found, trained, inputs.errors)}
 
 
 def _outputs(network: keras.Model, images: np.ndarray, batch_size: int) -> np.ndarray:

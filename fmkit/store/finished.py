@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from fmkit import console, strict_yaml, unseen, untrusted
-from fmkit.errors import ArtifactError
+from fmkit.errors import ArtifactError, received
+from fmkit.spec import MODALITIES, DataSpec
 from fmkit.store import index
 from fmkit.store import run as names
 
@@ -68,9 +69,28 @@ class FinishedRun:
 
     def classes(self, objective: str | None = None) -> tuple[str, ...]:
         """Class names in the order of the model's outputs; see `data`."""
-        found = self.data(objective)["classes"]
-        if not all(isinstance(each, str) for each in found) or len(set(found)) != len(found):
-            raise self._refused(names.ENVIRONMENT, "its classes are no list of different names")
+        return self._different(self.data(objective)["classes"], "classes")
+
+    def spec(self, objective: str | None = None) -> DataSpec:
+        """What the run's data looked like, as far as a model is built by it; see `data`.
+
+        Raises:
+            ArtifactError: the record is broken.
+        """
+        known = self.data(objective)
+        modality, kind = known.get("modality", "image"), known.get("annotations", "")
+        if modality not in MODALITIES:
+            told = received("modality", modality, MODALITIES).rstrip(".")
+            raise self._refused(names.ENVIRONMENT, told)
+        if not isinstance(kind, str):
+            raise self._refused(names.ENVIRONMENT, "annotations is no word")
+        outputs = self._different(known.get("names", []), "names")
+        return DataSpec(modality, self.classes(objective), {}, annotations=kind, names=outputs)
+
+    def _different(self, found: Any, what: str) -> tuple[str, ...]:
+        is_list = isinstance(found, list) and all(isinstance(each, str) for each in found)
+        if not is_list or len(set(found)) != len(found):
+            raise self._refused(names.ENVIRONMENT, f"its {what} are no list of different names")
         return tuple(found)
 
     def warn_if_unfinished(self) -> None:

@@ -22,9 +22,11 @@ class Task(Protocol):
             was called.
         prepare: None, or what makes inputs and targets of a batch of tokens or images: see
             `fmkit.data.batches.Prepare`.
-        reads: `examples`, one by one, or `windows`: texts without classes as `fmkit.data.windows`
-            packs them.
+        reads: `examples`, one by one; `windows`: texts without classes as `fmkit.data.windows`
+            packs them; or `rows`: what the method of that name makes of them.
         evaluator: what judges a finished run, as `fmkit.evaluate.table` names it.
+        target_rank: how many axes the targets of `prepare` have behind that of the batch, for
+            texts; without this attribute 1.
         views: how many augmented views of each image a batch has, one after the other; a task
             without this attribute has 1.
         shown: symbolic tensor of the network that a deployed model ends with, in the place of its
@@ -43,7 +45,25 @@ class Task(Protocol):
     evaluator: str
 
     def targets(self, examples: Any) -> np.ndarray:
-        """What is to be learned of each example: (N,) int32 class numbers, or (N, K) float32."""
+        """What is to be learned of each example: (N,) int32 class numbers, or (N, K) float32.
+
+        Where the data has no classes, `examples.annotations` has it.
+        """
+        ...
+
+    def rows(
+        self, examples: Any, tokenizer: Any, max_length: int
+    ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+        """Examples as rows of tokens, where `reads` is `rows`.
+
+        An example may have several rows; an evaluator finds the examples behind them in
+        `examples.content`, a `fmkit.data.encoded.Encoded`.
+
+        Returns:
+            M rows, (n,) int32, or (n, K): the token and K - 1 numbers, of which `prepare` makes
+            targets; which example each row is of, (M,), not falling; and how many tokens each had
+            before it was cut, (M,).
+        """
         ...
 
     def head(self, backbone: Any, config: ModelConfig) -> Any:

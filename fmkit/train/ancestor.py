@@ -16,7 +16,7 @@ from fmkit.errors import ArtifactError, ConfigError, listed
 from fmkit.models import adapters, tokenizers
 from fmkit.models.backbone import Backbone
 from fmkit.models.weights_file import open_weights
-from fmkit.spec import Tokenizer
+from fmkit.spec import DataSpec, Tokenizer
 from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
 from fmkit.tasks import joint
@@ -108,8 +108,9 @@ def _why_not(
     why, task = "head has another shape", recorded.section(run.config(), "task").name
     if task not in (config.task.name, JointConfig.name):
         why = f"task is {task}"
-    elif run.classes() != parts[0].spec.classes:
-        why = f"classes are {listed(run.classes(), 6)}"
+    elif _outputs(run.spec()) != _outputs(parts[0].spec):
+        shown = run.spec().classes or run.spec().names
+        why = f"classes are {listed(shown, 6)}" if shown else "data has no classes"
     return f"the head is new, since that run's {why}"
 
 
@@ -134,13 +135,19 @@ def _heads_from(
                 path in values and values[path].shape == tuple(variable.shape)
                 for path, variable in own.items()
             )
-            same = task.name == part.task.name and run.classes(objective) == part.spec.classes
+            same = task.name == part.task.name
+            same &= _outputs(run.spec(objective)) == _outputs(part.spec)
             if fits and same:
                 for path, variable in own.items():
                     variable.assign(values[path])
                 found[part.name] = True
                 break
     return found
+
+
+def _outputs(spec: DataSpec) -> tuple[object, ...]:
+    """What a head is made for."""
+    return spec.classes, spec.annotations, spec.names
 
 
 def _head_of(learner: Learner, parts: Sequence[Part], number: int) -> dict[str, Any]:

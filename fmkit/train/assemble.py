@@ -354,6 +354,7 @@ def open_loader(
             max_length=backbone.max_length,
             prepare=task.prepare,
             inputs=1 + len(task.inputs),
+            target_rank=getattr(task, "target_rank", 1),
             batch_size=config.batch_size,
             num_classes=task.one_hot,
             class_weights=task.class_weights,

@@ -6,13 +6,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fmkit import console
 from fmkit.config import amounts
 from fmkit.config.data_schema import DataConfig
 from fmkit.config.schema import RuntimeConfig
 from fmkit.config.task_schema import TaskConfig
-from fmkit.data import windows
+from fmkit.data import encoded, windows
 from fmkit.data.dataset import Dataset
+from fmkit.data.text_loader import TokenRows
 from fmkit.errors import ConfigError, received
 from fmkit.models.backbone import Backbone
 from fmkit.store import features as cache
@@ -23,7 +26,7 @@ _SILENCE = 10.0  # seconds between two words on how far the packing is
 def as_read(
     config: DataConfig, runtime: RuntimeConfig, data: Dataset, task: Any, backbone: Backbone
 ) -> Dataset:
-    """A data set as its task reads it: for a language model its texts, packed into windows.
+    """A data set as its task reads it: packed into windows, or as rows that the task makes.
 
     Raises:
         ConfigError: the task wants texts, and the backbone reads images.
@@ -34,6 +37,10 @@ def as_read(
         return data
     if backbone.tokenizer is None or backbone.max_length is None:
         raise ConfigError(f"task.name={task.name} needs a model of texts; {backbone.name} is none.")
+    if task.reads == "rows":
+        rows, origin, uncut = task.rows(data.examples, backbone.tokenizer, backbone.max_length)
+        content = encoded.Encoded(TokenRows(rows, uncut), np.asarray(origin), data.examples)
+        return encoded.dataset(data, content)
     root = Path(runtime.cache_dir) if runtime.cache_dir else cache.default_folder()
     store = cache.FeatureStore(root, amounts.parse(runtime.cache_limit, amounts.LIMIT))
     packing = windows.Packing(backbone.tokenizer, backbone.max_length, backbone.is_causal)
