@@ -22,6 +22,7 @@ class Tokenizer(Protocol):
         end: the token after a text (in BERT also between a pair), or None.
         mask: the token that stands for a hidden one, or None.
         special: numbers of all tokens that stand for no text.
+        marks: tokens before a text, between a pair, and after it all.
     """
 
     size: int
@@ -29,6 +30,7 @@ class Tokenizer(Protocol):
     end: int | None
     mask: int | None
     special: tuple[int, ...]
+    marks: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
     def tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The tokens of each text, (n,) int32, without marks of start and end.

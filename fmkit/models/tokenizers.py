@@ -51,6 +51,7 @@ class TextTokenizer:
         end: number of the mark after a text, or None.
         mask: number of the piece that stands for a hidden one, or None.
         special: numbers of all pieces that stand for no text.
+        marks: pieces before a text, between a pair, and after it all.
 
     Raises:
         ArtifactError: a number is not in the vocabulary.
@@ -78,9 +79,8 @@ class TextTokenizer:
             )
         if layout not in LAYOUTS:
             raise ArtifactError(received("layout of a tokenizer", layout, list(LAYOUTS)))
-        self._before, self._between, self._after = (
-            self._numbers(names) for names in LAYOUTS[layout]
-        )
+        before, between, after = (self._numbers(names) for names in LAYOUTS[layout])
+        self.marks = (before, between, after)
         self._fingerprint = ""
 
     def with_layout(self, layout: str) -> TextTokenizer:
@@ -113,8 +113,8 @@ class TextTokenizer:
             ConfigError: the marks alone are as long.
         """
         rows = [self.tokens(texts)] + ([] if pairs is None else [self.tokens(pairs)])
-        room = max_length - len(self._before) - len(self._after)
-        room -= len(self._between) * (len(rows) - 1)
+        before, between, after = self.marks
+        room = max_length - len(before) - len(after) - len(between) * (len(rows) - 1)
         if room < len(rows):
             least = max_length - room + len(rows)
             raise ConfigError(received("model.max_length", max_length, f"{least} tokens or more"))
@@ -171,16 +171,17 @@ class TextTokenizer:
             **{name: getattr(self.pieces, name) for name in _FIELDS[kind]},
         }
 
-    def _numbers(self, names: str) -> np.ndarray:
+    def _numbers(self, names: str) -> tuple[int, ...]:
         marks = {"start": self.start, "end": self.end}
         found = [marks[name] for name in names.split()]
-        return np.array([each for each in found if each is not None], np.int32)
+        return tuple(each for each in found if each is not None)
 
     def _row(self, first: np.ndarray, second: np.ndarray | None = None) -> np.ndarray:
-        parts = [self._before, first]
+        before, between, after = self.marks
+        parts: list[Any] = [before, first]
         if second is not None:
-            parts += [self._between, second]
-        row = np.concatenate([*parts, self._after])
+            parts += [between, second]
+        row = np.concatenate([*parts, after]).astype(np.int32)
         if len(row):
             return row
         # A model that reads no marks, such as Qwen, has to be shown something for an empty text.

@@ -1,0 +1,69 @@
+"""Words as tokens, each word by itself, so that it is known which word a token is of.
+
+So BERT's authors do it for tags and for spans (Devlin et al. 2018, run_squad): a word has the
+tokens that it has alone. Where words are split off at white space and marks, as `split` does, these
+are for WordPiece the tokens of the whole text.
+
+W words of a text, n tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fmkit.spec import Tokenizer
+
+_WORD = re.compile(r"\w+|[^\w\s]")
+
+
+@dataclass(frozen=True)
+class WordTokens:
+    """A text as tokens.
+
+    Attributes:
+        tokens: (n,) int32, without marks of start and end.
+        words: which word each is of, (n,) int64, not falling. A word that is no piece of the
+            vocabulary, such as a control character, may have none.
+    """
+
+    tokens: np.ndarray
+    words: np.ndarray
+
+
+def split(text: str) -> list[tuple[int, int]]:
+    """Where words and marks of a text begin and end, in characters."""
+    return [found.span() for found in _WORD.finditer(text)]
+
+
+def of_words(tokenizer: Tokenizer, texts: Sequence[Sequence[str]]) -> list[WordTokens]:
+    """Texts, each given as its words, as tokens.
+
+    Args:
+        tokenizer: the model's.
+        texts: the words of each. In vocabularies that tell a word within a line from one that
+            begins it (GPT-2's), a word has to bring the space before it, as in `spaced`.
+    """
+    known: dict[str, int] = {}
+    for words in texts:
+        for each in words:
+            known.setdefault(each, len(known))
+    pieces = tokenizer.tokens(list(known))
+    found = []
+    for words in texts:
+        rows = [pieces[known[each]] for each in words]
+        counts = [len(row) for row in rows]
+        tokens = np.concatenate([np.zeros(0, np.int32), *rows]).astype(np.int32)
+        found.append(WordTokens(tokens, np.repeat(np.arange(len(words)), counts)))
+    return found
+
+
+def spaced(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
+    """The words at `spans`, each with a space before it where the text has white space there."""
+    return [
+        f" {text[begin:end]}" if begin and text[begin - 1].isspace() else text[begin:end]
+        for begin, end in spans
+    ]
