@@ -58,8 +58,9 @@ def fit(
     """
     features = features.astype(np.float64)
     mean, scale = features.mean(axis=0), features.std(axis=0)
-    scale[scale < 1e-6 * np.abs(mean)] = 1.0  # a feature that never changes
-    scale[scale == 0] = 1.0
+    # Features that hardly change are left alone: MiniLM has some of 1e-31, and a weight as large as
+    # its inverse would make the first step of fine-tuning NaN.
+    scale[scale <= 1e-6 * np.maximum(np.abs(mean), scale.max())] = np.inf
     x, x_val = (features - mean) / scale, (validation[0] - mean) / scale
     model = LogisticRegression(C=STRENGTHS[0], max_iter=_ITERATIONS, warm_start=True, tol=1e-4)
     best: tuple[float, float, np.ndarray, np.ndarray] | None = None

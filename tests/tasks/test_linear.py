@@ -41,3 +41,12 @@ def test_a_feature_that_never_changes_does_no_harm():
     found = linear.fit(x[:40], y[:40], None, (x[40:], y[40:]), 2)
     assert np.isfinite(found.kernel).all()
     assert ((x @ found.kernel + found.bias).argmax(axis=1) == y).mean() > 0.9
+
+
+def test_a_dead_feature_gets_no_weight():
+    x = np.random.default_rng(0).normal(size=(60, 3)).astype("f4")
+    x[:, 1] *= 1e-31
+    y = (x[:, 0] > 0).astype(int)
+    found = linear.fit(x[:40], y[:40], None, (x[40:], y[40:]), 2)
+    assert np.abs(found.kernel).max() < 100
+    assert ((x @ found.kernel + found.bias).argmax(axis=1) == y).mean() > 0.9
