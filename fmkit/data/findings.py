@@ -132,6 +132,7 @@ KINDS: dict[str, Kind] = {
     "control_characters": Kind(WARNING, "control characters in a name", _RENAME),
     "case_twins": Kind(WARNING, "class names that differ in upper and lower case alone"),
     "label_typo": Kind(WARNING, "rare classes with nearly the name of a large one", _TYPO),
+    "separator": Kind(WARNING, "labels that may be separated by something else"),
     "single_example": Kind(WARNING, "classes with one training example"),
     "imbalance": Kind(WARNING, "very uneven classes", "task.class_weights=balanced may help."),
     "repeated_rows": Kind(WARNING, "rows that repeat an earlier one: left out"),
