@@ -157,7 +157,7 @@ def _share_examples(
         hint = "Add some, remove the class, or set data.val_fraction or data.test_fraction to 0."
         raise DataError(small, hint)
     room = np.maximum(counts - 1, 0)  # one example of each class stays in train
-    test_counts = _counts(counts, test, room - (val > 0))
+    test_counts = _counts(counts, test, np.maximum(room - (val > 0), 0))
     val_counts = _counts(counts, val, room - test_counts)
     rank = ranks((examples.ids[each] for each in members), str(seed))
     held_out: dict[str, list[int]] = {"val": [], "test": []}
