@@ -79,12 +79,13 @@ class DataSpec:
         modality: what an example is: `image` or `text`.
         classes: class names in the order of the model's outputs; none where nothing is labelled.
         counts: examples per split.
-        class_counts: examples per split and class name.
+        class_counts: examples per split and class name; of sets of labels, per split and label.
         fingerprint: SHA-256 over every example's identity, size and label, in order.
         split_fingerprint: SHA-256 over which example is in which split.
         annotations: kind of what is to be learned where that is not one class an example, as
             `data.labels` names it; empty where there are classes, or nothing is labelled.
         names: what the outputs are called then, in their order.
+        moments: of numbers, by name, mean and standard deviation over the training split.
     """
 
     modality: str
@@ -95,12 +96,15 @@ class DataSpec:
     split_fingerprint: str = ""
     annotations: str = ""
     names: tuple[str, ...] = ()
+    moments: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The same as JSON wants it."""
         annotated = {"annotations": self.annotations, "names": list(self.names)}
+        moments = {name: list(each) for name, each in self.moments.items()}
         return {
             **(annotated if self.annotations else {}),
+            **({"moments": moments} if moments else {}),
             "modality": self.modality,
             "classes": list(self.classes),
             "counts": dict(self.counts),

@@ -131,10 +131,18 @@ _CLASSES, _ITEMS, _BAR = 40, 10, 24
 def data_set(report: dict[str, Any]) -> None:
     """What a data set looks like, then what is wrong with it, the first ten of each kind."""
     place = f", {clean(report['root'])}" if report["root"] else ""
-    classes = f"{len(report['classes'])} classes" if report["classes"] else "no labels"
+    learned = {key: report.get(key) for key in ("classes", "labels", "numbers")}
+    one = {"classes": "class", "labels": "label", "numbers": "number"}
+    told = [
+        f"{len(names)} {key if len(names) > 1 else one[key]}"
+        for key, names in learned.items()
+        if names
+    ]
     out.print(f"{clean(report['data'])}{place}: {report['examples']:,} examples, "
-              f"{report['usable']:,} of them usable, {classes}")  # fmt: skip
-    _class_table(report["classes"])
+              f"{report['usable']:,} of them usable, {told[0] if told else 'no labels'}")  # fmt: skip
+    _class_table(report.get("classes") or {}, "class")
+    _class_table(report.get("labels") or {}, "label")
+    _number_table(report.get("numbers") or {})
     _size_table(report)
     if not report["findings"]:
         out.print("nothing is wrong with it")
@@ -151,12 +159,12 @@ def data_set(report: dict[str, Any]) -> None:
     out.print(f"\n{errors:,} errors, {warnings:,} warnings, {report['notes']:,} notes")
 
 
-def _class_table(classes: dict[str, dict[str, int]]) -> None:
-    """A row a class: its examples in each split, and a bar."""
+def _class_table(classes: dict[str, dict[str, int]], word: str) -> None:
+    """A row a class or a label: its examples in each split, and a bar."""
     if not classes:
         return
     splits = list(next(iter(classes.values())))
-    table = _table("", "class", *splits, "", "all")
+    table = _table("", word, *splits, "", "all")
     table.columns[-2].justify = "left"
     totals = {name: sum(counts.values()) for name, counts in classes.items()}
     most = max(1, *totals.values())
@@ -170,6 +178,23 @@ def _class_table(classes: dict[str, dict[str, int]]) -> None:
         fewest = min(totals[name] for name in rest)
         table.add_row(f"and {len(rest)} more", *[""] * len(splits), f"at least {fewest:,} each", "")
     out.print(table)
+
+
+def _number_table(numbers: dict[str, Any]) -> None:
+    """A row a number and split: its mean, deviation and quantiles."""
+    if not numbers:
+        return
+    table = _table(
+        "", "number", "split", "mean", "deviation", "least", "25%", "median", "75%", "most"
+    )
+    for name, by_split in list(numbers.items())[:_CLASSES]:
+        for split, each in by_split.items():
+            least, _, low, middle, high, _, most = each["quantiles"]
+            shown = (each["mean"], each["deviation"], least, low, middle, high, most)
+            table.add_row(clean(name), split, *(f"{value:.5g}" for value in shown))
+    out.print(table)
+    if len(numbers) > _CLASSES:
+        out.print(f"and {len(numbers) - _CLASSES} more numbers")
 
 
 def _size_table(report: dict[str, Any]) -> None:

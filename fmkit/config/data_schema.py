@@ -89,7 +89,11 @@ class ImageTableData(ImageData):
     labels: str = "auto"
     """What labels are: `classes`, `sets` of them, `numbers`; `auto`: what the task learns."""
     label_column: str = "label"
-    """Column with the class name."""
+    """Column with the class name, with several label names, or with a number."""
+    label_columns: list[str] | None = None
+    """Columns of numbers, or of 0 and 1, a label each: `[a,b]`; empty means `data.label_column`."""
+    label_separator: str = "|"
+    """What stands between the names of several labels in one cell; a space means any white space."""
     split_column: str | None = None
     """Column with `train`, `val` or `test`; empty means split by fraction."""
     group_column: str | None = None
@@ -125,7 +129,11 @@ class TextTableData(TextData):
     labels: str = "auto"
     """What labels are: `classes`, `sets` of them, `numbers`; `auto`: what the task learns."""
     label_column: str = "label"
-    """Column with the class name."""
+    """Column with the class name, with several label names, or with a number."""
+    label_columns: list[str] | None = None
+    """Columns of numbers, or of 0 and 1, a label each: `[a,b]`; empty means `data.label_column`."""
+    label_separator: str = "|"
+    """What stands between the names of several labels in one cell; a space means any white space."""
     split_column: str | None = None
     """Column with `train`, `val` or `test`; empty means split by fraction."""
     group_column: str | None = None
@@ -187,7 +195,9 @@ class ArraysData(ImageData):
     labels: str = "auto"
     """What labels are: `classes`, `sets` of them, `numbers`; `auto`: what the task learns."""
     label_key: str = "labels"
-    """Name of the array of labels, (N,): class names or whole numbers."""
+    """Array of labels: classes (N,), 0 and 1 in (N, K), or numbers, (N,) or (N, K)."""
+    name_key: str = "names"
+    """Array of the names of K labels or numbers, (K,); may be missing."""
 
 
 @dataclass
@@ -196,6 +206,16 @@ class PackagedData(ImageData):
 
     name: str = MISSING
     """Data source: `mnist5k`, `digits`, `fashion_mnist` or `elpv`."""
+
+
+@dataclass
+class ElpvData(PackagedData):
+    """Photos of solar cells; as numbers, the probability that a cell is defective."""
+
+    name: str = "elpv"
+    """Data source."""
+    labels: str = "auto"
+    """What labels are: `classes`, or `numbers`; `auto`: what the task learns."""
 
 
 @dataclass

@@ -70,6 +70,8 @@ def problems(leaves: Mapping[str, Any]) -> list[tuple[str, str]]:
     sizes: dict[str, int] = {}
     found: list[tuple[str, str]] = []
     for key, value in leaves.items():
+        if isinstance(value, list) and any(is_interpolated(each) for each in value):
+            found.append((key, f"{key}: {shown(value)} refers to something; a list must not."))
         if not is_interpolated(value):
             continue
         wrong = text_problem(key, value) or _reference_problem(key, value, leaves)

@@ -6,6 +6,7 @@ from typing import Any
 
 from fmkit.config.data_schema import (
     ArraysData,
+    ElpvData,
     FashionMnistData,
     ImageData,
     ImageFolderData,
@@ -38,6 +39,8 @@ from fmkit.config.task_schema import (
     JointConfig,
     MaskedImageConfig,
     MaskedLmConfig,
+    MultiLabelConfig,
+    RegressionConfig,
     SimclrConfig,
     VicregConfig,
 )
@@ -72,7 +75,7 @@ KINDS: dict[str, dict[str, type]] = {
         "arrays": ArraysData,
         "mnist5k": PackagedData,
         "digits": PackagedData,
-        "elpv": PackagedData,
+        "elpv": ElpvData,
         "fashion_mnist": FashionMnistData,
     },
     "optimizer": {
@@ -86,6 +89,8 @@ KINDS: dict[str, dict[str, type]] = {
     "task": {
         "": ClassificationConfig,
         "classification": ClassificationConfig,
+        "multi_label": MultiLabelConfig,
+        "regression": RegressionConfig,
         "masked_lm": MaskedLmConfig,
         "causal_lm": CausalLmConfig,
         "simclr": SimclrConfig,
@@ -111,8 +116,13 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer.name": ("adamw", "adam", "sgd", "lion", "muon"),
     "optimizer.schedule": ("cosine", "linear", "constant", "step"),
     "stage.*.batchnorm": ("frozen", "train"),
-    "task.monitor": ("val_loss", "val_accuracy", "val_knn_accuracy", "loss", "accuracy"),
+    "task.monitor": (
+        *("val_loss", "val_accuracy", "val_knn_accuracy", "loss", "accuracy"),
+        *("val_micro_f1", "val_subset_accuracy", "micro_f1", "subset_accuracy"),
+        *("val_mae", "val_rmse", "val_r2", "mae", "rmse", "r2"),
+    ),
     "task.class_weights": ("none", "balanced"),
+    "task.loss": ("mse", "mae", "huber"),
     "task.weighting": ("fixed", "uncertainty"),
     "runtime.precision": ("auto", "float32", "mixed_bfloat16", "mixed_float16"),
     "runtime.jit": ("auto", "true", "false"),
@@ -126,6 +136,11 @@ CHOICES: dict[str, tuple[str, ...]] = {
 _WITHOUT_LABELS = ("val_loss", "val_knn_accuracy", "loss")
 MONITORS: dict[str, tuple[str, ...]] = {
     "": ("val_loss", "val_accuracy", "loss", "accuracy"),
+    "multi_label": (
+        *("val_loss", "val_micro_f1", "val_subset_accuracy"),
+        *("loss", "micro_f1", "subset_accuracy"),
+    ),
+    "regression": ("val_loss", "val_mae", "val_rmse", "val_r2", "loss", "mae", "rmse", "r2"),
     "simclr": _WITHOUT_LABELS,
     "vicreg": _WITHOUT_LABELS,
     "masked_image": _WITHOUT_LABELS,

@@ -187,6 +187,8 @@ def quoted(value: Any) -> str:
         return "null"
     if isinstance(value, str):
         return _between_quotes(interpolation.literal(value))
+    if isinstance(value, list):
+        return f"[{','.join(quoted(each) for each in value)}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from omegaconf import BooleanNode, FloatNode, IntegerNode, StringNode
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from fmkit.config.documentation import field_docs, field_types
 from fmkit.config.kinds import GROUPS, KINDS
@@ -36,7 +36,13 @@ _NODES: dict[Any, Callable[[Any], Any]] = {
     bool: BooleanNode,
     str: StringNode,
 }
-_TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+_TYPE_NAMES = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a text",
+    list[str]: "a list of texts, such as [one,two]",
+}
 
 
 def all_keys(types: dict[str, type], phases: list[str]) -> list[str]:
@@ -208,6 +214,17 @@ def _wrong_type(assignment: Assignment, types: dict[str, type]) -> str:
     return f"{assignment.key}: received {shown(assignment.value)}. Expected a mapping. {meaning}"
 
 
+def _node(wanted: Any, value: Any) -> None:
+    """Read a value as a type.
+
+    Raises:
+        OmegaConfBaseException: it is none of that type.
+    """
+    if wanted not in _NODES:
+        raise ValidationError(str(wanted))
+    _NODES[wanted](value)
+
+
 def _is_mapping(wanted: Any) -> bool:
     return typing.get_origin(wanted) is dict
 
@@ -220,8 +237,10 @@ def _mismatch(assignment: Assignment, wanted: Any, meaning: str) -> str:
             return ""
         expected = _TYPE_NAMES.get(plain[0], "a value")
         return f"{assignment.key} must not be empty. Expected {expected}. {meaning}"
+    if plain[0] == list[str] and isinstance(assignment.value, list):
+        return ""  # what is in it `validate` tells
     try:
-        _NODES[plain[0]](assignment.value)
+        _node(plain[0], assignment.value)
     except OmegaConfBaseException:
         expected = _TYPE_NAMES.get(plain[0], str(plain[0]))
         return (

@@ -13,7 +13,7 @@ class TaskConfig:
     """What every task shares: `task=NAME`, or any key by itself."""
 
     name: str = MISSING
-    """Task: `classification`, `simclr`, `vicreg` or `masked_image`."""
+    """Task: `classification`, `multi_label`, `regression`, `masked_lm`, `simclr` and others."""
     monitor: str = "val_loss"
     """What `best` and early stopping go by: `val_loss`, `loss`, or a figure that the task has."""
 
@@ -28,6 +28,30 @@ class ClassificationConfig(TaskConfig):
     """Probability taken from the true class and spread over all, 0 to below 1."""
     class_weights: str = "none"
     """`none`, or `balanced`: weights in inverse proportion to the class counts."""
+
+
+@dataclass
+class MultiLabelConfig(TaskConfig):
+    """Any number of labels an example, none included: a yes or no for each."""
+
+    name: str = "multi_label"
+    """Task."""
+    label_smoothing: float = 0.0
+    """Share of each yes or no that is taken away and split between both, 0 to below 1."""
+    class_weights: str = "none"
+    """`none`, or `balanced`: of each label, those with it weigh as much as those without."""
+
+
+@dataclass
+class RegressionConfig(TaskConfig):
+    """One number an example, or several."""
+
+    name: str = "regression"
+    """Task."""
+    loss: str = "mse"
+    """Of errors in standard deviations: `mse` (squared), `mae` (absolute) or `huber`."""
+    huber_delta: float = 1.0
+    """Where `huber` goes from squared to absolute errors, in standard deviations of the target."""
 
 
 @dataclass

@@ -18,7 +18,7 @@ from fmkit.config.kinds import CHOICES, COMMANDS, KINDS
 from fmkit.config.ranges import RANGES
 from fmkit.config.schema import PhaseConfig
 from fmkit.config.task_schema import ObjectiveConfig
-from fmkit.errors import FmkitError, received
+from fmkit.errors import FmkitError, listed, received, shown
 
 BOOLEAN = "runtime.jit"
 """A choice that YAML may have read as a truth value: `True` is `true`."""
@@ -78,6 +78,8 @@ def value_problem(key: str, rule: str, value: Any, names: Mapping[str, Sequence[
     """What is wrong with one value of the right type; empty when nothing is."""
     if value is None:
         return ""
+    if isinstance(value, list):
+        return _list_problem(key, value)
     if isinstance(value, float) and not math.isfinite(value):
         return received(key, value, "a finite number")
     if isinstance(value, int) and abs(value) >= 2**63:
@@ -151,6 +153,21 @@ def problems(config: Any, names: Mapping[str, Sequence[str]]) -> list[Problem]:
     told = ((key, value_problem(key, rule, value, names)) for key, rule, value in leaves(config))
     found = [Problem(key, message) for key, message in told if message]
     return [*found, *combinations.across(config)]
+
+
+def _list_problem(key: str, values: Sequence[Any]) -> str:
+    """What is wrong with a list of names; empty when nothing is."""
+    if not values:
+        return f"{key} must not be empty. Leave it out, or write null where nothing is meant."
+    for each in values:
+        if isinstance(each, dict | list) or each in (None, ""):
+            return received(key, values, "a list of names, such as [one,two]")
+        if "${" in str(each):
+            return f"{key}: {shown(each)} refers to something, which a name in a list must not."
+        if wrong := unseen.problem(key, str(each)):
+            return wrong
+    twice = [str(each) for number, each in enumerate(values) if each in values[:number]]
+    return f"{key}: {listed(twice)} stands in it twice." if twice else ""
 
 
 def _duration_problem(key: str, text: str, unit: str) -> str:

@@ -19,6 +19,8 @@ from fmkit import memory
 from fmkit.config.data_schema import ArraysData
 from fmkit.data import check
 from fmkit.data.examples import Examples, ImageArray, from_names
+from fmkit.data.label_cells import LARGEST, annotated
+from fmkit.data.targets import LabelSets, Numbers
 from fmkit.errors import DataError, all_at_once, listed, received
 
 _SHAPES = "(N, H, W), (N, H, W, 1), (N, H, W, 3) or (N, H, W, 4)"
@@ -31,15 +33,44 @@ def list_examples(config: ArraysData) -> Examples:
         DataError: the file, a key, a shape or a value is wrong; all problems at once.
     """
     path = check.existing(config.root, "file")
-    images, labels = _read(path, [config.image_key, config.label_key])
-    problems = [*_image_problems(config, images), *_label_problems(config, labels)]
+    named = config.labels in _PROBLEMS
+    images, labels, *found = _read(
+        path, [config.image_key, config.label_key], [config.name_key] if named else []
+    )
+    of_labels = _PROBLEMS.get(config.labels, _label_problems)(config, labels)
+    problems = [*_image_problems(config, images), *of_labels]
+    if found and not problems:
+        problems += _name_problems(config, found[0], labels)
     if not problems and len(images) != len(labels):
         problems.append(
             f"{config.image_key} has {len(images)} rows, {config.label_key} {len(labels)}."
         )
     if problems:
         raise DataError(all_at_once([f"{path.name}: {each}" for each in problems]))
-    return from_rows(images, labels)
+    if not named:
+        return from_rows(images, labels)
+    return _annotated(config, images, labels.reshape(len(labels), -1), found)
+
+
+def _annotated(
+    config: ArraysData, images: np.ndarray, labels: np.ndarray, found: list[np.ndarray]
+) -> Examples:
+    """Examples with a row (K,) of 0 and 1, or of numbers, each.
+
+    Without names a single number is called as the array is, and several get a place behind that.
+    """
+    width, key = labels.shape[1], config.label_key
+    names = [f"{key}_{each}" for each in range(width)] if width > 1 else [key]
+    if found:
+        names = [_text(each).strip() for each in found[0].tolist()]
+    answers: LabelSets | Numbers
+    if config.labels == "sets":
+        answers = LabelSets(tuple(names), labels.astype(bool))
+    else:
+        answers = Numbers(tuple(names), labels.astype(np.float64))
+    content = ImageArray(_pixels(images))
+    rows = _row_names(len(images))
+    return annotated(rows, answers, content, check.name_findings(names, rows))
 
 
 def from_rows(
@@ -53,22 +84,36 @@ def from_rows(
         classes: their names in order; empty means the labels as text, numbers in numeric order.
     """
     values, numbers = np.unique(labels, return_inverse=True)
-    names = [each.decode() if isinstance(each, bytes) else str(each) for each in values.tolist()]
-    rows = [f"row-{index:06d}" for index in range(len(images))]
-    pixels = images * np.uint8(255) if images.dtype == bool else images.astype(np.uint8, copy=False)
+    names = [_text(each) for each in values.tolist()]
+    content, rows = ImageArray(_pixels(images)), _row_names(len(images))
     return from_names(
-        rows, [names[each] for each in numbers], ImageArray(pixels), classes=classes or tuple(names)
+        rows, [names[each] for each in numbers], content, classes=classes or tuple(names)
     )
 
 
-def _read(path: Path, keys: list[str]) -> list[np.ndarray]:
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _row_names(count: int) -> list[str]:
+    return [f"row-{index:06d}" for index in range(count)]
+
+
+def _pixels(images: np.ndarray) -> np.ndarray:
+    if images.dtype == bool:
+        return images * np.uint8(255)
+    return images.astype(np.uint8, copy=False)
+
+
+def _read(path: Path, keys: list[str], maybe: list[str]) -> list[np.ndarray]:
+    """The arrays under all `keys`, and under those of `maybe` that are there."""
     problems, arrays = [], []
     try:
         file = np.load(path, allow_pickle=False)
         if not isinstance(file, np.lib.npyio.NpzFile):
             raise DataError(f"{path} holds a single array: save both with numpy.savez.")
         with file:
-            for key in keys:
+            for key in [*keys, *(each for each in maybe if each in file.files)]:
                 if key not in file.files:
                     problems.append(received(f"{path.name}, key", key, file.files))
                     continue
@@ -148,3 +193,52 @@ def _label_problems(config: ArraysData, labels: np.ndarray) -> list[str]:
     if labels.dtype.kind in "SU" and (np.char.strip(labels) == labels.dtype.type()).any():
         return [f"{name} has empty class names."]
     return []
+
+
+def _set_problems(config: ArraysData, labels: np.ndarray) -> list[str]:
+    """What is wrong with rows of 0 and 1."""
+    name = config.label_key
+    if labels.ndim != 2 or not labels.shape[1]:
+        hint = "A single label: save labels.reshape(-1, 1)." if labels.ndim == 1 else ""
+        return [received(f"shape of {name}", labels.shape, "(N, K), a column a label", hint)]
+    if labels.dtype.kind not in "uibf":
+        return [received(f"type of {name}", str(labels.dtype), "0 and 1, or truth values")]
+    rows = np.flatnonzero(~np.isin(labels, (0, 1)).all(axis=1))
+    if len(rows):
+        shown = listed([f"row-{row:06d}" for row in rows[:5]])
+        return [f"{name} has other values than 0 and 1 in {len(rows)} rows: {shown}."]
+    return []
+
+
+def _number_problems(config: ArraysData, labels: np.ndarray) -> list[str]:
+    """What is wrong with numbers."""
+    name = config.label_key
+    if labels.ndim not in (1, 2) or (labels.ndim == 2 and not labels.shape[1]):
+        return [received(f"shape of {name}", labels.shape, "(N,) or (N, K)")]
+    if labels.dtype.kind not in "uif":
+        return [received(f"type of {name}", str(labels.dtype), "numbers")]
+    values = labels.reshape(len(labels), -1).astype(np.float64)
+    rows = np.flatnonzero(~(np.abs(values) <= LARGEST).all(axis=1))
+    if len(rows):
+        shown = listed([f"row-{row:06d}" for row in rows[:5]])
+        return [
+            f"{name} has NaN, infinite values, or some that 32 bits cannot hold, in {len(rows)} "
+            f"rows: {shown}."
+        ]
+    return []
+
+
+def _name_problems(config: ArraysData, names: np.ndarray, labels: np.ndarray) -> list[str]:
+    """What is wrong with the names of K labels or numbers."""
+    key, width = config.name_key, labels.shape[1] if labels.ndim == 2 else 1
+    if names.shape != (width,) or names.dtype.kind not in "SU":
+        came = f"{names.dtype} {names.shape}"
+        return [received(key, came, f"texts of shape ({width},), a name a column")]
+    stripped = [_text(each).strip() for each in names.tolist()]
+    if not all(stripped) or len(set(stripped)) < width:
+        return [f"{key} has names that are empty, or there twice."]
+    return []
+
+
+_PROBLEMS = {"sets": _set_problems, "numbers": _number_problems}
+"""By `data.labels`, what looks at the array of labels; of classes `_label_problems`."""

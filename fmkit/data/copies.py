@@ -86,6 +86,8 @@ def _back(groups: Groups, places: np.ndarray) -> Groups:
 def two_classes(examples: Examples, copies: Copies) -> list[Finding]:
     """The same example with more than one label."""
     found: list[Finding] = []
+    if examples.annotations is not None:
+        return _two_answers(examples, copies)
     if not examples.classes:
         return found
     in_files = isinstance(examples.content, ImageFiles)
@@ -98,6 +100,16 @@ def two_classes(examples: Examples, copies: Copies) -> list[Finding]:
             ids = tuple(examples.ids[each] for each in group)
             told = [f"{examples.ids[e]} ({examples.classes[examples.labels[e]]})" for e in group]
             found.append(Finding(kind, ids[0], _others(told[1:]), ids, count=len(ids)))
+    return found
+
+
+def _two_answers(examples: Examples, copies: Copies) -> list[Finding]:
+    """The same example with different annotations, which may be a matter of opinion."""
+    known, found = examples.annotations, []
+    for group in copies.exact:
+        if known is not None and len({known.identity(each) for each in group}) > 1:
+            ids = tuple(examples.ids[each] for each in group)
+            found.append(Finding("two_answers", ids[0], _others(ids[1:]), ids, count=len(ids)))
     return found
 
 

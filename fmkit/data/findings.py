@@ -25,6 +25,12 @@
 | name_not_utf8     |                | splits           | single_example     |                 |
 |                   |                |                  | imbalance          |                 |
 |                   |                |                  | repeated_rows      |                 |
+|                   |                |                  | separator          | without_label   |
+|                   |                |                  | two_answers        |                 |
+|                   |                |                  | single_label       |                 |
+|                   |                |                  | constant_label     |                 |
+|                   |                |                  | constant_target    |                 |
+|                   |                |                  | far_target         |                 |
 
 Exact copies under two classes are an error in photo files, where one of the two must be wrong;
 equal arrays or texts under two classes are a warning, since what is small may coincide.
@@ -132,9 +138,20 @@ KINDS: dict[str, Kind] = {
     "control_characters": Kind(WARNING, "control characters in a name", _RENAME),
     "case_twins": Kind(WARNING, "class names that differ in upper and lower case alone"),
     "label_typo": Kind(WARNING, "rare classes with nearly the name of a large one", _TYPO),
+    "separator": Kind(WARNING, "labels that may be separated by something else"),
+    "two_answers": Kind(WARNING, "equal examples with different labels", "Check the labels."),
+    "single_label": Kind(WARNING, "labels with one training example"),
+    "constant_label": Kind(WARNING, "labels that all training examples have"),
+    "constant_target": Kind(WARNING, "numbers that never change: nothing to learn of them"),
+    "far_target": Kind(
+        WARNING,
+        "numbers so far from 0 beside their spread that 32 bits round them",
+        "Subtract a constant from them.",
+    ),
     "single_example": Kind(WARNING, "classes with one training example"),
     "imbalance": Kind(WARNING, "very uneven classes", "task.class_weights=balanced may help."),
     "repeated_rows": Kind(WARNING, "rows that repeat an earlier one: left out"),
+    "without_label": Kind(NOTE, "examples without labels"),
     "hidden_file": Kind(NOTE, "hidden files, ignored"),
     "wrong_extension": Kind(NOTE, "the content has another format than the name says"),
     "converted": Kind(NOTE, "become 8-bit RGB"),

@@ -1,24 +1,34 @@
-"""Photos named by a table: a row per photo, with its class and perhaps its split and group.
+"""Photos named by a table: a row per photo, with its class, labels or numbers, perhaps its split and
+group.
 
-How its cells are read stands in `table_file`.
+How its cells are read stands in `table_file`, what labels are in `label_cells`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from fmkit.config.data_schema import ImageTableData
-from fmkit.data import check
-from fmkit.data.examples import Examples, ImageFiles, from_names
+from fmkit.data import check, label_cells
+from fmkit.data.examples import Examples, ImageFiles
 from fmkit.data.findings import Finding
+from fmkit.data.label_cells import Answers
 from fmkit.data.listing import SPLIT_NAMES
 from fmkit.data.stratify import limited
 from fmkit.data.table_file import read_columns
 from fmkit.errors import DataError
 
-_NAMES = "Name the columns with data.path_column, label_column, split_column and group_column."
+_NAMES = (
+    "Name the columns with data.path_column, label_column, label_columns, split_column and "
+    "group_column."
+)
 
 
 @dataclass
@@ -27,11 +37,11 @@ class _Rows:
 
     ids: list[str] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
+    answers: list[Any] = field(default_factory=list)
     splits: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    first: dict[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
+    first: dict[str, tuple[int, tuple[Hashable, ...]]] = field(default_factory=dict)
     repeated: int = 0
 
     def find(self, kind: str, where: str, why: str = "") -> None:
@@ -49,7 +59,8 @@ def list_examples(config: ImageTableData) -> Examples:
         DataError: the table cannot be read, or columns are missing; all problems at once.
     """
     table = check.existing(config.root, "file")
-    wanted = [config.path_column, config.label_column]
+    answers = label_cells.of(config)
+    wanted = [config.path_column, *answers.columns]
     wanted += [each for each in (config.split_column, config.group_column) if each]
     columns = read_columns(table, wanted, _NAMES)
     if config.image_root is None:
@@ -59,20 +70,26 @@ def list_examples(config: ImageTableData) -> Examples:
     rows = _Rows()
     cells = [columns[each] for each in wanted]
     for number, row in enumerate(zip(*cells, strict=True)):
-        _add_row(rows, config, folder, dict(zip(wanted, row, strict=True)), number + 1)
-    return _examples(rows, config, table)
+        _add_row(rows, config, answers, folder, dict(zip(wanted, row, strict=True)), number + 1)
+    return _examples(rows, config, answers, table)
 
 
 def _add_row(
-    rows: _Rows, config: ImageTableData, folder: Path, cells: dict[str, str], number: int
+    rows: _Rows,
+    config: ImageTableData,
+    answers: Answers,
+    folder: Path,
+    cells: dict[str, str],
+    number: int,
 ) -> None:
     """Take one row over, or note all that is wrong with it."""
-    path, label = cells[config.path_column], cells[config.label_column]
+    path = cells[config.path_column]
+    answer, wrong = answers.read(cells)
     split = cells[config.split_column] if config.split_column else ""
     group = cells[config.group_column] if config.group_column else ""
     where, before = f"row {number}", len(rows.findings)
-    if not label:
-        rows.find("incomplete_row", where, "no label")
+    for each in wrong:
+        rows.find("incomplete_row", where, each)
     if config.split_column and not split:
         rows.find("incomplete_row", where, f"no split in column {config.split_column!r}")
     elif config.split_column and split.lower() not in SPLIT_NAMES:
@@ -87,7 +104,7 @@ def _add_row(
     if found is None or len(rows.findings) > before:
         return
     name = _identity(found, folder)
-    facts = (label, split.lower(), group)
+    facts = (answer, split.lower(), group)
     earlier = rows.first.setdefault(name, (number, facts))
     if earlier[0] != number:
         if earlier[1] == facts:
@@ -97,7 +114,7 @@ def _add_row(
         return
     rows.ids.append(name)
     rows.paths.append(found)
-    rows.names.append(label)
+    rows.answers.append(answer)
     rows.splits.append(SPLIT_NAMES.get(split.lower(), ""))
     rows.groups.append(group)
 
@@ -116,20 +133,18 @@ def _identity(path: str, folder: Path) -> str:
     return (Path(path).relative_to(folder) if inside else Path(path)).as_posix()
 
 
-def _examples(rows: _Rows, config: ImageTableData, table: Path) -> Examples:
+def _examples(rows: _Rows, config: ImageTableData, answers: Answers, table: Path) -> Examples:
     """The rows as examples, with all that is wrong with the others."""
     if not rows.ids and not rows.findings:
         raise DataError(f"{table} has no rows.")
-    findings = [*rows.findings, *check.name_findings(sorted(set(rows.names)), rows.ids)]
+    findings = rows.findings
     if rows.repeated:
         why = f"{rows.repeated} rows of {table.name} repeat an earlier one: left out."
         findings.append(Finding("repeated_rows", "", why, count=rows.repeated))
-    examples = from_names(
-        rows.ids,
-        rows.names,
-        ImageFiles(tuple(rows.paths), check.sizes(rows.paths)),
-        rows.splits if config.split_column else None,
-        rows.groups if config.group_column else None,
-        findings=findings,
+    content = ImageFiles(tuple(rows.paths), check.sizes(rows.paths))
+    examples = dataclasses.replace(
+        answers.examples(rows.ids, rows.answers, content, findings),
+        splits=np.array(rows.splits, dtype=str) if config.split_column else None,
+        groups=np.array(rows.groups, dtype=str) if config.group_column else None,
     )
     return limited(examples, config.limit) if rows.ids else examples

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from fmkit.config.data_schema import DataConfig, ImageData
-from fmkit.data import check, copies, document_check, findings, splits, table
+from fmkit.data import check, copies, document_check, findings, splits, table, target_findings
 from fmkit.data.dataset import Dataset
 from fmkit.data.documents import Documents
 from fmkit.data.examples import Examples, ImageFiles, Texts
@@ -119,7 +119,7 @@ def inspect(
     elif len(usable):
         divided = {"all": np.arange(len(usable))}
     found += copies.in_splits(examples, same, good, divided)
-    found += _class_findings(usable, divided)
+    found += _class_findings(usable, divided) + target_findings.found(usable, divided)
     return Inspection(examples, good, divided, found, scanned, config.limit is not None)
 
 
@@ -162,6 +162,7 @@ def _divided(
         return {}, [Finding("classes", "", why)]
     emptied = np.bincount(usable.labels, minlength=len(usable.classes))[: len(usable.classes)] == 0
     problems = check.class_problems(usable.labels, usable.classes, usable.splits, config)
+    problems += target_findings.problems(usable)
     if emptied.any():
         names = [repr(usable.classes[each]) for each in np.flatnonzero(emptied)]
         problems.append(f"No usable example is left of {listed(names, check.SHOWN)}.")

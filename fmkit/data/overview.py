@@ -15,6 +15,7 @@ from fmkit.data import sample
 from fmkit.data.examples import ImageArray, ImageFiles, Texts
 from fmkit.data.findings import ERROR, KINDS, NOTE, WARNING, Finding, by_kind, printable, total
 from fmkit.data.inspection import Inspection, left_out
+from fmkit.data.targets import LabelSets, Numbers
 
 QUANTILES = (0, 5, 25, 50, 75, 95, 100)
 """Percentiles that the report gives of sizes."""
@@ -42,6 +43,7 @@ def report(
         "files_read": scanned.read if scanned else 0,
         "seconds": round(scanned.seconds, 3) if scanned else 0.0,
         "classes": class_counts(inspected),
+        **targets(inspected),
         "splits": {name: len(those) for name, those in inspected.splits.items()},
         "formats": scanned.counted(scanned.formats) if scanned else {},
         "modes": scanned.counted(scanned.modes) if scanned else {},
@@ -74,6 +76,44 @@ def class_counts(inspected: Inspection) -> dict[str, dict[str, int]]:
     return {
         name: {split: int(each[label]) for split, each in counts.items()}
         for label, name in enumerate(usable.classes)
+    }
+
+
+def targets(inspected: Inspection) -> dict[str, Any]:
+    """What is to be learned where that is not a class; `all` where there are no splits.
+
+    Of sets of labels `labels`, the usable examples by label and split; of numbers `numbers`, by
+    name and split mean, deviation and quantiles.
+    """
+    usable = inspected.usable
+    known, parts = usable.annotations, inspected.splits or {"all": np.arange(len(usable))}
+    if isinstance(known, LabelSets):
+        counts = {split: known.counts(members) for split, members in parts.items()}
+        return {
+            "labels": {
+                name: {split: each[name] for split, each in counts.items()} for name in known.names
+            }
+        }
+    if isinstance(known, Numbers):
+        return {
+            "numbers": {
+                name: {
+                    split: _spread(known.values[members, k])
+                    for split, members in parts.items()
+                    if len(members)
+                }
+                for k, name in enumerate(known.names)
+            }
+        }
+    return {}
+
+
+def _spread(values: np.ndarray) -> dict[str, Any]:
+    """Mean, standard deviation and quantiles of numbers."""
+    return {
+        "mean": float(values.mean()),
+        "deviation": float(values.std()),
+        "quantiles": [float(each) for each in np.percentile(values, QUANTILES)],
     }
 
 

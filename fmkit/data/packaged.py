@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from fmkit.config.data_schema import FashionMnistData, PackagedData
+from fmkit.config.data_schema import ElpvData, FashionMnistData, PackagedData
 from fmkit.data.arrays import from_rows
 from fmkit.data.examples import Examples, ImageArray, ImageFiles, from_names
-from fmkit.errors import DataError, all_at_once
+from fmkit.data.label_cells import annotated
+from fmkit.data.targets import Numbers
+from fmkit.errors import ConfigError, DataError, all_at_once, received
 
 FASHION_CLASSES = (
     "T-shirt/top",
@@ -114,26 +116,35 @@ def _idx(file: Path, dimensions: int) -> np.ndarray:
     return np.frombuffer(content, dtype=np.uint8, offset=head).reshape(shape)
 
 
-def elpv(config: PackagedData) -> Examples:
-    """2,223 photos of solar cells, `good` or `defective`, from the package elpv-dataset.
+def elpv(config: ElpvData) -> Examples:
+    """Photos of solar cells from the package elpv-dataset: 2,223 that are `good` or `defective`.
 
     Cells whose experts were unsure (a probability of 1/3 or 2/3) are left out, as in the paper
     (Deitsch et al. 2019, doi.org/10.1016/j.solener.2019.02.067) when it counts only the sure ones.
+    With `data.labels=numbers` all 2,624 are there, with that probability.
 
     Raises:
+        ConfigError: the labels are to be sets.
         DataError: the package or some of its files are missing.
     """
+    if config.labels == "sets":
+        allowed = "classes, or numbers: the probability of a defect"
+        raise ConfigError(received("data.labels of data=elpv", config.labels, allowed))
     install = "pip install elpv-dataset==1.0.0.post1"
     folder = _folder("elpv_dataset", install) / "data"
-    ids, names = [], []
+    rows = []
     try:
         for line in (folder / "labels.csv").read_text(encoding="utf-8").splitlines():
             path, probability, *_ = line.split()
-            if float(probability) in (0.0, 1.0):
-                ids.append(path)
-                names.append("defective" if float(probability) else "good")
+            if config.labels == "numbers" or float(probability) in (0.0, 1.0):
+                rows.append((path, float(probability)))
+        ids = [path for path, _ in rows]
         paths = tuple(str(folder / each) for each in ids)
         sizes = np.array([Path(each).stat().st_size for each in paths], dtype=np.int64)
     except (OSError, ValueError) as error:
         raise DataError(f"{folder}: {error}", f"Run: {install}") from None
-    return from_names(ids, names, ImageFiles(paths, sizes))
+    content = ImageFiles(paths, sizes)
+    if config.labels == "numbers":
+        values = np.array([[each] for _, each in rows])
+        return annotated(ids, Numbers(("defect_probability",), values), content)
+    return from_names(ids, ["defective" if each else "good" for _, each in rows], content)

@@ -15,7 +15,8 @@ import numpy as np
 from fmkit import console
 from fmkit.data import check
 from fmkit.data.examples import Examples
-from fmkit.data.stratify import allocate, ranks
+from fmkit.data.stratify import allocate, ranks, strata
+from fmkit.data.targets import LabelSets, Numbers
 from fmkit.errors import ConfigError, DataError, all_at_once, listed, received
 from fmkit.spec import SPLITS, DataSpec
 
@@ -85,16 +86,19 @@ def _few(examples: Examples, members: np.ndarray, shots: int, seed: int) -> np.n
 
 def describe(examples: Examples, splits: dict[str, np.ndarray]) -> DataSpec:
     """What the data set looks like, with a fingerprint of the examples and one of the splits."""
-    digest = hashlib.sha256()
+    digest, known = hashlib.sha256(), examples.annotations
     class_counts = {}
     for name in sorted(splits):
         chosen = sorted(examples.ids[each] for each in splits[name])
         digest.update("\n".join([f"split {name} {len(chosen)}", *chosen, ""]).encode())
-        if not examples.classes:
-            continue
-        counts = np.bincount(examples.labels[splits[name]], minlength=len(examples.classes))
-        if examples.classes:
+        if isinstance(known, LabelSets):
+            class_counts[name] = known.counts(splits[name])
+        elif examples.classes:
+            counts = np.bincount(examples.labels[splits[name]], minlength=len(examples.classes))
             class_counts[name] = dict(zip(examples.classes, counts.tolist(), strict=True))
+    moments = {}
+    if isinstance(known, Numbers) and len(splits.get("train", ())):
+        moments = known.moments(splits["train"])
     return DataSpec(
         modality=examples.content.modality,
         classes=examples.classes,
@@ -102,8 +106,9 @@ def describe(examples: Examples, splits: dict[str, np.ndarray]) -> DataSpec:
         class_counts=class_counts,
         fingerprint=examples.fingerprint,
         split_fingerprint=digest.hexdigest(),
-        annotations="" if examples.annotations is None else examples.annotations.kind,
-        names=() if examples.annotations is None else examples.annotations.names,
+        annotations="" if known is None else known.kind,
+        names=() if known is None else known.names,
+        moments=moments,
     )
 
 
@@ -113,17 +118,35 @@ def _shared_out(
     """`members` as train, val and test."""
     share = _share_groups if examples.groups is not None else _share_examples
     held_out = share(examples, members, val, test, seed)
+    if isinstance(examples.annotations, LabelSets) and examples.groups is None:
+        _give_back(examples.annotations, members, held_out)
     taken = np.concatenate([held_out["val"], held_out["test"]])
     train = np.setdiff1d(members, taken)
     return {"train": train, **{name: np.sort(each) for name, each in held_out.items()}}
 
 
+def _give_back(known: LabelSets, members: np.ndarray, held_out: dict[str, np.ndarray]) -> None:
+    """Let train have an example of each label that would be in held-out splits alone, in place.
+
+    Shares by the rarest label leave that rare: a label is never the rarest one of its examples.
+    """
+    train = np.setdiff1d(members, np.concatenate([held_out["val"], held_out["test"]]))
+    for label in np.flatnonzero(known.there[members].any(axis=0)):
+        if known.there[train, label].any():
+            continue
+        name = max(held_out, key=lambda each: known.there[held_out[each], label].sum())
+        given = held_out[name][known.there[held_out[name], label]][:1]
+        held_out[name] = np.setdiff1d(held_out[name], given)
+        train = np.concatenate([train, given])
+
+
 def _share_examples(
     examples: Examples, members: np.ndarray, val: float, test: float, seed: int
 ) -> dict[str, np.ndarray]:
-    """Held-out examples, stratified by class where there are classes."""
-    labels, wanted = examples.labels[members], 1 + (val > 0) + (test > 0)
-    counts = np.bincount(labels, minlength=max(1, len(examples.classes)))
+    """Held-out examples, stratified by class, or by the rarest label of a set."""
+    found, most = strata(examples)
+    labels, wanted = found[members], 1 + (val > 0) + (test > 0)
+    counts = np.bincount(labels, minlength=most)
     if not examples.classes and len(members) < wanted:
         raise DataError(
             f"{len(members)} examples are too few for {wanted} splits.",
@@ -134,7 +157,7 @@ def _share_examples(
         hint = "Add some, remove the class, or set data.val_fraction or data.test_fraction to 0."
         raise DataError(small, hint)
     room = np.maximum(counts - 1, 0)  # one example of each class stays in train
-    test_counts = _counts(counts, test, room - (val > 0))
+    test_counts = _counts(counts, test, np.maximum(room - (val > 0), 0))
     val_counts = _counts(counts, val, room - test_counts)
     rank = ranks((examples.ids[each] for each in members), str(seed))
     held_out: dict[str, list[int]] = {"val": [], "test": []}
@@ -157,14 +180,17 @@ def _counts(counts: np.ndarray, fraction: float, most: np.ndarray) -> np.ndarray
 def _share_groups(
     examples: Examples, members: np.ndarray, val: float, test: float, seed: int
 ) -> dict[str, np.ndarray]:
-    """Held-out groups, whole, stratified by the class that most of a group's examples have."""
-    groups = examples.groups
+    """Held-out groups, whole, stratified by the class that most of a group's examples have.
+
+    Of sets of labels, by the rarest label that most of them have.
+    """
+    groups, (found, most) = examples.groups, strata(examples)
     if groups is None:
         raise TypeError("examples without groups")
     names, numbers = np.unique(groups[members], return_inverse=True)
     sizes = np.bincount(numbers)
-    votes = np.zeros((len(names), max(1, len(examples.classes))), dtype=np.int64)
-    np.add.at(votes, (numbers, examples.labels[members]), 1)
+    votes = np.zeros((len(names), most), dtype=np.int64)
+    np.add.at(votes, (numbers, found[members]), 1)
     majority = votes.argmax(axis=1)
     rank = ranks(names.tolist(), str(seed))
     held_out: dict[str, list[int]] = {"val": [], "test": []}
@@ -236,7 +262,9 @@ def _refuse_straddling(examples: Examples) -> None:
 
 
 def _refuse_unseen(examples: Examples, splits: dict[str, np.ndarray]) -> None:
-    """Refuse classes that no training example has."""
+    """Refuse classes and labels that no training example has."""
+    if isinstance(examples.annotations, LabelSets):
+        _refuse_unseen_labels(examples.annotations, splits)
     trained = set(examples.labels[splits["train"]].tolist())
     absent = [each for label, each in enumerate(examples.classes) if label not in trained]
     problems = []
@@ -247,3 +275,14 @@ def _refuse_unseen(examples: Examples, splits: dict[str, np.ndarray]) -> None:
         problems.append(f"Class {each!r} has no example in train, it is {where}.")
     if problems:
         raise DataError(all_at_once(problems[:20]))
+
+
+def _refuse_unseen_labels(known: LabelSets, splits: dict[str, np.ndarray]) -> None:
+    problems = []
+    for label in np.flatnonzero(~known.there[splits["train"]].any(axis=0)):
+        found = [name for name, indices in splits.items() if known.there[indices, label].any()]
+        where = f"only in {listed(found)}" if found else "in no split"
+        problems.append(f"Label {known.names[label]!r} has no example in train, it is {where}.")
+    if problems:
+        hint = "Add examples that have them, or leave the labels out."
+        raise DataError(all_at_once(problems[:20]), hint)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from fmkit.data.examples import Examples
+from fmkit.data.targets import LabelSets
 from fmkit.errors import ConfigError, received
 
 
@@ -48,6 +49,16 @@ def allocate(
     return shares
 
 
+def strata(examples: Examples) -> tuple[np.ndarray, int]:
+    """What examples are shared out by, (N,) whole numbers, and how many of those there may be.
+
+    Their class; where they have sets of labels, their rarest label; else all are alike.
+    """
+    if isinstance(examples.annotations, LabelSets):
+        return examples.annotations.rarest(), len(examples.annotations.names) + 1
+    return examples.labels, max(1, len(examples.classes))
+
+
 def limited(examples: Examples, limit: int | None) -> Examples:
     """At most `limit` examples, the same share of each class and named split, in the old order.
 
@@ -58,19 +69,21 @@ def limited(examples: Examples, limit: int | None) -> Examples:
     """
     if limit is None or limit >= len(examples):
         return examples
-    strata = examples.labels.astype(np.int64)
+    found, most = strata(examples)
+    numbers = found.astype(np.int64)
     if examples.splits is not None:
         _, split_numbers = np.unique(examples.splits, return_inverse=True)
-        strata = strata + max(1, len(examples.classes)) * split_numbers
-    kinds, counts = np.unique(strata, return_counts=True)
+        numbers = numbers + most * split_numbers
+    kinds, counts = np.unique(numbers, return_counts=True)
     if limit < len(kinds):
+        word = "label" if examples.annotations is not None else "class"
         raise ConfigError(
-            received("data.limit", limit, f"at least {len(kinds)}, one per class and split")
+            received("data.limit", limit, f"at least {len(kinds)}, one per {word} and split")
         )
     shares = allocate(counts.tolist(), limit, [1] * len(kinds), counts.tolist())
     rank = ranks(examples.ids, "limit")
     kept: list[int] = []
     for kind, share in zip(kinds, shares, strict=True):
-        members = np.flatnonzero(strata == kind)
+        members = np.flatnonzero(numbers == kind)
         kept.extend(members[np.argsort(rank[members], kind="stable")[:share]].tolist())
     return examples.take(np.array(sorted(kept), dtype=np.int64))

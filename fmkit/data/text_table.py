@@ -1,26 +1,32 @@
-"""Texts in a table: a row per text or pair of texts, with its class, perhaps its split and group.
+"""Texts in a table: a row per text or pair of texts, with its class, labels or numbers, perhaps its
+split and group.
 
-How cells are read stands in `table_file`. A row's id is its place, `row-000012` counted from 0, so
+How cells are read stands in `table_file`, what labels are in `label_cells`. A row's id is its place, `row-000012` counted from 0, so
 rows may be mended or labelled again, and keep their split; errors tell its line in the file, too.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 from fmkit.config.data_schema import TextTableData
-from fmkit.data import check
+from fmkit.data import check, label_cells
 from fmkit.data.encodings import not_text
-from fmkit.data.examples import Examples, Texts, from_names
+from fmkit.data.examples import Examples, Texts
 from fmkit.data.findings import Finding
+from fmkit.data.label_cells import Answers
 from fmkit.data.listing import SPLIT_NAMES
 from fmkit.data.stratify import limited
 from fmkit.data.table_file import Columns, read
 from fmkit.errors import DataError
 
 NAMES = (
-    "Name the columns with data.text_column, pair_column, label_column, split_column and "
-    "group_column."
+    "Name the columns with data.text_column, pair_column, label_column, label_columns, "
+    "split_column and group_column."
 )
 
 
@@ -31,7 +37,7 @@ class _Rows:
     ids: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     pairs: list[str] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
+    answers: list[Any] = field(default_factory=list)
     splits: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
@@ -52,32 +58,39 @@ def list_examples(config: TextTableData) -> Examples:
         DataError: the table cannot be read, or columns are missing; all problems at once.
     """
     table = check.existing(config.root, "file")
-    wanted = [config.text_column, config.label_column]
+    answers = label_cells.of(config)
+    wanted = [config.text_column, *answers.columns]
     wanted += [e for e in (config.pair_column, config.split_column, config.group_column) if e]
     columns = read(table, wanted, NAMES, config.encoding, config.quotes, "data.")
     if not len(columns) and not columns.faults:
         raise DataError(f"{table} has no rows.")
     rows = _Rows()
     for place, cells in enumerate(columns.rows()):
-        _add_row(rows, config, cells, columns, place)
+        _add_row(rows, config, answers, cells, columns, place)
     rows.findings += [Finding("incomplete_row", identity(n), why) for n, why in columns.faults]
     rows.findings.sort(key=lambda each: each.where)
-    return _examples(rows, config)
+    return _examples(rows, config, answers)
 
 
 def _add_row(
-    rows: _Rows, config: TextTableData, cells: dict[str, str], columns: Columns, place: int
+    rows: _Rows,
+    config: TextTableData,
+    answers: Answers,
+    cells: dict[str, str],
+    columns: Columns,
+    place: int,
 ) -> None:
     """Take one row over, or note all that is wrong with it."""
     name = identity(columns.numbers[place])
-    problems = _problems(config, cells)
+    answer, wrong = answers.read(cells)
+    problems = _problems(config, cells, wrong)
     if problems:
         line = f" (line {columns.lines[place]})" if columns.lines else ""
         rows.findings.append(Finding("incomplete_row", name, ", ".join(problems) + line))
         return
     rows.ids.append(name)
     rows.texts.append(cells[config.text_column])
-    rows.names.append(cells[config.label_column])
+    rows.answers.append(answer)
     if config.pair_column:
         rows.pairs.append(cells[config.pair_column])
     if config.split_column:
@@ -86,11 +99,9 @@ def _add_row(
         rows.groups.append(cells[config.group_column])
 
 
-def _problems(config: TextTableData, cells: dict[str, str]) -> list[str]:
+def _problems(config: TextTableData, cells: dict[str, str], of_answer: list[str]) -> list[str]:
     """All that is wrong with one row."""
-    problems = text_problems(cells, config.text_column, config.pair_column)
-    if not cells[config.label_column]:
-        problems.append("no label")
+    problems = [*text_problems(cells, config.text_column, config.pair_column), *of_answer]
     if config.split_column:
         split = cells[config.split_column]
         if not split:
@@ -116,15 +127,12 @@ def text_problems(cells: dict[str, str], text_column: str, pair_column: str | No
     return problems
 
 
-def _examples(rows: _Rows, config: TextTableData) -> Examples:
+def _examples(rows: _Rows, config: TextTableData, answers: Answers) -> Examples:
     """The rows as examples, with all that is wrong with the others."""
-    findings = [*rows.findings, *check.name_findings(sorted(set(rows.names)), rows.ids)]
-    examples = from_names(
-        rows.ids,
-        rows.names,
-        Texts(tuple(rows.texts), tuple(rows.pairs) if config.pair_column else None),
-        rows.splits if config.split_column else None,
-        rows.groups if config.group_column else None,
-        findings=findings,
+    content = Texts(tuple(rows.texts), tuple(rows.pairs) if config.pair_column else None)
+    examples = dataclasses.replace(
+        answers.examples(rows.ids, rows.answers, content, rows.findings),
+        splits=np.array(rows.splits, dtype=str) if config.split_column else None,
+        groups=np.array(rows.groups, dtype=str) if config.group_column else None,
     )
     return limited(examples, config.limit) if rows.ids else examples

@@ -65,6 +65,26 @@ def classification_head(
     Raises:
         ConfigError: `model.pooling` does not go with the features.
     """
+    x = below_logits(features, config, has_class_token, mask, is_causal)
+    return logits(classes)(x)
+
+
+def logits(outputs: int) -> keras.layers.Dense:
+    """The last layer of a head, which begins at zero; float32 under mixed precision too.
+
+    Softmax, sigmoid and loss need the range.
+    """
+    return keras.layers.Dense(outputs, kernel_initializer="zeros", dtype="float32", name="logits")
+
+
+def below_logits(
+    features: keras.KerasTensor,
+    config: ModelConfig,
+    has_class_token: bool = False,
+    mask: keras.KerasTensor | None = None,
+    is_causal: bool = False,
+) -> keras.KerasTensor:
+    """What the last layer of a head reads, (B, D): see `classification_head`."""
     x = pool(features, config.pooling, has_class_token, mask, is_causal)
     if config.hidden:
         if config.dropout:
@@ -72,9 +92,7 @@ def classification_head(
         x = keras.layers.Dense(config.hidden, activation="gelu", name="head_hidden")(x)
     if config.dropout:
         x = keras.layers.Dropout(config.dropout, name="head_dropout")(x)
-    # float32 under mixed precision too: softmax and loss need the range.
-    last = keras.layers.Dense(classes, kernel_initializer="zeros", dtype="float32", name="logits")
-    return last(x)
+    return x
 
 
 def pool(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pictures import picture
 
-from fmkit.config.data_schema import FashionMnistData, PackagedData
+from fmkit.config.data_schema import ElpvData, FashionMnistData, PackagedData
 from fmkit.data.splits import make_splits
 from fmkit.data.table import list_examples
 from fmkit.errors import DataError
@@ -79,7 +79,7 @@ def test_elpv_keeps_the_sure_cells(tmp_path, monkeypatch):
         lines.append(f"images/cell{index:04d}.png  {probability}    mono")
     (folder.parent / "labels.csv").write_text("\n".join(lines) + "\n")
     monkeypatch.syspath_prepend(tmp_path)
-    examples = list_examples(PackagedData(name="elpv"))
+    examples = list_examples(ElpvData())
     assert len(examples) == 8
     names = [examples.classes[each] for each in examples.labels]
     assert names == ["good", "defective"] * 4
@@ -89,4 +89,4 @@ def test_a_missing_package_says_what_to_install(monkeypatch):
     monkeypatch.setattr(sys, "path", [])
     sys.path_importer_cache.clear()
     with pytest.raises(DataError, match=r"pip install elpv-dataset==1\.0\.0\.post1"):
-        list_examples(PackagedData(name="elpv"))
+        list_examples(ElpvData())
