@@ -263,7 +263,8 @@ def _judge(config: TrainConfig, run: Run, assembly: Any) -> dict[str, Any]:
 
     figures: dict[str, Any] = {}
     for number, each in enumerate(assembly.judged()):
-        own = {}
+        own: dict[str, Any] = {}
+        of_validation: dict[str, Any] = {}
         for split in ("val", "test"):
             indices = each.splits.get(split)
             if indices is None or not len(indices):
@@ -272,10 +273,13 @@ def _judge(config: TrainConfig, run: Run, assembly: Any) -> dict[str, Any]:
                 judge.Question(
                     each.learner, each.loader, indices, each.examples, each.examples.labels,
                     each.spec.classes, each.task, BOOTSTRAP, config.runtime.seed,
+                    None if split == "val" else of_validation,
                 )
             )  # fmt: skip
             name = split if number == 0 else f"{split}-{each.name}"
-            predict.write_evaluation(run.folder, name, found, columns)
+            beside = judge.beside(each.task, columns)
+            predict.write_evaluation(run.folder, name, found, columns, beside)
+            of_validation = found if split == "val" else of_validation
             own[split] = judge.headline(each.task, found)
         figures |= own if number == 0 else {}
         if each.name:

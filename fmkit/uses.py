@@ -50,9 +50,11 @@ def evaluate(config: EvalConfig) -> None:
         judge.Question(
             trained.learner, loader, data.splits[split], data.examples, classes,
             trained.classes, trained.task, config.bootstrap, config.runtime.seed,
+            None if split == "val" and not is_new else loaded.validation(trained, objective),
         )
     )  # fmt: skip
-    path = loaded.write_evaluation(run.folder, name, found, columns)
+    beside = judge.beside(trained.task, columns)
+    path = loaded.write_evaluation(run.folder, name, found, columns, beside)
     tables.evaluation(found, config.data.name, split, path)
 
 

@@ -16,11 +16,12 @@ from fmkit.config.data_schema import (
     ImageFolderData,
     ImageTableData,
     PhotosData,
+    SquadData,
     TextFolderData,
 )
 from fmkit.config.kinds import KINDS, MONITORS
 from fmkit.config.schema import ModelConfig, PhaseConfig, TrainConfig
-from fmkit.config.task_schema import LANGUAGE_MODELLING, JointConfig
+from fmkit.config.task_schema import LANGUAGE_MODELLING, JointConfig, QuestionAnsweringConfig
 from fmkit.errors import listed, nearest, received
 from fmkit.files import short
 
@@ -90,6 +91,7 @@ def _train_problems(config: TrainConfig) -> Iterator[Problem]:
         yield Problem("model.weights", wrong)
     yield from _lora_problems(config)
     yield from _language_problems(config)
+    yield from _answer_problems(config)
 
 
 def _language_problems(config: TrainConfig) -> Iterator[Problem]:
@@ -115,6 +117,31 @@ def _language_problems(config: TrainConfig) -> Iterator[Problem]:
             "recipe",
             f"recipe={config.recipe} goes by classes, and task.name={task.name} has none. "
             "Leave it out.",
+        )
+
+
+def _answer_problems(config: TrainConfig) -> Iterator[Problem]:
+    """Answers in texts are of one kind of data, and are learned by one task."""
+    task, data = config.task, config.data
+    learns = task.name == QuestionAnsweringConfig.name
+    if learns and data.name in KINDS["data"] and not isinstance(data, SquadData):
+        yield Problem(
+            "task.name",
+            f"task.name={task.name} finds answers in texts, and data={data.name} has none. Take "
+            "data=squad.",
+        )
+    if learns and config.recipe != "none":
+        yield Problem(
+            "recipe",
+            f"recipe={config.recipe} goes by classes, and task.name={task.name} has none. "
+            "Leave it out.",
+        )
+    fits = learns or task.name in (*LANGUAGE_MODELLING, JointConfig.name)
+    if isinstance(data, SquadData) and not fits and task.name in KINDS["task"]:
+        yield Problem(
+            "task.name",
+            f"task.name={task.name} cannot learn from data=squad, which has questions and answers. "
+            "Take task=question_answering, or other data.",
         )
 
 

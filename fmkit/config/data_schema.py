@@ -183,6 +183,22 @@ class PackagedTextData(TextData):
 
 
 @dataclass
+class SquadData(TextData):
+    """Questions on texts, whose answers are parts of the text: as SQuAD has them."""
+
+    name: str = "squad"
+    """Data source."""
+    root: str = MISSING
+    """A `.json` as SQuAD's, a `.jsonl` or `.parquet` of rows, or a folder of `train*`, `dev*`."""
+    text_column: str = "question"
+    """Key of the question."""
+    pair_column: str = "context"
+    """Key of the text that has the answer."""
+    encoding: str = "utf-8"
+    """Encoding of the files, such as `utf-8` or `utf-16`."""
+
+
+@dataclass
 class ArraysData(ImageData):
     """Images and labels in one `.npz` file."""
 

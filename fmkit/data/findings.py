@@ -14,7 +14,7 @@
 | empty_file        | missing_file   | unusable         | leak, near_leak    | hidden_file     |
 | truncated         | incomplete_row | conflicting_rows | near_two_classes   | wrong_extension |
 | damaged           | two_classes    | empty_class      | equal_two_classes  | converted       |
-| not_image         |                | loose_photos     | duplicate          |                 |
+| not_image         | lost_answer    | loose_photos     | duplicate          |                 |
 | bad_encoding      |                | loose_texts      | near_duplicate     |                 |
 | not_text          |                | no_classes       | animated, blank    |                 |
 | too_large         |                | no_photos        | unsupported        |                 |
@@ -31,6 +31,7 @@
 |                   |                |                  | constant_label     |                 |
 |                   |                |                  | constant_target    |                 |
 |                   |                |                  | far_target         |                 |
+|                   |                |                  | moved_answer       |                 |
 
 Exact copies under two classes are an error in photo files, where one of the two must be wrong;
 equal arrays or texts under two classes are a warning, since what is small may coincide.
@@ -107,6 +108,12 @@ KINDS: dict[str, Kind] = {
         "Keep each under the right one, or leave all copies out with data.on_bad=skip.",
         ROW,
     ),
+    "lost_answer": Kind(
+        ERROR,
+        "answers that do not stand in their text where they should",
+        "Mend their offsets, which count characters from 0, or leave them out: data.on_bad=skip",
+        ROW,
+    ),
     "conflicting_rows": Kind(ERROR, "rows that contradict an earlier row", "Keep the right one."),
     "unusable": Kind(ERROR, "the data cannot be listed"),
     "empty_class": Kind(ERROR, "classes without examples"),
@@ -152,6 +159,9 @@ KINDS: dict[str, Kind] = {
     "imbalance": Kind(WARNING, "very uneven classes", "task.class_weights=balanced may help."),
     "repeated_rows": Kind(WARNING, "rows that repeat an earlier one: left out"),
     "without_label": Kind(NOTE, "examples without labels"),
+    "moved_answer": Kind(
+        WARNING, "answers that stand beside the place that their offsets name: found, or left out"
+    ),
     "hidden_file": Kind(NOTE, "hidden files, ignored"),
     "wrong_extension": Kind(NOTE, "the content has another format than the name says"),
     "converted": Kind(NOTE, "become 8-bit RGB"),

@@ -5,8 +5,8 @@ N examples, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,8 @@ class Question:
         task: what was learned.
         bootstrap: resamples behind the intervals.
         seed: of the resampling.
+        validation: figures of the run's own validation, for an evaluator in `BY_VALIDATION`; empty
+            where there are none; None where validation is what is judged.
     """
 
     learner: Learner
@@ -45,6 +47,7 @@ class Question:
     task: Any
     bootstrap: int
     seed: int
+    validation: Mapping[str, Any] | None = field(default_factory=dict)
 
 
 Columns = Callable[[np.ndarray, DataSpec], dict[str, Any]]
@@ -53,6 +56,13 @@ Columns = Callable[[np.ndarray, DataSpec], dict[str, Any]]
 
 PREDICTIONS = {"classification": "fmkit.evaluate.judge:classes"}
 """By `Task.evaluator`, the `Columns` of a task whose outputs are a row of numbers an example."""
+
+OF_ROWS = {"question_answering": "fmkit.evaluate.answers:predicted"}
+"""By `Task.evaluator`, of a task that reads `rows`: a function from a `Question`, whose examples
+have nothing to compare with, to columns with a row for each of those, in their order."""
+
+BY_VALIDATION = ("question_answering",)
+"""Each `Task.evaluator` that goes by what validation found, such as a threshold."""
 
 
 def classes(outputs: np.ndarray, spec: DataSpec) -> dict[str, Any]:
@@ -66,11 +76,19 @@ Answer = tuple[dict[str, Any], dict[str, Any]]
 EVALUATORS = {
     "classification": "fmkit.evaluate.judge:classification",
     "losses": "fmkit.evaluate.judge:losses",
+    "question_answering": "fmkit.evaluate.answers:judged",
 }
 """By `Task.evaluator`, a function `(Question) -> Answer`."""
 
-HEADLINES = {"classification": ("n", "accuracy", "macro_f1", "loss", "intervals")}
+HEADLINES = {
+    "classification": ("n", "accuracy", "macro_f1", "loss", "intervals"),
+    "question_answering": ("n", "exact_match", "f1", "loss", "intervals"),
+}
 """Figures that the status of a run shows; of an evaluator that is not here, all numbers."""
+
+BESIDE = {"question_answering": {"predictions": "fmkit.evaluate.answers:by_id"}}
+"""By `Task.evaluator`, JSON beside figures and table, by what its name ends in: a function of the
+table's columns."""
 
 
 def judge(question: Question) -> Answer:
@@ -90,6 +108,12 @@ def judge(question: Question) -> Answer:
             raise
         raise explained from error
     return answer
+
+
+def beside(task: Any, columns: Mapping[str, Any]) -> dict[str, Any]:
+    """What else an evaluation writes, by the end of its name: content of JSON files."""
+    made = BESIDE.get(task.evaluator, {})
+    return {name: lookup.load(each)(columns) for name, each in made.items()}
 
 
 def headline(task: Any, figures: dict[str, Any]) -> dict[str, Any]:

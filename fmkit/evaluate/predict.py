@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,12 +104,26 @@ def examine(
 
 
 def write_evaluation(
-    folder: Path, name: str, figures: dict[str, Any], columns: dict[str, Any]
+    folder: Path,
+    name: str,
+    figures: dict[str, Any],
+    columns: dict[str, Any],
+    beside: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write `eval/<name>.json` and `.parquet` in a run folder; the JSON's path."""
+    """Write `eval/<name>.json` and `.parquet` in a run folder; the JSON's path.
+
+    Args:
+        folder: the run's.
+        name: of the evaluation.
+        figures: for the JSON.
+        columns: for the table.
+        beside: by the end of their names, what goes into `eval/<name>.<end>.json`.
+    """
     target = folder / names.EVALUATION
     target.mkdir(exist_ok=True)
     write_table(target / f"{name}.parquet", columns)
+    for end, content in (beside or {}).items():
+        files.write_json(target / f"{name}.{end}.json", content)
     files.write_json(target / f"{name}.json", figures)
     return target / f"{name}.json"
 
@@ -215,18 +229,71 @@ def predict_texts(trained: Trained, inputs: TextInputs, batch_size: int) -> dict
     tokenizer, most = trained.backbone.tokenizer, trained.backbone.max_length
     if tokenizer is None or most is None:
         raise ConfigError(f"run {trained.run.id} reads photos, and input= has texts.")
-    readable = np.array([not why for why in inputs.errors])
-    good = np.flatnonzero(readable)
+    good = np.flatnonzero([not why for why in inputs.errors])
     ids = tuple(inputs.ids[each] for each in good)
     labels, texts = np.zeros(len(good), np.int32), inputs.texts.take(good)
     examples = Examples(ids, labels, trained.classes, texts)
+    data = Dataset(examples, {"all": np.arange(len(good))}, trained.spec)
+    has_rows = trained.task.reads == "rows"
+    if has_rows and len(good):
+        data = reading.rows_of(data, trained.task, trained.backbone)
     loader = TextLoader(
-        examples, examples.labels, tokenizer=tokenizer, max_length=most, batch_size=batch_size
+        data.examples,
+        data.examples.labels,
+        tokenizer=tokenizer,
+        max_length=most,
+        prepare=trained.task.prepare,
+        inputs=1 + len(trained.task.inputs),
+        target_rank=getattr(trained.task, "target_rank", 1),
+        batch_size=batch_size,
     )
-    found = np.full((len(inputs.ids), trained.learner.output.shape[-1]), np.nan)
+    named = {"id": list(inputs.ids)}
+    if has_rows:
+        columns = _of_rows(trained, loader, data) if len(good) else {"prediction": []}
+        return {**named, **_spread(columns, good, inputs.errors)}
+    outputs = np.full((len(inputs.ids), trained.learner.output.shape[-1]), np.nan)
     if len(good):
-        found[good] = trained.learner.predict(loader.ordered(np.arange(len(good))), verbose=0)
-    return {"id": list(inputs.ids), **_readable(found, trained, inputs.errors)}
+        outputs[good] = trained.learner.predict(loader.ordered(data.splits["all"]), verbose=0)
+    return {**named, **_readable(outputs, trained, inputs.errors)}
+
+
+def _of_rows(trained: Trained, loader: TextLoader, data: Dataset) -> dict[str, Any]:
+    """Columns of predictions of a task that makes rows of its own, with a row an example.
+
+    Raises:
+        ConfigError: the task predicts nothing of an example.
+    """
+    if trained.task.evaluator not in judge.OF_ROWS:
+        raise ConfigError(f"run {trained.run.id}: task={trained.task.name} predicts no labels.")
+    question = judge.Question(
+        trained.learner, loader, data.splits["all"], data.examples, data.examples.labels,
+        trained.classes, trained.task, 0, 0, validation(trained),
+    )  # fmt: skip
+    columns: dict[str, Any] = lookup.load(judge.OF_ROWS[trained.task.evaluator])(question)
+    return columns
+
+
+def validation(trained: Trained, objective: str | None = None) -> dict[str, Any]:
+    """Figures of a run's own validation, where its task goes by them.
+
+    Args:
+        trained: the run.
+        objective: of a joint run, one that is not the primary.
+    """
+    if trained.task.evaluator not in judge.BY_VALIDATION:
+        return {}
+    return trained.run.validation(objective)
+
+
+def _spread(columns: dict[str, Any], good: np.ndarray, errors: Sequence[str]) -> dict[str, Any]:
+    """Columns of what could be read among all: the others have nothing but their error."""
+    spread: dict[str, Any] = {}
+    for key, values in columns.items():
+        row: list[Any] = [None] * len(errors)
+        for place, value in zip(good.tolist(), values, strict=True):
+            row[place] = value
+        spread[key] = row
+    return spread | ({"error": list(errors)} if any(errors) else {})
 
 
 def _outputs(network: keras.Model, images: np.ndarray, batch_size: int) -> np.ndarray:

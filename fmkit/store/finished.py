@@ -38,14 +38,14 @@ class FinishedRun:
         loaded: dict[str, Any] = strict_yaml.value(found.tree)
         return loaded
 
-    def json(self, name: str) -> dict[str, Any]:
-        """One of the run's JSON files.
+    def json(self, name: str, most: int = untrusted.MOST_JSON) -> dict[str, Any]:
+        """One of the run's JSON files, of at most so many bytes.
 
         Raises:
             ArtifactError: it is missing or broken.
         """
         try:
-            loaded = untrusted.read_json(self.folder / name)
+            loaded = untrusted.read_json(self.folder / name, most)
         except (OSError, ValueError) as error:
             raise self._refused(name, error) from error
         if not isinstance(loaded, dict):
@@ -86,6 +86,17 @@ class FinishedRun:
             raise self._refused(names.ENVIRONMENT, "annotations is no word")
         outputs = self._different(known.get("names", []), "names")
         return DataSpec(modality, self.classes(objective), {}, annotations=kind, names=outputs)
+
+    def validation(self, objective: str | None = None) -> dict[str, Any]:
+        """Figures of the run's own validation; none where there is no such file.
+
+        Raises:
+            ArtifactError: the file is broken.
+        """
+        name = f"{names.EVALUATION}/val{f'-{objective}' if objective else ''}.json"
+        if not (self.folder / name).exists():
+            return {}
+        return self.json(name, untrusted.MOST_FIGURES)
 
     def _different(self, found: Any, what: str) -> tuple[str, ...]:
         is_list = isinstance(found, list) and all(isinstance(each, str) for each in found)

@@ -38,9 +38,7 @@ def as_read(
     if backbone.tokenizer is None or backbone.max_length is None:
         raise ConfigError(f"task.name={task.name} needs a model of texts; {backbone.name} is none.")
     if task.reads == "rows":
-        rows, origin, uncut = task.rows(data.examples, backbone.tokenizer, backbone.max_length)
-        content = encoded.Encoded(TokenRows(rows, uncut), np.asarray(origin), data.examples)
-        return encoded.dataset(data, content)
+        return rows_of(data, task, backbone)
     root = Path(runtime.cache_dir) if runtime.cache_dir else cache.default_folder()
     store = cache.FeatureStore(root, amounts.parse(runtime.cache_limit, amounts.LIMIT))
     packing = windows.Packing(backbone.tokenizer, backbone.max_length, backbone.is_causal)
@@ -53,6 +51,13 @@ def as_read(
             console.say(f"data: {done / total:.0%} of the texts are tokens")
 
     return windows.pack(data, packing, store, config.name, tell)
+
+
+def rows_of(data: Dataset, task: Any, backbone: Backbone) -> Dataset:
+    """A data set as rows that its task makes."""
+    rows, origin, uncut = task.rows(data.examples, backbone.tokenizer, backbone.max_length)
+    content = encoded.Encoded(TokenRows(rows, uncut), np.asarray(origin), data.examples)
+    return encoded.dataset(data, content)
 
 
 def check_monitor(config: TaskConfig, task: Any) -> None:

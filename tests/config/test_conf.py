@@ -27,6 +27,8 @@ NEEDS = {
     "text_lines": ["data.root=texts.txt", "task=causal_lm", "model=small_gpt"],
     "masked_lm": ["data=text_files", "data.root=texts", "model=small_bert"],
     "causal_lm": ["data=text_lines", "data.root=texts.txt", "model=small_gpt"],
+    "squad": ["data.root=train.json", "task=question_answering", "model=small_bert"],
+    "question_answering": ["data=squad", "data.root=train.json", "model=small_bert"],
     "image_table": ["data.root=photos.csv"],
     "text_folder": ["data.root=texts"],
     "text_table": ["data.root=texts.csv"],

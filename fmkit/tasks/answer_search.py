@@ -1,0 +1,200 @@
+"""From scores of tokens to the answer of each question: the best part of its text over all windows.
+
+As BERT's code does it for SQuAD (Devlin et al. 2018, run_squad): the sum of the scores of the first
+and of the last token, where the last is not before the first and the answer not too long; no answer
+scores as the token that stands for it, in the window where that is lowest. All parts of a text are
+looked at, not the n best alone.
+
+M rows, Q questions, n tokens of a row, m of them in the text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fmkit.data.encoded import Encoded
+from fmkit.data.examples import Texts
+from fmkit.data.spans import Spans
+from fmkit.errors import NonFiniteError
+from fmkit.models import word_tokens
+
+_NOTHING = 1e6
+"""By how much no answer wins where a text has no tokens: more than scores differ."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The best answer of each question, whether it is given or not.
+
+    Attributes:
+        places: positions of the questions among the examples, (Q,).
+        spans: begin and end in characters of the text, (Q, 2).
+        texts: what stands there.
+        scores: of the answers, (Q,).
+        nulls: of no answer, (Q,).
+        confidence: probability of first and last token in the answer's window, (Q,).
+        losses: of each row, (M,), in nats.
+    """
+
+    places: np.ndarray
+    spans: np.ndarray
+    texts: list[str]
+    scores: np.ndarray
+    nulls: np.ndarray
+    confidence: np.ndarray
+    losses: np.ndarray
+
+    @property
+    def null_scores(self) -> np.ndarray:
+        """How much more speaks for no answer than for the best one, (Q,)."""
+        return self.nulls - self.scores
+
+
+def find(
+    network: Any, loader: Any, content: Encoded, indices: np.ndarray, most_words: int
+) -> Answers:
+    """The best answer of each question that has rows at `indices`.
+
+    Args:
+        network: from tokens to scores (B, T, 2).
+        loader: batches of the rows.
+        content: the rows, with the questions behind them.
+        indices: which rows; all of each question.
+        most_words: of an answer.
+
+    Raises:
+        NonFiniteError: scores are not finite.
+    """
+    indices = np.asarray(indices, np.int64)
+    best: dict[int, _Best] = {}
+    losses: list[float] = []
+    for inputs, _ in loader.ordered(indices):
+        outputs = np.asarray(network.predict_on_batch(inputs), np.float64)
+        part = indices[len(losses) : len(losses) + len(outputs)]
+        for row, scores, place in zip(
+            content.rows.read(part), outputs, content.origin[part].tolist(), strict=True
+        ):
+            found = _of_row(row, scores[: len(row)], most_words)
+            losses.append(found.loss)
+            best[place] = found if place not in best else best[place].joined(found)
+    if not np.isfinite(losses).all():
+        raise NonFiniteError(
+            f"The model's scores are not finite for {int((~np.isfinite(losses)).sum()):,} of "
+            f"{len(losses):,} windows of texts.",
+            "Lower the learning rate or use runtime.precision=float32.",
+        )
+    return _answers(best, asked(content)[1], np.array(losses))
+
+
+def asked(content: Encoded) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The questions behind rows, and the text of each."""
+    texts = content.source.content
+    if not isinstance(texts, Texts) or texts.pairs is None:
+        raise TypeError("questions and their texts are expected")
+    return texts.texts, texts.pairs
+
+
+def accepted(content: Encoded, places: np.ndarray) -> list[list[str]]:
+    """The accepted answers of some of the questions behind rows."""
+    known, (_, texts) = content.source.annotations, asked(content)
+    if not isinstance(known, Spans):
+        raise TypeError("the examples have no answers to compare with")
+    return [[texts[place][begin:end] for begin, end in known.spans[place]] for place in places]
+
+
+def _answers(best: dict[int, _Best], contexts: tuple[str, ...], losses: np.ndarray) -> Answers:
+    spans, known = np.zeros((len(best), 2), np.int64), ("", [(0, 0)])
+    for number, (place, found) in enumerate(best.items()):
+        if found.first < 0:
+            continue
+        if contexts[place] is not known[0]:
+            known = (contexts[place], word_tokens.split(contexts[place]))
+        spans[number] = known[1][found.first][0], known[1][found.last][1]
+    return Answers(
+        np.array(list(best), np.int64),
+        spans,
+        [contexts[each][begin:end] for each, (begin, end) in zip(best, spans, strict=True)],
+        np.array([each.score for each in best.values()]),
+        np.array([each.null for each in best.values()]),
+        np.array([each.confidence for each in best.values()]),
+        losses,
+    )
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The best answer of a window, or of several: its first and last word; -1: there is none."""
+
+    first: int
+    last: int
+    score: float
+    null: float
+    confidence: float
+    loss: float
+
+    def joined(self, other: _Best) -> _Best:
+        """The better of two windows' answers, with the lower score of no answer."""
+        better = self if self.score >= other.score else other
+        null = min(self.null, other.null)
+        return _Best(better.first, better.last, better.score, null, better.confidence, better.loss)
+
+
+def _of_row(row: np.ndarray, scores: np.ndarray, most_words: int) -> _Best:
+    """The best answer of one window.
+
+    Args:
+        row: tokens, their words and their marks, (n, 3).
+        scores: (n, 2).
+        most_words: of an answer.
+    """
+    words, marks = row[:, 1], row[:, 2]
+    may_be = marks >= 0
+    chances = scores - _log_sum(scores[may_be])
+    loss = -(chances[np.isin(marks, (1, 3)), 0].sum() + chances[marks >= 2, 1].sum()) / 2
+    null = float(scores[may_be & (words < 0)].sum(axis=1)[0])
+    inside = np.flatnonzero(words >= 0)
+    if not len(inside):
+        return _Best(-1, -1, null - _NOTHING, null, 0.0, float(loss))
+    begins, ends = scores[inside, 0], scores[inside, 1]
+    of_word = words[inside]
+    last = np.searchsorted(of_word, of_word + most_words, side="left") - 1
+    end_of = _highest(ends, last)
+    first = int(np.argmax(begins + ends[end_of]))
+    end = int(end_of[first])
+    confidence = np.exp(chances[inside[first], 0] + chances[inside[end], 1])
+    score = float(begins[first] + ends[end])
+    return _Best(
+        int(of_word[first]), int(of_word[end]), score, null, float(confidence), float(loss)
+    )
+
+
+def _log_sum(scores: np.ndarray) -> np.ndarray:
+    """The logarithm of the sum of exponentials of each column, (2,)."""
+    top = scores.max(axis=0)
+    return np.asarray(top + np.log(np.exp(scores - top).sum(axis=0)))
+
+
+def _highest(values: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Where values are highest from each place up to `last` of it, (m,); the first of equals.
+
+    By a table of the highest of each 1, 2, 4, ... places, two of which cover any stretch (Bender
+    and Farach-Colton 2000, The LCA Problem Revisited).
+    """
+    count = len(values)
+    table = [np.arange(count)]
+    while 2 ** len(table) <= count:
+        half = 2 ** (len(table) - 1)
+        left, right = table[-1][:-half], table[-1][half:]
+        table.append(np.where(values[left] >= values[right], left, right))
+    places = np.arange(count)
+    level = np.log2(last - places + 1).astype(np.int64)
+    best = np.empty(count, np.int64)
+    for number in np.unique(level):
+        chosen = places[level == number]
+        left = table[number][chosen]
+        right = table[number][last[chosen] + 1 - 2**number]
+        best[chosen] = np.where(values[left] >= values[right], left, right)
+    return best
