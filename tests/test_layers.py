@@ -37,12 +37,13 @@ ORDER = {
                "text_hub", "applications", "packaged", "packaged_text", "hub", "table"],
     "optim": ["schedules", "rates", "optimizers"],
     "tasks": ["base", "linear", "tokens", "classification", "masked_lm", "causal_lm",
+              "preference_rows", "dpo",
               "neighbours", "self_supervised", "contrastive", "masked_image", "table", "joint"],
     "train": ["phases", "freeze", "proof", "devices", "learner", "part", "average", "tensor_file",
-              "room", "checkpoint", "progress", "reading", "ancestor", "assemble", "survey",
-              "stopper", "callbacks", "guard", "state", "resume", "keeper", "cut", "extract",
-              "feature_key", "features", "session", "material", "loop"],
-    "evaluate": ["metrics", "judge", "predict", "generate"],
+              "room", "checkpoint", "progress", "reading", "reference", "ancestor", "assemble",
+              "survey", "stopper", "callbacks", "guard", "state", "resume", "keeper", "cut",
+              "extract", "feature_key", "features", "session", "material", "loop"],
+    "evaluate": ["metrics", "judge", "preferences", "predict", "beginning", "generate"],
 }  # fmt: skip
 MAY_IMPORT_TENSORFLOW = ("data/", "export/", "train/devices.py")
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

@@ -66,6 +66,7 @@ Answer = tuple[dict[str, Any], dict[str, Any]]
 EVALUATORS = {
     "classification": "fmkit.evaluate.judge:classification",
     "losses": "fmkit.evaluate.judge:losses",
+    "preferences": "fmkit.evaluate.preferences:preferences",
 }
 """By `Task.evaluator`, a function `(Question) -> Answer`."""
 

@@ -27,6 +27,8 @@ NEEDS = {
     "text_lines": ["data.root=texts.txt", "task=causal_lm", "model=small_gpt"],
     "masked_lm": ["data=text_files", "data.root=texts", "model=small_bert"],
     "causal_lm": ["data=text_lines", "data.root=texts.txt", "model=small_gpt"],
+    "preferences": ["data.root=pairs.jsonl", "task=dpo", "model=small_gpt"],
+    "dpo": ["data=preferences", "data.root=pairs.jsonl", "model=small_gpt"],
     "image_table": ["data.root=photos.csv"],
     "text_folder": ["data.root=texts"],
     "text_table": ["data.root=texts.csv"],
