@@ -139,13 +139,20 @@ class Again:
             assembly: the run's, before its weights are put back.
 
         Raises:
-            ArtifactError: L2-SP would pull to other weights than before.
+            ArtifactError: the run would be compared with other weights than before.
         """
         started_from = (self.before.get("weights") or {}).get("fingerprint")
+        reference = assembly.reference
+        known = (self.before.get("reference") or {}).get("weights")
+        what = ""
         if assembly.pretrained and assembly.backbone.fingerprint() != started_from:
+            what = "optimizer.l2_sp pulls to"
+        elif reference is not None and known is not None and reference.weights != known:
+            what = f"task.name={assembly.task.name} compares with"
+        if what:
             raise ArtifactError(
-                f"the weights that run {self.run.folder.name} started from, which optimizer.l2_sp "
-                "pulls to, are not what they were.",
+                f"the weights that run {self.run.folder.name} started from, which {what}, are not "
+                "what they were.",
                 "Put them back, or start a new run.",
             )
         phase = assembly.phases[-1]

@@ -199,6 +199,7 @@ def _record(config: TrainConfig, run: Run, assembly: Any, split_seed: int) -> No
         data={"name": config.data.name, **assembly.spec.as_dict()},
         **_data_of_objectives(assembly),
         weights={**assembly.started_from, "fingerprint": assembly.backbone.fingerprint()},
+        **({} if assembly.reference is None else {"reference": assembly.reference.record()}),
         **shown,
     )
     if assembly.backbone.tokenizer is not None:
@@ -242,6 +243,8 @@ def _describe(config: TrainConfig, run: Run, assembly: Any, weights: str) -> Non
     )
     if lora := adapters.describe(assembly.learner):
         _say(config, run, lora)
+    if assembly.reference is not None:
+        _say(config, run, assembly.reference.described())
     if not weights and assembly.backbone.weights == "none" and config.init is None:
         frozen = [name for name, each in config.stage.items() if each.batchnorm == "frozen"]
         if frozen:

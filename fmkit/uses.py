@@ -40,11 +40,13 @@ def evaluate(config: EvalConfig) -> None:
     if learned.annotations:
         data = dataset.in_order_of_names(data, learned)
     with console.diverted(run.folder / names.LOG):
-        from fmkit.evaluate import judge
+        from fmkit.evaluate import beginning, judge
         from fmkit.evaluate import predict as loaded
 
         trained = loaded.load(run, config.runtime, config.objective)
     data = loaded.as_read(config.data, config.runtime, data, trained)
+    asked = {split: data.splits[split]}
+    beginning.tell(trained, config.data, config.runtime, data, asked)
     loader = loaded.open_data(config.data, config.runtime, data, trained)
     found, columns = judge.judge(
         judge.Question(

@@ -38,12 +38,13 @@ ORDER = {
     "optim": ["schedules", "rates", "optimizers"],
     "tasks": ["base", "linear", "tokens", "classification", "masked_lm", "causal_lm",
               "answer_scores", "answer_search", "answer_watch", "question_answering",
+              "preference_rows", "dpo",
               "neighbours", "self_supervised", "contrastive", "masked_image", "table", "joint"],
     "train": ["phases", "freeze", "proof", "devices", "learner", "part", "average", "tensor_file",
-              "room", "checkpoint", "progress", "reading", "ancestor", "assemble", "survey",
-              "stopper", "callbacks", "guard", "state", "resume", "keeper", "cut", "extract",
-              "feature_key", "features", "session", "material", "loop"],
-    "evaluate": ["metrics", "judge", "answers", "predict", "generate"],
+              "room", "checkpoint", "progress", "reading", "reference", "ancestor", "assemble",
+              "survey", "stopper", "callbacks", "guard", "state", "resume", "keeper", "cut",
+              "extract", "feature_key", "features", "session", "material", "loop"],
+    "evaluate": ["metrics", "judge", "answers", "preferences", "predict", "beginning", "generate"],
 }  # fmt: skip
 MAY_IMPORT_TENSORFLOW = ("data/", "export/", "train/devices.py")
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

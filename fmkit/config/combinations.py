@@ -16,12 +16,18 @@ from fmkit.config.data_schema import (
     ImageFolderData,
     ImageTableData,
     PhotosData,
+    PreferencesData,
     SquadData,
     TextFolderData,
 )
 from fmkit.config.kinds import KINDS, MONITORS
 from fmkit.config.schema import ModelConfig, PhaseConfig, TrainConfig
-from fmkit.config.task_schema import LANGUAGE_MODELLING, JointConfig, QuestionAnsweringConfig
+from fmkit.config.task_schema import (
+    LANGUAGE_MODELLING,
+    DpoConfig,
+    JointConfig,
+    QuestionAnsweringConfig,
+)
 from fmkit.errors import listed, nearest, received
 from fmkit.files import short
 
@@ -92,6 +98,46 @@ def _train_problems(config: TrainConfig) -> Iterator[Problem]:
     yield from _lora_problems(config)
     yield from _language_problems(config)
     yield from _answer_problems(config)
+    yield from _preference_problems(config)
+
+
+def _preference_problems(config: TrainConfig) -> Iterator[Problem]:
+    """Preferences are for preference tuning, which learns of nothing else."""
+    task, data = config.task, config.data
+    if isinstance(data, PreferencesData) and not isinstance(task, DpoConfig):
+        if not isinstance(task, JointConfig):  # whose objectives may have data of their own
+            yield Problem(
+                "task.name",
+                f"data={data.name} has pairs of answers, and task.name={task.name} learns from "
+                "none. Take task=dpo.",
+            )
+        return
+    if not isinstance(task, DpoConfig):
+        return
+    if data.name in KINDS["data"] and not isinstance(data, PreferencesData):
+        yield Problem(
+            "data.name",
+            f"task.name={task.name} learns from pairs of answers, and data={data.name} has none. "
+            "Take data=preferences data.root=FILE.jsonl.",
+        )
+    if config.recipe != "none":
+        yield Problem(
+            "recipe",
+            f"recipe={config.recipe} goes by classes, and task.name={task.name} has none. "
+            "Leave it out.",
+        )
+    if task.label_smoothing and task.loss_type != "sigmoid":
+        yield Problem(
+            "task.label_smoothing",
+            f"task.label_smoothing={task.label_smoothing:g} is for task.loss_type=sigmoid; "
+            f"task.loss_type is {task.loss_type}.",
+        )
+    elif task.label_smoothing >= 0.5:
+        what = "task.label_smoothing for task.name=dpo"
+        yield Problem(
+            "task.label_smoothing",
+            received(what, task.label_smoothing, "a number from 0 to below 0.5"),
+        )
 
 
 def _language_problems(config: TrainConfig) -> Iterator[Problem]:

@@ -175,6 +175,24 @@ class TextFilesData(DocumentsData):
 
 
 @dataclass
+class PreferencesData(TextData):
+    """Pairs of answers to a prompt, of which people preferred one: `.jsonl` or parquet."""
+
+    name: str = "preferences"
+    """Data source."""
+    root: str = MISSING
+    """A `.jsonl`, `.json` or `.parquet` file, or a folder of them, named by their splits or not."""
+    prompt_column: str = "prompt"
+    """Key of the prompt: a text, or a list of messages; without it answers are conversations."""
+    chosen_column: str = "chosen"
+    """Key of the preferred answer: a text, or a list of messages."""
+    rejected_column: str = "rejected"
+    """Key of the other answer."""
+    outside_links: bool = False
+    """Follow links that lead out of `data.root`; otherwise they are unusable files."""
+
+
+@dataclass
 class PackagedTextData(TextData):
     """A set of texts that comes with an installed package; it needs no root."""
 

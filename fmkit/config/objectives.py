@@ -15,7 +15,7 @@ from fmkit.config.data_schema import DataConfig
 from fmkit.config.documentation import field_docs
 from fmkit.config.kinds import KINDS
 from fmkit.config.schema import TrainConfig
-from fmkit.config.task_schema import JointConfig, ObjectiveConfig
+from fmkit.config.task_schema import ALONE, JointConfig, ObjectiveConfig
 from fmkit.config.user_file import Assignment
 from fmkit.errors import listed, received
 
@@ -142,6 +142,12 @@ def _objective(
     if own["task"]["name"] == JointConfig.name:
         told = received(f"{_KEY}.{name}.task.name", JointConfig.name, "a task that is not joint")
         found = [Problem(f"{_KEY}.{name}.task.name", told)]
+    if own["task"]["name"] in ALONE:
+        key = f"{_KEY}.{name}.task.name"
+        told = f"{key}={own['task']['name']} compares with the model as it was at the start, and is"
+        found = [
+            Problem(key, f"{told} no objective of a joint run. Train it by itself, with init.")
+        ]
     data: Any = dataclasses.replace(config.data)
     if "name" in own["data"]:
         data, wrong = _typed("data", name, own["data"], names, folder)

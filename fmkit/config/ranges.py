@@ -55,6 +55,8 @@ RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "stage.*.patience": _at_least(1),
     "task.label_smoothing": _fraction(),
     "task.huber_delta": _above(0),
+    "task.beta": _above(0),
+    "task.sft_weight": _at_least(0),
     "task.alpha": ("a number from 0 to 1", lambda value: 0 <= value <= 1),
     "task.objectives.*.weight": _at_least(0),
     "task.objectives.*.batch_size": _at_least(1),

@@ -120,6 +120,24 @@ class QuestionAnsweringConfig(TaskConfig):
     """Questions for `val_f1` and `val_exact_match` after each epoch, at most; 0: none."""
 
 
+class DpoConfig(TaskConfig):
+    """Preferred answers become likelier than others (DPO, Rafailov et al. 2023)."""
+
+    name: str = "dpo"
+    """Task."""
+    loss_type: str = "sigmoid"
+    """`sigmoid` (DPO), `ipo` (no overfitting to certain preferences) or `hinge` (SLiC)."""
+    beta: float = 0.1
+    """How much it costs to leave the model of the start: high, and it stays close to it."""
+    label_smoothing: float = 0.0
+    """Probability that a preference is the wrong way round, 0 to below 0.5; with `sigmoid`."""
+    sft_weight: float = 0.0
+    """Weight of the mean loss of the preferred answer's tokens, which keeps it likely."""
+
+
+ALONE = ("dpo",)
+"""Tasks that learn from what the model was at the start, and are no objective of a joint run."""
+
 LANGUAGE_MODELLING = ("masked_lm", "causal_lm")
 """Tasks that learn from texts alone; classes do not count."""
 

@@ -18,9 +18,12 @@ _LOADS, _READY = 4, 2
 """Most batches that are made at once, each by all cores, and how many wait for the model."""
 
 
-Prepare = Callable[[np.ndarray, np.random.Generator], tuple[tuple[np.ndarray, ...], np.ndarray]]
+Prepare = Callable[
+    [np.ndarray, np.random.Generator], tuple[tuple[np.ndarray, ...], np.ndarray | None]
+]
 """What a task makes of a batch where it has inputs or targets of its own: tokens (B, T) int32 or
-images (B, S, S, 3) float32, and a source of chance -> inputs of the network, and targets."""
+images (B, S, S, 3) float32, and a source of chance -> inputs of the network, and targets; None for
+those where they are the loader's."""
 
 
 class Batches:

@@ -15,6 +15,7 @@ import numpy as np
 from fmkit.data import twins
 from fmkit.data.examples import Examples, ImageArray, ImageFiles, Texts
 from fmkit.data.findings import Finding
+from fmkit.data.preferences import Preferences
 from fmkit.data.scan import Scan
 from fmkit.data.scan_cache import ScanCache
 from fmkit.errors import listed
@@ -57,6 +58,9 @@ def of_memory(examples: Examples) -> Copies:
         good = np.flatnonzero([bool(each) for each in content.texts])
         words = (_words(content, each) for each in good.tolist())
         return Copies(_back(twins.exact(_digests(words, len(good))), good))
+    if isinstance(content, Preferences):
+        blocks = (content.identity(each)[1] for each in range(len(examples)))
+        return Copies(twins.exact(_digests(blocks, len(examples))))
     return Copies([])
 
 

@@ -19,6 +19,7 @@ from fmkit.data.dataset import Dataset
 from fmkit.data.documents import Documents
 from fmkit.data.examples import Examples, ImageFiles, Texts
 from fmkit.data.findings import Finding
+from fmkit.data.preferences import Preferences
 from fmkit.data.probe import wrong_extension
 from fmkit.data.scan import Scan, Tell, scan
 from fmkit.data.scan_cache import ScanCache
@@ -59,6 +60,8 @@ class Inspection:
     @property
     def thing(self) -> str:
         """What one example is, for a count of them."""
+        if isinstance(self.examples.content, Preferences):
+            return "row"
         return "text" if isinstance(self.examples.content, Texts) else "file"
 
     @property

@@ -15,6 +15,7 @@ from fmkit.data import sample
 from fmkit.data.examples import ImageArray, ImageFiles, Texts
 from fmkit.data.findings import ERROR, KINDS, NOTE, WARNING, Finding, by_kind, printable, total
 from fmkit.data.inspection import Inspection, left_out
+from fmkit.data.preferences import Preferences, plain
 from fmkit.data.targets import LabelSets, Numbers
 
 QUANTILES = (0, 5, 25, 50, 75, 95, 100)
@@ -130,16 +131,21 @@ def sizes(inspected: Inspection) -> dict[str, list[int]]:
         scanned = inspected.scan
         columns = {"width": scanned.widths, "height": scanned.heights, "bytes": content.sizes}
     elif isinstance(content, Texts):
-        columns = _lengths(content)
+        pairs = {} if content.pairs is None else {"pair_": content.pairs}
+        columns = _lengths({"": content.texts, **pairs})
+    elif isinstance(content, Preferences):
+        parts = ("prompt", "chosen", "rejected")
+        columns = _lengths(
+            {f"{part}_": [plain(getattr(each, part)) for each in content.pairs] for part in parts}
+        )
     return {
         name: [int(each) for each in np.percentile(values[inspected.good], QUANTILES)]
         for name, values in columns.items()
     }
 
 
-def _lengths(content: Texts) -> dict[str, np.ndarray]:
-    """Characters and words of each text, (N,), and of the second ones of pairs."""
-    parts = {"": content.texts} | ({} if content.pairs is None else {"pair_": content.pairs})
+def _lengths(parts: Mapping[str, Sequence[str]]) -> dict[str, np.ndarray]:
+    """Characters and words of each text, (N,), by what is before these two words."""
     columns = {}
     for prefix, texts in parts.items():
         columns[f"{prefix}characters"] = np.array([len(each) for each in texts], np.int64)

@@ -199,7 +199,8 @@ def _share_groups(
         ordered = of_class[np.argsort(rank[of_class], kind="stable")].tolist()
         quota = sizes[of_class].sum()
         chosen = _fill(ordered, sizes, quota * test, len(ordered) - 1 - (val > 0))
-        rest = [each for each in reversed(ordered) if each not in set(chosen)]
+        taken = set(chosen)
+        rest = [each for each in reversed(ordered) if each not in taken]
         held_out["test"] += chosen
         held_out["val"] += _fill(rest, sizes, quota * val, len(rest) - 1)
     _refuse_too_few_groups(len(names), held_out, val, test)

@@ -36,7 +36,8 @@ class TextLoader(Batches):
         prepare: makes inputs and targets of a batch of tokens, all int32, where a task has targets
             of its own, such as hidden words; `targets` is not read then.
         inputs: how many arrays `prepare` gives as inputs, (B, T) each.
-        target_rank: how many axes its targets have behind that of the batch.
+        target_rank: how many axes its targets have behind that of the batch; None: it gives None
+            in their place, and `targets` are read.
         options: the other arguments of `Batches`.
 
     Attributes:
@@ -54,7 +55,7 @@ class TextLoader(Batches):
         max_length: int,
         prepare: Prepare | None = None,
         inputs: int = 1,
-        target_rank: int = 1,
+        target_rank: int | None = 1,
         **options: Any,
     ) -> None:
         super().__init__(targets, **options)
@@ -160,9 +161,10 @@ class TextLoader(Batches):
             if prepare is None:
                 return tokens, self._targets[indices]
             inputs, targets = prepare(tokens, generator(f"texts\0{chance}", int(number)))
-            return (*inputs, targets)
+            return (*inputs, self._targets[indices] if targets is None else targets)
 
-        targets = tf.int32 if prepare else tf.as_dtype(self._targets.dtype)
+        makes_targets = prepare is not None and self._target_rank is not None
+        targets = tf.int32 if makes_targets else tf.as_dtype(self._targets.dtype)
         kinds = [*[tf.int32] * self._inputs, targets]
 
         def load(number: tf.Tensor) -> tuple[Any, tf.Tensor]:
@@ -170,10 +172,10 @@ class TextLoader(Batches):
             *inputs, targets = tf.numpy_function(read, [number], kinds, stateful=False)
             for each in inputs:
                 each.set_shape((None, None))
-            if prepare is None:
-                targets = self._dense(targets)
+            if makes_targets:
+                targets.set_shape((None, *[None] * (self._target_rank or 0)))
             else:
-                targets.set_shape((None, *[None] * self._target_rank))
+                targets = self._dense(targets)
             return (inputs[0] if len(inputs) == 1 else tuple(inputs)), targets
 
         return load

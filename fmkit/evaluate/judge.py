@@ -77,6 +77,7 @@ EVALUATORS = {
     "classification": "fmkit.evaluate.judge:classification",
     "losses": "fmkit.evaluate.judge:losses",
     "question_answering": "fmkit.evaluate.answers:judged",
+    "preferences": "fmkit.evaluate.preferences:preferences",
 }
 """By `Task.evaluator`, a function `(Question) -> Answer`."""
 

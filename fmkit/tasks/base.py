@@ -26,7 +26,8 @@ class Task(Protocol):
             packs them; or `rows`: what the method of that name makes of them.
         evaluator: what judges a finished run, as `fmkit.evaluate.table` names it.
         target_rank: how many axes the targets of `prepare` have behind that of the batch, for
-            texts; without this attribute 1.
+            texts; without this attribute 1. None: `prepare` gives None for them, and they are those
+            of `targets`, which may be float32 then.
         views: how many augmented views of each image a batch has, one after the other; a task
             without this attribute has 1.
         shown: symbolic tensor of the network that a deployed model ends with, in the place of its
@@ -63,6 +64,16 @@ class Task(Protocol):
             M rows, (n,) int32, or (n, K): the token and K - 1 numbers, of which `prepare` makes
             targets; which example each row is of, (M,), not falling; and how many tokens each had
             before it was cut, (M,).
+        """
+        ...
+
+    def begin(self, outputs: np.ndarray) -> None:
+        """Take what the network says of each example before anything trains, (N, K) float32.
+
+        Called once, when the weights of the start are loaded, and before `targets` counts; also
+        where a run goes on or is judged, with the same outputs. A row is NaN where no split has its
+        example. A task with this method is no objective of `task=joint`; one without it does not
+        ask. See `fmkit.train.reference`.
         """
         ...
 

@@ -63,7 +63,7 @@ class CausalLm:
         """
         found_tokens.require_text(self._config, backbone, is_causal=True)
         scores = found_tokens.scoring(backbone, has_bias=False)
-        self._continuation = lambda: _continuation(backbone, scores)
+        self._continuation = lambda: continuation(backbone, scores)
         return scores(backbone.model.output, "logits")
 
     def continuation(self) -> keras.Model:
@@ -85,7 +85,13 @@ class CausalLm:
         return outputs
 
 
-def _continuation(backbone: Backbone, scores: found_tokens.Scores) -> keras.Model:
+def continuation(backbone: Backbone, scores: found_tokens.Scores) -> keras.Model:
+    """From tokens (B, T) and a place in each row, (B, 1), to logits of the token after it, (B, V).
+
+    Args:
+        backbone: of a causal model.
+        scores: from its vectors to logits.
+    """
     # One place is scored: with 50,000 tokens the scores of all take longer than the rest.
     place = keras.Input((1,), dtype="int32", name="place")
     here = found_tokens.gathered(backbone.model.output, backbone.model.input, place)

@@ -20,6 +20,7 @@ from keras.src.losses.loss import unscale_loss_for_distribution
 from fmkit.config.objectives import primary
 from fmkit.config.schema import ModelConfig
 from fmkit.config.task_schema import JointConfig
+from fmkit.errors import ConfigError
 from fmkit.models import shared
 from fmkit.models.backbone import Backbone
 from fmkit.spec import DataSpec
@@ -56,6 +57,12 @@ class Joint:
         self.parts = {
             name: table.build(config.objectives[name].task, specs[name]) for name in names
         }
+        alone = [name for name, each in self.parts.items() if hasattr(each, "begin")]
+        if alone:
+            raise ConfigError(
+                f"task.objectives.{alone[0]} compares with the model as it was at the start, and "
+                "is no objective of a joint run. Train it by itself, with init."
+            )
         self.primary = first
         self.evaluator = self.parts[first].evaluator
         self._fixed = {name: float(config.objectives[name].weight or 0.0) for name in names}

@@ -20,6 +20,7 @@ from fmkit.spec import DataSpec, Tokenizer
 from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
 from fmkit.tasks import joint
+from fmkit.tasks import table as task_table
 from fmkit.train import checkpoint
 from fmkit.train.learner import Learner
 from fmkit.train.part import Part
@@ -106,7 +107,8 @@ def _why_not(
         fitting = [name for name, fits in heads.items() if fits]
         return f"of its heads {listed(fitting) or 'none'} fits, and the others are new"
     why, task = "head has another shape", recorded.section(run.config(), "task").name
-    if task not in (config.task.name, JointConfig.name):
+    known = {task_table.head_of(each) for each in (task, config.task.name)}
+    if len(known) > 1 and task != JointConfig.name:
         why = f"task is {task}"
     elif _outputs(run.spec()) != _outputs(parts[0].spec):
         shown = run.spec().classes or run.spec().names
@@ -119,8 +121,9 @@ def _heads_from(
 ) -> dict[str, bool]:
     """Take each head that a run has; by objective, whether it had one.
 
-    A head is the same when task and classes are the same, and its layers have the same names and
-    shapes. Of a joint run the objective of the same name comes first, then the primary one.
+    A head is the same when tasks have the same head, classes are the same, and its layers have the
+    same names and shapes. Of a joint run the objective of the same name comes first, then the
+    primary one.
     """
     before, found = recorded.section(run.config(), "task"), {}
     sources: list[str | None] = [None]
@@ -135,7 +138,7 @@ def _heads_from(
                 path in values and values[path].shape == tuple(variable.shape)
                 for path, variable in own.items()
             )
-            same = task.name == part.task.name
+            same = task_table.head_of(task.name) == task_table.head_of(part.task.name)
             same &= _outputs(run.spec(objective)) == _outputs(part.spec)
             if fits and same:
                 for path, variable in own.items():

@@ -25,15 +25,17 @@ from fmkit.errors import ConfigError
 from fmkit.models import adapters
 from fmkit.models import table as model_table
 from fmkit.models.backbone import Backbone
+from fmkit.optim import rates
 from fmkit.optim.optimizers import is_decayed
 from fmkit.spec import DataSpec
 from fmkit.store.finished import FinishedRun
 from fmkit.tasks import table as task_table
 from fmkit.tasks.joint import Joint
-from fmkit.train import ancestor, devices, freeze, phases, reading
+from fmkit.train import ancestor, devices, freeze, phases, reading, reference
 from fmkit.train.learner import Learner
 from fmkit.train.part import JointLearner, Part
 from fmkit.train.phases import Phase
+from fmkit.train.reference import Reference
 
 
 @dataclass
@@ -49,6 +51,7 @@ class Assembly:
             run's; empty where there is one task.
         started_from: what the weights came from, for the record.
         pretrained: what L2-SP pulls the backbone's variables to, by their id; empty without it.
+        reference: what the task was told of the network at the start, or None.
     """
 
     config: TrainConfig
@@ -67,6 +70,7 @@ class Assembly:
     features: Any = None
     settings: dict[str, Any] = field(default_factory=dict)
     parts: tuple[Part, ...] = ()
+    reference: Reference | None = None
 
     def scope(self) -> contextlib.AbstractContextManager[None]:
         """Where models are compiled and trained."""
@@ -166,8 +170,9 @@ def assemble(
 
     Where the weights come from, the first that applies:
 
-    1. `saved`: a checkpoint of this run, from which the loop takes them all. L2-SP needs what they
-       were at the start, too, so that there the others are loaded all the same.
+    1. `saved`: a checkpoint of this run, from which the loop takes them all. L2-SP, and a task that
+       compares with the model of the start, need what they were then, so that there the others are
+       loaded all the same.
     2. `init`: a finished run. The head too, when it was trained for the same classes.
     3. `model.weights`: the backbone's own; the head is new.
     4. Random ones.
@@ -179,7 +184,8 @@ def assemble(
         saved: the `state.Saved` that a run goes on from.
         others: of a joint run, the data of the other objectives.
     """
-    loads = saved is None or config.optimizer.l2_sp > 0
+    compares = config.optimizer.l2_sp > 0 or reference.is_needed(config.task)
+    loads = saved is None or compares
     with devices.scope(machine):
         model = config.model if loads else dataclasses.replace(config.model, weights="none")
         parts: tuple[Part, ...] = ()
@@ -204,6 +210,8 @@ def assemble(
                 FinishedRun(Path(config.init)), config, every_part, backbone, learner, planned
             )
             skipped = found if saved is None else skipped
+        if saved is None:
+            skipped = {**_idle(learner, backbone, planned), **skipped}
         pretrained = _pretrained(backbone) if config.optimizer.l2_sp else {}
     loader: Any
     if parts:
@@ -212,10 +220,39 @@ def assemble(
         loader = open_loader(config.data, config.runtime, data.examples, task, backbone)
     for phase in planned:
         loader.check(phase.augment)
-    return Assembly(
+    assembly = Assembly(
         config, machine, data.examples, data.splits, data.spec, loader, backbone, task,
         learner, planned, skipped, started_from, pretrained, parts=parts,
     )  # fmt: skip
+    if hasattr(task, "begin"):
+        _begin(assembly)
+    return assembly
+
+
+def _idle(learner: Learner, backbone: Backbone, planned: Sequence[Phase]) -> dict[str, str]:
+    """Phases that train a head alone which has no weights, as where embeddings give the scores."""
+    idle = [each.name for each in planned if each.train == "head"]
+    if len(idle) == len(planned) or freeze.weights_by_block(learner, backbone)[rates.HEAD]:
+        return {}
+    return dict.fromkeys(idle, "the head has no weights of its own")
+
+
+def _begin(assembly: Assembly) -> None:
+    """Tell the task what the network says of each example at the start; it has targets then."""
+    config, backbone, learner = assembly.config, assembly.backbone, assembly.learner
+    assembly.reference = Reference(
+        reference.fingerprint(backbone, learner), config.model, config.data.name,
+        config.data.batch_size, config.runtime, assembly.devices, assembly.task.name,
+        config.plugins,
+    )  # fmt: skip
+    with assembly.scope():
+        outputs = assembly.reference.of_splits(
+            assembly.loader, assembly.splits, len(assembly.examples), lambda: learner
+        )
+    assembly.task.begin(outputs)
+    assembly.loader = open_loader(
+        config.data, config.runtime, assembly.examples, assembly.task, backbone
+    )
 
 
 def _build_joint(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.metadata
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -111,6 +112,22 @@ def _determinism() -> None:
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
+
+
+_PACKAGES = ("keras", "keras-hub", "tensorflow", "openvino", "pillow")
+"""Their versions may change what comes out of a network."""
+
+
+def versions() -> dict[str, str | None]:
+    """The packages that compute what is cached, each with its version; None: not installed."""
+    return {each: _installed(each) for each in _PACKAGES}
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,11 @@ import numpy as np
 
 from fmkit import files
 from fmkit.errors import ConfigError
-from fmkit.train import cut
+from fmkit.train import cut, devices
 from fmkit.train.assemble import Assembly
 
 _VERSION = 2
 """Part of every key: to be raised when the same facts would give other features."""
-
-
-_PACKAGES = ("keras", "keras-hub", "tensorflow", "openvino", "pillow")
-"""Their versions may change what comes out."""
 
 
 def of_network(lower: keras.Model) -> dict[str, Any]:
@@ -52,7 +47,7 @@ def of_examples(assembly: Assembly, split: str, preset: str | None, view: int) -
         "device": assembly.devices.kind,
         "extractor": config.runtime.extractor,
         "backend": keras.backend.backend(),
-        "packages": {each: _installed(each) for each in _PACKAGES},
+        "packages": devices.versions(),
         "plugins": _plugins(config.plugins),
     }
 
@@ -106,13 +101,6 @@ def _weights(model: keras.Model) -> str:
         digest.update(f"{value.dtype.name} {list(value.shape)}\n".encode())
         digest.update(value.view(np.uint8).data if value.size else b"")
     return digest.hexdigest()
-
-
-def _installed(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _plugins(path: str | None) -> str | None:

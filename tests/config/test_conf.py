@@ -29,6 +29,8 @@ NEEDS = {
     "causal_lm": ["data=text_lines", "data.root=texts.txt", "model=small_gpt"],
     "squad": ["data.root=train.json", "task=question_answering", "model=small_bert"],
     "question_answering": ["data=squad", "data.root=train.json", "model=small_bert"],
+    "preferences": ["data.root=pairs.jsonl", "task=dpo", "model=small_gpt"],
+    "dpo": ["data=preferences", "data.root=pairs.jsonl", "model=small_gpt"],
     "image_table": ["data.root=photos.csv"],
     "text_folder": ["data.root=texts"],
     "text_table": ["data.root=texts.csv"],

@@ -1,0 +1,213 @@
+"""Pairs of answers to a prompt, of which one is preferred: what preference tuning learns from.
+
+A prompt and its answers are texts as they stand, or messages of a conversation. N pairs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fmkit.data.encodings import not_text
+
+Messages = tuple[tuple[str, str], ...]
+"""Messages of a conversation: role and content of each."""
+
+Talk = str | Messages
+"""A text as it stands, or messages."""
+
+ROLES = ("system", "user", "assistant")
+"""Who may say a message."""
+
+_ANSWERS = "assistant"
+
+
+class BadPair(Exception):
+    """A row that is no pair of answers; the message says why."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A prompt with two answers, all three texts or all three messages."""
+
+    prompt: Talk
+    chosen: Talk
+    rejected: Talk
+
+
+@dataclass(frozen=True, eq=False)
+class Preferences:
+    """Pairs of answers in memory."""
+
+    modality: ClassVar[str] = "text"
+    pairs: tuple[Pair, ...]
+
+    def take(self, indices: np.ndarray) -> Preferences:
+        """The pairs at `indices`, in that order."""
+        return Preferences(tuple(self.pairs[each] for each in indices))
+
+    def shape(self) -> str:
+        """What they are."""
+        return "preferences"
+
+    def identity(self, index: int) -> tuple[int, bytes]:
+        """Prompt and answers as JSON."""
+        pair = self.pairs[index]
+        whole = json.dumps([pair.prompt, pair.chosen, pair.rejected]).encode()
+        return len(whole), whole
+
+    def prompts(self) -> np.ndarray:
+        """A name for each different prompt, (N,): those of one prompt belong in one split."""
+        whole = (json.dumps(each.prompt).encode() for each in self.pairs)
+        return np.array([hashlib.sha256(each).hexdigest()[:32] for each in whole])
+
+
+def plain(talk: Talk) -> str:
+    """All that is said, for counts of words and comparisons."""
+    return talk if isinstance(talk, str) else "\n".join(content for _, content in talk)
+
+
+def pair_of(row: Any, names: tuple[str, str, str]) -> Pair:
+    """The pair that a row of a file holds.
+
+    Layouts as on the Hugging Face hub: texts; lists of `{role, content}`; a prompt that is a text
+    and answers that are conversations which begin with it; and no prompt where both answers begin
+    alike, which is the prompt then.
+
+    Args:
+        row: an object of JSON.
+        names: keys of prompt, preferred and other answer.
+
+    Raises:
+        BadPair: it holds none.
+    """
+    if not isinstance(row, dict):
+        raise BadPair("it is no object with keys")
+    missing = [each for each in names[1:] if row.get(each) is None]
+    if missing:
+        there = ", ".join(str(each)[:40] for each in list(row)[:8]) or "nothing"
+        raise BadPair(f"no {' and no '.join(missing)} (it has {there})")
+    chosen, rejected = (_talk(each, row[each]) for each in names[1:])
+    if isinstance(chosen, str) != isinstance(rejected, str):
+        raise BadPair(f"one of {names[1]} and {names[2]} is a text, the other a list of messages")
+    prompt = None if row.get(names[0]) is None else _talk(names[0], row[names[0]])
+    if isinstance(chosen, str) and isinstance(rejected, str):
+        return _checked(_of_texts(prompt, chosen, rejected, names))
+    return _checked(_of_messages(prompt, chosen, rejected, names))  # type: ignore[arg-type]
+
+
+def _talk(name: str, value: Any) -> Talk:
+    """A text, or messages, neither of them empty."""
+    if isinstance(value, str):
+        return _text(name, value)
+    if not isinstance(value, list):
+        raise BadPair(f"{name} is neither a text nor a list of messages")
+    if not value:
+        raise BadPair(f"{name} is empty")
+    found = []
+    for number, each in enumerate(value, start=1):
+        what = f"message {number} of {name}"
+        if not isinstance(each, dict) or not {"role", "content"} <= each.keys():
+            raise BadPair(f"{what} has no role and content")
+        if each["role"] not in ROLES:
+            raise BadPair(f"{what} has the role {str(each['role'])[:40]!r}, not {_or(ROLES)}")
+        if not isinstance(each["content"], str):
+            raise BadPair(f"the content of {what} is no text")
+        found.append((each["role"], _text(what, each["content"])))
+    return tuple(found)
+
+
+def _text(what: str, text: str) -> str:
+    if not text.strip():
+        raise BadPair(f"{what} is empty")
+    if wrong := not_text(text):
+        raise BadPair(f"{what} is no text: {wrong}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = ascii(text[error.start])
+        raise BadPair(f"{what} is no text: it has half of a character, {half}") from None
+    return text
+
+
+def _or(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _of_texts(prompt: Talk | None, chosen: str, rejected: str, names: tuple[str, ...]) -> Pair:
+    """Answers that are texts: as they stand, or those of an assistant to messages."""
+    if isinstance(prompt, tuple):
+        return Pair(prompt, ((_ANSWERS, chosen),), ((_ANSWERS, rejected),))
+    if prompt is not None:
+        return Pair(prompt, chosen, rejected)
+    if chosen == rejected:
+        raise BadPair("both answers are the same")
+    count = _common(chosen, rejected)
+    while count and not chosen[count - 1].isspace():  # no word is cut in two
+        count -= 1
+    count = len(chosen[:count].rstrip())  # a space goes with the word behind it
+    if not count:
+        raise BadPair(f"no {names[0]}, and {names[1]} and {names[2]} do not begin alike")
+    return Pair(chosen[:count], chosen[count:], rejected[count:])
+
+
+def _of_messages(
+    prompt: Talk | None, chosen: Messages, rejected: Messages, names: tuple[str, ...]
+) -> Pair:
+    """Answers that are messages, or whole conversations that begin with the prompt."""
+    if prompt is None or chosen[0][0] != _ANSWERS or rejected[0][0] != _ANSWERS:
+        return _of_conversations(prompt, chosen, rejected, names)
+    messages = (("user", prompt),) if isinstance(prompt, str) else prompt
+    return Pair(messages, chosen, rejected)
+
+
+def _of_conversations(
+    prompt: Talk | None, chosen: Messages, rejected: Messages, names: tuple[str, ...]
+) -> Pair:
+    if chosen == rejected:
+        raise BadPair("both answers are the same")
+    count = _common(chosen, rejected)
+    ends = len(chosen) == count or len(rejected) == count
+    if ends and count and chosen[count - 1][0] == _ANSWERS:  # one goes on where the other ends
+        count -= 1
+    shared = chosen[:count]
+    if not shared:
+        raise BadPair(f"the prompts differ: {names[1]} and {names[2]} do not begin alike")
+    if prompt is not None and not _begins(shared, prompt):
+        raise BadPair(f"the prompts differ: {names[1]} and {names[2]} do not begin with it")
+    return Pair(shared, chosen[count:], rejected[count:])
+
+
+def _begins(shared: Messages, prompt: Talk) -> bool:
+    """Whether what conversations share begins with a prompt; one of a text may follow a system's
+    message."""
+    if isinstance(prompt, str):
+        users = [content for role, content in shared if role == "user"]
+        return prompt.strip() in {each.strip() for each in users}
+    return shared[: len(prompt)] == prompt
+
+
+def _common(one: Any, other: Any) -> int:
+    """How many places two texts or conversations share from the beginning."""
+    least = min(len(one), len(other))
+    return next((each for each in range(least) if one[each] != other[each]), least)
+
+
+def _checked(pair: Pair) -> Pair:
+    if pair.chosen == pair.rejected:
+        raise BadPair("both answers are the same")
+    if isinstance(pair.prompt, str):
+        return pair
+    for answer in (pair.chosen, pair.rejected):
+        if not answer or answer[0][0] != _ANSWERS:
+            came = f"begins with a message of {answer[0][0]}" if answer else "is empty"
+            raise BadPair(f"the prompts differ: an answer {came} where they part")
+        if answer[-1][0] != _ANSWERS:
+            raise BadPair(f"an answer ends with a message of {answer[-1][0]}")
+    if pair.prompt[-1][0] == _ANSWERS:
+        raise BadPair("the prompt ends with a message of assistant")
+    return pair
