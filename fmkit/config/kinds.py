@@ -113,6 +113,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "stage.*.batchnorm": ("frozen", "train"),
     "task.monitor": ("val_loss", "val_accuracy", "val_knn_accuracy", "loss", "accuracy"),
     "task.class_weights": ("none", "balanced"),
+    "task.method": ("auto", "simmim", "mae"),
     "task.weighting": ("fixed", "uncertainty"),
     "runtime.precision": ("auto", "float32", "mixed_bfloat16", "mixed_float16"),
     "runtime.jit": ("auto", "true", "false"),
