@@ -26,6 +26,7 @@ from fmkit.config.task_schema import (
     LANGUAGE_MODELLING,
     DpoConfig,
     JointConfig,
+    MaskedImageConfig,
     QuestionAnsweringConfig,
 )
 from fmkit.errors import listed, nearest, received
@@ -74,6 +75,12 @@ def _train_problems(config: TrainConfig) -> Iterator[Problem]:
     if not isinstance(task, JointConfig) and task.monitor not in figures:
         what = f"task.monitor for task.name={task.name}"
         yield Problem("task.monitor", received(what, task.monitor, figures))
+    if isinstance(task, MaskedImageConfig) and task.method == "mae" and task.mask_block is not None:
+        yield Problem(
+            "task.mask_block",
+            f"task.mask_block={task.mask_block} is for task.method=simmim: mae hides the patches "
+            "of the model. Leave it out, or take task.method=simmim.",
+        )
     if model.name == "hub" and not model.preset:
         yield Problem(
             "model.preset",

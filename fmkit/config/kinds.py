@@ -151,6 +151,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "task.loss_type": ("sigmoid", "ipo", "hinge"),
     "task.class_weights": ("none", "balanced"),
     "task.loss": ("mse", "mae", "huber"),
+    "task.method": ("auto", "simmim", "mae"),
     "task.weighting": ("fixed", "uncertainty"),
     "runtime.precision": ("auto", "float32", "mixed_bfloat16", "mixed_float16"),
     "runtime.jit": ("auto", "true", "false"),

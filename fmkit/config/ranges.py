@@ -75,6 +75,11 @@ RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "task.covariance": _at_least(0),
     "task.mask_ratio": ("above 0 and below 1", lambda value: 0 < value < 1),
     "task.mask_block": ("from 1 to 4096 pixels", lambda value: 1 <= value <= 4096),
+    "task.decoder_width": (
+        "a multiple of 4, from 8 to 4096",
+        lambda value: 8 <= value <= 4096 and value % 4 == 0,
+    ),
+    "task.decoder_depth": ("from 1 to 16", lambda value: 1 <= value <= 16),
     "runtime.seed": ("a whole number from 0 to 2147483647", lambda value: 0 <= value < 2**31),
     "runtime.log_every": _at_least(0),
     "runtime.keep": _at_least(1),

@@ -192,11 +192,17 @@ class VicregConfig(ContrastiveConfig):
 
 @dataclass
 class MaskedImageConfig(SelfSupervisedConfig):
-    """Hidden blocks of a photo are painted again from what is left of it (SimMIM)."""
+    """Hidden parts of a photo are painted again from what is left of it (SimMIM, MAE)."""
 
     name: str = "masked_image"
     """Task."""
-    mask_ratio: float = 0.6
-    """Share of the blocks that is hidden, above 0 and below 1."""
+    method: str = "auto"
+    """`simmim`, `mae` (vision transformers), or `auto`: `mae` where the model can."""
+    mask_ratio: float | None = None
+    """Share that is hidden, above 0 and below 1; empty means 0.75 for `mae`, 0.6 for `simmim`."""
     mask_block: int | None = None
-    """Side of a block in pixels of the model's input; empty means a sixth of the input's side."""
+    """Of `simmim`, a block's side in pixels of the input; empty means a sixth of the input's."""
+    decoder_width: int | None = None
+    """Of `mae`, features of a token in the decoder; empty means half as many as in the model."""
+    decoder_depth: int = 4
+    """Of `mae`, transformer blocks of the decoder, 1 to 16."""

@@ -179,7 +179,7 @@ def predict_files(
     if side is None:
         raise ConfigError(f"run {trained.run.id} reads texts, and input= has photos.")
     shown = getattr(trained.task, "shown", None)
-    network = trained.learner if shown is None else keras.Model(trained.learner.input, shown)
+    network = trained.learner if shown is None else keras.Model(trained.learner.inputs[0], shown)
     width = (trained.learner.output if shown is None else shown).shape[-1]
     found = np.full((len(paths), width), np.nan)
     errors: list[str] = [""] * len(paths)

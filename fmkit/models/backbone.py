@@ -1,6 +1,7 @@
 """The contract of every backbone: images or texts in, features out, and named blocks in order.
 
-B batch, T tokens, D features, H W pixels, h w cells of a feature map.
+B batch, T tokens, D features, H W pixels, h w cells of a feature map, N patches, L tokens ahead of
+those of the patches.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -37,6 +39,42 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Patches:
+    """Where the tokens of a vision transformer are, so that it can run on some of them alone.
+
+    Both tensors are computed of the input of the backbone's model, and by its layers, whether
+    inside that model or in a graph of their own.
+
+    Attributes:
+        tokens: embedded, with their positions added, (B, L + N, D): L that stand for no patch, then
+            the patches row by row. That of a patch is computed of its pixels alone.
+        features: what all layers above make of `tokens`, (B, L + N, D), in the same order; they
+            take any number of tokens.
+        side: of a patch, in pixels.
+        leading: L.
+    """
+
+    tokens: keras.KerasTensor
+    features: keras.KerasTensor
+    side: int
+    leading: int
+
+    @property
+    def count(self) -> int:
+        """N."""
+        return int(self.tokens.shape[1]) - self.leading
+
+    def encoded(self, tokens: Any) -> Any:
+        """Features of some tokens, (B, T, D) -> (B, T, D): no layer sees any other.
+
+        The graph is walked node by node, so that what freezes, settles and is given a rate layer
+        by layer goes on to be.
+        """
+        found = keras.Model(self.tokens, self.features)._run_through_graph([tokens])
+        return found[0] if isinstance(found, list | tuple) else found
+
+
+@dataclass(frozen=True)
 class Backbone:
     """A model from images or texts to features, and what the rest of fmkit has to know about it.
 
@@ -58,6 +96,7 @@ class Backbone:
         is_causal: whether a token sees those before it only.
         embedding: layer that turns tokens into vectors and, called with `reverse=True`, vectors
             into a score for each token; None where there is none.
+        patches: how it runs on some patches alone; None where it cannot.
 
     Raises:
         ConfigError: the parts contradict each other; a plugin's model is where that can happen.
@@ -75,6 +114,7 @@ class Backbone:
     mask: keras.KerasTensor | None = None
     is_causal: bool = False
     embedding: keras.Layer | None = None
+    patches: Patches | None = None
 
     @property
     def modality(self) -> str:
@@ -100,6 +140,8 @@ class Backbone:
             shape = tuple(self.model.input.shape)
             raise ConfigError(received(f"{what}, input shape", shape, str(expected_input)))
         _check_blocks(what, self.model, self.blocks)
+        if self.patches is not None:
+            _check_patches(what, self.model, self.patches, self.image_size or 0)
 
     def fingerprint(self) -> str:
         """SHA-256 over all weights, stem to top: block, place, type, shape and bytes.
@@ -154,3 +196,19 @@ def _check_blocks(what: str, model: keras.Model, blocks: tuple[Block, ...]) -> N
     if wrong:
         shown = listed(wrong, most=5)
         raise ConfigError(f"{what}: every weight must be in exactly one block, but {shown}.")
+
+
+def _check_patches(what: str, model: keras.Model, patches: Patches, size: int) -> None:
+    tokens, features = tuple(patches.tokens.shape), tuple(patches.features.shape)
+    if len(tokens) != 3 or None in tokens[1:] or tokens != features:
+        expected = "patches.tokens and patches.features of one shape (B, T, D)"
+        raise ConfigError(received(what, f"{tokens} and {features}", expected))
+    count = patches.count
+    if count < 1 or (size // patches.side) ** 2 != count:
+        expected = f"{(size // patches.side) ** 2} patches of {patches.side} pixels"
+        raise ConfigError(received(f"{what}, patches", count, expected))
+    reached = {id(each) for each in keras.Model(model.input, patches.features).weights}
+    lacking = [each.path for each in model.weights if id(each) not in reached]
+    if lacking:
+        told = f"its patches are computed without {listed(lacking, most=5)}"
+        raise ConfigError(f"{what}: {told}, and such weights would learn nothing.")

@@ -14,7 +14,7 @@ import keras_hub
 
 from fmkit.config.schema import ModelConfig
 from fmkit.errors import ArtifactError, ConfigError, received
-from fmkit.models.backbone import Backbone
+from fmkit.models.backbone import Backbone, Patches
 from fmkit.models.blocks import blocks_by_unit
 from fmkit.models.preprocessing import image_input, rescale
 from fmkit.models.presets import IMAGE_BACKBONES, checked_preset, kind, loading, no_backbone
@@ -24,6 +24,9 @@ from fmkit.models.weights import check_finite, chosen_weights, load_weights_file
 
 _FIXED_SIZE = ("DeiTBackbone", "SwinTransformerBackbone", "ViTBackbone")
 """Those whose weights fit one image size."""
+
+_EMBEDDINGS = ("ViTPatchingAndEmbedding", "DeiTEmbeddings", "DINOV2Embedding")
+"""Layers that turn an image into tokens and add their positions, once and for all."""
 
 _SIZE = 224
 _RULES = (
@@ -79,6 +82,7 @@ def _image_hub(config: ModelConfig, preset: str, found: str) -> Backbone:
         features={4: "map", 3: "tokens", 2: "vector"}[len(features.shape)],
         has_class_token=has_class_token,
         weights=preset if weights == "imagenet" else weights,
+        patches=_patches(inner, x),
     )
 
 
@@ -139,16 +143,40 @@ def _features(inner: keras.Model, output: Any) -> tuple[keras.KerasTensor, bool]
     """
     if isinstance(output, dict):
         output = list(output.values())[-1]
-    kind = type(inner).__name__
-    special = {
-        "ViTBackbone": int(getattr(inner, "use_class_token", True)),
-        "DeiTBackbone": 2,
-        "DINOV2Backbone": 1 + int(getattr(inner, "num_register_tokens", 0)),
-        "DINOV3Backbone": 1 + int(getattr(inner, "num_register_tokens", 0)),
-    }.get(kind, 0)
+    special = _leading(inner)
     if special > 1:
         count = output.shape[1]
         first = keras.layers.Cropping1D((0, count - 1), name="class_token")(output)
         patches = keras.layers.Cropping1D((special, 0), name="patch_tokens")(output)
         output = keras.layers.Concatenate(axis=1, name="tokens")([first, patches])
     return output, special > 0
+
+
+def _leading(inner: keras.Model) -> int:
+    """How many tokens stand for no patch; they come first."""
+    return {
+        "ViTBackbone": int(getattr(inner, "use_class_token", True)),
+        "DeiTBackbone": 2,
+        "DINOV2Backbone": 1 + int(getattr(inner, "num_register_tokens", 0)),
+        "DINOV3Backbone": 1 + int(getattr(inner, "num_register_tokens", 0)),
+    }.get(type(inner).__name__, 0)
+
+
+def _patches(inner: keras.Model, images: Any) -> Patches | None:
+    """How a vision transformer runs on some of its patches.
+
+    Not DINOv3, which adds positions in every layer by where a token is in its row. The layers are
+    called in a graph of their own, since `inner` is a single layer of the backbone's model.
+
+    Args:
+        inner: KerasHub's backbone.
+        images: what it is called on, (B, H, W, 3).
+    """
+    embedding = [each for each in inner.layers if type(each).__name__ in _EMBEDDINGS]
+    side = getattr(inner, "patch_size", None)
+    sides = {*side} if isinstance(side, list | tuple) else {side}
+    if len(embedding) != 1 or len(sides) != 1:
+        return None
+    whole = keras.Model(inner.input, {"tokens": embedding[0].output, "features": inner.output})
+    found = whole._run_through_graph([images])
+    return Patches(found["tokens"], found["features"], int(sides.pop()), _leading(inner))

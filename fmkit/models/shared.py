@@ -27,15 +27,21 @@ def with_own_input(backbone: Backbone, name: str) -> Backbone:
     """
     first = backbone.model.input
     inputs = keras.Input(first.shape[1:], dtype=first.dtype, name=name)
-    ends = [backbone.model.output, *([] if backbone.mask is None else [backbone.mask])]
-    # Its own output and, of a text, the mask, which lies inside the model.
-    graph = keras.Model(first, ends)
-    found = graph._run_through_graph([inputs])
-    features, *masks = found if isinstance(found, list | tuple) else [found]
+    patches = backbone.patches
+    # Its own output, of a text the mask, which lies inside the model, and the tokens of an image.
+    ends = {"features": backbone.model.output}
+    if backbone.mask is not None:
+        ends["mask"] = backbone.mask
+    if patches is not None:
+        ends |= {"tokens": patches.tokens, "encoded": patches.features}
+    found = keras.Model(first, ends)._run_through_graph([inputs])
+    if patches is not None:
+        patches = dataclasses.replace(patches, tokens=found["tokens"], features=found["encoded"])
     return dataclasses.replace(
         backbone,
-        model=keras.Model(inputs, features, name=f"{backbone.model.name}_{name}"),
-        mask=masks[0] if masks else None,
+        model=keras.Model(inputs, found["features"], name=f"{backbone.model.name}_{name}"),
+        mask=found.get("mask"),
+        patches=patches,
     )
 
 

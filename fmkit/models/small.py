@@ -11,7 +11,7 @@ import keras
 
 from fmkit.config.schema import ModelConfig
 from fmkit.errors import ConfigError, received
-from fmkit.models.backbone import Backbone
+from fmkit.models.backbone import Backbone, Patches
 from fmkit.models.blocks import blocks_by_name
 from fmkit.models.preprocessing import image_input, preprocess
 from fmkit.models.weights import chosen_weights, load_weights_file
@@ -75,7 +75,7 @@ def small_vit(config: ModelConfig) -> Backbone:
         what = f"model.image_size for model.name={config.name}"
         raise ConfigError(received(what, size, f"a multiple of {_PATCH} pixels"))
     images = image_input(size)
-    x = _tokens(preprocess(images, "tf"), size // _PATCH)
+    x = tokens = _tokens(preprocess(images, "tf"), size // _PATCH)
     for number in range(_DEPTH):
         x = _transformer_block(x, f"block{number}")
     x = keras.layers.LayerNormalization(epsilon=1e-6, name="top_norm")(x)
@@ -89,6 +89,7 @@ def small_vit(config: ModelConfig) -> Backbone:
         blocks=blocks_by_name(model, rules),
         features="tokens",
         has_class_token=True,
+        patches=Patches(tokens, model.output, side=_PATCH, leading=1),
     )
 
 

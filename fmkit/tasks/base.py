@@ -33,6 +33,8 @@ class Task(Protocol):
         shown: symbolic tensor of the network that a deployed model ends with, in the place of its
             outputs, such as pooled features; there once `head` was called. A task without this
             attribute, or with None, shows the outputs.
+        settled: its config with what it chose itself filled in, as it is to be recorded; there once
+            `head` was called. A task without this attribute chooses nothing.
         watched: names of figures that its callbacks add to an epoch's; a task without this
             attribute has none.
     """

@@ -72,7 +72,7 @@ class SelfSupervised:
         """Where there are labels, the accuracy of the nearest neighbours after each epoch."""
         if not self._voters or not len(splits.get("val", ())):
             return []
-        embedder = keras.Model(learner.input, self.shown, name="embedder")
+        embedder = keras.Model(learner.inputs[0], self.shown, name="embedder")
         return [
             NeighbourAccuracy(embedder, loader, examples.ids, examples.labels, splits, self._voters)
         ]

@@ -426,7 +426,7 @@ def inference_model(learner: Learner, task: Any, data: DataConfig) -> keras.Mode
     if not isinstance(data, ImageData):
         outputs = task.inference(shown)
         return keras.Model(learner.inputs[0], outputs, name="fmkit")
-    resize, side = data.resize, learner.input.shape[1]
+    resize, side = data.resize, learner.inputs[0].shape[1]
     images = keras.Input((None, None, 3), dtype="float32", name="images")
     resized = keras.layers.Resizing(
         side,
@@ -437,7 +437,7 @@ def inference_model(learner: Learner, task: Any, data: DataConfig) -> keras.Mode
         dtype="float32",  # mixed precision would round the pixels
         name="resize",
     )(images)
-    network = keras.Model(learner.input, shown, name="network")
+    network = keras.Model(learner.inputs[0], shown, name="network")
     return keras.Model(images, task.inference(network(resized)), name="fmkit")
 
 
@@ -447,10 +447,16 @@ def resolved(config: TrainConfig, assembly: Assembly, split_seed: int) -> TrainC
     model = dataclasses.replace(
         config.model, image_size=backbone.image_size, max_length=backbone.max_length
     )
-    task, data = config.task, dataclasses.replace(config.data, split_seed=split_seed)
+    task = getattr(assembly.task, "settled", config.task)
+    data = dataclasses.replace(config.data, split_seed=split_seed)
     if isinstance(task, JointConfig):
+        settled = {part.name: getattr(part.task, "settled", None) for part in assembly.parts}
         known = {
-            name: dataclasses.replace(each, data=_with_seed(each.data, split_seed))
+            name: dataclasses.replace(
+                each,
+                task=settled[name] or each.task,
+                data=_with_seed(each.data, split_seed),
+            )
             for name, each in task.objectives.items()
         }
         task = dataclasses.replace(task, objectives=known)

@@ -10,13 +10,18 @@ from fmkit.errors import ConfigError
 from fmkit.models import small
 from fmkit.models.backbone import Backbone
 from fmkit.spec import DataSpec
-from fmkit.tasks.masked_image import MaskedImage, masks
+from fmkit.tasks.masked_image import MaskedImage
+from fmkit.tasks.simmim import Simmim, masks
 
 PHOTOS = DataSpec("image", (), {})
 
 
 def chance(seed=0):
     return np.random.default_rng(seed)
+
+
+def simmim():
+    return Simmim(MaskedImageConfig(), small.small_cnn(ModelConfig("small_cnn", "none")))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +48,7 @@ def test_blocks_are_a_sixth_of_the_side_and_something_is_left_at_any_size(side):
 
 
 def test_nothing_of_what_is_hidden_reaches_the_network():
-    task = MaskedImage(MaskedImageConfig(), PHOTOS)
+    task = simmim()
     images = chance(1).uniform(0, 255, (5, 24, 24, 3)).astype(np.float32)
     (shown,), targets = task.prepare(images, chance())
     mask = targets[..., 3:] == 1
@@ -59,21 +64,21 @@ def test_nothing_of_what_is_hidden_reaches_the_network():
 
 
 def test_the_loss_is_the_mean_error_of_hidden_pixels_alone():
-    task = MaskedImage(MaskedImageConfig(), PHOTOS)
+    task = simmim()
     targets = chance(1).uniform(-1, 1, (3, 8, 8, 4)).astype(np.float32)
     targets[..., 3] = chance(2).random((3, 8, 8)) < 0.4
     outputs = chance(3).uniform(-1, 1, (3, 8, 8, 3)).astype(np.float32)
     expected = np.abs(outputs - targets[..., :3])[targets[..., 3] == 1].mean()
-    assert float(task.loss(targets, outputs, None, True)) == pytest.approx(expected, rel=1e-5)
+    assert float(task.loss(targets, outputs)) == pytest.approx(expected, rel=1e-5)
     targets[..., 3] = 0
-    assert float(task.loss(targets, outputs, None, True)) == 0
+    assert float(task.loss(targets, outputs)) == 0
 
 
 @pytest.mark.parametrize(("name", "size"), [("small_cnn", 32), ("small_vit", 32)])
 def test_each_cell_paints_its_own_pixels(name, size):
     model = ModelConfig(name=name, weights="none", image_size=size)
     backbone = getattr(small, name)(model)
-    task = MaskedImage(MaskedImageConfig(), PHOTOS)
+    task = MaskedImage(MaskedImageConfig(method="simmim"), PHOTOS)
     network = keras.Model(backbone.model.input, task.head(backbone, model))
     assert network.output.shape == (None, size, size, 3)
     assert task.shown.shape[1:] == (backbone.model.output.shape[-1],)
