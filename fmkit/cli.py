@@ -14,6 +14,7 @@ COMMANDS = {
     "predict": "predict new photos or texts with a finished run",
     "generate": "go on with a text, by a run of a causal language model",
     "check": "look at a data set: what is in it, and what is wrong with it",
+    "tokenizer": "make a vocabulary of texts, for a model that has none",
     "runs": "list, show, compare and rank runs",
     "cache": "list and clear the features of frozen backbones",
 }
@@ -102,6 +103,7 @@ def _function(name: str) -> Callable[[Sequence[str]], int]:
         "predict": commands.predict,
         "generate": commands.generate,
         "check": commands.check_data,
+        "tokenizer": commands.tokenizer,
         "runs": commands.runs,
         "cache": commands.cache,
     }[name]

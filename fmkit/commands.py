@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from fmkit import again as reopened
-from fmkit import checkup, console, jobs, plugins, reopen, signals, tables, uses
+from fmkit import checkup, console, jobs, plugins, reopen, signals, tables, uses, vocabulary
 from fmkit.config import chosen, command_line, compose, interpolation, objectives
 from fmkit.config.check import check
 from fmkit.config.command_line import CommandLine
+from fmkit.config.kinds import TYPED
 from fmkit.config.recorded import of_objective, overrides, quoted
 from fmkit.config.schema import TrainConfig
-from fmkit.errors import ConfigError, FmkitError, Interrupted
+from fmkit.errors import ConfigError, FmkitError, Interrupted, received
 from fmkit.store import index
 from fmkit.store.finished import FinishedRun
 from fmkit.store.run import Run, claim
@@ -81,6 +82,22 @@ def check_data(arguments: Sequence[str]) -> int:
     """Look at a data set, and write a report."""
     line = command_line.parse("check", arguments)
     return _launch_plain(line, plugins.names(line.value("plugins")), checkup.check_data)
+
+
+def tokenizer(arguments: Sequence[str]) -> int:
+    """Make a vocabulary of texts.
+
+    Raises:
+        ConfigError: the word after the command's name is not `train`.
+    """
+    word, *rest = [*arguments, ""]
+    if word != "train":
+        raise ConfigError(
+            received("fmkit tokenizer", word, ("train",)),
+            "fmkit tokenizer train data=text_files data.root=DIR output=DIR",
+        )
+    line = command_line.parse("tokenizer", rest[:-1])
+    return _launch_plain(line, plugins.names(line.value("plugins")), vocabulary.train)
 
 
 def runs(arguments: Sequence[str]) -> int:
@@ -206,7 +223,8 @@ def _launch_plain(
 ) -> int:
     """A command that makes no run folder of its own."""
     if line.multirun:
-        raise ConfigError(f"fmkit {line.command} takes no -m: call it once for each run.")
+        typed = TYPED.get(line.command, line.command)
+        raise ConfigError(f"fmkit {typed} takes no -m: call it once for each run.")
     check(line, names)
     errors: list[FmkitError] = []
 

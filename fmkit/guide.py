@@ -75,6 +75,22 @@ _EXAMPLES: dict[str, list[tuple[str, str]]] = {
             "move what cannot be read to quarantine/, beside photos/",
         ),
     ],
+    "tokenizer": [
+        (
+            "fmkit tokenizer train data=text_files data.root=texts output=my_tokenizer",
+            "a vocabulary of bytes and longer pieces, as GPT-2 has one",
+        ),
+        (
+            "fmkit tokenizer train data=text_lines data.root=texts.txt output=my_tokenizer "
+            "kind=word_piece lowercase=true size=8000",
+            "one of letters and longer pieces, as BERT has one",
+        ),
+        (
+            "fmkit pretrain task=masked_lm model=small_bert model.tokenizer=my_tokenizer "
+            "data=text_files data.root=texts stage=scratch",
+            "what it is for",
+        ),
+    ],
     "runs": [
         ("fmkit runs", "all runs, newest first"),
         ("fmkit runs show RUN", "one run: figures, phases, files (RUN: folder, id or `last`)"),
@@ -90,11 +106,12 @@ _EXAMPLES: dict[str, list[tuple[str, str]]] = {
 
 
 _PLAIN = {
+    "tokenizer": ("train [KEY=VALUE ...]", ""),
     "resume": ("RUN [KEY=VALUE ...]", "fmkit.reopen"),
     "runs": ("[list | show RUN | compare RUN RUN | best] [KEY=VALUE ...]", "fmkit.store.show"),
     "cache": ("[list | clear [KEY ...]] [cache_dir=DIR]", "fmkit.store.cached"),
 }
-"""Commands that Hydra does not compose: their usage, and the module that knows their keys."""
+"""By command, a usage of its own, and the module that knows its keys where Hydra does not."""
 
 
 def overview(commands: Mapping[str, str]) -> int:

@@ -124,6 +124,29 @@ def predictions(columns: dict[str, Any], errors: int, output: Path) -> None:
     out.print(f"table: {clean(str(output))}")
 
 
+def vocabulary(made: dict[str, Any], longest: list[str]) -> None:
+    """A vocabulary: its size, how texts come out in it, and its longest pieces.
+
+    Args:
+        made: notes on the tokenizer, as its record has them.
+        longest: its longest pieces as text.
+    """
+    figures, split = made["figures"], made["figures"]["split"]
+    seen = "held out" if made["is_held_out"] else "learned from"
+    table = _table("", "", f"{split}, {seen}")
+    for name in ("words", "tokens"):
+        table.add_row(name, f"{figures[name]:,}")
+    for name in ("tokens_per_word", "bytes_per_token", "characters_per_token"):
+        table.add_row(name.replace("_", " "), f"{figures[name]:.3f}")
+    table.add_row("unknown tokens", f"{figures['unknown_share']:.3%}")
+    out.print(f"{made['pieces']:,} pieces, {made['letters']:,} of them "
+              f"{'bytes' if made['kind'] == 'byte_pair' else 'letters'} and marks")  # fmt: skip
+    out.print(table)
+    shown = [ascii(each)[1:-1] if not each.isprintable() else each for each in longest]
+    if shown:
+        out.print(f"longest pieces: {clean(' | '.join(shown))}")
+
+
 _MARKS = {"error": "[bold red]error[/]", "warning": "[yellow]warning[/]", "note": "note"}
 _CLASSES, _ITEMS, _BAR = 40, 10, 24
 

@@ -21,7 +21,7 @@ from fmkit.config.data_schema import (
     TextFolderData,
 )
 from fmkit.config.kinds import KINDS, MONITORS
-from fmkit.config.schema import ModelConfig, PhaseConfig, TrainConfig
+from fmkit.config.schema import ModelConfig, PhaseConfig, TokenizerConfig, TrainConfig
 from fmkit.config.task_schema import (
     LANGUAGE_MODELLING,
     DpoConfig,
@@ -51,6 +51,10 @@ OWN_WEIGHTS = ("imagenet", "pretrained", "none")
 
 TAKE_TOKENIZER = ("small_bert", "small_gpt")
 """The models that have no vocabulary of their own, so that `model.tokenizer` may bring one."""
+
+
+LEAST_BYTE_PAIRS = 260
+"""Pieces of the smallest vocabulary of bytes: each of them, and four marks."""
 
 
 def _kind_problems(config: Any) -> Iterator[Problem]:
@@ -256,6 +260,33 @@ def _augments(config: TrainConfig, phase: PhaseConfig) -> str:
     return phase.augment or own
 
 
+def _tokenizer_problems(config: TokenizerConfig) -> Iterator[Problem]:
+    """What a vocabulary can be made of, and which keys are of the other kind."""
+    data = config.data
+    if isinstance(data, ImageData) and data.name not in lookup.names("data", {}):
+        yield Problem(
+            "data.name",
+            f"a vocabulary is made of texts, and data={data.name} has images. Take "
+            "data=text_files, data=text_lines, or the texts of a classifier such as "
+            "data=text_table.",
+        )
+    if config.split not in ("train", "all"):
+        yield Problem("split", received("split", config.split, ("train", "all")))
+    if config.kind == "byte_pair":
+        for key in ("lowercase", "strip_accents"):
+            if getattr(config, key):
+                yield Problem(key, f"{key}=true goes with kind=word_piece; byte_pair keeps texts.")
+        if config.size < LEAST_BYTE_PAIRS:
+            what = (
+                f"{LEAST_BYTE_PAIRS} pieces or more: 256 bytes and {LEAST_BYTE_PAIRS - 256} marks"
+            )
+            yield Problem("size", received("size", config.size, what))
+    elif config.pattern != TokenizerConfig.pattern:
+        yield Problem(
+            "pattern", f"pattern={config.pattern} goes with kind=byte_pair; BERT's words are fixed."
+        )
+
+
 def _data_problems(data: Any) -> Iterator[Problem]:
     if data.val_fraction + data.test_fraction >= 1:
         yield Problem(
@@ -285,5 +316,7 @@ def across(config: Any) -> Iterator[Problem]:
     yield from _kind_problems(config)
     if isinstance(config, TrainConfig):
         yield from _train_problems(config)
+    if isinstance(config, TokenizerConfig):
+        yield from _tokenizer_problems(config)
     if hasattr(config, "data"):
         yield from _data_problems(config.data)

@@ -16,7 +16,7 @@ from fmkit import files
 from fmkit.config import combinations, interpolation, labels, objectives, source, validate
 from fmkit.config.command_line import CommandLine
 from fmkit.config.documentation import field_docs
-from fmkit.config.kinds import COMMANDS, KINDS
+from fmkit.config.kinds import COMMANDS, KINDS, TYPED
 from fmkit.config.recorded import quoted
 from fmkit.config.schema import ModelConfig, TrainConfig
 from fmkit.config.task_schema import JointConfig
@@ -210,7 +210,8 @@ def _missing(config: Any, key: str, command: str) -> str:
     node = OmegaConf.select(config, parent) if parent else config
     kind: Any = OmegaConf.get_type(node)
     meaning = field_docs(kind).get(name, "") if kind is not None else ""
-    return f"{key} is missing. {meaning} Example: fmkit {command} {key}=VALUE".replace("  ", " ")
+    typed = TYPED.get(command, command)
+    return f"{key} is missing. {meaning} Example: fmkit {typed} {key}=VALUE".replace("  ", " ")
 
 
 def _normalise(value: Any) -> None:

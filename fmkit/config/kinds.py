@@ -33,6 +33,7 @@ from fmkit.config.schema import (
     PredictConfig,
     RuntimeConfig,
     SgdConfig,
+    TokenizerConfig,
     TrainConfig,
 )
 from fmkit.config.task_schema import (
@@ -59,8 +60,12 @@ COMMANDS: dict[str, Any] = {
     "predict": PredictConfig,
     "generate": GenerateConfig,
     "check": CheckConfig,
+    "tokenizer": TokenizerConfig,
 }
 """The config's type, by command."""
+
+TYPED = {"tokenizer": "tokenizer train"}
+"""By command, how it is typed where that is more than its name."""
 
 KINDS: dict[str, dict[str, type]] = {
     "model": {"": ModelConfig},
@@ -159,5 +164,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "runtime.extractor": ("auto", "keras", "openvino"),
     "recipe": ("none", "auto"),
     "split": ("train", "val", "test", "all"),
+    "kind": ("byte_pair", "word_piece"),
+    "pattern": ("gpt2", "llama3", "o200k", "qwen", "bloom", "falcon", "single_digits"),
 }
 """The allowed values of keys that take a name; `*` stands for any phase."""

@@ -88,6 +88,8 @@ RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "top_p": ("above 0 and at most 1", lambda value: 0 < value <= 1),
     "max_tokens": _at_least(1),
     "seed": ("a whole number from 0 to 2147483647", lambda value: 0 <= value < 2**31),
+    "size": ("from 10 to 1000000 pieces", lambda value: 10 <= value <= 1_000_000),
+    "min_frequency": _at_least(1),
     "bootstrap": _at_least(0),
     "batch_size": _at_least(1),
 }

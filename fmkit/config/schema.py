@@ -300,6 +300,36 @@ class GenerateConfig:
 
 
 @dataclass
+class TokenizerConfig:
+    """`fmkit tokenizer train`."""
+
+    output: str = MISSING
+    """Folder that the tokenizer is written to, for `model.tokenizer` to name."""
+    overwrite: bool = False
+    """Replace the tokenizer in `output`, if there is one."""
+    kind: str = "byte_pair"
+    """`byte_pair`: from bytes up, as GPT-2 has it; or `word_piece`: from letters up, as BERT."""
+    size: int = 30_000
+    """Most pieces of the vocabulary, letters or bytes and marks included."""
+    min_frequency: int = 2
+    """Pieces, and letters of `word_piece`, occur at least this often in the texts."""
+    lowercase: bool = False
+    """Make letters small; with `kind=word_piece`."""
+    strip_accents: bool = False
+    """Take accents off letters; with `kind=word_piece`."""
+    pattern: str = "gpt2"
+    """How `byte_pair` splits words: as `gpt2`, `llama3`, `o200k`, `qwen`, `bloom`, `falcon` do."""
+    split: str = "train"
+    """Texts to learn from: `train`, as runs with the same data and seed split it, or `all`."""
+    data: DataConfig = MISSING
+    """Group: texts of any kind; classes are not looked at."""
+    runtime: RuntimeConfig = MISSING
+    """Group; `seed` decides the splits."""
+    plugins: str | None = None
+    """A Python file with MODELS, DATA or TASKS of your own."""
+
+
+@dataclass
 class CheckConfig:
     """`fmkit check`."""
 

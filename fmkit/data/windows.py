@@ -20,6 +20,7 @@ import numpy as np
 from fmkit.data.dataset import Dataset
 from fmkit.data.documents import BadDocument, Documents, Part
 from fmkit.data.examples import Content, Examples, Texts
+from fmkit.data.passages import parts
 from fmkit.data.window_rows import Numbered, WindowRows, Windows
 from fmkit.errors import DataError, ResourceError
 from fmkit.spec import SPLITS, Tokenizer
@@ -156,10 +157,10 @@ def _batches(data: Dataset, packing: Packing, tell: Tell) -> Iterator[Sequence[n
     streams = {number: _Stream(packing, number) for number in set(split_of.tolist()) - {-1}}
     total, open_split = len(split_of), -1
     opening, closing = packing.between
-    for parts in _together(data.examples.content, split_of):
-        tell(parts[0].piece, total)
-        rows = packing.tokenizer.tokens([each.text for each in parts])
-        for part, tokens in zip(parts, rows, strict=True):
+    for chunk in _together(data.examples.content, split_of):
+        tell(chunk[0].piece, total)
+        rows = packing.tokenizer.tokens([each.text for each in chunk])
+        for part, tokens in zip(chunk, rows, strict=True):
             split = int(split_of[part.piece])
             if open_split not in (-1, split):  # what goes on there is in another split
                 streams[open_split].add(closing)
@@ -191,7 +192,7 @@ def _together(content: Content, split_of: np.ndarray) -> Iterator[list[Part]]:
     kept: list[Part] = []
     size = 0
     try:
-        for part in _parts(content):
+        for part in parts(content):
             if split_of[part.piece] < 0:
                 continue
             kept.append(part)
@@ -203,18 +204,6 @@ def _together(content: Content, split_of: np.ndarray) -> Iterator[list[Part]]:
         raise DataError(f"a document cannot be read any more: {error.why}.") from error
     if kept:
         yield kept
-
-
-def _parts(content: Content) -> Iterator[Part]:
-    if isinstance(content, Documents):
-        yield from content.parts()
-        return
-    if not isinstance(content, Texts):
-        return  # refused before
-    for place, text in enumerate(content.texts):
-        yield Part(place, text, True)
-        if content.pairs is not None:
-            yield Part(place, content.pairs[place], True)
 
 
 class _Stream:

@@ -152,11 +152,17 @@ class TextTokenizer:
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
 
-    def save(self, folder: Path) -> None:
-        """Write all that `load` needs into a folder that is there and empty."""
+    def save(self, folder: Path, notes: dict[str, Any] | None = None) -> None:
+        """Write all that `load` needs into a folder that is there.
+
+        Args:
+            folder: empty, or with a tokenizer that is replaced.
+            notes: how it came about, kept for readers in the record; `load` passes over them.
+        """
         if isinstance(self.pieces, SentencePieces):
             files.write_bytes(folder / PROTO, self.pieces.proto)
-        files.write_bytes(folder / RECORD, _as_json(self._record()))
+        told = {} if notes is None else {"made": notes}
+        files.write_bytes(folder / RECORD, _as_json({**self._record(), **told}))
 
     def _record(self) -> dict[str, Any]:
         kind = next(name for name, each in _KINDS.items() if isinstance(self.pieces, each))
