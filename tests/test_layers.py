@@ -36,13 +36,14 @@ ORDER = {
                "text_input", "small", "small_text", "text_families", "presets", "hub_tokenizers",
                "text_hub", "applications", "packaged", "packaged_text", "hub", "table"],
     "optim": ["schedules", "rates", "optimizers"],
-    "tasks": ["base", "linear", "tokens", "classification", "masked_lm", "causal_lm",
+    "tasks": ["base", "linear", "tokens", "classification", "multi_label", "regression",
+              "masked_lm", "causal_lm",
               "neighbours", "self_supervised", "contrastive", "masked_image", "table", "joint"],
     "train": ["phases", "freeze", "proof", "devices", "learner", "part", "average", "tensor_file",
               "room", "checkpoint", "progress", "reading", "ancestor", "assemble", "survey",
               "stopper", "callbacks", "guard", "state", "resume", "keeper", "cut", "extract",
               "feature_key", "features", "session", "material", "loop"],
-    "evaluate": ["metrics", "judge", "predict", "generate"],
+    "evaluate": ["metrics", "resampling", "judge", "multi_label", "regression", "predict", "generate"],
 }  # fmt: skip
 MAY_IMPORT_TENSORFLOW = ("data/", "export/", "train/devices.py")
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

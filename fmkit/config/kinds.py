@@ -146,3 +146,6 @@ MONITORS: dict[str, tuple[str, ...]] = {
     "masked_image": _WITHOUT_LABELS,
 }
 """By task, which of the figures of an epoch `task.monitor` may name; "" is any other task."""
+
+LARGER_IS_BETTER = ("accuracy", "f1", "r2")
+"""How the figures end of which a larger one is better; of all others a smaller one is."""
