@@ -42,13 +42,14 @@ def train(
     others = _other_data(config, run, split_seed, data)
     if config.init is not None and data.spec.classes:
         data = dataset.in_order_of(data, FinishedRun(Path(config.init)).classes())
+    if config.init is not None and data.spec.annotations:
+        data = dataset.in_names_of(data, FinishedRun(Path(config.init)).spec())
     _require_validation(config, data, others)
     if again is not None:
         again.require_same_data({"": data.spec, **{key: each.spec for key, each in others.items()}})
     _say(config, run, f"run: {files.short(run.folder)}")
     counts = ", ".join(f"{count} {split}" for split, count in data.spec.counts.items())
-    classes = f"{len(data.spec.classes)} classes, " if data.spec.classes else ""
-    _say(config, run, f"data: {config.data.name}, {classes}{counts}")
+    _say(config, run, f"data: {config.data.name}, {_learned(data.spec)}{counts}")
     for name, each in others.items():
         shown = ", ".join(f"{count} {split}" for split, count in each.spec.counts.items())
         _say(config, run, f"data of {name}: {shown}")
@@ -82,6 +83,15 @@ def train(
             **figures,
         )
         tables.result(run.folder, run.status)
+
+
+def _learned(spec: Any) -> str:
+    """How many classes, labels or numbers there are, in words ahead of other counts."""
+    if spec.classes:
+        return f"{len(spec.classes)} classes, "
+    noun = {"sets": "label", "numbers": "number"}.get(spec.annotations, "name")
+    count = len(spec.names)
+    return f"{count} {noun}{'s' if count > 1 else ''}, " if count else ""
 
 
 def _other_data(config: TrainConfig, run: Run, split_seed: int, data: Any) -> dict[str, Any]:

@@ -48,22 +48,48 @@ def result(folder: Path, status: dict[str, Any]) -> None:
 def _figures(by_split: dict[str, Any]) -> None:
     if not by_split:
         return
-    if any("macro_f1" not in found for found in by_split.values()):
+    chosen = next((each for each in _SHOWN if _has(by_split, each)), None)
+    if chosen is None:
         _numbers(by_split)
         return
-    table = _table("", "split", "examples", "accuracy", "95% interval", "macro F1", "log loss")
+    (first, title), *others = chosen.items()
+    titles = (title, "95% interval", *(each for _, each in others))
+    table = _table("", "split", "examples", *titles)
     for split, found in by_split.items():
-        low, high = (found.get("intervals") or {}).get("accuracy") or (None, None)
-        interval = f"{low:.4f} to {high:.4f}" if low is not None and high is not None else "-"
         table.add_row(
-            split,
-            str(found["n"]),
-            f"{found['accuracy']:.4f}",
-            interval,
-            f"{found['macro_f1']:.4f}",
-            f"{found['loss']:.4f}",
-        )
+            split, str(found["n"]), _number(found[first], first), _interval(found, first),
+            *(_number(found[each], each) for each, _ in others),
+        )  # fmt: skip
     out.print(table)
+
+
+_SHOWN = (
+    {"accuracy": "accuracy", "macro_f1": "macro F1", "loss": "log loss"},
+    {"micro_f1": "micro F1", "macro_f1": "macro F1", "subset_accuracy": "all right",
+     "loss": "log loss"},
+    {"mae": "MAE", "rmse": "RMSE", "r2": "R2", "loss": "loss"},
+)  # fmt: skip
+"""Figures that a table of splits shows, and how they are called; the first has an interval. It is
+the first row of them that all splits have; of what has none of these all numbers are shown."""
+
+
+def _has(by_split: dict[str, Any], figures: dict[str, str]) -> bool:
+    return all(figures.keys() <= found.keys() for found in by_split.values())
+
+
+def _number(value: float | None, figure: str = "") -> str:
+    """A figure; those in a user's units have as many digits as they need."""
+    if value is None:
+        return "-"
+    return f"{value:.5g}" if figure in _IN_UNITS else f"{value:.4f}"
+
+
+_IN_UNITS = ("mae", "rmse", "median_absolute_error", "mean_error")
+
+
+def _interval(found: dict[str, Any], figure: str) -> str:
+    pair = (found.get("intervals") or {}).get(figure)
+    return " to ".join(_number(each, figure) for each in pair) if pair else "-"
 
 
 def _numbers(by_split: dict[str, Any]) -> None:
@@ -84,7 +110,10 @@ def evaluation(figures: dict[str, Any], data: str, split: str, path: Path) -> No
     if "per_class" not in figures:
         out.print(f"{clean(data)}, {split}")
         _figures({split: figures})
+        shown = _label_rows(figures) or _number_rows(figures)
         out.print(f"figures: {clean(str(path))}")
+        if shown:
+            out.print(f"table: {clean(str(path.with_suffix('.parquet')))}")
         return
     out.print(f"{clean(data)}, {split}: expected calibration error "
               f"{figures['expected_calibration_error']:.4f}")  # fmt: skip
@@ -103,22 +132,49 @@ def evaluation(figures: dict[str, Any], data: str, split: str, path: Path) -> No
     out.print(f"table: {clean(str(path.with_suffix('.parquet')))}")
 
 
+def _label_rows(figures: dict[str, Any]) -> bool:
+    """A row a label, where there are sets of them."""
+    if "per_label" not in figures:
+        return False
+    table = _table(
+        "", "label", "examples", "precision", "recall", "F1", "average precision", "ROC AUC"
+    )
+    names = ("precision", "recall", "f1", "average_precision", "roc_auc")
+    for name, row in list(figures["per_label"].items())[:50]:
+        table.add_row(clean(name), str(row["support"]), *(_number(row[each]) for each in names))
+    out.print(table)
+    return True
+
+
+def _number_rows(figures: dict[str, Any]) -> bool:
+    """A row a number, of a regression."""
+    if "per_number" not in figures:
+        return False
+    table = _table(
+        "", "number", "MAE", "RMSE", "median error", "mean error", "R2", "Pearson", "Spearman"
+    )
+    names = ("mae", "rmse", "median_absolute_error", "mean_error", "r2", "pearson", "spearman")
+    for name, row in list(figures["per_number"].items())[:50]:
+        table.add_row(clean(name), *(_number(row[each], each) for each in names))
+    out.print(table)
+    return True
+
+
 def predictions(columns: dict[str, Any], errors: int, output: Path) -> None:
     """The first predictions, and where the whole table is; of features only how many they are."""
     noun, key = ("photo", "path") if "path" in columns else ("text", "id")
     unread = f", {errors} of them could not be read" if errors else ""
-    if "prediction" not in columns:
+    several = [each for each in columns if each.startswith("prediction")]
+    if not several:
         width = sum(name.startswith("feature_") for name in columns)
         out.print(f"{len(columns[key])} {noun}s, {width} features each{unread}")
         out.print(f"table: {clean(str(output))}")
         return
-    table = _table("", noun, "prediction", "confidence")
-    rows = zip(columns[key], columns["prediction"], columns["confidence"], strict=True)
-    for number, (path, name, confidence) in enumerate(rows):
-        if number == 10:
-            break
-        shown = "-" if name is None else clean(name)
-        table.add_row(clean(Path(path).name), shown, "-" if name is None else f"{confidence:.4f}")
+    chosen = [each for each in (*several, "confidence") if each in columns][:8]
+    table = _table("", noun, *map(clean, chosen))
+    for number in range(min(10, len(columns[key]))):
+        cells = [_cell(columns[each][number], each) for each in chosen]
+        table.add_row(clean(Path(columns[key][number]).name), *cells)
     out.print(table)
     out.print(f"{len(columns[key])} {noun}s{unread}")
     out.print(f"table: {clean(str(output))}")
@@ -145,6 +201,15 @@ def vocabulary(made: dict[str, Any], longest: list[str]) -> None:
     shown = [ascii(each)[1:-1] if not each.isprintable() else each for each in longest]
     if shown:
         out.print(f"longest pieces: {clean(' | '.join(shown))}")
+
+
+def _cell(value: Any, column: str) -> str:
+    """A prediction as text; a dash where there is none, `(none)` where it is that of no label."""
+    if value is None or value != value:
+        return "-"
+    if isinstance(value, str):
+        return clean(value) or "(none)"
+    return f"{value:.4f}" if column == "confidence" else f"{value:.6g}"
 
 
 _MARKS = {"error": "[bold red]error[/]", "warning": "[yellow]warning[/]", "note": "note"}
@@ -243,7 +308,10 @@ def _size_table(report: dict[str, Any]) -> None:
 
 def sweep(folder: Path, jobs: list[tuple[list[str], Run]]) -> None:
     """A finished sweep: a row a job with what differs between them, then why jobs failed."""
-    table = _table("", "job", "overrides", "state", "best value", "test accuracy")
+    tests = {"test": run.status["test"] for _, run in jobs if run.status["test"]}
+    shown = next((each for each in _SHOWN if tests and _has(tests, each)), _SHOWN[0])
+    figure, title = next(iter(shown.items()))
+    table = _table("", "job", "overrides", "state", "best value", f"test {title}")
     shared = set.intersection(*(set(overrides) for overrides, _ in jobs)) if len(jobs) > 1 else ()
     for overrides, run in jobs:
         status = run.status
@@ -253,7 +321,7 @@ def sweep(folder: Path, jobs: list[tuple[list[str], Run]]) -> None:
             clean(" ".join(each for each in overrides if each not in shared)),
             status["state"],
             f"{best['monitor']} {best['value']:.4f}" if best else "-",
-            f"{test['accuracy']:.4f}" if test and "accuracy" in test else "-",
+            _number(test[figure], figure) if test and figure in test else "-",
         )
     out.print(table)
     for _, run in jobs:

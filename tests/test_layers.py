@@ -37,15 +37,16 @@ ORDER = {
                "text_families", "presets", "hub_tokenizers", "text_hub", "applications",
                "packaged", "packaged_text", "hub", "table"],
     "optim": ["schedules", "rates", "optimizers"],
-    "tasks": ["base", "linear", "tokens", "classification", "masked_lm", "causal_lm",
-              "answer_scores", "answer_search", "answer_watch", "question_answering",
-              "preference_rows", "dpo", "neighbours", "self_supervised", "contrastive", "simmim", "mae",
-              "masked_image", "table", "joint"],
+    "tasks": ["base", "linear", "tokens", "classification", "multi_label", "regression",
+              "masked_lm", "causal_lm", "answer_scores", "answer_search", "answer_watch",
+              "question_answering", "preference_rows", "dpo", "neighbours", "self_supervised",
+              "contrastive", "simmim", "mae", "masked_image", "table", "joint"],
     "train": ["phases", "freeze", "proof", "devices", "learner", "part", "average", "tensor_file",
               "room", "checkpoint", "progress", "reading", "reference", "ancestor", "assemble",
               "survey", "stopper", "callbacks", "guard", "state", "resume", "keeper", "cut",
               "extract", "feature_key", "features", "session", "material", "loop"],
-    "evaluate": ["metrics", "judge", "answers", "preferences", "predict", "beginning", "generate"],
+    "evaluate": ["metrics", "resampling", "judge", "multi_label", "regression", "answers",
+                 "preferences", "predict", "beginning", "generate"],
 }  # fmt: skip
 MAY_IMPORT_TENSORFLOW = ("data/", "export/", "train/devices.py")
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

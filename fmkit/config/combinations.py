@@ -21,13 +21,20 @@ from fmkit.config.data_schema import (
     TextFolderData,
 )
 from fmkit.config.kinds import KINDS, MONITORS
-from fmkit.config.schema import ModelConfig, PhaseConfig, TokenizerConfig, TrainConfig
+from fmkit.config.schema import (
+    CheckConfig,
+    ModelConfig,
+    PhaseConfig,
+    TokenizerConfig,
+    TrainConfig,
+)
 from fmkit.config.task_schema import (
     LANGUAGE_MODELLING,
     DpoConfig,
     JointConfig,
     MaskedImageConfig,
     QuestionAnsweringConfig,
+    RegressionConfig,
 )
 from fmkit.errors import listed, nearest, received
 from fmkit.files import short
@@ -110,6 +117,7 @@ def _train_problems(config: TrainConfig) -> Iterator[Problem]:
     yield from _language_problems(config)
     yield from _answer_problems(config)
     yield from _preference_problems(config)
+    yield from _label_problems(config)
 
 
 def _preference_problems(config: TrainConfig) -> Iterator[Problem]:
@@ -149,6 +157,39 @@ def _preference_problems(config: TrainConfig) -> Iterator[Problem]:
             "task.label_smoothing",
             received(what, task.label_smoothing, "a number from 0 to below 0.5"),
         )
+
+
+def _label_problems(config: TrainConfig) -> Iterator[Problem]:
+    """A task of some kind of labels, and data of another."""
+    task, data = config.task, config.data
+    wanted = LEARNED.get(task.name)
+    kind = KINDS["data"].get(data.name)
+    if wanted is None or kind is None:  # what a plugin's data or task has is its own affair
+        return
+    has = getattr(data, "labels", "classes")
+    if isinstance(data, DocumentsData | PhotosData):
+        has = "no labels"
+    if has == wanted or (task.name == "classification" and not hasattr(data, "labels")):
+        return
+    if hasattr(data, "labels"):
+        yield Problem(
+            "data.labels",
+            f"data.labels={has}, and task.name={task.name} learns {wanted}. Write data.labels=auto, or "
+            f"take task={_TASK_OF[has]}.",
+        )
+    else:
+        yield Problem(
+            "task.name",
+            f"task.name={task.name} learns {wanted}, and data={data.name} has {has}. Take "
+            f"data=text_table, data=image_table or data=arrays{_ELPV.get(wanted, '')}.",
+        )
+
+
+LEARNED = {"classification": "classes", "multi_label": "sets", "regression": "numbers"}
+"""By task, what `data.labels` must be."""
+
+_TASK_OF = {each: task for task, each in LEARNED.items()}
+_ELPV = {"numbers": ", or data=elpv"}
 
 
 def _language_problems(config: TrainConfig) -> Iterator[Problem]:
@@ -238,6 +279,13 @@ def _solver_problems(config: TrainConfig) -> Iterator[Problem]:
     for name, phase in config.stage.items():
         if phase.solver != "lbfgs":
             continue
+        is_other = isinstance(config.task, RegressionConfig) and config.task.loss != "mse"
+        if is_other:
+            yield Problem(
+                f"stage.{name}.solver",
+                f"stage.{name}.solver=lbfgs finds the least squares of a regression, and task.loss="
+                f"{config.task.loss}. Leave one of them out.",
+            )
         key = f"stage.{name}.solver"
         needs = {
             f"stage.{name}.train=head": phase.train == "head",
@@ -307,6 +355,25 @@ def _data_problems(data: Any) -> Iterator[Problem]:
         )
 
 
+def _column_problems(data: Any, undecided: tuple[str, ...]) -> Iterator[Problem]:
+    """Keys of labels that do not go with what the labels are."""
+    labels = getattr(data, "labels", "classes")
+    several = getattr(data, "label_columns", None)
+    if several and labels not in ("sets", "numbers", *undecided):
+        yield Problem(
+            "data.label_columns",
+            "data.label_columns names columns of several labels or numbers, and data.labels="
+            f"{labels} is one class from data.label_column. Take task=multi_label or "
+            "task=regression, or data.labels=sets or data.labels=numbers.",
+        )
+    if data.shots is not None and labels in ("sets", "numbers"):
+        yield Problem(
+            "data.shots",
+            f"data.shots={data.shots} counts examples of each class, and data.labels={labels}. "
+            "Take data.limit to train on fewer.",
+        )
+
+
 def across(config: Any) -> Iterator[Problem]:
     """What is wrong although each key by itself is right.
 
@@ -320,3 +387,6 @@ def across(config: Any) -> Iterator[Problem]:
         yield from _tokenizer_problems(config)
     if hasattr(config, "data"):
         yield from _data_problems(config.data)
+        # What a run learned decides `auto` in `fmkit eval`, later.
+        undecided = () if isinstance(config, CheckConfig) else ("auto",)
+        yield from _column_problems(config.data, undecided)

@@ -138,6 +138,9 @@ MONITORS: dict[str, tuple[str, ...]] = {
 }
 """By task, which of the figures of an epoch `task.monitor` may name; "" is any other task."""
 
+LARGER_IS_BETTER = ("accuracy", "f1", "r2", "margin", "exact_match")
+"""How the figures end of which a larger one is better; of all others a smaller one is."""
+
 CHOICES: dict[str, tuple[str, ...]] = {
     "model.pooling": ("auto", "avg", "max", "cls", "last", "attention"),
     "data.augment": ("none", "light", "medium", "strong", "views"),

@@ -116,3 +116,13 @@ def in_order_of(data: Dataset, classes: tuple[str, ...]) -> Dataset:
         return data
     examples = dataclasses.replace(data.examples, labels=labels, classes=classes)
     return Dataset(examples, data.splits, splits.describe(examples, data.splits))
+
+
+def in_names_of(data: Dataset, learned: DataSpec) -> Dataset:
+    """The same data with the names of annotations in a run's order; as it is if they differ."""
+    known = data.examples.annotations
+    if known is None or known.kind != learned.annotations or known.names == learned.names:
+        return data
+    if {check.spelling(e) for e in known.names} != {check.spelling(e) for e in learned.names}:
+        return data
+    return in_order_of_names(data, learned)

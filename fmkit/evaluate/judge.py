@@ -52,9 +52,13 @@ class Question:
 
 Columns = Callable[[np.ndarray, DataSpec], dict[str, Any]]
 """From the network's outputs, a row an example, and the run's data to columns of a table, of which
-`prediction` is one; a row of NaN is an example that could not be read."""
+`prediction` is one, or several begin so; a row of NaN is an example that could not be read."""
 
-PREDICTIONS = {"classification": "fmkit.evaluate.judge:classes"}
+PREDICTIONS = {
+    "classification": "fmkit.evaluate.judge:classes",
+    "multi_label": "fmkit.evaluate.multi_label:predictions",
+    "regression": "fmkit.evaluate.regression:predictions",
+}
 """By `Task.evaluator`, the `Columns` of a task whose outputs are a row of numbers an example."""
 
 OF_ROWS = {"question_answering": "fmkit.evaluate.answers:predicted"}
@@ -75,6 +79,8 @@ Answer = tuple[dict[str, Any], dict[str, Any]]
 
 EVALUATORS = {
     "classification": "fmkit.evaluate.judge:classification",
+    "multi_label": "fmkit.evaluate.multi_label:evaluate",
+    "regression": "fmkit.evaluate.regression:evaluate",
     "losses": "fmkit.evaluate.judge:losses",
     "question_answering": "fmkit.evaluate.answers:judged",
     "preferences": "fmkit.evaluate.preferences:preferences",
@@ -84,6 +90,8 @@ EVALUATORS = {
 HEADLINES = {
     "classification": ("n", "accuracy", "macro_f1", "loss", "intervals"),
     "question_answering": ("n", "exact_match", "f1", "loss", "intervals"),
+    "multi_label": ("n", "micro_f1", "macro_f1", "subset_accuracy", "loss", "intervals"),
+    "regression": ("n", "mae", "rmse", "r2", "loss", "intervals"),
 }
 """Figures that the status of a run shows; of an evaluator that is not here, all numbers."""
 

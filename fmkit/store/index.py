@@ -33,7 +33,10 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "stage": (str, list),
 }
 _LARGEST = 1e300  # figures are subtracted as floats, and a JSON number has any size
-_LOWER_IS_BETTER = ("loss", "brier", "expected_calibration_error")
+_LOWER_IS_BETTER = (
+    *("loss", "brier", "expected_calibration_error", "hamming_loss"),
+    *("mse", "mae", "rmse", "median_absolute_error"),
+)
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,9 @@ class Task(Protocol):
             attribute, or with None, shows the outputs.
         settled: its config with what it chose itself filled in, as it is to be recorded; there once
             `head` was called. A task without this attribute chooses nothing.
+        deployed: symbolic tensor of the network that a deployed model takes in the place of its
+            outputs, and `inference` goes on from, where a layer of fmkit's own is behind it; there
+            once `head` was called. A task without this attribute deploys what it shows.
         watched: names of figures that its callbacks add to an epoch's; a task without this
             attribute has none.
     """
@@ -94,7 +97,7 @@ class Task(Protocol):
     def solve(self, features: Any, labels: Any, validation: tuple[Any, Any]) -> tuple[Any, Any]:
         """The optimum of a linear head, for `solver=lbfgs`: weights by layer, and a record.
 
-        Features (N, D), labels (N,); `validation` has both. A task without this method has no
+        Features (N, D), labels as of `targets`; `validation` has both. A task without this method has no
         such solver.
         """
         ...
@@ -117,5 +120,5 @@ class Task(Protocol):
         ...
 
     def inference(self, outputs: Any) -> Any:
-        """From the model's symbolic output (or `shown`) to what a user wants: probabilities."""
+        """From the model's symbolic output (or `shown`, or `deployed`) to what a user wants."""
         ...

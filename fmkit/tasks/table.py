@@ -10,6 +10,8 @@ from fmkit.spec import DataSpec
 
 TASKS = {
     "classification": "fmkit.tasks.classification:Classification",
+    "multi_label": "fmkit.tasks.multi_label:MultiLabel",
+    "regression": "fmkit.tasks.regression:Regression",
     "joint": "fmkit.tasks.joint:Joint",  # made of several data sets: see `train.assemble`
     "masked_lm": "fmkit.tasks.masked_lm:MaskedLm",
     "causal_lm": "fmkit.tasks.causal_lm:CausalLm",

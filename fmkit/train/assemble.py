@@ -421,8 +421,8 @@ def inference_model(learner: Learner, task: Any, data: DataConfig) -> keras.Mode
     Of texts: tokens (B, T) int32, filled up with -1, as the tokenizer beside the model makes them.
     It is made of Keras' and KerasHub's own layers only, so that it loads without fmkit.
     """
-    shown = getattr(task, "shown", None)
-    shown = learner.output if shown is None else shown
+    offered = (getattr(task, each, None) for each in ("deployed", "shown"))
+    shown = next((each for each in offered if each is not None), learner.output)
     if not isinstance(data, ImageData):
         outputs = task.inference(shown)
         return keras.Model(learner.inputs[0], outputs, name="fmkit")

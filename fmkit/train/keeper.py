@@ -11,6 +11,7 @@ import numpy as np
 
 from fmkit import faults
 from fmkit.config.durations import Interval
+from fmkit.config.kinds import LARGER_IS_BETTER
 from fmkit.store.run import Run
 from fmkit.train import checkpoint, resume, state
 from fmkit.train.callbacks import Position
@@ -193,7 +194,7 @@ class Keeper(keras.callbacks.Callback):
     def _better(self, one: dict[str, Any], other: dict[str, Any] | None) -> bool:
         if other is None:
             return True
-        larger_is_better = self._monitor.endswith(("accuracy", "margin"))
+        larger_is_better = self._monitor.endswith(LARGER_IS_BETTER)
         return (one["value"] > other["value"]) == larger_is_better and one["value"] != other[
             "value"
         ]

@@ -236,7 +236,7 @@ def _solve(session: Session, phase: Phase, material: Material) -> None:
             "the data has none.",
             "Set data.val_fraction above 0.",
         )
-    labels, splits = assembly.examples.labels, assembly.splits
+    labels, splits = assembly.task.targets(assembly.examples), assembly.splits
     parts = {split: (found.matrix(split), labels[splits[split]]) for split in ("train", "val")}
     weights, record = assembly.task.solve(*parts["train"], parts["val"])
     session.run.log(f"phase {phase.name}: lbfgs {record}")
@@ -253,7 +253,8 @@ def _solve(session: Session, phase: Phase, material: Material) -> None:
     judged = learner.evaluate(material.validation, verbose=0, return_dict=True)
     logs |= {f"val_{name}": value for name, value in judged.items()}
     with signals.careful(), guard.reporting(keeper.save_waiting):
-        callbacks.on_epoch_end(0, {**logs, "l2_C": record["C"]})
+        strength = {f"l2_{key}": each for key, each in record.items() if isinstance(each, float)}
+        callbacks.on_epoch_end(0, {**logs, **strength})
         callbacks.on_train_end()
 
 

@@ -1,0 +1,226 @@
+"""One number an example, or several.
+
+N examples, B batch, K numbers, D features.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from fmkit.config.schema import ModelConfig
+from fmkit.config.task_schema import RegressionConfig
+from fmkit.errors import ConfigError
+from fmkit.models import heads
+from fmkit.models.backbone import Backbone
+from fmkit.spec import DataSpec
+from fmkit.tasks import linear
+from fmkit.tasks.multi_label import what
+
+
+class Regression:
+    """Numbers in the user's units; the loss is that of errors in standard deviations.
+
+    What the last dense layer gives is in deviations from the mean of the training split, and
+    `Units`, the layer behind it, makes numbers of that: so learning rates and losses mean the same
+    whatever the unit, and what a user sees is in it.
+
+    Targets and outputs are (B, K) float32.
+
+    Args:
+        config: the loss.
+        spec: the data set, whose numbers are the outputs.
+
+    Raises:
+        ConfigError: the data has no numbers.
+
+    Attributes:
+        deployed: in deviations, (B, K), symbolic; there once `head` was called.
+    """
+
+    name = "regression"
+    evaluator = "regression"
+    reads = "examples"
+    inputs = ()
+    prepare = None
+    one_hot = None
+    class_weights = None
+
+    def __init__(self, config: RegressionConfig, spec: DataSpec) -> None:
+        if spec.annotations != "numbers":
+            raise ConfigError(
+                f"task.name=regression learns numbers, and the data has {what(spec)}.",
+                "Take data with data.labels=numbers, or task=classification.",
+            )
+        self._width = len(spec.names)
+        known = [spec.moments.get(name, (0.0, 1.0)) for name in spec.names]
+        self._units = Units(np.array(known, np.float64))
+        self._loss = {
+            "mse": keras.losses.MeanSquaredError,
+            "mae": keras.losses.MeanAbsoluteError,
+            "huber": lambda: keras.losses.Huber(delta=config.huber_delta),
+        }[config.loss]()
+        self.deployed: Any = None
+
+    def targets(self, examples: Any) -> np.ndarray:
+        """The numbers in their units, (N, K) float32."""
+        return np.asarray(examples.annotations.values, np.float32)
+
+    def head(self, backbone: Backbone, config: ModelConfig) -> Any:
+        """Pooling, dropout, an optional hidden layer, a dense layer, and the units: (B, K).
+
+        It begins at the mean of the training split.
+        """
+        vector = heads.below_logits(
+            backbone.model.output, config, backbone.has_class_token, backbone.mask,
+            backbone.is_causal,
+        )  # fmt: skip
+        self.deployed = heads.logits(self._width)(vector)
+        return self._units(self.deployed)
+
+    def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
+        """Mean loss of a batch, by default of squared errors, in deviations."""
+        away = self._units.deviations
+        return self._loss(away(targets), away(outputs), sample_weight=weights)
+
+    def metrics(self) -> list[Any]:
+        """Mean absolute error and root of the mean squared one in the user's units, and R2.
+
+        Of several numbers they are the means over them, of the first two whatever their units.
+        """
+        return [
+            keras.metrics.MeanAbsoluteError(name="mae", dtype="float32"),
+            RootMeanSquare(self._width),
+            R2(self._units, self._width),
+        ]
+
+    def solve(
+        self, features: np.ndarray, labels: np.ndarray, validation: tuple[np.ndarray, np.ndarray]
+    ) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
+        """The best linear head on fixed features by ridge regression: see `linear.fit_numbers`.
+
+        Args:
+            features: (N, D).
+            labels: numbers in their units, (N, K).
+            validation: features and numbers, by which the L2 strength is chosen.
+
+        Returns:
+            Weights by layer, and what to record.
+        """
+        away = self._units.deviations_of
+        found = linear.fit_numbers(features, away(labels), (validation[0], away(validation[1])))
+        record = {"alpha": found.strength, "validation_loss_by_alpha": found.losses}
+        return {"logits": [found.kernel, found.bias]}, record
+
+    def inference(self, outputs: Any) -> Any:
+        """From deviations to numbers in the user's units, (B, K) float32, by a layer of Keras'."""
+        mean, scale = (
+            np.array(ops.convert_to_tensor(each)) for each in (self._units.mean, self._units.scale)
+        )
+        return keras.layers.Rescaling(
+            scale.tolist(), mean.tolist(), dtype="float32", name="numbers"
+        )(outputs)
+
+
+class Units(keras.layers.Layer):
+    """From deviations to numbers in the user's units: times a scale, plus a mean, both (K,).
+
+    They are weights that never train, so that whatever goes on from a checkpoint has those that its
+    head was trained with.
+
+    Args:
+        moments: mean and standard deviation of each number, (K, 2); one that never changes has a
+            scale of 1.
+    """
+
+    def __init__(self, moments: np.ndarray) -> None:
+        super().__init__(name="head_units", dtype="float32", autocast=False)
+        mean, deviation = moments[:, 0], moments[:, 1]
+        # What floats make of equal numbers may differ in the last digit.
+        constant = deviation <= 1e-12 * np.abs(mean)
+        self._first = mean.tolist(), np.where(constant, 1.0, deviation).tolist()
+
+    def build(self, input_shape: Any) -> None:
+        """Add the weights: not before, so that their paths are those of the head."""
+        for name, values in zip(("mean", "scale"), self._first, strict=True):
+            weight = self.add_weight(
+                shape=(len(values),), initializer="zeros", trainable=False, name=name,
+                dtype="float32",
+            )  # fmt: skip
+            weight.assign(values)
+            setattr(self, name, weight)
+
+    def call(self, inputs: Any) -> Any:
+        """Numbers in the user's units."""
+        return inputs * self.scale + self.mean
+
+    def deviations(self, numbers: Any) -> Any:
+        """Numbers in deviations from the mean."""
+        return (ops.cast(numbers, "float32") - self.mean) / self.scale
+
+    def deviations_of(self, numbers: np.ndarray) -> np.ndarray:
+        """The same of an array, in double precision."""
+        mean, scale = (
+            np.array(ops.convert_to_tensor(each), np.float64) for each in (self.mean, self.scale)
+        )
+        return np.asarray((numbers.astype(np.float64) - mean) / scale)
+
+
+class RootMeanSquare(keras.metrics.Metric):
+    """Root of the mean squared error of each number, and the mean of these.
+
+    Args:
+        width: K.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(name="rmse", dtype="float32")
+        self._count = self.add_variable((), "zeros", name="count")
+        self._errors = self.add_variable((width,), "zeros", name="errors")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Count a batch of targets (B, K) and outputs (B, K)."""
+        error = ops.cast(y_true, "float32") - ops.cast(y_pred, "float32")
+        self._count.assign_add(ops.cast(ops.shape(error)[0], "float32"))
+        self._errors.assign_add(ops.sum(ops.square(error), axis=0))
+
+    def result(self) -> Any:
+        """The mean of the roots."""
+        return ops.mean(ops.sqrt(self._errors / ops.maximum(self._count, 1.0)))
+
+
+class R2(keras.metrics.Metric):
+    """Share of the variance that is explained, the mean over the numbers; below 0 where it is none.
+
+    Keras' own would sum up squares in the user's units, which cancel where a mean is large, and has
+    no variables before the first batch, which a resume has to fill.
+
+    Args:
+        units: of the numbers.
+        width: K.
+    """
+
+    def __init__(self, units: Units, width: int) -> None:
+        super().__init__(name="r2", dtype="float32")
+        self._units = units
+        self._count = self.add_variable((), "zeros", name="count")
+        self._sum = self.add_variable((width,), "zeros", name="sum")
+        self._squares = self.add_variable((width,), "zeros", name="squares")
+        self._errors = self.add_variable((width,), "zeros", name="errors")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Count a batch of targets (B, K) and outputs (B, K)."""
+        truth, found = self._units.deviations(y_true), self._units.deviations(y_pred)
+        self._count.assign_add(ops.cast(ops.shape(truth)[0], "float32"))
+        self._sum.assign_add(ops.sum(truth, axis=0))
+        self._squares.assign_add(ops.sum(ops.square(truth), axis=0))
+        self._errors.assign_add(ops.sum(ops.square(truth - found), axis=0))
+
+    def result(self) -> Any:
+        """1 - squared errors / squared distances from the mean; 0 where nothing varies."""
+        varied = self._squares - ops.square(self._sum) / ops.maximum(self._count, 1.0)
+        shares = 1 - self._errors / ops.maximum(varied, 1e-9)
+        return ops.mean(ops.where(varied > 1e-9, shares, ops.zeros_like(shares)))
