@@ -34,7 +34,8 @@ OPTIONS = {
 _FOLDED = 4  # so many columns are folded on a narrow terminal, and the rest is left out
 _MOST_KEYS = 10_000  # a config has some hundred; a file that grows beyond this is no config
 _FIGURES = (
-    *("n", "loss", "accuracy", "top5", "macro_f1", "balanced_accuracy"),
+    *("n", "loss", "accuracy", "top5", "macro_f1", "balanced_accuracy", "exact_match"),
+    "f1",
     *("expected_calibration_error", "brier"),
 )
 

@@ -17,6 +17,9 @@ from fmkit.train.callbacks import Position
 from fmkit.train.phases import Phase
 from fmkit.train.stopper import Stopper
 
+_RISING = ("accuracy", "exact_match", "f1")
+"""How the names of figures end that are best when high; of all others, low is best."""
+
 Facts = Callable[[], dict[str, Any]]
 """What of a run's state only the loop knows: `rows`, and the `facts` of `state.as_json`."""
 
@@ -193,7 +196,7 @@ class Keeper(keras.callbacks.Callback):
     def _better(self, one: dict[str, Any], other: dict[str, Any] | None) -> bool:
         if other is None:
             return True
-        larger_is_better = self._monitor.endswith("accuracy")
+        larger_is_better = self._monitor.endswith(_RISING)
         return (one["value"] > other["value"]) == larger_is_better and one["value"] != other[
             "value"
         ]
