@@ -101,7 +101,9 @@ def _numbers(by_split: dict[str, Any]) -> None:
     ]
     table = _table("", "split", "examples", *(name.replace("_", " ") for name in names))
     for split, found in by_split.items():
-        table.add_row(split, str(found["n"]), *(f"{found[name]:.4f}" for name in names))
+        cells = (found.get(name) for name in names)
+        shown = ("-" if each is None else f"{each:.4f}" for each in cells)
+        table.add_row(split, str(found["n"]), *shown)
     out.print(table)
 
 
@@ -109,7 +111,8 @@ def evaluation(figures: dict[str, Any], data: str, split: str, path: Path) -> No
     """An evaluation: the whole, then a row a class."""
     if "per_class" not in figures:
         out.print(f"{clean(data)}, {split}")
-        _figures({split: figures})
+        parts = figures.get("parts") or {}
+        _figures({split: figures, **{f"{split}, {name}": each for name, each in parts.items()}})
         shown = _label_rows(figures) or _number_rows(figures)
         out.print(f"figures: {clean(str(path))}")
         if shown:

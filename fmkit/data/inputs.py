@@ -10,6 +10,7 @@ from fmkit.data.examples import Texts
 from fmkit.errors import DataError, received
 
 _TABLES = (".csv", ".tsv", ".parquet", ".pq")
+_QUESTIONS = (".json", ".jsonl", ".ndjson")
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,8 @@ class TextInputs:
     """Texts to predict.
 
     Attributes:
-        ids: `row-000012` by place from 0, `lines.txt:000012` by line from 1, or a relative path.
+        ids: `row-000012` by place from 0, `lines.txt:000012` by line from 1, or a relative path; of
+            questions in JSON their own.
         texts: a text an id, or a pair; empty where there is an error.
         errors: why an id has no text that can be read; empty where it has one.
     """
@@ -77,9 +79,10 @@ def list_texts(
 
     Args:
         source: a `.csv`, `.tsv` or `.parquet` table; a file with a text a line, of which empty ones
-            are left out; or a folder of text files (searched to the bottom), each a text.
-        text_column: the table's column of texts.
-        pair_column: the table's column with the second text of each pair.
+            are left out; or a folder of text files (searched to the bottom), each a text. Pairs
+            may also be SQuAD's JSON, or objects in a `.json` or `.jsonl`: see `question_files`.
+        text_column: the table's column of texts, or the objects' key.
+        pair_column: the same of the second text of each pair.
         encoding: of all but parquet tables.
         quotes: cells of a CSV or TSV table may stand in double quotes.
 
@@ -90,10 +93,13 @@ def list_texts(
     if not source.is_dir() and not source.is_file():
         allowed = "a table, a text file or a folder of them that exists"
         raise DataError(received("input", str(source), allowed))
+    if pair_column is not None and source.is_file() and source.suffix.lower() in _QUESTIONS:
+        return _from_questions(source, text_column, pair_column, encoding)
     if pair_column is not None and not is_table:
         raise DataError(
             f"input: {source} has no pairs of texts, which this model reads.",
-            "Give it a .csv, .tsv or .parquet table with a column for each of the two.",
+            "Give it a .csv, .tsv or .parquet table with a column for each of the two, or a .jsonl "
+            "with a key for each.",
         )
     if is_table:
         return _table_texts(source, text_column, pair_column, encoding, quotes)
@@ -132,6 +138,24 @@ def _table_texts(
     return _inputs(
         ((identity(each), *rows[each]) for each in sorted(rows)), pair_column is not None
     )
+
+
+def _from_questions(source: Path, text_column: str, pair_column: str, encoding: str) -> TextInputs:
+    from fmkit.data.encodings import not_text
+    from fmkit.data.question_files import Keys, read
+
+    rows = []
+    for entry in read(source, Keys(text_column, pair_column, encoding)):
+        wrong = entry.fault
+        for name, text in ((text_column, entry.question), (pair_column, entry.context)):
+            if not wrong:
+                why = not_text(text) if text.strip() else "it is empty"
+                wrong = f"{name!r} is no text: {why}" if why else ""
+        texts = ("", "") if wrong else (entry.question, entry.context)
+        rows.append((entry.name, *texts, wrong))
+    if not rows:
+        raise DataError(f"input: {source} holds no question.")
+    return _inputs(rows, pairs=True)
 
 
 def _line_texts(source: Path, encoding: str) -> Iterable[tuple[str, str, str]]:

@@ -36,7 +36,7 @@ _MOST_KEYS = 10_000  # a config has some hundred; a file that grows beyond this 
 _FIGURES = (
     *("n", "loss", "accuracy", "top5", "macro_f1", "balanced_accuracy"),
     *("expected_calibration_error", "brier", "micro_f1", "subset_accuracy"),
-    *("mean_average_precision", "mae", "rmse", "r2"),
+    *("mean_average_precision", "mae", "rmse", "r2", "exact_match", "f1"),
 )
 
 
