@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,12 +19,10 @@ _LOADS, _READY = 4, 2
 """Most batches that are made at once, each by all cores, and how many wait for the model."""
 
 
-Prepare = Callable[
-    [np.ndarray, np.random.Generator], tuple[tuple[np.ndarray, ...], np.ndarray | None]
-]
+Prepare = Callable[[np.ndarray, np.random.Generator], tuple[tuple[np.ndarray, ...], Any]]
 """What a task makes of a batch where it has inputs or targets of its own: tokens (B, T) int32 or
-images (B, S, S, 3) float32, and a source of chance -> inputs of the network, and targets; None for
-those where they are the loader's."""
+images (B, S, S, 3) float32, and a source of chance -> inputs of the network, and targets; of texts
+None for these where they are the loader's."""
 
 
 class Batches:

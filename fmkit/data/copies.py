@@ -59,8 +59,8 @@ def of_memory(examples: Examples) -> Copies:
         words = (_words(content, each) for each in good.tolist())
         return Copies(_back(twins.exact(_digests(words, len(good))), good))
     if isinstance(content, Preferences):
-        blocks = (content.identity(each)[1] for each in range(len(examples)))
-        return Copies(twins.exact(_digests(blocks, len(examples))))
+        pairs = (content.identity(each)[1] for each in range(len(examples)))
+        return Copies(twins.exact(_digests(pairs, len(examples))))
     return Copies([])
 
 

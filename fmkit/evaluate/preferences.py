@@ -9,6 +9,7 @@ N pairs, B resamples.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def preferences(question: Question) -> Answer:
     means = {name: float(values.mean()) for name, values in judged.items()}
     found = intervals(judged, question.bootstrap, question.seed)
     names = ("chosen", "rejected")
-    columns = {"id": [question.examples.ids[each] for each in indices]}
+    columns: dict[str, Any] = {"id": [question.examples.ids[each] for each in indices]}
     for name, values in judged.items():
         columns[name.replace("rewards", "reward")] = values
     for number, name in enumerate(names):
