@@ -9,7 +9,7 @@ B batch, O objectives.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -98,18 +98,25 @@ class Joint:
         """The outputs of one network of all objectives, from the networks of each.
 
         Images go through the backbone as one batch. Texts do not, for they are of different
-        lengths, and their backbones have no BatchNorm.
+        lengths, and their backbones have no BatchNorm; nor do images of which a task shows the
+        backbone some patches only.
         """
         outputs = {name: output for name, (_, output) in networks.items()}
-        if backbone.modality == "image":
-            inputs = [own[0] for own, _ in networks.values()]
-            features = shared.in_one_batch(backbone, inputs)
-            for name, rows in zip(networks, features, strict=True):
+        whole = [name for name in networks if self._sees_whole(*networks[name], name)]
+        if backbone.modality == "image" and len(whole) > 1:
+            features = shared.in_one_batch(backbone, [networks[name][0][0] for name in whole])
+            for name, rows in zip(whole, features, strict=True):
                 own, output = networks[name]
                 head = keras.Model([self._features[name], *own[1:]], output)
                 found = head._run_through_graph([rows, *own[1:]])
                 outputs[name] = found[0] if isinstance(found, list | tuple) else found
         return outputs if self._learned is None else dict(self._learned(outputs))
+
+    def _sees_whole(self, inputs: Sequence[Any], output: Any, name: str) -> bool:
+        """Whether an objective's output is made of the features of whole inputs."""
+        between = keras.Model(list(inputs), output)._nodes
+        features = self._features[name]
+        return any(each is features for node in between for each in node.outputs)
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
         """The weighted sum of the objectives' losses on their batches."""
@@ -188,7 +195,9 @@ def weights_of(objective: str, weights: Mapping[str, np.ndarray]) -> dict[str, n
 
 def _rename(network: keras.Model, beside: Backbone, prefix: str) -> None:
     """Give the layers of a head names that no other head of the network has."""
-    of_backbone = {id(each) for each in beside.model.operations}
+    # Those inside a layer, too: a task may run them on some tokens alone.
+    inner = beside.model._flatten_layers()
+    of_backbone = {id(each) for each in (*beside.model.operations, *inner)}
     for operation in network.operations:
         if id(operation) not in of_backbone:
             operation.name = f"{prefix}{operation.name.removeprefix(PREFIX)}"

@@ -232,6 +232,36 @@ def test_a_folder_gives_the_features_that_keras_hub_gives(tmp_path, make, featur
     assert hub(config(tmp_path)).fingerprint() == backbone.fingerprint()
 
 
+@pytest.mark.parametrize(("make", "leading"), [(vit, 1), (deit, 2), (dinov2, 4)])
+def test_a_vision_transformer_runs_on_some_of_its_patches(tmp_path, make, leading):
+    save(tmp_path, make())
+    backbone = hub(config(tmp_path))
+    patches = backbone.patches
+    assert (patches.side, patches.leading, patches.count) == (8, leading, 16)
+    some = keras.Input((None, 16))
+    encoder = keras.Model(some, patches.encoded(some))
+    embed = keras.Model(backbone.model.input, patches.tokens)
+    tokens = keras.ops.convert_to_numpy(embed(photos()))
+    found = keras.ops.convert_to_numpy(encoder(tokens))
+    expected = keras.ops.convert_to_numpy(backbone.model(photos()))
+    np.testing.assert_allclose(found[:, [0, *range(leading, leading + 16)]], expected, atol=1e-6)
+    assert encoder(tokens[:, : leading + 4]).shape == (2, leading + 4, 16)
+    # A patch's token is made of its pixels alone.
+    changed = photos()
+    changed[:, 8:16, 24:] = 0  # second row, fourth column
+    moved = np.abs(keras.ops.convert_to_numpy(embed(changed)) - tokens).max(axis=(0, 2)) > 1e-6
+    assert np.flatnonzero(moved).tolist() == [leading + 4 + 3]
+    network = keras.Model(backbone.model.input, patches.features)
+    assert {id(each) for each in network.weights} == {id(each) for each in backbone.model.weights}
+
+
+def test_what_adds_positions_in_every_layer_does_not(tmp_path):
+    save(tmp_path, dinov3(), converter=False)
+    assert hub(config(tmp_path, weights="none")).patches is None
+    save(tmp_path / "resnet", resnet())
+    assert hub(config(tmp_path / "resnet")).patches is None
+
+
 OTHERS = {
     cspnet: [
         "stem", "stage_0", "stage_0_block_0", "stage_0_transition",

@@ -25,13 +25,18 @@ TASKS = {
     "simclr": SimclrConfig(projection=16, projection_hidden=32),
     "vicreg": VicregConfig(projection=16, projection_hidden=32, projection_layers=2),
     "masked_image": MaskedImageConfig(mask_block=2),
+    "mae": MaskedImageConfig(mask_ratio=0.5, decoder_depth=1),
 }
+VECTOR = {"mae": (64, "block0_dense1/kernel")}
+"""By task, the width of a feature and a kernel of the backbone; of all others the CNN's."""
 TIMES = ("seconds", "examples_per_second", "rss_bytes")
 
 
 def config(name, augment=None, epochs="3", **changes):
     """3 epochs of 48 images in batches of 16, or with `data_batch_size=47` one that has 1 image."""
-    augment = augment or ("light" if name == "masked_image" else "views")
+    if name == "mae":
+        changes = {"model_name": "small_vit", "optimizer_learning_rate": 0.003, **changes}
+    augment = augment or ("light" if name in ("masked_image", "mae") else "views")
     stage = {"views": PhaseConfig(epochs=epochs, batchnorm="train", augment=augment)}
     found = settings(stage, runtime_save_every="1 steps", runtime_keep=99, **changes)
     found.task = dataclasses.replace(TASKS[name])
@@ -83,33 +88,35 @@ def test_a_resumed_run_is_equal_bit_for_bit(done, step, tmp_path):
 
 
 def test_a_head_learns_on_what_was_learned_without_labels(done, tmp_path):
-    _, found = done
+    name, found = done
     found.run.write_config(found.assembly.config)
     found.run.write_environment(data={"name": "synthetic", **found.assembly.spec.as_dict()})
     found.run.update(state="done", best=found.status["best"])
     stage = {"head": PhaseConfig(train="head", solver="lbfgs", augment="none")}
-    probe = settings(stage, runtime_cache_dir=str(tmp_path / "cache"))
+    model = found.assembly.config.model.name
+    probe = settings(stage, runtime_cache_dir=str(tmp_path / "cache"), model_name=model)
     probe.task, probe.init = ClassificationConfig(), str(found.run.folder)
     probed = train(tmp_path, probe)
     assert probed.assembly.started_from == {"init": str(found.run.folder), "head": False}
     before = found.saved(found.status["best"]["step"])
     after = probed.weights
-    assert np.array_equal(after["stem_conv/kernel"], before["stem_conv/kernel"])
+    kernel = VECTOR.get(name, (96, "stem_conv/kernel"))[1]
+    assert np.array_equal(after[kernel], before[kernel])
     assert probed.rows[-1]["val_accuracy"] > 0.6
 
 
 def test_the_deployed_model_gives_pooled_features(done, tmp_path):
-    _, found = done
+    name, found = done
     assembly = found.assembly
     model = assemble.inference_model(assembly.learner, assembly.task, assembly.config.data)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     photos = assembly.examples.content.pixels[:5].astype(np.float32)
     features = loaded.predict(photos, verbose=0)
-    assert features.shape == (5, 96)
-    embedder = keras.Model(assembly.learner.input, assembly.task.shown)
+    assert features.shape == (5, VECTOR.get(name, (96, ""))[0])
+    embedder = keras.Model(assembly.learner.inputs[0], assembly.task.shown)
     np.testing.assert_allclose(features, embedder.predict(photos, verbose=0), atol=1e-5)
-    assert not any("head_p" in each.path for each in loaded.weights)
+    assert not any("head_" in each.path for each in loaded.weights)
 
 
 def test_a_finished_run_is_judged_by_its_loss(done):
