@@ -26,8 +26,8 @@ OUTPUTS = np.array([[-8, -13, 0, 0], [-4, -7, 0, 0], [-20, -9, 0, 0]], np.float3
 CONFIGS = {
     "sigmoid": DpoConfig(beta=0.3),
     "smoothed": DpoConfig(beta=0.3, label_smoothing=0.2),
-    "ipo": DpoConfig(loss="ipo", beta=0.3),
-    "hinge": DpoConfig(loss="hinge", beta=0.3),
+    "ipo": DpoConfig(loss_type="ipo", beta=0.3),
+    "hinge": DpoConfig(loss_type="hinge", beta=0.3),
     "with the preferred answer": DpoConfig(beta=0.3, sft_weight=0.5),
 }
 
