@@ -43,7 +43,8 @@ ORDER = {
               "room", "checkpoint", "progress", "reading", "ancestor", "assemble", "survey",
               "stopper", "callbacks", "guard", "state", "resume", "keeper", "cut", "extract",
               "feature_key", "features", "session", "material", "loop"],
-    "evaluate": ["metrics", "resampling", "judge", "multi_label", "regression", "predict", "generate"],
+    "evaluate": ["metrics", "resampling", "judge", "multi_label", "regression", "predict",
+                 "generate"],
 }  # fmt: skip
 MAY_IMPORT_TENSORFLOW = ("data/", "export/", "train/devices.py")
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
