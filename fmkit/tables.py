@@ -224,13 +224,13 @@ def data_set(report: dict[str, Any]) -> None:
     place = f", {clean(report['root'])}" if report["root"] else ""
     learned = {key: report.get(key) for key in ("classes", "labels", "numbers")}
     one = {"classes": "class", "labels": "label", "numbers": "number"}
-    told = [
+    counted = [
         f"{len(names)} {key if len(names) > 1 else one[key]}"
         for key, names in learned.items()
         if names
     ]
     out.print(f"{clean(report['data'])}{place}: {report['examples']:,} examples, "
-              f"{report['usable']:,} of them usable, {told[0] if told else 'no labels'}")  # fmt: skip
+              f"{report['usable']:,} of them usable, {[*counted, 'no labels'][0]}")  # fmt: skip
     _class_table(report.get("classes") or {}, "class")
     _class_table(report.get("labels") or {}, "label")
     _number_table(report.get("numbers") or {})
@@ -311,7 +311,7 @@ def _size_table(report: dict[str, Any]) -> None:
 
 def sweep(folder: Path, jobs: list[tuple[list[str], Run]]) -> None:
     """A finished sweep: a row a job with what differs between them, then why jobs failed."""
-    tests = {"test": run.status["test"] for _, run in jobs if run.status["test"]}
+    tests = {run.folder.name: run.status["test"] for _, run in jobs if run.status["test"]}
     shown = next((each for each in _SHOWN if tests and _has(tests, each)), _SHOWN[0])
     figure, title = next(iter(shown.items()))
     table = _table("", "job", "overrides", "state", "best value", f"test {title}")

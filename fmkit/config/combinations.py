@@ -174,8 +174,8 @@ def _label_problems(config: TrainConfig) -> Iterator[Problem]:
     if hasattr(data, "labels"):
         yield Problem(
             "data.labels",
-            f"data.labels={has}, and task.name={task.name} learns {wanted}. Write data.labels=auto, or "
-            f"take task={_TASK_OF[has]}.",
+            f"data.labels={has}, and task.name={task.name} learns {wanted}. Write "
+            f"data.labels=auto, or take task={_TASK_OF[has]}.",
         )
     else:
         yield Problem(
@@ -279,14 +279,13 @@ def _solver_problems(config: TrainConfig) -> Iterator[Problem]:
     for name, phase in config.stage.items():
         if phase.solver != "lbfgs":
             continue
-        is_other = isinstance(config.task, RegressionConfig) and config.task.loss != "mse"
-        if is_other:
+        key = f"stage.{name}.solver"
+        if isinstance(config.task, RegressionConfig) and config.task.loss != "mse":
             yield Problem(
-                f"stage.{name}.solver",
-                f"stage.{name}.solver=lbfgs finds the least squares of a regression, and task.loss="
+                key,
+                f"{key}=lbfgs finds the least squares of a regression, and task.loss="
                 f"{config.task.loss}. Leave one of them out.",
             )
-        key = f"stage.{name}.solver"
         needs = {
             f"stage.{name}.train=head": phase.train == "head",
             f"stage.{name}.augment=none": _augments(config, phase) == "none",

@@ -91,9 +91,9 @@ class ImageTableData(ImageData):
     label_column: str = "label"
     """Column with the class name, with several label names, or with a number."""
     label_columns: list[str] | None = None
-    """Columns of numbers, or of 0 and 1, a label each: `[a,b]`; empty means `data.label_column`."""
+    """Columns of numbers, or of 0 and 1, a label each: `[a,b]`; empty: `data.label_column`."""
     label_separator: str = "|"
-    """What stands between the names of several labels in one cell; a space means any white space."""
+    """What stands between the names of several labels in a cell; a space means any white space."""
     split_column: str | None = None
     """Column with `train`, `val` or `test`; empty means split by fraction."""
     group_column: str | None = None
@@ -131,9 +131,9 @@ class TextTableData(TextData):
     label_column: str = "label"
     """Column with the class name, with several label names, or with a number."""
     label_columns: list[str] | None = None
-    """Columns of numbers, or of 0 and 1, a label each: `[a,b]`; empty means `data.label_column`."""
+    """Columns of numbers, or of 0 and 1, a label each: `[a,b]`; empty: `data.label_column`."""
     label_separator: str = "|"
-    """What stands between the names of several labels in one cell; a space means any white space."""
+    """What stands between the names of several labels in a cell; a space means any white space."""
     split_column: str | None = None
     """Column with `train`, `val` or `test`; empty means split by fraction."""
     group_column: str | None = None

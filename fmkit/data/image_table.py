@@ -1,5 +1,5 @@
-"""Photos named by a table: a row per photo, with its class, labels or numbers, perhaps its split and
-group.
+"""Photos named by a table: a row per photo, with its class, labels or numbers, perhaps its split
+and group.
 
 How its cells are read stands in `table_file`, what labels are in `label_cells`.
 """

@@ -96,7 +96,7 @@ def describe(examples: Examples, splits: dict[str, np.ndarray]) -> DataSpec:
         elif examples.classes:
             counts = np.bincount(examples.labels[splits[name]], minlength=len(examples.classes))
             class_counts[name] = dict(zip(examples.classes, counts.tolist(), strict=True))
-    moments = {}
+    moments: dict[str, tuple[float, float]] = {}
     if isinstance(known, Numbers) and len(splits.get("train", ())):
         moments = known.moments(splits["train"])
     return DataSpec(

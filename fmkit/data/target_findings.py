@@ -37,10 +37,10 @@ def found(examples: Examples, divided: dict[str, np.ndarray]) -> list[Finding]:
     known = examples.annotations
     if not isinstance(known, LabelSets | Numbers) or not len(examples):
         return []
-    chosen = known.take(divided["train"]) if "train" in divided else known
-    if isinstance(chosen, LabelSets):
-        return _of_sets(known.there.sum(axis=0), chosen, "train" in divided)
-    return _of_numbers(chosen)
+    training = divided.get("train", np.arange(len(examples)))
+    if isinstance(known, LabelSets):
+        return _of_sets(known.there.sum(axis=0), known.take(training), "train" in divided)
+    return _of_numbers(known.take(training))
 
 
 def _of_sets(everywhere: np.ndarray, known: LabelSets, is_training: bool) -> list[Finding]:

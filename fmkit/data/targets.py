@@ -112,7 +112,7 @@ class Numbers:
 
 def joined(names: Sequence[str], there: np.ndarray) -> list[str]:
     """The labels of each example in one text, (N, K) bool to N texts; none is an empty text."""
-    return [SEPARATOR.join(names[k] for k in np.flatnonzero(row)) for row in there]
+    return [SEPARATOR.join(names[int(k)] for k in np.flatnonzero(row)) for row in there]
 
 
 SEPARATOR = "|"

@@ -1,8 +1,9 @@
 """Texts in a table: a row per text or pair of texts, with its class, labels or numbers, perhaps its
 split and group.
 
-How cells are read stands in `table_file`, what labels are in `label_cells`. A row's id is its place, `row-000012` counted from 0, so
-rows may be mended or labelled again, and keep their split; errors tell its line in the file, too.
+How cells are read stands in `table_file`, what labels are in `label_cells`. A row's id is its
+place, `row-000012` counted from 0, so rows may be mended or labelled again, and keep their split;
+errors tell its line in the file, too.
 """
 
 from __future__ import annotations

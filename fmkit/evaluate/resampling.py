@@ -13,7 +13,7 @@ import numpy as np
 _CHUNK = 64  # resamples at once: 64 x 100,000 examples x 8 bytes is 51 MB
 
 Figures = Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]
-"""From sums (R, S) and how many examples they are of, (R,), to figures (R,); NaN where undefined."""
+"""From sums (R, S), and how many examples each is of, (R,), to figures (R,); NaN: undefined."""
 
 
 def intervals(

@@ -97,8 +97,8 @@ class Task(Protocol):
     def solve(self, features: Any, labels: Any, validation: tuple[Any, Any]) -> tuple[Any, Any]:
         """The optimum of a linear head, for `solver=lbfgs`: weights by layer, and a record.
 
-        Features (N, D), labels as of `targets`; `validation` has both. A task without this method has no
-        such solver.
+        Features (N, D), labels as `targets` gives them; `validation` has both. A task without this
+        method has no such solver.
         """
         ...
 

@@ -38,6 +38,8 @@ NEEDS = {
     "hub": ["model.preset=resnet_18_imagenet"],
     "solar_cells": ["data.root=photos"],
     "lora": ["model.lora_rank=8"],
+    "multi_label": ["data=text_table", "data.root=texts.csv", "model=small_bert"],
+    "regression": ["data=image_table", "data.root=photos.csv"],
     "joint": ["task.objectives.one.task=classification", "task.objectives.two={}"],
 }
 
