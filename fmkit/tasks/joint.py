@@ -114,9 +114,9 @@ class Joint:
 
     def _sees_whole(self, inputs: Sequence[Any], output: Any, name: str) -> bool:
         """Whether an objective's output is made of the features of whole inputs."""
-        between = keras.Model(list(inputs), output)._nodes
-        features = self._features[name]
-        return any(each is features for node in between for each in node.outputs)
+        by_depth = keras.Model(list(inputs), output)._nodes_by_depth.values()
+        found = (each for nodes in by_depth for node in nodes for each in node.outputs)
+        return any(each is self._features[name] for each in found)
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
         """The weighted sum of the objectives' losses on their batches."""

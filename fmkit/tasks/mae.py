@@ -15,6 +15,7 @@ ahead that stand for no patch, D features of the model, W of the decoder.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -40,7 +41,7 @@ _EPSILON = 1e-6
 
 
 class Mae:
-    """Mean squared error of the normalised pixels of hidden patches.
+    """Mean squared error of the normalised pixels of hidden patches; `settled` is its config.
 
     Inputs are images (B, S, S, 3) and the numbers of their patches in the order of a draw, (B, N)
     int32, the V visible ones first; targets and outputs are pixels of the hidden ones in that
@@ -70,11 +71,15 @@ class Mae:
                 f"model.name={backbone.name} is trained with mae, which hides its patches.",
                 "Leave it out, or add task.method=simmim.",
             )
-        self._patches: Patches = patches
         ratio = _RATIO if config.mask_ratio is None else config.mask_ratio
+        width = config.decoder_width or max(8, 4 * math.ceil(patches.features.shape[-1] / 8))
+        self.settled = dataclasses.replace(
+            config, method="mae", mask_ratio=ratio, decoder_width=width
+        )
         hidden = round(ratio * patches.count)
         self._visible = patches.count - min(max(1, hidden), patches.count - 1)
-        self._width, self._depth = config.decoder_width, config.decoder_depth
+        self._patches: Patches = patches
+        self._width, self._depth = width, config.decoder_depth
         self.inputs: tuple[Any, ...] = ()
 
     def prepare(
@@ -98,7 +103,7 @@ class Mae:
             ahead = patches.tokens[:, : patches.leading]
             seen = keras.layers.Concatenate(axis=1, name="visible_tokens")([ahead, seen])
         encoded = patches.encoded(seen)  # (B, L + V, D)
-        width = self._width or 4 * math.ceil(encoded.shape[-1] / 8)
+        width = self._width
         x = keras.layers.Dense(width, name="head_embedding")(encoded)
         table = positions(math.isqrt(count), width)
         # Tokens that stand for no patch get no position.

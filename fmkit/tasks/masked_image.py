@@ -5,7 +5,6 @@ For convolutional backbones SimMIM, for vision transformers MAE, which costs a f
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -52,8 +51,8 @@ class MaskedImage(SelfSupervised):
         method = self.settled.method
         if method == "auto":
             method = "simmim" if backbone.patches is None else "mae"
-        self.settled = dataclasses.replace(self.settled, method=method)
         self._method = {"simmim": Simmim, "mae": Mae}[method](self.settled, backbone)
+        self.settled = self._method.settled
         output = self._method.head(backbone)
         self.inputs = self._method.inputs
         return output

@@ -13,6 +13,7 @@ B images, S side in pixels, h w cells of a feature map, D features.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -32,7 +33,7 @@ _PARTS = 6
 
 
 class Simmim:
-    """Mean absolute error of hidden pixels, which are numbers from -1 to 1.
+    """Mean absolute error of hidden pixels, from -1 to 1; `settled` is its config.
 
     Targets are the pixels and the mask, (B, S, S, 4); outputs are pixels, (B, S, S, 3).
 
@@ -45,6 +46,7 @@ class Simmim:
 
     def __init__(self, config: MaskedImageConfig, backbone: Backbone) -> None:
         self._ratio = _RATIO if config.mask_ratio is None else config.mask_ratio
+        self.settled = dataclasses.replace(config, method="simmim", mask_ratio=self._ratio)
         self._block = config.mask_block
 
     def prepare(

@@ -42,12 +42,12 @@ def numbers(tensor):
 
 def test_a_vision_transformer_is_trained_by_mae_and_says_so():
     backbone, task, learner = made()
-    assert task.settled == MaskedImageConfig(method="mae")
+    assert task.settled == MaskedImageConfig(method="mae", mask_ratio=0.75, decoder_width=32)
     assert learner.output.shape == (None, 27, 48)  # of 36 patches three quarters, 4 x 4 x 3 each
     assert task.shown is not None
     assert {id(each) for each in backbone.model.weights} <= {id(each) for each in learner.weights}
     _, task, learner = made(method="simmim")
-    assert task.settled.method == "simmim"
+    assert task.settled == MaskedImageConfig(method="simmim", mask_ratio=0.6)
     assert learner.output.shape == (None, 24, 24, 3)
 
 
