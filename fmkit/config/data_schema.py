@@ -158,12 +158,14 @@ class DocumentsData(TextData):
 
 @dataclass
 class TextLinesData(DocumentsData):
-    """Files with a document per line, of any size: `.txt`, or `.jsonl` with an object per line."""
+    """Files with a document per line or row, of any size: `.txt`, `.jsonl`, CSV, TSV, parquet."""
 
     name: str = "text_lines"
     """Data source."""
     text_column: str = "text"
-    """Key of the text in the objects of a `.jsonl`."""
+    """Key of the text in the objects of a `.jsonl`, or column with it in a table."""
+    quotes: bool = True
+    """Cells of a CSV or TSV may stand in double quotes; `false`: quotes are part of the text."""
 
 
 @dataclass

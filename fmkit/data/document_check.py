@@ -14,13 +14,14 @@ import numpy as np
 
 from fmkit import files, untrusted
 from fmkit.data import sniff
-from fmkit.data.documents import BadDocument, Documents
+from fmkit.data.documents import BadDocument, Documents, is_table
 from fmkit.data.examples import Examples
-from fmkit.data.findings import Finding
+from fmkit.data.findings import Finding, printable
 from fmkit.data.regular import NotAFile
 from fmkit.store.features import DOCUMENTS
 
 _SCHEMA = 1
+_MOST_ROWS = 1000  # of a table that are told of one by one
 
 Tell = Callable[[int, int], None]
 """Called with how many pieces were looked at, and how many there are."""
@@ -29,7 +30,7 @@ Tell = Callable[[int, int], None]
 def findings(
     examples: Examples, cache_folder: Path | None, tell: Tell | None = None
 ) -> list[Finding]:
-    """What is wrong with files of documents, a finding a file.
+    """What is wrong with files of documents, a finding a file, or a row of a table.
 
     Args:
         examples: pieces of files.
@@ -47,7 +48,9 @@ def findings(
     for number, first, last in zip(numbers, firsts, [*firsts[1:], len(examples)], strict=True):
         if tell is not None:
             tell(int(first), len(examples))
-        fault = _fault(content, int(number), tell)
+        rows: list[Finding] = []
+        fault = _fault(content, int(number), rows, tell)
+        found += rows
         if fault is not None:
             names = tuple(examples.ids[each] for each in range(first, last))
             file = content.files[number]
@@ -59,11 +62,21 @@ def findings(
     return found
 
 
-def _fault(content: Documents, number: int, tell: Tell | None) -> tuple[str, str] | None:
-    """Kind and reason of what is wrong with a file; None when nothing is."""
-    is_empty = True
+def _fault(
+    content: Documents, number: int, rows: list[Finding], tell: Tell | None
+) -> tuple[str, str] | None:
+    """Kind and reason of what is wrong with a file; None when nothing is.
+
+    Args:
+        content: pieces of files.
+        number: the file.
+        rows: gets what is wrong with single rows of a table.
+        tell: called now and then.
+    """
+    file, is_empty, good, bad = content.files[number], True, 0, _BadRows()
     try:
-        for place, part in enumerate(content.parts_of(number)):
+        for place, part in enumerate(content.parts_of(number, bad.add)):
+            good += 1
             is_empty = is_empty and (not part.text or part.text.isspace())
             if tell is not None and place % 1000 == 999:
                 tell(part.piece, len(content.file_of))
@@ -73,9 +86,42 @@ def _fault(content: Documents, number: int, tell: Tell | None) -> tuple[str, str
         return "special_file", sniff.file_type(error.mode)
     except OSError as error:
         return "unreadable", str(error.strerror or error)
+    if is_empty and bad.count:
+        return "empty_file", f"no row has a text that can be used; the first: {bad.first}"
     if is_empty:
-        return "empty_file", "white space only" if content.files[number].size else ""
+        told = "no row has a text" if is_table(file) else "white space only"
+        return "empty_file", told if file.size else ""
+    if bad.count > good:
+        told = f"{bad.count:,} of {bad.count + good:,} rows cannot be used; the first: {bad.first}"
+        return "not_text", told
+    rows += bad.findings(printable(file.name))
     return None
+
+
+class _BadRows:
+    """The rows of a table that cannot be used; of very many the first ones."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._told: list[tuple[int, str]] = []
+
+    @property
+    def first(self) -> str:
+        """What is wrong with the first one."""
+        number, why = self._told[0]
+        return f"row {number}, {why}" if "line" not in why else why
+
+    def add(self, number: int, why: str) -> None:
+        """One more."""
+        self.count += 1
+        if len(self._told) < _MOST_ROWS:
+            self._told.append((number, why))
+
+    def findings(self, name: str) -> list[Finding]:
+        """A finding a row, and one for those that were only counted."""
+        kind, rest = "incomplete_row", self.count - len(self._told)
+        found = [Finding(kind, f"{name}:{number:06d}", why) for number, why in self._told]
+        return found + ([Finding(kind, name, f"{rest:,} more", count=rest)] if rest else [])
 
 
 def _passed(path: Path) -> bool:

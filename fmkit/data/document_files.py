@@ -1,4 +1,4 @@
-"""Documents without classes: a line each, or a file each.
+"""Documents without classes: a line or a row of a table each, or a file each.
 
 A small set is listed line by line and file by file. A large one, or a file that is much of its set,
 comes in pieces of some 64 KiB, which is found out without reading it.
@@ -6,6 +6,7 @@ comes in pieces of some 64 KiB, which is found out without reading it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +14,19 @@ from pathlib import Path
 import numpy as np
 
 from fmkit.config.data_schema import DocumentsData, TextFilesData, TextLinesData
-from fmkit.data import check, encodings, folders
-from fmkit.data.documents import JSON_LINES, BadDocument, Documents, Form, TextFile, lines
+from fmkit.data import check, folders
+from fmkit.data.documents import (
+    JSON_LINES,
+    BadDocument,
+    Documents,
+    Form,
+    TextFile,
+    beginnings,
+)
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding, printable
 from fmkit.data.stratify import ranks
+from fmkit.data.table_rows import CSV, PARQUET, BadTable, Parquet
 from fmkit.errors import DataError
 
 BLOCK = 2**16
@@ -32,13 +41,16 @@ _ENDINGS = (".txt", ".text", ".md")
 def by_line(config: TextLinesData) -> Examples:
     """The lines of a file, or of all files in a folder; of a large set, pieces of many lines.
 
+    Of a table the rows count, and of those the text in one column.
+
     `config.limit` takes the first documents.
 
     Raises:
         DataError: nothing is there to read.
     """
-    form = Form(True, config.encoding, config.text_column)
-    files, found = _files(config, (*_ENDINGS, *JSON_LINES))
+    form = Form(True, config.encoding, config.text_column, config.quotes)
+    files, found = _files(config, (*_ENDINGS, *JSON_LINES, *CSV, *PARQUET))
+    files = [_measured(each, form) for each in files]
     if config.limit is not None:
         files = _first(files, form, config.limit)
     if sum(each.end for each in files) > _SMALL:
@@ -98,6 +110,18 @@ def _text_file(path: str, name: str) -> TextFile:
         return TextFile(path, name, 0, 0)
 
 
+def _measured(file: TextFile, form: Form) -> TextFile:
+    """The same file; of a parquet one it is found out where it ends."""
+    if not file.name.lower().endswith(PARQUET):
+        return file
+    try:
+        table = Parquet(file.path, file.name, form.text_column)
+    except (BadTable, OSError):  # told where the file is looked at
+        return file
+    end = table.rows * table.scale
+    return TextFile(file.path, file.name, file.size, file.changed, end=end)
+
+
 def _cut(file: TextFile, block: int) -> TextFile:
     return TextFile(file.path, file.name, file.size, file.changed, block, file.end)
 
@@ -106,13 +130,13 @@ def _first(files: list[TextFile], form: Form, limit: int) -> list[TextFile]:
     """The files up to the end of the first so many documents."""
     kept, left = [], limit
     for file in files:
-        end = file.size
+        end = file.end
         try:
-            for _, offset, line in lines(file, form.encoding, encodings.MOST_CHARACTERS):
+            for _, offset in beginnings(file, form):
                 if not left:
                     end = offset
                     break
-                left -= not line.isspace()
+                left -= 1
         except (BadDocument, OSError):  # told where the file is looked at
             pass
         kept.append(TextFile(file.path, file.name, file.size, file.changed, 0, end))
@@ -122,14 +146,11 @@ def _first(files: list[TextFile], form: Form, limit: int) -> list[TextFile]:
 
 
 def _line_numbers(file: TextFile, form: Form) -> list[int]:
-    """The numbers of the lines that are not empty; at least one, which stands for the file."""
+    """The numbers of lines that are not empty, or rows that can be used; at least one, for all."""
     found: list[int] = []
-    try:
-        for number, _, line in lines(file, form.encoding, encodings.MOST_CHARACTERS):
-            if not line.isspace() and (not found or found[-1] != number):
-                found.append(number)
-    except (BadDocument, OSError):  # told where the file is looked at
-        pass
+    with contextlib.suppress(BadDocument, OSError):  # told where the file is looked at
+        for number, _ in beginnings(file, form):
+            found.append(number)
     return found or [1]
 
 

@@ -1,7 +1,8 @@
 """Documents without classes in files of any size: read as a stream, never whole in memory.
 
-What is listed are pieces: a line or a file where those are small, else some 64 KiB of one. A piece
-is what a split has or has not; where it begins is known without reading what comes before it.
+What is listed are pieces: a line, a row of a table or a file where those are small, else some
+64 KiB of one. A piece is what a split has or has not; where it begins is known without reading what
+comes before it.
 
 F files, N pieces.
 """
@@ -12,7 +13,7 @@ import codecs
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,6 +21,7 @@ import numpy as np
 
 from fmkit.data.encodings import MOST_CHARACTERS, BadEncoding, likely, marked
 from fmkit.data.regular import opened
+from fmkit.data.table_rows import CSV, PARQUET, BadTable, Parquet, Row, csv_rows
 
 CHUNK = 2**20
 """Bytes that are read at once."""
@@ -47,7 +49,8 @@ class TextFile:
         size: bytes.
         changed: time of the last change, nanoseconds since 1970.
         block: bytes of a piece; 0 where a piece is a line, or the whole file.
-        end: where reading ends, in bytes; the size unless `data.limit` comes before.
+        end: where reading ends, in bytes; the size unless `data.limit` comes before. Of a parquet
+            file, whose rows have no place in bytes, as `table_rows.Parquet` counts offsets.
     """
 
     path: str
@@ -63,14 +66,20 @@ class Form:
     """How documents lie in files.
 
     Attributes:
-        by_line: a line is a document; otherwise a file is one.
+        by_line: a line, or a row of a table, is a document; otherwise a file is one.
         encoding: of the files.
-        text_column: key of the text in a `.jsonl`.
+        text_column: key of the text in a `.jsonl`, or column of it in a table.
+        quotes: cells of a CSV or TSV may stand in double quotes.
     """
 
     by_line: bool
     encoding: str
     text_column: str = "text"
+    quotes: bool = True
+
+
+BadRow = Callable[[int, str], None]
+"""Called with the number of a row of a table that cannot be used, and why."""
 
 
 @dataclass(frozen=True)
@@ -137,16 +146,86 @@ class Documents:
         for number in np.unique(self.file_of):
             yield from self.parts_of(int(number))
 
-    def parts_of(self, file: int) -> Iterator[Part]:
-        """What is in the pieces of one file; see `parts`."""
+    def parts_of(self, file: int, bad_row: BadRow | None = None) -> Iterator[Part]:
+        """What is in the pieces of one file; see `parts`.
+
+        Rows of a table that cannot be used are passed over, as lines without a text are.
+
+        Args:
+            file: which one.
+            bad_row: told of each.
+        """
         first, last = np.searchsorted(self.file_of, [file, file + 1])
         numbers = self.numbers[first:last]
         places = np.full(int(numbers.max()) + 1, -1, np.int64)
         places[numbers] = np.arange(first, last)
-        if self.form.by_line:
-            yield from _lines(self.files[file], self.form, places)
-        else:
+        if not self.form.by_line:
             yield from _stretches(self.files[file], self.form, places)
+        elif is_table(self.files[file]):
+            yield from _rows(self.files[file], self.form, places, bad_row)
+        else:
+            yield from _lines(self.files[file], self.form, places)
+
+
+def is_table(file: TextFile) -> bool:
+    """Whether the rows of a file are its documents where lines would be."""
+    return file.name.lower().endswith((*CSV, *PARQUET))
+
+
+def beginnings(file: TextFile, form: Form) -> Iterator[tuple[int, int]]:
+    """Number and offset of each line that is not empty, or of each row that can be used.
+
+    Raises:
+        BadDocument: see `Documents.parts`.
+        OSError: it cannot be read.
+    """
+    if is_table(file):
+        for row in table_rows(file, form):
+            if not row.fault:
+                yield row.number, row.offset
+        return
+    last = 0
+    for number, offset, line in lines(file, form.encoding, MOST_CHARACTERS):
+        if number != last and not line.isspace():  # a long line comes in parts
+            last = number
+            yield number, offset
+
+
+def table_rows(file: TextFile, form: Form) -> Iterator[Row]:
+    """The rows of a table, those that cannot be used as well.
+
+    Raises:
+        BadDocument: it is no table, or lacks the column.
+        OSError: it cannot be read.
+    """
+    try:
+        if file.name.lower().endswith(PARQUET):
+            table = Parquet(file.path, file.name, form.text_column)
+            for row in table.read(form.encoding):
+                if row.offset >= file.end:
+                    return
+                yield row
+            return
+        yield from csv_rows(
+            lambda: lines(file, form.encoding, MOST_CHARACTERS),
+            file.name,
+            form.text_column,
+            form.quotes,
+        )
+    except BadTable as error:
+        raise BadDocument("not_text", str(error)) from None
+
+
+def _rows(file: TextFile, form: Form, places: np.ndarray, bad_row: BadRow | None) -> Iterator[Part]:
+    """The texts of a table's rows, each a document."""
+    for row in table_rows(file, form):
+        if row.fault:
+            if bad_row is not None:
+                bad_row(row.number, row.fault)
+            continue
+        piece = row.offset // file.block if file.block else row.number
+        if piece < len(places) and places[piece] >= 0:
+            yield Part(int(places[piece]), row.text, True)
 
 
 def _lines(file: TextFile, form: Form, places: np.ndarray) -> Iterator[Part]:

@@ -235,8 +235,16 @@ def admit(inspected: Inspection, on_bad: str) -> Dataset:
     if stopping:
         raise DataError(findings.message(stopping, inspected.files, inspected.thing))
     unlisted = 0
+    is_documents = isinstance(inspected.examples.content, Documents)
     if not inspected.limited:  # what is wrong was counted in the whole, and examples were not
-        unlisted = findings.total([e for e in left_out(inspected.findings) if not e.examples])
+        unlisted = findings.total(
+            [
+                each
+                for each in left_out(inspected.findings)
+                # Of documents the rows of a file were weighed where it was read.
+                if not each.examples and (each.about.fault == "file" or not is_documents)
+            ]
+        )
     everything = len(inspected.examples) + unlisted
     missing = everything - len(inspected.good)
     if 2 * missing > everything:

@@ -17,7 +17,8 @@ from fmkit.errors import ConfigError, DataError, all_at_once, listed, received
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
 """How the names of tables end."""
 
-_SEPARATORS = {".csv": (",", ";", "\t"), ".tsv": ("\t",), ".txt": ("\t", ",", ";")}
+SEPARATORS = {".csv": (",", ";", "\t"), ".tsv": ("\t",), ".txt": ("\t", ",", ";")}
+"""By the end of a name, the separators that a table may have."""
 
 
 _MOST_COLUMNS = 1000  # that a wanted one is compared with
@@ -92,8 +93,8 @@ def read(
     suffix = table.suffix.lower()
     if suffix in (".parquet", ".pq"):
         return _read_parquet(table, wanted, hint, encoding)
-    if suffix not in _SEPARATORS:
-        allowed = (*_SEPARATORS, ".parquet")
+    if suffix not in SEPARATORS:
+        allowed = (*SEPARATORS, ".parquet")
         raise ConfigError(received("The table's file extension", suffix, allowed))
     text = _read_text(table, encoding, prefix)
     if not text.strip():
@@ -103,7 +104,7 @@ def read(
         means = "If double quotes mean nothing in this file, as in many a .tsv"
         quotes_hint = f"{means}: {prefix}quotes=false"
     reading = _Reading(table, text, quotes, quotes_hint)
-    return reading.columns(_SEPARATORS[suffix], list(dict.fromkeys(wanted)), hint)
+    return reading.columns(SEPARATORS[suffix], list(dict.fromkeys(wanted)), hint)
 
 
 def _read_text(path: Path, encoding: str, prefix: str | None) -> str:
@@ -164,15 +165,7 @@ class _Reading:
                 yield begins, row
 
     def _error(self, begins: int, now: int, error: csv.Error) -> DataError:
-        where = f"line {begins}" if now <= begins else f"the row from line {begins} to {now}"
-        why = str(error)
-        if "field limit" in why:
-            why = f"a cell of more than {MOST_CHARACTERS:,} characters; is a quote never closed?"
-        elif "end of data" in why:
-            why = "a double quote is never closed"
-        elif "expected after" in why:
-            why = f"{why}: a double quote inside a quoted cell has to be doubled"
-        return DataError(f"{self.table}, {where}: {why.rstrip('.?')}.", self.quotes_hint)
+        return DataError(f"{self.table}, {reason(begins, now, error)}.", self.quotes_hint)
 
     def _header(self, separator: str) -> list[str]:
         """The first row's cells; none where this separator cannot read it."""
@@ -186,7 +179,7 @@ class _Reading:
         rows = self._rows(separator)
         _, first = next(rows, (0, []))
         header = [each.strip() for each in first]
-        if error := _missing(self.table, wanted, header, hint):
+        if error := missing(self.table, wanted, header, hint):
             raise error
         places = {each: header.index(each) for each in wanted}
         found = Columns({each: [] for each in wanted})
@@ -202,9 +195,23 @@ class _Reading:
         return found
 
 
-def _missing(
+def reason(begins: int, now: int, error: csv.Error) -> str:
+    """Where a row of a CSV begins and ends that cannot be read, and why."""
+    where = f"line {begins}" if now <= begins else f"the row from line {begins} to {now}"
+    why = str(error)
+    if "field limit" in why:
+        why = f"a cell of more than {MOST_CHARACTERS:,} characters; is a quote never closed?"
+    elif "end of data" in why:
+        why = "a double quote is never closed"
+    elif "expected after" in why:
+        why = f"{why}: a double quote inside a quoted cell has to be doubled"
+    return f"{where}: {why.rstrip('.?')}"
+
+
+def missing(
     table: Path, wanted: Sequence[str], there: Sequence[str], hint: str
 ) -> DataError | None:
+    """What to tell where wanted columns are not there, or twice; None where nothing is wrong."""
     cut = [each if len(each) <= 40 else f"{each[:37]}..." for each in there[:_MOST_COLUMNS]]
     problems = [
         received(f"Column of {table.name}", each, cut) for each in wanted if each not in there
@@ -225,7 +232,7 @@ def _read_parquet(table: Path, wanted: Sequence[str], hint: str, encoding: str) 
     try:
         file = parquet.ParquetFile(table)
         schema = file.schema_arrow
-        if error := _missing(table, names, list(schema.names), hint):
+        if error := missing(table, names, list(schema.names), hint):
             raise error
         nested = [each for each in names if arrow.types.is_nested(schema.field(each).type)]
         if nested:

@@ -47,8 +47,8 @@ class WindowRows:
 
     Args:
         arrays: of the cache: tokens (N, L), and (N, 2) split and length.
-        places: rows of those, (N,).
-        lengths: tokens of each, (N,).
+        lengths: tokens of each, (N,) of any whole type: there may be many millions.
+        places: rows of the arrays, (N,); None where these are all rows in their order.
 
     Attributes:
         bytes: kept in memory: none.
@@ -56,17 +56,23 @@ class WindowRows:
 
     bytes = 0
 
-    def __init__(self, arrays: Arrays, places: np.ndarray, lengths: np.ndarray) -> None:
+    def __init__(
+        self, arrays: Arrays, lengths: np.ndarray, places: np.ndarray | None = None
+    ) -> None:
         self._arrays, self._places, self.lengths = arrays, places, lengths
 
     def take(self, indices: np.ndarray) -> WindowRows:
         """Those at `indices`."""
-        return WindowRows(self._arrays, self._places[indices], self.lengths[indices])
+        return WindowRows(self._arrays, self.lengths[indices], self._at(indices))
+
+    def _at(self, indices: np.ndarray) -> np.ndarray:
+        """Rows of the arrays."""
+        indices = np.asarray(indices)
+        return indices if self._places is None else self._places[indices]
 
     def read(self, indices: np.ndarray) -> list[np.ndarray]:
         """The tokens of the windows at `indices`, (n,) int32 each."""
-        indices = np.asarray(indices)
-        tokens = self._arrays.read(self._places[indices], np.int32)[0]
+        tokens = self._arrays.read(self._at(indices), np.int32)[0]
         lengths = self.lengths[indices]
         return [row[:length] for row, length in zip(tokens, lengths, strict=True)]
 

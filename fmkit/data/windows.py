@@ -257,13 +257,12 @@ class _Stream:
 
 
 def _packed(data: Dataset, entry: Entry, arrays: Arrays) -> Dataset:
-    facts = arrays.whole(1).astype(np.int64)
-    places = np.arange(entry.rows)
+    facts = arrays.whole(1)  # small numbers as they are kept: there may be many millions of them
     examples = Examples(
         ids=Numbered(entry.rows),
         labels=np.zeros(entry.rows, np.int32),
         classes=(),
-        content=Windows(WindowRows(arrays, places, facts[:, 1])),
+        content=Windows(WindowRows(arrays, facts[:, 1].copy())),
     )
     found = {name: np.flatnonzero(facts[:, 0] == _NAMES.index(name)) for name in data.splits}
     counts = {name: len(each) for name, each in found.items()}

@@ -215,6 +215,23 @@ def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
     assert peaks[1] < peaks[0] + 300_000
 
 
+def test_a_window_takes_few_bytes_of_memory(tmp_path):
+    peaks, counts = [], []
+    for size in (1, 8):
+        path = tmp_path / f"{size}.txt"
+        path.write_text("".join(f"a line of text with number {e}\n" for e in range(size * 10_000)))
+        data = dataset.read(TextLinesData(root=str(path)), 0)
+        pack(data, tmp_path, length=16)
+        tracemalloc.start()
+        counts.append(len(pack(data, tmp_path, length=16).examples))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    (small, one), (large, other) = zip(peaks, counts, strict=True)
+    assert other > 100_000
+    # Its place in a split takes 8, its label 4, its length and split 4, and 2 of them twice.
+    assert (large - small) / (other - one) < 24
+
+
 def test_the_loader_goes_through_the_windows_in_the_order_of_the_seed(lines, tmp_path):
     packed = pack(lines, tmp_path)
     loader = TextLoader(

@@ -1,0 +1,228 @@
+"""Rows of tables as documents: the same texts as a table that is held gives, read as a stream."""
+
+import csv
+import io
+import random
+import tracemalloc
+
+import numpy as np
+import pandas as pd
+import pyarrow as arrow
+import pyarrow.parquet as parquet
+import pytest
+
+from fmkit.config.data_schema import TextLinesData
+from fmkit.config.schema import RuntimeConfig
+from fmkit.data import admission, dataset, document_check, document_files, documents, table_file
+from fmkit.errors import DataError
+
+CELLS = [
+    "plain", "with, comma", 'says "hello"', "two\nlines", "ü and 不", "semi;colon", "tab\tinside",
+    "'single'", "012", "True", "x" * 300,
+]  # fmt: skip
+RANDOM = random.Random(0)
+TEXTS = [f"{RANDOM.choice(CELLS)} {each}" for each in range(600)]
+
+
+def lines(path, **changes):
+    return document_files.by_line(TextLinesData(root=str(path), **changes))
+
+
+def texts(examples):
+    return [each.text for each in examples.content.parts()]
+
+
+def faults(examples):
+    return [(e.kind, e.where, e.why) for e in document_check.findings(examples, None)]
+
+
+def write_csv(path, rows=TEXTS, separator=",", end="\r\n", encoding="utf-8"):
+    written = io.StringIO()
+    writer = csv.writer(written, delimiter=separator, lineterminator=end)
+    writer.writerow(["id", " body ", "n"])
+    writer.writerows([each, text, 0] for each, text in enumerate(rows))
+    path.write_text(written.getvalue(), encoding=encoding, newline="")
+    return path
+
+
+def write_parquet(path, rows=TEXTS, **options):
+    pd.DataFrame({"id": range(len(rows)), "body": rows}).to_parquet(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_rows_are_those_of_the_table_that_is_held(tmp_path, monkeypatch, separator, encoding):
+    monkeypatch.setattr(documents, "CHUNK", 500)
+    path = write_csv(tmp_path / "a.csv", separator=separator, encoding=encoding)
+    found = lines(path, text_column="body", encoding=encoding)
+    held = table_file.read(path, ["body"], "", encoding)
+    assert texts(found) == held.cells["body"] == TEXTS
+    assert found.ids == tuple(f"a.csv:{line:06d}" for line in held.lines)
+    assert faults(found) == []
+    assert texts(found.take(np.array([3, 7, 500]))) == [TEXTS[3], TEXTS[7], TEXTS[500]]
+
+
+def test_a_tsv_may_have_quotes_that_mean_nothing(tmp_path):
+    (tmp_path / "a.tsv").write_text('id\ttext\n1\t"begins\n2\tan "inner" one\n')
+    found = lines(tmp_path / "a.tsv", quotes=False)
+    assert texts(found) == ['"begins', 'an "inner" one']
+    ((kind, _, why),) = faults(lines(tmp_path / "a.tsv"))
+    assert (kind, "data.quotes=false" in why) == ("not_text", True)
+
+
+@pytest.mark.parametrize("kind", ["text", "large", "bytes", "dictionary", "groups"])
+def test_rows_of_parquet_are_texts(tmp_path, kind):
+    column = {
+        "text": arrow.array(TEXTS),
+        "large": arrow.array(TEXTS, arrow.large_string()),
+        "bytes": arrow.array([each.encode("latin-1", "replace") for each in TEXTS]),
+        "dictionary": arrow.array(TEXTS).dictionary_encode(),
+        "groups": arrow.array(TEXTS),
+    }[kind]
+    table = arrow.table({"id": range(len(TEXTS)), "body": column})
+    parquet.write_table(table, tmp_path / "a.parquet", row_group_size=77)
+    encoding = "latin-1" if kind == "bytes" else "utf-8"
+    found = lines(tmp_path / "a.parquet", text_column="body", encoding=encoding)
+    expected = [each.encode("latin-1", "replace").decode("latin-1") for each in TEXTS]
+    assert texts(found) == (expected if kind == "bytes" else TEXTS)
+    assert found.ids[:2] == ("a.parquet:000001", "a.parquet:000002")
+    assert faults(found) == []
+
+
+def test_a_large_table_is_cut_into_pieces_and_the_limit_takes_the_first_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(document_files, "_SMALL", 1000)
+    monkeypatch.setattr(document_files, "BLOCK", 1024)
+    monkeypatch.setattr(documents, "CHUNK", 300)
+    for path in (write_csv(tmp_path / "a.csv"), write_parquet(tmp_path / "a.parquet")):
+        found = lines(path, text_column="body")
+        assert 5 < len(found) < 100
+        assert texts(found) == TEXTS
+        some = found.take(np.array([2, 4]))
+        assert set(texts(some)) < set(TEXTS)
+        assert {each.piece for each in some.content.parts()} == {0, 1}
+        for limit in (1, 2, 100, 599, 600, 700):
+            assert texts(lines(path, text_column="body", limit=limit)) == TEXTS[:limit]
+    monkeypatch.setattr(document_files, "_SMALL", 10**9)
+    for name in ("a.csv", "a.parquet"):
+        limited = lines(tmp_path / name, text_column="body", limit=100)
+        assert (len(limited), texts(limited)) == (100, TEXTS[:100])
+
+
+def test_a_folder_may_hold_tables_and_lines(tmp_path):
+    write_csv(tmp_path / "a.csv", TEXTS[:3])
+    (tmp_path / "b.jsonl").write_text('{"body": "from json"}\n')
+    write_parquet(tmp_path / "c.parquet", TEXTS[3:5])
+    (tmp_path / "d.txt").write_text("a line\n")
+    found = lines(tmp_path, text_column="body")
+    assert texts(found) == [*TEXTS[:3], "from json", *TEXTS[3:5], "a line"]
+    assert found.findings == ()
+
+
+def test_rows_that_cannot_be_used_are_told_one_by_one_and_left_out(tmp_path):
+    rows = [f"{each},text {each},0" for each in range(20)]
+    rows[4], rows[9], rows[11] = "4,too,many,cells", "9,  ,0", "11"
+    (tmp_path / "a.csv").write_text("\n".join(["id,body,n", *rows]))
+    bad = ["a.csv:000006", "a.csv:000011", "a.csv:000013"]
+    found = lines(tmp_path / "a.csv", text_column="body")
+    told = faults(found)
+    assert [each[:2] for each in told] == [("incomplete_row", each) for each in bad]
+    assert [each[2] for each in told] == [
+        "line 6 has 4 cells, the header has 3", "no text (line 11)",
+        "line 13 has 1 cells, the header has 3",
+    ]  # fmt: skip
+    assert len(texts(found)) == len(found) == 17
+    column = arrow.array([*TEXTS[:20], None, "", b"nul \0".decode(), *TEXTS[20:40]])
+    parquet.write_table(arrow.table({"body": column}), tmp_path / "a.parquet")
+    found = lines(tmp_path / "a.parquet", text_column="body")
+    assert [each[1:2] for each in faults(found)] == [
+        (f"a.parquet:0000{each}",) for each in (21, 22, 23)
+    ]
+    assert texts(found) == TEXTS[:40]
+
+
+@pytest.mark.parametrize("small", [10**9, 100])
+def test_skipping_leaves_rows_out_and_no_piece(tmp_path, monkeypatch, small):
+    monkeypatch.setattr(document_files, "_SMALL", small)
+    monkeypatch.setattr(document_files, "BLOCK", 256)
+    rows = [f"{each},text {each}" if each % 3 else f"{each}," for each in range(300)]
+    (tmp_path / "a.csv").write_text("\n".join(["id,text", *rows]))
+    runtime = RuntimeConfig(cache_dir=str(tmp_path / "cache"), verbose=False)
+    config = TextLinesData(root=str(tmp_path / "a.csv"))
+    with pytest.raises(DataError, match=r"rows that cannot be used \(100\)"):
+        admission.for_training(config, runtime, 0, tmp_path / "report.json")
+    config.on_bad = "skip"
+    data = admission.for_training(config, runtime, 0, tmp_path / "report.json")
+    assert sorted(texts(data.examples)) == sorted(f"text {each}" for each in range(300) if each % 3)
+
+
+def test_of_very_many_bad_rows_the_first_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(document_check, "_MOST_ROWS", 3)
+    rows = [f"{each},text" if each % 5 else f"{each}," for each in range(100)]
+    (tmp_path / "a.csv").write_text("\n".join(["id,text", *rows]))
+    found = document_check.findings(lines(tmp_path / "a.csv"), None)
+    assert [each.count for each in found] == [1, 1, 1, 17]
+    assert found[-1].text == "a.csv: 17 more"
+
+
+BROKEN = {
+    "a.csv": (b"id,other\n1,x\n", "Column of a.csv: received 'text'"),
+    "header.csv": (b"\n \n", "no header"),
+    "mostly.csv": (b"id,text\n1,x\n2,\n3,\n", "2 of 3 rows cannot be used; the first: no text"),
+    "none.csv": (b"id,text\n1,\n", "no row has a text that can be used"),
+    "open.csv": (b'id,text\n1,"x\n2,y\n', "the row from line 2 to 3: a double quote is never"),
+    "latin.csv": ("id,text\n1,grün\n".encode("latin-1"), "0xfc"),
+    "only.csv": (b"id,text\n", "no row has a text"),
+    "a.parquet": (b"PAR1 is not one", "no readable parquet file"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_table_is_told(tmp_path, name):
+    content, told = BROKEN[name]
+    (tmp_path / name).write_bytes(content)
+    ((_, where, why),) = faults(lines(tmp_path / name))
+    assert (where, told in why) == (name, True), why
+
+
+def test_parquet_without_texts_and_cut_parquet_are_told(tmp_path):
+    table = arrow.table({"text": [["a"], ["b"]]})
+    parquet.write_table(table, tmp_path / "nested.parquet")
+    ((kind, _, why),) = faults(lines(tmp_path / "nested.parquet"))
+    assert (kind, "list<" in why, "data.text_column" in why) == ("not_text", True, True)
+    whole = write_parquet(tmp_path / "b.parquet", [str(each) for each in range(9000)])
+    content = bytearray(whole.read_bytes())
+    place = len(content) // 2
+    content[place : place + 1800] = bytes(1800)
+    whole.write_bytes(content)
+    ((kind, where, why),) = faults(lines(whole, text_column="body"))
+    assert (kind, where, "parquet" in why) == ("not_text", "b.parquet", True)
+
+
+def test_reading_a_table_takes_no_more_memory_when_it_is_larger(tmp_path):
+    """Of Python's memory; what Arrow holds is bounded by its buffer and a batch of rows."""
+
+    def peak(path):
+        found = lines(path, text_column="body")
+        tracemalloc.start()
+        try:
+            total = sum(len(each.text) for each in found.content.parts())
+            return tracemalloc.get_traced_memory()[1], total
+        finally:
+            tracemalloc.stop()
+
+    for make, name in ((write_csv, "a.csv"), (write_parquet, "a.parquet")):
+        measured = []
+        for count in (6, 24):
+            rows = [f"{each} " * 2000 for each in TEXTS[: count * 25]]
+            measured.append(peak(make(tmp_path / name, rows)))
+        (small, one), (large, other) = measured
+        assert other > 3 * one
+        assert large < 1.5 * small, (name, measured)
+
+
+def test_splits_go_by_rows(tmp_path):
+    write_csv(tmp_path / "a.csv")
+    config = TextLinesData(root=str(tmp_path / "a.csv"), text_column="body", val_fraction=0.2)
+    found = dataset.read(config, 0)
+    assert found.spec.counts == {"train": 390, "val": 120, "test": 90}
