@@ -134,7 +134,7 @@ _CLASSES, _ITEMS, _BAR = 40, 10, 24
 def data_set(report: dict[str, Any]) -> None:
     """What a data set looks like, then what is wrong with it, the first ten of each kind."""
     place = f", {clean(report['root'])}" if report["root"] else ""
-    classes = f"{len(report['classes'])} classes" if report["classes"] else "no labels"
+    classes = f"{len(report['classes'])} classes" if report["classes"] else _labels(report)
     out.print(f"{clean(report['data'])}{place}: {report['examples']:,} examples, "
               f"{report['usable']:,} of them usable, {classes}")  # fmt: skip
     _class_table(report["classes"])
@@ -152,6 +152,15 @@ def data_set(report: dict[str, Any]) -> None:
             out.print(f"   [dim]{clean(each['advice'])}[/]")
     errors, warnings = report["errors"], report["warnings"]
     out.print(f"\n{errors:,} errors, {warnings:,} warnings, {report['notes']:,} notes")
+
+
+def _labels(report: dict[str, Any]) -> str:
+    """What the examples have that is no class."""
+    found = report["annotations"]
+    if not found:
+        return "no labels"
+    counts = ", ".join(f"{count:,} {name}" for name, count in found["counts"].items())
+    return f"{found['kind']}: {counts}" if counts else str(found["kind"])
 
 
 def _class_table(classes: dict[str, dict[str, int]]) -> None:

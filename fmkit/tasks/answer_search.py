@@ -10,7 +10,7 @@ M rows, Q questions, n tokens of a row, m of them in the text.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ class Answers:
         scores: of the answers, (Q,).
         nulls: of no answer, (Q,).
         confidence: probability of first and last token in the answer's window, (Q,).
+        null_confidence: of no answer, in the window where that is lowest, (Q,).
         losses: of each row, (M,), in nats.
     """
 
@@ -45,6 +46,7 @@ class Answers:
     scores: np.ndarray
     nulls: np.ndarray
     confidence: np.ndarray
+    null_confidence: np.ndarray
     losses: np.ndarray
 
     @property
@@ -120,6 +122,7 @@ def _answers(best: dict[int, _Best], contexts: tuple[str, ...], losses: np.ndarr
         np.array([each.score for each in best.values()]),
         np.array([each.null for each in best.values()]),
         np.array([each.confidence for each in best.values()]),
+        np.array([each.null_confidence for each in best.values()]),
         losses,
     )
 
@@ -131,15 +134,16 @@ class _Best:
     first: int
     last: int
     score: float
-    null: float
     confidence: float
+    null: float
+    null_confidence: float
     loss: float
 
     def joined(self, other: _Best) -> _Best:
         """The better of two windows' answers, with the lower score of no answer."""
-        better = self if self.score >= other.score else other
-        null = min(self.null, other.null)
-        return _Best(better.first, better.last, better.score, null, better.confidence, better.loss)
+        best = self if self.score >= other.score else other
+        low = self if self.null <= other.null else other
+        return replace(best, null=low.null, null_confidence=low.null_confidence)
 
 
 def _of_row(row: np.ndarray, scores: np.ndarray, most_words: int) -> _Best:
@@ -154,20 +158,24 @@ def _of_row(row: np.ndarray, scores: np.ndarray, most_words: int) -> _Best:
     may_be = marks >= 0
     chances = scores - _log_sum(scores[may_be])
     loss = -(chances[np.isin(marks, (1, 3)), 0].sum() + chances[marks >= 2, 1].sum()) / 2
-    null = float(scores[may_be & (words < 0)].sum(axis=1)[0])
+    nothing = int(np.flatnonzero(may_be & (words < 0))[0])
+    null, null_confidence = scores[nothing].sum(), np.exp(chances[nothing].sum())
     inside = np.flatnonzero(words >= 0)
     if not len(inside):
-        return _Best(-1, -1, null - _NOTHING, null, 0.0, float(loss))
-    begins, ends = scores[inside, 0], scores[inside, 1]
-    of_word = words[inside]
+        return _Best(-1, -1, null - _NOTHING, 0.0, null, null_confidence, loss)
+    begins, ends, of_word = scores[inside, 0], scores[inside, 1], words[inside]
     last = np.searchsorted(of_word, of_word + most_words, side="left") - 1
     end_of = _highest(ends, last)
     first = int(np.argmax(begins + ends[end_of]))
     end = int(end_of[first])
-    confidence = np.exp(chances[inside[first], 0] + chances[inside[end], 1])
-    score = float(begins[first] + ends[end])
     return _Best(
-        int(of_word[first]), int(of_word[end]), score, null, float(confidence), float(loss)
+        int(of_word[first]),
+        int(of_word[end]),
+        begins[first] + ends[end],
+        np.exp(chances[inside[first], 0] + chances[inside[end], 1]),
+        null,
+        null_confidence,
+        loss,
     )
 
 
