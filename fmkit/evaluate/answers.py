@@ -123,10 +123,11 @@ def _encoded(question: Question) -> Encoded:
 
 
 def _found(question: Question) -> Answers:
+    content = _encoded(question)
     return answer_search.find(
-        question.learner,
+        answer_search.scorer(question.learner, content),
         question.loader,
-        _encoded(question),
+        content,
         question.indices,
         question.task.most_words,
     )

@@ -13,7 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import keras
 import numpy as np
+from keras import ops
 
 from fmkit.data.encoded import Encoded
 from fmkit.data.examples import Texts
@@ -21,6 +23,8 @@ from fmkit.data.spans import Spans
 from fmkit.errors import NonFiniteError
 from fmkit.models import word_tokens
 
+_STEP = 64
+"""To a multiple of this many tokens batches are filled up at most."""
 _NOTHING = 1e6
 """By how much no answer wins where a text has no tokens: more than scores differ."""
 
@@ -55,13 +59,46 @@ class Answers:
         return self.nulls - self.scores
 
 
+class _Widened(keras.layers.Layer):
+    """Scores (B, T, 2) with zeros behind them, (B, L, 2), so that batches can be joined.
+
+    Args:
+        length: L, at least every T.
+    """
+
+    def __init__(self, length: int) -> None:
+        super().__init__(dtype="float32", name="widened")
+        self._length = length
+
+    def call(self, inputs: Any) -> Any:
+        """Append zeros."""
+        rows, there, width = ops.shape(inputs)
+        more = ops.zeros((rows, self._length - there, width), inputs.dtype)
+        return ops.concatenate([inputs, more], axis=1)
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        """(B, L, 2)."""
+        return keras.KerasTensor((inputs.shape[0], self._length, 2), dtype="float32")
+
+
+def scorer(learner: Any, content: Encoded) -> keras.Model:
+    """A network of scores, (B, L, 2) for every batch of some rows, that shares a learner's layers.
+
+    One graph serves batches of all lengths.
+    """
+    length = -(-int(content.rows.lengths.max()) // _STEP) * _STEP
+    network = keras.Model(learner.input, _Widened(length)(learner.output), name="scorer")
+    network.jit_compile = learner.jit_compile
+    return network
+
+
 def find(
     network: Any, loader: Any, content: Encoded, indices: np.ndarray, most_words: int
 ) -> Answers:
     """The best answer of each question that has rows at `indices`.
 
     Args:
-        network: from tokens to scores (B, T, 2).
+        network: the scores of each row, as of `scorer`.
         loader: batches of the rows.
         content: the rows, with the questions behind them.
         indices: which rows; all of each question.
@@ -73,15 +110,14 @@ def find(
     indices = np.asarray(indices, np.int64)
     best: dict[int, _Best] = {}
     losses: list[float] = []
-    for inputs, _ in loader.ordered(indices):
-        outputs = np.asarray(network.predict_on_batch(inputs), np.float64)
-        part = indices[len(losses) : len(losses) + len(outputs)]
-        for row, scores, place in zip(
-            content.rows.read(part), outputs, content.origin[part].tolist(), strict=True
-        ):
-            found = _of_row(row, scores[: len(row)], most_words)
-            losses.append(found.loss)
-            best[place] = found if place not in best else best[place].joined(found)
+    outputs = network.predict(loader.ordered(indices), verbose=0)
+    for index, scores, place in zip(
+        indices, outputs, content.origin[indices].tolist(), strict=True
+    ):
+        (row,) = content.rows.read([index])
+        found = _of_row(row, scores[: len(row)].astype(np.float64), most_words)
+        losses.append(found.loss)
+        best[place] = found if place not in best else best[place].joined(found)
     if not np.isfinite(losses).all():
         raise NonFiniteError(
             f"The model's scores are not finite for {int((~np.isfinite(losses)).sum()):,} of "

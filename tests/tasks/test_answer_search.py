@@ -1,5 +1,6 @@
 """The best part of a text, against trying all of them."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -22,8 +23,11 @@ class Scored:
     def __init__(self, scores):
         self.scores = scores
 
-    def predict_on_batch(self, tokens):
-        return self.scores[np.maximum(np.asarray(tokens), 0)]
+    def predict(self, batches, verbose):
+        found = [self.scores[np.maximum(tokens, 0)] for tokens, _ in batches.as_numpy_iterator()]
+        longest = max(each.shape[1] for each in found)
+        wide = [np.pad(e, ((0, 0), (0, longest - e.shape[1]), (0, 0))) for e in found]
+        return np.concatenate(wide)
 
 
 def content(rows, origin, contexts):
@@ -115,3 +119,15 @@ def test_scores_that_are_not_finite_are_told():
     encoded, loader = content([row_of(0, [0])], [0], [CONTEXT])
     with pytest.raises(NonFiniteError, match="1 of 1 windows"):
         answer_search.find(Scored(np.full((3, 2), np.nan)), loader, encoded, np.arange(1), 5)
+
+
+def test_one_network_scores_batches_of_all_lengths():
+    tokens = keras.Input((None,), dtype="int32")
+    learner = keras.Model(tokens, keras.layers.Embedding(100, 2)(tokens))
+    rows = [row_of(0, [0] * each) for each in (3, 30, 5, 1)]
+    encoded, loader = content(rows, range(4), [CONTEXT] * 4)
+    found = answer_search.scorer(learner, encoded).predict(loader.ordered(range(4)), verbose=0)
+    assert found.shape == (4, 64, 2)
+    for row, scores in zip(rows, found, strict=True):
+        wanted = learner.predict_on_batch(row[None, :, 0])[0]
+        np.testing.assert_allclose(scores[: len(row)], wanted, atol=1e-6)

@@ -100,7 +100,7 @@ def test_long_texts_are_read_in_windows_that_overlap():
     )
     rows, origin, _ = task.rows(asked, backbone.tokenizer, 39)
     room = 39 - len("one?") - 3
-    count = len("short".encode())
+    count = len(b"short")
     total = len(CONTEXT.replace("\n", " ").encode())
     assert origin.tolist() == [0] * len(origin[:-1]) + [1]
     assert len(origin) - 1 == 1 + -(-(total - room) // 20)
