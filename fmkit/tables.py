@@ -222,15 +222,9 @@ _CLASSES, _ITEMS, _BAR = 40, 10, 24
 def data_set(report: dict[str, Any]) -> None:
     """What a data set looks like, then what is wrong with it, the first ten of each kind."""
     place = f", {clean(report['root'])}" if report["root"] else ""
-    learned = {key: report.get(key) for key in ("classes", "labels", "numbers")}
-    one = {"classes": "class", "labels": "label", "numbers": "number"}
-    counted = [
-        f"{len(names)} {key if len(names) > 1 else one[key]}"
-        for key, names in learned.items()
-        if names
-    ]
+    counted = _learned(report)
     out.print(f"{clean(report['data'])}{place}: {report['examples']:,} examples, "
-              f"{report['usable']:,} of them usable, {[*counted, 'no labels'][0]}")  # fmt: skip
+              f"{report['usable']:,} of them usable, {counted}")  # fmt: skip
     _class_table(report.get("classes") or {}, "class")
     _class_table(report.get("labels") or {}, "label")
     _number_table(report.get("numbers") or {})
@@ -248,6 +242,17 @@ def data_set(report: dict[str, Any]) -> None:
             out.print(f"   [dim]{clean(each['advice'])}[/]")
     errors, warnings = report["errors"], report["warnings"]
     out.print(f"\n{errors:,} errors, {warnings:,} warnings, {report['notes']:,} notes")
+
+
+def _learned(report: dict[str, Any]) -> str:
+    """What there is to be learned, in a few words."""
+    one = {"classes": "class", "labels": "label", "numbers": "number"}
+    for key, word in one.items():
+        if found := report.get(key):
+            return f"{len(found)} {key if len(found) > 1 else word}"
+    annotated = report.get("annotations") or {}
+    told = ", ".join(f"{count:,} {name}" for name, count in annotated.get("counts", {}).items())
+    return ": ".join(filter(None, [annotated.get("kind"), told])) or "no labels"
 
 
 def _class_table(classes: dict[str, dict[str, int]], word: str) -> None:

@@ -12,7 +12,7 @@ import fmkit
 from fmkit import files
 from fmkit.config.data_schema import DataConfig
 from fmkit.data import sample
-from fmkit.data.examples import ImageArray, ImageFiles, Texts
+from fmkit.data.examples import Examples, ImageArray, ImageFiles, Texts
 from fmkit.data.findings import ERROR, KINDS, NOTE, WARNING, Finding, by_kind, printable, total
 from fmkit.data.inspection import Inspection, left_out
 from fmkit.data.preferences import Preferences, plain
@@ -45,6 +45,7 @@ def report(
         "seconds": round(scanned.seconds, 3) if scanned else 0.0,
         "classes": class_counts(inspected),
         **targets(inspected),
+        "annotations": _annotations(usable),
         "splits": {name: len(those) for name, those in inspected.splits.items()},
         "formats": scanned.counted(scanned.formats) if scanned else {},
         "modes": scanned.counted(scanned.modes) if scanned else {},
@@ -64,6 +65,14 @@ def failed(config: DataConfig, found: Finding) -> dict[str, Any]:
 def write(path: Path, content: dict[str, Any]) -> None:
     """Write a report."""
     files.write_json(path, content)
+
+
+def _annotations(usable: Examples) -> dict[str, Any]:
+    """What the examples have where that is not one class each: its kind, and counts of it."""
+    found = usable.annotations
+    if found is None:
+        return {}
+    return {"kind": found.kind, "counts": getattr(found, "summary", dict)()}
 
 
 def class_counts(inspected: Inspection) -> dict[str, dict[str, int]]:

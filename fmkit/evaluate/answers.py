@@ -67,12 +67,14 @@ def judged(question: Question) -> Answer:
 
 def predicted(question: Question) -> dict[str, Any]:
     """Columns of the answers to questions of which none is known, in the order of the examples."""
-    found = _found(question)
-    return columns_of(found, null_threshold(question.validation or {}))
+    found, (questions, _) = _found(question), answer_search.asked(_encoded(question))
+    asked = [questions[each] for each in found.places]
+    return {"question": asked, **columns_of(found, null_threshold(question.validation))}
 
 
 def columns_of(found: Answers, threshold: float | None) -> dict[str, Any]:
-    """What a table says of each answer.
+    """What a table says of each answer; `begin` and `end`, in characters of the text, are -1 where
+    none is given.
 
     Args:
         found: the answers.
@@ -84,7 +86,7 @@ def columns_of(found: Answers, threshold: float | None) -> dict[str, Any]:
         "prediction": texts,
         "begin": np.where(is_null, -1, found.spans[:, 0]),
         "end": np.where(is_null, -1, found.spans[:, 1]),
-        "confidence": found.confidence,
+        "confidence": np.where(is_null, found.null_confidence, found.confidence),
         "score": found.scores,
         "null_score": found.null_scores,
     }
@@ -121,10 +123,11 @@ def _encoded(question: Question) -> Encoded:
 
 
 def _found(question: Question) -> Answers:
+    content = _encoded(question)
     return answer_search.find(
-        question.learner,
+        answer_search.scorer(question.learner, content),
         question.loader,
-        _encoded(question),
+        content,
         question.indices,
         question.task.most_words,
     )

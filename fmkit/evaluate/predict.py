@@ -287,12 +287,15 @@ def validation(trained: Trained, objective: str | None = None) -> dict[str, Any]
 
 def _spread(columns: dict[str, Any], good: np.ndarray, errors: Sequence[str]) -> dict[str, Any]:
     """Columns of what could be read among all: the others have nothing but their error."""
+    import pandas as pd
+
     spread: dict[str, Any] = {}
     for key, values in columns.items():
         row: list[Any] = [None] * len(errors)
         for place, value in zip(good.tolist(), values, strict=True):
             row[place] = value
-        spread[key] = row
+        is_whole = getattr(values, "dtype", None) is not None and values.dtype.kind == "i"
+        spread[key] = pd.array(row, dtype="Int64") if is_whole else row
     return spread | ({"error": list(errors)} if any(errors) else {})
 
 

@@ -10,10 +10,12 @@ M rows, Q questions, n tokens of a row, m of them in the text.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import keras
 import numpy as np
+from keras import ops
 
 from fmkit.data.encoded import Encoded
 from fmkit.data.examples import Texts
@@ -21,6 +23,8 @@ from fmkit.data.spans import Spans
 from fmkit.errors import NonFiniteError
 from fmkit.models import word_tokens
 
+_STEP = 64
+"""To a multiple of this many tokens batches are filled up at most."""
 _NOTHING = 1e6
 """By how much no answer wins where a text has no tokens: more than scores differ."""
 
@@ -36,6 +40,7 @@ class Answers:
         scores: of the answers, (Q,).
         nulls: of no answer, (Q,).
         confidence: probability of first and last token in the answer's window, (Q,).
+        null_confidence: of no answer, in the window where that is lowest, (Q,).
         losses: of each row, (M,), in nats.
     """
 
@@ -45,6 +50,7 @@ class Answers:
     scores: np.ndarray
     nulls: np.ndarray
     confidence: np.ndarray
+    null_confidence: np.ndarray
     losses: np.ndarray
 
     @property
@@ -53,13 +59,46 @@ class Answers:
         return self.nulls - self.scores
 
 
+class _Widened(keras.layers.Layer):
+    """Scores (B, T, 2) with zeros behind them, (B, L, 2), so that batches can be joined.
+
+    Args:
+        length: L, at least every T.
+    """
+
+    def __init__(self, length: int) -> None:
+        super().__init__(dtype="float32", name="widened")
+        self._length = length
+
+    def call(self, inputs: Any) -> Any:
+        """Append zeros."""
+        rows, there, width = ops.shape(inputs)
+        more = ops.zeros((rows, self._length - there, width), inputs.dtype)
+        return ops.concatenate([inputs, more], axis=1)
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        """(B, L, 2)."""
+        return keras.KerasTensor((inputs.shape[0], self._length, 2), dtype="float32")
+
+
+def scorer(learner: Any, content: Encoded) -> keras.Model:
+    """A network of scores, (B, L, 2) for every batch of some rows, that shares a learner's layers.
+
+    One graph serves batches of all lengths.
+    """
+    length = -(-int(content.rows.lengths.max()) // _STEP) * _STEP
+    network = keras.Model(learner.input, _Widened(length)(learner.output), name="scorer")
+    network.jit_compile = learner.jit_compile
+    return network
+
+
 def find(
     network: Any, loader: Any, content: Encoded, indices: np.ndarray, most_words: int
 ) -> Answers:
     """The best answer of each question that has rows at `indices`.
 
     Args:
-        network: from tokens to scores (B, T, 2).
+        network: the scores of each row, as of `scorer`.
         loader: batches of the rows.
         content: the rows, with the questions behind them.
         indices: which rows; all of each question.
@@ -71,15 +110,14 @@ def find(
     indices = np.asarray(indices, np.int64)
     best: dict[int, _Best] = {}
     losses: list[float] = []
-    for inputs, _ in loader.ordered(indices):
-        outputs = np.asarray(network.predict_on_batch(inputs), np.float64)
-        part = indices[len(losses) : len(losses) + len(outputs)]
-        for row, scores, place in zip(
-            content.rows.read(part), outputs, content.origin[part].tolist(), strict=True
-        ):
-            found = _of_row(row, scores[: len(row)], most_words)
-            losses.append(found.loss)
-            best[place] = found if place not in best else best[place].joined(found)
+    outputs = network.predict(loader.ordered(indices), verbose=0)
+    for index, scores, place in zip(
+        indices, outputs, content.origin[indices].tolist(), strict=True
+    ):
+        (row,) = content.rows.read([index])
+        found = _of_row(row, scores[: len(row)].astype(np.float64), most_words)
+        losses.append(found.loss)
+        best[place] = found if place not in best else best[place].joined(found)
     if not np.isfinite(losses).all():
         raise NonFiniteError(
             f"The model's scores are not finite for {int((~np.isfinite(losses)).sum()):,} of "
@@ -120,6 +158,7 @@ def _answers(best: dict[int, _Best], contexts: tuple[str, ...], losses: np.ndarr
         np.array([each.score for each in best.values()]),
         np.array([each.null for each in best.values()]),
         np.array([each.confidence for each in best.values()]),
+        np.array([each.null_confidence for each in best.values()]),
         losses,
     )
 
@@ -131,15 +170,16 @@ class _Best:
     first: int
     last: int
     score: float
-    null: float
     confidence: float
+    null: float
+    null_confidence: float
     loss: float
 
     def joined(self, other: _Best) -> _Best:
         """The better of two windows' answers, with the lower score of no answer."""
-        better = self if self.score >= other.score else other
-        null = min(self.null, other.null)
-        return _Best(better.first, better.last, better.score, null, better.confidence, better.loss)
+        best = self if self.score >= other.score else other
+        low = self if self.null <= other.null else other
+        return replace(best, null=low.null, null_confidence=low.null_confidence)
 
 
 def _of_row(row: np.ndarray, scores: np.ndarray, most_words: int) -> _Best:
@@ -154,20 +194,24 @@ def _of_row(row: np.ndarray, scores: np.ndarray, most_words: int) -> _Best:
     may_be = marks >= 0
     chances = scores - _log_sum(scores[may_be])
     loss = -(chances[np.isin(marks, (1, 3)), 0].sum() + chances[marks >= 2, 1].sum()) / 2
-    null = float(scores[may_be & (words < 0)].sum(axis=1)[0])
+    nothing = int(np.flatnonzero(may_be & (words < 0))[0])
+    null, null_confidence = scores[nothing].sum(), np.exp(chances[nothing].sum())
     inside = np.flatnonzero(words >= 0)
     if not len(inside):
-        return _Best(-1, -1, null - _NOTHING, null, 0.0, float(loss))
-    begins, ends = scores[inside, 0], scores[inside, 1]
-    of_word = words[inside]
+        return _Best(-1, -1, null - _NOTHING, 0.0, null, null_confidence, loss)
+    begins, ends, of_word = scores[inside, 0], scores[inside, 1], words[inside]
     last = np.searchsorted(of_word, of_word + most_words, side="left") - 1
     end_of = _highest(ends, last)
     first = int(np.argmax(begins + ends[end_of]))
     end = int(end_of[first])
-    confidence = np.exp(chances[inside[first], 0] + chances[inside[end], 1])
-    score = float(begins[first] + ends[end])
     return _Best(
-        int(of_word[first]), int(of_word[end]), score, null, float(confidence), float(loss)
+        int(of_word[first]),
+        int(of_word[end]),
+        begins[first] + ends[end],
+        np.exp(chances[inside[first], 0] + chances[inside[end], 1]),
+        null,
+        null_confidence,
+        loss,
     )
 
 

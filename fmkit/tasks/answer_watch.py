@@ -31,7 +31,7 @@ class AnswerFigures(keras.callbacks.Callback):
     their ids alone, so that epochs and runs compare.
 
     Args:
-        network: from tokens to scores; it shares its layers with what is trained.
+        learner: from tokens to scores.
         loader: batches of the rows.
         content: the rows.
         indices: rows of the validation split.
@@ -41,7 +41,7 @@ class AnswerFigures(keras.callbacks.Callback):
 
     def __init__(
         self,
-        network: Any,
+        learner: Any,
         loader: Any,
         content: Encoded,
         indices: np.ndarray,
@@ -49,7 +49,8 @@ class AnswerFigures(keras.callbacks.Callback):
         most_words: int,
     ) -> None:
         super().__init__()
-        self._network, self._loader, self._content = network, loader, content
+        self._scorer = answer_search.scorer(learner, content)
+        self._loader, self._content = loader, content
         self._most_words = most_words
         origin = content.origin[indices]
         asked = np.unique(origin)
@@ -61,9 +62,10 @@ class AnswerFigures(keras.callbacks.Callback):
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Ask while the weights are those that are judged."""
+        self._scorer.jit_compile = self.model.jit_compile
         try:
             found = answer_search.find(
-                self._network, self._loader, self._content, self._rows, self._most_words
+                self._scorer, self._loader, self._content, self._rows, self._most_words
             )
         except NonFiniteError:
             self._found = (float("nan"), float("nan"))  # told with the rest of the epoch's figures
