@@ -132,9 +132,16 @@ def data_set(report: dict[str, Any]) -> None:
     """What a data set looks like, then what is wrong with it, the first ten of each kind."""
     place = f", {clean(report['root'])}" if report["root"] else ""
     classes = f"{len(report['classes'])} classes" if report["classes"] else "no labels"
+    if tags := report.get("tags"):
+        kinds = f", {len(report['entities'])} types of entity" if report["entities"] else ""
+        classes = f"{len(tags)} tags{kinds}"
     out.print(f"{clean(report['data'])}{place}: {report['examples']:,} examples, "
               f"{report['usable']:,} of them usable, {classes}")  # fmt: skip
     _class_table(report["classes"])
+    if report.get("entities"):
+        _class_table(report["entities"], "entity")
+    else:
+        _class_table(report.get("tags") or {}, "tag")
     _size_table(report)
     if not report["findings"]:
         out.print("nothing is wrong with it")
@@ -151,12 +158,12 @@ def data_set(report: dict[str, Any]) -> None:
     out.print(f"\n{errors:,} errors, {warnings:,} warnings, {report['notes']:,} notes")
 
 
-def _class_table(classes: dict[str, dict[str, int]]) -> None:
+def _class_table(classes: dict[str, dict[str, int]], noun: str = "class") -> None:
     """A row a class: its examples in each split, and a bar."""
     if not classes:
         return
     splits = list(next(iter(classes.values())))
-    table = _table("", "class", *splits, "", "all")
+    table = _table("", noun, *splits, "", "all")
     table.columns[-2].justify = "left"
     totals = {name: sum(counts.values()) for name, counts in classes.items()}
     most = max(1, *totals.values())

@@ -6,6 +6,7 @@ from typing import Any
 
 from fmkit.config.data_schema import (
     ArraysData,
+    ConllData,
     FashionMnistData,
     ImageData,
     ImageFolderData,
@@ -17,6 +18,7 @@ from fmkit.config.data_schema import (
     TextFolderData,
     TextLinesData,
     TextTableData,
+    TokenTableData,
 )
 from fmkit.config.schema import (
     AdamConfig,
@@ -39,6 +41,7 @@ from fmkit.config.task_schema import (
     MaskedImageConfig,
     MaskedLmConfig,
     SimclrConfig,
+    TokenClassificationConfig,
     VicregConfig,
 )
 
@@ -64,6 +67,8 @@ KINDS: dict[str, dict[str, type]] = {
         "image_table": ImageTableData,
         "text_folder": TextFolderData,
         "text_table": TextTableData,
+        "conll": ConllData,
+        "token_table": TokenTableData,
         "text_lines": TextLinesData,
         "text_files": TextFilesData,
         "newsgroups": PackagedTextData,
@@ -86,6 +91,7 @@ KINDS: dict[str, dict[str, type]] = {
     "task": {
         "": ClassificationConfig,
         "classification": ClassificationConfig,
+        "token_classification": TokenClassificationConfig,
         "masked_lm": MaskedLmConfig,
         "causal_lm": CausalLmConfig,
         "simclr": SimclrConfig,
@@ -111,7 +117,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer.name": ("adamw", "adam", "sgd", "lion", "muon"),
     "optimizer.schedule": ("cosine", "linear", "constant", "step"),
     "stage.*.batchnorm": ("frozen", "train"),
-    "task.monitor": ("val_loss", "val_accuracy", "val_knn_accuracy", "loss", "accuracy"),
+    "task.monitor": (
+        *("val_loss", "val_accuracy", "val_f1", "val_knn_accuracy", "loss", "accuracy", "f1"),
+    ),
     "task.class_weights": ("none", "balanced"),
     "task.weighting": ("fixed", "uncertainty"),
     "runtime.precision": ("auto", "float32", "mixed_bfloat16", "mixed_float16"),
@@ -126,6 +134,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 _WITHOUT_LABELS = ("val_loss", "val_knn_accuracy", "loss")
 MONITORS: dict[str, tuple[str, ...]] = {
     "": ("val_loss", "val_accuracy", "loss", "accuracy"),
+    "token_classification": ("val_loss", "val_accuracy", "val_f1", "loss", "accuracy", "f1"),
     "simclr": _WITHOUT_LABELS,
     "vicreg": _WITHOUT_LABELS,
     "masked_image": _WITHOUT_LABELS,

@@ -17,6 +17,7 @@ from fmkit.data.examples import Examples, ImageArray, ImageFiles, Texts
 from fmkit.data.findings import Finding
 from fmkit.data.scan import Scan
 from fmkit.data.scan_cache import ScanCache
+from fmkit.data.sentences import Sentences
 from fmkit.errors import listed
 
 _SHOWN = 5  # copies that a finding names; a folder may hold thousands
@@ -48,7 +49,7 @@ def of_files(examples: Examples, scanned: Scan, cache: ScanCache) -> Copies:
 
 
 def of_memory(examples: Examples) -> Copies:
-    """The copies among arrays or texts."""
+    """The copies among arrays, texts or sentences."""
     content = examples.content
     if isinstance(content, ImageArray):
         blocks = (np.ascontiguousarray(row).data for row in content.pixels)
@@ -56,6 +57,10 @@ def of_memory(examples: Examples) -> Copies:
     if isinstance(content, Texts):
         good = np.flatnonzero([bool(each) for each in content.texts])
         words = (_words(content, each) for each in good.tolist())
+        return Copies(_back(twins.exact(_digests(words, len(good))), good))
+    if isinstance(content, Sentences):
+        good = np.flatnonzero([bool(each) for each in content.words])
+        words = (content.identity(each)[1] for each in good.tolist())
         return Copies(_back(twins.exact(_digests(words, len(good))), good))
     return Copies([])
 
@@ -84,8 +89,14 @@ def _back(groups: Groups, places: np.ndarray) -> Groups:
 
 
 def two_classes(examples: Examples, copies: Copies) -> list[Finding]:
-    """The same example with more than one label."""
+    """The same example with more than one label, or annotated in more than one way."""
     found: list[Finding] = []
+    if examples.annotations is not None:
+        for group in copies.exact:
+            if len({examples.annotations.identity(each) for each in group}) > 1:
+                ids = tuple(examples.ids[each] for each in group)
+                others = _others(ids[1:])
+                found.append(Finding("equal_otherwise", ids[0], others, ids, count=len(ids)))
     if not examples.classes:
         return found
     in_files = isinstance(examples.content, ImageFiles)

@@ -25,6 +25,8 @@
 | name_not_utf8     |                | splits           | single_example     |                 |
 |                   |                |                  | imbalance          |                 |
 |                   |                |                  | repeated_rows      |                 |
+|                   |                |                  | tag_unseen         |                 |
+|                   |                |                  | equal_otherwise    |                 |
 
 Exact copies under two classes are an error in photo files, where one of the two must be wrong;
 equal arrays or texts under two classes are a warning, since what is small may coincide.
@@ -123,6 +125,9 @@ KINDS: dict[str, Kind] = {
     "near_leak": Kind(WARNING, "nearly the same photo in two splits", "Figures may flatter."),
     "near_two_classes": Kind(WARNING, "nearly the same photo under two classes", "Check them."),
     "equal_two_classes": Kind(WARNING, "equal examples under two classes", "Check the labels."),
+    "equal_otherwise": Kind(
+        WARNING, "equal examples with different annotations", "Check the annotations."
+    ),
     "duplicate": Kind(WARNING, "exact copies"),
     "near_duplicate": Kind(WARNING, "nearly the same photo"),
     "animated": Kind(WARNING, "animated: the first frame is used"),
@@ -133,6 +138,7 @@ KINDS: dict[str, Kind] = {
     "case_twins": Kind(WARNING, "class names that differ in upper and lower case alone"),
     "label_typo": Kind(WARNING, "rare classes with nearly the name of a large one", _TYPO),
     "single_example": Kind(WARNING, "classes with one training example"),
+    "tag_unseen": Kind(WARNING, "tags that no training sentence has"),
     "imbalance": Kind(WARNING, "very uneven classes", "task.class_weights=balanced may help."),
     "repeated_rows": Kind(WARNING, "rows that repeat an earlier one: left out"),
     "hidden_file": Kind(NOTE, "hidden files, ignored"),

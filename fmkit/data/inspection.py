@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from fmkit.config.data_schema import DataConfig, ImageData
-from fmkit.data import check, copies, document_check, findings, splits, table
+from fmkit.data import check, copies, document_check, findings, splits, table, tag_check
 from fmkit.data.dataset import Dataset
 from fmkit.data.documents import Documents
 from fmkit.data.examples import Examples, ImageFiles, Texts
@@ -22,6 +22,7 @@ from fmkit.data.findings import Finding
 from fmkit.data.probe import wrong_extension
 from fmkit.data.scan import Scan, Tell, scan
 from fmkit.data.scan_cache import ScanCache
+from fmkit.data.sentences import Sentences
 from fmkit.data.typos import typos
 from fmkit.errors import DataError, listed
 
@@ -59,6 +60,8 @@ class Inspection:
     @property
     def thing(self) -> str:
         """What one example is, for a count of them."""
+        if isinstance(self.examples.content, Sentences):
+            return "sentence"
         return "text" if isinstance(self.examples.content, Texts) else "file"
 
     @property
@@ -120,6 +123,7 @@ def inspect(
         divided = {"all": np.arange(len(usable))}
     found += copies.in_splits(examples, same, good, divided)
     found += _class_findings(usable, divided)
+    found += tag_check.findings(usable, divided)
     return Inspection(examples, good, divided, found, scanned, config.limit is not None)
 
 

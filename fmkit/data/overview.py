@@ -11,10 +11,11 @@ import numpy as np
 import fmkit
 from fmkit import files
 from fmkit.config.data_schema import DataConfig
-from fmkit.data import sample
+from fmkit.data import sample, tag_check
 from fmkit.data.examples import ImageArray, ImageFiles, Texts
 from fmkit.data.findings import ERROR, KINDS, NOTE, WARNING, Finding, by_kind, printable, total
 from fmkit.data.inspection import Inspection, left_out
+from fmkit.data.sentences import Sentences
 
 QUANTILES = (0, 5, 25, 50, 75, 95, 100)
 """Percentiles that the report gives of sizes."""
@@ -34,6 +35,7 @@ def report(
         moved: new path by old path of what was put into quarantine.
     """
     scanned, usable = inspected.scan, inspected.usable
+    tags, entities = tag_check.counts(usable, inspected.splits)
     return {
         **_heading(config, inspected.findings),
         "modality": inspected.examples.content.modality,
@@ -42,6 +44,8 @@ def report(
         "files_read": scanned.read if scanned else 0,
         "seconds": round(scanned.seconds, 3) if scanned else 0.0,
         "classes": class_counts(inspected),
+        "tags": tags,
+        "entities": entities,
         "splits": {name: len(those) for name, those in inspected.splits.items()},
         "formats": scanned.counted(scanned.formats) if scanned else {},
         "modes": scanned.counted(scanned.modes) if scanned else {},
@@ -91,6 +95,9 @@ def sizes(inspected: Inspection) -> dict[str, list[int]]:
         columns = {"width": scanned.widths, "height": scanned.heights, "bytes": content.sizes}
     elif isinstance(content, Texts):
         columns = _lengths(content)
+    elif isinstance(content, Sentences):
+        columns["words"] = np.array([len(each) for each in content.words], np.int64)
+        columns["characters"] = np.array([len(content.text(e)) for e in range(len(content.words))])
     return {
         name: [int(each) for each in np.percentile(values[inspected.good], QUANTILES)]
         for name, values in columns.items()

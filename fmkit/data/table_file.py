@@ -186,7 +186,7 @@ class _Reading:
         rows = self._rows(separator)
         _, first = next(rows, (0, []))
         header = [each.strip() for each in first]
-        if error := _missing(self.table, wanted, header, hint):
+        if error := missing(self.table, wanted, header, hint):
             raise error
         places = {each: header.index(each) for each in wanted}
         found = Columns({each: [] for each in wanted})
@@ -202,9 +202,10 @@ class _Reading:
         return found
 
 
-def _missing(
+def missing(
     table: Path, wanted: Sequence[str], there: Sequence[str], hint: str
 ) -> DataError | None:
+    """The error of columns that are not there, or there twice; None where all are."""
     cut = [each if len(each) <= 40 else f"{each[:37]}..." for each in there[:_MOST_COLUMNS]]
     problems = [
         received(f"Column of {table.name}", each, cut) for each in wanted if each not in there
@@ -225,7 +226,7 @@ def _read_parquet(table: Path, wanted: Sequence[str], hint: str, encoding: str) 
     try:
         file = parquet.ParquetFile(table)
         schema = file.schema_arrow
-        if error := _missing(table, names, list(schema.names), hint):
+        if error := missing(table, names, list(schema.names), hint):
             raise error
         nested = [each for each in names if arrow.types.is_nested(schema.field(each).type)]
         if nested:

@@ -20,6 +20,7 @@ import numpy as np
 from fmkit.data.dataset import Dataset
 from fmkit.data.documents import BadDocument, Documents, Part
 from fmkit.data.examples import Content, Examples, Texts
+from fmkit.data.sentences import Sentences
 from fmkit.data.window_rows import Numbered, WindowRows, Windows
 from fmkit.errors import DataError, ResourceError
 from fmkit.spec import SPLITS, Tokenizer
@@ -120,10 +121,10 @@ def _facts(data: Dataset, packing: Packing) -> dict[str, object]:
 
 
 def _digest(content: Content) -> str:
-    if not isinstance(content, Texts):
+    if not isinstance(content, Texts | Sentences):
         raise DataError("a language model learns from texts, and the data has none.")
     found = hashlib.sha256(content.shape().encode())
-    for index in range(len(content.texts)):
+    for index in range(len(content.texts if isinstance(content, Texts) else content.words)):
         size, text = content.identity(index)
         found.update(f"{size}\n".encode())
         found.update(text)
@@ -209,8 +210,11 @@ def _parts(content: Content) -> Iterator[Part]:
     if isinstance(content, Documents):
         yield from content.parts()
         return
+    if isinstance(content, Sentences):
+        for place in range(len(content.words)):
+            yield Part(place, content.text(place), True)
     if not isinstance(content, Texts):
-        return  # refused before
+        return  # others were refused before
     for place, text in enumerate(content.texts):
         yield Part(place, text, True)
         if content.pairs is not None:
