@@ -48,6 +48,8 @@ def train(
     _say(config, run, f"run: {files.short(run.folder)}")
     counts = ", ".join(f"{count} {split}" for split, count in data.spec.counts.items())
     classes = f"{len(data.spec.classes)} classes, " if data.spec.classes else ""
+    if data.spec.names:
+        classes = f"{len(data.spec.names)} {data.spec.annotations}, "
     _say(config, run, f"data: {config.data.name}, {classes}{counts}")
     for name, each in others.items():
         shown = ", ".join(f"{count} {split}" for split, count in each.spec.counts.items())
@@ -197,6 +199,7 @@ def _record(config: TrainConfig, run: Run, assembly: Any, split_seed: int) -> No
         devices=machine.as_dict(),
         seed=config.runtime.seed,
         data={"name": config.data.name, **assembly.spec.as_dict()},
+        rows=len(assembly.splits["train"]),  # a step has a batch of these
         **_data_of_objectives(assembly),
         weights={**assembly.started_from, "fingerprint": assembly.backbone.fingerprint()},
         **shown,

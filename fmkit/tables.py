@@ -48,22 +48,34 @@ def result(folder: Path, status: dict[str, Any]) -> None:
 def _figures(by_split: dict[str, Any]) -> None:
     if not by_split:
         return
-    if any("macro_f1" not in found for found in by_split.values()):
+    keys = set.intersection(*(set(found) for found in by_split.values()))
+    layout = next((each for each in _LAYOUTS if {each[1], *each[2]} <= keys), None)
+    if layout is None:
         _numbers(by_split)
         return
-    table = _table("", "split", "examples", "accuracy", "95% interval", "macro F1", "log loss")
+    noun, first, others = layout
+    table = _table("", "split", noun, *(_HEADS.get(each, each) for each in (first, "", *others)))
     for split, found in by_split.items():
-        low, high = (found.get("intervals") or {}).get("accuracy") or (None, None)
+        low, high = (found.get("intervals") or {}).get(first) or (None, None)
         interval = f"{low:.4f} to {high:.4f}" if low is not None and high is not None else "-"
-        table.add_row(
-            split,
-            str(found["n"]),
-            f"{found['accuracy']:.4f}",
-            interval,
-            f"{found['macro_f1']:.4f}",
-            f"{found['loss']:.4f}",
-        )
+        numbers = [f"{found[each]:.4f}" for each in others]
+        table.add_row(split, str(found["n"]), f"{found[first]:.4f}", interval, *numbers)
     out.print(table)
+
+
+_LAYOUTS = (
+    ("sentences", "f1", ("precision", "recall", "accuracy")),
+    ("sentences", "accuracy", ("token_macro_f1", "loss")),
+    ("examples", "accuracy", ("macro_f1", "loss")),
+)
+"""What is counted, the figure with an interval, and others: of the first that has all of them."""
+_HEADS = {
+    "": "95% interval",
+    "f1": "F1",
+    "macro_f1": "macro F1",
+    "token_macro_f1": "macro F1",
+    "loss": "log loss",
+}
 
 
 def _numbers(by_split: dict[str, Any]) -> None:
@@ -80,17 +92,17 @@ def _numbers(by_split: dict[str, Any]) -> None:
 
 
 def evaluation(figures: dict[str, Any], data: str, split: str, path: Path) -> None:
-    """An evaluation: the whole, then a row a class."""
-    if "per_class" not in figures:
-        out.print(f"{clean(data)}, {split}")
-        _figures({split: figures})
+    """An evaluation: the whole, then a row a class, or a type of entity, or a tag."""
+    calibration = figures.get("expected_calibration_error")
+    told = "" if calibration is None else f": expected calibration error {calibration:.4f}"
+    out.print(f"{clean(data)}, {split}{told}")
+    _figures({split: figures})
+    found = next((each for each in _ROWS if each in figures), None)
+    if found is None:
         out.print(f"figures: {clean(str(path))}")
         return
-    out.print(f"{clean(data)}, {split}: expected calibration error "
-              f"{figures['expected_calibration_error']:.4f}")  # fmt: skip
-    _figures({split: figures})
-    table = _table("", "class", "examples", "precision", "recall", "F1")
-    for name, row in list(figures["per_class"].items())[:50]:
+    table = _table("", *_ROWS[found], "precision", "recall", "F1")
+    for name, row in list(figures[found].items())[:50]:
         table.add_row(
             clean(name),
             str(row["support"]),
@@ -103,9 +115,17 @@ def evaluation(figures: dict[str, Any], data: str, split: str, path: Path) -> No
     out.print(f"table: {clean(str(path.with_suffix('.parquet')))}")
 
 
+_ROWS = {
+    "per_class": ("class", "examples"),
+    "per_entity": ("entity", "entities"),
+    "per_tag": ("tag", "words"),
+}
+"""By the figures that have a row each, what the rows are and what is counted."""
+
+
 def predictions(columns: dict[str, Any], errors: int, output: Path) -> None:
     """The first predictions, and where the whole table is; of features only how many they are."""
-    noun, key = ("photo", "path") if "path" in columns else ("text", "id")
+    noun, key = next((noun, key) for noun, key in _PREDICTED if key in columns)
     unread = f", {errors} of them could not be read" if errors else ""
     if "prediction" not in columns:
         width = sum(name.startswith("feature_") for name in columns)
@@ -117,13 +137,18 @@ def predictions(columns: dict[str, Any], errors: int, output: Path) -> None:
     for number, (path, name, confidence) in enumerate(rows):
         if number == 10:
             break
-        shown = "-" if name is None else clean(name)
-        table.add_row(clean(Path(path).name), shown, "-" if name is None else f"{confidence:.4f}")
+        shown = "-" if path is None else clean(path if noun == "word" else Path(path).name)
+        unsure = name is None or confidence is None
+        table.add_row(
+            shown, "-" if name is None else clean(name), "-" if unsure else f"{confidence:.4f}"
+        )
     out.print(table)
     out.print(f"{len(columns[key])} {noun}s{unread}")
     out.print(f"table: {clean(str(output))}")
 
 
+_PREDICTED = (("photo", "path"), ("word", "word"), ("text", "id"))
+"""What the rows of a table of predictions are, by the first of these columns that it has."""
 _MARKS = {"error": "[bold red]error[/]", "warning": "[yellow]warning[/]", "note": "note"}
 _CLASSES, _ITEMS, _BAR = 40, 10, 24
 

@@ -11,16 +11,18 @@ import numpy as np
 
 
 class Annotations(Protocol):
-    """What is to be learned of each example, in the order of the examples.
-
-    Attributes:
-        names: what the model's outputs are called, in their order; K of them. Where answers have no
-            names, as spans of a text, there are none.
-    """
+    """What is to be learned of each example, in the order of the examples."""
 
     kind: ClassVar[str]
     """As `data.labels` names it, such as `sets` or `numbers`."""
-    names: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the model's outputs are called, in their order; K of them.
+
+        Where answers have no names, as spans of a text, there are none.
+        """
+        ...
 
     def take(self, indices: np.ndarray) -> Any:
         """Those of the examples at `indices`, in that order."""

@@ -66,11 +66,19 @@ Answer = tuple[dict[str, Any], dict[str, Any]]
 EVALUATORS = {
     "classification": "fmkit.evaluate.judge:classification",
     "losses": "fmkit.evaluate.judge:losses",
+    "tags": "fmkit.evaluate.tagging:evaluate",
 }
 """By `Task.evaluator`, a function `(Question) -> Answer`."""
 
-HEADLINES = {"classification": ("n", "accuracy", "macro_f1", "loss", "intervals")}
-"""Figures that the status of a run shows; of an evaluator that is not here, all numbers."""
+HEADLINES = {
+    "classification": ("n", "accuracy", "macro_f1", "loss", "intervals"),
+    "tags": (
+        *("n", "words", "precision", "recall", "f1", "macro_f1"),
+        *("accuracy", "token_macro_f1", "loss", "intervals"),
+    ),
+}
+"""Figures that the status of a run shows, those that there are; of an evaluator that is not here,
+all numbers."""
 
 
 def judge(question: Question) -> Answer:
@@ -96,7 +104,7 @@ def headline(task: Any, figures: dict[str, Any]) -> dict[str, Any]:
     """The figures that a run's status and its last table show."""
     chosen = HEADLINES.get(task.evaluator)
     if chosen is not None:
-        return {key: figures[key] for key in chosen}
+        return {key: figures[key] for key in chosen if key in figures}
     return {key: value for key, value in figures.items() if isinstance(value, int | float)}
 
 

@@ -66,6 +66,18 @@ def classification_head(
         ConfigError: `model.pooling` does not go with the features.
     """
     x = pool(features, config.pooling, has_class_token, mask, is_causal)
+    return dense_head(x, classes, config)
+
+
+def dense_head(features: keras.KerasTensor, outputs: int, config: ModelConfig) -> keras.KerasTensor:
+    """Dropout, perhaps a hidden layer, and a dense layer that begins at zero, in float32.
+
+    Args:
+        features: vectors (B, D), or one for each token, (B, T, D), which each have logits then.
+        outputs: how many.
+        config: `dropout` and `hidden` are read.
+    """
+    x = features
     if config.hidden:
         if config.dropout:
             x = keras.layers.Dropout(config.dropout, name="head_hidden_dropout")(x)
@@ -73,7 +85,7 @@ def classification_head(
     if config.dropout:
         x = keras.layers.Dropout(config.dropout, name="head_dropout")(x)
     # float32 under mixed precision too: softmax and loss need the range.
-    last = keras.layers.Dense(classes, kernel_initializer="zeros", dtype="float32", name="logits")
+    last = keras.layers.Dense(outputs, kernel_initializer="zeros", dtype="float32", name="logits")
     return last(x)
 
 

@@ -11,6 +11,7 @@ from fmkit.spec import DataSpec
 TASKS = {
     "classification": "fmkit.tasks.classification:Classification",
     "joint": "fmkit.tasks.joint:Joint",  # made of several data sets: see `train.assemble`
+    "token_classification": "fmkit.tasks.token_classification:TokenClassification",
     "masked_lm": "fmkit.tasks.masked_lm:MaskedLm",
     "causal_lm": "fmkit.tasks.causal_lm:CausalLm",
     "simclr": "fmkit.tasks.contrastive:Simclr",

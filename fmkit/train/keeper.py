@@ -193,7 +193,7 @@ class Keeper(keras.callbacks.Callback):
     def _better(self, one: dict[str, Any], other: dict[str, Any] | None) -> bool:
         if other is None:
             return True
-        larger_is_better = self._monitor.endswith("accuracy")
+        larger_is_better = self._monitor.endswith(("accuracy", "f1"))
         return (one["value"] > other["value"]) == larger_is_better and one["value"] != other[
             "value"
         ]
