@@ -12,7 +12,6 @@ from typing import Any
 from fmkit import console, files, plugins
 from fmkit.config import durations, recorded, validate
 from fmkit.config.schema import TrainConfig
-from fmkit.config.task_schema import LANGUAGE_MODELLING
 from fmkit.errors import ArtifactError, ConfigError, DataError, listed, received
 from fmkit.reopen import Request
 from fmkit.store import metrics_log
@@ -85,14 +84,12 @@ class Again:
                 )
 
     def training_examples(self, listed: int) -> int:
-        """Examples of the training split: a language model's windows are counted when it is built.
+        """Rows of the training split: a task may make more or fewer than there are examples.
 
         Args:
             listed: how many the data's listing has.
         """
-        if self.config.task.name not in LANGUAGE_MODELLING:
-            return listed
-        count = ((self.before.get("data") or {}).get("counts") or {}).get("train")
+        count = self.before.get("rows")
         return count if type(count) is int and count > 0 else listed
 
     def begin(self, steps_per_epoch: int) -> None:

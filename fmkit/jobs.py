@@ -207,6 +207,7 @@ def _record(config: TrainConfig, run: Run, assembly: Any, split_seed: int) -> No
         devices=machine.as_dict(),
         seed=config.runtime.seed,
         data={"name": config.data.name, **assembly.spec.as_dict()},
+        rows=len(assembly.splits["train"]),  # a step has a batch of these
         **_data_of_objectives(assembly),
         weights={**assembly.started_from, "fingerprint": assembly.backbone.fingerprint()},
         **({} if assembly.reference is None else {"reference": assembly.reference.record()}),

@@ -64,6 +64,8 @@ def _figures(by_split: dict[str, Any]) -> None:
 
 
 _SHOWN = (
+    {"f1": "F1", "precision": "precision", "recall": "recall", "accuracy": "accuracy"},
+    {"accuracy": "accuracy", "token_macro_f1": "macro F1", "loss": "log loss"},
     {"accuracy": "accuracy", "macro_f1": "macro F1", "loss": "log loss"},
     {"micro_f1": "micro F1", "macro_f1": "macro F1", "subset_accuracy": "all right",
      "loss": "log loss"},
@@ -108,64 +110,53 @@ def _numbers(by_split: dict[str, Any]) -> None:
 
 
 def evaluation(figures: dict[str, Any], data: str, split: str, path: Path) -> None:
-    """An evaluation: the whole, then a row a class."""
-    if "per_class" not in figures:
-        out.print(f"{clean(data)}, {split}")
-        parts = figures.get("parts") or {}
-        _figures({split: figures, **{f"{split}, {name}": each for name, each in parts.items()}})
-        shown = _label_rows(figures) or _number_rows(figures)
-        out.print(f"figures: {clean(str(path))}")
-        if shown:
-            out.print(f"table: {clean(str(path.with_suffix('.parquet')))}")
-        return
-    out.print(f"{clean(data)}, {split}: expected calibration error "
-              f"{figures['expected_calibration_error']:.4f}")  # fmt: skip
-    _figures({split: figures})
-    table = _table("", "class", "examples", "precision", "recall", "F1")
-    for name, row in list(figures["per_class"].items())[:50]:
-        table.add_row(
-            clean(name),
-            str(row["support"]),
-            f"{row['precision']:.4f}",
-            f"{row['recall']:.4f}",
-            f"{row['f1']:.4f}",
-        )
-    out.print(table)
+    """An evaluation: the whole, then a row a class, a label, a number, an entity or a tag."""
+    calibration = figures.get("expected_calibration_error")
+    told = "" if calibration is None else f": expected calibration error {calibration:.4f}"
+    out.print(f"{clean(data)}, {split}{told}")
+    parts = figures.get("parts") or {}
+    _figures({split: figures, **{f"{split}, {name}": each for name, each in parts.items()}})
+    found = next((each for each in _ROWS if each in figures), None)
+    if found is not None:
+        noun, columns = _ROWS[found]
+        table = _table("", noun, *columns.values())
+        for name, row in list(figures[found].items())[:_MOST_ROWS]:
+            cells = [f"{row[key]:,}" if key == "support" else _number(row[key], key)
+                     for key in columns]  # fmt: skip
+            table.add_row(clean(name), *cells)
+        out.print(table)
     out.print(f"figures: {clean(str(path))}")
-    out.print(f"table: {clean(str(path.with_suffix('.parquet')))}")
+    if path.with_suffix(".parquet").is_file():
+        out.print(f"table: {clean(str(path.with_suffix('.parquet')))}")
 
 
-def _label_rows(figures: dict[str, Any]) -> bool:
-    """A row a label, where there are sets of them."""
-    if "per_label" not in figures:
-        return False
-    table = _table(
-        "", "label", "examples", "precision", "recall", "F1", "average precision", "ROC AUC"
-    )
-    names = ("precision", "recall", "f1", "average_precision", "roc_auc")
-    for name, row in list(figures["per_label"].items())[:50]:
-        table.add_row(clean(name), str(row["support"]), *(_number(row[each]) for each in names))
-    out.print(table)
-    return True
-
-
-def _number_rows(figures: dict[str, Any]) -> bool:
-    """A row a number, of a regression."""
-    if "per_number" not in figures:
-        return False
-    table = _table(
-        "", "number", "MAE", "RMSE", "median error", "mean error", "R2", "Pearson", "Spearman"
-    )
-    names = ("mae", "rmse", "median_absolute_error", "mean_error", "r2", "pearson", "spearman")
-    for name, row in list(figures["per_number"].items())[:50]:
-        table.add_row(clean(name), *(_number(row[each], each) for each in names))
-    out.print(table)
-    return True
+_MOST_ROWS = 50
+_HITS = {"precision": "precision", "recall": "recall", "f1": "F1"}
+_ROWS: dict[str, tuple[str, dict[str, str]]] = {
+    "per_class": ("class", {"support": "examples", **_HITS}),
+    "per_label": (
+        "label",
+        {
+            "support": "examples", **_HITS,
+            "average_precision": "average precision", "roc_auc": "ROC AUC",
+        },
+    ),
+    "per_number": (
+        "number",
+        {
+            "mae": "MAE", "rmse": "RMSE", "median_absolute_error": "median error",
+            "mean_error": "mean error", "r2": "R2", "pearson": "Pearson", "spearman": "Spearman",
+        },
+    ),
+    "per_entity": ("entity", {"support": "entities", **_HITS}),
+    "per_tag": ("tag", {"support": "words", **_HITS}),
+}  # fmt: skip
+"""By the figures that have a row each: what a row is, and its figures with their titles."""
 
 
 def predictions(columns: dict[str, Any], errors: int, output: Path) -> None:
     """The first predictions, and where the whole table is; of features only how many they are."""
-    noun, key = ("photo", "path") if "path" in columns else ("text", "id")
+    noun, key = next((noun, key) for noun, key in _PREDICTED if key in columns)
     unread = f", {errors} of them could not be read" if errors else ""
     several = [each for each in columns if each.startswith("prediction")]
     if not several:
@@ -177,7 +168,9 @@ def predictions(columns: dict[str, Any], errors: int, output: Path) -> None:
     table = _table("", noun, *map(clean, chosen))
     for number in range(min(10, len(columns[key]))):
         cells = [_cell(columns[each][number], each) for each in chosen]
-        table.add_row(clean(Path(columns[key][number]).name), *cells)
+        value = columns[key][number]
+        shown = "-" if value is None else clean(value if key == "word" else Path(value).name)
+        table.add_row(shown, *cells)
     out.print(table)
     out.print(f"{len(columns[key])} {noun}s{unread}")
     out.print(f"table: {clean(str(output))}")
@@ -215,6 +208,9 @@ def _cell(value: Any, column: str) -> str:
     return f"{value:.4f}" if column == "confidence" else f"{value:.6g}"
 
 
+_PREDICTED = (("photo", "path"), ("word", "word"), ("text", "id"))
+"""What the rows of a table of predictions are, by the first of these columns that it has."""
+
 _MARKS = {"error": "[bold red]error[/]", "warning": "[yellow]warning[/]", "note": "note"}
 _CLASSES, _ITEMS, _BAR = 40, 10, 24
 
@@ -222,11 +218,11 @@ _CLASSES, _ITEMS, _BAR = 40, 10, 24
 def data_set(report: dict[str, Any]) -> None:
     """What a data set looks like, then what is wrong with it, the first ten of each kind."""
     place = f", {clean(report['root'])}" if report["root"] else ""
-    counted = _learned(report)
     out.print(f"{clean(report['data'])}{place}: {report['examples']:,} examples, "
-              f"{report['usable']:,} of them usable, {counted}")  # fmt: skip
-    _class_table(report.get("classes") or {}, "class")
-    _class_table(report.get("labels") or {}, "label")
+              f"{report['usable']:,} of them usable, {_learned(report)}")  # fmt: skip
+    tables = {"classes": "class", "labels": "label", "entities": "entity", "tags": "tag"}
+    chosen = next((key for key in tables if report.get(key)), "classes")
+    _class_table(report.get(chosen) or {}, tables[chosen])
     _number_table(report.get("numbers") or {})
     _size_table(report)
     if not report["findings"]:
@@ -246,10 +242,12 @@ def data_set(report: dict[str, Any]) -> None:
 
 def _learned(report: dict[str, Any]) -> str:
     """What there is to be learned, in a few words."""
-    one = {"classes": "class", "labels": "label", "numbers": "number"}
+    one = {"classes": "class", "labels": "label", "numbers": "number", "tags": "tag"}
     for key, word in one.items():
         if found := report.get(key):
-            return f"{len(found)} {key if len(found) > 1 else word}"
+            entities = report.get("entities") if key == "tags" else None
+            types = f", {len(entities)} types of entity" if entities else ""
+            return f"{len(found)} {key if len(found) > 1 else word}{types}"
     annotated = report.get("annotations") or {}
     told = ", ".join(f"{count:,} {name}" for name, count in annotated.get("counts", {}).items())
     return ": ".join(filter(None, [annotated.get("kind"), told])) or "no labels"

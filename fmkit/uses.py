@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fmkit import console, files, plugins, signals, tables
+from fmkit import console, files, lookup, plugins, signals, tables
 from fmkit.config import labels, recorded
 from fmkit.config.schema import EvalConfig, GenerateConfig, PredictConfig
 from fmkit.config.task_schema import SelfSupervisedConfig
@@ -78,24 +78,25 @@ def predict(config: PredictConfig) -> None:
             "classifies: fmkit finetune init=RUN data=...",
         )
     output = _output(config, run)
-    if is_text:
-        columns, errors = _predict_texts(config, run)
-    else:
-        columns, errors = _predict_photos(config, run)
+    columns, errors, total = (_predict_texts if is_text else _predict_photos)(config, run)
     with console.diverted(run.folder / names.LOG):
         from fmkit.evaluate import predict as loaded
     loaded.write_table(output, columns)
     for each in errors[:10]:
         console.warn(each)
-    total = len(next(iter(columns.values())))
     if len(errors) == total:
         noun = "texts" if is_text else "photos"
         raise DataError(f"none of {total} {noun} could be read.", f"The reasons: {output}")
     tables.predictions(columns, len(errors), output)
 
 
-def _predict_photos(config: PredictConfig, run: FinishedRun) -> tuple[dict[str, Any], list[str]]:
-    """Columns of predictions, and a message for each photo that could not be read."""
+_Predicted = tuple[dict[str, Any], list[str], int]
+"""Columns of predictions, a message for each photo or text that could not be read, and how many
+photos or texts there are."""
+
+
+def _predict_photos(config: PredictConfig, run: FinishedRun) -> _Predicted:
+    """Predictions for photos."""
     from fmkit.data import inputs
 
     paths = inputs.list_photos(Path(config.input), config.path_column)
@@ -104,29 +105,23 @@ def _predict_photos(config: PredictConfig, run: FinishedRun) -> tuple[dict[str, 
 
         trained = loaded.load(run, config.runtime)
     resize = recorded.section(run.config(), "data").resize
-    return loaded.predict_files(trained, paths, resize, config.batch_size)
+    return *loaded.predict_files(trained, paths, resize, config.batch_size), len(paths)
 
 
-def _predict_texts(config: PredictConfig, run: FinishedRun) -> tuple[dict[str, Any], list[str]]:
-    """Columns of predictions, and a message for each text that could not be read."""
+def _predict_texts(config: PredictConfig, run: FinishedRun) -> _Predicted:
+    """Predictions for texts."""
     from fmkit.data import inputs
 
     before = recorded.section(run.config(), "data")
-    found = inputs.list_texts(
-        Path(config.input),
-        config.text_column or str(getattr(before, "text_column", None) or "text"),
-        config.pair_column or getattr(before, "pair_column", None),
-        config.encoding,
-        getattr(before, "quotes", True),
-    )
+    read = lookup.load(inputs.READERS.get(run.spec().annotations, inputs.READERS[""]))
+    found = read(config, before)
     with console.diverted(run.folder / names.LOG):
         from fmkit.evaluate import predict as loaded
 
         trained = loaded.load(run, config.runtime)
     columns = loaded.predict_texts(trained, found, config.batch_size)
-    return columns, [
-        f"{name}: {why}" for name, why in zip(found.ids, found.errors, strict=True) if why
-    ]
+    rows = zip(found.ids, found.errors, strict=True)
+    return columns, [f"{name}: {why}" for name, why in rows if why], len(found.ids)
 
 
 def generate(config: GenerateConfig) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from fmkit import lookup
 from fmkit.config import encodings
 from fmkit.config.data_schema import (
+    ConllData,
     DocumentsData,
     ImageData,
     ImageFolderData,
@@ -19,6 +20,7 @@ from fmkit.config.data_schema import (
     PreferencesData,
     SquadData,
     TextFolderData,
+    TokenTableData,
 )
 from fmkit.config.kinds import KINDS, MONITORS
 from fmkit.config.schema import (
@@ -116,6 +118,7 @@ def _train_problems(config: TrainConfig) -> Iterator[Problem]:
     yield from _lora_problems(config)
     yield from _language_problems(config)
     yield from _answer_problems(config)
+    yield from _tag_problems(config)
     yield from _preference_problems(config)
     yield from _label_problems(config)
 
@@ -243,6 +246,42 @@ def _answer_problems(config: TrainConfig) -> Iterator[Problem]:
         )
 
 
+_TAGGED = ("conll", "token_table")
+"""Data that has a tag for each word."""
+
+
+def _tag_problems(config: TrainConfig) -> Iterator[Problem]:
+    """What has tags, and what learns them."""
+    task, data = config.task, config.data
+    if task.name != "token_classification":
+        if task.name == "classification" and data.name in _TAGGED:
+            yield Problem(
+                "task.name",
+                f"task.name=classification learns a class of each example, and data={data.name} "
+                "has a tag for each word. Take task=token_classification.",
+            )
+        return
+    if data.name in KINDS["data"] and data.name not in _TAGGED:
+        yield Problem(
+            "task.name",
+            f"task.name=token_classification learns a tag for each word, and data={data.name} has "
+            "none. Take data=conll or data=token_table.",
+        )
+    if config.recipe != "none":
+        yield Problem(
+            "recipe",
+            f"recipe={config.recipe} goes by classes, and task.name={task.name} has none. "
+            "Leave it out.",
+        )
+    for name, phase in config.stage.items():
+        if phase.solver == "lbfgs":
+            key = f"stage.{name}.solver"
+            yield Problem(
+                key,
+                f"{key}=lbfgs solves for a class of each example. With {task.name} leave it out.",
+            )
+
+
 def _weights_problem(model: ModelConfig) -> str:
     """What is wrong with a path in `model.weights`; empty when nothing is."""
     path = Path(model.weights)
@@ -341,6 +380,13 @@ def _data_problems(data: Any) -> Iterator[Problem]:
             f"data.val_fraction={data.val_fraction:g} and data.test_fraction="
             f"{data.test_fraction:g} leave nothing to train on. Their sum must be below 1.",
         )
+    if isinstance(data, ConllData):
+        yield from _conll_problems(data)
+    if isinstance(data, TokenTableData) and data.tag_names is not None:
+        twice = {each for each in data.tag_names if data.tag_names.count(each) > 1}
+        if twice or len(data.tag_names) < 2:
+            allowed = "two or more different names, in the order of their numbers"
+            yield Problem("data.tag_names", received("data.tag_names", data.tag_names, allowed))
     if (encoding := getattr(data, "encoding", None)) and (
         wrong := encodings.problem("data.encoding", encoding)
     ):
@@ -371,6 +417,22 @@ def _column_problems(data: Any, undecided: tuple[str, ...]) -> Iterator[Problem]
             f"data.shots={data.shots} counts examples of each class, and data.labels={labels}. "
             "Take data.limit to train on fewer.",
         )
+
+
+def _conll_problems(data: ConllData) -> Iterator[Problem]:
+    for key in ("word_column", "tag_column"):
+        column = getattr(data, key)
+        if not column or abs(column) > _MOST_COLUMNS:
+            allowed = f"1 to {_MOST_COLUMNS}, or -1 to -{_MOST_COLUMNS} from the last one backwards"
+            yield Problem(f"data.{key}", received(f"data.{key}", column, allowed))
+    if data.word_column == data.tag_column:
+        yield Problem(
+            "data.tag_column",
+            f"data.tag_column={data.tag_column} is that of the words, too. Name another one.",
+        )
+
+
+_MOST_COLUMNS = 1000
 
 
 def across(config: Any) -> Iterator[Problem]:

@@ -145,6 +145,52 @@ class TextTableData(TextData):
 
 
 @dataclass
+class ConllData(TextData):
+    """Files with a word a line, its tag beside it, and an empty line between sentences."""
+
+    name: str = "conll"
+    """Data source."""
+    root: str = MISSING
+    """The file, or a folder of files named after `train`, `dev` or `valid`, and `test`."""
+    word_column: int = 1
+    """Column with the word, counted from 1, or backwards from -1; in CoNLL-U it is 2."""
+    tag_column: int = -1
+    """Column with the tag, counted from 1, or backwards from -1; in CoNLL-U 4 is part of speech."""
+    group_documents: bool = False
+    """Sentences between two `-DOCSTART-` lines stay in one split."""
+    outside_links: bool = False
+    """Follow links that lead out of `data.root`; otherwise they are unusable files."""
+    encoding: str = "utf-8"
+    """Encoding of the files, such as `utf-8`, `utf-16`, `cp1252` or `latin-1`."""
+
+
+@dataclass
+class TokenTableData(TextData):
+    """A table with a row per word, or a row per sentence with lists of words and of tags."""
+
+    name: str = "token_table"
+    """Data source."""
+    root: str = MISSING
+    """The table: a `.csv`, `.tsv`, `.parquet` or `.jsonl` file."""
+    word_column: str = "tokens"
+    """Column with the word, or with the list of a sentence's words."""
+    tag_column: str = "ner_tags"
+    """Column with the tag, or with the list of a sentence's tags."""
+    sentence_column: str | None = None
+    """Column that tells the sentences of words apart; empty where a row is a sentence."""
+    tag_names: list[str] | None = None
+    """Names of tags that are numbers, from 0: `[O,B-PER,I-PER]`; empty: the file tells, or none."""
+    split_column: str | None = None
+    """Column with `train`, `val` or `test`; empty means split by fraction."""
+    group_column: str | None = None
+    """Column whose equal values stay in one split (a document, an author); empty means none."""
+    encoding: str = "utf-8"
+    """Encoding of a CSV, TSV or JSONL, such as `utf-8`, `utf-16`, `cp1252` or `latin-1`."""
+    quotes: bool = True
+    """Cells of a CSV or TSV may stand in double quotes; `false`: quotes are part of the text."""
+
+
+@dataclass
 class DocumentsData(TextData):
     """What every set of documents without classes shares: for a language model."""
 

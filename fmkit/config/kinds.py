@@ -6,6 +6,7 @@ from typing import Any
 
 from fmkit.config.data_schema import (
     ArraysData,
+    ConllData,
     ElpvData,
     FashionMnistData,
     ImageData,
@@ -20,6 +21,7 @@ from fmkit.config.data_schema import (
     TextFolderData,
     TextLinesData,
     TextTableData,
+    TokenTableData,
 )
 from fmkit.config.schema import (
     AdamConfig,
@@ -47,6 +49,7 @@ from fmkit.config.task_schema import (
     QuestionAnsweringConfig,
     RegressionConfig,
     SimclrConfig,
+    TokenClassificationConfig,
     VicregConfig,
 )
 
@@ -76,6 +79,8 @@ KINDS: dict[str, dict[str, type]] = {
         "image_table": ImageTableData,
         "text_folder": TextFolderData,
         "text_table": TextTableData,
+        "conll": ConllData,
+        "token_table": TokenTableData,
         "text_lines": TextLinesData,
         "text_files": TextFilesData,
         "squad": SquadData,
@@ -102,6 +107,7 @@ KINDS: dict[str, dict[str, type]] = {
         "classification": ClassificationConfig,
         "multi_label": MultiLabelConfig,
         "regression": RegressionConfig,
+        "token_classification": TokenClassificationConfig,
         "masked_lm": MaskedLmConfig,
         "causal_lm": CausalLmConfig,
         "question_answering": QuestionAnsweringConfig,
@@ -132,6 +138,7 @@ MONITORS: dict[str, tuple[str, ...]] = {
         "accuracy",
     ),
     "dpo": ("val_loss", "val_accuracy", "val_margin", "loss", "accuracy", "margin"),
+    "token_classification": ("val_loss", "val_accuracy", "val_f1", "loss", "accuracy", "f1"),
     "simclr": _WITHOUT_LABELS,
     "vicreg": _WITHOUT_LABELS,
     "masked_image": _WITHOUT_LABELS,

@@ -259,6 +259,10 @@ class PredictConfig:
     """Column with the text, where the input is a table; empty means as in training, or `text`."""
     pair_column: str | None = None
     """Column with the second text of a pair; empty means as in training."""
+    by_word: bool = False
+    """The input has a word a line, as `data=conll` reads it; a `.conll`, `.bio` or `.iob` does."""
+    word_column: int | None = None
+    """Column with the word then, from 1 or backwards from -1; empty means as in training, or 1."""
     encoding: str = "utf-8"
     """Encoding of texts, as Python names it."""
     batch_size: int = 32

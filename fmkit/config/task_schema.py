@@ -85,6 +85,14 @@ class ObjectiveConfig:
 
 
 @dataclass
+class TokenClassificationConfig(TaskConfig):
+    """A tag for each word: entities, parts of speech and the like."""
+
+    name: str = "token_classification"
+    """Task."""
+
+
+@dataclass
 class MaskedLmConfig(TaskConfig):
     """Hidden tokens are to be found from those around them (BERT, Devlin et al. 2018)."""
 

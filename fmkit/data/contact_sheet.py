@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from fmkit.data.decode import FORMATS, from_array, plain
-from fmkit.data.examples import Examples, ImageArray, ImageFiles, Texts
+from fmkit.data.examples import Examples, ImageArray, ImageFiles
 from fmkit.data.findings import ERROR, FILE, KINDS, Finding, by_kind, total
 from fmkit.data.inspection import Inspection
 from fmkit.data.regular import opened
@@ -56,7 +56,7 @@ def draw(inspected: Inspection, path: Path) -> bool:
         inspected: what was found.
         path: the file to write.
     """
-    if isinstance(inspected.examples.content, Texts):
+    if inspected.examples.content.modality == "text":
         return False
     place = {name: index for index, name in enumerate(inspected.examples.ids)}
     rows = [

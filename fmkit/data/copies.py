@@ -18,6 +18,7 @@ from fmkit.data.findings import Finding
 from fmkit.data.preferences import Preferences
 from fmkit.data.scan import Scan
 from fmkit.data.scan_cache import ScanCache
+from fmkit.data.sentences import Sentences
 from fmkit.errors import listed
 
 _SHOWN = 5  # copies that a finding names; a folder may hold thousands
@@ -49,7 +50,7 @@ def of_files(examples: Examples, scanned: Scan, cache: ScanCache) -> Copies:
 
 
 def of_memory(examples: Examples) -> Copies:
-    """The copies among arrays or texts."""
+    """The copies among arrays, texts or sentences."""
     content = examples.content
     if isinstance(content, ImageArray):
         blocks = (np.ascontiguousarray(row).data for row in content.pixels)
@@ -61,6 +62,10 @@ def of_memory(examples: Examples) -> Copies:
     if isinstance(content, Preferences):
         pairs = (content.identity(each)[1] for each in range(len(examples)))
         return Copies(twins.exact(_digests(pairs, len(examples))))
+    if isinstance(content, Sentences):
+        good = np.flatnonzero([bool(each) for each in content.words])
+        words = (content.identity(each)[1] for each in good.tolist())
+        return Copies(_back(twins.exact(_digests(words, len(good))), good))
     return Copies([])
 
 
@@ -88,7 +93,7 @@ def _back(groups: Groups, places: np.ndarray) -> Groups:
 
 
 def two_classes(examples: Examples, copies: Copies) -> list[Finding]:
-    """The same example with more than one label."""
+    """The same example with more than one label, or annotated in more than one way."""
     found: list[Finding] = []
     if examples.annotations is not None:
         return _two_answers(examples, copies)

@@ -135,6 +135,45 @@ def lines(text: str) -> Iterator[str]:
     return (found.group() for found in _LINE.finditer(text))
 
 
+Fault = tuple[str, str]
+"""Kind and reason of a finding."""
+
+
+def every_line(content: bytes, encoding: str) -> Iterator[tuple[int, str, Fault | None]]:
+    """The lines of a file without their ends: number from 1, text, and what is wrong with it.
+
+    A line that is none has an empty text; where lines can be told before they are decoded, one bad
+    line costs itself alone.
+
+    Raises:
+        BadEncoding: the file is in another encoding, as a whole.
+    """
+    refuse_other(content, encoding)
+    if codecs.encode("a\n", encoding) == b"a\n":
+        return _lines_of_bytes(content, encoding)
+    return _lines_of_text(decoded(content, encoding))
+
+
+def _lines_of_text(text: str) -> Iterator[tuple[int, str, Fault | None]]:
+    for number, line in enumerate(lines(text), start=1):
+        wrong = not_text(line)
+        yield number, "" if wrong else line.rstrip("\r\n"), ("not_text", wrong) if wrong else None
+
+
+def _lines_of_bytes(content: bytes, encoding: str) -> Iterator[tuple[int, str, Fault | None]]:
+    offset = 0
+    for number, line in enumerate(content.splitlines(keepends=True), start=1):
+        text, fault = "", None
+        try:
+            text = decoded_part(line, encoding, offset).rstrip("\r\n")
+            if wrong := not_text(text):
+                text, fault = "", ("not_text", wrong)
+        except BadEncoding as error:
+            fault = ("bad_encoding", str(error))
+        yield number, text, fault
+        offset += len(line)
+
+
 def not_text(text: str) -> str:
     """Why characters are no text, though they decode; empty when they are.
 

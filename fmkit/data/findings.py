@@ -32,6 +32,7 @@
 |                   |                |                  | constant_target    |                 |
 |                   |                |                  | far_target         |                 |
 |                   |                |                  | moved_answer       |                 |
+|                   |                |                  | tag_unseen         |                 |
 
 Exact copies under two classes are an error in photo files, where one of the two must be wrong;
 equal arrays or texts under two classes are a warning, since what is small may coincide.
@@ -156,6 +157,7 @@ KINDS: dict[str, Kind] = {
         "Subtract a constant from them.",
     ),
     "single_example": Kind(WARNING, "classes with one training example"),
+    "tag_unseen": Kind(WARNING, "tags that no training sentence has"),
     "imbalance": Kind(WARNING, "very uneven classes", "task.class_weights=balanced may help."),
     "repeated_rows": Kind(WARNING, "rows that repeat an earlier one: left out"),
     "without_label": Kind(NOTE, "examples without labels"),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from fmkit.config.schema import PredictConfig
 from fmkit.data.examples import Texts
 from fmkit.errors import DataError, received
 
@@ -22,11 +24,43 @@ class TextInputs:
             questions in JSON their own.
         texts: a text an id, or a pair; empty where there is an error.
         errors: why an id has no text that can be read; empty where it has one.
+        spans: where the words of each text begin and end, in characters, if its file tells.
     """
 
     ids: tuple[str, ...]
     texts: Texts
     errors: tuple[str, ...]
+    spans: tuple[tuple[tuple[int, int], ...], ...] | None = None
+
+
+READERS = {"": "fmkit.data.inputs:asked_texts", "tags": "fmkit.data.inputs:asked_words"}
+"""By the kind of a run's annotations, a function `(PredictConfig, data of the run) -> TextInputs`;
+"" is any other kind."""
+
+
+def asked_texts(config: PredictConfig, before: Any) -> TextInputs:
+    """The texts that a command asks for, read as those that the run learned from."""
+    return list_texts(
+        Path(config.input),
+        config.text_column or str(getattr(before, "text_column", None) or "text"),
+        config.pair_column or getattr(before, "pair_column", None),
+        config.encoding,
+        getattr(before, "quotes", True),
+    )
+
+
+def asked_words(config: PredictConfig, before: Any) -> TextInputs:
+    """Texts, or sentences with a word a line where the command or a file's name says so."""
+    source = Path(config.input)
+    if config.by_word or (source.suffix.lower() in _WORD_FILES and source.is_file()):
+        known = getattr(before, "word_column", None)
+        column = config.word_column or (known if isinstance(known, int) else 1)
+        return list_words(source, column, config.encoding)
+    return asked_texts(config, before)
+
+
+_WORD_FILES = (".conll", ".conllu", ".bio", ".iob", ".iob2", ".bioes")
+"""How names of files end that have a word a line; of `.txt` and `.tsv` a user has to say it."""
 
 
 def list_photos(source: Path, path_column: str) -> list[str]:
@@ -156,6 +190,55 @@ def _from_questions(source: Path, text_column: str, pair_column: str, encoding: 
     if not rows:
         raise DataError(f"input: {source} holds no question.")
     return _inputs(rows, pairs=True)
+
+
+def list_words(source: Path, column: int, encoding: str = "utf-8") -> TextInputs:
+    """Sentences with a word a line, as `fmkit.data.conll` reads them; tags are not looked at.
+
+    The text of a sentence has a space between its words.
+
+    Args:
+        source: a file, or a folder of them (searched to the bottom).
+        column: of the words, from 1, or backwards from -1.
+        encoding: of the files.
+
+    Raises:
+        DataError: there is no file or no sentence, or one cannot be read.
+    """
+    from fmkit.data.conll import ENDINGS, Form, of_file
+
+    form = Form(column, None, ("word_column", ""))
+    if source.is_dir():
+        found = sorted(
+            each
+            for each in source.rglob("*")
+            if each.suffix.lower() in ENDINGS and each.is_file() and not each.name.startswith(".")
+        )
+        if not found:
+            raise DataError(f"input: {source} holds no file of words ({', '.join(ENDINGS)}).")
+        files = [(each, each.relative_to(source).as_posix()) for each in found]
+    else:
+        if not source.is_file():
+            raise DataError(received("input", str(source), "a file or a folder that exists"))
+        files = [(source, "")]
+    sentences = [each for path, name in files for each in of_file(path, name, encoding, form)]
+    words = [() if each.faults else tuple(each.words) for each in sentences]
+    errors = tuple(", ".join(f"{at}: {why}" for at, why in each.faults) for each in sentences)
+    return TextInputs(
+        tuple(each.name for each in sentences),
+        Texts(tuple(" ".join(each) for each in words)),
+        errors,
+        tuple(_spans(each) for each in words),
+    )
+
+
+def _spans(words: Iterable[str]) -> tuple[tuple[int, int], ...]:
+    """Where words begin and end in the text that they make with a space between."""
+    found, begin = [], 0
+    for each in words:
+        found.append((begin, begin + len(each)))
+        begin += len(each) + 1
+    return tuple(found)
 
 
 def _line_texts(source: Path, encoding: str) -> Iterable[tuple[str, str, str]]:

@@ -14,7 +14,16 @@ from pathlib import Path
 import numpy as np
 
 from fmkit.config.data_schema import DataConfig, ImageData
-from fmkit.data import check, copies, document_check, findings, splits, table, target_findings
+from fmkit.data import (
+    check,
+    copies,
+    document_check,
+    findings,
+    splits,
+    table,
+    tag_check,
+    target_findings,
+)
 from fmkit.data.dataset import Dataset
 from fmkit.data.documents import Documents
 from fmkit.data.examples import Examples, ImageFiles, Texts
@@ -23,6 +32,7 @@ from fmkit.data.preferences import Preferences
 from fmkit.data.probe import wrong_extension
 from fmkit.data.scan import Scan, Tell, scan
 from fmkit.data.scan_cache import ScanCache
+from fmkit.data.sentences import Sentences
 from fmkit.data.typos import typos
 from fmkit.errors import DataError, listed
 
@@ -62,6 +72,8 @@ class Inspection:
         """What one example is, for a count of them."""
         if isinstance(self.examples.content, Preferences):
             return "row"
+        if isinstance(self.examples.content, Sentences):
+            return "sentence"
         return "text" if isinstance(self.examples.content, Texts) else "file"
 
     @property
@@ -123,6 +135,7 @@ def inspect(
         divided = {"all": np.arange(len(usable))}
     found += copies.in_splits(examples, same, good, divided)
     found += _class_findings(usable, divided) + target_findings.found(usable, divided)
+    found += tag_check.findings(usable, divided)
     return Inspection(examples, good, divided, found, scanned, config.limit is not None)
 
 

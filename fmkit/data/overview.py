@@ -11,11 +11,12 @@ import numpy as np
 import fmkit
 from fmkit import files
 from fmkit.config.data_schema import DataConfig
-from fmkit.data import sample
+from fmkit.data import sample, tag_check
 from fmkit.data.examples import Examples, ImageArray, ImageFiles, Texts
 from fmkit.data.findings import ERROR, KINDS, NOTE, WARNING, Finding, by_kind, printable, total
 from fmkit.data.inspection import Inspection, left_out
 from fmkit.data.preferences import Preferences, plain
+from fmkit.data.sentences import Sentences
 from fmkit.data.targets import LabelSets, Numbers
 
 QUANTILES = (0, 5, 25, 50, 75, 95, 100)
@@ -36,6 +37,7 @@ def report(
         moved: new path by old path of what was put into quarantine.
     """
     scanned, usable = inspected.scan, inspected.usable
+    tags, entities = tag_check.counts(usable, inspected.splits)
     return {
         **_heading(config, inspected.findings),
         "modality": inspected.examples.content.modality,
@@ -46,6 +48,8 @@ def report(
         "classes": class_counts(inspected),
         **targets(inspected),
         "annotations": _annotations(usable),
+        "tags": tags,
+        "entities": entities,
         "splits": {name: len(those) for name, those in inspected.splits.items()},
         "formats": scanned.counted(scanned.formats) if scanned else {},
         "modes": scanned.counted(scanned.modes) if scanned else {},
@@ -147,6 +151,9 @@ def sizes(inspected: Inspection) -> dict[str, list[int]]:
         columns = _lengths(
             {f"{part}_": [plain(getattr(each, part)) for each in content.pairs] for part in parts}
         )
+    elif isinstance(content, Sentences):
+        columns["words"] = np.array([len(each) for each in content.words], np.int64)
+        columns["characters"] = np.array([len(content.text(e)) for e in range(len(content.words))])
     return {
         name: [int(each) for each in np.percentile(values[inspected.good], QUANTILES)]
         for name, values in columns.items()

@@ -11,6 +11,7 @@ import numpy as np
 
 from fmkit.data.documents import BadDocument, Documents, Part
 from fmkit.data.examples import Content, Examples, Texts
+from fmkit.data.sentences import Sentences
 from fmkit.errors import DataError
 
 LONGEST = 2**16
@@ -30,8 +31,11 @@ def parts(content: Content) -> Iterator[Part]:
     if isinstance(content, Documents):
         yield from content.parts()
         return
+    if isinstance(content, Sentences):
+        for place in range(len(content.words)):
+            yield Part(place, content.text(place), True)
     if not isinstance(content, Texts):
-        return  # refused before
+        return  # others were refused before
     for place, text in enumerate(content.texts):
         yield Part(place, text, True)
         if content.pairs is not None:

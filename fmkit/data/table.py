@@ -17,6 +17,8 @@ SOURCES = {
     "image_table": "fmkit.data.image_table:list_examples",
     "text_folder": "fmkit.data.text_folder:list_examples",
     "text_table": "fmkit.data.text_table:list_examples",
+    "conll": "fmkit.data.conll:list_examples",
+    "token_table": "fmkit.data.token_table:list_examples",
     "text_lines": "fmkit.data.document_files:by_line",
     "text_files": "fmkit.data.document_files:by_file",
     "squad": "fmkit.data.squad:list_examples",

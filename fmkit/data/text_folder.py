@@ -6,7 +6,6 @@ number from 1 as editors count: `positive.txt:000012`. Empty lines are no exampl
 
 from __future__ import annotations
 
-import codecs
 import dataclasses
 from collections.abc import Iterator
 
@@ -16,11 +15,10 @@ from fmkit.data.decode import EXTENSIONS
 from fmkit.data.encodings import (
     MOST_CHARACTERS,
     BadEncoding,
+    Fault,
     decoded,
-    decoded_part,
-    lines,
+    every_line,
     not_text,
-    refuse_other,
 )
 from fmkit.data.examples import Examples, Texts
 from fmkit.data.findings import Finding, printable
@@ -32,9 +30,6 @@ ENDINGS = (".txt", ".text", ".md")
 TEXTS = Things("texts", ENDINGS, "loose_texts", (EXTENSIONS, "image_folder"), class_files=True)
 
 _LARGEST = 4 * MOST_CHARACTERS  # bytes of a file that is a text; no character takes more than 4
-
-Fault = tuple[str, str]
-"""Kind and reason of a finding."""
 
 
 def list_examples(config: TextFolderData) -> Examples:
@@ -85,7 +80,7 @@ def _of(name: str, fault: Fault) -> tuple[str, str, str]:
 
 def read_file(path: str, encoding: str) -> tuple[str, Fault | None]:
     """The text of a file; empty, with the reason, where it has none."""
-    content, fault = _bytes(path, _LARGEST)
+    content, fault = bytes_of(path, _LARGEST)
     if fault is not None:
         return "", fault
     try:
@@ -99,7 +94,7 @@ def read_file(path: str, encoding: str) -> tuple[str, Fault | None]:
     return text, None
 
 
-def _bytes(path: str, most: int | None = None) -> tuple[bytes, Fault | None]:
+def bytes_of(path: str, most: int | None = None) -> tuple[bytes, Fault | None]:
     """All of a file, or why it cannot be read."""
     try:
         with opened(path) as stream:
@@ -116,7 +111,7 @@ def _bytes(path: str, most: int | None = None) -> tuple[bytes, Fault | None]:
 def _read_lines(listing: Listing, texts: list[str], file: ClassFile, encoding: str) -> None:
     """Add every line of a class file to a listing and its texts."""
     where, before = listing.relative(file.path), len(texts)
-    content, fault = _bytes(file.path)
+    content, fault = bytes_of(file.path)
     found: Iterator[tuple[int, str, Fault | None]] = iter(())
     if fault is None:
         try:
@@ -149,35 +144,6 @@ def numbered(content: bytes, encoding: str) -> Iterator[tuple[int, str, Fault | 
     Raises:
         BadEncoding: the file is in another encoding, as a whole.
     """
-    refuse_other(content, encoding)
-    if _has_lines_of_bytes(encoding):
-        return _numbered_bytes(content, encoding)
-    return _numbered(decoded(content, encoding))
-
-
-def _has_lines_of_bytes(encoding: str) -> bool:
-    """Whether lines can be told before they are decoded: so one bad line costs itself alone."""
-    return codecs.encode("a\n", encoding) == b"a\n"
-
-
-def _numbered(text: str) -> Iterator[tuple[int, str, Fault | None]]:
-    for number, line in enumerate(lines(text), start=1):
-        if stripped := line.strip():
-            wrong = not_text(stripped)
-            yield number, "" if wrong else stripped, ("not_text", wrong) if wrong else None
-
-
-def _numbered_bytes(content: bytes, encoding: str) -> Iterator[tuple[int, str, Fault | None]]:
-    offset = 0
-    for number, line in enumerate(content.splitlines(keepends=True), start=1):
-        text, fault = "", None
-        try:
-            text = decoded_part(line, encoding, offset).strip()
-            wrong = not_text(text)
-            if wrong:
-                text, fault = "", ("not_text", wrong)
-        except BadEncoding as error:
-            fault = ("bad_encoding", str(error))
-        if text or fault is not None:
-            yield number, text, fault
-        offset += len(line)
+    found = every_line(content, encoding)
+    stripped = ((number, text.strip(), fault) for number, text, fault in found)
+    return (each for each in stripped if each[1] or each[2] is not None)

@@ -21,6 +21,7 @@ from fmkit.data.dataset import Dataset
 from fmkit.data.documents import BadDocument, Documents, Part
 from fmkit.data.examples import Content, Examples, Texts
 from fmkit.data.passages import parts
+from fmkit.data.sentences import Sentences
 from fmkit.data.window_rows import Numbered, WindowRows, Windows
 from fmkit.errors import DataError, ResourceError
 from fmkit.spec import SPLITS, Tokenizer
@@ -121,10 +122,10 @@ def _facts(data: Dataset, packing: Packing) -> dict[str, object]:
 
 
 def _digest(content: Content) -> str:
-    if not isinstance(content, Texts):
+    if not isinstance(content, Texts | Sentences):
         raise DataError("a language model learns from texts, and the data has none.")
     found = hashlib.sha256(content.shape().encode())
-    for index in range(len(content.texts)):
+    for index in range(len(content.texts if isinstance(content, Texts) else content.words)):
         size, text = content.identity(index)
         found.update(f"{size}\n".encode())
         found.update(text)

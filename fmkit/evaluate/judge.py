@@ -84,6 +84,7 @@ EVALUATORS = {
     "losses": "fmkit.evaluate.judge:losses",
     "question_answering": "fmkit.evaluate.answers:judged",
     "preferences": "fmkit.evaluate.preferences:preferences",
+    "tags": "fmkit.evaluate.tagging:evaluate",
 }
 """By `Task.evaluator`, a function `(Question) -> Answer`."""
 
@@ -92,8 +93,13 @@ HEADLINES = {
     "question_answering": ("n", "exact_match", "f1", "loss", "intervals"),
     "multi_label": ("n", "micro_f1", "macro_f1", "subset_accuracy", "loss", "intervals"),
     "regression": ("n", "mae", "rmse", "r2", "loss", "intervals"),
+    "tags": (
+        *("n", "words", "precision", "recall", "f1", "macro_f1"),
+        *("accuracy", "token_macro_f1", "loss", "intervals"),
+    ),
 }
-"""Figures that the status of a run shows; of an evaluator that is not here, all numbers."""
+"""Figures that the status of a run shows, those that there are; of an evaluator that is not here,
+all numbers."""
 
 BESIDE = {"question_answering": {"predictions": "fmkit.evaluate.answers:by_id"}}
 """By `Task.evaluator`, JSON beside figures and table, by what its name ends in: a function of the
@@ -129,7 +135,7 @@ def headline(task: Any, figures: dict[str, Any]) -> dict[str, Any]:
     """The figures that a run's status and its last table show."""
     chosen = HEADLINES.get(task.evaluator)
     if chosen is not None:
-        return {key: figures[key] for key in chosen}
+        return {key: figures[key] for key in chosen if key in figures}
     return {key: value for key, value in figures.items() if isinstance(value, int | float)}
 
 

@@ -5,7 +5,7 @@ N examples, C classes, B bootstrap resamples, K bins of confidence.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -117,8 +117,22 @@ def _brier(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 def _per_class(confusion: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str, Any]]:
     hits, support, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    return per_name(classes, hits, support, predicted)
+
+
+def per_name(
+    names: Sequence[str], hits: np.ndarray, support: np.ndarray, predicted: np.ndarray
+) -> dict[str, dict[str, Any]]:
+    """Precision, recall, F1 and support by name; what is 0 / 0 is 0.
+
+    Args:
+        names: K of them.
+        hits: how many were found rightly, (K,).
+        support: how many there are, (K,).
+        predicted: how many were found, (K,).
+    """
     precision, recall, f1 = (
-        np.nan_to_num(_ratio(*pair))
+        np.nan_to_num(ratio(*pair))
         for pair in ((hits, predicted), (hits, support), (2 * hits, support + predicted))
     )
     return {
@@ -128,11 +142,11 @@ def _per_class(confusion: np.ndarray, classes: Sequence[str]) -> dict[str, dict[
             "f1": f1[index],
             "support": int(support[index]),
         }
-        for index, name in enumerate(classes)
+        for index, name in enumerate(names)
     }
 
 
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """Element by element, NaN where the denominator is 0."""
     missing = np.full(np.shape(denominator), np.nan)
     return np.divide(numerator, denominator, out=missing, where=np.asarray(denominator) > 0)
@@ -187,13 +201,13 @@ class _Sums:
         sums = {name: all_sums[:, columns] for name, columns in self._slices.items()}
         gap = np.abs(sums["bin_confidence"] - sums["bin_hits"])
         top5 = sums["top5"][:, 0] / total if "top5" in sums else [None] * len(total)
-        f1 = _ratio(2 * sums["hits"], sums["support"] + sums["predicted"])
+        f1 = ratio(2 * sums["hits"], sums["support"] + sums["predicted"])
         return {
             "loss": sums["loss"][:, 0] / total,
             "accuracy": sums["hits"].sum(axis=1) / total,
             "top5": top5,
             "macro_f1": np.nanmean(f1, axis=1),
-            "balanced_accuracy": np.nanmean(_ratio(sums["hits"], sums["support"]), axis=1),
+            "balanced_accuracy": np.nanmean(ratio(sums["hits"], sums["support"]), axis=1),
             "expected_calibration_error": gap.sum(axis=1) / total,
         }
 
@@ -225,6 +239,25 @@ def _in_top5(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 def _intervals(sums: _Sums, count: int, bootstrap: int, seed: int) -> dict[str, Any]:
     names = (*_INTERVALS, "expected_calibration_error")
+    return resampled(sums.figures, count, names, bootstrap, seed)
+
+
+def resampled(
+    figures: Callable[[np.ndarray], dict[str, Any]],
+    count: int,
+    names: Sequence[str],
+    bootstrap: int,
+    seed: int,
+) -> dict[str, Any]:
+    """95% percentile intervals of figures by bootstrap over examples.
+
+    Args:
+        figures: from rows of weights (B, N), how often each example counts, to figures by name.
+        count: N.
+        names: the figures that get an interval; None where one is not finite.
+        bootstrap: resamples; 0 makes every interval None.
+        seed: of the resamples.
+    """
     if bootstrap < 1:
         return dict.fromkeys(names)
     rng = np.random.default_rng(seed)
@@ -233,7 +266,7 @@ def _intervals(sums: _Sums, count: int, bootstrap: int, seed: int) -> dict[str, 
         weights = np.empty((min(_CHUNK, bootstrap - start), count))
         for row in weights:
             row[:] = np.bincount(rng.integers(0, count, count), minlength=count)
-        drawn.append(sums.figures(weights))
+        drawn.append(figures(weights))
     intervals: dict[str, Any] = {}
     for name in names:
         values = np.concatenate([np.asarray(each[name], dtype=float) for each in drawn])

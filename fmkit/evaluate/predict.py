@@ -224,8 +224,20 @@ def _readable(found: np.ndarray, trained: Trained, errors: Sequence[str]) -> dic
     return columns
 
 
+PREDICTORS = {"tags": "fmkit.evaluate.tagging:predict"}
+"""By `Task.evaluator`, a function `(Trained, TextInputs, batch size) -> columns` of a task that
+predicts more of a text than a row of numbers; of all others see `judge.PREDICTIONS`."""
+
+
 def predict_texts(trained: Trained, inputs: TextInputs, batch_size: int) -> dict[str, Any]:
     """Predictions for texts: columns for `write_table`, with the error of what cannot be read."""
+    make = lookup.load(PREDICTORS.get(trained.task.evaluator, "fmkit.evaluate.predict:_a_row_each"))
+    columns: dict[str, Any] = make(trained, inputs, batch_size)
+    return columns
+
+
+def _a_row_each(trained: Trained, inputs: TextInputs, batch_size: int) -> dict[str, Any]:
+    """A row a text, of a task whose outputs are a row of numbers for each."""
     tokenizer, most = trained.backbone.tokenizer, trained.backbone.max_length
     if tokenizer is None or most is None:
         raise ConfigError(f"run {trained.run.id} reads photos, and input= has texts.")

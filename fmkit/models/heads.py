@@ -85,7 +85,23 @@ def below_logits(
     is_causal: bool = False,
 ) -> keras.KerasTensor:
     """What the last layer of a head reads, (B, D): see `classification_head`."""
-    x = pool(features, config.pooling, has_class_token, mask, is_causal)
+    return before_logits(pool(features, config.pooling, has_class_token, mask, is_causal), config)
+
+
+def dense_head(features: keras.KerasTensor, outputs: int, config: ModelConfig) -> keras.KerasTensor:
+    """Dropout, perhaps a hidden layer, and a dense layer that begins at zero, in float32.
+
+    Args:
+        features: vectors (B, D), or one for each token, (B, T, D), which each have logits then.
+        outputs: how many.
+        config: `dropout` and `hidden` are read.
+    """
+    return logits(outputs)(before_logits(features, config))
+
+
+def before_logits(features: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
+    """Dropout and perhaps a hidden layer: see `dense_head`."""
+    x = features
     if config.hidden:
         if config.dropout:
             x = keras.layers.Dropout(config.dropout, name="head_hidden_dropout")(x)

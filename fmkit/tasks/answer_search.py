@@ -114,7 +114,7 @@ def find(
     for index, scores, place in zip(
         indices, outputs, content.origin[indices].tolist(), strict=True
     ):
-        (row,) = content.rows.read([index])
+        (row,) = content.rows.read(np.array([index]))
         found = _of_row(row, scores[: len(row)].astype(np.float64), most_words)
         losses.append(found.loss)
         best[place] = found if place not in best else best[place].joined(found)

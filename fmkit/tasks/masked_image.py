@@ -51,10 +51,10 @@ class MaskedImage(SelfSupervised):
         method = self.settled.method
         if method == "auto":
             method = "simmim" if backbone.patches is None else "mae"
-        self._method = {"simmim": Simmim, "mae": Mae}[method](self.settled, backbone)
-        self.settled = self._method.settled
-        output = self._method.head(backbone)
-        self.inputs = self._method.inputs
+        chosen = (Simmim if method == "simmim" else Mae)(self.settled, backbone)
+        self._method, self.settled = chosen, chosen.settled
+        output = chosen.head(backbone)
+        self.inputs = chosen.inputs
         return output
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:

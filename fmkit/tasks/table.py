@@ -13,6 +13,7 @@ TASKS = {
     "multi_label": "fmkit.tasks.multi_label:MultiLabel",
     "regression": "fmkit.tasks.regression:Regression",
     "joint": "fmkit.tasks.joint:Joint",  # made of several data sets: see `train.assemble`
+    "token_classification": "fmkit.tasks.token_classification:TokenClassification",
     "masked_lm": "fmkit.tasks.masked_lm:MaskedLm",
     "causal_lm": "fmkit.tasks.causal_lm:CausalLm",
     "question_answering": "fmkit.tasks.question_answering:QuestionAnswering",

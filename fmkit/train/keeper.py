@@ -18,7 +18,6 @@ from fmkit.train.callbacks import Position
 from fmkit.train.phases import Phase
 from fmkit.train.stopper import Stopper
 
-
 Facts = Callable[[], dict[str, Any]]
 """What of a run's state only the loop knows: `rows`, and the `facts` of `state.as_json`."""
 

@@ -1,0 +1,120 @@
+"""A tag for each word, such as entities and parts of speech.
+
+The first token of a word tells its tag, as in BERT (Devlin et al. 2018, section 5.3); the others
+and the marks have none.
+
+B batch, T tokens, K tags, D features.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from fmkit.config.schema import ModelConfig
+from fmkit.config.task_schema import TokenClassificationConfig
+from fmkit.data import tags
+from fmkit.data.sentences import Sentences
+from fmkit.data.tags import Tags
+from fmkit.errors import ConfigError
+from fmkit.models import heads, sentence_rows
+from fmkit.models.backbone import Backbone
+from fmkit.spec import DataSpec, Tokenizer
+from fmkit.tasks import tokens as found_tokens
+from fmkit.tasks.entity_score import EntityF1
+from fmkit.tasks.tokens import UNUSED
+
+WORD, TAG = 1, 2
+"""Columns of a row: beside a token, the word that begins with it, and that word's tag."""
+
+
+class TokenClassification:
+    """Softmax cross-entropy over the tags of each word.
+
+    Inputs are tokens (B, T); targets are tags at the first token of each word, (B, T) int32, -1
+    elsewhere; outputs are logits (B, T, K).
+
+    Args:
+        config: of the task.
+        spec: the data set, whose tags are the outputs.
+
+    Raises:
+        ConfigError: the data has no tags.
+    """
+
+    name = "token_classification"
+    evaluator = "tags"
+    reads = "rows"
+    one_hot = None
+    class_weights = None
+    inputs: tuple[Any, ...] = ()
+
+    def __init__(self, config: TokenClassificationConfig, spec: DataSpec) -> None:
+        if spec.annotations != Tags.kind:
+            raise ConfigError(
+                "task.name=token_classification needs a tag for each word, and the data has none.",
+                "Take data=conll or data=token_table.",
+            )
+        self._tags = spec.names
+        self._scheme = tags.scheme(spec.names)
+        self._is_causal = False
+
+    def targets(self, examples: Any) -> np.ndarray:
+        """Nothing: `prepare` makes them."""
+        return np.zeros(len(examples), np.int32)
+
+    def rows(
+        self, examples: Any, tokenizer: Tokenizer, max_length: int
+    ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+        """Sentences as rows (n, 3): token, word and tag; see `sentence_rows`.
+
+        Where there are no tags, as of sentences that are to be tagged, each is -1.
+        """
+        if not isinstance(examples.content, Sentences):
+            raise TypeError("sentences are expected")
+        words = examples.content.words
+        made = sentence_rows.rows(tokenizer, words, max_length, self._is_causal)
+        found = []
+        for tokens, beside, origin in zip(made.tokens, made.words, made.origin, strict=True):
+            tag = np.full(len(tokens), UNUSED, np.int32)
+            if examples.annotations is not None:
+                here = beside >= 0
+                tag[here] = examples.annotations.values[origin][beside[here]]
+            found.append(np.stack([tokens, beside, tag], axis=1))
+        return found, made.origin, made.uncut
+
+    def prepare(
+        self, rows: np.ndarray, random: np.random.Generator
+    ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+        """Rows (B, T, 3) -> ((tokens,), tags)."""
+        return (rows[..., 0],), rows[..., TAG]
+
+    def head(self, backbone: Backbone, config: ModelConfig) -> Any:
+        """Dropout, an optional hidden layer, and logits at every token, (B, T, K).
+
+        Raises:
+            ConfigError: the backbone reads no texts.
+        """
+        if backbone.tokenizer is None:
+            raise ConfigError(
+                f"task.name={self.name} needs a model of texts; {backbone.name} is none."
+            )
+        self._is_causal = backbone.is_causal
+        return heads.dense_head(backbone.model.output, len(self._tags), config)
+
+    def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
+        """Mean cross-entropy of the words of a batch, in nats."""
+        return found_tokens.mean_loss(targets, outputs)
+
+    def metrics(self) -> list[Any]:
+        """Loss and accuracy by word and, where tags mark entities, their F1."""
+        found: list[Any] = [
+            found_tokens.TokenLoss(name="loss"), found_tokens.TokenAccuracy(name="accuracy")
+        ]  # fmt: skip
+        return found if self._scheme is None else [*found, EntityF1(self._scheme)]
+
+    def inference(self, outputs: Any) -> Any:
+        """Probabilities at every token, (B, T, K), float32; those at a word's first token count."""
+        return keras.layers.Softmax(dtype="float32", name="probabilities")(outputs)
