@@ -85,6 +85,8 @@ def evaluation(figures: dict[str, Any], data: str, split: str, path: Path) -> No
         out.print(f"{clean(data)}, {split}")
         _figures({split: figures})
         out.print(f"figures: {clean(str(path))}")
+        if "intervals" in figures:  # of examples one by one
+            out.print(f"table: {clean(str(path.with_suffix('.parquet')))}")
         return
     out.print(f"{clean(data)}, {split}: expected calibration error "
               f"{figures['expected_calibration_error']:.4f}")  # fmt: skip
