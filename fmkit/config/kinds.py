@@ -99,6 +99,7 @@ KINDS: dict[str, dict[str, type]] = {
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "model.pooling": ("auto", "avg", "max", "cls", "last", "attention"),
+    "model.chat_template": ("auto", "chatml", "smollm2", "llama3", "gemma", "zephyr", "plain"),
     "data.augment": ("none", "light", "medium", "strong", "views"),
     "stage.*.augment": ("none", "light", "medium", "strong", "views"),
     "stage.*.solver": ("gradient", "lbfgs"),
