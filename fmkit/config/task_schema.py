@@ -80,6 +80,17 @@ class CausalLmConfig(TaskConfig):
     """Task."""
 
 
+@dataclass
+class InstructionConfig(TaskConfig):
+    """The answers of conversations are learned, token by token (Ouyang et al. 2022)."""
+
+    name: str = "instruction"
+    """Task."""
+
+
+CONVERSATIONS = ("instruction",)
+"""Tasks that learn from conversations."""
+
 LANGUAGE_MODELLING = ("masked_lm", "causal_lm")
 """Tasks that learn from texts alone; classes do not count."""
 

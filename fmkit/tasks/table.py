@@ -13,6 +13,7 @@ TASKS = {
     "joint": "fmkit.tasks.joint:Joint",  # made of several data sets: see `train.assemble`
     "masked_lm": "fmkit.tasks.masked_lm:MaskedLm",
     "causal_lm": "fmkit.tasks.causal_lm:CausalLm",
+    "instruction": "fmkit.tasks.instruction:Instruction",
     "simclr": "fmkit.tasks.contrastive:Simclr",
     "vicreg": "fmkit.tasks.contrastive:Vicreg",
     "masked_image": "fmkit.tasks.masked_image:MaskedImage",
