@@ -208,7 +208,7 @@ def _checked(pair: Pair) -> Pair:
         raise BadPair("both answers are the same")
     if isinstance(pair.prompt, str):
         return pair
-    for answer in (pair.chosen, pair.rejected):
+    for answer in (messages(pair.chosen), messages(pair.rejected)):
         if not answer or answer[0].role != _ANSWERS:
             came = f"begins with a message of {answer[0].role}" if answer else "is empty"
             raise BadPair(f"the prompts differ: an answer {came} where they part")

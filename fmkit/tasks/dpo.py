@@ -113,7 +113,8 @@ class Dpo:
         """
         found_tokens.require_text(self._config, backbone, is_causal=True)
         _without_dropout(backbone)
-        self._chat = lambda: chat.of(config, backbone.tokenizer)
+        tokenizer: Any = backbone.tokenizer  # there, as `require_text` has seen to
+        self._chat = lambda: chat.of(config, tokenizer)
         scores = found_tokens.scoring(backbone, has_bias=False)
         self._continuation = lambda: continuation(backbone, scores)
         self._everywhere = lambda: scores(backbone.model.output, "scores")
