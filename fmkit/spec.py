@@ -11,6 +11,20 @@ import numpy as np
 
 SPLITS = ("train", "val", "test")
 MODALITIES = ("image", "text")
+ROLES = ("system", "user", "assistant")
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message of a conversation.
+
+    Attributes:
+        role: one of `ROLES`: who says it.
+        content: what is said.
+    """
+
+    role: str
+    content: str
 
 
 class Tokenizer(Protocol):
@@ -56,6 +70,10 @@ class Tokenizer(Protocol):
 
     def text(self, tokens: np.ndarray) -> str:
         """The text of tokens, special ones left out."""
+        ...
+
+    def number(self, piece: str) -> int | None:
+        """The number of a piece by its name, such as `<|im_end|>`; None where there is none."""
         ...
 
     def continues(self) -> np.ndarray:

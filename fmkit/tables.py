@@ -126,7 +126,7 @@ def evaluation(figures: dict[str, Any], data: str, split: str, path: Path) -> No
             table.add_row(clean(name), *cells)
         out.print(table)
     out.print(f"figures: {clean(str(path))}")
-    if path.with_suffix(".parquet").is_file():
+    if found is not None or "intervals" in figures:  # of examples one by one
         out.print(f"table: {clean(str(path.with_suffix('.parquet')))}")
 
 

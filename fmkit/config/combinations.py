@@ -11,6 +11,7 @@ from typing import Any
 from fmkit import lookup
 from fmkit.config import encodings
 from fmkit.config.data_schema import (
+    ChatData,
     ConllData,
     DocumentsData,
     ImageData,
@@ -31,6 +32,7 @@ from fmkit.config.schema import (
     TrainConfig,
 )
 from fmkit.config.task_schema import (
+    CONVERSATIONS,
     LANGUAGE_MODELLING,
     DpoConfig,
     JointConfig,
@@ -198,6 +200,7 @@ _ELPV = {"numbers": ", or data=elpv"}
 def _language_problems(config: TrainConfig) -> Iterator[Problem]:
     """What a language model reads and learns, and what else wants classes."""
     task, data = config.task, config.data
+    yield from _chat_problems(config)
     if task.name not in LANGUAGE_MODELLING:
         if task.name == "classification" and isinstance(data, DocumentsData):
             yield Problem(
@@ -214,6 +217,31 @@ def _language_problems(config: TrainConfig) -> Iterator[Problem]:
             "data=text_table.",
         )
     if config.recipe != "none":
+        yield Problem(
+            "recipe",
+            f"recipe={config.recipe} goes by classes, and task.name={task.name} has none. "
+            "Leave it out.",
+        )
+
+
+def _chat_problems(config: TrainConfig) -> Iterator[Problem]:
+    """Conversations, and the tasks that learn from them."""
+    task, data = config.task, config.data
+    is_chat, wants = isinstance(data, ChatData), task.name in CONVERSATIONS
+    tasks = " or ".join(f"task={each}" for each in CONVERSATIONS)
+    if is_chat and not wants and task.name in KINDS["task"] and task.name != "joint":
+        yield Problem(
+            "task.name",
+            f"task.name={task.name} does not learn from conversations, which data={data.name} "
+            f"has. Take {tasks}.",
+        )
+    if wants and not is_chat and data.name in KINDS["data"]:
+        yield Problem(
+            "data.name",
+            f"task.name={task.name} learns from conversations, and data={data.name} has none. "
+            "Take data=chat data.root=FILE.jsonl",
+        )
+    if wants and config.recipe != "none":
         yield Problem(
             "recipe",
             f"recipe={config.recipe} goes by classes, and task.name={task.name} has none. "

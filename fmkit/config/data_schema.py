@@ -241,6 +241,20 @@ class PreferencesData(TextData):
 
 
 @dataclass
+class ChatData(TextData):
+    """Conversations: a `.jsonl`, `.json` or `.parquet` file, or a folder of them."""
+
+    name: str = "chat"
+    """Data source."""
+    root: str = MISSING
+    """The file, or a folder of such files; `train.jsonl`, `val.jsonl`, `test.jsonl` are splits."""
+    encoding: str = "utf-8"
+    """Encoding of JSON files, such as `utf-8` or `utf-16`."""
+    outside_links: bool = False
+    """Follow links that lead out of `data.root`; otherwise they are unusable files."""
+
+
+@dataclass
 class PackagedTextData(TextData):
     """A set of texts that comes with an installed package; it needs no root."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from fmkit.config.data_schema import (
     ArraysData,
+    ChatData,
     ConllData,
     ElpvData,
     FashionMnistData,
@@ -42,6 +43,7 @@ from fmkit.config.task_schema import (
     CausalLmConfig,
     ClassificationConfig,
     DpoConfig,
+    InstructionConfig,
     JointConfig,
     MaskedImageConfig,
     MaskedLmConfig,
@@ -85,6 +87,7 @@ KINDS: dict[str, dict[str, type]] = {
         "text_files": TextFilesData,
         "squad": SquadData,
         "preferences": PreferencesData,
+        "chat": ChatData,
         "newsgroups": PackagedTextData,
         "reuters_r8": PackagedTextData,
         "reuters_r52": PackagedTextData,
@@ -112,6 +115,7 @@ KINDS: dict[str, dict[str, type]] = {
         "causal_lm": CausalLmConfig,
         "question_answering": QuestionAnsweringConfig,
         "dpo": DpoConfig,
+        "instruction": InstructionConfig,
         "simclr": SimclrConfig,
         "vicreg": VicregConfig,
         "masked_image": MaskedImageConfig,
@@ -150,6 +154,7 @@ LARGER_IS_BETTER = ("accuracy", "f1", "r2", "margin", "exact_match")
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "model.pooling": ("auto", "avg", "max", "cls", "last", "attention"),
+    "model.chat_template": ("auto", "chatml", "smollm2", "llama3", "gemma", "zephyr", "plain"),
     "data.augment": ("none", "light", "medium", "strong", "views"),
     "stage.*.augment": ("none", "light", "medium", "strong", "views"),
     "stage.*.solver": ("gradient", "lbfgs"),

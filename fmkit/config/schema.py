@@ -28,6 +28,8 @@ class ModelConfig:
     """Most tokens of a text, start and end included; empty means 256 or what the backbone takes."""
     tokenizer: str | None = None
     """Tokenizer folder, as `fmkit tokenizer train` makes it; with `small_bert` and `small_gpt`."""
+    chat_template: str = "auto"
+    """How conversations are written: `chatml`, `smollm2`, `llama3`, `gemma`, `zephyr`, `plain`."""
     pooling: str = "auto"
     """Features to a vector: `auto`, `avg`, `max`, `cls` (first token), `last`, `attention`."""
     dropout: float = 0.1

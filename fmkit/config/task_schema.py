@@ -143,6 +143,17 @@ class DpoConfig(TaskConfig):
     """Weight of the mean loss of the preferred answer's tokens, which keeps it likely."""
 
 
+@dataclass
+class InstructionConfig(TaskConfig):
+    """The answers of conversations are learned, token by token (Ouyang et al. 2022)."""
+
+    name: str = "instruction"
+    """Task."""
+
+
+CONVERSATIONS = ("instruction",)
+"""Tasks that learn from conversations."""
+
 ALONE = ("dpo",)
 """Tasks that learn from what the model was at the start, and are no objective of a joint run."""
 

@@ -1,7 +1,7 @@
 """The same example more than once: under two classes, in two splits, or twice in one.
 
 Photos are the same by the bytes of their files, and nearly the same by what they show (`twins`);
-arrays by their pixels; texts by their words, however white space divides them.
+arrays by their pixels; texts and conversations by their words, however white space divides them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fmkit.data import twins
-from fmkit.data.examples import Examples, ImageArray, ImageFiles, Texts
+from fmkit.data.examples import Conversations, Examples, ImageArray, ImageFiles, Texts
 from fmkit.data.findings import Finding
 from fmkit.data.preferences import Preferences
 from fmkit.data.scan import Scan
@@ -50,7 +50,7 @@ def of_files(examples: Examples, scanned: Scan, cache: ScanCache) -> Copies:
 
 
 def of_memory(examples: Examples) -> Copies:
-    """The copies among arrays, texts or sentences."""
+    """The copies among arrays, texts, sentences or conversations."""
     content = examples.content
     if isinstance(content, ImageArray):
         blocks = (np.ascontiguousarray(row).data for row in content.pixels)
@@ -66,7 +66,17 @@ def of_memory(examples: Examples) -> Copies:
         good = np.flatnonzero([bool(each) for each in content.words])
         words = (content.identity(each)[1] for each in good.tolist())
         return Copies(_back(twins.exact(_digests(words, len(good))), good))
+    if isinstance(content, Conversations):
+        talks = (_said(content, each) for each in range(len(examples)))
+        return Copies(twins.exact(_digests(talks, len(examples))))
     return Copies([])
+
+
+def _said(content: Conversations, index: int) -> bytes:
+    """A conversation's words, and whose they are."""
+    talk = content.conversations[index]
+    whole = "\0".join(f"{each.role}\0{' '.join(each.content.split())}" for each in talk)
+    return whole.encode("utf-8", "surrogatepass")
 
 
 def _words(content: Texts, index: int) -> bytes:

@@ -16,6 +16,7 @@ import numpy as np
 
 from fmkit.data.annotations import Annotations
 from fmkit.data.findings import Finding
+from fmkit.spec import Message
 
 
 class Content(Protocol):
@@ -130,6 +131,27 @@ class Texts:
         second = "" if self.pairs is None else f"\0{self.pairs[index]}"
         whole = (self.texts[index] + second).encode("utf-8", "surrogatepass")
         return len(whole), whole
+
+
+@dataclass(frozen=True, eq=False)
+class Conversations:
+    """Conversations in memory: `conversations` has the messages of each."""
+
+    modality: ClassVar[str] = "text"
+    conversations: tuple[tuple[Message, ...], ...]
+
+    def take(self, indices: np.ndarray) -> Conversations:
+        """The conversations at `indices`, in that order."""
+        return Conversations(tuple(self.conversations[each] for each in indices))
+
+    def shape(self) -> str:
+        """What they are."""
+        return "conversations"
+
+    def identity(self, index: int) -> tuple[int, bytes]:
+        """Roles and contents as JSON."""
+        whole = json.dumps([[each.role, each.content] for each in self.conversations[index]])
+        return len(whole), whole.encode()
 
 
 @dataclass(frozen=True, eq=False)

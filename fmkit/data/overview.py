@@ -12,7 +12,7 @@ import fmkit
 from fmkit import files
 from fmkit.config.data_schema import DataConfig
 from fmkit.data import sample, tag_check
-from fmkit.data.examples import Examples, ImageArray, ImageFiles, Texts
+from fmkit.data.examples import Conversations, Examples, ImageArray, ImageFiles, Texts
 from fmkit.data.findings import ERROR, KINDS, NOTE, WARNING, Finding, by_kind, printable, total
 from fmkit.data.inspection import Inspection, left_out
 from fmkit.data.preferences import Preferences, plain
@@ -154,6 +154,8 @@ def sizes(inspected: Inspection) -> dict[str, list[int]]:
     elif isinstance(content, Sentences):
         columns["words"] = np.array([len(each) for each in content.words], np.int64)
         columns["characters"] = np.array([len(content.text(e)) for e in range(len(content.words))])
+    elif isinstance(content, Conversations):
+        columns = _turns(content)
     return {
         name: [int(each) for each in np.percentile(values[inspected.good], QUANTILES)]
         for name, values in columns.items()
@@ -167,6 +169,19 @@ def _lengths(parts: Mapping[str, Sequence[str]]) -> dict[str, np.ndarray]:
         columns[f"{prefix}characters"] = np.array([len(each) for each in texts], np.int64)
         columns[f"{prefix}words"] = np.array([len(each.split()) for each in texts], np.int64)
     return columns
+
+
+def _turns(content: Conversations) -> dict[str, np.ndarray]:
+    """Messages, characters and words of each conversation, and characters of its answers, (N,)."""
+    talks = content.conversations
+    answers = [[each.content for each in talk if each.role == "assistant"] for talk in talks]
+    whole = [[each.content for each in talk] for talk in talks]
+    return {
+        "messages": np.array([len(each) for each in talks], np.int64),
+        "characters": np.array([sum(map(len, each)) for each in whole], np.int64),
+        "words": np.array([sum(len(e.split()) for e in each) for each in whole], np.int64),
+        "answer_characters": np.array([sum(map(len, each)) for each in answers], np.int64),
+    }
 
 
 def _heading(config: DataConfig, findings: Sequence[Finding]) -> dict[str, Any]:

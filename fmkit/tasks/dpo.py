@@ -20,6 +20,7 @@ from keras import ops
 from fmkit import console
 from fmkit.config.schema import ModelConfig
 from fmkit.config.task_schema import DpoConfig
+from fmkit.models import chat
 from fmkit.models.backbone import PADDING, Backbone
 from fmkit.spec import DataSpec
 from fmkit.tasks import tokens as found_tokens
@@ -57,13 +58,14 @@ class Dpo:
         self._continuation: Any = None
         self._everywhere: Any = None
         self._before: np.ndarray | None = None
+        self._chat: Any = None
         self.inputs: tuple[Any, ...] = ()
 
     def rows(
         self, examples: Any, tokenizer: Any, max_length: int
     ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
         """A row a pair; see `preference_rows`."""
-        rows, uncut = rows_of(examples.content, tokenizer, max_length)
+        rows, uncut = rows_of(examples.content, tokenizer, max_length, self._chat)
         alike = sum(np.array_equal(each[:, :2], each[:, 2:]) for each in rows)
         if alike:
             console.warn(
@@ -111,6 +113,8 @@ class Dpo:
         """
         found_tokens.require_text(self._config, backbone, is_causal=True)
         _without_dropout(backbone)
+        tokenizer: Any = backbone.tokenizer  # there, as `require_text` has seen to
+        self._chat = lambda: chat.of(config, tokenizer)
         scores = found_tokens.scoring(backbone, has_bias=False)
         self._continuation = lambda: continuation(backbone, scores)
         self._everywhere = lambda: scores(backbone.model.output, "scores")

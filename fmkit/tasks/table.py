@@ -18,6 +18,7 @@ TASKS = {
     "causal_lm": "fmkit.tasks.causal_lm:CausalLm",
     "question_answering": "fmkit.tasks.question_answering:QuestionAnswering",
     "dpo": "fmkit.tasks.dpo:Dpo",
+    "instruction": "fmkit.tasks.instruction:Instruction",
     "simclr": "fmkit.tasks.contrastive:Simclr",
     "vicreg": "fmkit.tasks.contrastive:Vicreg",
     "masked_image": "fmkit.tasks.masked_image:MaskedImage",
@@ -25,7 +26,7 @@ TASKS = {
 
 """Each task: a class, or another function of a task's config and what the data look like."""
 
-HEADS = {"dpo": "causal_lm"}
+HEADS = {"dpo": "causal_lm", "instruction": "causal_lm"}
 """By task, the one whose head it has: weights go from each to the other. Others have their own."""
 
 

@@ -65,7 +65,17 @@ def start_from(
     learner: Learner,
     planned: list[Phase],
 ) -> tuple[dict[str, str], dict[str, Any]]:
-    """Take the weights of another run; the phases to skip, and what to record."""
+    """Take the weights of another run; the phases to skip, and what to record.
+
+    Raises:
+        ArtifactError: the run is gone, or damaged.
+        ConfigError: it has another model, or other tokens.
+    """
+    if not run.folder.is_dir():
+        raise ArtifactError(
+            f"init: {run.folder}, the run whose weights are started from, is gone.",
+            "Put it back where it was.",
+        )
     run.warn_if_unfinished()
     before = recorded.section(run.config(), "model")
     if before.name != config.model.name:

@@ -12,6 +12,7 @@ from fmkit.config.schema import RuntimeConfig
 from fmkit.data import admission, inspection, overview, preference_files, splits
 from fmkit.data.preferences import Pair
 from fmkit.errors import DataError
+from fmkit.spec import Message
 
 
 def said(*contents, begin="user"):
@@ -41,9 +42,11 @@ def listed(path, **more):
     return preference_files.list_examples(PreferencesData(root=str(path), **more))
 
 
-MESSAGES = Pair(
-    (("user", "Hello?"),), (("assistant", "Yes."),), (("assistant", "No."),)
-)  # fmt: skip
+def talk(*contents, begin="user"):
+    return tuple(Message(**each) for each in said(*contents, begin=begin))
+
+
+MESSAGES = Pair(talk("Hello?"), talk("Yes.", begin="it"), talk("No.", begin="it"))
 LAYOUTS = {
     "texts": (row(), Pair("Hello?", "Yes.", "No.")),
     "messages": (
@@ -64,8 +67,12 @@ LAYOUTS = {
     ),
     "several turns": (
         row(None, said("a", "b", "c", "d"), said("a", "b", "c", "e")),
-        Pair((("user", "a"), ("assistant", "b"), ("user", "c")), (("assistant", "d"),),
-             (("assistant", "e"),)),
+        Pair(talk("a", "b", "c"), talk("d", begin="it"), talk("e", begin="it")),
+    ),
+    "ShareGPT's names": (
+        row([{"from": "human", "value": "Hello?"}], [{"from": "gpt", "value": "Yes."}],
+            [{"from": "gpt", "value": "No."}]),
+        MESSAGES,
     ),
     "texts without a prompt": (
         row(None, "Human: Hello?\n\nAssistant: I do.", "Human: Hello?\n\nAssistant: If so."),
@@ -98,9 +105,10 @@ def test_every_layout_is_read(layout, ending, tmp_path):
         (row(chosen=[]), "chosen is empty"),
         (row(chosen="a\0b"), "NUL"),
         (row(chosen=said("Yes.", begin="it")), "one of chosen and rejected is a text"),
-        (row([{"role": "user"}]), "message 1 of prompt has no role and content"),
-        (row([{"role": "robot", "content": "x"}]), "the role 'robot', not system, user or"),
-        (row([{"role": "user", "content": ["x"]}]), "the content of message 1 of prompt is no"),
+        (row([{"role": "user"}]), "message 1 of prompt has no text"),
+        (row([{"role": "robot", "content": "x"}]), "the role 'robot'; expected"),
+        (row([{"role": "user", "content": {}}]), "message 1 of prompt has a dict instead of"),
+        (row([{"role": "user", "content": " "}]), "message 1 of prompt is empty"),
         (row(None, said("a", "b"), said("c", "b")), "the prompts differ"),
         (row("x", said("a", "b"), said("a", "c")), "the prompts differ"),
         (row(None, said("a", "b", "c"), said("a", "b", "d")), "the prompts differ"),

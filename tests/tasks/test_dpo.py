@@ -12,9 +12,10 @@ from fmkit.data.examples import Examples
 from fmkit.data.preferences import Pair, Preferences
 from fmkit.data.text_loader import TextLoader, TokenRows
 from fmkit.errors import ConfigError
+from fmkit.models import chat
 from fmkit.models.small_text import byte_tokenizer
 from fmkit.models.table import build
-from fmkit.spec import DataSpec
+from fmkit.spec import DataSpec, Message
 from fmkit.tasks import dpo
 from fmkit.tasks.causal_lm import CausalLm
 from fmkit.tasks.dpo import Dpo
@@ -98,9 +99,12 @@ def test_figures_of_pairs_and_ties():
 
 PAIRS = (
     Pair("Say so:", " yes", " certainly not"),
-    Pair((("user", "and?"),), (("assistant", "then"),), (("assistant", "nothing"),)),
+    Pair(
+        (Message("user", "and?"),), (Message("assistant", "then"),),
+        (Message("assistant", "nothing"),),
+    ),
     Pair("A long prompt that is cut " * 3, " first", " second"),
-)
+)  # fmt: skip
 
 
 def examples():
@@ -117,11 +121,21 @@ def loaded(task, config, backbone, batch_size=3):
     )  # fmt: skip
 
 
+def encoded(pairs, max_length):
+    tokenizer = byte_tokenizer("causal")
+    template = chat.of(ModelConfig("small_gpt"), tokenizer)
+    return rows_of(Preferences(tuple(pairs)), tokenizer, max_length, lambda: template)
+
+
 def test_rows_hold_both_answers_behind_one_prompt():
     tokenizer = byte_tokenizer("causal")
-    rows, uncut = rows_of(Preferences(PAIRS), tokenizer, 40)
+    rows, uncut = encoded(PAIRS, 40)
     assert [each.shape[1] for each in rows] == [4, 4, 4]
-    np.testing.assert_array_equal(uncut, [1 + 7 + 14 + 1, 1 + 5 + 8 + 1, 1 + 78 + 7 + 1])
+    begin = len("User: and?\nAssistant:")
+    np.testing.assert_array_equal(uncut, [1 + 7 + 14 + 1, 1 + begin + 8 + 1, 1 + 78 + 7 + 1])
+    second = rows[1]  # by the template, which begins an answer with a space
+    assert tokenizer.text(second[:, 0]) == "User: and?\nAssistant: then"
+    assert tokenizer.text(second[second[:, 3] == 1, 2]) == " nothing"
     first = rows[0]
     assert tokenizer.text(first[:, 0]) == "Say so: yes"
     assert tokenizer.text(first[:, 2]) == "Say so: certainly not"
@@ -139,11 +153,22 @@ def test_rows_hold_both_answers_behind_one_prompt():
 
 def test_what_is_too_long_on_both_sides_keeps_half_a_prompt():
     pair = Pair("p" * 50, "c" * 50, "r" * 20)
-    (row,), _ = rows_of(Preferences((pair,)), byte_tokenizer("causal"), 20)
+    (row,), _ = encoded([pair], 20)
     assert byte_tokenizer("causal").text(row[:, 0]) == "p" * 10 + "c" * 10
     assert byte_tokenizer("causal").text(row[:, 2]) == "p" * 10 + "r" * 10
     with pytest.raises(ConfigError, match="max_length"):
-        rows_of(Preferences((pair,)), byte_tokenizer("causal"), 4)
+        encoded([pair], 4)
+
+
+def test_of_several_turns_only_those_behind_the_prompt_are_learned():
+    tokenizer = byte_tokenizer("causal")
+    before = (Message("user", "a"), Message("assistant", "b"), Message("user", "c"))
+    answers = ((Message("assistant", "d"),), (Message("assistant", "e"),))
+    longer = (*answers[1], Message("user", "f"), Message("assistant", "g"))
+    (row,), _ = encoded([Pair(before, answers[0], longer)], 80)
+    assert tokenizer.text(row[row[:, 1] == 1, 0]) == " d"
+    assert tokenizer.text(row[row[:, 3] == 1, 2]) == " e g"
+    assert tokenizer.text(row[row[:, 3] == 0, 2]).startswith("User: a\nAssistant: b\nUser: c")
 
 
 def test_pairs_that_are_alike_once_they_are_cut_are_told(capsys):
