@@ -173,7 +173,7 @@ def _patches(inner: keras.Model, images: Any) -> Patches | None:
         images: what it is called on, (B, H, W, 3).
     """
     embedding = [each for each in inner.layers if type(each).__name__ in _EMBEDDINGS]
-    side = getattr(inner, "patch_size", None)
+    side: Any = getattr(inner, "patch_size", None)
     sides = {*side} if isinstance(side, list | tuple) else {side}
     if len(embedding) != 1 or len(sides) != 1:
         return None

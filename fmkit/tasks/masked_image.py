@@ -48,13 +48,13 @@ class MaskedImage(SelfSupervised):
             ConfigError: the backbone has no places to paint, or cannot leave patches out.
         """
         self.pooled(backbone, config)
-        method = self.settled.method
-        if method == "auto":
-            method = "simmim" if backbone.patches is None else "mae"
-        self._method = {"simmim": Simmim, "mae": Mae}[method](self.settled, backbone)
-        self.settled = self._method.settled
-        output = self._method.head(backbone)
-        self.inputs = self._method.inputs
+        asked = self.settled.method
+        chosen: type[Simmim | Mae] = Simmim
+        if asked == "mae" or (asked == "auto" and backbone.patches is not None):
+            chosen = Mae
+        self._method = method = chosen(self.settled, backbone)
+        self.settled, output = method.settled, method.head(backbone)
+        self.inputs = method.inputs
         return output
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
