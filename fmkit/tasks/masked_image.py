@@ -48,13 +48,13 @@ class MaskedImage(SelfSupervised):
             ConfigError: the backbone has no places to paint, or cannot leave patches out.
         """
         self.pooled(backbone, config)
-        method = self.settled.method
-        if method == "auto":
-            method = "simmim" if backbone.patches is None else "mae"
-        chosen = (Simmim if method == "simmim" else Mae)(self.settled, backbone)
-        self._method, self.settled = chosen, chosen.settled
-        output = chosen.head(backbone)
-        self.inputs = chosen.inputs
+        asked = self.settled.method
+        chosen: type[Simmim | Mae] = Simmim
+        if asked == "mae" or (asked == "auto" and backbone.patches is not None):
+            chosen = Mae
+        self._method = method = chosen(self.settled, backbone)
+        self.settled, output = method.settled, method.head(backbone)
+        self.inputs = method.inputs
         return output
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
