@@ -172,6 +172,8 @@ def _against(kind: str, precision: str, first_batch: np.ndarray, images: int | N
         return f"the precision is {precision}"
     if not _installed():
         return "OpenVINO is not installed"
+    if first_batch.ndim != 4:
+        return "it reads no images"
     _, height, width, _ = first_batch.shape
     if images is not None and images * height * width < WORTH_PIXELS:
         return "too few images to repay an export to OpenVINO"

@@ -82,6 +82,17 @@ def test_auto_stays_with_keras(model, monkeypatch, setting, reason):
     assert choose(model, "auto", images=1_000_000).name == NAME
 
 
+def test_a_model_of_texts_stays_with_keras(monkeypatch):
+    as_openvino(monkeypatch, None)
+    tokens = keras.Input((None,), dtype="int32")
+    model = keras.Model(tokens, keras.layers.Embedding(10, 4)(tokens))
+    batch = np.ones((3, 16), np.int32)
+    engine = extract.choose(model, "auto", "cpu", batch, "float32", 10**9)
+    assert (engine.name, engine.reason) == ("keras", "it reads no images")
+    (found,) = engine.run(batch)
+    assert found.shape == (3, 16, 4)
+
+
 def test_openvino_refuses_another_precision(model, monkeypatch):
     as_openvino(monkeypatch, lambda images: expected(model, images))
     with pytest.raises(ConfigError, match="mixed_float16"):
