@@ -211,10 +211,13 @@ def _parts(content: Content) -> Iterator[Part]:
         return
     if not isinstance(content, Texts):
         return  # refused before
+    before = None
     for place, text in enumerate(content.texts):
         yield Part(place, text, True)
-        if content.pairs is not None:
-            yield Part(place, content.pairs[place], True)
+        second = None if content.pairs is None else content.pairs[place]
+        if second is not None and second is not before:  # questions may share one text
+            yield Part(place, second, True)
+        before = second
 
 
 class _Stream:
