@@ -36,10 +36,13 @@ def parts(content: Content) -> Iterator[Part]:
             yield Part(place, content.text(place), True)
     if not isinstance(content, Texts):
         return  # others were refused before
+    before = None
     for place, text in enumerate(content.texts):
         yield Part(place, text, True)
-        if content.pairs is not None:
-            yield Part(place, content.pairs[place], True)
+        second = None if content.pairs is None else content.pairs[place]
+        if second is not None and second is not before:  # questions may share one text
+            yield Part(place, second, True)
+        before = second
 
 
 def passages(examples: Examples, indices: np.ndarray, tell: Tell | None = None) -> Iterator[str]:

@@ -218,7 +218,7 @@ class TokenRows:
         self.lengths = np.array([len(row) for row in rows], np.int64)
         self._ends = np.cumsum(self.lengths)
         empty = np.zeros((0, *(rows[0].shape[1:] if len(rows) else ())), np.int32)
-        self._flat = np.concatenate([empty, *rows]).astype(np.int32)
+        self._flat = np.concatenate([empty, *rows]).astype(np.int32, copy=False)
         self._uncut = np.asarray(uncut)
         self.bytes = self._flat.nbytes
 

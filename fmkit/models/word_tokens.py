@@ -10,6 +10,7 @@ W words of a text, n tokens.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,21 @@ import numpy as np
 
 from fmkit.spec import Tokenizer
 
-_WORD = re.compile(r"\w+|[^\w\s]")
+_IDEOGRAPHS = (
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002a6df\U0002a700-\U0002ceaf"
+    "\U0002f800-\U0002fa1f"
+)
+"""Each of them is a word, as BERT has it: Chinese has no spaces."""
+
+
+def _joining() -> str:
+    """What stands inside words without being a letter: combining marks, and what is not seen."""
+    marks = [each for each in range(0x300, 0x20000) if unicodedata.category(chr(each))[0] == "M"]
+    return "".join(map(chr, marks)) + "\u00ad\u200b-\u200d\u2060\ufeff"
+
+
+_LETTER = rf"[^\W{_IDEOGRAPHS}]"
+_WORD = re.compile(rf"[{_IDEOGRAPHS}]|{_LETTER}(?:{_LETTER}|[{_joining()}])*|[^\w\s]")
 
 
 @dataclass(frozen=True)

@@ -111,10 +111,9 @@ def find(
     best: dict[int, _Best] = {}
     losses: list[float] = []
     outputs = network.predict(loader.ordered(indices), verbose=0)
-    for index, scores, place in zip(
-        indices, outputs, content.origin[indices].tolist(), strict=True
+    for row, scores, place in zip(
+        content.rows.read(indices), outputs, content.origin[indices].tolist(), strict=True
     ):
-        (row,) = content.rows.read(np.array([index]))
         found = _of_row(row, scores[: len(row)].astype(np.float64), most_words)
         losses.append(found.loss)
         best[place] = found if place not in best else best[place].joined(found)

@@ -128,6 +128,17 @@ def test_texts_with_classes_are_packed_by_their_own_splits(tmp_path):
     assert packed.spec.classes == ()
 
 
+def test_a_text_that_questions_share_is_read_once(tmp_path):
+    shared = "".join(["one ", "text"]), "".join(["another ", "text"])
+    pairs = tuple(shared[each // 5] for each in range(10))
+    texts = Texts(tuple(f"question {each}" for each in range(10)), pairs)
+    examples = from_names([f"row-{each}" for each in range(10)], ["a"] * 10, texts)
+    everything = {"all": np.arange(10)}
+    data = Dataset(examples, everything, splits.describe(examples, everything))
+    found = read(content(pack(data, tmp_path), "all", 1))
+    assert [found.count(each) for each in (*shared, "question")] == [1, 1, 10]
+
+
 def test_the_tokens_are_computed_once(lines, tmp_path):
     tokenizer = Bytes()
     first = pack(lines, tmp_path, tokenizer=tokenizer)

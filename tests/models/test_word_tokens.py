@@ -3,6 +3,7 @@ import pytest
 
 from fmkit.config.schema import ModelConfig
 from fmkit.models import table, word_tokens
+from fmkit.models.pieces import WordPieces
 
 TEXT = "Dr. O'Neil-Smith paid 3.5 euros (net) in\tKöln; twice, on 2024-01-31!"
 
@@ -37,3 +38,28 @@ def test_spans_are_the_words_and_nothing_between_them_is_lost_but_space():
 def test_a_text_without_words_has_no_tokens(tokenizer):
     (found,) = word_tokens.of_words(tokenizer, [[]])
     assert found.tokens.shape == found.words.shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("一个字。", ["一", "个", "字", "。"]),
+        ("用5km路", ["用", "5km", "路"]),
+        ("cafe\u0301s!", ["cafe\u0301s", "!"]),  # an accent of its own
+        ("हिन्दी में", ["हिन्दी", "में"]),
+        ("می\u200cخواهم", ["می\u200cخواهم"]),
+        ("snake_case x\u0301", ["snake_case", "x\u0301"]),
+        ("서울은 크다", ["서울은", "크다"]),
+    ],
+)
+def test_words_of_other_scripts_are_whole(text, words):
+    assert [text[begin:end] for begin, end in word_tokens.split(text)] == words
+
+
+def test_wordpiece_has_the_tokens_of_the_whole_text_in_other_scripts():
+    letters = [*"abcdefghijklmnopqrstuvwxyz一个字हिन्दी", "é"]
+    pieces = WordPieces(("[UNK]", *dict.fromkeys([*letters, *(f"##{each}" for each in letters)])))
+    for text in ("cafe\u0301s 一个字 so", "हिन्दी", "a\u00adb", "caf\u00e9"):
+        (found,) = word_tokens.of_words(pieces, [word_tokens.spaced(text, word_tokens.split(text))])
+        (whole,) = pieces.tokens([text])
+        np.testing.assert_array_equal(found.tokens, whole)
