@@ -27,6 +27,7 @@
 |                   |                |                  | repeated_rows      |                 |
 |                   |                |                  | tag_unseen         |                 |
 |                   |                |                  | equal_otherwise    |                 |
+|                   |                |                  | unnamed_tags       |                 |
 
 Exact copies under two classes are an error in photo files, where one of the two must be wrong;
 equal arrays or texts under two classes are a warning, since what is small may coincide.
@@ -139,6 +140,11 @@ KINDS: dict[str, Kind] = {
     "label_typo": Kind(WARNING, "rare classes with nearly the name of a large one", _TYPO),
     "single_example": Kind(WARNING, "classes with one training example"),
     "tag_unseen": Kind(WARNING, "tags that no training sentence has"),
+    "unnamed_tags": Kind(
+        WARNING,
+        "tags are numbers without names",
+        "Name them in their order, so that entities are known: data.tag_names=[O,B-PER,I-PER]",
+    ),
     "imbalance": Kind(WARNING, "very uneven classes", "task.class_weights=balanced may help."),
     "repeated_rows": Kind(WARNING, "rows that repeat an earlier one: left out"),
     "hidden_file": Kind(NOTE, "hidden files, ignored"),
