@@ -151,13 +151,13 @@ def _objective_problem(assignment: Assignment) -> str:
     if not kinds:
         every = {each for kind in KINDS[group].values() for each in field_types(kind)}
         return _unknown_key(key, [], f"No {group} has it.", sorted(every))
-    return (
-        ""
-        if len(path) > 1
-        else _mismatch(
-            assignment, field_types(kinds[0])[path[0]], field_docs(kinds[0]).get(path[0], "")
-        )
-    )
+    if len(path) > 1:
+        return ""
+    told = [
+        _mismatch(assignment, field_types(kind)[path[0]], field_docs(kind).get(path[0], ""))
+        for kind in kinds  # of which one has a name that is not known yet
+    ]
+    return "" if "" in told else told[0]
 
 
 OBJECTIVE = "[a-z][a-z0-9_]{0,29}"

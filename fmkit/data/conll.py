@@ -23,7 +23,7 @@ from fmkit.data.findings import Finding
 from fmkit.data.listing import SPLIT_NAMES, Things
 from fmkit.data.tagged import Sentence, examples
 from fmkit.data.text_folder import bytes_of
-from fmkit.errors import DataError, listed
+from fmkit.errors import DataError, all_at_once, listed
 
 ENDINGS = (".txt", ".conll", ".conllu", ".bio", ".iob", ".iob2", ".bioes", ".tsv")
 """How names of files end that a folder is searched for."""
@@ -84,7 +84,7 @@ def list_examples(config: ConllData) -> Examples:
             sentences.append(each)
     if not sentences:
         told = [each.text for each in found if each.is_error]
-        raise DataError(" ".join(told) or f"{config.root} has no sentence.")
+        raise DataError(all_at_once(told) if told else f"{config.root} has no sentence.")
     return examples(sentences, found, config.limit)
 
 
@@ -169,11 +169,32 @@ class _Columns:
 
 def _columns(rows: Sequence[_Row], path: Path, form: Form) -> _Columns:
     """The usual number of columns, and which are read; comments are told from words, too."""
-    plain = [each for each in rows if each.cells and not each.cells[0].startswith("#")]
+    plain = [each for each in rows if each.cells and not _has_hash(each)]
     plain = [each for each in plain if each.cells[0] != _DOCUMENT]
-    if not plain:
-        return _Columns(0, 0, None)
-    width = Counter(len(each.cells) for each in plain).most_common(1)[0][0]
+    columns = _Columns(0, 0, None)
+    if plain:
+        width = Counter(len(each.cells) for each in plain).most_common(1)[0][0]
+        columns = _places(width, path, form)
+    # A word may begin with `#`: it is one where its line looks as those of other words do.
+    usual = [each for each in plain if len(each.cells) == columns.width]
+    known = set() if columns.tag is None else {each.cells[columns.tag] for each in usual}
+    for each in filter(_has_hash, rows):
+        is_word = len(each.cells) == columns.width
+        is_word = is_word and (columns.tag is None or each.cells[columns.tag] in known)
+        each.is_comment = not is_word
+    return columns
+
+
+def _has_hash(row: _Row) -> bool:
+    return bool(row.cells) and row.cells[0].startswith("#")
+
+
+def _places(width: int, path: Path, form: Form) -> _Columns:
+    """Which of so many columns are read.
+
+    Raises:
+        DataError: there are fewer, or both are the same.
+    """
     places = []
     for key, column in zip(form.names, (form.word, form.tag), strict=True):
         place = width if column is None else column - 1 if column > 0 else width + column
@@ -188,20 +209,7 @@ def _columns(rows: Sequence[_Row], path: Path, form: Form) -> _Columns:
             f"{path}: words and tags are in the same column; it has {_number(width)}.",
             f"Say which: {form.names[0]}=NUMBER {form.names[1]}=NUMBER, counted from 1.",
         )
-    found = _Columns(width, places[0], None if form.tag is None else places[1])
-    known = (
-        {each.cells[found.tag] for each in plain if len(each.cells) == width}
-        if (found.tag is not None)
-        else set()
-    )
-    for each in rows:
-        if each.cells and each.cells[0].startswith("#"):
-            # A word may begin with `#`: it is one where its line looks as those of other words do.
-            is_word = len(each.cells) == width
-            if found.tag is not None:
-                is_word = is_word and each.cells[found.tag] in known
-            each.is_comment = not is_word
-    return found
+    return _Columns(width, places[0], None if form.tag is None else places[1])
 
 
 def _number(columns: int) -> str:

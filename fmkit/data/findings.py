@@ -33,6 +33,7 @@
 |                   |                |                  | far_target         |                 |
 |                   |                |                  | moved_answer       |                 |
 |                   |                |                  | tag_unseen         |                 |
+|                   |                |                  | unnamed_tags       |                 |
 
 Exact copies under two classes are an error in photo files, where one of the two must be wrong;
 equal arrays or texts under two classes are a warning, since what is small may coincide.
@@ -158,6 +159,11 @@ KINDS: dict[str, Kind] = {
     ),
     "single_example": Kind(WARNING, "classes with one training example"),
     "tag_unseen": Kind(WARNING, "tags that no training sentence has"),
+    "unnamed_tags": Kind(
+        WARNING,
+        "tags are numbers without names",
+        "Name them in their order, so that entities are known: data.tag_names=[O,B-PER,I-PER]",
+    ),
     "imbalance": Kind(WARNING, "very uneven classes", "task.class_weights=balanced may help."),
     "repeated_rows": Kind(WARNING, "rows that repeat an earlier one: left out"),
     "without_label": Kind(NOTE, "examples without labels"),

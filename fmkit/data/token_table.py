@@ -18,6 +18,7 @@ from fmkit.config.data_schema import TokenTableData
 from fmkit.data import check, table_file
 from fmkit.data.encodings import BadEncoding, every_line
 from fmkit.data.examples import Examples
+from fmkit.data.findings import Finding
 from fmkit.data.listing import SPLIT_NAMES
 from fmkit.data.tagged import Sentence, examples
 from fmkit.data.text_folder import bytes_of
@@ -65,7 +66,16 @@ def list_examples(config: TokenTableData) -> Examples:
     sentences = list(make(table.rows, config, names))
     if not sentences:
         raise DataError(f"{path} has no rows.")
-    return examples(sentences, (), config.limit)
+    found = [] if names else _unnamed(sentences)
+    return examples(sentences, found, config.limit)
+
+
+def _unnamed(sentences: Sequence[Sentence]) -> list[Finding]:
+    """A finding where all tags are numbers that nobody has named."""
+    different = {tag for each in sentences for tag in each.tags}
+    if not different or not all(each.isdecimal() for each in different):
+        return []
+    return [Finding("unnamed_tags", listed(sorted(different, key=int), 10))]
 
 
 def _wanted(config: TokenTableData) -> list[str]:

@@ -5,6 +5,9 @@ that none is without what is around it. Each word belongs to one row: where both
 the one that shows more of what is around it, as BERT's authors do with long texts (run_squad, "max
 context").
 
+One token stands for its word: the first one, as in BERT (Devlin et al. 2018, section 5.3). Where a
+token sees those before it only it is the last one, the only one that has seen the whole word.
+
 W words of a sentence, n tokens of a row, M rows.
 """
 
@@ -21,7 +24,7 @@ from fmkit.models.word_tokens import WordTokens
 from fmkit.spec import Tokenizer
 
 NONE = -1
-"""Beside a token that no word begins with, or whose word belongs to another row."""
+"""Beside a token that stands for no word, or for one that belongs to another row."""
 
 _SHARED = 4  # a fourth of a row may be shared with the one before it
 
@@ -32,7 +35,7 @@ class SentenceRows:
 
     Attributes:
         tokens: marks of start and end included, (n,) int32 each.
-        words: which word of its sentence begins with the token, (n,) int32 each, -1 for none.
+        words: which word of its sentence the token stands for, (n,) int32 each, -1 for none.
         origin: which sentence each row is of, (M,) int64, not falling.
         uncut: tokens of each row before words that are longer than a row were cut, (M,) int64.
     """
@@ -56,7 +59,7 @@ def rows(
         sentences: the words of each.
         max_length: most tokens of a row, marks included.
         is_causal: a token sees those before it only, so that a word belongs to the first row that
-            has it.
+            has it, and its last token stands for it.
 
     Raises:
         ConfigError: the marks alone are as long.
@@ -91,7 +94,7 @@ def _spaced(words: Sequence[str]) -> list[str]:
 def _parts(
     sentence: WordTokens, count: int, room: int, is_causal: bool
 ) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-    """Tokens, the words that begin with them, and the uncut length of each row of a sentence."""
+    """Tokens, the words that they stand for, and the uncut length of each row of a sentence."""
     sizes = np.bincount(sentence.words, minlength=count)  # tokens of each word, (W,)
     starts = np.concatenate([[0], np.cumsum(sizes)])
     reaches = [*_reaches(np.minimum(sizes, room), room)]
@@ -105,7 +108,7 @@ def _parts(
             own = sentence.tokens[starts[word] : starts[word + 1]][:room]
             beside = np.full(len(own), NONE, np.int32)
             if len(own) and owned <= word < last:
-                beside[0] = word
+                beside[-1 if is_causal else 0] = word
             tokens.append(own)
             words.append(beside)
         empty = np.zeros(0, np.int32)

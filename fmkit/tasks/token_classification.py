@@ -1,7 +1,7 @@
 """A tag for each word, such as entities and parts of speech.
 
-The first token of a word tells its tag, as in BERT (Devlin et al. 2018, section 5.3); the others
-and the marks have none.
+One token of each word tells its tag, the first one as in BERT, or the last one where a token sees
+those before it only (see `models.sentence_rows`); the others and the marks have none.
 
 B batch, T tokens, K tags, D features.
 """
@@ -27,13 +27,13 @@ from fmkit.tasks.entity_score import EntityF1
 from fmkit.tasks.tokens import UNUSED
 
 WORD, TAG = 1, 2
-"""Columns of a row: beside a token, the word that begins with it, and that word's tag."""
+"""Columns of a row: beside a token, the word that it stands for, and that word's tag."""
 
 
 class TokenClassification:
     """Softmax cross-entropy over the tags of each word.
 
-    Inputs are tokens (B, T); targets are tags at the first token of each word, (B, T) int32, -1
+    Inputs are tokens (B, T); targets are tags at one token of each word, (B, T) int32, -1
     elsewhere; outputs are logits (B, T, K).
 
     Args:
@@ -116,5 +116,5 @@ class TokenClassification:
         return found if self._scheme is None else [*found, EntityF1(self._scheme)]
 
     def inference(self, outputs: Any) -> Any:
-        """Probabilities at every token, (B, T, K), float32; those at a word's first token count."""
+        """Probabilities at every token, (B, T, K), float32; for words see `sentence_rows`."""
         return keras.layers.Softmax(dtype="float32", name="probabilities")(outputs)
