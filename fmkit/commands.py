@@ -10,12 +10,13 @@ from typing import Any
 
 from fmkit import again as reopened
 from fmkit import checkup, console, jobs, plugins, reopen, signals, tables, uses, vocabulary
-from fmkit.config import chosen, command_line, compose, interpolation, objectives
+from fmkit.config import chosen, command_line, compose, interpolation, labels, objectives
 from fmkit.config.check import check
 from fmkit.config.command_line import CommandLine
 from fmkit.config.kinds import TYPED
 from fmkit.config.recorded import of_objective, overrides, quoted
 from fmkit.config.schema import TrainConfig
+from fmkit.config.task_schema import JointConfig
 from fmkit.errors import ConfigError, FmkitError, Interrupted, received
 from fmkit.store import index
 from fmkit.store.finished import FinishedRun
@@ -262,6 +263,9 @@ def _inherit(
     added = [f"{key}={quoted(str(run.folder.absolute()))}"]
     if "data.root" in spared:  # other data is not to be cut to the size of the run's
         spared |= {"data.limit"}
+    task = run.config().get("task")
+    if isinstance(task, dict) and task.get("name") not in (*labels.LEARNED, JointConfig.name):
+        spared |= {"data.labels"}  # of which that run has learned nothing
     objective = line.value("objective")  # whose data are meant
     known = of_objective(run.config(), None if objective is None else str(objective))
     for group in taken:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fmkit import lookup
-from fmkit.config import encodings
+from fmkit.config import encodings, labels
 from fmkit.config.data_schema import (
     ChatData,
     ConllData,
@@ -167,7 +167,7 @@ def _preference_problems(config: TrainConfig) -> Iterator[Problem]:
 def _label_problems(config: TrainConfig) -> Iterator[Problem]:
     """A task of some kind of labels, and data of another."""
     task, data = config.task, config.data
-    wanted = LEARNED.get(task.name)
+    wanted = labels.LEARNED.get(task.name)
     kind = KINDS["data"].get(data.name)
     if wanted is None or kind is None:  # what a plugin's data or task has is its own affair
         return
@@ -190,10 +190,7 @@ def _label_problems(config: TrainConfig) -> Iterator[Problem]:
         )
 
 
-LEARNED = {"classification": "classes", "multi_label": "sets", "regression": "numbers"}
-"""By task, what `data.labels` must be."""
-
-_TASK_OF = {each: task for task, each in LEARNED.items()}
+_TASK_OF = {each: task for task, each in labels.LEARNED.items()}
 _ELPV = {"numbers": ", or data=elpv"}
 
 
@@ -430,19 +427,19 @@ def _data_problems(data: Any) -> Iterator[Problem]:
 
 def _column_problems(data: Any, undecided: tuple[str, ...]) -> Iterator[Problem]:
     """Keys of labels that do not go with what the labels are."""
-    labels = getattr(data, "labels", "classes")
+    kind = getattr(data, "labels", "classes")
     several = getattr(data, "label_columns", None)
-    if several and labels not in ("sets", "numbers", *undecided):
+    if several and kind not in ("sets", "numbers", *undecided):
         yield Problem(
             "data.label_columns",
             "data.label_columns names columns of several labels or numbers, and data.labels="
-            f"{labels} is one class from data.label_column. Take task=multi_label or "
+            f"{kind} is one class from data.label_column. Take task=multi_label or "
             "task=regression, or data.labels=sets or data.labels=numbers.",
         )
-    if data.shots is not None and labels in ("sets", "numbers"):
+    if data.shots is not None and kind in ("sets", "numbers"):
         yield Problem(
             "data.shots",
-            f"data.shots={data.shots} counts examples of each class, and data.labels={labels}. "
+            f"data.shots={data.shots} counts examples of each class, and data.labels={kind}. "
             "Take data.limit to train on fewer.",
         )
 

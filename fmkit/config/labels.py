@@ -7,6 +7,9 @@ from typing import Any
 OF_TASK = {"multi_label": "sets", "regression": "numbers"}
 """By task, what `data.labels=auto` means; of every other task, `classes`."""
 
+LEARNED = {"classification": "classes", **OF_TASK}
+"""By task that learns labels, what they are."""
+
 
 def settle(data: Any, task: str | None) -> None:
     """Decide `data.labels=auto`, in place; data that can be read in one way only has no such key.

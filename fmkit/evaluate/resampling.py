@@ -36,7 +36,7 @@ def intervals(
     """
     if resamples < 1:
         return dict.fromkeys(names)
-    rng, count = np.random.default_rng(seed), len(rows)
+    rng, count = np.random.default_rng(seed), rows.shape[0]
     drawn: list[dict[str, np.ndarray]] = []
     for start in range(0, resamples, _CHUNK):
         weights = np.empty((min(_CHUNK, resamples - start), count))

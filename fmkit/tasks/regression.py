@@ -117,12 +117,11 @@ class Regression:
 
     def inference(self, outputs: Any) -> Any:
         """From deviations to numbers in the user's units, (B, K) float32, by a layer of Keras'."""
-        mean, scale = (
-            np.array(ops.convert_to_tensor(each)) for each in (self._units.mean, self._units.scale)
-        )
-        return keras.layers.Rescaling(
+        mean, scale = self._units.moments()
+        last = keras.layers.Rescaling(
             scale.tolist(), mean.tolist(), dtype="float32", name="numbers"
-        )(outputs)
+        )
+        return last(outputs)
 
 
 class Units(keras.layers.Layer):
@@ -163,10 +162,17 @@ class Units(keras.layers.Layer):
 
     def deviations_of(self, numbers: np.ndarray) -> np.ndarray:
         """The same of an array, in double precision."""
-        mean, scale = (
-            np.array(ops.convert_to_tensor(each), np.float64) for each in (self.mean, self.scale)
-        )
+        mean, scale = self.moments()
         return np.asarray((numbers.astype(np.float64) - mean) / scale)
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and scale as they are now, (K,) float64 each."""
+        # By way of a tensor: a variable that is mirrored on several devices is no array yet.
+        mean, scale = (
+            np.asarray(ops.convert_to_tensor(each)).astype(np.float64)
+            for each in (self.mean, self.scale)
+        )
+        return mean, scale
 
 
 class RootMeanSquare(keras.metrics.Metric):
