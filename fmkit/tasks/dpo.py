@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from keras.src.losses.loss import scale_loss_for_distribution
 
 from fmkit import console
 from fmkit.config.schema import ModelConfig
@@ -142,7 +143,7 @@ class Dpo:
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
         """The mean loss of the pairs of a batch."""
-        return ops.mean(losses(self._config, targets, outputs))
+        return scale_loss_for_distribution(ops.mean(losses(self._config, targets, outputs)))
 
     def metrics(self) -> list[Any]:
         """How often the preferred answer is rewarded more, by how much, and both rewards."""

@@ -21,6 +21,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from keras.src.losses.loss import scale_loss_for_distribution
 
 from fmkit.config.schema import ModelConfig
 from fmkit.config.task_schema import MaskedImageConfig
@@ -95,7 +96,7 @@ class MaskedImage(SelfSupervised):
         targets = ops.cast(targets, "float32")
         pixels, mask = targets[..., :3], targets[..., 3:]
         errors = ops.sum(ops.abs(ops.cast(outputs, "float32") - pixels) * mask)
-        return errors / ops.maximum(3.0 * ops.sum(mask), 1.0)
+        return scale_loss_for_distribution(errors / ops.maximum(3.0 * ops.sum(mask), 1.0))
 
 
 def masks(
