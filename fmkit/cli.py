@@ -12,7 +12,7 @@ COMMANDS = {
     "resume": "go on with a run that was stopped, or make a finished one longer",
     "eval": "judge a finished run on a split, or on new data",
     "predict": "predict new photos or texts with a finished run",
-    "generate": "go on with a text, by a run of a causal language model",
+    "generate": "go on with a text or answer it, by a causal language model",
     "check": "look at a data set: what is in it, and what is wrong with it",
     "runs": "list, show, compare and rank runs",
     "cache": "list and clear the features of frozen backbones",

@@ -72,9 +72,9 @@ def generate(arguments: Sequence[str]) -> int:
 def _literal(word: str) -> str:
     """A prompt as it was typed: Hydra would take a comma or a bracket in it for something else."""
     key, _, text = word.partition("=")
-    if key != "prompt" or not text or text[0] in "'\"":
+    if key not in ("prompt", "system") or not text or text[0] in "'\"":
         return word
-    return f"prompt={quoted(text)}"
+    return f"{key}={quoted(text)}"
 
 
 def check_data(arguments: Sequence[str]) -> int:

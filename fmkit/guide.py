@@ -64,6 +64,9 @@ _EXAMPLES: dict[str, list[tuple[str, str]]] = {
         ('fmkit generate run=last prompt="Once upon a time"', "go on with a text"),
         ("fmkit generate run=last input=begin.txt temperature=0", "from a file, the likeliest way"),
         ("fmkit generate run=last max_tokens=500 seed=1", "from nothing, another draw"),
+        ('fmkit generate run=last prompt="What is 6 x 7?"', "an answer, after task=instruction"),
+        ('fmkit generate model=smollm2 prompt="The capital of France is"', "without a run"),
+        ('fmkit generate model=smollm2 chat=true prompt="Why?"', "likewise, as a conversation"),
     ],
     "check": [
         ("fmkit check data=image_folder data.root=photos", "your own folder"),
@@ -209,7 +212,9 @@ def _defaults_of_files(group: str) -> None:
 def _groups(name: str) -> list[str]:
     if name in ("pretrain", "finetune"):
         return ["model", "data", "optimizer", "stage", "task", "runtime", "experiment"]
-    return ["runtime"] if name in ("predict", "generate") else ["data", "runtime"]
+    if name == "generate":
+        return ["model", "runtime"]
+    return ["runtime"] if name == "predict" else ["data", "runtime"]
 
 
 def _options(group: str) -> list[str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from fmkit import console, files, plugins, signals, tables
 from fmkit.config import labels, recorded
-from fmkit.config.schema import EvalConfig, GenerateConfig, PredictConfig
+from fmkit.config.schema import EvalConfig, GenerateConfig, ModelConfig, PredictConfig
 from fmkit.config.task_schema import SelfSupervisedConfig
 from fmkit.errors import ConfigError, DataError
+from fmkit.spec import Message
 from fmkit.store import index
 from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
@@ -128,29 +130,83 @@ def _predict_texts(config: PredictConfig, run: FinishedRun) -> tuple[dict[str, A
 
 
 def generate(config: GenerateConfig) -> None:
-    """Write a text to stdout as a causal language model goes on with it.
+    """Write a text to stdout as a causal language model goes on with it, or answers it.
 
     Raises:
-        ConfigError: the run is none of such a model, or the prompt cannot be read.
+        ConfigError: there is no such model, or the prompt cannot be read.
     """
-    run = FinishedRun(index.trained(config.run, Path(config.runs_dir)))
+    if (config.run is None) == (config.model is None):
+        came = "neither was named" if config.run is None else "both were named"
+        raise ConfigError(
+            f"run and model: {came}.",
+            "A finished run: fmkit generate run=RUN prompt=TEXT. A model as it was pretrained: "
+            "fmkit generate model=smollm2 prompt=TEXT",
+        )
+    prompt = _prompt(config)
+    writer, model = _pretrained(config) if config.run is None else _trained(config)
+    from fmkit.evaluate import generate as writing
+    from fmkit.models import chat
+
+    sampling = writing.Sampling(
+        config.temperature, config.top_k, config.top_p, config.max_tokens, config.seed
+    )
+    template = getattr(writer.task, "chat", None)
+    if config.chat is not None:
+        template = chat.of(model, writer.tokenizer) if config.chat else None
+    if template is None:
+        if config.system is not None:
+            raise ConfigError(
+                f"system: {writer.what} was not trained on conversations.",
+                "Add chat=true to write the prompt as one, or leave system out.",
+            )
+        pieces = writing.text(writer, prompt, sampling)
+    else:
+        pieces = writing.answer(writer, template, _messages(config, prompt), sampling)
+    for piece in pieces:
+        signals.check()
+        console.stream(piece)
+    console.stream("\n")
+
+
+def _trained(config: GenerateConfig) -> tuple[Any, ModelConfig]:
+    """The model of a finished run, and its config."""
+    run = FinishedRun(index.trained(str(config.run), Path(config.runs_dir)))
     run.warn_if_unfinished()
     plugins.require(run, ("model", "task"), plugins.names())
-    prompt = _prompt(config)
     if run.data().get("modality") != "text":
         raise ConfigError(f"run {run.id} reads photos, so it writes no text.")
     with console.diverted(run.folder / names.LOG):
         from fmkit.evaluate import generate as writing
         from fmkit.evaluate import predict as loaded
 
-        trained = loaded.load(run, config.runtime)
-    sampling = writing.Sampling(
-        config.temperature, config.top_k, config.top_p, config.max_tokens, config.seed
-    )
-    for piece in writing.text(trained, prompt, sampling):
-        signals.check()
-        console.stream(piece)
-    console.stream("\n")
+        found = loaded.load(run, config.runtime)
+    model = recorded.section(run.config(), "model")
+    return writing.Writer(f"run {run.id}", found.task, found.backbone), model
+
+
+def _pretrained(config: GenerateConfig) -> tuple[Any, ModelConfig]:
+    """A model as it was pretrained, and its config."""
+    model: Any = config.model
+    with console.diverted(Path(os.devnull)):
+        from fmkit.evaluate import generate as writing
+        from fmkit.evaluate import predict as loaded
+
+        backbone, task = loaded.pretrained(model, config.runtime)
+    return writing.Writer(f"model {model.name}", task, backbone), model
+
+
+def _messages(config: GenerateConfig, prompt: str) -> list[Message]:
+    """The prompt as a user's message, after the system's where there is one.
+
+    Raises:
+        ConfigError: there is no prompt.
+    """
+    if not prompt.strip():
+        raise ConfigError(
+            "prompt is missing: it is what the user says.", "Say prompt=TEXT, or input=FILE."
+        )
+    system = [] if config.system is None else [Message("system", config.system)]
+    return [*system, Message("user", prompt)]
 
 
 def _prompt(config: GenerateConfig) -> str:

@@ -71,7 +71,11 @@ def _looked_through(line: CommandLine, names: Mapping[str, Sequence[str]]) -> _C
     _read_user_files(state)
     types, phases = _types(state), _phases(state)
     for assignment in state.assignments:
-        if assignment.key.split(".")[0] in state.untyped:
+        group, _, key = assignment.key.partition(".")
+        if group in state.untyped:
+            continue
+        if key and group not in state.chosen and _is_group(state, group):
+            state.problems.append(f"{assignment.key}: no {group} is chosen. Add {group}=NAME")
             continue
         wrong = suggest.problem_with(assignment, types, phases)
         state.problems.extend([wrong] if wrong else _value_problem(assignment, names))
@@ -125,7 +129,7 @@ def _read_overrides(state: _Check) -> None:
                 f"{override.input_line!r}: a sweep over {key} takes a list of values, such as "
                 f"{key}=a,b." if not values else f"{key} takes one value, also in a sweep."
             )  # fmt: skip
-        elif key in state.chosen or key == "experiment":
+        elif key in state.chosen or key == "experiment" or _is_group(state, key):
             for value in values:
                 _choose(state, key, value)
             state.untyped |= {key} if len(values) > 1 else set()
@@ -133,6 +137,11 @@ def _read_overrides(state: _Check) -> None:
             text = "" if override.is_sweep_override() else override.input_line.partition("=")[2]
             for value in values:
                 state.assignments.extend(_leaves(key, value, text))
+
+
+def _is_group(state: _Check, key: str) -> bool:
+    """Whether a key is a group of the command's, also where no option of it is the default."""
+    return key in KINDS and key in field_types(COMMANDS[state.line.command])
 
 
 def _leaves(key: str, value: Any, text: str = "") -> list[user_file.Assignment]:

@@ -277,8 +277,14 @@ class PredictConfig:
 class GenerateConfig:
     """`fmkit generate`."""
 
-    run: str = MISSING
+    run: str | None = None
     """The run of a causal language model: its folder, its id, or `last`."""
+    model: ModelConfig | None = None
+    """Group, instead of a run: a model as it was pretrained, such as `model=smollm2`."""
+    chat: bool | None = None
+    """The prompt is a user's message, to be answered; empty means as the run was trained."""
+    system: str | None = None
+    """What a system's message before the user's says; empty means the template's own, or none."""
     prompt: str | None = None
     """How the text begins; empty means from nothing."""
     input: str | None = None

@@ -2,8 +2,8 @@
 
 How an object says what was said stands in `turns`. A file or a folder whose name says so is a
 split: `train.jsonl`, `val.jsonl`, `test.jsonl`, also `train-00000-of-00002.parquet` or
-`test/a.jsonl`. Ids are paths from the root with the line's number from 1, `chats.jsonl:000012`; of a
-list or a table it is the entry's.
+`test/a.jsonl`. Ids are paths from the root with the line's number from 1, `chats.jsonl:000012`; of
+a list or a table it is the entry's.
 
 All conversations are held in memory, as the texts of a table are.
 """

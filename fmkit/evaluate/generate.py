@@ -8,15 +8,17 @@ V tokens of the vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from fmkit.data.text_loader import filled_up
 from fmkit.errors import ConfigError
-from fmkit.evaluate.predict import Trained
-from fmkit.spec import Tokenizer
+from fmkit.models.backbone import Backbone
+from fmkit.models.chat import Chat
+from fmkit.spec import Message, Tokenizer
 
 _BROKEN = "\ufffd"
 """What stands at the end of a text while only a part of a character's bytes is there."""
@@ -42,40 +44,103 @@ class Sampling:
     seed: int = 0
 
 
-def text(trained: Trained, prompt: str, sampling: Sampling) -> Iterator[str]:
+@dataclass(frozen=True)
+class Writer:
+    """A causal language model.
+
+    Attributes:
+        what: what errors call it, such as `run 2026-11-25_183706-ghvnh5`.
+        task: what it learned; it has a `continuation`.
+        backbone: its network.
+    """
+
+    what: str
+    task: Any
+    backbone: Backbone
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What makes tokens of texts.
+
+        Raises:
+            ConfigError: the model does not go on with texts.
+        """
+        if self.backbone.tokenizer is None or not hasattr(self.task, "continuation"):
+            raise ConfigError(
+                f"{self.what} has task.name={self.task.name}, which writes no text.",
+                "Train one that does: fmkit pretrain task=causal_lm data=text_files "
+                "model=small_gpt",
+            )
+        return self.backbone.tokenizer
+
+
+def text(writer: Writer, prompt: str, sampling: Sampling) -> Iterator[str]:
     """The prompt, and piece by piece what follows it, up to the token that ends a text.
 
     Of a text that is longer than what the model reads, the end is read.
 
     Args:
-        trained: a causal language model.
+        writer: a causal language model.
         prompt: how the text begins; may be empty.
         sampling: how tokens are drawn.
 
     Raises:
         ConfigError: the model does not go on with texts.
     """
-    tokenizer, most = trained.backbone.tokenizer, trained.backbone.max_length
-    if tokenizer is None or most is None or not hasattr(trained.task, "continuation"):
-        raise ConfigError(
-            f"run {trained.run.id} has task.name={trained.task.name}, which writes no text.",
-            "Train one that does: fmkit pretrain task=causal_lm data=text_files model=small_gpt",
-        )
-    model = trained.task.continuation()
-    random = np.random.default_rng(sampling.seed)
+    tokenizer = writer.tokenizer
     tokens = _marked(tokenizer, tokenizer.tokens([prompt])[0])
     shown = tokenizer.text(tokens)
     yield shown
+    ends = () if tokenizer.end is None else (tokenizer.end,)
+    yield from _written(writer, tokens, shown, ends, sampling)
+
+
+def answer(
+    writer: Writer, chat: Chat, messages: Sequence[Message], sampling: Sampling
+) -> Iterator[str]:
+    """Piece by piece what the assistant answers, up to the mark that ends its message.
+
+    Args:
+        writer: a causal language model.
+        chat: how its conversations are written.
+        messages: what was said before.
+        sampling: how tokens are drawn.
+
+    Raises:
+        ConfigError: the model does not go on with texts, or cannot read as many tokens.
+    """
+    tokens, most = chat.prompt(messages), writer.backbone.max_length
+    if most is not None and len(tokens) >= most:
+        raise ConfigError(
+            f"the prompt has {len(tokens)} tokens as a conversation, and {writer.what} reads "
+            f"{most}, its answer included.",
+            "Shorten it, or take a model with a larger model.max_length.",
+        )
+    lead = chat.template.lead
+    for piece in _written(writer, tokens, writer.tokenizer.text(tokens), chat.stops, sampling):
+        yield piece.removeprefix(lead)
+        lead = ""
+
+
+def _written(
+    writer: Writer, tokens: np.ndarray, shown: str, ends: Sequence[int], sampling: Sampling
+) -> Iterator[str]:
+    """Piece by piece what follows tokens (n,), whose text is `shown`."""
+    tokenizer, most = writer.tokenizer, writer.backbone.max_length
+    most = len(tokens) + sampling.max_tokens if most is None else most
+    model, random = writer.task.continuation(), np.random.default_rng(sampling.seed)
     for _ in range(sampling.max_tokens):
         window = tokens[-most:]
         rows = filled_up([window], most)
         logits = model.predict_on_batch([rows, np.array([[len(window) - 1]], np.int32)])
-        following = drawn(_allowed(np.asarray(logits, np.float64)[0], tokenizer), sampling, random)
-        if following == tokenizer.end:
+        following = drawn(
+            _allowed(np.asarray(logits, np.float64)[0], tokenizer, ends), sampling, random
+        )
+        if following in ends:
             break
         tokens = np.append(tokens, np.int32(following))
         whole = tokenizer.text(tokens)
-        if whole.startswith(shown) and not whole.endswith(_BROKEN):
+        if whole.startswith(shown) and whole != shown and not whole.endswith(_BROKEN):
             yield whole[len(shown) :]
             shown = whole
     whole = tokenizer.text(tokens)
@@ -91,9 +156,9 @@ def _marked(tokenizer: Tokenizer, tokens: np.ndarray) -> np.ndarray:
     return np.concatenate([np.array([0 if start is None else start], np.int32), tokens])
 
 
-def _allowed(logits: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
-    """Logits (V,) with those of marks that stand inside no text struck out."""
-    barred = [each for each in tokenizer.special if each != tokenizer.end]
+def _allowed(logits: np.ndarray, tokenizer: Tokenizer, ends: Sequence[int]) -> np.ndarray:
+    """Logits (V,) with those of marks that neither stand inside a text nor end it struck out."""
+    barred = [each for each in tokenizer.special if each not in ends]
     logits = logits.copy()
     logits[barred] = -np.inf
     logits[tokenizer.size :] = -np.inf  # a table of vectors may be longer than the vocabulary

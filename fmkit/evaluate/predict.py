@@ -16,7 +16,7 @@ from fmkit import files, lookup
 from fmkit.config import recorded
 from fmkit.config.data_schema import DataConfig
 from fmkit.config.schema import ModelConfig, RuntimeConfig
-from fmkit.config.task_schema import TaskConfig
+from fmkit.config.task_schema import CausalLmConfig, TaskConfig
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
 from fmkit.data.inputs import TextInputs
@@ -71,6 +71,18 @@ def load(run: FinishedRun, runtime: RuntimeConfig, objective: str | None = None)
     checkpoint.assign(learner, weights, paths)
     adapters.merge(learner)
     return Trained(run, learner, task, spec, backbone)
+
+
+def pretrained(model: ModelConfig, runtime: RuntimeConfig) -> tuple[Backbone, Any]:
+    """A causal language model as it was pretrained, without a run: backbone and task.
+
+    Raises:
+        ConfigError: it reads images, or a token sees those after it.
+        ArtifactError: its weights could not be loaded.
+    """
+    devices.prepare(runtime)
+    backbone, task, _ = assemble.build_model(model, CausalLmConfig(), DataSpec("text", (), {}))
+    return backbone, task
 
 
 def examine(

@@ -447,6 +447,8 @@ def resolved(config: TrainConfig, assembly: Assembly, split_seed: int) -> TrainC
     model = dataclasses.replace(
         config.model, image_size=backbone.image_size, max_length=backbone.max_length
     )
+    if (template := getattr(assembly.task, "chat", None)) is not None:
+        model = dataclasses.replace(model, chat_template=template.name)
     task, data = config.task, dataclasses.replace(config.data, split_seed=split_seed)
     if isinstance(task, JointConfig):
         known = {

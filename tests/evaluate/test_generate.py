@@ -7,7 +7,7 @@ import pytest
 
 from fmkit.errors import ConfigError
 from fmkit.evaluate import generate
-from fmkit.evaluate.generate import Sampling
+from fmkit.evaluate.generate import Sampling, Writer
 from fmkit.models.small_text import byte_tokenizer
 
 LOGITS = np.log(np.array([0.5, 0.05, 0.3, 0.15]))
@@ -60,7 +60,7 @@ def trained(said, max_length=64):
     parrot = Parrot(tokenizer, said)
     task = SimpleNamespace(name="causal_lm", continuation=lambda: parrot)
     backbone = SimpleNamespace(tokenizer=tokenizer, max_length=max_length)
-    return SimpleNamespace(task=task, backbone=backbone, run=SimpleNamespace(id="a")), parrot
+    return Writer("run a", task, backbone), parrot
 
 
 GREEDY = Sampling(temperature=0.0)
@@ -88,6 +88,6 @@ def test_at_most_so_many_tokens_are_added_and_the_end_of_a_long_text_is_read():
 
 def test_a_run_of_another_task_writes_no_text():
     model, _ = trained("x")
-    model.task = SimpleNamespace(name="masked_lm")
+    model = Writer("run a", SimpleNamespace(name="masked_lm"), model.backbone)
     with pytest.raises(ConfigError, match="masked_lm, which writes no text"):
         next(generate.text(model, "", GREEDY))
