@@ -87,7 +87,11 @@ class Task(Protocol):
         ...
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
-        """The loss of a batch, a scalar; `weights` are per example, (B,), or None."""
+        """The loss of a batch, a scalar; `weights` are per example, (B,), or None.
+
+        Of several devices each has a part of the batch, and gradients are summed over them: a mean
+        has to be divided by their number, as Keras' losses and `scale_loss_for_distribution` do.
+        """
         ...
 
     def metrics(self) -> list[Any]:

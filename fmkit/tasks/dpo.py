@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from keras.src.losses.loss import scale_loss_for_distribution
 
 from fmkit import console
 from fmkit.config.schema import ModelConfig
@@ -41,6 +42,9 @@ class Dpo:
     of both answers in nats, (B, 2), sums over their tokens. Targets (B, 4) float32 are the same of
     the model as it was at the start, and how many tokens the answers have.
 
+    Attributes:
+        chat: how conversations are written, where the data or the model has any; else None.
+
     Args:
         config: the task.
         spec: the data set; nothing of it is read.
@@ -58,14 +62,23 @@ class Dpo:
         self._continuation: Any = None
         self._everywhere: Any = None
         self._before: np.ndarray | None = None
-        self._chat: Any = None
+        self._config_of_model: ModelConfig | None = None
+        self.chat: chat.Chat | None = None
         self.inputs: tuple[Any, ...] = ()
 
     def rows(
         self, examples: Any, tokenizer: Any, max_length: int
     ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
         """A row a pair; see `preference_rows`."""
-        rows, uncut = rows_of(examples.content, tokenizer, max_length, self._chat)
+
+        def template() -> chat.Chat:
+            if self.chat is None:
+                if self._config_of_model is None:
+                    raise RuntimeError("the head comes first: it knows the model")
+                self.chat = chat.of(self._config_of_model, tokenizer)
+            return self.chat
+
+        rows, uncut = rows_of(examples.content, tokenizer, max_length, template)
         alike = sum(np.array_equal(each[:, :2], each[:, 2:]) for each in rows)
         if alike:
             console.warn(
@@ -113,8 +126,9 @@ class Dpo:
         """
         found_tokens.require_text(self._config, backbone, is_causal=True)
         _without_dropout(backbone)
-        tokenizer: Any = backbone.tokenizer  # there, as `require_text` has seen to
-        self._chat = lambda: chat.of(config, tokenizer)
+        self._config_of_model = config
+        if config.chat_template != "auto" and backbone.tokenizer is not None:
+            self.chat = chat.of(config, backbone.tokenizer)
         scores = found_tokens.scoring(backbone, has_bias=False)
         self._continuation = lambda: continuation(backbone, scores)
         self._everywhere = lambda: scores(backbone.model.output, "scores")
@@ -142,7 +156,7 @@ class Dpo:
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
         """The mean loss of the pairs of a batch."""
-        return ops.mean(losses(self._config, targets, outputs))
+        return scale_loss_for_distribution(ops.mean(losses(self._config, targets, outputs)))
 
     def metrics(self) -> list[Any]:
         """How often the preferred answer is rewarded more, by how much, and both rewards."""

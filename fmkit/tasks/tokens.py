@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 from keras import ops
+from keras.src.losses.loss import scale_loss_for_distribution
 
 from fmkit.config.task_schema import TaskConfig
 from fmkit.errors import ConfigError
@@ -33,9 +34,13 @@ def losses(targets: Any, logits: Any) -> tuple[Any, Any]:
 
 
 def mean_loss(targets: Any, logits: Any) -> Any:
-    """The mean over the tokens of a batch, in nats; 0 where there is none."""
+    """The mean over the tokens of a batch, in nats; 0 where there is none.
+
+    Of several devices each has its share of the mean of their means.
+    """
     found, used = losses(targets, logits)
-    return ops.sum(found * used) / ops.maximum(ops.sum(used), 1.0)
+    mean = ops.sum(found * used) / ops.maximum(ops.sum(used), 1.0)
+    return scale_loss_for_distribution(mean)
 
 
 class TokenLoss(keras.metrics.Mean):

@@ -30,11 +30,17 @@ pieces = [tf.config.LogicalDeviceConfiguration()] * int(sys.argv[2])
 tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], pieces)
 
 import keras
+import numpy as np
 from small_runs import assembled, images, settings, train
 
 from fmkit.config.schema import PhaseConfig
+from fmkit.config.task_schema import DpoConfig, MaskedImageConfig
 from fmkit.errors import ConfigError
 from fmkit.evaluate import judge
+from fmkit.spec import DataSpec
+from fmkit.tasks.causal_lm import CausalLm
+from fmkit.tasks.dpo import Dpo
+from fmkit.tasks.masked_image import MaskedImage
 from fmkit.train import assemble
 
 stage = {"head": PhaseConfig(train="head", epochs="1"), "full": PhaseConfig(epochs="1")}
@@ -47,13 +53,33 @@ with assembly.scope():
 found = judge.probabilities(assembly.learner, assembly.ordered("val"))
 pixels = assembly.examples.content.pixels[assembly.splits["val"]]
 exported = keras.saving.load_model(done.run.folder / "model.keras").predict(pixels, verbose=0)
+strategy = tf.distribute.get_strategy
+
+
+def summed(loss):
+    return float(strategy().reduce("SUM", strategy().run(loss), axis=None))
+
+
+spec, seen = DataSpec("text", (), {}), DataSpec("image", (), {})
+drawn = np.random.default_rng(0)
+places, logits = drawn.integers(-1, 9, (4, 5)), drawn.normal(size=(4, 5, 9)).astype("float32")
+pairs, answers = drawn.normal(size=(4, 4)).astype("float32"), logits[:, 0, :2]
+pixels, painted = drawn.random((4, 8, 8, 4)), drawn.random((4, 8, 8, 3))
+with assembly.scope():
+    losses = {
+        "causal_lm": summed(lambda: CausalLm(None, spec).loss(places, logits, None, True)),
+        "dpo": summed(lambda: Dpo(DpoConfig(), spec).loss(pairs, answers, None, True)),
+        "masked_image": summed(
+            lambda: MaskedImage(MaskedImageConfig(), seen).loss(pixels, painted, None, True)
+        ),
+    }
 told = ""
 try:  # 49 to train on: the last batch is a single one
     assembled(config, images(61))
 except ConfigError as error:
     told = str(error)
 json.dump({"devices": len(assembly.devices.names), "rows": done.rows, "found": found.tolist(),
-           "exported": exported.tolist(), "told": told}, sys.stdout)
+           "exported": exported.tolist(), "told": told, "losses": losses}, sys.stdout)
 """
 
 
@@ -87,6 +113,7 @@ def test_two_devices_train_as_one_does(tmp_path):
             assert second[name] == pytest.approx(first[name], rel=1e-3), name
     np.testing.assert_allclose(two["found"], one["found"], atol=1e-3)
     np.testing.assert_allclose(two["exported"], two["found"], atol=1e-5)
+    assert two["losses"] == pytest.approx(one["losses"], rel=1e-5)  # each has its share
     assert one["told"] == ""
     assert "49 examples" in two["told"]
     assert "data.batch_size=15" in two["told"]
