@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fmkit import lookup
-from fmkit.config import encodings, labels
+from fmkit.config import encodings, fits
 from fmkit.config.data_schema import (
-    ChatData,
     ConllData,
-    DocumentsData,
     ImageData,
     ImageFolderData,
     ImageTableData,
     PhotosData,
-    PreferencesData,
-    SquadData,
     TextFolderData,
     TokenTableData,
 )
 from fmkit.config.kinds import KINDS, MONITORS
+from fmkit.config.problem import Problem
 from fmkit.config.schema import (
     CheckConfig,
     ModelConfig,
@@ -32,25 +28,13 @@ from fmkit.config.schema import (
     TrainConfig,
 )
 from fmkit.config.task_schema import (
-    CONVERSATIONS,
-    LANGUAGE_MODELLING,
     DpoConfig,
     JointConfig,
     MaskedImageConfig,
-    QuestionAnsweringConfig,
     RegressionConfig,
 )
 from fmkit.errors import listed, nearest, received
 from fmkit.files import short
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing wrong with a config: the key and the message."""
-
-    key: str
-    message: str
-
 
 _KERAS = (".keras", ".h5", ".safetensors", ".npz")
 
@@ -118,38 +102,13 @@ def _train_problems(config: TrainConfig) -> Iterator[Problem]:
     if wrong:
         yield Problem("model.weights", wrong)
     yield from _lora_problems(config)
-    yield from _language_problems(config)
-    yield from _answer_problems(config)
-    yield from _tag_problems(config)
-    yield from _preference_problems(config)
-    yield from _label_problems(config)
+    yield from fits.problems(config)
+    if isinstance(task, DpoConfig):
+        yield from _preference_problems(task)
 
 
-def _preference_problems(config: TrainConfig) -> Iterator[Problem]:
-    """Preferences are for preference tuning, which learns of nothing else."""
-    task, data = config.task, config.data
-    if isinstance(data, PreferencesData) and not isinstance(task, DpoConfig):
-        if not isinstance(task, JointConfig):  # whose objectives may have data of their own
-            yield Problem(
-                "task.name",
-                f"data={data.name} has pairs of answers, and task.name={task.name} learns from "
-                "none. Take task=dpo.",
-            )
-        return
-    if not isinstance(task, DpoConfig):
-        return
-    if data.name in KINDS["data"] and not isinstance(data, PreferencesData):
-        yield Problem(
-            "data.name",
-            f"task.name={task.name} learns from pairs of answers, and data={data.name} has none. "
-            "Take data=preferences data.root=FILE.jsonl.",
-        )
-    if config.recipe != "none":
-        yield Problem(
-            "recipe",
-            f"recipe={config.recipe} goes by classes, and task.name={task.name} has none. "
-            "Leave it out.",
-        )
+def _preference_problems(task: Any) -> Iterator[Problem]:
+    """Keys of preference tuning that do not go together."""
     if task.label_smoothing and task.loss_type != "sigmoid":
         yield Problem(
             "task.label_smoothing",
@@ -162,149 +121,6 @@ def _preference_problems(config: TrainConfig) -> Iterator[Problem]:
             "task.label_smoothing",
             received(what, task.label_smoothing, "a number from 0 to below 0.5"),
         )
-
-
-def _label_problems(config: TrainConfig) -> Iterator[Problem]:
-    """A task of some kind of labels, and data of another."""
-    task, data = config.task, config.data
-    wanted = labels.LEARNED.get(task.name)
-    kind = KINDS["data"].get(data.name)
-    if wanted is None or kind is None:  # what a plugin's data or task has is its own affair
-        return
-    has = getattr(data, "labels", "classes")
-    if isinstance(data, DocumentsData | PhotosData):
-        has = "no labels"
-    if has == wanted or (task.name == "classification" and not hasattr(data, "labels")):
-        return
-    if hasattr(data, "labels"):
-        yield Problem(
-            "data.labels",
-            f"data.labels={has}, and task.name={task.name} learns {wanted}. Write "
-            f"data.labels=auto, or take task={_TASK_OF[has]}.",
-        )
-    else:
-        yield Problem(
-            "task.name",
-            f"task.name={task.name} learns {wanted}, and data={data.name} has {has}. Take "
-            f"data=text_table, data=image_table or data=arrays{_ELPV.get(wanted, '')}.",
-        )
-
-
-_TASK_OF = {each: task for task, each in labels.LEARNED.items()}
-_ELPV = {"numbers": ", or data=elpv"}
-
-
-def _language_problems(config: TrainConfig) -> Iterator[Problem]:
-    """What a language model reads and learns, and what else wants classes."""
-    task, data = config.task, config.data
-    yield from _chat_problems(config)
-    if task.name not in LANGUAGE_MODELLING:
-        if task.name == "classification" and isinstance(data, DocumentsData):
-            yield Problem(
-                "task.name",
-                f"task.name=classification learns classes, and data={data.name} has none. Take "
-                "task=masked_lm or task=causal_lm, or data with classes such as data=text_table.",
-            )
-        return
-    if isinstance(data, ImageData):
-        yield Problem(
-            "task.name",
-            f"task.name={task.name} learns from texts, and data={data.name} has images. Take "
-            "data=text_files, data=text_lines, or the texts of a classifier such as "
-            "data=text_table.",
-        )
-    if config.recipe != "none":
-        yield Problem(
-            "recipe",
-            f"recipe={config.recipe} goes by classes, and task.name={task.name} has none. "
-            "Leave it out.",
-        )
-
-
-def _chat_problems(config: TrainConfig) -> Iterator[Problem]:
-    """Conversations, and the tasks that learn from them."""
-    task, data = config.task, config.data
-    is_chat, wants = isinstance(data, ChatData), task.name in CONVERSATIONS
-    tasks = " or ".join(f"task={each}" for each in CONVERSATIONS)
-    if is_chat and not wants and task.name in KINDS["task"] and task.name != "joint":
-        yield Problem(
-            "task.name",
-            f"task.name={task.name} does not learn from conversations, which data={data.name} "
-            f"has. Take {tasks}.",
-        )
-    if wants and not is_chat and data.name in KINDS["data"]:
-        yield Problem(
-            "data.name",
-            f"task.name={task.name} learns from conversations, and data={data.name} has none. "
-            "Take data=chat data.root=FILE.jsonl",
-        )
-    if wants and config.recipe != "none":
-        yield Problem(
-            "recipe",
-            f"recipe={config.recipe} goes by classes, and task.name={task.name} has none. "
-            "Leave it out.",
-        )
-
-
-def _answer_problems(config: TrainConfig) -> Iterator[Problem]:
-    """Answers in texts are of one kind of data, and are learned by one task."""
-    task, data = config.task, config.data
-    learns = task.name == QuestionAnsweringConfig.name
-    if learns and data.name in KINDS["data"] and not isinstance(data, SquadData):
-        yield Problem(
-            "task.name",
-            f"task.name={task.name} finds answers in texts, and data={data.name} has none. Take "
-            "data=squad.",
-        )
-    if learns and config.recipe != "none":
-        yield Problem(
-            "recipe",
-            f"recipe={config.recipe} goes by classes, and task.name={task.name} has none. "
-            "Leave it out.",
-        )
-    fits = learns or task.name in (*LANGUAGE_MODELLING, JointConfig.name)
-    if isinstance(data, SquadData) and not fits and task.name in KINDS["task"]:
-        yield Problem(
-            "task.name",
-            f"task.name={task.name} cannot learn from data=squad, which has questions and answers. "
-            "Take task=question_answering, or other data.",
-        )
-
-
-_TAGGED = ("conll", "token_table")
-"""Data that has a tag for each word."""
-
-
-def _tag_problems(config: TrainConfig) -> Iterator[Problem]:
-    """What has tags, and what learns them."""
-    task, data = config.task, config.data
-    if task.name != "token_classification":
-        if task.name == "classification" and data.name in _TAGGED:
-            yield Problem(
-                "task.name",
-                f"task.name=classification learns a class of each example, and data={data.name} "
-                "has a tag for each word. Take task=token_classification.",
-            )
-        return
-    if data.name in KINDS["data"] and data.name not in _TAGGED:
-        yield Problem(
-            "task.name",
-            f"task.name=token_classification learns a tag for each word, and data={data.name} has "
-            "none. Take data=conll or data=token_table.",
-        )
-    if config.recipe != "none":
-        yield Problem(
-            "recipe",
-            f"recipe={config.recipe} goes by classes, and task.name={task.name} has none. "
-            "Leave it out.",
-        )
-    for name, phase in config.stage.items():
-        if phase.solver == "lbfgs":
-            key = f"stage.{name}.solver"
-            yield Problem(
-                key,
-                f"{key}=lbfgs solves for a class of each example. With {task.name} leave it out.",
-            )
 
 
 def _weights_problem(model: ModelConfig) -> str:

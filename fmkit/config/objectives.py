@@ -10,10 +10,10 @@ from typing import Any
 
 from fmkit import files
 from fmkit.config import labels, suggest, user_file, validate
-from fmkit.config.combinations import Problem
 from fmkit.config.data_schema import DataConfig
 from fmkit.config.documentation import field_docs
 from fmkit.config.kinds import KINDS
+from fmkit.config.problem import Problem
 from fmkit.config.schema import TrainConfig
 from fmkit.config.task_schema import ALONE, JointConfig, ObjectiveConfig
 from fmkit.config.user_file import Assignment

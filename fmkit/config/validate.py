@@ -12,9 +12,9 @@ from omegaconf import MISSING
 
 from fmkit import unseen
 from fmkit.config import amounts, combinations, durations, trainable
-from fmkit.config.combinations import Problem
 from fmkit.config.documentation import field_types
 from fmkit.config.kinds import CHOICES, COMMANDS, KINDS
+from fmkit.config.problem import Problem
 from fmkit.config.ranges import RANGES
 from fmkit.config.schema import PhaseConfig
 from fmkit.config.task_schema import ObjectiveConfig

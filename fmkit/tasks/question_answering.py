@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from keras.src.losses.loss import scale_loss_for_distribution
 
 from fmkit.config.schema import ModelConfig
 from fmkit.config.task_schema import QuestionAnsweringConfig
@@ -153,7 +154,7 @@ class QuestionAnswering:
         chances = ops.log_softmax(_among_places(targets, outputs), axis=1)
         right = _one_hot(targets)
         found = ops.sum(ops.where(right, chances, 0.0), axis=(1, 2))  # (B,)
-        return -ops.mean(found) / 2.0
+        return scale_loss_for_distribution(-ops.mean(found) / 2.0)
 
     def metrics(self) -> list[Any]:
         """Accuracy: the share of rows whose first and last token are both found."""

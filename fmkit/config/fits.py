@@ -1,0 +1,123 @@
+"""Which data a task learns from; what does not go together is told before anything is read.
+
+What a plugin's data or task has is its own affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fmkit.config import labels
+from fmkit.config.data_schema import DocumentsData, ImageData, PhotosData
+from fmkit.config.kinds import KINDS
+from fmkit.config.problem import Problem
+from fmkit.config.schema import TrainConfig
+from fmkit.config.task_schema import LANGUAGE_MODELLING
+
+LEARNED = {
+    **labels.LEARNED,
+    "token_classification": "tags",
+    "question_answering": "answers",
+    "instruction": "conversations",
+    "dpo": "preferences",
+}
+"""By task, what it learns of examples; a task that is not here learns from their content alone."""
+
+_OF_DATA = {
+    "conll": "tags",
+    "token_table": "tags",
+    "squad": "answers",
+    "chat": "conversations",
+    "preferences": "preferences",
+}
+"""By data set, what its examples have where that is no key of its own."""
+
+_NOUNS = {
+    "classes": "a class of each example",
+    "sets": "sets of labels",
+    "numbers": "numbers",
+    "tags": "a tag for each word",
+    "answers": "answers to questions",
+    "conversations": "conversations",
+    "preferences": "pairs of answers of which one is preferred",
+    "": "no labels",
+}
+
+_SOURCES = {
+    "classes": "data=image_folder, data=image_table, data=text_folder or data=text_table",
+    "sets": "data=text_table, data=image_table or data=arrays",
+    "numbers": "data=text_table, data=image_table, data=arrays or data=elpv",
+    "tags": "data=conll or data=token_table",
+    "answers": "data=squad",
+    "conversations": "data=chat",
+    "preferences": "data=preferences",
+}
+"""Where each of them comes from."""
+
+_OF_LABELS = ("classes", "sets", "numbers")
+"""What `data.labels` can be, and what a linear head can be solved for."""
+
+_NO_TEXTS = ("conversations", "preferences")
+"""What no language model learns from as it stands."""
+
+
+def held(data: Any) -> str:
+    """What the examples of a data set have to learn; empty where they have nothing."""
+    if data.name in _OF_DATA:
+        return _OF_DATA[data.name]
+    if isinstance(data, DocumentsData | PhotosData):
+        return ""
+    return str(getattr(data, "labels", "classes"))
+
+
+def problems(config: TrainConfig) -> Iterator[Problem]:
+    """What a task does not learn from its data, or does not do with it."""
+    task, data = config.task, config.data
+    if task.name in LEARNED and data.name in KINDS["data"]:
+        yield from _learned_problems(task.name, data)
+    if task.name in LANGUAGE_MODELLING:
+        yield from _text_problems(task.name, data)
+    if task.name not in LANGUAGE_MODELLING and LEARNED.get(task.name, "classes") in _OF_LABELS:
+        return
+    if config.recipe != "none":
+        yield Problem(
+            "recipe",
+            f"recipe={config.recipe} goes by classes, and task.name={task.name} has none. "
+            "Leave it out.",
+        )
+    for name, phase in config.stage.items():
+        key = f"stage.{name}.solver"
+        if phase.solver == "lbfgs":
+            yield Problem(
+                key, f"{key}=lbfgs solves for labels, and task.name={task.name} has none. "
+                "Leave it out.",
+            )  # fmt: skip
+
+
+def _learned_problems(task: str, data: Any) -> Iterator[Problem]:
+    wanted, has = LEARNED[task], held(data)
+    if has == wanted:
+        return
+    others = [f"task={name}" for name, each in LEARNED.items() if each == has]
+    if isinstance(data, DocumentsData):
+        others = [f"task={each}" for each in LANGUAGE_MODELLING]
+    instead = f"Take {_SOURCES[wanted]}" + (f"; or {' or '.join(others)}." if others else ".")
+    key = "task.name"
+    if wanted in _OF_LABELS and hasattr(data, "labels"):
+        key = "data.labels"
+        instead = f"Write data.labels=auto, or take {' or '.join(others)}."
+    shown = f"data.labels={has}" if key == "data.labels" else f"data={data.name} has {_NOUNS[has]}"
+    yield Problem(key, f"task.name={task} learns {_NOUNS[wanted]}, and {shown}. {instead}")
+
+
+def _text_problems(task: str, data: Any) -> Iterator[Problem]:
+    has = held(data) if data.name in KINDS["data"] else ""
+    if not isinstance(data, ImageData) and has not in _NO_TEXTS:
+        return
+    shown = "images" if isinstance(data, ImageData) else _NOUNS[has]
+    yield Problem(
+        "task.name",
+        f"task.name={task} learns from texts, and data={data.name} has {shown}. Take "
+        "data=text_files, data=text_lines, or the texts of a classifier such as data=text_table.",
+    )
