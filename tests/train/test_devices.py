@@ -83,10 +83,35 @@ json.dump({"devices": len(assembly.devices.names), "rows": done.rows, "found": f
 """
 
 
-def several(folder, count):
+PAINTING = """
+import json, sys
+from pathlib import Path
+
+import tensorflow as tf
+
+pieces = [tf.config.LogicalDeviceConfiguration()] * int(sys.argv[2])
+tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], pieces)
+
+from small_runs import settings, train
+
+from fmkit.config.schema import PhaseConfig, SgdConfig
+from fmkit.config.task_schema import MaskedImageConfig
+
+stage = {"full": PhaseConfig(epochs="1")}
+found = {}
+for method in ("mae", "simmim"):
+    config = settings(stage, runtime_devices="all", model_name="small_vit")
+    config.optimizer = SgdConfig(learning_rate=0.1, warmup="0%")  # Adam sees no gradient's size
+    config.task = MaskedImageConfig(method=method, decoder_depth=1)
+    found[method] = train(Path(sys.argv[1]) / method, config).rows
+json.dump(found, sys.stdout)
+"""
+
+
+def several(folder, count, code=SEVERAL):
     """A run on `count` devices, in a process of its own."""
     folder.mkdir()
-    return started("-c", SEVERAL, str(folder), str(count))
+    return started("-c", code, str(folder), str(count))
 
 
 def started(*words, **options):
@@ -117,6 +142,15 @@ def test_two_devices_train_as_one_does(tmp_path):
     assert one["told"] == ""
     assert "49 examples" in two["told"]
     assert "data.batch_size=15" in two["told"]
+
+
+def test_hidden_pixels_are_painted_on_two_devices_as_on_one(tmp_path):
+    processes = [several(tmp_path / str(count), count, PAINTING) for count in (1, 2)]
+    one, two = (json.loads(ended(each)) for each in processes)
+    for method in ("mae", "simmim"):
+        for first, second in zip(one[method], two[method], strict=True):
+            for name in ("loss", "val_loss"):
+                assert second[name] == pytest.approx(first[name], rel=1e-3), (method, name)
 
 
 def shared_out(batch, count):
