@@ -28,8 +28,11 @@ def test_training_commands_compose(line, capsys, tmp_path, monkeypatch):
 
 def test_the_other_commands_are_read():
     others = [shlex.split(each)[1:] for each in COMMANDS if each not in TRAINING]
-    assert {words[0] for words in others} == {"check", "eval", "predict", "resume", "runs"}
+    told = {words[0] for words in others} - {"tokenizer"}
+    assert told == {"check", "eval", "predict", "resume", "runs"}
     for words in others:
+        if words[:2] == ["tokenizer", "train"]:
+            words = ["tokenizer", *words[2:]]
         if words[0] == "resume":
             assert reopen.parse(words[1:]).run
         elif words[0] != "runs":

@@ -4,6 +4,7 @@ import json
 import signal
 import threading
 
+import pandas as pd
 import pytest
 from whole_runs import only_run
 
@@ -77,6 +78,53 @@ def test_only_the_training_split_is_read(fmkit, tmp_path):
     found = [tokenizers.load(tmp_path / each).pieces.vocabulary for each in ("one", "two")]
     assert ["unheard" in each for each in found] == [False, True]
     assert all("quick" in each for each in found)
+
+
+def write_tables(folder):
+    rows = [f"{SAYING} {each}" for each in range(40)]
+    frame = pd.DataFrame({"body": rows, "kind": ["a", "b"] * 20})
+    frame.to_csv(folder / "table.csv", index=False)
+    frame.to_parquet(folder / "table.parquet")
+    lines = [json.dumps({"body": each}) for each in rows]
+    (folder / "lines.jsonl").write_text("\n".join(lines))
+    for kind in ("a", "b"):
+        (folder / "classes" / kind).mkdir(parents=True)
+        for each in range(20):
+            (folder / "classes" / kind / f"{each}.txt").write_text(f"{SAYING} {kind}{each}")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["data=text_lines", "data.root=table.csv", "data.text_column=body"],
+        ["data=text_lines", "data.root=table.parquet", "data.text_column=body"],
+        ["data=text_lines", "data.root=lines.jsonl", "data.text_column=body"],
+        ["data=text_table", "data.root=table.csv", "data.text_column=body",
+         "data.label_column=kind", "data.pair_column=body"],
+        ["data=text_folder", "data.root=classes"],
+    ],
+)  # fmt: skip
+def test_texts_of_every_source_are_read(fmkit, tmp_path, words):
+    write_tables(tmp_path)
+    code, out, err = fmkit("tokenizer", "train", *words, "output=new", "kind=word_piece")
+    assert (code, "val, held out" in out) == (0, True), err
+    vocabulary = tokenizers.load(tmp_path / "new").pieces.vocabulary
+    assert set(SAYING.split()) < set(vocabulary)
+
+
+def test_a_table_is_checked_and_its_rows_are_learned_from(fmkit, tmp_path):
+    write_tables(tmp_path)
+    with (tmp_path / "table.csv").open("a") as stream:
+        stream.write("a,b,c\n,a\n")
+    data = ["data=text_lines", "data.root=table.csv", "data.text_column=body"]
+    code, out, err = fmkit("check", *data)
+    assert (code, "rows that cannot be used (2)" in out) == (3, True), out + err
+    assert "table.csv:000042: line 42 has 3 cells, the header has 2" in out
+    words = ["task=causal_lm", "model=small_gpt", *SMALL, "stage.full.epochs=1 steps"]
+    code, _, err = fmkit("pretrain", *data, *words)
+    assert (code, "no text (line 43)" in err) == (3, True), err
+    code, _, err = fmkit("pretrain", *data, *words, "data.on_bad=skip")
+    assert (code, "left out: 2" in err) == (0, True), err
 
 
 @pytest.mark.parametrize(
