@@ -7,6 +7,8 @@ Rajpurkar et al. 2016 and 2018, arXiv:1606.05250 and arXiv:1806.03822. A row has
 `context`, perhaps `title`, and `answers` with lists under `text` and `answer_start`; it is a line
 of a `.jsonl`, an element of a list in a `.json`, or a row of a parquet table.
 
+Plausible answers of SQuAD 2.0, to questions that have none, are not read.
+
 Nothing is judged here but the shape: what an entry lacks is told, and the others are read.
 """
 
