@@ -32,6 +32,11 @@ _EXAMPLES: dict[str, list[tuple[str, str]]] = {
             "fmkit finetune data=image_table data.root=photos.csv data.label_column=kind",
             "a table with a path and a label per photo",
         ),
+        (
+            "fmkit finetune task=question_answering data=squad data.root=train-v2.0.json "
+            "model=minilm stage=unfrozen",
+            "answers to questions, found in texts",
+        ),
         ("fmkit finetune model=resnet50 stage.full.epochs=20", "another backbone, longer"),
         ("fmkit finetune recipe=auto", "lengths, rates and more by the data's size, with reasons"),
         ("fmkit finetune -m optimizer.learning_rate=1e-4,1e-3", "a sweep: one run per value"),
@@ -59,6 +64,7 @@ _EXAMPLES: dict[str, list[tuple[str, str]]] = {
         ("fmkit predict run=last input=photos output=found.csv", "a folder, into a table"),
         ("fmkit predict run=last input=photos.csv path_column=file", "the photos of a table"),
         ("fmkit predict run=last input=texts.csv text_column=review", "the texts of a table"),
+        ("fmkit predict run=last input=questions.json", "questions on texts, as SQuAD has them"),
     ],
     "generate": [
         ('fmkit generate run=last prompt="Once upon a time"', "go on with a text"),

@@ -87,6 +87,16 @@ def test_eval_gives_the_same_and_judges_other_data(fmkit, finished, data):
     assert figures["n"] == 20
     assert figures["null_threshold"] == before["null_threshold"]
     assert "best" not in figures
+    (finished / "eval/val.json").rename(finished / "eval/kept.json")
+    try:
+        code, _, err = fmkit("eval", f"run={finished}", "bootstrap=0")
+        assert code == 0, err
+        figures = read(finished, "eval/test.json")
+        assert figures["null_threshold"] == 0.0
+        assert figures["intervals"] == {"exact_match": None, "f1": None}
+    finally:
+        (finished / "eval/kept.json").rename(finished / "eval/val.json")
+        assert fmkit("eval", f"run={finished}")[0] == 0
 
 
 def test_new_questions_are_answered_from_every_kind_of_file(fmkit, finished, data, tmp_path):

@@ -250,7 +250,7 @@ class PredictConfig:
     run: str = MISSING
     """The run: its folder, its id, or `last`."""
     input: str = MISSING
-    """Photos or texts: a file, a folder, or a CSV or parquet table with a column of them."""
+    """Photos or texts: a file, a folder, a CSV or parquet table; of questions also JSON."""
     output: str | None = None
     """The table to write, `.csv` or `.parquet`; empty means a CSV in the run's predictions/."""
     overwrite: bool = False
@@ -260,7 +260,7 @@ class PredictConfig:
     text_column: str | None = None
     """Column with the text, where the input is a table; empty means as in training, or `text`."""
     pair_column: str | None = None
-    """Column with the second text of a pair; empty means as in training."""
+    """Column with the second text of a pair, as of a question; empty means as in training."""
     by_word: bool = False
     """The input has a word a line, as `data=conll` reads it; a `.conll`, `.bio` or `.iob` does."""
     word_column: int | None = None

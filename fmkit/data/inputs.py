@@ -175,16 +175,14 @@ def _table_texts(
 
 
 def _from_questions(source: Path, text_column: str, pair_column: str, encoding: str) -> TextInputs:
-    from fmkit.data.encodings import not_text
-    from fmkit.data.question_files import Keys, read
+    from fmkit.data.question_files import Keys, read, wrong_text
 
     rows = []
     for entry in read(source, Keys(text_column, pair_column, encoding)):
         wrong = entry.fault
         for name, text in ((text_column, entry.question), (pair_column, entry.context)):
-            if not wrong:
-                why = not_text(text) if text.strip() else "it is empty"
-                wrong = f"{name!r} is no text: {why}" if why else ""
+            if not wrong and (why := wrong_text(text)):
+                wrong = f"{name!r} {why}"
         texts = ("", "") if wrong else (entry.question, entry.context)
         rows.append((entry.name, *texts, wrong))
     if not rows:

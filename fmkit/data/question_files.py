@@ -7,6 +7,8 @@ Rajpurkar et al. 2016 and 2018, arXiv:1606.05250 and arXiv:1806.03822. A row has
 `context`, perhaps `title`, and `answers` with lists under `text` and `answer_start`; it is a line
 of a `.jsonl`, an element of a list in a `.json`, or a row of a parquet table.
 
+Plausible answers of SQuAD 2.0, to questions that have none, are not read.
+
 Nothing is judged here but the shape: what an entry lacks is told, and the others are read.
 """
 
@@ -19,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmkit.data.encodings import BadEncoding, decoded, lines
+from fmkit.data.encodings import BadEncoding, decoded, lines, not_text
 from fmkit.data.regular import NotAFile, opened
 from fmkit.errors import DataError, listed, received
 
@@ -76,6 +78,18 @@ def read(path: Path, keys: Keys) -> Iterator[Entry]:
     if suffix in LINES:
         return _from_lines(text, keys)
     return _from_json(path, text, keys)
+
+
+def wrong_text(text: str) -> str:
+    """Why a question or a text cannot be read; empty when it can."""
+    if not text.strip():
+        return "is empty"
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # as a JSON escape by itself, such as "\\ud83d"
+        return f"is no text: character {error.start:,} is half of one"
+    wrong = not_text(text)
+    return f"is no text: {wrong}" if wrong else ""
 
 
 def _text(path: Path, encoding: str) -> str:
@@ -181,6 +195,8 @@ def _entry(found: Any, context: str, title: str, place: str, keys: Keys) -> Entr
     own = found.get("id")
     if isinstance(own, str | int) and not isinstance(own, bool) and str(own).strip():
         name, has_id = str(own).strip(), True
+    if wrong_text(name):
+        return Entry(place, fault=f"its id {wrong_text(name)}")
     question, impossible = found.get(keys.question), found.get("is_impossible")
     if not isinstance(question, str):
         return Entry(name, has_id=has_id, fault=f"it has no text under {keys.question!r}")

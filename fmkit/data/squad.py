@@ -15,7 +15,6 @@ import numpy as np
 
 from fmkit.config.data_schema import SquadData
 from fmkit.data import check, question_files
-from fmkit.data.encodings import not_text
 from fmkit.data.examples import Examples, Texts
 from fmkit.data.findings import Finding
 from fmkit.data.listing import SPLIT_NAMES
@@ -139,10 +138,8 @@ def _problems(entry: Entry) -> list[str]:
     """All that is wrong with one question."""
     problems = []
     for what, text in (("question", entry.question), ("context", entry.context)):
-        if not text.strip():
-            problems.append(f"the {what} is empty")
-        elif wrong := not_text(text):
-            problems.append(f"the {what} is no text: {wrong}")
+        if wrong := question_files.wrong_text(text):
+            problems.append(f"the {what} {wrong}")
     if entry.is_impossible and entry.answers:
         problems.append("is_impossible is true, and there are answers")
     if not entry.is_impossible and not entry.answers:

@@ -18,13 +18,16 @@ from fmkit.tasks import answer_scores, answer_search
 from fmkit.tasks.answer_search import Answers
 from fmkit.tasks.answer_watch import scores_of
 
+_EVEN = 0.0
+"""The threshold at which no answer has to score higher than the best one: BERT's own."""
+
 
 def judged(question: Question) -> Answer:
     """Exact match and F1 by SQuAD's rules, and a row a question.
 
     With questions that have no answer, one is left without where its null score is above a
-    threshold: the one that gave validation its best F1. What could at best be had here is told
-    beside it, as SQuAD 2.0's script does.
+    threshold: the one that gave validation its best F1, or 0 where nothing is known of one. What
+    could at best be had here is told beside it, as SQuAD 2.0's script does.
     """
     content, found = _encoded(question), _found(question)
     scores = scores_of(found, content)
@@ -35,8 +38,9 @@ def judged(question: Question) -> Answer:
             value, at = answer_scores.best_threshold(scores, values, found.null_scores)
             best[name] = {"value": value, "null_threshold": at}
     threshold = null_threshold(question.validation)
-    if question.validation is None and best:
-        threshold = best["f1"]["null_threshold"]
+    if best and not question.validation:
+        is_validation = question.validation is None
+        threshold = best["f1"]["null_threshold"] if is_validation else _EVEN
     is_null = _is_null(found, threshold)
     columns = np.stack(
         [answer_scores.decided(scores, each, is_null) for each in (scores.exact, scores.f1)], axis=1

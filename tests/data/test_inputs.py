@@ -1,5 +1,7 @@
 """What is to be predicted keeps its order and identity, and one bad text costs itself alone."""
 
+import json
+
 import pandas
 import pytest
 
@@ -79,3 +81,24 @@ def test_what_holds_no_text(tmp_path):
     (tmp_path / "t.csv").write_text("text\n")
     with pytest.raises(DataError, match="has no row"):
         list_texts(tmp_path / "t.csv")
+
+
+def test_pairs_in_json(tmp_path):
+    questions = [
+        {"id": "a", "question": "Who?", "answers": []},
+        {"id": "b", "question": " "},
+        {"id": "c"},
+    ]
+    squad = {"data": [{"paragraphs": [{"context": " Ada did. ", "qas": questions}]}]}
+    (tmp_path / "a.json").write_text(json.dumps(squad))
+    found = list_texts(tmp_path / "a.json", "question", "context")
+    assert found.ids == ("a", "b", "c")
+    assert found.texts.texts == ("Who?", "", "")
+    assert found.texts.pairs == (" Ada did. ", "", "")  # offsets count in it, so it stays as it is
+    assert found.errors == ("", "'question' is empty", "it has no text under 'question'")
+    (tmp_path / "b.jsonl").write_text('{"one": "x", "two": "y"}\n{"one": "x"}\nno\n')
+    found = list_texts(tmp_path / "b.jsonl", "one", "two")
+    assert found.ids == ("row-000000", "row-000001", "line 3")
+    assert found.texts.pairs == ("y", "", "")
+    assert found.errors[1] == "it has no text under 'two'; its keys are one"
+    assert found.errors[2].startswith("it is no JSON: Expecting value")

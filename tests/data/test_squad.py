@@ -24,7 +24,7 @@ def article(*questions, title="Ada", context=CONTEXT):
 
 
 def written(path, *articles):
-    path.write_text(json.dumps({"version": "v2.0", "data": list(articles)}, ensure_ascii=False))
+    path.write_text(json.dumps({"version": "v2.0", "data": list(articles)}))
     return path
 
 
@@ -124,6 +124,9 @@ def test_everything_wrong_is_told_by_id(tmp_path):
             question("blank", text="  "),
             question("torn", answer=" ", start=3),
             question("odd", start="0"),
+            question("half", text="Who \ud83d?"),
+            question("\udc00"),
+            question("nul", text="a\0b"),
             question("nan", start=float("nan")),
             question("both", is_impossible=True),
             question("flag", is_impossible="no"),
@@ -133,7 +136,7 @@ def test_everything_wrong_is_told_by_id(tmp_path):
             question("good"),
             question("good"),
             question("good", "Which?"),
-            {"id": "half", "question": "Who?", "answers": [
+            {"id": "part", "question": "Who?", "answers": [
                 {"text": "Ada", "answer_start": 0}, {"text": "Babbage", "answer_start": 0}]},
         ),
         article(question("void"), context=" "),
@@ -141,12 +144,12 @@ def test_everything_wrong_is_told_by_id(tmp_path):
         {"title": "x", "paragraphs": [{"context": 3}, {"context": "c"}]},
     )  # fmt: skip
     examples = listed(path)
-    assert examples.ids == ("near", "good", "half")
+    assert examples.ids == ("near", "good", "part")
     assert examples.annotations.spans[2] == ((0, 3),)
     by_place = {where: (kind, why) for kind, where, why in told(examples)}
     assert by_place["far"] == ("lost_answer", "'Ada Lovelace' does not stand at 25")
     assert by_place["near"] == ("moved_answer", "'Ada Lovelace' at 1: 1 character back")
-    assert by_place["half"] == ("moved_answer", "'Babbage' does not stand at 0: left out")
+    assert by_place["part"] == ("moved_answer", "'Babbage' does not stand at 0: left out")
     assert by_place["good"][0] == "conflicting_rows"
     assert ("repeated_rows", "good") in [each[:2] for each in told(examples)]
     reasons = {where: why for where, (kind, why) in by_place.items() if kind == "incomplete_row"}
@@ -158,8 +161,11 @@ def test_everything_wrong_is_told_by_id(tmp_path):
         "both": "is_impossible is true, and there are answers",
         "flag": "is_impossible: received 'no'. Expected true or false",
         "none": "it has no answer, and is_impossible is not true",
-        "data[0].paragraphs[0].qas[9]": "it has no text under 'question'",
-        "data[0].paragraphs[0].qas[10]": "it is no object with keys",
+        "half": "the question is no text: character 4 is half of one",
+        "data[0].paragraphs[0].qas[6]": "its id is no text: character 0 is half of one",
+        "nul": "the question is no text: it has a NUL character, the first at character 1",
+        "data[0].paragraphs[0].qas[12]": "it has no text under 'question'",
+        "data[0].paragraphs[0].qas[13]": "it is no object with keys",
         "void": "the context is empty",
         "data[2]": "it has no list of paragraphs",
         "data[3].paragraphs[0]": "it has no text under 'context'",
