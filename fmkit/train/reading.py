@@ -39,7 +39,7 @@ def as_read(
         raise ConfigError(f"task.name={task.name} needs a model of texts; {backbone.name} is none.")
     if task.reads == "rows":
         rows, origin, uncut = task.rows(data.examples, backbone.tokenizer, backbone.max_length)
-        content = encoded.Encoded(TokenRows(rows, uncut), np.asarray(origin), data.examples)
+        content = encoded.Encoded(TokenRows(rows, uncut, origin), np.asarray(origin), data.examples)
         return encoded.dataset(data, content)
     root = Path(runtime.cache_dir) if runtime.cache_dir else cache.default_folder()
     store = cache.FeatureStore(root, amounts.parse(runtime.cache_limit, amounts.LIMIT))
