@@ -153,11 +153,11 @@ def _objective_problem(assignment: Assignment) -> str:
         return _unknown_key(key, [], f"No {group} has it.", sorted(every))
     if len(path) > 1:
         return ""
-    wrong = [
+    problems = [
         _mismatch(assignment, field_types(kind)[path[0]], field_docs(kind).get(path[0], ""))
         for kind in kinds  # of which one has a name that is not known yet
     ]
-    return "" if "" in wrong else wrong[0]
+    return "" if "" in problems else problems[0]
 
 
 OBJECTIVE = "[a-z][a-z0-9_]{0,29}"

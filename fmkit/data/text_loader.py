@@ -212,9 +212,14 @@ class TokenRows:
         rows: tokens of each text, (n,) int32, marks of start and end included; or (n, K), where
             each token has K - 1 numbers beside it that `prepare` makes targets of.
         uncut: how many tokens each had before it was cut, (N,).
+        origin: which text each is of, (N,), not falling, where long ones come in parts.
     """
 
-    def __init__(self, rows: Sequence[np.ndarray], uncut: np.ndarray) -> None:
+    def __init__(
+        self, rows: Sequence[np.ndarray], uncut: np.ndarray, origin: np.ndarray | None = None
+    ) -> None:
+        several = np.bincount(origin) > 1 if origin is not None and len(origin) else np.zeros(0)
+        self._in_parts = int(several.sum())
         self.lengths = np.array([len(row) for row in rows], np.int64)
         self._ends = np.cumsum(self.lengths)
         empty = np.zeros((0, *(rows[0].shape[1:] if len(rows) else ())), np.int32)
@@ -239,12 +244,15 @@ class TokenRows:
         if not len(self.lengths):
             return "no texts"
         cut = int((self._uncut > self.lengths).sum())
+        parts = ""
+        if self._in_parts:
+            parts = f"; {self._in_parts:,} texts longer than model.max_length={max_length} in parts"
         shown = f"texts of {self._uncut.min():,} to {self._uncut.max():,} tokens"
         middle = f"{shown} (median {int(np.median(self._uncut)):,})"
         if not cut:
-            return f"{middle}, none cut"
+            return f"{middle}, none cut{parts}"
         share = cut / len(self.lengths)
-        return f"{middle}, {cut:,} ({share:.0%}) cut to model.max_length={max_length}"
+        return f"{middle}, {cut:,} ({share:.0%}) cut to model.max_length={max_length}{parts}"
 
 
 def rows_of(content: Any, tokenizer: Tokenizer, max_length: int) -> Rows:
@@ -268,10 +276,15 @@ def filled_up(rows: Sequence[np.ndarray], max_length: int) -> np.ndarray:
     T is one of few lengths, so that few shapes are traced and compiled.
     """
     longest = max((len(row) for row in rows), default=1)
-    step = 16 if longest <= 256 else 64
-    shape = (len(rows), min(max_length, -(-longest // step) * step))
+    shape = (len(rows), filled_length(longest, max_length))
     beside = rows[0].shape[1:] if len(rows) else ()
     tokens = np.full((*shape, *beside), PADDING, np.int32)
     for place, row in enumerate(rows):
         tokens[place, : len(row)] = row
     return tokens
+
+
+def filled_length(longest: int, max_length: int) -> int:
+    """What a batch is filled up to whose longest row has so many tokens."""
+    step = 16 if longest <= 256 else 64
+    return min(max_length, -(-longest // step) * step)

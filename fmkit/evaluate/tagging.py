@@ -5,7 +5,7 @@ M rows of tokens, W words of all sentences, T tokens of a row, K tags.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from fmkit.data.examples import Examples
 from fmkit.data.inputs import TextInputs
 from fmkit.data.sentences import Sentences
 from fmkit.data.tags import OUTSIDE_NAME, Tags
-from fmkit.data.text_loader import TextLoader, TokenRows
+from fmkit.data.text_loader import TextLoader, TokenRows, filled_length
 from fmkit.errors import ConfigError, NonFiniteError
 from fmkit.evaluate import tag_figures
 from fmkit.evaluate.judge import Answer, Question
@@ -92,7 +92,7 @@ def _predicted(found: _Tagged, names: Sequence[str]) -> dict[str, Any]:
 def _tagged(
     learner: Learner, loader: Any, indices: np.ndarray, content: Encoded, names: Sequence[str]
 ) -> _Tagged:
-    """Tag the words of some rows, batch by batch: outputs of a whole split may not fit in memory.
+    """Tag the words of some rows.
 
     Raises:
         NonFiniteError: the outputs are not finite.
@@ -105,13 +105,10 @@ def _tagged(
     outside = names.index(OUTSIDE_NAME) if OUTSIDE_NAME in names else -1
     best = np.full(count, outside, np.int64)
     confidence, true = np.full(count, np.nan), np.full(count, np.nan)
-    start = 0
-    for inputs, _ in loader.ordered(indices):
-        part = indices[start : start + loader.ordered_width]
-        start += len(part)
-        logits = np.asarray(learner.predict_on_batch(inputs), np.float32)
-        for at, row, scores in zip(content.origin[part], content.rows.read(part), logits,
-                                   strict=False):  # fmt: skip
+    for part in _alike(indices, content, _BATCHES * loader.ordered_width):
+        logits = np.asarray(learner.predict(loader.ordered(part), verbose=0), np.float32)
+        rows = zip(content.origin[part], content.rows.read(part), logits, strict=True)
+        for at, row, scores in rows:
             here = np.flatnonzero(row[:, WORD] >= 0)
             to = before[np.searchsorted(sentences, at)] + row[here, WORD]
             chances = _softmax(scores[here])
@@ -120,6 +117,20 @@ def _tagged(
             tag = row[here, -1]
             true[to] = np.where(tag >= 0, chances[np.arange(len(here)), tag], np.nan)
     return _Tagged(sentences, lengths, best, confidence, true)
+
+
+_BATCHES = 32
+"""Batches whose outputs are in memory at once."""
+
+
+def _alike(indices: np.ndarray, content: Encoded, most: int) -> Iterator[np.ndarray]:
+    """Rows that are filled up to the same length, so that their outputs are one array."""
+    longest = int(content.rows.lengths.max(initial=1))
+    filled = [filled_length(int(each), longest) for each in content.rows.lengths[indices]]
+    for length in sorted(set(filled)):
+        those = indices[np.array(filled) == length]
+        for start in range(0, len(those), most):
+            yield those[start : start + most]
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

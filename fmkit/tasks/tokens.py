@@ -43,12 +43,17 @@ def mean_loss(targets: Any, logits: Any) -> Any:
     return scale_loss_for_distribution(mean)
 
 
+def _flat(values: Any) -> Any:
+    """Values (B, P) as (B * P,): Keras would take means of rows, and short ones count more."""
+    return ops.reshape(values, (-1,))
+
+
 class TokenLoss(keras.metrics.Mean):
     """The mean loss of all tokens so far: a batch counts by its tokens."""
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Count a batch of targets (B, P) and logits (B, P, V)."""
-        super().update_state(*losses(y_true, y_pred))
+        super().update_state(*map(_flat, losses(y_true, y_pred)))
 
 
 class Perplexity(TokenLoss):
@@ -67,7 +72,7 @@ class TokenAccuracy(keras.metrics.Mean):
         best = ops.cast(ops.argmax(y_pred, axis=-1), "int32")
         right = ops.cast(ops.equal(best, ops.cast(y_true, "int32")), "float32")
         used = ops.cast(ops.not_equal(y_true, UNUSED), "float32")
-        super().update_state(right, used)
+        super().update_state(_flat(right), _flat(used))
 
 
 def metrics() -> list[Any]:

@@ -56,7 +56,7 @@ def as_read(
 def rows_of(data: Dataset, task: Any, backbone: Backbone) -> Dataset:
     """A data set as rows that its task makes."""
     rows, origin, uncut = task.rows(data.examples, backbone.tokenizer, backbone.max_length)
-    content = encoded.Encoded(TokenRows(rows, uncut), np.asarray(origin), data.examples)
+    content = encoded.Encoded(TokenRows(rows, uncut, origin), np.asarray(origin), data.examples)
     return encoded.dataset(data, content)
 
 
