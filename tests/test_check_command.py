@@ -141,3 +141,40 @@ def test_cache_clear_forgets_the_photos(fmkit, photos, tmp_path):
     assert fmkit("cache", "clear", f"cache_dir={tmp_path / 'kept'}")[0] == 0
     fmkit("check", "data=image_folder", f"data.root={photos}", place, "output=three")
     assert report(tmp_path / "three")["files_read"] == 48
+
+
+def table(path, header, rows):
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+def test_sets_of_labels_are_counted(fmkit, tmp_path):
+    rows = [f"text {k},{('a', 'b|a', '')[k % 3]}" for k in range(60)]
+    root = table(tmp_path / "t.csv", "text,label", rows)
+    code, out, err = fmkit("check", "data=text_table", f"data.root={root}", "data.labels=sets",
+                           "output=seen")  # fmt: skip
+    assert code == 0, err
+    assert "2 labels" in out
+    assert "█" in out
+    assert "examples without labels" in out
+    labels = report(tmp_path / "seen")["labels"]
+    assert sum(labels["a"].values()) == 40
+    assert sum(labels["b"].values()) == 20
+
+
+def test_numbers_are_shown_by_their_spread(fmkit, tmp_path):
+    root = table(tmp_path / "t.csv", "text,y", [f"text {k},{k}" for k in range(60)])
+    words = ["data=text_table", f"data.root={root}", "data.labels=numbers", "data.label_column=y"]
+    code, out, err = fmkit("check", *words, "output=seen", "data.test_fraction=0",
+                           "data.val_fraction=0")  # fmt: skip
+    assert code == 0, err
+    assert "1 number" in out
+    assert "deviation" in out
+    found = report(tmp_path / "seen")["numbers"]["y"]["train"]
+    assert found["quantiles"] == [0, 2.95, 14.75, 29.5, 44.25, 56.05, 59]
+    assert found["mean"] == 29.5
+    table(root, "text,y", [*(f"text {k},{k}" for k in range(60)), 'more,"3,5"', "last,"])
+    code, out, err = fmkit("check", *words)
+    assert (code, "not fit for training" in err) == (3, True)
+    assert "decimals begin with a point, not with a comma (line 62)" in out
+    assert "no number (line 63)" in out
