@@ -1,0 +1,103 @@
+"""Instruction tuning with LoRA through the real loop, with a small GPT and a small Llama."""
+
+import keras
+import keras_hub
+import numpy as np
+import pytest
+from small_runs import settings, train
+from test_resume import assert_same, cut, go_on, snapshot
+
+from fmkit.config.data_schema import ChatData
+from fmkit.config.schema import ModelConfig, PhaseConfig
+from fmkit.config.task_schema import InstructionConfig
+from fmkit.data.examples import Conversations, Examples
+from fmkit.evaluate import predict
+from fmkit.models import adapters, table
+from fmkit.models.small_text import byte_tokenizer
+from fmkit.models.text_input import chosen_length, text_backbone
+from fmkit.spec import Message
+from fmkit.store.finished import FinishedRun
+from fmkit.train import assemble
+
+
+def small_llama(config):
+    """As SmolLM2 is built: a Llama with tied embeddings, here of two layers, a token a byte."""
+    tokenizer = byte_tokenizer("causal")
+    inner = keras_hub.models.LlamaBackbone(
+        tokenizer.size, 2, 4, 32, 64, 2, tie_word_embeddings=True, name="small_llama"
+    )
+    return text_backbone(config, inner, tokenizer, chosen_length(config, None), is_causal=True)
+
+
+def talks(count=40):
+    """Numbers, each answered in the same form."""
+    said = [(Message("user", f"{each}?"), Message("assistant", f"is {each}")) for each in
+            range(count)]  # fmt: skip
+    return Examples(
+        ids=tuple(f"talk-{each:03d}" for each in range(count)),
+        labels=np.zeros(count, np.int32),
+        classes=(),
+        content=Conversations(tuple(said)),
+        splits=np.where(np.arange(count) % 5 == 4, "val", "train"),
+    )
+
+
+def instruction_settings(name):
+    stage = {"adapters": PhaseConfig(train="lora", epochs="4", learning_rate=0.02)}
+    config = settings(stage, runtime_save_every="1 steps", runtime_keep=99)
+    config.task = InstructionConfig()
+    config.data = ChatData(root="unread", batch_size=8)
+    config.model = ModelConfig(name, "none", max_length=48, lora_rank=4)
+    return config
+
+
+@pytest.fixture(scope="module", params=["small_gpt", "small_llama"])
+def lora(request, tmp_path_factory):
+    models = {**table.MODELS, "small_llama": small_llama}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(table, "MODELS", models)
+        config = instruction_settings(request.param)
+        done = train(tmp_path_factory.mktemp("lora"), config, talks())
+        done.run.write_config(assemble.resolved(config, done.assembly, 0))
+        done.run.write_environment(data=done.assembly.spec.as_dict())
+        done.assembly.backbone.tokenizer.save(_empty(done.run.folder / "tokenizer"))
+        yield done
+
+
+def _empty(folder):
+    folder.mkdir()
+    return folder
+
+
+def logits(model):
+    tokens = np.random.default_rng(0).integers(4, 260, (2, 16)).astype(np.int32)
+    tokens[1, 11:] = -1
+    return keras.ops.convert_to_numpy(model(tokens))
+
+
+def test_the_loss_of_held_out_answers_falls_and_only_adapters_move(lora):
+    losses = [row["val_loss"] for row in lora.rows]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < losses[0]
+    first, last = lora.saved(1), lora.saved()
+    moved = {path for path, value in last.items() if value.tobytes() != first[path].tobytes()}
+    assert moved
+    assert moved == {path for path in last if adapters.is_adapter_path(path)}
+
+
+def test_a_resumed_run_is_equal_bit_for_bit(lora, tmp_path):
+    expected = snapshot(lora)
+    assert expected[2]["step"] == 16
+    assert_same(go_on(cut(lora, 6, tmp_path), lora.assembly), expected)
+
+
+def test_merged_saved_and_loaded_it_gives_the_same_logits(lora, tmp_path):
+    expected = logits(lora.assembly.learner)
+    found = predict.load(FinishedRun(lora.run.folder), lora.assembly.config.runtime)
+    assert not adapters.adapted(found.learner)
+    np.testing.assert_allclose(logits(found.learner), expected, atol=1e-5)
+    assert found.task.chat.name == "plain"
+    deployed = assemble.inference_model(found.learner, found.task, lora.assembly.config.data)
+    deployed.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(logits(loaded), expected, atol=1e-5)
