@@ -46,6 +46,11 @@ _EXAMPLES: dict[str, list[tuple[str, str]]] = {
             "task.objectives.finetune={}",
             "two objectives at once on one backbone",
         ),
+        (
+            "fmkit finetune init=RUN task=dpo data=preferences data.root=pairs.jsonl "
+            "stage=preference",
+            "a model that answers, tuned to answers that people prefer",
+        ),
         ("fmkit finetune --cfg job", "show the whole config, train nothing"),
     ],
     "resume": [
