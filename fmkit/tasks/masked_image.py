@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from keras.src.losses.loss import scale_loss_for_distribution
 
 from fmkit.config.schema import ModelConfig
 from fmkit.config.task_schema import MaskedImageConfig
@@ -60,7 +59,7 @@ class MaskedImage(SelfSupervised):
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
         """The mean error of the hidden pixels of a batch."""
-        return scale_loss_for_distribution(self._chosen().loss(targets, outputs))
+        return self._chosen().loss(targets, outputs)
 
     def _chosen(self) -> Simmim | Mae:
         if self._method is None:
