@@ -191,9 +191,9 @@ def test_a_signal_ends_it_at_once_and_leaves_nothing(fmkit, corpus, tmp_path, mo
     thread.start()
     with signals.heard():
         code, out, err = fmkit("tokenizer", "train", f"data.root={corpus}", "output=new")
-    going_on.set()
     thread.join()
     (worker,) = (each for each in threading.enumerate() if each.name == "tokenizer")
+    going_on.set()
     worker.join(20)
     assert (code, "stopped by SIGINT" in err) == (130, True), err
     assert (out, whole(tmp_path)) == ("", [])
