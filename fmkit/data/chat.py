@@ -123,11 +123,10 @@ def _read(found: _Found, name: str, path: str, split: str, encoding: str) -> Non
     try:
         for number, row, wrong in _rows(path, encoding):
             where = line_id(shown, number)
-            if wrong is None:
-                said = turns.messages(row)
-                wrong = ("incomplete_row", said) if isinstance(said, str) else None
-            if wrong is not None:
-                found.findings.append(Finding(wrong[0], where, wrong[1]))
+            said = turns.messages(row) if wrong is None else wrong[1]
+            if isinstance(said, str):
+                kind = "incomplete_row" if wrong is None else wrong[0]
+                found.findings.append(Finding(kind, where, said))
                 continue
             found.ids.append(where)
             found.conversations.append(said)
