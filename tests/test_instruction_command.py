@@ -39,7 +39,8 @@ def test_a_run_answers_as_it_was_trained(fmkit, trained, tmp_path):
     (tmp_path / "ask.txt").write_text("Where?")
     code, out, err = fmkit(*asked, "input=ask.txt")
     assert (code, out) == (0, "Over there.\n"), err
-    code, out, err = fmkit(*asked, "chat=false", "prompt=User: Who?\nAssistant:", "max_tokens=6")
+    (tmp_path / "begin.txt").write_text("User: Who?\nAssistant:")
+    code, out, err = fmkit(*asked, "chat=false", "input=begin.txt", "max_tokens=6")
     assert (code, out) == (0, "User: Who?\nAssistant: It is\n"), err
     code, _, err = fmkit(*asked)
     assert (code, "prompt is missing" in err) == (2, True)

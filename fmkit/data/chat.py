@@ -123,10 +123,10 @@ def _read(found: _Found, name: str, path: str, split: str, encoding: str) -> Non
     try:
         for number, row, wrong in _rows(path, encoding):
             where = line_id(shown, number)
-            said = turns.messages(row) if wrong is None else ""
+            said = turns.messages(row) if wrong is None else wrong[1]
             if isinstance(said, str):
-                kind, why = wrong or ("incomplete_row", said)
-                found.findings.append(Finding(kind, where, why))
+                kind = "incomplete_row" if wrong is None else wrong[0]
+                found.findings.append(Finding(kind, where, said))
                 continue
             found.ids.append(where)
             found.conversations.append(said)
