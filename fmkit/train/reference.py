@@ -164,7 +164,9 @@ class Reference:
         return values
 
     def _facts(self, loader: Any, indices: np.ndarray) -> dict[str, Any]:
-        plugins = None if self.plugins is None else files.sha256_file(Path(self.plugins))
+        plugins = None if self.plugins is None else Path(self.plugins)
+        if plugins is not None and not plugins.is_file():  # it was when the run was trained
+            plugins = None
         return {
             "reference": _VERSION,
             "task": self.task,
@@ -176,7 +178,7 @@ class Reference:
             "device": self.machine.kind,
             "backend": keras.backend.backend(),
             "packages": versions(),
-            "plugins": plugins,
+            "plugins": None if plugins is None else files.sha256_file(plugins),
         }
 
 

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from fmkit.config.schema import ModelConfig
-from fmkit.config.task_schema import CausalLmConfig, DpoConfig
+from fmkit.config.task_schema import CausalLmConfig, DpoConfig, JointConfig, ObjectiveConfig
 from fmkit.data.encoded import Encoded
 from fmkit.data.examples import Examples
 from fmkit.data.preferences import Pair, Preferences
@@ -19,6 +19,7 @@ from fmkit.spec import DataSpec, Message
 from fmkit.tasks import dpo
 from fmkit.tasks.causal_lm import CausalLm
 from fmkit.tasks.dpo import Dpo
+from fmkit.tasks.joint import Joint
 from fmkit.tasks.preference_rows import rows_of
 
 SPEC = DataSpec("text", (), {})
@@ -238,3 +239,10 @@ def test_dropout_is_off_and_a_model_that_sees_later_tokens_is_refused(built):
     config = ModelConfig("small_bert", "none", max_length=48)
     with pytest.raises(ConfigError, match="those before it only"):
         Dpo(DpoConfig(), SPEC).head(build(config), config)
+
+
+def test_what_compares_with_the_start_is_no_objective_of_a_joint_run():
+    parts = {"one": DpoConfig(), "two": CausalLmConfig()}
+    objectives = {name: ObjectiveConfig(task=each, weight=1.0) for name, each in parts.items()}
+    with pytest.raises(ConfigError, match=r"objectives\.one compares with the model"):
+        Joint(JointConfig(objectives=objectives), dict.fromkeys(parts, SPEC))
