@@ -15,6 +15,7 @@ from fmkit.data import splits
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
 from fmkit.data.preferences import Pair, Preferences
+from fmkit.spec import Message
 from fmkit.train import assemble, devices, state
 
 
@@ -141,3 +142,24 @@ def test_adapters_alone_train_and_the_start_is_the_model_below_them(untouched, t
     moved = {path for path, value in first.items() if not np.array_equal(value, last[path])}
     assert moved
     assert all("lora" in path for path in moved)
+
+
+def test_a_run_on_messages_records_how_they_are_written(untouched, tmp_path):
+    """By which `fmkit generate` answers as the run was trained."""
+    config = preference_settings(tmp_path / "cache")
+    talks = tuple(
+        Pair(
+            (Message("user", f"Question {each}?"),),
+            (Message("assistant", "Yes."),),
+            (Message("assistant", "No."),),
+        )
+        for each in range(10)
+    )
+    plain = pairs(10)
+    assembly = assembled(config, dataclasses.replace(plain, content=Preferences(talks)))
+    assert assemble.resolved(config, assembly, 0).model.chat_template == "plain"
+    row = assembly.loader.rows.read(np.array([0]))[0]
+    text = assembly.backbone.tokenizer.text(row[:, 0])
+    assert text == "User: Question 0?\nAssistant: Yes."
+    before = untouched.assembly
+    assert assemble.resolved(before.config, before, 0).model.chat_template == "auto"
