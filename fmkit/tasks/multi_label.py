@@ -42,7 +42,7 @@ class MultiLabel:
     class_weights = None  # those of labels are not those of examples: see `loss`
 
     def __init__(self, config: MultiLabelConfig, spec: DataSpec) -> None:
-        if spec.annotations != "sets":
+        if spec.annotations != "sets" or not spec.names:
             raise ConfigError(
                 f"task.name=multi_label learns sets of labels, and the data has {what(spec)}.",
                 "Take data with data.labels=sets, or task=classification.",
@@ -111,7 +111,9 @@ class MultiLabel:
 
 def what(spec: DataSpec) -> str:
     """What there is to learn, for a message."""
-    return spec.annotations or ("classes" if spec.classes else "no labels")
+    if spec.annotations:
+        return spec.annotations if spec.names else f"{spec.annotations} without names"
+    return "classes" if spec.classes else "no labels"
 
 
 def base_rates(spec: DataSpec) -> np.ndarray:

@@ -50,7 +50,7 @@ class Regression:
     class_weights = None
 
     def __init__(self, config: RegressionConfig, spec: DataSpec) -> None:
-        if spec.annotations != "numbers":
+        if spec.annotations != "numbers" or not spec.names:
             raise ConfigError(
                 f"task.name=regression learns numbers, and the data has {what(spec)}.",
                 "Take data with data.labels=numbers, or task=classification.",

@@ -76,6 +76,7 @@ def test_figures_of_an_epoch_agree_with_scikit_learn(batch):
     [
         (DataSpec("image", ("a", "b"), {}), "has classes"),
         (DataSpec("image", (), {}), "has no labels"),
+        (DataSpec("image", (), {}, annotations="sets"), "has sets without names"),
         (DataSpec("image", (), {}, annotations="numbers", names=("x",)), "has numbers"),
     ],
 )
