@@ -35,7 +35,8 @@ _FOLDED = 4  # so many columns are folded on a narrow terminal, and the rest is 
 _MOST_KEYS = 10_000  # a config has some hundred; a file that grows beyond this is no config
 _FIGURES = (
     *("n", "loss", "accuracy", "top5", "macro_f1", "balanced_accuracy"),
-    *("expected_calibration_error", "brier"),
+    *("expected_calibration_error", "brier", "words", "precision", "recall", "f1"),
+    "token_macro_f1",
 )
 
 
