@@ -37,6 +37,10 @@ _EXAMPLES: dict[str, list[tuple[str, str]]] = {
             "model=minilm stage=unfrozen",
             "answers to questions, found in texts",
         ),
+        (
+            "fmkit finetune task=token_classification data=conll data.root=ner model=minilm",
+            "entities or parts of speech: files with a word and its tag a line",
+        ),
         ("fmkit finetune model=resnet50 stage.full.epochs=20", "another backbone, longer"),
         ("fmkit finetune recipe=auto", "lengths, rates and more by the data's size, with reasons"),
         ("fmkit finetune -m optimizer.learning_rate=1e-4,1e-3", "a sweep: one run per value"),
@@ -70,6 +74,10 @@ _EXAMPLES: dict[str, list[tuple[str, str]]] = {
         ("fmkit predict run=last input=photos.csv path_column=file", "the photos of a table"),
         ("fmkit predict run=last input=texts.csv text_column=review", "the texts of a table"),
         ("fmkit predict run=last input=questions.json", "questions on texts, as SQuAD has them"),
+        (
+            "fmkit predict run=last input=words.txt by_word=true",
+            "of tags: sentences, a word a line",
+        ),
     ],
     "generate": [
         ('fmkit generate run=last prompt="Once upon a time"', "go on with a text"),
@@ -83,6 +91,7 @@ _EXAMPLES: dict[str, list[tuple[str, str]]] = {
         ("fmkit check data=image_folder data.root=photos", "your own folder"),
         ("fmkit check data=image_table data.root=photos.csv", "the photos of a table"),
         ("fmkit check data=text_table data.root=texts.csv", "the texts of a table"),
+        ("fmkit check data=conll data.root=ner", "tagged words: a file, or train, dev and test"),
         ("fmkit check data=image_folder data.root=photos output=report", "the report's place"),
         (
             "fmkit check data=image_folder data.root=photos data.on_bad=quarantine",

@@ -37,6 +37,7 @@ _FIGURES = (
     *("n", "loss", "accuracy", "top5", "macro_f1", "balanced_accuracy"),
     *("expected_calibration_error", "brier", "micro_f1", "subset_accuracy"),
     *("mean_average_precision", "mae", "rmse", "r2", "exact_match", "f1"),
+    *("words", "precision", "recall", "token_macro_f1"),
 )
 
 
