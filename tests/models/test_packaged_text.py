@@ -10,7 +10,7 @@ import pytest
 
 from fmkit.config.schema import ModelConfig
 from fmkit.errors import ArtifactError
-from fmkit.models import heads, packaged_text
+from fmkit.models import adapters, heads, packaged_text
 from fmkit.models.packaged_text import gguf_tokenizer, load_llama, minilm, smollm2
 from fmkit.models.pieces import byte_alphabet
 from fmkit.models.text_input import exact_gelu
@@ -65,6 +65,23 @@ def test_smollm2_knows_the_capital_of_france():
     assert backbone.is_causal
     assert backbone.model.count_params() == 134_515_008
     assert len(backbone.blocks) == 32
+
+
+@needs_smollm2
+def test_adapters_of_smollm2_merge_to_the_same_features():
+    config = ModelConfig("smollm2", lora_rank=2)
+    backbone = smollm2(config)
+    adapters.add(backbone, config)
+    layers = adapters.adapted(backbone.model)
+    assert len(layers) == 30 * 7  # query, key, value, output, gate, up and down
+    noise = np.random.default_rng(0)
+    for layer in layers:
+        layer.lora_kernel_b.assign(noise.normal(0, 0.01, layer.lora_kernel_b.shape))
+    tokens = backbone.tokenizer.tokens(["The capital of France is"])[0][None]
+    plain = keras.ops.convert_to_numpy(backbone.model(tokens))
+    adapters.merge(backbone.model)
+    merged = keras.ops.convert_to_numpy(backbone.model(tokens))
+    np.testing.assert_allclose(merged, plain, rtol=1e-4, atol=1e-4)
 
 
 def llama(seed):
