@@ -15,6 +15,7 @@ from whole_runs import only_run
 
 from fmkit import files
 from fmkit.cli import main
+from fmkit.train import checkpoint
 
 CNN = (
     "model=small_cnn",
@@ -174,7 +175,7 @@ def test_another_run_goes_on_with_the_head_and_its_unit(numbers, fmkit, tmp_path
 def weights(folder):
     """Those of the best checkpoint."""
     step = read(folder, "status.json")["best"]["step"]
-    return load_file(folder / "checkpoints" / f"step-{step:09d}" / "model.safetensors")
+    return load_file(folder / "checkpoints" / checkpoint.name(step) / "model.safetensors")
 
 
 def test_two_labels_are_learned(labels, capsys):
