@@ -107,7 +107,7 @@ def test_a_second_run_reads_what_the_first_has_kept(untouched):
     entries = sorted((cache / "features").glob("*/manifest.json"))
     assert len(entries) == 2
     config = preference_settings(cache)
-    config.task = DpoConfig(loss="ipo", beta=0.5)  # whatever is made of it
+    config.task = DpoConfig(loss_type="ipo", beta=0.5)  # whatever is made of it
     computed, read, targets = asked(config)
     assert (computed, read) == (0, 40)
     expected = untouched.assembly.task.targets(untouched.assembly.examples)
