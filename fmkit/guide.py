@@ -42,6 +42,11 @@ _EXAMPLES: dict[str, list[tuple[str, str]]] = {
             "entities or parts of speech: files with a word and its tag a line",
         ),
         ("fmkit finetune model=resnet50 stage.full.epochs=20", "another backbone, longer"),
+        (
+            "fmkit finetune task=instruction data=chat data.root=FILE.jsonl model=smollm2 "
+            "model.lora_rank=8 stage=adapters",
+            "learn to answer as in your conversations",
+        ),
         ("fmkit finetune recipe=auto", "lengths, rates and more by the data's size, with reasons"),
         ("fmkit finetune -m optimizer.learning_rate=1e-4,1e-3", "a sweep: one run per value"),
         ("fmkit finetune init=RUN", "start from a pretrain run, skip its head phase"),
