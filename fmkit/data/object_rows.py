@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from fmkit.data import sniff
-from fmkit.data.encodings import BadEncoding, decoded, decoded_part, refuse_other
+from fmkit.data.encodings import BadEncoding, decoded
 from fmkit.data.regular import NotAFile, opened
+from fmkit.data.text_folder import numbered
 
 ENDINGS = (".jsonl", ".ndjson", ".json", ".parquet", ".pq")
 """How the names of such files end."""
@@ -42,15 +43,21 @@ class ObjectRow:
         number: its line, or of a table or a list its place, from 1.
         value: what it holds; None where it cannot be read.
         fault: why it cannot be read; empty where it can.
+        kind: of the finding that tells it.
     """
 
     number: int
     value: Any
     fault: str = ""
+    kind: str = "incomplete_row"
 
 
-def rows(path: Path) -> Iterator[ObjectRow]:
+def rows(path: Path, encoding: str = "utf-8") -> Iterator[ObjectRow]:
     """The rows of a file in their order; lines that are empty are left out.
+
+    Args:
+        path: the file.
+        encoding: of JSON.
 
     Raises:
         BadFile: it cannot be read as a whole.
@@ -63,10 +70,12 @@ def rows(path: Path) -> Iterator[ObjectRow]:
             content = stream.read()
         if not content.strip():
             raise BadFile("empty_file", "white space only" if content else "")
-        refuse_other(content, "utf-8")
-        begin = content.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-        is_list = path.suffix.lower() == ".json" and begin == b"["
-        yield from _list(content) if is_list else _lines(content)
+        if path.suffix.lower() == ".json":
+            text = decoded(content, encoding)
+            if text.lstrip().startswith("[") or _is_one_object(text):
+                yield from _list(text)
+                return
+        yield from _lines(content, encoding)
     except NotAFile as error:
         raise BadFile("special_file", sniff.file_type(error.mode)) from None
     except BadEncoding as error:
@@ -75,25 +84,36 @@ def rows(path: Path) -> Iterator[ObjectRow]:
         raise BadFile("unreadable", str(error.strerror or error)) from None
 
 
-def _lines(content: bytes) -> Iterator[ObjectRow]:
-    offset = 0
-    for number, line in enumerate(content.split(b"\n"), start=1):
-        try:
-            text = decoded_part(line, "utf-8", offset)
-            if text.strip():
-                yield ObjectRow(number, json.loads(text))
-        except BadEncoding as error:
-            yield ObjectRow(number, None, str(error))
-        except (ValueError, RecursionError) as error:
-            yield ObjectRow(number, None, f"it is no JSON: {error}")
-        offset += len(line) + 1
-
-
-def _list(content: bytes) -> Iterator[ObjectRow]:
+def _is_one_object(text: str) -> bool:
+    """Whether a text is one JSON object over several lines, which is no list."""
+    if "\n" not in text.strip() or not text.lstrip().startswith("{"):
+        return False
     try:
-        found = json.loads(decoded(content))
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _lines(content: bytes, encoding: str) -> Iterator[ObjectRow]:
+    for number, line, wrong in numbered(content, encoding):
+        if wrong is not None:
+            yield ObjectRow(number, None, wrong[1], wrong[0])
+            continue
+        try:
+            yield ObjectRow(number, json.loads(line))
+        except (ValueError, RecursionError) as error:
+            yield ObjectRow(number, None, f"no JSON: {error}")
+
+
+def _list(text: str) -> Iterator[ObjectRow]:
+    try:
+        found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadFile("not_text", f"it is no JSON: {error}") from None
+        raise BadFile("not_text", f"no JSON: {error}") from None
+    if not isinstance(found, list):
+        why = "one JSON object; expected a list of objects, or an object per line"
+        raise BadFile("not_text", why)
     for number, each in enumerate(found, start=1):
         yield ObjectRow(number, each)
 
@@ -110,4 +130,4 @@ def _parquet(path: Path) -> Iterator[ObjectRow]:
                     number += 1
                     yield ObjectRow(number, each)
     except (arrow.ArrowException, UnicodeDecodeError) as error:
-        raise BadFile("damaged", f"no parquet: {str(error).splitlines()[0]}") from None
+        raise BadFile("not_text", f"no parquet: {str(error).splitlines()[0]}") from None

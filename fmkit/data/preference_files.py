@@ -6,23 +6,17 @@ Where no file is named by its split, the pairs of one prompt stay together in on
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from fmkit.config.data_schema import PreferencesData
-from fmkit.data import check, folders
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding, printable
-from fmkit.data.listing import SPLIT_NAMES, Things
-from fmkit.data.object_rows import ENDINGS, BadFile, rows
+from fmkit.data.object_files import ObjectFile, list_files
+from fmkit.data.object_rows import BadFile, rows
 from fmkit.data.preferences import BadPair, Pair, Preferences, pair_of
 from fmkit.data.stratify import limited
-from fmkit.errors import DataError, listed
-
-_THINGS = Things("files of preferences", ENDINGS, "loose_texts")
 
 
 @dataclass
@@ -43,24 +37,13 @@ def list_examples(config: PreferencesData) -> Examples:
     Raises:
         DataError: nothing is there to read, or only some files are named by their splits.
     """
-    files, findings = _files(config)
+    files, findings = list_files(config.root, "preferences", config.outside_links)
     found = _Found(findings=findings)
-    # One file holds all: whatever it is called, its splits have to be made.
-    is_folder = Path(config.root).expanduser().is_dir()
-    splits = [split_of(name) if is_folder else "" for _, name in files]
-    if any(splits) and not all(splits):
-        named, others = ([name for (_, name), each in zip(files, splits, strict=True)
-                          if bool(each) == wanted] for wanted in (True, False))  # fmt: skip
-        raise DataError(
-            f"data.root: {listed(named, 5)} are named by their splits, and {listed(others, 5)} "
-            "are not.",
-            "Name all of them by their splits (train, val, test), or none.",
-        )
     names = (config.prompt_column, config.chosen_column, config.rejected_column)
-    for (path, name), split in zip(files, splits, strict=True):
-        _read(found, path, name, split, names)
+    for each in files:
+        _read(found, each, names)
     content = Preferences(tuple(found.pairs))
-    is_named = any(splits)
+    is_named = any(each.split for each in files)
     examples = Examples(
         ids=tuple(found.ids),
         labels=np.zeros(len(found.ids), np.int32),
@@ -73,42 +56,11 @@ def list_examples(config: PreferencesData) -> Examples:
     return limited(examples, config.limit) if found.ids else examples
 
 
-def split_of(name: str) -> str:
-    """The split that a file's name or one of its folders' tells; empty where none does."""
-    parts = Path(name).parts
-    words = [re.split(r"[-_.]", parts[-1])[0], *reversed(parts[:-1])]
-    return next((SPLIT_NAMES[each.lower()] for each in words if each.lower() in SPLIT_NAMES), "")
-
-
-def _files(config: PreferencesData) -> tuple[list[tuple[Path, str]], list[Finding]]:
-    """Path and name of each file, and what is wrong with the listing."""
-    if not config.root or not Path(config.root).expanduser().is_dir():
-        path = check.existing(config.root, "file")
-        if not _THINGS.has(path.name):
-            raise DataError(
-                f"data.root: {path.name} is no file of preferences by its name.",
-                f"Its name has to end in {', '.join(ENDINGS)}.",
-            )
-        return [(path, path.name)], []
-    root = check.existing(config.root, "folder")
-    listing = folders.everything(root, _THINGS, config.outside_links)
-    if not listing.ids:
-        raise DataError(f"{root} has no {_THINGS.word} ({', '.join(ENDINGS)}).")
-    found = [each for each in listing.findings if each.kind != "empty_class"]
-    if listing.unsupported:
-        count, told = listing.unsupported.total(), check.counted(listing.unsupported)
-        why = f"{count} files are no {_THINGS.word} by their names: {told}."
-        found.append(Finding("unsupported", "", why, count=count))
-    return [
-        (Path(path), name) for path, name in zip(listing.paths, listing.ids, strict=True)
-    ], found
-
-
-def _read(found: _Found, path: Path, name: str, split: str, names: tuple[str, str, str]) -> None:
+def _read(found: _Found, file: ObjectFile, names: tuple[str, str, str]) -> None:
     """Take the rows of a file over, or note what is wrong with them."""
-    where = printable(name)
+    where = printable(file.name)
     try:
-        for row in rows(path):
+        for row in rows(file.path):
             key = f"{where}:{row.number:06d}"
             fault = row.fault
             if not fault:
@@ -117,10 +69,10 @@ def _read(found: _Found, path: Path, name: str, split: str, names: tuple[str, st
                 except BadPair as error:
                     fault = str(error)
             if fault:
-                found.findings.append(Finding("incomplete_row", key, fault))
+                found.findings.append(Finding(row.kind, key, fault))
                 continue
             found.ids.append(key)
             found.pairs.append(pair)
-            found.splits.append(split)
+            found.splits.append(file.split)
     except BadFile as error:
-        found.findings.append(Finding(error.kind, where, error.why, path=str(path)))
+        found.findings.append(Finding(error.kind, where, error.why, path=str(file.path)))

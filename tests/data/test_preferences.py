@@ -170,7 +170,7 @@ def test_a_folder_names_splits_by_its_files_or_folders(tmp_path):
     assert dict(zip(names, counts, strict=True)) == {"test": 2, "train": 8, "val": 1}
     assert "test/a.json:000002" in examples.ids
     written(tmp_path / "set" / "more.jsonl", rows)
-    with pytest.raises(DataError, match=r"more\.jsonl are not"):
+    with pytest.raises(DataError, match=r"others do not: more\.jsonl"):
         listed(tmp_path / "set")
 
 
@@ -185,7 +185,7 @@ def test_a_single_file_is_split_whatever_its_name(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "kind"),
     [
-        ("pairs.parquet", b"PAR1", "damaged"),
+        ("pairs.parquet", b"PAR1", "not_text"),
         ("pairs.jsonl", b"", "empty_file"),
         ("pairs.json", b"[1, ", "not_text"),
         ("pairs.jsonl", '{"prompt": "a"}'.encode("utf-16"), "bad_encoding"),
