@@ -125,7 +125,7 @@ def test_what_is_no_pair_is_told_with_its_line(value, told, tmp_path):
     examples = listed(tmp_path / "pairs.jsonl")
     assert examples.ids == ("pairs.jsonl:000003",)
     (found,) = examples.findings
-    assert (found.kind, found.where) == ("incomplete_row", "pairs.jsonl:000001")
+    assert (found.kind, found.where) == ("bad_encoding", "pairs.jsonl:000001")
     assert told in found.why
 
 
