@@ -55,7 +55,7 @@ def train(
         _say(config, run, f"data of {name}: {shown}")
     with console.diverted(run.folder / names.LOG):
         from fmkit.models import adapters
-        from fmkit.train import assemble, devices, loop
+        from fmkit.train import building, devices, loop
 
         signals.check()  # an import may swallow what a signal raises
         machine = devices.prepare(config.runtime)
@@ -73,7 +73,7 @@ def train(
         learner, task = assembly.learner, assembly.task
         if assembly.parts:
             learner, task = assembly.parts[0].learner, assembly.parts[0].task
-        run.save_model(assemble.inference_model(learner, task, config.data))
+        run.save_model(building.inference_model(learner, task, config.data))
     signals.check()
     figures = _judge(config, run, assembly)
     with signals.careful():  # a run that is done is done
@@ -142,11 +142,11 @@ def _assembled(
     others: dict[str, Any],
 ) -> Any:
     """Everything the run needs, joined; a new run's record is written, an old one's is held to."""
-    from fmkit.train import assemble
+    from fmkit.train import assemble, building
 
     saved = None if again is None else again.saved
     every = [data, *others.values()]
-    sizes = [assemble.image_size(config.model, each.examples) for each in every]
+    sizes = [building.image_size(config.model, each.examples) for each in every]
     known = [each for each in sizes if each is not None]
     # One size of input for all.
     config.model.image_size = max(known) if len(known) == len(sizes) else None

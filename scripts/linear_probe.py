@@ -21,7 +21,7 @@ from fmkit.data import table as data_table
 from fmkit.models import heads
 from fmkit.models import table as model_table
 from fmkit.tasks import table as task_table
-from fmkit.train import assemble, devices
+from fmkit.train import building, devices
 
 
 def main() -> None:
@@ -34,12 +34,12 @@ def main() -> None:
     seed = config.data.split_seed
     data = dataset.read(config.data, config.runtime.seed if seed is None else seed)
     devices.prepare(config.runtime)
-    config.model.image_size = assemble.image_size(config.model, data.examples)
+    config.model.image_size = building.image_size(config.model, data.examples)
     backbone = model_table.build(config.model)
     pooled = heads.features_to_vector(backbone, config.model.pooling)
     network = keras.Model(backbone.model.input, pooled)
     task = task_table.build(config.task, data.spec)
-    loader = assemble.open_loader(
+    loader = building.open_loader(
         config.data, config.runtime, data.examples, task, backbone.image_size
     )
     features = {

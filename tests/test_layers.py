@@ -43,9 +43,9 @@ ORDER = {
               "question_answering", "preference_rows", "dpo", "neighbours", "self_supervised",
               "contrastive", "simmim", "mae", "masked_image", "table", "joint"],
     "train": ["phases", "freeze", "proof", "devices", "learner", "part", "average", "tensor_file",
-              "room", "checkpoint", "progress", "reading", "reference", "ancestor", "assemble",
-              "survey", "stopper", "callbacks", "guard", "state", "resume", "keeper", "cut",
-              "extract", "feature_key", "features", "session", "material", "loop"],
+              "room", "checkpoint", "progress", "reading", "reference", "ancestor", "building",
+              "assemble", "survey", "stopper", "callbacks", "guard", "state", "resume", "keeper",
+              "cut", "extract", "feature_key", "features", "session", "material", "loop"],
     "evaluate": ["metrics", "resampling", "judge", "multi_label", "regression", "answers",
                  "preferences", "predict", "tag_figures", "tagging", "beginning", "generate"],
 }  # fmt: skip

@@ -16,7 +16,7 @@ from fmkit.errors import ArtifactError
 from fmkit.evaluate.predict import Trained, open_data
 from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
-from fmkit.train import ancestor, assemble, devices, phases, reference
+from fmkit.train import ancestor, building, devices, phases, reference
 from fmkit.train.part import Part
 
 
@@ -74,7 +74,7 @@ def _as_it_began(trained: Trained, data: Dataset, weights: str) -> keras.Model:
     keras.utils.set_random_seed(config.runtime.seed)  # of what was random then
     if (run.folder / names.TOKENIZER).is_dir() and config.model.tokenizer is not None:
         config.model.tokenizer = str(run.folder / names.TOKENIZER)
-    backbone, task, learner = assemble.build_model(config.model, config.task, trained.spec)
+    backbone, task, learner = building.build_model(config.model, config.task, trained.spec)
     if config.init is not None:
         planned = phases.plan(config.stage, config.optimizer, 1)
         part = Part("", config.data, task, learner, None, data)

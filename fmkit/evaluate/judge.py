@@ -13,7 +13,7 @@ import numpy as np
 
 from fmkit import lookup
 from fmkit.data.examples import Examples
-from fmkit.errors import FmkitError
+from fmkit.errors import ConfigError, FmkitError, received
 from fmkit.evaluate import metrics
 from fmkit.spec import DataSpec
 from fmkit.train.learner import Learner
@@ -34,7 +34,7 @@ class Question:
         task: what was learned.
         bootstrap: resamples behind the intervals.
         seed: of the resampling.
-        validation: figures of the run's own validation, for an evaluator in `BY_VALIDATION`; empty
+        validation: figures of the run's own validation, for an evaluator that goes by it; empty
             where there are none; None where validation is what is judged.
     """
 
@@ -54,20 +54,6 @@ Columns = Callable[[np.ndarray, DataSpec], dict[str, Any]]
 """From the network's outputs, a row an example, and the run's data to columns of a table, of which
 `prediction` is one, or several begin so; a row of NaN is an example that could not be read."""
 
-PREDICTIONS = {
-    "classification": "fmkit.evaluate.judge:classes",
-    "multi_label": "fmkit.evaluate.multi_label:predictions",
-    "regression": "fmkit.evaluate.regression:predictions",
-}
-"""By `Task.evaluator`, the `Columns` of a task whose outputs are a row of numbers an example."""
-
-OF_ROWS = {"question_answering": "fmkit.evaluate.answers:predicted"}
-"""By `Task.evaluator`, of a task that reads `rows`: a function from a `Question`, whose examples
-have nothing to compare with, to columns with a row for each of those, in their order."""
-
-BY_VALIDATION = ("question_answering",)
-"""Each `Task.evaluator` that goes by what validation found, such as a threshold."""
-
 
 def classes(outputs: np.ndarray, spec: DataSpec) -> dict[str, Any]:
     """Class and probabilities, of logits (N, C)."""
@@ -77,33 +63,80 @@ def classes(outputs: np.ndarray, spec: DataSpec) -> dict[str, Any]:
 Answer = tuple[dict[str, Any], dict[str, Any]]
 """Figures as JSON, and columns of a table with a row an example."""
 
+
+@dataclass(frozen=True)
+class Evaluator:
+    """How a kind of task is judged and what it predicts; functions by name, `module:function`.
+
+    Attributes:
+        judge: from a `Question` to an `Answer`.
+        headline: figures that the status of a run shows, those that there are; none means all
+            numbers.
+        of_outputs: the `Columns` of a task whose outputs are a row of numbers an example.
+        of_rows: of a task that reads `rows`, from a `Question` whose examples have nothing to
+            compare with to columns with a row for each of those, in their order.
+        of_texts: of a task that predicts more of a text than one row, a function of a
+            `predict.Trained`, texts as `data.inputs` has them, and the batch size, to columns.
+        beside: JSON beside figures and table, by what its name ends in: from the table's columns.
+        by_validation: whether it goes by what validation found, such as a threshold.
+    """
+
+    judge: str
+    headline: tuple[str, ...] = ()
+    of_outputs: str = ""
+    of_rows: str = ""
+    of_texts: str = ""
+    beside: Mapping[str, str] = field(default_factory=dict)
+    by_validation: bool = False
+
+
 EVALUATORS = {
-    "classification": "fmkit.evaluate.judge:classification",
-    "multi_label": "fmkit.evaluate.multi_label:evaluate",
-    "regression": "fmkit.evaluate.regression:evaluate",
-    "losses": "fmkit.evaluate.judge:losses",
-    "question_answering": "fmkit.evaluate.answers:judged",
-    "preferences": "fmkit.evaluate.preferences:preferences",
-    "tags": "fmkit.evaluate.tagging:evaluate",
-}
-"""By `Task.evaluator`, a function `(Question) -> Answer`."""
-
-HEADLINES = {
-    "classification": ("n", "accuracy", "macro_f1", "loss", "intervals"),
-    "question_answering": ("n", "exact_match", "f1", "loss", "intervals"),
-    "multi_label": ("n", "micro_f1", "macro_f1", "subset_accuracy", "loss", "intervals"),
-    "regression": ("n", "mae", "rmse", "r2", "loss", "intervals"),
-    "tags": (
-        *("n", "words", "precision", "recall", "f1", "macro_f1"),
-        *("accuracy", "token_macro_f1", "loss", "intervals"),
+    "classification": Evaluator(
+        "fmkit.evaluate.judge:classification",
+        ("n", "accuracy", "macro_f1", "loss", "intervals"),
+        of_outputs="fmkit.evaluate.judge:classes",
     ),
-}
-"""Figures that the status of a run shows, those that there are; of an evaluator that is not here,
-all numbers."""
+    "multi_label": Evaluator(
+        "fmkit.evaluate.multi_label:evaluate",
+        ("n", "micro_f1", "macro_f1", "subset_accuracy", "loss", "intervals"),
+        of_outputs="fmkit.evaluate.multi_label:predictions",
+    ),
+    "regression": Evaluator(
+        "fmkit.evaluate.regression:evaluate",
+        ("n", "mae", "rmse", "r2", "loss", "intervals"),
+        of_outputs="fmkit.evaluate.regression:predictions",
+    ),
+    "tags": Evaluator(
+        "fmkit.evaluate.tagging:evaluate",
+        ("n", "words", "precision", "recall", "f1", "macro_f1", "accuracy", "token_macro_f1",
+         "loss", "intervals"),
+        of_texts="fmkit.evaluate.tagging:predict",
+    ),
+    "question_answering": Evaluator(
+        "fmkit.evaluate.answers:judged",
+        ("n", "exact_match", "f1", "loss", "intervals"),
+        of_rows="fmkit.evaluate.answers:predicted",
+        beside={"predictions": "fmkit.evaluate.answers:by_id"},
+        by_validation=True,
+    ),
+    "preferences": Evaluator("fmkit.evaluate.preferences:preferences"),
+    "losses": Evaluator("fmkit.evaluate.judge:losses"),
+}  # fmt: skip
+"""By `Task.evaluator`."""
 
-BESIDE = {"question_answering": {"predictions": "fmkit.evaluate.answers:by_id"}}
-"""By `Task.evaluator`, JSON beside figures and table, by what its name ends in: a function of the
-table's columns."""
+
+def of_task(task: Any) -> Evaluator:
+    """How a task is judged; a plugin's may bring an `Evaluator` of its own in the place of a name.
+
+    Raises:
+        ConfigError: it names none that is known.
+    """
+    if isinstance(task.evaluator, Evaluator):
+        return task.evaluator
+    if task.evaluator not in EVALUATORS:
+        what = f"evaluator of task.name={task.name}"
+        raise ConfigError(received(what, task.evaluator, list(EVALUATORS)))
+    return EVALUATORS[task.evaluator]
 
 
 def judge(question: Question) -> Answer:
@@ -112,7 +145,7 @@ def judge(question: Question) -> Answer:
     Raises:
         DataError: a file of the data is broken.
     """
-    evaluator = lookup.find("tasks", question.task.evaluator, EVALUATORS)
+    evaluator = lookup.load(of_task(question.task).judge)
     try:
         answer: Answer = evaluator(question)
     except FmkitError:
@@ -127,14 +160,14 @@ def judge(question: Question) -> Answer:
 
 def beside(task: Any, columns: Mapping[str, Any]) -> dict[str, Any]:
     """What else an evaluation writes, by the end of its name: content of JSON files."""
-    made = BESIDE.get(task.evaluator, {})
+    made = of_task(task).beside
     return {name: lookup.load(each)(columns) for name, each in made.items()}
 
 
 def headline(task: Any, figures: dict[str, Any]) -> dict[str, Any]:
     """The figures that a run's status and its last table show."""
-    chosen = HEADLINES.get(task.evaluator)
-    if chosen is not None:
+    chosen = of_task(task).headline
+    if chosen:
         return {key: figures[key] for key in chosen if key in figures}
     return {key: value for key, value in figures.items() if isinstance(value, int | float)}
 

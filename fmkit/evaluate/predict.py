@@ -29,7 +29,7 @@ from fmkit.spec import DataSpec
 from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
 from fmkit.tasks import joint
-from fmkit.train import ancestor, assemble, checkpoint, devices, reading
+from fmkit.train import ancestor, building, checkpoint, devices, reading
 from fmkit.train.learner import Learner
 
 
@@ -62,7 +62,7 @@ def load(run: FinishedRun, runtime: RuntimeConfig, objective: str | None = None)
     devices.prepare(runtime)
     model, task_config, chosen, objective = examine(run, objective)
     spec = run.spec(objective)
-    backbone, task, learner = assemble.build_model(model, task_config, spec)
+    backbone, task, learner = building.build_model(model, task_config, spec)
     weights = checkpoint.read_weights(chosen)
     if objective is not None:
         weights = joint.weights_of(objective, weights)
@@ -81,7 +81,7 @@ def pretrained(model: ModelConfig, runtime: RuntimeConfig) -> tuple[Backbone, An
         ArtifactError: its weights could not be loaded.
     """
     devices.prepare(runtime)
-    backbone, task, _ = assemble.build_model(model, CausalLmConfig(), DataSpec("text", (), {}))
+    backbone, task, _ = building.build_model(model, CausalLmConfig(), DataSpec("text", (), {}))
     return backbone, task
 
 
@@ -222,9 +222,7 @@ def _readable(found: np.ndarray, trained: Trained, errors: Sequence[str]) -> dic
         ConfigError: the task predicts nothing of an example.
     """
     read = ~np.isnan(found).any(axis=1)
-    if trained.task.evaluator not in judge.PREDICTIONS:
-        raise ConfigError(f"run {trained.run.id}: task={trained.task.name} predicts no labels.")
-    make = lookup.load(judge.PREDICTIONS[trained.task.evaluator])
+    make = lookup.load(_predicts(trained, judge.of_task(trained.task).of_outputs))
     columns: dict[str, Any] = {}
     for key, values in make(np.where(read[:, None], found, 0.0), trained.spec).items():
         if isinstance(values, np.ndarray) and values.dtype.kind == "f":
@@ -236,14 +234,21 @@ def _readable(found: np.ndarray, trained: Trained, errors: Sequence[str]) -> dic
     return columns
 
 
-PREDICTORS = {"tags": "fmkit.evaluate.tagging:predict"}
-"""By `Task.evaluator`, a function `(Trained, TextInputs, batch size) -> columns` of a task that
-predicts more of a text than a row of numbers; of all others see `judge.PREDICTIONS`."""
+def _predicts(trained: Trained, how: str) -> str:
+    """The name of the function that makes predictions.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if not how:
+        raise ConfigError(f"run {trained.run.id}: task={trained.task.name} predicts no labels.")
+    return how
 
 
 def predict_texts(trained: Trained, inputs: TextInputs, batch_size: int) -> dict[str, Any]:
     """Predictions for texts: columns for `write_table`, with the error of what cannot be read."""
-    make = lookup.load(PREDICTORS.get(trained.task.evaluator, "fmkit.evaluate.predict:_a_row_each"))
+    own = judge.of_task(trained.task).of_texts
+    make = lookup.load(own) if own else _a_row_each
     columns: dict[str, Any] = make(trained, inputs, batch_size)
     return columns
 
@@ -287,13 +292,12 @@ def _of_rows(trained: Trained, loader: TextLoader, data: Dataset) -> dict[str, A
     Raises:
         ConfigError: the task predicts nothing of an example.
     """
-    if trained.task.evaluator not in judge.OF_ROWS:
-        raise ConfigError(f"run {trained.run.id}: task={trained.task.name} predicts no labels.")
+    make = lookup.load(_predicts(trained, judge.of_task(trained.task).of_rows))
     question = judge.Question(
         trained.learner, loader, data.splits["all"], data.examples, data.examples.labels,
         trained.classes, trained.task, 0, 0, validation(trained),
     )  # fmt: skip
-    columns: dict[str, Any] = lookup.load(judge.OF_ROWS[trained.task.evaluator])(question)
+    columns: dict[str, Any] = make(question)
     return columns
 
 
@@ -304,7 +308,7 @@ def validation(trained: Trained, objective: str | None = None) -> dict[str, Any]
         trained: the run.
         objective: of a joint run, one that is not the primary.
     """
-    if trained.task.evaluator not in judge.BY_VALIDATION:
+    if not judge.of_task(trained.task).by_validation:
         return {}
     return trained.run.validation(objective)
 
@@ -346,4 +350,4 @@ def as_read(config: DataConfig, runtime: RuntimeConfig, data: Dataset, trained: 
 
 def open_data(config: DataConfig, runtime: RuntimeConfig, data: Dataset, trained: Trained) -> Any:
     """The input pipeline over a data set, as a run's model takes it."""
-    return assemble.open_loader(config, runtime, data.examples, trained.task, trained.backbone)
+    return building.open_loader(config, runtime, data.examples, trained.task, trained.backbone)

@@ -24,7 +24,7 @@ class Task(Protocol):
             `fmkit.data.batches.Prepare`.
         reads: `examples`, one by one; `windows`: texts without classes as `fmkit.data.windows`
             packs them; or `rows`: what the method of that name makes of them.
-        evaluator: what judges a finished run, as `fmkit.evaluate.table` names it.
+        evaluator: what judges a finished run, as `fmkit.evaluate.judge` names it.
         target_rank: how many axes the targets of `prepare` have behind that of the batch, for
             texts; without this attribute 1. None: `prepare` gives None for them, and they are those
             of `targets`, which may be float32 then.

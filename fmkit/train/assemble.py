@@ -13,25 +13,20 @@ import keras
 import numpy as np
 
 from fmkit.config import amounts, objectives
-from fmkit.config.data_schema import DataConfig, ImageData
+from fmkit.config.data_schema import DataConfig
 from fmkit.config.schema import ModelConfig, RuntimeConfig, TrainConfig
-from fmkit.config.task_schema import JointConfig, TaskConfig
+from fmkit.config.task_schema import JointConfig
 from fmkit.data.dataset import Dataset
-from fmkit.data.examples import Examples, ImageArray
+from fmkit.data.examples import Examples
 from fmkit.data.joint_loader import JointLoader, Stream
-from fmkit.data.pipeline import ImageLoader
-from fmkit.data.text_loader import TextLoader
 from fmkit.errors import ConfigError
-from fmkit.models import adapters
-from fmkit.models import table as model_table
 from fmkit.models.backbone import Backbone
 from fmkit.optim import rates
 from fmkit.optim.optimizers import is_decayed
 from fmkit.spec import DataSpec
 from fmkit.store.finished import FinishedRun
-from fmkit.tasks import table as task_table
 from fmkit.tasks.joint import Joint
-from fmkit.train import ancestor, devices, freeze, phases, reading, reference
+from fmkit.train import ancestor, building, devices, freeze, phases, reading, reference
 from fmkit.train.learner import Learner
 from fmkit.train.part import JointLearner, Part
 from fmkit.train.phases import Phase
@@ -146,19 +141,6 @@ class Assembly:
             raise explained from error
 
 
-def image_size(config: ModelConfig, examples: Examples) -> int | None:
-    """The side of the model's input in pixels; None leaves it to the backbone.
-
-    Images held in memory may be tiny. Blowing them up to more than twice their side costs time and
-    shows the model nothing, so the size is then twice the side, and at least 32.
-    """
-    own, content = model_table.default_image_size(config.name), examples.content
-    if config.image_size or own is None or not isinstance(content, ImageArray):
-        return config.image_size
-    side = max(content.pixels.shape[1:3])
-    return min(own, max(32, 2 * side))
-
-
 def assemble(
     config: TrainConfig,
     data: Dataset,
@@ -193,7 +175,7 @@ def assemble(
             every = {objectives.primary(config.task): data, **(others or {})}
             backbone, task, learner, parts = _build_joint(model, config, every)
         else:
-            backbone, task, learner = build_model(model, config.task, data.spec)
+            backbone, task, learner = building.build_model(model, config.task, data.spec)
         reading.check_monitor(config.task, task)
         every_part = parts or (Part("", config.data, task, learner, None, data),)
         for each in every_part:
@@ -217,7 +199,7 @@ def assemble(
     if parts:
         loader = _open_loaders(config.runtime, parts, backbone)
     else:
-        loader = open_loader(config.data, config.runtime, data.examples, task, backbone)
+        loader = building.open_loader(config.data, config.runtime, data.examples, task, backbone)
     for phase in planned:
         loader.check(phase.augment)
     assembly = Assembly(
@@ -250,7 +232,7 @@ def _begin(assembly: Assembly) -> None:
             assembly.loader, assembly.splits, len(assembly.examples), lambda: learner
         )
     assembly.task.begin(outputs)
-    assembly.loader = open_loader(
+    assembly.loader = building.open_loader(
         config.data, config.runtime, assembly.examples, assembly.task, backbone
     )
 
@@ -260,12 +242,12 @@ def _build_joint(
 ) -> tuple[Backbone, Joint, JointLearner, tuple[Part, ...]]:
     """One backbone with the heads of all objectives, and a network for each of them."""
     asked: Any = config.task
-    backbone = _build_backbone(model, [each.spec for each in data.values()])
+    backbone = building.build_backbone(model, [each.spec for each in data.values()])
     task = Joint(asked, {name: each.spec for name, each in data.items()})
     networks = task.networks(backbone, model)
     parts = tuple(
-        Part(name, asked.objectives[name].data, task.parts[name], _network(inputs, output, own),
-             None, data[name])
+        Part(name, asked.objectives[name].data, task.parts[name],
+             building.network(inputs, output, own), None, data[name])
         for (name, (inputs, output)), own in zip(
             networks.items(), task.parts.values(), strict=True
         )
@@ -280,7 +262,7 @@ def _open_loaders(runtime: RuntimeConfig, parts: Sequence[Part], backbone: Backb
     share = amounts.parse(runtime.memory_budget) // len(parts)
     shared = dataclasses.replace(runtime, memory_budget=f"{share} B")
     for each in parts:
-        each.loader = open_loader(each.config, shared, each.examples, each.task, backbone)
+        each.loader = building.open_loader(each.config, shared, each.examples, each.task, backbone)
     return JointLoader({each.name: Stream(each.loader, each.splits["train"]) for each in parts})
 
 
@@ -339,106 +321,6 @@ def _check_shares(examples: int, batch_size: int, devices: int) -> None:
         "devices cannot share each batch.",
         hint or "Take runtime.devices=one.",
     )
-
-
-def build_model(
-    model: ModelConfig, task_config: TaskConfig, spec: DataSpec
-) -> tuple[Backbone, Any, Learner]:
-    """Backbone, task and the network that joins them; with LoRA, fresh adapters in the backbone."""
-    backbone = _build_backbone(model, [spec])
-    task = task_table.build(task_config, spec)
-    outputs = task.head(backbone, model)
-    return backbone, task, _network([backbone.model.input, *task.inputs], outputs, task)
-
-
-def _build_backbone(model: ModelConfig, specs: Sequence[DataSpec]) -> Backbone:
-    """The backbone that a config names, for data of some kind.
-
-    Raises:
-        ConfigError: it reads images and the data are texts, or the other way round.
-    """
-    backbone = model_table.build(model)
-    for spec in specs:
-        if backbone.modality != spec.modality:
-            raise ConfigError(
-                f"model.name={model.name} reads {backbone.modality}s, and the data are "
-                f"{spec.modality}s.",
-                f"Take a model of {spec.modality}s: {_MODELS_OF[spec.modality]}",
-            )
-    adapters.add(backbone, model)
-    return backbone
-
-
-def _network(inputs: Sequence[Any], output: Any, task: Any) -> Learner:
-    return Learner(list(inputs) if len(inputs) > 1 else inputs[0], output, task)
-
-
-_MODELS_OF = {
-    "image": "model=efficientnet_lite0, for one.",
-    "text": "model=minilm, model=small_bert, or model=hub with model.preset.",
-}
-
-
-def open_loader(
-    config: DataConfig, runtime: RuntimeConfig, examples: Examples, task: Any, backbone: Backbone
-) -> ImageLoader | TextLoader:
-    """The input pipeline for a task and a backbone."""
-    if backbone.tokenizer is not None and backbone.max_length is not None:
-        return TextLoader(
-            examples,
-            targets=task.targets(examples),
-            tokenizer=backbone.tokenizer,
-            max_length=backbone.max_length,
-            prepare=task.prepare,
-            inputs=1 + len(task.inputs),
-            target_rank=getattr(task, "target_rank", 1),
-            batch_size=config.batch_size,
-            num_classes=task.one_hot,
-            class_weights=task.class_weights,
-        )
-    if not isinstance(config, ImageData) or backbone.image_size is None:
-        raise ConfigError(f"data.name={config.name} has no images.")
-    return ImageLoader(
-        examples,
-        targets=task.targets(examples),
-        image_size=backbone.image_size,
-        batch_size=config.batch_size,
-        resize=config.resize,
-        augment=config.augment,
-        flip=config.flip,
-        augment_views=config.augment_views,
-        views_at_once=getattr(task, "views", 1),
-        prepare=task.prepare,
-        num_classes=task.one_hot,
-        class_weights=task.class_weights,
-        memory_budget_bytes=amounts.parse(runtime.memory_budget),
-    )
-
-
-def inference_model(learner: Learner, task: Any, data: DataConfig) -> keras.Model:
-    """The network as users deploy it: RGB images of any size, 0 to 255, to what the task shows.
-
-    Of texts: tokens (B, T) int32, filled up with -1, as the tokenizer beside the model makes them.
-    It is made of Keras' and KerasHub's own layers only, so that it loads without fmkit.
-    """
-    offered = (getattr(task, each, None) for each in ("deployed", "shown"))
-    shown = next((each for each in offered if each is not None), learner.output)
-    if not isinstance(data, ImageData):
-        outputs = task.inference(shown)
-        return keras.Model(learner.inputs[0], outputs, name="fmkit")
-    resize, side = data.resize, learner.inputs[0].shape[1]
-    images = keras.Input((None, None, 3), dtype="float32", name="images")
-    resized = keras.layers.Resizing(
-        side,
-        side,
-        antialias=True,
-        crop_to_aspect_ratio=resize == "crop",
-        pad_to_aspect_ratio=resize == "pad",
-        dtype="float32",  # mixed precision would round the pixels
-        name="resize",
-    )(images)
-    network = keras.Model(learner.inputs[0], shown, name="network")
-    return keras.Model(images, task.inference(network(resized)), name="fmkit")
 
 
 def resolved(config: TrainConfig, assembly: Assembly, split_seed: int) -> TrainConfig:

@@ -16,7 +16,7 @@ from fmkit import files
 from fmkit.config.schema import PhaseConfig
 from fmkit.errors import ConfigError
 from fmkit.evaluate import judge
-from fmkit.train import assemble, checkpoint, devices
+from fmkit.train import assemble, building, checkpoint, devices
 
 HERE = Path(__file__).parent
 
@@ -41,14 +41,14 @@ from fmkit.spec import DataSpec
 from fmkit.tasks.causal_lm import CausalLm
 from fmkit.tasks.dpo import Dpo
 from fmkit.tasks.masked_image import MaskedImage
-from fmkit.train import assemble
+from fmkit.train import assemble, building
 
 stage = {"head": PhaseConfig(train="head", epochs="1"), "full": PhaseConfig(epochs="1")}
 config = settings(stage, runtime_devices="all", optimizer_ema=0.5)
 done = train(Path(sys.argv[1]), config)
 assembly = done.assembly
 with assembly.scope():
-    model = assemble.inference_model(assembly.learner, assembly.task, assembly.config.data)
+    model = building.inference_model(assembly.learner, assembly.task, assembly.config.data)
     done.run.save_model(model)
 found = judge.probabilities(assembly.learner, assembly.ordered("val"))
 pixels = assembly.examples.content.pixels[assembly.splits["val"]]
@@ -196,7 +196,7 @@ def test_mixed_precision_keeps_float32_weights_and_gives_float32_probabilities(t
     for path, value in done.saved().items():
         assert value.dtype == np.float32, path
     done.run.save_model(
-        assemble.inference_model(learner, done.assembly.task, done.assembly.config.data)
+        building.inference_model(learner, done.assembly.task, done.assembly.config.data)
     )
     exported = keras.saving.load_model(done.run.folder / "model.keras")
     assert exported.get_layer("resize").compute_dtype == "float32"  # no rounding of pixels

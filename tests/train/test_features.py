@@ -11,7 +11,7 @@ from fmkit.config.schema import PhaseConfig
 from fmkit.errors import ConfigError
 from fmkit.spec import DataSpec
 from fmkit.store.features import FeatureStore
-from fmkit.train import assemble, cut, feature_key, features, freeze, loop
+from fmkit.train import assemble, building, cut, feature_key, features, freeze, loop
 from fmkit.train.phases import Phase
 
 HEAD = {"head": PhaseConfig(train="head", epochs="3")}
@@ -258,7 +258,7 @@ def test_every_family_is_cut_at_its_features():
     spec = DataSpec("image", ("a", "b"), {})
     for name in ("small_cnn", "small_vit", "efficientnet_v2_b0", "convnext_tiny"):
         config = settings(model_name=name, model_image_size=32)
-        backbone, _, learner = assemble.build_model(config.model, config.task, spec)
+        backbone, _, learner = building.build_model(config.model, config.task, spec)
         freeze.apply(learner, backbone, Phase("head", "head", "frozen", 1e-3, 3, 3, None))
         cut.settle(learner)
         found = cut.find(learner)

@@ -17,7 +17,7 @@ from fmkit.models.small_text import byte_tokenizer
 from fmkit.models.text_input import chosen_length, text_backbone
 from fmkit.spec import Message
 from fmkit.store.finished import FinishedRun
-from fmkit.train import assemble
+from fmkit.train import assemble, building
 
 
 def small_llama(config):
@@ -97,7 +97,7 @@ def test_merged_saved_and_loaded_it_gives_the_same_logits(lora, tmp_path):
     assert not adapters.adapted(found.learner)
     np.testing.assert_allclose(logits(found.learner), expected, atol=1e-5)
     assert found.task.chat.name == "plain"
-    deployed = assemble.inference_model(found.learner, found.task, lora.assembly.config.data)
+    deployed = building.inference_model(found.learner, found.task, lora.assembly.config.data)
     deployed.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(logits(loaded), expected, atol=1e-5)

@@ -10,7 +10,7 @@ from fmkit.evaluate import predict
 from fmkit.models import adapters
 from fmkit.models.backbone import Backbone, Block
 from fmkit.store.finished import FinishedRun
-from fmkit.train import assemble, checkpoint, freeze, loop
+from fmkit.train import building, checkpoint, freeze, loop
 from fmkit.train.phases import Phase
 
 
@@ -100,7 +100,7 @@ def test_a_run_is_rebuilt_and_deployed_as_a_plain_model(lora, tmp_path):
     trained, before, expected = lora
     loaded = predict.load(FinishedRun(trained.run.folder), trained.assembly.config.runtime)
     np.testing.assert_allclose(probabilities(loaded.learner), expected, atol=1e-5)
-    deployed = assemble.inference_model(loaded.learner, loaded.task, trained.assembly.config.data)
+    deployed = building.inference_model(loaded.learner, loaded.task, trained.assembly.config.data)
     deployed.save(tmp_path / "model.keras")
     model = keras.saving.load_model(tmp_path / "model.keras")
     assert "lora_rank" not in str(model.get_config())

@@ -19,7 +19,7 @@ from fmkit.errors import ConfigError
 from fmkit.evaluate import judge
 from fmkit.store import metrics_log
 from fmkit.store.run import Run
-from fmkit.train import assemble, checkpoint, loop, state
+from fmkit.train import building, checkpoint, loop, state
 
 TASKS = {
     "simclr": SimclrConfig(projection=16, projection_hidden=32),
@@ -108,7 +108,7 @@ def test_a_head_learns_on_what_was_learned_without_labels(done, tmp_path):
 def test_the_deployed_model_gives_pooled_features(done, tmp_path):
     name, found = done
     assembly = found.assembly
-    model = assemble.inference_model(assembly.learner, assembly.task, assembly.config.data)
+    model = building.inference_model(assembly.learner, assembly.task, assembly.config.data)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     photos = assembly.examples.content.pixels[:5].astype(np.float32)

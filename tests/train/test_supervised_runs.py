@@ -15,7 +15,7 @@ from fmkit.config.task_schema import MultiLabelConfig, RegressionConfig
 from fmkit.data.examples import Examples, ImageArray, Texts
 from fmkit.data.targets import LabelSets, Numbers
 from fmkit.models import adapters
-from fmkit.train import assemble
+from fmkit.train import building
 
 TASKS = {
     "regression": RegressionConfig(loss="huber"),
@@ -110,7 +110,7 @@ def test_the_units_are_frozen_and_the_head_begins_at_the_mean(tmp_path):
     head = phase["blocks"][-1]
     assert head["parameters"] - head["trainable_parameters"] == 4
     adapters.merge(done.assembly.learner)
-    model = assemble.inference_model(
+    model = building.inference_model(
         done.assembly.learner, done.assembly.task, done.assembly.config.data
     )
     model.save(tmp_path / "model.keras")
