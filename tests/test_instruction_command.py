@@ -81,7 +81,7 @@ def test_what_is_unusable_is_told_and_can_be_left_out(fmkit, tmp_path):
         (["task=instruction", "model=small_gpt"], "Take data=chat"),
         (["data=chat", "data.root=c.jsonl", "model=small_gpt"], "Take task=instruction"),
         (["task=causal_lm", "data=chat", "data.root=c.jsonl", "model=small_gpt"],
-         "task.name=causal_lm does not learn from conversations"),
+         "data=chat has conversations. Take task=instruction"),
         ([*SMALL, "data.root=c.jsonl", "recipe=auto"], "recipe=auto"),
         ([*SMALL, "data.root=c.jsonl", "model.chat_template=vicuna"], "Allowed: auto, chatml"),
     ],

@@ -164,11 +164,12 @@ def test_questions_and_hidden_words_are_learned_together(fmkit, data, tmp_path):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["task=question_answering", "model=small_bert"], "data=mnist5k has none. Take data=squad"),
+        (["task=question_answering", "model=small_bert"],
+         "data=mnist5k has classes. Take data=squad"),
         (["task=question_answering", "data=text_table", "data.root=a.json", "model=small_bert"],
-         "data=text_table has none"),
+         "data=text_table has classes. Take data=squad"),
         (["data=squad", "data.root=a.json", "model=small_bert"],
-         "task.name=classification cannot learn from data=squad"),
+         "data=squad has answers to questions. Take task=question_answering"),
         (["task=question_answering", "data=squad", "data.root=a.json", "model=small_bert",
           "recipe=auto"], "recipe=auto"),
         (["task=question_answering", "data=squad", "data.root=a.json", "model=small_bert",

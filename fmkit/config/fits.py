@@ -34,7 +34,7 @@ _OF_DATA = {
 """By data set, what its examples have where that is no key of its own."""
 
 _NOUNS = {
-    "classes": "a class of each example",
+    "classes": "classes",
     "sets": "sets of labels",
     "numbers": "numbers",
     "tags": "a tag for each word",
@@ -99,16 +99,21 @@ def _learned_problems(task: str, data: Any) -> Iterator[Problem]:
     wanted, has = LEARNED[task], held(data)
     if has == wanted:
         return
-    others = [f"task={name}" for name, each in LEARNED.items() if each == has]
-    if isinstance(data, DocumentsData):
-        others = [f"task={each}" for each in LANGUAGE_MODELLING]
-    instead = f"Take {_SOURCES[wanted]}" + (f"; or {' or '.join(others)}." if others else ".")
-    key = "task.name"
+    tasks = _tasks(data)
     if wanted in _OF_LABELS and hasattr(data, "labels"):
-        key = "data.labels"
-        instead = f"Write data.labels=auto, or take {' or '.join(others)}."
-    shown = f"data.labels={has}" if key == "data.labels" else f"data={data.name} has {_NOUNS[has]}"
-    yield Problem(key, f"task.name={task} learns {_NOUNS[wanted]}, and {shown}. {instead}")
+        yield Problem(
+            "data.labels",
+            f"data.labels={has}, and task.name={task} learns {_NOUNS[wanted]}. Write "
+            f"data.labels=auto, or take {tasks}.",
+        )
+        return
+    # Whoever left the task out named the data.
+    ways = [tasks, _SOURCES[wanted]] if wanted == "classes" else [_SOURCES[wanted], tasks]
+    yield Problem(
+        "task.name",
+        f"task.name={task} learns {_NOUNS[wanted]}, and data={data.name} has {_NOUNS[has]}. Take "
+        f"{'; or '.join(filter(None, ways))}.",
+    )
 
 
 def _text_problems(task: str, data: Any) -> Iterator[Problem]:
@@ -116,8 +121,17 @@ def _text_problems(task: str, data: Any) -> Iterator[Problem]:
     if not isinstance(data, ImageData) and has not in _NO_TEXTS:
         return
     shown = "images" if isinstance(data, ImageData) else _NOUNS[has]
+    other = "" if isinstance(data, ImageData) else f"{_tasks(data)}; or "
     yield Problem(
         "task.name",
-        f"task.name={task} learns from texts, and data={data.name} has {shown}. Take "
+        f"task.name={task} learns from texts, and data={data.name} has {shown}. Take {other}"
         "data=text_files, data=text_lines, or the texts of a classifier such as data=text_table.",
     )
+
+
+def _tasks(data: Any) -> str:
+    """The tasks that learn from a data set, in words."""
+    found = [name for name, each in LEARNED.items() if each == held(data)]
+    if isinstance(data, DocumentsData):
+        found = [*LANGUAGE_MODELLING]
+    return " or ".join(f"task={each}" for each in found)

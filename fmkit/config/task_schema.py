@@ -128,6 +128,7 @@ class QuestionAnsweringConfig(TaskConfig):
     """Questions for `val_f1` and `val_exact_match` after each epoch, at most; 0: none."""
 
 
+@dataclass
 class DpoConfig(TaskConfig):
     """Preferred answers become likelier than others (DPO, Rafailov et al. 2023)."""
 

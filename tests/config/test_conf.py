@@ -22,7 +22,7 @@ NAMES = {
 FILES = sorted((group, name) for group in GROUPS for name in compose.options(group))
 NEEDS = {
     "image_folder": ["data.root=photos"],
-    "photos": ["data.root=photos"],
+    "photos": ["data.root=photos", "task=simclr"],
     "text_files": ["data.root=texts", "task=masked_lm", "model=small_bert"],
     "text_lines": ["data.root=texts.txt", "task=causal_lm", "model=small_gpt"],
     "masked_lm": ["data=text_files", "data.root=texts", "model=small_bert"],

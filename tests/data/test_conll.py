@@ -231,7 +231,7 @@ def test_a_set_is_looked_at_whole(tmp_path):
     assert [each.where for each in kinds["tag_unseen"]] == ["'B-NEW'"]
     (typo,) = kinds["label_typo"]
     assert (typo.where, "B-PERSON" in typo.why) == ("'B-PERSOM'", True)
-    (otherwise,) = kinds["equal_otherwise"]
+    (otherwise,) = kinds["two_answers"]
     assert otherwise.count == 13
     assert kinds["duplicate"]
 
