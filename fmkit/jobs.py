@@ -89,7 +89,7 @@ def _learned(spec: Any) -> str:
     """How many classes, labels or numbers there are, in words ahead of other counts."""
     if spec.classes:
         return f"{len(spec.classes)} classes, "
-    noun = {"sets": "label", "numbers": "number"}.get(spec.annotations, "name")
+    noun = {"sets": "label", "numbers": "number", "tags": "tag"}.get(spec.annotations, "name")
     count = len(spec.names)
     return f"{count} {noun}{'s' if count > 1 else ''}, " if count else ""
 

@@ -75,7 +75,8 @@ def test_a_classifier_starts_from_a_masked_model_of_its_texts(fmkit, tmp_path):
     ("words", "told"),
     [
         (["task=masked_lm", "model=small_bert"], "data=mnist5k has images"),
-        (["data=text_lines", "data.root=a.txt", "model=small_bert"], "data=text_lines has no labels"),
+        (["data=text_lines", "data.root=a.txt", "model=small_bert"],
+         "data=text_lines has no labels"),
         (["task=masked_lm", "data=text_lines", "data.root=a.txt", "model=small_bert",
           "recipe=auto"], "recipe=auto"),
         (["task=masked_lm", "data=text_lines", "data.root=a.txt", "model=small_bert",

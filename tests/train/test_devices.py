@@ -34,14 +34,13 @@ import numpy as np
 from small_runs import assembled, images, settings, train
 
 from fmkit.config.schema import PhaseConfig
-from fmkit.config.task_schema import DpoConfig, MaskedImageConfig
+from fmkit.config.task_schema import DpoConfig
 from fmkit.errors import ConfigError
 from fmkit.evaluate import judge
 from fmkit.spec import DataSpec
 from fmkit.tasks.causal_lm import CausalLm
 from fmkit.tasks.dpo import Dpo
-from fmkit.tasks.masked_image import MaskedImage
-from fmkit.train import assemble, building
+from fmkit.train import building
 
 stage = {"head": PhaseConfig(train="head", epochs="1"), "full": PhaseConfig(epochs="1")}
 config = settings(stage, runtime_devices="all", optimizer_ema=0.5)
@@ -60,18 +59,14 @@ def summed(loss):
     return float(strategy().reduce("SUM", strategy().run(loss), axis=None))
 
 
-spec, seen = DataSpec("text", (), {}), DataSpec("image", (), {})
+spec = DataSpec("text", (), {})
 drawn = np.random.default_rng(0)
 places, logits = drawn.integers(-1, 9, (4, 5)), drawn.normal(size=(4, 5, 9)).astype("float32")
 pairs, answers = drawn.normal(size=(4, 4)).astype("float32"), logits[:, 0, :2]
-pixels, painted = drawn.random((4, 8, 8, 4)), drawn.random((4, 8, 8, 3))
 with assembly.scope():
     losses = {
         "causal_lm": summed(lambda: CausalLm(None, spec).loss(places, logits, None, True)),
         "dpo": summed(lambda: Dpo(DpoConfig(), spec).loss(pairs, answers, None, True)),
-        "masked_image": summed(
-            lambda: MaskedImage(MaskedImageConfig(), seen).loss(pixels, painted, None, True)
-        ),
     }
 told = ""
 try:  # 49 to train on: the last batch is a single one
