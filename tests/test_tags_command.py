@@ -100,6 +100,7 @@ def _predicts(fmkit, run, tmp_path):
     assert (code, "none of 1 texts could be read" in err) == (3, True), err
 
 
+@pytest.mark.by_hand
 def test_a_head_first_then_all_from_a_table_and_on_from_that_run(fmkit, tmp_path):
     rows = [
         {"tokens": [word for word, _ in each], "ner_tags": [tag for _, tag in each]}
@@ -163,6 +164,7 @@ def test_parts_of_speech_have_figures_of_words_only(fmkit, tmp_path):
     assert (code, "task.monitor: received 'val_f1'" in err) == (2, True), err
 
 
+@pytest.mark.by_hand
 def test_tags_and_hidden_words_are_learned_together(fmkit, folder, tmp_path):
     words = ["data=conll", f"data.root={folder}", "model=small_bert", "stage=scratch", QUIET]
     task = ["task=joint", "task.alpha=0.3", "task.objectives.words.task=masked_lm"]

@@ -200,6 +200,7 @@ def test_a_signal_ends_it_at_once_and_leaves_nothing(fmkit, corpus, tmp_path, mo
     assert [type(each) for each in left] == [vocabulary._Left]
 
 
+@pytest.mark.by_hand
 def test_models_learn_with_it_and_a_classifier_goes_on(fmkit, corpus, tmp_path):
     data = ["data=text_files", f"data.root={corpus}"]
     chosen = {"small_bert": "word_piece", "small_gpt": "byte_pair"}

@@ -139,6 +139,7 @@ def test_two_devices_train_as_one_does(tmp_path):
     assert "data.batch_size=15" in two["told"]
 
 
+@pytest.mark.by_hand
 def test_hidden_pixels_are_painted_on_two_devices_as_on_one(tmp_path):
     processes = [several(tmp_path / str(count), count, PAINTING) for count in (1, 2)]
     one, two = (json.loads(ended(each)) for each in processes)

@@ -117,6 +117,7 @@ def test_a_second_run_reads_what_the_first_has_kept(untouched):
     assert asked(config)[:2] == (40, 0)
 
 
+@pytest.mark.by_hand
 def test_without_a_cache_it_is_computed_all_the_same(untouched, tmp_path, capsys):
     expected = untouched.assembly.task.targets(untouched.assembly.examples)
     config = preference_settings(tmp_path / "cache", runtime_cache="never")
@@ -129,6 +130,7 @@ def test_without_a_cache_it_is_computed_all_the_same(untouched, tmp_path, capsys
     assert "cannot be written" in capsys.readouterr().err
 
 
+@pytest.mark.by_hand
 def test_adapters_alone_train_and_the_start_is_the_model_below_them(untouched, tmp_path):
     stage = {"head": PhaseConfig(train="head"), "lora": PhaseConfig(train="lora", epochs="2")}
     config = preference_settings(untouched.run.folder.parent / "cache", stage, rank=2)
