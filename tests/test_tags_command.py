@@ -144,6 +144,7 @@ def test_sentences_longer_than_the_model_reads_lose_no_word(fmkit, tmp_path):
     assert environment["rows"] > 8
 
 
+@pytest.mark.by_hand
 def test_parts_of_speech_have_figures_of_words_only(fmkit, tmp_path):
     rows = [[(word, "NOUN" if word.istitle() else "VERB") for word, _ in e] for e in sentences(30)]
     (tmp_path / "pos.txt").write_text(conll(rows))
