@@ -63,6 +63,7 @@ def test_preferred_answers_are_rewarded_and_stay_apart(untouched):
     assert last["val_margin"] == pytest.approx(margin, abs=1e-4)
 
 
+@pytest.mark.by_hand
 def test_the_first_batch_has_the_loss_of_a_coin(tmp_path):
     config = preference_settings(tmp_path / "cache", {"all": PhaseConfig(epochs="1 steps")})
     config.data.batch_size = 32
@@ -102,6 +103,7 @@ def asked(config):
     )
 
 
+@pytest.mark.by_hand
 def test_a_second_run_reads_what_the_first_has_kept(untouched):
     cache = untouched.run.folder.parent / "cache"
     entries = sorted((cache / "features").glob("*/manifest.json"))
@@ -146,6 +148,7 @@ def test_adapters_alone_train_and_the_start_is_the_model_below_them(untouched, t
     assert all("lora" in path for path in moved)
 
 
+@pytest.mark.by_hand
 def test_a_run_on_messages_records_how_they_are_written(untouched, tmp_path):
     """By which `fmkit generate` answers as the run was trained."""
     config = preference_settings(tmp_path / "cache")
