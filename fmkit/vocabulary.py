@@ -122,8 +122,9 @@ def _watched(work: Callable[[], T], progress: _Progress) -> T:
             errors.append(error)
         done.set()
 
-    threading.Thread(target=run, name="tokenizer", daemon=True).start()
     try:
+        # A signal may come while the thread starts: it is left then, too.
+        threading.Thread(target=run, name="tokenizer", daemon=True).start()
         while not done.wait(1.0):
             progress.say()
     finally:

@@ -174,7 +174,7 @@ def test_a_signal_ends_it_at_once_and_leaves_nothing(fmkit, corpus, tmp_path, mo
 
     def slow(wanted, texts):
         reading.set()
-        going_on.wait(120)  # as the library does, which hears no signal
+        going_on.wait(20)  # as the library does, which hears no signal
         try:
             list(texts())
         except BaseException as error:
@@ -184,7 +184,7 @@ def test_a_signal_ends_it_at_once_and_leaves_nothing(fmkit, corpus, tmp_path, mo
     monkeypatch.setattr(piece_training, "train", slow)
 
     def send():
-        reading.wait(120)
+        reading.wait(20)
         signal.raise_signal(signal.SIGINT)
 
     thread = threading.Thread(target=send)
@@ -194,10 +194,25 @@ def test_a_signal_ends_it_at_once_and_leaves_nothing(fmkit, corpus, tmp_path, mo
     thread.join()
     (worker,) = (each for each in threading.enumerate() if each.name == "tokenizer")
     going_on.set()
-    worker.join(120)
+    worker.join(20)
     assert (code, "stopped by SIGINT" in err) == (130, True), err
     assert (out, whole(tmp_path)) == ("", [])
     assert [type(each) for each in left] == [vocabulary._Left]
+
+
+def test_a_signal_while_the_thread_starts_leaves_it_too(monkeypatch):
+    progress, begin = vocabulary._Progress(verbose=False), threading.Thread.start
+
+    def start(thread):
+        begin(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    going_on = threading.Event()
+    with pytest.raises(KeyboardInterrupt):
+        vocabulary._watched(lambda: going_on.wait(20), progress)
+    assert progress.has_left
+    going_on.set()
 
 
 @pytest.mark.by_hand
