@@ -16,9 +16,9 @@ import numpy as np
 from fmkit.config.data_schema import ChatData
 from fmkit.data import turns
 from fmkit.data.examples import Conversations, Examples
-from fmkit.data.findings import Finding, printable
+from fmkit.data.findings import Finding, Unusable, printable
 from fmkit.data.object_files import ObjectFile, list_files
-from fmkit.data.object_rows import BadFile, rows
+from fmkit.data.object_rows import rows
 from fmkit.data.text_folder import line_id
 from fmkit.spec import Message
 
@@ -68,7 +68,7 @@ def _read(found: _Found, file: ObjectFile, encoding: str) -> None:
             found.ids.append(where)
             found.conversations.append(said)
             found.splits.append(file.split)
-    except BadFile as error:
+    except Unusable as error:
         found.findings.append(Finding(error.kind, shown, error.why, path=str(file.path)))
         return
     if before == len(found.ids) + len(found.findings):

@@ -14,9 +14,9 @@ import numpy as np
 
 from fmkit import files, untrusted
 from fmkit.data import sniff
-from fmkit.data.documents import BadDocument, Documents, is_table
+from fmkit.data.documents import Documents, is_table
 from fmkit.data.examples import Examples
-from fmkit.data.findings import Finding, printable
+from fmkit.data.findings import Finding, Unusable, printable
 from fmkit.data.regular import NotAFile
 from fmkit.store.features import DOCUMENTS
 
@@ -80,7 +80,7 @@ def _fault(
             is_empty = is_empty and (not part.text or part.text.isspace())
             if tell is not None and place % 1000 == 999:
                 tell(part.piece, len(content.file_of))
-    except BadDocument as error:
+    except Unusable as error:
         return error.kind, error.why
     except NotAFile as error:
         return "special_file", sniff.file_type(error.mode)

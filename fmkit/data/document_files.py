@@ -17,14 +17,13 @@ from fmkit.config.data_schema import DocumentsData, TextFilesData, TextLinesData
 from fmkit.data import check, folders
 from fmkit.data.documents import (
     JSON_LINES,
-    BadDocument,
     Documents,
     Form,
     TextFile,
     beginnings,
 )
 from fmkit.data.examples import Examples
-from fmkit.data.findings import Finding, printable
+from fmkit.data.findings import Finding, Unusable, printable
 from fmkit.data.stratify import ranks
 from fmkit.data.table_rows import CSV, PARQUET, BadTable, Parquet
 from fmkit.errors import DataError
@@ -137,7 +136,7 @@ def _first(files: list[TextFile], form: Form, limit: int) -> list[TextFile]:
                     end = offset
                     break
                 left -= 1
-        except (BadDocument, OSError):  # told where the file is looked at
+        except (Unusable, OSError):  # told where the file is looked at
             pass
         kept.append(TextFile(file.path, file.name, file.size, file.changed, 0, end))
         if not left:
@@ -148,7 +147,7 @@ def _first(files: list[TextFile], form: Form, limit: int) -> list[TextFile]:
 def _line_numbers(file: TextFile, form: Form) -> list[int]:
     """The numbers of lines that are not empty, or rows that can be used; at least one, for all."""
     found: list[int] = []
-    with contextlib.suppress(BadDocument, OSError):  # told where the file is looked at
+    with contextlib.suppress(Unusable, OSError):  # told where the file is looked at
         for number, _ in beginnings(file, form):
             found.append(number)
     return found or [1]

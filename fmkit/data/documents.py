@@ -20,24 +20,12 @@ from typing import ClassVar
 import numpy as np
 
 from fmkit.data.encodings import MOST_CHARACTERS, BadEncoding, likely, marked
+from fmkit.data.findings import Unusable
 from fmkit.data.regular import opened
 from fmkit.data.table_rows import CSV, PARQUET, BadTable, Parquet, Row, csv_rows
 
 CHUNK = 2**20
 """Bytes that are read at once."""
-
-
-class BadDocument(Exception):
-    """A file that is no text, or a line that is no document.
-
-    Attributes:
-        kind: of the finding.
-        why: the reason.
-    """
-
-    def __init__(self, kind: str, why: str) -> None:
-        super().__init__(why)
-        self.kind, self.why = kind, why
 
 
 @dataclass(frozen=True)
@@ -140,7 +128,7 @@ class Documents:
         """All that is in the pieces, in order; at most about a chunk of it is held.
 
         Raises:
-            BadDocument: a file is no text in the encoding that was named.
+            Unusable: a file is no text in the encoding that was named.
             OSError: it cannot be read.
         """
         for number in np.unique(self.file_of):
@@ -176,7 +164,7 @@ def beginnings(file: TextFile, form: Form) -> Iterator[tuple[int, int]]:
     """Number and offset of each line that is not empty, or of each row that can be used.
 
     Raises:
-        BadDocument: see `Documents.parts`.
+        Unusable: see `Documents.parts`.
         OSError: it cannot be read.
     """
     if is_table(file):
@@ -195,7 +183,7 @@ def table_rows(file: TextFile, form: Form) -> Iterator[Row]:
     """The rows of a table, those that cannot be used as well.
 
     Raises:
-        BadDocument: it is no table, or lacks the column.
+        Unusable: it is no table, or lacks the column.
         OSError: it cannot be read.
     """
     try:
@@ -213,7 +201,7 @@ def table_rows(file: TextFile, form: Form) -> Iterator[Row]:
             form.quotes,
         )
     except BadTable as error:
-        raise BadDocument("not_text", str(error)) from None
+        raise Unusable("not_text", str(error)) from None
 
 
 def _rows(file: TextFile, form: Form, places: np.ndarray, bad_row: BadRow | None) -> Iterator[Part]:
@@ -233,7 +221,7 @@ def _lines(file: TextFile, form: Form, places: np.ndarray) -> Iterator[Part]:
     is_json = file.name.lower().endswith(JSON_LINES)
     for number, offset, line in lines(file, form.encoding, MOST_CHARACTERS):
         if len(line) > MOST_CHARACTERS:
-            raise BadDocument(
+            raise Unusable(
                 "not_text",
                 f"line {number:,} has more than {MOST_CHARACTERS:,} characters; a file that is one "
                 "document is for data=text_files",
@@ -253,16 +241,16 @@ def _from_json(line: str, number: int, key: str) -> str:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise BadDocument("not_text", f"line {number:,} is no JSON: {error}") from None
+        raise Unusable("not_text", f"line {number:,} is no JSON: {error}") from None
     if not isinstance(row, dict) or not isinstance(row.get(key), str):
-        raise BadDocument(
+        raise Unusable(
             "not_text",
             f"line {number:,} is no object with a text under {key!r}; "
             "data.text_column names the key",
         )
     text: str = row[key]
     if "\0" in text:
-        raise BadDocument("not_text", f"line {number:,} has a NUL character")
+        raise Unusable("not_text", f"line {number:,} has a NUL character")
     return text.strip()
 
 
@@ -304,7 +292,7 @@ def lines(file: TextFile, encoding: str, most: int) -> Iterator[tuple[int, int, 
         most: characters of a line beyond which it is given in parts.
 
     Raises:
-        BadDocument: it is no text in that encoding.
+        Unusable: it is no text in that encoding.
         OSError: it cannot be read.
     """
     number, rest, rest_offset = 1, "", 0
@@ -359,7 +347,7 @@ def _chunks(file: TextFile, encoding: str) -> Iterator[tuple[int, int, str]]:
                 line = count + text[: text.index("\0")].count("\n")
                 guess = likely(content)
                 maybe = f"; perhaps it is {guess}" if guess.startswith("utf-") else ""
-                raise BadDocument("not_text", f"line {line:,} has a NUL character{maybe}")
+                raise Unusable("not_text", f"line {line:,} has a NUL character{maybe}")
             count += text.count("\n")
             if text:
                 yield offset, len(content), text
@@ -371,10 +359,10 @@ def _chunks(file: TextFile, encoding: str) -> Iterator[tuple[int, int, str]]:
 def _check_mark(content: bytes, encoding: str) -> None:
     mark = marked(content)
     if mark and not codecs.lookup(encoding).name.startswith(mark):
-        raise BadDocument(
+        raise Unusable(
             "bad_encoding", str(BadEncoding(f"it begins with the mark of {mark.upper()}", mark))
         )
 
 
-def _bad(why: str, content: bytes) -> BadDocument:
-    return BadDocument("bad_encoding", str(BadEncoding(why, likely(content))))
+def _bad(why: str, content: bytes) -> Unusable:
+    return Unusable("bad_encoding", str(BadEncoding(why, likely(content))))

@@ -53,6 +53,19 @@ SHOWN = 10
 """Findings of a kind that are shown on the screen; the report has all."""
 
 
+class Unusable(Exception):
+    """A file that cannot be read, or a line that is not what it should be.
+
+    Attributes:
+        kind: of the finding that tells it.
+        why: the reason.
+    """
+
+    def __init__(self, kind: str, why: str) -> None:
+        super().__init__(why)
+        self.kind, self.why = kind, why
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of finding.

@@ -13,6 +13,7 @@ from typing import Any
 
 from fmkit.data import sniff
 from fmkit.data.encodings import BadEncoding, decoded
+from fmkit.data.findings import Unusable
 from fmkit.data.regular import NotAFile, opened
 from fmkit.data.text_folder import numbered
 
@@ -20,19 +21,6 @@ ENDINGS = (".jsonl", ".ndjson", ".json", ".parquet", ".pq")
 """How the names of such files end."""
 
 _AT_ONCE = 1024  # rows of a parquet table
-
-
-class BadFile(Exception):
-    """A file of which no row can be read.
-
-    Attributes:
-        kind: of the finding.
-        why: the reason.
-    """
-
-    def __init__(self, kind: str, why: str) -> None:
-        super().__init__(why)
-        self.kind, self.why = kind, why
 
 
 @dataclass(frozen=True)
@@ -60,7 +48,7 @@ def rows(path: Path, encoding: str = "utf-8") -> Iterator[ObjectRow]:
         encoding: of JSON.
 
     Raises:
-        BadFile: it cannot be read as a whole.
+        Unusable: it cannot be read as a whole.
     """
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
@@ -69,7 +57,7 @@ def rows(path: Path, encoding: str = "utf-8") -> Iterator[ObjectRow]:
         with opened(str(path)) as stream:
             content = stream.read()
         if not content.strip():
-            raise BadFile("empty_file", "white space only" if content else "")
+            raise Unusable("empty_file", "white space only" if content else "")
         if path.suffix.lower() == ".json":
             text = decoded(content, encoding)
             if text.lstrip().startswith("[") or _is_one_object(text):
@@ -77,11 +65,11 @@ def rows(path: Path, encoding: str = "utf-8") -> Iterator[ObjectRow]:
                 return
         yield from _lines(content, encoding)
     except NotAFile as error:
-        raise BadFile("special_file", sniff.file_type(error.mode)) from None
+        raise Unusable("special_file", sniff.file_type(error.mode)) from None
     except BadEncoding as error:
-        raise BadFile("bad_encoding", str(error)) from None
+        raise Unusable("bad_encoding", str(error)) from None
     except OSError as error:
-        raise BadFile("unreadable", str(error.strerror or error)) from None
+        raise Unusable("unreadable", str(error.strerror or error)) from None
 
 
 def _is_one_object(text: str) -> bool:
@@ -110,10 +98,10 @@ def _list(text: str) -> Iterator[ObjectRow]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadFile("not_text", f"no JSON: {error}") from None
+        raise Unusable("not_text", f"no JSON: {error}") from None
     if not isinstance(found, list):
         why = "one JSON object; expected a list of objects, or an object per line"
-        raise BadFile("not_text", why)
+        raise Unusable("not_text", why)
     for number, each in enumerate(found, start=1):
         yield ObjectRow(number, each)
 
@@ -130,4 +118,4 @@ def _parquet(path: Path) -> Iterator[ObjectRow]:
                     number += 1
                     yield ObjectRow(number, each)
     except (arrow.ArrowException, UnicodeDecodeError) as error:
-        raise BadFile("not_text", f"no parquet: {str(error).splitlines()[0]}") from None
+        raise Unusable("not_text", f"no parquet: {str(error).splitlines()[0]}") from None

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from fmkit.data.documents import BadDocument, Documents, Part
+from fmkit.data.documents import Documents, Part
 from fmkit.data.examples import Content, Examples, Texts
+from fmkit.data.findings import Unusable
 from fmkit.data.sentences import Sentences
 from fmkit.errors import DataError
 
@@ -25,7 +26,7 @@ def parts(content: Content) -> Iterator[Part]:
     """All texts, the second one of a pair after the first; of documents, parts of them.
 
     Raises:
-        BadDocument: a file is no text in the encoding that was named.
+        Unusable: a file is no text in the encoding that was named.
         OSError: it cannot be read.
     """
     if isinstance(content, Documents):
@@ -64,7 +65,7 @@ def passages(examples: Examples, indices: np.ndarray, tell: Tell | None = None) 
             if tell is not None:
                 tell(part.piece, len(indices))
             yield from cut(part.text)
-    except BadDocument as error:
+    except Unusable as error:
         raise DataError(f"a document cannot be read any more: {error.why}.") from error
     except OSError as error:
         raise DataError(f"a document cannot be read any more: {error}.") from error

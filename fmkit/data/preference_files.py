@@ -12,9 +12,9 @@ import numpy as np
 
 from fmkit.config.data_schema import PreferencesData
 from fmkit.data.examples import Examples
-from fmkit.data.findings import Finding, printable
+from fmkit.data.findings import Finding, Unusable, printable
 from fmkit.data.object_files import ObjectFile, list_files
-from fmkit.data.object_rows import BadFile, rows
+from fmkit.data.object_rows import rows
 from fmkit.data.preferences import BadPair, Pair, Preferences, pair_of
 from fmkit.data.stratify import limited
 
@@ -74,5 +74,5 @@ def _read(found: _Found, file: ObjectFile, names: tuple[str, str, str]) -> None:
             found.ids.append(key)
             found.pairs.append(pair)
             found.splits.append(file.split)
-    except BadFile as error:
+    except Unusable as error:
         found.findings.append(Finding(error.kind, where, error.why, path=str(file.path)))

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fmkit.data.dataset import Dataset
-from fmkit.data.documents import BadDocument, Documents, Part
+from fmkit.data.documents import Documents, Part
 from fmkit.data.examples import Content, Examples, Texts
+from fmkit.data.findings import Unusable
 from fmkit.data.passages import parts
 from fmkit.data.sentences import Sentences
 from fmkit.data.window_rows import Numbered, WindowRows, Windows
@@ -201,7 +202,7 @@ def _together(content: Content, split_of: np.ndarray) -> Iterator[list[Part]]:
             if size >= _AT_ONCE:
                 yield kept
                 kept, size = [], 0
-    except BadDocument as error:
+    except Unusable as error:
         raise DataError(f"a document cannot be read any more: {error.why}.") from error
     if kept:
         yield kept
