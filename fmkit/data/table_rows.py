@@ -103,8 +103,6 @@ def _first(open_lines: Callable[[], Lines], separator: str, quotes: bool) -> lis
 
 def _records(lines: Lines, separator: str, quotes: bool) -> Iterator[tuple[int, int, list[str]]]:
     """Line, offset and cells of each row that has more than white space."""
-    # Only ever raised: who reads another table meanwhile puts back what was there before.
-    csv.field_size_limit(max(MOST_CHARACTERS, csv.field_size_limit()))
     begins: list[tuple[int, int]] = []  # number and offset of the lines of a row
 
     def texts() -> Iterator[str]:
@@ -120,6 +118,8 @@ def _records(lines: Lines, separator: str, quotes: bool) -> Iterator[tuple[int, 
         reader = csv.reader(texts(), delimiter=separator, quoting=csv.QUOTE_NONE, strict=True)
     while True:
         begins.clear()
+        # Of the whole process, so that it is put back before anybody else has a turn.
+        limit = csv.field_size_limit(MOST_CHARACTERS)
         try:
             cells = next(reader)
         except StopIteration:
@@ -129,6 +129,8 @@ def _records(lines: Lines, separator: str, quotes: bool) -> Iterator[tuple[int, 
             why = reason(first, reader.line_num, error)
             means = "; if double quotes mean nothing in this file: data.quotes=false"
             raise BadTable(why + (means if quotes else "")) from None
+        finally:
+            csv.field_size_limit(limit)
         if any(each.strip() for each in cells):
             yield (*begins[0], cells)
 

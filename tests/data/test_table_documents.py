@@ -226,3 +226,17 @@ def test_splits_go_by_rows(tmp_path):
     config = TextLinesData(root=str(tmp_path / "a.csv"), text_column="body", val_fraction=0.2)
     found = dataset.read(config, 0)
     assert found.spec.counts == {"train": 390, "val": 120, "test": 90}
+
+
+def test_the_largest_cell_of_other_readers_is_left_as_it_was(tmp_path):
+    before = csv.field_size_limit()
+    long = "x" * (before + 1)
+    found = lines(
+        write_csv(tmp_path / "a.csv", [*TEXTS[:3], long, *TEXTS[3:6]]), text_column="body"
+    )
+    read = []
+    for part in found.content.parts():
+        assert csv.field_size_limit() == before
+        read.append(len(part.text))
+    assert len(long) in read
+    assert csv.field_size_limit() == before
