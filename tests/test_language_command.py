@@ -23,7 +23,6 @@ def fables(tmp_path):
     return tmp_path / "texts"
 
 
-@pytest.mark.by_hand
 def test_a_causal_model_learns_a_text_by_heart_and_writes_it(fmkit, fables, tmp_path):
     words = ["task=causal_lm", "data=text_files", f"data.root={fables}", "model=small_gpt"]
     code, out, err = fmkit("pretrain", *words, *SMALL, "stage.full.epochs=200 steps",
@@ -51,7 +50,6 @@ def test_a_causal_model_learns_a_text_by_heart_and_writes_it(fmkit, fables, tmp_
         assert (code, wrong.split("=")[0] in err) == (2, True)
 
 
-@pytest.mark.by_hand
 def test_a_classifier_starts_from_a_masked_model_of_its_texts(fmkit, tmp_path):
     rows = [f"{kind} {SAYING} {each},{kind}" for each in range(30) for kind in ("good", "bad")]
     (tmp_path / "table.csv").write_text("\n".join(["text,label", *rows]))

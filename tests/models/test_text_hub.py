@@ -132,18 +132,7 @@ def test_every_family_is_walked():
     assert all(each.pattern in PATTERNS for each in TEXT_BACKBONES.values())
 
 
-USUAL = (
-    *("BertBackbone", "RobertaBackbone", "DistilBertBackbone", "DebertaV3Backbone"),
-    *("GPT2Backbone", "LlamaBackbone", "QwenBackbone", "GemmaBackbone", "T5Backbone"),
-    "BartBackbone",
-)
-"""Families whose walk is in every run of the suite; the others are walked by hand."""
-
-
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(each, marks=() if each in USUAL else pytest.mark.by_hand) for each in TINY],
-)
+@pytest.mark.parametrize("name", TINY)
 def test_every_family(tmp_path, name):
     keras.utils.set_random_seed(0)
     inner = getattr(models, name)(**TINY[name])
