@@ -15,6 +15,7 @@ from typing import Any
 from fmkit import files
 from fmkit.errors import ArtifactError
 from fmkit.store import run as names
+from fmkit.store.events_file import EventsFile
 
 _TABLE_SECONDS = 1.0
 _FIRST_COLUMNS = ("phase", "epoch", "step")
@@ -31,12 +32,9 @@ class MetricsLog:
     """
 
     def __init__(self, folder: Path) -> None:
-        # Not at the top: the writer takes half a second to import, and only training needs it.
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
         self._rows = folder / names.METRICS
         self._table = folder / names.METRICS_TABLE
-        self._writer = EventFileWriter(str(folder / names.TENSORBOARD))
+        self._events = EventsFile(folder / names.TENSORBOARD)
         self._table_written = -_TABLE_SECONDS
         self._table_is_behind = False
         self._seen: list[dict[str, Any]] = (
@@ -54,7 +52,7 @@ class MetricsLog:
     ) -> None:
         if self._table_is_behind:
             self._write_table()
-        self._writer.close()
+        self._events.close()
 
     def append(self, row: dict[str, Any], end_of_epoch: bool = True) -> None:
         """Write one row; at the end of an epoch, so do the CSV and TensorBoard."""
@@ -64,7 +62,7 @@ class MetricsLog:
         self._table_is_behind = True
         if end_of_epoch and time.monotonic() - self._table_written >= _TABLE_SECONDS:
             self._write_table()
-            self._writer.flush()
+            self._events.flush()
 
     def sync(self) -> int:
         """Make all rows survive a power failure; how many there are, for a checkpoint's state."""
@@ -88,7 +86,7 @@ class MetricsLog:
             and tag not in _FIRST_COLUMNS
         ]
         event = Event(wall_time=time.time(), step=int(row["step"]), summary=Summary(value=values))
-        self._writer.add_event(event)
+        self._events.add(event)
 
 
 def truncate(folder: Path, rows: int) -> int:
@@ -124,13 +122,12 @@ def truncate(folder: Path, rows: int) -> int:
 def _restart_events(folder: Path, kept: list[dict[str, Any]]) -> None:
     """Have TensorBoard forget what came after the last row that is kept."""
     from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-    from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
     step = int(kept[-1].get("step", 0)) + 1 if kept else 0
-    writer = EventFileWriter(str(folder))
     start = SessionLog(status=SessionLog.START)
-    writer.add_event(Event(wall_time=time.time(), step=step, session_log=start))
-    writer.close()
+    events = EventsFile(folder)
+    events.add(Event(wall_time=time.time(), step=step, session_log=start))
+    events.close()
 
 
 def as_csv(rows: list[dict[str, Any]]) -> str:
