@@ -1,8 +1,9 @@
 """From photos without labels to a network, its features, and a classifier on top of them."""
 
+import contextlib
+import io
 import json
-import subprocess
-import sys
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -11,15 +12,17 @@ import pytest
 from whole_runs import make_photos, only_run
 
 from fmkit import files
+from fmkit.cli import main
 
 MODEL = ["model=small_cnn", "model.image_size=16", "data.batch_size=16"]
 
 
 def fmkit(root, *words, status=0):
-    words = [sys.executable, "-m", "fmkit.cli", *map(str, words)]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=root, check=False)
-    assert done.returncode == status, done.stderr
-    return done
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(root), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main([str(each) for each in words])
+    assert code == status, err.getvalue()
+    return SimpleNamespace(stdout=out.getvalue(), stderr=err.getvalue())
 
 
 @pytest.fixture(scope="module")

@@ -45,15 +45,18 @@ def run_tags(parent, name="small_bert", stage=None, tokenizer=None, **changes):
     return train(parent, config, examples())
 
 
-@pytest.mark.parametrize("step", [1, 3, 4])
-def test_a_resumed_run_is_equal_bit_for_bit(step, tmp_path):
+def test_a_resumed_run_is_equal_bit_for_bit(tmp_path):
     options = {"runtime_save_every": "1 steps", "runtime_keep": 99}
     done = run_tags(tmp_path / "whole", **options)
     expected = snapshot(done)
-    assert_same(go_on(cut(done, step, tmp_path), done.assembly), expected)
+    for step in (1, 3):  # within an epoch, and at its end
+        assert_same(go_on(cut(done, step, tmp_path / str(step)), done.assembly), expected)
 
 
-@pytest.mark.parametrize("name", ["small_bert", "small_gpt", "word_pieces"])
+@pytest.mark.parametrize(
+    "name",
+    ["small_bert", pytest.param("small_gpt", marks=pytest.mark.by_hand), "word_pieces"],
+)
 def test_words_are_judged_as_the_network_tags_them_one_by_one(name, tmp_path):
     has_pieces = name == "word_pieces"
     folder = str(word_pieces(tmp_path / "pieces")) if has_pieces else None

@@ -54,7 +54,9 @@ def run_texts(parent, stage=None, examples=None, **changes):
     return train(parent, text_settings(stage, **changes), examples or texts())
 
 
-@pytest.mark.parametrize("name", ["small_bert", "small_gpt"])
+@pytest.mark.parametrize(
+    "name", ["small_bert", pytest.param("small_gpt", marks=pytest.mark.by_hand)]
+)
 def test_a_frozen_phase_is_the_same_on_cached_features(name, tmp_path):
     live = run_texts(tmp_path / "live", HEAD, name=name, runtime_cache="never")
     cache = str(tmp_path / "cache")
@@ -80,8 +82,7 @@ def test_other_texts_and_another_length_are_computed_anew(tmp_path):
     assert computed(2) == 0
 
 
-@pytest.mark.parametrize("step", [2, 3, 6])
-def test_a_resumed_run_is_equal_bit_for_bit(step, tmp_path):
+def test_a_resumed_run_is_equal_bit_for_bit(tmp_path):
     options = {
         "runtime_save_every": "1 steps", "runtime_keep": 99, "optimizer_ema": 0.8,
         "model_pooling": "attention",
@@ -89,8 +90,8 @@ def test_a_resumed_run_is_equal_bit_for_bit(step, tmp_path):
     done = run_texts(tmp_path / "whole", **options)
     assert done.status["step"] == 6
     expected = snapshot(done)
-    resumed = go_on(cut(done, step, tmp_path), done.assembly)
-    assert_same(resumed, expected)
+    for step in (2, 3):  # within an epoch, and at its end
+        assert_same(go_on(cut(done, step, tmp_path / str(step)), done.assembly), expected)
 
 
 def test_a_model_of_texts_learns_them_by_full_training_by_lora_and_by_a_solved_head(tmp_path):
