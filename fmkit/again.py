@@ -14,7 +14,7 @@ from fmkit.config import durations, recorded, validate
 from fmkit.config.schema import TrainConfig
 from fmkit.errors import ArtifactError, ConfigError, DataError, listed, received
 from fmkit.reopen import Request
-from fmkit.store import metrics_log
+from fmkit.store import machine, metrics_log
 from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
 from fmkit.store.run import Run
@@ -232,7 +232,7 @@ class Again:
 
     def _warn_of_another_machine(self) -> None:
         """Say what is another than it was; equal to the last bit is only the same machine."""
-        was, now = self.before, names.machine()
+        was, now = self.before, machine.current()
         told = [
             f"{key} was {was[key]}, is {now[key]}"
             for key in ("processor", "platform", "cores")
@@ -280,7 +280,7 @@ def settings(config: TrainConfig) -> dict[str, Any]:
 
 
 def _require_same_versions(folder: Path, before: Mapping[str, Any]) -> None:
-    was, now = before.get("versions") or {}, names.machine()["versions"]
+    was, now = before.get("versions") or {}, machine.current()["versions"]
     told = [f"{key} {was.get(key)}, now {now[key]}" for key in VERSIONS if was.get(key) != now[key]]
     if told:
         raise ArtifactError(

@@ -14,6 +14,7 @@ from fmkit.config import objectives, recipe, recorded
 from fmkit.config.schema import TrainConfig
 from fmkit.config.task_schema import JointConfig
 from fmkit.errors import ConfigError, FmkitError, ResourceError
+from fmkit.evaluate import written
 from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
 from fmkit.store.run import Run
@@ -273,7 +274,7 @@ def _describe(config: TrainConfig, run: Run, assembly: Any, weights: str) -> Non
 
 def _judge(config: TrainConfig, run: Run, assembly: Any) -> dict[str, Any]:
     """Evaluate the final model on validation and test; the figures for the status."""
-    from fmkit.evaluate import judge, predict
+    from fmkit.evaluate import judge
 
     figures: dict[str, Any] = {}
     for number, each in enumerate(assembly.judged()):
@@ -292,7 +293,7 @@ def _judge(config: TrainConfig, run: Run, assembly: Any) -> dict[str, Any]:
             )  # fmt: skip
             name = split if number == 0 else f"{split}-{each.name}"
             beside = judge.beside(each.task, columns)
-            predict.write_evaluation(run.folder, name, found, columns, beside)
+            written.write_evaluation(run.folder, name, found, columns, beside)
             of_validation = found if split == "val" else of_validation
             own[split] = judge.headline(each.task, found)
         figures |= own if number == 0 else {}
@@ -304,7 +305,7 @@ def _judge(config: TrainConfig, run: Run, assembly: Any) -> dict[str, Any]:
 def as_fmkit_error(
     error: BaseException, folder: Path | None = None, config: Any = None
 ) -> FmkitError:
-    """Any error as one that can be told: full disks, memory, signals, and defects of ours.
+    """Any error as one that can be told: full disks, signals, and defects of ours.
 
     Args:
         error: what was raised.

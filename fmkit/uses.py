@@ -11,6 +11,7 @@ from fmkit.config import labels, recorded
 from fmkit.config.schema import EvalConfig, GenerateConfig, ModelConfig, PredictConfig
 from fmkit.config.task_schema import SelfSupervisedConfig
 from fmkit.errors import ConfigError, DataError
+from fmkit.evaluate import written
 from fmkit.spec import Message
 from fmkit.store import index
 from fmkit.store import run as names
@@ -42,8 +43,7 @@ def evaluate(config: EvalConfig) -> None:
     if learned.annotations:
         data = dataset.in_order_of_names(data, learned)
     with console.diverted(run.folder / names.LOG):
-        from fmkit.evaluate import beginning, judge
-        from fmkit.evaluate import predict as loaded
+        from fmkit.evaluate import beginning, judge, loaded
 
         trained = loaded.load(run, config.runtime, config.objective)
     data = loaded.as_read(config.data, config.runtime, data, trained)
@@ -58,7 +58,7 @@ def evaluate(config: EvalConfig) -> None:
         )
     )  # fmt: skip
     beside = judge.beside(trained.task, columns)
-    path = loaded.write_evaluation(run.folder, name, found, columns, beside)
+    path = written.write_evaluation(run.folder, name, found, columns, beside)
     tables.evaluation(found, config.data.name, split, path)
 
 
@@ -81,9 +81,7 @@ def predict(config: PredictConfig) -> None:
         )
     output = _output(config, run)
     columns, errors, total = (_predict_texts if is_text else _predict_photos)(config, run)
-    with console.diverted(run.folder / names.LOG):
-        from fmkit.evaluate import predict as loaded
-    loaded.write_table(output, columns)
+    written.write_table(output, columns)
     for each in errors[:10]:
         console.warn(each)
     if len(errors) == total:
@@ -103,11 +101,11 @@ def _predict_photos(config: PredictConfig, run: FinishedRun) -> _Predicted:
 
     paths = inputs.list_photos(Path(config.input), config.path_column)
     with console.diverted(run.folder / names.LOG):
-        from fmkit.evaluate import predict as loaded
+        from fmkit.evaluate import loaded, predict
 
         trained = loaded.load(run, config.runtime)
     resize = recorded.section(run.config(), "data").resize
-    return *loaded.predict_files(trained, paths, resize, config.batch_size), len(paths)
+    return *predict.predict_files(trained, paths, resize, config.batch_size), len(paths)
 
 
 def _predict_texts(config: PredictConfig, run: FinishedRun) -> _Predicted:
@@ -118,10 +116,10 @@ def _predict_texts(config: PredictConfig, run: FinishedRun) -> _Predicted:
     read = lookup.load(inputs.READERS.get(run.spec().annotations, inputs.READERS[""]))
     found = read(config, before)
     with console.diverted(run.folder / names.LOG):
-        from fmkit.evaluate import predict as loaded
+        from fmkit.evaluate import loaded, predict
 
         trained = loaded.load(run, config.runtime)
-    columns = loaded.predict_texts(trained, found, config.batch_size)
+    columns = predict.predict_texts(trained, found, config.batch_size)
     rows = zip(found.ids, found.errors, strict=True)
     return columns, [f"{name}: {why}" for name, why in rows if why], len(found.ids)
 
@@ -174,7 +172,7 @@ def _trained(config: GenerateConfig) -> tuple[Any, ModelConfig]:
         raise ConfigError(f"run {run.id} reads photos, so it writes no text.")
     with console.diverted(run.folder / names.LOG):
         from fmkit.evaluate import generate as writing
-        from fmkit.evaluate import predict as loaded
+        from fmkit.evaluate import loaded
 
         found = loaded.load(run, config.runtime)
     model = recorded.section(run.config(), "model")
@@ -186,7 +184,7 @@ def _pretrained(config: GenerateConfig) -> tuple[Any, ModelConfig]:
     model: Any = config.model
     with console.diverted(Path(os.devnull)):
         from fmkit.evaluate import generate as writing
-        from fmkit.evaluate import predict as loaded
+        from fmkit.evaluate import loaded
 
         backbone, task = loaded.pretrained(model, config.runtime)
     return writing.Writer(f"model {model.name}", task, backbone), model

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from fmkit import console, files, redaction, unseen
-from fmkit.evaluate.predict import write_table
+from fmkit.evaluate.written import write_table
 from fmkit.store.show import Rows
 
 NAMES = [

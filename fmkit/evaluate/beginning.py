@@ -13,7 +13,7 @@ from fmkit.config.data_schema import DataConfig
 from fmkit.config.schema import RuntimeConfig
 from fmkit.data.dataset import Dataset
 from fmkit.errors import ArtifactError
-from fmkit.evaluate.predict import Trained, open_data
+from fmkit.evaluate.loaded import Trained, open_data
 from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
 from fmkit.train import ancestor, building, devices, phases, reference

@@ -76,7 +76,7 @@ class Evaluator:
         of_rows: of a task that reads `rows`, from a `Question` whose examples have nothing to
             compare with to columns with a row for each of those, in their order.
         of_texts: of a task that predicts more of a text than one row, a function of a
-            `predict.Trained`, texts as `data.inputs` has them, and the batch size, to columns.
+            `loaded.Trained`, texts as `data.inputs` has them, and the batch size, to columns.
         beside: JSON beside figures and table, by what its name ends in: from the table's columns.
         by_validation: whether it goes by what validation found, such as a threshold.
     """

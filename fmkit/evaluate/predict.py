@@ -1,174 +1,23 @@
-"""A finished run, loaded again, on new data; and the tables that it writes."""
+"""Predictions of a finished run for new photos and texts."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
 
-from fmkit import files, lookup
-from fmkit.config import recorded
-from fmkit.config.data_schema import DataConfig
-from fmkit.config.schema import ModelConfig, RuntimeConfig
-from fmkit.config.task_schema import CausalLmConfig, TaskConfig
+from fmkit import lookup
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
 from fmkit.data.inputs import TextInputs
 from fmkit.data.text_loader import TextLoader
 from fmkit.errors import ConfigError, FmkitError
 from fmkit.evaluate import judge
-from fmkit.models import adapters
-from fmkit.models.backbone import Backbone
-from fmkit.spec import DataSpec
-from fmkit.store import run as names
-from fmkit.store.finished import FinishedRun
-from fmkit.tasks import joint
-from fmkit.train import ancestor, building, checkpoint, devices, reading
-from fmkit.train.learner import Learner
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A finished run's model, ready to use."""
-
-    run: FinishedRun
-    learner: Learner
-    task: Any
-    spec: DataSpec
-    backbone: Backbone
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names in the order of the outputs; none where there are none."""
-        return self.spec.classes
-
-
-def load(run: FinishedRun, runtime: RuntimeConfig, objective: str | None = None) -> Trained:
-    """Rebuild a run's model from its config and put its best weights in.
-
-    Of a joint run it is the network of one objective, the primary one unless another is named.
-
-    No object is deserialised: names are looked up in tables, and the weights are plain arrays.
-
-    Raises:
-        ArtifactError: the run is damaged or has no checkpoint.
-    """
-    devices.prepare(runtime)
-    model, task_config, chosen, objective = examine(run, objective)
-    spec = run.spec(objective)
-    backbone, task, learner = building.build_model(model, task_config, spec)
-    weights = checkpoint.read_weights(chosen)
-    if objective is not None:
-        weights = joint.weights_of(objective, weights)
-    # The states of dropout count up over a network: those of an objective have other names here.
-    paths = ancestor.learned(learner) if joint.is_joint(run.config()) else None
-    checkpoint.assign(learner, weights, paths)
-    adapters.merge(learner)
-    return Trained(run, learner, task, spec, backbone)
-
-
-def pretrained(model: ModelConfig, runtime: RuntimeConfig) -> tuple[Backbone, Any]:
-    """A causal language model as it was pretrained, without a run: backbone and task.
-
-    Raises:
-        ConfigError: it reads images, or a token sees those after it.
-        ArtifactError: its weights could not be loaded.
-    """
-    devices.prepare(runtime)
-    backbone, task, _ = building.build_model(model, CausalLmConfig(), DataSpec("text", (), {}))
-    return backbone, task
-
-
-def examine(
-    run: FinishedRun, objective: str | None = None
-) -> tuple[ModelConfig, TaskConfig, checkpoint.Checkpoint, str | None]:
-    """What a run says of its model, and its best checkpoint; all checked, and nothing built.
-
-    Args:
-        run: the run.
-        objective: of a joint run; empty means its primary one.
-
-    Returns:
-        The model, the task, the checkpoint, and the objective where that is not the primary one.
-
-    Raises:
-        ArtifactError: the run is damaged, has no checkpoint, or contradicts itself.
-        ConfigError: it has no such objective.
-    """
-    config = run.config()
-    model, task = recorded.section(config, "model"), recorded.section(config, "task")
-    task, objective = recorded.task_of(task, objective)
-    model.weights = "none"  # the checkpoint has them all
-    if run.data().get("modality") == "text":
-        model.tokenizer = str(run.folder / names.TOKENIZER)
-    if hasattr(task, "class_weights"):
-        task.class_weights = "none"  # those of the training examples are not asked for
-    chosen = ancestor.best_checkpoint(run)
-    spec = run.spec(objective)
-    ancestor.check_sizes(chosen, model, len(spec.classes or spec.names))
-    return model, task, chosen, objective
-
-
-def write_evaluation(
-    folder: Path,
-    name: str,
-    figures: dict[str, Any],
-    columns: dict[str, Any],
-    beside: Mapping[str, Any] | None = None,
-) -> Path:
-    """Write `eval/<name>.json` and `.parquet` in a run folder; the JSON's path.
-
-    Args:
-        folder: the run's.
-        name: of the evaluation.
-        figures: for the JSON.
-        columns: for the table.
-        beside: by the end of their names, what goes into `eval/<name>.<end>.json`.
-    """
-    target = folder / names.EVALUATION
-    target.mkdir(exist_ok=True)
-    write_table(target / f"{name}.parquet", columns)
-    for end, content in (beside or {}).items():
-        files.write_json(target / f"{name}.{end}.json", content)
-    files.write_json(target / f"{name}.json", figures)
-    return target / f"{name}.json"
-
-
-def write_table(path: Path, columns: dict[str, Any]) -> None:
-    """Write columns as `.parquet`, or as CSV for any other suffix; whole or not at all.
-
-    In CSV a text that a spreadsheet would take for a formula (`=`, `+`, `-`, `@` or a tab ahead)
-    gets an apostrophe ahead, as OWASP advises against CSV injection. Numbers and parquet stay as
-    they are.
-    """
-    import pandas as pd
-
-    if path.suffix != ".parquet":
-        columns = {_harmless(name): list(map(_harmless, each)) for name, each in columns.items()}
-    frame = pd.DataFrame(columns)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.new")
-    if path.suffix == ".parquet":
-        frame.to_parquet(temporary, index=False)
-    else:
-        # The csv module of Python before 3.13 leaves a `\r` outside quotes, where it ends a row.
-        texts = (cell for each in columns.values() for cell in each if isinstance(cell, str))
-        has_returns = any("\r" in text for text in texts)
-        quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if has_returns else csv.QUOTE_MINIMAL
-        frame.to_csv(temporary, index=False, errors="backslashreplace", quoting=quoting)
-    temporary.replace(path)
-
-
-def _harmless(cell: Any) -> Any:
-    """A cell of a CSV that no spreadsheet takes for a formula."""
-    is_formula = isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r"))
-    return f"'{cell}" if is_formula else cell
+from fmkit.evaluate.loaded import Trained, validation
+from fmkit.train import reading
 
 
 def predict_files(
@@ -301,18 +150,6 @@ def _of_rows(trained: Trained, loader: TextLoader, data: Dataset) -> dict[str, A
     return columns
 
 
-def validation(trained: Trained, objective: str | None = None) -> dict[str, Any]:
-    """Figures of a run's own validation, where its task goes by them.
-
-    Args:
-        trained: the run.
-        objective: of a joint run, one that is not the primary.
-    """
-    if not judge.of_task(trained.task).by_validation:
-        return {}
-    return trained.run.validation(objective)
-
-
 def _spread(columns: dict[str, Any], good: np.ndarray, errors: Sequence[str]) -> dict[str, Any]:
     """Columns of what could be read among all: the others have nothing but their error."""
     import pandas as pd
@@ -341,13 +178,3 @@ def _decoded(path: str, size: int, resize: str) -> np.ndarray | str:
         return decode(path, size, resize)
     except FmkitError as error:
         return error.message
-
-
-def as_read(config: DataConfig, runtime: RuntimeConfig, data: Dataset, trained: Trained) -> Dataset:
-    """A data set as a run's task reads it."""
-    return reading.as_read(config, runtime, data, trained.task, trained.backbone)
-
-
-def open_data(config: DataConfig, runtime: RuntimeConfig, data: Dataset, trained: Trained) -> Any:
-    """The input pipeline over a data set, as a run's model takes it."""
-    return building.open_loader(config, runtime, data.examples, trained.task, trained.backbone)

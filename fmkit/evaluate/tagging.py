@@ -22,7 +22,7 @@ from fmkit.data.text_loader import TextLoader, TokenRows, filled_length
 from fmkit.errors import ConfigError, NonFiniteError
 from fmkit.evaluate import tag_figures
 from fmkit.evaluate.judge import Answer, Question
-from fmkit.evaluate.predict import Trained
+from fmkit.evaluate.loaded import Trained
 from fmkit.models import word_tokens
 from fmkit.tasks.token_classification import WORD
 from fmkit.train.learner import Learner

@@ -8,17 +8,14 @@ import datetime
 import errno
 import json
 import os
-import platform
 import re
 import secrets
 import shutil
 import socket
-import subprocess
 import time
 import traceback
 import zipfile
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +23,7 @@ import fmkit
 from fmkit import console, faults, files, redaction
 from fmkit.errors import ArtifactError, ConfigError, FmkitError, Interrupted
 from fmkit.spec import Tokenizer
-from fmkit.store import lock, sealed
+from fmkit.store import lock, machine, sealed
 
 CONFIG = "config.yaml"
 HYDRA = ".hydra"
@@ -256,7 +253,7 @@ class Run:
 
     def write_environment(self, **facts: Any) -> None:
         """Record versions, hardware, git commit and what else is known."""
-        files.write_json(self.folder / ENVIRONMENT, {**machine(), **facts})
+        files.write_json(self.folder / ENVIRONMENT, {**machine.current(), **facts})
 
     def save_model(self, model: Any) -> None:
         """Write the finished Keras model as `model.keras`, whole or not at all.
@@ -306,48 +303,3 @@ def _recordable(value: Any) -> Any:
         text = redaction.struck_out(value)
         return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + "\\${", text)
     return value
-
-
-def machine() -> dict[str, Any]:
-    """Versions, hardware and the git commit of the current folder."""
-    packages = ("tensorflow", "keras", "keras-hub", "hydra-core", "omegaconf", "numpy", "pillow")
-    versions: dict[str, str | None] = {
-        "python": platform.python_version(),
-        "fmkit": fmkit.__version__,
-    }
-    for package in packages:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = None
-    return {
-        "versions": versions,
-        "platform": platform.platform(),
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
-        "git": _git_commit(),
-    }
-
-
-def _processor() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line]
-    return names[0] if names else platform.processor()
-
-
-def _git_commit() -> dict[str, Any] | None:
-    def git(*words: str) -> str:
-        done = subprocess.run(  # noqa: S603 - fixed words
-            ["git", *words], capture_output=True, text=True, timeout=5, check=True
-        )
-        return done.stdout.strip()
-
-    try:
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
-    except (OSError, subprocess.SubprocessError):
-        return None

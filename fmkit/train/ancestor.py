@@ -21,7 +21,7 @@ from fmkit.store import run as names
 from fmkit.store.finished import FinishedRun
 from fmkit.tasks import joint
 from fmkit.tasks import table as task_table
-from fmkit.train import checkpoint
+from fmkit.train import checkpoint, named
 from fmkit.train.learner import Learner
 from fmkit.train.part import Part
 from fmkit.train.phases import Phase
@@ -92,7 +92,7 @@ def start_from(
             console.say(f"init: the adapters of {run.id} are merged into its kernels.")
         weights = adapters.merged_arrays(weights, before)
         taken = {each for each in taken if not adapters.is_adapter_path(each)}
-    checkpoint.assign(learner, weights, {each for each in taken if not _is_head(each)})
+    named.assign(learner, weights, {each for each in taken if not _is_head(each)})
     heads = _heads_from(run, weights, learner, parts)
     same = all(heads.values())
     record = {"init": str(run.folder), "head": same}
@@ -167,7 +167,7 @@ def _head_of(learner: Learner, parts: Sequence[Part], number: int) -> dict[str, 
     """The learned variables of a part's head, by the paths that they have in a run of its own."""
     prefixes = [f"{joint.PREFIX}{each.name}/" for each in parts]
     known = learned(learner)
-    heads = {path: each for path, each in checkpoint.by_path(learner.variables).items()
+    heads = {path: each for path, each in named.by_path(learner.variables).items()
              if path in known and _is_head(path)}  # fmt: skip
     if number:
         own = prefixes[number]
@@ -180,7 +180,7 @@ def _head_of(learner: Learner, parts: Sequence[Part], number: int) -> dict[str, 
 
 def learned(model: keras.Model) -> set[str]:
     """Paths of what a model has learned: all its variables but the states of random draws."""
-    paths = checkpoint.by_path(model.variables)
+    paths = named.by_path(model.variables)
     return {each for each in paths if not each.endswith(_RANDOM_STATE)}
 
 

@@ -13,7 +13,7 @@ from fmkit import faults
 from fmkit.config.durations import Interval
 from fmkit.config.kinds import LARGER_IS_BETTER
 from fmkit.store.run import Run
-from fmkit.train import checkpoint, resume, state
+from fmkit.train import checkpoint, named, resume, state
 from fmkit.train.callbacks import Position
 from fmkit.train.phases import Phase
 from fmkit.train.stopper import Stopper
@@ -133,7 +133,7 @@ class Keeper(keras.callbacks.Callback):
             self._save()
         elif is_best:
             optimizer = self.model.optimizer
-            weights, _ = checkpoint.values(self._whole, optimizer, part=self.model)
+            weights, _ = named.values(self._whole, optimizer, part=self.model)
             self._waiting = here, weights
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
@@ -147,7 +147,7 @@ class Keeper(keras.callbacks.Callback):
             return
         best, part = self._waiting
         self._waiting = None
-        weights = {**checkpoint.tensors(self._whole.variables), **part}
+        weights = {**named.tensors(self._whole.variables), **part}
         checkpoint.save(self._run.checkpoints, best["step"], weights, None, self._state(best))
         self._run.update(best=self._position.best)
 
@@ -157,7 +157,7 @@ class Keeper(keras.callbacks.Callback):
         if self._waiting is not None and self._waiting[0]["step"] != place.step:
             self.save_waiting()
         self._waiting = None
-        weights, training = checkpoint.values(self._whole, self.model.optimizer)
+        weights, training = named.values(self._whole, self.model.optimizer)
         if place.phase_step != self._phase.steps_of(place.epoch) and self._logs is None:
             training |= resume.metric_values(self._metrics)
         here = {"epoch": place.epoch, "step": place.step}

@@ -13,7 +13,7 @@ from fmkit.config import durations
 from fmkit.errors import ConfigError
 from fmkit.store.metrics_log import MetricsLog
 from fmkit.store.run import Run
-from fmkit.train import average, checkpoint, cut, freeze, resume, room
+from fmkit.train import average, checkpoint, cut, freeze, named, resume, room
 from fmkit.train.assemble import Assembly
 from fmkit.train.average import JudgeAverage
 from fmkit.train.callbacks import Position, Recorder
@@ -290,4 +290,4 @@ def _restore(assembly: Assembly, run: Run, step: int, current: int) -> None:
     if step == current and not uses_average:
         return
     chosen = checkpoint.choose(run.checkpoints, step)
-    checkpoint.assign(assembly.learner, checkpoint.read_weights(chosen))
+    named.assign(assembly.learner, checkpoint.read_weights(chosen))

@@ -20,7 +20,7 @@ import keras
 import numpy as np
 
 from fmkit.errors import ArtifactError
-from fmkit.train import checkpoint
+from fmkit.train import checkpoint, named
 from fmkit.train.callbacks import Position
 from fmkit.train.phases import Phase
 from fmkit.train.state import Saved
@@ -46,7 +46,7 @@ class Arrays:
         Raises:
             ArtifactError: one is missing or has another shape.
         """
-        checkpoint.assign(model, {**self._weights, **self._under(_RAW)})
+        named.assign(model, {**self._weights, **self._under(_RAW)})
 
     def put_optimizer(self, optimizer: Any) -> None:
         """Every variable of the optimizer, which must have exactly those of the checkpoint.
@@ -55,7 +55,7 @@ class Arrays:
             ArtifactError: with the first variable that differs.
         """
         variables = [] if optimizer is None else optimizer.variables
-        self._put("the optimizer", checkpoint.by_path(variables), self._under(_OPTIMIZER))
+        self._put("the optimizer", named.by_path(variables), self._under(_OPTIMIZER))
 
     def put_metrics(self, metrics: Sequence[Any]) -> None:
         """The running metrics of an epoch.
@@ -102,7 +102,7 @@ def metrics_of(model: keras.Model, compiled: Sequence[Any]) -> list[Any]:
 
 def metric_values(metrics: Sequence[Any]) -> dict[str, np.ndarray]:
     """What `Arrays.put_metrics` puts back, to be saved with the rest that only training needs."""
-    values = checkpoint.tensors
+    values = named.tensors
     return {
         f"{_METRICS}{path}": next(iter(values([variable]).values()))
         for path, variable in _running(metrics).items()

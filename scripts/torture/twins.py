@@ -83,12 +83,12 @@ def _moved(folder: Path, words: list[str], kind: str) -> tuple[int, list[str]]:
     """How many variables were to stay, and which of them moved, against those at the start."""
 
     def remember() -> None:
-        from fmkit.train import checkpoint, loop
+        from fmkit.train import loop, named
 
         train = loop.train
 
         def noted(assembly, run, saved=None):
-            values = checkpoint.tensors(assembly.learner.variables)
+            values = named.tensors(assembly.learner.variables)
             np.savez(folder / "before.npz", **{n.replace("/", "|"): v for n, v in values.items()})
             return train(assembly, run, saved)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from fmkit import console, files, plugins
 from fmkit.config import recorded
-from fmkit.evaluate import predict
+from fmkit.evaluate import loaded
 from fmkit.store import index, show
 from fmkit.store.finished import FinishedRun
 from fmkit.train import checkpoint
@@ -45,7 +45,7 @@ def use(folder: Path) -> None:
     run.classes()
     recorded.overrides(run.config(), "data", set())
     recorded.section(run.config(), "data")
-    _, _, chosen, _ = predict.examine(run)
+    _, _, chosen, _ = loaded.examine(run)
     checkpoint.read_weights(chosen)
 
 

@@ -9,7 +9,7 @@ from fmkit.config.schema import ModelConfig
 from fmkit.errors import ConfigError
 from fmkit.models import adapters, table
 from fmkit.models.backbone import is_adapter
-from fmkit.train import checkpoint
+from fmkit.train import named
 
 PIXELS = np.random.default_rng(0).uniform(0, 255, (3, 16, 16, 3)).astype(np.float32)
 
@@ -91,15 +91,15 @@ def test_a_merged_model_is_a_plain_one_with_the_same_outputs(name, preset, tmp_p
     assert len(adapters.adapted(model)) == (18 if name == "small_vit" else 12)
     learn(model)
     expected = model.predict(PIXELS, verbose=0)
-    arrays = adapters.merged_arrays(checkpoint.tensors(model.variables), settings)
+    arrays = adapters.merged_arrays(named.tensors(model.variables), settings)
     adapters.merge(model)
     assert [(each.path, tuple(each.shape)) for each in model.weights] == plain
     np.testing.assert_allclose(outputs(model), expected, atol=1e-5)
     # A function that Keras compiled before the merge is still right.
     np.testing.assert_allclose(model.predict(PIXELS, verbose=0), expected, atol=1e-5)
-    for path, value in checkpoint.tensors(model.variables).items():
+    for path, value in named.tensors(model.variables).items():
         np.testing.assert_allclose(arrays[path], value, atol=1e-6, err_msg=path)
-    assert set(arrays) == set(checkpoint.by_path(model.variables))
+    assert set(arrays) == set(named.by_path(model.variables))
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert [tuple(each.shape) for each in loaded.weights] == [shape for _, shape in plain]

@@ -16,7 +16,7 @@ from fmkit.data import splits
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples, ImageArray
 from fmkit.store.run import Run
-from fmkit.train import assemble, checkpoint, devices, loop
+from fmkit.train import assemble, checkpoint, devices, loop, named
 
 CLASSES = ("dark", "light", "middle")
 
@@ -86,7 +86,7 @@ class Trained:
 
     @property
     def weights(self) -> dict[str, np.ndarray]:
-        return checkpoint.tensors(self.assembly.learner.variables)
+        return named.tensors(self.assembly.learner.variables)
 
     def saved(self, step: int | None = None) -> dict[str, np.ndarray]:
         """The weights of a checkpoint, the newest unless a step is named."""

@@ -15,7 +15,7 @@ from fmkit import files
 from fmkit.config.schema import PhaseConfig
 from fmkit.errors import Interrupted
 from fmkit.evaluate import judge
-from fmkit.train import average, checkpoint, freeze, loop
+from fmkit.train import average, checkpoint, freeze, loop, named
 
 DECAY = 0.6
 STAGE = {"full": PhaseConfig(epochs="3", batchnorm="train")}
@@ -38,11 +38,11 @@ def by_hand():
     learner = assembly.learner
     freeze.apply(learner, assembly.backbone, assembly.phases[0])
     learner.compile(optimizer=keras.optimizers.Adam(0.01), jit_compile=False)
-    raw = checkpoint.tensors(learner.trainable_variables)
+    raw = named.tensors(learner.trainable_variables)
     mean, steps = dict(raw), [(raw, dict(raw))]
     for number, batch in enumerate(assembly.training_batches(assembly.phases[0], 0)):
         learner.train_on_batch(*batch)
-        raw = checkpoint.tensors(learner.trainable_variables)
+        raw = named.tensors(learner.trainable_variables)
         decay = DECAY if number else 0.0  # as in Keras, the first update is the first average
         mean = {path: decay * mean[path] + (1 - decay) * raw[path] for path in raw}
         steps.append((raw, mean))
@@ -71,7 +71,7 @@ def test_the_average_is_what_is_validated_and_what_stays_in_the_model(trained):
     assembly = trained.assembly
     truth = assembly.examples.labels[assembly.splits["val"]]
     for row in trained.rows:
-        checkpoint.assign(assembly.learner, trained.saved(row["step"]))
+        named.assign(assembly.learner, trained.saved(row["step"]))
         found = judge.probabilities(assembly.learner, assembly.ordered("val"))
         loss = -np.log(found[np.arange(len(truth)), truth]).mean()
         assert row["val_loss"] == pytest.approx(loss, rel=1e-4)
@@ -92,16 +92,16 @@ def test_validation_does_not_touch_a_bit_of_the_raw_weights():
     for variable, mean in average.pairs(learner.optimizer):
         variable.assign(noise.normal(size=variable.shape))
         mean.assign(noise.normal(scale=1e-4, size=variable.shape))
-    raw = checkpoint.tensors(learner.trainable_variables)
+    raw = named.tensors(learner.trainable_variables)
     means = [np.asarray(mean) for _, mean in average.pairs(learner.optimizer)]
     callback = average.JudgeAverage()
     callback.set_model(learner)
     callback.on_test_begin()
-    during = checkpoint.tensors(learner.trainable_variables)
+    during = named.tensors(learner.trainable_variables)
     for value, mean in zip(during.values(), means, strict=True):
         np.testing.assert_array_equal(value, mean)
     callback.on_test_end()
-    after = checkpoint.tensors(learner.trainable_variables)
+    after = named.tensors(learner.trainable_variables)
     for path, value in raw.items():
         np.testing.assert_array_equal(value, after[path], err_msg=path)
     for mean, (_, again) in zip(means, average.pairs(learner.optimizer), strict=True):

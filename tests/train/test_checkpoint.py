@@ -11,7 +11,7 @@ from full_disks import largest_file
 from fmkit import faults, files
 from fmkit.errors import ArtifactError, NonFiniteError, ResourceError
 from fmkit.store import sealed
-from fmkit.train import checkpoint, room
+from fmkit.train import checkpoint, named, room
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def parent(tmp_path, saved):
 
 
 def save(parent, step, model, state):
-    values = checkpoint.values(model, model.optimizer)
+    values = named.values(model, model.optimizer)
     return checkpoint.save(parent, step, *values, state)
 
 
@@ -68,13 +68,13 @@ def steps(parent):
 
 
 def test_what_is_saved_comes_back(parent, model):
-    saved = checkpoint.tensors(model.variables)
+    saved = named.tensors(model.variables)
     for variable in model.variables:
         variable.assign(variable + 1)
-    checkpoint.assign(model, checkpoint.read_weights(checkpoint.choose(parent, 20)))
-    for path, value in checkpoint.tensors(model.variables).items():
+    named.assign(model, checkpoint.read_weights(checkpoint.choose(parent, 20)))
+    for path, value in named.tensors(model.variables).items():
         np.testing.assert_array_equal(value, saved[path])
-    checkpoint.assign(model, checkpoint.read_weights(checkpoint.choose(parent, 1)), {"last/bias"})
+    named.assign(model, checkpoint.read_weights(checkpoint.choose(parent, 1)), {"last/bias"})
     assert model.get_layer("last").bias.numpy().tolist() == [1, -1]
     state = json.loads((parent / "step-00000005" / checkpoint.STATE).read_text())
     assert state == {"step": 5, "phase": "full", "epoch": 5}
@@ -163,14 +163,14 @@ def test_weights_that_do_not_fit_change_nothing_silently(parent, model):
     del weights["first/bias"]
     weights["last/kernel"] = np.zeros((4, 3), np.float32)
     with pytest.raises(ArtifactError) as error:
-        checkpoint.assign(model, weights)
+        named.assign(model, weights)
     assert "first/bias is missing" in str(error.value)
     assert "last/kernel is (4, 3), not (4, 2)" in str(error.value)
 
 
 def test_variables_of_one_path_are_told_apart():
     first, second = (keras.Variable([float(each)], name="same") for each in range(2))
-    assert checkpoint.by_path([first, second]) == {"same": first, "same#2": second}
+    assert named.by_path([first, second]) == {"same": first, "same#2": second}
 
 
 def test_a_file_in_place_of_the_folder_is_told(tmp_path, model):
@@ -202,7 +202,7 @@ def test_what_may_go_makes_room_on_a_full_disk(parent, model, monkeypatch):
     (parent / ".tmp-step-00000019-7").mkdir()
     monkeypatch.setattr(faults, "_passed", {})
     monkeypatch.setenv(faults.VARIABLE, "save.mid_write:1:ENOSPC")
-    values = checkpoint.values(model, model.optimizer)
+    values = named.values(model, model.optimizer)
     checkpoint.save(parent, 21, *values, {}, spared={1})
     assert steps(parent) == [1, 20, 21]
     assert not list(parent.glob(".*"))
@@ -216,7 +216,7 @@ def test_a_damaged_newest_one_does_not_cost_the_last_good_one(parent, model, mon
     (parent / checkpoint.name(20) / checkpoint.TRAINING).write_bytes(b"")
     monkeypatch.setattr(files, "free_bytes", lambda folder: 0)
     with pytest.raises(ResourceError, match=r"0 kB free in .*; last good checkpoint is step 5"):
-        checkpoint.save(parent, 21, *checkpoint.values(model, None), {}, spared=())
+        checkpoint.save(parent, 21, *named.values(model, None), {}, spared=())
     assert 5 in steps(parent)
     assert checkpoint.newest(parent)[0].step == 5
 
@@ -265,7 +265,7 @@ def test_the_state_comes_back_or_is_refused(tmp_path, model):
 
 def test_what_only_training_needs_comes_back(parent, model):
     found = checkpoint.read_training(checkpoint.newest(parent)[0])
-    slots = checkpoint.tensors(model.optimizer.variables)
+    slots = named.tensors(model.optimizer.variables)
     assert set(found) == {f"optimizer/{path}" for path in slots}
     for path, value in slots.items():
         np.testing.assert_array_equal(found[f"optimizer/{path}"], value)
@@ -290,7 +290,7 @@ def test_the_newest_whole_one_is_taken_and_the_damaged_ones_are_named(parent, mo
 
 
 def test_weights_alone_are_nothing_to_go_on_from(parent, model):
-    checkpoint.save(parent, 30, checkpoint.tensors(model.variables), None, {})
+    checkpoint.save(parent, 30, named.tensors(model.variables), None, {})
     assert checkpoint.newest(parent) == (checkpoint.Checkpoint(parent / checkpoint.name(20)), [])
     assert checkpoint.newest(parent, resumable=False)[0].step == 30
     for step in (1, 5, 20):

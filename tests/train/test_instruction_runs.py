@@ -11,7 +11,7 @@ from fmkit.config.data_schema import ChatData
 from fmkit.config.schema import ModelConfig, PhaseConfig
 from fmkit.config.task_schema import InstructionConfig
 from fmkit.data.examples import Conversations, Examples
-from fmkit.evaluate import predict
+from fmkit.evaluate import loaded
 from fmkit.models import adapters, table
 from fmkit.models.small_text import byte_tokenizer
 from fmkit.models.text_input import chosen_length, text_backbone
@@ -93,11 +93,11 @@ def test_a_resumed_run_is_equal_bit_for_bit(lora, tmp_path):
 
 def test_merged_saved_and_loaded_it_gives_the_same_logits(lora, tmp_path):
     expected = logits(lora.assembly.learner)
-    found = predict.load(FinishedRun(lora.run.folder), lora.assembly.config.runtime)
+    found = loaded.load(FinishedRun(lora.run.folder), lora.assembly.config.runtime)
     assert not adapters.adapted(found.learner)
     np.testing.assert_allclose(logits(found.learner), expected, atol=1e-5)
     assert found.task.chat.name == "plain"
     deployed = building.inference_model(found.learner, found.task, lora.assembly.config.data)
     deployed.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    np.testing.assert_allclose(logits(loaded), expected, atol=1e-5)
+    deployed = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(logits(deployed), expected, atol=1e-5)

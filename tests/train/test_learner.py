@@ -10,7 +10,7 @@ from fmkit.config.schema import PhaseConfig
 from fmkit.config.task_schema import ClassificationConfig
 from fmkit.spec import DataSpec
 from fmkit.tasks.classification import Classification
-from fmkit.train import checkpoint, loop
+from fmkit.train import loop, named
 from fmkit.train.learner import Learner
 
 SMOOTHING = 0.3
@@ -81,6 +81,6 @@ def test_a_weight_penalty_counts_in_training_only():
 
 
 def test_the_task_adds_nothing_to_what_is_saved(untouched):
-    paths = set(checkpoint.by_path(untouched.assembly.learner.variables))
-    backbone = set(checkpoint.by_path(untouched.assembly.backbone.model.variables))
+    paths = set(named.by_path(untouched.assembly.learner.variables))
+    backbone = set(named.by_path(untouched.assembly.backbone.model.variables))
     assert paths == backbone | {"logits/kernel", "logits/bias"}

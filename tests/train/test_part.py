@@ -23,7 +23,7 @@ from fmkit.data.joint_loader import seed_of
 from fmkit.errors import NonFiniteError
 from fmkit.store import metrics_log
 from fmkit.store.run import Run
-from fmkit.train import assemble, checkpoint, cut, devices, freeze, loop, state
+from fmkit.train import assemble, checkpoint, cut, devices, freeze, loop, named, state
 
 TIMES = ("seconds", "examples_per_second", "rss_bytes")
 SHADES, PAIRS = ("dark", "light", "middle"), ("dim", "lit")
@@ -189,7 +189,7 @@ def test_backbone_is_one_and_heads_are_told_apart():
 
 def test_a_frozen_backbone_stays_and_both_heads_learn(tmp_path):
     stage = {"head": PhaseConfig(train="head", epochs="1")}
-    before = checkpoint.tensors(assembled(joint(stage=stage)).learner.variables)
+    before = named.tensors(assembled(joint(stage=stage)).learner.variables)
     done = train(tmp_path, joint(stage=stage))
     moved = {path for path, value in done.weights.items() if np.any(value != before[path])}
     heads = ("logits/kernel", "logits/bias", "head_pairs/logits/kernel", "head_pairs/logits/bias")
