@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fmkit import again as reopened
-from fmkit import console, failures, files, signals, tables
+from fmkit import console, failures, files, memory, signals, tables
 from fmkit.config import objectives, recipe, recorded
 from fmkit.config.schema import TrainConfig
 from fmkit.config.task_schema import JointConfig
@@ -55,8 +55,9 @@ def train(
         shown = ", ".join(f"{count} {split}" for split, count in each.spec.counts.items())
         _say(config, run, f"data of {name}: {shown}")
     with console.diverted(run.folder / names.LOG):
-        from fmkit.models import adapters
-        from fmkit.train import building, devices, loop
+        with memory.loading():
+            from fmkit.models import adapters
+            from fmkit.train import building, devices, loop
 
         signals.check()  # an import may swallow what a signal raises
         machine = devices.prepare(config.runtime)
@@ -305,7 +306,7 @@ def _judge(config: TrainConfig, run: Run, assembly: Any) -> dict[str, Any]:
 def as_fmkit_error(
     error: BaseException, folder: Path | None = None, config: Any = None
 ) -> FmkitError:
-    """Any error as one that can be told: full disks, signals, and defects of ours.
+    """Any error as one that can be told: full disks, memory, signals, and defects of ours.
 
     Args:
         error: what was raised.

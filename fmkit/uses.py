@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from fmkit import console, files, lookup, plugins, signals, tables
+from fmkit import console, files, lookup, memory, plugins, signals, tables
 from fmkit.config import labels, recorded
 from fmkit.config.schema import EvalConfig, GenerateConfig, ModelConfig, PredictConfig
 from fmkit.config.task_schema import SelfSupervisedConfig
@@ -43,7 +43,8 @@ def evaluate(config: EvalConfig) -> None:
     if learned.annotations:
         data = dataset.in_order_of_names(data, learned)
     with console.diverted(run.folder / names.LOG):
-        from fmkit.evaluate import beginning, judge, loaded
+        with memory.loading():
+            from fmkit.evaluate import beginning, judge, loaded
 
         trained = loaded.load(run, config.runtime, config.objective)
     data = loaded.as_read(config.data, config.runtime, data, trained)
@@ -101,7 +102,8 @@ def _predict_photos(config: PredictConfig, run: FinishedRun) -> _Predicted:
 
     paths = inputs.list_photos(Path(config.input), config.path_column)
     with console.diverted(run.folder / names.LOG):
-        from fmkit.evaluate import loaded, predict
+        with memory.loading():
+            from fmkit.evaluate import loaded, predict
 
         trained = loaded.load(run, config.runtime)
     resize = recorded.section(run.config(), "data").resize
@@ -116,7 +118,8 @@ def _predict_texts(config: PredictConfig, run: FinishedRun) -> _Predicted:
     read = lookup.load(inputs.READERS.get(run.spec().annotations, inputs.READERS[""]))
     found = read(config, before)
     with console.diverted(run.folder / names.LOG):
-        from fmkit.evaluate import loaded, predict
+        with memory.loading():
+            from fmkit.evaluate import loaded, predict
 
         trained = loaded.load(run, config.runtime)
     columns = predict.predict_texts(trained, found, config.batch_size)
@@ -171,8 +174,9 @@ def _trained(config: GenerateConfig) -> tuple[Any, ModelConfig]:
     if run.data().get("modality") != "text":
         raise ConfigError(f"run {run.id} reads photos, so it writes no text.")
     with console.diverted(run.folder / names.LOG):
-        from fmkit.evaluate import generate as writing
-        from fmkit.evaluate import loaded
+        with memory.loading():
+            from fmkit.evaluate import generate as writing
+            from fmkit.evaluate import loaded
 
         found = loaded.load(run, config.runtime)
     model = recorded.section(run.config(), "model")
@@ -183,8 +187,9 @@ def _pretrained(config: GenerateConfig) -> tuple[Any, ModelConfig]:
     """A model as it was pretrained, and its config."""
     model: Any = config.model
     with console.diverted(Path(os.devnull)):
-        from fmkit.evaluate import generate as writing
-        from fmkit.evaluate import loaded
+        with memory.loading():
+            from fmkit.evaluate import generate as writing
+            from fmkit.evaluate import loaded
 
         backbone, task = loaded.pretrained(model, config.runtime)
     return writing.Writer(f"model {model.name}", task, backbone), model
