@@ -13,7 +13,7 @@ MODULES = {
     *("code", "codeop", "runpy", "imp", "pty", "commands"),
 }
 ONLY_IN = {  # each of these has one place, where it is looked at
-    "subprocess": {"store/run.py"},
+    "subprocess": {"store/machine.py"},
     "pickletools": {"models/torch_file.py"},
     "importlib.import_module": {"lookup.py", "guide.py"},  # of names in our own tables
     "exec_module": {"lookup.py"},
