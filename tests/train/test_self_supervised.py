@@ -67,7 +67,7 @@ def test_an_epoch_has_losses_and_the_accuracy_of_neighbours(done):
     assert rows[-1]["val_knn_accuracy"] > 0.6  # of three classes, by features
 
 
-@pytest.mark.parametrize("step", [4, pytest.param(6, marks=pytest.mark.by_hand)])
+@pytest.mark.parametrize("step", [4, 6])
 def test_a_resumed_run_is_equal_bit_for_bit(done, step, tmp_path):
     """In the middle of an epoch, and between two."""
     _, found = done
@@ -133,15 +133,7 @@ def test_a_finished_run_is_judged_by_its_loss(done):
     assert columns == {}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "simclr",
-        pytest.param("vicreg", marks=pytest.mark.by_hand),
-        pytest.param("masked_image", marks=pytest.mark.by_hand),
-        "mae",
-    ],
-)
+@pytest.mark.parametrize("name", list(TASKS))
 def test_labels_change_nothing_that_is_learned(name, tmp_path):
     """And a last batch of one image breaks nothing."""
     settled = config(name, epochs="1", data_batch_size=47, data_augment="light")

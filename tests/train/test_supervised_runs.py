@@ -72,15 +72,8 @@ def test_a_resumed_run_is_equal_bit_for_bit(untouched, tmp_path, step):
     assert_same(go_on(cut(untouched, step, tmp_path), untouched.assembly), expected)
 
 
-@pytest.mark.parametrize(
-    ("task", "is_text"),
-    [
-        ("regression", False),
-        ("multi_label", True),
-        pytest.param("regression", True, marks=pytest.mark.by_hand),
-        pytest.param("multi_label", False, marks=pytest.mark.by_hand),
-    ],
-)
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("is_text", [False, True])
 def test_a_frozen_phase_is_the_same_on_kept_features(task, is_text, tmp_path):
     data = examples(task, is_text)
     live = train(tmp_path / "live", configured(task, HEAD, is_text, runtime_cache="never"), data)

@@ -53,10 +53,7 @@ def test_a_resumed_run_is_equal_bit_for_bit(tmp_path):
         assert_same(go_on(cut(done, step, tmp_path / str(step)), done.assembly), expected)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["small_bert", pytest.param("small_gpt", marks=pytest.mark.by_hand), "word_pieces"],
-)
+@pytest.mark.parametrize("name", ["small_bert", "small_gpt", "word_pieces"])
 def test_words_are_judged_as_the_network_tags_them_one_by_one(name, tmp_path):
     has_pieces = name == "word_pieces"
     folder = str(word_pieces(tmp_path / "pieces")) if has_pieces else None

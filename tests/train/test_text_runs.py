@@ -54,9 +54,7 @@ def run_texts(parent, stage=None, examples=None, **changes):
     return train(parent, text_settings(stage, **changes), examples or texts())
 
 
-@pytest.mark.parametrize(
-    "name", ["small_bert", pytest.param("small_gpt", marks=pytest.mark.by_hand)]
-)
+@pytest.mark.parametrize("name", ["small_bert", "small_gpt"])
 def test_a_frozen_phase_is_the_same_on_cached_features(name, tmp_path):
     live = run_texts(tmp_path / "live", HEAD, name=name, runtime_cache="never")
     cache = str(tmp_path / "cache")
