@@ -59,7 +59,6 @@ def test_a_run_answers_as_it_was_trained(fmkit, trained, tmp_path):
     assert "chat_template: plain" in text
 
 
-@pytest.mark.by_hand
 def test_what_is_unusable_is_told_and_can_be_left_out(fmkit, tmp_path):
     write(tmp_path / "chats.jsonl")
     with (tmp_path / "chats.jsonl").open("a") as stream:

@@ -37,7 +37,6 @@ def weights(folder):
     return load_file(found[-1] / "model.safetensors")
 
 
-@pytest.mark.by_hand
 def test_it_learns_and_the_record_says_how(finished):
     _, folder = finished
     rows = list(files.read_json_lines(folder / "metrics.jsonl"))
@@ -49,7 +48,6 @@ def test_it_learns_and_the_record_says_how(finished):
     assert any(path.startswith("head_block0/") for path in weights(folder))
 
 
-@pytest.mark.by_hand
 def test_the_deployed_model_is_the_backbone_on_whole_photos_in_keras_own_layers(finished):
     _, folder = finished
     with zipfile.ZipFile(folder / "model.keras") as archive:
@@ -66,7 +64,6 @@ def test_the_deployed_model_is_the_backbone_on_whole_photos_in_keras_own_layers(
         np.testing.assert_array_equal(value, trained[path], err_msg=path)
 
 
-@pytest.mark.by_hand
 def test_eval_repeats_the_loss_and_predict_writes_features(finished, data, tmp_path):
     root, folder = finished
     before = json.loads((folder / "eval" / "test.json").read_text())
@@ -81,7 +78,6 @@ def test_eval_repeats_the_loss_and_predict_writes_features(finished, data, tmp_p
     assert np.isfinite(features.to_numpy()).all()
 
 
-@pytest.mark.by_hand
 def test_a_classifier_goes_on_from_it_and_there_is_nothing_to_resume(finished, data, tmp_path):
     _, folder = finished
     words = ["data=image_folder", f"data.root={data}", "stage=frozen", "stage.head.solver=lbfgs"]
@@ -139,7 +135,6 @@ def test_a_preset_of_keras_hub_learns_and_hands_over(data, tmp_path):
     assert json.loads((only_run(tmp_path) / "status.json").read_text())["state"] == "done"
 
 
-@pytest.mark.by_hand
 def test_a_network_of_convolutions_cannot_leave_patches_out(data, tmp_path, capsys):
     words = ["task=masked_image", "task.method=mae", "model=small_cnn", "model.image_size=16"]
     words += ["data=photos", f"data.root={data}", f"runs_dir={tmp_path / 'runs'}"]

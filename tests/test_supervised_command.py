@@ -254,7 +254,6 @@ def test_a_linear_head_is_solved_on_kept_features(task, words, figure, least, fm
     assert not any(each["moved"] for each in proof["blocks"] if each["block"] != "head")
 
 
-@pytest.mark.by_hand
 def test_a_joint_run_of_numbers_and_classes_of_one_table(fmkit, tmp_path):
     table = make_photos(tmp_path / "data", count=48)
     place = "task.objectives"

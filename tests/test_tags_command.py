@@ -100,7 +100,6 @@ def _predicts(fmkit, run, tmp_path):
     assert (code, "none of 1 texts could be read" in err) == (3, True), err
 
 
-@pytest.mark.by_hand
 def test_a_head_first_then_all_from_a_table_and_on_from_that_run(fmkit, tmp_path):
     rows = [
         {"tokens": [word for word, _ in each], "ner_tags": [tag for _, tag in each]}
@@ -144,7 +143,6 @@ def test_sentences_longer_than_the_model_reads_lose_no_word(fmkit, tmp_path):
     assert environment["rows"] > 8
 
 
-@pytest.mark.by_hand
 def test_parts_of_speech_have_figures_of_words_only(fmkit, tmp_path):
     rows = [[(word, "NOUN" if word.istitle() else "VERB") for word, _ in e] for e in sentences(30)]
     (tmp_path / "pos.txt").write_text(conll(rows))
@@ -165,7 +163,6 @@ def test_parts_of_speech_have_figures_of_words_only(fmkit, tmp_path):
     assert (code, "task.monitor: received 'val_f1'" in err) == (2, True), err
 
 
-@pytest.mark.by_hand
 def test_tags_and_hidden_words_are_learned_together(fmkit, folder, tmp_path):
     words = ["data=conll", f"data.root={folder}", "model=small_bert", "stage=scratch", QUIET]
     task = ["task=joint", "task.alpha=0.3", "task.objectives.words.task=masked_lm"]

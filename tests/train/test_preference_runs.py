@@ -63,7 +63,6 @@ def test_preferred_answers_are_rewarded_and_stay_apart(untouched):
     assert last["val_margin"] == pytest.approx(margin, abs=1e-4)
 
 
-@pytest.mark.by_hand
 def test_the_first_batch_has_the_loss_of_a_coin(tmp_path):
     config = preference_settings(tmp_path / "cache", {"all": PhaseConfig(epochs="1 steps")})
     config.data.batch_size = 32
@@ -103,7 +102,6 @@ def asked(config):
     )
 
 
-@pytest.mark.by_hand
 def test_a_second_run_reads_what_the_first_has_kept(untouched):
     cache = untouched.run.folder.parent / "cache"
     entries = sorted((cache / "features").glob("*/manifest.json"))
@@ -119,7 +117,6 @@ def test_a_second_run_reads_what_the_first_has_kept(untouched):
     assert asked(config)[:2] == (40, 0)
 
 
-@pytest.mark.by_hand
 def test_without_a_cache_it_is_computed_all_the_same(untouched, tmp_path, capsys):
     expected = untouched.assembly.task.targets(untouched.assembly.examples)
     config = preference_settings(tmp_path / "cache", runtime_cache="never")
@@ -132,7 +129,6 @@ def test_without_a_cache_it_is_computed_all_the_same(untouched, tmp_path, capsys
     assert "cannot be written" in capsys.readouterr().err
 
 
-@pytest.mark.by_hand
 def test_adapters_alone_train_and_the_start_is_the_model_below_them(untouched, tmp_path):
     stage = {"head": PhaseConfig(train="head"), "lora": PhaseConfig(train="lora", epochs="2")}
     config = preference_settings(untouched.run.folder.parent / "cache", stage, rank=2)
@@ -148,7 +144,6 @@ def test_adapters_alone_train_and_the_start_is_the_model_below_them(untouched, t
     assert all("lora" in path for path in moved)
 
 
-@pytest.mark.by_hand
 def test_a_run_on_messages_records_how_they_are_written(untouched, tmp_path):
     """By which `fmkit generate` answers as the run was trained."""
     config = preference_settings(tmp_path / "cache")
