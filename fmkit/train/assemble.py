@@ -166,16 +166,10 @@ def assemble(
         saved: the `state.Saved` that a run goes on from.
         others: of a joint run, the data of the other objectives.
     """
-    compares = config.optimizer.l2_sp > 0 or reference.is_needed(config.task)
-    loads = saved is None or compares
+    loads = saved is None or config.optimizer.l2_sp > 0 or reference.is_needed(config.task)
     with devices.scope(machine):
         model = config.model if loads else dataclasses.replace(config.model, weights="none")
-        parts: tuple[Part, ...] = ()
-        if isinstance(config.task, JointConfig):
-            every = {objectives.primary(config.task): data, **(others or {})}
-            backbone, task, learner, parts = _build_joint(model, config, every)
-        else:
-            backbone, task, learner = building.build_model(model, config.task, data.spec)
+        backbone, task, learner, parts = _build(model, config, data, others or {})
         reading.check_monitor(config.task, task)
         every_part = parts or (Part("", config.data, task, learner, None, data),)
         for each in every_part:
@@ -185,21 +179,16 @@ def assemble(
         steps = -(-len(data.splits["train"]) // config.data.batch_size)
         planned = phases.plan(config.stage, config.optimizer, steps)
         freeze.check(learner, backbone, planned)
-        skipped: dict[str, str] = {} if saved is None else saved.skipped
         started_from: dict[str, Any] = {"weights": backbone.weights}
+        skipped: dict[str, str] = {}
         if config.init is not None and loads:
-            found, started_from = ancestor.start_from(
+            skipped, started_from = ancestor.start_from(
                 FinishedRun(Path(config.init)), config, every_part, backbone, learner, planned
             )
-            skipped = found if saved is None else skipped
-        if saved is None:
-            skipped = {**_idle(learner, backbone, planned), **skipped}
+        idle = _idle(learner, backbone, planned)
+        skipped = {**idle, **skipped} if saved is None else saved.skipped
         pretrained = _pretrained(backbone) if config.optimizer.l2_sp else {}
-    loader: Any
-    if parts:
-        loader = _open_loaders(config.runtime, parts, backbone)
-    else:
-        loader = building.open_loader(config.data, config.runtime, data.examples, task, backbone)
+    loader = _open(config, data, parts, task, backbone)
     for phase in planned:
         loader.check(phase.augment)
     assembly = Assembly(
@@ -209,6 +198,25 @@ def assemble(
     if hasattr(task, "begin"):
         _begin(assembly)
     return assembly
+
+
+def _build(
+    model: ModelConfig, config: TrainConfig, data: Dataset, others: Mapping[str, Dataset]
+) -> tuple[Backbone, Any, Learner, tuple[Part, ...]]:
+    """Backbone, task and network, and of a joint run each objective's part of them."""
+    if isinstance(config.task, JointConfig):
+        return _build_joint(model, config, {objectives.primary(config.task): data, **others})
+    backbone, task, learner = building.build_model(model, config.task, data.spec)
+    return backbone, task, learner, ()
+
+
+def _open(
+    config: TrainConfig, data: Dataset, parts: Sequence[Part], task: Any, backbone: Backbone
+) -> Any:
+    """The input pipeline; of a joint run one over those of all objectives."""
+    if parts:
+        return _open_loaders(config.runtime, parts, backbone)
+    return building.open_loader(config.data, config.runtime, data.examples, task, backbone)
 
 
 def _idle(learner: Learner, backbone: Backbone, planned: Sequence[Phase]) -> dict[str, str]:
