@@ -1,7 +1,8 @@
 """Preferences in files: a row per pair of answers, in one file or in files named by their splits.
 
 Ids are the file's name and the row's number from 1, as editors count lines: `train.jsonl:000012`.
-Where no file is named by its split, the pairs of one prompt stay together in one.
+The pairs of one prompt stay together where a split has to be made; whoever has named the splits may
+have one prompt in two of them.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def list_examples(config: PreferencesData) -> Examples:
         classes=(),
         content=content,
         splits=np.array(found.splits, dtype=str) if is_named else None,
-        groups=None if is_named or not found.ids else content.prompts(),
+        groups=_groups(found, content) if found.ids else None,
         findings=tuple(found.findings),
     )
     return limited(examples, config.limit) if found.ids else examples
@@ -76,3 +77,9 @@ def _read(found: _Found, file: ObjectFile, names: tuple[str, str, str]) -> None:
             found.splits.append(file.split)
     except Unusable as error:
         found.findings.append(Finding(error.kind, where, error.why, path=str(file.path)))
+
+
+def _groups(found: _Found, content: Preferences) -> np.ndarray:
+    """What may not be in two splits: pairs of one prompt, within a split that has a name."""
+    prompts = zip(found.splits, content.prompts(), strict=True)
+    return np.array([f"{split}/{prompt}" for split, prompt in prompts], dtype=str)

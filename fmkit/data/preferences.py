@@ -21,6 +21,8 @@ Talk = str | Messages
 """A text as it stands, or messages of a conversation."""
 
 _ANSWERS = "assistant"
+_TURN = "\n\nAssistant:"
+"""What an answer stands behind in dialogues as texts (Bai et al. 2022, arXiv:2204.05862)."""
 
 
 class BadPair(Exception):
@@ -88,7 +90,7 @@ def pair_of(row: Any, names: tuple[str, str, str]) -> Pair:
 
     Layouts as on the Hugging Face hub: texts; lists of `{role, content}`; a prompt that is a text
     and answers that are conversations which begin with it; and no prompt where both answers begin
-    alike, which is the prompt then.
+    alike, which is the prompt then, up to the last turn of an assistant where it has any.
 
     Args:
         row: an object of JSON.
@@ -113,7 +115,7 @@ def pair_of(row: Any, names: tuple[str, str, str]) -> Pair:
 
 
 def _talk(name: str, value: Any) -> Talk:
-    """A text, or messages, neither of them empty."""
+    """A text, or messages, neither of them empty; an empty message of the system is left out."""
     if isinstance(value, str):
         return _text(name, value)
     if not isinstance(value, list):
@@ -126,8 +128,12 @@ def _talk(name: str, value: Any) -> Talk:
         read = turns.message(each, where)
         if isinstance(read, str):
             raise BadPair(read)
+        if read.role == "system" and not read.content.strip():
+            continue
         _text(where, read.content)
         found.append(read)
+    if not found:
+        raise BadPair(f"{name} is empty")
     return tuple(found)
 
 
@@ -153,6 +159,9 @@ def _of_texts(prompt: Talk | None, chosen: str, rejected: str, names: tuple[str,
     if chosen == rejected:
         raise BadPair("both answers are the same")
     count = _common(chosen, rejected)
+    if turn := chosen.rfind(_TURN, 0, count) + 1:  # answers may begin alike, too
+        count = turn - 1 + len(_TURN)
+        return Pair(chosen[:count], chosen[count:], rejected[count:])
     while count and not chosen[count - 1].isspace():  # no word is cut in two
         count -= 1
     count = len(chosen[:count].rstrip())  # a space goes with the word behind it

@@ -7,7 +7,6 @@ titles, stay in one split; where there are no titles, texts do.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +24,10 @@ from fmkit.files import short
 
 _SPLITS = 3
 """Fewest articles that can be shared out among splits; of fewer the texts are."""
+
+_DIVIDED = ("", "train")
+"""The splits that are shared out: one without a name, and training, which may have to give some to
+validation."""
 
 
 @dataclass
@@ -172,7 +175,8 @@ def _spans(found: _Questions, entry: Entry, where: str) -> tuple[Span, ...] | No
 def _groups(found: _Questions, is_named: bool) -> np.ndarray:
     """What may not be in two splits: articles, or texts where there are too few of them."""
     names = found.titles
-    if not all(names) or (not is_named and len(Counter(names)) < _SPLITS):
+    divided = {name for name, split in zip(names, found.splits, strict=True) if split in _DIVIDED}
+    if not all(names) or len(divided) < _SPLITS:
         number = {context: place for place, context in enumerate(found.shared)}
         names = [f"text-{number[each]:06d}" for each in found.contexts]
     if is_named:  # whoever named the splits may have called two articles the same

@@ -29,7 +29,7 @@ from fmkit.spec import SPLITS, Tokenizer
 from fmkit.store import features as cache
 from fmkit.store.features import Arrays, Entry, FeatureStore
 
-_VERSION = 1
+_VERSION = 2
 _AT_ONCE = 2**20  # characters that are tokenised together
 _TOKENS = 2**18  # of a split that wait until they are handed on as windows
 _LEAST = 2
@@ -47,8 +47,8 @@ class Packing:
         tokenizer: the model's.
         max_length: L.
         is_causal: a model that sees what comes before it reads one stream of documents, each
-            between the marks of start and end; another one has a mark at both ends of a window,
-            as of a text, and that of an end between documents.
+            between the marks of start and end; another one has these at both ends of a window,
+            too, as of a text.
     """
 
     tokenizer: Tokenizer
@@ -67,7 +67,7 @@ class Packing:
     def between(self) -> tuple[list[int], list[int]]:
         """The marks before and after a document."""
         start, end = self.tokenizer.start, self.tokenizer.end
-        opens = self.is_causal and start is not None and start != end
+        opens = start is not None and start != end
         return [start] if opens else [], [] if end is None else [end]  # type: ignore[list-item]
 
 

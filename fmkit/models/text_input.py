@@ -74,7 +74,7 @@ def text_backbone(
     """
     tokens = keras.Input((None,), dtype="int32", name="tokens")
     mask = ops.greater_equal(tokens, 0)
-    features = _features(inner, _inputs(inner, tokens, mask, tokenizer.end))
+    features = _features(inner, _inputs(inner, tokens, mask, (tokenizer.start, tokenizer.end)))
     model = keras.Model(tokens, features, name=inner.name)
     layer_settings.complete(model)
     embedding: Any = getattr(inner, "token_embedding", None)
@@ -111,27 +111,39 @@ _MADE = (
 )
 
 
+Marks = tuple[int | None, int | None]
+"""The tokens that begin and end a text."""
+
+
 def _inputs(
-    inner: keras.Model, tokens: Any, mask: Any, end: int | None
+    inner: keras.Model, tokens: Any, mask: Any, marks: Marks
 ) -> dict[str, keras.KerasTensor]:
     """By the name of the model's input, what it is given: (B, T) int32 each."""
     numbers = ops.maximum(tokens, 0)
     makers: dict[str, Callable[[], Any]] = {
         "token_ids": lambda: numbers,
         "padding_mask": lambda: ops.cast(mask, "int32"),
-        "segment_ids": lambda: _segments(tokens, mask, end),
+        "segment_ids": lambda: _segments(tokens, mask, marks),
     }
     names = [name for name in inner.input if name in _MADE]
     return {name: makers[name.removeprefix("encoder_")]() for name in names}
 
 
-def _segments(tokens: Any, mask: Any, end: int | None) -> Any:
-    """Which text of a pair a token is of, (B, T): 0 up to the first end, 1 after it; padding 0."""
+def _segments(tokens: Any, mask: Any, marks: Marks) -> Any:
+    """Which text of a pair a token is of, (B, T): 0 up to the first end, 1 after it; padding 0.
+
+    In a window of several documents, each of which begins with a start, all of them are a first
+    text.
+    """
+    start, end = marks
     if end is None:
         return ops.zeros_like(tokens)
     ends = ops.cast(ops.equal(tokens, end), "int32")
     before = ops.subtract(ops.cumsum(ends, axis=1), ends)
-    return ops.cast(ops.logical_and(ops.greater(before, 0), mask), "int32")
+    begun = 0
+    if start is not None and start != end:
+        begun = ops.cumsum(ops.cast(ops.equal(tokens, start), "int32"), axis=1) - 1
+    return ops.cast(ops.logical_and(ops.greater(before, begun), mask), "int32")
 
 
 def _features(inner: keras.Model, inputs: dict[str, Any]) -> keras.KerasTensor:

@@ -166,7 +166,7 @@ class Dpo:
             "rewards_rejected": (0.0, 1.0),
         }
         means = [RewardMean(self._config, each, name=name) for name, each in parts.items()]
-        return [PreferenceAccuracy(name="accuracy"), *means]
+        return [PreferenceAccuracy(self._config, name="accuracy"), *means]
 
     def judged(self, targets: np.ndarray, outputs: np.ndarray) -> dict[str, np.ndarray]:
         """What an evaluation shows of each pair, (N,) float64 by name.
@@ -178,7 +178,7 @@ class Dpo:
         gained = ops.convert_to_numpy(rewards(self._config, targets, outputs)).astype(np.float64)
         found = {
             "loss": losses(self._config, targets, outputs),
-            "accuracy": hits(targets, outputs),
+            "accuracy": hits(self._config, targets, outputs),
             "margin": gained[:, 0] - gained[:, 1],
             "rewards_chosen": gained[:, 0],
             "rewards_rejected": gained[:, 1],
@@ -200,10 +200,17 @@ def rewards(config: DpoConfig, targets: Any, outputs: Any) -> Any:
         targets: (B, 4).
         outputs: (B, 2).
     """
-    gained = ops.cast(outputs, "float32") - targets[:, :2]
-    if config.loss_type == "ipo":
-        gained = gained / ops.maximum(targets[:, 2:], 1.0)
-    return config.beta * gained
+    return config.beta * _gained(config, targets, outputs)
+
+
+def _gained(config: DpoConfig, targets: Any, outputs: Any) -> Any:
+    """How much likelier both answers are than at the start, (B, 2)."""
+    return _per_answer(config, targets, ops.cast(outputs, "float32") - targets[:, :2])
+
+
+def _per_answer(config: DpoConfig, targets: Any, sums: Any) -> Any:
+    """What counts of an answer of sums over its tokens, (B, 2): with `ipo` their mean."""
+    return sums / ops.maximum(targets[:, 2:], 1.0) if config.loss_type == "ipo" else sums
 
 
 def losses(config: DpoConfig, targets: Any, outputs: Any) -> Any:
@@ -222,21 +229,30 @@ def losses(config: DpoConfig, targets: Any, outputs: Any) -> Any:
     return found
 
 
-def hits(targets: Any, outputs: Any) -> Any:
-    """Whether the preferred answer has gained more, (B,): 1, or 0, or where they tie 0.5."""
-    gained = ops.cast(outputs, "float32") - targets[:, :2]
+def hits(config: DpoConfig, targets: Any, outputs: Any) -> Any:
+    """Whether the preferred answer is rewarded more, (B,): 1, or 0, or where they tie 0.5."""
+    gained, size = _gained(config, targets, outputs), ops.abs(targets[:, :2])
     margins = gained[:, 0] - gained[:, 1]
-    size = ops.max(ops.abs(targets[:, :2]), axis=1)
+    size = ops.max(_per_answer(config, targets, size), axis=1)
     margins = ops.where(ops.abs(margins) <= _NOISE * size, 0.0, margins)
     return (ops.sign(margins) + 1.0) / 2.0
 
 
 class PreferenceAccuracy(keras.metrics.Mean):
-    """The share of pairs whose preferred answer has gained more; a tie counts half."""
+    """The share of pairs whose preferred answer is rewarded more; a tie counts half.
+
+    Args:
+        config: the task.
+        name: of the metric.
+    """
+
+    def __init__(self, config: DpoConfig, name: str) -> None:
+        super().__init__(name=name)
+        self._config = config
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Count a batch of targets (B, 4) and log-probabilities (B, 2)."""
-        super().update_state(hits(y_true, y_pred))
+        super().update_state(hits(self._config, y_true, y_pred))
 
 
 class RewardMean(keras.metrics.Mean):

@@ -16,7 +16,7 @@ from fmkit.config.task_schema import TaskConfig
 from fmkit.data import encoded, windows
 from fmkit.data.dataset import Dataset
 from fmkit.data.text_loader import TokenRows
-from fmkit.errors import ConfigError, received
+from fmkit.errors import ConfigError, DataError, received
 from fmkit.models.backbone import Backbone
 from fmkit.store import features as cache
 
@@ -54,10 +54,22 @@ def as_read(
 
 
 def rows_of(data: Dataset, task: Any, backbone: Backbone) -> Dataset:
-    """A data set as rows that its task makes."""
+    """A data set as rows that its task makes.
+
+    Raises:
+        DataError: a split has examples, and the task makes no row of any of them.
+    """
     rows, origin, uncut = task.rows(data.examples, backbone.tokenizer, backbone.max_length)
     content = encoded.Encoded(TokenRows(rows, uncut, origin), np.asarray(origin), data.examples)
-    return encoded.dataset(data, content)
+    made = encoded.dataset(data, content)
+    for name, members in data.splits.items():
+        if len(members) and not len(made.splits[name]):
+            raise DataError(
+                f"none of the {len(members):,} examples of {name} leaves anything to learn within "
+                f"model.max_length={backbone.max_length}.",
+                "Set a larger model.max_length, or leave these examples out.",
+            )
+    return made
 
 
 def check_monitor(config: TaskConfig, task: Any) -> None:

@@ -78,6 +78,17 @@ LAYOUTS = {
         row(None, "Human: Hello?\n\nAssistant: I do.", "Human: Hello?\n\nAssistant: If so."),
         Pair("Human: Hello?\n\nAssistant:", " I do.", " If so."),
     ),
+    "dialogues as texts whose answers begin alike": (
+        row(None, "\n\nHuman: How?\n\nAssistant: I think so.",
+            "\n\nHuman: How?\n\nAssistant: I think not."),
+        Pair("\n\nHuman: How?\n\nAssistant:", " I think so.", " I think not."),
+    ),
+    "an empty message of the system": (
+        row([{"role": "system", "content": " "}, {"role": "user", "content": "Why?"}],
+            [{"role": "assistant", "content": "So."}], [{"role": "assistant", "content": "No."}]),
+        Pair((Message("user", "Why?"),), (Message("assistant", "So."),),
+             (Message("assistant", "No."),)),
+    ),
 }  # fmt: skip
 
 
@@ -173,6 +184,20 @@ def test_a_folder_names_splits_by_its_files_or_folders(tmp_path):
     written(tmp_path / "set" / "more.jsonl", rows)
     with pytest.raises(DataError, match=r"others do not: more\.jsonl"):
         listed(tmp_path / "set")
+
+
+def test_validation_out_of_a_named_split_shares_no_prompt_with_it(tmp_path):
+    rows = [row(f"Question {each % 20}?", rejected=f"No {each}.") for each in range(100)]
+    written(tmp_path / "set" / "train.jsonl", rows)
+    written(tmp_path / "set" / "test.jsonl", rows[:5])  # whoever names splits may do so
+    examples = listed(tmp_path / "set")
+    found = splits.make_splits(examples, 0.2, 0.2, 0)
+    train, val = (
+        {examples.content.pairs[each].prompt for each in found[name]} for name in ("train", "val")
+    )
+    assert len(found["test"]) == 5
+    assert len(val) == 4
+    assert not train & val
 
 
 def test_a_single_file_is_split_whatever_its_name(tmp_path):

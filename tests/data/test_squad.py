@@ -236,6 +236,20 @@ def test_a_single_article_is_shared_out_by_its_texts(tmp_path):
     assert sum(map(len, texts)) == len(set().union(*texts)) == 9
 
 
+def test_validation_out_of_one_named_article_is_of_its_texts(tmp_path):
+    articles = many([f"t{each}" for each in range(9)])
+    whole = {"title": "one", "paragraphs": [each["paragraphs"][0] for each in articles]}
+    written(tmp_path / "train.json", whole)
+    written(tmp_path / "test.json", *many(["other"]))
+    data = divided(tmp_path)
+    texts = {
+        name: {data.examples.content.pairs[each] for each in members}
+        for name, members in data.splits.items()
+    }
+    assert set(texts) == {"train", "val", "test"}
+    assert not texts["train"] & texts["val"]
+
+
 def test_a_folder_names_the_splits(tmp_path):
     written(tmp_path / "train-v2.0.json", *many(["a", "b", "c"]))
     written(tmp_path / "dev-v2.0.json", *many(["d"]))

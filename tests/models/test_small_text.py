@@ -75,6 +75,9 @@ def test_the_second_text_of_a_pair_is_told_from_the_first():
     tokens = padded(backbone.tokenizer.encode(["ab", "a"], ["cde", "b"], 20)[0])
     numbers = run(keras.Model(backbone.model.input, given), tokens)
     assert numbers.tolist() == [[0, 0, 0, 0, 1, 1, 1, 1], [0, 0, 0, 1, 1, 0, 0, 0]]
+    start, end = backbone.tokenizer.start, backbone.tokenizer.end
+    window = [start, 9, end, start, 8, 7, end, start, 6, 5, end]  # three documents, no pair
+    assert not run(keras.Model(backbone.model.input, given), np.array([window], np.int32)).any()
 
 
 def test_saved_models_load_without_fmkit(tmp_path):

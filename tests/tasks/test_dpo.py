@@ -98,6 +98,16 @@ def test_figures_of_pairs_and_ties():
     np.testing.assert_allclose(task.judged(TARGETS[2:], rounded)["accuracy"], [0.5])
 
 
+def test_with_ipo_a_hit_is_the_larger_reward_of_a_token():
+    """A long answer gains more in sum, and less by the token, which is what IPO rewards."""
+    targets = np.array([[-30.0, -300.0, 10.0, 100.0]], np.float32)
+    outputs = np.array([[-29.0, -298.0]], np.float32)
+    for loss_type, hit in (("sigmoid", 0.0), ("ipo", 1.0)):
+        judged = Dpo(DpoConfig(loss_type=loss_type), SPEC).judged(targets, outputs)
+        assert judged["accuracy"].tolist() == [hit]
+        assert (judged["margin"][0] > 0) == bool(hit)
+
+
 PAIRS = (
     Pair("Say so:", " yes", " certainly not"),
     Pair(

@@ -1,16 +1,19 @@
 """Instruction tuning with LoRA through the real loop, with a small GPT and a small Llama."""
 
+import dataclasses
+
 import keras
 import keras_hub
 import numpy as np
 import pytest
-from small_runs import settings, train
+from small_runs import assembled, settings, train
 from test_resume import assert_same, cut, go_on, snapshot
 
 from fmkit.config.data_schema import ChatData
 from fmkit.config.schema import ModelConfig, PhaseConfig
 from fmkit.config.task_schema import InstructionConfig
 from fmkit.data.examples import Conversations, Examples
+from fmkit.errors import DataError
 from fmkit.evaluate import loaded
 from fmkit.models import adapters, table
 from fmkit.models.small_text import byte_tokenizer
@@ -101,3 +104,15 @@ def test_merged_saved_and_loaded_it_gives_the_same_logits(lora, tmp_path):
     deployed.save(tmp_path / "model.keras")
     deployed = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(logits(deployed), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_split_of_which_no_answer_is_left_is_told_before_anything_trains(split):
+    examples = talks(10)
+    long = [
+        (Message("user", "x" * 60), each[1]) if examples.splits[at] == split else each
+        for at, each in enumerate(examples.content.conversations)
+    ]
+    cut_off = dataclasses.replace(examples, content=Conversations(tuple(long)))
+    with pytest.raises(DataError, match=rf"examples of {split} leaves anything .*max_length=48"):
+        assembled(instruction_settings("small_gpt"), cut_off)
