@@ -53,6 +53,10 @@ class Tokenizer(Protocol):
         """
         ...
 
+    def inside(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """The same of texts that stand behind others without a space."""
+        ...
+
     def encode(
         self, texts: Sequence[str], pairs: Sequence[str] | None, max_length: int
     ) -> tuple[list[np.ndarray], np.ndarray]:

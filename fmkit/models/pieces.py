@@ -25,6 +25,9 @@ from fmkit.errors import ArtifactError
 _AT_ONCE = 512  # texts that are tokenised together: a chunk's results are dropped before the next
 _LONGEST_WORD = 100  # letters; the original WordPiece takes longer ones for unknown
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_SPACE = "\u2581"
+"""What SentencePiece puts in the place of a space."""
+
 _SPACE_BYTES = "ĠĊĉčĈċ"
 """How byte-level BPE writes space, newline, tab, carriage return and their like."""
 
@@ -192,6 +195,7 @@ class SentencePieces:
     unknown: int | None = None
     extra: tuple[str, ...] = ()
     vocabulary: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    _numbers: dict[str, int] = field(init=False, repr=False, compare=False)
     _engine: Any = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -203,6 +207,7 @@ class SentencePieces:
             raise ArtifactError(f"a SentencePiece model cannot be read: {error}.") from error
         shifted = (*(f"<shift {number}>" for number in range(self.shift)), *pieces, *self.extra)
         object.__setattr__(self, "vocabulary", shifted)
+        object.__setattr__(self, "_numbers", {each: at for at, each in enumerate(shifted)})
         object.__setattr__(self, "_engine", engine)
 
     def tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
@@ -214,6 +219,28 @@ class SentencePieces:
             return rows
         return [self._shifted(row) for row in rows]
 
+    def inside(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """The same of texts that stand behind others without a space, as `-` and `5` in `4-5`.
+
+        The engine puts a space before all it reads. Its mark is taken off the first piece, in whose
+        place are the longest pieces of the rest; where these are not all there it stays.
+        """
+        return [self._without_space(row) for row in self.tokens(texts)]
+
+    def _without_space(self, row: np.ndarray) -> np.ndarray:
+        piece = self.vocabulary[row[0]] if len(row) else ""
+        if not piece.startswith(_SPACE):
+            return row
+        rest, found = piece.removeprefix(_SPACE), []
+        while rest:
+            ends = range(len(rest), 0, -1)
+            end = next((each for each in ends if rest[:each] in self._numbers), 0)
+            if not end:
+                return row
+            found.append(self._numbers[rest[:end]])
+            rest = rest[end:]
+        return np.concatenate([np.array(found, np.int32), row[1:]])
+
     def text(self, tokens: Sequence[int]) -> str:
         """The text of the pieces, a space for each mark of one."""
         count = int(self._engine.vocab_size())
@@ -222,7 +249,7 @@ class SentencePieces:
 
     def continues(self) -> np.ndarray:
         """Pieces that do not begin with the mark of a space, (V,) bool."""
-        return np.array([not each.startswith("▁") for each in self.vocabulary], bool)
+        return np.array([not each.startswith(_SPACE) for each in self.vocabulary], bool)
 
     def _shifted(self, row: np.ndarray) -> np.ndarray:
         shifted = row + np.int32(self.shift)

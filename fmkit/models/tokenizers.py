@@ -93,6 +93,12 @@ class TextTokenizer:
         """The tokens of each text, (n,) int32, without marks."""
         return self.pieces.tokens(texts)
 
+    def inside(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """The same of texts that stand behind others without a space."""
+        if isinstance(self.pieces, SentencePieces):
+            return self.pieces.inside(texts)
+        return self.pieces.tokens(texts)  # these put no space before what they read
+
     def encode(
         self, texts: Sequence[str], pairs: Sequence[str] | None, max_length: int
     ) -> tuple[list[np.ndarray], np.ndarray]:

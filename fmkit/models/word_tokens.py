@@ -59,21 +59,32 @@ def of_words(tokenizer: Tokenizer, texts: Sequence[Sequence[str]]) -> list[WordT
 
     Args:
         tokenizer: the model's.
-        texts: the words of each. In vocabularies that tell a word within a line from one that
-            begins it (GPT-2's), a word has to bring the space before it, as in `spaced`.
+        texts: the words of each, with the space before them that they have in the text, as in
+            `spaced`: GPT-2's vocabulary tells a word within a line from one that begins it, and
+            SentencePiece one behind a space from one that is glued to what stands before it.
     """
-    known: dict[str, int] = {}
-    for words in texts:
-        for each in words:
-            known.setdefault(each, len(known))
-    pieces = tokenizer.tokens(list(known))
+    begun, glued = ({each: at for at, each in enumerate(kind)} for kind in _kinds(texts))
+    pieces, inner = tokenizer.tokens(list(begun)), tokenizer.inside(list(glued))
     found = []
     for words in texts:
-        rows = [pieces[known[each]] for each in words]
+        rows = [
+            inner[glued[each]] if place and not each[:1].isspace() else pieces[begun[each]]
+            for place, each in enumerate(words)
+        ]
         counts = [len(row) for row in rows]
         tokens = np.concatenate([np.zeros(0, np.int32), *rows]).astype(np.int32)
         found.append(WordTokens(tokens, np.repeat(np.arange(len(words)), counts)))
     return found
+
+
+def _kinds(texts: Sequence[Sequence[str]]) -> tuple[dict[str, None], dict[str, None]]:
+    """Words that begin a text or stand behind a space, and those that are glued to another."""
+    begun: dict[str, None] = {}
+    glued: dict[str, None] = {}
+    for words in texts:
+        for place, each in enumerate(words):
+            (glued if place and not each[:1].isspace() else begun).setdefault(each)
+    return begun, glued
 
 
 def spaced(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:

@@ -1,9 +1,13 @@
+import io
+
 import numpy as np
 import pytest
+import sentencepiece
 
 from fmkit.config.schema import ModelConfig
 from fmkit.models import table, word_tokens
-from fmkit.models.pieces import WordPieces
+from fmkit.models.pieces import SentencePieces, WordPieces
+from fmkit.models.tokenizers import TextTokenizer
 
 TEXT = "Dr. O'Neil-Smith paid 3.5 euros (net) in\tKöln; twice, on 2024-01-31!"
 
@@ -59,7 +63,25 @@ def test_words_of_other_scripts_are_whole(text, words):
 def test_wordpiece_has_the_tokens_of_the_whole_text_in_other_scripts():
     letters = [*"abcdefghijklmnopqrstuvwxyz一个字हिन्दी", "é"]
     pieces = WordPieces(("[UNK]", *dict.fromkeys([*letters, *(f"##{each}" for each in letters)])))
+    tokenizer = TextTokenizer(pieces, "bert", None, None, special=(0,))
     for text in ("cafe\u0301s 一个字 so", "हिन्दी", "a\u00adb", "caf\u00e9"):
-        (found,) = word_tokens.of_words(pieces, [word_tokens.spaced(text, word_tokens.split(text))])
+        words = word_tokens.spaced(text, word_tokens.split(text))
+        (found,) = word_tokens.of_words(tokenizer, [words])
         (whole,) = pieces.tokens([text])
         np.testing.assert_array_equal(found.tokens, whole)
+
+
+def test_words_that_are_glued_together_get_no_space_of_sentence_pieces():
+    written = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["don't say 1990-1995 (or 95), I do", "do I say so, or don't I?"]),
+        model_writer=written, vocab_size=60, hard_vocab_limit=False, minloglevel=2,
+    )  # fmt: skip
+    tokenizer = TextTokenizer(SentencePieces(written.getvalue()), "causal", 1, 2)
+    for text in ("I don't say 1990-1995 (or 95), so", "(1995)", "so I do"):
+        words = word_tokens.spaced(text, word_tokens.split(text))
+        (found,) = word_tokens.of_words(tokenizer, [words])
+        assert tokenizer.text(found.tokens) == text
+        assert sorted(set(found.words)) == list(range(len(words)))
+    (alone,) = word_tokens.of_words(tokenizer, [["1995", "-", "don"]])
+    assert tokenizer.text(alone.tokens) == "1995-don"
