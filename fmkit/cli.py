@@ -23,13 +23,13 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is CONTRACT's."""
-    from fmkit import signals
+    from fmkit.core import signals
 
     is_process = arguments is None
     try:
         with signals.heard(for_good=is_process):  # from here on SIGUSR1 is no death
             if is_process:
-                from fmkit import console
+                from fmkit.core import console
 
                 console.prepare_streams()
             code = _told(sys.argv[1:] if arguments is None else list(arguments))
@@ -47,8 +47,8 @@ def _told(words: list[str]) -> int:
     # TensorFlow turns oneDNN on by itself only where the CPU has AVX-512. On an AVX2 machine an
     # EfficientNet-Lite0 at 224 px ran 1.5 to 2 times as fast with it, forward and backward.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    from fmkit import console, signals
-    from fmkit.errors import FmkitError
+    from fmkit.core import console, signals
+    from fmkit.core.errors import FmkitError
 
     try:
         return _run(words)
@@ -74,38 +74,38 @@ def _told(words: list[str]) -> int:
 
 
 def _run(words: list[str]) -> int:
-    from fmkit import guide
+    from fmkit.commands import help
 
     if not words or words[0] in ("-h", "--help", "help"):
-        return guide.overview(COMMANDS)
+        return help.overview(COMMANDS)
     if words[0] in ("-V", "--version"):
-        return guide.version()
+        return help.version()
     name, rest = words[0], words[1:]
     if name not in COMMANDS:
-        from fmkit.errors import ConfigError, received
+        from fmkit.core.errors import ConfigError, received
 
         raise ConfigError(
             received("command", name, list(COMMANDS)), "fmkit --help lists the commands."
         )
     if any(word in ("-h", "--help") for word in rest):
-        return guide.command(name, COMMANDS[name])
+        return help.command(name, COMMANDS[name])
     return _function(name)(rest)
 
 
 def _function(name: str) -> Callable[[Sequence[str]], int]:
-    from fmkit import commands
+    from fmkit.commands import train
 
     return {
-        "pretrain": commands.pretrain,
-        "finetune": commands.finetune,
-        "resume": commands.resume,
-        "eval": commands.evaluate,
-        "predict": commands.predict,
-        "generate": commands.generate,
-        "check": commands.check_data,
-        "tokenizer": commands.tokenizer,
-        "runs": commands.runs,
-        "cache": commands.cache,
+        "pretrain": train.pretrain,
+        "finetune": train.finetune,
+        "resume": train.resume,
+        "eval": train.evaluate,
+        "predict": train.predict,
+        "generate": train.generate,
+        "check": train.check_data,
+        "tokenizer": train.tokenizer,
+        "runs": train.runs,
+        "cache": train.cache,
     }[name]
 
 

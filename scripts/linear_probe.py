@@ -15,31 +15,31 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fmkit.config import command_line
-from fmkit.config.check import check
+from fmkit.config.preflight import check
 from fmkit.data import dataset
-from fmkit.data import table as data_table
+from fmkit.data.sources import registry as source_registry
 from fmkit.models import heads
-from fmkit.models import table as model_table
-from fmkit.tasks import table as task_table
-from fmkit.train import building, devices
+from fmkit.models import registry as model_registry
+from fmkit.tasks import registry as task_registry
+from fmkit.train import build_model, devices
 
 
 def main() -> None:
     names = {
-        "model.name": model_table.names(),
-        "data.name": data_table.names(),
-        "task.name": task_table.names(),
+        "model.name": model_registry.names(),
+        "data.name": source_registry.names(),
+        "task.name": task_registry.names(),
     }
     config = check(command_line.parse("finetune", sys.argv[1:]), names)
     seed = config.data.split_seed
     data = dataset.read(config.data, config.runtime.seed if seed is None else seed)
     devices.prepare(config.runtime)
-    config.model.image_size = building.image_size(config.model, data.examples)
-    backbone = model_table.build(config.model)
+    config.model.image_size = build_model.image_size(config.model, data.examples)
+    backbone = model_registry.build(config.model)
     pooled = heads.features_to_vector(backbone, config.model.pooling)
     network = keras.Model(backbone.model.input, pooled)
-    task = task_table.build(config.task, data.spec)
-    loader = building.open_loader(
+    task = task_registry.build(config.task, data.spec)
+    loader = build_model.open_loader(
         config.data, config.runtime, data.examples, task, backbone.image_size
     )
     features = {

@@ -8,8 +8,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import pytest
 from whole_runs import make_photos
 
-from fmkit import lookup
 from fmkit.cli import main
+from fmkit.core import registry
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -43,7 +43,7 @@ def _own_cache(tmp_path_factory):
 def _no_plugins_of_another_test():
     """What a plugin file brought in is known to the process from then on."""
     yield
-    for known in lookup._from_plugin_file.values():
+    for known in registry._from_plugin_file.values():
         known.clear()
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fmkit.models.pieces import WordPieces
-from fmkit.models.tokenizers import TextTokenizer
+from fmkit.models.tokenizers.subword import WordPieces
+from fmkit.models.tokenizers.tokenizer import TextTokenizer
 
 NAMES = ("ann", "bob", "cid", "dee", "eve", "fay", "gus", "hal")
 TOWNS = ("rome", "oslo", "bonn", "lima", "kiev", "bern", "cork", "nice")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fmkit.data import contact_sheet
+from fmkit.data.quality import contact_sheet
 
 
 def report(folder):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from whole_runs import only_run
 
-from fmkit.store import run as names
+from fmkit.store import run_dir
 
 ANSWERS = Path(__file__).parent / "data_files" / "answers_of_a_kind.jsonl"
 SMALL = ["task=instruction", "data=chat", "model=small_gpt", "stage=scratch", "data.batch_size=8",
@@ -55,7 +55,7 @@ def test_a_run_answers_as_it_was_trained(fmkit, trained, tmp_path):
     code, _, err = fmkit("eval", f"run={trained}", "bootstrap=0")
     assert code == 0, err
     assert json.loads((trained / "eval" / "test.json").read_text())["perplexity"] < 1.5
-    text = (trained / names.CONFIG).read_text()
+    text = (trained / run_dir.CONFIG).read_text()
     assert "chat_template: plain" in text
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from whole_runs import QUICK, only_run
 
-from fmkit import jobs
-from fmkit.train import checkpoint, features
+from fmkit.commands import training_run
+from fmkit.train.checkpoints import checkpoint
+from fmkit.train.features import cache
 
 WORDS = [*QUICK, "data=digits", "stage.full.epochs=5000", "runtime.log_every=1"]
 
@@ -93,7 +94,7 @@ def raising(honest, number):
 def test_a_signal_in_the_last_evaluation_ends_the_sweep_and_keeps_the_run(
     fmkit, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(jobs, "_judge", raising(jobs._judge, signal.SIGTERM))
+    monkeypatch.setattr(training_run, "_judge", raising(training_run._judge, signal.SIGTERM))
     words = ["data=digits", "data.limit=100", "runtime.seed=1,2", "runtime.verbose=false"]
     code, _, err = fmkit("finetune", "-m", *QUICK, *words)
     assert code == 143
@@ -108,7 +109,7 @@ def test_a_signal_in_the_last_evaluation_ends_the_sweep_and_keeps_the_run(
 
 
 def test_a_signal_in_a_pass_over_the_photos_comes_at_once(fmkit, tmp_path, monkeypatch):
-    monkeypatch.setattr(features, "_run", raising(features._run, signal.SIGINT))
+    monkeypatch.setattr(cache, "_run", raising(cache._run, signal.SIGINT))
     words = ["data=digits", "data.limit=100", "stage=frozen", f"runtime.cache_dir={tmp_path}/c"]
     code, _, err = fmkit("pretrain", QUICK[0], "model.weights=none", *words)
     assert code == 130

@@ -11,8 +11,8 @@ import yaml
 from safetensors.numpy import load_file
 from whole_runs import make_photos, only_run
 
-from fmkit import files
 from fmkit.cli import main
+from fmkit.core import files
 
 TIMES = ("seconds", "examples_per_second", "rss_bytes")
 QUICK = ("model=small_cnn", "stage=scratch", "stage.full.epochs=2", "runtime.verbose=false")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fmkit.store import run as names
+from fmkit.store import run_dir
 
 SMALL = ["stage=scratch", "data.batch_size=8", "runtime.verbose=false"]
 SAYING = "the quick brown fox jumps over the lazy dog"
@@ -30,7 +30,7 @@ def test_a_causal_model_learns_a_text_by_heart_and_writes_it(fmkit, fables, tmp_
     assert code == 0, err
     assert "perplexity" in out
     folder = only_run(tmp_path)
-    recorded = json.loads((folder / names.ENVIRONMENT).read_text())["data"]
+    recorded = json.loads((folder / run_dir.ENVIRONMENT).read_text())["data"]
     assert recorded["classes"] == []
     assert (folder / "model.keras").exists()
     code, out, err = fmkit("generate", f"run={folder}", "prompt=the quick", "temperature=0")
@@ -65,7 +65,7 @@ def test_a_classifier_starts_from_a_masked_model_of_its_texts(fmkit, tmp_path):
     assert code == 0, err
     assert "that run's task is masked_lm" in err
     after = only_run(tmp_path, "finetune")
-    one, other = (json.loads((each / names.ENVIRONMENT).read_text()) for each in (before, after))
+    one, other = (json.loads((each / run_dir.ENVIRONMENT).read_text()) for each in (before, after))
     assert one["data"]["split_fingerprint"] == other["data"]["split_fingerprint"]
     assert other["weights"]["init"] == str(before)
     assert other["weights"]["head"] is False

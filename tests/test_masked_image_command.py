@@ -12,8 +12,8 @@ import yaml
 from safetensors.numpy import load_file
 from whole_runs import make_photos, only_run
 
-from fmkit import files
 from fmkit.cli import main
+from fmkit.core import files
 
 MODEL = ("model=small_vit", "model.image_size=16", "data.batch_size=16", "runtime.verbose=false")
 LEARNS = ("task=masked_image", "stage=masked_image", "stage.painting.epochs=3")
@@ -90,7 +90,7 @@ def test_a_classifier_goes_on_from_it_and_there_is_nothing_to_resume(finished, d
     assert main(["resume", str(folder)]) == 0
 
 
-@pytest.mark.by_hand
+@pytest.mark.slow
 @pytest.mark.parametrize("painted", ["two", "one"])
 def test_with_a_second_objective_the_backbone_learns_of_both(data, tmp_path, painted):
     """Whichever is the primary one, which is the last: the painter sees patches, the other all."""
@@ -119,7 +119,7 @@ def test_with_a_second_objective_the_backbone_learns_of_both(data, tmp_path, pai
     assert keras.models.load_model(found / "model.keras")
 
 
-@pytest.mark.by_hand
+@pytest.mark.slow
 def test_a_preset_of_keras_hub_learns_and_hands_over(data, tmp_path):
     inner = keras_hub.models.DeiTBackbone((16, 16, 3), 4, 2, 2, 16, 32)
     inner.save_to_preset(tmp_path / "preset")

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from whole_runs import only_run
 
-from fmkit.store import run as names
+from fmkit.store import run_dir
 
 THINGS = ("fox", "dog", "cat", "owl")
 SMALL = ["data.batch_size=8", "runtime.verbose=false"]
@@ -53,11 +53,11 @@ def test_preferences_are_learned_judged_and_written(fmkit, begun, tmp_path):
     assert code == 0, err
     assert "margin" in out
     folder = only_run(tmp_path)
-    kept = json.loads((folder / names.ENVIRONMENT).read_text())
+    kept = json.loads((folder / run_dir.ENVIRONMENT).read_text())
     assert kept["weights"]["head"] is True
     assert kept["reference"]["computed"] == 48
     assert kept["data"]["classes"] == []
-    rows = [json.loads(each) for each in (folder / names.METRICS).read_text().splitlines()]
+    rows = [json.loads(each) for each in (folder / run_dir.METRICS).read_text().splitlines()]
     assert rows[-1]["val_margin"] > rows[0]["val_margin"] > 0
     assert rows[-1]["val_rewards_chosen"] > 0  # likelier than at the start
 
@@ -103,7 +103,7 @@ def test_preferences_are_learned_judged_and_written(fmkit, begun, tmp_path):
                          "stage.all.epochs=1", "name=on", *SMALL)  # fmt: skip
     assert code == 0, err
     (on,) = (each for each in (tmp_path / "runs" / "finetune").iterdir() if each != folder)
-    assert json.loads((on / names.ENVIRONMENT).read_text())["weights"]["head"] is True
+    assert json.loads((on / run_dir.ENVIRONMENT).read_text())["weights"]["head"] is True
 
 
 def test_a_run_goes_on_without_its_cache_but_not_without_what_it_began_with(fmkit, begun, tmp_path):
@@ -121,9 +121,9 @@ def test_a_run_goes_on_without_its_cache_but_not_without_what_it_began_with(fmki
     moved.rename(before)
     code, _, err = fmkit("resume", str(folder), "stage.all.epochs=2")
     assert code == 0, err
-    assert (folder / names.LOG).read_text().count("48 computed") == 2
+    assert (folder / run_dir.LOG).read_text().count("48 computed") == 2
     assert len(list(cache.glob("features/*/manifest.json"))) == 3
-    status = json.loads((folder / names.STATUS).read_text())
+    status = json.loads((folder / run_dir.STATUS).read_text())
     assert status["phases"][0]["epochs"] == 2
 
 

@@ -8,7 +8,7 @@ from question_sets import articles, write, write_tokenizer
 from whole_runs import only_run
 
 from fmkit.cli import main
-from fmkit.tasks import answer_scores
+from fmkit.tasks.question_answering import squad_metrics
 
 QUICK = [
     "model=small_bert", "model.max_length=24", "stage=scratch", "data.batch_size=16",
@@ -58,7 +58,7 @@ def test_the_table_has_what_the_figures_were_taken_of(finished, data):
     assert table["exact_match"].mean() == pytest.approx(figures["exact_match"])
     predictions = read(finished, "eval/test.predictions.json")
     assert predictions == dict(zip(table["id"], table["prediction"], strict=True))
-    scores = answer_scores.score(list(table["prediction"]), list(map(list, table["answers"])))
+    scores = squad_metrics.score(list(table["prediction"]), list(map(list, table["answers"])))
     assert scores.exact.mean() == pytest.approx(figures["exact_match"])
     contexts = {
         each["qas"][0]["id"]: each["context"]

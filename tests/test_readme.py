@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from fmkit import reopen
 from fmkit.cli import main
+from fmkit.commands import resume
 from fmkit.config import command_line
-from fmkit.config.kinds import CHOICES
+from fmkit.config.constraints import CHOICES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -35,7 +35,7 @@ def test_the_other_commands_are_read():
         if words[:2] == ["tokenizer", "train"]:
             words = ["tokenizer", *words[2:]]
         if words[0] == "resume":
-            assert reopen.parse(words[1:]).run
+            assert resume.parse(words[1:]).run
         elif words[0] != "runs":
             assert command_line.parse(words[0], words[1:]).overrides
 

@@ -10,8 +10,9 @@ import pytest
 import yaml
 from whole_runs import make_photos
 
-from fmkit import console, plugins, tables
-from fmkit.store.run import Run
+from fmkit.commands import plugins, result_tables
+from fmkit.core import console
+from fmkit.store.run_dir import Run
 
 
 @pytest.fixture
@@ -119,7 +120,7 @@ def test_a_sweeps_table_shows_what_differs_and_why_a_job_failed(tmp_path, capsys
         job.status["state"] = "done"
         jobs.append((["data=digits", f"optimizer.learning_rate={rate}"], job))
     jobs[1][1].status.update(state="failed", reason="loss became nan at step 3.\nLower it.")
-    tables.sweep(tmp_path, jobs)
+    result_tables.sweep(tmp_path, jobs)
     shown = capsys.readouterr().out
     assert "optimizer.learning_rate=0.2" in shown
     assert "data=digits" not in shown

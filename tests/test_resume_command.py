@@ -8,10 +8,10 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-from fmkit import faults, files
 from fmkit.cli import main
-from fmkit.store.run import Run
-from fmkit.train import checkpoint
+from fmkit.core import fault_injection, files
+from fmkit.store.run_dir import Run
+from fmkit.train.checkpoints import checkpoint
 
 WORDS = ["finetune", "data=digits", "data.limit=80", "data.batch_size=16", "model=small_cnn",
          "model.weights=none", "model.image_size=8", "stage=scratch", "stage.full.epochs=2",
@@ -23,9 +23,9 @@ TIMES = ("seconds", "examples_per_second", "rss_bytes")
 def runs(tmp_path_factory):
     """A run that nobody touched, and the same one stopped by a signal in its second epoch."""
     root, monkeypatch = tmp_path_factory.mktemp("runs"), pytest.MonkeyPatch()
-    monkeypatch.setattr(faults, "_passed", {})
+    monkeypatch.setattr(fault_injection, "_passed", {})
     assert main([*WORDS, f"runs_dir={root / 'whole'}"]) == 0
-    monkeypatch.setenv(faults.VARIABLE, "train.step:6:term")  # it is heard after step 7
+    monkeypatch.setenv(fault_injection.VARIABLE, "train.step:6:term")  # it is heard after step 7
     assert main([*WORDS, f"runs_dir={root / 'stopped'}"]) == 143
     monkeypatch.undo()
     return only(root / "whole"), only(root / "stopped")

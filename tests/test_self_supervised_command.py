@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from whole_runs import make_photos, only_run
 
-from fmkit import files
 from fmkit.cli import main
+from fmkit.core import files
 
 MODEL = ["model=small_cnn", "model.image_size=16", "data.batch_size=16"]
 

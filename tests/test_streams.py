@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from fmkit.console import _Console
+from fmkit.core.console import _Console
 
 
 class Broken:

@@ -13,9 +13,9 @@ from PIL import Image
 from safetensors.numpy import load_file
 from whole_runs import only_run
 
-from fmkit import files
 from fmkit.cli import main
-from fmkit.train import checkpoint
+from fmkit.core import files
+from fmkit.train.checkpoints import checkpoint
 
 CNN = (
     "model=small_cnn",

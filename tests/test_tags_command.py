@@ -8,7 +8,7 @@ import pytest
 from tagged_sentences import conll, sentences, write_folder
 from whole_runs import only_run
 
-from fmkit.store import run as names
+from fmkit.store import run_dir
 
 LEARN = ["task=token_classification", "model=small_bert", "model.dropout=0", "data.batch_size=16"]
 SCRATCH = [*LEARN, "stage=scratch", "optimizer.learning_rate=3e-3", "task.monitor=val_f1"]
@@ -138,7 +138,7 @@ def test_sentences_longer_than_the_model_reads_lose_no_word(fmkit, tmp_path):
     for name, rows in table.groupby("id"):
         assert list(zip(rows["word"], rows["label"], strict=True)) == by_id[name]
     assert table["confidence"].notna().all()
-    environment = json.loads((run / names.ENVIRONMENT).read_text())
+    environment = json.loads((run / run_dir.ENVIRONMENT).read_text())
     assert environment["data"]["counts"]["train"] == 8
     assert environment["rows"] > 8
 

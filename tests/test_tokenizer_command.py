@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from whole_runs import only_run
 
-from fmkit import signals, vocabulary
-from fmkit.models import piece_training, tokenizers
+from fmkit.commands import tokenizer as vocabulary
+from fmkit.core import signals
+from fmkit.models.tokenizers import tokenizer, training
 
 SMALL = ["stage=scratch", "data.batch_size=8", "runtime.verbose=false", "model.max_length=32"]
 SAYING = "the quick brown fox jumps over the lazy dog"
@@ -25,7 +26,7 @@ def corpus(tmp_path):
 
 
 def record(folder):
-    return json.loads((folder / tokenizers.RECORD).read_text())
+    return json.loads((folder / tokenizer.RECORD).read_text())
 
 
 def whole(folder):
@@ -52,16 +53,16 @@ def test_a_tokenizer_is_made_and_measured_on_what_it_has_not_seen(fmkit, corpus,
     assert (made["kind"], made["split"], made["is_held_out"]) == (kind, "train", True)
     assert made["figures"]["unknown_share"] < 0.1
     assert made["figures"]["tokens_per_word"] < 2
-    assert made["pieces"] == tokenizers.load(tmp_path / "out" / "mine").size
-    first = (tmp_path / "out" / "mine" / tokenizers.RECORD).read_bytes()
+    assert made["pieces"] == tokenizer.load(tmp_path / "out" / "mine").size
+    first = (tmp_path / "out" / "mine" / tokenizer.RECORD).read_bytes()
     code, _, err = fmkit("tokenizer", "train", *words, "runtime.seed=3")
     assert (code, "overwrite=true" in err) == (2, True)
     code, _, err = fmkit("tokenizer", "train", *words, "runtime.seed=3", "overwrite=true")
     assert code == 0, err
-    assert (tmp_path / "out" / "mine" / tokenizers.RECORD).read_bytes() == first
+    assert (tmp_path / "out" / "mine" / tokenizer.RECORD).read_bytes() == first
     code, out, err = fmkit("tokenizer", "train", *words, "overwrite=true", "split=all")
     assert (code, "all, learned from" in out) == (0, True), err
-    assert (tmp_path / "out" / "mine" / tokenizers.RECORD).read_bytes() != first
+    assert (tmp_path / "out" / "mine" / tokenizer.RECORD).read_bytes() != first
 
 
 def test_only_the_training_split_is_read(fmkit, tmp_path):
@@ -75,7 +76,7 @@ def test_only_the_training_split_is_read(fmkit, tmp_path):
     assert "fewer than size=1000" in err
     code, _, err = fmkit("tokenizer", "train", *words, "output=two", "split=all")
     assert code == 0, err
-    found = [tokenizers.load(tmp_path / each).pieces.vocabulary for each in ("one", "two")]
+    found = [tokenizer.load(tmp_path / each).pieces.vocabulary for each in ("one", "two")]
     assert ["unheard" in each for each in found] == [False, True]
     assert all("quick" in each for each in found)
 
@@ -108,7 +109,7 @@ def test_texts_of_every_source_are_read(fmkit, tmp_path, words):
     write_tables(tmp_path)
     code, out, err = fmkit("tokenizer", "train", *words, "output=new", "kind=word_piece")
     assert (code, "val, held out" in out) == (0, True), err
-    vocabulary = tokenizers.load(tmp_path / "new").pieces.vocabulary
+    vocabulary = tokenizer.load(tmp_path / "new").pieces.vocabulary
     assert set(SAYING.split()) < set(vocabulary)
 
 
@@ -181,7 +182,7 @@ def test_a_signal_ends_it_at_once_and_leaves_nothing(fmkit, corpus, tmp_path, mo
             left.append(error)
             raise
 
-    monkeypatch.setattr(piece_training, "train", slow)
+    monkeypatch.setattr(training, "train", slow)
 
     def send():
         reading.wait(20)
@@ -230,12 +231,12 @@ def test_models_learn_with_it_and_a_classifier_goes_on(fmkit, corpus, tmp_path):
         )  # fmt: skip
         assert code == 0, err
         (before,) = (tmp_path / f"{model}_runs" / "pretrain").iterdir()
-        kept = tokenizers.load(before / "tokenizer")
-        assert kept.pieces == tokenizers.load(tmp_path / model).pieces
+        kept = tokenizer.load(before / "tokenizer")
+        assert kept.pieces == tokenizer.load(tmp_path / model).pieces
     code, _, err = fmkit(
         "finetune", f"init={before}", "data=text_table", "data.root=table.csv", "stage=lp_ft",
         "stage.head.epochs=1", "stage.full.epochs=1", "runtime.verbose=false",
     )  # fmt: skip
     assert code == 0, err
-    after = tokenizers.load(only_run(tmp_path) / "tokenizer")
+    after = tokenizer.load(only_run(tmp_path) / "tokenizer")
     assert after.pieces == kept.pieces

@@ -14,9 +14,9 @@ import yaml
 from PIL import Image
 from whole_runs import QUICK, make_photos, only_run
 
-from fmkit import files
-from fmkit.config.recorded import quoted
-from fmkit.train import checkpoint
+from fmkit.config.saved_config import quoted
+from fmkit.core import files
+from fmkit.train.checkpoints import checkpoint
 
 
 @pytest.fixture(scope="module")

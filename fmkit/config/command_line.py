@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fmkit import unseen
-from fmkit.config import refused, source
-from fmkit.errors import ConfigError, all_at_once, received, shown
+from fmkit.config import hydra_source, override_limits
+from fmkit.core import sanitize
+from fmkit.core.errors import ConfigError, all_at_once, received, shown
 
 SHOW_FLAGS: dict[str, tuple[str, tuple[str, ...]]] = {
     "--cfg": ("-c", ("job", "hydra", "all")),
@@ -81,8 +81,8 @@ def parse(command: str, arguments: Sequence[str]) -> CommandLine:
         for word in words
         if word.startswith("-")
     ]
-    if len(words) > refused.MOST_WORDS:
-        problems.append(f"{len(words)} overrides; at most {refused.MOST_WORDS} are read.")
+    if len(words) > override_limits.MOST_WORDS:
+        problems.append(f"{len(words)} overrides; at most {override_limits.MOST_WORDS} are read.")
         words = []
     line.words = [
         _with_whole_numbers(f"++{word}" if _OPEN.match(word) else word)
@@ -97,7 +97,7 @@ def parse(command: str, arguments: Sequence[str]) -> CommandLine:
     line.flags = _written(flags)
     overrides_parser = OverridesParser.create()
     for word in line.words:
-        wrong = refused.word_problem(word)
+        wrong = override_limits.word_problem(word)
         if not wrong:
             try:
                 override = overrides_parser.parse_override(word)
@@ -105,9 +105,9 @@ def parse(command: str, arguments: Sequence[str]) -> CommandLine:
                 wrong = _unreadable(word)
             else:
                 line.overrides.append(override)
-                wrong = refused.override_problem(override)
+                wrong = override_limits.override_problem(override)
         problems.extend([wrong] if wrong else [])
-    if not problems and (wrong := refused.sweep_problem(line.overrides)):
+    if not problems and (wrong := override_limits.sweep_problem(line.overrides)):
         problems.append(wrong)
     if problems:
         raise ConfigError(all_at_once(problems))
@@ -147,7 +147,7 @@ def _flag_problems(flags: argparse.Namespace) -> list[str]:
     folder = flags.config_dir
     if folder is not None:
         try:
-            wrong = unseen.problem("--config-dir", folder)
+            wrong = sanitize.problem("--config-dir", folder)
             wrong = wrong or ("" if Path(folder).is_dir() else "none")
         except OSError:  # a name that is too long
             wrong = "none"
@@ -173,7 +173,7 @@ def _written(flags: argparse.Namespace) -> list[str]:
 def _with_whole_numbers(word: str) -> str:
     """An override with whole numbers where its key wants them: `data.batch_size=1e3`."""
     key, equals, value = word.partition("=")
-    if key.rpartition(".")[2] not in source.whole_number_keys():
+    if key.rpartition(".")[2] not in hydra_source.whole_number_keys():
         return word
     return key + equals + _NUMBER.sub(lambda found: _whole(found[0]), value)
 

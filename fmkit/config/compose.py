@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import fmkit
-from fmkit import files
-from fmkit.config import combinations, interpolation, labels, objectives, source, validate
+from fmkit.config import compatibility, hydra_source, interpolation, objectives, rules, validate
 from fmkit.config.command_line import CommandLine
-from fmkit.config.documentation import field_docs
-from fmkit.config.kinds import COMMANDS, KINDS, TYPED
-from fmkit.config.recorded import quoted
-from fmkit.config.schema import ModelConfig, TrainConfig
-from fmkit.config.task_schema import JointConfig
-from fmkit.errors import ConfigError, all_at_once, shown
+from fmkit.config.registry import COMMANDS, KINDS, TYPED
+from fmkit.config.saved_config import quoted
+from fmkit.config.schema.commands import TrainConfig
+from fmkit.config.schema.docs import field_docs
+from fmkit.config.schema.model import ModelConfig
+from fmkit.config.schema.task import JointConfig
+from fmkit.core import files
+from fmkit.core.errors import ConfigError, all_at_once, shown
 
 
 def conf_dir() -> Path:
@@ -52,7 +53,7 @@ def register(names: Mapping[str, Sequence[str]]) -> None:
     from hydra.core.config_store import ConfigStore
     from omegaconf import OmegaConf
 
-    source.register()
+    hydra_source.register()
     OmegaConf.register_new_resolver(
         "times", lambda value, factor: float(value) * float(factor), replace=True
     )
@@ -123,7 +124,7 @@ def _search_path(line: CommandLine) -> list[str]:
     """The override by which Hydra looks into the user's folders, through us."""
     if not line.config_dirs:
         return []
-    folders = ",".join(quoted(f"{source.SCHEME}://{each}") for each in line.config_dirs)
+    folders = ",".join(quoted(f"{hydra_source.SCHEME}://{each}") for each in line.config_dirs)
     return [f"hydra.searchpath=[{folders}]"]
 
 
@@ -171,7 +172,7 @@ def typed(
     try:
         _normalise(value)
         if isinstance(value, TrainConfig) and not isinstance(value.task, JointConfig):
-            labels.settle(value.data, value.task.name)
+            compatibility.settle(value.data, value.task.name)
         found = validate.problems(value, names)
         if not found and isinstance(value, TrainConfig):
             found = objectives.settle(value, names, conf_dir())
@@ -228,7 +229,7 @@ def _normalise(value: Any) -> None:
         (value, "plugins"),
     ):
         text = getattr(holder, name, None)
-        if isinstance(text, str) and not (name == "weights" and text in combinations.OWN_WEIGHTS):
+        if isinstance(text, str) and not (name == "weights" and text in rules.OWN_WEIGHTS):
             setattr(holder, name, files.absolute(text))
     model = getattr(value, "model", None)
     if model is not None and model.preset and Path(model.preset).expanduser().is_dir():

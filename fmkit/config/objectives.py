@@ -8,16 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit import files
-from fmkit.config import labels, suggest, user_file, validate
-from fmkit.config.data_schema import DataConfig
-from fmkit.config.documentation import field_docs
-from fmkit.config.kinds import KINDS
-from fmkit.config.problem import Problem
-from fmkit.config.schema import TrainConfig
-from fmkit.config.task_schema import ALONE, JointConfig, ObjectiveConfig
-from fmkit.config.user_file import Assignment
-from fmkit.errors import listed, received
+from fmkit.config import compatibility, suggest, validate, yaml_files
+from fmkit.config.registry import KINDS
+from fmkit.config.schema.commands import TrainConfig
+from fmkit.config.schema.data import DataConfig
+from fmkit.config.schema.docs import field_docs
+from fmkit.config.schema.task import ALONE, JointConfig, ObjectiveConfig
+from fmkit.config.yaml_files import Assignment
+from fmkit.core import files
+from fmkit.core.errors import Problem, listed, received
 
 _USUAL = "classification"
 """The task of an objective that names none."""
@@ -158,7 +157,7 @@ def _objective(
     if values.get("batch_size") is not None and data is not None:
         data.batch_size = values["batch_size"]
     if task is not None:
-        labels.settle(data, task.name)
+        compatibility.settle(data, task.name)
     return ObjectiveConfig(task=task, data=data), found
 
 
@@ -225,7 +224,7 @@ def _defaults(folder: Path, group: str, name: str) -> dict[str, Any]:
     path = folder / group / f"{name}.yaml"
     if not path.is_file():
         return {}
-    found = user_file.read_config_file(path, "")
+    found = yaml_files.read_config_file(path, "")
     return {each.key: each.value for each in found.assignments}
 
 

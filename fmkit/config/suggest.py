@@ -11,11 +11,11 @@ from typing import Any
 from omegaconf import BooleanNode, FloatNode, IntegerNode, StringNode
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
-from fmkit.config.documentation import field_docs, field_types
-from fmkit.config.kinds import GROUPS, KINDS
-from fmkit.config.task_schema import JointConfig, ObjectiveConfig
-from fmkit.config.user_file import Assignment
-from fmkit.errors import listed, nearest, received, shown
+from fmkit.config.registry import GROUPS, KINDS
+from fmkit.config.schema.docs import field_docs, field_types
+from fmkit.config.schema.task import JointConfig, ObjectiveConfig
+from fmkit.config.yaml_files import Assignment
+from fmkit.core.errors import listed, nearest, received, shown
 
 _SYNONYMS = {
     "lr": "learning_rate",

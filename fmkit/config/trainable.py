@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from fmkit.errors import ConfigError, listed, nearest, received
+from fmkit.core.errors import ConfigError, listed, nearest, received
 
 KINDS = {
     "head": "", "all": "", "top": "N", "blocks": "REGEX", "norm": "", "bias": "", "lora": "",

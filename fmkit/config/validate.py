@@ -10,15 +10,14 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from fmkit import unseen
-from fmkit.config import amounts, combinations, durations, trainable
-from fmkit.config.documentation import field_types
-from fmkit.config.kinds import CHOICES, COMMANDS, KINDS
-from fmkit.config.problem import Problem
-from fmkit.config.ranges import RANGES
-from fmkit.config.schema import PhaseConfig
-from fmkit.config.task_schema import ObjectiveConfig
-from fmkit.errors import FmkitError, listed, received, shown
+from fmkit.config import rules, trainable, units
+from fmkit.config.constraints import CHOICES, RANGES
+from fmkit.config.registry import COMMANDS, KINDS
+from fmkit.config.schema.docs import field_types
+from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.task import ObjectiveConfig
+from fmkit.core import sanitize
+from fmkit.core.errors import FmkitError, Problem, listed, received, shown
 
 BOOLEAN = "runtime.jit"
 """A choice that YAML may have read as a truth value: `True` is `true`."""
@@ -33,7 +32,7 @@ DURATIONS = {
 INTERVAL = "runtime.save_every"
 """The key that takes an interval."""
 
-NUMBERS = (*DURATIONS, INTERVAL, amounts.BUDGET, amounts.LIMIT)
+NUMBERS = (*DURATIONS, INTERVAL, units.BUDGET, units.LIMIT)
 """Keys of texts that may be a bare number."""
 
 MONITOR = "task.monitor"
@@ -84,7 +83,7 @@ def value_problem(key: str, rule: str, value: Any, names: Mapping[str, Sequence[
         return received(key, value, "a finite number")
     if isinstance(value, int) and abs(value) >= 2**63:
         return received(key, value, "a whole number below 2^63")
-    if isinstance(value, str) and (wrong := unseen.problem(key, value)):
+    if isinstance(value, str) and (wrong := sanitize.problem(key, value)):
         return wrong
     if value == MISSING:
         return f"{key}: `{MISSING}` stands for a value that is missing. Write one."
@@ -100,8 +99,8 @@ def value_problem(key: str, rule: str, value: Any, names: Mapping[str, Sequence[
         return received(key, value, RANGES[rule][0])
     if rule in DURATIONS:
         return _duration_problem(key, str(value), DURATIONS[rule])
-    if rule in (amounts.BUDGET, amounts.LIMIT):
-        return amounts.problem(key, str(value))
+    if rule in (units.BUDGET, units.LIMIT):
+        return units.bytes_problem(key, str(value))
     if rule == INTERVAL:
         return _interval_problem(key, str(value))
     if rule == TRAIN:
@@ -152,7 +151,7 @@ def problems(config: Any, names: Mapping[str, Sequence[str]]) -> list[Problem]:
     """
     told = ((key, value_problem(key, rule, value, names)) for key, rule, value in leaves(config))
     found = [Problem(key, message) for key, message in told if message]
-    return [*found, *combinations.across(config)]
+    return [*found, *rules.across(config)]
 
 
 def _list_problem(key: str, values: Sequence[Any]) -> str:
@@ -164,7 +163,7 @@ def _list_problem(key: str, values: Sequence[Any]) -> str:
             return received(key, values, "a list of names, such as [one,two]")
         if "${" in str(each):
             return f"{key}: {shown(each)} refers to something, which a name in a list must not."
-        if wrong := unseen.problem(key, str(each)):
+        if wrong := sanitize.problem(key, str(each)):
             return wrong
     twice = [str(each) for number, each in enumerate(values) if each in values[:number]]
     return f"{key}: {listed(twice)} stands in it twice." if twice else ""
@@ -175,7 +174,7 @@ def _duration_problem(key: str, text: str, unit: str) -> str:
     if unit == "steps":
         allowed = "`500 steps`, `2 epochs` or `5%`"
     try:
-        found = durations.parse(text, unit)
+        found = units.parse_duration(text, unit)
         if unit == "steps" or found.steps(steps_per_epoch=1000) >= 1:
             return ""
     except FmkitError:
@@ -185,7 +184,7 @@ def _duration_problem(key: str, text: str, unit: str) -> str:
 
 def _interval_problem(key: str, text: str) -> str:
     try:
-        durations.parse_interval(text)
+        units.parse_interval(text)
     except FmkitError as error:
         return f"{key}: {error.message}"
     return ""

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fmkit.config.data_schema import DataConfig
-from fmkit.data import check, splits, table
+from fmkit.config.schema.data import DataConfig
+from fmkit.core.errors import DataError, listed
+from fmkit.core.types import DataSpec
+from fmkit.data import splits
 from fmkit.data.examples import Examples
-from fmkit.errors import DataError, listed
-from fmkit.spec import DataSpec
+from fmkit.data.sources import registry as source_registry
+from fmkit.data.targets import spelling
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ def read(config: DataConfig, split_seed: int) -> Dataset:
     Raises:
         DataError: what is wrong with the data, all at once.
     """
-    examples = table.list_examples(config)
+    examples = source_registry.list_examples(config)
     found = splits.make_splits(
         examples, config.val_fraction, config.test_fraction, split_seed, config.shots
     )
@@ -51,9 +53,9 @@ def match_classes(examples: Examples, classes: tuple[str, ...]) -> np.ndarray:
     Raises:
         DataError: a class is missing or unknown; both are named.
     """
-    known = {check.spelling(each): number for number, each in enumerate(classes)}
-    there = {check.spelling(each): each for each in examples.classes}
-    missing = [each for each in classes if check.spelling(each) not in there]
+    known = {spelling(each): number for number, each in enumerate(classes)}
+    there = {spelling(each): each for each in examples.classes}
+    missing = [each for each in classes if spelling(each) not in there]
     extra = [name for each, name in there.items() if each not in known]
     if missing or extra:
         problems = []
@@ -69,7 +71,7 @@ def match_classes(examples: Examples, classes: tuple[str, ...]) -> np.ndarray:
     if len(there) < len(examples.classes):
         twins = [ascii(each) for each in examples.classes if each not in there.values()]
         raise DataError(f"classes do not match: {listed(twins)} is there in two spellings.")
-    order = np.array([known[check.spelling(each)] for each in examples.classes], np.int32)
+    order = np.array([known[spelling(each)] for each in examples.classes], np.int32)
     return order[examples.labels]
 
 
@@ -123,6 +125,6 @@ def in_names_of(data: Dataset, learned: DataSpec) -> Dataset:
     known = data.examples.annotations
     if known is None or known.kind != learned.annotations or known.names == learned.names:
         return data
-    if {check.spelling(e) for e in known.names} != {check.spelling(e) for e in learned.names}:
+    if {spelling(e) for e in known.names} != {spelling(e) for e in learned.names}:
         return data
     return in_order_of_names(data, learned)

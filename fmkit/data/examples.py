@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from fmkit.data.annotations import Annotations
 from fmkit.data.findings import Finding
-from fmkit.spec import Message
+from fmkit.data.targets import Annotations
 
 
 class Content(Protocol):
@@ -40,118 +37,6 @@ class Content(Protocol):
         it tells.
         """
         ...
-
-
-@dataclass(frozen=True, eq=False)
-class ImageFiles:
-    """Images that lie in files.
-
-    Attributes:
-        paths: absolute paths, in the order of the examples.
-        sizes: bytes of each file, (N,) int64.
-    """
-
-    modality: ClassVar[str] = "image"
-    paths: tuple[str, ...]
-    sizes: np.ndarray
-
-    def take(self, indices: np.ndarray) -> ImageFiles:
-        """The files at `indices`, in that order."""
-        return ImageFiles(tuple(self.paths[each] for each in indices), self.sizes[indices])
-
-    def digest(self) -> str:
-        """SHA-256 of paths, sizes and times of change: what a cache on this machine goes by."""
-        found = hashlib.sha256()
-        for path, size in zip(self.paths, self.sizes, strict=True):
-            changed = 0
-            with contextlib.suppress(OSError):
-                changed = Path(path).stat().st_mtime_ns
-            found.update(f"{path}\0{size}\0{changed}\n".encode())
-        return found.hexdigest()
-
-    def shape(self) -> str:
-        """Nothing: each file has its own."""
-        return ""
-
-    def identity(self, index: int) -> tuple[int, bytes]:
-        """The file's size."""
-        return int(self.sizes[index]), b""
-
-
-@dataclass(frozen=True, eq=False)
-class ImageArray:
-    """Images in memory: `pixels` is uint8, (N, H, W) or (N, H, W, C) with C of 1, 3 or 4."""
-
-    modality: ClassVar[str] = "image"
-    pixels: np.ndarray
-
-    def take(self, indices: np.ndarray) -> ImageArray:
-        """The images at `indices`, in that order."""
-        return ImageArray(self.pixels[indices])
-
-    def digest(self) -> str:
-        """SHA-256 of the pixels."""
-        found = hashlib.sha256(self.shape().encode())
-        found.update(np.ascontiguousarray(self.pixels).view(np.uint8).data)
-        return found.hexdigest()
-
-    def shape(self) -> str:
-        """Sides and channels."""
-        return repr(self.pixels.shape[1:])
-
-    def identity(self, index: int) -> tuple[int, memoryview]:
-        """The pixels."""
-        return 0, np.ascontiguousarray(self.pixels[index]).data
-
-
-@dataclass(frozen=True, eq=False)
-class Texts:
-    """Texts in memory, or pairs of them.
-
-    Attributes:
-        texts: one an example.
-        pairs: the second text of each example; None where there are no pairs.
-    """
-
-    modality: ClassVar[str] = "text"
-    texts: tuple[str, ...]
-    pairs: tuple[str, ...] | None = None
-
-    def take(self, indices: np.ndarray) -> Texts:
-        """The texts at `indices`, in that order."""
-        pairs = None if self.pairs is None else tuple(self.pairs[each] for each in indices)
-        return Texts(tuple(self.texts[each] for each in indices), pairs)
-
-    def shape(self) -> str:
-        """Whether they are pairs."""
-        return "texts" if self.pairs is None else "pairs"
-
-    def identity(self, index: int) -> tuple[int, bytes]:
-        """The text in UTF-8, a pair with a NUL between."""
-        second = "" if self.pairs is None else f"\0{self.pairs[index]}"
-        whole = (self.texts[index] + second).encode("utf-8", "surrogatepass")
-        return len(whole), whole
-
-
-@dataclass(frozen=True, eq=False)
-class Conversations:
-    """Conversations in memory: `conversations` has the messages of each."""
-
-    modality: ClassVar[str] = "text"
-    conversations: tuple[tuple[Message, ...], ...]
-
-    def take(self, indices: np.ndarray) -> Conversations:
-        """The conversations at `indices`, in that order."""
-        return Conversations(tuple(self.conversations[each] for each in indices))
-
-    def shape(self) -> str:
-        """What they are."""
-        return "conversations"
-
-    def identity(self, index: int) -> tuple[int, bytes]:
-        """Roles and contents as JSON."""
-        whole = json.dumps([[each.role, each.content] for each in self.conversations[index]])
-        return len(whole), whole.encode()
 
 
 @dataclass(frozen=True, eq=False)

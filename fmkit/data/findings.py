@@ -45,7 +45,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fmkit.errors import all_at_once, listed
+from fmkit.core.errors import all_at_once, listed
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 FILE, ROW = "file", "row"

@@ -12,13 +12,13 @@ import itertools
 
 import numpy as np
 
-from fmkit import console
-from fmkit.data import check
+from fmkit.core import console
+from fmkit.core.errors import ConfigError, DataError, all_at_once, listed, received
+from fmkit.core.types import SPLITS, DataSpec
+from fmkit.data import class_checks
 from fmkit.data.examples import Examples
 from fmkit.data.stratify import allocate, ranks, strata
 from fmkit.data.targets import LabelSets, Numbers
-from fmkit.errors import ConfigError, DataError, all_at_once, listed, received
-from fmkit.spec import SPLITS, DataSpec
 
 
 def make_splits(
@@ -152,7 +152,7 @@ def _share_examples(
             f"{len(members)} examples are too few for {wanted} splits.",
             "Add some, or set data.val_fraction or data.test_fraction to 0.",
         )
-    small = check.too_small(labels, examples.classes, wanted) if examples.classes else ""
+    small = class_checks.too_small(labels, examples.classes, wanted) if examples.classes else ""
     if small and examples.splits is None:
         hint = "Add some, remove the class, or set data.val_fraction or data.test_fraction to 0."
         raise DataError(small, hint)

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from fmkit.core.errors import ConfigError, received
 from fmkit.data.examples import Examples
 from fmkit.data.targets import LabelSets
-from fmkit.errors import ConfigError, received
 
 
 def ranks(ids: Iterable[str], salt: str) -> np.ndarray:

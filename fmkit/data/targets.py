@@ -6,14 +6,14 @@ N examples, K labels or numbers of each.
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from fmkit.data import check
-from fmkit.errors import DataError, listed
+from fmkit.core.errors import DataError, listed
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,10 +129,10 @@ def _places(
     Raises:
         DataError: a name is missing or unknown; all are told.
     """
-    known = {check.spelling(each): place for place, each in enumerate(there)}
-    asked = {check.spelling(each) for each in wanted}
-    missing = [each for each in wanted if check.spelling(each) not in known and not may_lack]
-    extra = [each for each in there if check.spelling(each) not in asked]
+    known = {spelling(each): place for place, each in enumerate(there)}
+    asked = {spelling(each) for each in wanted}
+    missing = [each for each in wanted if spelling(each) not in known and not may_lack]
+    extra = [each for each in there if spelling(each) not in asked]
     problems = []
     if missing:
         problems.append(f"the data has no {listed([ascii(each) for each in missing], 10)}")
@@ -144,4 +144,43 @@ def _places(
             f"The run was trained on {listed(wanted, 10)}. They are matched by name, letter by "
             "letter.",
         )
-    return [known.get(check.spelling(each)) for each in wanted]
+    return [known.get(spelling(each)) for each in wanted]
+
+
+class Annotations(Protocol):
+    """What is to be learned of each example, in the order of the examples.
+
+    Attributes:
+        kind: as `data.labels` names it, such as `sets` or `numbers`.
+    """
+
+    kind: ClassVar[str]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the model's outputs are called, in their order; K of them.
+
+        Where answers have no names, as spans of a text, there are none.
+        """
+        ...
+
+    def take(self, indices: np.ndarray) -> Any:
+        """Those of the examples at `indices`, in that order."""
+        ...
+
+    def identity(self, index: int) -> bytes:
+        """What tells an example's annotation from another one, for the fingerprint."""
+        ...
+
+    def matched(self, names: tuple[str, ...]) -> Any:
+        """The same in the order of a run's names, matched by name and never by position.
+
+        Raises:
+            DataError: a name is missing or unknown; both are told.
+        """
+        ...
+
+
+def spelling(name: str) -> str:
+    """A name as an eye sees it: composed (unicode.org/reports/tr15, NFC), with single spaces."""
+    return " ".join(unicodedata.normalize("NFC", name).split())

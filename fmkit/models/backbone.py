@@ -14,8 +14,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from fmkit.errors import ConfigError, listed, received
-from fmkit.spec import Tokenizer
+from fmkit.core.errors import ConfigError, listed, received
+from fmkit.core.types import Tokenizer
 
 FEATURES = ("map", "tokens", "vector")
 PADDING = -1

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from fmkit.errors import FmkitError, listed
+from fmkit.core.errors import FmkitError, listed
 from fmkit.models.backbone import Block
 
 Rules = Sequence[tuple[str, str]]

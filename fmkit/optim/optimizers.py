@@ -31,9 +31,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from fmkit.config.kinds import CHOICES
-from fmkit.config.schema import OptimizerConfig
-from fmkit.errors import ConfigError, received
+from fmkit.config.constraints import CHOICES
+from fmkit.config.schema.optimizer import OptimizerConfig
+from fmkit.core.errors import ConfigError, received
 
 HEAD = "logits"
 """Name of the layer that Muon leaves to AdamW."""

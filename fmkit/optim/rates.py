@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from fmkit.errors import ConfigError, listed
+from fmkit.core.errors import ConfigError, listed
 
 HEAD = "head"
 """What the head is called among the blocks."""

@@ -10,10 +10,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from fmkit.config import durations
-from fmkit.config.kinds import CHOICES
-from fmkit.config.schema import OptimizerConfig
-from fmkit.errors import ConfigError, received
+from fmkit.config import units
+from fmkit.config.constraints import CHOICES
+from fmkit.config.schema.optimizer import OptimizerConfig
+from fmkit.core.errors import ConfigError, received
 
 KINDS = CHOICES["optimizer.schedule"]
 
@@ -138,8 +138,8 @@ def from_config(
     """
 
     def updates(text: str) -> int:
-        length = durations.parse(text, durations.STEPS)
-        if length.unit == durations.STEPS:
+        length = units.parse_duration(text, units.STEPS)
+        if length.unit == units.STEPS:
             return math.ceil(length.amount / config.accumulation)
         return length.steps(steps_per_epoch, total_steps)
 

@@ -21,8 +21,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from fmkit import memory
-from fmkit.errors import ArtifactError
+from fmkit.core import machine
+from fmkit.core.errors import ArtifactError
 
 BEAT_SECONDS = 1.0
 SILENT_SECONDS = 120.0
@@ -170,14 +170,14 @@ def signs_of_life() -> dict[str, Any]:
         "host": socket.gethostname(),
         "boot_id": boot_id(),
         "heartbeat": _now(),
-        "rss_bytes": memory.held(),
+        "rss_bytes": machine.held(),
         "memory_limit_bytes": _memory_limit(),
     }
 
 
 @functools.cache
 def _memory_limit() -> int | None:
-    return memory.limit()
+    return machine.limit()
 
 
 def told(path: Path) -> dict[str, Any]:

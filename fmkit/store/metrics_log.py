@@ -12,10 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from fmkit import files
-from fmkit.errors import ArtifactError
-from fmkit.store import run as names
-from fmkit.store.events_file import EventsFile
+from fmkit.core import files
+from fmkit.core.errors import ArtifactError
+from fmkit.store import run_dir
+from fmkit.store.tensorboard import EventsFile
 
 _TABLE_SECONDS = 1.0
 _FIRST_COLUMNS = ("phase", "epoch", "step")
@@ -32,9 +32,9 @@ class MetricsLog:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._rows = folder / names.METRICS
-        self._table = folder / names.METRICS_TABLE
-        self._events = EventsFile(folder / names.TENSORBOARD)
+        self._rows = folder / run_dir.METRICS
+        self._table = folder / run_dir.METRICS_TABLE
+        self._events = EventsFile(folder / run_dir.TENSORBOARD)
         self._table_written = -_TABLE_SECONDS
         self._table_is_behind = False
         self._seen: list[dict[str, Any]] = (
@@ -102,7 +102,7 @@ def truncate(folder: Path, rows: int) -> int:
     Raises:
         ArtifactError: one of the rows to keep is damaged.
     """
-    path = folder / names.METRICS
+    path = folder / run_dir.METRICS
     content = path.read_bytes() if path.exists() else b""
     lines = [line for line in content.split(b"\n") if line.strip()]
     kept: list[dict[str, Any]] = []
@@ -114,8 +114,8 @@ def truncate(folder: Path, rows: int) -> int:
                 break
             raise ArtifactError(f"{path}, line {number}, is damaged.") from error
     files.write_bytes(path, b"".join(line + b"\n" for line in lines[: len(kept)]))
-    files.write_text(folder / names.METRICS_TABLE, as_csv(kept))
-    _restart_events(folder / names.TENSORBOARD, kept)
+    files.write_text(folder / run_dir.METRICS_TABLE, as_csv(kept))
+    _restart_events(folder / run_dir.TENSORBOARD, kept)
     return len(kept)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fmkit.config.schema import ModelConfig
+from fmkit.config.schema.model import ModelConfig
 
 
 class Task(Protocol):
@@ -21,10 +21,11 @@ class Task(Protocol):
         inputs: symbolic inputs of the head beside the backbone's, (B, K) int32; there once `head`
             was called.
         prepare: None, or what makes inputs and targets of a batch of tokens or images: see
-            `fmkit.data.batches.Prepare`.
-        reads: `examples`, one by one; `windows`: texts without classes as `fmkit.data.windows`
-            packs them; or `rows`: what the method of that name makes of them.
-        evaluator: what judges a finished run, as `fmkit.evaluate.judge` names it.
+            `fmkit.data.loaders.base.Prepare`.
+        reads: `examples`, one by one; `windows`: texts without classes as
+            `fmkit.data.loaders.packing` packs them; or `rows`: what the method of that name
+            makes of them.
+        evaluator: what judges a finished run, as `fmkit.evaluation.evaluator` names it.
         target_rank: how many axes the targets of `prepare` have behind that of the batch, for
             texts; without this attribute 1. None: `prepare` gives None for them, and they are those
             of `targets`, which may be float32 then.
@@ -63,7 +64,7 @@ class Task(Protocol):
         """Examples as rows of tokens, where `reads` is `rows`.
 
         An example may have several rows; an evaluator finds the examples behind them in
-        `examples.content`, a `fmkit.data.encoded.Encoded`.
+        `examples.content`, a `fmkit.data.loaders.token_rows.Encoded`.
 
         Returns:
             M rows, (n,) int32, or (n, K): the token and K - 1 numbers, of which `prepare` makes
@@ -78,7 +79,7 @@ class Task(Protocol):
         Called once, when the weights of the start are loaded, and before `targets` counts; also
         where a run goes on or is judged, with the same outputs. A row is NaN where no split has its
         example. A task with this method is no objective of `task=joint`; one without it does not
-        ask. See `fmkit.train.reference`.
+        ask. See `fmkit.train.reference_outputs`.
         """
         ...
 

@@ -7,13 +7,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from fmkit.config.schema import ModelConfig
-from fmkit.config.task_schema import ClassificationConfig
-from fmkit.errors import ConfigError
+from fmkit.config.schema.model import ModelConfig
+from fmkit.config.schema.task import ClassificationConfig
+from fmkit.core.errors import ConfigError
+from fmkit.core.types import DataSpec
 from fmkit.models import heads
 from fmkit.models.backbone import Backbone
-from fmkit.spec import DataSpec
-from fmkit.tasks import linear
+from fmkit.tasks import linear_probe
 
 
 class Classification:
@@ -89,7 +89,7 @@ class Classification:
             Weights by layer, and what to record.
         """
         weights = None if self.class_weights is None else self.class_weights[labels]
-        found = linear.fit(features, labels, weights, validation, self.one_hot)
+        found = linear_probe.fit(features, labels, weights, validation, self.one_hot)
         record = {"C": found.strength, "validation_loss_by_C": found.losses}
         return {"logits": [found.kernel, found.bias]}, record
 

@@ -18,13 +18,13 @@ from keras import ops
 from keras.src.losses.loss import unscale_loss_for_distribution
 
 from fmkit.config.objectives import primary
-from fmkit.config.schema import ModelConfig
-from fmkit.config.task_schema import JointConfig
-from fmkit.errors import ConfigError
-from fmkit.models import shared
+from fmkit.config.schema.model import ModelConfig
+from fmkit.config.schema.task import JointConfig
+from fmkit.core.errors import ConfigError
+from fmkit.core.types import DataSpec
+from fmkit.models import shared_backbone
 from fmkit.models.backbone import Backbone
-from fmkit.spec import DataSpec
-from fmkit.tasks import table
+from fmkit.tasks import registry as task_registry
 
 PREFIX = "head_"
 """With the objective's name behind it, how the paths of a head begin that is not the primary's."""
@@ -55,7 +55,7 @@ class Joint:
         first = primary(config)
         names = [first, *(each for each in config.objectives if each != first)]
         self.parts = {
-            name: table.build(config.objectives[name].task, specs[name]) for name in names
+            name: task_registry.build(config.objectives[name].task, specs[name]) for name in names
         }
         alone = [name for name, each in self.parts.items() if hasattr(each, "begin")]
         if alone:
@@ -83,7 +83,7 @@ class Joint:
                 self._features[name] = backbone.model.output
                 found[name] = ([backbone.model.input, *task.inputs], output)
                 continue
-            beside = shared.with_own_input(backbone, f"{name}_input")
+            beside = shared_backbone.with_own_input(backbone, f"{name}_input")
             with keras.name_scope(f"{PREFIX}{name}"):
                 output = task.head(beside, config)
             self._features[name] = beside.model.output
@@ -104,7 +104,9 @@ class Joint:
         outputs = {name: output for name, (_, output) in networks.items()}
         whole = [name for name in networks if self._sees_whole(*networks[name], name)]
         if backbone.modality == "image" and len(whole) > 1:
-            features = shared.in_one_batch(backbone, [networks[name][0][0] for name in whole])
+            features = shared_backbone.in_one_batch(
+                backbone, [networks[name][0][0] for name in whole]
+            )
             for name, rows in zip(whole, features, strict=True):
                 own, output = networks[name]
                 head = keras.Model([self._features[name], *own[1:]], output)

@@ -11,13 +11,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from fmkit.config.schema import ModelConfig
-from fmkit.config.task_schema import MultiLabelConfig
-from fmkit.errors import ConfigError
+from fmkit.config.schema.model import ModelConfig
+from fmkit.config.schema.task import MultiLabelConfig
+from fmkit.core.errors import ConfigError
+from fmkit.core.types import DataSpec
 from fmkit.models import heads
 from fmkit.models.backbone import Backbone
-from fmkit.spec import DataSpec
-from fmkit.tasks import linear
+from fmkit.tasks import linear_probe
 
 
 class MultiLabel:
@@ -100,7 +100,7 @@ class MultiLabel:
         Returns:
             Weights by layer, and what to record.
         """
-        found = linear.fit_labels(features, labels, self._weights, validation)
+        found = linear_probe.fit_labels(features, labels, self._weights, validation)
         record = {"C": found.strength, "validation_loss_by_C": found.losses}
         return {"logits": [found.kernel, found.bias]}, record
 

@@ -11,13 +11,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from fmkit.config.schema import ModelConfig
-from fmkit.config.task_schema import RegressionConfig
-from fmkit.errors import ConfigError
+from fmkit.config.schema.model import ModelConfig
+from fmkit.config.schema.task import RegressionConfig
+from fmkit.core.errors import ConfigError
+from fmkit.core.types import DataSpec
 from fmkit.models import heads
 from fmkit.models.backbone import Backbone
-from fmkit.spec import DataSpec
-from fmkit.tasks import linear
+from fmkit.tasks import linear_probe
 from fmkit.tasks.multi_label import what
 
 
@@ -111,7 +111,9 @@ class Regression:
             Weights by layer, and what to record.
         """
         away = self._units.deviations_of
-        found = linear.fit_numbers(features, away(labels), (validation[0], away(validation[1])))
+        found = linear_probe.fit_numbers(
+            features, away(labels), (validation[0], away(validation[1]))
+        )
         record = {"alpha": found.strength, "validation_loss_by_alpha": found.losses}
         return {"logits": [found.kernel, found.bias]}, record
 

@@ -12,25 +12,28 @@ from typing import Any
 import keras
 import numpy as np
 
-from fmkit.config import amounts, objectives
-from fmkit.config.data_schema import DataConfig
-from fmkit.config.schema import ModelConfig, RuntimeConfig, TrainConfig
-from fmkit.config.task_schema import JointConfig
+from fmkit.config import objectives, units
+from fmkit.config.schema.commands import TrainConfig
+from fmkit.config.schema.data import DataConfig
+from fmkit.config.schema.model import ModelConfig
+from fmkit.config.schema.runtime import RuntimeConfig
+from fmkit.config.schema.task import JointConfig
+from fmkit.core.errors import ConfigError
+from fmkit.core.types import DataSpec
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
-from fmkit.data.joint_loader import JointLoader, Stream
-from fmkit.errors import ConfigError
+from fmkit.data.loaders.joint_loader import JointLoader, Stream
 from fmkit.models.backbone import Backbone
 from fmkit.optim import rates
 from fmkit.optim.optimizers import is_decayed
-from fmkit.spec import DataSpec
-from fmkit.store.finished import FinishedRun
+from fmkit.store.run_reader import FinishedRun
 from fmkit.tasks.joint import Joint
-from fmkit.train import ancestor, building, devices, freeze, phases, reading, reference
-from fmkit.train.learner import Learner
-from fmkit.train.part import JointLearner, Part
+from fmkit.train import build_model, devices, freeze, init_from_run, phases, task_data
+from fmkit.train import reference_outputs as reference
+from fmkit.train.objective import JointLearner, Part
 from fmkit.train.phases import Phase
-from fmkit.train.reference import Reference
+from fmkit.train.reference_outputs import Reference
+from fmkit.train.task_model import Learner
 
 
 @dataclass
@@ -170,10 +173,12 @@ def assemble(
     with devices.scope(machine):
         model = config.model if loads else dataclasses.replace(config.model, weights="none")
         backbone, task, learner, parts = _build(model, config, data, others or {})
-        reading.check_monitor(config.task, task)
+        task_data.check_monitor(config.task, task)
         every_part = parts or (Part("", config.data, task, learner, None, data),)
         for each in every_part:
-            each.data = reading.as_read(each.config, config.runtime, each.data, each.task, backbone)
+            each.data = task_data.as_read(
+                each.config, config.runtime, each.data, each.task, backbone
+            )
             _check_batches(each, len(machine.names))
         data = every_part[0].data
         steps = -(-len(data.splits["train"]) // config.data.batch_size)
@@ -182,7 +187,7 @@ def assemble(
         started_from: dict[str, Any] = {"weights": backbone.weights}
         skipped: dict[str, str] = {}
         if config.init is not None and loads:
-            skipped, started_from = ancestor.start_from(
+            skipped, started_from = init_from_run.start_from(
                 FinishedRun(Path(config.init)), config, every_part, backbone, learner, planned
             )
         idle = _idle(learner, backbone, planned)
@@ -206,7 +211,7 @@ def _build(
     """Backbone, task and network, and of a joint run each objective's part of them."""
     if isinstance(config.task, JointConfig):
         return _build_joint(model, config, {objectives.primary(config.task): data, **others})
-    backbone, task, learner = building.build_model(model, config.task, data.spec)
+    backbone, task, learner = build_model.build_model(model, config.task, data.spec)
     return backbone, task, learner, ()
 
 
@@ -216,7 +221,7 @@ def _open(
     """The input pipeline; of a joint run one over those of all objectives."""
     if parts:
         return _open_loaders(config.runtime, parts, backbone)
-    return building.open_loader(config.data, config.runtime, data.examples, task, backbone)
+    return build_model.open_loader(config.data, config.runtime, data.examples, task, backbone)
 
 
 def _idle(learner: Learner, backbone: Backbone, planned: Sequence[Phase]) -> dict[str, str]:
@@ -240,7 +245,7 @@ def _begin(assembly: Assembly) -> None:
             assembly.loader, assembly.splits, len(assembly.examples), lambda: learner
         )
     assembly.task.begin(outputs)
-    assembly.loader = building.open_loader(
+    assembly.loader = build_model.open_loader(
         config.data, config.runtime, assembly.examples, assembly.task, backbone
     )
 
@@ -250,12 +255,12 @@ def _build_joint(
 ) -> tuple[Backbone, Joint, JointLearner, tuple[Part, ...]]:
     """One backbone with the heads of all objectives, and a network for each of them."""
     asked: Any = config.task
-    backbone = building.build_backbone(model, [each.spec for each in data.values()])
+    backbone = build_model.build_backbone(model, [each.spec for each in data.values()])
     task = Joint(asked, {name: each.spec for name, each in data.items()})
     networks = task.networks(backbone, model)
     parts = tuple(
         Part(name, asked.objectives[name].data, task.parts[name],
-             building.network(inputs, output, own), None, data[name])
+             build_model.network(inputs, output, own), None, data[name])
         for (name, (inputs, output)), own in zip(
             networks.items(), task.parts.values(), strict=True
         )
@@ -267,10 +272,12 @@ def _build_joint(
 
 def _open_loaders(runtime: RuntimeConfig, parts: Sequence[Part], backbone: Backbone) -> JointLoader:
     """A loader for each objective, which share the budget of memory, and one of them all."""
-    share = amounts.parse(runtime.memory_budget) // len(parts)
+    share = units.parse_bytes(runtime.memory_budget) // len(parts)
     shared = dataclasses.replace(runtime, memory_budget=f"{share} B")
     for each in parts:
-        each.loader = building.open_loader(each.config, shared, each.examples, each.task, backbone)
+        each.loader = build_model.open_loader(
+            each.config, shared, each.examples, each.task, backbone
+        )
     return JointLoader({each.name: Stream(each.loader, each.splits["train"]) for each in parts})
 
 

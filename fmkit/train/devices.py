@@ -11,8 +11,8 @@ from typing import Any
 
 import keras
 
-from fmkit.config.schema import RuntimeConfig
-from fmkit.errors import ConfigError
+from fmkit.config.schema.runtime import RuntimeConfig
+from fmkit.core.errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 import keras
 
 from fmkit.config import trainable
-from fmkit.errors import ConfigError, listed, received
-from fmkit.models import adapters
+from fmkit.core.errors import ConfigError, listed, received
+from fmkit.models import lora
 from fmkit.models.backbone import Backbone, Block, is_adapter
 from fmkit.models.heads import HEAD_PREFIXES
 from fmkit.optim import rates
@@ -64,7 +64,7 @@ def trained_variables(backbone: Backbone, phase: Phase) -> list[keras.Variable]:
     if asked.kind == "lora":
         every = _layers(backbone.blocks)
         return [each for layer in every for each in _trainable(layer) if is_adapter(each)]
-    kept = {id(layer._kernel) for layer in adapters.adapted(backbone.model)}
+    kept = {id(layer._kernel) for layer in lora.adapted(backbone.model)}
     return [
         variable
         for layer in _layers(_blocks(backbone, phase, asked))

@@ -8,25 +8,28 @@ from typing import Any
 
 import keras
 
-from fmkit import signals
-from fmkit.config import durations
-from fmkit.errors import ConfigError
+from fmkit.config import units
+from fmkit.core import signals
+from fmkit.core.errors import ConfigError
 from fmkit.store.metrics_log import MetricsLog
-from fmkit.store.run import Run
-from fmkit.train import average, checkpoint, cut, freeze, named, resume, room
+from fmkit.store.run_dir import Run
+from fmkit.train import ema, freeze
 from fmkit.train.assemble import Assembly
-from fmkit.train.average import JudgeAverage
-from fmkit.train.callbacks import Position, Recorder
-from fmkit.train.guard import Guard
-from fmkit.train.keeper import Keeper
-from fmkit.train.material import Material, compile_for, gather, schedule
+from fmkit.train.callbacks.checkpointing import Keeper
+from fmkit.train.callbacks.nonfinite import Guard
+from fmkit.train.callbacks.progress import TrainingProgress
+from fmkit.train.callbacks.recorder import Recorder
+from fmkit.train.callbacks.signal_stop import Stopper
+from fmkit.train.checkpoints import checkpoint, resume, variables
+from fmkit.train.checkpoints.resume import Arrays
+from fmkit.train.checkpoints.state import Saved
+from fmkit.train.ema import JudgeAverage
+from fmkit.train.features import graph_cut
+from fmkit.train.freeze_audit import Proof
+from fmkit.train.phase_data import Material, compile_for, gather, schedule
 from fmkit.train.phases import Phase
-from fmkit.train.progress import TrainingProgress
-from fmkit.train.proof import Proof
-from fmkit.train.resume import Arrays
-from fmkit.train.session import Session
-from fmkit.train.state import Saved
-from fmkit.train.stopper import Stopper
+from fmkit.train.position import Position
+from fmkit.train.run_context import Session
 
 _SPACING = 10.0
 """Least seconds between checkpoints where epochs take milliseconds."""
@@ -118,7 +121,7 @@ def _run_phase(session: Session, phase: Phase) -> PhaseResult:
     if saved is None:
         position.begin()
     freeze.apply(model, assembly.backbone, phase)
-    cut.settle(model)
+    graph_cut.settle(model)
     run.update(phase=phase.name, epoch=position.epoch, step=position.step)
     with assembly.named_errors():
         arrays = None
@@ -128,7 +131,7 @@ def _run_phase(session: Session, phase: Phase) -> PhaseResult:
         material = gather(session, phase)
         optimizer = compile_for(assembly, phase, material)
         if not checkpoint.all_in(run.checkpoints):
-            room.check_disk(run.checkpoints, model, optimizer)
+            checkpoint.check_disk(run.checkpoints, model, optimizer)
         if arrays is not None:
             arrays.put_optimizer(optimizer)
         run.log(f"phase {phase.name}: {phase} {freeze.describe(model)}")
@@ -143,7 +146,7 @@ def _run_phase(session: Session, phase: Phase) -> PhaseResult:
         finally:
             run.update(epoch=position.epoch, step=position.step)
     session.saved = None
-    average.settle(optimizer)
+    ema.settle(optimizer)
     best = position.phase_best
     if best is not None and session.stopper.signal_number is None:
         _restore(assembly, run, best["step"], position.step)
@@ -279,7 +282,7 @@ def _keeper(session: Session, phase: Phase, material: Material) -> Keeper:
         config.task.monitor, config.runtime.keep, session.stopper,
         metrics=resume.metrics_of(material.learner, material.metrics),
         facts=lambda: session.facts(material.features),
-        every=durations.parse_interval(config.runtime.save_every),
+        every=units.parse_interval(config.runtime.save_every),
         spacing=0.0 if material.features is None else _SPACING,
     )  # fmt: skip
 
@@ -290,4 +293,4 @@ def _restore(assembly: Assembly, run: Run, step: int, current: int) -> None:
     if step == current and not uses_average:
         return
     chosen = checkpoint.choose(run.checkpoints, step)
-    named.assign(assembly.learner, checkpoint.read_weights(chosen))
+    variables.assign(assembly.learner, checkpoint.read_weights(chosen))

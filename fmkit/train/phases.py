@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fmkit.config import durations
-from fmkit.config.schema import OptimizerConfig, PhaseConfig
+from fmkit.config import units
+from fmkit.config.schema.optimizer import OptimizerConfig
+from fmkit.config.schema.runtime import PhaseConfig
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def plan(
             # A solver takes no steps of its own; it counts as one.
             steps=1
             if config.solver == "lbfgs"
-            else durations.parse(config.epochs, "epochs").steps(steps_per_epoch),
+            else units.parse_duration(config.epochs, "epochs").steps(steps_per_epoch),
             steps_per_epoch=steps_per_epoch,
             patience=config.patience,
             augment=config.augment,

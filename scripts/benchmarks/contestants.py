@@ -15,17 +15,17 @@ from benchmarks.measuring import BATCH
 def assembled(command: str, root: Path, words: Sequence[str]) -> Any:
     """What `fmkit COMMAND` would train on the photos under a folder, not augmented."""
     from fmkit.config import command_line
-    from fmkit.config.check import check
+    from fmkit.config.preflight import check
     from fmkit.data import dataset
-    from fmkit.data import table as data_table
-    from fmkit.models import table as model_table
-    from fmkit.tasks import table as task_table
+    from fmkit.data.sources import registry as source_registry
+    from fmkit.models import registry as model_registry
+    from fmkit.tasks import registry as task_registry
     from fmkit.train import assemble, devices
 
     names = {
-        "model.name": model_table.names(),
-        "data.name": data_table.names(),
-        "task.name": task_table.names(),
+        "model.name": model_registry.names(),
+        "data.name": source_registry.names(),
+        "task.name": task_registry.names(),
     }
     fixed = ["data=image_folder", f"data.root={root}", "data.augment=none"]
     fixed += [f"data.batch_size={BATCH}", "runtime.verbose=false"]
@@ -35,7 +35,7 @@ def assembled(command: str, root: Path, words: Sequence[str]) -> Any:
 
 
 def new_run(folder: Path) -> Any:
-    from fmkit.store.run import Run, claim
+    from fmkit.store.run_dir import Run, claim
 
     run = Run(claim(folder / "runs", "finetune"), "finetune")
     run.update()

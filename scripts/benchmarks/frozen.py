@@ -87,7 +87,7 @@ class FrozenStage:
             return seen.result() - began
 
     def _assembled(self, epochs: int, cache: Path | None = None, log_every: int = 0) -> Any:
-        from fmkit.config.schema import RuntimeConfig
+        from fmkit.config.schema.runtime import RuntimeConfig
 
         words = [f"model.image_size={self.side}", f"stage.head.epochs={epochs}"]
         words.append(f"runtime.log_every={log_every}")

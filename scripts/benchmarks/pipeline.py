@@ -31,9 +31,9 @@ def pipeline(options: argparse.Namespace, folder: Path) -> str:
 
 
 def _loader_rate(root: Path) -> Callable[[], float]:
-    from fmkit.config.data_schema import ImageFolderData
+    from fmkit.config.schema.data import ImageFolderData
     from fmkit.data import dataset
-    from fmkit.data.pipeline import ImageLoader
+    from fmkit.data.loaders.image_loader import ImageLoader
 
     data = dataset.read(ImageFolderData(root=str(root)), 0)
     indices = data.splits["train"]
@@ -55,7 +55,7 @@ def _loader_rate(root: Path) -> Callable[[], float]:
 
 
 def _decode_rate(root: Path) -> Callable[[], float]:
-    from fmkit.data.decode import decode
+    from fmkit.data.images.decode import decode
 
     paths = sorted(str(each) for each in (root / "train").rglob("*.jpg"))
     np.random.default_rng(0).shuffle(paths)
@@ -109,9 +109,9 @@ def memory_of(root: str, images: str) -> None:
     """In a process of its own: bytes that peak memory grows by listing, and by loading as well."""
     import tensorflow as tf
 
-    from fmkit.config.data_schema import ImageFolderData
+    from fmkit.config.schema.data import ImageFolderData
     from fmkit.data import dataset
-    from fmkit.data.pipeline import ImageLoader
+    from fmkit.data.loaders.image_loader import ImageLoader
 
     list(tf.data.Dataset.range(4).map(lambda each: each + 1))  # threads and pools count for neither
     before = _peak()

@@ -26,10 +26,10 @@ def scan(options: argparse.Namespace, folder: Path) -> str:
 
 
 def _inspected(root: Path, cache: Path | None) -> None:
-    from fmkit.config.data_schema import ImageFolderData
-    from fmkit.data import inspection
+    from fmkit.config.schema.data import ImageFolderData
+    from fmkit.data.quality import inspect
 
-    inspection.inspect(ImageFolderData(root=str(root)), 0, cache)
+    inspect.inspect(ImageFolderData(root=str(root)), 0, cache)
 
 
 def _known_rate(folder: Path, count: int) -> Callable[[], float]:

@@ -111,12 +111,12 @@ class UnfrozenStep:
 
     def fmkit(self) -> float:
         """The step that the loop runs, as it compiles it."""
-        from fmkit.train import freeze, material
+        from fmkit.train import freeze, phase_data
 
         assembly, phase = self._assembly, self._assembly.phases[0]
         freeze.apply(assembly.learner, assembly.backbone, phase)
-        whole = material.Material(assembly.learner, lambda first, steps: None, None)
-        material.compile_for(assembly, phase, whole)
+        whole = phase_data.Material(assembly.learner, lambda first, steps: None, None)
+        phase_data.compile_for(assembly, phase, whole)
         images, targets = self.images, self.targets
         return _median(lambda: assembly.learner.train_on_batch(images, targets), self.steps)
 

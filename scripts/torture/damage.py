@@ -11,9 +11,9 @@ from unittest import mock
 
 import numpy as np
 
-from fmkit.errors import ArtifactError
-from fmkit.store import sealed
-from fmkit.train import checkpoint
+from fmkit.core import atomic_dir
+from fmkit.core.errors import ArtifactError
+from fmkit.train.checkpoints import checkpoint
 from torture.saves import state
 from torture.suite import Result, Suite, Trial, collect
 
@@ -139,7 +139,7 @@ def damages(suite: Suite) -> Result:
     """T3, and its control: without the checks some damage must go unnoticed."""
     count = suite.size("damages", 600, 100)
     result = collect(Result("damage"), _checked, suite.trials("damage", count), suite.workers)
-    with mock.patch.object(sealed, "damage", return_value=""):
+    with mock.patch.object(atomic_dir, "damage", return_value=""):
         unchecked = [_is_silent(each) for each in suite.trials("damage-unchecked", 40)]
     shutil.rmtree(suite.folder / "damage-unchecked")
     result.controls["without checks damage is missed"] = sum(map(bool, unchecked)) > 0

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fmkit import faults
+from fmkit.core import fault_injection
 from torture import moments, runs, zygote
 from torture.kills import last_whole
 from torture.suite import Result, Suite, Trial, cache, collect, say
@@ -68,7 +68,7 @@ def _fill(kind: _Full, largest: int) -> Callable[[], None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
     def refusing() -> None:
-        original, passed = faults.point, 0
+        original, passed = fault_injection.point, 0
 
         def refused(name: str) -> None:
             nonlocal passed
@@ -78,7 +78,7 @@ def _fill(kind: _Full, largest: int) -> Callable[[], None]:
                     raise OSError(kind.number, os.strerror(kind.number), "file")
             original(name)
 
-        faults.point = refused
+        fault_injection.point = refused
 
     def before() -> None:
         if kind.level is not None:

@@ -19,7 +19,7 @@ _KEEP = 2
 
 def _leak() -> None:
     """Have every epoch of this process keep some memory."""
-    from fmkit import memory
+    from fmkit.core import machine as memory
 
     kept: list[bytearray] = []
     measured = memory.held

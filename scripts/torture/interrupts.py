@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fmkit.train import checkpoint
+from fmkit.train.checkpoints import checkpoint
 from torture import moments, runs, zygote
 from torture.kills import last_whole, newest_name
 from torture.suite import Result, Suite, Trial, cache
@@ -42,14 +42,14 @@ class Place:
 
 
 PLACES = {
-    "data scan": Place("plain", "fmkit.data.admission:for_training", 1, 0, 0),
+    "data scan": Place("plain", "fmkit.data.load:for_training", 1, 0, 0),
     "extraction": Place("features", "extract.shard", 1, 0, 0),
     "tracing": Place("plain", "keras:layers.Dropout.call", 1, 0, 0),
     "train step": Place("plain", "train.step", 10, 10, 7),
-    "validation": Place("plain", "fmkit.train.learner:Learner.evaluate", 2, 14, 7),
+    "validation": Place("plain", "fmkit.train.task_model:Learner.evaluate", 2, 14, 7),
     "mid-save": Place("plain", "save.mid_write", 2, 14, 7),
     "rotation": Place("plain", "rotate.mid", 1, 7, 7),
-    "final evaluation": Place("plain", "fmkit.jobs:_judge", 1, 35, 35),
+    "final evaluation": Place("plain", "fmkit.commands.training_run:_judge", 1, 35, 35),
     "model writing": Place("plain", "model.write", 1, 35, 35),
 }
 ORDERS = {

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fmkit.errors import ArtifactError
-from fmkit.train import checkpoint
+from fmkit.core.errors import ArtifactError
+from fmkit.train.checkpoints import checkpoint
 from torture import runs, zygote
 from torture.suite import Result, Suite, Trial, cache, say
 from torture.zygote import Victim

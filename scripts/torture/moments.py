@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit import faults
+from fmkit.core import fault_injection
 
 Action = Callable[[], None]
 
@@ -26,7 +26,7 @@ def at(place: str, number: int, action: Action) -> None:
         action: what to do; then the program goes on.
     """
     if ":" not in place:
-        _wrap(faults, "point", number, action, only=place)
+        _wrap(fault_injection, "point", number, action, only=place)
         return
     module, _, name = place.partition(":")
     owner: Any = importlib.import_module(module)

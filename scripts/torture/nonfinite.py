@@ -62,9 +62,9 @@ def _inject(injection: _Injection) -> Callable[[], None] | None:
     def before() -> None:
         from keras import ops
 
-        from fmkit.train import learner
+        from fmkit.train import task_model
 
-        compute = learner.Learner.compute_loss
+        compute = task_model.Learner.compute_loss
         shape = {"nan": math.nan, "inf": math.inf}
 
         def touched(self: Any, x: Any = None, y: Any = None, y_pred: Any = None,
@@ -81,7 +81,7 @@ def _inject(injection: _Injection) -> Callable[[], None] | None:
                 return _with_gradient(loss, ops.where(is_here, math.nan, 1.0))
             return ops.where(is_here, shape[injection.kind], loss)
 
-        learner.Learner.compute_loss = touched
+        task_model.Learner.compute_loss = touched
 
     return before
 
@@ -168,10 +168,11 @@ def nonfinite(suite: Suite) -> Result:
 
 def _unchecked(trial: Trial) -> bool:
     def before() -> None:
-        from fmkit.train import guard, tensor_file
+        from fmkit.models.weights import safetensors as safetensors_file
+        from fmkit.train.callbacks import nonfinite as guard
 
         _inject(INJECTIONS["a gradient in the last step of an epoch"])()  # type: ignore[misc]
-        tensor_file.not_finite = lambda arrays: []
+        safetensors_file.not_finite = lambda arrays: []
         guard.Guard._stop = lambda self, found: None
 
     words = [*runs.RECIPES["plain"], "stage.full.epochs=2"]

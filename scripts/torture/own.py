@@ -7,10 +7,11 @@ a victim costs is almost all tracing.
 import keras
 import numpy as np
 
-from fmkit.data.examples import ImageArray, from_names
+from fmkit.data.content.images import ImageArray
+from fmkit.data.examples import from_names
 from fmkit.models.backbone import Backbone
 from fmkit.models.blocks import blocks_by_name
-from fmkit.models.preprocessing import image_input, preprocess
+from fmkit.models.vision.preprocessing import image_input, preprocess
 
 SIDE = 8
 EXAMPLES = 80

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-from fmkit import faults
+from fmkit.core import fault_injection
 from torture import runs, zygote
 from torture.kills import forget
 from torture.suite import Result, Suite, Trial, cache, collect
@@ -13,12 +13,12 @@ from torture.suite import Result, Suite, Trial, cache, collect
 _RECIPE = "two_phases"
 STEPS = 42
 """Of the recipe: two phases of 3 epochs of 7 steps."""
-_WRITES = tuple(each for each in faults.POINTS if each != "train.step")
+_WRITES = tuple(each for each in fault_injection.POINTS if each != "train.step")
 
 
 def _stopped(trial: Trial, fault: str) -> tuple[int, str]:
     """Begin a run that meets a fault; its exit status and what it printed."""
-    environment = {**cache(trial.folder), faults.VARIABLE: fault}
+    environment = {**cache(trial.folder), fault_injection.VARIABLE: fault}
     victim = zygote.fmkit(runs.RECIPES[_RECIPE], trial.folder, environment=environment)
     return victim.wait(), victim.text()
 
@@ -92,7 +92,7 @@ def _fault_point(work: tuple[Trial, Path, str]) -> str:
 def fault_points(suite: Suite) -> Result:
     """F: every point, killed and, where something is written, on a full disk."""
     reference = suite.reference(_RECIPE)
-    faulty = [f"{point}:{number}:kill" for point in faults.POINTS for number in (1, 2)
+    faulty = [f"{point}:{number}:kill" for point in fault_injection.POINTS for number in (1, 2)
               if number == 1 or point not in ("extract.shard", "model.write")]  # fmt: skip
     faulty += [f"{point}:{number}:{kind}" for point in _WRITES
                for number, kind in ((1, "ENOSPC"), (2, "EDQUOT"))

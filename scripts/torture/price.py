@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from fmkit.train import checkpoint, named
+from fmkit.train.checkpoints import checkpoint, variables
 from torture.saves import state
 from torture.suite import Result, Suite
 from torture.zygote import Victim
@@ -69,7 +69,7 @@ def _compare(folder: Path, make: Callable[[], Any], repeats: int) -> int:
 
     def ours() -> None:
         step = next(steps)
-        values = named.values(model, model.optimizer)
+        values = variables.values(model, model.optimizer)
         checkpoint.save(folder / "ours", step, *values, state(step))
 
     def kerases() -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fmkit.errors import ArtifactError
-from fmkit.train import checkpoint
+from fmkit.core.errors import ArtifactError
+from fmkit.train.checkpoints import checkpoint
 from torture.suite import Result, Suite, Trial, collect
 from torture.zygote import Victim
 

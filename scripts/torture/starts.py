@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from fmkit import faults
+from fmkit.core import fault_injection
 from torture import moments, runs, zygote
 from torture.suite import Result, Suite, cache
 
@@ -29,8 +29,8 @@ def _starts(suite: Suite, count: int) -> list[str]:
     instant = time.monotonic() + 4 + 1.2 * count
 
     def before() -> None:
-        moments.at("fmkit.commands:claim", 1, lambda: _wait_until(instant))
-        moments.at("fmkit.jobs:train", 1, _leave)
+        moments.at("fmkit.commands.train:claim", 1, lambda: _wait_until(instant))
+        moments.at("fmkit.commands.training_run:train", 1, _leave)
 
     words = runs.RECIPES["plain"]
     victims = [
@@ -67,7 +67,7 @@ def _resumes(suite: Suite) -> str:
     """Kill a run, resume it several times at once: one goes on, the others are refused."""
     trial = suite.trials("two-resumes", 1)[0]
     environment = cache(trial.folder)
-    kill = {**environment, faults.VARIABLE: "train.step:10:kill"}
+    kill = {**environment, fault_injection.VARIABLE: "train.step:10:kill"}
     zygote.fmkit(runs.RECIPES["plain"], trial.folder, environment=kill).wait()
     run = runs.only_run(trial.folder)
     instant = time.monotonic() + 3

@@ -83,12 +83,13 @@ def _moved(folder: Path, words: list[str], kind: str) -> tuple[int, list[str]]:
     """How many variables were to stay, and which of them moved, against those at the start."""
 
     def remember() -> None:
-        from fmkit.train import loop, named
+        from fmkit.train import loop
+        from fmkit.train.checkpoints import variables
 
         train = loop.train
 
         def noted(assembly, run, saved=None):
-            values = named.tensors(assembly.learner.variables)
+            values = variables.tensors(assembly.learner.variables)
             np.savez(folder / "before.npz", **{n.replace("/", "|"): v for n, v in values.items()})
             return train(assembly, run, saved)
 

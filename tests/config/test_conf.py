@@ -6,18 +6,18 @@ import os
 import pytest
 
 from fmkit.config import command_line, compose
-from fmkit.config.check import check
-from fmkit.config.documentation import field_docs
-from fmkit.config.kinds import COMMANDS, GROUPS, KINDS
-from fmkit.config.schema import PhaseConfig
-from fmkit.data import table as data_table
-from fmkit.models import table as model_table
-from fmkit.tasks import table as task_table
+from fmkit.config.preflight import check
+from fmkit.config.registry import COMMANDS, GROUPS, KINDS
+from fmkit.config.schema.docs import field_docs
+from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.data.sources import registry as source_registry
+from fmkit.models import registry as model_registry
+from fmkit.tasks import registry as task_registry
 
 NAMES = {
-    "model.name": model_table.names(),
-    "data.name": data_table.names(),
-    "task.name": task_table.names(),
+    "model.name": model_registry.names(),
+    "data.name": source_registry.names(),
+    "task.name": task_registry.names(),
 }
 FILES = sorted((group, name) for group in GROUPS for name in compose.options(group))
 NEEDS = {
@@ -68,7 +68,7 @@ def test_every_option_composes(group, name):
         assert isinstance(getattr(config, group), kind)
 
 
-@pytest.mark.parametrize("name", model_table.names())
+@pytest.mark.parametrize("name", model_registry.names())
 def test_every_model_is_an_option(name):
     assert checked("finetune", f"model={name}", *NEEDS.get(name, [])).model.name == name
 

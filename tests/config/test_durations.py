@@ -1,7 +1,7 @@
 import pytest
 
-from fmkit.config.durations import Duration, parse
-from fmkit.errors import ConfigError, shown
+from fmkit.config.units import Duration, parse
+from fmkit.core.errors import ConfigError, shown
 
 
 @pytest.mark.parametrize(

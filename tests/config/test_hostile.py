@@ -14,14 +14,14 @@ import yaml
 from hostile import configs, fuzz, targets
 from hostile.told import fault, tell
 
-from fmkit import commands
-from fmkit.config import check, command_line, interpolation
-from fmkit.config.data_schema import DataConfig, ImageFolderData
-from fmkit.config.recorded import overrides, section
-from fmkit.errors import ConfigError
-from fmkit.files import absolute
-from fmkit.store.finished import FinishedRun
-from fmkit.store.run import Run
+from fmkit.commands import train
+from fmkit.config import command_line, interpolation, preflight
+from fmkit.config.saved_config import overrides, section
+from fmkit.config.schema.data import DataConfig, ImageFolderData
+from fmkit.core.errors import ConfigError
+from fmkit.core.files import absolute
+from fmkit.store.run_dir import Run
+from fmkit.store.run_reader import FinishedRun
 
 
 def test_every_broken_config_is_told_in_one_message(tmp_path):
@@ -67,7 +67,7 @@ def test_a_defect_of_ours_is_not_told_as_the_users_mistake(monkeypatch):
     def defect(*_):
         raise KeyError("ours")
 
-    monkeypatch.setattr(commands, "check", defect)
+    monkeypatch.setattr(train, "check", defect)
     told = tell(("finetune",))
     assert not fault(told, "a defect of fmkit: KeyError", code=1)
     assert fault(told, "a defect of fmkit")  # with the exit status of a mistake it would be told
@@ -98,7 +98,7 @@ def record(words, folder):
     """The files of a run whose config these overrides make, as commands write them."""
     kept = {}
     line = command_line.parse("finetune", words)
-    config = check.check(line, {})
+    config = preflight.check(line, {})
     (folder / ".hydra").mkdir(parents=True)
     (folder / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(words))
     for override in line.overrides:
@@ -133,7 +133,7 @@ def test_such_a_run_can_be_used_again(typed, tmp_path, monkeypatch):
     again = overrides(config, "data", set())
     assert "data.root='${oc.env:FMKIT_DATA}/photos'" in again
     line = command_line.parse("finetune", again)
-    assert check.check(line, {}).data.root == str(tmp_path / "private" / "photos")
+    assert preflight.check(line, {}).data.root == str(tmp_path / "private" / "photos")
     monkeypatch.delenv("FMKIT_DATA")
     with pytest.raises(ConfigError, match="FMKIT_DATA is not set"):
         section(config, "data")
@@ -160,7 +160,7 @@ def test_any_text_comes_back_from_a_record_as_it_was(tmp_path):
         assert section(config, "data").root == text
         (word,) = (each for each in overrides(config, "data", set()) if ".root=" in each)
         line = command_line.parse("finetune", ["data=image_folder", word])
-        assert check.check(line, {}).data.root == absolute(text)
+        assert preflight.check(line, {}).data.root == absolute(text)
 
 
 def test_a_record_that_is_hostile_is_refused_as_an_artifact(tmp_path, fmkit):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from pictures import picture
 
-from fmkit.data.examples import Examples, ImageArray, from_names
+from fmkit.data.content.images import ImageArray
+from fmkit.data.examples import Examples, from_names
 
 
 @pytest.fixture

@@ -5,9 +5,10 @@ import unicodedata
 import numpy as np
 import pytest
 
+from fmkit.core.errors import DataError
 from fmkit.data import dataset, splits
-from fmkit.data.examples import ImageArray, from_names
-from fmkit.errors import DataError
+from fmkit.data.content.images import ImageArray
+from fmkit.data.examples import from_names
 
 COMPOSED, APART = unicodedata.normalize("NFC", "café"), unicodedata.normalize("NFD", "café")
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from pictures import picture
 
-from fmkit.config.data_schema import ElpvData, FashionMnistData, PackagedData
+from fmkit.config.schema.data import ElpvData, FashionMnistData, PackagedData
+from fmkit.core.errors import DataError
+from fmkit.data.sources.registry import list_examples
 from fmkit.data.splits import make_splits
-from fmkit.data.table import list_examples
-from fmkit.errors import DataError
 
 
 def test_mnist5k_is_mlxtends():

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from fmkit.data.examples import ImageArray, from_names
+from fmkit.core.errors import ConfigError, DataError
+from fmkit.data.content.images import ImageArray
+from fmkit.data.examples import from_names
 from fmkit.data.splits import describe, make_splits
 from fmkit.data.stratify import allocate
-from fmkit.errors import ConfigError, DataError
 
 
 def made(counts, groups=None, splits=None, prefix="a/"):

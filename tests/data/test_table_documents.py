@@ -11,10 +11,14 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 import pytest
 
-from fmkit.config.data_schema import TextLinesData
-from fmkit.config.schema import RuntimeConfig
-from fmkit.data import admission, dataset, document_check, document_files, documents, table_file
-from fmkit.errors import DataError
+from fmkit.config.schema.data import TextLinesData
+from fmkit.config.schema.runtime import RuntimeConfig
+from fmkit.core.errors import DataError
+from fmkit.data import dataset, load
+from fmkit.data.content import documents
+from fmkit.data.formats import tables
+from fmkit.data.quality import document_checks
+from fmkit.data.sources import text_corpus
 
 CELLS = [
     "plain", "with, comma", 'says "hello"', "two\nlines", "ü and 不", "semi;colon", "tab\tinside",
@@ -25,7 +29,7 @@ TEXTS = [f"{RANDOM.choice(CELLS)} {each}" for each in range(600)]
 
 
 def lines(path, **changes):
-    return document_files.by_line(TextLinesData(root=str(path), **changes))
+    return text_corpus.by_line(TextLinesData(root=str(path), **changes))
 
 
 def texts(examples):
@@ -33,7 +37,7 @@ def texts(examples):
 
 
 def faults(examples):
-    return [(e.kind, e.where, e.why) for e in document_check.findings(examples, None)]
+    return [(e.kind, e.where, e.why) for e in document_checks.findings(examples, None)]
 
 
 def write_csv(path, rows=TEXTS, separator=",", end="\r\n", encoding="utf-8"):
@@ -56,7 +60,7 @@ def test_rows_are_those_of_the_table_that_is_held(tmp_path, monkeypatch, separat
     monkeypatch.setattr(documents, "CHUNK", 500)
     path = write_csv(tmp_path / "a.csv", separator=separator, encoding=encoding)
     found = lines(path, text_column="body", encoding=encoding)
-    held = table_file.read(path, ["body"], "", encoding)
+    held = tables.read(path, ["body"], "", encoding)
     assert texts(found) == held.cells["body"] == TEXTS
     assert found.ids == tuple(f"a.csv:{line:06d}" for line in held.lines)
     assert faults(found) == []
@@ -91,8 +95,8 @@ def test_rows_of_parquet_are_texts(tmp_path, kind):
 
 
 def test_a_large_table_is_cut_into_pieces_and_the_limit_takes_the_first_rows(tmp_path, monkeypatch):
-    monkeypatch.setattr(document_files, "_SMALL", 1000)
-    monkeypatch.setattr(document_files, "BLOCK", 1024)
+    monkeypatch.setattr(text_corpus, "_SMALL", 1000)
+    monkeypatch.setattr(text_corpus, "BLOCK", 1024)
     monkeypatch.setattr(documents, "CHUNK", 300)
     for path in (write_csv(tmp_path / "a.csv"), write_parquet(tmp_path / "a.parquet")):
         found = lines(path, text_column="body")
@@ -103,7 +107,7 @@ def test_a_large_table_is_cut_into_pieces_and_the_limit_takes_the_first_rows(tmp
         assert {each.piece for each in some.content.parts()} == {0, 1}
         for limit in (1, 2, 100, 599, 600, 700):
             assert texts(lines(path, text_column="body", limit=limit)) == TEXTS[:limit]
-    monkeypatch.setattr(document_files, "_SMALL", 10**9)
+    monkeypatch.setattr(text_corpus, "_SMALL", 10**9)
     for name in ("a.csv", "a.parquet"):
         limited = lines(tmp_path / name, text_column="body", limit=100)
         assert (len(limited), texts(limited)) == (100, TEXTS[:100])
@@ -143,24 +147,24 @@ def test_rows_that_cannot_be_used_are_told_one_by_one_and_left_out(tmp_path):
 
 @pytest.mark.parametrize("small", [10**9, 100])
 def test_skipping_leaves_rows_out_and_no_piece(tmp_path, monkeypatch, small):
-    monkeypatch.setattr(document_files, "_SMALL", small)
-    monkeypatch.setattr(document_files, "BLOCK", 256)
+    monkeypatch.setattr(text_corpus, "_SMALL", small)
+    monkeypatch.setattr(text_corpus, "BLOCK", 256)
     rows = [f"{each},text {each}" if each % 3 else f"{each}," for each in range(300)]
     (tmp_path / "a.csv").write_text("\n".join(["id,text", *rows]))
     runtime = RuntimeConfig(cache_dir=str(tmp_path / "cache"), verbose=False)
     config = TextLinesData(root=str(tmp_path / "a.csv"))
     with pytest.raises(DataError, match=r"rows that cannot be used \(100\)"):
-        admission.for_training(config, runtime, 0, tmp_path / "report.json")
+        load.for_training(config, runtime, 0, tmp_path / "report.json")
     config.on_bad = "skip"
-    data = admission.for_training(config, runtime, 0, tmp_path / "report.json")
+    data = load.for_training(config, runtime, 0, tmp_path / "report.json")
     assert sorted(texts(data.examples)) == sorted(f"text {each}" for each in range(300) if each % 3)
 
 
 def test_of_very_many_bad_rows_the_first_are_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(document_check, "_MOST_ROWS", 3)
+    monkeypatch.setattr(document_checks, "_MOST_ROWS", 3)
     rows = [f"{each},text" if each % 5 else f"{each}," for each in range(100)]
     (tmp_path / "a.csv").write_text("\n".join(["id,text", *rows]))
-    found = document_check.findings(lines(tmp_path / "a.csv"), None)
+    found = document_checks.findings(lines(tmp_path / "a.csv"), None)
     assert [each.count for each in found] == [1, 1, 1, 17]
     assert found[-1].text == "a.csv: 17 more"
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from fmkit.core.errors import ConfigError, DataError
 from fmkit.data import splits, stratify
-from fmkit.data.examples import Examples, Texts
+from fmkit.data.content.texts import Texts
+from fmkit.data.examples import Examples
 from fmkit.data.targets import LabelSets, Numbers, joined
-from fmkit.errors import ConfigError, DataError
 
 
 def sets(there, names=None, is_open=False):

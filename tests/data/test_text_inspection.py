@@ -4,14 +4,17 @@ import json
 
 import pytest
 
-from fmkit.config.data_schema import TextTableData
-from fmkit.config.schema import RuntimeConfig
-from fmkit.data import admission, inspection, overview
-from fmkit.data.examples import Texts, from_names
-from fmkit.data.sample import one_line
+from fmkit.config.schema.data import TextTableData
+from fmkit.config.schema.runtime import RuntimeConfig
+from fmkit.core.errors import DataError
+from fmkit.data import load
+from fmkit.data.class_checks import edits, typos
+from fmkit.data.content.texts import Texts
+from fmkit.data.examples import from_names
+from fmkit.data.quality import inspect as inspection
+from fmkit.data.quality import report as overview
+from fmkit.data.quality.report import one_line
 from fmkit.data.splits import make_splits
-from fmkit.data.typos import edits, typos
-from fmkit.errors import DataError
 
 DISTANCES = (
     ("positive", "positive", 0), ("positive", "postive", 1), ("positive", "positvie", 1),
@@ -24,7 +27,7 @@ DISTANCES = (
 def inspect(tmp_path, rows, header="text,label", **more):
     (tmp_path / "t.csv").write_text("\n".join([header, *rows]) + "\n", "utf-8")
     config = TextTableData(root=str(tmp_path / "t.csv"), **more)
-    return config, admission.inspect(config, RuntimeConfig(verbose=False), 0, training=True)
+    return config, load.inspect(config, RuntimeConfig(verbose=False), 0, training=True)
 
 
 def rows_of(count, classes="ab"):

@@ -20,10 +20,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from fmkit.errors import ArtifactError
-from fmkit.models.matching import Wanted, match
-from fmkit.models.torch_file import read_state_dict
-from fmkit.models.weights_file import open_weights
+from fmkit.core.errors import ArtifactError
+from fmkit.models.weights.formats import open_weights
+from fmkit.models.weights.matching import Wanted, match
+from fmkit.models.weights.torch_pickle import read_state_dict
 from hostile.bench import Case, refused_all
 
 KERNEL = np.arange(3 * 3 * 4 * 4, dtype="float32").reshape(3, 3, 4, 4) / 100

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmkit.errors import FmkitError
+from fmkit.core.errors import FmkitError
 
 SECONDS = 2.0
 """Of processor time: how busy a machine is says nothing about a file."""

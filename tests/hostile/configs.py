@@ -3,12 +3,14 @@
 import tempfile
 from pathlib import Path
 
-from fmkit import plugins
-from fmkit.config import check, command_line, suggest
-from fmkit.config.kinds import CHOICES, KINDS
-from fmkit.config.schema import PhaseConfig, RuntimeConfig, TrainConfig
-from fmkit.config.task_schema import ClassificationConfig
-from fmkit.errors import FmkitError
+from fmkit.commands import plugins
+from fmkit.config import command_line, preflight, suggest
+from fmkit.config.constraints import CHOICES
+from fmkit.config.registry import KINDS
+from fmkit.config.schema.commands import TrainConfig
+from fmkit.config.schema.runtime import PhaseConfig, RuntimeConfig
+from fmkit.config.schema.task import ClassificationConfig
+from fmkit.core.errors import FmkitError
 from hostile.told import Case, fault, run, write
 
 EXPERIMENT = b"# @package _global_\n"
@@ -374,7 +376,7 @@ def benign(folder: Path) -> list[str]:
         write(folder / str(number), {f"{group}/mine.yaml": content})
         words = [f"--config-dir={folder / str(number)}", f"{group}=mine"]
         try:
-            check.check(command_line.parse("finetune", words), plugins.names())
+            preflight.check(command_line.parse("finetune", words), plugins.names())
         except FmkitError as error:
             faults.append(f"{content!r}: {error}")
     return faults

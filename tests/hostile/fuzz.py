@@ -6,7 +6,7 @@ from pathlib import Path
 from unittest import mock
 
 from fmkit.config import compose
-from fmkit.errors import ConfigError
+from fmkit.core.errors import ConfigError
 from hostile.configs import misspelled
 from hostile.told import fault, tell, write
 

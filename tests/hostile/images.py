@@ -277,7 +277,7 @@ def build(folder: Path) -> Corpus:
 
 
 def named_in(findings: list) -> dict[str, set[str]]:
-    """The kinds that name each file, of findings as `fmkit.data.inspection` makes them."""
+    """The kinds that name each file, of findings as `fmkit.data.quality.inspect` makes them."""
     kinds: dict[str, set[str]] = {}
     for each in findings:
         for name in (*each.examples, each.where):
@@ -306,12 +306,12 @@ def run() -> tuple[int, int]:
 
     A false alarm counts as a file that was missed.
     """
-    from fmkit.config.data_schema import ImageFolderData
-    from fmkit.data import inspection
+    from fmkit.config.schema.data import ImageFolderData
+    from fmkit.data.quality import inspect
 
     with tempfile.TemporaryDirectory() as folder:
         corpus = build(Path(folder))
         config = ImageFolderData(root=str(corpus.root))
-        findings = inspection.inspect(config, 0, Path(folder) / "cache").findings
+        findings = inspect.inspect(config, 0, Path(folder) / "cache").findings
         wrong = len(missed(corpus, findings)) + len(false_alarms(corpus, findings))
         return max(0, len(corpus.bad) - wrong), len(corpus.bad)

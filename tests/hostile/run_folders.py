@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from fmkit import console, files, plugins
-from fmkit.config import recorded
-from fmkit.evaluate import loaded
-from fmkit.store import index, show
-from fmkit.store.finished import FinishedRun
-from fmkit.train import checkpoint
+from fmkit.commands import plugins, runs
+from fmkit.config import saved_config
+from fmkit.core import console, files
+from fmkit.evaluation import load_run
+from fmkit.store import run_index
+from fmkit.store.run_reader import FinishedRun
+from fmkit.train.checkpoints import checkpoint
 from hostile.bench import Case
 
 NAME = "2026-01-01_000000-abcdef"
@@ -38,24 +39,24 @@ ENVIRONMENT = {"data": {"classes": list("0123456789"), "fingerprint": "x"}}
 def use(folder: Path) -> None:
     """What `fmkit runs` and then `fmkit eval` do with a run before a network is built."""
     with console.out.capture(), console.err.capture():
-        show.command(["list", f"runs_dir={folder.parent.parent}"])
-        show.command(["show", str(folder), f"runs_dir={folder.parent.parent}"])
-    run = FinishedRun(index.trained(str(folder), folder.parent.parent))
+        runs.command(["list", f"runs_dir={folder.parent.parent}"])
+        runs.command(["show", str(folder), f"runs_dir={folder.parent.parent}"])
+    run = FinishedRun(run_index.trained(str(folder), folder.parent.parent))
     plugins.require(run, ("model", "task"), KNOWN)
     run.classes()
-    recorded.overrides(run.config(), "data", set())
-    recorded.section(run.config(), "data")
-    _, _, chosen, _ = loaded.examine(run)
+    saved_config.overrides(run.config(), "data", set())
+    saved_config.section(run.config(), "data")
+    _, _, chosen, _ = load_run.examine(run)
     checkpoint.read_weights(chosen)
 
 
 def listed(folder: Path) -> None:
     """`fmkit runs` must show it, as broken, and end well."""
-    (run,) = index.runs(folder.parent.parent)
-    if run.state != index.BROKEN or not run.reason:
+    (run,) = run_index.runs(folder.parent.parent)
+    if run.state != run_index.BROKEN or not run.reason:
         raise AssertionError(f"{run.state}: {run.reason}")
     with console.out.capture(), console.err.capture():
-        show.command(["list", f"runs_dir={folder.parent.parent}"])
+        runs.command(["list", f"runs_dir={folder.parent.parent}"])
 
 
 def good(place: Path) -> Path:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
 
-from fmkit import jobs, uses
 from fmkit.cli import main
+from fmkit.commands import evaluate, training_run
 
 MOST_LINES = 12
 MOST_SECONDS = 2.0
@@ -52,8 +52,8 @@ def tell(words: tuple[str, ...]) -> Told:
     with (
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
-        mock.patch.multiple(jobs, train=_no_job),
-        mock.patch.multiple(uses, evaluate=_no_job, predict=_no_job, generate=_no_job),
+        mock.patch.multiple(training_run, train=_no_job),
+        mock.patch.multiple(evaluate, evaluate=_no_job, predict=_no_job, generate=_no_job),
     ):
         code = main(list(words))
     return Told(code, out.getvalue(), err.getvalue(), time.process_time() - began)

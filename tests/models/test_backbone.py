@@ -2,10 +2,10 @@ import keras
 import numpy as np
 import pytest
 
-from fmkit.config.schema import ModelConfig
-from fmkit.errors import ConfigError
+from fmkit.config.schema.model import ModelConfig
+from fmkit.core.errors import ConfigError
 from fmkit.models.backbone import Backbone, Block
-from fmkit.models.table import build
+from fmkit.models.registry import build
 
 
 def parts():

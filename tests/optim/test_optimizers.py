@@ -6,9 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from fmkit.config.kinds import CHOICES, KINDS
-from fmkit.config.schema import AdamConfig, LionConfig, MuonConfig, SgdConfig
-from fmkit.errors import ConfigError
+from fmkit.config.constraints import CHOICES
+from fmkit.config.registry import KINDS
+from fmkit.config.schema.optimizer import AdamConfig, LionConfig, MuonConfig, SgdConfig
+from fmkit.core.errors import ConfigError
 from fmkit.optim import optimizers
 from fmkit.optim.schedules import Schedule
 

@@ -1,6 +1,6 @@
 import pytest
 
-from fmkit.errors import ConfigError
+from fmkit.core.errors import ConfigError
 from fmkit.optim.rates import multipliers
 
 BLOCKS = ("stem", "block_1", "block_10", "top")

@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from fmkit.config.schema import AdamConfig
-from fmkit.errors import ConfigError
+from fmkit.config.schema.optimizer import AdamConfig
+from fmkit.core.errors import ConfigError
 from fmkit.optim.schedules import KINDS, Schedule, from_config
 
 

@@ -10,8 +10,8 @@ import time
 import numpy as np
 import pytest
 
-from fmkit.store import features
-from fmkit.store.features import FeatureStore
+from fmkit.store import array_cache
+from fmkit.store.array_cache import FeatureStore
 
 KEY, OTHER = "a" * 32, "b" * 32
 
@@ -41,7 +41,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def _small_shards(monkeypatch):
-    monkeypatch.setattr(features, "_SHARD_BYTES", 100)
+    monkeypatch.setattr(array_cache, "_SHARD_BYTES", 100)
 
 
 @pytest.mark.usefixtures("_small_shards")
@@ -59,7 +59,7 @@ def test_what_is_written_comes_back_row_by_row(store, budget, dtype, tolerance):
     for came, expected in zip(arrays.read(rows), whole(23), strict=True):
         assert came.dtype == np.float32
         np.testing.assert_allclose(came, expected[rows], atol=tolerance)
-    with features.Lock(store.folder / f"{KEY}.lock") as other:  # mapped files stay protected
+    with array_cache.Lock(store.folder / f"{KEY}.lock") as other:  # mapped files stay protected
         assert other.take(alone=True) == arrays.in_memory
 
 
@@ -137,7 +137,7 @@ def test_what_was_not_used_for_longest_goes_first(store):
     keys = [str(number) * 32 for number in range(4)]
     for number, key in enumerate(keys):
         entry = write(store, key)
-        os.utime(entry.folder / features.MANIFEST, (1000 + number, 1000 + number))
+        os.utime(entry.folder / array_cache.MANIFEST, (1000 + number, 1000 + number))
     with store.lock(keys[0], alone=False):
         assert store.find(keys[0]) is not None  # used now, so it is the newest
     one = store.entries()[0].bytes
@@ -159,9 +159,9 @@ def test_a_failed_write_leaves_nothing(store):
 
 def test_the_key_depends_on_every_fact():
     facts = {"weights": "x", "view": {"seed": 1}, "size": 224}
-    assert features.key_of(facts) == features.key_of(dict(reversed(facts.items())))
+    assert array_cache.key_of(facts) == array_cache.key_of(dict(reversed(facts.items())))
     for changed in ({"weights": "y"}, {"view": {"seed": 2}}, {"view": None}, {"size": 225}):
-        assert features.key_of(facts) != features.key_of({**facts, **changed})
+        assert array_cache.key_of(facts) != array_cache.key_of({**facts, **changed})
 
 
 def test_the_command_lists_and_clears(store, fmkit):

@@ -14,8 +14,8 @@ import threading
 
 import pytest
 
-from fmkit.errors import ArtifactError
-from fmkit.store import index, lock
+from fmkit.core.errors import ArtifactError
+from fmkit.store import lock, run_index
 
 HOLDS = """
 import os, subprocess, sys, time
@@ -168,7 +168,7 @@ def test_why_a_run_is_dead(tmp_path, reason):
     folder.mkdir(parents=True)
     (folder / "status.json").write_text(json.dumps({"state": "running"}))
     (folder / "run.lock").write_text(json.dumps(DEATHS[reason]()))
-    (found,) = index.runs(tmp_path)
+    (found,) = run_index.runs(tmp_path)
     assert found.state == ("dead" if reason else "running")
     assert (found.reason or "").startswith(reason)
 
@@ -177,14 +177,14 @@ def test_why_a_run_is_dead(tmp_path, reason):
 def test_a_record_that_makes_no_sense_hides_no_death(tmp_path, content):
     (tmp_path / "run.lock").write_text(content)
     (tmp_path / "status.json").write_text(json.dumps({"state": "running", **record()}))
-    assert index.read(tmp_path).state == "dead"
+    assert run_index.read(tmp_path).state == "dead"
 
 
 def test_a_run_that_is_held_is_running(tmp_path):
     (tmp_path / "status.json").write_text(json.dumps({"state": "running", "pid": 2**22 + 1}))
     with lock.take(tmp_path / "run.lock"):
-        assert index.read(tmp_path).state == "running"
-    assert index.read(tmp_path).state == "dead"
+        assert run_index.read(tmp_path).state == "running"
+    assert run_index.read(tmp_path).state == "dead"
 
 
 def test_a_run_that_ends_while_it_is_looked_at_is_done(tmp_path, monkeypatch):
@@ -195,7 +195,7 @@ def test_a_run_that_ends_while_it_is_looked_at_is_done(tmp_path, monkeypatch):
         return "killed"
 
     monkeypatch.setattr(lock, "death", ends)
-    assert index.read(tmp_path).state == "done"
+    assert run_index.read(tmp_path).state == "done"
 
 
 def test_a_run_that_beats_on_another_machine_is_left_alone(path):

@@ -6,8 +6,8 @@ import json
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from fmkit import faults, files
-from fmkit.errors import ArtifactError
+from fmkit.core import fault_injection, files
+from fmkit.core.errors import ArtifactError
 from fmkit.store import metrics_log
 from fmkit.store.metrics_log import MetricsLog
 
@@ -106,8 +106,8 @@ def _full(path, content, point=""):
 def test_a_full_disk_tears_no_line(tmp_path, monkeypatch):
     with MetricsLog(tmp_path) as log:
         log.append({"step": 1})
-        monkeypatch.setattr(faults, "_passed", {})
-        monkeypatch.setenv(faults.VARIABLE, "metrics.mid_line:1:ENOSPC")
+        monkeypatch.setattr(fault_injection, "_passed", {})
+        monkeypatch.setenv(fault_injection.VARIABLE, "metrics.mid_line:1:ENOSPC")
         with pytest.raises(OSError, match=r"metrics\.jsonl"):
             log.append({"step": 2})
         log.append({"step": 3})

@@ -6,9 +6,9 @@ from scipy.special import log_softmax, softmax
 from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_class_weight
 
-from fmkit.config.task_schema import ClassificationConfig
-from fmkit.spec import DataSpec
-from fmkit.tasks import table
+from fmkit.config.schema.task import ClassificationConfig
+from fmkit.core.types import DataSpec
+from fmkit.tasks import registry as task_registry
 from fmkit.tasks.classification import Classification, balanced_weights
 
 
@@ -44,7 +44,7 @@ def batch():
 
 def test_the_loss_is_log_loss_and_smoothing_is_for_training(batch):
     labels, targets, logits = batch
-    task = table.build(ClassificationConfig(label_smoothing=0.2), spec((5, 5, 5, 5)))
+    task = task_registry.build(ClassificationConfig(label_smoothing=0.2), spec((5, 5, 5, 5)))
     assert task.one_hot == 4
     plain = log_loss(labels, softmax(logits.astype(np.float64), axis=1))
     assert float(task.loss(targets, logits, None, False)) == pytest.approx(plain, rel=1e-5)

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from whole_runs import only_run
 
-from fmkit import files
 from fmkit.cli import main
+from fmkit.core import files
 
 SMALL = ("model=small_bert", "model.max_length=32", "runtime.verbose=false")
 

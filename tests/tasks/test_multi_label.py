@@ -8,10 +8,11 @@ from sklearn import metrics as sk
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.class_weight import compute_class_weight
 
-from fmkit.config.task_schema import MultiLabelConfig
-from fmkit.errors import ConfigError
-from fmkit.spec import DataSpec
-from fmkit.tasks import linear, table
+from fmkit.config.schema.task import MultiLabelConfig
+from fmkit.core.errors import ConfigError
+from fmkit.core.types import DataSpec
+from fmkit.tasks import linear_probe
+from fmkit.tasks import registry as task_registry
 from fmkit.tasks.multi_label import MultiLabel, balanced_weights, base_rates
 
 
@@ -30,7 +31,7 @@ def batch():
 
 def test_the_loss_is_binary_cross_entropy_and_smoothing_is_for_training(batch):
     truth, logits = batch
-    task = table.build(MultiLabelConfig(label_smoothing=0.2), spec())
+    task = task_registry.build(MultiLabelConfig(label_smoothing=0.2), spec())
     expected = np.mean([sk.log_loss(truth[:, k], expit(logits[:, k])) for k in range(3)])
     assert float(task.loss(truth, logits, None, False)) == pytest.approx(expected, rel=1e-5)
     keras_loss = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.2)
@@ -90,7 +91,7 @@ def test_the_solved_head_is_a_logistic_regression_a_label():
     x = draw.normal(3, 5, (200, 6))
     truth = np.stack([x[:, 0] + draw.normal(0, 5, 200) > 3, x[:, 1] > 6, np.ones(200)], axis=1)
     parts = (x[:140], truth[:140].astype(float)), (x[140:], truth[140:].astype(float))
-    found = linear.fit_labels(*parts[0], np.ones((2, 3)), parts[1])
+    found = linear_probe.fit_labels(*parts[0], np.ones((2, 3)), parts[1])
     assert found.losses[found.strength] == min(found.losses.values())
     mean, scale = parts[0][0].mean(axis=0), parts[0][0].std(axis=0)
     for k in range(2):

@@ -6,12 +6,12 @@ import pytest
 from sklearn import metrics as sk
 from sklearn.linear_model import Ridge
 
-from fmkit.config.schema import ModelConfig
-from fmkit.config.task_schema import RegressionConfig
-from fmkit.errors import ConfigError
+from fmkit.config.schema.model import ModelConfig
+from fmkit.config.schema.task import RegressionConfig
+from fmkit.core.errors import ConfigError
+from fmkit.core.types import DataSpec
 from fmkit.models.backbone import Backbone
-from fmkit.spec import DataSpec
-from fmkit.tasks import linear
+from fmkit.tasks import linear_probe
 from fmkit.tasks.regression import Regression
 
 MOMENTS = {"year": (1990.0, 20.0), "share": (0.5, 0.01)}
@@ -102,7 +102,7 @@ def test_the_solved_head_is_a_ridge():
     draw = np.random.default_rng(0)
     x = draw.normal(2, [1, 9, 0.1, 4], (90, 4))
     y = np.stack([x @ [1, 0.2, 3, 0] + draw.normal(0, 2, 90), -x[:, 1]], axis=1)
-    found = linear.fit_numbers(x[:60], y[:60], (x[60:], y[60:]))
+    found = linear_probe.fit_numbers(x[:60], y[:60], (x[60:], y[60:]))
     assert found.losses[found.strength] == min(found.losses.values())
     mean, scale = x[:60].mean(axis=0), x[:60].std(axis=0)
     model = Ridge(alpha=found.strength).fit((x[:60] - mean) / scale, y[:60])

@@ -8,15 +8,20 @@ from pathlib import Path
 
 import numpy as np
 
-from fmkit import files
-from fmkit.config.data_schema import ImageData
-from fmkit.config.schema import AdamConfig, ModelConfig, PhaseConfig, RuntimeConfig, TrainConfig
-from fmkit.config.task_schema import ClassificationConfig
+from fmkit.config.schema.commands import TrainConfig
+from fmkit.config.schema.data import ImageData
+from fmkit.config.schema.model import ModelConfig
+from fmkit.config.schema.optimizer import AdamConfig
+from fmkit.config.schema.runtime import PhaseConfig, RuntimeConfig
+from fmkit.config.schema.task import ClassificationConfig
+from fmkit.core import files
 from fmkit.data import splits
+from fmkit.data.content.images import ImageArray
 from fmkit.data.dataset import Dataset
-from fmkit.data.examples import Examples, ImageArray
-from fmkit.store.run import Run
-from fmkit.train import assemble, checkpoint, devices, loop, named
+from fmkit.data.examples import Examples
+from fmkit.store.run_dir import Run
+from fmkit.train import assemble, devices, loop
+from fmkit.train.checkpoints import checkpoint, variables
 
 CLASSES = ("dark", "light", "middle")
 
@@ -86,7 +91,7 @@ class Trained:
 
     @property
     def weights(self) -> dict[str, np.ndarray]:
-        return named.tensors(self.assembly.learner.variables)
+        return variables.tensors(self.assembly.learner.variables)
 
     def saved(self, step: int | None = None) -> dict[str, np.ndarray]:
         """The weights of a checkpoint, the newest unless a step is named."""

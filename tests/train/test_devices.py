@@ -12,11 +12,12 @@ import pytest
 from safetensors.numpy import load_file
 from small_runs import images, settings, train
 
-from fmkit import files
-from fmkit.config.schema import PhaseConfig
-from fmkit.errors import ConfigError
-from fmkit.evaluate import judge
-from fmkit.train import assemble, building, checkpoint, devices
+from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.core import files
+from fmkit.core.errors import ConfigError
+from fmkit.evaluation import evaluator
+from fmkit.train import assemble, build_model, devices
+from fmkit.train.checkpoints import checkpoint
 
 HERE = Path(__file__).parent
 
@@ -139,7 +140,7 @@ def test_two_devices_train_as_one_does(tmp_path):
     assert "data.batch_size=15" in two["told"]
 
 
-@pytest.mark.by_hand
+@pytest.mark.slow
 def test_hidden_pixels_are_painted_on_two_devices_as_on_one(tmp_path):
     processes = [several(tmp_path / str(count), count, PAINTING) for count in (1, 2)]
     one, two = (json.loads(ended(each)) for each in processes)
@@ -192,7 +193,7 @@ def test_mixed_precision_keeps_float32_weights_and_gives_float32_probabilities(t
     for path, value in done.saved().items():
         assert value.dtype == np.float32, path
     done.run.save_model(
-        building.inference_model(learner, done.assembly.task, done.assembly.config.data)
+        build_model.inference_model(learner, done.assembly.task, done.assembly.config.data)
     )
     exported = keras.saving.load_model(done.run.folder / "model.keras")
     assert exported.get_layer("resize").compute_dtype == "float32"  # no rounding of pixels
@@ -200,7 +201,7 @@ def test_mixed_precision_keeps_float32_weights_and_gives_float32_probabilities(t
     found = exported.predict(done.assembly.examples.content.pixels[indices], verbose=0)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
-    own = judge.probabilities(learner, done.assembly.ordered("val"))
+    own = evaluator.probabilities(learner, done.assembly.ordered("val"))
     np.testing.assert_allclose(found, own, atol=0.02)
     assert devices.prepare(settings().runtime).precision == "float32"
     assert keras.config.dtype_policy().name == "float32"

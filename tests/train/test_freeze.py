@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from small_runs import Trained, assembled, folder, settings
 
-from fmkit.config.schema import ModelConfig, PhaseConfig
-from fmkit.errors import ConfigError
+from fmkit.config.schema.model import ModelConfig
+from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.core.errors import ConfigError
 from fmkit.models.backbone import Backbone, Block
-from fmkit.train import freeze, loop, named
-from fmkit.train.learner import Learner
+from fmkit.train import freeze, loop
+from fmkit.train.checkpoints import variables
 from fmkit.train.phases import Phase
+from fmkit.train.task_model import Learner
 
 STAGE = {
     "head": PhaseConfig(train="head", epochs="1"),
@@ -50,9 +52,9 @@ def stages(request, tmp_path_factory):
     if request.param == "nested":
         assembly = with_backbone(assembly, nested_backbone())
     run = folder(tmp_path_factory.mktemp("stages"))
-    before = named.tensors(assembly.learner.variables)
+    before = variables.tensors(assembly.learner.variables)
     trained = Trained(assembly, run, loop.train(assembly, run))
-    backbone = set(named.by_path(assembly.backbone.model.variables))
+    backbone = set(variables.by_path(assembly.backbone.model.variables))
     assert backbone < set(before)
     return [before, *(trained.saved(step) for step in (3, 6, 9))], backbone
 
@@ -162,7 +164,7 @@ def test_norm_and_bias_of_a_transformer():
 def test_scales_and_offsets_train_on_statistics_that_stay(tmp_path, batchnorm):
     stage = {"norm": PhaseConfig(train="norm", epochs="1", batchnorm=batchnorm)}
     assembly = assembled(settings(stage))
-    before = named.tensors(assembly.learner.variables)
+    before = variables.tensors(assembly.learner.variables)
     done = Trained(assembly, folder(tmp_path), [])
     loop.train(assembly, done.run)
     moved = changed(before, done.weights, before)

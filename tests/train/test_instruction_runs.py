@@ -9,18 +9,21 @@ import pytest
 from small_runs import assembled, settings, train
 from test_resume import assert_same, cut, go_on, snapshot
 
-from fmkit.config.data_schema import ChatData
-from fmkit.config.schema import ModelConfig, PhaseConfig
-from fmkit.config.task_schema import InstructionConfig
-from fmkit.data.examples import Conversations, Examples
-from fmkit.errors import DataError
-from fmkit.evaluate import loaded
-from fmkit.models import adapters, table
-from fmkit.models.small_text import byte_tokenizer
-from fmkit.models.text_input import chosen_length, text_backbone
-from fmkit.spec import Message
-from fmkit.store.finished import FinishedRun
-from fmkit.train import assemble, building
+from fmkit.config.schema.data import ChatData
+from fmkit.config.schema.model import ModelConfig
+from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.task import InstructionConfig
+from fmkit.core.errors import DataError
+from fmkit.core.types import Message
+from fmkit.data.content.texts import Conversations
+from fmkit.data.examples import Examples
+from fmkit.evaluation import load_run
+from fmkit.models import lora as adapters
+from fmkit.models import registry as model_registry
+from fmkit.models.text.small import byte_tokenizer
+from fmkit.models.text.token_input import chosen_length, text_backbone
+from fmkit.store.run_reader import FinishedRun
+from fmkit.train import assemble, build_model
 
 
 def small_llama(config):
@@ -56,9 +59,9 @@ def instruction_settings(name):
 
 @pytest.fixture(scope="module", params=["small_gpt", "small_llama"])
 def lora(request, tmp_path_factory):
-    models = {**table.MODELS, "small_llama": small_llama}
+    models = {**model_registry.MODELS, "small_llama": small_llama}
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(table, "MODELS", models)
+        patched.setattr(model_registry, "MODELS", models)
         config = instruction_settings(request.param)
         done = train(tmp_path_factory.mktemp("lora"), config, talks())
         done.run.write_config(assemble.resolved(config, done.assembly, 0))
@@ -96,11 +99,11 @@ def test_a_resumed_run_is_equal_bit_for_bit(lora, tmp_path):
 
 def test_merged_saved_and_loaded_it_gives_the_same_logits(lora, tmp_path):
     expected = logits(lora.assembly.learner)
-    found = loaded.load(FinishedRun(lora.run.folder), lora.assembly.config.runtime)
+    found = load_run.load(FinishedRun(lora.run.folder), lora.assembly.config.runtime)
     assert not adapters.adapted(found.learner)
     np.testing.assert_allclose(logits(found.learner), expected, atol=1e-5)
     assert found.task.chat.name == "plain"
-    deployed = building.inference_model(found.learner, found.task, lora.assembly.config.data)
+    deployed = build_model.inference_model(found.learner, found.task, lora.assembly.config.data)
     deployed.save(tmp_path / "model.keras")
     deployed = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(logits(deployed), expected, atol=1e-5)

@@ -8,9 +8,9 @@ from small_runs import train
 from test_resume import assert_same, cut, go_on, snapshot
 from test_text_runs import text_settings, texts
 
-from fmkit.config.schema import PhaseConfig
-from fmkit.config.task_schema import CausalLmConfig, MaskedLmConfig
-from fmkit.errors import ConfigError
+from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.task import CausalLmConfig, MaskedLmConfig
+from fmkit.core.errors import ConfigError
 
 TASKS = {
     "masked_lm": (MaskedLmConfig(mask_rate=0.3, whole_words=True), "small_bert"),

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from small_runs import settings, train
 
-from fmkit import files
-from fmkit.config.schema import PhaseConfig, SgdConfig
+from fmkit.config.schema.optimizer import SgdConfig
+from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.core import files
 
 
 def assert_equal(one, other):

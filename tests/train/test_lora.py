@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 from small_runs import Trained, assembled, folder, settings
 
-from fmkit.config.schema import ModelConfig, PhaseConfig
-from fmkit.evaluate import loaded
-from fmkit.models import adapters
+from fmkit.config.schema.model import ModelConfig
+from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.evaluation import load_run
+from fmkit.models import lora as adapters
 from fmkit.models.backbone import Backbone, Block
-from fmkit.store.finished import FinishedRun
-from fmkit.train import building, checkpoint, freeze, loop, named
+from fmkit.store.run_reader import FinishedRun
+from fmkit.train import build_model, freeze, loop
+from fmkit.train.checkpoints import checkpoint, variables
 from fmkit.train.phases import Phase
 
 
@@ -38,7 +40,7 @@ def lora(tmp_path_factory):
     """A trained run, its weights before, its probabilities after."""
     settings = config(optimizer_ema=0.5, optimizer_weight_decay=0.1, model_lora_alpha=4.0)
     assembly, run = assembled(settings), folder(tmp_path_factory.mktemp("lora"))
-    before = named.tensors(assembly.learner.variables)
+    before = variables.tensors(assembly.learner.variables)
     trained = Trained(assembly, run, loop.train(assembly, run))
     finish(assembly, run)
     return trained, before, probabilities(assembly.learner)
@@ -49,10 +51,10 @@ def plain(tmp_path_factory):
     """A run without adapters, with weights of its own."""
     assembly, run = assembled(config(rank=0, runtime_seed=3)), folder(tmp_path_factory.mktemp("no"))
     assembly.learner.compile()
-    values = named.values(assembly.learner, assembly.learner.optimizer)
+    values = variables.values(assembly.learner, assembly.learner.optimizer)
     checkpoint.save(run.checkpoints, 1, *values, {})
     finish(assembly, run)
-    return run.folder, named.tensors(assembly.learner.variables)
+    return run.folder, variables.tensors(assembly.learner.variables)
 
 
 def is_head(path):
@@ -98,9 +100,9 @@ def test_batchnorm_is_frozen_while_adapters_train():
 
 def test_a_run_is_rebuilt_and_deployed_as_a_plain_model(lora, tmp_path):
     trained, before, expected = lora
-    found = loaded.load(FinishedRun(trained.run.folder), trained.assembly.config.runtime)
+    found = load_run.load(FinishedRun(trained.run.folder), trained.assembly.config.runtime)
     np.testing.assert_allclose(probabilities(found.learner), expected, atol=1e-5)
-    deployed = building.inference_model(found.learner, found.task, trained.assembly.config.data)
+    deployed = build_model.inference_model(found.learner, found.task, trained.assembly.config.data)
     deployed.save(tmp_path / "model.keras")
     model = keras.saving.load_model(tmp_path / "model.keras")
     assert "lora_rank" not in str(model.get_config())
@@ -116,7 +118,7 @@ def test_a_run_with_the_same_adapters_trains_them_on(lora):
     trained, _, expected = lora
     then = config(init=trained.run.folder, runtime_seed=1, model_lora_alpha=4.0)
     assembly = assembled(then)
-    found = named.tensors(assembly.learner.variables)
+    found = variables.tensors(assembly.learner.variables)
     for path, value in trained.saved().items():
         if "seed" not in path:
             np.testing.assert_array_equal(found[path], value, err_msg=path)
@@ -135,7 +137,7 @@ def test_a_run_with_other_adapters_or_none_starts_from_the_merged_kernels(rank, 
 def test_a_run_without_adapters_gives_its_weights_to_one_with(plain):
     run, weights = plain
     assembly = assembled(config(init=run))
-    found = named.tensors(assembly.learner.variables)
+    found = variables.tensors(assembly.learner.variables)
     for path, value in weights.items():
         if "seed" not in path:
             np.testing.assert_array_equal(found[path], value, err_msg=path)

@@ -8,15 +8,17 @@ import pytest
 from small_runs import assembled, settings, train
 from test_resume import assert_same, cut, go_on, snapshot
 
-from fmkit.config.data_schema import PreferencesData
-from fmkit.config.schema import ModelConfig, PhaseConfig
-from fmkit.config.task_schema import DpoConfig
+from fmkit.config.schema.data import PreferencesData
+from fmkit.config.schema.model import ModelConfig
+from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.task import DpoConfig
+from fmkit.core.types import Message
 from fmkit.data import splits
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
-from fmkit.data.preferences import Pair, Preferences
-from fmkit.spec import Message
-from fmkit.train import assemble, devices, state
+from fmkit.data.sources.preferences import Pair, Preferences
+from fmkit.train import assemble, devices
+from fmkit.train.checkpoints import state
 
 
 def pairs(count=40):

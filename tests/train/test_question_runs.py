@@ -8,10 +8,11 @@ from question_sets import articles, write, write_tokenizer
 from small_runs import assembled, settings, train
 from test_resume import assert_same, cut, go_on, snapshot
 
-from fmkit.config.data_schema import SquadData
-from fmkit.config.schema import ModelConfig, PhaseConfig
-from fmkit.config.task_schema import QuestionAnsweringConfig
-from fmkit.data import squad
+from fmkit.config.schema.data import SquadData
+from fmkit.config.schema.model import ModelConfig
+from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.task import QuestionAnsweringConfig
+from fmkit.data.sources import squad
 
 
 def question_settings(stage=None, name="small_bert", tokenizer=None, **changes):

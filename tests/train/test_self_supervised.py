@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 from small_runs import Trained, assembled, images, settings, train
 
-from fmkit.config.schema import PhaseConfig
-from fmkit.config.task_schema import (
+from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.task import (
     ClassificationConfig,
     MaskedImageConfig,
     SimclrConfig,
     VicregConfig,
 )
-from fmkit.errors import ConfigError
-from fmkit.evaluate import judge
+from fmkit.core.errors import ConfigError
+from fmkit.evaluation import evaluator
 from fmkit.store import metrics_log
-from fmkit.store.run import Run
-from fmkit.train import building, checkpoint, loop, state
+from fmkit.store.run_dir import Run
+from fmkit.train import build_model, loop
+from fmkit.train.checkpoints import checkpoint, state
 
 TASKS = {
     "simclr": SimclrConfig(projection=16, projection_hidden=32),
@@ -108,7 +109,7 @@ def test_a_head_learns_on_what_was_learned_without_labels(done, tmp_path):
 def test_the_deployed_model_gives_pooled_features(done, tmp_path):
     name, found = done
     assembly = found.assembly
-    model = building.inference_model(assembly.learner, assembly.task, assembly.config.data)
+    model = build_model.inference_model(assembly.learner, assembly.task, assembly.config.data)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     photos = assembly.examples.content.pixels[:5].astype(np.float32)
@@ -122,13 +123,13 @@ def test_the_deployed_model_gives_pooled_features(done, tmp_path):
 def test_a_finished_run_is_judged_by_its_loss(done):
     _, found = done
     assembly = found.assembly
-    question = judge.Question(
+    question = evaluator.Question(
         assembly.learner, assembly.loader, assembly.splits["val"], assembly.examples,
         assembly.examples.labels, assembly.spec.classes, assembly.task, 0, 0,
     )  # fmt: skip
-    figures, columns = judge.judge(question)
+    figures, columns = evaluator.judge(question)
     assert figures["n"] == 12
-    assert judge.judge(question)[0] == figures
+    assert evaluator.judge(question)[0] == figures
     assert np.isfinite(figures["loss"])
     assert columns == {}
 

@@ -10,12 +10,14 @@ from test_features import assert_same as assert_same_on_features
 from test_resume import assert_same, cut, go_on, snapshot
 from test_text_runs import text_settings
 
-from fmkit.config.schema import PhaseConfig
-from fmkit.config.task_schema import MultiLabelConfig, RegressionConfig
-from fmkit.data.examples import Examples, ImageArray, Texts
+from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.task import MultiLabelConfig, RegressionConfig
+from fmkit.data.content.images import ImageArray
+from fmkit.data.content.texts import Texts
+from fmkit.data.examples import Examples
 from fmkit.data.targets import LabelSets, Numbers
-from fmkit.models import adapters
-from fmkit.train import building
+from fmkit.models import lora
+from fmkit.train import build_model
 
 TASKS = {
     "regression": RegressionConfig(loss="huber"),
@@ -109,8 +111,8 @@ def test_the_units_are_frozen_and_the_head_begins_at_the_mean(tmp_path):
     (phase,) = json.loads((done.run.folder / "freeze.json").read_text())["phases"]
     head = phase["blocks"][-1]
     assert head["parameters"] - head["trainable_parameters"] == 4
-    adapters.merge(done.assembly.learner)
-    model = building.inference_model(
+    lora.merge(done.assembly.learner)
+    model = build_model.inference_model(
         done.assembly.learner, done.assembly.task, done.assembly.config.data
     )
     model.save(tmp_path / "model.keras")

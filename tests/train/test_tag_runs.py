@@ -6,14 +6,15 @@ from small_runs import settings, train
 from tagged_sentences import sentences
 from test_resume import assert_same, cut, go_on, snapshot
 
-from fmkit.config.data_schema import ConllData
-from fmkit.config.schema import ModelConfig, PhaseConfig
-from fmkit.config.task_schema import TokenClassificationConfig
-from fmkit.data import tagged
-from fmkit.data.tagged import Sentence
-from fmkit.evaluate import judge
-from fmkit.models.pieces import WordPieces
-from fmkit.models.tokenizers import TextTokenizer
+from fmkit.config.schema.data import ConllData
+from fmkit.config.schema.model import ModelConfig
+from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.task import TokenClassificationConfig
+from fmkit.data.sources import tagged_sentences
+from fmkit.data.sources.tagged_sentences import Sentence
+from fmkit.evaluation import evaluator
+from fmkit.models.tokenizers.subword import WordPieces
+from fmkit.models.tokenizers.tokenizer import TextTokenizer
 
 
 def examples(count=40):
@@ -25,7 +26,7 @@ def examples(count=40):
                  split="val" if at % 5 == 3 else "train")
         for at, each in enumerate(rows)
     ]  # fmt: skip
-    return tagged.examples(made, (), None)
+    return tagged_sentences.examples(made, (), None)
 
 
 def word_pieces(folder):
@@ -59,11 +60,11 @@ def test_words_are_judged_as_the_network_tags_them_one_by_one(name, tmp_path):
     folder = str(word_pieces(tmp_path / "pieces")) if has_pieces else None
     done = run_tags(tmp_path / "run", "small_bert" if has_pieces else name, tokenizer=folder)
     part = done.assembly.judged()[0]
-    question = judge.Question(
+    question = evaluator.Question(
         part.learner, part.loader, part.splits["val"], part.examples, part.examples.labels, (),
         part.task, 0, 0,
     )  # fmt: skip
-    figures, columns = judge.judge(question)
+    figures, columns = evaluator.judge(question)
     source = part.examples.content.source
     chosen = [at for at in range(len(source)) if at % 5 == 3]
     assert columns["word"] == [word for at in chosen for word in source.content.words[at]]

@@ -9,14 +9,16 @@ from small_runs import settings, train
 from test_features import assert_same as assert_same_on_features
 from test_resume import assert_same, cut, go_on, snapshot
 
-from fmkit.config.data_schema import TextTableData
-from fmkit.config.schema import ModelConfig, PhaseConfig
+from fmkit.config.schema.data import TextTableData
+from fmkit.config.schema.model import ModelConfig
+from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.core.errors import ConfigError
 from fmkit.data import splits
+from fmkit.data.content.texts import Texts
 from fmkit.data.dataset import Dataset
-from fmkit.data.examples import Examples, Texts
-from fmkit.errors import ConfigError
-from fmkit.models import tokenizers
-from fmkit.train import assemble, building, devices
+from fmkit.data.examples import Examples
+from fmkit.models.tokenizers import tokenizer as tokenizers
+from fmkit.train import assemble, build_model, devices
 
 CLASSES = ("fruit", "metal", "river")
 WORDS = (("apple", "plum", "pear"), ("iron", "zinc", "gold"), ("rhine", "nile", "loire"))
@@ -118,7 +120,7 @@ def test_pairs_are_read_as_pairs(tmp_path):
 def test_the_deployed_model_gives_the_same_and_its_tokenizer_lies_beside_it(tmp_path):
     done = run_texts(tmp_path)
     learner, task, data = done.assembly.learner, done.assembly.task, done.assembly.config.data
-    done.run.save_model(building.inference_model(learner, task, data))
+    done.run.save_model(build_model.inference_model(learner, task, data))
     done.run.save_tokenizer(done.assembly.backbone.tokenizer)
     loaded = keras.saving.load_model(done.run.folder / "model.keras")
     kept = tokenizers.load(done.run.folder / "tokenizer")

@@ -1,0 +1,119 @@
+"""What comes to an end without an error of ours: signals, full disks and memory, in words."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import shlex
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fmkit.core import files, signals
+from fmkit.core.errors import ArtifactError, Interrupted, ResourceError
+from fmkit.store import run_dir
+from fmkit.store.run_reader import FinishedRun
+
+_NO_MEMORY = (
+    "OOM when allocating",
+    "RESOURCE_EXHAUSTED",
+    "ResourceExhaustedError",
+    "CUDA_ERROR_OUT_OF_MEMORY",
+    "std::bad_alloc",
+    "MemoryError",
+)
+"""How native code, and Python inside of it, says that there is no memory left."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_SPACE = ("No space left on device", "Disk quota exceeded", "errno = 28")
+"""The same for a full disk; HDF5 says it in the last of these ways."""
+_SMALLEST_SIDE = 32
+
+
+def interrupted(error: KeyboardInterrupt, folder: Path | None) -> Interrupted:
+    """A signal that came between the steps, told with the place where the run stood.
+
+    Args:
+        error: what the signal raised.
+        folder: the run's, if there is a run.
+    """
+    number = error.number if isinstance(error, signals.Signalled) else signal.SIGINT
+    hint = "" if folder is None else f"Go on with: fmkit resume {shlex.quote(files.short(folder))}"
+    return Interrupted(
+        f"stopped by {signal.Signals(number).name}{_place(folder)}.", hint, int(number)
+    )
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error, or one behind it, says that the disk is full."""
+    return any(
+        (isinstance(each, OSError) and each.errno in _FULL)
+        or any(sign in str(each) for sign in _NO_SPACE)
+        for each in _chain(error)
+    )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error, or one behind it, says that memory ran out."""
+    return not is_disk_full(error) and any(
+        isinstance(each, MemoryError)
+        or (isinstance(each, OSError) and each.errno == errno.ENOMEM)
+        or any(sign in f"{type(each).__name__}: {each}" for sign in _NO_MEMORY)
+        for each in _chain(error)
+    )
+
+
+def out_of_memory(folder: Path | None, config: Any = None) -> ResourceError:
+    """Memory ran out: where, with which sizes, and which smaller ones to try.
+
+    Args:
+        folder: the run's, if there is a run; its config has the sizes.
+        config: the typed config of a command that makes no run.
+    """
+    key, batch, side = _sizes(folder, config)
+    told = [
+        f"{name}={value}" for name, value in ((key, batch), ("model.image_size", side)) if value
+    ]
+    advice = []
+    if batch and batch > 1:
+        advice.append(f"try {key}={batch // 2}")
+        if folder is not None:
+            advice.append("optimizer.accumulation=2 beside it keeps the examples of an update")
+    if folder is not None and side and side > _SMALLEST_SIDE:
+        smaller = max(_SMALLEST_SIDE, side * 3 // 4 // 32 * 32)
+        advice.append(f"model.image_size={smaller} takes about half")
+    hint = "; ".join(advice) or f"a smaller {key} takes less"
+    with_sizes = f", with {' and '.join(told)}" if told else ""
+    return ResourceError(
+        f"memory ran out{_place(folder)}{with_sizes}.", f"{hint[0].upper()}{hint[1:]}."
+    )
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _place(folder: Path | None) -> str:
+    """Where a run stood by its status, as ` at step 7 (phase full)`."""
+    if folder is None:
+        return ""
+    try:
+        status = FinishedRun(folder).json(run_dir.STATUS)
+    except ArtifactError:
+        return ""
+    phase = status.get("phase")
+    return f" at step {status.get('step')} (phase {phase})" if phase else " before the first phase"
+
+
+def _sizes(folder: Path | None, config: Any) -> tuple[str, int | None, int | None]:
+    """The key of the batch size, its value, and the side of the images."""
+    if folder is None:
+        if hasattr(config, "data"):
+            return "data.batch_size", config.data.batch_size, None
+        return "batch_size", getattr(config, "batch_size", None), None
+    with contextlib.suppress(ArtifactError, KeyError, TypeError):
+        found = FinishedRun(folder).config()
+        return "data.batch_size", found["data"]["batch_size"], found["model"]["image_size"]
+    return "data.batch_size", None, None

@@ -1,0 +1,61 @@
+"""The names that models, data and tasks go by, and the user's plugin file behind some of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fmkit.core import console, registry
+from fmkit.core.errors import ConfigError
+from fmkit.core.files import short
+from fmkit.store.run_reader import FinishedRun
+
+
+def names(file: Any = None) -> dict[str, list[str]]:
+    """Allowed values of `model.name`, `data.name` and `task.name`.
+
+    Args:
+        file: the user's plugin file, which is run for its names.
+
+    Raises:
+        ConfigError: the plugin file is missing or fails.
+    """
+    from fmkit.data.sources import registry as source_registry
+    from fmkit.models import registry as model_registry
+    from fmkit.tasks import registry as task_registry
+
+    if file:
+        with console.diverted(Path(os.devnull)):  # it may import TensorFlow, which talks
+            registry.load_plugins(str(file))
+    return {
+        "model.name": model_registry.names(),
+        "data.name": source_registry.names(),
+        "task.name": task_registry.names(),
+    }
+
+
+def require(run: FinishedRun, groups: Sequence[str], known: Mapping[str, Sequence[str]]) -> None:
+    """Refuse a run that needs a plugin file which the user has not named.
+
+    Args:
+        run: the run.
+        groups: those of its config that are needed, of `model`, `data` and `task`.
+        known: as `names` gives them.
+
+    Raises:
+        ConfigError: with the file that the run was made with.
+    """
+    config = run.config()
+    file = config.get("plugins")
+    for group in groups:
+        values = config.get(group)
+        name = values.get("name") if isinstance(values, dict) else None
+        if name is not None and name not in known[f"{group}.name"]:
+            option = f"plugins={short(file)}" if isinstance(file, str) else "plugins=FILE"
+            raise ConfigError(
+                f"run {run.id} has {group}={name}, which is neither fmkit's nor an installed "
+                "package's.",
+                f"Add {option}. A plugin file is code, so it is run only where you name it.",
+            )

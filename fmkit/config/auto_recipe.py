@@ -1,0 +1,386 @@
+"""`recipe=auto`: what a user leaves open, chosen by the size of the data and the device.
+
+In the spirit of BiT's HyperRule (Kolesnikov et al. 2020, arxiv.org/abs/1912.11370): a few choices,
+all made from what is known before training starts.
+
+| key                      | condition                       | value                       | why |
+|--------------------------|---------------------------------|-----------------------------|-----|
+| data.batch_size          | below 500 examples              | 16                          |     |
+|                          | GPU, from 20,000                | 128                         |     |
+|                          | otherwise                       | 32                          |     |
+| model.image_size         | images half the backbone's size | the backbone's size         |     |
+|                          | smaller images                  | 3 times, up to 96 pixels    | 1   |
+|                          | smaller, GPU or 16 cores        | 4 times, up to 128 pixels   | 1   |
+| data.augment             | GPU, from 500,000               | strong                      | 2   |
+|                          | GPU, from 20,000, or random     | medium                      |     |
+|                          | otherwise                       | light                       |     |
+| stage.full               | below 10 examples a class       | left out                    | 3   |
+| stage.head               | random backbone                 | left out                    |     |
+| optimizer.learning_rate  | batches of B                    | as set, times sqrt(B / 32)  | 4   |
+| optimizer.warmup         | below 20,000                    | 10%                         | 5   |
+|                          | otherwise                       | 5%                          | 5   |
+| stage.head.augment       | always                          | none                        | 10  |
+| stage.head.solver        | below 20,000, a linear head     | lbfgs                       | 10  |
+| stage.head.epochs        | before fine-tuning              | 300 updates, 4 to 60 epochs | 3   |
+|                          | alone                           | 500 updates, 10 to 100      |     |
+| stage.full.epochs        | pretrained                      | 500 updates, 4 to 40 epochs | 6   |
+|                          | pretrained, GPU                 | 500 updates, 10 to 40       | 6   |
+|                          | random backbone                 | 2,000 updates, 20 to 100    |     |
+| stage.full.learning_rate | pretrained                      | a tenth of the head's       |     |
+|                          | random backbone                 | the head's                  |     |
+| stage.full.batchnorm     | random, or from 20,000          | train                       | 7   |
+|                          | otherwise, or batches below 16  | frozen                      | 7   |
+| optimizer.ema            | no phase below 200 updates      | 0.99                        | 8   |
+| task.label_smoothing     | from 20,000, 10 classes         | 0.1                         | 9   |
+
+1. BiT enlarges whatever is below 96 pixels to 128, for an image of few pixels leaves few cells at
+   the last stride. 96 is what two cores bear. The size is at least twice the side, as it is without
+   the rule, at least 32, at most the backbone's, and a multiple of 16.
+2. MixUp for larger sets alone, as BiT, which begins at 20,000; our preset has CutMix, too.
+3. Fine-tuning from a head that has not converged, or with few examples, distorts good features
+   (Kumar et al. 2022, arxiv.org/abs/2202.10054).
+4. For Adam and its kin the rate goes with the root of the batch (Malladi et al. 2022,
+   arxiv.org/abs/2205.10287). A rate or a batch size of the user's own stays as it is.
+5. BiT warms up for 100 of 500 steps, and for 500 of 10,000 and 20,000.
+6. 500 is BiT's number for sets below 20,000 and 20,000 its most, which is ours, too. Between them
+   the length grows with the data.
+7. The moving statistics of a few small batches are noise.
+8. The best epoch may come before the rate has fallen, and an average is as steady there as at the
+   end (Izmailov et al. 2018, arxiv.org/abs/1803.05407).
+9. It keeps long training from certainty (Mueller et al. 2019, arxiv.org/abs/1906.02629).
+10. A frozen backbone then runs once, and the head starts at its convex optimum, as linear probes
+   are judged (Kornblith et al. 2019, arxiv.org/abs/1805.08974).
+
+What has no source here is ours: set so that a run on two cores costs two to three times what the
+defaults cost, and not tuned on any data set. Flips are never touched: no count can tell whether a
+mirrored image means the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fmkit.config import units
+from fmkit.config.schema.commands import TrainConfig
+
+SMALL, LARGE = 20_000, 500_000
+"""Fewer training examples than the first is small, at least the second is large."""
+
+TINY = 10
+"""Fewer examples a class than this leave the backbone frozen."""
+
+USUAL_BATCH = 32
+"""The batch size that the optimizers' default rates are meant for."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One thing that the rule chose.
+
+    Attributes:
+        key: a full key, or `stage.PHASE`.
+        value: its value; None leaves the phase out.
+        reason: why, in a phrase.
+        by_user: the user decided this key, so that the choice does not apply.
+    """
+
+    key: str
+    value: Any
+    reason: str
+    by_user: bool = False
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A condition and what follows from it.
+
+    Attributes:
+        key: what it chooses.
+        when: whether it applies.
+        value: what it chooses; None leaves a phase out.
+        reason: why; `{f.examples}` stands for that fact.
+    """
+
+    key: str
+    when: Callable[[Facts], Any]
+    value: Callable[[Facts], Any]
+    reason: str
+
+
+def _fixed(value: Any) -> Callable[[Facts], Any]:
+    return lambda f: value
+
+
+def _always(f: Facts) -> bool:
+    return True
+
+
+def _seen(f: Facts) -> bool:
+    return not f.is_text
+
+
+def _has_both(f: Facts) -> bool:
+    return {"head", "full"} <= f.lengths.keys()
+
+
+def _has_full(f: Facts) -> bool:
+    return "full" in f.lengths
+
+
+def _side(f: Facts) -> int:
+    return f.side or 0
+
+
+def _own(f: Facts) -> int:
+    return f.own_size or 0
+
+
+def _sized(f: Facts) -> bool:
+    return f.side is not None and f.own_size is not None
+
+
+def _enlarged(f: Facts) -> int:
+    """A multiple of 16 from 32 to the backbone's own size."""
+    side = _side(f)
+    times, goal = (4, 128) if f.is_fast else (3, 96)
+    wanted = max(2 * side, min(times * side, goal))
+    return min(_own(f), max(32, math.floor(wanted / 16 + 0.5) * 16))
+
+
+def _rounded(rate: float) -> float:
+    return float(f"{rate:.2g}")
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("data.batch_size", lambda f: f.examples < 500, _fixed(16),
+         "{f.examples:,} examples: more updates from the same images"),
+    Rule("data.batch_size", lambda f: f.is_gpu and f.examples >= SMALL, _fixed(128),
+         "{f.examples:,} examples on a GPU: larger batches fill it"),
+    Rule("data.batch_size", _always, _fixed(USUAL_BATCH),
+         "{f.examples:,} examples: what the learning rates are meant for"),
+    Rule("model.image_size", lambda f: _sized(f) and 2 * _side(f) >= _own(f), _own,
+         "images of {f.side} pixels: the backbone's own size"),
+    Rule("model.image_size", _sized, _enlarged,
+         "images of {f.side} pixels, enlarged within what {f.cores} cores ({f.device}) bear"),
+    Rule("data.augment",
+         lambda f: _seen(f) and f.is_classification and f.is_gpu and f.examples >= LARGE,
+         _fixed("strong"),
+         "{f.examples:,} examples: enough to gain by MixUp and CutMix"),
+    Rule("data.augment",
+         lambda f: _seen(f) and f.is_gpu and (f.examples >= SMALL or not f.pretrained),
+         _fixed("medium"), "{f.examples:,} examples, trained for long enough to gain by variety"),
+    Rule("data.augment", _seen, _fixed("light"),
+         "{f.examples:,} examples, {f.device}: shifts and flips cost next to nothing"),
+    Rule("stage.full", lambda f: _has_both(f) and f.pretrained and f.per_class < TINY, _fixed(None),
+         "{f.per_class:.1f} examples a class, fewer than 10: the backbone stays frozen"),
+    Rule("stage.head", lambda f: _has_both(f) and not f.pretrained, _fixed(None),
+         "the backbone is random: there are no features to probe"),
+    Rule("optimizer.learning_rate", _always,
+         lambda f: _rounded(f.learning_rate * math.sqrt(f.batch_size / USUAL_BATCH)),
+         "batches of {f.batch_size}: the rate for 32 times the root of their ratio"),
+    Rule("optimizer.warmup", lambda f: f.examples < SMALL, _fixed("10%"),
+         "{f.examples:,} examples: a short phase warms up for a larger share"),
+    Rule("optimizer.warmup", _always, _fixed("5%"),
+         "{f.examples:,} examples: a long phase warms up for a smaller share"),
+    Rule("stage.head.augment", lambda f: "head" in f.lengths, _fixed("none"),
+         "the same features in every epoch: the frozen backbone runs once"),
+    Rule("stage.head.solver",
+         lambda f: "head" in f.lengths and f.is_solvable and f.examples < SMALL, _fixed("lbfgs"),
+         "{f.examples:,} examples: the linear head's optimum is found at once"),
+    Rule("stage.head.epochs", lambda f: "head" in f.lengths, lambda f: f.length(f.head_updates),
+         "{f.examples:,} examples: about {f.head_updates:,} updates"),
+    Rule("stage.full.epochs", _has_full, lambda f: f.length(f.full_updates),
+         "{f.examples:,} examples: about {f.full_updates:,} updates"),
+    Rule("stage.full.learning_rate", lambda f: _has_full(f) and f.pretrained,
+         lambda f: _rounded(f.learning_rate / 10), "a tenth: the features are good already"),
+    Rule("stage.full.learning_rate", _has_full, lambda f: f.learning_rate,
+         "the backbone is random: it learns at the full rate"),
+    Rule("stage.full.batchnorm", lambda f: _has_full(f) and not f.pretrained, _fixed("train"),
+         "the backbone is random: it has no statistics yet"),
+    Rule("stage.full.batchnorm",
+         lambda f: _has_full(f) and f.examples >= SMALL and f.batch_size >= 16, _fixed("train"),
+         "{f.examples:,} examples, batches of {f.batch_size}: enough for new statistics"),
+    Rule("stage.full.batchnorm", _has_full, _fixed("frozen"),
+         "{f.examples:,} examples, batches of {f.batch_size}: too few for new statistics"),
+    Rule("optimizer.ema", lambda f: _has_full(f) and f.shortest >= 200, _fixed(0.99),
+         "no phase below 200 updates: the average of some 100 is steadier than the last"),
+    Rule("task.label_smoothing",
+         lambda f: f.is_classification and f.examples >= SMALL and f.classes >= 10, _fixed(0.1),
+         "{f.examples:,} examples of {f.classes} classes: keeps long training from certainty"),
+)  # fmt: skip
+"""The rule: for each key the first that applies, in this order; a line for one more."""
+
+
+def choose(facts: Facts, chosen_by_user: Collection[str]) -> list[Choice]:
+    """What the rule chooses, in the order of `RULES`.
+
+    A choice that does not apply since the user decided the key is in the list, and later choices
+    go by the user's value.
+
+    Args:
+        facts: what is known of data, backbone and device.
+        chosen_by_user: full keys; `stage` and `stage.PHASE` stand for all inside.
+    """
+    found: dict[str, Choice] = {}
+    for rule in RULES:
+        if rule.key in found or not rule.when(facts):
+            continue
+        decided = _is_decided(rule.key, chosen_by_user)
+        choice = Choice(rule.key, rule.value(facts), rule.reason.format(f=facts), decided)
+        found[rule.key] = choice
+        if not decided:
+            facts = _after(facts, choice)
+    return list(found.values())
+
+
+def _is_decided(key: str, chosen: Collection[str]) -> bool:
+    """Whether a key, something that it is part of, or a part of it was chosen."""
+    return any(
+        each == key or key.startswith(f"{each}.") or each.startswith(f"{key}.") for each in chosen
+    )
+
+
+def _after(facts: Facts, choice: Choice) -> Facts:
+    """The facts that later rules see."""
+    parts = choice.key.split(".")
+    lengths = dict(facts.lengths)
+    if parts[0] == "stage" and choice.value is None:
+        del lengths[parts[1]]
+    elif parts[0] == "stage" and parts[-1] == "epochs":
+        lengths[parts[1]] = choice.value
+    elif choice.key in ("data.batch_size", "optimizer.learning_rate"):
+        return dataclasses.replace(facts, **{parts[1]: choice.value})
+    return dataclasses.replace(facts, lengths=lengths)
+
+
+def apply(config: TrainConfig, choices: Sequence[Choice]) -> list[dict[str, Any]]:
+    """Put the choices into a config; a row (key, value, before, reason, applied) for each."""
+    return [
+        {
+            "key": each.key,
+            "value": each.value,
+            "before": _put(config, each),
+            "reason": each.reason,
+            "applied": not each.by_user,
+        }
+        for each in choices
+    ]
+
+
+def _put(config: TrainConfig, choice: Choice) -> Any:
+    """Put one choice into a config, unless the user decided its key; what was there before."""
+    *parents, name = choice.key.split(".")
+    holder: Any = config
+    for each in parents:
+        holder = holder[each] if isinstance(holder, dict) else getattr(holder, each)
+    if isinstance(holder, dict):  # a phase, which is left out
+        before = dataclasses.asdict(holder[name])
+        if not choice.by_user:
+            del holder[name]
+        return before
+    before = getattr(holder, name)
+    if not choice.by_user:
+        setattr(holder, name, choice.value)
+    return before
+
+
+def worded(row: Mapping[str, Any]) -> str:
+    """One row of `apply` as a line for people."""
+    key, value = row["key"], row["value"]
+    if row["applied"]:
+        return f"{key}{' left out' if value is None else f'={value}'} ({row['reason']})"
+    if value is None:
+        return f"{key} kept, since it was set"
+    return f"{key}={row['before']} kept, since it was set (the rule says {value})"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What `recipe=auto` goes by.
+
+    Attributes:
+        examples: of the training split.
+        classes: how many.
+        side: typical longer side of the images in pixels, or None when it is not known.
+        own_size: side of the input that the backbone was made for in pixels, or None.
+        pretrained: whether the backbone's weights come from elsewhere.
+        device: `cpu` or `gpu`.
+        cores: that this process may use.
+        lengths: by phase of the stage, its length as configured (`10 epochs`), until the rule
+            chooses another.
+        is_solvable: whether a head phase can be solved at once: a linear head, whole labels, no
+            augmentation of its own, a validation split, the feature cache in use.
+        batch_size: as configured, until the rule chooses another.
+        learning_rate: `optimizer.learning_rate` as configured, until the rule chooses another.
+        is_text: the examples are texts, so that there is nothing to augment.
+        is_classification: the task is to tell classes, so that labels can be smoothed.
+    """
+
+    examples: int
+    classes: int
+    side: int | None
+    own_size: int | None
+    pretrained: bool
+    device: str
+    cores: int
+    lengths: Mapping[str, str]
+    is_solvable: bool
+    batch_size: int
+    learning_rate: float
+    is_text: bool = False
+    is_classification: bool = True
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in one pass over the training split."""
+        return math.ceil(self.examples / self.batch_size)
+
+    @property
+    def per_class(self) -> float:
+        """Mean number of training examples a class."""
+        return self.examples / max(self.classes, 1)
+
+    @property
+    def is_fast(self) -> bool:
+        """A GPU, or a CPU that can be given more to do than two cores."""
+        return self.is_gpu or self.cores >= 16
+
+    @property
+    def is_gpu(self) -> bool:
+        """Whether a GPU trains."""
+        return self.device == "gpu"
+
+    @property
+    def head_updates(self) -> int:
+        """Updates that the head gets, before fine-tuning or alone."""
+        if "full" in self.lengths:
+            return self._updates(300, 20_000, 4, 60)
+        return self._updates(500, 20_000, 10, 100)
+
+    @property
+    def full_updates(self) -> int:
+        """Updates that the whole network gets."""
+        if not self.pretrained:
+            return self._updates(2_000, 100_000, 20, 100)
+        return self._updates(500, 20_000, 10 if self.is_gpu else 4, 40)
+
+    @property
+    def shortest(self) -> int:
+        """Updates of the shortest phase, as the lengths stand."""
+        phases = [units.parse_duration(each, "epochs") for each in self.lengths.values()]
+        return min((each.steps(self.steps_per_epoch) for each in phases), default=0)
+
+    def _updates(self, least: int, most: int, least_epochs: int, most_epochs: int) -> int:
+        """`least`, or as many as the least epochs have; never above the most of either."""
+        epoch = self.steps_per_epoch
+        return min(max(least, least_epochs * epoch), most_epochs * epoch, most)
+
+    def length(self, updates: int) -> str:
+        """Updates as the config writes them: the nearest whole epochs, or a part of one."""
+        if updates < self.steps_per_epoch:
+            return f"{updates} steps"
+        return str(math.floor(updates / self.steps_per_epoch + 0.5))

@@ -1,0 +1,74 @@
+"""The user's YAML as Hydra gets it: read by us, with the limits of `strict_yaml`."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fmkit.config.registry import COMMANDS, KINDS
+from fmkit.config.schema.docs import field_types
+from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.core import safe_yaml
+from fmkit.core.errors import ConfigError
+
+SCHEME = "fmkit"
+
+
+@cache
+def whole_number_keys() -> frozenset[str]:
+    """Last parts of the keys that take a whole number."""
+    kinds = {kind for kinds in KINDS.values() for kind in kinds.values()}
+    return frozenset(
+        name
+        for kind in {*kinds, *COMMANDS.values(), PhaseConfig}
+        for name, wanted in field_types(kind).items()
+        if wanted in (int, int | None)
+    )
+
+
+def whole(value: Any) -> Any:
+    """A float that is a whole number, such as `1e3`, as that; every other value as it is."""
+    is_whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+    return int(value) if is_whole else value
+
+
+def with_whole_numbers(tree: Any) -> Any:
+    """The same mappings with whole numbers where the schema wants them: `batch_size: 1e3`."""
+    if not isinstance(tree, dict):
+        return tree
+    return {
+        key: whole(value) if key in whole_number_keys() else with_whole_numbers(value)
+        for key, value in tree.items()
+    }
+
+
+def register() -> None:
+    """Tell Hydra of the scheme `fmkit://`, by which it gets files through us."""
+    from hydra._internal.core_plugins.file_config_source import FileConfigSource
+    from hydra.core.plugins import Plugins
+    from hydra.plugins.config_source import ConfigLoadError, ConfigResult
+    from omegaconf import OmegaConf
+
+    class CheckedSource(FileConfigSource):
+        """A folder of YAML."""
+
+        @staticmethod
+        def scheme() -> str:
+            return SCHEME
+
+        def load_config(self, config_path: str) -> Any:
+            path = Path(self.path) / self._normalize_file_name(config_path)
+            if not path.is_file():
+                raise ConfigLoadError(f"Config not found: {path}")
+            found = safe_yaml.read(path)
+            if found.tree is None:
+                raise ConfigError("\n".join(found.problems))
+            return ConfigResult(
+                config=OmegaConf.create(with_whole_numbers(safe_yaml.value(found.tree))),
+                path=f"{SCHEME}://{self.path}",
+                provider=self.provider,
+                header=self._get_header_dict(found.text[:512]),
+            )
+
+    Plugins.instance().register(CheckedSource)

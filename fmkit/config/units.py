@@ -1,0 +1,177 @@
+"""Quantities as the config writes them, with their units.
+
+Durations of training (`500 steps`, `10 epochs`, `5%`), intervals that may be times (`10 minutes`)
+and amounts of memory or disk (`4 GiB`, `25%`).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from fmkit.core import machine
+from fmkit.core.errors import ConfigError, received
+
+STEPS, EPOCHS, PERCENT = "steps", "epochs", "%"
+UNITS = (STEPS, EPOCHS, PERCENT)
+
+_TEXT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([a-z]+|%)?", re.ASCII)
+_WORDS = {"step": STEPS, STEPS: STEPS, "epoch": EPOCHS, EPOCHS: EPOCHS, PERCENT: PERCENT}
+_MOST = 1e15  # above this a float no longer counts single steps
+_DURATIONS = "`500 steps`, `10 epochs`, `0.5 epochs` or `5%`"
+
+
+@dataclass(frozen=True)
+class Duration:
+    """A length of training.
+
+    Attributes:
+        amount: how many of the unit, at least 0; whole for steps, at most 100 for percent.
+        unit: `steps` (batches), `epochs`, or `%` of a total that the caller knows.
+    """
+
+    amount: float
+    unit: str
+
+    def __str__(self) -> str:
+        return f"{self.amount:g}%" if self.unit == PERCENT else f"{self.amount:g} {self.unit}"
+
+    def steps(self, steps_per_epoch: int, total_steps: int | None = None) -> int:
+        """The length in steps, rounded to the nearest, halves up.
+
+        A length above 0 is at least one step, so that no phase vanishes by rounding.
+
+        Args:
+            steps_per_epoch: batches in an epoch.
+            total_steps: what 100% stands for, in steps.
+
+        Raises:
+            ConfigError: the duration is a share, and there is no total to take it of.
+        """
+        if self.unit == STEPS:
+            exact = self.amount
+        elif self.unit == EPOCHS:
+            exact = self.amount * steps_per_epoch
+        elif total_steps is None:
+            raise ConfigError(
+                received("duration", str(self), "`500 steps` or `10 epochs` (no share of a total)")
+            )
+        else:
+            exact = self.amount * total_steps / 100
+        return max(math.floor(exact + 0.5), 1 if self.amount > 0 else 0)
+
+
+def parse_duration(value: int | float | str, unit: str) -> Duration:
+    """Read a duration.
+
+    Args:
+        value: `500 steps`, `1 step`, `10 epochs`, `0.5 epochs`, `5%`, or a bare number.
+        unit: what a bare number counts: `steps`, `epochs` or `%`.
+
+    Raises:
+        ConfigError: it is none of these, negative, a part of a step, or more than 100%.
+    """
+    if unit not in UNITS:
+        raise ValueError(received("unit", unit, UNITS))
+    allowed = f"{_DURATIONS}, or a bare number of {'percent' if unit == PERCENT else unit}"
+    refusal = ConfigError(received("duration", value, allowed))
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise refusal
+    if isinstance(value, str):
+        found = _TEXT.fullmatch(value.strip().lower())
+        if found is None or (found[2] or unit) not in _WORDS:
+            raise refusal
+        amount, unit = float(found[1]), _WORDS[found[2] or unit]
+    else:
+        amount = float(value) if abs(value) < _MOST else math.inf
+    whole_enough = unit != STEPS or amount.is_integer()
+    if not (0 <= amount < _MOST and whole_enough) or (unit == PERCENT and amount > 100):
+        raise refusal
+    return Duration(amount, unit)
+
+
+_TIMES = {"second": 1.0, "s": 1.0, "minute": 60.0, "min": 60.0, "hour": 3600.0, "h": 3600.0}
+_INTERVALS = "`10 minutes`, `30 seconds`, `1 hour` or `500 steps`, or a bare number of minutes"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """How often something is done: after so many steps, or so many seconds; one of them is None."""
+
+    steps: int | None = None
+    seconds: float | None = None
+
+    def is_over(self, steps: int, seconds: float) -> bool:
+        """Whether so many steps or seconds since the last time are enough."""
+        if self.steps is not None:
+            return steps >= self.steps
+        return self.seconds is not None and seconds >= self.seconds
+
+
+def parse_interval(value: int | float | str) -> Interval:
+    """Read an interval.
+
+    Args:
+        value: `500 steps`, `10 minutes`, `10 min`, `30 seconds`, `30 s`, `1 hour`, `1 h`, or a bare
+            number of minutes.
+
+    Raises:
+        ConfigError: it is none of these, or 0.
+    """
+    found = _TEXT.fullmatch(str(value).strip().lower())
+    amount, word = (float(found[1]), found[2] or "minutes") if found else (0.0, "")
+    if _WORDS.get(word) == STEPS and amount >= 1 and amount.is_integer() and amount < _MOST:
+        return Interval(steps=int(amount))
+    unit = _TIMES.get(word.removesuffix("s") or "s")
+    if unit is None or not 0 < amount < _MOST or isinstance(value, bool):
+        raise ConfigError(received("interval", value, _INTERVALS))
+    return Interval(seconds=amount * unit)
+
+
+_BYTES = {
+    "b": 1,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "tb": 10**12,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+    "tib": 2**40,
+}
+_AMOUNTS = "an amount such as `4 GiB` or `500 MiB`"
+_SHARE = ", or a share of the free memory such as `25%`"
+BUDGET, LIMIT = "runtime.memory_budget", "runtime.cache_limit"
+"""Keys that take an amount; only the budget of memory may be a share."""
+
+
+def bytes_problem(key: str, text: str) -> str:
+    """What is wrong with the amount of a key; empty when nothing is."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%|[a-zA-Z]+)\s*", text)
+    unit = found[2].lower() if found else ""
+    if found is None or unit not in (("%", *_BYTES) if key == BUDGET else _BYTES):
+        return received(key, text, _AMOUNTS + (_SHARE if key == BUDGET else ""))
+    if unit == "%" and float(found[1]) > 100:
+        return received(key, text, "at most 100%")
+    return ""
+
+
+def parse_bytes(text: str, key: str = BUDGET) -> int:
+    """Bytes from a text; a share is taken of the memory that is free now.
+
+    Raises:
+        ConfigError: the text is no amount, or the free memory cannot be told.
+    """
+    if wrong := bytes_problem(key, str(text)):
+        raise ConfigError(wrong)
+    number, unit = re.findall(r"[\d.]+|[%a-zA-Z]+", str(text))
+    if unit != "%":
+        return int(float(number) * _BYTES[unit.lower()])
+    free = machine.free()
+    if free is None:
+        raise ConfigError(
+            f"{key} is a share, but this system does not tell its free memory.",
+            "Give an amount, such as `4 GiB`.",
+        )
+    return int(free * float(number) / 100)

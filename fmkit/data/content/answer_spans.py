@@ -1,0 +1,111 @@
+"""Answers that are parts of a text: where each begins and ends, in characters.
+
+N examples.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from fmkit.core.errors import DataError
+
+Span = tuple[int, int]
+"""Where a part of a text begins, and where it has ended, in characters from 0."""
+
+NEAR = 2
+"""Characters by which an offset may be wrong: white space that was cut or added before."""
+
+
+@dataclass(eq=False)
+class Spans:
+    """The accepted answers of each example.
+
+    Attributes:
+        spans: of each example, N of them; none where its text has no answer.
+        names: there are none.
+    """
+
+    kind: ClassVar[str] = "spans"
+    spans: tuple[tuple[Span, ...], ...]
+    names: tuple[str, ...] = ()
+
+    def take(self, indices: np.ndarray) -> Spans:
+        """Those of the examples at `indices`, in that order."""
+        return Spans(tuple(self.spans[each] for each in indices))
+
+    def identity(self, index: int) -> bytes:
+        """Begin and end of each answer."""
+        return repr(self.spans[index]).encode()
+
+    def matched(self, names: tuple[str, ...]) -> Spans:
+        """The same: nothing has a name.
+
+        Raises:
+            DataError: the run has names.
+        """
+        if names:
+            raise DataError(f"the run learned {', '.join(names)}, and the data has answers.")
+        return self
+
+    def summary(self) -> dict[str, int]:
+        """How many examples have an answer, and how many have none."""
+        answered = sum(bool(each) for each in self.spans)
+        return {"with an answer": answered, "without": len(self.spans) - answered}
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where an answer stands.
+
+    Attributes:
+        span: None where it stands nowhere near its offset.
+        moved: why that is not where its offset says; empty where it is.
+    """
+
+    span: Span | None
+    moved: str = ""
+
+
+def locate(context: str, answer: str, offset: int) -> Located:
+    """Where an answer stands in a text, if need be beside the place that its offset names.
+
+    Looked for are, in this order: the answer at the offset; at most `NEAR` characters beside it;
+    there with other white space in it; and where offsets count UTF-16 units or bytes of UTF-8, as
+    programs in Java, JavaScript, Go or Rust count.
+
+    Args:
+        context: the text.
+        answer: not white space only.
+        offset: of its first character.
+    """
+    if not -NEAR <= offset <= len(context) * 4:  # bytes of a character at most
+        return Located(None)
+    text = answer.strip()
+    begin = offset + len(answer) - len(answer.lstrip())
+    if begin >= 0 and context.startswith(text, begin):
+        return Located((begin, begin + len(text)))
+    for distance in range(1, NEAR + 1):
+        for place in (begin - distance, begin + distance):
+            if place >= 0 and context.startswith(text, place):
+                return Located((place, place + len(text)), _beside(place - begin))
+    loose = re.compile(r"\s+".join(re.escape(each) for each in text.split()))
+    for found in loose.finditer(
+        context, max(0, begin - NEAR), max(0, begin + NEAR + 2 * len(text))
+    ):
+        if found.start() <= begin + NEAR:
+            return Located(found.span(), "it has other white space there")
+    for encoding, size, unit in (("utf-16-le", 2, "UTF-16 units"), ("utf-8", 1, "bytes of UTF-8")):
+        ahead = context.encode(encoding, "surrogatepass")[: max(0, offset) * size]
+        place = len(ahead.decode(encoding, "ignore")) + begin - offset
+        if place != begin and context.startswith(text, place):
+            return Located((place, place + len(text)), f"its offset counts {unit}")
+    return Located(None)
+
+
+def _beside(distance: int) -> str:
+    way = "on" if distance > 0 else "back"
+    return f"{abs(distance)} character{'s' if abs(distance) > 1 else ''} {way}"

@@ -1,0 +1,188 @@
+"""A tag for each word, and the entities that tags with prefixes mark.
+
+A tag is `O` or a prefix and a type, as in `B-PER`, in one of the schemes IOB1, IOB2, BIOES, BILOU
+and BMES, or a name without prefix, such as a part of speech. What an entity is, is read as
+`conlleval` (Tjong Kim Sang and De Meulder 2003) and seqeval's default mode read it, whatever the
+scheme: it goes on as long as the type stays the same and no tag begins another one.
+
+N sentences, W words of all of them, K tags, E entities.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from fmkit.core.errors import DataError, listed
+
+OUTSIDE_NAME = "O"
+"""The tag of a word that is in no entity."""
+
+OUTSIDE, BEGIN, INSIDE, END, SINGLE = range(5)
+_PREFIXES = {"B": BEGIN, "I": INSIDE, "M": INSIDE, "E": END, "L": END, "S": SINGLE, "U": SINGLE}
+PREFIXES = "B, I, E, S (or L, U, M)"
+"""The prefixes in words."""
+_TAG = re.compile(r"([BIMELSU])(?:-(.+))?", re.DOTALL)
+_NO_TYPE = "_"
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """Tags with prefixes.
+
+    Attributes:
+        prefixes: of each tag, (K + 1,); the last one, at -1, is of a word without a tag.
+        kinds: number of each tag's type, likewise; -1 where it has none.
+        types: names of the types, sorted.
+    """
+
+    prefixes: np.ndarray
+    kinds: np.ndarray
+    types: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Entities of many sentences, in their order.
+
+    Attributes:
+        begins: first word of each, (E,).
+        ends: the word behind its last one, (E,).
+        kinds: number of its type, (E,).
+    """
+
+    begins: np.ndarray
+    ends: np.ndarray
+    kinds: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Tags:
+    """A tag for each word of each example.
+
+    Attributes:
+        names: of the tags, in the order of the model's outputs.
+        values: positions in `names` by example, (words,) int32 each.
+    """
+
+    kind: ClassVar[str] = "tags"
+    names: tuple[str, ...]
+    values: tuple[np.ndarray, ...]
+
+    def take(self, indices: np.ndarray) -> Tags:
+        """Those of the examples at `indices`, in that order."""
+        return Tags(self.names, tuple(self.values[each] for each in indices))
+
+    def identity(self, index: int) -> bytes:
+        """The names of an example's tags."""
+        found = "\0".join(self.names[each] for each in self.values[index])
+        return found.encode("utf-8", "surrogatepass")
+
+    def matched(self, names: tuple[str, ...]) -> Tags:
+        """The same in the order of a run's names. A few sentences need not have every tag.
+
+        Raises:
+            DataError: the run does not know a tag.
+        """
+        known = {name: number for number, name in enumerate(names)}
+        unknown = [each for each in self.names if each not in known]
+        if unknown:
+            raise DataError(
+                f"the run does not know the tags {listed([ascii(each) for each in unknown], 10)}.",
+                f"It was trained on {listed(names, 10)}. Tags are matched letter by letter.",
+            )
+        order = np.array([known[each] for each in self.names], np.int32)
+        return Tags(names, tuple(order[each] for each in self.values))
+
+
+def is_entity_tag(name: str) -> bool:
+    """Whether a tag is `O`, or has a known prefix."""
+    return name == OUTSIDE_NAME or _TAG.fullmatch(name) is not None
+
+
+def marks_entities(counts: Mapping[str, int]) -> bool:
+    """Whether tags, by how often each occurs, are meant to mark entities.
+
+    They are where half of the words that are not `O` have a known prefix, so that a few wrong ones
+    are seen to be wrong. A prefix alone, without a type, is one beside `O` only.
+    """
+    inside = {name: count for name, count in counts.items() if name != OUTSIDE_NAME}
+    found = 0
+    for name, count in inside.items():
+        match = _TAG.fullmatch(name)
+        if match and (match[2] or OUTSIDE_NAME in counts):
+            found += count
+    return found > 0 and 2 * found >= sum(inside.values())
+
+
+def scheme(names: Sequence[str]) -> Scheme | None:
+    """What the tags mean where they mark entities; None where they are names of their own."""
+    if not all(map(is_entity_tag, names)) or not marks_entities(dict.fromkeys(names, 1)):
+        return None
+    parts = [_TAG.fullmatch(each) if each != OUTSIDE_NAME else None for each in names]
+    types = tuple(sorted({each[2] or _NO_TYPE for each in parts if each}))
+    number = {name: place for place, name in enumerate(types)}
+    prefixes = [_PREFIXES[each[1]] if each else OUTSIDE for each in parts]
+    kinds = [number[each[2] or _NO_TYPE] if each else -1 for each in parts]
+    return Scheme(np.array([*prefixes, OUTSIDE]), np.array([*kinds, -1]), types)
+
+
+def ordered(names: Iterable[str]) -> tuple[str, ...]:
+    """Different tags in the order of outputs: `O`, then by type and prefix, or else by name."""
+    different = set(names)
+    if not all(map(is_entity_tag, different)):
+        return tuple(sorted(different))
+
+    def place(name: str) -> tuple[bool, str, int, str]:
+        match = _TAG.fullmatch(name)
+        return name != OUTSIDE_NAME, match[2] or "" if match else "", _rank(name), name
+
+    return tuple(sorted(different, key=place))
+
+
+def _rank(name: str) -> int:
+    return _PREFIXES.get(name[0], 0)
+
+
+def spans(tags: np.ndarray, lengths: np.ndarray, meaning: Scheme) -> Spans:
+    """The entities of sentences that lie one behind the other.
+
+    Args:
+        tags: positions in the names, -1 for none, (W,).
+        lengths: words of each sentence, (N,).
+        meaning: of the tags.
+    """
+    prefixes, kinds = meaning.prefixes[tags], meaning.kinds[tags]
+    first = np.zeros(len(tags) + 1, bool)
+    first[np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)] = True
+    before = np.where(first[:-1], OUTSIDE, np.roll(prefixes, 1))
+    after = np.where(first[1:], OUTSIDE, np.roll(prefixes, -1))
+    changes = kinds != np.roll(kinds, 1)
+    begins = begins_here(before, prefixes, changes)
+    ends = ends_here(prefixes, after, np.roll(changes, -1))
+    places = np.flatnonzero(begins)
+    return Spans(places, np.flatnonzero(ends) + 1, kinds[places])
+
+
+def begins_here(before: np.ndarray, here: np.ndarray, changes: np.ndarray) -> np.ndarray:
+    """Whether an entity begins at a word, by its prefix and that before it.
+
+    Args:
+        before: prefixes of the words before; `OUTSIDE` at the beginning of a sentence.
+        here: prefixes of the words.
+        changes: whether the type is another one than before.
+    """
+    fresh = (here == BEGIN) | (here == SINGLE)
+    over = (before == OUTSIDE) | (before == END) | (before == SINGLE)
+    return (here != OUTSIDE) & (fresh | over | changes)
+
+
+def ends_here(here: np.ndarray, after: np.ndarray, changes: np.ndarray) -> np.ndarray:
+    """Whether an entity ends with a word; see `begins_here`, from the other side."""
+    over = (here == END) | (here == SINGLE)
+    fresh = (after == OUTSIDE) | (after == BEGIN) | (after == SINGLE)
+    return (here != OUTSIDE) & (over | fresh | changes)

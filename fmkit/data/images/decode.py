@@ -1,0 +1,192 @@
+"""From a file or an array to square RGB pixels, the same way for training and for prediction.
+
+Legend: S side of the result in pixels, H W height and width of the source, C channels.
+
+Every mode becomes 8-bit RGB: grey is repeated, 16-bit is scaled by 255/65535, CMYK is converted,
+and whatever is transparent is laid over white. The EXIF orientation is applied. GIF and WebP
+animations give their first frame. Colour profiles are ignored, as training pipelines do.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import (  # the plugins by name, so that Pillow does not load all its others
+    BmpImagePlugin,  # noqa: F401
+    GifImagePlugin,  # noqa: F401
+    Image,
+    JpegImagePlugin,  # noqa: F401
+    PngImagePlugin,  # noqa: F401
+    WebPImagePlugin,  # noqa: F401
+)
+
+from fmkit.core.errors import DataError, received
+from fmkit.core.safe_io import NotAFile, opened
+from fmkit.data.formats import file_type
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
+"""Formats that are read, by Pillow's names; no other decoder of Pillow is given a file."""
+
+EXTENSION_OF = {
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
+    ".png": "PNG",
+    ".bmp": "BMP",
+    ".gif": "GIF",
+    ".webp": "WEBP",
+}
+"""The format that a file extension promises, in lower case."""
+
+EXTENSIONS = tuple(EXTENSION_OF)
+"""File extensions that are taken for photos when a folder is listed."""
+
+MAX_PIXELS = 178_956_970
+"""Largest picture by its header: twice Pillow's warning threshold, where Pillow refuses too.
+
+`data.max_pixels`, which the scan before training goes by, is smaller.
+"""
+
+RESIZES = ("squash", "pad", "crop")
+"""`squash` ignores the aspect ratio, `pad` adds black bars, `crop` takes the central square."""
+
+_ORIENTATION = 0x0112  # the EXIF tag
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size. Twice the wanted size is kept for the
+# antialiased resize: 4 times faster from 1920 x 1280 to 224, and still 39 dB from a full decode.
+_DRAFT_GAP = 2.0
+# How much larger a picture stays before the last step of its resize, as Pillow recommends.
+_GAP = 3.0
+
+
+def decode(path: str, size: int, resize: str) -> np.ndarray:
+    """The pixels of an image file.
+
+    Args:
+        path: the file.
+        size: side of the result, S.
+        resize: one of `RESIZES`.
+
+    Returns:
+        (S, S, 3) uint8.
+
+    Raises:
+        DataError: naming the file, which cannot be read or is too large.
+    """
+    try:
+        with opened(path) as stream, Image.open(stream, formats=FORMATS) as image:
+            problem = too_large(image)
+            if problem:
+                raise DataError(problem)
+            image.draft(None, _draft_size(image, size, resize))
+            turn = _TURNS.get(_orientation(image))
+            picture = plain(image)
+            if turn is not None:
+                picture = picture.transpose(turn)
+            return _square(picture, size, resize)
+    except Exception as error:  # Pillow's plugins raise nearly anything on broken files
+        raise DataError(f"{path}: {reason(path, error)}") from None
+
+
+def from_array(pixels: np.ndarray, size: int, resize: str) -> np.ndarray:
+    """Pixels in memory, (H, W) or (H, W, C) uint8 with C of 1, 3 or 4, as (S, S, 3) uint8."""
+    if pixels.ndim == 3 and pixels.shape[-1] == 1:
+        pixels = pixels[..., 0]
+    return _square(plain(Image.fromarray(np.ascontiguousarray(pixels))), size, resize)
+
+
+def too_large(image: Picture) -> str:
+    """Why a picture's header is refused; empty when it is not."""
+    if image.width * image.height <= MAX_PIXELS:
+        return ""
+    return f"{image.width} x {image.height} pixels are more than the limit of {MAX_PIXELS:,}"
+
+
+def reason(path: str, error: Exception) -> str:
+    """What is wrong with a file in a few words, from what Pillow said and how the file begins."""
+    if isinstance(error, DataError):
+        return error.message
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(error, PermissionError):
+        return "no permission to read it"
+    if isinstance(error, NotAFile):
+        return f"it is {file_type.file_type(error.mode)}"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more pixels than the limit of {MAX_PIXELS:,}"
+    try:
+        with Path(path).open("rb") as stream:
+            start = stream.read(64)
+        if os.path.getsize(path) == 0:  # noqa: PTH202 - one call, no object
+            return "the file is empty"
+    except OSError as unreadable:
+        return str(unreadable.strerror)
+    if file_type.image_format(start) not in FORMATS:
+        return f"it is {file_type.content(start)}"
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "it is not a JPEG, PNG, BMP, GIF or WebP image"
+    return f"it is damaged ({str(error).replace(path, 'file') or type(error).__name__})"
+
+
+def _orientation(image: Picture) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # broken metadata does not make the pixels wrong
+        return 1
+
+
+def _draft_size(image: Picture, size: int, resize: str) -> tuple[int, int]:
+    """Smallest size, before any turn, that a JPEG may be decoded at."""
+    width, height = image.size
+    if resize == "pad":
+        scale = size / max(width, height) * _DRAFT_GAP
+        return max(1, int(width * scale)), max(1, int(height * scale))
+    return int(size * _DRAFT_GAP), int(size * _DRAFT_GAP)
+
+
+def plain(image: Picture) -> Picture:
+    """Any mode as L or RGB, 8 bits a channel; transparent parts are laid over white."""
+    if image.mode in ("I", "I;16", "I;16B", "I;16L", "I;16N"):
+        values = np.asarray(image).astype(np.uint32)
+        return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+    if image.has_transparency_data:
+        layered = image.convert("RGBA")
+        white = Image.new("RGBA", layered.size, "white")
+        return Image.alpha_composite(white, layered).convert("RGB")
+    mode = "L" if image.mode in ("1", "L") else "RGB"
+    return image if image.mode == mode else image.convert(mode)  # `convert` always copies
+
+
+def _square(picture: Picture, size: int, resize: str) -> np.ndarray:
+    """A picture as (S, S, 3), antialiased bilinear."""
+    width, height = picture.size
+    bilinear = Image.Resampling.BILINEAR
+    if resize == "squash":
+        picture = picture.resize((size, size), bilinear, reducing_gap=_GAP)
+    elif resize == "crop":
+        side = min(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+        box = (left, top, left + side, top + side)
+        picture = picture.resize((size, size), bilinear, box=box, reducing_gap=_GAP)
+    elif resize == "pad":
+        scale = size / max(width, height)
+        inner = (max(1, round(width * scale)), max(1, round(height * scale)))
+        content = picture.resize(inner, bilinear, reducing_gap=_GAP)
+        picture = Image.new(picture.mode, (size, size))
+        picture.paste(content, ((size - inner[0]) // 2, (size - inner[1]) // 2))
+    else:
+        raise DataError(received("resize", resize, RESIZES))
+    # Last, so that grey is resized once and not thrice.
+    return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))

@@ -1,0 +1,371 @@
+"""Documents as tokens, packed into windows of one length: what a language model learns from.
+
+The documents of a split are tokenised in their order and joined, with the mark of an end between
+them, and the whole is cut into windows; only the last window of a split may be shorter. So no
+window mixes splits, and nothing is padded. It is done once: the tokens lie in the cache, and a run
+maps them into memory.
+
+N windows, L tokens of a window, n tokens.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fmkit.core.errors import DataError, ResourceError
+from fmkit.core.types import SPLITS, Tokenizer
+from fmkit.data.content.documents import Documents, Part
+from fmkit.data.content.text_stream import parts
+from fmkit.data.content.texts import Texts
+from fmkit.data.content.word_sequences import Sentences
+from fmkit.data.dataset import Dataset
+from fmkit.data.examples import Content, Examples
+from fmkit.data.findings import Unusable
+from fmkit.store import array_cache
+from fmkit.store.array_cache import Arrays, Entry, FeatureStore
+
+_VERSION = 2
+_AT_ONCE = 2**20  # characters that are tokenised together
+_TOKENS = 2**18  # of a split that wait until they are handed on as windows
+_LEAST = 2
+"""Tokens that the last window of a split needs: with fewer there is nothing to learn."""
+
+Tell = Callable[[int, int], None]
+"""Called with how many pieces are done and how many there are; it may raise."""
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How documents become windows.
+
+    Attributes:
+        tokenizer: the model's.
+        max_length: L.
+        is_causal: a model that sees what comes before it reads one stream of documents, each
+            between the marks of start and end; another one has these at both ends of a window,
+            too, as of a text.
+    """
+
+    tokenizer: Tokenizer
+    max_length: int
+    is_causal: bool
+
+    @property
+    def around(self) -> tuple[list[int], list[int]]:
+        """The marks before and after the content of a window."""
+        if self.is_causal:
+            return [], []
+        marks = self.tokenizer.start, self.tokenizer.end
+        return tuple([] if each is None else [each] for each in marks)  # type: ignore[return-value]
+
+    @property
+    def between(self) -> tuple[list[int], list[int]]:
+        """The marks before and after a document."""
+        start, end = self.tokenizer.start, self.tokenizer.end
+        opens = start is not None and start != end
+        return [start] if opens else [], [] if end is None else [end]  # type: ignore[list-item]
+
+
+def pack(data: Dataset, packing: Packing, store: FeatureStore, source: str, tell: Tell) -> Dataset:
+    """The windows of a data set, from the cache or packed now, while other jobs wait.
+
+    Classes are left behind; fingerprints stay those of the documents.
+
+    Args:
+        data: documents, or texts with classes.
+        packing: how they become windows.
+        store: the cache.
+        source: the data's name, for the list of what is in the cache.
+        tell: called now and then.
+
+    Raises:
+        DataError: a document cannot be read, or a split has none.
+        ResourceError: the cache cannot be written.
+    """
+    facts = _facts(data, packing)
+    key = array_cache.key_of(facts)
+
+    try:
+        entry, lock, _ = store.obtain(
+            key,
+            make=lambda: _write(data, packing, store, key, facts, source, tell),
+            waiting=lambda: tell(0, 1),
+        )
+        return _packed(data, entry, entry.arrays(0, lock))
+    except OSError as error:
+        raise ResourceError(
+            f"the tokens of data={source} cannot be kept in {store.folder}: "
+            f"{error.strerror or error}.",
+            "Name a folder with room that you may write: runtime.cache_dir=DIR",
+        ) from error
+
+
+def _facts(data: Dataset, packing: Packing) -> dict[str, object]:
+    """Everything that the windows depend on."""
+    content = data.examples.content
+    splits = {
+        name: hashlib.sha256(np.ascontiguousarray(each, np.int64).data).hexdigest()
+        for name, each in data.splits.items()
+    }
+    return {
+        "windows": _VERSION,
+        "content": content.digest() if isinstance(content, Documents) else _digest(content),
+        "splits": splits,
+        "tokenizer": packing.tokenizer.fingerprint(),
+        "max_length": packing.max_length,
+        "is_causal": packing.is_causal,
+    }
+
+
+def _digest(content: Content) -> str:
+    if not isinstance(content, Texts | Sentences):
+        raise DataError("a language model learns from texts, and the data has none.")
+    found = hashlib.sha256(content.shape().encode())
+    for index in range(len(content.texts if isinstance(content, Texts) else content.words)):
+        size, text = content.identity(index)
+        found.update(f"{size}\n".encode())
+        found.update(text)
+    return found.hexdigest()
+
+
+def _write(
+    data: Dataset,
+    packing: Packing,
+    store: FeatureStore,
+    key: str,
+    facts: dict[str, object],
+    source: str,
+    tell: Tell,
+) -> None:
+    size = packing.tokenizer.size
+    dtype = "uint16" if max(size, packing.max_length) < 2**16 else "uint32"
+    content = data.examples.content
+    read = sum(each.end for each in content.files) if isinstance(content, Documents) else 0
+    store.make_room(read // 2)  # a token has some four characters, and takes two bytes or four
+    made = {"model": f"{size:,} tokens", "data": source, "split": "all", "engine": "tokens"}
+    store.write(key, facts, made, dtype, _batches(data, packing, tell))
+
+
+def _batches(data: Dataset, packing: Packing, tell: Tell) -> Iterator[Sequence[np.ndarray]]:
+    """Tokens (B, L), and (B, 2) split and length, in the order of the documents."""
+    split_of = np.full(len(data.examples), -1, np.int8)
+    for name, indices in data.splits.items():
+        split_of[indices] = _NAMES.index(name)
+    streams = {number: _Stream(packing, number) for number in set(split_of.tolist()) - {-1}}
+    total, open_split = len(split_of), -1
+    opening, closing = packing.between
+    for chunk in _together(data.examples.content, split_of):
+        tell(chunk[0].piece, total)
+        rows = packing.tokenizer.tokens([each.text for each in chunk])
+        for part, tokens in zip(chunk, rows, strict=True):
+            split = int(split_of[part.piece])
+            if open_split not in (-1, split):  # what goes on there is in another split
+                streams[open_split].add(closing)
+                open_split = -1
+            if open_split == -1 and len(tokens):
+                streams[split].add(opening)
+                open_split = split
+            streams[split].add(tokens)
+            if part.ends and open_split != -1:
+                streams[split].add(closing)
+                open_split = -1
+        for each in streams.values():
+            yield from each.full()
+    for each in streams.values():
+        yield from each.rest()
+    empty = [_NAMES[each.split] for each in streams.values() if not each.count]
+    if empty:
+        raise DataError(
+            f"the {empty[0]} split has no text of {_LEAST} tokens.",
+            "Add documents, or set data.val_fraction or data.test_fraction to 0.",
+        )
+
+
+_NAMES = (*SPLITS, "all")
+
+
+def _together(content: Content, split_of: np.ndarray) -> Iterator[list[Part]]:
+    """Parts of documents, as many at once as are tokenised together."""
+    kept: list[Part] = []
+    size = 0
+    try:
+        for part in parts(content):
+            if split_of[part.piece] < 0:
+                continue
+            kept.append(part)
+            size += len(part.text) + 1
+            if size >= _AT_ONCE:
+                yield kept
+                kept, size = [], 0
+    except Unusable as error:
+        raise DataError(f"a document cannot be read any more: {error.why}.") from error
+    if kept:
+        yield kept
+
+
+class _Stream:
+    """The tokens of one split on their way into windows."""
+
+    def __init__(self, packing: Packing, split: int) -> None:
+        self.split, self.count = split, 0
+        self._length = packing.max_length
+        self._before, self._after = (np.array(each, np.int32) for each in packing.around)
+        self._room = self._length - len(self._before) - len(self._after)
+        self._kept: list[np.ndarray] = []
+        self._size = 0
+
+    def add(self, tokens: Sequence[int] | np.ndarray) -> None:
+        """Append tokens."""
+        if len(tokens):
+            self._kept.append(np.asarray(tokens, np.int32))
+            self._size += len(tokens)
+
+    def full(self) -> Iterator[Sequence[np.ndarray]]:
+        """The windows that are full, once there are many."""
+        if self._size >= max(_TOKENS, self._room):
+            yield from self._windows()
+
+    def rest(self) -> Iterator[Sequence[np.ndarray]]:
+        """All windows, the last one perhaps shorter."""
+        yield from self._windows()
+        left = np.concatenate([np.zeros(0, np.int32), *self._kept])
+        if len(left) >= _LEAST:
+            row = np.concatenate([self._before, left, self._after])
+            padded = np.zeros((1, self._length), np.int32)
+            padded[0, : len(row)] = row
+            yield self._rows(padded, len(row))
+
+    def _windows(self) -> Iterator[Sequence[np.ndarray]]:
+        count = self._size // self._room
+        if not count:
+            return
+        flat = np.concatenate(self._kept)
+        content, left = flat[: count * self._room], flat[count * self._room :].copy()
+        self._kept, self._size = [left], len(left)
+        rows = np.empty((count, self._length), np.int32)
+        begin = len(self._before)
+        rows[:, :begin], rows[:, begin + self._room :] = self._before, self._after
+        rows[:, begin : begin + self._room] = content.reshape(count, self._room)
+        yield self._rows(rows, self._length)
+
+    def _rows(self, rows: np.ndarray, length: int) -> Sequence[np.ndarray]:
+        self.count += len(rows)
+        return rows, np.full((len(rows), 2), (self.split, length), np.int64)
+
+
+def _packed(data: Dataset, entry: Entry, arrays: Arrays) -> Dataset:
+    facts = arrays.whole(1)  # small numbers as they are kept: there may be many millions of them
+    examples = Examples(
+        ids=Numbered(entry.rows),
+        labels=np.zeros(entry.rows, np.int32),
+        classes=(),
+        content=Windows(WindowRows(arrays, facts[:, 1].copy())),
+    )
+    found = {name: np.flatnonzero(facts[:, 0] == _NAMES.index(name)) for name in data.splits}
+    counts = {name: len(each) for name, each in found.items()}
+    spec = dataclasses.replace(
+        data.spec, classes=(), class_counts={}, counts=counts, annotations="", names=()
+    )
+    return Dataset(examples, found, spec)
+
+
+_ROWS = 256  # windows that are read together
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Windows of tokens.
+
+    Attributes:
+        rows: the tokens of each.
+    """
+
+    modality: ClassVar[str] = "text"
+    rows: WindowRows
+
+    def take(self, indices: np.ndarray) -> Windows:
+        """The windows at `indices`, in that order."""
+        return Windows(self.rows.take(indices))
+
+    def shape(self) -> str:
+        """What they are."""
+        return "windows"
+
+    def identity(self, index: int) -> tuple[int, bytes]:
+        """The tokens."""
+        (row,) = self.rows.read(np.array([index]))
+        return len(row), row.tobytes()
+
+
+class WindowRows:
+    """The tokens of windows, read from the cache as needed:
+
+    a `fmkit.data.loaders.text_loader.Rows`.
+
+    Args:
+        arrays: of the cache: tokens (N, L), and (N, 2) split and length.
+        lengths: tokens of each, (N,) of any whole type: there may be many millions.
+        places: rows of the arrays, (N,); None where these are all rows in their order.
+
+    Attributes:
+        bytes: kept in memory: none.
+    """
+
+    bytes = 0
+
+    def __init__(
+        self, arrays: Arrays, lengths: np.ndarray, places: np.ndarray | None = None
+    ) -> None:
+        self._arrays, self._places, self.lengths = arrays, places, lengths
+
+    def take(self, indices: np.ndarray) -> WindowRows:
+        """Those at `indices`."""
+        return WindowRows(self._arrays, self.lengths[indices], self._at(indices))
+
+    def _at(self, indices: np.ndarray) -> np.ndarray:
+        """Rows of the arrays."""
+        indices = np.asarray(indices)
+        return indices if self._places is None else self._places[indices]
+
+    def read(self, indices: np.ndarray) -> list[np.ndarray]:
+        """The tokens of the windows at `indices`, (n,) int32 each."""
+        tokens = self._arrays.read(self._at(indices), np.int32)[0]
+        lengths = self.lengths[indices]
+        return [row[:length] for row, length in zip(tokens, lengths, strict=True)]
+
+    def digest(self, indices: np.ndarray) -> str:
+        """SHA-256 of the tokens of the windows at `indices`, in that order."""
+        found = hashlib.sha256()
+        for start in range(0, len(indices), _ROWS):
+            for row in self.read(np.asarray(indices)[start : start + _ROWS]):
+                found.update(f"{len(row)}\n".encode())
+                found.update(np.ascontiguousarray(row).data)
+        return found.hexdigest()
+
+    def describe(self, max_length: int) -> str:
+        """How many tokens there are."""
+        total = int(self.lengths.sum())
+        return f"{len(self.lengths):,} windows of {max_length} tokens, {total:,} in all"
+
+
+class Numbered(Sequence[str]):
+    """Ids that are made when they are asked for: `window-000001`, `window-000002` ..."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(self._count))]
+        if not -self._count <= index < self._count:
+            raise IndexError(index)
+        return f"window-{index % self._count + 1:06d}"

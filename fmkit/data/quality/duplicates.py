@@ -1,0 +1,172 @@
+"""The same example more than once: under two classes, in two splits, or twice in one.
+
+Photos are the same by the bytes of their files, and nearly the same by what they show (`twins`);
+arrays by their pixels; texts and conversations by their words, however white space divides them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fmkit.core.errors import listed
+from fmkit.data.content.images import ImageArray, ImageFiles
+from fmkit.data.content.texts import Conversations, Texts
+from fmkit.data.content.word_sequences import Sentences
+from fmkit.data.examples import Examples
+from fmkit.data.findings import Finding
+from fmkit.data.quality import near_duplicates
+from fmkit.data.quality.image_scan import Scan
+from fmkit.data.quality.scan_cache import ScanCache
+from fmkit.data.sources.preferences import Preferences
+
+_SHOWN = 5  # copies that a finding names; a folder may hold thousands
+
+Groups = list[list[int]]
+"""Positions in a data set that belong together."""
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Groups of positions with the same content: exactly, and nearly."""
+
+    exact: Groups
+    near: Groups = field(default_factory=list)
+
+
+def of_files(examples: Examples, scanned: Scan, cache: ScanCache) -> Copies:
+    """The copies among photos in files, those left out that cannot be read."""
+    if not isinstance(examples.content, ImageFiles):
+        raise TypeError("only files are scanned")
+    good = scanned.good()
+    digests, paths = scanned.digests[good], [examples.content.paths[each] for each in good]
+    near = near_duplicates.near(
+        digests,
+        scanned.thumbnails[good],
+        lambda chosen: cache.thumbnails([paths[each] for each in chosen]),
+    )
+    return Copies(_back(near_duplicates.exact(digests), good), _back(near, good))
+
+
+def of_memory(examples: Examples) -> Copies:
+    """The copies among arrays, texts, sentences or conversations."""
+    content = examples.content
+    if isinstance(content, ImageArray):
+        blocks = (np.ascontiguousarray(row).data for row in content.pixels)
+        return Copies(near_duplicates.exact(_digests(blocks, len(examples))))
+    if isinstance(content, Texts):
+        good = np.flatnonzero([bool(each) for each in content.texts])
+        words = (_words(content, each) for each in good.tolist())
+        return Copies(_back(near_duplicates.exact(_digests(words, len(good))), good))
+    if isinstance(content, Preferences):
+        pairs = (content.identity(each)[1] for each in range(len(examples)))
+        return Copies(near_duplicates.exact(_digests(pairs, len(examples))))
+    if isinstance(content, Sentences):
+        good = np.flatnonzero([bool(each) for each in content.words])
+        words = (content.identity(each)[1] for each in good.tolist())
+        return Copies(_back(near_duplicates.exact(_digests(words, len(good))), good))
+    if isinstance(content, Conversations):
+        talks = (_said(content, each) for each in range(len(examples)))
+        return Copies(near_duplicates.exact(_digests(talks, len(examples))))
+    return Copies([])
+
+
+def _said(content: Conversations, index: int) -> bytes:
+    """A conversation's words, and whose they are."""
+    talk = content.conversations[index]
+    whole = "\0".join(f"{each.role}\0{' '.join(each.content.split())}" for each in talk)
+    return whole.encode("utf-8", "surrogatepass")
+
+
+def _words(content: Texts, index: int) -> bytes:
+    """A text's words, of a pair those of both."""
+    whole = " ".join(content.texts[index].split())
+    if content.pairs is not None:
+        whole += "\0" + " ".join(content.pairs[index].split())
+    return whole.encode("utf-8", "surrogatepass")
+
+
+def _digests(blocks: Iterable[bytes | memoryview], count: int) -> np.ndarray:
+    """(N, 16) uint8, a digest of each block of bytes."""
+    digests = np.zeros((count, 16), np.uint8)
+    for index, block in enumerate(blocks):
+        found = hashlib.blake2b(block, digest_size=16).digest()
+        digests[index] = np.frombuffer(found, np.uint8)
+    return digests
+
+
+def _back(groups: Groups, places: np.ndarray) -> Groups:
+    """Groups among some of the examples as groups among all."""
+    back = places.tolist()
+    return [[back[each] for each in group] for group in groups]
+
+
+def two_classes(examples: Examples, copies: Copies) -> list[Finding]:
+    """The same example with more than one label, or annotated in more than one way."""
+    found: list[Finding] = []
+    if examples.annotations is not None:
+        return _two_answers(examples, copies)
+    if not examples.classes:
+        return found
+    in_files = isinstance(examples.content, ImageFiles)
+    exact = "two_classes" if in_files else "equal_two_classes"
+    for groups, kind in ((copies.exact, exact), (copies.near, "near_two_classes")):
+        for group in groups:
+            names = {examples.classes[examples.labels[each]] for each in group}
+            if len(names) < 2:
+                continue
+            ids = tuple(examples.ids[each] for each in group)
+            told = [f"{examples.ids[e]} ({examples.classes[examples.labels[e]]})" for e in group]
+            found.append(Finding(kind, ids[0], _others(told[1:]), ids, count=len(ids)))
+    return found
+
+
+def _two_answers(examples: Examples, copies: Copies) -> list[Finding]:
+    """The same example with different annotations, which may be a matter of opinion."""
+    known, found = examples.annotations, []
+    for group in copies.exact:
+        if known is not None and len({known.identity(each) for each in group}) > 1:
+            ids = tuple(examples.ids[each] for each in group)
+            found.append(Finding("two_answers", ids[0], _others(ids[1:]), ids, count=len(ids)))
+    return found
+
+
+def _others(names: Sequence[str]) -> str:
+    return f"the same as {listed(names, _SHOWN)}"
+
+
+def in_splits(
+    examples: Examples, copies: Copies, good: np.ndarray, divided: dict[str, np.ndarray]
+) -> list[Finding]:
+    """Copies within a split, and those that leak from one split into another.
+
+    Args:
+        good: positions of the examples that can be used.
+        divided: by split's name, positions in `good`.
+    """
+    split_of = np.full(len(examples), "", dtype="U8")
+    for name, indices in divided.items():
+        split_of[good[indices]] = name
+    usable = np.zeros(len(examples), bool)
+    usable[good] = True
+    if divided:  # data.shots leaves examples in no split
+        usable &= split_of != ""
+    found = []
+    kinds = ((copies.exact, "duplicate", "leak"), (copies.near, "near_duplicate", "near_leak"))
+    for groups, same, leak in kinds:
+        for group in groups:
+            members = [each for each in group if usable[each]]
+            if len(members) < 2:
+                continue
+            names = tuple(examples.ids[each] for each in members)
+            parts = [str(split_of[each]) for each in members]
+            if len(set(parts)) > 1:
+                told = [f"{name} ({part})" for name, part in zip(names, parts, strict=True)]
+                found.append(Finding(leak, told[0], _others(told[1:]), names, count=len(names)))
+            else:
+                others = _others(names[1:])
+                found.append(Finding(same, names[0], others, names, count=len(names) - 1))
+    return found

@@ -1,0 +1,240 @@
+"""One photo, read whole: whether it can be used, what it is, its digest and a thumbnail.
+
+The same decoder reads it as in training (`decode`: Pillow), and further: JPEG files must reach
+their end marker and PNG chunks must have their checksums, which Pillow does not ask for. So
+whatever passes here passes there.
+
+A JPEG is decoded at a fraction of its size. That is a full test all the same: every coefficient is
+read from the stream, and only the inverse transform, which cannot fail, is done at a smaller size.
+
+Nothing here blocks: files are opened without waiting, so a FIFO is told and not read. No pixels are
+decoded before the header's size was looked at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+
+from PIL import Image
+
+from fmkit.core.safe_io import NotAFile, opened
+from fmkit.data.formats import file_type
+from fmkit.data.images.decode import EXTENSION_OF, FORMATS, plain
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+SIDE = 32
+"""Side of a thumbnail in pixels."""
+
+MOST_BYTES = 2**29
+"""Largest file that is read at all."""
+
+_IN_MEMORY = 2**24  # larger files are read piece by piece
+_WORKING_BYTES = 2**27  # decoded at once by all threads; a larger photo is decoded alone
+_SAMPLED = 2**20  # pixels above which a photo that is not plain RGB is thinned before conversion
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What one file is.
+
+    Attributes:
+        kind: of `findings.KINDS`; empty when the photo can be used.
+        why: the reason in a few words.
+        format: Pillow's name, such as `JPEG`.
+        mode: Pillow's name of the pixel format, such as `RGB`.
+        width: in pixels.
+        height: in pixels.
+        animated: whether there is more than one frame.
+        blank: whether all pixels are equal.
+        digest: the first 16 bytes of the file's SHA-256.
+        thumbnail: `SIDE` x `SIDE` grey values, row by row.
+    """
+
+    kind: str = ""
+    why: str = ""
+    format: str = ""
+    mode: str = ""
+    width: int = 0
+    height: int = 0
+    animated: bool = False
+    blank: bool = False
+    digest: bytes = b""
+    thumbnail: bytes = b""
+
+
+class Room:
+    """Lets threads decode together as long as their photos fit; a larger one decodes alone."""
+
+    def __init__(self, total: int = _WORKING_BYTES) -> None:
+        self._total, self._used = total, 0
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def of(self, needed: int) -> Iterator[None]:
+        """Wait for room for `needed` bytes, and hold it."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._used or self._used + needed <= self._total)
+            self._used += needed
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._used -= needed
+                self._changed.notify_all()
+
+
+_ROOM = Room()
+
+
+class _Refused(Exception):
+    """A file that cannot be used: the kind of finding and the reason."""
+
+    def __init__(self, kind: str, why: str = "") -> None:
+        super().__init__(kind, why)
+        self.kind, self.why = kind, why
+
+
+def probe(path: str | bytes, max_pixels: int) -> Facts:
+    """Read a file to its end and decode it; never raises for what is in the file.
+
+    Args:
+        path: the file.
+        max_pixels: largest width x height that is decoded.
+    """
+    try:
+        with opened(path) as stream:
+            return _read(stream, max_pixels)
+    except _Refused as refused:
+        return Facts(refused.kind, refused.why)
+    except NotAFile as error:
+        return Facts("special_file", file_type.file_type(error.mode))
+    except FileNotFoundError:
+        return Facts("unreadable", "it is not there")
+    except OSError as error:
+        return Facts("unreadable", error.strerror or str(error))
+    except MemoryError:
+        return Facts("too_large", "memory ran out while it was decoded")
+
+
+def _read(stream: IO[bytes], max_pixels: int) -> Facts:
+    size = os.fstat(stream.fileno()).st_size
+    if size == 0:
+        raise _Refused("empty_file")
+    if size > MOST_BYTES:
+        raise _Refused("too_large", f"{size:,} bytes; at most {MOST_BYTES:,} are read")
+    content: Any = stream
+    if size <= _IN_MEMORY:
+        content = io.BytesIO(stream.read(size))
+    digest = hashlib.file_digest(content, "sha256").digest()[:16]
+    content.seek(0)
+    head = content.read(64)
+    kind = file_type.image_format(head)
+    if kind is None:
+        raise _Refused("not_image", f"it is {file_type.content(head)}")
+    if kind not in FORMATS:
+        raise _Refused("not_image", f"it is {file_type.content(head)}; save it as PNG or JPEG")
+    announced = file_type.webp_size(head) if kind == "WEBP" else None
+    if announced is not None:  # Pillow makes room for a WebP as it opens it
+        _refuse_large(*announced, max_pixels)
+    try:
+        facts = _decoded(content, max_pixels)
+    except _Refused:
+        raise
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's plugins raise nearly anything on broken files
+        raise _why(content, kind, error, max_pixels) from None
+    wrong = file_type.flaw(content, kind)
+    if wrong is not None:
+        raise _Refused(*wrong)
+    return Facts(digest=digest, **facts)
+
+
+def _refuse_large(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise _Refused(
+            "too_large",
+            f"{width:,} x {height:,} pixels by its header; data.max_pixels is {max_pixels:,}",
+        )
+
+
+def _decoded(content: IO[bytes], max_pixels: int) -> dict[str, Any]:
+    content.seek(0)
+    with Image.open(content, formats=FORMATS) as image:
+        width, height = image.size
+        _refuse_large(width, height, max_pixels)
+        facts: dict[str, Any] = {
+            "format": "JPEG" if image.format == "MPO" else image.format or "",
+            "mode": image.mode,
+            "width": width,
+            "height": height,
+        }
+        with _ROOM.of(_bytes_needed(image)):
+            image.draft("L", (3 * SIDE // 2, 3 * SIDE // 2))
+            image.load()
+            grey = _grey(image)
+        facts["animated"] = image.format != "MPO" and bool(getattr(image, "is_animated", False))
+    low, high = grey.getextrema()
+    facts["blank"] = low == high
+    small = grey.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    return facts | {"thumbnail": small.tobytes()}
+
+
+def _bytes_needed(image: Picture) -> int:
+    """Memory that decoding takes: a progressive JPEG keeps all coefficients of all channels."""
+    pixels = image.width * image.height
+    if image.format in ("JPEG", "MPO"):
+        progressive = image.info.get("progressive") or image.info.get("progression")
+        return pixels * 6 if progressive else pixels // 8
+    return pixels * (1 if image.mode in ("1", "L", "P") else 4)
+
+
+def _grey(image: Picture) -> Picture:
+    """A photo as L and not large, by the conversion that training uses."""
+    pixels = image.width * image.height
+    if image.mode in ("L", "RGB") and not image.has_transparency_data:
+        factor = max(1, min(image.size) // (2 * SIDE))
+        picture = image.reduce(factor) if factor > 1 else image
+    elif pixels > _SAMPLED:  # a conversion of all of it would take as much memory again
+        share = (_SAMPLED / pixels) ** 0.5
+        size = (max(1, int(image.width * share)), max(1, int(image.height * share)))
+        picture = image.resize(size, Image.Resampling.NEAREST)
+    else:
+        picture = image
+    return plain(picture).convert("L")
+
+
+def _why(content: IO[bytes], kind: str, error: Exception, max_pixels: int) -> _Refused:
+    """The kind and the reason behind what Pillow said."""
+    if isinstance(error, Image.DecompressionBombError):
+        pixels = re.search(r"\d{6,}", str(error))
+        shown = f"{int(pixels[0]):,} pixels" if pixels else "too many pixels"
+        return _Refused("too_large", f"{shown} by its header; data.max_pixels is {max_pixels:,}")
+    early = file_type.ends_early(content, kind)
+    if early:
+        return _Refused("truncated", early)
+    if kind == "PNG" and (wrong := file_type.flaw(content, kind)):
+        return _Refused(*wrong)
+    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if isinstance(error, Image.UnidentifiedImageError):
+        said = f"its {kind} header cannot be read"
+    if kind in ("GIF", "BMP") and re.search(r"truncated|EOF", said, re.IGNORECASE):
+        return _Refused("truncated", said)
+    return _Refused("damaged", said)
+
+
+def wrong_extension(path: str, kind: str) -> str:
+    """What a file's name should end in; empty when it ends so, or in nothing that is known."""
+    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122 - a call a photo, without objects
+    meant = EXTENSION_OF.get(suffix)
+    return "" if meant in (None, kind) else f"it is {kind}, the name ends in {suffix}"

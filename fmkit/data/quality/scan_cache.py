@@ -1,0 +1,137 @@
+"""What the scan found before, by path, size and time of change: a photo is decoded once, not anew.
+
+A SQLite file, `<cache_dir>/scans.sqlite`. It is a convenience: where it cannot be read or written
+the scan goes on without it, and one that is damaged or of another version is begun anew. A photo
+takes some 1.3 kB, nearly all of it the thumbnail, which is left here and not in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fmkit.data.quality.image_probe import SIDE, Facts
+from fmkit.store.array_cache import SCANS
+
+_VERSION = 1
+_KEPT = ("", "empty_file", "truncated", "damaged", "not_image", "too_large")
+_COLUMNS = "kind, why, format, mode, width, height, animated, blank, digest, thumbnail"
+_SCHEMA = f"""
+CREATE TABLE photos (path BLOB PRIMARY KEY, size INTEGER, changed INTEGER, {_COLUMNS});
+PRAGMA user_version = {_VERSION};
+"""
+
+State = tuple[int, int]
+"""Size in bytes and time of the last change in nanoseconds."""
+
+
+class ScanCache:
+    """The cache in a folder; used by one thread.
+
+    Args:
+        folder: where the file is; None, or where that cannot be used: a file for this scan alone.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._connection: sqlite3.Connection | None = None
+        if folder is not None:
+            with contextlib.suppress(OSError, sqlite3.Error):
+                folder.mkdir(parents=True, exist_ok=True)
+                self._connection = _connect(folder / SCANS)
+        if self._connection is None:
+            self._connection = sqlite3.connect("")  # a temporary file, gone when it is closed
+            self._connection.executescript(_SCHEMA)
+
+    def get(self, path: str, state: State) -> Facts | None:
+        """What was found of a file in this state; None when it has to be read."""
+        rows = self._rows(
+            f"SELECT {_COLUMNS} FROM photos WHERE path = ? AND size = ? AND changed = ?",  # noqa: S608
+            (os.fsencode(path), *state),
+        )
+        if not rows:
+            return None
+        kind, why, form, mode, width, height, animated, blank, digest, thumbnail = rows[0]
+        whole = not kind and len(digest or b"") == 16 and len(thumbnail or b"") == SIDE * SIDE
+        if kind not in _KEPT or not (kind or whole):
+            return None
+        return Facts(
+            kind, why, form, mode, width, height, bool(animated), bool(blank), digest, thumbnail
+        )
+
+    def put(self, rows: Iterable[tuple[str, State, Facts]]) -> None:
+        """Keep what was found; what another user, disk or limit would change is not kept."""
+        values = [
+            (
+                os.fsencode(path), *state, each.kind, each.why, each.format, each.mode, each.width,
+                each.height, each.animated, each.blank, each.digest, each.thumbnail,
+            )
+            for path, state, each in rows
+            if each.kind in _KEPT and each.kind != "too_large"
+        ]  # fmt: skip
+        marks = ", ".join("?" * 13)
+        self._write(f"INSERT OR REPLACE INTO photos VALUES ({marks})", values)  # noqa: S608
+
+    def thumbnails(self, paths: Sequence[str]) -> np.ndarray:
+        """The thumbnails of usable files, (N, SIDE * SIDE) uint8; zeros of one that is not kept."""
+        found = np.zeros((len(paths), SIDE * SIDE), np.uint8)
+        for index, path in enumerate(paths):
+            rows = self._rows("SELECT thumbnail FROM photos WHERE path = ?", (os.fsencode(path),))
+            if rows and len(rows[0][0] or b"") == SIDE * SIDE:
+                found[index] = np.frombuffer(rows[0][0], np.uint8)
+        return found
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+        self._connection = None
+
+    def _rows(self, query: str, values: Sequence[object]) -> list[tuple]:
+        if self._connection is None:
+            return []
+        try:
+            return self._connection.execute(query, values).fetchall()
+        except sqlite3.Error:
+            return []
+
+    def _write(self, query: str, values: Sequence[Sequence[object]]) -> None:
+        if self._connection is None or not values:
+            return
+        try:
+            with self._connection:
+                self._connection.executemany(query, values)
+        except sqlite3.Error:  # the disk is full, or another run is writing
+            return
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """The file, made anew if it is damaged or of another version.
+
+    Raises:
+        sqlite3.Error: it cannot be used, by us or at all.
+    """
+    for attempt in range(2):
+        connection = sqlite3.connect(path, timeout=5)
+        try:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version == _VERSION:
+                connection.execute(f"SELECT {_COLUMNS} FROM photos LIMIT 1")  # noqa: S608
+                return connection
+            if version == 0 and not connection.execute("SELECT * FROM sqlite_master").fetchall():
+                connection.executescript(_SCHEMA)
+                return connection
+        except sqlite3.OperationalError:  # locked, or may not be written: not ours to remove
+            connection.close()
+            raise
+        except sqlite3.DatabaseError:
+            pass
+        connection.close()
+        if attempt == 0:
+            path.unlink()
+    raise sqlite3.DatabaseError(f"{path} cannot be made anew")

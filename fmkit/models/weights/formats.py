@@ -1,0 +1,107 @@
+"""A file of weights of any format that is read, opened as arrays without running anything in it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from fmkit.core import safe_io
+from fmkit.core.errors import ArtifactError
+from fmkit.models.weights import hdf5 as hdf5_file
+from fmkit.models.weights import safetensors as safetensors_file
+from fmkit.models.weights import zip_archive
+from fmkit.models.weights.arrays import Arrays, Refused
+
+_WEIGHTS = "model.weights.h5"
+_MOST_MEMBERS = 1000
+
+
+@contextmanager
+def _open_keras(path: Path) -> Iterator[Arrays]:
+    """The arrays of a model that Keras saved, by their paths in its HDF5 file.
+
+    That member is all that is read. What the archive says about classes, functions and configs is
+    never looked at: building objects from it is what every attack on this format did.
+
+    Raises:
+        Refused: the file is damaged, has no such member, or that member was refused.
+        OSError: it cannot be read, or there is no room to unpack it.
+    """
+    with zip_archive.opened(path, _MOST_MEMBERS) as archive:
+        if _WEIGHTS not in archive.namelist():
+            raise Refused(f"it has no {_WEIGHTS}, which is where Keras keeps the weights")
+        with tempfile.TemporaryDirectory(prefix="fmkit-") as folder:
+            unpacked = Path(folder) / _WEIGHTS
+            with unpacked.open("xb") as stream:
+                for piece in zip_archive.pieces(archive, _WEIGHTS):
+                    stream.write(piece)
+            with hdf5_file.opened(unpacked) as arrays:
+                yield arrays
+
+
+FORMATS: dict[str, Callable[[Path], AbstractContextManager[Arrays]]] = {
+    ".keras": _open_keras,
+    ".h5": hdf5_file.opened,
+    ".safetensors": safetensors_file.opened,
+    ".npz": zip_archive.open_npz,
+}
+"""By the end of a file's name, what opens it."""
+
+_LONGEST = 300  # letters of a reason, which may hold names out of the file
+_BEGINNINGS = {
+    b"\x89HDF": "an HDF5 file (.h5)",
+    b"PK\x03\x04": "a zip archive (.keras, .npz, or a newer torch file)",
+    b"\x93NUMPY": "a single NumPy array",
+    b"\x80\x02": "a pickle, as older torch files are",
+    b"\x80\x04": "a pickle, which is a program",
+    b"\x80\x05": "a pickle, which is a program",
+    b"\x1f\x8b": "a gzip file",
+    b"<!DO": "a web page",
+    b"<htm": "a web page",
+    b"vers": "a Git LFS pointer, not the file itself",
+}
+
+
+@contextmanager
+def open_weights(path: str | Path) -> Iterator[Arrays]:
+    """The arrays of a file, by its suffix.
+
+    Raises:
+        ArtifactError: it cannot be read, is damaged, or holds anything but plain numbers.
+    """
+    file = Path(path)
+    opened = FORMATS.get(file.suffix.lower())
+    if opened is None:
+        formats = ", ".join(FORMATS)
+        raise ArtifactError(f"{path} is of no format that is read. Expected one of {formats}.")
+    try:
+        with opened(file) as arrays:
+            if not arrays.shapes:
+                raise Refused("it holds no weights")
+            yield arrays
+    except (Refused, OSError, safe_io.NotRegular) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ArtifactError(
+            f"{path} was refused as a file of weights: {reason[:_LONGEST]}{_looks(file)}.",
+            "Download or save it again, and compare its size with the original.",
+        ) from error
+
+
+def _looks(path: Path) -> str:
+    """What a file is by its first bytes, where that is not what its name says."""
+    try:
+        if not path.is_file():
+            return ""
+        with path.open("rb") as stream:
+            first = stream.read(8)
+    except OSError:
+        return ""
+    if not first:
+        return "; it is empty"
+    kind = next((name for begin, name in _BEGINNINGS.items() if first.startswith(begin)), "")
+    expected = {".npz": "zip", ".keras": "zip", ".h5": "HDF5"}
+    if not kind or expected.get(path.suffix.lower(), "-") in kind:
+        return ""
+    return f"; by its first bytes it is {kind}"

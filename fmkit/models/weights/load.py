@@ -1,0 +1,170 @@
+"""Weights from a file into a model: all of them, or an error that names what differs."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src.saving import saving_lib
+
+from fmkit.config.rules import WEIGHT_SUFFIXES
+from fmkit.config.schema.model import ModelConfig
+from fmkit.core import console
+from fmkit.core.errors import ArtifactError, ConfigError, listed, received
+from fmkit.core.files import short
+from fmkit.models.weights.arrays import Arrays, Refused
+from fmkit.models.weights.formats import open_weights
+from fmkit.models.weights.matching import Match, Wanted, match
+
+_OWN = ("imagenet", "pretrained")
+
+
+def chosen_weights(
+    config: ModelConfig,
+    offered: tuple[str, ...],
+    suffixes: tuple[str, ...] = WEIGHT_SUFFIXES[""],
+) -> str:
+    """What `model.weights` asks for: a word on offer, or the path of a file that is there.
+
+    `imagenet` and `pretrained` both mean the weights that a model comes with.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    wanted = config.weights
+    if wanted in _OWN:
+        wanted = next((each for each in offered if each in _OWN), wanted)
+    if wanted in offered:
+        return wanted
+    if not Path(wanted).expanduser().is_file():
+        allowed = [*offered, f"the path of a {' or '.join(suffixes)} file that exists"]
+        raise ConfigError(received(f"model.weights for model.name={config.name}", wanted, allowed))
+    if not wanted.endswith(suffixes):
+        raise ConfigError(
+            received("model.weights", wanted, f"a file whose name ends in {' or '.join(suffixes)}")
+        )
+    return str(Path(wanted).expanduser())
+
+
+def load_weights_file(model: keras.Model, path: str) -> Match:
+    """Read a file of weights into a model: arrays only, whatever else the file holds.
+
+    Every weight of the model must be in the file and every weight of the file in the model, but
+    for a classification head in the file: the model gets a new one. Optimizer slots and random
+    seeds in the file are passed over.
+
+    Raises:
+        ArtifactError: the file cannot be read, does not fit, or holds numbers that are not finite.
+    """
+    wanted, variables = _wanted(model)
+    with open_weights(path) as arrays:
+        fit = match(wanted, arrays, _width(model))
+        if fit.missing or fit.unused:
+            raise _misfit(model, wanted, arrays, fit, path)
+        for index, name in fit.found.items():
+            variables[index].assign(_converted(variables[index], arrays.load(name)))
+    for layer in model._flatten_layers(include_self=False, recursive=True):
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # it computes with copies of its weights
+    check_finite(model, path)
+    console.say(f"weights: loaded {len(fit.found)} from {short(path)}{_left(fit)}")
+    return fit
+
+
+def _width(model: keras.Model) -> int:
+    """Of a model's features; where it has several outputs, those of its last hidden layer."""
+    output: Any = model.output
+    if isinstance(output, dict):
+        output = output.get("sequence_output", next(iter(output.values())))
+    return int(output.shape[-1])
+
+
+def check_finite(model: keras.Model, source: str) -> None:
+    """Refuse weights with NaN or infinities: no training can come of them.
+
+    Raises:
+        ArtifactError: a weight holds such a number.
+    """
+    broken = [
+        weight.path
+        for weight in model.weights
+        if not bool(np.isfinite(keras.ops.convert_to_numpy(weight)).all())
+    ]
+    if broken:
+        raise ArtifactError(
+            f"{source}: the weights {listed(broken, most=5)} hold numbers that are not finite.",
+            "The file comes from a training that diverged, or is damaged; use another.",
+        )
+
+
+class _Places(saving_lib.H5IOStore):
+    """Takes down where Keras would store each variable, and stores nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), mode="w")
+        self.places: dict[int, str] = {}
+        self._place = ""
+
+    def make(self, path: str, metadata: Any = None) -> _Places:
+        self._place = f"{path}/vars" if path else "vars"
+        return self
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.places[id(value)] = f"{self._place}/{key}"
+
+
+def _wanted(model: keras.Model) -> tuple[list[Wanted], list[Any]]:
+    """The weights of a model with their names in files, in the order of `get_weights`."""
+    store = _Places()
+    # Keras' own walk through a model, private as it is: a copy of it would drift from the files.
+    saving_lib._save_state(
+        model, weights_store=store, assets_store=None, inner_path="", visited_saveables=set()
+    )
+    store.close()
+    layers = {}
+    for layer in model.layers:
+        ordered = layer.trainable_weights + layer.non_trainable_weights
+        layers.update({id(each): (layer.name, place) for place, each in enumerate(ordered)})
+    variables = list(model.weights)
+    wanted = [
+        Wanted(
+            each.path,
+            tuple(each.shape),
+            store.places.get(id(each), ""),
+            *layers.get(id(each), ("", 0)),
+        )
+        for each in variables
+    ]
+    return wanted, variables
+
+
+def _converted(variable: Any, value: np.ndarray) -> np.ndarray:
+    kind = keras.backend.standardize_dtype(variable.dtype)
+    if value.dtype.kind not in "fiub":
+        raise Refused(f"the array for {variable.path} holds no numbers")
+    return value.astype(np.float32) if "float" in kind else value.astype(kind)
+
+
+def _left(fit: Match) -> str:
+    if not fit.head:
+        return "; the head is new."
+    return f", unused {len(fit.head)} (its head: {listed(fit.head, most=4)}); the head is new."
+
+
+def _misfit(
+    model: keras.Model, wanted: list[Wanted], arrays: Arrays, fit: Match, path: str
+) -> ArtifactError:
+    parts = [f"{path} does not fit model {model.name}: {len(fit.found)} of {len(wanted)} fit."]
+    missing = [f"{wanted[each].path} {list(wanted[each].shape)}" for each in fit.missing]
+    unused = [f"{name} {list(arrays.shapes[name])}" for name in fit.unused]
+    if missing:
+        parts.append(f"The model needs and the file lacks: {listed(missing, most=5)}.")
+    if unused:
+        parts.append(f"The file holds and the model lacks: {listed(unused, most=5)}.")
+    return ArtifactError(
+        " ".join(parts),
+        "Give a file of this very architecture; a classification head in it is left out.",
+    )

@@ -1,0 +1,125 @@
+"""Two augmented views of each image are to be alike, and the images are to stay apart.
+
+B images, P numbers of a projection. Rows 2i and 2i + 1 of a batch are the views of image i.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from fmkit.config.schema.model import ModelConfig
+from fmkit.config.schema.task import ContrastiveConfig, SimclrConfig, VicregConfig
+from fmkit.core.types import DataSpec
+from fmkit.models.backbone import Backbone
+from fmkit.tasks.self_supervised.base import SelfSupervised
+
+_FAR = -1e9
+"""A similarity that counts for nothing, and is a number all the same."""
+
+
+class Contrastive(SelfSupervised):
+    """Pooled features, and a projection of them that the loss is taken of.
+
+    `model.hidden` and `model.dropout` are not read.
+
+    Args:
+        config: of the task.
+        spec: the data set.
+    """
+
+    views = 2
+
+    def __init__(self, config: ContrastiveConfig, spec: DataSpec) -> None:
+        super().__init__(config, spec)
+        self._config = config
+
+    def head(self, backbone: Backbone, config: ModelConfig) -> Any:
+        """Dense layers with BatchNorm and ReLU between them: (2B, P) in float32."""
+        x = self.pooled(backbone, config)
+        for number in range(1, self._config.projection_layers):
+            name = f"head_projection{number}"
+            x = keras.layers.Dense(self._config.projection_hidden, use_bias=False, name=name)(x)
+            x = keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
+            x = keras.layers.ReLU(name=f"{name}_relu")(x)
+        last = keras.layers.Dense(self._config.projection, dtype="float32", name="head_projection")
+        return last(x)
+
+
+class Simclr(Contrastive):
+    """NT-Xent: see `nt_xent`."""
+
+    name = "simclr"
+
+    def __init__(self, config: SimclrConfig, spec: DataSpec) -> None:
+        super().__init__(config, spec)
+        self._temperature = config.temperature
+
+    def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
+        """NT-Xent of a batch of projections (2B, P), in nats."""
+        return nt_xent(outputs, self._temperature)
+
+
+class Vicreg(Contrastive):
+    """Variance, invariance and covariance: see `vicreg`."""
+
+    name = "vicreg"
+
+    def __init__(self, config: VicregConfig, spec: DataSpec) -> None:
+        super().__init__(config, spec)
+        self._weights = (config.invariance, config.variance, config.covariance)
+
+    def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
+        """VICReg of a batch of projections (2B, P)."""
+        return vicreg(outputs, *self._weights)
+
+
+def nt_xent(projections: Any, temperature: float) -> Any:
+    """Cross-entropy of each view's other view among all views of the batch but itself, in nats.
+
+    SimCLR, Chen et al. 2020, arxiv.org/abs/2002.05709, equation 1: cosine similarities by the
+    temperature. With one image there is nothing to tell it from, and the loss is 0.
+
+    Args:
+        projections: (2B, P).
+        temperature: tau, above 0.
+    """
+    z = ops.cast(projections, "float32")
+    z = z * ops.rsqrt(ops.maximum(ops.sum(ops.square(z), axis=1, keepdims=True), 1e-12))
+    rows = ops.arange(ops.shape(z)[0], dtype="int32")
+    itself = ops.equal(rows[:, None], rows[None, :])
+    similar = ops.where(itself, _FAR, ops.matmul(z, ops.transpose(z)) / temperature)
+    partner = rows + 1 - 2 * (rows % 2)
+    losses = ops.sparse_categorical_crossentropy(partner, similar, from_logits=True)
+    return ops.mean(losses)
+
+
+def vicreg(projections: Any, invariance: float, variance: float, covariance: float) -> Any:
+    """A weighted sum of what views differ by, of a hinge on variance, and of covariances.
+
+    VICReg, Bardes et al. 2022, arxiv.org/abs/2105.04906, in the scale of the authors' code: the
+    hinge of both views is averaged, and their covariance terms are added. With one image there is
+    no variance, and the hinge is at its constant highest.
+
+    Args:
+        projections: (2B, P).
+        invariance: weight of the mean squared distance between the two views.
+        variance: weight of the mean hinge on standard deviations below 1.
+        covariance: weight of the sum of squared covariances between different numbers, by P.
+    """
+    width = projections.shape[-1]
+    pairs = ops.reshape(ops.cast(projections, "float32"), (-1, 2, width))
+    one, other = pairs[:, 0], pairs[:, 1]  # (B, P)
+    total = invariance * ops.mean(ops.square(one - other))
+    between = ops.maximum(ops.cast(ops.shape(pairs)[0] - 1, "float32"), 1.0)
+    for view in (one, other):
+        centred = view - ops.mean(view, axis=0, keepdims=True)
+        squares = ops.sum(ops.square(centred), axis=0) / between  # (P,)
+        deviation = ops.sqrt(squares + 1e-4)  # without the constant its gradient at 0 is no number
+        total = total + variance * ops.mean(ops.relu(1.0 - deviation)) / 2
+        together = ops.matmul(ops.transpose(centred), centred) / between  # (P, P)
+        apart = ops.sum(ops.square(together)) - ops.sum(ops.square(squares))
+        total = total + covariance * apart / width
+    return total

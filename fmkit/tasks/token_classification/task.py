@@ -1,0 +1,121 @@
+"""A tag for each word, such as entities and parts of speech.
+
+One token of each word tells its tag, the first one as in BERT, or the last one where a token sees
+those before it only (see `models.sentence_rows`); the others and the marks have none.
+
+B batch, T tokens, K tags, D features.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from fmkit.config.schema.model import ModelConfig
+from fmkit.config.schema.task import TokenClassificationConfig
+from fmkit.core.errors import ConfigError
+from fmkit.core.types import DataSpec, Tokenizer
+from fmkit.data.content import tags
+from fmkit.data.content.tags import Tags
+from fmkit.data.content.word_sequences import Sentences
+from fmkit.models import heads
+from fmkit.models.backbone import Backbone
+from fmkit.models.tokenizers import word_rows
+from fmkit.tasks.language import token_losses
+from fmkit.tasks.language.token_losses import UNUSED
+from fmkit.tasks.token_classification.entity_f1 import EntityF1
+
+WORD, TAG = 1, 2
+"""Columns of a row: beside a token, the word that it stands for, and that word's tag."""
+
+
+class TokenClassification:
+    """Softmax cross-entropy over the tags of each word.
+
+    Inputs are tokens (B, T); targets are tags at one token of each word, (B, T) int32, -1
+    elsewhere; outputs are logits (B, T, K).
+
+    Args:
+        config: of the task.
+        spec: the data set, whose tags are the outputs.
+
+    Raises:
+        ConfigError: the data has no tags.
+    """
+
+    name = "token_classification"
+    evaluator = "tags"
+    reads = "rows"
+    one_hot = None
+    class_weights = None
+    inputs: tuple[Any, ...] = ()
+
+    def __init__(self, config: TokenClassificationConfig, spec: DataSpec) -> None:
+        if spec.annotations != Tags.kind:
+            raise ConfigError(
+                "task.name=token_classification needs a tag for each word, and the data has none.",
+                "Take data=conll or data=token_table.",
+            )
+        self._tags = spec.names
+        self._scheme = tags.scheme(spec.names)
+        self._is_causal = False
+
+    def targets(self, examples: Any) -> np.ndarray:
+        """Nothing: `prepare` makes them."""
+        return np.zeros(len(examples), np.int32)
+
+    def rows(
+        self, examples: Any, tokenizer: Tokenizer, max_length: int
+    ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+        """Sentences as rows (n, 3): token, word and tag; see `sentence_rows`.
+
+        Where there are no tags, as of sentences that are to be tagged, each is -1.
+        """
+        if not isinstance(examples.content, Sentences):
+            raise TypeError("sentences are expected")
+        words = examples.content.words
+        made = word_rows.rows(tokenizer, words, max_length, self._is_causal)
+        found = []
+        for tokens, beside, origin in zip(made.tokens, made.words, made.origin, strict=True):
+            tag = np.full(len(tokens), UNUSED, np.int32)
+            if examples.annotations is not None:
+                here = beside >= 0
+                tag[here] = examples.annotations.values[origin][beside[here]]
+            found.append(np.stack([tokens, beside, tag], axis=1))
+        return found, made.origin, made.uncut
+
+    def prepare(
+        self, rows: np.ndarray, random: np.random.Generator
+    ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+        """Rows (B, T, 3) -> ((tokens,), tags)."""
+        return (rows[..., 0],), rows[..., TAG]
+
+    def head(self, backbone: Backbone, config: ModelConfig) -> Any:
+        """Dropout, an optional hidden layer, and logits at every token, (B, T, K).
+
+        Raises:
+            ConfigError: the backbone reads no texts.
+        """
+        if backbone.tokenizer is None:
+            raise ConfigError(
+                f"task.name={self.name} needs a model of texts; {backbone.name} is none."
+            )
+        self._is_causal = backbone.is_causal
+        return heads.dense_head(backbone.model.output, len(self._tags), config)
+
+    def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
+        """Mean cross-entropy of the words of a batch, in nats."""
+        return token_losses.mean_loss(targets, outputs)
+
+    def metrics(self) -> list[Any]:
+        """Loss and accuracy by word and, where tags mark entities, their F1."""
+        found: list[Any] = [
+            token_losses.TokenLoss(name="loss"), token_losses.TokenAccuracy(name="accuracy")
+        ]  # fmt: skip
+        return found if self._scheme is None else [*found, EntityF1(self._scheme)]
+
+    def inference(self, outputs: Any) -> Any:
+        """Probabilities at every token, (B, T, K), float32; for words see `sentence_rows`."""
+        return keras.layers.Softmax(dtype="float32", name="probabilities")(outputs)

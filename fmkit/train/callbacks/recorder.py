@@ -1,0 +1,126 @@
+"""What happens beside the training: where it stands, rows, the display."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import keras
+
+from fmkit.core import machine
+from fmkit.optim import optimizers
+from fmkit.store.metrics_log import MetricsLog
+from fmkit.store.run_dir import Run
+from fmkit.train.callbacks.progress import TrainingProgress
+from fmkit.train.callbacks.signal_stop import Stopper
+from fmkit.train.phases import Phase
+from fmkit.train.position import Position
+
+
+class Recorder(keras.callbacks.Callback):
+    """Writes metrics rows and the status, and feeds the display."""
+
+    def __init__(
+        self,
+        run: Run,
+        log: MetricsLog,
+        progress: TrainingProgress,
+        phase: Phase,
+        position: Position,
+        examples: int,
+        log_every: int,
+        stopper: Stopper,
+    ) -> None:
+        super().__init__()
+        self._run, self._log, self._progress = run, log, progress
+        self._phase, self._position, self._stopper = phase, position, stopper
+        self._examples, self._every = examples, log_every
+        self._epoch_began = self._phase_began = time.monotonic()
+        self._train_seconds = 0.0
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Show the phase."""
+        self._phase_began = time.monotonic()
+        self._progress.begin(self._phase.name, self._phase.epochs, self._phase.steps)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Start the clock."""
+        self._epoch_began, self._first = time.monotonic(), self._position.step
+        self._epoch_step = self._position.phase_start + self._phase.steps_of(self._position.epoch)
+        if self._first == self._epoch_step:  # else a run goes on inside the epoch
+            self._position.row_loss = (0, 0.0)
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """The training part of the epoch ends here."""
+        self._train_seconds = time.monotonic() - self._epoch_began
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Show the step; write a row every so many."""
+        done = self._position.phase_step
+        if self._progress.is_due():
+            self._progress.step(self._position.epoch + 1, done, self._numbers(logs or {}))
+        if self._every and self._position.step % self._every == 0:
+            self._log.append(self._step_row(logs or {}), end_of_epoch=False)
+
+    def _numbers(self, logs: dict[str, Any]) -> str:
+        seconds = max(time.monotonic() - self._epoch_began, 1e-9)
+        rate = self._rate(self._position.step - self._first, seconds)
+        return f"{worded(logs)}  {rate:.0f} examples/s"
+
+    def _rate(self, steps: int, seconds: float) -> float:
+        whole = steps == self._phase.steps_per_epoch
+        return (self._examples if whole else steps * self._batch_size) / max(seconds, 1e-9)
+
+    @property
+    def _batch_size(self) -> float:
+        return self._examples / self._phase.steps_per_epoch
+
+    def _step_row(self, logs: dict[str, Any]) -> dict[str, Any]:
+        """The mean loss since the last row, from Keras' mean since the epoch began."""
+        steps = self._position.step - self._epoch_step
+        before, mean_before = self._position.row_loss
+        mean = float(logs.get("loss", math.nan))
+        self._position.row_loss = (steps, mean)
+        loss = (mean * steps - mean_before * before) / max(steps - before, 1)
+        return {
+            "phase": self._phase.name,
+            "epoch": self._position.epoch + 1,
+            "step": self._position.step,
+            "loss": loss,
+            "learning_rate": optimizers.next_rate(self.model.optimizer),
+        }
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Write the epoch's row."""
+        if self._stopper.signal_number is not None:
+            return  # a cut epoch has no honest row
+        self._position.epoch += 1
+        seconds = time.monotonic() - self._epoch_began
+        row = {
+            "phase": self._phase.name,
+            "epoch": self._position.epoch,
+            "step": self._position.step,
+            **{name: float(value) for name, value in (logs or {}).items()},
+            "learning_rate": optimizers.next_rate(self.model.optimizer),
+            "examples_per_second": round(
+                self._rate(self._position.step - self._first, self._train_seconds or seconds),
+                2,
+            ),
+            "seconds": round(seconds, 3),
+            "rss_bytes": machine.held(),
+        }
+        self._log.append(row)
+        self._run.update_soon(phase=self._phase.name, epoch=row["epoch"], step=row["step"])
+        self._progress.epoch(
+            f"{self._phase.name} {row['epoch']}/{self._phase.epochs}  {worded(logs or {})}  "
+            f"{row['examples_per_second']:.0f} examples/s  {seconds:.1f} s"
+        )
+
+
+def worded(logs: dict[str, Any]) -> str:
+    """Numbers for the display: losses first, then the rest, training before validation."""
+    order = sorted(
+        logs, key=lambda name: (name.startswith("val_"), not name.endswith("loss"), name)
+    )
+    return "  ".join(f"{name} {float(logs[name]):.4f}" for name in order)

@@ -1,0 +1,65 @@
+"""Signals in the training loop: end after the step, or save and go on."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+
+from fmkit.core import console, signals
+
+
+class Stopper(keras.callbacks.Callback):
+    """Ends training after the current step when a signal has asked for it; saves when one asks.
+
+    As a context manager it handles signals for as long as a run trains, unless the command does.
+
+    Attributes:
+        signal_number: the signal that cuts the epoch short, or None. One that comes after the last
+            step and the last batch of validation does not: the epoch ends as any other.
+        save: writes a checkpoint of this step; set for the time of a phase.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.signal_number: int | None = None
+        self.save: Callable[[], None] | None = None
+        self._handling = contextlib.ExitStack()
+        self._care, self._is_careful = contextlib.ExitStack(), True
+
+    def __enter__(self) -> Stopper:
+        self._handling.enter_context(signals.heard())
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._handling.close()
+
+    @contextlib.contextmanager
+    def careful(self) -> Iterator[None]:
+        """A phase: from the end of its first step on, a signal waits for the end of a step.
+
+        Until then there is nothing to save, and tracing may take a minute: a signal comes at once.
+        """
+        with contextlib.ExitStack() as self._care:
+            self._is_careful = False
+            yield
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Stop training, or save."""
+        if not self._is_careful:
+            self._care.enter_context(signals.careful())
+            self._is_careful = True
+        self.signal_number = signals.asked()
+        if self.signal_number is not None:
+            self.model.stop_training = self.model.is_cut_short = True
+        elif self.save is not None and signals.take_save():
+            console.say("SIGUSR1: saving this step and going on")
+            self.save()
+
+    def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Stop validating."""
+        self.signal_number = signals.asked()
+        if self.signal_number is not None:
+            self.model.stop_evaluating = True

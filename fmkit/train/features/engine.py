@@ -1,0 +1,303 @@
+"""What runs a frozen model over the images once: Keras, or OpenVINO where that is as exact.
+
+B batch, S side of the image in pixels.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from fmkit.core import console
+from fmkit.core.errors import ArtifactError, ConfigError
+
+TOLERANCE = 2e-4
+"""Most an output may differ from Keras', as a share of the largest value in it.
+
+float32 differs by about 1e-6 (MobileNet) to 1e-5 (EfficientNet-Lite); one bfloat16 product rounds
+by 4e-3 and one float16 product by 5e-4, so an engine that computes in either is caught.
+"""
+
+WORTH_PIXELS = 60_000_000
+"""Pixels of a pass, over all its images, below which `auto` spares the export.
+
+Rough: reckoned from ratios on two busy cores, an export was repaid after 6 million pixels with
+small_cnn, 15 with MobileNetV2, 60 with EfficientNet-Lite0 and 25 to 80 with ResNet50.
+"""
+
+_CHUNK = 8
+"""Images a request. EfficientNet-Lite0 ran 1.5 times as fast in a fixed shape as in a free one."""
+
+_INSTEAD = "Leave runtime.extractor out, or write runtime.extractor=keras."
+
+Runner = Callable[[np.ndarray], list[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What runs the one pass.
+
+    Attributes:
+        name: `keras`, or `openvino` and its version.
+        reason: why this one, as a phrase.
+        parity: the first batch against Keras, over all outputs: `max_abs`, `max_rel` (a share of
+            the output's largest value), the `engine` and the `allowed` max_rel; None for Keras.
+        run: images (B, S, S, 3), uint8 or float32, 0 to 255 -> an array for each of
+            `model.outputs`, in that order, in the model's dtype. B may differ from call to call.
+    """
+
+    name: str
+    reason: str
+    parity: dict[str, Any] | None
+    run: Runner
+
+
+def choose(
+    model: keras.Model,
+    wanted: str,
+    kind: str,
+    first_batch: np.ndarray,
+    precision: str,
+    images: int | None = None,
+) -> Engine:
+    """The engine for a pass over a frozen model.
+
+    Args:
+        model: Functional model with one input, (B, S, S, 3); its weights must stay as they are.
+        wanted: `runtime.extractor`. `auto` never fails because of OpenVINO: it takes Keras then.
+        kind: `cpu` or `gpu`.
+        first_batch: images (B, S, S, 3), on which OpenVINO has to agree with Keras.
+        precision: Keras' name of the dtype policy; an engine computes in float32 only.
+        images: how many the pass covers, so that `auto` spares a short one the export; None where
+            that is not known.
+
+    Raises:
+        ConfigError: `openvino` is wanted and is not installed, or cannot give this precision.
+        ArtifactError: `openvino` is wanted and cannot take the model, or disagrees with Keras.
+    """
+    run_keras = _keras(model)
+    if wanted == "keras":
+        return Engine("keras", "runtime.extractor=keras", None, run_keras)
+    if wanted == "openvino":
+        return _required(model, run_keras, first_batch, precision)
+    against = _against(kind, precision, first_batch, images)
+    if against:
+        return Engine("keras", against, None, run_keras)
+    try:
+        name, run = _openvino(model, first_batch.shape)
+        parity = compare(name, run, run_keras, first_batch)
+    except Exception as error:  # auto must not lose a run to a faster way of doing the same
+        return Engine("keras", f"OpenVINO failed: {_short(error)}", None, run_keras)
+    if not _agrees(parity):
+        return Engine("keras", _disagreement(parity), None, run_keras)
+    reason = "installed, on a CPU, and equal to Keras on the first batch"
+    return Engine(name, reason, parity, _with_fallback(run, run_keras))
+
+
+def compare(name: str, run: Runner, reference: Runner, images: np.ndarray) -> dict[str, Any]:
+    """How far an engine is from Keras on a batch: the `parity` of an `Engine`.
+
+    Raises:
+        ArtifactError: the outputs differ in number or shape.
+    """
+    came, expected = run(images), reference(images)
+    shapes, wanted = [each.shape for each in came], [each.shape for each in expected]
+    if shapes != wanted:
+        raise ArtifactError(f"{name} gave outputs of shapes {shapes}; Keras gives {wanted}.")
+    apart, shares = [0.0], [0.0]
+    for ours, theirs in zip(came, expected, strict=True):
+        difference = np.max(np.abs(ours.astype(np.float64) - theirs), initial=0.0)
+        largest = np.max(np.abs(theirs), initial=0.0)
+        apart.append(float(difference))
+        shares.append(float(difference / largest) if largest else float(difference))
+    # NumPy's maximum, unlike Python's, is not a number when one of them is not.
+    return {
+        "engine": name,
+        "max_abs": float(np.max(apart)),
+        "max_rel": float(np.max(shares)),
+        "allowed": TOLERANCE,
+    }
+
+
+def _agrees(parity: dict[str, Any]) -> bool:
+    return bool(parity["max_rel"] <= TOLERANCE)  # false when it is not a number
+
+
+def _disagreement(parity: dict[str, Any]) -> str:
+    return (
+        f"{parity['engine']} differs from Keras on the first batch by {parity['max_rel']:.1e} of "
+        f"the largest value ({parity['max_abs']:.1e}); allowed is {TOLERANCE:.0e}"
+    )
+
+
+def _required(
+    model: keras.Model, run_keras: Runner, first_batch: np.ndarray, precision: str
+) -> Engine:
+    """OpenVINO, or an error that says why not."""
+    what = "runtime.extractor=openvino"
+    if not _installed():
+        raise ConfigError(
+            f"{what}: OpenVINO is not installed.", "Install it: pip install 'fmkit[openvino]'"
+        )
+    if precision != "float32":
+        raise ConfigError(
+            f"{what} computes in float32, but the precision is {precision}.",
+            "Add runtime.precision=float32, or leave runtime.extractor out.",
+        )
+    try:
+        name, run = _openvino(model, first_batch.shape)
+        parity = compare(name, run, run_keras, first_batch)
+    except Exception as error:
+        message = f"{what}: OpenVINO cannot run this model. {_short(error)}"
+        raise ArtifactError(message, _INSTEAD) from error
+    if not _agrees(parity):
+        raise ArtifactError(f"{what}: {_disagreement(parity)}.", _INSTEAD)
+    return Engine(name, what, parity, run)
+
+
+def _against(kind: str, precision: str, first_batch: np.ndarray, images: int | None) -> str:
+    """What speaks against OpenVINO before it is tried; empty when nothing does."""
+    if kind != "cpu":
+        return "on a GPU"
+    if precision != "float32":
+        return f"the precision is {precision}"
+    if not _installed():
+        return "OpenVINO is not installed"
+    if first_batch.ndim != 4:
+        return "it reads no images"
+    _, height, width, _ = first_batch.shape
+    if images is not None and images * height * width < WORTH_PIXELS:
+        return "too few images to repay an export to OpenVINO"
+    return ""
+
+
+def _installed() -> bool:
+    return importlib.util.find_spec("openvino") is not None
+
+
+def _keras(model: keras.Model) -> Runner:
+    def run(images: np.ndarray) -> list[np.ndarray]:
+        # Under MirroredStrategy every replica gets the whole batch and the results are joined.
+        outputs = keras.tree.flatten(model.predict_on_batch(images))
+        return [np.asarray(each)[: len(images)] for each in outputs]
+
+    return run
+
+
+def _openvino(model: keras.Model, shape: tuple[int, ...]) -> tuple[str, Runner]:
+    """The model compiled by OpenVINO: its name and version, and what runs it.
+
+    Args:
+        model: Functional model with one input.
+        shape: of the batches that will mostly come, (B, S, S, 3).
+    """
+    # Its converter reports each use to an analytics service where this package is there.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    chunk = min(_CHUNK, shape[0])
+    core = openvino.Core()
+    core.set_property({"ENABLE_MMAP": False})  # the file is removed
+    with tempfile.TemporaryDirectory(prefix="fmkit-openvino-") as folder:
+        path = Path(folder) / "model.xml"
+        model.export(str(path), format="openvino", verbose=False)
+        graph = core.read_model(path)
+        graph.reshape([chunk, *shape[1:]])
+        settings = {
+            "PERFORMANCE_HINT": "THROUGHPUT",
+            "PERFORMANCE_HINT_NUM_REQUESTS": -(-shape[0] // chunk),
+            "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16 on a CPU that has it
+            "EXECUTION_MODE_HINT": "ACCURACY",
+            "ENABLE_CPU_PINNING": False,  # the input pipeline works on the same cores
+        }
+        compiled = core.compile_model(graph, "CPU", settings)
+    count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+    requests = [compiled.create_infer_request() for _ in range(count)]
+    name = f"openvino {openvino.__version__.split('-')[0]}"
+    return name, _in_chunks(requests, chunk, _order(compiled.outputs))
+
+
+def _order(outputs: list[Any]) -> list[int]:
+    """Where each output of the model is among those of the engine.
+
+    TensorFlow names them Identity, Identity_1 and so on, and the converter sorts them as text:
+    the eleventh comes before the third. It adds values that nobody reads, as attention has.
+    """
+    found = []
+    for place, output in enumerate(outputs):
+        names = (re.fullmatch(r"Identity(?:_(\d+))?:0", each) for each in output.get_names())
+        numbers = [int(name.group(1) or 0) for name in names if name]
+        if numbers:
+            found.append((numbers[0], place))
+    if not found:  # another backend's names
+        return list(range(len(outputs)))
+    return [place for _, place in sorted(found)]
+
+
+def _in_chunks(requests: list[Any], chunk: int, order: list[int]) -> Runner:
+    """Runs a batch of any size in chunks of a fixed one, each on the next of the requests."""
+
+    def run(images: np.ndarray) -> list[np.ndarray]:
+        pixels = np.ascontiguousarray(images, np.float32)
+        outputs: list[np.ndarray] = []
+
+        def collect(start: int) -> None:
+            request = requests[start // chunk % len(requests)]
+            request.wait()
+            results = [request.output_tensors[place].data for place in order]
+            if not outputs:
+                shapes = [(len(pixels), *each.shape[1:]) for each in results]
+                outputs.extend(np.empty(each, np.float32) for each in shapes)
+            for whole, part in zip(outputs, results, strict=True):
+                whole[start : start + chunk] = part[: len(pixels) - start]
+
+        starts = range(0, len(pixels), chunk)
+        for number, start in enumerate(starts):
+            if number >= len(requests):
+                collect(starts[number - len(requests)])
+            part = _padded(pixels[start : start + chunk], chunk)
+            requests[number % len(requests)].start_async({0: part})
+        for start in starts[-len(requests) :]:
+            collect(start)
+        return outputs
+
+    return run
+
+
+def _padded(images: np.ndarray, count: int) -> np.ndarray:
+    """(b, S, S, 3) -> (count, S, S, 3), with black images behind."""
+    missing = count - len(images)
+    return np.pad(images, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else images
+
+
+def _with_fallback(run: Runner, run_keras: Runner) -> Runner:
+    """Keras from the first failure on."""
+    current = run
+
+    def guarded(images: np.ndarray) -> list[np.ndarray]:
+        nonlocal current
+        try:
+            return current(images)
+        except Exception as error:
+            if current is run_keras:
+                raise
+            console.warn(f"OpenVINO failed under way, so Keras goes on: {_short(error)}")
+            current = run_keras
+            return run_keras(images)
+
+    return guarded
+
+
+def _short(error: Exception) -> str:
+    """Type and first line of an error; those of native code run over pages."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

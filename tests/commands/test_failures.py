@@ -1,0 +1,99 @@
+"""Memory that runs out: what was going on, with which sizes, and what to try."""
+
+import errno
+
+import pytest
+
+from fmkit.commands import failures, training_run
+from fmkit.config.schema.commands import EvalConfig, PredictConfig, TrainConfig
+from fmkit.config.schema.data import DataConfig
+from fmkit.config.schema.model import ModelConfig
+from fmkit.config.schema.optimizer import AdamConfig
+from fmkit.config.schema.runtime import RuntimeConfig
+from fmkit.config.schema.task import ClassificationConfig
+from fmkit.core.errors import ResourceError
+from fmkit.store.run_dir import Run
+
+
+class ResourceExhaustedError(Exception):
+    """As TensorFlow names it."""
+
+
+def sizes(batch, side):
+    return TrainConfig(
+        model=ModelConfig(name="small_cnn", image_size=side),
+        data=DataConfig(name="digits", batch_size=batch),
+        optimizer=AdamConfig(),
+        stage={},
+        task=ClassificationConfig(),
+        runtime=RuntimeConfig(),
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    run = Run(tmp_path, "finetune")
+    run.begin(sizes(48, 224), {})
+    run.update(phase="full", step=7)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 9 GiB"),
+        ResourceExhaustedError("Graph execution error"),
+        RuntimeError("{{node conv}} OOM when allocating tensor with shape[64,224,224,64]"),
+        RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 123 bytes."),
+        RuntimeError("UnknownError: MemoryError: Unable to allocate 9 GiB"),
+        RuntimeError("std::bad_alloc"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+    ids=str,
+)
+def test_every_way_of_saying_it_is_understood(error, folder):
+    told = training_run.as_fmkit_error(error, folder)
+    assert told.exit_code == 6
+    assert "at step 7 (phase full), with data.batch_size=48 and model.image_size=224" in str(told)
+    assert "Try data.batch_size=24; optimizer.accumulation=2 beside it" in told.hint
+    assert "model.image_size=160" in told.hint
+
+
+def test_an_error_behind_the_error_counts():
+    error = RuntimeError("while predicting")
+    error.__context__ = MemoryError()
+    assert failures.is_out_of_memory(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("shapes differ"),
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("RESOURCE_EXHAUSTED: model.h5; No space left on device"),
+    ],
+)
+def test_other_errors_are_not_taken_for_it(error):
+    assert not failures.is_out_of_memory(error)
+    told = training_run.as_fmkit_error(error)
+    assert "memory" not in str(told)
+    assert told.exit_code == (1 if "shapes" in str(error) else 6)
+
+
+@pytest.mark.parametrize(
+    ("config", "hint"),
+    [
+        (EvalConfig(run="x", data=DataConfig(batch_size=32)), "Try data.batch_size=16."),
+        (PredictConfig(run="x", input="y", batch_size=32), "Try batch_size=16."),
+    ],
+)
+def test_commands_without_a_run_name_their_own_key(config, hint):
+    told = training_run.as_fmkit_error(MemoryError(), config=config)
+    assert isinstance(told, ResourceError)
+    assert told.hint == hint
+
+
+def test_where_nothing_can_be_halved_there_is_other_advice(folder):
+    Run(folder, "finetune").write_config(sizes(1, 32))
+    told = training_run.as_fmkit_error(MemoryError(), folder)
+    assert told.hint == "A smaller data.batch_size takes less."

@@ -1,0 +1,224 @@
+import io
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+
+from fmkit.cli import main
+from fmkit.commands import runs
+from fmkit.core.errors import ArtifactError, ConfigError
+from fmkit.store import run_index
+
+FIRST = "2026-01-01_120000-abcdef"
+SECOND = "2026-01-02_120000-ghijkl"
+CONFIG = """
+model: {{name: small_cnn, dropout: 0.1}}
+optimizer: {{learning_rate: {rate}}}
+stage: {{head: {{epochs: '10'}}}}
+name: {name}
+"""
+
+
+def write(folder, name, content):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+@pytest.fixture
+def root(tmp_path):
+    for identity, rate, accuracy in ((FIRST, 0.001, 0.8), (SECOND, 0.003, 0.9)):
+        folder = tmp_path / "runs" / "finetune" / identity
+        status = {
+            "state": "done",
+            "started": f"{identity[:10]}T12:00:00+00:00",
+            "name": f"rate {rate}",
+            "data": "digits",
+            "seconds": 12.25,
+            "best": {"phase": "head", "epoch": 2, "monitor": "val_loss", "value": 0.5},
+            "phases": [{"name": "head", "skipped": "", "epochs": 2, "seconds": 12.0}],
+            "test": {"accuracy": accuracy, "loss": 0.3},
+            "val": {"accuracy": 0.7},
+        }
+        write(folder, "status.json", status)
+        write(folder, "config.yaml", CONFIG.format(rate=rate, name=f"rate {rate}"))
+        rows = [
+            {"phase": "head", "epoch": epoch, "step": step, "loss": loss, **more}
+            for epoch, step, loss, more in (
+                (1, 5, 0.9, {}),
+                (1, 10, 0.8, {"val_loss": 0.7}),
+                (2, 20, 0.6, {"val_loss": 0.5}),
+            )
+        ]
+        write(folder, "metrics.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
+        evaluation = {"n": 50, "accuracy": accuracy, "intervals": {"accuracy": [0.75, 0.95]}}
+        write(folder, "eval/test.json", evaluation)
+        write(folder, "checkpoints/20/weights.bin", "x" * 100)
+    return tmp_path / "runs"
+
+
+def printed(capsys, *arguments):
+    assert runs.command([*arguments]) == 0
+    return capsys.readouterr().out
+
+
+def table(text, title):
+    """The rows of one table of the plain output, as mappings."""
+    lines = text.split(f"# {title}", 1)[1].split("\n\n")[0].splitlines()[1:]
+    header = lines[0].split("\t")
+    rows = [line.split("\t") for line in lines[1:]]
+    assert all(len(row) == len(header) for row in rows)
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def test_list(root, capsys):
+    rows = table(printed(capsys, f"runs_dir={root}"), "runs")
+    assert [row["id"] for row in rows] == [SECOND, FIRST]
+    assert rows[0]["test accuracy"] == "0.9"
+    assert rows[0]["model"] == "-"
+
+
+def test_nothing_to_list(tmp_path, capsys):
+    assert runs.command(["list", f"runs_dir={tmp_path}"]) == 0
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "no run in" in output.err
+
+
+def test_show(root, capsys):
+    text = printed(capsys, "show", "abcdef", f"runs_dir={root}")
+    status = {row["key"]: row["value"] for row in table(text, "status")}
+    assert status["state"] == "done"
+    assert status["best.value"] == "0.5"
+    assert table(text, "phases")[0]["epochs"] == "2"
+    epochs = table(text, "epochs")
+    assert [(row["epoch"], row["step"], row["val_loss"]) for row in epochs] == [
+        ("1", "10", "0.7"),
+        ("2", "20", "0.5"),
+    ]
+    figures = {row["split"]: row for row in table(text, "figures")}
+    assert figures["test"]["n"] == "50"
+    assert figures["test"]["accuracy 95% interval"] == "0.75 to 0.95"
+    assert figures["val"]["accuracy"] == "0.7"
+    sizes = {row["name"]: row["bytes"] for row in table(text, "files")}
+    assert sizes["checkpoints/"] == "100"
+
+
+def test_show_of_a_damaged_run(root, capsys):
+    folder = root / "finetune" / FIRST
+    write(folder, "status.json", "{")
+    write(folder, "metrics.jsonl", '{"phase": "head", "epoch": 1}\nnonsense\n{}\n')
+    write(folder, "eval/test.json", "[")
+    text = printed(capsys, "show", FIRST, f"runs_dir={root}")
+    status = {row["key"]: row["value"] for row in table(text, "status")}
+    assert status["state"] == "broken"
+    assert "status.json" in status["reason"]
+    assert len(table(text, "epochs")) == 1
+
+
+def test_compare(root, capsys):
+    text = printed(capsys, "compare", "abcdef", "ghijkl", f"runs_dir={root}")
+    settings = {row["key"]: list(row.values())[1:] for row in table(text, "settings that differ")}
+    assert settings == {
+        "optimizer.learning_rate": ["0.001", "0.003"],
+        "name": ["rate 0.001", "rate 0.003"],
+    }
+    figures = {row["figure"]: list(row.values())[1:] for row in table(text, "figures")}
+    assert figures["test.accuracy"] == ["0.8", "0.9", "0.1"]
+
+
+def test_compare_shows_keys_of_one_side_and_other_data(root, capsys):
+    folder = root / "finetune" / SECOND
+    write(folder, "config.yaml", "model: {name: small_cnn}\nname: null\n")
+    for each, fingerprint in ((FIRST, "1a"), (SECOND, "2b")):
+        write(root / "finetune" / each, "environment.json", {"data": {"fingerprint": fingerprint}})
+    text = printed(capsys, "compare", "abcdef", "ghijkl", f"runs_dir={root}")
+    settings = {row["key"]: list(row.values())[1:] for row in table(text, "settings that differ")}
+    assert settings["model.dropout"] == ["0.1", "(absent)"]
+    assert settings["name"] == ["rate 0.001", "-"]
+    assert settings["(data fingerprint)"] == ["1a", "2b"]
+
+
+BOMB = "a0: &a0 [x, x]\n" + "".join(
+    f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]\n" for level in range(1, 12)
+)
+
+
+@pytest.mark.parametrize("config", [None, "a: [", "- 1", BOMB, "a: &a {b: *a}\n"])
+def test_compare_refuses_a_config_that_is_none(root, config):
+    path = root / "finetune" / FIRST / "config.yaml"
+    path.unlink() if config is None else path.write_text(config)
+    with pytest.raises(ArtifactError, match=r"config"):
+        runs.command(["compare", "abcdef", "ghijkl", f"runs_dir={root}"])
+
+
+def test_best(root, capsys):
+    text = printed(capsys, "best", f"runs_dir={root}")
+    assert [row["id"] for row in table(text, "best by test.accuracy")] == [SECOND, FIRST]
+    text = printed(capsys, "best", f"runs_dir={root}", "metric=test.loss", "data=digits")
+    assert [row["test.loss"] for row in table(text, "best by test.loss")] == ["0.3", "0.3"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["lst"], "Did you mean list"),
+        (["show"], "one run"),
+        (["compare", "a"], "two runs"),
+        (["best", "test.loss"], "no run"),
+        (["rundir=x"], "rundir=x"),
+    ],
+)
+def test_refuses_what_it_does_not_know(arguments, named):
+    with pytest.raises(ConfigError, match=named):
+        runs.command(arguments)
+
+
+HOSTILE = "a\x1b[31mb\tc\nd [bold]e[/] :dog: \\[f]\\"
+
+
+def test_names_reach_the_output_as_they_are_and_control_characters_do_not(root, capsys):
+    write(root / "finetune" / FIRST, "status.json", {"state": "failed", "name": HOSTILE})
+    rows = table(printed(capsys, f"runs_dir={root}"), "runs")
+    assert [row["name"] for row in rows if row["id"] == FIRST] == [
+        r"a\x1b[31mb\tc\nd [bold]e[/] :dog: \[f]" + "\\"
+    ]
+
+
+def on_terminal(renderable, width):
+    stream = io.StringIO()
+    Console(file=stream, force_terminal=True, width=width, color_system=None).print(renderable)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("width", [40, 60, 200])
+def test_a_terminal_gets_a_table_with_whole_ids(root, width):
+    write(root / "finetune" / FIRST, "status.json", {"state": "failed", "name": HOSTILE})
+    text = on_terminal(runs.listing(run_index.runs(root)), width)
+    assert FIRST in text
+    assert SECOND in text
+    assert "\x1b[31m" not in text
+
+
+def test_a_pipe_gets_whole_lines_however_narrow_the_terminal(root):
+    code = "import sys; from fmkit.store import show; show.command(sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "list", f"runs_dir={root}"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "60"},
+    )
+    rows = table(done.stdout, "runs")
+    assert [row["id"] for row in rows] == [SECOND, FIRST]
+    assert done.stdout.isascii()
+
+
+def test_help_names_every_key(capsys):
+    assert main(["runs", "--help"]) == 0
+    told = capsys.readouterr().out.partition("Settings:")[2]
+    for key in runs.OPTIONS:
+        assert f"  {key}" in told

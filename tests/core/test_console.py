@@ -1,0 +1,77 @@
+"""What a name from outside looks like on a terminal and in tables: as it is, and harmless."""
+
+import csv
+import io
+import json
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from fmkit.commands.runs import Rows
+from fmkit.core import console, files, sanitize
+from fmkit.evaluation.write import write_table
+
+NAMES = [
+    *("\x1b]0;title\x07", "[red]x[/]", "[link=http://x]y[/link]", "a\nb", "a\tb", "a\r", "tail\\"),
+    *("\\[b]", ":dog:", "=cmd|' /C calc'!A0", "+1", "-photo", "@x", "\u202egpj.exe", "\x9b31m"),
+    *("<script>alert(1)</script>", "../../x", "a: !!python/name:x", "\x00", "Zoë 🙂", "'"),
+]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=repr)
+def test_a_terminal_shows_a_name_as_it_is_on_one_line(name, monkeypatch):
+    screen = io.StringIO()
+    terminal = Console(file=screen, force_terminal=True, width=200, emoji=False, highlight=False)
+    terminal.print(console.clean(name), end="")
+    assert screen.getvalue() == sanitize.written_out(name)
+    assert not sanitize.CHARACTERS.search(screen.getvalue())
+
+
+@pytest.mark.parametrize("name", NAMES, ids=repr)
+def test_messages_and_tables_do_so_too(name, capsys):
+    console.say(name)
+    console.warn(name)
+    console.complain(name, name)
+    console.out.print(Rows(name, ("name",), [[name]]))
+    told = capsys.readouterr()
+    for line in (told.out + told.err).splitlines():
+        assert not sanitize.CHARACTERS.search(line)
+    if "\n" not in name:
+        assert told.err.splitlines()[0] == sanitize.written_out(name)
+
+
+def test_what_looks_like_a_secret_is_struck_out_of_messages(capsys):
+    console.complain("api_token=abc and 'password': 'x y' at https://me:pw@host/a", "key: b")
+    told = capsys.readouterr().err
+    assert not [each for each in ("abc", "x y", "pw@") if each in told]
+    assert "key: b" in told
+
+
+@pytest.mark.parametrize(
+    "text", ["data.label_key=labels", "tokenizer=bert", "s3://bucket/x@2", "key=${oc.env:FMKIT_X}",
+             "a class named token", "C:/Users/x", "runs/a@b:c"]
+)  # fmt: skip
+def test_what_is_no_secret_stays(text):
+    assert sanitize.struck_out(text) == text
+
+
+def test_a_table_for_people_holds_no_formula(tmp_path):
+    columns = {"path": NAMES, "confidence": [-0.5] * len(NAMES)}
+    write_table(tmp_path / "found.csv", columns)
+    with (tmp_path / "found.csv").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["confidence"] for row in rows] == ["-0.5"] * len(NAMES)
+    for row, name in zip(rows, NAMES, strict=True):
+        assert row["path"].removeprefix("'") == name.removeprefix("'")
+        assert not row["path"].startswith(("=", "+", "-", "@", "\t"))
+    write_table(tmp_path / "found.parquet", columns)
+    assert list(pd.read_parquet(tmp_path / "found.parquet")["path"]) == NAMES
+
+
+@pytest.mark.parametrize("name", [*NAMES, "\udcff", "\u2028"], ids=repr)
+def test_json_holds_any_name(name, tmp_path):
+    files.write_json(tmp_path / "x.json", {name: [name]})
+    assert json.loads((tmp_path / "x.json").read_bytes()) == {name: [name]}
+    files.append_json_line(tmp_path / "x.jsonl", {"name": name})
+    assert list(files.read_json_lines(tmp_path / "x.jsonl")) == [{"name": name}]

@@ -1,0 +1,144 @@
+"""What a signal means: here and now, after what is careful, twice, and in other processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from fmkit.core import signals
+from fmkit.core.signals import Signalled
+
+ENDS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+
+
+@pytest.fixture
+def heard():
+    with signals.heard():
+        yield
+
+
+@pytest.mark.parametrize("number", ENDS)
+def test_a_signal_comes_at_once(number, heard):
+    with pytest.raises(Signalled) as error:
+        signal.raise_signal(number)
+    assert error.value.number == number
+    assert isinstance(error.value, KeyboardInterrupt)  # no library's `except Exception` has it
+    assert not isinstance(error.value, Exception)
+
+
+def test_a_careful_region_comes_to_its_end(heard, capfd):
+    with signals.careful():
+        with signals.careful():
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)  # as `timeout` sends it: two at once are one
+        assert signals.asked() == signal.SIGTERM
+    assert "SIGTERM: stopping after this step" in capfd.readouterr().err
+    with pytest.raises(Signalled, match="SIGTERM"):
+        signals.check()
+    with pytest.raises(Signalled), signals.careful():
+        raise AssertionError("nothing new is begun")
+
+
+def test_a_second_signal_leaves_a_careful_region_under_the_name_of_the_first(heard):
+    with signals.careful():
+        signal.raise_signal(signal.SIGTERM)
+        time.sleep(0.25)  # so that it is no part of the first
+        with pytest.raises(Signalled, match="SIGTERM"):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_save_that_is_asked_for_ends_nothing(heard):
+    assert not signals.take_save()
+    signal.raise_signal(signal.SIGUSR1)
+    assert signals.asked() is None
+    assert signals.take_save()
+    assert not signals.take_save()
+
+
+def test_handlers_are_given_back_and_the_inner_ones_are_the_outer_ones(heard):
+    ours = signal.getsignal(signal.SIGTERM)
+    with signals.heard():
+        assert signal.getsignal(signal.SIGTERM) == ours
+    assert signal.getsignal(signal.SIGTERM) == ours
+
+
+def test_nothing_stays_behind():
+    before = [signal.getsignal(number) for number in (*ENDS, signal.SIGUSR1)]
+    with signals.heard():
+        assert any(each.name == "fmkit-signals" for each in threading.enumerate())
+    assert [signal.getsignal(number) for number in (*ENDS, signal.SIGUSR1)] == before
+    deadline = time.monotonic() + 10
+    while any(each.name == "fmkit-signals" for each in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_another_thread_leaves_signals_to_the_main_one():
+    seen = []
+
+    def work():
+        with signals.heard(), signals.careful():
+            seen.append(signals.asked())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [None]
+
+
+def test_a_hang_up_that_was_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals.heard():
+            signal.raise_signal(signal.SIGHUP)
+            assert signals.asked() is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_forked_worker_neither_handles_nor_tells(heard):
+    child = os.fork()
+    if child == 0:
+        quiet = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGUSR1)]
+        plain = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)]
+        fine = set(quiet) == {signal.SIG_IGN} and set(plain) == {signal.SIG_DFL}
+        os._exit(0 if fine and signals.asked() is None else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+STUCK = """
+import hashlib
+import sys
+import fmkit.cli
+from fmkit import signals
+
+def command(words):
+    with signals.careful():
+        print("ready", flush=True)
+        # Minutes of native code that no signal cuts short; Python's handlers wait for its end.
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
+
+fmkit.cli._run = command
+sys.exit(fmkit.cli.main())
+"""
+
+
+def test_a_second_signal_ends_what_is_stuck_in_native_code():
+    process = subprocess.Popen(
+        [sys.executable, "-c", STUCK], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGUSR1)
+        process.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):  # it would stop with care
+            process.wait(0.5)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 143
+    finally:
+        process.kill()
+        process.communicate()

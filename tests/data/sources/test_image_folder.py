@@ -1,0 +1,163 @@
+"""A listing is complete, stable and strict, and says all that is wrong at once."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fmkit.config.schema.data import ImageFolderData
+from fmkit.core.errors import ConfigError, DataError
+from fmkit.data.sources.registry import list_examples
+
+
+def listed(root, **more):
+    return list_examples(ImageFolderData(root=str(root), **more))
+
+
+def test_a_folder_per_class(photos):
+    root = photos(dogs=4, cats=5)
+    (root / "cats" / "nested").mkdir()
+    shutil.copy(root / "cats" / "cats0.png", root / "cats" / "nested" / "deep.PNG")
+    (root / "cats" / "._cats0.png").write_bytes(b"resource fork")
+    (root / "__MACOSX").mkdir()
+    (root / ".cache").mkdir()
+    examples = listed(root)
+    assert examples.classes == ("cats", "dogs")
+    assert "cats/nested/deep.PNG" in examples.ids
+    assert np.bincount(examples.labels).tolist() == [6, 4]
+    assert examples.splits is None
+    for name, path, size in zip(
+        examples.ids, examples.content.paths, examples.content.sizes, strict=True
+    ):
+        assert Path(path) == root / name
+        assert Path(path).stat().st_size == size
+
+
+def test_a_folder_per_split(photos):
+    photos("set/Training", cats=4, dogs=3)
+    photos("set/valid", cats=1, dogs=2)
+    root = photos("set/test", dogs=2).parent
+    examples = listed(root)
+    assert examples.classes == ("cats", "dogs")
+    counts = {name: int((examples.splits == name).sum()) for name in ("train", "val", "test")}
+    assert counts == {"train": 7, "val": 3, "test": 2}
+    assert "Training/cats/cats0.png" in examples.ids
+
+
+def test_a_class_may_be_called_test(photos):
+    assert listed(photos(test=3, cats=3)).splits is None
+
+
+def test_splits_without_class_folders_are_refused(photos):
+    with pytest.raises(DataError, match="look like splits but hold no class folders"):
+        listed(photos(train=3, test=3))
+
+
+def test_splits_beside_other_folders_are_refused(photos):
+    photos("set/train", cats=3, dogs=3)
+    root = photos("set/test", cats=3, dogs=3).parent
+    photos("set", annotations=3)
+    with pytest.raises(DataError, match="test, train look like splits, annotations does not"):
+        listed(root)
+
+
+def test_identity_does_not_depend_on_the_roots_place(photos, tmp_path):
+    root = photos(cats=4, dogs=4)
+    here = listed(root)
+    there = listed(shutil.copytree(root, tmp_path / "elsewhere" / "deep"))
+    assert here.ids == there.ids
+    assert here.fingerprint == there.fingerprint
+    (root / "cats" / "cats0.png").write_bytes((root / "dogs" / "dogs0.png").read_bytes() + b" ")
+    assert listed(root).fingerprint != here.fingerprint
+
+
+def test_a_fingerprint_knows_labels_but_not_the_order(rows):
+    examples = rows(9)
+    assert examples.take(np.arange(9)[::-1]).fingerprint == examples.fingerprint
+    relabelled = rows(9, classes=2)
+    assert relabelled.fingerprint != examples.fingerprint
+
+
+def test_link_loops_end(photos, capsys):
+    root = photos(cats=4, dogs=4)
+    (root / "cats" / "loop").symlink_to(root)
+    (root / "dogs" / "self").symlink_to(root / "dogs")
+    examples = listed(root, limit=None)
+    assert len(set(examples.content.paths)) == len(examples)
+    real = {os.path.realpath(each) for each in examples.content.paths}
+    assert len(real) == 8
+
+
+def test_all_problems_are_told_at_once(photos):
+    root = photos(cats=4, dogs=4, empty=0)
+    (root / "tiffs").mkdir()
+    (root / "tiffs" / "scan.tiff").write_bytes(b"II*\0")
+    shutil.copy(root / "cats" / "cats0.png", root / "loose.png")
+    with pytest.raises(DataError) as caught:
+        listed(root)
+    message = caught.value.message
+    assert "1 photos lie directly in" in message
+    assert "empty' has no photos" in message
+    assert "tiffs' has no photos; fmkit does not read 1 .tiff" in message
+
+
+def test_unsupported_files_are_told(photos):
+    root = photos(cats=3, dogs=3)
+    (root / "cats" / "notes.txt").write_text("hello")
+    (root / "dogs" / "scan.TIFF").write_bytes(b"II*\0")
+    examples = listed(root)
+    assert len(examples) == 6
+    (found,) = examples.findings
+    assert (found.kind, found.count) == ("unsupported", 2)
+    assert "1 .txt" in found.why
+
+
+def test_a_broken_link_is_told(photos):
+    root = photos(cats=3, dogs=3)
+    (root / "cats" / "link.png").symlink_to(root / "gone.png")
+    with pytest.raises(DataError, match=r"leads nowhere(.|\n)*cats/link\.png: it leads to"):
+        listed(root)
+
+
+def test_a_missing_folder_says_where_it_looked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError) as caught:
+        listed("data/photoss")
+    assert str(tmp_path / "data" / "photoss") in str(caught.value)
+    assert f"right as far as {tmp_path}" in str(caught.value)
+    with pytest.raises(DataError, match="no class folders"):
+        listed(tmp_path)
+    with pytest.raises(ConfigError, match=r"data\.root is missing"):
+        listed("???")
+
+
+def test_what_cannot_be_learned_is_refused(photos):
+    one = photos("one", cats=9)
+    with pytest.raises(DataError, match="only one class, 'cats'"):
+        listed(one)
+    assert len(list_examples(ImageFolderData(root=str(one)), training=False)) == 9
+    few = photos("few", cats=9, dogs=2)
+    with pytest.raises(DataError, match=r"at least 3 examples.*'dogs' has 2"):
+        listed(few)
+    assert len(listed(few, test_fraction=0.0)) == 11
+
+
+def test_a_limit_keeps_the_shares_and_is_stable(photos):
+    root = photos(cats=30, dogs=10)
+    examples = listed(root, limit=20)
+    assert np.bincount(examples.labels).tolist() == [15, 5]
+    assert listed(root, limit=20).ids == examples.ids
+    assert set(listed(root, limit=12).ids) < set(examples.ids)
+    (root / "cats" / "cats0.png").rename(root / "cats" / "other.png")
+    assert len(set(listed(root, limit=20).ids) ^ set(examples.ids)) <= 4
+    with pytest.raises(ConfigError, match=r"data\.limit: received 1\. Expected at least 2"):
+        listed(root, limit=1)
+
+
+def test_a_name_that_is_not_utf8_is_told(photos):
+    root = photos(cats=3, dogs=3)
+    shutil.copy(root / "cats" / "cats0.png", os.fsencode(root) + b"/cats/caf\xe9.png")
+    with pytest.raises(DataError, match=r"not UTF-8(.|\n)*cats/caf\\xe9.png"):
+        listed(root)

@@ -1,0 +1,136 @@
+"""A table's cells stay as they are written, and everything wrong with its rows is told at once."""
+
+import pytest
+from pictures import picture
+
+from fmkit.config.schema.data import ImageTableData
+from fmkit.core.errors import ConfigError, DataError
+from fmkit.data.sources.registry import list_examples
+
+NAMES = ("012", "True", "NA", "null", "12", "é")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "img").mkdir()
+    for index in range(24):
+        picture(index).save(tmp_path / "img" / f"{index}.png")
+    return tmp_path
+
+
+def write(folder, lines, name="table.csv", encoding="utf-8"):
+    (folder / name).write_text("\n".join(lines) + "\n", encoding=encoding)
+    return folder / name
+
+
+def listed(table, **more):
+    return list_examples(ImageTableData(root=str(table), **more))
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_labels_stay_text(folder, separator):
+    lines = [f"path{separator}label"]
+    lines += [f"img/{index}.png{separator} {NAMES[index % 6]} " for index in range(24)]
+    examples = listed(write(folder, lines, encoding="utf-8-sig"))
+    assert examples.classes == tuple(sorted(NAMES))
+    assert examples.ids[:2] == ("img/0.png", "img/1.png")
+    assert examples.classes[examples.labels[0]] == "012"
+    assert examples.classes[examples.labels[2]] == "NA"
+
+
+def test_parquet_labels_become_text(folder):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(
+        {"path": [f"img/{index}.png" for index in range(12)], "label": [7, 70, 8] * 4}
+    )
+    frame.to_parquet(folder / "table.parquet")
+    assert listed(folder / "table.parquet").classes == ("7", "70", "8")
+    frame.loc[3, "label"] = None
+    frame.astype({"label": "Int64"}).to_parquet(folder / "table.parquet")
+    with pytest.raises(DataError, match="row 4: no label"):
+        listed(folder / "table.parquet")
+
+
+def test_splits_groups_and_another_root(folder):
+    names = ["train", "Training", "VAL", "test"]
+    lines = ["file,kind,part,patient"]
+    lines += [f"{i}.png,{'ab'[i % 2]},{names[i // 2 % 4]},p{i // 2}" for i in range(16)]
+    (folder / "tables").mkdir()
+    examples = listed(
+        write(folder / "tables", lines),
+        image_root=str(folder / "img"),
+        path_column="file",
+        label_column="kind",
+        split_column="part",
+        group_column="patient",
+    )
+    assert examples.ids[0] == "0.png"
+    assert sorted(set(examples.splits.tolist())) == ["test", "train", "val"]
+    assert (examples.splits == "train").sum() == 8
+    assert examples.groups[:4].tolist() == ["p0", "p0", "p1", "p1"]
+
+
+def test_all_problems_are_told_at_once(folder):
+    lines = ["path,label,split,group"]
+    lines += [f"img/{index}.png,{'ab'[index % 2]},train,g" for index in range(10)]
+    lines += ["img/10.png,,train,g", "img/none.png,a,train,g", "img/11.png,a,trian,g"]
+    lines += ["img/12.png,a,,", ",a,val,g", "img/1.png,a,train,g"]
+    with pytest.raises(DataError) as caught:
+        listed(write(folder, lines), split_column="split", group_column="group")
+    message = caught.value.message
+    assert "row 11: no label" in message
+    assert f"row 12: 'img/none.png' is not in {folder}" in message
+    assert "row 13: unknown split 'trian' (expected train, val or test)" in message
+    assert "row 14: no split in column 'split'" in message
+    assert "row 14: no group in column 'group'" in message
+    assert "row 15: no path" in message
+    assert "rows 2 and 16: 'img/1.png'" in message
+
+
+def test_missing_columns_are_told_with_those_there(folder):
+    table = write(folder, ["file,lable", "img/0.png,a"])
+    with pytest.raises(DataError) as caught:
+        listed(table, split_column="split")
+    message = caught.value.message
+    assert "Column of table.csv: received 'path'" in message
+    assert "received 'label'. Did you mean lable?" in message
+    assert "received 'split'" in message
+
+
+def test_repeated_rows_count_once(folder):
+    lines = ["path,label"] + [f"img/{index % 12}.png,{'ab'[index % 2]}" for index in range(24)]
+    examples = listed(write(folder, lines))
+    assert len(examples) == 12
+    assert "12 rows of table.csv repeat" in examples.findings[0].why
+
+
+def test_paths_that_no_disk_can_have_are_missing_files(folder):
+    lines = ["path,label"] + [f"img/{index}.png,{'ab'[index % 2]}" for index in range(8)]
+    lines += ["~nobody-at-all/x.png,a", f"{'x' * 5000}.png,a", "img/..,b"]
+    with pytest.raises(DataError, match=r"is not there \(3\)"):
+        listed(write(folder, lines))
+
+
+def test_windows_paths_and_quotes(folder):
+    lines = ["path,label"] + [f'"img\\{i}.png","{"ab"[i % 2]}, ""so"""' for i in range(8)]
+    examples = listed(write(folder, lines))
+    assert examples.ids[0] == "img/0.png"
+    assert examples.classes == ('a, "so"', 'b, "so"')
+
+
+def test_files_that_are_no_table(folder):
+    with pytest.raises(DataError, match="is not UTF-8"):
+        listed(write(folder, ["path,label", "img/0.png,é"], encoding="latin-1"))
+    with pytest.raises(DataError, match="line 2 has 3 cells, the header has 2"):
+        listed(write(folder, ["path,label", "img/0.png,a,b"]))
+    with pytest.raises(DataError, match="is empty"):
+        listed(_empty(folder))
+    with pytest.raises(DataError, match="no readable parquet"):
+        listed(write(folder, ["x"], name="t.parquet"))
+    with pytest.raises(ConfigError, match="file extension"):
+        listed(write(folder, ["x"], name="t.xlsx"))
+
+
+def _empty(folder):
+    (folder / "empty.csv").write_text("")
+    return folder / "empty.csv"

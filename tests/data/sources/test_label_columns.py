@@ -1,0 +1,199 @@
+"""Labels and numbers in tables and arrays, and what is wrong with them, row by row."""
+
+import numpy as np
+import pytest
+from pictures import picture
+
+from fmkit.config.schema.data import ArraysData, ElpvData, ImageTableData, TextTableData
+from fmkit.core.errors import ConfigError, DataError
+from fmkit.data.quality import inspect
+from fmkit.data.sources.label_columns import number_problem
+from fmkit.data.sources.registry import list_examples
+
+
+def texts(tmp_path, content, **keys):
+    (tmp_path / "table.csv").write_text(content, encoding="utf-8")
+    return list_examples(TextTableData(root=str(tmp_path / "table.csv"), **keys))
+
+
+def test_labels_in_one_cell(tmp_path):
+    found = texts(tmp_path, "text,label\none,b| a|\ntwo,\nthree,a|a\n", labels="sets")
+    assert found.classes == ()
+    assert found.annotations.names == ("a", "b")
+    assert found.annotations.there.tolist() == [[True, True], [False, False], [True, False]]
+
+
+@pytest.mark.parametrize(("separator", "cell"), [(";", "b; a"), (" ", "b   a"), ("; ", "b; a")])
+def test_other_separators(tmp_path, separator, cell):
+    found = texts(
+        tmp_path, f"text,label\none,{cell}\ntwo,a\n", labels="sets", label_separator=separator
+    )
+    assert found.annotations.there.tolist() == [[True, True], [True, False]]
+
+
+def test_a_separator_that_never_occurs_is_told_when_another_one_does(tmp_path):
+    rows = "".join(f'text {each},"a,b"\n' for each in range(6))
+    found = texts(tmp_path, f"text,label\n{rows}", labels="sets")
+    (finding,) = found.findings
+    assert finding.kind == "separator"
+    assert "data.label_separator=','" in finding.why
+
+
+def test_a_column_a_label(tmp_path):
+    content = "text,hot,cold\none,1,no\ntwo,TRUE,0\nthree,Yes,false\n"
+    found = texts(tmp_path, content, labels="sets", label_columns=["cold", "hot"])
+    assert found.annotations.names == ("cold", "hot")
+    assert found.annotations.there.tolist() == [[False, True]] * 3
+    with pytest.raises(DataError) as error:
+        texts(tmp_path, "text,hot\na,1\nb,\nc,2\nd,maybe\n", labels="sets", label_columns=["hot"])
+    for told in ("nothing in 'hot' (line 3)", "'hot' is '2', neither 1 nor 0 (line 4)", "'maybe'"):
+        assert told in str(error.value)
+
+
+def test_numbers_and_every_slip_with_its_line(tmp_path):
+    cells = ["1", "-2.5e3", ".5", "3,14", "nan", "inf", "", "12 kg", "1e39", "1_000", "٣", "0x10"]
+    content = "text;y\n" + "".join(f"text {k};{each}\n" for k, each in enumerate(cells))
+    with pytest.raises(DataError) as error:
+        texts(tmp_path, content, labels="numbers", label_column="y")
+    told = str(error.value)
+    assert "a point, not with a comma (line 5)" in told
+    for line in range(5, 14):
+        assert f"(line {line})" in told
+    for line in (2, 3, 4):
+        assert f"(line {line})" not in told
+    config = TextTableData(
+        root=str(tmp_path / "table.csv"), labels="numbers", label_column="y", on_bad="skip",
+        val_fraction=0, test_fraction=0,
+    )  # fmt: skip
+    looked = inspect.inspect(config, 0, None)
+    assert looked.usable.annotations.values.ravel().tolist() == [1, -2500, 0.5]
+    with pytest.raises(DataError, match="more than half"):
+        inspect.admit(looked, "skip")
+
+
+@pytest.mark.parametrize("text", ["0", "+7.", "1e-400", "-0.0", "3.4e38", "1E5"])
+def test_plain_decimals_are_numbers(text):
+    assert number_problem(text) == ""
+
+
+def test_numbers_of_photos_and_rows_that_contradict(tmp_path):
+    for number in range(3):
+        picture(number).save(tmp_path / f"{number}.png")
+    table = tmp_path / "table.csv"
+    table.write_text("path,x,y\n0.png,1,2\n1.png,3,4\n0.png,1,2\n2.png,5,6\n2.png,5,7\n")
+    config = ImageTableData(root=str(table), labels="numbers", label_columns=["y", "x"])
+    looked = inspect.inspect(config, 0, None)
+    kinds = {each.kind: each for each in looked.findings}
+    assert kinds["conflicting_rows"].where == "rows 4 and 5"
+    assert kinds["repeated_rows"].count == 1
+    assert looked.examples.annotations.names == ("y", "x")
+    assert looked.examples.annotations.values.tolist() == [[2, 1], [4, 3], [6, 5]]
+    table.write_text("path,x\n0.png,\n1.png,7\n2.png,1\n")
+    config = ImageTableData(root=str(table), labels="numbers", label_column="x")
+    (finding,) = list(inspect.inspect(config, 0, None).examples.findings)
+    assert (finding.where, finding.why) == ("row 1", "'x': no number")
+
+
+def arrays(tmp_path, labels, kind, **more):
+    images = np.random.default_rng(0).integers(0, 256, (len(labels), 6, 6), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", images=images, labels=labels, **more)
+    return list_examples(ArraysData(root=str(tmp_path / "a.npz"), labels=kind), training=False)
+
+
+def test_arrays_of_sets_and_numbers(tmp_path):
+    flags = np.array([[1, 0], [0, 1], [1, 1]])
+    found = arrays(tmp_path, flags, "sets").annotations
+    assert (found.names, found.there.tolist()) == (
+        ("labels_0", "labels_1"),
+        flags.astype(bool).tolist(),
+    )
+    assert arrays(tmp_path, flags > 0, "sets", names=np.array(["x", "y"])).annotations.names == (
+        "x", "y",
+    )  # fmt: skip
+    found = arrays(tmp_path, np.array([0.5, 2, -1]), "numbers").annotations
+    assert (found.names, found.values.tolist()) == (("labels",), [[0.5], [2], [-1]])
+    assert arrays(tmp_path, flags * 1.5, "numbers").annotations.values.shape == (3, 2)
+    assert arrays(tmp_path, np.array([0, 1, 2]), "auto").classes == ("0", "1", "2")
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind", "names", "told"),
+    [
+        (np.array([0, 1, 1]), "sets", None, r"labels.reshape\(-1, 1\)"),
+        (
+            np.array([[0, 2], [1, 1]]),
+            "sets",
+            None,
+            "other values than 0 and 1 in 1 rows: row-000000",
+        ),
+        (np.array([["a"], ["b"]]), "sets", None, "type of labels"),
+        (np.array([0.5, np.nan]), "numbers", None, "NaN.*row-000001"),
+        (np.array([0.5, 1e39]), "numbers", None, "row-000001"),
+        (np.array(["1", "2"]), "numbers", None, "type of labels"),
+        (np.zeros((2, 2, 2)), "numbers", None, "shape of labels"),
+        (np.zeros((2, 2)), "numbers", np.array(["a"]), "a name a column"),
+        (np.zeros((2, 2)), "numbers", np.array(["a", "a "]), "there twice"),
+    ],
+)
+def test_arrays_that_cannot_be(tmp_path, labels, kind, names, told):
+    more = {} if names is None else {"names": names}
+    with pytest.raises(DataError, match=told):
+        arrays(tmp_path, labels, kind, **more)
+
+
+def test_elpv_has_its_probabilities_as_numbers(tmp_path, monkeypatch):
+    folder = tmp_path / "elpv_dataset" / "data" / "images"
+    folder.mkdir(parents=True)
+    (tmp_path / "elpv_dataset" / "__init__.py").write_text("raise ImportError('never imported')")
+    lines = []
+    for index in range(4):
+        picture(index).save(folder / f"cell{index:04d}.png")
+        lines.append(f"images/cell{index:04d}.png  {(0.0, 1.0, 1 / 3, 2 / 3)[index]}    mono")
+    (folder.parent / "labels.csv").write_text("\n".join(lines) + "\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = list_examples(ElpvData(labels="numbers"))
+    assert found.annotations.names == ("defect_probability",)
+    assert found.annotations.values.ravel().tolist() == pytest.approx([0, 1, 1 / 3, 2 / 3])
+    with pytest.raises(ConfigError, match=r"data\.labels"):
+        list_examples(ElpvData(labels="sets"))
+
+
+def inspected(tmp_path, content, **keys):
+    (tmp_path / "table.csv").write_text(content)
+    return inspect.inspect(TextTableData(root=str(tmp_path / "table.csv"), **keys), 0, None)
+
+
+def kinds(looked):
+    return {each.kind: each for each in looked.findings}
+
+
+def test_what_stands_out_in_labels(tmp_path):
+    rows = ["landscape"] * 30 + ["landscpae|once", "landscpae", ""] + ["landscape"] * 4
+    content = "text,label\n" + "".join(f"text {k},always|{each}\n" for k, each in enumerate(rows))
+    found = kinds(inspected(tmp_path, content, labels="sets"))
+    assert found["label_typo"].where == "'landscpae'"
+    assert "single_label" in found
+    assert found["constant_label"].where == "'always'"
+    plain = content.replace("always|", "")
+    assert "have no label" in kinds(inspected(tmp_path, plain, labels="sets"))["without_label"].why
+    empty = "text,label\n" + "".join(f"text {k},\n" for k in range(9))
+    looked = inspected(tmp_path, empty, labels="sets")
+    with pytest.raises(DataError, match="No example has a label"):
+        inspect.admit(looked, "error")
+
+
+def test_what_stands_out_in_numbers(tmp_path):
+    content = "text,x,y,z\n" + "".join(f"text {k},{k},5,{1e9 + k}\n" for k in range(30))
+    columns = ["x", "y", "z"]
+    found = kinds(inspected(tmp_path, content, labels="numbers", label_columns=columns))
+    assert found["constant_target"].where == "'y'"
+    assert found["far_target"].where == "'z'"
+    looked = inspected(tmp_path, content, labels="numbers", label_column="y")
+    with pytest.raises(DataError, match="y is 5"):
+        inspect.admit(looked, "error")
+
+
+def test_equal_texts_with_different_answers_are_told(tmp_path):
+    content = "text,x\n" + "".join(f"text {k % 15},{k}\n" for k in range(30))
+    found = kinds(inspected(tmp_path, content, labels="numbers", label_column="x"))
+    assert found["two_answers"].count == 2

@@ -1,0 +1,88 @@
+"""Arrays are taken as they are or refused with a reason; nothing is guessed."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+
+from fmkit.config.schema.data import ArraysData
+from fmkit.core.errors import DataError
+from fmkit.data.sources.registry import list_examples
+
+
+def saved(tmp_path, **arrays):
+    np.savez(tmp_path / "set.npz", **arrays)
+    return ArraysData(root=str(tmp_path / "set.npz"))
+
+
+def images(*shape, dtype=np.uint8):
+    return (np.arange(np.prod(shape)).reshape(shape) % 256).astype(dtype)
+
+
+def test_numbers_and_texts_as_labels(tmp_path):
+    config = saved(tmp_path, images=images(30, 4, 4), labels=np.arange(30) % 3 * 5)
+    examples = list_examples(config)
+    assert examples.classes == ("0", "5", "10")
+    assert examples.ids[7] == "row-000007"
+    assert examples.content.pixels.dtype == np.uint8
+    names = np.array(["b", "a", "c"] * 10)
+    examples = list_examples(saved(tmp_path, images=images(30, 4, 4, 3), labels=names))
+    assert examples.classes == ("a", "b", "c")
+    assert examples.labels[:3].tolist() == [1, 0, 2]
+
+
+def test_whole_numbers_of_other_types_are_taken(tmp_path):
+    labels = np.arange(12) % 2
+    config = saved(tmp_path, images=images(12, 4, 4, dtype=np.int64), labels=labels)
+    assert np.array_equal(list_examples(config).content.pixels, images(12, 4, 4))
+    config = saved(tmp_path, images=images(12, 4, 4) > 9, labels=labels)
+    assert set(np.unique(list_examples(config).content.pixels)) == {0, 255}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"images": images(6, 4, 4) / 255.0, "labels": np.arange(6)}, "expected whole numbers"),
+        ({"images": images(6, 4, 4) * 2, "labels": np.zeros((6, 3))}, r"shape of labels"),
+        ({"images": images(6, 3, 8, 8), "labels": np.arange(6)}, "Channels come last"),
+        ({"images": images(6, 4, 4), "labels": np.arange(5)}, "6 rows, labels 5"),
+        (
+            {"images": images(6, 4, 4).astype(int) + 200, "labels": np.arange(6)},
+            "goes from 200 to 295",
+        ),
+        ({"images": images(6, 4, 4), "labels": np.array(["a", ""] * 3)}, "empty class names"),
+        ({"images": images(6, 4, 4), "label": np.arange(6)}, "Did you mean label?"),
+        ({"images": images(6, 4, 4), "labels": np.arange(6) / 2}, "type of labels"),
+        ({"images": images(6, 4, 4), "labels": np.array([{}] * 6)}, "Python objects"),
+        ({"images": images(6, 4, 4), "labels": np.arange(6) - 1}, "1 negative labels"),
+        (
+            {"images": np.where(images(6, 4, 4) == 20, np.nan, 0), "labels": np.arange(6)},
+            "NaN or infinite values in 1 images: row-000001",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told(tmp_path, arrays, message):
+    with pytest.raises(DataError, match=message):
+        list_examples(saved(tmp_path, **arrays))
+
+
+def test_an_array_larger_than_its_file_or_the_memory_is_not_read(tmp_path):
+    header = io.BytesIO()
+    facts = {"descr": "|u1", "fortran_order": False, "shape": (2**20, 2**20)}
+    np.lib.format.write_array_header_1_0(header, facts)
+    with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive:
+        archive.writestr("images.npy", header.getvalue() + bytes(99))
+        archive.writestr("labels.npy", header.getvalue())
+    with pytest.raises(DataError) as caught:
+        list_examples(ArraysData(root=str(tmp_path / "set.npz")))
+    assert caught.value.message.count("1,099,511,627,776 bytes, and") == 2
+
+
+def test_no_npz_at_all(tmp_path):
+    (tmp_path / "set.npz").write_bytes(b"not a zip")
+    with pytest.raises(DataError, match=r"no readable \.npz"):
+        list_examples(ArraysData(root=str(tmp_path / "set.npz")))
+    np.save(tmp_path / "one.npy", images(3, 2, 2))
+    with pytest.raises(DataError, match="single array"):
+        list_examples(ArraysData(root=str(tmp_path / "one.npy")))

@@ -1,0 +1,80 @@
+"""Figures of numbers agree with scikit-learn and scipy."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics as sk
+
+from fmkit.core.errors import DataError, NonFiniteError
+from fmkit.core.types import DataSpec
+from fmkit.evaluation.regression import figures, predictions
+
+
+@pytest.fixture
+def pair():
+    draw = np.random.default_rng(0)
+    truth = np.stack([1e6 + draw.normal(0, 3, 80), draw.exponential(0.01, 80)], axis=1)
+    return truth, truth + np.stack([draw.normal(1, 2, 80), draw.normal(0, 0.01, 80)], axis=1)
+
+
+def test_all_figures_agree_with_the_libraries(pair):
+    truth, found = pair
+    told = figures(truth, found, ("large", "small"), bootstrap=0)
+    expected = {
+        "mse": sk.mean_squared_error, "mae": sk.mean_absolute_error,
+        "rmse": sk.root_mean_squared_error, "r2": sk.r2_score,
+        "median_absolute_error": sk.median_absolute_error,
+    }  # fmt: skip
+    for name, function in expected.items():
+        assert told[name] == pytest.approx(function(truth, found), rel=1e-7), name
+        for k, each in enumerate(("large", "small")):
+            own = function(truth[:, k], found[:, k])
+            assert told["per_number"][each][name] == pytest.approx(own, rel=1e-7), name
+    for k, each in enumerate(told["per_number"].values()):
+        assert each["pearson"] == pytest.approx(stats.pearsonr(truth[:, k], found[:, k])[0])
+        assert each["spearman"] == pytest.approx(stats.spearmanr(truth[:, k], found[:, k])[0])
+    assert told["intervals"]["mae"] is None
+
+
+def test_intervals_are_those_of_a_bootstrap(pair):
+    truth, found = pair
+    told = figures(truth[:, :1], found[:, :1], ("one",), bootstrap=500, seed=3)
+    drawn, rng = [], np.random.default_rng(3)
+    for _ in range(500):
+        chosen = rng.integers(0, 80, 80)
+        drawn.append(sk.r2_score(truth[chosen, 0], found[chosen, 0]))
+    np.testing.assert_allclose(told["intervals"]["r2"], np.percentile(drawn, (2.5, 97.5)))
+    assert told["intervals"]["rmse"][0] < told["rmse"] < told["intervals"]["rmse"][1]
+
+
+def test_what_is_not_defined_is_none_and_left_out_of_the_means():
+    truth = np.stack([np.full(6, 3.0), np.arange(6.0)], axis=1)
+    told = figures(truth, np.stack([np.full(6, 4.0), np.arange(6.0)], axis=1), ("same", "each"))
+    assert told["per_number"]["same"]["r2"] is None
+    assert told["per_number"]["same"]["spearman"] is None
+    assert told["per_number"]["same"]["mae"] == 1
+    assert (told["r2"], told["pearson"], told["mae"]) == (1, pytest.approx(1), 0.5)
+    one = figures(np.array([[2.0]]), np.array([[5.0]]), ("one",), bootstrap=10)
+    assert (one["n"], one["mae"], one["r2"]) == (1, 3, None)
+
+
+def test_what_cannot_be_judged_is_told(pair):
+    truth, found = pair
+    with pytest.raises(DataError, match="no example"):
+        figures(truth[:0], found[:0], ("a", "b"))
+    with pytest.raises(DataError, match="predictions"):
+        figures(truth, found[:, :1], ("a", "b"))
+    found[7, 1] = np.nan
+    with pytest.raises(NonFiniteError, match="number 7"):
+        figures(truth, found, ("a", "b"))
+
+
+def test_columns_of_predictions_have_the_names_of_several_numbers():
+    def spec(*names):
+        return DataSpec("text", (), {}, annotations="numbers", names=names)
+
+    outputs = np.array([[1.0, 2.0], [3.0, 4.0]])
+    assert list(predictions(outputs[:, :1], spec("x"))) == ["prediction"]
+    both = predictions(outputs, spec("x", "y"))
+    assert list(both) == ["prediction_x", "prediction_y"]
+    np.testing.assert_array_equal(both["prediction_y"], [2, 4])

@@ -1,0 +1,88 @@
+import io
+
+import numpy as np
+import pytest
+import sentencepiece
+
+from fmkit.config.schema.model import ModelConfig
+from fmkit.models import registry as model_registry
+from fmkit.models.tokenizers import word_alignment
+from fmkit.models.tokenizers.subword import SentencePieces, WordPieces
+from fmkit.models.tokenizers.tokenizer import TextTokenizer
+
+TEXT = "Dr. O'Neil-Smith paid 3.5 euros (net) in\tKöln; twice, on 2024-01-31!"
+
+
+@pytest.fixture(scope="module", params=["small_bert", "small_gpt"])
+def tokenizer(request):
+    return model_registry.build(ModelConfig(name=request.param, weights="none")).tokenizer
+
+
+def test_words_have_the_tokens_of_the_whole_text(tokenizer):
+    words = word_alignment.spaced(TEXT, word_alignment.split(TEXT))
+    (found,) = word_alignment.of_words(tokenizer, [words])
+    (whole,) = tokenizer.tokens([TEXT.replace("\t", " ")])
+    np.testing.assert_array_equal(found.tokens, whole)
+
+
+def test_each_token_knows_its_word(tokenizer):
+    words = word_alignment.spaced(TEXT, word_alignment.split(TEXT))
+    (found,) = word_alignment.of_words(tokenizer, [words])
+    assert len(found.words) == len(found.tokens)
+    for number, word in enumerate(words):
+        (alone,) = tokenizer.tokens([word])
+        np.testing.assert_array_equal(found.tokens[found.words == number], alone)
+
+
+def test_spans_are_the_words_and_nothing_between_them_is_lost_but_space():
+    spans = word_alignment.split(TEXT)
+    kept = "".join(TEXT[begin:end] for begin, end in spans)
+    assert kept == "".join(TEXT.split())
+
+
+def test_a_text_without_words_has_no_tokens(tokenizer):
+    (found,) = word_alignment.of_words(tokenizer, [[]])
+    assert found.tokens.shape == found.words.shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("一个字。", ["一", "个", "字", "。"]),
+        ("用5km路", ["用", "5km", "路"]),
+        ("cafe\u0301s!", ["cafe\u0301s", "!"]),  # an accent of its own
+        ("हिन्दी में", ["हिन्दी", "में"]),
+        ("می\u200cخواهم", ["می\u200cخواهم"]),
+        ("snake_case x\u0301", ["snake_case", "x\u0301"]),
+        ("서울은 크다", ["서울은", "크다"]),
+    ],
+)
+def test_words_of_other_scripts_are_whole(text, words):
+    assert [text[begin:end] for begin, end in word_alignment.split(text)] == words
+
+
+def test_wordpiece_has_the_tokens_of_the_whole_text_in_other_scripts():
+    letters = [*"abcdefghijklmnopqrstuvwxyz一个字हिन्दी", "é"]
+    pieces = WordPieces(("[UNK]", *dict.fromkeys([*letters, *(f"##{each}" for each in letters)])))
+    tokenizer = TextTokenizer(pieces, "bert", None, None, special=(0,))
+    for text in ("cafe\u0301s 一个字 so", "हिन्दी", "a\u00adb", "caf\u00e9"):
+        words = word_alignment.spaced(text, word_alignment.split(text))
+        (found,) = word_alignment.of_words(tokenizer, [words])
+        (whole,) = pieces.tokens([text])
+        np.testing.assert_array_equal(found.tokens, whole)
+
+
+def test_words_that_are_glued_together_get_no_space_of_sentence_pieces():
+    written = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["don't say 1990-1995 (or 95), I do", "do I say so, or don't I?"]),
+        model_writer=written, vocab_size=60, hard_vocab_limit=False, minloglevel=2,
+    )  # fmt: skip
+    tokenizer = TextTokenizer(SentencePieces(written.getvalue()), "causal", 1, 2)
+    for text in ("I don't say 1990-1995 (or 95), so", "(1995)", "so I do"):
+        words = word_alignment.spaced(text, word_alignment.split(text))
+        (found,) = word_alignment.of_words(tokenizer, [words])
+        assert tokenizer.text(found.tokens) == text
+        assert sorted(set(found.words)) == list(range(len(words)))
+    (alone,) = word_alignment.of_words(tokenizer, [["1995", "-", "don"]])
+    assert tokenizer.text(alone.tokens) == "1995-don"

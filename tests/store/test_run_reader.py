@@ -1,0 +1,25 @@
+"""What somebody is told who uses a run that has not ended as planned."""
+
+import json
+
+import pytest
+
+from fmkit.store.run_reader import FinishedRun
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        ({"state": "done"}, ""),
+        ({"state": "running"}, "is dead (killed, or the machine lost power): the best of it"),
+        ({"state": "failed", "reason": "no memory\nmore"}, "is failed (no memory): the best of it"),
+        ({"state": "interrupted"}, "is interrupted: the best of it so far is used"),
+    ],
+)
+def test_a_run_that_has_not_ended_as_planned_is_told(tmp_path, capsys, status, told):
+    (tmp_path / "status.json").write_text(json.dumps(status))
+    (tmp_path / "run.lock").write_text("")
+    FinishedRun(tmp_path).warn_if_unfinished()
+    err = capsys.readouterr().err
+    assert told in err
+    assert bool(told) == bool(err)

@@ -1,0 +1,180 @@
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from fmkit.core.errors import ArtifactError, ConfigError
+from fmkit.train.features import engine as extract
+
+NAME = "openvino 0"
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Twelve outputs of different sizes, so that one in another's place is seen."""
+    keras.utils.set_random_seed(0)
+    images = keras.Input((8, 8, 3))
+    x = keras.layers.Rescaling(1 / 127.5, -1.0)(images)
+    x = keras.layers.Conv2D(4, 3, padding="same")(x)
+    x = keras.layers.BatchNormalization()(x)
+    maps = keras.layers.ReLU()(x)
+    vector = keras.layers.GlobalAveragePooling2D()(maps)
+    outputs = [maps, *(keras.layers.Dense(units)(vector) for units in range(11, 0, -1))]
+    return keras.Model(images, outputs)
+
+
+def photos(count):
+    return np.random.default_rng(count).integers(0, 256, (count, 8, 8, 3)).astype(np.uint8)
+
+
+def choose(model, wanted, kind="cpu", precision="float32", **more):
+    return extract.choose(model, wanted, kind, photos(11), precision, **more)
+
+
+def expected(model, images):
+    outputs = model(images.astype(np.float32), training=False)
+    return [keras.ops.convert_to_numpy(each) for each in outputs]
+
+
+def assert_agree(engine, model, images):
+    ours, theirs = engine.run(images), expected(model, images)
+    assert [each.shape for each in ours] == [each.shape for each in theirs]
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def as_openvino(monkeypatch, run):
+    """Let a function stand for what OpenVINO compiled."""
+    monkeypatch.setattr(extract, "_installed", lambda: True)
+    monkeypatch.setattr(extract, "_openvino", lambda model, shape: (NAME, run))
+
+
+@pytest.mark.parametrize("count", [11, 3])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_keras_gives_every_output(model, count, dtype):
+    engine = choose(model, "keras")
+    assert (engine.name, engine.parity) == ("keras", None)
+    assert_agree(engine, model, photos(count).astype(dtype))
+
+
+def test_without_openvino(model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    engine = choose(model, "auto")
+    assert (engine.name, engine.reason) == ("keras", "OpenVINO is not installed")
+    with pytest.raises(ConfigError, match=r"pip install 'fmkit\[openvino\]'"):
+        choose(model, "openvino")
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ({"kind": "gpu"}, "GPU"),
+        ({"precision": "mixed_bfloat16"}, "mixed_bfloat16"),
+        ({"images": 100}, "too few images"),
+    ],
+)
+def test_auto_stays_with_keras(model, monkeypatch, setting, reason):
+    as_openvino(monkeypatch, lambda images: expected(model, images))
+    engine = choose(model, "auto", **setting)
+    assert engine.name == "keras"
+    assert reason in engine.reason
+    assert choose(model, "auto", images=1_000_000).name == NAME
+
+
+def test_a_model_of_texts_stays_with_keras(monkeypatch):
+    as_openvino(monkeypatch, None)
+    tokens = keras.Input((None,), dtype="int32")
+    model = keras.Model(tokens, keras.layers.Embedding(10, 4)(tokens))
+    batch = np.ones((3, 16), np.int32)
+    engine = extract.choose(model, "auto", "cpu", batch, "float32", 10**9)
+    assert (engine.name, engine.reason) == ("keras", "it reads no images")
+    (found,) = engine.run(batch)
+    assert found.shape == (3, 16, 4)
+
+
+def test_openvino_refuses_another_precision(model, monkeypatch):
+    as_openvino(monkeypatch, lambda images: expected(model, images))
+    with pytest.raises(ConfigError, match="mixed_float16"):
+        choose(model, "openvino", precision="mixed_float16")
+
+
+def rounded(model):
+    """An engine that keeps the 8 bits of bfloat16's mantissa."""
+
+    def run(images):
+        bits = [each.view(np.uint32) for each in expected(model, images)]
+        return [(each & np.uint32(0xFFFF0000)).view(np.float32) for each in bits]
+
+    return run
+
+
+def swapped(model):
+    return lambda images: expected(model, images)[::-1]
+
+
+def not_a_number(model):
+    return lambda images: [each * np.nan for each in expected(model, images)]
+
+
+def broken(model):
+    def run(images):
+        raise RuntimeError("Check failed\n at some line of C++")
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("engine", "told"),
+    [
+        (rounded, "differs from Keras on the first batch by .* allowed is 2e-04"),
+        (not_a_number, "differs from Keras on the first batch by nan"),
+        (swapped, "gave outputs of shapes"),
+        (broken, "RuntimeError: Check failed"),
+    ],
+)
+def test_a_wrong_engine_is_refused(model, monkeypatch, engine, told):
+    as_openvino(monkeypatch, engine(model))
+    chosen = choose(model, "auto")
+    assert (chosen.name, chosen.parity) == ("keras", None)
+    with pytest.raises(ArtifactError, match=told) as refused:
+        choose(model, "openvino")
+    assert chosen.reason.splitlines() == [chosen.reason]
+    assert chosen.reason.removeprefix("OpenVINO failed: ") in refused.value.message
+    assert_agree(chosen, model, photos(3))
+
+
+def test_auto_goes_on_when_the_engine_fails_under_way(model, monkeypatch, capsys):
+    def run(images):
+        if len(images) == 3:
+            raise RuntimeError("out of memory")
+        return expected(model, images)
+
+    as_openvino(monkeypatch, run)
+    engine = choose(model, "auto")
+    assert engine.name == NAME
+    assert_agree(engine, model, photos(3))
+    assert "out of memory" in capsys.readouterr().err
+
+
+def test_openvino_agrees_with_keras(model):
+    pytest.importorskip("openvino")
+    engine = choose(model, "auto")
+    assert engine.name.startswith("openvino 20")
+    assert engine.parity["max_rel"] <= engine.parity["allowed"]
+    for count in (1, 8, 11, 37):  # a chunk is 8
+        assert_agree(engine, model, photos(count))
+    first, again = engine.run(photos(11)), engine.run(photos(11))
+    assert all(np.array_equal(one, other) for one, other in zip(first, again, strict=True))
+
+
+def test_openvino_takes_attention():
+    pytest.importorskip("openvino")
+    images = keras.Input((8, 8, 3))
+    tokens = keras.layers.Reshape((16, 12))(images)
+    attention = keras.layers.MultiHeadAttention(2, 4)(tokens, tokens)
+    model = keras.Model(images, keras.layers.Rescaling(1 / 255)(attention))
+    engine = choose(model, "openvino")
+    ours, theirs = engine.run(photos(3)), model.predict_on_batch(photos(3))
+    assert [each.shape for each in ours] == [theirs.shape]
+    np.testing.assert_allclose(ours[0], theirs, rtol=1e-3, atol=1e-5)

@@ -1,0 +1,132 @@
+"""`optimizer.ema`: raw weights train, their moving average is judged, saved and kept."""
+
+import os
+import signal
+import threading
+import time
+
+import keras
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from small_runs import assembled, folder, settings, train
+
+from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.core import files
+from fmkit.core.errors import Interrupted
+from fmkit.evaluation import evaluator
+from fmkit.train import ema, freeze, loop
+from fmkit.train.checkpoints import checkpoint, variables
+
+DECAY = 0.6
+STAGE = {"full": PhaseConfig(epochs="3", batchnorm="train")}
+PLAIN = {"optimizer_schedule": "constant", "optimizer_clip_norm": None}
+
+
+def averaged(**changes):
+    return settings(STAGE, optimizer_ema=DECAY, runtime_keep=9, **PLAIN, **changes)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("average"), averaged())
+
+
+@pytest.fixture(scope="module")
+def slow():
+    """The raw weights and their average after each step of a plain Keras loop."""
+    assembly = assembled(averaged())
+    learner = assembly.learner
+    freeze.apply(learner, assembly.backbone, assembly.phases[0])
+    learner.compile(optimizer=keras.optimizers.Adam(0.01), jit_compile=False)
+    raw = variables.tensors(learner.trainable_variables)
+    mean, steps = dict(raw), [(raw, dict(raw))]
+    for number, batch in enumerate(assembly.training_batches(assembly.phases[0], 0)):
+        learner.train_on_batch(*batch)
+        raw = variables.tensors(learner.trainable_variables)
+        decay = DECAY if number else 0.0  # as in Keras, the first update is the first average
+        mean = {path: decay * mean[path] + (1 - decay) * raw[path] for path in raw}
+        steps.append((raw, mean))
+    return steps
+
+
+def training_file(trained, step):
+    place = trained.run.checkpoints / checkpoint.name(step) / checkpoint.TRAINING
+    return {path.removeprefix("raw/"): value for path, value in load_file(place).items()
+            if path.startswith("raw/")}  # fmt: skip
+
+
+@pytest.mark.parametrize("step", [3, 6, 9])
+def test_a_checkpoint_has_the_average_and_training_goes_on_from_the_raw(step, trained, slow):
+    raw, mean = slow[step]
+    saved, saved_raw = trained.saved(step), training_file(trained, step)
+    assert saved_raw.keys() == raw.keys() == mean.keys()
+    for path in raw:
+        np.testing.assert_allclose(saved_raw[path], raw[path], atol=2e-5, err_msg=path)
+        np.testing.assert_allclose(saved[path], mean[path], atol=2e-5, err_msg=path)
+    apart = max(np.abs(raw[path] - mean[path]).max() for path in raw)
+    assert apart > 1e-3  # so that the two are told apart above
+
+
+def test_the_average_is_what_is_validated_and_what_stays_in_the_model(trained):
+    assembly = trained.assembly
+    truth = assembly.examples.labels[assembly.splits["val"]]
+    for row in trained.rows:
+        variables.assign(assembly.learner, trained.saved(row["step"]))
+        found = evaluator.probabilities(assembly.learner, assembly.ordered("val"))
+        loss = -np.log(found[np.arange(len(truth)), truth]).mean()
+        assert row["val_loss"] == pytest.approx(loss, rel=1e-4)
+
+
+def test_the_model_is_left_with_the_average_of_the_best_epoch(tmp_path):
+    done = train(tmp_path, averaged())
+    best = done.saved(done.status["best"]["step"])
+    for path, value in done.weights.items():
+        np.testing.assert_array_equal(value, best[path], err_msg=path)
+
+
+def test_validation_does_not_touch_a_bit_of_the_raw_weights():
+    learner = assembled(settings()).learner
+    learner.compile(optimizer=keras.optimizers.Adam(0.01, use_ema=True))
+    learner.optimizer.build(learner.trainable_variables)
+    noise = np.random.default_rng(0)
+    for variable, mean in ema.pairs(learner.optimizer):
+        variable.assign(noise.normal(size=variable.shape))
+        mean.assign(noise.normal(scale=1e-4, size=variable.shape))
+    raw = variables.tensors(learner.trainable_variables)
+    means = [np.asarray(mean) for _, mean in ema.pairs(learner.optimizer)]
+    callback = ema.JudgeAverage()
+    callback.set_model(learner)
+    callback.on_test_begin()
+    during = variables.tensors(learner.trainable_variables)
+    for value, mean in zip(during.values(), means, strict=True):
+        np.testing.assert_array_equal(value, mean)
+    callback.on_test_end()
+    after = variables.tensors(learner.trainable_variables)
+    for path, value in raw.items():
+        np.testing.assert_array_equal(value, after[path], err_msg=path)
+    for mean, (_, again) in zip(means, ema.pairs(learner.optimizer), strict=True):
+        np.testing.assert_array_equal(mean, np.asarray(again))
+
+
+def test_a_signal_saves_the_raw_weights_beside_the_average(tmp_path):
+    stage = {"full": PhaseConfig(epochs="9999", batchnorm="train")}
+    assembly = assembled(settings(stage, optimizer_ema=0.9, runtime_log_every=1))
+    run = folder(tmp_path)
+
+    def stop():
+        rows = run.folder / "metrics.jsonl"
+        while not (rows.exists() and len(list(files.read_json_lines(rows))) > 4):
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop, daemon=True).start()
+    with pytest.raises(Interrupted) as error:
+        loop.train(assembly, run)
+    assert error.value.exit_code == 143
+    newest = checkpoint.all_in(run.checkpoints)[-1]
+    checkpoint.verify(newest)
+    assert f"at step {newest.step} " in str(error.value)
+    weights = checkpoint.read_weights(newest)
+    raw = load_file(newest.folder / checkpoint.TRAINING)
+    assert np.abs(raw["raw/logits/kernel"] - weights["logits/kernel"]).max() > 1e-5
