@@ -27,16 +27,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     is_process = arguments is None
     try:
-        with signals.heard(for_good=is_process):  # from here on SIGUSR1 is no death
+        with signals.signal_handlers(for_good=is_process):  # from here on SIGUSR1 is no death
             if is_process:
                 from fmkit.core import console
 
                 console.prepare_streams()
             code = _told(sys.argv[1:] if arguments is None else list(arguments))
-            signals.end_with(code)
+            signals.exit_with(code)
     except KeyboardInterrupt as error:  # it came while something else was being told
         code = 128 + getattr(error, "number", 2)
-        signals.end_with(code)
+        signals.exit_with(code)
     return code
 
 
@@ -53,23 +53,23 @@ def _told(words: list[str]) -> int:
     try:
         return _run(words)
     except FmkitError as error:
-        console.complain(error.message, error.hint)
+        console.error(error.message, error.hint)
         if console.wants_traceback():
-            console.err.print_exception()
+            console.stderr.print_exception()
         return error.exit_code
-    except signals.Signalled as error:
-        console.complain(f"stopped by {error}.")
+    except signals.SignalReceived as error:
+        console.error(f"stopped by {error}.")
         return 128 + error.number
     except KeyboardInterrupt:
-        console.complain("stopped by Ctrl-C.")
+        console.error("stopped by Ctrl-C.")
         return 130
     except Exception as error:
-        console.complain(
+        console.error(
             f"a defect of fmkit: {type(error).__name__}: {error}",
             "FMKIT_TRACEBACK=1 shows the traceback.",
         )
         if console.wants_traceback():
-            console.err.print_exception()
+            console.stderr.print_exception()
         return 1
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fmkit.models.tokenizers.subword import WordPieces
+from fmkit.models.tokenizers.subword import WordPieceModel
 from fmkit.models.tokenizers.tokenizer import TextTokenizer
 
 NAMES = ("ann", "bob", "cid", "dee", "eve", "fay", "gus", "hal")
@@ -51,7 +51,7 @@ def write(path: Path, found: list, version: str = "1.1") -> Path:
 def write_tokenizer(folder: Path) -> Path:
     """A tokenizer that knows the words of these texts."""
     words = (*NAMES, *TOWNS, *OTHERS, "who", "?", "##x")
-    pieces = WordPieces((*_MARKS, *words))
+    pieces = WordPieceModel((*_MARKS, *words))
     folder.mkdir(parents=True)
     TextTokenizer(pieces, "bert", 2, 3, 4, special=[0]).save(folder)
     return folder

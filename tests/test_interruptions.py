@@ -66,7 +66,7 @@ def test_a_signal_in_training_saves_and_says_so(numbers, expected, tmp_path, sta
     assert ("SIGUSR1: saving this step and going on" in told) == (signal.SIGUSR1 in numbers)
     assert f"stopped by {numbers[-1].name} at step" in told
     assert status(folder)["state"] == "interrupted"
-    newest = checkpoint.all_in(folder / "checkpoints")[-1]
+    newest = checkpoint.list_checkpoints(folder / "checkpoints")[-1]
     checkpoint.verify(newest)
     assert f"{numbers[-1].name} at step {newest.step} " in status(folder)["reason"]
 
@@ -103,7 +103,7 @@ def test_a_signal_in_the_last_evaluation_ends_the_sweep_and_keeps_the_run(
     (job,) = (each for each in sweep.iterdir() if each.is_dir())
     found = status(job)
     assert found["state"] == "interrupted"
-    newest = checkpoint.all_in(job / "checkpoints")[-1]
+    newest = checkpoint.list_checkpoints(job / "checkpoints")[-1]
     checkpoint.verify(newest)
     assert newest.step == found["step"]
 

@@ -4,7 +4,7 @@ from fmkit.core import machine
 
 
 def test_this_process_holds_some_and_may_hold_more():
-    assert 0 < machine.held() < machine.limit()
+    assert 0 < machine.resident_bytes() < machine.memory_limit()
 
 
 def system(tmp_path, cgroup, **files):
@@ -16,7 +16,7 @@ def system(tmp_path, cgroup, **files):
         path = control / name.replace("__", "/").replace("-", ".")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return machine.free(proc, control), machine.limit(proc, control)
+    return machine.free_memory(proc, control), machine.memory_limit(proc, control)
 
 
 def test_without_a_group_the_machine_counts(tmp_path):

@@ -88,7 +88,7 @@ def test_a_plugin_file_may_import_what_talks(tmp_path, capfd):
     path = tmp_path / "own.py"
     path.write_text("import os\nos.write(2, b'cuda')\nDATA = {'talking': None}\n")
     assert "talking" in plugins.names(path)["data.name"]
-    console.say("after")
+    console.info("after")
     assert capfd.readouterr().err == "after\n"
 
 

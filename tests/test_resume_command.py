@@ -139,7 +139,7 @@ def test_what_would_be_another_run_is_refused_and_changes_nothing(fmkit, stopped
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(fmkit, runs, stopped):
-    newest = checkpoint.all_in(stopped / "checkpoints")[-1]
+    newest = checkpoint.list_checkpoints(stopped / "checkpoints")[-1]
     content = bytearray((newest.folder / checkpoint.TRAINING).read_bytes())
     content[-1] ^= 1
     (newest.folder / checkpoint.TRAINING).write_bytes(content)

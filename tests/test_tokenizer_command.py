@@ -190,7 +190,7 @@ def test_a_signal_ends_it_at_once_and_leaves_nothing(fmkit, corpus, tmp_path, mo
 
     thread = threading.Thread(target=send)
     thread.start()
-    with signals.heard():
+    with signals.signal_handlers():
         code, out, err = fmkit("tokenizer", "train", f"data.root={corpus}", "output=new")
     thread.join()
     (worker,) = (each for each in threading.enumerate() if each.name == "tokenizer")

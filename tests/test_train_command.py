@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 from whole_runs import QUICK, make_photos, only_run
 
-from fmkit.config.saved_config import quoted
+from fmkit.config.saved_config import quote
 from fmkit.core import files
 from fmkit.train.checkpoints import checkpoint
 
@@ -82,7 +82,7 @@ def test_metrics_are_the_same_in_all_three_forms(finished):
 def test_checkpoints_are_last_and_best_and_verify(finished):
     _, folder, _ = finished
     status = read(folder, "status.json")
-    found = checkpoint.all_in(folder / "checkpoints")
+    found = checkpoint.list_checkpoints(folder / "checkpoints")
     assert found[-1].step == status["step"]
     assert status["best"]["step"] in [each.step for each in found]
     assert len(found) <= 2
@@ -194,12 +194,12 @@ def test_init_starts_from_the_weights_of_the_run(fmkit, tmp_path, photos):
     words = [*QUICK, "data=image_folder", f"data.root={photos}"]
     assert fmkit("finetune", *words)[0] == 0
     first = only_run(tmp_path)
-    before = checkpoint.read_weights(checkpoint.all_in(first / "checkpoints")[-1])
+    before = checkpoint.read_weights(checkpoint.list_checkpoints(first / "checkpoints")[-1])
     code, _, err = fmkit("finetune", f"init={first}", "stage=unfrozen", "stage.full.epochs=1",
                          "optimizer.learning_rate=1e-9", "optimizer.weight_decay=0")  # fmt: skip
     assert code == 0, err
     (second,) = set((tmp_path / "runs" / "finetune").iterdir()) - {first}
-    after = checkpoint.read_weights(checkpoint.all_in(second / "checkpoints")[-1])
+    after = checkpoint.read_weights(checkpoint.list_checkpoints(second / "checkpoints")[-1])
     assert before.keys() == after.keys()
     for path, value in before.items():
         if "seed" not in path:
@@ -221,7 +221,7 @@ def test_a_folder_with_an_odd_name(fmkit, tmp_path):
     odd = tmp_path / "it's a {folder}, c=b\\n"
     photos = make_photos(odd / "photos")
     code, _, err = fmkit("finetune", *QUICK, "stage.full.epochs=1", "data=digits",
-                         "data.limit=100", "runs_dir=" + quoted(str(odd / "runs")))  # fmt: skip
+                         "data.limit=100", "runs_dir=" + quote(str(odd / "runs")))  # fmt: skip
     assert code == 0, err
     folder = only_run(odd)
     assert read(folder, "status.json")["state"] == "done"
@@ -324,7 +324,7 @@ def test_runs_that_do_not_exist_or_are_damaged_are_refused(finished, fmkit, tmp_
 
     copy = tmp_path / "copy"
     shutil.copytree(finished[1], copy)
-    (best,) = {each.folder for each in checkpoint.all_in(copy / "checkpoints")
+    (best,) = {each.folder for each in checkpoint.list_checkpoints(copy / "checkpoints")
                if each.step == read(copy, "status.json")["best"]["step"]}  # fmt: skip
     weights = best / checkpoint.WEIGHTS
     content = bytearray(weights.read_bytes())

@@ -49,12 +49,12 @@ def command(arguments: Sequence[str]) -> int:
 def _list(store: FeatureStore) -> int:
     entries = store.entries()
     if not entries:
-        console.say(f"There is nothing in {store.folder} yet.")
+        console.info(f"There is nothing in {store.folder} yet.")
         return 0
     total = sum(each.bytes for each in entries) / 2**20
     columns = ("key", "model", "data", "split", "rows", "features", "MiB", "last used", "engine")
     title = f"{store.folder}: {len(entries)} entries, {total:.1f} MiB"
-    console.out.print(Rows(title, columns, [_row(each) for each in entries]))
+    console.stdout.print(Rows(title, columns, [_row(each) for each in entries]))
     return 0
 
 
@@ -81,9 +81,11 @@ def _clear(store: FeatureStore, words: Sequence[str]) -> int:
     removed, in_use = store.clear(keys)
     if keys is None:
         array_cache.forget_scans(store.folder.parent)
-    console.out.print(f"{removed} entries removed from {console.clean(str(store.folder))}")
+    console.stdout.print(
+        f"{removed} entries removed from {console.escape_markup(str(store.folder))}"
+    )
     if in_use:
-        console.warn(f"{in_use} entries are in use by a run and were kept.")
+        console.warning(f"{in_use} entries are in use by a run and were kept.")
     return 0
 
 

@@ -29,20 +29,20 @@ def check_data(config: CheckConfig) -> None:
         inspected = load.inspect(config.data, config.runtime, seed, training=True)
     except DataError as error:
         found = Finding("unusable", "", str(error))
-        overview.write(report, overview.failed(config.data, found))
+        overview.write(report, overview.failed_report(config.data, found))
         raise
     content = overview.report(config.data, inspected)
     overview.write(report, content)
     drawn = contact_sheet.draw(inspected, sheet)
     result_tables.data_set(content)
-    console.out.print(f"report: {console.clean(str(report))}")
+    console.stdout.print(f"report: {console.escape_markup(str(report))}")
     if drawn:
-        console.out.print(f"suspects: {console.clean(str(sheet))}")
-    stopping = inspect.blocking(inspected.findings, config.data.on_bad)
+        console.stdout.print(f"suspects: {console.escape_markup(str(sheet))}")
+    stopping = inspect.blocking_errors(inspected.findings, config.data.on_bad)
     if stopping:
         raise DataError("this data set is not fit for training; the errors are above.")
-    inspect.admit(inspected, config.data.on_bad)
-    load.set_aside(config.data, inspected, report)
+    inspect.accept(inspected, config.data.on_bad)
+    load.quarantine_findings(config.data, inspected, report)
 
 
 def _check_folder(config: CheckConfig) -> Path:

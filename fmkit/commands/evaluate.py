@@ -16,52 +16,52 @@ from fmkit.core.errors import ConfigError, DataError
 from fmkit.core.types import Message
 from fmkit.evaluation import write
 from fmkit.store import run_dir, run_index
-from fmkit.store.run_reader import FinishedRun
+from fmkit.store.run_reader import RunReader
 
 
 def evaluate(config: EvalConfig) -> None:
     """Judge a finished run on a split of its data, or on other data."""
     from fmkit.data import dataset, load
 
-    run = FinishedRun(run_index.trained(config.run, Path(config.runs_dir)))
+    run = RunReader(run_index.trained(config.run, Path(config.runs_dir)))
     run.warn_if_unfinished()
     plugins.require(run, ("model", "task"), plugins.names())
     task, objective = saved_config.task_of(
         saved_config.section(run.config(), "task"), config.objective
     )
-    before = saved_config.section(saved_config.of_objective(run.config(), objective), "data")
+    before = saved_config.section(saved_config.for_objective(run.config(), objective), "data")
     place = [getattr(each, "root", None) for each in (before, config.data)]
     is_new = before.name != config.data.name or place[0] != place[1]
     seed = before.split_seed if config.data.split_seed is None else config.data.split_seed
     split = config.split or ("all" if is_new else "test")
-    compatibility.settle(config.data, task.name)
+    compatibility.resolve_labels(config.data, task.name)
     data = load.for_evaluation(config.data, config.runtime, seed or 0, split)
     name = "-".join(filter(None, [split, objective, data.spec.fingerprint[:8] if is_new else ""]))
     known = run.data(objective).get("fingerprint")
     if not is_new and split != "all" and data.spec.fingerprint != known:
-        console.warn("the data has changed since the run was trained; its splits may have, too.")
+        console.warning("the data has changed since the run was trained; its splits may have, too.")
     classes, learned = data.examples.labels, run.spec(objective)
     if learned.classes and not isinstance(task, SelfSupervisedConfig):  # before TensorFlow, too
         classes = dataset.match_classes(data.examples, learned.classes)
     if learned.annotations:
         data = dataset.in_order_of_names(data, learned)
-    with console.diverted(run.folder / run_dir.LOG):
-        with machine.loading():
+    with console.redirect_stderr(run.folder / run_dir.LOG):
+        with machine.gc_paused_imports():
             from fmkit.evaluation import evaluator, load_run, reference_model
 
         trained = load_run.load(run, config.runtime, config.objective)
-    data = load_run.as_read(config.data, config.runtime, data, trained)
+    data = load_run.prepare_for_task(config.data, config.runtime, data, trained)
     asked = {split: data.splits[split]}
-    reference_model.tell(trained, config.data, config.runtime, data, asked)
+    reference_model.set_reference(trained, config.data, config.runtime, data, asked)
     loader = load_run.open_data(config.data, config.runtime, data, trained)
-    found, columns = evaluator.judge(
-        evaluator.Question(
+    found, columns = evaluator.evaluate(
+        evaluator.EvaluationInputs(
             trained.learner, loader, data.splits[split], data.examples, classes,
             trained.classes, trained.task, config.bootstrap, config.runtime.seed,
             None if split == "val" and not is_new else load_run.validation(trained, objective),
         )
     )  # fmt: skip
-    beside = evaluator.beside(trained.task, columns)
+    beside = evaluator.extra_files(trained.task, columns)
     path = write.write_evaluation(run.folder, name, found, columns, beside)
     result_tables.evaluation(found, config.data.name, split, path)
 
@@ -72,7 +72,7 @@ def predict(config: PredictConfig) -> None:
     Raises:
         DataError: none could be read; the table says why for each.
     """
-    run = FinishedRun(run_index.trained(config.run, Path(config.runs_dir)))
+    run = RunReader(run_index.trained(config.run, Path(config.runs_dir)))
     run.warn_if_unfinished()
     plugins.require(run, ("model", "task"), plugins.names())
     is_text = run.data().get("modality") == "text"
@@ -87,7 +87,7 @@ def predict(config: PredictConfig) -> None:
     columns, errors, total = (_predict_texts if is_text else _predict_photos)(config, run)
     write.write_table(output, columns)
     for each in errors[:10]:
-        console.warn(each)
+        console.warning(each)
     if len(errors) == total:
         noun = "texts" if is_text else "photos"
         raise DataError(f"none of {total} {noun} could be read.", f"The reasons: {output}")
@@ -99,13 +99,13 @@ _Predicted = tuple[dict[str, Any], list[str], int]
 photos or texts there are."""
 
 
-def _predict_photos(config: PredictConfig, run: FinishedRun) -> _Predicted:
+def _predict_photos(config: PredictConfig, run: RunReader) -> _Predicted:
     """Predictions for photos."""
     from fmkit.data import predict_inputs
 
     paths = predict_inputs.list_photos(Path(config.input), config.path_column)
-    with console.diverted(run.folder / run_dir.LOG):
-        with machine.loading():
+    with console.redirect_stderr(run.folder / run_dir.LOG):
+        with machine.gc_paused_imports():
             from fmkit.evaluation import load_run, predict
 
         trained = load_run.load(run, config.runtime)
@@ -113,7 +113,7 @@ def _predict_photos(config: PredictConfig, run: FinishedRun) -> _Predicted:
     return *predict.predict_files(trained, paths, resize, config.batch_size), len(paths)
 
 
-def _predict_texts(config: PredictConfig, run: FinishedRun) -> _Predicted:
+def _predict_texts(config: PredictConfig, run: RunReader) -> _Predicted:
     """Predictions for texts."""
     from fmkit.data import predict_inputs
 
@@ -122,8 +122,8 @@ def _predict_texts(config: PredictConfig, run: FinishedRun) -> _Predicted:
         predict_inputs.READERS.get(run.spec().annotations, predict_inputs.READERS[""])
     )
     found = read(config, before)
-    with console.diverted(run.folder / run_dir.LOG):
-        with machine.loading():
+    with console.redirect_stderr(run.folder / run_dir.LOG):
+        with machine.gc_paused_imports():
             from fmkit.evaluation import load_run, predict
 
         trained = load_run.load(run, config.runtime)
@@ -162,42 +162,42 @@ def generate(config: GenerateConfig) -> None:
                 f"system: {writer.what} was not trained on conversations.",
                 "Add chat=true to write the prompt as one, or leave system out.",
             )
-        pieces = writing.text(writer, prompt, sampling)
+        pieces = writing.generate_text(writer, prompt, sampling)
     else:
-        pieces = writing.answer(writer, template, _messages(config, prompt), sampling)
+        pieces = writing.generate_reply(writer, template, _messages(config, prompt), sampling)
     for piece in pieces:
-        signals.check()
-        console.stream(piece)
-    console.stream("\n")
+        signals.raise_if_stopped()
+        console.write_stdout(piece)
+    console.write_stdout("\n")
 
 
 def _trained(config: GenerateConfig) -> tuple[Any, ModelConfig]:
     """The model of a finished run, and its config."""
-    run = FinishedRun(run_index.trained(str(config.run), Path(config.runs_dir)))
+    run = RunReader(run_index.trained(str(config.run), Path(config.runs_dir)))
     run.warn_if_unfinished()
     plugins.require(run, ("model", "task"), plugins.names())
     if run.data().get("modality") != "text":
         raise ConfigError(f"run {run.id} reads photos, so it writes no text.")
-    with console.diverted(run.folder / run_dir.LOG):
-        with machine.loading():
+    with console.redirect_stderr(run.folder / run_dir.LOG):
+        with machine.gc_paused_imports():
             from fmkit.evaluation import generate as writing
             from fmkit.evaluation import load_run
 
         found = load_run.load(run, config.runtime)
     model = saved_config.section(run.config(), "model")
-    return writing.Writer(f"run {run.id}", found.task, found.backbone), model
+    return writing.TextGenerator(f"run {run.id}", found.task, found.backbone), model
 
 
 def _pretrained(config: GenerateConfig) -> tuple[Any, ModelConfig]:
     """A model as it was pretrained, and its config."""
     model: Any = config.model
-    with console.diverted(Path(os.devnull)):
-        with machine.loading():
+    with console.redirect_stderr(Path(os.devnull)):
+        with machine.gc_paused_imports():
             from fmkit.evaluation import generate as writing
             from fmkit.evaluation import load_run
 
         backbone, task = load_run.pretrained(model, config.runtime)
-    return writing.Writer(f"model {model.name}", task, backbone), model
+    return writing.TextGenerator(f"model {model.name}", task, backbone), model
 
 
 def _messages(config: GenerateConfig, prompt: str) -> list[Message]:
@@ -231,7 +231,7 @@ def _prompt(config: GenerateConfig) -> str:
         raise DataError(f"input: {config.input} cannot be read as UTF-8: {error}.") from error
 
 
-def _output(config: PredictConfig, run: FinishedRun) -> Path:
+def _output(config: PredictConfig, run: RunReader) -> Path:
     """The table to write, in a place that can be written."""
     output = run.folder / run_dir.PREDICTIONS / f"{run_dir.new_name()}.csv"
     if config.output is not None:
@@ -240,7 +240,7 @@ def _output(config: PredictConfig, run: FinishedRun) -> Path:
         raise ConfigError(
             f"output: received {config.output!r}. Expected a name in .csv or .parquet."
         )
-    wrong = files.unwritable(output)
+    wrong = files.why_not_writable(output)
     if wrong:
         raise ConfigError(
             f"output: {output} cannot be written: {wrong}.",

@@ -13,7 +13,7 @@ from typing import Any
 from fmkit.core import files, signals
 from fmkit.core.errors import ArtifactError, Interrupted, ResourceError
 from fmkit.store import run_dir
-from fmkit.store.run_reader import FinishedRun
+from fmkit.store.run_reader import RunReader
 
 _NO_MEMORY = (
     "OOM when allocating",
@@ -37,8 +37,12 @@ def interrupted(error: KeyboardInterrupt, folder: Path | None) -> Interrupted:
         error: what the signal raised.
         folder: the run's, if there is a run.
     """
-    number = error.number if isinstance(error, signals.Signalled) else signal.SIGINT
-    hint = "" if folder is None else f"Go on with: fmkit resume {shlex.quote(files.short(folder))}"
+    number = error.number if isinstance(error, signals.SignalReceived) else signal.SIGINT
+    hint = (
+        ""
+        if folder is None
+        else f"Go on with: fmkit resume {shlex.quote(files.display_path(folder))}"
+    )
     return Interrupted(
         f"stopped by {signal.Signals(number).name}{_place(folder)}.", hint, int(number)
     )
@@ -100,7 +104,7 @@ def _place(folder: Path | None) -> str:
     if folder is None:
         return ""
     try:
-        status = FinishedRun(folder).json(run_dir.STATUS)
+        status = RunReader(folder).json(run_dir.STATUS)
     except ArtifactError:
         return ""
     phase = status.get("phase")
@@ -114,6 +118,6 @@ def _sizes(folder: Path | None, config: Any) -> tuple[str, int | None, int | Non
             return "data.batch_size", config.data.batch_size, None
         return "batch_size", getattr(config, "batch_size", None), None
     with contextlib.suppress(ArtifactError, KeyError, TypeError):
-        found = FinishedRun(folder).config()
+        found = RunReader(folder).config()
         return "data.batch_size", found["data"]["batch_size"], found["model"]["image_size"]
     return "data.batch_size", None, None

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Mapping
 
 import fmkit
-from fmkit.core.console import clean, out
+from fmkit.core.console import escape_markup, stdout
 
 _EXAMPLES: dict[str, list[tuple[str, str]]] = {
     "pretrain": [
@@ -144,10 +144,10 @@ _PLAIN = {
 
 def overview(commands: Mapping[str, str]) -> int:
     """`fmkit --help`."""
-    out.print("fmkit: turn a pretrained model of images or texts into your own.\n")
-    out.print("usage: fmkit COMMAND [KEY=VALUE ...]\n")
+    stdout.print("fmkit: turn a pretrained model of images or texts into your own.\n")
+    stdout.print("usage: fmkit COMMAND [KEY=VALUE ...]\n")
     _rows([(name, line) for name, line in commands.items()])
-    out.print("\nFirst steps:")
+    stdout.print("\nFirst steps:")
     _rows(
         [
             ("fmkit finetune", "the demo, a few minutes on a CPU, no download"),
@@ -162,24 +162,26 @@ def overview(commands: Mapping[str, str]) -> int:
             ("fmkit COMMAND --help", "settings and examples"),
         ]
     )
-    out.print("\nExit status: 0 done, 1 defect, 2 config, 3 data, 4 artifact refused,")
-    out.print("5 loss not finite, 6 disk or memory, 129/130/143 stopped by a signal.")
+    stdout.print("\nExit status: 0 done, 1 defect, 2 config, 3 data, 4 artifact refused,")
+    stdout.print("5 loss not finite, 6 disk or memory, 129/130/143 stopped by a signal.")
     return 0
 
 
 def version() -> int:
     """`fmkit --version`."""
-    out.print(f"fmkit {fmkit.__version__}")
+    stdout.print(f"fmkit {fmkit.__version__}")
     return 0
 
 
 def command(name: str, line: str) -> int:
     """`fmkit COMMAND --help`."""
     usage, options = _PLAIN.get(name, ("[KEY=VALUE ...]", ""))
-    out.print(f"fmkit {name}: {line}.\n\nusage: fmkit {name} {clean(usage)}\n\nExamples:")
+    stdout.print(
+        f"fmkit {name}: {line}.\n\nusage: fmkit {name} {escape_markup(usage)}\n\nExamples:"
+    )
     _rows(_EXAMPLES[name])
     if options:
-        out.print("\nSettings:")
+        stdout.print("\nSettings:")
         table = importlib.import_module(options).OPTIONS
         _keys([(key, default, meaning) for key, (default, meaning) in table.items()])
     else:
@@ -193,15 +195,15 @@ def _settings(name: str) -> None:
 
     groups = _groups(name)
     if groups:
-        out.print("\nGroups (GROUP=OPTION):")
+        stdout.print("\nGroups (GROUP=OPTION):")
         _rows([(group, ", ".join(_options(group))) for group in groups])
     for group in groups:
         _group(group)
-    out.print("\nothers:")
+    stdout.print("\nothers:")
     _keys([row for row in keys_of(COMMANDS[name]) if row[2] and not row[2].startswith("Group")])
     if name in ("pretrain", "finetune"):
-        out.print("\nHydra's flags: -m (sweep), --cfg job (show the config), --config-dir DIR")
-        out.print("(your own YAML), --hydra-help (all of them).")
+        stdout.print("\nHydra's flags: -m (sweep), --cfg job (show the config), --config-dir DIR")
+        stdout.print("(your own YAML), --hydra-help (all of them).")
 
 
 def _group(group: str) -> None:
@@ -212,16 +214,16 @@ def _group(group: str) -> None:
     from fmkit.config.schema.task import ObjectiveConfig
 
     if group == "task":
-        out.print("\ntask.objectives.NAME: (with task=joint)")
+        stdout.print("\ntask.objectives.NAME: (with task=joint)")
         _keys(keys_of(ObjectiveConfig, "task.objectives.NAME."))
     if group == "stage":
-        out.print("\nstage.PHASE: (phases run in the order they are written)")
+        stdout.print("\nstage.PHASE: (phases run in the order they are written)")
         _keys(keys_of(PhaseConfig, "stage.PHASE."))
     base = KINDS.get(group, {}).get("")
     if base is None:
         return
     shared = keys_of(base, f"{group}.")
-    out.print(f"\n{group}:")
+    stdout.print(f"\n{group}:")
     _keys(shared)
     shown: dict[type, str] = {}
     for option, kind in KINDS[group].items():
@@ -231,23 +233,23 @@ def _group(group: str) -> None:
         own = [row for row in keys_of(kind, f"{group}.") if row not in shared]
         own = [row for row in own if not row[0].endswith(".name")]
         if own:
-            out.print(f"  with {group}={those}:")
+            stdout.print(f"  with {group}={those}:")
             _keys(own)
     _defaults_of_files(group)
 
 
 def _defaults_of_files(group: str) -> None:
-    from fmkit.config.compose import conf_dir, options
+    from fmkit.config.compose import conf_dir, option_names
     from fmkit.config.yaml_files import read_config_file
 
     rows = []
-    for option in options(group):
+    for option in option_names(group):
         found = read_config_file(conf_dir() / group / f"{option}.yaml", "")
         values = [f"{each.key}={each.value}" for each in found.assignments if each.key != "name"]
         if values:
             rows.append((f"{group}={option}", f"sets {', '.join(values)}"))
     if rows:
-        out.print("  other defaults:")
+        stdout.print("  other defaults:")
         _rows(rows)
 
 
@@ -260,9 +262,9 @@ def _groups(name: str) -> list[str]:
 
 
 def _options(group: str) -> list[str]:
-    from fmkit.config.compose import options
+    from fmkit.config.compose import option_names
 
-    found = options(group)
+    found = option_names(group)
     if group == "model":
         from fmkit.models import registry as table
 
@@ -279,7 +281,7 @@ def _rows(rows: list[tuple[str, str]]) -> None:
     width = min(44, max(len(left) for left, _ in rows) + 2)
     for left, right in rows:
         if len(left) + 2 > width:
-            out.print(f"  {clean(left)}")
-            out.print(f"  {'':{width}}{clean(right)}")
+            stdout.print(f"  {escape_markup(left)}")
+            stdout.print(f"  {'':{width}}{escape_markup(right)}")
         else:
-            out.print(f"  {clean(left):{width}}{clean(right)}")
+            stdout.print(f"  {escape_markup(left):{width}}{escape_markup(right)}")

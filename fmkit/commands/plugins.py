@@ -9,8 +9,8 @@ from typing import Any
 
 from fmkit.core import console, registry
 from fmkit.core.errors import ConfigError
-from fmkit.core.files import short
-from fmkit.store.run_reader import FinishedRun
+from fmkit.core.files import display_path
+from fmkit.store.run_reader import RunReader
 
 
 def names(file: Any = None) -> dict[str, list[str]]:
@@ -27,7 +27,7 @@ def names(file: Any = None) -> dict[str, list[str]]:
     from fmkit.tasks import registry as task_registry
 
     if file:
-        with console.diverted(Path(os.devnull)):  # it may import TensorFlow, which talks
+        with console.redirect_stderr(Path(os.devnull)):  # it may import TensorFlow, which talks
             registry.load_plugins(str(file))
     return {
         "model.name": model_registry.names(),
@@ -36,7 +36,7 @@ def names(file: Any = None) -> dict[str, list[str]]:
     }
 
 
-def require(run: FinishedRun, groups: Sequence[str], known: Mapping[str, Sequence[str]]) -> None:
+def require(run: RunReader, groups: Sequence[str], known: Mapping[str, Sequence[str]]) -> None:
     """Refuse a run that needs a plugin file which the user has not named.
 
     Args:
@@ -53,7 +53,7 @@ def require(run: FinishedRun, groups: Sequence[str], known: Mapping[str, Sequenc
         values = config.get(group)
         name = values.get("name") if isinstance(values, dict) else None
         if name is not None and name not in known[f"{group}.name"]:
-            option = f"plugins={short(file)}" if isinstance(file, str) else "plugins=FILE"
+            option = f"plugins={display_path(file)}" if isinstance(file, str) else "plugins=FILE"
             raise ConfigError(
                 f"run {run.id} has {group}={name}, which is neither fmkit's nor an installed "
                 "package's.",

@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 
 from fmkit.core import files
-from fmkit.core.console import clean, out
+from fmkit.core.console import escape_markup, stdout
 from fmkit.store.run_dir import Run
 
 
@@ -25,9 +25,9 @@ def result(folder: Path, status: dict[str, Any]) -> None:
     """A finished run: a row a phase, the figures of the final model, and where it is."""
     table = _table("", "phase", "epochs", "time", "best epoch", "best value")
     for phase in status["phases"]:
-        name = clean(phase["name"])
+        name = escape_markup(phase["name"])
         if phase["skipped"]:
-            table.add_row(name, "-", "-", "-", clean(phase["skipped"]))
+            table.add_row(name, "-", "-", "-", escape_markup(phase["skipped"]))
             continue
         best = phase["best"]
         table.add_row(
@@ -37,12 +37,12 @@ def result(folder: Path, status: dict[str, Any]) -> None:
             str(best["epoch"]) if best else "-",
             f"{best['monitor']} {best['value']:.4f}" if best else "-",
         )
-    out.print(table)
+    stdout.print(table)
     _figures({split: status[split] for split in ("val", "test") if status.get(split)})
     for name, found in list((status.get("objectives") or {}).items())[1:]:  # that was the first
-        _figures({f"{split} of {clean(name)}": found[split] for split in found})
-    out.print(f"total time {duration(status['total_seconds'])}")
-    out.print(f"run: {clean(files.short(folder))}")
+        _figures({f"{split} of {escape_markup(name)}": found[split] for split in found})
+    stdout.print(f"total time {duration(status['total_seconds'])}")
+    stdout.print(f"run: {escape_markup(files.display_path(folder))}")
 
 
 def _figures(by_split: dict[str, Any]) -> None:
@@ -60,7 +60,7 @@ def _figures(by_split: dict[str, Any]) -> None:
             split, str(found["n"]), _number(found[first], first), _interval(found, first),
             *(_number(found[each], each) for each, _ in others),
         )  # fmt: skip
-    out.print(table)
+    stdout.print(table)
 
 
 _SHOWN = (
@@ -106,31 +106,31 @@ def _numbers(by_split: dict[str, Any]) -> None:
         cells = (found.get(name) for name in names)
         shown = ("-" if each is None else f"{each:.4f}" for each in cells)
         table.add_row(split, str(found["n"]), *shown)
-    out.print(table)
+    stdout.print(table)
 
 
 def evaluation(figures: dict[str, Any], data: str, split: str, path: Path) -> None:
     """An evaluation: the whole, then a row a class, a label, a number, an entity or a tag."""
     calibration = figures.get("expected_calibration_error")
     told = "" if calibration is None else f": expected calibration error {calibration:.4f}"
-    out.print(f"{clean(data)}, {split}{told}")
+    stdout.print(f"{escape_markup(data)}, {split}{told}")
     parts = figures.get("parts") or {}
     _figures({split: figures, **{f"{split}, {name}": each for name, each in parts.items()}})
     found = next((each for each in _ROWS if each in figures), None)
     if found is not None:
         noun, columns = _ROWS[found]
         table = _table("", noun, *columns.values())
-        for name, row in list(figures[found].items())[:_MOST_ROWS]:
+        for name, row in list(figures[found].items())[:_MAX_ROWS]:
             cells = [f"{row[key]:,}" if key == "support" else _number(row[key], key)
                      for key in columns]  # fmt: skip
-            table.add_row(clean(name), *cells)
-        out.print(table)
-    out.print(f"figures: {clean(str(path))}")
+            table.add_row(escape_markup(name), *cells)
+        stdout.print(table)
+    stdout.print(f"figures: {escape_markup(str(path))}")
     if found is not None or "intervals" in figures:  # of examples one by one
-        out.print(f"table: {clean(str(path.with_suffix('.parquet')))}")
+        stdout.print(f"table: {escape_markup(str(path.with_suffix('.parquet')))}")
 
 
-_MOST_ROWS = 50
+_MAX_ROWS = 50
 _HITS = {"precision": "precision", "recall": "recall", "f1": "F1"}
 _ROWS: dict[str, tuple[str, dict[str, str]]] = {
     "per_class": ("class", {"support": "examples", **_HITS}),
@@ -161,19 +161,21 @@ def predictions(columns: dict[str, Any], errors: int, output: Path) -> None:
     several = [each for each in columns if each.startswith("prediction")]
     if not several:
         width = sum(name.startswith("feature_") for name in columns)
-        out.print(f"{len(columns[key])} {noun}s, {width} features each{unread}")
-        out.print(f"table: {clean(str(output))}")
+        stdout.print(f"{len(columns[key])} {noun}s, {width} features each{unread}")
+        stdout.print(f"table: {escape_markup(str(output))}")
         return
     chosen = [each for each in (*several, "confidence") if each in columns][:8]
-    table = _table("", noun, *map(clean, chosen))
+    table = _table("", noun, *map(escape_markup, chosen))
     for number in range(min(10, len(columns[key]))):
         cells = [_cell(columns[each][number], each) for each in chosen]
         value = columns[key][number]
-        shown = "-" if value is None else clean(value if key == "word" else Path(value).name)
+        shown = (
+            "-" if value is None else escape_markup(value if key == "word" else Path(value).name)
+        )
         table.add_row(shown, *cells)
-    out.print(table)
-    out.print(f"{len(columns[key])} {noun}s{unread}")
-    out.print(f"table: {clean(str(output))}")
+    stdout.print(table)
+    stdout.print(f"{len(columns[key])} {noun}s{unread}")
+    stdout.print(f"table: {escape_markup(str(output))}")
 
 
 def vocabulary(made: dict[str, Any], longest: list[str]) -> None:
@@ -191,12 +193,12 @@ def vocabulary(made: dict[str, Any], longest: list[str]) -> None:
     for name in ("tokens_per_word", "bytes_per_token", "characters_per_token"):
         table.add_row(name.replace("_", " "), f"{figures[name]:.3f}")
     table.add_row("unknown tokens", f"{figures['unknown_share']:.3%}")
-    out.print(f"{made['pieces']:,} pieces, {made['letters']:,} of them "
+    stdout.print(f"{made['pieces']:,} pieces, {made['letters']:,} of them "
               f"{'bytes' if made['kind'] == 'byte_pair' else 'letters'} and marks")  # fmt: skip
-    out.print(table)
+    stdout.print(table)
     shown = [ascii(each)[1:-1] if not each.isprintable() else each for each in longest]
     if shown:
-        out.print(f"longest pieces: {clean(' | '.join(shown))}")
+        stdout.print(f"longest pieces: {escape_markup(' | '.join(shown))}")
 
 
 def _cell(value: Any, column: str) -> str:
@@ -204,7 +206,7 @@ def _cell(value: Any, column: str) -> str:
     if value is None or value != value:
         return "-"
     if isinstance(value, str):
-        return clean(value) or "(none)"
+        return escape_markup(value) or "(none)"
     return f"{value:.4f}" if column == "confidence" else f"{value:.6g}"
 
 
@@ -217,8 +219,8 @@ _CLASSES, _ITEMS, _BAR = 40, 10, 24
 
 def data_set(report: dict[str, Any]) -> None:
     """What a data set looks like, then what is wrong with it, the first ten of each kind."""
-    place = f", {clean(report['root'])}" if report["root"] else ""
-    out.print(f"{clean(report['data'])}{place}: {report['examples']:,} examples, "
+    place = f", {escape_markup(report['root'])}" if report["root"] else ""
+    stdout.print(f"{escape_markup(report['data'])}{place}: {report['examples']:,} examples, "
               f"{report['usable']:,} of them usable, {_learned(report)}")  # fmt: skip
     tables = {"classes": "class", "labels": "label", "entities": "entity", "tags": "tag"}
     chosen = next((key for key in tables if report.get(key)), "classes")
@@ -226,18 +228,20 @@ def data_set(report: dict[str, Any]) -> None:
     _number_table(report.get("numbers") or {})
     _size_table(report)
     if not report["findings"]:
-        out.print("nothing is wrong with it")
+        stdout.print("nothing is wrong with it")
     for each in report["findings"]:
-        out.print(f"\n{_MARKS[each['severity']]} {clean(each['title'])} ({each['count']:,})")
+        stdout.print(
+            f"\n{_MARKS[each['severity']]} {escape_markup(each['title'])} ({each['count']:,})"
+        )
         for item in each["items"][:_ITEMS]:
             told = ": ".join(part for part in (item["where"], item["why"]) if part)
-            out.print(f"   {clean(told)}")
+            stdout.print(f"   {escape_markup(told)}")
         if len(each["items"]) > _ITEMS:
-            out.print(f"   and {len(each['items']) - _ITEMS:,} more")
+            stdout.print(f"   and {len(each['items']) - _ITEMS:,} more")
         if each["advice"]:
-            out.print(f"   [dim]{clean(each['advice'])}[/]")
+            stdout.print(f"   [dim]{escape_markup(each['advice'])}[/]")
     errors, warnings = report["errors"], report["warnings"]
-    out.print(f"\n{errors:,} errors, {warnings:,} warnings, {report['notes']:,} notes")
+    stdout.print(f"\n{errors:,} errors, {warnings:,} warnings, {report['notes']:,} notes")
 
 
 def _learned(report: dict[str, Any]) -> str:
@@ -266,12 +270,12 @@ def _class_table(classes: dict[str, dict[str, int]], word: str) -> None:
     for name in ranked if len(ranked) <= _CLASSES else ranked[: _CLASSES - 5]:
         bar = "█" * max(1 if totals[name] else 0, round(_BAR * totals[name] / most))
         counts = [f"{count:,}" for count in classes[name].values()]
-        table.add_row(clean(name), *counts, bar, f"{totals[name]:,}")
+        table.add_row(escape_markup(name), *counts, bar, f"{totals[name]:,}")
     if len(ranked) > _CLASSES:
         rest = ranked[_CLASSES - 5 :]
         fewest = min(totals[name] for name in rest)
         table.add_row(f"and {len(rest)} more", *[""] * len(splits), f"at least {fewest:,} each", "")
-    out.print(table)
+    stdout.print(table)
 
 
 def _number_table(numbers: dict[str, Any]) -> None:
@@ -285,30 +289,30 @@ def _number_table(numbers: dict[str, Any]) -> None:
         for split, each in by_split.items():
             least, _, low, middle, high, _, most = each["quantiles"]
             shown = (each["mean"], each["deviation"], least, low, middle, high, most)
-            table.add_row(clean(name), split, *(f"{value:.5g}" for value in shown))
-    out.print(table)
+            table.add_row(escape_markup(name), split, *(f"{value:.5g}" for value in shown))
+    stdout.print(table)
     if len(numbers) > _CLASSES:
-        out.print(f"and {len(numbers) - _CLASSES} more numbers")
+        stdout.print(f"and {len(numbers) - _CLASSES} more numbers")
 
 
 def _size_table(report: dict[str, Any]) -> None:
     """Quantiles of the sizes, then formats and modes."""
     found, is_text = report["sizes"], report["modality"] == "text"
     if found and not is_text and not report["formats"]:  # arrays have one size
-        out.print(f"all are {found['width'][0]} x {found['height'][0]} pixels")
+        stdout.print(f"all are {found['width'][0]} x {found['height'][0]} pixels")
     elif found:
         things = "texts" if is_text else "photos"
         table = _table("", things, "least", "5%", "25%", "median", "75%", "95%", "most")
         for name, values in found.items():
             table.add_row(name.replace("_", " "), *(f"{value:,}" for value in values))
-        out.print(table)
+        stdout.print(table)
     for name in ("formats", "modes"):
         if report[name]:
             told = ", ".join(f"{count:,} {each}" for each, count in report[name].items())
-            out.print(f"{name}: {clean(told)}")
+            stdout.print(f"{name}: {escape_markup(told)}")
     if report["files_read"]:
         rate = report["files_read"] / max(report["seconds"], 1e-3)
-        out.print(f"{report['files_read']:,} files read in {duration(report['seconds'])}, "
+        stdout.print(f"{report['files_read']:,} files read in {duration(report['seconds'])}, "
                   f"{rate:,.0f} a second; what is known of others was kept")  # fmt: skip
 
 
@@ -323,18 +327,21 @@ def sweep(folder: Path, jobs: list[tuple[list[str], Run]]) -> None:
         status = run.status
         best, test = status["best"], status["test"]
         table.add_row(
-            clean(run.folder.name),
-            clean(" ".join(each for each in overrides if each not in shared)),
+            escape_markup(run.folder.name),
+            escape_markup(" ".join(each for each in overrides if each not in shared)),
             status["state"],
             f"{best['monitor']} {best['value']:.4f}" if best else "-",
             _number(test[figure], figure) if test and figure in test else "-",
         )
-    out.print(table)
+    stdout.print(table)
     for _, run in jobs:
         if run.status["reason"]:
             reason = textwrap.shorten(run.status["reason"], 160, placeholder=" ...")
-            out.print(f"job {clean(run.folder.name)} {run.status['state']}: {clean(reason)}")
-    out.print(f"sweep: {clean(files.short(folder))}")
+            stdout.print(
+                f"job {escape_markup(run.folder.name)} {run.status['state']}: "
+                f"{escape_markup(reason)}"
+            )
+    stdout.print(f"sweep: {escape_markup(files.display_path(folder))}")
 
 
 def duration(seconds: float) -> str:

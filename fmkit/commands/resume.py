@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fmkit.core import files
-from fmkit.core.errors import ArtifactError, ConfigError, listed, received
+from fmkit.core.errors import ArtifactError, ConfigError, join_names, received
 from fmkit.store import run_dir, run_index
 
 OPTIONS = {
@@ -75,18 +75,21 @@ def find(request: Request) -> Path:
     if text == run_index.LAST:
         open_ones = [each for each in run_index.runs(root) if each.state in _OPEN]
         if not open_ones:
-            raise ArtifactError(f"no run in {files.absolute(root)} was stopped before its end.")
+            raise ArtifactError(
+                f"no run in {files.absolute_path(root)} was stopped before its end."
+            )
         return open_ones[0].folder
     folder = Path(text)
     if folder.is_dir() and not (folder / run_dir.STATUS).is_file():
         jobs = sorted(each.parent.name for each in folder.glob(f"*/{run_dir.STATUS}"))
         if jobs:
             raise ArtifactError(
-                f"{files.short(folder)} is a sweep, with the jobs {listed(jobs)}.",
-                f"Resume one of them: fmkit resume {files.short(folder / jobs[0])}",
+                f"{files.display_path(folder)} is a sweep, with the jobs {join_names(jobs)}.",
+                f"Resume one of them: fmkit resume {files.display_path(folder / jobs[0])}",
             )
         raise ArtifactError(
-            f"{files.short(folder)} has no {run_dir.STATUS}: it is no run, or one that was stopped "
+            f"{files.display_path(folder)} has no {run_dir.STATUS}: it is no run, or one that "
+            "was stopped "
             "before it had begun.",
             "Start it anew.",
         )

@@ -14,10 +14,10 @@ from fmkit.commands.resume import Request
 from fmkit.config import saved_config, units, validate
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.core import console, files
-from fmkit.core.errors import ArtifactError, ConfigError, DataError, listed, received
+from fmkit.core.errors import ArtifactError, ConfigError, DataError, join_names, received
 from fmkit.store import environment, metrics_log, run_dir
 from fmkit.store.run_dir import Run
-from fmkit.store.run_reader import FinishedRun
+from fmkit.store.run_reader import RunReader
 
 VERSIONS = ("fmkit", "keras", "tensorflow", "numpy")
 """Packages whose version a result depends on, to the last bit."""
@@ -30,7 +30,7 @@ _HARMLESS = (
 
 
 @dataclass
-class Again:
+class ResumedRun:
     """A run that is opened again.
 
     Attributes:
@@ -40,7 +40,7 @@ class Again:
         settings: its config by full key, as it is recorded.
         chosen: keys that the user decided when it was started.
         before: what environment.json says; empty where it was stopped earlier.
-        saved: the checkpoint to go on from, a `fmkit.train.checkpoints.state.Saved`, or None.
+        saved: the checkpoint to go on from, a `fmkit.train.checkpoints.state.SavedState`, or None.
         has_begun: whether anything was written; if not, the run stays as it was.
     """
 
@@ -110,9 +110,9 @@ class Again:
             self._require_same_config(steps_per_epoch)
         self._warn_of_another_machine()
         for each in problems:
-            console.warn(each)
+            console.warning(each)
         self.has_begun = True
-        checkpoint.sweep(folder)
+        checkpoint.remove_leftovers(folder)
         rows = 0
         if self.saved is not None:
             state.forget_later(folder, self.saved.step)
@@ -120,7 +120,7 @@ class Again:
         elif (self.run.folder / run_dir.FREEZE).exists():
             (self.run.folder / run_dir.FREEZE).unlink()
         if metrics_log.truncate(self.run.folder, rows) < rows:
-            console.warn(
+            console.warning(
                 f"{run_dir.METRICS} has lost rows: it is shorter than the checkpoint says."
             )
         if self.request.epochs:
@@ -182,7 +182,7 @@ class Again:
 
     def _say(self, line: str) -> None:
         self.run.log(line)
-        console.say(line)
+        console.info(line)
 
     def _described(self, steps_per_epoch: int) -> str:
         name = self.run.folder.name
@@ -209,7 +209,7 @@ class Again:
             told = [f"{key} was {before.get(key)!r}, is {now.get(key)!r}" for key in changed]
             raise ArtifactError(
                 f"{run_dir.CONFIG} of run {self.run.folder.name} is not what it was: "
-                f"{listed(told, 5)}.",
+                f"{join_names(told, 5)}.",
                 "Put it back as it was, or start a new run.",
             )
         if before and (before[longer] != now[longer] or self.request.epochs):
@@ -241,30 +241,30 @@ class Again:
             if was.get(key) and was[key] != now[key]
         ]
         if told and self.saved is not None:
-            console.warn(
-                f"this is another machine than before ({listed(told)}): the run goes on, and "
+            console.warning(
+                f"this is another machine than before ({join_names(told)}): the run goes on, and "
                 "its numbers may differ in their last bits."
             )
 
 
-def open_again(folder: Path, request: Request) -> Again:
+def open_again(folder: Path, request: Request) -> ResumedRun:
     """Lock a run and read its config.
 
     Raises:
         ArtifactError: it is in use, cannot be read, or was made by other versions.
         ConfigError: it cannot be made longer in this way, or needs a plugin file.
     """
-    run, finished = Run.reopen(folder), FinishedRun(folder)
+    run, finished = Run.reopen(folder), RunReader(folder)
     try:
         known = plugins.names(request.plugins)
         plugins.require(finished, ("model", "data", "task"), known)
-        config = saved_config.whole(finished.config())
+        config = saved_config.train_config(finished.config())
         # It is written before the first checkpoint is.
         has_saved = any(run.checkpoints.glob("step-*"))
         before = finished.json(run_dir.ENVIRONMENT) if has_saved else {}
         _lengthen(config, request.epochs)
         chosen = set(run.status.get("chosen") or ())
-        again = Again(run, config, settings(config), chosen, before, request)
+        again = ResumedRun(run, config, settings(config), chosen, before, request)
         if has_saved:
             if not request.allow_versions:
                 _require_same_versions(folder, before)
@@ -286,7 +286,7 @@ def _require_same_versions(folder: Path, before: Mapping[str, Any]) -> None:
     told = [f"{key} {was.get(key)}, now {now[key]}" for key in VERSIONS if was.get(key) != now[key]]
     if told:
         raise ArtifactError(
-            f"run {folder.name} was trained with other versions: {listed(told)}.",
+            f"run {folder.name} was trained with other versions: {join_names(told)}.",
             "Install those, or add allow_versions=true: it then goes on, and is not equal to the "
             "last bit.",
         )
@@ -328,4 +328,4 @@ def _difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
             for name, count in classes.items()
             if count != before.get(name, 0)
         ]
-    return listed(told, 5) if told else "as many examples as before, but not the same ones"
+    return join_names(told, 5) if told else "as many examples as before, but not the same ones"

@@ -17,7 +17,7 @@ from rich.text import Text
 from fmkit.core import console, errors, files, safe_io
 from fmkit.core.errors import ArtifactError, ConfigError, received
 from fmkit.store import run_dir, run_index
-from fmkit.store.run_reader import FinishedRun
+from fmkit.store.run_reader import RunReader
 
 NOTHING = "-"
 ABSENT = "(absent)"
@@ -31,7 +31,7 @@ OPTIONS = {
 """Keys of `fmkit runs`, each with its default and its meaning."""
 
 _FOLDED = 4  # so many columns are folded on a narrow terminal, and the rest is left out
-_MOST_KEYS = 10_000  # a config has some hundred; a file that grows beyond this is no config
+_MAX_KEYS = 10_000  # a config has some hundred; a file that grows beyond this is no config
 _FIGURES = (
     *("n", "loss", "accuracy", "top5", "macro_f1", "balanced_accuracy"),
     *("expected_calibration_error", "brier", "micro_f1", "subset_accuracy"),
@@ -102,7 +102,7 @@ def _cell(value: Any) -> Text:
         text = f"{value:.6g}"
     else:
         text = str(value) if not isinstance(value, dict | list) else json.dumps(value)
-    return Text.from_markup(console.clean(text), emoji=False)
+    return Text.from_markup(console.escape_markup(text), emoji=False)
 
 
 def command(arguments: list[str]) -> int:
@@ -133,12 +133,12 @@ def command(arguments: list[str]) -> int:
     else:
         tables = [listing(run_index.runs(root))]
         if not tables[0].rows:
-            console.say(f"There is no run in {files.absolute(root)} yet.")
+            console.info(f"There is no run in {files.absolute_path(root)} yet.")
             return 0
     for number, table in enumerate(tables):
-        if number and not console.out.is_terminal:
-            console.out.print()
-        console.out.print(table)
+        if number and not console.stdout.is_terminal:
+            console.stdout.print()
+        console.stdout.print(table)
     return 0
 
 
@@ -146,7 +146,7 @@ def _is_option(word: str) -> bool:
     return any(word.startswith(f"{each}=") for each in OPTIONS)
 
 
-def listing(known: Sequence[run_index.Run]) -> Rows:
+def listing(known: Sequence[run_index.RunSummary]) -> Rows:
     """A row a run."""
     columns = (
         *("id", "state", "test accuracy", "name", "data", "model", "val accuracy", "stage"),
@@ -155,8 +155,8 @@ def listing(known: Sequence[run_index.Run]) -> Rows:
     return Rows("runs", columns, [_row(run) for run in known])
 
 
-def _row(run: run_index.Run) -> list[Any]:
-    figures = run_index.figures(run)
+def _row(run: run_index.RunSummary) -> list[Any]:
+    figures = run_index.metrics(run)
     return [
         *(run.id, run.state, figures.get("test.accuracy"), run.name, run.data, run.model),
         *(figures.get("val.accuracy"), _stage(run), run.phase, run.epoch, run.seconds),
@@ -164,16 +164,16 @@ def _row(run: run_index.Run) -> list[Any]:
     ]
 
 
-def _stage(run: run_index.Run) -> str | None:
+def _stage(run: run_index.RunSummary) -> str | None:
     return run.stage if not isinstance(run.stage, list) else "+".join(map(str, run.stage))
 
 
-def ranking(ranked: Sequence[run_index.Run], metric: str) -> Rows:
+def ranking(ranked: Sequence[run_index.RunSummary], metric: str) -> Rows:
     """Runs in their order, with the figure that ranks them."""
     rows = [
         [
             run.id,
-            run_index.figure(run, metric),
+            run_index.metric_value(run, metric),
             run.data,
             run.model,
             _stage(run),
@@ -228,11 +228,11 @@ def _epochs(path: Path) -> list[dict[str, Any]]:
                 last[str(row.get("phase")), str(row.get("epoch"))] = row
     except (OSError, ValueError) as error:
         if not isinstance(error, FileNotFoundError):
-            console.warn(f"{path} is damaged; the epochs before the damage are shown.")
+            console.warning(f"{path} is damaged; the epochs before the damage are shown.")
     return list(last.values())
 
 
-def _evaluations(folder: Path, run: run_index.Run) -> dict[str, dict[str, Any]]:
+def _evaluations(folder: Path, run: run_index.RunSummary) -> dict[str, dict[str, Any]]:
     """Figures by split: those of eval/, and the status' where eval/ has none."""
     found = {"val": run.val or {}, "test": run.test or {}}
     for path in sorted((folder / run_dir.EVALUATION).glob("*.json")):
@@ -251,7 +251,7 @@ def _interval(found: dict[str, Any]) -> str | None:
 def _json(path: Path) -> dict[str, Any]:
     """A JSON object, empty where the file is missing or broken."""
     try:
-        loaded = safe_io.read_json(path, safe_io.MOST_FIGURES)
+        loaded = safe_io.read_json(path, safe_io.MAX_FIGURES)
     except (OSError, ValueError):
         return {}
     return loaded if isinstance(loaded, dict) else {}
@@ -274,7 +274,7 @@ def comparison(first: Path, second: Path) -> list[Rows]:
     """
     sides = [
         {
-            **flat(FinishedRun(each).config()),
+            **flat(RunReader(each).config()),
             **_fingerprints(each),
             "(state)": run_index.read(each).state,
         }
@@ -302,7 +302,7 @@ def _scores(folder: Path) -> dict[str, float]:
     return {
         key: value
         for split, figures in found.items()
-        for key, value in run_index.numbers(
+        for key, value in run_index.flat_numbers(
             split, {each: figures.get(each) for each in _FIGURES}
         ).items()
     }
@@ -328,8 +328,8 @@ def flat(tree: Any) -> dict[str, Any]:
     while waiting:
         key, value, depth = waiting.pop()
         seen += 1
-        if seen > _MOST_KEYS or depth > 50:
-            raise ArtifactError(f"{errors.listed(list(leaves), 3)}: too large to be a config.")
+        if seen > _MAX_KEYS or depth > 50:
+            raise ArtifactError(f"{errors.join_names(list(leaves), 3)}: too large to be a config.")
         if isinstance(value, dict | list) and value:
             pairs = value.items() if isinstance(value, dict) else enumerate(value)
             inner = [

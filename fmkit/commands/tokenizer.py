@@ -19,7 +19,7 @@ from fmkit.core.errors import ArtifactError, ConfigError
 
 if TYPE_CHECKING:
     from fmkit.data.dataset import Dataset
-    from fmkit.models.tokenizers.statistics import Figures
+    from fmkit.models.tokenizers.statistics import TokenizerStatistics
     from fmkit.models.tokenizers.tokenizer import TextTokenizer
 
 _MEASURED = 2**24
@@ -47,12 +47,12 @@ def train(config: TokenizerConfig) -> None:
     from fmkit.models.tokenizers import statistics, training
 
     data_config, seed = config.data, config.data.split_seed
-    compatibility.settle(data_config, None)
+    compatibility.resolve_labels(data_config, None)
     seed = config.runtime.seed if seed is None else seed
     data = load.for_evaluation(data_config, config.runtime, seed, config.split)
     if data.spec.modality != "text":
         raise ConfigError(f"data={data_config.name} has no texts to make a vocabulary of.")
-    wanted = training.Wanted(
+    wanted = training.VocabularySettings(
         config.kind, config.size, config.min_frequency, config.lowercase, config.strip_accents,
         config.pattern,
     )  # fmt: skip
@@ -61,23 +61,25 @@ def train(config: TokenizerConfig) -> None:
     def made() -> TextTokenizer:
         return training.train(
             wanted,
-            lambda: text_stream.passages(data.examples, data.splits[config.split], progress.tell),
+            lambda: text_stream.text_passages(
+                data.examples, data.splits[config.split], progress.tell
+            ),
         )
 
     tokenizer = _watched(made, progress)
     split = next((each for each in ("val", "test") if each in data.splits), config.split)
     figures = _watched(lambda: _figures(data, split, tokenizer, progress), progress)
     notes = _notes(config, data, tokenizer, split, figures)
-    with signals.careful():
+    with signals.defer_signals():
         _write(tokenizer, output, notes)
     result_tables.vocabulary(notes, statistics.longest(tokenizer))
     if tokenizer.size < config.size:
-        console.warn(
+        console.warning(
             f"the texts have {tokenizer.size:,} pieces that occur {config.min_frequency} times or "
             f"more, fewer than size={config.size}."
         )
-    shown = console.clean(files.short(output))
-    console.out.print(f"tokenizer: {shown}, for model=small_bert or small_gpt: "
+    shown = console.escape_markup(files.display_path(output))
+    console.stdout.print(f"tokenizer: {shown}, for model=small_bert or small_gpt: "
                       f"model.tokenizer={shown}")  # fmt: skip
 
 
@@ -104,7 +106,7 @@ class _Progress:
         """A line now and then."""
         if self._verbose and time.monotonic() >= self._next:
             self._next = time.monotonic() + _PAUSE
-            console.say(f"tokenizer: read {self._done:,} of {self._total:,} pieces of texts")
+            console.info(f"tokenizer: read {self._done:,} of {self._total:,} pieces of texts")
 
 
 def _watched(work: Callable[[], T], progress: _Progress) -> T:
@@ -136,16 +138,18 @@ def _watched(work: Callable[[], T], progress: _Progress) -> T:
     return results[0]
 
 
-def _figures(data: Dataset, split: str, tokenizer: TextTokenizer, progress: _Progress) -> Figures:
+def _figures(
+    data: Dataset, split: str, tokenizer: TextTokenizer, progress: _Progress
+) -> TokenizerStatistics:
     """How a split's texts come out; of a large one, evenly spaced texts of it."""
     from fmkit.data.content import text_stream
     from fmkit.models.tokenizers import statistics
 
     indices = data.splits[split]
-    size = text_stream.size(data.examples.content) * len(indices) / len(data.examples)
+    size = text_stream.total_size(data.examples.content) * len(indices) / len(data.examples)
     indices = indices[:: max(1, round(size / _MEASURED))]
     return statistics.measure(
-        tokenizer, text_stream.passages(data.examples, indices, progress.tell)
+        tokenizer, text_stream.text_passages(data.examples, indices, progress.tell)
     )
 
 
@@ -154,7 +158,7 @@ def _notes(
     data: Dataset,
     tokenizer: TextTokenizer,
     split: str,
-    figures: Figures,
+    figures: TokenizerStatistics,
 ) -> dict[str, Any]:
     """How the tokenizer came about; the same for the same texts, wherever they lie."""
     import tokenizers
@@ -188,8 +192,8 @@ def _output(config: TokenizerConfig) -> Path:
     """
     from fmkit.models.tokenizers.tokenizer import RECORD
 
-    output = Path(files.absolute(config.output))
-    wrong = files.unwritable(output / RECORD)
+    output = Path(files.absolute_path(config.output))
+    wrong = files.why_not_writable(output / RECORD)
     if output.exists() and not output.is_dir():
         wrong = "it is a file"
     if wrong:
@@ -224,7 +228,7 @@ def _write(tokenizer: TextTokenizer, output: Path, notes: dict[str, Any]) -> Non
         (output / PROTO).unlink(missing_ok=True)  # of a tokenizer of another kind
         return
     output.parent.mkdir(parents=True, exist_ok=True)
-    written = files.temporary(output)
+    written = files.temporary_path(output)
     try:
         written.mkdir()
         tokenizer.save(written, notes)

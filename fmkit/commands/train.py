@@ -23,15 +23,15 @@ from fmkit.config import (
 )
 from fmkit.config.command_line import CommandLine
 from fmkit.config.preflight import check
-from fmkit.config.registry import TYPED
-from fmkit.config.saved_config import of_objective, overrides, quoted
+from fmkit.config.registry import COMMAND_WORDS
+from fmkit.config.saved_config import for_objective, overrides, quote
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.task import JointConfig
 from fmkit.core import console, signals
 from fmkit.core.errors import ConfigError, FmkitError, Interrupted, received
 from fmkit.store import run_index
 from fmkit.store.run_dir import Run, claim
-from fmkit.store.run_reader import FinishedRun
+from fmkit.store.run_reader import RunReader
 
 
 def pretrain(arguments: Sequence[str]) -> int:
@@ -49,11 +49,11 @@ def resume(arguments: Sequence[str]) -> int:
     request = reopen.parse(arguments)
     folder = reopen.find(request)
     if reopen.finished(folder, request):
-        console.say(f"run {folder.name} is finished: nothing to do")
+        console.info(f"run {folder.name} is finished: nothing to do")
         return 0
     again = resumed_run.open_again(folder, request)
     try:
-        with signals.heard():
+        with signals.signal_handlers():
             training_run.train(again.config, again.run, again.chosen, again)
     except BaseException as error:
         if not again.has_begun:
@@ -87,7 +87,7 @@ def _literal(word: str) -> str:
     key, _, text = word.partition("=")
     if key not in ("prompt", "system") or not text or text[0] in "'\"":
         return word
-    return f"{key}={quoted(text)}"
+    return f"{key}={quote(text)}"
 
 
 def check_data(arguments: Sequence[str]) -> int:
@@ -148,10 +148,10 @@ def _train(command: str, arguments: Sequence[str]) -> int:
     stopped: FmkitError | None = None
 
     def job(composed: Any) -> None:
-        signals.check()
+        signals.raise_if_stopped()
         outcomes.append(_train_job(line, composed, names))
         if isinstance(outcomes[-1].error, Interrupted):  # which ends the whole sweep
-            raise signals.Signalled(outcomes[-1].error.exit_code - 128)
+            raise signals.SignalReceived(outcomes[-1].error.exit_code - 128)
 
     try:
         compose.launch(line, job, _hydra_folders(folder, line.multirun))
@@ -170,7 +170,7 @@ def _train(command: str, arguments: Sequence[str]) -> int:
 
 
 def _hydra_folders(folder: Path, multirun: bool) -> list[str]:
-    path = quoted(str(folder.absolute()))
+    path = quote(str(folder.absolute()))
     if multirun:
         return [f"hydra.sweep.dir={path}", "hydra.sweep.subdir='${hydra:job.num}'"]
     return [f"hydra.run.dir={path}"]
@@ -184,16 +184,16 @@ def _train_job(line: CommandLine, composed: Any, names: dict[str, list[str]]) ->
     run = Run(Path(settings.runtime.output_dir), line.command)
     outcome = _Outcome(list(settings.overrides.task), run)
     try:
-        config = compose.typed(composed, line.command, names, {})
-        config, told = objectives.reduced(config)
+        config = compose.to_typed(composed, line.command, names, {})
+        config, told = objectives.to_single_objective(config)
         kept = interpolation.from_environment(compose.unresolved(composed))
         job = command_line.parse(line.command, [*line.flags, *outcome.overrides])
-        decided = user_overrides.by_user(job)
+        decided = user_overrides.keys_set_by_user(job)
         described = {**_described(config), **_shown_names(kept), "chosen": sorted(decided)}
         run.begin(config, described, kept)
         if told:
             run.log(told)
-            console.say(told)
+            console.info(told)
         training_run.train(config, run, decided)
     except BaseException as error:
         outcome.error = _ended_badly(run, error)
@@ -204,9 +204,9 @@ def _ended_badly(run: Run, error: BaseException) -> FmkitError:
     """Write down and tell why a run ended before its end."""
     told = training_run.as_fmkit_error(error, run.folder)
     run.fail(told)
-    console.complain(told.message, told.hint)
+    console.error(told.message, told.hint)
     if console.wants_traceback():
-        console.err.print_exception()
+        console.stderr.print_exception()
     return told
 
 
@@ -235,7 +235,7 @@ def _launch_plain(
 ) -> int:
     """A command that makes no run folder of its own."""
     if line.multirun:
-        typed = TYPED.get(line.command, line.command)
+        typed = COMMAND_WORDS.get(line.command, line.command)
         raise ConfigError(f"fmkit {typed} takes no -m: call it once for each run.")
     check(line, names)
     errors: list[FmkitError] = []
@@ -243,13 +243,13 @@ def _launch_plain(
     def guarded(composed: Any) -> None:
         config = None
         try:
-            config = compose.typed(composed, line.command, names, {})
+            config = compose.to_typed(composed, line.command, names, {})
             job(config)
         except Exception as error:
             errors.append(training_run.as_fmkit_error(error, config=config))
-            console.complain(errors[-1].message, errors[-1].hint)
+            console.error(errors[-1].message, errors[-1].hint)
             if console.wants_traceback():
-                console.err.print_exception()
+                console.stderr.print_exception()
 
     compose.launch(line, (lambda _: None) if line.shows_only else guarded)
     return errors[0].exit_code if errors else 0
@@ -266,12 +266,12 @@ def _inherit(
     if value is None or value == "":
         return line
     root = Path(str(line.value("runs_dir") or "runs"))
-    run = FinishedRun(run_index.trained(str(value), root, key))
-    keys, choices = user_overrides.set_by_experiment(line)
+    run = RunReader(run_index.trained(str(value), root, key))
+    keys, choices = user_overrides.keys_set_by_experiment(line)
     spared = line.named() | keys | set(choices)
     taken = [group for group in groups if group not in spared]
     plugins.require(run, taken, names)
-    added = [f"{key}={quoted(str(run.folder.absolute()))}"]
+    added = [f"{key}={quote(str(run.folder.absolute()))}"]
     if "data.root" in spared:  # other data is not to be cut to the size of the run's
         spared |= {"data.limit"}
     task = run.config().get("task")
@@ -281,13 +281,13 @@ def _inherit(
     ):
         spared |= {"data.labels"}  # of which that run has learned nothing
     objective = line.value("objective")  # whose data are meant
-    known = of_objective(run.config(), None if objective is None else str(objective))
+    known = for_objective(run.config(), None if objective is None else str(objective))
     for group in taken:
         added.extend(overrides(known, group, spared | {"model.weights"}))
     if "model" in taken and "model.weights" not in spared:
         added.append("model.weights=none")  # the run has them all
     if taken and not line.shows_only:
-        console.say(f"{' and '.join(taken)} as in run {run.id}")
+        console.info(f"{' and '.join(taken)} as in run {run.id}")
     kept = [
         word
         for word, override in zip(line.words, line.overrides, strict=True)

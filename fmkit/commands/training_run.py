@@ -18,7 +18,7 @@ from fmkit.core.errors import ConfigError, FmkitError, ResourceError
 from fmkit.evaluation import write
 from fmkit.store import run_dir
 from fmkit.store.run_dir import Run
-from fmkit.store.run_reader import FinishedRun
+from fmkit.store.run_reader import RunReader
 
 BOOTSTRAP = 1000
 """Resamples behind the 95% intervals of a run's own evaluation."""
@@ -28,7 +28,7 @@ def train(
     config: TrainConfig,
     run: Run,
     chosen: Collection[str] = (),
-    again: resumed_run.Again | None = None,
+    again: resumed_run.ResumedRun | None = None,
 ) -> None:
     """One run from end to end: data, model, phases, the model file, the figures.
 
@@ -46,24 +46,24 @@ def train(
     data = load.for_training(config.data, config.runtime, split_seed, report)
     others = _other_data(config, run, split_seed, data)
     if config.init is not None and data.spec.classes:
-        data = dataset.in_order_of(data, FinishedRun(Path(config.init)).classes())
+        data = dataset.in_order_of(data, RunReader(Path(config.init)).classes())
     if config.init is not None and data.spec.annotations:
-        data = dataset.in_names_of(data, FinishedRun(Path(config.init)).spec())
+        data = dataset.in_names_of(data, RunReader(Path(config.init)).spec())
     _require_validation(config, data, others)
     if again is not None:
         again.require_same_data({"": data.spec, **{key: each.spec for key, each in others.items()}})
-    _say(config, run, f"run: {files.short(run.folder)}")
+    _say(config, run, f"run: {files.display_path(run.folder)}")
     counts = ", ".join(f"{count} {split}" for split, count in data.spec.counts.items())
     _say(config, run, f"data: {config.data.name}, {_learned(data.spec)}{counts}")
     for name, each in others.items():
         shown = ", ".join(f"{count} {split}" for split, count in each.spec.counts.items())
         _say(config, run, f"data of {name}: {shown}")
-    with console.diverted(run.folder / run_dir.LOG):
-        with memory.loading():
+    with console.redirect_stderr(run.folder / run_dir.LOG):
+        with memory.gc_paused_imports():
             from fmkit.models import lora as adapters
             from fmkit.train import build_model, devices, loop
 
-        signals.check()  # an import may swallow what a signal raises
+        signals.raise_if_stopped()  # an import may swallow what a signal raises
         machine = devices.prepare(config.runtime)
     if again is not None:
         began -= float(run.status["seconds"])
@@ -74,15 +74,15 @@ def train(
         _follow_recipe(config, run, data, machine, chosen)
     assembly = _assembled(config, run, data, machine, again, others)
     results = loop.train(assembly, run, saved)
-    with signals.careful(), assembly.scope():
+    with signals.defer_signals(), assembly.scope():
         adapters.merge(assembly.learner)  # what is judged below is what is deployed
         learner, task = assembly.learner, assembly.task
         if assembly.parts:
             learner, task = assembly.parts[0].learner, assembly.parts[0].task
         run.save_model(build_model.inference_model(learner, task, config.data))
-    signals.check()
+    signals.raise_if_stopped()
     figures = _judge(config, run, assembly)
-    with signals.careful():  # a run that is done is done
+    with signals.defer_signals():  # a run that is done is done
         run.finish(
             phases=[each.as_dict() for each in results],
             total_seconds=round(time.monotonic() - began, 3),
@@ -144,7 +144,7 @@ def _assembled(
     run: Run,
     data: Any,
     machine: Any,
-    again: resumed_run.Again | None,
+    again: resumed_run.ResumedRun | None,
     others: dict[str, Any],
 ) -> Any:
     """Everything the run needs, joined; a new run's record is written, an old one's is held to."""
@@ -163,7 +163,9 @@ def _assembled(
         assembly.settings = again.settings
     else:
         split_seed = _split_seed(config)
-        assembly.settings = resumed_run.settings(assemble.resolved(config, assembly, split_seed))
+        assembly.settings = resumed_run.settings(
+            assemble.resolved_config(config, assembly, split_seed)
+        )
         _record(config, run, assembly, split_seed)
     _describe(config, run, assembly, f"those of step {saved.step}" if saved else "")
     return assembly
@@ -172,7 +174,7 @@ def _assembled(
 def _say(config: TrainConfig, run: Run, line: str) -> None:
     run.log(line)
     if config.runtime.verbose:
-        console.say(line)
+        console.info(line)
 
 
 def _follow_recipe(
@@ -185,7 +187,7 @@ def _follow_recipe(
         config, auto_recipe.choose(recipe_facts.facts(config, data, machine), chosen)
     )
     for row in rows:
-        _say(config, run, f"recipe: {auto_recipe.worded(row)}")
+        _say(config, run, f"recipe: {auto_recipe.format_choice(row)}")
     run.write_config(config)
     run.write_recipe(rows)  # after the config: where this is, that has what was chosen
     run.update(stage="+".join(config.stage))
@@ -196,7 +198,7 @@ def _split_seed(config: TrainConfig) -> int:
     if config.data.split_seed is not None:
         return config.data.split_seed
     if config.init is not None:
-        before = saved_config.section(FinishedRun(Path(config.init)).config(), "data")
+        before = saved_config.section(RunReader(Path(config.init)).config(), "data")
         if before.split_seed is not None:
             return int(before.split_seed)
     return config.runtime.seed
@@ -210,7 +212,7 @@ def _record(config: TrainConfig, run: Run, assembly: Any, split_seed: int) -> No
     shown = {"max_length": backbone.max_length, "texts": assembly.loader.describe()}
     if backbone.modality == "image":
         shown = {"image_size": backbone.image_size, "images": assembly.loader.describe()}
-    run.write_config(assemble.resolved(config, assembly, split_seed))
+    run.write_config(assemble.resolved_config(config, assembly, split_seed))
     run.write_environment(
         devices=machine.as_dict(),
         seed=config.runtime.seed,
@@ -267,7 +269,7 @@ def _describe(config: TrainConfig, run: Run, assembly: Any, weights: str) -> Non
     if not weights and assembly.backbone.weights == "none" and config.init is None:
         frozen = [name for name, each in config.stage.items() if each.batchnorm == "frozen"]
         if frozen:
-            console.warn(
+            console.warning(
                 f"the backbone is random, and phase {', '.join(frozen)} keeps BatchNorm or all of "
                 "it frozen. stage=scratch trains a random backbone."
             )
@@ -291,18 +293,18 @@ def _judge(config: TrainConfig, run: Run, assembly: Any) -> dict[str, Any]:
             indices = each.splits.get(split)
             if indices is None or not len(indices):
                 continue
-            found, columns = evaluator.judge(
-                evaluator.Question(
+            found, columns = evaluator.evaluate(
+                evaluator.EvaluationInputs(
                     each.learner, each.loader, indices, each.examples, each.examples.labels,
                     each.spec.classes, each.task, BOOTSTRAP, config.runtime.seed,
                     None if split == "val" else of_validation,
                 )
             )  # fmt: skip
             name = split if number == 0 else f"{split}-{each.name}"
-            beside = evaluator.beside(each.task, columns)
+            beside = evaluator.extra_files(each.task, columns)
             write.write_evaluation(run.folder, name, found, columns, beside)
             of_validation = found if split == "val" else of_validation
-            own[split] = evaluator.headline(each.task, found)
+            own[split] = evaluator.summary_metrics(each.task, found)
         figures |= own if number == 0 else {}
         if each.name:
             figures.setdefault("objectives", {})[each.name] = own

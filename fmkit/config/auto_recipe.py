@@ -106,44 +106,44 @@ class Rule:
     """
 
     key: str
-    when: Callable[[Facts], Any]
-    value: Callable[[Facts], Any]
+    when: Callable[[RunFacts], Any]
+    value: Callable[[RunFacts], Any]
     reason: str
 
 
-def _fixed(value: Any) -> Callable[[Facts], Any]:
+def _fixed(value: Any) -> Callable[[RunFacts], Any]:
     return lambda f: value
 
 
-def _always(f: Facts) -> bool:
+def _always(f: RunFacts) -> bool:
     return True
 
 
-def _seen(f: Facts) -> bool:
+def _seen(f: RunFacts) -> bool:
     return not f.is_text
 
 
-def _has_both(f: Facts) -> bool:
+def _has_both(f: RunFacts) -> bool:
     return {"head", "full"} <= f.lengths.keys()
 
 
-def _has_full(f: Facts) -> bool:
+def _has_full(f: RunFacts) -> bool:
     return "full" in f.lengths
 
 
-def _side(f: Facts) -> int:
+def _side(f: RunFacts) -> int:
     return f.side or 0
 
 
-def _own(f: Facts) -> int:
+def _own(f: RunFacts) -> int:
     return f.own_size or 0
 
 
-def _sized(f: Facts) -> bool:
+def _sized(f: RunFacts) -> bool:
     return f.side is not None and f.own_size is not None
 
 
-def _enlarged(f: Facts) -> int:
+def _enlarged(f: RunFacts) -> int:
     """A multiple of 16 from 32 to the backbone's own size."""
     side = _side(f)
     times, goal = (4, 128) if f.is_fast else (3, 96)
@@ -215,7 +215,7 @@ RULES: tuple[Rule, ...] = (
 """The rule: for each key the first that applies, in this order; a line for one more."""
 
 
-def choose(facts: Facts, chosen_by_user: Collection[str]) -> list[Choice]:
+def choose(facts: RunFacts, chosen_by_user: Collection[str]) -> list[Choice]:
     """What the rule chooses, in the order of `RULES`.
 
     A choice that does not apply since the user decided the key is in the list, and later choices
@@ -244,7 +244,7 @@ def _is_decided(key: str, chosen: Collection[str]) -> bool:
     )
 
 
-def _after(facts: Facts, choice: Choice) -> Facts:
+def _after(facts: RunFacts, choice: Choice) -> RunFacts:
     """The facts that later rules see."""
     parts = choice.key.split(".")
     lengths = dict(facts.lengths)
@@ -288,7 +288,7 @@ def _put(config: TrainConfig, choice: Choice) -> Any:
     return before
 
 
-def worded(row: Mapping[str, Any]) -> str:
+def format_choice(row: Mapping[str, Any]) -> str:
     """One row of `apply` as a line for people."""
     key, value = row["key"], row["value"]
     if row["applied"]:
@@ -299,7 +299,7 @@ def worded(row: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class Facts:
+class RunFacts:
     """What `recipe=auto` goes by.
 
     Attributes:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from fmkit.config import hydra_source, override_limits
 from fmkit.core import sanitize
-from fmkit.core.errors import ConfigError, all_at_once, received, shown
+from fmkit.core.errors import ConfigError, combine_messages, received, short_repr
 
 SHOW_FLAGS: dict[str, tuple[str, tuple[str, ...]]] = {
     "--cfg": ("-c", ("job", "hydra", "all")),
@@ -76,13 +76,13 @@ def parse(command: str, arguments: Sequence[str]) -> CommandLine:
     flags, words = _read_flags(arguments)
     line = CommandLine(command)
     problems = [
-        f"unknown flag {shown(word)}. Settings are written key=value, without dashes, such as "
+        f"unknown flag {short_repr(word)}. Settings are written key=value, without dashes, such as "
         f"data.batch_size=64."
         for word in words
         if word.startswith("-")
     ]
-    if len(words) > override_limits.MOST_WORDS:
-        problems.append(f"{len(words)} overrides; at most {override_limits.MOST_WORDS} are read.")
+    if len(words) > override_limits.MAX_WORDS:
+        problems.append(f"{len(words)} overrides; at most {override_limits.MAX_WORDS} are read.")
         words = []
     line.words = [
         _with_whole_numbers(f"++{word}" if _OPEN.match(word) else word)
@@ -110,7 +110,7 @@ def parse(command: str, arguments: Sequence[str]) -> CommandLine:
     if not problems and (wrong := override_limits.sweep_problem(line.overrides)):
         problems.append(wrong)
     if problems:
-        raise ConfigError(all_at_once(problems))
+        raise ConfigError(combine_messages(problems))
     return line
 
 
@@ -147,7 +147,7 @@ def _flag_problems(flags: argparse.Namespace) -> list[str]:
     folder = flags.config_dir
     if folder is not None:
         try:
-            wrong = sanitize.problem("--config-dir", folder)
+            wrong = sanitize.text_problem("--config-dir", folder)
             wrong = wrong or ("" if Path(folder).is_dir() else "none")
         except OSError:  # a name that is too long
             wrong = "none"
@@ -173,7 +173,7 @@ def _written(flags: argparse.Namespace) -> list[str]:
 def _with_whole_numbers(word: str) -> str:
     """An override with whole numbers where its key wants them: `data.batch_size=1e3`."""
     key, equals, value = word.partition("=")
-    if key.rpartition(".")[2] not in hydra_source.whole_number_keys():
+    if key.rpartition(".")[2] not in hydra_source.integer_keys():
         return word
     return key + equals + _NUMBER.sub(lambda found: _whole(found[0]), value)
 
@@ -187,12 +187,14 @@ def _unreadable(word: str) -> str:
     key, equals, value = word.lstrip("+~").partition("=")
     if not equals:
         return (
-            f"cannot read {shown(word)}. Settings are written key=value, such as "
+            f"cannot read {short_repr(word)}. Settings are written key=value, such as "
             "data.batch_size=64."
         )
     if not re.fullmatch(r"[\w./@-]+", key):
-        return f"cannot read {shown(word)}. A key is written group.name, such as data.batch_size."
-    told = f"cannot read the value of {key!r}: {shown(value)}."
+        return (
+            f"cannot read {short_repr(word)}. A key is written group.name, such as data.batch_size."
+        )
+    told = f"cannot read the value of {key!r}: {short_repr(value)}."
     if len(value) > 200:
         return f"{told} Quote what has spaces or special characters."
     quoted = value.replace("'", "\\'")

@@ -67,7 +67,7 @@ _NO_TEXTS = ("conversations", "preferences")
 """What no language model learns from as it stands."""
 
 
-def held(data: Any) -> str:
+def content_of(data: Any) -> str:
     """What the examples of a data set have to learn; empty where they have nothing."""
     if data.name in _OF_DATA:
         return _OF_DATA[data.name]
@@ -101,7 +101,7 @@ def problems(config: TrainConfig) -> Iterator[Problem]:
 
 
 def _learned_problems(task: str, data: Any) -> Iterator[Problem]:
-    wanted, has = LEARNED[task], held(data)
+    wanted, has = LEARNED[task], content_of(data)
     if has == wanted:
         return
     tasks = _tasks(data)
@@ -122,7 +122,7 @@ def _learned_problems(task: str, data: Any) -> Iterator[Problem]:
 
 
 def _text_problems(task: str, data: Any) -> Iterator[Problem]:
-    has = held(data) if data.name in KINDS["data"] else ""
+    has = content_of(data) if data.name in KINDS["data"] else ""
     if not isinstance(data, ImageData) and has not in _NO_TEXTS:
         return
     shown = "images" if isinstance(data, ImageData) else _NOUNS[has]
@@ -136,13 +136,13 @@ def _text_problems(task: str, data: Any) -> Iterator[Problem]:
 
 def _tasks(data: Any) -> str:
     """The tasks that learn from a data set, in words."""
-    found = [name for name, each in LEARNED.items() if each == held(data)]
+    found = [name for name, each in LEARNED.items() if each == content_of(data)]
     if isinstance(data, DocumentsData):
         found = [*LANGUAGE_MODELLING]
     return " or ".join(f"task={each}" for each in found)
 
 
-def settle(data: Any, task: str | None) -> None:
+def resolve_labels(data: Any, task: str | None) -> None:
     """Decide `data.labels=auto`, in place; data that can be read in one way only has no such key.
 
     Args:

@@ -14,14 +14,14 @@ from typing import Any
 import fmkit
 from fmkit.config import compatibility, hydra_source, interpolation, objectives, rules, validate
 from fmkit.config.command_line import CommandLine
-from fmkit.config.registry import COMMANDS, KINDS, TYPED
-from fmkit.config.saved_config import quoted
+from fmkit.config.registry import COMMAND_WORDS, COMMANDS, KINDS
+from fmkit.config.saved_config import quote
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.docs import field_docs
 from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.task import JointConfig
 from fmkit.core import files
-from fmkit.core.errors import ConfigError, all_at_once, shown
+from fmkit.core.errors import ConfigError, combine_messages, short_repr
 
 
 def conf_dir() -> Path:
@@ -31,7 +31,7 @@ def conf_dir() -> Path:
     return inside if inside.is_dir() else package.parent / "conf"
 
 
-def options(group: str, extra_dirs: Sequence[Path] = ()) -> list[str]:
+def option_names(group: str, extra_dirs: Sequence[Path] = ()) -> list[str]:
     """Names of a group's YAML files, fmkit's and the user's."""
     found = {
         file.stem
@@ -63,7 +63,7 @@ def register(names: Mapping[str, Sequence[str]]) -> None:
     for group, kinds in KINDS.items():
         for name, kind in kinds.items():
             store.store(group=f"schema/{group}", name=name or "base", node=kind)
-    ours = {group: options(group) for group in ("model", "data")}
+    ours = {group: option_names(group) for group in ("model", "data")}
     for name in names.get("model.name", ()):
         if name not in ours["model"]:
             store.store(group="model", name=name, node=ModelConfig(name=name))
@@ -73,11 +73,11 @@ def register(names: Mapping[str, Sequence[str]]) -> None:
             store.store(group="data", name=name, node=kind(name=name))
 
 
-MOST_JOBS = 200
+MAX_JOBS = 200
 """Jobs of a sweep that are composed beforehand; a longer sweep is checked as far as that."""
 
 
-def every_job(
+def compose_all_jobs(
     line: CommandLine, names: Mapping[str, Sequence[str]], places: Mapping[str, str]
 ) -> Any:
     """Compose every job for real, before the first one runs; the typed config of the first.
@@ -87,10 +87,10 @@ def every_job(
     """
     first = None
     jobs = itertools.product(*(_spellings(override) for override in line.overrides))
-    for words in itertools.islice(jobs, MOST_JOBS):
+    for words in itertools.islice(jobs, MAX_JOBS):
         try:
             config = _composed(line, list(words))
-            value = typed(config, line.command, names, places)
+            value = to_typed(config, line.command, names, places)
         except ConfigError as error:
             if not line.multirun:
                 raise
@@ -124,7 +124,7 @@ def _search_path(line: CommandLine) -> list[str]:
     """The override by which Hydra looks into the user's folders, through us."""
     if not line.config_dirs:
         return []
-    folders = ",".join(quoted(f"{hydra_source.SCHEME}://{each}") for each in line.config_dirs)
+    folders = ",".join(quote(f"{hydra_source.SCHEME}://{each}") for each in line.config_dirs)
     return [f"hydra.searchpath=[{folders}]"]
 
 
@@ -146,7 +146,7 @@ def _first_lines(error: Exception) -> str:
     return textwrap.shorten(" ".join(kept[:4]), 500, placeholder=" ...") or type(error).__name__
 
 
-def typed(
+def to_typed(
     config: Any, command: str, names: Mapping[str, Sequence[str]], places: Mapping[str, str]
 ) -> Any:
     """A composed config as an object of the command's dataclass, or all that is wrong with it.
@@ -160,11 +160,11 @@ def typed(
     config = copy.deepcopy(config)
     wrong = interpolation.problems(unresolved(config))
     if wrong:
-        raise ConfigError(all_at_once([_placed(*each, places) for each in wrong]))
+        raise ConfigError(combine_messages([_placed(*each, places) for each in wrong]))
     try:
         missing = sorted(OmegaConf.missing_keys(config))
         if missing:
-            raise ConfigError(all_at_once([_missing(config, key, command) for key in missing]))
+            raise ConfigError(combine_messages([_missing(config, key, command) for key in missing]))
         value = OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
         key = str(getattr(error, "full_key", "") or "")
@@ -172,17 +172,17 @@ def typed(
     try:
         _normalise(value)
         if isinstance(value, TrainConfig) and not isinstance(value.task, JointConfig):
-            compatibility.settle(value.data, value.task.name)
+            compatibility.resolve_labels(value.data, value.task.name)
         found = validate.problems(value, names)
         if not found and isinstance(value, TrainConfig):
-            found = objectives.settle(value, names, conf_dir())
+            found = objectives.resolve(value, names, conf_dir())
     except (OSError, RuntimeError) as error:  # a name that is too long; a home that nobody has
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         path = getattr(error, "filename", None)
-        raise ConfigError(f"the path {shown(path)} cannot be used: {reason}.") from error
+        raise ConfigError(f"the path {short_repr(path)} cannot be used: {reason}.") from error
     if found:
         told = [_placed(each.key, each.message, places) for each in found]
-        raise ConfigError(all_at_once(told))
+        raise ConfigError(combine_messages(told))
     return value
 
 
@@ -211,7 +211,7 @@ def _missing(config: Any, key: str, command: str) -> str:
     node = OmegaConf.select(config, parent) if parent else config
     kind: Any = OmegaConf.get_type(node)
     meaning = field_docs(kind).get(name, "") if kind is not None else ""
-    typed = TYPED.get(command, command)
+    typed = COMMAND_WORDS.get(command, command)
     return f"{key} is missing. {meaning} Example: fmkit {typed} {key}=VALUE".replace("  ", " ")
 
 
@@ -230,10 +230,10 @@ def _normalise(value: Any) -> None:
     ):
         text = getattr(holder, name, None)
         if isinstance(text, str) and not (name == "weights" and text in rules.OWN_WEIGHTS):
-            setattr(holder, name, files.absolute(text))
+            setattr(holder, name, files.absolute_path(text))
     model = getattr(value, "model", None)
     if model is not None and model.preset and Path(model.preset).expanduser().is_dir():
-        model.preset = files.absolute(model.preset)
+        model.preset = files.absolute_path(model.preset)
 
 
 def launch(line: CommandLine, job: Callable[[Any], None], extra: Sequence[str] = ()) -> None:

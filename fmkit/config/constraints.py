@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-MOST = 2**31 - 1
+MAX_VALUE = 2**31 - 1
 """No count or size is above this; larger ones do not fit into what computes with them."""
 
 
 def _at_least(low: float) -> tuple[str, Callable[[float], bool]]:
-    return f"a number of at least {low:g} and at most {MOST}", lambda value: low <= value <= MOST
+    return (
+        f"a number of at least {low:g} and at most {MAX_VALUE}",
+        lambda value: low <= value <= MAX_VALUE,
+    )
 
 
 def _above(low: float) -> tuple[str, Callable[[float], bool]]:

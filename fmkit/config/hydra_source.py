@@ -16,7 +16,7 @@ SCHEME = "fmkit"
 
 
 @cache
-def whole_number_keys() -> frozenset[str]:
+def integer_keys() -> frozenset[str]:
     """Last parts of the keys that take a whole number."""
     kinds = {kind for kinds in KINDS.values() for kind in kinds.values()}
     return frozenset(
@@ -27,18 +27,18 @@ def whole_number_keys() -> frozenset[str]:
     )
 
 
-def whole(value: Any) -> Any:
+def to_integer(value: Any) -> Any:
     """A float that is a whole number, such as `1e3`, as that; every other value as it is."""
     is_whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
     return int(value) if is_whole else value
 
 
-def with_whole_numbers(tree: Any) -> Any:
+def with_integers(tree: Any) -> Any:
     """The same mappings with whole numbers where the schema wants them: `batch_size: 1e3`."""
     if not isinstance(tree, dict):
         return tree
     return {
-        key: whole(value) if key in whole_number_keys() else with_whole_numbers(value)
+        key: to_integer(value) if key in integer_keys() else with_integers(value)
         for key, value in tree.items()
     }
 
@@ -65,7 +65,7 @@ def register() -> None:
             if found.tree is None:
                 raise ConfigError("\n".join(found.problems))
             return ConfigResult(
-                config=OmegaConf.create(with_whole_numbers(safe_yaml.value(found.tree))),
+                config=OmegaConf.create(with_integers(safe_yaml.value(found.tree))),
                 path=f"{SCHEME}://{self.path}",
                 provider=self.provider,
                 header=self._get_header_dict(found.text[:512]),

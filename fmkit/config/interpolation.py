@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fmkit.core.errors import nearest, received, shown
+from fmkit.core.errors import closest_names, received, short_repr
 
 VARIABLES = (
     *("HOME", "USER", "LOGNAME", "HOSTNAME", "PWD", "TMPDIR", "TEMP", "TMP", "SCRATCH", "WORK"),
@@ -21,7 +21,7 @@ VARIABLES = (
 PREFIXES = ("FMKIT_", "SLURM_", "XDG_")
 """How the names of others begin that it may read."""
 
-MOST_LOOKUPS = 1_000
+MAX_LOOKUPS = 1_000
 """Lookups behind one value; a chain of `${a}${a}` doubles with each link."""
 
 _SECRET = re.compile(
@@ -45,7 +45,7 @@ def text_problem(key: str, text: str) -> str:
     for start in _starts(text):
         found = _INSIDE.match(text, start)
         if found is None:
-            return f"{key}: cannot read {shown(text)}. References are written ${{group.key}}."
+            return f"{key}: cannot read {short_repr(text)}. References are written ${{group.key}}."
         name, end = found.groups()
         wrong = ""
         if end == ":":
@@ -57,7 +57,7 @@ def text_problem(key: str, text: str) -> str:
     try:
         grammar_parser.parse(text)
     except (GrammarParseError, RecursionError):
-        return f"{key}: cannot read {shown(text)}. References are written ${{group.key}}."
+        return f"{key}: cannot read {short_repr(text)}. References are written ${{group.key}}."
     return ""
 
 
@@ -71,14 +71,14 @@ def problems(leaves: Mapping[str, Any]) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for key, value in leaves.items():
         if isinstance(value, list) and any(is_interpolated(each) for each in value):
-            found.append((key, f"{key}: {shown(value)} refers to something; a list must not."))
+            found.append((key, f"{key}: {short_repr(value)} refers to something; a list must not."))
         if not is_interpolated(value):
             continue
         wrong = text_problem(key, value) or _reference_problem(key, value, leaves)
         if not wrong:
             try:
                 size = _size(key, leaves, sizes, ())
-                wrong = f"{key}: too many references." if size > MOST_LOOKUPS else ""
+                wrong = f"{key}: too many references." if size > MAX_LOOKUPS else ""
             except RecursionError as error:
                 wrong = f"{key}: {error}"
         if wrong:
@@ -105,11 +105,11 @@ def recorded_problem(key: str, text: str) -> str:
     """What is wrong with what a text in a run's record refers to: only the environment is left."""
     wrong = text_problem(key, text)
     if not wrong and next(_references(key, text), None) is not None:
-        wrong = f"{key}: {shown(text)} refers to another key, and a record does not"
+        wrong = f"{key}: {short_repr(text)} refers to another key, and a record does not"
     return wrong
 
 
-def literal(text: str) -> str:
+def escape(text: str) -> str:
     """A text as a config writes it where `${` in it is to mean itself."""
     return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + "\\${", text)
 
@@ -125,13 +125,15 @@ def _resolver_problem(key: str, text: str, name: str, start: int) -> str:
     if name == "times":
         return ""
     if name != "oc.env":
-        what = f"{key}: the resolver in {shown(text)}"
+        what = f"{key}: the resolver in {short_repr(text)}"
         hint = "References to other keys are written ${group.key}."
         return received(what, name, ["oc.env", "times"], hint)
     found = _VARIABLE.match(text, start)
     if found is None:
         example = "${oc.env:FMKIT_DATA} or ${oc.env:FMKIT_DATA,DEFAULT}"
-        return f"{key}: cannot read {shown(text)}. Environment variables are written {example}."
+        return (
+            f"{key}: cannot read {short_repr(text)}. Environment variables are written {example}."
+        )
     return _variable_problem(key, found[1], has_default=found[2] == ",")
 
 
@@ -175,7 +177,7 @@ def _full(key: str, name: str) -> str:
 def _reference_problem(key: str, text: str, leaves: Mapping[str, Any]) -> str:
     for name in _references(key, text):
         if name not in leaves and not any(each.startswith(f"{name}.") for each in leaves):
-            close = nearest(name, leaves)
+            close = closest_names(name, leaves)
             meant = f" Did you mean {' or '.join(close)}?" if close else ""
             return f"{key}: ${{{name}}} refers to a key that the config does not have.{meant}"
     return ""

@@ -16,7 +16,7 @@ from fmkit.config.schema.docs import field_docs
 from fmkit.config.schema.task import ALONE, JointConfig, ObjectiveConfig
 from fmkit.config.yaml_files import Assignment
 from fmkit.core import files
-from fmkit.core.errors import Problem, listed, received
+from fmkit.core.errors import Problem, join_names, received
 
 _USUAL = "classification"
 """The task of an objective that names none."""
@@ -28,7 +28,7 @@ def primary(task: JointConfig) -> str:
     return task.primary or list(task.objectives)[-1]
 
 
-def settle(config: TrainConfig, names: Mapping[str, Sequence[str]], folder: Path) -> list[Problem]:
+def resolve(config: TrainConfig, names: Mapping[str, Sequence[str]], folder: Path) -> list[Problem]:
     """Give a joint config typed objectives, each with its weight and data; or what is wrong.
 
     The objectives that are left have a weight above 0. An objective's data and task have the
@@ -67,7 +67,7 @@ def settle(config: TrainConfig, names: Mapping[str, Sequence[str]], folder: Path
     return []
 
 
-def reduced(config: TrainConfig) -> tuple[TrainConfig, str]:
+def to_single_objective(config: TrainConfig) -> tuple[TrainConfig, str]:
     """A settled config of which one objective is left as the config of that objective alone.
 
     Every other config as it is. So a joint run with weights 1 and 0 is the single run, bit for bit.
@@ -88,7 +88,7 @@ def _shape_problems(task: JointConfig, raw: Mapping[str, Any]) -> Iterator[Probl
     if len(raw) < 2:
         yield Problem(
             _KEY,
-            f"{_KEY} has {listed([*raw]) or 'none'}: a joint run needs two objectives or more, "
+            f"{_KEY} has {join_names([*raw]) or 'none'}: a joint run needs two objectives or more, "
             f"such as {_KEY}.pretrain.task=simclr {_KEY}.finetune.task=classification.",
         )
     for name, each in raw.items():
@@ -101,7 +101,7 @@ def _shape_problems(task: JointConfig, raw: Mapping[str, Any]) -> Iterator[Probl
         yield Problem(
             "task.alpha",
             f"task.alpha={task.alpha:g} weighs two objectives, and there are {len(raw)}: "
-            f"{listed([*raw])}. Give each a weight instead: {_KEY}.NAME.weight=1.",
+            f"{join_names([*raw])}. Give each a weight instead: {_KEY}.NAME.weight=1.",
         )
     elif task.alpha is not None and given:
         yield Problem(
@@ -157,7 +157,7 @@ def _objective(
     if values.get("batch_size") is not None and data is not None:
         data.batch_size = values["batch_size"]
     if task is not None:
-        compatibility.settle(data, task.name)
+        compatibility.resolve_labels(data, task.name)
     return ObjectiveConfig(task=task, data=data), found
 
 
@@ -215,7 +215,7 @@ def _typed(
         return None, [Problem(place, f"{place}: {str(error).splitlines()[0]}.")]
     for each in ("root", "image_root"):
         if isinstance(getattr(made, each, None), str):
-            setattr(made, each, files.absolute(getattr(made, each)))
+            setattr(made, each, files.absolute_path(getattr(made, each)))
     return made, []
 
 
@@ -264,7 +264,7 @@ def _whole_problems(
 ) -> Iterator[Problem]:
     """What goes by all objectives together."""
     if not task.objectives:
-        yield Problem(_KEY, f"all of {listed([*settled])} have weight 0: nothing is learned.")
+        yield Problem(_KEY, f"all of {join_names([*settled])} have weight 0: nothing is learned.")
         return
     if task.primary is not None and task.primary not in settled:
         yield Problem("task.primary", received("task.primary", task.primary, [*settled]))
@@ -273,7 +273,8 @@ def _whole_problems(
         return
     if primary(task) not in task.objectives:
         told = (
-            f"task.primary={task.primary} has weight 0. Name one of {listed([*task.objectives])}."
+            f"task.primary={task.primary} has weight 0. Name one of "
+            f"{join_names([*task.objectives])}."
         )
         yield Problem("task.primary", told)
     allowed = monitors(task)

@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fmkit.core import safe_yaml, sanitize
-from fmkit.core.errors import received, shown
+from fmkit.core.errors import received, short_repr
 
-MOST_WORDS = 500
+MAX_WORDS = 500
 """Overrides on one command line."""
 
-MOST_JOBS = 1_000
+MAX_JOBS = 1_000
 """Jobs of one sweep."""
 
-MOST_DEPTH = 20
+MAX_DEPTH = 20
 """Brackets inside each other in one override."""
 
 HYDRA = {"hydra/launcher": ("basic",), "hydra/sweeper": ("basic",)}
@@ -26,16 +26,16 @@ def word_problem(word: str) -> str:
     """What is wrong with an override before it is parsed; empty when nothing is."""
     key = word.lstrip("+~").partition("=")[0]
     if not key.strip():
-        return f"cannot read {shown(word)}. Settings are written key=value."
-    wrong = sanitize.problem(f"the override {shown(key, 40)}", word)
+        return f"cannot read {short_repr(word)}. Settings are written key=value."
+    wrong = sanitize.text_problem(f"the override {short_repr(key, 40)}", word)
     if wrong:
         return wrong
     depth = deepest = 0
     for letter in word:
         depth += (letter in "[{(") - (letter in "]})")
         deepest = max(deepest, depth)
-    if deepest > MOST_DEPTH or word.count("${") > MOST_DEPTH:
-        return f"{key}: more than {MOST_DEPTH} brackets or references inside each other."
+    if deepest > MAX_DEPTH or word.count("${") > MAX_DEPTH:
+        return f"{key}: more than {MAX_DEPTH} brackets or references inside each other."
     return ""
 
 
@@ -48,14 +48,15 @@ def override_problem(override: Any) -> str:
             return f"{override.input_line.partition('=')[0]}: {wrong}"
     if override.package is not None:
         return (
-            f"{shown(override.input_line)}: fmkit's groups have one place each. Write {key}=... "
+            f"{short_repr(override.input_line)}: fmkit's groups have one place each. Write "
+            f"{key}=... "
             f"without `@{override.package}`."
         )
     if key.replace("/", ".").split(".")[0] == "hydra":
         return _hydra_problem(key, override)
     for value in _values(override.value()):
         if isinstance(value, int) and abs(value) >= 2**63:
-            return f"{key}: received {shown(value)}. Expected a whole number below 2^63."
+            return f"{key}: received {short_repr(value)}. Expected a whole number below 2^63."
     return ""
 
 
@@ -65,10 +66,10 @@ def sweep_problem(overrides: Sequence[Any]) -> str:
     for override in overrides:
         if override.is_sweep_override():
             jobs *= max(1, _count(override.value()))
-    if jobs <= MOST_JOBS:
+    if jobs <= MAX_JOBS:
         return ""
     many = f"{jobs:,.0f}" if jobs < 1e15 else "endless"
-    return f"a sweep of {many} jobs. At most {MOST_JOBS:,} are run."
+    return f"a sweep of {many} jobs. At most {MAX_JOBS:,} are run."
 
 
 def _hydra_problem(key: str, override: Any) -> str:

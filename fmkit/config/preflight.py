@@ -12,7 +12,7 @@ from fmkit.config.command_line import CommandLine
 from fmkit.config.registry import COMMANDS, GROUPS, KINDS
 from fmkit.config.schema.docs import field_types
 from fmkit.config.schema.runtime import PhaseConfig
-from fmkit.core.errors import ConfigError, all_at_once, received
+from fmkit.core.errors import ConfigError, combine_messages, received
 
 ON_THE_COMMAND_LINE = ("init", "run", "plugins", "runs_dir")
 """Keys that decide what is composed, so that a file or a sweep over them would come too late."""
@@ -52,9 +52,9 @@ def check(line: CommandLine, names: Mapping[str, Sequence[str]]) -> Any:
     """
     state = _looked_through(line, names)
     if state.problems:
-        raise ConfigError(all_at_once(state.problems))
+        raise ConfigError(combine_messages(state.problems))
     compose.register(names)
-    return compose.every_job(line, names, _places(state))
+    return compose.compose_all_jobs(line, names, _places(state))
 
 
 def problems(line: CommandLine, names: Mapping[str, Sequence[str]]) -> list[str]:
@@ -107,7 +107,7 @@ def _default_choices(command: str) -> dict[str, str]:
 
 def _group_names(state: _Check, group: str) -> list[str]:
     extra = list(state.names.get(f"{group}.name", ())) if group in ("model", "data") else []
-    return sorted({*compose.options(group, state.line.config_dirs), *extra})
+    return sorted({*compose.option_names(group, state.line.config_dirs), *extra})
 
 
 def _read_overrides(state: _Check) -> None:
@@ -185,7 +185,7 @@ def _folder_problems(line: CommandLine) -> list[str]:
             f"{path} has the name of a file of fmkit's, which is the one that counts. Rename it."
             for group in GROUPS
             for path in sorted((parent / group).glob("*.yaml"))
-            if path.stem in compose.options(group) and compose.conf_dir() != parent
+            if path.stem in compose.option_names(group) and compose.conf_dir() != parent
         )
     return problems
 
@@ -250,7 +250,7 @@ def _chain(
 ) -> list[tuple[Path, yaml_files.ConfigFile]]:
     """The user's file behind an option, after those of the user's that it builds on."""
     ours = [compose.conf_dir()] if group == "experiment" else []
-    return yaml_files.chain([*ours, *state.line.config_dirs], group, option)
+    return yaml_files.defaults_chain([*ours, *state.line.config_dirs], group, option)
 
 
 def _kind(state: _Check, group: str) -> type:
@@ -258,7 +258,7 @@ def _kind(state: _Check, group: str) -> type:
     option = state.chosen.get(group, "")
     for _, found in _chain(state, group, option):
         named = [each.value for each in found.assignments if each.key == f"{group}.name"]
-        for base in [*yaml_files.bases(group, found), *named]:
+        for base in [*yaml_files.base_options(group, found), *named]:
             if base in KINDS[group]:
                 return KINDS[group][base]
     return KINDS[group].get(option, KINDS[group][""])
@@ -278,7 +278,7 @@ def _phases(state: _Check) -> list[str]:
     """Names of the phases of the chosen stage, in the order they are written."""
     option = state.chosen.get("stage")
     files = [found for _, found in _chain(state, "stage", option)]
-    bases = {option, *(base for found in files for base in yaml_files.bases("stage", found))}
+    bases = {option, *(base for found in files for base in yaml_files.base_options("stage", found))}
     for base in sorted(str(each) for each in bases):
         path = compose.conf_dir() / "stage" / f"{base}.yaml"
         if path.is_file():

@@ -71,7 +71,7 @@ COMMANDS: dict[str, Any] = {
 }
 """The config's type, by command."""
 
-TYPED = {"tokenizer": "tokenizer train"}
+COMMAND_WORDS = {"tokenizer": "tokenizer train"}
 """By command, how it is typed where that is more than its name."""
 
 KINDS: dict[str, dict[str, type]] = {

@@ -25,8 +25,8 @@ from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.runtime import PhaseConfig
 from fmkit.config.schema.task import DpoConfig, JointConfig, MaskedImageConfig, RegressionConfig
 from fmkit.core import registry
-from fmkit.core.errors import Problem, listed, nearest, received
-from fmkit.core.files import short
+from fmkit.core.errors import Problem, closest_names, join_names, received
+from fmkit.core.files import display_path
 
 _KERAS = (".keras", ".h5", ".safetensors", ".npz")
 
@@ -40,7 +40,7 @@ TAKE_TOKENIZER = ("small_bert", "small_gpt")
 """The models that have no vocabulary of their own, so that `model.tokenizer` may bring one."""
 
 
-LEAST_BYTE_PAIRS = 260
+MIN_BYTE_PAIRS = 260
 """Pieces of the smallest vocabulary of bytes: each of them, and four marks."""
 
 
@@ -87,7 +87,7 @@ def _train_problems(config: TrainConfig) -> Iterator[Problem]:
     if model.tokenizer and model.name not in (*TAKE_TOKENIZER, *registry.names("models", {})):
         yield Problem(
             "model.tokenizer",
-            f"model.tokenizer={model.tokenizer!r} is only for {listed(TAKE_TOKENIZER)}: "
+            f"model.tokenizer={model.tokenizer!r} is only for {join_names(TAKE_TOKENIZER)}: "
             f"model.name={model.name} has a tokenizer of its own, or reads none.",
         )
     wrong = "" if model.weights in OWN_WEIGHTS else _weights_problem(model)
@@ -119,15 +119,15 @@ def _weights_problem(model: ModelConfig) -> str:
     """What is wrong with a path in `model.weights`; empty when nothing is."""
     path = Path(model.weights)
     if not path.is_file():
-        close = nearest(path.name.lower(), OWN_WEIGHTS)
+        close = closest_names(path.name.lower(), OWN_WEIGHTS)
         meant = f"Did you mean {close[0]}?" if close else ""
         allowed = f"{', '.join(OWN_WEIGHTS)}, or a file that exists"
-        return received("model.weights", short(path), allowed, meant)
+        return received("model.weights", display_path(path), allowed, meant)
     suffixes = WEIGHT_SUFFIXES.get(model.name, WEIGHT_SUFFIXES[""])
     if model.name in registry.names("models", {}) or path.name.endswith(suffixes):
         return ""  # what a plugin's model reads is its own affair
     allowed = f"a file whose name ends in {' or '.join(suffixes)}, for model {model.name}"
-    return received("model.weights", short(path), allowed)
+    return received("model.weights", display_path(path), allowed)
 
 
 def _lora_problems(config: TrainConfig) -> Iterator[Problem]:
@@ -195,10 +195,8 @@ def _tokenizer_problems(config: TokenizerConfig) -> Iterator[Problem]:
         for key in ("lowercase", "strip_accents"):
             if getattr(config, key):
                 yield Problem(key, f"{key}=true goes with kind=word_piece; byte_pair keeps texts.")
-        if config.size < LEAST_BYTE_PAIRS:
-            what = (
-                f"{LEAST_BYTE_PAIRS} pieces or more: 256 bytes and {LEAST_BYTE_PAIRS - 256} marks"
-            )
+        if config.size < MIN_BYTE_PAIRS:
+            what = f"{MIN_BYTE_PAIRS} pieces or more: 256 bytes and {MIN_BYTE_PAIRS - 256} marks"
             yield Problem("size", received("size", config.size, what))
     elif config.pattern != TokenizerConfig.pattern:
         yield Problem(
@@ -221,7 +219,7 @@ def _data_problems(data: Any) -> Iterator[Problem]:
             allowed = "two or more different names, in the order of their numbers"
             yield Problem("data.tag_names", received("data.tag_names", data.tag_names, allowed))
     if (encoding := getattr(data, "encoding", None)) and (
-        wrong := problem("data.encoding", encoding)
+        wrong := encoding_problem("data.encoding", encoding)
     ):
         yield Problem("data.encoding", wrong)
     movable = ImageFolderData | ImageTableData | PhotosData | TextFolderData
@@ -255,8 +253,8 @@ def _column_problems(data: Any, undecided: tuple[str, ...]) -> Iterator[Problem]
 def _conll_problems(data: ConllData) -> Iterator[Problem]:
     for key in ("word_column", "tag_column"):
         column = getattr(data, key)
-        if not column or abs(column) > _MOST_COLUMNS:
-            allowed = f"1 to {_MOST_COLUMNS}, or -1 to -{_MOST_COLUMNS} from the last one backwards"
+        if not column or abs(column) > _MAX_COLUMNS:
+            allowed = f"1 to {_MAX_COLUMNS}, or -1 to -{_MAX_COLUMNS} from the last one backwards"
             yield Problem(f"data.{key}", received(f"data.{key}", column, allowed))
     if data.word_column == data.tag_column:
         yield Problem(
@@ -265,10 +263,10 @@ def _conll_problems(data: ConllData) -> Iterator[Problem]:
         )
 
 
-_MOST_COLUMNS = 1000
+_MAX_COLUMNS = 1000
 
 
-def across(config: Any) -> Iterator[Problem]:
+def problems(config: Any) -> Iterator[Problem]:
     """What is wrong although each key by itself is right.
 
     Args:
@@ -286,7 +284,7 @@ def across(config: Any) -> Iterator[Problem]:
         yield from _column_problems(config.data, undecided)
 
 
-USUAL = (
+DEFAULT_ENCODING = (
     *("utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "ascii", "cp1252", "latin-1"),
     *("cp1251", "koi8-r", "shift_jis", "cp932", "euc_jp", "euc_kr", "gb18030", "big5"),
 )
@@ -296,7 +294,7 @@ _NOT_OF_FILES = ("undefined", "unicode-escape", "raw-unicode-escape", "idna", "p
 """What Python counts among the encodings of text, and no text file has."""
 
 
-def problem(key: str, name: str) -> str:
+def encoding_problem(key: str, name: str) -> str:
     """What is wrong with the name of an encoding; empty when nothing is."""
     try:
         found = codecs.lookup(name)
@@ -304,4 +302,4 @@ def problem(key: str, name: str) -> str:
             return ""
     except (LookupError, ValueError):
         pass  # no such name, or one that no module can have
-    return received(key, name, USUAL)
+    return received(key, name, DEFAULT_ENCODING)

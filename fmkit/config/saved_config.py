@@ -12,7 +12,7 @@ from fmkit.config.registry import KINDS
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.task import JointConfig, ObjectiveConfig
 from fmkit.core.errors import ArtifactError, ConfigError, received
-from fmkit.core.files import absolute
+from fmkit.core.files import absolute_path
 
 
 def section(config: Mapping[str, Any], group: str) -> Any:
@@ -39,7 +39,7 @@ def section(config: Mapping[str, Any], group: str) -> Any:
         found.objectives = {name: _objective(each) for name, each in found.objectives.items()}
     for name in PATHS.get(group, ()):
         if interpolation.is_interpolated(values.get(name)):
-            setattr(found, name, absolute(getattr(found, name)))
+            setattr(found, name, absolute_path(getattr(found, name)))
     return found
 
 
@@ -78,7 +78,7 @@ def task_of(task: Any, objective: str | None) -> tuple[Any, str | None]:
     return task.objectives[chosen].task, None if chosen == first else chosen
 
 
-def of_objective(config: Mapping[str, Any], objective: str | None) -> Mapping[str, Any]:
+def for_objective(config: Mapping[str, Any], objective: str | None) -> Mapping[str, Any]:
     """A recorded config with the data of one objective of a joint run as the run's own."""
     if objective is None:
         return config
@@ -91,7 +91,7 @@ def of_objective(config: Mapping[str, Any], objective: str | None) -> Mapping[st
     return {**config, "data": chosen.get("data")}
 
 
-def whole(config: Mapping[str, Any]) -> TrainConfig:
+def train_config(config: Mapping[str, Any]) -> TrainConfig:
     """A recorded config of a training run as an object of its dataclass.
 
     Raises:
@@ -143,7 +143,7 @@ def overrides(config: Mapping[str, Any], group: str, spared: set[str]) -> list[s
     """
     values = _values(config, group, spared)
     known = {each.name for each in dataclasses.fields(_kind(group, values))}
-    rows = [f"{group}={quoted(values.get('name'))}"]
+    rows = [f"{group}={quote(values.get('name'))}"]
     for key, value in values.items():
         full = f"{group}.{key}"
         if key in known and key != "name" and full not in spared:
@@ -178,17 +178,17 @@ def _as_recorded(value: Any) -> str:
     """A value of a recorded config, whose texts are as OmegaConf reads them, as an override."""
     if isinstance(value, str) and "${" in value:
         return _between_quotes(value)
-    return quoted(value)
+    return quote(value)
 
 
-def quoted(value: Any) -> str:
+def quote(value: Any) -> str:
     """A value as Hydra's override grammar reads it back."""
     if value is None:
         return "null"
     if isinstance(value, str):
-        return _between_quotes(interpolation.literal(value))
+        return _between_quotes(interpolation.escape(value))
     if isinstance(value, list):
-        return f"[{','.join(quoted(each) for each in value)}]"
+        return f"[{','.join(quote(each) for each in value)}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

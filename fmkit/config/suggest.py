@@ -15,7 +15,7 @@ from fmkit.config.registry import GROUPS, KINDS
 from fmkit.config.schema.docs import field_docs, field_types
 from fmkit.config.schema.task import JointConfig, ObjectiveConfig
 from fmkit.config.yaml_files import Assignment
-from fmkit.core.errors import listed, nearest, received, shown
+from fmkit.core.errors import closest_names, join_names, received, short_repr
 
 _SYNONYMS = {
     "lr": "learning_rate",
@@ -79,26 +79,33 @@ def _unknown(assignment: Assignment, types: dict[str, type], phases: list[str]) 
     key, parts = assignment.key, assignment.key.split(".")
     top = parts[0]
     if top not in types:
-        groups = nearest(top, [*(each for each in types if each in KINDS), "stage", "experiment"])
+        groups = closest_names(
+            top, [*(each for each in types if each in KINDS), "stage", "experiment"]
+        )
         if groups and groups[0] in types and len(parts) == 1:
             return f"unknown group {key!r}. Did you mean {' or '.join(groups)}?"
         if top in GROUPS:
             return f"unknown key {key!r}: {top} is the run's own here. Leave it out."
-        return _unknown_key(key, all_keys(types, phases), f"Known are: {listed(sorted(types))}.")
+        return _unknown_key(
+            key, all_keys(types, phases), f"Known are: {join_names(sorted(types))}."
+        )
     kind = types[top]
     if not dataclasses.is_dataclass(kind):
         return "" if len(parts) == 1 else _unknown_key(key, all_keys(types, phases), "")
     if len(parts) == 1:
         if assignment.value is None or isinstance(assignment.value, dict):
             return ""
-        return f"{top} is a group of keys, not a value; received {shown(assignment.value)}."
+        return f"{top} is a group of keys, not a value; received {short_repr(assignment.value)}."
     if top == "stage":
         if parts[1] not in phases:
-            close = [".".join(["stage", each, *parts[2:]]) for each in nearest(parts[1], phases)]
+            close = [
+                ".".join(["stage", each, *parts[2:]]) for each in closest_names(parts[1], phases)
+            ]
             if close:
                 return f"unknown key {key!r}. Did you mean {' or '.join(close)}?"
             return (
-                f"unknown key {key!r}. Phases of this stage: {listed(phases)}. Others go into a "
+                f"unknown key {key!r}. Phases of this stage: {join_names(phases)}. Others go "
+                "into a "
                 "file of your own, DIR/stage/mine.yaml: --config-dir=DIR stage=mine"
             )
         parts = parts[1:]
@@ -113,7 +120,7 @@ def _unknown(assignment: Assignment, types: dict[str, type], phases: list[str]) 
     elsewhere = _elsewhere(top, parts[1])
     if elsewhere:
         return f"unknown key {key!r} here. {elsewhere}"
-    note = f"Keys of {key.rpartition('.')[0]}: {listed(allowed)}."
+    note = f"Keys of {key.rpartition('.')[0]}: {join_names(allowed)}."
     return _unknown_key(key, all_keys(types, phases), note, allowed)
 
 
@@ -135,9 +142,11 @@ def _objective_problem(assignment: Assignment) -> str:
     group, *path = inside
     if group not in fields:
         parent = f"task.objectives.{name}"
-        close = [f"{parent}.{each}" for each in nearest(_SYNONYMS.get(group, group), fields)]
+        close = [f"{parent}.{each}" for each in closest_names(_SYNONYMS.get(group, group), fields)]
         hint = (
-            f"Did you mean {' or '.join(close)}?" if close else f"Known are: {listed([*fields])}."
+            f"Did you mean {' or '.join(close)}?"
+            if close
+            else f"Known are: {join_names([*fields])}."
         )
         return f"unknown key {key!r}. {hint}"
     if group not in KINDS:
@@ -146,7 +155,7 @@ def _objective_problem(assignment: Assignment) -> str:
         return _mismatch(assignment, fields[group], field_docs(ObjectiveConfig)[group])
     if not path:
         named = value is None or isinstance(value, dict | str)
-        return "" if named else f"{key}: received {shown(value)}. Expected keys of {group}."
+        return "" if named else f"{key}: received {short_repr(value)}. Expected keys of {group}."
     kinds = [kind for kind in KINDS[group].values() if path[0] in field_types(kind)]
     if not kinds:
         every = {each for kind in KINDS[group].values() for each in field_types(kind)}
@@ -170,10 +179,10 @@ def _unknown_key(
     """Word an unknown key: the nearest in its group, then the same leaf in any group."""
     prefix, _, leaf = key.rpartition(".")
     leaf = _SYNONYMS.get(leaf, leaf)
-    close = [f"{prefix}.{each}" for each in nearest(leaf, inside or [])]
+    close = [f"{prefix}.{each}" for each in closest_names(leaf, inside or [])]
     close = close or [each for each in everything if each.rpartition(".")[2] == leaf]
     if not close and not note:
-        leaves = nearest(
+        leaves = closest_names(
             leaf, dict.fromkeys(each.rpartition(".")[2] for each in everything), most=1
         )
         close = [each for each in everything if each.rpartition(".")[2] in leaves]
@@ -211,7 +220,9 @@ def _wrong_type(assignment: Assignment, types: dict[str, type]) -> str:
         return "" if kind is Any else _mismatch(assignment, kind, meaning)
     if isinstance(assignment.value, dict):
         return ""
-    return f"{assignment.key}: received {shown(assignment.value)}. Expected a mapping. {meaning}"
+    return (
+        f"{assignment.key}: received {short_repr(assignment.value)}. Expected a mapping. {meaning}"
+    )
 
 
 def _node(wanted: Any, value: Any) -> None:
@@ -244,6 +255,7 @@ def _mismatch(assignment: Assignment, wanted: Any, meaning: str) -> str:
     except OmegaConfBaseException:
         expected = _TYPE_NAMES.get(plain[0], str(plain[0]))
         return (
-            f"{assignment.key}: received {shown(assignment.value)}. Expected {expected}. {meaning}"
+            f"{assignment.key}: received {short_repr(assignment.value)}. Expected {expected}. "
+            f"{meaning}"
         ).rstrip()
     return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from fmkit.core.errors import ConfigError, listed, nearest, received
+from fmkit.core.errors import ConfigError, closest_names, join_names, received
 
 KINDS = {
     "head": "", "all": "", "top": "N", "blocks": "REGEX", "norm": "", "bias": "", "lora": "",
@@ -67,7 +67,7 @@ def pattern_problem(pattern: str) -> str:
 
 def _unknown(text: str, key: str) -> str:
     kind, _, argument = text.partition(":")
-    close = nearest(kind.strip().lower(), KINDS, most=1)
+    close = closest_names(kind.strip().lower(), KINDS, most=1)
     meant = [f"{each}:{argument or KINDS[each]}" if KINDS[each] else each for each in close]
     hint = f"Did you mean {meant[0]}? " if meant else ""
-    return received(key, text, hint=f"{hint}Allowed: {listed(SPELLINGS)}.")
+    return received(key, text, hint=f"{hint}Allowed: {join_names(SPELLINGS)}.")

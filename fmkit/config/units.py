@@ -18,7 +18,7 @@ UNITS = (STEPS, EPOCHS, PERCENT)
 
 _TEXT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([a-z]+|%)?", re.ASCII)
 _WORDS = {"step": STEPS, STEPS: STEPS, "epoch": EPOCHS, EPOCHS: EPOCHS, PERCENT: PERCENT}
-_MOST = 1e15  # above this a float no longer counts single steps
+_MAX = 1e15  # above this a float no longer counts single steps
 _DURATIONS = "`500 steps`, `10 epochs`, `0.5 epochs` or `5%`"
 
 
@@ -84,9 +84,9 @@ def parse_duration(value: int | float | str, unit: str) -> Duration:
             raise refusal
         amount, unit = float(found[1]), _WORDS[found[2] or unit]
     else:
-        amount = float(value) if abs(value) < _MOST else math.inf
+        amount = float(value) if abs(value) < _MAX else math.inf
     whole_enough = unit != STEPS or amount.is_integer()
-    if not (0 <= amount < _MOST and whole_enough) or (unit == PERCENT and amount > 100):
+    if not (0 <= amount < _MAX and whole_enough) or (unit == PERCENT and amount > 100):
         raise refusal
     return Duration(amount, unit)
 
@@ -121,10 +121,10 @@ def parse_interval(value: int | float | str) -> Interval:
     """
     found = _TEXT.fullmatch(str(value).strip().lower())
     amount, word = (float(found[1]), found[2] or "minutes") if found else (0.0, "")
-    if _WORDS.get(word) == STEPS and amount >= 1 and amount.is_integer() and amount < _MOST:
+    if _WORDS.get(word) == STEPS and amount >= 1 and amount.is_integer() and amount < _MAX:
         return Interval(steps=int(amount))
     unit = _TIMES.get(word.removesuffix("s") or "s")
-    if unit is None or not 0 < amount < _MOST or isinstance(value, bool):
+    if unit is None or not 0 < amount < _MAX or isinstance(value, bool):
         raise ConfigError(received("interval", value, _INTERVALS))
     return Interval(seconds=amount * unit)
 
@@ -168,7 +168,7 @@ def parse_bytes(text: str, key: str = BUDGET) -> int:
     number, unit = re.findall(r"[\d.]+|[%a-zA-Z]+", str(text))
     if unit != "%":
         return int(float(number) * _BYTES[unit.lower()])
-    free = machine.free()
+    free = machine.free_memory()
     if free is None:
         raise ConfigError(
             f"{key} is a share, but this system does not tell its free memory.",

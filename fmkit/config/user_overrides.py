@@ -8,10 +8,10 @@ from typing import Any
 from fmkit.config import compose, yaml_files
 from fmkit.config.command_line import CommandLine
 from fmkit.config.registry import GROUPS
-from fmkit.config.yaml_files import chain
+from fmkit.config.yaml_files import defaults_chain
 
 
-def by_user(line: CommandLine) -> set[str]:
+def keys_set_by_user(line: CommandLine) -> set[str]:
     """Full keys that the user decided in one job, and `stage` or `stage.PHASE` for all inside.
 
     A key counts when an override names it, when the chosen experiment sets it, or when the file of
@@ -23,7 +23,7 @@ def by_user(line: CommandLine) -> set[str]:
         line: the command line, or of a sweep that of one job.
     """
     found: set[str] = set()
-    picked = {"data": _default(line, "data")} | set_by_experiment(line)[1]
+    picked = {"data": _default(line, "data")} | keys_set_by_experiment(line)[1]
     for override in line.overrides:
         key, value = override.key_or_group, None if override.is_delete() else override.value()
         if key in GROUPS and isinstance(value, str):
@@ -35,7 +35,7 @@ def by_user(line: CommandLine) -> set[str]:
     return found
 
 
-def set_by_experiment(line: CommandLine) -> tuple[set[str], dict[str, str]]:
+def keys_set_by_experiment(line: CommandLine) -> tuple[set[str], dict[str, str]]:
     """Keys that the chosen experiment sets, and by group the options that it picks."""
     keys: set[str] = set()
     choices: dict[str, str] = {}
@@ -50,7 +50,7 @@ def _keys(line: CommandLine, group: str, option: str) -> set[str]:
 
 
 def _files(line: CommandLine, group: str, option: Any) -> list[tuple[Any, yaml_files.ConfigFile]]:
-    return chain([compose.conf_dir(), *line.config_dirs], group, option)
+    return defaults_chain([compose.conf_dir(), *line.config_dirs], group, option)
 
 
 def _default(line: CommandLine, group: str) -> str:

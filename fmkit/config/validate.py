@@ -17,7 +17,7 @@ from fmkit.config.schema.docs import field_types
 from fmkit.config.schema.runtime import PhaseConfig
 from fmkit.config.schema.task import ObjectiveConfig
 from fmkit.core import sanitize
-from fmkit.core.errors import FmkitError, Problem, listed, received, shown
+from fmkit.core.errors import FmkitError, Problem, join_names, received, short_repr
 
 BOOLEAN = "runtime.jit"
 """A choice that YAML may have read as a truth value: `True` is `true`."""
@@ -83,7 +83,7 @@ def value_problem(key: str, rule: str, value: Any, names: Mapping[str, Sequence[
         return received(key, value, "a finite number")
     if isinstance(value, int) and abs(value) >= 2**63:
         return received(key, value, "a whole number below 2^63")
-    if isinstance(value, str) and (wrong := sanitize.problem(key, value)):
+    if isinstance(value, str) and (wrong := sanitize.text_problem(key, value)):
         return wrong
     if value == MISSING:
         return f"{key}: `{MISSING}` stands for a value that is missing. Write one."
@@ -151,7 +151,7 @@ def problems(config: Any, names: Mapping[str, Sequence[str]]) -> list[Problem]:
     """
     told = ((key, value_problem(key, rule, value, names)) for key, rule, value in leaves(config))
     found = [Problem(key, message) for key, message in told if message]
-    return [*found, *rules.across(config)]
+    return [*found, *rules.problems(config)]
 
 
 def _list_problem(key: str, values: Sequence[Any]) -> str:
@@ -162,11 +162,13 @@ def _list_problem(key: str, values: Sequence[Any]) -> str:
         if isinstance(each, dict | list) or each in (None, ""):
             return received(key, values, "a list of names, such as [one,two]")
         if "${" in str(each):
-            return f"{key}: {shown(each)} refers to something, which a name in a list must not."
-        if wrong := sanitize.problem(key, str(each)):
+            return (
+                f"{key}: {short_repr(each)} refers to something, which a name in a list must not."
+            )
+        if wrong := sanitize.text_problem(key, str(each)):
             return wrong
     twice = [str(each) for number, each in enumerate(values) if each in values[:number]]
-    return f"{key}: {listed(twice)} stands in it twice." if twice else ""
+    return f"{key}: {join_names(twice)} stands in it twice." if twice else ""
 
 
 def _duration_problem(key: str, text: str, unit: str) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 
-from fmkit.config.hydra_source import whole, whole_number_keys
+from fmkit.config.hydra_source import integer_keys, to_integer
 from fmkit.config.registry import GROUPS
 from fmkit.core import safe_yaml, sanitize
-from fmkit.core.errors import received, shown
+from fmkit.core.errors import received, short_repr
 
 _OPTION = re.compile(r"\w[\w.+-]{0,99}")
 _PHASE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
@@ -74,7 +74,7 @@ def read_config_file(path: Path, package: str) -> ConfigFile:
     found.problems.extend(document.problems)
     if document.tree is None:
         return found
-    where = sanitize.written_out(path)
+    where = sanitize.escape_invisible(path)
     if path.parent.name in GROUPS:
         wrong = _header_problem(document.text, path.parent.name)
         found.problems.extend([f"{where}:1: {wrong}"] if wrong else [])
@@ -101,7 +101,10 @@ def _header_problem(text: str, group: str) -> str:
             break
         words = line.lstrip("#").split()
         if words and (words[0] != "@package" or len(words) != 2):
-            return f"cannot read {shown(line)}. Write `# @package _global_`, or start with a text."
+            return (
+                f"cannot read {short_repr(line)}. Write `# @package _global_`, or start with "
+                "a text."
+            )
         package = words[1] if words else package
     if package in packages:
         return ""
@@ -114,10 +117,10 @@ def _read_defaults(node: yaml.Node, found: ConfigFile, path: Path) -> None:
     if not isinstance(node, yaml.SequenceNode):
         line = node.start_mark.line + 1
         told = "`defaults` must be a list, such as [image_folder, _self_]."
-        found.problems.append(f"{sanitize.written_out(path)}:{line}: {told}")
+        found.problems.append(f"{sanitize.escape_invisible(path)}:{line}: {told}")
         return
     for each in node.value:
-        where = f"{sanitize.written_out(path)}:{each.start_mark.line + 1}"
+        where = f"{sanitize.escape_invisible(path)}:{each.start_mark.line + 1}"
         entry = safe_yaml.value(each)
         rows = entry.items() if isinstance(entry, dict) else [(entry, _ALONE)]
         for name, option in rows:
@@ -179,12 +182,14 @@ def _leaves(key: yaml.Node, value: yaml.Node, prefix: str, where: str) -> Iterat
         read = safe_yaml.value(value)
     except (yaml.YAMLError, ValueError):
         read = None
-    if key.value in whole_number_keys():
-        read = whole(read)
+    if key.value in integer_keys():
+        read = to_integer(read)
     yield Assignment(name, read, place, text)
 
 
-def chain(folders: Sequence[Path], group: str, option: str | None) -> list[tuple[Path, ConfigFile]]:
+def defaults_chain(
+    folders: Sequence[Path], group: str, option: str | None
+) -> list[tuple[Path, ConfigFile]]:
     """The files behind an option, the first to build on first; none where no folder has it.
 
     Args:
@@ -205,11 +210,11 @@ def chain(folders: Sequence[Path], group: str, option: str | None) -> list[tuple
             seen.add(path)
             file = read_config_file(path, package)
             found.append((path, file))
-            todo.extend(bases(group, file))
+            todo.extend(base_options(group, file))
     return found[::-1]
 
 
-def bases(group: str, file: ConfigFile) -> list[str]:
+def base_options(group: str, file: ConfigFile) -> list[str]:
     """The options of the same group that a file's defaults list builds on."""
     beside = [file.choices[group]] if group in file.choices else []
     return [*file.defaults, *beside]

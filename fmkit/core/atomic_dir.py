@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import Any
 
 from fmkit.core import fault_injection, files
-from fmkit.core.errors import listed
+from fmkit.core.errors import join_names
 
 MANIFEST = "manifest.json"
 _SCHEMA = 2
-_MOST_BYTES = 2**20  # of a manifest; a larger one is none of ours
+_MAX_BYTES = 2**20  # of a manifest; a larger one is none of ours
 _OLD = ".old-"
 
 
@@ -57,7 +57,7 @@ def write(
         fault_injection.point("save.before_manifest")
         _write_through(temporary / MANIFEST, _encoded({"schema": _SCHEMA, **facts, "files": rows}))
         files.sync_folder(temporary)
-        wrong = damage(temporary, deep=False)
+        wrong = find_damage(temporary, deep=False)
         if wrong:
             raise OSError(errno.EIO, f"what was written {wrong}", str(temporary))
         if folder.exists():
@@ -154,7 +154,7 @@ def manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     try:
-        if not stat.S_ISREG(path.lstat().st_mode) or path.lstat().st_size > _MOST_BYTES:
+        if not stat.S_ISREG(path.lstat().st_mode) or path.lstat().st_size > _MAX_BYTES:
             raise ValueError(f"failed its checksum ({MANIFEST})")
         content = path.read_bytes()
         loaded = json.loads(content)
@@ -181,7 +181,7 @@ def _is_row(row: Any) -> bool:
     )
 
 
-def damage(folder: Path, deep: bool = True) -> str:
+def find_damage(folder: Path, deep: bool = True) -> str:
     """What is wrong with a folder, as the rest of a sentence; empty where it is as it was written.
 
     Args:
@@ -197,9 +197,9 @@ def damage(folder: Path, deep: bool = True) -> str:
         return f"cannot be read: {error.strerror}"
     lost, added = sorted(set(rows) - there), sorted(there - set(rows))
     if lost:
-        return f"has lost a file ({listed(lost, 3)})"
+        return f"has lost a file ({join_names(lost, 3)})"
     if added:
-        return f"has a file that was not written with it ({listed(added, 3)})"
+        return f"has a file that was not written with it ({join_names(added, 3)})"
     for name, row in rows.items():
         try:
             wrong = _damage_of(folder / name, row, deep)
@@ -232,7 +232,7 @@ def remove(folder: Path) -> None:
     shutil.rmtree(trash, ignore_errors=True)
 
 
-def inside(parent: Path) -> dict[str, Path]:
+def folders_in(parent: Path) -> dict[str, Path]:
     """The folders and files of a parent by name; one that was being replaced has its old name."""
     if not parent.is_dir():
         return {}
@@ -243,7 +243,7 @@ def inside(parent: Path) -> dict[str, Path]:
     return found
 
 
-def sweep(parent: Path) -> None:
+def remove_leftovers(parent: Path) -> None:
     """Clear away what killed processes left. Only for whoever holds the lock over the parent."""
     if not parent.is_dir():
         return

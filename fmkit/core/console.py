@@ -33,8 +33,8 @@ class _Console(Console):
 
 
 # A class called `:dog:` is not to become a picture, so emoji are off.
-out = _Console(soft_wrap=True, highlight=False, emoji=False)
-err = _Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+stdout = _Console(soft_wrap=True, highlight=False, emoji=False)
+stderr = _Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 
 
 def prepare_streams() -> None:
@@ -57,51 +57,51 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def plain(text: str) -> str:
+def escape_text(text: str) -> str:
     """Text from outside, with what a terminal would obey or not show written out: `\\x1b`."""
-    return sanitize.written_out(text, kept="\n")
+    return sanitize.escape_invisible(text, kept="\n")
 
 
-def clean(text: str) -> str:
+def escape_markup(text: str) -> str:
     """Text from outside (file names, class names) as markup that shows it as it is, on one line."""
     # `escape` doubles a last backslash, for a tag might follow; a blank in between prevents it.
-    return escape(f"{sanitize.written_out(text)} ")[:-1]
+    return escape(f"{sanitize.escape_invisible(text)} ")[:-1]
 
 
-def stream(text: str) -> None:
+def write_stdout(text: str) -> None:
     """A piece of a text to stdout at once, as it is but for what a terminal would obey."""
-    if out.quiet:
+    if stdout.quiet:
         return
     try:
-        out.file.write(sanitize.written_out(text, kept="\n\t"))
-        out.file.flush()
+        stdout.file.write(sanitize.escape_invisible(text, kept="\n\t"))
+        stdout.file.flush()
     except OSError:  # nobody reads any more
-        out.on_broken_pipe()
+        stdout.on_broken_pipe()
 
 
-def say(text: str) -> None:
+def info(text: str) -> None:
     """One line of progress, to stderr."""
-    err.print(Text(_told(text)))
+    stderr.print(Text(_told(text)))
 
 
-def warn(text: str) -> None:
+def warning(text: str) -> None:
     """Something the user should know and need not act on, to stderr."""
-    err.print(Text.assemble(("warning:", "yellow"), " ", _told(text)))
+    stderr.print(Text.assemble(("warning:", "yellow"), " ", _told(text)))
 
 
-def complain(message: str, hint: str = "") -> None:
+def error(message: str, hint: str = "") -> None:
     """An error's one message, to stderr."""
-    err.print(Text.assemble(("error:", "bold red"), " ", _told(message)))
+    stderr.print(Text.assemble(("error:", "bold red"), " ", _told(message)))
     if hint:
-        err.print(Text(f"  {_told(hint)}"))
+        stderr.print(Text(f"  {_told(hint)}"))
 
 
 def _told(text: str) -> str:
-    return plain(sanitize.struck_out(text))
+    return escape_text(sanitize.redact(text))
 
 
 @contextlib.contextmanager
-def diverted(path: Path) -> Iterator[None]:
+def redirect_stderr(path: Path) -> Iterator[None]:
     """Send what native libraries write to stderr to the end of a file.
 
     TensorFlow tells about missing GPU drivers when it is imported, past every Python setting.

@@ -68,11 +68,11 @@ class Interrupted(FmkitError):
         self.exit_code = 128 + signal_number
 
 
-MOST_LINES = 10
+MAX_LINES = 10
 """Lines of a list of problems."""
 
 
-def shown(value: object, most: int = 120) -> str:
+def short_repr(value: object, most: int = 120) -> str:
     """A value as a message shows it: `repr`, with the middle of a long one left out."""
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 200:
         return f"a whole number of {value.bit_length()} bits"
@@ -82,7 +82,7 @@ def shown(value: object, most: int = 120) -> str:
     return f"{text[: most // 2]}...{text[-most // 4 :]} ({len(text):,} characters)"
 
 
-def nearest(name: str, allowed: Iterable[str], most: int = 3) -> list[str]:
+def closest_names(name: str, allowed: Iterable[str], most: int = 3) -> list[str]:
     """The allowed names that look most like `name`, best first; none when nothing is close."""
     if len(name) > 100:  # nobody mistypes that much, and comparing takes its time
         return []
@@ -102,29 +102,29 @@ def received(what: str, came: object, allowed: Iterable[str] | str = (), hint: s
         allowed: the allowed names, or a phrase such as `a number above 0`.
         hint: what to do, as a sentence.
     """
-    parts = [f"{what}: received {shown(came)}."]
+    parts = [f"{what}: received {short_repr(came)}."]
     if isinstance(allowed, str):
         if allowed:
             parts.append(f"Expected {allowed}.")
     else:
         names = [str(each) for each in allowed]
-        close = nearest(str(came), names)
+        close = closest_names(str(came), names)
         if close:
             parts.append(f"Did you mean {' or '.join(close)}?")
         if names and (not close or len(names) <= 12):
-            parts.append(f"Allowed: {listed(names)}.")
+            parts.append(f"Allowed: {join_names(names)}.")
     if hint:
         parts.append(hint)
     return " ".join(parts)
 
 
-def listed(names: Sequence[str], most: int = 20) -> str:
+def join_names(names: Sequence[str], most: int = 20) -> str:
     """Names joined by commas, cut after `most` of them with a count of the rest."""
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
-def all_at_once(problems: Sequence[str], most_lines: int = MOST_LINES) -> str:
+def combine_messages(problems: Sequence[str], most_lines: int = MAX_LINES) -> str:
     """One message for one problem, a numbered list for several.
 
     Args:

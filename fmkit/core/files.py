@@ -18,35 +18,35 @@ from typing import Any
 
 from fmkit.core import fault_injection
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says of a full disk, an exhausted quota, and a file that may not grow."""
 
 
-def absolute(path: str | Path) -> str:
+def absolute_path(path: str | Path) -> str:
     """A path from the root, without `..` and `~`; links stay as they are."""
     return os.path.abspath(Path(path).expanduser())  # noqa: PTH100
 
 
-def short(path: str | Path) -> str:
+def display_path(path: str | Path) -> str:
     """A path as a user would type it: from the current folder, where that is above it."""
-    full, here = Path(absolute(path)), Path.cwd()
+    full, here = Path(absolute_path(path)), Path.cwd()
     return str(full.relative_to(here)) if full.is_relative_to(here) else str(full)
 
 
-def unwritable(path: Path) -> str:
+def why_not_writable(path: Path) -> str:
     """Why no file can be written at a path, folders on the way included; empty when one can."""
     if path.is_dir():
         return "it is a folder"
     there = path
     try:
-        there = next(each for each in Path(absolute(path)).parents if each.exists())
+        there = next(each for each in Path(absolute_path(path)).parents if each.exists())
         with tempfile.TemporaryFile(dir=there):
             return ""
     except OSError as error:
         return f"no file can be made in {there} ({error.strerror or type(error).__name__})"
 
 
-def amount(size: int) -> str:
+def format_bytes(size: int) -> str:
     """Bytes for a message: `83 MB`, `1.2 GB`, `4 kB`."""
     for factor, unit in ((10**9, "GB"), (10**6, "MB")):
         if size >= factor:
@@ -61,7 +61,7 @@ def free_bytes(folder: Path) -> int:
     return usage.free if usage.total else sys.maxsize  # a file system that does not tell
 
 
-def check_room(folder: Path, needed: int) -> None:
+def require_free_space(folder: Path, needed: int) -> None:
     """Fail before anything is written to a disk that is too small for it.
 
     Raises:
@@ -71,7 +71,7 @@ def check_room(folder: Path, needed: int) -> None:
         raise OSError(errno.ENOSPC, "too little space is free", str(folder))
 
 
-def temporary(path: Path) -> Path:
+def temporary_path(path: Path) -> Path:
     """A name beside a file for what is to replace it; `clear_temporaries` knows it again."""
     return path.with_name(f".{path.stem}.{os.getpid()}.{secrets.token_hex(4)}{path.suffix}")
 
@@ -94,7 +94,7 @@ def write_bytes(path: Path, content: bytes, point: str = "") -> None:
     Raises:
         OSError: the disk is full or refuses; it names the file, which is as it was.
     """
-    written = temporary(path)
+    written = temporary_path(path)
     try:
         with written.open("wb") as stream:
             stream.write(content)
@@ -122,26 +122,28 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any, point: str = "") -> None:
     """Replace a JSON file in one step (see `write_bytes`)."""
-    write_bytes(path, as_json(value, indent=2), point)
+    write_bytes(path, to_json(value, indent=2), point)
 
 
-def as_json(value: Any, indent: int | None = None) -> bytes:
+def to_json(value: Any, indent: int | None = None) -> bytes:
     """A value as one JSON text that ends its line; a name that is not UTF-8 comes back as it was.
 
     Numbers that are not finite become null.
     """
     try:
-        return (json.dumps(finite(value), indent=indent, ensure_ascii=False) + "\n").encode()
+        return (
+            json.dumps(nonfinite_to_none(value), indent=indent, ensure_ascii=False) + "\n"
+        ).encode()
     except UnicodeEncodeError:  # half a pair of surrogates: how Python has a byte that is no UTF-8
-        return (json.dumps(finite(value), indent=indent) + "\n").encode()
+        return (json.dumps(nonfinite_to_none(value), indent=indent) + "\n").encode()
 
 
-def finite(value: Any) -> Any:
+def nonfinite_to_none(value: Any) -> Any:
     """The same value with NaN and infinities as None, since JSON has no word for them."""
     if isinstance(value, dict):
-        return {str(key): finite(each) for key, each in value.items()}
+        return {str(key): nonfinite_to_none(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(each) for each in value]
+        return [nonfinite_to_none(each) for each in value]
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a NumPy number
         value = value.item()
     if isinstance(value, float) and not (float("-inf") < value < float("inf")):
@@ -179,7 +181,7 @@ def append(path: Path, content: bytes, point: str = "") -> None:
 
 def append_json_line(path: Path, row: dict[str, Any], point: str = "") -> None:
     """Append one row to a JSON-lines file (see `append`)."""
-    append(path, as_json(row), point)
+    append(path, to_json(row), point)
 
 
 def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ PROC, CONTROL = Path("/proc"), Path("/sys/fs/cgroup")
 """Where the kernel shows processes, and control groups (version 1 or 2)."""
 
 
-def held() -> int:
+def resident_bytes() -> int:
     """Bytes of memory that this process holds (its resident set)."""
     try:
         pages = int((PROC / "self" / "statm").read_text(encoding="ascii").split()[1])
@@ -25,7 +25,7 @@ def held() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def limit(proc: Path = PROC, control: Path = CONTROL) -> int | None:
+def memory_limit(proc: Path = PROC, control: Path = CONTROL) -> int | None:
     """Bytes that this process may hold at most; None where the system does not tell.
 
     The machine's memory, or what the control groups above the process allow where that is less.
@@ -35,7 +35,7 @@ def limit(proc: Path = PROC, control: Path = CONTROL) -> int | None:
     return min(found, default=None)
 
 
-def free(proc: Path = PROC, control: Path = CONTROL) -> int | None:
+def free_memory(proc: Path = PROC, control: Path = CONTROL) -> int | None:
     """Bytes that can be allocated now; None where the system does not tell.
 
     The machine's, or what the control groups above the process leave where that is less.
@@ -117,7 +117,7 @@ _has_loaded = False
 
 
 @contextlib.contextmanager
-def loading() -> Iterator[None]:
+def gc_paused_imports() -> Iterator[None]:
     """Import large libraries without looking for garbage, and never look at what they leave.
 
     TensorFlow and Keras leave half a million objects for good; to go through them again and again,

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-MOST_JSON = 4 * 2**20
+MAX_JSON = 4 * 2**20
 """Bytes of a JSON file; a status has some 2,000, a list of 20,000 class names 600,000."""
-MOST_FIGURES = 16 * 2**20
+MAX_FIGURES = 16 * 2**20
 """Bytes of a JSON file with a confusion matrix: 1,000 classes take 10 million."""
-_MOST_BRACKETS = 200_000
-_MOST_COMMAS = 2_000_000
-_MOST_FILES = 20_000
+_MAX_BRACKETS = 200_000
+_MAX_COMMAS = 2_000_000
+_MAX_FILES = 20_000
 _LONGEST_LINE = 2**20
 
 
@@ -67,7 +67,7 @@ def read_bytes(path: Path, most: int) -> bytes:
     return content
 
 
-def read_json(path: Path, most: int = MOST_JSON) -> Any:
+def read_json(path: Path, most: int = MAX_JSON) -> Any:
     """The value in a JSON file.
 
     Raises:
@@ -84,9 +84,9 @@ def parse_json(content: bytes) -> Any:
         ValueError: it is no JSON, or too large or too deep to be a record of fmkit's.
     """
     # An empty list takes 2 bytes of text and some 60 of memory.
-    if content.count(b"[") + content.count(b"{") > _MOST_BRACKETS:
+    if content.count(b"[") + content.count(b"{") > _MAX_BRACKETS:
         raise ValueError("it has too many lists and mappings")
-    if content.count(b",") > _MOST_COMMAS:
+    if content.count(b",") > _MAX_COMMAS:
         raise ValueError("it has too many values")
     try:
         return json.loads(content)
@@ -130,7 +130,7 @@ def check_tree(folder: Path, root: Path) -> None:
     while waiting:
         path = waiting.pop()
         count += 1
-        if count > _MOST_FILES:
+        if count > _MAX_FILES:
             raise ValueError(f"{folder.name} holds too many files")
         target = Path(os.path.realpath(path))  # unlike Path.resolve, it takes a loop of links
         if path.is_symlink() and not target.is_relative_to(outside):
@@ -153,7 +153,7 @@ class NotAFile(OSError):
         self.mode = mode
 
 
-def opened(path: str | bytes) -> IO[bytes]:
+def open_file(path: str | bytes) -> IO[bytes]:
     """A regular file, for reading. A FIFO without a writer would block an ordinary `open`.
 
     Raises:

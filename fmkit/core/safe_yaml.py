@@ -17,15 +17,15 @@ from typing import Any
 import yaml
 
 from fmkit.core import sanitize
-from fmkit.core.errors import shown
+from fmkit.core.errors import short_repr
 
-MOST_BYTES = 256 * 1024
+MAX_BYTES = 256 * 1024
 """Bytes of a file; PyYAML takes up to a second for as many. A config has some thousand."""
 
-MOST_NODES = 10_000
+MAX_NODES = 10_000
 """Values of a file, each alias counted as all that it stands for."""
 
-MOST_DEPTH = 100
+MAX_DEPTH = 100
 """Mappings and lists inside each other."""
 
 CODE_KEYS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
@@ -87,10 +87,12 @@ class _Loader(yaml.SafeLoader):
         if event.tag is not None:
             # PyYAML writes the tag `!!x` out as `tag:yaml.org,2002:x`.
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-            raise _Refused(f"the tag {shown(tag)} is not allowed: values have no tags here", mark)
+            raise _Refused(
+                f"the tag {short_repr(tag)} is not allowed: values have no tags here", mark
+            )
         self._depth += 1
-        if self._depth > MOST_DEPTH:
-            raise _Refused(f"more than {MOST_DEPTH} levels inside each other", mark)
+        if self._depth > MAX_DEPTH:
+            raise _Refused(f"more than {MAX_DEPTH} levels inside each other", mark)
         before = self._count
         self._grow(1, mark)
         node = super().compose_node(parent, index)
@@ -100,8 +102,8 @@ class _Loader(yaml.SafeLoader):
 
     def _grow(self, by: int, mark: yaml.Mark) -> None:
         self._count += by
-        if self._count > MOST_NODES:
-            raise _Refused(f"it stands for more than {MOST_NODES:,} values", mark)
+        if self._count > MAX_NODES:
+            raise _Refused(f"it stands for more than {MAX_NODES:,} values", mark)
 
 
 def _configure() -> None:
@@ -127,7 +129,7 @@ def read(path: Path) -> Document:
     try:
         text = _text(path)
     except _Refused as error:
-        return Document(problems=[f"{sanitize.written_out(path)}{error.message}"])
+        return Document(problems=[f"{sanitize.escape_invisible(path)}{error.message}"])
     return _parsed(path, text)
 
 
@@ -141,7 +143,7 @@ def _parsed(path: Path, text: str) -> Document:
         return Document(text=text, problems=[f"{_place(path, error.mark)}: {error.message}."])
     if not isinstance(tree, yaml.MappingNode):
         what = "is empty" if tree is None else f"is a {_kind(tree)}"
-        where = f"{sanitize.written_out(path)}:1"
+        where = f"{sanitize.escape_invisible(path)}:1"
         told = f"{where}: it {what}. A file must be a mapping of keys to values."
         return Document(text=text, problems=[told])
     try:
@@ -175,8 +177,8 @@ def _text(path: Path) -> str:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
             raise _Refused(": this is not a file.")
-        if status.st_size > MOST_BYTES:
-            size = f"{status.st_size:,} bytes; at most {MOST_BYTES:,} are read"
+        if status.st_size > MAX_BYTES:
+            size = f"{status.st_size:,} bytes; at most {MAX_BYTES:,} are read"
             raise _Refused(f": too large to be a config ({size}).")
         content = path.read_bytes()
     except OSError as error:
@@ -204,7 +206,7 @@ def _kind(node: yaml.Node) -> str:
 
 def _place(path: Path, mark: yaml.Mark | None) -> str:
     where = f":{mark.line + 1}:{mark.column + 1}" if mark is not None else ""
-    return f"{sanitize.written_out(path)}{where}"
+    return f"{sanitize.escape_invisible(path)}{where}"
 
 
 def _syntax(path: Path, text: str, error: yaml.YAMLError) -> str:
@@ -281,7 +283,7 @@ def _key_problems(node: yaml.MappingNode, path: Path) -> Iterator[str]:
         if key.tag != _TEXT:
             read_as = "nothing" if value(key) is None else f"the value {value(key)!r}"
             yield f"{where}: YAML reads the key {key.value!r} as {read_as}. Write it in quotes."
-        wrong = sanitize.problem("key", key.value) or code_problem(key.value)
+        wrong = sanitize.text_problem("key", key.value) or code_problem(key.value)
         if wrong:
             yield f"{where}: {wrong}"
         if key.value in seen:
@@ -292,17 +294,20 @@ def _key_problems(node: yaml.MappingNode, path: Path) -> Iterator[str]:
 
 def _scalar_problems(node: yaml.ScalarNode, path: Path) -> Iterator[str]:
     where = _place(path, node.start_mark)
-    wrong = sanitize.problem("value", node.value)
+    wrong = sanitize.text_problem("value", node.value)
     if wrong:
         yield f"{where}: {wrong}"
         return
     if node.tag == "tag:yaml.org,2002:int" and not _PLAIN_INTEGER.fullmatch(node.value):
-        found = shown(value(node))
-        yield f"{where}: YAML reads {shown(node.value)} as {found}. Write the number, or quote it."
+        found = short_repr(value(node))
+        yield (
+            f"{where}: YAML reads {short_repr(node.value)} as {found}. Write the number, or "
+            "quote it."
+        )
     elif node.tag.endswith((":int", ":float")) and len(node.value) > 40:
         yield f"{where}: a number of {len(node.value)} characters."
     elif node.tag == "tag:yaml.org,2002:float" and ":" in node.value:
-        found = shown(value(node))
+        found = short_repr(value(node))
         yield f"{where}: YAML reads {node.value!r} as {found}. Write the number, or quote it."
     elif node.tag == "tag:yaml.org,2002:value":
         yield f"{where}: YAML has a meaning of its own for `=`. Write it in quotes."

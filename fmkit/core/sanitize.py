@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from fmkit.core.errors import shown
+from fmkit.core.errors import short_repr
 
 CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 """Control characters, line breaks, changes of direction, and halves of pairs (no UTF-8)."""
@@ -14,7 +14,7 @@ LONGEST_TEXT = 4096
 """Characters of one text: the longest path that Linux takes."""
 
 
-def written_out(text: str | Path, kept: str = "") -> str:
+def escape_invisible(text: str | Path, kept: str = "") -> str:
     """A text with such characters as Python writes them: `\\x1b`.
 
     Args:
@@ -28,18 +28,18 @@ def written_out(text: str | Path, kept: str = "") -> str:
     return CHARACTERS.sub(each, str(text))
 
 
-def problem(what: str, text: str) -> str:
+def text_problem(what: str, text: str) -> str:
     """What is wrong with the characters of a text from a config; empty when nothing is."""
     found = CHARACTERS.search(text)
     if found is not None:
         which = "a line break" if found[0] in "\n\r" else f"the character {found[0]!r}"
-        return f"{what}: received {shown(text)}. It has {which}, which cannot be seen."
+        return f"{what}: received {short_repr(text)}. It has {which}, which cannot be seen."
     if len(text) > LONGEST_TEXT:
         return f"{what}: a text of {len(text):,} characters; at most {LONGEST_TEXT:,} are read."
     return ""
 
 
-STRUCK_OUT = "<redacted>"
+REDACTED = "<redacted>"
 
 _WORDS = r"(?:token|secret|passw(?:or)?d|passphrase|credentials?|(?:api|access|private)[-_]?key)"
 _NAMED = re.compile(
@@ -57,18 +57,18 @@ _KNOWN = re.compile(
 _REFERENCE = "${"
 
 
-def struck_out(text: str) -> str:
+def redact(text: str) -> str:
     """The same text without values of keys such as `api_token`, passwords in addresses, tokens.
 
     A reference such as `${oc.env:NAME}` is no secret and stays.
     """
     text = _NAMED.sub(_without_value, text)
-    text = _ADDRESS.sub(lambda found: f"{found['before']}{found['slash'] or ''}{STRUCK_OUT}@", text)
-    return _KNOWN.sub(STRUCK_OUT, text)
+    text = _ADDRESS.sub(lambda found: f"{found['before']}{found['slash'] or ''}{REDACTED}@", text)
+    return _KNOWN.sub(REDACTED, text)
 
 
 def _without_value(found: re.Match[str]) -> str:
     if _REFERENCE in found["value"]:
         return found[0]
     quote = found["value"][0] if found["value"][0] in "'\"" else ""
-    return f"{found['key']}{quote}{STRUCK_OUT}{quote}"
+    return f"{found['key']}{quote}{REDACTED}{quote}"

@@ -22,7 +22,7 @@ _GRACE_SECONDS = 1.0
 """What is left after the second one for writing down how the run ended."""
 
 
-class Signalled(KeyboardInterrupt):
+class SignalReceived(KeyboardInterrupt):
     """A signal asks for the end, here and now.
 
     A KeyboardInterrupt, so that no `except Exception` around a library's call swallows it.
@@ -97,7 +97,7 @@ class _Listener:
 
     def _leave(self, number: int) -> None:
         self._has_left = True
-        raise Signalled(number)
+        raise SignalReceived(number)
 
     def _watch(self) -> None:
         """End the process on the second signal if it does not end by itself.
@@ -151,7 +151,7 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextlib.contextmanager
-def heard(for_good: bool = False) -> Iterator[None]:
+def signal_handlers(for_good: bool = False) -> Iterator[None]:
     """Handle signals inside; where that is done already, nothing changes.
 
     Outside the main thread signals cannot be handled, and whoever runs us does.
@@ -178,23 +178,23 @@ def heard(for_good: bool = False) -> Iterator[None]:
             _listener = None
 
 
-def asked() -> int | None:
+def stop_signal() -> int | None:
     """The signal that asked for the end, if one has."""
     return None if _listener is None else _listener.asked
 
 
-def check() -> None:
+def raise_if_stopped() -> None:
     """Leave, if a signal has asked for the end.
 
     Raises:
         Signalled: one has.
     """
-    number = asked()
+    number = stop_signal()
     if number is not None:
-        raise Signalled(number)
+        raise SignalReceived(number)
 
 
-def take_save() -> bool:
+def take_save_request() -> bool:
     """Whether a save was asked for since the last call."""
     if _listener is None or not _listener.wants_save:
         return False
@@ -203,7 +203,7 @@ def take_save() -> bool:
 
 
 @contextlib.contextmanager
-def careful() -> Iterator[None]:
+def defer_signals() -> Iterator[None]:
     """Let a first signal wait while something is trained or written; call `check` afterwards.
 
     Raises:
@@ -216,13 +216,13 @@ def careful() -> Iterator[None]:
     listener.depth += 1
     try:
         if listener.depth == 1:
-            check()
+            raise_if_stopped()
         yield
     finally:
         listener.depth -= 1
 
 
-def end_with(exit_code: int) -> None:
+def exit_with(exit_code: int) -> None:
     """The command is done: from now on a signal ends the process with this code."""
     if _listener is not None:
         _listener.exit_code = exit_code

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fmkit.config.schema.data import DataConfig, ImageFolderData, TextFolderData
-from fmkit.core.errors import listed
+from fmkit.core.errors import join_names
 
 SHOWN = 10
 """Names that an error shows before it only counts."""
@@ -37,18 +37,18 @@ def class_problems(
     if len(classes) == 1:
         problems.append(f"There is only one class, {classes[0]!r}: nothing can be learned. {more}")
     if splits is None:
-        small = too_small(labels, classes, splits_to_make(config))
+        small = small_class_message(labels, classes, splits_to_make(config))
         if small:
             cause = "" if config.limit is None else " or a larger data.limit"
             meant = "".join(
                 f" Is {classes[rare]!r} a typing error for {classes[large]!r}?"
-                for rare, large in typos(labels, classes)[:SHOWN]
+                for rare, large in probable_typos(labels, classes)[:SHOWN]
             )
             problems.append(f"{small} Add some{cause}, or remove the class.{meant}")
     return problems
 
 
-def too_small(labels: np.ndarray, classes: Sequence[str], needed: int) -> str:
+def small_class_message(labels: np.ndarray, classes: Sequence[str], needed: int) -> str:
     """One sentence on classes with fewer than `needed` examples, one per split; empty if none."""
     if not classes:
         told = f"{needed} splits need {needed} examples at least; there are {len(labels)}."
@@ -60,7 +60,7 @@ def too_small(labels: np.ndarray, classes: Sequence[str], needed: int) -> str:
         return ""
     return (
         f"A class needs at least {needed} examples, one for each of {needed} splits: "
-        f"{listed(small, SHOWN)}."
+        f"{join_names(small, SHOWN)}."
     )
 
 
@@ -68,10 +68,10 @@ RARE = 10
 """A class is rare beside one with this many times its examples."""
 
 _SHORT, _LONG = 4, 8  # letters from which one and two edits make another name unlikely
-_MOST_PAIRS = 50_000  # that are compared; some seconds
+_MAX_PAIRS = 50_000  # that are compared; some seconds
 
 
-def typos(labels: np.ndarray, classes: Sequence[str]) -> list[tuple[int, int]]:
+def probable_typos(labels: np.ndarray, classes: Sequence[str]) -> list[tuple[int, int]]:
     """Pairs (a rare class, the frequent class that it may mean), by their positions.
 
     Names that differ in numbers or in upper and lower case alone are left out, and so are short
@@ -96,10 +96,10 @@ def typos(labels: np.ndarray, classes: Sequence[str]) -> list[tuple[int, int]]:
             if not _comparable(names[rare], names[frequent]):
                 continue
             pairs += 1
-            if pairs > _MOST_PAIRS:
+            if pairs > _MAX_PAIRS:
                 return found
             most = 1 if len(names[rare]) < _LONG else 2
-            if 0 < edits(names[rare], names[frequent]) <= most:
+            if 0 < edit_distance(names[rare], names[frequent]) <= most:
                 found.append((rare, frequent))
                 break
     return found
@@ -114,7 +114,7 @@ def _comparable(one: str, other: str) -> bool:
     return re.sub(r"\d+", "0", one) != re.sub(r"\d+", "0", other)
 
 
-def edits(one: str, other: str) -> int:
+def edit_distance(one: str, other: str) -> int:
     """Letters to insert, delete, replace or swap with the next until two texts are equal.
 
     The restricted edit distance of Damerau (1964), in which no letter is edited twice.

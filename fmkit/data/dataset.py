@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from fmkit.config.schema.data import DataConfig
-from fmkit.core.errors import DataError, listed
+from fmkit.core.errors import DataError, join_names
 from fmkit.core.types import DataSpec
 from fmkit.data import splits
 from fmkit.data.examples import Examples
 from fmkit.data.sources import registry as source_registry
-from fmkit.data.targets import spelling
+from fmkit.data.targets import normalise_name
 
 
 @dataclass(frozen=True)
@@ -53,25 +53,27 @@ def match_classes(examples: Examples, classes: tuple[str, ...]) -> np.ndarray:
     Raises:
         DataError: a class is missing or unknown; both are named.
     """
-    known = {spelling(each): number for number, each in enumerate(classes)}
-    there = {spelling(each): each for each in examples.classes}
-    missing = [each for each in classes if spelling(each) not in there]
+    known = {normalise_name(each): number for number, each in enumerate(classes)}
+    there = {normalise_name(each): each for each in examples.classes}
+    missing = [each for each in classes if normalise_name(each) not in there]
     extra = [name for each, name in there.items() if each not in known]
     if missing or extra:
         problems = []
         if missing:
-            problems.append(f"the data has no {listed([ascii(each) for each in missing], 10)}")
+            problems.append(f"the data has no {join_names([ascii(each) for each in missing], 10)}")
         if extra:
-            problems.append(f"the run does not know {listed([ascii(each) for each in extra], 10)}")
+            problems.append(
+                f"the run does not know {join_names([ascii(each) for each in extra], 10)}"
+            )
         raise DataError(
             f"classes do not match: {'; '.join(problems)}.",
-            f"The run was trained on {listed(classes, 10)}. Classes are matched by name, "
+            f"The run was trained on {join_names(classes, 10)}. Classes are matched by name, "
             f"{_nearly(missing, extra)}",
         )
     if len(there) < len(examples.classes):
         twins = [ascii(each) for each in examples.classes if each not in there.values()]
-        raise DataError(f"classes do not match: {listed(twins)} is there in two spellings.")
-    order = np.array([known[spelling(each)] for each in examples.classes], np.int32)
+        raise DataError(f"classes do not match: {join_names(twins)} is there in two spellings.")
+    order = np.array([known[normalise_name(each)] for each in examples.classes], np.int32)
     return order[examples.labels]
 
 
@@ -101,7 +103,7 @@ def _nearly(missing: list[str], extra: list[str]) -> str:
     pairs = [(each, lower[each.casefold()]) for each in missing if each.casefold() in lower]
     if not pairs:
         return "letter by letter."
-    told = listed([f"{one!r} is not {other!r}" for one, other in pairs], 5)
+    told = join_names([f"{one!r} is not {other!r}" for one, other in pairs], 5)
     return f"upper and lower case count: {told}."
 
 
@@ -125,6 +127,6 @@ def in_names_of(data: Dataset, learned: DataSpec) -> Dataset:
     known = data.examples.annotations
     if known is None or known.kind != learned.annotations or known.names == learned.names:
         return data
-    if {spelling(e) for e in known.names} != {spelling(e) for e in learned.names}:
+    if {normalise_name(e) for e in known.names} != {normalise_name(e) for e in learned.names}:
         return data
     return in_order_of_names(data, learned)

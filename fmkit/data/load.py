@@ -39,12 +39,12 @@ def for_training(
     try:
         inspected = inspect(config, runtime, split_seed, training=True)
     except DataError as error:
-        overview.write(report, overview.failed(config, Finding("unusable", "", str(error))))
+        overview.write(report, overview.failed_report(config, Finding("unusable", "", str(error))))
         raise
     overview.write(report, overview.report(config, inspected))
-    data = inspection.admit(inspected, config.on_bad)
+    data = inspection.accept(inspected, config.on_bad)
     _warn(inspected)
-    set_aside(config, inspected, report)
+    quarantine_findings(config, inspected, report)
     return data
 
 
@@ -59,10 +59,10 @@ def for_evaluation(
         DataError: what is wrong with the data, or that it has no such split.
     """
     inspected = inspect(config, runtime, split_seed, training=split != "all")
-    data = inspection.admit(inspected, "error" if config.on_bad == "error" else "skip")
-    missing = inspection.left_out(inspected.findings)
+    data = inspection.accept(inspected, "error" if config.on_bad == "error" else "skip")
+    missing = inspection.skipped(inspected.findings)
     if missing:
-        console.warn(f"left out: {findings.total(missing)} ({findings.named(missing)}).")
+        console.warning(f"left out: {findings.count(missing)} ({findings.name_some(missing)}).")
     if not len(data.splits.get(split, ())):
         there = [name for name, indices in data.splits.items() if len(indices)]
         raise DataError(received("split", split, [*there, "all"], "The data has no such split."))
@@ -85,22 +85,22 @@ def inspect(
         if runtime.verbose and time.monotonic() >= next_word:
             next_word = time.monotonic() + _PAUSE
             word = "photos" if isinstance(config, ImageData) else "pieces of texts"
-            console.say(f"data: looked at {done:,} of {total:,} {word}")
+            console.info(f"data: looked at {done:,} of {total:,} {word}")
 
     return inspection.inspect(config, split_seed, folder, training=training, tell=tell)
 
 
-def set_aside(config: DataConfig, inspected: Inspection, report: Path) -> None:
+def quarantine_findings(config: DataConfig, inspected: Inspection, report: Path) -> None:
     """Say what is left out, and move its files under `data.on_bad=quarantine`.
 
     Raises:
         ResourceError: files could not be moved.
     """
-    missing = inspection.left_out(inspected.findings)
+    missing = inspection.skipped(inspected.findings)
     if config.on_bad == "error" or not missing:
         return
-    console.warn(
-        f"left out: {findings.total(missing)} ({findings.named(missing)}); all are in {report}."
+    console.warning(
+        f"left out: {findings.count(missing)} ({findings.name_some(missing)}); all are in {report}."
     )
     if config.on_bad == "quarantine":
         root = quarantine.folder_of(config)
@@ -109,16 +109,16 @@ def set_aside(config: DataConfig, inspected: Inspection, report: Path) -> None:
             return
         overview.write(report, overview.report(config, inspected, moved))
         place = root.parent / quarantine.NAME
-        console.warn(f"{len(moved)} files were moved to {place}; `sh {quarantine.UNDO}` there "
+        console.warning(f"{len(moved)} files were moved to {place}; `sh {quarantine.UNDO}` there "
                      "moves them back.")  # fmt: skip
 
 
 def _warn(inspected: Inspection) -> None:
     """A line a kind of warning."""
-    for kind, those in findings.by_kind(inspected.findings).items():
-        about = findings.KINDS[kind]
+    for kind, those in findings.group_by_kind(inspected.findings).items():
+        about = findings.FINDING_KINDS[kind]
         if about.severity == WARNING:
-            told = findings.named(those) if those[0].where else those[0].why
-            count = f"{findings.total(those):,}: " if those[0].where else ""
+            told = findings.name_some(those) if those[0].where else those[0].why
+            count = f"{findings.count(those):,}: " if those[0].where else ""
             title = f"{about.title}: " if those[0].where else ""
-            console.warn(f"{count}{title}{told}")
+            console.warning(f"{count}{title}{told}")

@@ -34,14 +34,14 @@ class TextInputs:
 
 
 READERS = {
-    "": "fmkit.data.predict_inputs:asked_texts",
-    "tags": "fmkit.data.predict_inputs:asked_words",
+    "": "fmkit.data.predict_inputs:read_texts",
+    "tags": "fmkit.data.predict_inputs:read_words",
 }
 """By the kind of a run's annotations, a function `(PredictConfig, data of the run) -> TextInputs`;
 "" is any other kind."""
 
 
-def asked_texts(config: PredictConfig, before: Any) -> TextInputs:
+def read_texts(config: PredictConfig, before: Any) -> TextInputs:
     """The texts that a command asks for, read as those that the run learned from."""
     return list_texts(
         Path(config.input),
@@ -52,14 +52,14 @@ def asked_texts(config: PredictConfig, before: Any) -> TextInputs:
     )
 
 
-def asked_words(config: PredictConfig, before: Any) -> TextInputs:
+def read_words(config: PredictConfig, before: Any) -> TextInputs:
     """Texts, or sentences with a word a line where the command or a file's name says so."""
     source = Path(config.input)
     if config.by_word or (source.suffix.lower() in _WORD_FILES and source.is_file()):
         known = getattr(before, "word_column", None)
         column = config.word_column or (known if isinstance(known, int) else 1)
         return list_words(source, column, config.encoding)
-    return asked_texts(config, before)
+    return read_texts(config, before)
 
 
 _WORD_FILES = (".conll", ".conllu", ".bio", ".iob", ".iob2", ".bioes")
@@ -249,10 +249,10 @@ def _line_texts(source: Path, encoding: str) -> Iterable[tuple[str, str, str]]:
         DataError: the file cannot be read, or is in another encoding.
     """
     from fmkit.data.formats.text_encoding import BadEncoding
-    from fmkit.data.formats.text_files import line_id, numbered
+    from fmkit.data.formats.text_files import line_id, numbered_lines
 
     try:
-        for number, text, fault in numbered(source.read_bytes(), encoding):
+        for number, text, fault in numbered_lines(source.read_bytes(), encoding):
             yield line_id(source.name, number), text, fault[1] if fault else ""
     except OSError as error:
         raise DataError(f"input: {source} cannot be read: {error.strerror or error}.") from None
@@ -263,12 +263,12 @@ def _line_texts(source: Path, encoding: str) -> Iterable[tuple[str, str, str]]:
 
 def _folder_texts(source: Path, encoding: str) -> Iterable[tuple[str, str, str]]:
     """Relative path, text and error of each text file of a folder."""
-    from fmkit.data.findings import KINDS, printable
+    from fmkit.data.findings import FINDING_KINDS, printable
     from fmkit.data.formats.text_files import read_file
     from fmkit.data.sources.text_folder import ENDINGS
 
     for path in sorted(source.rglob("*")):
         if path.suffix.lower() in ENDINGS and not path.name.startswith(".") and not path.is_dir():
             text, fault = read_file(str(path), encoding)
-            error = f"{KINDS[fault[0]].title}: {fault[1]}".rstrip(": ") if fault else ""
+            error = f"{FINDING_KINDS[fault[0]].title}: {fault[1]}".rstrip(": ") if fault else ""
             yield printable(path.relative_to(source).as_posix()), text, error

@@ -13,11 +13,11 @@ import itertools
 import numpy as np
 
 from fmkit.core import console
-from fmkit.core.errors import ConfigError, DataError, all_at_once, listed, received
+from fmkit.core.errors import ConfigError, DataError, combine_messages, join_names, received
 from fmkit.core.types import SPLITS, DataSpec
 from fmkit.data import class_checks
 from fmkit.data.examples import Examples
-from fmkit.data.stratify import allocate, ranks, strata
+from fmkit.data.stratify import allocate, hash_ranks, strata
 from fmkit.data.targets import LabelSets, Numbers
 
 
@@ -58,7 +58,7 @@ def make_splits(
         if not len(splits["train"]):
             raise DataError(
                 "The source names splits, but no example of `train`.",
-                f"It has {listed(sorted(set(examples.splits.tolist())))}.",
+                f"It has {join_names(sorted(set(examples.splits.tolist())))}.",
             )
         if not len(splits["val"]) and val_fraction > 0:
             carved = _shared_out(examples, splits["train"], val_fraction, 0.0, seed)
@@ -76,7 +76,7 @@ def make_splits(
 
 def _few(examples: Examples, members: np.ndarray, shots: int, seed: int) -> np.ndarray:
     """At most `shots` members of each class, chosen by the hash of seed and id."""
-    rank = ranks((examples.ids[each] for each in members), f"shots {seed}")
+    rank = hash_ranks((examples.ids[each] for each in members), f"shots {seed}")
     labels, chosen = examples.labels[members], []
     for label in np.unique(labels):
         of_class = np.flatnonzero(labels == label)
@@ -152,14 +152,18 @@ def _share_examples(
             f"{len(members)} examples are too few for {wanted} splits.",
             "Add some, or set data.val_fraction or data.test_fraction to 0.",
         )
-    small = class_checks.too_small(labels, examples.classes, wanted) if examples.classes else ""
+    small = (
+        class_checks.small_class_message(labels, examples.classes, wanted)
+        if examples.classes
+        else ""
+    )
     if small and examples.splits is None:
         hint = "Add some, remove the class, or set data.val_fraction or data.test_fraction to 0."
         raise DataError(small, hint)
     room = np.maximum(counts - 1, 0)  # one example of each class stays in train
     test_counts = _counts(counts, test, np.maximum(room - (val > 0), 0))
     val_counts = _counts(counts, val, room - test_counts)
-    rank = ranks((examples.ids[each] for each in members), str(seed))
+    rank = hash_ranks((examples.ids[each] for each in members), str(seed))
     held_out: dict[str, list[int]] = {"val": [], "test": []}
     for label in range(len(counts)):
         of_class = np.flatnonzero(labels == label)
@@ -192,7 +196,7 @@ def _share_groups(
     votes = np.zeros((len(names), most), dtype=np.int64)
     np.add.at(votes, (numbers, found[members]), 1)
     majority = votes.argmax(axis=1)
-    rank = ranks(names.tolist(), str(seed))
+    rank = hash_ranks(names.tolist(), str(seed))
     held_out: dict[str, list[int]] = {"val": [], "test": []}
     for label in np.unique(majority):
         of_class = np.flatnonzero(majority == label)
@@ -234,7 +238,7 @@ def _refuse_too_few_groups(
     ]
     if empty:
         raise DataError(
-            f"{count} groups leave nothing for {listed(empty)}: no class has enough of them.",
+            f"{count} groups leave nothing for {join_names(empty)}: no class has enough of them.",
             "A class should have a group for each split; or set the fraction to 0.",
         )
 
@@ -245,7 +249,7 @@ def _warn_of_absent(examples: Examples, held_out: dict[str, np.ndarray]) -> None
         there = set(examples.labels[indices].tolist())
         absent = [each for label, each in enumerate(examples.classes) if label not in there]
         if absent and len(indices):
-            console.warn(f"No group left for {name} has an example of {listed(absent, 10)}.")
+            console.warning(f"No group left for {name} has an example of {join_names(absent, 10)}.")
 
 
 def _refuse_straddling(examples: Examples) -> None:
@@ -257,7 +261,7 @@ def _refuse_straddling(examples: Examples) -> None:
     cut = sorted({group for group, after in itertools.pairwise(names) if group == after})
     if cut:
         raise DataError(
-            f"{len(cut)} groups are in more than one of the named splits: {listed(cut, 10)}.",
+            f"{len(cut)} groups are in more than one of the named splits: {join_names(cut, 10)}.",
             "Mend the table, or leave data.group_column or data.split_column empty.",
         )
 
@@ -272,18 +276,18 @@ def _refuse_unseen(examples: Examples, splits: dict[str, np.ndarray]) -> None:
     for each in absent:
         label = examples.classes.index(each)
         found = [name for name in splits if (examples.labels[splits[name]] == label).any()]
-        where = f"only in {listed(found)}" if found else "in no split"
+        where = f"only in {join_names(found)}" if found else "in no split"
         problems.append(f"Class {each!r} has no example in train, it is {where}.")
     if problems:
-        raise DataError(all_at_once(problems[:20]))
+        raise DataError(combine_messages(problems[:20]))
 
 
 def _refuse_unseen_labels(known: LabelSets, splits: dict[str, np.ndarray]) -> None:
     problems = []
     for label in np.flatnonzero(~known.there[splits["train"]].any(axis=0)):
         found = [name for name, indices in splits.items() if known.there[indices, label].any()]
-        where = f"only in {listed(found)}" if found else "in no split"
+        where = f"only in {join_names(found)}" if found else "in no split"
         problems.append(f"Label {known.names[label]!r} has no example in train, it is {where}.")
     if problems:
         hint = "Add examples that have them, or leave the labels out."
-        raise DataError(all_at_once(problems[:20]), hint)
+        raise DataError(combine_messages(problems[:20]), hint)

@@ -12,7 +12,7 @@ from fmkit.data.examples import Examples
 from fmkit.data.targets import LabelSets
 
 
-def ranks(ids: Iterable[str], salt: str) -> np.ndarray:
+def hash_ranks(ids: Iterable[str], salt: str) -> np.ndarray:
     """A pseudo-random number per id, uint64, that depends on `salt` and the id and nothing else."""
     digests = (hashlib.sha256(f"{salt}\0{each}".encode()).digest()[:8] for each in ids)
     return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
@@ -59,7 +59,7 @@ def strata(examples: Examples) -> tuple[np.ndarray, int]:
     return examples.labels, max(1, len(examples.classes))
 
 
-def limited(examples: Examples, limit: int | None) -> Examples:
+def limit_examples(examples: Examples, limit: int | None) -> Examples:
     """At most `limit` examples, the same share of each class and named split, in the old order.
 
     Which ones is decided by the hash of their ids, so a file more changes few of them.
@@ -81,7 +81,7 @@ def limited(examples: Examples, limit: int | None) -> Examples:
             received("data.limit", limit, f"at least {len(kinds)}, one per {word} and split")
         )
     shares = allocate(counts.tolist(), limit, [1] * len(kinds), counts.tolist())
-    rank = ranks(examples.ids, "limit")
+    rank = hash_ranks(examples.ids, "limit")
     kept: list[int] = []
     for kind, share in zip(kinds, shares, strict=True):
         members = np.flatnonzero(numbers == kind)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from fmkit.core.errors import DataError, listed
+from fmkit.core.errors import DataError, join_names
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +110,7 @@ class Numbers:
         return dict(zip(self.names, pairs, strict=True))
 
 
-def joined(names: Sequence[str], there: np.ndarray) -> list[str]:
+def join_labels(names: Sequence[str], there: np.ndarray) -> list[str]:
     """The labels of each example in one text, (N, K) bool to N texts; none is an empty text."""
     return [SEPARATOR.join(names[int(k)] for k in np.flatnonzero(row)) for row in there]
 
@@ -129,22 +129,22 @@ def _places(
     Raises:
         DataError: a name is missing or unknown; all are told.
     """
-    known = {spelling(each): place for place, each in enumerate(there)}
-    asked = {spelling(each) for each in wanted}
-    missing = [each for each in wanted if spelling(each) not in known and not may_lack]
-    extra = [each for each in there if spelling(each) not in asked]
+    known = {normalise_name(each): place for place, each in enumerate(there)}
+    asked = {normalise_name(each) for each in wanted}
+    missing = [each for each in wanted if normalise_name(each) not in known and not may_lack]
+    extra = [each for each in there if normalise_name(each) not in asked]
     problems = []
     if missing:
-        problems.append(f"the data has no {listed([ascii(each) for each in missing], 10)}")
+        problems.append(f"the data has no {join_names([ascii(each) for each in missing], 10)}")
     if extra:
-        problems.append(f"the run does not know {listed([ascii(each) for each in extra], 10)}")
+        problems.append(f"the run does not know {join_names([ascii(each) for each in extra], 10)}")
     if problems:
         raise DataError(
             f"{what} do not match: {'; '.join(problems)}.",
-            f"The run was trained on {listed(wanted, 10)}. They are matched by name, letter by "
+            f"The run was trained on {join_names(wanted, 10)}. They are matched by name, letter by "
             "letter.",
         )
-    return [known.get(spelling(each)) for each in wanted]
+    return [known.get(normalise_name(each)) for each in wanted]
 
 
 class Annotations(Protocol):
@@ -181,6 +181,6 @@ class Annotations(Protocol):
         ...
 
 
-def spelling(name: str) -> str:
+def normalise_name(name: str) -> str:
     """A name as an eye sees it: composed (unicode.org/reports/tr15, NFC), with single spaces."""
     return " ".join(unicodedata.normalize("NFC", name).split())

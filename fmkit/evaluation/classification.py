@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fmkit.core import files
-from fmkit.core.errors import DataError, NonFiniteError, all_at_once, received
+from fmkit.core.errors import DataError, NonFiniteError, combine_messages, received
 
 BINS = 15
 """Bins of confidence for the calibration error."""
@@ -62,7 +62,7 @@ def classification(
     confusion = confusion.reshape(len(classes), len(classes))
     sums = _Sums(labels, predictions, probabilities)
     figures = sums.figures(np.ones((1, len(labels))))
-    return files.finite(
+    return files.nonfinite_to_none(
         {
             "n": len(labels),
             **{name: value[0] for name, value in figures.items()},
@@ -89,7 +89,7 @@ def _check(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
     if not problems and not len(labels):
         problems.append("There is no example to judge. Name a split that has some.")
     if problems:
-        raise DataError(all_at_once(problems))
+        raise DataError(combine_messages(problems))
     if not (labels.min() >= 0 and labels.max() < len(classes)):
         came = f"{labels.min()} to {labels.max()}"
         raise DataError(received("labels", came, f"0 to {len(classes) - 1}"))

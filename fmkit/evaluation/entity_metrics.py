@@ -46,7 +46,7 @@ def figures(
         bootstrap: resamples; 0 makes every interval None.
         seed: of the resamples.
     """
-    meaning = tags.scheme(names)
+    meaning = tags.tag_scheme(names)
     sums = _Sums(truth, guess, true_probability, lengths, len(names), meaning)
     whole = sums.figures(np.ones((1, len(lengths))))
     found: dict[str, Any] = {
@@ -58,7 +58,7 @@ def figures(
         found["per_entity"] = sums.rows("entity", meaning.types)
     found["per_tag"] = sums.rows("tag", names)
     found["intervals"] = resampled(sums.figures, len(lengths), list(whole), bootstrap, seed)
-    return files.finite(found)
+    return files.nonfinite_to_none(found)
 
 
 class _Sums:
@@ -88,7 +88,7 @@ class _Sums:
             "tag_found": _counted(sentence, guess, count, names),
         }
         if meaning is not None:
-            true, mine = (tags.spans(each, lengths, meaning) for each in (truth, guess))
+            true, mine = (tags.entity_spans(each, lengths, meaning) for each in (truth, guess))
             keys = [np.stack([each.begins, each.ends, each.kinds], axis=1) for each in (true, mine)]
             same = _in_both(keys[0], keys[1], len(truth) + 1)
             types = len(meaning.types)

@@ -16,11 +16,11 @@ from fmkit.core.errors import ConfigError, FmkitError, received
 from fmkit.core.types import DataSpec
 from fmkit.data.examples import Examples
 from fmkit.evaluation import classification as metrics
-from fmkit.train.task_model import Learner
+from fmkit.train.task_model import TaskModel
 
 
 @dataclass(frozen=True)
-class Question:
+class EvaluationInputs:
     """What is to be judged, and on what.
 
     Attributes:
@@ -38,7 +38,7 @@ class Question:
             where there are none; None where validation is what is judged.
     """
 
-    learner: Learner
+    learner: TaskModel
     loader: Any
     indices: np.ndarray
     examples: Examples
@@ -60,7 +60,7 @@ def classes(outputs: np.ndarray, spec: DataSpec) -> dict[str, Any]:
     return columns_of(softmax(outputs), spec.classes)
 
 
-Answer = tuple[dict[str, Any], dict[str, Any]]
+EvaluationResult = tuple[dict[str, Any], dict[str, Any]]
 """Figures as JSON, and columns of a table with a row an example."""
 
 
@@ -113,9 +113,9 @@ EVALUATORS = {
         of_texts="fmkit.evaluation.token_classification:predict",
     ),
     "question_answering": Evaluator(
-        "fmkit.evaluation.question_answering:judged",
+        "fmkit.evaluation.question_answering:evaluate",
         ("n", "exact_match", "f1", "loss", "intervals"),
-        of_rows="fmkit.evaluation.question_answering:predicted",
+        of_rows="fmkit.evaluation.question_answering:predict",
         beside={"predictions": "fmkit.evaluation.question_answering:by_id"},
         by_validation=True,
     ),
@@ -125,7 +125,7 @@ EVALUATORS = {
 """By `Task.evaluator`."""
 
 
-def of_task(task: Any) -> Evaluator:
+def evaluator_of(task: Any) -> Evaluator:
     """How a task is judged; a plugin's may bring an `Evaluator` of its own in the place of a name.
 
     Raises:
@@ -139,15 +139,15 @@ def of_task(task: Any) -> Evaluator:
     return EVALUATORS[task.evaluator]
 
 
-def judge(question: Question) -> Answer:
+def evaluate(question: EvaluationInputs) -> EvaluationResult:
     """Figures and a table, by what the task asks for.
 
     Raises:
         DataError: a file of the data is broken.
     """
-    evaluator = registry.load(of_task(question.task).judge)
+    evaluator = registry.load(evaluator_of(question.task).judge)
     try:
-        answer: Answer = evaluator(question)
+        answer: EvaluationResult = evaluator(question)
     except FmkitError:
         raise
     except Exception as error:
@@ -158,21 +158,21 @@ def judge(question: Question) -> Answer:
     return answer
 
 
-def beside(task: Any, columns: Mapping[str, Any]) -> dict[str, Any]:
+def extra_files(task: Any, columns: Mapping[str, Any]) -> dict[str, Any]:
     """What else an evaluation writes, by the end of its name: content of JSON files."""
-    made = of_task(task).beside
+    made = evaluator_of(task).beside
     return {name: registry.load(each)(columns) for name, each in made.items()}
 
 
-def headline(task: Any, figures: dict[str, Any]) -> dict[str, Any]:
+def summary_metrics(task: Any, figures: dict[str, Any]) -> dict[str, Any]:
     """The figures that a run's status and its last table show."""
-    chosen = of_task(task).headline
+    chosen = evaluator_of(task).headline
     if chosen:
         return {key: figures[key] for key in chosen if key in figures}
     return {key: value for key, value in figures.items() if isinstance(value, int | float)}
 
 
-def classification(question: Question) -> Answer:
+def classification(question: EvaluationInputs) -> EvaluationResult:
     """Accuracy and what goes with it; probabilities of each class for each example."""
     found = probabilities(question.learner, question.loader.ordered(question.indices))
     truth, classes = question.labels[question.indices], question.classes
@@ -184,7 +184,7 @@ def classification(question: Question) -> Answer:
     return figures, {"id": ids, "label": names, **columns_of(found, classes)}
 
 
-def losses(question: Question) -> Answer:
+def losses(question: EvaluationInputs) -> EvaluationResult:
     """The task's loss and metrics, for what has no answer to compare with."""
     learner = question.learner
     if not learner.compiled:
@@ -195,7 +195,7 @@ def losses(question: Question) -> Answer:
     return {"n": len(question.indices), **figures}, {}
 
 
-def probabilities(learner: Learner, batches: Any) -> np.ndarray:
+def probabilities(learner: TaskModel, batches: Any) -> np.ndarray:
     """Class probabilities (N, C), float64, of batches whose first part are inputs."""
     return softmax(learner.predict(batches, verbose=0))
 

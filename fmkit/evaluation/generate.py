@@ -16,7 +16,7 @@ import numpy as np
 
 from fmkit.core.errors import ConfigError
 from fmkit.core.types import Message, Tokenizer
-from fmkit.data.loaders.text_loader import filled_up
+from fmkit.data.loaders.text_loader import pad
 from fmkit.models.backbone import Backbone
 from fmkit.models.tokenizers.chat_template import Chat
 
@@ -45,7 +45,7 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class Writer:
+class TextGenerator:
     """A causal language model.
 
     Attributes:
@@ -74,7 +74,7 @@ class Writer:
         return self.backbone.tokenizer
 
 
-def text(writer: Writer, prompt: str, sampling: Sampling) -> Iterator[str]:
+def generate_text(writer: TextGenerator, prompt: str, sampling: Sampling) -> Iterator[str]:
     """The prompt, and piece by piece what follows it, up to the token that ends a text.
 
     Of a text that is longer than what the model reads, the end is read.
@@ -95,8 +95,8 @@ def text(writer: Writer, prompt: str, sampling: Sampling) -> Iterator[str]:
     yield from _written(writer, tokens, shown, ends, sampling)
 
 
-def answer(
-    writer: Writer, chat: Chat, messages: Sequence[Message], sampling: Sampling
+def generate_reply(
+    writer: TextGenerator, chat: Chat, messages: Sequence[Message], sampling: Sampling
 ) -> Iterator[str]:
     """Piece by piece what the assistant answers, up to the mark that ends its message.
 
@@ -123,7 +123,7 @@ def answer(
 
 
 def _written(
-    writer: Writer, tokens: np.ndarray, shown: str, ends: Sequence[int], sampling: Sampling
+    writer: TextGenerator, tokens: np.ndarray, shown: str, ends: Sequence[int], sampling: Sampling
 ) -> Iterator[str]:
     """Piece by piece what follows tokens (n,), whose text is `shown`."""
     tokenizer, most = writer.tokenizer, writer.backbone.max_length
@@ -131,9 +131,9 @@ def _written(
     model, random = writer.task.continuation(), np.random.default_rng(sampling.seed)
     for _ in range(sampling.max_tokens):
         window = tokens[-most:]
-        rows = filled_up([window], most)
+        rows = pad([window], most)
         logits = model.predict_on_batch([rows, np.array([[len(window) - 1]], np.int32)])
-        following = drawn(
+        following = sample_token(
             _allowed(np.asarray(logits, np.float64)[0], tokenizer, ends), sampling, random
         )
         if following in ends:
@@ -165,7 +165,7 @@ def _allowed(logits: np.ndarray, tokenizer: Tokenizer, ends: Sequence[int]) -> n
     return logits
 
 
-def drawn(logits: np.ndarray, sampling: Sampling, random: np.random.Generator) -> int:
+def sample_token(logits: np.ndarray, sampling: Sampling, random: np.random.Generator) -> int:
     """A token by its logits, (V,) float64: temperature first, then `top_k`, then `top_p`."""
     if sampling.temperature == 0:
         return int(np.argmax(logits))

@@ -16,19 +16,19 @@ from fmkit.evaluation import evaluator
 from fmkit.models import lora
 from fmkit.models.backbone import Backbone
 from fmkit.store import run_dir
-from fmkit.store.run_reader import FinishedRun
+from fmkit.store.run_reader import RunReader
 from fmkit.tasks import joint
 from fmkit.train import build_model, devices, init_from_run, task_data
 from fmkit.train.checkpoints import checkpoint, variables
-from fmkit.train.task_model import Learner
+from fmkit.train.task_model import TaskModel
 
 
 @dataclass(frozen=True)
-class Trained:
+class LoadedRun:
     """A finished run's model, ready to use."""
 
-    run: FinishedRun
-    learner: Learner
+    run: RunReader
+    learner: TaskModel
     task: Any
     spec: DataSpec
     backbone: Backbone
@@ -39,7 +39,7 @@ class Trained:
         return self.spec.classes
 
 
-def load(run: FinishedRun, runtime: RuntimeConfig, objective: str | None = None) -> Trained:
+def load(run: RunReader, runtime: RuntimeConfig, objective: str | None = None) -> LoadedRun:
     """Rebuild a run's model from its config and put its best weights in.
 
     Of a joint run it is the network of one objective, the primary one unless another is named.
@@ -50,7 +50,7 @@ def load(run: FinishedRun, runtime: RuntimeConfig, objective: str | None = None)
         ArtifactError: the run is damaged or has no checkpoint.
     """
     devices.prepare(runtime)
-    model, task_config, chosen, objective = examine(run, objective)
+    model, task_config, chosen, objective = check_run(run, objective)
     spec = run.spec(objective)
     backbone, task, learner = build_model.build_model(model, task_config, spec)
     weights = checkpoint.read_weights(chosen)
@@ -60,7 +60,7 @@ def load(run: FinishedRun, runtime: RuntimeConfig, objective: str | None = None)
     paths = init_from_run.learned(learner) if joint.is_joint(run.config()) else None
     variables.assign(learner, weights, paths)
     lora.merge(learner)
-    return Trained(run, learner, task, spec, backbone)
+    return LoadedRun(run, learner, task, spec, backbone)
 
 
 def pretrained(model: ModelConfig, runtime: RuntimeConfig) -> tuple[Backbone, Any]:
@@ -75,8 +75,8 @@ def pretrained(model: ModelConfig, runtime: RuntimeConfig) -> tuple[Backbone, An
     return backbone, task
 
 
-def examine(
-    run: FinishedRun, objective: str | None = None
+def check_run(
+    run: RunReader, objective: str | None = None
 ) -> tuple[ModelConfig, TaskConfig, checkpoint.Checkpoint, str | None]:
     """What a run says of its model, and its best checkpoint; all checked, and nothing built.
 
@@ -105,23 +105,25 @@ def examine(
     return model, task, chosen, objective
 
 
-def validation(trained: Trained, objective: str | None = None) -> dict[str, Any]:
+def validation(trained: LoadedRun, objective: str | None = None) -> dict[str, Any]:
     """Figures of a run's own validation, where its task goes by them.
 
     Args:
         trained: the run.
         objective: of a joint run, one that is not the primary.
     """
-    if not evaluator.of_task(trained.task).by_validation:
+    if not evaluator.evaluator_of(trained.task).by_validation:
         return {}
     return trained.run.validation(objective)
 
 
-def as_read(config: DataConfig, runtime: RuntimeConfig, data: Dataset, trained: Trained) -> Dataset:
+def prepare_for_task(
+    config: DataConfig, runtime: RuntimeConfig, data: Dataset, trained: LoadedRun
+) -> Dataset:
     """A data set as a run's task reads it."""
-    return task_data.as_read(config, runtime, data, trained.task, trained.backbone)
+    return task_data.prepare_for_task(config, runtime, data, trained.task, trained.backbone)
 
 
-def open_data(config: DataConfig, runtime: RuntimeConfig, data: Dataset, trained: Trained) -> Any:
+def open_data(config: DataConfig, runtime: RuntimeConfig, data: Dataset, trained: LoadedRun) -> Any:
     """The input pipeline over a data set, as a run's model takes it."""
     return build_model.open_loader(config, runtime, data.examples, trained.task, trained.backbone)

@@ -13,9 +13,9 @@ import numpy as np
 from fmkit.core import files
 from fmkit.core.errors import DataError, NonFiniteError, received
 from fmkit.core.types import DataSpec
-from fmkit.data.targets import LabelSets, joined
+from fmkit.data.targets import LabelSets, join_labels
 from fmkit.evaluation.bootstrap import intervals, ratio
-from fmkit.evaluation.evaluator import Answer, Question
+from fmkit.evaluation.evaluator import EvaluationInputs, EvaluationResult
 
 SMALLEST = 1e-7
 """Probability that the log loss is clipped at, as that of classes is."""
@@ -23,7 +23,7 @@ SMALLEST = 1e-7
 _INTERVALS = ("loss", "micro_f1", "macro_f1", "subset_accuracy", "hamming_loss")
 
 
-def evaluate(question: Question) -> Answer:
+def evaluate(question: EvaluationInputs) -> EvaluationResult:
     """Figures, and for each example its labels, those found, and the probability of each."""
     known = question.examples.annotations
     if not isinstance(known, LabelSets):
@@ -35,7 +35,7 @@ def evaluate(question: Question) -> Answer:
     told = figures(truth, found, known.names, question.bootstrap, question.seed)
     ids = [question.examples.ids[each] for each in question.indices]
     labels = {f"label_{name}": truth[:, k] for k, name in enumerate(known.names)}
-    columns = {"id": ids, "label": joined(known.names, truth), **labels}
+    columns = {"id": ids, "label": join_labels(known.names, truth), **labels}
     return told, {**columns, **columns_of(found, known.names)}
 
 
@@ -77,7 +77,7 @@ def figures(
 
     whole = of_sums(np.asarray(rows.sum(axis=0))[None], np.array([len(truth)]))
     per_label = _per_label(truth, decided, exact, names)
-    return files.finite(
+    return files.nonfinite_to_none(
         {
             "n": len(truth),
             **{name: float(value[0]) for name, value in whole.items()},
@@ -188,7 +188,7 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
 def columns_of(probabilities: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
     """The labels found, joined, and the probability of each."""
     return {
-        "prediction": joined(names, probabilities > 0.5),
+        "prediction": join_labels(names, probabilities > 0.5),
         **{f"probability_{name}": probabilities[:, k] for k, name in enumerate(names)},
     }
 

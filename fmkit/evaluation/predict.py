@@ -16,12 +16,12 @@ from fmkit.data.examples import Examples
 from fmkit.data.loaders.text_loader import TextLoader
 from fmkit.data.predict_inputs import TextInputs
 from fmkit.evaluation import evaluator
-from fmkit.evaluation.load_run import Trained, validation
+from fmkit.evaluation.load_run import LoadedRun, validation
 from fmkit.train import task_data
 
 
 def predict_files(
-    trained: Trained, paths: list[str], resize: str, batch_size: int
+    trained: LoadedRun, paths: list[str], resize: str, batch_size: int
 ) -> tuple[dict[str, Any], list[str]]:
     """Predictions for photos; one that cannot be read gets a row with its error.
 
@@ -64,14 +64,14 @@ def predict_files(
     return columns | _readable(found, trained, errors), messages
 
 
-def _readable(found: np.ndarray, trained: Trained, errors: Sequence[str]) -> dict[str, Any]:
+def _readable(found: np.ndarray, trained: LoadedRun, errors: Sequence[str]) -> dict[str, Any]:
     """Columns of predictions of outputs (N, K); a row of NaN, which could not be read, has none.
 
     Raises:
         ConfigError: the task predicts nothing of an example.
     """
     read = ~np.isnan(found).any(axis=1)
-    make = registry.load(_predicts(trained, evaluator.of_task(trained.task).of_outputs))
+    make = registry.load(_predicts(trained, evaluator.evaluator_of(trained.task).of_outputs))
     columns: dict[str, Any] = {}
     for key, values in make(np.where(read[:, None], found, 0.0), trained.spec).items():
         if isinstance(values, np.ndarray) and values.dtype.kind == "f":
@@ -83,7 +83,7 @@ def _readable(found: np.ndarray, trained: Trained, errors: Sequence[str]) -> dic
     return columns
 
 
-def _predicts(trained: Trained, how: str) -> str:
+def _predicts(trained: LoadedRun, how: str) -> str:
     """The name of the function that makes predictions.
 
     Raises:
@@ -94,15 +94,15 @@ def _predicts(trained: Trained, how: str) -> str:
     return how
 
 
-def predict_texts(trained: Trained, inputs: TextInputs, batch_size: int) -> dict[str, Any]:
+def predict_texts(trained: LoadedRun, inputs: TextInputs, batch_size: int) -> dict[str, Any]:
     """Predictions for texts: columns for `write_table`, with the error of what cannot be read."""
-    own = evaluator.of_task(trained.task).of_texts
+    own = evaluator.evaluator_of(trained.task).of_texts
     make = registry.load(own) if own else _a_row_each
     columns: dict[str, Any] = make(trained, inputs, batch_size)
     return columns
 
 
-def _a_row_each(trained: Trained, inputs: TextInputs, batch_size: int) -> dict[str, Any]:
+def _a_row_each(trained: LoadedRun, inputs: TextInputs, batch_size: int) -> dict[str, Any]:
     """A row a text, of a task whose outputs are a row of numbers for each."""
     tokenizer, most = trained.backbone.tokenizer, trained.backbone.max_length
     if tokenizer is None or most is None:
@@ -135,14 +135,14 @@ def _a_row_each(trained: Trained, inputs: TextInputs, batch_size: int) -> dict[s
     return {**named, **_readable(outputs, trained, inputs.errors)}
 
 
-def _of_rows(trained: Trained, loader: TextLoader, data: Dataset) -> dict[str, Any]:
+def _of_rows(trained: LoadedRun, loader: TextLoader, data: Dataset) -> dict[str, Any]:
     """Columns of predictions of a task that makes rows of its own, with a row an example.
 
     Raises:
         ConfigError: the task predicts nothing of an example.
     """
-    make = registry.load(_predicts(trained, evaluator.of_task(trained.task).of_rows))
-    question = evaluator.Question(
+    make = registry.load(_predicts(trained, evaluator.evaluator_of(trained.task).of_rows))
+    question = evaluator.EvaluationInputs(
         trained.learner, loader, data.splits["all"], data.examples, data.examples.labels,
         trained.classes, trained.task, 0, 0, validation(trained),
     )  # fmt: skip

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from fmkit.core import files
-from fmkit.evaluation.evaluator import Answer, Question
+from fmkit.evaluation.evaluator import EvaluationInputs, EvaluationResult
 
 _AT_ONCE = 64  # resamples: with 100,000 pairs 51 MB of whole numbers
 
 
-def preferences(question: Question) -> Answer:
+def preferences(question: EvaluationInputs) -> EvaluationResult:
     """Means over pairs with 95% intervals, and a row a pair.
 
     `accuracy` is the share of pairs whose preferred answer has the larger reward, a tie counting
@@ -41,7 +41,7 @@ def preferences(question: Question) -> Answer:
         columns[f"logp_{name}"] = outputs[:, number]
         columns[f"reference_{name}"] = targets[:, number]
         columns[f"tokens_{name}"] = targets[:, 2 + number].astype(np.int64)
-    return files.finite({"n": len(indices), **means, "intervals": found}), columns
+    return files.nonfinite_to_none({"n": len(indices), **means, "intervals": found}), columns
 
 
 def intervals(

@@ -13,16 +13,16 @@ import numpy as np
 
 from fmkit.core import files
 from fmkit.data.loaders.token_rows import Encoded
-from fmkit.evaluation.evaluator import Answer, Question
+from fmkit.evaluation.evaluator import EvaluationInputs, EvaluationResult
 from fmkit.tasks.question_answering import span_search, squad_metrics
 from fmkit.tasks.question_answering.callback import scores_of
-from fmkit.tasks.question_answering.span_search import Answers
+from fmkit.tasks.question_answering.span_search import BestAnswers
 
 _EVEN = 0.0
 """The threshold at which no answer has to score higher than the best one: BERT's own."""
 
 
-def judged(question: Question) -> Answer:
+def evaluate(question: EvaluationInputs) -> EvaluationResult:
     """Exact match and F1 by SQuAD's rules, and a row a question.
 
     With questions that have no answer, one is left without where its null score is above a
@@ -43,7 +43,11 @@ def judged(question: Question) -> Answer:
         threshold = best["f1"]["null_threshold"] if is_validation else _EVEN
     is_null = _is_null(found, threshold)
     columns = np.stack(
-        [squad_metrics.decided(scores, each, is_null) for each in (scores.exact, scores.f1)], axis=1
+        [
+            squad_metrics.scores_at_threshold(scores, each, is_null)
+            for each in (scores.exact, scores.f1)
+        ],
+        axis=1,
     )
     names = ("exact_match", "f1")
     figures |= dict(zip(names, map(float, columns.mean(axis=0)), strict=True))
@@ -59,7 +63,7 @@ def judged(question: Question) -> Answer:
             for kind, chosen in kinds.items() if chosen.any()
         }  # fmt: skip
     places, (questions, _) = found.places.tolist(), span_search.asked(content)
-    return files.finite(figures), {
+    return files.nonfinite_to_none(figures), {
         "id": [content.source.ids[each] for each in places],
         "question": [questions[each] for each in places],
         "answers": span_search.accepted(content, found.places),
@@ -69,14 +73,14 @@ def judged(question: Question) -> Answer:
     }
 
 
-def predicted(question: Question) -> dict[str, Any]:
+def predict(question: EvaluationInputs) -> dict[str, Any]:
     """Columns of the answers to questions of which none is known, in the order of the examples."""
     found, (questions, _) = _found(question), span_search.asked(_encoded(question))
     asked = [questions[each] for each in found.places]
     return {"question": asked, **columns_of(found, null_threshold(question.validation))}
 
 
-def columns_of(found: Answers, threshold: float | None) -> dict[str, Any]:
+def columns_of(found: BestAnswers, threshold: float | None) -> dict[str, Any]:
     """What a table says of each answer; `begin` and `end`, in characters of the text, are -1 where
     none is given.
 
@@ -113,20 +117,20 @@ def by_id(columns: Mapping[str, Any]) -> dict[str, str]:
     return dict(zip(columns["id"], columns["prediction"], strict=True))
 
 
-def _is_null(found: Answers, threshold: float | None) -> np.ndarray:
+def _is_null(found: BestAnswers, threshold: float | None) -> np.ndarray:
     if threshold is None:
         return np.zeros(len(found.places), bool)
     return np.asarray(found.null_scores > threshold)
 
 
-def _encoded(question: Question) -> Encoded:
+def _encoded(question: EvaluationInputs) -> Encoded:
     content = question.examples.content
     if not isinstance(content, Encoded):
         raise TypeError("rows of questions are expected")
     return content
 
 
-def _found(question: Question) -> Answers:
+def _found(question: EvaluationInputs) -> BestAnswers:
     content = _encoded(question)
     return span_search.find(
         span_search.scorer(question.learner, content),

@@ -13,15 +13,15 @@ from fmkit.config.schema.data import DataConfig
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.core.errors import ArtifactError
 from fmkit.data.dataset import Dataset
-from fmkit.evaluation.load_run import Trained, open_data
+from fmkit.evaluation.load_run import LoadedRun, open_data
 from fmkit.store import run_dir
-from fmkit.store.run_reader import FinishedRun
+from fmkit.store.run_reader import RunReader
 from fmkit.train import build_model, devices, init_from_run, phases, reference_outputs
-from fmkit.train.objective import Part
+from fmkit.train.objective import Objective
 
 
-def tell(
-    trained: Trained,
+def set_reference(
+    trained: LoadedRun,
     config: DataConfig,
     runtime: RuntimeConfig,
     data: Dataset,
@@ -45,7 +45,7 @@ def tell(
     if not hasattr(trained.task, "begin"):
         return
     run = trained.run
-    whole = saved_config.whole(run.config())
+    whole = saved_config.train_config(run.config())
     known = run.json(run_dir.ENVIRONMENT).get("reference")
     weights = known.get("weights") if isinstance(known, dict) else None
     if not isinstance(weights, str):
@@ -65,23 +65,23 @@ def tell(
     trained.task.begin(asked.of_splits(loader, splits, len(data.examples), network))
 
 
-def _as_it_began(trained: Trained, data: Dataset, weights: str) -> keras.Model:
+def _as_it_began(trained: LoadedRun, data: Dataset, weights: str) -> keras.Model:
     """The network of a run with the weights that it started from.
 
     Raises:
         ArtifactError: they are gone, or others.
     """
     run = trained.run
-    config = saved_config.whole(run.config())
+    config = saved_config.train_config(run.config())
     keras.utils.set_random_seed(config.runtime.seed)  # of what was random then
     if (run.folder / run_dir.TOKENIZER).is_dir() and config.model.tokenizer is not None:
         config.model.tokenizer = str(run.folder / run_dir.TOKENIZER)
     backbone, task, learner = build_model.build_model(config.model, config.task, trained.spec)
     if config.init is not None:
         planned = phases.plan(config.stage, config.optimizer, 1)
-        part = Part("", config.data, task, learner, None, data)
+        part = Objective("", config.data, task, learner, None, data)
         init_from_run.start_from(
-            FinishedRun(Path(config.init)), config, [part], backbone, learner, planned
+            RunReader(Path(config.init)), config, [part], backbone, learner, planned
         )
     if reference_outputs.fingerprint(backbone, learner) != weights:
         raise ArtifactError(

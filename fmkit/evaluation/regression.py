@@ -15,13 +15,13 @@ from fmkit.core.errors import DataError, NonFiniteError, received
 from fmkit.core.types import DataSpec
 from fmkit.data.targets import Numbers
 from fmkit.evaluation.bootstrap import intervals, mean_of_known, ratio
-from fmkit.evaluation.evaluator import Answer, Question
+from fmkit.evaluation.evaluator import EvaluationInputs, EvaluationResult
 
 _INTERVALS = ("mae", "rmse", "r2", "pearson")
 _OF_SUMS = ("mse", "mae", "rmse", "r2", "pearson")
 
 
-def evaluate(question: Question) -> Answer:
+def evaluate(question: EvaluationInputs) -> EvaluationResult:
     """Figures, and for each example what it has and what was predicted."""
     known = question.examples.annotations
     if not isinstance(known, Numbers):
@@ -90,7 +90,7 @@ def figures(
         figure: float(mean_of_known(np.array([each[figure] for each in per_number.values()])))
         for figure in (*_OF_SUMS, "median_absolute_error", "spearman")
     }
-    return files.finite(
+    return files.nonfinite_to_none(
         {
             "n": len(truth),
             **means,

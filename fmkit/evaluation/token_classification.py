@@ -18,15 +18,15 @@ from fmkit.data.content.word_sequences import Sentences
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
 from fmkit.data.loaders import token_rows
-from fmkit.data.loaders.text_loader import TextLoader, TokenRows, filled_length
+from fmkit.data.loaders.text_loader import TextLoader, TokenRows, padded_length
 from fmkit.data.loaders.token_rows import Encoded
 from fmkit.data.predict_inputs import TextInputs
 from fmkit.evaluation import entity_metrics
-from fmkit.evaluation.evaluator import Answer, Question
-from fmkit.evaluation.load_run import Trained
+from fmkit.evaluation.evaluator import EvaluationInputs, EvaluationResult
+from fmkit.evaluation.load_run import LoadedRun
 from fmkit.models.tokenizers import word_alignment
 from fmkit.tasks.token_classification.task import WORD
-from fmkit.train.task_model import Learner
+from fmkit.train.task_model import TaskModel
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class _Tagged:
     true: np.ndarray
 
 
-def evaluate(question: Question) -> Answer:
+def evaluate(question: EvaluationInputs) -> EvaluationResult:
     """Figures of tags and entities, and a row a word.
 
     Raises:
@@ -91,7 +91,7 @@ def _predicted(found: _Tagged, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _tagged(
-    learner: Learner, loader: Any, indices: np.ndarray, content: Encoded, names: Sequence[str]
+    learner: TaskModel, loader: Any, indices: np.ndarray, content: Encoded, names: Sequence[str]
 ) -> _Tagged:
     """Tag the words of some rows.
 
@@ -127,7 +127,7 @@ _BATCHES = 32
 def _alike(indices: np.ndarray, content: Encoded, most: int) -> Iterator[np.ndarray]:
     """Rows that are filled up to the same length, so that their outputs are one array."""
     longest = int(content.rows.lengths.max(initial=1))
-    filled = [filled_length(int(each), longest) for each in content.rows.lengths[indices]]
+    filled = [padded_length(int(each), longest) for each in content.rows.lengths[indices]]
     for length in sorted(set(filled)):
         those = indices[np.array(filled) == length]
         for start in range(0, len(those), most):
@@ -151,7 +151,7 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
     return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
 
 
-def predict(trained: Trained, inputs: TextInputs, batch_size: int) -> dict[str, Any]:
+def predict(trained: LoadedRun, inputs: TextInputs, batch_size: int) -> dict[str, Any]:
     """A row a word, with the tag that it gets; columns for `write_table`.
 
     `begin` and `end` are where a word lies in its text, in characters; of words that came one by
@@ -183,13 +183,13 @@ def predict(trained: Trained, inputs: TextInputs, batch_size: int) -> dict[str, 
     flat = [each for those in spans for each in those]
     columns |= {"begin": [begin for begin, _ in flat], "end": [end for _, end in flat]}
     columns |= _predicted(found, names)
-    meaning = tags.scheme(names)
+    meaning = tags.tag_scheme(names)
     if meaning is not None:
-        columns["entity"] = _numbered(found, tags.spans(found.best, found.lengths, meaning))
+        columns["entity"] = _numbered(found, tags.entity_spans(found.best, found.lengths, meaning))
     return _with_errors(columns, inputs)
 
 
-def _numbered(found: _Tagged, spans: tags.Spans) -> list[int]:
+def _numbered(found: _Tagged, spans: tags.EntitySpans) -> list[int]:
     """The number of the entity that each word is in, from 1 in each sentence; 0 in none."""
     sentence = np.repeat(np.arange(len(found.lengths)), found.lengths)
     number = np.zeros(len(found.best), np.int64)

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from fmkit.core.errors import ConfigError, listed, received
+from fmkit.core.errors import ConfigError, join_names, received
 from fmkit.core.types import Tokenizer
 
 FEATURES = ("map", "tokens", "vector")
@@ -184,7 +184,7 @@ def _check_blocks(what: str, model: keras.Model, blocks: tuple[Block, ...]) -> N
     names = [block.name for block in blocks]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ConfigError(f"{what}: several blocks have the name {listed(twice)}.")
+        raise ConfigError(f"{what}: several blocks have the name {join_names(twice)}.")
     owners: dict[int, int] = {}
     for _, _, weight in _weights(blocks):
         owners[id(weight)] = owners.get(id(weight), 0) + 1
@@ -194,7 +194,7 @@ def _check_blocks(what: str, model: keras.Model, blocks: tuple[Block, ...]) -> N
         if owners.get(id(weight), 0) != 1
     ]
     if wrong:
-        shown = listed(wrong, most=5)
+        shown = join_names(wrong, most=5)
         raise ConfigError(f"{what}: every weight must be in exactly one block, but {shown}.")
 
 
@@ -210,5 +210,5 @@ def _check_patches(what: str, model: keras.Model, patches: Patches, size: int) -
     reached = {id(each) for each in keras.Model(model.input, patches.features).weights}
     lacking = [each.path for each in model.weights if id(each) not in reached]
     if lacking:
-        told = f"its patches are computed without {listed(lacking, most=5)}"
+        told = f"its patches are computed without {join_names(lacking, most=5)}"
         raise ConfigError(f"{what}: {told}, and such weights would learn nothing.")

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from fmkit.core.errors import FmkitError, listed
+from fmkit.core.errors import FmkitError, join_names
 from fmkit.models.backbone import Block
 
 Rules = Sequence[tuple[str, str]]
@@ -32,7 +32,9 @@ def blocks_by_name(model: keras.Model, rules: Rules) -> tuple[Block, ...]:
         else:
             groups.setdefault(label, []).append(layer)
     if unknown:
-        raise FmkitError(f"model {model.name}: no block rule fits the layers {listed(unknown)}.")
+        raise FmkitError(
+            f"model {model.name}: no block rule fits the layers {join_names(unknown)}."
+        )
     return _as_blocks(groups)
 
 

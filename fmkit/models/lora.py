@@ -21,7 +21,7 @@ import numpy as np
 from keras import ops
 
 from fmkit.config.schema.model import ModelConfig
-from fmkit.core.errors import ConfigError, listed, received
+from fmkit.core.errors import ConfigError, join_names, received
 from fmkit.models.backbone import ADAPTERS, Backbone, is_adapter
 
 _KINDS = (keras.layers.Dense, keras.layers.EinsumDense)
@@ -47,7 +47,7 @@ def add(backbone: Backbone, config: ModelConfig) -> None:
         )
     chosen = [layer for path, layer in layers.items() if re.search(config.lora_targets, path)]
     if not chosen:
-        wanted = f"a regular expression that fits one of: {listed(list(layers), 12)}"
+        wanted = f"a regular expression that fits one of: {join_names(list(layers), 12)}"
         raise ConfigError(received("model.lora_targets", config.lora_targets, wanted))
     for layer in chosen:
         layer.enable_lora(config.lora_rank, lora_alpha=config.lora_alpha)

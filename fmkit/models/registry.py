@@ -88,7 +88,7 @@ def build(config: ModelConfig) -> Backbone:
     return backbone
 
 
-def reads(name: str) -> str | None:
+def modality_of(name: str) -> str | None:
     """What a backbone reads, `image` or `text`, known without building it.
 
     None for `hub` and for plugins: only building them tells.

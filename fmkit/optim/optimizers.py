@@ -58,7 +58,7 @@ def is_decayed(variable: keras.Variable) -> bool:
 
 
 @dataclass(frozen=True)
-class Treatment:
+class VariableUpdate:
     """What happens to a variable beside an optimizer's own update.
 
     Attributes:
@@ -104,13 +104,13 @@ class _Updates:
                 if average is not None:
                     average.assign(ops.copy(variable))  # JAX would share the buffer
 
-    def _treatment(self: Any, variable: keras.Variable) -> Treatment:
+    def _treatment(self: Any, variable: keras.Variable) -> VariableUpdate:
         multiplier = self.given.multipliers.get(id(variable), 1.0)
         if not is_decayed(variable):
-            return Treatment(multiplier)
+            return VariableUpdate(multiplier)
         if id(variable) in self.given.pretrained:
-            return Treatment(multiplier, l2_sp=self.given.l2_sp)
-        return Treatment(multiplier, weight_decay=self.weight_decay or 0.0)
+            return VariableUpdate(multiplier, l2_sp=self.given.l2_sp)
+        return VariableUpdate(multiplier, weight_decay=self.weight_decay or 0.0)
 
     def _get_current_learning_rate(self: Any) -> Any:
         if isinstance(self._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
@@ -169,7 +169,7 @@ class _Updates:
         return [None if each is None else each / replicas for each in clipped]
 
 
-def next_rate(optimizer: Any) -> float:
+def next_learning_rate(optimizer: Any) -> float:
     """The learning rate of the next update, before any multiplier; not a number without one."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # mixed_float16 wraps it
     if optimizer is None:
@@ -275,9 +275,11 @@ def build(
     return optimizer
 
 
-def treatment(optimizer: keras.optimizers.Optimizer | None, variable: keras.Variable) -> Treatment:
+def variable_update(
+    optimizer: keras.optimizers.Optimizer | None, variable: keras.Variable
+) -> VariableUpdate:
     """What an optimizer of `build`, as `compile` may have wrapped it, does to a variable."""
     # Under mixed_float16 Keras wraps the optimizer.
     inner: Any = getattr(optimizer, "inner_optimizer", optimizer)
     ids = getattr(inner, "ids", ())
-    return inner.treatments[ids.index(id(variable))] if id(variable) in ids else Treatment()
+    return inner.treatments[ids.index(id(variable))] if id(variable) in ids else VariableUpdate()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from fmkit.core.errors import ConfigError, listed
+from fmkit.core.errors import ConfigError, join_names
 
 HEAD = "head"
 """What the head is called among the blocks."""
@@ -32,7 +32,9 @@ def multipliers(
     names = [*blocks, HEAD]
     unused = [each for each in rates if not any(re.fullmatch(each, name) for name in names)]
     if unused:
-        raise ConfigError(f"{key}: no block is called {unused[0]!r}. Blocks: {listed(names, 60)}.")
+        raise ConfigError(
+            f"{key}: no block is called {unused[0]!r}. Blocks: {join_names(names, 60)}."
+        )
     found = {}
     for distance, name in enumerate(reversed(names)):
         fitting = (factor for each, factor in rates.items() if re.fullmatch(each, name))

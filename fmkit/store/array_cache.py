@@ -97,7 +97,7 @@ class Entry:
         """The entry's name."""
         return self.folder.name
 
-    def arrays(self, memory_budget_bytes: int, lock: Lock) -> Arrays:
+    def arrays(self, memory_budget_bytes: int, lock: Lock) -> CachedArrays:
         """The features, in memory where they fit and mapped from disk where not.
 
         Args:
@@ -110,12 +110,12 @@ class Entry:
         if self.bytes <= memory_budget_bytes:
             whole = [np.concatenate(tensor) for tensor in zip(*maps, strict=True)]
             lock.close()
-            return Arrays([whole], np.array([0, self.rows]), None)
-        return Arrays(maps, starts, lock)
+            return CachedArrays([whole], np.array([0, self.rows]), None)
+        return CachedArrays(maps, starts, lock)
 
 
 @dataclass(frozen=True)
-class Arrays:
+class CachedArrays:
     """Rows of features, shard by shard; mapped files are locked for as long as this lives."""
 
     _shards: Sequence[Sequence[np.ndarray]]

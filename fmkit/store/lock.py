@@ -101,7 +101,7 @@ class RunLock(Lock):
             self._write()
 
     def _write(self) -> None:
-        record = json.dumps({**self._facts, **signs_of_life()}).encode().ljust(_RECORD_BYTES)
+        record = json.dumps({**self._facts, **heartbeat()}).encode().ljust(_RECORD_BYTES)
         # The record is for messages. A full disk or a closed file is told by whoever needs it.
         with contextlib.suppress(OSError, ValueError):
             os.pwrite(self._stream.fileno(), record, 0)
@@ -116,7 +116,7 @@ class RunLock(Lock):
         super().close()
 
 
-def take(path: Path) -> RunLock:
+def acquire_run_lock(path: Path) -> RunLock:
     """Hold a run for the life of this process, or until it is closed.
 
     Args:
@@ -127,7 +127,7 @@ def take(path: Path) -> RunLock:
         OSError: the file cannot be made.
     """
     lock = RunLock(path)
-    before = told(path)
+    before = read_record(path)
     if not _had(lock) or _beats_elsewhere(before):
         Lock.close(lock)
         raise ArtifactError(
@@ -164,23 +164,23 @@ def is_free(path: Path) -> bool | None:
     return True
 
 
-def signs_of_life() -> dict[str, Any]:
+def heartbeat() -> dict[str, Any]:
     """What a process says of itself now: where it runs, the time, and its memory in bytes."""
     return {
         "host": socket.gethostname(),
         "boot_id": boot_id(),
         "heartbeat": _now(),
-        "rss_bytes": machine.held(),
+        "rss_bytes": machine.resident_bytes(),
         "memory_limit_bytes": _memory_limit(),
     }
 
 
 @functools.cache
 def _memory_limit() -> int | None:
-    return machine.limit()
+    return machine.memory_limit()
 
 
-def told(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> dict[str, Any]:
     """The record in a lock's file, without what makes no sense; empty where there is none."""
     try:
         with path.open("rb") as stream:
@@ -198,7 +198,7 @@ def _sane(record: Mapping[str, Any]) -> dict[str, Any]:
     return known
 
 
-def death(path: Path, status: Mapping[str, Any]) -> str:
+def why_dead(path: Path, status: Mapping[str, Any]) -> str:
     """Why a run that says it is running is dead; empty where it lives, or may live.
 
     Args:
@@ -208,7 +208,7 @@ def death(path: Path, status: Mapping[str, Any]) -> str:
     free = is_free(path)
     if free is False:
         return ""
-    facts = {**_sane(status), **told(path)}
+    facts = {**_sane(status), **read_record(path)}
     here = facts.get("host") == socket.gethostname()
     if free is None:
         gone = here and "pid" in facts and not _is_process(facts["pid"])

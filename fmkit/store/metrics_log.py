@@ -136,5 +136,5 @@ def as_csv(rows: list[dict[str, Any]]) -> str:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(files.finite(row) for row in rows)
+    writer.writerows(files.nonfinite_to_none(row) for row in rows)
     return stream.getvalue()

@@ -79,7 +79,7 @@ def claim(runs_dir: Path, kind: str) -> Path:
 
 def _unwritable(runs_dir: Path, error: OSError) -> ConfigError:
     return ConfigError(
-        f"runs_dir: cannot make a run folder in {files.absolute(runs_dir)}: {error.strerror}.",
+        f"runs_dir: cannot make a run folder in {files.absolute_path(runs_dir)}: {error.strerror}.",
         "Name a folder that you may write: runs_dir=DIR",
     )
 
@@ -146,7 +146,7 @@ class Run:
         run._status |= {**before, **fresh}
         run._began -= seconds
         files.clear_temporaries(folder)
-        atomic_dir.sweep(run.checkpoints)
+        atomic_dir.remove_leftovers(run.checkpoints)
         return run
 
     def hold(self) -> None:
@@ -156,7 +156,7 @@ class Run:
             ArtifactError: another process has it.
         """
         if self._lock is None:
-            self._lock = lock.take(self.folder / LOCK)
+            self._lock = lock.acquire_run_lock(self.folder / LOCK)
 
     def release(self) -> None:
         """Let go of the lock."""
@@ -183,7 +183,7 @@ class Run:
         self._from_environment = dict(from_environment or {})
         for path in (self.folder / HYDRA).glob("*.yaml"):
             kept = path.read_text(encoding="utf-8")
-            if (shown := sanitize.struck_out(kept)) != kept:
+            if (shown := sanitize.redact(kept)) != kept:
                 files.write_text(path, shown)
         self.write_config(config)
         self.update(**described)
@@ -209,9 +209,9 @@ class Run:
         """Change the status and write it."""
         for key in ("name", "reason"):
             if isinstance(changes.get(key), str):
-                changes[key] = sanitize.struck_out(changes[key])
+                changes[key] = sanitize.redact(changes[key])
         self._status.update(changes)
-        self._status.update(lock.signs_of_life())
+        self._status.update(lock.heartbeat())
         self._status["seconds"] = round(time.monotonic() - self._began, 3)
         files.write_json(self.folder / STATUS, self._status, "status.write")
 
@@ -243,7 +243,7 @@ class Run:
 
         So no text from outside can pass for an entry, or for what a terminal obeys.
         """
-        told = console.plain(sanitize.struck_out(text.rstrip())).replace("\n", "\n    ")
+        told = console.escape_text(sanitize.redact(text.rstrip())).replace("\n", "\n    ")
         line = f"{now()} {told}\n"
         files.append(self.folder / LOG, line.encode("utf-8", "backslashreplace"))
 
@@ -262,7 +262,7 @@ class Run:
             OSError: the disk is full or refuses; it names the file.
         """
         path = self.folder / MODEL
-        written = files.temporary(path)
+        written = files.temporary_path(path)
         try:
             model.save(written)
             if not zipfile.is_zipfile(written):  # Keras has not always told of a failed write
@@ -285,7 +285,7 @@ class Run:
         target = self.folder / TOKENIZER
         if target.exists():
             return
-        written = files.temporary(target)
+        written = files.temporary_path(target)
         shutil.rmtree(written, ignore_errors=True)
         written.mkdir()
         tokenizer.save(written)
@@ -300,6 +300,6 @@ def _recordable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_recordable(each) for each in value]
     if isinstance(value, str):
-        text = sanitize.struck_out(value)
+        text = sanitize.redact(value)
         return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + "\\${", text)
     return value

@@ -12,7 +12,7 @@ from typing import Any
 
 from fmkit.core import atomic_dir, errors, safe_io
 from fmkit.core.errors import ArtifactError, ConfigError, received
-from fmkit.core.files import absolute
+from fmkit.core.files import absolute_path
 from fmkit.store import lock, run_dir
 
 BROKEN, DEAD = "broken", "dead"
@@ -39,7 +39,7 @@ _LOWER_IS_BETTER = (
 
 
 @dataclass(frozen=True)
-class Run:
+class RunSummary:
     """One run as its status.json tells it; what the file lacks is None.
 
     Attributes:
@@ -77,29 +77,31 @@ class Run:
     fmkit: str | None = None
 
 
-def read(folder: Path, identity: str = "") -> Run:
+def read(folder: Path, identity: str = "") -> RunSummary:
     """One run; a status that cannot be read gives the state `broken` and a reason."""
     identity = identity or folder.name
     try:
         status: Any = safe_io.read_json(folder / run_dir.STATUS)
     except FileNotFoundError:
-        return Run(folder, identity, BROKEN, f"it has no {run_dir.STATUS}")
+        return RunSummary(folder, identity, BROKEN, f"it has no {run_dir.STATUS}")
     except (OSError, ValueError) as error:
         what = error.strerror if isinstance(error, OSError) else str(error)
-        return Run(folder, identity, BROKEN, f"{run_dir.STATUS} cannot be read: {what}")
+        return RunSummary(folder, identity, BROKEN, f"{run_dir.STATUS} cannot be read: {what}")
     if not isinstance(status, dict):
-        return Run(folder, identity, BROKEN, f"{run_dir.STATUS} holds no mapping")
+        return RunSummary(folder, identity, BROKEN, f"{run_dir.STATUS} holds no mapping")
     wrong = [key for key in _TYPES if not _fits(key, status.get(key))]
     fields: dict[str, Any] = {key: status.get(key) for key in _TYPES if key not in wrong}
     if wrong:
         fields["state"] = BROKEN
         fields["reason"] = f"{run_dir.STATUS} has a wrong value in {', '.join(wrong)}"
-    elif fields["state"] == run_dir.RUNNING and (why := lock.death(folder / run_dir.LOCK, status)):
+    elif fields["state"] == run_dir.RUNNING and (
+        why := lock.why_dead(folder / run_dir.LOCK, status)
+    ):
         # It may have ended since its status was read: that is written before its lock is free.
         if _says(folder) != run_dir.RUNNING:
             return read(folder, identity)
         fields["state"], fields["reason"] = DEAD, why
-    return Run(folder, identity, **fields)
+    return RunSummary(folder, identity, **fields)
 
 
 def _says(folder: Path) -> Any:
@@ -129,7 +131,7 @@ def _moment(text: str | None) -> float | None:
         return None
 
 
-def runs(root: Path) -> list[Run]:
+def runs(root: Path) -> list[RunSummary]:
     """Every run under a folder, newest first, the broken ones included."""
     found = [read(folder, identity) for folder, identity in _folders(Path(root))]
     return sorted(found, key=_age, reverse=True)
@@ -158,7 +160,7 @@ def _inside(folder: Path) -> list[Path]:
         return []
 
 
-def _age(run: Run) -> tuple[float, str]:
+def _age(run: RunSummary) -> tuple[float, str]:
     """When a run began: by its status, else by its name, else by its folder's time."""
     moment = _moment(run.started)
     if moment is None:
@@ -185,7 +187,9 @@ def trained(text: str, root: Path, key: str = "run") -> Path:
         ArtifactError: there is no such run, there are several, or nothing of it was saved.
     """
     folder = resolve(text, root, key)
-    if any(each.startswith("step-") for each in atomic_dir.inside(folder / run_dir.CHECKPOINTS)):
+    if any(
+        each.startswith("step-") for each in atomic_dir.folders_in(folder / run_dir.CHECKPOINTS)
+    ):
         return folder
     run = read(folder)
     why = f": {run.reason.splitlines()[0]}" if run.reason else "."
@@ -215,7 +219,7 @@ def resolve(text: str, root: Path, key: str = "run") -> Path:
     known = runs(root)
     if not known:
         raise ArtifactError(
-            received(key, text, "a run's folder") + f" There is no run in {absolute(root)}.",
+            received(key, text, "a run's folder") + f" There is no run in {absolute_path(root)}.",
             "Name the folder of the run, or the folder that holds runs: runs_dir=DIR",
         )
     if text == LAST:
@@ -230,7 +234,7 @@ def resolve(text: str, root: Path, key: str = "run") -> Path:
         if len(matches) == 1:
             return matches[0].folder
         if matches:
-            listed = errors.listed([run.id for run in matches])
+            listed = errors.join_names([run.id for run in matches])
             raise ArtifactError(
                 f"{key}: {text!r} fits {len(matches)} runs: {listed}.",
                 "Type more of the id, or the run's folder.",
@@ -238,30 +242,32 @@ def resolve(text: str, root: Path, key: str = "run") -> Path:
     raise ArtifactError(_not_found(text, known, root, key), "`fmkit runs` lists them all.")
 
 
-def _last(known: list[Run], root: Path, key: str) -> Path:
+def _last(known: list[RunSummary], root: Path, key: str) -> Path:
     for run in known:
         if run.state == run_dir.DONE:
             return run.folder
     counts = Counter(run.state for run in known)
     there = ", ".join(f"{count} {state}" for state, count in counts.items())
     raise ArtifactError(
-        f"{key}: {LAST!r} is the newest run that is done, and none in {absolute(root)} is: "
+        f"{key}: {LAST!r} is the newest run that is done, and none in {absolute_path(root)} is: "
         f"{there}.",
         f"The newest one of all is {known[0].id}.",
     )
 
 
-def _not_found(text: str, known: list[Run], root: Path, key: str) -> str:
+def _not_found(text: str, known: list[RunSummary], root: Path, key: str) -> str:
     allowed = [run.id for run in known] + [run.name for run in known if run.name]
     # An id is long, and what a user remembers is its end.
     ends = {each.rpartition("-")[2]: each for each in allowed if "-" in each}
-    close = errors.nearest(text, allowed) + [ends[each] for each in errors.nearest(text, ends)]
+    close = errors.closest_names(text, allowed) + [
+        ends[each] for each in errors.closest_names(text, ends)
+    ]
     clue = f"Nearest: {', '.join(dict.fromkeys(close))}." if close else f"Newest: {known[0].id}."
     message = received(key, text, "a run's folder, id or name, part of an id, or `last`")
-    return f"{message} No run in {absolute(root)} fits. {clue}"
+    return f"{message} No run in {absolute_path(root)} fits. {clue}"
 
 
-def best(root: Path, metric: str = "test.accuracy", data: str | None = None) -> list[Run]:
+def best(root: Path, metric: str = "test.accuracy", data: str | None = None) -> list[RunSummary]:
     """The runs that have a figure, the best one first.
 
     Args:
@@ -274,28 +280,28 @@ def best(root: Path, metric: str = "test.accuracy", data: str | None = None) -> 
         ArtifactError: no run has any.
     """
     known = [run for run in runs(root) if run.state != BROKEN and data in (None, run.data)]
-    ranked = [run for run in known if figure(run, metric) is not None]
+    ranked = [run for run in known if metric_value(run, metric) is not None]
     if not ranked:
-        there = sorted({key for run in known for key in figures(run)})
+        there = sorted({key for run in known for key in metrics(run)})
         if there:
             raise ConfigError(received("metric", metric, there))
         on = f" on {data}" if data else ""
-        raise ArtifactError(f"No run in {absolute(root)}{on} has figures of a split yet.")
+        raise ArtifactError(f"No run in {absolute_path(root)}{on} has figures of a split yet.")
     sign = 1 if metric.rpartition(".")[2] in _LOWER_IS_BETTER else -1
-    return sorted(ranked, key=lambda run: sign * (figure(run, metric) or 0.0))
+    return sorted(ranked, key=lambda run: sign * (metric_value(run, metric) or 0.0))
 
 
-def figures(run: Run) -> dict[str, float]:
+def metrics(run: RunSummary) -> dict[str, float]:
     """The finite numbers in a run's `test` and `val`, by `split.figure`."""
-    return {**numbers("test", run.test), **numbers("val", run.val)}
+    return {**flat_numbers("test", run.test), **flat_numbers("val", run.val)}
 
 
-def figure(run: Run, metric: str) -> float | None:
+def metric_value(run: RunSummary, metric: str) -> float | None:
     """One of `figures`, or None."""
-    return figures(run).get(metric)
+    return metrics(run).get(metric)
 
 
-def numbers(prefix: str, mapping: Mapping[str, Any] | None) -> dict[str, float]:
+def flat_numbers(prefix: str, mapping: Mapping[str, Any] | None) -> dict[str, float]:
     """The finite numbers of a mapping, by `prefix.key`."""
     return {
         f"{prefix}.{key}": value

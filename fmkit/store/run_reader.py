@@ -13,7 +13,7 @@ from fmkit.store import run_dir, run_index
 
 
 @dataclass(frozen=True)
-class FinishedRun:
+class RunReader:
     """A run folder to read from."""
 
     folder: Path
@@ -32,12 +32,12 @@ class FinishedRun:
         path = self.folder / run_dir.CONFIG
         found = safe_yaml.read(path)
         if found.tree is None:
-            reason = found.problems[0].removeprefix(sanitize.written_out(path)).lstrip(": ")
+            reason = found.problems[0].removeprefix(sanitize.escape_invisible(path)).lstrip(": ")
             raise self._refused(run_dir.CONFIG, reason.rstrip("."))
         loaded: dict[str, Any] = safe_yaml.value(found.tree)
         return loaded
 
-    def json(self, name: str, most: int = safe_io.MOST_JSON) -> dict[str, Any]:
+    def json(self, name: str, most: int = safe_io.MAX_JSON) -> dict[str, Any]:
         """One of the run's JSON files, of at most so many bytes.
 
         Raises:
@@ -95,7 +95,7 @@ class FinishedRun:
         name = f"{run_dir.EVALUATION}/val{f'-{objective}' if objective else ''}.json"
         if not (self.folder / name).exists():
             return {}
-        return self.json(name, safe_io.MOST_FIGURES)
+        return self.json(name, safe_io.MAX_FIGURES)
 
     def _different(self, found: Any, what: str) -> tuple[str, ...]:
         is_list = isinstance(found, list) and all(isinstance(each, str) for each in found)
@@ -108,7 +108,7 @@ class FinishedRun:
         found = run_index.read(self.folder)
         if found.state != run_dir.DONE:
             why = f" ({found.reason.splitlines()[0]})" if found.reason else ""
-            console.warn(f"run {self.id} is {found.state}{why}: the best of it so far is used.")
+            console.warning(f"run {self.id} is {found.state}{why}: the best of it so far is used.")
 
     def best_step(self) -> int | None:
         """The step of the best checkpoint, if one was named."""

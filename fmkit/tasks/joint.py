@@ -67,7 +67,7 @@ class Joint:
         self.evaluator = self.parts[first].evaluator
         self._fixed = {name: float(config.objectives[name].weight or 0.0) for name in names}
         self._learned = LogVariances(len(names)) if config.weighting == "uncertainty" else None
-        self._shown: dict[str, PartLoss] = {}
+        self._shown: dict[str, ObjectiveLoss] = {}
         self._features: dict[str, Any] = {}
 
     def targets(self, examples: Any) -> np.ndarray:
@@ -157,7 +157,7 @@ class Joint:
         """By objective: its loss, its task's metrics and, where it is learned, its log variance."""
         found: dict[str, list[Any]] = {name: task.metrics() for name, task in self.parts.items()}
         self._shown = {  # a task may count its loss otherwise, as by token
-            name: PartLoss()
+            name: ObjectiveLoss()
             for name, those in found.items()
             if all(each.name != "loss" for each in those)
         }
@@ -205,7 +205,7 @@ def _rename(network: keras.Model, beside: Backbone, prefix: str) -> None:
             operation.name = f"{prefix}{operation.name.removeprefix(PREFIX)}"
 
 
-class PartLoss(keras.metrics.Metric):
+class ObjectiveLoss(keras.metrics.Metric):
     """The mean loss of one objective, by example; it is told, since the loss is known already."""
 
     def __init__(self) -> None:

@@ -44,7 +44,7 @@ class MultiLabel:
     def __init__(self, config: MultiLabelConfig, spec: DataSpec) -> None:
         if spec.annotations != "sets" or not spec.names:
             raise ConfigError(
-                f"task.name=multi_label learns sets of labels, and the data has {what(spec)}.",
+                f"task.name=multi_label learns sets of labels, and the data has {noun(spec)}.",
                 "Take data with data.labels=sets, or task=classification.",
             )
         self._rates = base_rates(spec)
@@ -109,7 +109,7 @@ class MultiLabel:
         return keras.layers.Activation("sigmoid", dtype="float32", name="probabilities")(outputs)
 
 
-def what(spec: DataSpec) -> str:
+def noun(spec: DataSpec) -> str:
     """What there is to learn, for a message."""
     if spec.annotations:
         return spec.annotations if spec.names else f"{spec.annotations} without names"

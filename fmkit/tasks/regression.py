@@ -18,7 +18,7 @@ from fmkit.core.types import DataSpec
 from fmkit.models import heads
 from fmkit.models.backbone import Backbone
 from fmkit.tasks import linear_probe
-from fmkit.tasks.multi_label import what
+from fmkit.tasks.multi_label import noun
 
 
 class Regression:
@@ -52,7 +52,7 @@ class Regression:
     def __init__(self, config: RegressionConfig, spec: DataSpec) -> None:
         if spec.annotations != "numbers" or not spec.names:
             raise ConfigError(
-                f"task.name=regression learns numbers, and the data has {what(spec)}.",
+                f"task.name=regression learns numbers, and the data has {noun(spec)}.",
                 "Take data with data.labels=numbers, or task=classification.",
             )
         self._width = len(spec.names)

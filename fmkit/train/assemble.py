@@ -26,14 +26,14 @@ from fmkit.data.loaders.joint_loader import JointLoader, Stream
 from fmkit.models.backbone import Backbone
 from fmkit.optim import rates
 from fmkit.optim.optimizers import is_decayed
-from fmkit.store.run_reader import FinishedRun
+from fmkit.store.run_reader import RunReader
 from fmkit.tasks.joint import Joint
 from fmkit.train import build_model, devices, freeze, init_from_run, phases, task_data
 from fmkit.train import reference_outputs as reference
-from fmkit.train.objective import JointLearner, Part
+from fmkit.train.objective import JointTaskModel, Objective
 from fmkit.train.phases import Phase
 from fmkit.train.reference_outputs import Reference
-from fmkit.train.task_model import Learner
+from fmkit.train.task_model import TaskModel
 
 
 @dataclass
@@ -60,14 +60,14 @@ class Assembly:
     loader: Any
     backbone: Backbone
     task: Any
-    learner: Learner
+    learner: TaskModel
     phases: list[Phase]
     skipped: dict[str, str] = field(default_factory=dict)
     started_from: dict[str, Any] = field(default_factory=dict)
     pretrained: dict[int, keras.Variable] = field(default_factory=dict)
     features: Any = None
     settings: dict[str, Any] = field(default_factory=dict)
-    parts: tuple[Part, ...] = ()
+    parts: tuple[Objective, ...] = ()
     reference: Reference | None = None
 
     def scope(self) -> contextlib.AbstractContextManager[None]:
@@ -122,7 +122,7 @@ class Assembly:
         order = self.loader.order(self.splits["train"], seed)
         return [self.examples.ids[at] for at in order.indices(step)]
 
-    def judged(self) -> list[Part]:
+    def judged(self) -> list[Objective]:
         """What is judged by itself: the objectives, or the whole, perhaps on kept features."""
         if self.parts:
             return list(self.parts)
@@ -130,7 +130,7 @@ class Assembly:
         if self.features is not None:
             learner, loader = self.features.cut.upper, self.features.loader
         data = Dataset(self.examples, self.splits, self.spec)
-        return [Part("", self.config.data, self.task, learner, loader, data)]
+        return [Objective("", self.config.data, self.task, learner, loader, data)]
 
     @contextlib.contextmanager
     def named_errors(self) -> Iterator[None]:
@@ -166,7 +166,7 @@ def assemble(
         config: the typed config.
         data: what to train on; of a joint run, the primary objective's.
         machine: the devices.
-        saved: the `state.Saved` that a run goes on from.
+        saved: the `state.SavedState` that a run goes on from.
         others: of a joint run, the data of the other objectives.
     """
     loads = saved is None or config.optimizer.l2_sp > 0 or reference.is_needed(config.task)
@@ -174,9 +174,9 @@ def assemble(
         model = config.model if loads else dataclasses.replace(config.model, weights="none")
         backbone, task, learner, parts = _build(model, config, data, others or {})
         task_data.check_monitor(config.task, task)
-        every_part = parts or (Part("", config.data, task, learner, None, data),)
+        every_part = parts or (Objective("", config.data, task, learner, None, data),)
         for each in every_part:
-            each.data = task_data.as_read(
+            each.data = task_data.prepare_for_task(
                 each.config, config.runtime, each.data, each.task, backbone
             )
             _check_batches(each, len(machine.names))
@@ -188,7 +188,7 @@ def assemble(
         skipped: dict[str, str] = {}
         if config.init is not None and loads:
             skipped, started_from = init_from_run.start_from(
-                FinishedRun(Path(config.init)), config, every_part, backbone, learner, planned
+                RunReader(Path(config.init)), config, every_part, backbone, learner, planned
             )
         idle = _idle(learner, backbone, planned)
         skipped = {**idle, **skipped} if saved is None else saved.skipped
@@ -207,7 +207,7 @@ def assemble(
 
 def _build(
     model: ModelConfig, config: TrainConfig, data: Dataset, others: Mapping[str, Dataset]
-) -> tuple[Backbone, Any, Learner, tuple[Part, ...]]:
+) -> tuple[Backbone, Any, TaskModel, tuple[Objective, ...]]:
     """Backbone, task and network, and of a joint run each objective's part of them."""
     if isinstance(config.task, JointConfig):
         return _build_joint(model, config, {objectives.primary(config.task): data, **others})
@@ -216,7 +216,7 @@ def _build(
 
 
 def _open(
-    config: TrainConfig, data: Dataset, parts: Sequence[Part], task: Any, backbone: Backbone
+    config: TrainConfig, data: Dataset, parts: Sequence[Objective], task: Any, backbone: Backbone
 ) -> Any:
     """The input pipeline; of a joint run one over those of all objectives."""
     if parts:
@@ -224,7 +224,7 @@ def _open(
     return build_model.open_loader(config.data, config.runtime, data.examples, task, backbone)
 
 
-def _idle(learner: Learner, backbone: Backbone, planned: Sequence[Phase]) -> dict[str, str]:
+def _idle(learner: TaskModel, backbone: Backbone, planned: Sequence[Phase]) -> dict[str, str]:
     """Phases that train a head alone which has no weights, as where embeddings give the scores."""
     idle = [each.name for each in planned if each.train == "head"]
     if len(idle) == len(planned) or freeze.weights_by_block(learner, backbone)[rates.HEAD]:
@@ -252,14 +252,14 @@ def _begin(assembly: Assembly) -> None:
 
 def _build_joint(
     model: ModelConfig, config: TrainConfig, data: Mapping[str, Dataset]
-) -> tuple[Backbone, Joint, JointLearner, tuple[Part, ...]]:
+) -> tuple[Backbone, Joint, JointTaskModel, tuple[Objective, ...]]:
     """One backbone with the heads of all objectives, and a network for each of them."""
     asked: Any = config.task
     backbone = build_model.build_backbone(model, [each.spec for each in data.values()])
     task = Joint(asked, {name: each.spec for name, each in data.items()})
     networks = task.networks(backbone, model)
     parts = tuple(
-        Part(name, asked.objectives[name].data, task.parts[name],
+        Objective(name, asked.objectives[name].data, task.parts[name],
              build_model.network(inputs, output, own), None, data[name])
         for (name, (inputs, output)), own in zip(
             networks.items(), task.parts.values(), strict=True
@@ -267,10 +267,12 @@ def _build_joint(
     )  # fmt: skip
     inputs = [each for own, _ in networks.values() for each in own]
     outputs = task.joined(backbone, networks)
-    return backbone, task, JointLearner(inputs, outputs, task, parts), parts
+    return backbone, task, JointTaskModel(inputs, outputs, task, parts), parts
 
 
-def _open_loaders(runtime: RuntimeConfig, parts: Sequence[Part], backbone: Backbone) -> JointLoader:
+def _open_loaders(
+    runtime: RuntimeConfig, parts: Sequence[Objective], backbone: Backbone
+) -> JointLoader:
     """A loader for each objective, which share the budget of memory, and one of them all."""
     share = units.parse_bytes(runtime.memory_budget) // len(parts)
     shared = dataclasses.replace(runtime, memory_budget=f"{share} B")
@@ -295,7 +297,7 @@ def _pretrained(backbone: Backbone) -> dict[int, keras.Variable]:
     }
 
 
-def _check_batches(part: Part, devices: int) -> None:
+def _check_batches(part: Objective, devices: int) -> None:
     """Refuse batches that cannot be shared out, as rows belong together or are too few.
 
     Raises:
@@ -338,7 +340,7 @@ def _check_shares(examples: int, batch_size: int, devices: int) -> None:
     )
 
 
-def resolved(config: TrainConfig, assembly: Assembly, split_seed: int) -> TrainConfig:
+def resolved_config(config: TrainConfig, assembly: Assembly, split_seed: int) -> TrainConfig:
     """The config with what was left to fmkit filled in, for the record."""
     backbone = assembly.backbone
     model = dataclasses.replace(

@@ -22,7 +22,7 @@ from fmkit.models import lora
 from fmkit.models import registry as model_registry
 from fmkit.models.backbone import Backbone
 from fmkit.tasks import registry as task_registry
-from fmkit.train.task_model import Learner
+from fmkit.train.task_model import TaskModel
 
 
 def image_size(config: ModelConfig, examples: Examples) -> int | None:
@@ -40,7 +40,7 @@ def image_size(config: ModelConfig, examples: Examples) -> int | None:
 
 def build_model(
     model: ModelConfig, task_config: TaskConfig, spec: DataSpec
-) -> tuple[Backbone, Any, Learner]:
+) -> tuple[Backbone, Any, TaskModel]:
     """Backbone, task and the network that joins them; with LoRA, fresh adapters in the backbone."""
     backbone = build_backbone(model, [spec])
     task = task_registry.build(task_config, spec)
@@ -72,9 +72,9 @@ _MODELS_OF = {
 }
 
 
-def network(inputs: Sequence[Any], output: Any, task: Any) -> Learner:
+def network(inputs: Sequence[Any], output: Any, task: Any) -> TaskModel:
     """What trains, from its symbolic inputs and output."""
-    return Learner(list(inputs) if len(inputs) > 1 else inputs[0], output, task)
+    return TaskModel(list(inputs) if len(inputs) > 1 else inputs[0], output, task)
 
 
 def open_loader(
@@ -113,7 +113,7 @@ def open_loader(
     )
 
 
-def inference_model(learner: Learner, task: Any, data: DataConfig) -> keras.Model:
+def inference_model(learner: TaskModel, task: Any, data: DataConfig) -> keras.Model:
     """The network as users deploy it: RGB images of any size, 0 to 255, to what the task shows.
 
     Of texts: tokens (B, T) int32, filled up with -1, as the tokenizer beside the model makes them.

@@ -18,13 +18,13 @@ def pairs(optimizer: Any) -> list[tuple[Any, Any]]:
     return [(variable, average) for variable, average in both if average is not None]
 
 
-def settle(optimizer: Any) -> None:
+def finalize(optimizer: Any) -> None:
     """Put the average in the place of the raw weights, for good."""
     for variable, average in pairs(optimizer):
         variable.assign(average)
 
 
-class JudgeAverage(keras.callbacks.Callback):
+class EmaEvaluation(keras.callbacks.Callback):
     """Puts the average in the place of the raw weights while a model is validated.
 
     keras.callbacks.SwapEMAWeights does the same, but on TensorFlow by adding and subtracting, so

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from fmkit.config import trainable
-from fmkit.core.errors import ConfigError, listed, received
+from fmkit.core.errors import ConfigError, join_names, received
 from fmkit.models import lora
 from fmkit.models.backbone import Backbone, Block, is_adapter
 from fmkit.models.heads import HEAD_PREFIXES
@@ -88,7 +88,7 @@ def _blocks(backbone: Backbone, phase: Phase, asked: trainable.Trainable) -> Seq
         return backbone.blocks[-int(asked.argument) :]
     found = [each for each in backbone.blocks if re.fullmatch(asked.argument, each.name)]
     if not found:
-        allowed = f"a pattern that fits the whole name of a block: {listed(names, 60)}"
+        allowed = f"a pattern that fits the whole name of a block: {join_names(names, 60)}"
         raise ConfigError(received(key, phase.train, allowed))
     return found
 
@@ -122,7 +122,7 @@ def weights_by_block(model: keras.Model, backbone: Backbone) -> dict[str, list[k
     known |= {id(weight) for weight in weights}
     uncovered = [weight.path for weight in model.weights if id(weight) not in known]
     if uncovered or rates.HEAD in found:
-        told = f"weights in no block and not in the head: {listed(uncovered, 5)}"
+        told = f"weights in no block and not in the head: {join_names(uncovered, 5)}"
         raise ConfigError(
             f"backbone {backbone.name} has {told if uncovered else 'a block called head'}.",
             f"Layers of a task's head have names that begin with {' or '.join(HEAD_PREFIXES)}.",

@@ -13,17 +13,17 @@ import keras
 import numpy as np
 
 from fmkit.core import console, files
-from fmkit.core.errors import ArtifactError, FreezeError, listed
+from fmkit.core.errors import ArtifactError, FreezeError, join_names
 from fmkit.models.backbone import Backbone
 from fmkit.optim import optimizers, rates
 from fmkit.store import run_dir
 from fmkit.store.run_dir import Run
-from fmkit.store.run_reader import FinishedRun
+from fmkit.store.run_reader import RunReader
 from fmkit.train import freeze
 from fmkit.train.phases import Phase
 
 _SCHEMA = 1
-_MOST_ROWS = 12
+_MAX_ROWS = 12
 """A longer table of blocks is shown with equal neighbours in one row."""
 
 PENDING, HELD, BROKEN, SKIPPED = "pending", "held", "broken", "skipped"
@@ -62,7 +62,7 @@ class BlockRecord:
     moved: bool | None = None
 
 
-class Proof:
+class FreezeAudit:
     """Hashes weights around each phase of a run and keeps the record, `freeze.json`.
 
     Args:
@@ -86,7 +86,7 @@ class Proof:
         Raises:
             ArtifactError: the record cannot be read, or does not have the phase.
         """
-        entries = FinishedRun(self._run.folder).json(run_dir.FREEZE).get("phases")
+        entries = RunReader(self._run.folder).json(run_dir.FREEZE).get("phases")
         try:
             found = [
                 {**each, "blocks": [BlockRecord(**block) for block in each["blocks"]]}
@@ -145,7 +145,7 @@ class Proof:
         self._run.log("\n".join([title, *_table([[each] for each in records])]))
         if self._shown:
             for line in [title, *_table(_collapsed(records))]:
-                console.say(line)
+                console.info(line)
 
     def check(self, model: keras.Model, backbone: Backbone, phase: Phase) -> None:
         """Compare all weights with the snapshot and record the outcome.
@@ -205,7 +205,7 @@ def _begin_again(records: list[BlockRecord], before: dict[str, BlockRecord], pha
     if moved:
         raise ArtifactError(
             f"the checkpoint does not fit {run_dir.FREEZE}: what phase {phase.name} froze in "
-            f"{listed(moved, 5)} is not what it was when the phase began.",
+            f"{join_names(moved, 5)} is not what it was when the phase began.",
             "The run's files were changed. Start a new run.",
         )
     for record in records:
@@ -233,7 +233,7 @@ def _record(
 ) -> BlockRecord:
     """What is, by the layers and the optimizer themselves, not by what the config asked for."""
     trained = [each for each in weights if each.trainable]
-    treated = [optimizers.treatment(optimizer, each) for each in trained]
+    treated = [optimizers.variable_update(optimizer, each) for each in trained]
     modes = {layer.trainable for layer in layers if freeze.is_batchnorm(layer)}
     batchnorm = {(): "none", (True,): "train", (False,): "frozen"}.get(tuple(modes), "mixed")
     return BlockRecord(
@@ -259,7 +259,7 @@ def _digest(weight: keras.Variable) -> str:
 
 
 def _error(phase: Phase, broken: dict[str, list[str]]) -> FreezeError:
-    told = "; ".join(f"{name} ({listed(paths, 4)})" for name, paths in broken.items())
+    told = "; ".join(f"{name} ({join_names(paths, 4)})" for name, paths in broken.items())
     return FreezeError(
         f"phase {phase.name} trains {phase.train} with BatchNorm {phase.batchnorm}, and yet these "
         f"weights moved: {told}.",
@@ -272,7 +272,7 @@ def _collapsed(records: list[BlockRecord]) -> list[list[BlockRecord]]:
     """Neighbours that are treated alike in one row, if there are too many rows without."""
     rows = [[each] for each in records]
     for with_rate in (True, False):
-        if len(rows) <= _MOST_ROWS:
+        if len(rows) <= _MAX_ROWS:
             break
         body = groupby(records[:-1], partial(_likeness, with_rate=with_rate))
         rows = [*(list(alike) for _, alike in body), records[-1:]]

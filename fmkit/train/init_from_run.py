@@ -13,23 +13,23 @@ from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.task import JointConfig
 from fmkit.core import console
-from fmkit.core.errors import ArtifactError, ConfigError, listed
+from fmkit.core.errors import ArtifactError, ConfigError, join_names
 from fmkit.core.types import DataSpec, Tokenizer
 from fmkit.models import lora
 from fmkit.models.backbone import Backbone
 from fmkit.models.tokenizers import tokenizer as tokenizers
 from fmkit.models.weights.formats import open_weights
 from fmkit.store import run_dir
-from fmkit.store.run_reader import FinishedRun
+from fmkit.store.run_reader import RunReader
 from fmkit.tasks import joint
 from fmkit.tasks import registry as task_registry
 from fmkit.train.checkpoints import checkpoint, variables
-from fmkit.train.objective import Part
+from fmkit.train.objective import Objective
 from fmkit.train.phases import Phase
-from fmkit.train.task_model import Learner
+from fmkit.train.task_model import TaskModel
 
 
-def best_checkpoint(run: FinishedRun) -> checkpoint.Checkpoint:
+def best_checkpoint(run: RunReader) -> checkpoint.Checkpoint:
     """A run's best checkpoint, verified, and its weights' file checked without reading them.
 
     Raises:
@@ -54,17 +54,17 @@ def check_sizes(chosen: checkpoint.Checkpoint, model: ModelConfig, classes: int)
         wrong.append(f"model.image_size {model.image_size:,}")
     if wrong:
         raise ArtifactError(
-            f"run {chosen.folder.parent.parent}: its record asks for {listed(wrong)}, and its "
+            f"run {chosen.folder.parent.parent}: its record asks for {join_names(wrong)}, and its "
             "checkpoint is none of such a model."
         )
 
 
 def start_from(
-    run: FinishedRun,
+    run: RunReader,
     config: TrainConfig,
-    parts: Sequence[Part],
+    parts: Sequence[Objective],
     backbone: Backbone,
-    learner: Learner,
+    learner: TaskModel,
     planned: list[Phase],
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """Take the weights of another run; the phases to skip, and what to record.
@@ -91,7 +91,7 @@ def start_from(
     taken = learned(learner)
     if not lora.same(before, config.model):
         if before.lora_rank:
-            console.say(f"init: the adapters of {run.id} are merged into its kernels.")
+            console.info(f"init: the adapters of {run.id} are merged into its kernels.")
         weights = lora.merged_arrays(weights, before)
         taken = {each for each in taken if not lora.is_adapter_path(each)}
     variables.assign(learner, weights, {each for each in taken if not _is_head(each)})
@@ -99,37 +99,37 @@ def start_from(
     same = all(heads.values())
     record = {"init": str(run.folder), "head": same}
     if not same:
-        console.say(f"init: backbone from {run.id}; {_why_not(run, config, parts, heads)}.")
+        console.info(f"init: backbone from {run.id}; {_why_not(run, config, parts, heads)}.")
         return {}, record
     head_phases = [each.name for each in planned if each.train == "head"]
     others = [each for each in planned if each.train != "head"]
     if not others:
-        console.say(f"init: backbone and head from {run.id}; the head trains on.")
+        console.info(f"init: backbone and head from {run.id}; the head trains on.")
         return {}, record
     for each in head_phases:
-        console.say(f"init: phase {each} is skipped, since {run.id} has trained this head.")
+        console.info(f"init: phase {each} is skipped, since {run.id} has trained this head.")
     return dict.fromkeys(head_phases, f"trained in {run.id}"), record
 
 
 def _why_not(
-    run: FinishedRun, config: TrainConfig, parts: Sequence[Part], heads: Mapping[str, bool]
+    run: RunReader, config: TrainConfig, parts: Sequence[Objective], heads: Mapping[str, bool]
 ) -> str:
     """Which heads are new, and of a single one why."""
     if len(parts) > 1:
         fitting = [name for name, fits in heads.items() if fits]
-        return f"of its heads {listed(fitting) or 'none'} fits, and the others are new"
+        return f"of its heads {join_names(fitting) or 'none'} fits, and the others are new"
     why, task = "head has another shape", saved_config.section(run.config(), "task").name
     known = {task_registry.head_of(each) for each in (task, config.task.name)}
     if len(known) > 1 and task != JointConfig.name:
         why = f"task is {task}"
     elif _outputs(run.spec()) != _outputs(parts[0].spec):
         shown = run.spec().classes or run.spec().names
-        why = f"classes are {listed(shown, 6)}" if shown else "data has no classes"
+        why = f"classes are {join_names(shown, 6)}" if shown else "data has no classes"
     return f"the head is new, since that run's {why}"
 
 
 def _heads_from(
-    run: FinishedRun, weights: dict[str, np.ndarray], learner: Learner, parts: Sequence[Part]
+    run: RunReader, weights: dict[str, np.ndarray], learner: TaskModel, parts: Sequence[Objective]
 ) -> dict[str, bool]:
     """Take each head that a run has; by objective, whether it had one.
 
@@ -165,7 +165,7 @@ def _outputs(spec: DataSpec) -> tuple[object, ...]:
     return spec.classes, spec.annotations, spec.names
 
 
-def _head_of(learner: Learner, parts: Sequence[Part], number: int) -> dict[str, Any]:
+def _head_of(learner: TaskModel, parts: Sequence[Objective], number: int) -> dict[str, Any]:
     """The learned variables of a part's head, by the paths that they have in a run of its own."""
     prefixes = [f"{joint.PREFIX}{each.name}/" for each in parts]
     known = learned(learner)
@@ -186,7 +186,7 @@ def learned(model: keras.Model) -> set[str]:
     return {each for each in paths if not each.endswith(_RANDOM_STATE)}
 
 
-def _require_same_tokens(run: FinishedRun, tokenizer: Tokenizer) -> None:
+def _require_same_tokens(run: RunReader, tokenizer: Tokenizer) -> None:
     """Refuse to go on with other tokens: each would get another one's vector.
 
     Raises:

@@ -15,21 +15,21 @@ from fmkit.store.metrics_log import MetricsLog
 from fmkit.store.run_dir import Run
 from fmkit.train import ema, freeze
 from fmkit.train.assemble import Assembly
-from fmkit.train.callbacks.checkpointing import Keeper
-from fmkit.train.callbacks.nonfinite import Guard
+from fmkit.train.callbacks.checkpointing import CheckpointCallback
+from fmkit.train.callbacks.nonfinite import TerminateOnNonFinite
 from fmkit.train.callbacks.progress import TrainingProgress
 from fmkit.train.callbacks.recorder import Recorder
-from fmkit.train.callbacks.signal_stop import Stopper
+from fmkit.train.callbacks.signal_stop import SignalStop
 from fmkit.train.checkpoints import checkpoint, resume, variables
-from fmkit.train.checkpoints.resume import Arrays
-from fmkit.train.checkpoints.state import Saved
-from fmkit.train.ema import JudgeAverage
+from fmkit.train.checkpoints.resume import RestoredArrays
+from fmkit.train.checkpoints.state import SavedState
+from fmkit.train.ema import EmaEvaluation
 from fmkit.train.features import graph_cut
-from fmkit.train.freeze_audit import Proof
-from fmkit.train.phase_data import Material, compile_for, gather, schedule
+from fmkit.train.freeze_audit import FreezeAudit
+from fmkit.train.phase_data import PhaseInputs, build_phase_inputs, compile_for, schedule
 from fmkit.train.phases import Phase
 from fmkit.train.position import Position
-from fmkit.train.run_context import Session
+from fmkit.train.run_context import RunContext
 
 _SPACING = 10.0
 """Least seconds between checkpoints where epochs take milliseconds."""
@@ -58,7 +58,7 @@ class PhaseResult:
         return asdict(self)
 
 
-def train(assembly: Assembly, run: Run, saved: Saved | None = None) -> list[PhaseResult]:
+def train(assembly: Assembly, run: Run, saved: SavedState | None = None) -> list[PhaseResult]:
     """Run the phases in order and leave the best weights in the model.
 
     Each phase starts from the best epoch of the one before it.
@@ -78,13 +78,13 @@ def train(assembly: Assembly, run: Run, saved: Saved | None = None) -> list[Phas
     for phase in assembly.phases:
         schedule(assembly, phase)  # what does not fit a later phase must not cost the first
     with (
-        Stopper() as stopper,
+        SignalStop() as stopper,
         MetricsLog(run.folder) as log,
         TrainingProgress(config.runtime.verbose) as progress,
         assembly.scope(),
     ):
-        proof = Proof(run, config.runtime.verbose)
-        session = Session(assembly, run, proof, stopper, log, progress)
+        proof = FreezeAudit(run, config.runtime.verbose)
+        session = RunContext(assembly, run, proof, stopper, log, progress)
         if saved is not None:
             session.saved, session.position = saved, saved.place()
             proof.reopen(saved.phase)
@@ -98,7 +98,7 @@ def train(assembly: Assembly, run: Run, saved: Saved | None = None) -> list[Phas
     return [PhaseResult(**each) for each in session.position.results]
 
 
-def _run_phases(session: Session) -> None:
+def _run_phases(session: RunContext) -> None:
     assembly, results = session.assembly, session.position.results
     done = {each["name"] for each in results}
     for phase in assembly.phases:
@@ -114,23 +114,23 @@ def _run_phases(session: Session) -> None:
         session.run.update(phases=results)
 
 
-def _run_phase(session: Session, phase: Phase) -> PhaseResult:
+def _run_phase(session: RunContext, phase: Phase) -> PhaseResult:
     assembly, run, saved = session.assembly, session.run, session.saved
     position, model = session.position, assembly.learner
     session.phase_began = time.monotonic() - (saved.seconds if saved else 0.0)
     if saved is None:
         position.begin()
     freeze.apply(model, assembly.backbone, phase)
-    graph_cut.settle(model)
+    graph_cut.freeze_inference(model)
     run.update(phase=phase.name, epoch=position.epoch, step=position.step)
     with assembly.named_errors():
         arrays = None
         if saved is not None:
-            arrays = resume.Arrays(saved)
+            arrays = resume.RestoredArrays(saved)
             arrays.put_weights(model)  # before features are computed: earlier phases moved them
-        material = gather(session, phase)
+        material = build_phase_inputs(session, phase)
         optimizer = compile_for(assembly, phase, material)
-        if not checkpoint.all_in(run.checkpoints):
+        if not checkpoint.list_checkpoints(run.checkpoints):
             checkpoint.check_disk(run.checkpoints, model, optimizer)
         if arrays is not None:
             arrays.put_optimizer(optimizer)
@@ -146,7 +146,7 @@ def _run_phase(session: Session, phase: Phase) -> PhaseResult:
         finally:
             run.update(epoch=position.epoch, step=position.step)
     session.saved = None
-    ema.settle(optimizer)
+    ema.finalize(optimizer)
     best = position.phase_best
     if best is not None and session.stopper.signal_number is None:
         _restore(assembly, run, best["step"], position.step)
@@ -157,7 +157,9 @@ def _run_phase(session: Session, phase: Phase) -> PhaseResult:
     return PhaseResult(phase.name, position.epoch, seconds, best)
 
 
-def _fit(session: Session, phase: Phase, material: Material, arrays: Arrays | None) -> None:
+def _fit(
+    session: RunContext, phase: Phase, material: PhaseInputs, arrays: RestoredArrays | None
+) -> None:
     """Train by gradients: the loop of the house.
 
     Args:
@@ -169,7 +171,7 @@ def _fit(session: Session, phase: Phase, material: Material, arrays: Arrays | No
     keeper, guard = _keeper(session, phase, material), _guard(session, phase, material)
     position = session.position
     callbacks: list[Any] = [
-        JudgeAverage(),
+        EmaEvaluation(),
         *session.assembly.watchers(),
         guard,
         session.stopper,
@@ -185,7 +187,7 @@ def _fit(session: Session, phase: Phase, material: Material, arrays: Arrays | No
 
 
 def _fit_epochs(
-    phase: Phase, position: Position, material: Material, callbacks: list[Any], last: int
+    phase: Phase, position: Position, material: PhaseInputs, callbacks: list[Any], last: int
 ) -> None:
     """Train from where the phase stands to the end of epoch `last`; the first one may be begun."""
     left = phase.steps_of(last) - position.phase_step
@@ -203,7 +205,11 @@ def _fit_epochs(
 
 
 def _end_epoch(
-    session: Session, phase: Phase, material: Material, arrays: Arrays, callbacks: list[Any]
+    session: RunContext,
+    phase: Phase,
+    material: PhaseInputs,
+    arrays: RestoredArrays,
+    callbacks: list[Any],
 ) -> None:
     """Train what a checkpoint has left of an epoch, or judge it if there is nothing left."""
     position, saved, learner = session.position, session.saved, material.learner
@@ -225,7 +231,7 @@ def _end_epoch(
     together.on_train_end(logs)
 
 
-def _solve(session: Session, phase: Phase, material: Material) -> None:
+def _solve(session: RunContext, phase: Phase, material: PhaseInputs) -> None:
     """Find the head's optimum at once; it counts as one step and one epoch."""
     assembly, learner, found = session.assembly, material.learner, material.features
     if found is None or not hasattr(assembly.task, "solve"):
@@ -255,18 +261,18 @@ def _solve(session: Session, phase: Phase, material: Material) -> None:
     logs = learner.evaluate(found.loader.ordered(splits["train"]), verbose=0, return_dict=True)
     judged = learner.evaluate(material.validation, verbose=0, return_dict=True)
     logs |= {f"val_{name}": value for name, value in judged.items()}
-    with signals.careful(), guard.reporting(keeper.save_waiting):
+    with signals.defer_signals(), guard.reporting(keeper.save_waiting):
         strength = {f"l2_{key}": each for key, each in record.items() if isinstance(each, float)}
         callbacks.on_epoch_end(0, {**logs, **strength})
         callbacks.on_train_end()
 
 
-def _guard(session: Session, phase: Phase, material: Material) -> Guard:
+def _guard(session: RunContext, phase: Phase, material: PhaseInputs) -> TerminateOnNonFinite:
     loader = session.assembly.loader if material.features is None else material.features.loader
-    return Guard(session.assembly, session.run, phase, session.position, loader)
+    return TerminateOnNonFinite(session.assembly, session.run, phase, session.position, loader)
 
 
-def _recorder(session: Session, phase: Phase) -> Recorder:
+def _recorder(session: RunContext, phase: Phase) -> Recorder:
     return Recorder(
         session.run, session.log, session.progress, phase, session.position,
         examples=session.assembly.examples_per_epoch,
@@ -275,9 +281,9 @@ def _recorder(session: Session, phase: Phase) -> Recorder:
     )  # fmt: skip
 
 
-def _keeper(session: Session, phase: Phase, material: Material) -> Keeper:
+def _keeper(session: RunContext, phase: Phase, material: PhaseInputs) -> CheckpointCallback:
     config = session.assembly.config
-    return Keeper(
+    return CheckpointCallback(
         session.run, session.assembly.learner, phase, session.position,
         config.task.monitor, config.runtime.keep, session.stopper,
         metrics=resume.metrics_of(material.learner, material.metrics),

@@ -14,11 +14,11 @@ from fmkit.core.types import DataSpec
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
 from fmkit.tasks.joint import Joint
-from fmkit.train.task_model import Learner
+from fmkit.train.task_model import TaskModel
 
 
 @dataclass
-class Part:
+class Objective:
     """One objective of a run; a run of one task is its only part.
 
     Attributes:
@@ -30,7 +30,7 @@ class Part:
     name: str
     config: DataConfig
     task: Any
-    learner: Learner
+    learner: TaskModel
     loader: Any
     data: Dataset
     tested: list[tuple[int, float]] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Part:
         return None if indices is None or not len(indices) else self.loader.ordered(indices)
 
 
-class JointLearner(Learner):
+class JointTaskModel(TaskModel):
     """A network with an output for each objective, of which each is validated by itself.
 
     Args:
@@ -67,7 +67,11 @@ class JointLearner(Learner):
     """
 
     def __init__(
-        self, inputs: Sequence[Any], outputs: Mapping[str, Any], task: Joint, parts: Sequence[Part]
+        self,
+        inputs: Sequence[Any],
+        outputs: Mapping[str, Any],
+        task: Joint,
+        parts: Sequence[Objective],
     ) -> None:
         super().__init__(list(inputs), dict(outputs), cast(Any, task))
         self._parts = tuple(parts)
@@ -106,7 +110,7 @@ class JointLearner(Learner):
         return logs
 
 
-def _kept_in(part: Part) -> Any:
+def _kept_in(part: Objective) -> Any:
     def keep(batch: int, logs: dict[str, Any] | None) -> None:
         part.tested.append((batch, float((logs or {}).get("loss", 0.0))))
 

@@ -14,19 +14,19 @@ from fmkit.core.errors import ArtifactError, ConfigError, ResourceError, receive
 from fmkit.optim import optimizers, schedules
 from fmkit.train import freeze
 from fmkit.train.assemble import Assembly
-from fmkit.train.checkpoints.state import Saved
+from fmkit.train.checkpoints.state import SavedState
 from fmkit.train.features import cache as features
 from fmkit.train.features.cache import Features
 from fmkit.train.phases import Phase
-from fmkit.train.run_context import Session
-from fmkit.train.task_model import Learner
+from fmkit.train.run_context import RunContext
+from fmkit.train.task_model import TaskModel
 
 _STEPS_OF_VECTORS, _STEPS_OF_MAPS = 1024, 16
 """Most steps in one call, for features that are a vector and for larger ones."""
 
 
 @dataclass
-class Material:
+class PhaseInputs:
     """What a phase trains, and on what: the whole network on images, or its top on features.
 
     Attributes:
@@ -34,14 +34,14 @@ class Material:
         metrics: those that the learner was compiled with.
     """
 
-    learner: Learner
+    learner: TaskModel
     batches: Callable[[int, int], Any]
     validation: Any
     features: Features | None = None
     metrics: list[Any] = field(default_factory=list)
 
 
-def gather(session: Session, phase: Phase) -> Material:
+def build_phase_inputs(session: RunContext, phase: Phase) -> PhaseInputs:
     """Features where they are the same in every epoch, else images."""
     assembly, saved = session.assembly, session.saved
     session.progress.begin(phase.name, 1, phase.steps_per_epoch)
@@ -57,10 +57,10 @@ def gather(session: Session, phase: Phase) -> Material:
         def photos(first: int, steps: int) -> Any:
             return assembly.training_batches(phase, first, steps)
 
-        return Material(assembly.learner, photos, assembly.ordered("val"))
+        return PhaseInputs(assembly.learner, photos, assembly.ordered("val"))
     said = f"{phase.name}: features {features.described(found.record)}"
     if session.assembly.config.runtime.verbose:
-        console.say(said)
+        console.info(said)
     session.run.log(f"{said} {found.record}")
     known = session.run.status.get("features") or {}
     session.run.update(features={**known, phase.name: found.record})
@@ -70,10 +70,12 @@ def gather(session: Session, phase: Phase) -> Material:
     def rows(first: int, steps: int) -> Any:
         return found.loader.train(train, seed, steps, first)
 
-    return Material(found.cut.upper, rows, ordered, found)
+    return PhaseInputs(found.cut.upper, rows, ordered, found)
 
 
-def _compare_features(session: Session, phase: Phase, saved: Saved, found: Features | str) -> None:
+def _compare_features(
+    session: RunContext, phase: Phase, saved: SavedState, found: Features | str
+) -> None:
     """Refuse to go on with photos where there were features, or the other way round.
 
     Raises:
@@ -94,10 +96,10 @@ def _compare_features(session: Session, phase: Phase, saved: Saved, found: Featu
             "a stop."
         )
         session.run.log(warned)
-        console.warn(warned)
+        console.warning(warned)
 
 
-def _without_features(session: Session, phase: Phase, reason: str) -> None:
+def _without_features(session: RunContext, phase: Phase, reason: str) -> None:
     """Say why a phase that freezes something pays for it in every epoch."""
     if phase.solver == "lbfgs":
         raise ResourceError(
@@ -109,12 +111,12 @@ def _without_features(session: Session, phase: Phase, reason: str) -> None:
         said = f"{phase.name}: the frozen part runs in every epoch: {reason}"
         session.run.log(said)
         if session.assembly.config.runtime.verbose:
-            console.say(said)
+            console.info(said)
     if session.assembly.loader.held_bytes:  # else it would only decode for nothing
         session.assembly.loader.prepare()
 
 
-def compile_for(assembly: Assembly, phase: Phase, material: Material) -> Any:
+def compile_for(assembly: Assembly, phase: Phase, material: PhaseInputs) -> Any:
     """Compile what the phase trains; its optimizer, or None where a solver does without."""
     config, learner = assembly.config, material.learner
     optimizer = None
@@ -141,7 +143,7 @@ def compile_for(assembly: Assembly, phase: Phase, material: Material) -> Any:
     return learner.optimizer
 
 
-def _steps_per_execution(assembly: Assembly, phase: Phase, material: Material) -> int:
+def _steps_per_execution(assembly: Assembly, phase: Phase, material: PhaseInputs) -> int:
     """How many steps one call makes: on features an epoch, or the largest part of it that is even.
 
     Live steps take long enough for a call each, and a signal is heard only between calls. Several

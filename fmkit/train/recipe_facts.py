@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fmkit.config.auto_recipe import Facts
+from fmkit.config.auto_recipe import RunFacts
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.task import ClassificationConfig
 from fmkit.core.machine import available_cores
@@ -13,10 +13,10 @@ from fmkit.models import registry as model_registry
 from fmkit.train.devices import Devices
 
 
-def facts(config: TrainConfig, data: Dataset, machine: Devices) -> Facts:
+def facts(config: TrainConfig, data: Dataset, machine: Devices) -> RunFacts:
     """The facts of one run, before anything is built."""
     head, content = config.stage.get("head"), data.examples.content
-    return Facts(
+    return RunFacts(
         examples=len(data.splits["train"]),
         classes=len(data.spec.classes),
         side=typical_side(content) if isinstance(content, ImageFiles | ImageArray) else None,

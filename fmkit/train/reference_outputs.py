@@ -140,7 +140,7 @@ class Reference:
         try:
             entry, lock, computed = store.obtain(key, make=make, waiting=lambda: None)
         except OSError as error:
-            console.warn(
+            console.warning(
                 f"the cache {store.folder} cannot be written ({error.strerror or error}): what the "
                 "model says at the start is computed again by whoever needs it."
             )
@@ -202,4 +202,4 @@ class _Told(keras.callbacks.Callback):
         if self._verbose and time.monotonic() >= self._at + _SILENCE:
             self._at = time.monotonic()
             share = (batch + 1) / max(1, self._steps)
-            console.say(f"reference: the model at the start has seen {share:.0%} of {self._split}")
+            console.info(f"reference: the model at the start has seen {share:.0%} of {self._split}")

@@ -14,16 +14,16 @@ from fmkit.store.metrics_log import MetricsLog
 from fmkit.store.run_dir import Run
 from fmkit.train.assemble import Assembly
 from fmkit.train.callbacks.progress import TrainingProgress
-from fmkit.train.callbacks.signal_stop import Stopper
+from fmkit.train.callbacks.signal_stop import SignalStop
 from fmkit.train.checkpoints import checkpoint
-from fmkit.train.checkpoints.state import Saved
+from fmkit.train.checkpoints.state import SavedState
 from fmkit.train.features.cache import Features
-from fmkit.train.freeze_audit import Proof
+from fmkit.train.freeze_audit import FreezeAudit
 from fmkit.train.position import Position
 
 
 @dataclass
-class Session:
+class RunContext:
     """What the phases of one run share.
 
     Attributes:
@@ -33,12 +33,12 @@ class Session:
 
     assembly: Assembly
     run: Run
-    proof: Proof
-    stopper: Stopper
+    proof: FreezeAudit
+    stopper: SignalStop
     log: MetricsLog
     progress: TrainingProgress
     position: Position = field(default_factory=Position)
-    saved: Saved | None = None
+    saved: SavedState | None = None
     phase_began: float = 0.0
 
     def tick(self, done: int, steps: int) -> None:
@@ -53,14 +53,14 @@ class Session:
         Raises:
             Interrupted: one has.
         """
-        number = signals.asked()
+        number = signals.stop_signal()
         if number is not None:
-            saved = checkpoint.all_in(self.run.checkpoints)
+            saved = checkpoint.list_checkpoints(self.run.checkpoints)
             raise Interrupted(
                 f"stopped by {signal.Signals(number).name} at step {self.position.step} "
                 f"(phase {self.run.status['phase']}), "
                 f"{'checkpoint saved' if saved else 'before there was anything to save'}.",
-                f"Go on with: fmkit resume {shlex.quote(files.short(self.run.folder))}",
+                f"Go on with: fmkit resume {shlex.quote(files.display_path(self.run.folder))}",
                 number,
             )
 

@@ -24,7 +24,7 @@ from fmkit.store import array_cache
 _SILENCE = 10.0  # seconds between two words on how far the packing is
 
 
-def as_read(
+def prepare_for_task(
     config: DataConfig, runtime: RuntimeConfig, data: Dataset, task: Any, backbone: Backbone
 ) -> Dataset:
     """A data set as its task reads it: packed into windows, or as rows that the task makes.
@@ -49,7 +49,7 @@ def as_read(
         nonlocal told
         if runtime.verbose and time.monotonic() >= told + _SILENCE:
             told = time.monotonic()
-            console.say(f"data: {done / total:.0%} of the texts are tokens")
+            console.info(f"data: {done / total:.0%} of the texts are tokens")
 
     return windows.pack(data, packing, store, config.name, tell)
 

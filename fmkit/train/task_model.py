@@ -31,7 +31,7 @@ class _FiniteSteps(keras.metrics.Metric):
         return self.count
 
 
-class Learner(keras.Model):
+class TaskModel(keras.Model):
     """A functional model with a task.
 
     Args:

@@ -115,7 +115,7 @@ class UnfrozenStep:
 
         assembly, phase = self._assembly, self._assembly.phases[0]
         freeze.apply(assembly.learner, assembly.backbone, phase)
-        whole = phase_data.Material(assembly.learner, lambda first, steps: None, None)
+        whole = phase_data.PhaseInputs(assembly.learner, lambda first, steps: None, None)
         phase_data.compile_for(assembly, phase, whole)
         images, targets = self.images, self.targets
         return _median(lambda: assembly.learner.train_on_batch(images, targets), self.steps)

@@ -12,7 +12,7 @@ from torture import runs, zygote
 from torture.kills import newest_name
 from torture.suite import Result, Suite, Trial, cache, say
 
-_MOST_PER_EPOCH = 64 * 1024
+_MAX_PER_EPOCH = 64 * 1024
 _LEAK = 256 * 1024
 _KEEP = 2
 
@@ -22,13 +22,13 @@ def _leak() -> None:
     from fmkit.core import machine as memory
 
     kept: list[bytearray] = []
-    measured = memory.held
+    measured = memory.resident_bytes
 
     def leaking() -> int:
         kept.append(bytearray(b"x" * _LEAK))
         return measured()
 
-    memory.held = leaking
+    memory.resident_bytes = leaking
 
 
 def _held(pid: int) -> tuple[int, int]:
@@ -95,7 +95,7 @@ def endurance(suite: Suite) -> Result:
     result = Result("endurance")
     trial = suite.trials("endurance", 1)[0]
     slope, failures = _endure(trial, epochs)
-    if slope > _MOST_PER_EPOCH and not suite.quick:  # forty epochs are hardly a warm-up
+    if slope > _MAX_PER_EPOCH and not suite.quick:  # forty epochs are hardly a warm-up
         failures.append(f"{slope / 1024:.0f} kB an epoch")
     result.add(trial.clean("; ".join(failures)))
     result.note = f"{epochs} epochs, {slope / 1024:.0f} kB an epoch"
@@ -103,6 +103,6 @@ def endurance(suite: Suite) -> Result:
         trial = suite.trials("endurance-leak", 1)[0]
         leaked, failed = _endure(trial, max(60, epochs // 5), _leak)
         say(f"  a leak of {_LEAK // 1024} kB was seen as {leaked / 1024:.0f} kB; {failed}")
-        result.controls["a leak is seen"] = leaked > _MOST_PER_EPOCH
+        result.controls["a leak is seen"] = leaked > _MAX_PER_EPOCH
         trial.clean("")
     return result

@@ -46,7 +46,7 @@ PLACES = {
     "extraction": Place("features", "extract.shard", 1, 0, 0),
     "tracing": Place("plain", "keras:layers.Dropout.call", 1, 0, 0),
     "train step": Place("plain", "train.step", 10, 10, 7),
-    "validation": Place("plain", "fmkit.train.task_model:Learner.evaluate", 2, 14, 7),
+    "validation": Place("plain", "fmkit.train.task_model:TaskModel.evaluate", 2, 14, 7),
     "mid-save": Place("plain", "save.mid_write", 2, 14, 7),
     "rotation": Place("plain", "rotate.mid", 1, 7, 7),
     "final evaluation": Place("plain", "fmkit.commands.training_run:_judge", 1, 35, 35),
@@ -95,7 +95,7 @@ def _start(work: _Work, deaf: bool) -> zygote.Victim:
 def _torn(folder: Path) -> list[str]:
     """Visible checkpoints that are not whole."""
     run = runs.only_run(folder)
-    found = checkpoint.all_in(run / "checkpoints") if run else []
+    found = checkpoint.list_checkpoints(run / "checkpoints") if run else []
     return [wrong for each in found if (wrong := checkpoint.problem(each))]
 
 

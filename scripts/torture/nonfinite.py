@@ -64,7 +64,7 @@ def _inject(injection: _Injection) -> Callable[[], None] | None:
 
         from fmkit.train import task_model
 
-        compute = task_model.Learner.compute_loss
+        compute = task_model.TaskModel.compute_loss
         shape = {"nan": math.nan, "inf": math.inf}
 
         def touched(self: Any, x: Any = None, y: Any = None, y_pred: Any = None,
@@ -81,7 +81,7 @@ def _inject(injection: _Injection) -> Callable[[], None] | None:
                 return _with_gradient(loss, ops.where(is_here, math.nan, 1.0))
             return ops.where(is_here, shape[injection.kind], loss)
 
-        task_model.Learner.compute_loss = touched
+        task_model.TaskModel.compute_loss = touched
 
     return before
 
@@ -173,7 +173,7 @@ def _unchecked(trial: Trial) -> bool:
 
         _inject(INJECTIONS["a gradient in the last step of an epoch"])()  # type: ignore[misc]
         safetensors_file.not_finite = lambda arrays: []
-        guard.Guard._stop = lambda self, found: None
+        guard.TerminateOnNonFinite._stop = lambda self, found: None
 
     words = [*runs.RECIPES["plain"], "stage.full.epochs=2"]
     victim = zygote.fmkit(words, trial.folder, environment=cache(trial.folder), before=before)

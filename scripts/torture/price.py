@@ -20,7 +20,7 @@ from torture.saves import state
 from torture.suite import Result, Suite
 from torture.zygote import Victim
 
-_MOST_RATIO, _MOST_DECISION, _MOST_CONFIG = 1.3, 0.5, 1.0
+_MAX_RATIO, _MAX_DECISION, _MAX_CONFIG = 1.3, 0.5, 1.0
 _UNITS = 1400  # four square kernels of 1400: 31 MB of weights, and AdamW's two slots for each
 _REPEATS = 9
 
@@ -76,7 +76,7 @@ def _compare(folder: Path, make: Callable[[], Any], repeats: int) -> int:
         model.save_weights(folder / "theirs.weights.h5")
 
     ours_took, theirs_took = _median_of_each([ours, kerases], repeats)
-    newest = checkpoint.all_in(folder / "ours")[-1].folder
+    newest = checkpoint.list_checkpoints(folder / "ours")[-1].folder
     sizes = [sum(path.stat().st_size for path in newest.glob("*.safetensors")),
              (folder / "theirs.weights.h5").stat().st_size]  # fmt: skip
     (folder / "seconds.txt").write_text(f"{ours_took} {theirs_took} {sizes[0]} {sizes[1]}")
@@ -118,8 +118,8 @@ def price(suite: Suite) -> Result:
         ratios.append(ours / theirs)
         told.append(f"{ratios[-1]:.2f} for {name} of {size / 1e6:.0f} MB")
     decision, error = _decision(folder / "fifty"), _config_error(folder)
-    limits = (("a save", ratios[0], _MOST_RATIO), ("decision", decision, _MOST_DECISION),
-              ("config error", error, _MOST_CONFIG))  # fmt: skip
+    limits = (("a save", ratios[0], _MAX_RATIO), ("decision", decision, _MAX_DECISION),
+              ("config error", error, _MAX_CONFIG))  # fmt: skip
     for name, value, most in limits:
         result.add("" if value <= most else f"{name}: {value:.2f}, at most {most}")
     result.note = (

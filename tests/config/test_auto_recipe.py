@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 from fmkit.config import auto_recipe, units, validate
-from fmkit.config.auto_recipe import Facts
+from fmkit.config.auto_recipe import RunFacts
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.data import ImageData
 from fmkit.config.schema.model import ModelConfig
@@ -16,7 +16,7 @@ from fmkit.config.schema.task import ClassificationConfig
 
 SIZES = (10, 20, 60, 100, 300, 499, 500, 640, 1_555, 2_000, 5_000, 19_999, 20_000, 100_000,
          499_999, 500_000, 3_000_000)  # fmt: skip
-SOLAR_CELLS = Facts(
+SOLAR_CELLS = RunFacts(
     examples=1_555,
     classes=2,
     side=300,
@@ -228,7 +228,7 @@ def test_applying_records_what_was_there_and_what_was_left():
     assert (told.data.batch_size, rows["data.batch_size"]["before"]) == (16, 32)
     assert told.optimizer.learning_rate == 3e-3
     assert rows["optimizer.learning_rate"]["applied"] is False
-    lines = [auto_recipe.worded(row) for row in rows.values()]
+    lines = [auto_recipe.format_choice(row) for row in rows.values()]
     tiny = "6.0 examples a class, fewer than 10: the backbone stays frozen"
     assert f"stage.full left out ({tiny})" in lines
     assert "optimizer.learning_rate=0.003 kept, since it was set (the rule says 0.0021)" in lines

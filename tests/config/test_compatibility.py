@@ -4,7 +4,7 @@ import pytest
 
 from fmkit.config import command_line
 from fmkit.config.preflight import check
-from fmkit.config.saved_config import overrides, quoted
+from fmkit.config.saved_config import overrides, quote
 from fmkit.core.errors import ConfigError
 from fmkit.data.sources import registry as source_registry
 from fmkit.models import registry as model_registry
@@ -33,7 +33,7 @@ def test_the_task_decides_what_labels_are(task, kind):
 
 def test_columns_are_a_list_that_a_record_gives_back():
     columns = ["a b", "it's", "2020", "x,y", "[z]", "\\"]
-    config = checked(*TEXTS, "task=regression", f"data.label_columns={quoted(columns)}")
+    config = checked(*TEXTS, "task=regression", f"data.label_columns={quote(columns)}")
     assert config.data.label_columns == columns
     recorded = {"data": {"name": "text_table", "root": "t.csv", "label_columns": columns}}
     again = checked(*overrides(recorded, "data", set()), "task=regression", "model=small_bert")

@@ -19,7 +19,7 @@ NAMES = {
     "data.name": source_registry.names(),
     "task.name": task_registry.names(),
 }
-FILES = sorted((group, name) for group in GROUPS for name in compose.options(group))
+FILES = sorted((group, name) for group in GROUPS for name in compose.option_names(group))
 NEEDS = {
     "image_folder": ["data.root=photos"],
     "photos": ["data.root=photos", "task=simclr"],

@@ -1,7 +1,7 @@
 import pytest
 
 from fmkit.config.units import Duration, parse
-from fmkit.core.errors import ConfigError, shown
+from fmkit.core.errors import ConfigError, short_repr
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_reads_what_the_contract_names(value, unit, expected):
 def test_refuses_everything_else_and_says_what_is_allowed(value):
     with pytest.raises(ConfigError, match="`500 steps`, `10 epochs`") as caught:
         parse(value, "steps")
-    assert shown(value) in str(caught.value)
+    assert short_repr(value) in str(caught.value)
 
 
 def test_an_integer_too_large_for_a_float_is_refused():

@@ -19,9 +19,9 @@ from fmkit.config import command_line, interpolation, preflight
 from fmkit.config.saved_config import overrides, section
 from fmkit.config.schema.data import DataConfig, ImageFolderData
 from fmkit.core.errors import ConfigError
-from fmkit.core.files import absolute
+from fmkit.core.files import absolute_path
 from fmkit.store.run_dir import Run
-from fmkit.store.run_reader import FinishedRun
+from fmkit.store.run_reader import RunReader
 
 
 def test_every_broken_config_is_told_in_one_message(tmp_path):
@@ -109,7 +109,7 @@ def record(words, folder):
     run.log("token=abc\n2026-01-01T00:00:00+00:00 forged \x1b[2J")
     run.fail(ConfigError("password: hunter2"))
     run.write_environment()
-    return FinishedRun(folder)
+    return RunReader(folder)
 
 
 def test_values_from_the_environment_and_secrets_stay_out_of_a_run(typed, tmp_path):
@@ -156,11 +156,11 @@ def test_any_text_comes_back_from_a_record_as_it_was(tmp_path):
         run.folder.mkdir()
         data = ImageFolderData(root=text)
         run.write_config(OnlyData(data))
-        config = FinishedRun(run.folder).config()
+        config = RunReader(run.folder).config()
         assert section(config, "data").root == text
         (word,) = (each for each in overrides(config, "data", set()) if ".root=" in each)
         line = command_line.parse("finetune", ["data=image_folder", word])
-        assert preflight.check(line, {}).data.root == absolute(text)
+        assert preflight.check(line, {}).data.root == absolute_path(text)
 
 
 def test_a_record_that_is_hostile_is_refused_as_an_artifact(tmp_path, fmkit):

@@ -8,7 +8,7 @@ import yaml
 
 from fmkit.cli import main
 from fmkit.config import command_line
-from fmkit.config.saved_config import quoted
+from fmkit.config.saved_config import quote
 
 JOINT = "finetune task=joint task.objectives.a={} task.objectives.b={}"
 MISTAKES = [
@@ -263,7 +263,7 @@ def test_flags_may_stand_anywhere(capsys):
     "text", ["a b", "c:\\\\new", "it's", "{x}", "tail\\", "a,b=c", "${x}", "\\'"]
 )
 def test_a_recorded_text_comes_back_as_it_was(text):
-    line = command_line.parse("finetune", [f"name={quoted(text)}"])
+    line = command_line.parse("finetune", [f"name={quote(text)}"])
     value = line.value("name")
     assert value.replace("\\${", "${") == text
 

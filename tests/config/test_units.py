@@ -28,7 +28,7 @@ def test_nonsense_is_refused(text):
 
 
 def test_a_share_of_what_no_system_tells(monkeypatch):
-    monkeypatch.setattr(machine, "free", lambda: None)
+    monkeypatch.setattr(machine, "free_memory", lambda: None)
     with pytest.raises(ConfigError, match="4 GiB"):
         parse("25%")
 

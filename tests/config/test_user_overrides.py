@@ -6,7 +6,7 @@ from fmkit.config import command_line, user_overrides
 
 
 def by_user(*words, command="finetune"):
-    return user_overrides.by_user(command_line.parse(command, words))
+    return user_overrides.keys_set_by_user(command_line.parse(command, words))
 
 
 def write(folder, name, text):

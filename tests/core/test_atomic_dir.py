@@ -51,16 +51,16 @@ def test_a_kill_anywhere_leaves_the_old_or_the_new(tmp_path, monkeypatch, point,
     # Without a folder to replace there is nothing to delete, so nothing to be killed at.
     assert killed(lambda: write(folder, 2)) == (replacing or point != "rotate.mid")
     monkeypatch.delenv(fault_injection.VARIABLE)
-    there = atomic_dir.inside(tmp_path)  # before anybody swept: those who only read do not
+    there = atomic_dir.folders_in(tmp_path)  # before anybody swept: those who only read do not
     is_new = point in ("save.after_rename", "rotate.mid")
     if replacing or is_new:
-        assert atomic_dir.damage(there["a"]) == ""
+        assert atomic_dir.find_damage(there["a"]) == ""
         assert version(there["a"]) == (2 if is_new else 1)
     else:
         assert there == {}
     before = version(there["a"]) if there else None
-    atomic_dir.sweep(tmp_path)
-    assert atomic_dir.inside(tmp_path) == {name: tmp_path / name for name in there}
+    atomic_dir.remove_leftovers(tmp_path)
+    assert atomic_dir.folders_in(tmp_path) == {name: tmp_path / name for name in there}
     assert not list(tmp_path.glob(".*"))
     assert (version(folder) if there else None) == before
     write(folder, 3)  # and the next one is not in the way of anything
@@ -106,16 +106,16 @@ def test_a_flipped_bit_anywhere_is_found(folder):
             flipped = bytearray(content)
             flipped[bit // 8] ^= 1 << bit % 8
             path.write_bytes(flipped)
-            assert path.name in atomic_dir.damage(folder), (path.name, bit)
+            assert path.name in atomic_dir.find_damage(folder), (path.name, bit)
         path.write_bytes(content)
-    assert atomic_dir.damage(folder) == ""
+    assert atomic_dir.find_damage(folder) == ""
 
 
 def test_without_the_hash_flips_would_be_missed(folder):
     """The control of the test above."""
     (folder / "two.bin").write_bytes(b"slotz")
-    assert atomic_dir.damage(folder, deep=False) == ""
-    assert atomic_dir.damage(folder) == "failed its checksum (two.bin)"
+    assert atomic_dir.find_damage(folder, deep=False) == ""
+    assert atomic_dir.find_damage(folder) == "failed its checksum (two.bin)"
 
 
 def test_every_truncation_and_every_filling_is_found(folder):
@@ -125,33 +125,33 @@ def test_every_truncation_and_every_filling_is_found(folder):
         wrong += [bytes(len(content)), content + b"\0", content + content, b" " + content]
         for each in wrong:
             path.write_bytes(each)
-            assert path.name in atomic_dir.damage(folder)
+            assert path.name in atomic_dir.find_damage(folder)
         path.write_bytes(content)
 
 
 def test_files_that_are_missing_added_or_swapped_are_found(folder):
     one, two = folder / "one.bin", folder / "two.bin"
     one.rename(folder / "kept")
-    assert "one.bin" in atomic_dir.damage(folder)
+    assert "one.bin" in atomic_dir.find_damage(folder)
     two.rename(one)
     (folder / "kept").rename(two)
-    assert "one.bin" in atomic_dir.damage(folder)
+    assert "one.bin" in atomic_dir.find_damage(folder)
     write(folder, 2)
     (folder / "more.bin").write_bytes(b"")
-    assert atomic_dir.damage(folder) == "has a file that was not written with it (more.bin)"
+    assert atomic_dir.find_damage(folder) == "has a file that was not written with it (more.bin)"
     write(folder, 2)
     one.rename(folder.parent / "one")
     one.symlink_to(folder.parent / "one")
-    assert "something else in the place of a file (one.bin)" in atomic_dir.damage(folder)
+    assert "something else in the place of a file (one.bin)" in atomic_dir.find_damage(folder)
     one.unlink()
     one.mkdir()
-    assert "something else in the place of a file (one.bin)" in atomic_dir.damage(folder)
+    assert "something else in the place of a file (one.bin)" in atomic_dir.find_damage(folder)
 
 
 def test_no_manifest_no_folder(folder, tmp_path):
     (folder / atomic_dir.MANIFEST).unlink()
-    assert atomic_dir.damage(folder) == "has no manifest.json"
-    assert "manifest.json" in atomic_dir.damage(tmp_path / "nowhere")
+    assert atomic_dir.find_damage(folder) == "has no manifest.json"
+    assert "manifest.json" in atomic_dir.find_damage(tmp_path / "nowhere")
 
 
 MANIFESTS = {
@@ -167,12 +167,12 @@ MANIFESTS = {
 @pytest.mark.parametrize("kind", MANIFESTS)
 def test_a_manifest_that_is_none_is_told(folder, kind):
     (folder / atomic_dir.MANIFEST).write_bytes(MANIFESTS[kind])
-    assert atomic_dir.damage(folder) == "failed its checksum (manifest.json)"
+    assert atomic_dir.find_damage(folder) == "failed its checksum (manifest.json)"
 
 
 def test_a_manifest_of_another_version_is_told(folder, monkeypatch):
     monkeypatch.setattr(atomic_dir, "_SCHEMA", 3)
     write(folder.with_name("later"), 1)
     monkeypatch.undo()
-    found = atomic_dir.damage(folder.with_name("later"))
+    found = atomic_dir.find_damage(folder.with_name("later"))
     assert found == "is of another version of fmkit (schema 3, not 2)"

@@ -23,26 +23,26 @@ NAMES = [
 def test_a_terminal_shows_a_name_as_it_is_on_one_line(name, monkeypatch):
     screen = io.StringIO()
     terminal = Console(file=screen, force_terminal=True, width=200, emoji=False, highlight=False)
-    terminal.print(console.clean(name), end="")
-    assert screen.getvalue() == sanitize.written_out(name)
+    terminal.print(console.escape_markup(name), end="")
+    assert screen.getvalue() == sanitize.escape_invisible(name)
     assert not sanitize.CHARACTERS.search(screen.getvalue())
 
 
 @pytest.mark.parametrize("name", NAMES, ids=repr)
 def test_messages_and_tables_do_so_too(name, capsys):
-    console.say(name)
-    console.warn(name)
-    console.complain(name, name)
-    console.out.print(Rows(name, ("name",), [[name]]))
+    console.info(name)
+    console.warning(name)
+    console.error(name, name)
+    console.stdout.print(Rows(name, ("name",), [[name]]))
     told = capsys.readouterr()
     for line in (told.out + told.err).splitlines():
         assert not sanitize.CHARACTERS.search(line)
     if "\n" not in name:
-        assert told.err.splitlines()[0] == sanitize.written_out(name)
+        assert told.err.splitlines()[0] == sanitize.escape_invisible(name)
 
 
 def test_what_looks_like_a_secret_is_struck_out_of_messages(capsys):
-    console.complain("api_token=abc and 'password': 'x y' at https://me:pw@host/a", "key: b")
+    console.error("api_token=abc and 'password': 'x y' at https://me:pw@host/a", "key: b")
     told = capsys.readouterr().err
     assert not [each for each in ("abc", "x y", "pw@") if each in told]
     assert "key: b" in told
@@ -53,7 +53,7 @@ def test_what_looks_like_a_secret_is_struck_out_of_messages(capsys):
              "a class named token", "C:/Users/x", "runs/a@b:c"]
 )  # fmt: skip
 def test_what_is_no_secret_stays(text):
-    assert sanitize.struck_out(text) == text
+    assert sanitize.redact(text) == text
 
 
 def test_a_table_for_people_holds_no_formula(tmp_path):

@@ -23,7 +23,7 @@ def _nothing_loaded(monkeypatch):
 
 @pytest.mark.usefixtures("_nothing_loaded")
 def test_what_is_loaded_stays_and_later_garbage_goes():
-    with machine.loading():
+    with machine.gc_paused_imports():
         assert not gc.isenabled()
         kept = weakref.ref(Ring())
     assert gc.isenabled()
@@ -36,16 +36,16 @@ def test_what_is_loaded_stays_and_later_garbage_goes():
 
 @pytest.mark.usefixtures("_nothing_loaded")
 def test_an_import_that_fails_leaves_the_collector_on():
-    with pytest.raises(ImportError), machine.loading():
+    with pytest.raises(ImportError), machine.gc_paused_imports():
         raise ImportError
     assert gc.isenabled()
 
 
 @pytest.mark.usefixtures("_nothing_loaded")
 def test_only_the_first_job_of_a_sweep_loads():
-    with machine.loading():
+    with machine.gc_paused_imports():
         pass
-    with machine.loading():
+    with machine.gc_paused_imports():
         assert gc.isenabled()
         left = weakref.ref(Ring())
     gc.collect()
@@ -56,7 +56,7 @@ def test_only_the_first_job_of_a_sweep_loads():
 def test_who_has_turned_the_collector_off_finds_it_off():
     gc.disable()
     try:
-        with machine.loading():
+        with machine.gc_paused_imports():
             pass
         assert not gc.isenabled()
     finally:

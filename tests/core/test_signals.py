@@ -10,20 +10,20 @@ import time
 import pytest
 
 from fmkit.core import signals
-from fmkit.core.signals import Signalled
+from fmkit.core.signals import SignalReceived
 
 ENDS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
 
 @pytest.fixture
 def heard():
-    with signals.heard():
+    with signals.signal_handlers():
         yield
 
 
 @pytest.mark.parametrize("number", ENDS)
 def test_a_signal_comes_at_once(number, heard):
-    with pytest.raises(Signalled) as error:
+    with pytest.raises(SignalReceived) as error:
         signal.raise_signal(number)
     assert error.value.number == number
     assert isinstance(error.value, KeyboardInterrupt)  # no library's `except Exception` has it
@@ -31,44 +31,44 @@ def test_a_signal_comes_at_once(number, heard):
 
 
 def test_a_careful_region_comes_to_its_end(heard, capfd):
-    with signals.careful():
-        with signals.careful():
+    with signals.defer_signals():
+        with signals.defer_signals():
             signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)  # as `timeout` sends it: two at once are one
-        assert signals.asked() == signal.SIGTERM
+        assert signals.stop_signal() == signal.SIGTERM
     assert "SIGTERM: stopping after this step" in capfd.readouterr().err
-    with pytest.raises(Signalled, match="SIGTERM"):
-        signals.check()
-    with pytest.raises(Signalled), signals.careful():
+    with pytest.raises(SignalReceived, match="SIGTERM"):
+        signals.raise_if_stopped()
+    with pytest.raises(SignalReceived), signals.defer_signals():
         raise AssertionError("nothing new is begun")
 
 
 def test_a_second_signal_leaves_a_careful_region_under_the_name_of_the_first(heard):
-    with signals.careful():
+    with signals.defer_signals():
         signal.raise_signal(signal.SIGTERM)
         time.sleep(0.25)  # so that it is no part of the first
-        with pytest.raises(Signalled, match="SIGTERM"):
+        with pytest.raises(SignalReceived, match="SIGTERM"):
             signal.raise_signal(signal.SIGINT)
 
 
 def test_a_save_that_is_asked_for_ends_nothing(heard):
-    assert not signals.take_save()
+    assert not signals.take_save_request()
     signal.raise_signal(signal.SIGUSR1)
-    assert signals.asked() is None
-    assert signals.take_save()
-    assert not signals.take_save()
+    assert signals.stop_signal() is None
+    assert signals.take_save_request()
+    assert not signals.take_save_request()
 
 
 def test_handlers_are_given_back_and_the_inner_ones_are_the_outer_ones(heard):
     ours = signal.getsignal(signal.SIGTERM)
-    with signals.heard():
+    with signals.signal_handlers():
         assert signal.getsignal(signal.SIGTERM) == ours
     assert signal.getsignal(signal.SIGTERM) == ours
 
 
 def test_nothing_stays_behind():
     before = [signal.getsignal(number) for number in (*ENDS, signal.SIGUSR1)]
-    with signals.heard():
+    with signals.signal_handlers():
         assert any(each.name == "fmkit-signals" for each in threading.enumerate())
     assert [signal.getsignal(number) for number in (*ENDS, signal.SIGUSR1)] == before
     deadline = time.monotonic() + 10
@@ -81,8 +81,8 @@ def test_another_thread_leaves_signals_to_the_main_one():
     seen = []
 
     def work():
-        with signals.heard(), signals.careful():
-            seen.append(signals.asked())
+        with signals.signal_handlers(), signals.defer_signals():
+            seen.append(signals.stop_signal())
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -93,9 +93,9 @@ def test_another_thread_leaves_signals_to_the_main_one():
 def test_a_hang_up_that_was_ignored_stays_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with signals.heard():
+        with signals.signal_handlers():
             signal.raise_signal(signal.SIGHUP)
-            assert signals.asked() is None
+            assert signals.stop_signal() is None
     finally:
         signal.signal(signal.SIGHUP, before)
 
@@ -106,7 +106,7 @@ def test_a_forked_worker_neither_handles_nor_tells(heard):
         quiet = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGUSR1)]
         plain = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)]
         fine = set(quiet) == {signal.SIG_IGN} and set(plain) == {signal.SIG_DFL}
-        os._exit(0 if fine and signals.asked() is None else 1)
+        os._exit(0 if fine and signals.stop_signal() is None else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 

@@ -161,7 +161,7 @@ def test_skipping_leaves_rows_out_and_no_piece(tmp_path, monkeypatch, small):
 
 
 def test_of_very_many_bad_rows_the_first_are_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(document_checks, "_MOST_ROWS", 3)
+    monkeypatch.setattr(document_checks, "_MAX_ROWS", 3)
     rows = [f"{each},text" if each % 5 else f"{each}," for each in range(100)]
     (tmp_path / "a.csv").write_text("\n".join(["id,text", *rows]))
     found = document_checks.findings(lines(tmp_path / "a.csv"), None)

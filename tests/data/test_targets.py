@@ -7,7 +7,7 @@ from fmkit.core.errors import ConfigError, DataError
 from fmkit.data import splits, stratify
 from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples
-from fmkit.data.targets import LabelSets, Numbers, joined
+from fmkit.data.targets import LabelSets, Numbers, join_labels
 
 
 def sets(there, names=None, is_open=False):
@@ -59,7 +59,7 @@ def test_the_fingerprint_sees_every_label_and_every_digit():
 
 
 def test_joined_names():
-    assert joined(("a", "b", "c"), np.array([[1, 0, 1], [0, 0, 0]], bool)) == ["a|c", ""]
+    assert join_labels(("a", "b", "c"), np.array([[1, 0, 1], [0, 0, 0]], bool)) == ["a|c", ""]
 
 
 def test_the_rarest_label_stands_for_an_example():
@@ -129,8 +129,8 @@ def test_groups_stay_whole():
 def test_a_limit_keeps_an_example_of_each_rarest_label():
     there = np.zeros((50, 3), bool)
     there[:40, 0] = there[40:44, 1] = there[44, 2] = True
-    found = stratify.limited(examples(sets(there)), 10)
+    found = stratify.limit_examples(examples(sets(there)), 10)
     assert len(found) == 10
     assert found.annotations.there.any(axis=0).all()
     with pytest.raises(ConfigError, match="one per label"):
-        stratify.limited(examples(sets(there)), 3)
+        stratify.limit_examples(examples(sets(there)), 3)

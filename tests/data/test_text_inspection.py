@@ -8,7 +8,7 @@ from fmkit.config.schema.data import TextTableData
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.core.errors import DataError
 from fmkit.data import load
-from fmkit.data.class_checks import edits, typos
+from fmkit.data.class_checks import edit_distance, probable_typos
 from fmkit.data.content.texts import Texts
 from fmkit.data.examples import from_names
 from fmkit.data.quality import inspect as inspection
@@ -73,21 +73,21 @@ def test_rare_labels_that_look_like_frequent_ones_are_told(tmp_path):
     _, found = inspect(tmp_path, rows[:-1])
     assert "Is 'postive' a typing error for 'positive'?" in told(found)[("classes", "")]
     with pytest.raises(DataError, match="typing error"):
-        inspection.admit(found, "skip")
+        inspection.accept(found, "skip")
 
 
 @pytest.mark.parametrize(("one", "other", "expected"), DISTANCES)
 def test_edits(one, other, expected):
-    assert edits(one, other) == edits(other, one) == expected
+    assert edit_distance(one, other) == edit_distance(other, one) == expected
 
 
 def test_names_that_are_meant_to_be_alike_are_no_typos():
     pairs = (("active", "inactive"), ("class 1", "class 2"), ("Cat food", "cat food"),
              ("cat", "car"), ("spam", "ham"))  # fmt: skip
     for rare, frequent in pairs:
-        assert typos([0] + [1] * 100, (rare, frequent)) == []
-    assert typos([0] * 50 + [1] * 100, ("postive", "positive")) == []
-    assert typos([0] * 5 + [1] * 100, ("postive", "positive")) == [(0, 1)]
+        assert probable_typos([0] + [1] * 100, (rare, frequent)) == []
+    assert probable_typos([0] * 50 + [1] * 100, ("postive", "positive")) == []
+    assert probable_typos([0] * 5 + [1] * 100, ("postive", "positive")) == [(0, 1)]
 
 
 def test_the_report_has_lengths_and_a_sample_that_is_printable(tmp_path):
@@ -106,14 +106,14 @@ def test_the_report_has_lengths_and_a_sample_that_is_printable(tmp_path):
 
 def test_most_rows_left_out_is_another_data_set(tmp_path):
     _, found = inspect(tmp_path, rows_of(12) + [",a"] * 4)
-    assert len(inspection.admit(found, "skip").examples) == 12
+    assert len(inspection.accept(found, "skip").examples) == 12
     with pytest.raises(DataError, match=r"row-000012: no text \(line 14\)"):
-        inspection.admit(found, "error")
+        inspection.accept(found, "error")
     _, found = inspect(tmp_path, rows_of(12) + [",a"] * 13)
     with pytest.raises(DataError, match="would leave out 13 of 25"):
-        inspection.admit(found, "skip")
+        inspection.accept(found, "skip")
     _, found = inspect(tmp_path, rows_of(400) + [",a"] * 13, limit=12)
-    assert len(inspection.admit(found, "skip").examples) == 12
+    assert len(inspection.accept(found, "skip").examples) == 12
 
 
 def test_a_named_training_split_may_have_classes_of_one():

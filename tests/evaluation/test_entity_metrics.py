@@ -8,7 +8,9 @@ from sklearn.metrics import accuracy_score, f1_score
 from fmkit.data.content import tags
 from fmkit.evaluation.entity_metrics import figures
 
-NAMES = tags.ordered(["O", *(f"{prefix}-{kind}" for kind in ("LOC", "PER") for prefix in "BIES")])
+NAMES = tags.order_tags(
+    ["O", *(f"{prefix}-{kind}" for kind in ("LOC", "PER") for prefix in "BIES")]
+)
 SPEECH = ("ADJ", "NOUN", "VERB")
 
 

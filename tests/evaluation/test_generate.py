@@ -7,7 +7,7 @@ import pytest
 
 from fmkit.core.errors import ConfigError
 from fmkit.evaluation import generate
-from fmkit.evaluation.generate import Sampling, Writer
+from fmkit.evaluation.generate import Sampling, TextGenerator
 from fmkit.models.text.small import byte_tokenizer
 
 LOGITS = np.log(np.array([0.5, 0.05, 0.3, 0.15]))
@@ -15,7 +15,7 @@ LOGITS = np.log(np.array([0.5, 0.05, 0.3, 0.15]))
 
 def shares(sampling, count=4000):
     random = np.random.default_rng(0)
-    found = [generate.drawn(LOGITS, sampling, random) for _ in range(count)]
+    found = [generate.sample_token(LOGITS, sampling, random) for _ in range(count)]
     return np.bincount(found, minlength=4) / count
 
 
@@ -60,7 +60,7 @@ def trained(said, max_length=64):
     parrot = Parrot(tokenizer, said)
     task = SimpleNamespace(name="causal_lm", continuation=lambda: parrot)
     backbone = SimpleNamespace(tokenizer=tokenizer, max_length=max_length)
-    return Writer("run a", task, backbone), parrot
+    return TextGenerator("run a", task, backbone), parrot
 
 
 GREEDY = Sampling(temperature=0.0)
@@ -68,26 +68,28 @@ GREEDY = Sampling(temperature=0.0)
 
 def test_a_text_ends_where_the_model_ends_it():
     model, parrot = trained(" upon a time")
-    assert "".join(generate.text(model, "Once", GREEDY)) == "Once upon a time"
+    assert "".join(generate.generate_text(model, "Once", GREEDY)) == "Once upon a time"
     assert parrot.count == 13
 
 
 def test_characters_of_several_bytes_come_whole():
     model, _ = trained("ü € 😀.")
-    pieces = list(generate.text(model, "", GREEDY))
+    pieces = list(generate.generate_text(model, "", GREEDY))
     assert "".join(pieces) == "ü € 😀."
     assert not any("\ufffd" in each for each in pieces)
 
 
 def test_at_most_so_many_tokens_are_added_and_the_end_of_a_long_text_is_read():
     model, parrot = trained("x" * 99, max_length=16)
-    found = "".join(generate.text(model, "p" * 40, Sampling(temperature=0.0, max_tokens=5)))
+    found = "".join(
+        generate.generate_text(model, "p" * 40, Sampling(temperature=0.0, max_tokens=5))
+    )
     assert found == "p" * 40 + "x" * 5
     assert parrot.longest == 16
 
 
 def test_a_run_of_another_task_writes_no_text():
     model, _ = trained("x")
-    model = Writer("run a", SimpleNamespace(name="masked_lm"), model.backbone)
+    model = TextGenerator("run a", SimpleNamespace(name="masked_lm"), model.backbone)
     with pytest.raises(ConfigError, match="masked_lm, which writes no text"):
-        next(generate.text(model, "", GREEDY))
+        next(generate.generate_text(model, "", GREEDY))

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from fmkit.evaluation import question_answering
-from fmkit.tasks.question_answering.span_search import Answers
+from fmkit.tasks.question_answering.span_search import BestAnswers
 
 
 def found():
-    return Answers(
+    return BestAnswers(
         places=np.array([4, 7]),
         spans=np.array([[0, 4], [3, 9]]),
         texts=["rome", "in bonn"],

@@ -22,15 +22,15 @@ import numpy as np
 
 from fmkit.core.errors import ArtifactError
 from fmkit.models.weights.formats import open_weights
-from fmkit.models.weights.matching import Wanted, match
+from fmkit.models.weights.matching import ModelVariable, match
 from fmkit.models.weights.torch_pickle import read_state_dict
 from hostile.bench import Case, refused_all
 
 KERNEL = np.arange(3 * 3 * 4 * 4, dtype="float32").reshape(3, 3, 4, 4) / 100
 BIAS = np.arange(4, dtype="float32")
 WANTED = [
-    Wanted("conv/kernel", KERNEL.shape, "layers/conv2d/vars/0", "conv", 0),
-    Wanted("conv/bias", BIAS.shape, "layers/conv2d/vars/1", "conv", 1),
+    ModelVariable("conv/kernel", KERNEL.shape, "layers/conv2d/vars/0", "conv", 0),
+    ModelVariable("conv/bias", BIAS.shape, "layers/conv2d/vars/1", "conv", 1),
 ]
 
 

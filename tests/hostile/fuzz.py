@@ -122,7 +122,7 @@ def run(count: int = 2_000, composed: int = 15, seed: int = 0) -> tuple[int, int
     chance = random.Random(seed)
     keys = [key for key, _ in misspelled()] + ["model", "data", "stage", "experiment", "optimizer"]
     whole = sorted(path for path in compose.conf_dir().glob("*/*.yaml"))
-    real, left, faults = compose.every_job, composed, []
+    real, left, faults = compose.compose_all_jobs, composed, []
 
     def sparing(*arguments: object) -> object:
         nonlocal left

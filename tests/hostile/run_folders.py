@@ -15,7 +15,7 @@ from fmkit.config import saved_config
 from fmkit.core import console, files
 from fmkit.evaluation import load_run
 from fmkit.store import run_index
-from fmkit.store.run_reader import FinishedRun
+from fmkit.store.run_reader import RunReader
 from fmkit.train.checkpoints import checkpoint
 from hostile.bench import Case
 
@@ -38,15 +38,15 @@ ENVIRONMENT = {"data": {"classes": list("0123456789"), "fingerprint": "x"}}
 
 def use(folder: Path) -> None:
     """What `fmkit runs` and then `fmkit eval` do with a run before a network is built."""
-    with console.out.capture(), console.err.capture():
+    with console.stdout.capture(), console.stderr.capture():
         runs.command(["list", f"runs_dir={folder.parent.parent}"])
         runs.command(["show", str(folder), f"runs_dir={folder.parent.parent}"])
-    run = FinishedRun(run_index.trained(str(folder), folder.parent.parent))
+    run = RunReader(run_index.trained(str(folder), folder.parent.parent))
     plugins.require(run, ("model", "task"), KNOWN)
     run.classes()
     saved_config.overrides(run.config(), "data", set())
     saved_config.section(run.config(), "data")
-    _, _, chosen, _ = load_run.examine(run)
+    _, _, chosen, _ = load_run.check_run(run)
     checkpoint.read_weights(chosen)
 
 
@@ -55,7 +55,7 @@ def listed(folder: Path) -> None:
     (run,) = run_index.runs(folder.parent.parent)
     if run.state != run_index.BROKEN or not run.reason:
         raise AssertionError(f"{run.state}: {run.reason}")
-    with console.out.capture(), console.err.capture():
+    with console.stdout.capture(), console.stderr.capture():
         runs.command(["list", f"runs_dir={folder.parent.parent}"])
 
 

@@ -10,8 +10,8 @@ from unittest import mock
 from fmkit.cli import main
 from fmkit.commands import evaluate, training_run
 
-MOST_LINES = 12
-MOST_SECONDS = 2.0
+MAX_LINES = 12
+MAX_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,9 @@ def fault(told: Told, said: str, code: int = 2) -> str:
         f"exit status {told.code}": told.code != code,
         f"{said!r} is not said": said not in shown,
         "a traceback": "Traceback" in shown,
-        f"{shown.count(chr(10)) + 1} lines": shown.count("\n") >= MOST_LINES,
+        f"{shown.count(chr(10)) + 1} lines": shown.count("\n") >= MAX_LINES,
         "a control character": any(not each.isprintable() for each in shown.replace("\n", "")),
-        f"{told.seconds:.1f} s": told.seconds > MOST_SECONDS,
+        f"{told.seconds:.1f} s": told.seconds > MAX_SECONDS,
         "something on stdout": bool(told.out) and code != 0,
     }
     found = [name for name, is_so in faults.items() if is_so]

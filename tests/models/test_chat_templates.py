@@ -13,7 +13,7 @@ from fmkit.core.errors import ConfigError
 from fmkit.core.types import Message
 from fmkit.models.text.small import byte_tokenizer
 from fmkit.models.tokenizers import chat_template
-from fmkit.models.tokenizers.subword import BytePairs, SentencePieces, byte_alphabet
+from fmkit.models.tokenizers.subword import BytePairModel, SentencePieceModel, byte_alphabet
 from fmkit.models.tokenizers.tokenizer import TextTokenizer
 
 MARKS = {
@@ -31,7 +31,7 @@ WITH_SYSTEM = [Message("system", "Be brief."), *TALK]
 def vocabulary(name):
     """A token a byte, and a family's marks, the first of which ends a text."""
     marks = MARKS[name]
-    pieces = BytePairs((*marks, *byte_alphabet()))
+    pieces = BytePairModel((*marks, *byte_alphabet()))
     return TextTokenizer(pieces, "causal", None, 0, special=range(len(marks)))
 
 
@@ -146,7 +146,7 @@ def test_a_mark_that_sentencepiece_would_read_in_a_message_is_text():
         user_defined_symbols=["<start_of_turn>", "<end_of_turn>"], bos_piece="<bos>",
         eos_piece="<eos>", minloglevel=2, add_dummy_prefix=False,
     )  # fmt: skip
-    pieces = SentencePieces(model.getvalue())
+    pieces = SentencePieceModel(model.getvalue())
     start, stop = (pieces.vocabulary.index(f"<{each}_of_turn>") for each in ("start", "end"))
     tokenizer = TextTokenizer(pieces, "causal", 1, 2)
     assert start in tokenizer.tokens(["<start_of_turn>"])[0]
@@ -162,7 +162,7 @@ def test_a_mark_that_sentencepiece_would_read_in_a_message_is_text():
 def test_what_a_vocabulary_lacks_is_told():
     with pytest.raises(ConfigError, match=r"llama3: the model's vocabulary lacks <\|begin_of_te"):
         bound("llama3", byte_tokenizer("causal"))
-    endless = TextTokenizer(BytePairs(byte_alphabet()), "causal", None, None)
+    endless = TextTokenizer(BytePairModel(byte_alphabet()), "causal", None, None)
     with pytest.raises(ConfigError, match="lacks a mark of a text's end"):
         bound("plain", endless)
     with pytest.raises(ConfigError, match="Allowed: auto, chatml"):

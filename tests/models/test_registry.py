@@ -64,9 +64,9 @@ def test_image_sizes_are_known_before_building():
 
 
 def test_what_a_model_reads_is_known_before_building():
-    kinds = {name: model_registry.reads(name) for name in model_registry.MODELS}
+    kinds = {name: model_registry.modality_of(name) for name in model_registry.MODELS}
     assert kinds.pop("hub") is None
     texts = {name for name, kind in kinds.items() if kind == "text"}
     assert texts == {"minilm", "small_bert", "small_gpt", "smollm2"}
     assert {kind for name, kind in kinds.items() if name not in texts} == {"image"}
-    assert model_registry.reads("a_plugin") is None
+    assert model_registry.modality_of("a_plugin") is None

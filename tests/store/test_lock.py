@@ -64,11 +64,11 @@ def test_a_kill_frees_the_lock_whatever_workers_are_left(path, worker, impatient
     try:
         assert lock.is_free(path) is False
         with pytest.raises(ArtifactError, match=f"in use by pid {process.pid} on host"):
-            lock.take(path)
+            lock.acquire_run_lock(path)
         process.kill()
         process.wait()
         assert lock.is_free(path) is True
-        lock.take(path).close()
+        lock.acquire_run_lock(path).close()
     finally:
         end(process)
 
@@ -86,11 +86,11 @@ def test_a_plain_lock_would_stay_with_a_forked_worker(path):
 
 
 def test_one_process_cannot_take_a_run_twice(path, impatient):
-    first = lock.take(path)
+    first = lock.acquire_run_lock(path)
     with pytest.raises(ArtifactError, match=f"pid {os.getpid()} on host {socket.gethostname()}"):
-        lock.take(path)
+        lock.acquire_run_lock(path)
     first.close()
-    lock.take(path).close()
+    lock.acquire_run_lock(path).close()
 
 
 def test_those_who_look_hinder_nobody_who_starts(path):
@@ -106,7 +106,7 @@ def test_those_who_look_hinder_nobody_who_starts(path):
         each.start()
     try:
         for _ in range(50):
-            lock.take(path).close()
+            lock.acquire_run_lock(path).close()
     finally:
         ended.set()
         for each in looking:
@@ -118,21 +118,21 @@ def test_a_file_system_without_locks_stops_no_run(path, monkeypatch):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with lock.take(path):
+    with lock.acquire_run_lock(path):
         assert lock.is_free(path) is None
 
 
 def test_the_record_beats_and_goes_with_a_clean_end(path, monkeypatch):
     monkeypatch.setattr(lock, "BEAT_SECONDS", 0.01)
-    held = lock.take(path)
-    first = lock.told(path)
+    held = lock.acquire_run_lock(path)
+    first = lock.read_record(path)
     assert (first["pid"], first["host"]) == (os.getpid(), socket.gethostname())
     assert 0 < first["rss_bytes"] < first["memory_limit_bytes"]
-    monkeypatch.setattr(lock, "signs_of_life", lambda: {"heartbeat": "later"})
-    while lock.told(path)["heartbeat"] != "later":
+    monkeypatch.setattr(lock, "heartbeat", lambda: {"heartbeat": "later"})
+    while lock.read_record(path)["heartbeat"] != "later":
         pass
     held.close()
-    assert lock.told(path) == {}
+    assert lock.read_record(path) == {}
     assert "heartbeat" not in {each.name for each in threading.enumerate()}
 
 
@@ -182,7 +182,7 @@ def test_a_record_that_makes_no_sense_hides_no_death(tmp_path, content):
 
 def test_a_run_that_is_held_is_running(tmp_path):
     (tmp_path / "status.json").write_text(json.dumps({"state": "running", "pid": 2**22 + 1}))
-    with lock.take(tmp_path / "run.lock"):
+    with lock.acquire_run_lock(tmp_path / "run.lock"):
         assert run_index.read(tmp_path).state == "running"
     assert run_index.read(tmp_path).state == "dead"
 
@@ -194,7 +194,7 @@ def test_a_run_that_ends_while_it_is_looked_at_is_done(tmp_path, monkeypatch):
         (tmp_path / "status.json").write_text(json.dumps({"state": "done"}))
         return "killed"
 
-    monkeypatch.setattr(lock, "death", ends)
+    monkeypatch.setattr(lock, "why_dead", ends)
     assert run_index.read(tmp_path).state == "done"
 
 
@@ -202,6 +202,6 @@ def test_a_run_that_beats_on_another_machine_is_left_alone(path):
     """The lock looks free where a shared disk keeps locks for each machine on its own."""
     path.write_text(json.dumps(record(host="elsewhere", boot_id="another", heartbeat=moment(5))))
     with pytest.raises(ArtifactError, match="in use by pid 7 on host elsewhere"):
-        lock.take(path)
+        lock.acquire_run_lock(path)
     path.write_text(json.dumps(record(host="elsewhere", boot_id="another", heartbeat=moment(300))))
-    lock.take(path).close()
+    lock.acquire_run_lock(path).close()

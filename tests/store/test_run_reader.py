@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fmkit.store.run_reader import FinishedRun
+from fmkit.store.run_reader import RunReader
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from fmkit.store.run_reader import FinishedRun
 def test_a_run_that_has_not_ended_as_planned_is_told(tmp_path, capsys, status, told):
     (tmp_path / "status.json").write_text(json.dumps(status))
     (tmp_path / "run.lock").write_text("")
-    FinishedRun(tmp_path).warn_if_unfinished()
+    RunReader(tmp_path).warn_if_unfinished()
     err = capsys.readouterr().err
     assert told in err
     assert bool(told) == bool(err)

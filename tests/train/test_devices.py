@@ -185,7 +185,7 @@ def test_mixed_precision_keeps_float32_weights_and_gives_float32_probabilities(t
     learner = done.assembly.learner
     assert learner.get_layer("stem_conv").compute_dtype == "bfloat16"
     assert all(np.isfinite(row["val_loss"]) for row in done.rows)
-    newest = checkpoint.all_in(done.run.checkpoints)[-1].folder
+    newest = checkpoint.list_checkpoints(done.run.checkpoints)[-1].folder
     for name in (checkpoint.WEIGHTS, checkpoint.TRAINING):
         kinds = {value.dtype.name for value in load_file(newest / name).values()}
         assert "float32" in kinds
@@ -239,7 +239,7 @@ def test_the_same_command_gives_the_same_bytes(tmp_path):
     assert len(rows[0]) == 2
     assert rows[0] == rows[1]
     names = [f"checkpoints/{each.folder.name}/{name}"
-             for each in checkpoint.all_in(one / "checkpoints")
+             for each in checkpoint.list_checkpoints(one / "checkpoints")
              for name in (checkpoint.WEIGHTS, checkpoint.TRAINING)]  # fmt: skip
     for name in names:
         assert (one / name).read_bytes() == (two / name).read_bytes(), name

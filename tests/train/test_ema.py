@@ -95,7 +95,7 @@ def test_validation_does_not_touch_a_bit_of_the_raw_weights():
         mean.assign(noise.normal(scale=1e-4, size=variable.shape))
     raw = variables.tensors(learner.trainable_variables)
     means = [np.asarray(mean) for _, mean in ema.pairs(learner.optimizer)]
-    callback = ema.JudgeAverage()
+    callback = ema.EmaEvaluation()
     callback.set_model(learner)
     callback.on_test_begin()
     during = variables.tensors(learner.trainable_variables)
@@ -124,7 +124,7 @@ def test_a_signal_saves_the_raw_weights_beside_the_average(tmp_path):
     with pytest.raises(Interrupted) as error:
         loop.train(assembly, run)
     assert error.value.exit_code == 143
-    newest = checkpoint.all_in(run.checkpoints)[-1]
+    newest = checkpoint.list_checkpoints(run.checkpoints)[-1]
     checkpoint.verify(newest)
     assert f"at step {newest.step} " in str(error.value)
     weights = checkpoint.read_weights(newest)

@@ -14,7 +14,7 @@ from fmkit.models.backbone import Backbone, Block
 from fmkit.train import freeze, loop
 from fmkit.train.checkpoints import variables
 from fmkit.train.phases import Phase
-from fmkit.train.task_model import Learner
+from fmkit.train.task_model import TaskModel
 
 STAGE = {
     "head": PhaseConfig(train="head", epochs="1"),
@@ -41,7 +41,7 @@ def nested_backbone() -> Backbone:
 
 def with_backbone(assembly, backbone):
     task = assembly.task
-    learner = Learner(backbone.model.input, task.head(backbone, ModelConfig(dropout=0.0)), task)
+    learner = TaskModel(backbone.model.input, task.head(backbone, ModelConfig(dropout=0.0)), task)
     return dataclasses.replace(assembly, backbone=backbone, learner=learner)
 
 
@@ -205,7 +205,7 @@ def test_weights_that_no_block_and_no_head_covers_are_named():
     assembly = assembled(settings())
     model = assembly.backbone.model
     x = keras.layers.Dense(5, name="between")(keras.layers.GlobalAveragePooling2D()(model.output))
-    learner = Learner(model.input, keras.layers.Dense(3, name="logits")(x), assembly.task)
+    learner = TaskModel(model.input, keras.layers.Dense(3, name="logits")(x), assembly.task)
     with pytest.raises(ConfigError, match="not in the head: between/kernel, between/bias"):
         freeze.check(learner, assembly.backbone, [phase("all")])
 

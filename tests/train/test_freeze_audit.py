@@ -10,7 +10,7 @@ from small_runs import assembled, folder, settings, train
 from fmkit.config.schema.runtime import PhaseConfig
 from fmkit.core.errors import FreezeError, Interrupted
 from fmkit.train import freeze, loop
-from fmkit.train.callbacks.signal_stop import Stopper
+from fmkit.train.callbacks.signal_stop import SignalStop
 
 STAGE = {
     "head": PhaseConfig(train="head", epochs="1"),
@@ -111,13 +111,13 @@ def test_statistics_that_move_without_any_gradient_are_found(tmp_path, monkeypat
 def test_phases_that_are_skipped_or_cut_short_are_in_the_record(tmp_path, monkeypatch):
     assembly, run = assembled(settings(STAGE)), folder(tmp_path)
     assembly.skipped["head"] = "trained before"
-    honest = Stopper.on_train_batch_end
+    honest = SignalStop.on_train_batch_end
 
     def stop(self, batch, logs=None):
         honest(self, batch, logs)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(Stopper, "on_train_batch_end", stop)
+    monkeypatch.setattr(SignalStop, "on_train_batch_end", stop)
     with pytest.raises(Interrupted):
         loop.train(assembly, run)
     skipped, cut = record(run)
@@ -132,7 +132,7 @@ def test_a_crash_leaves_the_hashes_from_before(tmp_path, monkeypatch):
     def crash(self, epoch, logs=None):
         raise RuntimeError("crash")
 
-    monkeypatch.setattr(Stopper, "on_epoch_begin", crash)
+    monkeypatch.setattr(SignalStop, "on_epoch_begin", crash)
     run = folder(tmp_path)
     with pytest.raises(RuntimeError):
         loop.train(assembled(settings(STAGE)), run)

@@ -22,7 +22,7 @@ from fmkit.models import lora as adapters
 from fmkit.models import registry as model_registry
 from fmkit.models.text.small import byte_tokenizer
 from fmkit.models.text.token_input import chosen_length, text_backbone
-from fmkit.store.run_reader import FinishedRun
+from fmkit.store.run_reader import RunReader
 from fmkit.train import assemble, build_model
 
 
@@ -64,7 +64,7 @@ def lora(request, tmp_path_factory):
         patched.setattr(model_registry, "MODELS", models)
         config = instruction_settings(request.param)
         done = train(tmp_path_factory.mktemp("lora"), config, talks())
-        done.run.write_config(assemble.resolved(config, done.assembly, 0))
+        done.run.write_config(assemble.resolved_config(config, done.assembly, 0))
         done.run.write_environment(data=done.assembly.spec.as_dict())
         done.assembly.backbone.tokenizer.save(_empty(done.run.folder / "tokenizer"))
         yield done
@@ -99,7 +99,7 @@ def test_a_resumed_run_is_equal_bit_for_bit(lora, tmp_path):
 
 def test_merged_saved_and_loaded_it_gives_the_same_logits(lora, tmp_path):
     expected = logits(lora.assembly.learner)
-    found = load_run.load(FinishedRun(lora.run.folder), lora.assembly.config.runtime)
+    found = load_run.load(RunReader(lora.run.folder), lora.assembly.config.runtime)
     assert not adapters.adapted(found.learner)
     np.testing.assert_allclose(logits(found.learner), expected, atol=1e-5)
     assert found.task.chat.name == "plain"

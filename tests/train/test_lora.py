@@ -10,7 +10,7 @@ from fmkit.config.schema.runtime import PhaseConfig
 from fmkit.evaluation import load_run
 from fmkit.models import lora as adapters
 from fmkit.models.backbone import Backbone, Block
-from fmkit.store.run_reader import FinishedRun
+from fmkit.store.run_reader import RunReader
 from fmkit.train import build_model, freeze, loop
 from fmkit.train.checkpoints import checkpoint, variables
 from fmkit.train.phases import Phase
@@ -100,7 +100,7 @@ def test_batchnorm_is_frozen_while_adapters_train():
 
 def test_a_run_is_rebuilt_and_deployed_as_a_plain_model(lora, tmp_path):
     trained, before, expected = lora
-    found = load_run.load(FinishedRun(trained.run.folder), trained.assembly.config.runtime)
+    found = load_run.load(RunReader(trained.run.folder), trained.assembly.config.runtime)
     np.testing.assert_allclose(probabilities(found.learner), expected, atol=1e-5)
     deployed = build_model.inference_model(found.learner, found.task, trained.assembly.config.data)
     deployed.save(tmp_path / "model.keras")

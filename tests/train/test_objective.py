@@ -206,7 +206,7 @@ def cut_reason(done):
 def test_a_frozen_block_is_settled_for_every_objective():
     assembly = assembled(joint(stage={"top": PhaseConfig(train="top:1", epochs="1")}))
     freeze.apply(assembly.learner, assembly.backbone, assembly.phases[0])
-    graph_cut.settle(assembly.learner)
+    graph_cut.freeze_inference(assembly.learner)
     settled = {
         each.name for each in cut_operations(assembly) if id(each) in assembly.learner.settled
     }
@@ -267,7 +267,7 @@ def untouched(tmp_path_factory):
 
 def snapshot(done):
     rows = [{key: each[key] for key in each if key not in TIMES} for each in done.rows]
-    last = checkpoint.all_in(done.run.checkpoints)[-1]
+    last = checkpoint.list_checkpoints(done.run.checkpoints)[-1]
     return done.weights, rows, checkpoint.read_training(last)
 
 
@@ -275,7 +275,7 @@ def snapshot(done):
 def test_it_goes_on_bit_for_bit(untouched, step, tmp_path):
     expected = snapshot(untouched)
     run = Run(shutil.copytree(untouched.run.folder, tmp_path / "cut"), "finetune")
-    for each in checkpoint.all_in(run.checkpoints):
+    for each in checkpoint.list_checkpoints(run.checkpoints):
         if each.step > step:
             shutil.rmtree(each.folder)
     assembly = untouched.assembly

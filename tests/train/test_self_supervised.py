@@ -74,7 +74,7 @@ def test_a_resumed_run_is_equal_bit_for_bit(done, step, tmp_path):
     _, found = done
     expected, rows = found.saved(9), without_times(found.rows)
     run = Run(shutil.copytree(found.run.folder, tmp_path / "cut"), "pretrain")
-    for each in checkpoint.all_in(run.checkpoints):
+    for each in checkpoint.list_checkpoints(run.checkpoints):
         if each.step > step:
             shutil.rmtree(each.folder)
     noise = np.random.default_rng(1)
@@ -123,13 +123,13 @@ def test_the_deployed_model_gives_pooled_features(done, tmp_path):
 def test_a_finished_run_is_judged_by_its_loss(done):
     _, found = done
     assembly = found.assembly
-    question = evaluator.Question(
+    question = evaluator.EvaluationInputs(
         assembly.learner, assembly.loader, assembly.splits["val"], assembly.examples,
         assembly.examples.labels, assembly.spec.classes, assembly.task, 0, 0,
     )  # fmt: skip
-    figures, columns = evaluator.judge(question)
+    figures, columns = evaluator.evaluate(question)
     assert figures["n"] == 12
-    assert evaluator.judge(question)[0] == figures
+    assert evaluator.evaluate(question)[0] == figures
     assert np.isfinite(figures["loss"])
     assert columns == {}
 

@@ -13,7 +13,7 @@ from fmkit.config.schema.task import TokenClassificationConfig
 from fmkit.data.sources import tagged_sentences
 from fmkit.data.sources.tagged_sentences import Sentence
 from fmkit.evaluation import evaluator
-from fmkit.models.tokenizers.subword import WordPieces
+from fmkit.models.tokenizers.subword import WordPieceModel
 from fmkit.models.tokenizers.tokenizer import TextTokenizer
 
 
@@ -32,7 +32,9 @@ def examples(count=40):
 def word_pieces(folder):
     """A tokenizer that has no token for a control character, as BERT's have none."""
     letters = "abcdefghijklmnopqrstuvwxyz"
-    pieces = WordPieces(("[UNK]", "[CLS]", "[SEP]", *letters, *(f"##{each}" for each in letters)))
+    pieces = WordPieceModel(
+        ("[UNK]", "[CLS]", "[SEP]", *letters, *(f"##{each}" for each in letters))
+    )
     folder.mkdir(parents=True)
     TextTokenizer(pieces, "bert", 1, 2, special=(0,)).save(folder)
     return folder
@@ -60,11 +62,11 @@ def test_words_are_judged_as_the_network_tags_them_one_by_one(name, tmp_path):
     folder = str(word_pieces(tmp_path / "pieces")) if has_pieces else None
     done = run_tags(tmp_path / "run", "small_bert" if has_pieces else name, tokenizer=folder)
     part = done.assembly.judged()[0]
-    question = evaluator.Question(
+    question = evaluator.EvaluationInputs(
         part.learner, part.loader, part.splits["val"], part.examples, part.examples.labels, (),
         part.task, 0, 0,
     )  # fmt: skip
-    figures, columns = evaluator.judge(question)
+    figures, columns = evaluator.evaluate(question)
     source = part.examples.content.source
     chosen = [at for at in range(len(source)) if at % 5 == 3]
     assert columns["word"] == [word for at in chosen for word in source.content.words[at]]

@@ -12,7 +12,7 @@ from fmkit.core.types import DataSpec
 from fmkit.tasks.classification import Classification
 from fmkit.train import loop
 from fmkit.train.checkpoints import variables
-from fmkit.train.task_model import Learner
+from fmkit.train.task_model import TaskModel
 
 SMOOTHING = 0.3
 
@@ -71,7 +71,7 @@ def test_a_weight_penalty_counts_in_training_only():
     task = Classification(ClassificationConfig(), DataSpec("image", ("a", "b"), {}))
     inputs = keras.Input((4,))
     layer = keras.layers.Dense(2, kernel_regularizer=keras.regularizers.L2(0.5))
-    learner = Learner(inputs, layer(inputs), task)
+    learner = TaskModel(inputs, layer(inputs), task)
     x, y = np.ones((3, 4), np.float32), np.eye(2, dtype=np.float32)[[0, 1, 0]]
     outputs = learner(x)
     plain = float(learner.compute_loss(x, y, outputs, training=False))

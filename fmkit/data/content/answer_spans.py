@@ -21,7 +21,7 @@ NEAR = 2
 
 
 @dataclass(eq=False)
-class Spans:
+class AnswerSpans:
     """The accepted answers of each example.
 
     Attributes:
@@ -33,15 +33,15 @@ class Spans:
     spans: tuple[tuple[Span, ...], ...]
     names: tuple[str, ...] = ()
 
-    def take(self, indices: np.ndarray) -> Spans:
+    def take(self, indices: np.ndarray) -> AnswerSpans:
         """Those of the examples at `indices`, in that order."""
-        return Spans(tuple(self.spans[each] for each in indices))
+        return AnswerSpans(tuple(self.spans[each] for each in indices))
 
     def identity(self, index: int) -> bytes:
         """Begin and end of each answer."""
         return repr(self.spans[index]).encode()
 
-    def matched(self, names: tuple[str, ...]) -> Spans:
+    def matched(self, names: tuple[str, ...]) -> AnswerSpans:
         """The same: nothing has a name.
 
         Raises:
@@ -58,7 +58,7 @@ class Spans:
 
 
 @dataclass(frozen=True)
-class Located:
+class AnswerLocation:
     """Where an answer stands.
 
     Attributes:
@@ -70,7 +70,7 @@ class Located:
     moved: str = ""
 
 
-def locate(context: str, answer: str, offset: int) -> Located:
+def locate(context: str, answer: str, offset: int) -> AnswerLocation:
     """Where an answer stands in a text, if need be beside the place that its offset names.
 
     Looked for are, in this order: the answer at the offset; at most `NEAR` characters beside it;
@@ -83,27 +83,27 @@ def locate(context: str, answer: str, offset: int) -> Located:
         offset: of its first character.
     """
     if not -NEAR <= offset <= len(context) * 4:  # bytes of a character at most
-        return Located(None)
+        return AnswerLocation(None)
     text = answer.strip()
     begin = offset + len(answer) - len(answer.lstrip())
     if begin >= 0 and context.startswith(text, begin):
-        return Located((begin, begin + len(text)))
+        return AnswerLocation((begin, begin + len(text)))
     for distance in range(1, NEAR + 1):
         for place in (begin - distance, begin + distance):
             if place >= 0 and context.startswith(text, place):
-                return Located((place, place + len(text)), _beside(place - begin))
+                return AnswerLocation((place, place + len(text)), _beside(place - begin))
     loose = re.compile(r"\s+".join(re.escape(each) for each in text.split()))
     for found in loose.finditer(
         context, max(0, begin - NEAR), max(0, begin + NEAR + 2 * len(text))
     ):
         if found.start() <= begin + NEAR:
-            return Located(found.span(), "it has other white space there")
+            return AnswerLocation(found.span(), "it has other white space there")
     for encoding, size, unit in (("utf-16-le", 2, "UTF-16 units"), ("utf-8", 1, "bytes of UTF-8")):
         ahead = context.encode(encoding, "surrogatepass")[: max(0, offset) * size]
         place = len(ahead.decode(encoding, "ignore")) + begin - offset
         if place != begin and context.startswith(text, place):
-            return Located((place, place + len(text)), f"its offset counts {unit}")
-    return Located(None)
+            return AnswerLocation((place, place + len(text)), f"its offset counts {unit}")
+    return AnswerLocation(None)
 
 
 def _beside(distance: int) -> str:

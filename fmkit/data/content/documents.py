@@ -19,10 +19,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from fmkit.core.safe_io import opened
-from fmkit.data.findings import Unusable
+from fmkit.core.safe_io import open_file
+from fmkit.data.findings import UnusableInput
 from fmkit.data.formats.table_stream import CSV, PARQUET, BadTable, Parquet, Row, csv_rows
-from fmkit.data.formats.text_encoding import MOST_CHARACTERS, BadEncoding, likely, marked
+from fmkit.data.formats.text_encoding import (
+    MAX_CHARACTERS,
+    BadEncoding,
+    bom_encoding,
+    guess_encoding,
+)
 
 CHUNK = 2**20
 """Bytes that are read at once."""
@@ -50,7 +55,7 @@ class TextFile:
 
 
 @dataclass(frozen=True)
-class Form:
+class DocumentFormat:
     """How documents lie in files.
 
     Attributes:
@@ -71,7 +76,7 @@ BadRow = Callable[[int, str], None]
 
 
 @dataclass(frozen=True)
-class Part:
+class DocumentPart:
     """A document, or a part of one.
 
     Attributes:
@@ -98,7 +103,7 @@ class Documents:
 
     modality: ClassVar[str] = "text"
     files: tuple[TextFile, ...]
-    form: Form
+    form: DocumentFormat
     file_of: np.ndarray
     numbers: np.ndarray
 
@@ -124,7 +129,7 @@ class Documents:
             found.update(np.ascontiguousarray(array, np.int64).data)
         return found.hexdigest()
 
-    def parts(self) -> Iterator[Part]:
+    def parts(self) -> Iterator[DocumentPart]:
         """All that is in the pieces, in order; at most about a chunk of it is held.
 
         Raises:
@@ -134,7 +139,7 @@ class Documents:
         for number in np.unique(self.file_of):
             yield from self.parts_of(int(number))
 
-    def parts_of(self, file: int, bad_row: BadRow | None = None) -> Iterator[Part]:
+    def parts_of(self, file: int, bad_row: BadRow | None = None) -> Iterator[DocumentPart]:
         """What is in the pieces of one file; see `parts`.
 
         Rows of a table that cannot be used are passed over, as lines without a text are.
@@ -160,7 +165,7 @@ def is_table(file: TextFile) -> bool:
     return file.name.lower().endswith((*CSV, *PARQUET))
 
 
-def beginnings(file: TextFile, form: Form) -> Iterator[tuple[int, int]]:
+def line_offsets(file: TextFile, form: DocumentFormat) -> Iterator[tuple[int, int]]:
     """Number and offset of each line that is not empty, or of each row that can be used.
 
     Raises:
@@ -173,13 +178,13 @@ def beginnings(file: TextFile, form: Form) -> Iterator[tuple[int, int]]:
                 yield row.number, row.offset
         return
     last = 0
-    for number, offset, line in lines(file, form.encoding, MOST_CHARACTERS):
+    for number, offset, line in lines(file, form.encoding, MAX_CHARACTERS):
         if number != last and not line.isspace():  # a long line comes in parts
             last = number
             yield number, offset
 
 
-def table_rows(file: TextFile, form: Form) -> Iterator[Row]:
+def table_rows(file: TextFile, form: DocumentFormat) -> Iterator[Row]:
     """The rows of a table, those that cannot be used as well.
 
     Raises:
@@ -195,16 +200,18 @@ def table_rows(file: TextFile, form: Form) -> Iterator[Row]:
                 yield row
             return
         yield from csv_rows(
-            lambda: lines(file, form.encoding, MOST_CHARACTERS),
+            lambda: lines(file, form.encoding, MAX_CHARACTERS),
             file.name,
             form.text_column,
             form.quotes,
         )
     except BadTable as error:
-        raise Unusable("not_text", str(error)) from None
+        raise UnusableInput("not_text", str(error)) from None
 
 
-def _rows(file: TextFile, form: Form, places: np.ndarray, bad_row: BadRow | None) -> Iterator[Part]:
+def _rows(
+    file: TextFile, form: DocumentFormat, places: np.ndarray, bad_row: BadRow | None
+) -> Iterator[DocumentPart]:
     """The texts of a table's rows, each a document."""
     for row in table_rows(file, form):
         if row.fault:
@@ -213,24 +220,24 @@ def _rows(file: TextFile, form: Form, places: np.ndarray, bad_row: BadRow | None
             continue
         piece = row.offset // file.block if file.block else row.number
         if piece < len(places) and places[piece] >= 0:
-            yield Part(int(places[piece]), row.text, True)
+            yield DocumentPart(int(places[piece]), row.text, True)
 
 
-def _lines(file: TextFile, form: Form, places: np.ndarray) -> Iterator[Part]:
+def _lines(file: TextFile, form: DocumentFormat, places: np.ndarray) -> Iterator[DocumentPart]:
     """The lines of a file that are not empty, each a document."""
     is_json = file.name.lower().endswith(JSON_LINES)
-    for number, offset, line in lines(file, form.encoding, MOST_CHARACTERS):
-        if len(line) > MOST_CHARACTERS:
-            raise Unusable(
+    for number, offset, line in lines(file, form.encoding, MAX_CHARACTERS):
+        if len(line) > MAX_CHARACTERS:
+            raise UnusableInput(
                 "not_text",
-                f"line {number:,} has more than {MOST_CHARACTERS:,} characters; a file that is one "
+                f"line {number:,} has more than {MAX_CHARACTERS:,} characters; a file that is one "
                 "document is for data=text_files",
             )
         piece = offset // file.block if file.block else number
         if piece >= len(places) or places[piece] < 0 or line.isspace():
             continue
         text = _from_json(line, number, form.text_column) if is_json else line.strip()
-        yield Part(int(places[piece]), text, True)
+        yield DocumentPart(int(places[piece]), text, True)
 
 
 JSON_LINES = (".jsonl", ".ndjson")
@@ -241,37 +248,37 @@ def _from_json(line: str, number: int, key: str) -> str:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise Unusable("not_text", f"line {number:,} is no JSON: {error}") from None
+        raise UnusableInput("not_text", f"line {number:,} is no JSON: {error}") from None
     if not isinstance(row, dict) or not isinstance(row.get(key), str):
-        raise Unusable(
+        raise UnusableInput(
             "not_text",
             f"line {number:,} is no object with a text under {key!r}; "
             "data.text_column names the key",
         )
     text: str = row[key]
     if "\0" in text:
-        raise Unusable("not_text", f"line {number:,} has a NUL character")
+        raise UnusableInput("not_text", f"line {number:,} has a NUL character")
     return text.strip()
 
 
-def _stretches(file: TextFile, form: Form, places: np.ndarray) -> Iterator[Part]:
+def _stretches(file: TextFile, form: DocumentFormat, places: np.ndarray) -> Iterator[DocumentPart]:
     """A file as one document, in parts of at most a chunk that end with a line where they can."""
     kept: list[str] = []
     size, current = 0, -1
     for piece, text in _by_piece(file, form):
         place = int(places[piece]) if piece < len(places) else -1
         if kept and (place != current or size + len(text) > CHUNK):
-            yield Part(current, "".join(kept), False)
+            yield DocumentPart(current, "".join(kept), False)
             kept, size = [], 0
         current = place
         if place >= 0:
             kept.append(text)
             size += len(text)
     if kept:
-        yield Part(current, "".join(kept), True)
+        yield DocumentPart(current, "".join(kept), True)
 
 
-def _by_piece(file: TextFile, form: Form) -> Iterator[tuple[int, str]]:
+def _by_piece(file: TextFile, form: DocumentFormat) -> Iterator[tuple[int, str]]:
     """A file's lines, long ones cut, with the number of the piece that each begins in."""
     most = min(file.block or CHUNK, CHUNK)
     for _, offset, line in lines(file, form.encoding, CHUNK):
@@ -324,7 +331,7 @@ def _chunks(file: TextFile, encoding: str) -> Iterator[tuple[int, int, str]]:
     decoder = codecs.getincrementaldecoder(encoding)()
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
     offset, count = 0, 1
-    with opened(file.path) as stream:
+    with open_file(file.path) as stream:
         while True:
             content = stream.read(CHUNK)
             if not offset:
@@ -345,9 +352,9 @@ def _chunks(file: TextFile, encoding: str) -> Iterator[tuple[int, int, str]]:
                 text = text.removeprefix("\ufeff")
             if "\0" in text:
                 line = count + text[: text.index("\0")].count("\n")
-                guess = likely(content)
+                guess = guess_encoding(content)
                 maybe = f"; perhaps it is {guess}" if guess.startswith("utf-") else ""
-                raise Unusable("not_text", f"line {line:,} has a NUL character{maybe}")
+                raise UnusableInput("not_text", f"line {line:,} has a NUL character{maybe}")
             count += text.count("\n")
             if text:
                 yield offset, len(content), text
@@ -357,12 +364,12 @@ def _chunks(file: TextFile, encoding: str) -> Iterator[tuple[int, int, str]]:
 
 
 def _check_mark(content: bytes, encoding: str) -> None:
-    mark = marked(content)
+    mark = bom_encoding(content)
     if mark and not codecs.lookup(encoding).name.startswith(mark):
-        raise Unusable(
+        raise UnusableInput(
             "bad_encoding", str(BadEncoding(f"it begins with the mark of {mark.upper()}", mark))
         )
 
 
-def _bad(why: str, content: bytes) -> Unusable:
-    return Unusable("bad_encoding", str(BadEncoding(why, likely(content))))
+def _bad(why: str, content: bytes) -> UnusableInput:
+    return UnusableInput("bad_encoding", str(BadEncoding(why, guess_encoding(content))))

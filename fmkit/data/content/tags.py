@@ -17,7 +17,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fmkit.core.errors import DataError, listed
+from fmkit.core.errors import DataError, join_names
 
 OUTSIDE_NAME = "O"
 """The tag of a word that is in no entity."""
@@ -46,7 +46,7 @@ class Scheme:
 
 
 @dataclass(frozen=True)
-class Spans:
+class EntitySpans:
     """Entities of many sentences, in their order.
 
     Attributes:
@@ -92,8 +92,9 @@ class Tags:
         unknown = [each for each in self.names if each not in known]
         if unknown:
             raise DataError(
-                f"the run does not know the tags {listed([ascii(each) for each in unknown], 10)}.",
-                f"It was trained on {listed(names, 10)}. Tags are matched letter by letter.",
+                "the run does not know the tags "
+                f"{join_names([ascii(each) for each in unknown], 10)}.",
+                f"It was trained on {join_names(names, 10)}. Tags are matched letter by letter.",
             )
         order = np.array([known[each] for each in self.names], np.int32)
         return Tags(names, tuple(order[each] for each in self.values))
@@ -119,7 +120,7 @@ def marks_entities(counts: Mapping[str, int]) -> bool:
     return found > 0 and 2 * found >= sum(inside.values())
 
 
-def scheme(names: Sequence[str]) -> Scheme | None:
+def tag_scheme(names: Sequence[str]) -> Scheme | None:
     """What the tags mean where they mark entities; None where they are names of their own."""
     if not all(map(is_entity_tag, names)) or not marks_entities(dict.fromkeys(names, 1)):
         return None
@@ -131,7 +132,7 @@ def scheme(names: Sequence[str]) -> Scheme | None:
     return Scheme(np.array([*prefixes, OUTSIDE]), np.array([*kinds, -1]), types)
 
 
-def ordered(names: Iterable[str]) -> tuple[str, ...]:
+def order_tags(names: Iterable[str]) -> tuple[str, ...]:
     """Different tags in the order of outputs: `O`, then by type and prefix, or else by name."""
     different = set(names)
     if not all(map(is_entity_tag, different)):
@@ -148,7 +149,7 @@ def _rank(name: str) -> int:
     return _PREFIXES.get(name[0], 0)
 
 
-def spans(tags: np.ndarray, lengths: np.ndarray, meaning: Scheme) -> Spans:
+def entity_spans(tags: np.ndarray, lengths: np.ndarray, meaning: Scheme) -> EntitySpans:
     """The entities of sentences that lie one behind the other.
 
     Args:
@@ -162,13 +163,13 @@ def spans(tags: np.ndarray, lengths: np.ndarray, meaning: Scheme) -> Spans:
     before = np.where(first[:-1], OUTSIDE, np.roll(prefixes, 1))
     after = np.where(first[1:], OUTSIDE, np.roll(prefixes, -1))
     changes = kinds != np.roll(kinds, 1)
-    begins = begins_here(before, prefixes, changes)
-    ends = ends_here(prefixes, after, np.roll(changes, -1))
+    begins = entity_begins(before, prefixes, changes)
+    ends = entity_ends(prefixes, after, np.roll(changes, -1))
     places = np.flatnonzero(begins)
-    return Spans(places, np.flatnonzero(ends) + 1, kinds[places])
+    return EntitySpans(places, np.flatnonzero(ends) + 1, kinds[places])
 
 
-def begins_here(before: np.ndarray, here: np.ndarray, changes: np.ndarray) -> np.ndarray:
+def entity_begins(before: np.ndarray, here: np.ndarray, changes: np.ndarray) -> np.ndarray:
     """Whether an entity begins at a word, by its prefix and that before it.
 
     Args:
@@ -181,7 +182,7 @@ def begins_here(before: np.ndarray, here: np.ndarray, changes: np.ndarray) -> np
     return (here != OUTSIDE) & (fresh | over | changes)
 
 
-def ends_here(here: np.ndarray, after: np.ndarray, changes: np.ndarray) -> np.ndarray:
+def entity_ends(here: np.ndarray, after: np.ndarray, changes: np.ndarray) -> np.ndarray:
     """Whether an entity ends with a word; see `begins_here`, from the other side."""
     over = (here == END) | (here == SINGLE)
     fresh = (after == OUTSIDE) | (after == BEGIN) | (after == SINGLE)

@@ -10,20 +10,20 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from fmkit.core.errors import DataError
-from fmkit.data.content.documents import Documents, Part
+from fmkit.data.content.documents import DocumentPart, Documents
 from fmkit.data.content.texts import Texts
 from fmkit.data.content.word_sequences import Sentences
 from fmkit.data.examples import Content, Examples
-from fmkit.data.findings import Unusable
+from fmkit.data.findings import UnusableInput
 
 LONGEST = 2**16
 """Characters of a passage: texts that are longer come in several."""
 
-Tell = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 """Called with how many pieces are done and how many there are; it may raise."""
 
 
-def parts(content: Content) -> Iterator[Part]:
+def parts(content: Content) -> Iterator[DocumentPart]:
     """All texts, the second one of a pair after the first; of documents, parts of them.
 
     Raises:
@@ -35,19 +35,21 @@ def parts(content: Content) -> Iterator[Part]:
         return
     if isinstance(content, Sentences):
         for place in range(len(content.words)):
-            yield Part(place, content.text(place), True)
+            yield DocumentPart(place, content.text(place), True)
     if not isinstance(content, Texts):
         return  # others were refused before
     before = None
     for place, text in enumerate(content.texts):
-        yield Part(place, text, True)
+        yield DocumentPart(place, text, True)
         second = None if content.pairs is None else content.pairs[place]
         if second is not None and second is not before:  # questions may share one text
-            yield Part(place, second, True)
+            yield DocumentPart(place, second, True)
         before = second
 
 
-def passages(examples: Examples, indices: np.ndarray, tell: Tell | None = None) -> Iterator[str]:
+def text_passages(
+    examples: Examples, indices: np.ndarray, tell: ProgressCallback | None = None
+) -> Iterator[str]:
     """The texts at `indices`, cut between words where they are long; about a chunk is held.
 
     Args:
@@ -65,14 +67,14 @@ def passages(examples: Examples, indices: np.ndarray, tell: Tell | None = None) 
         for part in parts(chosen):
             if tell is not None:
                 tell(part.piece, len(indices))
-            yield from cut(part.text)
-    except Unusable as error:
+            yield from split_text(part.text)
+    except UnusableInput as error:
         raise DataError(f"a document cannot be read any more: {error.why}.") from error
     except OSError as error:
         raise DataError(f"a document cannot be read any more: {error}.") from error
 
 
-def cut(text: str, most: int = LONGEST) -> Iterator[str]:
+def split_text(text: str, most: int = LONGEST) -> Iterator[str]:
     """A text in pieces of at most so many characters, cut before white space where there is any."""
     start = 0
     while len(text) - start > most:
@@ -85,7 +87,7 @@ def cut(text: str, most: int = LONGEST) -> Iterator[str]:
         yield text[start:]
 
 
-def size(content: Content) -> int:
+def total_size(content: Content) -> int:
     """About how many bytes or characters all texts have together."""
     if isinstance(content, Documents):
         return sum(each.end for each in content.files)

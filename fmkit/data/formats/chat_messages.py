@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fmkit.core.errors import listed
+from fmkit.core.errors import join_names
 from fmkit.core.types import Message
-from fmkit.data.formats.text_encoding import not_text
+from fmkit.data.formats.text_encoding import binary_reason
 
 _LISTS = ("messages", "conversations")
 _PAIRS = (
@@ -83,7 +83,8 @@ def _messages(row: Any) -> list[Message]:
         keys = next((each for each in _PAIRS if each[0] in there and each[1] in there), None)
         if keys is None:
             raise _Wrong(
-                f"it has the keys {listed([str(each) for each in there], 8) or 'none'}; expected "
+                f"it has the keys {join_names([str(each) for each in there], 8) or 'none'}; "
+                "expected "
                 "`messages`, `conversations`, `prompt` and `completion`, or `instruction` and "
                 "`output`"
             )
@@ -104,7 +105,7 @@ def _message(row: Any, where: str) -> Message:
         raise _Wrong(f"{where} is a {type(row).__name__}; expected an object")
     role = row.get("role", row.get("from"))
     if not isinstance(role, str) or role.lower() not in _ROLES:
-        raise _Wrong(f"{where} has the role {role!r}; expected one of {listed(list(_ROLES))}")
+        raise _Wrong(f"{where} has the role {role!r}; expected one of {join_names(list(_ROLES))}")
     return Message(_ROLES[role.lower()], _text(row.get("content", row.get("value")), where))
 
 
@@ -125,12 +126,12 @@ def _text(content: Any, where: str) -> str:
         kinds = [each.get("type") if isinstance(each, Mapping) else each for each in content]
         others = [repr(kind) for kind in kinds if kind != "text"]
         if others:
-            raise _Wrong(f"{where} has parts that are no texts: {listed(others, 3)}")
+            raise _Wrong(f"{where} has parts that are no texts: {join_names(others, 3)}")
         content = "".join(_text(each.get("text"), where) for each in content)
     if not isinstance(content, str):
         kind = "no text" if content is None else f"a {type(content).__name__} instead of a text"
         raise _Wrong(f"{where} has {kind}")
-    if wrong := not_text(content):
+    if wrong := binary_reason(content):
         raise _Wrong(f"{where} is no text: {wrong}")
     return content
 

@@ -55,7 +55,7 @@ def image_format(head: bytes) -> str | None:
     return next((name for magic, name in _IMAGES if head.startswith(magic)), None)
 
 
-def content(head: bytes) -> str:
+def describe_content(head: bytes) -> str:
     """What a file's first 64 bytes look like, in words."""
     image = image_format(head)
     if image is not None:
@@ -108,18 +108,18 @@ def webp_size(head: bytes) -> tuple[int, int] | None:
     return None
 
 
-def flaw(stream: IO[bytes], kind: str) -> tuple[str, str] | None:
+def decode_problem(stream: IO[bytes], kind: str) -> tuple[str, str] | None:
     """What is wrong with a file that decoded: (kind of finding, reason), or None."""
     if kind == "JPEG" and _lacks_end(stream):
         return "truncated", "the rest of the photo is missing: no end marker"
     if kind == "PNG":
         return _png_flaw(stream)
-    if kind == "WEBP" and (early := ends_early(stream, kind)):
+    if kind == "WEBP" and (early := truncation_reason(stream, kind)):
         return "truncated", early
     return None
 
 
-def ends_early(stream: IO[bytes], kind: str) -> str:
+def truncation_reason(stream: IO[bytes], kind: str) -> str:
     """Why a file is shorter than it says; empty where it is not, or does not say."""
     size = stream.seek(0, os.SEEK_END)
     stream.seek(0)

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmkit.core.safe_io import NotAFile, opened
-from fmkit.data.findings import Unusable
+from fmkit.core.safe_io import NotAFile, open_file
+from fmkit.data.findings import UnusableInput
 from fmkit.data.formats import file_type
-from fmkit.data.formats.text_encoding import BadEncoding, decoded
-from fmkit.data.formats.text_files import numbered
+from fmkit.data.formats.text_encoding import BadEncoding, decode
+from fmkit.data.formats.text_files import numbered_lines
 
 ENDINGS = (".jsonl", ".ndjson", ".json", ".parquet", ".pq")
 """How the names of such files end."""
@@ -54,22 +54,22 @@ def rows(path: Path, encoding: str = "utf-8") -> Iterator[ObjectRow]:
         if path.suffix.lower() in (".parquet", ".pq"):
             yield from _parquet(path)
             return
-        with opened(str(path)) as stream:
+        with open_file(str(path)) as stream:
             content = stream.read()
         if not content.strip():
-            raise Unusable("empty_file", "white space only" if content else "")
+            raise UnusableInput("empty_file", "white space only" if content else "")
         if path.suffix.lower() == ".json":
-            text = decoded(content, encoding)
+            text = decode(content, encoding)
             if text.lstrip().startswith("[") or _is_one_object(text):
                 yield from _list(text)
                 return
         yield from _lines(content, encoding)
     except NotAFile as error:
-        raise Unusable("special_file", file_type.file_type(error.mode)) from None
+        raise UnusableInput("special_file", file_type.file_type(error.mode)) from None
     except BadEncoding as error:
-        raise Unusable("bad_encoding", str(error)) from None
+        raise UnusableInput("bad_encoding", str(error)) from None
     except OSError as error:
-        raise Unusable("unreadable", str(error.strerror or error)) from None
+        raise UnusableInput("unreadable", str(error.strerror or error)) from None
 
 
 def _is_one_object(text: str) -> bool:
@@ -84,7 +84,7 @@ def _is_one_object(text: str) -> bool:
 
 
 def _lines(content: bytes, encoding: str) -> Iterator[ObjectRow]:
-    for number, line, wrong in numbered(content, encoding):
+    for number, line, wrong in numbered_lines(content, encoding):
         if wrong is not None:
             yield ObjectRow(number, None, wrong[1], wrong[0])
             continue
@@ -98,10 +98,10 @@ def _list(text: str) -> Iterator[ObjectRow]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise Unusable("not_text", f"no JSON: {error}") from None
+        raise UnusableInput("not_text", f"no JSON: {error}") from None
     if not isinstance(found, list):
         why = "one JSON object; expected a list of objects, or an object per line"
-        raise Unusable("not_text", why)
+        raise UnusableInput("not_text", why)
     for number, each in enumerate(found, start=1):
         yield ObjectRow(number, each)
 
@@ -118,4 +118,4 @@ def _parquet(path: Path) -> Iterator[ObjectRow]:
                     number += 1
                     yield ObjectRow(number, each)
     except (arrow.ArrowException, UnicodeDecodeError) as error:
-        raise Unusable("not_text", f"no parquet: {str(error).splitlines()[0]}") from None
+        raise UnusableInput("not_text", f"no parquet: {str(error).splitlines()[0]}") from None

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmkit.core.safe_io import opened
+from fmkit.core.safe_io import open_file
 from fmkit.data.formats.tables import SEPARATORS, missing, reason
-from fmkit.data.formats.text_encoding import MOST_CHARACTERS, BadEncoding, decoded, not_text
+from fmkit.data.formats.text_encoding import MAX_CHARACTERS, BadEncoding, binary_reason, decode
 
 CSV = (".csv", ".tsv")
 """How names of tables end that are texts."""
@@ -107,8 +107,8 @@ def _records(lines: Lines, separator: str, quotes: bool) -> Iterator[tuple[int, 
 
     def texts() -> Iterator[str]:
         for number, offset, text in lines:
-            if len(text) > MOST_CHARACTERS:
-                raise BadTable(f"line {number:,} has more than {MOST_CHARACTERS:,} characters")
+            if len(text) > MAX_CHARACTERS:
+                raise BadTable(f"line {number:,} has more than {MAX_CHARACTERS:,} characters")
             begins.append((number, offset))
             yield text
 
@@ -119,7 +119,7 @@ def _records(lines: Lines, separator: str, quotes: bool) -> Iterator[tuple[int, 
     while True:
         begins.clear()
         # Of the whole process, so that it is put back before anybody else has a turn.
-        limit = csv.field_size_limit(MOST_CHARACTERS)
+        limit = csv.field_size_limit(MAX_CHARACTERS)
         try:
             cells = next(reader)
         except StopIteration:
@@ -158,7 +158,7 @@ class Parquet:
 
         self._column = column
         try:
-            self._file = parquet.ParquetFile(opened(path), buffer_size=_BUFFER, pre_buffer=False)
+            self._file = parquet.ParquetFile(open_file(path), buffer_size=_BUFFER, pre_buffer=False)
             schema = self._file.schema_arrow
         except (arrow.ArrowException, OSError) as error:
             raise _refused(error) from None
@@ -211,7 +211,7 @@ def _row(cell: object, place: int, offset: int, encoding: str) -> Row:
     if cell is None or cell != cell:  # null, or NaN
         return Row(number, offset, "", "no text")
     try:
-        text = (decoded(cell, encoding) if isinstance(cell, bytes) else str(cell)).strip()
+        text = (decode(cell, encoding) if isinstance(cell, bytes) else str(cell)).strip()
     except BadEncoding as error:
         return Row(number, offset, "", str(error))
-    return Row(number, offset, text, not_text(text) if text else "no text")
+    return Row(number, offset, text, binary_reason(text) if text else "no text")

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fmkit.core.errors import ConfigError, DataError, all_at_once, listed, received
-from fmkit.data.formats.text_encoding import MOST_CHARACTERS, BadEncoding, decoded, lines
+from fmkit.core.errors import ConfigError, DataError, combine_messages, join_names, received
+from fmkit.data.formats.text_encoding import MAX_CHARACTERS, BadEncoding, decode, lines
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
 """How the names of tables end."""
@@ -21,7 +21,7 @@ SEPARATORS = {".csv": (",", ";", "\t"), ".tsv": ("\t",), ".txt": ("\t", ",", ";"
 """By the end of a name, the separators that a table may have."""
 
 
-_MOST_COLUMNS = 1000  # that a wanted one is compared with
+_MAX_COLUMNS = 1000  # that a wanted one is compared with
 
 
 @dataclass
@@ -62,7 +62,7 @@ def read_columns(
     found = read(table, wanted, hint, encoding)
     if found.faults:
         raise DataError(
-            f"{table}: {listed([why for _, why in found.faults], 5)}.",
+            f"{table}: {join_names([why for _, why in found.faults], 5)}.",
             "A cell with the separator in it needs double quotes around it.",
         )
     return found.cells
@@ -114,7 +114,7 @@ def _read_text(path: Path, encoding: str, prefix: str | None) -> str:
         DataError: it cannot be read, or has another encoding.
     """
     try:
-        return decoded(path.read_bytes(), encoding)
+        return decode(path.read_bytes(), encoding)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
     except BadEncoding as error:
@@ -138,7 +138,7 @@ class _Reading:
 
     def columns(self, separators: Sequence[str], wanted: list[str], hint: str) -> Columns:
         """The wanted columns, by the separator that the header tells."""
-        before = csv.field_size_limit(MOST_CHARACTERS)
+        before = csv.field_size_limit(MAX_CHARACTERS)
         try:
             headers = {each: self._header(each) for each in separators}
             best = max(headers, key=lambda each: len(set(wanted) & set(headers[each])))
@@ -200,7 +200,7 @@ def reason(begins: int, now: int, error: csv.Error) -> str:
     where = f"line {begins}" if now <= begins else f"the row from line {begins} to {now}"
     why = str(error)
     if "field limit" in why:
-        why = f"a cell of more than {MOST_CHARACTERS:,} characters; is a quote never closed?"
+        why = f"a cell of more than {MAX_CHARACTERS:,} characters; is a quote never closed?"
     elif "end of data" in why:
         why = "a double quote is never closed"
     elif "expected after" in why:
@@ -212,7 +212,7 @@ def missing(
     table: Path, wanted: Sequence[str], there: Sequence[str], hint: str
 ) -> DataError | None:
     """What to tell where wanted columns are not there, or twice; None where nothing is wrong."""
-    cut = [each if len(each) <= 40 else f"{each[:37]}..." for each in there[:_MOST_COLUMNS]]
+    cut = [each if len(each) <= 40 else f"{each[:37]}..." for each in there[:_MAX_COLUMNS]]
     problems = [
         received(f"Column of {table.name}", each, cut) for each in wanted if each not in there
     ]
@@ -221,7 +221,7 @@ def missing(
     ]
     if not problems:
         return None
-    return DataError(all_at_once(problems), hint)
+    return DataError(combine_messages(problems), hint)
 
 
 def _read_parquet(table: Path, wanted: Sequence[str], hint: str, encoding: str) -> Columns:
@@ -237,7 +237,7 @@ def _read_parquet(table: Path, wanted: Sequence[str], hint: str, encoding: str) 
         nested = [each for each in names if arrow.types.is_nested(schema.field(each).type)]
         if nested:
             kinds = [f"{each!r} is {schema.field(each).type}" for each in nested]
-            raise DataError(f"{table}: column {listed(kinds)}; expected texts.", hint)
+            raise DataError(f"{table}: column {join_names(kinds)}; expected texts.", hint)
         content = file.read(columns=names)
         cells = {each: content.column(each).to_pylist() for each in names}
     except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -264,4 +264,4 @@ def _text(cell: object, encoding: str) -> str:
     """A cell of a typed table as text; null and NaN are empty."""
     if cell is None or cell != cell:
         return ""
-    return (decoded(cell, encoding) if isinstance(cell, bytes) else str(cell)).strip()
+    return (decode(cell, encoding) if isinstance(cell, bytes) else str(cell)).strip()

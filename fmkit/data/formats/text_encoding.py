@@ -6,7 +6,7 @@ import codecs
 import re
 from collections.abc import Iterator
 
-MOST_CHARACTERS = 2**24
+MAX_CHARACTERS = 2**24
 """Characters of one text: no model reads as many, and a quote that is never closed ends here."""
 
 _MARKS = (
@@ -35,12 +35,12 @@ class BadEncoding(Exception):
         self.reason, self.likely = reason, likely
 
 
-def marked(content: bytes) -> str:
+def bom_encoding(content: bytes) -> str:
     """The encoding whose byte order mark content begins with; empty: none."""
     return next((name for mark, name in _MARKS if content.startswith(mark)), "")
 
 
-def decoded(content: bytes, encoding: str = "utf-8") -> str:
+def decode(content: bytes, encoding: str = "utf-8") -> str:
     """All of a file as text, without its byte order mark.
 
     Args:
@@ -51,10 +51,10 @@ def decoded(content: bytes, encoding: str = "utf-8") -> str:
         BadEncoding: it is something else.
     """
     refuse_other(content, encoding)
-    return decoded_part(content, encoding)
+    return decode_part(content, encoding)
 
 
-def decoded_part(content: bytes, encoding: str, offset: int = 0) -> str:
+def decode_part(content: bytes, encoding: str, offset: int = 0) -> str:
     """A part of a file as text, so many bytes after its beginning; the first without its mark.
 
     Raises:
@@ -63,9 +63,9 @@ def decoded_part(content: bytes, encoding: str, offset: int = 0) -> str:
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
-        raise BadEncoding(_reason(error, encoding, offset), likely(content)) from None
+        raise BadEncoding(_reason(error, encoding, offset), guess_encoding(content)) from None
     except UnicodeError as error:  # UTF-16 without its mark, among others
-        raise BadEncoding(f"it is not {encoding} ({error})", likely(content)) from None
+        raise BadEncoding(f"it is not {encoding} ({error})", guess_encoding(content)) from None
     return text if offset else text.removeprefix("\ufeff")
 
 
@@ -81,7 +81,7 @@ def refuse_other(content: bytes, encoding: str) -> None:
     """
     family = codecs.lookup(encoding).name
     is_wide = family.startswith(("utf-16", "utf-32"))
-    if mark := marked(content):
+    if mark := bom_encoding(content):
         if not family.startswith(mark):
             raise BadEncoding(f"it begins with the mark of {mark.upper()}", mark)
         return
@@ -90,7 +90,7 @@ def refuse_other(content: bytes, encoding: str) -> None:
         raise BadEncoding("every other byte is zero", guess)
     space = sum(head.count(each) for each in b" \t\n,;")
     if is_wide and 0 not in head and space > len(head) / 40:
-        raise BadEncoding("it has a byte a character", likely(content))
+        raise BadEncoding("it has a byte a character", guess_encoding(content))
 
 
 def _wide(head: bytes) -> str:
@@ -106,13 +106,13 @@ def _reason(error: UnicodeDecodeError, encoding: str, offset: int) -> str:
     return f"byte {offset + error.start:,} (0x{shown}) is not {encoding}"
 
 
-def likely(content: bytes) -> str:
+def guess_encoding(content: bytes) -> str:
     """The encoding that bytes may have which are not in the one they should have; empty: unknown.
 
     UTF-16 has a mark, or zero bytes at every other place. Of those with a byte a character, cp1252
     leaves five bytes out, and of what is text those five are in latin-1 alone.
     """
-    if mark := marked(content):
+    if mark := bom_encoding(content):
         return mark
     head = content[:_PROBED]
     if 0 in head:
@@ -139,7 +139,7 @@ Fault = tuple[str, str]
 """Kind and reason of a finding."""
 
 
-def every_line(content: bytes, encoding: str) -> Iterator[tuple[int, str, Fault | None]]:
+def read_lines(content: bytes, encoding: str) -> Iterator[tuple[int, str, Fault | None]]:
     """The lines of a file without their ends: number from 1, text, and what is wrong with it.
 
     A line that is none has an empty text; where lines can be told before they are decoded, one bad
@@ -151,12 +151,12 @@ def every_line(content: bytes, encoding: str) -> Iterator[tuple[int, str, Fault 
     refuse_other(content, encoding)
     if codecs.encode("a\n", encoding) == b"a\n":
         return _lines_of_bytes(content, encoding)
-    return _lines_of_text(decoded(content, encoding))
+    return _lines_of_text(decode(content, encoding))
 
 
 def _lines_of_text(text: str) -> Iterator[tuple[int, str, Fault | None]]:
     for number, line in enumerate(lines(text), start=1):
-        wrong = not_text(line)
+        wrong = binary_reason(line)
         yield number, "" if wrong else line.rstrip("\r\n"), ("not_text", wrong) if wrong else None
 
 
@@ -165,8 +165,8 @@ def _lines_of_bytes(content: bytes, encoding: str) -> Iterator[tuple[int, str, F
     for number, line in enumerate(content.splitlines(keepends=True), start=1):
         text, fault = "", None
         try:
-            text = decoded_part(line, encoding, offset).rstrip("\r\n")
-            if wrong := not_text(text):
+            text = decode_part(line, encoding, offset).rstrip("\r\n")
+            if wrong := binary_reason(text):
                 text, fault = "", ("not_text", wrong)
         except BadEncoding as error:
             fault = ("bad_encoding", str(error))
@@ -174,7 +174,7 @@ def _lines_of_bytes(content: bytes, encoding: str) -> Iterator[tuple[int, str, F
         offset += len(line)
 
 
-def not_text(text: str) -> str:
+def binary_reason(text: str) -> str:
     """Why characters are no text, though they decode; empty when they are.
 
     A NUL is valid in every encoding, and in no text: it comes from UTF-16 that was read as
@@ -183,6 +183,6 @@ def not_text(text: str) -> str:
     place = text.find("\0")
     if place >= 0:
         return f"it has a NUL character, the first at character {place:,}"
-    if len(text) > MOST_CHARACTERS:
-        return f"it has {len(text):,} characters; at most {MOST_CHARACTERS:,} are read"
+    if len(text) > MAX_CHARACTERS:
+        return f"it has {len(text):,} characters; at most {MAX_CHARACTERS:,} are read"
     return ""

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fmkit.core.safe_io import NotAFile, opened
+from fmkit.core.safe_io import NotAFile, open_file
 from fmkit.data.formats import file_type
 from fmkit.data.formats.text_encoding import (
-    MOST_CHARACTERS,
+    MAX_CHARACTERS,
     BadEncoding,
     Fault,
-    decoded,
-    every_line,
-    not_text,
+    binary_reason,
+    decode,
+    read_lines,
 )
 
-_LARGEST = 4 * MOST_CHARACTERS  # bytes of a file that is a text; no character takes more than 4
+_LARGEST = 4 * MAX_CHARACTERS  # bytes of a file that is a text; no character takes more than 4
 
 
 def _of(name: str, fault: Fault) -> tuple[str, str, str]:
@@ -24,24 +24,24 @@ def _of(name: str, fault: Fault) -> tuple[str, str, str]:
 
 def read_file(path: str, encoding: str) -> tuple[str, Fault | None]:
     """The text of a file; empty, with the reason, where it has none."""
-    content, fault = bytes_of(path, _LARGEST)
+    content, fault = read_bytes(path, _LARGEST)
     if fault is not None:
         return "", fault
     try:
-        text = decoded(content, encoding).strip()
+        text = decode(content, encoding).strip()
     except BadEncoding as error:
         return "", ("bad_encoding", str(error))
     if not text:
         return "", ("empty_file", "white space only" if content else "")
-    if wrong := not_text(text):
+    if wrong := binary_reason(text):
         return "", ("not_text", wrong)
     return text, None
 
 
-def bytes_of(path: str, most: int | None = None) -> tuple[bytes, Fault | None]:
+def read_bytes(path: str, most: int | None = None) -> tuple[bytes, Fault | None]:
     """All of a file, or why it cannot be read."""
     try:
-        with opened(path) as stream:
+        with open_file(path) as stream:
             content = stream.read(-1 if most is None else most + 1)
     except NotAFile as error:
         return b"", ("special_file", file_type.file_type(error.mode))
@@ -57,12 +57,12 @@ def line_id(where: str, number: int) -> str:
     return f"{where}:{number:06d}"
 
 
-def numbered(content: bytes, encoding: str) -> Iterator[tuple[int, str, Fault | None]]:
+def numbered_lines(content: bytes, encoding: str) -> Iterator[tuple[int, str, Fault | None]]:
     """The lines of a file that are not empty: number from 1, text, and what is wrong with it.
 
     Raises:
         BadEncoding: the file is in another encoding, as a whole.
     """
-    found = every_line(content, encoding)
+    found = read_lines(content, encoding)
     stripped = ((number, text.strip(), fault) for number, text, fault in found)
     return (each for each in stripped if each[1] or each[2] is not None)

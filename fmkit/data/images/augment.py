@@ -45,7 +45,7 @@ OPERATIONS = 2
 """Operations per example in `medium` and `strong`, RandAugment's N."""
 
 
-def mild() -> list[Any]:
+def medium_layers() -> list[Any]:
     """The layers that `medium` draws from."""
     return [
         _layer(keras.layers.RandomShear, x_factor=0.1, y_factor=0.1),
@@ -60,7 +60,7 @@ def mild() -> list[Any]:
     ]
 
 
-def fierce() -> list[Any]:
+def strong_layers() -> list[Any]:
     """The layers that `strong` draws from."""
     return [
         _layer(keras.layers.RandomShear, x_factor=0.3, y_factor=0.3),
@@ -122,7 +122,10 @@ class Augmentation:
         self._padded = keras.KerasTensor((1, side, side, 3))
         self._flips = [_layer(keras.layers.RandomFlip, mode=mode) for mode in FLIPS[flip]]
         self._crop = _layer(keras.layers.RandomCrop, height=image_size, width=image_size)
-        tables: dict[str, Callable[[], list[Any]]] = {"medium": mild, "strong": fierce}
+        tables: dict[str, Callable[[], list[Any]]] = {
+            "medium": medium_layers,
+            "strong": strong_layers,
+        }
         self._operations = tables[preset]() if preset in tables else []
         self._views = Views(FLIPS[flip], image_size) if preset == "views" else None
         self._erase = None

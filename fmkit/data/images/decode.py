@@ -24,7 +24,7 @@ from PIL import (  # the plugins by name, so that Pillow does not load all its o
 )
 
 from fmkit.core.errors import DataError, received
-from fmkit.core.safe_io import NotAFile, opened
+from fmkit.core.safe_io import NotAFile, open_file
 from fmkit.data.formats import file_type
 
 if TYPE_CHECKING:
@@ -86,25 +86,25 @@ def decode(path: str, size: int, resize: str) -> np.ndarray:
         DataError: naming the file, which cannot be read or is too large.
     """
     try:
-        with opened(path) as stream, Image.open(stream, formats=FORMATS) as image:
+        with open_file(path) as stream, Image.open(stream, formats=FORMATS) as image:
             problem = too_large(image)
             if problem:
                 raise DataError(problem)
             image.draft(None, _draft_size(image, size, resize))
             turn = _TURNS.get(_orientation(image))
-            picture = plain(image)
+            picture = to_rgb(image)
             if turn is not None:
                 picture = picture.transpose(turn)
             return _square(picture, size, resize)
     except Exception as error:  # Pillow's plugins raise nearly anything on broken files
-        raise DataError(f"{path}: {reason(path, error)}") from None
+        raise DataError(f"{path}: {decode_error(path, error)}") from None
 
 
 def from_array(pixels: np.ndarray, size: int, resize: str) -> np.ndarray:
     """Pixels in memory, (H, W) or (H, W, C) uint8 with C of 1, 3 or 4, as (S, S, 3) uint8."""
     if pixels.ndim == 3 and pixels.shape[-1] == 1:
         pixels = pixels[..., 0]
-    return _square(plain(Image.fromarray(np.ascontiguousarray(pixels))), size, resize)
+    return _square(to_rgb(Image.fromarray(np.ascontiguousarray(pixels))), size, resize)
 
 
 def too_large(image: Picture) -> str:
@@ -114,7 +114,7 @@ def too_large(image: Picture) -> str:
     return f"{image.width} x {image.height} pixels are more than the limit of {MAX_PIXELS:,}"
 
 
-def reason(path: str, error: Exception) -> str:
+def decode_error(path: str, error: Exception) -> str:
     """What is wrong with a file in a few words, from what Pillow said and how the file begins."""
     if isinstance(error, DataError):
         return error.message
@@ -134,7 +134,7 @@ def reason(path: str, error: Exception) -> str:
     except OSError as unreadable:
         return str(unreadable.strerror)
     if file_type.image_format(start) not in FORMATS:
-        return f"it is {file_type.content(start)}"
+        return f"it is {file_type.describe_content(start)}"
     if isinstance(error, Image.UnidentifiedImageError):
         return "it is not a JPEG, PNG, BMP, GIF or WebP image"
     return f"it is damaged ({str(error).replace(path, 'file') or type(error).__name__})"
@@ -156,7 +156,7 @@ def _draft_size(image: Picture, size: int, resize: str) -> tuple[int, int]:
     return int(size * _DRAFT_GAP), int(size * _DRAFT_GAP)
 
 
-def plain(image: Picture) -> Picture:
+def to_rgb(image: Picture) -> Picture:
     """Any mode as L or RGB, 8 bits a channel; transparent parts are laid over white."""
     if image.mode in ("I", "I;16", "I;16B", "I;16L", "I;16N"):
         values = np.asarray(image).astype(np.uint32)

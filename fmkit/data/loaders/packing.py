@@ -20,15 +20,15 @@ import numpy as np
 
 from fmkit.core.errors import DataError, ResourceError
 from fmkit.core.types import SPLITS, Tokenizer
-from fmkit.data.content.documents import Documents, Part
+from fmkit.data.content.documents import DocumentPart, Documents
 from fmkit.data.content.text_stream import parts
 from fmkit.data.content.texts import Texts
 from fmkit.data.content.word_sequences import Sentences
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Content, Examples
-from fmkit.data.findings import Unusable
+from fmkit.data.findings import UnusableInput
 from fmkit.store import array_cache
-from fmkit.store.array_cache import Arrays, Entry, FeatureStore
+from fmkit.store.array_cache import CachedArrays, Entry, FeatureStore
 
 _VERSION = 2
 _AT_ONCE = 2**20  # characters that are tokenised together
@@ -36,7 +36,7 @@ _TOKENS = 2**18  # of a split that wait until they are handed on as windows
 _LEAST = 2
 """Tokens that the last window of a split needs: with fewer there is nothing to learn."""
 
-Tell = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 """Called with how many pieces are done and how many there are; it may raise."""
 
 
@@ -72,7 +72,9 @@ class Packing:
         return [start] if opens else [], [] if end is None else [end]  # type: ignore[list-item]
 
 
-def pack(data: Dataset, packing: Packing, store: FeatureStore, source: str, tell: Tell) -> Dataset:
+def pack(
+    data: Dataset, packing: Packing, store: FeatureStore, source: str, tell: ProgressCallback
+) -> Dataset:
     """The windows of a data set, from the cache or packed now, while other jobs wait.
 
     Classes are left behind; fingerprints stay those of the documents.
@@ -141,7 +143,7 @@ def _write(
     key: str,
     facts: dict[str, object],
     source: str,
-    tell: Tell,
+    tell: ProgressCallback,
 ) -> None:
     size = packing.tokenizer.size
     dtype = "uint16" if max(size, packing.max_length) < 2**16 else "uint32"
@@ -152,7 +154,9 @@ def _write(
     store.write(key, facts, made, dtype, _batches(data, packing, tell))
 
 
-def _batches(data: Dataset, packing: Packing, tell: Tell) -> Iterator[Sequence[np.ndarray]]:
+def _batches(
+    data: Dataset, packing: Packing, tell: ProgressCallback
+) -> Iterator[Sequence[np.ndarray]]:
     """Tokens (B, L), and (B, 2) split and length, in the order of the documents."""
     split_of = np.full(len(data.examples), -1, np.int8)
     for name, indices in data.splits.items():
@@ -190,9 +194,9 @@ def _batches(data: Dataset, packing: Packing, tell: Tell) -> Iterator[Sequence[n
 _NAMES = (*SPLITS, "all")
 
 
-def _together(content: Content, split_of: np.ndarray) -> Iterator[list[Part]]:
+def _together(content: Content, split_of: np.ndarray) -> Iterator[list[DocumentPart]]:
     """Parts of documents, as many at once as are tokenised together."""
-    kept: list[Part] = []
+    kept: list[DocumentPart] = []
     size = 0
     try:
         for part in parts(content):
@@ -203,7 +207,7 @@ def _together(content: Content, split_of: np.ndarray) -> Iterator[list[Part]]:
             if size >= _AT_ONCE:
                 yield kept
                 kept, size = [], 0
-    except Unusable as error:
+    except UnusableInput as error:
         raise DataError(f"a document cannot be read any more: {error.why}.") from error
     if kept:
         yield kept
@@ -259,10 +263,10 @@ class _Stream:
         return rows, np.full((len(rows), 2), (self.split, length), np.int64)
 
 
-def _packed(data: Dataset, entry: Entry, arrays: Arrays) -> Dataset:
+def _packed(data: Dataset, entry: Entry, arrays: CachedArrays) -> Dataset:
     facts = arrays.whole(1)  # small numbers as they are kept: there may be many millions of them
     examples = Examples(
-        ids=Numbered(entry.rows),
+        ids=NumberedIds(entry.rows),
         labels=np.zeros(entry.rows, np.int32),
         classes=(),
         content=Windows(WindowRows(arrays, facts[:, 1].copy())),
@@ -320,7 +324,7 @@ class WindowRows:
     bytes = 0
 
     def __init__(
-        self, arrays: Arrays, lengths: np.ndarray, places: np.ndarray | None = None
+        self, arrays: CachedArrays, lengths: np.ndarray, places: np.ndarray | None = None
     ) -> None:
         self._arrays, self._places, self.lengths = arrays, places, lengths
 
@@ -354,7 +358,7 @@ class WindowRows:
         return f"{len(self.lengths):,} windows of {max_length} tokens, {total:,} in all"
 
 
-class Numbered(Sequence[str]):
+class NumberedIds(Sequence[str]):
     """Ids that are made when they are asked for: `window-000001`, `window-000002` ..."""
 
     def __init__(self, count: int) -> None:

@@ -158,7 +158,7 @@ class TextLoader(Batches):
 
         def read(number: np.ndarray) -> tuple[np.ndarray, ...]:
             indices = positions(int(number))
-            tokens = filled_up(self.rows.read(indices), self._max_length)
+            tokens = pad(self.rows.read(indices), self._max_length)
             if prepare is None:
                 return tokens, self._targets[indices]
             inputs, targets = prepare(tokens, generator(f"texts\0{chance}", int(number)))
@@ -271,13 +271,13 @@ def rows_of(content: Any, tokenizer: Tokenizer, max_length: int) -> Rows:
     return TokenRows(rows, uncut)
 
 
-def filled_up(rows: Sequence[np.ndarray], max_length: int) -> np.ndarray:
+def pad(rows: Sequence[np.ndarray], max_length: int) -> np.ndarray:
     """Rows of tokens as one array, (B, T) or (B, T, K) int32, filled up with -1 on the right.
 
     T is one of few lengths, so that few shapes are traced and compiled.
     """
     longest = max((len(row) for row in rows), default=1)
-    shape = (len(rows), filled_length(longest, max_length))
+    shape = (len(rows), padded_length(longest, max_length))
     beside = rows[0].shape[1:] if len(rows) else ()
     tokens = np.full((*shape, *beside), PADDING, np.int32)
     for place, row in enumerate(rows):
@@ -285,7 +285,7 @@ def filled_up(rows: Sequence[np.ndarray], max_length: int) -> np.ndarray:
     return tokens
 
 
-def filled_length(longest: int, max_length: int) -> int:
+def padded_length(longest: int, max_length: int) -> int:
     """What a batch is filled up to whose longest row has so many tokens."""
     step = 16 if longest <= 256 else 64
     return min(max_length, -(-longest // step) * step)

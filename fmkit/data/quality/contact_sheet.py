@@ -9,15 +9,15 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from fmkit.core.safe_io import opened
+from fmkit.core.safe_io import open_file
 from fmkit.data.content.images import ImageArray, ImageFiles
 from fmkit.data.examples import Examples
-from fmkit.data.findings import ERROR, FILE, KINDS, Finding, by_kind, total
-from fmkit.data.images.decode import FORMATS, from_array, plain
+from fmkit.data.findings import ERROR, FILE, FINDING_KINDS, Finding, count, group_by_kind
+from fmkit.data.images.decode import FORMATS, from_array, to_rgb
 from fmkit.data.quality.inspect import Inspection
 
 SHOWN = (
-    *(kind for kind, about in KINDS.items() if about.fault == FILE),
+    *(kind for kind, about in FINDING_KINDS.items() if about.fault == FILE),
     "two_classes", "equal_two_classes", "near_two_classes", "leak", "near_leak",
     "duplicate", "near_duplicate", "animated", "blank", "wrong_extension",
 )  # fmt: skip
@@ -61,8 +61,8 @@ def draw(inspected: Inspection, path: Path) -> bool:
         return False
     place = {name: index for index, name in enumerate(inspected.examples.ids)}
     rows = [
-        _Row(kind, total(those), list(_tiles(those, inspected.examples, place))[:_COLUMNS])
-        for kind, those in by_kind(inspected.findings).items()
+        _Row(kind, count(those), list(_tiles(those, inspected.examples, place))[:_COLUMNS])
+        for kind, those in group_by_kind(inspected.findings).items()
         if kind in SHOWN
     ]
     if not rows:
@@ -79,8 +79,8 @@ def draw(inspected: Inspection, path: Path) -> bool:
 
 def _draw_row(sheet: Image.Image, pen: ImageDraw.ImageDraw, row: _Row, top: int) -> None:
     large, small = ImageFont.load_default(15), ImageFont.load_default(11)
-    colour = _RED if KINDS[row.kind].severity == ERROR else _INK
-    pen.text((_GAP, top), f"{KINDS[row.kind].title} ({row.count:,})", colour, large)
+    colour = _RED if FINDING_KINDS[row.kind].severity == ERROR else _INK
+    pen.text((_GAP, top), f"{FINDING_KINDS[row.kind].title} ({row.count:,})", colour, large)
     for number, (name, why, picture) in enumerate(row.tiles):
         if not row.has_pictures:
             told = _plain(f"{name}   {why}")[:160]
@@ -116,11 +116,11 @@ def _picture(examples: Examples, index: int | None) -> Image.Image | None:
 
 
 def _from_file(images: ImageFiles, index: int) -> Image.Image:
-    with opened(images.paths[index]) as stream, Image.open(stream, formats=FORMATS) as image:
+    with open_file(images.paths[index]) as stream, Image.open(stream, formats=FORMATS) as image:
         if image.width * image.height > 2**26:
             raise ValueError("too large to be shown")
         image.draft("RGB", (2 * _TILE, 2 * _TILE))
-        picture = plain(image).convert("RGB")
+        picture = to_rgb(image).convert("RGB")
     return ImageOps.contain(picture, (_TILE, _TILE))
 
 

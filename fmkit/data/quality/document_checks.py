@@ -16,19 +16,19 @@ from fmkit.core import files, safe_io
 from fmkit.core.safe_io import NotAFile
 from fmkit.data.content.documents import Documents, is_table
 from fmkit.data.examples import Examples
-from fmkit.data.findings import Finding, Unusable, printable
+from fmkit.data.findings import Finding, UnusableInput, printable
 from fmkit.data.formats import file_type
 from fmkit.store.array_cache import DOCUMENTS
 
 _SCHEMA = 1
-_MOST_ROWS = 1000  # of a table that are told of one by one
+_MAX_ROWS = 1000  # of a table that are told of one by one
 
-Tell = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 """Called with how many pieces were looked at, and how many there are."""
 
 
 def findings(
-    examples: Examples, cache_folder: Path | None, tell: Tell | None = None
+    examples: Examples, cache_folder: Path | None, tell: ProgressCallback | None = None
 ) -> list[Finding]:
     """What is wrong with files of documents, a finding a file, or a row of a table.
 
@@ -63,7 +63,7 @@ def findings(
 
 
 def _fault(
-    content: Documents, number: int, rows: list[Finding], tell: Tell | None
+    content: Documents, number: int, rows: list[Finding], tell: ProgressCallback | None
 ) -> tuple[str, str] | None:
     """Kind and reason of what is wrong with a file; None when nothing is.
 
@@ -80,7 +80,7 @@ def _fault(
             is_empty = is_empty and (not part.text or part.text.isspace())
             if tell is not None and place % 1000 == 999:
                 tell(part.piece, len(content.file_of))
-    except Unusable as error:
+    except UnusableInput as error:
         return error.kind, error.why
     except NotAFile as error:
         return "special_file", file_type.file_type(error.mode)
@@ -114,7 +114,7 @@ class _BadRows:
     def add(self, number: int, why: str) -> None:
         """One more."""
         self.count += 1
-        if len(self._told) < _MOST_ROWS:
+        if len(self._told) < _MAX_ROWS:
             self._told.append((number, why))
 
     def findings(self, name: str) -> list[Finding]:

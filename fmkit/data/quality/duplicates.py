@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fmkit.core.errors import listed
+from fmkit.core.errors import join_names
 from fmkit.data.content.images import ImageArray, ImageFiles
 from fmkit.data.content.texts import Conversations, Texts
 from fmkit.data.content.word_sequences import Sentences
@@ -30,14 +30,14 @@ Groups = list[list[int]]
 
 
 @dataclass(frozen=True)
-class Copies:
+class DuplicateGroups:
     """Groups of positions with the same content: exactly, and nearly."""
 
     exact: Groups
     near: Groups = field(default_factory=list)
 
 
-def of_files(examples: Examples, scanned: Scan, cache: ScanCache) -> Copies:
+def duplicate_files(examples: Examples, scanned: Scan, cache: ScanCache) -> DuplicateGroups:
     """The copies among photos in files, those left out that cannot be read."""
     if not isinstance(examples.content, ImageFiles):
         raise TypeError("only files are scanned")
@@ -48,30 +48,30 @@ def of_files(examples: Examples, scanned: Scan, cache: ScanCache) -> Copies:
         scanned.thumbnails[good],
         lambda chosen: cache.thumbnails([paths[each] for each in chosen]),
     )
-    return Copies(_back(near_duplicates.exact(digests), good), _back(near, good))
+    return DuplicateGroups(_back(near_duplicates.exact(digests), good), _back(near, good))
 
 
-def of_memory(examples: Examples) -> Copies:
+def duplicate_content(examples: Examples) -> DuplicateGroups:
     """The copies among arrays, texts, sentences or conversations."""
     content = examples.content
     if isinstance(content, ImageArray):
         blocks = (np.ascontiguousarray(row).data for row in content.pixels)
-        return Copies(near_duplicates.exact(_digests(blocks, len(examples))))
+        return DuplicateGroups(near_duplicates.exact(_digests(blocks, len(examples))))
     if isinstance(content, Texts):
         good = np.flatnonzero([bool(each) for each in content.texts])
         words = (_words(content, each) for each in good.tolist())
-        return Copies(_back(near_duplicates.exact(_digests(words, len(good))), good))
+        return DuplicateGroups(_back(near_duplicates.exact(_digests(words, len(good))), good))
     if isinstance(content, Preferences):
         pairs = (content.identity(each)[1] for each in range(len(examples)))
-        return Copies(near_duplicates.exact(_digests(pairs, len(examples))))
+        return DuplicateGroups(near_duplicates.exact(_digests(pairs, len(examples))))
     if isinstance(content, Sentences):
         good = np.flatnonzero([bool(each) for each in content.words])
         words = (content.identity(each)[1] for each in good.tolist())
-        return Copies(_back(near_duplicates.exact(_digests(words, len(good))), good))
+        return DuplicateGroups(_back(near_duplicates.exact(_digests(words, len(good))), good))
     if isinstance(content, Conversations):
         talks = (_said(content, each) for each in range(len(examples)))
-        return Copies(near_duplicates.exact(_digests(talks, len(examples))))
-    return Copies([])
+        return DuplicateGroups(near_duplicates.exact(_digests(talks, len(examples))))
+    return DuplicateGroups([])
 
 
 def _said(content: Conversations, index: int) -> bytes:
@@ -104,7 +104,7 @@ def _back(groups: Groups, places: np.ndarray) -> Groups:
     return [[back[each] for each in group] for group in groups]
 
 
-def two_classes(examples: Examples, copies: Copies) -> list[Finding]:
+def conflicting_labels(examples: Examples, copies: DuplicateGroups) -> list[Finding]:
     """The same example with more than one label, or annotated in more than one way."""
     found: list[Finding] = []
     if examples.annotations is not None:
@@ -124,7 +124,7 @@ def two_classes(examples: Examples, copies: Copies) -> list[Finding]:
     return found
 
 
-def _two_answers(examples: Examples, copies: Copies) -> list[Finding]:
+def _two_answers(examples: Examples, copies: DuplicateGroups) -> list[Finding]:
     """The same example with different annotations, which may be a matter of opinion."""
     known, found = examples.annotations, []
     for group in copies.exact:
@@ -135,11 +135,11 @@ def _two_answers(examples: Examples, copies: Copies) -> list[Finding]:
 
 
 def _others(names: Sequence[str]) -> str:
-    return f"the same as {listed(names, _SHOWN)}"
+    return f"the same as {join_names(names, _SHOWN)}"
 
 
-def in_splits(
-    examples: Examples, copies: Copies, good: np.ndarray, divided: dict[str, np.ndarray]
+def duplicates_by_split(
+    examples: Examples, copies: DuplicateGroups, good: np.ndarray, divided: dict[str, np.ndarray]
 ) -> list[Finding]:
     """Copies within a split, and those that leak from one split into another.
 

@@ -25,9 +25,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image
 
-from fmkit.core.safe_io import NotAFile, opened
+from fmkit.core.safe_io import NotAFile, open_file
 from fmkit.data.formats import file_type
-from fmkit.data.images.decode import EXTENSION_OF, FORMATS, plain
+from fmkit.data.images.decode import EXTENSION_OF, FORMATS, to_rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 SIDE = 32
 """Side of a thumbnail in pixels."""
 
-MOST_BYTES = 2**29
+MAX_BYTES = 2**29
 """Largest file that is read at all."""
 
 _IN_MEMORY = 2**24  # larger files are read piece by piece
@@ -44,11 +44,11 @@ _SAMPLED = 2**20  # pixels above which a photo that is not plain RGB is thinned 
 
 
 @dataclass(frozen=True)
-class Facts:
+class ImageFacts:
     """What one file is.
 
     Attributes:
-        kind: of `findings.KINDS`; empty when the photo can be used.
+        kind: of `findings.FINDING_KINDS`; empty when the photo can be used.
         why: the reason in a few words.
         format: Pillow's name, such as `JPEG`.
         mode: Pillow's name of the pixel format, such as `RGB`.
@@ -72,7 +72,7 @@ class Facts:
     thumbnail: bytes = b""
 
 
-class Room:
+class DecodeBudget:
     """Lets threads decode together as long as their photos fit; a larger one decodes alone."""
 
     def __init__(self, total: int = _WORKING_BYTES) -> None:
@@ -93,7 +93,7 @@ class Room:
                 self._changed.notify_all()
 
 
-_ROOM = Room()
+_ROOM = DecodeBudget()
 
 
 class _Refused(Exception):
@@ -104,7 +104,7 @@ class _Refused(Exception):
         self.kind, self.why = kind, why
 
 
-def probe(path: str | bytes, max_pixels: int) -> Facts:
+def probe(path: str | bytes, max_pixels: int) -> ImageFacts:
     """Read a file to its end and decode it; never raises for what is in the file.
 
     Args:
@@ -112,26 +112,26 @@ def probe(path: str | bytes, max_pixels: int) -> Facts:
         max_pixels: largest width x height that is decoded.
     """
     try:
-        with opened(path) as stream:
+        with open_file(path) as stream:
             return _read(stream, max_pixels)
     except _Refused as refused:
-        return Facts(refused.kind, refused.why)
+        return ImageFacts(refused.kind, refused.why)
     except NotAFile as error:
-        return Facts("special_file", file_type.file_type(error.mode))
+        return ImageFacts("special_file", file_type.file_type(error.mode))
     except FileNotFoundError:
-        return Facts("unreadable", "it is not there")
+        return ImageFacts("unreadable", "it is not there")
     except OSError as error:
-        return Facts("unreadable", error.strerror or str(error))
+        return ImageFacts("unreadable", error.strerror or str(error))
     except MemoryError:
-        return Facts("too_large", "memory ran out while it was decoded")
+        return ImageFacts("too_large", "memory ran out while it was decoded")
 
 
-def _read(stream: IO[bytes], max_pixels: int) -> Facts:
+def _read(stream: IO[bytes], max_pixels: int) -> ImageFacts:
     size = os.fstat(stream.fileno()).st_size
     if size == 0:
         raise _Refused("empty_file")
-    if size > MOST_BYTES:
-        raise _Refused("too_large", f"{size:,} bytes; at most {MOST_BYTES:,} are read")
+    if size > MAX_BYTES:
+        raise _Refused("too_large", f"{size:,} bytes; at most {MAX_BYTES:,} are read")
     content: Any = stream
     if size <= _IN_MEMORY:
         content = io.BytesIO(stream.read(size))
@@ -140,9 +140,11 @@ def _read(stream: IO[bytes], max_pixels: int) -> Facts:
     head = content.read(64)
     kind = file_type.image_format(head)
     if kind is None:
-        raise _Refused("not_image", f"it is {file_type.content(head)}")
+        raise _Refused("not_image", f"it is {file_type.describe_content(head)}")
     if kind not in FORMATS:
-        raise _Refused("not_image", f"it is {file_type.content(head)}; save it as PNG or JPEG")
+        raise _Refused(
+            "not_image", f"it is {file_type.describe_content(head)}; save it as PNG or JPEG"
+        )
     announced = file_type.webp_size(head) if kind == "WEBP" else None
     if announced is not None:  # Pillow makes room for a WebP as it opens it
         _refuse_large(*announced, max_pixels)
@@ -154,10 +156,10 @@ def _read(stream: IO[bytes], max_pixels: int) -> Facts:
         raise
     except Exception as error:  # Pillow's plugins raise nearly anything on broken files
         raise _why(content, kind, error, max_pixels) from None
-    wrong = file_type.flaw(content, kind)
+    wrong = file_type.decode_problem(content, kind)
     if wrong is not None:
         raise _Refused(*wrong)
-    return Facts(digest=digest, **facts)
+    return ImageFacts(digest=digest, **facts)
 
 
 def _refuse_large(width: int, height: int, max_pixels: int) -> None:
@@ -211,7 +213,7 @@ def _grey(image: Picture) -> Picture:
         picture = image.resize(size, Image.Resampling.NEAREST)
     else:
         picture = image
-    return plain(picture).convert("L")
+    return to_rgb(picture).convert("L")
 
 
 def _why(content: IO[bytes], kind: str, error: Exception, max_pixels: int) -> _Refused:
@@ -220,10 +222,10 @@ def _why(content: IO[bytes], kind: str, error: Exception, max_pixels: int) -> _R
         pixels = re.search(r"\d{6,}", str(error))
         shown = f"{int(pixels[0]):,} pixels" if pixels else "too many pixels"
         return _Refused("too_large", f"{shown} by its header; data.max_pixels is {max_pixels:,}")
-    early = file_type.ends_early(content, kind)
+    early = file_type.truncation_reason(content, kind)
     if early:
         return _Refused("truncated", early)
-    if kind == "PNG" and (wrong := file_type.flaw(content, kind)):
+    if kind == "PNG" and (wrong := file_type.decode_problem(content, kind)):
         return _Refused(*wrong)
     said = str(error).splitlines()[0] if str(error) else type(error).__name__
     if isinstance(error, Image.UnidentifiedImageError):

@@ -21,13 +21,13 @@ import numpy as np
 from PIL import Image
 
 from fmkit.core.machine import available_cores
-from fmkit.data.quality.image_probe import SIDE, Facts, probe
+from fmkit.data.quality.image_probe import SIDE, ImageFacts, probe
 from fmkit.data.quality.scan_cache import ScanCache, State
 
 _PART = 32  # photos a task: enough that tasks cost nothing, few enough that a stop is at once
 _SAVED = 2048  # photos between two writes to the cache
 
-Tell = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 """Called with how many photos were looked at and how many there are."""
 
 
@@ -72,12 +72,12 @@ class Scan:
         """Formats or modes of the usable files with their counts, the most frequent first."""
         return dict(Counter(each for each in names if each).most_common())
 
-    def enter(self, index: int, facts: Facts, max_pixels: int) -> None:
+    def enter(self, index: int, facts: ImageFacts, max_pixels: int) -> None:
         """Take over what one file is."""
         if not facts.kind and facts.width * facts.height > max_pixels:  # known under another limit
             size = f"{facts.width:,} x {facts.height:,}"
             why = f"{size} pixels by its header; data.max_pixels is {max_pixels:,}"
-            facts = Facts("too_large", why)
+            facts = ImageFacts("too_large", why)
         if facts.kind:
             self.faults[index] = (facts.kind, facts.why)
             return
@@ -97,7 +97,7 @@ def scan(
     max_pixels: int,
     cache: ScanCache,
     threads: int | None = None,
-    tell: Tell | None = None,
+    tell: ProgressCallback | None = None,
 ) -> Scan:
     """Read and decode files, all but those that the cache knows.
 
@@ -150,16 +150,16 @@ def _read(
     max_pixels: int,
     cache: ScanCache,
     threads: int,
-    tell: Tell | None,
+    tell: ProgressCallback | None,
 ) -> None:
     """Probe the files of `todo` on threads, which end at once when this one is interrupted."""
     stopped = threading.Event()
 
-    def work(part: Sequence[int]) -> list[tuple[int, Facts]]:
+    def work(part: Sequence[int]) -> list[tuple[int, ImageFacts]]:
         return [(each, probe(paths[each], max_pixels)) for each in part if not stopped.is_set()]
 
     parts = iter([todo[start : start + _PART] for start in range(0, len(todo), _PART)])
-    fresh: list[tuple[str, State, Facts]] = []
+    fresh: list[tuple[str, State, ImageFacts]] = []
     waiting: set[Future] = set()
     done = len(paths) - len(todo)
     with warnings.catch_warnings(), ThreadPoolExecutor(threads, "fmkit-scan") as pool:

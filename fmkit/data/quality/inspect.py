@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from fmkit.config.schema.data import DataConfig, ImageData
-from fmkit.core.errors import DataError, listed
+from fmkit.core.errors import DataError, join_names
 from fmkit.data import class_checks, findings, splits
-from fmkit.data.class_checks import typos
+from fmkit.data.class_checks import probable_typos
 from fmkit.data.content.documents import Documents
 from fmkit.data.content.images import ImageFiles
 from fmkit.data.content.texts import Texts
@@ -26,7 +26,7 @@ from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding
 from fmkit.data.quality import document_checks, duplicates, target_checks
 from fmkit.data.quality.image_probe import wrong_extension
-from fmkit.data.quality.image_scan import Scan, Tell, scan
+from fmkit.data.quality.image_scan import ProgressCallback, Scan, scan
 from fmkit.data.quality.scan_cache import ScanCache
 from fmkit.data.sources import registry as source_registry
 from fmkit.data.sources.preferences import Preferences
@@ -90,7 +90,7 @@ def inspect(
     cache_folder: Path | None,
     *,
     training: bool = True,
-    tell: Tell | None = None,
+    tell: ProgressCallback | None = None,
 ) -> Inspection:
     """List a data set and look at everything in it; raises only where it cannot be listed.
 
@@ -111,14 +111,14 @@ def inspect(
         try:
             scanned = scan(examples.content.paths, _max_pixels(config), cache, tell=tell)
             found += _file_findings(examples, scanned)
-            same = duplicates.of_files(examples, scanned, cache)
+            same = duplicates.duplicate_files(examples, scanned, cache)
         finally:
             cache.close()
     else:
         if isinstance(examples.content, Documents):
             found += document_checks.findings(examples, cache_folder, tell)
-        same = duplicates.of_memory(examples)
-    found += duplicates.two_classes(examples, same)
+        same = duplicates.duplicate_content(examples)
+    found += duplicates.conflicting_labels(examples, same)
     faulty = {name for each in found if each.is_error for name in each.examples}
     good = np.array([i for i, name in enumerate(examples.ids) if name not in faulty], np.int64)
     usable = examples if len(good) == len(examples) else examples.take(good)
@@ -128,7 +128,7 @@ def inspect(
         found += wrong
     elif len(usable):
         divided = {"all": np.arange(len(usable))}
-    found += duplicates.in_splits(examples, same, good, divided)
+    found += duplicates.duplicates_by_split(examples, same, good, divided)
     found += _class_findings(usable, divided) + target_checks.found(usable, divided)
     found += target_checks.findings(usable, divided)
     return Inspection(examples, good, divided, found, scanned, config.limit is not None)
@@ -155,7 +155,7 @@ def _file_findings(examples: Examples, scanned: Scan) -> list[Finding]:
             found.append(Finding("wrong_extension", names[index], why, (names[index],)))
     others = {mode: n for mode, n in scanned.counted(scanned.modes).items() if mode not in _PLAIN}
     if others:
-        told = listed([f"{count} {mode}" for mode, count in others.items()])
+        told = join_names([f"{count} {mode}" for mode, count in others.items()])
         count = sum(others.values())
         found.append(Finding("converted", "", f"{told} photos become 8-bit RGB.", count=count))
     return found
@@ -176,7 +176,7 @@ def _divided(
     problems += target_checks.problems(usable)
     if emptied.any():
         names = [repr(usable.classes[each]) for each in np.flatnonzero(emptied)]
-        problems.append(f"No usable example is left of {listed(names, class_checks.SHOWN)}.")
+        problems.append(f"No usable example is left of {join_names(names, class_checks.SHOWN)}.")
     if problems:
         return {}, [Finding("classes", "", each) for each in problems]
     try:
@@ -201,7 +201,7 @@ def _class_findings(usable: Examples, divided: dict[str, np.ndarray]) -> list[Fi
     ]
     found += [
         Finding("label_typo", repr(usable.classes[rare]), f"for {usable.classes[large]!r}?")
-        for rare, large in typos(usable.labels, usable.classes)
+        for rare, large in probable_typos(usable.labels, usable.classes)
     ]
     there = counts[counts > 0]
     if len(there) > 1 and there.max() >= UNEVEN * there.min():
@@ -219,17 +219,17 @@ def _class_findings(usable: Examples, divided: dict[str, np.ndarray]) -> list[Fi
     return found
 
 
-def blocking(found: Iterable[Finding], on_bad: str) -> list[Finding]:
+def blocking_errors(found: Iterable[Finding], on_bad: str) -> list[Finding]:
     """The errors that `data.on_bad` does not let pass."""
     return [each for each in found if each.is_error and (on_bad == "error" or not each.about.fault)]
 
 
-def left_out(found: Iterable[Finding]) -> list[Finding]:
+def skipped(found: Iterable[Finding]) -> list[Finding]:
     """What `data.on_bad=skip` leaves out."""
     return [each for each in found if each.is_error and each.about.fault]
 
 
-def admit(inspected: Inspection, on_bad: str) -> Dataset:
+def accept(inspected: Inspection, on_bad: str) -> Dataset:
     """The data set that may be used.
 
     Args:
@@ -239,16 +239,16 @@ def admit(inspected: Inspection, on_bad: str) -> Dataset:
     Raises:
         DataError: all errors at once; or more than half would be left out.
     """
-    stopping = blocking(inspected.findings, on_bad)
+    stopping = blocking_errors(inspected.findings, on_bad)
     if stopping:
-        raise DataError(findings.message(stopping, inspected.files, inspected.thing))
+        raise DataError(findings.error_message(stopping, inspected.files, inspected.thing))
     unlisted = 0
     is_documents = isinstance(inspected.examples.content, Documents)
     if not inspected.limited:  # what is wrong was counted in the whole, and examples were not
-        unlisted = findings.total(
+        unlisted = findings.count(
             [
                 each
-                for each in left_out(inspected.findings)
+                for each in skipped(inspected.findings)
                 # Of documents the rows of a file were weighed where it was read.
                 if not each.examples and (each.about.fault == "file" or not is_documents)
             ]
@@ -256,9 +256,11 @@ def admit(inspected: Inspection, on_bad: str) -> Dataset:
     everything = len(inspected.examples) + unlisted
     missing = everything - len(inspected.good)
     if 2 * missing > everything:
+        left_out = skipped(inspected.findings)
+        message = findings.error_message(left_out, inspected.files, inspected.thing)
         raise DataError(
             f"data.on_bad={on_bad} would leave out {missing:,} of {everything:,} "
             "examples, more than half: that is not this data set any more.\n"
-            f"{findings.message(left_out(inspected.findings), inspected.files, inspected.thing)}",
+            f"{message}",
         )
     return inspected.dataset()

@@ -21,15 +21,15 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-MOST_PAIRS = 20_000
+MAX_PAIRS = 20_000
 """Pairs that step 3 looks at, the most alike first."""
 
 _NEIGHBOURS = 32
-_MOST_BITS = 24  # of 112 that may differ
+_MAX_BITS = 24  # of 112 that may differ
 _THUMBNAIL = 0.99
 _ALIKE = 0.999
 _PART = 4096  # pairs that are compared at once
-_LEAST_CONTRAST = 4.0  # standard deviation in grey levels
+_MIN_CONTRAST = 4.0  # standard deviation in grey levels
 _ONES = np.array([bin(each).count("1") for each in range(256)], np.uint8)
 
 
@@ -54,7 +54,7 @@ def near(
         thumbnails: (N, 256) uint8.
         fetch: positions (M,) -> their larger thumbnails, (M, 1024) uint8.
     """
-    candidates = _candidates(digests, thumbnails)[:MOST_PAIRS]
+    candidates = _candidates(digests, thumbnails)[:MAX_PAIRS]
     if not len(candidates):
         return []
     wanted, places = np.unique(candidates, return_inverse=True)
@@ -76,14 +76,14 @@ def _alike(candidates: np.ndarray, places: np.ndarray, large: np.ndarray) -> np.
 def _candidates(digests: np.ndarray, thumbnails: np.ndarray) -> np.ndarray:
     """Pairs of positions that pass steps 1 and 2, (P, 2), the most alike first."""
     contrast = thumbnails.std(axis=1) if len(thumbnails) else np.zeros(0)
-    chosen = np.flatnonzero(contrast >= _LEAST_CONTRAST)
+    chosen = np.flatnonzero(contrast >= _MIN_CONTRAST)
     if len(chosen) < 2:
         return np.zeros((0, 2), np.int64)
     hashes = _hashes(thumbnails[chosen])
     found: dict[tuple[int, int], float] = {}
     for first, second in _sharing(hashes):
         bits = _ONES[hashes[first] ^ hashes[second]].sum(axis=1)
-        kept = bits <= _MOST_BITS
+        kept = bits <= _MAX_BITS
         one, other = chosen[first[kept]], chosen[second[kept]]
         kept = (digests[one] != digests[other]).any(axis=1)
         one, other = np.minimum(one, other)[kept], np.maximum(one, other)[kept]

@@ -20,7 +20,7 @@ from fmkit.config.schema.data import (
     TextFolderData,
 )
 from fmkit.core.errors import ConfigError, ResourceError
-from fmkit.core.files import absolute
+from fmkit.core.files import absolute_path
 from fmkit.data.findings import Finding, printable
 
 NAME = "quarantine"
@@ -34,10 +34,10 @@ def folder_of(config: DataConfig) -> Path:
         ConfigError: the data's files belong to a package, or are none.
     """
     if isinstance(config, ImageFolderData | PhotosData | TextFolderData):
-        return Path(absolute(config.root))
+        return Path(absolute_path(config.root))
     if isinstance(config, ImageTableData):
-        root = config.image_root or os.path.dirname(absolute(config.root))  # noqa: PTH120
-        return Path(absolute(root))
+        root = config.image_root or os.path.dirname(absolute_path(config.root))  # noqa: PTH120
+        return Path(absolute_path(root))
     raise ConfigError(
         f"data.on_bad=quarantine moves files, and data={config.name} has none that are yours.",
         "Leave them out instead: data.on_bad=skip",

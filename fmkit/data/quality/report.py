@@ -15,17 +15,26 @@ from fmkit.data.content.images import ImageArray, ImageFiles
 from fmkit.data.content.texts import Conversations, Texts
 from fmkit.data.content.word_sequences import Sentences
 from fmkit.data.examples import Examples
-from fmkit.data.findings import ERROR, KINDS, NOTE, WARNING, Finding, by_kind, printable, total
+from fmkit.data.findings import (
+    ERROR,
+    FINDING_KINDS,
+    NOTE,
+    WARNING,
+    Finding,
+    count,
+    group_by_kind,
+    printable,
+)
 from fmkit.data.quality import target_checks
-from fmkit.data.quality.inspect import Inspection, left_out
+from fmkit.data.quality.inspect import Inspection, skipped
 from fmkit.data.sources.preferences import Preferences, plain
-from fmkit.data.stratify import ranks
+from fmkit.data.stratify import hash_ranks
 from fmkit.data.targets import LabelSets, Numbers
 
 QUANTILES = (0, 5, 25, 50, 75, 95, 100)
 """Percentiles that the report gives of sizes."""
 
-MOST = 10_000
+MAX_ITEMS = 10_000
 """Findings of a kind that the report lists; beyond it only counts."""
 
 
@@ -64,7 +73,7 @@ def report(
     }
 
 
-def failed(config: DataConfig, found: Finding) -> dict[str, Any]:
+def failed_report(config: DataConfig, found: Finding) -> dict[str, Any]:
     """The report of a data set that cannot be listed."""
     return {**_heading(config, [found]), "examples": 0, "findings": _findings([found])}
 
@@ -189,7 +198,7 @@ def _turns(content: Conversations) -> dict[str, np.ndarray]:
 
 def _heading(config: DataConfig, findings: Sequence[Finding]) -> dict[str, Any]:
     counts = {
-        severity: total([each for each in findings if each.about.severity == severity])
+        severity: count([each for each in findings if each.about.severity == severity])
         for severity in (ERROR, WARNING, NOTE)
     }
     return {
@@ -209,13 +218,13 @@ def _findings(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     return [
         {
             "kind": kind,
-            "severity": KINDS[kind].severity,
-            "title": KINDS[kind].title,
-            "advice": KINDS[kind].advice,
-            "count": total(those),
-            "items": [{"where": each.where, "why": each.why} for each in those[:MOST]],
+            "severity": FINDING_KINDS[kind].severity,
+            "title": FINDING_KINDS[kind].title,
+            "advice": FINDING_KINDS[kind].advice,
+            "count": count(those),
+            "items": [{"where": each.where, "why": each.why} for each in those[:MAX_ITEMS]],
         }
-        for kind, those in by_kind(findings).items()
+        for kind, those in group_by_kind(findings).items()
     ]
 
 
@@ -224,12 +233,12 @@ def _left_out(config: DataConfig, inspected: Inspection) -> list[str]:
     if config.on_bad == "error":
         return []
     names = [
-        name for each in left_out(inspected.findings) for name in (each.examples or (each.where,))
+        name for each in skipped(inspected.findings) for name in (each.examples or (each.where,))
     ]
     return list(dict.fromkeys(names))
 
 
-EACH, MOST_CLASSES, WIDTH = 3, 100, 200
+EACH, MAX_CLASSES, WIDTH = 3, 100, 200
 """Texts of a class, classes that have any, and characters of a text."""
 
 
@@ -243,9 +252,9 @@ def texts(examples: Examples) -> dict[str, list[dict[str, Any]]]:
         return _sentences(examples, content)
     if not isinstance(content, Texts) or not examples.classes:
         return {}
-    order = np.argsort(ranks(examples.ids, "sample"), kind="stable")
+    order = np.argsort(hash_ranks(examples.ids, "sample"), kind="stable")
     chosen: dict[str, list[dict[str, Any]]] = {}
-    for label in np.unique(examples.labels)[:MOST_CLASSES]:
+    for label in np.unique(examples.labels)[:MAX_CLASSES]:
         places = order[examples.labels[order] == label][:EACH]
         chosen[examples.classes[label]] = [_shown(examples.ids[e], content, e) for e in places]
     return chosen
@@ -253,9 +262,9 @@ def texts(examples: Examples) -> dict[str, list[dict[str, Any]]]:
 
 def _sentences(examples: Examples, content: Sentences) -> dict[str, list[dict[str, Any]]]:
     place = np.empty(len(examples), np.int64)
-    place[np.argsort(ranks(examples.ids, "sample"), kind="stable")] = np.arange(len(examples))
+    place[np.argsort(hash_ranks(examples.ids, "sample"), kind="stable")] = np.arange(len(examples))
     chosen: dict[str, list[dict[str, Any]]] = {}
-    for name, those in list(target_checks.sentences_with(examples).items())[:MOST_CLASSES]:
+    for name, those in list(target_checks.sentences_with(examples).items())[:MAX_CLASSES]:
         first = those[np.argsort(place[those])][:EACH].tolist()
         chosen[name] = [
             {"id": one_line(examples.ids[each]), "text": one_line(content.text(each))}

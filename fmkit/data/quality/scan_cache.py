@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fmkit.data.quality.image_probe import SIDE, Facts
+from fmkit.data.quality.image_probe import SIDE, ImageFacts
 from fmkit.store.array_cache import SCANS
 
 _VERSION = 1
@@ -47,7 +47,7 @@ class ScanCache:
             self._connection = sqlite3.connect("")  # a temporary file, gone when it is closed
             self._connection.executescript(_SCHEMA)
 
-    def get(self, path: str, state: State) -> Facts | None:
+    def get(self, path: str, state: State) -> ImageFacts | None:
         """What was found of a file in this state; None when it has to be read."""
         rows = self._rows(
             f"SELECT {_COLUMNS} FROM photos WHERE path = ? AND size = ? AND changed = ?",  # noqa: S608
@@ -59,11 +59,11 @@ class ScanCache:
         whole = not kind and len(digest or b"") == 16 and len(thumbnail or b"") == SIDE * SIDE
         if kind not in _KEPT or not (kind or whole):
             return None
-        return Facts(
+        return ImageFacts(
             kind, why, form, mode, width, height, bool(animated), bool(blank), digest, thumbnail
         )
 
-    def put(self, rows: Iterable[tuple[str, State, Facts]]) -> None:
+    def put(self, rows: Iterable[tuple[str, State, ImageFacts]]) -> None:
         """Keep what was found; what another user, disk or limit would change is not kept."""
         values = [
             (

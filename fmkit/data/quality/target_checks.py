@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fmkit.core.errors import listed
-from fmkit.data.class_checks import typos
+from fmkit.core.errors import join_names
+from fmkit.data.class_checks import probable_typos
 from fmkit.data.content import tags
 from fmkit.data.content.tags import Tags
 from fmkit.data.examples import Examples
@@ -31,7 +31,7 @@ def findings(usable: Examples, divided: Mapping[str, np.ndarray]) -> list[Findin
     told = []
     if "train" in divided:
         if len(found.names) < 2:
-            why = f"There is only one tag, {listed(found.names)}: nothing can be learned."
+            why = f"There is only one tag, {join_names(found.names)}: nothing can be learned."
             told.append(Finding("classes", "", why))
         trained = _counted(found, divided["train"])
         told += [
@@ -44,14 +44,14 @@ def _typos(found: Tags) -> list[Finding]:
     """Rare tags that differ by a letter or two from a frequent one with the same prefix."""
     flat = np.concatenate([np.zeros(0, np.int32), *found.values])
     told = []
-    is_entities = tags.scheme(found.names) is not None
+    is_entities = tags.tag_scheme(found.names) is not None
     for prefix in sorted({each[0] for each in found.names}) if is_entities else [""]:
         members = [at for at, name in enumerate(found.names) if name.startswith(prefix)]
         place = np.full(len(found.names), -1)
         place[members] = np.arange(len(members))
         labels = place[flat]
         names = [found.names[at] for at in members]
-        for rare, large in typos(labels[labels >= 0], names):
+        for rare, large in probable_typos(labels[labels >= 0], names):
             told.append(Finding("label_typo", repr(names[rare]), f"for {names[large]!r}?"))
     return told
 
@@ -73,7 +73,7 @@ def counts(usable: Examples, divided: Mapping[str, np.ndarray]) -> tuple[Counts,
         return {}, {}
     parts = dict(divided) or {"all": np.arange(len(usable))}
     words = {split: _counted(found, members).tolist() for split, members in parts.items()}
-    meaning = tags.scheme(found.names)
+    meaning = tags.tag_scheme(found.names)
     kinds = (
         {}
         if meaning is None
@@ -95,7 +95,7 @@ def _entities(found: Tags, indices: np.ndarray, meaning: tags.Scheme) -> list[in
     lengths = np.array([len(each) for each in chosen], np.int64)
     flat = np.concatenate([np.zeros(0, np.int32), *chosen])
     return np.bincount(
-        tags.spans(flat, lengths, meaning).kinds, minlength=len(meaning.types)
+        tags.entity_spans(flat, lengths, meaning).kinds, minlength=len(meaning.types)
     ).tolist()
 
 
@@ -104,7 +104,7 @@ def sentences_with(usable: Examples) -> dict[str, np.ndarray]:
     found = usable.annotations
     if not isinstance(found, Tags):
         return {}
-    meaning = tags.scheme(found.names)
+    meaning = tags.tag_scheme(found.names)
     group = np.arange(len(found.names)) if meaning is None else meaning.kinds[:-1]
     names = found.names if meaning is None else meaning.types
     has: dict[str, list[int]] = {name: [] for name in names}
@@ -128,7 +128,9 @@ def problems(examples: Examples) -> list[str]:
             return []
         return ["No example has a label: nothing can be learned."]
     if isinstance(known, Numbers) and not (known.values != known.values[:1]).any():
-        shown = listed([f"{name} is {known.values[0, k]:g}" for k, name in enumerate(known.names)])
+        shown = join_names(
+            [f"{name} is {known.values[0, k]:g}" for k, name in enumerate(known.names)]
+        )
         return [f"All examples have the same numbers ({shown}): nothing can be learned."]
     return []
 
@@ -164,7 +166,7 @@ def _of_sets(everywhere: np.ndarray, known: LabelSets, is_training: bool) -> lis
     numbers = np.repeat(np.arange(len(counts)), everywhere)
     several += [
         Finding("label_typo", repr(known.names[rare]), f"for {known.names[large]!r}?")
-        for rare, large in typos(numbers, known.names)
+        for rare, large in probable_typos(numbers, known.names)
     ]
     without = int((~known.there.any(axis=1)).sum())
     if without:

@@ -17,7 +17,7 @@ from fmkit.config.schema.data import ChatData
 from fmkit.core.types import Message
 from fmkit.data.content.texts import Conversations
 from fmkit.data.examples import Examples
-from fmkit.data.findings import Finding, Unusable, printable
+from fmkit.data.findings import Finding, UnusableInput, printable
 from fmkit.data.formats import chat_messages
 from fmkit.data.formats.json_records import rows
 from fmkit.data.formats.text_files import line_id
@@ -69,7 +69,7 @@ def _read(found: _Found, file: ObjectFile, encoding: str) -> None:
             found.ids.append(where)
             found.conversations.append(said)
             found.splits.append(file.split)
-    except Unusable as error:
+    except UnusableInput as error:
         found.findings.append(Finding(error.kind, shown, error.why, path=str(file.path)))
         return
     if before == len(found.ids) + len(found.findings):

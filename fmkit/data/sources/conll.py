@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fmkit.config.schema.data import ConllData
-from fmkit.core.errors import DataError, all_at_once, listed
+from fmkit.core.errors import DataError, combine_messages, join_names
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding
-from fmkit.data.formats.text_encoding import BadEncoding, every_line
-from fmkit.data.formats.text_files import bytes_of
+from fmkit.data.formats.text_encoding import BadEncoding, read_lines
+from fmkit.data.formats.text_files import read_bytes
 from fmkit.data.sources import directory
-from fmkit.data.sources.listing import SPLIT_NAMES, Things
-from fmkit.data.sources.paths import existing
+from fmkit.data.sources.listing import SPLIT_NAMES, FileKind
+from fmkit.data.sources.paths import existing_path
 from fmkit.data.sources.tagged_sentences import Sentence, examples
 
 ENDINGS = (".txt", ".conll", ".conllu", ".bio", ".iob", ".iob2", ".bioes", ".tsv")
@@ -85,18 +85,18 @@ def list_examples(config: ConllData) -> Examples:
             sentences.append(each)
     if not sentences:
         told = [each.text for each in found if each.is_error]
-        raise DataError(all_at_once(told) if told else f"{config.root} has no sentence.")
+        raise DataError(combine_messages(told) if told else f"{config.root} has no sentence.")
     return examples(sentences, found, config.limit)
 
 
 def _files(config: ConllData, found: list[Finding]) -> list[tuple[str, str, str]]:
     """Path, name and split of each file; a single one has no name that ids would need."""
     if not config.root or not Path(config.root).expanduser().is_dir():
-        return [(str(existing(config.root, "file")), "", "")]
-    root = existing(config.root, "folder")
-    things = Things("files of words", ENDINGS, "loose_texts")
+        return [(str(existing_path(config.root, "file")), "", "")]
+    root = existing_path(config.root, "folder")
+    things = FileKind("files of words", ENDINGS, "loose_texts")
     # CoNLL-2003 calls its files eng.train, eng.testa and eng.testb.
-    things = Things(things.word, (*ENDINGS, *(f".{each}" for each in _SPLITS)), things.loose)
+    things = FileKind(things.word, (*ENDINGS, *(f".{each}" for each in _SPLITS)), things.loose)
     listing = directory.everything(root, things, config.outside_links)
     found += [each for each in listing.findings if each.kind != "empty_class"]
     rows = [
@@ -110,7 +110,7 @@ def _files(config: ConllData, found: list[Finding]) -> list[tuple[str, str, str]
     if any(split for *_, split in rows):
         others = [name for _, name, split in rows if not split]
         if others:
-            why = f"{len(others)} files name no split, and others do: {listed(others, 5)}."
+            why = f"{len(others)} files name no split, and others do: {join_names(others, 5)}."
             found.append(Finding("unsupported", "", why, count=len(others)))
         rows = [row for row in rows if row[2]]
     return rows
@@ -136,7 +136,7 @@ def of_file(path: Path, name: str, encoding: str, form: Form) -> list[Sentence]:
     Raises:
         DataError: it cannot be read, has another encoding, or fewer columns in every line.
     """
-    content, fault = bytes_of(str(path))
+    content, fault = read_bytes(str(path))
     if fault is not None:
         raise DataError(f"{path} cannot be read: {fault[1] or fault[0]}.")
     try:
@@ -149,7 +149,7 @@ def of_file(path: Path, name: str, encoding: str, form: Form) -> list[Sentence]:
 
 def _rows(content: bytes, encoding: str) -> Iterator[_Row]:
     lines = [
-        (number, text.rstrip(), fault) for number, text, fault in every_line(content, encoding)
+        (number, text.rstrip(), fault) for number, text, fault in read_lines(content, encoding)
     ]
     texts = [text for _, text, _ in lines if text and not text.startswith("#")]
     has_tabs = 2 * sum("\t" in each for each in texts) >= max(len(texts), 1)

@@ -12,20 +12,20 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from fmkit.core.errors import listed
-from fmkit.core.files import short
+from fmkit.core.errors import join_names
+from fmkit.core.files import display_path
 from fmkit.data.examples import Content, Examples, from_names
 from fmkit.data.findings import Finding, printable
 from fmkit.data.formats import file_type
-from fmkit.data.sources.listing import SPLIT_NAMES, ClassFile, Listing, Things
-from fmkit.data.sources.paths import counted, name_findings, suffix
+from fmkit.data.sources.listing import SPLIT_NAMES, ClassFile, FileKind, Listing
+from fmkit.data.sources.paths import format_counts, name_findings, suffix_of
 
 _IGNORED = ("__macosx", "thumbs.db", "desktop.ini")
 _ABOUT = ("readme", "license", "licence", "copying", "notice", "citation", "changelog", "sources")
 """Names, without their ending, of texts that are about a data set and not part of it."""
 
 
-def walk(root: Path, things: Things, outside_links: bool) -> Listing:
+def walk(root: Path, things: FileKind, outside_links: bool) -> Listing:
     """All files under a folder, each with the name of its class and perhaps its split.
 
     What is wrong is in the listing's findings.
@@ -47,7 +47,7 @@ def walk(root: Path, things: Things, outside_links: bool) -> Listing:
         one = "one" if things.class_files else "one folder"
         listing.find(
             "no_classes",
-            why=f"{short(root)} has no class folders{files}: {one} per class is needed.",
+            why=f"{display_path(root)} has no class folders{files}: {one} per class is needed.",
         )
     for folder in folders:
         if named:
@@ -57,7 +57,7 @@ def walk(root: Path, things: Things, outside_links: bool) -> Listing:
     return listing
 
 
-def everything(root: Path, things: Things, outside_links: bool) -> Listing:
+def everything(root: Path, things: FileKind, outside_links: bool) -> Listing:
     """All files under a folder, to the bottom, whatever the folders are called.
 
     Args:
@@ -128,7 +128,8 @@ def _list_loose(
     elif names:
         listing.find(
             listing.things.loose,
-            why=f"{len(names)} {word} lie directly in {short(folder)} ({listed(names, 3)}): "
+            why=f"{len(names)} {word} lie directly in {display_path(folder)} "
+            f"({join_names(names, 3)}): "
             "move each into a folder named after its class.",
         )
 
@@ -141,7 +142,7 @@ def _not_about(listing: Listing, files: list[str]) -> list[str]:
         if things.has(each) and not about:
             ours.append(each)
         else:
-            listing.unsupported[Path(each).name if about else suffix(each)] += 1
+            listing.unsupported[Path(each).name if about else suffix_of(each)] += 1
     return ours
 
 
@@ -151,7 +152,8 @@ def _list_class_files(listing: Listing, folder: Path, files: list[str], split: s
     if names and all(each.lower() in SPLIT_NAMES for each in names):
         listing.find(
             "mixed_layout",
-            why=f"{listed([Path(each).name for each in files])} in {short(folder)} look like "
+            why=f"{join_names([Path(each).name for each in files])} in {display_path(folder)} "
+            "look like "
             "splits, and here a file is a class: put a file per class into a folder per split, or "
             "make one table of all (data=text_table).",
         )
@@ -173,14 +175,15 @@ def _split_folders(listing: Listing, folders: list[Path]) -> list[Path]:
     if len(named) == len(folders) and named:
         listing.find(
             "mixed_layout",
-            why=f"{listed([each.name for each in named])} look like splits but hold no class "
+            why=f"{join_names([each.name for each in named])} look like splits but hold no class "
             "folders: put a folder per class into each.",
         )
     elif len(kinds) > 1:  # one class may be called `test`; two with folders inside are splits
         others = [each.name for each in folders if each not in named]
         listing.find(
             "mixed_layout",
-            why=f"{listed([each.name for each in nested])} look like splits, {listed(others, 5)} "
+            why=f"{join_names([each.name for each in nested])} look like splits, "
+            f"{join_names(others, 5)} "
             "does not: keep either split folders only, or class folders only.",
         )
     return []
@@ -229,7 +232,7 @@ def _list_class(listing: Listing, folder: Path, split: str) -> None:
         waiting.extend(reversed(folders))
         for path in files:
             if not listing.things.has(path):
-                unsupported[suffix(path)] += 1
+                unsupported[suffix_of(path)] += 1
                 continue
             listing.ids.append(listing.relative(path))
             listing.paths.append(path)
@@ -239,12 +242,12 @@ def _list_class(listing: Listing, folder: Path, split: str) -> None:
     listing.folders.append(folder.name)
     if len(listing.ids) == before:
         endings, source = listing.things.elsewhere
-        found = f"; fmkit does not read {counted(unsupported)}" if unsupported else ""
+        found = f"; fmkit does not read {format_counts(unsupported)}" if unsupported else ""
         if unsupported and unsupported.keys() <= set(endings):
-            found = f"; {counted(unsupported)} there are for data={source}"
+            found = f"; {format_counts(unsupported)} there are for data={source}"
         listing.find(
             "empty_class",
-            why=f"Class folder {short(folder)!r} has no {listing.things.word}{found}. "
+            why=f"Class folder {display_path(folder)!r} has no {listing.things.word}{found}. "
             "Add some, or remove the folder.",
         )
 
@@ -257,7 +260,7 @@ def examples(listing: Listing, content: Content) -> Examples:
                 "unsupported",
                 "",
                 f"{listing.unsupported.total()} files are no {listing.things.word} that fmkit "
-                f"reads: {counted(listing.unsupported)}.",
+                f"reads: {format_counts(listing.unsupported)}.",
                 count=listing.unsupported.total(),
             )
         )

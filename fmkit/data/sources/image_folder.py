@@ -10,17 +10,17 @@ import dataclasses
 import numpy as np
 
 from fmkit.config.schema.data import ImageFolderData, PhotosData
-from fmkit.core.files import short
+from fmkit.core.files import display_path
 from fmkit.data.content.images import ImageFiles
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding
 from fmkit.data.images.decode import EXTENSIONS
 from fmkit.data.sources import directory
-from fmkit.data.sources.listing import Things
-from fmkit.data.sources.paths import existing, sizes
-from fmkit.data.stratify import limited
+from fmkit.data.sources.listing import FileKind
+from fmkit.data.sources.paths import existing_path, file_sizes
+from fmkit.data.stratify import limit_examples
 
-PHOTOS = Things("photos", EXTENSIONS, "loose_photos", ((".txt", ".text", ".md"), "text_folder"))
+PHOTOS = FileKind("photos", EXTENSIONS, "loose_photos", ((".txt", ".text", ".md"), "text_folder"))
 
 
 def list_examples(config: ImageFolderData) -> Examples:
@@ -31,11 +31,11 @@ def list_examples(config: ImageFolderData) -> Examples:
     Raises:
         DataError: the folder is missing.
     """
-    root = existing(config.root, "folder")
+    root = existing_path(config.root, "folder")
     listing = directory.walk(root, PHOTOS, config.outside_links)
-    images = ImageFiles(tuple(listing.paths), sizes(listing.paths))
+    images = ImageFiles(tuple(listing.paths), file_sizes(listing.paths))
     examples = directory.examples(listing, images)
-    return limited(examples, config.limit) if len(examples) else examples
+    return limit_examples(examples, config.limit) if len(examples) else examples
 
 
 def list_unlabelled(config: PhotosData) -> Examples:
@@ -46,11 +46,11 @@ def list_unlabelled(config: PhotosData) -> Examples:
     Raises:
         DataError: the folder is missing.
     """
-    root = existing(config.root, "folder")
+    root = existing_path(config.root, "folder")
     listing = directory.everything(root, PHOTOS, config.outside_links)
     if not listing.ids:
-        why = f"There is no photo below {short(root)}."
+        why = f"There is no photo below {display_path(root)}."
         others = [each for each in listing.findings if each.kind != "empty_class"]
         listing.findings = [*others, Finding("no_photos", "", why)]
-    found = directory.examples(listing, ImageFiles(tuple(listing.paths), sizes(listing.paths)))
+    found = directory.examples(listing, ImageFiles(tuple(listing.paths), file_sizes(listing.paths)))
     return dataclasses.replace(found, labels=np.zeros(len(found), np.int32), classes=())

@@ -22,10 +22,10 @@ from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding
 from fmkit.data.formats.tables import read_columns
 from fmkit.data.sources import label_columns
-from fmkit.data.sources.label_columns import Answers
+from fmkit.data.sources.label_columns import LabelReader
 from fmkit.data.sources.listing import SPLIT_NAMES
-from fmkit.data.sources.paths import existing, sizes
-from fmkit.data.stratify import limited
+from fmkit.data.sources.paths import existing_path, file_sizes
+from fmkit.data.stratify import limit_examples
 
 _NAMES = (
     "Name the columns with data.path_column, label_column, label_columns, split_column and "
@@ -60,15 +60,15 @@ def list_examples(config: ImageTableData) -> Examples:
         ConfigError: the file's name ends in nothing that is known.
         DataError: the table cannot be read, or columns are missing; all problems at once.
     """
-    table = existing(config.root, "file")
-    answers = label_columns.of(config)
+    table = existing_path(config.root, "file")
+    answers = label_columns.label_reader(config)
     wanted = [config.path_column, *answers.columns]
     wanted += [each for each in (config.split_column, config.group_column) if each]
     columns = read_columns(table, wanted, _NAMES)
     if config.image_root is None:
         folder = table.parent
     else:
-        folder = existing(config.image_root, "folder", "data.image_root")
+        folder = existing_path(config.image_root, "folder", "data.image_root")
     rows = _Rows()
     cells = [columns[each] for each in wanted]
     for number, row in enumerate(zip(*cells, strict=True)):
@@ -79,7 +79,7 @@ def list_examples(config: ImageTableData) -> Examples:
 def _add_row(
     rows: _Rows,
     config: ImageTableData,
-    answers: Answers,
+    answers: LabelReader,
     folder: Path,
     cells: dict[str, str],
     number: int,
@@ -135,7 +135,7 @@ def _identity(path: str, folder: Path) -> str:
     return (Path(path).relative_to(folder) if inside else Path(path)).as_posix()
 
 
-def _examples(rows: _Rows, config: ImageTableData, answers: Answers, table: Path) -> Examples:
+def _examples(rows: _Rows, config: ImageTableData, answers: LabelReader, table: Path) -> Examples:
     """The rows as examples, with all that is wrong with the others."""
     if not rows.ids and not rows.findings:
         raise DataError(f"{table} has no rows.")
@@ -143,10 +143,10 @@ def _examples(rows: _Rows, config: ImageTableData, answers: Answers, table: Path
     if rows.repeated:
         why = f"{rows.repeated} rows of {table.name} repeat an earlier one: left out."
         findings.append(Finding("repeated_rows", "", why, count=rows.repeated))
-    content = ImageFiles(tuple(rows.paths), sizes(rows.paths))
+    content = ImageFiles(tuple(rows.paths), file_sizes(rows.paths))
     examples = dataclasses.replace(
         answers.examples(rows.ids, rows.answers, content, findings),
         splits=np.array(rows.splits, dtype=str) if config.split_column else None,
         groups=np.array(rows.groups, dtype=str) if config.group_column else None,
     )
-    return limited(examples, config.limit) if rows.ids else examples
+    return limit_examples(examples, config.limit) if rows.ids else examples

@@ -11,12 +11,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from fmkit.core.errors import DataError, listed
+from fmkit.core.errors import DataError, join_names
 from fmkit.data.findings import Finding, printable
 from fmkit.data.formats.json_records import ENDINGS
 from fmkit.data.sources import directory
-from fmkit.data.sources.listing import SPLIT_NAMES, Things
-from fmkit.data.sources.paths import counted, existing
+from fmkit.data.sources.listing import SPLIT_NAMES, FileKind
+from fmkit.data.sources.paths import existing_path, format_counts
 
 _WORD = re.compile(r"[a-z]+")
 
@@ -48,17 +48,17 @@ def list_files(root: str, word: str, outside_links: bool) -> tuple[list[ObjectFi
         DataError: nothing is there to read, or some files name a split and others do not.
     """
     if not root or not Path(root).expanduser().is_dir():
-        path = existing(root, "file")
+        path = existing_path(root, "file")
         if not path.name.lower().endswith(ENDINGS):
             raise DataError(
                 f"data.root: {path.name} is no file of {word} by its name.",
                 f"Its name has to end in {', '.join(ENDINGS)}.",
             )
         return [ObjectFile(path, path.name, "")], []
-    folder = existing(root, "folder")
-    listing = directory.everything(folder, Things(word, ENDINGS, "loose_texts"), outside_links)
+    folder = existing_path(root, "folder")
+    listing = directory.everything(folder, FileKind(word, ENDINGS, "loose_texts"), outside_links)
     found = [each for each in listing.findings if each.kind != "empty_class"]
-    told = counted(listing.unsupported)
+    told = format_counts(listing.unsupported)
     if not listing.ids:
         raise DataError(
             f"{folder} has no files of {word} ({', '.join(ENDINGS)})"
@@ -72,7 +72,7 @@ def list_files(root: str, word: str, outside_links: bool) -> tuple[list[ObjectFi
     without = [printable(n) for n, split in zip(listing.ids, splits, strict=True) if not split]
     if any(splits) and without:
         raise DataError(
-            f"some files of {root} name a split, and others do not: {listed(without, 5)}.",
+            f"some files of {root} name a split, and others do not: {join_names(without, 5)}.",
             "Name each of them train, val or test, or none of them.",
         )
     files = zip(listing.paths, listing.ids, splits, strict=True)

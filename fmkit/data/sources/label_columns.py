@@ -29,7 +29,7 @@ _COMMA = re.compile(r"[+-]?\d+,\d+")
 _OTHERS = (",", ";", "|", "/")
 
 
-class Answers(Protocol):
+class LabelReader(Protocol):
     """How the answer of a row is read.
 
     Attributes:
@@ -49,7 +49,7 @@ class Answers(Protocol):
         ...
 
 
-def of(config: TextTableData | ImageTableData) -> Answers:
+def label_reader(config: TextTableData | ImageTableData) -> LabelReader:
     """How a config wants the labels of its table to be read."""
     several = config.label_columns
     if config.labels == "numbers":

@@ -23,7 +23,7 @@ SPLIT_NAMES = {
 
 
 @dataclass(frozen=True)
-class Things:
+class FileKind:
     """What a listing looks for.
 
     Attributes:
@@ -59,7 +59,7 @@ class Listing:
     """What was found so far: rows of `ids`, `paths`, `names` and `splits`, or `class_files`."""
 
     root: Path
-    things: Things
+    things: FileKind
     outside_links: bool = False
     named: bool = False
     class_files: list[ClassFile] = field(default_factory=list)

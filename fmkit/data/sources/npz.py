@@ -17,11 +17,11 @@ from numpy.lib import format as npy
 
 from fmkit.config.schema.data import ArraysData
 from fmkit.core import machine
-from fmkit.core.errors import DataError, all_at_once, listed, received
+from fmkit.core.errors import DataError, combine_messages, join_names, received
 from fmkit.data.content.images import ImageArray
 from fmkit.data.examples import Examples, from_names
 from fmkit.data.sources.label_columns import LARGEST, annotated
-from fmkit.data.sources.paths import existing, name_findings
+from fmkit.data.sources.paths import existing_path, name_findings
 from fmkit.data.targets import LabelSets, Numbers
 
 _SHAPES = "(N, H, W), (N, H, W, 1), (N, H, W, 3) or (N, H, W, 4)"
@@ -33,7 +33,7 @@ def list_examples(config: ArraysData) -> Examples:
     Raises:
         DataError: the file, a key, a shape or a value is wrong; all problems at once.
     """
-    path = existing(config.root, "file")
+    path = existing_path(config.root, "file")
     named = config.labels in _PROBLEMS
     images, labels, *found = _read(
         path, [config.image_key, config.label_key], [config.name_key] if named else []
@@ -47,7 +47,7 @@ def list_examples(config: ArraysData) -> Examples:
             f"{config.image_key} has {len(images)} rows, {config.label_key} {len(labels)}."
         )
     if problems:
-        raise DataError(all_at_once([f"{path.name}: {each}" for each in problems]))
+        raise DataError(combine_messages([f"{path.name}: {each}" for each in problems]))
     if not named:
         return from_rows(images, labels)
     return _annotated(config, images, labels.reshape(len(labels), -1), found)
@@ -127,7 +127,7 @@ def _read(path: Path, keys: list[str], maybe: list[str]) -> list[np.ndarray]:
         raise DataError(f"{path} is no readable .npz file: {error}") from None
     if problems:
         hint = "Name the arrays with data.image_key and data.label_key."
-        raise DataError(all_at_once(problems), hint)
+        raise DataError(combine_messages(problems), hint)
     return arrays
 
 
@@ -149,7 +149,7 @@ def _header_problem(file: np.lib.npyio.NpzFile, key: str) -> str:
     needed, there = math.prod(shape) * dtype.itemsize, archive.getinfo(member).file_size
     if needed > there:
         return f"it says {shape} {dtype}, {needed:,} bytes, and {there:,} bytes are there."
-    if needed > (machine.free() or sys.maxsize):
+    if needed > (machine.free_memory() or sys.maxsize):
         return f"it would take {needed / 2**30:.1f} GiB of memory, more than is free."
     return ""
 
@@ -162,7 +162,7 @@ def _image_problems(config: ArraysData, images: np.ndarray) -> list[str]:
         return [received(f"shape of {name}", images.shape, _SHAPES, hint)]
     if images.dtype.kind == "f" and not np.isfinite(images).all():
         rows = np.flatnonzero(~np.isfinite(images).reshape(len(images), -1).all(axis=1))
-        shown = listed([f"row-{row:06d}" for row in rows[:5]])
+        shown = join_names([f"row-{row:06d}" for row in rows[:5]])
         return [f"{name} has NaN or infinite values in {len(rows)} images: {shown}."]
     if images.dtype.kind == "f":
         low, high = float(images.min()), float(images.max())
@@ -206,7 +206,7 @@ def _set_problems(config: ArraysData, labels: np.ndarray) -> list[str]:
         return [received(f"type of {name}", str(labels.dtype), "0 and 1, or truth values")]
     rows = np.flatnonzero(~np.isin(labels, (0, 1)).all(axis=1))
     if len(rows):
-        shown = listed([f"row-{row:06d}" for row in rows[:5]])
+        shown = join_names([f"row-{row:06d}" for row in rows[:5]])
         return [f"{name} has other values than 0 and 1 in {len(rows)} rows: {shown}."]
     return []
 
@@ -221,7 +221,7 @@ def _number_problems(config: ArraysData, labels: np.ndarray) -> list[str]:
     values = labels.reshape(len(labels), -1).astype(np.float64)
     rows = np.flatnonzero(~(np.abs(values) <= LARGEST).all(axis=1))
     if len(rows):
-        shown = listed([f"row-{row:06d}" for row in rows[:5]])
+        shown = join_names([f"row-{row:06d}" for row in rows[:5]])
         return [
             f"{name} has NaN, infinite values, or some that 32 bits cannot hold, in {len(rows)} "
             f"rows: {shown}."

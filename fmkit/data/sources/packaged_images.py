@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fmkit.config.schema.data import ElpvData, FashionMnistData, PackagedData
-from fmkit.core.errors import ConfigError, DataError, all_at_once, received
+from fmkit.core.errors import ConfigError, DataError, combine_messages, received
 from fmkit.data.content.images import ImageArray, ImageFiles
 from fmkit.data.examples import Examples, from_names
 from fmkit.data.sources.label_columns import annotated
@@ -91,7 +91,7 @@ def fashion_mnist(config: FashionMnistData) -> Examples:
         ids += [f"{split}-{index:06d}" for index in range(len(pixels))]
     if problems:
         raise DataError(
-            all_at_once(problems),
+            combine_messages(problems),
             "Run `apt-get install dataset-fashion-mnist`, or put the four idx .gz files of "
             "github.com/zalandoresearch/fashion-mnist (data/fashion) into a folder and say "
             "data.root=FOLDER.",

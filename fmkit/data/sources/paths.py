@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from fmkit.core.errors import ConfigError, DataError
-from fmkit.core.files import absolute, short
+from fmkit.core.files import absolute_path, display_path
 from fmkit.data.class_checks import SHOWN
 from fmkit.data.findings import Finding
-from fmkit.data.targets import spelling
+from fmkit.data.targets import normalise_name
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 """Control characters, and those that hide or turn text around."""
 
 
-def existing(root: str, kind: str, key: str = "data.root") -> Path:
+def existing_path(root: str, kind: str, key: str = "data.root") -> Path:
     """The absolute path of `data.root`.
 
     Args:
@@ -34,11 +34,11 @@ def existing(root: str, kind: str, key: str = "data.root") -> Path:
     """
     if root in ("", "???"):
         raise ConfigError(f"{key} is missing. Say {key}=PATH, a {kind}.")
-    path = Path(absolute(root))
+    path = Path(absolute_path(root))
     right = path.is_dir() if kind == "folder" else path.is_file()
     if right:
         return path
-    shown = short(path)  # the config has the path from the root, the user has typed less
+    shown = display_path(path)  # the config has the path from the root, the user has typed less
     meant = "" if shown == str(path) else f" (that is {path})"
     if path.exists():
         raise DataError(f"{key}: {shown!r}{meant}: it is no {kind}.", _other_source(path))
@@ -66,18 +66,18 @@ def _nearest_parent(path: Path) -> str:
     return f"The path is right as far as {parent}."
 
 
-def suffix(name: str) -> str:
+def suffix_of(name: str) -> str:
     """A file's extension in lower case, in words where there is none."""
     return Path(name).suffix.lower() or "without extension"
 
 
-def counted(counts: Counter[str]) -> str:
+def format_counts(counts: Counter[str]) -> str:
     """Things by name, such as `3 .tiff, 1 .txt`; the ten most frequent."""
     told = [f"{count} {name}" for name, count in counts.most_common(SHOWN)]
     return ", ".join(told) + (" and others" if len(counts) > SHOWN else "")
 
 
-def sizes(paths: Sequence[str]) -> np.ndarray:
+def file_sizes(paths: Sequence[str]) -> np.ndarray:
     """Bytes of each file, (N,) int64; 0 where one is gone, which the scan tells."""
 
     def size(path: str) -> int:
@@ -93,7 +93,7 @@ def name_findings(classes: Sequence[str], ids: Sequence[str]) -> list[Finding]:
     """Class names that look the same, and names with control characters."""
     found: list[Finding] = []
     told: set[str] = set()
-    for kind, simpler in (("twin_classes", spelling), ("case_twins", str.casefold)):
+    for kind, simpler in (("twin_classes", normalise_name), ("case_twins", str.casefold)):
         groups: dict[str, list[str]] = {}
         for each in dict.fromkeys(classes):
             groups.setdefault(simpler(each), []).append(each)

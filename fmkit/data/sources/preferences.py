@@ -15,12 +15,12 @@ import numpy as np
 from fmkit.config.schema.data import PreferencesData
 from fmkit.core.types import Message
 from fmkit.data.examples import Examples
-from fmkit.data.findings import Finding, Unusable, printable
+from fmkit.data.findings import Finding, UnusableInput, printable
 from fmkit.data.formats import chat_messages
 from fmkit.data.formats.json_records import rows
-from fmkit.data.formats.text_encoding import not_text
+from fmkit.data.formats.text_encoding import binary_reason
 from fmkit.data.sources.json_files import ObjectFile, list_files
-from fmkit.data.stratify import limited
+from fmkit.data.stratify import limit_examples
 
 Messages = tuple[Message, ...]
 Talk = str | Messages
@@ -146,7 +146,7 @@ def _talk(name: str, value: Any) -> Talk:
 def _text(what: str, text: str) -> str:
     if not text.strip():
         raise BadPair(f"{what} is empty")
-    if wrong := not_text(text):
+    if wrong := binary_reason(text):
         raise BadPair(f"{what} is no text: {wrong}")
     try:
         text.encode()
@@ -268,7 +268,7 @@ def list_examples(config: PreferencesData) -> Examples:
         groups=_groups(found, content) if found.ids else None,
         findings=tuple(found.findings),
     )
-    return limited(examples, config.limit) if found.ids else examples
+    return limit_examples(examples, config.limit) if found.ids else examples
 
 
 def _read(found: _Found, file: ObjectFile, names: tuple[str, str, str]) -> None:
@@ -289,7 +289,7 @@ def _read(found: _Found, file: ObjectFile, names: tuple[str, str, str]) -> None:
             found.ids.append(key)
             found.pairs.append(pair)
             found.splits.append(file.split)
-    except Unusable as error:
+    except UnusableInput as error:
         found.findings.append(Finding(error.kind, where, error.why, path=str(file.path)))
 
 

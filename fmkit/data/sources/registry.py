@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fmkit.config.schema.data import DataConfig
 from fmkit.core import registry
-from fmkit.core.errors import DataError, all_at_once
+from fmkit.core.errors import DataError, combine_messages
 
 if TYPE_CHECKING:
     from fmkit.data.examples import Examples
@@ -50,13 +50,13 @@ def collect(config: DataConfig) -> Examples:
     """
     # Not at the top: the names alone, which a config error needs, do without NumPy.
     from fmkit.data.content.documents import Documents
-    from fmkit.data.stratify import limited
+    from fmkit.data.stratify import limit_examples
 
     examples = registry.find("data", config.name, SOURCES)(config)
     if isinstance(examples.content, Documents):  # the limit is one of documents, not of pieces
         return examples
     # A plugin's source need not know about the limit.
-    return limited(examples, config.limit) if len(examples) else examples
+    return limit_examples(examples, config.limit) if len(examples) else examples
 
 
 def list_examples(config: DataConfig, training: bool = True) -> Examples:
@@ -73,11 +73,11 @@ def list_examples(config: DataConfig, training: bool = True) -> Examples:
     from fmkit.data import class_checks, findings
 
     examples = collect(config)
-    problems = findings.sentences(each for each in examples.findings if each.is_error)
+    problems = findings.format_findings(each for each in examples.findings if each.is_error)
     if training and len(examples):
         problems += class_checks.class_problems(
             examples.labels, examples.classes, examples.splits, config
         )
     if problems:
-        raise DataError(all_at_once(problems, findings.MOST_LINES))
+        raise DataError(combine_messages(problems, findings.MAX_LINES))
     return examples

@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from fmkit.config.schema.data import SquadData
-from fmkit.core.errors import DataError, listed
-from fmkit.core.files import short
-from fmkit.data.content.answer_spans import Span, Spans, locate
+from fmkit.core.errors import DataError, join_names
+from fmkit.core.files import display_path
+from fmkit.data.content.answer_spans import AnswerSpans, Span, locate
 from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding
 from fmkit.data.sources import squad_files
 from fmkit.data.sources.listing import SPLIT_NAMES
-from fmkit.data.sources.paths import existing
+from fmkit.data.sources.paths import existing_path
 from fmkit.data.sources.squad_files import Entry, Keys
 
 _SPLITS = 3
@@ -67,7 +67,7 @@ def list_examples(config: SquadData) -> Examples:
         for number, entry in enumerate(squad_files.read(path, keys)):
             _add(found, entry, split, number, path.name if len(files) > 1 else "")
     if not found.ids and not found.findings:
-        raise DataError(f"{short(Path(config.root))} has no questions.")
+        raise DataError(f"{display_path(Path(config.root))} has no questions.")
     is_named = bool(files[0][1])
     return Examples(
         ids=tuple(found.ids),
@@ -77,15 +77,15 @@ def list_examples(config: SquadData) -> Examples:
         splits=np.array(found.splits, dtype=str) if is_named else None,
         groups=_groups(found, is_named),
         findings=tuple(found.findings),
-        annotations=Spans(tuple(found.spans)),
+        annotations=AnswerSpans(tuple(found.spans)),
     )
 
 
 def _files(config: SquadData, found: _Questions) -> list[tuple[Path, str]]:
     """Files, each with its split; empty where the fractions decide."""
     if not config.root or not Path(config.root).expanduser().is_dir():
-        return [(existing(config.root, "file"), "")]
-    root = existing(config.root, "folder")
+        return [(existing_path(config.root, "file"), "")]
+    root = existing_path(config.root, "folder")
     files, others = [], []
     for path in sorted(root.iterdir()):
         if path.name.startswith(".") or not path.is_file():
@@ -96,14 +96,14 @@ def _files(config: SquadData, found: _Questions) -> list[tuple[Path, str]]:
         elif path.suffix.lower() in squad_files.ENDINGS:
             others.append(path.name)
     if not files:
-        has = f"; it has {listed(others, 5)}" if others else ""
+        has = f"; it has {join_names(others, 5)}" if others else ""
         raise DataError(
-            f"{short(root)} has no file that is named after a split and ends in "
+            f"{display_path(root)} has no file that is named after a split and ends in "
             f"{', '.join(squad_files.ENDINGS)}{has}.",
             "Call them train*.json and dev*.json, or name one file in data.root.",
         )
     if others:
-        why = f"{listed(others, 5)} of {short(root)}: their names begin with no split's."
+        why = f"{join_names(others, 5)} of {display_path(root)}: their names begin with no split's."
         found.findings.append(Finding("unsupported", "", why, count=len(others)))
     return files
 
@@ -166,11 +166,11 @@ def _spans(found: _Questions, entry: Entry, where: str) -> tuple[Span, ...] | No
         if located.moved:
             moved.append(f"{text[:40]!r} at {offset:,}: {located.moved}")
     if entry.answers and not spans:
-        found.find("lost_answer", where, listed(lost, 2))
+        found.find("lost_answer", where, join_names(lost, 2))
         return None
     told = [*moved, *(f"{each}: left out" for each in lost)]
     if told:
-        found.find("moved_answer", where, listed(list(dict.fromkeys(told)), 2))
+        found.find("moved_answer", where, join_names(list(dict.fromkeys(told)), 2))
     return tuple(spans)
 
 

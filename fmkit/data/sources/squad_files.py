@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmkit.core.errors import DataError, listed, received
-from fmkit.core.safe_io import NotAFile, opened
-from fmkit.data.formats.text_encoding import BadEncoding, decoded, lines, not_text
+from fmkit.core.errors import DataError, join_names, received
+from fmkit.core.safe_io import NotAFile, open_file
+from fmkit.data.formats.text_encoding import BadEncoding, binary_reason, decode, lines
 
 LINES = (".jsonl", ".ndjson")
 PARQUET = (".parquet", ".pq")
@@ -88,14 +88,14 @@ def wrong_text(text: str) -> str:
         text.encode()
     except UnicodeEncodeError as error:  # as a JSON escape by itself, such as "\\ud83d"
         return f"is no text: character {error.start:,} is half of one"
-    wrong = not_text(text)
+    wrong = binary_reason(text)
     return f"is no text: {wrong}" if wrong else ""
 
 
 def _text(path: Path, encoding: str) -> str:
     try:
-        with opened(str(path)) as stream:
-            text = decoded(stream.read(), encoding)
+        with open_file(str(path)) as stream:
+            text = decode(stream.read(), encoding)
     except NotAFile:
         raise DataError(f"{path} is no regular file.") from None
     except OSError as error:
@@ -128,7 +128,9 @@ def _from_json(path: Path, text: str, keys: Keys) -> Iterator[Entry]:
     if isinstance(content, dict) and rows is None and keys.question in content:
         rows = [content]  # a single row
     if not isinstance(rows, list):
-        came = f"keys {listed(sorted(map(str, content)), 5)}" if isinstance(content, dict) else ""
+        came = (
+            f"keys {join_names(sorted(map(str, content)), 5)}" if isinstance(content, dict) else ""
+        )
         shown = came or f"a {type(content).__name__}"
         raise DataError(f"{path} has {shown}: no questions are found there.", _SHAPES)
     if not rows:
@@ -183,7 +185,7 @@ def _row(row: Any, number: int, keys: Keys) -> Entry:
         return Entry(name, fault="it is no object with keys")
     context, title = row.get(keys.context), row.get("title")
     if not isinstance(context, str):
-        there = listed(sorted(map(str, row)), 8)
+        there = join_names(sorted(map(str, row)), 8)
         return Entry(name, fault=f"it has no text under {keys.context!r}; its keys are {there}")
     return _entry(row, context, title if isinstance(title, str) else "", name, keys)
 

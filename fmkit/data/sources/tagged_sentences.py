@@ -14,7 +14,7 @@ from fmkit.data.content.word_sequences import Sentences
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding
 from fmkit.data.sources.paths import name_findings
-from fmkit.data.stratify import limited
+from fmkit.data.stratify import limit_examples
 
 
 @dataclass
@@ -54,7 +54,7 @@ def examples(
         for each in sentences:
             each.faults += _unknown(each, wrong) if wrong else []
     good = [each for each in sentences if not each.faults]
-    names = tags.ordered(tag for each in good for tag in each.tags)
+    names = tags.order_tags(tag for each in good for tag in each.tags)
     number = {name: place for place, name in enumerate(names)}
     kept = [([], []) if each.faults else (each.words, each.tags) for each in sentences]
     ids = [each.name for each in sentences]
@@ -79,7 +79,7 @@ def examples(
             names, tuple(np.array([number[tag] for tag in those], np.int32) for _, those in kept)
         ),
     )
-    return limited(made, limit)
+    return limit_examples(made, limit)
 
 
 def _unknown(sentence: Sentence, wrong: set[str]) -> list[tuple[str, str]]:

@@ -15,13 +15,20 @@ import numpy as np
 
 from fmkit.config.schema.data import DocumentsData, TextFilesData, TextLinesData
 from fmkit.core.errors import DataError
-from fmkit.data.content.documents import JSON_LINES, Documents, Form, TextFile, beginnings
+from fmkit.data.content.documents import (
+    JSON_LINES,
+    DocumentFormat,
+    Documents,
+    TextFile,
+    line_offsets,
+)
 from fmkit.data.examples import Examples
-from fmkit.data.findings import Finding, Unusable, printable
+from fmkit.data.findings import Finding, UnusableInput, printable
 from fmkit.data.formats.table_stream import CSV, PARQUET, BadTable, Parquet
 from fmkit.data.sources import directory
-from fmkit.data.sources.paths import counted, existing
-from fmkit.data.stratify import ranks
+from fmkit.data.sources.listing import FileKind
+from fmkit.data.sources.paths import existing_path, format_counts
+from fmkit.data.stratify import hash_ranks
 
 BLOCK = 2**16
 """Bytes of a piece of a large file."""
@@ -42,7 +49,7 @@ def by_line(config: TextLinesData) -> Examples:
     Raises:
         DataError: nothing is there to read.
     """
-    form = Form(True, config.encoding, config.text_column, config.quotes)
+    form = DocumentFormat(True, config.encoding, config.text_column, config.quotes)
     files, found = _files(config, (*_ENDINGS, *JSON_LINES, *CSV, *PARQUET))
     files = [_measured(each, form) for each in files]
     if config.limit is not None:
@@ -61,10 +68,10 @@ def by_file(config: TextFilesData) -> Examples:
     Raises:
         DataError: nothing is there to read.
     """
-    form = Form(False, config.encoding)
+    form = DocumentFormat(False, config.encoding)
     files, found = _files(config, _ENDINGS)
     if config.limit is not None and config.limit < len(files):
-        rank = ranks([each.name for each in files], "limit")
+        rank = hash_ranks([each.name for each in files], "limit")
         kept = sorted(np.argsort(rank, kind="stable")[: config.limit].tolist())
         files = [files[each] for each in kept]
     total = sum(each.size for each in files)
@@ -76,18 +83,18 @@ def by_file(config: TextFilesData) -> Examples:
 def _files(config: DocumentsData, endings: Sequence[str]) -> tuple[list[TextFile], list[Finding]]:
     """The files at `config.root`, and what is wrong with the listing."""
     if not config.root or not Path(config.root).expanduser().is_dir():
-        path = existing(config.root, "file")
+        path = existing_path(config.root, "file")
         return [_text_file(str(path), path.name)], []
-    root = existing(config.root, "folder")
-    things = directory.Things("texts", tuple(endings), "loose_texts")
+    root = existing_path(config.root, "folder")
+    things = FileKind("texts", tuple(endings), "loose_texts")
     listing = directory.everything(root, things, config.outside_links)
     found = [each for each in listing.findings if each.kind != "empty_class"]
     if listing.unsupported:
         count = listing.unsupported.total()
-        why = f"{count} files are no texts by their names: {counted(listing.unsupported)}."
+        why = f"{count} files are no texts by their names: {format_counts(listing.unsupported)}."
         found.append(Finding("unsupported", "", why, count=count))
     if not listing.ids:
-        told = counted(listing.unsupported)
+        told = format_counts(listing.unsupported)
         raise DataError(
             f"{root} has no text files ({', '.join(endings)}){'; it has ' if told else ''}{told}.",
             "Name one file in data.root to read it whatever its name ends in.",
@@ -104,7 +111,7 @@ def _text_file(path: str, name: str) -> TextFile:
         return TextFile(path, name, 0, 0)
 
 
-def _measured(file: TextFile, form: Form) -> TextFile:
+def _measured(file: TextFile, form: DocumentFormat) -> TextFile:
     """The same file; of a parquet one it is found out where it ends."""
     if not file.name.lower().endswith(PARQUET):
         return file
@@ -120,18 +127,18 @@ def _cut(file: TextFile, block: int) -> TextFile:
     return TextFile(file.path, file.name, file.size, file.changed, block, file.end)
 
 
-def _first(files: list[TextFile], form: Form, limit: int) -> list[TextFile]:
+def _first(files: list[TextFile], form: DocumentFormat, limit: int) -> list[TextFile]:
     """The files up to the end of the first so many documents."""
     kept, left = [], limit
     for file in files:
         end = file.end
         try:
-            for _, offset in beginnings(file, form):
+            for _, offset in line_offsets(file, form):
                 if not left:
                     end = offset
                     break
                 left -= 1
-        except (Unusable, OSError):  # told where the file is looked at
+        except (UnusableInput, OSError):  # told where the file is looked at
             pass
         kept.append(TextFile(file.path, file.name, file.size, file.changed, 0, end))
         if not left:
@@ -139,16 +146,16 @@ def _first(files: list[TextFile], form: Form, limit: int) -> list[TextFile]:
     return kept
 
 
-def _line_numbers(file: TextFile, form: Form) -> list[int]:
+def _line_numbers(file: TextFile, form: DocumentFormat) -> list[int]:
     """The numbers of lines that are not empty, or rows that can be used; at least one, for all."""
     found: list[int] = []
-    with contextlib.suppress(Unusable, OSError):  # told where the file is looked at
-        for number, _ in beginnings(file, form):
+    with contextlib.suppress(UnusableInput, OSError):  # told where the file is looked at
+        for number, _ in line_offsets(file, form):
             found.append(number)
     return found or [1]
 
 
-def _in_blocks(files: list[TextFile], form: Form, found: Sequence[Finding]) -> Examples:
+def _in_blocks(files: list[TextFile], form: DocumentFormat, found: Sequence[Finding]) -> Examples:
     numbers = [range(max(1, -(-each.end // each.block)) if each.block else 1) for each in files]
     return _examples(files, numbers, form, found)
 
@@ -156,7 +163,7 @@ def _in_blocks(files: list[TextFile], form: Form, found: Sequence[Finding]) -> E
 def _examples(
     files: Sequence[TextFile],
     numbers: Sequence[Sequence[int]],
-    form: Form,
+    form: DocumentFormat,
     found: Sequence[Finding],
 ) -> Examples:
     """Examples of which each is a piece, with no class."""

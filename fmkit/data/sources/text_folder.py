@@ -17,15 +17,15 @@ from fmkit.data.formats.text_encoding import (
     BadEncoding,
     Fault,
 )
-from fmkit.data.formats.text_files import _of, bytes_of, line_id, numbered, read_file
+from fmkit.data.formats.text_files import _of, line_id, numbered_lines, read_bytes, read_file
 from fmkit.data.images.decode import EXTENSIONS
 from fmkit.data.sources import directory
-from fmkit.data.sources.listing import ClassFile, Listing, Things
-from fmkit.data.sources.paths import existing
-from fmkit.data.stratify import limited
+from fmkit.data.sources.listing import ClassFile, FileKind, Listing
+from fmkit.data.sources.paths import existing_path
+from fmkit.data.stratify import limit_examples
 
 ENDINGS = (".txt", ".text", ".md")
-TEXTS = Things("texts", ENDINGS, "loose_texts", (EXTENSIONS, "image_folder"), class_files=True)
+TEXTS = FileKind("texts", ENDINGS, "loose_texts", (EXTENSIONS, "image_folder"), class_files=True)
 
 
 def list_examples(config: TextFolderData) -> Examples:
@@ -36,11 +36,11 @@ def list_examples(config: TextFolderData) -> Examples:
     Raises:
         DataError: the folder is missing.
     """
-    root = existing(config.root, "folder")
+    root = existing_path(config.root, "folder")
     listing = directory.walk(root, TEXTS, config.outside_links)
     if not listing.class_files:
         examples = directory.examples(listing, Texts(tuple(listing.paths)))
-        examples = limited(examples, config.limit) if len(examples) else examples
+        examples = limit_examples(examples, config.limit) if len(examples) else examples
         return _read_files(examples, config.encoding)
     if listing.ids:
         why = "Some splits have class folders, others have class files: keep one kind."
@@ -50,7 +50,7 @@ def list_examples(config: TextFolderData) -> Examples:
         _read_lines(listing, texts, each, config.encoding)
     examples = directory.examples(listing, Texts(tuple(texts)))
     if len(examples):
-        examples = limited(examples, config.limit)
+        examples = limit_examples(examples, config.limit)
         kept = set(examples.ids)
         there = [each for each in examples.findings if kept.issuperset(each.examples)]
         examples = dataclasses.replace(examples, findings=tuple(there))
@@ -73,11 +73,11 @@ def _read_files(examples: Examples, encoding: str) -> Examples:
 def _read_lines(listing: Listing, texts: list[str], file: ClassFile, encoding: str) -> None:
     """Add every line of a class file to a listing and its texts."""
     where, before = listing.relative(file.path), len(texts)
-    content, fault = bytes_of(file.path)
+    content, fault = read_bytes(file.path)
     found: Iterator[tuple[int, str, Fault | None]] = iter(())
     if fault is None:
         try:
-            found = numbered(content, encoding)
+            found = numbered_lines(content, encoding)
         except BadEncoding as error:
             fault = ("bad_encoding", str(error))
     if fault is not None:

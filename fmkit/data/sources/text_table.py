@@ -20,12 +20,12 @@ from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding
 from fmkit.data.formats.tables import Columns, read
-from fmkit.data.formats.text_encoding import not_text
+from fmkit.data.formats.text_encoding import binary_reason
 from fmkit.data.sources import label_columns
-from fmkit.data.sources.label_columns import Answers
+from fmkit.data.sources.label_columns import LabelReader
 from fmkit.data.sources.listing import SPLIT_NAMES
-from fmkit.data.sources.paths import existing
-from fmkit.data.stratify import limited
+from fmkit.data.sources.paths import existing_path
+from fmkit.data.stratify import limit_examples
 
 NAMES = (
     "Name the columns with data.text_column, pair_column, label_column, label_columns, "
@@ -60,8 +60,8 @@ def list_examples(config: TextTableData) -> Examples:
         ConfigError: the file's name ends in nothing that is known.
         DataError: the table cannot be read, or columns are missing; all problems at once.
     """
-    table = existing(config.root, "file")
-    answers = label_columns.of(config)
+    table = existing_path(config.root, "file")
+    answers = label_columns.label_reader(config)
     wanted = [config.text_column, *answers.columns]
     wanted += [e for e in (config.pair_column, config.split_column, config.group_column) if e]
     columns = read(table, wanted, NAMES, config.encoding, config.quotes, "data.")
@@ -78,7 +78,7 @@ def list_examples(config: TextTableData) -> Examples:
 def _add_row(
     rows: _Rows,
     config: TextTableData,
-    answers: Answers,
+    answers: LabelReader,
     cells: dict[str, str],
     columns: Columns,
     place: int,
@@ -125,12 +125,12 @@ def text_problems(cells: dict[str, str], text_column: str, pair_column: str | No
         text = cells[column]
         if not text:
             problems.append("no text" if column == text_column else f"no text in {column!r}")
-        elif wrong := not_text(text):
+        elif wrong := binary_reason(text):
             problems.append(f"{column!r} is no text: {wrong}")
     return problems
 
 
-def _examples(rows: _Rows, config: TextTableData, answers: Answers) -> Examples:
+def _examples(rows: _Rows, config: TextTableData, answers: LabelReader) -> Examples:
     """The rows as examples, with all that is wrong with the others."""
     content = Texts(tuple(rows.texts), tuple(rows.pairs) if config.pair_column else None)
     examples = dataclasses.replace(
@@ -138,4 +138,4 @@ def _examples(rows: _Rows, config: TextTableData, answers: Answers) -> Examples:
         splits=np.array(rows.splits, dtype=str) if config.split_column else None,
         groups=np.array(rows.groups, dtype=str) if config.group_column else None,
     )
-    return limited(examples, config.limit) if rows.ids else examples
+    return limit_examples(examples, config.limit) if rows.ids else examples

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from fmkit.config.schema.data import TokenTableData
-from fmkit.core.errors import DataError, all_at_once, listed, received
+from fmkit.core.errors import DataError, combine_messages, join_names, received
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding
 from fmkit.data.formats import tables
-from fmkit.data.formats.text_encoding import BadEncoding, every_line
-from fmkit.data.formats.text_files import bytes_of
+from fmkit.data.formats.text_encoding import BadEncoding, read_lines
+from fmkit.data.formats.text_files import read_bytes
 from fmkit.data.sources.listing import SPLIT_NAMES
-from fmkit.data.sources.paths import existing
+from fmkit.data.sources.paths import existing_path
 from fmkit.data.sources.tagged_sentences import Sentence, examples
 
 _PARQUET = (".parquet", ".pq")
@@ -31,7 +31,7 @@ _HINT = (
     "Name the columns with data.word_column, tag_column, sentence_column, split_column and "
     "group_column."
 )
-_MOST_NAMES = 100_000  # tags
+_MAX_NAMES = 100_000  # tags
 
 
 @dataclass
@@ -60,7 +60,7 @@ def list_examples(config: TokenTableData) -> Examples:
         ConfigError: the file's name ends in nothing that is known.
         DataError: the table cannot be read, columns are missing, or it has no row.
     """
-    path = existing(config.root, "file")
+    path = existing_path(config.root, "file")
     table = _opened(path, config)
     names = config.tag_names or table.names
     make = _by_word if config.sentence_column else _by_sentence
@@ -76,7 +76,7 @@ def _unnamed(sentences: Sequence[Sentence]) -> list[Finding]:
     different = {tag for each in sentences for tag in each.tags}
     if not different or not all(each.isdecimal() for each in different):
         return []
-    return [Finding("unnamed_tags", listed(sorted(different, key=int), 10))]
+    return [Finding("unnamed_tags", join_names(sorted(different, key=int), 10))]
 
 
 def _wanted(config: TokenTableData) -> list[str]:
@@ -146,17 +146,17 @@ def _names_of(metadata: Mapping[bytes, bytes] | None, column: str) -> list[str] 
             feature = feature.get(key, feature)
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
         return None
-    is_list = isinstance(feature, list) and 0 < len(feature) <= _MOST_NAMES
+    is_list = isinstance(feature, list) and 0 < len(feature) <= _MAX_NAMES
     return feature if is_list and all(isinstance(each, str) for each in feature) else None
 
 
 def _json_lines(path: Path, config: TokenTableData) -> Iterator[_Cells]:
-    content, fault = bytes_of(str(path))
+    content, fault = read_bytes(str(path))
     if fault is not None:
         raise DataError(f"{path} cannot be read: {fault[1] or fault[0]}.")
     wanted, seen = _wanted(config), 0
     try:
-        for number, text, wrong in every_line(content, config.encoding):
+        for number, text, wrong in read_lines(content, config.encoding):
             if not text.strip() and wrong is None:
                 continue
             place = f"{_row(seen)} (line {number})"
@@ -176,8 +176,8 @@ def _json_lines(path: Path, config: TokenTableData) -> Iterator[_Cells]:
             if absent and seen == 1:
                 told = [received(f"Key of {path.name}", each, list(row)) for each in wanted
                         if each not in row]  # fmt: skip
-                raise DataError(all_at_once(told), _HINT)
-            yield _Cells(row, place, f"no key {listed(absent)}" if absent else "")
+                raise DataError(combine_messages(told), _HINT)
+            yield _Cells(row, place, f"no key {join_names(absent)}" if absent else "")
     except BadEncoding as error:
         hint = f"Perhaps it is {error.likely}: data.encoding={error.likely}" if error.likely else ""
         raise DataError(f"{path} is not {config.encoding}: {error.reason}.", hint) from None

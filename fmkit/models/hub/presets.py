@@ -16,7 +16,7 @@ from keras_hub.src.utils import preset_utils
 
 from fmkit.config.schema.model import ModelConfig
 from fmkit.core import safe_io
-from fmkit.core.errors import ArtifactError, ConfigError, nearest
+from fmkit.core.errors import ArtifactError, ConfigError, closest_names
 from fmkit.models.weights.formats import open_weights
 
 IMAGE_BACKBONES = (
@@ -51,7 +51,7 @@ _CLASSES = re.compile(
     r"(keras(\.dtype_policies)?\.\w*DTypePolicy(Map)?|keras\.(initializers|regularizers)\.\w+)"
 )
 """What a preset may ask for beside KerasHub's own classes."""
-_MOST_ASSET = 128 * 2**20  # bytes of a vocabulary
+_MAX_ASSET = 128 * 2**20  # bytes of a vocabulary
 _SECONDS_TO_ANSWER = 10.0
 
 
@@ -77,7 +77,7 @@ def checked_preset(config: ModelConfig) -> str:
         return preset
     if preset in keras_hub.models.Backbone.presets:
         raise ConfigError(no_backbone(preset, "a preset of another kind"))
-    close = nearest(preset, names)
+    close = closest_names(preset, names)
     meant = f" Did you mean {' or '.join(close)}?" if close else ""
     raise ConfigError(
         f"model.preset: received {preset!r}. Expected a folder or the name of a KerasHub preset of "
@@ -200,7 +200,7 @@ def _check_folder(folder: Path) -> None:
             if path.exists():
                 _check_classes(path)
         for path in sorted((folder / _ASSETS).glob("*")):
-            safe_io.open_regular(path, _MOST_ASSET).close()
+            safe_io.open_regular(path, _MAX_ASSET).close()
     except (OSError, ValueError) as error:
         raise ArtifactError(f"model.preset: {path} cannot be used: {error}.") from error
     for path in sorted((*folder.glob("*.h5"), *folder.glob("*.safetensors"))):
@@ -214,7 +214,7 @@ def _check_classes(path: Path) -> None:
     Raises:
         ArtifactError: with the class or function that it asks for.
     """
-    waiting: list[Any] = [safe_io.read_json(path, safe_io.MOST_FIGURES)]
+    waiting: list[Any] = [safe_io.read_json(path, safe_io.MAX_FIGURES)]
     while waiting:
         value = waiting.pop()
         if isinstance(value, list):

@@ -24,7 +24,7 @@ from fmkit.models.text.token_input import chosen_length, exact_gelu, takes, text
 from fmkit.models.tokenizers.tokenizer import TextTokenizer
 from fmkit.models.weights.load import check_finite, chosen_weights, load_weights_file
 
-_MOST = 128 * 2**20  # bytes of a tokenizer.json; that of a vocabulary of 256,000 has 33 million
+_MAX = 128 * 2**20  # bytes of a tokenizer.json; that of a vocabulary of 256,000 has 33 million
 
 
 def text_hub(config: ModelConfig, preset: str, found: str) -> Backbone:
@@ -121,4 +121,4 @@ def _content(preset: str, file: str) -> bytes | None:
             path = Path(preset_utils.get_file(preset, file))
         except FileNotFoundError:
             return None
-        return safe_io.read_bytes(path, _MOST)
+        return safe_io.read_bytes(path, _MAX)

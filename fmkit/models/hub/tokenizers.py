@@ -10,7 +10,13 @@ import keras_hub
 
 from fmkit.core.errors import ArtifactError
 from fmkit.models.hub.presets import Family
-from fmkit.models.tokenizers.subword import REGEXES, BytePairs, Pieces, SentencePieces, WordPieces
+from fmkit.models.tokenizers.subword import (
+    REGEXES,
+    BytePairModel,
+    SentencePieceModel,
+    SubwordModel,
+    WordPieceModel,
+)
 from fmkit.models.tokenizers.tokenizer import TextTokenizer
 
 _MASKS = ("[MASK]", "<mask>")
@@ -35,7 +41,7 @@ def from_keras_hub(
     """
     if isinstance(theirs, keras_hub.tokenizers.WordPieceTokenizer):
         accents = theirs.strip_accents if strip_accents is None else strip_accents
-        pieces: Pieces = WordPieces(
+        pieces: SubwordModel = WordPieceModel(
             tuple(theirs.vocabulary),
             theirs.lowercase,
             accents,
@@ -87,7 +93,7 @@ def split_pattern(tokenizer_json: bytes) -> str | None:
     return "gpt2" if is_plain else None
 
 
-def _byte_pairs(theirs: Any, pattern: str) -> BytePairs:
+def _byte_pairs(theirs: Any, pattern: str) -> BytePairModel:
     vocabulary = dict(theirs.vocabulary)
     if not any("Ġ" in piece for piece in vocabulary) and any("▁" in each for each in vocabulary):
         raise ArtifactError(
@@ -98,16 +104,16 @@ def _byte_pairs(theirs: Any, pattern: str) -> BytePairs:
     size = max(by_number) + 1
     pieces = tuple(by_number.get(each, f"<unused {each}>") for each in range(size))
     merges = tuple(each for each in theirs.merges if "#version" not in each)
-    return BytePairs(pieces, merges, pattern, theirs.add_prefix_space)
+    return BytePairModel(pieces, merges, pattern, theirs.add_prefix_space)
 
 
-def _sentence_pieces(theirs: Any) -> SentencePieces:
+def _sentence_pieces(theirs: Any) -> SentencePieceModel:
     if isinstance(theirs, keras_hub.tokenizers.XLMRobertaTokenizer):
-        return SentencePieces(theirs.proto, 1, theirs.unk_token_id, ("<mask>",))
-    plain = SentencePieces(theirs.proto)
+        return SentencePieceModel(theirs.proto, 1, theirs.unk_token_id, ("<mask>",))
+    plain = SentencePieceModel(theirs.proto)
     lacking = theirs.vocabulary_size() - len(plain.vocabulary)
     if lacking == 1 and isinstance(theirs, keras_hub.tokenizers.DebertaV3Tokenizer):
-        return SentencePieces(theirs.proto, extra=("[MASK]",))
+        return SentencePieceModel(theirs.proto, extra=("[MASK]",))
     if lacking:
         raise ArtifactError(f"the preset's tokenizer has {lacking} tokens beside its vocabulary.")
     return plain

@@ -18,7 +18,7 @@ from fmkit.core.errors import ArtifactError
 from fmkit.models.backbone import Backbone
 from fmkit.models.packaged_files import installed_file
 from fmkit.models.text.token_input import chosen_length, exact_gelu, text_backbone
-from fmkit.models.tokenizers.subword import BytePairs, WordPieces
+from fmkit.models.tokenizers.subword import BytePairModel, WordPieceModel
 from fmkit.models.tokenizers.tokenizer import TextTokenizer
 from fmkit.models.weights.load import check_finite, chosen_weights, load_weights_file
 
@@ -64,7 +64,7 @@ def minilm(config: ModelConfig) -> Backbone:
         str(folder), load_weights=weights == "pretrained"
     )
     exact_gelu(inner)  # KerasHub's BERT takes the approximation
-    pieces = WordPieces(tuple((folder / "vocab.txt").read_text("utf-8").split("\n")[:-1]))
+    pieces = WordPieceModel(tuple((folder / "vocab.txt").read_text("utf-8").split("\n")[:-1]))
     start, end, mask, pad = (
         pieces.vocabulary.index(each) for each in ("[CLS]", "[SEP]", "[MASK]", "[PAD]")
     )
@@ -125,7 +125,7 @@ def gguf_tokenizer(
         kinds: what each piece is, (V,).
         end: the mark of a text's end; of a beginning it has none.
     """
-    pieces = BytePairs(tuple(vocabulary), tuple(merges), "single_digits")
+    pieces = BytePairModel(tuple(vocabulary), tuple(merges), "single_digits")
     special = [number for number, kind in enumerate(kinds) if kind == _CONTROL]
     return TextTokenizer(pieces, "causal", None, end, special=special)
 

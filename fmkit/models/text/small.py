@@ -15,7 +15,7 @@ import keras_hub
 from fmkit.config.schema.model import ModelConfig
 from fmkit.models.backbone import Backbone
 from fmkit.models.text.token_input import chosen_length, text_backbone
-from fmkit.models.tokenizers.subword import BytePairs, byte_alphabet
+from fmkit.models.tokenizers.subword import BytePairModel, byte_alphabet
 from fmkit.models.tokenizers.tokenizer import TextTokenizer, load
 from fmkit.models.weights.load import chosen_weights, load_weights_file
 
@@ -70,7 +70,7 @@ def byte_tokenizer(layout: str) -> TextTokenizer:
     Args:
         layout: a name in `tokenizers.LAYOUTS`.
     """
-    pieces = BytePairs((*_MARKS, *byte_alphabet()))
+    pieces = BytePairModel((*_MARKS, *byte_alphabet()))
     return TextTokenizer(pieces, layout, start=1, end=2, mask=3, special=range(len(_MARKS)))
 
 

@@ -19,7 +19,7 @@ from itertools import pairwise
 import numpy as np
 
 from fmkit.config.schema.model import ModelConfig
-from fmkit.core.errors import ConfigError, listed, received
+from fmkit.core.errors import ConfigError, join_names, received
 from fmkit.core.types import Message, Tokenizer
 
 START, END = "{start}", "{end}"
@@ -150,7 +150,7 @@ class Chat:
         if END in lacking and self.template.end != END:
             lacking.remove(END)
         if lacking:
-            shown = listed([each.replace(END, "a mark of a text's end") for each in lacking])
+            shown = join_names([each.replace(END, "a mark of a text's end") for each in lacking])
             raise ConfigError(
                 f"model.chat_template={self.name}: the model's vocabulary lacks {shown}.",
                 "Take model.chat_template=auto, which goes by the marks that there are.",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fmkit.models.tokenizers.subword import WordPieces, readable
+from fmkit.models.tokenizers.subword import WordPieceModel, readable
 from fmkit.models.tokenizers.tokenizer import TextTokenizer
 
 _AT_ONCE = 2**20  # characters that are tokenised together
@@ -18,7 +18,7 @@ _BROKEN = "\ufffd"
 
 
 @dataclass
-class Figures:
+class TokenizerStatistics:
     """What was counted in texts.
 
     Attributes:
@@ -56,14 +56,14 @@ class Figures:
         return self.unknown / max(1, self.tokens)
 
 
-def measure(tokenizer: TextTokenizer, texts: Iterator[str]) -> Figures:
+def measure(tokenizer: TextTokenizer, texts: Iterator[str]) -> TokenizerStatistics:
     """Count texts and their tokens.
 
     Args:
         tokenizer: with pieces of any kind.
         texts: read once; some of them are held.
     """
-    found = Figures()
+    found = TokenizerStatistics()
     kept: list[str] = []
     size = 0
     for text in texts:
@@ -79,7 +79,7 @@ def measure(tokenizer: TextTokenizer, texts: Iterator[str]) -> Figures:
 def longest(tokenizer: TextTokenizer, most: int = 10) -> list[str]:
     """The longest pieces as text, the longest first; no marks, and no broken characters."""
     pieces = tokenizer.pieces
-    if isinstance(pieces, WordPieces):
+    if isinstance(pieces, WordPieceModel):
         shown = [each.removeprefix(pieces.prefix) for each in pieces.vocabulary]
     else:
         shown = [pieces.text([number]) for number in range(tokenizer.size)]
@@ -90,9 +90,9 @@ def longest(tokenizer: TextTokenizer, most: int = 10) -> list[str]:
     return sorted(dict.fromkeys(kept), key=lambda each: (-len(each.strip()), each))[:most]
 
 
-def _add(found: Figures, tokenizer: TextTokenizer, texts: list[str]) -> None:
+def _add(found: TokenizerStatistics, tokenizer: TextTokenizer, texts: list[str]) -> None:
     pieces = tokenizer.pieces
-    unknown = pieces.vocabulary.index(pieces.unknown) if isinstance(pieces, WordPieces) else -1
+    unknown = pieces.vocabulary.index(pieces.unknown) if isinstance(pieces, WordPieceModel) else -1
     rows = tokenizer.tokens(texts)
     found.characters += sum(len(each) for each in texts)
     found.bytes += sum(len(readable(each).encode()) for each in texts)

@@ -44,7 +44,7 @@ _O200K = (
 )
 
 
-class Pieces(Protocol):
+class SubwordModel(Protocol):
     """A vocabulary and how texts are written in it, without marks of start and end."""
 
     @property
@@ -66,7 +66,7 @@ class Pieces(Protocol):
 
 
 @dataclass(frozen=True)
-class WordPieces:
+class WordPieceModel:
     """BERT's WordPiece: words split at spaces and punctuation, then the longest pieces first.
 
     Attributes:
@@ -114,7 +114,7 @@ class WordPieces:
 
 
 @dataclass(frozen=True)
-class BytePairs:
+class BytePairModel:
     """Byte-level BPE: words split by a family's pattern, then pairs of pieces merged by rank.
 
     Attributes:
@@ -177,7 +177,7 @@ class BytePairs:
 
 
 @dataclass(frozen=True)
-class SentencePieces:
+class SentencePieceModel:
     """A SentencePiece model, unigram or BPE.
 
     Attributes:

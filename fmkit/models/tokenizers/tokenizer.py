@@ -17,8 +17,14 @@ from typing import Any
 import numpy as np
 
 from fmkit.core import files, safe_io
-from fmkit.core.errors import ArtifactError, ConfigError, listed, received
-from fmkit.models.tokenizers.subword import PATTERNS, BytePairs, Pieces, SentencePieces, WordPieces
+from fmkit.core.errors import ArtifactError, ConfigError, join_names, received
+from fmkit.models.tokenizers.subword import (
+    PATTERNS,
+    BytePairModel,
+    SentencePieceModel,
+    SubwordModel,
+    WordPieceModel,
+)
 
 RECORD = "fmkit_tokenizer.json"
 PROTO = "sentencepiece.model"
@@ -36,8 +42,8 @@ token of the text are what is read.
 """
 
 _FORMAT = 1
-_MOST = 128 * 2**20  # bytes of a record; 256,000 pieces and their merges take 12 million
-_MOST_PIECES = 4_000_000
+_MAX = 128 * 2**20  # bytes of a record; 256,000 pieces and their merges take 12 million
+_MAX_PIECES = 4_000_000
 
 
 class TextTokenizer:
@@ -59,7 +65,7 @@ class TextTokenizer:
 
     def __init__(
         self,
-        pieces: Pieces,
+        pieces: SubwordModel,
         layout: str,
         start: int | None,
         end: int | None,
@@ -75,7 +81,7 @@ class TextTokenizer:
         wrong = [str(each) for each in self.special if not 0 <= each < self.size]
         if wrong:
             raise ArtifactError(
-                f"a tokenizer of {self.size} pieces has special tokens {listed(wrong, 5)}."
+                f"a tokenizer of {self.size} pieces has special tokens {join_names(wrong, 5)}."
             )
         if layout not in LAYOUTS:
             raise ArtifactError(received("layout of a tokenizer", layout, list(LAYOUTS)))
@@ -95,7 +101,7 @@ class TextTokenizer:
 
     def inside(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The same of texts that stand behind others without a space."""
-        if isinstance(self.pieces, SentencePieces):
+        if isinstance(self.pieces, SentencePieceModel):
             return self.pieces.inside(texts)
         return self.pieces.tokens(texts)  # these put no space before what they read
 
@@ -158,7 +164,7 @@ class TextTokenizer:
         """SHA-256 of the vocabulary, of how words are split, and of the marks."""
         if not self._fingerprint:
             digest = hashlib.sha256(_as_json(self._record()))
-            if isinstance(self.pieces, SentencePieces):
+            if isinstance(self.pieces, SentencePieceModel):
                 digest.update(self.pieces.proto)
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
@@ -170,7 +176,7 @@ class TextTokenizer:
             folder: empty, or with a tokenizer that is replaced.
             notes: how it came about, kept for readers in the record; `load` passes over them.
         """
-        if isinstance(self.pieces, SentencePieces):
+        if isinstance(self.pieces, SentencePieceModel):
             files.write_bytes(folder / PROTO, self.pieces.proto)
         told = {} if notes is None else {"made": notes}
         files.write_bytes(folder / RECORD, _as_json({**self._record(), **told}))
@@ -206,9 +212,9 @@ class TextTokenizer:
 
 
 _KINDS: dict[str, type] = {
-    "word_piece": WordPieces,
-    "byte_pair": BytePairs,
-    "sentence_piece": SentencePieces,
+    "word_piece": WordPieceModel,
+    "byte_pair": BytePairModel,
+    "sentence_piece": SentencePieceModel,
 }
 _FIELDS: dict[str, dict[str, type]] = {
     "word_piece": {
@@ -228,7 +234,7 @@ def load(folder: Path) -> TextTokenizer:
         ArtifactError: there is none, or the files are not what was written.
     """
     try:
-        record = json.loads(safe_io.read_bytes(folder / RECORD, _MOST))
+        record = json.loads(safe_io.read_bytes(folder / RECORD, _MAX))
         return _built(record, folder)
     except FileNotFoundError as error:
         missing = Path(error.filename or RECORD).name
@@ -254,7 +260,7 @@ def _built(record: Any, folder: Path) -> TextTokenizer:
     if kind == "sentence_piece":
         if not 0 <= settings["shift"] <= 16:
             raise ValueError(received("shift", settings["shift"], "0 to 16"))
-        settings["proto"] = safe_io.read_bytes(folder / PROTO, _MOST)
+        settings["proto"] = safe_io.read_bytes(folder / PROTO, _MAX)
     start, end, mask = (_checked(record, each, int, True) for each in ("start", "end", "mask"))
     special = record["special"]
     if not isinstance(special, list) or not all(type(each) is int for each in special):
@@ -268,8 +274,8 @@ def _checked(record: dict[str, Any], name: str, kind: type, optional: bool = Fal
     if value is None and (optional or (kind is int and name == "unknown")):
         return None
     if kind is tuple:
-        if not isinstance(value, list) or len(value) > _MOST_PIECES:
-            raise ValueError(f"{name} has to be a list of at most {_MOST_PIECES:,} texts")
+        if not isinstance(value, list) or len(value) > _MAX_PIECES:
+            raise ValueError(f"{name} has to be a list of at most {_MAX_PIECES:,} texts")
         if not all(isinstance(each, str) for each in value):
             raise ValueError(f"{name} has to hold texts only")
         return tuple(value)

@@ -21,8 +21,8 @@ from tokenizers import trainers
 
 from fmkit.core.errors import ConfigError, DataError, received
 from fmkit.models.tokenizers.subword import (
-    BytePairs,
-    WordPieces,
+    BytePairModel,
+    WordPieceModel,
     byte_alphabet,
     byte_pair_engine,
     readable,
@@ -44,7 +44,7 @@ Texts = Callable[[], Iterator[str]]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class VocabularySettings:
     """What vocabulary is asked for.
 
     Attributes:
@@ -64,7 +64,7 @@ class Wanted:
     pattern: str = "gpt2"
 
 
-def train(wanted: Wanted, texts: Texts) -> TextTokenizer:
+def train(wanted: VocabularySettings, texts: Texts) -> TextTokenizer:
     """A tokenizer whose vocabulary is made of texts.
 
     WordPiece's pieces are found as those of BPE are, by frequency of pairs: the reference
@@ -81,7 +81,7 @@ def train(wanted: Wanted, texts: Texts) -> TextTokenizer:
     return _TRAINERS[wanted.kind](wanted, texts)
 
 
-def _word_pieces(wanted: Wanted, texts: Texts) -> TextTokenizer:
+def _word_pieces(wanted: VocabularySettings, texts: Texts) -> TextTokenizer:
     """BERT's kind: a piece for each letter at the beginning and inside of a word, and longer ones.
 
     Sennrich et al., arXiv:1508.07909, for the pairs; Devlin et al., arXiv:1810.04805, for the rest.
@@ -111,7 +111,7 @@ def _word_pieces(wanted: Wanted, texts: Texts) -> TextTokenizer:
     )
     engine.train_from_iterator(_readable(texts()), trainer)
     numbers = engine.get_vocab(with_added_tokens=False)
-    pieces = WordPieces(
+    pieces = WordPieceModel(
         tuple(sorted(numbers, key=numbers.__getitem__)),
         lowercase=wanted.lowercase,
         strip_accents=wanted.strip_accents,
@@ -121,7 +121,7 @@ def _word_pieces(wanted: Wanted, texts: Texts) -> TextTokenizer:
     return TextTokenizer(pieces, "bert", start=2, end=3, mask=4, special=range(len(BERT_MARKS)))
 
 
-def _byte_pairs(wanted: Wanted, texts: Texts) -> TextTokenizer:
+def _byte_pairs(wanted: VocabularySettings, texts: Texts) -> TextTokenizer:
     """GPT-2's kind: a piece for each byte, and longer ones.
 
     Radford et al. 2019, Language models are unsupervised multitask learners.
@@ -140,7 +140,7 @@ def _byte_pairs(wanted: Wanted, texts: Texts) -> TextTokenizer:
     numbers: dict[str, int] = model["vocab"]
     if len(numbers) == len(BYTE_MARKS) + len(alphabet) and not any(map(str.strip, texts())):
         raise DataError(NO_LETTERS)
-    pieces = BytePairs(
+    pieces = BytePairModel(
         tuple(sorted(numbers, key=numbers.__getitem__)),
         tuple(f"{left} {right}" for left, right in model["merges"]),
         wanted.pattern,
@@ -151,15 +151,15 @@ def _byte_pairs(wanted: Wanted, texts: Texts) -> TextTokenizer:
 def letters(tokenizer: TextTokenizer) -> int:
     """How many pieces of a vocabulary that was made here are marks, letters or bytes."""
     pieces = tokenizer.pieces
-    if isinstance(pieces, BytePairs):
+    if isinstance(pieces, BytePairModel):
         return tokenizer.size - len(pieces.merges)
-    if not isinstance(pieces, WordPieces):
+    if not isinstance(pieces, WordPieceModel):
         raise TypeError("only vocabularies that were made here are counted")
     plain = [each.removeprefix(pieces.prefix) for each in pieces.vocabulary[len(BERT_MARKS) :]]
     return len(BERT_MARKS) + sum(len(each) == 1 for each in plain)
 
 
-_TRAINERS: dict[str, Callable[[Wanted, Texts], TextTokenizer]] = {
+_TRAINERS: dict[str, Callable[[VocabularySettings, Texts], TextTokenizer]] = {
     "word_piece": _word_pieces,
     "byte_pair": _byte_pairs,
 }

@@ -17,7 +17,7 @@ import numpy as np
 
 from fmkit.config.rules import WEIGHT_SUFFIXES
 from fmkit.config.schema.model import ModelConfig
-from fmkit.core.errors import ArtifactError, ConfigError, listed, received
+from fmkit.core.errors import ArtifactError, ConfigError, join_names, received
 from fmkit.models.backbone import Backbone
 from fmkit.models.blocks import blocks_by_name
 from fmkit.models.packaged_files import installed_file
@@ -212,7 +212,7 @@ def _load_torch(model: keras.Model, path: Path) -> None:
     if problems:
         raise ArtifactError(
             f"{path} does not fit model {model.name}: missing or of another shape are "
-            f"{listed(problems, most=5)}.",
+            f"{join_names(problems, most=5)}.",
             "Expected the state dict of EfficientNet-Lite0 with the names of its PyTorch port.",
         )
     for layer, arrays in values:

@@ -15,19 +15,19 @@ import numpy as np
 
 Shape = tuple[int, ...]
 
-MOST_ARRAYS = 20_000
+MAX_ARRAYS = 20_000
 """Arrays in a file; NASNet-Large has 1,546, and an optimizer three times as many."""
-MOST_DIMENSIONS = 8
-MOST_RATIO = 100
+MAX_DIMENSIONS = 8
+MAX_RATIO = 100
 """How many bytes may come out of one byte of a compressed file."""
 
 
-class Refused(Exception):
+class WeightsRefused(Exception):
     """Why a file is refused, in words that complete `FILE was refused: ...`."""
 
 
 @dataclass(frozen=True)
-class Arrays:
+class WeightArrays:
     """The arrays of an open file.
 
     Attributes:
@@ -41,7 +41,7 @@ class Arrays:
     layers: list[tuple[str, list[str]]] = field(default_factory=list)
 
 
-def count(name: str, shape: Shape, largest: int) -> int:
+def element_count(name: str, shape: Shape, largest: int) -> int:
     """How many numbers an array has, after a proof that its shape makes sense.
 
     Args:
@@ -53,9 +53,11 @@ def count(name: str, shape: Shape, largest: int) -> int:
         Refused: it does not.
     """
     whole = all(type(side) is int and side >= 0 for side in shape)
-    if not whole or len(shape) > MOST_DIMENSIONS:
-        raise Refused(f"{name!r} has the shape {str(shape)[:80]}")
+    if not whole or len(shape) > MAX_DIMENSIONS:
+        raise WeightsRefused(f"{name!r} has the shape {str(shape)[:80]}")
     numbers = math.prod(shape)
     if numbers > largest:
-        raise Refused(f"{name!r} declares {numbers:,} numbers, and the file is too small for them")
+        raise WeightsRefused(
+            f"{name!r} declares {numbers:,} numbers, and the file is too small for them"
+        )
     return numbers

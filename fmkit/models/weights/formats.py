@@ -12,14 +12,14 @@ from fmkit.core.errors import ArtifactError
 from fmkit.models.weights import hdf5 as hdf5_file
 from fmkit.models.weights import safetensors as safetensors_file
 from fmkit.models.weights import zip_archive
-from fmkit.models.weights.arrays import Arrays, Refused
+from fmkit.models.weights.arrays import WeightArrays, WeightsRefused
 
 _WEIGHTS = "model.weights.h5"
-_MOST_MEMBERS = 1000
+_MAX_MEMBERS = 1000
 
 
 @contextmanager
-def _open_keras(path: Path) -> Iterator[Arrays]:
+def _open_keras(path: Path) -> Iterator[WeightArrays]:
     """The arrays of a model that Keras saved, by their paths in its HDF5 file.
 
     That member is all that is read. What the archive says about classes, functions and configs is
@@ -29,22 +29,22 @@ def _open_keras(path: Path) -> Iterator[Arrays]:
         Refused: the file is damaged, has no such member, or that member was refused.
         OSError: it cannot be read, or there is no room to unpack it.
     """
-    with zip_archive.opened(path, _MOST_MEMBERS) as archive:
+    with zip_archive.open_zip(path, _MAX_MEMBERS) as archive:
         if _WEIGHTS not in archive.namelist():
-            raise Refused(f"it has no {_WEIGHTS}, which is where Keras keeps the weights")
+            raise WeightsRefused(f"it has no {_WEIGHTS}, which is where Keras keeps the weights")
         with tempfile.TemporaryDirectory(prefix="fmkit-") as folder:
             unpacked = Path(folder) / _WEIGHTS
             with unpacked.open("xb") as stream:
                 for piece in zip_archive.pieces(archive, _WEIGHTS):
                     stream.write(piece)
-            with hdf5_file.opened(unpacked) as arrays:
+            with hdf5_file.open_hdf5(unpacked) as arrays:
                 yield arrays
 
 
-FORMATS: dict[str, Callable[[Path], AbstractContextManager[Arrays]]] = {
+FORMATS: dict[str, Callable[[Path], AbstractContextManager[WeightArrays]]] = {
     ".keras": _open_keras,
-    ".h5": hdf5_file.opened,
-    ".safetensors": safetensors_file.opened,
+    ".h5": hdf5_file.open_hdf5,
+    ".safetensors": safetensors_file.open_safetensors,
     ".npz": zip_archive.open_npz,
 }
 """By the end of a file's name, what opens it."""
@@ -65,7 +65,7 @@ _BEGINNINGS = {
 
 
 @contextmanager
-def open_weights(path: str | Path) -> Iterator[Arrays]:
+def open_weights(path: str | Path) -> Iterator[WeightArrays]:
     """The arrays of a file, by its suffix.
 
     Raises:
@@ -79,9 +79,9 @@ def open_weights(path: str | Path) -> Iterator[Arrays]:
     try:
         with opened(file) as arrays:
             if not arrays.shapes:
-                raise Refused("it holds no weights")
+                raise WeightsRefused("it holds no weights")
             yield arrays
-    except (Refused, OSError, safe_io.NotRegular) as error:
+    except (WeightsRefused, OSError, safe_io.NotRegular) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ArtifactError(
             f"{path} was refused as a file of weights: {reason[:_LONGEST]}{_looks(file)}.",

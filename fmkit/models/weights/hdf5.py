@@ -20,21 +20,27 @@ import h5py  # type: ignore[import-untyped]
 import numpy as np
 
 from fmkit.core import safe_io
-from fmkit.models.weights.arrays import MOST_ARRAYS, MOST_RATIO, Arrays, Refused, count
+from fmkit.models.weights.arrays import (
+    MAX_ARRAYS,
+    MAX_RATIO,
+    WeightArrays,
+    WeightsRefused,
+    element_count,
+)
 
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 _DEEPEST = 32
-_MOST_OBJECTS = 8000  # NASNet-Large takes some 4,500
+_MAX_OBJECTS = 8000  # NASNet-Large takes some 4,500
 _LARGEST_CHUNK = 2**26  # bytes
-_MOST_CHUNKS = 10_000
-_MOST_ATTRIBUTE = 2**20  # bytes
+_MAX_CHUNKS = 10_000
+_MAX_ATTRIBUTE = 2**20  # bytes
 _DEFLATE, _SHUFFLE = 1, 2
 _NOT_MODEL = ("optimizer", "optimizer_weights")
 _LEGACY = "model_weights"
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Arrays]:
+def open_hdf5(path: Path) -> Iterator[WeightArrays]:
     """The arrays of a file, by their paths in it; an optimizer's are passed over.
 
     Raises:
@@ -45,7 +51,7 @@ def opened(path: Path) -> Iterator[Arrays]:
         size = stream.seek(0, 2)
         stream.seek(0)
         if stream.read(len(_MAGIC)) != _MAGIC:
-            raise Refused("it does not begin as an HDF5 file does")
+            raise WeightsRefused("it does not begin as an HDF5 file does")
     with ExitStack() as stack:
         with _refusing(f"it cannot be read as an HDF5 file of {size:,} bytes"):
             file = stack.enter_context(h5py.File(path, "r"))
@@ -56,7 +62,7 @@ def opened(path: Path) -> Iterator[Arrays]:
             with _refusing(f"{name!r} cannot be read"):
                 return _read(name, datasets[name])
 
-        yield Arrays({name: each.shape for name, each in datasets.items()}, load, layers)
+        yield WeightArrays({name: each.shape for name, each in datasets.items()}, load, layers)
 
 
 @contextmanager
@@ -65,7 +71,7 @@ def _refusing(what: str) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise Refused(f"{what}: {_first_line(error)}") from error
+        raise WeightsRefused(f"{what}: {_first_line(error)}") from error
 
 
 def _first_line(error: BaseException) -> str:
@@ -81,27 +87,27 @@ def _walk(file: h5py.File, size: int) -> dict[str, h5py.Dataset]:
     while waiting:
         prefix, group, depth = waiting.pop()
         if depth > _DEEPEST:
-            raise Refused("its groups are nested too deep, or contain themselves")
+            raise WeightsRefused("its groups are nested too deep, or contain themselves")
         seen += len(group)
-        if seen > _MOST_OBJECTS:
-            raise Refused(f"it has more than {_MOST_OBJECTS:,} groups and arrays")
+        if seen > _MAX_OBJECTS:
+            raise WeightsRefused(f"it has more than {_MAX_OBJECTS:,} groups and arrays")
         for key in group:
             name = f"{prefix}{key}"
             if not prefix and key in _NOT_MODEL:
                 continue
             link = group.id.links.get_info(key.encode("utf-8", "surrogateescape"))
             if link.type != h5py.h5l.TYPE_HARD:
-                raise Refused(f"{name!r} is a link, and Keras writes none")
+                raise WeightsRefused(f"{name!r} is a link, and Keras writes none")
             item = group[key]
             if isinstance(item, h5py.Group):
                 waiting.append((f"{name}/", item, depth + 1))
                 continue
             if not isinstance(item, h5py.Dataset):
-                raise Refused(f"{name!r} is neither a group nor an array")
+                raise WeightsRefused(f"{name!r} is neither a group nor an array")
             total += _check(name, item, size)
             datasets[name] = item
-    if total > MOST_RATIO * size:
-        raise Refused(f"its arrays unpack to more than {MOST_RATIO} times its size")
+    if total > MAX_RATIO * size:
+        raise WeightsRefused(f"its arrays unpack to more than {MAX_RATIO} times its size")
     return datasets
 
 
@@ -109,25 +115,25 @@ def _check(name: str, item: h5py.Dataset, size: int) -> int:
     """Refuse an array that does not lie in the file as a whole; its bytes."""
     numbers = item.dtype.kind in "fiub" or _is_bfloat16(item)
     if item.shape is None or not numbers:
-        raise Refused(f"{name!r} holds no plain numbers")
+        raise WeightsRefused(f"{name!r} holds no plain numbers")
     if item.external or item.is_virtual:
-        raise Refused(f"{name!r} keeps its numbers in another file")
+        raise WeightsRefused(f"{name!r} keeps its numbers in another file")
     width = item.dtype.itemsize
     stored = item.id.get_storage_size()
     if item.chunks is not None:
         chunk = math.prod(item.chunks) * width
         needed = math.prod(-(-a // b) for a, b in zip(item.shape, item.chunks, strict=True))
-        if chunk > min(_LARGEST_CHUNK, MOST_RATIO * size) or needed > _MOST_CHUNKS:
-            raise Refused(f"{name!r} is cut into pieces of an unusual size")
+        if chunk > min(_LARGEST_CHUNK, MAX_RATIO * size) or needed > _MAX_CHUNKS:
+            raise WeightsRefused(f"{name!r} is cut into pieces of an unusual size")
         if stored > size or not set(_filters(item)) <= {_DEFLATE, _SHUFFLE}:
-            raise Refused(f"{name!r} is packed in an unusual way")
-        return count(name, item.shape, MOST_RATIO * stored // width) * width
-    total = count(name, item.shape, size // width)
+            raise WeightsRefused(f"{name!r} is packed in an unusual way")
+        return element_count(name, item.shape, MAX_RATIO * stored // width) * width
+    total = element_count(name, item.shape, size // width)
     contiguous = item.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS
     if contiguous and total:
         offset = item.id.get_offset()
         if offset is None or stored != total * width or offset + stored > size:
-            raise Refused(f"{name!r} has another size than its shape needs")
+            raise WeightsRefused(f"{name!r} has another size than its shape needs")
     return total * width
 
 
@@ -157,11 +163,11 @@ def _join(name: str, item: h5py.Dataset) -> np.ndarray:
     if len(set(places)) != math.prod(
         -(-a // b) for a, b in zip(item.shape, item.chunks, strict=True)
     ):
-        raise Refused(f"{name!r} lacks some of its numbers")
+        raise WeightsRefused(f"{name!r} lacks some of its numbers")
     for place in places:
         skipped, content = item.id.read_direct_chunk(place)
         if skipped:
-            raise Refused(f"{name!r} is packed in an unusual way")
+            raise WeightsRefused(f"{name!r} is packed in an unusual way")
         piece = _unpack(name, content, filters, item)
         inside = tuple(
             slice(start, min(start + side, end))
@@ -178,11 +184,11 @@ def _unpack(name: str, content: bytes, filters: list[int], item: h5py.Dataset) -
             try:
                 content = zlib.decompressobj().decompress(content, size + 1)
             except zlib.error as error:
-                raise Refused(f"{name!r} is damaged") from error
+                raise WeightsRefused(f"{name!r} is damaged") from error
         elif len(content) == size:  # shuffled: first bytes of all numbers, second bytes, ...
             content = np.frombuffer(content, np.uint8).reshape(width, -1).T.tobytes()
     if len(content) != size:
-        raise Refused(f"{name!r} has another size than its shape needs")
+        raise WeightsRefused(f"{name!r} has another size than its shape needs")
     return np.frombuffer(content, item.dtype).reshape(item.chunks)
 
 
@@ -194,7 +200,7 @@ def _layers(file: h5py.File) -> list[tuple[str, list[str]]]:
     rows: list[tuple[str, list[str]]] = []
     for layer in _names(top, "layer_names"):
         if layer not in top or not isinstance(top[layer], h5py.Group):
-            raise Refused(f"it has no group for its layer {layer!r}")
+            raise WeightsRefused(f"it has no group for its layer {layer!r}")
         arrays = [f"{prefix}{layer}/{each}" for each in _names(top[layer], "weight_names")]
         if arrays:
             rows.append((layer, arrays))
@@ -205,7 +211,7 @@ def _names(group: h5py.Group, key: str) -> list[str]:
     """Names in an attribute, or in its parts `key0`, `key1`, ... where they are many."""
     keys = [key] if key in group.attrs else []
     while not keys or keys[-1] != key:
-        if f"{key}{len(keys)}" not in group.attrs or len(keys) > MOST_ARRAYS:
+        if f"{key}{len(keys)}" not in group.attrs or len(keys) > MAX_ARRAYS:
             break
         keys.append(f"{key}{len(keys)}")
     names: list[str] = []
@@ -213,8 +219,8 @@ def _names(group: h5py.Group, key: str) -> list[str]:
         attribute: Any = group.attrs.get_id(each)
         # An empty list has no type worth the name: Keras leaves it to h5py, which takes floats.
         length = math.prod(attribute.shape) * attribute.dtype.itemsize
-        if length > _MOST_ATTRIBUTE or attribute.dtype.kind not in "SOf":
-            raise Refused(f"its attribute {each!r} is too long, or holds no names")
+        if length > _MAX_ATTRIBUTE or attribute.dtype.kind not in "SOf":
+            raise WeightsRefused(f"its attribute {each!r} is too long, or holds no names")
         values = np.atleast_1d(group.attrs[each])
         if values.size:
             names += [x.decode("utf-8") if isinstance(x, bytes) else str(x) for x in values.flat]

@@ -13,11 +13,11 @@ from keras.src.saving import saving_lib
 from fmkit.config.rules import WEIGHT_SUFFIXES
 from fmkit.config.schema.model import ModelConfig
 from fmkit.core import console
-from fmkit.core.errors import ArtifactError, ConfigError, listed, received
-from fmkit.core.files import short
-from fmkit.models.weights.arrays import Arrays, Refused
+from fmkit.core.errors import ArtifactError, ConfigError, join_names, received
+from fmkit.core.files import display_path
+from fmkit.models.weights.arrays import WeightArrays, WeightsRefused
 from fmkit.models.weights.formats import open_weights
-from fmkit.models.weights.matching import Match, Wanted, match
+from fmkit.models.weights.matching import Match, ModelVariable, match
 
 _OWN = ("imagenet", "pretrained")
 
@@ -70,7 +70,7 @@ def load_weights_file(model: keras.Model, path: str) -> Match:
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()  # it computes with copies of its weights
     check_finite(model, path)
-    console.say(f"weights: loaded {len(fit.found)} from {short(path)}{_left(fit)}")
+    console.info(f"weights: loaded {len(fit.found)} from {display_path(path)}{_left(fit)}")
     return fit
 
 
@@ -95,7 +95,7 @@ def check_finite(model: keras.Model, source: str) -> None:
     ]
     if broken:
         raise ArtifactError(
-            f"{source}: the weights {listed(broken, most=5)} hold numbers that are not finite.",
+            f"{source}: the weights {join_names(broken, most=5)} hold numbers that are not finite.",
             "The file comes from a training that diverged, or is damaged; use another.",
         )
 
@@ -116,7 +116,7 @@ class _Places(saving_lib.H5IOStore):
         self.places[id(value)] = f"{self._place}/{key}"
 
 
-def _wanted(model: keras.Model) -> tuple[list[Wanted], list[Any]]:
+def _wanted(model: keras.Model) -> tuple[list[ModelVariable], list[Any]]:
     """The weights of a model with their names in files, in the order of `get_weights`."""
     store = _Places()
     # Keras' own walk through a model, private as it is: a copy of it would drift from the files.
@@ -130,7 +130,7 @@ def _wanted(model: keras.Model) -> tuple[list[Wanted], list[Any]]:
         layers.update({id(each): (layer.name, place) for place, each in enumerate(ordered)})
     variables = list(model.weights)
     wanted = [
-        Wanted(
+        ModelVariable(
             each.path,
             tuple(each.shape),
             store.places.get(id(each), ""),
@@ -144,26 +144,26 @@ def _wanted(model: keras.Model) -> tuple[list[Wanted], list[Any]]:
 def _converted(variable: Any, value: np.ndarray) -> np.ndarray:
     kind = keras.backend.standardize_dtype(variable.dtype)
     if value.dtype.kind not in "fiub":
-        raise Refused(f"the array for {variable.path} holds no numbers")
+        raise WeightsRefused(f"the array for {variable.path} holds no numbers")
     return value.astype(np.float32) if "float" in kind else value.astype(kind)
 
 
 def _left(fit: Match) -> str:
     if not fit.head:
         return "; the head is new."
-    return f", unused {len(fit.head)} (its head: {listed(fit.head, most=4)}); the head is new."
+    return f", unused {len(fit.head)} (its head: {join_names(fit.head, most=4)}); the head is new."
 
 
 def _misfit(
-    model: keras.Model, wanted: list[Wanted], arrays: Arrays, fit: Match, path: str
+    model: keras.Model, wanted: list[ModelVariable], arrays: WeightArrays, fit: Match, path: str
 ) -> ArtifactError:
     parts = [f"{path} does not fit model {model.name}: {len(fit.found)} of {len(wanted)} fit."]
     missing = [f"{wanted[each].path} {list(wanted[each].shape)}" for each in fit.missing]
     unused = [f"{name} {list(arrays.shapes[name])}" for name in fit.unused]
     if missing:
-        parts.append(f"The model needs and the file lacks: {listed(missing, most=5)}.")
+        parts.append(f"The model needs and the file lacks: {join_names(missing, most=5)}.")
     if unused:
-        parts.append(f"The file holds and the model lacks: {listed(unused, most=5)}.")
+        parts.append(f"The file holds and the model lacks: {join_names(unused, most=5)}.")
     return ArtifactError(
         " ".join(parts),
         "Give a file of this very architecture; a classification head in it is left out.",

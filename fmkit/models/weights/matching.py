@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fmkit.models.weights.arrays import Arrays, Shape
+from fmkit.models.weights.arrays import Shape, WeightArrays
 
 _RANDOM_STATE = "seed_generator"
-_MOST_HEAD = 8
+_MAX_HEAD = 8
 """Arrays of the largest classification head there is: VGG's three dense layers have 6."""
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ModelVariable:
     """A variable of a model, and what it may be called in a file.
 
     Attributes:
@@ -48,7 +48,7 @@ class Match:
     head: list[str]
 
 
-def match(wanted: Sequence[Wanted], arrays: Arrays, features: int) -> Match:
+def match(wanted: Sequence[ModelVariable], arrays: WeightArrays, features: int) -> Match:
     """The assignment that gives most variables an array of their name and shape.
 
     Names are compared as Keras stores them, as Keras' variables call themselves, both also behind
@@ -75,7 +75,9 @@ def match(wanted: Sequence[Wanted], arrays: Arrays, features: int) -> Match:
     return Match(found, missing, unused, head)
 
 
-def _by_name(names: list[str], wanted: Sequence[Wanted], arrays: Arrays) -> dict[int, str]:
+def _by_name(
+    names: list[str], wanted: Sequence[ModelVariable], arrays: WeightArrays
+) -> dict[int, str]:
     best: dict[int, str] = {}
     for prefix in _beginnings(names, arrays):
         found = {
@@ -88,7 +90,7 @@ def _by_name(names: list[str], wanted: Sequence[Wanted], arrays: Arrays) -> dict
     return best
 
 
-def _beginnings(names: list[str], arrays: Arrays) -> list[str]:
+def _beginnings(names: list[str], arrays: WeightArrays) -> list[str]:
     """What may stand before every name in the file, the shortest first."""
     samples = [name for name in (*names[:2], *names[-1:]) if name]
     found = {""}
@@ -99,7 +101,7 @@ def _beginnings(names: list[str], arrays: Arrays) -> list[str]:
     return sorted(found, key=lambda each: (len(each), each))[:200]
 
 
-def _by_layer(wanted: Sequence[Wanted], arrays: Arrays) -> dict[int, str]:
+def _by_layer(wanted: Sequence[ModelVariable], arrays: WeightArrays) -> dict[int, str]:
     """Keras' older format: by the layers' names, or where those differ by their order."""
     if not arrays.layers:
         return {}
@@ -117,7 +119,7 @@ def _by_layer(wanted: Sequence[Wanted], arrays: Arrays) -> dict[int, str]:
     return found
 
 
-def _by_position(wanted: Sequence[Wanted], arrays: Arrays) -> dict[int, str]:
+def _by_position(wanted: Sequence[ModelVariable], arrays: WeightArrays) -> dict[int, str]:
     """`numpy.savez(path, *model.get_weights())`, which calls the arrays arr_0, arr_1, ..."""
     if set(arrays.shapes) != {f"arr_{each}" for each in range(len(arrays.shapes))}:
         return {}
@@ -136,7 +138,7 @@ def _head(rest: dict[str, Shape], features: int) -> list[str]:
     """
     kernels = [shape for shape in rest.values() if _is_kernel(shape)]
     vectors = [shape for shape in rest.values() if len(shape) == 1]
-    if not kernels or len(kernels) + len(vectors) != len(rest) or len(rest) > _MOST_HEAD:
+    if not kernels or len(kernels) + len(vectors) != len(rest) or len(rest) > _MAX_HEAD:
         return []
     inputs, widths = [shape[-2] for shape in kernels], [shape[-1] for shape in kernels]
     first = [each for each in inputs if each and each not in widths and each % features == 0]

@@ -16,7 +16,13 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from fmkit.core import safe_io
-from fmkit.models.weights.arrays import MOST_ARRAYS, Arrays, Refused, Shape, count
+from fmkit.models.weights.arrays import (
+    MAX_ARRAYS,
+    Shape,
+    WeightArrays,
+    WeightsRefused,
+    element_count,
+)
 
 _DTYPES = {
     **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2"},
@@ -24,11 +30,11 @@ _DTYPES = {
     "BF16": "<u2",  # the upper half of a float32
 }
 _LENGTH = 8  # bytes, of the header's length
-_MOST_BRACKETS = 4 * MOST_ARRAYS
+_MAX_BRACKETS = 4 * MAX_ARRAYS
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Arrays]:
+def open_safetensors(path: Path) -> Iterator[WeightArrays]:
     """The arrays of a file, by name.
 
     Raises:
@@ -46,31 +52,33 @@ def opened(path: Path) -> Iterator[Arrays]:
             stream.seek(start + first)
             content = stream.read(last - first)
             if len(content) != last - first:
-                raise Refused(f"it is cut short in {name!r}")
+                raise WeightsRefused(f"it is cut short in {name!r}")
             values = np.frombuffer(content, _DTYPES[kind]).reshape(shape)
             if kind == "BF16":
                 return (values.astype(np.uint32) << 16).view(np.float32)
             return values
 
-        yield Arrays({name: row[1] for name, row in rows.items()}, load)
+        yield WeightArrays({name: row[1] for name, row in rows.items()}, load)
 
 
 def _header(stream: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
     stream.seek(0)
     length = int.from_bytes(stream.read(_LENGTH), "little")
     if size < _LENGTH or length > size - _LENGTH:
-        raise Refused(f"it has {size:,} bytes, fewer than its header alone: it was cut short")
-    if length > safe_io.MOST_JSON:
-        raise Refused(f"its header has {length:,} bytes; {safe_io.MOST_JSON:,} are allowed")
+        raise WeightsRefused(
+            f"it has {size:,} bytes, fewer than its header alone: it was cut short"
+        )
+    if length > safe_io.MAX_JSON:
+        raise WeightsRefused(f"its header has {length:,} bytes; {safe_io.MAX_JSON:,} are allowed")
     text = stream.read(length)
-    if text.count(b"[") + text.count(b"{") > _MOST_BRACKETS:
-        raise Refused(f"its header names more than {MOST_ARRAYS:,} arrays")
+    if text.count(b"[") + text.count(b"{") > _MAX_BRACKETS:
+        raise WeightsRefused(f"its header names more than {MAX_ARRAYS:,} arrays")
     try:
         header = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
-        raise Refused("its header is no JSON; it is damaged or of another format") from error
+        raise WeightsRefused("its header is no JSON; it is damaged or of another format") from error
     if not isinstance(header, dict):
-        raise Refused("its header is no mapping")
+        raise WeightsRefused("its header is no mapping")
     header.pop("__metadata__", None)
     return header, _LENGTH + length
 
@@ -78,7 +86,7 @@ def _header(stream: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise Refused("its header has a name twice")
+        raise WeightsRefused("its header has a name twice")
     return found
 
 
@@ -87,14 +95,14 @@ def _row(name: str, value: Any) -> tuple[str, Shape, int, int]:
     try:
         kind, shape, (first, last) = value["dtype"], tuple(value["shape"]), value["data_offsets"]
     except (KeyError, TypeError, ValueError):
-        raise Refused(f"its header has no sensible row for {name!r}") from None
+        raise WeightsRefused(f"its header has no sensible row for {name!r}") from None
     if not isinstance(kind, str) or kind not in _DTYPES:
-        raise Refused(f"{name!r} has the type {str(kind)[:40]!r}; numbers are expected")
+        raise WeightsRefused(f"{name!r} has the type {str(kind)[:40]!r}; numbers are expected")
     if type(first) is not int or type(last) is not int or not 0 <= first <= last:
-        raise Refused(f"{name!r} has no sensible place")
+        raise WeightsRefused(f"{name!r} has no sensible place")
     width = np.dtype(_DTYPES[kind]).itemsize
-    if count(name, shape, (last - first) // width) * width != last - first:
-        raise Refused(f"{name!r} has another size than its shape needs")
+    if element_count(name, shape, (last - first) // width) * width != last - first:
+        raise WeightsRefused(f"{name!r} has another size than its shape needs")
     return kind, shape, first, last
 
 
@@ -102,12 +110,12 @@ def _check_places(rows: dict[str, tuple[str, Shape, int, int]], size: int) -> No
     end = 0
     for name, (_, _, first, last) in sorted(rows.items(), key=lambda row: row[1][2:]):
         if first != end:
-            raise Refused(f"{name!r} overlaps with another array, or leaves a gap before it")
+            raise WeightsRefused(f"{name!r} overlaps with another array, or leaves a gap before it")
         end = last
     if end > size:
-        raise Refused(f"its arrays need {end:,} bytes and it has {size:,}: it was cut short")
+        raise WeightsRefused(f"its arrays need {end:,} bytes and it has {size:,}: it was cut short")
     if end < size:
-        raise Refused(f"{size - end:,} bytes follow its last array")
+        raise WeightsRefused(f"{size - end:,} bytes follow its last array")
 
 
 _NAMES = {

@@ -24,7 +24,7 @@ _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 _LARGEST_FILE = 2**28  # bytes; EfficientNet-Lite0 has 19 million
 _LARGEST_PICKLE = 2**18  # bytes; a state dict names tensors, it does not hold them
-_MOST_DIMENSIONS = 8
+_MAX_DIMENSIONS = 8
 _STORAGES = {
     "torch FloatStorage": "<f4",
     "torch DoubleStorage": "<f8",
@@ -147,7 +147,7 @@ def _array(name: str, tensor: _Tensor, storage: np.ndarray) -> np.ndarray:
     if (
         not all(type(each) is int and each >= 0 for each in numbers)
         or len(tensor.shape) != len(tensor.strides)
-        or len(tensor.shape) > _MOST_DIMENSIONS
+        or len(tensor.shape) > _MAX_DIMENSIONS
     ):
         raise _Refused(f"tensor {name} has no sensible shape")
     pairs = list(zip(tensor.shape, tensor.strides, strict=True))

@@ -20,10 +20,17 @@ import numpy as np
 from numpy.lib import format as npy
 
 from fmkit.core import safe_io
-from fmkit.models.weights.arrays import MOST_ARRAYS, MOST_RATIO, Arrays, Refused, Shape, count
+from fmkit.models.weights.arrays import (
+    MAX_ARRAYS,
+    MAX_RATIO,
+    Shape,
+    WeightArrays,
+    WeightsRefused,
+    element_count,
+)
 
 _MAGIC = b"PK\x03\x04"
-_MOST_AT_ONCE = 2 * 2**20  # bytes: bounds the list of members, which zipfile reads in one piece
+_MAX_AT_ONCE = 2 * 2**20  # bytes: bounds the list of members, which zipfile reads in one piece
 _SPARE = 2**16  # bytes that a small member may have beyond the ratio
 _ENCRYPTED = 1
 
@@ -35,10 +42,10 @@ class _Sparing(io.BufferedIOBase):
         self._stream = stream
 
     def read(self, size: int | None = -1) -> bytes:
-        most = _MOST_AT_ONCE + 1
+        most = _MAX_AT_ONCE + 1
         content = self._stream.read(most if size is None or size < 0 else min(size, most))
-        if len(content) > _MOST_AT_ONCE:
-            raise Refused("its list of members is too long")
+        if len(content) > _MAX_AT_ONCE:
+            raise WeightsRefused("its list of members is too long")
         return content
 
     def seek(self, offset: int, whence: int = 0) -> int:
@@ -52,7 +59,7 @@ class _Sparing(io.BufferedIOBase):
 
 
 @contextmanager
-def opened(path: Path, most_members: int = MOST_ARRAYS) -> Iterator[zipfile.ZipFile]:
+def open_zip(path: Path, most_members: int = MAX_ARRAYS) -> Iterator[zipfile.ZipFile]:
     """An archive whose members have all been checked by what the archive says of them.
 
     Raises:
@@ -63,12 +70,12 @@ def opened(path: Path, most_members: int = MOST_ARRAYS) -> Iterator[zipfile.ZipF
         size = stream.seek(0, 2)
         stream.seek(0)
         if stream.read(4) != _MAGIC:
-            raise Refused("it does not begin as a zip archive does")
+            raise WeightsRefused("it does not begin as a zip archive does")
         try:
             archive = zipfile.ZipFile(_Sparing(stream))
         except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise Refused(
+            raise WeightsRefused(
                 f"it begins as a zip archive, has {size:,} bytes, and was cut short or damaged "
                 f"({reason[:100]})"
             ) from error
@@ -88,35 +95,35 @@ def pieces(archive: zipfile.ZipFile, member: str) -> Iterator[bytes]:
             while piece := stream.read(2**20):
                 yield piece
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise Refused(f"its member {member!r} is damaged") from error
+        raise WeightsRefused(f"its member {member!r} is damaged") from error
 
 
 def _check_members(members: list[zipfile.ZipInfo], size: int, most: int) -> None:
     if len(members) > most:
-        raise Refused(f"it has {len(members):,} members, and {most:,} are allowed")
+        raise WeightsRefused(f"it has {len(members):,} members, and {most:,} are allowed")
     seen: set[str] = set()
     for each in members:
         name, shown = each.filename, each.filename[:80]
         parts = name.replace("\\", "/").split("/")
         if name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or "\0" in name:
-            raise Refused(f"its member {shown!r} points outside of it")
+            raise WeightsRefused(f"its member {shown!r} points outside of it")
         kind = stat.S_IFMT(each.external_attr >> 16)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise Refused(f"its member {shown!r} is a link or a device")
+            raise WeightsRefused(f"its member {shown!r} is a link or a device")
         if name in seen:
-            raise Refused(f"its member {shown!r} is there twice")
+            raise WeightsRefused(f"its member {shown!r} is there twice")
         if each.flag_bits & _ENCRYPTED:
-            raise Refused(f"its member {shown!r} is encrypted")
+            raise WeightsRefused(f"its member {shown!r} is encrypted")
         if each.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise Refused(f"its member {shown!r} is packed in an unusual way")
-        if each.file_size > MOST_RATIO * each.compress_size + _SPARE or each.compress_size > size:
-            raise Refused(
+            raise WeightsRefused(f"its member {shown!r} is packed in an unusual way")
+        if each.file_size > MAX_RATIO * each.compress_size + _SPARE or each.compress_size > size:
+            raise WeightsRefused(
                 f"its member {shown!r} would unpack {each.compress_size:,} bytes into "
                 f"{each.file_size:,}"
             )
         seen.add(name)
-    if sum(each.file_size for each in members) > MOST_RATIO * size:
-        raise Refused(f"its members unpack to more than {MOST_RATIO} times its size")
+    if sum(each.file_size for each in members) > MAX_RATIO * size:
+        raise WeightsRefused(f"its members unpack to more than {MAX_RATIO} times its size")
 
 
 _HEADER = 10_000  # bytes; NumPy's own limit
@@ -132,18 +139,18 @@ class _Member:
 
 
 @contextmanager
-def open_npz(path: Path) -> Iterator[Arrays]:
+def open_npz(path: Path) -> Iterator[WeightArrays]:
     """The arrays of a file, by the names that they were saved under.
 
     Raises:
         Refused: the file is damaged, or holds anything but plain numbers.
         OSError: it cannot be read.
     """
-    with opened(path) as archive:
+    with open_zip(path) as archive:
         members = {}
         for each in archive.infolist():
             if not each.filename.endswith(_SUFFIX):
-                raise Refused(f"its member {each.filename[:80]!r} is no .npy file")
+                raise WeightsRefused(f"its member {each.filename[:80]!r} is no .npy file")
             members[each.filename.removesuffix(_SUFFIX)] = _read_header(archive, each)
 
         def load(name: str) -> np.ndarray:
@@ -153,7 +160,7 @@ def open_npz(path: Path) -> Iterator[Arrays]:
             order = member.shape[::-1] if member.fortran_order else member.shape
             return values.reshape(order).T if member.fortran_order else values.reshape(order)
 
-        yield Arrays({name: each.shape for name, each in members.items()}, load)
+        yield WeightArrays({name: each.shape for name, each in members.items()}, load)
 
 
 def _read_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> _Member:
@@ -163,17 +170,17 @@ def _read_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> _Member:
     try:
         version = npy.read_magic(stream)
         if version not in ((1, 0), (2, 0)):
-            raise Refused(f"{name!r} has version {version} of its format")
+            raise WeightsRefused(f"{name!r} has version {version} of its format")
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran_order, dtype = read(stream, max_header_size=_HEADER)
-    except Refused:
+    except WeightsRefused:
         raise
     except Exception as error:  # NumPy parses the header as Python text, with errors of many kinds
-        raise Refused(f"{name!r} does not begin as a .npy file does") from error
+        raise WeightsRefused(f"{name!r} does not begin as a .npy file does") from error
     if dtype.hasobject or dtype.kind not in "fiub":
-        raise Refused(f"{name!r} holds {str(dtype)[:40]}, and only plain numbers are read")
+        raise WeightsRefused(f"{name!r} holds {str(dtype)[:40]}, and only plain numbers are read")
     start = stream.tell()
     room = (member.file_size - start) // dtype.itemsize
-    if count(name, shape, room) * dtype.itemsize != member.file_size - start:
-        raise Refused(f"{name!r} has another size than its shape needs")
+    if element_count(name, shape, room) * dtype.itemsize != member.file_size - start:
+        raise WeightsRefused(f"{name!r} has another size than its shape needs")
     return _Member(shape, fortran_order, dtype, start)

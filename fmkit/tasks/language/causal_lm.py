@@ -94,6 +94,6 @@ def continuation(backbone: Backbone, scores: token_losses.Scores) -> keras.Model
     """
     # One place is scored: with 50,000 tokens the scores of all take longer than the rest.
     place = keras.Input((1,), dtype="int32", name="place")
-    here = token_losses.gathered(backbone.model.output, backbone.model.input, place)
+    here = token_losses.gather_features(backbone.model.output, backbone.model.input, place)
     logits = ops.squeeze(scores(here, "next_logits"), axis=1)
     return keras.Model([backbone.model.input, place], logits, name="continuation")

@@ -81,7 +81,7 @@ class Dpo:
         rows, uncut = rows_of(examples.content, tokenizer, max_length, template)
         alike = sum(np.array_equal(each[:, :2], each[:, 2:]) for each in rows)
         if alike:
-            console.warn(
+            console.warning(
                 f"{alike:,} of {len(rows):,} pairs are alike once they are cut to model.max_length="
                 f"{max_length}: nothing is learned from them. A larger one would help."
             )
@@ -142,7 +142,7 @@ class Dpo:
             (features,) = features
         where = ops.concatenate(places, axis=0)  # (2B, P)
         here = ops.maximum(where, 0)
-        logits = scores(token_losses.gathered(features, both, here), "logits")  # (2B, P, V)
+        logits = scores(token_losses.gather_features(features, both, here), "logits")  # (2B, P, V)
         used = ops.cast(ops.greater_equal(where, 0), "float32")
         following = ops.take_along_axis(both, here + 1, axis=1)
         each, _ = token_losses.losses(following, logits)
@@ -178,7 +178,7 @@ class Dpo:
         gained = ops.convert_to_numpy(rewards(self._config, targets, outputs)).astype(np.float64)
         found = {
             "loss": losses(self._config, targets, outputs),
-            "accuracy": hits(self._config, targets, outputs),
+            "accuracy": preference_hits(self._config, targets, outputs),
             "margin": gained[:, 0] - gained[:, 1],
             "rewards_chosen": gained[:, 0],
             "rewards_rejected": gained[:, 1],
@@ -229,7 +229,7 @@ def losses(config: DpoConfig, targets: Any, outputs: Any) -> Any:
     return found
 
 
-def hits(config: DpoConfig, targets: Any, outputs: Any) -> Any:
+def preference_hits(config: DpoConfig, targets: Any, outputs: Any) -> Any:
     """Whether the preferred answer is rewarded more, (B,): 1, or 0, or where they tie 0.5."""
     gained, size = _gained(config, targets, outputs), ops.abs(targets[:, :2])
     margins = gained[:, 0] - gained[:, 1]
@@ -252,7 +252,7 @@ class PreferenceAccuracy(keras.metrics.Mean):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Count a batch of targets (B, 4) and log-probabilities (B, 2)."""
-        super().update_state(hits(self._config, y_true, y_pred))
+        super().update_state(preference_hits(self._config, y_true, y_pred))
 
 
 class RewardMean(keras.metrics.Mean):

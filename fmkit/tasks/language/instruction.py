@@ -74,7 +74,7 @@ class Instruction(CausalLm):
             told += f"{max_length} tokens (model.max_length)"
             if not rows:
                 raise DataError(f"{told}.", "Set a larger model.max_length.")
-            console.warn(f"{told}: left out.")
+            console.warning(f"{told}: left out.")
         return rows, np.array(origin, np.int64), np.array(uncut, np.int64)
 
     def prepare(

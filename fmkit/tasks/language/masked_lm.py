@@ -43,7 +43,7 @@ class MaskedLm:
 
     def __init__(self, config: MaskedLmConfig, spec: DataSpec) -> None:
         self._config = config
-        self._hiding: Hiding | None = None
+        self._hiding: TokenMasking | None = None
         self._scores_everywhere: Any = None
         self.inputs: tuple[Any, ...] = ()
 
@@ -72,14 +72,14 @@ class MaskedLm:
                 f"task.name=masked_lm: the tokenizer of model.name={backbone.name} has no token "
                 "that stands for a hidden one."
             )
-        self._hiding = Hiding(tokenizer, self._config.mask_rate, self._config.whole_words)
+        self._hiding = TokenMasking(tokenizer, self._config.mask_rate, self._config.whole_words)
         places = keras.Input((None,), dtype="int32", name="places")
         self.inputs = (places,)
         features = backbone.model.output
         dense = keras.layers.Dense(features.shape[-1], activation="gelu", name="head_dense")
         norm = keras.layers.LayerNormalization(epsilon=1e-6, name="head_norm")
         scores = token_losses.scoring(backbone, has_bias=True)
-        here = token_losses.gathered(features, backbone.model.input, places)
+        here = token_losses.gather_features(features, backbone.model.input, places)
         self._scores_everywhere = lambda: scores(norm(dense(features)), "scores")
         return scores(norm(dense(here)), "logits")
 
@@ -96,7 +96,7 @@ class MaskedLm:
         return self._scores_everywhere()
 
 
-class Hiding:
+class TokenMasking:
     """Which tokens are hidden, and how.
 
     Of those that are to be found 80% become the mask, 10% any token, and 10% stay as they are, so

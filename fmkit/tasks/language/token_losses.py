@@ -99,7 +99,7 @@ def require_text(task: TaskConfig, backbone: Backbone, is_causal: bool) -> None:
         )
 
 
-def gathered(features: Any, tokens: Any, places: Any) -> Any:
+def gather_features(features: Any, tokens: Any, places: Any) -> Any:
     """The features of some tokens: (B, P, D).
 
     Out of one table of all rows, as in BERT's own code: `take_along_axis` would repeat the places

@@ -9,16 +9,16 @@ import numpy as np
 
 from fmkit.core.errors import NonFiniteError
 from fmkit.data.loaders.token_rows import Encoded
-from fmkit.data.stratify import ranks
+from fmkit.data.stratify import hash_ranks
 from fmkit.tasks.question_answering import span_search, squad_metrics
-from fmkit.tasks.question_answering.span_search import Answers
+from fmkit.tasks.question_answering.span_search import BestAnswers
 from fmkit.tasks.question_answering.squad_metrics import Scores
 
 FIGURES = ("val_exact_match", "val_f1")
 """The names of the figures among those of an epoch."""
 
 
-def scores_of(found: Answers, content: Encoded) -> Scores:
+def scores_of(found: BestAnswers, content: Encoded) -> Scores:
     """How good answers are, by those that the examples have."""
     return squad_metrics.score(found.texts, span_search.accepted(content, found.places))
 
@@ -55,7 +55,7 @@ class AnswerFigures(keras.callbacks.Callback):
         origin = content.origin[indices]
         asked = np.unique(origin)
         if len(asked) > most:
-            rank = ranks((content.source.ids[each] for each in asked), "answers")
+            rank = hash_ranks((content.source.ids[each] for each in asked), "answers")
             asked = asked[np.argsort(rank, kind="stable")[:most]]
         self._rows = indices[np.isin(origin, asked)]
         self._found: tuple[float, float] | None = None

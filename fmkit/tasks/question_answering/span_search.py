@@ -18,7 +18,7 @@ import numpy as np
 from keras import ops
 
 from fmkit.core.errors import NonFiniteError
-from fmkit.data.content.answer_spans import Spans
+from fmkit.data.content.answer_spans import AnswerSpans
 from fmkit.data.content.texts import Texts
 from fmkit.data.loaders.token_rows import Encoded
 from fmkit.models.tokenizers import word_alignment
@@ -30,7 +30,7 @@ _NOTHING = 1e6
 
 
 @dataclass(frozen=True)
-class Answers:
+class BestAnswers:
     """The best answer of each question, whether it is given or not.
 
     Attributes:
@@ -94,7 +94,7 @@ def scorer(learner: Any, content: Encoded) -> keras.Model:
 
 def find(
     network: Any, loader: Any, content: Encoded, indices: np.ndarray, most_words: int
-) -> Answers:
+) -> BestAnswers:
     """The best answer of each question that has rows at `indices`.
 
     Args:
@@ -137,12 +137,12 @@ def asked(content: Encoded) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def accepted(content: Encoded, places: np.ndarray) -> list[list[str]]:
     """The accepted answers of some of the questions behind rows."""
     known, (_, texts) = content.source.annotations, asked(content)
-    if not isinstance(known, Spans):
+    if not isinstance(known, AnswerSpans):
         raise TypeError("the examples have no answers to compare with")
     return [[texts[place][begin:end] for begin, end in known.spans[place]] for place in places]
 
 
-def _answers(best: dict[int, _Best], contexts: tuple[str, ...], losses: np.ndarray) -> Answers:
+def _answers(best: dict[int, _Best], contexts: tuple[str, ...], losses: np.ndarray) -> BestAnswers:
     spans, known = np.zeros((len(best), 2), np.int64), ("", [(0, 0)])
     for number, (place, found) in enumerate(best.items()):
         if found.first < 0:
@@ -150,7 +150,7 @@ def _answers(best: dict[int, _Best], contexts: tuple[str, ...], losses: np.ndarr
         if contexts[place] is not known[0]:
             known = (contexts[place], word_alignment.split(contexts[place]))
         spans[number] = known[1][found.first][0], known[1][found.last][1]
-    return Answers(
+    return BestAnswers(
         np.array(list(best), np.int64),
         spans,
         [contexts[each][begin:end] for each, (begin, end) in zip(best, spans, strict=True)],

@@ -22,7 +22,7 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NO_MARKS = str.maketrans("", "", string.punctuation)
 
 
-def normalised(text: str) -> str:
+def normalise_answer(text: str) -> str:
     """An answer as it is compared."""
     plain = text.lower().translate(_NO_MARKS)
     return " ".join(_ARTICLES.sub(" ", plain).split())
@@ -75,8 +75,8 @@ def score(answers: Sequence[str], accepted: Sequence[Sequence[str]]) -> Scores:
 
 
 def _one(answer: str, accepted: Sequence[str], two: bool) -> tuple[float, float]:
-    plain = normalised(answer)
-    rights = [normalised(each) for each in accepted]
+    plain = normalise_answer(answer)
+    rights = [normalise_answer(each) for each in accepted]
     if two:
         rights = [each for each in rights if each] or [""]
     exact = max(float(plain == right) for right in rights)
@@ -91,7 +91,7 @@ def _shared(words: list[str], right: list[str], two: bool) -> float:
     return 2 * same / (len(words) + len(right)) if same else 0.0
 
 
-def decided(scores: Scores, values: np.ndarray, is_null: np.ndarray) -> np.ndarray:
+def scores_at_threshold(scores: Scores, values: np.ndarray, is_null: np.ndarray) -> np.ndarray:
     """What questions score once some of them are left without an answer, (Q,).
 
     Args:

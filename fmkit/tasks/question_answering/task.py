@@ -22,7 +22,7 @@ from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.task import QuestionAnsweringConfig
 from fmkit.core.errors import ConfigError, DataError, received
 from fmkit.core.types import DataSpec, Tokenizer
-from fmkit.data.content.answer_spans import Span, Spans
+from fmkit.data.content.answer_spans import AnswerSpans, Span
 from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples
 from fmkit.models.backbone import Backbone
@@ -61,7 +61,7 @@ class QuestionAnswering:
     watched = FIGURES
 
     def __init__(self, config: QuestionAnsweringConfig, spec: DataSpec) -> None:
-        if spec.annotations != Spans.kind:
+        if spec.annotations != AnswerSpans.kind:
             raise ConfigError(
                 f"task.name={config.name} finds answers in texts, and the data has none.",
                 "Take data=squad.",
@@ -106,7 +106,7 @@ class QuestionAnswering:
         frame = _Frame(tokenizer, self._is_causal, max_length, self._config)
         contexts = _read(tokenizer, content.pairs)
         found = examples.annotations
-        spans = found.spans if isinstance(found, Spans) else ((),) * len(examples)
+        spans = found.spans if isinstance(found, AnswerSpans) else ((),) * len(examples)
         rows: list[np.ndarray] = []
         origin: list[int] = []
         uncut: list[int] = []

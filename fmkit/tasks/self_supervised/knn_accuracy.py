@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from fmkit.data.stratify import ranks
+from fmkit.data.stratify import hash_ranks
 
 NEIGHBOURS = 20
 TEMPERATURE = 0.07
@@ -100,5 +100,5 @@ def _chosen(ids: tuple[str, ...], indices: np.ndarray, most: int) -> np.ndarray:
     indices = np.asarray(indices, np.int64)
     if len(indices) <= most:
         return indices
-    rank = ranks((ids[each] for each in indices), "neighbours")
+    rank = hash_ranks((ids[each] for each in indices), "neighbours")
     return np.sort(indices[np.argsort(rank, kind="stable")[:most]])

@@ -59,7 +59,7 @@ class TokenClassification:
                 "Take data=conll or data=token_table.",
             )
         self._tags = spec.names
-        self._scheme = tags.scheme(spec.names)
+        self._scheme = tags.tag_scheme(spec.names)
         self._is_causal = False
 
     def targets(self, examples: Any) -> np.ndarray:

@@ -13,16 +13,16 @@ from fmkit.config.constraints import LARGER_IS_BETTER
 from fmkit.config.units import Interval
 from fmkit.core import fault_injection
 from fmkit.store.run_dir import Run
-from fmkit.train.callbacks.signal_stop import Stopper
+from fmkit.train.callbacks.signal_stop import SignalStop
 from fmkit.train.checkpoints import checkpoint, resume, state, variables
 from fmkit.train.phases import Phase
 from fmkit.train.position import Position
 
-Facts = Callable[[], dict[str, Any]]
-"""What of a run's state only the loop knows: `rows`, and the `facts` of `state.as_json`."""
+PhaseFacts = Callable[[], dict[str, Any]]
+"""What of a run's state only the loop knows: `rows`, and the `facts` of `state.to_json`."""
 
 
-class Keeper(keras.callbacks.Callback):
+class CheckpointCallback(keras.callbacks.Callback):
     """Saves checkpoints, knows the best epoch, and stops a phase that has stopped improving.
 
     A checkpoint comes at the end of an epoch, inside a long one every so often, at a signal, and
@@ -55,9 +55,9 @@ class Keeper(keras.callbacks.Callback):
         position: Position,
         monitor: str,
         keep: int,
-        stopper: Stopper,
+        stopper: SignalStop,
         metrics: Sequence[Any],
-        facts: Facts,
+        facts: PhaseFacts,
         every: Interval | None = None,
         spacing: float = 0.0,
     ) -> None:
@@ -172,10 +172,10 @@ class Keeper(keras.callbacks.Callback):
 
     def _spared(self) -> set[int]:
         """Steps that one of the checkpoints which stay may have to come back to."""
-        return state.named_by(checkpoint.all_in(self._run.checkpoints)[-self._keep :])
+        return state.named_by(checkpoint.list_checkpoints(self._run.checkpoints)[-self._keep :])
 
     def _state(self, here: dict[str, Any]) -> dict[str, Any]:
-        return state.as_json(
+        return state.to_json(
             self._phase.name, here, self._position, logs=self._cut_logs(here), **self._facts()
         )
 

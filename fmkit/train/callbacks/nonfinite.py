@@ -38,7 +38,7 @@ class _Found:
     tested: list[str] | None = None
 
 
-class Guard(keras.callbacks.Callback):
+class TerminateOnNonFinite(keras.callbacks.Callback):
     """Counts steps, ends a phase at its last step, and stops at a number that is not finite.
 
     On a GPU the loss of a call is read one call later, so that the queue never runs dry. Keras
@@ -178,7 +178,7 @@ class Guard(keras.callbacks.Callback):
 
     def _record(self, found: _Found) -> dict[str, Any]:
         """What `nonfinite.json` says."""
-        saved = checkpoint.all_in(self._run.checkpoints)
+        saved = checkpoint.list_checkpoints(self._run.checkpoints)
         first, before = self._updates(found.step)
         rows = [self._batch(step) for step in range(first, found.step + 1)]
         if found.tested is not None:
@@ -190,7 +190,7 @@ class Guard(keras.callbacks.Callback):
             "epoch": self._epoch,
             "step": found.step,
             "split": "train" if found.tested is None else "val",
-            "learning_rate": optimizers.next_rate(self.model.optimizer),
+            "learning_rate": optimizers.next_learning_rate(self.model.optimizer),
             "checkpoint": saved[-1].step if saved else None,
             "batches": rows,
             "batches_of_the_update_before": [self._batch(step) for step in range(before, first)],

@@ -32,7 +32,7 @@ class TrainingProgress:
         self._last = 0.0
 
     def __enter__(self) -> TrainingProgress:
-        if self._shown and console.err.is_terminal:
+        if self._shown and console.stderr.is_terminal:
             self._bar = Progress(
                 SpinnerColumn(),
                 TextColumn("{task.description}"),
@@ -40,7 +40,7 @@ class TrainingProgress:
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[numbers]}"),
                 TimeRemainingColumn(),
-                console=console.err,
+                console=console.stderr,
                 transient=True,
             )
             self._bar.start()
@@ -61,7 +61,7 @@ class TrainingProgress:
         if self._bar is not None:
             if self._task is not None:
                 self._bar.remove_task(self._task)
-            self._task = self._bar.add_task(console.clean(phase), total=steps, numbers="")
+            self._task = self._bar.add_task(console.escape_markup(phase), total=steps, numbers="")
 
     def is_due(self) -> bool:
         """Whether the display wants a step now; it takes ten a second at most."""
@@ -75,11 +75,11 @@ class TrainingProgress:
         self._bar.update(
             self._task,
             completed=step,
-            description=f"{console.clean(self._phase)} {epoch}/{self._epochs}",
-            numbers=console.clean(numbers),
+            description=f"{console.escape_markup(self._phase)} {epoch}/{self._epochs}",
+            numbers=console.escape_markup(numbers),
         )
 
     def epoch(self, line: str) -> None:
         """An epoch has ended; its line stays on the screen."""
         if self._shown:
-            console.say(line)
+            console.info(line)

@@ -13,7 +13,7 @@ from fmkit.optim import optimizers
 from fmkit.store.metrics_log import MetricsLog
 from fmkit.store.run_dir import Run
 from fmkit.train.callbacks.progress import TrainingProgress
-from fmkit.train.callbacks.signal_stop import Stopper
+from fmkit.train.callbacks.signal_stop import SignalStop
 from fmkit.train.phases import Phase
 from fmkit.train.position import Position
 
@@ -30,7 +30,7 @@ class Recorder(keras.callbacks.Callback):
         position: Position,
         examples: int,
         log_every: int,
-        stopper: Stopper,
+        stopper: SignalStop,
     ) -> None:
         super().__init__()
         self._run, self._log, self._progress = run, log, progress
@@ -66,7 +66,7 @@ class Recorder(keras.callbacks.Callback):
     def _numbers(self, logs: dict[str, Any]) -> str:
         seconds = max(time.monotonic() - self._epoch_began, 1e-9)
         rate = self._rate(self._position.step - self._first, seconds)
-        return f"{worded(logs)}  {rate:.0f} examples/s"
+        return f"{format_metrics(logs)}  {rate:.0f} examples/s"
 
     def _rate(self, steps: int, seconds: float) -> float:
         whole = steps == self._phase.steps_per_epoch
@@ -88,7 +88,7 @@ class Recorder(keras.callbacks.Callback):
             "epoch": self._position.epoch + 1,
             "step": self._position.step,
             "loss": loss,
-            "learning_rate": optimizers.next_rate(self.model.optimizer),
+            "learning_rate": optimizers.next_learning_rate(self.model.optimizer),
         }
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -102,23 +102,24 @@ class Recorder(keras.callbacks.Callback):
             "epoch": self._position.epoch,
             "step": self._position.step,
             **{name: float(value) for name, value in (logs or {}).items()},
-            "learning_rate": optimizers.next_rate(self.model.optimizer),
+            "learning_rate": optimizers.next_learning_rate(self.model.optimizer),
             "examples_per_second": round(
                 self._rate(self._position.step - self._first, self._train_seconds or seconds),
                 2,
             ),
             "seconds": round(seconds, 3),
-            "rss_bytes": machine.held(),
+            "rss_bytes": machine.resident_bytes(),
         }
         self._log.append(row)
         self._run.update_soon(phase=self._phase.name, epoch=row["epoch"], step=row["step"])
         self._progress.epoch(
-            f"{self._phase.name} {row['epoch']}/{self._phase.epochs}  {worded(logs or {})}  "
+            f"{self._phase.name} {row['epoch']}/{self._phase.epochs}  "
+            f"{format_metrics(logs or {})}  "
             f"{row['examples_per_second']:.0f} examples/s  {seconds:.1f} s"
         )
 
 
-def worded(logs: dict[str, Any]) -> str:
+def format_metrics(logs: dict[str, Any]) -> str:
     """Numbers for the display: losses first, then the rest, training before validation."""
     order = sorted(
         logs, key=lambda name: (name.startswith("val_"), not name.endswith("loss"), name)

@@ -11,7 +11,7 @@ import keras
 from fmkit.core import console, signals
 
 
-class Stopper(keras.callbacks.Callback):
+class SignalStop(keras.callbacks.Callback):
     """Ends training after the current step when a signal has asked for it; saves when one asks.
 
     As a context manager it handles signals for as long as a run trains, unless the command does.
@@ -29,8 +29,8 @@ class Stopper(keras.callbacks.Callback):
         self._handling = contextlib.ExitStack()
         self._care, self._is_careful = contextlib.ExitStack(), True
 
-    def __enter__(self) -> Stopper:
-        self._handling.enter_context(signals.heard())
+    def __enter__(self) -> SignalStop:
+        self._handling.enter_context(signals.signal_handlers())
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -49,17 +49,17 @@ class Stopper(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Stop training, or save."""
         if not self._is_careful:
-            self._care.enter_context(signals.careful())
+            self._care.enter_context(signals.defer_signals())
             self._is_careful = True
-        self.signal_number = signals.asked()
+        self.signal_number = signals.stop_signal()
         if self.signal_number is not None:
             self.model.stop_training = self.model.is_cut_short = True
-        elif self.save is not None and signals.take_save():
-            console.say("SIGUSR1: saving this step and going on")
+        elif self.save is not None and signals.take_save_request():
+            console.info("SIGUSR1: saving this step and going on")
             self.save()
 
     def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Stop validating."""
-        self.signal_number = signals.asked()
+        self.signal_number = signals.stop_signal()
         if self.signal_number is not None:
             self.model.stop_evaluating = True

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from fmkit.core import atomic_dir, files
-from fmkit.core.errors import ArtifactError, NonFiniteError, ResourceError, listed
+from fmkit.core.errors import ArtifactError, NonFiniteError, ResourceError, join_names
 from fmkit.models.weights import safetensors as safetensors_file
 
 WEIGHTS = "model.safetensors"
@@ -81,10 +81,10 @@ def save(
     """
     if broken := safetensors_file.not_finite({**weights, **(training or {})}):
         raise NonFiniteError(
-            f"weights are not finite numbers at step {step}: {listed(broken, 3)}.",
+            f"weights are not finite numbers at step {step}: {join_names(broken, 3)}.",
             "Lower optimizer.learning_rate, or set optimizer.clip_norm.",
         )
-    state = files.finite({"step": step, **state})
+    state = files.nonfinite_to_none({"step": step, **state})
     if wrong := _wrong_in(state):
         raise ValueError(f"no state of a checkpoint: {wrong}")
     text = json.dumps(state, indent=2, ensure_ascii=False) + "\n"
@@ -96,12 +96,12 @@ def save(
     folder = parent / name(step)
     try:
         try:
-            files.check_room(parent, needed)
+            files.require_free_space(parent, needed)
             atomic_dir.write(folder, contents, {"step": step})
         except OSError as error:
-            if error.errno not in files.FULL or not _make_room(parent, spared):
+            if error.errno not in files.DISK_FULL_ERRORS or not _make_room(parent, spared):
                 raise
-            files.check_room(parent, needed)
+            files.require_free_space(parent, needed)
             atomic_dir.write(folder, contents, {"step": step})
     except OSError as error:
         raise _not_saved(parent, step, needed, error) from error
@@ -112,7 +112,7 @@ def _make_room(parent: Path, spared: Collection[int] | None) -> bool:
     """Delete leftovers, and checkpoints that need not stay; whether anything went."""
     before = {each.name for each in parent.iterdir()} if parent.is_dir() else set()
     with contextlib.suppress(OSError, ArtifactError):
-        atomic_dir.sweep(parent)
+        atomic_dir.remove_leftovers(parent)
         if spared is not None:
             last_good, _ = newest(parent)
             prune(parent, 0, {last_good.step, *spared})
@@ -121,13 +121,14 @@ def _make_room(parent: Path, spared: Collection[int] | None) -> bool:
 
 def _not_saved(parent: Path, step: int, needed: int, error: OSError) -> ResourceError:
     sizes = (
-        f"needs {files.amount(needed)}, {files.amount(files.free_bytes(parent))} free in {parent}"
+        f"needs {files.format_bytes(needed)}, {files.format_bytes(files.free_bytes(parent))} "
+        f"free in {parent}"
     )
     try:
         last_good = f"last good checkpoint is step {newest(parent)[0].step}"
     except ArtifactError:
         last_good = "there is no checkpoint yet"
-    if error.errno in files.FULL:
+    if error.errno in files.DISK_FULL_ERRORS:
         limit = ", and no file may be so large" if error.errno == errno.EFBIG else ""
         return ResourceError(
             f"disk full while saving step {step} ({sizes}{limit}); {last_good}.",
@@ -144,21 +145,21 @@ def remove(folder: Path) -> None:
     atomic_dir.remove(folder)
 
 
-def sweep(parent: Path) -> None:
+def remove_leftovers(parent: Path) -> None:
     """Clear away what killed processes left. Only for whoever holds the run's lock."""
-    atomic_dir.sweep(parent)
+    atomic_dir.remove_leftovers(parent)
 
 
-def all_in(parent: Path) -> list[Checkpoint]:
+def list_checkpoints(parent: Path) -> list[Checkpoint]:
     """The checkpoints of a run, whole or damaged, oldest first."""
-    found = atomic_dir.inside(parent).items()
+    found = atomic_dir.folders_in(parent).items()
     known = [Checkpoint(path) for name, path in found if re.fullmatch(r"step-\d+", name)]
     return sorted(known, key=lambda each: each.step)
 
 
 def prune(parent: Path, keep: int, spared: set[int]) -> None:
     """Delete all but the newest `keep` checkpoints and those of the spared steps."""
-    newest_last = all_in(parent)
+    newest_last = list_checkpoints(parent)
     for each in newest_last[: max(0, len(newest_last) - keep)]:
         if each.step not in spared:
             with contextlib.suppress(OSError):
@@ -167,7 +168,7 @@ def prune(parent: Path, keep: int, spared: set[int]) -> None:
 
 def problem(checkpoint: Checkpoint) -> str:
     """What is wrong with a checkpoint, as one line; empty where it is as it was written."""
-    wrong = atomic_dir.damage(checkpoint.folder)
+    wrong = atomic_dir.find_damage(checkpoint.folder)
     if not wrong:
         facts = atomic_dir.manifest(checkpoint.folder)
         if facts.get("step") != checkpoint.step:
@@ -201,7 +202,7 @@ def newest(parent: Path, resumable: bool = True) -> tuple[Checkpoint, list[str]]
         ArtifactError: there is none, or not one is whole. A run never starts from zero instead.
     """
     damaged = []
-    found = all_in(parent)
+    found = list_checkpoints(parent)
     for each in reversed(found):
         if wrong := problem(each):
             damaged.append(wrong)
@@ -209,7 +210,7 @@ def newest(parent: Path, resumable: bool = True) -> tuple[Checkpoint, list[str]]
             return each, [f"{line}, using {each.name}" for line in damaged]
     if damaged:
         raise ArtifactError(
-            f"no checkpoint in {parent} is whole: {listed(damaged, 5)}.",
+            f"no checkpoint in {parent} is whole: {join_names(damaged, 5)}.",
             "Start a new run; this one cannot go on.",
         )
     if found:
@@ -232,18 +233,18 @@ def choose(parent: Path, best: int | None) -> Checkpoint:
     Raises:
         ArtifactError: there is none, the best one is gone, or it is damaged.
     """
-    found = all_in(parent)
+    found = list_checkpoints(parent)
     if not found:
         raise _nothing_saved(parent)
     wanted = found[-1:] if best is None else [each for each in found if each.step == best]
     if not wanted:
-        there = listed([str(each.step) for each in found])
+        there = join_names([str(each.step) for each in found])
         raise ArtifactError(f"{parent} has no step {best}, the best; it has {there}.")
     if wrong := problem(wanted[0]):
         others = [each.name for each in found if each != wanted[0] and not problem(each)]
         raise ArtifactError(
             f"{wrong}, in {parent}.",
-            f"Whole ones are {listed(others)}; another in its place would be a silent change."
+            f"Whole ones are {join_names(others)}; another in its place would be a silent change."
             if others
             else "The run has no other that is whole.",
         )
@@ -287,7 +288,7 @@ def read_state(checkpoint: Checkpoint) -> dict[str, Any]:
     lost = [key for key in _STATE if key not in state]
     if wrong or lost:
         raise ArtifactError(
-            f"checkpoint {checkpoint.name}: {STATE}: {wrong or f'{listed(lost)} is missing'}.",
+            f"checkpoint {checkpoint.name}: {STATE}: {wrong or f'{join_names(lost)} is missing'}.",
             "Another version of fmkit wrote it.",
         )
     return state
@@ -318,7 +319,7 @@ def check_disk(parent: Path, model: keras.Model, optimizer: Any) -> None:
     if free < needed:
         raise ResourceError(
             f"the disk is too small for two checkpoints of this run: they need "
-            f"{files.amount(needed)}, {files.amount(free)} are free in {parent}.",
+            f"{files.format_bytes(needed)}, {files.format_bytes(free)} are free in {parent}.",
             "Make room, or name a folder on another disk: runs_dir=DIR",
         )
 

@@ -22,21 +22,21 @@ import numpy as np
 from fmkit.core.errors import ArtifactError
 from fmkit.train.checkpoints import checkpoint
 from fmkit.train.checkpoints import variables as named
-from fmkit.train.checkpoints.state import Saved
+from fmkit.train.checkpoints.state import SavedState
 from fmkit.train.phases import Phase
 from fmkit.train.position import Position
 
 _OPTIMIZER, _RAW, _METRICS = "optimizer/", "raw/", "metrics/"
 
 
-class Arrays:
+class RestoredArrays:
     """The arrays of a checkpoint on their way back into a run.
 
     Args:
         saved: verified.
     """
 
-    def __init__(self, saved: Saved) -> None:
+    def __init__(self, saved: SavedState) -> None:
         self._name = saved.checkpoint.folder.name
         self._weights = checkpoint.read_weights(saved.checkpoint)
         self._training = checkpoint.read_training(saved.checkpoint)
@@ -127,7 +127,7 @@ class Continue(keras.callbacks.Callback):
         metrics: the running metrics.
     """
 
-    def __init__(self, arrays: Arrays, metrics: Sequence[Any]) -> None:
+    def __init__(self, arrays: RestoredArrays, metrics: Sequence[Any]) -> None:
         super().__init__()
         self._arrays, self._metrics = arrays, metrics
 

@@ -25,7 +25,7 @@ _BEST: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Saved:
+class SavedState:
     """A checkpoint to go on from, with all that its state says.
 
     Attributes:
@@ -78,7 +78,7 @@ class Saved:
         )
 
 
-def as_json(
+def to_json(
     phase: str,
     here: Mapping[str, Any],
     position: Position,
@@ -114,7 +114,7 @@ def as_json(
     }
 
 
-def read(saved: Checkpoint) -> Saved:
+def read(saved: Checkpoint) -> SavedState:
     """The state of a verified checkpoint.
 
     Raises:
@@ -133,7 +133,7 @@ def read(saved: Checkpoint) -> Saved:
             f"checkpoint {saved.folder.name}: {checkpoint.STATE} has a wrong value in {wrong}."
         )
     steps, mean = more["row_loss"]
-    return Saved(
+    return SavedState(
         checkpoint=saved,
         phase=values["phase"],
         epoch=values["epoch"],
@@ -192,7 +192,7 @@ def _is_mapping(value: Any, kind: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(each, kind) for each in value.values())
 
 
-def find(parent: Path) -> tuple[Saved | None, list[str]]:
+def find(parent: Path) -> tuple[SavedState | None, list[str]]:
     """The newest checkpoint that a run can go on from, and what was wrong with newer ones.
 
     Args:
@@ -205,7 +205,7 @@ def find(parent: Path) -> tuple[Saved | None, list[str]]:
         ArtifactError: there are checkpoints, and none will do; or the best epoch, which the run
             may have to come back to, is gone or damaged.
     """
-    if not checkpoint.all_in(parent):
+    if not checkpoint.list_checkpoints(parent):
         return None, []
     chosen, problems = checkpoint.newest(parent)
     saved = read(chosen)
@@ -240,6 +240,6 @@ def forget_later(parent: Path, step: int) -> None:
 
     It is damaged, or only weights; the run comes by those steps again.
     """
-    for each in checkpoint.all_in(parent):
+    for each in checkpoint.list_checkpoints(parent):
         if each.step > step:
             checkpoint.remove(each.folder)

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from fmkit.core.errors import ArtifactError, listed
+from fmkit.core.errors import ArtifactError, join_names
 from fmkit.train import ema
 
 
@@ -80,6 +80,6 @@ def assign(
             variable.assign(value)
     if problems:
         raise ArtifactError(
-            f"the weights do not fit the model: {listed(problems, 5)}.",
+            f"the weights do not fit the model: {join_names(problems, 5)}.",
             "They belong to another model, or to another version of a package that builds it.",
         )

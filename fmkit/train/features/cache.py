@@ -21,14 +21,14 @@ import numpy as np
 from fmkit.config import units
 from fmkit.data.loaders.feature_loader import FeatureLoader
 from fmkit.store import array_cache
-from fmkit.store.array_cache import Arrays, FeatureStore
+from fmkit.store.array_cache import CachedArrays, FeatureStore
 from fmkit.train.assemble import Assembly
 from fmkit.train.features import cache_key, graph_cut
 from fmkit.train.features import engine as extract
-from fmkit.train.features.graph_cut import Cut
+from fmkit.train.features.graph_cut import GraphSplit
 from fmkit.train.phases import Phase
 
-_MOST_VALUES = 2
+_MAX_VALUES = 2
 """Most numbers that an example's features may have for each number of its photo: what is larger
 costs more to read than a few low layers cost to run."""
 
@@ -46,9 +46,9 @@ class Features:
         record: what was computed and how, for the run's status.
     """
 
-    cut: Cut
+    cut: GraphSplit
     loader: FeatureLoader
-    arrays: dict[str, list[Arrays]]
+    arrays: dict[str, list[CachedArrays]]
     record: dict[str, Any]
 
     def matrix(self, split: str) -> np.ndarray:
@@ -63,7 +63,7 @@ class _Pass:
 
     assembly: Assembly
     phase: Phase
-    cut: Cut
+    cut: GraphSplit
     tick: Tick
     engine: extract.Engine | None = None
     seconds: float = 0.0
@@ -75,7 +75,7 @@ class _Pass:
     digests: list[str] = field(default_factory=list)
 
 
-def find_cut(assembly: Assembly, phase: Phase) -> Cut | str:
+def find_cut(assembly: Assembly, phase: Phase) -> GraphSplit | str:
     """The cut of a phase that is frozen and settled, or why its features cannot be cached."""
     runtime, loader = assembly.config.runtime, assembly.loader
     if runtime.cache == "never":
@@ -98,7 +98,7 @@ def find_cut(assembly: Assembly, phase: Phase) -> Cut | str:
         return "what is frozen gives more than a vector, and as much of it as a text has tokens"
     is_vector = all(len(shape) == 1 for shape in cut.shapes)
     side = assembly.backbone.image_size or 0
-    if not is_vector and cut.row_values > _MOST_VALUES * 3 * side**2:
+    if not is_vector and cut.row_values > _MAX_VALUES * 3 * side**2:
         return "so little of it is frozen that its features are larger than the photos"
     needed = _bytes_needed(assembly, phase, cut)
     limit = units.parse_bytes(runtime.cache_limit, units.LIMIT)
@@ -124,7 +124,7 @@ def _views(assembly: Assembly, phase: Phase, split: str) -> int:
     return assembly.loader.views or 1
 
 
-def _bytes_needed(assembly: Assembly, phase: Phase, cut: Cut) -> int:
+def _bytes_needed(assembly: Assembly, phase: Phase, cut: GraphSplit) -> int:
     rows = sum(
         len(assembly.splits[split]) * _views(assembly, phase, split)
         for split in splits_of(assembly, phase)
@@ -171,7 +171,9 @@ def prepare(assembly: Assembly, phase: Phase, tick: Tick) -> Features | str:
     return Features(cut, loader, arrays, _record(work, store, arrays))
 
 
-def _record(work: _Pass, store: FeatureStore, arrays: dict[str, list[Arrays]]) -> dict[str, Any]:
+def _record(
+    work: _Pass, store: FeatureStore, arrays: dict[str, list[CachedArrays]]
+) -> dict[str, Any]:
     kept = all(each.in_memory for views in arrays.values() for each in views)
     return {
         "shapes": [list(shape) for shape in work.cut.shapes],
@@ -202,7 +204,7 @@ def described(record: dict[str, Any]) -> str:
     )
 
 
-def _arrays(work: _Pass, store: FeatureStore, split: str, view: int) -> Arrays:
+def _arrays(work: _Pass, store: FeatureStore, split: str, view: int) -> CachedArrays:
     """The features of one split and view: from the cache, or computed while others wait."""
     facts = _facts(work, split, view)
     key, count = array_cache.key_of(facts), len(work.assembly.splits[split])
@@ -282,7 +284,7 @@ def _budget(work: _Pass) -> int:
 
 
 def _reader(
-    arrays: dict[str, list[Arrays]], splits: dict[str, np.ndarray], examples: int
+    arrays: dict[str, list[CachedArrays]], splits: dict[str, np.ndarray], examples: int
 ) -> Callable[[np.ndarray, int], list[np.ndarray]]:
     """From positions in the data set, all of one split, to their features in an epoch."""
     names = list(arrays)

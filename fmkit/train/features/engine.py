@@ -290,7 +290,7 @@ def _with_fallback(run: Runner, run_keras: Runner) -> Runner:
         except Exception as error:
             if current is run_keras:
                 raise
-            console.warn(f"OpenVINO failed under way, so Keras goes on: {_short(error)}")
+            console.warning(f"OpenVINO failed under way, so Keras goes on: {_short(error)}")
             current = run_keras
             return run_keras(images)
 

@@ -13,11 +13,11 @@ import keras
 import numpy as np
 
 from fmkit.models.heads import HEAD_PREFIXES
-from fmkit.train.task_model import Learner
+from fmkit.train.task_model import TaskModel
 
 
 @dataclass(frozen=True)
-class Cut:
+class GraphSplit:
     """A network in two parts that share no layer.
 
     Attributes:
@@ -26,7 +26,7 @@ class Cut:
     """
 
     lower: keras.Model
-    upper: Learner
+    upper: TaskModel
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
@@ -39,7 +39,7 @@ class Cut:
         return sum(int(np.prod(shape)) for shape in self.shapes)
 
 
-def settle(learner: Learner) -> None:
+def freeze_inference(learner: TaskModel) -> None:
     """Let the part of the backbone that a phase freezes run as at inference, dropout included.
 
     That part is every layer below the lowest one that trains; head layers are not in it. To be
@@ -63,7 +63,7 @@ def settle(learner: Learner) -> None:
     learner.settled = frozenset(settled - unsettled)
 
 
-def find(learner: Learner) -> Cut | str:
+def find(learner: TaskModel) -> GraphSplit | str:
     """The highest cut of a settled network, or in a phrase why there is none.
 
     A tensor is fixed when it is the same in every epoch: when all between it and the images is
@@ -91,7 +91,7 @@ def find(learner: Learner) -> Cut | str:
         return blocking
     inputs = tensors if len(tensors) > 1 else tensors[0]
     try:
-        return Cut(lower, Learner(inputs, learner.output, learner.task))
+        return GraphSplit(lower, TaskModel(inputs, learner.output, learner.task))
     except ValueError:  # Keras cannot cut above a layer that is called again further up
         return "a layer below the cut is called again above it"
 

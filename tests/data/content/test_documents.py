@@ -135,7 +135,7 @@ def test_a_broken_file_is_told_with_its_place(tmp_path, monkeypatch, name, list_
 
 
 def test_a_line_without_end_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(documents, "MOST_CHARACTERS", 1000)
+    monkeypatch.setattr(documents, "MAX_CHARACTERS", 1000)
     (tmp_path / "a.txt").write_text("x" * 2000)
     ((kind, why),) = faults(lines(tmp_path / "a.txt"))
     assert (kind, "data=text_files" in why) == ("not_text", True)

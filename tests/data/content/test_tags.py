@@ -16,10 +16,10 @@ def found(sentences, names=NAMES):
     number = {name: place for place, name in enumerate(names)}
     flat = np.array([number[each] for one in sentences for each in one], np.int64)
     lengths = np.array([len(each) for each in sentences])
-    scheme = tags.scheme(names)
+    scheme = tags.tag_scheme(names)
     ends = np.cumsum(lengths)
     rows = [set() for _ in sentences]
-    spans = tags.spans(flat, lengths, scheme)
+    spans = tags.entity_spans(flat, lengths, scheme)
     for begin, end, kind in zip(spans.begins, spans.ends, spans.kinds, strict=True):
         at = int(np.searchsorted(ends, begin, side="right"))
         first = int(begin) - (int(ends[at]) - int(lengths[at]))
@@ -48,12 +48,12 @@ def test_any_tags_give_the_entities_of_conlleval():
     ],
 )
 def test_schemes_mean_the_same(sentence):
-    names = tags.ordered(sentence)
+    names = tags.order_tags(sentence)
     assert found([sentence], names) == [{("PER", 0, 1), ("LOC", 3, 3), ("LOC", 4, 4)}]
 
 
 def test_a_prefix_alone_is_one_type():
-    names = tags.ordered(["B", "I", "O"])
+    names = tags.order_tags(["B", "I", "O"])
     assert names == ("O", "B", "I")
     assert found([["B", "I", "O", "I"]], names) == [{("_", 0, 1), ("_", 3, 3)}]
 
@@ -69,12 +69,12 @@ def test_a_prefix_alone_is_one_type():
     ],
 )
 def test_names_without_prefixes_mark_no_entities(names):
-    assert tags.scheme(names) is None
+    assert tags.tag_scheme(names) is None
 
 
 def test_the_order_is_that_of_outside_then_types_then_prefixes():
-    assert tags.ordered(["I-B", "B-A", "O", "I-A", "B-B"]) == ("O", "B-A", "I-A", "B-B", "I-B")
-    assert tags.ordered(["VERB", "ADJ"]) == ("ADJ", "VERB")
+    assert tags.order_tags(["I-B", "B-A", "O", "I-A", "B-B"]) == ("O", "B-A", "I-A", "B-B", "I-B")
+    assert tags.order_tags(["VERB", "ADJ"]) == ("ADJ", "VERB")
 
 
 def test_annotations_are_matched_by_name():

@@ -52,7 +52,7 @@ def test_what_the_scan_lets_pass_training_can_decode(inspected):
 
 def test_one_message_has_every_kind_and_what_to_do(inspected):
     with pytest.raises(DataError) as caught:
-        inspect.admit(inspected, "error")
+        inspect.accept(inspected, "error")
     message = caught.value.message
     assert message.startswith("10 problems:")
     assert "the file is empty (10 of 2,280 files):" in message

@@ -230,13 +230,13 @@ def test_the_report_of_a_good_set(photos):
     assert report["formats"] == {"PNG": 20}
     assert report["sizes"]["width"] == [20] * 7
     assert sum(report["classes"]["cats"].values()) == 10
-    assert inspection.admit(found, "error").examples is found.examples
+    assert inspection.accept(found, "error").examples is found.examples
 
 
 def test_a_large_set_of_arrays_costs_little():
     """Equal rows are found by digest: a set of copies is one group, not pairs."""
     pixels = np.zeros((5000, 28, 28), np.uint8)
     examples = from_names([str(each) for each in range(5000)], ["a"] * 5000, ImageArray(pixels))
-    same = duplicates.of_memory(examples)
+    same = duplicates.duplicate_content(examples)
     assert [len(each) for each in same.exact] == [5000]
     assert same.near == []

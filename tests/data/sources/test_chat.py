@@ -140,8 +140,8 @@ def test_bad_lines_are_told_with_file_and_line(tmp_path):
     assert told["a.jsonl:000022"] == ("incomplete_row", "no answer of an assistant")
     assert told["a.jsonl:000023"][0] == "bad_encoding"
     with pytest.raises(DataError, match=r"(?s)a\.jsonl:000022: no answer"):
-        inspect.admit(found, "error")
-    data = inspect.admit(found, "skip")
+        inspect.accept(found, "error")
+    data = inspect.accept(found, "skip")
     assert {name: len(each) for name, each in data.splits.items()} == {
         "train": 14, "val": 3, "test": 3,
     }  # fmt: skip

@@ -151,9 +151,9 @@ def test_what_is_wrong_is_told_with_file_and_line_and_costs_its_sentence(tmp_pat
     assert inspected.usable.content.words == (("Bo", "Cy"),)
     assert inspected.thing == "sentence"
     with pytest.raises(DataError, match=r"train\.txt:6: 3 columns"):
-        inspect.admit(inspected, "error")
+        inspect.accept(inspected, "error")
     with pytest.raises(DataError, match="more than half"):
-        inspect.admit(inspected, "skip")
+        inspect.accept(inspected, "skip")
 
 
 def test_empty_cells_are_no_words_and_no_tags(tmp_path):

@@ -68,7 +68,7 @@ def test_numbers_and_every_slip_with_its_line(tmp_path):
     looked = inspect.inspect(config, 0, None)
     assert looked.usable.annotations.values.ravel().tolist() == [1, -2500, 0.5]
     with pytest.raises(DataError, match="more than half"):
-        inspect.admit(looked, "skip")
+        inspect.accept(looked, "skip")
 
 
 @pytest.mark.parametrize("text", ["0", "+7.", "1e-400", "-0.0", "3.4e38", "1E5"])
@@ -179,7 +179,7 @@ def test_what_stands_out_in_labels(tmp_path):
     empty = "text,label\n" + "".join(f"text {k},\n" for k in range(9))
     looked = inspected(tmp_path, empty, labels="sets")
     with pytest.raises(DataError, match="No example has a label"):
-        inspect.admit(looked, "error")
+        inspect.accept(looked, "error")
 
 
 def test_what_stands_out_in_numbers(tmp_path):
@@ -190,7 +190,7 @@ def test_what_stands_out_in_numbers(tmp_path):
     assert found["far_target"].where == "'z'"
     looked = inspected(tmp_path, content, labels="numbers", label_column="y")
     with pytest.raises(DataError, match="y is 5"):
-        inspect.admit(looked, "error")
+        inspect.accept(looked, "error")
 
 
 def test_equal_texts_with_different_answers_are_told(tmp_path):

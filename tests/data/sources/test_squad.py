@@ -8,7 +8,7 @@ import pytest
 
 from fmkit.config.schema.data import SquadData
 from fmkit.core.errors import ConfigError, DataError
-from fmkit.data.content.answer_spans import Spans, locate
+from fmkit.data.content.answer_spans import AnswerSpans, locate
 from fmkit.data.quality import inspect
 from fmkit.data.sources import squad
 
@@ -213,7 +213,7 @@ def many(titles, each=4):
 def divided(path, **keys):
     config = SquadData(root=str(path), **keys)
     inspected = inspect.inspect(config, 0, None)
-    return inspect.admit(inspected, config.on_bad)
+    return inspect.accept(inspected, config.on_bad)
 
 
 def test_no_article_is_in_two_splits(tmp_path):
@@ -278,7 +278,7 @@ def test_what_is_wrong_may_be_left_out(tmp_path):
 
 
 def test_spans_tell_data_apart():
-    one, other = Spans((((0, 1),), ())), Spans((((0, 2),), ()))
+    one, other = AnswerSpans((((0, 1),), ())), AnswerSpans((((0, 2),), ()))
     assert one.identity(0) != other.identity(0)
     assert one.take(np.array([1])).spans == ((),)
     assert one.summary() == {"with an answer": 1, "without": 1}

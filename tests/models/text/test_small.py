@@ -11,8 +11,8 @@ from fmkit.config.schema.model import ModelConfig
 from fmkit.core.errors import ArtifactError, ConfigError
 from fmkit.models import heads, lora
 from fmkit.models.backbone import PADDING
-from fmkit.models.registry import build, reads
-from fmkit.models.tokenizers.subword import WordPieces
+from fmkit.models.registry import build, modality_of
+from fmkit.models.tokenizers.subword import WordPieceModel
 from fmkit.models.tokenizers.tokenizer import TextTokenizer
 
 NAMES = ["small_bert", "small_gpt"]
@@ -35,7 +35,7 @@ def run(model, tokens):
 @pytest.mark.parametrize("name", NAMES)
 def test_what_a_backbone_of_texts_is(name):
     backbone = build(ModelConfig(name, "none"))
-    assert backbone.modality == "text" == reads(name)
+    assert backbone.modality == "text" == modality_of(name)
     assert backbone.model.output.shape == (None, None, 64)
     assert backbone.model.count_params() < 250_000
     assert (backbone.max_length, backbone.is_causal) == (256, name == "small_gpt")
@@ -204,7 +204,7 @@ def test_lora_adapts_attention_and_merges(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_tokenizer_of_ones_own(tmp_path, name):
     words = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "fox", "##es")
-    TextTokenizer(WordPieces(words), "bert", 2, 3, special=[0]).save(tmp_path)
+    TextTokenizer(WordPieceModel(words), "bert", 2, 3, special=[0]).save(tmp_path)
     backbone = build(ModelConfig(name, "none", tokenizer=str(tmp_path)))
     rows, _ = backbone.tokenizer.encode(["foxes"], None, 16)
     assert rows[0].tolist() == ([2, 4, 5] if backbone.is_causal else [2, 4, 5, 3])

@@ -13,9 +13,9 @@ from fmkit.models.text.small import byte_tokenizer
 from fmkit.models.tokenizers import tokenizer as tokenizers
 from fmkit.models.tokenizers.subword import (
     PATTERNS,
-    BytePairs,
-    SentencePieces,
-    WordPieces,
+    BytePairModel,
+    SentencePieceModel,
+    WordPieceModel,
     byte_alphabet,
 )
 from fmkit.models.tokenizers.tokenizer import PROTO, RECORD, TextTokenizer
@@ -32,12 +32,12 @@ BYTE_PAIRS = [*SPECIAL, *byte_alphabet(), *(each.replace(" ", "") for each in ME
 
 
 def word_pieces():
-    pieces = WordPieces(tuple(WORDS))
+    pieces = WordPieceModel(tuple(WORDS))
     return TextTokenizer(pieces, "bert", start=2, end=3, mask=4, special=[0])
 
 
 def byte_pairs(layout="roberta"):
-    pieces = BytePairs(tuple(BYTE_PAIRS), tuple(MERGES))
+    pieces = BytePairModel(tuple(BYTE_PAIRS), tuple(MERGES))
     return TextTokenizer(pieces, layout, start=0, end=2, mask=4, special=[1, 3])
 
 
@@ -55,7 +55,7 @@ def proto(**settings):
 
 
 def sentence_pieces():
-    return TextTokenizer(SentencePieces(proto()), "causal", start=1, end=2)
+    return TextTokenizer(SentencePieceModel(proto()), "causal", start=1, end=2)
 
 
 ALL = {
@@ -98,7 +98,7 @@ def test_gpt_texts_are_encoded_as_keras_hub_does_at_generation():
     vocabulary = {"<|endoftext|>": 0} | {p: n + 1 for n, p in enumerate(BYTE_PAIRS[5:])}
     inner = keras_hub.tokenizers.GPT2Tokenizer(vocabulary, MERGES)
     theirs = keras_hub.models.GPT2CausalLMPreprocessor(inner, sequence_length=60)
-    pieces = BytePairs(tuple(vocabulary), tuple(MERGES))
+    pieces = BytePairModel(tuple(vocabulary), tuple(MERGES))
     ours = TextTokenizer(pieces, "causal", start=0, end=0)
     texts = ["The quick brown fox.", " fox dog  fox", "the fox's dog, 42\n"]
     expected = theirs.generate_preprocess(texts)
@@ -117,11 +117,11 @@ def test_sentence_pieces_are_those_of_keras_hub():
         control_symbols=["[MASK]"],
     )  # fmt: skip
     theirs = keras_hub.tokenizers.AlbertTokenizer(content)
-    ours = SentencePieces(content)
+    ours = SentencePieceModel(content)
     texts = [each for each in TEXTS if each]
     assert [row.tolist() for row in ours.tokens(texts)] == [list(row) for row in theirs(texts)]
     xlm_roberta = keras_hub.tokenizers.XLMRobertaTokenizer(proto())
-    ours = SentencePieces(proto(), shift=1, unknown=3, extra=("<mask>",))
+    ours = SentencePieceModel(proto(), shift=1, unknown=3, extra=("<mask>",))
     found = [row.tolist() for row in ours.tokens(texts)]
     assert found == [list(row) for row in xlm_roberta(texts)]
     assert len(ours.vocabulary) == xlm_roberta.vocabulary_size()
@@ -170,8 +170,8 @@ def test_fingerprints_tell_tokenizers_apart():
         *(make() for make in ALL.values()),
         byte_tokenizer("causal"),
         byte_pairs("causal"),
-        TextTokenizer(WordPieces(tuple(WORDS), lowercase=False), "bert", 2, 3, 4, [0]),
-        TextTokenizer(SentencePieces(proto(), shift=1), "causal", 1, 2),
+        TextTokenizer(WordPieceModel(tuple(WORDS), lowercase=False), "bert", 2, 3, 4, [0]),
+        TextTokenizer(SentencePieceModel(proto(), shift=1), "causal", 1, 2),
     ]
     assert len({each.fingerprint() for each in made}) == len(made)
 
@@ -204,7 +204,7 @@ def test_bytes_are_looked_up_as_byte_level_bpe_writes_them():
     from tokenizers import pre_tokenizers
 
     assert set(byte_alphabet()) == set(pre_tokenizers.ByteLevel.alphabet())
-    pieces = BytePairs(byte_alphabet())
+    pieces = BytePairModel(byte_alphabet())
     texts = ["".join(map(chr, range(1, 700))), "", "a\0 ☃", "\ud800"]
     expected = pieces._engine.encode_batch([each.replace("\ud800", "\ufffd") for each in texts])
     assert [row.tolist() for row in pieces.tokens(texts)] == [each.ids for each in expected]

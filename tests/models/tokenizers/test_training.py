@@ -11,11 +11,11 @@ from collections import Counter
 import pytest
 
 from fmkit.config.constraints import CHOICES
-from fmkit.config.rules import LEAST_BYTE_PAIRS
+from fmkit.config.rules import MIN_BYTE_PAIRS
 from fmkit.core.errors import ConfigError, DataError
 from fmkit.models.tokenizers import statistics, tokenizer, training
 from fmkit.models.tokenizers.subword import PATTERNS, byte_alphabet, byte_letters
-from fmkit.models.tokenizers.training import BERT_MARKS, BYTE_MARKS, Wanted
+from fmkit.models.tokenizers.training import BERT_MARKS, BYTE_MARKS, VocabularySettings
 
 DRAWN = random.Random(0)
 SYLLABLES = ["ba", "ru", "ké", "Tol", "ni", "x", "schi", "9", "42", "'s", "-", "über"]
@@ -24,16 +24,16 @@ TEXTS = [" ".join(DRAWN.choices(WORDS, weights=range(400, 0, -1), k=30)) for _ i
 
 
 def train(kind, size=600, texts=TEXTS, **settings):
-    return training.train(Wanted(kind, size, **settings), lambda: iter(texts))
+    return training.train(VocabularySettings(kind, size, **settings), lambda: iter(texts))
 
 
 def test_bytes_come_first_and_merges_after_them_by_frequency():
     found = train("byte_pair", size=300)
     vocabulary, merges = found.pieces.vocabulary, found.pieces.merges
     assert vocabulary[: len(BYTE_MARKS)] == BYTE_MARKS
-    assert vocabulary[len(BYTE_MARKS) : LEAST_BYTE_PAIRS] == byte_alphabet()
-    assert len(BYTE_MARKS) + 256 == LEAST_BYTE_PAIRS
-    assert vocabulary[LEAST_BYTE_PAIRS:] == tuple(each.replace(" ", "") for each in merges)
+    assert vocabulary[len(BYTE_MARKS) : MIN_BYTE_PAIRS] == byte_alphabet()
+    assert len(BYTE_MARKS) + 256 == MIN_BYTE_PAIRS
+    assert vocabulary[MIN_BYTE_PAIRS:] == tuple(each.replace(" ", "") for each in merges)
     assert (found.start, found.end, found.mask) == (1, 2, 3)
     pairs = Counter()
     for word in (each for text in TEXTS for each in re.findall(r" ?[^\W\d]+", text)):
@@ -131,7 +131,7 @@ def test_an_error_of_the_texts_comes_through():
 
     for kind in ("byte_pair", "word_piece"):
         with pytest.raises(DataError, match="the disk is gone"):
-            training.train(Wanted(kind, 400), broken)
+            training.train(VocabularySettings(kind, 400), broken)
 
 
 @pytest.mark.parametrize("kind", ["byte_pair", "word_piece"])

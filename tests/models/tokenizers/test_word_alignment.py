@@ -7,7 +7,7 @@ import sentencepiece
 from fmkit.config.schema.model import ModelConfig
 from fmkit.models import registry as model_registry
 from fmkit.models.tokenizers import word_alignment
-from fmkit.models.tokenizers.subword import SentencePieces, WordPieces
+from fmkit.models.tokenizers.subword import SentencePieceModel, WordPieceModel
 from fmkit.models.tokenizers.tokenizer import TextTokenizer
 
 TEXT = "Dr. O'Neil-Smith paid 3.5 euros (net) in\tKöln; twice, on 2024-01-31!"
@@ -63,7 +63,9 @@ def test_words_of_other_scripts_are_whole(text, words):
 
 def test_wordpiece_has_the_tokens_of_the_whole_text_in_other_scripts():
     letters = [*"abcdefghijklmnopqrstuvwxyz一个字हिन्दी", "é"]
-    pieces = WordPieces(("[UNK]", *dict.fromkeys([*letters, *(f"##{each}" for each in letters)])))
+    pieces = WordPieceModel(
+        ("[UNK]", *dict.fromkeys([*letters, *(f"##{each}" for each in letters)]))
+    )
     tokenizer = TextTokenizer(pieces, "bert", None, None, special=(0,))
     for text in ("cafe\u0301s 一个字 so", "हिन्दी", "a\u00adb", "caf\u00e9"):
         words = word_alignment.spaced(text, word_alignment.split(text))
@@ -78,7 +80,7 @@ def test_words_that_are_glued_together_get_no_space_of_sentence_pieces():
         sentence_iterator=iter(["don't say 1990-1995 (or 95), I do", "do I say so, or don't I?"]),
         model_writer=written, vocab_size=60, hard_vocab_limit=False, minloglevel=2,
     )  # fmt: skip
-    tokenizer = TextTokenizer(SentencePieces(written.getvalue()), "causal", 1, 2)
+    tokenizer = TextTokenizer(SentencePieceModel(written.getvalue()), "causal", 1, 2)
     for text in ("I don't say 1990-1995 (or 95), so", "(1995)", "so I do"):
         words = word_alignment.spaced(text, word_alignment.split(text))
         (found,) = word_alignment.of_words(tokenizer, [words])

@@ -10,8 +10,8 @@ from fmkit.core.errors import ConfigError
 from fmkit.core.types import DataSpec
 from fmkit.models.registry import build
 from fmkit.tasks.language.causal_lm import CausalLm
-from fmkit.tasks.language.masked_lm import Hiding, MaskedLm
-from fmkit.train.task_model import Learner
+from fmkit.tasks.language.masked_lm import MaskedLm, TokenMasking
+from fmkit.train.task_model import TaskModel
 
 SPEC = DataSpec("text", (), {})
 
@@ -35,7 +35,7 @@ def batch(rows=400, width=40, seed=0):
 
 
 def hidden(tokens, rate=0.15, whole_words=False, seed=0):
-    hiding = Hiding(Words(), rate, whole_words)
+    hiding = TokenMasking(Words(), rate, whole_words)
     (shown, places), targets = hiding.hide(tokens, np.random.default_rng(seed))
     chosen = np.zeros(tokens.shape, bool)
     for row, (at, wanted) in enumerate(zip(places, targets, strict=True)):
@@ -101,7 +101,7 @@ def learner(task, name):
     backbone = build(config)
     logits = task.head(backbone, config)
     inputs = [backbone.model.input, *task.inputs]
-    return backbone, Learner(inputs if task.inputs else inputs[0], logits, task)
+    return backbone, TaskModel(inputs if task.inputs else inputs[0], logits, task)
 
 
 def figures(targets, logits):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fmkit.core.errors import NonFiniteError
-from fmkit.data.content.answer_spans import Spans
+from fmkit.data.content.answer_spans import AnswerSpans
 from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples
 from fmkit.data.loaders.text_loader import TextLoader, TokenRows
@@ -35,7 +35,7 @@ def content(rows, origin, contexts):
     questions = tuple(f"q{each}" for each in range(len(contexts)))
     source = Examples(questions, np.zeros(len(contexts), np.int32), (),
                       Texts(questions, tuple(contexts)),
-                      annotations=Spans(((),) * len(contexts)))  # fmt: skip
+                      annotations=AnswerSpans(((),) * len(contexts)))  # fmt: skip
     encoded = Encoded(TokenRows(rows, np.array([len(each) for each in rows])),
                       np.array(origin), source)  # fmt: skip
     ids = tuple(map(str, range(len(rows))))

@@ -99,7 +99,7 @@ def test_no_threshold_is_better_than_the_best(seed):
     scores = squad_metrics.Scores(f1 == 1, f1, has_answer, given)
     best, threshold = squad_metrics.best_threshold(scores, f1, nulls)
     assert best == pytest.approx(by_trying(f1, has_answer, given, nulls))
-    decided = squad_metrics.decided(scores, f1, nulls > threshold)
+    decided = squad_metrics.scores_at_threshold(scores, f1, nulls > threshold)
     assert decided.mean() == pytest.approx(best)
 
 

@@ -10,7 +10,7 @@ from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.task import QuestionAnsweringConfig
 from fmkit.core.errors import ConfigError, DataError
 from fmkit.core.types import DataSpec
-from fmkit.data.content.answer_spans import Spans
+from fmkit.data.content.answer_spans import AnswerSpans
 from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples
 from fmkit.models import registry as model_registry
@@ -34,7 +34,7 @@ def examples(*rows):
     """Rows (question, context, spans)."""
     questions, contexts, spans = zip(*rows, strict=True)
     return Examples(tuple(map(str, range(len(rows)))), np.zeros(len(rows), np.int32), (),
-                    Texts(questions, contexts), annotations=Spans(spans))  # fmt: skip
+                    Texts(questions, contexts), annotations=AnswerSpans(spans))  # fmt: skip
 
 
 def span(text, within=CONTEXT):

@@ -16,7 +16,7 @@ from fmkit.models.backbone import Backbone, Block, Patches
 from fmkit.models.vision import small
 from fmkit.tasks.self_supervised import mae
 from fmkit.tasks.self_supervised.masked_image import MaskedImage
-from fmkit.train.task_model import Learner
+from fmkit.train.task_model import TaskModel
 
 PHOTOS = DataSpec("image", (), {})
 MODEL = ModelConfig(name="small_vit", weights="none", image_size=24)
@@ -34,7 +34,7 @@ def made(**keys):
     backbone = small.small_vit(MODEL)
     task = MaskedImage(MaskedImageConfig(**keys), PHOTOS)
     output = task.head(backbone, MODEL)
-    return backbone, task, Learner([backbone.model.input, *task.inputs], output, task)
+    return backbone, task, TaskModel([backbone.model.input, *task.inputs], output, task)
 
 
 def numbers(tensor):
@@ -228,7 +228,7 @@ def test_a_backbone_without_leading_tokens_trains_too():
     )
     task = MaskedImage(MaskedImageConfig(decoder_depth=1, decoder_width=8), PHOTOS)
     output = task.head(backbone, MODEL)
-    learner = Learner([images, *task.inputs], output, task)
+    learner = TaskModel([images, *task.inputs], output, task)
     inputs, targets = task.prepare(photos(2, 8), chance())
     assert learner.predict(inputs, verbose=0).shape == targets.shape == (2, 3, 48)
 

@@ -8,7 +8,9 @@ from conlleval import counts, f1
 from fmkit.data.content import tags
 from fmkit.tasks.token_classification.entity_f1 import EntityF1
 
-NAMES = tags.ordered(["O", *(f"{prefix}-{kind}" for kind in ("LOC", "PER") for prefix in "BIES")])
+NAMES = tags.order_tags(
+    ["O", *(f"{prefix}-{kind}" for kind in ("LOC", "PER") for prefix in "BIES")]
+)
 LOGITS = np.eye(len(NAMES), dtype=np.float32) * 5
 
 
@@ -30,7 +32,7 @@ def batch(drawn, rows=6, longest=14):
 def test_batches_add_up_to_the_f1_of_conlleval(jit):
     import tensorflow as tf
 
-    metric = EntityF1(tags.scheme(NAMES))
+    metric = EntityF1(tags.tag_scheme(NAMES))
     step = tf.function(metric.update_state, jit_compile=jit, reduce_retracing=not jit)
     drawn, truth, guess = np.random.default_rng(0), [], []
     for longest in (14, 14, 5, 1):
@@ -49,7 +51,7 @@ def test_batches_add_up_to_the_f1_of_conlleval(jit):
 def test_in_training_on_rows_of_any_length():
     inputs = keras.Input((None, len(NAMES)))
     model = keras.Model(inputs, keras.layers.Dense(len(NAMES))(inputs))
-    model.compile(loss=lambda y, p: keras.ops.mean(p), metrics=[EntityF1(tags.scheme(NAMES))])
+    model.compile(loss=lambda y, p: keras.ops.mean(p), metrics=[EntityF1(tags.tag_scheme(NAMES))])
     targets, logits, _ = batch(np.random.default_rng(1))
     history = model.fit(logits, targets, epochs=1, verbose=0)
     assert 0 <= history.history["f1"][0] <= 1

@@ -12,7 +12,7 @@ from fmkit.config.schema.runtime import PhaseConfig
 from fmkit.core.errors import NonFiniteError
 from fmkit.data.loaders.image_loader import ImageLoader
 from fmkit.train import loop
-from fmkit.train.callbacks.signal_stop import Stopper
+from fmkit.train.callbacks.signal_stop import SignalStop
 from fmkit.train.checkpoints import checkpoint
 from fmkit.train.features import cache
 
@@ -46,7 +46,7 @@ def stopped(assembly, run):
     with pytest.raises(NonFiniteError) as error:
         loop.train(assembly, run)
     assert error.value.exit_code == 5
-    for each in checkpoint.all_in(run.checkpoints):
+    for each in checkpoint.list_checkpoints(run.checkpoints):
         weights = checkpoint.read_weights(each)
         assert all(np.isfinite(value).all() for value in weights.values())
     return str(error.value)
@@ -77,7 +77,7 @@ def test_the_step_is_named_and_the_best_before_it_stays(tmp_path):
     done = Trained(assembly, run, [])
     assert done.status["best"]["step"] == 1
     assert np.isfinite(done.status["best"]["value"])
-    assert [each.step for each in checkpoint.all_in(run.checkpoints)] == [1]
+    assert [each.step for each in checkpoint.list_checkpoints(run.checkpoints)] == [1]
 
 
 def test_with_accumulation_all_batches_of_the_update_are_named(tmp_path):
@@ -134,14 +134,14 @@ def test_a_rate_far_too_high_stops_the_run(tmp_path):
 
 
 def test_weights_that_are_not_finite_are_not_saved_where_no_loss_shows_it(tmp_path, monkeypatch):
-    honest = Stopper.on_train_batch_end
+    honest = SignalStop.on_train_batch_end
 
     def break_weights(self, batch, logs=None):
         honest(self, batch, logs)
         if self.model.optimizer.iterations.numpy() == 8:  # the last step of the second epoch
             self.model.get_layer("logits").bias.assign([np.inf, 0, 0])
 
-    monkeypatch.setattr(Stopper, "on_train_batch_end", break_weights)
+    monkeypatch.setattr(SignalStop, "on_train_batch_end", break_weights)
     run = folder(tmp_path)
     config = settings(task_monitor="loss", data_val_fraction=0.0)
     said = stopped(assembled(config, ALL_TRAIN), run)

@@ -63,7 +63,7 @@ def everything(parent):
 
 
 def steps(parent):
-    return [each.step for each in checkpoint.all_in(parent)]
+    return [each.step for each in checkpoint.list_checkpoints(parent)]
 
 
 def test_what_is_saved_comes_back(parent, model):

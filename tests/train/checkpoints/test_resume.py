@@ -43,7 +43,7 @@ def untouched(tmp_path_factory):
 def cut(done, step, parent):
     """A copy of a run as a kill after a step would have left it."""
     run = Run(shutil.copytree(done.run.folder, parent / "cut"), "finetune")
-    for each in checkpoint.all_in(run.checkpoints):
+    for each in checkpoint.list_checkpoints(run.checkpoints):
         if each.step > step:
             shutil.rmtree(each.folder)
     return run
@@ -112,10 +112,10 @@ def test_without_the_states_of_random_generators_it_is_another_run(
         }
         put_weights(self, model)
 
-    put_weights = resume.Arrays.put_weights
-    monkeypatch.setattr(resume.Arrays, "put_weights", no_seeds)
+    put_weights = resume.RestoredArrays.put_weights
+    monkeypatch.setattr(resume.RestoredArrays, "put_weights", no_seeds)
     # And without the running metrics, the row of the epoch is another one.
-    monkeypatch.setattr(resume.Arrays, "put_metrics", lambda self, metrics: None)
+    monkeypatch.setattr(resume.RestoredArrays, "put_metrics", lambda self, metrics: None)
     arrays, rows, _ = snapshot(again(untouched, 40, tmp_path))
     kernel = f"{checkpoint.TRAINING} raw/logits/kernel"
     assert np.abs(arrays[kernel] - expected[0][kernel]).max() > 0
@@ -132,7 +132,7 @@ def test_a_signal_during_validation_loses_neither_the_epoch_nor_its_numbers(
     with pytest.raises(Interrupted, match=r"at step 35 \(phase full\), checkpoint saved"):
         go_on(run, untouched.assembly)
     monkeypatch.delenv(fault_injection.VARIABLE)
-    newest = state.read(checkpoint.all_in(run.checkpoints)[-1])
+    newest = state.read(checkpoint.list_checkpoints(run.checkpoints)[-1])
     assert (newest.step, newest.epoch, sorted(newest.logs)) == (35, 1, ["accuracy", "loss"])
     assert_same(go_on(run, untouched.assembly), expected)
 
@@ -157,7 +157,7 @@ def test_features_are_computed_again_and_the_best_that_was_in_memory_comes_back(
     with pytest.raises(OSError, match="Input/output"):
         loop.train(assembly, run)
     monkeypatch.delenv(fault_injection.VARIABLE)
-    assert [each.step for each in checkpoint.all_in(run.checkpoints)] == [1]
+    assert [each.step for each in checkpoint.list_checkpoints(run.checkpoints)] == [1]
     shutil.rmtree(tmp_path / "cache")
     assert_same(go_on(run, assembled(config)), expected)
 
@@ -177,7 +177,7 @@ def test_what_trained_must_be_what_trains(untouched, tmp_path):
 
 def test_a_frozen_weight_that_was_changed_between_is_found(untouched, tmp_path):
     run = cut(untouched, 3, tmp_path)
-    (chosen,) = [each for each in checkpoint.all_in(run.checkpoints) if each.step == 3]
+    (chosen,) = [each for each in checkpoint.list_checkpoints(run.checkpoints) if each.step == 3]
     weights, training = checkpoint.read_weights(chosen), checkpoint.read_training(chosen)
     path = next(each for each in weights if each.startswith("stem") and each.endswith("kernel"))
     weights[path] = weights[path] + 1e-7
@@ -193,7 +193,7 @@ def test_a_frozen_weight_that_was_changed_between_is_found(untouched, tmp_path):
 )
 def test_a_state_that_makes_no_sense_is_refused(key, value, untouched, tmp_path):
     run = cut(untouched, 1, tmp_path)
-    (chosen,) = checkpoint.all_in(run.checkpoints)
+    (chosen,) = checkpoint.list_checkpoints(run.checkpoints)
     said = checkpoint.read_state(chosen)
     said["resume"][key] = value
     checkpoint.save(run.checkpoints, 1, checkpoint.read_weights(chosen), {}, said)
@@ -204,10 +204,14 @@ def test_a_state_that_makes_no_sense_is_refused(key, value, untouched, tmp_path)
 def test_pruning_spares_what_a_kept_checkpoint_may_come_back_to(untouched, tmp_path):
     """Also when a newer best has replaced the one that an older checkpoint names."""
     run = cut(untouched, 15, tmp_path)
-    kept = checkpoint.all_in(run.checkpoints)[-3:]
+    kept = checkpoint.list_checkpoints(run.checkpoints)[-3:]
     named = {checkpoint.read_state(each)["best"]["step"] for each in kept}
     assert state.named_by(kept) == named
     checkpoint.prune(run.checkpoints, 3, state.named_by(kept))
-    assert {each.step for each in checkpoint.all_in(run.checkpoints)} == {13, 14, 15} | named
+    assert {each.step for each in checkpoint.list_checkpoints(run.checkpoints)} == {
+        13,
+        14,
+        15,
+    } | named
     shutil.rmtree(kept[-1].folder)
     assert state.find(run.checkpoints)[0].step == 14

@@ -199,7 +199,7 @@ def test_dropout_rests_below_what_trains_and_nowhere_else(trained, shape):
     learner = noisy_learner()
     for name in ("low", "high"):
         learner.get_layer(name).trainable = name in trained
-    graph_cut.settle(learner)
+    graph_cut.freeze_inference(learner)
     found = graph_cut.find(learner)
     if shape is None:
         assert found == "its layer low trains"
@@ -223,7 +223,7 @@ def test_a_frozen_part_without_weights_is_not_worth_a_cache():
     assembly = assembled(settings())
     phase = Phase("full", "all", "train", 1e-3, 3, 3, None)
     freeze.apply(assembly.learner, assembly.backbone, phase)
-    graph_cut.settle(assembly.learner)
+    graph_cut.freeze_inference(assembly.learner)
     assert "stem_conv trains" in graph_cut.find(assembly.learner)
 
 
@@ -250,7 +250,7 @@ def test_a_layer_that_is_called_below_and_above_the_cut_is_no_crash():
     x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)
     learner = assemble.Learner(inputs, keras.layers.Dense(3, name="logits")(x), None)
     learner.get_layer("low").trainable = False
-    graph_cut.settle(learner)
+    graph_cut.freeze_inference(learner)
     found = graph_cut.find(learner)
     assert isinstance(found, str) or found.shapes == [(6, 6, 4)]
 
@@ -261,7 +261,7 @@ def test_every_family_is_cut_at_its_features():
         config = settings(model_name=name, model_image_size=32)
         backbone, _, learner = build_model.build_model(config.model, config.task, spec)
         freeze.apply(learner, backbone, Phase("head", "head", "frozen", 1e-3, 3, 3, None))
-        graph_cut.settle(learner)
+        graph_cut.freeze_inference(learner)
         found = graph_cut.find(learner)
         assert len(found.shapes) == 1, name
         assert len(found.shapes[0]) == 1, name
@@ -269,7 +269,7 @@ def test_every_family_is_cut_at_its_features():
 
 
 def test_a_cut_so_low_that_its_features_are_larger_than_photos_is_not_made(tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "_MOST_VALUES", 1)  # 4 x 4 x 16 of a photo of 8 x 8 x 3
+    monkeypatch.setattr(cache, "_MAX_VALUES", 1)  # 4 x 4 x 16 of a photo of 8 x 8 x 3
     stage = {"most": PhaseConfig(train="top:3", epochs="1")}
     done = train(tmp_path, settings(stage, **on_cache(tmp_path)))
     assert "larger than the photos" in (done.run.folder / "log.txt").read_text()
@@ -281,7 +281,7 @@ def test_a_signal_ends_a_pass_and_leaves_no_half_of_it(tmp_path):
 
     assembly = assembled(settings(HEAD, **on_cache(tmp_path)))
     freeze.apply(assembly.learner, assembly.backbone, assembly.phases[0])
-    graph_cut.settle(assembly.learner)
+    graph_cut.freeze_inference(assembly.learner)
     with pytest.raises(KeyboardInterrupt):
         cache.prepare(assembly, assembly.phases[0], interrupt)
     folder = tmp_path / "cache" / "features"
