@@ -59,7 +59,7 @@ def _evaluates_others(fmkit, run, folder, tmp_path):
     assert json.loads(new.read_text())["per_entity"]["PER"]["support"] == 3
     (tmp_path / "odd.txt").write_text("Mr O\nMoore B-DOG\n")
     code, _, err = fmkit("eval", f"run={run}", f"data.root={tmp_path / 'odd.txt'}")
-    assert (code, "does not know the tags 'B-DOG'" in err) == (3, True), err
+    assert (code, "'B-DOG' was not in the training data" in err) == (3, True), err
 
 
 def _predicts(fmkit, run, tmp_path):

@@ -44,7 +44,7 @@ def evaluate(config: EvalConfig) -> None:
     if learned.classes and not isinstance(task, SelfSupervisedConfig):  # before TensorFlow, too
         classes = dataset.match_classes(data.examples, learned.classes)
     if learned.annotations:
-        data = dataset.in_order_of_names(data, learned)
+        data = dataset.align_annotations(data, learned)
     with console.redirect_stderr(run.folder / run_dir.LOG):
         with machine.gc_paused_imports():
             from fmkit.evaluation import evaluator, load_run, reference_model

@@ -146,7 +146,7 @@ def _figures(
     from fmkit.models.tokenizers import statistics
 
     indices = data.splits[split]
-    size = text_stream.total_size(data.examples.content) * len(indices) / len(data.examples)
+    size = data.examples.content.text_size() * len(indices) / len(data.examples)
     indices = indices[:: max(1, round(size / _MEASURED))]
     return statistics.measure(
         tokenizer, text_stream.text_passages(data.examples, indices, progress.tell)

@@ -46,9 +46,9 @@ def train(
     data = load.for_training(config.data, config.runtime, split_seed, report)
     others = _other_data(config, run, split_seed, data)
     if config.init is not None and data.spec.classes:
-        data = dataset.in_order_of(data, RunReader(Path(config.init)).classes())
+        data = dataset.align_classes_if_same(data, RunReader(Path(config.init)).classes())
     if config.init is not None and data.spec.annotations:
-        data = dataset.in_names_of(data, RunReader(Path(config.init)).spec())
+        data = dataset.align_annotations_if_same(data, RunReader(Path(config.init)).spec())
     _require_validation(config, data, others)
     if again is not None:
         again.require_same_data({"": data.spec, **{key: each.spec for key, each in others.items()}})

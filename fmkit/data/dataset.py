@@ -1,8 +1,9 @@
-"""A data set, listed and split: what every command starts from."""
+"""A data set that is listed and split: the input of every command."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,16 +14,16 @@ from fmkit.core.types import DataSpec
 from fmkit.data import splits
 from fmkit.data.examples import Examples
 from fmkit.data.sources import registry as source_registry
-from fmkit.data.targets import normalise_name
+from fmkit.data.targets import mismatch_problems, normalise_name
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Examples, which of them are in which split, and what the whole looks like.
+    """Examples, their splits, and the specification of the whole.
 
     Attributes:
         examples: all of them, in a stable order.
-        splits: by split's name, sorted indices into `examples`.
+        splits: by split name, sorted indices into `examples`.
         spec: classes, counts, fingerprints.
     """
 
@@ -30,87 +31,87 @@ class Dataset:
     splits: dict[str, np.ndarray]
     spec: DataSpec
 
+    def replace(self, **changes: object) -> Dataset:
+        """The same data set with other attributes of its examples, and a new specification."""
+        examples = dataclasses.replace(self.examples, **changes)  # type: ignore[arg-type]
+        return Dataset(examples, self.splits, splits.describe(examples, self.splits))
+
 
 def read(config: DataConfig, split_seed: int) -> Dataset:
-    """List the examples and split them. No file is opened; `admission` looks at them, too.
+    """List the examples and split them. No file is opened; `data/load.py` inspects files, too.
 
     Raises:
         DataError: what is wrong with the data, all at once.
     """
     examples = source_registry.list_examples(config)
-    found = splits.make_splits(
+    made = splits.make_splits(
         examples, config.val_fraction, config.test_fraction, split_seed, config.shots
     )
-    return Dataset(examples, found, splits.describe(examples, found))
+    return Dataset(examples, made, splits.describe(examples, made))
 
 
 def match_classes(examples: Examples, classes: tuple[str, ...]) -> np.ndarray:
     """Labels in the order of a run's classes, (N,), matched by name and never by position.
 
     Names that look the same are the same: an accented letter may be one character or two, as it is
-    on macOS, and space around a name does not count. `Cat` and `cat` are two classes.
+    on macOS, and white space around a name does not count. `Cat` and `cat` are two classes.
 
     Raises:
-        DataError: a class is missing or unknown; both are named.
+        DataError: a class is missing, or was not in the training data; all are listed.
     """
-    known = {normalise_name(each): number for number, each in enumerate(classes)}
-    there = {normalise_name(each): each for each in examples.classes}
-    missing = [each for each in classes if normalise_name(each) not in there]
-    extra = [name for each, name in there.items() if each not in known]
-    if missing or extra:
-        problems = []
-        if missing:
-            problems.append(f"the data has no {join_names([ascii(each) for each in missing], 10)}")
-        if extra:
-            problems.append(
-                f"the run does not know {join_names([ascii(each) for each in extra], 10)}"
-            )
+    position = {normalise_name(name): index for index, name in enumerate(classes)}
+    spelling = {normalise_name(name): name for name in examples.classes}
+    missing = [name for name in classes if normalise_name(name) not in spelling]
+    extra = [name for normalised, name in spelling.items() if normalised not in position]
+    if problems := mismatch_problems(missing, extra):
         raise DataError(
             f"classes do not match: {'; '.join(problems)}.",
             f"The run was trained on {join_names(classes, 10)}. Classes are matched by name, "
-            f"{_nearly(missing, extra)}",
+            f"{_case_hint(missing, extra)}",
         )
-    if len(there) < len(examples.classes):
-        twins = [ascii(each) for each in examples.classes if each not in there.values()]
-        raise DataError(f"classes do not match: {join_names(twins)} is there in two spellings.")
-    order = np.array([known[normalise_name(each)] for each in examples.classes], np.int32)
+    if len(spelling) < len(examples.classes):
+        repeated = [ascii(name) for name in examples.classes if name not in spelling.values()]
+        verb = "has" if len(repeated) == 1 else "have"
+        raise DataError(f"classes do not match: {join_names(repeated)} {verb} two spellings.")
+    order = np.array([position[normalise_name(name)] for name in examples.classes], np.int32)
     return order[examples.labels]
 
 
-def in_order_of_names(data: Dataset, learned: DataSpec) -> Dataset:
+def _case_hint(missing: Sequence[str], extra: Sequence[str]) -> str:
+    """How names are matched, with the pairs that differ in upper and lower case alone."""
+    lower = {name.casefold(): name for name in extra}
+    pairs = [(name, lower[name.casefold()]) for name in missing if name.casefold() in lower]
+    if not pairs:
+        return "exactly."
+    differences = join_names([f"{name!r} is not {other!r}" for name, other in pairs], 5)
+    return f"and upper and lower case differ: {differences}."
+
+
+def align_annotations(data: Dataset, learned: DataSpec) -> Dataset:
     """The same data with its annotations in the order of a run's names.
 
     Args:
-        data: what is to be judged.
-        learned: what the run's data looked like.
+        data: the data to evaluate on.
+        learned: specification of the run's data.
 
     Raises:
-        DataError: the data is annotated otherwise, or a name is missing or unknown.
+        DataError: the annotations are of another kind, a name is missing, or it was not in the
+            training data.
     """
-    found = data.examples.annotations
-    if found is None or found.kind != learned.annotations:
-        came = "has none" if found is None else f"has {found.kind}"
-        raise DataError(f"the run learned {learned.annotations}, and the data {came}.")
-    if found.names == learned.names:
+    annotations = data.examples.annotations
+    if annotations is None or annotations.kind != learned.annotations:
+        has = "has none" if annotations is None else f"has {annotations.kind}"
+        raise DataError(f"the run learned {learned.annotations}, and the data {has}.")
+    if annotations.names == learned.names:
         return data
-    examples = dataclasses.replace(data.examples, annotations=found.matched(learned.names))
-    return Dataset(examples, data.splits, splits.describe(examples, data.splits))
+    return data.replace(annotations=annotations.align(learned.names))
 
 
-def _nearly(missing: list[str], extra: list[str]) -> str:
-    """A hint where names differ in upper and lower case alone."""
-    lower = {each.casefold(): each for each in extra}
-    pairs = [(each, lower[each.casefold()]) for each in missing if each.casefold() in lower]
-    if not pairs:
-        return "letter by letter."
-    told = join_names([f"{one!r} is not {other!r}" for one, other in pairs], 5)
-    return f"upper and lower case count: {told}."
+def align_classes_if_same(data: Dataset, classes: tuple[str, ...]) -> Dataset:
+    """The same data with its classes in a run's order; unchanged where the classes differ.
 
-
-def in_order_of(data: Dataset, classes: tuple[str, ...]) -> Dataset:
-    """The same data with a run's classes in the run's order; as it is where they are not the same.
-
-    So a head that was trained on a table goes on with a folder that lists its classes otherwise.
+    So a head that was trained on a table continues with a folder that lists its classes in another
+    order.
     """
     if data.examples.classes == classes:
         return data
@@ -118,15 +119,15 @@ def in_order_of(data: Dataset, classes: tuple[str, ...]) -> Dataset:
         labels = match_classes(data.examples, classes)
     except DataError:
         return data
-    examples = dataclasses.replace(data.examples, labels=labels, classes=classes)
-    return Dataset(examples, data.splits, splits.describe(examples, data.splits))
+    return data.replace(labels=labels, classes=classes)
 
 
-def in_names_of(data: Dataset, learned: DataSpec) -> Dataset:
-    """The same data with the names of annotations in a run's order; as it is if they differ."""
-    known = data.examples.annotations
-    if known is None or known.kind != learned.annotations or known.names == learned.names:
+def align_annotations_if_same(data: Dataset, learned: DataSpec) -> Dataset:
+    """The same data with its annotations in a run's order; unchanged where the names differ."""
+    annotations = data.examples.annotations
+    if annotations is None or annotations.kind != learned.annotations:
         return data
-    if {normalise_name(e) for e in known.names} != {normalise_name(e) for e in learned.names}:
+    own = {normalise_name(name) for name in annotations.names}
+    if own != {normalise_name(name) for name in learned.names}:
         return data
-    return in_order_of_names(data, learned)
+    return align_annotations(data, learned)

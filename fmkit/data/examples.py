@@ -1,14 +1,14 @@
-"""What every data source hands over: examples with a stable order, identity and label."""
+"""Examples of a data set: ids, what they show (`Content`), labels, named splits and groups."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -16,44 +16,104 @@ from fmkit.data.findings import Finding
 from fmkit.data.targets import Annotations
 
 
-class Content(Protocol):
-    """What the examples of a data set show, in their order."""
+@dataclass(frozen=True)
+class TextPart:
+    """A text of an example, or a part of a long one.
+
+    Attributes:
+        index: position of the example.
+        text: the text.
+        is_last: whether the text ends with this part.
+    """
+
+    index: int
+    text: str
+    is_last: bool = True
+
+
+class Content:
+    """What the examples of a data set show, in their order; a base class.
+
+    A subclass defines `__len__`, `take` and `identity`, and overrides what differs.
+    """
 
     modality: ClassVar[str]
-    """`image` or `text`: what a model has to read."""
+    """What a model has to read: `image`, `text` or `audio`."""
+    noun: ClassVar[str] = "file"
+    """What messages call one example, in the singular."""
+    are_pieces: ClassVar[bool] = False
+    """An example is a piece of a file; the source applies `data.limit` to documents."""
+    copies_must_agree: ClassVar[bool] = False
+    """Equal examples under two classes are an error and not only a warning: in photo files one of
+    the two labels must be wrong, while small arrays and short texts may coincide."""
 
-    def take(self, indices: np.ndarray) -> Any:
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def take(self, indices: np.ndarray) -> Self:
         """The content at `indices`, in that order."""
-        ...
-
-    def shape(self) -> str:
-        """What all examples share, for the fingerprint; empty where that is nothing."""
-        ...
+        raise NotImplementedError
 
     def identity(self, index: int) -> tuple[int, bytes | memoryview]:
-        """What tells an example from another, for the fingerprint: its bytes and their number.
+        """Size and bytes that distinguish an example, for the fingerprint of the data set.
 
-        Files may leave the bytes out: hashing 100 GB of photos at every start would cost more than
-        it tells.
+        Files leave the bytes empty: hashing 100 GB of photos at every start would take too long.
         """
-        ...
+        raise NotImplementedError
+
+    def shape(self) -> str:
+        """What all examples have in common, for the fingerprint; empty where there is nothing."""
+        return ""
+
+    def digest(self) -> str:
+        """SHA-256 of all the content: the key of caches on this machine."""
+        digest = hashlib.sha256(self.shape().encode())
+        for index in range(len(self)):
+            size, content = self.identity(index)
+            digest.update(f"{size}\n".encode())
+            digest.update(content)
+        return digest.hexdigest()
+
+    def duplicate_key(self, index: int) -> bytes | memoryview | None:
+        """Bytes that are equal for copies of one example; None: it is not compared."""
+        return self.identity(index)[1] or None
+
+    def size_columns(self) -> dict[str, np.ndarray]:
+        """Sizes of the examples for the report, such as `characters` or `width`, (N,) int64."""
+        return {}
+
+    def excerpt(self, index: int) -> dict[str, str]:
+        """The texts of an example, for samples in the report; empty where it has none."""
+        return {}
+
+    def text_parts(self) -> Iterator[TextPart]:
+        """All texts in their order, for what reads them once; none where there are no texts.
+
+        Raises:
+            UnusableInput: a file is not text in the encoding that was named.
+            OSError: a file cannot be read.
+        """
+        return iter(())
+
+    def text_size(self) -> int:
+        """Approximate length of all texts together, in characters or bytes."""
+        return sum(len(part.text) for part in self.text_parts())
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Examples of one data set, with classes or without, all splits together.
+    """Examples of one data set, with or without classes, all splits together.
 
     Attributes:
-        ids: identities that no move or new listing changes: the path relative to the root with
-            forward slashes, or `row-000012`; unique.
+        ids: identities that survive moving the data and listing it again: the path relative to the
+            root with forward slashes, or `row-000012`; unique.
         labels: positions in `classes`, (N,) int32; zeros where there are no classes.
         classes: class names in the order of the model's outputs; empty where there are none.
-        content: what the ids stand for.
+        content: what the examples show.
         splits: `train`, `val` or `test` of each example, (N,), where the source names splits.
-        groups: a name per example, (N,); examples with the same one stay in one split.
-        findings: what is wrong with the source, as far as listing it tells.
-        annotations: what is to be learned where that is not one class an example; there are no
-            classes then.
+        groups: a group name per example, (N,); a group is never divided between splits.
+        findings: problems that listing the source has shown.
+        annotations: the targets where these are not one class per example; `classes` is empty then.
     """
 
     ids: Sequence[str]
@@ -69,11 +129,11 @@ class Examples:
         return len(self.ids)
 
     def take(self, indices: np.ndarray) -> Examples:
-        """The examples at `indices`, in that order; the classes stay as they are."""
+        """The examples at `indices`, in that order; `classes` stays as it is."""
         indices = np.asarray(indices, dtype=np.int64)
         return dataclasses.replace(
             self,
-            ids=tuple(self.ids[each] for each in indices),
+            ids=tuple(self.ids[index] for index in indices),
             labels=self.labels[indices],
             content=self.content.take(indices),
             splits=None if self.splits is None else self.splits[indices],
@@ -85,14 +145,14 @@ class Examples:
     def fingerprint(self) -> str:
         """SHA-256 over identity, content and label of every example, in the order of ids.
 
-        Neither the root's place nor the listing's order matters.
+        It depends neither on where the root is nor on the order of the listing.
         """
         digest = hashlib.sha256()
         if shape := self.content.shape():
             digest.update(shape.encode())
         if self.annotations is not None:
-            told = [self.annotations.kind, *self.annotations.names]
-            digest.update(json.dumps(told).encode())
+            heading = [self.annotations.kind, *self.annotations.names]
+            digest.update(json.dumps(heading).encode())
         for index in sorted(range(len(self)), key=self.ids.__getitem__):
             size, content = self.content.identity(index)
             name = self.classes[self.labels[index]] if self.classes else ""
@@ -104,29 +164,42 @@ class Examples:
 
 
 def from_names(
-    ids: list[str],
-    names: list[str],
+    ids: Sequence[str],
+    names: Sequence[str],
     content: Content,
-    splits: list[str] | None = None,
-    groups: list[str] | None = None,
+    splits: Sequence[str] | None = None,
+    groups: Sequence[str] | None = None,
     classes: tuple[str, ...] | None = None,
     findings: Sequence[Finding] = (),
 ) -> Examples:
-    """Examples from a class name each.
+    """Examples with one class each.
 
     Args:
         names: class name of each example.
         classes: class names in order; empty means the names that occur, sorted.
-        findings: what is wrong with the source.
+        findings: problems of the source.
     """
     classes = classes or tuple(sorted(set(names)))
-    number = {name: index for index, name in enumerate(classes)}
+    position = {name: index for index, name in enumerate(classes)}
     return Examples(
         ids=tuple(ids),
-        labels=np.array([number[name] for name in names], dtype=np.int32),
+        labels=np.array([position[name] for name in names], dtype=np.int32),
         classes=classes,
         content=content,
         splits=None if splits is None else np.array(splits, dtype=str),
         groups=None if groups is None else np.array(groups, dtype=str),
         findings=tuple(findings),
     )
+
+
+def without_classes(
+    ids: Sequence[str],
+    content: Content,
+    annotations: Annotations | None = None,
+    splits: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+    findings: Sequence[Finding] = (),
+) -> Examples:
+    """Examples without classes, with or without other targets."""
+    labels = np.zeros(len(ids), np.int32)
+    return Examples(tuple(ids), labels, (), content, splits, groups, tuple(findings), annotations)

@@ -1,4 +1,4 @@
-"""What is to be learned where that is not one class an example: sets of labels, or numbers.
+"""Targets that are not one class per example: sets of labels, or numbers.
 
 N examples, K labels or numbers of each.
 """
@@ -9,73 +9,123 @@ import dataclasses
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Self
 
 import numpy as np
 
 from fmkit.core.errors import DataError, join_names
 
 
+class Annotations:
+    """Targets of the examples of a data set, in their order; a base class.
+
+    A subclass defines `kind`, `names`, `take` and `identity`, and overrides what differs.
+    """
+
+    kind: ClassVar[str]
+    """As `data.labels` and the run's record name it, such as `sets` or `numbers`."""
+    names: tuple[str, ...]
+    """Names of the model's outputs in their order, K of them; empty where they have no names, as
+    spans of a text have none."""
+
+    def take(self, indices: np.ndarray) -> Self:
+        """The annotations of the examples at `indices`, in that order."""
+        raise NotImplementedError
+
+    def identity(self, index: int) -> bytes:
+        """Bytes that distinguish an example's annotation, for the fingerprint and for conflicts."""
+        raise NotImplementedError
+
+    def align(self, names: tuple[str, ...]) -> Self:
+        """The same in the order of a run's names, matched by name and never by position.
+
+        Raises:
+            DataError: a name is missing, or was not in the training data; all are listed.
+        """
+        if names != self.names:
+            has = f"{self.kind} of {join_names(self.names, 10)}" if self.names else self.kind
+            raise DataError(f"the run learned {join_names(names, 10)}, and the data has {has}.")
+        return self
+
+    def presence(self) -> np.ndarray | None:
+        """Whether an example has something of each name, (N, K) bool; None: not a useful question.
+
+        Splits are stratified by it, and every name must occur in the training split.
+        """
+        return None
+
+    def counts(self, indices: np.ndarray) -> dict[str, int]:
+        """The number of examples at `indices` that have each name, where `presence` is defined."""
+        presence = self.presence()
+        if presence is None:
+            return {}
+        return dict(zip(self.names, presence[indices].sum(axis=0).tolist(), strict=True))
+
+    def strata(self) -> tuple[np.ndarray, int] | None:
+        """The stratum of each example, (N,), and the number of strata; None: there are none.
+
+        An example's stratum is its rarest name, of equally rare ones the first; K where it has
+        none. Shares of these are close to shares of every name, and where a rarest name keeps an
+        example, so does that name.
+        """
+        presence = self.presence()
+        if presence is None:
+            return None
+        rows, count = presence.shape
+        weight = np.where(presence, presence.sum(axis=0), rows + 1)
+        none = np.full((rows, 1), rows)
+        return np.concatenate([weight, none], axis=1).argmin(axis=1), count + 1
+
+    def moments(self, indices: np.ndarray) -> dict[str, tuple[float, float]]:
+        """Mean and standard deviation by name over the examples at `indices`, of numbers."""
+        return {}
+
+    def summary(self) -> dict[str, int]:
+        """Counts for the report; empty where there is nothing to count."""
+        return {}
+
+
 @dataclass(frozen=True, eq=False)
-class LabelSets:
-    """Any number of labels an example, none included.
+class LabelSets(Annotations):
+    """Any number of labels per example, none included.
 
     Attributes:
         names: of the labels, in the order of the model's outputs.
-        there: whether an example has a label, (N, K) bool.
-        is_open: the names are those that occur, so that data in which a label does not occur may
-            do without it; otherwise each label has a column of its own.
+        indicators: whether an example has a label, (N, K) bool.
+        is_open: the names are those that occur, so a label of the run may be absent from the data;
+            otherwise each label has a column of its own.
     """
 
     kind: ClassVar[str] = "sets"
     names: tuple[str, ...]
-    there: np.ndarray
+    indicators: np.ndarray
     is_open: bool = False
 
     def take(self, indices: np.ndarray) -> LabelSets:
-        """Those of the examples at `indices`, in that order; the labels stay as they are."""
-        return dataclasses.replace(self, there=self.there[indices])
+        """The sets at `indices`; the labels stay as they are."""
+        return dataclasses.replace(self, indicators=self.indicators[indices])
 
     def identity(self, index: int) -> bytes:
         """The labels of an example, a byte each."""
-        return self.there[index].astype(np.uint8).tobytes()
+        return self.indicators[index].astype(np.uint8).tobytes()
 
-    def matched(self, names: tuple[str, ...]) -> LabelSets:
-        """The same in the order of a run's labels, matched by name.
+    def align(self, names: tuple[str, ...]) -> LabelSets:
+        """In the order of a run's labels; a label that is absent from open names has no example."""
+        positions = _match_names(self.names, names, "labels", self.is_open)
+        indicators = np.zeros((len(self.indicators), len(names)), bool)
+        for column, position in enumerate(positions):
+            if position is not None:
+                indicators[:, column] = self.indicators[:, position]
+        return LabelSets(names, indicators, self.is_open)
 
-        A label of the run that does not occur here is nobody's, where the names are those that
-        occur.
-
-        Raises:
-            DataError: a label is unknown to the run, or a label's column is missing.
-        """
-        places = _places(self.names, names, "labels", self.is_open)
-        there = np.zeros((len(self.there), len(names)), bool)
-        for place, own in enumerate(places):
-            if own is not None:
-                there[:, place] = self.there[:, own]
-        return LabelSets(names, there, self.is_open)
-
-    def counts(self, indices: np.ndarray) -> dict[str, int]:
-        """How many of the examples at `indices` have each label."""
-        found = self.there[indices].sum(axis=0)
-        return dict(zip(self.names, found.tolist(), strict=True))
-
-    def rarest(self) -> np.ndarray:
-        """Of each example its rarest label, (N,), of equally rare ones the first; K is none.
-
-        Shares of these are near to shares of every label, and where a rarest label keeps an example
-        so does that label.
-        """
-        counts = self.there.sum(axis=0)
-        weight = np.where(self.there, counts, len(self.there) + 1)
-        last = np.full((len(self.there), 1), len(self.there))
-        return np.concatenate([weight, last], axis=1).argmin(axis=1)
+    def presence(self) -> np.ndarray:
+        """The indicators."""
+        return self.indicators
 
 
 @dataclass(frozen=True, eq=False)
-class Numbers:
-    """One number an example, or several.
+class Numbers(Annotations):
+    """One number per example, or several.
 
     Attributes:
         names: of the numbers, in the order of the model's outputs.
@@ -87,100 +137,68 @@ class Numbers:
     values: np.ndarray
 
     def take(self, indices: np.ndarray) -> Numbers:
-        """Those of the examples at `indices`, in that order."""
+        """The numbers at `indices`."""
         return Numbers(self.names, self.values[indices])
 
     def identity(self, index: int) -> bytes:
         """The numbers of an example, eight bytes each."""
         return self.values[index].astype("<f8").tobytes()
 
-    def matched(self, names: tuple[str, ...]) -> Numbers:
-        """The same in the order of a run's numbers, matched by name.
-
-        Raises:
-            DataError: a name is missing or unknown.
-        """
-        places = _places(self.names, names, "numbers")
-        return Numbers(names, self.values[:, [int(each or 0) for each in places]])
+    def align(self, names: tuple[str, ...]) -> Numbers:
+        """In the order of a run's numbers."""
+        positions = _match_names(self.names, names, "numbers")
+        return Numbers(names, self.values[:, [int(position or 0) for position in positions]])
 
     def moments(self, indices: np.ndarray) -> dict[str, tuple[float, float]]:
         """Mean and standard deviation of each number over the examples at `indices`."""
-        chosen = self.values[indices]
-        pairs = zip(chosen.mean(axis=0).tolist(), chosen.std(axis=0).tolist(), strict=True)
+        values = self.values[indices]
+        pairs = zip(values.mean(axis=0).tolist(), values.std(axis=0).tolist(), strict=True)
         return dict(zip(self.names, pairs, strict=True))
 
 
-def join_labels(names: Sequence[str], there: np.ndarray) -> list[str]:
-    """The labels of each example in one text, (N, K) bool to N texts; none is an empty text."""
-    return [SEPARATOR.join(names[int(k)] for k in np.flatnonzero(row)) for row in there]
-
-
 SEPARATOR = "|"
-"""What stands between labels in one cell, unless `data.label_separator` says otherwise."""
+"""Separates labels in one cell, unless `data.label_separator` says otherwise."""
 
 
-def _places(
-    there: tuple[str, ...], wanted: tuple[str, ...], what: str, may_lack: bool = False
+def join_labels(names: Sequence[str], indicators: np.ndarray) -> list[str]:
+    """The labels of each example in one text, (N, K) bool to N texts; no label is an empty text."""
+    return [SEPARATOR.join(names[int(k)] for k in np.flatnonzero(row)) for row in indicators]
+
+
+def _match_names(
+    data_names: tuple[str, ...], run_names: tuple[str, ...], noun: str, may_lack: bool = False
 ) -> list[int | None]:
-    """Where each wanted name is among those that are there; None where it may be missing.
+    """The position of each of a run's names in the data's names; None where it may be missing.
 
     Names that look the same are the same, as with classes.
 
     Raises:
-        DataError: a name is missing or unknown; all are told.
+        DataError: a name is missing or was not in the training data; all are listed.
     """
-    known = {normalise_name(each): place for place, each in enumerate(there)}
-    asked = {normalise_name(each) for each in wanted}
-    missing = [each for each in wanted if normalise_name(each) not in known and not may_lack]
-    extra = [each for each in there if normalise_name(each) not in asked]
+    position = {normalise_name(name): index for index, name in enumerate(data_names)}
+    missing = [name for name in run_names if normalise_name(name) not in position and not may_lack]
+    learned = {normalise_name(name) for name in run_names}
+    extra = [name for name in data_names if normalise_name(name) not in learned]
+    if problems := mismatch_problems(missing, extra):
+        raise DataError(
+            f"{noun} do not match: {'; '.join(problems)}.",
+            f"The run was trained on {join_names(run_names, 10)}. Names are matched exactly.",
+        )
+    return [position.get(normalise_name(name)) for name in run_names]
+
+
+def mismatch_problems(missing: Sequence[str], extra: Sequence[str]) -> list[str]:
+    """What is wrong where names of a run are missing from the data, or the data has others."""
     problems = []
     if missing:
-        problems.append(f"the data has no {join_names([ascii(each) for each in missing], 10)}")
+        problems.append(f"the data has no {join_names([ascii(name) for name in missing], 10)}")
     if extra:
-        problems.append(f"the run does not know {join_names([ascii(each) for each in extra], 10)}")
-    if problems:
-        raise DataError(
-            f"{what} do not match: {'; '.join(problems)}.",
-            f"The run was trained on {join_names(wanted, 10)}. They are matched by name, letter by "
-            "letter.",
-        )
-    return [known.get(normalise_name(each)) for each in wanted]
-
-
-class Annotations(Protocol):
-    """What is to be learned of each example, in the order of the examples.
-
-    Attributes:
-        kind: as `data.labels` names it, such as `sets` or `numbers`.
-    """
-
-    kind: ClassVar[str]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What the model's outputs are called, in their order; K of them.
-
-        Where answers have no names, as spans of a text, there are none.
-        """
-        ...
-
-    def take(self, indices: np.ndarray) -> Any:
-        """Those of the examples at `indices`, in that order."""
-        ...
-
-    def identity(self, index: int) -> bytes:
-        """What tells an example's annotation from another one, for the fingerprint."""
-        ...
-
-    def matched(self, names: tuple[str, ...]) -> Any:
-        """The same in the order of a run's names, matched by name and never by position.
-
-        Raises:
-            DataError: a name is missing or unknown; both are told.
-        """
-        ...
+        verb = "was" if len(extra) == 1 else "were"
+        names = join_names([ascii(name) for name in extra], 10)
+        problems.append(f"{names} {verb} not in the training data")
+    return problems
 
 
 def normalise_name(name: str) -> str:
-    """A name as an eye sees it: composed (unicode.org/reports/tr15, NFC), with single spaces."""
+    """A name as it looks: composed (unicode.org/reports/tr15, NFC), with single spaces."""
     return " ".join(unicodedata.normalize("NFC", name).split())

@@ -30,7 +30,7 @@ def evaluate(question: EvaluationInputs) -> EvaluationResult:
         raise DataError("the run learned sets of labels, and the data has none.")
     batches = question.loader.ordered(question.indices)
     logits = question.learner.predict(batches, verbose=0)
-    truth = known.there[question.indices]
+    truth = known.indicators[question.indices]
     found = sigmoid(logits)
     told = figures(truth, found, known.names, question.bootstrap, question.seed)
     ids = [question.examples.ids[each] for each in question.indices]

@@ -59,7 +59,7 @@ class MultiLabel:
 
     def targets(self, examples: Any) -> np.ndarray:
         """Whether an example has a label, (N, K) float32."""
-        return np.asarray(examples.annotations.there, np.float32)
+        return np.asarray(examples.annotations.indicators, np.float32)
 
     def head(self, backbone: Backbone, config: ModelConfig) -> Any:
         """Pooling, dropout, an optional hidden layer, and logits (B, K).

@@ -33,7 +33,7 @@ def lines(path, **changes):
 
 
 def texts(examples):
-    return [each.text for each in examples.content.parts()]
+    return [each.text for each in examples.content.text_parts()]
 
 
 def faults(examples):
@@ -104,7 +104,7 @@ def test_a_large_table_is_cut_into_pieces_and_the_limit_takes_the_first_rows(tmp
         assert texts(found) == TEXTS
         some = found.take(np.array([2, 4]))
         assert set(texts(some)) < set(TEXTS)
-        assert {each.piece for each in some.content.parts()} == {0, 1}
+        assert {each.index for each in some.content.text_parts()} == {0, 1}
         for limit in (1, 2, 100, 599, 600, 700):
             assert texts(lines(path, text_column="body", limit=limit)) == TEXTS[:limit]
     monkeypatch.setattr(text_corpus, "_SMALL", 10**9)
@@ -210,7 +210,7 @@ def test_reading_a_table_takes_no_more_memory_when_it_is_larger(tmp_path):
         found = lines(path, text_column="body")
         tracemalloc.start()
         try:
-            total = sum(len(each.text) for each in found.content.parts())
+            total = sum(len(each.text) for each in found.content.text_parts())
             return tracemalloc.get_traced_memory()[1], total
         finally:
             tracemalloc.stop()
@@ -239,7 +239,7 @@ def test_the_largest_cell_of_other_readers_is_left_as_it_was(tmp_path):
         write_csv(tmp_path / "a.csv", [*TEXTS[:3], long, *TEXTS[3:6]]), text_column="body"
     )
     read = []
-    for part in found.content.parts():
+    for part in found.content.text_parts():
         assert csv.field_size_limit() == before
         read.append(len(part.text))
     assert len(long) in read

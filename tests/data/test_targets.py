@@ -16,7 +16,7 @@ def sets(there, names=None, is_open=False):
 
 
 def examples(annotations, groups=None, named=None):
-    rows = annotations.there if isinstance(annotations, LabelSets) else annotations.values
+    rows = annotations.indicators if isinstance(annotations, LabelSets) else annotations.values
     count = len(rows)
     ids = tuple(f"row-{each:06d}" for each in range(count))
     return Examples(
@@ -28,23 +28,26 @@ def examples(annotations, groups=None, named=None):
 
 def test_labels_are_matched_by_name_and_an_open_one_may_be_missing():
     known = sets([[1, 0], [0, 1]], ("cat", "café"))
-    assert known.matched(("cafe\u0301", "cat")).there.tolist() == [[False, True], [True, False]]
+    assert known.align(("cafe\u0301", "cat")).indicators.tolist() == [[False, True], [True, False]]
     with pytest.raises(DataError, match="the data has no 'dog'"):
-        known.matched(("cat", "café", "dog"))
-    with pytest.raises(DataError, match=r"does not know 'caf\\xe9'"):
-        known.matched(("cat",))
+        known.align(("cat", "café", "dog"))
+    with pytest.raises(DataError, match=r"'caf\\xe9' was not in the training data"):
+        known.align(("cat",))
     opened = sets([[1, 0], [0, 1]], ("cat", "cow"), is_open=True)
-    matched = opened.matched(("ant", "cat", "cow"))
-    assert matched.there.tolist() == [[False, True, False], [False, False, True]]
-    with pytest.raises(DataError, match="does not know 'cow'"):
-        opened.matched(("cat",))
+    matched = opened.align(("ant", "cat", "cow"))
+    assert matched.indicators.tolist() == [[False, True, False], [False, False, True]]
+    with pytest.raises(DataError, match="'cow' was not in the training data"):
+        opened.align(("cat",))
 
 
 def test_numbers_are_matched_by_name():
     known = Numbers(("x", "y"), np.array([[1.0, 2], [3, 4]]))
-    assert known.matched(("y", "x")).values.tolist() == [[2, 1], [4, 3]]
-    with pytest.raises(DataError, match=r"numbers do not match: the data has no 'z'.*know 'y'"):
-        known.matched(("x", "z"))
+    assert known.align(("y", "x")).values.tolist() == [[2, 1], [4, 3]]
+    with pytest.raises(
+        DataError,
+        match=r"numbers do not match: the data has no 'z'.*'y' was not in the training data",
+    ):
+        known.align(("x", "z"))
     assert known.moments(np.array([0, 1])) == {"x": (2, 1), "y": (3, 1)}
 
 
@@ -64,7 +67,7 @@ def test_joined_names():
 
 def test_the_rarest_label_stands_for_an_example():
     known = sets([[1, 1, 0], [1, 0, 0], [1, 0, 1], [0, 0, 0], [1, 1, 1], [1, 1, 0]])
-    assert known.rarest().tolist() == [1, 0, 2, 3, 2, 1]
+    assert known.strata()[0].tolist() == [1, 0, 2, 3, 2, 1]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -75,14 +78,16 @@ def test_every_label_keeps_an_example_in_train_and_near_its_share_elsewhere(seed
     known = sets(there)
     made = splits.make_splits(examples(known), 0.2, 0.2, seed)
     assert sum(map(len, made.values())) == 200
-    assert known.there[made["train"]].any(axis=0).all()
+    assert known.indicators[made["train"]].any(axis=0).all()
     for name in ("val", "test"):
         assert abs(len(made[name]) - 40) <= 3
         for label in range(3):
-            count = known.there[:, label].sum()
-            assert abs(known.there[made[name], label].sum() - 0.2 * count) <= max(3, 0.08 * count)
+            count = known.indicators[:, label].sum()
+            assert abs(known.indicators[made[name], label].sum() - 0.2 * count) <= max(
+                3, 0.08 * count
+            )
     spec = splits.describe(examples(known), made)
-    assert spec.class_counts["val"]["a"] == known.there[made["val"], 0].sum()
+    assert spec.class_counts["val"]["a"] == known.indicators[made["val"], 0].sum()
     assert (spec.annotations, spec.names) == ("sets", tuple("abcdef"))
 
 
@@ -96,7 +101,7 @@ def test_a_label_that_is_never_the_rarest_comes_back_to_train():
     for seed in range(20):
         known = sets(there)
         made = splits.make_splits(examples(known), 0.3, 0.3, seed)
-        assert known.there[made["train"]].any(axis=0).all(), seed
+        assert known.indicators[made["train"]].any(axis=0).all(), seed
 
 
 def test_a_label_without_an_example_in_a_named_train_split_is_refused():
@@ -131,6 +136,6 @@ def test_a_limit_keeps_an_example_of_each_rarest_label():
     there[:40, 0] = there[40:44, 1] = there[44, 2] = True
     found = stratify.limit_examples(examples(sets(there)), 10)
     assert len(found) == 10
-    assert found.annotations.there.any(axis=0).all()
+    assert found.annotations.indicators.any(axis=0).all()
     with pytest.raises(ConfigError, match="one per label"):
         stratify.limit_examples(examples(sets(there)), 3)

@@ -133,7 +133,7 @@ def test_labels_begin_at_their_shares():
     config = configured("multi_label")
     config.task = MultiLabelConfig()
     made = assembled(config, examples("multi_label"))
-    shares = made.examples.annotations.there[made.splits["train"]].sum(axis=0) + 1
+    shares = made.examples.annotations.indicators[made.splits["train"]].sum(axis=0) + 1
     (bias,) = (each for each in made.learner.weights if each.path == "logits/bias")
     expected = shares / (len(made.splits["train"]) + 2)
     np.testing.assert_allclose(1 / (1 + np.exp(-np.asarray(bias))), expected, rtol=1e-5)

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fmkit.core.errors import DataError
+from fmkit.data.targets import Annotations
 
 Span = tuple[int, int]
 """Where a part of a text begins, and where it has ended, in characters from 0."""
@@ -20,8 +20,8 @@ NEAR = 2
 """Characters by which an offset may be wrong: white space that was cut or added before."""
 
 
-@dataclass(eq=False)
-class AnswerSpans:
+@dataclass(frozen=True, eq=False)
+class AnswerSpans(Annotations):
     """The accepted answers of each example.
 
     Attributes:
@@ -40,16 +40,6 @@ class AnswerSpans:
     def identity(self, index: int) -> bytes:
         """Begin and end of each answer."""
         return repr(self.spans[index]).encode()
-
-    def matched(self, names: tuple[str, ...]) -> AnswerSpans:
-        """The same: nothing has a name.
-
-        Raises:
-            DataError: the run has names.
-        """
-        if names:
-            raise DataError(f"the run learned {', '.join(names)}, and the data has answers.")
-        return self
 
     def summary(self) -> dict[str, int]:
         """How many examples have an answer, and how many have none."""

@@ -20,6 +20,7 @@ from typing import ClassVar
 import numpy as np
 
 from fmkit.core.safe_io import open_file
+from fmkit.data.examples import Content, TextPart
 from fmkit.data.findings import UnusableInput
 from fmkit.data.formats.table_stream import CSV, PARQUET, BadTable, Parquet, Row, csv_rows
 from fmkit.data.formats.text_encoding import (
@@ -75,23 +76,8 @@ BadRow = Callable[[int, str], None]
 """Called with the number of a row of a table that cannot be used, and why."""
 
 
-@dataclass(frozen=True)
-class DocumentPart:
-    """A document, or a part of one.
-
-    Attributes:
-        piece: position of the piece that it is in.
-        text: its text.
-        ends: whether the document ends with it.
-    """
-
-    piece: int
-    text: str
-    ends: bool
-
-
 @dataclass(frozen=True, eq=False)
-class Documents:
+class Documents(Content):
     """Pieces of text files.
 
     Attributes:
@@ -102,10 +88,14 @@ class Documents:
     """
 
     modality: ClassVar[str] = "text"
+    are_pieces: ClassVar[bool] = True
     files: tuple[TextFile, ...]
     form: DocumentFormat
     file_of: np.ndarray
     numbers: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.file_of)
 
     def take(self, indices: np.ndarray) -> Documents:
         """The pieces at `indices`, which rise."""
@@ -129,7 +119,11 @@ class Documents:
             found.update(np.ascontiguousarray(array, np.int64).data)
         return found.hexdigest()
 
-    def parts(self) -> Iterator[DocumentPart]:
+    def text_size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.end for file in self.files)
+
+    def text_parts(self) -> Iterator[TextPart]:
         """All that is in the pieces, in order; at most about a chunk of it is held.
 
         Raises:
@@ -139,8 +133,8 @@ class Documents:
         for number in np.unique(self.file_of):
             yield from self.parts_of(int(number))
 
-    def parts_of(self, file: int, bad_row: BadRow | None = None) -> Iterator[DocumentPart]:
-        """What is in the pieces of one file; see `parts`.
+    def parts_of(self, file: int, bad_row: BadRow | None = None) -> Iterator[TextPart]:
+        """What is in the pieces of one file; see `text_parts`.
 
         Rows of a table that cannot be used are passed over, as lines without a text are.
 
@@ -169,7 +163,7 @@ def line_offsets(file: TextFile, form: DocumentFormat) -> Iterator[tuple[int, in
     """Number and offset of each line that is not empty, or of each row that can be used.
 
     Raises:
-        Unusable: see `Documents.parts`.
+        Unusable: see `Documents.text_parts`.
         OSError: it cannot be read.
     """
     if is_table(file):
@@ -211,7 +205,7 @@ def table_rows(file: TextFile, form: DocumentFormat) -> Iterator[Row]:
 
 def _rows(
     file: TextFile, form: DocumentFormat, places: np.ndarray, bad_row: BadRow | None
-) -> Iterator[DocumentPart]:
+) -> Iterator[TextPart]:
     """The texts of a table's rows, each a document."""
     for row in table_rows(file, form):
         if row.fault:
@@ -220,10 +214,10 @@ def _rows(
             continue
         piece = row.offset // file.block if file.block else row.number
         if piece < len(places) and places[piece] >= 0:
-            yield DocumentPart(int(places[piece]), row.text, True)
+            yield TextPart(int(places[piece]), row.text, True)
 
 
-def _lines(file: TextFile, form: DocumentFormat, places: np.ndarray) -> Iterator[DocumentPart]:
+def _lines(file: TextFile, form: DocumentFormat, places: np.ndarray) -> Iterator[TextPart]:
     """The lines of a file that are not empty, each a document."""
     is_json = file.name.lower().endswith(JSON_LINES)
     for number, offset, line in lines(file, form.encoding, MAX_CHARACTERS):
@@ -237,7 +231,7 @@ def _lines(file: TextFile, form: DocumentFormat, places: np.ndarray) -> Iterator
         if piece >= len(places) or places[piece] < 0 or line.isspace():
             continue
         text = _from_json(line, number, form.text_column) if is_json else line.strip()
-        yield DocumentPart(int(places[piece]), text, True)
+        yield TextPart(int(places[piece]), text, True)
 
 
 JSON_LINES = (".jsonl", ".ndjson")
@@ -261,21 +255,21 @@ def _from_json(line: str, number: int, key: str) -> str:
     return text.strip()
 
 
-def _stretches(file: TextFile, form: DocumentFormat, places: np.ndarray) -> Iterator[DocumentPart]:
+def _stretches(file: TextFile, form: DocumentFormat, places: np.ndarray) -> Iterator[TextPart]:
     """A file as one document, in parts of at most a chunk that end with a line where they can."""
     kept: list[str] = []
     size, current = 0, -1
     for piece, text in _by_piece(file, form):
         place = int(places[piece]) if piece < len(places) else -1
         if kept and (place != current or size + len(text) > CHUNK):
-            yield DocumentPart(current, "".join(kept), False)
+            yield TextPart(current, "".join(kept), False)
             kept, size = [], 0
         current = place
         if place >= 0:
             kept.append(text)
             size += len(text)
     if kept:
-        yield DocumentPart(current, "".join(kept), True)
+        yield TextPart(current, "".join(kept), True)
 
 
 def _by_piece(file: TextFile, form: DocumentFormat) -> Iterator[tuple[int, str]]:

@@ -18,6 +18,7 @@ from typing import ClassVar
 import numpy as np
 
 from fmkit.core.errors import DataError, join_names
+from fmkit.data.targets import Annotations, mismatch_problems
 
 OUTSIDE_NAME = "O"
 """The tag of a word that is in no entity."""
@@ -61,7 +62,7 @@ class EntitySpans:
 
 
 @dataclass(frozen=True, eq=False)
-class Tags:
+class Tags(Annotations):
     """A tag for each word of each example.
 
     Attributes:
@@ -82,22 +83,21 @@ class Tags:
         found = "\0".join(self.names[each] for each in self.values[index])
         return found.encode("utf-8", "surrogatepass")
 
-    def matched(self, names: tuple[str, ...]) -> Tags:
-        """The same in the order of a run's names. A few sentences need not have every tag.
+    def align(self, names: tuple[str, ...]) -> Tags:
+        """In the order of a run's names. A few sentences need not have every tag.
 
         Raises:
-            DataError: the run does not know a tag.
+            DataError: a tag was not in the training data.
         """
-        known = {name: number for number, name in enumerate(names)}
-        unknown = [each for each in self.names if each not in known]
-        if unknown:
+        position = {name: index for index, name in enumerate(names)}
+        extra = [name for name in self.names if name not in position]
+        if problems := mismatch_problems([], extra):
             raise DataError(
-                "the run does not know the tags "
-                f"{join_names([ascii(each) for each in unknown], 10)}.",
-                f"It was trained on {join_names(names, 10)}. Tags are matched letter by letter.",
+                f"tags do not match: {problems[0]}.",
+                f"The run was trained on {join_names(names, 10)}. Tags are matched exactly.",
             )
-        order = np.array([known[each] for each in self.names], np.int32)
-        return Tags(names, tuple(order[each] for each in self.values))
+        order = np.array([position[name] for name in self.names], np.int32)
+        return Tags(names, tuple(order[tags] for tags in self.values))
 
 
 def is_entity_tag(name: str) -> bool:

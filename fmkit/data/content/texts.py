@@ -1,61 +1,128 @@
-"""Content of text examples: single texts or pairs, and conversations."""
+"""Content of text examples: single texts or pairs, conversations, and texts as targets."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from fmkit.core.types import Message
+from fmkit.data.examples import Content, TextPart
 
 
 @dataclass(frozen=True, eq=False)
-class Texts:
+class Texts(Content):
     """Texts in memory, or pairs of them.
 
     Attributes:
-        texts: one an example.
+        texts: one per example.
         pairs: the second text of each example; None where there are no pairs.
     """
 
     modality: ClassVar[str] = "text"
+    noun: ClassVar[str] = "text"
     texts: tuple[str, ...]
     pairs: tuple[str, ...] | None = None
 
+    def __len__(self) -> int:
+        return len(self.texts)
+
     def take(self, indices: np.ndarray) -> Texts:
         """The texts at `indices`, in that order."""
-        pairs = None if self.pairs is None else tuple(self.pairs[each] for each in indices)
-        return Texts(tuple(self.texts[each] for each in indices), pairs)
+        pairs = None if self.pairs is None else tuple(self.pairs[index] for index in indices)
+        return Texts(tuple(self.texts[index] for index in indices), pairs)
+
+    def identity(self, index: int) -> tuple[int, bytes]:
+        """The text in UTF-8, a pair with a NUL between."""
+        second = "" if self.pairs is None else f"\0{self.pairs[index]}"
+        encoded = (self.texts[index] + second).encode("utf-8", "surrogatepass")
+        return len(encoded), encoded
 
     def shape(self) -> str:
         """Whether they are pairs."""
         return "texts" if self.pairs is None else "pairs"
 
-    def identity(self, index: int) -> tuple[int, bytes]:
-        """The text in UTF-8, a pair with a NUL between."""
-        second = "" if self.pairs is None else f"\0{self.pairs[index]}"
-        whole = (self.texts[index] + second).encode("utf-8", "surrogatepass")
-        return len(whole), whole
+    def duplicate_key(self, index: int) -> bytes | None:
+        """The words, however white space separates them; None for an empty text."""
+        if not self.texts[index]:
+            return None
+        words = " ".join(self.texts[index].split())
+        if self.pairs is not None:
+            words += "\0" + " ".join(self.pairs[index].split())
+        return words.encode("utf-8", "surrogatepass")
+
+    def size_columns(self) -> dict[str, np.ndarray]:
+        """Characters and words, of both texts of a pair."""
+        pairs = {} if self.pairs is None else {"pair_": self.pairs}
+        return text_lengths({"": self.texts, **pairs})
+
+    def excerpt(self, index: int) -> dict[str, str]:
+        """The text, and the second one of a pair."""
+        pair = {} if self.pairs is None else {"pair": self.pairs[index]}
+        return {"text": self.texts[index], **pair}
+
+    def text_parts(self) -> Iterator[TextPart]:
+        """The texts, the second one of a pair after the first."""
+        previous = None
+        for index, text in enumerate(self.texts):
+            yield TextPart(index, text)
+            second = None if self.pairs is None else self.pairs[index]
+            if second is not None and second is not previous:  # questions may share one text
+                yield TextPart(index, second)
+            previous = second
 
 
 @dataclass(frozen=True, eq=False)
-class Conversations:
+class Conversations(Content):
     """Conversations in memory: `conversations` has the messages of each."""
 
     modality: ClassVar[str] = "text"
     conversations: tuple[tuple[Message, ...], ...]
 
+    def __len__(self) -> int:
+        return len(self.conversations)
+
     def take(self, indices: np.ndarray) -> Conversations:
         """The conversations at `indices`, in that order."""
-        return Conversations(tuple(self.conversations[each] for each in indices))
-
-    def shape(self) -> str:
-        """What they are."""
-        return "conversations"
+        return Conversations(tuple(self.conversations[index] for index in indices))
 
     def identity(self, index: int) -> tuple[int, bytes]:
         """Roles and contents as JSON."""
-        whole = json.dumps([[each.role, each.content] for each in self.conversations[index]])
-        return len(whole), whole.encode()
+        encoded = json.dumps([[turn.role, turn.content] for turn in self.conversations[index]])
+        return len(encoded), encoded.encode()
+
+    def shape(self) -> str:
+        """A constant."""
+        return "conversations"
+
+    def duplicate_key(self, index: int) -> bytes:
+        """The words of each message with its role, however white space separates them."""
+        turns = self.conversations[index]
+        words = "\0".join(f"{turn.role}\0{' '.join(turn.content.split())}" for turn in turns)
+        return words.encode("utf-8", "surrogatepass")
+
+    def size_columns(self) -> dict[str, np.ndarray]:
+        """Messages, characters and words of each conversation, and characters of its answers."""
+        contents = [[turn.content for turn in turns] for turns in self.conversations]
+        answers = [
+            [turn.content for turn in turns if turn.role == "assistant"]
+            for turns in self.conversations
+        ]
+        return {
+            "messages": np.array([len(texts) for texts in contents], np.int64),
+            "characters": np.array([sum(map(len, texts)) for texts in contents], np.int64),
+            "words": np.array([sum(len(t.split()) for t in texts) for texts in contents], np.int64),
+            "answer_characters": np.array([sum(map(len, texts)) for texts in answers], np.int64),
+        }
+
+
+def text_lengths(texts: Mapping[str, Sequence[str]]) -> dict[str, np.ndarray]:
+    """Characters and words of each text, (N,), by `{prefix}characters` and `{prefix}words`."""
+    columns = {}
+    for prefix, column in texts.items():
+        columns[f"{prefix}characters"] = np.array([len(text) for text in column], np.int64)
+        columns[f"{prefix}words"] = np.array([len(text.split()) for text in column], np.int64)
+    return columns

@@ -20,12 +20,11 @@ import numpy as np
 
 from fmkit.core.errors import DataError, ResourceError
 from fmkit.core.types import SPLITS, Tokenizer
-from fmkit.data.content.documents import DocumentPart, Documents
-from fmkit.data.content.text_stream import parts
+from fmkit.data.content.documents import Documents
 from fmkit.data.content.texts import Texts
 from fmkit.data.content.word_sequences import Sentences
 from fmkit.data.dataset import Dataset
-from fmkit.data.examples import Content, Examples
+from fmkit.data.examples import Content, Examples, TextPart
 from fmkit.data.findings import UnusableInput
 from fmkit.store import array_cache
 from fmkit.store.array_cache import CachedArrays, Entry, FeatureStore
@@ -165,10 +164,10 @@ def _batches(
     total, open_split = len(split_of), -1
     opening, closing = packing.between
     for chunk in _together(data.examples.content, split_of):
-        tell(chunk[0].piece, total)
+        tell(chunk[0].index, total)
         rows = packing.tokenizer.tokens([each.text for each in chunk])
         for part, tokens in zip(chunk, rows, strict=True):
-            split = int(split_of[part.piece])
+            split = int(split_of[part.index])
             if open_split not in (-1, split):  # what goes on there is in another split
                 streams[open_split].add(closing)
                 open_split = -1
@@ -176,7 +175,7 @@ def _batches(
                 streams[split].add(opening)
                 open_split = split
             streams[split].add(tokens)
-            if part.ends and open_split != -1:
+            if part.is_last and open_split != -1:
                 streams[split].add(closing)
                 open_split = -1
         for each in streams.values():
@@ -194,13 +193,13 @@ def _batches(
 _NAMES = (*SPLITS, "all")
 
 
-def _together(content: Content, split_of: np.ndarray) -> Iterator[list[DocumentPart]]:
+def _together(content: Content, split_of: np.ndarray) -> Iterator[list[TextPart]]:
     """Parts of documents, as many at once as are tokenised together."""
-    kept: list[DocumentPart] = []
+    kept: list[TextPart] = []
     size = 0
     try:
-        for part in parts(content):
-            if split_of[part.piece] < 0:
+        for part in content.text_parts():
+            if split_of[part.index] < 0:
                 continue
             kept.append(part)
             size += len(part.text) + 1
@@ -283,7 +282,7 @@ _ROWS = 256  # windows that are read together
 
 
 @dataclass(frozen=True, eq=False)
-class Windows:
+class Windows(Content):
     """Windows of tokens.
 
     Attributes:
@@ -292,6 +291,9 @@ class Windows:
 
     modality: ClassVar[str] = "text"
     rows: WindowRows
+
+    def __len__(self) -> int:
+        return len(self.rows.lengths)
 
     def take(self, indices: np.ndarray) -> Windows:
         """The windows at `indices`, in that order."""

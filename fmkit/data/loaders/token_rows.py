@@ -12,12 +12,12 @@ from typing import ClassVar
 import numpy as np
 
 from fmkit.data.dataset import Dataset
-from fmkit.data.examples import Examples
+from fmkit.data.examples import Content, Examples
 from fmkit.data.loaders.text_loader import TokenRows
 
 
 @dataclass(frozen=True, eq=False)
-class Encoded:
+class Encoded(Content):
     """Rows of tokens that a task made of examples.
 
     Attributes:
@@ -31,8 +31,11 @@ class Encoded:
     origin: np.ndarray
     source: Examples
 
+    def __len__(self) -> int:
+        return len(self.origin)
+
     def shape(self) -> str:
-        """What they are."""
+        """A constant."""
         return "rows"
 
     def take(self, indices: np.ndarray) -> Encoded:

@@ -79,7 +79,7 @@ def _fault(
             good += 1
             is_empty = is_empty and (not part.text or part.text.isspace())
             if tell is not None and place % 1000 == 999:
-                tell(part.piece, len(content.file_of))
+                tell(part.index, len(content.file_of))
     except UnusableInput as error:
         return error.kind, error.why
     except NotAFile as error:

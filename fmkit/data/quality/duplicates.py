@@ -7,21 +7,18 @@ arrays by their pixels; texts and conversations by their words, however white sp
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from fmkit.core.errors import join_names
-from fmkit.data.content.images import ImageArray, ImageFiles
-from fmkit.data.content.texts import Conversations, Texts
-from fmkit.data.content.word_sequences import Sentences
+from fmkit.data.content.images import ImageFiles
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding
 from fmkit.data.quality import near_duplicates
 from fmkit.data.quality.image_scan import Scan
 from fmkit.data.quality.scan_cache import ScanCache
-from fmkit.data.sources.preferences import Preferences
 
 _SHOWN = 5  # copies that a finding names; a folder may hold thousands
 
@@ -52,50 +49,15 @@ def duplicate_files(examples: Examples, scanned: Scan, cache: ScanCache) -> Dupl
 
 
 def duplicate_content(examples: Examples) -> DuplicateGroups:
-    """The copies among arrays, texts, sentences or conversations."""
-    content = examples.content
-    if isinstance(content, ImageArray):
-        blocks = (np.ascontiguousarray(row).data for row in content.pixels)
-        return DuplicateGroups(near_duplicates.exact(_digests(blocks, len(examples))))
-    if isinstance(content, Texts):
-        good = np.flatnonzero([bool(each) for each in content.texts])
-        words = (_words(content, each) for each in good.tolist())
-        return DuplicateGroups(_back(near_duplicates.exact(_digests(words, len(good))), good))
-    if isinstance(content, Preferences):
-        pairs = (content.identity(each)[1] for each in range(len(examples)))
-        return DuplicateGroups(near_duplicates.exact(_digests(pairs, len(examples))))
-    if isinstance(content, Sentences):
-        good = np.flatnonzero([bool(each) for each in content.words])
-        words = (content.identity(each)[1] for each in good.tolist())
-        return DuplicateGroups(_back(near_duplicates.exact(_digests(words, len(good))), good))
-    if isinstance(content, Conversations):
-        talks = (_said(content, each) for each in range(len(examples)))
-        return DuplicateGroups(near_duplicates.exact(_digests(talks, len(examples))))
-    return DuplicateGroups([])
-
-
-def _said(content: Conversations, index: int) -> bytes:
-    """A conversation's words, and whose they are."""
-    talk = content.conversations[index]
-    whole = "\0".join(f"{each.role}\0{' '.join(each.content.split())}" for each in talk)
-    return whole.encode("utf-8", "surrogatepass")
-
-
-def _words(content: Texts, index: int) -> bytes:
-    """A text's words, of a pair those of both."""
-    whole = " ".join(content.texts[index].split())
-    if content.pairs is not None:
-        whole += "\0" + " ".join(content.pairs[index].split())
-    return whole.encode("utf-8", "surrogatepass")
-
-
-def _digests(blocks: Iterable[bytes | memoryview], count: int) -> np.ndarray:
-    """(N, 16) uint8, a digest of each block of bytes."""
-    digests = np.zeros((count, 16), np.uint8)
-    for index, block in enumerate(blocks):
-        found = hashlib.blake2b(block, digest_size=16).digest()
-        digests[index] = np.frombuffer(found, np.uint8)
-    return digests
+    """The copies among examples that are not compared by the bytes of their files."""
+    usable, digests = [], []
+    for index in range(len(examples)):
+        key = examples.content.duplicate_key(index)
+        if key is not None:
+            usable.append(index)
+            digests.append(hashlib.blake2b(key, digest_size=16).digest())
+    rows = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 16)
+    return DuplicateGroups(_back(near_duplicates.exact(rows), np.array(usable, np.int64)))
 
 
 def _back(groups: Groups, places: np.ndarray) -> Groups:
@@ -111,8 +73,7 @@ def conflicting_labels(examples: Examples, copies: DuplicateGroups) -> list[Find
         return _two_answers(examples, copies)
     if not examples.classes:
         return found
-    in_files = isinstance(examples.content, ImageFiles)
-    exact = "two_classes" if in_files else "equal_two_classes"
+    exact = "two_classes" if examples.content.copies_must_agree else "equal_two_classes"
     for groups, kind in ((copies.exact, exact), (copies.near, "near_two_classes")):
         for group in groups:
             names = {examples.classes[examples.labels[each]] for each in group}

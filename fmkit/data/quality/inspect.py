@@ -19,6 +19,7 @@ from fmkit.data import class_checks, findings, splits
 from fmkit.data.class_checks import probable_typos
 from fmkit.data.content.documents import Documents
 from fmkit.data.content.images import ImageFiles
+from fmkit.data.content.preferences import Preferences
 from fmkit.data.content.texts import Texts
 from fmkit.data.content.word_sequences import Sentences
 from fmkit.data.dataset import Dataset
@@ -29,7 +30,6 @@ from fmkit.data.quality.image_probe import wrong_extension
 from fmkit.data.quality.image_scan import ProgressCallback, Scan, scan
 from fmkit.data.quality.scan_cache import ScanCache
 from fmkit.data.sources import registry as source_registry
-from fmkit.data.sources.preferences import Preferences
 
 UNEVEN = 20
 """A class with this many times the examples of another makes a warning."""

@@ -12,6 +12,7 @@ import fmkit
 from fmkit.config.schema.data import DataConfig
 from fmkit.core import files
 from fmkit.data.content.images import ImageArray, ImageFiles
+from fmkit.data.content.preferences import Preferences
 from fmkit.data.content.texts import Conversations, Texts
 from fmkit.data.content.word_sequences import Sentences
 from fmkit.data.examples import Examples
@@ -27,7 +28,6 @@ from fmkit.data.findings import (
 )
 from fmkit.data.quality import target_checks
 from fmkit.data.quality.inspect import Inspection, skipped
-from fmkit.data.sources.preferences import Preferences, plain
 from fmkit.data.stratify import hash_ranks
 from fmkit.data.targets import LabelSets, Numbers
 
@@ -159,10 +159,7 @@ def sizes(inspected: Inspection) -> dict[str, list[int]]:
         pairs = {} if content.pairs is None else {"pair_": content.pairs}
         columns = _lengths({"": content.texts, **pairs})
     elif isinstance(content, Preferences):
-        parts = ("prompt", "chosen", "rejected")
-        columns = _lengths(
-            {f"{part}_": [plain(getattr(each, part)) for each in content.pairs] for part in parts}
-        )
+        columns = content.size_columns()
     elif isinstance(content, Sentences):
         columns["words"] = np.array([len(each) for each in content.words], np.int64)
         columns["characters"] = np.array([len(content.text(e)) for e in range(len(content.words))])

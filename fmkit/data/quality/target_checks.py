@@ -124,7 +124,7 @@ def problems(examples: Examples) -> list[str]:
     """Why nothing can be learned of what was annotated; empty where something can."""
     known = examples.annotations
     if isinstance(known, LabelSets):
-        if known.names and known.there.any():
+        if known.names and known.indicators.any():
             return []
         return ["No example has a label: nothing can be learned."]
     if isinstance(known, Numbers) and not (known.values != known.values[:1]).any():
@@ -142,7 +142,7 @@ def found(examples: Examples, divided: dict[str, np.ndarray]) -> list[Finding]:
         return []
     training = divided.get("train", np.arange(len(examples)))
     if isinstance(known, LabelSets):
-        return _of_sets(known.there.sum(axis=0), known.take(training), "train" in divided)
+        return _of_sets(known.indicators.sum(axis=0), known.take(training), "train" in divided)
     return _of_numbers(known.take(training))
 
 
@@ -154,24 +154,24 @@ def _of_sets(everywhere: np.ndarray, known: LabelSets, is_training: bool) -> lis
         known: those of the training split.
         is_training: there is one.
     """
-    counts, several = known.there.sum(axis=0), []
+    counts, several = known.indicators.sum(axis=0), []
     if is_training:
         several += [
             Finding("single_label", repr(known.names[each])) for each in np.flatnonzero(counts == 1)
         ]
         several += [
             Finding("constant_label", repr(known.names[each]))
-            for each in np.flatnonzero(counts == len(known.there))
+            for each in np.flatnonzero(counts == len(known.indicators))
         ]
     numbers = np.repeat(np.arange(len(counts)), everywhere)
     several += [
         Finding("label_typo", repr(known.names[rare]), f"for {known.names[large]!r}?")
         for rare, large in probable_typos(numbers, known.names)
     ]
-    without = int((~known.there.any(axis=1)).sum())
+    without = int((~known.indicators.any(axis=1)).sum())
     if without:
         where = "training examples" if is_training else "examples"
-        why = f"{without:,} of {len(known.there):,} {where} have no label."
+        why = f"{without:,} of {len(known.indicators):,} {where} have no label."
         several.append(Finding("without_label", "", why, count=without))
     return several
 

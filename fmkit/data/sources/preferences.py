@@ -5,15 +5,14 @@ A prompt and its answers are texts as they stand, or messages of a conversation.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from fmkit.config.schema.data import PreferencesData
 from fmkit.core.types import Message
+from fmkit.data.content.preferences import Messages, Pair, Preferences, Turns, messages
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding, UnusableInput, printable
 from fmkit.data.formats import chat_messages
@@ -22,10 +21,6 @@ from fmkit.data.formats.text_encoding import binary_reason
 from fmkit.data.sources.json_files import ObjectFile, list_files
 from fmkit.data.stratify import limit_examples
 
-Messages = tuple[Message, ...]
-Talk = str | Messages
-"""A text as it stands, or messages of a conversation."""
-
 _ANSWERS = "assistant"
 _TURN = "\n\nAssistant:"
 """What an answer stands behind in dialogues as texts (Bai et al. 2022, arXiv:2204.05862)."""
@@ -33,62 +28,6 @@ _TURN = "\n\nAssistant:"
 
 class BadPair(Exception):
     """A row that is no pair of answers; the message says why."""
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A prompt with two answers, all three texts or all three messages."""
-
-    prompt: Talk
-    chosen: Talk
-    rejected: Talk
-
-
-@dataclass(frozen=True, eq=False)
-class Preferences:
-    """Pairs of answers in memory."""
-
-    modality: ClassVar[str] = "text"
-    pairs: tuple[Pair, ...]
-
-    def take(self, indices: np.ndarray) -> Preferences:
-        """The pairs at `indices`, in that order."""
-        return Preferences(tuple(self.pairs[each] for each in indices))
-
-    def shape(self) -> str:
-        """What they are."""
-        return "preferences"
-
-    def identity(self, index: int) -> tuple[int, bytes]:
-        """Prompt and answers as JSON."""
-        pair = self.pairs[index]
-        whole = json.dumps([_as_json(each) for each in (pair.prompt, pair.chosen, pair.rejected)])
-        return len(whole), whole.encode()
-
-    def prompts(self) -> np.ndarray:
-        """A name for each different prompt, (N,): those of one prompt belong in one split."""
-        whole = (json.dumps(_as_json(each.prompt)).encode() for each in self.pairs)
-        return np.array([hashlib.sha256(each).hexdigest()[:32] for each in whole])
-
-
-def messages(talk: Talk) -> Messages:
-    """Messages; a text is none.
-
-    Raises:
-        TypeError: it is a text.
-    """
-    if isinstance(talk, str):
-        raise TypeError("a text is no messages")
-    return talk
-
-
-def plain(talk: Talk) -> str:
-    """All that is said, for counts of words and comparisons."""
-    return talk if isinstance(talk, str) else "\n".join(each.content for each in talk)
-
-
-def _as_json(talk: Talk) -> Any:
-    return talk if isinstance(talk, str) else [[each.role, each.content] for each in talk]
 
 
 def pair_of(row: Any, names: tuple[str, str, str]) -> Pair:
@@ -120,7 +59,7 @@ def pair_of(row: Any, names: tuple[str, str, str]) -> Pair:
     return _checked(_of_messages(prompt, chosen, rejected, names))  # type: ignore[arg-type]
 
 
-def _talk(name: str, value: Any) -> Talk:
+def _talk(name: str, value: Any) -> Turns:
     """A text, or messages, neither of them empty; an empty message of the system is left out."""
     if isinstance(value, str):
         return _text(name, value)
@@ -156,7 +95,7 @@ def _text(what: str, text: str) -> str:
     return text
 
 
-def _of_texts(prompt: Talk | None, chosen: str, rejected: str, names: tuple[str, ...]) -> Pair:
+def _of_texts(prompt: Turns | None, chosen: str, rejected: str, names: tuple[str, ...]) -> Pair:
     """Answers that are texts: as they stand, or those of an assistant to messages."""
     if isinstance(prompt, tuple):
         return Pair(prompt, (Message(_ANSWERS, chosen),), (Message(_ANSWERS, rejected),))
@@ -177,7 +116,7 @@ def _of_texts(prompt: Talk | None, chosen: str, rejected: str, names: tuple[str,
 
 
 def _of_messages(
-    prompt: Talk | None, chosen: Messages, rejected: Messages, names: tuple[str, ...]
+    prompt: Turns | None, chosen: Messages, rejected: Messages, names: tuple[str, ...]
 ) -> Pair:
     """Answers that are messages, or whole conversations that begin with the prompt."""
     if prompt is None or chosen[0].role != _ANSWERS or rejected[0].role != _ANSWERS:
@@ -187,7 +126,7 @@ def _of_messages(
 
 
 def _of_conversations(
-    prompt: Talk | None, chosen: Messages, rejected: Messages, names: tuple[str, ...]
+    prompt: Turns | None, chosen: Messages, rejected: Messages, names: tuple[str, ...]
 ) -> Pair:
     if chosen == rejected:
         raise BadPair("both answers are the same")
@@ -203,7 +142,7 @@ def _of_conversations(
     return Pair(shared, chosen[count:], rejected[count:])
 
 
-def _begins(shared: Messages, prompt: Talk) -> bool:
+def _begins(shared: Messages, prompt: Turns) -> bool:
     """Whether what conversations share begins with a prompt; one of a text may follow a system's
     message."""
     if isinstance(prompt, str):
@@ -295,5 +234,5 @@ def _read(found: _Found, file: ObjectFile, names: tuple[str, str, str]) -> None:
 
 def _groups(found: _Found, content: Preferences) -> np.ndarray:
     """What may not be in two splits: pairs of one prompt, within a split that has a name."""
-    prompts = zip(found.splits, content.prompts(), strict=True)
+    prompts = zip(found.splits, content.prompt_groups(), strict=True)
     return np.array([f"{split}/{prompt}" for split, prompt in prompts], dtype=str)

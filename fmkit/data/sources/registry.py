@@ -49,11 +49,10 @@ def collect(config: DataConfig) -> Examples:
         DataError: the data cannot be listed at all.
     """
     # Not at the top: the names alone, which a config error needs, do without NumPy.
-    from fmkit.data.content.documents import Documents
     from fmkit.data.stratify import limit_examples
 
     examples = registry.find("data", config.name, SOURCES)(config)
-    if isinstance(examples.content, Documents):  # the limit is one of documents, not of pieces
+    if examples.content.are_pieces:  # the limit is one of documents, not of pieces
         return examples
     # A plugin's source need not know about the limit.
     return limit_examples(examples, config.limit) if len(examples) else examples

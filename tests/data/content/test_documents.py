@@ -25,9 +25,9 @@ def files(path, **changes):
 def texts(examples):
     """The documents, parts of one joined."""
     found, whole = [], ""
-    for part in examples.content.parts():
+    for part in examples.content.text_parts():
         whole += part.text
-        if part.ends:
+        if part.is_last:
             found.append(whole)
             whole = ""
     assert not whole
@@ -83,11 +83,11 @@ def test_a_large_file_is_cut_and_nothing_is_lost(tmp_path, monkeypatch, encoding
     found = files(tmp_path / "a.txt", encoding=encoding)
     assert len(found) >= 64
     assert texts(found) == [text]
-    pieces = [each.piece for each in found.content.parts()]
+    pieces = [each.index for each in found.content.text_parts()]
     assert pieces == sorted(pieces)
     assert len(set(pieces)) > 50
     again = files(tmp_path / "a.txt", encoding=encoding)
-    assert list(again.content.parts()) == list(found.content.parts())
+    assert list(again.content.text_parts()) == list(found.content.text_parts())
 
 
 def test_of_many_lines_a_piece_holds_several(tmp_path, monkeypatch):
@@ -100,7 +100,7 @@ def test_of_many_lines_a_piece_holds_several(tmp_path, monkeypatch):
     assert texts(found) == written
     some = found.take(np.array([3, 7]))
     assert set(texts(some)) < set(written)
-    assert {each.piece for each in some.content.parts()} == {0, 1}
+    assert {each.index for each in some.content.text_parts()} == {0, 1}
 
 
 def test_the_limit_takes_the_first_lines(tmp_path, monkeypatch):
@@ -180,5 +180,5 @@ def test_inspection_refuses_skips_and_remembers(tmp_path, monkeypatch):
     assert len(texts(data.examples)) == 40
     (tmp_path / "texts" / "bad.txt").unlink()
     assert len(inspect.inspect(config, 0, tmp_path / "cache").findings) == 0
-    monkeypatch.setattr(documents, "opened", None)  # nothing is read again
+    monkeypatch.setattr(documents, "open_file", None)  # nothing is read again
     assert len(inspect.inspect(config, 0, tmp_path / "cache").findings) == 0

@@ -79,8 +79,8 @@ def test_the_order_is_that_of_outside_then_types_then_prefixes():
 
 def test_annotations_are_matched_by_name():
     mine = Tags(("B-A", "O"), (np.array([0, 1, 1], np.int32), np.array([1], np.int32)))
-    other = mine.matched(("O", "B-A", "I-A"))
+    other = mine.align(("O", "B-A", "I-A"))
     assert [each.tolist() for each in other.values] == [[1, 0, 0], [0]]
     assert [other.identity(each) for each in range(2)] == [mine.identity(each) for each in range(2)]
-    with pytest.raises(DataError, match="does not know the tags 'B-A'"):
-        mine.matched(("O", "B-B"))
+    with pytest.raises(DataError, match="tags do not match: 'B-A' was not in the training data"):
+        mine.align(("O", "B-B"))

@@ -44,7 +44,7 @@ def test_both_texts_of_a_pair_are_there():
         "two",
         "zwei",
     ]
-    assert text_stream.total_size(texts) == 14
+    assert texts.text_size() == 14
 
 
 def test_a_file_that_broke_meanwhile_is_told(tmp_path):

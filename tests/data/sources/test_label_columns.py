@@ -20,7 +20,7 @@ def test_labels_in_one_cell(tmp_path):
     found = texts(tmp_path, "text,label\none,b| a|\ntwo,\nthree,a|a\n", labels="sets")
     assert found.classes == ()
     assert found.annotations.names == ("a", "b")
-    assert found.annotations.there.tolist() == [[True, True], [False, False], [True, False]]
+    assert found.annotations.indicators.tolist() == [[True, True], [False, False], [True, False]]
 
 
 @pytest.mark.parametrize(("separator", "cell"), [(";", "b; a"), (" ", "b   a"), ("; ", "b; a")])
@@ -28,7 +28,7 @@ def test_other_separators(tmp_path, separator, cell):
     found = texts(
         tmp_path, f"text,label\none,{cell}\ntwo,a\n", labels="sets", label_separator=separator
     )
-    assert found.annotations.there.tolist() == [[True, True], [True, False]]
+    assert found.annotations.indicators.tolist() == [[True, True], [True, False]]
 
 
 def test_a_separator_that_never_occurs_is_told_when_another_one_does(tmp_path):
@@ -43,7 +43,7 @@ def test_a_column_a_label(tmp_path):
     content = "text,hot,cold\none,1,no\ntwo,TRUE,0\nthree,Yes,false\n"
     found = texts(tmp_path, content, labels="sets", label_columns=["cold", "hot"])
     assert found.annotations.names == ("cold", "hot")
-    assert found.annotations.there.tolist() == [[False, True]] * 3
+    assert found.annotations.indicators.tolist() == [[False, True]] * 3
     with pytest.raises(DataError) as error:
         texts(tmp_path, "text,hot\na,1\nb,\nc,2\nd,maybe\n", labels="sets", label_columns=["hot"])
     for told in ("nothing in 'hot' (line 3)", "'hot' is '2', neither 1 nor 0 (line 4)", "'maybe'"):
@@ -103,7 +103,7 @@ def arrays(tmp_path, labels, kind, **more):
 def test_arrays_of_sets_and_numbers(tmp_path):
     flags = np.array([[1, 0], [0, 1], [1, 1]])
     found = arrays(tmp_path, flags, "sets").annotations
-    assert (found.names, found.there.tolist()) == (
+    assert (found.names, found.indicators.tolist()) == (
         ("labels_0", "labels_1"),
         flags.astype(bool).tolist(),
     )

@@ -12,10 +12,10 @@ from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.core.errors import DataError
 from fmkit.core.types import Message
 from fmkit.data import load, splits
+from fmkit.data.content.preferences import Pair
 from fmkit.data.quality import inspect
 from fmkit.data.quality import report as overview
 from fmkit.data.sources import preferences
-from fmkit.data.sources.preferences import Pair
 
 
 def said(*contents, begin="user"):

@@ -282,5 +282,5 @@ def test_spans_tell_data_apart():
     assert one.identity(0) != other.identity(0)
     assert one.take(np.array([1])).spans == ((),)
     assert one.summary() == {"with an answer": 1, "without": 1}
-    with pytest.raises(DataError, match="has answers"):
-        one.matched(("a",))
+    with pytest.raises(DataError, match="the run learned a, and the data has spans"):
+        one.align(("a",))
