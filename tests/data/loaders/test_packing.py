@@ -65,7 +65,7 @@ def lines(tmp_path):
 
 
 def expected(data, split):
-    return [part.text for part in data.examples.content.take(data.splits[split]).parts()]
+    return [part.text for part in data.examples.content.take(data.splits[split]).text_parts()]
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
