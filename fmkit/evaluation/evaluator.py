@@ -151,7 +151,7 @@ def evaluate(question: EvaluationInputs) -> EvaluationResult:
     except FmkitError:
         raise
     except Exception as error:
-        explained = question.loader.explain(error)
+        explained = question.loader.data_error(error)
         if explained is None:
             raise
         raise explained from error

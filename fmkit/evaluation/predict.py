@@ -120,8 +120,8 @@ def _a_row_each(trained: LoadedRun, inputs: TextInputs, batch_size: int) -> dict
         data.examples.labels,
         tokenizer=tokenizer,
         max_length=most,
-        prepare=trained.task.prepare,
-        inputs=1 + len(trained.task.inputs),
+        prepare_batch=trained.task.prepare,
+        num_inputs=1 + len(trained.task.inputs),
         target_rank=getattr(trained.task, "target_rank", 1),
         batch_size=batch_size,
     )

@@ -106,7 +106,7 @@ def _tagged(
     outside = names.index(OUTSIDE_NAME) if OUTSIDE_NAME in names else -1
     best = np.full(count, outside, np.int64)
     confidence, true = np.full(count, np.nan), np.full(count, np.nan)
-    for part in _alike(indices, content, _BATCHES * loader.ordered_width):
+    for part in _alike(indices, content, _BATCHES * loader.ordered_batch_size):
         logits = np.asarray(learner.predict(loader.ordered(part), verbose=0), np.float32)
         rows = zip(content.origin[part], content.rows.read(part), logits, strict=True)
         for at, row, scores in rows:
@@ -174,7 +174,7 @@ def predict(trained: LoadedRun, inputs: TextInputs, batch_size: int) -> dict[str
     read = token_rows.dataset(Dataset(source, {}, trained.spec), content).examples
     loader = TextLoader(
         read, trained.task.targets(read), tokenizer=tokenizer, max_length=most,
-        prepare=trained.task.prepare, batch_size=batch_size,
+        prepare_batch=trained.task.prepare, batch_size=batch_size,
     )  # fmt: skip
     names = trained.spec.names
     found = _tagged(trained.learner, loader, np.arange(len(read)), content, names)

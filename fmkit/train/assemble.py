@@ -115,12 +115,10 @@ class Assembly:
 
     def ids_of(self, step: int) -> list[str]:
         """The examples of a training step, counted from 0 over all phases."""
-        seed = self.config.runtime.seed
-        if isinstance(self.loader, JointLoader):
-            found = self.loader.positions(seed, step)
-            return [each.examples.ids[at] for each in self.parts for at in found[each.name]]
-        order = self.loader.order(self.splits["train"], seed)
-        return [self.examples.ids[at] for at in order.indices(step)]
+        seed, ids = self.config.runtime.seed, {"": self.examples.ids}
+        ids |= {part.name: part.examples.ids for part in self.parts}
+        positions = self.loader.positions(self.splits["train"], seed, step)
+        return [ids[name][index] for name, indices in positions.items() for index in indices]
 
     def judged(self) -> list[Objective]:
         """What is judged by itself: the objectives, or the whole, perhaps on kept features."""
@@ -138,7 +136,7 @@ class Assembly:
         try:
             yield
         except Exception as error:
-            explained = self.loader.explain(error)
+            explained = self.loader.data_error(error)
             if explained is None:
                 raise
             raise explained from error
@@ -195,7 +193,7 @@ def assemble(
         pretrained = _pretrained(backbone) if config.optimizer.l2_sp else {}
     loader = _open(config, data, parts, task, backbone)
     for phase in planned:
-        loader.check(phase.augment)
+        loader.check_augment(phase.augment)
     assembly = Assembly(
         config, machine, data.examples, data.splits, data.spec, loader, backbone, task,
         learner, planned, skipped, started_from, pretrained, parts=parts,

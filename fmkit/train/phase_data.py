@@ -112,7 +112,7 @@ def _without_features(session: RunContext, phase: Phase, reason: str) -> None:
         session.run.log(said)
         if session.assembly.config.runtime.verbose:
             console.info(said)
-    if session.assembly.loader.held_bytes:  # else it would only decode for nothing
+    if session.assembly.loader.memory_bytes:  # else it would only decode for nothing
         session.assembly.loader.prepare()
 
 

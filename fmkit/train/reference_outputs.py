@@ -175,7 +175,7 @@ class Reference:
             "task": self.task,
             "weights": self.weights,
             "model": [self.model.name, self.model.preset],
-            **loader.facts(indices),
+            **loader.cache_facts(indices),
             "batch_size": self.batch_size,
             "precision": self.machine.precision,
             "device": self.machine.kind,

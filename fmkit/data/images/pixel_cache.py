@@ -18,7 +18,7 @@ from fmkit.data.examples import Examples
 from fmkit.data.images.decode import FORMATS, decode, from_array
 
 
-class Pixels:
+class PixelCache:
     """Square RGB images of a data set, by position.
 
     Args:

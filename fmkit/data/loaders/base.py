@@ -1,4 +1,8 @@
-"""What every loader of batches shares: targets, their weights, and the end of the pipeline.
+"""`Loader`, the base class of all loaders of batches, and what those of one data set share.
+
+Training is an endless sequence of epochs cut into steps. Each epoch is one exact permutation of
+the examples, a function of (seed, epoch); its last batch is smaller. What step k yields is a
+function of (seed, k) alone, so a resumed run starts anywhere without replaying anything.
 
 Legend: N examples, B batch, C classes, K width of a target, T tokens, S side of an image in pixels.
 """
@@ -7,38 +11,173 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
 
+from fmkit.core.errors import DataError
 from fmkit.core.machine import available_cores
 from fmkit.data.loaders.sampler import EpochOrder
 
-_LOADS, _READY = 4, 2
+_MAX_PARALLEL_BATCHES, _PREFETCHED = 4, 2
 """Most batches that are made at once, each by all cores, and how many wait for the model."""
 
 
-Prepare = Callable[[np.ndarray, np.random.Generator], tuple[tuple[np.ndarray, ...], Any]]
-"""What a task makes of a batch where it has inputs or targets of its own: tokens (B, T) int32 or
-images (B, S, S, 3) float32, and a source of chance -> inputs of the network, and targets; of texts
-None for these where they are the loader's."""
+PrepareBatch = Callable[[np.ndarray, np.random.Generator], tuple[tuple[np.ndarray, ...], Any]]
+"""A task's own inputs and targets, from a batch of tokens (B, T) int32 or images (B, S, S, 3)
+float32 and a random generator -> inputs of the network, and targets; for texts None in their place
+where the targets are the loader's."""
+
+Positions = Callable[[int], np.ndarray]
+"""Number of a step -> positions of its examples in the data set, (B,) int64."""
 
 
-class Batches:
-    """Targets beside what a loader reads.
+class Loader:
+    """Batches for training, validation and prediction.
+
+    A subclass defines `train`, `ordered`, `order` and `steps_per_epoch`, and overrides those
+    defaults that differ.
+
+    Attributes:
+        augment_views: augmented views of each example that the epochs take in turn; None: every
+            epoch draws a fresh one.
+        has_random_inputs: whether inputs are drawn anew at every step, so that no features of them
+            can be cached.
+        memory_bytes: examples that are kept in memory.
+    """
+
+    augment_views: int | None = None
+    has_random_inputs = False
+    memory_bytes = 0
+
+    def train(
+        self,
+        indices: np.ndarray,
+        seed: int,
+        steps: int,
+        first_step: int = 0,
+        augment: str | None = None,
+    ) -> tf.data.Dataset:
+        """Exactly `steps` shuffled batches of an endless sequence of epochs.
+
+        Args:
+            indices: positions of the training examples.
+            seed: of the order and of everything that is drawn.
+            steps: how many batches.
+            first_step: number of the first one, 0 at the start of training.
+            augment: augmentation preset; empty means the loader's own.
+
+        Returns:
+            A data set of (inputs, targets) or, with class weights, (inputs, targets, weights);
+            weights are (B,) float32.
+        """
+        raise NotImplementedError
+
+    def ordered(self, indices: np.ndarray) -> tf.data.Dataset:
+        """The examples at `indices` once, in that order, for evaluation: (inputs, targets).
+
+        What is random is drawn alike each time, whatever the seed of the run, so that losses of
+        all epochs compare.
+        """
+        raise NotImplementedError
+
+    def order(self, indices: np.ndarray, seed: int) -> EpochOrder:
+        """Which of the examples at `indices` are in which training step."""
+        raise NotImplementedError
+
+    def steps_per_epoch(self, count: int) -> int:
+        """Batches that `count` examples make, a smaller last one included."""
+        raise NotImplementedError
+
+    @property
+    def ordered_batch_size(self) -> int:
+        """Examples in each batch of `ordered` but the last."""
+        raise NotImplementedError
+
+    def positions(self, indices: np.ndarray, seed: int, step: int) -> dict[str, np.ndarray]:
+        """Positions of the examples of a training step, by objective; "" where there are none."""
+        return {"": self.order(indices, seed).indices(step)}
+
+    def unaugmented(self, indices: np.ndarray) -> tf.data.Dataset:
+        """The examples at `indices` once, in that order, as they are: (inputs, targets)."""
+        return self.ordered(indices)
+
+    def augmented(
+        self, indices: np.ndarray, seed: int, view: int, augment: str | None = None
+    ) -> tf.data.Dataset:
+        """The examples at `indices` once, in that order: (inputs, targets).
+
+        Each is what `train` yields of it in every epoch that takes this view. Not for loaders with
+        random inputs.
+        """
+        return self.ordered(indices)
+
+    def describe(self) -> str:
+        """What the loader holds, in one phrase for the log."""
+        return ""
+
+    def cache_facts(self, indices: np.ndarray) -> dict[str, Any]:
+        """Everything that features of the examples at `indices` depend on, for a cache's key."""
+        raise NotImplementedError
+
+    def prepare(
+        self,
+        indices: np.ndarray | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Read all examples once before training, where files may turn out to be broken.
+
+        Args:
+            indices: positions of the examples; empty means all.
+            progress: called with how many are done and how many there are.
+
+        Raises:
+            DataError: files are broken.
+        """
+
+    def data_error(self, error: BaseException) -> DataError | None:
+        """The broken files behind an error of `fit` or `predict`; None if its cause is another."""
+        return None
+
+    def check_augment(self, augment: str | None = None) -> None:
+        """Refuse an augmentation preset that cannot be trained with.
+
+        Raises:
+            ConfigError: the preset does not go with the task.
+        """
+
+    def augment_preset(self, augment: str | None = None) -> str:
+        """The augmentation preset of a phase: its own, or the loader's."""
+        return "none"
+
+    def mixes_examples(self, augment: str | None = None) -> bool:
+        """Whether a preset mixes examples of a batch with each other."""
+        return False
+
+    def augments(self, augment: str | None = None) -> bool:
+        """Whether a preset changes inputs."""
+        return False
+
+
+class DatasetLoader(Loader):
+    """A loader of one data set, with its targets.
+
+    A subclass overrides `read` and sets `input_spec`, or overrides `_load_step`.
 
     Args:
         targets: (N,) int32 class numbers, or (N, K) float32.
         batch_size: examples per batch, over all replicas together.
         num_classes: makes class numbers one-hot, (B, C).
-        class_weights: (C,) weight of each class in the loss of training; mixed as targets are.
-        parallel: examples worked on at once; empty means one for each core. The result does not
+        class_weights: (C,) weight of each class in the training loss; mixed as targets are.
+        parallel: examples processed at once; empty means one for each core. The result does not
             depend on it.
+
+    Attributes:
+        input_spec: shape, its first axis B, and type of the inputs.
     """
 
-    draws_inputs = False
-    """Whether inputs are drawn at every step, so that nothing computed of them can be kept."""
+    input_spec: ClassVar[tf.TensorSpec]
 
     def __init__(
         self,
@@ -49,36 +188,86 @@ class Batches:
         parallel: int | None = None,
     ) -> None:
         self._targets = np.asarray(targets)
-        self._batch = batch_size
-        self._classes = num_classes if self._targets.ndim == 1 else None
+        self._batch_size = batch_size
+        self._num_classes = num_classes if self._targets.ndim == 1 else None
         self._weights = None if class_weights is None else np.asarray(class_weights, np.float32)
-        self._calls = parallel or available_cores()
-        self._loads = min(self._calls, _LOADS)
+        self._parallel = parallel or available_cores()
+        self._parallel_batches = min(self._parallel, _MAX_PARALLEL_BATCHES)
+
+    def read(self, indices: np.ndarray) -> np.ndarray:
+        """The inputs of the examples at `indices`, as `input_spec` says."""
+        raise NotImplementedError
+
+    def train(
+        self,
+        indices: np.ndarray,
+        seed: int,
+        steps: int,
+        first_step: int = 0,
+        augment: str | None = None,
+    ) -> tf.data.Dataset:
+        """Exactly `steps` shuffled batches; see `Loader.train`."""
+        load = self._load_step(self.order(indices, seed).indices, f"train {seed}")
+        numbers = tf.data.Dataset.range(first_step, first_step + steps)
+        loaded = numbers.map(load, self._parallel_batches)
+        return self._finalize(loaded.map(self._add_weights), steps)
+
+    def ordered(self, indices: np.ndarray) -> tf.data.Dataset:
+        """The examples at `indices` once, in that order; see `Loader.ordered`."""
+        load, steps = (
+            self._load_step(self._slices(indices), "ordered"),
+            self.steps_per_epoch(len(indices)),
+        )
+        numbers = tf.data.Dataset.range(steps)
+        return self._finalize(numbers.map(load, self._parallel_batches), steps)
 
     def order(self, indices: np.ndarray, seed: int) -> EpochOrder:
         """Which of the examples at `indices` are in which training step."""
-        return EpochOrder(indices, seed, self._batch)
-
-    @property
-    def held_bytes(self) -> int:
-        """What is kept in memory of the examples."""
-        return 0
-
-    @property
-    def ordered_width(self) -> int:
-        """Examples in each batch of `ordered` but the last."""
-        return self._batch
+        return EpochOrder(indices, seed, self._batch_size)
 
     def steps_per_epoch(self, count: int) -> int:
         """Batches that `count` examples make, a smaller last one included."""
-        return -(-count // self._batch)
+        return -(-count // self._batch_size)
 
-    def _dense(self, targets: tf.Tensor) -> tf.Tensor:
+    @property
+    def ordered_batch_size(self) -> int:
+        """Examples in each batch of `ordered` but the last."""
+        return self._batch_size
+
+    def _load_step(
+        self, positions: Positions, rng_name: str
+    ) -> Callable[[tf.Tensor], tuple[Any, tf.Tensor]]:
+        """From a step's number to its inputs and targets.
+
+        Args:
+            positions: which examples each step has.
+            rng_name: what is drawn at a step is a function of this and its number.
+        """
+
+        def read(number: np.ndarray) -> tuple[np.ndarray, ...]:
+            indices = positions(int(number))
+            return self.read(indices), self._targets[indices]
+
+        def load(number: tf.Tensor) -> tuple[Any, tf.Tensor]:
+            # Not stateful: with op determinism tf.data would run stateful functions one by one.
+            types = [self.input_spec.dtype, tf.as_dtype(self._targets.dtype)]
+            inputs, targets = tf.numpy_function(read, [number], types, stateful=False)
+            inputs.set_shape(self.input_spec.shape)
+            return inputs, self._encode(targets)
+
+        return load
+
+    def _slices(self, indices: np.ndarray) -> Positions:
+        """The positions of each step where examples come in the order of `indices`."""
+        indices, size = np.asarray(indices, np.int64), self._batch_size
+        return lambda step: indices[step * size : (step + 1) * size]
+
+    def _encode(self, targets: tf.Tensor) -> tf.Tensor:
         """Targets (B, C) where class numbers are made one-hot, else as they are."""
         targets.set_shape((None, *self._targets.shape[1:]))
-        return targets if self._classes is None else tf.one_hot(targets, self._classes)
+        return targets if self._num_classes is None else tf.one_hot(targets, self._num_classes)
 
-    def _weighted(self, inputs: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def _add_weights(self, inputs: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """The batch with a weight per example, that of its class or of its mixture."""
         if self._weights is None:
             return inputs, targets
@@ -87,24 +276,25 @@ class Batches:
             return inputs, targets, tf.gather(weights, targets)
         return inputs, targets, tf.linalg.matvec(targets, weights)
 
-    def _finished(self, dataset: tf.data.Dataset, steps: int) -> tf.data.Dataset:
+    def _finalize(self, dataset: tf.data.Dataset, steps: int) -> tf.data.Dataset:
+        """Known length, prefetching and options: the end of every pipeline."""
         counted = dataset.apply(tf.data.experimental.assert_cardinality(steps))
-        return counted.prefetch(_READY).with_options(pipeline_options())
+        return counted.prefetch(_PREFETCHED).with_options(pipeline_options())
 
 
-def generator(chance: str, step: int) -> np.random.Generator:
-    """A source of chance for one step, a function of both arguments alone."""
-    digest = hashlib.sha256(f"{chance}\0{step}".encode()).digest()
+def random_generator(name: str, step: int) -> np.random.Generator:
+    """A random generator for one step, a function of both arguments alone."""
+    digest = hashlib.sha256(f"{name}\0{step}".encode()).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
 
 
 def pipeline_options() -> tf.data.Options:
-    """What every data set here is run with."""
-    chosen = tf.data.Options()
-    chosen.deterministic = True
+    """The options of every `tf.data` pipeline here."""
+    options = tf.data.Options()
+    options.deterministic = True
     # Its thread sleeps 10 ms, 20, 40 ... and the end of an iterator may wait until it wakes: a pass
     # of 7 s over photos took 10.2 s, and so did every validation.
-    chosen.autotune.enabled = False
+    options.autotune.enabled = False
     # An element is a global batch: replicas split it, hosts would take turns.
-    chosen.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return chosen
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return options

@@ -1,12 +1,8 @@
-"""From examples to batches: the only place that shuffles, batches and prefetches.
-
-Training is an endless sequence of epochs cut into steps. Each epoch is one exact permutation of
-the examples, a function of (seed, epoch); its last batch is smaller. What step k yields is a
-function of (seed, k) alone, so a resume starts anywhere without replaying anything.
+"""The loader of images: decoded once, kept in memory where they fit, augmented example by example.
 
 Images are decoded at the size that the model gets. The shift of augmentation mirrors the edges
-outwards instead of cropping a larger decode (see `augment`), so one decoded copy serves training,
-validation and test.
+outwards instead of cropping a larger decode (see `fmkit.data.images.augment`), so one decoded copy
+serves training, validation and test.
 
 Legend: N examples, B batch, S side in pixels, C classes, K width of a target, V views.
 """
@@ -23,16 +19,16 @@ import tensorflow as tf
 from fmkit.core.errors import ConfigError, DataError
 from fmkit.data.examples import Examples
 from fmkit.data.images.augment import Augmentation
-from fmkit.data.images.pixel_cache import Pixels
-from fmkit.data.loaders.base import Batches, Prepare, generator
+from fmkit.data.images.pixel_cache import PixelCache
+from fmkit.data.loaders.base import DatasetLoader, Positions, PrepareBatch, random_generator
 from fmkit.data.loaders.sampler import EpochOrder
 
-_JUDGED = "judged"
-"""Stands for the seed of what is drawn for validation."""
+_EVALUATION = "judged"
+"""Stands for the seed of what is drawn for validation. The word is part of the draws: keep it."""
 
 
-class ImageLoader(Batches):
-    """Batches of images with targets, for training and in order.
+class ImageLoader(DatasetLoader):
+    """Batches of images with targets.
 
     Args:
         examples: the whole data set; `indices` below are positions in it.
@@ -40,18 +36,18 @@ class ImageLoader(Batches):
         image_size: side of the square images, S.
         batch_size: examples per batch, over all replicas together.
         resize: `squash`, `pad` or `crop`.
-        augment: preset of `augment`, for training only; a phase may take another.
+        augment: preset of `fmkit.data.images.augment`, for training only; a phase may have another.
         flip: flips that augmentation may use.
         num_classes: makes class numbers one-hot, (B, C); MixUp and CutMix need that.
-        class_weights: (C,) weight of each class in the loss of training; mixed as targets are.
+        class_weights: (C,) weight of each class in the training loss; mixed as targets are.
         augment_views: augmented views of each example, taken in turn by the epochs; empty means a
             fresh one every epoch.
-        views_at_once: augmented views of each example in a batch, V; the rows of an example follow
-            each other, (B * V, S, S, 3), and its targets are not repeated.
-        prepare: makes inputs and targets of a batch of images, where a task has targets of its own,
-            such as hidden blocks; `targets` is not read then.
+        views_per_image: augmented views of each example in a batch, V; the rows of an example
+            follow each other, (B * V, S, S, 3), and its targets are not repeated.
+        prepare_batch: makes inputs and targets of a batch of images, where a task has targets of
+            its own, such as hidden blocks; `targets` is not read then.
         memory_budget_bytes: most memory for decoded images.
-        parallel: examples worked on at once, and decoding threads; empty means one for each core.
+        parallel: examples processed at once, and decoding threads; empty means one for each core.
             The result does not depend on it.
 
     Raises:
@@ -71,8 +67,8 @@ class ImageLoader(Batches):
         num_classes: int | None = None,
         class_weights: np.ndarray | Sequence[float] | None = None,
         augment_views: int | None = None,
-        views_at_once: int = 1,
-        prepare: Prepare | None = None,
+        views_per_image: int = 1,
+        prepare_batch: PrepareBatch | None = None,
         memory_budget_bytes: int = 2**31,
         parallel: int | None = None,
     ) -> None:
@@ -82,24 +78,20 @@ class ImageLoader(Batches):
         self._size, self._preset, self._flip = image_size, augment, flip
         self._examples, self._resize = examples, resize
         self._augmentations: dict[str, Augmentation] = {}
-        self._prepare, self._at_once = prepare, views_at_once
-        self.draws_inputs = prepare is not None or views_at_once > 1
-        self.mixes(augment)  # what cannot be is told now
-        self.views = augment_views
-        self._is_whole = False
-        self.pixels = Pixels(examples, image_size, resize, memory_budget_bytes, parallel)
-
-    @property
-    def held_bytes(self) -> int:
-        """Of decoded images that are kept."""
-        return self.pixels.bytes if self.pixels.in_memory else 0
+        self._prepare_batch, self._views_per_image = prepare_batch, views_per_image
+        self.has_random_inputs = prepare_batch is not None or views_per_image > 1
+        self._augmentation(augment)  # a preset that the task cannot use is refused now
+        self.augment_views = augment_views
+        self._all_decoded = False
+        self.pixels = PixelCache(examples, image_size, resize, memory_budget_bytes, parallel)
+        self.memory_bytes = self.pixels.bytes if self.pixels.in_memory else 0
 
     def describe(self) -> str:
         """Whether decoded images are kept in memory and why, in one phrase for the log."""
         return self.pixels.decision
 
-    def facts(self, indices: np.ndarray) -> dict[str, Any]:
-        """What features of the images at `indices` depend on, for the key of a cache."""
+    def cache_facts(self, indices: np.ndarray) -> dict[str, Any]:
+        """Everything that features of the images at `indices` depend on, for a cache's key."""
         return {
             "image_size": self._size,
             "resize": self._resize,
@@ -112,60 +104,60 @@ class ImageLoader(Batches):
         indices: np.ndarray | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
-        """Decode everything once before training, so that broken files are found; see `Pixels`.
+        """Decode everything once before training, so that broken files are found.
 
-        What was found whole before is not decoded again.
+        Images that were decoded without an error before are not decoded again.
 
         Raises:
             DataError: files are broken; the first ten by name, with their total.
         """
-        if self._is_whole:
+        if self._all_decoded:
             return
         self.pixels.prepare(indices, progress)
-        self._is_whole = indices is None
+        self._all_decoded = indices is None
 
-    def explain(self, error: BaseException) -> DataError | None:
-        """The broken files behind an error of `fit` or `predict`; none if it has another cause."""
+    def data_error(self, error: BaseException) -> DataError | None:
+        """The broken files behind an error of `fit` or `predict`; None if its cause is another."""
         if isinstance(error, DataError):
             return error
         return self.pixels.failure if isinstance(error, tf.errors.OpError) else None
 
     def _augmentation(self, preset: str | None) -> Augmentation:
-        """A preset's, made once, since some take seconds to trace."""
-        preset = self.preset(preset)
+        """The augmentation of a preset, made once, since some take seconds to trace."""
+        preset = self.augment_preset(preset)
         if preset not in self._augmentations:
-            no_labels = self._classes is None and self._targets.ndim == 1
-            if preset == "strong" and (no_labels or self.draws_inputs):
+            has_no_labels = self._num_classes is None and self._targets.ndim == 1
+            if preset == "strong" and (has_no_labels or self.has_random_inputs):
                 raise ConfigError(
                     "data.augment=strong mixes labels (MixUp, CutMix), which this task cannot do.",
-                    "Take data.augment=medium.",
+                    "Use data.augment=medium.",
                 )
             self._augmentations[preset] = Augmentation(preset, self._flip, self._size)
         return self._augmentations[preset]
 
-    def check(self, augment: str | None = None) -> None:
+    def check_augment(self, augment: str | None = None) -> None:
         """Refuse a preset that cannot be trained with.
 
         Raises:
-            ConfigError: it would mix labels that are not there, or all views would be the same.
+            ConfigError: it would mix labels that do not exist, or all views would be the same.
         """
-        if self._at_once > 1 and not self.changes_images(augment):
+        if self._views_per_image > 1 and not self.augments(augment):
             raise ConfigError(
                 "this task compares two views of a photo, which are the same without augmentation.",
-                "Take stage=self_supervised, or set stage.PHASE.augment=views.",
+                "Use stage=self_supervised, or set stage.PHASE.augment=views.",
             )
-        self.mixes(augment)
+        self._augmentation(augment)
 
-    def preset(self, augment: str | None = None) -> str:
-        """The preset that a phase takes: its own, or the loader's."""
+    def augment_preset(self, augment: str | None = None) -> str:
+        """The preset of a phase: its own, or the loader's."""
         return augment or self._preset
 
-    def mixes(self, augment: str | None = None) -> bool:
+    def mixes_examples(self, augment: str | None = None) -> bool:
         """Whether a preset mixes examples of a batch with each other."""
         return self._augmentation(augment).mixes_targets
 
-    def changes_images(self, augment: str | None = None) -> bool:
-        """Whether a preset shows an example in more than one way."""
+    def augments(self, augment: str | None = None) -> bool:
+        """Whether a preset changes images."""
         return self._augmentation(augment).changes_images
 
     def train(
@@ -176,201 +168,178 @@ class ImageLoader(Batches):
         first_step: int = 0,
         augment: str | None = None,
     ) -> tf.data.Dataset:
-        """Exactly `steps` shuffled batches of an endless sequence of epochs, augmented.
+        """Exactly `steps` shuffled batches, augmented; see `Loader.train`.
 
-        Args:
-            indices: positions of the training examples.
-            seed: of order and augmentation.
-            steps: how many batches.
-            first_step: number of the first one, 0 at the start of training.
-            augment: preset; empty means the loader's own.
-
-        Returns:
-            A data set of (images, targets) or, with class weights, (images, targets, weights):
-            images (B, S, S, 3), uint8 or, augmented, float32 from 0 to 255; targets as promised to
-            the constructor; weights (B,) float32. With `prepare`, what it makes of them.
+        Images are (B, S, S, 3), uint8 or, augmented, float32 from 0 to 255. With `prepare_batch`,
+        inputs and targets are what it makes of them.
         """
-        self.check(augment)
+        self.check_augment(augment)
         order = self.order(indices, seed)
         numbers = tf.data.Dataset.range(first_step, first_step + steps)
         augmentation = self._augmentation(augment)
         if augmentation.changes_images:
-            loaded = self._augmented(numbers, order, augmentation, _derived(seed))
+            loaded = self._load_augmented(numbers, order, augmentation, _augment_seed(seed))
         else:
-            loaded = self._loaded(numbers, order.indices)
-        shown = loaded.map(self._shown(f"train {seed}"), self._loads)
-        return self._finished(shown.map(self._weighted), steps)
+            loaded = self._load(numbers, order.indices)
+        prepared = loaded.map(self._prepare(f"train {seed}"), self._parallel_batches)
+        return self._finalize(prepared.map(self._add_weights), steps)
 
-    def view(
+    def augmented(
         self, indices: np.ndarray, seed: int, view: int, augment: str | None = None
     ) -> tf.data.Dataset:
-        """The examples at `indices` once, in that order, as an epoch's view shows them.
-
-        What `train` yields of an example in every epoch that takes this view: (images, targets).
-        Not where inputs are drawn at every step.
-        """
+        """The examples at `indices` once, in that order; see `Loader.augmented`."""
         augmentation = self._augmentation(augment)
         if not augmentation.changes_images:
-            return self.plain(indices)
-        return self._viewed(indices, augmentation, _derived(seed), view, 1)
-
-    def _viewed(
-        self,
-        indices: np.ndarray,
-        augmentation: Augmentation,
-        key: tuple[int, int],
-        epoch: int,
-        at_once: int,
-    ) -> tf.data.Dataset:
-        """The examples at `indices` once, in that order, as an epoch shows them."""
-        seed, of_epoch = tf.constant(key, tf.int32), tf.constant(epoch, tf.int64)
-
-        def augment_one(image: tf.Tensor, target: tf.Tensor, index: tf.Tensor) -> Any:
-            if at_once == 1:
-                return augmentation.example(image, seed, of_epoch, index)[None], target
-            return augmentation.views(image, seed, of_epoch, index, at_once), target
-
-        chosen, steps = np.asarray(indices, np.int64), self.steps_per_epoch(len(indices))
-        numbers = tf.data.Dataset.range(steps)
-        loaded = numbers.map(lambda step: self._load(self._slices(chosen), step), self._loads)
-        examples = loaded.unbatch().map(augment_one, self._calls)
-        flat = examples.batch(self._batch).map(lambda images, targets: (_flat(images), targets))
-        return self._finished(flat, steps)
+            return self.unaugmented(indices)
+        return self._augment_in_order(indices, augmentation, _augment_seed(seed), view, 1)
 
     def ordered(self, indices: np.ndarray) -> tf.data.Dataset:
-        """The examples at `indices` once, in that order, as they are judged: (images, targets).
+        """The examples at `indices` once, in that order, for evaluation: (images, targets).
 
-        What is drawn is the same each time, whatever the seed of the run: several views, always of
-        the preset `views`, or what `prepare` hides. So losses of all epochs compare.
+        Several views are always of the preset `views`.
         """
-        if self._at_once > 1:
-            augmentation = self._augmentation("views")
-            return self._viewed(indices, augmentation, _derived(_JUDGED), 0, self._at_once)
+        if self._views_per_image > 1:
+            seed = _augment_seed(_EVALUATION)
+            return self._augment_in_order(
+                indices, self._augmentation("views"), seed, 0, self._views_per_image
+            )
         steps = self.steps_per_epoch(len(indices))
-        loaded = self._loaded(tf.data.Dataset.range(steps), self._slices(np.asarray(indices)))
-        return self._finished(loaded.map(self._shown("ordered"), self._loads), steps)
+        loaded = self._load(tf.data.Dataset.range(steps), self._slices(indices))
+        prepared = loaded.map(self._prepare("ordered"), self._parallel_batches)
+        return self._finalize(prepared, steps)
 
-    def plain(self, indices: np.ndarray) -> tf.data.Dataset:
+    def unaugmented(self, indices: np.ndarray) -> tf.data.Dataset:
         """The examples at `indices` once, in that order, as they are: (images, targets)."""
         steps = self.steps_per_epoch(len(indices))
-        loaded = self._loaded(tf.data.Dataset.range(steps), self._slices(np.asarray(indices)))
-        return self._finished(loaded.map(lambda _, images, targets: (images, targets)), steps)
+        loaded = self._load(tf.data.Dataset.range(steps), self._slices(indices))
+        return self._finalize(loaded.map(lambda _, images, targets: (images, targets)), steps)
 
-    def _loaded(
-        self, numbers: tf.data.Dataset, positions: Callable[[int], np.ndarray]
-    ) -> tf.data.Dataset:
-        """From steps to (step, images, targets), as they are."""
-        return numbers.map(lambda step: (step, *self._load(positions, step)[:2]), self._loads)
+    def _load(self, numbers: tf.data.Dataset, positions: Positions) -> tf.data.Dataset:
+        """From numbers of steps to (step, images, targets), as they are."""
+        return numbers.map(
+            lambda step: (step, *self._read_batch(positions, step)[:2]), self._parallel_batches
+        )
 
-    def _shown(self, chance: str) -> Shown:
-        """From (step, images, targets) to inputs and targets of the network."""
-        return shown(self._prepare, self._size, chance)
-
-    def _slices(self, indices: np.ndarray) -> Callable[[int], np.ndarray]:
-        """Positions of a step when examples come in the order of `indices`."""
-        return lambda step: indices[step * self._batch : (step + 1) * self._batch]
-
-    def _load(self, positions: Callable[[int], np.ndarray], step: tf.Tensor) -> tuple[Any, ...]:
+    def _read_batch(self, positions: Positions, step: tf.Tensor) -> tuple[Any, ...]:
         """Images (B, S, S, 3) uint8, targets and positions (B,) of one step."""
 
         def read(number: np.ndarray) -> tuple[np.ndarray, ...]:
             indices = positions(int(number))
             return self.pixels.read(indices), self._targets[indices], indices
 
-        # Paths, order and targets stay out of the graph: a constant of it may not exceed 2 GB.
+        # Paths, order and targets stay out of the graph: a constant in it may not exceed 2 GB.
         # Not stateful: with op determinism tf.data would run stateful functions one by one.
-        kinds = [tf.uint8, tf.as_dtype(self._targets.dtype), tf.int64]
-        images, targets, indices = tf.numpy_function(read, [step], kinds, stateful=False)
+        types = [tf.uint8, tf.as_dtype(self._targets.dtype), tf.int64]
+        images, targets, indices = tf.numpy_function(read, [step], types, stateful=False)
         images.set_shape((None, self._size, self._size, 3))
         indices.set_shape((None,))
-        return images, self._dense(targets), indices
+        return images, self._encode(targets), indices
 
-    def _augmented(
+    def _augment_in_order(
+        self,
+        indices: np.ndarray,
+        augmentation: Augmentation,
+        seed: tuple[int, int],
+        epoch: int,
+        views: int,
+    ) -> tf.data.Dataset:
+        """The examples at `indices` once, in that order, as an epoch shows them."""
+        seed_tensor, epoch_tensor = tf.constant(seed, tf.int32), tf.constant(epoch, tf.int64)
+
+        def augment_one(image: tf.Tensor, target: tf.Tensor, index: tf.Tensor) -> Any:
+            if views == 1:
+                return augmentation.example(image, seed_tensor, epoch_tensor, index)[None], target
+            return augmentation.views(image, seed_tensor, epoch_tensor, index, views), target
+
+        positions, steps = self._slices(indices), self.steps_per_epoch(len(indices))
+        numbers = tf.data.Dataset.range(steps)
+        loaded = numbers.map(lambda step: self._read_batch(positions, step), self._parallel_batches)
+        examples = loaded.unbatch().map(augment_one, self._parallel)
+        batches = examples.batch(self._batch_size)
+        return self._finalize(
+            batches.map(lambda images, targets: (_merge_views(images), targets)), steps
+        )
+
+    def _load_augmented(
         self,
         numbers: tf.data.Dataset,
         order: EpochOrder,
         augmentation: Augmentation,
         seed: tuple[int, int],
     ) -> tf.data.Dataset:
-        """Batches whose examples are augmented one by one, on all cores.
+        """From numbers of steps to (step, images, targets), augmented one by one, on all cores.
 
-        An epoch's last batch is filled up to `width` rows on the way, since tf.data only makes
+        An epoch's last batch is padded to `width` rows on the way, since tf.data only makes
         batches of one size, and cut again after.
         """
-
-        per_epoch, width, views = order.steps_per_epoch, order.width, self.views
-        at_once = self._at_once
+        steps_per_epoch, width = order.steps_per_epoch, order.width
+        epoch_views, views = self.augment_views, self._views_per_image
 
         def load(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            images, targets, indices = self._load(order.indices, step)
+            images, targets, indices = self._read_batch(order.indices, step)
             rows = (images, targets, indices, tf.ones_like(indices))
             missing = width - tf.size(indices)
-            filled = [tf.pad(row, [[0, missing], *[[0, 0]] * (row.shape.rank - 1)]) for row in rows]
-            return (tf.fill((width,), step), *filled)
+            padded = [tf.pad(row, [[0, missing], *[[0, 0]] * (row.shape.rank - 1)]) for row in rows]
+            return (tf.fill((width,), step), *padded)
 
         def augment(
             step: tf.Tensor, image: tf.Tensor, target: tf.Tensor, index: tf.Tensor, real: tf.Tensor
         ) -> tuple[tf.Tensor, ...]:
-            epoch = step // per_epoch
-            shown = epoch if views is None else epoch % views
-            if at_once == 1:
-                return step, augmentation.example(image, seed, shown, index), target, real
-            return step, augmentation.views(image, seed, shown, index, at_once), target, real
+            epoch = step // steps_per_epoch
+            view = epoch if epoch_views is None else epoch % epoch_views
+            if views == 1:
+                return step, augmentation.example(image, seed, view, index), target, real
+            return step, augmentation.views(image, seed, view, index, views), target, real
 
         def mix(
             steps: tf.Tensor, images: tf.Tensor, targets: tf.Tensor, real: tf.Tensor
         ) -> tuple[tf.Tensor, ...]:
             count, step = tf.reduce_sum(real), steps[0]
             images, targets = images[:count], targets[:count]
-            if at_once > 1:
-                return step, _flat(images), targets
-            epoch, number = step // per_epoch, step % per_epoch
+            if views > 1:
+                return step, _merge_views(images), targets
+            epoch, number = step // steps_per_epoch, step % steps_per_epoch
             return step, *augmentation.batch(images, targets, seed, epoch, number)
 
-        examples = numbers.map(load, self._loads).unbatch().map(augment, self._calls)
+        examples = numbers.map(load, self._parallel_batches).unbatch().map(augment, self._parallel)
         return examples.batch(width).map(mix)
 
+    def _prepare(self, rng_name: str) -> Callable[..., tuple[Any, Any]]:
+        """(step, images, targets) -> inputs and targets of the network, by `prepare_batch`.
 
-def _flat(images: tf.Tensor) -> tf.Tensor:
+        What it draws at a step is a function of `rng_name` and the step.
+        """
+        prepare = self._prepare_batch
+        if prepare is None:
+            return lambda step, images, targets: (images, targets)
+        blank = np.zeros((1, self._size, self._size, 3), np.float32)
+        inputs, targets = prepare(blank, random_generator(f"images\0{rng_name}", 0))
+        samples = [*inputs, targets]  # for shapes and types
+
+        def draw(images: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, ...]:
+            rng = random_generator(f"images\0{rng_name}", int(step))
+            inputs, targets = prepare(images, rng)
+            return (*inputs, targets)
+
+        def map_batch(step: tf.Tensor, images: tf.Tensor, _: tf.Tensor) -> tuple[Any, Any]:
+            types = [tf.as_dtype(sample.dtype) for sample in samples]
+            images = tf.cast(images, tf.float32)
+            # Not stateful: with op determinism tf.data would run stateful functions one by one.
+            tensors = tf.numpy_function(draw, [images, step], types, stateful=False)
+            for tensor, sample in zip(tensors, samples, strict=True):
+                tensor.set_shape((None, *sample.shape[1:]))
+            *inputs, targets = tensors
+            return (inputs[0] if len(inputs) == 1 else tuple(inputs)), targets
+
+        return map_batch
+
+
+def _merge_views(images: tf.Tensor) -> tf.Tensor:
     """(B, V, S, S, 3) -> (B * V, S, S, 3)."""
     return tf.reshape(images, (-1, *images.shape[2:]))
 
 
-def _derived(seed: int | str) -> tuple[int, int]:
+def _augment_seed(seed: int | str) -> tuple[int, int]:
     """Two 31-bit numbers for augmentation, unlike those of the order."""
     digest = hashlib.sha256(f"augment\0{seed}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1, int.from_bytes(digest[4:8], "big") >> 1
-
-
-Shown = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[Any, Any]]
-"""(step, images, targets) -> inputs and targets of the network."""
-
-
-def shown(prepare: Prepare | None, image_size: int, chance: str) -> Shown:
-    """What a network gets of a batch; without `prepare` the batch itself.
-
-    Args:
-        prepare: the task's; what it draws at a step is a function of `chance` and the step.
-        image_size: S.
-        chance: names the source of chance.
-    """
-    if prepare is None:
-        return lambda step, images, targets: (images, targets)
-    blank = np.zeros((1, image_size, image_size, 3), np.float32)
-    inputs, target = prepare(blank, generator(f"images\0{chance}", 0))
-    samples = [*inputs, target]  # tell shapes and types
-
-    def draw(images: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, ...]:
-        inputs, targets = prepare(images, generator(f"images\0{chance}", int(step)))
-        return (*inputs, targets)
-
-    def of_batch(step: tf.Tensor, images: tf.Tensor, targets: tf.Tensor) -> tuple[Any, Any]:
-        kinds = [tf.as_dtype(each.dtype) for each in samples]
-        # Not stateful: with op determinism tf.data would run stateful functions one by one.
-        found = tf.numpy_function(draw, [tf.cast(images, tf.float32), step], kinds, stateful=False)
-        for tensor, sample in zip(found, samples, strict=True):
-            tensor.set_shape((None, *sample.shape[1:]))
-        *inputs, made = found
-        return (inputs[0] if len(inputs) == 1 else tuple(inputs)), made
-
-    return of_batch

@@ -1,6 +1,6 @@
-"""Several loaders as one: a batch of each at every step.
+"""Several loaders as one, for joint training: a batch of each at every step.
 
-What step k yields is a function of (seed, k) alone, as it is of each loader.
+What step k yields is a function of (seed, k) alone, as it is for each loader.
 
 Legend: B batch.
 """
@@ -8,7 +8,7 @@ Legend: B batch.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,10 @@ import numpy as np
 import tensorflow as tf
 
 from fmkit.core.errors import DataError
-from fmkit.data.loaders.base import pipeline_options
+from fmkit.data.loaders.base import Loader, pipeline_options
 from fmkit.data.loaders.sampler import EpochOrder
 
-_READY = 1
+_PREFETCHED = 1
 """Steps that wait for the model; each loader has some of its own waiting."""
 
 
@@ -32,66 +32,25 @@ class Stream:
         indices: positions of its training examples.
     """
 
-    loader: Any
+    loader: Loader
     indices: np.ndarray
 
 
-class JointLoader:
-    """Batches of several loaders side by side, in a stream without end.
+class JointLoader(Loader):
+    """Batches of several loaders side by side, in an endless stream.
 
     Args:
-        streams: by name; the first one counts the epochs. The others go through epochs of their
-            own, at their own pace.
+        streams: by objective; the first one counts the epochs. The others go through epochs of
+            their own, at their own pace.
     """
 
-    views = None
-    draws_inputs = True
+    has_random_inputs = True
 
     def __init__(self, streams: Mapping[str, Stream]) -> None:
         self._streams = dict(streams)
-        self._first = next(iter(self._streams.values()))
-
-    @property
-    def held_bytes(self) -> int:
-        """What all of them keep in memory."""
-        return sum(each.loader.held_bytes for each in self._streams.values())
-
-    @property
-    def ordered_width(self) -> int:
-        """Of the first one."""
-        return int(self._first.loader.ordered_width)
-
-    def describe(self) -> str:
-        """What each one says of itself, in one phrase for the log."""
-        return "; ".join(f"{name}: {each.loader.describe()}" for name, each in self._items())
-
-    def prepare(self, *arguments: Any) -> None:
-        """See `ImageLoader.prepare`."""
-        for _, each in self._items():
-            each.loader.prepare()
-
-    def check(self, augment: str | None = None) -> None:
-        """See `ImageLoader.check`."""
-        for _, each in self._items():
-            if hasattr(each.loader, "check"):
-                each.loader.check(augment)
-
-    def explain(self, error: BaseException) -> DataError | None:
-        """See `ImageLoader.explain`: the first one that knows."""
-        found = (each.loader.explain(error) for _, each in self._items())
-        return next((each for each in found if each is not None), None)
-
-    def order(self, indices: np.ndarray, seed: int) -> EpochOrder:
-        """Which of the first one's examples are in which training step."""
-        order: EpochOrder = self._first.loader.order(indices, seed)
-        return order
-
-    def positions(self, seed: int, step: int) -> dict[str, np.ndarray]:
-        """By name, the positions of the examples of a training step, counted from 0."""
-        return {
-            name: each.loader.order(each.indices, self._seed(name, seed)).indices(step)
-            for name, each in self._items()
-        }
+        self._primary = next(iter(self._streams))
+        self._primary_loader = self._streams[self._primary].loader
+        self.memory_bytes = sum(each.loader.memory_bytes for each in self._streams.values())
 
     def train(
         self,
@@ -104,50 +63,92 @@ class JointLoader:
         """Exactly `steps` batches of each.
 
         Args:
-            indices: the first one's training examples, as for any loader; not read.
-            seed: of the first one; each of the others has one that follows from it and its name,
-                so that two that read the same data do not go hand in hand.
+            indices: not read: each stream has its own.
+            seed: of the first one; each of the others has one derived from it and the objective's
+                name, so that two that read the same data do not show the same examples.
             steps: how many batches.
             first_step: number of the first one, 0 at the start of training.
-            augment: preset of all; empty means each loader's own.
+            augment: preset for all; empty means each loader's own.
 
         Returns:
             A data set of (inputs, targets) or, where any of them weighs examples, (inputs, targets,
-            weights): a tuple of all inputs, the first one's first; targets by name; weights (B,) by
-            name, ones of those that do not weigh.
+            weights): a tuple of all inputs, the first one's first; targets by objective; weights
+            (B,) by objective, ones where a loader has none.
         """
-        parts = [
-            each.loader.train(each.indices, self._seed(name, seed), steps, first_step, augment)
-            for name, each in self._items()
+        batches = [
+            stream.loader.train(stream.indices, self._seed(name, seed), steps, first_step, augment)
+            for name, stream in self._streams.items()
         ]
-        zipped = tf.data.Dataset.zip(tuple(parts)).map(self._joined)
-        counted = zipped.apply(tf.data.experimental.assert_cardinality(steps))
-        return counted.prefetch(_READY).with_options(pipeline_options())
+        joined = tf.data.Dataset.zip(tuple(batches)).map(self._join)
+        counted = joined.apply(tf.data.experimental.assert_cardinality(steps))
+        return counted.prefetch(_PREFETCHED).with_options(pipeline_options())
 
     def ordered(self, indices: np.ndarray) -> tf.data.Dataset:
-        """The first one's: see `ImageLoader.ordered`."""
-        return self._first.loader.ordered(indices)
+        """Batches of the first one."""
+        return self._primary_loader.ordered(indices)
 
-    def _joined(self, *batches: Any) -> tuple[Any, ...]:
-        named = dict(zip(self._streams, batches, strict=True))
-        inputs = tuple(tensor for each in batches for tensor in tf.nest.flatten(each[0]))
-        targets = {name: each[1] for name, each in named.items()}
-        if all(len(each) == 2 for each in batches):
+    def order(self, indices: np.ndarray, seed: int) -> EpochOrder:
+        """Which of the first one's examples are in which training step."""
+        return self._primary_loader.order(indices, seed)
+
+    def steps_per_epoch(self, count: int) -> int:
+        """Batches that `count` examples of the first one make."""
+        return self._primary_loader.steps_per_epoch(count)
+
+    @property
+    def ordered_batch_size(self) -> int:
+        """That of the first one."""
+        return self._primary_loader.ordered_batch_size
+
+    def positions(self, indices: np.ndarray, seed: int, step: int) -> dict[str, np.ndarray]:
+        """Positions of the examples of a training step, by objective."""
+        return {
+            name: stream.loader.order(stream.indices, self._seed(name, seed)).indices(step)
+            for name, stream in self._streams.items()
+        }
+
+    def describe(self) -> str:
+        """What each one holds, in one phrase for the log."""
+        return "; ".join(
+            f"{name}: {stream.loader.describe()}" for name, stream in self._streams.items()
+        )
+
+    def prepare(
+        self,
+        indices: np.ndarray | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Let each loader read all its examples once; see `Loader.prepare`."""
+        for stream in self._streams.values():
+            stream.loader.prepare()
+
+    def data_error(self, error: BaseException) -> DataError | None:
+        """The broken files behind an error, by the first loader that has any."""
+        errors = (stream.loader.data_error(error) for stream in self._streams.values())
+        return next((each for each in errors if each is not None), None)
+
+    def check_augment(self, augment: str | None = None) -> None:
+        """Refuse a preset that any of them cannot train with."""
+        for stream in self._streams.values():
+            stream.loader.check_augment(augment)
+
+    def _join(self, *batches: Any) -> tuple[Any, ...]:
+        by_name = dict(zip(self._streams, batches, strict=True))
+        inputs = tuple(tensor for batch in batches for tensor in tf.nest.flatten(batch[0]))
+        targets = {name: batch[1] for name, batch in by_name.items()}
+        if all(len(batch) == 2 for batch in batches):
             return inputs, targets
         weights = {
-            name: each[2] if len(each) > 2 else tf.ones(tf.shape(each[1])[:1])
-            for name, each in named.items()
+            name: batch[2] if len(batch) > 2 else tf.ones(tf.shape(batch[1])[:1])
+            for name, batch in by_name.items()
         }
         return inputs, targets, weights
 
     def _seed(self, name: str, seed: int) -> int:
-        return seed if self._streams[name] is self._first else seed_of(name, seed)
-
-    def _items(self) -> Any:
-        return self._streams.items()
+        return seed if name == self._primary else derive_seed(name, seed)
 
 
-def seed_of(name: str, seed: int) -> int:
+def derive_seed(name: str, seed: int) -> int:
     """The seed of an objective that is not the first, 31 bits of a hash."""
     digest = hashlib.sha256(f"objective\0{name}\0{seed}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1

@@ -52,7 +52,7 @@ class NeighbourAccuracy(keras.callbacks.Callback):
 
     Args:
         embedder: images to pooled features (B, D); it shares its layers with what is trained.
-        loader: has `plain`, which gives batches of images as they are.
+        loader: its `unaugmented` gives batches of images as they are.
         ids: of all examples.
         labels: of all examples, (N,).
         splits: positions of the examples; `train` votes on `val`.
@@ -91,7 +91,7 @@ class NeighbourAccuracy(keras.callbacks.Callback):
         self._found = None
 
     def _features(self, indices: np.ndarray) -> np.ndarray:
-        found = self._embedder.predict(self._loader.plain(indices), verbose=0)
+        found = self._embedder.predict(self._loader.unaugmented(indices), verbose=0)
         return np.asarray(found, np.float32)
 
 

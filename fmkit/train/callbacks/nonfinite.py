@@ -126,7 +126,7 @@ class TerminateOnNonFinite(keras.callbacks.Callback):
             if figure.startswith(f"val_{part.name}_"):
                 tested, loader = part.tested, part.loader
                 examples, splits = part.examples, part.splits
-        width, before = loader.ordered_width, 0
+        width, before = loader.ordered_batch_size, 0
         for batch, loss in tested:
             if not math.isfinite(float(loss)):
                 bad = splits["val"][before * width : (batch + 1) * width]

@@ -85,11 +85,11 @@ def find_cut(assembly: Assembly, phase: Phase) -> GraphSplit | str:
     cut = graph_cut.find(assembly.learner)
     if isinstance(cut, str):
         return cut
-    if loader.draws_inputs:
+    if loader.has_random_inputs:
         return "the task draws what it shows of a photo anew at every step"
-    if loader.mixes(phase.augment):
+    if loader.mixes_examples(phase.augment):
         return "MixUp and CutMix make new photos of every batch"
-    if loader.changes_images(phase.augment) and loader.views is None:
+    if loader.augments(phase.augment) and loader.augment_views is None:
         return (
             f"augmentation shows new photos in every epoch (stage.{phase.name}.augment=none or "
             "data.augment_views=4 would not)"
@@ -119,9 +119,9 @@ def splits_of(assembly: Assembly, phase: Phase) -> list[str]:
 
 
 def _views(assembly: Assembly, phase: Phase, split: str) -> int:
-    if split != "train" or not assembly.loader.changes_images(phase.augment):
+    if split != "train" or not assembly.loader.augments(phase.augment):
         return 1
-    return assembly.loader.views or 1
+    return assembly.loader.augment_views or 1
 
 
 def _bytes_needed(assembly: Assembly, phase: Phase, cut: GraphSplit) -> int:
@@ -163,7 +163,7 @@ def prepare(assembly: Assembly, phase: Phase, tick: Tick) -> Features | str:
         _reader(arrays, assembly.splits, len(assembly.examples)),
         cut.shapes,
         assembly.task.targets(assembly.examples),
-        ordering=assembly.loader.order,
+        make_order=assembly.loader.order,
         batch_size=assembly.config.data.batch_size,
         num_classes=assembly.task.one_hot,
         class_weights=assembly.task.class_weights,
@@ -230,7 +230,7 @@ def _compute(
     indices = assembly.splits[split]
     dtype = assembly.config.runtime.cache_dtype
     store.make_room(len(indices) * work.cut.row_values * np.dtype(dtype).itemsize)
-    dataset = assembly.loader.view(
+    dataset = assembly.loader.augmented(
         indices, assembly.config.runtime.seed, view,
         work.phase.augment if split == "train" else "none",
     )  # fmt: skip
@@ -249,7 +249,7 @@ def _compute(
         batches = _run(work, itertools.chain([first], images), len(indices))
         store.write(key, facts, made, dtype, batches)
     except Exception as error:
-        if assembly.loader.explain(error) is not None:
+        if assembly.loader.data_error(error) is not None:
             assembly.loader.prepare(indices)  # tells of all broken files, not of the first alone
         raise
     work.seconds += time.monotonic() - began
@@ -280,7 +280,7 @@ def _run(work: _Pass, images: Iterator[np.ndarray], count: int) -> Iterator[Sequ
 def _budget(work: _Pass) -> int:
     """What is left of the memory budget beside what the loader keeps."""
     whole = units.parse_bytes(work.assembly.config.runtime.memory_budget)
-    return max(0, whole - work.assembly.loader.held_bytes - work.held)
+    return max(0, whole - work.assembly.loader.memory_bytes - work.held)
 
 
 def _reader(
@@ -305,7 +305,7 @@ def _facts(work: _Pass, split: str, view: int) -> dict[str, Any]:
     """Everything that the features of one split and view depend on."""
     assembly = work.assembly
     preset = None
-    if split == "train" and assembly.loader.changes_images(work.phase.augment):
-        preset = assembly.loader.preset(work.phase.augment)
+    if split == "train" and assembly.loader.augments(work.phase.augment):
+        preset = assembly.loader.augment_preset(work.phase.augment)
     work.network = work.network or cache_key.of_network(work.cut.lower)
     return work.network | cache_key.of_examples(assembly, split, preset, view)

@@ -41,7 +41,7 @@ def of_examples(assembly: Assembly, split: str, preset: str | None, view: int) -
         "places": hashlib.sha256(places.tobytes()).hexdigest(),
     }  # fmt: skip
     return {
-        **assembly.loader.facts(places),
+        **assembly.loader.cache_facts(places),
         "view": shown if preset else None,
         "dtype": config.runtime.cache_dtype,
         "precision": assembly.devices.precision,

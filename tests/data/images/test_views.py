@@ -11,7 +11,7 @@ SIZE = 12
 
 
 def loader(examples, **options):
-    settings = {"image_size": SIZE, "batch_size": 4, "augment": "views", "views_at_once": 2}
+    settings = {"image_size": SIZE, "batch_size": 4, "augment": "views", "views_per_image": 2}
     targets = np.zeros(len(examples), np.int32)
     return ImageLoader(examples, targets, **{**settings, **options})
 
@@ -91,8 +91,8 @@ def test_what_judges_epochs_is_the_same_whatever_the_seed_and_the_preset(rows, m
 
 def test_plain_images_are_there_too(rows, made):
     examples, indices = rows(11), np.array([7, 2, 5, 9, 1])
-    plain = images(made(examples).plain(indices))
-    single = loader(examples, augment="none", views_at_once=1)
+    plain = images(made(examples).unaugmented(indices))
+    single = loader(examples, augment="none", views_per_image=1)
     assert same(plain, images(single.ordered(indices)))
     assert [each.dtype for each in plain] == [np.uint8, np.uint8]
 
@@ -100,10 +100,10 @@ def test_plain_images_are_there_too(rows, made):
 def test_presets_that_make_no_sense_are_refused(rows, made):
     found = made(rows(11))
     with pytest.raises(ConfigError, match="are the same"):
-        found.check("none")
+        found.check_augment("none")
     with pytest.raises(ConfigError, match="mixes labels"):
-        found.check("strong")
-    found.check("medium")
+        found.check_augment("strong")
+    found.check_augment("medium")
 
 
 def drawn(images, chance):
@@ -117,7 +117,7 @@ def drawn(images, chance):
 @pytest.mark.parametrize("augment", ["none", "light"])
 def test_a_task_draws_inputs_and_targets_by_seed_and_step(rows, augment):
     examples, indices = rows(11), np.arange(11)
-    found = loader(examples, augment=augment, views_at_once=1, prepare=drawn)
+    found = loader(examples, augment=augment, views_per_image=1, prepare_batch=drawn)
 
     def steps(dataset):
         return [(*map(np.asarray, inputs), np.asarray(y)) for inputs, y in dataset]

@@ -96,7 +96,7 @@ def test_no_pipeline_is_tuned_while_it_runs(rows, augment):
     # tf.data's tuner sleeps for longer and longer, and an iterator's end may wait until it wakes.
     found = loader(rows(10), augment=augment)
     every = np.arange(10)
-    for dataset in (found.train(every, 0, 3), found.ordered(every), found.view(every, 0, 1)):
+    for dataset in (found.train(every, 0, 3), found.ordered(every), found.augmented(every, 0, 1)):
         assert dataset.options().autotune.enabled is False
 
 
@@ -189,14 +189,14 @@ def test_broken_files_are_found_before_training(photos, budget):
 def test_a_file_that_breaks_under_way_is_named(photos, budget):
     examples = broken(photos)
     found = loader(examples, memory_budget_bytes=budget)
-    assert found.explain(ValueError("another")) is None
+    assert found.data_error(ValueError("another")) is None
     model = keras.Sequential(
         [keras.Input((SIZE, SIZE, 3)), keras.layers.Flatten(), keras.layers.Dense(2)]
     )
     model.compile("sgd", "mse")
     with pytest.raises(tf.errors.OpError) as caught:
         model.fit(found.train(np.arange(18), seed=0, steps=5), verbose=0)
-    explained = found.explain(caught.value)
+    explained = found.data_error(caught.value)
     assert isinstance(explained, DataError)
     assert ".png: it is damaged" in explained.message
 
@@ -225,8 +225,9 @@ def test_replicas_share_a_batch():
 import numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from fmkit.data.examples import ImageArray, from_names
-from fmkit.data.pipeline import ImageLoader
+from fmkit.data.content.images import ImageArray
+from fmkit.data.examples import from_names
+from fmkit.data.loaders.image_loader import ImageLoader
 pixels = np.arange(10, dtype=np.uint8)[:, None, None] * np.ones((1, 4, 4), np.uint8)
 examples = from_names([str(i) for i in range(10)], list("ab") * 5, ImageArray(pixels))
 loader = ImageLoader(examples, examples.labels, image_size=4, batch_size=4)

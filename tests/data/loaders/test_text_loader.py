@@ -94,10 +94,10 @@ def hidden(tokens, random):
 
 def test_a_task_may_draw_inputs_and_targets_of_its_own():
     found, indices = examples(22), np.arange(22)
-    texts = loader(found, prepare=hidden, inputs=2)
+    texts = loader(found, prepare_batch=hidden, num_inputs=2)
     whole = batches(texts.train(indices, 0, 12))
     assert all(len(inputs) == 2 for inputs, _ in whole)
-    rest = batches(loader(found, prepare=hidden, inputs=2).train(indices, 0, 5, 7))
+    rest = batches(loader(found, prepare_batch=hidden, num_inputs=2).train(indices, 0, 5, 7))
     for (one, _), (other, _) in zip(whole[7:], rest, strict=True):
         np.testing.assert_array_equal(one[1], other[1])
     assert not np.array_equal(whole[0][0][1][:2, :8], whole[6][0][1][:2, :8])

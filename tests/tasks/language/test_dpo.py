@@ -128,7 +128,7 @@ def loaded(task, config, backbone, batch_size=3):
     data = Examples(("a", "b", "c"), np.zeros(3, np.int32), (), content)
     return data, TextLoader(
         data, task.targets(data), tokenizer=backbone.tokenizer, max_length=backbone.max_length,
-        prepare=task.prepare, inputs=4, target_rank=None, batch_size=batch_size,
+        prepare_batch=task.prepare, num_inputs=4, target_rank=None, batch_size=batch_size,
     )  # fmt: skip
 
 

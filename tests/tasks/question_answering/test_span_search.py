@@ -42,7 +42,7 @@ def content(rows, origin, contexts):
     examples = Examples(ids, np.zeros(len(rows), np.int32), (), encoded)
     loader = TextLoader(
         examples, examples.labels, tokenizer=byte_tokenizer("bert"), max_length=64, batch_size=3,
-        prepare=lambda rows, _: ((np.ascontiguousarray(rows[:, :, 0]),),
+        prepare_batch=lambda rows, _: ((np.ascontiguousarray(rows[:, :, 0]),),
                                  np.ascontiguousarray(rows[:, :, 2])),
     )  # fmt: skip
     return encoded, loader
