@@ -33,7 +33,7 @@ def test_a_bad_folder_is_shown_whole_and_refused(fmkit, photos, tmp_path):
     (photos / "green" / "[bold]\x1b[31m.png").write_bytes((photos / "blue" / "00.png").read_bytes())
     code, out, err = fmkit("check", "data=image_folder", f"data.root={photos}")
     assert code == 3
-    assert "not fit for training" in err
+    assert "cannot be trained on" in err
     assert "the file is empty (12)" in out
     assert "and 2 more" in out
     assert "green/[bold]\\x1b[31m.png" in out
@@ -175,6 +175,6 @@ def test_numbers_are_shown_by_their_spread(fmkit, tmp_path):
     assert found["mean"] == 29.5
     table(root, "text,y", [*(f"text {k},{k}" for k in range(60)), 'more,"3,5"', "last,"])
     code, out, err = fmkit("check", *words)
-    assert (code, "not fit for training" in err) == (3, True)
+    assert (code, "cannot be trained on" in err) == (3, True)
     assert "decimals begin with a point, not with a comma (line 62)" in out
     assert "no number (line 63)" in out

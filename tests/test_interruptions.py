@@ -94,7 +94,7 @@ def raising(honest, number):
 def test_a_signal_in_the_last_evaluation_ends_the_sweep_and_keeps_the_run(
     fmkit, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(training_run, "_judge", raising(training_run._judge, signal.SIGTERM))
+    monkeypatch.setattr(training_run, "_evaluate", raising(training_run._evaluate, signal.SIGTERM))
     words = ["data=digits", "data.limit=100", "runtime.seed=1,2", "runtime.verbose=false"]
     code, _, err = fmkit("finetune", "-m", *QUICK, *words)
     assert code == 143

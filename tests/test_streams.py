@@ -43,11 +43,11 @@ def run(shell, code="print('x')"):
 
 
 FILE = """
-from fmkit import console
+from fmkit.core import console
 console.prepare_streams()
 import os, sys, tempfile
 with tempfile.TemporaryFile() as stream:
-    console.say("lost"); console.out.print("lost"); os.write(2, b"native")
+    console.info("lost"); console.stdout.print("lost"); os.write(2, b"native")
     sys.stdin.read() if sys.stdin else None
     stream.seek(0)
     sys.exit(0 if stream.fileno() > 2 and stream.read() == b"" else 1)
@@ -74,9 +74,9 @@ def test_commands_end_by_their_own_result(shell, tmp_path, monkeypatch):
 
 CLASSES = """
 import sys
-from fmkit import console
+from fmkit.core import console
 console.prepare_streams()
-console.out.print("Z\\u00fcrich")
+console.stdout.print("Z\\u00fcrich")
 """
 
 

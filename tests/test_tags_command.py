@@ -97,7 +97,7 @@ def _predicts(fmkit, run, tmp_path):
     assert code == 0, err
     (tmp_path / "blank.conll").write_text("odd one\nodd\n")
     code, _, err = fmkit("predict", f"run={run}", "input=blank.conll", "output=e.csv")
-    assert (code, "none of 1 texts could be read" in err) == (3, True), err
+    assert (code, "none of 1 text could be read" in err) == (3, True), err
 
 
 def test_a_head_first_then_all_from_a_table_and_on_from_that_run(fmkit, tmp_path):

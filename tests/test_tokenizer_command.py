@@ -140,8 +140,8 @@ def test_a_table_is_checked_and_its_rows_are_learned_from(fmkit, tmp_path):
         (["output=new", "split=val"], 2, "Allowed: train, all"),
         (["output=new", "data=mnist5k"], 2, "data=mnist5k has images"),
         (["output=new", "data.encoding=utf-16"], 3, "is not utf-16"),
-        (["output=new", "-m", "size=300,400"], 2, "fmkit tokenizer train takes no -m"),
-        (["output=corpus"], 2, "has other things in it"),
+        (["output=new", "-m", "size=300,400"], 2, "fmkit tokenizer train does not take -m"),
+        (["output=corpus"], 2, "does not hold a tokenizer"),
         (["output=corpus/00.txt"], 2, "it is a file"),
         (["output=/proc/new"], 2, "cannot be written"),
         ([], 2, "output is missing"),
@@ -198,7 +198,7 @@ def test_a_signal_ends_it_at_once_and_leaves_nothing(fmkit, corpus, tmp_path, mo
     worker.join(20)
     assert (code, "stopped by SIGINT" in err) == (130, True), err
     assert (out, whole(tmp_path)) == ("", [])
-    assert [type(each) for each in left] == [vocabulary._Left]
+    assert [type(each) for each in left] == [vocabulary._Abandoned]
 
 
 def test_a_signal_while_the_thread_starts_leaves_it_too(monkeypatch):
@@ -211,8 +211,8 @@ def test_a_signal_while_the_thread_starts_leaves_it_too(monkeypatch):
     monkeypatch.setattr(threading.Thread, "start", start)
     going_on = threading.Event()
     with pytest.raises(KeyboardInterrupt):
-        vocabulary._watched(lambda: going_on.wait(20), progress)
-    assert progress.has_left
+        vocabulary._in_thread(lambda: going_on.wait(20), progress)
+    assert progress.is_abandoned
     going_on.set()
 
 

@@ -1,4 +1,4 @@
-"""`fmkit cache`: what the feature cache holds, and how to empty it."""
+"""`fmkit cache`: list and clear cached backbone features."""
 
 from __future__ import annotations
 
@@ -21,41 +21,45 @@ OPTIONS = {
 _VERBS = ("list", "clear")
 
 
-def command(arguments: Sequence[str]) -> int:
+def cache(arguments: Sequence[str]) -> None:
     """Run `fmkit cache [list | clear [KEY ...]] [cache_dir=DIR]`.
 
     Raises:
         ConfigError: no such verb, option or entry.
+        ResourceError: the cache's folder cannot be used.
     """
-    options = dict(each.split("=", 1) for each in arguments if "=" in each)
-    words = [each for each in arguments if "=" not in each]
-    wrong = [each for each in options if each not in OPTIONS]
-    if wrong:
-        raise ConfigError(received("fmkit cache", wrong[0], list(OPTIONS)))
+    options = dict(word.split("=", 1) for word in arguments if "=" in word)
+    words = [word for word in arguments if "=" not in word]
+    unknown = [key for key in options if key not in OPTIONS]
+    if unknown:
+        raise ConfigError(received("fmkit cache", unknown[0], list(OPTIONS)))
     verb = words.pop(0) if words else "list"
     if verb not in _VERBS:
         raise ConfigError(received("fmkit cache", verb, _VERBS))
     if verb == "list" and words:
         raise ConfigError(received("fmkit cache list", " ".join(words), "nothing after it"))
-    chosen = options.get("cache_dir")
-    root = Path(chosen).expanduser() if chosen else array_cache.default_folder()
+    cache_dir = options.get("cache_dir")
+    root = Path(cache_dir).expanduser() if cache_dir else array_cache.default_folder()
     store = FeatureStore(root, limit_bytes=0)
     try:
-        return _list(store) if verb == "list" else _clear(store, words)
+        if verb == "list":
+            _list(store)
+        else:
+            _clear(store, words)
     except OSError as error:
         raise ResourceError(f"the cache {store.folder} cannot be used: {error}.") from error
 
 
-def _list(store: FeatureStore) -> int:
+def _list(store: FeatureStore) -> None:
     entries = store.entries()
     if not entries:
-        console.info(f"There is nothing in {store.folder} yet.")
-        return 0
-    total = sum(each.bytes for each in entries) / 2**20
+        console.info(f"The cache {store.folder} is empty.")
+        return
+    total = sum(entry.bytes for entry in entries) / 2**20
     columns = ("key", "model", "data", "split", "rows", "features", "MiB", "last used", "engine")
-    title = f"{store.folder}: {len(entries)} entries, {total:.1f} MiB"
-    console.stdout.print(Rows(title, columns, [_row(each) for each in entries]))
-    return 0
+    noun = "entry" if len(entries) == 1 else "entries"
+    title = f"{store.folder}: {len(entries)} {noun}, {total:.1f} MiB"
+    console.stdout.print(Rows(title, columns, [_row(entry) for entry in entries]))
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
@@ -73,25 +77,32 @@ def _row(entry: Entry) -> tuple[str, ...]:
     )
 
 
-def _clear(store: FeatureStore, words: Sequence[str]) -> int:
+def _clear(store: FeatureStore, words: Sequence[str]) -> None:
     keys = None
     if words:
-        known = [each.key for each in store.entries()]
-        keys = [key for word in words for key in _matching(word, known)]
+        all_keys = [entry.key for entry in store.entries()]
+        keys = [key for word in words for key in _matching(word, all_keys)]
     removed, in_use = store.clear(keys)
     if keys is None:
         array_cache.forget_scans(store.folder.parent)
+    noun = "entry" if removed == 1 else "entries"
     console.stdout.print(
-        f"{removed} entries removed from {console.escape_markup(str(store.folder))}"
+        f"{removed} {noun} removed from {console.escape_markup(str(store.folder))}"
     )
     if in_use:
-        console.warning(f"{in_use} entries are in use by a run and were kept.")
-    return 0
+        verb = "entry is" if in_use == 1 else "entries are"
+        console.warning(f"{in_use} {verb} in use by a run and stay in the cache.")
 
 
-def _matching(word: str, known: Sequence[str]) -> list[str]:
-    found = [key for key in known if re.fullmatch(r"[0-9a-f]{4,}", word) and key.startswith(word)]
-    if not found:
-        shown = [key[:12] for key in known]
+def _matching(word: str, keys: Sequence[str]) -> list[str]:
+    """The keys that begin with a word.
+
+    Raises:
+        ConfigError: none does.
+    """
+    is_hexadecimal = re.fullmatch(r"[0-9a-f]{4,}", word)
+    matches = [key for key in keys if is_hexadecimal and key.startswith(word)]
+    if not matches:
+        shown = [key[:12] for key in keys]
         raise ConfigError(received("fmkit cache clear", word, shown or "a key; there is none"))
-    return found
+    return matches

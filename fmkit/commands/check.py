@@ -1,52 +1,60 @@
-"""`fmkit check`: look at a data set, show it, and leave a report."""
+"""`fmkit check`: inspect a dataset and report problems."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from fmkit.commands import result_tables
+from fmkit.commands import data_tables, launch, plugins
+from fmkit.config import command_line
 from fmkit.config.schema.commands import CheckConfig
 from fmkit.core import console
 from fmkit.core.errors import ConfigError, DataError
 from fmkit.store import run_dir
 
 
-def check_data(config: CheckConfig) -> None:
-    """Look at a data set: a report, a sheet of suspect photos, and tables on the screen.
+def check(arguments: Sequence[str]) -> dict[str, Any] | None:
+    """Inspect a dataset; the report, as data_report.json has it."""
+    line = command_line.parse("check", arguments)
+    return launch.run_command(line, plugins.names(line.value("plugins")), check_data)
+
+
+def check_data(config: CheckConfig) -> dict[str, Any]:
+    """Inspect a dataset: a report, a sheet of suspect photos, and tables on the screen.
 
     Raises:
-        DataError: something is wrong that would stop a training run.
+        DataError: it has problems that would stop a training run.
     """
     from fmkit.data import load
     from fmkit.data.findings import Finding
-    from fmkit.data.quality import contact_sheet, inspect
-    from fmkit.data.quality import report as overview
+    from fmkit.data.quality import contact_sheet, inspect, report
 
-    folder = _check_folder(config)
-    report, sheet = folder / run_dir.DATA_REPORT, folder / run_dir.CONTACT_SHEET
+    folder = _output_folder(config)
+    path, sheet = folder / run_dir.DATA_REPORT, folder / run_dir.CONTACT_SHEET
     seed = config.runtime.seed if config.data.split_seed is None else config.data.split_seed
     try:
         inspected = load.inspect(config.data, config.runtime, seed, training=True)
     except DataError as error:
-        found = Finding("unusable", "", str(error))
-        overview.write(report, overview.failed_report(config.data, found))
+        finding = Finding("unusable", "", str(error))
+        report.write(path, report.failed_report(config.data, finding))
         raise
-    content = overview.report(config.data, inspected)
-    overview.write(report, content)
-    drawn = contact_sheet.draw(inspected, sheet)
-    result_tables.data_set(content)
-    console.stdout.print(f"report: {console.escape_markup(str(report))}")
-    if drawn:
+    content = report.report(config.data, inspected)
+    report.write(path, content)
+    has_suspects = contact_sheet.draw(inspected, sheet)
+    data_tables.dataset(content)
+    console.stdout.print(f"report: {console.escape_markup(str(path))}")
+    if has_suspects:
         console.stdout.print(f"suspects: {console.escape_markup(str(sheet))}")
-    stopping = inspect.blocking_errors(inspected.findings, config.data.on_bad)
-    if stopping:
-        raise DataError("this data set is not fit for training; the errors are above.")
+    if inspect.blocking_errors(inspected.findings, config.data.on_bad):
+        raise DataError("this dataset cannot be trained on; the errors are listed above.")
     inspect.accept(inspected, config.data.on_bad)
-    load.quarantine_findings(config.data, inspected, report)
+    load.quarantine_findings(config.data, inspected, path)
+    return content
 
 
-def _check_folder(config: CheckConfig) -> Path:
-    """A folder for the report.
+def _output_folder(config: CheckConfig) -> Path:
+    """The folder for the report, made if it does not exist.
 
     Raises:
         ConfigError: it cannot be made.

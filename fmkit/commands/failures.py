@@ -1,4 +1,4 @@
-"""What comes to an end without an error of ours: signals, full disks and memory, in words."""
+"""Any error as an `FmkitError`: signals, full disks, memory that ran out, and defects."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fmkit.core import files, signals
-from fmkit.core.errors import ArtifactError, Interrupted, ResourceError
+from fmkit.core import console, files, signals
+from fmkit.core.errors import ArtifactError, FmkitError, Interrupted, ResourceError
 from fmkit.store import run_dir
+from fmkit.store.run_dir import Run
 from fmkit.store.run_reader import RunReader
 
 _NO_MEMORY = (
@@ -30,8 +31,55 @@ _NO_SPACE = ("No space left on device", "Disk quota exceeded", "errno = 28")
 _SMALLEST_SIDE = 32
 
 
+def as_fmkit_error(
+    error: BaseException, folder: Path | None = None, config: Any = None
+) -> FmkitError:
+    """The same failure as an error with a message, a remedy and an exit status.
+
+    Args:
+        error: what was raised.
+        folder: the run's, if there is a run.
+        config: the typed config of a command that makes no run.
+    """
+    if isinstance(error, FmkitError):
+        return error
+    failure: FmkitError
+    if isinstance(error, KeyboardInterrupt):
+        failure = interrupted(error, folder)
+    elif is_disk_full(error):
+        failure = ResourceError(f"the disk is full: {error}.", "Free some space and start again.")
+    elif is_out_of_memory(error):
+        failure = out_of_memory(folder, config)
+    else:
+        log = f"The traceback is in {folder / run_dir.LOG}. " if folder else ""
+        first_line = (str(error).splitlines() or [""])[0]
+        failure = FmkitError(
+            f"a defect of fmkit: {type(error).__name__}: {first_line}",
+            f"{log}FMKIT_TRACEBACK=1 shows it here.",
+        )
+    failure.__cause__ = error
+    return failure
+
+
+def record(run: Run, error: BaseException) -> FmkitError:
+    """Write into a run's status and log why it ended early; the error for the user."""
+    failure = as_fmkit_error(error, run.folder)
+    run.fail(failure)
+    return failure
+
+
+def report(error: FmkitError) -> None:
+    """Print an error's message and remedy, and its traceback where the user wants tracebacks."""
+    console.error(error.message, error.hint)
+    if console.wants_traceback():
+        from rich.traceback import Traceback
+
+        trace = Traceback.from_exception(type(error), error, error.__traceback__)
+        console.stderr.print(trace)
+
+
 def interrupted(error: KeyboardInterrupt, folder: Path | None) -> Interrupted:
-    """A signal that came between the steps, told with the place where the run stood.
+    """A signal that came between the steps, with the step that the run had reached.
 
     Args:
         error: what the signal raised.

@@ -142,7 +142,7 @@ _PLAIN = {
 """By command, a usage of its own, and the module that knows its keys where Hydra does not."""
 
 
-def overview(commands: Mapping[str, str]) -> int:
+def overview(commands: Mapping[str, str]) -> None:
     """`fmkit --help`."""
     stdout.print("fmkit: turn a pretrained model of images or texts into your own.\n")
     stdout.print("usage: fmkit COMMAND [KEY=VALUE ...]\n")
@@ -164,16 +164,14 @@ def overview(commands: Mapping[str, str]) -> int:
     )
     stdout.print("\nExit status: 0 done, 1 defect, 2 config, 3 data, 4 artifact refused,")
     stdout.print("5 loss not finite, 6 disk or memory, 129/130/143 stopped by a signal.")
-    return 0
 
 
-def version() -> int:
+def version() -> None:
     """`fmkit --version`."""
     stdout.print(f"fmkit {fmkit.__version__}")
-    return 0
 
 
-def command(name: str, line: str) -> int:
+def command(name: str, line: str) -> None:
     """`fmkit COMMAND --help`."""
     usage, options = _PLAIN.get(name, ("[KEY=VALUE ...]", ""))
     stdout.print(
@@ -186,7 +184,6 @@ def command(name: str, line: str) -> int:
         _keys([(key, default, meaning) for key, (default, meaning) in table.items()])
     else:
         _settings(name)
-    return 0
 
 
 def _settings(name: str) -> None:

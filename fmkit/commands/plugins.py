@@ -1,4 +1,4 @@
-"""The names that models, data and tasks go by, and the user's plugin file behind some of them."""
+"""Allowed names of models, data and tasks, including those of the user's plugin file."""
 
 from __future__ import annotations
 

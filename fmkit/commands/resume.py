@@ -1,41 +1,46 @@
-"""`fmkit resume`: its command line, and the run that is meant."""
+"""`fmkit resume`: continue an interrupted run, or train a finished one longer."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from fmkit.core import files
+from fmkit.commands import failures, resumed_run, training_run
+from fmkit.commands.resumed_run import Request
+from fmkit.core import console, files, signals
 from fmkit.core.errors import ArtifactError, ConfigError, join_names, received
 from fmkit.store import run_dir, run_index
 
 OPTIONS = {
-    "stage.PHASE.epochs": ("", "Train the last phase on until it has had this many; only more."),
-    "allow_versions": ("false", "`true` goes on with other versions of fmkit, Keras, TensorFlow."),
+    "stage.PHASE.epochs": ("", "New length of the last phase; it can only be made longer."),
+    "allow_versions": ("false", "`true`: go on with other versions of fmkit, Keras, TensorFlow."),
     "plugins": ("", "The Python file with your MODELS, DATA or TASKS, if the run needs one."),
-    "runs_dir": ("runs", "Folder that runs are looked for in."),
+    "runs_dir": ("runs", "Folder that the run is looked for in."),
 }
 """Keys of `fmkit resume`, each with its default and its meaning."""
 
 _EPOCHS = re.compile(r"stage\.([^.=]+)\.epochs")
+_UNFINISHED = (run_index.DEAD, run_dir.FAILED, run_dir.INTERRUPTED)
 
 
-@dataclass(frozen=True)
-class Request:
-    """What a user typed after `fmkit resume`.
-
-    Attributes:
-        run: a run's folder, id or name, part of an id, or `last`.
-        epochs: by phase, the new length.
-    """
-
-    run: str
-    epochs: dict[str, str] = field(default_factory=dict)
-    allow_versions: bool = False
-    plugins: str | None = None
-    runs_dir: Path = Path("runs")
+def resume(arguments: Sequence[str]) -> Path:
+    """Go on with a run that was stopped; its folder."""
+    request = parse(arguments)
+    folder = find(request)
+    if run_index.read(folder).state == run_dir.DONE and not request.epochs:
+        console.info(f"run {folder.name} is finished: nothing to do")
+        return folder
+    resumed = resumed_run.open_run(folder, request)
+    try:
+        with signals.signal_handlers():
+            training_run.train(resumed.config, resumed.run, resumed.chosen, resumed)
+    except BaseException as error:
+        if not resumed.has_begun:
+            resumed.run.release()
+            raise
+        raise failures.record(resumed.run, error) from error
+    return folder
 
 
 def parse(arguments: Sequence[str]) -> Request:
@@ -44,61 +49,53 @@ def parse(arguments: Sequence[str]) -> Request:
     Raises:
         ConfigError: not one run, or a key that cannot be changed.
     """
-    words = [each for each in arguments if not re.match(r"[\w.]+=", each)]
-    options = dict(each.split("=", 1) for each in arguments if each not in words)
+    words = [word for word in arguments if not re.match(r"[\w.]+=", word)]
+    options = dict(word.split("=", 1) for word in arguments if word not in words)
     if len(words) != 1:
-        came = " ".join(words)
-        raise ConfigError(received("fmkit resume", came, "one run: its folder, its id, or `last`"))
+        expected = "one run: its folder, its id, or `last`"
+        raise ConfigError(received("fmkit resume", " ".join(words), expected))
     epochs = {}
     for key in [key for key in options if _EPOCHS.fullmatch(key)]:
         epochs[key.split(".")[1]] = options.pop(key)
-    wrong = [key for key in options if key not in OPTIONS]
-    if wrong:
-        hint = "A resumed run is the same run; to change more, start another with init=RUN."
-        raise ConfigError(received("fmkit resume", wrong[0], list(OPTIONS)), hint)
-    allowed = options.get("allow_versions", "false").lower()
-    if allowed not in ("true", "false"):
-        raise ConfigError(received("allow_versions", allowed, ("true", "false")))
+    unknown = [key for key in options if key not in OPTIONS]
+    if unknown:
+        hint = "A resumed run keeps its config; to change more, start another with init=RUN."
+        raise ConfigError(received("fmkit resume", unknown[0], list(OPTIONS)), hint)
+    allow_versions = options.get("allow_versions", "false").lower()
+    if allow_versions not in ("true", "false"):
+        raise ConfigError(received("allow_versions", allow_versions, ("true", "false")))
     return Request(
-        words[0], epochs, allowed == "true", options.get("plugins"),
+        words[0], epochs, allow_versions == "true", options.get("plugins"),
         Path(options.get("runs_dir", "runs")),
     )  # fmt: skip
 
 
 def find(request: Request) -> Path:
-    """The folder of the run to go on with; `last` is the newest that is neither done nor running.
+    """The folder of the run to resume; `last` is the newest that is neither done nor running.
 
     Raises:
-        ArtifactError: there is no such run, there are several, or it is not one run.
+        ArtifactError: there is no such run, there are several, or it is a sweep.
     """
-    root, text = request.runs_dir, request.run
+    runs_dir, text = request.runs_dir, request.run
     if text == run_index.LAST:
-        open_ones = [each for each in run_index.runs(root) if each.state in _OPEN]
-        if not open_ones:
+        unfinished = [run for run in run_index.runs(runs_dir) if run.state in _UNFINISHED]
+        if not unfinished:
             raise ArtifactError(
-                f"no run in {files.absolute_path(root)} was stopped before its end."
+                f"no run in {files.absolute_path(runs_dir)} was stopped before its end."
             )
-        return open_ones[0].folder
+        return unfinished[0].folder
     folder = Path(text)
     if folder.is_dir() and not (folder / run_dir.STATUS).is_file():
-        jobs = sorted(each.parent.name for each in folder.glob(f"*/{run_dir.STATUS}"))
+        jobs = sorted(path.parent.name for path in folder.glob(f"*/{run_dir.STATUS}"))
+        shown = files.display_path(folder)
         if jobs:
             raise ArtifactError(
-                f"{files.display_path(folder)} is a sweep, with the jobs {join_names(jobs)}.",
+                f"{shown} is a sweep, with the jobs {join_names(jobs)}.",
                 f"Resume one of them: fmkit resume {files.display_path(folder / jobs[0])}",
             )
         raise ArtifactError(
-            f"{files.display_path(folder)} has no {run_dir.STATUS}: it is no run, or one that "
-            "was stopped "
-            "before it had begun.",
-            "Start it anew.",
+            f"{shown} has no {run_dir.STATUS}: it is not a run, or the run was stopped before it "
+            "began.",
+            "Start a new run.",
         )
-    return run_index.resolve(text, root)
-
-
-_OPEN = (run_index.DEAD, run_dir.FAILED, run_dir.INTERRUPTED)
-
-
-def finished(folder: Path, request: Request) -> bool:
-    """Whether there is nothing to do for a run, since it is done and is not to be made longer."""
-    return run_index.read(folder).state == run_dir.DONE and not request.epochs
+    return run_index.resolve(text, runs_dir)

@@ -1,16 +1,15 @@
-"""A run that is opened again: what must be as it was, what may differ, what is said about it."""
+"""An earlier run, opened to train on: what must not have changed, and what may."""
 
 from __future__ import annotations
 
 import dataclasses
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fmkit.commands import plugins
-from fmkit.commands.resume import Request
 from fmkit.config import saved_config, units, validate
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.core import console, files
@@ -21,7 +20,7 @@ from fmkit.store.run_reader import RunReader
 
 VERSIONS = ("fmkit", "keras", "tensorflow", "numpy")
 """Packages whose version a result depends on, to the last bit."""
-_HARMLESS = (
+_NOT_COMPUTED = (
     *("name", "runs_dir", "plugins", "data.root", "data.image_root", "runtime.verbose"),
     *("runtime.keep", "runtime.save_every", "runtime.cache_dir", "runtime.cache_limit"),
     "runtime.memory_budget",
@@ -29,77 +28,92 @@ _HARMLESS = (
 """Keys that do not change what a run computes; the data is known by its fingerprint."""
 
 
+@dataclass(frozen=True)
+class Request:
+    """What a user typed after `fmkit resume`.
+
+    Attributes:
+        run: a run's folder, id or name, part of an id, or `last`.
+        epochs: by phase, the new length.
+    """
+
+    run: str
+    epochs: dict[str, str] = field(default_factory=dict)
+    allow_versions: bool = False
+    plugins: str | None = None
+    runs_dir: Path = Path("runs")
+
+
 @dataclass
 class ResumedRun:
-    """A run that is opened again.
+    """An earlier run, opened to train on.
 
     Attributes:
         run: its folder, locked.
-        config: its config, with a longer last phase if that was asked for, and with what `auto`
-            was decided to mean.
-        settings: its config by full key, as it is recorded.
-        chosen: keys that the user decided when it was started.
-        before: what environment.json says; empty where it was stopped earlier.
+        config: its config, with the longer last phase of the request, and with the precision that
+            `auto` meant when it was started.
+        settings: its config by full key, as checkpoints record it.
+        chosen: keys that the user set when it was started.
+        environment: environment.json; empty where nothing was saved yet.
         saved: the checkpoint to go on from, a `fmkit.train.checkpoints.state.SavedState`, or None.
-        has_begun: whether anything was written; if not, the run stays as it was.
+        has_begun: whether anything was written; if not, the folder is unchanged.
     """
 
     run: Run
     config: TrainConfig
     settings: dict[str, Any]
     chosen: set[str]
-    before: dict[str, Any]
+    environment: dict[str, Any]
     request: Request
     saved: Any = None
     has_begun: bool = False
 
     @property
     def follows_recipe(self) -> bool:
-        """Whether `recipe=auto` has yet to choose: what it chose is in the config."""
+        """Whether `recipe=auto` has yet to choose; once it has, the config holds its choices."""
         return not (self.run.folder / run_dir.RECIPE).exists()
 
     def require_same_data(self, specs: Mapping[str, Any]) -> None:
         """Refuse data that is not what the run was trained on.
 
         Args:
-            specs: of the data as it is now; of a joint run those of its other objectives, too, by
-                their names.
+            specs: of the data as it is now; of a joint run also those of its other objectives, by
+                name.
 
         Raises:
             DataError: it differs.
         """
-        others = self.before.get("objectives") or {}
+        others = self.environment.get("objectives") or {}
         for name, spec in specs.items():
-            was = (others.get(name) if name else self.before.get("data")) or {}
-            if was.get("fingerprint"):  # else nothing was trained yet
-                self._require_same(f" of objective {name}" if name else "", was, spec.as_dict())
-
-    def _require_same(self, whose: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-        for key, what in (("fingerprint", "data"), ("split_fingerprint", "splits")):
-            if was.get(key) != now[key]:
-                raise DataError(
-                    f"the {what}{whose} of run {self.run.folder.name} changed since it was "
-                    f"started: {_difference(was, now)}.",
-                    "Put the data back as it was, or start a new run, with init=RUN if you like.",
-                )
+            before = (others.get(name) if name else self.environment.get("data")) or {}
+            if not before.get("fingerprint"):  # nothing was trained yet
+                continue
+            now, objective = spec.as_dict(), f" of objective {name}" if name else ""
+            for key, noun in (("fingerprint", "data"), ("split_fingerprint", "splits")):
+                if before.get(key) != now[key]:
+                    raise DataError(
+                        f"the {noun}{objective} of run {self.run.folder.name} changed since it was "
+                        f"started: {_difference(before, now)}.",
+                        "Restore the data, or start a new run from this one's weights: init=RUN",
+                    )
 
     def training_examples(self, listed: int) -> int:
-        """Rows of the training split: a task may make more or fewer than there are examples.
+        """Rows of the training split, which a task may make more or fewer of than examples.
 
         Args:
-            listed: how many the data's listing has.
+            listed: examples of the split.
         """
-        count = self.before.get("rows")
+        count = self.environment.get("rows")
         return count if type(count) is int and count > 0 else listed
 
     def begin(self, steps_per_epoch: int) -> None:
-        """Find the checkpoint, check that it is this run's, say where it stands, and write.
+        """Find the checkpoint, check that it is this run's, report its step, and start to write.
 
         Args:
             steps_per_epoch: batches in an epoch.
 
         Raises:
-            ArtifactError: no checkpoint is whole, or the config is not that of the run.
+            ArtifactError: all checkpoints are damaged, or the config has changed.
             ConfigError: the last phase cannot be made longer in this way.
         """
         from fmkit.train.checkpoints import checkpoint, state
@@ -109,8 +123,8 @@ class ResumedRun:
         if self.saved is not None:
             self._require_same_config(steps_per_epoch)
         self._warn_of_another_machine()
-        for each in problems:
-            console.warning(each)
+        for problem in problems:
+            console.warning(problem)
         self.has_begun = True
         checkpoint.remove_leftovers(folder)
         rows = 0
@@ -121,7 +135,7 @@ class ResumedRun:
             (self.run.folder / run_dir.FREEZE).unlink()
         if metrics_log.truncate(self.run.folder, rows) < rows:
             console.warning(
-                f"{run_dir.METRICS} has lost rows: it is shorter than the checkpoint says."
+                f"{run_dir.METRICS} has lost rows: it has fewer than the checkpoint recorded."
             )
         if self.request.epochs:
             self._write_longer_config()
@@ -129,30 +143,30 @@ class ResumedRun:
         entry = {"time": run_dir.now(), "step": step, "host": socket.gethostname()}
         history = [*(self.run.status.get("resumes") or []), entry]
         self.run.update(resumes=history, best=self.saved.best if self.saved else None)
-        self._say(self._described(steps_per_epoch))
+        self._log(self._position(steps_per_epoch))
 
     def check(self, assembly: Any) -> None:
-        """Check what only the assembled run can tell, and say what a longer phase does to its rate.
+        """Check the weights at the start, and report how a longer phase changes the learning rate.
 
         Args:
-            assembly: the run's, before its weights are put back.
+            assembly: the run's, before its weights are restored.
 
         Raises:
-            ArtifactError: the run would be compared with other weights than before.
+            ArtifactError: L2-SP or the task would compare with other weights than before.
         """
-        started_from = (self.before.get("weights") or {}).get("fingerprint")
+        started_from = (self.environment.get("weights") or {}).get("fingerprint")
         reference = assembly.reference
-        known = (self.before.get("reference") or {}).get("weights")
-        what = ""
+        reference_weights = (self.environment.get("reference") or {}).get("weights")
+        use = ""
         if assembly.pretrained and assembly.backbone.fingerprint() != started_from:
-            what = "optimizer.l2_sp pulls to"
-        elif reference is not None and known is not None and reference.weights != known:
-            what = f"task.name={assembly.task.name} compares with"
-        if what:
+            use = "optimizer.l2_sp pulls to"
+        elif reference is not None and reference_weights not in (None, reference.weights):
+            use = f"task.name={assembly.task.name} compares with"
+        if use:
             raise ArtifactError(
-                f"the weights that run {self.run.folder.name} started from, which {what}, are not "
-                "what they were.",
-                "Put them back, or start a new run.",
+                f"the weights that run {self.run.folder.name} started from, which {use}, have "
+                "changed.",
+                "Restore them, or start a new run.",
             )
         phase = assembly.phases[-1]
         before = self.saved.config.get(f"stage.{phase.name}.epochs") if self.saved else None
@@ -164,8 +178,8 @@ class ResumedRun:
         old = dataclasses.replace(
             phase, steps=units.parse_duration(before, "epochs").steps(phase.steps_per_epoch)
         )
-        rates = [rate_at(assembly, each, self.saved.phase_step) for each in (old, phase)]
-        self._say(
+        rates = [rate_at(assembly, plan, self.saved.phase_step) for plan in (old, phase)]
+        self._log(
             f"phase {phase.name} gets {phase.steps} steps, not {old.steps}; the learning rate at "
             f"step {self.saved.phase_step} of it was {rates[0]:.3g}, and is {rates[1]:.3g} now"
         )
@@ -173,28 +187,28 @@ class ResumedRun:
     def _write_longer_config(self) -> None:
         """Write the longer config, and keep the old one as config-N.yaml."""
         number, folder = 1, self.run.folder
-        while (kept := folder / f"config-{number}.yaml").exists():
+        while (old := folder / f"config-{number}.yaml").exists():
             number += 1
-        files.write_bytes(kept, (folder / run_dir.CONFIG).read_bytes())
+        files.write_bytes(old, (folder / run_dir.CONFIG).read_bytes())
         precision = self.settings["runtime.precision"]
         runtime = dataclasses.replace(self.config.runtime, precision=precision)
         self.run.write_config(dataclasses.replace(self.config, runtime=runtime))
 
-    def _say(self, line: str) -> None:
+    def _log(self, line: str) -> None:
         self.run.log(line)
         console.info(line)
 
-    def _described(self, steps_per_epoch: int) -> str:
+    def _position(self, steps_per_epoch: int) -> str:
         name = self.run.folder.name
         if self.saved is None:
             return f"run {name} has no checkpoint yet: it starts again from the beginning"
         steps = _steps(self.config, self.saved.phase, steps_per_epoch)
         epochs = -(-steps // steps_per_epoch)
-        place = f"at step {self.saved.step} of phase {self.saved.phase}"
+        position = f"at step {self.saved.step} of phase {self.saved.phase}"
         if self.saved.phase_step >= steps:
-            return f"resuming run {name} {place} (all {epochs} epochs are trained)"
+            return f"resuming run {name} {position} (all {epochs} epochs are trained)"
         epoch = min(self.saved.epoch + 1, epochs)
-        return f"resuming run {name} {place} (epoch {epoch} of {epochs})"
+        return f"resuming run {name} {position} (epoch {epoch} of {epochs})"
 
     def _require_same_config(self, steps_per_epoch: int) -> None:
         before, now = self.saved.config, self.settings
@@ -206,65 +220,64 @@ class ResumedRun:
             if before.get(key) != now.get(key) and key != longer
         ]
         if before and changed:
-            told = [f"{key} was {before.get(key)!r}, is {now.get(key)!r}" for key in changed]
+            changes = [f"{key} was {before.get(key)!r}, is {now.get(key)!r}" for key in changed]
             raise ArtifactError(
-                f"{run_dir.CONFIG} of run {self.run.folder.name} is not what it was: "
-                f"{join_names(told, 5)}.",
-                "Put it back as it was, or start a new run.",
+                f"{run_dir.CONFIG} of run {self.run.folder.name} was changed: "
+                f"{join_names(changes, 5)}.",
+                "Undo the changes, or start a new run.",
             )
         if before and (before[longer] != now[longer] or self.request.epochs):
             self._require_longer(last, str(before[longer]), str(now[longer]), steps_per_epoch)
 
     def _require_longer(self, phase: str, before: str, now: str, per_epoch: int) -> None:
-        key, saved, settled = f"stage.{phase}.epochs", self.saved, self.config.stage[phase]
-        old, new = (units.parse_duration(each, "epochs").steps(per_epoch) for each in (before, now))
+        key, saved, config = f"stage.{phase}.epochs", self.saved, self.config.stage[phase]
+        old, new = (units.parse_duration(text, "epochs").steps(per_epoch) for text in (before, now))
         problem = ""
         if new < old or (new == old and self.request.epochs):
             problem = f"it had {before}; it can only be made longer"
-        elif settled.solver == "lbfgs":
-            problem = "its solver is lbfgs, which finds the end at once"
+        elif config.solver == "lbfgs":
+            problem = "its solver is lbfgs, which runs until it converges"
         elif saved.phase == phase and saved.phase_step == old and old % per_epoch:
             problem = f"its last epoch was cut at {old % per_epoch} of {per_epoch} steps"
-        elif saved.phase == phase and saved.stale >= (settled.patience or saved.stale + 1):
-            problem = f"it has stopped by itself: stage.{phase}.patience={settled.patience}"
+        elif saved.phase == phase and saved.stale >= (config.patience or saved.stale + 1):
+            problem = f"it was stopped early: stage.{phase}.patience={config.patience}"
         if problem:
             raise ConfigError(
-                f"{key}: received {now!r}, but phase {phase} cannot go on so: {problem}."
+                f"{key}: received {now!r}, but phase {phase} cannot be continued: {problem}."
             )
 
     def _warn_of_another_machine(self) -> None:
-        """Say what is another than it was; equal to the last bit is only the same machine."""
-        was, now = self.before, environment.current()
-        told = [
-            f"{key} was {was[key]}, is {now[key]}"
+        """Warn where the machine differs, since only the same one repeats results bit by bit."""
+        before, now = self.environment, environment.current()
+        changes = [
+            f"{key} was {before[key]}, is {now[key]}"
             for key in ("processor", "platform", "cores")
-            if was.get(key) and was[key] != now[key]
+            if before.get(key) and before[key] != now[key]
         ]
-        if told and self.saved is not None:
+        if changes and self.saved is not None:
             console.warning(
-                f"this is another machine than before ({join_names(told)}): the run goes on, and "
-                "its numbers may differ in their last bits."
+                f"the machine has changed ({join_names(changes)}): the run goes on, and its "
+                "numbers may differ in their last bits."
             )
 
 
-def open_again(folder: Path, request: Request) -> ResumedRun:
+def open_run(folder: Path, request: Request) -> ResumedRun:
     """Lock a run and read its config.
 
     Raises:
         ArtifactError: it is in use, cannot be read, or was made by other versions.
-        ConfigError: it cannot be made longer in this way, or needs a plugin file.
+        ConfigError: the request names a phase other than the last, or the run needs a plugin file.
     """
-    run, finished = Run.reopen(folder), RunReader(folder)
+    run, reader = Run.reopen(folder), RunReader(folder)
     try:
-        known = plugins.names(request.plugins)
-        plugins.require(finished, ("model", "data", "task"), known)
-        config = saved_config.train_config(finished.config())
-        # It is written before the first checkpoint is.
+        plugins.require(reader, ("model", "data", "task"), plugins.names(request.plugins))
+        config = saved_config.train_config(reader.config())
         has_saved = any(run.checkpoints.glob("step-*"))
-        before = finished.json(run_dir.ENVIRONMENT) if has_saved else {}
+        # environment.json is written before the first checkpoint; without one it may be missing.
+        before = reader.json(run_dir.ENVIRONMENT) if has_saved else {}
         _lengthen(config, request.epochs)
         chosen = set(run.status.get("chosen") or ())
-        again = ResumedRun(run, config, settings(config), chosen, before, request)
+        resumed = ResumedRun(run, config, settings(config), chosen, before, request)
         if has_saved:
             if not request.allow_versions:
                 _require_same_versions(folder, before)
@@ -272,28 +285,32 @@ def open_again(folder: Path, request: Request) -> ResumedRun:
     except BaseException:
         run.release()
         raise
-    return again
+    return resumed
 
 
 def settings(config: TrainConfig) -> dict[str, Any]:
-    """What a run computes depends on, by full key, as it goes into every checkpoint."""
+    """The config keys that the result of a run depends on; every checkpoint records them."""
     rows = validate.leaves(config)
-    return {key: value for key, rule, value in rows if rule not in _HARMLESS}
+    return {key: value for key, rule, value in rows if rule not in _NOT_COMPUTED}
 
 
 def _require_same_versions(folder: Path, before: Mapping[str, Any]) -> None:
-    was, now = before.get("versions") or {}, environment.current()["versions"]
-    told = [f"{key} {was.get(key)}, now {now[key]}" for key in VERSIONS if was.get(key) != now[key]]
-    if told:
+    old, now = before.get("versions") or {}, environment.current()["versions"]
+    changes = [
+        f"{name} {old.get(name)}, now {now[name]}"
+        for name in VERSIONS
+        if old.get(name) != now[name]
+    ]
+    if changes:
         raise ArtifactError(
-            f"run {folder.name} was trained with other versions: {join_names(told)}.",
-            "Install those, or add allow_versions=true: it then goes on, and is not equal to the "
-            "last bit.",
+            f"run {folder.name} was trained with other versions: {join_names(changes)}.",
+            "Install those, or add allow_versions=true: the run then goes on, and its numbers may "
+            "differ in their last bits.",
         )
 
 
 def _keep_precision(config: TrainConfig, before: Mapping[str, Any]) -> None:
-    """What `auto` was decided to mean stays."""
+    """Keep the precision that `auto` meant when the run was started."""
     precision = (before.get("devices") or {}).get("precision")
     if config.runtime.precision == "auto" and isinstance(precision, str):
         config.runtime.precision = precision
@@ -306,9 +323,9 @@ def _lengthen(config: TrainConfig, epochs: Mapping[str, str]) -> None:
         if phase != phases[-1]:
             allowed = f"stage.{phases[-1]}.epochs: only the last phase can be made longer"
             raise ConfigError(received("fmkit resume", key, allowed))
-        wrong = validate.value_problem(key, validate.rule_of(key), text, {})
-        if wrong:
-            raise ConfigError(wrong)
+        problem = validate.value_problem(key, validate.rule_of(key), text, {})
+        if problem:
+            raise ConfigError(problem)
         config.stage[phase] = dataclasses.replace(config.stage[phase], epochs=text)
 
 
@@ -318,14 +335,14 @@ def _steps(config: TrainConfig, phase: str, steps_per_epoch: int) -> int:
     return units.parse_duration(config.stage[phase].epochs, "epochs").steps(steps_per_epoch)
 
 
-def _difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Counts that differ, by split and class; the fingerprint sees more than they do."""
-    told = []
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Counts that differ, by split and class; the fingerprint covers more than they do."""
+    changes = []
     for split, classes in now["class_counts"].items():
-        before = (was.get("class_counts") or {}).get(split) or {}
-        told += [
-            f"{split} has {count} of {name}, not {before.get(name, 0)}"
+        counts = (before.get("class_counts") or {}).get(split) or {}
+        changes += [
+            f"{split} has {count} of {name}, not {counts.get(name, 0)}"
             for name, count in classes.items()
-            if count != before.get(name, 0)
+            if count != counts.get(name, 0)
         ]
-    return join_names(told, 5) if told else "as many examples as before, but not the same ones"
+    return join_names(changes, 5) if changes else "the counts are the same, the examples are not"

@@ -1,4 +1,4 @@
-"""`fmkit runs`: tables of runs for a terminal, and tab-separated lines for everything else."""
+"""`fmkit runs`: list, show, compare and rank runs."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from fmkit.store.run_reader import RunReader
 NOTHING = "-"
 ABSENT = "(absent)"
 
-_VERBS = {"list": 0, "show": 1, "compare": 2, "best": 0}
 OPTIONS = {
-    "runs_dir": ("runs", "Folder of runs; with any of these."),
-    "metric": ("test.accuracy", "What `best` ranks by: `test.` or `val.` and a figure."),
-    "data": ("", "`best` ranks only runs on this data, by its name: figures compare there only."),
+    "runs_dir": ("runs", "Folder of runs; for every verb."),
+    "metric": ("test.accuracy", "What `best` ranks by: `test.` or `val.` and the metric's name."),
+    "data": ("", "`best` ranks only runs on this data, by its name: only those compare."),
 }
 """Keys of `fmkit runs`, each with its default and its meaning."""
 
+_RUNS_PER_VERB = {"list": 0, "show": 1, "compare": 2, "best": 0}
 _FOLDED = 4  # so many columns are folded on a narrow terminal, and the rest is left out
-_MAX_KEYS = 10_000  # a config has some hundred; a file that grows beyond this is no config
-_FIGURES = (
+_MAX_KEYS = 10_000  # a config has some hundred; a file with more than this is not one
+_METRICS = (
     *("n", "loss", "accuracy", "top5", "macro_f1", "balanced_accuracy"),
     *("expected_calibration_error", "brier", "micro_f1", "subset_accuracy"),
     *("mean_average_precision", "mae", "rmse", "r2", "exact_match", "f1"),
@@ -40,16 +40,55 @@ _FIGURES = (
 )
 
 
+def runs(arguments: Sequence[str]) -> None:
+    """Run `fmkit runs [list|show RUN|compare RUN RUN|best] [KEY=VALUE ...]`.
+
+    Raises:
+        ConfigError: no such verb or key, or too few or too many runs.
+        ArtifactError: a run was not found or cannot be read.
+    """
+    words = [word for word in arguments if not _is_option(word)]
+    options = dict(word.split("=", 1) for word in arguments if _is_option(word))
+    verb = words.pop(0) if words else "list"
+    if verb not in _RUNS_PER_VERB:
+        raise ConfigError(received("fmkit runs", verb, list(_RUNS_PER_VERB)))
+    if len(words) != _RUNS_PER_VERB[verb]:
+        expected = ("no run", "one run", "two runs")[_RUNS_PER_VERB[verb]]
+        raise ConfigError(received(f"fmkit runs {verb}", " ".join(words), expected))
+    runs_dir = Path(options.get("runs_dir", "runs"))
+    folders = [run_index.resolve(word, runs_dir) for word in words]
+    if verb == "show":
+        tables = details(*folders)
+    elif verb == "compare":
+        tables = comparison(*folders)
+    elif verb == "best":
+        metric = options.get("metric", "test.accuracy")
+        tables = [ranking(run_index.best(runs_dir, metric, options.get("data")), metric)]
+    else:
+        tables = [listing(run_index.runs(runs_dir))]
+        if not tables[0].rows:
+            console.info(f"There is no run in {files.absolute_path(runs_dir)} yet.")
+            return
+    for number, table in enumerate(tables):
+        if number and not console.stdout.is_terminal:
+            console.stdout.print()
+        console.stdout.print(table)
+
+
+def _is_option(word: str) -> bool:
+    return any(word.startswith(f"{key}=") for key in OPTIONS)
+
+
 @dataclass(frozen=True)
 class Rows:
-    """A table: rich on a terminal, else a `#` title, a header and a line a row, tabs between.
+    """A table: rich on a terminal, else a `#` title, a header and tab-separated rows.
 
     A terminal does not get columns without any value, nor the last ones where it is too narrow.
 
     Attributes:
         title: what it shows.
         columns: header; the first column is never cut or folded.
-        rows: a cell a column; None is shown as `-`.
+        rows: a value per column; None is shown as `-`.
     """
 
     title: str
@@ -57,13 +96,13 @@ class Rows:
     rows: Sequence[Sequence[Any]]
 
     def __rich_console__(self, target: Console, options: ConsoleOptions) -> RenderResult:
-        cells = [[_cell(each) for each in row] for row in self.rows]
+        cells = [[_cell(value) for value in row] for row in self.rows]
         if not target.is_terminal:
-            header = [_cell(each) for each in self.columns]
+            header = [_cell(name) for name in self.columns]
             lines = ["\t".join(cell.plain for cell in row) for row in [header, *cells]]
             yield Segment("\n".join([f"# {_cell(self.title).plain}", *lines]) + "\n")
             return
-        shown, left_out = self._that_fit(cells, options.max_width)
+        shown, left_out = self._fitting_columns(cells, options.max_width)
         table = Table(title=_cell(self.title), title_justify="left", box=box.SIMPLE, pad_edge=False)
         for number in shown:
             width = max((row[number].cell_len for row in cells), default=0)
@@ -79,8 +118,8 @@ class Rows:
         if left_out:
             yield Text(f"Too narrow for: {', '.join(left_out)}. A pipe gets them all.\n", "dim")
 
-    def _that_fit(self, cells: list[list[Text]], width: int) -> tuple[list[int], list[str]]:
-        """The columns to show, the first ones first, and the names of those that go."""
+    def _fitting_columns(self, cells: list[list[Text]], width: int) -> tuple[list[int], list[str]]:
+        """The columns to show, the first ones first, and the names of those left out."""
         shown, left_out = [], []
         for number, name in enumerate(self.columns):
             filled = [row[number].cell_len for row in cells if row[number].plain != NOTHING]
@@ -105,61 +144,20 @@ def _cell(value: Any) -> Text:
     return Text.from_markup(console.escape_markup(text), emoji=False)
 
 
-def command(arguments: list[str]) -> int:
-    """Run `fmkit runs [list|show RUN|compare RUN RUN|best] [KEY=VALUE ...]`.
-
-    Keys are `runs_dir` (the folder), and for `best` also `metric` (`test.accuracy`) and `data`
-    (only runs on that data).
-
-    Raises:
-        ConfigError: no such verb or key, or too few or too many runs.
-        ArtifactError: a run was not found or cannot be read.
-    """
-    words = [each for each in arguments if not _is_option(each)]
-    options = dict(each.split("=", 1) for each in arguments if _is_option(each))
-    verb = words.pop(0) if words else "list"
-    if verb not in _VERBS:
-        raise ConfigError(received("fmkit runs", verb, list(_VERBS)))
-    if len(words) != _VERBS[verb]:
-        expected = ("no run", "one run", "two runs")[_VERBS[verb]]
-        raise ConfigError(received(f"fmkit runs {verb}", " ".join(words), expected))
-    root = Path(options.get("runs_dir", "runs"))
-    if verb in ("show", "compare"):
-        folders = [run_index.resolve(word, root) for word in words]
-        tables = details(*folders) if verb == "show" else comparison(*folders)
-    elif verb == "best":
-        metric = options.get("metric", "test.accuracy")
-        tables = [ranking(run_index.best(root, metric, options.get("data")), metric)]
-    else:
-        tables = [listing(run_index.runs(root))]
-        if not tables[0].rows:
-            console.info(f"There is no run in {files.absolute_path(root)} yet.")
-            return 0
-    for number, table in enumerate(tables):
-        if number and not console.stdout.is_terminal:
-            console.stdout.print()
-        console.stdout.print(table)
-    return 0
-
-
-def _is_option(word: str) -> bool:
-    return any(word.startswith(f"{each}=") for each in OPTIONS)
-
-
-def listing(known: Sequence[run_index.RunSummary]) -> Rows:
-    """A row a run."""
+def listing(summaries: Sequence[run_index.RunSummary]) -> Rows:
+    """A row per run."""
     columns = (
         *("id", "state", "test accuracy", "name", "data", "model", "val accuracy", "stage"),
         *("phase", "epoch", "seconds", "command", "reason"),
     )
-    return Rows("runs", columns, [_row(run) for run in known])
+    return Rows("runs", columns, [_row(run) for run in summaries])
 
 
 def _row(run: run_index.RunSummary) -> list[Any]:
-    figures = run_index.metrics(run)
+    metrics = run_index.metrics(run)
     return [
-        *(run.id, run.state, figures.get("test.accuracy"), run.name, run.data, run.model),
-        *(figures.get("val.accuracy"), _stage(run), run.phase, run.epoch, run.seconds),
+        *(run.id, run.state, metrics.get("test.accuracy"), run.name, run.data, run.model),
+        *(metrics.get("val.accuracy"), _stage(run), run.phase, run.epoch, run.seconds),
         *(run.command, run.reason),
     ]
 
@@ -169,7 +167,7 @@ def _stage(run: run_index.RunSummary) -> str | None:
 
 
 def ranking(ranked: Sequence[run_index.RunSummary], metric: str) -> Rows:
-    """Runs in their order, with the figure that ranks them."""
+    """Runs in the order given, with the metric that ranks them."""
     rows = [
         [
             run.id,
@@ -182,8 +180,9 @@ def ranking(ranked: Sequence[run_index.RunSummary], metric: str) -> Rows:
         ]
         for run in ranked
     ]
-    on = {run.data for run in ranked}
-    warning = "; different data do not compare, add data=NAME" if len(on) > 1 else ""
+    datasets = {run.data for run in ranked}
+    several = len(datasets) > 1
+    warning = "; runs on different data do not compare, add data=NAME" if several else ""
     return Rows(
         f"best by {metric}{warning}",
         ("id", metric, "data", "model", "stage", "state", "name"),
@@ -192,31 +191,31 @@ def ranking(ranked: Sequence[run_index.RunSummary], metric: str) -> Rows:
 
 
 def details(folder: Path) -> list[Rows]:
-    """One run: its status, phases, epochs, figures and files; what is not there is left out."""
+    """One run: its status, phases, epochs, metrics and files, as far as it has them."""
     run, status = run_index.read(folder), _json(folder / run_dir.STATUS)
     shown = {"folder": str(folder), "state": run.state, "reason": run.reason}
-    shown |= {key: each for key, each in status.items() if key not in (*shown, "test", "val")}
+    shown |= {key: value for key, value in status.items() if key not in (*shown, "test", "val")}
     phases = shown.pop("phases", None)
     pairs = [(key, value) for key, value in flat(shown).items() if value is not None]
     tables = [Rows("status", ("key", "value"), pairs)]
-    if isinstance(phases, list) and phases and all(isinstance(each, dict) for each in phases):
+    if isinstance(phases, list) and phases and all(isinstance(phase, dict) for phase in phases):
         tables.append(_mappings("phases", phases))
     epochs = _epochs(folder / run_dir.METRICS)
     if epochs:
         tables.append(_mappings("epochs", epochs))
-    figures = _evaluations(folder, run)
-    if figures:
+    evaluations = _evaluations(folder, run)
+    if evaluations:
         rows = [
-            [split, *(found.get(each) for each in _FIGURES), _interval(found)]
-            for split, found in figures.items()
+            [split, *(metrics.get(name) for name in _METRICS), _interval(metrics)]
+            for split, metrics in evaluations.items()
         ]
-        tables.append(Rows("figures", ("split", *_FIGURES, "accuracy 95% interval"), rows))
+        tables.append(Rows("figures", ("split", *_METRICS, "accuracy 95% interval"), rows))
     return [*tables, Rows("files", ("name", "files", "bytes"), list(_files(folder)))]
 
 
 def _mappings(title: str, mappings: list[dict[str, Any]]) -> Rows:
-    columns = list(dict.fromkeys(key for each in mappings for key in each if key != "rss_bytes"))
-    return Rows(title, columns, [[each.get(key) for key in columns] for each in mappings])
+    columns = list(dict.fromkeys(key for row in mappings for key in row if key != "rss_bytes"))
+    return Rows(title, columns, [[row.get(key) for key in columns] for row in mappings])
 
 
 def _epochs(path: Path) -> list[dict[str, Any]]:
@@ -233,19 +232,19 @@ def _epochs(path: Path) -> list[dict[str, Any]]:
 
 
 def _evaluations(folder: Path, run: run_index.RunSummary) -> dict[str, dict[str, Any]]:
-    """Figures by split: those of eval/, and the status' where eval/ has none."""
-    found = {"val": run.val or {}, "test": run.test or {}}
+    """Metrics by split: those of eval/, and the status' where eval/ has none."""
+    by_split = {"val": run.val or {}, "test": run.test or {}}
     for path in sorted((folder / run_dir.EVALUATION).glob("*.json")):
-        found[path.stem] = _json(path)
-    return {split: each for split, each in found.items() if each}
+        by_split[path.stem] = _json(path)
+    return {split: metrics for split, metrics in by_split.items() if metrics}
 
 
-def _interval(found: dict[str, Any]) -> str | None:
-    intervals = found.get("intervals")
-    pair = intervals.get("accuracy") if isinstance(intervals, dict) else None
-    if not isinstance(pair, list) or len(pair) != 2:
+def _interval(metrics: dict[str, Any]) -> str | None:
+    intervals = metrics.get("intervals")
+    bounds = intervals.get("accuracy") if isinstance(intervals, dict) else None
+    if not isinstance(bounds, list) or len(bounds) != 2:
         return None
-    return " to ".join(_cell(each).plain for each in pair)
+    return " to ".join(_cell(bound).plain for bound in bounds)
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -258,54 +257,52 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _files(folder: Path) -> Iterator[tuple[str, int, int]]:
-    for each in sorted(folder.iterdir()):
-        if each.is_dir():
-            sizes = [path.lstat().st_size for path in each.rglob("*") if not path.is_dir()]
-            yield f"{each.name}/", len(sizes), sum(sizes)
+    """Name, count of files and bytes of everything in a run folder."""
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            sizes = [inner.lstat().st_size for inner in path.rglob("*") if not inner.is_dir()]
+            yield f"{path.name}/", len(sizes), sum(sizes)
         else:
-            yield each.name, 1, each.lstat().st_size
+            yield path.name, 1, path.lstat().st_size
 
 
 def comparison(first: Path, second: Path) -> list[Rows]:
-    """What differs between two runs: their settings, their data, and their figures side by side.
+    """What differs between two runs: their settings, their data, and their metrics side by side.
 
     Raises:
         ArtifactError: a config.yaml cannot be read.
     """
     sides = [
         {
-            **flat(RunReader(each).config()),
-            **_fingerprints(each),
-            "(state)": run_index.read(each).state,
+            **flat(RunReader(folder).config()),
+            **_fingerprints(folder),
+            "(state)": run_index.read(folder).state,
         }
-        for each in (first, second)
+        for folder in (first, second)
     ]
     keys = list(dict.fromkeys([*sides[0], *sides[1]]))
     settings = [(key, *(side.get(key, ABSENT) for side in sides)) for key in keys]
-    known = [_scores(each) for each in (first, second)]
-    figures = []
-    for key in dict.fromkeys([*known[0], *known[1]]):
-        one, other = (each.get(key) for each in known)
-        change = None if one is None or other is None else float(other - one)
-        figures.append((key, one, other, change))
-    heads = tuple("/".join(each.absolute().parts[-2:]) for each in (first, second))
+    metrics = [_metrics(folder) for folder in (first, second)]
+    rows = []
+    for key in dict.fromkeys([*metrics[0], *metrics[1]]):
+        left, right = (values.get(key) for values in metrics)
+        change = None if left is None or right is None else float(right - left)
+        rows.append((key, left, right, change))
+    heads = tuple("/".join(folder.absolute().parts[-2:]) for folder in (first, second))
+    different = [row for row in settings if row[1] != row[2]]
     return [
-        Rows(
-            "settings that differ", ("key", *heads), [row for row in settings if row[1] != row[2]]
-        ),
-        Rows("figures", ("figure", *heads, "second - first"), figures),
+        Rows("settings that differ", ("key", *heads), different),
+        Rows("figures", ("figure", *heads, "second - first"), rows),
     ]
 
 
-def _scores(folder: Path) -> dict[str, float]:
-    found = _evaluations(folder, run_index.read(folder))
-    return {
-        key: value
-        for split, figures in found.items()
-        for key, value in run_index.flat_numbers(
-            split, {each: figures.get(each) for each in _FIGURES}
-        ).items()
-    }
+def _metrics(folder: Path) -> dict[str, float]:
+    """The metrics of all splits by `split.metric`."""
+    numbers: dict[str, float] = {}
+    for split, metrics in _evaluations(folder, run_index.read(folder)).items():
+        shown = {name: metrics.get(name) for name in _METRICS}
+        numbers |= run_index.flat_numbers(split, shown)
+    return numbers
 
 
 def _fingerprints(folder: Path) -> dict[str, Any]:
@@ -323,19 +320,19 @@ def flat(tree: Any) -> dict[str, Any]:
         ArtifactError: there are too many, or they contain themselves (both by YAML aliases).
     """
     leaves: dict[str, Any] = {}
-    waiting: list[tuple[str, Any, int]] = [("", tree, 0)]
-    seen = 0
-    while waiting:
-        key, value, depth = waiting.pop()
-        seen += 1
-        if seen > _MAX_KEYS or depth > 50:
+    stack: list[tuple[str, Any, int]] = [("", tree, 0)]
+    visited = 0
+    while stack:
+        key, value, depth = stack.pop()
+        visited += 1
+        if visited > _MAX_KEYS or depth > 50:
             raise ArtifactError(f"{errors.join_names(list(leaves), 3)}: too large to be a config.")
         if isinstance(value, dict | list) and value:
             pairs = value.items() if isinstance(value, dict) else enumerate(value)
             inner = [
-                (f"{key}.{name}" if key else str(name), each, depth + 1) for name, each in pairs
+                (f"{key}.{name}" if key else str(name), child, depth + 1) for name, child in pairs
             ]
-            waiting.extend(reversed(inner))
+            stack.extend(reversed(inner))
         else:
             leaves[key] = value
     return leaves

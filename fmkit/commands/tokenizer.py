@@ -1,4 +1,4 @@
-"""`fmkit tokenizer train`: a vocabulary of a user's own texts, in a folder."""
+"""`fmkit tokenizer train`: train a tokenizer on your own texts."""
 
 from __future__ import annotations
 
@@ -7,41 +7,58 @@ import dataclasses
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fmkit.commands import result_tables
-from fmkit.config import compatibility
+from fmkit.commands import launch, plugins, result_tables
+from fmkit.config import command_line, compatibility
 from fmkit.config.schema.commands import TokenizerConfig
 from fmkit.core import console, files, signals
-from fmkit.core.errors import ArtifactError, ConfigError
+from fmkit.core.errors import ArtifactError, ConfigError, received
 
 if TYPE_CHECKING:
     from fmkit.data.dataset import Dataset
     from fmkit.models.tokenizers.statistics import TokenizerStatistics
     from fmkit.models.tokenizers.tokenizer import TextTokenizer
 
-_MEASURED = 2**24
-"""About how many bytes of texts the figures are counted in; of more, every second text or fewer."""
+_MEASURED_BYTES = 2**24
+"""About how many bytes of texts the statistics are counted over; a larger split is sampled."""
 
-_PATIENCE, _PAUSE = 3.0, 10.0  # seconds until it says how far it is, and between two times
+_FIRST_SECONDS, _EVERY_SECONDS = 3.0, 10.0
+"""When the first line of progress is printed, and how often then."""
 
 T = TypeVar("T")
 
 
-class _Left(Exception):
-    """Whoever waited for it has gone."""
+class _Abandoned(Exception):
+    """The main thread no longer waits for the result."""
 
 
-def train(config: TokenizerConfig) -> None:
-    """Make a vocabulary of texts, judge it on texts that it has not seen, and write it.
+def tokenizer(arguments: Sequence[str]) -> dict[str, Any] | None:
+    """Train a tokenizer; notes on it, as its record has them.
 
     Raises:
-        ConfigError: the output is there already or cannot be written, or the size is too small.
+        ConfigError: the word after the command's name is not `train`.
+    """
+    word, *rest = [*arguments, ""]
+    if word != "train":
+        raise ConfigError(
+            received("fmkit tokenizer", word, ("train",)),
+            "fmkit tokenizer train data=text_files data.root=DIR output=DIR",
+        )
+    line = command_line.parse("tokenizer", rest[:-1])
+    return launch.run_command(line, plugins.names(line.value("plugins")), train_tokenizer)
+
+
+def train_tokenizer(config: TokenizerConfig) -> dict[str, Any]:
+    """Learn a vocabulary, measure it on held-out texts where there are some, and write it.
+
+    Raises:
+        ConfigError: the output exists or cannot be written, or the size is too small.
         DataError: the texts cannot be read, or have no letters.
     """
-    output = _output(config)
+    output = _output_folder(config)
     from fmkit.data import load
     from fmkit.data.content import text_stream
     from fmkit.models.tokenizers import statistics, training
@@ -51,68 +68,71 @@ def train(config: TokenizerConfig) -> None:
     seed = config.runtime.seed if seed is None else seed
     data = load.for_evaluation(data_config, config.runtime, seed, config.split)
     if data.spec.modality != "text":
-        raise ConfigError(f"data={data_config.name} has no texts to make a vocabulary of.")
-    wanted = training.VocabularySettings(
+        raise ConfigError(f"data={data_config.name} has no texts to train a tokenizer on.")
+    settings = training.VocabularySettings(
         config.kind, config.size, config.min_frequency, config.lowercase, config.strip_accents,
         config.pattern,
     )  # fmt: skip
     progress = _Progress(config.runtime.verbose)
 
-    def made() -> TextTokenizer:
+    def train() -> TextTokenizer:
         return training.train(
-            wanted,
+            settings,
             lambda: text_stream.text_passages(
-                data.examples, data.splits[config.split], progress.tell
+                data.examples, data.splits[config.split], progress.update
             ),
         )
 
-    tokenizer = _watched(made, progress)
-    split = next((each for each in ("val", "test") if each in data.splits), config.split)
-    figures = _watched(lambda: _figures(data, split, tokenizer, progress), progress)
-    notes = _notes(config, data, tokenizer, split, figures)
+    tokenizer = _in_thread(train, progress)
+    split = next((name for name in ("val", "test") if name in data.splits), config.split)
+    measured = _in_thread(lambda: _measure(data, split, tokenizer, progress), progress)
+    notes = _notes(config, data, tokenizer, split, measured)
     with signals.defer_signals():
         _write(tokenizer, output, notes)
     result_tables.vocabulary(notes, statistics.longest(tokenizer))
     if tokenizer.size < config.size:
+        times = "once" if config.min_frequency == 1 else f"{config.min_frequency} times"
         console.warning(
-            f"the texts have {tokenizer.size:,} pieces that occur {config.min_frequency} times or "
-            f"more, fewer than size={config.size}."
+            f"the texts have {tokenizer.size:,} tokens that occur {times} or more, fewer than "
+            f"size={config.size}."
         )
     shown = console.escape_markup(files.display_path(output))
-    console.stdout.print(f"tokenizer: {shown}, for model=small_bert or small_gpt: "
-                      f"model.tokenizer={shown}")  # fmt: skip
+    console.stdout.print(
+        f"tokenizer: {shown}, for model=small_bert or small_gpt: model.tokenizer={shown}"
+    )
+    return notes
 
 
 class _Progress:
-    """How far the reading is: told by the thread that waits, noted by the one that reads."""
+    """How far the reading is: updated by the thread that reads, printed by the one that waits."""
 
     def __init__(self, verbose: bool) -> None:
-        self.has_left = False
+        self.is_abandoned = False
         self._verbose = verbose
         self._done, self._total = 0, 0
-        self._next = time.monotonic() + _PATIENCE
+        self._next = time.monotonic() + _FIRST_SECONDS
 
-    def tell(self, done: int, total: int) -> None:
-        """Note it.
+    def update(self, done: int, total: int) -> None:
+        """Note how many pieces of texts are read.
 
         Raises:
-            _Left: nobody waits any more.
+            _Abandoned: nobody waits for the result any more.
         """
         self._done, self._total = done, total
-        if self.has_left:
-            raise _Left
+        if self.is_abandoned:
+            raise _Abandoned
 
-    def say(self) -> None:
-        """A line now and then."""
+    def print_if_due(self) -> None:
+        """Print a line now and then."""
         if self._verbose and time.monotonic() >= self._next:
-            self._next = time.monotonic() + _PAUSE
+            self._next = time.monotonic() + _EVERY_SECONDS
             console.info(f"tokenizer: read {self._done:,} of {self._total:,} pieces of texts")
 
 
-def _watched(work: Callable[[], T], progress: _Progress) -> T:
-    """The result of a function, which runs in a thread of its own.
+def _in_thread(function: Callable[[], T], progress: _Progress) -> T:
+    """The result of a function that runs in a thread of its own.
 
-    The library's trainers hold the thread that calls them until they are done, and Python hears
+    The library's trainers hold the thread that calls them until they are done, and Python handles
     signals in the main one alone. A daemon, so that a process that is to end does not wait for it.
     """
     results: list[T] = []
@@ -121,35 +141,35 @@ def _watched(work: Callable[[], T], progress: _Progress) -> T:
 
     def run() -> None:
         try:
-            results.append(work())
+            results.append(function())
         except BaseException as error:
             errors.append(error)
         done.set()
 
     try:
-        # A signal may come while the thread starts: it is left then, too.
+        # A signal may come while the thread starts: it is abandoned then, too.
         threading.Thread(target=run, name="tokenizer", daemon=True).start()
         while not done.wait(1.0):
-            progress.say()
+            progress.print_if_due()
     finally:
-        progress.has_left = not done.is_set()
+        progress.is_abandoned = not done.is_set()
     if errors:
         raise errors[0]
     return results[0]
 
 
-def _figures(
+def _measure(
     data: Dataset, split: str, tokenizer: TextTokenizer, progress: _Progress
 ) -> TokenizerStatistics:
-    """How a split's texts come out; of a large one, evenly spaced texts of it."""
+    """Statistics of a split's texts as tokens; of a large one, over evenly spaced texts."""
     from fmkit.data.content import text_stream
     from fmkit.models.tokenizers import statistics
 
     indices = data.splits[split]
     size = data.examples.content.text_size() * len(indices) / len(data.examples)
-    indices = indices[:: max(1, round(size / _MEASURED))]
+    indices = indices[:: max(1, round(size / _MEASURED_BYTES))]
     return statistics.measure(
-        tokenizer, text_stream.text_passages(data.examples, indices, progress.tell)
+        tokenizer, text_stream.text_passages(data.examples, indices, progress.update)
     )
 
 
@@ -158,9 +178,9 @@ def _notes(
     data: Dataset,
     tokenizer: TextTokenizer,
     split: str,
-    figures: TokenizerStatistics,
+    measured: TokenizerStatistics,
 ) -> dict[str, Any]:
-    """How the tokenizer came about; the same for the same texts, wherever they lie."""
+    """How the tokenizer was trained; the same for the same texts, wherever they are stored."""
     import tokenizers
 
     from fmkit.models.tokenizers import training
@@ -177,49 +197,50 @@ def _notes(
         "is_held_out": split != config.split,
         "figures": {
             "split": split,
-            **dataclasses.asdict(figures),
-            **{name: round(getattr(figures, name), 6) for name in shares},
+            **dataclasses.asdict(measured),
+            **{name: round(getattr(measured, name), 6) for name in shares},
         },
         "tokenizers": tokenizers.__version__,
     }
 
 
-def _output(config: TokenizerConfig) -> Path:
-    """The folder to write, in a place that can be written.
+def _output_folder(config: TokenizerConfig) -> Path:
+    """The folder to write, at a path that can be written.
 
     Raises:
-        ConfigError: something is there that is not to be replaced, or nothing can be written.
+        ConfigError: it holds something that is not to be replaced, or nothing can be written.
     """
     from fmkit.models.tokenizers.tokenizer import RECORD
 
     output = Path(files.absolute_path(config.output))
-    wrong = files.why_not_writable(output / RECORD)
+    problem = files.why_not_writable(output / RECORD)
     if output.exists() and not output.is_dir():
-        wrong = "it is a file"
-    if wrong:
+        problem = "it is a file"
+    if problem:
         raise ConfigError(
-            f"output: {output} cannot be written: {wrong}.",
+            f"output: {output} cannot be written: {problem}.",
             "Name a folder in one that you may write: output=DIR",
         )
     if not output.exists() or not any(output.iterdir()):
         return output
     if not (output / RECORD).is_file():
         raise ConfigError(
-            f"output: {output} has other things in it, and no tokenizer.",
-            "Name a folder that is not there yet: output=DIR",
+            f"output: {output} is not empty and does not hold a tokenizer.",
+            "Name a folder that does not exist yet: output=DIR",
         )
     if not config.overwrite:
         raise ConfigError(
-            f"output: {output} has a tokenizer already.", "Name another, or add overwrite=true."
+            f"output: {output} already holds a tokenizer.",
+            "Name another folder, or add overwrite=true.",
         )
     return output
 
 
 def _write(tokenizer: TextTokenizer, output: Path, notes: dict[str, Any]) -> None:
-    """Put a tokenizer in its place, whole.
+    """Write a tokenizer to its folder, whole or not at all.
 
     Raises:
-        ArtifactError: the place was taken meanwhile.
+        ArtifactError: another process made the folder meanwhile.
     """
     from fmkit.models.tokenizers.tokenizer import PROTO
 
@@ -228,16 +249,16 @@ def _write(tokenizer: TextTokenizer, output: Path, notes: dict[str, Any]) -> Non
         (output / PROTO).unlink(missing_ok=True)  # of a tokenizer of another kind
         return
     output.parent.mkdir(parents=True, exist_ok=True)
-    written = files.temporary_path(output)
+    temporary = files.temporary_path(output)
     try:
-        written.mkdir()
-        tokenizer.save(written, notes)
-        written.rename(output)
+        temporary.mkdir()
+        tokenizer.save(temporary, notes)
+        temporary.rename(output)
         files.sync_folder(output.parent)
     except OSError as error:
         if output.exists():
-            raise ArtifactError(f"output: {output} was made by somebody else meanwhile.") from error
+            raise ArtifactError(f"output: {output} was created by another process.") from error
         raise
     finally:
         with contextlib.suppress(OSError):
-            shutil.rmtree(written)
+            shutil.rmtree(temporary)

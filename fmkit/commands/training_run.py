@@ -1,4 +1,4 @@
-"""What one job does, from a typed config to files on disk."""
+"""One training run from a typed config to files on disk: data, model, phases, metrics."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from fmkit.commands import failures, result_tables, resumed_run
+from fmkit.commands import result_tables
+from fmkit.commands.resumed_run import ResumedRun, settings
 from fmkit.config import auto_recipe, objectives, saved_config
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.task import JointConfig
-from fmkit.core import console, files, signals
-from fmkit.core import machine as memory
-from fmkit.core.errors import ConfigError, FmkitError, ResourceError
+from fmkit.core import console, files, machine, signals
+from fmkit.core.errors import ConfigError
 from fmkit.evaluation import write
 from fmkit.store import run_dir
 from fmkit.store.run_dir import Run
@@ -27,72 +27,129 @@ BOOTSTRAP = 1000
 def train(
     config: TrainConfig,
     run: Run,
-    chosen: Collection[str] = (),
-    again: resumed_run.ResumedRun | None = None,
+    user_keys: Collection[str] = (),
+    resumed: ResumedRun | None = None,
 ) -> None:
-    """One run from end to end: data, model, phases, the model file, the figures.
+    """One run from end to end: data, model, phases, the model file, the metrics.
 
     Args:
         config: the typed config.
         run: its folder.
-        chosen: keys that the user decided, which `recipe=auto` leaves alone.
-        again: the run is not new; it goes on where it was stopped.
+        user_keys: keys that the user set, which `recipe=auto` leaves alone.
+        resumed: the run is not new; it goes on where it was stopped.
     """
-    from fmkit.data import dataset, load
-
     began = time.monotonic()
-    split_seed = _split_seed(config)
-    report = run.folder / run_dir.DATA_REPORT  # before TensorFlow: a broken photo says so at once
-    data = load.for_training(config.data, config.runtime, split_seed, report)
-    others = _other_data(config, run, split_seed, data)
-    if config.init is not None and data.spec.classes:
-        data = dataset.align_classes_if_same(data, RunReader(Path(config.init)).classes())
-    if config.init is not None and data.spec.annotations:
-        data = dataset.align_annotations_if_same(data, RunReader(Path(config.init)).spec())
-    _require_validation(config, data, others)
-    if again is not None:
-        again.require_same_data({"": data.spec, **{key: each.spec for key, each in others.items()}})
-    _say(config, run, f"run: {files.display_path(run.folder)}")
-    counts = ", ".join(f"{count} {split}" for split, count in data.spec.counts.items())
-    _say(config, run, f"data: {config.data.name}, {_learned(data.spec)}{counts}")
-    for name, each in others.items():
-        shown = ", ".join(f"{count} {split}" for split, count in each.spec.counts.items())
-        _say(config, run, f"data of {name}: {shown}")
+    # Before TensorFlow is imported, which takes seconds: a broken photo is reported at once.
+    data, others = _load_data(config, run)
+    if resumed is not None:
+        specs = {name: dataset.spec for name, dataset in others.items()}
+        resumed.require_same_data({"": data.spec, **specs})
+    _log_data(config, run, data, others)
     with console.redirect_stderr(run.folder / run_dir.LOG):
-        with memory.gc_paused_imports():
-            from fmkit.models import lora as adapters
+        with machine.gc_paused_imports():
+            from fmkit.models import lora
             from fmkit.train import build_model, devices, loop
 
         signals.raise_if_stopped()  # an import may swallow what a signal raises
-        machine = devices.prepare(config.runtime)
-    if again is not None:
+        prepared = devices.prepare(config.runtime)
+    if resumed is not None:
         began -= float(run.status["seconds"])
-        count = again.training_examples(len(data.splits["train"]))
-        again.begin(-(-count // config.data.batch_size))
-    saved = None if again is None else again.saved
-    if config.recipe == "auto" and (again is None or again.follows_recipe):
-        _follow_recipe(config, run, data, machine, chosen)
-    assembly = _assembled(config, run, data, machine, again, others)
+        examples = resumed.training_examples(len(data.splits["train"]))
+        resumed.begin(-(-examples // config.data.batch_size))
+    saved = None if resumed is None else resumed.saved
+    if config.recipe == "auto" and (resumed is None or resumed.follows_recipe):
+        _follow_recipe(config, run, data, prepared, user_keys)
+    assembly = _assemble(config, run, data, prepared, resumed, others)
     results = loop.train(assembly, run, saved)
     with signals.defer_signals(), assembly.scope():
-        adapters.merge(assembly.learner)  # what is judged below is what is deployed
+        lora.merge(assembly.learner)  # so that the model evaluated below is the one deployed
         learner, task = assembly.learner, assembly.task
         if assembly.parts:
             learner, task = assembly.parts[0].learner, assembly.parts[0].task
         run.save_model(build_model.inference_model(learner, task, config.data))
     signals.raise_if_stopped()
-    figures = _judge(config, run, assembly)
-    with signals.defer_signals():  # a run that is done is done
+    metrics = _evaluate(config, run, assembly)
+    with signals.defer_signals():  # a signal no longer changes that the run is done
         run.finish(
-            phases=[each.as_dict() for each in results],
+            phases=[result.as_dict() for result in results],
             total_seconds=round(time.monotonic() - began, 3),
-            **figures,
+            **metrics,
         )
         result_tables.result(run.folder, run.status)
 
 
-def _learned(spec: Any) -> str:
-    """How many classes, labels or numbers there are, in words ahead of other counts."""
+def _load_data(config: TrainConfig, run: Run) -> tuple[Any, dict[str, Any]]:
+    """The checked and split dataset, and of a joint run those of its other objectives."""
+    from fmkit.data import dataset, load
+
+    split_seed = _split_seed(config)
+    report = run.folder / run_dir.DATA_REPORT
+    data = load.for_training(config.data, config.runtime, split_seed, report)
+    others = _load_other_data(config, run, split_seed, data)
+    if config.init is not None and data.spec.classes:
+        data = dataset.align_classes_if_same(data, RunReader(Path(config.init)).classes())
+    if config.init is not None and data.spec.annotations:
+        data = dataset.align_annotations_if_same(data, RunReader(Path(config.init)).spec())
+    _require_validation(config, data, others)
+    return data, others
+
+
+def _load_other_data(config: TrainConfig, run: Run, split_seed: int, data: Any) -> dict[str, Any]:
+    """Of a joint run, the data of the objectives other than the primary one."""
+    from fmkit.data import load
+
+    if not isinstance(config.task, JointConfig):
+        return {}
+    primary, others = objectives.primary(config.task), {}
+    for name, objective in config.task.objectives.items():
+        if name == primary:
+            continue
+        own_seed = objective.data.split_seed
+        seed = split_seed if own_seed is None else own_seed
+        with_batch_size = dataclasses.replace(objective.data, batch_size=config.data.batch_size)
+        if with_batch_size == config.data and seed == split_seed:  # no need to check it twice
+            others[name] = data
+            continue
+        report = run.folder / f"{Path(run_dir.DATA_REPORT).stem}-{name}.json"
+        others[name] = load.for_training(objective.data, config.runtime, seed, report)
+    return others
+
+
+def _require_validation(config: TrainConfig, data: Any, others: Mapping[str, Any]) -> None:
+    """Refuse to monitor a validation split that does not exist.
+
+    Raises:
+        ConfigError: a dataset that `task.monitor` is computed on has no validation split.
+    """
+    monitor = config.task.monitor
+    if not monitor.startswith("val_"):
+        return
+    datasets = {"": data}
+    if isinstance(config.task, JointConfig):
+        datasets = {objectives.primary(config.task): data, **others}
+        monitored = {name for name in datasets if monitor.startswith(f"val_{name}_")}
+        datasets = {name: datasets[name] for name in monitored or datasets}
+    for name, dataset in datasets.items():
+        if not len(dataset.splits.get("val", ())):
+            key = f"task.objectives.{name}.data" if name else "data"
+            raise ConfigError(
+                f"task.monitor={monitor} needs a validation split, and the data has none.",
+                f"Set {key}.val_fraction above 0, or task.monitor=loss.",
+            )
+
+
+def _log_data(config: TrainConfig, run: Run, data: Any, others: Mapping[str, Any]) -> None:
+    def counts(dataset: Any) -> str:
+        return ", ".join(f"{count} {split}" for split, count in dataset.spec.counts.items())
+
+    _log(config, run, f"run: {files.display_path(run.folder)}")
+    _log(config, run, f"data: {config.data.name}, {_targets(data.spec)}{counts(data)}")
+    for name, dataset in others.items():
+        _log(config, run, f"data of {name}: {counts(dataset)}")
+
+
+def _targets(spec: Any) -> str:
+    """How many classes, labels or numbers there are, ahead of other counts."""
     if spec.classes:
         return f"{len(spec.classes)} classes, "
     noun = {"sets": "label", "numbers": "number", "tags": "tag"}.get(spec.annotations, "name")
@@ -100,242 +157,166 @@ def _learned(spec: Any) -> str:
     return f"{count} {noun}{'s' if count > 1 else ''}, " if count else ""
 
 
-def _other_data(config: TrainConfig, run: Run, split_seed: int, data: Any) -> dict[str, Any]:
-    """Of a joint run, the data of the objectives beside the primary one."""
-    from fmkit.data import load
-
-    if not isinstance(config.task, JointConfig):
-        return {}
-    first, found = objectives.primary(config.task), {}
-    for name, each in config.task.objectives.items():
-        if name == first:
-            continue
-        seed = split_seed if each.data.split_seed is None else each.data.split_seed
-        alike = dataclasses.replace(each.data, batch_size=config.data.batch_size)
-        if alike == config.data and seed == split_seed:  # looked at once is enough
-            found[name] = data
-            continue
-        report = run.folder / f"{Path(run_dir.DATA_REPORT).stem}-{name}.json"
-        found[name] = load.for_training(each.data, config.runtime, seed, report)
-    return found
-
-
-def _require_validation(config: TrainConfig, data: Any, others: Mapping[str, Any]) -> None:
-    """Refuse to go by a validation split that is not there."""
-    monitor, told = config.task.monitor, "data"
-    if not monitor.startswith("val_"):
-        return
-    known = {"": data}
-    if isinstance(config.task, JointConfig):
-        known = {objectives.primary(config.task): data, **others}
-        of_one = {key: each for key, each in known.items() if monitor.startswith(f"val_{key}_")}
-        known = of_one or known
-    for name, each in known.items():
-        if not len(each.splits.get("val", ())):
-            told = f"task.objectives.{name}.data" if name else "data"
-            raise ConfigError(
-                f"task.monitor={monitor} needs a validation split, and the data has none.",
-                f"Set {told}.val_fraction above 0, or task.monitor=loss.",
-            )
-
-
-def _assembled(
+def _assemble(
     config: TrainConfig,
     run: Run,
     data: Any,
-    machine: Any,
-    again: resumed_run.ResumedRun | None,
+    prepared: Any,
+    resumed: ResumedRun | None,
     others: dict[str, Any],
 ) -> Any:
-    """Everything the run needs, joined; a new run's record is written, an old one's is held to."""
+    """Everything the run needs, joined; a new run's record is written, an old one's is checked."""
     from fmkit.train import assemble, build_model
 
-    saved = None if again is None else again.saved
-    every = [data, *others.values()]
-    sizes = [build_model.image_size(config.model, each.examples) for each in every]
-    known = [each for each in sizes if each is not None]
-    # One size of input for all.
+    saved = None if resumed is None else resumed.saved
+    examples = [dataset.examples for dataset in (data, *others.values())]
+    sizes = [build_model.image_size(config.model, each) for each in examples]
+    known = [size for size in sizes if size is not None]
+    # One input size for all objectives, since they share the backbone.
     config.model.image_size = max(known) if len(known) == len(sizes) else None
-    assembly = assemble.assemble(config, data, machine, saved, others)
-    if again is not None:
-        again.check(assembly)
-    if again is not None and saved is not None:
-        assembly.settings = again.settings
+    assembly = assemble.assemble(config, data, prepared, saved, others)
+    if resumed is not None:
+        resumed.check(assembly)
+    if resumed is not None and saved is not None:
+        assembly.settings = resumed.settings
     else:
         split_seed = _split_seed(config)
-        assembly.settings = resumed_run.settings(
-            assemble.resolved_config(config, assembly, split_seed)
-        )
-        _record(config, run, assembly, split_seed)
-    _describe(config, run, assembly, f"those of step {saved.step}" if saved else "")
+        resolved = assemble.resolved_config(config, assembly, split_seed)
+        assembly.settings = settings(resolved)
+        _record(config, run, assembly, resolved)
+    _log_model(config, run, assembly, f"those of step {saved.step}" if saved else "")
     return assembly
 
 
-def _say(config: TrainConfig, run: Run, line: str) -> None:
+def _log(config: TrainConfig, run: Run, line: str) -> None:
     run.log(line)
     if config.runtime.verbose:
         console.info(line)
 
 
 def _follow_recipe(
-    config: TrainConfig, run: Run, data: Any, machine: Any, chosen: Collection[str]
+    config: TrainConfig, run: Run, data: Any, prepared: Any, user_keys: Collection[str]
 ) -> None:
-    """Let `recipe=auto` choose what the user left open; say and write down each choice."""
+    """Let `recipe=auto` choose what the user left open; log and record each choice."""
     from fmkit.train import recipe_facts
 
-    rows = auto_recipe.apply(
-        config, auto_recipe.choose(recipe_facts.facts(config, data, machine), chosen)
-    )
+    facts = recipe_facts.facts(config, data, prepared)
+    rows = auto_recipe.apply(config, auto_recipe.choose(facts, user_keys))
     for row in rows:
-        _say(config, run, f"recipe: {auto_recipe.format_choice(row)}")
+        _log(config, run, f"recipe: {auto_recipe.format_choice(row)}")
     run.write_config(config)
-    run.write_recipe(rows)  # after the config: where this is, that has what was chosen
+    run.write_recipe(rows)  # after the config: where this file exists, that has the choices
     run.update(stage="+".join(config.stage))
 
 
 def _split_seed(config: TrainConfig) -> int:
-    """The seed of the splits: the one said, that of the run this one starts from, the run's."""
+    """The seed of the splits: 1. `data.split_seed`, 2. that of the run in `init`, 3. the run's."""
     if config.data.split_seed is not None:
         return config.data.split_seed
     if config.init is not None:
-        before = saved_config.section(RunReader(Path(config.init)).config(), "data")
-        if before.split_seed is not None:
-            return int(before.split_seed)
+        earlier = saved_config.section(RunReader(Path(config.init)).config(), "data")
+        if earlier.split_seed is not None:
+            return int(earlier.split_seed)
     return config.runtime.seed
 
 
-def _record(config: TrainConfig, run: Run, assembly: Any, split_seed: int) -> None:
-    """Write down what was decided before anything trains."""
-    from fmkit.train import assemble
-
-    machine, backbone = assembly.devices, assembly.backbone
-    shown = {"max_length": backbone.max_length, "texts": assembly.loader.describe()}
+def _record(config: TrainConfig, run: Run, assembly: Any, resolved: TrainConfig) -> None:
+    """Write the resolved config, the environment and the tokenizer, before anything trains."""
+    backbone = assembly.backbone
+    inputs = {"max_length": backbone.max_length, "texts": assembly.loader.describe()}
     if backbone.modality == "image":
-        shown = {"image_size": backbone.image_size, "images": assembly.loader.describe()}
-    run.write_config(assemble.resolved_config(config, assembly, split_seed))
+        inputs = {"image_size": backbone.image_size, "images": assembly.loader.describe()}
+    run.write_config(resolved)
     run.write_environment(
-        devices=machine.as_dict(),
+        devices=assembly.devices.as_dict(),
         seed=config.runtime.seed,
         data={"name": config.data.name, **assembly.spec.as_dict()},
-        rows=len(assembly.splits["train"]),  # a step has a batch of these
+        rows=len(assembly.splits["train"]),  # what `resume` counts the steps of an epoch by
         **_data_of_objectives(assembly),
-        weights={**assembly.started_from, "fingerprint": assembly.backbone.fingerprint()},
+        weights={**assembly.started_from, "fingerprint": backbone.fingerprint()},
         **({} if assembly.reference is None else {"reference": assembly.reference.record()}),
-        **shown,
+        **inputs,
     )
-    if assembly.backbone.tokenizer is not None:
-        run.save_tokenizer(assembly.backbone.tokenizer)
+    if backbone.tokenizer is not None:
+        run.save_tokenizer(backbone.tokenizer)
     run.update(parameters=assembly.learner.count_params())
 
 
 def _data_of_objectives(assembly: Any) -> dict[str, Any]:
-    """Of a joint run, what it trains on by objective, but for the primary one's."""
+    """Of a joint run, by objective the data of all but the primary one."""
     if not assembly.parts:
         return {}
-    others = assembly.parts[1:]
-    return {
-        "objectives": {each.name: {"name": each.config.name, **each.spec.as_dict()}
-                       for each in others}
-    }  # fmt: skip
+    others = {
+        part.name: {"name": part.config.name, **part.spec.as_dict()} for part in assembly.parts[1:]
+    }
+    return {"objectives": others}
 
 
-def _describe(config: TrainConfig, run: Run, assembly: Any, weights: str) -> None:
-    """Say which model trains on which machine.
+def _log_model(config: TrainConfig, run: Run, assembly: Any, weights: str) -> None:
+    """Log which model trains on which machine.
 
     Args:
         config: the run's.
         run: its folder.
         assembly: everything that it needs.
-        weights: what to call them; empty means by what the backbone was loaded with.
+        weights: where they come from; empty means from what the backbone was loaded with.
     """
-    from fmkit.models import lora as adapters
+    from fmkit.models import lora
 
-    machine, loader = assembly.devices, assembly.loader
-    parameters = assembly.learner.count_params()
-    backbone = assembly.backbone
-    side = f"at {backbone.image_size} x {backbone.image_size}"
+    devices, backbone = assembly.devices, assembly.backbone
+    size = f"at {backbone.image_size} x {backbone.image_size}"
     if backbone.modality == "text":
-        side = f"on texts of up to {backbone.max_length} tokens"
-    _say(
+        size = f"on texts of up to {backbone.max_length} tokens"
+    _log(
         config,
         run,
-        f"model: {config.model.name} {side}, {parameters:,} parameters, "
-        f"weights: {weights or assembly.backbone.weights}",
+        f"model: {config.model.name} {size}, {assembly.learner.count_params():,} parameters, "
+        f"weights: {weights or backbone.weights}",
     )
-    if lora := adapters.describe(assembly.learner):
-        _say(config, run, lora)
+    if adapters := lora.describe(assembly.learner):
+        _log(config, run, adapters)
     if assembly.reference is not None:
-        _say(config, run, assembly.reference.described())
-    if not weights and assembly.backbone.weights == "none" and config.init is None:
-        frozen = [name for name, each in config.stage.items() if each.batchnorm == "frozen"]
+        _log(config, run, assembly.reference.described())
+    if not weights and backbone.weights == "none" and config.init is None:
+        frozen = [name for name, phase in config.stage.items() if phase.batchnorm == "frozen"]
         if frozen:
             console.warning(
                 f"the backbone is random, and phase {', '.join(frozen)} keeps BatchNorm or all of "
                 "it frozen. stage=scratch trains a random backbone."
             )
-    _say(
+    _log(
         config,
         run,
-        f"machine: {len(machine.names)} {machine.kind}, {machine.precision}, "
-        f"XLA {'on' if machine.jit_compile() else 'off'}; {loader.describe()}",
+        f"machine: {len(devices.names)} {devices.kind}, {devices.precision}, "
+        f"XLA {'on' if devices.jit_compile() else 'off'}; {assembly.loader.describe()}",
     )
 
 
-def _judge(config: TrainConfig, run: Run, assembly: Any) -> dict[str, Any]:
-    """Evaluate the final model on validation and test; the figures for the status."""
+def _evaluate(config: TrainConfig, run: Run, assembly: Any) -> dict[str, Any]:
+    """Evaluate the final model on validation and test; the summary metrics for the status."""
     from fmkit.evaluation import evaluator
 
-    figures: dict[str, Any] = {}
-    for number, each in enumerate(assembly.judged()):
-        own: dict[str, Any] = {}
-        of_validation: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
+    for number, part in enumerate(assembly.judged()):
+        by_split: dict[str, Any] = {}
+        validation: dict[str, Any] = {}
         for split in ("val", "test"):
-            indices = each.splits.get(split)
+            indices = part.splits.get(split)
             if indices is None or not len(indices):
                 continue
-            found, columns = evaluator.evaluate(
+            metrics, columns = evaluator.evaluate(
                 evaluator.EvaluationInputs(
-                    each.learner, each.loader, indices, each.examples, each.examples.labels,
-                    each.spec.classes, each.task, BOOTSTRAP, config.runtime.seed,
-                    None if split == "val" else of_validation,
+                    part.learner, part.loader, indices, part.examples, part.examples.labels,
+                    part.spec.classes, part.task, BOOTSTRAP, config.runtime.seed,
+                    None if split == "val" else validation,
                 )
             )  # fmt: skip
-            name = split if number == 0 else f"{split}-{each.name}"
-            beside = evaluator.extra_files(each.task, columns)
-            write.write_evaluation(run.folder, name, found, columns, beside)
-            of_validation = found if split == "val" else of_validation
-            own[split] = evaluator.summary_metrics(each.task, found)
-        figures |= own if number == 0 else {}
-        if each.name:
-            figures.setdefault("objectives", {})[each.name] = own
-    return figures
-
-
-def as_fmkit_error(
-    error: BaseException, folder: Path | None = None, config: Any = None
-) -> FmkitError:
-    """Any error as one that can be told: full disks, memory, signals, and defects of ours.
-
-    Args:
-        error: what was raised.
-        folder: the run's, if there is a run.
-        config: the typed config of a command that makes no run.
-    """
-    if isinstance(error, FmkitError):
-        return error
-    told: FmkitError
-    if isinstance(error, KeyboardInterrupt):
-        told = failures.interrupted(error, folder)
-    elif failures.is_disk_full(error):
-        told = ResourceError(f"the disk is full: {error}.", "Make room and start again.")
-    elif failures.is_out_of_memory(error):
-        told = failures.out_of_memory(folder, config)
-    else:
-        where = f"The traceback is in {folder / run_dir.LOG}. " if folder else ""
-        first = (str(error).splitlines() or [""])[0]
-        told = FmkitError(
-            f"a defect of fmkit: {type(error).__name__}: {first}",
-            f"{where}FMKIT_TRACEBACK=1 shows it here.",
-        )
-    told.__cause__ = error
-    return told
+            name = split if number == 0 else f"{split}-{part.name}"
+            extra_files = evaluator.extra_files(part.task, columns)
+            write.write_evaluation(run.folder, name, metrics, columns, extra_files)
+            validation = metrics if split == "val" else validation
+            by_split[split] = evaluator.summary_metrics(part.task, metrics)
+        summary |= by_split if number == 0 else {}
+        if part.name:
+            summary.setdefault("objectives", {})[part.name] = by_split
+    return summary

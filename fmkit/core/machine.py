@@ -142,3 +142,12 @@ def available_cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # only Linux tells which cores this process may use
         return os.cpu_count() or 1
+
+
+def set_library_defaults() -> None:
+    """Set environment variables that TensorFlow reads when it is imported; the user's own win."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # only errors: notes are not for users
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    # TensorFlow turns oneDNN on by itself only where the CPU has AVX-512. On an AVX2 machine an
+    # EfficientNet-Lite0 at 224 px ran 1.5 to 2 times as fast with it, forward and backward.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")

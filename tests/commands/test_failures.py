@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from fmkit.commands import failures, training_run
+from fmkit.commands import failures
 from fmkit.config.schema.commands import EvalConfig, PredictConfig, TrainConfig
 from fmkit.config.schema.data import DataConfig
 from fmkit.config.schema.model import ModelConfig
@@ -52,7 +52,7 @@ def folder(tmp_path):
     ids=str,
 )
 def test_every_way_of_saying_it_is_understood(error, folder):
-    told = training_run.as_fmkit_error(error, folder)
+    told = failures.as_fmkit_error(error, folder)
     assert told.exit_code == 6
     assert "at step 7 (phase full), with data.batch_size=48 and model.image_size=224" in str(told)
     assert "Try data.batch_size=24; optimizer.accumulation=2 beside it" in told.hint
@@ -75,7 +75,7 @@ def test_an_error_behind_the_error_counts():
 )
 def test_other_errors_are_not_taken_for_it(error):
     assert not failures.is_out_of_memory(error)
-    told = training_run.as_fmkit_error(error)
+    told = failures.as_fmkit_error(error)
     assert "memory" not in str(told)
     assert told.exit_code == (1 if "shapes" in str(error) else 6)
 
@@ -88,12 +88,12 @@ def test_other_errors_are_not_taken_for_it(error):
     ],
 )
 def test_commands_without_a_run_name_their_own_key(config, hint):
-    told = training_run.as_fmkit_error(MemoryError(), config=config)
+    told = failures.as_fmkit_error(MemoryError(), config=config)
     assert isinstance(told, ResourceError)
     assert told.hint == hint
 
 
 def test_where_nothing_can_be_halved_there_is_other_advice(folder):
     Run(folder, "finetune").write_config(sizes(1, 32))
-    told = training_run.as_fmkit_error(MemoryError(), folder)
+    told = failures.as_fmkit_error(MemoryError(), folder)
     assert told.hint == "A smaller data.batch_size takes less."

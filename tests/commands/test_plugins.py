@@ -6,8 +6,9 @@ from whole_runs import only_run
 
 PLUGINS = '''
 import numpy as np
-from fmkit.data.examples import ImageArray, from_names
-from fmkit.models.small import small_cnn
+from fmkit.data.content.images import ImageArray
+from fmkit.data.examples import from_names
+from fmkit.models.vision.small import small_cnn
 from fmkit.tasks.classification import Classification
 
 

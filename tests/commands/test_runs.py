@@ -61,7 +61,7 @@ def root(tmp_path):
 
 
 def printed(capsys, *arguments):
-    assert runs.command([*arguments]) == 0
+    runs.runs([*arguments])
     return capsys.readouterr().out
 
 
@@ -82,7 +82,7 @@ def test_list(root, capsys):
 
 
 def test_nothing_to_list(tmp_path, capsys):
-    assert runs.command(["list", f"runs_dir={tmp_path}"]) == 0
+    runs.runs(["list", f"runs_dir={tmp_path}"])
     output = capsys.readouterr()
     assert output.out == ""
     assert "no run in" in output.err
@@ -152,7 +152,7 @@ def test_compare_refuses_a_config_that_is_none(root, config):
     path = root / "finetune" / FIRST / "config.yaml"
     path.unlink() if config is None else path.write_text(config)
     with pytest.raises(ArtifactError, match=r"config"):
-        runs.command(["compare", "abcdef", "ghijkl", f"runs_dir={root}"])
+        runs.runs(["compare", "abcdef", "ghijkl", f"runs_dir={root}"])
 
 
 def test_best(root, capsys):
@@ -174,7 +174,7 @@ def test_best(root, capsys):
 )
 def test_refuses_what_it_does_not_know(arguments, named):
     with pytest.raises(ConfigError, match=named):
-        runs.command(arguments)
+        runs.runs(arguments)
 
 
 HOSTILE = "a\x1b[31mb\tc\nd [bold]e[/] :dog: \\[f]\\"
@@ -204,7 +204,7 @@ def test_a_terminal_gets_a_table_with_whole_ids(root, width):
 
 
 def test_a_pipe_gets_whole_lines_however_narrow_the_terminal(root):
-    code = "import sys; from fmkit.store import show; show.command(sys.argv[1:])"
+    code = "import sys; from fmkit.commands import runs; runs.runs(sys.argv[1:])"
     done = subprocess.run(
         [sys.executable, "-c", code, "list", f"runs_dir={root}"],
         capture_output=True,

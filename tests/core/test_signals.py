@@ -114,10 +114,10 @@ STUCK = """
 import hashlib
 import sys
 import fmkit.cli
-from fmkit import signals
+from fmkit.core import signals
 
 def command(words):
-    with signals.careful():
+    with signals.defer_signals():
         print("ready", flush=True)
         # Minutes of native code that no signal cuts short; Python's handlers wait for its end.
         hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)

@@ -8,7 +8,7 @@ from pathlib import Path
 from unittest import mock
 
 from fmkit.cli import main
-from fmkit.commands import evaluate, training_run
+from fmkit.commands import evaluate, generate, predict, training_run
 
 MAX_LINES = 12
 MAX_SECONDS = 2.0
@@ -53,7 +53,9 @@ def tell(words: tuple[str, ...]) -> Told:
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         mock.patch.multiple(training_run, train=_no_job),
-        mock.patch.multiple(evaluate, evaluate=_no_job, predict=_no_job, generate=_no_job),
+        mock.patch.object(evaluate, "evaluate_run", _no_job),
+        mock.patch.object(predict, "predict_inputs", _no_job),
+        mock.patch.object(generate, "generate_text", _no_job),
     ):
         code = main(list(words))
     return Told(code, out.getvalue(), err.getvalue(), time.process_time() - began)

@@ -1,0 +1,135 @@
+"""`fmkit generate`: generate text with a causal language model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fmkit.commands import launch, plugins
+from fmkit.config import command_line, saved_config
+from fmkit.config.saved_config import quote
+from fmkit.config.schema.commands import GenerateConfig
+from fmkit.config.schema.model import ModelConfig
+from fmkit.core import console, machine, signals
+from fmkit.core.errors import ConfigError, DataError
+from fmkit.core.types import Message
+from fmkit.store import run_index
+from fmkit.store.run_reader import RunReader
+
+
+def generate(arguments: Sequence[str]) -> str | None:
+    """Write a continuation or an answer to stdout as it is generated; the whole text."""
+    line = command_line.parse("generate", [_quoted_prompt(word) for word in arguments])
+    names = plugins.names(line.value("plugins"))
+    return launch.run_command(line, names, generate_text)
+
+
+def _quoted_prompt(word: str) -> str:
+    """A prompt as typed: Hydra would give a comma or a bracket in it a meaning."""
+    key, _, text = word.partition("=")
+    if key not in ("prompt", "system") or not text or text[0] in "'\"":
+        return word
+    return f"{key}={quote(text)}"
+
+
+def generate_text(config: GenerateConfig) -> str:
+    """Continue or answer a prompt, to stdout.
+
+    Raises:
+        ConfigError: there is no such model, or it was not trained on conversations.
+        DataError: the file of the prompt cannot be read.
+    """
+    if (config.run is None) == (config.model is None):
+        problem = "neither was named" if config.run is None else "both were named"
+        raise ConfigError(
+            f"run and model: {problem}.",
+            "A finished run: fmkit generate run=RUN prompt=TEXT. A model as it was pretrained: "
+            "fmkit generate model=smollm2 prompt=TEXT",
+        )
+    prompt = _prompt(config)
+    generator, model = _load_pretrained(config) if config.run is None else _load_run(config)
+    from fmkit.evaluation import generate as generation
+    from fmkit.models.tokenizers import chat_template
+
+    sampling = generation.Sampling(
+        config.temperature, config.top_k, config.top_p, config.max_tokens, config.seed
+    )
+    template = getattr(generator.task, "chat", None)
+    if config.chat is not None:
+        template = chat_template.of(model, generator.tokenizer) if config.chat else None
+    if template is not None:
+        messages = _messages(config, prompt)
+        stream = generation.generate_reply(generator, template, messages, sampling)
+    elif config.system is not None:
+        raise ConfigError(
+            f"system: {generator.what} was not trained on conversations.",
+            "Add chat=true to write the prompt as one, or remove system.",
+        )
+    else:
+        stream = generation.generate_text(generator, prompt, sampling)
+    text = []
+    for piece in stream:
+        signals.raise_if_stopped()
+        console.write_stdout(piece)
+        text.append(piece)
+    console.write_stdout("\n")
+    return "".join(text)
+
+
+def _load_run(config: GenerateConfig) -> tuple[Any, ModelConfig]:
+    """The model of a finished run, and its config."""
+    run = RunReader(run_index.trained(str(config.run), Path(config.runs_dir)))
+    run.warn_if_unfinished()
+    plugins.require(run, ("model", "task"), plugins.names())
+    if run.data().get("modality") != "text":
+        raise ConfigError(f"run {run.id} reads photos, so it generates no text.")
+    trained = launch.load_run(run, config.runtime)
+    from fmkit.evaluation import generate as generation
+
+    model = saved_config.section(run.config(), "model")
+    return generation.TextGenerator(f"run {run.id}", trained.task, trained.backbone), model
+
+
+def _load_pretrained(config: GenerateConfig) -> tuple[Any, ModelConfig]:
+    """A model as it was pretrained, and its config."""
+    model: Any = config.model
+    with console.redirect_stderr(Path(os.devnull)):
+        with machine.gc_paused_imports():
+            from fmkit.evaluation import generate as generation
+            from fmkit.evaluation import load_run
+
+        backbone, task = load_run.pretrained(model, config.runtime)
+    return generation.TextGenerator(f"model {model.name}", task, backbone), model
+
+
+def _messages(config: GenerateConfig, prompt: str) -> list[Message]:
+    """The prompt as a user's message, after the system's where there is one.
+
+    Raises:
+        ConfigError: there is no prompt.
+    """
+    if not prompt.strip():
+        raise ConfigError(
+            "prompt is missing: it is the user's message.", "Add prompt=TEXT, or input=FILE."
+        )
+    system = [] if config.system is None else [Message("system", config.system)]
+    return [*system, Message("user", prompt)]
+
+
+def _prompt(config: GenerateConfig) -> str:
+    """How the text begins.
+
+    Raises:
+        ConfigError: it was named twice.
+        DataError: its file cannot be read.
+    """
+    if config.input is None:
+        return config.prompt or ""
+    if config.prompt is not None:
+        raise ConfigError("prompt and input were both named: name one of them.")
+    try:
+        return Path(config.input).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise DataError(f"input: {config.input} cannot be read as UTF-8: {error}.") from error

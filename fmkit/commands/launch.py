@@ -1,0 +1,113 @@
+"""How a command starts: Hydra composes its config, and groups are inherited from an earlier run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fmkit.commands import failures, plugins
+from fmkit.config import command_line, compatibility, compose, user_overrides
+from fmkit.config.command_line import CommandLine
+from fmkit.config.preflight import check
+from fmkit.config.registry import COMMAND_WORDS
+from fmkit.config.saved_config import for_objective, overrides, quote
+from fmkit.config.schema.task import JointConfig
+from fmkit.core import console, machine
+from fmkit.core.errors import ConfigError, FmkitError
+from fmkit.store import run_dir, run_index
+from fmkit.store.run_reader import RunReader
+
+T = TypeVar("T")
+
+
+def run_command(
+    line: CommandLine, names: dict[str, list[str]], job: Callable[[Any], T]
+) -> T | None:
+    """Compose the config of a command that makes no run folder, and call `job` with it.
+
+    Args:
+        line: the command line.
+        names: allowed names, from `plugins.names`.
+        job: called with the typed config.
+
+    Returns:
+        What `job` returned; None where a flag of Hydra's only shows the config.
+
+    Raises:
+        ConfigError: the command line or the config is wrong.
+        FmkitError: what `job` raised.
+    """
+    if line.multirun:
+        typed = COMMAND_WORDS.get(line.command, line.command)
+        raise ConfigError(f"fmkit {typed} does not take -m: call it once for each run.")
+    check(line, names)
+    results: list[T] = []
+    errors: list[FmkitError] = []
+
+    def guarded(composed: Any) -> None:
+        config = None
+        try:
+            config = compose.to_typed(composed, line.command, names, {})
+            results.append(job(config))
+        except Exception as error:  # kept from Hydra, which would print a traceback of its own
+            errors.append(failures.as_fmkit_error(error, config=config))
+
+    compose.launch(line, (lambda _: None) if line.shows_only else guarded)
+    if errors:
+        raise errors[0]
+    return results[0] if results else None
+
+
+def inherit(
+    line: CommandLine, names: dict[str, list[str]], key: str, groups: tuple[str, ...]
+) -> CommandLine:
+    """With `init=RUN` or `run=RUN`, take groups that the user leaves open from that run.
+
+    They become overrides ahead of the user's own, so that Hydra's record shows them, too.
+    """
+    value = line.value(key)
+    if value is None or value == "":
+        return line
+    runs_dir = Path(str(line.value("runs_dir") or "runs"))
+    run = RunReader(run_index.trained(str(value), runs_dir, key))
+    experiment_keys, experiment_choices = user_overrides.keys_set_by_experiment(line)
+    user_keys = line.named() | experiment_keys | set(experiment_choices)
+    inherited = [group for group in groups if group not in user_keys]
+    plugins.require(run, inherited, names)
+    if "data.root" in user_keys:  # the run's limit was meant for the run's data
+        user_keys |= {"data.limit"}
+    task = run.config().get("task")
+    labelled = (*compatibility.LABELS, JointConfig.name)
+    if isinstance(task, dict) and task.get("name") not in labelled:
+        user_keys |= {"data.labels"}  # the run has learned no labels
+    words = [f"{key}={quote(str(run.folder.absolute()))}"]
+    objective = line.value("objective")  # of a joint run: whose data to use
+    config = for_objective(run.config(), None if objective is None else str(objective))
+    for group in inherited:
+        words.extend(overrides(config, group, user_keys | {"model.weights"}))
+    if "model" in inherited and "model.weights" not in user_keys:
+        words.append("model.weights=none")  # they all come from the run
+    if inherited and not line.shows_only:
+        console.info(f"{' and '.join(inherited)} as in run {run.id}")
+    typed = [
+        word
+        for word, override in zip(line.words, line.overrides, strict=True)
+        if override.key_or_group != key
+    ]
+    return command_line.parse(line.command, [*line.flags, *words, *typed])
+
+
+def load_run(run: RunReader, runtime: Any, objective: str | None = None) -> Any:
+    """A finished run's model with its best weights, an `evaluation.load_run.LoadedRun`.
+
+    What TensorFlow writes to stderr while it is imported goes into the run's log.
+
+    Raises:
+        ArtifactError: the run is damaged or has no checkpoint.
+    """
+    with console.redirect_stderr(run.folder / run_dir.LOG):
+        with machine.gc_paused_imports():
+            from fmkit.evaluation import load_run
+
+        return load_run.load(run, runtime, objective)
