@@ -56,7 +56,7 @@ def generate_text(config: GenerateConfig) -> str:
     sampling = generation.Sampling(
         config.temperature, config.top_k, config.top_p, config.max_tokens, config.seed
     )
-    template = getattr(generator.task, "chat", None)
+    template = generator.task.chat_template
     if config.chat is not None:
         template = chat_template.of(model, generator.tokenizer) if config.chat else None
     if template is not None:

@@ -50,7 +50,7 @@ class TextGenerator:
 
     Attributes:
         what: what errors call it, such as `run 2026-11-25_183706-ghvnh5`.
-        task: what it learned; it has a `continuation`.
+        task: what it learned; it has a `next_token_model`.
         backbone: its network.
     """
 
@@ -65,7 +65,7 @@ class TextGenerator:
         Raises:
             ConfigError: the model does not go on with texts.
         """
-        if self.backbone.tokenizer is None or not hasattr(self.task, "continuation"):
+        if self.backbone.tokenizer is None or not self.task.generates_text:
             raise ConfigError(
                 f"{self.what} has task.name={self.task.name}, which writes no text.",
                 "Train one that does: fmkit pretrain task=causal_lm data=text_files "
@@ -128,7 +128,7 @@ def _written(
     """Piece by piece what follows tokens (n,), whose text is `shown`."""
     tokenizer, most = writer.tokenizer, writer.backbone.max_length
     most = len(tokens) + sampling.max_tokens if most is None else most
-    model, random = writer.task.continuation(), np.random.default_rng(sampling.seed)
+    model, random = writer.task.next_token_model(), np.random.default_rng(sampling.seed)
     for _ in range(sampling.max_tokens):
         window = tokens[-most:]
         rows = pad([window], most)

@@ -39,7 +39,7 @@ def predict_files(
     side = trained.backbone.image_size
     if side is None:
         raise ConfigError(f"run {trained.run.id} reads texts, and input= has photos.")
-    shown = getattr(trained.task, "shown", None)
+    shown = trained.task.features
     network = trained.learner if shown is None else keras.Model(trained.learner.inputs[0], shown)
     width = (trained.learner.output if shown is None else shown).shape[-1]
     found = np.full((len(paths), width), np.nan)
@@ -112,7 +112,7 @@ def _a_row_each(trained: LoadedRun, inputs: TextInputs, batch_size: int) -> dict
     labels, texts = np.zeros(len(good), np.int32), inputs.texts.take(good)
     examples = Examples(ids, labels, trained.classes, texts)
     data = Dataset(examples, {"all": np.arange(len(good))}, trained.spec)
-    has_rows = trained.task.reads == "rows"
+    has_rows = trained.task.input_format == "rows"
     if has_rows and len(good):
         data = task_data.rows_of(data, trained.task, trained.backbone)
     loader = TextLoader(
@@ -120,9 +120,9 @@ def _a_row_each(trained: LoadedRun, inputs: TextInputs, batch_size: int) -> dict
         data.examples.labels,
         tokenizer=tokenizer,
         max_length=most,
-        prepare_batch=trained.task.prepare,
-        num_inputs=1 + len(trained.task.inputs),
-        target_rank=getattr(trained.task, "target_rank", 1),
+        prepare_batch=trained.task.prepare_batch,
+        num_inputs=1 + len(trained.task.extra_inputs),
+        target_rank=trained.task.target_rank,
         batch_size=batch_size,
     )
     named = {"id": list(inputs.ids)}

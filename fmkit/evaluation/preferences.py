@@ -30,7 +30,7 @@ def preferences(question: EvaluationInputs) -> EvaluationResult:
     outputs = question.learner.predict(question.loader.ordered(indices), verbose=0)
     outputs = np.asarray(outputs, np.float32)
     targets = task.targets(question.examples)[indices]
-    judged = task.judged(targets, outputs)
+    judged = task.per_example_metrics(targets, outputs)
     means = {name: float(values.mean()) for name, values in judged.items()}
     found = intervals(judged, question.bootstrap, question.seed)
     names = ("chosen", "rejected")

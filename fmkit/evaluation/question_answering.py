@@ -15,7 +15,7 @@ from fmkit.core import files
 from fmkit.data.loaders.token_rows import Encoded
 from fmkit.evaluation.evaluator import EvaluationInputs, EvaluationResult
 from fmkit.tasks.question_answering import span_search, squad_metrics
-from fmkit.tasks.question_answering.callback import scores_of
+from fmkit.tasks.question_answering.epoch_metrics import score_answers
 from fmkit.tasks.question_answering.span_search import BestAnswers
 
 _EVEN = 0.0
@@ -30,7 +30,7 @@ def evaluate(question: EvaluationInputs) -> EvaluationResult:
     could at best be had here is told beside it, as SQuAD 2.0's script does.
     """
     content, found = _encoded(question), _found(question)
-    scores = scores_of(found, content)
+    scores = score_answers(found, content)
     figures: dict[str, Any] = {"n": len(found.places), "loss": float(found.losses.mean())}
     best = {}
     if scores.has_unanswerable:

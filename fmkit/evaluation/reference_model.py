@@ -42,7 +42,7 @@ def set_reference(
     Raises:
         ArtifactError: the weights that the run started from are not what they were.
     """
-    if not hasattr(trained.task, "begin"):
+    if not trained.task.needs_reference:
         return
     run = trained.run
     whole = saved_config.train_config(run.config())
@@ -62,7 +62,7 @@ def set_reference(
         return _as_it_began(trained, data, weights)
 
     loader = open_data(config, runtime, data, trained)
-    trained.task.begin(asked.of_splits(loader, splits, len(data.examples), network))
+    trained.task.set_reference_outputs(asked.of_splits(loader, splits, len(data.examples), network))
 
 
 def _as_it_began(trained: LoadedRun, data: Dataset, weights: str) -> keras.Model:

@@ -169,12 +169,12 @@ def predict(trained: LoadedRun, inputs: TextInputs, batch_size: int) -> dict[str
         for text, each in zip(texts, spans, strict=True)
     ]
     source = Examples(inputs.ids, np.zeros(len(texts), np.int32), (), Sentences(tuple(words)))
-    rows, origin, uncut = trained.task.rows(source, tokenizer, most)
+    rows, origin, uncut = trained.task.encode_rows(source, tokenizer, most)
     content = Encoded(TokenRows(rows, uncut), np.asarray(origin), source)
     read = token_rows.dataset(Dataset(source, {}, trained.spec), content).examples
     loader = TextLoader(
         read, trained.task.targets(read), tokenizer=tokenizer, max_length=most,
-        prepare_batch=trained.task.prepare, batch_size=batch_size,
+        prepare_batch=trained.task.prepare_batch, batch_size=batch_size,
     )  # fmt: skip
     names = trained.spec.names
     found = _tagged(trained.learner, loader, np.arange(len(read)), content, names)

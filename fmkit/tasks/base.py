@@ -1,129 +1,185 @@
-"""The contract of a task: what is learned, from targets to losses."""
+"""`Task`, the base class of all tasks: targets, head, loss, metrics, and what a run shows of them.
+
+N examples, B batch, C classes, K outputs per example, T tokens.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from fmkit.config.schema.model import ModelConfig
 
+EpochEvaluator = Callable[[Any], dict[str, float]]
+"""Computes metrics over all predictions of a validation split, by name without `val_`. Its argument
+is Keras' `jit_compile` of the network that trains."""
 
-class Task(Protocol):
-    """What is learned. One task serves one data set and one model.
+
+class Task:
+    """What is learned. One instance serves one data set and one model.
+
+    A subclass defines `name`, `head` and `loss`, and overrides those defaults that differ.
 
     Attributes:
         name: as in `task.name`.
-        one_hot: how many classes there are where targets are class numbers that the loader makes
-            one-hot, (B, C); else None.
+        evaluator: how a finished run is evaluated: a name, or an `Evaluator` of a plugin's own; see
+            `fmkit.evaluation.evaluator`.
+        input_format: `examples`, one by one; `packed`: texts without labels, packed into windows by
+            `fmkit.data.loaders.packing`; or `rows`: what `encode_rows` makes of the examples.
+        num_classes: C where targets are class numbers that the loader makes one-hot, (B, C); else
+            None.
         class_weights: weight per class for training, (C,), or None.
-        inputs: symbolic inputs of the head beside the backbone's, (B, K) int32; there once `head`
-            was called.
-        prepare: None, or what makes inputs and targets of a batch of tokens or images: see
-            `fmkit.data.loaders.base.Prepare`.
-        reads: `examples`, one by one; `windows`: texts without classes as
-            `fmkit.data.loaders.packing` packs them; or `rows`: what the method of that name
-            makes of them.
-        evaluator: what judges a finished run, as `fmkit.evaluation.evaluator` names it.
-        target_rank: how many axes the targets of `prepare` have behind that of the batch, for
-            texts; without this attribute 1. None: `prepare` gives None for them, and they are those
-            of `targets`, which may be float32 then.
-        views: how many augmented views of each image a batch has, one after the other; a task
-            without this attribute has 1.
-        shown: symbolic tensor of the network that a deployed model ends with, in the place of its
-            outputs, such as pooled features; there once `head` was called. A task without this
-            attribute, or with None, shows the outputs.
-        settled: its config with what it chose itself filled in, as it is to be recorded; there once
-            `head` was called. A task without this attribute chooses nothing.
-        deployed: symbolic tensor of the network that a deployed model takes in the place of its
-            outputs, and `inference` goes on from, where a layer of fmkit's own is behind it; there
-            once `head` was called. A task without this attribute deploys what it shows.
-        watched: names of figures that its callbacks add to an epoch's; a task without this
-            attribute has none.
+        prepare_batch: None, or a function that makes inputs and targets of a batch of tokens or
+            images: see `fmkit.data.loaders.base.Prepare`.
+        target_rank: for texts, the axes of the targets of `prepare_batch` after that of the batch.
+            None: `prepare_batch` returns None for them, and they are those of `targets`, which may
+            be float32 then.
+        views_per_image: augmented views of each image in a batch, one after the other.
+        epoch_metrics: names of the metrics of `epoch_evaluator`, without `val_`.
+        solvers: values of `stage.PHASE.solver`, besides `gradient`, that `fit_linear_head` serves.
+        needs_reference: whether it compares with the network as it was at the start; see
+            `set_reference_outputs`. Such a task cannot be an objective of `task=joint`.
+        generates_text: whether it has a `next_token_model`.
+        extra_inputs: symbolic inputs of the head besides the backbone's, (B, K) int32; set by
+            `head`.
+        features: symbolic tensor, such as pooled features, that predictions and deployed models
+            return instead of the network's outputs; set by `head`. None: they return the outputs.
+        inference_input: symbolic tensor that `inference` continues from, where that is not the
+            network's output; set by `head`.
+        resolved_config: the task's config with everything filled in that the task chose itself, as
+            a run records it; set by `head`. None: the task chooses nothing.
+        chat_template: how conversations are written, a `fmkit.models.tokenizers.chat_template.Chat`
+            where the data has any, or None.
     """
 
-    name: str
-    one_hot: int | None
-    class_weights: np.ndarray | None
-    inputs: tuple[Any, ...]
-    prepare: Any
-    reads: str
-    evaluator: str
+    name = ""
+    evaluator: Any = "losses"
+    input_format = "examples"
+    num_classes: int | None = None
+    class_weights: np.ndarray | None = None
+    prepare_batch: Any = None
+    target_rank: int | None = 1
+    views_per_image = 1
+    epoch_metrics: tuple[str, ...] = ()
+    solvers: tuple[str, ...] = ()
+    needs_reference = False
+    generates_text = False
+    extra_inputs: tuple[Any, ...] = ()
+    features: Any = None
+    inference_input: Any = None
+    resolved_config: Any = None
+    chat_template: Any = None
 
     def targets(self, examples: Any) -> np.ndarray:
-        """What is to be learned of each example: (N,) int32 class numbers, or (N, K) float32.
+        """The targets of a data set: (N,) int32 class numbers, or (N, K) float32.
 
-        Where the data has no classes, `examples.annotations` has it.
+        By default zeros, for a task whose `prepare_batch` makes the targets or whose loss needs
+        none. Where the data has no classes, `examples.annotations` holds the labels.
         """
-        ...
+        return np.zeros(len(examples), np.int32)
 
-    def rows(
+    def encode_rows(
         self, examples: Any, tokenizer: Any, max_length: int
     ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-        """Examples as rows of tokens, where `reads` is `rows`.
+        """Examples as rows of tokens, for the `input_format` `rows`.
 
         An example may have several rows; an evaluator finds the examples behind them in
         `examples.content`, a `fmkit.data.loaders.token_rows.Encoded`.
 
         Returns:
-            M rows, (n,) int32, or (n, K): the token and K - 1 numbers, of which `prepare` makes
-            targets; which example each row is of, (M,), not falling; and how many tokens each had
-            before it was cut, (M,).
+            M rows, (n,) int32, or (n, K): the token and K - 1 numbers, of which `prepare_batch`
+            makes targets; the position of each row's example, (M,), ascending; and the tokens of
+            each row before it was cut to `max_length`, (M,).
         """
-        ...
-
-    def begin(self, outputs: np.ndarray) -> None:
-        """Take what the network says of each example before anything trains, (N, K) float32.
-
-        Called once, when the weights of the start are loaded, and before `targets` counts; also
-        where a run goes on or is judged, with the same outputs. A row is NaN where no split has its
-        example. A task with this method is no objective of `task=joint`; one without it does not
-        ask. See `fmkit.train.reference_outputs`.
-        """
-        ...
+        raise NotImplementedError
 
     def head(self, backbone: Any, config: ModelConfig) -> Any:
         """Join the head to a backbone; returns the model's symbolic output."""
-        ...
+        raise NotImplementedError
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
         """The loss of a batch, a scalar; `weights` are per example, (B,), or None.
 
-        Of several devices each has a part of the batch, and gradients are summed over them: a mean
-        has to be divided by their number, as Keras' losses and `scale_loss_for_distribution` do.
+        Each of several devices has a part of the batch, and gradients are summed over them: a mean
+        must be divided by their number, as Keras' losses and `scale_loss_for_distribution` do.
         """
-        ...
+        raise NotImplementedError
 
-    def metrics(self) -> list[Any]:
-        """Fresh Keras metrics of (targets, outputs), shown beside the loss."""
-        ...
+    def metrics(self) -> Any:
+        """Fresh Keras metrics of (targets, outputs), computed batch by batch beside the loss: a
+        list, or of a joint task a mapping from each objective to its list."""
+        return []
 
-    def solve(self, features: Any, labels: Any, validation: tuple[Any, Any]) -> tuple[Any, Any]:
-        """The optimum of a linear head, for `solver=lbfgs`: weights by layer, and a record.
+    def epoch_evaluator(
+        self, network: Any, loader: Any, examples: Any, splits: Mapping[str, np.ndarray]
+    ) -> EpochEvaluator | None:
+        """Computes the validation metrics that need all predictions at once; None: there are none.
 
-        Features (N, D), labels as `targets` gives them; `validation` has both. A task without this
-        method has no such solver.
-        """
-        ...
-
-    def callbacks(
-        self, learner: Any, loader: Any, examples: Any, splits: Mapping[str, np.ndarray]
-    ) -> list[Any]:
-        """Keras callbacks that add figures to the logs of an epoch, for a phase of training.
-
-        They are called before epochs are judged and recorded, so that what they write there is
-        shown, recorded and can be monitored. Of what they do, only that may last: a run goes on
-        from any step without their memory. A task without this method has none.
+        A training phase asks once for it and calls it in each epoch that is validated, with the
+        weights that validation uses. Its metrics are shown, recorded and monitored like those of
+        `metrics`. They must follow from weights and data alone: a resumed run starts from any step
+        without what an earlier call left in memory.
 
         Args:
-            learner: the network.
+            network: the whole network, from inputs to outputs.
             loader: batches of `examples`.
             examples: the data set.
-            splits: by split's name, positions in it.
+            splits: positions in it by the split's name.
         """
-        ...
+        return None
+
+    def per_example_metrics(self, targets: Any, outputs: Any) -> dict[str, Any]:
+        """Metrics of each example, (B,) by name; an evaluation shows them, with their means."""
+        raise NotImplementedError
+
+    def update_rule(self) -> Any:
+        """How a batch's losses become updates of the weights, a `fmkit.train` update rule.
+
+        None is the default rule: one loss and one optimizer.
+        """
+        return None
+
+    def set_reference_outputs(self, outputs: np.ndarray) -> None:
+        """Receive the outputs of the reference network, (N, K) float32, where `needs_reference`.
+
+        That is the network with the weights that training starts from. Called before `targets`
+        counts, also where a run is resumed or evaluated, with the same outputs. A row is NaN where
+        no split has its example. See `fmkit.train.reference_outputs`.
+        """
+        raise NotImplementedError
+
+    def fit_linear_head(
+        self, features: Any, labels: Any, validation: tuple[Any, Any]
+    ) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
+        """The optimum of a linear head on fixed features, for `solver=lbfgs`.
+
+        Args:
+            features: of the training examples, (N, D).
+            labels: as `targets` gives them.
+            validation: features and labels by which the L2 strength is chosen.
+
+        Returns:
+            Weights by layer, and what to record of the fit.
+        """
+        raise NotImplementedError
+
+    def next_token_model(self) -> Any:
+        """The trained network as a Keras model from tokens (B, T) and a position in each row,
+        (B, 1), to logits of the token after that position, (B, V); where `generates_text`."""
+        raise NotImplementedError
 
     def inference(self, outputs: Any) -> Any:
-        """From the model's symbolic output (or `shown`, or `deployed`) to what a user wants."""
-        ...
+        """What a deployed model returns, of the network's symbolic output, or of `features` or
+        `inference_input` where they are set."""
+        return outputs
+
+
+def add_defaults(task: Any) -> Any:
+    """Give a plugin's task that does not derive from `Task` the defaults of what it lacks."""
+    if not isinstance(task, Task):
+        for name, default in vars(Task).items():
+            if not name.startswith("_") and not hasattr(task, name):
+                setattr(task, name, default.__get__(task) if callable(default) else default)
+    return task

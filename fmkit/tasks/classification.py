@@ -14,9 +14,10 @@ from fmkit.core.types import DataSpec
 from fmkit.models import heads
 from fmkit.models.backbone import Backbone
 from fmkit.tasks import linear_probe
+from fmkit.tasks.base import Task
 
 
-class Classification:
+class Classification(Task):
     """Softmax cross-entropy over the classes of a data set.
 
     Targets are one-hot or mixed, (B, C); outputs are logits, (B, C).
@@ -31,9 +32,8 @@ class Classification:
 
     name = "classification"
     evaluator = "classification"
-    reads = "examples"
-    inputs = ()
-    prepare = None
+    solvers = ("lbfgs",)
+    num_classes: int
 
     def __init__(self, config: ClassificationConfig, spec: DataSpec) -> None:
         if not spec.classes:
@@ -41,7 +41,7 @@ class Classification:
                 "task.name=classification needs labels, and the data has none.",
                 "Take data with classes, or a task that needs none, such as task=simclr.",
             )
-        self.one_hot = len(spec.classes)
+        self.num_classes = len(spec.classes)
         self.class_weights = (
             balanced_weights(spec) if config.class_weights.lower() == "balanced" else None
         )
@@ -59,7 +59,7 @@ class Classification:
         """Pooling, dropout, an optional hidden layer, and logits (B, C)."""
         return heads.classification_head(
             backbone.model.output,
-            self.one_hot,
+            self.num_classes,
             config,
             backbone.has_class_token,
             backbone.mask,
@@ -75,10 +75,10 @@ class Classification:
         """Accuracy: the largest logit is the largest target."""
         return [keras.metrics.CategoricalAccuracy(name="accuracy")]
 
-    def solve(
+    def fit_linear_head(
         self, features: np.ndarray, labels: np.ndarray, validation: tuple[np.ndarray, np.ndarray]
     ) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
-        """The best linear head on fixed features, found by L-BFGS: see `linear.fit`.
+        """The best linear head on fixed features, found by L-BFGS: see `linear_probe.fit`.
 
         Args:
             features: (N, D).
@@ -89,7 +89,7 @@ class Classification:
             Weights by layer, and what to record.
         """
         weights = None if self.class_weights is None else self.class_weights[labels]
-        found = linear_probe.fit(features, labels, weights, validation, self.one_hot)
+        found = linear_probe.fit(features, labels, weights, validation, self.num_classes)
         record = {"C": found.strength, "validation_loss_by_C": found.losses}
         return {"logits": [found.kernel, found.bias]}, record
 

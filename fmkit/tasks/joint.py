@@ -25,6 +25,7 @@ from fmkit.core.types import DataSpec
 from fmkit.models import shared_backbone
 from fmkit.models.backbone import Backbone
 from fmkit.tasks import registry as task_registry
+from fmkit.tasks.base import Task
 
 PREFIX = "head_"
 """With the objective's name behind it, how the paths of a head begin that is not the primary's."""
@@ -33,7 +34,7 @@ WEIGHTING = "head_uncertainty"
 """Name of the layer that holds log variances."""
 
 
-class Joint:
+class Joint(Task):
     """The objectives of a joint run. Targets, outputs and weights are mappings by their names.
 
     The primary objective comes first. Its head has the names that it would have alone, so that its
@@ -45,11 +46,6 @@ class Joint:
     """
 
     name = "joint"
-    one_hot = None
-    class_weights = None
-    reads = "examples"
-    inputs: tuple[Any, ...] = ()
-    prepare = None
 
     def __init__(self, config: JointConfig, specs: Mapping[str, DataSpec]) -> None:
         first = primary(config)
@@ -57,7 +53,7 @@ class Joint:
         self.parts = {
             name: task_registry.build(config.objectives[name].task, specs[name]) for name in names
         }
-        alone = [name for name, each in self.parts.items() if hasattr(each, "begin")]
+        alone = [name for name, each in self.parts.items() if each.needs_reference]
         if alone:
             raise ConfigError(
                 f"task.objectives.{alone[0]} compares with the model as it was at the start, and "
@@ -81,13 +77,13 @@ class Joint:
             if name == self.primary:
                 output = task.head(backbone, config)
                 self._features[name] = backbone.model.output
-                found[name] = ([backbone.model.input, *task.inputs], output)
+                found[name] = ([backbone.model.input, *task.extra_inputs], output)
                 continue
             beside = shared_backbone.with_own_input(backbone, f"{name}_input")
             with keras.name_scope(f"{PREFIX}{name}"):
                 output = task.head(beside, config)
             self._features[name] = beside.model.output
-            inputs = [beside.model.input, *task.inputs]
+            inputs = [beside.model.input, *task.extra_inputs]
             _rename(keras.Model(inputs, output), beside, f"{PREFIX}{name}_")
             found[name] = (inputs, output)
         return found

@@ -18,9 +18,10 @@ from fmkit.core.types import DataSpec
 from fmkit.models import heads
 from fmkit.models.backbone import Backbone
 from fmkit.tasks import linear_probe
+from fmkit.tasks.base import Task
 
 
-class MultiLabel:
+class MultiLabel(Task):
     """A yes or no for each label: binary cross-entropy in nats, the mean over labels.
 
     Targets are 0 and 1, or mixtures of both, (B, K) float32; outputs are logits, (B, K).
@@ -35,11 +36,8 @@ class MultiLabel:
 
     name = "multi_label"
     evaluator = "multi_label"
-    reads = "examples"
-    inputs = ()
-    prepare = None
-    one_hot = None
-    class_weights = None  # those of labels are not those of examples: see `loss`
+    solvers = ("lbfgs",)
+    class_weights = None  # weights of labels are not weights of examples: see `loss`
 
     def __init__(self, config: MultiLabelConfig, spec: DataSpec) -> None:
         if spec.annotations != "sets" or not spec.names:
@@ -87,10 +85,10 @@ class MultiLabel:
         """Micro F1, and the share of examples with every label right, both at probability 0.5."""
         return [MicroF1(), SubsetAccuracy()]
 
-    def solve(
+    def fit_linear_head(
         self, features: np.ndarray, labels: np.ndarray, validation: tuple[np.ndarray, np.ndarray]
     ) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
-        """The best linear head on fixed features, label by label: see `linear.fit_labels`.
+        """The best linear head on fixed features, label by label: see `linear_probe.fit_labels`.
 
         Args:
             features: (N, D).

@@ -7,6 +7,7 @@ from typing import Any
 from fmkit.config.schema.task import TaskConfig
 from fmkit.core import registry
 from fmkit.core.types import DataSpec
+from fmkit.tasks.base import add_defaults
 
 TASKS = {
     "classification": "fmkit.tasks.classification:Classification",
@@ -42,4 +43,4 @@ def head_of(name: str) -> str:
 
 def build(config: TaskConfig, spec: DataSpec) -> Any:
     """The task that a config names, for one data set."""
-    return registry.find("tasks", config.name, TASKS)(config, spec)
+    return add_defaults(registry.find("tasks", config.name, TASKS)(config, spec))

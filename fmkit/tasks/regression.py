@@ -18,10 +18,11 @@ from fmkit.core.types import DataSpec
 from fmkit.models import heads
 from fmkit.models.backbone import Backbone
 from fmkit.tasks import linear_probe
+from fmkit.tasks.base import Task
 from fmkit.tasks.multi_label import noun
 
 
-class Regression:
+class Regression(Task):
     """Numbers in the user's units; the loss is that of errors in standard deviations.
 
     What the last dense layer gives is in deviations from the mean of the training split, and
@@ -38,16 +39,12 @@ class Regression:
         ConfigError: the data has no numbers.
 
     Attributes:
-        deployed: in deviations, (B, K), symbolic; there once `head` was called.
+        inference_input: in deviations, (B, K), symbolic; set by `head`.
     """
 
     name = "regression"
     evaluator = "regression"
-    reads = "examples"
-    inputs = ()
-    prepare = None
-    one_hot = None
-    class_weights = None
+    solvers = ("lbfgs",)
 
     def __init__(self, config: RegressionConfig, spec: DataSpec) -> None:
         if spec.annotations != "numbers" or not spec.names:
@@ -63,7 +60,6 @@ class Regression:
             "mae": keras.losses.MeanAbsoluteError,
             "huber": lambda: keras.losses.Huber(delta=config.huber_delta),
         }[config.loss]()
-        self.deployed: Any = None
 
     def targets(self, examples: Any) -> np.ndarray:
         """The numbers in their units, (N, K) float32."""
@@ -78,8 +74,8 @@ class Regression:
             backbone.model.output, config, backbone.has_class_token, backbone.mask,
             backbone.is_causal,
         )  # fmt: skip
-        self.deployed = heads.logits(self._width)(vector)
-        return self._units(self.deployed)
+        self.inference_input = heads.logits(self._width)(vector)
+        return self._units(self.inference_input)
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
         """Mean loss of a batch, by default of squared errors, in deviations."""
@@ -97,10 +93,12 @@ class Regression:
             R2(self._units, self._width),
         ]
 
-    def solve(
+    def fit_linear_head(
         self, features: np.ndarray, labels: np.ndarray, validation: tuple[np.ndarray, np.ndarray]
     ) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
-        """The best linear head on fixed features by ridge regression: see `linear.fit_numbers`.
+        """The best linear head on fixed features, by ridge regression.
+
+        See `linear_probe.fit_numbers`.
 
         Args:
             features: (N, D).

@@ -27,6 +27,7 @@ from fmkit.models.backbone import Backbone
 from fmkit.optim import rates
 from fmkit.optim.optimizers import is_decayed
 from fmkit.store.run_reader import RunReader
+from fmkit.tasks.base import EpochEvaluator
 from fmkit.tasks.joint import Joint
 from fmkit.train import build_model, devices, freeze, init_from_run, phases, task_data
 from fmkit.train import reference_outputs as reference
@@ -98,13 +99,9 @@ class Assembly:
         indices = self.splits.get(split)
         return None if indices is None or not len(indices) else self.loader.ordered(indices)
 
-    def watchers(self) -> list[Any]:
-        """Callbacks that the task offers for a phase of training."""
-        offered = getattr(self.task, "callbacks", None)
-        if offered is None:
-            return []
-        found: list[Any] = offered(self.learner, self.loader, self.examples, self.splits)
-        return found
+    def epoch_evaluator(self) -> EpochEvaluator | None:
+        """What computes metrics over all validation predictions, where the task has any."""
+        return self.task.epoch_evaluator(self.learner, self.loader, self.examples, self.splits)
 
     @property
     def examples_per_epoch(self) -> int:
@@ -198,7 +195,7 @@ def assemble(
         config, machine, data.examples, data.splits, data.spec, loader, backbone, task,
         learner, planned, skipped, started_from, pretrained, parts=parts,
     )  # fmt: skip
-    if hasattr(task, "begin"):
+    if task.needs_reference:
         _begin(assembly)
     return assembly
 
@@ -242,7 +239,7 @@ def _begin(assembly: Assembly) -> None:
         outputs = assembly.reference.of_splits(
             assembly.loader, assembly.splits, len(assembly.examples), lambda: learner
         )
-    assembly.task.begin(outputs)
+    assembly.task.set_reference_outputs(outputs)
     assembly.loader = build_model.open_loader(
         config.data, config.runtime, assembly.examples, assembly.task, backbone
     )
@@ -301,7 +298,7 @@ def _check_batches(part: Objective, devices: int) -> None:
     Raises:
         ConfigError: several devices, and several views of each image or too small a batch.
     """
-    if devices > 1 and getattr(part.task, "views", 1) > 1:
+    if devices > 1 and part.task.views_per_image > 1:
         raise ConfigError(
             f"runtime.devices: task.name={part.task.name} compares all images of a batch with each "
             f"other, which {devices} devices would share out.",
@@ -344,12 +341,12 @@ def resolved_config(config: TrainConfig, assembly: Assembly, split_seed: int) ->
     model = dataclasses.replace(
         config.model, image_size=backbone.image_size, max_length=backbone.max_length
     )
-    if (template := getattr(assembly.task, "chat", None)) is not None:
+    if (template := assembly.task.chat_template) is not None:
         model = dataclasses.replace(model, chat_template=template.name)
-    task = getattr(assembly.task, "settled", config.task)
+    task = assembly.task.resolved_config or config.task
     data = dataclasses.replace(config.data, split_seed=split_seed)
     if isinstance(task, JointConfig):
-        settled = {part.name: getattr(part.task, "settled", None) for part in assembly.parts}
+        settled = {part.name: part.task.resolved_config for part in assembly.parts}
         known = {
             name: dataclasses.replace(
                 each,

@@ -45,7 +45,7 @@ def build_model(
     backbone = build_backbone(model, [spec])
     task = task_registry.build(task_config, spec)
     outputs = task.head(backbone, model)
-    return backbone, task, network([backbone.model.input, *task.inputs], outputs, task)
+    return backbone, task, network([backbone.model.input, *task.extra_inputs], outputs, task)
 
 
 def build_backbone(model: ModelConfig, specs: Sequence[DataSpec]) -> Backbone:
@@ -87,11 +87,11 @@ def open_loader(
             targets=task.targets(examples),
             tokenizer=backbone.tokenizer,
             max_length=backbone.max_length,
-            prepare_batch=task.prepare,
-            num_inputs=1 + len(task.inputs),
-            target_rank=getattr(task, "target_rank", 1),
+            prepare_batch=task.prepare_batch,
+            num_inputs=1 + len(task.extra_inputs),
+            target_rank=task.target_rank,
             batch_size=config.batch_size,
-            num_classes=task.one_hot,
+            num_classes=task.num_classes,
             class_weights=task.class_weights,
         )
     if not isinstance(config, ImageData) or backbone.image_size is None:
@@ -105,9 +105,9 @@ def open_loader(
         augment=config.augment,
         flip=config.flip,
         augment_views=config.augment_views,
-        views_per_image=getattr(task, "views", 1),
-        prepare_batch=task.prepare,
-        num_classes=task.one_hot,
+        views_per_image=task.views_per_image,
+        prepare_batch=task.prepare_batch,
+        num_classes=task.num_classes,
         class_weights=task.class_weights,
         memory_budget_bytes=units.parse_bytes(runtime.memory_budget),
     )
@@ -119,8 +119,7 @@ def inference_model(learner: TaskModel, task: Any, data: DataConfig) -> keras.Mo
     Of texts: tokens (B, T) int32, filled up with -1, as the tokenizer beside the model makes them.
     It is made of Keras' and KerasHub's own layers only, so that it loads without fmkit.
     """
-    offered = (getattr(task, each, None) for each in ("deployed", "shown"))
-    shown = next((each for each in offered if each is not None), learner.output)
+    shown = learner.output if task.inference_input is None else task.inference_input
     if not isinstance(data, ImageData):
         outputs = task.inference(shown)
         return keras.Model(learner.inputs[0], outputs, name="fmkit")

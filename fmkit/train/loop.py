@@ -16,6 +16,7 @@ from fmkit.store.run_dir import Run
 from fmkit.train import ema, freeze
 from fmkit.train.assemble import Assembly
 from fmkit.train.callbacks.checkpointing import CheckpointCallback
+from fmkit.train.callbacks.epoch_evaluation import EpochEvaluation
 from fmkit.train.callbacks.nonfinite import TerminateOnNonFinite
 from fmkit.train.callbacks.progress import TrainingProgress
 from fmkit.train.callbacks.recorder import Recorder
@@ -172,7 +173,7 @@ def _fit(
     position = session.position
     callbacks: list[Any] = [
         EmaEvaluation(),
-        *session.assembly.watchers(),
+        EpochEvaluation(session.assembly.epoch_evaluator()),
         guard,
         session.stopper,
         _recorder(session, phase),
@@ -234,7 +235,7 @@ def _end_epoch(
 def _solve(session: RunContext, phase: Phase, material: PhaseInputs) -> None:
     """Find the head's optimum at once; it counts as one step and one epoch."""
     assembly, learner, found = session.assembly, material.learner, material.features
-    if found is None or not hasattr(assembly.task, "solve"):
+    if found is None or phase.solver not in assembly.task.solvers:
         raise ConfigError(
             f"stage.{phase.name}.solver=lbfgs: the task {assembly.task.name} has no such solver.",
             "Leave the solver out.",
@@ -247,7 +248,7 @@ def _solve(session: RunContext, phase: Phase, material: PhaseInputs) -> None:
         )
     labels, splits = assembly.task.targets(assembly.examples), assembly.splits
     parts = {split: (found.matrix(split), labels[splits[split]]) for split in ("train", "val")}
-    weights, record = assembly.task.solve(*parts["train"], parts["val"])
+    weights, record = assembly.task.fit_linear_head(*parts["train"], parts["val"])
     session.run.log(f"phase {phase.name}: lbfgs {record}")
     for name, values in weights.items():
         learner.get_layer(name).set_weights(values)

@@ -34,11 +34,11 @@ def prepare_for_task(
         DataError: there is no text to learn from.
         ResourceError: the windows cannot be kept.
     """
-    if task.reads == "examples":
+    if task.input_format == "examples":
         return data
     if backbone.tokenizer is None or backbone.max_length is None:
         raise ConfigError(f"task.name={task.name} needs a model of texts; {backbone.name} is none.")
-    if task.reads == "rows":
+    if task.input_format == "rows":
         return rows_of(data, task, backbone)
     root = Path(runtime.cache_dir) if runtime.cache_dir else array_cache.default_folder()
     store = array_cache.FeatureStore(root, units.parse_bytes(runtime.cache_limit, units.LIMIT))
@@ -60,7 +60,7 @@ def rows_of(data: Dataset, task: Any, backbone: Backbone) -> Dataset:
     Raises:
         DataError: a split has examples, and the task makes no row of any of them.
     """
-    rows, origin, uncut = task.rows(data.examples, backbone.tokenizer, backbone.max_length)
+    rows, origin, uncut = task.encode_rows(data.examples, backbone.tokenizer, backbone.max_length)
     content = token_rows.Encoded(TokenRows(rows, uncut, origin), np.asarray(origin), data.examples)
     made = token_rows.dataset(data, content)
     for name, members in data.splits.items():
@@ -84,6 +84,6 @@ def check_monitor(config: TaskConfig, task: Any) -> None:
     if isinstance(metrics, dict):  # of a joint task
         there += [f"{name}_{each.name}" for name, those in metrics.items() for each in those]
     allowed = [f"{prefix}{name}" for name in dict.fromkeys(there) for prefix in ("val_", "")]
-    allowed += getattr(task, "watched", ())
+    allowed += (f"val_{name}" for name in task.epoch_metrics)
     if config.monitor not in allowed:
         raise ConfigError(received("task.monitor", config.monitor, allowed))

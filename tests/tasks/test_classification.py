@@ -45,7 +45,7 @@ def batch():
 def test_the_loss_is_log_loss_and_smoothing_is_for_training(batch):
     labels, targets, logits = batch
     task = task_registry.build(ClassificationConfig(label_smoothing=0.2), spec((5, 5, 5, 5)))
-    assert task.one_hot == 4
+    assert task.num_classes == 4
     plain = log_loss(labels, softmax(logits.astype(np.float64), axis=1))
     assert float(task.loss(targets, logits, None, False)) == pytest.approx(plain, rel=1e-5)
     smoothed = 0.8 * targets + 0.2 / 4

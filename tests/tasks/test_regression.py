@@ -81,7 +81,7 @@ def test_the_head_begins_at_the_mean_and_its_units_never_train():
     trained = [each.path for each in network.trainable_variables]
     assert sorted(trained) == ["logits/bias", "logits/kernel"]
     network.get_layer("logits").bias.assign([0.5, -1.0])
-    shown = keras.Model(network.input, task.inference(task.deployed))
+    shown = keras.Model(network.input, task.inference(task.inference_input))
     np.testing.assert_allclose(shown(np.zeros((1, 1, 1, 3))), [[2000, 0.49]], rtol=1e-6)
     np.testing.assert_allclose(network(np.zeros((1, 1, 1, 3))), [[2000, 0.49]], rtol=1e-6)
 

@@ -102,7 +102,7 @@ def test_merged_saved_and_loaded_it_gives_the_same_logits(lora, tmp_path):
     found = load_run.load(RunReader(lora.run.folder), lora.assembly.config.runtime)
     assert not adapters.adapted(found.learner)
     np.testing.assert_allclose(logits(found.learner), expected, atol=1e-5)
-    assert found.task.chat.name == "plain"
+    assert found.task.chat_template.name == "plain"
     deployed = build_model.inference_model(found.learner, found.task, lora.assembly.config.data)
     deployed.save(tmp_path / "model.keras")
     deployed = keras.saving.load_model(tmp_path / "model.keras")

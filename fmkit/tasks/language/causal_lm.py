@@ -17,11 +17,12 @@ from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.task import CausalLmConfig
 from fmkit.core.types import DataSpec
 from fmkit.models.backbone import PADDING, Backbone
+from fmkit.tasks.base import Task
 from fmkit.tasks.language import token_losses
 from fmkit.tasks.language.token_losses import UNUSED
 
 
-class CausalLm:
+class CausalLm(Task):
     """Each token but the first of a row is to be found from those before it.
 
     Targets (B, T) are the tokens one place on, -1 where there is none; outputs are logits
@@ -33,21 +34,14 @@ class CausalLm:
     """
 
     name = "causal_lm"
-    evaluator = "losses"
-    reads = "windows"
-    one_hot = None
-    class_weights = None
-    inputs = ()
+    input_format = "packed"
+    generates_text = True
 
     def __init__(self, config: CausalLmConfig, spec: DataSpec) -> None:
         self._config = config
-        self._continuation: Any = None
+        self._next_token_model: Any = None
 
-    def targets(self, examples: Any) -> np.ndarray:
-        """Nothing: `prepare` makes them."""
-        return np.zeros(len(examples), np.int32)
-
-    def prepare(
+    def prepare_batch(
         self, tokens: np.ndarray, random: np.random.Generator
     ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
         """Tokens (B, T) -> ((tokens,), the tokens that follow, (B, T) int32)."""
@@ -63,13 +57,13 @@ class CausalLm:
         """
         token_losses.require_text(self._config, backbone, is_causal=True)
         scores = token_losses.scoring(backbone, has_bias=False)
-        self._continuation = lambda: continuation(backbone, scores)
+        self._next_token_model = lambda: next_token_model(backbone, scores)
         return scores(backbone.model.output, "logits")
 
-    def continuation(self) -> keras.Model:
-        """The trained network as a model from tokens (B, T) and a place in each row, (B, 1), to
-        logits of the token after that place, (B, V)."""
-        model: keras.Model = self._continuation()
+    def next_token_model(self) -> keras.Model:
+        """From tokens (B, T) and a position in each row, (B, 1), to logits of the token after that
+        position, (B, V)."""
+        model: keras.Model = self._next_token_model()
         return model
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
@@ -80,12 +74,8 @@ class CausalLm:
         """Loss, accuracy and perplexity of all tokens."""
         return token_losses.metrics()
 
-    def inference(self, outputs: Any) -> Any:
-        """Logits (B, T, V), float32."""
-        return outputs
 
-
-def continuation(backbone: Backbone, scores: token_losses.Scores) -> keras.Model:
+def next_token_model(backbone: Backbone, scores: token_losses.Scores) -> keras.Model:
     """From tokens (B, T) and a place in each row, (B, 1), to logits of the token after it, (B, V).
 
     Args:

@@ -24,8 +24,9 @@ from fmkit.core import console
 from fmkit.core.types import DataSpec
 from fmkit.models.backbone import PADDING, Backbone
 from fmkit.models.tokenizers import chat_template
+from fmkit.tasks.base import Task
 from fmkit.tasks.language import token_losses
-from fmkit.tasks.language.causal_lm import continuation
+from fmkit.tasks.language.causal_lm import next_token_model
 from fmkit.tasks.language.dpo_rows import rows_of
 
 _NOISE = 4e-6
@@ -33,7 +34,7 @@ _NOISE = 4e-6
 with a rounding error of that size."""
 
 
-class Dpo:
+class Dpo(Task):
     """Pairs of answers to a prompt, of which the first is preferred.
 
     A row has both answers side by side, (n, 4): a token of each, with the prompt before it, and
@@ -42,9 +43,6 @@ class Dpo:
     of both answers in nats, (B, 2), sums over their tokens. Targets (B, 4) float32 are the same of
     the model as it was at the start, and how many tokens the answers have.
 
-    Attributes:
-        chat: how conversations are written, where the data or the model has any; else None.
-
     Args:
         config: the task.
         spec: the data set; nothing of it is read.
@@ -52,31 +50,29 @@ class Dpo:
 
     name = "dpo"
     evaluator = "preferences"
-    reads = "rows"
-    one_hot = None
-    class_weights = None
+    input_format = "rows"
     target_rank = None
+    needs_reference = True
+    generates_text = True
 
     def __init__(self, config: DpoConfig, spec: DataSpec) -> None:
         self._config = config
-        self._continuation: Any = None
+        self._next_token_model: Any = None
         self._everywhere: Any = None
         self._before: np.ndarray | None = None
         self._config_of_model: ModelConfig | None = None
-        self.chat: chat_template.Chat | None = None
-        self.inputs: tuple[Any, ...] = ()
 
-    def rows(
+    def encode_rows(
         self, examples: Any, tokenizer: Any, max_length: int
     ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
         """A row a pair; see `preference_rows`."""
 
         def template() -> chat_template.Chat:
-            if self.chat is None:
+            if self.chat_template is None:
                 if self._config_of_model is None:
                     raise RuntimeError("the head comes first: it knows the model")
-                self.chat = chat_template.of(self._config_of_model, tokenizer)
-            return self.chat
+                self.chat_template = chat_template.of(self._config_of_model, tokenizer)
+            return self.chat_template
 
         rows, uncut = rows_of(examples.content, tokenizer, max_length, template)
         alike = sum(np.array_equal(each[:, :2], each[:, 2:]) for each in rows)
@@ -87,14 +83,14 @@ class Dpo:
             )
         return rows, np.arange(len(rows)), uncut
 
-    def begin(self, outputs: np.ndarray) -> None:
+    def set_reference_outputs(self, outputs: np.ndarray) -> None:
         """Take the log-probabilities of all pairs, (N, 2), by the model as it is at the start."""
         self._before = np.asarray(outputs, np.float32)
 
     def targets(self, examples: Any) -> np.ndarray:
         """Log-probabilities at the start, and tokens of the answers, (N, 4) float32.
 
-        Before `begin` the former are 0.
+        Before `set_reference_outputs` the former are 0.
         """
         rows = examples.content.rows.read(np.arange(len(examples)))
         counts = [(each[:, (1, 3)] == 1).sum(axis=0) for each in rows]
@@ -102,7 +98,7 @@ class Dpo:
         before = np.zeros_like(lengths) if self._before is None else self._before
         return np.concatenate([before, lengths], axis=1)
 
-    def prepare(
+    def prepare_batch(
         self, tokens: np.ndarray, random: np.random.Generator
     ) -> tuple[tuple[np.ndarray, ...], None]:
         """Rows (B, T, 4) -> ((chosen, rejected, places of one, of the other), None)."""
@@ -128,14 +124,14 @@ class Dpo:
         _without_dropout(backbone)
         self._config_of_model = config
         if config.chat_template != "auto" and backbone.tokenizer is not None:
-            self.chat = chat_template.of(config, backbone.tokenizer)
+            self.chat_template = chat_template.of(config, backbone.tokenizer)
         scores = token_losses.scoring(backbone, has_bias=False)
-        self._continuation = lambda: continuation(backbone, scores)
+        self._next_token_model = lambda: next_token_model(backbone, scores)
         self._everywhere = lambda: scores(backbone.model.output, "scores")
         rejected = keras.Input((None,), dtype="int32", name="rejected")
         names = ("chosen_places", "rejected_places")
         places = [keras.Input((None,), dtype="int32", name=each) for each in names]
-        self.inputs = (rejected, *places)
+        self.extra_inputs = (rejected, *places)
         both = ops.concatenate([backbone.model.input, rejected], axis=0)  # (2B, T)
         features = backbone.model._run_through_graph([both])
         if isinstance(features, list | tuple):
@@ -149,9 +145,9 @@ class Dpo:
         found = ops.negative(ops.sum(each * used, axis=1))  # (2B,)
         return ops.transpose(ops.reshape(found, (2, -1)))
 
-    def continuation(self) -> keras.Model:
+    def next_token_model(self) -> keras.Model:
         """The trained network as a model that goes on with texts; see `CausalLm`."""
-        model: keras.Model = self._continuation()
+        model: keras.Model = self._next_token_model()
         return model
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
@@ -168,7 +164,9 @@ class Dpo:
         means = [RewardMean(self._config, each, name=name) for name, each in parts.items()]
         return [PreferenceAccuracy(self._config, name="accuracy"), *means]
 
-    def judged(self, targets: np.ndarray, outputs: np.ndarray) -> dict[str, np.ndarray]:
+    def per_example_metrics(
+        self, targets: np.ndarray, outputs: np.ndarray
+    ) -> dict[str, np.ndarray]:
         """What an evaluation shows of each pair, (N,) float64 by name.
 
         Args:

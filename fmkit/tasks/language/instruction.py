@@ -29,12 +29,11 @@ class Instruction(CausalLm):
     logits (B, T, V).
 
     Attributes:
-        chat: how conversations are written; there once `head` was called.
+        chat_template: how conversations are written; set by `head`.
     """
 
     name = "instruction"
-    reads = "rows"
-    chat: chat.Chat
+    input_format = "rows"
 
     def head(self, backbone: Backbone, config: ModelConfig) -> Any:
         """Scores by the embedding of tokens; see `CausalLm.head`.
@@ -44,10 +43,10 @@ class Instruction(CausalLm):
         """
         logits = super().head(backbone, config)
         if backbone.tokenizer is not None:  # which `require_text` has seen to
-            self.chat = chat.of(config, backbone.tokenizer)
+            self.chat_template = chat.of(config, backbone.tokenizer)
         return logits
 
-    def rows(
+    def encode_rows(
         self, examples: Any, tokenizer: Any, max_length: int
     ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
         """A row a conversation: each token, and 1 beside those of answers.
@@ -62,7 +61,7 @@ class Instruction(CausalLm):
         if not isinstance(content, Conversations):
             raise DataError(f"task.name={self.name} learns from conversations, as data=chat has.")
         rows, origin, uncut = [], [], []
-        for place, found in enumerate(self.chat.encode(content.conversations)):
+        for place, found in enumerate(self.chat_template.encode(content.conversations)):
             row = np.stack([found.tokens, found.answers], axis=1)[:max_length]
             if row[1:, 1].any():
                 rows.append(row.astype(np.int32))
@@ -77,7 +76,7 @@ class Instruction(CausalLm):
             console.warning(f"{told}: left out.")
         return rows, np.array(origin, np.int64), np.array(uncut, np.int64)
 
-    def prepare(
+    def prepare_batch(
         self, tokens: np.ndarray, random: np.random.Generator
     ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
         """Tokens and flags (B, T, 2) -> ((tokens,), what follows in answers, (B, T) int32)."""

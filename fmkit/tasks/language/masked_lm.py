@@ -17,6 +17,7 @@ from fmkit.config.schema.task import MaskedLmConfig
 from fmkit.core.errors import ConfigError
 from fmkit.core.types import DataSpec, Tokenizer
 from fmkit.models.backbone import Backbone
+from fmkit.tasks.base import Task
 from fmkit.tasks.language import token_losses
 from fmkit.tasks.language.token_losses import UNUSED
 
@@ -24,7 +25,7 @@ _HIDDEN, _REPLACED = 0.8, 0.1
 """Of the tokens to be found: how many are hidden, and how many become another one; BERT's."""
 
 
-class MaskedLm:
+class MaskedLm(Task):
     """Tokens that were hidden are to be found.
 
     Inputs are tokens (B, T) and places (B, P); targets are the tokens there, (B, P), -1 where a row
@@ -36,22 +37,14 @@ class MaskedLm:
     """
 
     name = "masked_lm"
-    evaluator = "losses"
-    reads = "windows"
-    one_hot = None
-    class_weights = None
+    input_format = "packed"
 
     def __init__(self, config: MaskedLmConfig, spec: DataSpec) -> None:
         self._config = config
         self._hiding: TokenMasking | None = None
         self._scores_everywhere: Any = None
-        self.inputs: tuple[Any, ...] = ()
 
-    def targets(self, examples: Any) -> np.ndarray:
-        """Nothing: `prepare` makes them."""
-        return np.zeros(len(examples), np.int32)
-
-    def prepare(
+    def prepare_batch(
         self, tokens: np.ndarray, random: np.random.Generator
     ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
         """Hide tokens of a batch: ((tokens, places), targets)."""
@@ -74,7 +67,7 @@ class MaskedLm:
             )
         self._hiding = TokenMasking(tokenizer, self._config.mask_rate, self._config.whole_words)
         places = keras.Input((None,), dtype="int32", name="places")
-        self.inputs = (places,)
+        self.extra_inputs = (places,)
         features = backbone.model.output
         dense = keras.layers.Dense(features.shape[-1], activation="gelu", name="head_dense")
         norm = keras.layers.LayerNormalization(epsilon=1e-6, name="head_norm")

@@ -27,7 +27,8 @@ from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples
 from fmkit.models.backbone import Backbone
 from fmkit.models.tokenizers import word_alignment
-from fmkit.tasks.question_answering.callback import FIGURES, AnswerFigures
+from fmkit.tasks.base import Task
+from fmkit.tasks.question_answering.epoch_metrics import NAMES, SquadEvaluator
 
 ELSEWHERE, PLAIN, START, END = -1, 0, 1, 2
 """What stands beside a token: no place for an answer; a place; its first one; its last. 3: both."""
@@ -37,7 +38,7 @@ _FAR = -1e9
 _AT_ONCE = 1024  # texts that are tokenised together
 
 
-class QuestionAnswering:
+class QuestionAnswering(Task):
     """First and last token of an answer are to be found.
 
     A row is `[marks] question [marks] text [marks]`; a token sees those before it only in some
@@ -54,11 +55,8 @@ class QuestionAnswering:
 
     name = "question_answering"
     evaluator = "question_answering"
-    reads = "rows"
-    one_hot = None
-    class_weights = None
-    inputs = ()
-    watched = FIGURES
+    input_format = "rows"
+    epoch_metrics = NAMES
 
     def __init__(self, config: QuestionAnsweringConfig, spec: DataSpec) -> None:
         if spec.annotations != AnswerSpans.kind:
@@ -66,7 +64,7 @@ class QuestionAnswering:
                 f"task.name={config.name} finds answers in texts, and the data has none.",
                 "Take data=squad.",
             )
-        if config.monitor in FIGURES and not config.watch_examples:
+        if config.monitor.removeprefix("val_") in NAMES and not config.watch_examples:
             raise ConfigError(
                 f"task.monitor={config.monitor} is taken of task.watch_examples questions, and "
                 "these are 0.",
@@ -76,11 +74,7 @@ class QuestionAnswering:
         self._config = config
         self._is_causal: bool | None = None
 
-    def targets(self, examples: Any) -> np.ndarray:
-        """Nothing: `prepare` makes them."""
-        return np.zeros(len(examples), np.int32)
-
-    def rows(
+    def encode_rows(
         self, examples: Examples, tokenizer: Tokenizer, max_length: int
     ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
         """Questions with windows of their texts.
@@ -121,7 +115,7 @@ class QuestionAnswering:
                 uncut += [len(each) + cut for each in made]
         return rows, np.array(origin, np.int64), np.array(uncut, np.int64)
 
-    def prepare(
+    def prepare_batch(
         self, tokens: np.ndarray, random: np.random.Generator
     ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
         """Rows (B, T, 3) -> ((tokens (B, T),), marks (B, T) int32)."""
@@ -161,16 +155,16 @@ class QuestionAnswering:
         """Accuracy: the share of rows whose first and last token are both found."""
         return [SpanAccuracy(name="accuracy")]
 
-    def callbacks(
-        self, learner: Any, loader: Any, examples: Any, splits: Mapping[str, np.ndarray]
-    ) -> list[Any]:
-        """Exact match and F1 of some of the validation's questions after each epoch."""
-        held_out = splits.get("val", ())
-        if not self._config.watch_examples or not len(held_out):
-            return []
-        asked = np.asarray(held_out)
-        most = self._config.watch_examples
-        return [AnswerFigures(learner, loader, examples.content, asked, most, self.most_words)]
+    def epoch_evaluator(
+        self, network: Any, loader: Any, examples: Any, splits: Mapping[str, np.ndarray]
+    ) -> SquadEvaluator | None:
+        """Exact match and F1 of up to `task.watch_examples` validation questions."""
+        indices, max_questions = np.asarray(splits.get("val", ())), self._config.watch_examples
+        if not max_questions or not len(indices):
+            return None
+        return SquadEvaluator(
+            network, loader, examples.content, indices, max_questions, self.most_words
+        )
 
     def inference(self, outputs: Any) -> Any:
         """Scores of each token as the first one of the answer, and as the last: (B, T, 2)."""

@@ -14,10 +14,11 @@ from fmkit.core.errors import ConfigError
 from fmkit.core.types import DataSpec
 from fmkit.models import heads
 from fmkit.models.backbone import Backbone
-from fmkit.tasks.self_supervised.knn_accuracy import FIGURE, NeighbourAccuracy
+from fmkit.tasks.base import Task
+from fmkit.tasks.self_supervised.knn_accuracy import NAME, KnnEvaluator
 
 
-class SelfSupervised:
+class SelfSupervised(Task):
     """A task whose trained network gives pooled features (B, D), and whose labels only judge.
 
     Args:
@@ -28,16 +29,7 @@ class SelfSupervised:
         ConfigError: the data are no images; or the monitor needs labels that are not there.
     """
 
-    name = ""
-    evaluator = "losses"
-    reads = "examples"
-    one_hot = None
-    class_weights = None
-    inputs = ()
-    prepare: Any = None
-    views = 1
-    shown: Any = None
-    watched = (FIGURE,)
+    epoch_metrics = (NAME,)
 
     def __init__(self, config: SelfSupervisedConfig, spec: DataSpec) -> None:
         if spec.modality != "image":
@@ -46,36 +38,27 @@ class SelfSupervised:
                 "Take a task for them.",
             )
         self._voters = config.knn_examples if spec.classes else 0
-        if config.monitor == FIGURE and not self._voters:
+        if config.monitor == f"val_{NAME}" and not self._voters:
             why = "task.knn_examples is 0" if spec.classes else "the data has no labels"
             raise ConfigError(
-                f"task.monitor={FIGURE} is the share of labels that neighbours tell, and {why}.",
+                f"task.monitor=val_{NAME} is the share of labels that neighbours tell, and {why}.",
                 "Take task.monitor=val_loss.",
             )
 
-    def targets(self, examples: Any) -> np.ndarray:
-        """Nothing is learned of a label: (N,) int32 zeros."""
-        return np.zeros(len(examples), np.int32)
-
     def pooled(self, backbone: Backbone, config: ModelConfig) -> Any:
         """Pooled features (B, D), which are what a deployed model shows."""
-        self.shown = heads.features_to_vector(backbone, config.pooling)
-        return self.shown
+        self.features = heads.features_to_vector(backbone, config.pooling)
+        self.inference_input = self.features
+        return self.features
 
-    def metrics(self) -> list[Any]:
-        """None beside the loss."""
-        return []
-
-    def callbacks(
-        self, learner: Any, loader: Any, examples: Any, splits: Mapping[str, np.ndarray]
-    ) -> list[Any]:
-        """Where there are labels, the accuracy of the nearest neighbours after each epoch."""
+    def epoch_evaluator(
+        self, network: Any, loader: Any, examples: Any, splits: Mapping[str, np.ndarray]
+    ) -> KnnEvaluator | None:
+        """k-NN accuracy of the features, where the data has classes."""
         if not self._voters or not len(splits.get("val", ())):
-            return []
-        embedder = keras.Model(learner.inputs[0], self.shown, name="embedder")
-        return [
-            NeighbourAccuracy(embedder, loader, examples.ids, examples.labels, splits, self._voters)
-        ]
+            return None
+        embedder = keras.Model(network.inputs[0], self.features, name="embedder")
+        return KnnEvaluator(embedder, loader, examples, splits, self._voters)
 
     def inference(self, outputs: Any) -> Any:
         """Features (B, D), float32."""

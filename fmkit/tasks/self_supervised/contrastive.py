@@ -30,7 +30,7 @@ class Contrastive(SelfSupervised):
         spec: the data set.
     """
 
-    views = 2
+    views_per_image = 2
 
     def __init__(self, config: ContrastiveConfig, spec: DataSpec) -> None:
         super().__init__(config, spec)

@@ -41,7 +41,7 @@ _EPSILON = 1e-6
 
 
 class Mae:
-    """Mean squared error of the normalised pixels of hidden patches; `settled` is its config.
+    """Mean squared error of the normalised pixels of hidden patches.
 
     Inputs are images (B, S, S, 3) and the numbers of their patches in the order of a draw, (B, N)
     int32, the V visible ones first; targets and outputs are pixels of the hidden ones in that
@@ -73,16 +73,16 @@ class Mae:
             )
         ratio = _RATIO if config.mask_ratio is None else config.mask_ratio
         width = config.decoder_width or max(8, 4 * math.ceil(patches.features.shape[-1] / 8))
-        self.settled = dataclasses.replace(
+        self.resolved_config = dataclasses.replace(
             config, method="mae", mask_ratio=ratio, decoder_width=width
         )
         hidden = round(ratio * patches.count)
         self._visible = patches.count - min(max(1, hidden), patches.count - 1)
         self._patches: Patches = patches
         self._width, self._depth = width, config.decoder_depth
-        self.inputs: tuple[Any, ...] = ()
+        self.extra_inputs: tuple[Any, ...] = ()
 
-    def prepare(
+    def prepare_batch(
         self, images: np.ndarray, chance: np.random.Generator
     ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
         """((images, order), targets) of images (B, S, S, 3)."""
@@ -96,7 +96,7 @@ class Mae:
         """The encoder on visible tokens, and the decoder: (B, M, 3 P P) in float32."""
         patches, count = self._patches, self._patches.count
         order = keras.Input((count,), dtype="int32", name="patch_order")
-        self.inputs = (order,)
+        self.extra_inputs = (order,)
         visible, hidden = order[:, : self._visible], order[:, self._visible :]
         seen = _chosen(patches.tokens, visible + patches.leading)
         if patches.leading:

@@ -32,14 +32,14 @@ class MaskedImage(SelfSupervised):
 
     def __init__(self, config: MaskedImageConfig, spec: DataSpec) -> None:
         super().__init__(config, spec)
-        self.settled = config
+        self.resolved_config = config
         self._method: Simmim | Mae | None = None
 
-    def prepare(
+    def prepare_batch(
         self, images: np.ndarray, chance: np.random.Generator
     ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
         """Inputs and targets of images (B, S, S, 3)."""
-        return self._chosen().prepare(images, chance)
+        return self._chosen().prepare_batch(images, chance)
 
     def head(self, backbone: Backbone, config: ModelConfig) -> Any:
         """What paints: symbolic pixels, float32.
@@ -48,13 +48,13 @@ class MaskedImage(SelfSupervised):
             ConfigError: the backbone has no places to paint, or cannot leave patches out.
         """
         self.pooled(backbone, config)
-        asked = self.settled.method
+        asked = self.resolved_config.method
         chosen: type[Simmim | Mae] = Simmim
         if asked == "mae" or (asked == "auto" and backbone.patches is not None):
             chosen = Mae
-        self._method = method = chosen(self.settled, backbone)
-        self.settled, output = method.settled, method.head(backbone)
-        self.inputs = method.inputs
+        self._method = method = chosen(self.resolved_config, backbone)
+        self.resolved_config, output = method.resolved_config, method.head(backbone)
+        self.extra_inputs = method.extra_inputs
         return output
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:

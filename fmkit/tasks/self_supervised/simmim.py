@@ -32,7 +32,7 @@ _PARTS = 6
 
 
 class Simmim:
-    """Mean absolute error of hidden pixels, from -1 to 1; `settled` is its config.
+    """Mean absolute error of hidden pixels, from -1 to 1; `resolved_config` is its config.
 
     Targets are the pixels and the mask, (B, S, S, 4); outputs are pixels, (B, S, S, 3).
 
@@ -41,14 +41,14 @@ class Simmim:
         backbone: nothing of it is read.
     """
 
-    inputs: tuple[Any, ...] = ()
+    extra_inputs: tuple[Any, ...] = ()
 
     def __init__(self, config: MaskedImageConfig, backbone: Backbone) -> None:
         self._ratio = _RATIO if config.mask_ratio is None else config.mask_ratio
-        self.settled = dataclasses.replace(config, method="simmim", mask_ratio=self._ratio)
+        self.resolved_config = dataclasses.replace(config, method="simmim", mask_ratio=self._ratio)
         self._block = config.mask_block
 
-    def prepare(
+    def prepare_batch(
         self, images: np.ndarray, chance: np.random.Generator
     ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
         """Images (B, S, S, 3) with hidden blocks, and the targets."""

@@ -23,6 +23,7 @@ from fmkit.data.content.word_sequences import Sentences
 from fmkit.models import heads
 from fmkit.models.backbone import Backbone
 from fmkit.models.tokenizers import word_rows
+from fmkit.tasks.base import Task
 from fmkit.tasks.language import token_losses
 from fmkit.tasks.language.token_losses import UNUSED
 from fmkit.tasks.token_classification.entity_f1 import EntityF1
@@ -31,7 +32,7 @@ WORD, TAG = 1, 2
 """Columns of a row: beside a token, the word that it stands for, and that word's tag."""
 
 
-class TokenClassification:
+class TokenClassification(Task):
     """Softmax cross-entropy over the tags of each word.
 
     Inputs are tokens (B, T); targets are tags at one token of each word, (B, T) int32, -1
@@ -47,10 +48,7 @@ class TokenClassification:
 
     name = "token_classification"
     evaluator = "tags"
-    reads = "rows"
-    one_hot = None
-    class_weights = None
-    inputs: tuple[Any, ...] = ()
+    input_format = "rows"
 
     def __init__(self, config: TokenClassificationConfig, spec: DataSpec) -> None:
         if spec.annotations != Tags.kind:
@@ -62,11 +60,7 @@ class TokenClassification:
         self._scheme = tags.tag_scheme(spec.names)
         self._is_causal = False
 
-    def targets(self, examples: Any) -> np.ndarray:
-        """Nothing: `prepare` makes them."""
-        return np.zeros(len(examples), np.int32)
-
-    def rows(
+    def encode_rows(
         self, examples: Any, tokenizer: Tokenizer, max_length: int
     ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
         """Sentences as rows (n, 3): token, word and tag; see `sentence_rows`.
@@ -86,7 +80,7 @@ class TokenClassification:
             found.append(np.stack([tokens, beside, tag], axis=1))
         return found, made.origin, made.uncut
 
-    def prepare(
+    def prepare_batch(
         self, rows: np.ndarray, random: np.random.Generator
     ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
         """Rows (B, T, 3) -> ((tokens,), tags)."""

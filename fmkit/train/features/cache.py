@@ -165,7 +165,7 @@ def prepare(assembly: Assembly, phase: Phase, tick: Tick) -> Features | str:
         assembly.task.targets(assembly.examples),
         make_order=assembly.loader.order,
         batch_size=assembly.config.data.batch_size,
-        num_classes=assembly.task.one_hot,
+        num_classes=assembly.task.num_classes,
         class_weights=assembly.task.class_weights,
     )
     return Features(cut, loader, arrays, _record(work, store, arrays))

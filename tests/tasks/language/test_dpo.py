@@ -84,7 +84,7 @@ def test_gradients_are_those_of_the_papers_formulas(name):
 
 def test_figures_of_pairs_and_ties():
     task = Dpo(DpoConfig(beta=0.5), SPEC)
-    judged = task.judged(TARGETS, OUTPUTS)
+    judged = task.per_example_metrics(TARGETS, OUTPUTS)
     np.testing.assert_allclose(judged["rewards_chosen"], [1, -0.5, 0])
     np.testing.assert_allclose(judged["rewards_rejected"], [-0.5, 0.5, 0])
     np.testing.assert_allclose(judged["margin"], [1.5, -1, 0])
@@ -95,7 +95,7 @@ def test_figures_of_pairs_and_ties():
         metric.update_state(TARGETS[1:], OUTPUTS[1:])
         assert float(metric.result()) == pytest.approx(judged[metric.name].mean(), abs=1e-6)
     rounded = OUTPUTS[2:] + np.array([[4e-6, -4e-6]], np.float32)  # no more than float32 loses
-    np.testing.assert_allclose(task.judged(TARGETS[2:], rounded)["accuracy"], [0.5])
+    np.testing.assert_allclose(task.per_example_metrics(TARGETS[2:], rounded)["accuracy"], [0.5])
 
 
 def test_with_ipo_a_hit_is_the_larger_reward_of_a_token():
@@ -103,7 +103,7 @@ def test_with_ipo_a_hit_is_the_larger_reward_of_a_token():
     targets = np.array([[-30.0, -300.0, 10.0, 100.0]], np.float32)
     outputs = np.array([[-29.0, -298.0]], np.float32)
     for loss_type, hit in (("sigmoid", 0.0), ("ipo", 1.0)):
-        judged = Dpo(DpoConfig(loss_type=loss_type), SPEC).judged(targets, outputs)
+        judged = Dpo(DpoConfig(loss_type=loss_type), SPEC).per_example_metrics(targets, outputs)
         assert judged["accuracy"].tolist() == [hit]
         assert (judged["margin"][0] > 0) == bool(hit)
 
@@ -123,12 +123,12 @@ def examples():
 
 
 def loaded(task, config, backbone, batch_size=3):
-    rows, origin, uncut = task.rows(examples(), backbone.tokenizer, backbone.max_length)
+    rows, origin, uncut = task.encode_rows(examples(), backbone.tokenizer, backbone.max_length)
     content = Encoded(TokenRows(rows, uncut), origin, examples())
     data = Examples(("a", "b", "c"), np.zeros(3, np.int32), (), content)
     return data, TextLoader(
         data, task.targets(data), tokenizer=backbone.tokenizer, max_length=backbone.max_length,
-        prepare_batch=task.prepare, num_inputs=4, target_rank=None, batch_size=batch_size,
+        prepare_batch=task.prepare_batch, num_inputs=4, target_rank=None, batch_size=batch_size,
     )  # fmt: skip
 
 
@@ -185,7 +185,7 @@ def test_of_several_turns_only_those_behind_the_prompt_are_learned():
 def test_pairs_that_are_alike_once_they_are_cut_are_told(capsys):
     pair = Pair("Say so:", " a long answer of one kind", " a long answer of another kind")
     data = Examples(("a",), np.zeros(1, np.int32), (), Preferences((pair,)))
-    Dpo(DpoConfig(), SPEC).rows(data, byte_tokenizer("causal"), 20)
+    Dpo(DpoConfig(), SPEC).encode_rows(data, byte_tokenizer("causal"), 20)
     assert "1 of 1 pairs are alike" in capsys.readouterr().err
 
 
@@ -195,7 +195,7 @@ def built():
     config = ModelConfig("small_gpt", "none", max_length=48)
     backbone, task = build(config), Dpo(DpoConfig(beta=0.3), SPEC)
     output = task.head(backbone, config)
-    network = keras.Model([backbone.model.input, *task.inputs], output)
+    network = keras.Model([backbone.model.input, *task.extra_inputs], output)
     return config, backbone, task, network
 
 
@@ -207,7 +207,7 @@ def test_log_probabilities_are_those_of_the_answers_tokens(built):
     found = network.predict(loader.ordered(np.arange(3)), verbose=0)
     causal = CausalLm(CausalLmConfig(), SPEC)
     whole = keras.Model(backbone.model.input, causal.head(backbone, config))
-    rows, _, _ = task.rows(examples(), backbone.tokenizer, 48)
+    rows, _, _ = task.encode_rows(examples(), backbone.tokenizer, 48)
     for number, row in enumerate(rows):
         for side in (0, 1):
             tokens, flags = row[:, 2 * side], row[:, 2 * side + 1]
@@ -224,7 +224,7 @@ def test_at_the_start_the_loss_is_log_two_and_the_gradient_that_of_the_paper(bui
 
     config, backbone, task, network = built
     _, loader = loaded(task, config, backbone)
-    task.begin(network.predict(loader.ordered(np.arange(3)), verbose=0))
+    task.set_reference_outputs(network.predict(loader.ordered(np.arange(3)), verbose=0))
     data, loader = loaded(task, config, backbone)
     (inputs, targets) = next(iter(loader.ordered(np.arange(3))))
     targets = targets.numpy()
@@ -236,7 +236,9 @@ def test_at_the_start_the_loss_is_log_two_and_the_gradient_that_of_the_paper(bui
         loss = task.loss(targets, outputs, None, True)
         chosen, rejected = tf.reduce_mean(outputs[:, 0]), tf.reduce_mean(outputs[:, 1])
     assert float(loss) == pytest.approx(np.log(2), abs=1e-5)
-    np.testing.assert_array_equal(task.judged(targets, outputs.numpy())["accuracy"], [0.5] * 3)
+    np.testing.assert_array_equal(
+        task.per_example_metrics(targets, outputs.numpy())["accuracy"], [0.5] * 3
+    )
     apart = tape.gradient(chosen, weight.value) - tape.gradient(rejected, weight.value)
     found = tape.gradient(loss, weight.value)
     np.testing.assert_allclose(found, -0.3 * 0.5 * apart, rtol=1e-3, atol=1e-5)

@@ -31,13 +31,13 @@ def examples(*talks):
 
 def test_targets_are_the_tokens_of_answers_and_their_mark():
     task, tokenizer = made()
-    rows, origin, uncut = task.rows(examples(("Hi", "Ho"), ("a", "b")), tokenizer, 64)
+    rows, origin, uncut = task.encode_rows(examples(("Hi", "Ho"), ("a", "b")), tokenizer, 64)
     assert origin.tolist() == [0, 1]
     assert uncut.tolist() == [len(rows[0]), len(rows[1])]
     batch = np.full((2, len(rows[0]) + 3, 2), -1, np.int32)
     for place, row in enumerate(rows):
         batch[place, : len(row)] = row
-    (shown,), targets = task.prepare(batch, np.random.default_rng(0))
+    (shown,), targets = task.prepare_batch(batch, np.random.default_rng(0))
     np.testing.assert_array_equal(shown, batch[..., 0])
     assert tokenizer.text(shown[0]) == "User: Hi\nAssistant: Ho\n"
     places = np.flatnonzero(targets[0] >= 0)
@@ -50,19 +50,19 @@ def test_targets_are_the_tokens_of_answers_and_their_mark():
 def test_long_conversations_are_cut_and_left_out_where_no_answer_is_left(capsys):
     task, tokenizer = made()
     data = examples(("Hi", "Ho" * 40), ("x" * 90, "never seen"), ("a", "b"))
-    rows, origin, uncut = task.rows(data, tokenizer, 32)
+    rows, origin, uncut = task.encode_rows(data, tokenizer, 32)
     assert origin.tolist() == [0, 2]
     assert len(rows[0]) == 32 < uncut[0]
     assert "1 of 3 conversations have no answer in their first 32 tokens" in capsys.readouterr().err
     with pytest.raises(DataError, match="1 of 1 conversations have no answer"):
-        task.rows(examples(("x" * 90, "never seen")), tokenizer, 32)
+        task.encode_rows(examples(("x" * 90, "never seen")), tokenizer, 32)
 
 
 def test_what_has_no_conversations_or_reads_both_ways_is_refused():
     task, tokenizer = made()
     texts = Examples(("0",), np.zeros(1, np.int32), (), Texts(("a",)))
     with pytest.raises(DataError, match="learns from conversations"):
-        task.rows(texts, tokenizer, 32)
+        task.encode_rows(texts, tokenizer, 32)
     with pytest.raises(ConfigError, match="sees all others"):
         made("small_bert")
     with pytest.raises(ConfigError, match="lacks"):

@@ -100,8 +100,8 @@ def learner(task, name):
     config = ModelConfig(name, "none", max_length=16)
     backbone = build(config)
     logits = task.head(backbone, config)
-    inputs = [backbone.model.input, *task.inputs]
-    return backbone, TaskModel(inputs if task.inputs else inputs[0], logits, task)
+    inputs = [backbone.model.input, *task.extra_inputs]
+    return backbone, TaskModel(inputs if task.extra_inputs else inputs[0], logits, task)
 
 
 def figures(targets, logits):
@@ -135,7 +135,7 @@ def test_figures_are_those_of_numpy_over_all_tokens(kind):
     is_masked = kind == "masked"
     task = MaskedLm(MaskedLmConfig(), SPEC) if is_masked else CausalLm(CausalLmConfig(), SPEC)
     _, model = learner(task, "small_bert" if is_masked else "small_gpt")
-    prepared = [task.prepare(each, np.random.default_rng(0)) for each in uneven(0)]
+    prepared = [task.prepare_batch(each, np.random.default_rng(0)) for each in uneven(0)]
     inputs = [each if is_masked else each[0] for each, _ in prepared]
     targets = [each for _, each in prepared]
     logits = [keras.ops.convert_to_numpy(model(list(e) if is_masked else e)) for e in inputs]
@@ -151,7 +151,7 @@ def test_figures_are_those_of_numpy_over_all_tokens(kind):
 def test_what_a_user_gets_has_logits_everywhere_and_loads_without_fmkit(tmp_path):
     task = MaskedLm(MaskedLmConfig(), SPEC)
     _, model = learner(task, "small_bert")
-    (tokens, places), _ = task.prepare(uneven(1)[0], np.random.default_rng(0))
+    (tokens, places), _ = task.prepare_batch(uneven(1)[0], np.random.default_rng(0))
     whole = keras.Model(model.inputs[0], task.inference(model.output))
     whole.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")

@@ -72,8 +72,8 @@ def marked_text(row, context):
 )
 def test_the_fewest_words_that_hold_an_answer_are_marked(name, answer, words):
     backbone, task, _ = built(name)
-    rows, origin, _ = task.rows(examples(("Who?", CONTEXT, (span(answer),))), backbone.tokenizer,
-                                512)  # fmt: skip
+    asked = examples(("Who?", CONTEXT, (span(answer),)))
+    rows, origin, _ = task.encode_rows(asked, backbone.tokenizer, 512)
     assert origin.tolist() == [0]
     assert marked_text(rows[0], CONTEXT) == words
 
@@ -81,7 +81,7 @@ def test_the_fewest_words_that_hold_an_answer_are_marked(name, answer, words):
 def test_a_row_has_the_tokens_of_the_pair():
     backbone, task, _ = built()
     tokenizer = backbone.tokenizer
-    rows, _, uncut = task.rows(examples(("Who paid?", CONTEXT, ())), tokenizer, 512)
+    rows, _, uncut = task.encode_rows(examples(("Who paid?", CONTEXT, ())), tokenizer, 512)
     (whole,), _ = tokenizer.encode(["Who paid?"], [CONTEXT.replace("\n", " ")], 512)
     np.testing.assert_array_equal(rows[0][:, 0], whole)
     assert uncut.tolist() == [len(whole)]
@@ -93,7 +93,7 @@ def test_a_row_has_the_tokens_of_the_pair():
 
 def test_no_answer_is_where_a_causal_model_has_seen_all():
     backbone, task, _ = built("small_gpt")
-    rows, _, _ = task.rows(examples(("Who?", CONTEXT, ())), backbone.tokenizer, 512)
+    rows, _, _ = task.encode_rows(examples(("Who?", CONTEXT, ())), backbone.tokenizer, 512)
     assert rows[0][-1].tolist() == [backbone.tokenizer.end, -1, 3]
     assert rows[0][0, 2] == -1
 
@@ -103,7 +103,7 @@ def test_long_texts_are_read_in_windows_that_overlap():
     asked = examples(
         ("one?", CONTEXT, (span("Köln"),)), ("two?", "short", (span("short", "short"),))
     )
-    rows, origin, _ = task.rows(asked, backbone.tokenizer, 39)
+    rows, origin, _ = task.encode_rows(asked, backbone.tokenizer, 39)
     room = 39 - len("one?") - 3
     count = len(b"short")
     total = len(CONTEXT.replace("\n", " ").encode())
@@ -124,7 +124,9 @@ def test_long_texts_are_read_in_windows_that_overlap():
 
 def test_questions_are_cut_and_counted():
     backbone, task, _ = built(max_question=5)
-    rows, _, uncut = task.rows(examples(("a long question", "text", ())), backbone.tokenizer, 64)
+    rows, _, uncut = task.encode_rows(
+        examples(("a long question", "text", ())), backbone.tokenizer, 64
+    )
     assert len(rows[0]) == 5 + len("text") + 3
     assert uncut[0] == len("a long question") + len("text") + 3
 
@@ -132,14 +134,14 @@ def test_questions_are_cut_and_counted():
 def test_a_row_without_room_for_a_text_is_refused():
     backbone, task, _ = built(max_question=64)
     with pytest.raises(ConfigError, match="Expected 13 tokens or more"):
-        task.rows(examples(("question?", CONTEXT, ())), backbone.tokenizer, 12)
+        task.encode_rows(examples(("question?", CONTEXT, ())), backbone.tokenizer, 12)
 
 
 def test_texts_by_themselves_are_refused():
     backbone, task, _ = built()
     alone = Examples(("0",), np.zeros(1, np.int32), (), Texts(("a",)))
     with pytest.raises(DataError, match="questions need a text each"):
-        task.rows(alone, backbone.tokenizer, 64)
+        task.encode_rows(alone, backbone.tokenizer, 64)
 
 
 def test_data_without_answers_are_refused():
@@ -183,7 +185,7 @@ def test_scores_do_not_depend_on_how_far_a_row_is_filled_up():
     model.get_layer("logits").set_weights(
         [np.random.default_rng(0).normal(size=(64, 2)), np.zeros(2)]
     )
-    rows, _, _ = task.rows(examples(("Who?", CONTEXT, ())), backbone.tokenizer, 512)
+    rows, _, _ = task.encode_rows(examples(("Who?", CONTEXT, ())), backbone.tokenizer, 512)
     row = rows[0][None, :, 0]
     padded = np.pad(row, ((0, 0), (0, 7)), constant_values=-1)
     one, other = (np.asarray(model.predict_on_batch(each)) for each in (row, padded))

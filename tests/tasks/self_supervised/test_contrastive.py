@@ -101,7 +101,7 @@ def test_the_loss_is_taken_in_float32_and_features_are_what_is_shown(config):
     finally:
         keras.config.set_dtype_policy("float32")
     assert (outputs.dtype, outputs.shape) == ("float32", (None, 7))
-    assert (task.shown.dtype, task.shown.shape) == ("float32", (None, 96))
+    assert (task.features.dtype, task.features.shape) == ("float32", (None, 96))
     coarse = keras.ops.cast(projections(4, 7), "bfloat16")
     assert keras.ops.dtype(task.loss(None, coarse, None, True)) == "float32"
     network = keras.Model(backbone.model.input, outputs)

@@ -33,8 +33,8 @@ def test_the_accuracy_is_that_of_weighted_votes(count):
 
 def test_who_votes_depends_on_ids_alone():
     ids = [f"photo-{each}" for each in range(100)]
-    chosen = knn_accuracy._chosen(tuple(ids), np.arange(100), 20)
+    chosen = knn_accuracy.sample(tuple(ids), np.arange(100), 20)
     assert len(chosen) == 20
-    turned = knn_accuracy._chosen(tuple(ids[::-1]), np.arange(100), 20)
+    turned = knn_accuracy.sample(tuple(ids[::-1]), np.arange(100), 20)
     assert sorted(99 - turned) == chosen.tolist()
-    assert knn_accuracy._chosen(tuple(ids), np.arange(5, 9), 20).tolist() == [5, 6, 7, 8]
+    assert knn_accuracy.sample(tuple(ids), np.arange(5, 9), 20).tolist() == [5, 6, 7, 8]

@@ -34,7 +34,7 @@ def made(**keys):
     backbone = small.small_vit(MODEL)
     task = MaskedImage(MaskedImageConfig(**keys), PHOTOS)
     output = task.head(backbone, MODEL)
-    return backbone, task, TaskModel([backbone.model.input, *task.inputs], output, task)
+    return backbone, task, TaskModel([backbone.model.input, *task.extra_inputs], output, task)
 
 
 def numbers(tensor):
@@ -43,19 +43,21 @@ def numbers(tensor):
 
 def test_a_vision_transformer_is_trained_by_mae_and_says_so():
     backbone, task, learner = made()
-    assert task.settled == MaskedImageConfig(method="mae", mask_ratio=0.75, decoder_width=32)
+    assert task.resolved_config == MaskedImageConfig(
+        method="mae", mask_ratio=0.75, decoder_width=32
+    )
     assert learner.output.shape == (None, 27, 48)  # of 36 patches three quarters, 4 x 4 x 3 each
-    assert task.shown is not None
+    assert task.features is not None
     assert {id(each) for each in backbone.model.weights} <= {id(each) for each in learner.weights}
     _, task, learner = made(method="simmim")
-    assert task.settled == MaskedImageConfig(method="simmim", mask_ratio=0.6)
+    assert task.resolved_config == MaskedImageConfig(method="simmim", mask_ratio=0.6)
     assert learner.output.shape == (None, 24, 24, 3)
 
 
 def test_what_is_hidden_changes_nothing_that_the_network_computes():
     _, task, learner = made()
     images = photos()
-    (shown, order), _ = task.prepare(images, chance())
+    (shown, order), _ = task.prepare_batch(images, chance())
     assert np.array_equal(shown, images)
     assert order.dtype == np.int32
     assert np.array_equal(np.sort(order, axis=1), np.tile(np.arange(36), (3, 1)))
@@ -104,7 +106,7 @@ def test_tokens_are_gathered_image_by_image():
 def test_targets_are_the_hidden_patches_each_by_its_own_mean_and_variance():
     _, task, _ = made(mask_ratio=0.5)
     images = photos(2)
-    (_, order), targets = task.prepare(images, chance())
+    (_, order), targets = task.prepare_batch(images, chance())
     assert targets.shape == (2, 18, 48)
     assert targets.dtype == np.float32
     for row in range(2):
@@ -118,7 +120,7 @@ def test_targets_are_the_hidden_patches_each_by_its_own_mean_and_variance():
 
 def test_the_loss_is_the_mean_squared_error():
     _, task, learner = made()
-    inputs, targets = task.prepare(photos(), chance())
+    inputs, targets = task.prepare_batch(photos(), chance())
     learner.compile()
     outputs = learner.predict(inputs, verbose=0)
     expected = ((outputs - targets) ** 2).mean()
@@ -129,7 +131,7 @@ def test_the_loss_is_the_mean_squared_error():
 
 def test_gradients_reach_the_embedding_every_block_and_all_of_the_decoder():
     backbone, task, learner = made(decoder_depth=2)
-    inputs, targets = task.prepare(photos(8), chance())
+    inputs, targets = task.prepare_batch(photos(8), chance())
     with tf.GradientTape() as tape:
         loss = task.loss(targets, learner(list(inputs), training=True), None, True)
     variables = learner.trainable_variables
@@ -158,7 +160,7 @@ def test_a_place_has_the_position_that_the_paper_gives_it():
 def test_something_is_hidden_and_something_is_left(ratio, hidden):
     _, task, learner = made(mask_ratio=ratio, decoder_width=8, decoder_depth=1)
     assert learner.output.shape[1] == hidden
-    (_, order), targets = task.prepare(photos(1), chance())
+    (_, order), targets = task.prepare_batch(photos(1), chance())
     assert (order.shape, targets.shape) == ((1, 36), (1, hidden, 48))
 
 
@@ -179,7 +181,7 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(ConfigError, match=r"task\.mask_block=4 is for task\.method=simmim"):
         made(mask_block=4)
     with pytest.raises(RuntimeError, match="head comes first"):
-        MaskedImage(MaskedImageConfig(), PHOTOS).prepare(photos(), chance())
+        MaskedImage(MaskedImageConfig(), PHOTOS).prepare_batch(photos(), chance())
 
 
 def test_what_a_backbone_says_of_its_patches_must_be_true():
@@ -228,8 +230,8 @@ def test_a_backbone_without_leading_tokens_trains_too():
     )
     task = MaskedImage(MaskedImageConfig(decoder_depth=1, decoder_width=8), PHOTOS)
     output = task.head(backbone, MODEL)
-    learner = TaskModel([images, *task.inputs], output, task)
-    inputs, targets = task.prepare(photos(2, 8), chance())
+    learner = TaskModel([images, *task.extra_inputs], output, task)
+    inputs, targets = task.prepare_batch(photos(2, 8), chance())
     assert learner.predict(inputs, verbose=0).shape == targets.shape == (2, 3, 48)
 
 

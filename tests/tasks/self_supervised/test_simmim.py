@@ -50,13 +50,13 @@ def test_blocks_are_a_sixth_of_the_side_and_something_is_left_at_any_size(side):
 def test_nothing_of_what_is_hidden_reaches_the_network():
     task = simmim()
     images = chance(1).uniform(0, 255, (5, 24, 24, 3)).astype(np.float32)
-    (shown,), targets = task.prepare(images, chance())
+    (shown,), targets = task.prepare_batch(images, chance())
     mask = targets[..., 3:] == 1
     assert (shown.dtype, targets.dtype) == (np.float32, np.float32)
     np.testing.assert_allclose(targets[..., :3], images / 127.5 - 1, atol=1e-6)
     assert np.array_equal(np.where(mask, 0, shown), np.where(mask, 0, images))
     other = np.where(mask, 255 - images, images)
-    (again,), _ = task.prepare(other, chance())
+    (again,), _ = task.prepare_batch(other, chance())
     assert np.array_equal(again, shown)
     visible = images[0][~mask[0, ..., 0]].mean(axis=0)
     np.testing.assert_allclose(shown[0][mask[0, ..., 0]], np.tile(visible, (mask[0].sum(), 1)),
@@ -81,7 +81,7 @@ def test_each_cell_paints_its_own_pixels(name, size):
     task = MaskedImage(MaskedImageConfig(method="simmim"), PHOTOS)
     network = keras.Model(backbone.model.input, task.head(backbone, model))
     assert network.output.shape == (None, size, size, 3)
-    assert task.shown.shape[1:] == (backbone.model.output.shape[-1],)
+    assert task.features.shape[1:] == (backbone.model.output.shape[-1],)
     upper = keras.Model(backbone.model.output, network.output)
     features = np.zeros((1, *backbone.model.output.shape[1:]), np.float32)
     offset = 1 if backbone.has_class_token else 0

@@ -38,9 +38,9 @@ def task_of(data, name="small_bert", **more):
 def test_a_word_has_its_tag_at_one_of_its_tokens(name):
     data = examples([*sentences(10), [("word", "O")], [("\u0007", "O"), ("Bo", "B-PER")]])
     task, backbone, _ = task_of(data, name)
-    rows, origin, _ = task.rows(data, backbone.tokenizer, 32)
+    rows, origin, _ = task.encode_rows(data, backbone.tokenizer, 32)
     for row, at in zip(rows, origin, strict=True):
-        (tokens,), targets = task.prepare(row[None], np.random.default_rng(0))
+        (tokens,), targets = task.prepare_batch(row[None], np.random.default_rng(0))
         assert tokens.shape == targets.shape == (1, len(row))
         there = np.flatnonzero(row[:, 1] >= 0)
         np.testing.assert_array_equal(targets[0, there], data.annotations.values[at][row[there, 1]])
@@ -51,12 +51,12 @@ def test_a_word_has_its_tag_at_one_of_its_tokens(name):
 def test_the_loss_is_the_mean_over_words_and_begins_at_log_k(name):
     data = examples(sentences(8))
     task, backbone, model = task_of(data, name, hidden=8, dropout=0.5)
-    rows, _, _ = task.rows(data, backbone.tokenizer, 32)
+    rows, _, _ = task.encode_rows(data, backbone.tokenizer, 32)
     longest = max(map(len, rows))
     batch = np.full((len(rows), longest, 3), -1, np.int32)
     for place, row in enumerate(rows):
         batch[place, : len(row)] = row
-    (tokens,), targets = task.prepare(batch, np.random.default_rng(0))
+    (tokens,), targets = task.prepare_batch(batch, np.random.default_rng(0))
     logits = keras.ops.convert_to_numpy(model(tokens))
     assert logits.shape == (len(rows), longest, len(data.annotations.names))
     assert logits.dtype == np.float32
