@@ -10,8 +10,8 @@ PACKAGE = Path(__file__).parent.parent / "fmkit"
 FLOORS = {
     "core": 0,
     "config": 1, "store": 1,
-    "data": 2, "models": 2, "optim": 2,
-    "tasks": 3,
+    "data": 2, "models": 2,
+    "tasks": 3, "optim": 3,
     "train": 4,
     "evaluation": 5, "export": 5, "explain": 5,
     "report": 6, "serve": 6, "sweep": 6,

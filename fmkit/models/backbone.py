@@ -16,6 +16,7 @@ import numpy as np
 
 from fmkit.core.errors import ConfigError, join_names, received
 from fmkit.core.types import Tokenizer
+from fmkit.models.keras_internals import run_graph
 
 FEATURES = ("map", "tokens", "vector")
 PADDING = -1
@@ -70,8 +71,7 @@ class Patches:
         The graph is walked node by node, so that what freezes, settles and is given a rate layer
         by layer goes on to be.
         """
-        found = keras.Model(self.tokens, self.features)._run_through_graph([tokens])
-        return found[0] if isinstance(found, list | tuple) else found
+        return run_graph(keras.Model(self.tokens, self.features), [tokens])
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import keras
 
 from fmkit.core.errors import FmkitError, join_names
 from fmkit.models.backbone import Block
+from fmkit.models.keras_internals import child_layers, is_keras_layer
 
 Rules = Sequence[tuple[str, str]]
 """Pairs of a pattern for a layer's whole name and the block's name, where `\\1` is group 1."""
@@ -75,12 +76,12 @@ def blocks_by_unit(model: keras.Model, rules: Rules) -> tuple[Block, ...]:
     layer is a block by itself.
     """
     units = list(_units(model))
-    last = max((i for i, (_, unit) in enumerate(units) if not _is_stock(unit)), default=-1)
+    last = max((i for i, (_, unit) in enumerate(units) if not is_keras_layer(unit)), default=-1)
     groups: dict[str, list[keras.Layer]] = {}
     current = "stem"
     for position, (name, unit) in enumerate(units):
         label = _label(name, rules)
-        if label is None and not _is_stock(unit):
+        if label is None and not is_keras_layer(unit):
             label = name
         if label is None and position > last >= 0:
             label = "top"
@@ -147,11 +148,11 @@ def _sources(value: Any) -> Iterator[str]:
 def _units(layer: keras.Layer, prefix: str = "") -> Iterator[tuple[str, keras.Layer]]:
     """Layers with weights, where models, encoders and stages give way to what they hold."""
     numbers: dict[str, int] = {}
-    for child in _inner(layer):
+    for child in child_layers(layer):
         if not child.weights:
             continue
         name = _stable_name(child, numbers)
-        inner = _inner(child)
+        inner = child_layers(child)
         own = len(child.weights) - len({id(w) for each in inner for w in each.weights})
         if own == 0 and (isinstance(child, keras.Model) or _holds_blocks(child, inner)):
             yield from _units(child, f"{prefix}{name}.")
@@ -169,20 +170,9 @@ def _stable_name(layer: keras.Layer, numbers: dict[str, int]) -> str:
     return f"{stem}_{numbers[stem]}"
 
 
-def _inner(layer: keras.Layer) -> list[keras.Layer]:
-    if isinstance(layer, keras.Model):
-        return list(layer.layers)  # in topological order where the model is Functional
-    # Keras has no public way to list the layers inside a layer.
-    return list(layer._flatten_layers(include_self=False, recursive=False))
-
-
 def _holds_blocks(layer: keras.Layer, inner: list[keras.Layer]) -> bool:
     """Whether a layer is an encoder or a stage of several blocks, rather than a block itself."""
     if not type(layer).__name__.endswith(("Encoder", "Stage")):
         return False
-    kinds = [type(each) for each in inner if each.weights and not _is_stock(each)]
+    kinds = [type(each) for each in inner if each.weights and not is_keras_layer(each)]
     return len(kinds) > len(set(kinds))
-
-
-def _is_stock(layer: keras.Layer) -> bool:
-    return type(layer).__module__.startswith(("keras.src.layers", "keras.layers"))

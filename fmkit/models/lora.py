@@ -23,6 +23,7 @@ from keras import ops
 from fmkit.config.schema.model import ModelConfig
 from fmkit.core.errors import ConfigError, join_names, received
 from fmkit.models.backbone import ADAPTERS, Backbone, is_adapter
+from fmkit.models.keras_internals import all_layers, delete_lora_variables, dense_kernel
 
 _KINDS = (keras.layers.Dense, keras.layers.EinsumDense)
 
@@ -55,8 +56,7 @@ def add(backbone: Backbone, config: ModelConfig) -> None:
 
 def adapted(model: keras.Layer) -> list[Any]:
     """The layers that have adapters, those inside nested models included."""
-    flat = model._flatten_layers(include_self=False, recursive=True)
-    return [layer for layer in flat if getattr(layer, "lora_enabled", False)]
+    return [layer for layer in all_layers(model) if getattr(layer, "lora_enabled", False)]
 
 
 def describe(model: keras.Model) -> str:
@@ -78,17 +78,14 @@ def merge(model: keras.Model) -> None:
     the matrices that those still read are zero from here on.
     """
     for layer in adapted(model):
-        kernel = ops.convert_to_tensor(layer._kernel)
+        kernel = dense_kernel(layer)
         update = ops.matmul(
             ops.convert_to_tensor(layer.lora_kernel_a), ops.convert_to_tensor(layer.lora_kernel_b)
         )
         update = update * (layer.lora_alpha / layer.lora_rank)
-        layer._kernel.assign(kernel + ops.cast(update, kernel.dtype))
+        kernel.assign(ops.convert_to_tensor(kernel) + ops.cast(update, kernel.dtype))
         layer.lora_kernel_b.assign(ops.zeros(layer.lora_kernel_b.shape))
-        for name in ADAPTERS:
-            layer._untrack_variable(getattr(layer, name))
-            # keras.Layer's own collects garbage each time: seconds on a large model.
-            super(keras.Layer, layer).__delattr__(name)
+        delete_lora_variables(layer, ADAPTERS)
         layer.lora_enabled, layer.lora_rank, layer.lora_alpha = False, None, None
 
 
@@ -131,9 +128,9 @@ def same(one: ModelConfig, other: ModelConfig) -> bool:
 def _candidates(backbone: Backbone) -> dict[str, Any]:
     """By path, the layers that Keras can adapt."""
     return {
-        layer._kernel.path.removesuffix("/kernel"): layer
+        dense_kernel(layer).path.removesuffix("/kernel"): layer
         for block in backbone.blocks
         for whole in block.layers
-        for layer in whole._flatten_layers(recursive=True)
+        for layer in all_layers(whole, include_self=True)
         if isinstance(layer, _KINDS) and layer.kernel_constraint is None
     }

@@ -13,6 +13,7 @@ import keras
 from keras import ops
 
 from fmkit.models.backbone import Backbone
+from fmkit.models.keras_internals import run_graph
 
 
 def with_own_input(backbone: Backbone, name: str) -> Backbone:
@@ -34,7 +35,7 @@ def with_own_input(backbone: Backbone, name: str) -> Backbone:
         ends["mask"] = backbone.mask
     if patches is not None:
         ends |= {"tokens": patches.tokens, "encoded": patches.features}
-    found = keras.Model(first, ends)._run_through_graph([inputs])
+    found = run_graph(keras.Model(first, ends), [inputs])
     if patches is not None:
         patches = dataclasses.replace(patches, tokens=found["tokens"], features=found["encoded"])
     return dataclasses.replace(
@@ -58,9 +59,7 @@ def in_one_batch(backbone: Backbone, inputs: Sequence[Any]) -> list[Any]:
         inputs: symbolic, (B_i, H, W, 3).
     """
     whole = keras.layers.Concatenate(axis=0, name="objectives_together")(list(inputs))
-    features = backbone.model._run_through_graph([whole])
-    if isinstance(features, list | tuple):
-        (features,) = features
+    features = run_graph(backbone.model, [whole])
     return [Rows(number)([features, *inputs]) for number in range(len(inputs))]
 
 

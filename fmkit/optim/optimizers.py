@@ -34,6 +34,12 @@ from keras import ops
 from fmkit.config.constraints import CHOICES
 from fmkit.config.schema.optimizer import OptimizerConfig
 from fmkit.core.errors import ConfigError, received
+from fmkit.models.keras_internals import (
+    OptimizerHooks,
+    learning_rate_or_schedule,
+    moving_averages,
+    replica_count,
+)
 
 HEAD = "logits"
 """Name of the layer that Muon leaves to AdamW."""
@@ -84,7 +90,7 @@ class _Given:
     l2_sp: float
 
 
-class _Updates:
+class _Updates(OptimizerHooks):
     """What every optimizer here adds to Keras' own; see the top of this file."""
 
     given = _Given({}, {}, 0.0)
@@ -98,11 +104,8 @@ class _Updates:
         self.treatments = tuple(self._treatment(each) for each in variables)
         super().build(variables)  # type: ignore[misc]
         if self.use_ema:
-            for variable, average in zip(
-                variables, self._model_variables_moving_average, strict=True
-            ):
-                if average is not None:
-                    average.assign(ops.copy(variable))  # JAX would share the buffer
+            for variable, average in moving_averages(self):
+                average.assign(ops.copy(variable))  # JAX would share the buffer
 
     def _treatment(self: Any, variable: keras.Variable) -> VariableUpdate:
         multiplier = self.given.multipliers.get(id(variable), 1.0)
@@ -112,28 +115,24 @@ class _Updates:
             return VariableUpdate(multiplier, l2_sp=self.given.l2_sp)
         return VariableUpdate(multiplier, weight_decay=self.weight_decay or 0.0)
 
-    def _get_current_learning_rate(self: Any) -> Any:
-        if isinstance(self._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
-            return self._learning_rate(self.iterations)
-        return super()._get_current_learning_rate()  # type: ignore[misc]
+    def current_learning_rate(self: Any) -> Any:
+        schedule = learning_rate_or_schedule(self)
+        if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+            return schedule(self.iterations)
+        return super().current_learning_rate()
 
-    def _update_model_variables_moving_average(self: Any, trainable_variables: Any) -> None:
+    def update_moving_averages(self: Any, variables: Any) -> None:
         batches = self.gradient_accumulation_steps
         if not (self.use_ema and batches):
-            super()._update_model_variables_moving_average(  # type: ignore[misc]
-                trainable_variables
-            )
+            super().update_moving_averages(variables)
             return
         # A choice of numbers instead of a branch: JAX allows no assignment in a branch.
-        updated = ops.equal((self._iterations + 1) % batches, 0)
+        updated = ops.equal((self.raw_iterations() + 1) % batches, 0)
         momentum = ops.where(ops.equal(self.iterations, 0), 0.0, self.ema_momentum)
         momentum = ops.where(updated, momentum, 1.0)
-        for variable, average in zip(
-            trainable_variables, self._model_variables_moving_average, strict=True
-        ):
-            if average is not None:
-                share = ops.cast(momentum, variable.dtype)
-                average.assign(share * average + (1 - share) * variable)
+        for variable, average in moving_averages(self):
+            share = ops.cast(momentum, variable.dtype)
+            average.assign(share * average + (1 - share) * variable)
 
     def finalize_variable_values(self: Any, var_list: Any) -> None:
         """Nothing: a phase may take several calls of `fit`, and the raw weights go on training.
@@ -141,11 +140,11 @@ class _Updates:
         The loop puts the average in their place when the phase has ended.
         """
 
-    def _apply_weight_decay(self: Any, variables: Any) -> None:
+    def decay_weights(self: Any, variables: Any) -> None:
         """Nothing: `update_step` does it, variable by variable."""
 
     def update_step(self: Any, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        index = self._get_variable_index(variable)
+        index = self.variable_index(variable)
         own, kind = self.treatments[index], variable.dtype
         if own.multiplier != 1.0:
             learning_rate = learning_rate * own.multiplier
@@ -159,12 +158,11 @@ class _Updates:
             self.assign_sub(variable, lost)
         super().update_step(gradient, variable, learning_rate)  # type: ignore[misc]
 
-    def _clip_gradients(self: Any, grads: Any) -> Any:
-        replicas = _replicas(self)
+    def clip_gradients(self: Any, gradients: Any) -> Any:
+        replicas = replica_count(self)
         if replicas == 1 or not self.global_clipnorm:
-            return super()._clip_gradients(grads)  # type: ignore[misc]
-        summed = self._all_reduce_sum_gradients(zip(grads, grads, strict=True))
-        clipped = super()._clip_gradients([gradient for gradient, _ in summed])  # type: ignore[misc]
+            return super().clip_gradients(gradients)
+        clipped = super().clip_gradients(self.sum_over_replicas(gradients))
         # The replicas' gradients are equal now, and Keras is going to sum them.
         return [None if each is None else each / replicas for each in clipped]
 
@@ -174,15 +172,10 @@ def next_learning_rate(optimizer: Any) -> float:
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # mixed_float16 wraps it
     if optimizer is None:
         return math.nan
-    schedule = optimizer._learning_rate
+    schedule = learning_rate_or_schedule(optimizer)
     if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
         return float(schedule(int(ops.convert_to_numpy(optimizer.iterations))))
     return float(ops.convert_to_numpy(schedule))
-
-
-def _replicas(optimizer: keras.optimizers.Optimizer) -> int:
-    strategy = getattr(optimizer, "_distribution_strategy", None)  # TensorFlow's backend only
-    return 1 if strategy is None else strategy.num_replicas_in_sync
 
 
 @keras.saving.register_keras_serializable(package="fmkit")
@@ -264,8 +257,8 @@ def build(
         name=config.name,
         **settings,
     )
-    if config.accumulation > 1 and _replicas(optimizer) > 1:
-        allowed = f"1 where {_replicas(optimizer)} devices train together"
+    if config.accumulation > 1 and replica_count(optimizer) > 1:
+        allowed = f"1 where {replica_count(optimizer)} devices train together"
         raise ConfigError(
             received("optimizer.accumulation", config.accumulation, allowed),
             "Use a larger data.batch_size, or runtime.devices=one.",

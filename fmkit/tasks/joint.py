@@ -15,7 +15,6 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from keras.src.losses.loss import unscale_loss_for_distribution
 
 from fmkit.config.objectives import primary
 from fmkit.config.schema.model import ModelConfig
@@ -24,6 +23,12 @@ from fmkit.core.errors import ConfigError
 from fmkit.core.types import DataSpec
 from fmkit.models import shared_backbone
 from fmkit.models.backbone import Backbone
+from fmkit.models.keras_internals import (
+    all_layers,
+    graph_nodes,
+    run_graph,
+    unscale_loss_for_distribution,
+)
 from fmkit.tasks import registry as task_registry
 from fmkit.tasks.base import Task
 
@@ -106,15 +111,13 @@ class Joint(Task):
             for name, rows in zip(whole, features, strict=True):
                 own, output = networks[name]
                 head = keras.Model([self._features[name], *own[1:]], output)
-                found = head._run_through_graph([rows, *own[1:]])
-                outputs[name] = found[0] if isinstance(found, list | tuple) else found
+                outputs[name] = run_graph(head, [rows, *own[1:]])
         return outputs if self._learned is None else dict(self._learned(outputs))
 
     def _sees_whole(self, inputs: Sequence[Any], output: Any, name: str) -> bool:
         """Whether an objective's output is made of the features of whole inputs."""
-        by_depth = keras.Model(list(inputs), output)._nodes_by_depth.values()
-        found = (each for nodes in by_depth for node in nodes for each in node.outputs)
-        return any(each is self._features[name] for each in found)
+        nodes = graph_nodes(keras.Model(list(inputs), output))
+        return any(tensor is self._features[name] for node in nodes for tensor in node.outputs)
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
         """The weighted sum of the objectives' losses on their batches."""
@@ -194,7 +197,7 @@ def weights_of(objective: str, weights: Mapping[str, np.ndarray]) -> dict[str, n
 def _rename(network: keras.Model, beside: Backbone, prefix: str) -> None:
     """Give the layers of a head names that no other head of the network has."""
     # Those inside a layer, too: a task may run them on some tokens alone.
-    inner = beside.model._flatten_layers()
+    inner = all_layers(beside.model)
     of_backbone = {id(each) for each in (*beside.model.operations, *inner)}
     for operation in network.operations:
         if id(operation) not in of_backbone:

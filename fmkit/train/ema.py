@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from fmkit.models.keras_internals import moving_averages
+
 
 def pairs(optimizer: Any) -> list[tuple[Any, Any]]:
     """Each trained variable with its average; none without `optimizer.ema`."""
@@ -13,9 +15,7 @@ def pairs(optimizer: Any) -> list[tuple[Any, Any]]:
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     if optimizer is None or not getattr(optimizer, "use_ema", False):
         return []
-    averages = optimizer._model_variables_moving_average
-    both = zip(optimizer._trainable_variables, averages, strict=True)
-    return [(variable, average) for variable, average in both if average is not None]
+    return moving_averages(optimizer)
 
 
 def finalize(optimizer: Any) -> None:

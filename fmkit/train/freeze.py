@@ -13,6 +13,12 @@ from fmkit.core.errors import ConfigError, join_names, received
 from fmkit.models import lora
 from fmkit.models.backbone import Backbone, Block, is_adapter
 from fmkit.models.heads import HEAD_PREFIXES
+from fmkit.models.keras_internals import (
+    all_layers,
+    dense_kernel,
+    own_state_variables,
+    own_trainable_variables,
+)
 from fmkit.optim import rates
 from fmkit.train.phases import Phase
 
@@ -31,7 +37,7 @@ def apply(model: keras.Model, backbone: Backbone, phase: Phase) -> None:
     """
     for layer in flattened(model):
         layer.trainable = True
-        for variable in _trainable(layer):
+        for variable in own_trainable_variables(layer):
             variable.trainable = True
     trained = {id(variable) for variable in trained_variables(backbone, phase)}
     for block in backbone.blocks:
@@ -53,7 +59,12 @@ def trained_variables(backbone: Backbone, phase: Phase) -> list[keras.Variable]:
     if asked.kind in ("norm", "bias"):
         wanted = _is_norm if asked.kind == "norm" else _is_bias
         every = _layers(backbone.blocks)
-        found = [each for layer in every for each in _trainable(layer) if wanted(layer, each)]
+        found = [
+            each
+            for layer in every
+            for each in own_trainable_variables(layer)
+            if wanted(layer, each)
+        ]
         if not found:
             name = "normalization layer" if asked.kind == "norm" else "bias"
             raise ConfigError(
@@ -63,13 +74,15 @@ def trained_variables(backbone: Backbone, phase: Phase) -> list[keras.Variable]:
         return found
     if asked.kind == "lora":
         every = _layers(backbone.blocks)
-        return [each for layer in every for each in _trainable(layer) if is_adapter(each)]
-    kept = {id(layer._kernel) for layer in lora.adapted(backbone.model)}
+        return [
+            each for layer in every for each in own_trainable_variables(layer) if is_adapter(each)
+        ]
+    kept = {id(dense_kernel(layer)) for layer in lora.adapted(backbone.model)}
     return [
         variable
         for layer in _layers(_blocks(backbone, phase, asked))
         if phase.batchnorm == "train" or not is_batchnorm(layer)
-        for variable in _trainable(layer)
+        for variable in own_trainable_variables(layer)
         if id(variable) not in kept
     ]
 
@@ -104,7 +117,7 @@ def movable(backbone: Backbone, phase: Phase) -> set[int]:
         for block in backbone.blocks
         for layer in layers_of(block)
         if _learns(layer, block, trained, phase)
-        for variable in layer._non_trainable_variables
+        for variable in own_state_variables(layer)
     }
     return trained | state
 
@@ -156,13 +169,13 @@ def check(model: keras.Model, backbone: Backbone, planned: Iterable[Phase]) -> N
 
 def flattened(model: keras.Model) -> list[keras.Layer]:
     """Every layer, those inside nested models included."""
-    return list(model._flatten_layers(include_self=False, recursive=True))
+    return all_layers(model)
 
 
 def layers_of(block: Block) -> Iterator[keras.Layer]:
     """A block's layers and those inside them, the outer ones first."""
     for layer in block.layers:
-        yield from layer._flatten_layers()
+        yield from all_layers(layer, include_self=True)
 
 
 def weights_of(block: Block) -> list[keras.Variable]:
@@ -180,11 +193,6 @@ def _layers(blocks: Iterable[Block]) -> Iterator[keras.Layer]:
         yield from layers_of(block)
 
 
-def _trainable(layer: keras.Layer) -> list[keras.Variable]:
-    """A layer's own variables that can train, whether they do now or not."""
-    return list(layer._trainable_variables)  # Keras has no public way to tell
-
-
 def _learns(layer: keras.Layer, block: Block, trained: set[int], phase: Phase) -> bool:
     """Whether a layer is in its training mode: something in it trains, and statistics may move."""
     if is_batchnorm(layer) or not layer.weights:
@@ -196,7 +204,7 @@ def _learns(layer: keras.Layer, block: Block, trained: set[int], phase: Phase) -
 
 def _is_norm(layer: keras.Layer, variable: keras.Variable) -> bool:
     # By name, for KerasHub has norms of its own; a layer that holds others is no norm itself.
-    return "Norm" in type(layer).__name__ and not layer._flatten_layers(include_self=False)
+    return "Norm" in type(layer).__name__ and not all_layers(layer)
 
 
 def _is_bias(layer: keras.Layer, variable: keras.Variable) -> bool:

@@ -5,8 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from keras.src.models.functional import operation_fn
 
+from fmkit.models.keras_internals import (
+    call_operation,
+    loss_total,
+    per_replica_share,
+    run_graph,
+    standardize_inputs,
+)
 from fmkit.tasks.base import Task
 
 
@@ -58,10 +64,9 @@ class TaskModel(keras.Model):
             return super().call(inputs, training=training, mask=mask)
 
         def run(operation: Any) -> Any:
-            return operation_fn(operation, training=id(operation) not in self.settled)
+            return call_operation(operation, training=id(operation) not in self.settled)
 
-        outputs = self._run_through_graph(self._standardize_inputs(inputs), operation_fn=run)
-        return outputs[0] if isinstance(outputs, list | tuple) and len(outputs) == 1 else outputs
+        return run_graph(self, standardize_inputs(self, inputs), run)
 
     def compute_loss(
         self,
@@ -76,9 +81,10 @@ class TaskModel(keras.Model):
         if training:
             for added in self.losses:
                 # Through Keras, since every one of several devices would add the whole of it.
-                loss = loss + self._aggregate_additional_loss(added)
-            if self._loss_tracker is not None:  # compiled
-                self._finite_steps.update_state(self._loss_tracker.total)
+                loss = loss + per_replica_share(self, added)
+            total = loss_total(self)
+            if total is not None:  # compiled
+                self._finite_steps.update_state(total)
         return loss
 
     def evaluate(self, *arguments: Any, **options: Any) -> Any:

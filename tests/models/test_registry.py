@@ -11,8 +11,8 @@ from fmkit.models.vision.application_families import APPLICATIONS
 
 def test_the_table_is_imported_without_keras_and_tensorflow():
     code = (
-        "import sys; from fmkit.models import table; table.names(); "
-        "table.default_image_size('resnet50'); "
+        "import sys; from fmkit.models import registry; registry.names(); "
+        "registry.default_image_size('resnet50'); "
         "sys.exit(any(each in sys.modules for each in ('keras', 'tensorflow', 'keras_hub')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

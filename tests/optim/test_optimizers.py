@@ -244,8 +244,8 @@ import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import keras, numpy as np
-from fmkit.config.schema import SgdConfig
-from fmkit.errors import ConfigError
+from fmkit.config.schema.optimizer import SgdConfig
+from fmkit.core.errors import ConfigError
 from fmkit.optim import optimizers
 
 def step(strategy):

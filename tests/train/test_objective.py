@@ -21,6 +21,7 @@ from fmkit.core.errors import NonFiniteError
 from fmkit.data import splits
 from fmkit.data.dataset import Dataset
 from fmkit.data.loaders.joint_loader import derive_seed
+from fmkit.models.keras_internals import graph_nodes
 from fmkit.store import metrics_log
 from fmkit.store.run_dir import Run
 from fmkit.train import assemble, devices, freeze, loop
@@ -215,7 +216,7 @@ def test_a_frozen_block_is_settled_for_every_objective():
 
 
 def cut_operations(assembly):
-    return {node.operation for node in graph_cut.nodes(assembly.learner)}
+    return {node.operation for node in graph_nodes(assembly.learner)}
 
 
 def test_rows_have_the_figures_of_each(tmp_path):

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import keras_hub
-from keras_hub.src.utils import preset_utils
 
 from fmkit.config.schema.model import ModelConfig
 from fmkit.core import safe_io
 from fmkit.core.errors import ArtifactError, ConfigError, closest_names
+from fmkit.models.keras_internals import preset_file
 from fmkit.models.weights.formats import open_weights
 
 IMAGE_BACKBONES = (
@@ -109,7 +109,7 @@ def kind(preset: str) -> str:
         return _kind_of(read_config(folder))
     if "://" in preset:
         with loading(preset):
-            path = Path(preset_utils.get_file(preset, "config.json"))
+            path = preset_file(preset, "config.json")
         try:
             content = safe_io.read_json(path)
             _check_classes(path)

@@ -7,12 +7,10 @@ or checkpoints in the layout of Hugging Face where KerasHub can convert them.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import keras
 import keras_hub
-from keras_hub.src.utils import preset_utils
 
 from fmkit.config.schema.model import ModelConfig
 from fmkit.core import safe_io
@@ -20,7 +18,8 @@ from fmkit.core.errors import ArtifactError, ConfigError
 from fmkit.models.backbone import Backbone
 from fmkit.models.hub.presets import TEXT_BACKBONES, Family, loading, no_backbone
 from fmkit.models.hub.tokenizers import from_keras_hub, split_pattern
-from fmkit.models.text.token_input import chosen_length, exact_gelu, takes, text_backbone
+from fmkit.models.keras_internals import preset_file, use_exact_gelu
+from fmkit.models.text.token_input import chosen_length, takes, text_backbone
 from fmkit.models.tokenizers.tokenizer import TextTokenizer
 from fmkit.models.weights.load import check_finite, chosen_weights, load_weights_file
 
@@ -57,7 +56,7 @@ def text_hub(config: ModelConfig, preset: str, found: str) -> Backbone:
     elif trained:
         check_finite(inner, preset)
     if _says(preset, "config.json", "hidden_act", "activation") == "gelu":
-        exact_gelu(inner)
+        use_exact_gelu(inner)
     tokenizer = _tokenizer(preset, theirs, family)
     _check_vocabulary(preset, inner, tokenizer)
     return text_backbone(
@@ -118,7 +117,7 @@ def _content(preset: str, file: str) -> bytes | None:
     """A file of a preset; None where it has none."""
     with loading(preset):
         try:
-            path = Path(preset_utils.get_file(preset, file))
+            path = preset_file(preset, file)
         except FileNotFoundError:
             return None
         return safe_io.read_bytes(path, _MAX)

@@ -25,6 +25,7 @@ from fmkit.models.hub.presets import (
     no_backbone,
 )
 from fmkit.models.hub.text import text_hub
+from fmkit.models.keras_internals import run_graph
 from fmkit.models.vision.preprocessing import image_input, rescale
 from fmkit.models.weights.load import check_finite, chosen_weights, load_weights_file
 
@@ -185,5 +186,5 @@ def _patches(inner: keras.Model, images: Any) -> Patches | None:
         return None
     (side,) = sides
     whole = keras.Model(inner.input, {"tokens": embedding[0].output, "features": inner.output})
-    found = whole._run_through_graph([images])
+    found = run_graph(whole, [images])
     return Patches(found["tokens"], found["features"], int(side), _leading(inner))

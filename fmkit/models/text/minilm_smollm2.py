@@ -16,8 +16,9 @@ import numpy as np
 from fmkit.config.schema.model import ModelConfig
 from fmkit.core.errors import ArtifactError
 from fmkit.models.backbone import Backbone
+from fmkit.models.keras_internals import llama_block_layers, use_exact_gelu
 from fmkit.models.packaged_files import installed_file
-from fmkit.models.text.token_input import chosen_length, exact_gelu, text_backbone
+from fmkit.models.text.token_input import chosen_length, text_backbone
 from fmkit.models.tokenizers.subword import BytePairModel, WordPieceModel
 from fmkit.models.tokenizers.tokenizer import TextTokenizer
 from fmkit.models.weights.load import check_finite, chosen_weights, load_weights_file
@@ -63,7 +64,7 @@ def minilm(config: ModelConfig) -> Backbone:
     inner = keras_hub.models.BertBackbone.from_preset(
         str(folder), load_weights=weights == "pretrained"
     )
-    exact_gelu(inner)  # KerasHub's BERT takes the approximation
+    use_exact_gelu(inner)  # KerasHub's BERT takes the approximation
     pieces = WordPieceModel(tuple((folder / "vocab.txt").read_text("utf-8").split("\n")[:-1]))
     start, end, mask, pad = (
         pieces.vocabulary.index(each) for each in ("[CLS]", "[SEP]", "[MASK]", "[PAD]")
@@ -151,22 +152,14 @@ def _load_block(layer: Any, source: Callable[[str], np.ndarray], block: str) -> 
     def tensor(name: str) -> np.ndarray:
         return source(f"{block}.{name}.weight")
 
-    attention = layer._self_attention_layer
-    rotated = {"attn_q": attention._query_dense, "attn_k": attention._key_dense}
-    for name, dense in rotated.items():
-        heads, width = dense.kernel.shape[1:]
-        dense.kernel.assign(_halves(tensor(name), heads, width).T.reshape(dense.kernel.shape))
-    plain = {
-        "attn_v": attention._value_dense,
-        "attn_output": attention._output_dense,
-        "ffn_gate": layer._feedforward_gate_dense,
-        "ffn_up": layer._feedforward_intermediate_dense,
-        "ffn_down": layer._feedforward_output_dense,
-    }
-    for name, dense in plain.items():
-        dense.kernel.assign(tensor(name).T.reshape(dense.kernel.shape))
-    layer._self_attention_layernorm.scale.assign(tensor("attn_norm"))
-    layer._feedforward_layernorm.scale.assign(tensor("ffn_norm"))
+    for name, part in llama_block_layers(layer).items():
+        if name.endswith("_norm"):
+            part.scale.assign(tensor(name))
+            continue
+        matrix, shape = tensor(name), part.kernel.shape
+        if name in ("attn_q", "attn_k"):
+            matrix = _halves(matrix, *shape[1:])
+        part.kernel.assign(matrix.T.reshape(shape))
 
 
 def _halves(matrix: np.ndarray, heads: int, width: int) -> np.ndarray:

@@ -157,19 +157,6 @@ def _features(inner: keras.Model, inputs: dict[str, Any]) -> keras.KerasTensor:
     return below.call(inputs)
 
 
-def exact_gelu(inner: keras.Model) -> None:
-    """Let the feed-forward layers of a KerasHub encoder take GELU itself, not its approximation.
-
-    Checkpoints of Hugging Face whose config says `gelu` were trained with it; KerasHub's BERT and
-    kin compute with tanh, which moves features by some 1e-3.
-    """
-    for layer in inner.layers:
-        dense = getattr(layer, "_feedforward_intermediate_dense", None)
-        if dense is not None and getattr(layer, "activation", None) is not None:
-            layer.activation = keras.activations.gelu
-            dense.activation = keras.activations.gelu
-
-
 _BASE = ("name", "trainable", "dtype")
 
 

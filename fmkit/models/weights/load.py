@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from keras.src.saving import saving_lib
 
 from fmkit.config.rules import WEIGHT_SUFFIXES
 from fmkit.config.schema.model import ModelConfig
 from fmkit.core import console
 from fmkit.core.errors import ArtifactError, ConfigError, join_names, received
 from fmkit.core.files import display_path
+from fmkit.models.keras_internals import all_layers, storage_paths
 from fmkit.models.weights.arrays import WeightArrays, WeightsRefused
 from fmkit.models.weights.formats import open_weights
 from fmkit.models.weights.matching import Match, ModelVariable, match
@@ -66,7 +65,7 @@ def load_weights_file(model: keras.Model, path: str) -> Match:
             raise _misfit(model, wanted, arrays, fit, path)
         for index, name in fit.found.items():
             variables[index].assign(_converted(variables[index], arrays.load(name)))
-    for layer in model._flatten_layers(include_self=False, recursive=True):
+    for layer in all_layers(model):
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()  # it computes with copies of its weights
     check_finite(model, path)
@@ -100,30 +99,9 @@ def check_finite(model: keras.Model, source: str) -> None:
         )
 
 
-class _Places(saving_lib.H5IOStore):
-    """Takes down where Keras would store each variable, and stores nothing."""
-
-    def __init__(self) -> None:
-        super().__init__(io.BytesIO(), mode="w")
-        self.places: dict[int, str] = {}
-        self._place = ""
-
-    def make(self, path: str, metadata: Any = None) -> _Places:
-        self._place = f"{path}/vars" if path else "vars"
-        return self
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self.places[id(value)] = f"{self._place}/{key}"
-
-
 def _wanted(model: keras.Model) -> tuple[list[ModelVariable], list[Any]]:
     """The weights of a model with their names in files, in the order of `get_weights`."""
-    store = _Places()
-    # Keras' own walk through a model, private as it is: a copy of it would drift from the files.
-    saving_lib._save_state(
-        model, weights_store=store, assets_store=None, inner_path="", visited_saveables=set()
-    )
-    store.close()
+    stored = storage_paths(model)
     layers = {}
     for layer in model.layers:
         ordered = layer.trainable_weights + layer.non_trainable_weights
@@ -133,7 +111,7 @@ def _wanted(model: keras.Model) -> tuple[list[ModelVariable], list[Any]]:
         ModelVariable(
             each.path,
             tuple(each.shape),
-            store.places.get(id(each), ""),
+            stored.get(id(each), ""),
             *layers.get(id(each), ("", 0)),
         )
         for each in variables

@@ -16,13 +16,13 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from keras.src.losses.loss import scale_loss_for_distribution
 
 from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.task import DpoConfig
 from fmkit.core import console
 from fmkit.core.types import DataSpec
 from fmkit.models.backbone import PADDING, Backbone
+from fmkit.models.keras_internals import all_layers, run_graph, scale_loss_for_distribution
 from fmkit.models.tokenizers import chat_template
 from fmkit.tasks.base import Task
 from fmkit.tasks.language import token_losses
@@ -133,9 +133,7 @@ class Dpo(Task):
         places = [keras.Input((None,), dtype="int32", name=each) for each in names]
         self.extra_inputs = (rejected, *places)
         both = ops.concatenate([backbone.model.input, rejected], axis=0)  # (2B, T)
-        features = backbone.model._run_through_graph([both])
-        if isinstance(features, list | tuple):
-            (features,) = features
+        features = run_graph(backbone.model, [both])
         where = ops.concatenate(places, axis=0)  # (2B, P)
         here = ops.maximum(where, 0)
         logits = scores(token_losses.gather_features(features, both, here), "logits")  # (2B, P, V)
@@ -287,6 +285,6 @@ def _places(flags: np.ndarray) -> np.ndarray:
 
 
 def _without_dropout(backbone: Backbone) -> None:
-    for layer in backbone.model._flatten_layers(include_self=False, recursive=True):
+    for layer in all_layers(backbone.model):
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0

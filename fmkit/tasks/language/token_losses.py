@@ -10,11 +10,11 @@ from typing import Any
 
 import keras
 from keras import ops
-from keras.src.losses.loss import scale_loss_for_distribution
 
 from fmkit.config.schema.task import TaskConfig
 from fmkit.core.errors import ConfigError
 from fmkit.models.backbone import Backbone
+from fmkit.models.keras_internals import scale_loss_for_distribution
 
 UNUSED = -1
 """The target of a place where nothing is to be found."""

@@ -16,7 +16,6 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from keras.src.losses.loss import scale_loss_for_distribution
 
 from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.task import QuestionAnsweringConfig
@@ -26,6 +25,7 @@ from fmkit.data.content.answer_spans import AnswerSpans, Span
 from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples
 from fmkit.models.backbone import Backbone
+from fmkit.models.keras_internals import scale_loss_for_distribution
 from fmkit.models.tokenizers import word_alignment
 from fmkit.tasks.base import Task
 from fmkit.tasks.question_answering.epoch_metrics import NAMES, SquadEvaluator

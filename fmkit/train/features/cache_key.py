@@ -12,9 +12,9 @@ import numpy as np
 
 from fmkit.core import files
 from fmkit.core.errors import ConfigError
+from fmkit.models.keras_internals import graph_nodes
 from fmkit.train import devices
 from fmkit.train.assemble import Assembly
-from fmkit.train.features import graph_cut
 
 _VERSION = 2
 """Part of every key: to be raised when the same facts would give other features."""
@@ -71,7 +71,7 @@ def structure(model: keras.Model) -> str:
             else repr(value)
         )
 
-    for node in graph_cut.nodes(model):
+    for node in graph_nodes(model):
         settings = _settings(node.operation)
         arguments = keras.tree.map_structure(told, (node.arguments.args, node.arguments.kwargs))
         row = [type(node.operation).__name__, settings, arguments]

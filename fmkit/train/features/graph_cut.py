@@ -5,7 +5,6 @@ B batch, F the shape of a feature tensor.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ import keras
 import numpy as np
 
 from fmkit.models.heads import HEAD_PREFIXES
+from fmkit.models.keras_internals import all_layers, graph_nodes, own_trainable_variables
 from fmkit.train.task_model import TaskModel
 
 
@@ -47,7 +47,7 @@ def freeze_inference(learner: TaskModel) -> None:
     """
     settled: set[int] = set()
     known = {id(tensor) for tensor in learner.inputs}
-    for node in nodes(learner):
+    for node in graph_nodes(learner):
         operation = node.operation
         is_head = operation.name.startswith(HEAD_PREFIXES)
         if is_head or learns(operation) or not _all(known, node):
@@ -57,7 +57,7 @@ def freeze_inference(learner: TaskModel) -> None:
     # An operation that is called twice is settled only if it is so each time.
     unsettled = {
         id(node.operation)
-        for node in nodes(learner)
+        for node in graph_nodes(learner)
         if not all(id(tensor) in known for tensor in node.outputs)
     }
     learner.settled = frozenset(settled - unsettled)
@@ -72,7 +72,7 @@ def find(learner: TaskModel) -> GraphSplit | str:
     """
     fixed = {id(tensor) for tensor in learner.inputs}
     blocking, crossing = "", {}
-    for node in nodes(learner):
+    for node in graph_nodes(learner):
         operation = node.operation
         reason = "" if id(operation) in learner.settled else _moves(operation)
         if not reason and _all(fixed, node):
@@ -100,10 +100,10 @@ def learns(operation: Any) -> bool:
     """Whether training changes an operation: its weights or its moving statistics."""
     if not isinstance(operation, keras.Layer):
         return False
-    layers = operation._flatten_layers()
+    layers = all_layers(operation, include_self=True)
     # By variable: the scale of a BatchNorm may train while the layer itself says that it does not.
     return any(
-        any(variable.trainable for variable in layer._trainable_variables)
+        any(variable.trainable for variable in own_trainable_variables(layer))
         or (isinstance(layer, keras.layers.BatchNormalization) and layer.trainable)
         for layer in layers
     )
@@ -115,15 +115,6 @@ def _moves(operation: Any) -> str:
         return "trains"
     states = getattr(operation, "non_trainable_variables", ())
     return "draws at random" if any("seed_generator_state" in each.path for each in states) else ""
-
-
-def nodes(model: keras.Model) -> Iterator[Any]:
-    """The graph's nodes from the images upwards, those of the inputs left out."""
-    by_depth = model._nodes_by_depth
-    for depth in sorted(by_depth, reverse=True):
-        for node in by_depth[depth]:
-            if node.arguments.keras_tensors:
-                yield node
 
 
 def _all(known: set[int], node: Any) -> bool:

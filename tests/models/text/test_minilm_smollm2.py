@@ -11,9 +11,9 @@ import pytest
 from fmkit.config.schema.model import ModelConfig
 from fmkit.core.errors import ArtifactError
 from fmkit.models import heads, lora
+from fmkit.models.keras_internals import use_exact_gelu
 from fmkit.models.text import minilm_smollm2
 from fmkit.models.text.minilm_smollm2 import gguf_tokenizer, load_llama, minilm, smollm2
-from fmkit.models.text.token_input import exact_gelu
 from fmkit.models.tokenizers.subword import byte_alphabet
 
 
@@ -181,7 +181,7 @@ def test_smollm2_says_what_reads_its_file(tmp_path, monkeypatch):
 
 def test_gelu_itself_instead_of_its_approximation():
     inner = keras_hub.models.BertBackbone(30, 1, 2, 8, 16, dropout=0.0, max_sequence_length=8)
-    exact_gelu(inner)
+    use_exact_gelu(inner)
     layer = inner.transformer_layers[0]
     dense = layer._feedforward_intermediate_dense
     dense.kernel.assign(np.eye(8, 16))
