@@ -21,6 +21,7 @@ COMMANDS = {
     "tokenizer": ("fmkit.commands.tokenizer:tokenizer", "train a tokenizer on your own texts"),
     "runs": ("fmkit.commands.runs:runs", "list, show, compare and rank runs"),
     "cache": ("fmkit.commands.cache:cache", "list and clear cached backbone features"),
+    "guide": ("fmkit.commands.guide:guide", "read the guide"),
 }  # fmt: skip
 """Each command's function, and a line for the help."""
 
@@ -74,23 +75,27 @@ def _run(words: list[str]) -> None:
     from fmkit.commands import help
     from fmkit.core import registry
 
-    if not words or words[0] in ("-h", "--help", "help"):
-        help.overview(SUMMARIES)
-        return
-    if words[0] in ("-V", "--version"):
+    name, *rest = words or ["help"]
+    flags = [number for number, word in enumerate(rest) if word in ("-h", "--help")]
+    if name in ("-h", "--help", "help"):
+        if rest:
+            help.topic(rest[0], SUMMARIES)
+        else:
+            help.overview(SUMMARIES)
+    elif name in ("-V", "--version"):
         help.version()
-        return
-    name, rest = words[0], words[1:]
-    if name not in COMMANDS:
+    elif name not in COMMANDS:
         from fmkit.core.errors import ConfigError, received
 
         raise ConfigError(
             received("command", name, list(COMMANDS)), "fmkit --help lists the commands."
         )
-    if any(word in ("-h", "--help") for word in rest):
+    elif not flags:
+        registry.load(COMMANDS[name][0])(rest)
+    elif topics := rest[flags[0] + 1 :]:
+        help.topic(topics[0], SUMMARIES, name)
+    else:
         help.command(name, SUMMARIES[name])
-        return
-    registry.load(COMMANDS[name][0])(rest)
 
 
 if __name__ == "__main__":

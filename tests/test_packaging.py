@@ -34,13 +34,21 @@ def test_conf_is_inside(installed):
     assert not (installed / "tests").exists()
 
 
+def test_the_guide_is_inside(installed):
+    pages = {path.name for path in (ROOT / "fmkit" / "guide").glob("*.md")}
+    assert pages
+    assert pages == {path.name for path in (installed / "fmkit" / "guide").iterdir()}
+
+
 def test_it_trains_from_an_empty_folder(installed, tmp_path):
     words = ["finetune", "model=small_cnn", "stage=scratch", "stage.full.epochs=1", "data=digits",
              "data.limit=100"]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(installed), "PYTHONSAFEPATH": "1"}
-    code = "import sys, fmkit.cli; print(fmkit.__file__); sys.exit(fmkit.cli.main(sys.argv[1:]))"
+    where = [sys.executable, "-c", "import fmkit; print(fmkit.__file__)"]
+    imported = subprocess.run(where, cwd=tmp_path, env=environment, capture_output=True, check=True)
+    assert str(installed) in imported.stdout.decode()
     done = subprocess.run(
-        [sys.executable, "-c", code, *words],
+        [sys.executable, "-m", "fmkit", *words],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
@@ -48,5 +56,4 @@ def test_it_trains_from_an_empty_folder(installed, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert str(installed) in done.stdout.splitlines()[0]
     assert [each.name for each in tmp_path.iterdir()] == ["runs"]

@@ -1,284 +1,448 @@
-"""What `--help` says. It must come at once, so it reads the schema and a few folders, no more."""
+"""`fmkit help` and `--help`: an overview, a command on two screens, and each key in full.
+
+It reads the schema and a few folders and imports no framework, so that it comes at once.
+"""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import fmkit
+from fmkit.commands import guide
 from fmkit.core.console import escape_markup, stdout
+from fmkit.core.errors import ConfigError, received
 
-_EXAMPLES: dict[str, list[tuple[str, str]]] = {
-    "pretrain": [
-        ("fmkit pretrain", "the demo: a head for 5,000 digits on a frozen backbone"),
-        (
-            "fmkit pretrain data=image_folder data.root=photos",
-            "your own folder, a folder per class",
-        ),
-        ("fmkit finetune init=last", "go on from there with everything unfrozen"),
-        (
-            "fmkit pretrain task=masked_lm data=text_files data.root=texts model=minilm "
-            "stage=continued",
-            "a model of texts learns on from yours, without labels",
-        ),
-    ],
-    "finetune": [
-        ("fmkit finetune", "the demo: 5,000 digits, head first, then everything"),
-        (
-            "fmkit finetune data=image_folder data.root=photos",
-            "your own folder, a folder per class",
-        ),
-        (
-            "fmkit finetune data=image_table data.root=photos.csv data.label_column=kind",
-            "a table with a path and a label per photo",
-        ),
-        (
-            "fmkit finetune task=question_answering data=squad data.root=train-v2.0.json "
-            "model=minilm stage=unfrozen",
-            "answers to questions, found in texts",
-        ),
-        (
-            "fmkit finetune task=token_classification data=conll data.root=ner model=minilm",
-            "entities or parts of speech: files with a word and its tag a line",
-        ),
-        ("fmkit finetune model=resnet50 stage.full.epochs=20", "another backbone, longer"),
-        (
-            "fmkit finetune task=instruction data=chat data.root=FILE.jsonl model=smollm2 "
-            "model.lora_rank=8 stage=adapters",
-            "learn to answer as in your conversations",
-        ),
-        ("fmkit finetune recipe=auto", "lengths, rates and more by the data's size, with reasons"),
-        ("fmkit finetune -m optimizer.learning_rate=1e-4,1e-3", "a sweep: one run per value"),
-        ("fmkit finetune init=RUN", "start from a pretrain run, skip its head phase"),
-        (
-            "fmkit finetune task=joint task.alpha=0.5 task.objectives.pretrain.task=NAME "
-            "task.objectives.finetune={}",
-            "two objectives at once on one backbone",
-        ),
-        (
-            "fmkit finetune init=RUN task=dpo data=preferences data.root=pairs.jsonl "
-            "stage=preference",
-            "a model that answers, tuned to answers that people prefer",
-        ),
-        ("fmkit finetune --cfg job", "show the whole config, train nothing"),
-    ],
-    "resume": [
-        ("fmkit resume last", "the newest run that was stopped before its end"),
-        ("fmkit resume RUN", "a run: its folder or id; it ends as if it had never been stopped"),
-        ("fmkit resume RUN stage.full.epochs=20", "train the last phase of a run for longer"),
-    ],
-    "eval": [
-        ("fmkit eval run=last", "the test split of the newest finished run"),
-        ("fmkit eval run=RUN split=val", "another split"),
-        ("fmkit eval run=RUN objective=NAME", "another objective of a joint run"),
-        ("fmkit eval run=RUN data.root=new_photos", "all of another folder; classes match by name"),
-    ],
-    "predict": [
-        ("fmkit predict run=last input=photo.jpg", "one photo"),
-        ("fmkit predict run=last input=photos output=found.csv", "a folder, into a table"),
-        ("fmkit predict run=last input=photos.csv path_column=file", "the photos of a table"),
-        ("fmkit predict run=last input=texts.csv text_column=review", "the texts of a table"),
-        ("fmkit predict run=last input=questions.json", "questions on texts, as SQuAD has them"),
-        (
-            "fmkit predict run=last input=words.txt by_word=true",
-            "of tags: sentences, a word a line",
-        ),
-    ],
-    "generate": [
-        ('fmkit generate run=last prompt="Once upon a time"', "go on with a text"),
-        ("fmkit generate run=last input=begin.txt temperature=0", "from a file, the likeliest way"),
-        ("fmkit generate run=last max_tokens=500 seed=1", "from nothing, another draw"),
-        ('fmkit generate run=last prompt="What is 6 x 7?"', "an answer, after task=instruction"),
-        ('fmkit generate model=smollm2 prompt="The capital of France is"', "without a run"),
-        ('fmkit generate model=smollm2 chat=true prompt="Why?"', "likewise, as a conversation"),
-    ],
-    "check": [
-        ("fmkit check data=image_folder data.root=photos", "your own folder"),
-        ("fmkit check data=image_table data.root=photos.csv", "the photos of a table"),
-        ("fmkit check data=text_table data.root=texts.csv", "the texts of a table"),
-        ("fmkit check data=conll data.root=ner", "tagged words: a file, or train, dev and test"),
-        ("fmkit check data=image_folder data.root=photos output=report", "the report's place"),
-        (
-            "fmkit check data=image_folder data.root=photos data.on_bad=quarantine",
-            "move what cannot be read to quarantine/, beside photos/",
-        ),
-    ],
-    "tokenizer": [
-        (
-            "fmkit tokenizer train data=text_files data.root=texts output=my_tokenizer",
-            "a vocabulary of bytes and longer pieces, as GPT-2 has one",
-        ),
-        (
+WIDTH = 80
+"""Columns of a terminal that nobody has widened."""
+_COLUMN = 30  # where meanings begin
+
+_TRAINING_KEYS = (
+    *("data.batch_size", "data.augment", "model.image_size", "stage.PHASE.epochs"),
+    *("stage.PHASE.learning_rate", "runtime.seed", "recipe", "init", "name"),
+)
+
+
+@dataclass(frozen=True)
+class _Help:
+    """What the help of one command shows.
+
+    Attributes:
+        examples: command lines, each with what it does.
+        usage: what follows the command's name.
+        groups: config groups that the command takes.
+        keys: keys on the first screens; empty means all of the command's own.
+        options: a module whose `OPTIONS` are the keys, where Hydra does not compose the config.
+    """
+
+    examples: Mapping[str, str]
+    usage: str = "[GROUP=OPTION ...] [KEY=VALUE ...]"
+    groups: Sequence[str] = ("data", "runtime")
+    keys: Sequence[str] = ()
+    options: str = ""
+
+
+_TRAINING_GROUPS = ("model", "data", "optimizer", "stage", "task", "runtime", "experiment")
+
+_HELP: dict[str, _Help] = {
+    "pretrain": _Help(
+        {
+            "fmkit pretrain": "the demo: a head for 5,000 digits on a frozen backbone",
+            "fmkit pretrain data=image_folder data.root=photos": "your photos, a folder per class",
+            "fmkit finetune init=last": "then unfreeze everything",
+            "fmkit pretrain task=simclr stage=self_supervised model=small_cnn data=photos "
+            "data.root=photos": "learn from photos without labels",
+            "fmkit pretrain task=masked_lm stage=continued model=minilm data=text_files "
+            "data.root=texts": "adapt a text model to your texts, without labels",
+        },
+        groups=_TRAINING_GROUPS,
+        keys=_TRAINING_KEYS,
+    ),
+    "finetune": _Help(
+        {
+            "fmkit finetune": "the demo: 5,000 digits, no download",
+            "fmkit finetune data=image_folder data.root=photos": "your photos, a folder per class",
+            "fmkit finetune model=minilm data=text_table data.root=texts.csv": "your texts",
+            "fmkit finetune recipe=auto data=image_folder data.root=photos":
+                "settings chosen by the size of the data, with reasons",
+            "fmkit finetune -m optimizer.learning_rate=1e-4,1e-3": "a sweep: one run per value",
+            "fmkit finetune --cfg job": "show the whole config, train nothing",
+        },
+        groups=_TRAINING_GROUPS,
+        keys=_TRAINING_KEYS,
+    ),
+    "resume": _Help(
+        {
+            "fmkit resume last": "the newest run that was stopped before its end",
+            "fmkit resume RUN": "a run, by folder or id; ends as if it had never been stopped",
+            "fmkit resume RUN stage.full.epochs=20": "train the last phase of a run for longer",
+        },
+        "RUN [KEY=VALUE ...]",
+        (),
+        options="fmkit.commands.resume",
+    ),
+    "eval": _Help(
+        {
+            "fmkit eval run=last": "the test split of the newest finished run",
+            "fmkit eval run=RUN split=val": "another split",
+            "fmkit eval run=RUN objective=NAME": "another objective of a joint run",
+            "fmkit eval run=RUN data.root=new_photos":
+                "all of another folder; classes match by name",
+        }
+    ),
+    "predict": _Help(
+        {
+            "fmkit predict run=last input=photo.jpg": "one photo",
+            "fmkit predict run=last input=photos output=labels.csv": "a folder, into a table",
+            "fmkit predict run=last input=photos.csv path_column=file": "the photos of a table",
+            "fmkit predict run=last input=texts.csv text_column=review": "the texts of a table",
+            "fmkit predict run=last input=words.txt by_word=true": "sentences, a word per line",
+        },
+        groups=("runtime",),
+    ),
+    "generate": _Help(
+        {
+            'fmkit generate run=last prompt="Once upon a time"': "continue a text",
+            "fmkit generate run=last input=begin.txt temperature=0":
+                "the most likely continuation of a file",
+            "fmkit generate run=last max_tokens=500 seed=1": "without a prompt, another sample",
+            'fmkit generate model=smollm2 chat=true prompt="Why is the sky blue?"':
+                "an answer, without a run",
+        },
+        groups=("model", "runtime"),
+    ),
+    "check": _Help(
+        {
+            "fmkit check data=image_folder data.root=photos": "a folder of photos",
+            "fmkit check data=text_table data.root=texts.csv": "a table of texts",
+            "fmkit check data=conll data.root=ner": "tagged words: a file, or train, dev and test",
+            "fmkit check data=image_folder data.root=photos output=report": "where reports go",
+            "fmkit check data=image_folder data.root=photos data.on_bad=quarantine":
+                "move unreadable files to quarantine/, beside photos/",
+        }
+    ),
+    "tokenizer": _Help(
+        {
+            "fmkit tokenizer train data=text_files data.root=texts output=my_tokenizer":
+                "byte-level BPE, like GPT-2",
             "fmkit tokenizer train data=text_lines data.root=texts.txt output=my_tokenizer "
-            "kind=word_piece lowercase=true size=8000",
-            "one of letters and longer pieces, as BERT has one",
-        ),
-        (
+            "kind=word_piece lowercase=true size=8000": "WordPiece, like BERT",
             "fmkit pretrain task=masked_lm model=small_bert model.tokenizer=my_tokenizer "
-            "data=text_files data.root=texts stage=scratch",
-            "what it is for",
-        ),
-    ],
-    "runs": [
-        ("fmkit runs", "all runs, newest first"),
-        ("fmkit runs show RUN", "one run: figures, phases, files (RUN: folder, id or `last`)"),
-        ("fmkit runs compare RUN RUN", "what differs between two runs"),
-        ("fmkit runs best", "runs by test accuracy"),
-    ],
-    "cache": [
-        ("fmkit cache", "what is there, the most recently used first"),
-        ("fmkit cache clear", "remove all that no run is using"),
-        ("fmkit cache clear KEY", "remove one entry, by the beginning of its key"),
-    ],
-}
+            "data=text_files data.root=texts stage=scratch": "train a model that uses it",
+        },
+        "train [GROUP=OPTION ...] [KEY=VALUE ...]",
+    ),
+    "runs": _Help(
+        {
+            "fmkit runs": "all runs, newest first",
+            "fmkit runs show RUN": "one run (by folder, id, or `last`): metrics, phases, files",
+            "fmkit runs compare RUN RUN": "what differs between two runs",
+            "fmkit runs best": "runs by test accuracy",
+        },
+        "[list | show RUN | compare RUN RUN | best] [KEY=VALUE ...]",
+        (),
+        options="fmkit.commands.runs",
+    ),
+    "cache": _Help(
+        {
+            "fmkit cache": "all entries, the most recently used first",
+            "fmkit cache clear": "remove all entries that no run is using",
+            "fmkit cache clear KEY": "remove one entry, by the beginning of its key",
+        },
+        "[list | clear [KEY ...]] [cache_dir=DIR]",
+        (),
+        options="fmkit.commands.cache",
+    ),
+    "guide": _Help(
+        {
+            "fmkit guide": "list the pages",
+            "fmkit guide stages": "read one",
+        },
+        "[TOPIC]",
+        (),
+    ),
+}  # fmt: skip
 
 
-_PLAIN = {
-    "tokenizer": ("train [KEY=VALUE ...]", ""),
-    "resume": ("RUN [KEY=VALUE ...]", "fmkit.commands.resume"),
-    "runs": ("[list | show RUN | compare RUN RUN | best] [KEY=VALUE ...]", "fmkit.commands.runs"),
-    "cache": ("[list | clear [KEY ...]] [cache_dir=DIR]", "fmkit.commands.cache"),
-}
-"""By command, a usage of its own, and the module that knows its keys where Hydra does not."""
-
-
-def overview(commands: Mapping[str, str]) -> None:
+def overview(summaries: Mapping[str, str]) -> None:
     """`fmkit --help`."""
-    stdout.print("fmkit: turn a pretrained model of images or texts into your own.\n")
-    stdout.print("usage: fmkit COMMAND [KEY=VALUE ...]\n")
-    _rows([(name, line) for name, line in commands.items()])
-    stdout.print("\nFirst steps:")
-    _rows(
-        [
-            ("fmkit finetune", "the demo, a few minutes on a CPU, no download"),
-            ("fmkit finetune data=image_folder data.root=DIR", "your own photos"),
-            ("fmkit finetune model=minilm data=text_table data.root=FILE.csv", "your own texts"),
-            (
-                "fmkit pretrain task=simclr stage=self_supervised model=small_cnn data=photos "
-                "data.root=DIR",
-                "photos without labels",
-            ),
-            ("fmkit runs", "what has been trained"),
-            ("fmkit COMMAND --help", "settings and examples"),
-        ]
+    first_steps = {
+        "fmkit finetune": "the demo: minutes on a CPU, no download",
+        "fmkit finetune data=image_folder data.root=DIR": "your own photos",
+        "fmkit finetune model=minilm data=text_table data.root=FILE.csv": "your own texts",
+        "fmkit runs": "what has been trained",
+    }
+    _print(
+        "fmkit: fine-tune pretrained image and text models on your own data.",
+        "",
+        "usage: fmkit COMMAND [GROUP=OPTION ...] [KEY=VALUE ...]",
+        "",
+        *(f"  {name:11}{summary}" for name, summary in summaries.items()),
+        "  help       explain a command, a group, a key or a page of the guide",
+        "",
+        "First steps:",
+        *_examples(first_steps),
+        "",
+        "More:",
+        "  fmkit COMMAND --help        examples and settings of a command",
+        "  fmkit help model.lora_rank  one setting",
+        "  fmkit help data             one group, or optimizer, stage, task, runtime ...",
+        "  fmkit guide                 the guide",
+        "",
+        "Exit status: 0 done, 1 defect, 2 config, 3 data, 4 run or artifact refused,",
+        "5 loss not finite, 6 disk or memory, 130, 143 or 129 stopped by a signal.",
     )
-    stdout.print("\nExit status: 0 done, 1 defect, 2 config, 3 data, 4 artifact refused,")
-    stdout.print("5 loss not finite, 6 disk or memory, 129/130/143 stopped by a signal.")
 
 
 def version() -> None:
     """`fmkit --version`."""
-    stdout.print(f"fmkit {fmkit.__version__}")
+    _print(f"fmkit {fmkit.__version__}")
 
 
-def command(name: str, line: str) -> None:
-    """`fmkit COMMAND --help`."""
-    usage, options = _PLAIN.get(name, ("[KEY=VALUE ...]", ""))
-    stdout.print(
-        f"fmkit {name}: {line}.\n\nusage: fmkit {name} {escape_markup(usage)}\n\nExamples:"
-    )
-    _rows(_EXAMPLES[name])
-    if options:
-        stdout.print("\nSettings:")
-        table = importlib.import_module(options).OPTIONS
-        _keys([(key, default, meaning) for key, (default, meaning) in table.items()])
+def command(name: str, summary: str) -> None:
+    """`fmkit COMMAND --help`: examples, groups and the keys that people change."""
+    content = _HELP[name]
+    lines = [f"fmkit {name}: {summary}.", "", f"usage: fmkit {name} {content.usage}"]
+    lines += ["", "Examples:", *_examples(content.examples)]
+    if content.groups:
+        lines += ["", "Groups:", *map(_group_line, content.groups)]
+    keys = [_find(key)[0] for key in content.keys] or _own_keys(name)
+    if keys:
+        lines += ["", "Settings:", *_key_lines(keys)]
+    if content.groups:
+        group = content.groups[0]
+        lines += ["", f"More: fmkit {name} --help {group}, --help {group}.KEY, --help all"]
+    if content.keys:
+        lines.append("Hydra's flags: -m (sweep), --cfg job (show the config), --config-dir DIR.")
+    _print(*lines)
+
+
+def topic(name: str, summaries: Mapping[str, str], of_command: str = "") -> None:
+    """`fmkit help TOPIC` and `fmkit COMMAND --help TOPIC`.
+
+    Args:
+        name: a command, a group, a full key, `all`, or a page of the guide.
+        summaries: of all commands.
+        of_command: the command whose keys `all` shows; empty means all commands'.
+
+    Raises:
+        ConfigError: there is no such topic.
+    """
+    if name in summaries and not of_command:
+        command(name, summaries[name])
+    elif name == "all":
+        names = [of_command] if of_command else list(_HELP)
+        for command_name in names:
+            if own_keys := _own_keys(command_name):
+                _print(f"Keys of fmkit {command_name}:", *_key_lines(own_keys), "")
+        groups = (group for command_name in names for group in _HELP[command_name].groups)
+        for group in dict.fromkeys(groups):
+            _group(group)
+    elif name in _TRAINING_GROUPS:
+        _group(name)
+    elif "." in name or any(key.name == name for each in _HELP for key in _own_keys(each)):
+        _print(*_full_key_lines(_find(name)))
+    elif name in guide.pages():
+        guide.show(name)
     else:
-        _settings(name)
+        topics = [*summaries, *_TRAINING_GROUPS, *guide.pages(), "all"]
+        keys = [key.name for group in _TRAINING_GROUPS for key in _group_keys(group)]
+        raise ConfigError(
+            received("fmkit help", name, [*topics, *keys]),
+            "fmkit --help lists the commands, fmkit guide the pages.",
+        )
 
 
-def _settings(name: str) -> None:
+# --- keys ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Key:
+    """One key, as some options of its group have it; no option named means all."""
+
+    name: str
+    default: str
+    meaning: str
+    options: list[str] = field(default_factory=list)
+
+    @property
+    def assigned(self) -> str:
+        """`key=default`."""
+        return f"{self.name}={self.default}" if self.default else self.name
+
+
+def _own_keys(name: str) -> list[_Key]:
+    """Keys of a command that are in no group."""
     from fmkit.config.registry import COMMANDS
     from fmkit.config.schema.docs import keys_of
 
-    groups = _groups(name)
-    if groups:
-        stdout.print("\nGroups (GROUP=OPTION):")
-        _rows([(group, ", ".join(_options(group))) for group in groups])
-    for group in groups:
-        _group(group)
-    stdout.print("\nothers:")
-    _keys([row for row in keys_of(COMMANDS[name]) if row[2] and not row[2].startswith("Group")])
-    if name in ("pretrain", "finetune"):
-        stdout.print("\nHydra's flags: -m (sweep), --cfg job (show the config), --config-dir DIR")
-        stdout.print("(your own YAML), --hydra-help (all of them).")
+    if options := _HELP[name].options:
+        table = importlib.import_module(options).OPTIONS
+        return [_Key(key, default, meaning) for key, (default, meaning) in table.items()]
+    rows = keys_of(COMMANDS[name]) if name in COMMANDS else []
+    return [_Key(*row) for row in rows if not row[2].startswith("Group") and row[2]]
 
 
-def _group(group: str) -> None:
-    """A group's keys, those that only some options have, and what the options' files set."""
+def _group_keys(group: str) -> list[_Key]:
+    """Keys of a group, those of all its options first."""
     from fmkit.config.registry import KINDS
     from fmkit.config.schema.docs import keys_of
     from fmkit.config.schema.runtime import PhaseConfig
     from fmkit.config.schema.task import ObjectiveConfig
 
-    if group == "task":
-        stdout.print("\ntask.objectives.NAME: (with task=joint)")
-        _keys(keys_of(ObjectiveConfig, "task.objectives.NAME."))
     if group == "stage":
-        stdout.print("\nstage.PHASE: (phases run in the order they are written)")
-        _keys(keys_of(PhaseConfig, "stage.PHASE."))
-    base = KINDS.get(group, {}).get("")
-    if base is None:
-        return
-    shared = keys_of(base, f"{group}.")
-    stdout.print(f"\n{group}:")
-    _keys(shared)
-    shown: dict[type, str] = {}
-    for option, kind in KINDS[group].items():
-        if option:
-            shown[kind] = f"{shown[kind]} or {option}" if kind in shown else option
-    for kind, those in shown.items():
-        own = [row for row in keys_of(kind, f"{group}.") if row not in shared]
-        own = [row for row in own if not row[0].endswith(".name")]
-        if own:
-            stdout.print(f"  with {group}={those}:")
-            _keys(own)
-    _defaults_of_files(group)
+        return [_Key(*row) for row in keys_of(PhaseConfig, "stage.PHASE.")]
+    keys: dict[tuple[str, str, str], _Key] = {}
+    for option, config_class in KINDS.get(group, {}).items():
+        for row in keys_of(config_class, f"{group}."):
+            if not option:
+                keys[row] = _Key(*row)
+            elif row not in keys:
+                keys[row] = _Key(*row, [option])
+            elif keys[row].options:
+                keys[row].options.append(option)
+    found = [key for key in keys.values() if not key.name.endswith(".name") or not key.options]
+    if group == "task":
+        found += [
+            _Key(*row, ["joint"]) for row in keys_of(ObjectiveConfig, "task.objectives.NAME.")
+        ]
+    return found
 
 
-def _defaults_of_files(group: str) -> None:
-    from fmkit.config.compose import conf_dir, option_names
-    from fmkit.config.yaml_files import read_config_file
+def _find(name: str) -> list[_Key]:
+    """All forms of one key.
 
-    rows = []
-    for option in option_names(group):
-        found = read_config_file(conf_dir() / group / f"{option}.yaml", "")
-        values = [f"{each.key}={each.value}" for each in found.assignments if each.key != "name"]
-        if values:
-            rows.append((f"{group}={option}", f"sets {', '.join(values)}"))
-    if rows:
-        stdout.print("  other defaults:")
-        _rows(rows)
+    Raises:
+        ConfigError: there is no such key.
+    """
+    group, _, rest = name.partition(".")
+    if group == "stage" and "." in rest:
+        name = f"stage.PHASE.{rest.partition('.')[2]}"
+    if name.startswith("task.objectives.") and name.count(".") > 2:
+        name = f"task.objectives.NAME.{name.split('.', 3)[3]}"
+    keys = _group_keys(group) if rest else [key for each in _HELP for key in _own_keys(each)]
+    forms = [key for key in keys if key.name == name]
+    if not forms:
+        raise ConfigError(received("fmkit help", name, dict.fromkeys(key.name for key in keys)))
+    return list({(key.default, key.meaning): key for key in forms}.values())
 
 
-def _groups(name: str) -> list[str]:
-    if name in ("pretrain", "finetune"):
-        return ["model", "data", "optimizer", "stage", "task", "runtime", "experiment"]
-    if name == "generate":
-        return ["model", "runtime"]
-    return ["runtime"] if name == "predict" else ["data", "runtime"]
+# --- lines --------------------------------------------------------------------------------------
+
+
+def _group(group: str) -> None:
+    """All options and keys of a group."""
+    keys = _group_keys(group)
+    shared = [key for key in keys if not key.options]
+    lines = [f"{group}=OPTION, where OPTION is one of:", *_option_lines(group)]
+    if shared:
+        lines += ["", "Keys:", *_key_lines(shared)]
+    by_options: dict[tuple[str, ...], list[_Key]] = {}
+    for key in keys:
+        if key.options:
+            by_options.setdefault(tuple(key.options), []).append(key)
+    for options, own in by_options.items():
+        lines += ["", *_wrap(f"With {group}={', '.join(options)}:"), *_key_lines(own)]
+    if group in guide.pages():
+        lines += ["", f"See also: fmkit guide {group}"]
+    _print(*lines, "")
+
+
+def _full_key_lines(forms: Sequence[_Key]) -> list[str]:
+    """A key with its meaning and what it may be, for each form of it."""
+    from fmkit.config import constraints
+
+    lines = []
+    for key in forms:
+        lines.append(key.assigned)
+        lines += _wrap(key.meaning, "    ")
+        if key.options:
+            lines += _wrap(f"With {key.name.partition('.')[0]}={', '.join(key.options)}.", "    ")
+    rule = forms[0].name.replace(".PHASE.", ".*.")
+    if rule in constraints.CHOICES:
+        lines += _wrap(f"Allowed: {', '.join(constraints.CHOICES[rule])}.", "    ")
+    if rule in constraints.RANGES:
+        lines += _wrap(f"Expected {constraints.RANGES[rule][0]}.", "    ")
+    return lines
 
 
 def _options(group: str) -> list[str]:
     from fmkit.config.compose import option_names
 
-    found = option_names(group)
+    names = option_names(group)
     if group == "model":
-        from fmkit.models import registry as table
+        from fmkit.models import registry
 
-        others = [each for each in table.names() if each not in found]
-        found = [*found, *others]
-    return found
-
-
-def _keys(rows: list[tuple[str, str, str]]) -> None:
-    _rows([(f"{key}={default}" if default else key, meaning) for key, default, meaning in rows])
+        names += [name for name in registry.names() if name not in names]
+    return names
 
 
-def _rows(rows: list[tuple[str, str]]) -> None:
-    width = min(44, max(len(left) for left, _ in rows) + 2)
-    for left, right in rows:
-        if len(left) + 2 > width:
-            stdout.print(f"  {escape_markup(left)}")
-            stdout.print(f"  {'':{width}}{escape_markup(right)}")
+def _option_lines(group: str) -> list[str]:
+    """The options of a group, first those whose files set more than a name."""
+    from fmkit.config.compose import conf_dir, option_names
+    from fmkit.config.yaml_files import read_config_file
+
+    lines, others = [], []
+    for option in _options(group):
+        values = []
+        if option in option_names(group):
+            file = read_config_file(conf_dir() / group / f"{option}.yaml", group)
+            values = [f"{row.key.removeprefix(f'{group}.')}={row.value}" for row in file.assignments
+                      if row.key.rpartition(".")[2] != "name"]  # fmt: skip
+        if values:
+            lines += _beside(option, f"sets {', '.join(values)}", 19)
         else:
-            stdout.print(f"  {escape_markup(left):{width}}{escape_markup(right)}")
+            others.append(option)
+    return [*lines, *_wrap(", ".join(others), "  ")]
+
+
+def _group_line(group: str) -> str:
+    """A group with as many of its options as fit on a line."""
+    names = _options(group)
+    line = f"  {group:11}{names[0]}"
+    for number, name in enumerate(names[1:], start=1):
+        rest = f" and {len(names) - number} more"
+        if len(line) + len(name) + 2 + len(rest) > WIDTH:
+            return line + rest
+        line += f", {name}"
+    return line
+
+
+def _key_lines(keys: Iterable[_Key]) -> list[str]:
+    return [line for key in keys for line in _beside(key.assigned, key.meaning)]
+
+
+def _examples(examples: Mapping[str, str]) -> list[str]:
+    lines = []
+    for words, meaning in examples.items():
+        if len(words) + len(meaning) + 6 <= WIDTH:
+            lines.append(f"  {words}  # {meaning}")
+            continue
+        wrapped = textwrap.wrap(words, WIDTH - 6, break_long_words=False, break_on_hyphens=False)
+        lines += [
+            f"  # {meaning}",
+            *" \\\n      ".join(wrapped).replace("fmkit", "  fmkit", 1).split("\n"),
+        ]
+    return lines
+
+
+def _beside(left: str, right: str, column: int = _COLUMN) -> list[str]:
+    """A term and its wrapped meaning, on the same line where both fit."""
+    meaning = _wrap(right, " " * column)
+    if len(left) + 4 > column or not meaning:
+        return [f"  {left}", *meaning]
+    return [f"  {left:{column - 2}}{meaning[0].lstrip()}", *meaning[1:]]
+
+
+def _wrap(text: str, indent: str = "") -> list[str]:
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=indent, subsequent_indent=indent,
+        break_on_hyphens=False, break_long_words=False,
+    )  # fmt: skip
+
+
+def _print(*lines: str) -> None:
+    for line in lines:
+        stdout.print(escape_markup(line))

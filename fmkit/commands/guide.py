@@ -1,0 +1,80 @@
+"""`fmkit guide`: list the pages of the guide, and show one on the terminal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import fmkit
+from fmkit.core import console
+from fmkit.core.errors import ConfigError, received
+
+_WIDTH = 100  # longer lines of prose are hard to read
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page: its title, and its first sentence."""
+
+    path: Path
+    title: str
+    summary: str
+
+    @property
+    def name(self) -> str:
+        """What a user types."""
+        return self.path.stem
+
+
+def pages() -> dict[str, Page]:
+    """The pages by name."""
+    folder = Path(fmkit.__file__).parent / "guide"
+    return {path.stem: _read(path) for path in sorted(folder.glob("*.md"))}
+
+
+def _read(path: Path) -> Page:
+    title, *rest = path.read_text(encoding="utf-8").strip().split("\n\n")
+    first_paragraph = " ".join(rest[0].split()) if rest else ""
+    sentence = re.match(r".*?[.!?](?=\s|$)", first_paragraph)
+    summary = sentence[0] if sentence else first_paragraph
+    return Page(path, title.lstrip("# ").strip(), summary)
+
+
+def guide(arguments: Sequence[str]) -> None:
+    """Run `fmkit guide [TOPIC]`.
+
+    Raises:
+        ConfigError: there is no such page, or more than one was named.
+    """
+    if len(arguments) > 1:
+        raise ConfigError(received("fmkit guide", " ".join(arguments), "one page"))
+    if arguments:
+        show(arguments[0])
+        return
+    by_name = pages()
+    width = max(len(name) for name in by_name) + 2
+    for name, page in by_name.items():
+        console.stdout.print(f"{name:{width}}{console.escape_markup(page.summary)}")
+    console.stdout.print("\nfmkit guide TOPIC shows a page.")
+
+
+def show(name: str) -> None:
+    """Print a page: rendered on a terminal, else as it is written.
+
+    Raises:
+        ConfigError: there is no such page.
+    """
+    by_name = pages()
+    page = by_name.get(name.removesuffix(".md").lower())
+    if page is None:
+        raise ConfigError(received("fmkit guide", name, list(by_name)))
+    text = page.path.read_text(encoding="utf-8")
+    if not console.stdout.is_terminal:
+        console.write_stdout(text)
+        return
+    from rich.markdown import Markdown
+
+    width = min(_WIDTH, console.stdout.width)
+    console.stdout.print(Markdown(text), soft_wrap=False, width=width)
