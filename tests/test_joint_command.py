@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from whole_runs import make_photos, only_run
 
 from fmkit.cli import main
-from fmkit.core import files
+from fmkit.core import safe_io
 
 TIMES = ("seconds", "examples_per_second", "rss_bytes")
 QUICK = ("model=small_cnn", "stage=scratch", "stage.full.epochs=2", "runtime.verbose=false")
@@ -31,7 +31,7 @@ def weights(folder):
 
 
 def rows(folder):
-    every = files.read_json_lines(folder / "metrics.jsonl")
+    every = safe_io.read_json_lines(folder / "metrics.jsonl")
     return [{key: each[key] for key in each if key not in TIMES} for each in every]
 
 

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from whole_runs import make_photos, only_run
 
 from fmkit.cli import main
-from fmkit.core import files
+from fmkit.core import safe_io
 
 MODEL = ("model=small_vit", "model.image_size=16", "data.batch_size=16", "runtime.verbose=false")
 LEARNS = ("task=masked_image", "stage=masked_image", "stage.painting.epochs=3")
@@ -39,7 +39,7 @@ def weights(folder):
 
 def test_it_learns_and_the_record_says_how(finished):
     _, folder = finished
-    rows = list(files.read_json_lines(folder / "metrics.jsonl"))
+    rows = list(safe_io.read_json_lines(folder / "metrics.jsonl"))
     assert rows[-1]["loss"] < rows[0]["loss"]
     task = yaml.safe_load((folder / "config.yaml").read_text())["task"]
     assert (task["method"], task["mask_ratio"], task["decoder_width"]) == ("mae", 0.75, 32)
@@ -105,7 +105,7 @@ def test_with_a_second_objective_the_backbone_learns_of_both(data, tmp_path, pai
     ]  # fmt: skip
     assert main(["finetune", *MODEL, *words]) == 0
     found = only_run(tmp_path)
-    rows = list(files.read_json_lines(found / "metrics.jsonl"))
+    rows = list(safe_io.read_json_lines(found / "metrics.jsonl"))
     assert rows[-1][f"{painted}_loss"] < rows[0][f"{painted}_loss"]
     assert np.isfinite(rows[-1][f"val_{other}_loss"])
     task = yaml.safe_load((found / "config.yaml").read_text())["task"]
@@ -128,7 +128,7 @@ def test_a_preset_of_keras_hub_learns_and_hands_over(data, tmp_path):
     words += ["model.weights=none", "data=image_folder", f"data.root={data}"]
     assert main(["pretrain", *LEARNS, *words, runs]) == 0
     folder = only_run(tmp_path, "pretrain")
-    rows = list(files.read_json_lines(folder / "metrics.jsonl"))
+    rows = list(safe_io.read_json_lines(folder / "metrics.jsonl"))
     assert rows[-1]["loss"] < rows[0]["loss"]
     assert 0 <= rows[-1]["val_knn_accuracy"] <= 1
     assert main(["finetune", f"init={folder}", "stage=scratch", "stage.full.epochs=1", runs]) == 0

@@ -13,10 +13,13 @@ MODULES = {
     *("code", "codeop", "runpy", "imp", "pty", "commands"),
 }
 ONLY_IN = {  # each of these has one place, where it is looked at
-    "subprocess": {"store/machine.py"},
-    "pickletools": {"models/torch_file.py"},
-    "importlib.import_module": {"lookup.py", "guide.py"},  # of names in our own tables
-    "exec_module": {"lookup.py"},
+    "subprocess": {"store/environment.py"},
+    "pickletools": {"models/weights/torch_pickle.py"},
+    "importlib.import_module": {
+        "core/registry.py",
+        "commands/help.py",
+    },  # of names in our own tables
+    "exec_module": {"core/registry.py"},
 }
 NAMES = {"eval", "exec", "compile", "__import__", "execfile", "input"}
 ATTRIBUTES = {

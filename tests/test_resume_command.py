@@ -9,7 +9,7 @@ import yaml
 from safetensors.numpy import load_file
 
 from fmkit.cli import main
-from fmkit.core import fault_injection, files
+from fmkit.core import fault_injection, safe_io
 from fmkit.store.run_dir import Run
 from fmkit.train.checkpoints import checkpoint
 
@@ -47,7 +47,7 @@ def read(folder, name):
 
 
 def rows(folder):
-    found = files.read_json_lines(folder / "metrics.jsonl")
+    found = safe_io.read_json_lines(folder / "metrics.jsonl")
     return [{key: each[key] for key in each if key not in TIMES} for each in found]
 
 

@@ -12,7 +12,7 @@ import pytest
 from whole_runs import make_photos, only_run
 
 from fmkit.cli import main
-from fmkit.core import files
+from fmkit.core import safe_io
 
 MODEL = ["model=small_cnn", "model.image_size=16", "data.batch_size=16"]
 
@@ -44,7 +44,7 @@ def test_a_run_without_labels_ends_in_losses_and_a_model_of_features(pretrained)
     assert set(status["test"]) == {"n", "loss"}
     data = json.loads((folder / "environment.json").read_text())["data"]
     assert (data["classes"], data["class_counts"]) == ([], {})
-    assert not any("knn" in key for row in files.read_json_lines(folder / "metrics.jsonl")
+    assert not any("knn" in key for row in safe_io.read_json_lines(folder / "metrics.jsonl")
                    for key in row)  # fmt: skip
     model = keras.models.load_model(folder / "model.keras")
     assert model.predict(np.zeros((2, 24, 30, 3)), verbose=0).shape == (2, 96)

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from whole_runs import only_run
 
 from fmkit.cli import main
-from fmkit.core import files
+from fmkit.core import safe_io
 from fmkit.train.checkpoints import checkpoint
 
 CNN = (
@@ -112,7 +112,7 @@ def test_a_regression_learns_brightness_in_its_own_unit(numbers):
     mean, deviation = environment["moments"]["lux"]
     assert (2000 < mean < 2700, 300 < deviation < 600) == (True, True)
     assert status["best"]["monitor"] == "val_r2"
-    rows = list(files.read_json_lines(folder / "metrics.jsonl"))
+    rows = list(safe_io.read_json_lines(folder / "metrics.jsonl"))
     assert status["best"]["value"] == max(row["val_r2"] for row in rows)
     assert rows[0]["val_rmse"] >= rows[0]["val_mae"]
 
@@ -120,7 +120,7 @@ def test_a_regression_learns_brightness_in_its_own_unit(numbers):
 def test_the_last_epoch_of_a_regression_is_judged_alike_by_the_loop_and_by_eval(numbers, capsys):
     root, folder = numbers
     best = read(folder, "status.json")["best"]
-    rows = list(files.read_json_lines(folder / "metrics.jsonl"))
+    rows = list(safe_io.read_json_lines(folder / "metrics.jsonl"))
     row = next(each for each in rows if each["step"] == best["step"])
     found = read(folder, "eval/val.json")
     for figure in ("loss", "mae", "rmse", "r2"):
@@ -247,7 +247,7 @@ def test_a_linear_head_is_solved_on_kept_features(task, words, figure, least, fm
     status = read(folder, "status.json")
     assert status["features"]["head"]["computed"] + status["features"]["head"]["read"] == 72
     assert status["test"][figure] > least
-    (row,) = files.read_json_lines(folder / "metrics.jsonl")
+    (row,) = safe_io.read_json_lines(folder / "metrics.jsonl")
     assert row["l2_alpha" if task == "regression" else "l2_C"] > 0
     proof = read(folder, "freeze.json")["phases"][0]
     assert proof["proof"] == "held"
@@ -267,7 +267,7 @@ def test_a_joint_run_of_numbers_and_classes_of_one_table(fmkit, tmp_path):
     )  # fmt: skip
     assert code == 0, err
     folder = only_run(tmp_path)
-    rows = list(files.read_json_lines(folder / "metrics.jsonl"))
+    rows = list(safe_io.read_json_lines(folder / "metrics.jsonl"))
     wanted = {"val_light_mae", "val_light_r2", "val_marks_micro_f1", "val_kind_accuracy"}
     assert wanted <= set(rows[-1])
     config = yaml.safe_load((folder / "config.yaml").read_text())["task"]["objectives"]

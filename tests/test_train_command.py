@@ -15,7 +15,7 @@ from PIL import Image
 from whole_runs import QUICK, make_photos, only_run
 
 from fmkit.config.saved_config import quote
-from fmkit.core import files
+from fmkit.core import safe_io
 from fmkit.train.checkpoints import checkpoint
 
 
@@ -65,7 +65,7 @@ def test_the_record_is_whole(finished):
 
 def test_metrics_are_the_same_in_all_three_forms(finished):
     _, folder, _ = finished
-    rows = list(files.read_json_lines(folder / "metrics.jsonl"))
+    rows = list(safe_io.read_json_lines(folder / "metrics.jsonl"))
     assert [row["epoch"] for row in rows] == list(range(1, 13))
     wanted = {"phase", "step", "loss", "val_loss", "learning_rate", "examples_per_second",
               "seconds", "rss_bytes"}  # fmt: skip
@@ -178,7 +178,7 @@ def test_pretrain_then_finetune_has_the_same_splits_and_skips_the_head(fmkit, tm
     assert "trained in" in out
     one, two = read(first, "environment.json")["data"], read(second, "environment.json")["data"]
     assert one["split_fingerprint"] == two["split_fingerprint"]
-    rows = list(files.read_json_lines(second / "metrics.jsonl"))
+    rows = list(safe_io.read_json_lines(second / "metrics.jsonl"))
     assert {row["phase"] for row in rows} == {"full"}
     other = make_photos(tmp_path / "others", classes=("blue", "red"))
     code, _, err = fmkit("finetune", "init=last", "data=image_folder", f"data.root={other}",

@@ -25,7 +25,6 @@ _NO_MEMORY = (
     "MemoryError",
 )
 """How native code, and Python inside of it, says that there is no memory left."""
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_SPACE = ("No space left on device", "Disk quota exceeded", "errno = 28")
 """The same for a full disk; HDF5 says it in the last of these ways."""
 _SMALLEST_SIDE = 32
@@ -99,7 +98,7 @@ def interrupted(error: KeyboardInterrupt, folder: Path | None) -> Interrupted:
 def is_disk_full(error: BaseException) -> bool:
     """Whether an error, or one behind it, says that the disk is full."""
     return any(
-        (isinstance(each, OSError) and each.errno in _FULL)
+        (isinstance(each, OSError) and each.errno in files.DISK_FULL_ERRORS)
         or any(sign in str(each) for sign in _NO_SPACE)
         for each in _chain(error)
     )

@@ -222,7 +222,7 @@ def _epochs(path: Path) -> list[dict[str, Any]]:
     """The last row of each epoch."""
     last: dict[tuple[str, str], dict[str, Any]] = {}
     try:
-        for row in safe_io.json_lines(path):
+        for row in safe_io.read_json_lines(path):
             if isinstance(row, dict):
                 last[str(row.get("phase")), str(row.get("epoch"))] = row
     except (OSError, ValueError) as error:
@@ -250,7 +250,7 @@ def _interval(metrics: dict[str, Any]) -> str | None:
 def _json(path: Path) -> dict[str, Any]:
     """A JSON object, empty where the file is missing or broken."""
     try:
-        loaded = safe_io.read_json(path, safe_io.MAX_FIGURES)
+        loaded = safe_io.read_json(path, safe_io.MAX_EVALUATION_JSON)
     except (OSError, ValueError):
         return {}
     return loaded if isinstance(loaded, dict) else {}

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: write then rename, exclusive claims, hashes, JSON lines."""
+"""Atomic file writes (temporary file, fsync, rename), JSON, hashes, paths and free disk space."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import Any
 from fmkit.core import fault_injection
 
 DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What the system says of a full disk, an exhausted quota, and a file that may not grow."""
+"""Error numbers of a full disk, an exhausted quota, and a file that may not grow any more."""
 
 
 def absolute_path(path: str | Path) -> str:
@@ -28,22 +28,22 @@ def absolute_path(path: str | Path) -> str:
 
 
 def display_path(path: str | Path) -> str:
-    """A path as a user would type it: from the current folder, where that is above it."""
-    full, here = Path(absolute_path(path)), Path.cwd()
-    return str(full.relative_to(here)) if full.is_relative_to(here) else str(full)
+    """A path as a user would type it: relative to the current folder where it is inside that."""
+    full, current = Path(absolute_path(path)), Path.cwd()
+    return str(full.relative_to(current)) if full.is_relative_to(current) else str(full)
 
 
 def why_not_writable(path: Path) -> str:
-    """Why no file can be written at a path, folders on the way included; empty when one can."""
+    """Why a file cannot be written at a path, missing folders included; empty when it can."""
     if path.is_dir():
         return "it is a folder"
-    there = path
+    folder = path
     try:
-        there = next(each for each in Path(absolute_path(path)).parents if each.exists())
-        with tempfile.TemporaryFile(dir=there):
+        folder = next(parent for parent in Path(absolute_path(path)).parents if parent.exists())
+        with tempfile.TemporaryFile(dir=folder):
             return ""
     except OSError as error:
-        return f"no file can be made in {there} ({error.strerror or type(error).__name__})"
+        return f"no file can be made in {folder} ({error.strerror or type(error).__name__})"
 
 
 def format_bytes(size: int) -> str:
@@ -55,64 +55,71 @@ def format_bytes(size: int) -> str:
 
 
 def free_bytes(folder: Path) -> int:
-    """What can be written in a folder, which need not be there yet."""
-    place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-    usage = shutil.disk_usage(place)
-    return usage.free if usage.total else sys.maxsize  # a file system that does not tell
+    """Free bytes on the disk of a folder, which need not exist yet."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    usage = shutil.disk_usage(existing)
+    return usage.free if usage.total else sys.maxsize  # some file systems report 0 for everything
 
 
-def require_free_space(folder: Path, needed: int) -> None:
+def require_free_space(folder: Path, bytes_needed: int) -> None:
     """Fail before anything is written to a disk that is too small for it.
 
     Raises:
-        OSError: less than so many bytes are free.
+        OSError: fewer bytes are free.
     """
-    if free_bytes(folder) < needed:
+    if free_bytes(folder) < bytes_needed:
         raise OSError(errno.ENOSPC, "too little space is free", str(folder))
 
 
 def temporary_path(path: Path) -> Path:
-    """A name beside a file for what is to replace it; `clear_temporaries` knows it again."""
+    """A name beside a file for what is to replace it; `remove_temporaries` recognises it."""
     return path.with_name(f".{path.stem}.{os.getpid()}.{secrets.token_hex(4)}{path.suffix}")
 
 
-def clear_temporaries(folder: Path) -> None:
-    """Delete what killed processes were about to put in place. Only for who holds the folder."""
-    for each in folder.iterdir():
-        if re.fullmatch(r"\..+\.\d+\.[0-9a-f]{8}(\.\w+)?", each.name) and each.is_file():
-            each.unlink()
+def remove_temporaries(folder: Path) -> None:
+    """Delete the temporary files of killed writers. Only for the holder of the folder's lock."""
+    for path in folder.iterdir():
+        if re.fullmatch(r"\..+\.\d+\.[0-9a-f]{8}(\.\w+)?", path.name) and path.is_file():
+            path.unlink()
 
 
-def write_bytes(path: Path, content: bytes, point: str = "") -> None:
-    """Replace a file in one step: a reader sees the old content or the new one, whole.
+@contextlib.contextmanager
+def replacing(path: Path, fault: str = "") -> Iterator[Path]:
+    """A temporary path to write a file to, which replaces `path` at the end of the block.
+
+    A reader sees the old content or the new one, whole, whatever instant a process is killed at.
 
     Args:
-        path: the file.
-        content: all of it.
-        point: the fault that a test can have before the new content takes its place.
+        path: the file. The temporary one is beside it and has the same suffix, by which libraries
+            choose a format.
+        fault: point of fault injection before the new content takes its place.
 
     Raises:
         OSError: the disk is full or refuses; it names the file, which is as it was.
     """
-    written = temporary_path(path)
+    temporary = temporary_path(path)
     try:
-        with written.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        fault_injection.point(point)
-        written.replace(path)
+        yield temporary
+        sync_file(temporary)
+        fault_injection.point(fault)
+        temporary.replace(path)
     except BaseException as error:
         with contextlib.suppress(OSError):
-            written.unlink()
-        _name(error, path)
+            temporary.unlink()
+        _set_filename(error, path)
         raise
 
 
-def _name(error: BaseException, path: Path) -> None:
-    """Have an error of the system tell the file: a write on a full disk does not."""
+def _set_filename(error: BaseException, path: Path) -> None:
+    """Name the file in an OSError: one of a write to a full disk has no file name."""
     if isinstance(error, OSError) and error.errno is not None:
         error.filename = str(path)
+
+
+def write_bytes(path: Path, content: bytes, fault: str = "") -> None:
+    """Replace a file in one step; see `replacing`."""
+    with replacing(path, fault) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -120,30 +127,28 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
-def write_json(path: Path, value: Any, point: str = "") -> None:
-    """Replace a JSON file in one step (see `write_bytes`)."""
-    write_bytes(path, to_json(value, indent=2), point)
+def write_json(path: Path, value: Any, fault: str = "") -> None:
+    """Replace a JSON file in one step; see `replacing`."""
+    write_bytes(path, to_json(value, indent=2), fault)
 
 
 def to_json(value: Any, indent: int | None = None) -> bytes:
-    """A value as one JSON text that ends its line; a name that is not UTF-8 comes back as it was.
-
-    Numbers that are not finite become null.
-    """
+    """A value as UTF-8 JSON with a line end; NaN and infinities become null."""
+    finite = nonfinite_to_none(value)
     try:
-        return (
-            json.dumps(nonfinite_to_none(value), indent=indent, ensure_ascii=False) + "\n"
-        ).encode()
-    except UnicodeEncodeError:  # half a pair of surrogates: how Python has a byte that is no UTF-8
-        return (json.dumps(nonfinite_to_none(value), indent=indent) + "\n").encode()
+        text = json.dumps(finite, indent=indent, ensure_ascii=False)
+        return f"{text}\n".encode()
+    except UnicodeEncodeError:  # a lone surrogate: Python's form of a file name that is not UTF-8
+        text = json.dumps(finite, indent=indent)
+        return f"{text}\n".encode()
 
 
 def nonfinite_to_none(value: Any) -> Any:
-    """The same value with NaN and infinities as None, since JSON has no word for them."""
+    """The same value with NaN and infinities as None, which JSON does not have."""
     if isinstance(value, dict):
-        return {str(key): nonfinite_to_none(each) for key, each in value.items()}
+        return {str(key): nonfinite_to_none(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [nonfinite_to_none(each) for each in value]
+        return [nonfinite_to_none(item) for item in value]
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a NumPy number
         value = value.item()
     if isinstance(value, float) and not (float("-inf") < value < float("inf")):
@@ -151,58 +156,44 @@ def nonfinite_to_none(value: Any) -> Any:
     return value
 
 
-def append(path: Path, content: bytes, point: str = "") -> None:
+def append(path: Path, content: bytes, fault: str = "") -> None:
     """Append to a file in a single write; where that fails, the file is as it was.
 
     Args:
-        path: the file, which is made where it is missing.
-        content: what comes after what is there.
-        point: the fault that a test can have in the middle.
+        path: the file; it is created where it is missing.
+        content: the bytes to append.
+        fault: point of fault injection in the middle of the write.
 
     Raises:
         OSError: the disk is full or refuses; it names the file.
     """
     try:
         with path.open("ab", buffering=0) as stream:
-            before = stream.tell()
+            size_before = stream.tell()
             try:
-                for number, piece in enumerate(fault_injection.halves(point, content)):
+                for number, piece in enumerate(fault_injection.halves(fault, content)):
                     if number:
-                        fault_injection.point(point)
-                    if stream.write(piece) != len(piece):  # the disk took some of it
+                        fault_injection.point(fault)
+                    if stream.write(piece) != len(piece):  # a full disk takes a part of it
                         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             except OSError:
-                stream.truncate(before)
+                stream.truncate(size_before)
                 raise
     except OSError as error:
-        _name(error, path)
+        _set_filename(error, path)
         raise
 
 
-def append_json_line(path: Path, row: dict[str, Any], point: str = "") -> None:
-    """Append one row to a JSON-lines file (see `append`)."""
-    append(path, to_json(row), point)
-
-
-def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a JSON-lines file; a last line that was torn by a crash is left out."""
-    lines = path.read_bytes().split(b"\n")
-    for number, line in enumerate(lines):
-        if not line.strip():
-            continue
-        try:
-            yield json.loads(line)
-        except ValueError:
-            if number < len(lines) - 1:
-                raise
-            return
+def append_json_line(path: Path, row: dict[str, Any], fault: str = "") -> None:
+    """Append one row to a JSON-lines file; see `append`."""
+    append(path, to_json(row), fault)
 
 
 def claim_folder(parent: Path, name: str) -> Path:
-    """Make `parent/name`, or fail if somebody has it: two launches never share a folder.
+    """Create `parent/name`, or fail if it exists: two launches never share a folder.
 
     Raises:
-        FileExistsError: the folder is there already.
+        FileExistsError: the folder exists already.
     """
     parent.mkdir(parents=True, exist_ok=True)
     folder = parent / name
@@ -211,13 +202,13 @@ def claim_folder(parent: Path, name: str) -> Path:
 
 
 def sync_file(path: Path) -> None:
-    """Make what was written to a file survive a power failure."""
+    """Flush a file to the disk (fsync), so that it survives a power failure."""
     with path.open("rb") as stream:
         os.fsync(stream.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames inside a folder survive a power failure."""
+    """Flush a folder to the disk (fsync), so that renames in it survive a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

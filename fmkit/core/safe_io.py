@@ -1,87 +1,113 @@
-"""Files that somebody else may have written: regular files of bounded size, JSON of bounded
-depth. Everything is checked before it is allocated.
+"""Safe reading of files from outside: regular files of bounded size, JSON of bounded depth.
+
+Whatever a path leads to is checked before memory is allocated for it.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
 MAX_JSON = 4 * 2**20
-"""Bytes of a JSON file; a status has some 2,000, a list of 20,000 class names 600,000."""
-MAX_FIGURES = 16 * 2**20
-"""Bytes of a JSON file with a confusion matrix: 1,000 classes take 10 million."""
+"""Bytes of a JSON file: a status has some 2,000, a list of 20,000 class names 600,000."""
+MAX_EVALUATION_JSON = 16 * 2**20
+"""Bytes of a JSON file with a confusion matrix: that of 1,000 classes takes 10 million."""
 _MAX_BRACKETS = 200_000
 _MAX_COMMAS = 2_000_000
 _MAX_FILES = 20_000
-_LONGEST_LINE = 2**20
+_MAX_LINE = 2**20
 
 
-class NotRegular(ValueError):
-    """A path leads to a folder, a FIFO or a device, or to a file that is too large."""
+class RefusedFile(OSError, ValueError):
+    """A path leads to a folder, a FIFO or a device, or to a file that is too large.
+
+    Both an OSError and a ValueError, as `io.UnsupportedOperation` is: opening failed, and the path
+    is not of the kind that was expected.
+
+    Args:
+        path: the path.
+        reason: the rest of a sentence that begins with `it`.
+        mode: file type and permissions, as in `os.stat_result.st_mode`.
+    """
+
+    def __init__(self, path: str | bytes | Path, reason: str, mode: int) -> None:
+        code = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        super().__init__(code, f"it {reason}", os.fsdecode(path))
+        self.mode = mode
+
+    def __str__(self) -> str:
+        return str(self.strerror)
 
 
-def open_regular(path: Path, most: int | None = None) -> BinaryIO:
+def open_regular(path: str | bytes | Path, max_bytes: int | None = None) -> BinaryIO:
     """Open a regular file for reading; a FIFO or a device is refused, and never waited for.
 
     Args:
         path: the file; links are followed.
-        most: largest size in bytes.
+        max_bytes: largest size.
 
     Raises:
+        RefusedFile: it is not a regular file, or it is too large.
         OSError: it cannot be opened.
-        NotRegular: it is no regular file, or too large.
     """
-    # Without O_NONBLOCK the opening of a FIFO waits until somebody writes to it.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    stream = None
+    # Without O_NONBLOCK, opening a FIFO would wait until another process writes to it.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            what = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
-            raise NotRegular(f"it is {what}")
-        if most is not None and found.st_size > most:
-            raise NotRegular(f"it has {found.st_size:,} bytes, and {most:,} are allowed")
-        stream = os.fdopen(descriptor, "rb")
-    finally:
-        if stream is None:
-            os.close(descriptor)
-    return stream
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            reason = "is a folder" if stat.S_ISDIR(status.st_mode) else "is not a regular file"
+            raise RefusedFile(path, reason, status.st_mode)
+        if max_bytes is not None and status.st_size > max_bytes:
+            reason = f"has {status.st_size:,} bytes; at most {max_bytes:,} are allowed"
+            raise RefusedFile(path, reason, status.st_mode)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
-def read_bytes(path: Path, most: int) -> bytes:
+def read_bytes(path: str | Path, max_bytes: int) -> bytes:
     """The content of a regular file.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is no regular file, or too large.
+        OSError: it cannot be read, is not a regular file (`RefusedFile`) or is too large.
+        ValueError: it is larger than its size says.
     """
-    with open_regular(path, most) as stream:
-        content = stream.read(most + 1)  # a file in /proc says 0 bytes and has more
-    if len(content) > most:
-        raise ValueError(f"it has more than {most:,} bytes")
+    with open_regular(path, max_bytes) as stream:
+        content = stream.read(max_bytes + 1)  # a file in /proc has size 0 and more content
+    if len(content) > max_bytes:
+        raise ValueError(f"it has more than {max_bytes:,} bytes")
     return content
 
 
-def read_json(path: Path, most: int = MAX_JSON) -> Any:
+def read_json(path: Path, max_bytes: int = MAX_JSON) -> Any:
     """The value in a JSON file.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no JSON, or too large or too deep to be a record of fmkit's.
+        ValueError: it is not JSON, or too large or too deep for a record that fmkit wrote.
     """
-    return parse_json(read_bytes(path, most))
+    return parse_json(read_bytes(path, max_bytes))
+
+
+def read_json_object(path: Path, max_bytes: int = MAX_JSON) -> dict[str, Any]:
+    """The mapping in a JSON file; errors as of `read_json`."""
+    value = read_json(path, max_bytes)
+    if not isinstance(value, dict):
+        raise ValueError("it is not a JSON object")
+    return value
 
 
 def parse_json(content: bytes) -> Any:
     """The value of a JSON text.
 
     Raises:
-        ValueError: it is no JSON, or too large or too deep to be a record of fmkit's.
+        ValueError: it is not JSON, or too large or too deep for a record that fmkit wrote.
     """
     # An empty list takes 2 bytes of text and some 60 of memory.
     if content.count(b"[") + content.count(b"{") > _MAX_BRACKETS:
@@ -91,81 +117,51 @@ def parse_json(content: bytes) -> Any:
     try:
         return json.loads(content)
     except RecursionError:
-        raise ValueError("it is nested too deep") from None
+        raise ValueError("it is nested too deeply") from None
 
 
-def json_lines(path: Path) -> Iterator[Any]:
+def read_json_lines(path: Path) -> Iterator[Any]:
     """The values of a JSON-lines file, one line in memory at a time.
 
-    A last line that was torn by a crash is left out.
+    A last line without a line end was torn by a crash and is left out.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is no regular file, or a line is no JSON or too long.
+        OSError: it cannot be read, or is not a regular file (`RefusedFile`).
+        ValueError: a line is not JSON, or too long.
     """
     with open_regular(path) as stream:
-        while line := stream.readline(_LONGEST_LINE):
+        while line := stream.readline(_MAX_LINE):
             if not line.endswith(b"\n"):
-                if len(line) == _LONGEST_LINE:
-                    raise ValueError(f"a line has more than {_LONGEST_LINE:,} bytes")
+                if len(line) == _MAX_LINE:
+                    raise ValueError(f"a line has more than {_MAX_LINE:,} bytes")
                 return
             if line.strip():
                 yield parse_json(line)
 
 
 def check_tree(folder: Path, root: Path) -> None:
-    """Refuse a folder with links out of a root, or with anything but files and folders in it.
+    """Refuse a folder with links that leave a root, or with anything but files and folders.
 
     Args:
-        folder: what is going to be read; it may be absent.
-        root: what a link may not leave.
+        folder: the folder to be read; it may be absent.
+        root: the folder that no link may leave.
 
     Raises:
         OSError: a folder cannot be read.
-        ValueError: with the name of what is wrong.
+        ValueError: the name of what is wrong, and why.
     """
-    outside = Path(os.path.realpath(root))
-    waiting = [folder]
+    real_root = Path(os.path.realpath(root))
+    pending = [folder]
     count = 0
-    while waiting:
-        path = waiting.pop()
+    while pending:
+        path = pending.pop()
         count += 1
         if count > _MAX_FILES:
             raise ValueError(f"{folder.name} holds too many files")
-        target = Path(os.path.realpath(path))  # unlike Path.resolve, it takes a loop of links
-        if path.is_symlink() and not target.is_relative_to(outside):
+        target = Path(os.path.realpath(path))  # Path.resolve would raise on a loop of links
+        if path.is_symlink() and not target.is_relative_to(real_root):
             raise ValueError(f"{path.relative_to(root)} is a link to outside the run")
         if path.is_dir():
-            waiting.extend(path.iterdir())
+            pending.extend(path.iterdir())
         elif (path.is_symlink() or path.exists()) and not path.is_file():
-            raise ValueError(f"{path.relative_to(root)} is no regular file")
-
-
-class NotAFile(OSError):
-    """A FIFO, a socket, a device or a folder where a file should be.
-
-    Attributes:
-        mode: what it is, as `stat` tells it.
-    """
-
-    def __init__(self, path: str | bytes, mode: int) -> None:
-        super().__init__(f"{path!r} is no regular file")
-        self.mode = mode
-
-
-def open_file(path: str | bytes) -> IO[bytes]:
-    """A regular file, for reading. A FIFO without a writer would block an ordinary `open`.
-
-    Raises:
-        NotAFile: it is something else.
-        OSError: it cannot be opened.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            raise NotAFile(path, mode)
-        return os.fdopen(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
+            raise ValueError(f"{path.relative_to(root)} is not a regular file")

@@ -49,16 +49,15 @@ def write_table(path: Path, columns: dict[str, Any]) -> None:
         columns = {_harmless(name): list(map(_harmless, each)) for name, each in columns.items()}
     frame = pd.DataFrame(columns)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.new")
-    if path.suffix == ".parquet":
-        frame.to_parquet(temporary, index=False)
-    else:
+    with files.replacing(path) as temporary:
+        if path.suffix == ".parquet":
+            frame.to_parquet(temporary, index=False)
+            return
         # The csv module of Python before 3.13 leaves a `\r` outside quotes, where it ends a row.
-        texts = (cell for each in columns.values() for cell in each if isinstance(cell, str))
+        texts = (cell for column in columns.values() for cell in column if isinstance(cell, str))
         has_returns = any("\r" in text for text in texts)
         quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if has_returns else csv.QUOTE_MINIMAL
         frame.to_csv(temporary, index=False, errors="backslashreplace", quoting=quoting)
-    temporary.replace(path)
 
 
 def _harmless(cell: Any) -> Any:

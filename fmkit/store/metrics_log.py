@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from fmkit.core import files
+from fmkit.core import files, safe_io
 from fmkit.core.errors import ArtifactError
 from fmkit.store import run_dir
 from fmkit.store.tensorboard import EventsFile
@@ -38,7 +38,7 @@ class MetricsLog:
         self._table_written = -_TABLE_SECONDS
         self._table_is_behind = False
         self._seen: list[dict[str, Any]] = (
-            list(files.read_json_lines(self._rows)) if self._rows.exists() else []
+            list(safe_io.read_json_lines(self._rows)) if self._rows.exists() else []
         )
 
     def __enter__(self) -> MetricsLog:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import fmkit
-from fmkit.core import atomic_dir, console, fault_injection, files, sanitize
+from fmkit.core import atomic_dir, console, files, sanitize
 from fmkit.core.errors import ArtifactError, ConfigError, FmkitError, Interrupted
 from fmkit.core.types import Tokenizer
 from fmkit.store import environment, lock
@@ -145,7 +145,7 @@ class Run:
         fresh = {key: run._status[key] for key in ("state", "reason", "ended", "pid", "host")}
         run._status |= {**before, **fresh}
         run._began -= seconds
-        files.clear_temporaries(folder)
+        files.remove_temporaries(folder)
         atomic_dir.remove_leftovers(run.checkpoints)
         return run
 
@@ -261,20 +261,10 @@ class Run:
         Raises:
             OSError: the disk is full or refuses; it names the file.
         """
-        path = self.folder / MODEL
-        written = files.temporary_path(path)
-        try:
-            model.save(written)
-            if not zipfile.is_zipfile(written):  # Keras has not always told of a failed write
+        with files.replacing(self.folder / MODEL, "model.write") as temporary:
+            model.save(temporary)
+            if not zipfile.is_zipfile(temporary):  # Keras does not report every failed write
                 raise OSError(errno.EIO, "the file is not whole")
-            files.sync_file(written)
-            fault_injection.point("model.write")
-            written.replace(path)
-        except OSError as error:
-            written.unlink(missing_ok=True)
-            if error.errno is not None:
-                error.filename = str(path)
-            raise
 
     def save_tokenizer(self, tokenizer: Tokenizer) -> None:
         """Write what a model of texts makes tokens with, whole or not at all.

@@ -95,7 +95,7 @@ class RunReader:
         name = f"{run_dir.EVALUATION}/val{f'-{objective}' if objective else ''}.json"
         if not (self.folder / name).exists():
             return {}
-        return self.json(name, safe_io.MAX_FIGURES)
+        return self.json(name, safe_io.MAX_EVALUATION_JSON)
 
     def _different(self, found: Any, what: str) -> tuple[str, ...]:
         is_list = isinstance(found, list) and all(isinstance(each, str) for each in found)

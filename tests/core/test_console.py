@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from fmkit.commands.runs import Rows
-from fmkit.core import console, files, sanitize
+from fmkit.core import console, files, safe_io, sanitize
 from fmkit.evaluation.write import write_table
 
 NAMES = [
@@ -74,4 +74,4 @@ def test_json_holds_any_name(name, tmp_path):
     files.write_json(tmp_path / "x.json", {name: [name]})
     assert json.loads((tmp_path / "x.json").read_bytes()) == {name: [name]}
     files.append_json_line(tmp_path / "x.jsonl", {"name": name})
-    assert list(files.read_json_lines(tmp_path / "x.jsonl")) == [{"name": name}]
+    assert list(safe_io.read_json_lines(tmp_path / "x.jsonl")) == [{"name": name}]

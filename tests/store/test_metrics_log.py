@@ -6,7 +6,7 @@ import json
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from fmkit.core import fault_injection, files
+from fmkit.core import fault_injection, files, safe_io
 from fmkit.core.errors import ArtifactError
 from fmkit.store import metrics_log
 from fmkit.store.metrics_log import MetricsLog
@@ -77,7 +77,7 @@ def test_rows_that_a_power_failure_took_are_counted(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(path.read_bytes()[:-9])
     assert metrics_log.truncate(tmp_path, 3) == 2
-    assert len(list(files.read_json_lines(path))) == 2
+    assert len(list(safe_io.read_json_lines(path))) == 2
 
 
 @pytest.mark.parametrize("line", ["nonsense", "[1]", "\x00\x00"])
@@ -99,7 +99,7 @@ def test_a_kill_while_rows_are_taken_back_leaves_all_or_those(tmp_path, monkeypa
     assert (tmp_path / "metrics.jsonl").read_bytes() == before
 
 
-def _full(path, content, point=""):
+def _full(path, content, fault=""):
     raise OSError(28, "No space left on device")
 
 

@@ -11,7 +11,7 @@ import time
 import pytest
 from full_disks import largest_file
 
-from fmkit.core import fault_injection, files
+from fmkit.core import fault_injection, files, safe_io
 from fmkit.core.errors import ArtifactError, ResourceError
 from fmkit.store import lock, run_index
 from fmkit.store.run_dir import Run
@@ -196,7 +196,7 @@ def test_a_kill_leaves_the_old_content_or_the_new_one(run, point, monkeypatch):
     monkeypatch.delenv(fault_injection.VARIABLE)
     assert status(run.folder)["step"] == 3
     assert (run.folder / "model.keras").read_text() == "old"
-    assert list(files.read_json_lines(run.folder / "metrics.jsonl")) == [{"step": 1}]
+    assert list(safe_io.read_json_lines(run.folder / "metrics.jsonl")) == [{"step": 1}]
     left = [each.name for each in run.folder.glob(".*")]
     assert len(left) == (point != "metrics.mid_line")
     torn = (run.folder / "metrics.jsonl").read_bytes().split(b"\n")[-1]

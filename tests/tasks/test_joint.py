@@ -8,7 +8,7 @@ import pytest
 from whole_runs import only_run
 
 from fmkit.cli import main
-from fmkit.core import files
+from fmkit.core import safe_io
 
 SMALL = ("model=small_bert", "model.max_length=32", "runtime.verbose=false")
 
@@ -44,7 +44,7 @@ def finished(tmp_path_factory):
 
 
 def rows(folder):
-    return list(files.read_json_lines(folder / "metrics.jsonl"))
+    return list(safe_io.read_json_lines(folder / "metrics.jsonl"))
 
 
 def test_both_are_learned_and_judged(finished):

@@ -14,7 +14,7 @@ from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.optimizer import AdamConfig
 from fmkit.config.schema.runtime import PhaseConfig, RuntimeConfig
 from fmkit.config.schema.task import ClassificationConfig
-from fmkit.core import files
+from fmkit.core import safe_io
 from fmkit.data import splits
 from fmkit.data.content.images import ImageArray
 from fmkit.data.dataset import Dataset
@@ -83,7 +83,7 @@ class Trained:
 
     @property
     def rows(self) -> list[dict]:
-        return list(files.read_json_lines(self.run.folder / "metrics.jsonl"))
+        return list(safe_io.read_json_lines(self.run.folder / "metrics.jsonl"))
 
     @property
     def status(self) -> dict:

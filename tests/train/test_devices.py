@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from small_runs import images, settings, train
 
 from fmkit.config.schema.runtime import PhaseConfig
-from fmkit.core import files
+from fmkit.core import safe_io
 from fmkit.core.errors import ConfigError
 from fmkit.evaluation import evaluator
 from fmkit.train import assemble, build_model, devices
@@ -233,7 +233,7 @@ def test_the_same_command_gives_the_same_bytes(tmp_path):
     of_time = {"seconds", "examples_per_second", "rss_bytes"}
     rows = [
         [{key: value for key, value in row.items() if key not in of_time}
-         for row in files.read_json_lines(folder / "metrics.jsonl")]
+         for row in safe_io.read_json_lines(folder / "metrics.jsonl")]
         for folder in (one, two)
     ]  # fmt: skip
     assert len(rows[0]) == 2

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from small_runs import assembled, folder, settings, train
 
 from fmkit.config.schema.runtime import PhaseConfig
-from fmkit.core import files
+from fmkit.core import safe_io
 from fmkit.core.errors import Interrupted
 from fmkit.evaluation import evaluator
 from fmkit.train import ema, freeze, loop
@@ -116,7 +116,7 @@ def test_a_signal_saves_the_raw_weights_beside_the_average(tmp_path):
 
     def stop():
         rows = run.folder / "metrics.jsonl"
-        while not (rows.exists() and len(list(files.read_json_lines(rows))) > 4):
+        while not (rows.exists() and len(list(safe_io.read_json_lines(rows))) > 4):
             time.sleep(0.02)
         os.kill(os.getpid(), signal.SIGTERM)
 

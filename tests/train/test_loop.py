@@ -9,7 +9,7 @@ from small_runs import settings, train
 
 from fmkit.config.schema.optimizer import SgdConfig
 from fmkit.config.schema.runtime import PhaseConfig
-from fmkit.core import files
+from fmkit.core import safe_io
 
 
 def assert_equal(one, other):
@@ -128,6 +128,6 @@ def test_too_much_accumulation_is_told_before_anything_trains(fmkit, tmp_path):
     code, _, err = fmkit("finetune", *words)
     assert code == 0, err
     (second,) = set((tmp_path / "runs" / "finetune").iterdir()) - {folder}
-    rows = list(files.read_json_lines(second / "metrics.jsonl"))
+    rows = list(safe_io.read_json_lines(second / "metrics.jsonl"))
     assert [row["step"] for row in rows] == [3]
     assert rows[0]["learning_rate"] == 0.0

@@ -19,7 +19,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fmkit.core.safe_io import open_file
+from fmkit.core.safe_io import open_regular
 from fmkit.data.examples import Content, TextPart
 from fmkit.data.findings import UnusableInput
 from fmkit.data.formats.table_stream import CSV, PARQUET, BadTable, Parquet, Row, csv_rows
@@ -325,7 +325,7 @@ def _chunks(file: TextFile, encoding: str) -> Iterator[tuple[int, int, str]]:
     decoder = codecs.getincrementaldecoder(encoding)()
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
     offset, count = 0, 1
-    with open_file(file.path) as stream:
+    with open_regular(file.path) as stream:
         while True:
             content = stream.read(CHUNK)
             if not offset:

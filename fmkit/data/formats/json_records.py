@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmkit.core.safe_io import NotAFile, open_file
+from fmkit.core.safe_io import RefusedFile, open_regular
 from fmkit.data.findings import UnusableInput
 from fmkit.data.formats import file_type
 from fmkit.data.formats.text_encoding import BadEncoding, decode
@@ -54,7 +54,7 @@ def rows(path: Path, encoding: str = "utf-8") -> Iterator[ObjectRow]:
         if path.suffix.lower() in (".parquet", ".pq"):
             yield from _parquet(path)
             return
-        with open_file(str(path)) as stream:
+        with open_regular(path) as stream:
             content = stream.read()
         if not content.strip():
             raise UnusableInput("empty_file", "white space only" if content else "")
@@ -64,7 +64,7 @@ def rows(path: Path, encoding: str = "utf-8") -> Iterator[ObjectRow]:
                 yield from _list(text)
                 return
         yield from _lines(content, encoding)
-    except NotAFile as error:
+    except RefusedFile as error:
         raise UnusableInput("special_file", file_type.file_type(error.mode)) from None
     except BadEncoding as error:
         raise UnusableInput("bad_encoding", str(error)) from None

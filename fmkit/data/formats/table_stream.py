@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmkit.core.safe_io import open_file
+from fmkit.core.safe_io import open_regular
 from fmkit.data.formats.tables import SEPARATORS, missing, reason
 from fmkit.data.formats.text_encoding import MAX_CHARACTERS, BadEncoding, binary_reason, decode
 
@@ -158,7 +158,9 @@ class Parquet:
 
         self._column = column
         try:
-            self._file = parquet.ParquetFile(open_file(path), buffer_size=_BUFFER, pre_buffer=False)
+            self._file = parquet.ParquetFile(
+                open_regular(path), buffer_size=_BUFFER, pre_buffer=False
+            )
             schema = self._file.schema_arrow
         except (arrow.ArrowException, OSError) as error:
             raise _refused(error) from None

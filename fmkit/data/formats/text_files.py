@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fmkit.core.safe_io import NotAFile, open_file
+from fmkit.core.safe_io import RefusedFile, open_regular
 from fmkit.data.formats import file_type
 from fmkit.data.formats.text_encoding import (
     MAX_CHARACTERS,
@@ -41,9 +41,9 @@ def read_file(path: str, encoding: str) -> tuple[str, Fault | None]:
 def read_bytes(path: str, most: int | None = None) -> tuple[bytes, Fault | None]:
     """All of a file, or why it cannot be read."""
     try:
-        with open_file(path) as stream:
+        with open_regular(path) as stream:
             content = stream.read(-1 if most is None else most + 1)
-    except NotAFile as error:
+    except RefusedFile as error:
         return b"", ("special_file", file_type.file_type(error.mode))
     except OSError as error:
         return b"", ("unreadable", str(error.strerror or error))

@@ -24,7 +24,7 @@ from PIL import (  # the plugins by name, so that Pillow does not load all its o
 )
 
 from fmkit.core.errors import DataError, received
-from fmkit.core.safe_io import NotAFile, open_file
+from fmkit.core.safe_io import RefusedFile, open_regular
 from fmkit.data.formats import file_type
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def decode(path: str, size: int, resize: str) -> np.ndarray:
         DataError: naming the file, which cannot be read or is too large.
     """
     try:
-        with open_file(path) as stream, Image.open(stream, formats=FORMATS) as image:
+        with open_regular(path) as stream, Image.open(stream, formats=FORMATS) as image:
             problem = too_large(image)
             if problem:
                 raise DataError(problem)
@@ -122,7 +122,7 @@ def decode_error(path: str, error: Exception) -> str:
         return "there is no such file"
     if isinstance(error, PermissionError):
         return "no permission to read it"
-    if isinstance(error, NotAFile):
+    if isinstance(error, RefusedFile):
         return f"it is {file_type.file_type(error.mode)}"
     if isinstance(error, Image.DecompressionBombError):
         return f"more pixels than the limit of {MAX_PIXELS:,}"

@@ -9,7 +9,8 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from fmkit.core.safe_io import open_file
+from fmkit.core import files
+from fmkit.core.safe_io import open_regular
 from fmkit.data.content.images import ImageArray, ImageFiles
 from fmkit.data.examples import Examples
 from fmkit.data.findings import ERROR, FILE, FINDING_KINDS, Finding, count, group_by_kind
@@ -73,7 +74,8 @@ def draw(inspected: Inspection, path: Path) -> bool:
     for row in rows:
         _draw_row(sheet, pen, row, top)
         top += row.height
-    sheet.save(path)
+    with files.replacing(path) as temporary:
+        sheet.save(temporary)
     return True
 
 
@@ -116,7 +118,7 @@ def _picture(examples: Examples, index: int | None) -> Image.Image | None:
 
 
 def _from_file(images: ImageFiles, index: int) -> Image.Image:
-    with open_file(images.paths[index]) as stream, Image.open(stream, formats=FORMATS) as image:
+    with open_regular(images.paths[index]) as stream, Image.open(stream, formats=FORMATS) as image:
         if image.width * image.height > 2**26:
             raise ValueError("too large to be shown")
         image.draft("RGB", (2 * _TILE, 2 * _TILE))

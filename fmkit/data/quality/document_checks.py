@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from fmkit.core import files, safe_io
-from fmkit.core.safe_io import NotAFile
+from fmkit.core.safe_io import RefusedFile
 from fmkit.data.content.documents import Documents, is_table
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding, UnusableInput, printable
@@ -82,7 +82,7 @@ def _fault(
                 tell(part.index, len(content.file_of))
     except UnusableInput as error:
         return error.kind, error.why
-    except NotAFile as error:
+    except RefusedFile as error:
         return "special_file", file_type.file_type(error.mode)
     except OSError as error:
         return "unreadable", str(error.strerror or error)

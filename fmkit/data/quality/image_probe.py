@@ -25,7 +25,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image
 
-from fmkit.core.safe_io import NotAFile, open_file
+from fmkit.core.safe_io import RefusedFile, open_regular
 from fmkit.data.formats import file_type
 from fmkit.data.images.decode import EXTENSION_OF, FORMATS, to_rgb
 
@@ -112,11 +112,11 @@ def probe(path: str | bytes, max_pixels: int) -> ImageFacts:
         max_pixels: largest width x height that is decoded.
     """
     try:
-        with open_file(path) as stream:
+        with open_regular(path) as stream:
             return _read(stream, max_pixels)
     except _Refused as refused:
         return ImageFacts(refused.kind, refused.why)
-    except NotAFile as error:
+    except RefusedFile as error:
         return ImageFacts("special_file", file_type.file_type(error.mode))
     except FileNotFoundError:
         return ImageFacts("unreadable", "it is not there")

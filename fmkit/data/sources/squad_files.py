@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from fmkit.core.errors import DataError, join_names, received
-from fmkit.core.safe_io import NotAFile, open_file
+from fmkit.core.safe_io import RefusedFile, open_regular
 from fmkit.data.formats.text_encoding import BadEncoding, binary_reason, decode, lines
 
 LINES = (".jsonl", ".ndjson")
@@ -94,10 +94,10 @@ def wrong_text(text: str) -> str:
 
 def _text(path: Path, encoding: str) -> str:
     try:
-        with open_file(str(path)) as stream:
+        with open_regular(path) as stream:
             text = decode(stream.read(), encoding)
-    except NotAFile:
-        raise DataError(f"{path} is no regular file.") from None
+    except RefusedFile:
+        raise DataError(f"{path} is not a regular file.") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
     except BadEncoding as error:

@@ -214,7 +214,7 @@ def _check_classes(path: Path) -> None:
     Raises:
         ArtifactError: with the class or function that it asks for.
     """
-    waiting: list[Any] = [safe_io.read_json(path, safe_io.MAX_FIGURES)]
+    waiting: list[Any] = [safe_io.read_json(path, safe_io.MAX_EVALUATION_JSON)]
     while waiting:
         value = waiting.pop()
         if isinstance(value, list):

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from fmkit.core import safe_io
 from fmkit.core.errors import ArtifactError
 from fmkit.models.weights import hdf5 as hdf5_file
 from fmkit.models.weights import safetensors as safetensors_file
@@ -81,7 +80,7 @@ def open_weights(path: str | Path) -> Iterator[WeightArrays]:
             if not arrays.shapes:
                 raise WeightsRefused("it holds no weights")
             yield arrays
-    except (WeightsRefused, OSError, safe_io.NotRegular) as error:
+    except (WeightsRefused, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ArtifactError(
             f"{path} was refused as a file of weights: {reason[:_LONGEST]}{_looks(file)}.",

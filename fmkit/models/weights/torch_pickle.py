@@ -82,8 +82,8 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
         return _read(content)
     except _Refused as refused:
         reason = str(refused)
-    except (OSError, safe_io.NotRegular) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
+        reason = error.strerror or str(error)
     raise ArtifactError(
         f"{path} was refused as a torch file of weights: {reason}.",
         "Expected a state dict of plain tensors in torch's older format: "

@@ -395,7 +395,7 @@ def test_a_vocabulary_that_is_no_file(tmp_path):
     vocabulary = tmp_path / "assets" / "tokenizer" / "vocabulary.txt"
     vocabulary.unlink()
     os.mkfifo(vocabulary)
-    with pytest.raises(ArtifactError, match="no regular file"):
+    with pytest.raises(ArtifactError, match="is not a regular file"):
         hub(ModelConfig("hub", preset=str(tmp_path)))
 
 
