@@ -19,7 +19,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,40 +30,57 @@ from fmkit.core.errors import join_names
 MANIFEST = "manifest.json"
 _SCHEMA = 2
 _MAX_BYTES = 2**20  # of a manifest; a larger one is none of ours
-_OLD = ".old-"
+_OLD, _TEMPORARY, _TRASH = ".old-", ".tmp-", ".trash-"
 
 
-def write(
-    folder: Path, contents: Mapping[str, Sequence[memoryview]], facts: Mapping[str, Any]
-) -> None:
-    """Write a folder and make it durable; one that is there already is replaced.
+FileRows = dict[str, dict[str, Any]]
+"""By file name: size in `bytes` and `sha256` in hexadecimal."""
+
+
+@contextlib.contextmanager
+def replacing(
+    folder: Path, facts: Mapping[str, Any], fault: str = ""
+) -> Iterator[tuple[Path, FileRows]]:
+    """A temporary folder to write files into, which becomes `folder` at the end of the block.
 
     Args:
-        folder: the final name.
-        contents: pieces of bytes by file name.
-        facts: JSON of integers and texts for the manifest.
+        folder: the final name; a folder that is there already is replaced.
+        facts: JSON for the manifest; it may be filled while files are written.
+        fault: name of the operation whose faults a test can ask for (`core.fault_injection`).
+
+    Yields:
+        The temporary folder, and the manifest's rows: a file whose row the caller does not fill is
+        synced and hashed at the end.
 
     Raises:
         OSError: the disk is full or refuses, or does not give back what was written. What was
             there before is there still.
     """
-    temporary = folder.with_name(f".tmp-{folder.name}-{os.getpid()}")
+    temporary = folder.with_name(f"{_TEMPORARY}{folder.name}-{os.getpid()}")
     old = folder.with_name(_OLD + folder.name)
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        fault_injection.point("save.before_write")
-        rows = _write_files(temporary, contents)
-        fault_injection.point("save.before_manifest")
+        fault_injection.point(fault and f"{fault}.before_write")
+        rows: FileRows = {}
+        yield temporary, rows
+        for path in temporary.iterdir():
+            if path.name not in rows:
+                files.sync_file(path)
+                rows[path.name] = {
+                    "bytes": path.stat().st_size,
+                    "sha256": files.sha256_file(path),
+                }
+        fault_injection.point(fault and f"{fault}.before_manifest")
         _write_through(temporary / MANIFEST, _encoded({"schema": _SCHEMA, **facts, "files": rows}))
         files.sync_folder(temporary)
-        wrong = find_damage(temporary, deep=False)
-        if wrong:
-            raise OSError(errno.EIO, f"what was written {wrong}", str(temporary))
+        damage = find_damage(temporary, deep=False)
+        if damage:
+            raise OSError(errno.EIO, f"what was written {damage}", str(temporary))
         if folder.exists():
             remove(old)
             folder.rename(old)
-        fault_injection.point("save.before_rename")
+        fault_injection.point(fault and f"{fault}.before_rename")
         temporary.rename(folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -71,18 +88,30 @@ def write(
             with contextlib.suppress(OSError):
                 old.rename(folder)
         raise
-    fault_injection.point("save.after_rename")
+    fault_injection.point(fault and f"{fault}.after_rename")
     files.sync_folder(folder.parent)
     remove(old)
+
+
+def write(
+    folder: Path, contents: Mapping[str, Sequence[memoryview]], facts: Mapping[str, Any]
+) -> None:
+    """Write a folder from memory and make it durable; see `replacing`.
+
+    Args:
+        folder: the final name.
+        contents: pieces of bytes by file name.
+        facts: JSON for the manifest.
+    """
+    with replacing(folder, facts, "save") as (temporary, rows):
+        rows.update(_write_files(temporary, contents))
 
 
 _SYNCED_BYTES = 2**24
 """After so many bytes the disk gets them, while more are written."""
 
 
-def _write_files(
-    folder: Path, contents: Mapping[str, Sequence[memoryview]]
-) -> dict[str, dict[str, Any]]:
+def _write_files(folder: Path, contents: Mapping[str, Sequence[memoryview]]) -> FileRows:
     """Write files; a row of the manifest for each.
 
     Bytes are hashed and brought to the disk while the next are written: one after the other took
@@ -223,7 +252,7 @@ def _damage_of(path: Path, row: Mapping[str, Any], deep: bool) -> str:
 
 def remove(folder: Path) -> None:
     """Delete a folder, if it is there: renamed first, so that no reader meets half of it."""
-    trash = folder.with_name(f".trash-{folder.name}-{secrets.token_hex(4)}")
+    trash = folder.with_name(f"{_TRASH}{folder.name}-{secrets.token_hex(4)}")
     try:
         folder.rename(trash)
     except FileNotFoundError:
@@ -248,7 +277,7 @@ def remove_leftovers(parent: Path) -> None:
     if not parent.is_dir():
         return
     for each in list(parent.iterdir()):
-        if each.name.startswith((".tmp-", ".trash-")):
+        if each.name.startswith((_TEMPORARY, _TRASH)):
             shutil.rmtree(each, ignore_errors=True)
         elif each.name.startswith(_OLD):
             final = parent / each.name.removeprefix(_OLD)

@@ -1,13 +1,12 @@
-"""The cache of frozen features on disk: entries that are whole or absent, never half trusted.
+"""The on-disk cache of arrays that cost a pass to compute: frozen features, packed tokens.
 
-    <cache_dir>/features/<key>/            one entry
-        manifest.json                      written last: what it is, sha256 of every shard
+    <cache_dir>/features/<key>/            one entry, whole or absent (`core.atomic_dir`)
+        manifest.json                      what it is; size and SHA-256 of every shard
         <tensor>-<shard>.npy               rows in the order of the entry's examples
-    <cache_dir>/features/<key>.lock        held by whoever writes (alone) or reads (together)
-    <cache_dir>/features/.tmp-<key>-<pid>  an entry that is being written
+    <cache_dir>/features/<key>.lock        held by a writer (exclusive) or by readers (shared)
 
-The kernel lets go of a lock when its process ends, however it ends. So what a killed process left
-behind is known by its lock being free, and the next one that comes by removes it.
+The kernel releases a lock when its process ends, however it ends. So what a killed process left
+behind is known by its lock being free, and the next process removes it.
 """
 
 from __future__ import annotations
@@ -27,11 +26,10 @@ from typing import Any
 
 import numpy as np
 
-from fmkit.core import fault_injection, files
+from fmkit.core import atomic_dir, fault_injection
 from fmkit.store.lock import Lock
 
-MANIFEST = "manifest.json"
-_SCHEMA = 1
+MANIFEST = atomic_dir.MANIFEST
 _SHARD_BYTES = 2**26
 _DTYPES = ("float32", "float16", "uint16", "uint32")
 
@@ -215,8 +213,9 @@ class FeatureStore:
     def find(self, key: str) -> Entry | None:
         """An entry whose every byte is as it was written, or None; a damaged one is removed."""
         entry = read_entry(self.folder / key)
-        if entry is None or not _is_whole(entry):
-            self._remove(self.folder / key)
+        if entry is None or atomic_dir.find_damage(entry.folder):
+            with contextlib.suppress(OSError):  # a cache that may only be read
+                atomic_dir.remove(self.folder / key)
             return None
         with contextlib.suppress(OSError):  # a cache that may only be read serves, too
             os.utime(entry.folder / MANIFEST)
@@ -242,23 +241,11 @@ class FeatureStore:
         Raises:
             OSError: the disk is full or refuses. Nothing is left behind.
         """
-        temporary = self.folder / f".tmp-{key}-{os.getpid()}"
-        for left in self.folder.glob(f".tmp-{key}-*"):  # what a killed writer left
-            self._remove(left)
-        temporary.mkdir(parents=True)
-        try:
-            shards = list(_shards(temporary, np.dtype(dtype), batches))
-            manifest = {
-                "schema": _SCHEMA, "dtype": dtype, "facts": facts, "made": made, "shards": shards,
-            }  # fmt: skip
-            files.write_json(temporary / MANIFEST, manifest)
-            files.sync_folder(temporary)
-            self._remove(self.folder / key)
-            temporary.rename(self.folder / key)
-            files.sync_folder(self.folder)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
+        for leftover in self.folder.glob(f".tmp-{key}-*"):  # of a killed writer
+            atomic_dir.remove(leftover)
+        content: dict[str, Any] = {"dtype": dtype, "facts": facts, "made": made}
+        with atomic_dir.replacing(self.folder / key, content) as (temporary, _):
+            content["shards"] = list(_write_shards(temporary, np.dtype(dtype), batches))
         entry = read_entry(self.folder / key)
         if entry is None:
             raise OSError(f"the entry {self.folder / key} was removed while it was written")
@@ -279,10 +266,10 @@ class FeatureStore:
         """Remove what killed processes left, and what was not used for longest until all fits."""
         if not self.folder.is_dir():
             return
-        for left in self.folder.glob(".trash-*"):
-            shutil.rmtree(left, ignore_errors=True)
-        for left in self.folder.glob(".tmp-*"):
-            self._remove_if_free(left, left.name.split("-")[1])
+        for leftover in self.folder.glob(".trash-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        for leftover in (*self.folder.glob(".tmp-*"), *self.folder.glob(".old-*")):
+            self._remove_if_free(leftover, _key_in(leftover.name))
         entries = self.entries()
         total = sum(each.bytes for each in entries)
         for each in reversed(entries):
@@ -303,94 +290,66 @@ class FeatureStore:
         chosen = names if keys is None else [each for each in names if each in keys]
         removed = 0
         for name in chosen:
-            key = name.split("-")[1] if name.startswith(".tmp-") else name
-            removed += self._remove_if_free(self.folder / name, key)
+            removed += self._remove_if_free(self.folder / name, _key_in(name))
         return removed, len(chosen) - removed
 
     def _remove_if_free(self, folder: Path, key: str) -> bool:
         with Lock(self.folder / f"{key}.lock") as lock:
             if not lock.take(alone=True):
                 return False
-            self._remove(folder)
+            atomic_dir.remove(folder)
         return True
 
-    def _remove(self, folder: Path) -> None:
-        """Renamed first, so that no reader meets half of it."""
-        trash = self.folder / f".trash-{folder.name}-{os.getpid()}"
-        with contextlib.suppress(OSError):
-            folder.rename(trash)
-        shutil.rmtree(trash, ignore_errors=True)
+
+def _key_in(name: str) -> str:
+    """The key in the name of an entry, or of what a killed writer left: `.tmp-KEY-PID`."""
+    return name.split("-")[1] if name.startswith(".") else name
 
 
 def read_entry(folder: Path) -> Entry | None:
-    """What a manifest tells; None where there is none that makes sense."""
+    """An entry by its manifest, shards unread; None where the manifest is missing or damaged."""
     try:
-        path = folder / MANIFEST
-        manifest, used = json.loads(path.read_text(encoding="utf-8")), path.stat().st_mtime
+        manifest = atomic_dir.manifest(folder)
         shards = tuple(manifest["shards"])
-        first = shards[0]["shapes"]
-        if manifest["schema"] != _SCHEMA or manifest["dtype"] not in _DTYPES:
+        shapes = shards[0]["shapes"]
+        if manifest["dtype"] not in _DTYPES:
             return None
         return Entry(
             folder=folder,
             rows=sum(int(shard["rows"]) for shard in shards),
-            shapes=tuple(tuple(int(side) for side in shape) for shape in first),
+            shapes=tuple(tuple(int(side) for side in shape) for shape in shapes),
             dtype=manifest["dtype"],
             facts=dict(manifest["facts"]),
             made=dict(manifest["made"]),
-            bytes=sum(int(size) for shard in shards for size in shard["bytes"]),
-            used=used,
+            bytes=sum(row["bytes"] for row in manifest["files"].values()),
+            used=(folder / MANIFEST).stat().st_mtime,
             shards=shards,
         )
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
         return None
 
 
-def _is_whole(entry: Entry) -> bool:
-    try:
-        for shard in entry.shards:
-            for name, size, digest in zip(
-                shard["files"], shard["bytes"], shard["sha256"], strict=True
-            ):
-                path = entry.folder / Path(name).name
-                if path.stat().st_size != size or files.sha256_file(path) != digest:
-                    return False
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return True
-
-
-def _shards(
+def _write_shards(
     folder: Path, dtype: np.dtype, batches: Iterator[Sequence[np.ndarray]]
 ) -> Iterator[dict[str, Any]]:
-    """Write batches as shards of some 64 MiB a tensor; a row of the manifest for each."""
-    kept: list[list[np.ndarray]] = []
+    """Write batches as shards of some 64 MiB per tensor; yields the manifest's row of each."""
+    pending: list[list[np.ndarray]] = []
     size = number = 0
     for batch in batches:
-        kept.append([np.asarray(tensor).astype(dtype) for tensor in batch])
-        size += max(tensor.nbytes for tensor in kept[-1])
+        pending.append([np.asarray(tensor).astype(dtype) for tensor in batch])
+        size += max(tensor.nbytes for tensor in pending[-1])
         if size >= _SHARD_BYTES:
-            yield _write_shard(folder, number, kept)
-            kept, size, number = [], 0, number + 1
-    if kept:
-        yield _write_shard(folder, number, kept)
+            yield _write_shard(folder, number, pending)
+            pending, size, number = [], 0, number + 1
+    if pending:
+        yield _write_shard(folder, number, pending)
 
 
 def _write_shard(folder: Path, number: int, batches: list[list[np.ndarray]]) -> dict[str, Any]:
     tensors = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
-    row: dict[str, Any] = {
-        "rows": len(tensors[0]),
-        "shapes": [list(tensor.shape[1:]) for tensor in tensors],
-        "files": [], "bytes": [], "sha256": [],
-    }  # fmt: skip
-    for place, tensor in enumerate(tensors):
-        path = folder / f"{place}-{number:05d}.npy"
-        with path.open("wb") as stream:
-            np.save(stream, tensor, allow_pickle=False)
-            stream.flush()
-            os.fsync(stream.fileno())
-        row["files"].append(path.name)
-        row["bytes"].append(path.stat().st_size)
-        row["sha256"].append(files.sha256_file(path))
+    names = [f"{position}-{number:05d}.npy" for position in range(len(tensors))]
+    for name, tensor in zip(names, tensors, strict=True):
+        np.save(folder / name, tensor, allow_pickle=False)
     fault_injection.point("extract.shard")
-    return row
+    shapes = [list(tensor.shape[1:]) for tensor in tensors]
+    return {"rows": len(tensors[0]), "shapes": shapes, "files": names}

@@ -139,7 +139,7 @@ def damages(suite: Suite) -> Result:
     """T3, and its control: without the checks some damage must go unnoticed."""
     count = suite.size("damages", 600, 100)
     result = collect(Result("damage"), _checked, suite.trials("damage", count), suite.workers)
-    with mock.patch.object(atomic_dir, "damage", return_value=""):
+    with mock.patch.object(atomic_dir, "find_damage", return_value=""):
         unchecked = [_is_silent(each) for each in suite.trials("damage-unchecked", 40)]
     shutil.rmtree(suite.folder / "damage-unchecked")
     result.controls["without checks damage is missed"] = sum(map(bool, unchecked)) > 0

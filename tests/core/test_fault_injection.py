@@ -8,7 +8,12 @@ import pytest
 
 from fmkit.core import fault_injection
 
-PASSES = "from fmkit import faults\nfor each in range(3): faults.point('train.step'); print(each)\n"
+PASSES = """
+from fmkit.core import fault_injection
+for number in range(3):
+    fault_injection.point("train.step")
+    print(number)
+"""
 
 
 def passes(wanted):

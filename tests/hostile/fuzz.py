@@ -133,7 +133,7 @@ def run(count: int = 2_000, composed: int = 15, seed: int = 0) -> tuple[int, int
 
     with (
         tempfile.TemporaryDirectory() as scratch,
-        mock.patch.object(compose, "every_job", sparing),
+        mock.patch.object(compose, "compose_all_jobs", sparing),
         mock.patch.object(compose, "launch", return_value=None),
     ):
         for number in range(count):

@@ -105,7 +105,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from fmkit.store.features import FeatureStore
+from fmkit.store.array_cache import FeatureStore
 store = FeatureStore(Path(sys.argv[1]), 10**9)
 def slow():
     while True:

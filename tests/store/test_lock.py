@@ -21,7 +21,7 @@ HOLDS = """
 import os, subprocess, sys, time
 from pathlib import Path
 from fmkit.store import lock
-held = lock.take(Path(sys.argv[1]))
+held = lock.acquire_run_lock(Path(sys.argv[1]))
 """
 WORKERS = {
     "none": "",

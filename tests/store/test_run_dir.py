@@ -19,7 +19,7 @@ from fmkit.store.run_dir import Run
 MANY = """
 import os, random, sys
 from pathlib import Path
-from fmkit.store import run
+from fmkit.store import run_dir as run
 # So few names that most of the starts meet: a clock and six letters hardly ever do.
 run.new_name = lambda: f"name-{random.randrange(60)}"
 taken = {}

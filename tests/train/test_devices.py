@@ -34,14 +34,14 @@ import keras
 import numpy as np
 from small_runs import assembled, images, settings, train
 
-from fmkit.config.schema import PhaseConfig
-from fmkit.config.task_schema import DpoConfig
-from fmkit.errors import ConfigError
-from fmkit.evaluate import judge
-from fmkit.spec import DataSpec
-from fmkit.tasks.causal_lm import CausalLm
-from fmkit.tasks.dpo import Dpo
-from fmkit.train import building
+from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.task import DpoConfig
+from fmkit.core.errors import ConfigError
+from fmkit.evaluation import evaluator as judge
+from fmkit.core.types import DataSpec
+from fmkit.tasks.language.causal_lm import CausalLm
+from fmkit.tasks.language.dpo import Dpo
+from fmkit.train import build_model as building
 
 stage = {"head": PhaseConfig(train="head", epochs="1"), "full": PhaseConfig(epochs="1")}
 config = settings(stage, runtime_devices="all", optimizer_ema=0.5)
@@ -90,8 +90,9 @@ tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU"
 
 from small_runs import settings, train
 
-from fmkit.config.schema import PhaseConfig, SgdConfig
-from fmkit.config.task_schema import MaskedImageConfig
+from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.optimizer import SgdConfig
+from fmkit.config.schema.task import MaskedImageConfig
 
 stage = {"full": PhaseConfig(epochs="1")}
 found = {}

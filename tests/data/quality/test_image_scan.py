@@ -157,9 +157,9 @@ def test_an_interrupt_ends_it_and_keeps_what_was_found(tmp_path):
 MEMORY = """
 import resource, sys
 from pathlib import Path
-from fmkit.data.probe import probe
-from fmkit.data.scan import scan
-from fmkit.data.scan_cache import ScanCache
+from fmkit.data.quality.image_probe import probe
+from fmkit.data.quality.image_scan import scan
+from fmkit.data.quality.scan_cache import ScanCache
 
 paths = sorted(str(each) for each in Path(sys.argv[1]).iterdir())
 probe(paths[0], 100)

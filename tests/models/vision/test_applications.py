@@ -156,9 +156,9 @@ def test_weights_that_cannot_be_fetched(tmp_path):
     environment = os.environ | dict.fromkeys(proxies, nobody)
     environment |= {"KERAS_HOME": str(tmp_path), "no_proxy": "", "NO_PROXY": ""}
     code = """
-from fmkit.config.schema import ModelConfig
-from fmkit.errors import ArtifactError
-from fmkit.models.table import build
+from fmkit.config.schema.model import ModelConfig
+from fmkit.core.errors import ArtifactError
+from fmkit.models.registry import build
 try:
     build(ModelConfig("mobilenet", "imagenet", image_size=128))
 except ArtifactError as error:
