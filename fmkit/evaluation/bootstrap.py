@@ -1,65 +1,102 @@
-"""95% intervals of figures that are functions of sums over examples, by bootstrap.
+"""95% bootstrap intervals, one implementation for all evaluations.
 
-N examples, R resamples, S sums.
+Every metric here is a function of sums over examples, so that one resample is one row of weights:
+how often each example counts.
+
+N examples, R resamples, W columns of a sum.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+COUNT = "n"
+"""The number of examples among the sums, (R, 1)."""
+
 _CHUNK = 64  # resamples at once: 64 x 100,000 examples x 8 bytes is 51 MB
 
-Figures = Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]
-"""From sums (R, S), and how many examples each is of, (R,), to figures (R,); NaN: undefined."""
+Sums = dict[str, np.ndarray]
+"""Sums over examples by name, (R, W) each."""
+
+Metrics = Callable[[Sums], dict[str, np.ndarray]]
+"""Computes metrics (R,) from sums; NaN where a metric is undefined."""
 
 
-def intervals(
-    rows: Any,
-    figures: Figures,
-    names: Sequence[str],
-    resamples: int,
-    seed: int,
-) -> dict[str, list[float] | None]:
-    """Percentile intervals by bootstrap over examples (Efron and Tibshirani 1993).
-
-    With few examples, or one, they are too narrow.
+class ExampleSums:
+    """What each example adds to the sums that metrics are computed from.
 
     Args:
-        rows: what each example adds to the sums, (N, S) float64, an array or a sparse one.
-        figures: what follows from sums.
-        names: the figures that get an interval; one that some resample does not have gets None.
-        resamples: R; 0 makes every interval None.
-        seed: of the resamples.
+        parts: by name, a dense or sparse matrix (N, W).
     """
-    if resamples < 1:
-        return dict.fromkeys(names)
-    rng, count = np.random.default_rng(seed), rows.shape[0]
-    drawn: list[dict[str, np.ndarray]] = []
-    for start in range(0, resamples, _CHUNK):
-        weights = np.empty((min(_CHUNK, resamples - start), count))
-        for row in weights:
-            row[:] = np.bincount(rng.integers(0, count, count), minlength=count)
-        sums = np.asarray(rows.T @ weights.T).T
-        drawn.append(figures(sums, np.full(len(weights), count)))
-    found: dict[str, Any] = {}
-    for name in names:
-        values = np.concatenate([np.asarray(each[name], np.float64) for each in drawn])
-        is_known = bool(np.isfinite(values).all())
-        found[name] = np.percentile(values, (2.5, 97.5)).tolist() if is_known else None
-    return found
+
+    def __init__(self, parts: Mapping[str, Any]) -> None:
+        self._parts = dict(parts)
+        self._count: int = next(iter(self._parts.values())).shape[0]
+
+    def totals(self) -> Sums:
+        """The sums over all examples, each once, (1, W)."""
+        sums = {
+            name: np.asarray(part.sum(axis=0), np.float64).reshape(1, -1)
+            for name, part in self._parts.items()
+        }
+        return {COUNT: np.array([[float(self._count)]]), **sums}
+
+    def intervals(
+        self, metrics: Metrics, names: Sequence[str], resamples: int, seed: int
+    ) -> dict[str, list[float] | None]:
+        """Percentile intervals by bootstrap over examples (Efron and Tibshirani 1993).
+
+        With few examples, or one, they are too narrow.
+
+        Args:
+            metrics: computes the metrics from sums.
+            names: the metrics that get an interval; None where a resample leaves one undefined.
+            resamples: R; 0 makes every interval None.
+            seed: of the resamples.
+        """
+        if resamples < 1:
+            return dict.fromkeys(names)
+        random = np.random.default_rng(seed)
+        chunks: list[dict[str, np.ndarray]] = []
+        for start in range(0, resamples, _CHUNK):
+            weights = np.empty((min(_CHUNK, resamples - start), self._count))
+            for row in weights:
+                sampled = random.integers(0, self._count, self._count)
+                row[:] = np.bincount(sampled, minlength=self._count)
+            columns = np.ascontiguousarray(weights.T)  # SciPy would copy it for each sparse part
+            sums = {name: np.asarray(part.T @ columns).T for name, part in self._parts.items()}
+            chunks.append(metrics({COUNT: weights.sum(axis=1, keepdims=True), **sums}))
+        intervals: dict[str, list[float] | None] = {}
+        for name in names:
+            values = np.concatenate([np.asarray(chunk[name], np.float64) for chunk in chunks])
+            is_defined = bool(np.isfinite(values).all())
+            intervals[name] = np.percentile(values, (2.5, 97.5)).tolist() if is_defined else None
+        return intervals
 
 
-def ratio(numerator: np.ndarray, denominator: np.ndarray, otherwise: float) -> np.ndarray:
-    """Element by element; `otherwise` where the denominator is 0."""
+def mean_intervals(
+    columns: Mapping[str, np.ndarray], resamples: int, seed: int
+) -> dict[str, list[float] | None]:
+    """Intervals of the means of columns (N,), which are resampled together."""
+    values = ExampleSums({"columns": np.stack(list(columns.values()), axis=1)})
+
+    def means(sums: Sums) -> dict[str, np.ndarray]:
+        return dict(zip(columns, (sums["columns"] / sums[COUNT]).T, strict=True))
+
+    return values.intervals(means, list(columns), resamples, seed)
+
+
+def ratio(numerator: Any, denominator: Any, default: float = np.nan) -> np.ndarray:
+    """Element by element; `default` where the denominator is 0."""
     shape = np.broadcast_shapes(np.shape(numerator), np.shape(denominator))
-    missing = np.full(shape, otherwise)
+    missing = np.full(shape, default)
     return np.divide(numerator, denominator, out=missing, where=np.asarray(denominator) > 0)
 
 
-def mean_of_known(values: np.ndarray) -> np.ndarray:
+def mean_of_defined(values: np.ndarray) -> np.ndarray:
     """Mean over the last axis of what is not NaN; NaN where all is."""
-    known = np.isfinite(values)
-    return ratio(np.where(known, values, 0.0).sum(axis=-1), known.sum(axis=-1), np.nan)
+    defined = np.isfinite(values)
+    return ratio(np.where(defined, values, 0.0).sum(axis=-1), defined.sum(axis=-1))

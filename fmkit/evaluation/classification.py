@@ -1,77 +1,116 @@
-"""Figures of merit: arrays in, numbers out.
+"""Evaluation of one class per example: accuracy, F1, log loss, calibration, predictions.
 
-N examples, C classes, B bootstrap resamples, K bins of confidence.
+N examples, C classes, R bootstrap resamples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy import sparse
+from scipy.special import softmax
 
 from fmkit.core import files
-from fmkit.core.errors import DataError, NonFiniteError, combine_messages, received
-
-BINS = 15
-"""Bins of confidence for the calibration error."""
+from fmkit.core.errors import DataError, combine_messages, received
+from fmkit.core.types import DataSpec
+from fmkit.evaluation import calibration
+from fmkit.evaluation.array_checks import require_examples, require_finite
+from fmkit.evaluation.bootstrap import COUNT, ExampleSums, Sums, mean_of_defined, ratio
+from fmkit.evaluation.evaluator import EvaluationInputs, EvaluationResult
 
 SMALLEST = 1e-7
 """Probability that the log loss is clipped at, as Keras does: one example costs at most 16.1."""
 
-_CHUNK = 64  # resamples at once: 64 x 100,000 examples x 8 bytes is 51 MB
-_INTERVALS = ("loss", "accuracy", "top5", "macro_f1", "balanced_accuracy")
+_INTERVALS = (
+    "loss", "accuracy", "top5", "macro_f1", "balanced_accuracy", "expected_calibration_error",
+)  # fmt: skip
 
 
-def classification(
+def evaluate(inputs: EvaluationInputs) -> EvaluationResult:
+    """Metrics, and the label and the probability of each class for each example."""
+    outputs = predict_probabilities(inputs.learner, inputs.loader.ordered(inputs.indices))
+    labels, classes = inputs.labels[inputs.indices], inputs.classes
+    metrics = compute_metrics(labels, outputs, classes, inputs.bootstrap, inputs.seed)
+    ids = [inputs.examples.ids[index] for index in inputs.indices]
+    names = [classes[label] for label in labels]
+    return metrics, {"id": ids, "label": names, **prediction_columns(outputs, classes)}
+
+
+def predict_probabilities(network: Any, batches: Any) -> np.ndarray:
+    """Class probabilities (N, C), float64, of batches whose first part are inputs."""
+    return to_probabilities(network.predict(batches, verbose=0))
+
+
+def to_probabilities(logits: np.ndarray) -> np.ndarray:
+    """Class probabilities (N, C), float64, of logits (N, C)."""
+    return np.asarray(softmax(np.asarray(logits, np.float64), axis=1))
+
+
+def predictions(outputs: np.ndarray, spec: DataSpec) -> dict[str, Any]:
+    """Columns for `fmkit predict`, of logits (N, C)."""
+    return prediction_columns(to_probabilities(outputs), spec.classes)
+
+
+def prediction_columns(probabilities: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+    """The likeliest class, its probability, and that of each class, from (N, C)."""
+    best = probabilities.argmax(axis=1)
+    return {
+        "prediction": [classes[index] for index in best],
+        "confidence": probabilities[np.arange(len(probabilities)), best],
+        **{f"probability_{name}": probabilities[:, k] for k, name in enumerate(classes)},
+    }
+
+
+def compute_metrics(
     labels: np.ndarray,
     probabilities: np.ndarray,
     classes: Sequence[str],
     bootstrap: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Everything that is worth knowing about a classifier on one split, ready for JSON.
+    """All metrics of a classifier on one split, ready for JSON.
 
     `top5` is None with fewer than 6 classes, where it says next to nothing. Per class, the
     precision of one that was never predicted, the recall of one without examples, and F1 where both
     are so, are 0 (scikit-learn's zero_division=0); `support` tells them from real zeros.
     `macro_f1` is the mean over classes that occur in labels or predictions, `balanced_accuracy` the
-    mean recall over classes that occur in labels, as scikit-learn has them.
-    `expected_calibration_error` is that of Guo et al. 2017 with 15 equal bins of the highest
-    probability, and `reliability` holds the bins. `brier` is the mean over examples of the squared
-    distance to the one-hot label, summed over classes (0 to 2). `intervals` holds 95% percentile
-    intervals by bootstrap over examples (Efron and Tibshirani 1993); with few examples, or one,
-    they are too narrow. 1000 resamples of 100,000 examples take 4 s on one core.
+    mean recall over classes that occur in labels, as in scikit-learn. For
+    `expected_calibration_error` and `reliability` see `calibration`. `brier` is the mean over
+    examples of the squared distance to the one-hot label, summed over classes (0 to 2). `intervals`
+    holds 95% bootstrap intervals; 1000 resamples of 100,000 examples take 4 s on one core.
 
     Args:
         labels: (N,), class indices.
         probabilities: (N, C), rows that sum to 1.
         classes: C different names.
-        bootstrap: resamples B; 0 makes every interval None.
+        bootstrap: resamples R; 0 makes every interval None.
         seed: of the resamples.
 
     Raises:
-        DataError: no examples, or arrays that do not fit together.
+        DataError: there are no examples, or arrays that do not fit together.
         NonFiniteError: a probability is NaN or infinite.
     """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities)
     _check(labels, probabilities, classes)
     labels = labels.astype(np.int64)
-    predictions = probabilities.argmax(axis=1)  # (N,)
-    confusion = np.bincount(labels * len(classes) + predictions, minlength=len(classes) ** 2)
-    confusion = confusion.reshape(len(classes), len(classes))
-    sums = _Sums(labels, predictions, probabilities)
-    figures = sums.figures(np.ones((1, len(labels))))
+    predicted = probabilities.argmax(axis=1)  # (N,)
+    confusion = np.bincount(labels * len(classes) + predicted, minlength=len(classes) ** 2)
+    sums = _example_sums(labels, predicted, probabilities)
+    totals = sums.totals()
     return files.nonfinite_to_none(
         {
             "n": len(labels),
-            **{name: value[0] for name, value in figures.items()},
+            **{name: value[0] for name, value in _metrics(totals).items()},
             "brier": _brier(labels, probabilities),
-            "per_class": _per_class(confusion, classes),
-            "confusion": confusion.tolist(),
+            "per_class": per_name(
+                classes, *(totals[name][0] for name in ("hits", "support", "predicted"))
+            ),
+            "confusion": confusion.reshape(len(classes), len(classes)).tolist(),
             "confusion_classes": list(classes),
-            "reliability": sums.reliability(),
-            "intervals": _intervals(sums, len(labels), bootstrap, seed),
+            "reliability": calibration.reliability(totals),
+            "intervals": sums.intervals(_metrics, _INTERVALS, bootstrap, seed),
         }
     )
 
@@ -79,34 +118,26 @@ def classification(
 def _check(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> None:
     problems = []
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        came = f"{labels.dtype} {labels.shape}"
-        problems.append(received("labels", came, "whole numbers of shape (examples,)"))
+        value = f"{labels.dtype} {labels.shape}"
+        problems.append(received("labels", value, "whole numbers of shape (examples,)"))
     if probabilities.shape != (len(labels) if labels.ndim else 0, len(classes)):
         expected = f"shape {(*labels.shape, len(classes))}: examples, classes"
         problems.append(received("probabilities", probabilities.shape, expected))
     if len(set(classes)) != len(classes) or len(classes) < 2:
         problems.append(received("classes", list(classes), "two or more different names"))
-    if not problems and not len(labels):
-        problems.append("There is no example to judge. Name a split that has some.")
     if problems:
         raise DataError(combine_messages(problems))
+    require_examples(len(labels))
     if not (labels.min() >= 0 and labels.max() < len(classes)):
-        came = f"{labels.min()} to {labels.max()}"
-        raise DataError(received("labels", came, f"0 to {len(classes) - 1}"))
-    broken = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
-    if len(broken):
-        raise NonFiniteError(
-            f"The model's probabilities are not finite for {len(broken)} of {len(labels)} "
-            f"examples; the first is number {broken[0]}.",
-            "Its weights have left the finite numbers, or an input has: lower the learning rate "
-            "or use runtime.precision=float32.",
-        )
+        value = f"{labels.min()} to {labels.max()}"
+        raise DataError(received("labels", value, f"0 to {len(classes) - 1}"))
+    require_finite(probabilities, "probabilities")
     totals = probabilities.sum(axis=1, dtype=np.float64)
     # Half-precision models round each probability, so rows are off by up to some per cent.
     if probabilities.min() < 0 or np.abs(totals - 1).max() > 0.02:
         worst = totals[np.abs(totals - 1).argmax()]
-        came = f"{probabilities.min():g} as the smallest, {worst:g} as the worst sum of a row"
-        raise DataError(received("probabilities", came, "numbers from 0 on that sum to 1 by row"))
+        value = f"{probabilities.min():g} as the smallest, {worst:g} as the worst sum of a row"
+        raise DataError(received("probabilities", value, "numbers from 0 on that sum to 1 by row"))
 
 
 def _brier(labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -115,161 +146,71 @@ def _brier(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(np.mean(squares - 2 * true + 1))
 
 
-def _per_class(confusion: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str, Any]]:
-    hits, support, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    return per_name(classes, hits, support, predicted)
-
-
 def per_name(
     names: Sequence[str], hits: np.ndarray, support: np.ndarray, predicted: np.ndarray
 ) -> dict[str, dict[str, Any]]:
-    """Precision, recall, F1 and support by name; what is 0 / 0 is 0.
+    """Precision, recall, F1 and support by name; 0 / 0 is 0.
 
     Args:
-        names: K of them.
-        hits: how many were found rightly, (K,).
-        support: how many there are, (K,).
-        predicted: how many were found, (K,).
+        names: K classes, labels, tags or types.
+        hits: right predictions of each, (K,).
+        support: occurrences in the labels, (K,).
+        predicted: occurrences in the predictions, (K,).
     """
-    precision, recall, f1 = (
-        np.nan_to_num(ratio(*pair))
-        for pair in ((hits, predicted), (hits, support), (2 * hits, support + predicted))
+    rows = zip(
+        ratio(hits, predicted, 0.0),
+        ratio(hits, support, 0.0),
+        ratio(2 * hits, support + predicted, 0.0),
+        support,
+        strict=True,
     )
     return {
-        name: {
-            "precision": precision[index],
-            "recall": recall[index],
-            "f1": f1[index],
-            "support": int(support[index]),
-        }
-        for index, name in enumerate(names)
+        name: {"precision": precision, "recall": recall, "f1": f1, "support": int(count)}
+        for name, (precision, recall, f1, count) in zip(names, rows, strict=True)
     }
 
 
-def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Element by element, NaN where the denominator is 0."""
-    missing = np.full(np.shape(denominator), np.nan)
-    return np.divide(numerator, denominator, out=missing, where=np.asarray(denominator) > 0)
+def _example_sums(
+    labels: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray
+) -> ExampleSums:
+    count, classes = probabilities.shape
+    rows = np.arange(count)
+    true = probabilities[rows, labels].astype(np.float64)
+    confidence = probabilities[rows, predicted].astype(np.float64)
+    is_right = (labels == predicted).astype(np.float64)
+
+    def one_hot(index: np.ndarray, values: np.ndarray) -> Any:
+        return sparse.csr_array((values, (rows, index)), shape=(count, classes))
+
+    parts = {
+        "loss": sparse.csr_array(-np.log(np.clip(true, SMALLEST, 1.0))[:, None]),
+        "hits": one_hot(labels, is_right),
+        "support": one_hot(labels, np.ones(count)),
+        "predicted": one_hot(predicted, np.ones(count)),
+        **calibration.parts(confidence, is_right),
+    }
+    if classes > 5:
+        parts["top5"] = sparse.csr_array(_in_top5(labels, probabilities)[:, None])
+    return ExampleSums(parts)
 
 
-class _Sums:
-    """Every figure is a function of sums over examples, so a resample is one row of weights.
-
-    What an example adds to each sum is a row of one sparse matrix (N, columns); weights times that
-    matrix gives all sums of many resamples at once.
-    """
-
-    def __init__(
-        self, labels: np.ndarray, predictions: np.ndarray, probabilities: np.ndarray
-    ) -> None:
-        from scipy import sparse
-
-        count, classes = probabilities.shape
-        rows = np.arange(count)
-        true = probabilities[rows, labels].astype(np.float64)
-        confidence = probabilities[rows, predictions].astype(np.float64)
-        hit = (labels == predictions).astype(np.float64)
-        bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
-
-        def one_hot(index: np.ndarray, columns: int, value: np.ndarray) -> sparse.csr_array:
-            return sparse.csr_array((value, (rows, index)), shape=(count, columns))
-
-        ones = np.ones(count)
-        parts = {
-            "loss": sparse.csr_array(-np.log(np.clip(true, SMALLEST, 1.0))[:, None]),
-            "hits": one_hot(labels, classes, hit),
-            "support": one_hot(labels, classes, ones),
-            "predicted": one_hot(predictions, classes, ones),
-            "bin_confidence": one_hot(bins, BINS, confidence),
-            "bin_hits": one_hot(bins, BINS, hit),
-            "bin_count": one_hot(bins, BINS, ones),
-        }
-        if classes > 5:
-            parts["top5"] = sparse.csr_array(_in_top5(labels, probabilities)[:, None])
-        self._parts = parts
-        ends = np.cumsum([part.shape[1] for part in parts.values()])
-        self._slices = {
-            name: slice(end - part.shape[1], end)
-            for (name, part), end in zip(parts.items(), ends, strict=True)
-        }
-        self._transposed = sparse.hstack(list(parts.values())).T.tocsr()  # (columns, N)
-
-    def figures(self, weights: np.ndarray) -> dict[str, np.ndarray | list[None]]:
-        """The figures of each row of weights (B, N), how often each example counts."""
-        total = weights.sum(axis=1)
-        all_sums = np.asarray(self._transposed @ weights.T).T  # (B, columns)
-        sums = {name: all_sums[:, columns] for name, columns in self._slices.items()}
-        gap = np.abs(sums["bin_confidence"] - sums["bin_hits"])
-        top5 = sums["top5"][:, 0] / total if "top5" in sums else [None] * len(total)
-        f1 = ratio(2 * sums["hits"], sums["support"] + sums["predicted"])
-        return {
-            "loss": sums["loss"][:, 0] / total,
-            "accuracy": sums["hits"].sum(axis=1) / total,
-            "top5": top5,
-            "macro_f1": np.nanmean(f1, axis=1),
-            "balanced_accuracy": np.nanmean(ratio(sums["hits"], sums["support"]), axis=1),
-            "expected_calibration_error": gap.sum(axis=1) / total,
-        }
-
-    def reliability(self) -> list[dict[str, Any]]:
-        """Per bin of confidence: its bounds, its examples, their mean confidence and accuracy."""
-        counts, confidence, hits = (
-            np.asarray(self._parts[name].sum(axis=0)).ravel()
-            for name in ("bin_count", "bin_confidence", "bin_hits")
-        )
-        return [
-            {
-                "lower": index / BINS,
-                "upper": (index + 1) / BINS,
-                "count": int(counts[index]),
-                "confidence": confidence[index] / counts[index] if counts[index] else None,
-                "accuracy": hits[index] / counts[index] if counts[index] else None,
-            }
-            for index in range(BINS)
-        ]
+def _metrics(sums: Sums) -> dict[str, np.ndarray]:
+    count = sums[COUNT][:, 0]
+    top5 = sums["top5"][:, 0] / count if "top5" in sums else np.full(len(count), np.nan)
+    f1 = ratio(2 * sums["hits"], sums["support"] + sums["predicted"])
+    return {
+        "loss": sums["loss"][:, 0] / count,
+        "accuracy": sums["hits"].sum(axis=1) / count,
+        "top5": top5,
+        "macro_f1": mean_of_defined(f1),
+        "balanced_accuracy": mean_of_defined(ratio(sums["hits"], sums["support"])),
+        "expected_calibration_error": calibration.expected_calibration_error(sums),
+    }
 
 
 def _in_top5(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Whether the label is among the 5 likeliest classes; of equals the first ones go first."""
+    """Whether the label is among the 5 likeliest classes; the first of equal ones come first."""
     true = np.take_along_axis(probabilities, labels[:, None], axis=1)
-    before = np.arange(probabilities.shape[1]) < labels[:, None]
-    better = (probabilities > true) | ((probabilities == true) & before)
-    return (better.sum(axis=1) < 5).astype(np.float64)
-
-
-def _intervals(sums: _Sums, count: int, bootstrap: int, seed: int) -> dict[str, Any]:
-    names = (*_INTERVALS, "expected_calibration_error")
-    return resampled(sums.figures, count, names, bootstrap, seed)
-
-
-def resampled(
-    figures: Callable[[np.ndarray], dict[str, Any]],
-    count: int,
-    names: Sequence[str],
-    bootstrap: int,
-    seed: int,
-) -> dict[str, Any]:
-    """95% percentile intervals of figures by bootstrap over examples.
-
-    Args:
-        figures: from rows of weights (B, N), how often each example counts, to figures by name.
-        count: N.
-        names: the figures that get an interval; None where one is not finite.
-        bootstrap: resamples; 0 makes every interval None.
-        seed: of the resamples.
-    """
-    if bootstrap < 1:
-        return dict.fromkeys(names)
-    rng = np.random.default_rng(seed)
-    drawn: list[dict[str, Any]] = []
-    for start in range(0, bootstrap, _CHUNK):
-        weights = np.empty((min(_CHUNK, bootstrap - start), count))
-        for row in weights:
-            row[:] = np.bincount(rng.integers(0, count, count), minlength=count)
-        drawn.append(figures(weights))
-    intervals: dict[str, Any] = {}
-    for name in names:
-        values = np.concatenate([np.asarray(each[name], dtype=float) for each in drawn])
-        found = np.isfinite(values).all()
-        intervals[name] = np.percentile(values, (2.5, 97.5)).tolist() if found else None
-    return intervals
+    is_before = np.arange(probabilities.shape[1]) < labels[:, None]
+    is_likelier = (probabilities > true) | ((probabilities == true) & is_before)
+    return (is_likelier.sum(axis=1) < 5).astype(np.float64)

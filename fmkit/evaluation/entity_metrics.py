@@ -1,6 +1,6 @@
-"""Figures of tags and of the entities that they mark: arrays in, numbers out.
+"""Metrics of tags and of the entities that they mark: entity F1, accuracy, F1 by tag.
 
-N sentences, W words of all of them, K tags, E types of entity, B bootstrap resamples.
+N sentences, W words of all of them, K tags, E entities, R bootstrap resamples.
 """
 
 from __future__ import annotations
@@ -9,149 +9,143 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from fmkit.core import files
 from fmkit.data.content import tags
 from fmkit.data.content.tags import Scheme
-from fmkit.evaluation.classification import SMALLEST, per_name, ratio, resampled
-
-Figures = dict[str, np.ndarray]
-"""Figures by name, one for each row of weights, (B,)."""
+from fmkit.evaluation.bootstrap import ExampleSums, Sums, mean_of_defined, ratio
+from fmkit.evaluation.classification import SMALLEST, per_name
 
 
-def figures(
-    truth: np.ndarray,
-    guess: np.ndarray,
-    true_probability: np.ndarray,
+def compute_metrics(
+    labels: np.ndarray,
+    predicted: np.ndarray,
+    label_probability: np.ndarray,
     lengths: np.ndarray,
     names: Sequence[str],
     bootstrap: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Everything that is worth knowing about tags on one split, ready for JSON.
+    """All metrics of predicted tags on one split, ready for JSON.
 
     `loss` and `accuracy` are means over words, `token_macro_f1` is the mean F1 over tags that occur
-    in truth or predictions. Where tags mark entities, `precision`, `recall` and `f1` are those of
+    in labels or predictions. Where tags mark entities, `precision`, `recall` and `f1` are those of
     all entities together, exact in both ends and type, and `macro_f1` is the mean F1 over types
-    that occur; as `conlleval` and seqeval's default mode have them, what is 0 / 0 being 0.
-    `intervals` holds 95% percentile intervals by bootstrap over sentences, for the words of one are
-    not independent.
+    that occur; as in `conlleval` and seqeval's default mode, where 0 / 0 is 0. `intervals` holds
+    95% bootstrap intervals over sentences, since the words of a sentence are not independent.
 
     Args:
-        truth: positions in `names`, (W,).
-        guess: likewise; -1 where nothing was found of a word.
-        true_probability: of the true tag, (W,); NaN where nothing was found of a word.
+        labels: positions in `names`, (W,).
+        predicted: likewise; -1 where a word has no prediction.
+        label_probability: of the label, (W,); NaN where a word has no prediction.
         lengths: words of each sentence, (N,).
         names: of the tags.
-        bootstrap: resamples; 0 makes every interval None.
+        bootstrap: resamples R; 0 makes every interval None.
         seed: of the resamples.
     """
-    meaning = tags.tag_scheme(names)
-    sums = _Sums(truth, guess, true_probability, lengths, len(names), meaning)
-    whole = sums.figures(np.ones((1, len(lengths))))
-    found: dict[str, Any] = {
-        "n": len(lengths),
-        "words": len(truth),
-        **{name: float(value[0]) for name, value in whole.items()},
+    scheme = tags.tag_scheme(names)
+    parts = _word_parts(labels, predicted, label_probability, lengths, len(names))
+    if scheme is not None:
+        parts |= _entity_parts(labels, predicted, lengths, scheme)
+    sums = ExampleSums(parts)
+    totals = sums.totals()
+    metrics = _metrics(totals)
+    return files.nonfinite_to_none(
+        {
+            "n": len(lengths),
+            "words": len(labels),
+            **{name: float(value[0]) for name, value in metrics.items()},
+            **({} if scheme is None else {"per_entity": _rows(totals, "entity", scheme.types)}),
+            "per_tag": _rows(totals, "tag", names),
+            "intervals": sums.intervals(_metrics, list(metrics), bootstrap, seed),
+        }
+    )
+
+
+def _word_parts(
+    labels: np.ndarray,
+    predicted: np.ndarray,
+    label_probability: np.ndarray,
+    lengths: np.ndarray,
+    num_tags: int,
+) -> dict[str, Any]:
+    """What each sentence adds to sums over words and tags."""
+    count = len(lengths)
+    sentence = np.repeat(np.arange(count), lengths)  # of each word, (W,)
+    has_prediction = np.isfinite(label_probability)
+    probability = np.where(has_prediction, label_probability, 1.0).astype(np.float64)
+    losses = -np.log(np.clip(probability, SMALLEST, 1.0))
+    is_right, shape = labels == predicted, (count, num_tags)
+    return {
+        "loss": np.bincount(sentence, losses, count)[:, None],
+        "predicted_words": np.bincount(sentence, has_prediction, count)[:, None],
+        "words": np.asarray(lengths, np.float64)[:, None],
+        "tag_right": _count_matrix(sentence[is_right], labels[is_right], shape),
+        "tag_support": _count_matrix(sentence, labels, shape),
+        "tag_predicted": _count_matrix(sentence, predicted, shape),
     }
-    if meaning is not None:
-        found["per_entity"] = sums.rows("entity", meaning.types)
-    found["per_tag"] = sums.rows("tag", names)
-    found["intervals"] = resampled(sums.figures, len(lengths), list(whole), bootstrap, seed)
-    return files.nonfinite_to_none(found)
 
 
-class _Sums:
-    """Every figure is a function of sums over sentences, so a resample is one row of weights."""
-
-    def __init__(
-        self,
-        truth: np.ndarray,
-        guess: np.ndarray,
-        true_probability: np.ndarray,
-        lengths: np.ndarray,
-        names: int,
-        meaning: Scheme | None,
-    ) -> None:
-        count = len(lengths)
-        sentence = np.repeat(np.arange(count), lengths)  # of each word, (W,)
-        scored = np.isfinite(true_probability)
-        chances = np.where(scored, true_probability, 1.0)
-        losses = -np.log(np.clip(chances.astype(np.float64), SMALLEST, 1.0))
-        right = truth == guess
-        parts = {
-            "loss": np.bincount(sentence, losses, count)[:, None],
-            "scored": np.bincount(sentence, scored, count)[:, None],
-            "words": np.asarray(lengths, np.float64)[:, None],
-            "tag_right": _counted(sentence[right], truth[right], count, names),
-            "tag_there": _counted(sentence, truth, count, names),
-            "tag_found": _counted(sentence, guess, count, names),
-        }
-        if meaning is not None:
-            true, mine = (tags.entity_spans(each, lengths, meaning) for each in (truth, guess))
-            keys = [np.stack([each.begins, each.ends, each.kinds], axis=1) for each in (true, mine)]
-            same = _in_both(keys[0], keys[1], len(truth) + 1)
-            types = len(meaning.types)
-            parts["entity_right"] = _counted(
-                sentence[mine.begins[same]], mine.kinds[same], count, types
-            )
-            parts["entity_there"] = _counted(sentence[true.begins], true.kinds, count, types)
-            parts["entity_found"] = _counted(sentence[mine.begins], mine.kinds, count, types)
-        self._parts = parts
-        self._has_entities = meaning is not None
-
-    def figures(self, weights: np.ndarray) -> Figures:
-        """The figures of each row of weights (B, N), how often each sentence counts."""
-        sums = {name: np.asarray(weights @ each) for name, each in self._parts.items()}
-        words = np.maximum(sums["words"][:, 0], 1.0)
-        found = {
-            "loss": sums["loss"][:, 0] / np.maximum(sums["scored"][:, 0], 1.0),
-            "accuracy": sums["tag_right"].sum(axis=1) / words,
-            "token_macro_f1": _macro_f1(sums, "tag"),
-        }
-        if self._has_entities:
-            right, there, mine = (
-                sums[f"entity_{each}"].sum(axis=1) for each in ("right", "there", "found")
-            )
-            found |= {
-                "precision": np.nan_to_num(ratio(right, mine)),
-                "recall": np.nan_to_num(ratio(right, there)),
-                "f1": np.nan_to_num(ratio(2 * right, there + mine)),
-                "macro_f1": _macro_f1(sums, "entity"),
-            }
-        return found
-
-    def rows(self, kind: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Precision, recall, F1 and support by name."""
-        hits, there, found = (
-            np.asarray(self._parts[f"{kind}_{each}"].sum(axis=0)).ravel()
-            for each in ("right", "there", "found")
-        )
-        return per_name(names, hits, there, found)
+def _entity_parts(
+    labels: np.ndarray, predicted: np.ndarray, lengths: np.ndarray, scheme: Scheme
+) -> dict[str, Any]:
+    """What each sentence adds to sums over entities."""
+    sentence = np.repeat(np.arange(len(lengths)), lengths)
+    true, mine = (tags.entity_spans(values, lengths, scheme) for values in (labels, predicted))
+    keys = [np.stack([spans.begins, spans.ends, spans.kinds], axis=1) for spans in (true, mine)]
+    is_right = _in_both(keys[0], keys[1], len(labels) + 1)
+    shape = (len(lengths), len(scheme.types))
+    return {
+        "entity_right": _count_matrix(sentence[mine.begins[is_right]], mine.kinds[is_right], shape),
+        "entity_support": _count_matrix(sentence[true.begins], true.kinds, shape),
+        "entity_predicted": _count_matrix(sentence[mine.begins], mine.kinds, shape),
+    }
 
 
-def _counted(rows: np.ndarray, columns: np.ndarray, count: int, width: int) -> Any:
-    """How often each pair is there, a sparse matrix (N, width); columns of -1 do not count."""
-    from scipy import sparse
-
-    known = columns >= 0
-    pairs = (rows[known], columns[known])
-    return sparse.csr_array(
-        (np.ones(int(known.sum())), pairs), shape=(count, width)
-    )  # equal pairs are added up
+def _count_matrix(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> Any:
+    """How often each pair occurs, a sparse matrix; columns of -1 do not count."""
+    used = columns >= 0
+    pairs = (rows[used], columns[used])
+    # SciPy adds up equal pairs.
+    return sparse.csr_array((np.ones(int(used.sum())), pairs), shape=shape)
 
 
-def _in_both(truth: np.ndarray, mine: np.ndarray, size: int) -> np.ndarray:
-    """Which rows of `mine` (E, 3) are rows of `truth`: begins are different within each."""
+def _in_both(labels: np.ndarray, predicted: np.ndarray, size: int) -> np.ndarray:
+    """Which rows of `predicted` (E, 3) are rows of `labels`; no two rows of one begin alike."""
     end = np.full(size, -1, np.int64)
     kind = np.full(size, -1, np.int64)
-    end[truth[:, 0]], kind[truth[:, 0]] = truth[:, 1], truth[:, 2]
-    return (end[mine[:, 0]] == mine[:, 1]) & (kind[mine[:, 0]] == mine[:, 2])
+    end[labels[:, 0]], kind[labels[:, 0]] = labels[:, 1], labels[:, 2]
+    return (end[predicted[:, 0]] == predicted[:, 1]) & (kind[predicted[:, 0]] == predicted[:, 2])
 
 
-def _macro_f1(sums: dict[str, np.ndarray], kind: str) -> np.ndarray:
+def _metrics(sums: Sums) -> dict[str, np.ndarray]:
+    words = np.maximum(sums["words"][:, 0], 1.0)
+    metrics = {
+        "loss": sums["loss"][:, 0] / np.maximum(sums["predicted_words"][:, 0], 1.0),
+        "accuracy": sums["tag_right"].sum(axis=1) / words,
+        "token_macro_f1": _macro_f1(sums, "tag"),
+    }
+    if "entity_right" in sums:
+        right, support, predicted = (
+            sums[f"entity_{name}"].sum(axis=1) for name in ("right", "support", "predicted")
+        )
+        metrics |= {
+            "precision": ratio(right, predicted, 0.0),
+            "recall": ratio(right, support, 0.0),
+            "f1": ratio(2 * right, support + predicted, 0.0),
+            "macro_f1": _macro_f1(sums, "entity"),
+        }
+    return metrics
+
+
+def _macro_f1(sums: Sums, kind: str) -> np.ndarray:
     """The mean over names that occur; 0 where none does."""
-    f1 = ratio(2 * sums[f"{kind}_right"], sums[f"{kind}_there"] + sums[f"{kind}_found"])
-    occurs = np.isfinite(f1)
-    total = np.where(occurs, f1, 0.0).sum(axis=1)
-    return np.asarray(total / np.maximum(occurs.sum(axis=1), 1))
+    f1 = ratio(2 * sums[f"{kind}_right"], sums[f"{kind}_support"] + sums[f"{kind}_predicted"])
+    return np.nan_to_num(mean_of_defined(f1))
+
+
+def _rows(totals: Sums, kind: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Precision, recall, F1 and support by name."""
+    columns = (totals[f"{kind}_{name}"][0] for name in ("right", "support", "predicted"))
+    return per_name(names, *columns)

@@ -15,7 +15,6 @@ from fmkit.core import registry
 from fmkit.core.errors import ConfigError, FmkitError, received
 from fmkit.core.types import DataSpec
 from fmkit.data.examples import Examples
-from fmkit.evaluation import classification as metrics
 from fmkit.train.task_model import TaskModel
 
 
@@ -55,11 +54,6 @@ Columns = Callable[[np.ndarray, DataSpec], dict[str, Any]]
 `prediction` is one, or several begin so; a row of NaN is an example that could not be read."""
 
 
-def classes(outputs: np.ndarray, spec: DataSpec) -> dict[str, Any]:
-    """Class and probabilities, of logits (N, C)."""
-    return columns_of(softmax(outputs), spec.classes)
-
-
 EvaluationResult = tuple[dict[str, Any], dict[str, Any]]
 """Figures as JSON, and columns of a table with a row an example."""
 
@@ -92,9 +86,9 @@ class Evaluator:
 
 EVALUATORS = {
     "classification": Evaluator(
-        "fmkit.evaluation.evaluator:classification",
+        "fmkit.evaluation.classification:evaluate",
         ("n", "accuracy", "macro_f1", "loss", "intervals"),
-        of_outputs="fmkit.evaluation.evaluator:classes",
+        of_outputs="fmkit.evaluation.classification:predictions",
     ),
     "multi_label": Evaluator(
         "fmkit.evaluation.multi_label:evaluate",
@@ -119,7 +113,7 @@ EVALUATORS = {
         beside={"predictions": "fmkit.evaluation.question_answering:by_id"},
         by_validation=True,
     ),
-    "preferences": Evaluator("fmkit.evaluation.preferences:preferences"),
+    "preferences": Evaluator("fmkit.evaluation.preferences:evaluate"),
     "losses": Evaluator("fmkit.evaluation.evaluator:losses"),
 }  # fmt: skip
 """By `Task.evaluator`."""
@@ -172,18 +166,6 @@ def summary_metrics(task: Any, figures: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in figures.items() if isinstance(value, int | float)}
 
 
-def classification(question: EvaluationInputs) -> EvaluationResult:
-    """Accuracy and what goes with it; probabilities of each class for each example."""
-    found = probabilities(question.learner, question.loader.ordered(question.indices))
-    truth, classes = question.labels[question.indices], question.classes
-    figures = metrics.classification(
-        truth, found, classes, bootstrap=question.bootstrap, seed=question.seed
-    )
-    ids = [question.examples.ids[each] for each in question.indices]
-    names = [classes[each] for each in truth]
-    return figures, {"id": ids, "label": names, **columns_of(found, classes)}
-
-
 def losses(question: EvaluationInputs) -> EvaluationResult:
     """The task's loss and metrics, for what has no answer to compare with."""
     learner = question.learner
@@ -193,25 +175,3 @@ def losses(question: EvaluationInputs) -> EvaluationResult:
     found = learner.evaluate(batches, verbose=0, return_dict=True)
     figures = {name: float(value) for name, value in found.items()}
     return {"n": len(question.indices), **figures}, {}
-
-
-def probabilities(learner: TaskModel, batches: Any) -> np.ndarray:
-    """Class probabilities (N, C), float64, of batches whose first part are inputs."""
-    return softmax(learner.predict(batches, verbose=0))
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities (N, C), float64, of logits (N, C)."""
-    exact = np.asarray(logits, np.float64)
-    exponents = np.exp(exact - exact.max(axis=1, keepdims=True))
-    return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
-
-
-def columns_of(found: np.ndarray, classes: tuple[str, ...]) -> dict[str, Any]:
-    """Columns of a table of predictions from probabilities (N, C)."""
-    best = found.argmax(axis=1)
-    return {
-        "prediction": [classes[each] for each in best],
-        "confidence": found[np.arange(len(found)), best],
-        **{f"probability_{name}": found[:, each] for each, name in enumerate(classes)},
-    }

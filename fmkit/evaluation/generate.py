@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
 from fmkit.core.errors import ConfigError
 from fmkit.core.types import Message, Tokenizer
@@ -172,9 +173,7 @@ def sample_token(logits: np.ndarray, sampling: Sampling, random: np.random.Gener
     order = np.argsort(-logits, kind="stable")
     if sampling.top_k is not None:
         order = order[: sampling.top_k]
-    scaled = logits[order] / sampling.temperature
-    shares = np.exp(scaled - scaled[0])
-    shares /= shares.sum()
+    shares = softmax(logits[order] / sampling.temperature)
     if sampling.top_p is not None:
         # The one that brings the sum to `top_p` is in.
         count = int(np.searchsorted(np.cumsum(shares), sampling.top_p)) + 1

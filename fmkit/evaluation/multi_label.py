@@ -1,6 +1,6 @@
-"""Figures of merit of a model that gives a yes or no for each of several labels.
+"""Evaluation of sets of labels, a yes or no for each: F1, log loss, average precision, ROC AUC.
 
-N examples, K labels, R resamples.
+N examples, K labels, R bootstrap resamples.
 """
 
 from __future__ import annotations
@@ -9,184 +9,167 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy import sparse
+from scipy.special import expit
 
 from fmkit.core import files
-from fmkit.core.errors import DataError, NonFiniteError, received
+from fmkit.core.errors import DataError
 from fmkit.core.types import DataSpec
 from fmkit.data.targets import LabelSets, join_labels
-from fmkit.evaluation.bootstrap import intervals, ratio
+from fmkit.evaluation.array_checks import check_predictions
+from fmkit.evaluation.bootstrap import COUNT, ExampleSums, Sums, ratio
+from fmkit.evaluation.classification import SMALLEST, per_name
 from fmkit.evaluation.evaluator import EvaluationInputs, EvaluationResult
-
-SMALLEST = 1e-7
-"""Probability that the log loss is clipped at, as that of classes is."""
 
 _INTERVALS = ("loss", "micro_f1", "macro_f1", "subset_accuracy", "hamming_loss")
 
 
-def evaluate(question: EvaluationInputs) -> EvaluationResult:
-    """Figures, and for each example its labels, those found, and the probability of each."""
-    known = question.examples.annotations
-    if not isinstance(known, LabelSets):
+def evaluate(inputs: EvaluationInputs) -> EvaluationResult:
+    """Metrics, and for each example its labels, the predicted ones, and each probability."""
+    annotations = inputs.examples.annotations
+    if not isinstance(annotations, LabelSets):
         raise DataError("the run learned sets of labels, and the data has none.")
-    batches = question.loader.ordered(question.indices)
-    logits = question.learner.predict(batches, verbose=0)
-    truth = known.indicators[question.indices]
-    found = sigmoid(logits)
-    told = figures(truth, found, known.names, question.bootstrap, question.seed)
-    ids = [question.examples.ids[each] for each in question.indices]
-    labels = {f"label_{name}": truth[:, k] for k, name in enumerate(known.names)}
-    columns = {"id": ids, "label": join_labels(known.names, truth), **labels}
-    return told, {**columns, **columns_of(found, known.names)}
+    batches = inputs.loader.ordered(inputs.indices)
+    probabilities = to_probabilities(inputs.learner.predict(batches, verbose=0))
+    labels, names = annotations.indicators[inputs.indices], annotations.names
+    metrics = compute_metrics(labels, probabilities, names, inputs.bootstrap, inputs.seed)
+    return metrics, {
+        "id": [inputs.examples.ids[index] for index in inputs.indices],
+        "label": join_labels(names, labels),
+        **{f"label_{name}": labels[:, k] for k, name in enumerate(names)},
+        **prediction_columns(probabilities, names),
+    }
 
 
-def figures(
-    truth: np.ndarray,
+def compute_metrics(
+    labels: np.ndarray,
     probabilities: np.ndarray,
     names: Sequence[str],
     bootstrap: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Everything that is worth knowing of predicted sets of labels on one split, ready for JSON.
+    """All metrics of predicted sets of labels on one split, ready for JSON.
 
-    A label is found where its probability is above 0.5. `micro_f1` is that of all yes and no
-    together, `macro_f1` the mean over labels, 0 for one that is neither there nor found
-    (scikit-learn's zero_division=0); `subset_accuracy` the share of examples with every label
+    A label is predicted where its probability is above 0.5. `micro_f1` is that of all yes and no
+    together, `macro_f1` the mean over labels, 0 for one that neither occurs nor is predicted
+    (scikit-learn's zero_division=0); `subset_accuracy` is the share of examples with every label
     right, `hamming_loss` that of wrong yes and no, `loss` the binary cross-entropy in nats, the
-    mean over labels. `mean_average_precision` is the mean of the labels' average precision over
-    those that are there, `macro_roc_auc` that of the area under the ROC curve over labels that some
-    examples have and others not; both are None where there is none, and so are a label's own.
-    `intervals` are by bootstrap over examples.
+    mean over labels. `mean_average_precision` is the mean of the average precision over labels that
+    occur, `macro_roc_auc` that of the area under the ROC curve over labels that some examples have
+    and others do not; both are None where there is no such label, and so are a label's own.
 
     Args:
-        truth: whether an example has a label, (N, K) bool.
+        labels: whether an example has a label, (N, K) bool.
         probabilities: (N, K).
         names: K of them.
         bootstrap: resamples R; 0 makes every interval None.
         seed: of the resamples.
 
     Raises:
-        DataError: no examples, or arrays that do not fit together.
+        DataError: there are no examples, or arrays that do not fit together.
         NonFiniteError: a probability is NaN.
     """
-    _check(truth, probabilities, names)
-    decided, exact = probabilities > 0.5, probabilities.astype(np.float64)
-    rows = _rows(truth, decided, exact)
-
-    def of_sums(sums: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-        return _figures(sums, counts, len(names))
-
-    whole = of_sums(np.asarray(rows.sum(axis=0))[None], np.array([len(truth)]))
-    per_label = _per_label(truth, decided, exact, names)
+    check_predictions(probabilities, labels, names, "probabilities")
+    predicted, exact = probabilities > 0.5, probabilities.astype(np.float64)
+    sums = _example_sums(labels, predicted, exact)
+    totals = sums.totals()
+    per_label = _per_label(labels, predicted, exact, names, totals)
     return files.nonfinite_to_none(
         {
-            "n": len(truth),
-            **{name: float(value[0]) for name, value in whole.items()},
+            "n": len(labels),
+            **{name: float(value[0]) for name, value in _metrics(totals).items()},
             "mean_average_precision": _mean(per_label, "average_precision"),
             "macro_roc_auc": _mean(per_label, "roc_auc"),
-            "labels_per_example": float(truth.sum(axis=1).mean()),
+            "labels_per_example": float(labels.sum(axis=1).mean()),
             "per_label": per_label,
-            "intervals": intervals(rows, of_sums, _INTERVALS, bootstrap, seed),
+            "intervals": sums.intervals(_metrics, _INTERVALS, bootstrap, seed),
         }
     )
 
 
-def _check(truth: np.ndarray, probabilities: np.ndarray, names: Sequence[str]) -> None:
-    if truth.shape != probabilities.shape or truth.shape[1:] != (len(names),):
-        allowed = f"the shape {truth.shape} of the labels"
-        raise DataError(received("probabilities", probabilities.shape, allowed))
-    if not len(truth):
-        raise DataError("There is no example to judge. Name a split that has some.")
-    broken = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
-    if len(broken):
-        raise NonFiniteError(
-            f"The model's probabilities are not finite for {len(broken)} of {len(truth)} examples; "
-            f"the first is number {broken[0]}.",
-            "Its weights have left the finite numbers, or an input has: lower the learning rate "
-            "or use runtime.precision=float32.",
-        )
+def _losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Binary cross-entropy of each label in nats, (N, K)."""
+    return -np.log(np.clip(np.where(labels, probabilities, 1 - probabilities), SMALLEST, 1.0))
 
 
-def _rows(truth: np.ndarray, decided: np.ndarray, probabilities: np.ndarray) -> Any:
-    """What each example adds: hits, labels and finds (K each), loss, all right, and how many wrong.
+def _example_sums(
+    labels: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray
+) -> ExampleSums:
+    is_wrong = labels != predicted
+    parts = {
+        "hits": labels & predicted,
+        "support": labels,
+        "predicted": predicted,
+        "loss": _losses(labels, probabilities).mean(axis=1, keepdims=True),
+        "all_right": ~is_wrong.any(axis=1, keepdims=True),
+        "wrong": is_wrong.mean(axis=1, keepdims=True),
+    }
+    # Sparse, since an example lacks most labels.
+    return ExampleSums(
+        {name: sparse.csr_array(part.astype(np.float64)) for name, part in parts.items()}
+    )
 
-    (N, 3 K + 3) float64, sparse, for most labels are not there.
-    """
-    from scipy import sparse
 
-    right = np.clip(np.where(truth, probabilities, 1 - probabilities), SMALLEST, 1.0)
-    wrong = truth != decided
-    last = np.stack([-np.log(right).mean(axis=1), ~wrong.any(axis=1), wrong.mean(axis=1)], axis=1)
-    parts = [
-        sparse.csr_array(each.astype(np.float64)) for each in (truth & decided, truth, decided)
-    ]
-    return sparse.hstack([*parts, sparse.csr_array(last.astype(np.float64))]).tocsr()
+def _metrics(sums: Sums) -> dict[str, np.ndarray]:
+    hits, support, predicted = (sums[name] for name in ("hits", "support", "predicted"))
+    count = sums[COUNT][:, 0]
 
+    def micro(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+        return ratio(numerator.sum(axis=1), denominator.sum(axis=1), 0.0)
 
-def _figures(sums: np.ndarray, counts: np.ndarray, labels: int) -> dict[str, np.ndarray]:
-    """Figures (R,) from sums (R, 3 K + 3) of the rows of `counts` examples each."""
-    hits, wanted, found = (sums[:, k * labels : (k + 1) * labels] for k in range(3))
-    loss, right, wrong = sums[:, 3 * labels :].T
-
-    def micro(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-        return ratio(above.sum(axis=1), below.sum(axis=1), 0.0)
-
-    def macro(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-        return np.asarray(ratio(above, below, 0.0).mean(axis=1))
+    def macro(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+        return np.asarray(ratio(numerator, denominator, 0.0).mean(axis=1))
 
     return {
-        "loss": loss / counts,
-        "micro_f1": micro(2 * hits, wanted + found),
-        "macro_f1": macro(2 * hits, wanted + found),
-        "micro_precision": micro(hits, found),
-        "micro_recall": micro(hits, wanted),
-        "macro_precision": macro(hits, found),
-        "macro_recall": macro(hits, wanted),
-        "subset_accuracy": right / counts,
-        "hamming_loss": wrong / counts,
+        "loss": sums["loss"][:, 0] / count,
+        "micro_f1": micro(2 * hits, support + predicted),
+        "macro_f1": macro(2 * hits, support + predicted),
+        "micro_precision": micro(hits, predicted),
+        "micro_recall": micro(hits, support),
+        "macro_precision": macro(hits, predicted),
+        "macro_recall": macro(hits, support),
+        "subset_accuracy": sums["all_right"][:, 0] / count,
+        "hamming_loss": sums["wrong"][:, 0] / count,
     }
 
 
 def _per_label(
-    truth: np.ndarray, decided: np.ndarray, probabilities: np.ndarray, names: Sequence[str]
+    labels: np.ndarray,
+    predicted: np.ndarray,
+    probabilities: np.ndarray,
+    names: Sequence[str],
+    totals: Sums,
 ) -> dict[str, dict[str, Any]]:
     from sklearn.metrics import average_precision_score, roc_auc_score
 
-    per_label = {}
-    for k, name in enumerate(names):
-        there, found, scores = truth[:, k], decided[:, k], probabilities[:, k]
-        hits, wanted, predicted = (there & found).sum(), there.sum(), found.sum()
-        has_some, has_all = bool(wanted), bool(wanted == len(there))
-        sure = np.clip(np.where(there, scores, 1 - scores), SMALLEST, 1.0)
-        per_label[name] = {
-            "precision": float(ratio(hits, predicted, 0.0)),
-            "recall": float(ratio(hits, wanted, 0.0)),
-            "f1": float(ratio(2 * hits, wanted + predicted, 0.0)),
-            "support": int(wanted),
-            "predicted": int(predicted),
-            "average_precision": (
-                float(average_precision_score(there, scores)) if has_some else None
-            ),
-            "roc_auc": (float(roc_auc_score(there, scores)) if has_some and not has_all else None),
-            "loss": float(-np.log(sure).mean()),
+    counts = (totals[name][0] for name in ("hits", "support", "predicted"))
+    per_label = per_name(names, *counts)
+    losses = _losses(labels, probabilities)
+    for k, row in enumerate(per_label.values()):
+        has_label, scores = labels[:, k], probabilities[:, k]
+        some, every = has_label.any(), has_label.all()
+        row |= {
+            "predicted": int(predicted[:, k].sum()),
+            "average_precision": average_precision_score(has_label, scores) if some else None,
+            "roc_auc": roc_auc_score(has_label, scores) if some and not every else None,
+            "loss": losses[:, k].mean(),
         }
     return per_label
 
 
-def _mean(per_label: dict[str, dict[str, Any]], figure: str) -> float | None:
-    """Mean of a figure over the labels that have it."""
-    known = [each[figure] for each in per_label.values() if each[figure] is not None]
-    return float(np.mean(known)) if known else None
+def _mean(per_label: dict[str, dict[str, Any]], metric: str) -> float | None:
+    """Mean of a metric over the labels that have it."""
+    values = [row[metric] for row in per_label.values() if row[metric] is not None]
+    return float(np.mean(values)) if values else None
 
 
-def sigmoid(logits: np.ndarray) -> np.ndarray:
+def to_probabilities(logits: np.ndarray) -> np.ndarray:
     """Probabilities (N, K), float64, of logits (N, K)."""
-    from scipy.special import expit
-
     return np.asarray(expit(np.asarray(logits, np.float64)))
 
 
-def columns_of(probabilities: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
-    """The labels found, joined, and the probability of each."""
+def prediction_columns(probabilities: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """The predicted labels, joined, and the probability of each label, from (N, K)."""
     return {
         "prediction": join_labels(names, probabilities > 0.5),
         **{f"probability_{name}": probabilities[:, k] for k, name in enumerate(names)},
@@ -195,4 +178,4 @@ def columns_of(probabilities: np.ndarray, names: Sequence[str]) -> dict[str, Any
 
 def predictions(outputs: np.ndarray, spec: DataSpec) -> dict[str, Any]:
     """Columns for `fmkit predict`, of logits (N, K)."""
-    return columns_of(sigmoid(outputs), spec.names)
+    return prediction_columns(to_probabilities(outputs), spec.names)

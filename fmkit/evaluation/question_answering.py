@@ -13,6 +13,7 @@ import numpy as np
 
 from fmkit.core import files
 from fmkit.data.loaders.token_rows import Encoded
+from fmkit.evaluation.bootstrap import mean_intervals
 from fmkit.evaluation.evaluator import EvaluationInputs, EvaluationResult
 from fmkit.tasks.question_answering import span_search, squad_metrics
 from fmkit.tasks.question_answering.epoch_metrics import score_answers
@@ -51,8 +52,9 @@ def evaluate(question: EvaluationInputs) -> EvaluationResult:
     )
     names = ("exact_match", "f1")
     figures |= dict(zip(names, map(float, columns.mean(axis=0)), strict=True))
-    drawn = squad_metrics.intervals(columns, question.bootstrap, question.seed)
-    figures["intervals"] = dict(zip(names, drawn, strict=True))
+    figures["intervals"] = mean_intervals(
+        dict(zip(names, columns.T, strict=True)), question.bootstrap, question.seed
+    )
     figures["null_threshold"] = threshold
     if best:
         figures["best"] = best

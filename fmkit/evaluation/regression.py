@@ -1,6 +1,6 @@
-"""Figures of merit of a model that gives numbers.
+"""Evaluation of predicted numbers: MAE, RMSE, R2, correlations.
 
-N examples, K numbers, R resamples.
+N examples, K numbers, R bootstrap resamples.
 """
 
 from __future__ import annotations
@@ -9,151 +9,147 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from fmkit.core import files
-from fmkit.core.errors import DataError, NonFiniteError, received
+from fmkit.core.errors import DataError
 from fmkit.core.types import DataSpec
 from fmkit.data.targets import Numbers
-from fmkit.evaluation.bootstrap import intervals, mean_of_known, ratio
+from fmkit.evaluation.array_checks import check_predictions
+from fmkit.evaluation.bootstrap import COUNT, ExampleSums, Sums, mean_of_defined, ratio
 from fmkit.evaluation.evaluator import EvaluationInputs, EvaluationResult
 
 _INTERVALS = ("mae", "rmse", "r2", "pearson")
 _OF_SUMS = ("mse", "mae", "rmse", "r2", "pearson")
 
 
-def evaluate(question: EvaluationInputs) -> EvaluationResult:
-    """Figures, and for each example what it has and what was predicted."""
-    known = question.examples.annotations
-    if not isinstance(known, Numbers):
+def evaluate(inputs: EvaluationInputs) -> EvaluationResult:
+    """Metrics, and the numbers of each example beside the predicted ones."""
+    annotations = inputs.examples.annotations
+    if not isinstance(annotations, Numbers):
         raise DataError("the run learned numbers, and the data has none.")
-    batches = question.loader.ordered(question.indices)
-    found = np.asarray(question.learner.predict(batches, verbose=0), np.float64)
-    truth = known.values[question.indices]
-    told = figures(truth, found, known.names, question.bootstrap, question.seed)
-    loss = float(question.task.loss(truth.astype(np.float32), found, None, False))
-    ids = [question.examples.ids[each] for each in question.indices]
-    labels = _named("label", truth, known.names)
-    return {"n": told.pop("n"), "loss": loss, **told}, {
-        "id": ids,
-        **labels,
-        **_named("prediction", found, known.names),
+    batches = inputs.loader.ordered(inputs.indices)
+    predicted = np.asarray(inputs.learner.predict(batches, verbose=0), np.float64)
+    labels, names = annotations.values[inputs.indices], annotations.names
+    metrics = compute_metrics(labels, predicted, names, inputs.bootstrap, inputs.seed)
+    loss = float(inputs.task.loss(labels.astype(np.float32), predicted, None, False))
+    return {"n": metrics.pop("n"), "loss": loss, **metrics}, {
+        "id": [inputs.examples.ids[index] for index in inputs.indices],
+        **_columns("label", labels, names),
+        **_columns("prediction", predicted, names),
     }
 
 
-def figures(
-    truth: np.ndarray,
-    found: np.ndarray,
+def compute_metrics(
+    labels: np.ndarray,
+    predicted: np.ndarray,
     names: Sequence[str],
     bootstrap: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Everything that is worth knowing of predicted numbers on one split, ready for JSON.
+    """All metrics of predicted numbers on one split, ready for JSON.
 
     `mse`, `mae`, `rmse` (the root of a number's `mse`) and `median_absolute_error` are in the units
     of the numbers; `r2` is the share of the variance that is explained, below 0 where the mean
-    would be nearer; `pearson` and `spearman` are correlations. Those of several numbers are the
-    means over them, and `per_number` has each. What is not defined, as `r2` where all are equal, is
-    None, and left out of those means. `intervals` are by bootstrap over examples.
+    would be closer; `pearson` and `spearman` are correlations. With several numbers they are the
+    means over them, and `per_number` has each. What is undefined, as `r2` where all are equal, is
+    None, and left out of those means.
 
     Args:
-        truth: (N, K).
-        found: (N, K).
+        labels: (N, K).
+        predicted: (N, K).
         names: K of them.
         bootstrap: resamples R; 0 makes every interval None.
         seed: of the resamples.
 
     Raises:
-        DataError: no examples, or arrays that do not fit together.
+        DataError: there are no examples, or arrays that do not fit together.
         NonFiniteError: a prediction is NaN or infinite.
     """
-    truth, found = np.asarray(truth, np.float64), np.asarray(found, np.float64)
-    _check(truth, found, names)
-    centre = truth.mean(axis=0)
-    rows = _rows(truth - centre, found - centre)
-
-    def of_sums(sums: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-        each = _figures(sums, counts)  # (R, K) each
-        return {name: mean_of_known(values) for name, values in each.items()}
-
-    whole = _figures(rows.sum(axis=0, keepdims=True), np.array([len(truth)]))
-    per_number = {}
-    for k, name in enumerate(names):
-        own = {figure: float(values[0, k]) for figure, values in whole.items()}
-        own["median_absolute_error"] = float(np.median(np.abs(truth[:, k] - found[:, k])))
-        own["spearman"] = _spearman(truth[:, k], found[:, k])
-        per_number[name] = own | {
-            "mean": float(truth[:, k].mean()),
-            "deviation": float(truth[:, k].std()),
-            "mean_error": float((found[:, k] - truth[:, k]).mean()),
-        }
+    labels, predicted = np.asarray(labels, np.float64), np.asarray(predicted, np.float64)
+    check_predictions(predicted, labels, names, "predictions")
+    # Without the mean, since the differences of large sums of squares would cancel.
+    centre = labels.mean(axis=0)
+    sums = _example_sums(labels - centre, predicted - centre)
+    per_number = _per_number(labels, predicted, names, _per_number_of_sums(sums.totals()))
     means = {
-        figure: float(mean_of_known(np.array([each[figure] for each in per_number.values()])))
-        for figure in (*_OF_SUMS, "median_absolute_error", "spearman")
+        name: mean_of_defined(np.array([row[name] for row in per_number.values()]))
+        for name in (*_OF_SUMS, "median_absolute_error", "spearman")
     }
     return files.nonfinite_to_none(
         {
-            "n": len(truth),
+            "n": len(labels),
             **means,
             "per_number": per_number,
-            "intervals": intervals(rows, of_sums, _INTERVALS, bootstrap, seed),
+            "intervals": sums.intervals(_metrics, _INTERVALS, bootstrap, seed),
         }
     )
 
 
-def _check(truth: np.ndarray, found: np.ndarray, names: Sequence[str]) -> None:
-    if truth.shape != found.shape or truth.shape[1:] != (len(names),):
-        raise DataError(received("predictions", found.shape, f"the shape {truth.shape}"))
-    if not len(truth):
-        raise DataError("There is no example to judge. Name a split that has some.")
-    broken = np.flatnonzero(~np.isfinite(found).all(axis=1))
-    if len(broken):
-        raise NonFiniteError(
-            f"The model's numbers are not finite for {len(broken)} of {len(truth)} examples; the "
-            f"first is number {broken[0]}.",
-            "Its weights have left the finite numbers, or an input has: lower the learning rate "
-            "or use runtime.precision=float32.",
-        )
+def _per_number(
+    labels: np.ndarray, predicted: np.ndarray, names: Sequence[str], of_sums: dict[str, np.ndarray]
+) -> dict[str, dict[str, float]]:
+    """The metrics of each number; `of_sums` has those that follow from sums, (1, K)."""
+    errors = predicted - labels
+    return {
+        name: {
+            **{metric: float(values[0, k]) for metric, values in of_sums.items()},
+            "median_absolute_error": float(np.median(np.abs(errors[:, k]))),
+            "spearman": _spearman(labels[:, k], predicted[:, k]),
+            "mean": float(labels[:, k].mean()),
+            "deviation": float(labels[:, k].std()),
+            "mean_error": float(errors[:, k].mean()),
+        }
+        for k, name in enumerate(names)
+    }
 
 
-def _rows(truth: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """What each example adds, (N, 7 K): errors squared and absolute, and what correlations need.
+def _example_sums(labels: np.ndarray, predicted: np.ndarray) -> ExampleSums:
+    """Squared and absolute errors, and the moments that correlations need, side by side, (N, 7 K).
 
-    Both near 0, or the sums of squares would cancel.
+    Labels and predictions must be near 0, or the sums of squares would cancel.
     """
-    error = found - truth
-    parts = [error**2, np.abs(error), truth, truth**2, found, found**2, truth * found]
-    return np.concatenate(parts, axis=1)
+    error = predicted - labels
+    products = (labels**2, predicted, predicted**2, labels * predicted)
+    columns = np.concatenate([error**2, np.abs(error), labels, *products], axis=1)
+    return ExampleSums({"moments": columns})
 
 
-def _figures(sums: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Figures (R, K) from sums (R, 7 K) of the rows of `counts` examples each."""
-    means = np.split(sums / counts[:, None], 7, axis=1)
-    squared, absolute, truth, truths, found, founds, both = means
-    varies, moves = truths - truth**2, founds - found**2
-    # What rounding leaves of a variance of 0 is none.
-    varies = np.where(varies <= 1e-12 * truths, 0.0, varies)
-    moves = np.where(moves <= 1e-12 * founds, 0.0, moves)
+def _per_number_of_sums(sums: Sums) -> dict[str, np.ndarray]:
+    """Metrics of each number, (R, K)."""
+    squared, absolute, label, label2, prediction, prediction2, product = np.split(
+        sums["moments"] / sums[COUNT], 7, axis=1
+    )
+    label_variance, prediction_variance = label2 - label**2, prediction2 - prediction**2
+    # A constant has a variance of 0 but for rounding.
+    label_variance = np.where(label_variance <= 1e-12 * label2, 0.0, label_variance)
+    prediction_variance = np.where(
+        prediction_variance <= 1e-12 * prediction2, 0.0, prediction_variance
+    )
+    deviations = np.sqrt(label_variance * prediction_variance)
     return {
         "mse": squared,
         "mae": absolute,
         "rmse": np.sqrt(squared),
-        "r2": 1 - ratio(squared, varies, np.nan),
-        "pearson": ratio(both - truth * found, np.sqrt(varies * moves), np.nan),
+        "r2": 1 - ratio(squared, label_variance),
+        "pearson": ratio(product - label * prediction, deviations),
     }
 
 
-def _spearman(truth: np.ndarray, found: np.ndarray) -> float:
-    """Pearson's correlation of ranks; NaN where one of both never changes."""
-    from scipy.stats import rankdata
+def _metrics(sums: Sums) -> dict[str, np.ndarray]:
+    """Means over the numbers, (R,)."""
+    return {name: mean_of_defined(values) for name, values in _per_number_of_sums(sums).items()}
 
-    ranks = [rankdata(each) for each in (truth, found)]
-    if any((each == each[0]).all() for each in ranks):
+
+def _spearman(labels: np.ndarray, predicted: np.ndarray) -> float:
+    """Correlation of ranks; NaN where one of both is constant, of which SciPy would warn."""
+    if any((values == values[0]).all() for values in (labels, predicted)):
         return float("nan")
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(spearmanr(labels, predicted).statistic)
 
 
-def _named(word: str, values: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """A column for each number, whose name ends in that number's where there are several."""
+def _columns(word: str, values: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """A column for each number; with several, its name ends in the number's."""
     if len(names) == 1:
         return {word: values[:, 0]}
     return {f"{word}_{name}": values[:, k] for k, name in enumerate(names)}
@@ -161,4 +157,4 @@ def _named(word: str, values: np.ndarray, names: Sequence[str]) -> dict[str, np.
 
 def predictions(outputs: np.ndarray, spec: DataSpec) -> dict[str, Any]:
     """Columns for `fmkit predict`, of numbers (N, K)."""
-    return dict(_named("prediction", np.asarray(outputs, np.float64), spec.names))
+    return dict(_columns("prediction", np.asarray(outputs, np.float64), spec.names))

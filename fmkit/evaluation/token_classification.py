@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
 from fmkit.core.errors import ConfigError, NonFiniteError
 from fmkit.data.content import tags
@@ -62,7 +63,7 @@ def evaluate(question: EvaluationInputs) -> EvaluationResult:
     names = known.names
     found = _tagged(question.learner, question.loader, question.indices, content, names)
     truth = np.concatenate([np.zeros(0, np.int32), *(known.values[e] for e in found.sentences)])
-    figures = entity_metrics.figures(
+    figures = entity_metrics.compute_metrics(
         truth, found.best, found.true, found.lengths, names, question.bootstrap, question.seed
     )
     columns = _places(content.source, found)
@@ -147,8 +148,7 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
             "Its weights have left the finite numbers: lower the learning rate or use "
             "runtime.precision=float32.",
         )
-    exponents = np.exp(exact - exact.max(axis=1, keepdims=True, initial=-np.inf))
-    return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
+    return np.asarray(softmax(exact, axis=1))
 
 
 def predict(trained: LoadedRun, inputs: TextInputs, batch_size: int) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import pytest
 from sklearn import metrics as reference
 
 from fmkit.core.errors import DataError, NonFiniteError
-from fmkit.evaluation.classification import classification
+from fmkit.evaluation.classification import compute_metrics
 
 
 def guesses(count, classes, skill=1.5, seed=0):
@@ -25,7 +25,7 @@ def names(count):
 @pytest.mark.parametrize("classes", [2, 3, 8])
 def test_agrees_with_scikit_learn(classes):
     labels, probabilities = guesses(500, classes)
-    found = classification(labels, probabilities, names(classes), bootstrap=0)
+    found = compute_metrics(labels, probabilities, names(classes), bootstrap=0)
     predictions = probabilities.argmax(axis=1)
     exact = probabilities.astype("float64")
     exact /= exact.sum(axis=1, keepdims=True)
@@ -53,7 +53,7 @@ def test_agrees_with_scikit_learn(classes):
 
 def test_brier_agrees_with_scikit_learn():
     labels, probabilities = guesses(300, 2)
-    found = classification(labels, probabilities, names(2), bootstrap=0)["brier"]
+    found = compute_metrics(labels, probabilities, names(2), bootstrap=0)["brier"]
     # scikit-learn's binary score looks at one class; over both it is twice that.
     expected = 2 * reference.brier_score_loss(labels, probabilities[:, 1])
     assert found == pytest.approx(expected, rel=1e-5)
@@ -63,7 +63,7 @@ def test_calibration_error_in_closed_form():
     # 10 examples at .8 of which 5 are right, and 10 at .6 of which 9 are: (.3 + .3) / 2.
     labels = np.array([0] * 5 + [1] * 5 + [0] * 9 + [1])
     probabilities = np.array([[0.79, 0.21]] * 10 + [[0.61, 0.39]] * 10)
-    found = classification(labels, probabilities, names(2), bootstrap=0)
+    found = compute_metrics(labels, probabilities, names(2), bootstrap=0)
     expected = (10 * abs(0.79 - 0.5) + 10 * abs(0.61 - 0.9)) / 20
     assert found["expected_calibration_error"] == pytest.approx(expected)
     filled = [each for each in found["reliability"] if each["count"]]
@@ -80,8 +80,8 @@ def test_a_calibrated_model_has_a_small_error_and_an_overconfident_one_has_not()
     true = rng.dirichlet(np.ones(4), size=20_000)
     labels = (true.cumsum(axis=1) > rng.random((20_000, 1))).argmax(axis=1)
     sharp = true**3 / (true**3).sum(axis=1, keepdims=True)
-    calibrated = classification(labels, true, names(4), bootstrap=0)
-    overconfident = classification(labels, sharp, names(4), bootstrap=0)
+    calibrated = compute_metrics(labels, true, names(4), bootstrap=0)
+    overconfident = compute_metrics(labels, sharp, names(4), bootstrap=0)
     assert calibrated["expected_calibration_error"] < 0.015
     assert overconfident["expected_calibration_error"] > 0.15
     assert calibrated["loss"] < overconfident["loss"]
@@ -89,7 +89,7 @@ def test_a_calibrated_model_has_a_small_error_and_an_overconfident_one_has_not()
 
 def test_intervals_agree_with_the_closed_form_of_a_mean():
     labels, probabilities = guesses(2000, 3)
-    found = classification(labels, probabilities, names(3), bootstrap=1000)
+    found = compute_metrics(labels, probabilities, names(3), bootstrap=1000)
     losses = -np.log(probabilities[np.arange(2000), labels])
     for name, error in (
         ("accuracy", np.sqrt(found["accuracy"] * (1 - found["accuracy"]) / 2000)),
@@ -102,7 +102,7 @@ def test_intervals_agree_with_the_closed_form_of_a_mean():
 
 def test_intervals_are_percentiles_of_scikit_learn_on_resamples():
     labels, probabilities = guesses(60, 4)
-    found = classification(labels, probabilities, names(4), bootstrap=200, seed=3)["intervals"]
+    found = compute_metrics(labels, probabilities, names(4), bootstrap=200, seed=3)["intervals"]
     predictions = probabilities.argmax(axis=1)
     rng = np.random.default_rng(3)
     scores = []
@@ -119,7 +119,7 @@ def test_intervals_are_percentiles_of_scikit_learn_on_resamples():
 def test_intervals_are_repeatable_and_follow_the_seed():
     labels, probabilities = guesses(200, 3)
     first, again, other = (
-        classification(labels, probabilities, names(3), bootstrap=100, seed=seed)
+        compute_metrics(labels, probabilities, names(3), bootstrap=100, seed=seed)
         for seed in (1, 1, 2)
     )
     assert first == again
@@ -129,7 +129,7 @@ def test_intervals_are_repeatable_and_follow_the_seed():
 
 def test_every_interval_is_there_and_holds_the_figure():
     labels, probabilities = guesses(400, 7)
-    found = classification(labels, probabilities, names(7), bootstrap=300)
+    found = compute_metrics(labels, probabilities, names(7), bootstrap=300)
     assert set(found["intervals"]) == {
         "loss",
         "accuracy",
@@ -145,26 +145,26 @@ def test_every_interval_is_there_and_holds_the_figure():
 
 def test_is_ready_for_json():
     labels, probabilities = guesses(50, 3)
-    found = classification(labels, probabilities, names(3), bootstrap=10)
+    found = compute_metrics(labels, probabilities, names(3), bootstrap=10)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
 def test_perfect_predictions():
     labels = np.array([0, 1, 2, 0])
-    found = classification(labels, np.eye(3)[labels], names(3), bootstrap=50)
+    found = compute_metrics(labels, np.eye(3)[labels], names(3), bootstrap=50)
     assert (found["loss"], found["accuracy"], found["macro_f1"]) == (0, 1, 1)
     assert (found["brier"], found["expected_calibration_error"]) == (0, 0)
     assert found["intervals"]["accuracy"] == [1, 1]
 
 
 def test_a_certain_mistake_costs_a_finite_loss():
-    found = classification(np.array([0]), np.array([[0.0, 1.0]]), names(2), bootstrap=20)
+    found = compute_metrics(np.array([0]), np.array([[0.0, 1.0]]), names(2), bootstrap=20)
     assert found["loss"] == pytest.approx(-np.log(1e-7))
     assert found["brier"] == 2
 
 
 def test_a_single_example():
-    found = classification(np.array([1]), np.array([[0.2, 0.8]]), names(2), bootstrap=20)
+    found = compute_metrics(np.array([1]), np.array([[0.2, 0.8]]), names(2), bootstrap=20)
     assert found["n"] == 1
     assert found["accuracy"] == found["balanced_accuracy"] == found["macro_f1"] == 1
     assert found["intervals"]["accuracy"] == [1, 1]
@@ -173,7 +173,7 @@ def test_a_single_example():
 def test_a_class_without_examples_has_no_recall_and_spoils_no_mean():
     labels = np.array([0, 0, 1, 1])
     probabilities = np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.1, 0.8, 0.1], [0.1, 0.8, 0.1]])
-    found = classification(labels, probabilities, names(3), bootstrap=20)
+    found = compute_metrics(labels, probabilities, names(3), bootstrap=20)
     absent = found["per_class"]["class 2"]
     assert absent == {"precision": 0, "recall": 0, "f1": 0, "support": 0}
     predictions = probabilities.argmax(axis=1)
@@ -187,7 +187,7 @@ def test_a_class_without_examples_has_no_recall_and_spoils_no_mean():
 def test_a_class_that_is_only_predicted_counts_against_f1():
     labels = np.array([0, 1])
     probabilities = np.array([[0.1, 0.1, 0.8], [0.1, 0.8, 0.1]])
-    found = classification(labels, probabilities, names(3), bootstrap=0)
+    found = compute_metrics(labels, probabilities, names(3), bootstrap=0)
     assert found["macro_f1"] == pytest.approx(
         reference.f1_score(labels, probabilities.argmax(axis=1), average="macro")
     )
@@ -201,7 +201,7 @@ def test_a_class_that_is_only_predicted_counts_against_f1():
 
 def test_ties_go_to_the_first_classes():
     labels = np.arange(10)
-    found = classification(labels, np.full((10, 10), 0.1), names(10), bootstrap=0)
+    found = compute_metrics(labels, np.full((10, 10), 0.1), names(10), bootstrap=0)
     assert (found["accuracy"], found["top5"]) == (0.1, 0.5)
 
 
@@ -210,7 +210,7 @@ def test_refuses_probabilities_that_are_no_numbers(value):
     labels, probabilities = guesses(10, 3)
     probabilities[4, 1] = value
     with pytest.raises(NonFiniteError, match="1 of 10 examples; the first is number 4"):
-        classification(labels, probabilities, names(3))
+        compute_metrics(labels, probabilities, names(3))
 
 
 @pytest.mark.parametrize(
@@ -232,12 +232,12 @@ def test_refuses_arrays_that_do_not_fit(change, named):
     labels, probabilities = guesses(10, 3, seed=1)
     labels[0] = 2  # so that every shift leaves the range
     with pytest.raises(DataError, match=named):
-        classification(*change(labels, probabilities))
+        compute_metrics(*change(labels, probabilities))
 
 
 def test_takes_the_rounded_probabilities_of_a_half_precision_model():
     labels, probabilities = guesses(50, 100)
     rounded = probabilities.astype("float16")
-    found = classification(labels, rounded, names(100), bootstrap=0)
-    exact = classification(labels, probabilities, names(100), bootstrap=0)
+    found = compute_metrics(labels, rounded, names(100), bootstrap=0)
+    exact = compute_metrics(labels, probabilities, names(100), bootstrap=0)
     assert found["loss"] == pytest.approx(exact["loss"], rel=1e-2)

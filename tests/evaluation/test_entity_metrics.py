@@ -6,7 +6,7 @@ from conlleval import counts, f1
 from sklearn.metrics import accuracy_score, f1_score
 
 from fmkit.data.content import tags
-from fmkit.evaluation.entity_metrics import figures
+from fmkit.evaluation.entity_metrics import compute_metrics
 
 NAMES = tags.order_tags(
     ["O", *(f"{prefix}-{kind}" for kind in ("LOC", "PER") for prefix in "BIES")]
@@ -31,7 +31,7 @@ def names_of(values, lengths, names=NAMES):
 
 def test_entities_are_counted_as_by_conlleval():
     truth, guess, chances, lengths = drawn(NAMES)
-    found = figures(truth, guess, chances, lengths, NAMES, bootstrap=0)
+    found = compute_metrics(truth, guess, chances, lengths, NAMES, bootstrap=0)
     reference = counts(names_of(truth, lengths), names_of(guess, lengths))
     for kind, row in reference.items():
         mine = found["per_entity"][kind]
@@ -52,7 +52,7 @@ def test_entities_are_counted_as_by_conlleval():
 def test_seqeval_says_the_same():
     seqeval = pytest.importorskip("seqeval.metrics")
     truth, guess, chances, lengths = drawn(NAMES, seed=1)
-    found = figures(truth, guess, chances, lengths, NAMES, bootstrap=0)
+    found = compute_metrics(truth, guess, chances, lengths, NAMES, bootstrap=0)
     pair = names_of(truth, lengths), names_of(guess, lengths)
     assert found["f1"] == pytest.approx(seqeval.f1_score(*pair))
     assert found["macro_f1"] == pytest.approx(seqeval.f1_score(*pair, average="macro"))
@@ -62,7 +62,7 @@ def test_seqeval_says_the_same():
 @pytest.mark.parametrize("names", [NAMES, SPEECH])
 def test_words_are_counted_as_by_scikit_learn(names):
     truth, guess, chances, lengths = drawn(names, seed=2)
-    found = figures(truth, guess, chances, lengths, names, bootstrap=0)
+    found = compute_metrics(truth, guess, chances, lengths, names, bootstrap=0)
     assert found["accuracy"] == pytest.approx(accuracy_score(truth, guess))
     assert found["token_macro_f1"] == pytest.approx(f1_score(truth, guess, average="macro"))
     assert found["loss"] == pytest.approx(-np.log(chances).mean())
@@ -73,7 +73,7 @@ def test_words_are_counted_as_by_scikit_learn(names):
 
 def test_intervals_are_those_of_sentences_drawn_again():
     truth, guess, chances, lengths = drawn(NAMES, sentences=40)
-    found = figures(truth, guess, chances, lengths, NAMES, bootstrap=300, seed=5)
+    found = compute_metrics(truth, guess, chances, lengths, NAMES, bootstrap=300, seed=5)
     true, mine = names_of(truth, lengths), names_of(guess, lengths)
     values, chance = [], np.random.default_rng(5)
     for _ in range(300):
@@ -88,7 +88,7 @@ def test_intervals_are_those_of_sentences_drawn_again():
 def test_words_that_nothing_was_found_of_are_wrong_and_have_no_loss():
     truth, guess = np.array([0, 1, 2]), np.array([0, 1, -1])
     chances = np.array([0.5, 0.25, np.nan])
-    found = figures(truth, guess, chances, np.array([3]), SPEECH, bootstrap=0)
+    found = compute_metrics(truth, guess, chances, np.array([3]), SPEECH, bootstrap=0)
     assert found["accuracy"] == pytest.approx(2 / 3)
     assert found["loss"] == pytest.approx(np.log([2, 4]).mean())
     assert found["per_tag"]["VERB"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 1}
@@ -96,6 +96,6 @@ def test_words_that_nothing_was_found_of_are_wrong_and_have_no_loss():
 
 def test_without_any_entity_figures_are_0_and_not_missing():
     none = np.zeros(4, np.int64)
-    found = figures(none, none, np.ones(4), np.array([4]), NAMES, bootstrap=10)
+    found = compute_metrics(none, none, np.ones(4), np.array([4]), NAMES, bootstrap=10)
     assert (found["f1"], found["macro_f1"], found["accuracy"]) == (0.0, 0.0, 1.0)
     assert found["intervals"]["f1"] == [0.0, 0.0]

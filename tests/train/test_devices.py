@@ -15,7 +15,7 @@ from small_runs import images, settings, train
 from fmkit.config.schema.runtime import PhaseConfig
 from fmkit.core import safe_io
 from fmkit.core.errors import ConfigError
-from fmkit.evaluation import evaluator
+from fmkit.evaluation import classification
 from fmkit.train import assemble, build_model, devices
 from fmkit.train.checkpoints import checkpoint
 
@@ -202,7 +202,7 @@ def test_mixed_precision_keeps_float32_weights_and_gives_float32_probabilities(t
     found = exported.predict(done.assembly.examples.content.pixels[indices], verbose=0)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
-    own = evaluator.probabilities(learner, done.assembly.ordered("val"))
+    own = classification.predict_probabilities(learner, done.assembly.ordered("val"))
     np.testing.assert_allclose(found, own, atol=0.02)
     assert devices.prepare(settings().runtime).precision == "float32"
     assert keras.config.dtype_policy().name == "float32"

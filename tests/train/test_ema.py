@@ -14,7 +14,7 @@ from small_runs import assembled, folder, settings, train
 from fmkit.config.schema.runtime import PhaseConfig
 from fmkit.core import safe_io
 from fmkit.core.errors import Interrupted
-from fmkit.evaluation import evaluator
+from fmkit.evaluation import classification
 from fmkit.train import ema, freeze, loop
 from fmkit.train.checkpoints import checkpoint, variables
 
@@ -73,7 +73,7 @@ def test_the_average_is_what_is_validated_and_what_stays_in_the_model(trained):
     truth = assembly.examples.labels[assembly.splits["val"]]
     for row in trained.rows:
         variables.assign(assembly.learner, trained.saved(row["step"]))
-        found = evaluator.probabilities(assembly.learner, assembly.ordered("val"))
+        found = classification.predict_probabilities(assembly.learner, assembly.ordered("val"))
         loss = -np.log(found[np.arange(len(truth)), truth]).mean()
         assert row["val_loss"] == pytest.approx(loss, rel=1e-4)
 

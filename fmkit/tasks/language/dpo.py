@@ -154,32 +154,24 @@ class Dpo(Task):
 
     def metrics(self) -> list[Any]:
         """How often the preferred answer is rewarded more, by how much, and both rewards."""
-        parts = {
-            "margin": (1.0, -1.0),
-            "rewards_chosen": (1.0, 0.0),
-            "rewards_rejected": (0.0, 1.0),
-        }
-        means = [RewardMean(self._config, each, name=name) for name, each in parts.items()]
-        return [PreferenceAccuracy(self._config, name="accuracy"), *means]
+        names = ("accuracy", "margin", "rewards_chosen", "rewards_rejected")
+        return [ExampleMean(self, name) for name in names]
 
-    def per_example_metrics(
-        self, targets: np.ndarray, outputs: np.ndarray
-    ) -> dict[str, np.ndarray]:
-        """What an evaluation shows of each pair, (N,) float64 by name.
+    def per_example_metrics(self, targets: Any, outputs: Any) -> dict[str, Any]:
+        """Loss, hit, margin and rewards of each pair, (B,) by name.
 
         Args:
-            targets: (N, 4).
-            outputs: (N, 2).
+            targets: (B, 4).
+            outputs: (B, 2).
         """
-        gained = ops.convert_to_numpy(rewards(self._config, targets, outputs)).astype(np.float64)
-        found = {
+        gains = rewards(self._config, targets, outputs)
+        return {
             "loss": losses(self._config, targets, outputs),
             "accuracy": preference_hits(self._config, targets, outputs),
-            "margin": gained[:, 0] - gained[:, 1],
-            "rewards_chosen": gained[:, 0],
-            "rewards_rejected": gained[:, 1],
+            "margin": gains[:, 0] - gains[:, 1],
+            "rewards_chosen": gains[:, 0],
+            "rewards_rejected": gains[:, 1],
         }
-        return {name: ops.convert_to_numpy(each).astype(np.float64) for name, each in found.items()}
 
     def inference(self, outputs: Any) -> Any:
         """Logits (B, T, V), float32, of the next token, as `causal_lm` deploys them."""
@@ -234,40 +226,21 @@ def preference_hits(config: DpoConfig, targets: Any, outputs: Any) -> Any:
     return (ops.sign(margins) + 1.0) / 2.0
 
 
-class PreferenceAccuracy(keras.metrics.Mean):
-    """The share of pairs whose preferred answer is rewarded more; a tie counts half.
+class ExampleMean(keras.metrics.Mean):
+    """The mean of one of a task's metrics of each example.
 
     Args:
-        config: the task.
+        task: has `per_example_metrics`.
         name: of the metric.
     """
 
-    def __init__(self, config: DpoConfig, name: str) -> None:
+    def __init__(self, task: Task, name: str) -> None:
         super().__init__(name=name)
-        self._config = config
+        self._task = task
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Count a batch of targets (B, 4) and log-probabilities (B, 2)."""
-        super().update_state(preference_hits(self._config, y_true, y_pred))
-
-
-class RewardMean(keras.metrics.Mean):
-    """A mean of rewards.
-
-    Args:
-        config: the task.
-        parts: what the rewards of the preferred and of the other answer count.
-        name: of the metric.
-    """
-
-    def __init__(self, config: DpoConfig, parts: tuple[float, float], name: str) -> None:
-        super().__init__(name=name)
-        self._config, self._parts = config, parts
-
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Count a batch of targets (B, 4) and log-probabilities (B, 2)."""
-        found = rewards(self._config, y_true, y_pred)
-        super().update_state(ops.sum(found * ops.convert_to_tensor(self._parts), axis=1))
+        """Count a batch of targets and outputs."""
+        super().update_state(self._task.per_example_metrics(y_true, y_pred)[self.name])
 
 
 def _places(flags: np.ndarray) -> np.ndarray:

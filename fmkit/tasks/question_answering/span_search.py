@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from scipy.special import logsumexp
 
 from fmkit.core.errors import NonFiniteError
 from fmkit.data.content.answer_spans import AnswerSpans
@@ -191,7 +192,7 @@ def _of_row(row: np.ndarray, scores: np.ndarray, most_words: int) -> _Best:
     """
     words, marks = row[:, 1], row[:, 2]
     may_be = marks >= 0
-    chances = scores - _log_sum(scores[may_be])
+    chances = scores - logsumexp(scores[may_be], axis=0)
     loss = -(chances[np.isin(marks, (1, 3)), 0].sum() + chances[marks >= 2, 1].sum()) / 2
     nothing = int(np.flatnonzero(may_be & (words < 0))[0])
     null, null_confidence = scores[nothing].sum(), np.exp(chances[nothing].sum())
@@ -212,12 +213,6 @@ def _of_row(row: np.ndarray, scores: np.ndarray, most_words: int) -> _Best:
         null_confidence,
         loss,
     )
-
-
-def _log_sum(scores: np.ndarray) -> np.ndarray:
-    """The logarithm of the sum of exponentials of each column, (2,)."""
-    top = scores.max(axis=0)
-    return np.asarray(top + np.log(np.exp(scores - top).sum(axis=0)))
 
 
 def _highest(values: np.ndarray, last: np.ndarray) -> np.ndarray:

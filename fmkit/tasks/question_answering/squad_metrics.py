@@ -126,22 +126,3 @@ def best_threshold(
     best = int(np.argmax(np.where(may_end, totals, -np.inf)))
     threshold = ranked[best - 1] if best else ranked[0] - 1.0
     return float(totals[best] / len(order)), float(threshold)
-
-
-def intervals(values: np.ndarray, bootstrap: int, seed: int) -> list[list[float] | None]:
-    """95% intervals of the means of columns (Q, K), questions drawn again and again.
-
-    Args:
-        values: a row a question.
-        bootstrap: resamples; 0: no intervals.
-        seed: of the drawing.
-    """
-    count = len(values)
-    if bootstrap < 1:
-        return [None] * values.shape[1]
-    random = np.random.default_rng(seed)
-    means = np.empty((bootstrap, values.shape[1]))
-    for row in means:
-        drawn = np.bincount(random.integers(0, count, count), minlength=count)
-        row[:] = drawn @ values / count
-    return [list(map(float, each)) for each in np.percentile(means, (2.5, 97.5), axis=0).T]

@@ -84,7 +84,10 @@ def test_gradients_are_those_of_the_papers_formulas(name):
 
 def test_figures_of_pairs_and_ties():
     task = Dpo(DpoConfig(beta=0.5), SPEC)
-    judged = task.per_example_metrics(TARGETS, OUTPUTS)
+    judged = {
+        name: np.asarray(values)
+        for name, values in task.per_example_metrics(TARGETS, OUTPUTS).items()
+    }
     np.testing.assert_allclose(judged["rewards_chosen"], [1, -0.5, 0])
     np.testing.assert_allclose(judged["rewards_rejected"], [-0.5, 0.5, 0])
     np.testing.assert_allclose(judged["margin"], [1.5, -1, 0])
@@ -104,7 +107,7 @@ def test_with_ipo_a_hit_is_the_larger_reward_of_a_token():
     outputs = np.array([[-29.0, -298.0]], np.float32)
     for loss_type, hit in (("sigmoid", 0.0), ("ipo", 1.0)):
         judged = Dpo(DpoConfig(loss_type=loss_type), SPEC).per_example_metrics(targets, outputs)
-        assert judged["accuracy"].tolist() == [hit]
+        assert np.asarray(judged["accuracy"]).tolist() == [hit]
         assert (judged["margin"][0] > 0) == bool(hit)
 
 

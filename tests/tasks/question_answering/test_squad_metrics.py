@@ -108,15 +108,3 @@ def test_nothing_is_answered_where_that_is_best():
     best, threshold = squad_metrics.best_threshold(scores, scores.f1, np.array([3.0, 1.0]))
     assert best == 0.5
     assert threshold < 1.0
-
-
-def test_intervals_hold_the_mean_and_shrink_with_more_questions():
-    random = np.random.default_rng(0)
-    few, many = (random.random((count, 1)) < 0.7 for count in (50, 5000))
-    (wide,), (narrow,) = (squad_metrics.intervals(each * 1.0, 500, 0) for each in (few, many))
-    assert wide[0] < few.mean() < wide[1]
-    assert narrow[1] - narrow[0] < (wide[1] - wide[0]) / 5
-    # Of a share its standard error is known: 1.96 times sqrt(p (1 - p) / n) each way.
-    spread = 2 * 1.96 * np.sqrt(many.mean() * (1 - many.mean()) / 5000)
-    assert narrow[1] - narrow[0] == pytest.approx(spread, rel=0.15)
-    assert squad_metrics.intervals(few * 1.0, 0, 0) == [None]

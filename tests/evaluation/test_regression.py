@@ -7,7 +7,7 @@ from sklearn import metrics as sk
 
 from fmkit.core.errors import DataError, NonFiniteError
 from fmkit.core.types import DataSpec
-from fmkit.evaluation.regression import figures, predictions
+from fmkit.evaluation.regression import compute_metrics, predictions
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def pair():
 
 def test_all_figures_agree_with_the_libraries(pair):
     truth, found = pair
-    told = figures(truth, found, ("large", "small"), bootstrap=0)
+    told = compute_metrics(truth, found, ("large", "small"), bootstrap=0)
     expected = {
         "mse": sk.mean_squared_error, "mae": sk.mean_absolute_error,
         "rmse": sk.root_mean_squared_error, "r2": sk.r2_score,
@@ -38,7 +38,7 @@ def test_all_figures_agree_with_the_libraries(pair):
 
 def test_intervals_are_those_of_a_bootstrap(pair):
     truth, found = pair
-    told = figures(truth[:, :1], found[:, :1], ("one",), bootstrap=500, seed=3)
+    told = compute_metrics(truth[:, :1], found[:, :1], ("one",), bootstrap=500, seed=3)
     drawn, rng = [], np.random.default_rng(3)
     for _ in range(500):
         chosen = rng.integers(0, 80, 80)
@@ -49,24 +49,26 @@ def test_intervals_are_those_of_a_bootstrap(pair):
 
 def test_what_is_not_defined_is_none_and_left_out_of_the_means():
     truth = np.stack([np.full(6, 3.0), np.arange(6.0)], axis=1)
-    told = figures(truth, np.stack([np.full(6, 4.0), np.arange(6.0)], axis=1), ("same", "each"))
+    told = compute_metrics(
+        truth, np.stack([np.full(6, 4.0), np.arange(6.0)], axis=1), ("same", "each")
+    )
     assert told["per_number"]["same"]["r2"] is None
     assert told["per_number"]["same"]["spearman"] is None
     assert told["per_number"]["same"]["mae"] == 1
     assert (told["r2"], told["pearson"], told["mae"]) == (1, pytest.approx(1), 0.5)
-    one = figures(np.array([[2.0]]), np.array([[5.0]]), ("one",), bootstrap=10)
+    one = compute_metrics(np.array([[2.0]]), np.array([[5.0]]), ("one",), bootstrap=10)
     assert (one["n"], one["mae"], one["r2"]) == (1, 3, None)
 
 
 def test_what_cannot_be_judged_is_told(pair):
     truth, found = pair
     with pytest.raises(DataError, match="no example"):
-        figures(truth[:0], found[:0], ("a", "b"))
+        compute_metrics(truth[:0], found[:0], ("a", "b"))
     with pytest.raises(DataError, match="predictions"):
-        figures(truth, found[:, :1], ("a", "b"))
+        compute_metrics(truth, found[:, :1], ("a", "b"))
     found[7, 1] = np.nan
     with pytest.raises(NonFiniteError, match="number 7"):
-        figures(truth, found, ("a", "b"))
+        compute_metrics(truth, found, ("a", "b"))
 
 
 def test_columns_of_predictions_have_the_names_of_several_numbers():

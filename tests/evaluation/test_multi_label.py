@@ -6,7 +6,7 @@ from sklearn import metrics as sk
 
 from fmkit.core.errors import DataError, NonFiniteError
 from fmkit.core.types import DataSpec
-from fmkit.evaluation.multi_label import figures, predictions
+from fmkit.evaluation.multi_label import compute_metrics, predictions
 
 NAMES = ("common", "even", "rare", "never", "always")
 
@@ -20,7 +20,7 @@ def judged():
 
 def test_all_figures_agree_with_scikit_learn(judged):
     truth, probabilities = judged
-    told, found = figures(truth, probabilities, NAMES, bootstrap=0), probabilities > 0.5
+    told, found = compute_metrics(truth, probabilities, NAMES, bootstrap=0), probabilities > 0.5
     for average in ("micro", "macro"):
         for name, function in (
             ("f1", sk.f1_score), ("precision", sk.precision_score), ("recall", sk.recall_score),
@@ -47,7 +47,7 @@ def test_all_figures_agree_with_scikit_learn(judged):
 
 def test_intervals_are_those_of_a_bootstrap(judged):
     truth, probabilities = judged
-    told = figures(truth, probabilities, NAMES, bootstrap=300, seed=5)
+    told = compute_metrics(truth, probabilities, NAMES, bootstrap=300, seed=5)
     drawn, rng = [], np.random.default_rng(5)
     for _ in range(300):
         at = rng.integers(0, 120, 120)
@@ -59,12 +59,12 @@ def test_intervals_are_those_of_a_bootstrap(judged):
 def test_what_cannot_be_judged_is_told(judged):
     truth, probabilities = judged
     with pytest.raises(DataError, match="no example"):
-        figures(truth[:0], probabilities[:0], NAMES)
+        compute_metrics(truth[:0], probabilities[:0], NAMES)
     with pytest.raises(DataError, match="the shape"):
-        figures(truth, probabilities, NAMES[:3])
+        compute_metrics(truth, probabilities, NAMES[:3])
     probabilities[3, 0] = np.nan
     with pytest.raises(NonFiniteError, match="number 3"):
-        figures(truth, probabilities, NAMES)
+        compute_metrics(truth, probabilities, NAMES)
 
 
 def test_predicted_sets_are_joined_names():
