@@ -1,3 +1,3 @@
 """fmkit: turn a pretrained model into your own."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -199,7 +199,7 @@ def test_a_set_is_checked(fmkit, folder, tmp_path):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["data=conll", "data.root=a.txt"], "Take task=token_classification"),
+        (["data=conll", "data.root=a.txt"], "Use task=token_classification"),
         (["task=token_classification", "data=text_table", "data.root=a.csv"], "data=conll"),
         (["task=token_classification", "data=conll", "data.root=a.txt", "recipe=auto"], "recipe"),
         (["task=token_classification", "data=conll", "data.root=a.txt", "data.word_column=0"],

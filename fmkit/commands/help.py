@@ -287,7 +287,7 @@ def _own_keys(name: str) -> list[_Key]:
 
 def _group_keys(group: str) -> list[_Key]:
     """Keys of a group, those of all its options first."""
-    from fmkit.config.registry import KINDS
+    from fmkit.config.registry import BASES, config_classes
     from fmkit.config.schema.docs import keys_of
     from fmkit.config.schema.runtime import PhaseConfig
     from fmkit.config.schema.task import ObjectiveConfig
@@ -295,11 +295,11 @@ def _group_keys(group: str) -> list[_Key]:
     if group == "stage":
         return [_Key(*row) for row in keys_of(PhaseConfig, "stage.PHASE.")]
     keys: dict[tuple[str, str, str], _Key] = {}
-    for option, config_class in KINDS.get(group, {}).items():
+    if group in BASES:
+        keys = {row: _Key(*row) for row in keys_of(BASES[group], f"{group}.")}
+    for option, config_class in config_classes(group).items():
         for row in keys_of(config_class, f"{group}."):
-            if not option:
-                keys[row] = _Key(*row)
-            elif row not in keys:
+            if row not in keys:
                 keys[row] = _Key(*row, [option])
             elif keys[row].options:
                 keys[row].options.append(option)

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fmkit.commands import failures, plugins
-from fmkit.config import command_line, compatibility, compose, user_overrides
+from fmkit.config import command_line, compose, user_overrides
 from fmkit.config.command_line import CommandLine
 from fmkit.config.preflight import check
-from fmkit.config.registry import COMMAND_WORDS
+from fmkit.config.registry import COMMAND_WORDS, tasks
 from fmkit.config.saved_config import for_objective, overrides, quote
-from fmkit.config.schema.task import JointConfig
 from fmkit.core import console, machine
 from fmkit.core.errors import ConfigError, FmkitError
 from fmkit.store import run_dir, run_index
@@ -78,8 +77,8 @@ def inherit(
     if "data.root" in user_keys:  # the run's limit was meant for the run's data
         user_keys |= {"data.limit"}
     task = run.config().get("task")
-    labelled = (*compatibility.LABELS, JointConfig.name)
-    if isinstance(task, dict) and task.get("name") not in labelled:
+    entry = dict(tasks()).get(str(task.get("name"))) if isinstance(task, dict) else None
+    if entry is not None and not entry.learns_columns:
         user_keys |= {"data.labels"}  # the run has learned no labels
     words = [f"{key}={quote(str(run.folder.absolute()))}"]
     objective = line.value("objective")  # of a joint run: whose data to use

@@ -8,6 +8,7 @@ from typing import Any
 
 from fmkit.commands import launch, plugins, result_tables
 from fmkit.config import command_line, saved_config
+from fmkit.config.registry import MODALITIES, task_entry
 from fmkit.config.schema.commands import PredictConfig
 from fmkit.core import console, files, registry
 from fmkit.core.errors import ConfigError, DataError
@@ -71,12 +72,10 @@ def _predict_photos(config: PredictConfig, run: RunReader) -> _Predictions:
 
 
 def _predict_texts(config: PredictConfig, run: RunReader) -> _Predictions:
-    from fmkit.data import predict_inputs
-
     trained_on = saved_config.section(run.config(), "data")
-    readers = predict_inputs.READERS
-    read = registry.load(readers.get(run.spec().annotations, readers[""]))
-    inputs = read(config, trained_on)
+    task, _ = saved_config.task_of(saved_config.section(run.config(), "task"), None)
+    read = task_entry(task.name).read_inputs or MODALITIES["text"].read_inputs
+    inputs = registry.load(read)(config, trained_on)
     trained = launch.load_run(run, config.runtime)
     from fmkit.evaluation import predict
 

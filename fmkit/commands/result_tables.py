@@ -10,45 +10,12 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from fmkit.config.registry import evaluators
 from fmkit.core import files
 from fmkit.core.console import escape_markup, stdout
 from fmkit.store.run_dir import Run
 
-_SUMMARY_METRICS: tuple[dict[str, str], ...] = (
-    {"f1": "F1", "precision": "precision", "recall": "recall", "accuracy": "accuracy"},
-    {"accuracy": "accuracy", "token_macro_f1": "macro F1", "loss": "log loss"},
-    {"accuracy": "accuracy", "macro_f1": "macro F1", "loss": "log loss"},
-    {"micro_f1": "micro F1", "macro_f1": "macro F1", "subset_accuracy": "subset accuracy",
-     "loss": "log loss"},
-    {"mae": "MAE", "rmse": "RMSE", "r2": "R2", "loss": "loss"},
-)  # fmt: skip
-"""Columns of a table of splits by metric: the first row whose metrics all splits have. The first
-metric is shown with its interval. Where no row fits, all numbers are shown."""
-
-_PRECISION_RECALL = {"precision": "precision", "recall": "recall", "f1": "F1"}
-_PER_OUTPUT: dict[str, tuple[str, dict[str, str]]] = {
-    "per_class": ("class", {"support": "examples", **_PRECISION_RECALL}),
-    "per_label": (
-        "label",
-        {
-            "support": "examples", **_PRECISION_RECALL,
-            "average_precision": "average precision", "roc_auc": "ROC AUC",
-        },
-    ),
-    "per_number": (
-        "number",
-        {
-            "mae": "MAE", "rmse": "RMSE", "median_absolute_error": "median error",
-            "mean_error": "mean error", "r2": "R2", "pearson": "Pearson", "spearman": "Spearman",
-        },
-    ),
-    "per_entity": ("entity", {"support": "entities", **_PRECISION_RECALL}),
-    "per_tag": ("tag", {"support": "words", **_PRECISION_RECALL}),
-}  # fmt: skip
-"""By the metrics that have a row per class or the like: the noun, and its columns."""
-
 _MAX_ROWS = 50
-_IN_DATA_UNITS = ("mae", "rmse", "median_absolute_error", "mean_error")
 _INPUT_NOUNS = (("photo", "path"), ("word", "word"), ("text", "id"))
 """What a row of predictions is, by the first of these columns that the table has."""
 
@@ -104,13 +71,17 @@ def _metrics_table(by_split: Mapping[str, Mapping[str, Any]]) -> None:
     stdout.print(table)
 
 
-def _summary_metrics(rows: Any) -> dict[str, str] | None:
-    """The columns that fit all rows of metrics; None where none do."""
+def _summary_metrics(rows: Any) -> Mapping[str, str] | None:
+    """The columns that fit all rows of metrics; None where none do.
+
+    The tasks' tables from last to first, since other tasks have all metrics of classification, too.
+    """
     rows = list(rows)
+    tables = (table for evaluator in reversed(evaluators()) for table in evaluator.tables)
     fits = (
-        columns
-        for columns in _SUMMARY_METRICS
-        if rows and all(columns.keys() <= metrics.keys() for metrics in rows)
+        table
+        for table in tables
+        if rows and all(table.keys() <= metrics.keys() for metrics in rows)
     )
     return next(fits, None)
 
@@ -119,7 +90,8 @@ def _number(value: float | None, metric: str = "") -> str:
     """A number; one in the user's units has as many digits as it needs."""
     if value is None:
         return "-"
-    return f"{value:.5g}" if metric in _IN_DATA_UNITS else f"{value:.4f}"
+    has_units = any(metric in evaluator.in_target_units for evaluator in evaluators())
+    return f"{value:.5g}" if has_units else f"{value:.4f}"
 
 
 def _interval(metrics: Mapping[str, Any], metric: str) -> str:
@@ -146,9 +118,10 @@ def evaluation(metrics: dict[str, Any], data: str, split: str, path: Path) -> No
     stdout.print(f"{escape_markup(data)}, {split}{suffix}")
     parts = metrics.get("parts") or {}
     _metrics_table({split: metrics, **{f"{split}, {name}": part for name, part in parts.items()}})
-    key = next((key for key in _PER_OUTPUT if key in metrics), None)
+    breakdowns = {key: row for each in evaluators() for key, row in each.breakdowns.items()}
+    key = next((key for key in breakdowns if key in metrics), None)
     if key is not None:
-        noun, columns = _PER_OUTPUT[key]
+        noun, columns = breakdowns[key]
         table = new_table(noun, *columns.values())
         for name, row in list(metrics[key].items())[:_MAX_ROWS]:
             cells = [
@@ -228,7 +201,7 @@ def vocabulary(notes: dict[str, Any], longest: Sequence[str]) -> None:
 def sweep(folder: Path, jobs: Sequence[tuple[list[str], Run]]) -> None:
     """A finished sweep: a row per job with what differs between them, then why jobs failed."""
     tests = [run.status["test"] for _, run in jobs if run.status["test"]]
-    columns = _summary_metrics(tests) or _SUMMARY_METRICS[0]
+    columns = _summary_metrics(tests) or {"accuracy": "accuracy"}
     metric, title = next(iter(columns.items()))
     table = new_table("job", "overrides", "state", "best value", f"test {title}")
     shared = set.intersection(*(set(overrides) for overrides, _ in jobs)) if len(jobs) > 1 else ()

@@ -14,6 +14,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from fmkit.config.registry import larger_is_better
 from fmkit.core import console, errors, files, safe_io
 from fmkit.core.errors import ArtifactError, ConfigError, received
 from fmkit.store import run_dir, run_index
@@ -63,7 +64,8 @@ def runs(arguments: Sequence[str]) -> None:
         tables = comparison(*folders)
     elif verb == "best":
         metric = options.get("metric", "test.accuracy")
-        tables = [ranking(run_index.best(runs_dir, metric, options.get("data")), metric)]
+        runs = run_index.best(runs_dir, metric, options.get("data"), larger_is_better(metric))
+        tables = [ranking(runs, metric)]
     else:
         tables = [listing(run_index.runs(runs_dir))]
         if not tables[0].rows:

@@ -1,153 +1,137 @@
-"""Which data a task learns from; what does not go together is told before anything is read.
-
-What a plugin's data or task has is its own affair.
-"""
+"""Which tasks learn from which data; reported before any data is read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from fmkit.config.registry import KINDS
+from fmkit.config.registry import (
+    COLUMN_LABELS,
+    LABELS,
+    MODALITIES,
+    SourceEntry,
+    TaskEntry,
+    source_entry,
+    sources,
+    task_entry,
+    tasks,
+)
 from fmkit.config.schema.commands import TrainConfig
-from fmkit.config.schema.data import DocumentsData, ImageData, PhotosData
-from fmkit.config.schema.task import LANGUAGE_MODELLING
 from fmkit.core.errors import Problem
 
-OF_TASK = {"multi_label": "sets", "regression": "numbers"}
-"""By task, what `data.labels=auto` means; of every other task, `classes`."""
 
-LABELS = {"classification": "classes", **OF_TASK}
-"""By task that learns labels, what they are."""
-
-LEARNED = {
-    **LABELS,
-    "token_classification": "tags",
-    "question_answering": "answers",
-    "instruction": "conversations",
-    "dpo": "preferences",
-}
-"""By task, what it learns of examples; a task that is not here learns from their content alone."""
-
-_OF_DATA = {
-    "conll": "tags",
-    "token_table": "tags",
-    "squad": "answers",
-    "chat": "conversations",
-    "preferences": "preferences",
-}
-"""By data set, what its examples have where that is no key of its own."""
-
-_NOUNS = {
-    "classes": "classes",
-    "sets": "sets of labels",
-    "numbers": "numbers",
-    "tags": "a tag for each word",
-    "answers": "answers to questions",
-    "conversations": "conversations",
-    "preferences": "pairs of answers of which one is preferred",
-    "": "no labels",
-}
-
-_SOURCES = {
-    "classes": "data=image_folder, data=image_table, data=text_folder or data=text_table",
-    "sets": "data=text_table, data=image_table or data=arrays",
-    "numbers": "data=text_table, data=image_table, data=arrays or data=elpv",
-    "tags": "data=conll or data=token_table",
-    "answers": "data=squad",
-    "conversations": "data=chat",
-    "preferences": "data=preferences",
-}
-"""Where each of them comes from."""
-
-_OF_LABELS = ("classes", "sets", "numbers")
-"""What `data.labels` can be, and what a linear head can be solved for."""
-
-_NO_TEXTS = ("conversations", "preferences")
-"""What no language model learns from as it stands."""
-
-
-def content_of(data: Any) -> str:
-    """What the examples of a data set have to learn; empty where they have nothing."""
-    if data.name in _OF_DATA:
-        return _OF_DATA[data.name]
-    if isinstance(data, DocumentsData | PhotosData):
-        return ""
-    return str(getattr(data, "labels", "classes"))
+def label_kind(data: Any) -> str | None:
+    """The kind of labels that a data config gives; empty for none, None where it is not known."""
+    kinds = source_entry(data.name).labels
+    if kinds is None:
+        return None
+    return str(getattr(data, "labels", kinds[0] if kinds else ""))
 
 
 def problems(config: TrainConfig) -> Iterator[Problem]:
-    """What a task does not learn from its data, or does not do with it."""
+    """What a task cannot learn from its data, and settings that need labels it has not."""
     task, data = config.task, config.data
-    if task.name in LEARNED and data.name in KINDS["data"]:
-        yield from _learned_problems(task.name, data)
-    if task.name in LANGUAGE_MODELLING:
-        yield from _text_problems(task.name, data)
-    if task.name not in LANGUAGE_MODELLING and LEARNED.get(task.name, "classes") in _OF_LABELS:
-        return
-    if config.recipe != "none":
+    entry, source = task_entry(task.name), source_entry(data.name)
+    kind = label_kind(data)
+    if entry.learns is not None and kind is not None:
+        if entry.learns:
+            yield from _label_problems(task.name, entry, data, source)
+        else:
+            yield from _content_problems(task.name, entry, data, source)
+    if config.recipe != "none" and not entry.has_recipe:
         yield Problem(
             "recipe",
-            f"recipe={config.recipe} goes by classes, and task.name={task.name} has none. "
-            "Leave it out.",
+            f"recipe={config.recipe} needs a task with class labels; task.name={task.name} has "
+            "none. Remove it.",
         )
     for name, phase in config.stage.items():
-        key = f"stage.{name}.solver"
-        if phase.solver == "lbfgs":
+        if phase.solver == "lbfgs" and not entry.learns_columns:
+            key = f"stage.{name}.solver"
             yield Problem(
-                key, f"{key}=lbfgs solves for labels, and task.name={task.name} has none. "
-                "Leave it out.",
-            )  # fmt: skip
+                key,
+                f"{key}=lbfgs needs a task with labels; task.name={task.name} has none. Remove it.",
+            )
 
 
-def _learned_problems(task: str, data: Any) -> Iterator[Problem]:
-    wanted, has = LEARNED[task], content_of(data)
-    if has == wanted:
+def _label_problems(
+    name: str, task: TaskEntry, data: Any, source: SourceEntry
+) -> Iterator[Problem]:
+    """Labels of another kind than the task learns."""
+    needed, kind = task.learns or "", label_kind(data) or ""
+    if kind == needed:
         return
-    tasks = _tasks(data)
-    if wanted in _OF_LABELS and hasattr(data, "labels"):
+    fitting = _tasks_for(kind, source)
+    if needed in (source.labels or ()):  # the data could have them: a key says otherwise
         yield Problem(
             "data.labels",
-            f"data.labels={has}, and task.name={task} learns {_NOUNS[wanted]}. Write "
-            f"data.labels=auto, or take {tasks}.",
+            f"data.labels={kind}, but task.name={name} learns {LABELS[needed].phrase}. Set "
+            f"data.labels=auto, or use {fitting}.",
         )
         return
-    # Whoever left the task out named the data.
-    ways = [tasks, _SOURCES[wanted]] if wanted == "classes" else [_SOURCES[wanted], tasks]
+    # Of a user who left the task out, the data is what they chose.
+    remedies = [_sources_with(needed), fitting]
+    if needed == "classes":
+        remedies.reverse()
+    phrase = LABELS[kind].phrase if kind else "no labels"
     yield Problem(
         "task.name",
-        f"task.name={task} learns {_NOUNS[wanted]}, and data={data.name} has {_NOUNS[has]}. Take "
-        f"{'; or '.join(filter(None, ways))}.",
+        f"task.name={name} learns {LABELS[needed].phrase}, but data={data.name} has {phrase}. Use "
+        f"{'; or '.join(filter(None, remedies))}.",
     )
 
 
-def _text_problems(task: str, data: Any) -> Iterator[Problem]:
-    has = content_of(data) if data.name in KINDS["data"] else ""
-    if not isinstance(data, ImageData) and has not in _NO_TEXTS:
+def _content_problems(
+    name: str, task: TaskEntry, data: Any, source: SourceEntry
+) -> Iterator[Problem]:
+    """Content of another modality, or no plain content of it."""
+    kind = label_kind(data) or ""
+    # Conversations and rated answers are not texts as they stand.
+    is_plain = kind not in ("conversations", "preferences")
+    if not task.modality or (source.modality == task.modality and is_plain):
         return
-    shown = "images" if isinstance(data, ImageData) else _NOUNS[has]
-    other = "" if isinstance(data, ImageData) else f"{_tasks(data)}; or "
+    plural = MODALITIES[task.modality].plural
+    has = MODALITIES[source.modality].plural if is_plain else LABELS[kind].phrase
+    fitting = _tasks_for(kind, source) if not is_plain else ""
+    unlabelled = [
+        f"data={other}"
+        for other, entry in sources()
+        if entry.modality == task.modality and entry.labels == ()
+    ]
+    remedies = [fitting, f"{' or '.join(unlabelled)}, or any other data of {plural}"]
     yield Problem(
         "task.name",
-        f"task.name={task} learns from texts, and data={data.name} has {shown}. Take {other}"
-        "data=text_files, data=text_lines, or the texts of a classifier such as data=text_table.",
+        f"task.name={name} learns from {plural}, but data={data.name} has {has}. Use "
+        f"{'; or '.join(filter(None, remedies))}.",
     )
 
 
-def _tasks(data: Any) -> str:
-    """The tasks that learn from a data set, in words."""
-    found = [name for name, each in LEARNED.items() if each == content_of(data)]
-    if isinstance(data, DocumentsData):
-        found = [*LANGUAGE_MODELLING]
-    return " or ".join(f"task={each}" for each in found)
+def _tasks_for(kind: str, source: SourceEntry) -> str:
+    """The tasks that learn from labels of a kind, or from content without labels, in words."""
+    names = [
+        f"task={name}"
+        for name, entry in tasks()
+        if entry.learns == kind and entry.modality in ("", source.modality)
+    ]
+    return " or ".join(names)
+
+
+def _sources_with(kind: str) -> str:
+    """The sources of a user's own data that give labels of a kind, in words."""
+    names = [
+        f"data={name}"
+        for name, entry in sources()
+        if kind in (entry.labels or ()) and not entry.is_packaged
+    ]
+    return " or ".join(names)
 
 
 def resolve_labels(data: Any, task: str | None) -> None:
-    """Decide `data.labels=auto`, in place; data that can be read in one way only has no such key.
+    """Set `data.labels=auto` to what the task learns, in place, where the data has such a key.
 
     Args:
-        data: keys of `data`.
+        data: a data config.
         task: name of the task that learns from it; None where nothing does.
     """
     if getattr(data, "labels", None) == "auto":
-        data.labels = OF_TASK.get(task or "", "classes")
+        learns = task_entry(task).learns if task else None
+        data.labels = learns if learns in COLUMN_LABELS else "classes"

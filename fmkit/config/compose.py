@@ -14,11 +14,10 @@ from typing import Any
 import fmkit
 from fmkit.config import compatibility, hydra_source, interpolation, objectives, rules, validate
 from fmkit.config.command_line import CommandLine
-from fmkit.config.registry import COMMAND_WORDS, COMMANDS, KINDS
+from fmkit.config.registry import BASES, COMMAND_WORDS, COMMANDS, config_class, config_classes
 from fmkit.config.saved_config import quote
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.docs import field_docs
-from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.task import JointConfig
 from fmkit.core import files
 from fmkit.core.errors import ConfigError, combine_messages, short_repr
@@ -45,7 +44,7 @@ _registered: set[tuple[str, str]] = set()
 
 
 def register(names: Mapping[str, Sequence[str]]) -> None:
-    """Tell Hydra of the schema, and of an option for every model and data set that has no YAML."""
+    """Tell Hydra of the schema, and of an option for every name that has no YAML."""
     known = {(group, name) for group, each in names.items() for name in each}
     if _registered and known <= _registered:  # it takes a tenth of a second
         return
@@ -60,17 +59,14 @@ def register(names: Mapping[str, Sequence[str]]) -> None:
     store = ConfigStore.instance()
     for command, kind in COMMANDS.items():
         store.store(group="schema/command", name=command, node=kind)
-    for group, kinds in KINDS.items():
-        for name, kind in kinds.items():
-            store.store(group=f"schema/{group}", name=name or "base", node=kind)
-    ours = {group: option_names(group) for group in ("model", "data")}
-    for name in names.get("model.name", ()):
-        if name not in ours["model"]:
-            store.store(group="model", name=name, node=ModelConfig(name=name))
-    for name in names.get("data.name", ()):
-        if name not in ours["data"]:
-            kind = KINDS["data"].get(name, KINDS["data"][""])
-            store.store(group="data", name=name, node=kind(name=name))
+    for group, base in BASES.items():
+        for option, config in {"base": base, **config_classes(group)}.items():
+            store.store(group=f"schema/{group}", name=option, node=config)
+        with_files = option_names(group)
+        for option in names.get(f"{group}.name", ()):
+            if option not in with_files:
+                node = config_class(group, option)(name=option)
+                store.store(group=group, name=option, node=node)
 
 
 MAX_JOBS = 200

@@ -98,34 +98,6 @@ RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
 }
 """By key, the allowed range in words and as a test; an empty value passes."""
 
-
-_WITHOUT_LABELS = ("val_loss", "val_knn_accuracy", "loss")
-MONITORS: dict[str, tuple[str, ...]] = {
-    "": ("val_loss", "val_accuracy", "loss", "accuracy"),
-    "multi_label": (
-        *("val_loss", "val_micro_f1", "val_subset_accuracy"),
-        *("loss", "micro_f1", "subset_accuracy"),
-    ),
-    "regression": ("val_loss", "val_mae", "val_rmse", "val_r2", "loss", "mae", "rmse", "r2"),
-    "question_answering": (
-        "val_loss",
-        "val_accuracy",
-        "val_exact_match",
-        "val_f1",
-        "loss",
-        "accuracy",
-    ),
-    "dpo": ("val_loss", "val_accuracy", "val_margin", "loss", "accuracy", "margin"),
-    "token_classification": ("val_loss", "val_accuracy", "val_f1", "loss", "accuracy", "f1"),
-    "simclr": _WITHOUT_LABELS,
-    "vicreg": _WITHOUT_LABELS,
-    "masked_image": _WITHOUT_LABELS,
-}
-"""By task, which of the figures of an epoch `task.monitor` may name; "" is any other task."""
-
-LARGER_IS_BETTER = ("accuracy", "f1", "r2", "margin", "exact_match")
-"""How the figures end of which a larger one is better; of all others a smaller one is."""
-
 CHOICES: dict[str, tuple[str, ...]] = {
     "model.pooling": ("auto", "avg", "max", "cls", "last", "attention"),
     "model.chat_template": ("auto", "chatml", "smollm2", "llama3", "gemma", "zephyr", "plain"),
@@ -141,7 +113,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer.name": ("adamw", "adam", "sgd", "lion", "muon"),
     "optimizer.schedule": ("cosine", "linear", "constant", "step"),
     "stage.*.batchnorm": ("frozen", "train"),
-    "task.monitor": tuple(dict.fromkeys(name for each in MONITORS.values() for name in each)),
     "task.loss_type": ("sigmoid", "ipo", "hinge"),
     "task.class_weights": ("none", "balanced"),
     "task.loss": ("mse", "mae", "huber"),

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fmkit.config.registry import COMMANDS, KINDS
+from fmkit.config.registry import BASES, COMMANDS, all_config_classes
 from fmkit.config.schema.docs import field_types
 from fmkit.config.schema.runtime import PhaseConfig
 from fmkit.core import safe_yaml
@@ -15,15 +15,19 @@ from fmkit.core.errors import ConfigError
 SCHEME = "fmkit"
 
 
-@cache
 def integer_keys() -> frozenset[str]:
     """Last parts of the keys that take a whole number."""
-    kinds = {kind for kinds in KINDS.values() for kind in kinds.values()}
+    classes = (config for group in BASES for config in all_config_classes(group))
+    return _integer_keys((*classes, *COMMANDS.values(), PhaseConfig))
+
+
+@cache
+def _integer_keys(classes: tuple[type, ...]) -> frozenset[str]:
     return frozenset(
         name
-        for kind in {*kinds, *COMMANDS.values(), PhaseConfig}
-        for name, wanted in field_types(kind).items()
-        if wanted in (int, int | None)
+        for config in classes
+        for name, kind in field_types(config).items()
+        if kind in (int, int | None)
     )
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from fmkit.config import compatibility, suggest, validate, yaml_files
-from fmkit.config.registry import KINDS
+from fmkit.config.registry import config_class, task_entry
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.data import DataConfig
 from fmkit.config.schema.docs import field_docs
-from fmkit.config.schema.task import ALONE, JointConfig, ObjectiveConfig
+from fmkit.config.schema.task import JointConfig, ObjectiveConfig
 from fmkit.config.yaml_files import Assignment
 from fmkit.core import files
 from fmkit.core.errors import Problem, join_names, received
@@ -138,15 +138,10 @@ def _objective(
     own = {group: _named(values.get(group)) for group in ("task", "data")}
     own["task"] = {"name": _USUAL, **own["task"]}
     task, found = _typed("task", name, own["task"], names, folder)
-    if own["task"]["name"] == JointConfig.name:
-        told = received(f"{_KEY}.{name}.task.name", JointConfig.name, "a task that is not joint")
-        found = [Problem(f"{_KEY}.{name}.task.name", told)]
-    if own["task"]["name"] in ALONE:
+    if task is not None and (reason := task_entry(task.name).joint_problem):
         key = f"{_KEY}.{name}.task.name"
-        told = f"{key}={own['task']['name']} compares with the model as it was at the start, and is"
-        found = [
-            Problem(key, f"{told} no objective of a joint run. Train it by itself, with init.")
-        ]
+        message = f"{key}={task.name} {reason}, so it cannot be an objective of a joint run."
+        found = [Problem(key, f"{message} Train it in a run of its own.")]
     data: Any = dataclasses.replace(config.data)
     if "name" in own["data"]:
         data, wrong = _typed("data", name, own["data"], names, folder)
@@ -194,7 +189,7 @@ def _typed(
     if name not in names.get(f"{group}.name", (name,)):
         key = f"{place}.name"
         return None, [Problem(key, received(key, name, names[f"{group}.name"]))]
-    kind = KINDS[group].get(name, KINDS[group][""] if group == "task" else DataConfig)
+    kind = config_class(group, name)
     found = []
     for key, value in values.items():
         wrong = suggest.problem_with(Assignment(f"{group}.{key}", value), {group: kind}, [])
@@ -294,10 +289,10 @@ def _whole_problems(
 
 
 def monitors(task: JointConfig) -> list[str]:
-    """What a joint run can go by: the whole loss, and each objective's own figures."""
-    found = ["val_loss", "loss"]
-    for name in task.objectives:
-        for each in validate.MONITORED:
-            prefix, figure = ("val_", each[4:]) if each.startswith("val_") else ("", each)
-            found.append(f"{prefix}{name}_{figure}")
-    return found
+    """What `task.monitor` of a joint run may be: its whole loss, and each objective's metrics."""
+    names = ["val_loss", "loss"]
+    for objective, config in task.objectives.items():
+        for monitor in task_entry(config.task.name).monitors:
+            prefix = "val_" if monitor.startswith("val_") else ""
+            names.append(f"{prefix}{objective}_{monitor.removeprefix(prefix)}")
+    return names

@@ -9,7 +9,7 @@ from typing import Any
 
 from fmkit.config import compose, interpolation, suggest, validate, yaml_files
 from fmkit.config.command_line import CommandLine
-from fmkit.config.registry import COMMANDS, GROUPS, KINDS
+from fmkit.config.registry import BASES, COMMANDS, GROUPS, config_class, config_classes
 from fmkit.config.schema.docs import field_types
 from fmkit.config.schema.runtime import PhaseConfig
 from fmkit.core.errors import ConfigError, combine_messages, received
@@ -106,7 +106,7 @@ def _default_choices(command: str) -> dict[str, str]:
 
 
 def _group_names(state: _Check, group: str) -> list[str]:
-    extra = list(state.names.get(f"{group}.name", ())) if group in ("model", "data") else []
+    extra = state.names.get(f"{group}.name", ())
     return sorted({*compose.option_names(group, state.line.config_dirs), *extra})
 
 
@@ -141,7 +141,7 @@ def _read_overrides(state: _Check) -> None:
 
 def _is_group(state: _Check, key: str) -> bool:
     """Whether a key is a group of the command's, also where no option of it is the default."""
-    return key in KINDS and key in field_types(COMMANDS[state.line.command])
+    return key in BASES and key in field_types(COMMANDS[state.line.command])
 
 
 def _leaves(key: str, value: Any, text: str = "") -> list[yaml_files.Assignment]:
@@ -259,9 +259,9 @@ def _kind(state: _Check, group: str) -> type:
     for _, found in _chain(state, group, option):
         named = [each.value for each in found.assignments if each.key == f"{group}.name"]
         for base in [*yaml_files.base_options(group, found), *named]:
-            if base in KINDS[group]:
-                return KINDS[group][base]
-    return KINDS[group].get(option, KINDS[group][""])
+            if base in config_classes(group):
+                return config_class(group, base)
+    return config_class(group, option)
 
 
 def _types(state: _Check) -> dict[str, type]:
@@ -270,7 +270,7 @@ def _types(state: _Check) -> dict[str, type]:
         if name == "stage":
             types[name] = PhaseConfig
         else:
-            types[name] = _kind(state, name) if name in KINDS else kind
+            types[name] = _kind(state, name) if name in BASES else kind
     return types
 
 

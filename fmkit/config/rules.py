@@ -9,16 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from fmkit.config import compatibility
-from fmkit.config.constraints import MONITORS
-from fmkit.config.registry import KINDS
+from fmkit.config.registry import MODALITIES, config_classes, source_entry, task_entry
 from fmkit.config.schema.commands import CheckConfig, TokenizerConfig, TrainConfig
 from fmkit.config.schema.data import (
     ConllData,
     ImageData,
-    ImageFolderData,
-    ImageTableData,
-    PhotosData,
-    TextFolderData,
     TokenTableData,
 )
 from fmkit.config.schema.model import ModelConfig
@@ -48,7 +43,7 @@ def _kind_problems(config: Any) -> Iterator[Problem]:
     """A `name` that belongs to another dataclass than the one that its group was composed with."""
     for group in ("data", "optimizer", "task"):
         chosen = getattr(config, group, None)
-        kind = KINDS[group].get(getattr(chosen, "name", ""))
+        kind = config_classes(group).get(getattr(chosen, "name", ""))
         if chosen is not None and kind is not None and type(chosen) is not kind:
             yield Problem(
                 f"{group}.name",
@@ -62,10 +57,10 @@ def _train_problems(config: TrainConfig) -> Iterator[Problem]:
         yield Problem("stage", "stage has no phase. Choose one, such as stage=lp_ft.")
     yield from _solver_problems(config)
     task, model = config.task, config.model
-    figures = MONITORS.get(task.name, MONITORS[""])
-    if not isinstance(task, JointConfig) and task.monitor not in figures:
+    monitors = task_entry(task.name).monitors
+    if not isinstance(task, JointConfig) and task.monitor not in monitors:
         what = f"task.monitor for task.name={task.name}"
-        yield Problem("task.monitor", received(what, task.monitor, figures))
+        yield Problem("task.monitor", received(what, task.monitor, monitors))
     if isinstance(task, MaskedImageConfig) and task.method == "mae" and task.mask_block is not None:
         yield Problem(
             "task.mask_block",
@@ -182,10 +177,12 @@ def _augments(config: TrainConfig, phase: PhaseConfig) -> str:
 def _tokenizer_problems(config: TokenizerConfig) -> Iterator[Problem]:
     """What a vocabulary can be made of, and which keys are of the other kind."""
     data = config.data
-    if isinstance(data, ImageData) and data.name not in registry.names("data", {}):
+    modality = source_entry(data.name).modality
+    if modality not in ("", "text"):
         yield Problem(
             "data.name",
-            f"a vocabulary is made of texts, and data={data.name} has images. Take "
+            f"a vocabulary is made of texts, and data={data.name} has "
+            f"{MODALITIES[modality].plural}. Take "
             "data=text_files, data=text_lines, or the texts of a classifier such as "
             "data=text_table.",
         )
@@ -222,8 +219,7 @@ def _data_problems(data: Any) -> Iterator[Problem]:
         wrong := encoding_problem("data.encoding", encoding)
     ):
         yield Problem("data.encoding", wrong)
-    movable = ImageFolderData | ImageTableData | PhotosData | TextFolderData
-    if data.on_bad == "quarantine" and not isinstance(data, movable):
+    if data.on_bad == "quarantine" and not source_entry(data.name).has_user_files:
         yield Problem(
             "data.on_bad",
             f"data.on_bad=quarantine moves files, and data={data.name} has none that are yours. "

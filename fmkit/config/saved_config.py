@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from fmkit.config import interpolation
-from fmkit.config.registry import KINDS
+from fmkit.config.registry import config_class
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.task import JointConfig, ObjectiveConfig
 from fmkit.core.errors import ArtifactError, ConfigError, received
@@ -170,8 +170,7 @@ def _values(config: Mapping[str, Any], group: str, spared: Collection[str] = ())
 
 
 def _kind(group: str, values: Mapping[str, Any]) -> type:
-    kinds = KINDS[group]
-    return kinds.get(str(values.get("name")), kinds[""])
+    return config_class(group, str(values.get("name")))
 
 
 def _as_recorded(value: Any) -> str:

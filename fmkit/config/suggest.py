@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import BooleanNode, FloatNode, IntegerNode, StringNode
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
-from fmkit.config.registry import GROUPS, KINDS
+from fmkit.config.registry import BASES, GROUPS, all_config_classes, config_classes
 from fmkit.config.schema.docs import field_docs, field_types
 from fmkit.config.schema.task import JointConfig, ObjectiveConfig
 from fmkit.config.yaml_files import Assignment
@@ -80,7 +80,7 @@ def _unknown(assignment: Assignment, types: dict[str, type], phases: list[str]) 
     top = parts[0]
     if top not in types:
         groups = closest_names(
-            top, [*(each for each in types if each in KINDS), "stage", "experiment"]
+            top, [*(each for each in types if each in BASES), "stage", "experiment"]
         )
         if groups and groups[0] in types and len(parts) == 1:
             return f"unknown group {key!r}. Did you mean {' or '.join(groups)}?"
@@ -149,16 +149,16 @@ def _objective_problem(assignment: Assignment) -> str:
             else f"Known are: {join_names([*fields])}."
         )
         return f"unknown key {key!r}. {hint}"
-    if group not in KINDS:
+    if group not in BASES:
         if path:
             return f"unknown key {key!r}: {group} is a number."
         return _mismatch(assignment, fields[group], field_docs(ObjectiveConfig)[group])
     if not path:
         named = value is None or isinstance(value, dict | str)
         return "" if named else f"{key}: received {short_repr(value)}. Expected keys of {group}."
-    kinds = [kind for kind in KINDS[group].values() if path[0] in field_types(kind)]
+    kinds = [kind for kind in all_config_classes(group) if path[0] in field_types(kind)]
     if not kinds:
-        every = {each for kind in KINDS[group].values() for each in field_types(kind)}
+        every = {each for kind in all_config_classes(group) for each in field_types(kind)}
         return _unknown_key(key, [], f"No {group} has it.", sorted(every))
     if len(path) > 1:
         return ""
@@ -194,8 +194,8 @@ def _elsewhere(group: str, name: str) -> str:
     """A key that another option of the same group has; empty when none does."""
     options = [
         option
-        for option, kind in KINDS.get(group, {}).items()
-        if option and name in {each.name for each in dataclasses.fields(kind)}
+        for option, kind in config_classes(group).items()
+        if name in {each.name for each in dataclasses.fields(kind)}
     ]
     if not options:
         return ""

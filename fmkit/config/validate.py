@@ -12,7 +12,7 @@ from omegaconf import MISSING
 
 from fmkit.config import rules, trainable, units
 from fmkit.config.constraints import CHOICES, RANGES
-from fmkit.config.registry import COMMANDS, KINDS
+from fmkit.config.registry import BASES, COMMANDS, all_config_classes
 from fmkit.config.schema.docs import field_types
 from fmkit.config.schema.runtime import PhaseConfig
 from fmkit.config.schema.task import ObjectiveConfig
@@ -34,11 +34,6 @@ INTERVAL = "runtime.save_every"
 
 NUMBERS = (*DURATIONS, INTERVAL, units.BUDGET, units.LIMIT)
 """Keys of texts that may be a bare number."""
-
-MONITOR = "task.monitor"
-
-MONITORED = CHOICES[MONITOR]
-"""The figures of one task that it may go by."""
 
 TRAIN = "stage.*.train"
 
@@ -89,8 +84,6 @@ def value_problem(key: str, rule: str, value: Any, names: Mapping[str, Sequence[
         return f"{key}: `{MISSING}` stands for a value that is missing. Write one."
     if value == "":
         return f"{key} must not be empty. Leave it out, or write null where nothing is meant."
-    if rule == MONITOR and str(value).endswith(tuple(f"_{each}" for each in MONITORED)):
-        return ""  # perhaps that of an objective: `_monitor_problems` knows them
     if rule in CHOICES and (str(value).lower() if rule == BOOLEAN else value) not in CHOICES[rule]:
         return received(key, value, CHOICES[rule])
     if rule in names and value not in names[rule]:
@@ -128,7 +121,7 @@ def reading_problem(rule: str, value: Any, text: str) -> str:
 
 @cache
 def _texts() -> frozenset[str]:
-    kinds = [(group, kind) for group, kinds in KINDS.items() for kind in kinds.values()]
+    kinds = [(group, kind) for group in BASES for kind in all_config_classes(group)]
     rows = [*kinds, ("stage.*", PhaseConfig), *(("", kind) for kind in COMMANDS.values())]
     return frozenset(
         f"{prefix}.{name}".lstrip(".")
@@ -151,6 +144,8 @@ def problems(config: Any, names: Mapping[str, Sequence[str]]) -> list[Problem]:
     """
     told = ((key, value_problem(key, rule, value, names)) for key, rule, value in leaves(config))
     found = [Problem(key, message) for key, message in told if message]
+    if any(problem.key.endswith(".name") for problem in found):
+        return found  # the rules look rows up by these names
     return [*found, *rules.problems(config)]
 
 

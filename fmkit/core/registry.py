@@ -26,12 +26,18 @@ def load(target: str) -> Any:
 
 @cache
 def _entry_points(kind: str) -> dict[str, importlib.metadata.EntryPoint]:
-    return {each.name: each for each in importlib.metadata.entry_points(group=f"fmkit.{kind}")}
+    points = importlib.metadata.entry_points(group=f"fmkit.{kind}")
+    return {point.name: point for point in points}
 
 
 def names(kind: str, table: Mapping[str, Any]) -> list[str]:
     """Every name of a kind: the table's, those of installed plugins, and the plugin file's."""
-    return sorted({*table, *_entry_points(kind), *_from_plugin_file[kind]})
+    return sorted({*table, *plugin_names(kind)})
+
+
+def plugin_names(kind: str) -> list[str]:
+    """The names that installed plugins and the plugin file add."""
+    return sorted({*_entry_points(kind), *_from_plugin_file[kind]})
 
 
 def find(kind: str, name: str, table: Mapping[str, Any]) -> Any:
@@ -40,7 +46,7 @@ def find(kind: str, name: str, table: Mapping[str, Any]) -> Any:
     Args:
         kind: `models`, `data` or `tasks`; also the end of the entry-point group's name.
         name: as the config has it.
-        table: the room's own names, each with a dotted path or the object itself.
+        table: fmkit's own names, each with a dotted path or the object itself.
 
     Raises:
         ConfigError: no table, plugin file or installed package has that name.
@@ -55,13 +61,24 @@ def find(kind: str, name: str, table: Mapping[str, Any]) -> Any:
     raise ConfigError(received(f"{kind} name", name, names(kind, table)))
 
 
+def find_or_none(kind: str, name: str) -> Any:
+    """What a plugin has under a name; None where importing the plugin fails.
+
+    For listings alone: one broken package must not break commands that do not use it.
+    """
+    try:
+        return find(kind, name, {})
+    except Exception:
+        return None
+
+
 def load_plugins(path: str) -> ModuleType:
     """Run a user's plugin file and take over its `MODELS`, `DATA` and `TASKS` tables.
 
     Only a file that the user named on the command line comes here: it is code and runs as such.
 
     Raises:
-        ConfigError: there is no such file, or one of its tables is no mapping.
+        ConfigError: there is no such file, or one of its tables is not a mapping.
     """
     file = Path(path)
     try:
@@ -74,7 +91,7 @@ def load_plugins(path: str) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ConfigError(received("plugins", path, "a file whose name ends in .py"))
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
+    sys.modules[spec.name] = module  # dataclasses in the file look their module up there
     try:
         spec.loader.exec_module(module)
     except Exception as error:

@@ -33,14 +33,6 @@ class TextInputs:
     spans: tuple[tuple[tuple[int, int], ...], ...] | None = None
 
 
-READERS = {
-    "": "fmkit.data.predict_inputs:read_texts",
-    "tags": "fmkit.data.predict_inputs:read_words",
-}
-"""By the kind of a run's annotations, a function `(PredictConfig, data of the run) -> TextInputs`;
-"" is any other kind."""
-
-
 def read_texts(config: PredictConfig, before: Any) -> TextInputs:
     """The texts that a command asks for, read as those that the run learned from."""
     return list_texts(

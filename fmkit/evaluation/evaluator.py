@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from fmkit.config import registry as rows
+from fmkit.config.registry import LOSSES, Evaluator
 from fmkit.core import registry
-from fmkit.core.errors import ConfigError, FmkitError, received
+from fmkit.core.errors import FmkitError
 from fmkit.core.types import DataSpec
 from fmkit.data.examples import Examples
 from fmkit.train.task_model import TaskModel
@@ -58,79 +60,12 @@ EvaluationResult = tuple[dict[str, Any], dict[str, Any]]
 """Figures as JSON, and columns of a table with a row an example."""
 
 
-@dataclass(frozen=True)
-class Evaluator:
-    """How a kind of task is judged and what it predicts; functions by name, `module:function`.
-
-    Attributes:
-        judge: from a `Question` to an `Answer`.
-        headline: figures that the status of a run shows, those that there are; none means all
-            numbers.
-        of_outputs: the `Columns` of a task whose outputs are a row of numbers an example.
-        of_rows: of a task that reads `rows`, from a `Question` whose examples have nothing to
-            compare with to columns with a row for each of those, in their order.
-        of_texts: of a task that predicts more of a text than one row, a function of a
-            `loaded.Trained`, texts as `data.inputs` has them, and the batch size, to columns.
-        beside: JSON beside figures and table, by what its name ends in: from the table's columns.
-        by_validation: whether it goes by what validation found, such as a threshold.
-    """
-
-    judge: str
-    headline: tuple[str, ...] = ()
-    of_outputs: str = ""
-    of_rows: str = ""
-    of_texts: str = ""
-    beside: Mapping[str, str] = field(default_factory=dict)
-    by_validation: bool = False
-
-
-EVALUATORS = {
-    "classification": Evaluator(
-        "fmkit.evaluation.classification:evaluate",
-        ("n", "accuracy", "macro_f1", "loss", "intervals"),
-        of_outputs="fmkit.evaluation.classification:predictions",
-    ),
-    "multi_label": Evaluator(
-        "fmkit.evaluation.multi_label:evaluate",
-        ("n", "micro_f1", "macro_f1", "subset_accuracy", "loss", "intervals"),
-        of_outputs="fmkit.evaluation.multi_label:predictions",
-    ),
-    "regression": Evaluator(
-        "fmkit.evaluation.regression:evaluate",
-        ("n", "mae", "rmse", "r2", "loss", "intervals"),
-        of_outputs="fmkit.evaluation.regression:predictions",
-    ),
-    "tags": Evaluator(
-        "fmkit.evaluation.token_classification:evaluate",
-        ("n", "words", "precision", "recall", "f1", "macro_f1", "accuracy", "token_macro_f1",
-         "loss", "intervals"),
-        of_texts="fmkit.evaluation.token_classification:predict",
-    ),
-    "question_answering": Evaluator(
-        "fmkit.evaluation.question_answering:evaluate",
-        ("n", "exact_match", "f1", "loss", "intervals"),
-        of_rows="fmkit.evaluation.question_answering:predict",
-        beside={"predictions": "fmkit.evaluation.question_answering:by_id"},
-        by_validation=True,
-    ),
-    "preferences": Evaluator("fmkit.evaluation.preferences:evaluate"),
-    "losses": Evaluator("fmkit.evaluation.evaluator:losses"),
-}  # fmt: skip
-"""By `Task.evaluator`."""
-
-
 def evaluator_of(task: Any) -> Evaluator:
-    """How a task is judged; a plugin's may bring an `Evaluator` of its own in the place of a name.
-
-    Raises:
-        ConfigError: it names none that is known.
-    """
-    if isinstance(task.evaluator, Evaluator):
-        return task.evaluator
-    if task.evaluator not in EVALUATORS:
-        what = f"evaluator of task.name={task.name}"
-        raise ConfigError(received(what, task.evaluator, list(EVALUATORS)))
-    return EVALUATORS[task.evaluator]
+    """How a task is evaluated: by its row, or that of the task its class derives from."""
+    row = rows.task_entry(task.name)
+    if row.evaluator is None:  # a plugin's function gives nothing away until it was called
+        row = rows.entry_of_class(type(task)) or row
+    return row.evaluator or LOSSES
 
 
 def evaluate(question: EvaluationInputs) -> EvaluationResult:
@@ -139,7 +74,7 @@ def evaluate(question: EvaluationInputs) -> EvaluationResult:
     Raises:
         DataError: a file of the data is broken.
     """
-    evaluator = registry.load(evaluator_of(question.task).judge)
+    evaluator = registry.load(evaluator_of(question.task).evaluate)
     try:
         answer: EvaluationResult = evaluator(question)
     except FmkitError:
@@ -154,13 +89,13 @@ def evaluate(question: EvaluationInputs) -> EvaluationResult:
 
 def extra_files(task: Any, columns: Mapping[str, Any]) -> dict[str, Any]:
     """What else an evaluation writes, by the end of its name: content of JSON files."""
-    made = evaluator_of(task).beside
+    made = evaluator_of(task).extra_files
     return {name: registry.load(each)(columns) for name, each in made.items()}
 
 
 def summary_metrics(task: Any, figures: dict[str, Any]) -> dict[str, Any]:
     """The figures that a run's status and its last table show."""
-    chosen = evaluator_of(task).headline
+    chosen = evaluator_of(task).summary
     if chosen:
         return {key: figures[key] for key in chosen if key in figures}
     return {key: value for key, value in figures.items() if isinstance(value, int | float)}

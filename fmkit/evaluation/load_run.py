@@ -112,7 +112,7 @@ def validation(trained: LoadedRun, objective: str | None = None) -> dict[str, An
         trained: the run.
         objective: of a joint run, one that is not the primary.
     """
-    if not evaluator.evaluator_of(trained.task).by_validation:
+    if not evaluator.evaluator_of(trained.task).uses_validation:
         return {}
     return trained.run.validation(objective)
 

@@ -71,7 +71,7 @@ def _readable(found: np.ndarray, trained: LoadedRun, errors: Sequence[str]) -> d
         ConfigError: the task predicts nothing of an example.
     """
     read = ~np.isnan(found).any(axis=1)
-    make = registry.load(_predicts(trained, evaluator.evaluator_of(trained.task).of_outputs))
+    make = registry.load(_predicts(trained, evaluator.evaluator_of(trained.task).predict_outputs))
     columns: dict[str, Any] = {}
     for key, values in make(np.where(read[:, None], found, 0.0), trained.spec).items():
         if isinstance(values, np.ndarray) and values.dtype.kind == "f":
@@ -96,7 +96,7 @@ def _predicts(trained: LoadedRun, how: str) -> str:
 
 def predict_texts(trained: LoadedRun, inputs: TextInputs, batch_size: int) -> dict[str, Any]:
     """Predictions for texts: columns for `write_table`, with the error of what cannot be read."""
-    own = evaluator.evaluator_of(trained.task).of_texts
+    own = evaluator.evaluator_of(trained.task).predict_texts
     make = registry.load(own) if own else _a_row_each
     columns: dict[str, Any] = make(trained, inputs, batch_size)
     return columns
@@ -141,7 +141,7 @@ def _of_rows(trained: LoadedRun, loader: TextLoader, data: Dataset) -> dict[str,
     Raises:
         ConfigError: the task predicts nothing of an example.
     """
-    make = registry.load(_predicts(trained, evaluator.evaluator_of(trained.task).of_rows))
+    make = registry.load(_predicts(trained, evaluator.evaluator_of(trained.task).predict_rows))
     question = evaluator.EvaluationInputs(
         trained.learner, loader, data.splits["all"], data.examples, data.examples.labels,
         trained.classes, trained.task, 0, 0, validation(trained),

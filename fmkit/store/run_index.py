@@ -32,10 +32,6 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "stage": (str, list),
 }
 _LARGEST = 1e300  # figures are subtracted as floats, and a JSON number has any size
-_LOWER_IS_BETTER = (
-    *("loss", "brier", "expected_calibration_error", "hamming_loss"),
-    *("mse", "mae", "rmse", "median_absolute_error"),
-)
 
 
 @dataclass(frozen=True)
@@ -267,13 +263,19 @@ def _not_found(text: str, known: list[RunSummary], root: Path, key: str) -> str:
     return f"{message} No run in {absolute_path(root)} fits. {clue}"
 
 
-def best(root: Path, metric: str = "test.accuracy", data: str | None = None) -> list[RunSummary]:
+def best(
+    root: Path,
+    metric: str = "test.accuracy",
+    data: str | None = None,
+    larger_is_better: bool = True,
+) -> list[RunSummary]:
     """The runs that have a figure, the best one first.
 
     Args:
         root: folder of runs.
-        metric: `test.` or `val.` and a figure; losses and calibration errors are best when low.
+        metric: `test.` or `val.` and a figure.
         data: only runs on this data; figures on different data do not compare.
+        larger_is_better: whether the run with the largest value comes first.
 
     Raises:
         ConfigError: no run has that figure, and some have others.
@@ -287,7 +289,7 @@ def best(root: Path, metric: str = "test.accuracy", data: str | None = None) -> 
             raise ConfigError(received("metric", metric, there))
         on = f" on {data}" if data else ""
         raise ArtifactError(f"No run in {absolute_path(root)}{on} has figures of a split yet.")
-    sign = 1 if metric.rpartition(".")[2] in _LOWER_IS_BETTER else -1
+    sign = -1 if larger_is_better else 1
     return sorted(ranked, key=lambda run: sign * (metric_value(run, metric) or 0.0))
 
 

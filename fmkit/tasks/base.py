@@ -24,8 +24,6 @@ class Task:
 
     Attributes:
         name: as in `task.name`.
-        evaluator: how a finished run is evaluated: a name, or an `Evaluator` of a plugin's own; see
-            `fmkit.evaluation.evaluator`.
         input_format: `examples`, one by one; `packed`: texts without labels, packed into windows by
             `fmkit.data.loaders.packing`; or `rows`: what `encode_rows` makes of the examples.
         num_classes: C where targets are class numbers that the loader makes one-hot, (B, C); else
@@ -55,7 +53,6 @@ class Task:
     """
 
     name = ""
-    evaluator: Any = "losses"
     input_format = "examples"
     num_classes: int | None = None
     class_weights: np.ndarray | None = None

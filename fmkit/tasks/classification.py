@@ -31,7 +31,6 @@ class Classification(Task):
     """
 
     name = "classification"
-    evaluator = "classification"
     solvers = ("lbfgs",)
     num_classes: int
 

@@ -65,7 +65,6 @@ class Joint(Task):
                 "is no objective of a joint run. Train it by itself, with init."
             )
         self.primary = first
-        self.evaluator = self.parts[first].evaluator
         self._fixed = {name: float(config.objectives[name].weight or 0.0) for name in names}
         self._learned = LogVariances(len(names)) if config.weighting == "uncertainty" else None
         self._shown: dict[str, ObjectiveLoss] = {}

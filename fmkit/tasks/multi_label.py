@@ -35,7 +35,6 @@ class MultiLabel(Task):
     """
 
     name = "multi_label"
-    evaluator = "multi_label"
     solvers = ("lbfgs",)
     class_weights = None  # weights of labels are not weights of examples: see `loss`
 

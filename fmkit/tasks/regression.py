@@ -43,7 +43,6 @@ class Regression(Task):
     """
 
     name = "regression"
-    evaluator = "regression"
     solvers = ("lbfgs",)
 
     def __init__(self, config: RegressionConfig, spec: DataSpec) -> None:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from fmkit.config import objectives, saved_config
+from fmkit.config.registry import head_owner
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.task import JointConfig
@@ -22,7 +23,6 @@ from fmkit.models.weights.formats import open_weights
 from fmkit.store import run_dir
 from fmkit.store.run_reader import RunReader
 from fmkit.tasks import joint
-from fmkit.tasks import registry as task_registry
 from fmkit.train.checkpoints import checkpoint, variables
 from fmkit.train.objective import Objective
 from fmkit.train.phases import Phase
@@ -119,7 +119,7 @@ def _why_not(
         fitting = [name for name, fits in heads.items() if fits]
         return f"of its heads {join_names(fitting) or 'none'} fits, and the others are new"
     why, task = "head has another shape", saved_config.section(run.config(), "task").name
-    known = {task_registry.head_of(each) for each in (task, config.task.name)}
+    known = {head_owner(each) for each in (task, config.task.name)}
     if len(known) > 1 and task != JointConfig.name:
         why = f"task is {task}"
     elif _outputs(run.spec()) != _outputs(parts[0].spec):
@@ -150,7 +150,7 @@ def _heads_from(
                 path in values and values[path].shape == tuple(variable.shape)
                 for path, variable in own.items()
             )
-            same = task_registry.head_of(task.name) == task_registry.head_of(part.task.name)
+            same = head_owner(task.name) == head_owner(part.task.name)
             same &= _outputs(run.spec(objective)) == _outputs(part.spec)
             if fits and same:
                 for path, variable in own.items():

@@ -20,17 +20,17 @@ from typing import Any
 import keras
 import numpy as np
 
+from fmkit.config import registry as rows
 from fmkit.config import units
 from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.config.schema.task import TaskConfig
-from fmkit.core import console, files, registry
+from fmkit.core import console, files
 from fmkit.core.errors import NonFiniteError
 from fmkit.models.backbone import Backbone
 from fmkit.models.heads import HEAD_PREFIXES
 from fmkit.store import array_cache
 from fmkit.store.array_cache import FeatureStore
-from fmkit.tasks.registry import TASKS
 from fmkit.train.devices import Devices, versions
 
 _VERSION = 1
@@ -40,8 +40,9 @@ _SILENCE = 10.0  # seconds between two words on how far it is
 
 
 def is_needed(config: TaskConfig) -> bool:
-    """Whether a task learns from what the network said at the start: it has `begin` then."""
-    return hasattr(registry.find("tasks", config.name, TASKS), "begin")
+    """Whether a task compares with the outputs of the network as it was at the start."""
+    task = rows.load(rows.task_entry(config.name).task)
+    return bool(getattr(task, "needs_reference", False))
 
 
 def fingerprint(backbone: Backbone, network: keras.Model) -> str:

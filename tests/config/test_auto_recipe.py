@@ -8,7 +8,7 @@ import pytest
 from fmkit.config import auto_recipe, units, validate
 from fmkit.config.auto_recipe import RunFacts
 from fmkit.config.schema.commands import TrainConfig
-from fmkit.config.schema.data import ImageData
+from fmkit.config.schema.data import PackagedData
 from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.optimizer import AdamConfig
 from fmkit.config.schema.runtime import PhaseConfig, RuntimeConfig
@@ -47,7 +47,7 @@ def steps(facts, phase="full"):
 def config(**phases):
     return TrainConfig(
         model=ModelConfig(name="efficientnet_lite0"),
-        data=ImageData(name="pictures"),
+        data=PackagedData(name="mnist5k"),
         optimizer=AdamConfig(name="adamw", learning_rate=3e-3, weight_decay=0.01),
         stage=phases or {"head": PhaseConfig(train="head", epochs="4"), "full": PhaseConfig()},
         task=ClassificationConfig(),

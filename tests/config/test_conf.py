@@ -7,7 +7,7 @@ import pytest
 
 from fmkit.config import command_line, compose
 from fmkit.config.preflight import check
-from fmkit.config.registry import COMMANDS, GROUPS, KINDS
+from fmkit.config.registry import BASES, COMMANDS, GROUPS, all_config_classes, config_class
 from fmkit.config.schema.docs import field_docs
 from fmkit.config.schema.runtime import PhaseConfig
 from fmkit.data.sources import registry as source_registry
@@ -63,9 +63,8 @@ def test_every_file_is_seen():
 @pytest.mark.parametrize(("group", "name"), FILES)
 def test_every_option_composes(group, name):
     config = checked("finetune", f"{group}={name}", *NEEDS.get(name, []))
-    kind = KINDS.get(group, {}).get(name) or KINDS.get(group, {}).get("")
-    if kind is not None:
-        assert isinstance(getattr(config, group), kind)
+    if group in BASES:
+        assert isinstance(getattr(config, group), config_class(group, name))
 
 
 @pytest.mark.parametrize("name", model_registry.names())
@@ -105,7 +104,7 @@ def test_a_stage_of_ones_own_has_any_phases(tmp_path):
 
 
 def test_every_field_says_what_it_means():
-    kinds = {kind for kinds in KINDS.values() for kind in kinds.values()}
-    for kind in {*kinds, *COMMANDS.values(), PhaseConfig}:
+    classes = {each for group in BASES for each in all_config_classes(group)}
+    for kind in {*classes, *COMMANDS.values(), PhaseConfig}:
         docs = field_docs(kind)
         assert {field.name for field in dataclasses.fields(kind)} <= set(docs), kind

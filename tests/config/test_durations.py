@@ -1,6 +1,6 @@
 import pytest
 
-from fmkit.config.units import Duration, parse
+from fmkit.config.units import Duration, parse_duration
 from fmkit.core.errors import ConfigError, short_repr
 
 
@@ -22,7 +22,7 @@ from fmkit.core.errors import ConfigError, short_repr
     ],
 )
 def test_reads_what_the_contract_names(value, unit, expected):
-    assert parse(value, unit) == expected
+    assert parse_duration(value, unit) == expected
 
 
 @pytest.mark.parametrize(
@@ -52,13 +52,13 @@ def test_reads_what_the_contract_names(value, unit, expected):
 )
 def test_refuses_everything_else_and_says_what_is_allowed(value):
     with pytest.raises(ConfigError, match="`500 steps`, `10 epochs`") as caught:
-        parse(value, "steps")
+        parse_duration(value, "steps")
     assert short_repr(value) in str(caught.value)
 
 
 def test_an_integer_too_large_for_a_float_is_refused():
     with pytest.raises(ConfigError):
-        parse(10**400, "steps")
+        parse_duration(10**400, "steps")
 
 
 @pytest.mark.parametrize(
@@ -77,14 +77,14 @@ def test_an_integer_too_large_for_a_float_is_refused():
     ],
 )
 def test_counts_steps(text, steps):
-    assert parse(text, "steps").steps(steps_per_epoch=10, total_steps=200) == steps
+    assert parse_duration(text, "steps").steps(steps_per_epoch=10, total_steps=200) == steps
 
 
 def test_a_share_needs_a_total():
     with pytest.raises(ConfigError, match="5%"):
-        parse("5%", "steps").steps(steps_per_epoch=10)
+        parse_duration("5%", "steps").steps(steps_per_epoch=10)
 
 
 def test_reads_what_it_prints():
     for text in ("500 steps", "0.5 epochs", "5%"):
-        assert str(parse(text, "steps")) == text
+        assert str(parse_duration(text, "steps")) == text

@@ -34,7 +34,11 @@ MISTAKES = [
     (f"{JOINT} task.objectives.a.batch_size=many", "'many'", "a whole number"),
     (f"{JOINT} task.objectives.a.batch_size=0", "task.objectives.a.batch_size", "at least 1"),
     (f"{JOINT} task.objectives.a.task=clasification", "'clasification'", "classification"),
-    (f"{JOINT} task.objectives.a.task=joint", "'joint'", "a task that is not joint"),
+    (
+        f"{JOINT} task.objectives.a.task=joint",
+        "task.name=joint",
+        "cannot be an objective of a joint run",
+    ),
     (
         f"{JOINT} task.objectives.a.task.class_weigths=balanced",
         "objectives.a.task.class_weigths",

@@ -6,7 +6,7 @@ from pathlib import Path
 from fmkit.commands import plugins
 from fmkit.config import command_line, preflight, suggest
 from fmkit.config.constraints import CHOICES
-from fmkit.config.registry import KINDS
+from fmkit.config.registry import BASES, config_class
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.runtime import PhaseConfig, RuntimeConfig
 from fmkit.config.schema.task import ClassificationConfig
@@ -235,8 +235,8 @@ STRANGE = [
 
 
 def _types() -> dict[str, type]:
-    kinds = {"model": KINDS["model"][""], "data": KINDS["data"]["digits"],
-             "optimizer": KINDS["optimizer"]["adamw"], "stage": PhaseConfig,
+    kinds = {"model": BASES["model"], "data": config_class("data", "digits"),
+             "optimizer": config_class("optimizer", "adamw"), "stage": PhaseConfig,
              "task": ClassificationConfig, "runtime": RuntimeConfig}  # fmt: skip
     return {name: kinds.get(name, str) for name in TrainConfig.__dataclass_fields__}
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fmkit.config.constraints import CHOICES
-from fmkit.config.registry import KINDS
+from fmkit.config.registry import config_class
 from fmkit.config.schema.optimizer import AdamConfig, LionConfig, MuonConfig, SgdConfig
 from fmkit.core.errors import ConfigError
 from fmkit.optim import optimizers
@@ -17,7 +17,7 @@ RATES = {"adamw": 0.01, "adam": 0.01, "sgd": 0.05, "lion": 0.003, "muon": 0.01}
 
 
 def config(name, **changes):
-    return KINDS["optimizer"][name](**{"name": name, **changes})
+    return config_class("optimizer", name)(**{"name": name, **changes})
 
 
 def small_model(seed=0):

@@ -208,7 +208,11 @@ def test_ranks_by_a_figure_in_its_own_direction(tmp_path):
     make(tmp_path, "bad", b"{")
     assert [run.id for run in run_index.best(tmp_path)] == ["other", "b", "c", "a"]
     assert [run.id for run in run_index.best(tmp_path, data="digits")] == ["b", "c", "a"]
-    assert [run.id for run in run_index.best(tmp_path, "test.loss")] == ["c", "a", "b"]
+    assert [run.id for run in run_index.best(tmp_path, "test.loss", larger_is_better=False)] == [
+        "c",
+        "a",
+        "b",
+    ]
     with pytest.raises(ConfigError, match=r"Did you mean test\.accuracy"):
         run_index.best(tmp_path, "accuracy")
     with pytest.raises(ArtifactError, match="cifar"):

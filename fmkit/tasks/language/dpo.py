@@ -49,7 +49,6 @@ class Dpo(Task):
     """
 
     name = "dpo"
-    evaluator = "preferences"
     input_format = "rows"
     target_rank = None
     needs_reference = True

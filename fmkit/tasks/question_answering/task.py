@@ -54,7 +54,6 @@ class QuestionAnswering(Task):
     """
 
     name = "question_answering"
-    evaluator = "question_answering"
     input_format = "rows"
     epoch_metrics = NAMES
 

@@ -47,7 +47,6 @@ class TokenClassification(Task):
     """
 
     name = "token_classification"
-    evaluator = "tags"
     input_format = "rows"
 
     def __init__(self, config: TokenClassificationConfig, spec: DataSpec) -> None:

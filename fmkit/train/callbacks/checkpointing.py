@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from fmkit.config.constraints import LARGER_IS_BETTER
+from fmkit.config.registry import larger_is_better
 from fmkit.config.units import Interval
 from fmkit.core import fault_injection
 from fmkit.store.run_dir import Run
@@ -194,7 +194,5 @@ class CheckpointCallback(keras.callbacks.Callback):
     def _better(self, one: dict[str, Any], other: dict[str, Any] | None) -> bool:
         if other is None:
             return True
-        larger_is_better = self._monitor.endswith(LARGER_IS_BETTER)
-        return (one["value"] > other["value"]) == larger_is_better and one["value"] != other[
-            "value"
-        ]
+        is_larger = one["value"] > other["value"]
+        return is_larger == larger_is_better(self._monitor) and one["value"] != other["value"]
