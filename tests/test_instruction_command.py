@@ -78,10 +78,10 @@ def test_what_is_unusable_is_told_and_can_be_left_out(fmkit, tmp_path):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["task=instruction", "model=small_gpt"], "Take data=chat"),
-        (["data=chat", "data.root=c.jsonl", "model=small_gpt"], "Take task=instruction"),
+        (["task=instruction", "model=small_gpt"], "Use data=chat"),
+        (["data=chat", "data.root=c.jsonl", "model=small_gpt"], "Use task=instruction"),
         (["task=causal_lm", "data=chat", "data.root=c.jsonl", "model=small_gpt"],
-         "data=chat has conversations. Take task=instruction"),
+         "data=chat has conversations. Use task=instruction"),
         ([*SMALL, "data.root=c.jsonl", "recipe=auto"], "recipe=auto"),
         ([*SMALL, "data.root=c.jsonl", "model.chat_template=vicuna"], "Allowed: auto, chatml"),
     ],

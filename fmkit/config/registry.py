@@ -155,8 +155,8 @@ class ModalityEntry:
 
 MODALITIES: dict[str, ModalityEntry] = {
     "image": ModalityEntry(
-        "photo",
-        "photos",
+        "image",
+        "images",
         ImageData,
         content=(
             "fmkit.data.content.images:ImageFiles",
