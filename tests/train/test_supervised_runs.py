@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 from small_runs import assembled, settings, train
-from test_features import assert_same as assert_same_on_features
+from test_cache import assert_same as assert_same_on_features
 from test_resume import assert_same, cut, go_on, snapshot
 from test_text_runs import text_settings
 

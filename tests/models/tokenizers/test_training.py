@@ -83,7 +83,7 @@ def test_the_size_is_kept_and_fewer_pieces_are_no_error():
 PROGRAM = """
 import hashlib, sys
 sys.path.insert(0, {here!r})
-from test_piece_training import train
+from test_training import train
 for kind in ("byte_pair", "word_piece"):
     print(train(kind, min_frequency=1).fingerprint())
 """
