@@ -14,7 +14,7 @@ from typing import Any
 
 from fmkit.core.errors import ConfigError, received
 
-_PLUGIN_KINDS = ("models", "data", "tasks")
+_PLUGIN_KINDS = ("models", "data", "tasks", "modalities")
 _from_plugin_file: dict[str, dict[str, Any]] = {kind: {} for kind in _PLUGIN_KINDS}
 
 
@@ -73,7 +73,7 @@ def find_or_none(kind: str, name: str) -> Any:
 
 
 def load_plugins(path: str) -> ModuleType:
-    """Run a user's plugin file and take over its `MODELS`, `DATA` and `TASKS` tables.
+    """Run a user's plugin file and take over its tables (`MODELS`, `DATA` ...).
 
     Only a file that the user named on the command line comes here: it is code and runs as such.
 

@@ -14,7 +14,7 @@ from fmkit.data.dataset import Dataset
 from fmkit.data.findings import WARNING, Finding
 from fmkit.data.quality import inspect as inspection
 from fmkit.data.quality import quarantine
-from fmkit.data.quality import report as overview
+from fmkit.data.quality import report as data_report
 from fmkit.data.quality.inspect import Inspection
 from fmkit.store.array_cache import default_folder
 
@@ -39,9 +39,11 @@ def for_training(
     try:
         inspected = inspect(config, runtime, split_seed, training=True)
     except DataError as error:
-        overview.write(report, overview.failed_report(config, Finding("unusable", "", str(error))))
+        data_report.write(
+            report, data_report.failed_report(config, Finding("unusable", "", str(error)))
+        )
         raise
-    overview.write(report, overview.report(config, inspected))
+    data_report.write(report, data_report.report(config, inspected))
     data = inspection.accept(inspected, config.on_bad)
     _warn(inspected)
     quarantine_findings(config, inspected, report)
@@ -87,7 +89,7 @@ def inspect(
             word = "photos" if isinstance(config, ImageData) else "pieces of texts"
             console.info(f"data: looked at {done:,} of {total:,} {word}")
 
-    return inspection.inspect(config, split_seed, folder, training=training, tell=tell)
+    return inspection.inspect(config, split_seed, folder, training=training, progress=tell)
 
 
 def quarantine_findings(config: DataConfig, inspected: Inspection, report: Path) -> None:
@@ -103,11 +105,11 @@ def quarantine_findings(config: DataConfig, inspected: Inspection, report: Path)
         f"left out: {findings.count(missing)} ({findings.name_some(missing)}); all are in {report}."
     )
     if config.on_bad == "quarantine":
-        root = quarantine.folder_of(config)
+        root = quarantine.movable_root(config)
         moved = quarantine.move([each for each in missing if each.about.fault == "file"], root)
         if not moved:  # rows and lines lie in no file of their own
             return
-        overview.write(report, overview.report(config, inspected, moved))
+        data_report.write(report, data_report.report(config, inspected, moved))
         place = root.parent / quarantine.NAME
         console.warning(f"{len(moved)} files were moved to {place}; `sh {quarantine.UNDO}` there "
                      "moves them back.")  # fmt: skip

@@ -171,7 +171,7 @@ def predict(trained: LoadedRun, inputs: TextInputs, batch_size: int) -> dict[str
     source = Examples(inputs.ids, np.zeros(len(texts), np.int32), (), Sentences(tuple(words)))
     rows, origin, uncut = trained.task.encode_rows(source, tokenizer, most)
     content = Encoded(TokenRows(rows, uncut), np.asarray(origin), source)
-    read = token_rows.dataset(Dataset(source, {}, trained.spec), content).examples
+    read = token_rows.encoded_dataset(Dataset(source, {}, trained.spec), content).examples
     loader = TextLoader(
         read, trained.task.targets(read), tokenizer=tokenizer, max_length=most,
         prepare_batch=trained.task.prepare_batch, batch_size=batch_size,

@@ -14,8 +14,8 @@ from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.config.schema.task import TaskConfig
 from fmkit.core.errors import ConfigError
 from fmkit.core.types import DataSpec
-from fmkit.data.content.images import ImageArray
 from fmkit.data.examples import Examples
+from fmkit.data.images.image_size import input_side
 from fmkit.data.loaders.image_loader import ImageLoader
 from fmkit.data.loaders.text_loader import TextLoader
 from fmkit.models import lora
@@ -26,16 +26,11 @@ from fmkit.train.task_model import TaskModel
 
 
 def image_size(config: ModelConfig, examples: Examples) -> int | None:
-    """The side of the model's input in pixels; None leaves it to the backbone.
-
-    Images held in memory may be tiny. Blowing them up to more than twice their side costs time and
-    shows the model nothing, so the size is then twice the side, and at least 32.
-    """
-    own, content = model_registry.default_image_size(config.name), examples.content
-    if config.image_size or own is None or not isinstance(content, ImageArray):
+    """The side of the model's input in pixels; None leaves it to the backbone."""
+    own = model_registry.default_image_size(config.name)
+    if config.image_size or own is None:
         return config.image_size
-    side = max(content.pixels.shape[1:3])
-    return min(own, max(32, 2 * side))
+    return input_side(examples.content, own)
 
 
 def build_model(

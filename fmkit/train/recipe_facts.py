@@ -6,9 +6,8 @@ from fmkit.config.auto_recipe import RunFacts
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.task import ClassificationConfig
 from fmkit.core.machine import available_cores
-from fmkit.data.content.images import ImageArray, ImageFiles
 from fmkit.data.dataset import Dataset
-from fmkit.data.images.pixel_cache import typical_side
+from fmkit.data.images.image_size import typical_side
 from fmkit.models import registry as model_registry
 from fmkit.train.devices import Devices
 
@@ -19,7 +18,7 @@ def facts(config: TrainConfig, data: Dataset, machine: Devices) -> RunFacts:
     return RunFacts(
         examples=len(data.splits["train"]),
         classes=len(data.spec.classes),
-        side=typical_side(content) if isinstance(content, ImageFiles | ImageArray) else None,
+        side=typical_side(content),
         is_text=data.spec.modality == "text",
         is_classification=isinstance(config.task, ClassificationConfig),
         own_size=model_registry.default_image_size(config.model.name),

@@ -15,8 +15,7 @@ from fmkit.config.schema.task import TaskConfig
 from fmkit.core import console
 from fmkit.core.errors import ConfigError, DataError, received
 from fmkit.data.dataset import Dataset
-from fmkit.data.loaders import packing as windows
-from fmkit.data.loaders import token_rows
+from fmkit.data.loaders import packing, token_rows
 from fmkit.data.loaders.text_loader import TokenRows
 from fmkit.models.backbone import Backbone
 from fmkit.store import array_cache
@@ -42,7 +41,7 @@ def prepare_for_task(
         return rows_of(data, task, backbone)
     root = Path(runtime.cache_dir) if runtime.cache_dir else array_cache.default_folder()
     store = array_cache.FeatureStore(root, units.parse_bytes(runtime.cache_limit, units.LIMIT))
-    packing = windows.Packing(backbone.tokenizer, backbone.max_length, backbone.is_causal)
+    settings = packing.Packing(backbone.tokenizer, backbone.max_length, backbone.is_causal)
     told = time.monotonic()
 
     def tell(done: int, total: int) -> None:
@@ -51,7 +50,7 @@ def prepare_for_task(
             told = time.monotonic()
             console.info(f"data: {done / total:.0%} of the texts are tokens")
 
-    return windows.pack(data, packing, store, config.name, tell)
+    return packing.pack(data, settings, store, config.name, tell)
 
 
 def rows_of(data: Dataset, task: Any, backbone: Backbone) -> Dataset:
@@ -62,7 +61,7 @@ def rows_of(data: Dataset, task: Any, backbone: Backbone) -> Dataset:
     """
     rows, origin, uncut = task.encode_rows(data.examples, backbone.tokenizer, backbone.max_length)
     content = token_rows.Encoded(TokenRows(rows, uncut, origin), np.asarray(origin), data.examples)
-    made = token_rows.dataset(data, content)
+    made = token_rows.encoded_dataset(data, content)
     for name, members in data.splits.items():
         if len(members) and not len(made.splits[name]):
             raise DataError(

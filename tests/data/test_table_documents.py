@@ -37,7 +37,10 @@ def texts(examples):
 
 
 def faults(examples):
-    return [(e.kind, e.where, e.why) for e in document_checks.findings(examples, None)]
+    return [
+        (e.kind, e.where, e.why)
+        for e in document_checks.document_findings(examples.ids, examples.content, None)
+    ]
 
 
 def write_csv(path, rows=TEXTS, separator=",", end="\r\n", encoding="utf-8"):
@@ -164,7 +167,8 @@ def test_of_very_many_bad_rows_the_first_are_told(tmp_path, monkeypatch):
     monkeypatch.setattr(document_checks, "_MAX_ROWS", 3)
     rows = [f"{each},text" if each % 5 else f"{each}," for each in range(100)]
     (tmp_path / "a.csv").write_text("\n".join(["id,text", *rows]))
-    found = document_checks.findings(lines(tmp_path / "a.csv"), None)
+    examples = lines(tmp_path / "a.csv")
+    found = document_checks.document_findings(examples.ids, examples.content, None)
     assert [each.count for each in found] == [1, 1, 1, 17]
     assert found[-1].text == "a.csv: 17 more"
 

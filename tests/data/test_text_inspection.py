@@ -12,7 +12,7 @@ from fmkit.data.class_checks import edit_distance, probable_typos
 from fmkit.data.content.texts import Texts
 from fmkit.data.examples import from_names
 from fmkit.data.quality import inspect as inspection
-from fmkit.data.quality import report as overview
+from fmkit.data.quality import report as data_report
 from fmkit.data.quality.report import one_line
 from fmkit.data.splits import make_splits
 
@@ -57,10 +57,10 @@ def test_pairs_are_copies_only_where_both_are(tmp_path):
     rows = [f"same question,answer {i},{'ab'[i % 2]}" for i in range(20)]
     config, found = inspect(tmp_path, rows, "text,other,label", pair_column="other")
     assert found.findings == []
-    assert set(overview.sizes(found)) == {
+    assert set(data_report.sizes(found)) == {
         "characters", "words", "pair_characters", "pair_words"
     }  # fmt: skip
-    sample = overview.report(config, found)["samples"]["a"][0]
+    sample = data_report.report(config, found)["samples"]["a"][0]
     assert sample["text"] == "same question"
     assert sample["pair"].startswith("answer ")
 
@@ -93,7 +93,7 @@ def test_names_that_are_meant_to_be_alike_are_no_typos():
 def test_the_report_has_lengths_and_a_sample_that_is_printable(tmp_path):
     rows = [f'"{"w " * (i + 1)}\x1b[31m",{"ab"[i % 2]}' for i in range(40)]
     config, found = inspect(tmp_path, rows)
-    report = json.loads(json.dumps(overview.report(config, found)))
+    report = json.loads(json.dumps(data_report.report(config, found)))
     assert report["modality"] == "text"
     words = report["sizes"]["words"]
     assert (words[0], words[-1]) == (2, 41)

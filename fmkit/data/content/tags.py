@@ -78,6 +78,10 @@ class Tags(Annotations):
         """Those of the examples at `indices`, in that order."""
         return Tags(self.names, tuple(self.values[each] for each in indices))
 
+    def flat(self) -> np.ndarray:
+        """The tags of all examples one after the other, (W,) int32."""
+        return np.concatenate([np.zeros(0, np.int32), *self.values])
+
     def identity(self, index: int) -> bytes:
         """The names of an example's tags."""
         found = "\0".join(self.names[each] for each in self.values[index])

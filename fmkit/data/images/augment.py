@@ -1,26 +1,26 @@
-"""Augmentation presets, of Keras' layers and TensorFlow's functions, seeded per example.
+"""Augmentation presets, from Keras' layers and TensorFlow's functions, seeded per example.
 
 | preset   | every example                                     | every batch                    |
 |----------|---------------------------------------------------|--------------------------------|
 | `none`   | as it is                                          |                                |
 | `light`  | flip; shift by up to 1/14 of the side             |                                |
-| `medium` | light, then 2 of the mild operations              |                                |
-| `strong` | light, then 2 of the fierce operations, then in 1 | MixUp (alpha 0.2) or CutMix    |
-|          | of 4 a grey rectangle (RandomErasing)             | (alpha 1), as a coin decides   |
-| `views`  | a crop of any size, flip, colours; see `views`    |                                |
+| `medium` | light, then 2 operations at mild strength         |                                |
+| `strong` | light, then 2 at full strength, then in 1 of 4 a  | MixUp (alpha 0.2) or CutMix    |
+|          | grey rectangle (RandomErasing)                    | (alpha 1), each in 1 of 2      |
+| `views`  | random resized crop, flip, colours; see `Views`   |                                |
 
 The shift is a crop out of the image with its edges mirrored outwards, so images are decoded at the
 size that validation sees, and nothing looks larger in training than it will later.
 
 The operations are RandAugment's (Cubuk et al. 2019, arxiv.org/abs/1909.13719) with zoom added. They
-are drawn here, one `tf.switch_case` each, over Keras' layers, and not through
+are chosen here, one `tf.switch_case` each, among Keras' layers, and not through
 `keras.layers.RandAugment`: that layer computes all its operations for each image and keeps one
 (83 ms an image of 224 x 224 on one core where this takes under 10), and its single factor cannot be
 mild: a factor of 0.5 rotates by up to 180 degrees, and a small one solarizes nearly everything.
 
 Every draw comes from (seed, epoch, position of the example, number of the view), or (seed, epoch,
-batch) for MixUp and CutMix. So neither threads nor batch size nor the start of a resume change what
-an example becomes.
+batch) for MixUp and CutMix. So an example becomes the same whatever the threads, the batch
+size and the step that a resumed run starts from.
 
 Legend: B batch, S side in pixels, C classes.
 """
@@ -46,7 +46,7 @@ OPERATIONS = 2
 
 
 def medium_layers() -> list[Any]:
-    """The layers that `medium` draws from."""
+    """The layers that `medium` chooses from."""
     return [
         _layer(keras.layers.RandomShear, x_factor=0.1, y_factor=0.1),
         _layer(keras.layers.RandomRotation, factor=15 / 360),
@@ -61,7 +61,7 @@ def medium_layers() -> list[Any]:
 
 
 def strong_layers() -> list[Any]:
-    """The layers that `strong` draws from."""
+    """The layers that `strong` chooses from."""
     return [
         _layer(keras.layers.RandomShear, x_factor=0.3, y_factor=0.3),
         _layer(keras.layers.RandomRotation, factor=30 / 360),
@@ -155,15 +155,15 @@ class Augmentation:
             epoch: scalar int64.
             index: the example's position in the data set, scalar int64.
         """
-        return self._traced_example(image, _folded(seed, 0, epoch, index))
+        return self._traced_example(image, _fold_in(seed, 0, epoch, index))
 
     def views(
         self, image: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor, index: tf.Tensor, count: int
     ) -> tf.Tensor:
         """Several augmented images of one, (count, S, S, 3) float32, each with draws of its own."""
-        base = _folded(seed, 2, epoch, index)
+        base = _fold_in(seed, 2, epoch, index)
         fold_in = tf.random.experimental.stateless_fold_in
-        return tf.stack([self._traced_example(image, fold_in(base, each)) for each in range(count)])
+        return tf.stack([self._traced_example(image, fold_in(base, view)) for view in range(count)])
 
     def batch(
         self,
@@ -184,13 +184,13 @@ class Augmentation:
         """
         if not self.mixes_targets:
             return images, targets
-        return self._traced_batch(images, targets, _folded(seed, 1, epoch, number))
+        return self._traced_batch(images, targets, _fold_in(seed, 1, epoch, number))
 
     def _example(self, image: tf.Tensor, base: tf.Tensor) -> tf.Tensor:
         seeds = _Seeds(base)
         if self._views is not None:
-            return self._views.draw(image, seeds)
-        images = tf.cast(self._moved(image, seeds), tf.float32)[None]
+            return self._views.apply(image, seeds)
+        images = tf.cast(self._shift_and_flip(image, seeds), tf.float32)[None]
         for _ in range(OPERATIONS if self._operations else 0):
             images = self._traced_operation(images, seeds.next())
         if self._erase is not None:
@@ -199,7 +199,7 @@ class Augmentation:
             images = tf.clip_by_value(images, 0.0, 255.0)
         return tf.ensure_shape(images[0], (self._size, self._size, 3))
 
-    def _moved(self, image: tf.Tensor, seeds: _Seeds) -> tf.Tensor:
+    def _shift_and_flip(self, image: tf.Tensor, seeds: _Seeds) -> tf.Tensor:
         """Shifted, edges mirrored outwards, and flipped: a choice of rows and columns.
 
         The layers only draw. To pad, crop and flip as they do takes 3 times as long, 2 ms an image
@@ -213,45 +213,45 @@ class Augmentation:
         top, left = self._crop.get_random_transformation(self._padded, training=True, seed=seeds)
         rows, columns = mirrored(top), mirrored(left)
         for layer in self._flips:
-            drawn = layer.get_random_transformation(self._padded, training=True, seed=seeds)
-            flips = tf.reshape(drawn["flips"], ())
+            flip = layer.get_random_transformation(self._padded, training=True, seed=seeds)
+            is_flipped = tf.reshape(flip["flips"], ())
             if layer.mode == "horizontal":
-                columns = tf.where(flips, columns[::-1], columns)
+                columns = tf.where(is_flipped, columns[::-1], columns)
             else:
-                rows = tf.where(flips, rows[::-1], rows)
+                rows = tf.where(is_flipped, rows[::-1], rows)
         return tf.gather(tf.gather(image, rows), columns, axis=1)
 
     def _operation(self, images: tf.Tensor, base: tf.Tensor) -> tf.Tensor:
         seeds = _Seeds(base)
         count = len(self._operations)
-        which = tf.random.stateless_uniform((), seeds.next(), 0, count, tf.int32)
+        number = tf.random.stateless_uniform((), seeds.next(), 0, count, tf.int32)
         inner = seeds.next()  # all branches start from the same seed: only one of them runs
 
         def branch(layer: Any) -> Callable[[], tf.Tensor]:
             return lambda: tf.ensure_shape(_apply(layer, images, _Seeds(inner)), images.shape)
 
-        return tf.switch_case(which, [branch(layer) for layer in self._operations])
+        return tf.switch_case(number, [branch(layer) for layer in self._operations])
 
     def _batch(
         self, images: tf.Tensor, targets: tf.Tensor, base: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         seeds = _Seeds(base)
         coin = tf.random.stateless_uniform((), seeds.next(), 0, 2, tf.int32)
-        branches = [_mixing(layer, images, targets, seeds) for layer in self._mixers]
+        branches = [_mix_branch(layer, images, targets, seeds) for layer in self._mixers]
         return tf.switch_case(coin, branches)
 
 
-def _folded(seed: tf.Tensor, stream: int, epoch: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-    """A seed of its own for each stream, epoch and number, (2,) int32."""
+def _fold_in(seed: tf.Tensor, stream: int, epoch: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+    """A separate seed for each stream, epoch and number, (2,) int32."""
     fold_in = tf.random.experimental.stateless_fold_in
-    for each in (stream, epoch, number):
-        seed = fold_in(seed, tf.cast(each, tf.int32))
+    for value in (stream, epoch, number):
+        seed = fold_in(seed, tf.cast(value, tf.int32))
     return seed
 
 
-def _layer(kind: Any, **arguments: Any) -> Any:
+def _layer(layer_class: Any, **arguments: Any) -> Any:
     # float32 whatever the policy of the model: 8 bits of bfloat16 are too few for 0 to 255.
-    layer = kind(**arguments, dtype="float32", data_format="channels_last")
+    layer = layer_class(**arguments, dtype="float32", data_format="channels_last")
     layer.backend.set_backend("tensorflow")  # tf.data is TensorFlow's also when the model is JAX's
     return layer
 
@@ -262,7 +262,7 @@ def _apply(layer: Any, images: tf.Tensor, seeds: _Seeds) -> tf.Tensor:
     return layer.transform_images(images, transformation, training=True)
 
 
-def _mixing(
+def _mix_branch(
     layer: Any, images: tf.Tensor, targets: tf.Tensor, seeds: _Seeds
 ) -> Callable[[], tuple[tf.Tensor, tf.Tensor]]:
     base = seeds.next()
@@ -276,14 +276,14 @@ def _mixing(
     return mix
 
 
-_AREA, _ASPECT = (0.2, 1.0), (3 / 4, 4 / 3)
+_CROP_AREA, _CROP_ASPECT = (0.2, 1.0), (3 / 4, 4 / 3)
 _JITTER, _HUE = 0.4, 0.1
-_COLOURED, _GREY, _BLURRED = 0.8, 0.2, 0.5
-_SMALLEST_BLUR = 64  # pixels
+_COLOUR_SHARE, _GREY_SHARE, _BLUR_SHARE = 0.8, 0.2, 0.5
+_SMALLEST_BLURRED = 64  # pixels; a blur of smaller images leaves nothing to see
 
 
 class Views:
-    """Draws views of an image.
+    """The preset `views`: a random resized crop, flips, and changes of colour and sharpness.
 
     Args:
         flips: of `horizontal` and `vertical`, those that are allowed.
@@ -293,36 +293,34 @@ class Views:
     def __init__(self, flips: Sequence[str], image_size: int) -> None:
         self._flips, self._size = flips, image_size
         self._blur: Any = None
-        if image_size >= _SMALLEST_BLUR:
-            self._blur = keras.layers.RandomGaussianBlur(
+        if image_size >= _SMALLEST_BLURRED:
+            self._blur = _layer(
+                keras.layers.RandomGaussianBlur,
                 factor=1.0,
                 kernel_size=image_size // 20 * 2 + 1,
                 sigma=(0.1, 2.0),
                 value_range=(0, 1),
-                dtype="float32",
-                data_format="channels_last",
             )
-            self._blur.backend.set_backend("tensorflow")
 
-    def draw(self, image: tf.Tensor, seeds: Any) -> tf.Tensor:
+    def apply(self, image: tf.Tensor, seeds: Any) -> tf.Tensor:
         """A view, (S, S, 3) float32 from 0 to 255.
 
         Args:
             image: (S, S, 3), 0 to 255.
-            seeds: a generator whose `next` gives a new stateless seed.
+            seeds: its `next` gives a new stateless seed.
         """
-        image = self._cropped(tf.cast(image, tf.float32) / 255.0, seeds)
+        image = self._random_crop(tf.cast(image, tf.float32) / 255.0, seeds)
         if "horizontal" in self._flips:
             image = tf.image.stateless_random_flip_left_right(image, seeds.next())
         if "vertical" in self._flips:
             image = tf.image.stateless_random_flip_up_down(image, seeds.next())
-        image = _sometimes(_COLOURED, image, _coloured, seeds)
-        image = _sometimes(_GREY, image, _grey, seeds)
+        image = _apply_to_share(_COLOUR_SHARE, image, _jitter_colours, seeds)
+        image = _apply_to_share(_GREY_SHARE, image, _to_grey, seeds)
         if self._blur is not None:
-            image = _sometimes(_BLURRED, image, self._blurred, seeds)
+            image = _apply_to_share(_BLUR_SHARE, image, self._apply_blur, seeds)
         return tf.ensure_shape(255.0 * image, (self._size, self._size, 3))
 
-    def _cropped(self, image: tf.Tensor, seeds: Any) -> tf.Tensor:
+    def _random_crop(self, image: tf.Tensor, seeds: Any) -> tf.Tensor:
         """A random part of the image at its whole size."""
         side = self._size
         begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
@@ -330,8 +328,8 @@ class Views:
             tf.zeros((1, 0, 4)),
             seeds.next(),
             min_object_covered=0.0,
-            aspect_ratio_range=_ASPECT,
-            area_range=_AREA,
+            aspect_ratio_range=_CROP_ASPECT,
+            area_range=_CROP_AREA,
             use_image_if_no_bounding_boxes=True,
         )
         corner = tf.cast(begin[:2], tf.float32)
@@ -340,21 +338,21 @@ class Views:
         cropped = tf.image.crop_and_resize(image[None], box[None], [0], (side, side))[0]
         return tf.clip_by_value(cropped, 0.0, 1.0)
 
-    def _blurred(self, image: tf.Tensor, seeds: Any) -> tf.Tensor:
-        drawn = self._blur.get_random_transformation(image[None], training=True, seed=seeds)
-        drawn["should_apply_blur"] = tf.constant([True])
-        return self._blur.transform_images(image[None], drawn, training=True)[0]
+    def _apply_blur(self, image: tf.Tensor, seeds: Any) -> tf.Tensor:
+        blur = self._blur.get_random_transformation(image[None], training=True, seed=seeds)
+        blur["should_apply_blur"] = tf.constant([True])
+        return self._blur.transform_images(image[None], blur, training=True)[0]
 
 
-def _sometimes(
+def _apply_to_share(
     share: float, image: tf.Tensor, change: Callable[[tf.Tensor, Any], tf.Tensor], seeds: Any
 ) -> tf.Tensor:
-    """An image that is changed in a share of all draws."""
+    """An image that is changed with a probability of `share`."""
     coin = tf.random.stateless_uniform((), seeds.next())
     return tf.cond(coin < share, lambda: change(image, seeds), lambda: image)
 
 
-def _coloured(image: tf.Tensor, seeds: Any) -> tf.Tensor:
+def _jitter_colours(image: tf.Tensor, seeds: Any) -> tf.Tensor:
     low, high = 1 - _JITTER, 1 + _JITTER
     image = image * tf.random.stateless_uniform((), seeds.next(), low, high)
     image = tf.image.stateless_random_contrast(image, low, high, seeds.next())
@@ -364,5 +362,5 @@ def _coloured(image: tf.Tensor, seeds: Any) -> tf.Tensor:
     return tf.clip_by_value(image, 0.0, 1.0)
 
 
-def _grey(image: tf.Tensor, seeds: Any) -> tf.Tensor:
+def _to_grey(image: tf.Tensor, seeds: Any) -> tf.Tensor:
     return tf.repeat(tf.image.rgb_to_grayscale(image), 3, axis=-1)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import (  # the plugins by name, so that Pillow does not load all its others
+from PIL import (  # the plugins by name, so that Pillow does not load all others
     BmpImagePlugin,  # noqa: F401
     GifImagePlugin,  # noqa: F401
     Image,
@@ -25,13 +25,15 @@ from PIL import (  # the plugins by name, so that Pillow does not load all its o
 
 from fmkit.core.errors import DataError, received
 from fmkit.core.safe_io import RefusedFile, open_regular
+from fmkit.data.content.images import ImageArray, ImageFiles
 from fmkit.data.formats import file_type
+from fmkit.data.images.exif import exif_transpose
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
-"""Formats that are read, by Pillow's names; no other decoder of Pillow is given a file."""
+"""Formats that are read, by Pillow's names; no other decoder of Pillow sees a file."""
 
 EXTENSION_OF = {
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
@@ -43,31 +45,21 @@ EXTENSION_OF = {
 """The format that a file extension promises, in lower case."""
 
 EXTENSIONS = tuple(EXTENSION_OF)
-"""File extensions that are taken for photos when a folder is listed."""
+"""File extensions that count as photos when a folder is listed."""
 
 MAX_PIXELS = 178_956_970
 """Largest picture by its header: twice Pillow's warning threshold, where Pillow refuses too.
 
-`data.max_pixels`, which the scan before training goes by, is smaller.
+`data.max_pixels`, which the scan before training applies, is smaller.
 """
 
 RESIZES = ("squash", "pad", "crop")
 """`squash` ignores the aspect ratio, `pad` adds black bars, `crop` takes the central square."""
 
-_ORIENTATION = 0x0112  # the EXIF tag
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-# A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size. Twice the wanted size is kept for the
+# A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size. Twice the target size is kept for the
 # antialiased resize: 4 times faster from 1920 x 1280 to 224, and still 39 dB from a full decode.
 _DRAFT_GAP = 2.0
-# How much larger a picture stays before the last step of its resize, as Pillow recommends.
+# How much larger an image stays before the last step of its resize, as Pillow recommends.
 _GAP = 3.0
 
 
@@ -87,39 +79,48 @@ def decode(path: str, size: int, resize: str) -> np.ndarray:
     """
     try:
         with open_regular(path) as stream, Image.open(stream, formats=FORMATS) as image:
-            problem = too_large(image)
+            problem = _too_large(image)
             if problem:
                 raise DataError(problem)
             image.draft(None, _draft_size(image, size, resize))
-            turn = _TURNS.get(_orientation(image))
-            picture = to_rgb(image)
-            if turn is not None:
-                picture = picture.transpose(turn)
-            return _square(picture, size, resize)
+            transpose = exif_transpose(image)
+            rgb = to_rgb(image)
+            if transpose is not None:
+                rgb = rgb.transpose(transpose)
+            return _to_square(rgb, size, resize)
     except Exception as error:  # Pillow's plugins raise nearly anything on broken files
         raise DataError(f"{path}: {decode_error(path, error)}") from None
+
+
+def decode_example(
+    images: ImageFiles | ImageArray, index: int, size: int, resize: str
+) -> np.ndarray:
+    """One image of a data set, (S, S, 3) uint8; see `decode`."""
+    if isinstance(images, ImageFiles):
+        return decode(images.paths[index], size, resize)
+    return from_array(images.pixels[index], size, resize)
 
 
 def from_array(pixels: np.ndarray, size: int, resize: str) -> np.ndarray:
     """Pixels in memory, (H, W) or (H, W, C) uint8 with C of 1, 3 or 4, as (S, S, 3) uint8."""
     if pixels.ndim == 3 and pixels.shape[-1] == 1:
         pixels = pixels[..., 0]
-    return _square(to_rgb(Image.fromarray(np.ascontiguousarray(pixels))), size, resize)
+    return _to_square(to_rgb(Image.fromarray(np.ascontiguousarray(pixels))), size, resize)
 
 
-def too_large(image: Picture) -> str:
-    """Why a picture's header is refused; empty when it is not."""
+def _too_large(image: Picture) -> str:
+    """Why an image is refused by its header; empty when it is not."""
     if image.width * image.height <= MAX_PIXELS:
         return ""
     return f"{image.width} x {image.height} pixels are more than the limit of {MAX_PIXELS:,}"
 
 
 def decode_error(path: str, error: Exception) -> str:
-    """What is wrong with a file in a few words, from what Pillow said and how the file begins."""
+    """What is wrong with a file in a few words, from Pillow's error and the file's first bytes."""
     if isinstance(error, DataError):
         return error.message
     if isinstance(error, FileNotFoundError):
-        return "there is no such file"
+        return "the file does not exist"
     if isinstance(error, PermissionError):
         return "no permission to read it"
     if isinstance(error, RefusedFile):
@@ -138,13 +139,6 @@ def decode_error(path: str, error: Exception) -> str:
     if isinstance(error, Image.UnidentifiedImageError):
         return "it is not a JPEG, PNG, BMP, GIF or WebP image"
     return f"it is damaged ({str(error).replace(path, 'file') or type(error).__name__})"
-
-
-def _orientation(image: Picture) -> int:
-    try:
-        return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # broken metadata does not make the pixels wrong
-        return 1
 
 
 def _draft_size(image: Picture, size: int, resize: str) -> tuple[int, int]:
@@ -169,8 +163,8 @@ def to_rgb(image: Picture) -> Picture:
     return image if image.mode == mode else image.convert(mode)  # `convert` always copies
 
 
-def _square(picture: Picture, size: int, resize: str) -> np.ndarray:
-    """A picture as (S, S, 3), antialiased bilinear."""
+def _to_square(picture: Picture, size: int, resize: str) -> np.ndarray:
+    """An image as (S, S, 3), antialiased bilinear."""
     width, height = picture.size
     bilinear = Image.Resampling.BILINEAR
     if resize == "squash":

@@ -1,9 +1,9 @@
-"""Documents as tokens, packed into windows of one length: what a language model learns from.
+"""Packing: documents as tokens, joined and cut into windows of one length for language models.
 
-The documents of a split are tokenised in their order and joined, with the mark of an end between
-them, and the whole is cut into windows; only the last window of a split may be shorter. So no
-window mixes splits, and nothing is padded. It is done once: the tokens lie in the cache, and a run
-maps them into memory.
+The documents of a split are tokenised in their order and joined, with the end token between them,
+and the whole is cut into windows; only the last window of a split may be shorter. So no window
+mixes splits, and nothing is padded. It is done once: the tokens are in the cache, and a run maps
+them into memory.
 
 N windows, L tokens of a window, n tokens.
 """
@@ -20,19 +20,17 @@ import numpy as np
 
 from fmkit.core.errors import DataError, ResourceError
 from fmkit.core.types import SPLITS, Tokenizer
-from fmkit.data.content.documents import Documents
-from fmkit.data.content.texts import Texts
-from fmkit.data.content.word_sequences import Sentences
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Content, Examples, TextPart
 from fmkit.data.findings import UnusableInput
+from fmkit.data.loaders.text_loader import rows_digest
 from fmkit.store import array_cache
 from fmkit.store.array_cache import CachedArrays, Entry, FeatureStore
 
 _VERSION = 2
-_AT_ONCE = 2**20  # characters that are tokenised together
-_TOKENS = 2**18  # of a split that wait until they are handed on as windows
-_LEAST = 2
+_CHARACTERS_AT_ONCE = 2**20  # that are tokenised together
+_BUFFERED_TOKENS = 2**18  # of a split, until they become windows
+_MIN_TOKENS = 2
 """Tokens that the last window of a split needs: with fewer there is nothing to learn."""
 
 ProgressCallback = Callable[[int, int], None]
@@ -46,9 +44,8 @@ class Packing:
     Attributes:
         tokenizer: the model's.
         max_length: L.
-        is_causal: a model that sees what comes before it reads one stream of documents, each
-            between the marks of start and end; another one has these at both ends of a window,
-            too, as of a text.
+        is_causal: a causal model reads one stream of documents, each between the start and end
+            tokens; any other model has these at both ends of a window, too, as of a text.
     """
 
     tokenizer: Tokenizer
@@ -56,49 +53,50 @@ class Packing:
     is_causal: bool
 
     @property
-    def around(self) -> tuple[list[int], list[int]]:
-        """The marks before and after the content of a window."""
+    def around_window(self) -> tuple[list[int], list[int]]:
+        """The special tokens before and after the content of a window."""
         if self.is_causal:
             return [], []
-        marks = self.tokenizer.start, self.tokenizer.end
-        return tuple([] if each is None else [each] for each in marks)  # type: ignore[return-value]
+        start, end = self.tokenizer.start, self.tokenizer.end
+        return [] if start is None else [start], [] if end is None else [end]
 
     @property
-    def between(self) -> tuple[list[int], list[int]]:
-        """The marks before and after a document."""
+    def around_document(self) -> tuple[list[int], list[int]]:
+        """The special tokens before and after a document; one is enough where they are the same."""
         start, end = self.tokenizer.start, self.tokenizer.end
-        opens = start is not None and start != end
-        return [start] if opens else [], [] if end is None else [end]  # type: ignore[list-item]
+        before = [] if start is None or start == end else [start]
+        return before, [] if end is None else [end]
 
 
 def pack(
-    data: Dataset, packing: Packing, store: FeatureStore, source: str, tell: ProgressCallback
+    data: Dataset, packing: Packing, store: FeatureStore, source: str, progress: ProgressCallback
 ) -> Dataset:
     """The windows of a data set, from the cache or packed now, while other jobs wait.
 
-    Classes are left behind; fingerprints stay those of the documents.
+    Classes are dropped; fingerprints stay those of the documents.
 
     Args:
         data: documents, or texts with classes.
         packing: how they become windows.
         store: the cache.
         source: the data's name, for the list of what is in the cache.
-        tell: called now and then.
+        progress: called now and then.
 
     Raises:
         DataError: a document cannot be read, or a split has none.
         ResourceError: the cache cannot be written.
     """
+    if not data.examples.content.text_size():
+        raise DataError("a language model learns from texts, and the data has none.")
     facts = _facts(data, packing)
     key = array_cache.key_of(facts)
-
     try:
         entry, lock, _ = store.obtain(
             key,
-            make=lambda: _write(data, packing, store, key, facts, source, tell),
-            waiting=lambda: tell(0, 1),
+            make=lambda: _write(data, packing, store, key, facts, source, progress),
+            waiting=lambda: progress(0, 1),
         )
-        return _packed(data, entry, entry.arrays(0, lock))
+        return _windows_dataset(data, entry, entry.arrays(0, lock))
     except OSError as error:
         raise ResourceError(
             f"the tokens of data={source} cannot be kept in {store.folder}: "
@@ -108,31 +106,19 @@ def pack(
 
 
 def _facts(data: Dataset, packing: Packing) -> dict[str, object]:
-    """Everything that the windows depend on."""
-    content = data.examples.content
+    """Everything that the windows depend on, for the cache's key."""
     splits = {
-        name: hashlib.sha256(np.ascontiguousarray(each, np.int64).data).hexdigest()
-        for name, each in data.splits.items()
+        name: hashlib.sha256(np.ascontiguousarray(indices, np.int64).data).hexdigest()
+        for name, indices in data.splits.items()
     }
     return {
         "windows": _VERSION,
-        "content": content.digest() if isinstance(content, Documents) else _digest(content),
+        "content": data.examples.content.digest(),
         "splits": splits,
         "tokenizer": packing.tokenizer.fingerprint(),
         "max_length": packing.max_length,
         "is_causal": packing.is_causal,
     }
-
-
-def _digest(content: Content) -> str:
-    if not isinstance(content, Texts | Sentences):
-        raise DataError("a language model learns from texts, and the data has none.")
-    found = hashlib.sha256(content.shape().encode())
-    for index in range(len(content.texts if isinstance(content, Texts) else content.words)):
-        size, text = content.identity(index)
-        found.update(f"{size}\n".encode())
-        found.update(text)
-    return found.hexdigest()
 
 
 def _write(
@@ -142,33 +128,32 @@ def _write(
     key: str,
     facts: dict[str, object],
     source: str,
-    tell: ProgressCallback,
+    progress: ProgressCallback,
 ) -> None:
     size = packing.tokenizer.size
     dtype = "uint16" if max(size, packing.max_length) < 2**16 else "uint32"
-    content = data.examples.content
-    read = sum(each.end for each in content.files) if isinstance(content, Documents) else 0
-    store.make_room(read // 2)  # a token has some four characters, and takes two bytes or four
+    # A token has some four characters, and takes two bytes or four.
+    store.make_room(data.examples.content.text_size() // 2)
     made = {"model": f"{size:,} tokens", "data": source, "split": "all", "engine": "tokens"}
-    store.write(key, facts, made, dtype, _batches(data, packing, tell))
+    store.write(key, facts, made, dtype, _batches(data, packing, progress))
 
 
 def _batches(
-    data: Dataset, packing: Packing, tell: ProgressCallback
+    data: Dataset, packing: Packing, progress: ProgressCallback
 ) -> Iterator[Sequence[np.ndarray]]:
     """Tokens (B, L), and (B, 2) split and length, in the order of the documents."""
     split_of = np.full(len(data.examples), -1, np.int8)
     for name, indices in data.splits.items():
-        split_of[indices] = _NAMES.index(name)
+        split_of[indices] = _SPLIT_NAMES.index(name)
     streams = {number: _Stream(packing, number) for number in set(split_of.tolist()) - {-1}}
-    total, open_split = len(split_of), -1
-    opening, closing = packing.between
-    for chunk in _together(data.examples.content, split_of):
-        tell(chunk[0].index, total)
-        rows = packing.tokenizer.tokens([each.text for each in chunk])
+    total, open_split = len(split_of), -1  # the split of a document that has not ended
+    opening, closing = packing.around_document
+    for chunk in _text_chunks(data.examples.content, split_of):
+        progress(chunk[0].index, total)
+        rows = packing.tokenizer.tokens([part.text for part in chunk])
         for part, tokens in zip(chunk, rows, strict=True):
             split = int(split_of[part.index])
-            if open_split not in (-1, split):  # what goes on there is in another split
+            if open_split not in (-1, split):  # the next piece of the document is in another split
                 streams[open_split].add(closing)
                 open_split = -1
             if open_split == -1 and len(tokens):
@@ -178,83 +163,87 @@ def _batches(
             if part.is_last and open_split != -1:
                 streams[split].add(closing)
                 open_split = -1
-        for each in streams.values():
-            yield from each.full()
-    for each in streams.values():
-        yield from each.rest()
-    empty = [_NAMES[each.split] for each in streams.values() if not each.count]
+        for stream in streams.values():
+            yield from stream.full_windows()
+    for stream in streams.values():
+        yield from stream.last_windows()
+    empty = [_SPLIT_NAMES[stream.split] for stream in streams.values() if not stream.count]
     if empty:
         raise DataError(
-            f"the {empty[0]} split has no text of {_LEAST} tokens.",
+            f"the {empty[0]} split has no text of {_MIN_TOKENS} tokens.",
             "Add documents, or set data.val_fraction or data.test_fraction to 0.",
         )
 
 
-_NAMES = (*SPLITS, "all")
+_SPLIT_NAMES = (*SPLITS, "all")
+"""Names by the numbers that the cache has: keep the order."""
 
 
-def _together(content: Content, split_of: np.ndarray) -> Iterator[list[TextPart]]:
-    """Parts of documents, as many at once as are tokenised together."""
-    kept: list[TextPart] = []
+def _text_chunks(content: Content, split_of: np.ndarray) -> Iterator[list[TextPart]]:
+    """Parts of documents that are in a split, as many at once as are tokenised together."""
+    chunk: list[TextPart] = []
     size = 0
     try:
         for part in content.text_parts():
             if split_of[part.index] < 0:
                 continue
-            kept.append(part)
+            chunk.append(part)
             size += len(part.text) + 1
-            if size >= _AT_ONCE:
-                yield kept
-                kept, size = [], 0
+            if size >= _CHARACTERS_AT_ONCE:
+                yield chunk
+                chunk, size = [], 0
     except UnusableInput as error:
         raise DataError(f"a document cannot be read any more: {error.why}.") from error
-    if kept:
-        yield kept
+    if chunk:
+        yield chunk
 
 
 class _Stream:
-    """The tokens of one split on their way into windows."""
+    """The tokens of one split, until they become windows."""
 
     def __init__(self, packing: Packing, split: int) -> None:
         self.split, self.count = split, 0
         self._length = packing.max_length
-        self._before, self._after = (np.array(each, np.int32) for each in packing.around)
-        self._room = self._length - len(self._before) - len(self._after)
-        self._kept: list[np.ndarray] = []
+        self._before, self._after = (np.array(each, np.int32) for each in packing.around_window)
+        self._content_length = self._length - len(self._before) - len(self._after)
+        self._buffer: list[np.ndarray] = []
         self._size = 0
 
     def add(self, tokens: Sequence[int] | np.ndarray) -> None:
         """Append tokens."""
         if len(tokens):
-            self._kept.append(np.asarray(tokens, np.int32))
+            self._buffer.append(np.asarray(tokens, np.int32))
             self._size += len(tokens)
 
-    def full(self) -> Iterator[Sequence[np.ndarray]]:
-        """The windows that are full, once there are many."""
-        if self._size >= max(_TOKENS, self._room):
+    def full_windows(self) -> Iterator[Sequence[np.ndarray]]:
+        """The windows that are full, once there are many tokens."""
+        if self._size >= max(_BUFFERED_TOKENS, self._content_length):
             yield from self._windows()
 
-    def rest(self) -> Iterator[Sequence[np.ndarray]]:
+    def last_windows(self) -> Iterator[Sequence[np.ndarray]]:
         """All windows, the last one perhaps shorter."""
         yield from self._windows()
-        left = np.concatenate([np.zeros(0, np.int32), *self._kept])
-        if len(left) >= _LEAST:
+        left = np.concatenate([np.zeros(0, np.int32), *self._buffer])
+        if len(left) >= _MIN_TOKENS:
             row = np.concatenate([self._before, left, self._after])
             padded = np.zeros((1, self._length), np.int32)
             padded[0, : len(row)] = row
             yield self._rows(padded, len(row))
 
     def _windows(self) -> Iterator[Sequence[np.ndarray]]:
-        count = self._size // self._room
+        count = self._size // self._content_length
         if not count:
             return
-        flat = np.concatenate(self._kept)
-        content, left = flat[: count * self._room], flat[count * self._room :].copy()
-        self._kept, self._size = [left], len(left)
+        flat = np.concatenate(self._buffer)
+        content, left = (
+            flat[: count * self._content_length],
+            flat[count * self._content_length :].copy(),
+        )
+        self._buffer, self._size = [left], len(left)
         rows = np.empty((count, self._length), np.int32)
         begin = len(self._before)
-        rows[:, :begin], rows[:, begin + self._room :] = self._before, self._after
-        rows[:, begin : begin + self._room] = content.reshape(count, self._room)
+        rows[:, :begin], rows[:, begin + self._content_length :] = self._before, self._after
+        rows[:, begin : begin + self._content_length] = content.reshape(count, self._content_length)
         yield self._rows(rows, self._length)
 
     def _rows(self, rows: np.ndarray, length: int) -> Sequence[np.ndarray]:
@@ -262,23 +251,23 @@ class _Stream:
         return rows, np.full((len(rows), 2), (self.split, length), np.int64)
 
 
-def _packed(data: Dataset, entry: Entry, arrays: CachedArrays) -> Dataset:
-    facts = arrays.whole(1)  # small numbers as they are kept: there may be many millions of them
+def _windows_dataset(data: Dataset, entry: Entry, arrays: CachedArrays) -> Dataset:
+    facts = arrays.whole(1)  # in the type that the cache has: there may be many millions
     examples = Examples(
         ids=NumberedIds(entry.rows),
         labels=np.zeros(entry.rows, np.int32),
         classes=(),
         content=Windows(WindowRows(arrays, facts[:, 1].copy())),
     )
-    found = {name: np.flatnonzero(facts[:, 0] == _NAMES.index(name)) for name in data.splits}
-    counts = {name: len(each) for name, each in found.items()}
+    splits = {name: np.flatnonzero(facts[:, 0] == _SPLIT_NAMES.index(name)) for name in data.splits}
+    counts = {name: len(indices) for name, indices in splits.items()}
     spec = dataclasses.replace(
         data.spec, classes=(), class_counts={}, counts=counts, annotations="", names=()
     )
-    return Dataset(examples, found, spec)
+    return Dataset(examples, splits, spec)
 
 
-_ROWS = 256  # windows that are read together
+_ROWS = 256  # windows that are read at once for a digest
 
 
 @dataclass(frozen=True, eq=False)
@@ -317,7 +306,7 @@ class WindowRows:
     Args:
         arrays: of the cache: tokens (N, L), and (N, 2) split and length.
         lengths: tokens of each, (N,) of any whole type: there may be many millions.
-        places: rows of the arrays, (N,); None where these are all rows in their order.
+        rows: rows of the arrays, (N,); None where these are all rows in their order.
 
     Attributes:
         bytes: kept in memory: none.
@@ -326,18 +315,18 @@ class WindowRows:
     bytes = 0
 
     def __init__(
-        self, arrays: CachedArrays, lengths: np.ndarray, places: np.ndarray | None = None
+        self, arrays: CachedArrays, lengths: np.ndarray, rows: np.ndarray | None = None
     ) -> None:
-        self._arrays, self._places, self.lengths = arrays, places, lengths
+        self._arrays, self._rows, self.lengths = arrays, rows, lengths
 
     def take(self, indices: np.ndarray) -> WindowRows:
-        """Those at `indices`."""
+        """The windows at `indices`, in that order."""
         return WindowRows(self._arrays, self.lengths[indices], self._at(indices))
 
     def _at(self, indices: np.ndarray) -> np.ndarray:
         """Rows of the arrays."""
         indices = np.asarray(indices)
-        return indices if self._places is None else self._places[indices]
+        return indices if self._rows is None else self._rows[indices]
 
     def read(self, indices: np.ndarray) -> list[np.ndarray]:
         """The tokens of the windows at `indices`, (n,) int32 each."""
@@ -347,12 +336,9 @@ class WindowRows:
 
     def digest(self, indices: np.ndarray) -> str:
         """SHA-256 of the tokens of the windows at `indices`, in that order."""
-        found = hashlib.sha256()
-        for start in range(0, len(indices), _ROWS):
-            for row in self.read(np.asarray(indices)[start : start + _ROWS]):
-                found.update(f"{len(row)}\n".encode())
-                found.update(np.ascontiguousarray(row).data)
-        return found.hexdigest()
+        indices = np.asarray(indices)
+        parts = (indices[start : start + _ROWS] for start in range(0, len(indices), _ROWS))
+        return rows_digest(row for part in parts for row in self.read(part))
 
     def describe(self, max_length: int) -> str:
         """How many tokens there are."""
@@ -361,7 +347,7 @@ class WindowRows:
 
 
 class NumberedIds(Sequence[str]):
-    """Ids that are made when they are asked for: `window-000001`, `window-000002` ..."""
+    """Ids that are made when they are read: `window-000001`, `window-000002` ..."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -371,7 +357,7 @@ class NumberedIds(Sequence[str]):
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(self._count))]
+            return [self[number] for number in range(*index.indices(self._count))]
         if not -self._count <= index < self._count:
             raise IndexError(index)
         return f"window-{index % self._count + 1:06d}"

@@ -1,4 +1,4 @@
-"""Which examples are in which training step: one exact permutation per epoch, never stored."""
+"""The sampler: which examples are in which training step, one exact permutation per epoch."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import numpy as np
 import tensorflow as tf
 
 _ROUNDS = 8
-_POOL = 64
-"""Batches among which examples of like length are put together."""
+_POOL_BATCHES = 64
+"""Batches among which examples of similar length are grouped."""
 
 
 class EpochOrder:
-    """An endless sequence of shuffled epochs, cut into batches; any step can be asked for first.
+    """An endless sequence of shuffled epochs, cut into batches, with random access to steps.
 
-    Where an example goes in an epoch is computed, not looked up: TensorFlow's random index shuffle
-    is a block cipher over 0 to N - 1, so memory does not grow with N and a resume replays nothing.
-    Keyed by (seed, epoch) as they are, its permutations of 50 are far from uniform (chi-square 11
-    to 12 per degree of freedom over 3,000 epochs, where 1 is right), and its default of 4 rounds is
-    too few; keyed by a hash of both and with 8 rounds it gives 0.97.
+    The place of an example in an epoch is computed and not stored: TensorFlow's random index
+    shuffle is a block cipher over 0 to N - 1, so memory does not grow with N and a resume replays
+    nothing. Keyed by (seed, epoch) as they are, its permutations of 50 are far from uniform (chi-
+    square 11 to 12 per degree of freedom over 3,000 epochs, where 1 is right), and its default of 4
+    rounds is too few; keyed by a hash of both and with 8 rounds it gives 0.97.
 
     Args:
         indices: positions of the training examples, (N,).
@@ -33,7 +33,7 @@ class EpochOrder:
 
     def __init__(self, indices: np.ndarray, seed: int, batch_size: int) -> None:
         self._indices = np.asarray(indices, dtype=np.int64)
-        self._seed, self._batch = seed, batch_size
+        self._seed, self._batch_size = seed, batch_size
         self.steps_per_epoch = -(-len(self._indices) // batch_size)
         self.width = min(batch_size, len(self._indices))
 
@@ -45,22 +45,22 @@ class EpochOrder:
             steps: how many, all in one epoch.
         """
         epoch, number = divmod(int(step), self.steps_per_epoch)
-        last = min((number + steps) * self._batch, len(self._indices))
-        return self._permuted(epoch, np.arange(number * self._batch, last))
+        last = min((number + steps) * self._batch_size, len(self._indices))
+        return self._permute(epoch, np.arange(number * self._batch_size, last))
 
-    def _permuted(self, epoch: int, places: np.ndarray) -> np.ndarray:
-        """Positions of the examples at some places of an epoch."""
+    def _permute(self, epoch: int, places: np.ndarray) -> np.ndarray:
+        """Positions of the examples at some places in the order of an epoch."""
         count = len(self._indices)
         if count == 1:
             return self._indices
         with tf.device("CPU"):  # a few numbers: not worth a trip to a GPU
-            drawn = tf.raw_ops.RandomIndexShuffle(
+            shuffled = tf.raw_ops.RandomIndexShuffle(
                 index=tf.constant(places, tf.int64),
                 seed=tf.constant(np.tile(self._key(epoch), (len(places), 1))),
                 max_index=tf.constant(count - 1, tf.int64),
                 rounds=_ROUNDS,
             )
-        return self._indices[drawn.numpy()]
+        return self._indices[shuffled.numpy()]
 
     def _key(self, epoch: int) -> np.ndarray:
         """The cipher's key of an epoch, (3,) uint32."""
@@ -69,11 +69,11 @@ class EpochOrder:
 
 
 class LengthOrder(EpochOrder):
-    """The same, with examples of like length in one batch, so that little of it is padding.
+    """The same, with examples of similar length in one batch, so that little of it is padding.
 
     The permutation of an epoch is cut into pools of 64 batches. In each pool the examples are
-    sorted by length, cut into batches, and the batches shuffled. What an epoch's smaller last batch
-    has is drawn before, so that it stays the last one.
+    sorted by length, cut into batches, and the batches shuffled. The examples of an epoch's smaller
+    last batch are set aside before, so that it stays the last one.
 
     Args:
         indices: positions of the training examples, (N,).
@@ -87,34 +87,35 @@ class LengthOrder(EpochOrder):
     ) -> None:
         super().__init__(indices, seed, batch_size)
         self._lengths = np.asarray(lengths)
-        self._last: tuple[tuple[int, int], list[np.ndarray]] = ((-1, -1), [])
+        self._last_pool: tuple[tuple[int, int], list[np.ndarray]] = ((-1, -1), [])
 
     def indices(self, step: int, steps: int = 1) -> np.ndarray:
         """Positions of the examples of step `step` and those after; see `EpochOrder`."""
         epoch, number = divmod(int(step), self.steps_per_epoch)
-        parts, last = [], min(number + steps, self.steps_per_epoch)
+        batches, last = [], min(number + steps, self.steps_per_epoch)
         while number < last:
-            pool, place = divmod(number, _POOL)
-            count = min(_POOL - place, last - number)
-            parts += self._batches(epoch, pool)[place : place + count]
+            pool, first = divmod(number, _POOL_BATCHES)
+            count = min(_POOL_BATCHES - first, last - number)
+            batches += self._pool(epoch, pool)[first : first + count]
             number += count
-        return np.concatenate(parts)
+        return np.concatenate(batches)
 
-    def _batches(self, epoch: int, pool: int) -> list[np.ndarray]:
-        """The batches of a pool, in their order; the last one is kept."""
-        asked, (known, batches) = (epoch, pool), self._last
-        if known != asked:
-            batches = self._drawn(epoch, pool)
-            self._last = asked, batches
+    def _pool(self, epoch: int, pool: int) -> list[np.ndarray]:
+        """The batches of a pool, in their order; those of the last pool are kept."""
+        key, batches = self._last_pool
+        if key != (epoch, pool):
+            batches = self._make_pool(epoch, pool)
+            self._last_pool = (epoch, pool), batches
         return batches
 
-    def _drawn(self, epoch: int, pool: int) -> list[np.ndarray]:
-        first, size = pool * _POOL * self._batch, _POOL * self._batch
-        drawn = self._permuted(epoch, np.arange(first, min(first + size, len(self._indices))))
-        whole = len(drawn) // self._batch * self._batch
-        inner = drawn[:whole][np.argsort(self._lengths[drawn[:whole]], kind="stable")]
-        batches = list(inner.reshape(-1, self._batch))
-        key = [int(each) for each in self._key(epoch)]
-        shuffled = np.random.Generator(np.random.PCG64([*key, pool])).permutation(len(batches))
-        found = [batches[each] for each in shuffled]
-        return [*found, drawn[whole:]] if whole < len(drawn) else found
+    def _make_pool(self, epoch: int, pool: int) -> list[np.ndarray]:
+        size = _POOL_BATCHES * self._batch_size
+        places = np.arange(pool * size, min((pool + 1) * size, len(self._indices)))
+        positions = self._permute(epoch, places)
+        full = len(positions) // self._batch_size * self._batch_size
+        by_length = np.argsort(self._lengths[positions[:full]], kind="stable")
+        batches = list(positions[:full][by_length].reshape(-1, self._batch_size))
+        seed = [*(int(word) for word in self._key(epoch)), pool]
+        order = np.random.Generator(np.random.PCG64(seed)).permutation(len(batches))
+        shuffled = [batches[index] for index in order]
+        return [*shuffled, positions[full:]] if full < len(positions) else shuffled

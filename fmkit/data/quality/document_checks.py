@@ -1,130 +1,145 @@
-"""Every byte of documents looked at before anything is trained; a file that passed is known again.
+"""Checks of text documents in files: every byte is read once before anything is trained.
 
-What passed is kept in `<cache_dir>/documents/`, by path, size and time of change of all files, so
-that a second run of the same set reads none of them.
+That nothing was wrong is kept in `<cache_dir>/documents/`, by path, size and modification time of
+all files, so that a second run on the same data reads none of them.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from fmkit.config.schema.data import DataConfig
 from fmkit.core import files, safe_io
 from fmkit.core.safe_io import RefusedFile
 from fmkit.data.content.documents import Documents, is_table
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding, UnusableInput, printable
 from fmkit.data.formats import file_type
+from fmkit.data.quality.content_scan import ContentScan, ProgressCallback
 from fmkit.store.array_cache import DOCUMENTS
 
 _SCHEMA = 1
-_MAX_ROWS = 1000  # of a table that are told of one by one
-
-ProgressCallback = Callable[[int, int], None]
-"""Called with how many pieces were looked at, and how many there are."""
+_MAX_ROWS = 1000  # of a table that get a finding each
+_PROGRESS_EVERY = 1000  # parts
 
 
-def findings(
-    examples: Examples, cache_folder: Path | None, tell: ProgressCallback | None = None
+def check(
+    examples: Examples,
+    config: DataConfig,
+    cache_folder: Path | None,
+    progress: ProgressCallback | None,
+) -> ContentScan:
+    """Read the files of documents; other texts were checked when they were listed."""
+    if not isinstance(examples.content, Documents):
+        return ContentScan()
+    return ContentScan(document_findings(examples.ids, examples.content, cache_folder, progress))
+
+
+def document_findings(
+    ids: Sequence[str],
+    content: Documents,
+    cache_folder: Path | None,
+    progress: ProgressCallback | None = None,
 ) -> list[Finding]:
     """What is wrong with files of documents, a finding a file, or a row of a table.
 
     Args:
-        examples: pieces of files.
+        ids: of the pieces.
+        content: pieces of files.
         cache_folder: where it is kept that nothing was wrong; None: nowhere.
-        tell: called now and then.
+        progress: called now and then.
     """
-    content = examples.content
-    if not isinstance(content, Documents):
-        raise TypeError("only files of documents are looked at")
-    known = None if cache_folder is None else cache_folder / DOCUMENTS / f"{content.digest()}.json"
-    if known is not None and _passed(known):
+    passed = None if cache_folder is None else cache_folder / DOCUMENTS / f"{content.digest()}.json"
+    if passed is not None and _has_passed(passed):
         return []
     found = []
     numbers, firsts = np.unique(content.file_of, return_index=True)
-    for number, first, last in zip(numbers, firsts, [*firsts[1:], len(examples)], strict=True):
-        if tell is not None:
-            tell(int(first), len(examples))
-        rows: list[Finding] = []
-        fault = _fault(content, int(number), rows, tell)
-        found += rows
-        if fault is not None:
-            names = tuple(examples.ids[each] for each in range(first, last))
-            file = content.files[number]
+    for number, first, end in zip(numbers, firsts, [*firsts[1:], len(ids)], strict=True):
+        if progress is not None:
+            progress(int(first), len(ids))
+        bad_rows = _BadRows()
+        fault = _file_fault(content, int(number), bad_rows, progress)
+        file = content.files[number]
+        if fault is None:
+            found += bad_rows.findings(printable(file.name))
+        else:
+            names = tuple(ids[index] for index in range(first, end))
             found.append(Finding(fault[0], file.name, fault[1], names, file.path))
-    if not found and known is not None:
+    if not found and passed is not None:
         with contextlib.suppress(OSError):  # a convenience
-            known.parent.mkdir(parents=True, exist_ok=True)
-            files.write_json(known, {"schema": _SCHEMA, "documents": len(examples)})
+            passed.parent.mkdir(parents=True, exist_ok=True)
+            files.write_json(passed, {"schema": _SCHEMA, "documents": len(ids)})
     return found
 
 
-def _fault(
-    content: Documents, number: int, rows: list[Finding], tell: ProgressCallback | None
+def _file_fault(
+    content: Documents, number: int, bad_rows: _BadRows, progress: ProgressCallback | None
 ) -> tuple[str, str] | None:
     """Kind and reason of what is wrong with a file; None when nothing is.
 
     Args:
         content: pieces of files.
         number: the file.
-        rows: gets what is wrong with single rows of a table.
-        tell: called now and then.
+        bad_rows: gets the rows of a table that cannot be used.
+        progress: called now and then.
     """
-    file, is_empty, good, bad = content.files[number], True, 0, _BadRows()
+    file, is_empty, good = content.files[number], True, 0
     try:
-        for place, part in enumerate(content.parts_of(number, bad.add)):
+        for position, part in enumerate(content.parts_of(number, bad_rows.add)):
             good += 1
             is_empty = is_empty and (not part.text or part.text.isspace())
-            if tell is not None and place % 1000 == 999:
-                tell(part.index, len(content.file_of))
+            if progress is not None and position % _PROGRESS_EVERY == _PROGRESS_EVERY - 1:
+                progress(part.index, len(content.file_of))
     except UnusableInput as error:
         return error.kind, error.why
     except RefusedFile as error:
         return "special_file", file_type.file_type(error.mode)
     except OSError as error:
         return "unreadable", str(error.strerror or error)
-    if is_empty and bad.count:
-        return "empty_file", f"no row has a text that can be used; the first: {bad.first}"
+    if is_empty and bad_rows.count:
+        return "empty_file", f"no row has a text that can be used; the first: {bad_rows.first}"
     if is_empty:
-        told = "no row has a text" if is_table(file) else "white space only"
-        return "empty_file", told if file.size else ""
-    if bad.count > good:
-        told = f"{bad.count:,} of {bad.count + good:,} rows cannot be used; the first: {bad.first}"
-        return "not_text", told
-    rows += bad.findings(printable(file.name))
+        reason = "no row has a text" if is_table(file) else "white space only"
+        return "empty_file", reason if file.size else ""
+    if bad_rows.count > good:
+        return "not_text", (
+            f"{bad_rows.count:,} of {bad_rows.count + good:,} rows cannot be used; the first: "
+            f"{bad_rows.first}"
+        )
     return None
 
 
 class _BadRows:
-    """The rows of a table that cannot be used; of very many the first ones."""
+    """Rows of a table that cannot be used; of very many the first ones."""
 
     def __init__(self) -> None:
         self.count = 0
-        self._told: list[tuple[int, str]] = []
+        self._first_rows: list[tuple[int, str]] = []
 
     @property
     def first(self) -> str:
         """What is wrong with the first one."""
-        number, why = self._told[0]
+        number, why = self._first_rows[0]
         return f"row {number}, {why}" if "line" not in why else why
 
     def add(self, number: int, why: str) -> None:
-        """One more."""
+        """Add a row."""
         self.count += 1
-        if len(self._told) < _MAX_ROWS:
-            self._told.append((number, why))
+        if len(self._first_rows) < _MAX_ROWS:
+            self._first_rows.append((number, why))
 
     def findings(self, name: str) -> list[Finding]:
         """A finding a row, and one for those that were only counted."""
-        kind, rest = "incomplete_row", self.count - len(self._told)
-        found = [Finding(kind, f"{name}:{number:06d}", why) for number, why in self._told]
+        kind, rest = "incomplete_row", self.count - len(self._first_rows)
+        found = [Finding(kind, f"{name}:{number:06d}", why) for number, why in self._first_rows]
         return found + ([Finding(kind, name, f"{rest:,} more", count=rest)] if rest else [])
 
 
-def _passed(path: Path) -> bool:
+def _has_passed(path: Path) -> bool:
     try:
         return safe_io.read_json(path).get("schema") == _SCHEMA
     except (OSError, ValueError, AttributeError):

@@ -1,26 +1,23 @@
-"""The same example more than once: under two classes, in two splits, or twice in one.
+"""Duplicates: the same example under two classes, in two splits, or twice in one split.
 
-Photos are the same by the bytes of their files, and nearly the same by what they show (`twins`);
-arrays by their pixels; texts and conversations by their words, however white space divides them.
+Which examples are the same, `Content.duplicate_key` says (texts by their words, however white space
+separates them), and for image files their bytes and what they show (`near_duplicates`).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from fmkit.core.errors import join_names
-from fmkit.data.content.images import ImageFiles
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding
-from fmkit.data.quality import near_duplicates
-from fmkit.data.quality.image_scan import Scan
-from fmkit.data.quality.scan_cache import ScanCache
+from fmkit.data.quality.near_duplicates import exact_duplicates
 
-_SHOWN = 5  # copies that a finding names; a folder may hold thousands
+_SHOWN = 5  # duplicates that a finding names; a folder may hold thousands
 
 Groups = list[list[int]]
 """Positions in a data set that belong together."""
@@ -33,101 +30,96 @@ class DuplicateGroups:
     exact: Groups
     near: Groups = field(default_factory=list)
 
-
-def duplicate_files(examples: Examples, scanned: Scan, cache: ScanCache) -> DuplicateGroups:
-    """The copies among photos in files, those left out that cannot be read."""
-    if not isinstance(examples.content, ImageFiles):
-        raise TypeError("only files are scanned")
-    good = scanned.good()
-    digests, paths = scanned.digests[good], [examples.content.paths[each] for each in good]
-    near = near_duplicates.near(
-        digests,
-        scanned.thumbnails[good],
-        lambda chosen: cache.thumbnails([paths[each] for each in chosen]),
-    )
-    return DuplicateGroups(_back(near_duplicates.exact(digests), good), _back(near, good))
+    def renumber(self, positions: np.ndarray) -> DuplicateGroups:
+        """Groups among the examples at `positions` as groups among all."""
+        exact, near = (
+            [positions[group].tolist() for group in groups] for groups in (self.exact, self.near)
+        )
+        return DuplicateGroups(exact, near)
 
 
-def duplicate_content(examples: Examples) -> DuplicateGroups:
-    """The copies among examples that are not compared by the bytes of their files."""
-    usable, digests = [], []
+def find_duplicates(examples: Examples) -> DuplicateGroups:
+    """The examples whose content has the same `duplicate_key`."""
+    positions, digests = [], []
     for index in range(len(examples)):
         key = examples.content.duplicate_key(index)
         if key is not None:
-            usable.append(index)
+            positions.append(index)
             digests.append(hashlib.blake2b(key, digest_size=16).digest())
     rows = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 16)
-    return DuplicateGroups(_back(near_duplicates.exact(rows), np.array(usable, np.int64)))
+    return DuplicateGroups(exact_duplicates(rows)).renumber(np.array(positions, np.int64))
 
 
-def _back(groups: Groups, places: np.ndarray) -> Groups:
-    """Groups among some of the examples as groups among all."""
-    back = places.tolist()
-    return [[back[each] for each in group] for group in groups]
-
-
-def conflicting_labels(examples: Examples, copies: DuplicateGroups) -> list[Finding]:
+def conflicting_labels(examples: Examples, duplicates: DuplicateGroups) -> list[Finding]:
     """The same example with more than one label, or annotated in more than one way."""
-    found: list[Finding] = []
-    if examples.annotations is not None:
-        return _two_answers(examples, copies)
+    annotations, findings = examples.annotations, []
+    if annotations is not None:  # which may be a matter of opinion
+        for group in duplicates.exact:
+            if len({annotations.identity(index) for index in group}) > 1:
+                findings.append(_finding("two_answers", [examples.ids[index] for index in group]))
+        return findings
     if not examples.classes:
-        return found
+        return []
     exact = "two_classes" if examples.content.copies_must_agree else "equal_two_classes"
-    for groups, kind in ((copies.exact, exact), (copies.near, "near_two_classes")):
+    for groups, kind in ((duplicates.exact, exact), (duplicates.near, "near_two_classes")):
         for group in groups:
-            names = {examples.classes[examples.labels[each]] for each in group}
-            if len(names) < 2:
-                continue
-            ids = tuple(examples.ids[each] for each in group)
-            told = [f"{examples.ids[e]} ({examples.classes[examples.labels[e]]})" for e in group]
-            found.append(Finding(kind, ids[0], _others(told[1:]), ids, count=len(ids)))
-    return found
-
-
-def _two_answers(examples: Examples, copies: DuplicateGroups) -> list[Finding]:
-    """The same example with different annotations, which may be a matter of opinion."""
-    known, found = examples.annotations, []
-    for group in copies.exact:
-        if known is not None and len({known.identity(each) for each in group}) > 1:
-            ids = tuple(examples.ids[each] for each in group)
-            found.append(Finding("two_answers", ids[0], _others(ids[1:]), ids, count=len(ids)))
-    return found
-
-
-def _others(names: Sequence[str]) -> str:
-    return f"the same as {join_names(names, _SHOWN)}"
+            classes = [examples.classes[examples.labels[index]] for index in group]
+            if len(set(classes)) > 1:
+                findings.append(_finding(kind, [examples.ids[index] for index in group], classes))
+    return findings
 
 
 def duplicates_by_split(
-    examples: Examples, copies: DuplicateGroups, good: np.ndarray, divided: dict[str, np.ndarray]
+    examples: Examples,
+    duplicates: DuplicateGroups,
+    usable: np.ndarray,
+    splits: Mapping[str, np.ndarray],
 ) -> list[Finding]:
-    """Copies within a split, and those that leak from one split into another.
+    """Duplicates within a split, and those that leak from one split into another.
 
     Args:
-        good: positions of the examples that can be used.
-        divided: by split's name, positions in `good`.
+        examples: all.
+        duplicates: among all.
+        usable: positions of the examples that can be used.
+        splits: by name, positions in `usable`.
     """
     split_of = np.full(len(examples), "", dtype="U8")
-    for name, indices in divided.items():
-        split_of[good[indices]] = name
-    usable = np.zeros(len(examples), bool)
-    usable[good] = True
-    if divided:  # data.shots leaves examples in no split
-        usable &= split_of != ""
-    found = []
-    kinds = ((copies.exact, "duplicate", "leak"), (copies.near, "near_duplicate", "near_leak"))
-    for groups, same, leak in kinds:
+    for name, indices in splits.items():
+        split_of[usable[indices]] = name
+    counts = np.zeros(len(examples), bool)
+    counts[usable] = True
+    if splits:  # data.shots leaves examples in no split
+        counts &= split_of != ""
+    findings = []
+    kinds = (
+        (duplicates.exact, "duplicate", "leak"),
+        (duplicates.near, "near_duplicate", "near_leak"),
+    )
+    for groups, duplicate, leak in kinds:
         for group in groups:
-            members = [each for each in group if usable[each]]
+            members = [index for index in group if counts[index]]
             if len(members) < 2:
                 continue
-            names = tuple(examples.ids[each] for each in members)
-            parts = [str(split_of[each]) for each in members]
-            if len(set(parts)) > 1:
-                told = [f"{name} ({part})" for name, part in zip(names, parts, strict=True)]
-                found.append(Finding(leak, told[0], _others(told[1:]), names, count=len(names)))
+            ids = [examples.ids[index] for index in members]
+            split_names = [str(split_of[index]) for index in members]
+            if len(set(split_names)) > 1:
+                findings.append(_finding(leak, ids, split_names, where_has_label=True))
             else:
-                others = _others(names[1:])
-                found.append(Finding(same, names[0], others, names, count=len(names) - 1))
-    return found
+                findings.append(_finding(duplicate, ids, count=len(ids) - 1))
+    return findings
+
+
+def _finding(
+    kind: str,
+    ids: Sequence[str],
+    labels: Sequence[str] | None = None,
+    count: int | None = None,
+    where_has_label: bool = False,
+) -> Finding:
+    """One group: its first example, and the others, each with its class or split if need be."""
+    names = list(ids)
+    if labels is not None:
+        names = [f"{name} ({label})" for name, label in zip(ids, labels, strict=True)]
+    where = names[0] if where_has_label else ids[0]
+    why = f"the same as {join_names(names[1:], _SHOWN)}"
+    return Finding(kind, where, why, tuple(ids), count=len(ids) if count is None else count)

@@ -1,14 +1,14 @@
-"""One photo, read whole: whether it can be used, what it is, its digest and a thumbnail.
+"""One photo is read whole: whether it can be used, its format, its digest and a thumbnail.
 
-The same decoder reads it as in training (`decode`: Pillow), and further: JPEG files must reach
-their end marker and PNG chunks must have their checksums, which Pillow does not ask for. So
-whatever passes here passes there.
+The same decoder reads it as in training (`decode`: Pillow), and checks more: JPEG files must reach
+their end marker and critical PNG chunks must have their checksums, which Pillow does not require to
+decode. So whatever passes here passes there.
 
 A JPEG is decoded at a fraction of its size. That is a full test all the same: every coefficient is
 read from the stream, and only the inverse transform, which cannot fail, is done at a smaller size.
 
-Nothing here blocks: files are opened without waiting, so a FIFO is told and not read. No pixels are
-decoded before the header's size was looked at.
+Nothing here blocks: files are opened without waiting, so a FIFO is reported and not read. No pixels
+are decoded before the size in the header was checked.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from typing import IO, TYPE_CHECKING, Any
 from PIL import Image
 
 from fmkit.core.safe_io import RefusedFile, open_regular
+from fmkit.data.findings import UnusableInput
 from fmkit.data.formats import file_type
 from fmkit.data.images.decode import EXTENSION_OF, FORMATS, to_rgb
 
@@ -45,7 +46,7 @@ _SAMPLED = 2**20  # pixels above which a photo that is not plain RGB is thinned 
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What one file is.
+    """What one image file contains.
 
     Attributes:
         kind: of `findings.FINDING_KINDS`; empty when the photo can be used.
@@ -73,15 +74,16 @@ class ImageFacts:
 
 
 class DecodeBudget:
-    """Lets threads decode together as long as their photos fit; a larger one decodes alone."""
+    """Lets threads decode at the same time as long as their photos fit; a larger one waits to be
+    alone."""
 
     def __init__(self, total: int = _WORKING_BYTES) -> None:
         self._total, self._used = total, 0
         self._changed = threading.Condition()
 
     @contextlib.contextmanager
-    def of(self, needed: int) -> Iterator[None]:
-        """Wait for room for `needed` bytes, and hold it."""
+    def reserve(self, needed: int) -> Iterator[None]:
+        """Wait until `needed` bytes are free, and hold them."""
         with self._changed:
             self._changed.wait_for(lambda: not self._used or self._used + needed <= self._total)
             self._used += needed
@@ -93,15 +95,7 @@ class DecodeBudget:
                 self._changed.notify_all()
 
 
-_ROOM = DecodeBudget()
-
-
-class _Refused(Exception):
-    """A file that cannot be used: the kind of finding and the reason."""
-
-    def __init__(self, kind: str, why: str = "") -> None:
-        super().__init__(kind, why)
-        self.kind, self.why = kind, why
+_BUDGET = DecodeBudget()
 
 
 def probe(path: str | bytes, max_pixels: int) -> ImageFacts:
@@ -114,12 +108,12 @@ def probe(path: str | bytes, max_pixels: int) -> ImageFacts:
     try:
         with open_regular(path) as stream:
             return _read(stream, max_pixels)
-    except _Refused as refused:
-        return ImageFacts(refused.kind, refused.why)
+    except UnusableInput as error:
+        return ImageFacts(error.kind, error.why)
     except RefusedFile as error:
         return ImageFacts("special_file", file_type.file_type(error.mode))
     except FileNotFoundError:
-        return ImageFacts("unreadable", "it is not there")
+        return ImageFacts("unreadable", "it does not exist")
     except OSError as error:
         return ImageFacts("unreadable", error.strerror or str(error))
     except MemoryError:
@@ -129,9 +123,9 @@ def probe(path: str | bytes, max_pixels: int) -> ImageFacts:
 def _read(stream: IO[bytes], max_pixels: int) -> ImageFacts:
     size = os.fstat(stream.fileno()).st_size
     if size == 0:
-        raise _Refused("empty_file")
+        raise UnusableInput("empty_file", "")
     if size > MAX_BYTES:
-        raise _Refused("too_large", f"{size:,} bytes; at most {MAX_BYTES:,} are read")
+        raise UnusableInput("too_large", f"{size:,} bytes; at most {MAX_BYTES:,} are read")
     content: Any = stream
     if size <= _IN_MEMORY:
         content = io.BytesIO(stream.read(size))
@@ -140,37 +134,35 @@ def _read(stream: IO[bytes], max_pixels: int) -> ImageFacts:
     head = content.read(64)
     kind = file_type.image_format(head)
     if kind is None:
-        raise _Refused("not_image", f"it is {file_type.describe_content(head)}")
+        raise UnusableInput("not_image", f"it is {file_type.describe_content(head)}")
     if kind not in FORMATS:
-        raise _Refused(
+        raise UnusableInput(
             "not_image", f"it is {file_type.describe_content(head)}; save it as PNG or JPEG"
         )
-    announced = file_type.webp_size(head) if kind == "WEBP" else None
-    if announced is not None:  # Pillow makes room for a WebP as it opens it
-        _refuse_large(*announced, max_pixels)
+    declared = file_type.webp_size(head) if kind == "WEBP" else None
+    if declared is not None:  # Pillow allocates a WebP's pixels as it opens the file
+        _refuse_large(*declared, max_pixels)
     try:
-        facts = _decoded(content, max_pixels)
-    except _Refused:
-        raise
-    except MemoryError:
+        facts = _decode(content, max_pixels)
+    except (UnusableInput, MemoryError):
         raise
     except Exception as error:  # Pillow's plugins raise nearly anything on broken files
-        raise _why(content, kind, error, max_pixels) from None
-    wrong = file_type.decode_problem(content, kind)
-    if wrong is not None:
-        raise _Refused(*wrong)
+        raise _explain(content, kind, error, max_pixels) from None
+    problem = file_type.decode_problem(content, kind)
+    if problem is not None:
+        raise UnusableInput(*problem)
     return ImageFacts(digest=digest, **facts)
 
 
 def _refuse_large(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
-        raise _Refused(
+        raise UnusableInput(
             "too_large",
             f"{width:,} x {height:,} pixels by its header; data.max_pixels is {max_pixels:,}",
         )
 
 
-def _decoded(content: IO[bytes], max_pixels: int) -> dict[str, Any]:
+def _decode(content: IO[bytes], max_pixels: int) -> dict[str, Any]:
     content.seek(0)
     with Image.open(content, formats=FORMATS) as image:
         width, height = image.size
@@ -181,7 +173,7 @@ def _decoded(content: IO[bytes], max_pixels: int) -> dict[str, Any]:
             "width": width,
             "height": height,
         }
-        with _ROOM.of(_bytes_needed(image)):
+        with _BUDGET.reserve(_bytes_needed(image)):
             image.draft("L", (3 * SIDE // 2, 3 * SIDE // 2))
             image.load()
             grey = _grey(image)
@@ -216,27 +208,31 @@ def _grey(image: Picture) -> Picture:
     return to_rgb(picture).convert("L")
 
 
-def _why(content: IO[bytes], kind: str, error: Exception, max_pixels: int) -> _Refused:
-    """The kind and the reason behind what Pillow said."""
+def _explain(content: IO[bytes], kind: str, error: Exception, max_pixels: int) -> UnusableInput:
+    """The kind of finding and the reason behind an error of Pillow's."""
     if isinstance(error, Image.DecompressionBombError):
         pixels = re.search(r"\d{6,}", str(error))
         shown = f"{int(pixels[0]):,} pixels" if pixels else "too many pixels"
-        return _Refused("too_large", f"{shown} by its header; data.max_pixels is {max_pixels:,}")
-    early = file_type.truncation_reason(content, kind)
-    if early:
-        return _Refused("truncated", early)
-    if kind == "PNG" and (wrong := file_type.decode_problem(content, kind)):
-        return _Refused(*wrong)
-    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return UnusableInput(
+            "too_large", f"{shown} by its header; data.max_pixels is {max_pixels:,}"
+        )
+    reason = file_type.truncation_reason(content, kind)
+    if reason:
+        return UnusableInput("truncated", reason)
+    if kind == "PNG" and (problem := file_type.decode_problem(content, kind)):
+        return UnusableInput(*problem)
+    message = str(error).splitlines()[0] if str(error) else type(error).__name__
     if isinstance(error, Image.UnidentifiedImageError):
-        said = f"its {kind} header cannot be read"
-    if kind in ("GIF", "BMP") and re.search(r"truncated|EOF", said, re.IGNORECASE):
-        return _Refused("truncated", said)
-    return _Refused("damaged", said)
+        message = f"its {kind} header cannot be read"
+    if kind in ("GIF", "BMP") and re.search(r"truncated|EOF", message, re.IGNORECASE):
+        return UnusableInput("truncated", message)
+    return UnusableInput("damaged", message)
 
 
-def wrong_extension(path: str, kind: str) -> str:
-    """What a file's name should end in; empty when it ends so, or in nothing that is known."""
+def extension_mismatch(path: str, image_format: str) -> str:
+    """How a file's extension contradicts its format; empty where it does not, or is unknown."""
     suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122 - a call a photo, without objects
-    meant = EXTENSION_OF.get(suffix)
-    return "" if meant in (None, kind) else f"it is {kind}, the name ends in {suffix}"
+    expected = EXTENSION_OF.get(suffix)
+    if expected in (None, image_format):
+        return ""
+    return f"it is {image_format}, the name ends in {suffix}"

@@ -1,11 +1,12 @@
-"""Every photo of a data set read whole, on all cores, before anything is trained.
+"""Every photo of a data set is read whole, on all cores, before anything is trained.
 
-Threads do it: Pillow and hashing let go of Python's lock, and a photo at a time in each thread
-keeps memory flat. Files that are as they were the last time are not read again (`scan_cache`).
+Threads do it: Pillow and hashing release Python's lock, and a photo at a time in each thread
+keeps memory flat. Files that are unchanged since the last scan are not read again (`scan_cache`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import sys
@@ -13,7 +14,7 @@ import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
@@ -21,19 +22,17 @@ import numpy as np
 from PIL import Image
 
 from fmkit.core.machine import available_cores
+from fmkit.data.quality.content_scan import ProgressCallback
 from fmkit.data.quality.image_probe import SIDE, ImageFacts, probe
-from fmkit.data.quality.scan_cache import ScanCache, State
+from fmkit.data.quality.scan_cache import FileState, ScanCache
 
-_PART = 32  # photos a task: enough that tasks cost nothing, few enough that a stop is at once
-_SAVED = 2048  # photos between two writes to the cache
-
-ProgressCallback = Callable[[int, int], None]
-"""Called with how many photos were looked at and how many there are."""
+_CHUNK = 32  # photos a task: enough that tasks cost nothing, few enough that a stop is at once
+_SAVE_EVERY = 2048  # photos between two writes to the cache
 
 
 @dataclass
-class Scan:
-    """What the files of a data set are, by their position in it.
+class ImageScan:
+    """What the files of a data set contain, by their position in it.
 
     Attributes:
         faults: kind of finding and reason of each file that cannot be used.
@@ -45,8 +44,8 @@ class Scan:
         modes: (N,) Pillow's names.
         animated: positions of files with more than one frame.
         blank: positions of files of one colour.
-        read: files that were read now; the others were known.
-        seconds: that it took.
+        files_read: files that were read now; the others were in the cache.
+        seconds: how long it took.
     """
 
     faults: dict[int, tuple[str, str]]
@@ -58,23 +57,23 @@ class Scan:
     modes: list[str]
     animated: list[int] = field(default_factory=list)
     blank: list[int] = field(default_factory=list)
-    read: int = 0
+    files_read: int = 0
     seconds: float = 0.0
 
     def __len__(self) -> int:
         return len(self.formats)
 
-    def good(self) -> np.ndarray:
+    def usable(self) -> np.ndarray:
         """Positions of the files that can be used, sorted."""
         return np.setdiff1d(np.arange(len(self)), list(self.faults))
 
-    def counted(self, names: Sequence[str]) -> dict[str, int]:
+    def count_names(self, names: Sequence[str]) -> dict[str, int]:
         """Formats or modes of the usable files with their counts, the most frequent first."""
-        return dict(Counter(each for each in names if each).most_common())
+        return dict(Counter(name for name in names if name).most_common())
 
-    def enter(self, index: int, facts: ImageFacts, max_pixels: int) -> None:
-        """Take over what one file is."""
-        if not facts.kind and facts.width * facts.height > max_pixels:  # known under another limit
+    def add(self, index: int, facts: ImageFacts, max_pixels: int) -> None:
+        """Add one file."""
+        if not facts.kind and facts.width * facts.height > max_pixels:  # cached under another limit
             size = f"{facts.width:,} x {facts.height:,}"
             why = f"{size} pixels by its header; data.max_pixels is {max_pixels:,}"
             facts = ImageFacts("too_large", why)
@@ -97,41 +96,40 @@ def scan(
     max_pixels: int,
     cache: ScanCache,
     threads: int | None = None,
-    tell: ProgressCallback | None = None,
-) -> Scan:
-    """Read and decode files, all but those that the cache knows.
+    progress: ProgressCallback | None = None,
+) -> ImageScan:
+    """Read and decode files, except those that are unchanged since a result was cached.
 
     Args:
         paths: the files.
         max_pixels: largest width x height that is decoded.
-        cache: what was found before; what is found now is added, also when this is interrupted.
+        cache: earlier results; new ones are added, also when this is interrupted.
         threads: that decode; empty means one per core.
-        tell: called now and then.
+        progress: called now and then.
     """
     began = time.monotonic()
-    found = _empty(len(paths))
-    todo: list[int] = []
-    states: dict[int, State] = {}
+    result = _empty(len(paths))
+    unread: list[int] = []
+    states: dict[int, FileState] = {}
     for index, path in enumerate(paths):
-        try:
+        facts = None
+        with contextlib.suppress(OSError):
             status = os.stat(path)  # noqa: PTH116 - a call a photo, without objects
             states[index] = (status.st_size, status.st_mtime_ns)
-            known = cache.get(path, states[index])
-        except OSError:
-            known = None
-        if known is None:
-            todo.append(index)
+            facts = cache.get(path, states[index])
+        if facts is None:
+            unread.append(index)
         else:
-            found.enter(index, known, max_pixels)
-    _read(found, paths, todo, states, max_pixels, cache, threads or available_cores(), tell)
-    found.animated.sort()
-    found.blank.sort()
-    found.read, found.seconds = len(todo), time.monotonic() - began
-    return found
+            result.add(index, facts, max_pixels)
+    _read(result, paths, unread, states, max_pixels, cache, threads or available_cores(), progress)
+    result.animated.sort()
+    result.blank.sort()
+    result.files_read, result.seconds = len(unread), time.monotonic() - began
+    return result
 
 
-def _empty(count: int) -> Scan:
-    return Scan(
+def _empty(count: int) -> ImageScan:
+    return ImageScan(
         faults={},
         digests=np.zeros((count, 16), np.uint8),
         thumbnails=np.zeros((count, SIDE * SIDE // 4), np.uint8),
@@ -143,42 +141,46 @@ def _empty(count: int) -> Scan:
 
 
 def _read(
-    found: Scan,
+    result: ImageScan,
     paths: Sequence[str],
-    todo: Sequence[int],
-    states: dict[int, State],
+    unread: Sequence[int],
+    states: dict[int, FileState],
     max_pixels: int,
     cache: ScanCache,
     threads: int,
-    tell: ProgressCallback | None,
+    progress: ProgressCallback | None,
 ) -> None:
-    """Probe the files of `todo` on threads, which end at once when this one is interrupted."""
+    """Probe the unread files on threads, which end at once when this one is interrupted."""
     stopped = threading.Event()
 
-    def work(part: Sequence[int]) -> list[tuple[int, ImageFacts]]:
-        return [(each, probe(paths[each], max_pixels)) for each in part if not stopped.is_set()]
+    def probe_chunk(chunk: Sequence[int]) -> list[tuple[int, ImageFacts]]:
+        return [(index, probe(paths[index], max_pixels)) for index in chunk if not stopped.is_set()]
 
-    parts = iter([todo[start : start + _PART] for start in range(0, len(todo), _PART)])
-    fresh: list[tuple[str, State, ImageFacts]] = []
+    chunks = iter([unread[start : start + _CHUNK] for start in range(0, len(unread), _CHUNK)])
+    fresh: list[tuple[str, FileState, ImageFacts]] = []
     waiting: set[Future] = set()
-    done = len(paths) - len(todo)
+    done = len(paths) - len(unread)
     with warnings.catch_warnings(), ThreadPoolExecutor(threads, "fmkit-scan") as pool:
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we tell of it ourselves
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # it is a finding of ours
+
+        def submit(count: int) -> set[Future]:
+            return {pool.submit(probe_chunk, chunk) for chunk in itertools.islice(chunks, count)}
+
         try:
-            waiting |= {pool.submit(work, part) for part in itertools.islice(parts, 4 * threads)}
+            waiting |= submit(4 * threads)
             while waiting:
                 ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                waiting |= {pool.submit(work, part) for part in itertools.islice(parts, len(ready))}
-                for index, facts in (row for each in ready for row in each.result()):
-                    found.enter(index, facts, max_pixels)
+                waiting |= submit(len(ready))
+                for index, facts in (row for future in ready for row in future.result()):
+                    result.add(index, facts, max_pixels)
                     if index in states:
                         fresh.append((paths[index], states[index], facts))
                     done += 1
-                if len(fresh) >= _SAVED:
+                if len(fresh) >= _SAVE_EVERY:
                     cache.put(fresh)
                     fresh = []
-                if tell is not None:
-                    tell(done, len(paths))
+                if progress is not None:
+                    progress(done, len(paths))
         finally:
             stopped.set()
             cache.put(fresh)

@@ -1,8 +1,8 @@
-"""A data set looked at whole before anything is trained: listed, scanned, split, and judged.
+"""Inspection of a data set before anything is trained: listed, read, split, and checked.
 
-What can be found and how bad it is stands in `findings`. `admit` turns it into a decision: an error
-ends the command with all of them at once, unless `data.on_bad` says that what is at fault is to be
-left out. TensorFlow is not imported.
+What can be found and how bad it is, `fmkit.data.findings` lists. `accept` turns an inspection into
+a decision: an error ends the command with all errors at once, unless `data.on_bad` says that what
+is at fault is left out. TensorFlow is not imported.
 """
 
 from __future__ import annotations
@@ -13,25 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from fmkit.config.schema.data import DataConfig, ImageData
+from fmkit.config.schema.data import DataConfig
 from fmkit.core.errors import DataError, join_names
 from fmkit.data import class_checks, findings, splits
-from fmkit.data.class_checks import probable_typos
-from fmkit.data.content.documents import Documents
-from fmkit.data.content.images import ImageFiles
-from fmkit.data.content.preferences import Preferences
-from fmkit.data.content.texts import Texts
-from fmkit.data.content.word_sequences import Sentences
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
-from fmkit.data.findings import Finding
-from fmkit.data.quality import document_checks, duplicates, target_checks
-from fmkit.data.quality.image_probe import wrong_extension
-from fmkit.data.quality.image_scan import ProgressCallback, Scan, scan
-from fmkit.data.quality.scan_cache import ScanCache
+from fmkit.data.findings import FILE, Finding
+from fmkit.data.quality import duplicates, target_checks
+from fmkit.data.quality.content_scan import ContentScan, ProgressCallback, scan_content
 from fmkit.data.sources import registry as source_registry
 
-UNEVEN = 20
+IMBALANCE_RATIO = 20
 """A class with this many times the examples of another makes a warning."""
 
 
@@ -41,45 +33,40 @@ class Inspection:
 
     Attributes:
         examples: all that the source lists.
-        good: positions of those that can be used, sorted.
-        splits: by split's name, sorted indices into the good ones.
+        usable_indices: positions of those that can be used, sorted.
+        splits: by split's name, sorted indices into the usable ones.
         findings: everything that was found, errors to notes.
-        scan: what the files are; None for arrays and texts.
+        scan: what reading the examples has shown.
         limited: `data.limit` may have left examples out.
     """
 
     examples: Examples
-    good: np.ndarray
+    usable_indices: np.ndarray
     splits: dict[str, np.ndarray]
     findings: list[Finding]
-    scan: Scan | None
+    scan: ContentScan
     limited: bool = False
 
     @property
-    def files(self) -> int:
-        """Files that were looked at, those that are no example included."""
-        return len(self.examples) + sum(
-            each.count for each in self.findings if each.about.fault == "file" and not each.examples
-        )
+    def file_count(self) -> int:
+        """Files that were checked, those that are not examples included."""
+        unlisted = (each for each in self.findings if each.about.fault == FILE)
+        return len(self.examples) + sum(each.count for each in unlisted if not each.examples)
 
     @property
-    def thing(self) -> str:
-        """What one example is, for a count of them."""
-        if isinstance(self.examples.content, Preferences):
-            return "row"
-        if isinstance(self.examples.content, Sentences):
-            return "sentence"
-        return "text" if isinstance(self.examples.content, Texts) else "file"
+    def noun(self) -> str:
+        """What one example is, in messages."""
+        return self.examples.content.noun
 
     @property
     def usable(self) -> Examples:
         """The examples without those that errors name."""
-        if len(self.good) == len(self.examples):
+        if len(self.usable_indices) == len(self.examples):
             return self.examples
-        return self.examples.take(self.good)
+        return self.examples.take(self.usable_indices)
 
     def dataset(self) -> Dataset:
-        """What is left, split."""
+        """The usable examples, split."""
         usable = self.usable
         return Dataset(usable, self.splits, splits.describe(usable, self.splits))
 
@@ -90,95 +77,57 @@ def inspect(
     cache_folder: Path | None,
     *,
     training: bool = True,
-    tell: ProgressCallback | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Inspection:
-    """List a data set and look at everything in it; raises only where it cannot be listed.
+    """List a data set and check everything in it; raises only where it cannot be listed.
 
     Args:
         config: the data set.
         split_seed: of splits that the source does not name.
-        cache_folder: where what is known of files is kept; None: nowhere.
-        training: the data is to be learned from and split, not only judged.
-        tell: called now and then with how many files were looked at and how many there are.
+        cache_folder: where results about unchanged files are kept; None: nowhere.
+        training: the data will be learned from and split, not only evaluated.
+        progress: called now and then with how many examples were checked and how many there are.
 
     Raises:
         DataError: the data cannot be listed.
     """
     examples = source_registry.collect(config)
-    found, scanned = list(examples.findings), None
-    if isinstance(examples.content, ImageFiles):
-        cache = ScanCache(cache_folder)
-        try:
-            scanned = scan(examples.content.paths, _max_pixels(config), cache, tell=tell)
-            found += _file_findings(examples, scanned)
-            same = duplicates.duplicate_files(examples, scanned, cache)
-        finally:
-            cache.close()
-    else:
-        if isinstance(examples.content, Documents):
-            found += document_checks.findings(examples, cache_folder, tell)
-        same = duplicates.duplicate_content(examples)
-    found += duplicates.conflicting_labels(examples, same)
+    scan = scan_content(examples, config, cache_folder, progress)
+    same = scan.duplicates
+    if same is None:
+        same = duplicates.find_duplicates(examples)
+    found = [*examples.findings, *scan.findings, *duplicates.conflicting_labels(examples, same)]
     faulty = {name for each in found if each.is_error for name in each.examples}
-    good = np.array([i for i, name in enumerate(examples.ids) if name not in faulty], np.int64)
-    usable = examples if len(good) == len(examples) else examples.take(good)
-    divided: dict[str, np.ndarray] = {}
+    usable_indices = np.array(
+        [index for index, name in enumerate(examples.ids) if name not in faulty], np.int64
+    )
+    usable = examples if not faulty else examples.take(usable_indices)
+    split: dict[str, np.ndarray] = {}
     if training:
-        divided, wrong = _divided(usable, config, split_seed)
-        found += wrong
+        split, problems = _make_splits(usable, config, split_seed)
+        found += problems
     elif len(usable):
-        divided = {"all": np.arange(len(usable))}
-    found += duplicates.duplicates_by_split(examples, same, good, divided)
-    found += _class_findings(usable, divided) + target_checks.found(usable, divided)
-    found += target_checks.findings(usable, divided)
-    return Inspection(examples, good, divided, found, scanned, config.limit is not None)
+        split = {"all": np.arange(len(usable))}
+    found += duplicates.duplicates_by_split(examples, same, usable_indices, split)
+    found += _class_findings(usable, split) + target_checks.findings(usable, split)
+    limited = config.limit is not None
+    return Inspection(examples, usable_indices, split, found, scan, limited)
 
 
-def _max_pixels(config: DataConfig) -> int:
-    """The largest photo of a data set; a plugin's config need not say."""
-    return config.max_pixels if isinstance(config, ImageData) else ImageData.max_pixels
-
-
-def _file_findings(examples: Examples, scanned: Scan) -> list[Finding]:
-    """What the scan found, a finding a file."""
-    if not isinstance(examples.content, ImageFiles):
-        raise TypeError("arrays have no files")
-    names, paths = examples.ids, examples.content.paths
-    found = [
-        Finding(kind, names[index], why, (names[index],), paths[index])
-        for index, (kind, why) in sorted(scanned.faults.items())
-    ]
-    found += [Finding("animated", names[each], "", (names[each],)) for each in scanned.animated]
-    found += [Finding("blank", names[each], "", (names[each],)) for each in scanned.blank]
-    for index, kind in enumerate(scanned.formats):
-        if kind and (why := wrong_extension(paths[index], kind)):
-            found.append(Finding("wrong_extension", names[index], why, (names[index],)))
-    others = {mode: n for mode, n in scanned.counted(scanned.modes).items() if mode not in _PLAIN}
-    if others:
-        told = join_names([f"{count} {mode}" for mode, count in others.items()])
-        count = sum(others.values())
-        found.append(Finding("converted", "", f"{told} photos become 8-bit RGB.", count=count))
-    return found
-
-
-_PLAIN = ("RGB", "L")
-
-
-def _divided(
+def _make_splits(
     usable: Examples, config: DataConfig, seed: int
 ) -> tuple[dict[str, np.ndarray], list[Finding]]:
-    """The splits, and why classes cannot be learned or splits made."""
+    """The splits, or none and why classes cannot be learned or splits cannot be made."""
     if not len(usable):
-        why = "No example is left that can be used."
-        return {}, [Finding("classes", "", why)]
-    emptied = np.bincount(usable.labels, minlength=len(usable.classes))[: len(usable.classes)] == 0
+        return {}, [Finding("classes", "", "No example is left that can be used.")]
     problems = class_checks.class_problems(usable.labels, usable.classes, usable.splits, config)
     problems += target_checks.problems(usable)
-    if emptied.any():
-        names = [repr(usable.classes[each]) for each in np.flatnonzero(emptied)]
+    counts = np.bincount(usable.labels, minlength=len(usable.classes))[: len(usable.classes)]
+    if not counts.all():
+        names = [repr(usable.classes[label]) for label in np.flatnonzero(counts == 0)]
         problems.append(f"No usable example is left of {join_names(names, class_checks.SHOWN)}.")
     if problems:
-        return {}, [Finding("classes", "", each) for each in problems]
+        return {}, [Finding("classes", "", problem) for problem in problems]
     try:
         made = splits.make_splits(
             usable, config.val_fraction, config.test_fraction, seed, config.shots
@@ -188,34 +137,31 @@ def _divided(
     return made, []
 
 
-def _class_findings(usable: Examples, divided: dict[str, np.ndarray]) -> list[Finding]:
-    """Classes that are there, but small or uneven."""
+def _class_findings(usable: Examples, split: dict[str, np.ndarray]) -> list[Finding]:
+    """Classes that have examples, but few of them, or many more than others."""
     if not usable.classes:
         return []
-    labels = usable.labels[divided["train"]] if "train" in divided else usable.labels
+    labels = usable.labels[split["train"]] if "train" in split else usable.labels
     counts = np.bincount(labels, minlength=len(usable.classes))
-    found = [
-        Finding("single_example", repr(usable.classes[each]))
-        for each in np.flatnonzero(counts == 1)
-        if "train" in divided
-    ]
+    found = []
+    if "train" in split:
+        found += [
+            Finding("single_example", repr(usable.classes[label]))
+            for label in np.flatnonzero(counts == 1)
+        ]
     found += [
-        Finding("label_typo", repr(usable.classes[rare]), f"for {usable.classes[large]!r}?")
-        for rare, large in probable_typos(usable.labels, usable.classes)
+        Finding("label_typo", repr(usable.classes[rare]), f"for {usable.classes[frequent]!r}?")
+        for rare, frequent in class_checks.probable_typos(usable.labels, usable.classes)
     ]
-    there = counts[counts > 0]
-    if len(there) > 1 and there.max() >= UNEVEN * there.min():
-        low, high = (
-            int(each) for each in (np.where(counts, counts, 2**31).argmin(), counts.argmax())
+    present = counts[counts > 0]
+    if len(present) > 1 and present.max() >= IMBALANCE_RATIO * present.min():
+        smallest = int(np.where(counts, counts, counts.max()).argmin())
+        largest = int(counts.argmax())
+        sizes = (
+            f"Class {usable.classes[largest]!r} has {counts[largest]:,} training examples, "
+            f"{usable.classes[smallest]!r} has {counts[smallest]:,}."
         )
-        found.append(
-            Finding(
-                "imbalance",
-                "",
-                f"Class {usable.classes[high]!r} has {counts[high]:,} training examples, "
-                f"{usable.classes[low]!r} has {counts[low]:,}.",
-            )
-        )
+        found.append(Finding("imbalance", "", sizes))
     return found
 
 
@@ -239,28 +185,27 @@ def accept(inspected: Inspection, on_bad: str) -> Dataset:
     Raises:
         DataError: all errors at once; or more than half would be left out.
     """
+    noun, files = inspected.noun, inspected.file_count
     stopping = blocking_errors(inspected.findings, on_bad)
     if stopping:
-        raise DataError(findings.error_message(stopping, inspected.files, inspected.thing))
-    unlisted = 0
-    is_documents = isinstance(inspected.examples.content, Documents)
-    if not inspected.limited:  # what is wrong was counted in the whole, and examples were not
+        raise DataError(findings.error_message(stopping, files, noun))
+    left_out, unlisted = skipped(inspected.findings), 0
+    if not inspected.limited:  # faults are counted in the whole data set, and examples are not
+        are_pieces = inspected.examples.content.are_pieces
         unlisted = findings.count(
             [
                 each
-                for each in skipped(inspected.findings)
-                # Of documents the rows of a file were weighed where it was read.
-                if not each.examples and (each.about.fault == "file" or not is_documents)
+                for each in left_out
+                # Rows of a file of documents were weighed where that file was read.
+                if not each.examples and (each.about.fault == FILE or not are_pieces)
             ]
         )
-    everything = len(inspected.examples) + unlisted
-    missing = everything - len(inspected.good)
-    if 2 * missing > everything:
-        left_out = skipped(inspected.findings)
-        message = findings.error_message(left_out, inspected.files, inspected.thing)
+    total = len(inspected.examples) + unlisted
+    missing = total - len(inspected.usable_indices)
+    if 2 * missing > total:
         raise DataError(
-            f"data.on_bad={on_bad} would leave out {missing:,} of {everything:,} "
+            f"data.on_bad={on_bad} would leave out {missing:,} of {total:,} "
             "examples, more than half: that is not this data set any more.\n"
-            f"{message}",
+            f"{findings.error_message(left_out, files, noun)}",
         )
     return inspected.dataset()

@@ -1,8 +1,8 @@
-"""Files that cannot be used are moved beside the data's folder, never deleted, with a way back.
+"""Quarantine: unusable files are moved beside the data's folder, never deleted, with a way back.
 
 `photos/cats/x.jpg` goes to `quarantine/photos/cats/x.jpg`, and `quarantine/undo.sh` gets a line
-that moves it back, written before the file is moved. Nothing that lies elsewhere is touched, no
-file is ever replaced, and of a link the link itself is moved.
+that moves it back, written before the file is moved. Nothing outside the folder is touched, no file
+is ever replaced, and of a link the link itself is moved.
 """
 
 from __future__ import annotations
@@ -11,14 +11,9 @@ import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from fmkit.config.schema.data import (
-    DataConfig,
-    ImageFolderData,
-    ImageTableData,
-    PhotosData,
-    TextFolderData,
-)
+from fmkit.config.schema.data import ImageFolderData, ImageTableData, PhotosData, TextFolderData
 from fmkit.core.errors import ConfigError, ResourceError
 from fmkit.core.files import absolute_path
 from fmkit.data.findings import Finding, printable
@@ -27,28 +22,31 @@ NAME = "quarantine"
 UNDO = "undo.sh"
 
 
-def folder_of(config: DataConfig) -> Path:
-    """The folder whose files may be moved.
+def movable_root(config: Any) -> Path:
+    """The folder whose files may be moved: `data.root`, or where a table's files are.
+
+    Args:
+        config: keys of `data`.
 
     Raises:
-        ConfigError: the data's files belong to a package, or are none.
+        ConfigError: the data's files belong to a package, or there are none.
     """
-    if isinstance(config, ImageFolderData | PhotosData | TextFolderData):
-        return Path(absolute_path(config.root))
-    if isinstance(config, ImageTableData):
-        root = config.image_root or os.path.dirname(absolute_path(config.root))  # noqa: PTH120
-        return Path(absolute_path(root))
-    raise ConfigError(
-        f"data.on_bad=quarantine moves files, and data={config.name} has none that are yours.",
-        "Leave them out instead: data.on_bad=skip",
-    )
+    if not isinstance(config, ImageFolderData | ImageTableData | PhotosData | TextFolderData):
+        raise ConfigError(
+            f"data.on_bad=quarantine moves files, and data={config.name} has none that are yours.",
+            "Leave them out instead: data.on_bad=skip",
+        )
+    if image_root := getattr(config, "image_root", None):
+        return Path(absolute_path(image_root))
+    root = Path(absolute_path(config.root))
+    return root.parent if root.is_file() else root
 
 
-def move(found: Sequence[Finding], root: Path) -> dict[str, str]:
+def move(findings: Sequence[Finding], root: Path) -> dict[str, str]:
     """Move the files of findings out of a folder.
 
     Args:
-        found: those with a path are moved, if it lies in the folder.
+        findings: those with a path are moved, if it is in the folder.
         root: the data's folder.
 
     Returns:
@@ -57,46 +55,47 @@ def move(found: Sequence[Finding], root: Path) -> dict[str, str]:
     Raises:
         ResourceError: the quarantine cannot be written; what was moved is in its log.
     """
-    place = root.parent / NAME
+    quarantine = root.parent / NAME
     moved: dict[str, str] = {}
-    for each in found:
-        if not each.path or not _inside(each.path, root):
+    for finding in findings:
+        if not finding.path or not _is_inside(finding.path, root):
             continue
-        target = _free(place / root.name / os.path.relpath(each.path, root))
+        target = _unused_path(quarantine / root.name / os.path.relpath(finding.path, root))
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            _write_undo(place / UNDO, each, target)
-            Path(each.path).rename(target)
+            _write_undo(quarantine / UNDO, finding, target)
+            Path(finding.path).rename(target)
         except OSError as error:
+            count = f"{len(moved)} {'file was' if len(moved) == 1 else 'files were'}"
             raise ResourceError(
-                f"data.on_bad=quarantine: {printable(each.path)} cannot be moved to "
-                f"{printable(str(place))}: {error.strerror}. {len(moved)} files were moved before.",
+                f"data.on_bad=quarantine: {printable(finding.path)} cannot be moved to "
+                f"{printable(str(quarantine))}: {error.strerror}. {count} moved before.",
                 "data.on_bad=skip leaves files out where they are.",
             ) from error
-        moved[each.path] = str(target)
+        moved[finding.path] = str(target)
     return moved
 
 
-def _inside(path: str, root: Path) -> bool:
-    """Whether a file, or a link itself, really lies under a folder."""
+def _is_inside(path: str, root: Path) -> bool:
+    """Whether a file, or a link itself, really is under a folder."""
     real = os.path.realpath(os.path.dirname(path))  # noqa: PTH120
     return (real + os.sep).startswith(os.path.join(os.path.realpath(root), ""))  # noqa: PTH118
 
 
-def _free(path: Path) -> Path:
-    """A path that nothing has: the one given, or one with a number."""
-    number, free = 0, path
-    while os.path.lexists(free):
+def _unused_path(path: Path) -> Path:
+    """The path itself if nothing has it, or one with a number."""
+    number, unused = 0, path
+    while os.path.lexists(unused):
         number += 1
-        free = path.with_name(f"{path.name}.{number}")
-    return free
+        unused = path.with_name(f"{path.name}.{number}")
+    return unused
 
 
-def _write_undo(log: Path, found: Finding, target: Path) -> None:
-    """Add the line that moves a file back; it refuses to replace one that is there by then."""
+def _write_undo(log: Path, finding: Finding, target: Path) -> None:
+    """Add the line that moves a file back; it refuses to replace one that exists by then."""
     begin = "" if log.exists() else "#!/bin/sh\n# Moves every file of this folder back.\n"
-    reason = "".join(each if each.isprintable() else "?" for each in f"{found.kind} {found.why}")
-    back = f"mv -n -- {shlex.quote(str(target))} {shlex.quote(found.path)}\n"
+    reason = "".join(c if c.isprintable() else "?" for c in f"{finding.kind} {finding.why}")
+    back = f"mv -n -- {shlex.quote(str(target))} {shlex.quote(finding.path)}\n"
     with log.open("ab") as stream:
         stream.write(os.fsencode(f"{begin}# {reason.strip()}\n{back}"))
         stream.flush()

@@ -1,8 +1,8 @@
-"""What the scan found before, by path, size and time of change: a photo is decoded once, not anew.
+"""Cached results of the image scan, by path, size and modification time: a photo is decoded once.
 
 A SQLite file, `<cache_dir>/scans.sqlite`. It is a convenience: where it cannot be read or written
-the scan goes on without it, and one that is damaged or of another version is begun anew. A photo
-takes some 1.3 kB, nearly all of it the thumbnail, which is left here and not in memory.
+the scan runs without it, and one that is damaged or of another version is replaced. A photo takes
+some 1.3 kB, nearly all of it the thumbnail, which stays here and not in memory.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from fmkit.data.quality.image_probe import SIDE, ImageFacts
 from fmkit.store.array_cache import SCANS
 
 _VERSION = 1
-_KEPT = ("", "empty_file", "truncated", "damaged", "not_image", "too_large")
+_CACHED_KINDS = ("", "empty_file", "truncated", "damaged", "not_image", "too_large")
 _COLUMNS = "kind, why, format, mode, width, height, animated, blank, digest, thumbnail"
 _SCHEMA = f"""
 CREATE TABLE photos (path BLOB PRIMARY KEY, size INTEGER, changed INTEGER, {_COLUMNS});
 PRAGMA user_version = {_VERSION};
 """
 
-State = tuple[int, int]
+FileState = tuple[int, int]
 """Size in bytes and time of the last change in nanoseconds."""
 
 
@@ -34,7 +34,7 @@ class ScanCache:
     """The cache in a folder; used by one thread.
 
     Args:
-        folder: where the file is; None, or where that cannot be used: a file for this scan alone.
+        folder: where the file is; None, or an unusable folder: a file for this scan alone.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -47,8 +47,8 @@ class ScanCache:
             self._connection = sqlite3.connect("")  # a temporary file, gone when it is closed
             self._connection.executescript(_SCHEMA)
 
-    def get(self, path: str, state: State) -> ImageFacts | None:
-        """What was found of a file in this state; None when it has to be read."""
+    def get(self, path: str, state: FileState) -> ImageFacts | None:
+        """The result about a file in this state; None when it has to be read."""
         rows = self._rows(
             f"SELECT {_COLUMNS} FROM photos WHERE path = ? AND size = ? AND changed = ?",  # noqa: S608
             (os.fsencode(path), *state),
@@ -57,36 +57,37 @@ class ScanCache:
             return None
         kind, why, form, mode, width, height, animated, blank, digest, thumbnail = rows[0]
         whole = not kind and len(digest or b"") == 16 and len(thumbnail or b"") == SIDE * SIDE
-        if kind not in _KEPT or not (kind or whole):
+        if kind not in _CACHED_KINDS or not (kind or whole):
             return None
         return ImageFacts(
             kind, why, form, mode, width, height, bool(animated), bool(blank), digest, thumbnail
         )
 
-    def put(self, rows: Iterable[tuple[str, State, ImageFacts]]) -> None:
-        """Keep what was found; what another user, disk or limit would change is not kept."""
+    def put(self, rows: Iterable[tuple[str, FileState, ImageFacts]]) -> None:
+        """Cache results, except those that another user, disk or limit would change."""
         values = [
             (
-                os.fsencode(path), *state, each.kind, each.why, each.format, each.mode, each.width,
-                each.height, each.animated, each.blank, each.digest, each.thumbnail,
+                os.fsencode(path), *state, facts.kind, facts.why, facts.format, facts.mode,
+                facts.width, facts.height, facts.animated, facts.blank, facts.digest,
+                facts.thumbnail,
             )
-            for path, state, each in rows
-            if each.kind in _KEPT and each.kind != "too_large"
+            for path, state, facts in rows
+            if facts.kind in _CACHED_KINDS and facts.kind != "too_large"
         ]  # fmt: skip
-        marks = ", ".join("?" * 13)
-        self._write(f"INSERT OR REPLACE INTO photos VALUES ({marks})", values)  # noqa: S608
+        placeholders = ", ".join("?" * 13)
+        self._write(f"INSERT OR REPLACE INTO photos VALUES ({placeholders})", values)  # noqa: S608
 
     def thumbnails(self, paths: Sequence[str]) -> np.ndarray:
-        """The thumbnails of usable files, (N, SIDE * SIDE) uint8; zeros of one that is not kept."""
-        found = np.zeros((len(paths), SIDE * SIDE), np.uint8)
+        """The thumbnails of usable files, (N, SIDE * SIDE) uint8; zeros for one without a row."""
+        thumbnails = np.zeros((len(paths), SIDE * SIDE), np.uint8)
         for index, path in enumerate(paths):
             rows = self._rows("SELECT thumbnail FROM photos WHERE path = ?", (os.fsencode(path),))
             if rows and len(rows[0][0] or b"") == SIDE * SIDE:
-                found[index] = np.frombuffer(rows[0][0], np.uint8)
-        return found
+                thumbnails[index] = np.frombuffer(rows[0][0], np.uint8)
+        return thumbnails
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
@@ -111,7 +112,7 @@ class ScanCache:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """The file, made anew if it is damaged or of another version.
+    """The file, replaced if it is damaged or of another version.
 
     Raises:
         sqlite3.Error: it cannot be used, by us or at all.
@@ -134,4 +135,4 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.close()
         if attempt == 0:
             path.unlink()
-    raise sqlite3.DatabaseError(f"{path} cannot be made anew")
+    raise sqlite3.DatabaseError(f"{path} cannot be replaced")

@@ -35,7 +35,10 @@ def texts(examples):
 
 
 def faults(examples):
-    return [(each.kind, each.why) for each in document_checks.findings(examples, None)]
+    return [
+        (each.kind, each.why)
+        for each in document_checks.document_findings(examples.ids, examples.content, None)
+    ]
 
 
 def test_a_line_is_a_document(tmp_path):

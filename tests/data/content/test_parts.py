@@ -95,7 +95,7 @@ def test_a_copy_is_found_and_one_with_another_target_contradicts_it(name):
     changed = without_classes(
         (*IDS, "copy"), copied.content, examples.annotations.take(np.array([*range(COUNT), 5]))
     )
-    exact = duplicates.duplicate_content(copied).exact
+    exact = duplicates.find_duplicates(copied).exact
     expected = [] if name == "transcript" else [[3, 24]]  # files are compared when they are scanned
     assert exact == expected
     found = duplicates.conflicting_labels(changed, duplicates.DuplicateGroups([[3, 24]]))

@@ -183,7 +183,7 @@ def test_errors_name_the_file(tmp_path):
         with pytest.raises(DataError, match=message) as caught:
             decode(str(tmp_path / name), SIZE, "squash")
         assert str(tmp_path / name) in caught.value.message
-    with pytest.raises(DataError, match=r"gone.png: there is no such file"):
+    with pytest.raises(DataError, match=r"gone.png: the file does not exist"):
         decode(str(tmp_path / "gone.png"), SIZE, "squash")
 
 

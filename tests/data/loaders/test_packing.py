@@ -13,7 +13,7 @@ from fmkit.data import dataset, splits
 from fmkit.data.content.texts import Texts
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import from_names
-from fmkit.data.loaders import packing as windows
+from fmkit.data.loaders import packing
 from fmkit.data.loaders.text_loader import TextLoader
 from fmkit.store import array_cache
 from fmkit.store.array_cache import FeatureStore
@@ -43,8 +43,8 @@ def read(row):
 
 
 def pack(data, cache, length=16, is_causal=False, tokenizer=None, tell=lambda done, total: None):
-    packing = windows.Packing(tokenizer or Bytes(), length, is_causal)
-    return windows.pack(data, packing, FeatureStore(cache, 2**30), "test", tell)
+    settings = packing.Packing(tokenizer or Bytes(), length, is_causal)
+    return packing.pack(data, settings, FeatureStore(cache, 2**30), "test", tell)
 
 
 def rows(data, split):
@@ -210,8 +210,8 @@ def test_a_cache_that_cannot_be_written_is_told(lines, tmp_path):
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(windows, "_AT_ONCE", 2**14)
-    monkeypatch.setattr(windows, "_TOKENS", 2**12)
+    monkeypatch.setattr(packing, "_CHARACTERS_AT_ONCE", 2**14)
+    monkeypatch.setattr(packing, "_BUFFERED_TOKENS", 2**12)
     monkeypatch.setattr(array_cache, "_SHARD_BYTES", 2**16)
     monkeypatch.setattr("fmkit.data.content.documents.CHUNK", 2**14)
     monkeypatch.setattr("fmkit.data.sources.text_corpus._SMALL", 2**10)

@@ -111,14 +111,14 @@ def test_a_file_is_read_again_only_when_it_changed(tmp_path):
     cache = ScanCache(tmp_path / "cache")
     first = scan(paths, LIMIT, cache)
     again = scan(paths, LIMIT, ScanCache(tmp_path / "cache"))
-    assert (first.read, again.read) == (40, 0)
+    assert (first.files_read, again.files_read) == (40, 0)
     assert again.faults == first.faults == {7: ("empty_file", "")}
     assert np.array_equal(again.thumbnails, first.thumbnails)
     assert np.array_equal(again.digests, first.digests)
     picture(99).save(paths[3])
     os.utime(paths[3], ns=(1, 1))
     third = scan(paths, LIMIT, cache)
-    assert third.read == 1
+    assert third.files_read == 1
     assert not np.array_equal(third.digests[3], first.digests[3])
     small = scan(paths, 20, cache)  # another limit holds for what is known, too
     assert set(small.faults) == set(range(40))
@@ -129,15 +129,15 @@ def test_a_file_is_read_again_only_when_it_changed(tmp_path):
 def test_a_damaged_cache_is_begun_anew(tmp_path, content):
     paths = files_in(tmp_path / "photos", 3)
     (tmp_path / "scans.sqlite").write_bytes(content)
-    assert scan(paths, LIMIT, ScanCache(tmp_path)).read == 3
-    assert scan(paths, LIMIT, ScanCache(tmp_path)).read == 0
+    assert scan(paths, LIMIT, ScanCache(tmp_path)).files_read == 3
+    assert scan(paths, LIMIT, ScanCache(tmp_path)).files_read == 0
 
 
 def test_without_a_place_for_the_cache_the_scan_goes_on(tmp_path):
     paths = files_in(tmp_path / "photos", 3)
     (tmp_path / "file").write_bytes(b"")
-    assert scan(paths, LIMIT, ScanCache(tmp_path / "file")).read == 3
-    assert scan(paths, LIMIT, ScanCache(None)).read == 3
+    assert scan(paths, LIMIT, ScanCache(tmp_path / "file")).files_read == 3
+    assert scan(paths, LIMIT, ScanCache(None)).files_read == 3
 
 
 def test_an_interrupt_ends_it_and_keeps_what_was_found(tmp_path):
@@ -148,10 +148,10 @@ def test_an_interrupt_ends_it_and_keeps_what_was_found(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        scan(many, LIMIT, ScanCache(tmp_path), threads=1, tell=interrupt)
+        scan(many, LIMIT, ScanCache(tmp_path), threads=1, progress=interrupt)
     left = [each.name for each in threading.enumerate() if "fmkit-scan" in each.name]
     assert left == []
-    assert scan(paths[:32], LIMIT, ScanCache(tmp_path)).read == 0
+    assert scan(paths[:32], LIMIT, ScanCache(tmp_path)).files_read == 0
 
 
 MEMORY = """

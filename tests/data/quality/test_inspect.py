@@ -20,7 +20,7 @@ from fmkit.data.content.images import ImageArray
 from fmkit.data.examples import from_names
 from fmkit.data.quality import duplicates
 from fmkit.data.quality import inspect as inspection
-from fmkit.data.quality import report as overview
+from fmkit.data.quality import report as data_report
 
 RUNTIME = RuntimeConfig(verbose=False)
 
@@ -224,7 +224,7 @@ def test_evaluation_looks_at_the_files_and_moves_none(broken, tmp_path, capsys):
 def test_the_report_of_a_good_set(photos):
     config = ImageFolderData(root=str(photos(cats=10, dogs=10)))
     found = inspection.inspect(config, 0, None)
-    report = overview.report(config, found)
+    report = data_report.report(config, found)
     assert report["ok"]
     assert report["findings"] == []
     assert report["formats"] == {"PNG": 20}
@@ -237,6 +237,6 @@ def test_a_large_set_of_arrays_costs_little():
     """Equal rows are found by digest: a set of copies is one group, not pairs."""
     pixels = np.zeros((5000, 28, 28), np.uint8)
     examples = from_names([str(each) for each in range(5000)], ["a"] * 5000, ImageArray(pixels))
-    same = duplicates.duplicate_content(examples)
+    same = duplicates.find_duplicates(examples)
     assert [len(each) for each in same.exact] == [5000]
     assert same.near == []

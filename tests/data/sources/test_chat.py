@@ -13,7 +13,7 @@ from fmkit.core.types import Message
 from fmkit.data import load
 from fmkit.data.formats import chat_messages
 from fmkit.data.quality import inspect
-from fmkit.data.quality import report as overview
+from fmkit.data.quality import report as data_report
 from fmkit.data.sources import chat
 
 ASKED = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]
@@ -178,7 +178,7 @@ def test_copies_and_sizes_are_in_the_report(tmp_path):
     config = ChatData(root=str(tmp_path / "a.jsonl"), val_fraction=0, test_fraction=0)
     found = load.inspect(config, RuntimeConfig(verbose=False), 0, training=True)
     assert [(each.kind, each.where) for each in found.findings] == [("duplicate", "a.jsonl:000004")]
-    report = json.loads(json.dumps(overview.report(config, found)))
+    report = json.loads(json.dumps(data_report.report(config, found)))
     assert report["sizes"]["messages"] == [2] * 7
     assert set(report["sizes"]) == {"messages", "characters", "words", "answer_characters"}
 

@@ -14,7 +14,7 @@ from fmkit.core.types import Message
 from fmkit.data import load, splits
 from fmkit.data.content.preferences import Pair
 from fmkit.data.quality import inspect
-from fmkit.data.quality import report as overview
+from fmkit.data.quality import report as data_report
 from fmkit.data.sources import preferences
 
 
@@ -170,7 +170,7 @@ def test_pairs_of_one_prompt_stay_together_and_copies_are_told(tmp_path):
     )
     (copy,) = [each for each in inspected.findings if each.kind == "duplicate"]
     assert copy.where == "pairs.jsonl:000001"
-    assert overview.report(PreferencesData(root="x"), inspected)["classes"] == {}
+    assert data_report.report(PreferencesData(root="x"), inspected)["classes"] == {}
 
 
 def test_a_folder_names_splits_by_its_files_or_folders(tmp_path):

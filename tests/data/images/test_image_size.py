@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from fmkit.data.content.images import ImageArray, ImageFiles
-from fmkit.data.images.pixel_cache import typical_side
+from fmkit.data.images.image_size import typical_side
 
 
 def test_arrays_say_it_exactly():
