@@ -9,12 +9,12 @@ PACKAGE = Path(__file__).parent.parent / "fmkit"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 MODULES = {
-    *("pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"),
+    *("_pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"),
     *("code", "codeop", "runpy", "imp", "pty", "commands"),
 }
 ONLY_IN = {  # each of these has one place, where it is looked at
     "subprocess": {"store/environment.py"},
-    "pickletools": {"models/weights/torch_pickle.py"},
+    "pickle": {"models/weights/torch_pickle.py"},  # the opcodes of a state dict, and stand-ins
     "importlib.import_module": {
         "core/registry.py",
         "commands/help.py",
@@ -78,6 +78,16 @@ def _of_call(node: ast.Call, place: str) -> list[str]:
 def test_a_file(path):
     place = path.relative_to(PACKAGE).as_posix()
     assert problems(path.read_text(encoding="utf-8"), place) == []
+
+
+def test_the_one_file_that_imports_pickle_takes_opcodes_and_the_unpickler_that_it_restricts():
+    (place,) = ONLY_IN["pickle"]
+    nodes = ast.walk(ast.parse((PACKAGE / place).read_text(encoding="utf-8")))
+    used = {node.attr for node in nodes if isinstance(node, ast.Attribute)
+            and dotted(node.value) == "pickle"}  # fmt: skip
+    assert {name for name in used if not name.isupper() and not name[:-1].isupper()} == {
+        "_Unpickler"
+    }
 
 
 @pytest.mark.parametrize(

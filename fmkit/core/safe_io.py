@@ -44,6 +44,10 @@ class RefusedFile(OSError, ValueError):
         return str(self.strerror)
 
 
+class UnsafeContent(ValueError):
+    """Why the content of a file is refused, in words that complete `FILE was refused: ...`."""
+
+
 def open_regular(path: str | bytes | Path, max_bytes: int | None = None) -> BinaryIO:
     """Open a regular file for reading; a FIFO or a device is refused, and never waited for.
 

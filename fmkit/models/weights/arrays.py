@@ -1,7 +1,7 @@
 """What a file of weights holds: names, shapes, and a way to read one array at a time.
 
-Whoever reads a format checks the whole file before the first array is read: every array must lie
-inside the file and be of its declared size. No more memory is taken than the arrays that are asked
+Whoever reads a format checks the whole file before the first array is read: every array must be
+inside the file and of its declared size. No more memory is taken than the arrays that are asked
 for, so a model that asks by shape is safe from files that declare any other.
 """
 
@@ -13,17 +13,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fmkit.core.safe_io import UnsafeContent
+
 Shape = tuple[int, ...]
 
 MAX_ARRAYS = 20_000
 """Arrays in a file; NASNet-Large has 1,546, and an optimizer three times as many."""
 MAX_DIMENSIONS = 8
-MAX_RATIO = 100
-"""How many bytes may come out of one byte of a compressed file."""
-
-
-class WeightsRefused(Exception):
-    """Why a file is refused, in words that complete `FILE was refused: ...`."""
 
 
 @dataclass(frozen=True)
@@ -42,22 +38,22 @@ class WeightArrays:
 
 
 def element_count(name: str, shape: Shape, largest: int) -> int:
-    """How many numbers an array has, after a proof that its shape makes sense.
+    """The number of elements of an array, after a proof that its shape makes sense.
 
     Args:
         name: the array's, for the message.
         shape: as the file declares it.
-        largest: the most numbers that the file can have room for.
+        largest: the most elements that the file can have room for.
 
     Raises:
-        Refused: it does not.
+        UnsafeContent: it does not.
     """
     whole = all(type(side) is int and side >= 0 for side in shape)
     if not whole or len(shape) > MAX_DIMENSIONS:
-        raise WeightsRefused(f"{name!r} has the shape {str(shape)[:80]}")
-    numbers = math.prod(shape)
-    if numbers > largest:
-        raise WeightsRefused(
-            f"{name!r} declares {numbers:,} numbers, and the file is too small for them"
+        raise UnsafeContent(f"{name!r} has the shape {str(shape)[:80]}")
+    count = math.prod(shape)
+    if count > largest:
+        raise UnsafeContent(
+            f"{name!r} declares {count:,} numbers, and the file is too small for them"
         )
-    return numbers
+    return count

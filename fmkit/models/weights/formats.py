@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from fmkit.core import npz, safe_zip
 from fmkit.core.errors import ArtifactError
-from fmkit.models.weights import hdf5 as hdf5_file
-from fmkit.models.weights import safetensors as safetensors_file
-from fmkit.models.weights import zip_archive
-from fmkit.models.weights.arrays import WeightArrays, WeightsRefused
+from fmkit.core.safe_io import UnsafeContent
+from fmkit.models.weights.arrays import WeightArrays, element_count
+from fmkit.models.weights.hdf5 import open_hdf5
+from fmkit.models.weights.safetensors import open_safetensors
 
 _WEIGHTS = "model.weights.h5"
 _MAX_MEMBERS = 1000
@@ -25,26 +28,46 @@ def _open_keras(path: Path) -> Iterator[WeightArrays]:
     never looked at: building objects from it is what every attack on this format did.
 
     Raises:
-        Refused: the file is damaged, has no such member, or that member was refused.
+        UnsafeContent: the file is damaged, has no such member, or that member was refused.
         OSError: it cannot be read, or there is no room to unpack it.
     """
-    with zip_archive.open_zip(path, _MAX_MEMBERS) as archive:
+    with safe_zip.open_zip(path, _MAX_MEMBERS) as archive:
         if _WEIGHTS not in archive.namelist():
-            raise WeightsRefused(f"it has no {_WEIGHTS}, which is where Keras keeps the weights")
+            raise UnsafeContent(f"it has no {_WEIGHTS}, which is where Keras keeps the weights")
         with tempfile.TemporaryDirectory(prefix="fmkit-") as folder:
             unpacked = Path(folder) / _WEIGHTS
-            with unpacked.open("xb") as stream:
-                for piece in zip_archive.pieces(archive, _WEIGHTS):
-                    stream.write(piece)
-            with hdf5_file.open_hdf5(unpacked) as arrays:
+            with unpacked.open("xb") as copy, safe_zip.open_member(archive, _WEIGHTS) as member:
+                shutil.copyfileobj(member, copy, 2**20)
+            with open_hdf5(unpacked) as arrays:
                 yield arrays
+
+
+@contextmanager
+def _open_npz(path: Path) -> Iterator[WeightArrays]:
+    """The arrays of a `.npz` file, by the names that they were saved under.
+
+    Raises:
+        UnsafeContent: the file is damaged, or holds anything but plain numbers.
+        OSError: it cannot be read.
+    """
+    with npz.open_npz(path) as reader:
+        shapes = {}
+        for name in reader.members:
+            header = reader.header(name)
+            if header.dtype.kind not in "fiub":
+                raise UnsafeContent(
+                    f"{name!r} holds {str(header.dtype)[:40]}; expected plain numbers"
+                )
+            element_count(name, header.shape, sys.maxsize)
+            shapes[name] = header.shape
+        yield WeightArrays(shapes, reader.read)
 
 
 FORMATS: dict[str, Callable[[Path], AbstractContextManager[WeightArrays]]] = {
     ".keras": _open_keras,
-    ".h5": hdf5_file.open_hdf5,
-    ".safetensors": safetensors_file.open_safetensors,
-    ".npz": zip_archive.open_npz,
+    ".h5": open_hdf5,
+    ".safetensors": open_safetensors,
+    ".npz": _open_npz,
 }
 """By the end of a file's name, what opens it."""
 
@@ -78,9 +101,9 @@ def open_weights(path: str | Path) -> Iterator[WeightArrays]:
     try:
         with opened(file) as arrays:
             if not arrays.shapes:
-                raise WeightsRefused("it holds no weights")
+                raise UnsafeContent("it holds no weights")
             yield arrays
-    except (WeightsRefused, OSError) as error:
+    except (UnsafeContent, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ArtifactError(
             f"{path} was refused as a file of weights: {reason[:_LONGEST]}{_looks(file)}.",

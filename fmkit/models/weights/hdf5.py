@@ -20,13 +20,9 @@ import h5py  # type: ignore[import-untyped]
 import numpy as np
 
 from fmkit.core import safe_io
-from fmkit.models.weights.arrays import (
-    MAX_ARRAYS,
-    MAX_RATIO,
-    WeightArrays,
-    WeightsRefused,
-    element_count,
-)
+from fmkit.core.safe_io import UnsafeContent
+from fmkit.core.safe_zip import MAX_RATIO
+from fmkit.models.weights.arrays import MAX_ARRAYS, WeightArrays, element_count
 
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 _DEEPEST = 32
@@ -44,14 +40,14 @@ def open_hdf5(path: Path) -> Iterator[WeightArrays]:
     """The arrays of a file, by their paths in it; an optimizer's are passed over.
 
     Raises:
-        Refused: the file is damaged, or holds what Keras does not write.
+        UnsafeContent: the file is damaged, or holds what Keras does not write.
         OSError: it cannot be read.
     """
     with safe_io.open_regular(path) as stream:
         size = stream.seek(0, 2)
         stream.seek(0)
         if stream.read(len(_MAGIC)) != _MAGIC:
-            raise WeightsRefused("it does not begin as an HDF5 file does")
+            raise UnsafeContent("it does not begin as an HDF5 file does")
     with ExitStack() as stack:
         with _refusing(f"it cannot be read as an HDF5 file of {size:,} bytes"):
             file = stack.enter_context(h5py.File(path, "r"))
@@ -70,8 +66,10 @@ def _refusing(what: str) -> Iterator[None]:
     """h5py's errors on damaged files have many types."""
     try:
         yield
+    except UnsafeContent:
+        raise
     except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise WeightsRefused(f"{what}: {_first_line(error)}") from error
+        raise UnsafeContent(f"{what}: {_first_line(error)}") from error
 
 
 def _first_line(error: BaseException) -> str:
@@ -87,27 +85,27 @@ def _walk(file: h5py.File, size: int) -> dict[str, h5py.Dataset]:
     while waiting:
         prefix, group, depth = waiting.pop()
         if depth > _DEEPEST:
-            raise WeightsRefused("its groups are nested too deep, or contain themselves")
+            raise UnsafeContent("its groups are nested too deep, or contain themselves")
         seen += len(group)
         if seen > _MAX_OBJECTS:
-            raise WeightsRefused(f"it has more than {_MAX_OBJECTS:,} groups and arrays")
+            raise UnsafeContent(f"it has more than {_MAX_OBJECTS:,} groups and arrays")
         for key in group:
             name = f"{prefix}{key}"
             if not prefix and key in _NOT_MODEL:
                 continue
             link = group.id.links.get_info(key.encode("utf-8", "surrogateescape"))
             if link.type != h5py.h5l.TYPE_HARD:
-                raise WeightsRefused(f"{name!r} is a link, and Keras writes none")
+                raise UnsafeContent(f"{name!r} is a link, and Keras writes none")
             item = group[key]
             if isinstance(item, h5py.Group):
                 waiting.append((f"{name}/", item, depth + 1))
                 continue
             if not isinstance(item, h5py.Dataset):
-                raise WeightsRefused(f"{name!r} is neither a group nor an array")
+                raise UnsafeContent(f"{name!r} is neither a group nor an array")
             total += _check(name, item, size)
             datasets[name] = item
     if total > MAX_RATIO * size:
-        raise WeightsRefused(f"its arrays unpack to more than {MAX_RATIO} times its size")
+        raise UnsafeContent(f"its arrays unpack to more than {MAX_RATIO} times its size")
     return datasets
 
 
@@ -115,25 +113,25 @@ def _check(name: str, item: h5py.Dataset, size: int) -> int:
     """Refuse an array that does not lie in the file as a whole; its bytes."""
     numbers = item.dtype.kind in "fiub" or _is_bfloat16(item)
     if item.shape is None or not numbers:
-        raise WeightsRefused(f"{name!r} holds no plain numbers")
+        raise UnsafeContent(f"{name!r} holds no plain numbers")
     if item.external or item.is_virtual:
-        raise WeightsRefused(f"{name!r} keeps its numbers in another file")
+        raise UnsafeContent(f"{name!r} keeps its numbers in another file")
     width = item.dtype.itemsize
     stored = item.id.get_storage_size()
     if item.chunks is not None:
         chunk = math.prod(item.chunks) * width
         needed = math.prod(-(-a // b) for a, b in zip(item.shape, item.chunks, strict=True))
         if chunk > min(_LARGEST_CHUNK, MAX_RATIO * size) or needed > _MAX_CHUNKS:
-            raise WeightsRefused(f"{name!r} is cut into pieces of an unusual size")
+            raise UnsafeContent(f"{name!r} is cut into pieces of an unusual size")
         if stored > size or not set(_filters(item)) <= {_DEFLATE, _SHUFFLE}:
-            raise WeightsRefused(f"{name!r} is packed in an unusual way")
+            raise UnsafeContent(f"{name!r} is packed in an unusual way")
         return element_count(name, item.shape, MAX_RATIO * stored // width) * width
     total = element_count(name, item.shape, size // width)
     contiguous = item.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS
     if contiguous and total:
         offset = item.id.get_offset()
         if offset is None or stored != total * width or offset + stored > size:
-            raise WeightsRefused(f"{name!r} has another size than its shape needs")
+            raise UnsafeContent(f"{name!r} has another size than its shape needs")
     return total * width
 
 
@@ -163,11 +161,11 @@ def _join(name: str, item: h5py.Dataset) -> np.ndarray:
     if len(set(places)) != math.prod(
         -(-a // b) for a, b in zip(item.shape, item.chunks, strict=True)
     ):
-        raise WeightsRefused(f"{name!r} lacks some of its numbers")
+        raise UnsafeContent(f"{name!r} lacks some of its numbers")
     for place in places:
         skipped, content = item.id.read_direct_chunk(place)
         if skipped:
-            raise WeightsRefused(f"{name!r} is packed in an unusual way")
+            raise UnsafeContent(f"{name!r} is packed in an unusual way")
         piece = _unpack(name, content, filters, item)
         inside = tuple(
             slice(start, min(start + side, end))
@@ -184,11 +182,11 @@ def _unpack(name: str, content: bytes, filters: list[int], item: h5py.Dataset) -
             try:
                 content = zlib.decompressobj().decompress(content, size + 1)
             except zlib.error as error:
-                raise WeightsRefused(f"{name!r} is damaged") from error
+                raise UnsafeContent(f"{name!r} is damaged") from error
         elif len(content) == size:  # shuffled: first bytes of all numbers, second bytes, ...
             content = np.frombuffer(content, np.uint8).reshape(width, -1).T.tobytes()
     if len(content) != size:
-        raise WeightsRefused(f"{name!r} has another size than its shape needs")
+        raise UnsafeContent(f"{name!r} has another size than its shape needs")
     return np.frombuffer(content, item.dtype).reshape(item.chunks)
 
 
@@ -200,7 +198,7 @@ def _layers(file: h5py.File) -> list[tuple[str, list[str]]]:
     rows: list[tuple[str, list[str]]] = []
     for layer in _names(top, "layer_names"):
         if layer not in top or not isinstance(top[layer], h5py.Group):
-            raise WeightsRefused(f"it has no group for its layer {layer!r}")
+            raise UnsafeContent(f"it has no group for its layer {layer!r}")
         arrays = [f"{prefix}{layer}/{each}" for each in _names(top[layer], "weight_names")]
         if arrays:
             rows.append((layer, arrays))
@@ -220,7 +218,7 @@ def _names(group: h5py.Group, key: str) -> list[str]:
         # An empty list has no type worth the name: Keras leaves it to h5py, which takes floats.
         length = math.prod(attribute.shape) * attribute.dtype.itemsize
         if length > _MAX_ATTRIBUTE or attribute.dtype.kind not in "SOf":
-            raise WeightsRefused(f"its attribute {each!r} is too long, or holds no names")
+            raise UnsafeContent(f"its attribute {each!r} is too long, or holds no names")
         values = np.atleast_1d(group.attrs[each])
         if values.size:
             names += [x.decode("utf-8") if isinstance(x, bytes) else str(x) for x in values.flat]

@@ -13,8 +13,9 @@ from fmkit.config.schema.model import ModelConfig
 from fmkit.core import console
 from fmkit.core.errors import ArtifactError, ConfigError, join_names, received
 from fmkit.core.files import display_path
+from fmkit.core.safe_io import UnsafeContent
 from fmkit.models.keras_internals import all_layers, storage_paths
-from fmkit.models.weights.arrays import WeightArrays, WeightsRefused
+from fmkit.models.weights.arrays import WeightArrays
 from fmkit.models.weights.formats import open_weights
 from fmkit.models.weights.matching import Match, ModelVariable, match
 
@@ -122,7 +123,7 @@ def _wanted(model: keras.Model) -> tuple[list[ModelVariable], list[Any]]:
 def _converted(variable: Any, value: np.ndarray) -> np.ndarray:
     kind = keras.backend.standardize_dtype(variable.dtype)
     if value.dtype.kind not in "fiub":
-        raise WeightsRefused(f"the array for {variable.path} holds no numbers")
+        raise UnsafeContent(f"the array for {variable.path} holds no numbers")
     return value.astype(np.float32) if "float" in kind else value.astype(kind)
 
 

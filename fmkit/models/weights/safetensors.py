@@ -1,7 +1,7 @@
-"""Arrays in a `.safetensors` file: 8 bytes of length, a JSON header, then the numbers.
+"""Arrays in `.safetensors` files, read by the library of that name and written for checkpoints.
 
-The format is that of huggingface/safetensors, format.md. Nothing is read before the header has been
-checked: names once each, offsets that follow each other from the first to the last byte.
+The library (https://github.com/huggingface/safetensors) checks the whole header before it gives out
+an array: offsets that follow each other from the first to the last byte, sizes as the shapes need.
 """
 
 from __future__ import annotations
@@ -11,141 +11,99 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file
 
 from fmkit.core import safe_io
-from fmkit.models.weights.arrays import (
-    MAX_ARRAYS,
-    Shape,
-    WeightArrays,
-    WeightsRefused,
-    element_count,
-)
+from fmkit.core.safe_io import UnsafeContent
+from fmkit.models.weights.arrays import MAX_ARRAYS, Shape, WeightArrays, element_count
 
 _DTYPES = {
-    **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2"},
-    **{"I8": "|i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1"},
-    "BF16": "<u2",  # the upper half of a float32
-}
-_LENGTH = 8  # bytes, of the header's length
-_MAX_BRACKETS = 4 * MAX_ARRAYS
-
-
-@contextmanager
-def open_safetensors(path: Path) -> Iterator[WeightArrays]:
-    """The arrays of a file, by name.
-
-    Raises:
-        Refused: the file is damaged, or not what it says.
-        OSError: it cannot be read.
-    """
-    with safe_io.open_regular(path) as stream:
-        size = stream.seek(0, 2)
-        header, start = _header(stream, size)
-        rows = {name: _row(name, value) for name, value in header.items()}
-        _check_places(rows, size - start)
-
-        def load(name: str) -> np.ndarray:
-            kind, shape, first, last = rows[name]
-            stream.seek(start + first)
-            content = stream.read(last - first)
-            if len(content) != last - first:
-                raise WeightsRefused(f"it is cut short in {name!r}")
-            values = np.frombuffer(content, _DTYPES[kind]).reshape(shape)
-            if kind == "BF16":
-                return (values.astype(np.uint32) << 16).view(np.float32)
-            return values
-
-        yield WeightArrays({name: row[1] for name, row in rows.items()}, load)
-
-
-def _header(stream: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
-    stream.seek(0)
-    length = int.from_bytes(stream.read(_LENGTH), "little")
-    if size < _LENGTH or length > size - _LENGTH:
-        raise WeightsRefused(
-            f"it has {size:,} bytes, fewer than its header alone: it was cut short"
-        )
-    if length > safe_io.MAX_JSON:
-        raise WeightsRefused(f"its header has {length:,} bytes; {safe_io.MAX_JSON:,} are allowed")
-    text = stream.read(length)
-    if text.count(b"[") + text.count(b"{") > _MAX_BRACKETS:
-        raise WeightsRefused(f"its header names more than {MAX_ARRAYS:,} arrays")
-    try:
-        header = json.loads(text, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        raise WeightsRefused("its header is no JSON; it is damaged or of another format") from error
-    if not isinstance(header, dict):
-        raise WeightsRefused("its header is no mapping")
-    header.pop("__metadata__", None)
-    return header, _LENGTH + length
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise WeightsRefused("its header has a name twice")
-    return found
-
-
-def _row(name: str, value: Any) -> tuple[str, Shape, int, int]:
-    """An array's type, shape, first byte and end."""
-    try:
-        kind, shape, (first, last) = value["dtype"], tuple(value["shape"]), value["data_offsets"]
-    except (KeyError, TypeError, ValueError):
-        raise WeightsRefused(f"its header has no sensible row for {name!r}") from None
-    if not isinstance(kind, str) or kind not in _DTYPES:
-        raise WeightsRefused(f"{name!r} has the type {str(kind)[:40]!r}; numbers are expected")
-    if type(first) is not int or type(last) is not int or not 0 <= first <= last:
-        raise WeightsRefused(f"{name!r} has no sensible place")
-    width = np.dtype(_DTYPES[kind]).itemsize
-    if element_count(name, shape, (last - first) // width) * width != last - first:
-        raise WeightsRefused(f"{name!r} has another size than its shape needs")
-    return kind, shape, first, last
-
-
-def _check_places(rows: dict[str, tuple[str, Shape, int, int]], size: int) -> None:
-    end = 0
-    for name, (_, _, first, last) in sorted(rows.items(), key=lambda row: row[1][2:]):
-        if first != end:
-            raise WeightsRefused(f"{name!r} overlaps with another array, or leaves a gap before it")
-        end = last
-    if end > size:
-        raise WeightsRefused(f"its arrays need {end:,} bytes and it has {size:,}: it was cut short")
-    if end < size:
-        raise WeightsRefused(f"{size - end:,} bytes follow its last array")
-
-
-_NAMES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16",
     "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8",
     "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8", "bool": "BOOL",
 }  # fmt: skip
+"""By NumPy's name of a type, the format's; what else the library reads is not taken."""
 
 
-def pieces(arrays: Mapping[str, np.ndarray]) -> list[memoryview]:
-    """The bytes of a file, piece by piece and without a copy, so that they are hashed on the way.
+@contextmanager
+def open_safetensors(path: Path) -> Iterator[WeightArrays]:
+    """The arrays of a file, by name; bfloat16 comes as float32.
 
-    The package's own writer takes a path; what it wrote would have to be read again for a hash.
-    The format: https://github.com/huggingface/safetensors#format.
+    Raises:
+        UnsafeContent: the file is damaged, or not what it says.
+        OSError: it cannot be read.
+    """
+    size, rows = _check_header(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            shapes = {name: _check_array(file.get_slice(name), name) for name in file.keys()}  # noqa: SIM118
+            if len(shapes) != rows or rows > MAX_ARRAYS:
+                raise UnsafeContent(f"its header has duplicate names, or more than {MAX_ARRAYS:,}")
+
+            def load(name: str) -> np.ndarray:
+                array: np.ndarray = file.get_tensor(name)
+                return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+
+            yield WeightArrays(shapes, load)
+    except SafetensorError as error:
+        raise UnsafeContent(f"it has {size:,} bytes, and is damaged: {_reason(error)}") from error
+
+
+def _check_header(path: Path) -> tuple[int, int]:
+    """The file's size in bytes, and how many arrays its header describes.
+
+    The library takes headers of 100 MB, and of two arrays with one name the last.
+    """
+    with safe_io.open_regular(path) as stream:
+        size = stream.seek(0, 2)
+        stream.seek(0)
+        length = int.from_bytes(stream.read(8), "little")
+        if safe_io.MAX_JSON < length <= size:
+            raise UnsafeContent(
+                f"its header has {length:,} bytes; {safe_io.MAX_JSON:,} are allowed"
+            )
+        return size, stream.read(min(length, size)).count(b'"data_offsets"')
+
+
+def _check_array(array: Any, name: str) -> Shape:
+    dtype, shape = array.get_dtype(), tuple(array.get_shape())
+    if dtype not in _DTYPES.values():
+        raise UnsafeContent(
+            f"{name!r} has the type {dtype!r}; expected {', '.join(_DTYPES.values())}"
+        )
+    element_count(name, shape, sys.maxsize)  # the library has held the size against the file's
+    return shape
+
+
+def _reason(error: SafetensorError) -> str:
+    return str(error).rpartition("deserializing header: ")[2].splitlines()[0]
+
+
+def serialize(arrays: Mapping[str, np.ndarray]) -> list[memoryview]:
+    """The bytes of a file, chunk by chunk and without a copy of any array.
+
+    Not the library's writer: it takes either a path, and a checkpoint would have to be read again
+    for its hash, or gives all bytes at once, and a model would be in memory three times.
 
     Raises:
         ValueError: an array has a type that the format lacks.
     """
     header: dict[str, dict[str, object]] = {}
     bodies, end = [], 0
-    # The widest types first: then each tensor begins at a multiple of its width.
-    for name in sorted(arrays, key=lambda each: (-arrays[each].dtype.itemsize, each)):
+    # The widest types first: then each array begins at a multiple of its width.
+    for name in sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name)):
         array = arrays[name]
-        kind = _NAMES.get(array.dtype.name)
-        if kind is None:
-            raise ValueError(f"{name}: no tensor file holds {array.dtype.name}")
+        dtype = _DTYPES.get(array.dtype.name)
+        if dtype is None:
+            raise ValueError(f"{name}: safetensors files cannot hold {array.dtype.name}")
         if sys.byteorder == "big" or array.dtype.byteorder == ">":
             array = array.astype(array.dtype.newbyteorder("<"))
         begin, end = end, end + array.nbytes
-        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [begin, end]}
+        header[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": [begin, end]}
         bodies.append(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
@@ -153,25 +111,20 @@ def pieces(arrays: Mapping[str, np.ndarray]) -> list[memoryview]:
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file by name.
-
-    The package holds every size in the header against the size of the file before it allocates.
+    """All arrays of a file by name, in the types that it has.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no file of tensors.
+        ValueError: it is not a safetensors file.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(_reason(error)) from error
 
 
 def not_finite(arrays: Mapping[str, np.ndarray]) -> list[str]:
-    """The names of arrays that do not hold finite numbers only."""
+    """The names of arrays that hold NaN or infinity."""
     return [name for name, array in arrays.items() if not _is_finite(array)]
 
 
@@ -183,4 +136,4 @@ def _is_finite(array: np.ndarray) -> bool:
     with np.errstate(all="ignore"):
         if np.isfinite(array.sum()):
             return True
-    return bool(np.isfinite(array).all())  # a sum may leave the numbers where no value does
+    return bool(np.isfinite(array).all())  # the sum may overflow where no value is infinite

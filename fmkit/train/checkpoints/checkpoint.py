@@ -88,9 +88,9 @@ def save(
     if wrong := _wrong_in(state):
         raise ValueError(f"no state of a checkpoint: {wrong}")
     text = json.dumps(state, indent=2, ensure_ascii=False) + "\n"
-    contents = {WEIGHTS: safetensors_file.pieces(weights)}
+    contents = {WEIGHTS: safetensors_file.serialize(weights)}
     if training is not None:
-        contents[TRAINING] = safetensors_file.pieces(training)
+        contents[TRAINING] = safetensors_file.serialize(training)
     contents[STATE] = [memoryview(text.encode())]
     needed = sum(piece.nbytes for pieces in contents.values() for piece in pieces)
     folder = parent / name(step)

@@ -81,7 +81,7 @@ def test_an_array_larger_than_its_file_or_the_memory_is_not_read(tmp_path):
 
 def test_no_npz_at_all(tmp_path):
     (tmp_path / "set.npz").write_bytes(b"not a zip")
-    with pytest.raises(DataError, match=r"no readable \.npz"):
+    with pytest.raises(DataError, match=r"is not a readable \.npz file"):
         list_examples(ArraysData(root=str(tmp_path / "set.npz")))
     np.save(tmp_path / "one.npy", images(3, 2, 2))
     with pytest.raises(DataError, match="single array"):

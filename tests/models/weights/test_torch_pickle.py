@@ -2,7 +2,10 @@
 
 import importlib.util
 import os
+import pickle
+import pickletools
 import struct
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -151,7 +154,7 @@ def test_every_cut_and_every_damaged_byte_ends_in_an_answer(tmp_path):
         (b"PK\x03\x04" + GOOD, "newer format"),
         (GOOD.replace(LITTLE, LITTLE.replace(b"\x88", b"\x89")), "little-endian"),
         (HEADER + b"\x80\x02]." + keys(), "no state dict"),
-        (HEADER + state(w=number(1)) + keys(), "'w' is no tensor"),
+        (HEADER + state(w=number(1)) + keys(), "'w' is not a tensor"),
         (
             HEADER + state(w=tensor("7", 6, (2, 4), (4, 1))) + keys("7") + storage(range(6)),
             "beyond",
@@ -180,10 +183,74 @@ def test_files_that_contradict_themselves(tmp_path, content, reason):
         read_state_dict(write(tmp_path, content))
 
 
-def test_deep_nesting_does_not_overflow_the_stack(tmp_path):
-    deep = b"\x80\x02}(" + b")" + b"\x85" * 500_000 + b"Nu."
-    with pytest.raises(ArtifactError, match=r"dict of names|too long"):
+@pytest.mark.parametrize(
+    ("depth", "reason"), [(200_000, "a key that is not a name"), (500_000, "too long")]
+)
+def test_deep_nesting_does_not_overflow_the_stack(tmp_path, depth, reason):
+    deep = b"\x80\x02}(" + b")" + b"\x85" * depth + b"Nu."
+    with pytest.raises(ArtifactError, match=reason):
         read_state_dict(write(tmp_path, HEADER + deep + keys()))
+
+
+def test_a_key_that_takes_forever_to_hash_is_refused(tmp_path):
+    doubled = b")q\x00" + b"h\x00h\x00\x86q\x00" * 60  # a tuple of itself twice, 60 times over
+    with pytest.raises(ArtifactError, match="a key that is not a name"):
+        read_state_dict(write(tmp_path, HEADER + b"\x80\x02}(" + doubled + b"Nu." + keys()))
+
+
+ALLOWED = {
+    *("PROTO", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2"),
+    *("LONG1", "BINUNICODE", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_LIST"),
+    *("APPEND", "APPENDS", "EMPTY_DICT", "SETITEM", "SETITEMS", "BINPUT", "LONG_BINPUT", "BINGET"),
+    *("LONG_BINGET", "GLOBAL", "BINPERSID", "REDUCE", "BUILD"),
+}
+
+
+def test_every_other_opcode_is_refused(tmp_path):
+    for opcode in pickletools.opcodes:
+        content = HEADER + b"\x80\x02" + opcode.code.encode("latin1") + b"." * 64
+        with pytest.raises(ArtifactError) as refused:
+            read_state_dict(write(tmp_path, content))
+        is_unknown = "asks for the pickle operation" in refused.value.message
+        assert is_unknown == (opcode.name not in ALLOWED), opcode.name
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize(
+    "value", [os.system, print, Path("a"), np.zeros(2), OrderedDict(a=1), {1: 2}, set(), 1.5]
+)
+def test_whatever_python_pickles_is_not_loaded(tmp_path, protocol, value):
+    content = pickle.dumps({"w": value}, protocol)
+    with pytest.raises(ArtifactError, match="was refused"):
+        read_state_dict(write(tmp_path, HEADER + content + keys()))
+
+
+def test_the_stand_ins_cannot_be_changed_by_a_state(tmp_path):
+    slots = b"N}(" + text("dtype") + text("|O") + b"u\x86b."
+    for name in (
+        "torch\nFloatStorage",
+        "collections\nOrderedDict",
+        "torch._utils\n_rebuild_tensor_v2",
+    ):
+        content = HEADER + b"\x80\x02c" + name.encode() + b"\n" + slots
+        with pytest.raises(ArtifactError, match="state of something that is not a dict"):
+            read_state_dict(write(tmp_path, content + keys()))
+
+
+@pytest.mark.parametrize(
+    ("pid", "reason"),
+    [
+        (
+            b"(" + text("module") + b"ctorch\nFloatStorage\n" + text("1") + text("cpu") + number(1),
+            "kind",
+        ),
+        (b"(" + text("storage") + text("eval") + text("1") + text("cpu") + number(1), "kind"),
+        (b"(" + text("storage"), "damaged"),
+    ],
+)
+def test_other_persistent_ids_are_refused(tmp_path, pid, reason):
+    with pytest.raises(ArtifactError, match=reason):
+        read_state_dict(write(tmp_path, HEADER + b"\x80\x02" + pid + b"tQ." + keys()))
 
 
 def test_a_pickle_of_millions_of_operations_is_refused_early(tmp_path):
