@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -128,3 +129,10 @@ def redirect_stderr(path: Path) -> Iterator[None]:
 def wants_traceback() -> bool:
     """Whether the user asked to see tracebacks: `FMKIT_TRACEBACK=1`."""
     return os.environ.get("FMKIT_TRACEBACK", "") not in ("", "0")
+
+
+def can_animate() -> bool:
+    """Whether stderr can show a bar that moves: on a terminal, or in a notebook with widgets."""
+    if stderr.is_jupyter:  # which rich does not count as a terminal
+        return importlib.util.find_spec("ipywidgets") is not None
+    return stderr.is_terminal

@@ -142,6 +142,28 @@ def list_texts(
 _HOLDS = "Expected a line a text, a folder of .txt, .text or .md files, or a table."
 
 
+def from_values(values: Iterable[Any], pairs: bool) -> TextInputs:
+    """Texts, or pairs of them, that a Python program holds.
+
+    Raises:
+        DataError: there is none, or one is not a text, or not a pair where the model reads pairs.
+    """
+    from fmkit.data.sources.text_table import identity, text_problems
+
+    rows = []
+    for number, value in enumerate(values):
+        texts = tuple(value) if pairs and isinstance(value, tuple | list) else (value, "")
+        if len(texts) != 2 or not all(isinstance(text, str) for text in texts):
+            expected = "a pair of texts" if pairs else "a text"
+            raise DataError(received(f"inputs[{number}]", value, expected))
+        cells = {"text": texts[0], "pair": texts[1]}
+        problem = ", ".join(text_problems(cells, "text", "pair" if pairs else None))
+        rows.append((identity(number), *(("", "") if problem else texts), problem))
+    if not rows:
+        raise DataError("inputs: received an empty list. Expected texts.")
+    return _inputs(rows, pairs)
+
+
 def _inputs(rows: Iterable[tuple[str, str, str, str]], pairs: bool) -> TextInputs:
     """Rows (id, text, second text, error) as columns."""
     ids, texts, seconds, errors = zip(*rows, strict=True)

@@ -75,3 +75,17 @@ def test_json_holds_any_name(name, tmp_path):
     assert json.loads((tmp_path / "x.json").read_bytes()) == {name: [name]}
     files.append_json_line(tmp_path / "x.jsonl", {"name": name})
     assert list(safe_io.read_json_lines(tmp_path / "x.jsonl")) == [{"name": name}]
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "is_jupyter", "has_widgets", "expected"),
+    [(True, False, False, True), (False, False, True, False), (False, True, True, True),
+     (False, True, False, False)],
+)  # fmt: skip
+def test_a_bar_moves_on_a_terminal_and_in_a_notebook_with_widgets(
+    is_terminal, is_jupyter, has_widgets, expected, monkeypatch
+):
+    shown = Console(force_terminal=is_terminal, force_jupyter=is_jupyter)
+    monkeypatch.setattr(console, "stderr", shown)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if has_widgets else None)
+    assert console.can_animate() == expected

@@ -32,7 +32,7 @@ class TrainingProgress:
         self._last = 0.0
 
     def __enter__(self) -> TrainingProgress:
-        if self._shown and console.stderr.is_terminal:
+        if self._shown and console.can_animate():
             self._bar = Progress(
                 SpinnerColumn(),
                 TextColumn("{task.description}"),

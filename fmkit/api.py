@@ -1,0 +1,330 @@
+"""fmkit from Python: the same commands as functions, which return what the command line prints.
+
+    run = fmkit.finetune("data=image_folder", "data.root=photos")
+    run.metrics                      # a row per epoch
+    run.predict(["a.jpg", "b.jpg"])  # a row per photo
+
+Overrides are the words of the command line, a mapping of keys to values, or keyword arguments for
+keys without a dot. Errors are raised as `fmkit.FmkitError`; nothing ends the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fmkit.commands import failures, launch, plugins
+from fmkit.config import saved_config
+from fmkit.config.saved_config import quote
+from fmkit.config.schema.runtime import RuntimeConfig
+from fmkit.core import console, machine, safe_io, signals
+from fmkit.core.errors import ArtifactError, ConfigError, received
+from fmkit.store import run_dir, run_index
+from fmkit.store.run_reader import RunReader
+
+if TYPE_CHECKING:
+    import keras
+    import pandas as pd
+
+Override = str | Mapping[str, Any]
+_one_call = threading.RLock()  # Hydra and Keras keep one global state per process
+
+
+class Run:
+    """A run folder: what it recorded, and its model.
+
+    Args:
+        folder: the run's folder.
+        plugins: the Python file with models or tasks of your own, if the run needs one.
+    """
+
+    def __init__(self, folder: str | Path, plugins: str | None = None) -> None:
+        self.folder = Path(folder).absolute()
+        self._plugins = plugins
+        self._reader = RunReader(self.folder)
+
+    def __repr__(self) -> str:
+        numbers = run_index.metrics(run_index.read(self.folder))
+        shown = [
+            f"{name}={value:.4g}" for name, value in numbers.items() if name.startswith("test.")
+        ]
+        return f"<fmkit.Run {self.folder} {', '.join([self.status['state'], *shown])}>"
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """status.json: state, reason, phase, epoch, step, times, and the metrics of `test`."""
+        return self._reader.json(run_dir.STATUS)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """config.yaml: the whole config, resolved."""
+        return self._reader.config()
+
+    @property
+    def test(self) -> dict[str, Any] | None:
+        """Summary metrics of the test split; None where there are none (yet)."""
+        metrics: dict[str, Any] | None = self.status.get("test")
+        return metrics
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """metrics.jsonl: a row per epoch, with the phase, step, losses and metrics.
+
+        Raises:
+            ArtifactError: the file cannot be read.
+        """
+        import pandas as pd
+
+        path = self.folder / run_dir.METRICS
+        try:
+            return pd.DataFrame(list(safe_io.read_json_lines(path)) if path.exists() else [])
+        except (OSError, ValueError) as error:
+            raise ArtifactError(f"{path} cannot be read: {error}.") from error
+
+    def model(self) -> keras.Model:
+        """The Keras model as it is deployed, with the best weights; it is not compiled.
+
+        Of images: RGB of any size, (B, H, W, 3) from 0 to 255, to what the task predicts. Of texts:
+        tokens (B, T) of the run's tokenizer, filled up with -1.
+
+        Raises:
+            ArtifactError: the run is damaged or has no checkpoint.
+        """
+        with _session():
+            loaded = self._loaded
+            from fmkit.train import build_model
+
+            data = saved_config.section(self.config, "data")
+            return build_model.inference_model(loaded.learner, loaded.task, data)
+
+    def predict(self, inputs: str | Path | Sequence[Any], batch_size: int = 32) -> pd.DataFrame:
+        """Predictions, a row per input; nothing is written.
+
+        Args:
+            inputs: for a model of photos: their paths, or the path of a photo, a folder or a table.
+                For a model of texts: a text, several texts or pairs of texts, or as a `Path` the
+                file or folder that `fmkit predict input=` takes.
+            batch_size: inputs per step.
+
+        Raises:
+            DataError: none of the inputs can be read.
+        """
+        import pandas as pd
+
+        from fmkit.commands import predict
+
+        with _session():
+            columns = predict.predict_values(self._reader, self._loaded, inputs, batch_size)
+        return pd.DataFrame(columns)
+
+    @cached_property
+    def _loaded(self) -> Any:
+        plugins.require(self._reader, ("model", "task"), plugins.names(self._plugins))
+        run_index.trained(str(self.folder), self.folder.parent)
+        return launch.load_run(self._reader, RuntimeConfig())
+
+
+def pretrain(*overrides: Override, **settings: Any) -> Run:
+    """Train the head on a frozen backbone, or learn without labels, as `fmkit pretrain` does."""
+    return _train("pretrain", overrides, settings)
+
+
+def finetune(*overrides: Override, **settings: Any) -> Run:
+    """Train the head, then the whole network, as `fmkit finetune` does.
+
+    Raises:
+        ConfigError: an override is wrong.
+        DataError: the data is.
+        NonFiniteError: the loss became NaN or infinite.
+        ResourceError: disk or memory ran out.
+        Interrupted: a signal stopped the run after a checkpoint; `fmkit.resume` goes on.
+    """
+    return _train("finetune", overrides, settings)
+
+
+def resume(run: str | Path | Run = run_index.LAST, *overrides: Override, **settings: Any) -> Run:
+    """Go on with a run that was stopped, or train the last phase of a finished one longer.
+
+    Args:
+        run: the run, its folder or id; `last` is the newest one that was stopped.
+        overrides: such as `"stage.full.epochs=20"`.
+        settings: `allow_versions`, `plugins`, `runs_dir`.
+    """
+    from fmkit.commands import resume
+
+    pairs = _pairs(overrides, settings)
+    words = [f"{key}={str(value).lower() if isinstance(value, bool) else value}"
+             for key, value in pairs if key]  # fmt: skip
+    with _session():
+        folder = resume.resume([_text(run), *words, *(value for key, value in pairs if not key)])
+    return Run(folder)
+
+
+def evaluate(*overrides: Override, **settings: Any) -> dict[str, Any]:
+    """Evaluate a run on a split or on new data, as `fmkit eval` does: `evaluate(run="last")`.
+
+    Returns:
+        The metrics, as `eval/<split>.json` in the run's folder has them.
+    """
+    from fmkit.commands import evaluate
+
+    with _session():
+        metrics = evaluate.evaluate(_words("evaluate", overrides, settings))
+    return metrics or {}
+
+
+def predict(*overrides: Override, **settings: Any) -> pd.DataFrame:
+    """Predict new photos or texts, as `fmkit predict` does: `predict(run="last", input="photos")`.
+
+    Returns:
+        The table that is written to `output`, or into the run's folder.
+    """
+    import pandas as pd
+
+    from fmkit.commands import predict
+
+    with _session():
+        return pd.DataFrame(predict.predict(_words("predict", overrides, settings)))
+
+
+def load(
+    run: str | Path = run_index.LAST, runs_dir: str = "runs", plugins: str | None = None
+) -> Run:
+    """An earlier run.
+
+    Args:
+        run: its folder, its id or name, a part of the id, or `last`: the newest that is done.
+        runs_dir: the folder that runs are looked for in.
+        plugins: the Python file with models or tasks of your own, if the run needs one.
+
+    Raises:
+        ArtifactError: there is no such run, or there are several.
+    """
+    return Run(run_index.resolve(str(run), Path(runs_dir)), plugins)
+
+
+def runs(runs_dir: str | Path = "runs") -> pd.DataFrame:
+    """All runs under a folder, newest first: a row per run with its state and its metrics."""
+    import pandas as pd
+
+    rows = [
+        {key: value for key, value in vars(run).items() if key not in ("best", "test", "val")}
+        | run_index.metrics(run)
+        for run in run_index.runs(Path(runs_dir))
+    ]
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["folder", "id", "state"])
+
+
+def _train(command: str, overrides: Sequence[Override], settings: Mapping[str, Any]) -> Run:
+    from fmkit.commands import train
+
+    words = _words(command, overrides, settings)
+    with _session():
+        folders = (train.pretrain if command == "pretrain" else train.finetune)(words)
+    return Run(folders[0], dict(_pairs(overrides, settings)).get("plugins"))
+
+
+# --- overrides ----------------------------------------------------------------------------------
+
+
+def _pairs(overrides: Sequence[Override], settings: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Keys and values; a word of the command line stays whole, without a key."""
+    pairs: list[tuple[str, Any]] = []
+    for override in overrides:
+        pairs.extend([("", override)] if isinstance(override, str) else override.items())
+    return [*pairs, *settings.items()]
+
+
+def _words(function: str, overrides: Sequence[Override], settings: Mapping[str, Any]) -> list[str]:
+    """Overrides as words of the command line.
+
+    Raises:
+        ConfigError: a flag that makes no sense in Python.
+    """
+    words = []
+    for key, value in _pairs(overrides, settings):
+        words.append(f"{key}={quote(_plain(value))}" if key else value)
+    for word in words:
+        if word.startswith("-") and not word.startswith("--config-dir"):
+            raise ConfigError(
+                received(f"fmkit.{function}", word, "overrides, and --config-dir"),
+                "It makes one run; for a sweep, call it once per value.",
+            )
+    return words
+
+
+def _plain(value: Any) -> Any:
+    """A value that the command line can express."""
+    if isinstance(value, Mapping):
+        raise ConfigError(received("an override", value, "a key with dots for each value"))
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return _text(value) if isinstance(value, Run | Path) else value
+
+
+def _text(run: str | Path | Run) -> str:
+    return str(run.folder if isinstance(run, Run) else run)
+
+
+# --- the process --------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _session() -> Iterator[None]:
+    """Run a command inside a program of the user's, and leave the program's state as it was.
+
+    Calls of other threads wait. What commands print to stdout is what these functions return, so
+    it is not printed; progress goes to stderr.
+
+    Raises:
+        FmkitError: whatever was raised, as a message with a remedy.
+    """
+    with _one_call, signals.signal_handlers(), _hydra_state(), _random_state():
+        machine.set_library_defaults()
+        was_quiet, console.stdout.quiet = console.stdout.quiet, True
+        try:
+            yield
+        except (Exception, KeyboardInterrupt) as error:
+            failure = failures.as_fmkit_error(error)
+            if failure is error:
+                raise
+            raise failure from error
+        finally:
+            console.stdout.quiet = was_quiet
+
+
+@contextlib.contextmanager
+def _hydra_state() -> Iterator[None]:
+    """The program may use Hydra itself."""
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.hydra_config import HydraConfig
+
+    hydra, config = GlobalHydra.instance(), HydraConfig.instance()
+    before = hydra.hydra, config.cfg
+    try:
+        yield
+    finally:
+        hydra.hydra, config.cfg = before
+
+
+@contextlib.contextmanager
+def _random_state() -> Iterator[None]:
+    """Seeds and the dtype policy, which every run sets."""
+    import numpy as np
+
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    policy = sys.modules["keras"].config.dtype_policy() if "keras" in sys.modules else None
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+        if "keras" in sys.modules:
+            config = sys.modules["keras"].config
+            config.set_dtype_policy(policy or config.floatx())
