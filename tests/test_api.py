@@ -88,7 +88,7 @@ def test_an_input_that_cannot_be_read_has_a_row_with_its_error(run, photos, root
     table = run.predict([photos[0], root / "nowhere.png"])
     assert table["prediction"].isna().tolist() == [False, True]
     assert table["error"][1]
-    for inputs, part in (([], "empty list"), ([root / "nowhere.png"], "none of 1 photo ")):
+    for inputs, part in (([], "empty list"), ([root / "nowhere.png"], "none of 1 image ")):
         with pytest.raises(fmkit.DataError, match=part):
             run.predict(inputs)
 

@@ -135,7 +135,7 @@ def test_predict_writes_a_row_a_photo_and_names_the_broken(finished, fmkit, tmp_
     assert table.loc[str(new / "broken.jpg"), "error"]
     none = ["predict", f"run={folder}", f"input={new / 'broken.jpg'}", "output=none.csv"]
     code, _, err = fmkit(*none)
-    assert (code, "none of 1 photo " in err) == (3, True)
+    assert (code, "none of 1 image " in err) == (3, True)
     assert pd.read_csv(tmp_path / "none.csv")["error"].notna().all()
     code, _, err = fmkit("predict", f"run={folder}", f"input={new}", "output=found.csv")
     assert code == 2
