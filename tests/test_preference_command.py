@@ -147,7 +147,7 @@ def test_a_run_goes_on_without_its_cache_but_not_without_what_it_began_with(fmki
           "task.objectives.one.task=dpo", "task.objectives.two.task=causal_lm"],
          "cannot be an objective of a joint run"),
         (["task=dpo", "data=preferences", "data.root=pairs.jsonl", "model=small_bert"],
-         "those before it only"),
+         "only those before it"),
         (["task=dpo", "data=preferences", "data.root=pairs.jsonl", "model=small_cnn"],
          "reads images"),
     ],

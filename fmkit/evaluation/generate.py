@@ -66,7 +66,7 @@ class TextGenerator:
         Raises:
             ConfigError: the model does not go on with texts.
         """
-        if self.backbone.tokenizer is None or not self.task.generates_text:
+        if self.backbone.tokenizer is None or self.task.next_token_model is None:
             raise ConfigError(
                 f"{self.what} has task.name={self.task.name}, which writes no text.",
                 "Train one that does: fmkit pretrain task=causal_lm data=text_files "

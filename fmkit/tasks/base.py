@@ -39,7 +39,6 @@ class Task:
         solvers: values of `stage.PHASE.solver`, besides `gradient`, that `fit_linear_head` serves.
         needs_reference: whether it compares with the network as it was at the start; see
             `set_reference_outputs`. Such a task cannot be an objective of `task=joint`.
-        generates_text: whether it has a `next_token_model`.
         extra_inputs: symbolic inputs of the head besides the backbone's, (B, K) int32; set by
             `head`.
         features: symbolic tensor, such as pooled features, that predictions and deployed models
@@ -50,6 +49,9 @@ class Task:
             a run records it; set by `head`. None: the task chooses nothing.
         chat_template: how conversations are written, a `fmkit.models.tokenizers.chat_template.Chat`
             where the data has any, or None.
+        next_token_model: builds the trained network as a Keras model from tokens (B, T) and a
+            position in each row, (B, 1), to logits of the token after that position, (B, V); set by
+            `head`. None: the task cannot generate text.
     """
 
     name = ""
@@ -62,12 +64,12 @@ class Task:
     epoch_metrics: tuple[str, ...] = ()
     solvers: tuple[str, ...] = ()
     needs_reference = False
-    generates_text = False
     extra_inputs: tuple[Any, ...] = ()
     features: Any = None
     inference_input: Any = None
     resolved_config: Any = None
     chat_template: Any = None
+    next_token_model: Callable[[], Any] | None = None
 
     def targets(self, examples: Any) -> np.ndarray:
         """The targets of a data set: (N,) int32 class numbers, or (N, K) float32.
@@ -160,11 +162,6 @@ class Task:
         Returns:
             Weights by layer, and what to record of the fit.
         """
-        raise NotImplementedError
-
-    def next_token_model(self) -> Any:
-        """The trained network as a Keras model from tokens (B, T) and a position in each row,
-        (B, 1), to logits of the token after that position, (B, V); where `generates_text`."""
         raise NotImplementedError
 
     def inference(self, outputs: Any) -> Any:

@@ -58,7 +58,7 @@ class Parrot:
 def trained(said, max_length=64):
     tokenizer = byte_tokenizer("causal")
     parrot = Parrot(tokenizer, said)
-    task = SimpleNamespace(name="causal_lm", generates_text=True, next_token_model=lambda: parrot)
+    task = SimpleNamespace(name="causal_lm", next_token_model=lambda: parrot)
     backbone = SimpleNamespace(tokenizer=tokenizer, max_length=max_length)
     return TextGenerator("run a", task, backbone), parrot
 
@@ -91,7 +91,7 @@ def test_at_most_so_many_tokens_are_added_and_the_end_of_a_long_text_is_read():
 def test_a_run_of_another_task_writes_no_text():
     model, _ = trained("x")
     model = TextGenerator(
-        "run a", SimpleNamespace(name="masked_lm", generates_text=False), model.backbone
+        "run a", SimpleNamespace(name="masked_lm", next_token_model=None), model.backbone
     )
     with pytest.raises(ConfigError, match="masked_lm, which writes no text"):
         next(generate.generate_text(model, "", GREEDY))

@@ -1,8 +1,8 @@
-"""Masked language modelling: hidden tokens are found from those around them.
+"""Masked language modelling: predict hidden tokens from those around them.
 
 BERT, Devlin et al. 2018, arXiv:1810.04805.
 
-B batch, T tokens of a row, P places of a row, D features, V tokens of the vocabulary.
+B batch, T tokens of a row, P predicted positions of a row, D features, V tokens of the vocabulary.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from fmkit.tasks.language import token_losses
 from fmkit.tasks.language.token_losses import UNUSED
 
 _HIDDEN, _REPLACED = 0.8, 0.1
-"""Of the tokens to be found: how many are hidden, and how many become another one; BERT's."""
+"""Shares of the predicted tokens that become the mask, and a random token; BERT's."""
 
 
 class MaskedLm(Task):
-    """Tokens that were hidden are to be found.
+    """Hidden tokens are predicted.
 
-    Inputs are tokens (B, T) and places (B, P); targets are the tokens there, (B, P), -1 where a row
-    has fewer; outputs are logits of those places alone, (B, P, V).
+    Inputs are tokens (B, T) and positions (B, P); targets are the tokens there, (B, P), -1 where a
+    row has fewer; outputs are logits at those positions alone, (B, P, V).
 
     Args:
         config: how much is hidden.
-        spec: the data set; nothing of it is read.
+        spec: the data set; unused.
     """
 
     name = "masked_lm"
@@ -41,40 +41,41 @@ class MaskedLm(Task):
 
     def __init__(self, config: MaskedLmConfig, spec: DataSpec) -> None:
         self._config = config
-        self._hiding: TokenMasking | None = None
-        self._scores_everywhere: Any = None
+        self._masking: TokenMasking | None = None
+        self._all_logits: Any = None
 
     def prepare_batch(
         self, tokens: np.ndarray, random: np.random.Generator
     ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-        """Hide tokens of a batch: ((tokens, places), targets)."""
-        if self._hiding is None:
-            raise RuntimeError("the head comes first: it knows the tokenizer")
-        return self._hiding.hide(tokens, random)
+        """Hide tokens of a batch: ((tokens, positions), targets)."""
+        if self._masking is None:
+            raise RuntimeError("call `head` first: it knows the tokenizer")
+        return self._masking.mask(tokens, random)
 
     def head(self, backbone: Backbone, config: ModelConfig) -> Any:
-        """A dense layer, GELU and a norm at each place, then scores by the embedding of tokens.
+        """A dense layer, GELU and a norm at each position, then logits by the token embedding.
 
         Raises:
-            ConfigError: a token sees those before it only, or none stands for a hidden one.
+            ConfigError: the backbone is causal, or its tokenizer has no mask token.
         """
         token_losses.require_text(self._config, backbone, is_causal=False)
         tokenizer = backbone.tokenizer
         if tokenizer is None or tokenizer.mask is None:
             raise ConfigError(
-                f"task.name=masked_lm: the tokenizer of model.name={backbone.name} has no token "
-                "that stands for a hidden one."
+                f"task.name=masked_lm: the tokenizer of model.name={backbone.name} has no mask "
+                "token.",
+                "Take a model that has one, such as model=small_bert or model=minilm.",
             )
-        self._hiding = TokenMasking(tokenizer, self._config.mask_rate, self._config.whole_words)
-        places = keras.Input((None,), dtype="int32", name="places")
-        self.extra_inputs = (places,)
+        self._masking = TokenMasking(tokenizer, self._config.mask_rate, self._config.whole_words)
+        positions = keras.Input((None,), dtype="int32", name="places")
+        self.extra_inputs = (positions,)
         features = backbone.model.output
         dense = keras.layers.Dense(features.shape[-1], activation="gelu", name="head_dense")
         norm = keras.layers.LayerNormalization(epsilon=1e-6, name="head_norm")
-        scores = token_losses.scoring(backbone, has_bias=True)
-        here = token_losses.gather_features(features, backbone.model.input, places)
-        self._scores_everywhere = lambda: scores(norm(dense(features)), "scores")
-        return scores(norm(dense(here)), "logits")
+        to_logits = token_losses.output_layer(backbone, has_bias=True)
+        gathered = token_losses.gather_features(features, backbone.model.input, positions)
+        self._all_logits = lambda: to_logits(norm(dense(features)), "scores")
+        return to_logits(norm(dense(gathered)), "logits")
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
         """Mean cross-entropy of the hidden tokens of a batch, in nats."""
@@ -85,15 +86,15 @@ class MaskedLm(Task):
         return token_losses.metrics()
 
     def inference(self, outputs: Any) -> Any:
-        """Logits at every token, (B, T, V), float32: what to put in the place of a mask, say."""
-        return self._scores_everywhere()
+        """Logits at every position, (B, T, V) float32, such as those that fill in a mask."""
+        return self._all_logits()
 
 
 class TokenMasking:
-    """Which tokens are hidden, and how.
+    """Which tokens are predicted, and how they are hidden.
 
-    Of those that are to be found 80% become the mask, 10% any token, and 10% stay as they are, so
-    that a token that is shown need not be right. Special tokens and padding are never among them.
+    80% of them become the mask, 10% a random token, and 10% stay, so that a token that is shown
+    need not be right. Special tokens and padding are never among them.
 
     Args:
         tokenizer: of the model.
@@ -106,48 +107,50 @@ class TokenMasking:
             raise ValueError("a tokenizer without a mask")
         self._mask, self._rate = tokenizer.mask, rate
         special = np.zeros(tokenizer.size + 1, bool)
-        special[[*tokenizer.special, -1]] = True  # the last one is where padding, -1, looks
+        special[[*tokenizer.special, -1]] = True  # padding is -1, which indexes the last element
         self._special = special
-        self._plain = np.flatnonzero(~special)
-        self._goes_on = np.append(tokenizer.continues(), False) if whole_words else None
+        self._replacements = np.flatnonzero(~special)
+        self._continues = np.append(tokenizer.continues(), False) if whole_words else None
 
-    def hide(
+    def mask(
         self, tokens: np.ndarray, random: np.random.Generator
     ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-        """Tokens (B, T) -> ((tokens (B, T), places (B, P)), targets (B, P)), all int32.
+        """Tokens (B, T) -> ((tokens (B, T), positions (B, P)), targets (B, P)), all int32.
 
-        P depends on T alone. Places without a target are 0.
+        P depends on T alone. Positions without a target are 0.
         """
-        rows, longest = tokens.shape
+        count, longest = tokens.shape
         width = max(1, round(self._rate * longest))
-        places = np.zeros((rows, width), np.int32)
-        targets = np.full((rows, width), UNUSED, np.int32)
-        shown = tokens.copy()
+        positions = np.zeros((count, width), np.int32)
+        targets = np.full((count, width), UNUSED, np.int32)
+        masked = tokens.copy()
         candidates = ~self._special[tokens]  # (B, T)
-        for row in range(rows):
-            chosen = self._chosen(tokens[row], np.flatnonzero(candidates[row]), random)
-            places[row, : len(chosen)] = chosen
+        for row in range(count):
+            chosen = self._choose(tokens[row], np.flatnonzero(candidates[row]), random)
+            positions[row, : len(chosen)] = chosen
             targets[row, : len(chosen)] = tokens[row, chosen]
-            fate = random.random(len(chosen))
-            others = self._plain[random.integers(0, len(self._plain), len(chosen))]
-            new = np.where(fate < _HIDDEN, self._mask, tokens[row, chosen])
-            is_other = (fate >= _HIDDEN) & (fate < _HIDDEN + _REPLACED)
-            shown[row, chosen] = np.where(is_other, others, new)
-        return (shown, places), targets
+            draw = random.random(len(chosen))
+            replacements = self._replacements[
+                random.integers(0, len(self._replacements), len(chosen))
+            ]
+            values = np.where(draw < _HIDDEN, self._mask, tokens[row, chosen])
+            is_replaced = (draw >= _HIDDEN) & (draw < _HIDDEN + _REPLACED)
+            masked[row, chosen] = np.where(is_replaced, replacements, values)
+        return (masked, positions), targets
 
-    def _chosen(
+    def _choose(
         self, row: np.ndarray, candidates: np.ndarray, random: np.random.Generator
     ) -> np.ndarray:
-        """Where tokens of a row are to be found, rising."""
+        """The positions of a row that are predicted, ascending."""
         if not len(candidates):
             return candidates
         count = max(1, round(self._rate * len(candidates)))
-        if self._goes_on is None:
+        if self._continues is None:
             return np.sort(random.choice(candidates, count, replace=False))
-        goes_on = self._goes_on[row[candidates]]
-        goes_on &= np.diff(candidates, prepend=-2) == 1  # after a special token a word is new
-        goes_on[0] = False
-        words = np.split(candidates, np.flatnonzero(~goes_on)[1:])
+        continues = self._continues[row[candidates]]
+        continues &= np.diff(candidates, prepend=-2) == 1  # a special token ends a word
+        continues[0] = False
+        words = np.split(candidates, np.flatnonzero(~continues)[1:])
         chosen: list[int] = []
         for word in random.permutation(len(words)):
             if len(chosen) + len(words[word]) <= count:

@@ -17,10 +17,9 @@ from fmkit.models.registry import build
 from fmkit.models.text.small import byte_tokenizer
 from fmkit.models.tokenizers import chat_template
 from fmkit.tasks.joint import Joint
-from fmkit.tasks.language import dpo
+from fmkit.tasks.language import dpo, dpo_rows
 from fmkit.tasks.language.causal_lm import CausalLm
 from fmkit.tasks.language.dpo import Dpo
-from fmkit.tasks.language.dpo_rows import rows_of
 
 SPEC = DataSpec("text", (), {})
 TARGETS = np.array([[-10, -12, 4, 6], [-3, -8, 2, 5], [-20, -9, 9, 4]], np.float32)
@@ -138,7 +137,7 @@ def loaded(task, config, backbone, batch_size=3):
 def encoded(pairs, max_length):
     tokenizer = byte_tokenizer("causal")
     template = chat_template.of(ModelConfig("small_gpt"), tokenizer)
-    return rows_of(Preferences(tuple(pairs)), tokenizer, max_length, lambda: template)
+    return dpo_rows.encode(Preferences(tuple(pairs)), tokenizer, max_length, lambda: template)
 
 
 def test_rows_hold_both_answers_behind_one_prompt():
@@ -189,7 +188,7 @@ def test_pairs_that_are_alike_once_they_are_cut_are_told(capsys):
     pair = Pair("Say so:", " a long answer of one kind", " a long answer of another kind")
     data = Examples(("a",), np.zeros(1, np.int32), (), Preferences((pair,)))
     Dpo(DpoConfig(), SPEC).encode_rows(data, byte_tokenizer("causal"), 20)
-    assert "1 of 1 pairs are alike" in capsys.readouterr().err
+    assert "1 of 1 pairs have two equal answers" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -252,7 +251,7 @@ def test_dropout_is_off_and_a_model_that_sees_later_tokens_is_refused(built):
     layers = backbone.model._flatten_layers(recursive=True)
     assert {e.rate for e in layers if isinstance(e, keras.layers.Dropout)} == {0.0}
     config = ModelConfig("small_bert", "none", max_length=48)
-    with pytest.raises(ConfigError, match="those before it only"):
+    with pytest.raises(ConfigError, match="only those before it"):
         Dpo(DpoConfig(), SPEC).head(build(config), config)
 
 

@@ -36,7 +36,7 @@ def batch(rows=400, width=40, seed=0):
 
 def hidden(tokens, rate=0.15, whole_words=False, seed=0):
     hiding = TokenMasking(Words(), rate, whole_words)
-    (shown, places), targets = hiding.hide(tokens, np.random.default_rng(seed))
+    (shown, places), targets = hiding.mask(tokens, np.random.default_rng(seed))
     chosen = np.zeros(tokens.shape, bool)
     for row, (at, wanted) in enumerate(zip(places, targets, strict=True)):
         chosen[row, at[wanted >= 0]] = True
@@ -166,9 +166,9 @@ def test_what_a_user_gets_has_logits_everywhere_and_loads_without_fmkit(tmp_path
 @pytest.mark.parametrize(
     ("task", "name", "told"),
     [
-        (MaskedLm(MaskedLmConfig(), SPEC), "small_gpt", "sees those before it only"),
+        (MaskedLm(MaskedLmConfig(), SPEC), "small_gpt", "sees only those before it"),
         (CausalLm(CausalLmConfig(), SPEC), "small_bert", "sees all others"),
-        (MaskedLm(MaskedLmConfig(), SPEC), "small_cnn", "needs a model of texts"),
+        (MaskedLm(MaskedLmConfig(), SPEC), "small_cnn", "needs a text model"),
     ],
 )
 def test_a_backbone_that_does_not_fit_is_refused(task, name, told):
