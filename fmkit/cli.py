@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     is_process = arguments is None
     try:
-        with signals.signal_handlers(for_good=is_process):  # from here on SIGUSR1 does not kill
+        with signals.signal_handlers(until_exit=is_process):  # from here on SIGUSR1 does not kill
             if is_process:
                 from fmkit.core import console
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from fmkit.core.console import _Console
+from fmkit.core.console import PipeSafeConsole
 
 
 class Broken:
@@ -30,7 +30,7 @@ class Broken:
 def test_a_stream_that_is_gone_is_left_alone(number, monkeypatch):
     monkeypatch.setattr("os.dup2", lambda one, other: None)  # the stream of the tests stays
     stream = Broken(number)
-    shown = _Console(file=stream)
+    shown = PipeSafeConsole(file=stream)
     for line in ("one", "two"):
         shown.print(line)
     assert stream.writes == 1

@@ -183,7 +183,7 @@ def _unknown_key(
     close = close or [each for each in everything if each.rpartition(".")[2] == leaf]
     if not close and not note:
         leaves = closest_names(
-            leaf, dict.fromkeys(each.rpartition(".")[2] for each in everything), most=1
+            leaf, dict.fromkeys(each.rpartition(".")[2] for each in everything), limit=1
         )
         close = [each for each in everything if each.rpartition(".")[2] in leaves]
     hint = f"Did you mean {' or '.join(close[:3])}?" if close else note

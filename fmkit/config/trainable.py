@@ -67,7 +67,7 @@ def pattern_problem(pattern: str) -> str:
 
 def _unknown(text: str, key: str) -> str:
     kind, _, argument = text.partition(":")
-    close = closest_names(kind.strip().lower(), KINDS, most=1)
+    close = closest_names(kind.strip().lower(), KINDS, limit=1)
     meant = [f"{each}:{argument or KINDS[each]}" if KINDS[each] else each for each in close]
     hint = f"Did you mean {meant[0]}? " if meant else ""
     return received(key, text, hint=f"{hint}Allowed: {join_names(SPELLINGS)}.")

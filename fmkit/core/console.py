@@ -1,4 +1,4 @@
-"""The one place that prints: results to stdout, progress and messages to stderr."""
+"""Terminal output: results to stdout, progress, warnings and errors to stderr."""
 
 from __future__ import annotations
 
@@ -16,39 +16,40 @@ from rich.text import Text
 from fmkit.core import sanitize
 
 
-class _Console(Console):
-    """A console that falls silent when its reader has gone, as with `| head`; the work goes on."""
+class PipeSafeConsole(Console):
+    """A console that falls silent when its reader is gone, as with `| head`."""
 
     def _check_buffer(self) -> None:
         try:
             super()._check_buffer()
-        except OSError:  # a terminal that was closed, a full disk
+        except OSError:  # a closed terminal, a full disk
             self.on_broken_pipe()
 
     def on_broken_pipe(self) -> None:
-        """Print no more."""
+        """Print nothing any more."""
         self.quiet = True
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 2 if self.stderr else 1)
-        os.close(nowhere)
+        # Python flushes its own streams at exit, which would fail again.
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2 if self.stderr else 1)
+        os.close(null)
 
 
-# A class called `:dog:` is not to become a picture, so emoji are off.
-stdout = _Console(soft_wrap=True, highlight=False, emoji=False)
-stderr = _Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+# Without emoji: a class called `:dog:` must not become a picture.
+stdout = PipeSafeConsole(soft_wrap=True, highlight=False, emoji=False)
+stderr = PipeSafeConsole(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 
 
 def prepare_streams() -> None:
-    """Make the process's own streams safe to print to, whatever it was started with.
+    """Make stdin, stdout and stderr safe to use, whatever the process was started with.
 
-    A stream that was closed would give its number to the next file that is opened, and what native
-    libraries print would land in there. A character that the locale does not have is escaped.
+    The descriptor of a closed stream would go to the next file that is opened, and native libraries
+    would print into that file. Characters that the locale lacks are escaped.
     """
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor: this one
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -59,70 +60,70 @@ def prepare_streams() -> None:
 
 
 def escape_text(text: str) -> str:
-    """Text from outside, with what a terminal would obey or not show written out: `\\x1b`."""
-    return sanitize.escape_invisible(text, kept="\n")
+    """Text from outside with invisible characters escaped, `\\x1b`; line breaks stay."""
+    return sanitize.escape_invisible(text, keep="\n")
 
 
 def escape_markup(text: str) -> str:
-    """Text from outside (file names, class names) as markup that shows it as it is, on one line."""
-    # `escape` doubles a last backslash, for a tag might follow; a blank in between prevents it.
+    """Text from outside (file names, class names) as rich markup that shows it literally."""
+    # `escape` doubles a final backslash, since a tag might follow; a space in between prevents it.
     return escape(f"{sanitize.escape_invisible(text)} ")[:-1]
 
 
 def write_stdout(text: str) -> None:
-    """A piece of a text to stdout at once, as it is but for what a terminal would obey."""
+    """Print a piece of generated text at once, with control characters escaped."""
     if stdout.quiet:
         return
     try:
-        stdout.file.write(sanitize.escape_invisible(text, kept="\n\t"))
+        stdout.file.write(sanitize.escape_invisible(text, keep="\n\t"))
         stdout.file.flush()
-    except OSError:  # nobody reads any more
+    except OSError:  # the reader is gone
         stdout.on_broken_pipe()
 
 
 def info(text: str) -> None:
-    """One line of progress, to stderr."""
-    stderr.print(Text(_told(text)))
+    """Print one line of progress to stderr."""
+    stderr.print(Text(_clean(text)))
 
 
 def warning(text: str) -> None:
-    """Something the user should know and need not act on, to stderr."""
-    stderr.print(Text.assemble(("warning:", "yellow"), " ", _told(text)))
+    """Print to stderr what the user should know and need not act on."""
+    stderr.print(Text.assemble(("warning:", "yellow"), " ", _clean(text)))
 
 
 def error(message: str, hint: str = "") -> None:
-    """An error's one message, to stderr."""
-    stderr.print(Text.assemble(("error:", "bold red"), " ", _told(message)))
+    """Print an error message, and what to do about it, to stderr."""
+    stderr.print(Text.assemble(("error:", "bold red"), " ", _clean(message)))
     if hint:
-        stderr.print(Text(f"  {_told(hint)}"))
+        stderr.print(Text(f"  {_clean(hint)}"))
 
 
-def _told(text: str) -> str:
+def _clean(text: str) -> str:
     return escape_text(sanitize.redact(text))
 
 
 @contextlib.contextmanager
 def redirect_stderr(path: Path) -> Iterator[None]:
-    """Send what native libraries write to stderr to the end of a file.
+    """Append what native libraries write to stderr to a file instead.
 
-    TensorFlow tells about missing GPU drivers when it is imported, past every Python setting.
-    Nobody without a GPU can use that, and somebody with one may need it.
+    TensorFlow reports missing GPU drivers when it is imported, whatever Python's settings are:
+    noise on a machine without a GPU, and useful in the log of a machine with one.
     """
     try:
         target = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    except OSError:  # a run that may only be read
+    except OSError:  # a read-only run folder
         target = os.open(os.devnull, os.O_WRONLY)
     with contextlib.suppress(OSError):
         sys.stderr.flush()
-    kept = os.dup(2)
+    original = os.dup(2)
     try:
         os.dup2(target, 2)
         yield
     finally:
         with contextlib.suppress(OSError):
             sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(original, 2)
+        os.close(original)
         os.close(target)
 
 

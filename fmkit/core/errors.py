@@ -1,4 +1,4 @@
-"""The errors a user can meet, each with its exit status, and the one way to word them."""
+"""Exceptions that users see, with their exit codes, and helpers that word error messages."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 
 class FmkitError(Exception):
-    """An error that is told to the user in one clean message, without a traceback.
+    """An error that the user sees as one message, without a traceback. By itself: a defect of ours.
 
     Args:
-        message: what came and what was allowed, in one line.
+        message: the value received and what was expected, mostly in one line.
         hint: what to do about it; printed on a line of its own.
     """
 
@@ -33,35 +33,35 @@ class ConfigError(FmkitError):
 
 
 class DataError(FmkitError):
-    """The data is wrong. Nothing was trained, unless a file broke under way."""
+    """The data is wrong. Nothing was trained, unless a file broke during training."""
 
     exit_code = 3
 
 
 class ArtifactError(FmkitError):
-    """A run, a checkpoint or a file of weights was refused."""
+    """A run folder, a checkpoint or a weights file is missing, damaged or unsafe to read."""
 
     exit_code = 4
 
 
 class NonFiniteError(FmkitError):
-    """The loss left the finite numbers."""
+    """The loss became NaN or infinite."""
 
     exit_code = 5
 
 
 class ResourceError(FmkitError):
-    """Disk or memory ran out."""
+    """Disk space or memory ran out."""
 
     exit_code = 6
 
 
 class FreezeError(FmkitError):
-    """Weights moved that were to stay frozen: a defect, and the run is not to be trusted."""
+    """Frozen weights changed during training: a defect, so the run cannot be trusted."""
 
 
 class Interrupted(FmkitError):
-    """A signal stopped the run after a checkpoint was saved."""
+    """A signal (Ctrl-C, SIGTERM) stopped the run after a checkpoint was saved."""
 
     def __init__(self, message: str, hint: str = "", signal_number: int = 2) -> None:
         super().__init__(message, hint)
@@ -69,46 +69,46 @@ class Interrupted(FmkitError):
 
 
 MAX_LINES = 10
-"""Lines of a list of problems."""
+"""Lines of a list of problems; the rest are counted."""
 
 
-def short_repr(value: object, most: int = 120) -> str:
-    """A value as a message shows it: `repr`, with the middle of a long one left out."""
-    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 200:
-        return f"a whole number of {value.bit_length()} bits"
+def short_repr(value: object, limit: int = 120) -> str:
+    """`repr` of a value for a message, with the middle of a long one left out."""
+    if isinstance(value, int) and value.bit_length() > 200:  # Python refuses to print huge ones
+        return f"an integer of {value.bit_length()} bits"
     text = repr(value)
-    if len(text) <= most:
+    if len(text) <= limit:
         return text
-    return f"{text[: most // 2]}...{text[-most // 4 :]} ({len(text):,} characters)"
+    return f"{text[: limit // 2]}...{text[-limit // 4 :]} ({len(text):,} characters)"
 
 
-def closest_names(name: str, allowed: Iterable[str], most: int = 3) -> list[str]:
-    """The allowed names that look most like `name`, best first; none when nothing is close."""
-    if len(name) > 100:  # nobody mistypes that much, and comparing takes its time
+def closest_names(name: str, allowed: Iterable[str], limit: int = 3) -> list[str]:
+    """The allowed names that are most similar to `name`, best first; empty when none is close."""
+    if len(name) > 100:  # not a typing error, and comparing takes quadratic time
         return []
-    names = [str(each) for each in allowed]
-    found = difflib.get_close_matches(name, names, n=most, cutoff=0.65)
-    if not found:  # a whole word of the name is a good clue too: `lr` in `learning_rate` is not
-        found = [each for each in names if len(name) > 2 and (name in each or each in name)][:most]
-    return found
+    names = [str(candidate) for candidate in allowed]
+    close = difflib.get_close_matches(name, names, n=limit, cutoff=0.65)
+    if not close and len(name) > 2:  # one contains the other; two letters are in too many names
+        close = [other for other in names if name in other or other in name][:limit]
+    return close
 
 
-def received(what: str, came: object, allowed: Iterable[str] | str = (), hint: str = "") -> str:
-    """Word an error: what came, what was allowed, did you mean, what to do.
+def received(subject: str, value: object, allowed: Iterable[str] | str = (), hint: str = "") -> str:
+    """Word an error: the value received, what was allowed, did you mean, what to do.
 
     Args:
-        what: the thing that is wrong, such as a config key or a file.
-        came: the value that came.
+        subject: what is wrong, such as a config key or a file.
+        value: the value received.
         allowed: the allowed names, or a phrase such as `a number above 0`.
         hint: what to do, as a sentence.
     """
-    parts = [f"{what}: received {short_repr(came)}."]
+    parts = [f"{subject}: received {short_repr(value)}."]
     if isinstance(allowed, str):
         if allowed:
             parts.append(f"Expected {allowed}.")
     else:
-        names = [str(each) for each in allowed]
-        close = closest_names(str(came), names)
+        names = [str(name) for name in allowed]
+        close = closest_names(str(value), names)
         if close:
             parts.append(f"Did you mean {' or '.join(close)}?")
         if names and (not close or len(names) <= 12):
@@ -118,34 +118,39 @@ def received(what: str, came: object, allowed: Iterable[str] | str = (), hint: s
     return " ".join(parts)
 
 
-def join_names(names: Sequence[str], most: int = 20) -> str:
-    """Names joined by commas, cut after `most` of them with a count of the rest."""
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+def join_names(names: Sequence[str], limit: int = 20) -> str:
+    """Names joined by commas; after `limit` of them a count of the rest."""
+    shown = ", ".join(names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
 
 
-def combine_messages(problems: Sequence[str], most_lines: int = MAX_LINES) -> str:
+def plural(count: int, noun: str, plural_noun: str = "") -> str:
+    """A count with its noun: `1 photo`, `2,000 photos`, `2 entries` with `entries` given."""
+    return f"{count:,} {noun if count == 1 else plural_noun or f'{noun}s'}"
+
+
+def combine_messages(problems: Sequence[str], max_lines: int = MAX_LINES) -> str:
     """One message for one problem, a numbered list for several.
 
     Args:
-        problems: each a text of one line or more.
-        most_lines: what comes later is counted and left out.
+        problems: texts of one line or more.
+        max_lines: problems after so many lines are left out and counted.
     """
     if len(problems) == 1:
         return problems[0]
-    told, lines = [f"{len(problems)} problems:"], 0
+    parts, lines = [f"{len(problems)} problems:"], 0
     for number, problem in enumerate(problems, start=1):
         lines += problem.count("\n") + 1
-        if lines > most_lines - (number < len(problems)):
-            told.append(f"... and {len(problems) - number + 1} more.")
+        if lines > max_lines - (number < len(problems)):  # a line for the count of the rest
+            parts.append(f"... and {len(problems) - number + 1} more.")
             break
-        told.append(f"{number}. {problem}")
-    return "\n".join(told)
+        parts.append(f"{number}. {problem}")
+    return "\n".join(parts)
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with a config: the key and the message."""
+    """A problem with a config: the key and the message."""
 
     key: str
     message: str

@@ -1,4 +1,4 @@
-"""Faults on request: what a test needs to kill a run at one exact instant. Off by default."""
+"""Fault injection for tests: kill, signal or fail a run at one exact instant. Off by default."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 import time
 
 VARIABLE = "FMKIT_FAULT"
-"""The environment variable: `POINT:N:KIND`, such as `save.before_rename:2:kill`."""
+"""The environment variable, `POINT:N:KIND`, such as `save.before_rename:2:kill`."""
 POINTS = (
     "extract.shard",
     "train.step",
@@ -22,26 +22,27 @@ POINTS = (
     "status.write",
     "model.write",
 )
-"""Where a fault can be had, in the order in which a run comes by."""
+"""Where a fault can be injected, in the order in which a run passes them."""
+_KINDS = ("kill", "term", "int", "usr1", "hup", "sleep")
 
 _passed: dict[str, int] = {}
 
 
 def point(name: str) -> None:
-    """Come by a point; at the N-th time, do what the variable asks for.
+    """Pass a point; at the N-th pass of the point in `FMKIT_FAULT`, cause its fault.
 
     Kinds: `kill` (SIGKILL), `term`, `int`, `usr1`, `hup` (that signal, to this process), an errno's
     name such as `ENOSPC` (raised as OSError), `sleep` (a minute, for a signal from outside).
 
     Raises:
         OSError: the variable asks for it.
-        ValueError: the variable is not of its form.
+        ValueError: the variable does not have the form above.
     """
-    wanted = os.environ.get(VARIABLE)
-    if not wanted:
+    text = os.environ.get(VARIABLE)
+    if not text:
         return
-    where, number, kind = _parsed(wanted)
-    if name != where:
+    fault_point, number, kind = _parse(text)
+    if name != fault_point:
         return
     _passed[name] = _passed.get(name, 0) + 1
     if _passed[name] != number:
@@ -54,17 +55,17 @@ def point(name: str) -> None:
         os.kill(os.getpid(), getattr(signal, f"SIG{kind.upper()}"))
 
 
-def halves(name: str, content: bytes) -> list[bytes]:
-    """The content in one piece; in two where a fault is wanted between them, at this point."""
+def split_content(name: str, content: bytes) -> list[bytes]:
+    """The content in one piece, or in halves where a fault is to come between them."""
     if not os.environ.get(VARIABLE, "").startswith(f"{name}:"):
         return [content]
     return [content[: len(content) // 2], content[len(content) // 2 :]]
 
 
-def _parsed(wanted: str) -> tuple[str, int, str]:
-    where, _, rest = wanted.partition(":")
+def _parse(text: str) -> tuple[str, int, str]:
+    name, _, rest = text.partition(":")
     number, _, kind = rest.partition(":")
-    known = hasattr(errno, kind) or kind in ("kill", "term", "int", "usr1", "hup", "sleep")
-    if where not in POINTS or not number.isdigit() or not known:
-        raise ValueError(f"{VARIABLE}={wanted!r} is not POINT:N:KIND with a point of {POINTS}")
-    return where, int(number), kind
+    is_kind = kind in _KINDS or hasattr(errno, kind)
+    if name not in POINTS or not number.isdigit() or not is_kind:
+        raise ValueError(f"{VARIABLE}={text!r} is not POINT:N:KIND with a point of {POINTS}")
+    return name, int(number), kind

@@ -171,7 +171,7 @@ def append(path: Path, content: bytes, fault: str = "") -> None:
         with path.open("ab", buffering=0) as stream:
             size_before = stream.tell()
             try:
-                for number, piece in enumerate(fault_injection.halves(fault, content)):
+                for number, piece in enumerate(fault_injection.split_content(fault, content)):
                     if number:
                         fault_injection.point(fault)
                     if stream.write(piece) != len(piece):  # a full disk takes a part of it

@@ -1,5 +1,4 @@
-"""What the kernel tells of memory: what this process holds, what it may hold, what is free; and
-when Python looks for garbage."""
+"""The machine: memory in use, its limit (cgroups included), cores, and settings for imports."""
 
 from __future__ import annotations
 
@@ -10,8 +9,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-PROC, CONTROL = Path("/proc"), Path("/sys/fs/cgroup")
-"""Where the kernel shows processes, and control groups (version 1 or 2)."""
+PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
+"""Where Linux shows processes and control groups (version 1 or 2)."""
 
 
 def resident_bytes() -> int:
@@ -25,88 +24,75 @@ def resident_bytes() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def memory_limit(proc: Path = PROC, control: Path = CONTROL) -> int | None:
-    """Bytes that this process may hold at most; None where the system does not tell.
+def memory_limit(proc: Path = PROC, cgroups: Path = CGROUPS) -> int | None:
+    """Bytes that this process may hold: the machine's memory, or less by its control groups.
 
-    The machine's memory, or what the control groups above the process allow where that is less.
+    None where the system does not say.
     """
-    amounts = [_number(folder / name) for folder, (name, _) in _groups(proc, control)]
-    found = [each for each in (_total(proc), *amounts) if each is not None]
-    return min(found, default=None)
+    limits = [_read_integer(folder / limit) for folder, limit, _ in _memory_groups(proc, cgroups)]
+    known = [limit for limit in (_machine_memory(proc, "MemTotal"), *limits) if limit is not None]
+    return min(known, default=None)
 
 
-def free_memory(proc: Path = PROC, control: Path = CONTROL) -> int | None:
-    """Bytes that can be allocated now; None where the system does not tell.
+def free_memory(proc: Path = PROC, cgroups: Path = CGROUPS) -> int | None:
+    """Bytes that can be allocated now: on the machine, or less by the process's control groups.
 
-    The machine's, or what the control groups above the process leave where that is less.
+    None where the system does not say.
     """
-    amounts = [_left(folder, *names) for folder, names in _groups(proc, control)]
-    found = [each for each in (_machine(proc), *amounts) if each is not None]
-    return max(0, min(found)) if found else None
+    free = [_free_in_group(*group) for group in _memory_groups(proc, cgroups)]
+    machine = _machine_memory(proc, "MemAvailable", 0.5)
+    known = [amount for amount in (machine, *free) if amount is not None]
+    return max(0, min(known)) if known else None
 
 
-def _total(proc: Path) -> int | None:
-    amount = _told(proc, "MemTotal")
-    if amount is not None:
-        return amount
+def _machine_memory(proc: Path, field: str, share: float = 1.0) -> int | None:
+    """A field of /proc/meminfo in bytes; elsewhere (macOS) a share of all memory."""
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
-
-
-def _machine(proc: Path) -> int | None:
-    amount = _told(proc, "MemAvailable")
-    if amount is not None:
-        return amount
-    try:  # macOS tells how much there is, not how much is free
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (AttributeError, ValueError, OSError):
-        return None
-
-
-def _told(proc: Path, name: str) -> int | None:
-    try:
-        found = re.search(rf"{name}:\s+(\d+) kB", (proc / "meminfo").read_text())
+        match = re.search(rf"{field}:\s+(\d+) kB", (proc / "meminfo").read_text())
+        if match:
+            return int(match[1]) * 1024
     except OSError:
+        pass
+    try:
+        return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * share)
+    except (AttributeError, ValueError, OSError):
         return None
-    return int(found.group(1)) * 1024 if found else None
 
 
-def _groups(proc: Path, control: Path) -> Iterator[tuple[Path, tuple[str, str]]]:
-    """Each control group above this process, with its files of limit and use, both versions."""
+def _memory_groups(proc: Path, cgroups: Path) -> Iterator[tuple[Path, str, str]]:
+    """The control groups of this process, innermost first: folder, file of limit, file of usage."""
     try:
         lines = (proc / "self" / "cgroup").read_text().splitlines()
     except OSError:
         return
     for line in lines:
-        _, _, rest = line.partition(":")
-        controllers, _, inner = rest.partition(":")
-        if controllers == "":
-            top, names = control, ("memory.max", "memory.current")
+        _, controllers, inner = (*line.split(":", 2), "", "")[:3]
+        if controllers == "":  # version 2
+            root, names = cgroups, ("memory.max", "memory.current")
         elif "memory" in controllers.split(","):
-            top, names = control / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes")
+            root, names = cgroups / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes")
         else:
             continue
-        folder = top / inner.lstrip("/")
-        for each in (folder, *folder.parents):  # a container may show only the top
-            if each == top or top in each.parents:
-                yield each, names
+        folder = root / inner.lstrip("/")
+        for group in (folder, *folder.parents):  # a container may see only the root
+            if group == root or root in group.parents:
+                yield group, *names
 
 
-def _left(folder: Path, limit_name: str, usage: str) -> int | None:
-    most, used = _number(folder / limit_name), _number(folder / usage)
-    if most is None or used is None:
+def _free_in_group(folder: Path, limit_file: str, usage_file: str) -> int | None:
+    limit, usage = _read_integer(folder / limit_file), _read_integer(folder / usage_file)
+    if limit is None or usage is None:
         return None
     try:
-        stat = (folder / "memory.stat").read_text()
+        statistics = (folder / "memory.stat").read_text()
     except OSError:
         return None
-    cached = re.search(r"^(?:total_)?inactive_file (\d+)", stat, re.MULTILINE)
-    return most - used + (int(cached.group(1)) if cached else 0)  # page cache gives way
+    # The kernel drops page cache when memory is needed, so that counts as free.
+    page_cache = re.search(r"^(?:total_)?inactive_file (\d+)", statistics, re.MULTILINE)
+    return limit - usage + (int(page_cache[1]) if page_cache else 0)
 
 
-def _number(path: Path) -> int | None:
+def _read_integer(path: Path) -> int | None:
     try:
         return int(path.read_text())
     except (OSError, ValueError):  # no such file, or the word `max`
@@ -118,13 +104,13 @@ _has_loaded = False
 
 @contextlib.contextmanager
 def gc_paused_imports() -> Iterator[None]:
-    """Import large libraries without looking for garbage, and never look at what they leave.
+    """Import large libraries with garbage collection off, and freeze what they create.
 
-    TensorFlow and Keras leave half a million objects for good; to go through them again and again,
-    while they come and at each collection afterwards, took a tenth of a short run's time.
+    TensorFlow and Keras create half a million objects that stay; scanning them, during the import
+    and at each later collection, took a tenth of a short run's time.
     """
     global _has_loaded
-    if _has_loaded or not gc.isenabled():  # a sweep's later job has garbage, which is to be found
+    if _has_loaded or not gc.isenabled():  # freezing would keep the garbage of a sweep's first jobs
         yield
         return
     gc.disable()
@@ -140,14 +126,14 @@ def available_cores() -> int:
     """Processor cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
-    except AttributeError:  # only Linux tells which cores this process may use
+    except AttributeError:  # macOS has no affinity
         return os.cpu_count() or 1
 
 
 def set_library_defaults() -> None:
     """Set environment variables that TensorFlow reads when it is imported; the user's own win."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # only errors: notes are not for users
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # only errors
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    # TensorFlow turns oneDNN on by itself only where the CPU has AVX-512. On an AVX2 machine an
+    # TensorFlow enables oneDNN by itself only where the CPU has AVX-512. On an AVX2 machine an
     # EfficientNet-Lite0 at 224 px ran 1.5 to 2 times as fast with it, forward and backward.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")

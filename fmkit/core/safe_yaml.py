@@ -1,7 +1,7 @@
-"""YAML that is read as what it seems: no code, no bombs, no traps, and every error has its place.
+"""Strict YAML: no tags that run code, no alias bombs, no surprising numbers, errors with positions.
 
-YAML lets a file of 500 bytes stand for a billion values, a text name code to run, and `012` mean
-ten. None of that belongs in a config or in the record of a run, so a file that has it is refused.
+YAML lets a file of 500 bytes expand to a billion values, a text name code to run, and `012` mean
+ten. Neither a config nor the record of a run needs that, so a file that has it is refused.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from fmkit.core import sanitize
 from fmkit.core.errors import short_repr
 
 MAX_BYTES = 256 * 1024
-"""Bytes of a file; PyYAML takes up to a second for as many. A config has some thousand."""
+"""Bytes of a file; PyYAML takes up to a second for so many. A config has a few thousand."""
 
 MAX_NODES = 10_000
-"""Values of a file, each alias counted as all that it stands for."""
+"""Values of a file; an alias counts as all values that it expands to."""
 
 MAX_DEPTH = 100
-"""Mappings and lists inside each other."""
+"""Levels of nested mappings and lists."""
 
 CODE_KEYS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
-"""Keys by which Hydra calls what a config names."""
+"""Keys of `hydra.utils.instantiate`, which calls the code that a config names."""
 
 _ENCODINGS = {
     b"\xff\xfe\x00\x00": "UTF-32",
@@ -44,12 +44,12 @@ _PLAIN_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*(_[0-9]+)*)")
 
 @dataclass
 class Document:
-    """A file, read; whoever gets it leaves it as it is.
+    """A YAML file that was read. It is cached and shared, so treat it as read-only.
 
     Attributes:
-        tree: its mapping, with every place; None where the file could not be read as one.
+        tree: its top mapping, with positions; None where the file has problems.
         text: the whole file, empty where it could not be read.
-        problems: all that is wrong, each with `file:line`.
+        problems: all problems, each with `file:line`.
     """
 
     tree: yaml.MappingNode | None = None
@@ -57,8 +57,8 @@ class Document:
     problems: list[str] = field(default_factory=list)
 
 
-class _Refused(Exception):
-    """What ends the reading of a file: a message, and where."""
+class _YamlProblem(Exception):
+    """Ends the reading of a file: a message, and the position."""
 
     def __init__(self, message: str, mark: yaml.Mark | None = None) -> None:
         super().__init__(message)
@@ -72,7 +72,7 @@ class _Loader(yaml.SafeLoader):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._depth = 0
-        self._sizes: dict[int, int] = {}  # by node, how many values it stands for
+        self._sizes: dict[int, int] = {}  # by id of a node: values that it expands to
         self._count = 0
 
     def compose_node(self, parent: Any, index: Any) -> yaml.Node | None:
@@ -81,18 +81,16 @@ class _Loader(yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             node = super().compose_node(parent, index)
             if id(node) not in self._sizes:
-                raise _Refused(f"the alias *{event.anchor} stands inside what it stands for", mark)
+                raise _YamlProblem(f"the alias *{event.anchor} contains itself", mark)
             self._grow(self._sizes[id(node)], mark)
             return node
         if event.tag is not None:
-            # PyYAML writes the tag `!!x` out as `tag:yaml.org,2002:x`.
+            # PyYAML expands the tag `!!x` to `tag:yaml.org,2002:x`.
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-            raise _Refused(
-                f"the tag {short_repr(tag)} is not allowed: values have no tags here", mark
-            )
+            raise _YamlProblem(f"the tag {short_repr(tag)} is not allowed; remove it", mark)
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise _Refused(f"more than {MAX_DEPTH} levels inside each other", mark)
+            raise _YamlProblem(f"nested more than {MAX_DEPTH} levels deep", mark)
         before = self._count
         self._grow(1, mark)
         node = super().compose_node(parent, index)
@@ -100,14 +98,14 @@ class _Loader(yaml.SafeLoader):
         self._sizes[id(node)] = self._count - before
         return node
 
-    def _grow(self, by: int, mark: yaml.Mark) -> None:
-        self._count += by
+    def _grow(self, count: int, mark: yaml.Mark) -> None:
+        self._count += count
         if self._count > MAX_NODES:
-            raise _Refused(f"it stands for more than {MAX_NODES:,} values", mark)
+            raise _YamlProblem(f"the file expands to more than {MAX_NODES:,} values", mark)
 
 
 def _configure() -> None:
-    """Numbers and dates as OmegaConf reads them, which reads the same files after us."""
+    """Resolve numbers and dates as OmegaConf does, which reads the same files after us."""
     number = r"[-+]?[0-9]+(?:_[0-9]+)*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)"
     _Loader.add_implicit_resolver(
         "tag:yaml.org,2002:float", re.compile(f"^(?:{number})$"), list("-+0123456789.")
@@ -122,94 +120,93 @@ _configure()
 
 
 def read(path: Path) -> Document:
-    """Read a file whose whole must be one mapping.
+    """Read a file that must be one mapping.
 
-    Nothing in it is run, and it takes at most some tenths of a second.
+    Nothing in it is executed, and it takes at most some tenths of a second.
     """
     try:
         text = _text(path)
-    except _Refused as error:
+    except _YamlProblem as error:
         return Document(problems=[f"{sanitize.escape_invisible(path)}{error.message}"])
-    return _parsed(path, text)
+    return _parse(path, text)
 
 
-@lru_cache(maxsize=64)  # one command asks for the same file some four times
-def _parsed(path: Path, text: str) -> Document:
+@lru_cache(maxsize=64)  # one command reads the same file some four times
+def _parse(path: Path, text: str) -> Document:
     try:
         tree = _Loader(text).get_single_node()
     except yaml.YAMLError as error:
-        return Document(text=text, problems=[_syntax(path, text, error)])
-    except _Refused as error:
-        return Document(text=text, problems=[f"{_place(path, error.mark)}: {error.message}."])
+        return Document(text=text, problems=[_syntax_message(path, text, error)])
+    except _YamlProblem as error:
+        return Document(text=text, problems=[f"{_position(path, error.mark)}: {error.message}."])
     if not isinstance(tree, yaml.MappingNode):
-        what = "is empty" if tree is None else f"is a {_kind(tree)}"
-        where = f"{sanitize.escape_invisible(path)}:1"
-        told = f"{where}: it {what}. A file must be a mapping of keys to values."
-        return Document(text=text, problems=[told])
+        problem = "is empty" if tree is None else f"is a {_kind(tree)}"
+        message = f"the file {problem}. It must be a mapping of keys to values."
+        return Document(text=text, problems=[f"{sanitize.escape_invisible(path)}:1: {message}"])
     try:
         problems = list(_problems(tree, path))
-    except _Refused as error:
-        problems = [f"{_place(path, error.mark)}: {error.message}."]
+    except _YamlProblem as error:
+        problems = [f"{_position(path, error.mark)}: {error.message}."]
     return Document(None if problems else tree, text, problems)
 
 
 def value(node: yaml.Node) -> Any:
-    """What a node of a read file stands for, as Python values.
+    """The Python value of a node.
 
     Raises:
-        yaml.YAMLError: a text that is no number was written as one.
+        yaml.YAMLError: a text is tagged as a number and is not one.
     """
     return _Loader("").construct_document(node)
 
 
 def code_problem(key: str) -> str:
-    """Why a key is refused by which Hydra would run code; empty for every other key."""
+    """Why a key that makes Hydra run code is refused; empty for every other key."""
     if key not in CODE_KEYS:
         return ""
     return (
-        f"the key {key} is refused: it names code to be called, and fmkit calls nothing that a "
-        "config names. Models, data and tasks go by their names, such as model=resnet50."
+        f"the key {key} is refused: it names code to call, and fmkit calls no code that a config "
+        "names. Models, data and tasks have names, such as model=resnet50."
     )
 
 
 def _text(path: Path) -> str:
     try:
         status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
-            raise _Refused(": this is not a file.")
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe could block forever
+            raise _YamlProblem(": this is not a file.")
         if status.st_size > MAX_BYTES:
             size = f"{status.st_size:,} bytes; at most {MAX_BYTES:,} are read"
-            raise _Refused(f": too large to be a config ({size}).")
+            raise _YamlProblem(f": too large to be a config ({size}).")
         content = path.read_bytes()
     except OSError as error:
-        raise _Refused(f": it cannot be read: {error.strerror}.") from error
+        raise _YamlProblem(f": it cannot be read: {error.strerror}.") from error
     for mark, name in _ENCODINGS.items():
         if content.startswith(mark):
-            first = f"byte 0x{content[0]:02x} at offset 0"
-            raise _Refused(f" is not UTF-8 but {name} ({first}). Save it as UTF-8.")
+            first_byte = f"byte 0x{content[0]:02x} at offset 0"
+            raise _YamlProblem(f" is not UTF-8 but {name} ({first_byte}). Save it as UTF-8.")
     if content.startswith(b"\xef\xbb\xbf"):
-        raise _Refused(
+        raise _YamlProblem(
             " starts with a byte order mark (byte 0xef at offset 0). Save it as UTF-8 without."
         )
     if b"\0" in content:
-        raise _Refused(f": there is a NUL byte at offset {content.index(0)}. This is no text.")
+        raise _YamlProblem(f": there is a NUL byte at offset {content.index(0)}. This is not text.")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        bad = f"byte 0x{content[error.start]:02x} at offset {error.start}"
-        raise _Refused(f" is not UTF-8 ({bad}). Save it as UTF-8.") from error
+        bad_byte = f"byte 0x{content[error.start]:02x} at offset {error.start}"
+        raise _YamlProblem(f" is not UTF-8 ({bad_byte}). Save it as UTF-8.") from error
 
 
 def _kind(node: yaml.Node) -> str:
     return type(node).__name__.removesuffix("Node").lower()
 
 
-def _place(path: Path, mark: yaml.Mark | None) -> str:
-    where = f":{mark.line + 1}:{mark.column + 1}" if mark is not None else ""
-    return f"{sanitize.escape_invisible(path)}{where}"
+def _position(path: Path, mark: yaml.Mark | None) -> str:
+    line_column = f":{mark.line + 1}:{mark.column + 1}" if mark is not None else ""
+    return f"{sanitize.escape_invisible(path)}{line_column}"
 
 
-def _syntax(path: Path, text: str, error: yaml.YAMLError) -> str:
+def _syntax_message(path: Path, text: str, error: yaml.YAMLError) -> str:
     """A syntax error in one sentence, with the line and a caret under the column."""
     if isinstance(error, yaml.reader.ReaderError):
         before = text[: error.position]
@@ -218,17 +215,17 @@ def _syntax(path: Path, text: str, error: yaml.YAMLError) -> str:
         reason = f"the control character {chr(int(error.character))!r}"
     else:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-        reason = _worded(str(getattr(error, "problem", "") or error).splitlines()[0])
-    told = f"{_place(path, mark)}: this is not YAML: {reason}."
-    return f"{told}\n{_caret(text, mark)}" if mark is not None else told
+        reason = _plain_reason(str(getattr(error, "problem", "") or error).splitlines()[0])
+    message = f"{_position(path, mark)}: this is not YAML: {reason}."
+    return f"{message}\n{_caret(text, mark)}" if mark is not None else message
 
 
-def _worded(reason: str) -> str:
+def _plain_reason(reason: str) -> str:
     """PyYAML's reason in plain words where its own are obscure."""
     if "but found another document" in reason:
         return "a second document starts here (`---`); a config is one"
     if "'\\t' that cannot start" in reason:
-        return "a tab stands here; indent with spaces"
+        return "there is a tab here; indent with spaces"
     return reason
 
 
@@ -236,78 +233,79 @@ def _caret(text: str, mark: yaml.Mark) -> str:
     lines = re.split(r"\r\n|[\n\r\x85\u2028\u2029]", text)  # as PyYAML counts them
     line = lines[mark.line] if mark.line < len(lines) else ""
     start = max(0, mark.column - 50)
-    part = sanitize.CHARACTERS.sub(" ", line[start : start + 80])
+    part = sanitize.INVISIBLE.sub(" ", line[start : start + 80])
     return f"    {part}\n    {' ' * (mark.column - start)}^"
 
 
 def _problems(tree: yaml.MappingNode, path: Path) -> Iterator[str]:
-    """What is wrong with the keys and values of a file that is well-formed YAML."""
-    todo: list[yaml.Node] = [tree]
-    seen: set[int] = set()
-    while todo:
-        node = todo.pop()
-        if id(node) in seen:  # an alias
+    """The problems with keys and values of a file that is well-formed YAML."""
+    pending: list[yaml.Node] = [tree]
+    visited: set[int] = set()
+    while pending:
+        node = pending.pop()
+        if id(node) in visited:  # by an alias
             continue
-        seen.add(id(node))
+        visited.add(id(node))
         if isinstance(node, yaml.ScalarNode):
             yield from _scalar_problems(node, path)
         elif isinstance(node, yaml.SequenceNode):
-            todo.extend(reversed(node.value))
+            pending.extend(reversed(node.value))
         elif isinstance(node, yaml.MappingNode):
             _merge(node)
             yield from _key_problems(node, path)
-            todo.extend(each for _, each in reversed(node.value))
+            pending.extend(child for _, child in reversed(node.value))
 
 
 def _merge(node: yaml.MappingNode) -> None:
-    """Put what `<<` merges into a mapping where it stands, the mapping's own keys winning."""
+    """Replace `<<` by the keys of the mappings that it merges; the mapping's own keys win."""
     if not any(key.tag == _MERGE for key, _ in node.value):
         return
-    own = {key.value for key, _ in node.value if key.tag != _MERGE}
+    own_keys = {key.value for key, _ in node.value if key.tag != _MERGE}
     merged = yaml.MappingNode(node.tag, [row for row in node.value if row[0].tag == _MERGE])
     try:
         _Loader("").flatten_mapping(merged)
     except yaml.MarkedYAMLError as error:
-        raise _Refused(f"`<<` merges mappings only: {error.problem}", node.start_mark) from error
-    rows = {key.value: (key, each) for key, each in merged.value if key.value not in own}
+        raise _YamlProblem(
+            f"`<<` merges mappings only: {error.problem}", node.start_mark
+        ) from error
+    rows = {key.value: (key, child) for key, child in merged.value if key.value not in own_keys}
     node.value = [*rows.values(), *(row for row in node.value if row[0].tag != _MERGE)]
 
 
 def _key_problems(node: yaml.MappingNode, path: Path) -> Iterator[str]:
-    seen: dict[str, int] = {}
+    lines: dict[str, int] = {}
     for key, _ in node.value:
-        where, line = _place(path, key.start_mark), key.start_mark.line + 1
+        position, line = _position(path, key.start_mark), key.start_mark.line + 1
         if not isinstance(key, yaml.ScalarNode):
-            yield f"{where}: a key must be a name, not a {_kind(key)}."
+            yield f"{position}: a key must be a name, not a {_kind(key)}."
             continue
         if key.tag != _TEXT:
             read_as = "nothing" if value(key) is None else f"the value {value(key)!r}"
-            yield f"{where}: YAML reads the key {key.value!r} as {read_as}. Write it in quotes."
-        wrong = sanitize.text_problem("key", key.value) or code_problem(key.value)
-        if wrong:
-            yield f"{where}: {wrong}"
-        if key.value in seen:
-            before = seen[key.value]
-            yield f"{where}: the key {key.value!r} is here again, after line {before}."
-        seen[key.value] = line
+            yield f"{position}: YAML reads the key {key.value!r} as {read_as}. Write it in quotes."
+        problem = sanitize.text_problem("key", key.value) or code_problem(key.value)
+        if problem:
+            yield f"{position}: {problem}"
+        if key.value in lines:
+            yield f"{position}: duplicate key {key.value!r}, first in line {lines[key.value]}."
+        lines[key.value] = line
 
 
 def _scalar_problems(node: yaml.ScalarNode, path: Path) -> Iterator[str]:
-    where = _place(path, node.start_mark)
-    wrong = sanitize.text_problem("value", node.value)
-    if wrong:
-        yield f"{where}: {wrong}"
+    position = _position(path, node.start_mark)
+    problem = sanitize.text_problem("value", node.value)
+    if problem:
+        yield f"{position}: {problem}"
         return
     if node.tag == "tag:yaml.org,2002:int" and not _PLAIN_INTEGER.fullmatch(node.value):
-        found = short_repr(value(node))
+        read_as = short_repr(value(node))
         yield (
-            f"{where}: YAML reads {short_repr(node.value)} as {found}. Write the number, or "
+            f"{position}: YAML reads {short_repr(node.value)} as {read_as}. Write the number, or "
             "quote it."
         )
     elif node.tag.endswith((":int", ":float")) and len(node.value) > 40:
-        yield f"{where}: a number of {len(node.value)} characters."
+        yield f"{position}: a number of {len(node.value)} characters; at most 40 are allowed."
     elif node.tag == "tag:yaml.org,2002:float" and ":" in node.value:
-        found = short_repr(value(node))
-        yield f"{where}: YAML reads {node.value!r} as {found}. Write the number, or quote it."
+        read_as = short_repr(value(node))
+        yield f"{position}: YAML reads {node.value!r} as {read_as}. Write the number, or quote it."
     elif node.tag == "tag:yaml.org,2002:value":
-        yield f"{where}: YAML has a meaning of its own for `=`. Write it in quotes."
+        yield f"{position}: `=` is special in YAML. Write it in quotes."

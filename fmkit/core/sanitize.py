@@ -1,4 +1,4 @@
-"""Characters that nobody sees: they move a terminal's cursor, turn text round, or end a line."""
+"""Control, bidirectional and other invisible Unicode characters are escaped, secrets redacted."""
 
 from __future__ import annotations
 
@@ -7,68 +7,70 @@ from pathlib import Path
 
 from fmkit.core.errors import short_repr
 
-CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
-"""Control characters, line breaks, changes of direction, and halves of pairs (no UTF-8)."""
+INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+"""Control characters, line breaks, changes of direction, and lone surrogates (not UTF-8)."""
 
-LONGEST_TEXT = 4096
-"""Characters of one text: the longest path that Linux takes."""
+MAX_CHARACTERS = 4096
+"""Characters of one text in a config: PATH_MAX of Linux."""
 
 
-def escape_invisible(text: str | Path, kept: str = "") -> str:
-    """A text with such characters as Python writes them: `\\x1b`.
+def escape_invisible(text: str | Path, keep: str = "") -> str:
+    """A text with invisible characters as Python escapes: `\\x1b`.
 
     Args:
         text: the text, or a path.
-        kept: those of them that stay as they are.
+        keep: characters that stay as they are.
     """
 
-    def each(found: re.Match[str]) -> str:
-        return found[0] if found[0] in kept else repr(found[0])[1:-1]
+    def escape(match: re.Match[str]) -> str:
+        return match[0] if match[0] in keep else repr(match[0])[1:-1]
 
-    return CHARACTERS.sub(each, str(text))
+    return INVISIBLE.sub(escape, str(text))
 
 
-def text_problem(what: str, text: str) -> str:
+def text_problem(subject: str, text: str) -> str:
     """What is wrong with the characters of a text from a config; empty when nothing is."""
-    found = CHARACTERS.search(text)
-    if found is not None:
-        which = "a line break" if found[0] in "\n\r" else f"the character {found[0]!r}"
-        return f"{what}: received {short_repr(text)}. It has {which}, which cannot be seen."
-    if len(text) > LONGEST_TEXT:
-        return f"{what}: a text of {len(text):,} characters; at most {LONGEST_TEXT:,} are read."
+    invisible = INVISIBLE.search(text)
+    if invisible is not None:
+        character = invisible[0]
+        shown = "a line break" if character in "\n\r" else f"the character {character!r}"
+        return f"{subject}: received {short_repr(text)}. It has {shown}, which is invisible."
+    if len(text) > MAX_CHARACTERS:
+        return f"{subject}: {len(text):,} characters; at most {MAX_CHARACTERS:,} are allowed."
     return ""
 
 
 REDACTED = "<redacted>"
 
-_WORDS = r"(?:token|secret|passw(?:or)?d|passphrase|credentials?|(?:api|access|private)[-_]?key)"
-_NAMED = re.compile(
-    rf"""(?P<key>(?<![A-Za-z0-9])[A-Za-z0-9_.-]*{_WORDS}s?['"]?\s*[=:]\s*)"""
+_NAMES = r"(?:token|secret|passw(?:or)?d|passphrase|credentials?|(?:api|access|private)[-_]?key)"
+_ASSIGNMENT = re.compile(
+    rf"""(?P<key>(?<![A-Za-z0-9])[A-Za-z0-9_.-]*{_NAMES}s?['"]?\s*[=:]\s*)"""
     r"""(?P<value>'[^'\n]*'|"[^"\n]*"|[^\s,;}\]'"<]+)""",
     re.IGNORECASE,
 )
-_ADDRESS = re.compile(  # one slash is left where it was taken for a path
+_URL_PASSWORD = re.compile(  # `//` is `/` in a URL that was handled as a path
     r"(?P<before>[a-z][a-z0-9+.-]{1,20}:/)(?P<slash>/)?(?(slash)[^\s/@'\"]+|[^\s/@'\":]*:[^\s/@'\"]+)@",
     re.IGNORECASE,
 )
-_KNOWN = re.compile(
+_TOKEN_FORMATS = re.compile(  # Hugging Face, GitHub, OpenAI, AWS
     r"\b(?:hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|AKIA[A-Z0-9]{16})\b"
 )
 _REFERENCE = "${"
 
 
 def redact(text: str) -> str:
-    """The same text without values of keys such as `api_token`, passwords in addresses, tokens.
+    """A text without values of keys such as `api_token`, passwords in URLs, and access tokens.
 
-    A reference such as `${oc.env:NAME}` is no secret and stays.
+    A reference such as `${oc.env:NAME}` is not a secret and stays.
     """
-    text = _NAMED.sub(_without_value, text)
-    text = _ADDRESS.sub(lambda found: f"{found['before']}{found['slash'] or ''}{REDACTED}@", text)
-    return _KNOWN.sub(REDACTED, text)
+    text = _ASSIGNMENT.sub(_redact_value, text)
+    text = _URL_PASSWORD.sub(lambda url: f"{url['before']}{url['slash'] or ''}{REDACTED}@", text)
+    return _TOKEN_FORMATS.sub(REDACTED, text)
 
 
-def _without_value(found: re.Match[str]) -> str:
-    if _REFERENCE in found["value"]:
-        return found[0]
-    quote = found["value"][0] if found["value"][0] in "'\"" else ""
-    return f"{found['key']}{quote}{REDACTED}{quote}"
+def _redact_value(assignment: re.Match[str]) -> str:
+    value = assignment["value"]
+    if _REFERENCE in value:
+        return assignment[0]
+    quote = value[0] if value[0] in "'\"" else ""
+    return f"{assignment['key']}{quote}{REDACTED}{quote}"

@@ -1,8 +1,11 @@
-"""What a signal means, decided in one place: the end, a save, or leaving at once.
+"""What happens on Ctrl-C (SIGINT), `kill` (SIGTERM), a closed terminal (SIGHUP) and SIGUSR1.
 
-SIGTERM, SIGINT and SIGHUP ask for the end. In a careful region (a training step, a save) that waits
-until the region ends; elsewhere it comes at once. A second one leaves at once everywhere. SIGUSR1
-asks for a save and ends nothing.
+SIGINT, SIGTERM and SIGHUP ask the process to stop. Inside `defer_signals` (a training step, a save)
+a first one waits until the block ends, so that a checkpoint can be saved; elsewhere it raises
+`SignalReceived` at once. A second one stops the process at once everywhere. SIGUSR1 asks for a
+checkpoint and stops nothing.
+
+`train/callbacks/signal_stop` saves and stops between steps; `commands/failures` words the message.
 """
 
 from __future__ import annotations
@@ -16,14 +19,14 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-_SAME_SECONDS = 0.2
-"""Signals that come so soon after the first are part of it: `timeout` and terminals send two."""
+_REPEAT_SECONDS = 0.2
+"""Signals so soon after the first belong to it: `timeout` and terminals send two."""
 _GRACE_SECONDS = 1.0
-"""What is left after the second one for writing down how the run ended."""
+"""Time after a second signal for recording how the run ended."""
 
 
 class SignalReceived(KeyboardInterrupt):
-    """A signal asks for the end, here and now.
+    """A signal asks the process to stop now.
 
     A KeyboardInterrupt, so that no `except Exception` around a library's call swallows it.
 
@@ -36,20 +39,20 @@ class SignalReceived(KeyboardInterrupt):
         self.number = number
 
 
-class _Listener:
-    """Handles the signals of one process, from `start` to `stop`."""
+class _SignalHandler:
+    """Handles the signals of one process, from `install` to `restore`."""
 
     def __init__(self) -> None:
-        self.asked: int | None = None
-        self.wants_save = False
-        self.depth = 0
+        self.stop_signal: int | None = None
+        self.save_requested = False
+        self.defer_depth = 0
         self.exit_code: int | None = None
-        self._asked_at = 0.0
-        self._has_left = False
-        self._before: dict[int, Any] = {}
-        self._stopped = threading.Event()
+        self._stop_time = 0.0
+        self._has_raised = False
+        self._previous: dict[int, Any] = {}
+        self._restored = threading.Event()
 
-    def start(self) -> None:
+    def install(self) -> None:
         """Take over the signals.
 
         Raises:
@@ -58,136 +61,137 @@ class _Listener:
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)
         try:
-            self._wakeup_before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+            self._previous_wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         except ValueError:
             os.close(self._read)
             os.close(self._write)
             raise
-        for number in _heard_signals():
-            self._before[number] = signal.signal(number, self._handle)
+        for number in _handled_signals():
+            self._previous[number] = signal.signal(number, self._handle)
         threading.Thread(target=self._watch, name="fmkit-signals", daemon=True).start()
 
-    def stop(self) -> None:
-        """Give the signals back."""
-        self._stopped.set()
-        for number, before in self._before.items():
-            signal.signal(number, before)
-        signal.set_wakeup_fd(self._wakeup_before)
-        os.close(self._write)  # which ends the thread
+    def restore(self) -> None:
+        """Give the signals back to their previous handlers."""
+        self._restored.set()
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._previous_wakeup)
+        os.close(self._write)  # ends the thread
 
-    def forget(self) -> None:
-        """In a forked child: it ends when its parent says so, and has nothing to save."""
+    def reset_in_child(self) -> None:
+        """In a forked worker: ignore what the parent decides on, and die of the other signals."""
         signal.set_wakeup_fd(-1)
-        for number in self._before:
-            ends = number not in (signal.SIGINT, _SAVE)
-            signal.signal(number, signal.SIG_DFL if ends else signal.SIG_IGN)
+        for number in self._previous:
+            # Ctrl-C reaches the whole process group; the parent stops its workers itself.
+            is_ignored = number in (signal.SIGINT, _SAVE)
+            signal.signal(number, signal.SIG_IGN if is_ignored else signal.SIG_DFL)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if number == _SAVE:
-            self.wants_save = True
+            self.save_requested = True
         elif self.exit_code is not None:
             os._exit(self.exit_code)
-        elif self.asked is None:
-            self.asked, self._asked_at = number, time.monotonic()
-            if self.depth == 0:
-                self._leave(number)
-            _tell(number)
-        elif not self._has_left and time.monotonic() - self._asked_at >= _SAME_SECONDS:
-            self._leave(self.asked)
+        elif self.stop_signal is None:
+            self.stop_signal, self._stop_time = number, time.monotonic()
+            if self.defer_depth == 0:
+                self._raise(number)
+            _print_stopping(number)
+        elif not self._has_raised and time.monotonic() - self._stop_time >= _REPEAT_SECONDS:
+            self._raise(self.stop_signal)
 
-    def _leave(self, number: int) -> None:
-        self._has_left = True
+    def _raise(self, number: int) -> None:
+        self._has_raised = True
         raise SignalReceived(number)
 
     def _watch(self) -> None:
         """End the process on the second signal if it does not end by itself.
 
-        Native code may run for minutes (XLA compiles), and Python's own handlers wait for it.
+        Native code may run for minutes (XLA compiles), and Python runs handlers only afterwards.
         """
         first: tuple[int, float] | None = None
-        while content := os.read(self._read, 64):
-            for number in content:
-                if number == _SAVE or number not in self._before:
+        while numbers := os.read(self._read, 64):
+            for number in numbers:
+                if number == _SAVE or number not in self._previous:
                     continue
                 if first is None:
                     first = number, time.monotonic()
-                elif time.monotonic() - first[1] >= _SAME_SECONDS:
-                    if not self._stopped.wait(_GRACE_SECONDS):
+                elif time.monotonic() - first[1] >= _REPEAT_SECONDS:
+                    if not self._restored.wait(_GRACE_SECONDS):
                         os._exit(128 + first[0] if self.exit_code is None else self.exit_code)
                     break
         os.close(self._read)
 
 
 _SAVE = getattr(signal, "SIGUSR1", -1)  # Windows has none
-_listener: _Listener | None = None
+_handler: _SignalHandler | None = None
 
 
-def _heard_signals() -> list[int]:
-    """The signals to handle; a hang-up that was ignored at the start, as by nohup, stays so."""
-    heard = [signal.SIGINT, signal.SIGTERM]
+def _handled_signals() -> list[int]:
+    numbers: list[int] = [signal.SIGINT, signal.SIGTERM]
     if _SAVE != -1:
-        heard.append(signal.SIGUSR1)
+        numbers.append(_SAVE)
+    # nohup starts a process with SIGHUP ignored, and it must stay ignored.
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        heard.append(signal.SIGHUP)
-    return list(heard)
+        numbers.append(signal.SIGHUP)
+    return numbers
 
 
-def _tell(number: int) -> None:
+def _print_stopping(number: int) -> None:
     name = signal.Signals(number).name
-    said = f"\n{name}: stopping after this step and saving; once more leaves at once\n"
-    with contextlib.suppress(OSError):  # not `sys.stderr`: it may be in the middle of a write
-        os.write(2, said.encode())
+    message = f"\n{name}: stopping after this step and saving; once more stops at once\n"
+    with contextlib.suppress(OSError):  # not `sys.stderr`, which may be in the middle of a write
+        os.write(2, message.encode())
 
 
-def _in_child() -> None:
-    global _listener
-    if _listener is not None:
-        _listener.forget()
-        _listener = None
+def _reset_in_child() -> None:
+    global _handler
+    if _handler is not None:
+        _handler.reset_in_child()
+        _handler = None
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)
+    os.register_at_fork(after_in_child=_reset_in_child)
 
 
 @contextlib.contextmanager
-def signal_handlers(for_good: bool = False) -> Iterator[None]:
-    """Handle signals inside; where that is done already, nothing changes.
+def signal_handlers(until_exit: bool = False) -> Iterator[None]:
+    """Handle signals inside the block; nested in another such block it does nothing.
 
-    Outside the main thread signals cannot be handled, and whoever runs us does.
+    Outside the main thread signals cannot be handled, and whatever runs us handles them.
 
     Args:
-        for_good: leave the handlers in place, since the process is about to end.
+        until_exit: leave the handlers in place after the block, since the process is about to end.
     """
-    global _listener
-    listener = _Listener()
-    if _listener is not None:
+    global _handler
+    if _handler is not None:
         yield
         return
+    handler = _SignalHandler()
     try:
-        listener.start()
+        handler.install()
     except ValueError:
         yield
         return
-    _listener = listener
+    _handler = handler
     try:
         yield
     finally:
-        if not for_good:
-            listener.stop()
-            _listener = None
+        if not until_exit:
+            handler.restore()
+            _handler = None
 
 
 def stop_signal() -> int | None:
-    """The signal that asked for the end, if one has."""
-    return None if _listener is None else _listener.asked
+    """The signal that asked the process to stop, if one has."""
+    return None if _handler is None else _handler.stop_signal
 
 
 def raise_if_stopped() -> None:
-    """Leave, if a signal has asked for the end.
+    """Raise if a signal has asked the process to stop.
 
     Raises:
-        Signalled: one has.
+        SignalReceived: one has.
     """
     number = stop_signal()
     if number is not None:
@@ -195,34 +199,34 @@ def raise_if_stopped() -> None:
 
 
 def take_save_request() -> bool:
-    """Whether a save was asked for since the last call."""
-    if _listener is None or not _listener.wants_save:
+    """Whether SIGUSR1 asked for a checkpoint since the last call."""
+    if _handler is None or not _handler.save_requested:
         return False
-    _listener.wants_save = False
+    _handler.save_requested = False
     return True
 
 
 @contextlib.contextmanager
 def defer_signals() -> Iterator[None]:
-    """Let a first signal wait while something is trained or written; call `check` afterwards.
+    """Let a first signal wait until the block ends; call `raise_if_stopped` afterwards.
 
     Raises:
-        Signalled: one had come before.
+        SignalReceived: one had come before the block.
     """
-    listener = _listener
-    if listener is None:
+    handler = _handler
+    if handler is None:
         yield
         return
-    listener.depth += 1
+    handler.defer_depth += 1
     try:
-        if listener.depth == 1:
+        if handler.defer_depth == 1:
             raise_if_stopped()
         yield
     finally:
-        listener.depth -= 1
+        handler.defer_depth -= 1
 
 
 def exit_with(exit_code: int) -> None:
-    """The command is done: from now on a signal ends the process with this code."""
-    if _listener is not None:
-        _listener.exit_code = exit_code
+    """The command is done: from now on a signal ends the process with this exit code."""
+    if _handler is not None:
+        _handler.exit_code = exit_code

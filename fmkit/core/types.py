@@ -1,4 +1,4 @@
-"""Nouns that cross rooms: what a data set looks like to models, tasks and the record of a run."""
+"""Types that several packages share: messages, the tokenizer interface, `DataSpec`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any, Protocol
 import numpy as np
 
 SPLITS = ("train", "val", "test")
-MODALITIES = ("image", "text")
 ROLES = ("system", "user", "assistant")
 
 
@@ -19,8 +18,8 @@ class Message:
     """One message of a conversation.
 
     Attributes:
-        role: one of `ROLES`: who says it.
-        content: what is said.
+        role: the speaker, one of `ROLES`.
+        content: the text.
     """
 
     role: str
@@ -28,14 +27,14 @@ class Message:
 
 
 class Tokenizer(Protocol):
-    """From texts to numbers of tokens and back; it comes with a model and is kept with it.
+    """From texts to token ids and back; it belongs to a model and is saved with it.
 
     Attributes:
-        size: how many tokens there are, V.
+        size: vocabulary size, V.
         start: the token before a text, or None.
         end: the token after a text (in BERT also between a pair), or None.
-        mask: the token that stands for a hidden one, or None.
-        special: numbers of all tokens that stand for no text.
+        mask: the token that replaces a hidden one in masked language modelling, or None.
+        special: ids of all tokens that do not stand for text.
         marks: tokens before a text, between a pair, and after it all.
     """
 
@@ -47,49 +46,49 @@ class Tokenizer(Protocol):
     marks: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
     def tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """The tokens of each text, (n,) int32, without marks of start and end.
+        """The token ids of each text, (n,) int32, without tokens of start and end.
 
-        What looks like a special token in a text is text.
+        What looks like a special token in a text is encoded as text.
         """
         ...
 
     def inside(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """The same of texts that stand behind others without a space."""
+        """The same for texts that continue others without a space between."""
         ...
 
     def encode(
         self, texts: Sequence[str], pairs: Sequence[str] | None, max_length: int
     ) -> tuple[list[np.ndarray], np.ndarray]:
-        """Texts, or pairs, as a model reads them.
+        """Texts, or pairs of texts, with special tokens, as a model reads them.
 
         Args:
-            texts: N of them.
+            texts: N texts.
             pairs: the second text of each, or None.
-            max_length: most tokens of a row; of a pair the longer text is cut first.
+            max_length: maximum tokens of a row; the longer text of a pair is truncated first.
 
         Returns:
-            N rows (n,) int32, and how many tokens each has uncut, (N,) int64.
+            N rows (n,) int32, and the length of each before truncation, (N,) int64.
         """
         ...
 
     def text(self, tokens: np.ndarray) -> str:
-        """The text of tokens, special ones left out."""
+        """The text of token ids, without special tokens."""
         ...
 
     def number(self, piece: str) -> int | None:
-        """The number of a piece by its name, such as `<|im_end|>`; None where there is none."""
+        """The id of a token by its text, such as `<|im_end|>`; None where there is none."""
         ...
 
     def continues(self) -> np.ndarray:
-        """Which tokens go on a word instead of beginning one, (V,) bool."""
+        """Which tokens continue a word instead of beginning one, (V,) bool."""
         ...
 
     def fingerprint(self) -> str:
-        """SHA-256 of everything that the result depends on."""
+        """SHA-256 of everything that the token ids depend on."""
         ...
 
     def save(self, folder: Path) -> None:
-        """Write all that `tokenizers.load` needs into a folder that is there and empty."""
+        """Write all that `tokenizers.load` needs into an empty folder."""
         ...
 
 
@@ -98,16 +97,16 @@ class DataSpec:
     """What a data set looks like.
 
     Attributes:
-        modality: what an example is: `image` or `text`.
-        classes: class names in the order of the model's outputs; none where nothing is labelled.
+        modality: what an example is, such as `image` or `text`.
+        classes: class names in the order of the model's outputs; empty for unlabelled data.
         counts: examples per split.
-        class_counts: examples per split and class name; of sets of labels, per split and label.
+        class_counts: examples per split and class name; for sets of labels, per split and label.
         fingerprint: SHA-256 over every example's identity, size and label, in order.
         split_fingerprint: SHA-256 over which example is in which split.
-        annotations: kind of what is to be learned where that is not one class an example, as
-            `data.labels` names it; empty where there are classes, or nothing is labelled.
-        names: what the outputs are called then, in their order.
-        moments: of numbers, by name, mean and standard deviation over the training split.
+        annotations: kind of the targets where an example does not have one class, as `data.labels`
+            names it; empty where there are classes, or for unlabelled data.
+        names: names of the outputs then, in their order.
+        moments: mean and standard deviation over the training split of numeric targets, by name.
     """
 
     modality: str
@@ -121,16 +120,16 @@ class DataSpec:
     moments: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as JSON wants it."""
+        """The values as JSON, without fields that do not apply."""
         annotated = {"annotations": self.annotations, "names": list(self.names)}
-        moments = {name: list(each) for name, each in self.moments.items()}
+        moments = {name: list(pair) for name, pair in self.moments.items()}
         return {
             **(annotated if self.annotations else {}),
             **({"moments": moments} if moments else {}),
             "modality": self.modality,
             "classes": list(self.classes),
             "counts": dict(self.counts),
-            "class_counts": {split: dict(each) for split, each in self.class_counts.items()},
+            "class_counts": {split: dict(counts) for split, counts in self.class_counts.items()},
             "fingerprint": self.fingerprint,
             "split_fingerprint": self.split_fingerprint,
         }

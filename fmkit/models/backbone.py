@@ -194,7 +194,7 @@ def _check_blocks(what: str, model: keras.Model, blocks: tuple[Block, ...]) -> N
         if owners.get(id(weight), 0) != 1
     ]
     if wrong:
-        shown = join_names(wrong, most=5)
+        shown = join_names(wrong, 5)
         raise ConfigError(f"{what}: every weight must be in exactly one block, but {shown}.")
 
 
@@ -210,5 +210,5 @@ def _check_patches(what: str, model: keras.Model, patches: Patches, size: int) -
     reached = {id(each) for each in keras.Model(model.input, patches.features).weights}
     lacking = [each.path for each in model.weights if id(each) not in reached]
     if lacking:
-        told = f"its patches are computed without {join_names(lacking, most=5)}"
+        told = f"its patches are computed without {join_names(lacking, 5)}"
         raise ConfigError(f"{what}: {told}, and such weights would learn nothing.")

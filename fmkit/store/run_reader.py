@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from fmkit.core import console, safe_io, safe_yaml, sanitize
-from fmkit.core.errors import ArtifactError, received
-from fmkit.core.types import MODALITIES, DataSpec
+from fmkit.core.errors import ArtifactError
+from fmkit.core.types import DataSpec
 from fmkit.store import run_dir, run_index
 
 
@@ -78,11 +78,11 @@ class RunReader:
         """
         known = self.data(objective)
         modality, kind = known.get("modality", "image"), known.get("annotations", "")
-        if modality not in MODALITIES:
-            told = received("modality", modality, MODALITIES).rstrip(".")
-            raise self._refused(run_dir.ENVIRONMENT, told)
+        # Its row may come from a plugin, so the names are not a closed list here.
+        if not isinstance(modality, str) or not modality.isidentifier():
+            raise self._refused(run_dir.ENVIRONMENT, "modality is not a name")
         if not isinstance(kind, str):
-            raise self._refused(run_dir.ENVIRONMENT, "annotations is no word")
+            raise self._refused(run_dir.ENVIRONMENT, "annotations is not a name")
         outputs = self._different(known.get("names", []), "names")
         return DataSpec(modality, self.classes(objective), {}, annotations=kind, names=outputs)
 

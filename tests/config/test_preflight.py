@@ -188,7 +188,7 @@ def write(folder, name, text):
         ("defaults:\n  - override /stge: mine\n", 2, "Did you mean stage?"),
         ("defaults:\n  - override /stage: lpft\n", 2, "Did you mean lp_ft?"),
         ("defaults:\n  - solar_cell\n", 2, "Did you mean solar_cells or solar_cells_small?"),
-        ("optimizer: {epsilon: 1e-8}\noptimizer: {}\n", 2, "again"),
+        ("optimizer: {epsilon: 1e-8}\noptimizer: {}\n", 2, "duplicate key 'optimizer'"),
     ],
 )
 def test_a_mistake_in_a_file_names_file_and_line(text, line, said, capsys, tmp_path):

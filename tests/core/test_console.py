@@ -25,7 +25,7 @@ def test_a_terminal_shows_a_name_as_it_is_on_one_line(name, monkeypatch):
     terminal = Console(file=screen, force_terminal=True, width=200, emoji=False, highlight=False)
     terminal.print(console.escape_markup(name), end="")
     assert screen.getvalue() == sanitize.escape_invisible(name)
-    assert not sanitize.CHARACTERS.search(screen.getvalue())
+    assert not sanitize.INVISIBLE.search(screen.getvalue())
 
 
 @pytest.mark.parametrize("name", NAMES, ids=repr)
@@ -36,7 +36,7 @@ def test_messages_and_tables_do_so_too(name, capsys):
     console.stdout.print(Rows(name, ("name",), [[name]]))
     told = capsys.readouterr()
     for line in (told.out + told.err).splitlines():
-        assert not sanitize.CHARACTERS.search(line)
+        assert not sanitize.INVISIBLE.search(line)
     if "\n" not in name:
         assert told.err.splitlines()[0] == sanitize.escape_invisible(name)
 

@@ -32,7 +32,7 @@ BROKEN = [
     (b"a: [1, 2}\n", 1, "expected ',' or ']'"),
     (b'a: "open\n', 2, "not YAML"),
     (b"a: 'open\n", 2, "not YAML"),
-    (b"a:\n\tb: 1\n", 2, "a tab stands here"),
+    (b"a:\n\tb: 1\n", 2, "there is a tab here"),
     (b"a: b: c\n", 1, "mapping values are not allowed"),
     (b"a: 1\n  b: 2\n", 2, "not YAML"),
     (b"a:\n  b: 1\n c: 2\n", 3, "not YAML"),
@@ -43,9 +43,9 @@ BROKEN = [
     (b'a: "\\q"\n', 1, "unknown escape"),
     (b"a: *nothing\n", 1, "undefined alias"),
     (b"a: &x 1\nb: &y\n", None, ""),
-    (b"a: 1\na: 2\n", 2, "again, after line"),
-    (b"a:\n  b: 1\n  b: 2\n", 3, "again, after line"),
-    (b"a: {b: 1, b: 2}\n", 1, "again, after line"),
+    (b"a: 1\na: 2\n", 2, "duplicate key 'a', first in line"),
+    (b"a:\n  b: 1\n  b: 2\n", 3, "duplicate key 'b', first in line"),
+    (b"a: {b: 1, b: 2}\n", 1, "duplicate key 'b', first in line"),
     (b"a: 1\n---\nb: 2\n", 2, "a second document"),
     (b"a: 1\n...\nb: 2\n", 3, "not YAML"),
     (b"? [a, b]\n: 1\n", 1, "must be a name, not a sequence"),
@@ -64,8 +64,8 @@ BROKEN = [
     (b"a: !!str 1\n", 1, "tag '!!str'"),
     (b"a: !mine {b: 1}\n", 1, "tag '!mine'"),
     (b"a: ! b\n", 1, "tag '!'"),
-    (b"a: &x [*x]\n", 1, "stands inside what it stands for"),
-    (b"a: &x {b: {c: *x}}\n", 1, "stands inside"),
+    (b"a: &x [*x]\n", 1, "contains itself"),
+    (b"a: &x {b: {c: *x}}\n", 1, "contains itself"),
     (BOMB, 4, "more than 10,000 values"),
     (MERGES, 5, "more than 10,000 values"),
     (b"".join(b"k%d: 1\n" % each for each in range(6000)), 5000, "more than 10,000 values"),
@@ -86,9 +86,9 @@ BROKEN = [
     (b"a: 0b11\n", 1, "reads '0b11' as 3"),
     (b"a: 1:30\n", 1, "reads '1:30' as 90"),
     (b"a: 1:30.5\n", 1, "reads '1:30.5' as 90.5"),
-    (b"a: =\n", 1, "a meaning of its own"),
+    (b"a: =\n", 1, "is special in YAML"),
     (b"a: " + b"9" * 60 + b"\n", 1, "a number of 60 characters"),
-    (b"a: " + b"x" * 5000 + b"\n", 1, "a text of 5,000 characters"),
+    (b"a: " + b"x" * 5000 + b"\n", 1, "5,000 characters"),
     (b"a: {_target_: os.system}\n", 1, "the key _target_ is refused"),
     (b"%YAML 3.0\n---\na: 1\n", None, "YAML"),
 ]
@@ -108,8 +108,13 @@ NOT_TEXT = [
 ]
 """Whole files, without the line that an experiment starts with."""
 
-TOPS = [(b"", "it is empty"), (b"# only this\n", "it is empty"), (b"5\n", "it is a scalar"),
-        (b"- a\n", "it is a sequence"), (b"text\n", "it is a scalar")]  # fmt: skip
+TOPS = [
+    (b"", "the file is empty"),
+    (b"# only this\n", "the file is empty"),
+    (b"5\n", "the file is a scalar"),
+    (b"- a\n", "the file is a sequence"),
+    (b"text\n", "the file is a scalar"),
+]
 
 DEFAULTS = [
     ("5", "must be a list"),

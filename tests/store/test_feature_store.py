@@ -167,7 +167,7 @@ def test_the_key_depends_on_every_fact():
 def test_the_command_lists_and_clears(store, fmkit):
     place = f"cache_dir={store.folder.parent}"
     code, _, err = fmkit("cache", place)
-    assert (code, "nothing" in err) == (0, True)
+    assert (code, "is empty" in err) == (0, True)
     write(store)
     write(store, OTHER)
     code, out, _ = fmkit("cache", place)

@@ -212,7 +212,7 @@ def _load_torch(model: keras.Model, path: Path) -> None:
     if problems:
         raise ArtifactError(
             f"{path} does not fit model {model.name}: missing or of another shape are "
-            f"{join_names(problems, most=5)}.",
+            f"{join_names(problems, 5)}.",
             "Expected the state dict of EfficientNet-Lite0 with the names of its PyTorch port.",
         )
     for layer, arrays in values:

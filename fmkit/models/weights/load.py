@@ -95,7 +95,7 @@ def check_finite(model: keras.Model, source: str) -> None:
     ]
     if broken:
         raise ArtifactError(
-            f"{source}: the weights {join_names(broken, most=5)} hold numbers that are not finite.",
+            f"{source}: the weights {join_names(broken, 5)} hold numbers that are not finite.",
             "The file comes from a training that diverged, or is damaged; use another.",
         )
 
@@ -130,7 +130,7 @@ def _converted(variable: Any, value: np.ndarray) -> np.ndarray:
 def _left(fit: Match) -> str:
     if not fit.head:
         return "; the head is new."
-    return f", unused {len(fit.head)} (its head: {join_names(fit.head, most=4)}); the head is new."
+    return f", unused {len(fit.head)} (its head: {join_names(fit.head, 4)}); the head is new."
 
 
 def _misfit(
@@ -140,9 +140,9 @@ def _misfit(
     missing = [f"{wanted[each].path} {list(wanted[each].shape)}" for each in fit.missing]
     unused = [f"{name} {list(arrays.shapes[name])}" for name in fit.unused]
     if missing:
-        parts.append(f"The model needs and the file lacks: {join_names(missing, most=5)}.")
+        parts.append(f"The model needs and the file lacks: {join_names(missing, 5)}.")
     if unused:
-        parts.append(f"The file holds and the model lacks: {join_names(unused, most=5)}.")
+        parts.append(f"The file holds and the model lacks: {join_names(unused, 5)}.")
     return ArtifactError(
         " ".join(parts),
         "Give a file of this very architecture; a classification head in it is left out.",
