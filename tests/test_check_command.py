@@ -176,5 +176,5 @@ def test_numbers_are_shown_by_their_spread(fmkit, tmp_path):
     table(root, "text,y", [*(f"text {k},{k}" for k in range(60)), 'more,"3,5"', "last,"])
     code, out, err = fmkit("check", *words)
     assert (code, "cannot be trained on" in err) == (3, True)
-    assert "decimals begin with a point, not with a comma (line 62)" in out
+    assert "decimals are separated by a point, not by a comma (line 62)" in out
     assert "no number (line 63)" in out

@@ -168,6 +168,6 @@ def test_data_that_are_no_pairs_are_told_by_their_lines(fmkit, tmp_path):
     code, out, err = fmkit("check", *words)
     assert code == 3, err
     assert "pairs.jsonl:000004: no rejected" in out
-    assert "pairs.jsonl:000007: no JSON" in out
+    assert "pairs.jsonl:000007: not valid JSON" in out
     code, out, err = fmkit("check", *words, "data.on_bad=skip")
     assert code == 0, err

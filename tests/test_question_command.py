@@ -199,9 +199,12 @@ def test_questions_are_checked(fmkit, tmp_path):
     code, out, err = fmkit("check", "data=squad", "data.root=a.json", "output=report")
     assert code == 3
     assert "q0-1: " in out
-    assert "does not stand at 0" in out
+    assert "is not in the text at 0" in out
     report = read(tmp_path, "report/data_report.json")
     assert report["annotations"]["counts"] == {"with an answer": 7, "without": 4}
     (tmp_path / "b.json").write_text('{"data": [')
     code, _, err = fmkit("check", "data=squad", "data.root=b.json")
-    assert (code, "b.json is no JSON: Expecting value at line 1, column 11" in err) == (3, True)
+    assert (code, "b.json: not valid JSON: Expecting value at line 1, column 11" in err) == (
+        3,
+        True,
+    )

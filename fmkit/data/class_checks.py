@@ -1,4 +1,4 @@
-"""What is wrong with a data set, found before anything is trained."""
+"""Classes that cannot be learned: only one, too few examples for the splits, or probable typos."""
 
 from __future__ import annotations
 
@@ -14,45 +14,37 @@ SHOWN = 10
 """Names that an error shows before it only counts."""
 
 
-def splits_to_make(config: DataConfig) -> int:
-    """How many splits the fractions of a config ask for, training included."""
-    return 1 + (config.val_fraction > 0) + (config.test_fraction > 0)
-
-
 def class_problems(
     labels: np.ndarray, classes: Sequence[str], splits: np.ndarray | None, config: DataConfig
 ) -> list[str]:
     """Why these classes cannot be learned: only one, or too few examples for the splits.
 
-    Nothing is asked of data without classes.
+    Data without classes has no such problems.
     """
     if not classes:
         return []
     problems = []
-    more = "Add examples of another one."
-    if isinstance(config, ImageFolderData):
-        more = "Add a folder of another one, or name the folder above in data.root."
-    if isinstance(config, TextFolderData):
-        more = "Add a folder or a file of another one, or name the folder above in data.root."
     if len(classes) == 1:
-        problems.append(f"There is only one class, {classes[0]!r}: nothing can be learned. {more}")
-    if splits is None:
-        small = small_class_message(labels, classes, splits_to_make(config))
-        if small:
-            cause = "" if config.limit is None else " or a larger data.limit"
-            meant = "".join(
-                f" Is {classes[rare]!r} a typing error for {classes[large]!r}?"
-                for rare, large in probable_typos(labels, classes)[:SHOWN]
-            )
-            problems.append(f"{small} Add some{cause}, or remove the class.{meant}")
+        remedy = "Add examples of another one."
+        if isinstance(config, ImageFolderData | TextFolderData):
+            remedy = "Add a folder of another one, or set data.root to the folder above."
+        problems.append(
+            f"There is only one class, {classes[0]!r}: nothing can be learned. {remedy}"
+        )
+    split_count = 1 + (config.val_fraction > 0) + (config.test_fraction > 0)
+    small = "" if splits is not None else small_class_message(labels, classes, split_count)
+    if small:
+        larger_limit = "" if config.limit is None else " or a larger data.limit"
+        typos = "".join(
+            f" Is {classes[rare]!r} a typo for {classes[frequent]!r}?"
+            for rare, frequent in probable_typos(labels, classes)[:SHOWN]
+        )
+        problems.append(f"{small} Add some{larger_limit}, or remove the class.{typos}")
     return problems
 
 
 def small_class_message(labels: np.ndarray, classes: Sequence[str], needed: int) -> str:
     """One sentence on classes with fewer than `needed` examples, one per split; empty if none."""
-    if not classes:
-        told = f"{needed} splits need {needed} examples at least; there are {len(labels)}."
-        return told if len(labels) < needed else ""
     counts = np.bincount(labels, minlength=len(classes))
     pairs = zip(classes, counts.tolist(), strict=True)
     small = [f"{name!r} has {count}" for name, count in pairs if count < needed]
@@ -65,17 +57,18 @@ def small_class_message(labels: np.ndarray, classes: Sequence[str], needed: int)
 
 
 RARE = 10
-"""A class is rare beside one with this many times its examples."""
+"""A class is rare compared with one that has this many times its examples."""
 
 _SHORT, _LONG = 4, 8  # letters from which one and two edits make another name unlikely
-_MAX_PAIRS = 50_000  # that are compared; some seconds
+_MAX_PAIRS = 50_000  # comparisons; some seconds
+_LONGEST = 200  # letters of a name that is compared
 
 
 def probable_typos(labels: np.ndarray, classes: Sequence[str]) -> list[tuple[int, int]]:
     """Pairs (a rare class, the frequent class that it may mean), by their positions.
 
-    Names that differ in numbers or in upper and lower case alone are left out, and so are short
-    ones, which differ by little anyway, and those where one is longer by two letters and more, as
+    Names that differ only in numbers or in upper and lower case are left out, and so are short
+    ones, which differ by little anyway, and those where one is longer by two letters or more, as
     `active` and `inactive` are.
 
     Args:
@@ -83,9 +76,9 @@ def probable_typos(labels: np.ndarray, classes: Sequence[str]) -> list[tuple[int
         classes: their names.
     """
     counts = np.bincount(labels, minlength=len(classes))
-    names = [each.casefold() for each in classes]
+    names = [name.casefold() for name in classes]
     order = np.argsort(-counts, kind="stable").tolist()
-    found: list[tuple[int, int]] = []
+    typos: list[tuple[int, int]] = []
     pairs = 0
     for rare in order[::-1]:
         if not counts[rare] or len(names[rare]) < _SHORT:
@@ -97,17 +90,17 @@ def probable_typos(labels: np.ndarray, classes: Sequence[str]) -> list[tuple[int
                 continue
             pairs += 1
             if pairs > _MAX_PAIRS:
-                return found
+                return typos
             most = 1 if len(names[rare]) < _LONG else 2
             if 0 < edit_distance(names[rare], names[frequent]) <= most:
-                found.append((rare, frequent))
+                typos.append((rare, frequent))
                 break
-    return found
+    return typos
 
 
 def _comparable(one: str, other: str) -> bool:
-    """Whether two names may be the same but for a typing error, at a glance."""
-    if abs(len(one) - len(other)) > 1 or len(one) > 200 or len(other) < _SHORT:
+    """A cheap test that two names may differ by a typo only."""
+    if abs(len(one) - len(other)) > 1 or len(one) > _LONGEST or len(other) < _SHORT:
         return False
     if one[0] != other[0] and one[-1] != other[-1]:
         return False
@@ -119,13 +112,14 @@ def edit_distance(one: str, other: str) -> int:
 
     The restricted edit distance of Damerau (1964), in which no letter is edited twice.
     """
-    before: list[int] = []
+    earlier: list[int] = []  # the row before the previous one, for swaps
     row = list(range(len(other) + 1))
     for i, letter in enumerate(one, start=1):
-        before, last, row = row, before, [i]
-        for j, wanted in enumerate(other, start=1):
-            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != wanted))
-            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == wanted:
-                cost = min(cost, last[j - 2] + 1)
+        previous, before_previous, row = row, earlier, [i]
+        for j, target in enumerate(other, start=1):
+            cost = min(previous[j] + 1, row[j - 1] + 1, previous[j - 1] + (letter != target))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == target:
+                cost = min(cost, before_previous[j - 2] + 1)
             row.append(cost)
+        earlier = previous
     return row[-1]

@@ -1,15 +1,15 @@
-"""What can be wrong with a data set: every kind by name, how bad it is, and what to do about it.
+"""Kinds of problems of a data set: by name, with severity and remedy.
 
     error    nothing is trained, exit 3, unless `data.on_bad` says otherwise
-    warning  told, and training goes on
+    warning  printed, and training continues
     note     counted in the report
 
-`data.on_bad=skip` leaves out what an error of these kinds names; others have to be mended:
+`data.on_bad=skip` leaves out what an error of these kinds names; others have to be fixed:
 
     file   the file itself cannot be used: `quarantine` moves it, `skip` leaves it out
-    row    a row of a table, or the same photo under two classes: left out by both, never moved
+    row    a row of a table, or the same photo under two classes: both leave it out, no file moves
 
-| error, file       | error, row     | error, to mend   | warning            | note            |
+| error, file       | error, row     | error, to fix    | warning            | note            |
 |-------------------|----------------|------------------|--------------------|-----------------|
 | empty_file        | missing_file   | unusable         | leak, near_leak    | hidden_file     |
 | truncated         | incomplete_row | conflicting_rows | near_two_classes   | wrong_extension |
@@ -50,14 +50,14 @@ from fmkit.core.errors import combine_messages, join_names
 ERROR, WARNING, NOTE = "error", "warning", "note"
 FILE, ROW = "file", "row"
 SHOWN = 10
-"""Findings of a kind that are shown on the screen; the report has all."""
+"""Findings of a kind that are printed; the report has all."""
 
 
 class UnusableInput(Exception):
-    """A file that cannot be read, or a line that is not what it should be.
+    """A file, a line or a record that cannot be used.
 
     Attributes:
-        kind: of the finding that tells it.
+        kind: of the finding about it.
         why: the reason.
     """
 
@@ -72,7 +72,7 @@ class FindingKind:
 
     Attributes:
         severity: `error`, `warning` or `note`.
-        title: completes "3 files: ...", or stands alone.
+        title: completes "3 files: ...", or is used alone.
         advice: what to do, as a sentence.
         fault: `file` or `row` where `data.on_bad` may leave it out; empty where it may not.
     """
@@ -85,7 +85,7 @@ class FindingKind:
 
 _REPLACE = "Replace or remove them, or leave them out with data.on_bad=skip."
 _RENAME = "Rename them."
-_TYPO = "Mend the labels where they are typing errors."
+_TYPO = "Fix the labels if these are typos."
 
 FINDING_KINDS: dict[str, FindingKind] = {
     "empty_file": FindingKind(ERROR, "the file is empty", _REPLACE, FILE),
@@ -95,7 +95,7 @@ FINDING_KINDS: dict[str, FindingKind] = {
     "bad_encoding": FindingKind(
         ERROR,
         "not in the encoding that data.encoding names",
-        "Name theirs in data.encoding, save them as UTF-8, or leave them out: data.on_bad=skip",
+        "Set data.encoding to theirs, save them as UTF-8, or leave them out: data.on_bad=skip",
         FILE,
     ),
     "not_text": FindingKind(ERROR, "not a text", _REPLACE, FILE),
@@ -105,19 +105,17 @@ FINDING_KINDS: dict[str, FindingKind] = {
         "Make them smaller, or raise data.max_pixels if you trust them.",
         FILE,
     ),
-    "unreadable": FindingKind(
-        ERROR, "cannot be read", "Look at the permissions and the disk.", FILE
-    ),
+    "unreadable": FindingKind(ERROR, "cannot be read", "Check the permissions and the disk.", FILE),
     "special_file": FindingKind(ERROR, "neither file nor folder", "Remove them.", FILE),
-    "broken_link": FindingKind(ERROR, "a link that leads nowhere", "Mend or remove them.", FILE),
+    "broken_link": FindingKind(ERROR, "a broken link", "Fix or remove them.", FILE),
     "outside_link": FindingKind(
         ERROR,
-        "a link that leads out of the data's folder",
-        "If you made them: data.outside_links=true. Data from elsewhere should have none.",
+        "a link out of the data's folder",
+        "If you made them: data.outside_links=true. Data from other people should have none.",
         FILE,
     ),
     "name_not_utf8": FindingKind(ERROR, "a name that is not UTF-8", _RENAME, FILE),
-    "missing_file": FindingKind(ERROR, "rows name a file that is not there", "", ROW),
+    "missing_file": FindingKind(ERROR, "rows name a file that does not exist", "", ROW),
     "incomplete_row": FindingKind(ERROR, "rows that cannot be used", "", ROW),
     "two_classes": FindingKind(
         ERROR,
@@ -127,8 +125,8 @@ FINDING_KINDS: dict[str, FindingKind] = {
     ),
     "lost_answer": FindingKind(
         ERROR,
-        "answers that do not stand in their text where they should",
-        "Mend their offsets, which count characters from 0, or leave them out: data.on_bad=skip",
+        "answers that are not in their text at their offset",
+        "Fix their offsets, which count characters from 0, or leave them out: data.on_bad=skip",
         ROW,
     ),
     "conflicting_rows": FindingKind(
@@ -145,15 +143,17 @@ FINDING_KINDS: dict[str, FindingKind] = {
     "twin_classes": FindingKind(
         ERROR,
         "class names that look the same",
-        "Give them one name where they are one class, and names that differ where not.",
+        "Give them one name if they are one class, and clearly different names if not.",
     ),
     "classes": FindingKind(ERROR, "classes that cannot be learned"),
     "splits": FindingKind(ERROR, "splits that cannot be made"),
     "leak": FindingKind(
-        WARNING, "the same example in two splits", "Figures of the held-out split flatter."
+        WARNING,
+        "the same example in two splits",
+        "Metrics of the held-out split are too optimistic.",
     ),
     "near_leak": FindingKind(
-        WARNING, "nearly the same photo in two splits", "Figures may flatter."
+        WARNING, "nearly the same photo in two splits", "Metrics may be too optimistic."
     ),
     "near_two_classes": FindingKind(
         WARNING, "nearly the same photo under two classes", "Check them."
@@ -166,20 +166,22 @@ FINDING_KINDS: dict[str, FindingKind] = {
     "animated": FindingKind(WARNING, "animated: the first frame is used"),
     "blank": FindingKind(WARNING, "a single colour"),
     "unsupported": FindingKind(WARNING, "files that fmkit does not read", "They were left out."),
-    "linked_twice": FindingKind(WARNING, "a folder that is linked again: it is listed once"),
+    "linked_twice": FindingKind(WARNING, "a folder that is linked twice: it is listed once"),
     "control_characters": FindingKind(WARNING, "control characters in a name", _RENAME),
-    "case_twins": FindingKind(WARNING, "class names that differ in upper and lower case alone"),
-    "label_typo": FindingKind(WARNING, "rare classes with nearly the name of a large one", _TYPO),
-    "separator": FindingKind(WARNING, "labels that may be separated by something else"),
+    "case_twins": FindingKind(WARNING, "class names that differ only in upper and lower case"),
+    "label_typo": FindingKind(WARNING, "rare classes with almost the name of a large one", _TYPO),
+    "separator": FindingKind(WARNING, "labels that may have another separator"),
     "two_answers": FindingKind(
         WARNING, "equal examples with different labels", "Check the labels."
     ),
     "single_label": FindingKind(WARNING, "labels with one training example"),
     "constant_label": FindingKind(WARNING, "labels that all training examples have"),
-    "constant_target": FindingKind(WARNING, "numbers that never change: nothing to learn of them"),
+    "constant_target": FindingKind(
+        WARNING, "numbers that never change: nothing can be learned from them"
+    ),
     "far_target": FindingKind(
         WARNING,
-        "numbers so far from 0 beside their spread that 32 bits round them",
+        "numbers so far from 0, compared with their spread, that 32 bits round them",
         "Subtract a constant from them.",
     ),
     "single_example": FindingKind(WARNING, "classes with one training example"),
@@ -187,34 +189,34 @@ FINDING_KINDS: dict[str, FindingKind] = {
     "unnamed_tags": FindingKind(
         WARNING,
         "tags are numbers without names",
-        "Name them in their order, so that entities are known: data.tag_names=[O,B-PER,I-PER]",
+        "Name them in their order, so that fmkit knows entities: data.tag_names=[O,B-PER,I-PER]",
     ),
     "imbalance": FindingKind(
-        WARNING, "very uneven classes", "task.class_weights=balanced may help."
+        WARNING, "very imbalanced classes", "task.class_weights=balanced may help."
     ),
     "repeated_rows": FindingKind(WARNING, "rows that repeat an earlier one: left out"),
     "without_label": FindingKind(NOTE, "examples without labels"),
     "moved_answer": FindingKind(
-        WARNING, "answers that stand beside the place that their offsets name: found, or left out"
+        WARNING, "answers that are beside the position of their offset: found, or left out"
     ),
     "hidden_file": FindingKind(NOTE, "hidden files, ignored"),
-    "wrong_extension": FindingKind(NOTE, "the content has another format than the name says"),
-    "converted": FindingKind(NOTE, "become 8-bit RGB"),
+    "wrong_extension": FindingKind(NOTE, "the content has another format than the file name says"),
+    "converted": FindingKind(NOTE, "converted to 8-bit RGB"),
 }
-"""Every kind of finding by its name in the report, the gravest first."""
+"""Every kind of finding by its name in the report, the most severe first."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found.
+    """A problem of a data set, or a note about it.
 
     Attributes:
-        kind: one of `KINDS`.
+        kind: a key of `FINDING_KINDS`.
         where: the example's id, or a path relative to the root; empty when `why` says it all.
         why: the reason, or the whole sentence.
-        examples: ids of the examples that it is about.
-        path: the file to move under `data.on_bad=quarantine`; empty: none.
-        count: how many things the one finding stands for.
+        examples: ids of the examples concerned.
+        path: the file that `data.on_bad=quarantine` moves; empty: none.
+        count: how many rows, files or examples this one finding represents.
     """
 
     kind: str
@@ -226,12 +228,12 @@ class Finding:
 
     @property
     def about(self) -> FindingKind:
-        """What its kind means."""
+        """Its kind."""
         return FINDING_KINDS[self.kind]
 
     @property
     def is_error(self) -> bool:
-        """Whether it stops training, unless it is left out."""
+        """Whether it prevents training, unless it is left out."""
         return self.about.severity == ERROR
 
     @property
@@ -241,59 +243,60 @@ class Finding:
 
 
 def group_by_kind(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
-    """Findings by kind, the gravest kinds first."""
-    found: dict[str, list[Finding]] = {kind: [] for kind in FINDING_KINDS}
-    for each in findings:
-        found[each.kind].append(each)
-    return {kind: those for kind, those in found.items() if those}
+    """Findings by kind, the most severe kinds first."""
+    groups: dict[str, list[Finding]] = {kind: [] for kind in FINDING_KINDS}
+    for finding in findings:
+        groups[finding.kind].append(finding)
+    return {kind: members for kind, members in groups.items() if members}
 
 
 def count(findings: Sequence[Finding]) -> int:
-    """How many things findings stand for."""
-    return sum(each.count for each in findings)
+    """How many rows, files or examples findings represent."""
+    return sum(finding.count for finding in findings)
 
 
-def format_findings(findings: Iterable[Finding], of: int = 0, thing: str = "file") -> list[str]:
-    """A paragraph a kind: its title, the first ten by name, what to do.
+def format_findings(findings: Iterable[Finding], total: int = 0, noun: str = "file") -> list[str]:
+    """A paragraph per kind: its title, the first ten by name, what to do.
 
     Args:
         findings: of any kinds.
-        of: files that were looked at, where that is worth telling; 0: it is not.
-        thing: what they are called.
+        total: files that were inspected; 0: not shown.
+        noun: what one of them is called.
     """
-    told: list[str] = []
-    for kind, those in group_by_kind(findings).items():
+    paragraphs: list[str] = []
+    for kind, members in group_by_kind(findings).items():
         about = FINDING_KINDS[kind]
-        if all(not each.where for each in those):  # each is a whole sentence already
-            told.extend(f"{each.why} {about.advice}".strip() for each in those[:SHOWN])
-            if len(those) > SHOWN:
-                told.append(f"and {len(those) - SHOWN} more like these ({about.title}).")
+        hidden = len(members) - SHOWN
+        if all(not finding.where for finding in members):  # each is a whole sentence already
+            paragraphs += [f"{finding.why} {about.advice}".strip() for finding in members[:SHOWN]]
+            if hidden > 0:
+                paragraphs.append(f"and {hidden} more like these ({about.title}).")
             continue
-        number = f"{count(those):,}"
-        if about.fault == FILE and of:
-            number += f" of {of:,} {thing if of == 1 else f'{thing}s'}"
-        lines = "".join(f"\n   {each.text}" for each in those[:SHOWN])
-        more = f"\n   and {len(those) - SHOWN:,} more" if len(those) > SHOWN else ""
+        number = f"{count(members):,}"
+        if about.fault == FILE and total:
+            number += f" of {total:,} {noun if total == 1 else f'{noun}s'}"
+        lines = "".join(f"\n   {finding.text}" for finding in members[:SHOWN])
+        more = f"\n   and {hidden:,} more" if hidden > 0 else ""
         advice = f"\n   {about.advice}" if about.advice else ""
-        told.append(f"{about.title} ({number}):{lines}{more}{advice}")
-    return told
+        paragraphs.append(f"{about.title} ({number}):{lines}{more}{advice}")
+    return paragraphs
 
 
 MAX_LINES = 200
 """Lines of a message about data."""
 
 
-def error_message(findings: Sequence[Finding], of: int = 0, thing: str = "file") -> str:
-    """All errors among findings as one message: a folder is mended in one go, or not at all."""
-    errors = [each for each in findings if each.is_error]
-    return combine_messages(format_findings(errors, of, thing), MAX_LINES)
+def error_message(findings: Sequence[Finding], total: int = 0, noun: str = "file") -> str:
+    """All errors among findings as one message, so that a folder can be fixed in one go."""
+    errors = [finding for finding in findings if finding.is_error]
+    return combine_messages(format_findings(errors, total, noun), MAX_LINES)
 
 
 def name_some(findings: Sequence[Finding], most: int = 3) -> str:
     """A few findings by name."""
-    return join_names([each.where or each.why for each in findings], most)
+    return join_names([finding.where or finding.why for finding in findings], most)
 
 
 def printable(text: str | bytes | os.PathLike[str]) -> str:
-    """A path or a name with bytes that are no UTF-8 written as `\\xff`."""
+    """A path or a name with bytes that are not UTF-8 written as `\\xff`."""
     return os.fsencode(text).decode("utf-8", "backslashreplace")

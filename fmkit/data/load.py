@@ -1,11 +1,12 @@
-"""From a config to a data set that may be used: inspect it, decide, report, move what is broken."""
+"""Load a data set: inspect it, write the report, refuse, leave out or quarantine what is broken."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
 
-from fmkit.config.schema.data import DataConfig, ImageData
+from fmkit.config import registry
+from fmkit.config.schema.data import DataConfig
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.core import console
 from fmkit.core.errors import DataError, received
@@ -18,19 +19,19 @@ from fmkit.data.quality import report as data_report
 from fmkit.data.quality.inspect import Inspection
 from fmkit.store.array_cache import default_folder
 
-_PATIENCE, _PAUSE = 3.0, 10.0  # seconds until the scan says how far it is, and between two times
+_PATIENCE, _PAUSE = 3.0, 10.0  # seconds until the first progress message, and between two
 
 
 def for_training(
     config: DataConfig, runtime: RuntimeConfig, split_seed: int, report: Path
 ) -> Dataset:
-    """The data set to train on, every file of it looked at.
+    """The data set to train on, with every file inspected.
 
     Args:
         config: the data set.
-        runtime: says where the cache is, and whether to tell what goes on.
+        runtime: where the cache is, and whether to print progress.
         split_seed: of splits that the source does not name.
-        report: the file that gets the report, also where the data is refused.
+        report: the file that gets the report, even if the data is refused.
 
     Raises:
         DataError: the data is wrong; all problems at once.
@@ -39,9 +40,8 @@ def for_training(
     try:
         inspected = inspect(config, runtime, split_seed, training=True)
     except DataError as error:
-        data_report.write(
-            report, data_report.failed_report(config, Finding("unusable", "", str(error)))
-        )
+        unusable = Finding("unusable", "", str(error))
+        data_report.write(report, data_report.failed_report(config, unusable))
         raise
     data_report.write(report, data_report.report(config, inspected))
     data = inspection.accept(inspected, config.on_bad)
@@ -53,74 +53,80 @@ def for_training(
 def for_evaluation(
     config: DataConfig, runtime: RuntimeConfig, split_seed: int, split: str
 ) -> Dataset:
-    """The data set to judge a model on: one split of it, or with `all` every example.
+    """The data set to evaluate a model on: one split of it, or with `all` every example.
 
-    Nothing is moved: `data.on_bad=quarantine` leaves out, as `skip` does.
+    No file is moved: `data.on_bad=quarantine` leaves out, as `skip` does.
 
     Raises:
         DataError: what is wrong with the data, or that it has no such split.
     """
     inspected = inspect(config, runtime, split_seed, training=split != "all")
     data = inspection.accept(inspected, "error" if config.on_bad == "error" else "skip")
-    missing = inspection.skipped(inspected.findings)
-    if missing:
-        console.warning(f"left out: {findings.count(missing)} ({findings.name_some(missing)}).")
+    skipped = inspection.skipped(inspected.findings)
+    if skipped:
+        console.warning(f"left out: {findings.count(skipped)} ({findings.name_some(skipped)}).")
     if not len(data.splits.get(split, ())):
-        there = [name for name, indices in data.splits.items() if len(indices)]
-        raise DataError(received("split", split, [*there, "all"], "The data has no such split."))
+        names = [name for name, indices in data.splits.items() if len(indices)]
+        raise DataError(received("split", split, [*names, "all"], "The data has no such split."))
     return data
 
 
 def inspect(
     config: DataConfig, runtime: RuntimeConfig, split_seed: int, *, training: bool
 ) -> Inspection:
-    """Look at a data set, and say how far it is where that takes long.
+    """Inspect a data set, and print progress where that takes long.
 
     Raises:
         DataError: it cannot be listed.
     """
     folder = Path(runtime.cache_dir) if runtime.cache_dir else default_folder()
-    next_word = time.monotonic() + _PATIENCE
+    modality = registry.MODALITIES.get(registry.source_entry(config.name).modality)
+    noun = "examples" if modality is None else modality.plural
+    next_message = time.monotonic() + _PATIENCE
 
-    def tell(done: int, total: int) -> None:
-        nonlocal next_word
-        if runtime.verbose and time.monotonic() >= next_word:
-            next_word = time.monotonic() + _PAUSE
-            word = "photos" if isinstance(config, ImageData) else "pieces of texts"
-            console.info(f"data: looked at {done:,} of {total:,} {word}")
+    def progress(done: int, total: int) -> None:
+        nonlocal next_message
+        if runtime.verbose and time.monotonic() >= next_message:
+            next_message = time.monotonic() + _PAUSE
+            console.info(f"data: inspected {done:,} of {total:,} {noun}")
 
-    return inspection.inspect(config, split_seed, folder, training=training, progress=tell)
+    return inspection.inspect(config, split_seed, folder, training=training, progress=progress)
 
 
 def quarantine_findings(config: DataConfig, inspected: Inspection, report: Path) -> None:
-    """Say what is left out, and move its files under `data.on_bad=quarantine`.
+    """Print what is left out, and move its files under `data.on_bad=quarantine`.
 
     Raises:
         ResourceError: files could not be moved.
     """
-    missing = inspection.skipped(inspected.findings)
-    if config.on_bad == "error" or not missing:
+    skipped = inspection.skipped(inspected.findings)
+    if config.on_bad == "error" or not skipped:
         return
+    names = findings.name_some(skipped)
+    console.warning(f"left out: {findings.count(skipped)} ({names}); all are in {report}.")
+    if config.on_bad != "quarantine":
+        return
+    root = quarantine.movable_root(config)
+    files = [finding for finding in skipped if finding.about.fault == findings.FILE]
+    moved = quarantine.move(files, root)
+    if not moved:  # rows and lines have no file of their own
+        return
+    data_report.write(report, data_report.report(config, inspected, moved))
+    subject = "1 file was" if len(moved) == 1 else f"{len(moved)} files were"
     console.warning(
-        f"left out: {findings.count(missing)} ({findings.name_some(missing)}); all are in {report}."
+        f"{subject} moved to {root.parent / quarantine.NAME}; `sh {quarantine.UNDO}` there moves "
+        f"{'it' if len(moved) == 1 else 'them'} back."
     )
-    if config.on_bad == "quarantine":
-        root = quarantine.movable_root(config)
-        moved = quarantine.move([each for each in missing if each.about.fault == "file"], root)
-        if not moved:  # rows and lines lie in no file of their own
-            return
-        data_report.write(report, data_report.report(config, inspected, moved))
-        place = root.parent / quarantine.NAME
-        console.warning(f"{len(moved)} files were moved to {place}; `sh {quarantine.UNDO}` there "
-                     "moves them back.")  # fmt: skip
 
 
 def _warn(inspected: Inspection) -> None:
-    """A line a kind of warning."""
-    for kind, those in findings.group_by_kind(inspected.findings).items():
+    """Print a line per kind of warning."""
+    for kind, members in findings.group_by_kind(inspected.findings).items():
         about = findings.FINDING_KINDS[kind]
-        if about.severity == WARNING:
-            told = findings.name_some(those) if those[0].where else those[0].why
-            count = f"{findings.count(those):,}: " if those[0].where else ""
-            title = f"{about.title}: " if those[0].where else ""
-            console.warning(f"{count}{title}{told}")
+        if about.severity != WARNING:
+            continue
+        if members[0].where:
+            names = findings.name_some(members)
+            console.warning(f"{findings.count(members):,}: {about.title}: {names}")
+        else:
+            console.warning(members[0].why)

@@ -36,7 +36,7 @@ def test_rows_with_other_cells_keep_their_place(tmp_path):
     found = rows(list_texts(tmp_path / "t.csv"))
     assert found == {
         "row-000000": ("one", ""),
-        "row-000001": ("", "line 3 has 1 cells, the header has 2"),
+        "row-000001": ("", "line 3 has 1 cell, the header has 2"),
         "row-000002": ("three", ""),
     }
 
@@ -68,10 +68,10 @@ def test_a_folder(tmp_path):
 def test_what_holds_no_text(tmp_path):
     with pytest.raises(DataError, match="nowhere"):
         list_texts(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="holds no text"):
+    with pytest.raises(DataError, match="has no text"):
         list_texts(tmp_path)
     (tmp_path / "empty.txt").write_text("\n")
-    with pytest.raises(DataError, match="holds no text"):
+    with pytest.raises(DataError, match="has no text"):
         list_texts(tmp_path / "empty.txt")
     with pytest.raises(DataError, match="no pairs of texts"):
         list_texts(tmp_path / "empty.txt", pair_column="b")
@@ -101,4 +101,4 @@ def test_pairs_in_json(tmp_path):
     assert found.ids == ("row-000000", "row-000001", "line 3")
     assert found.texts.pairs == ("y", "", "")
     assert found.errors[1] == "it has no text under 'two'; its keys are one"
-    assert found.errors[2].startswith("it is no JSON: Expecting value")
+    assert found.errors[2].startswith("not valid JSON: Expecting value")

@@ -136,7 +136,7 @@ def test_rows_that_cannot_be_used_are_told_one_by_one_and_left_out(tmp_path):
     assert [each[:2] for each in told] == [("incomplete_row", each) for each in bad]
     assert [each[2] for each in told] == [
         "line 6 has 4 cells, the header has 3", "no text (line 11)",
-        "line 13 has 1 cells, the header has 3",
+        "line 13 has 1 cell, the header has 3",
     ]  # fmt: skip
     assert len(texts(found)) == len(found) == 17
     column = arrow.array([*TEXTS[:20], None, "", b"nul \0".decode(), *TEXTS[20:40]])
@@ -174,14 +174,14 @@ def test_of_very_many_bad_rows_the_first_are_told(tmp_path, monkeypatch):
 
 
 BROKEN = {
-    "a.csv": (b"id,other\n1,x\n", "Column of a.csv: received 'text'"),
+    "a.csv": (b"id,other\n1,x\n", "column: received 'text'"),
     "header.csv": (b"\n \n", "no header"),
     "mostly.csv": (b"id,text\n1,x\n2,\n3,\n", "2 of 3 rows cannot be used; the first: no text"),
     "none.csv": (b"id,text\n1,\n", "no row has a text that can be used"),
     "open.csv": (b'id,text\n1,"x\n2,y\n', "the row from line 2 to 3: a double quote is never"),
     "latin.csv": ("id,text\n1,grün\n".encode("latin-1"), "0xfc"),
     "only.csv": (b"id,text\n", "no row has a text"),
-    "a.parquet": (b"PAR1 is not one", "no readable parquet file"),
+    "a.parquet": (b"PAR1 is not one", "not a readable parquet file"),
 }
 
 

@@ -71,8 +71,8 @@ def test_rare_labels_that_look_like_frequent_ones_are_told(tmp_path):
     _, found = inspect(tmp_path, rows)
     assert told(found)[("label_typo", "'postive'")] == "for 'positive'?"
     _, found = inspect(tmp_path, rows[:-1])
-    assert "Is 'postive' a typing error for 'positive'?" in told(found)[("classes", "")]
-    with pytest.raises(DataError, match="typing error"):
+    assert "Is 'postive' a typo for 'positive'?" in told(found)[("classes", "")]
+    with pytest.raises(DataError, match="a typo for"):
         inspection.accept(found, "skip")
 
 

@@ -22,7 +22,7 @@ def examples(count=40):
     rows = sentences(count)
     rows[3] = [*rows[3], ("\u0007", "O"), *(pair for each in rows[:8] for pair in each)]
     made = [
-        Sentence(f"s{at:02d}", str, [word for word, _ in each], [tag for _, tag in each],
+        Sentence(f"s{at:02d}", ["file"], [word for word, _ in each], [tag for _, tag in each],
                  split="val" if at % 5 == 3 else "train")
         for at, each in enumerate(rows)
     ]  # fmt: skip

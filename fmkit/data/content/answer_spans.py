@@ -1,4 +1,4 @@
-"""Answers that are parts of a text: where each begins and ends, in characters.
+"""Extractive answers: spans of a text, in characters.
 
 N examples.
 """
@@ -17,7 +17,7 @@ Span = tuple[int, int]
 """Where a part of a text begins, and where it has ended, in characters from 0."""
 
 NEAR = 2
-"""Characters by which an offset may be wrong: white space that was cut or added before."""
+"""Characters by which an offset may be wrong: white space that was removed or added before it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +34,8 @@ class AnswerSpans(Annotations):
     names: tuple[str, ...] = ()
 
     def take(self, indices: np.ndarray) -> AnswerSpans:
-        """Those of the examples at `indices`, in that order."""
-        return AnswerSpans(tuple(self.spans[each] for each in indices))
+        """The answers of the examples at `indices`."""
+        return AnswerSpans(tuple(self.spans[index] for index in indices))
 
     def identity(self, index: int) -> bytes:
         """Begin and end of each answer."""
@@ -43,16 +43,16 @@ class AnswerSpans(Annotations):
 
     def summary(self) -> dict[str, int]:
         """How many examples have an answer, and how many have none."""
-        answered = sum(bool(each) for each in self.spans)
+        answered = sum(bool(spans) for spans in self.spans)
         return {"with an answer": answered, "without": len(self.spans) - answered}
 
 
 @dataclass(frozen=True)
 class AnswerLocation:
-    """Where an answer stands.
+    """Where an answer is in its text.
 
     Attributes:
-        span: None where it stands nowhere near its offset.
+        span: None where it is nowhere near its offset.
         moved: why that is not where its offset says; empty where it is.
     """
 
@@ -61,41 +61,40 @@ class AnswerLocation:
 
 
 def locate(context: str, answer: str, offset: int) -> AnswerLocation:
-    """Where an answer stands in a text, if need be beside the place that its offset names.
+    """Find an answer in a text, if necessary beside the position that its offset names.
 
-    Looked for are, in this order: the answer at the offset; at most `NEAR` characters beside it;
-    there with other white space in it; and where offsets count UTF-16 units or bytes of UTF-8, as
-    programs in Java, JavaScript, Go or Rust count.
+    Tried in this order: the answer at the offset; at most `NEAR` characters beside it; the same
+    with other white space inside; and offsets in UTF-16 units or bytes of UTF-8, as programs in
+    Java, JavaScript, Go or Rust count.
 
     Args:
         context: the text.
         answer: not white space only.
         offset: of its first character.
     """
-    if not -NEAR <= offset <= len(context) * 4:  # bytes of a character at most
+    if not -NEAR <= offset <= len(context) * 4:  # a character has 4 bytes at most
         return AnswerLocation(None)
     text = answer.strip()
     begin = offset + len(answer) - len(answer.lstrip())
     if begin >= 0 and context.startswith(text, begin):
         return AnswerLocation((begin, begin + len(text)))
     for distance in range(1, NEAR + 1):
-        for place in (begin - distance, begin + distance):
-            if place >= 0 and context.startswith(text, place):
-                return AnswerLocation((place, place + len(text)), _beside(place - begin))
-    loose = re.compile(r"\s+".join(re.escape(each) for each in text.split()))
-    for found in loose.finditer(
-        context, max(0, begin - NEAR), max(0, begin + NEAR + 2 * len(text))
-    ):
-        if found.start() <= begin + NEAR:
-            return AnswerLocation(found.span(), "it has other white space there")
+        for start in (begin - distance, begin + distance):
+            if start >= 0 and context.startswith(text, start):
+                return AnswerLocation((start, start + len(text)), _beside(start - begin))
+    loose = re.compile(r"\s+".join(re.escape(word) for word in text.split()))
+    first, last = max(0, begin - NEAR), max(0, begin + NEAR + 2 * len(text))
+    for match in loose.finditer(context, first, last):
+        if match.start() <= begin + NEAR:
+            return AnswerLocation(match.span(), "it has other white space there")
     for encoding, size, unit in (("utf-16-le", 2, "UTF-16 units"), ("utf-8", 1, "bytes of UTF-8")):
-        ahead = context.encode(encoding, "surrogatepass")[: max(0, offset) * size]
-        place = len(ahead.decode(encoding, "ignore")) + begin - offset
-        if place != begin and context.startswith(text, place):
-            return AnswerLocation((place, place + len(text)), f"its offset counts {unit}")
+        before = context.encode(encoding, "surrogatepass")[: max(0, offset) * size]
+        start = len(before.decode(encoding, "ignore")) + begin - offset
+        if start != begin and context.startswith(text, start):
+            return AnswerLocation((start, start + len(text)), f"its offset counts {unit}")
     return AnswerLocation(None)
 
 
 def _beside(distance: int) -> str:
-    way = "on" if distance > 0 else "back"
-    return f"{abs(distance)} character{'s' if abs(distance) > 1 else ''} {way}"
+    direction = "on" if distance > 0 else "back"
+    return f"{abs(distance)} character{'s' if abs(distance) > 1 else ''} {direction}"

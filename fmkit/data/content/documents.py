@@ -1,8 +1,7 @@
 """Documents without classes in files of any size: read as a stream, never whole in memory.
 
-What is listed are pieces: a line, a row of a table or a file where those are small, else some
-64 KiB of one. A piece is what a split has or has not; where it begins is known without reading what
-comes before it.
+The examples are pieces: a line, a row of a table or a file where those are small, else some 64 KiB
+of one. A split consists of pieces; where one begins is known without reading what comes before it.
 
 F files, N pieces.
 """
@@ -15,6 +14,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -22,10 +22,21 @@ import numpy as np
 from fmkit.core.safe_io import open_regular
 from fmkit.data.examples import Content, TextPart
 from fmkit.data.findings import UnusableInput
-from fmkit.data.formats.table_stream import CSV, PARQUET, BadTable, Parquet, Row, csv_rows
+from fmkit.data.formats.json_records import JSON_LINES
+from fmkit.data.formats.tables import (
+    CSV,
+    PARQUET,
+    ColumnError,
+    CsvError,
+    ParquetTable,
+    cell_text,
+    check_columns,
+    csv_rows,
+)
 from fmkit.data.formats.text_encoding import (
     MAX_CHARACTERS,
     BadEncoding,
+    binary_reason,
     bom_encoding,
     guess_encoding,
 )
@@ -41,10 +52,10 @@ class TextFile:
     Attributes:
         name: its path from the root, with forward slashes.
         size: bytes.
-        changed: time of the last change, nanoseconds since 1970.
+        changed: modification time, nanoseconds since 1970.
         block: bytes of a piece; 0 where a piece is a line, or the whole file.
-        end: where reading ends, in bytes; the size unless `data.limit` comes before. Of a parquet
-            file, whose rows have no place in bytes, as `table_rows.Parquet` counts offsets.
+        end: where reading ends, in bytes; the size unless `data.limit` comes before. Rows of a
+            parquet file have no position in bytes: see `table_rows`.
     """
 
     path: str
@@ -57,13 +68,13 @@ class TextFile:
 
 @dataclass(frozen=True)
 class DocumentFormat:
-    """How documents lie in files.
+    """How documents are stored in files.
 
     Attributes:
         by_line: a line, or a row of a table, is a document; otherwise a file is one.
         encoding: of the files.
         text_column: key of the text in a `.jsonl`, or column of it in a table.
-        quotes: cells of a CSV or TSV may stand in double quotes.
+        quotes: cells of a CSV or TSV may be in double quotes.
     """
 
     by_line: bool
@@ -72,7 +83,24 @@ class DocumentFormat:
     quotes: bool = True
 
 
-BadRow = Callable[[int, str], None]
+@dataclass(frozen=True)
+class TextRow:
+    """A row of a table of documents.
+
+    Attributes:
+        number: the line of the file that it begins in, or its position in a parquet file, from 1.
+        offset: where it begins, in bytes; in a parquet file by the mean size of a cell.
+        text: the cell.
+        fault: why the row cannot be used; empty where it can.
+    """
+
+    number: int
+    offset: int
+    text: str
+    fault: str = ""
+
+
+BadRowCallback = Callable[[int, str], None]
 """Called with the number of a row of a table that cannot be used, and why."""
 
 
@@ -82,7 +110,7 @@ class Documents(Content):
 
     Attributes:
         files: F of them.
-        form: how documents lie in them.
+        form: how documents are stored in them.
         file_of: the file of each piece, (N,) int64, not falling.
         numbers: which piece of its file each is, (N,) int64, rising in a file.
     """
@@ -101,61 +129,61 @@ class Documents(Content):
         """The pieces at `indices`, which rise."""
         return Documents(self.files, self.form, self.file_of[indices], self.numbers[indices])
 
-    def shape(self) -> str:
-        """How documents lie in the files."""
-        return f"documents, {'lines' if self.form.by_line else 'files'}"
-
     def identity(self, index: int) -> tuple[int, bytes]:
         """The size of the piece's file."""
         return self.files[self.file_of[index]].size, b""
 
+    def shape(self) -> str:
+        """How documents are stored in the files."""
+        return f"documents, {'lines' if self.form.by_line else 'files'}"
+
     def digest(self) -> str:
-        """SHA-256 of paths, sizes and times of change: what a cache on this machine goes by."""
-        found = hashlib.sha256(repr(self.form).encode())
-        for each in self.files:
-            row = f"{each.path}\0{each.size}\0{each.changed}\0{each.block}\0{each.end}\n"
-            found.update(row.encode("utf-8", "surrogateescape"))
+        """SHA-256 of paths, sizes, modification times and pieces."""
+        digest = hashlib.sha256(repr(self.form).encode())
+        for file in self.files:
+            row = f"{file.path}\0{file.size}\0{file.changed}\0{file.block}\0{file.end}\n"
+            digest.update(row.encode("utf-8", "surrogateescape"))
         for array in (self.file_of, self.numbers):
-            found.update(np.ascontiguousarray(array, np.int64).data)
-        return found.hexdigest()
+            digest.update(np.ascontiguousarray(array, np.int64).data)
+        return digest.hexdigest()
 
     def text_size(self) -> int:
         """Bytes of all files."""
         return sum(file.end for file in self.files)
 
     def text_parts(self) -> Iterator[TextPart]:
-        """All that is in the pieces, in order; at most about a chunk of it is held.
+        """All that is in the pieces, in order; about a chunk of it is held at most.
 
         Raises:
-            Unusable: a file is no text in the encoding that was named.
-            OSError: it cannot be read.
+            UnusableInput: a file is not text in the encoding that was named.
+            OSError: a file cannot be read.
         """
         for number in np.unique(self.file_of):
             yield from self.parts_of(int(number))
 
-    def parts_of(self, file: int, bad_row: BadRow | None = None) -> Iterator[TextPart]:
+    def parts_of(self, file: int, bad_row: BadRowCallback | None = None) -> Iterator[TextPart]:
         """What is in the pieces of one file; see `text_parts`.
 
-        Rows of a table that cannot be used are passed over, as lines without a text are.
+        Rows of a table that cannot be used are skipped, as lines without a text are.
 
         Args:
             file: which one.
-            bad_row: told of each.
+            bad_row: called for each such row.
         """
         first, last = np.searchsorted(self.file_of, [file, file + 1])
         numbers = self.numbers[first:last]
-        places = np.full(int(numbers.max()) + 1, -1, np.int64)
-        places[numbers] = np.arange(first, last)
+        index_of = np.full(int(numbers.max()) + 1, -1, np.int64)
+        index_of[numbers] = np.arange(first, last)
         if not self.form.by_line:
-            yield from _stretches(self.files[file], self.form, places)
+            yield from _whole_file(self.files[file], self.form, index_of)
         elif is_table(self.files[file]):
-            yield from _rows(self.files[file], self.form, places, bad_row)
+            yield from _rows(self.files[file], self.form, index_of, bad_row)
         else:
-            yield from _lines(self.files[file], self.form, places)
+            yield from _lines(self.files[file], self.form, index_of)
 
 
 def is_table(file: TextFile) -> bool:
-    """Whether the rows of a file are its documents where lines would be."""
+    """Whether the documents of a file are rows of a table instead of lines."""
     return file.name.lower().endswith((*CSV, *PARQUET))
 
 
@@ -163,48 +191,80 @@ def line_offsets(file: TextFile, form: DocumentFormat) -> Iterator[tuple[int, in
     """Number and offset of each line that is not empty, or of each row that can be used.
 
     Raises:
-        Unusable: see `Documents.text_parts`.
-        OSError: it cannot be read.
+        UnusableInput, OSError: see `Documents.text_parts`.
     """
     if is_table(file):
         for row in table_rows(file, form):
             if not row.fault:
                 yield row.number, row.offset
         return
-    last = 0
+    previous = 0
     for number, offset, line in lines(file, form.encoding, MAX_CHARACTERS):
-        if number != last and not line.isspace():  # a long line comes in parts
-            last = number
+        if number != previous and not line.isspace():  # a long line comes in parts
+            previous = number
             yield number, offset
 
 
-def table_rows(file: TextFile, form: DocumentFormat) -> Iterator[Row]:
-    """The rows of a table, those that cannot be used as well.
+def table_rows(file: TextFile, form: DocumentFormat) -> Iterator[TextRow]:
+    """The rows of a table, including those that cannot be used.
 
     Raises:
-        Unusable: it is no table, or lacks the column.
+        UnusableInput: it is not a table, or lacks the column.
         OSError: it cannot be read.
     """
     try:
         if file.name.lower().endswith(PARQUET):
-            table = Parquet(file.path, file.name, form.text_column)
-            for row in table.read(form.encoding):
-                if row.offset >= file.end:
-                    return
-                yield row
+            yield from _parquet_rows(file, form)
+        else:
+            yield from _csv_rows(file, form)
+    except ColumnError as error:
+        hint = "data.text_column names the column"
+        raise UnusableInput(error.kind, f"{error.why}; {hint}") from None
+    except CsvError as error:
+        hint = "; if double quotes mean nothing in this file: data.quotes=false"
+        raise UnusableInput(error.kind, error.why + (hint if form.quotes else "")) from None
+
+
+def _csv_rows(file: TextFile, form: DocumentFormat) -> Iterator[TextRow]:
+    def open_lines() -> Iterator[tuple[int, int, str]]:
+        for number, offset, line in lines(file, form.encoding, MAX_CHARACTERS):
+            _refuse_long(number, line)
+            yield number, offset, line
+
+    suffix = Path(file.name).suffix.lower()
+    for row in csv_rows(open_lines, suffix, [form.text_column], form.quotes):
+        text = "" if row.fault else row.cells[0]
+        fault = row.fault or ("" if text else f"no text (line {row.line})")
+        yield TextRow(row.line, row.offset, text, fault)
+
+
+def open_parquet(file: TextFile, form: DocumentFormat) -> tuple[ParquetTable, int]:
+    """A parquet file, and the approximate bytes of a text: the distance of two rows' offsets.
+
+    Raises:
+        UnusableInput: it is not one, or has no such column of texts.
+    """
+    table = ParquetTable(file.path)
+    check_columns([form.text_column], table.names)
+    table.refuse_nested([form.text_column])
+    return table, table.bytes_per_row(form.text_column)
+
+
+def _parquet_rows(file: TextFile, form: DocumentFormat) -> Iterator[TextRow]:
+    table, row_bytes = open_parquet(file, form)
+    for index, row in enumerate(table.rows([form.text_column], row_bytes)):
+        if index * row_bytes >= file.end:
             return
-        yield from csv_rows(
-            lambda: lines(file, form.encoding, MAX_CHARACTERS),
-            file.name,
-            form.text_column,
-            form.quotes,
-        )
-    except BadTable as error:
-        raise UnusableInput("not_text", str(error)) from None
+        try:
+            text = cell_text(row[form.text_column], form.encoding)
+            fault = binary_reason(text) if text else "no text"
+        except BadEncoding as error:
+            text, fault = "", str(error)
+        yield TextRow(index + 1, index * row_bytes, text, fault)
 
 
 def _rows(
-    file: TextFile, form: DocumentFormat, places: np.ndarray, bad_row: BadRow | None
+    file: TextFile, form: DocumentFormat, index_of: np.ndarray, bad_row: BadRowCallback | None
 ) -> Iterator[TextPart]:
     """The texts of a table's rows, each a document."""
     for row in table_rows(file, form):
@@ -213,40 +273,40 @@ def _rows(
                 bad_row(row.number, row.fault)
             continue
         piece = row.offset // file.block if file.block else row.number
-        if piece < len(places) and places[piece] >= 0:
-            yield TextPart(int(places[piece]), row.text, True)
+        if piece < len(index_of) and index_of[piece] >= 0:
+            yield TextPart(int(index_of[piece]), row.text)
 
 
-def _lines(file: TextFile, form: DocumentFormat, places: np.ndarray) -> Iterator[TextPart]:
+def _lines(file: TextFile, form: DocumentFormat, index_of: np.ndarray) -> Iterator[TextPart]:
     """The lines of a file that are not empty, each a document."""
     is_json = file.name.lower().endswith(JSON_LINES)
     for number, offset, line in lines(file, form.encoding, MAX_CHARACTERS):
-        if len(line) > MAX_CHARACTERS:
-            raise UnusableInput(
-                "not_text",
-                f"line {number:,} has more than {MAX_CHARACTERS:,} characters; a file that is one "
-                "document is for data=text_files",
-            )
+        _refuse_long(number, line)
         piece = offset // file.block if file.block else number
-        if piece >= len(places) or places[piece] < 0 or line.isspace():
+        if piece >= len(index_of) or index_of[piece] < 0 or line.isspace():
             continue
         text = _from_json(line, number, form.text_column) if is_json else line.strip()
-        yield TextPart(int(places[piece]), text, True)
+        yield TextPart(int(index_of[piece]), text)
 
 
-JSON_LINES = (".jsonl", ".ndjson")
-"""How names of files end that have a JSON object per line."""
+def _refuse_long(number: int, line: str) -> None:
+    if len(line) > MAX_CHARACTERS:
+        raise UnusableInput(
+            "not_text",
+            f"line {number:,} has more than {MAX_CHARACTERS:,} characters; a file that is one "
+            "document is for data=text_files",
+        )
 
 
 def _from_json(line: str, number: int, key: str) -> str:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise UnusableInput("not_text", f"line {number:,} is no JSON: {error}") from None
+        raise UnusableInput("not_text", f"line {number:,} is not valid JSON: {error}") from None
     if not isinstance(row, dict) or not isinstance(row.get(key), str):
         raise UnusableInput(
             "not_text",
-            f"line {number:,} is no object with a text under {key!r}; "
+            f"line {number:,} is not an object with a text under {key!r}; "
             "data.text_column names the key",
         )
     text: str = row[key]
@@ -255,25 +315,25 @@ def _from_json(line: str, number: int, key: str) -> str:
     return text.strip()
 
 
-def _stretches(file: TextFile, form: DocumentFormat, places: np.ndarray) -> Iterator[TextPart]:
+def _whole_file(file: TextFile, form: DocumentFormat, index_of: np.ndarray) -> Iterator[TextPart]:
     """A file as one document, in parts of at most a chunk that end with a line where they can."""
-    kept: list[str] = []
+    pending: list[str] = []
     size, current = 0, -1
     for piece, text in _by_piece(file, form):
-        place = int(places[piece]) if piece < len(places) else -1
-        if kept and (place != current or size + len(text) > CHUNK):
-            yield TextPart(current, "".join(kept), False)
-            kept, size = [], 0
-        current = place
-        if place >= 0:
-            kept.append(text)
+        index = int(index_of[piece]) if piece < len(index_of) else -1
+        if pending and (index != current or size + len(text) > CHUNK):
+            yield TextPart(current, "".join(pending), is_last=False)
+            pending, size = [], 0
+        current = index
+        if index >= 0:
+            pending.append(text)
             size += len(text)
-    if kept:
-        yield TextPart(current, "".join(kept), True)
+    if pending:
+        yield TextPart(current, "".join(pending))
 
 
 def _by_piece(file: TextFile, form: DocumentFormat) -> Iterator[tuple[int, str]]:
-    """A file's lines, long ones cut, with the number of the piece that each begins in."""
+    """A file's lines, long ones divided, with the number of the piece that each begins in."""
     most = min(file.block or CHUNK, CHUNK)
     for _, offset, line in lines(file, form.encoding, CHUNK):
         for start in range(0, len(line), most):
@@ -290,28 +350,27 @@ def lines(file: TextFile, encoding: str, most: int) -> Iterator[tuple[int, int, 
     Args:
         file: the file.
         encoding: its encoding.
-        most: characters of a line beyond which it is given in parts.
+        most: characters of a line beyond which it comes in parts.
 
     Raises:
-        Unusable: it is no text in that encoding.
+        UnusableInput: it is not text in that encoding.
         OSError: it cannot be read.
     """
     number, rest, rest_offset = 1, "", 0
     for offset, size, text in _chunks(file, encoding):
-        *whole, last = text.split("\n")
-        place = 0
-        for each in whole:
-            at = offset + place * size // len(text)
-            line = f"{rest}{each}\n"
-            begins = rest_offset if rest else at
-            rest = ""
-            if begins >= file.end:
+        *complete, last = text.split("\n")
+        position = 0
+        for line in complete:
+            here = offset + position * size // len(text)
+            start = rest_offset if rest else here
+            if start >= file.end:
                 return
-            yield number, begins, line
+            yield number, start, f"{rest}{line}\n"
+            rest = ""
             number += 1
-            place += len(each) + 1
+            position += len(line) + 1
         if not rest:
-            rest_offset = offset + (place * size // len(text) if text else 0)
+            rest_offset = offset + (position * size // len(text) if text else 0)
         rest += last
         if len(rest) > most:
             yield number, rest_offset, rest
@@ -324,32 +383,28 @@ def _chunks(file: TextFile, encoding: str) -> Iterator[tuple[int, int, str]]:
     """Offset and size in bytes, and text, of one chunk after the other; line ends become `\\n`."""
     decoder = codecs.getincrementaldecoder(encoding)()
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
-    offset, count = 0, 1
+    offset, line_count = 0, 1
     with open_regular(file.path) as stream:
         while True:
             content = stream.read(CHUNK)
             if not offset:
-                _check_mark(content, encoding)
-            waiting = decoder.getstate()[0]
-            waiting = waiting if isinstance(waiting, bytes) else b""
+                _check_bom(content, encoding)
+            buffered = decoder.getstate()[0]  # bytes of a character that the last chunk began
+            start = offset - (len(buffered) if isinstance(buffered, bytes) else 0)
             try:
                 decoded = decoder.decode(content, final=not content)
             except UnicodeDecodeError as error:
-                begin = offset - len(waiting)
                 shown = error.object[error.start : error.start + 1].hex()
-                why = f"byte {begin + error.start:,} (0x{shown}) is not {encoding}"
-                raise _bad(why, content) from None
+                reason = f"byte {start + error.start:,} (0x{shown}) is not {encoding}"
+                raise BadEncoding(reason, guess_encoding(content)) from None
             except UnicodeError as error:
-                raise _bad(f"it is not {encoding} ({error})", content) from None
+                reason = f"it is not {encoding} ({error})"
+                raise BadEncoding(reason, guess_encoding(content)) from None
             text = newlines.decode(decoded, final=not content)
             if not offset:
                 text = text.removeprefix("\ufeff")
-            if "\0" in text:
-                line = count + text[: text.index("\0")].count("\n")
-                guess = guess_encoding(content)
-                maybe = f"; perhaps it is {guess}" if guess.startswith("utf-") else ""
-                raise UnusableInput("not_text", f"line {line:,} has a NUL character{maybe}")
-            count += text.count("\n")
+            _refuse_nul(text, line_count, content)
+            line_count += text.count("\n")
             if text:
                 yield offset, len(content), text
             if not content:
@@ -357,13 +412,15 @@ def _chunks(file: TextFile, encoding: str) -> Iterator[tuple[int, int, str]]:
             offset += len(content)
 
 
-def _check_mark(content: bytes, encoding: str) -> None:
-    mark = bom_encoding(content)
-    if mark and not codecs.lookup(encoding).name.startswith(mark):
-        raise UnusableInput(
-            "bad_encoding", str(BadEncoding(f"it begins with the mark of {mark.upper()}", mark))
-        )
+def _check_bom(content: bytes, encoding: str) -> None:
+    bom = bom_encoding(content)
+    if bom and not codecs.lookup(encoding).name.startswith(bom):
+        raise BadEncoding(f"it begins with the mark of {bom.upper()}", bom)
 
 
-def _bad(why: str, content: bytes) -> UnusableInput:
-    return UnusableInput("bad_encoding", str(BadEncoding(why, guess_encoding(content))))
+def _refuse_nul(text: str, line_count: int, content: bytes) -> None:
+    if "\0" in text:
+        line = line_count + text[: text.index("\0")].count("\n")
+        guess = guess_encoding(content)
+        maybe = f"; perhaps it is {guess}" if guess.startswith("utf-") else ""
+        raise UnusableInput("not_text", f"line {line:,} has a NUL character{maybe}")

@@ -1,4 +1,4 @@
-"""What was said in a row of data, in the layouts that sets of conversations come in.
+"""Conversations in the usual layouts of chat data sets, out of one record.
 
     {"messages": [{"role": "user", "content": "..."}, ...]}            OpenAI, Hugging Face
     {"conversations": [{"from": "human", "value": "..."}, ...]}        ShareGPT
@@ -6,7 +6,7 @@
     {"instruction": "...", "input": "...", "output": "..."}            Alpaca; `input` may be empty
     {"instruction": "...", "context": "...", "response": "..."}        Dolly
 
-A `system` beside them is the system's message. Which layout a row has is told by its keys.
+A `system` key beside them is the system message. The keys of a record determine its layout.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from fmkit.core.errors import join_names
 from fmkit.core.types import Message
+from fmkit.data.findings import UnusableInput
 from fmkit.data.formats.text_encoding import binary_reason
 
 _LISTS = ("messages", "conversations")
@@ -41,109 +42,109 @@ _ROLES = {
 }
 
 
-class _Wrong(Exception):
-    """Why a row is no conversation."""
+def messages(row: Any) -> tuple[Message, ...]:
+    """The messages of a record.
 
+    A usable conversation has a system message first or none, then the user and the assistant in
+    turn, and at least one answer. An empty system message is left out.
 
-def messages(row: Any) -> tuple[Message, ...] | str:
-    """What was said, or why a row cannot be used.
-
-    A usable conversation has a system's message first or none, then the user and the assistant by
-    turns, and at least one answer. An empty message of the system is left out.
+    Raises:
+        UnusableInput: with the reason why the record cannot be used.
     """
-    try:
-        found = _messages(row)
-        _check(found)
-    except _Wrong as error:
-        return str(error)
-    return tuple(found)
+    turns = _messages(row)
+    _check(turns)
+    return tuple(turns)
 
 
-def message(row: Any, where: str) -> Message | str:
-    """A message of a list, or why it is none.
+def message(row: Any, where: str) -> Message:
+    """A message of a list.
 
     Args:
         row: an object with a role and a content.
         where: what to call it.
+
+    Raises:
+        UnusableInput: with the reason why it is not one.
     """
-    try:
-        return _message(row, where)
-    except _Wrong as error:
-        return str(error)
+    if not isinstance(row, Mapping):
+        raise _unusable(f"{where} is a {type(row).__name__}; expected an object")
+    role = row.get("role", row.get("from"))
+    if not isinstance(role, str) or role.lower() not in _ROLES:
+        expected = join_names(list(_ROLES))
+        raise _unusable(f"{where} has the role {role!r}; expected one of {expected}")
+    return Message(_ROLES[role.lower()], _text(row.get("content", row.get("value")), where))
+
+
+def _unusable(reason: str) -> UnusableInput:
+    return UnusableInput("incomplete_row", reason)
 
 
 def _messages(row: Any) -> list[Message]:
     if not isinstance(row, Mapping):
-        raise _Wrong(f"it is a {type(row).__name__}; expected an object")
-    there = {key: value for key, value in row.items() if value is not None}
-    said: list[Message] = []
-    if key := next((each for each in _LISTS if each in there), ""):
-        said = _listed(there[key], key)
+        raise _unusable(f"it is a {type(row).__name__}; expected an object")
+    cells = {key: value for key, value in row.items() if value is not None}
+    key = next((name for name in _LISTS if name in cells), "")
+    keys = next((names for names in _PAIRS if names[0] in cells and names[1] in cells), None)
+    if key:
+        turns = _listed(cells[key], key)
+    elif keys is not None:
+        turns = _pair(cells, *keys)
     else:
-        keys = next((each for each in _PAIRS if each[0] in there and each[1] in there), None)
-        if keys is None:
-            raise _Wrong(
-                f"it has the keys {join_names([str(each) for each in there], 8) or 'none'}; "
-                "expected "
-                "`messages`, `conversations`, `prompt` and `completion`, or `instruction` and "
-                "`output`"
-            )
-        said = _pair(there, *keys)
-    if "system" in there:
-        said.insert(0, Message("system", _text(there["system"], "system")))
-    return [each for each in said if each.role != "system" or each.content.strip()]
+        raise _unusable(
+            f"it has the keys {join_names([str(name) for name in cells], 8) or 'none'}; expected "
+            "`messages`, `conversations`, `prompt` and `completion`, or `instruction` and `output`"
+        )
+    if "system" in cells:
+        turns.insert(0, Message("system", _text(cells["system"], "system")))
+    return [turn for turn in turns if turn.role != "system" or turn.content.strip()]
 
 
 def _listed(rows: Any, key: str) -> list[Message]:
     if not isinstance(rows, list):
-        raise _Wrong(f"`{key}` is a {type(rows).__name__}; expected a list of messages")
-    return [_message(row, f"message {place}") for place, row in enumerate(rows, start=1)]
+        raise _unusable(f"`{key}` is a {type(rows).__name__}; expected a list of messages")
+    return [message(row, f"message {number}") for number, row in enumerate(rows, start=1)]
 
 
-def _message(row: Any, where: str) -> Message:
-    if not isinstance(row, Mapping):
-        raise _Wrong(f"{where} is a {type(row).__name__}; expected an object")
-    role = row.get("role", row.get("from"))
-    if not isinstance(role, str) or role.lower() not in _ROLES:
-        raise _Wrong(f"{where} has the role {role!r}; expected one of {join_names(list(_ROLES))}")
-    return Message(_ROLES[role.lower()], _text(row.get("content", row.get("value")), where))
-
-
-def _pair(row: Mapping[str, Any], ask: str, answer: str, about: str) -> list[Message]:
-    asked = row[ask] if isinstance(row[ask], list) else _text(row[ask], ask)
-    answered = row[answer] if isinstance(row[answer], list) else _text(row[answer], answer)
-    if about and isinstance(asked, str) and (more := _text(row.get(about, ""), about)).strip():
-        asked = f"{asked}\n\n{more}"
-    found = _listed(asked, ask) if isinstance(asked, list) else [Message("user", asked)]
-    if isinstance(answered, list):
-        return [*found, *_listed(answered, answer)]
-    return [*found, Message("assistant", answered)]
+def _pair(cells: Mapping[str, Any], question: str, answer: str, about: str) -> list[Message]:
+    """A question and its answer, each a text or a list of messages."""
+    turns: list[Message] = []
+    for key, role in ((question, "user"), (answer, "assistant")):
+        if isinstance(cells[key], list):
+            turns += _listed(cells[key], key)
+            continue
+        text = _text(cells[key], key)
+        if about and key == question and (topic := _text(cells.get(about, ""), about)).strip():
+            text = f"{text}\n\n{topic}"
+        turns.append(Message(role, text))
+    return turns
 
 
 def _text(content: Any, where: str) -> str:
     """A text, or the texts of OpenAI's parts of a message, one after the other."""
     if isinstance(content, list):
-        kinds = [each.get("type") if isinstance(each, Mapping) else each for each in content]
+        kinds = [part.get("type") if isinstance(part, Mapping) else part for part in content]
         others = [repr(kind) for kind in kinds if kind != "text"]
         if others:
-            raise _Wrong(f"{where} has parts that are no texts: {join_names(others, 3)}")
-        content = "".join(_text(each.get("text"), where) for each in content)
+            raise _unusable(f"{where} has parts that are not texts: {join_names(others, 3)}")
+        content = "".join(_text(part.get("text"), where) for part in content)
     if not isinstance(content, str):
         kind = "no text" if content is None else f"a {type(content).__name__} instead of a text"
-        raise _Wrong(f"{where} has {kind}")
-    if wrong := binary_reason(content):
-        raise _Wrong(f"{where} is no text: {wrong}")
+        raise _unusable(f"{where} has {kind}")
+    if reason := binary_reason(content):
+        raise _unusable(f"{where} is not text: {reason}")
     return content
 
 
-def _check(said: list[Message]) -> None:
-    first = 1 if said and said[0].role == "system" else 0
-    for place, each in enumerate(said[first:]):
-        where = f"message {first + place + 1}"
-        expected = "assistant" if place % 2 else "user"
-        if each.role != expected:
-            raise _Wrong(f"{where} is out of turn: it is the {each.role}'s, not the {expected}'s")
-        if not each.content.strip():
-            raise _Wrong(f"{where}, the {each.role}'s, is empty")
-    if not any(each.role == "assistant" for each in said):
-        raise _Wrong("no answer of an assistant")
+def _check(turns: list[Message]) -> None:
+    first = 1 if turns and turns[0].role == "system" else 0
+    for index, turn in enumerate(turns[first:]):
+        where = f"message {first + index + 1}"
+        expected = "assistant" if index % 2 else "user"
+        if turn.role != expected:
+            raise _unusable(
+                f"{where} is out of turn: it is the {turn.role}'s, not the {expected}'s"
+            )
+        if not turn.content.strip():
+            raise _unusable(f"{where}, the {turn.role}'s, is empty")
+    if not any(turn.role == "assistant" for turn in turns):
+        raise _unusable("no answer of an assistant")

@@ -1,6 +1,6 @@
-"""Rows that are objects with keys, out of JSON lines, a JSON list, or a parquet table.
+"""Records: objects out of JSON lines, a JSON list, or the rows of a parquet table.
 
-A row that cannot be read costs itself alone, where that can be told.
+A record that cannot be read costs only itself, where the others can be separated from it.
 """
 
 from __future__ import annotations
@@ -11,111 +11,101 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmkit.core.safe_io import RefusedFile, open_regular
+from fmkit.core.errors import join_names
 from fmkit.data.findings import UnusableInput
-from fmkit.data.formats import file_type
-from fmkit.data.formats.text_encoding import BadEncoding, decode
-from fmkit.data.formats.text_files import numbered_lines
+from fmkit.data.formats.tables import PARQUET, ParquetTable
+from fmkit.data.formats.text_files import nonempty_lines, read_text
 
-ENDINGS = (".jsonl", ".ndjson", ".json", ".parquet", ".pq")
-"""How the names of such files end."""
-
-_AT_ONCE = 1024  # rows of a parquet table
+JSON_LINES = (".jsonl", ".ndjson")
+"""How names of files end that have a JSON object per line."""
+ENDINGS = (*JSON_LINES, ".json", *PARQUET)
+"""How the names of files of records end."""
 
 
 @dataclass(frozen=True)
-class ObjectRow:
-    """A row of a file.
+class Record:
+    """A record of a file.
 
     Attributes:
-        number: its line, or of a table or a list its place, from 1.
+        number: its line, or in a table or a list its position, from 1.
         value: what it holds; None where it cannot be read.
-        fault: why it cannot be read; empty where it can.
-        kind: of the finding that tells it.
+        fault: why it cannot be read.
     """
 
     number: int
     value: Any
-    fault: str = ""
-    kind: str = "incomplete_row"
+    fault: UnusableInput | None = None
 
 
-def rows(path: Path, encoding: str = "utf-8") -> Iterator[ObjectRow]:
-    """The rows of a file in their order; lines that are empty are left out.
+def records(
+    path: Path, encoding: str = "utf-8", list_key: str = "", record_key: str = ""
+) -> Iterator[Record]:
+    """The records of a file in their order; empty lines are left out.
 
     Args:
         path: the file.
         encoding: of JSON.
+        list_key: a `.json` file that is one object has its records under this key.
+        record_key: a `.json` file that is one object with this key is a single record.
 
     Raises:
-        Unusable: it cannot be read as a whole.
+        UnusableInput: the file as a whole cannot be read, or has no records.
     """
+    suffix, is_empty = path.suffix.lower(), True
+    if suffix in PARQUET:
+        found = _parquet_rows(path)
+    elif suffix == ".json":
+        found = _json_file(path, encoding, list_key, record_key)
+    else:
+        found = _json_lines(path, encoding)
+    for record in found:
+        is_empty = False
+        yield record
+    if is_empty:
+        raise UnusableInput("empty_file", "")
+
+
+def _parquet_rows(path: Path) -> Iterator[Record]:
+    for number, value in enumerate(ParquetTable(str(path)).rows(), start=1):
+        yield Record(number, value)
+
+
+def _json_file(path: Path, encoding: str, list_key: str, record_key: str) -> Iterator[Record]:
+    """The records of a `.json`: of a list, of a list under a key, or JSON lines by another name."""
+    text = read_text(str(path), encoding)
+    is_one_line = "\n" not in text.strip()
     try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            yield from _parquet(path)
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        if text.lstrip().startswith("{") and not is_one_line:
+            yield from _json_lines(path, encoding)
             return
-        with open_regular(path) as stream:
-            content = stream.read()
-        if not content.strip():
-            raise UnusableInput("empty_file", "white space only" if content else "")
-        if path.suffix.lower() == ".json":
-            text = decode(content, encoding)
-            if text.lstrip().startswith("[") or _is_one_object(text):
-                yield from _list(text)
-                return
-        yield from _lines(content, encoding)
-    except RefusedFile as error:
-        raise UnusableInput("special_file", file_type.file_type(error.mode)) from None
-    except BadEncoding as error:
-        raise UnusableInput("bad_encoding", str(error)) from None
-    except OSError as error:
-        raise UnusableInput("unreadable", str(error.strerror or error)) from None
+        where = f"line {error.lineno:,}, column {error.colno:,}"
+        raise UnusableInput("not_text", f"not valid JSON: {error.msg} at {where}") from None
+    except (RecursionError, ValueError) as error:  # ValueError: a number of thousands of digits
+        raise UnusableInput("not_text", f"JSON that cannot be read: {error}") from None
+    if isinstance(value, dict):
+        is_record = record_key in value if record_key else is_one_line
+        value = value.get(list_key, [value] if is_record else value)
+    if not isinstance(value, list):
+        shown = f"a {type(value).__name__}"
+        if isinstance(value, dict):
+            shown = f"an object with the keys {join_names(sorted(map(str, value)), 5)}"
+        below = f", a list under {list_key!r}" if list_key else ""
+        raise UnusableInput(
+            "not_text", f"the JSON is {shown}; expected a list of objects{below}, or one per line"
+        )
+    for number, entry in enumerate(value, start=1):
+        yield Record(number, entry)
 
 
-def _is_one_object(text: str) -> bool:
-    """Whether a text is one JSON object over several lines, which is no list."""
-    if "\n" not in text.strip() or not text.lstrip().startswith("{"):
-        return False
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _lines(content: bytes, encoding: str) -> Iterator[ObjectRow]:
-    for number, line, wrong in numbered_lines(content, encoding):
-        if wrong is not None:
-            yield ObjectRow(number, None, wrong[1], wrong[0])
+def _json_lines(path: Path, encoding: str) -> Iterator[Record]:
+    for line in nonempty_lines(str(path), encoding):
+        if line.fault is not None:
+            yield Record(line.number, None, line.fault)
             continue
         try:
-            yield ObjectRow(number, json.loads(line))
+            yield Record(line.number, json.loads(line.text))
         except (ValueError, RecursionError) as error:
-            yield ObjectRow(number, None, f"no JSON: {error}")
-
-
-def _list(text: str) -> Iterator[ObjectRow]:
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UnusableInput("not_text", f"no JSON: {error}") from None
-    if not isinstance(found, list):
-        why = "one JSON object; expected a list of objects, or an object per line"
-        raise UnusableInput("not_text", why)
-    for number, each in enumerate(found, start=1):
-        yield ObjectRow(number, each)
-
-
-def _parquet(path: Path) -> Iterator[ObjectRow]:
-    import pyarrow as arrow
-    import pyarrow.parquet as parquet
-
-    number = 0
-    try:
-        with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(_AT_ONCE):
-                for each in batch.to_pylist():
-                    number += 1
-                    yield ObjectRow(number, each)
-    except (arrow.ArrowException, UnicodeDecodeError) as error:
-        raise UnusableInput("not_text", f"no parquet: {str(error).splitlines()[0]}") from None
+            fault = UnusableInput("incomplete_row", f"not valid JSON: {error}")
+            yield Record(line.number, None, fault)

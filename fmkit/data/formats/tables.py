@@ -1,27 +1,266 @@
-"""Columns of a CSV, TSV or parquet file as texts, row by row.
+"""Tables: the rows of a CSV, TSV or parquet file, one at a time or as columns of texts.
 
-A `.csv` may be separated by commas, semicolons or tabs; every cell is text, so that `012`, `True`
-and `NA` are class names as they stand. Space around a cell does not count.
+A `.csv` may be separated by commas, semicolons or tabs. Every cell of a CSV or TSV is text, so that
+`012`, `True` and `NA` are class names as they stand; white space around a cell is removed.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fmkit.core.errors import ConfigError, DataError, combine_messages, join_names, received
+from fmkit.data.findings import UnusableInput
 from fmkit.data.formats.text_encoding import MAX_CHARACTERS, BadEncoding, decode, lines
+from fmkit.data.formats.text_files import open_input, read_bytes
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
+CSV = (".csv", ".tsv")
+"""How names of tables end that are text."""
+PARQUET = (".parquet", ".pq")
+"""How names of parquet files end."""
+SUFFIXES = (*CSV, ".txt", *PARQUET)
 """How the names of tables end."""
-
 SEPARATORS = {".csv": (",", ";", "\t"), ".tsv": ("\t",), ".txt": ("\t", ",", ";")}
 """By the end of a name, the separators that a table may have."""
 
+_MAX_COLUMNS = 1000  # that a missing one is compared with
+_BATCH_ROWS = 1024  # rows of a parquet file that are decoded together, at most
+_BATCH_BYTES = 2**22  # approximate bytes of one column's cells that are decoded together
+_BUFFER = 2**20  # bytes of a parquet file that are read together
 
-_MAX_COLUMNS = 1000  # that a wanted one is compared with
+Lines = Iterable[tuple[int, int, str]]
+"""Number from 1, offset in bytes, and text of each line, its end included."""
+
+
+class ColumnError(UnusableInput):
+    """A table lacks a column, has it twice, or has something else than texts in it."""
+
+
+class CsvError(UnusableInput):
+    """A row of a CSV or TSV cannot be separated into cells, perhaps because of its quotes."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a CSV or TSV.
+
+    Attributes:
+        index: its position among the rows, from 0, without the header and rows of empty cells.
+        line: the line that it begins in, from 1.
+        offset: where it begins, in bytes.
+        cells: the requested ones, in the order of the request.
+        fault: why the row cannot be used; empty where it can.
+    """
+
+    index: int
+    line: int
+    offset: int
+    cells: tuple[str, ...]
+    fault: str = ""
+
+
+def csv_rows(
+    open_lines: Callable[[], Lines], suffix: str, columns: Sequence[str], quotes: bool
+) -> Iterator[Row]:
+    """The rows of a CSV or TSV as a stream; rows of empty cells are left out.
+
+    Args:
+        open_lines: starts to read the lines, once for each separator's header and once for rows.
+        suffix: a key of `SEPARATORS`; the separator is that whose header has most of the columns.
+        columns: names of the columns to read.
+        quotes: a cell may be in double quotes.
+
+    Raises:
+        UnusableInput: a column is missing, or a row cannot be read.
+    """
+    headers = {
+        separator: _header(open_lines, separator, quotes) for separator in SEPARATORS[suffix]
+    }
+    separator = max(headers, key=lambda name: len(set(columns) & set(headers[name])))
+    header = headers[separator]
+    if not any(headers.values()):
+        raise UnusableInput("not_text", "it has no header that can be read")
+    check_columns(columns, header)
+    positions = [header.index(name) for name in columns]
+    records = _records(open_lines(), separator, quotes)
+    next(records)
+    for index, (line, offset, cells) in enumerate(records):
+        if len(cells) != len(header):
+            number = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
+            fault = f"line {line} has {number}, the header has {len(header)}"
+            yield Row(index, line, offset, (), fault)
+            continue
+        yield Row(index, line, offset, tuple(cells[position].strip() for position in positions))
+
+
+def _header(open_lines: Callable[[], Lines], separator: str, quotes: bool) -> list[str]:
+    """The cells of the first row; none where it cannot be read with this separator."""
+    try:
+        _, _, cells = next(_records(open_lines(), separator, quotes))
+    except (CsvError, StopIteration):
+        return []
+    return [cell.strip() for cell in cells]
+
+
+def _records(lines: Lines, separator: str, quotes: bool) -> Iterator[tuple[int, int, list[str]]]:
+    """Line, offset and cells of each row that is more than white space."""
+    starts: list[tuple[int, int]] = []  # number and offset of the lines of a row
+
+    def texts() -> Iterator[str]:
+        for number, offset, text in lines:
+            starts.append((number, offset))
+            yield text
+
+    if quotes:
+        reader = csv.reader(texts(), delimiter=separator, strict=True)
+    else:
+        reader = csv.reader(texts(), delimiter=separator, quoting=csv.QUOTE_NONE, strict=True)
+    while True:
+        starts.clear()
+        # The limit is one of the whole process, so it is restored before other code runs.
+        limit = csv.field_size_limit(MAX_CHARACTERS)
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            first = starts[0][0] if starts else reader.line_num
+            raise CsvError("not_text", _csv_reason(first, reader.line_num, error)) from None
+        finally:
+            csv.field_size_limit(limit)
+        if any(cell.strip() for cell in cells):
+            yield (*starts[0], cells)
+
+
+def _csv_reason(first: int, last: int, error: csv.Error) -> str:
+    """Where a row of a CSV begins and ends that cannot be read, and why."""
+    where = f"line {first}" if last <= first else f"the row from line {first} to {last}"
+    reason = str(error)
+    if "field limit" in reason:
+        reason = f"a cell of more than {MAX_CHARACTERS:,} characters; is a quote never closed?"
+    elif "end of data" in reason:
+        reason = "a double quote is never closed"
+    elif "expected after" in reason:
+        reason = f"{reason}: a double quote inside a quoted cell has to be doubled"
+    return f"{where}: {reason.rstrip('.?')}"
+
+
+def check_columns(columns: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse a table without some of the columns, or with one of them twice.
+
+    Raises:
+        UnusableInput: with all of them.
+    """
+    shown = [name if len(name) <= 40 else f"{name[:37]}..." for name in names[:_MAX_COLUMNS]]
+    problems = [received("column", name, shown) for name in columns if name not in names]
+    problems += [f"it has two columns {name!r}" for name in columns if names.count(name) > 1]
+    if problems:
+        raise ColumnError("not_text", combine_messages(problems).rstrip("."))
+
+
+class ParquetTable:
+    """A parquet file, read in batches of rows.
+
+    Args:
+        path: of the file.
+
+    Attributes:
+        names: of its columns.
+        metadata: of its schema.
+        row_count: rows of the file.
+
+    Raises:
+        UnusableInput: it is not a readable parquet file.
+    """
+
+    def __init__(self, path: str) -> None:
+        import pyarrow as arrow
+        import pyarrow.parquet as parquet
+
+        stream = open_input(path)
+        try:
+            self._file = parquet.ParquetFile(stream, buffer_size=_BUFFER, pre_buffer=False)
+            self._schema = self._file.schema_arrow
+        except (arrow.ArrowException, OSError) as error:
+            stream.close()
+            raise _parquet_error(error) from None
+        self.names = list(self._schema.names)
+        self.metadata: dict[bytes, bytes] = dict(self._schema.metadata or {})
+        self.row_count = int(self._file.metadata.num_rows)
+
+    def refuse_nested(self, columns: Sequence[str]) -> None:
+        """Refuse columns of lists or objects where texts are expected.
+
+        Raises:
+            UnusableInput: with all of them.
+        """
+        import pyarrow as arrow
+
+        types = {name: self._schema.field(name).type for name in columns}
+        nested = [
+            f"{name!r} is {kind}" for name, kind in types.items() if arrow.types.is_nested(kind)
+        ]
+        if nested:
+            raise ColumnError("not_text", f"column {join_names(nested)}; expected texts")
+
+    def bytes_per_row(self, column: str) -> int:
+        """Approximate bytes of a cell of a column, at least 1."""
+        metadata: Any = self._file.metadata
+        total = sum(
+            chunk.total_uncompressed_size
+            for group in range(metadata.num_row_groups)
+            for chunk in map(metadata.row_group(group).column, range(metadata.num_columns))
+            if chunk.path_in_schema == column
+        )
+        return max(1, total // max(1, self.row_count))
+
+    def rows(
+        self, columns: Sequence[str] | None = None, row_bytes: int = 1
+    ) -> Iterator[dict[str, Any]]:
+        """The rows as typed cells by column; a few megabytes are decoded at a time.
+
+        Args:
+            columns: which ones; None: all.
+            row_bytes: approximate bytes of a row.
+
+        Raises:
+            UnusableInput: the file is damaged.
+        """
+        import pyarrow as arrow
+
+        count = max(1, min(_BATCH_ROWS, _BATCH_BYTES // row_bytes))
+        names = None if columns is None else list(columns)
+        try:
+            for batch in self._file.iter_batches(count, columns=names, use_threads=False):
+                yield from batch.to_pylist()
+        except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise _parquet_error(error) from None
+
+
+def _parquet_error(error: Exception) -> UnusableInput:
+    # For a damaged file Arrow also raises an OSError, which then has no error number.
+    if isinstance(error, OSError) and error.errno is not None:
+        return UnusableInput("unreadable", str(error.strerror or error))
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return UnusableInput("not_text", f"it is not a readable parquet file: {reason}")
+
+
+def cell_text(cell: object, encoding: str) -> str:
+    """A cell of a typed table as text, without white space around it; null and NaN are empty.
+
+    Args:
+        cell: the value.
+        encoding: of a cell that is bytes.
+
+    Raises:
+        BadEncoding: its bytes have another encoding.
+    """
+    if cell is None or cell != cell:
+        return ""
+    return (decode(cell, encoding) if isinstance(cell, bytes) else str(cell)).strip()
 
 
 @dataclass
@@ -29,239 +268,129 @@ class Columns:
     """Some columns of a table.
 
     Attributes:
-        cells: by column's name, a text a row; all have the same length.
-        numbers: place of each row in the file, from 0; rows that cannot be read leave gaps.
-        lines: line of the file that each row begins in, from 1; empty where there are none.
-        faults: place, and what is wrong with it, of each row that cannot be read.
+        cells: by column name, a text per row; all have the same length.
+        indices: position of each row in the file, from 0; rows that cannot be read leave gaps.
+        lines: line of the file that each row begins in, from 1; empty for a parquet file.
+        faults: position, and what is wrong with it, of each row that cannot be read.
     """
 
     cells: dict[str, list[str]]
-    numbers: list[int] = field(default_factory=list)
+    indices: list[int] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
     faults: list[tuple[int, str]] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        return len(self.indices)
+
+    def add(self, index: int, texts: Iterable[str]) -> None:
+        """Add a row, a text for each column."""
+        self.indices.append(index)
+        for column, text in zip(self.cells.values(), texts, strict=True):
+            column.append(text)
 
     def rows(self) -> Iterator[dict[str, str]]:
-        """The rows, each a text by column's name."""
+        """The rows, each a text by column name."""
         names = list(self.cells)
         for row in zip(*self.cells.values(), strict=True):
             yield dict(zip(names, row, strict=True))
 
 
-def read_columns(
-    table: Path, wanted: Sequence[str], hint: str, encoding: str = "utf-8"
-) -> dict[str, list[str]]:
-    """The wanted columns of a table in which every row can be read (see `read`).
-
-    Raises:
-        ConfigError: the file's name ends in nothing that is known.
-        DataError: the file cannot be read, columns are missing, or rows have too few cells.
-    """
-    found = read(table, wanted, hint, encoding)
-    if found.faults:
-        raise DataError(
-            f"{table}: {join_names([why for _, why in found.faults], 5)}.",
-            "A cell with the separator in it needs double quotes around it.",
-        )
-    return found.cells
-
-
 def read(
     table: Path,
-    wanted: Sequence[str],
+    columns: Sequence[str],
     hint: str,
     encoding: str = "utf-8",
     quotes: bool = True,
     prefix: str | None = None,
 ) -> Columns:
-    """The wanted columns of a CSV, TSV or parquet file; an empty cell is an empty text.
+    """The requested columns of a CSV, TSV or parquet file; an empty cell is an empty text.
 
     Args:
         table: the file.
-        wanted: names of columns.
+        columns: their names.
         hint: what to do where one is missing.
         encoding: of a CSV or TSV file, and of bytes in a parquet file.
-        quotes: a cell of a CSV or TSV file may stand in double quotes.
+        quotes: a cell of a CSV or TSV file may be in double quotes.
         prefix: of the keys `encoding` and `quotes`, such as `data.`; None: the user has none.
 
     Raises:
-        ConfigError: the file's name ends in nothing that is known.
+        ConfigError: the file's name has an unknown ending.
         DataError: the file cannot be read, or columns are missing.
     """
-    suffix = table.suffix.lower()
-    if suffix in (".parquet", ".pq"):
-        return _read_parquet(table, wanted, hint, encoding)
-    if suffix not in SEPARATORS:
-        allowed = (*SEPARATORS, ".parquet")
-        raise ConfigError(received("The table's file extension", suffix, allowed))
-    text = _read_text(table, encoding, prefix)
-    if not text.strip():
-        raise DataError(f"{table} is empty.")
-    quotes_hint = ""
-    if prefix is not None and quotes:
-        means = "If double quotes mean nothing in this file, as in many a .tsv"
-        quotes_hint = f"{means}: {prefix}quotes=false"
-    reading = _Reading(table, text, quotes, quotes_hint)
-    return reading.columns(SEPARATORS[suffix], list(dict.fromkeys(wanted)), hint)
+    suffix, names = table.suffix.lower(), list(dict.fromkeys(columns))
+    if suffix not in SUFFIXES:
+        raise ConfigError(received("The table's file extension", suffix, (*SEPARATORS, ".parquet")))
+    try:
+        if suffix in PARQUET:
+            return _read_parquet(table, names, encoding)
+        return _read_csv(table, names, encoding, quotes)
+    except BadEncoding as error:
+        shown = "UTF-8" if encoding == "utf-8" else encoding
+        how = _encoding_hint(error.likely, prefix)
+        raise DataError(f"{table} is not {shown}: {error.reason}.", how) from None
+    except ColumnError as error:
+        raise DataError(f"{table}: {error.why}.", hint) from None
+    except CsvError as error:
+        meaning = "If double quotes mean nothing in this file, as in many a .tsv"
+        how = f"{meaning}: {prefix}quotes=false" if quotes and prefix is not None else ""
+        raise DataError(f"{table}: {error.why}.", how) from None
+    except UnusableInput as error:
+        reason = f" cannot be read: {error.why}" if error.kind == "unreadable" else f": {error.why}"
+        raise DataError(f"{table}{reason}.") from None
 
 
-def _read_text(path: Path, encoding: str, prefix: str | None) -> str:
-    """All of a text file.
+def _encoding_hint(likely: str, prefix: str | None) -> str:
+    if not likely:
+        return "Save it as UTF-8."
+    if prefix is not None:
+        return f"Perhaps it is {likely}: {prefix}encoding={likely}"
+    return f"It may be {likely}. Save it as UTF-8: `iconv -f {likely} -t utf-8`"
+
+
+def read_columns(
+    table: Path, columns: Sequence[str], hint: str, encoding: str = "utf-8"
+) -> dict[str, list[str]]:
+    """The requested columns of a table in which every row can be read (see `read`).
 
     Raises:
-        DataError: it cannot be read, or has another encoding.
+        ConfigError: the file's name has an unknown ending.
+        DataError: the file cannot be read, columns are missing, or rows have too few cells.
     """
-    try:
-        return decode(path.read_bytes(), encoding)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
-    except BadEncoding as error:
-        guess, hint = error.likely, "Save it as UTF-8."
-        if guess:
-            hint = f"It may be {guess}. Save it as UTF-8: `iconv -f {guess} -t utf-8`"
-            if prefix is not None:
-                hint = f"Perhaps it is {guess}: {prefix}encoding={guess}"
-        shown = "UTF-8" if encoding == "utf-8" else encoding
-        raise DataError(f"{path} is not {shown}: {error.reason}.", hint) from None
+    content = read(table, columns, hint, encoding)
+    if content.faults:
+        raise DataError(
+            f"{table}: {join_names([why for _, why in content.faults], 5)}.",
+            "A cell with the separator in it needs double quotes around it.",
+        )
+    return content.cells
 
 
-@dataclass
-class _Reading:
-    """A CSV file on its way to columns."""
+def _read_csv(table: Path, names: list[str], encoding: str, quotes: bool) -> Columns:
+    text = decode(read_bytes(str(table)), encoding)
+    if not text.strip():
+        raise UnusableInput("empty_file", "it is empty")
 
-    table: Path
-    text: str
-    quotes: bool
-    quotes_hint: str
+    def open_lines() -> Lines:
+        return ((number, 0, line) for number, line in enumerate(lines(text), start=1))
 
-    def columns(self, separators: Sequence[str], wanted: list[str], hint: str) -> Columns:
-        """The wanted columns, by the separator that the header tells."""
-        before = csv.field_size_limit(MAX_CHARACTERS)
-        try:
-            headers = {each: self._header(each) for each in separators}
-            best = max(headers, key=lambda each: len(set(wanted) & set(headers[each])))
-            return self._columns(best, wanted, hint)
-        finally:
-            csv.field_size_limit(before)
-
-    def _rows(self, separator: str) -> Iterator[tuple[int, list[str]]]:
-        """The line that each row begins in, and its cells; rows of empty cells are left out."""
-        source = lines(self.text)
-        if self.quotes:
-            reader = csv.reader(source, delimiter=separator, strict=True)
-        else:
-            reader = csv.reader(source, delimiter=separator, quoting=csv.QUOTE_NONE, strict=True)
-        while True:
-            begins = reader.line_num + 1
-            try:
-                row = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                raise self._error(begins, reader.line_num, error) from None
-            if any(each.strip() for each in row):
-                yield begins, row
-
-    def _error(self, begins: int, now: int, error: csv.Error) -> DataError:
-        return DataError(f"{self.table}, {reason(begins, now, error)}.", self.quotes_hint)
-
-    def _header(self, separator: str) -> list[str]:
-        """The first row's cells; none where this separator cannot read it."""
-        try:
-            _, header = next(self._rows(separator))
-        except (DataError, StopIteration):
-            return []
-        return [each.strip() for each in header]
-
-    def _columns(self, separator: str, wanted: list[str], hint: str) -> Columns:
-        rows = self._rows(separator)
-        _, first = next(rows, (0, []))
-        header = [each.strip() for each in first]
-        if error := missing(self.table, wanted, header, hint):
-            raise error
-        places = {each: header.index(each) for each in wanted}
-        found = Columns({each: [] for each in wanted})
-        for number, (line, row) in enumerate(rows):
-            if len(row) != len(header):
-                why = f"line {line} has {len(row)} cells, the header has {len(header)}"
-                found.faults.append((number, why))
-                continue
-            found.numbers.append(number)
-            found.lines.append(line)
-            for each, place in places.items():
-                found.cells[each].append(row[place].strip())
-        return found
-
-
-def reason(begins: int, now: int, error: csv.Error) -> str:
-    """Where a row of a CSV begins and ends that cannot be read, and why."""
-    where = f"line {begins}" if now <= begins else f"the row from line {begins} to {now}"
-    why = str(error)
-    if "field limit" in why:
-        why = f"a cell of more than {MAX_CHARACTERS:,} characters; is a quote never closed?"
-    elif "end of data" in why:
-        why = "a double quote is never closed"
-    elif "expected after" in why:
-        why = f"{why}: a double quote inside a quoted cell has to be doubled"
-    return f"{where}: {why.rstrip('.?')}"
-
-
-def missing(
-    table: Path, wanted: Sequence[str], there: Sequence[str], hint: str
-) -> DataError | None:
-    """What to tell where wanted columns are not there, or twice; None where nothing is wrong."""
-    cut = [each if len(each) <= 40 else f"{each[:37]}..." for each in there[:_MAX_COLUMNS]]
-    problems = [
-        received(f"Column of {table.name}", each, cut) for each in wanted if each not in there
-    ]
-    problems += [
-        f"{table.name} has two columns {each!r}." for each in wanted if there.count(each) > 1
-    ]
-    if not problems:
-        return None
-    return DataError(combine_messages(problems), hint)
-
-
-def _read_parquet(table: Path, wanted: Sequence[str], hint: str, encoding: str) -> Columns:
-    import pyarrow as arrow
-    import pyarrow.parquet as parquet
-
-    names = list(dict.fromkeys(wanted))
-    try:
-        file = parquet.ParquetFile(table)
-        schema = file.schema_arrow
-        if error := missing(table, names, list(schema.names), hint):
-            raise error
-        nested = [each for each in names if arrow.types.is_nested(schema.field(each).type)]
-        if nested:
-            kinds = [f"{each!r} is {schema.field(each).type}" for each in nested]
-            raise DataError(f"{table}: column {join_names(kinds)}; expected texts.", hint)
-        content = file.read(columns=names)
-        cells = {each: content.column(each).to_pylist() for each in names}
-    except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{table} is no readable parquet file: {error}") from None
-    return _typed_rows(cells, encoding)
-
-
-def _typed_rows(cells: dict[str, list], encoding: str) -> Columns:
-    """Rows of typed cells as texts."""
-    found = Columns({each: [] for each in cells})
-    for number, row in enumerate(zip(*cells.values(), strict=True)):
-        try:
-            texts = [_text(cell, encoding) for cell in row]
-        except BadEncoding as error:
-            found.faults.append((number, f"row {number + 1}: {error}"))
+    content = Columns({name: [] for name in names})
+    for row in csv_rows(open_lines, table.suffix.lower(), names, quotes):
+        if row.fault:
+            content.faults.append((row.index, row.fault))
             continue
-        found.numbers.append(number)
-        for name, text in zip(cells, texts, strict=True):
-            found.cells[name].append(text)
-    return found
+        content.lines.append(row.line)
+        content.add(row.index, row.cells)
+    return content
 
 
-def _text(cell: object, encoding: str) -> str:
-    """A cell of a typed table as text; null and NaN are empty."""
-    if cell is None or cell != cell:
-        return ""
-    return (decode(cell, encoding) if isinstance(cell, bytes) else str(cell)).strip()
+def _read_parquet(table: Path, names: list[str], encoding: str) -> Columns:
+    file = ParquetTable(str(table))
+    check_columns(names, file.names)
+    file.refuse_nested(names)
+    content = Columns({name: [] for name in names})
+    for index, row in enumerate(file.rows(names)):
+        try:
+            content.add(index, [cell_text(row[name], encoding) for name in names])
+        except BadEncoding as error:
+            content.faults.append((index, f"row {index + 1}: {error}"))
+    return content

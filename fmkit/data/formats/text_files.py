@@ -1,68 +1,121 @@
-"""Reading text files: whole, or line by line, with the encoding checked."""
+"""Text files: opened, read whole or line by line, with the encoding checked.
+
+Every function raises `UnusableInput` for a file that cannot be used.
+"""
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
+from typing import IO, NamedTuple
 
 from fmkit.core.safe_io import RefusedFile, open_regular
+from fmkit.data.findings import UnusableInput
 from fmkit.data.formats import file_type
 from fmkit.data.formats.text_encoding import (
     MAX_CHARACTERS,
-    BadEncoding,
-    Fault,
     binary_reason,
     decode,
-    read_lines,
+    decode_part,
+    lines,
+    refuse_other,
 )
 
-_LARGEST = 4 * MAX_CHARACTERS  # bytes of a file that is a text; no character takes more than 4
+_LARGEST = 4 * MAX_CHARACTERS  # bytes of a file that is one text; a character takes at most 4
 
 
-def _of(name: str, fault: Fault) -> tuple[str, str, str]:
-    return fault[0], name, fault[1]
+class Line(NamedTuple):
+    """A line of a file.
 
-
-def read_file(path: str, encoding: str) -> tuple[str, Fault | None]:
-    """The text of a file; empty, with the reason, where it has none."""
-    content, fault = read_bytes(path, _LARGEST)
-    if fault is not None:
-        return "", fault
-    try:
-        text = decode(content, encoding).strip()
-    except BadEncoding as error:
-        return "", ("bad_encoding", str(error))
-    if not text:
-        return "", ("empty_file", "white space only" if content else "")
-    if wrong := binary_reason(text):
-        return "", ("not_text", wrong)
-    return text, None
-
-
-def read_bytes(path: str, most: int | None = None) -> tuple[bytes, Fault | None]:
-    """All of a file, or why it cannot be read."""
-    try:
-        with open_regular(path) as stream:
-            content = stream.read(-1 if most is None else most + 1)
-    except RefusedFile as error:
-        return b"", ("special_file", file_type.file_type(error.mode))
-    except OSError as error:
-        return b"", ("unreadable", str(error.strerror or error))
-    if most is not None and len(content) > most:
-        return b"", ("not_text", f"it has more than {most:,} bytes")
-    return content, None
-
-
-def line_id(where: str, number: int) -> str:
-    """The id of a line of a class file, by its number from 1."""
-    return f"{where}:{number:06d}"
-
-
-def numbered_lines(content: bytes, encoding: str) -> Iterator[tuple[int, str, Fault | None]]:
-    """The lines of a file that are not empty: number from 1, text, and what is wrong with it.
-
-    Raises:
-        BadEncoding: the file is in another encoding, as a whole.
+    Attributes:
+        number: from 1, as editors count.
+        text: without its end; empty where the line cannot be used.
+        fault: why it cannot be used.
     """
-    found = read_lines(content, encoding)
-    stripped = ((number, text.strip(), fault) for number, text, fault in found)
-    return (each for each in stripped if each[1] or each[2] is not None)
+
+    number: int
+    text: str
+    fault: UnusableInput | None = None
+
+
+def open_input(path: str) -> IO[bytes]:
+    """A regular file, for reading."""
+    try:
+        return open_regular(path)
+    except RefusedFile as error:
+        raise UnusableInput("special_file", file_type.file_type(error.mode)) from None
+    except OSError as error:
+        raise UnusableInput("unreadable", str(error.strerror or error)) from None
+
+
+def read_bytes(path: str, most: int | None = None) -> bytes:
+    """All of a file, of at most `most` bytes."""
+    with open_input(path) as stream:
+        try:
+            content = stream.read(-1 if most is None else most + 1)
+        except OSError as error:
+            raise UnusableInput("unreadable", str(error.strerror or error)) from None
+    if most is not None and len(content) > most:
+        raise UnusableInput("not_text", f"it has more than {most:,} bytes")
+    return content
+
+
+def read_text(path: str, encoding: str, most: int | None = None) -> str:
+    """All of a file as text, which is more than white space."""
+    content = read_bytes(path, most)
+    text = decode(content, encoding)
+    if not text.strip():
+        raise UnusableInput("empty_file", "white space only" if content else "")
+    return text
+
+
+def read_document(path: str, encoding: str) -> str:
+    """The text of a file that is one document, without white space around it."""
+    text = read_text(path, encoding, _LARGEST).strip()
+    if reason := binary_reason(text):
+        raise UnusableInput("not_text", reason)
+    return text
+
+
+def read_lines(path: str, encoding: str) -> Iterator[Line]:
+    """The lines of a file, empty ones included.
+
+    Where lines can be separated before they are decoded, a bad line costs only itself.
+    """
+    content = read_bytes(path)
+    refuse_other(content, encoding)
+    if codecs.encode("a\n", encoding) == b"a\n":
+        return _lines_of_bytes(content, encoding)
+    return _lines_of_text(decode(content, encoding))
+
+
+def _lines_of_text(text: str) -> Iterator[Line]:
+    for number, line in enumerate(lines(text), start=1):
+        yield _checked(number, line)
+
+
+def _lines_of_bytes(content: bytes, encoding: str) -> Iterator[Line]:
+    offset = 0
+    for number, line in enumerate(content.splitlines(keepends=True), start=1):
+        try:
+            yield _checked(number, decode_part(line, encoding, offset))
+        except UnusableInput as error:
+            yield Line(number, "", error)
+        offset += len(line)
+
+
+def _checked(number: int, line: str) -> Line:
+    if reason := binary_reason(line):
+        return Line(number, "", UnusableInput("not_text", reason))
+    return Line(number, line.rstrip("\r\n"))
+
+
+def nonempty_lines(path: str, encoding: str) -> Iterator[Line]:
+    """The lines of a file that are not empty, without white space around them."""
+    stripped = (line._replace(text=line.text.strip()) for line in read_lines(path, encoding))
+    return (line for line in stripped if line.text or line.fault is not None)
+
+
+def line_id(file: str, number: int) -> str:
+    """The id of a line of a file, by its number from 1."""
+    return f"{file}:{number:06d}"

@@ -1,10 +1,10 @@
-"""Files with a word a line, its tag beside it, and an empty line between sentences.
+"""CoNLL files: a word per line, its tag beside it, and an empty line between sentences.
 
-So CoNLL's shared tasks distribute theirs, and most data sets of entities and parts of speech since.
-Columns are separated by white space; by tabs where most lines of a file have one, so that a word
-may have a space in it. `-DOCSTART-` and comments are no words; of CoNLL-U neither are the lines of
-ranges such as `3-4` and of empty nodes. An id is the file's name and the number of the sentence in
-it, so that words and tags may be mended and a sentence keeps its split.
+This is how CoNLL's shared tasks distribute their data, and most data sets of entities and parts of
+speech since. Columns are separated by white space; by tabs where most lines of a file have one, so
+that a word may have a space in it. `-DOCSTART-` and comments are not words; in CoNLL-U neither are
+the lines of ranges such as `3-4` and of empty nodes. An id is the file's name and the number of the
+sentence in it, so that words and tags may be edited and a sentence keeps its split.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from pathlib import Path
 from fmkit.config.schema.data import ConllData
 from fmkit.core.errors import DataError, combine_messages, join_names
 from fmkit.data.examples import Examples
-from fmkit.data.findings import Finding
-from fmkit.data.formats.text_encoding import BadEncoding, read_lines
-from fmkit.data.formats.text_files import read_bytes
+from fmkit.data.findings import Finding, UnusableInput
+from fmkit.data.formats.text_encoding import BadEncoding
+from fmkit.data.formats.text_files import read_lines
 from fmkit.data.sources import directory
 from fmkit.data.sources.listing import SPLIT_NAMES, FileKind
 from fmkit.data.sources.paths import existing_path
+from fmkit.data.sources.table_rows import as_data_error
 from fmkit.data.sources.tagged_sentences import Sentence, examples
 
 ENDINGS = (".txt", ".conll", ".conllu", ".bio", ".iob", ".iob2", ".bioes", ".tsv")
@@ -34,231 +35,236 @@ _SPLIT = re.compile(
 )
 _DOCUMENT = "-DOCSTART-"
 _NEW_DOCUMENT = re.compile(r"#\s*newdoc\b")
-_NO_WORD = re.compile(r"\d+[-.]\d+")  # a range or an empty node of CoNLL-U, in its first column
+_NOT_A_WORD = re.compile(r"\d+[-.]\d+")  # a range or an empty node of CoNLL-U, in its first column
 
 
 @dataclass(frozen=True)
-class Form:
+class ColumnNumbers:
     """Which columns are read.
 
     Attributes:
         word: number from 1, or from -1 backwards.
         tag: likewise; None where tags are not read.
-        names: what the keys are called, for messages.
+        keys: config keys of the two, for messages.
     """
 
     word: int
     tag: int | None
-    names: tuple[str, str] = ("data.word_column", "data.tag_column")
+    keys: tuple[str, str] = ("data.word_column", "data.tag_column")
 
 
 @dataclass
 class _Row:
-    """A line of a file with its columns; none of an empty line, or of one that cannot be read."""
+    """A line of a file with its cells; none of an empty line, or of one that cannot be read."""
 
     number: int
     cells: list[str]
-    why: str = ""
+    fault: str = ""
     is_comment: bool = False
+
+    @property
+    def has_hash(self) -> bool:
+        return bool(self.cells) and self.cells[0].startswith("#")
+
+    @property
+    def is_document_start(self) -> bool:
+        return bool(self.cells) and self.cells[0] == _DOCUMENT
 
 
 def list_examples(config: ConllData) -> Examples:
     """The sentences of a file, or of the files of a folder that are named after splits.
 
-    What is wrong is in the examples' findings; a sentence that an error names has no words.
+    Problems are in the examples' findings; a sentence that an error names has no words.
 
     Raises:
         DataError: there is no file or no sentence.
     """
-    found: list[Finding] = []
+    findings: list[Finding] = []
     sentences: list[Sentence] = []
-    form = Form(config.word_column, config.tag_column)
-    for path, name, split in _files(config, found):
+    numbers = ColumnNumbers(config.word_column, config.tag_column)
+    for path, name, split in _files(config, findings):
         try:
-            read = of_file(Path(path), name, config.encoding, form)
+            of_file = read_sentences(Path(path), name, config.encoding, numbers)
         except DataError as error:
-            found.append(Finding("unusable", "", f"{error.message} {error.hint}".strip()))
+            why = f"{error.message} {error.hint}".strip()
+            findings.append(Finding("unusable", "", why))
             continue
-        for each in read:
-            each.split = split
-            each.group = each.group if config.group_documents else ""
-            sentences.append(each)
+        for sentence in of_file:
+            sentence.split = split
+            sentence.group = sentence.group if config.group_documents else ""
+            sentences.append(sentence)
     if not sentences:
-        told = [each.text for each in found if each.is_error]
-        raise DataError(combine_messages(told) if told else f"{config.root} has no sentence.")
-    return examples(sentences, found, config.limit)
+        errors = [finding.text for finding in findings if finding.is_error]
+        raise DataError(combine_messages(errors) if errors else f"{config.root} has no sentence.")
+    return examples(sentences, findings, config.limit)
 
 
-def _files(config: ConllData, found: list[Finding]) -> list[tuple[str, str, str]]:
+def _files(config: ConllData, findings: list[Finding]) -> list[tuple[str, str, str]]:
     """Path, name and split of each file; a single one has no name that ids would need."""
     if not config.root or not Path(config.root).expanduser().is_dir():
         return [(str(existing_path(config.root, "file")), "", "")]
     root = existing_path(config.root, "folder")
-    things = FileKind("files of words", ENDINGS, "loose_texts")
     # CoNLL-2003 calls its files eng.train, eng.testa and eng.testb.
-    things = FileKind(things.word, (*ENDINGS, *(f".{each}" for each in _SPLITS)), things.loose)
-    listing = directory.everything(root, things, config.outside_links)
-    found += [each for each in listing.findings if each.kind != "empty_class"]
-    rows = [
-        (path, name, _split_of(name)) for path, name in zip(listing.paths, listing.ids, strict=True)
-    ]
+    kind = FileKind("CoNLL file", (*ENDINGS, *(f".{name}" for name in _SPLITS)), "loose_texts")
+    listing = directory.everything(root, kind, config.outside_links)
+    findings += [finding for finding in listing.findings if finding.kind != "empty_class"]
+    files = zip(listing.paths, listing.ids, strict=True)
+    rows = [(path, name, _split_of(name)) for path, name in files]
     if not rows:
         raise DataError(
-            f"{root} has no files of words ({', '.join(ENDINGS)}).",
+            f"{root} has no CoNLL files ({', '.join(ENDINGS)}).",
             "Name one file in data.root to read it whatever its name ends in.",
         )
     if any(split for *_, split in rows):
         others = [name for _, name, split in rows if not split]
         if others:
-            why = f"{len(others)} files name no split, and others do: {join_names(others, 5)}."
-            found.append(Finding("unsupported", "", why, count=len(others)))
+            verb = "file names" if len(others) == 1 else "files name"
+            why = f"{len(others)} {verb} no split, and others do: {join_names(others, 5)}."
+            findings.append(Finding("unsupported", "", why, count=len(others)))
         rows = [row for row in rows if row[2]]
     return rows
 
 
 def _split_of(name: str) -> str:
-    """The split that a file's name tells, or else the name of a folder that it is in."""
+    """The split that a file's name contains, or else the name of a folder that it is in."""
     for part in reversed(name.split("/")):
-        if told := _SPLIT.findall(part):
-            return _SPLITS[told[-1].lower()]
+        if matches := _SPLIT.findall(part):
+            return _SPLITS[matches[-1].lower()]
     return ""
 
 
-def of_file(path: Path, name: str, encoding: str, form: Form) -> list[Sentence]:
+def read_sentences(path: Path, name: str, encoding: str, numbers: ColumnNumbers) -> list[Sentence]:
     """The sentences of a file.
 
     Args:
         path: the file.
-        name: what ids and places begin with; empty: ids need none.
+        name: prefix of ids and places; empty: ids need none.
         encoding: of the file.
-        form: which columns are read.
+        numbers: which columns are read.
 
     Raises:
         DataError: it cannot be read, has another encoding, or fewer columns in every line.
     """
-    content, fault = read_bytes(str(path))
-    if fault is not None:
-        raise DataError(f"{path} cannot be read: {fault[1] or fault[0]}.")
     try:
-        rows = list(_rows(content, encoding))
+        rows = _rows(path, encoding)
     except BadEncoding as error:
         hint = f"Perhaps it is {error.likely}." if error.likely else ""
         raise DataError(f"{path} is not {encoding}: {error.reason}.", hint) from None
-    return list(_sentences(rows, path, name, form))
+    except UnusableInput as error:
+        raise as_data_error(path, error) from None
+    return list(_sentences(rows, path, name, numbers))
 
 
-def _rows(content: bytes, encoding: str) -> Iterator[_Row]:
-    lines = [
-        (number, text.rstrip(), fault) for number, text, fault in read_lines(content, encoding)
-    ]
-    texts = [text for _, text, _ in lines if text and not text.startswith("#")]
-    has_tabs = 2 * sum("\t" in each for each in texts) >= max(len(texts), 1)
+def _rows(path: Path, encoding: str) -> list[_Row]:
+    lines = [line._replace(text=line.text.rstrip()) for line in read_lines(str(path), encoding)]
+    texts = [line.text for line in lines if line.text and not line.text.startswith("#")]
+    has_tabs = 2 * sum("\t" in text for text in texts) >= max(len(texts), 1)
+    rows = []
     for number, text, fault in lines:
         cells = text.split("\t") if has_tabs else re.split("[ \t]+", text.lstrip(" \t"))
-        cells = [each.strip() for each in cells] if text else []
-        yield _Row(number, cells, fault[1] if fault else "")
+        cells = [cell.strip() for cell in cells] if text else []
+        rows.append(_Row(number, cells, fault.why if fault else ""))
+    return rows
 
 
 @dataclass
-class _Columns:
-    """Where words and tags are in a file whose lines have so many columns."""
+class _Layout:
+    """Positions of words and tags in a file whose lines have `width` columns."""
 
     width: int
     word: int
     tag: int | None
 
 
-def _columns(rows: Sequence[_Row], path: Path, form: Form) -> _Columns:
-    """The usual number of columns, and which are read; comments are told from words, too."""
-    plain = [each for each in rows if each.cells and not _has_hash(each)]
-    plain = [each for each in plain if each.cells[0] != _DOCUMENT]
-    columns = _Columns(0, 0, None)
+def _layout(rows: Sequence[_Row], path: Path, numbers: ColumnNumbers) -> _Layout:
+    """The usual number of columns, and which are read; also marks which rows are comments."""
+    plain = [row for row in rows if row.cells and not row.has_hash and not row.is_document_start]
+    layout = _Layout(0, 0, None)
     if plain:
-        width = Counter(len(each.cells) for each in plain).most_common(1)[0][0]
-        columns = _places(width, path, form)
-    # A word may begin with `#`: it is one where its line looks as those of other words do.
-    usual = [each for each in plain if len(each.cells) == columns.width]
-    known = set() if columns.tag is None else {each.cells[columns.tag] for each in usual}
-    for each in filter(_has_hash, rows):
-        is_word = len(each.cells) == columns.width
-        is_word = is_word and (columns.tag is None or each.cells[columns.tag] in known)
-        each.is_comment = not is_word
-    return columns
+        width = Counter(len(row.cells) for row in plain).most_common(1)[0][0]
+        layout = _positions(width, path, numbers)
+    # A word may begin with `#`: it is one where its line looks like those of other words.
+    usual = [row for row in plain if len(row.cells) == layout.width]
+    tags = set() if layout.tag is None else {row.cells[layout.tag] for row in usual}
+    for row in rows:
+        if row.has_hash:
+            is_word = len(row.cells) == layout.width
+            is_word = is_word and (layout.tag is None or row.cells[layout.tag] in tags)
+            row.is_comment = not is_word
+    return layout
 
 
-def _has_hash(row: _Row) -> bool:
-    return bool(row.cells) and row.cells[0].startswith("#")
-
-
-def _places(width: int, path: Path, form: Form) -> _Columns:
-    """Which of so many columns are read.
+def _positions(width: int, path: Path, numbers: ColumnNumbers) -> _Layout:
+    """Which of `width` columns are read.
 
     Raises:
         DataError: there are fewer, or both are the same.
     """
-    places = []
-    for key, column in zip(form.names, (form.word, form.tag), strict=True):
-        place = width if column is None else column - 1 if column > 0 else width + column
-        if column is not None and not 0 <= place < width:
+    positions = []
+    for key, column in zip(numbers.keys, (numbers.word, numbers.tag), strict=True):
+        position = width if column is None else column - 1 if column > 0 else width + column
+        if column is not None and not 0 <= position < width:
             raise DataError(
-                f"{path} has {_number(width)}, and {key}={column}.",
+                f"{path} has {_count(width)}, and {key}={column}.",
                 f"Columns are counted from 1, or from -1 backwards: {key}=NUMBER",
             )
-        places.append(place)
-    if places[0] == places[1]:
+        positions.append(position)
+    if positions[0] == positions[1]:
+        word_key, tag_key = numbers.keys
         raise DataError(
-            f"{path}: words and tags are in the same column; it has {_number(width)}.",
-            f"Say which: {form.names[0]}=NUMBER {form.names[1]}=NUMBER, counted from 1.",
+            f"{path}: words and tags are in the same column; it has {_count(width)}.",
+            f"Say which: {word_key}=NUMBER {tag_key}=NUMBER, counted from 1.",
         )
-    return _Columns(width, places[0], None if form.tag is None else places[1])
+    return _Layout(width, positions[0], None if numbers.tag is None else positions[1])
 
 
-def _number(columns: int) -> str:
+def _count(columns: int) -> str:
     return f"{columns} column" if columns == 1 else f"{columns} columns"
 
 
-def _sentences(rows: Sequence[_Row], path: Path, name: str, form: Form) -> Iterator[Sentence]:
-    columns = _columns(rows, path, form)
+def _sentences(
+    rows: Sequence[_Row], path: Path, name: str, numbers: ColumnNumbers
+) -> Iterator[Sentence]:
+    layout = _layout(rows, path, numbers)
     shown, prefix = name or path.name, f"{name}:" if name else ""
-    kept: list[_Row] = []
+    pending: list[_Row] = []
     document = count = 0
     for row in [*rows, _Row(0, [])]:
-        is_document = bool(row.cells) and row.cells[0] == _DOCUMENT
         if row.is_comment:
             document += _NEW_DOCUMENT.match(" ".join(row.cells)) is not None
-        elif (row.cells or row.why) and not is_document:
-            if not (columns.word and _NO_WORD.fullmatch(row.cells[0] if row.cells else "")):
-                kept.append(row)
-        elif kept:
+        elif (row.cells or row.fault) and not row.is_document_start:
+            if not (layout.word and _NOT_A_WORD.fullmatch(row.cells[0] if row.cells else "")):
+                pending.append(row)
+        elif pending:
             count += 1
-            yield _sentence(kept, columns, shown, f"{prefix}sentence-{count:06d}", document)
-            kept = []
-        document += is_document
+            yield _sentence(pending, layout, shown, f"{prefix}sentence-{count:06d}", document)
+            pending = []
+        document += row.is_document_start
     if not count:
         raise DataError(f"{path} has no sentence.")
 
 
 def _sentence(
-    rows: Sequence[_Row], columns: _Columns, shown: str, name: str, document: int
+    rows: Sequence[_Row], layout: _Layout, shown: str, name: str, document: int
 ) -> Sentence:
-    lines = [each.number for each in rows]
-    made = Sentence(name, lambda word: f"{shown}:{lines[word]}", group=f"{shown}:{document}")
-    for place, row in enumerate(rows):
-        if wrong := row.why or _problem(row.cells, columns):
-            made.faults.append((made.place(place), wrong))
+    places = [f"{shown}:{row.number}" for row in rows]
+    sentence = Sentence(name, places, group=f"{shown}:{document}")
+    for place, row in zip(places, rows, strict=True):
+        if problem := row.fault or _problem(row.cells, layout):
+            sentence.faults.append((place, problem))
             continue
-        made.words.append(row.cells[columns.word])
-        if columns.tag is not None:
-            made.tags.append(row.cells[columns.tag])
-    return made
+        sentence.words.append(row.cells[layout.word])
+        if layout.tag is not None:
+            sentence.tags.append(row.cells[layout.tag])
+    return sentence
 
 
-def _problem(cells: Sequence[str], columns: _Columns) -> str:
+def _problem(cells: Sequence[str], layout: _Layout) -> str:
     """What is wrong with the columns of a line; empty when nothing is."""
-    if len(cells) != columns.width:
-        return f"{_number(len(cells))}, and most lines have {columns.width}"
-    if not cells[columns.word]:
+    if len(cells) != layout.width:
+        return f"{_count(len(cells))}, and most lines have {layout.width}"
+    if not cells[layout.word]:
         return "no word"
-    if columns.tag is not None and not cells[columns.tag]:
+    if layout.tag is not None and not cells[layout.tag]:
         return "no tag"
     return ""

@@ -1,18 +1,14 @@
 """Photos in folders: a folder per class, or a folder per split with a folder per class inside.
 
-How folders are listed stands in `folders`. No file is opened here.
+`directory.py` lists the folders. No file is opened here.
 """
 
 from __future__ import annotations
 
-import dataclasses
-
-import numpy as np
-
 from fmkit.config.schema.data import ImageFolderData, PhotosData
 from fmkit.core.files import display_path
 from fmkit.data.content.images import ImageFiles
-from fmkit.data.examples import Examples
+from fmkit.data.examples import Examples, without_classes
 from fmkit.data.findings import Finding
 from fmkit.data.images.decode import EXTENSIONS
 from fmkit.data.sources import directory
@@ -20,13 +16,13 @@ from fmkit.data.sources.listing import FileKind
 from fmkit.data.sources.paths import existing_path, file_sizes
 from fmkit.data.stratify import limit_examples
 
-PHOTOS = FileKind("photos", EXTENSIONS, "loose_photos", ((".txt", ".text", ".md"), "text_folder"))
+PHOTOS = FileKind("photo", EXTENSIONS, "loose_photos", ((".txt", ".text", ".md"), "text_folder"))
 
 
 def list_examples(config: ImageFolderData) -> Examples:
     """The photos under `config.root`, each with the name of its class folder as label.
 
-    What is wrong with the listing is in the examples' findings.
+    Problems of the listing are in the examples' findings.
 
     Raises:
         DataError: the folder is missing.
@@ -41,7 +37,7 @@ def list_examples(config: ImageFolderData) -> Examples:
 def list_unlabelled(config: PhotosData) -> Examples:
     """The photos under `config.root`, without classes.
 
-    What is wrong with the listing is in the examples' findings.
+    Problems of the listing are in the examples' findings.
 
     Raises:
         DataError: the folder is missing.
@@ -49,8 +45,9 @@ def list_unlabelled(config: PhotosData) -> Examples:
     root = existing_path(config.root, "folder")
     listing = directory.everything(root, PHOTOS, config.outside_links)
     if not listing.ids:
+        others = [finding for finding in listing.findings if finding.kind != "empty_class"]
         why = f"There is no photo below {display_path(root)}."
-        others = [each for each in listing.findings if each.kind != "empty_class"]
         listing.findings = [*others, Finding("no_photos", "", why)]
-    found = directory.examples(listing, ImageFiles(tuple(listing.paths), file_sizes(listing.paths)))
-    return dataclasses.replace(found, labels=np.zeros(len(found), np.int32), classes=())
+    images = ImageFiles(tuple(listing.paths), file_sizes(listing.paths))
+    examples = directory.examples(listing, images)
+    return without_classes(examples.ids, images, findings=examples.findings)

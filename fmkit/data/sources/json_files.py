@@ -1,34 +1,40 @@
-"""Files of objects, one or a folder of them, and the splits that their names tell.
+"""Examples out of files of JSON records or parquet rows, one file or a folder of them.
 
-A file or a folder whose name begins so is a split: `train.jsonl`, `val.jsonl`, `test.jsonl`, also
-`train-00000-of-00002.parquet` or `test/a.jsonl`. Of a single file the splits have to be made,
-whatever it is called.
+A file or a folder whose name begins with that of a split is one: `train.jsonl`, `val.jsonl`,
+`test.jsonl`, also `train-00000-of-00002.parquet` or `test/a.jsonl`. A single file is divided by the
+fractions, whatever it is called.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
 
 from fmkit.core.errors import DataError, join_names
-from fmkit.data.findings import Finding, printable
-from fmkit.data.formats.json_records import ENDINGS
+from fmkit.data.findings import Finding, UnusableInput, printable
+from fmkit.data.formats.json_records import ENDINGS, records
+from fmkit.data.formats.text_files import line_id
 from fmkit.data.sources import directory
 from fmkit.data.sources.listing import SPLIT_NAMES, FileKind
 from fmkit.data.sources.paths import existing_path, format_counts
 
 _WORD = re.compile(r"[a-z]+")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class ObjectFile:
+class RecordFile:
     """A file to read.
 
     Attributes:
         path: where it is.
         name: its path from the root, with forward slashes.
-        split: the split that it is; empty where none is named.
+        split: its split; empty where none is named.
     """
 
     path: Path
@@ -36,47 +42,95 @@ class ObjectFile:
     split: str
 
 
-def list_files(root: str, word: str, outside_links: bool) -> tuple[list[ObjectFile], list[Finding]]:
-    """The files at `root`, and what is wrong with single ones.
+@dataclass
+class ParsedRecords(Generic[T]):
+    """Records that can be used, and findings about the others.
+
+    Attributes:
+        ids: `chats.jsonl:000012`, the file with the number of the line or row from 1.
+        values: parsed records.
+        splits: of each; empty texts where the files name none.
+    """
+
+    ids: list[str] = field(default_factory=list)
+    values: list[T] = field(default_factory=list)
+    splits: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    def split_column(self) -> np.ndarray | None:
+        """The splits, (N,); None where the fractions decide."""
+        return np.array(self.splits, dtype=str) if any(self.splits) else None
+
+
+def read_records(
+    root: str,
+    noun: str,
+    parse: Callable[[Any], T],
+    encoding: str = "utf-8",
+    outside_links: bool = False,
+) -> ParsedRecords[T]:
+    """The records of all files at `root`, by file and row.
 
     Args:
-        root: a file, or a folder that is searched to the bottom.
-        word: what the files hold, in the plural, for messages.
+        root: a file, or a folder that is searched recursively.
+        noun: what a record is called in messages.
+        parse: makes a value of a record; raises `UnusableInput` where it cannot.
+        encoding: of JSON.
         outside_links: follow links that lead out of the folder.
 
     Raises:
-        DataError: nothing is there to read, or some files name a split and others do not.
+        DataError: there is nothing to read, or some files name a split and others do not.
     """
+    files, findings = list_files(root, noun, outside_links)
+    parsed: ParsedRecords[T] = ParsedRecords(findings=findings)
+    for file in files:
+        shown = printable(file.name)
+        try:
+            for record in records(file.path, encoding):
+                where = line_id(shown, record.number)
+                try:
+                    if record.fault is not None:
+                        raise record.fault
+                    value = parse(record.value)
+                except UnusableInput as error:
+                    parsed.findings.append(Finding(error.kind, where, error.why))
+                    continue
+                parsed.ids.append(where)
+                parsed.values.append(value)
+                parsed.splits.append(file.split)
+        except UnusableInput as error:
+            parsed.findings.append(Finding(error.kind, shown, error.why, path=str(file.path)))
+    return parsed
+
+
+def list_files(root: str, noun: str, outside_links: bool) -> tuple[list[RecordFile], list[Finding]]:
+    """The files at `root`, and findings about single ones; see `read_records`."""
     if not root or not Path(root).expanduser().is_dir():
         path = existing_path(root, "file")
         if not path.name.lower().endswith(ENDINGS):
             raise DataError(
-                f"data.root: {path.name} is no file of {word} by its name.",
+                f"data.root: {path.name} is not a file of {noun}s by its name.",
                 f"Its name has to end in {', '.join(ENDINGS)}.",
             )
-        return [ObjectFile(path, path.name, "")], []
+        return [RecordFile(path, path.name, "")], []
     folder = existing_path(root, "folder")
-    listing = directory.everything(folder, FileKind(word, ENDINGS, "loose_texts"), outside_links)
-    found = [each for each in listing.findings if each.kind != "empty_class"]
-    told = format_counts(listing.unsupported)
+    listing = directory.everything(folder, FileKind(noun, ENDINGS, "loose_texts"), outside_links)
     if not listing.ids:
+        others = format_counts(listing.unsupported)
         raise DataError(
-            f"{folder} has no files of {word} ({', '.join(ENDINGS)})"
-            f"{'; it has ' if told else ''}{told}.",
+            f"{folder} has no files of {noun}s ({', '.join(ENDINGS)})"
+            f"{'; it has ' if others else ''}{others}.",
         )
-    if listing.unsupported:
-        count = listing.unsupported.total()
-        why = f"{count} files are no {word} by their names: {told}."
-        found.append(Finding("unsupported", "", why, count=count))
-    splits = [split_of(each) if len(listing.ids) > 1 else "" for each in listing.ids]
-    without = [printable(n) for n, split in zip(listing.ids, splits, strict=True) if not split]
-    if any(splits) and without:
+    splits = [split_of(name) if len(listing.ids) > 1 else "" for name in listing.ids]
+    unnamed = [printable(n) for n, split in zip(listing.ids, splits, strict=True) if not split]
+    if any(splits) and unnamed:
         raise DataError(
-            f"some files of {root} name a split, and others do not: {join_names(without, 5)}.",
+            f"some files of {root} name a split, and others do not: {join_names(unnamed, 5)}.",
             "Name each of them train, val or test, or none of them.",
         )
-    files = zip(listing.paths, listing.ids, splits, strict=True)
-    return [ObjectFile(Path(path), name, split) for path, name, split in files], found
+    rows = zip(listing.paths, listing.ids, splits, strict=True)
+    files = [RecordFile(Path(path), name, split) for path, name, split in rows]
+    return files, directory.recursive_findings(listing)
 
 
 def split_of(name: str) -> str:

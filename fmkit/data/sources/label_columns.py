@@ -1,4 +1,4 @@
-"""What cells of a table say of each row: its class, its labels, or its numbers.
+"""Label columns of a table: the class, the labels or the numbers of each row.
 
 N rows, K labels or numbers of each.
 """
@@ -13,13 +13,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from fmkit.config.schema.data import ImageTableData, TextTableData
-from fmkit.data.examples import Content, Examples, from_names
+from fmkit.data.examples import Content, Examples, from_names, without_classes
 from fmkit.data.findings import Finding
 from fmkit.data.sources.paths import name_findings
 from fmkit.data.targets import LabelSets, Numbers
 
 YES, NO = ("1", "true", "yes", "1.0"), ("0", "false", "no", "0.0")
-"""What a cell of a label's own column may say, in small letters."""
+"""What a cell of a label's own column may say, in lower case."""
 
 LARGEST = float(np.finfo(np.float32).max)
 """Numbers beyond this do not fit the 32 bits that networks compute with."""
@@ -30,39 +30,39 @@ _OTHERS = (",", ";", "|", "/")
 
 
 class LabelReader(Protocol):
-    """How the answer of a row is read.
+    """Reads the target of a row.
 
     Attributes:
-        columns: those that it stands in.
+        columns: that it is in.
     """
 
     columns: list[str]
 
     def read(self, cells: Mapping[str, str]) -> tuple[Hashable, list[str]]:
-        """The answer of one row, and all that is wrong with it; only without faults it counts."""
+        """The target of one row, and all that is wrong with it; it counts only without problems."""
         ...
 
     def examples(
-        self, ids: list[str], answers: list[Any], content: Content, findings: Sequence[Finding]
+        self, ids: list[str], targets: list[Any], content: Content, findings: Sequence[Finding]
     ) -> Examples:
-        """Examples from the answers of the rows that can be used."""
+        """Examples from the targets of the rows that can be used."""
         ...
 
 
 def label_reader(config: TextTableData | ImageTableData) -> LabelReader:
-    """How a config wants the labels of its table to be read."""
-    several = config.label_columns
+    """The reader of the labels of a table, by its config."""
+    columns = config.label_columns
     if config.labels == "numbers":
-        return NumberCells(several or [config.label_column])
+        return NumberCells(columns or [config.label_column])
     if config.labels == "sets":
-        if several:
-            return FlagCells(several)
+        if columns:
+            return FlagCells(columns)
         return SetCells(config.label_column, config.label_separator)
     return ClassCells(config.label_column)
 
 
 class ClassCells:
-    """One class a row.
+    """One class per row.
 
     Args:
         column: with its name.
@@ -77,11 +77,11 @@ class ClassCells:
         return name, [] if name else ["no label"]
 
     def examples(
-        self, ids: list[str], answers: list[str], content: Content, findings: Sequence[Finding]
+        self, ids: list[str], targets: list[str], content: Content, findings: Sequence[Finding]
     ) -> Examples:
         """Examples with classes, which are the names that occur."""
-        found = [*findings, *name_findings(sorted(set(answers)), ids)]
-        return from_names(ids, answers, content, findings=found)
+        findings = [*findings, *name_findings(sorted(set(targets)), ids)]
+        return from_names(ids, targets, content, findings=findings)
 
 
 class SetCells:
@@ -97,32 +97,33 @@ class SetCells:
 
     def read(self, cells: Mapping[str, str]) -> tuple[tuple[str, ...], list[str]]:
         """The names, each once, in their order."""
-        parts = (each.strip() for each in cells[self.columns[0]].split(self._separator))
-        return tuple(sorted({each for each in parts if each})), []
+        names = (name.strip() for name in cells[self.columns[0]].split(self._separator))
+        return tuple(sorted({name for name in names if name})), []
 
     def examples(
         self,
         ids: list[str],
-        answers: list[tuple[str, ...]],
+        targets: list[tuple[str, ...]],
         content: Content,
         findings: Sequence[Finding],
     ) -> Examples:
         """Examples with sets of labels, which are the names that occur."""
-        names = tuple(sorted({name for each in answers for name in each}))
-        place = {name: number for number, name in enumerate(names)}
-        there = np.zeros((len(answers), len(names)), bool)
-        for row, each in enumerate(answers):
-            there[row, [place[name] for name in each]] = True
-        found = [*findings, *name_findings(names, ids), *self._separated_otherwise(answers)]
-        return annotated(ids, LabelSets(names, there, is_open=True), content, found)
+        names = tuple(sorted({name for labels in targets for name in labels}))
+        position = {name: index for index, name in enumerate(names)}
+        indicators = np.zeros((len(targets), len(names)), bool)
+        for row, labels in enumerate(targets):
+            indicators[row, [position[name] for name in labels]] = True
+        findings = [*findings, *name_findings(names, ids), *self._other_separator(targets)]
+        sets = LabelSets(names, indicators, is_open=True)
+        return without_classes(ids, content, sets, findings=findings)
 
-    def _separated_otherwise(self, answers: list[tuple[str, ...]]) -> list[Finding]:
+    def _other_separator(self, targets: list[tuple[str, ...]]) -> list[Finding]:
         """A warning where no cell has the separator, and most have another one inside a name."""
-        filled = [each for each in answers if each]
-        if self._separator is None or any(len(each) > 1 for each in filled):
+        filled = [labels for labels in targets if labels]
+        if self._separator is None or any(len(labels) > 1 for labels in filled):
             return []
         for other in _OTHERS:
-            count = sum(other in each[0] for each in filled)
+            count = sum(other in labels[0] for labels in filled)
             if 2 * count > len(filled):
                 shown = f"data.label_separator={self._separator!r}"
                 why = (
@@ -145,27 +146,28 @@ class FlagCells:
 
     def read(self, cells: Mapping[str, str]) -> tuple[tuple[bool, ...], list[str]]:
         """Yes or no for each label."""
-        found, problems = [], []
+        flags, problems = [], []
         for column in self.columns:
             word = cells[column].lower()
-            found.append(word in YES)
+            flags.append(word in YES)
             if not word:
                 problems.append(f"nothing in {column!r}")
             elif word not in YES and word not in NO:
                 problems.append(f"{column!r} is {cells[column][:40]!r}, neither 1 nor 0")
-        return tuple(found), problems
+        return tuple(flags), problems
 
     def examples(
         self,
         ids: list[str],
-        answers: list[tuple[bool, ...]],
+        targets: list[tuple[bool, ...]],
         content: Content,
         findings: Sequence[Finding],
     ) -> Examples:
         """Examples with sets of labels, a label for each column."""
-        there = np.array(answers, bool).reshape(len(answers), len(self.columns))
-        found = [*findings, *name_findings(self.columns, ids)]
-        return annotated(ids, LabelSets(tuple(self.columns), there), content, found)
+        indicators = np.array(targets, bool).reshape(len(targets), len(self.columns))
+        findings = [*findings, *name_findings(self.columns, ids)]
+        sets = LabelSets(tuple(self.columns), indicators)
+        return without_classes(ids, content, sets, findings=findings)
 
 
 class NumberCells:
@@ -186,25 +188,26 @@ class NumberCells:
             for column, text in zip(self.columns, texts, strict=True)
             if (why := number_problem(text))
         ]
-        return () if problems else tuple(float(each) for each in texts), problems
+        return () if problems else tuple(float(text) for text in texts), problems
 
     def examples(
         self,
         ids: list[str],
-        answers: list[tuple[float, ...]],
+        targets: list[tuple[float, ...]],
         content: Content,
         findings: Sequence[Finding],
     ) -> Examples:
         """Examples with numbers."""
-        values = np.array(answers, np.float64).reshape(len(answers), len(self.columns))
-        found = [*findings, *name_findings(self.columns, ids)]
-        return annotated(ids, Numbers(tuple(self.columns), values), content, found)
+        values = np.array(targets, np.float64).reshape(len(targets), len(self.columns))
+        findings = [*findings, *name_findings(self.columns, ids)]
+        numbers = Numbers(tuple(self.columns), values)
+        return without_classes(ids, content, numbers, findings=findings)
 
 
 def number_problem(text: str) -> str:
-    """Why a text is no number that can be learned; empty when it is one.
+    """Why a text is not a number that can be learned; empty when it is one.
 
-    Only a plain decimal is one: `1_000`, which Python would read, may as well be a slip.
+    Only a plain decimal is one: `1_000`, which Python would read, may well be a mistake.
     """
     if not text:
         return "no number"
@@ -214,18 +217,5 @@ def number_problem(text: str) -> str:
             return ""
         return f"{text[:40]!r} is beyond what 32 bits hold"
     if _COMMA.fullmatch(text):
-        return f"{text[:40]!r} is no number: decimals begin with a point, not with a comma"
-    return f"{text[:40]!r} is no finite number"
-
-
-def annotated(
-    ids: Sequence[str],
-    annotations: LabelSets | Numbers,
-    content: Content,
-    findings: Sequence[Finding] = (),
-) -> Examples:
-    """Examples without classes, with something else to learn."""
-    labels = np.zeros(len(ids), np.int32)
-    return Examples(
-        tuple(ids), labels, (), content, findings=tuple(findings), annotations=annotations
-    )
+        return f"{text[:40]!r} is not a number: decimals are separated by a point, not by a comma"
+    return f"{text[:40]!r} is not a finite number"

@@ -1,4 +1,4 @@
-"""What a listing of folders looks for, and what it has found so far."""
+"""Listing of folders: which files it looks for, and what it has so far."""
 
 from __future__ import annotations
 
@@ -19,30 +19,34 @@ SPLIT_NAMES = {
     "test": "test",
     "testing": "test",
 }
-"""What a folder or a table may call a split, in lower case."""
+"""Names of splits in folders and tables, in lower case."""
 
 
 @dataclass(frozen=True)
 class FileKind:
-    """What a listing looks for.
+    """The kind of files that a listing looks for.
 
     Attributes:
-        word: what the files are called, in the plural.
+        noun: what one is called.
         endings: of their names, in lower case.
-        loose: kind of the finding of those outside of class folders.
-        elsewhere: endings of what another source reads, and its name.
+        loose: kind of the finding about files outside of class folders.
+        other_source: endings of the files that another source reads, and its name.
         class_files: a file may be a class.
     """
 
-    word: str
+    noun: str
     endings: tuple[str, ...]
     loose: str
-    elsewhere: tuple[tuple[str, ...], str] = ((), "")
+    other_source: tuple[tuple[str, ...], str] = ((), "")
     class_files: bool = False
 
-    def has(self, path: str) -> bool:
-        """Whether a file is one of them, by its name."""
+    def matches(self, path: str) -> bool:
+        """Whether a file is of this kind, by its name."""
         return path.lower().endswith(self.endings)
+
+    def count(self, number: int) -> str:
+        """A number of them in words, such as `2 photos`."""
+        return f"{number} {self.noun}" if number == 1 else f"{number} {self.noun}s"
 
 
 @dataclass(frozen=True)
@@ -56,18 +60,32 @@ class ClassFile:
 
 @dataclass
 class Listing:
-    """What was found so far: rows of `ids`, `paths`, `names` and `splits`, or `class_files`."""
+    """A listing of folders so far.
+
+    Attributes:
+        root: the folder.
+        kind: of the files it looks for.
+        outside_links: links out of the root are followed.
+        has_splits: the folders below the root are splits.
+        class_files: files that are a class each.
+        ids: of the examples; `paths`, `classes` and `splits` have a row for each.
+        class_names: of folders and class files, in their order.
+        findings: problems.
+        unsupported: number of files of another kind, by their ending.
+        hidden: number of files and folders that were ignored.
+        seen: path of each folder by device and inode, so that none is listed twice.
+    """
 
     root: Path
-    things: FileKind
+    kind: FileKind
     outside_links: bool = False
-    named: bool = False
+    has_splits: bool = False
     class_files: list[ClassFile] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
+    classes: list[str] = field(default_factory=list)
     splits: list[str] = field(default_factory=list)
-    folders: list[str] = field(default_factory=list)
+    class_names: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     unsupported: Counter[str] = field(default_factory=Counter)
     hidden: int = 0
@@ -82,5 +100,5 @@ class Listing:
         return path[len(self.prefix) :].replace(os.sep, "/")  # pathlib takes 20 times as long
 
     def find(self, kind: str, where: str = "", why: str = "", path: str = "") -> None:
-        """Note a finding."""
+        """Add a finding."""
         self.findings.append(Finding(kind, where, why, path=path))

@@ -18,65 +18,66 @@ from fmkit.core.errors import DataError, combine_messages, join_names, received
 from fmkit.core.npz import open_npz
 from fmkit.core.safe_io import UnsafeContent
 from fmkit.data.content.images import ImageArray
-from fmkit.data.examples import Examples, from_names
-from fmkit.data.sources.label_columns import LARGEST, annotated
+from fmkit.data.examples import Examples, from_names, without_classes
+from fmkit.data.sources.label_columns import LARGEST
 from fmkit.data.sources.paths import existing_path, name_findings
+from fmkit.data.sources.table_rows import row_id
 from fmkit.data.targets import LabelSets, Numbers
 
 _SHAPES = "(N, H, W), (N, H, W, 1), (N, H, W, 3) or (N, H, W, 4)"
 
 
 def list_examples(config: ArraysData) -> Examples:
-    """The images of `config.root`, each under the id `row-000012` of its place.
+    """The images of `config.root`; ids are positions, such as `row-000012`.
 
     Raises:
         DataError: the file, a key, a shape or a value is wrong; all problems at once.
     """
     path = existing_path(config.root, "file")
     named = config.labels in _PROBLEMS
-    images, labels, *found = _read(
-        path, [config.image_key, config.label_key], [config.name_key] if named else []
-    )
-    of_labels = _PROBLEMS.get(config.labels, _label_problems)(config, labels)
-    problems = [*_image_problems(config, images), *of_labels]
-    if found and not problems:
-        problems += _name_problems(config, found[0], labels)
+    optional = [config.name_key] if named else []
+    images, labels, *names = _read(path, [config.image_key, config.label_key], optional)
+    label_problems = _PROBLEMS.get(config.labels, _label_problems)(config, labels)
+    problems = [*_image_problems(config, images), *label_problems]
+    if names and not problems:
+        problems += _name_problems(config, names[0], labels)
     if not problems and len(images) != len(labels):
         problems.append(
             f"{config.image_key} has {len(images)} rows, {config.label_key} {len(labels)}."
         )
     if problems:
-        raise DataError(combine_messages([f"{path.name}: {each}" for each in problems]))
+        raise DataError(combine_messages([f"{path.name}: {problem}" for problem in problems]))
     if not named:
         return from_rows(images, labels)
-    return _annotated(config, images, labels.reshape(len(labels), -1), found)
+    return _annotated(config, images, labels.reshape(len(labels), -1), names)
 
 
 def _annotated(
-    config: ArraysData, images: np.ndarray, labels: np.ndarray, found: list[np.ndarray]
+    config: ArraysData, images: np.ndarray, labels: np.ndarray, name_arrays: list[np.ndarray]
 ) -> Examples:
     """Examples with a row (K,) of 0 and 1, or of numbers, each.
 
-    Without names a single number is called as the array is, and several get a place behind that.
+    Without an array of names a single number has the name of its array, and several have their
+    position after it.
     """
     width, key = labels.shape[1], config.label_key
-    names = [f"{key}_{each}" for each in range(width)] if width > 1 else [key]
-    if found:
-        names = [_text(each).strip() for each in found[0].tolist()]
-    answers: LabelSets | Numbers
+    names = [f"{key}_{position}" for position in range(width)] if width > 1 else [key]
+    if name_arrays:
+        names = [_text(name).strip() for name in name_arrays[0].tolist()]
+    targets: LabelSets | Numbers
     if config.labels == "sets":
-        answers = LabelSets(tuple(names), labels.astype(bool))
+        targets = LabelSets(tuple(names), labels.astype(bool))
     else:
-        answers = Numbers(tuple(names), labels.astype(np.float64))
-    content = ImageArray(_pixels(images))
-    rows = _row_names(len(images))
-    return annotated(rows, answers, content, name_findings(names, rows))
+        targets = Numbers(tuple(names), labels.astype(np.float64))
+    ids = [row_id(index) for index in range(len(images))]
+    content, findings = ImageArray(_pixels(images)), name_findings(names, ids)
+    return without_classes(ids, content, targets, findings=findings)
 
 
 def from_rows(
     images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...] | None = None
 ) -> Examples:
-    """Examples from arrays that were checked.
+    """Examples from arrays that have been checked.
 
     Args:
         images: (N, H, W) or (N, H, W, C), whole numbers from 0 to 255.
@@ -84,19 +85,15 @@ def from_rows(
         classes: their names in order; empty means the labels as text, numbers in numeric order.
     """
     values, numbers = np.unique(labels, return_inverse=True)
-    names = [_text(each) for each in values.tolist()]
-    content, rows = ImageArray(_pixels(images)), _row_names(len(images))
-    return from_names(
-        rows, [names[each] for each in numbers], content, classes=classes or tuple(names)
-    )
+    names = [_text(value) for value in values.tolist()]
+    ids = [row_id(index) for index in range(len(images))]
+    label_names = [names[number] for number in numbers]
+    content = ImageArray(_pixels(images))
+    return from_names(ids, label_names, content, classes=classes or tuple(names))
 
 
 def _text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _row_names(count: int) -> list[str]:
-    return [f"row-{index:06d}" for index in range(count)]
 
 
 def _pixels(images: np.ndarray) -> np.ndarray:
@@ -144,7 +141,7 @@ def _image_problems(config: ArraysData, images: np.ndarray) -> list[str]:
         return [received(f"shape of {name}", images.shape, _SHAPES, hint)]
     if images.dtype.kind == "f" and not np.isfinite(images).all():
         rows = np.flatnonzero(~np.isfinite(images).reshape(len(images), -1).all(axis=1))
-        shown = join_names([f"row-{row:06d}" for row in rows[:5]])
+        shown = join_names([row_id(row) for row in rows[:5]])
         return [f"{name} has NaN or infinite values in {len(rows)} images: {shown}."]
     if images.dtype.kind == "f":
         low, high = float(images.min()), float(images.max())
@@ -183,12 +180,12 @@ def _set_problems(config: ArraysData, labels: np.ndarray) -> list[str]:
     name = config.label_key
     if labels.ndim != 2 or not labels.shape[1]:
         hint = "A single label: save labels.reshape(-1, 1)." if labels.ndim == 1 else ""
-        return [received(f"shape of {name}", labels.shape, "(N, K), a column a label", hint)]
+        return [received(f"shape of {name}", labels.shape, "(N, K), a column per label", hint)]
     if labels.dtype.kind not in "uibf":
         return [received(f"type of {name}", str(labels.dtype), "0 and 1, or truth values")]
     rows = np.flatnonzero(~np.isin(labels, (0, 1)).all(axis=1))
     if len(rows):
-        shown = join_names([f"row-{row:06d}" for row in rows[:5]])
+        shown = join_names([row_id(row) for row in rows[:5]])
         return [f"{name} has other values than 0 and 1 in {len(rows)} rows: {shown}."]
     return []
 
@@ -203,7 +200,7 @@ def _number_problems(config: ArraysData, labels: np.ndarray) -> list[str]:
     values = labels.reshape(len(labels), -1).astype(np.float64)
     rows = np.flatnonzero(~(np.abs(values) <= LARGEST).all(axis=1))
     if len(rows):
-        shown = join_names([f"row-{row:06d}" for row in rows[:5]])
+        shown = join_names([row_id(row) for row in rows[:5]])
         return [
             f"{name} has NaN, infinite values, or some that 32 bits cannot hold, in {len(rows)} "
             f"rows: {shown}."
@@ -215,13 +212,13 @@ def _name_problems(config: ArraysData, names: np.ndarray, labels: np.ndarray) ->
     """What is wrong with the names of K labels or numbers."""
     key, width = config.name_key, labels.shape[1] if labels.ndim == 2 else 1
     if names.shape != (width,) or names.dtype.kind not in "SU":
-        came = f"{names.dtype} {names.shape}"
-        return [received(key, came, f"texts of shape ({width},), a name a column")]
-    stripped = [_text(each).strip() for each in names.tolist()]
+        shown = f"{names.dtype} {names.shape}"
+        return [received(key, shown, f"texts of shape ({width},), a name per column")]
+    stripped = [_text(name).strip() for name in names.tolist()]
     if not all(stripped) or len(set(stripped)) < width:
-        return [f"{key} has names that are empty, or there twice."]
+        return [f"{key} has empty or duplicate names."]
     return []
 
 
 _PROBLEMS = {"sets": _set_problems, "numbers": _number_problems}
-"""By `data.labels`, what looks at the array of labels; of classes `_label_problems`."""
+"""By `data.labels`, the check of the array of labels; of classes it is `_label_problems`."""

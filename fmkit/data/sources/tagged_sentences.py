@@ -1,9 +1,9 @@
-"""From sentences as files have them, words beside tags, to examples."""
+"""Sentences whose words have tags, as files have them, as examples."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from fmkit.data.content import tags
 from fmkit.data.content.tags import Tags
 from fmkit.data.content.word_sequences import Sentences
-from fmkit.data.examples import Examples
+from fmkit.data.examples import Examples, without_classes
 from fmkit.data.findings import Finding
 from fmkit.data.sources.paths import name_findings
 from fmkit.data.stratify import limit_examples
@@ -19,16 +19,16 @@ from fmkit.data.stratify import limit_examples
 
 @dataclass
 class Sentence:
-    """A sentence on its way to an example.
+    """A sentence of a file.
 
     Attributes:
         name: its id.
-        place: from the number of one of its words to where that is in the file.
+        places: where each of its words is in the file, for findings; a single one is that of all.
         faults: where and why something in it cannot be used.
     """
 
     name: str
-    place: Callable[[int], str]
+    places: list[str]
     words: list[str] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
     split: str = ""
@@ -41,58 +41,49 @@ def examples(
 ) -> Examples:
     """Sentences with their tags; one with a fault has no words, and findings that name it.
 
-    Where tags mark entities, another one is a fault.
+    Where tags mark entities, a tag of another form is a fault.
 
     Args:
         sentences: in the order of the files; at least one.
-        findings: what else is wrong.
+        findings: other problems.
         limit: most examples.
     """
-    counts = Counter(tag for each in sentences if not each.faults for tag in each.tags)
+    counts = Counter(tag for sentence in sentences if not sentence.faults for tag in sentence.tags)
     if tags.marks_entities(counts):
-        wrong = {tag for tag in counts if not tags.is_entity_tag(tag)}
-        for each in sentences:
-            each.faults += _unknown(each, wrong) if wrong else []
-    good = [each for each in sentences if not each.faults]
-    names = tags.order_tags(tag for each in good for tag in each.tags)
-    number = {name: place for place, name in enumerate(names)}
-    kept = [([], []) if each.faults else (each.words, each.tags) for each in sentences]
-    ids = [each.name for each in sentences]
-    found = [
-        *findings,
-        *(
-            Finding("incomplete_row", where, why, (each.name,))
-            for each in sentences
-            for where, why in each.faults
-        ),
-        *name_findings(sorted(names), ids),
+        unknown = {tag for tag in counts if not tags.is_entity_tag(tag)}
+        for sentence in sentences:
+            sentence.faults += _unknown_tags(sentence, unknown) if unknown else []
+    usable = [sentence for sentence in sentences if not sentence.faults]
+    names = tags.order_tags(tag for sentence in usable for tag in sentence.tags)
+    position = {name: index for index, name in enumerate(names)}
+    pairs = [([], []) if each.faults else (each.words, each.tags) for each in sentences]
+    ids = [sentence.name for sentence in sentences]
+    faults = [
+        Finding("incomplete_row", where, why, (sentence.name,))
+        for sentence in sentences
+        for where, why in sentence.faults
     ]
-    made = Examples(
-        ids=tuple(ids),
-        labels=np.zeros(len(ids), np.int32),
-        classes=(),
-        content=Sentences(tuple(tuple(words) for words, _ in kept)),
-        splits=_column([each.split for each in sentences]),
-        groups=_column([each.group for each in sentences]),
-        findings=tuple(found),
-        annotations=Tags(
-            names, tuple(np.array([number[tag] for tag in those], np.int32) for _, those in kept)
-        ),
+    made = without_classes(
+        ids,
+        Sentences(tuple(tuple(words) for words, _ in pairs)),
+        Tags(names, tuple(np.array([position[tag] for tag in row], np.int32) for _, row in pairs)),
+        splits=_column([sentence.split for sentence in sentences]),
+        groups=_column([sentence.group for sentence in sentences]),
+        findings=[*findings, *faults, *name_findings(sorted(names), ids)],
     )
     return limit_examples(made, limit)
 
 
-def _unknown(sentence: Sentence, wrong: set[str]) -> list[tuple[str, str]]:
+def _unknown_tags(sentence: Sentence, unknown: set[str]) -> list[tuple[str, str]]:
+    expected = f"expected O, or a prefix of {tags.PREFIXES}, and a type"
+    places = sentence.places if len(sentence.places) > 1 else sentence.places * len(sentence.tags)
     return [
-        (
-            sentence.place(number),
-            f"unknown tag {tag!r} (expected O, or a prefix of {tags.PREFIXES}, and a type)",
-        )
-        for number, tag in enumerate(sentence.tags)
-        if tag in wrong
+        (place, f"unknown tag {tag!r} ({expected})")
+        for place, tag in zip(places, sentence.tags, strict=False)
+        if tag in unknown
     ]
 
 
 def _column(values: list[str]) -> np.ndarray | None:
-    """A value an example; None where the source has none."""
+    """A value per example; None where the source has none."""
     return np.array(values, str) if any(values) else None

@@ -1,23 +1,18 @@
 """Texts in folders: a folder per class with a file per text, or a file per class with a line each.
 
-How folders are listed stands in `folders`. Ids are paths relative to the root, of a line with its
-number from 1 as editors count: `positive.txt:000012`. Empty lines are no examples.
+`directory.py` lists the folders. Ids are paths relative to the root, of a line with its number from
+1 as editors count: `positive.txt:000012`. Empty lines are not examples.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 
 from fmkit.config.schema.data import TextFolderData
 from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples
-from fmkit.data.findings import Finding, printable
-from fmkit.data.formats.text_encoding import (
-    BadEncoding,
-    Fault,
-)
-from fmkit.data.formats.text_files import _of, line_id, numbered_lines, read_bytes, read_file
+from fmkit.data.findings import Finding, UnusableInput, printable
+from fmkit.data.formats.text_files import line_id, nonempty_lines, read_document
 from fmkit.data.images.decode import EXTENSIONS
 from fmkit.data.sources import directory
 from fmkit.data.sources.listing import ClassFile, FileKind, Listing
@@ -25,13 +20,13 @@ from fmkit.data.sources.paths import existing_path
 from fmkit.data.stratify import limit_examples
 
 ENDINGS = (".txt", ".text", ".md")
-TEXTS = FileKind("texts", ENDINGS, "loose_texts", (EXTENSIONS, "image_folder"), class_files=True)
+TEXTS = FileKind("text", ENDINGS, "loose_texts", (EXTENSIONS, "image_folder"), class_files=True)
 
 
 def list_examples(config: TextFolderData) -> Examples:
     """The texts under `config.root`, each with its class.
 
-    What is wrong is in the examples' findings; an example that an error names has an empty text.
+    Problems are in the examples' findings; an example that an error names has an empty text.
 
     Raises:
         DataError: the folder is missing.
@@ -39,57 +34,52 @@ def list_examples(config: TextFolderData) -> Examples:
     root = existing_path(config.root, "folder")
     listing = directory.walk(root, TEXTS, config.outside_links)
     if not listing.class_files:
+        # Limited before reading: only the files of the sample are opened.
         examples = directory.examples(listing, Texts(tuple(listing.paths)))
         examples = limit_examples(examples, config.limit) if len(examples) else examples
-        return _read_files(examples, config.encoding)
+        paths = dict(zip(listing.ids, listing.paths, strict=True))
+        return _read_files(examples, [paths[name] for name in examples.ids], config.encoding)
     if listing.ids:
-        why = "Some splits have class folders, others have class files: keep one kind."
+        why = "Some splits have class folders, others have class files: use one layout."
         listing.find("mixed_layout", why=why)
     texts = [""] * len(listing.ids)
-    for each in listing.class_files:
-        _read_lines(listing, texts, each, config.encoding)
+    for file in listing.class_files:
+        _read_lines(listing, texts, file, config.encoding)
     examples = directory.examples(listing, Texts(tuple(texts)))
-    if len(examples):
-        examples = limit_examples(examples, config.limit)
-        kept = set(examples.ids)
-        there = [each for each in examples.findings if kept.issuperset(each.examples)]
-        examples = dataclasses.replace(examples, findings=tuple(there))
-    return examples
+    if not len(examples):
+        return examples
+    examples = limit_examples(examples, config.limit)
+    ids = set(examples.ids)
+    findings = [finding for finding in examples.findings if ids.issuperset(finding.examples)]
+    return dataclasses.replace(examples, findings=tuple(findings))
 
 
-def _read_files(examples: Examples, encoding: str) -> Examples:
-    """Examples whose texts are paths, with what those files hold."""
-    texts, found = [], list(examples.findings)
-    if not isinstance(examples.content, Texts):
-        raise TypeError("paths in Texts are expected")
-    for name, path in zip(examples.ids, examples.content.texts, strict=True):
-        text, fault = read_file(path, encoding)
-        if fault is not None:
-            found.append(Finding(*_of(name, fault), examples=(name,), path=path))
-        texts.append(text)
-    return dataclasses.replace(examples, content=Texts(tuple(texts)), findings=tuple(found))
+def _read_files(examples: Examples, paths: list[str], encoding: str) -> Examples:
+    """Examples with the texts of their files."""
+    texts, findings = [], list(examples.findings)
+    for name, path in zip(examples.ids, paths, strict=True):
+        try:
+            texts.append(read_document(path, encoding))
+        except UnusableInput as error:
+            texts.append("")
+            findings.append(Finding(error.kind, name, error.why, (name,), path))
+    return dataclasses.replace(examples, content=Texts(tuple(texts)), findings=tuple(findings))
 
 
 def _read_lines(listing: Listing, texts: list[str], file: ClassFile, encoding: str) -> None:
     """Add every line of a class file to a listing and its texts."""
     where, before = listing.relative(file.path), len(texts)
-    content, fault = read_bytes(file.path)
-    found: Iterator[tuple[int, str, Fault | None]] = iter(())
-    if fault is None:
-        try:
-            found = numbered_lines(content, encoding)
-        except BadEncoding as error:
-            fault = ("bad_encoding", str(error))
-    if fault is not None:
-        listing.find(*_of(printable(where), fault))
+    try:
+        for number, text, fault in nonempty_lines(file.path, encoding):
+            name = line_id(where, number)
+            if fault is not None:
+                listing.findings.append(Finding(fault.kind, name, fault.why, (name,)))
+            listing.ids.append(name)
+            listing.classes.append(file.name)
+            listing.splits.append(file.split)
+            texts.append(text)
+    except UnusableInput as error:
+        listing.find(error.kind, printable(where), error.why)
         return
-    for number, text, wrong in found:
-        name = line_id(where, number)
-        if wrong is not None:
-            listing.findings.append(Finding(*_of(name, wrong), examples=(name,)))
-        listing.ids.append(name)
-        listing.names.append(file.name)
-        listing.splits.append(file.split)
-        texts.append(text)
     if len(texts) == before:
         listing.find("empty_class", why=f"Class file {where!r} has no line with a text.")

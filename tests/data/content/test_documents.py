@@ -60,7 +60,7 @@ def test_a_line_of_json_has_its_text_under_a_key(tmp_path):
     assert (kind, "line 1 " in why, "'text'" in why) == ("not_text", True, True)
     (tmp_path / "a.jsonl").write_text('{"text": "fine"}\n{"text": \n')
     ((kind, why),) = faults(lines(tmp_path / "a.jsonl"))
-    assert (kind, why.startswith("line 2 is no JSON")) == ("not_text", True)
+    assert (kind, why.startswith("line 2 is not valid JSON")) == ("not_text", True)
 
 
 def test_a_file_is_a_document_and_a_folder_is_searched_to_the_bottom(tmp_path):
@@ -183,5 +183,5 @@ def test_inspection_refuses_skips_and_remembers(tmp_path, monkeypatch):
     assert len(texts(data.examples)) == 40
     (tmp_path / "texts" / "bad.txt").unlink()
     assert len(inspect.inspect(config, 0, tmp_path / "cache").findings) == 0
-    monkeypatch.setattr(documents, "open_file", None)  # nothing is read again
+    monkeypatch.setattr(documents, "open_regular", None)  # nothing is read again
     assert len(inspect.inspect(config, 0, tmp_path / "cache").findings) == 0

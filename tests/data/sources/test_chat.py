@@ -11,6 +11,7 @@ from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.core.errors import DataError
 from fmkit.core.types import Message
 from fmkit.data import load
+from fmkit.data.findings import UnusableInput
 from fmkit.data.formats import chat_messages
 from fmkit.data.quality import inspect
 from fmkit.data.quality import report as data_report
@@ -70,13 +71,15 @@ def test_every_layout(row, expected):
         ({"messages": [ASKED[0], {"role": "assistant", "content": None}]}, "message 2 has no text"),
         ({"messages": [ASKED[0], {"role": "assistant", "content": 3}]}, "message 2 has a int"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}, ASKED[1]]},
-         "message 1 has parts that are no texts: 'image_url'"),
-        ({"prompt": "Q", "completion": "a\0"}, "completion is no text: it has a NUL"),
+         "message 1 has parts that are not texts: 'image_url'"),
+        ({"prompt": "Q", "completion": "a\0"}, "completion is not text: it has a NUL"),
         ({"prompt": "Q"}, "it has the keys prompt; expected"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_row(row, why):
-    assert why in chat_messages.messages(row)
+    with pytest.raises(UnusableInput) as error:
+        chat_messages.messages(row)
+    assert (error.value.kind, why in error.value.why) == ("incomplete_row", True)
 
 
 def lines(count, begin=0):
@@ -136,7 +139,7 @@ def test_bad_lines_are_told_with_file_and_line(tmp_path):
     config = ChatData(root=str(tmp_path / "a.jsonl"))
     found = load.inspect(config, RuntimeConfig(verbose=False), 0, training=True)
     told = {each.where: (each.kind, each.why) for each in found.findings}
-    assert told["a.jsonl:000021"][1].startswith("no JSON: Expecting property name")
+    assert told["a.jsonl:000021"][1].startswith("not valid JSON: Expecting property name")
     assert told["a.jsonl:000022"] == ("incomplete_row", "no answer of an assistant")
     assert told["a.jsonl:000023"][0] == "bad_encoding"
     with pytest.raises(DataError, match=r"(?s)a\.jsonl:000022: no answer"):

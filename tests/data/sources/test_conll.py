@@ -199,7 +199,7 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path, text, more, told):
 
 
 def test_an_empty_folder_and_no_folder(tmp_path):
-    with pytest.raises(DataError, match="no files of words"):
+    with pytest.raises(DataError, match="no CoNLL files"):
         listed(tmp_path)
     with pytest.raises(DataError, match="no such file"):
         listed(tmp_path / "nowhere.txt")

@@ -92,7 +92,7 @@ def test_missing_columns_are_told_with_those_there(folder):
     with pytest.raises(DataError) as caught:
         listed(table, split_column="split")
     message = caught.value.message
-    assert "Column of table.csv: received 'path'" in message
+    assert "column: received 'path'" in message
     assert "received 'label'. Did you mean lable?" in message
     assert "received 'split'" in message
 
@@ -107,7 +107,7 @@ def test_repeated_rows_count_once(folder):
 def test_paths_that_no_disk_can_have_are_missing_files(folder):
     lines = ["path,label"] + [f"img/{index}.png,{'ab'[index % 2]}" for index in range(8)]
     lines += ["~nobody-at-all/x.png,a", f"{'x' * 5000}.png,a", "img/..,b"]
-    with pytest.raises(DataError, match=r"is not there \(3\)"):
+    with pytest.raises(DataError, match=r"does not exist \(3\)"):
         listed(write(folder, lines))
 
 
@@ -125,7 +125,7 @@ def test_files_that_are_no_table(folder):
         listed(write(folder, ["path,label", "img/0.png,a,b"]))
     with pytest.raises(DataError, match="is empty"):
         listed(_empty(folder))
-    with pytest.raises(DataError, match="no readable parquet"):
+    with pytest.raises(DataError, match="not a readable parquet"):
         listed(write(folder, ["x"], name="t.parquet"))
     with pytest.raises(ConfigError, match="file extension"):
         listed(write(folder, ["x"], name="t.xlsx"))

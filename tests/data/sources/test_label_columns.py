@@ -56,7 +56,7 @@ def test_numbers_and_every_slip_with_its_line(tmp_path):
     with pytest.raises(DataError) as error:
         texts(tmp_path, content, labels="numbers", label_column="y")
     told = str(error.value)
-    assert "a point, not with a comma (line 5)" in told
+    assert "a point, not by a comma (line 5)" in told
     for line in range(5, 14):
         assert f"(line {line})" in told
     for line in (2, 3, 4):
@@ -131,8 +131,8 @@ def test_arrays_of_sets_and_numbers(tmp_path):
         (np.array([0.5, 1e39]), "numbers", None, "row-000001"),
         (np.array(["1", "2"]), "numbers", None, "type of labels"),
         (np.zeros((2, 2, 2)), "numbers", None, "shape of labels"),
-        (np.zeros((2, 2)), "numbers", np.array(["a"]), "a name a column"),
-        (np.zeros((2, 2)), "numbers", np.array(["a", "a "]), "there twice"),
+        (np.zeros((2, 2)), "numbers", np.array(["a"]), "a name per column"),
+        (np.zeros((2, 2)), "numbers", np.array(["a", "a "]), "empty or duplicate names"),
     ],
 )
 def test_arrays_that_cannot_be(tmp_path, labels, kind, names, told):
@@ -175,7 +175,7 @@ def test_what_stands_out_in_labels(tmp_path):
     assert "single_label" in found
     assert found["constant_label"].where == "'always'"
     plain = content.replace("always|", "")
-    assert "have no label" in kinds(inspected(tmp_path, plain, labels="sets"))["without_label"].why
+    assert "has no label" in kinds(inspected(tmp_path, plain, labels="sets"))["without_label"].why
     empty = "text,label\n" + "".join(f"text {k},\n" for k in range(9))
     looked = inspected(tmp_path, empty, labels="sets")
     with pytest.raises(DataError, match="No example has a label"):

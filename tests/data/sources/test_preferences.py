@@ -108,8 +108,8 @@ def test_every_layout_is_read(layout, ending, tmp_path):
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ('{"prompt": "a", "chosen": "b"', "no JSON"),
-        ("[1, 2]", "no object"),
+        ('{"prompt": "a", "chosen": "b"', "not valid JSON"),
+        ("[1, 2]", "not an object"),
         (row(chosen=None), "no chosen (it has prompt, rejected)"),
         (row(prompt=None), "no prompt, and chosen and rejected do not begin alike"),
         (row(chosen=" \n"), "chosen is empty"),
@@ -207,7 +207,7 @@ def test_a_single_file_is_split_whatever_its_name(tmp_path):
     rows = [row(f"Question {each}?") for each in range(10)]
     assert listed(written(tmp_path / "train.jsonl", rows)).splits is None
     assert len(listed(tmp_path / "train.jsonl", limit=4)) == 4
-    with pytest.raises(DataError, match=r"no file of preferences by its name"):
+    with pytest.raises(DataError, match=r"not a file of preferences by its name"):
         listed(written(tmp_path / "pairs.csv", rows))
 
 

@@ -148,9 +148,9 @@ def test_everything_wrong_is_told_by_id(tmp_path):
     assert examples.ids == ("near", "good", "part")
     assert examples.annotations.spans[2] == ((0, 3),)
     by_place = {where: (kind, why) for kind, where, why in told(examples)}
-    assert by_place["far"] == ("lost_answer", "'Ada Lovelace' does not stand at 25")
+    assert by_place["far"] == ("lost_answer", "'Ada Lovelace' is not in the text at 25")
     assert by_place["near"] == ("moved_answer", "'Ada Lovelace' at 1: 1 character back")
-    assert by_place["part"] == ("moved_answer", "'Babbage' does not stand at 0: left out")
+    assert by_place["part"] == ("moved_answer", "'Babbage' is not in the text at 0: left out")
     assert by_place["good"][0] == "conflicting_rows"
     assert ("repeated_rows", "good") in [each[:2] for each in told(examples)]
     reasons = {where: why for where, (kind, why) in by_place.items() if kind == "incomplete_row"}
@@ -162,11 +162,11 @@ def test_everything_wrong_is_told_by_id(tmp_path):
         "both": "is_impossible is true, and there are answers",
         "flag": "is_impossible: received 'no'. Expected true or false",
         "none": "it has no answer, and is_impossible is not true",
-        "half": "the question is no text: character 4 is half of one",
-        "data[0].paragraphs[0].qas[6]": "its id is no text: character 0 is half of one",
-        "nul": "the question is no text: it has a NUL character, the first at character 1",
+        "half": "the question is not text: character 4 is half of one",
+        "data[0].paragraphs[0].qas[6]": "its id is not text: character 0 is half of one",
+        "nul": "the question is not text: it has a NUL character, the first at character 1",
         "data[0].paragraphs[0].qas[12]": "it has no text under 'question'",
-        "data[0].paragraphs[0].qas[13]": "it is no object with keys",
+        "data[0].paragraphs[0].qas[13]": "it is not an object with keys",
         "void": "the context is empty",
         "data[2]": "it has no list of paragraphs",
         "data[3].paragraphs[0]": "it has no text under 'context'",
@@ -177,12 +177,12 @@ def test_everything_wrong_is_told_by_id(tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", "is empty"),
-        ("{", "is no JSON: Expecting property name"),
-        ('{"a": 1}', "has keys a: no questions"),
-        ("3", "has a int: no questions"),
+        ("", "has no questions"),
+        ("{", "not valid JSON: Expecting property name"),
+        ('{"a": 1}', "an object with the keys a; expected a list"),
+        ("3", "the JSON is a int; expected a list"),
         ("[]", "has no questions"),
-        ("[" * 100_000, "is no JSON that can be read"),
+        ("[" * 100_000, "JSON that cannot be read"),
     ],
 )
 def test_a_file_of_another_shape_is_one_message(tmp_path, content, words):
@@ -196,7 +196,7 @@ def test_bytes_that_are_no_text_are_told(tmp_path):
     with pytest.raises(DataError, match=r"byte 10 \(0xff\) is not utf-8"):
         listed(tmp_path / "a.json")
     (tmp_path / "a.parquet").write_bytes(b"PAR1")
-    with pytest.raises(DataError, match="no readable parquet"):
+    with pytest.raises(DataError, match="not a readable parquet"):
         listed(tmp_path / "a.parquet")
     with pytest.raises(ConfigError, match=r"data\.root is missing"):
         listed("")
@@ -272,7 +272,7 @@ def test_what_is_wrong_may_be_left_out(tmp_path):
     articles = many([f"t{each}" for each in range(6)])
     articles[0]["paragraphs"][0]["qas"][0]["answers"][0]["answer_start"] = 30
     path = written(tmp_path / "a.json", *articles)
-    with pytest.raises(DataError, match="t0-0: 'Ada Lovelace' does not stand at 30"):
+    with pytest.raises(DataError, match="t0-0: 'Ada Lovelace' is not in the text at 30"):
         divided(path)
     assert len(divided(path, on_bad="skip").examples) == 23
 

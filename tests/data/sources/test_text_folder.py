@@ -98,11 +98,11 @@ def test_a_folder_per_split(request, kind):
 def test_layouts_that_are_mixed_are_refused(texts, lines, tmp_path):
     root = texts("one", good=3, bad=3)
     (root / "loose.txt").write_text("which class?")
-    with pytest.raises(DataError, match=r"1 texts lie directly in(.|\n)*loose\.txt"):
+    with pytest.raises(DataError, match=r"1 text is directly in(.|\n)*loose\.txt"):
         listed(root)
     texts("two/train", good=3, bad=3)
     lines("two/test", good=3, bad=3)
-    with pytest.raises(DataError, match="keep one kind"):
+    with pytest.raises(DataError, match="use one layout"):
         listed(tmp_path / "two")
     with pytest.raises(DataError, match=r"test\.txt, train\.txt(.|\n)*look like splits"):
         listed(lines("three", train=3, test=3))

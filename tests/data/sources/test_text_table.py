@@ -108,8 +108,10 @@ def test_everything_wrong_with_rows_is_told_by_place_and_line(tmp_path):
         ("incomplete_row", "row-000003"): "unknown split 'trian' (expected train, val or test)"
         " (line 9)",
         ("incomplete_row", "row-000004"): "no split in column 'split' (line 10)",
-        ("incomplete_row", "row-000005"): "'text' is no text: it has a NUL character, the first at "
-        "character 3 (line 11)",
+        (
+            "incomplete_row",
+            "row-000005",
+        ): "'text' is not text: it has a NUL character, the first at character 3 (line 11)",
         ("incomplete_row", "row-000006"): "line 12 has 4 cells, the header has 3",
     }
     assert examples.ids == ("row-000000", "row-000007")
@@ -168,7 +170,7 @@ def test_parquet_with_other_types(tmp_path):
     with pytest.raises(DataError, match=r"column 'text' is list"):
         stored([["a"], ["b"], ["c"]])
     broken = pyarrow.array([b"caf\xe9"] * 3).view(pyarrow.string())
-    with pytest.raises(DataError, match="no readable parquet"):
+    with pytest.raises(DataError, match="not a readable parquet"):
         stored(broken)
 
 

@@ -128,18 +128,18 @@ def test_what_is_wrong_with_rows_is_told_by_row_and_line(tmp_path):
     table.write_text(table.read_text() + "{broken\n[1]\n")
     told = faults(listed(table, tag_names=NAMES))
     assert told == {
-        "row-000000 (line 1)": "2 words and 1 tags",
+        "row-000000 (line 1)": "2 words and 1 tag",
         "row-000001 (line 2)": "no words",
         "row-000002 (line 3)": "no word (word 2)",
         "row-000003 (line 4)": "no tag (word 1)",
         "row-000004 (line 5)": "'tokens' is empty",
         "row-000005 (line 6)": "no key 'ner_tags'",
         "row-000006 (line 7)": "tag 5, and there are names for 0 to 2 (word 1)",
-        "row-000007 (line 8)": "tag 'PER' is none of the names (word 1)",
+        "row-000007 (line 8)": "tag 'PER' is not one of the names (word 1)",
         "row-000009 (line 10)": told["row-000009 (line 10)"],
-        "row-000010 (line 11)": "it is no JSON object",
+        "row-000010 (line 11)": "it is not a JSON object",
     }
-    assert "no JSON" in told["row-000009 (line 10)"]
+    assert "not valid JSON" in told["row-000009 (line 10)"]
 
 
 def test_what_is_wrong_with_words_is_told_by_row_and_line(tmp_path):
@@ -153,7 +153,7 @@ def test_what_is_wrong_with_words_is_told_by_row_and_line(tmp_path):
     assert told["row-000002 (line 4)"] == "no word"
     assert "unknown split 'often'" in told["row-000003 (line 5)"]
     assert told["row-000005 (line 7)"] == "another split or group than the words before it"
-    assert "sentence '1' goes on after another one" in told["row-000006 (line 8)"]
+    assert "sentence '1' continues after another one" in told["row-000006 (line 8)"]
     assert "line 10 has 2 cells" in told["row-000008"]
     assert [each for each in examples.content.words if each] == [("g",)]
 
@@ -164,8 +164,8 @@ def test_what_is_wrong_with_words_is_told_by_row_and_line(tmp_path):
         ("t.csv", "tokens,ner_tags\na,O\n", {}, "data.sentence_column=NAME", DataError),
         ("t.csv", "word,tag\na,O\n", {"sentence_column": "id"}, "received 'tokens'", DataError),
         ("t.xlsx", "x", {"sentence_column": "id"}, "file extension", ConfigError),
-        ("t.parquet", "x", {}, "no readable parquet", DataError),
-        ("t.jsonl", "", {}, "has no rows", DataError),
+        ("t.parquet", "x", {}, "not a readable parquet", DataError),
+        ("t.jsonl", "", {}, "is empty", DataError),
         ("t.jsonl", '{"words": []}\n', {}, "received 'tokens'", DataError),
         ("t.jsonl", '{"tokens": "a b", "ner_tags": "O O"}\n', {}, "has str", DataError),
         ("t.jsonl", '{"tokens": ["a"], "ner_tags": ["O"], "id": 1}\n', {"sentence_column": "id"},

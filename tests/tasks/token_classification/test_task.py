@@ -18,7 +18,7 @@ from fmkit.tasks.token_classification.task import TokenClassification
 
 def examples(rows):
     made = [
-        Sentence(f"s{number}", str, [word for word, _ in each], [tag for _, tag in each])
+        Sentence(f"s{number}", ["file"], [word for word, _ in each], [tag for _, tag in each])
         for number, each in enumerate(rows)
     ]
     return tagged_sentences.examples(made, (), None)
