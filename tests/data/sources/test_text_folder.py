@@ -113,7 +113,7 @@ def test_layouts_that_are_mixed_are_refused(texts, lines, tmp_path):
     shutil.rmtree(root / "bad")
     (root / "bad").mkdir()
     (root / "bad" / "1.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"1 \.png there are for data=image_folder"):
+    with pytest.raises(DataError, match=r"it has 1 \.png for data=image_folder"):
         listed(root)
     (tmp_path / "five").mkdir()
     with pytest.raises(DataError, match="no class folders and no class files"):
