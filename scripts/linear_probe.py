@@ -36,7 +36,7 @@ def main() -> None:
     devices.prepare(config.runtime)
     config.model.image_size = build_model.image_size(config.model, data.examples)
     backbone = model_registry.build(config.model)
-    pooled = heads.features_to_vector(backbone, config.model.pooling)
+    pooled = heads.pool(backbone, config.model.pooling)
     network = keras.Model(backbone.model.input, pooled)
     task = task_registry.build(config.task, data.spec)
     loader = build_model.open_loader(

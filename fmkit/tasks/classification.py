@@ -56,14 +56,7 @@ class Classification(Task):
 
     def head(self, backbone: Backbone, config: ModelConfig) -> Any:
         """Pooling, dropout, an optional hidden layer, and logits (B, C)."""
-        return heads.classification_head(
-            backbone.model.output,
-            self.num_classes,
-            config,
-            backbone.has_class_token,
-            backbone.mask,
-            backbone.is_causal,
-        )
+        return heads.classification_head(backbone, self.num_classes, config)
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
         """Mean cross-entropy of a batch, in nats; smoothed labels count in training only."""

@@ -65,10 +65,7 @@ class MultiLabel(Task):
         most labels are rare (Lin et al. 2017, 4.1): else the first steps would learn no more than
         these. With balanced weights that is 0.
         """
-        vector = heads.below_logits(
-            backbone.model.output, config, backbone.has_class_token, backbone.mask,
-            backbone.is_causal,
-        )  # fmt: skip
+        vector = heads.hidden(heads.pool(backbone, config.pooling), config)
         last = heads.logits(self._width)
         outputs = last(vector)
         odds = self._weights[0] * self._rates / (self._weights[1] * (1 - self._rates))

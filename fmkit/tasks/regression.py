@@ -69,10 +69,7 @@ class Regression(Task):
 
         It begins at the mean of the training split.
         """
-        vector = heads.below_logits(
-            backbone.model.output, config, backbone.has_class_token, backbone.mask,
-            backbone.is_causal,
-        )  # fmt: skip
+        vector = heads.hidden(heads.pool(backbone, config.pooling), config)
         self.inference_input = heads.logits(self._width)(vector)
         return self._units(self.inference_input)
 

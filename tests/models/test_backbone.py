@@ -1,3 +1,5 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -57,3 +59,24 @@ def test_equal_weights_have_equal_fingerprints_and_one_bit_changes_them():
     value[0] = np.nextafter(value[0], np.float32(2))
     weight.assign(value)
     assert one.fingerprint() != same.fingerprint()
+
+
+def test_modality_is_declared_and_not_guessed():
+    text = build(ModelConfig(name="small_bert", weights="none"))
+    assert text.modality == "text"
+    with pytest.raises(ConfigError, match=r"modality: received 'image'.*it has a tokenizer"):
+        dataclasses.replace(text, modality="image")
+    rows = keras.Input((7,), name="ratings")
+    dense = keras.layers.Dense(3, name="dense")
+    model = keras.Model(rows, dense(rows))
+    blocks = (Block("all", (dense,)),)
+    other = Backbone("mine", model, None, blocks, "vector", modality="interactions")
+    assert other.modality == "interactions"
+
+
+def test_preprocessing_is_in_the_model_ahead_of_the_first_weights():
+    backbone = build(ModelConfig(name="small_vit", weights="none"))
+    names = [layer.name for layer in backbone.preprocess]
+    assert names[0] == "preprocess"
+    assert names == [layer.name for layer in backbone.model.layers[1 : 1 + len(names)]]
+    assert not any(layer.weights for layer in backbone.preprocess)

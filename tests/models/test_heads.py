@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -14,7 +16,9 @@ TOKENS = RNG.normal(size=(2, 7, 5)).astype("float32")
 
 def pooled(values, pooling, has_class_token=False):
     inputs = keras.Input(values.shape[1:])
-    model = keras.Model(inputs, heads.pool(inputs, pooling, has_class_token))
+    model = keras.Model(inputs, inputs)
+    backbone = SimpleNamespace(model=model, has_class_token=has_class_token, mask=None)
+    model = keras.Model(inputs, heads.pool(backbone, pooling))
     return keras.ops.convert_to_numpy(model(values))
 
 
@@ -50,9 +54,7 @@ def test_poolings_that_do_not_go():
 def test_a_head_begins_at_log_c_and_is_named_so_that_it_can_be_found(name, hidden):
     backbone = build(ModelConfig(name, "none", image_size=16))
     config = ModelConfig(name, "none", dropout=0.2, hidden=hidden)
-    logits = heads.classification_head(
-        backbone.model.output, 4, config, has_class_token=backbone.has_class_token
-    )
+    logits = heads.classification_head(backbone, 4, config)
     model = keras.Model(backbone.model.input, logits)
     known = {layer.name for layer in backbone.model.layers}
     added = [layer.name for layer in model.layers if layer.name not in known]
@@ -61,7 +63,7 @@ def test_a_head_begins_at_log_c_and_is_named_so_that_it_can_be_found(name, hidde
     assert not any(each.startswith(heads.HEAD_PREFIXES) for each in known)
     images = RNG.uniform(0, 255, (3, 16, 16, 3)).astype("float32")
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(model(images)), np.zeros((3, 4)))
-    assert heads.features_to_vector(backbone).shape == (None, {"small_cnn": 96}.get(name, 64))
+    assert heads.pool(backbone).shape == (None, {"small_cnn": 96}.get(name, 64))
 
 
 def test_logits_are_float32_under_mixed_precision():
@@ -69,16 +71,15 @@ def test_logits_are_float32_under_mixed_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         backbone = build(ModelConfig("small_vit", "none"))
-        logits = heads.classification_head(
-            backbone.model.output, 3, ModelConfig("small_vit", hidden=8), has_class_token=True
-        )
+        logits = heads.classification_head(backbone, 3, ModelConfig("small_vit", hidden=8))
         assert logits.dtype == "float32"
-        assert heads.features_to_vector(backbone, "avg").dtype == "float32"
+        assert heads.pool(backbone, "avg").dtype == "float32"
     finally:
         keras.config.set_dtype_policy(before)
 
 
 def test_no_dropout_layer_where_none_is_wanted():
     inputs = keras.Input((5,))
-    logits = heads.classification_head(inputs, 2, ModelConfig("small_cnn", dropout=0.0))
+    config = ModelConfig("small_cnn", dropout=0.0)
+    logits = heads.logits(2)(heads.hidden(inputs, config))
     assert [each.name for each in keras.Model(inputs, logits).layers][1:] == ["logits"]

@@ -87,6 +87,7 @@ def text_backbone(
         image_size=None,
         blocks=blocks_by_unit(model, rules),
         features="tokens",
+        modality="text",
         has_class_token=has_class_token,
         weights=weights,
         tokenizer=tokenizer,

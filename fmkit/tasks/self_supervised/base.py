@@ -47,7 +47,7 @@ class SelfSupervised(Task):
 
     def pooled(self, backbone: Backbone, config: ModelConfig) -> Any:
         """Pooled features (B, D), which are what a deployed model shows."""
-        self.features = heads.features_to_vector(backbone, config.pooling)
+        self.features = heads.pool(backbone, config.pooling)
         self.inference_input = self.features
         return self.features
 

@@ -102,7 +102,7 @@ class Mae:
         if patches.leading:
             ahead = patches.tokens[:, : patches.leading]
             seen = keras.layers.Concatenate(axis=1, name="visible_tokens")([ahead, seen])
-        encoded = patches.encoded(seen)  # (B, L + V, D)
+        encoded = patches.encode(seen)  # (B, L + V, D)
         width = self._width
         x = keras.layers.Dense(width, name="head_embedding")(encoded)
         table = positions(math.isqrt(count), width)

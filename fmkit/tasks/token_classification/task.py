@@ -96,7 +96,7 @@ class TokenClassification(Task):
                 f"task.name={self.name} needs a model of texts; {backbone.name} is none."
             )
         self._is_causal = backbone.is_causal
-        return heads.dense_head(backbone.model.output, len(self._tags), config)
+        return heads.logits(len(self._tags))(heads.hidden(backbone.model.output, config))
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
         """Mean cross-entropy of the words of a batch, in nats."""

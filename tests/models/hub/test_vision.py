@@ -239,7 +239,7 @@ def test_a_vision_transformer_runs_on_some_of_its_patches(tmp_path, make, leadin
     patches = backbone.patches
     assert (patches.side, patches.leading, patches.count) == (8, leading, 16)
     some = keras.Input((None, 16))
-    encoder = keras.Model(some, patches.encoded(some))
+    encoder = keras.Model(some, patches.encode(some))
     embed = keras.Model(backbone.model.input, patches.tokens)
     tokens = keras.ops.convert_to_numpy(embed(photos()))
     found = keras.ops.convert_to_numpy(encoder(tokens))

@@ -32,7 +32,7 @@ needs_smollm2 = pytest.mark.skipif(
 @needs_minilm
 def test_minilm_gives_the_published_vector():
     backbone = minilm(ModelConfig("minilm"))
-    model = keras.Model(backbone.model.input, heads.features_to_vector(backbone))
+    model = keras.Model(backbone.model.input, heads.pool(backbone))
     rows, _ = backbone.tokenizer.encode(["This is an example sentence"], None, 256)
     vector = keras.ops.convert_to_numpy(model(np.pad(rows[0], (0, 9), constant_values=-1)[None]))[0]
     expected = [0.0676569, 0.0634959, 0.0487131, 0.0793049, 0.0374481]  # of its model card

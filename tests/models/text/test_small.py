@@ -85,7 +85,7 @@ def test_saved_models_load_without_fmkit(tmp_path):
         backbone = build(ModelConfig(name, "none"))
         tokens = padded(backbone.tokenizer.encode(TEXTS, PAIRS, 64)[0])
         for pooling in ("auto", "max", "attention"):
-            vector = heads.features_to_vector(backbone, pooling)
+            vector = heads.pool(backbone, pooling)
             model = keras.Model(backbone.model.input, vector)
             model.save(tmp_path / f"{name}_{pooling}.keras")
             place = tmp_path / f"{name}_{pooling}.npz"
@@ -119,13 +119,13 @@ def test_poolings_of_texts_leave_padding_out():
         if not backbone.is_causal:
             expected["cls"] = [each[0] for each in real]
         for pooling, vectors in expected.items():
-            model = keras.Model(backbone.model.input, heads.features_to_vector(backbone, pooling))
+            model = keras.Model(backbone.model.input, heads.pool(backbone, pooling))
             np.testing.assert_allclose(run(model, tokens), vectors, rtol=1e-4, atol=1e-5)
 
 
 def test_attention_weighs_real_tokens_by_their_scores():
     backbone = build(ModelConfig("small_bert", "none"))
-    model = keras.Model(backbone.model.input, heads.features_to_vector(backbone, "attention"))
+    model = keras.Model(backbone.model.input, heads.pool(backbone, "attention"))
     kernel = np.random.default_rng(0).normal(size=(64, 1)).astype("float32")
     model.get_layer("head_attention").set_weights([kernel])
     rows, _ = backbone.tokenizer.encode(TEXTS, None, 64)
@@ -141,13 +141,13 @@ def test_attention_weighs_real_tokens_by_their_scores():
 def test_poolings_that_say_nothing_are_refused():
     backbone = build(ModelConfig("small_gpt", "none"))
     with pytest.raises(ConfigError, match="received 'cls', but the first token"):
-        heads.features_to_vector(backbone, "cls")
+        heads.pool(backbone, "cls")
     with pytest.raises(ConfigError, match="Allowed: auto, avg, max, cls, last, attention"):
-        heads.features_to_vector(backbone, "average")
+        heads.pool(backbone, "average")
     photos = build(ModelConfig("small_cnn", "none"))
     for pooling in ("last", "attention"):
         with pytest.raises(ConfigError, match="which is for texts"):
-            heads.features_to_vector(photos, pooling)
+            heads.pool(photos, pooling)
 
 
 def test_features_are_float32_under_mixed_precision():
@@ -156,7 +156,7 @@ def test_features_are_float32_under_mixed_precision():
     try:
         backbone = build(ModelConfig("small_bert", "none"))
         for pooling in ("avg", "max", "cls", "last", "attention"):
-            assert heads.features_to_vector(backbone, pooling).dtype == "float32"
+            assert heads.pool(backbone, pooling).dtype == "float32"
     finally:
         keras.config.set_dtype_policy(before)
 
@@ -169,9 +169,7 @@ def test_both_learn(name, pooling):
     texts = [f"{number} {'good' if label else 'bad'}" for number, label in enumerate(labels)]
     tokens = padded(backbone.tokenizer.encode(texts, None, 32)[0])
     config = ModelConfig(name, pooling=pooling, dropout=0.0)
-    logits = heads.classification_head(
-        backbone.model.output, 2, config, mask=backbone.mask, is_causal=backbone.is_causal
-    )
+    logits = heads.classification_head(backbone, 2, config)
     model = keras.Model(backbone.model.input, logits)
     known = {layer.name for layer in backbone.model.layers}
     added = [layer.name for layer in model.layers if layer.name not in known]

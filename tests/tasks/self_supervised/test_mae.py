@@ -82,7 +82,7 @@ def test_the_encoder_on_all_tokens_is_the_backbone_and_on_some_does_without_the_
     patches, images = backbone.patches, photos()
     tokens = keras.Model(backbone.model.input, patches.tokens)(images)
     some = keras.Input((None, 64))
-    encoder = keras.Model(some, patches.encoded(some))
+    encoder = keras.Model(some, patches.encode(some))
     expected = numbers(backbone.model(images))
     np.testing.assert_allclose(numbers(encoder(tokens)), expected, atol=1e-6)
     mixed = chance().permutation(37)
@@ -240,7 +240,7 @@ def test_read_through_another_input_the_layers_are_the_same():
     beside = shared_backbone.with_own_input(backbone, "other")
     assert beside.patches.tokens is not backbone.patches.tokens
     found, expected = (
-        keras.Model(each.model.input, each.patches.encoded(each.patches.tokens[:, :4]))
+        keras.Model(each.model.input, each.patches.encode(each.patches.tokens[:, :4]))
         for each in (beside, backbone)
     )
     np.testing.assert_array_equal(numbers(found(photos())), numbers(expected(photos())))
