@@ -15,10 +15,9 @@ MODULES = {
 ONLY_IN = {  # each of these has one place, where it is looked at
     "subprocess": {"store/environment.py"},
     "pickle": {"models/weights/torch_pickle.py"},  # the opcodes of a state dict, and stand-ins
-    "importlib.import_module": {
-        "core/registry.py",
-        "commands/help.py",
-    },  # of names in our own tables
+    "importlib.import_module": {  # of names in our own tables
+        *("core/registry.py", "commands/help.py", "__init__.py"),
+    },
     "exec_module": {"core/registry.py"},
 }
 NAMES = {"eval", "exec", "compile", "__import__", "execfile", "input"}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fmkit.commands import launch, plugins, result_tables
 from fmkit.config import command_line, compatibility
 from fmkit.config.schema.commands import TokenizerConfig
-from fmkit.core import console, files, signals
+from fmkit.core import atomic_dir, console, files, signals
 from fmkit.core.errors import ArtifactError, ConfigError, received
 
 if TYPE_CHECKING:
@@ -237,7 +235,7 @@ def _output_folder(config: TokenizerConfig) -> Path:
 
 
 def _write(tokenizer: TextTokenizer, output: Path, notes: dict[str, Any]) -> None:
-    """Write a tokenizer to its folder, whole or not at all.
+    """Write a tokenizer to its folder: a new one at once, an existing one file by file.
 
     Raises:
         ArtifactError: another process made the folder meanwhile.
@@ -248,17 +246,7 @@ def _write(tokenizer: TextTokenizer, output: Path, notes: dict[str, Any]) -> Non
         tokenizer.save(output, notes)
         (output / PROTO).unlink(missing_ok=True)  # of a tokenizer of another kind
         return
-    output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = files.temporary_path(output)
-    try:
-        temporary.mkdir()
+    with atomic_dir.replacing(output) as (temporary, _):
         tokenizer.save(temporary, notes)
-        temporary.rename(output)
-        files.sync_folder(output.parent)
-    except OSError as error:
         if output.exists():
-            raise ArtifactError(f"output: {output} was created by another process.") from error
-        raise
-    finally:
-        with contextlib.suppress(OSError):
-            shutil.rmtree(temporary)
+            raise ArtifactError(f"output: {output} was created by another process.")

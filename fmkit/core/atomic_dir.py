@@ -1,12 +1,13 @@
-"""Folders that are whole or absent: files, then a manifest over them, then one rename.
+"""Atomic folders: written under a temporary name, checksummed in a manifest, then renamed.
 
-    <parent>/<name>/                  a folder that is whole
+    <parent>/<name>/                  a complete folder
         manifest.json                 written last: size and SHA-256 of every file, and of itself
-    <parent>/.tmp-<name>-<pid>/       one that is being written
-    <parent>/.old-<name>/             one that is being replaced; it counts until then
-    <parent>/.trash-<name>-<id>/      one that is being deleted
+    <parent>/.tmp-<name>-<pid>/       a folder that is being written
+    <parent>/.old-<name>/             a folder that is being replaced; it is valid until then
+    <parent>/.trash-<name>-<id>/      a folder that is being deleted
 
-Whatever instant a process is killed at, a folder is there as it was written or not at all.
+Whatever instant a process is killed at, a folder is complete or absent. Checkpoints, cached arrays
+and the tokenizers of runs are such folders (the last without a manifest).
 """
 
 from __future__ import annotations
@@ -29,32 +30,32 @@ from fmkit.core.errors import join_names
 
 MANIFEST = "manifest.json"
 _SCHEMA = 2
-_MAX_BYTES = 2**20  # of a manifest; a larger one is none of ours
+_MAX_MANIFEST_BYTES = 2**20  # fmkit writes a few kB
 _OLD, _TEMPORARY, _TRASH = ".old-", ".tmp-", ".trash-"
-
+_SYNC_BYTES = 2**24  # fsync after so many bytes, while the next ones are written
 
 FileRows = dict[str, dict[str, Any]]
-"""By file name: size in `bytes` and `sha256` in hexadecimal."""
+"""By file name: size in `bytes`, and `sha256` in hexadecimal."""
 
 
 @contextlib.contextmanager
 def replacing(
-    folder: Path, facts: Mapping[str, Any], fault: str = ""
+    folder: Path, facts: Mapping[str, Any] | None = None, fault: str = ""
 ) -> Iterator[tuple[Path, FileRows]]:
     """A temporary folder to write files into, which becomes `folder` at the end of the block.
 
     Args:
-        folder: the final name; a folder that is there already is replaced.
-        facts: JSON for the manifest; it may be filled while files are written.
-        fault: name of the operation whose faults a test can ask for (`core.fault_injection`).
+        folder: the final name; an existing folder is replaced.
+        facts: JSON for the manifest, which may be filled in the block; None writes no manifest.
+        fault: operation whose faults a test can inject (`core.fault_injection`).
 
     Yields:
         The temporary folder, and the manifest's rows: a file whose row the caller does not fill is
         synced and hashed at the end.
 
     Raises:
-        OSError: the disk is full or refuses, or does not give back what was written. What was
-            there before is there still.
+        OSError: the disk is full or refuses, or a file does not have the size that was written. An
+            existing folder is unchanged.
     """
     temporary = folder.with_name(f"{_TEMPORARY}{folder.name}-{os.getpid()}")
     old = folder.with_name(_OLD + folder.name)
@@ -67,16 +68,12 @@ def replacing(
         for path in temporary.iterdir():
             if path.name not in rows:
                 files.sync_file(path)
-                rows[path.name] = {
-                    "bytes": path.stat().st_size,
-                    "sha256": files.sha256_file(path),
-                }
+                size, digest = path.stat().st_size, files.sha256_file(path)
+                rows[path.name] = {"bytes": size, "sha256": digest}
         fault_injection.point(fault and f"{fault}.before_manifest")
-        _write_through(temporary / MANIFEST, _encoded({"schema": _SCHEMA, **facts, "files": rows}))
+        if facts is not None:
+            _write_manifest(temporary, {"schema": _SCHEMA, **facts, "files": rows})
         files.sync_folder(temporary)
-        damage = find_damage(temporary, deep=False)
-        if damage:
-            raise OSError(errno.EIO, f"what was written {damage}", str(temporary))
         if folder.exists():
             remove(old)
             folder.rename(old)
@@ -96,7 +93,7 @@ def replacing(
 def write(
     folder: Path, contents: Mapping[str, Sequence[memoryview]], facts: Mapping[str, Any]
 ) -> None:
-    """Write a folder from memory and make it durable; see `replacing`.
+    """Write a folder from memory; see `replacing`.
 
     Args:
         folder: the final name.
@@ -107,69 +104,75 @@ def write(
         rows.update(_write_files(temporary, contents))
 
 
-_SYNCED_BYTES = 2**24
-"""After so many bytes the disk gets them, while more are written."""
-
-
 def _write_files(folder: Path, contents: Mapping[str, Sequence[memoryview]]) -> FileRows:
-    """Write files; a row of the manifest for each.
+    """Write files; returns their rows of the manifest.
 
-    Bytes are hashed and brought to the disk while the next are written: one after the other took
-    half as long again.
+    Bytes are hashed and synced by threads while the next are written: one after the other took half
+    as long again.
     """
-    left = sum(piece.nbytes for pieces in contents.values() for piece in pieces) // 2
+    until_half = sum(piece.nbytes for pieces in contents.values() for piece in pieces) // 2
     with (
-        contextlib.ExitStack() as opened,
+        contextlib.ExitStack() as stack,
         ThreadPoolExecutor(1) as hashing,
         ThreadPoolExecutor(1) as syncing,
     ):
-        hashes = {name: hashing.submit(_hashed, pieces) for name, pieces in contents.items()}
-        synced: list[Future[None]] = []
+        hashes = {name: hashing.submit(_sha256, pieces) for name, pieces in contents.items()}
+        syncs: list[Future[None]] = []
         for name, pieces in contents.items():
-            stream, waiting = opened.enter_context((folder / name).open("wb")), 0
+            stream, unsynced = stack.enter_context((folder / name).open("wb")), 0
             for piece in pieces:
-                if 0 <= left < piece.nbytes:
-                    stream.write(piece[:left])
+                if 0 <= until_half < piece.nbytes:
+                    stream.write(piece[:until_half])
                     stream.flush()
                     fault_injection.point("save.mid_write")
-                    stream.write(piece[left:])
+                    stream.write(piece[until_half:])
                 else:
                     stream.write(piece)
-                left -= piece.nbytes
-                waiting += piece.nbytes
-                if waiting >= _SYNCED_BYTES:
+                until_half -= piece.nbytes
+                unsynced += piece.nbytes
+                if unsynced >= _SYNC_BYTES:
                     stream.flush()
-                    synced.append(syncing.submit(os.fsync, stream.fileno()))
-                    waiting = 0
+                    syncs.append(syncing.submit(os.fsync, stream.fileno()))
+                    unsynced = 0
             stream.flush()
-            synced.append(syncing.submit(os.fsync, stream.fileno()))
-        for each in synced:
-            each.result()
+            syncs.append(syncing.submit(os.fsync, stream.fileno()))
+        for sync in syncs:
+            sync.result()
+        sizes = {name: sum(piece.nbytes for piece in contents[name]) for name in contents}
         return {
-            name: {
-                "bytes": sum(piece.nbytes for piece in contents[name]),
-                "sha256": each.result(),
-            }
-            for name, each in hashes.items()
+            name: {"bytes": sizes[name], "sha256": digest.result()}
+            for name, digest in hashes.items()
         }
 
 
-def _hashed(pieces: Sequence[memoryview]) -> str:
+def _sha256(pieces: Sequence[memoryview]) -> str:
     digest = hashlib.sha256()
     for piece in pieces:
         digest.update(piece)
     return digest.hexdigest()
 
 
-def _write_through(path: Path, content: bytes) -> None:
+def _write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write the manifest, and compare the sizes on the disk with it.
+
+    Raises:
+        OSError: a file is not as it was written.
+    """
+    _write_synced(folder / MANIFEST, _encode_manifest(facts))
+    damage = find_damage(folder, deep=False)
+    if damage:
+        raise OSError(errno.EIO, f"what was written {damage}", str(folder))
+
+
+def _write_synced(path: Path, content: bytes) -> None:
     with path.open("wb") as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
 
 
-def _encoded(facts: Mapping[str, Any]) -> bytes:
-    """A manifest as it stands on disk, to the byte: any change of it is known by its own hash."""
+def _encode_manifest(facts: Mapping[str, Any]) -> bytes:
+    """The bytes of a manifest, which include their own hash, so that any change is detected."""
     plain = json.dumps(facts, sort_keys=True).encode()
     content = {**facts, "sha256": hashlib.sha256(plain).hexdigest()}
     return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
@@ -179,17 +182,17 @@ def manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a folder.
 
     Raises:
-        ValueError: there is none, or it is not what was written; the words say what it is.
+        ValueError: it is missing or damaged; the message is the rest of a sentence.
     """
     path = folder / MANIFEST
     try:
-        if not stat.S_ISREG(path.lstat().st_mode) or path.lstat().st_size > _MAX_BYTES:
+        if not stat.S_ISREG(path.lstat().st_mode) or path.lstat().st_size > _MAX_MANIFEST_BYTES:
             raise ValueError(f"failed its checksum ({MANIFEST})")
         content = path.read_bytes()
         loaded = json.loads(content)
         facts = {key: value for key, value in loaded.items() if key != "sha256"}
         schema, rows = loaded["schema"], loaded["files"]
-        if _encoded(facts) != content or not all(_is_row(each) for each in rows.values()):
+        if _encode_manifest(facts) != content or not all(map(_is_file_row, rows.values())):
             raise ValueError(f"failed its checksum ({MANIFEST})")
     except FileNotFoundError as error:
         raise ValueError(f"has no {MANIFEST}") from error
@@ -202,7 +205,7 @@ def manifest(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def _is_row(row: Any) -> bool:
+def _is_file_row(row: Any) -> bool:
     return (
         isinstance(row, dict)
         and type(row.get("bytes")) is int
@@ -211,47 +214,47 @@ def _is_row(row: Any) -> bool:
 
 
 def find_damage(folder: Path, deep: bool = True) -> str:
-    """What is wrong with a folder, as the rest of a sentence; empty where it is as it was written.
+    """What is wrong with a folder, as the rest of a sentence; empty when it is intact.
 
     Args:
-        folder: a folder that `write` made.
-        deep: read and hash every file, too, and not only look at names and sizes.
+        folder: a folder with a manifest.
+        deep: hash every file, too, instead of only comparing names and sizes.
     """
     try:
         rows = manifest(folder)["files"]
-        there = {each.name for each in folder.iterdir()} - {MANIFEST}
+        names = {path.name for path in folder.iterdir()} - {MANIFEST}
     except ValueError as error:
         return str(error)
     except OSError as error:
         return f"cannot be read: {error.strerror}"
-    lost, added = sorted(set(rows) - there), sorted(there - set(rows))
-    if lost:
-        return f"has lost a file ({join_names(lost, 3)})"
+    missing, added = sorted(set(rows) - names), sorted(names - set(rows))
+    if missing:
+        return f"lacks a file ({join_names(missing, 3)})"
     if added:
-        return f"has a file that was not written with it ({join_names(added, 3)})"
+        return f"has a file that is not in its manifest ({join_names(added, 3)})"
     for name, row in rows.items():
         try:
-            wrong = _damage_of(folder / name, row, deep)
+            damage = _file_damage(folder / name, row, deep)
         except OSError as error:
-            wrong = f"cannot be read: {error.strerror}"
-        if wrong:
-            return f"{wrong} ({name})"
+            damage = f"cannot be read: {error.strerror}"
+        if damage:
+            return f"{damage} ({name})"
     return ""
 
 
-def _damage_of(path: Path, row: Mapping[str, Any], deep: bool) -> str:
-    found = path.lstat()
-    if not stat.S_ISREG(found.st_mode):
-        return "has something else in the place of a file"
-    if found.st_size != row["bytes"]:
-        return f"has a file of {found.st_size} instead of {row['bytes']} bytes"
+def _file_damage(path: Path, row: Mapping[str, Any], deep: bool) -> str:
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        return "has a link or a folder instead of a file"
+    if status.st_size != row["bytes"]:
+        return f"has a file of {status.st_size} instead of {row['bytes']} bytes"
     if deep and files.sha256_file(path) != row["sha256"]:
         return "failed its checksum"
     return ""
 
 
 def remove(folder: Path) -> None:
-    """Delete a folder, if it is there: renamed first, so that no reader meets half of it."""
+    """Delete a folder if it exists; it is renamed first, so that no reader sees a half of it."""
     trash = folder.with_name(f"{_TRASH}{folder.name}-{secrets.token_hex(4)}")
     try:
         folder.rename(trash)
@@ -262,26 +265,26 @@ def remove(folder: Path) -> None:
 
 
 def folders_in(parent: Path) -> dict[str, Path]:
-    """The folders and files of a parent by name; one that was being replaced has its old name."""
+    """Folders and files of a parent by name; `.old-NAME` counts as NAME where that is absent."""
     if not parent.is_dir():
         return {}
-    found = {}
-    for each in sorted(parent.iterdir()):  # `.old-` comes first, and the new one takes its place
-        if each.name.startswith(_OLD) or not each.name.startswith("."):
-            found[each.name.removeprefix(_OLD)] = each
-    return found
+    folders = {}
+    for path in sorted(parent.iterdir()):  # `.old-NAME` comes before NAME, which overwrites it
+        if path.name.startswith(_OLD) or not path.name.startswith("."):
+            folders[path.name.removeprefix(_OLD)] = path
+    return folders
 
 
 def remove_leftovers(parent: Path) -> None:
-    """Clear away what killed processes left. Only for whoever holds the lock over the parent."""
+    """Delete what killed writers left. Only for the holder of the lock on the parent."""
     if not parent.is_dir():
         return
-    for each in list(parent.iterdir()):
-        if each.name.startswith((_TEMPORARY, _TRASH)):
-            shutil.rmtree(each, ignore_errors=True)
-        elif each.name.startswith(_OLD):
-            final = parent / each.name.removeprefix(_OLD)
+    for path in list(parent.iterdir()):
+        if path.name.startswith((_TEMPORARY, _TRASH)):
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name.startswith(_OLD):
+            final = parent / path.name.removeprefix(_OLD)
             if final.exists():
-                remove(each)
+                remove(path)
             else:
-                each.rename(final)
+                path.rename(final)

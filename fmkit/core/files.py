@@ -71,11 +71,6 @@ def require_free_space(folder: Path, bytes_needed: int) -> None:
         raise OSError(errno.ENOSPC, "too little space is free", str(folder))
 
 
-def temporary_path(path: Path) -> Path:
-    """A name beside a file for what is to replace it; `remove_temporaries` recognises it."""
-    return path.with_name(f".{path.stem}.{os.getpid()}.{secrets.token_hex(4)}{path.suffix}")
-
-
 def remove_temporaries(folder: Path) -> None:
     """Delete the temporary files of killed writers. Only for the holder of the folder's lock."""
     for path in folder.iterdir():
@@ -97,7 +92,9 @@ def replacing(path: Path, fault: str = "") -> Iterator[Path]:
     Raises:
         OSError: the disk is full or refuses; it names the file, which is as it was.
     """
-    temporary = temporary_path(path)
+    # `remove_temporaries` recognises the name.
+    name = f".{path.stem}.{os.getpid()}.{secrets.token_hex(4)}{path.suffix}"
+    temporary = path.with_name(name)
     try:
         yield temporary
         sync_file(temporary)

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import socket
 import time
 import traceback
@@ -146,7 +145,8 @@ class Run:
         run._status |= {**before, **fresh}
         run._began -= seconds
         files.remove_temporaries(folder)
-        atomic_dir.remove_leftovers(run.checkpoints)
+        for parent in (folder, run.checkpoints):
+            atomic_dir.remove_leftovers(parent)
         return run
 
     def hold(self) -> None:
@@ -272,15 +272,10 @@ class Run:
         Raises:
             OSError: the disk is full or refuses.
         """
-        target = self.folder / TOKENIZER
-        if target.exists():
-            return
-        written = files.temporary_path(target)
-        shutil.rmtree(written, ignore_errors=True)
-        written.mkdir()
-        tokenizer.save(written)
-        files.sync_folder(written)
-        written.rename(target)
+        folder = self.folder / TOKENIZER
+        if not folder.exists():
+            with atomic_dir.replacing(folder) as (temporary, _):
+                tokenizer.save(temporary)
 
 
 def _recordable(value: Any) -> Any:

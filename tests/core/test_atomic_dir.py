@@ -93,7 +93,7 @@ def test_what_the_disk_does_not_give_back_does_not_count(folder, monkeypatch):
         (path.parent / "two.bin").write_bytes(b"")
 
     before = everything(folder.parent)
-    monkeypatch.setattr(atomic_dir, "_write_through", forgets)
+    monkeypatch.setattr(atomic_dir, "_write_synced", forgets)
     with pytest.raises(OSError, match=r"0 instead of 5 bytes"):
         write(folder, 2)
     assert everything(folder.parent) == before
@@ -138,14 +138,32 @@ def test_files_that_are_missing_added_or_swapped_are_found(folder):
     assert "one.bin" in atomic_dir.find_damage(folder)
     write(folder, 2)
     (folder / "more.bin").write_bytes(b"")
-    assert atomic_dir.find_damage(folder) == "has a file that was not written with it (more.bin)"
+    assert atomic_dir.find_damage(folder) == "has a file that is not in its manifest (more.bin)"
     write(folder, 2)
     one.rename(folder.parent / "one")
     one.symlink_to(folder.parent / "one")
-    assert "something else in the place of a file (one.bin)" in atomic_dir.find_damage(folder)
+    assert "has a link or a folder instead of a file (one.bin)" in atomic_dir.find_damage(folder)
     one.unlink()
     one.mkdir()
-    assert "something else in the place of a file (one.bin)" in atomic_dir.find_damage(folder)
+    assert "has a link or a folder instead of a file (one.bin)" in atomic_dir.find_damage(folder)
+
+
+def test_a_folder_without_a_manifest_is_replaced_in_one_step_too(tmp_path):
+    folder = tmp_path / "a"
+    for content in ("old", "new"):
+        with atomic_dir.replacing(folder) as (temporary, _):
+            (temporary / "x").write_text(content)
+            assert folder.exists() == (content == "new")
+    assert everything(tmp_path) == {(folder / "x").relative_to(tmp_path): b"new"}
+
+    def fail():
+        with atomic_dir.replacing(folder) as (temporary, _):
+            (temporary / "x").write_text("torn")
+            raise OSError(errno.ENOSPC, "full")
+
+    with pytest.raises(OSError, match="full"):
+        fail()
+    assert everything(tmp_path) == {(folder / "x").relative_to(tmp_path): b"new"}
 
 
 def test_no_manifest_no_folder(folder, tmp_path):

@@ -183,7 +183,7 @@ def test_what_a_killed_job_leaves_is_not_trusted(lines, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(array_cache.atomic_dir, "_write_through", killed)
+        patched.setattr(array_cache.atomic_dir, "_write_synced", killed)
         with pytest.raises(KeyboardInterrupt):
             pack(lines, tmp_path)
     whole = content(pack(lines, tmp_path), "train", 1)
