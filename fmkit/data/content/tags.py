@@ -1,9 +1,9 @@
-"""A tag for each word, and the entities that tags with prefixes mark.
+"""Tags of words, and the entities that they mark: IOB1, IOB2, BIOES, BILOU and BMES.
 
-A tag is `O` or a prefix and a type, as in `B-PER`, in one of the schemes IOB1, IOB2, BIOES, BILOU
-and BMES, or a name without prefix, such as a part of speech. What an entity is, is read as
-`conlleval` (Tjong Kim Sang and De Meulder 2003) and seqeval's default mode read it, whatever the
-scheme: it goes on as long as the type stays the same and no tag begins another one.
+A tag is `O` or a prefix and a type, as in `B-PER`, in one of these schemes, or a name without
+prefix, such as a part of speech. Entities are those of `conlleval` (Tjong Kim Sang and De Meulder
+2003) and of seqeval's default mode, whatever the scheme: an entity continues as long as the type
+stays the same and no tag begins another one.
 
 N sentences, W words of all of them, K tags, E entities.
 """
@@ -26,7 +26,7 @@ OUTSIDE_NAME = "O"
 OUTSIDE, BEGIN, INSIDE, END, SINGLE = range(5)
 _PREFIXES = {"B": BEGIN, "I": INSIDE, "M": INSIDE, "E": END, "L": END, "S": SINGLE, "U": SINGLE}
 PREFIXES = "B, I, E, S (or L, U, M)"
-"""The prefixes in words."""
+"""The prefixes, for messages."""
 _TAG = re.compile(r"([BIMELSU])(?:-(.+))?", re.DOTALL)
 _NO_TYPE = "_"
 
@@ -36,7 +36,7 @@ class Scheme:
     """Tags with prefixes.
 
     Attributes:
-        prefixes: of each tag, (K + 1,); the last one, at -1, is of a word without a tag.
+        prefixes: of each tag, (K + 1,); the last one, at -1, is for a word without a tag.
         kinds: number of each tag's type, likewise; -1 where it has none.
         types: names of the types, sorted.
     """
@@ -52,7 +52,7 @@ class EntitySpans:
 
     Attributes:
         begins: first word of each, (E,).
-        ends: the word behind its last one, (E,).
+        ends: the word after its last one, (E,).
         kinds: number of its type, (E,).
     """
 
@@ -75,8 +75,8 @@ class Tags(Annotations):
     values: tuple[np.ndarray, ...]
 
     def take(self, indices: np.ndarray) -> Tags:
-        """Those of the examples at `indices`, in that order."""
-        return Tags(self.names, tuple(self.values[each] for each in indices))
+        """The tags of the examples at `indices`."""
+        return Tags(self.names, tuple(self.values[index] for index in indices))
 
     def flat(self) -> np.ndarray:
         """The tags of all examples one after the other, (W,) int32."""
@@ -84,8 +84,8 @@ class Tags(Annotations):
 
     def identity(self, index: int) -> bytes:
         """The names of an example's tags."""
-        found = "\0".join(self.names[each] for each in self.values[index])
-        return found.encode("utf-8", "surrogatepass")
+        names = "\0".join(self.names[tag] for tag in self.values[index])
+        return names.encode("utf-8", "surrogatepass")
 
     def align(self, names: tuple[str, ...]) -> Tags:
         """In the order of a run's names. A few sentences need not have every tag.
@@ -112,27 +112,27 @@ def is_entity_tag(name: str) -> bool:
 def marks_entities(counts: Mapping[str, int]) -> bool:
     """Whether tags, by how often each occurs, are meant to mark entities.
 
-    They are where half of the words that are not `O` have a known prefix, so that a few wrong ones
-    are seen to be wrong. A prefix alone, without a type, is one beside `O` only.
+    They are if at least half of the words that are not `O` have a known prefix, so that a few wrong
+    tags are recognised as wrong. A prefix without a type counts only if there is an `O`, too.
     """
     inside = {name: count for name, count in counts.items() if name != OUTSIDE_NAME}
-    found = 0
+    prefixed = 0
     for name, count in inside.items():
         match = _TAG.fullmatch(name)
         if match and (match[2] or OUTSIDE_NAME in counts):
-            found += count
-    return found > 0 and 2 * found >= sum(inside.values())
+            prefixed += count
+    return prefixed > 0 and 2 * prefixed >= sum(inside.values())
 
 
 def tag_scheme(names: Sequence[str]) -> Scheme | None:
-    """What the tags mean where they mark entities; None where they are names of their own."""
+    """What the tags mean where they mark entities; None where they do not mark entities."""
     if not all(map(is_entity_tag, names)) or not marks_entities(dict.fromkeys(names, 1)):
         return None
-    parts = [_TAG.fullmatch(each) if each != OUTSIDE_NAME else None for each in names]
-    types = tuple(sorted({each[2] or _NO_TYPE for each in parts if each}))
-    number = {name: place for place, name in enumerate(types)}
-    prefixes = [_PREFIXES[each[1]] if each else OUTSIDE for each in parts]
-    kinds = [number[each[2] or _NO_TYPE] if each else -1 for each in parts]
+    matches = [_TAG.fullmatch(name) if name != OUTSIDE_NAME else None for name in names]
+    types = tuple(sorted({match[2] or _NO_TYPE for match in matches if match}))
+    number = {name: index for index, name in enumerate(types)}
+    prefixes = [_PREFIXES[match[1]] if match else OUTSIDE for match in matches]
+    kinds = [number[match[2] or _NO_TYPE] if match else -1 for match in matches]
     return Scheme(np.array([*prefixes, OUTSIDE]), np.array([*kinds, -1]), types)
 
 
@@ -142,19 +142,16 @@ def order_tags(names: Iterable[str]) -> tuple[str, ...]:
     if not all(map(is_entity_tag, different)):
         return tuple(sorted(different))
 
-    def place(name: str) -> tuple[bool, str, int, str]:
+    def sort_key(name: str) -> tuple[bool, str, int, str]:
         match = _TAG.fullmatch(name)
-        return name != OUTSIDE_NAME, match[2] or "" if match else "", _rank(name), name
+        rank = _PREFIXES.get(name[0], 0)
+        return name != OUTSIDE_NAME, match[2] or "" if match else "", rank, name
 
-    return tuple(sorted(different, key=place))
-
-
-def _rank(name: str) -> int:
-    return _PREFIXES.get(name[0], 0)
+    return tuple(sorted(different, key=sort_key))
 
 
 def entity_spans(tags: np.ndarray, lengths: np.ndarray, meaning: Scheme) -> EntitySpans:
-    """The entities of sentences that lie one behind the other.
+    """The entities of concatenated sentences.
 
     Args:
         tags: positions in the names, -1 for none, (W,).
@@ -169,8 +166,8 @@ def entity_spans(tags: np.ndarray, lengths: np.ndarray, meaning: Scheme) -> Enti
     changes = kinds != np.roll(kinds, 1)
     begins = entity_begins(before, prefixes, changes)
     ends = entity_ends(prefixes, after, np.roll(changes, -1))
-    places = np.flatnonzero(begins)
-    return EntitySpans(places, np.flatnonzero(ends) + 1, kinds[places])
+    first_words = np.flatnonzero(begins)
+    return EntitySpans(first_words, np.flatnonzero(ends) + 1, kinds[first_words])
 
 
 def entity_begins(before: np.ndarray, here: np.ndarray, changes: np.ndarray) -> np.ndarray:
@@ -179,7 +176,7 @@ def entity_begins(before: np.ndarray, here: np.ndarray, changes: np.ndarray) -> 
     Args:
         before: prefixes of the words before; `OUTSIDE` at the beginning of a sentence.
         here: prefixes of the words.
-        changes: whether the type is another one than before.
+        changes: whether the type differs from that of the word before.
     """
     fresh = (here == BEGIN) | (here == SINGLE)
     over = (before == OUTSIDE) | (before == END) | (before == SINGLE)
@@ -187,7 +184,7 @@ def entity_begins(before: np.ndarray, here: np.ndarray, changes: np.ndarray) -> 
 
 
 def entity_ends(here: np.ndarray, after: np.ndarray, changes: np.ndarray) -> np.ndarray:
-    """Whether an entity ends with a word; see `begins_here`, from the other side."""
+    """Whether an entity ends with a word: `entity_begins` mirrored."""
     over = (here == END) | (here == SINGLE)
     fresh = (after == OUTSIDE) | (after == BEGIN) | (after == SINGLE)
     return (here != OUTSIDE) & (over | fresh | changes)

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, and whether it goes on to its end: read, never decoded.
+"""File type by magic number, and whether an image file is complete: read, never decoded.
 
 Sources: JPEG ITU-T T.81 annex B; PNG w3.org/TR/png-3 section 5; WebP RFC 9649; GIF89a; BMP as
 Microsoft documents BITMAPFILEHEADER.
@@ -42,12 +42,12 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"../", "a link written out as text, as Git does without links"),
 )
 _BRANDS = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"avif": "AVIF", b"avis": "AVIF"}
-_PIECE = 2**20
-_TAIL = 2**10  # bytes at the end of a file that an end marker may stand in
+_CHUNK = 2**20
+_TAIL = 2**10  # bytes at the end of a file in which an end marker may be
 
 
 def image_format(head: bytes) -> str | None:
-    """The image format that a file's first 64 bytes announce, by Pillow's name; None: no image."""
+    """The image format of a file by its first 64 bytes, in Pillow's words; None: not an image."""
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
     if head[4:8] == b"ftyp" and head[8:12] in _BRANDS:
@@ -75,13 +75,13 @@ def describe_content(head: bytes) -> str:
         text = start.decode("utf-8", "strict" if len(head) < 64 else "ignore")
     except UnicodeDecodeError:
         text = "\0"
-    if text and all(each.isprintable() or each.isspace() for each in text):
+    if text and all(letter.isprintable() or letter.isspace() for letter in text):
         return "a text, not an image"
-    return "no format that is known"
+    return "an unknown format"
 
 
 def file_type(mode: int) -> str:
-    """What stands where a file should be."""
+    """What is at a path instead of a regular file."""
     names = {
         stat.S_IFIFO: "a FIFO",
         stat.S_IFSOCK: "a socket",
@@ -89,11 +89,11 @@ def file_type(mode: int) -> str:
         stat.S_IFBLK: "a device",
         stat.S_IFDIR: "a folder",
     }
-    return names.get(stat.S_IFMT(mode), "no regular file")
+    return names.get(stat.S_IFMT(mode), "not a regular file")
 
 
 def webp_size(head: bytes) -> tuple[int, int] | None:
-    """Width and height that a WebP's first bytes announce; None where they do not."""
+    """Width and height that a WebP's first bytes announce; None where they do not say."""
     chunk = head[12:16]
     if len(head) < 30:
         return None
@@ -109,18 +109,18 @@ def webp_size(head: bytes) -> tuple[int, int] | None:
 
 
 def decode_problem(stream: IO[bytes], kind: str) -> tuple[str, str] | None:
-    """What is wrong with a file that decoded: (kind of finding, reason), or None."""
+    """What is wrong with a file that decoded: (finding kind, reason), or None."""
     if kind == "JPEG" and _lacks_end(stream):
         return "truncated", "the rest of the photo is missing: no end marker"
     if kind == "PNG":
-        return _png_flaw(stream)
+        return _png_problem(stream)
     if kind == "WEBP" and (early := truncation_reason(stream, kind)):
         return "truncated", early
     return None
 
 
 def truncation_reason(stream: IO[bytes], kind: str) -> str:
-    """Why a file is shorter than it says; empty where it is not, or does not say."""
+    """Why a file is shorter than its header says; empty where it is not, or has no length."""
     size = stream.seek(0, os.SEEK_END)
     stream.seek(0)
     head = stream.read(14)
@@ -134,8 +134,8 @@ def truncation_reason(stream: IO[bytes], kind: str) -> str:
     if kind == "JPEG" and _lacks_end(stream):
         return f"after {size:,} bytes, without an end marker"
     if kind == "PNG":
-        found = _png_flaw(stream)
-        return found[1] if found and found[0] == "truncated" else ""
+        problem = _png_problem(stream)
+        return problem[1] if problem and problem[0] == "truncated" else ""
     if kind == "GIF":
         stream.seek(max(0, size - 1))
         return "" if stream.read(1) in (b";", b"\0") else f"after {size:,} bytes, without a trailer"
@@ -145,19 +145,19 @@ def truncation_reason(stream: IO[bytes], kind: str) -> str:
 def _lacks_end(stream: IO[bytes]) -> bool:
     """Whether a JPEG has no end marker after its first scan; its thumbnail has one of its own."""
     size = stream.seek(0, os.SEEK_END)
-    if not _to_scan(stream):  # a broken header: the last bytes must tell
+    if not _seek_scan(stream):  # a broken header: the last bytes decide
         stream.seek(max(0, size - _TAIL))
         return b"\xff\xd9" not in stream.read(_TAIL)
     last = b""
-    while piece := stream.read(_PIECE):
-        if b"\xff\xd9" in last + piece:
+    while chunk := stream.read(_CHUNK):
+        if b"\xff\xd9" in last + chunk:
             return False
-        last = piece[-1:]
+        last = chunk[-1:]  # a marker may begin in one chunk and end in the next
     return True
 
 
-def _to_scan(stream: IO[bytes]) -> bool:
-    """Go behind the header of a JPEG's first scan; whether there is one."""
+def _seek_scan(stream: IO[bytes]) -> bool:
+    """Move to the data of a JPEG's first scan; whether there is one."""
     stream.seek(2)
     while True:
         marker = stream.read(4)
@@ -174,7 +174,7 @@ def _to_scan(stream: IO[bytes]) -> bool:
         stream.seek(length - 2, os.SEEK_CUR)
 
 
-def _png_flaw(stream: IO[bytes]) -> tuple[str, str] | None:
+def _png_problem(stream: IO[bytes]) -> tuple[str, str] | None:
     """The first chunk of a PNG that is cut short or has another checksum than it says."""
     stream.seek(8)
     while True:
@@ -185,15 +185,15 @@ def _png_flaw(stream: IO[bytes]) -> tuple[str, str] | None:
         shown = name.decode("ascii", "backslashreplace")
         checksum = zlib.crc32(name)
         while length > 0:
-            piece = stream.read(min(length, _PIECE))
-            if not piece:
+            content = stream.read(min(length, _CHUNK))
+            if not content:
                 return "truncated", f"in the chunk {shown}"
-            checksum, length = zlib.crc32(piece, checksum), length - len(piece)
-        told = stream.read(4)
-        if len(told) < 4:
+            checksum, length = zlib.crc32(content, checksum), length - len(content)
+        stored = stream.read(4)
+        if len(stored) < 4:
             return "truncated", f"in the chunk {shown}"
         is_critical = not name[0] & 0x20
-        if is_critical and int.from_bytes(told, "big") != checksum:
+        if is_critical and int.from_bytes(stored, "big") != checksum:
             return "damaged", f"the checksum of the chunk {shown} is wrong"
         if name == b"IEND":
             return None

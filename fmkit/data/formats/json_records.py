@@ -6,7 +6,7 @@ A record that cannot be read costs only itself, where the others can be separate
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,11 @@ class Record:
 
 
 def records(
-    path: Path, encoding: str = "utf-8", list_key: str = "", record_key: str = ""
+    path: Path,
+    encoding: str = "utf-8",
+    list_key: str = "",
+    record_key: str = "",
+    columns: Sequence[str] | None = None,
 ) -> Iterator[Record]:
     """The records of a file in their order; empty lines are left out.
 
@@ -47,26 +51,29 @@ def records(
         encoding: of JSON.
         list_key: a `.json` file that is one object has its records under this key.
         record_key: a `.json` file that is one object with this key is a single record.
+        columns: of a parquet table, those to read where it has them; None: all.
 
     Raises:
         UnusableInput: the file as a whole cannot be read, or has no records.
     """
     suffix, is_empty = path.suffix.lower(), True
     if suffix in PARQUET:
-        found = _parquet_rows(path)
+        values = _parquet_rows(path, columns)
     elif suffix == ".json":
-        found = _json_file(path, encoding, list_key, record_key)
+        values = _json_file(path, encoding, list_key, record_key)
     else:
-        found = _json_lines(path, encoding)
-    for record in found:
+        values = _json_lines(path, encoding)
+    for record in values:
         is_empty = False
         yield record
     if is_empty:
         raise UnusableInput("empty_file", "")
 
 
-def _parquet_rows(path: Path) -> Iterator[Record]:
-    for number, value in enumerate(ParquetTable(str(path)).rows(), start=1):
+def _parquet_rows(path: Path, columns: Sequence[str] | None) -> Iterator[Record]:
+    table = ParquetTable(str(path))
+    names = None if columns is None else [name for name in table.names if name in columns]
+    for number, value in enumerate(table.rows(names), start=1):
         yield Record(number, value)
 
 

@@ -90,7 +90,9 @@ def read_entries(path: Path, keys: Keys) -> Iterator[Entry]:
 
 def _entries(path: Path, keys: Keys) -> Iterator[Entry]:
     is_lines = path.suffix.lower() in JSON_LINES
-    for index, record in enumerate(records(path, keys.encoding, "data", keys.question)):
+    columns = (keys.question, keys.context, "id", "title", "answers", "is_impossible")
+    rows = records(path, keys.encoding, "data", keys.question, columns)
+    for index, record in enumerate(rows):
         if record.fault is not None:
             name = f"line {record.number}" if is_lines else row_id(index)
             yield Entry(name, fault=record.fault.why)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fmkit.config.schema.data import TokenTableData
-from fmkit.core.errors import DataError, combine_messages, join_names, received
+from fmkit.core.errors import DataError, join_names
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding, UnusableInput
 from fmkit.data.formats import tables
@@ -61,9 +61,10 @@ def list_examples(config: TokenTableData) -> Examples:
     is_records = path.suffix.lower() in ENDINGS
     tag_names: Sequence[str] | None = config.tag_names
     try:
-        if not tag_names and path.suffix.lower() in tables.PARQUET:
-            metadata = tables.ParquetTable(str(path)).metadata
-            tag_names = _names_in_metadata(metadata, config.tag_column)
+        if path.suffix.lower() in tables.PARQUET:
+            table = tables.ParquetTable(str(path))
+            tables.check_columns(_columns(config), table.names)
+            tag_names = tag_names or _names_in_metadata(table.metadata, config.tag_column)
         rows = _record_rows(path, config) if is_records else _csv_rows(path, config)
         make = _by_word if config.sentence_column else _by_sentence
         sentences = list(make(rows, config, tag_names))
@@ -71,7 +72,8 @@ def list_examples(config: TokenTableData) -> Examples:
         hint = f"Perhaps it is {error.likely}: data.encoding={error.likely}" if error.likely else ""
         raise DataError(f"{path} is not {config.encoding}: {error.reason}.", hint) from None
     except UnusableInput as error:
-        raise as_data_error(path, error) from None
+        hint = _HINT if isinstance(error, tables.ColumnError) else ""
+        raise as_data_error(path, error, hint) from None
     if not sentences:
         raise DataError(f"{path} has no rows.")
     return examples(sentences, [] if tag_names else _unnamed(sentences), config.limit)
@@ -110,7 +112,7 @@ def _record_rows(path: Path, config: TokenTableData) -> Iterator[_Row]:
     """The rows of JSON lines, a JSON list or a parquet file."""
     names = _columns(config)
     has_lines = path.suffix.lower() not in tables.PARQUET
-    for index, record in enumerate(records(path, config.encoding)):
+    for index, record in enumerate(records(path, config.encoding, columns=names)):
         where = row_id(index) + (f" (line {record.number})" if has_lines else "")
         if record.fault is not None:
             yield _Row({}, where, record.fault.why)
@@ -119,10 +121,8 @@ def _record_rows(path: Path, config: TokenTableData) -> Iterator[_Row]:
             yield _Row({}, where, "it is not a JSON object")
             continue
         missing = [name for name in names if name not in record.value]
-        if missing and index == 0:
-            found = list(record.value)
-            problems = [received(f"column of {path.name}", name, found) for name in missing]
-            raise DataError(combine_messages(problems), _HINT)
+        if missing and index == 0:  # more likely a wrong name than a bad row
+            tables.check_columns(names, list(record.value))
         fault = f"no key {join_names([repr(name) for name in missing])}" if missing else ""
         yield _Row(record.value, where, fault)
 

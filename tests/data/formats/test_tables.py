@@ -1,0 +1,100 @@
+"""Tables are read row by row, whatever their separator, and a bad row costs only itself."""
+
+import csv
+
+import pyarrow as arrow
+import pyarrow.parquet as parquet
+import pytest
+
+from fmkit.core.errors import ConfigError, DataError
+from fmkit.data.findings import UnusableInput
+from fmkit.data.formats import tables
+from fmkit.data.formats.tables import ColumnError, CsvError, ParquetTable, csv_rows, read
+
+
+def stream(text):
+    """A function that opens the lines of a text, with their offsets in bytes."""
+
+    def lines():
+        offset = 0
+        for number, line in enumerate(text.splitlines(keepends=True), start=1):
+            yield number, offset, line
+            offset += len(line.encode())
+
+    return lines
+
+
+def rows(text, columns=("text",), suffix=".csv", quotes=True):
+    return list(csv_rows(stream(text), suffix, columns, quotes))
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_rows_know_their_index_line_and_offset(separator):
+    text = 'id,text\n1,"two\nlines"\n\n , \n2, ü \n3\n'.replace(",", separator)
+    found = rows(text, ("text", "id"))
+    assert [row.cells for row in found] == [("two\nlines", "1"), ("ü", "2"), ()]
+    assert [(row.index, row.line) for row in found] == [(0, 2), (1, 6), (2, 7)]
+    assert [text.encode()[row.offset : row.offset + 1] for row in found] == [b"1", b"2", b"3"]
+    assert found[2].fault == "line 7 has 1 cell, the header has 2"
+
+
+def test_quotes_may_mean_nothing():
+    assert [row.cells for row in rows('text\n"a\nb"\n', quotes=False)] == [('"a',), ('b"',)]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('text\na\n"b\nc\n', "the row from line 3 to 4: a double quote is never closed"),
+        ('text\n"a"b\n', "line 2: .* a double quote inside a quoted cell has to be doubled"),
+        ("text\n" + "x" * 50 + "\n", "line 2: a cell of more than 20 characters"),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_located(text, why, monkeypatch):
+    monkeypatch.setattr(tables, "MAX_CHARACTERS", 20)
+    before = csv.field_size_limit()
+    with pytest.raises(CsvError, match=why):
+        rows(text)
+    assert csv.field_size_limit() == before
+
+
+def test_missing_and_duplicate_columns_are_all_named():
+    with pytest.raises(ColumnError) as error:
+        rows("a,b,b\n1,2,3\n", ("b", "c"))
+    assert "received 'c'. Allowed: a, b, b." in error.value.why
+    assert "it has two columns 'b'" in error.value.why
+    with pytest.raises(UnusableInput, match="no header"):
+        rows("\n \n")
+
+
+def test_a_csv_and_a_parquet_file_give_the_same_columns(tmp_path):
+    (tmp_path / "a.csv").write_text("label;text\n1;one \n;two\n")
+    cells = {"label": [1, None], "text": ["one ", "two"], "unread": [[1], [2]]}
+    parquet.write_table(arrow.table(cells), tmp_path / "a.parquet")
+    for name in ("a.csv", "a.parquet"):
+        columns = read(tmp_path / name, ["text", "label"], "hint")
+        assert columns.cells == {"text": ["one", "two"], "label": ["1", ""]}
+        assert columns.indices == [0, 1]
+    with pytest.raises(DataError, match=r"(?s)'unread' is list<.*expected texts.*hint"):
+        read(tmp_path / "a.parquet", ["unread"], "hint")
+    with pytest.raises(ConfigError, match="file extension"):
+        read(tmp_path / "a.xlsx", ["text"], "hint")
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        read(tmp_path / "gone.csv", ["text"], "hint")
+
+
+def test_parquet_rows_come_in_batches_of_bounded_size(tmp_path, monkeypatch):
+    texts = [f"text {index}" * 10 for index in range(500)]
+    parquet.write_table(arrow.table({"text": texts, "n": list(range(500))}), tmp_path / "a.parquet")
+    table = ParquetTable(str(tmp_path / "a.parquet"))
+    assert (table.names, table.row_count) == (["text", "n"], 500)
+    assert 60 < table.bytes_per_row("text") < 150
+    monkeypatch.setattr(tables, "_BATCH_BYTES", 1000)
+    assert [row["text"] for row in table.rows(["text"], table.bytes_per_row("text"))] == texts
+
+
+def test_a_folder_or_a_fifo_is_not_a_table(tmp_path):
+    (tmp_path / "a.parquet").mkdir()
+    with pytest.raises(UnusableInput, match="a folder") as error:
+        ParquetTable(str(tmp_path / "a.parquet"))
+    assert error.value.kind == "special_file"
