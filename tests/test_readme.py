@@ -9,7 +9,9 @@ import pytest
 from fmkit.cli import main
 from fmkit.commands import resume
 from fmkit.config import command_line
-from fmkit.config.constraints import CHOICES
+from fmkit.config.schema.data import ImageData
+from fmkit.config.schema.keys import key_infos
+from fmkit.config.schema.optimizer import OptimizerConfig
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -48,6 +50,6 @@ def test_the_set_up_is_what_ci_does():
 
 
 def test_names_in_the_readme_are_allowed_ones():
-    for key in ("data.augment", "optimizer.schedule"):
-        for name in CHOICES[key]:
+    for config, key in ((ImageData, "augment"), (OptimizerConfig, "schedule")):
+        for name in key_infos(config)[key].choices:
             assert f"`{name}`" in README

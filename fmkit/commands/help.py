@@ -265,6 +265,7 @@ class _Key:
     name: str
     default: str
     meaning: str
+    allowed: str = ""
     options: list[str] = field(default_factory=list)
 
     @property
@@ -276,7 +277,7 @@ class _Key:
 def _own_keys(name: str) -> list[_Key]:
     """Keys of a command that are in no group."""
     from fmkit.config.registry import COMMANDS
-    from fmkit.config.schema.docs import keys_of
+    from fmkit.config.schema.keys import keys_of
 
     if options := _HELP[name].options:
         table = importlib.import_module(options).OPTIONS
@@ -288,13 +289,13 @@ def _own_keys(name: str) -> list[_Key]:
 def _group_keys(group: str) -> list[_Key]:
     """Keys of a group, those of all its options first."""
     from fmkit.config.registry import BASES, config_classes
-    from fmkit.config.schema.docs import keys_of
+    from fmkit.config.schema.keys import keys_of
     from fmkit.config.schema.runtime import PhaseConfig
     from fmkit.config.schema.task import ObjectiveConfig
 
     if group == "stage":
         return [_Key(*row) for row in keys_of(PhaseConfig, "stage.PHASE.")]
-    keys: dict[tuple[str, str, str], _Key] = {}
+    keys: dict[tuple[str, ...], _Key] = {}
     if group in BASES:
         keys = {row: _Key(*row) for row in keys_of(BASES[group], f"{group}.")}
     for option, config_class in config_classes(group).items():
@@ -352,20 +353,13 @@ def _group(group: str) -> None:
 
 def _full_key_lines(forms: Sequence[_Key]) -> list[str]:
     """A key with its meaning and what it may be, for each form of it."""
-    from fmkit.config import constraints
-
-    lines = []
+    lines: list[str] = []
     for key in forms:
         lines.append(key.assigned)
         lines += _wrap(key.meaning, "    ")
         if key.options:
             lines += _wrap(f"With {key.name.partition('.')[0]}={', '.join(key.options)}.", "    ")
-    rule = forms[0].name.replace(".PHASE.", ".*.")
-    if rule in constraints.CHOICES:
-        lines += _wrap(f"Allowed: {', '.join(constraints.CHOICES[rule])}.", "    ")
-    if rule in constraints.RANGES:
-        lines += _wrap(f"Expected {constraints.RANGES[rule][0]}.", "    ")
-    return lines
+    return lines + _wrap(forms[0].allowed, "    ")
 
 
 def _options(group: str) -> list[str]:

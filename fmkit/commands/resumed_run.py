@@ -291,7 +291,7 @@ def open_run(folder: Path, request: Request) -> ResumedRun:
 def settings(config: TrainConfig) -> dict[str, Any]:
     """The config keys that the result of a run depends on; every checkpoint records them."""
     rows = validate.leaves(config)
-    return {key: value for key, rule, value in rows if rule not in _NOT_COMPUTED}
+    return {key: value for key, _, value in rows if validate.rule_of(key) not in _NOT_COMPUTED}
 
 
 def _require_same_versions(folder: Path, before: Mapping[str, Any]) -> None:
@@ -323,7 +323,7 @@ def _lengthen(config: TrainConfig, epochs: Mapping[str, str]) -> None:
         if phase != phases[-1]:
             allowed = f"stage.{phases[-1]}.epochs: only the last phase can be made longer"
             raise ConfigError(received("fmkit resume", key, allowed))
-        problem = validate.value_problem(key, validate.rule_of(key), text, {})
+        problem = units.epochs_problem(key, text)
         if problem:
             raise ConfigError(problem)
         config.stage[phase] = dataclasses.replace(config.stage[phase], epochs=text)

@@ -17,7 +17,7 @@ from fmkit.config.command_line import CommandLine
 from fmkit.config.registry import BASES, COMMAND_WORDS, COMMANDS, config_class, config_classes
 from fmkit.config.saved_config import quote
 from fmkit.config.schema.commands import TrainConfig
-from fmkit.config.schema.docs import field_docs
+from fmkit.config.schema.keys import key_infos
 from fmkit.config.schema.task import JointConfig
 from fmkit.core import files
 from fmkit.core.errors import ConfigError, combine_messages, short_repr
@@ -206,7 +206,7 @@ def _missing(config: Any, key: str, command: str) -> str:
     parent, _, name = key.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config
     kind: Any = OmegaConf.get_type(node)
-    meaning = field_docs(kind).get(name, "") if kind is not None else ""
+    meaning = key_infos(kind)[name].help if kind is not None else ""
     typed = COMMAND_WORDS.get(command, command)
     return f"{key} is missing. {meaning} Example: fmkit {typed} {key}=VALUE".replace("  ", " ")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fmkit.config.registry import BASES, COMMANDS, all_config_classes
-from fmkit.config.schema.docs import field_types
+from fmkit.config.schema.keys import field_types
 from fmkit.config.schema.runtime import PhaseConfig
 from fmkit.core import safe_yaml
 from fmkit.core.errors import ConfigError

@@ -12,7 +12,7 @@ from fmkit.config import compatibility, suggest, validate, yaml_files
 from fmkit.config.registry import config_class, task_entry
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.data import DataConfig
-from fmkit.config.schema.docs import field_docs
+from fmkit.config.schema.keys import key_infos
 from fmkit.config.schema.task import JointConfig, ObjectiveConfig
 from fmkit.config.yaml_files import Assignment
 from fmkit.core import files
@@ -201,7 +201,7 @@ def _typed(
     try:
         merged = OmegaConf.merge(OmegaConf.structured(kind), values)
         for each in sorted(OmegaConf.missing_keys(merged)):
-            told = f"{place}.{each} is missing. {field_docs(kind).get(each, '')}"
+            told = f"{place}.{each} is missing. {key_infos(kind)[each].help}"
             found.append(Problem(f"{place}.{each}", told))
         if found:
             return None, found

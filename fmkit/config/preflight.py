@@ -10,7 +10,7 @@ from typing import Any
 from fmkit.config import compose, interpolation, suggest, validate, yaml_files
 from fmkit.config.command_line import CommandLine
 from fmkit.config.registry import BASES, COMMANDS, GROUPS, config_class, config_classes
-from fmkit.config.schema.docs import field_types
+from fmkit.config.schema.keys import field_types
 from fmkit.config.schema.runtime import PhaseConfig
 from fmkit.core.errors import ConfigError, combine_messages, received
 
@@ -78,25 +78,27 @@ def _looked_through(line: CommandLine, names: Mapping[str, Sequence[str]]) -> _C
             state.problems.append(f"{assignment.key}: no {group} is chosen. Add {group}=NAME")
             continue
         wrong = suggest.problem_with(assignment, types, phases)
-        state.problems.extend([wrong] if wrong else _value_problem(assignment, names))
+        state.problems.extend([wrong] if wrong else _value_problem(assignment, types, state))
     state.problems = list(dict.fromkeys(state.problems))
     return state
 
 
 def _value_problem(
-    assignment: yaml_files.Assignment, names: Mapping[str, Sequence[str]]
+    assignment: yaml_files.Assignment, types: dict[str, type], state: _Check
 ) -> list[str]:
     key, value = assignment.key, assignment.value
-    if isinstance(value, dict):
+    if isinstance(value, dict) or (value is None and key.startswith("task.objectives.")):
         return []
     if interpolation.is_interpolated(value):
         wrong = interpolation.text_problem(key, value)
     else:
-        rule = validate.rule_of(key)
-        wrong = validate.reading_problem(rule, value, assignment.text)
+        info, kind = suggest.declaration(key, COMMANDS[state.line.command], types)
+        wrong = validate.reading_problem(info, kind, value, assignment.text)
         if wrong and not assignment.where:  # the shell takes the outer quotes off
             wrong += f", inside others: \"{key}='{assignment.text}'\""
-        wrong = f"{key}: {wrong}" if wrong else validate.value_problem(key, rule, value, names)
+        wrong = (
+            f"{key}: {wrong}" if wrong else validate.value_problem(key, info, value, state.names)
+        )
     return [f"{assignment.where}: {wrong}" if assignment.where else wrong] if wrong else []
 
 

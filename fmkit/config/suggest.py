@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from omegaconf import BooleanNode, FloatNode, IntegerNode, StringNode
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from fmkit.config.registry import BASES, GROUPS, all_config_classes, config_classes
-from fmkit.config.schema.docs import field_docs, field_types
+from fmkit.config.schema.keys import KeyInfo, field_types, key_infos
 from fmkit.config.schema.task import JointConfig, ObjectiveConfig
 from fmkit.config.yaml_files import Assignment
 from fmkit.core.errors import closest_names, join_names, received, short_repr
@@ -43,6 +43,29 @@ _TYPE_NAMES = {
     str: "a text",
     list[str]: "a list of texts, such as [one,two]",
 }
+
+
+def declaration(key: str, command: type, types: Mapping[str, type]) -> tuple[KeyInfo, Any]:
+    """What the field of a key says of it, and its type; nothing and Any where there is no field.
+
+    Args:
+        key: full key.
+        command: config class of the command.
+        types: as for `problem_with`.
+    """
+    parts = key.split(".")
+    if _is_of_objective(key):
+        inside = parts[3:]
+        classes = [ObjectiveConfig] if len(inside) == 1 else all_config_classes(inside[0])
+        name = inside[-1] if len(inside) < 3 else inside[1]
+    elif len(parts) == 1:
+        classes, name = [command], key
+    else:
+        classes, name = [types[parts[0]]], parts[2 if parts[0] == "stage" else 1]
+    for config in classes:
+        if name in field_types(config):
+            return key_infos(config)[name], field_types(config)[name]
+    return KeyInfo(), Any
 
 
 def all_keys(types: dict[str, type], phases: list[str]) -> list[str]:
@@ -152,7 +175,7 @@ def _objective_problem(assignment: Assignment) -> str:
     if group not in BASES:
         if path:
             return f"unknown key {key!r}: {group} is a number."
-        return _mismatch(assignment, fields[group], field_docs(ObjectiveConfig)[group])
+        return _mismatch(assignment, fields[group], key_infos(ObjectiveConfig)[group].help)
     if not path:
         named = value is None or isinstance(value, dict | str)
         return "" if named else f"{key}: received {short_repr(value)}. Expected keys of {group}."
@@ -163,7 +186,7 @@ def _objective_problem(assignment: Assignment) -> str:
     if len(path) > 1:
         return ""
     problems = [
-        _mismatch(assignment, field_types(kind)[path[0]], field_docs(kind).get(path[0], ""))
+        _mismatch(assignment, field_types(kind)[path[0]], key_infos(kind)[path[0]].help)
         for kind in kinds  # of which one has a name that is not known yet
     ]
     return "" if "" in problems else problems[0]
@@ -212,7 +235,7 @@ def _wrong_type(assignment: Assignment, types: dict[str, type]) -> str:
     if len(parts) < 2 or (parts[0] == "stage" and len(parts) < 3):
         return ""
     inside = parts[2:] if parts[0] == "stage" else parts[1:]
-    wanted, meaning = field_types(kind)[inside[0]], field_docs(kind).get(inside[0], "")
+    wanted, meaning = field_types(kind)[inside[0]], key_infos(kind)[inside[0]].help
     if not _is_mapping(wanted):
         return _mismatch(assignment, wanted, meaning)
     if len(inside) > 1:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fmkit.core.errors import ConfigError, closest_names, join_names, received
@@ -52,6 +54,27 @@ def parse(text: str, key: str = "train") -> Trainable:
                 received(key, text, f"a regular expression after `blocks:` ({wrong})")
             )
     return Trainable(kind, argument)
+
+
+def text_problem(key: str, text: str) -> str:
+    """What is wrong with `train` of a phase; empty when nothing is."""
+    try:
+        parse(text, key)
+    except ConfigError as error:
+        return error.message
+    return ""
+
+
+def rates_problem(key: str, rates: Mapping[str, float]) -> str:
+    """What is wrong with the learning-rate factors of a phase; empty when nothing is."""
+    for pattern, factor in rates.items():
+        wrong = pattern_problem(pattern)
+        if wrong:
+            return received(key, pattern, f"a regular expression for names of blocks ({wrong})")
+        if not 0 < factor < math.inf:
+            what = "a factor above 0; to keep a block frozen, name the others in train"
+            return received(f"{key}.{pattern}", factor, what)
+    return ""
 
 
 def pattern_problem(pattern: str) -> str:

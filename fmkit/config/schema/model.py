@@ -6,34 +6,64 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
+from fmkit.config.schema.keys import FRACTION, POSITIVE, at_least, between, key
+
 
 @dataclass
 class ModelConfig:
-    """A backbone and the head's shape: `model=NAME`, or any key by itself."""
+    """A backbone and the head's shape."""
 
-    name: str = MISSING
-    """`efficientnet_lite0`, a keras.applications name, `minilm`, `smollm2`, `hub`, `small_cnn`."""
-    weights: str = "imagenet"
-    """`imagenet` or `pretrained`, `none` (random), or a .keras, .h5, .safetensors or .npz file."""
-    preset: str | None = None
-    """KerasHub preset name, `hf://` or `kaggle://` address, or local folder; with `model=hub`."""
-    image_size: int | None = None
-    """Side of the square input in pixels; empty means the backbone's own."""
-    max_length: int | None = None
-    """Most tokens of a text, start and end included; empty means 256 or what the backbone takes."""
-    tokenizer: str | None = None
-    """Tokenizer folder, as `fmkit tokenizer train` makes it; with `small_bert` and `small_gpt`."""
-    chat_template: str = "auto"
-    """How conversations are written: `chatml`, `smollm2`, `llama3`, `gemma`, `zephyr`, `plain`."""
-    pooling: str = "auto"
-    """Features to a vector: `auto`, `avg`, `max`, `cls` (first token), `last`, `attention`."""
-    dropout: float = 0.1
-    """Dropout rate before the last dense layer, 0 to below 1."""
-    hidden: int = 0
-    """Units of a hidden layer in the head; 0 means a linear head."""
-    lora_rank: int = 0
-    """LoRA: rank of adapters beside dense and attention kernels, which stay frozen; 0: none."""
-    lora_alpha: float | None = None
-    """LoRA: what adapters add is scaled by this / `lora_rank`; empty means the rank, so by 1."""
-    lora_targets: str = "^(?!.*embed)"
-    """LoRA: regular expression that adapted layers' paths contain; all but embeddings, as it is."""
+    name: str = key(
+        MISSING,
+        "Backbone: `efficientnet_lite0`, a keras.applications name, `minilm`, `smollm2`, `hub` ...",
+    )
+    weights: str = key(
+        "imagenet",
+        "`imagenet` or `pretrained`, `none` (random), or a .keras, .h5, .safetensors or .npz file.",
+    )
+    preset: str | None = key(
+        None,
+        "`model=hub`: a KerasHub preset name, an `hf://` or `kaggle://` URL, or a local folder.",
+    )
+    image_size: int | None = key(
+        None,
+        "Side of the square input in pixels; null uses the backbone's own.",
+        range=between(8, 4096, "pixels"),
+    )
+    max_length: int | None = key(
+        None,
+        "Maximum tokens per text, special tokens included; null uses 256 or the backbone's limit.",
+        range=between(8, 131_072, "tokens"),
+    )
+    tokenizer: str | None = key(
+        None,
+        "With `small_bert` and `small_gpt`: a tokenizer folder from `fmkit tokenizer train`.",
+    )
+    chat_template: str = key(
+        "auto",
+        "Chat template: `chatml`, `smollm2`, `llama3`, `gemma`, `zephyr` or `plain`.",
+        choices=("auto", "chatml", "smollm2", "llama3", "gemma", "zephyr", "plain"),
+    )
+    pooling: str = key(
+        "auto",
+        "Pooling of features: `auto`, `avg`, `max`, `cls` (first token), `last` or `attention`.",
+        choices=("auto", "avg", "max", "cls", "last", "attention"),
+    )
+    dropout: float = key(0.1, "Dropout rate before the last dense layer.", range=FRACTION)
+    hidden: int = key(
+        0, "Units of a hidden layer in the head; 0 is a linear head.", range=at_least(0)
+    )
+    lora_rank: int = key(
+        0,
+        "LoRA rank of adapters on dense and attention kernels, which stay frozen; 0 adds none.",
+        range=at_least(0),
+    )
+    lora_alpha: float | None = key(
+        None,
+        "LoRA scale: the update is times `lora_alpha` / `lora_rank`; null is the rank, so 1.",
+        range=POSITIVE,
+    )
+    lora_targets: str = key(
+        "^(?!.*embed)",
+        "LoRA: regular expression searched in layer paths; the default skips embeddings.",
+    )

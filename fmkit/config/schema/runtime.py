@@ -2,62 +2,120 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from fmkit.config import trainable, units
+from fmkit.config.schema.keys import POSITIVE, SEED, at_least, key
 
 
 @dataclass
 class PhaseConfig:
     """One phase of a stage; phases run in the order they are written."""
 
-    train: str = "all"
-    """Only the `head`; or with it `all`, `top:N`, `blocks:REGEX`, `norm`, `bias` or `lora`."""
-    epochs: str = "10"
-    """Length: a number of epochs, `10 epochs`, or `500 steps`."""
-    learning_rate: float | None = None
-    """Peak learning rate; empty means `optimizer.learning_rate`."""
-    augment: str | None = None
-    """Augmentation preset of this phase; empty means `data.augment`."""
-    solver: str = "gradient"
-    """`gradient`: the optimizer; `lbfgs`: a linear head's convex optimum, L2 by validation loss."""
-    batchnorm: str = "frozen"
-    """BatchNorm of blocks that train: `frozen` (with `norm`, `bias` statistics only) or `train`."""
-    rates: dict[str, float] = field(default_factory=dict)
-    """Factors on the learning rate by REGEX of whole block names: `{stem: 0.1, head: 2}`."""
-    patience: int | None = None
-    """Stop the phase after this many epochs without a better `task.monitor`; empty means never."""
+    train: str = key(
+        "all",
+        "What trains: `head`, or with it `all`, `top:N`, `blocks:REGEX`, `norm`, `bias`, `lora`.",
+        check=trainable.text_problem,
+    )
+    epochs: str = key(
+        "10",
+        "Length of the phase: a number of epochs, `10 epochs` or `500 steps`.",
+        check=units.epochs_problem,
+        may_be_number=True,
+    )
+    learning_rate: float | None = key(
+        None,
+        "Peak learning rate of the phase; null uses `optimizer.learning_rate`.",
+        range=POSITIVE,
+    )
+    augment: str | None = key(
+        None,
+        "Augmentation preset of the phase; null uses `data.augment`.",
+        choices=("none", "light", "medium", "strong", "views"),
+    )
+    solver: str = key(
+        "gradient",
+        "`gradient`: the optimizer; `lbfgs`: a linear head's optimum, L2 chosen on validation.",
+        choices=("gradient", "lbfgs"),
+    )
+    batchnorm: str = key(
+        "frozen",
+        "BatchNorm in trained blocks: `frozen` (with `norm`, `bias`: statistics only) or `train`.",
+        choices=("frozen", "train"),
+    )
+    rates: dict[str, float] = key(
+        dict,
+        "Learning-rate factors by REGEX on whole block names: `{stem: 0.1, head: 2}`.",
+        check=trainable.rates_problem,
+    )
+    patience: int | None = key(
+        None,
+        "Early stopping: epochs without a better `task.monitor`; null never stops early.",
+        range=at_least(1),
+    )
 
 
 @dataclass
 class RuntimeConfig:
-    """The machine's side of a run."""
+    """Machine and reproducibility of a run."""
 
-    seed: int = 0
-    """Seed of weights, shuffling, augmentation and dropout."""
-    precision: str = "auto"
-    """`float32`, `mixed_bfloat16`, `mixed_float16`, or `auto` (mixed on a GPU that gains by it)."""
-    jit: str = "auto"
-    """XLA: `true`, `false`, or `auto` (by device and phase)."""
-    deterministic: bool = False
-    """Two runs are equal bit for bit on a GPU, too, as they are on a CPU anyway; slower there."""
-    devices: str = "one"
-    """`one`, or `all` GPUs of this machine."""
-    extractor: str = "auto"
-    """What runs a frozen backbone once: `keras`, `openvino`, or `auto` (OpenVINO where it pays)."""
-    memory_budget: str = "25%"
-    """Most memory for decoded images and features: `4 GiB`, or a share of what is free: `25%`."""
-    cache: str = "auto"
-    """Frozen features: `auto` computes them once where that is exact, `never` in every epoch."""
-    cache_dir: str | None = None
-    """Folder of the feature cache; empty means `$XDG_CACHE_HOME/fmkit` or `~/.cache/fmkit`."""
-    cache_limit: str = "20 GiB"
-    """Most that the feature cache takes on disk; what was not used for longest goes first."""
-    cache_dtype: str = "float32"
-    """How features are kept: `float32` (exact) or `float16` (half the room)."""
-    log_every: int = 0
-    """Also write a metrics row every this many steps; 0 means a row an epoch."""
-    keep: int = 1
-    """Checkpoints kept beside `best`, the newest first; at least 1."""
-    save_every: str = "10 minutes"
-    """A checkpoint inside an epoch this often: `10 minutes`, `30 seconds` or `500 steps`."""
-    verbose: bool = True
-    """Show progress on stderr."""
+    seed: int = key(0, "Seed of weights, shuffling, augmentation and dropout.", range=SEED)
+    precision: str = key(
+        "auto",
+        "`float32`, `mixed_bfloat16`, `mixed_float16`, or `auto` (mixed on GPUs where it helps).",
+        choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
+    )
+    jit: str = key(
+        "auto",
+        "Compile with XLA: `true`, `false`, or `auto` (by device and phase).",
+        choices=("auto", "true", "false"),
+    )
+    deterministic: bool = key(
+        False,
+        "Bit-for-bit equal runs on a GPU too (on a CPU they always are); slower.",
+    )
+    devices: str = key("one", "Use `one` or `all` GPUs of this machine.", choices=("one", "all"))
+    extractor: str = key(
+        "auto",
+        "Engine for frozen features: `keras`, `openvino`, or `auto` (OpenVINO where it is faster).",
+        choices=("auto", "keras", "openvino"),
+    )
+    memory_budget: str = key(
+        "25%",
+        "Maximum memory for decoded images and features: `4 GiB`, or `25%` of what is free.",
+        check=units.bytes_problem,
+        may_be_number=True,
+    )
+    cache: str = key(
+        "auto",
+        "Frozen features: `auto` computes them once where that is exact, `never` every epoch.",
+        choices=("auto", "never"),
+    )
+    cache_dir: str | None = key(
+        None,
+        "Folder of the feature cache; null uses `$XDG_CACHE_HOME/fmkit` or `~/.cache/fmkit`.",
+    )
+    cache_limit: str = key(
+        "20 GiB",
+        "Maximum disk space of the feature cache; the least recently used entries go first.",
+        check=units.bytes_problem,
+        may_be_number=True,
+    )
+    cache_dtype: str = key(
+        "float32",
+        "Data type of cached features: `float32` (exact) or `float16` (half the size).",
+        choices=("float32", "float16"),
+    )
+    log_every: int = key(
+        0,
+        "Also log metrics every N steps; 0 logs once per epoch.",
+        range=at_least(0),
+    )
+    keep: int = key(1, "Number of newest checkpoints kept besides `best`.", range=at_least(1))
+    save_every: str = key(
+        "10 minutes",
+        "Interval of checkpoints within an epoch: `10 minutes`, `30 seconds` or `500 steps`.",
+        check=units.interval_problem,
+        may_be_number=True,
+    )
+    verbose: bool = key(True, "Show progress on stderr.")

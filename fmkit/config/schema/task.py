@@ -1,218 +1,309 @@
-"""The config keys of tasks: types, defaults and, under each, what it means with its unit."""
+"""The config keys of tasks: types, defaults, help and allowed values."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import MISSING
 
+from fmkit.config.schema.keys import (
+    FRACTION,
+    OPEN_FRACTION,
+    POSITIVE,
+    SHARE,
+    Range,
+    at_least,
+    between,
+    key,
+)
+
+_DECODER_WIDTH = Range(
+    "a multiple of 4, from 8 to 4096", lambda value: 8 <= value <= 4096 and value % 4 == 0
+)
+
 
 @dataclass
 class TaskConfig:
-    """What every task shares: `task=NAME`, or any key by itself."""
+    """Keys that every task has."""
 
-    name: str = MISSING
-    """Task: `classification`, `multi_label`, `regression`, `masked_lm`, `simclr` and others."""
-    monitor: str = "val_loss"
-    """What `best` and early stopping go by: `val_loss`, `loss`, or a figure that the task has."""
+    name: str = key(
+        MISSING,
+        "Task: `classification`, `multi_label`, `regression`, `masked_lm`, `simclr` ...",
+    )
+    monitor: str = key(
+        "val_loss",
+        "Metric for the best epoch and early stopping: `val_loss`, `loss`, or one of the task's.",
+    )
 
 
 @dataclass
 class ClassificationConfig(TaskConfig):
     """One class per example."""
 
-    name: str = "classification"
-    """Task."""
-    label_smoothing: float = 0.0
-    """Probability taken from the true class and spread over all, 0 to below 1."""
-    class_weights: str = "none"
-    """`none`, or `balanced`: weights in inverse proportion to the class counts."""
+    name: str = key("classification", "Task.")
+    label_smoothing: float = key(
+        0.0,
+        "Label smoothing: probability moved from the true class to all classes.",
+        range=FRACTION,
+    )
+    class_weights: str = key(
+        "none",
+        "`none`, or `balanced`: loss weights inversely proportional to the class counts.",
+        choices=("none", "balanced"),
+    )
 
 
 @dataclass
 class MultiLabelConfig(TaskConfig):
-    """Any number of labels an example, none included: a yes or no for each."""
+    """Any number of labels per example, including none."""
 
-    name: str = "multi_label"
-    """Task."""
-    label_smoothing: float = 0.0
-    """Share of each yes or no that is taken away and split between both, 0 to below 1."""
-    class_weights: str = "none"
-    """`none`, or `balanced`: of each label, those with it weigh as much as those without."""
+    name: str = key("multi_label", "Task.")
+    label_smoothing: float = key(
+        0.0,
+        "Label smoothing: probability of each 0 or 1 that is split between both.",
+        range=FRACTION,
+    )
+    class_weights: str = key(
+        "none",
+        "`none`, or `balanced`: for each label, positives weigh as much as negatives.",
+        choices=("none", "balanced"),
+    )
 
 
 @dataclass
 class RegressionConfig(TaskConfig):
-    """One number an example, or several."""
+    """One number per example, or several."""
 
-    name: str = "regression"
-    """Task."""
-    loss: str = "mse"
-    """Of errors in standard deviations: `mse` (squared), `mae` (absolute) or `huber`."""
-    huber_delta: float = 1.0
-    """Where `huber` goes from squared to absolute errors, in standard deviations of the target."""
+    name: str = key("regression", "Task.")
+    loss: str = key(
+        "mse",
+        "Loss on standardised targets: `mse` (squared), `mae` (absolute) or `huber`.",
+        choices=("mse", "mae", "huber"),
+    )
+    huber_delta: float = key(
+        1.0,
+        "`huber`: error where squared becomes absolute, in standard deviations of the target.",
+        range=POSITIVE,
+    )
 
 
 @dataclass
 class JointConfig(TaskConfig):
-    """Several objectives that share a backbone; the loss is the weighted sum of theirs."""
+    """Several objectives on a shared backbone; the loss is the weighted sum of theirs."""
 
-    name: str = "joint"
-    """Task."""
-    alpha: float | None = None
-    """With two objectives the weight of the first, 0 to 1; the second has the rest of 1."""
-    weighting: str = "fixed"
-    """`fixed`, or `uncertainty`: log variances that are learned stand in for the weights."""
-    primary: str | None = None
-    """Objective that epochs are counted by, and that is deployed; empty means the last one."""
-    objectives: dict[str, Any] = field(default_factory=dict)
-    """By name, its `task`, `data`, `weight` and `batch_size`; null leaves an objective out."""
+    name: str = key("joint", "Task.")
+    alpha: float | None = key(
+        None,
+        "With two objectives: weight of the first; the second has 1 - alpha.",
+        range=SHARE,
+    )
+    weighting: str = key(
+        "fixed",
+        "`fixed`, or `uncertainty`: weights are learned as log variances (Kendall et al. 2018).",
+        choices=("fixed", "uncertainty"),
+    )
+    primary: str | None = key(
+        None,
+        "Objective that defines an epoch and is deployed; null is the last one.",
+    )
+    objectives: dict[str, Any] = key(
+        dict,
+        "Objectives by name, each with `task`, `data`, `weight`, `batch_size`; null removes one.",
+    )
 
 
 @dataclass
 class ObjectiveConfig:
     """One objective of `task=joint`: `task.objectives.NAME`."""
 
-    task: Any = None
-    """Keys of `task`, or its name alone; without a name it is `classification`."""
-    data: Any = None
-    """Keys of `data`, or its name alone; without a name they change the run's own data."""
-    weight: float | None = None
-    """Weight of its loss, at least 0; empty means 1, and with 0 it is left out."""
-    batch_size: int | None = None
-    """Examples per step; empty means the `batch_size` of its data."""
+    task: Any = key(
+        None, "Keys of `task`, or its name alone; without a name it is `classification`."
+    )
+    data: Any = key(
+        None, "Keys of `data`, or its name alone; without a name they change the run's data."
+    )
+    weight: float | None = key(
+        None,
+        "Weight of its loss; null is 1, and 0 leaves the objective out.",
+        range=at_least(0),
+    )
+    batch_size: int | None = key(
+        None, "Examples per step; null uses the `batch_size` of its data.", range=at_least(1)
+    )
 
 
 @dataclass
 class TokenClassificationConfig(TaskConfig):
     """A tag for each word: entities, parts of speech and the like."""
 
-    name: str = "token_classification"
-    """Task."""
+    name: str = key("token_classification", "Task.")
 
 
 @dataclass
 class MaskedLmConfig(TaskConfig):
-    """Hidden tokens are to be found from those around them (BERT, Devlin et al. 2018)."""
+    """Predict masked tokens from those around them (BERT, Devlin et al. 2018)."""
 
-    name: str = "masked_lm"
-    """Task."""
-    mask_rate: float = 0.15
-    """Share of the tokens that are hidden, above 0 and below 1."""
-    whole_words: bool = False
-    """Hide all tokens of a word together."""
+    name: str = key("masked_lm", "Task.")
+    mask_rate: float = key(0.15, "Fraction of the tokens that are masked.", range=OPEN_FRACTION)
+    whole_words: bool = key(False, "Mask all tokens of a word together.")
 
 
 @dataclass
 class CausalLmConfig(TaskConfig):
-    """The next token is to be found from those before it (GPT, Radford et al. 2018)."""
+    """Predict the next token from those before it (GPT, Radford et al. 2018)."""
 
-    name: str = "causal_lm"
-    """Task."""
+    name: str = key("causal_lm", "Task.")
 
 
 @dataclass
 class QuestionAnsweringConfig(TaskConfig):
-    """The part of a text that answers a question is to be found (BERT, Devlin et al. 2018)."""
+    """Find the span of a text that answers a question (BERT, Devlin et al. 2018)."""
 
-    name: str = "question_answering"
-    """Task."""
-    stride: int = 128
-    """Tokens from the beginning of a window of a long text to that of the next one."""
-    max_question: int = 64
-    """Most tokens of a question; what is beyond is cut off."""
-    max_answer: int = 30
-    """Most words of an answer that is predicted; marks such as a comma count as words."""
-    watch_examples: int = 1000
-    """Questions for `val_f1` and `val_exact_match` after each epoch, at most; 0: none."""
+    name: str = key("question_answering", "Task.")
+    stride: int = key(
+        128,
+        "Tokens between the starts of successive windows of a long text.",
+        range=at_least(1),
+    )
+    max_question: int = key(
+        64, "Maximum tokens of a question; longer ones are cut.", range=at_least(1)
+    )
+    max_answer: int = key(
+        30,
+        "Maximum words of a predicted answer; punctuation marks count as words.",
+        range=at_least(1),
+    )
+    watch_examples: int = key(
+        1000,
+        "Maximum questions for `val_f1` and `val_exact_match` after each epoch; 0 is none.",
+        range=at_least(0),
+    )
 
 
 @dataclass
 class DpoConfig(TaskConfig):
-    """Preferred answers become likelier than others (DPO, Rafailov et al. 2023)."""
+    """Make chosen answers likelier than rejected ones (DPO, Rafailov et al. 2023)."""
 
-    name: str = "dpo"
-    """Task."""
-    loss_type: str = "sigmoid"
-    """`sigmoid` (DPO), `ipo` (no overfitting to certain preferences) or `hinge` (SLiC)."""
-    beta: float = 0.1
-    """How much it costs to leave the model of the start: high, and it stays close to it."""
-    label_smoothing: float = 0.0
-    """Probability that a preference is the wrong way round, 0 to below 0.5; with `sigmoid`."""
-    sft_weight: float = 0.0
-    """Weight of the mean loss of the preferred answer's tokens, which keeps it likely."""
+    name: str = key("dpo", "Task.")
+    loss_type: str = key(
+        "sigmoid",
+        "Loss: `sigmoid` (DPO), `ipo` (regularised against overfitting) or `hinge` (SLiC).",
+        choices=("sigmoid", "ipo", "hinge"),
+    )
+    beta: float = key(
+        0.1,
+        "Strength of the penalty for leaving the reference model; larger stays closer to it.",
+        range=POSITIVE,
+    )
+    label_smoothing: float = key(
+        0.0,
+        "With `sigmoid`: probability that a preference is flipped, 0 to below 0.5.",
+        range=FRACTION,
+    )
+    sft_weight: float = key(
+        0.0,
+        "Weight of the language-modelling loss on the chosen answer, which keeps it likely.",
+        range=at_least(0),
+    )
 
 
 @dataclass
 class InstructionConfig(TaskConfig):
-    """The answers of conversations are learned, token by token (Ouyang et al. 2022)."""
+    """Learn the answers in conversations token by token (Ouyang et al. 2022)."""
 
-    name: str = "instruction"
-    """Task."""
+    name: str = key("instruction", "Task.")
 
 
 @dataclass
 class SelfSupervisedConfig(TaskConfig):
-    """What is learned of images without their labels."""
+    """Keys of self-supervised tasks on images."""
 
-    knn_examples: int = 5000
-    """Labelled training photos that judge the features by k-NN after each epoch; 0: none."""
+    knn_examples: int = key(
+        5000,
+        "Labelled training images for k-NN accuracy of the features after each epoch; 0 is none.",
+        range=at_least(0),
+    )
 
 
 @dataclass
 class ContrastiveConfig(SelfSupervisedConfig):
-    """Two augmented views of each photo, projected."""
+    """Keys of tasks on two augmented, projected views of each image."""
 
-    projection: int = 128
-    """Numbers that a view is projected to, where the loss is taken; thrown away afterwards."""
-    projection_hidden: int = 512
-    """Units of each hidden layer of the projection."""
-    projection_layers: int = 2
-    """Dense layers of the projection, 1 to 4, the last one included."""
+    projection: int = key(
+        128,
+        "Width of the projection on which the loss is computed; removed after training.",
+        range=at_least(2),
+    )
+    projection_hidden: int = key(
+        512, "Units of each hidden layer of the projection.", range=at_least(2)
+    )
+    projection_layers: int = key(
+        2, "Dense layers of the projection, the last one included.", range=between(1, 4)
+    )
 
 
 @dataclass
 class SimclrConfig(ContrastiveConfig):
-    """SimCLR: the two views of a photo are told from all others of the batch (NT-Xent)."""
+    """SimCLR: match the two views of an image within the batch (NT-Xent, Chen et al. 2020)."""
 
-    name: str = "simclr"
-    """Task."""
-    temperature: float = 0.2
-    """What cosine similarities are divided by: low, and the nearest others count most."""
+    name: str = key("simclr", "Task.")
+    temperature: float = key(
+        0.2,
+        "Divisor of cosine similarities; a lower one puts more weight on the nearest negatives.",
+        range=POSITIVE,
+    )
 
 
 @dataclass
 class VicregConfig(ContrastiveConfig):
-    """VICReg: views agree, and the numbers of their projections vary without going together."""
+    """VICReg: views agree; dimensions vary and are uncorrelated (Bardes et al. 2022)."""
 
-    name: str = "vicreg"
-    """Task."""
-    projection: int = 512
-    """Numbers that a view is projected to, where the loss is taken; thrown away afterwards."""
-    projection_layers: int = 3
-    """Dense layers of the projection, 1 to 4, the last one included."""
-    invariance: float = 25.0
-    """Weight of the mean squared distance between two views."""
-    variance: float = 25.0
-    """Weight of the hinge that holds each number's standard deviation above 1."""
-    covariance: float = 1.0
-    """Weight of the squared covariances between different numbers."""
+    name: str = key("vicreg", "Task.")
+    projection: int = key(
+        512,
+        "Width of the projection on which the loss is computed; removed after training.",
+        range=at_least(2),
+    )
+    projection_layers: int = key(
+        3, "Dense layers of the projection, the last one included.", range=between(1, 4)
+    )
+    invariance: float = key(
+        25.0, "Weight of the mean squared distance between two views.", range=at_least(0)
+    )
+    variance: float = key(
+        25.0,
+        "Weight of the hinge that keeps each dimension's standard deviation above 1.",
+        range=at_least(0),
+    )
+    covariance: float = key(
+        1.0, "Weight of the squared covariances between different dimensions.", range=at_least(0)
+    )
 
 
 @dataclass
 class MaskedImageConfig(SelfSupervisedConfig):
-    """Hidden parts of a photo are painted again from what is left of it (SimMIM, MAE)."""
+    """Reconstruct masked parts of an image (SimMIM, Xie et al. 2022; MAE, He et al. 2022)."""
 
-    name: str = "masked_image"
-    """Task."""
-    method: str = "auto"
-    """`simmim`, `mae` (vision transformers), or `auto`: `mae` where the model can."""
-    mask_ratio: float | None = None
-    """Share that is hidden, above 0 and below 1; empty means 0.75 for `mae`, 0.6 for `simmim`."""
-    mask_block: int | None = None
-    """Of `simmim`, a block's side in pixels of the input; empty means a sixth of the input's."""
-    decoder_width: int | None = None
-    """Of `mae`, features of a token in the decoder; empty means half as many as in the model."""
-    decoder_depth: int = 4
-    """Of `mae`, transformer blocks of the decoder, 1 to 16."""
+    name: str = key("masked_image", "Task.")
+    method: str = key(
+        "auto",
+        "`simmim`, `mae` (vision transformers only), or `auto`: `mae` where the model allows it.",
+        choices=("auto", "simmim", "mae"),
+    )
+    mask_ratio: float | None = key(
+        None,
+        "Fraction of the image that is masked; null is 0.75 for `mae`, 0.6 for `simmim`.",
+        range=OPEN_FRACTION,
+    )
+    mask_block: int | None = key(
+        None,
+        "`simmim`: side of a masked block in input pixels; null is a sixth of the input's side.",
+        range=between(1, 4096, "pixels"),
+    )
+    decoder_width: int | None = key(
+        None,
+        "`mae`: width of the decoder; null is half the encoder's.",
+        range=_DECODER_WIDTH,
+    )
+    decoder_depth: int = key(4, "`mae`: transformer blocks of the decoder.", range=between(1, 16))

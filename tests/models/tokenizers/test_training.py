@@ -10,8 +10,9 @@ from collections import Counter
 
 import pytest
 
-from fmkit.config.constraints import CHOICES
 from fmkit.config.rules import MIN_BYTE_PAIRS
+from fmkit.config.schema.commands import TokenizerConfig
+from fmkit.config.schema.keys import key_infos
 from fmkit.core.errors import ConfigError, DataError
 from fmkit.models.tokenizers import statistics, tokenizer, training
 from fmkit.models.tokenizers.subword import PATTERNS, byte_alphabet, byte_letters
@@ -112,7 +113,7 @@ def test_every_pattern_writes_every_text_and_no_piece_looks_like_a_mark(pattern)
 
 
 def test_the_patterns_of_the_config_are_those_that_there_are():
-    assert set(CHOICES["pattern"]) == set(PATTERNS)
+    assert set(key_infos(TokenizerConfig)["pattern"].choices) == set(PATTERNS)
 
 
 def test_what_cannot_be_made_is_refused():

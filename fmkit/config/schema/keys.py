@@ -1,0 +1,132 @@
+"""How a config key is declared: default, help, and the values that it may have.
+
+A key is a dataclass field made by `key(...)`; OmegaConf ignores the metadata that it carries. Help,
+checks, suggestions and `fmkit help` all read it from there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from omegaconf import MISSING
+
+MAX_VALUE = 2**31 - 1
+"""No count or size is above this; larger ones do not fit into what computes with them."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that a key may have.
+
+    Attributes:
+        phrase: in words, after `Expected`.
+        contains: whether a number is one of them.
+    """
+
+    phrase: str
+    contains: Callable[[float], bool]
+
+
+def at_least(low: float) -> Range:
+    """A number from `low` to the largest that counts and sizes may have."""
+    phrase = f"a number of at least {low:g} and at most {MAX_VALUE}"
+    return Range(phrase, lambda value: low <= value <= MAX_VALUE)
+
+
+def between(low: float, high: float, unit: str = "") -> Range:
+    """A number from `low` to `high`, both included."""
+    phrase = f"from {low} to {high} {unit}".rstrip()
+    return Range(phrase, lambda value: low <= value <= high)
+
+
+POSITIVE = Range("a number above 0", lambda value: 0 < value < math.inf)
+FRACTION = Range("a number from 0 to below 1", lambda value: 0 <= value < 1)
+SHARE = Range("a number from 0 to 1", lambda value: 0 <= value <= 1)
+FACTOR = Range("above 0 and at most 1", lambda value: 0 < value <= 1)
+OPEN_FRACTION = Range("above 0 and below 1", lambda value: 0 < value < 1)
+SEED = Range(f"a whole number from 0 to {MAX_VALUE}", lambda value: 0 <= value <= MAX_VALUE)
+
+
+@dataclass(frozen=True)
+class KeyInfo:
+    """What is known of a key besides its type and default.
+
+    Attributes:
+        help: its meaning with its unit, one line.
+        choices: the only values that it may have; none means any.
+        range: the only numbers that it may have.
+        check: `(full key, value) -> problem`, for values with a syntax of their own; empty is fine.
+        may_be_number: a text that may be written as a bare number.
+    """
+
+    help: str = ""
+    choices: tuple[str, ...] = ()
+    range: Range | None = None
+    check: Callable[[str, Any], str] | None = None
+    may_be_number: bool = False
+
+    @property
+    def allowed(self) -> str:
+        """The allowed values as a sentence; empty where the type says it all."""
+        if self.choices:
+            return f"Allowed: {', '.join(self.choices)}."
+        return f"Expected {self.range.phrase}." if self.range else ""
+
+
+_NOTHING_KNOWN = KeyInfo()
+
+
+def key(default: Any, help: str, **info: Any) -> Any:
+    """A dataclass field for a config key.
+
+    Args:
+        default: its value; `MISSING` where the user must set one; a function that makes one.
+        help: its meaning with its unit, one line.
+        info: more of KeyInfo.
+    """
+    metadata = {"key": KeyInfo(help, **info)}
+    if callable(default):
+        return dataclasses.field(default_factory=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def info_of(field: dataclasses.Field[Any]) -> KeyInfo:
+    """What is known of a field; nothing of a plain one, as a plugin's config may have."""
+    info: KeyInfo = field.metadata.get("key", _NOTHING_KNOWN)
+    return info
+
+
+@cache
+def key_infos(config: type) -> dict[str, KeyInfo]:
+    """What is known of each key of a config dataclass."""
+    return {field.name: info_of(field) for field in dataclasses.fields(config)}
+
+
+@cache
+def field_types(config: type) -> dict[str, Any]:
+    """The type of each key of a config dataclass."""
+    return typing.get_type_hints(config)
+
+
+def default_text(field: dataclasses.Field[Any]) -> str:
+    """A key's default as a user would write it; empty for a key that has none."""
+    if field.default is dataclasses.MISSING or field.default == MISSING:
+        return ""
+    if field.default is None:
+        return "null"
+    return str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+
+
+def keys_of(config: type, prefix: str = "") -> list[tuple[str, str, str, str]]:
+    """Rows (key, default, help, allowed values) of a config dataclass, in the source's order."""
+    infos = ((field, info_of(field)) for field in dataclasses.fields(config))
+    return [
+        (f"{prefix}{field.name}", default_text(field), info.help, info.allowed)
+        for field, info in infos
+    ]
