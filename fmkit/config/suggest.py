@@ -63,7 +63,7 @@ def declaration(key: str, command: type, types: Mapping[str, type]) -> tuple[Key
     else:
         classes, name = [types[parts[0]]], parts[2 if parts[0] == "stage" else 1]
     for config in classes:
-        if name in field_types(config):
+        if name in field_types(config) and parts[-1] == name:  # else a mapping's own key
             return key_infos(config)[name], field_types(config)[name]
     return KeyInfo(), Any
 

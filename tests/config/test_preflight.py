@@ -142,7 +142,7 @@ MISTAKES = [
     ("finetune recipe=null", "recipe", "must not be empty"),
     ("finetunne", "finetunne", "finetune"),
     ("eval", "run is missing", "fmkit eval run="),
-    ("predict run=x", "input is missing", "Photos or texts"),
+    ("predict run=x", "input is missing", "Images or texts"),
 ]
 
 
