@@ -1,4 +1,4 @@
-"""The README's commands are commands that work, as they stand."""
+"""The commands of the README and of the guide are commands that work, as they stand."""
 
 import re
 import shlex
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fmkit.cli import main
-from fmkit.commands import resume
+from fmkit.commands import cache, guide, resume, runs
 from fmkit.config import command_line
 from fmkit.config.schema.data import ImageData
 from fmkit.config.schema.keys import key_infos
@@ -15,38 +15,63 @@ from fmkit.config.schema.optimizer import OptimizerConfig
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-INDENTED = [line.strip() for line in README.splitlines() if line.startswith("    fmkit ")]
-COMMANDS = [re.split(r"\s{3,}", line)[0] for line in INDENTED]
-TRAINING = [each for each in COMMANDS if each.split()[1] in ("pretrain", "finetune")]
+PAGES = {"README": README} | {
+    name: page.path.read_text(encoding="utf-8") for name, page in guide.pages().items()
+}
+LINES = [
+    (name, re.split(r"\s{3,}|  #", line.strip())[0])
+    for name, text in PAGES.items()
+    for line in text.splitlines()
+    if line.startswith("    fmkit ")
+]
+TRAINING = [row for row in LINES if row[1].split()[1] in ("pretrain", "finetune")]
+OTHERS = [row for row in LINES if row not in TRAINING]
 
 
-@pytest.mark.parametrize("line", TRAINING)
-def test_training_commands_compose(line, capsys, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("page", "line"), TRAINING)
+def test_training_commands_compose(page, line, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    words = [word for word in shlex.split(line)[1:] if word != "init=last"]
+    words = [word for word in shlex.split(line)[1:] if not word.startswith("init=")]
     if "-m" in words:  # one job of a sweep
         words = [re.sub(r",[^,=]+", "", word) for word in words if word != "-m"]
     assert main([*words, "--cfg", "job"]) == 0, capsys.readouterr().err
 
 
-def test_the_other_commands_are_read():
-    others = [shlex.split(each)[1:] for each in COMMANDS if each not in TRAINING]
-    told = {words[0] for words in others} - {"tokenizer"}
-    assert told == {"check", "eval", "generate", "predict", "resume", "runs"}
-    for words in others:
-        if words[:2] == ["tokenizer", "train"]:
-            words = ["tokenizer", *words[2:]]
-        if words[0] == "resume":
-            assert resume.parse(words[1:]).run
-        elif words[0] != "runs":
-            assert command_line.parse(words[0], words[1:]).overrides
+@pytest.mark.parametrize(("page", "line"), OTHERS)
+def test_the_other_commands_are_read(page, line, capsys):
+    command, *words = shlex.split(line)[1:]
+    if command == "resume":
+        assert resume.parse(words).run
+    elif command in ("runs", "cache"):
+        verb, *rest = [word for word in words if "=" not in word] or ["list"]
+        assert verb in (runs._RUNS_PER_VERB if command == "runs" else cache._VERBS)
+        assert command == "cache" or len(rest) == runs._RUNS_PER_VERB[verb]
+    elif command in ("help", "guide", "--help"):
+        assert main([command, *words]) == 0, capsys.readouterr().err
+    else:
+        if command == "tokenizer":
+            assert words.pop(0) == "train"
+        assert command_line.parse(command, words).overrides
+
+
+def test_every_command_has_an_example():
+    examples = {line.split()[1] for _, line in LINES}
+    assert examples >= {"check", "eval", "generate", "predict", "resume", "runs", "tokenizer"}
+
+
+def test_links_of_pages_lead_somewhere():
+    for name, text in PAGES.items():
+        folder = ROOT if name == "README" else ROOT / "fmkit" / "guide"
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+            if "://" not in target:
+                assert (folder / target).exists(), f"{name}: {target}"
 
 
 def test_the_set_up_is_what_ci_does():
     assert "pip install -e '.[demo]' && fmkit finetune" in README
     assert "pip install -e '.[test]' && pytest" in README
     steps = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert "pip install -q -e '.[test]'\npytest" in steps
+    assert "pip install -q -e '.[test]'\npytest\npytest -m slow\n" in steps
 
 
 def test_names_in_the_readme_are_allowed_ones():
