@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fmkit.commands.result_tables import duration, new_table
+from fmkit.config.registry import MODALITIES
 from fmkit.core.console import escape_markup, stdout
 
 _SEVERITIES = {"error": "[bold red]error[/]", "warning": "[yellow]warning[/]", "note": "note"}
@@ -101,12 +102,20 @@ def _number_table(numbers: dict[str, Any]) -> None:
 
 def _size_table(report: dict[str, Any]) -> None:
     """Quantiles of the sizes, then formats and modes."""
-    sizes, is_text = report["sizes"], report["modality"] == "text"
-    if sizes and not is_text and not report["formats"]:  # arrays have one size
+    sizes = report["sizes"]
+    if "width" in sizes and not report["formats"]:  # arrays have one size
         stdout.print(f"all are {sizes['width'][0]} x {sizes['height'][0]} pixels")
     elif sizes:
-        noun = "texts" if is_text else "photos"
-        table = new_table(noun, "least", "5%", "25%", "median", "75%", "95%", "most")
+        table = new_table(
+            MODALITIES[report["modality"]].plural,
+            "least",
+            "5%",
+            "25%",
+            "median",
+            "75%",
+            "95%",
+            "most",
+        )
         for name, values in sizes.items():
             table.add_row(name.replace("_", " "), *(f"{value:,}" for value in values))
         stdout.print(table)

@@ -11,6 +11,7 @@ from typing import Any
 from fmkit.commands import result_tables
 from fmkit.commands.resumed_run import ResumedRun, settings
 from fmkit.config import auto_recipe, objectives, saved_config
+from fmkit.config.registry import LABELS, MODALITIES, LabelKind
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.task import JointConfig
 from fmkit.core import console, files, machine, signals
@@ -152,9 +153,10 @@ def _targets(spec: Any) -> str:
     """How many classes, labels or numbers there are, ahead of other counts."""
     if spec.classes:
         return f"{len(spec.classes)} classes, "
-    noun = {"sets": "label", "numbers": "number", "tags": "tag"}.get(spec.annotations, "name")
-    count = len(spec.names)
-    return f"{count} {noun}{'s' if count > 1 else ''}, " if count else ""
+    if not spec.names:
+        return ""
+    kind = LABELS.get(spec.annotations, LabelKind("name", "names", "names"))
+    return f"{len(spec.names)} {kind.noun if len(spec.names) == 1 else kind.plural}, "
 
 
 def _assemble(
@@ -223,9 +225,10 @@ def _split_seed(config: TrainConfig) -> int:
 def _record(config: TrainConfig, run: Run, assembly: Any, resolved: TrainConfig) -> None:
     """Write the resolved config, the environment and the tokenizer, before anything trains."""
     backbone = assembly.backbone
-    inputs = {"max_length": backbone.max_length, "texts": assembly.loader.describe()}
-    if backbone.modality == "image":
-        inputs = {"image_size": backbone.image_size, "images": assembly.loader.describe()}
+    size = {"max_length": backbone.max_length}
+    if backbone.image_size is not None:
+        size = {"image_size": backbone.image_size}
+    inputs = MODALITIES[backbone.modality].plural
     run.write_config(resolved)
     run.write_environment(
         devices=assembly.devices.as_dict(),
@@ -235,7 +238,8 @@ def _record(config: TrainConfig, run: Run, assembly: Any, resolved: TrainConfig)
         **_data_of_objectives(assembly),
         weights={**assembly.started_from, "fingerprint": backbone.fingerprint()},
         **({} if assembly.reference is None else {"reference": assembly.reference.record()}),
-        **inputs,
+        **size,
+        **{inputs: assembly.loader.describe()},
     )
     if backbone.tokenizer is not None:
         run.save_tokenizer(backbone.tokenizer)
@@ -264,9 +268,9 @@ def _log_model(config: TrainConfig, run: Run, assembly: Any, weights: str) -> No
     from fmkit.models import lora
 
     devices, backbone = assembly.devices, assembly.backbone
-    size = f"at {backbone.image_size} x {backbone.image_size}"
-    if backbone.modality == "text":
-        size = f"on texts of up to {backbone.max_length} tokens"
+    size = f"on texts of up to {backbone.max_length} tokens"
+    if backbone.image_size is not None:
+        size = f"at {backbone.image_size} x {backbone.image_size}"
     _log(
         config,
         run,

@@ -135,7 +135,9 @@ class ModalityEntry:
         content: `Content` classes of its examples.
         loader: makes batches.
         read_inputs: `(PredictConfig, data config of the run) -> inputs` for `fmkit predict`.
-        predict: evaluates a run on those inputs.
+        values_to_inputs: `(values, data config of the run) -> inputs` for `Run.predict` in Python.
+        predict: `(LoadedRun, inputs, batch size) -> (columns, why inputs could not be read)`.
+        predicts_features: what a run without labels predicts, rather than being refused.
         sizes: size statistics for the data report.
         checks: quality checks of its examples.
         deployed_input: `(backbone, data config) -> Keras input` of a deployed model.
@@ -147,7 +149,9 @@ class ModalityEntry:
     content: tuple[str, ...] = ()
     loader: str = ""
     read_inputs: str = ""
+    values_to_inputs: str = ""
     predict: str = ""
+    predicts_features: bool = False
     sizes: str = ""
     checks: str = ""
     deployed_input: str = ""
@@ -163,8 +167,10 @@ MODALITIES: dict[str, ModalityEntry] = {
             "fmkit.data.content.images:ImageArray",
         ),
         loader="fmkit.data.loaders.image_loader:ImageLoader",
-        read_inputs="fmkit.data.predict_inputs:list_photos",
-        predict="fmkit.evaluation.predict:predict_files",
+        read_inputs="fmkit.data.predict_inputs:read_photos",
+        values_to_inputs="fmkit.data.predict_inputs:photos_from_values",
+        predict="fmkit.evaluation.predict:predict_photos",
+        predicts_features=True,
     ),
     "text": ModalityEntry(
         "text",
@@ -178,6 +184,7 @@ MODALITIES: dict[str, ModalityEntry] = {
         ),
         loader="fmkit.data.loaders.text_loader:TextLoader",
         read_inputs="fmkit.data.predict_inputs:read_texts",
+        values_to_inputs="fmkit.data.predict_inputs:texts_from_values",
         predict="fmkit.evaluation.predict:predict_texts",
     ),
 }

@@ -35,6 +35,27 @@ class TextInputs:
     errors: tuple[str, ...]
     spans: tuple[tuple[tuple[int, int], ...], ...] | None = None
 
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def read_photos(config: PredictConfig, trained_on: Any) -> list[str]:
+    """Absolute paths of the photos that a command names, in a stable order."""
+    return list_photos(Path(config.input), config.path_column)
+
+
+def photos_from_values(values: Any, trained_on: Any) -> list[str]:
+    """Absolute paths of photos, or of what one path holds: a photo, a folder or a table.
+
+    Raises:
+        DataError: there is none.
+    """
+    if isinstance(values, str):
+        return list_photos(Path(values), PredictConfig.path_column)
+    if not values:
+        raise DataError("inputs: received an empty list. Expected paths of photos.")
+    return [str(Path(path).absolute()) for path in values]
+
 
 def read_texts(config: PredictConfig, learned: Any) -> TextInputs:
     """The input of a command, read as the run's data was."""
@@ -147,8 +168,8 @@ def _inputs(rows: Rows, pairs: bool) -> TextInputs:
     return TextInputs(ids, Texts(texts, seconds if pairs else None), errors)
 
 
-def from_values(values: Iterable[Any], pairs: bool) -> TextInputs:
-    """Texts, or pairs of them, that a Python program holds.
+def texts_from_values(values: Any, trained_on: Any) -> TextInputs:
+    """A text, several of them, or pairs where the run learned from pairs.
 
     Raises:
         DataError: there is none, or one is not a text, or not a pair where the model reads pairs.
@@ -156,8 +177,9 @@ def from_values(values: Iterable[Any], pairs: bool) -> TextInputs:
     from fmkit.data.sources.table_rows import row_id
     from fmkit.data.sources.text_table import text_problems
 
+    pairs = getattr(trained_on, "pair_column", None) is not None
     rows = []
-    for index, value in enumerate(values):
+    for index, value in enumerate([values] if isinstance(values, str) else values):
         texts = tuple(value) if pairs and isinstance(value, tuple | list) else (value, "")
         if len(texts) != 2 or not all(isinstance(text, str) for text in texts):
             expected = "a pair of texts" if pairs else "a text"

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from fmkit.config import saved_config
 from fmkit.core import registry
 from fmkit.core.errors import ConfigError, FmkitError
 from fmkit.data.dataset import Dataset
@@ -20,8 +21,8 @@ from fmkit.evaluation.load_run import LoadedRun, validation
 from fmkit.train import task_data
 
 
-def predict_files(
-    trained: LoadedRun, paths: list[str], resize: str, batch_size: int
+def predict_photos(
+    trained: LoadedRun, paths: list[str], batch_size: int
 ) -> tuple[dict[str, Any], list[str]]:
     """Predictions for photos; one that cannot be read gets a row with its error.
 
@@ -30,7 +31,6 @@ def predict_files(
     Args:
         trained: the model.
         paths: the photos.
-        resize: how a photo becomes square, as in training.
         batch_size: photos per step.
 
     Returns:
@@ -39,6 +39,7 @@ def predict_files(
     side = trained.backbone.image_size
     if side is None:
         raise ConfigError(f"run {trained.run.id} reads texts, and input= has photos.")
+    resize = saved_config.section(trained.run.config(), "data").resize
     shown = trained.task.features
     network = trained.learner if shown is None else keras.Model(trained.learner.inputs[0], shown)
     width = (trained.learner.output if shown is None else shown).shape[-1]
@@ -94,12 +95,15 @@ def _predicts(trained: LoadedRun, how: str) -> str:
     return how
 
 
-def predict_texts(trained: LoadedRun, inputs: TextInputs, batch_size: int) -> dict[str, Any]:
-    """Predictions for texts: columns for `write_table`, with the error of what cannot be read."""
+def predict_texts(
+    trained: LoadedRun, inputs: TextInputs, batch_size: int
+) -> tuple[dict[str, Any], list[str]]:
+    """Predictions for texts: columns for `write_table`, and why texts could not be read."""
     own = evaluator.evaluator_of(trained.task).predict_texts
     make = registry.load(own) if own else _a_row_each
     columns: dict[str, Any] = make(trained, inputs, batch_size)
-    return columns
+    reasons = zip(inputs.ids, inputs.errors, strict=True)
+    return columns, [f"{name}: {why}" for name, why in reasons if why]
 
 
 def _a_row_each(trained: LoadedRun, inputs: TextInputs, batch_size: int) -> dict[str, Any]:
