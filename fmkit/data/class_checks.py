@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fmkit.config.schema.data import DataConfig, ImageFolderData, TextFolderData
+from fmkit.config.schema.data import DataConfig
 from fmkit.core.errors import join_names
 
 SHOWN = 10
@@ -25,11 +25,9 @@ def class_problems(
         return []
     problems = []
     if len(classes) == 1:
-        remedy = "Add examples of another one."
-        if isinstance(config, ImageFolderData | TextFolderData):
-            remedy = "Add a folder of another one, or set data.root to the folder above."
         problems.append(
-            f"There is only one class, {classes[0]!r}: nothing can be learned. {remedy}"
+            f"There is only one class, {classes[0]!r}: nothing can be learned. Add examples of "
+            "another one; of class folders, data.root is the folder above."
         )
     split_count = 1 + (config.val_fraction > 0) + (config.test_fraction > 0)
     small = "" if splits is not None else small_class_message(labels, classes, split_count)

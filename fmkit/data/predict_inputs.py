@@ -215,7 +215,7 @@ def _table_texts(
 def _questions(source: Path, text_column: str, pair_column: str, encoding: str) -> Rows:
     from fmkit.data.sources.squad_files import Keys, read_entries, text_problem
 
-    for entry in read_entries(source, Keys(text_column, pair_column, encoding)):
+    for entry in read_entries(source, Keys(text_column, pair_column, encoding, "encoding")):
         error = entry.fault
         for key, text in ((text_column, entry.question), (pair_column, entry.context)):
             if not error and (problem := text_problem(text)):
@@ -230,17 +230,13 @@ def _line_texts(source: Path, encoding: str) -> Rows:
     Raises:
         DataError: the file cannot be read, or has another encoding.
     """
-    from fmkit.data.formats.text_encoding import BadEncoding
-    from fmkit.data.formats.text_files import line_id, nonempty_lines
+    from fmkit.data.formats.text_files import as_data_error, line_id, nonempty_lines
 
     try:
         for number, text, fault in nonempty_lines(str(source), encoding):
             yield line_id(source.name, number), text, "", fault.why if fault else ""
-    except BadEncoding as error:
-        hint = f"Say so: encoding={error.likely}" if error.likely else ""
-        raise DataError(f"input: {source} is not {encoding}: {error.reason}.", hint) from None
     except UnusableInput as error:
-        raise DataError(f"input: {source} cannot be read: {error.why}.") from None
+        raise as_data_error(source, error, encoding, encoding_key="encoding") from None
 
 
 def _folder_texts(source: Path, encoding: str) -> Rows:
@@ -281,7 +277,7 @@ def list_words(source: Path, column: int, encoding: str = "utf-8") -> TextInputs
         files = [(source, "")]
     else:
         raise DataError(received("input", str(source), "a file or a folder that exists"))
-    numbers = ColumnNumbers(column, None, ("word_column", ""))
+    numbers = ColumnNumbers(column, None, prefix="")
     sentences = [
         sentence
         for path, name in files

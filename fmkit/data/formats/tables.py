@@ -15,7 +15,7 @@ from typing import Any
 from fmkit.core.errors import ConfigError, DataError, combine_messages, join_names, received
 from fmkit.data.findings import UnusableInput
 from fmkit.data.formats.text_encoding import MAX_CHARACTERS, BadEncoding, decode, lines
-from fmkit.data.formats.text_files import open_input, read_bytes
+from fmkit.data.formats.text_files import as_data_error, open_input, read_text
 
 CSV = (".csv", ".tsv")
 """How names of tables end that are text."""
@@ -324,27 +324,14 @@ def read(
         if suffix in PARQUET:
             return _read_parquet(table, names, encoding)
         return _read_csv(table, names, encoding, quotes)
-    except BadEncoding as error:
-        shown = "UTF-8" if encoding == "utf-8" else encoding
-        how = _encoding_hint(error.likely, prefix)
-        raise DataError(f"{table} is not {shown}: {error.reason}.", how) from None
-    except ColumnError as error:
-        raise DataError(f"{table}: {error.why}.", hint) from None
-    except CsvError as error:
-        meaning = "If double quotes mean nothing in this file, as in many a .tsv"
-        how = f"{meaning}: {prefix}quotes=false" if quotes and prefix is not None else ""
-        raise DataError(f"{table}: {error.why}.", how) from None
     except UnusableInput as error:
-        reason = f" cannot be read: {error.why}" if error.kind == "unreadable" else f": {error.why}"
-        raise DataError(f"{table}{reason}.") from None
-
-
-def _encoding_hint(likely: str, prefix: str | None) -> str:
-    if not likely:
-        return "Save it as UTF-8."
-    if prefix is not None:
-        return f"Perhaps it is {likely}: {prefix}encoding={likely}"
-    return f"It may be {likely}. Save it as UTF-8: `iconv -f {likely} -t utf-8`"
+        if isinstance(error, CsvError):
+            meaning = "If double quotes mean nothing in this file, as in many a .tsv"
+            hint = f"{meaning}: {prefix}quotes=false" if quotes and prefix is not None else ""
+        elif not isinstance(error, ColumnError):
+            hint = ""
+        encoding_key = "" if prefix is None else f"{prefix}encoding"
+        raise as_data_error(table, error, encoding, hint, encoding_key) from None
 
 
 def read_columns(
@@ -366,9 +353,7 @@ def read_columns(
 
 
 def _read_csv(table: Path, names: list[str], encoding: str, quotes: bool) -> Columns:
-    text = decode(read_bytes(str(table)), encoding)
-    if not text.strip():
-        raise UnusableInput("empty_file", "it is empty")
+    text = read_text(str(table), encoding)
 
     def open_lines() -> Lines:
         return ((number, 0, line) for number, line in enumerate(lines(text), start=1))

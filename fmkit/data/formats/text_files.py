@@ -1,19 +1,23 @@
 """Text files: opened, read whole or line by line, with the encoding checked.
 
-Every function raises `UnusableInput` for a file that cannot be used.
+Every function raises `UnusableInput` for a file that cannot be used; sources that read a single
+file turn it into a `DataError`.
 """
 
 from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, NamedTuple
 
+from fmkit.core.errors import DataError
 from fmkit.core.safe_io import RefusedFile, open_regular
 from fmkit.data.findings import UnusableInput
 from fmkit.data.formats import file_type
 from fmkit.data.formats.text_encoding import (
     MAX_CHARACTERS,
+    BadEncoding,
     binary_reason,
     decode,
     decode_part,
@@ -119,3 +123,33 @@ def nonempty_lines(path: str, encoding: str) -> Iterator[Line]:
 def line_id(file: str, number: int) -> str:
     """The id of a line of a file, by its number from 1."""
     return f"{file}:{number:06d}"
+
+
+def as_data_error(
+    path: Path,
+    error: UnusableInput,
+    encoding: str = "utf-8",
+    hint: str = "",
+    encoding_key: str = "",
+) -> DataError:
+    """An unusable file as the error of a source that reads only this file.
+
+    Args:
+        path: the file.
+        error: why it cannot be used.
+        encoding: in which it was read.
+        hint: what to do where the encoding is right.
+        encoding_key: the config key of the encoding; empty: there is none.
+    """
+    if isinstance(error, BadEncoding):
+        hint, likely = "Save it as UTF-8.", error.likely
+        if likely and encoding_key:
+            hint = f"Perhaps it is {likely}: {encoding_key}={likely}"
+        elif likely:
+            hint = f"Perhaps it is {likely}. Save it as UTF-8: `iconv -f {likely} -t utf-8`"
+        shown = "UTF-8" if encoding == "utf-8" else encoding
+        return DataError(f"{path} is not {shown}: {error.reason}.", hint)
+    if error.kind == "empty_file":
+        return DataError(f"{path} is empty.", hint)
+    verb = " cannot be read" if error.kind in ("unreadable", "special_file") else ""
+    return DataError(f"{path}{verb}: {error.why}.", hint)

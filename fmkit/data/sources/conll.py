@@ -19,12 +19,10 @@ from fmkit.config.schema.data import ConllData
 from fmkit.core.errors import DataError, combine_messages, join_names
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding, UnusableInput
-from fmkit.data.formats.text_encoding import BadEncoding
-from fmkit.data.formats.text_files import read_lines
+from fmkit.data.formats.text_files import as_data_error, read_lines
 from fmkit.data.sources import directory
 from fmkit.data.sources.listing import SPLIT_NAMES, FileKind
 from fmkit.data.sources.paths import existing_path
-from fmkit.data.sources.table_rows import as_data_error
 from fmkit.data.sources.tagged_sentences import Sentence, examples
 
 ENDINGS = (".txt", ".conll", ".conllu", ".bio", ".iob", ".iob2", ".bioes", ".tsv")
@@ -45,12 +43,12 @@ class ColumnNumbers:
     Attributes:
         word: number from 1, or from -1 backwards.
         tag: likewise; None where tags are not read.
-        keys: config keys of the two, for messages.
+        prefix: of config keys such as `word_column`, for messages.
     """
 
     word: int
     tag: int | None
-    keys: tuple[str, str] = ("data.word_column", "data.tag_column")
+    prefix: str = "data."
 
 
 @dataclass
@@ -147,11 +145,9 @@ def read_sentences(path: Path, name: str, encoding: str, numbers: ColumnNumbers)
     """
     try:
         rows = _rows(path, encoding)
-    except BadEncoding as error:
-        hint = f"Perhaps it is {error.likely}." if error.likely else ""
-        raise DataError(f"{path} is not {encoding}: {error.reason}.", hint) from None
     except UnusableInput as error:
-        raise as_data_error(path, error) from None
+        encoding_key = f"{numbers.prefix}encoding"
+        raise as_data_error(path, error, encoding, encoding_key=encoding_key) from None
     return list(_sentences(rows, path, name, numbers))
 
 
@@ -201,7 +197,8 @@ def _positions(width: int, path: Path, numbers: ColumnNumbers) -> _Layout:
         DataError: there are fewer, or both are the same.
     """
     positions = []
-    for key, column in zip(numbers.keys, (numbers.word, numbers.tag), strict=True):
+    word_key, tag_key = f"{numbers.prefix}word_column", f"{numbers.prefix}tag_column"
+    for key, column in ((word_key, numbers.word), (tag_key, numbers.tag)):
         position = width if column is None else column - 1 if column > 0 else width + column
         if column is not None and not 0 <= position < width:
             raise DataError(
@@ -210,7 +207,6 @@ def _positions(width: int, path: Path, numbers: ColumnNumbers) -> _Layout:
             )
         positions.append(position)
     if positions[0] == positions[1]:
-        word_key, tag_key = numbers.keys
         raise DataError(
             f"{path}: words and tags are in the same column; it has {_count(width)}.",
             f"Say which: {word_key}=NUMBER {tag_key}=NUMBER, counted from 1.",

@@ -23,17 +23,19 @@ from fmkit.core.errors import DataError, join_names, received
 from fmkit.data.findings import UnusableInput
 from fmkit.data.formats.json_records import ENDINGS, JSON_LINES, records
 from fmkit.data.formats.tables import PARQUET, ParquetTable, check_columns
-from fmkit.data.formats.text_encoding import BadEncoding, binary_reason
-from fmkit.data.sources.table_rows import as_data_error, row_id
+from fmkit.data.formats.text_encoding import binary_reason
+from fmkit.data.formats.text_files import as_data_error
+from fmkit.data.sources.table_rows import row_id
 
 
 @dataclass(frozen=True)
 class Keys:
-    """Keys of a question and its text, and the encoding of JSON."""
+    """Keys of a question and its text, and the encoding of JSON with its config key."""
 
     question: str = "question"
     context: str = "context"
     encoding: str = "utf-8"
+    encoding_key: str = "data.encoding"
 
 
 @dataclass(frozen=True)
@@ -79,13 +81,10 @@ def read_entries(path: Path, keys: Keys) -> Iterator[Entry]:
             hint = "data.text_column and data.pair_column name the columns."
             check_columns([keys.question, keys.context], ParquetTable(str(path)).names)
         yield from _entries(path, keys)
-    except BadEncoding as error:
-        how = f"Perhaps it is {error.likely}." if error.likely else "Save it as UTF-8."
-        raise DataError(f"{path} is not {keys.encoding}: {error.reason}.", how) from None
     except UnusableInput as error:
         if error.kind == "empty_file":
             raise DataError(f"{path} has no questions.", hint) from None
-        raise as_data_error(path, error, hint) from None
+        raise as_data_error(path, error, keys.encoding, hint, keys.encoding_key) from None
 
 
 def _entries(path: Path, keys: Keys) -> Iterator[Entry]:

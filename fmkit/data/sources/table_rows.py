@@ -12,9 +12,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from fmkit.core.errors import DataError
 from fmkit.data.examples import Content, Examples
-from fmkit.data.findings import Finding, UnusableInput
+from fmkit.data.findings import Finding
 from fmkit.data.sources.label_columns import LabelReader
 from fmkit.data.sources.listing import SPLIT_NAMES
 from fmkit.data.stratify import limit_examples
@@ -88,11 +87,3 @@ class UsableRows:
             groups=columns[1] if config.group_column else None,
         )
         return limit_examples(examples, config.limit) if self.ids else examples
-
-
-def as_data_error(path: object, error: UnusableInput, hint: str = "") -> DataError:
-    """An unusable file as the error of a source that reads only this file."""
-    verb = " cannot be read: " if error.kind in ("unreadable", "special_file") else ": "
-    if error.kind == "empty_file":
-        return DataError(f"{path} is empty.", hint)
-    return DataError(f"{path}{verb}{error.why}.", hint)

@@ -20,9 +20,9 @@ from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding, UnusableInput
 from fmkit.data.formats import tables
 from fmkit.data.formats.json_records import ENDINGS, records
-from fmkit.data.formats.text_encoding import BadEncoding
+from fmkit.data.formats.text_files import as_data_error
 from fmkit.data.sources.paths import existing_path
-from fmkit.data.sources.table_rows import as_data_error, row_id, split_and_group, split_columns
+from fmkit.data.sources.table_rows import row_id, split_and_group, split_columns
 from fmkit.data.sources.tagged_sentences import Sentence, examples
 
 _HINT = (
@@ -68,12 +68,9 @@ def list_examples(config: TokenTableData) -> Examples:
         rows = _record_rows(path, config) if is_records else _csv_rows(path, config)
         make = _by_word if config.sentence_column else _by_sentence
         sentences = list(make(rows, config, tag_names))
-    except BadEncoding as error:
-        hint = f"Perhaps it is {error.likely}: data.encoding={error.likely}" if error.likely else ""
-        raise DataError(f"{path} is not {config.encoding}: {error.reason}.", hint) from None
     except UnusableInput as error:
         hint = _HINT if isinstance(error, tables.ColumnError) else ""
-        raise as_data_error(path, error, hint) from None
+        raise as_data_error(path, error, config.encoding, hint, "data.encoding") from None
     if not sentences:
         raise DataError(f"{path} has no rows.")
     return examples(sentences, [] if tag_names else _unnamed(sentences), config.limit)
