@@ -126,7 +126,7 @@ class Run:
     @cached_property
     def _loaded(self) -> Any:
         plugins.require(self._reader, ("model", "task"), plugins.names(self._plugins))
-        run_index.trained(str(self.folder), self.folder.parent)
+        run_index.resolve_trained(str(self.folder), self.folder.parent)
         return launch.load_run(self._reader, RuntimeConfig())
 
 

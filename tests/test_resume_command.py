@@ -132,7 +132,7 @@ def test_what_would_be_another_run_is_refused_and_changes_nothing(fmkit, stopped
 
     other = Run.reopen(stopped)
     code, _, err = fmkit("resume", str(stopped))
-    other.release()
+    other.release_lock()
     assert code == 4
     assert "in use by pid" in err
     assert (stopped / "status.json").read_bytes() == status

@@ -28,7 +28,7 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
     """Evaluate a run, write `eval/<split>.json` and `.parquet` into its folder, print a table."""
     from fmkit.data import dataset, load
 
-    run = RunReader(run_index.trained(config.run, Path(config.runs_dir)))
+    run = RunReader(run_index.resolve_trained(config.run, Path(config.runs_dir)))
     run.warn_if_unfinished()
     plugins.require(run, ("model", "task"), plugins.names())
     task, objective = saved_config.task_of(

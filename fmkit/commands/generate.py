@@ -80,7 +80,7 @@ def generate_text(config: GenerateConfig) -> str:
 
 def _load_run(config: GenerateConfig) -> tuple[Any, ModelConfig]:
     """The model of a finished run, and its config."""
-    run = RunReader(run_index.trained(str(config.run), Path(config.runs_dir)))
+    run = RunReader(run_index.resolve_trained(str(config.run), Path(config.runs_dir)))
     run.warn_if_unfinished()
     plugins.require(run, ("model", "task"), plugins.names())
     if run.data().get("modality") != "text":

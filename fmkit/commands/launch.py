@@ -69,7 +69,7 @@ def inherit(
     if value is None or value == "":
         return line
     runs_dir = Path(str(line.value("runs_dir") or "runs"))
-    run = RunReader(run_index.trained(str(value), runs_dir, key))
+    run = RunReader(run_index.resolve_trained(str(value), runs_dir, key))
     experiment_keys, experiment_choices = user_overrides.keys_set_by_experiment(line)
     user_keys = line.named() | experiment_keys | set(experiment_choices)
     inherited = [group for group in groups if group not in user_keys]

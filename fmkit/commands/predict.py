@@ -30,7 +30,7 @@ def predict_inputs(config: PredictConfig) -> dict[str, Any]:
         ConfigError: the run predicts nothing, or the output cannot be written.
         DataError: none of the inputs could be read; the table has the reason for each.
     """
-    run = RunReader(run_index.trained(config.run, Path(config.runs_dir)))
+    run = RunReader(run_index.resolve_trained(config.run, Path(config.runs_dir)))
     run.warn_if_unfinished()
     plugins.require(run, ("model", "task"), plugins.names())
     _require_predictions(run)

@@ -37,7 +37,7 @@ def resume(arguments: Sequence[str]) -> Path:
             training_run.train(resumed.config, resumed.run, resumed.chosen, resumed)
     except BaseException as error:
         if not resumed.has_begun:
-            resumed.run.release()
+            resumed.run.release_lock()
             raise
         raise failures.record(resumed.run, error) from error
     return folder

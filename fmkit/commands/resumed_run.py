@@ -12,7 +12,7 @@ from typing import Any
 from fmkit.commands import plugins
 from fmkit.config import saved_config, units, validate
 from fmkit.config.schema.commands import TrainConfig
-from fmkit.core import console, files
+from fmkit.core import console, files, machine
 from fmkit.core.errors import ArtifactError, ConfigError, DataError, join_names, received
 from fmkit.store import environment, metrics_log, run_dir
 from fmkit.store.run_dir import Run
@@ -140,7 +140,7 @@ class ResumedRun:
         if self.request.epochs:
             self._write_longer_config()
         step = self.saved.step if self.saved else 0
-        entry = {"time": run_dir.now(), "step": step, "host": socket.gethostname()}
+        entry = {"time": machine.local_time(), "step": step, "host": socket.gethostname()}
         history = [*(self.run.status.get("resumes") or []), entry]
         self.run.update(resumes=history, best=self.saved.best if self.saved else None)
         self._log(self._position(steps_per_epoch))
@@ -283,7 +283,7 @@ def open_run(folder: Path, request: Request) -> ResumedRun:
                 _require_same_versions(folder, before)
             _keep_precision(config, before)
     except BaseException:
-        run.release()
+        run.release_lock()
         raise
     return resumed
 

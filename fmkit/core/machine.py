@@ -1,8 +1,9 @@
-"""The machine: memory in use, its limit (cgroups included), cores, and settings for imports."""
+"""The machine: memory, its limit by cgroups, cores, local time, and settings for imports."""
 
 from __future__ import annotations
 
 import contextlib
+import datetime
 import gc
 import os
 import re
@@ -120,6 +121,11 @@ def gc_paused_imports() -> Iterator[None]:
         gc.freeze()
         gc.enable()
         _has_loaded = True
+
+
+def local_time() -> str:
+    """The local time with its zone, ISO 8601, to the second."""
+    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
 
 
 def available_cores() -> int:

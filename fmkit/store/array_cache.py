@@ -174,7 +174,7 @@ class FeatureStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = Lock(self.folder / f"{key}.lock")
         try:
-            while not lock.take(alone):
+            while not lock.try_acquire(alone):
                 if waiting is not None:
                     waiting()
                 time.sleep(0.1)
@@ -295,7 +295,7 @@ class FeatureStore:
 
     def _remove_if_free(self, folder: Path, key: str) -> bool:
         with Lock(self.folder / f"{key}.lock") as lock:
-            if not lock.take(alone=True):
+            if not lock.try_acquire(exclusive=True):
                 return False
             atomic_dir.remove(folder)
         return True

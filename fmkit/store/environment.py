@@ -1,8 +1,7 @@
-"""What a run was made with: versions, hardware, and the commit of the folder it was started in."""
+"""Facts for a run's environment.json: versions, hardware, git commit of the current folder."""
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from importlib import metadata
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import fmkit
+from fmkit.core import machine
 
 
 def current() -> dict[str, Any]:
@@ -28,9 +28,7 @@ def current() -> dict[str, Any]:
         "versions": versions,
         "platform": platform.platform(),
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": machine.available_cores(),
         "git": _git_commit(),
     }
 
@@ -45,11 +43,11 @@ def _processor() -> str:
 
 
 def _git_commit() -> dict[str, Any] | None:
-    def git(*words: str) -> str:
-        done = subprocess.run(  # noqa: S603 - fixed words
-            ["git", *words], capture_output=True, text=True, timeout=5, check=True
+    def git(*arguments: str) -> str:
+        result = subprocess.run(  # noqa: S603 - constant arguments
+            ["git", *arguments], capture_output=True, text=True, timeout=5, check=True
         )
-        return done.stdout.strip()
+        return result.stdout.strip()
 
     try:
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}

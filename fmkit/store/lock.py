@@ -1,7 +1,7 @@
-"""Locks that the kernel keeps: who holds one, whether a run that says it is running still is.
+"""Kernel file locks (flock) on runs and caches, heartbeats, and why a run is dead.
 
-The kernel lets go of a lock when its process ends, however it ends, so a lock is never stale. What
-a killed process left behind is known by its lock being free.
+The kernel releases a lock when its process ends, however it ends, so a lock is never stale: a run
+whose status says `running` and whose lock is free was killed.
 """
 
 from __future__ import annotations
@@ -24,30 +24,33 @@ from typing import IO, Any
 from fmkit.core import machine
 from fmkit.core.errors import ArtifactError
 
-BEAT_SECONDS = 1.0
+HEARTBEAT_SECONDS = 1.0
 SILENT_SECONDS = 120.0
-"""After so long without a sign of life, a run on another machine whose lock looks free is dead."""
-_TRIES, _PAUSE = 50, 0.02
-_RECORD_BYTES = 512  # always the same, so that one write replaces the whole record
-_NEAR = 0.8
-_TEXTS, _NUMBERS = ("host", "boot_id", "started", "heartbeat"), ("rss_bytes", "memory_limit_bytes")
+"""A run on another machine whose lock looks free is dead after so long without a heartbeat."""
+_TRIES, _PAUSE_SECONDS = 50, 0.02
+_RECORD_BYTES = 512  # constant, so that one write replaces the whole record
+_NEARLY_FULL = 0.8  # of the memory limit: a process killed there probably ran out of memory
+_TEXT_KEYS, _BYTE_KEYS = (
+    ("host", "boot_id", "started", "heartbeat"),
+    ("rss_bytes", "memory_limit_bytes"),
+)
 
-_open: weakref.WeakSet[Lock] = weakref.WeakSet()
+_open_locks: weakref.WeakSet[Lock] = weakref.WeakSet()
 
 
 class Lock:
-    """A lock on a file; the file stays, so that all who want it meet on it."""
+    """A lock on a file, which is never deleted, so that all processes lock the same file."""
 
     def __init__(self, path: Path) -> None:
         try:
-            # Not `a`: the record of a run is written at the file's beginning.
+            # Not mode `a`: the record of a run is written at the file's beginning.
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
             self._stream: IO[bytes] = os.fdopen(descriptor, "r+b", buffering=0)
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
-            self._stream = path.open("rb", buffering=0)  # a cache that may only be read
-        _open.add(self)
+            self._stream = path.open("rb", buffering=0)  # a read-only cache
+        _open_locks.add(self)
 
     def __enter__(self) -> Lock:
         return self
@@ -55,9 +58,9 @@ class Lock:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def take(self, alone: bool) -> bool:
-        """Whether the lock could be had now: a call that waits would sleep through a signal."""
-        kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+    def try_acquire(self, exclusive: bool) -> bool:
+        """Acquire the lock if it is free; a call that waits would sleep through a signal."""
+        kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
         try:
             fcntl.flock(self._stream, kind | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -65,97 +68,97 @@ class Lock:
         return True
 
     def close(self) -> None:
-        """Let go."""
+        """Release the lock."""
         self._stream.close()
 
 
-def _let_go_in_child() -> None:
-    """A forked worker shares its parent's locks, and would keep them after a kill of the parent.
+def _close_in_child() -> None:
+    """A forked worker shares its parent's locks, and would hold them after a kill of the parent.
 
-    To close is enough: the lock stays with the parent's own descriptor. Programs that a process
-    starts do not get the descriptor at all, for Python closes it on exec.
+    Closing is enough: the lock stays with the parent's own descriptor. Programs that a process
+    starts do not get the descriptor at all, since Python closes it on exec.
     """
-    for each in list(_open):
-        Lock.close(each)  # no more than this: a thread of the parent may hold any Python lock
+    for lock in list(_open_locks):
+        Lock.close(lock)  # nothing more: a thread of the parent may have held any Python lock
 
 
-os.register_at_fork(after_in_child=_let_go_in_child)
+os.register_at_fork(after_in_child=_close_in_child)
 
 
 class RunLock(Lock):
-    """A run that this process holds; a record in the file tells who, and beats every second."""
+    """The exclusive lock on a run; its file records the process, with a heartbeat every second."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self._facts = {"pid": os.getpid(), "started": _now()}
-        self._ended = threading.Event()
-        self._beats = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._facts = {"pid": os.getpid(), "started": machine.local_time()}
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def begin(self) -> None:
-        """Write the record, and again every second: memory that runs out does so in seconds."""
-        self._write()
-        self._beats.start()
+        """Write the record now and every second: memory may run out within seconds."""
+        self._write_record()
+        self._thread.start()
 
     def _beat(self) -> None:
-        while not self._ended.wait(BEAT_SECONDS):
-            self._write()
+        while not self._closed.wait(HEARTBEAT_SECONDS):
+            self._write_record()
 
-    def _write(self) -> None:
+    def _write_record(self) -> None:
         record = json.dumps({**self._facts, **heartbeat()}).encode().ljust(_RECORD_BYTES)
-        # The record is for messages. A full disk or a closed file is told by whoever needs it.
+        # The record is for messages only; a full disk is reported by the writes that matter.
         with contextlib.suppress(OSError, ValueError):
             os.pwrite(self._stream.fileno(), record, 0)
 
     def close(self) -> None:
-        """Let go, and take the record away, so that nobody waits for this process any more."""
-        self._ended.set()
-        if self._beats.is_alive() and self._facts["pid"] == os.getpid():
-            self._beats.join()
+        """Release the lock and clear its record."""
+        self._closed.set()
+        if self._thread.is_alive() and self._facts["pid"] == os.getpid():
+            self._thread.join()
             with contextlib.suppress(OSError, ValueError):
                 os.ftruncate(self._stream.fileno(), 0)
         super().close()
 
 
 def acquire_run_lock(path: Path) -> RunLock:
-    """Hold a run for the life of this process, or until it is closed.
+    """Lock a run for the life of this process, or until the lock is closed.
 
     Args:
         path: the lock's file inside the run folder.
 
     Raises:
-        ArtifactError: another process holds the run, here or on a machine that shares the disk.
-        OSError: the file cannot be made.
+        ArtifactError: another process holds it, here or on a machine that shares the disk.
+        OSError: the file cannot be created.
     """
     lock = RunLock(path)
-    before = read_record(path)
-    if not _had(lock) or _beats_elsewhere(before):
+    record = read_record(path)
+    if not _acquire(lock) or _is_alive_elsewhere(record):
         Lock.close(lock)
         raise ArtifactError(
-            f"run {path.absolute().parent.name} is in use by pid {before.get('pid', 'unknown')} "
-            f"on host {before.get('host', 'unknown')}, since {before.get('started', 'unknown')}.",
+            f"run {path.absolute().parent.name} is in use by pid {record.get('pid', 'unknown')} "
+            f"on host {record.get('host', 'unknown')}, since {record.get('started', 'unknown')}.",
             "Wait until that process has ended, or stop it.",
         )
     lock.begin()
     return lock
 
 
-def _had(lock: Lock) -> bool:
-    """Whether the lock could be had; a look by `is_free` may keep it for an instant."""
+def _acquire(lock: Lock) -> bool:
+    """Acquire a lock exclusively; an `is_free` elsewhere may hold it for an instant, so retry."""
     for _ in range(_TRIES):
         try:
-            if lock.take(alone=True):
+            if lock.try_acquire(exclusive=True):
                 return True
-        except OSError:  # a file system without locks: the run goes on unprotected
+        except OSError:  # a file system without locks: the run is unprotected
             return True
-        time.sleep(_PAUSE)
+        time.sleep(_PAUSE_SECONDS)
     return False
 
 
 def is_free(path: Path) -> bool | None:
-    """Whether nobody holds a lock; None where there is none to look at."""
+    """Whether no process holds a lock; None where the file cannot be opened or locked."""
     try:
         with path.open("rb", buffering=0) as stream:
-            # Shared, so that two who look do not refuse each other.
+            # Shared, so that two processes that check at once do not see each other.
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
@@ -165,11 +168,11 @@ def is_free(path: Path) -> bool | None:
 
 
 def heartbeat() -> dict[str, Any]:
-    """What a process says of itself now: where it runs, the time, and its memory in bytes."""
+    """Host, boot, time and memory in bytes of this process now."""
     return {
         "host": socket.gethostname(),
         "boot_id": boot_id(),
-        "heartbeat": _now(),
+        "heartbeat": machine.local_time(),
         "rss_bytes": machine.resident_bytes(),
         "memory_limit_bytes": _memory_limit(),
     }
@@ -181,76 +184,75 @@ def _memory_limit() -> int | None:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """The record in a lock's file, without what makes no sense; empty where there is none."""
+    """The valid values of the record in a lock's file; empty where there is none."""
     try:
         with path.open("rb") as stream:
             record = json.loads(stream.read(_RECORD_BYTES))
     except (OSError, ValueError, RecursionError):
         return {}
-    return _sane(record) if isinstance(record, dict) else {}
+    return _valid_values(record) if isinstance(record, dict) else {}
 
 
-def _sane(record: Mapping[str, Any]) -> dict[str, Any]:
-    known = {key: record[key] for key in _TEXTS if isinstance(record.get(key), str)}
-    for key in ("pid", *_NUMBERS):
+def _valid_values(record: Mapping[str, Any]) -> dict[str, Any]:
+    values = {key: record[key] for key in _TEXT_KEYS if isinstance(record.get(key), str)}
+    for key in ("pid", *_BYTE_KEYS):
         if type(record.get(key)) is int and record[key] > 0:
-            known[key] = record[key]
-    return known
+            values[key] = record[key]
+    return values
 
 
 def why_dead(path: Path, status: Mapping[str, Any]) -> str:
-    """Why a run that says it is running is dead; empty where it lives, or may live.
+    """Why a run whose status says `running` is dead; empty when it is, or may be, alive.
 
     Args:
         path: the run's lock.
-        status: the run's status, for what the record in the lock does not tell.
+        status: the run's status, for values that the record in the lock lacks.
     """
     free = is_free(path)
     if free is False:
         return ""
-    facts = {**_sane(status), **read_record(path)}
-    here = facts.get("host") == socket.gethostname()
+    record = {**_valid_values(status), **read_record(path)}
     if free is None:
-        gone = here and "pid" in facts and not _is_process(facts["pid"])
-        return f"process {facts['pid']} is gone" if gone else ""
-    if _is_elsewhere(facts):
-        # A lock on a shared disk may be one for each machine, so that it looks free from here.
-        silent = _seconds_since(facts.get("heartbeat"))
-        if silent is None or silent < SILENT_SECONDS:
+        is_here = record.get("host") == socket.gethostname()
+        is_gone = is_here and "pid" in record and not _is_process(record["pid"])
+        return f"process {record['pid']} does not exist" if is_gone else ""
+    if _is_elsewhere(record):
+        # Some shared disks keep locks per machine, so that a lock held elsewhere looks free here.
+        silence = _seconds_since(record.get("heartbeat"))
+        if silence is None or silence < SILENT_SECONDS:
             return ""
-        return f"no sign of life from host {facts['host']} since {facts['heartbeat']}"
-    return _cause(facts)
+        return f"no sign of life from host {record['host']} since {record['heartbeat']}"
+    return _cause_of_death(record)
 
 
-def _cause(facts: Mapping[str, Any]) -> str:
-    booted = facts.get("boot_id")
-    if booted is not None and booted != boot_id():
+def _cause_of_death(record: Mapping[str, Any]) -> str:
+    recorded_boot = record.get("boot_id")
+    if recorded_boot is not None and recorded_boot != boot_id():
         return "the machine was restarted while it ran"
-    held, most = (facts.get(key, 0) for key in _NUMBERS)
-    if most and held >= _NEAR * most:
-        amounts = f"{held / 2**30:.1f} of {most / 2**30:.1f} GiB"
-        return f"probably out of memory: it held {amounts}; try a smaller data.batch_size"
+    used, limit = (record.get(key, 0) for key in _BYTE_KEYS)
+    if limit and used >= _NEARLY_FULL * limit:
+        amounts = f"{used / 2**30:.1f} of {limit / 2**30:.1f} GiB"
+        return f"probably out of memory: it used {amounts}; try a smaller data.batch_size"
     return "killed, or the machine lost power"
 
 
-def _is_elsewhere(facts: Mapping[str, Any]) -> bool:
-    """Whether a process ran under another kernel; containers of one machine share theirs."""
-    host = facts.get("host")
-    same_kernel = facts.get("boot_id") is not None and facts["boot_id"] == boot_id()
+def _is_elsewhere(record: Mapping[str, Any]) -> bool:
+    """Whether a process ran on another machine; containers of one machine share its kernel."""
+    host = record.get("host")
+    same_kernel = record.get("boot_id") is not None and record["boot_id"] == boot_id()
     return host is not None and host != socket.gethostname() and not same_kernel
 
 
-def _beats_elsewhere(facts: Mapping[str, Any]) -> bool:
-    silent = _seconds_since(facts.get("heartbeat"))
-    return _is_elsewhere(facts) and silent is not None and silent < SILENT_SECONDS
+def _is_alive_elsewhere(record: Mapping[str, Any]) -> bool:
+    silence = _seconds_since(record.get("heartbeat"))
+    return _is_elsewhere(record) and silence is not None and silence < SILENT_SECONDS
 
 
 def _seconds_since(moment: str | None) -> float | None:
     try:
-        then = datetime.datetime.fromisoformat(moment or "").timestamp()
+        return time.time() - datetime.datetime.fromisoformat(moment or "").timestamp()
     except (ValueError, OverflowError, OSError):
         return None
-    return time.time() - then
 
 
 def _is_process(number: int) -> bool:
@@ -258,19 +260,15 @@ def _is_process(number: int) -> bool:
         os.kill(number, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:  # somebody else's, so it is there
+    except PermissionError:  # another user's, so it exists
         return True
     return True
 
 
 @functools.cache
 def boot_id() -> str | None:
-    """What the kernel calls the time since the machine was started; None where it does not say."""
+    """The kernel's id of the current boot of the machine; None where it has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except (OSError, ValueError):
         return None
-
-
-def _now() -> str:
-    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""The numbers of a run: metrics.jsonl is the truth, CSV and TensorBoard are made from it."""
+"""A run's metrics: metrics.jsonl is the source; metrics.csv and TensorBoard are derived from it."""
 
 from __future__ import annotations
 
@@ -17,28 +17,29 @@ from fmkit.core.errors import ArtifactError
 from fmkit.store import run_dir
 from fmkit.store.tensorboard import EventsFile
 
-_TABLE_SECONDS = 1.0
-_FIRST_COLUMNS = ("phase", "epoch", "step")
+_CSV_SECONDS = 1.0
+_NOT_PLOTTED = ("phase", "epoch", "step")
 
 
 class MetricsLog:
-    """Writes a row an epoch (and every so many steps) in all three forms.
+    """Writes a row per epoch (and every N steps) to metrics.jsonl, metrics.csv and TensorBoard.
 
-    metrics.jsonl has every row at once. The CSV is made anew from all rows, so it waits while less
-    than a second has gone by since the last time; closing writes it.
+    metrics.jsonl gets every row at once. The CSV is rewritten as a whole, since columns may be
+    added, so that happens at most once a second, and at the end.
 
     Args:
         folder: the run's folder.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._rows = folder / run_dir.METRICS
-        self._table = folder / run_dir.METRICS_TABLE
+        self._jsonl = folder / run_dir.METRICS
+        self._csv = folder / run_dir.METRICS_TABLE
         self._events = EventsFile(folder / run_dir.TENSORBOARD)
-        self._table_written = -_TABLE_SECONDS
-        self._table_is_behind = False
-        self._seen: list[dict[str, Any]] = (
-            list(safe_io.read_json_lines(self._rows)) if self._rows.exists() else []
+        self._csv_written = -_CSV_SECONDS
+        self._csv_is_stale = False
+        has_rows = self._jsonl.exists()
+        self._rows: list[dict[str, Any]] = (
+            list(safe_io.read_json_lines(self._jsonl)) if has_rows else []
         )
 
     def __enter__(self) -> MetricsLog:
@@ -50,29 +51,29 @@ class MetricsLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._table_is_behind:
-            self._write_table()
+        if self._csv_is_stale:
+            self._write_csv()
         self._events.close()
 
     def append(self, row: dict[str, Any], end_of_epoch: bool = True) -> None:
         """Write one row; at the end of an epoch, so do the CSV and TensorBoard."""
-        files.append_json_line(self._rows, row, "metrics.mid_line")
-        self._seen.append(row)
+        files.append_json_line(self._jsonl, row, "metrics.mid_line")
+        self._rows.append(row)
         self._add_events(row)
-        self._table_is_behind = True
-        if end_of_epoch and time.monotonic() - self._table_written >= _TABLE_SECONDS:
-            self._write_table()
+        self._csv_is_stale = True
+        if end_of_epoch and time.monotonic() - self._csv_written >= _CSV_SECONDS:
+            self._write_csv()
             self._events.flush()
 
     def sync(self) -> int:
-        """Make all rows survive a power failure; how many there are, for a checkpoint's state."""
-        if self._rows.exists():
-            files.sync_file(self._rows)
-        return len(self._seen)
+        """Make all rows survive a power failure; returns their count, for a checkpoint's state."""
+        if self._jsonl.exists():
+            files.sync_file(self._jsonl)
+        return len(self._rows)
 
-    def _write_table(self) -> None:
-        files.write_text(self._table, as_csv(self._seen))
-        self._table_written, self._table_is_behind = time.monotonic(), False
+    def _write_csv(self) -> None:
+        files.write_text(self._csv, to_csv(self._rows))
+        self._csv_written, self._csv_is_stale = time.monotonic(), False
 
     def _add_events(self, row: dict[str, Any]) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
@@ -81,23 +82,21 @@ class MetricsLog:
         values = [
             Summary.Value(tag=tag, simple_value=float(value))
             for tag, value in row.items()
-            if isinstance(value, numbers.Real)
-            and math.isfinite(value)
-            and tag not in _FIRST_COLUMNS
+            if isinstance(value, numbers.Real) and math.isfinite(value) and tag not in _NOT_PLOTTED
         ]
         event = Event(wall_time=time.time(), step=int(row["step"]), summary=Summary(value=values))
         self._events.add(event)
 
 
 def truncate(folder: Path, rows: int) -> int:
-    """Take back the rows that came after a checkpoint, in all three forms.
+    """Discard the rows after a checkpoint from metrics.jsonl, metrics.csv and TensorBoard.
 
     Args:
         folder: the run's folder.
-        rows: how many to keep, as `MetricsLog.sync` told it when the checkpoint was saved.
+        rows: how many to keep: what `MetricsLog.sync` returned when the checkpoint was saved.
 
     Returns:
-        How many rows there are now: fewer than were asked for where the file has lost some.
+        How many rows there are now: fewer than `rows` where the file has lost some.
 
     Raises:
         ArtifactError: one of the rows to keep is damaged.
@@ -105,33 +104,33 @@ def truncate(folder: Path, rows: int) -> int:
     path = folder / run_dir.METRICS
     content = path.read_bytes() if path.exists() else b""
     lines = [line for line in content.split(b"\n") if line.strip()]
-    kept: list[dict[str, Any]] = []
+    kept_rows: list[dict[str, Any]] = []
     for number, line in enumerate(lines[:rows], start=1):
         try:
-            kept.append(dict(json.loads(line)))
+            kept_rows.append(dict(json.loads(line)))
         except (ValueError, TypeError, RecursionError) as error:
             if number == len(lines):  # torn by a crash
                 break
             raise ArtifactError(f"{path}, line {number}, is damaged.") from error
-    files.write_bytes(path, b"".join(line + b"\n" for line in lines[: len(kept)]))
-    files.write_text(folder / run_dir.METRICS_TABLE, as_csv(kept))
-    _restart_events(folder / run_dir.TENSORBOARD, kept)
-    return len(kept)
+    files.write_bytes(path, b"".join(line + b"\n" for line in lines[: len(kept_rows)]))
+    files.write_text(folder / run_dir.METRICS_TABLE, to_csv(kept_rows))
+    _restart_events(folder / run_dir.TENSORBOARD, kept_rows)
+    return len(kept_rows)
 
 
-def _restart_events(folder: Path, kept: list[dict[str, Any]]) -> None:
-    """Have TensorBoard forget what came after the last row that is kept."""
+def _restart_events(folder: Path, kept_rows: list[dict[str, Any]]) -> None:
+    """Make TensorBoard discard the events after the last kept row: a restart at its step."""
     from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
-    step = int(kept[-1].get("step", 0)) + 1 if kept else 0
+    step = int(kept_rows[-1].get("step", 0)) + 1 if kept_rows else 0
     start = SessionLog(status=SessionLog.START)
     events = EventsFile(folder)
     events.add(Event(wall_time=time.time(), step=step, session_log=start))
     events.close()
 
 
-def as_csv(rows: list[dict[str, Any]]) -> str:
-    """Rows as CSV with all columns there ever were, in the order in which they came up."""
+def to_csv(rows: list[dict[str, Any]]) -> str:
+    """Rows as CSV with the columns of all rows, in the order of their first appearance."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")

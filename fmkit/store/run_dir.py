@@ -1,4 +1,4 @@
-"""One run folder: every path in it has its name here and nowhere else."""
+"""A run folder: names of its files, its creation, and writing of status, log and config."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import datetime
 import errno
-import json
 import os
 import re
 import secrets
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import fmkit
-from fmkit.core import atomic_dir, console, files, sanitize
+from fmkit.core import atomic_dir, console, files, machine, safe_io, sanitize
 from fmkit.core.errors import ArtifactError, ConfigError, FmkitError, Interrupted
 from fmkit.core.types import Tokenizer
 from fmkit.store import environment, lock
@@ -48,20 +47,15 @@ NONFINITE = "nonfinite.json"
 RUNNING, DONE, FAILED, INTERRUPTED = "running", "done", "failed", "interrupted"
 
 
-def now() -> str:
-    """The local time with its zone, ISO 8601, to the second."""
-    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-
-
 def new_name() -> str:
-    """A folder's name: date, time and 6 random letters, so that names sort by time."""
+    """A new folder name: date, time and 6 random letters, so that names sort by time."""
     stamp = datetime.datetime.now().strftime("%Y-%m-%d_%H%M%S")
     letters = "abcdefghijklmnopqrstuvwxyz234567"
     return f"{stamp}-{''.join(secrets.choice(letters) for _ in range(6))}"
 
 
 def claim(runs_dir: Path, kind: str) -> Path:
-    """Make a fresh folder `runs_dir/kind/<date>_<time>-<id>` that nobody else has.
+    """Create a new folder `runs_dir/kind/<date>_<time>-<id>`, unique to this process.
 
     Raises:
         ConfigError: the runs folder cannot be written.
@@ -70,21 +64,22 @@ def claim(runs_dir: Path, kind: str) -> Path:
         try:
             return files.claim_folder(runs_dir / kind, new_name())
         except FileExistsError as error:
-            if not (runs_dir / kind).is_dir():  # a file stands where a folder must be
-                raise _unwritable(runs_dir, error) from error
+            if not (runs_dir / kind).is_dir():  # a file is where the folder must be
+                raise _not_writable(runs_dir, error) from error
         except OSError as error:
-            raise _unwritable(runs_dir, error) from error
+            raise _not_writable(runs_dir, error) from error
 
 
-def _unwritable(runs_dir: Path, error: OSError) -> ConfigError:
+def _not_writable(runs_dir: Path, error: OSError) -> ConfigError:
+    parent = files.absolute_path(runs_dir)
     return ConfigError(
-        f"runs_dir: cannot make a run folder in {files.absolute_path(runs_dir)}: {error.strerror}.",
+        f"runs_dir: cannot create a run folder in {parent}: {error.strerror}.",
         "Name a folder that you may write: runs_dir=DIR",
     )
 
 
 class Run:
-    """A run folder that is being written.
+    """Writes a run folder: config, status, log, environment and the finished model.
 
     Args:
         folder: the claimed folder.
@@ -102,7 +97,7 @@ class Run:
             "command": command,
             "name": None,
             "fmkit": fmkit.__version__,
-            "started": now(),
+            "started": machine.local_time(),
             "ended": None,
             "seconds": 0.0,
             "pid": os.getpid(),
@@ -126,40 +121,40 @@ class Run:
 
     @classmethod
     def reopen(cls, folder: Path) -> Run:
-        """A run that was stopped, to go on with; nobody else can write it from here on.
+        """A run that was stopped, locked, to continue it.
 
-        What a killed process left half done is cleared away.
+        Temporary files of a killed process are deleted.
 
         Raises:
-            ArtifactError: it is in use, or has no status that can be read.
+            ArtifactError: it is in use, or its status cannot be read.
         """
         run = cls(folder, "")
-        run.hold()
+        run.acquire_lock()
         try:
-            before = json.loads((folder / STATUS).read_bytes())
-            seconds = float(before["seconds"])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            run.release()
+            status = safe_io.read_json_object(folder / STATUS)
+            seconds = float(status["seconds"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            run.release_lock()
             raise ArtifactError(f"run {folder}: {STATUS} cannot be used: {error}.") from error
-        fresh = {key: run._status[key] for key in ("state", "reason", "ended", "pid", "host")}
-        run._status |= {**before, **fresh}
+        new = {key: run._status[key] for key in ("state", "reason", "ended", "pid", "host")}
+        run._status |= {**status, **new}
         run._began -= seconds
         files.remove_temporaries(folder)
         for parent in (folder, run.checkpoints):
             atomic_dir.remove_leftovers(parent)
         return run
 
-    def hold(self) -> None:
-        """Take the run's lock, until the run ends or this process does.
+    def acquire_lock(self) -> None:
+        """Lock the run until it ends or this process does.
 
         Raises:
-            ArtifactError: another process has it.
+            ArtifactError: another process has locked it.
         """
         if self._lock is None:
             self._lock = lock.acquire_run_lock(self.folder / LOCK)
 
-    def release(self) -> None:
-        """Let go of the lock."""
+    def release_lock(self) -> None:
+        """Release the lock."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -167,46 +162,46 @@ class Run:
     def begin(
         self,
         config: Any,
-        described: dict[str, Any],
+        summary: dict[str, Any],
         from_environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Take the run's lock, write the config and the first status.
+        """Lock the run, write the config and the first status.
 
         Args:
             config: the typed config.
-            described: status keys that say what the run is (name, model, data, ...).
-            from_environment: by key, what stands in the record in place of values that came from
-                environment variables, such as `${oc.env:FMKIT_DATA}`.
+            summary: status keys that say what the run is (name, model, data, ...).
+            from_environment: by config key, the reference such as `${oc.env:FMKIT_DATA}` that is
+                recorded instead of a value that came from an environment variable.
         """
-        self.hold()
+        self.acquire_lock()
         (self.folder / LOG).touch()
         self._from_environment = dict(from_environment or {})
         for path in (self.folder / HYDRA).glob("*.yaml"):
-            kept = path.read_text(encoding="utf-8")
-            if (shown := sanitize.redact(kept)) != kept:
-                files.write_text(path, shown)
+            text = path.read_text(encoding="utf-8")
+            if (redacted := sanitize.redact(text)) != text:
+                files.write_text(path, redacted)
         self.write_config(config)
-        self.update(**described)
+        self.update(**summary)
 
     def write_config(self, config: Any) -> None:
-        """Write the typed config as YAML, as OmegaConf reads it: `\\${` in a text is `${`.
+        """Write the typed config as YAML for OmegaConf, where `\\${` is a literal `${`.
 
-        All is looked up but what came from environment variables, and secrets are struck out.
+        References are resolved, except those to environment variables; secrets are redacted.
         """
         from omegaconf import OmegaConf
 
-        values = _recordable(dataclasses.asdict(config))
-        for key, text in self._from_environment.items():
-            *path, name = key.split(".")
-            held: Any = values
-            for each in path:
-                held = held.get(each) if isinstance(held, dict) else None
-            if isinstance(held, dict) and name in held:
-                held[name] = text
+        values = _escape_and_redact(dataclasses.asdict(config))
+        for key, reference in self._from_environment.items():
+            *parents, name = key.split(".")
+            node: Any = values
+            for parent in parents:
+                node = node.get(parent) if isinstance(node, dict) else None
+            if isinstance(node, dict) and name in node:
+                node[name] = reference
         files.write_text(self.folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(values)))
 
     def update(self, **changes: Any) -> None:
-        """Change the status and write it."""
+        """Change keys of the status and write it."""
         for key in ("name", "reason"):
             if isinstance(changes.get(key), str):
                 changes[key] = sanitize.redact(changes[key])
@@ -215,48 +210,49 @@ class Run:
         self._status["seconds"] = round(time.monotonic() - self._began, 3)
         files.write_json(self.folder / STATUS, self._status, "status.write")
 
-    def update_soon(self, **changes: Any) -> None:
-        """Change the status, and write it unless that was done in this second already."""
+    def update_throttled(self, **changes: Any) -> None:
+        """Change keys of the status, and write it at most once a second."""
         self._status.update(changes)
         if time.monotonic() - self._began - self._status["seconds"] >= 1:
             self.update()
 
     def finish(self, **changes: Any) -> None:
         """Mark the run as done."""
-        self.update(state=DONE, ended=now(), **changes)
-        self.release()
+        self.update(state=DONE, ended=machine.local_time(), **changes)
+        self.release_lock()
 
     def fail(self, error: BaseException) -> None:
-        """Mark the run as failed or interrupted and keep the traceback in its log."""
+        """Mark the run as failed or interrupted, and log the traceback."""
         message = error.message if isinstance(error, FmkitError) else repr(error)
-        stopped = isinstance(error, Interrupted | KeyboardInterrupt)
-        text = "".join(traceback.format_exception(error))
-        state = INTERRUPTED if stopped else FAILED
-        with contextlib.suppress(OSError):  # a full disk must not hide the error that is told
-            self.log(text)
+        is_stopped = isinstance(error, Interrupted | KeyboardInterrupt)
+        state = INTERRUPTED if is_stopped else FAILED
+        with contextlib.suppress(OSError):  # a full disk must not hide the error itself
+            self.log("".join(traceback.format_exception(error)))
         with contextlib.suppress(OSError):
-            self.update(state=state, reason=message or type(error).__name__, ended=now())
-        self.release()
+            self.update(
+                state=state, reason=message or type(error).__name__, ended=machine.local_time()
+            )
+        self.release_lock()
 
     def log(self, text: str) -> None:
-        """Append to log.txt, with the time; further lines of a text are indented.
+        """Append an entry to log.txt with the time; further lines of a text are indented.
 
-        So no text from outside can pass for an entry, or for what a terminal obeys.
+        Escaped and indented, no text from outside can pass for an entry or control a terminal.
         """
-        told = console.escape_text(sanitize.redact(text.rstrip())).replace("\n", "\n    ")
-        line = f"{now()} {told}\n"
-        files.append(self.folder / LOG, line.encode("utf-8", "backslashreplace"))
+        clean = console.escape_text(sanitize.redact(text.rstrip())).replace("\n", "\n    ")
+        entry = f"{machine.local_time()} {clean}\n"
+        files.append(self.folder / LOG, entry.encode("utf-8", "backslashreplace"))
 
     def write_recipe(self, rows: list[dict[str, Any]]) -> None:
-        """Record what `recipe=auto` chose, and what it left since the user had decided it."""
+        """Write what `recipe=auto` chose, and what it left as the user had set it."""
         files.write_json(self.folder / RECIPE, rows)
 
     def write_environment(self, **facts: Any) -> None:
-        """Record versions, hardware, git commit and what else is known."""
+        """Write versions, hardware, git commit and further facts."""
         files.write_json(self.folder / ENVIRONMENT, {**environment.current(), **facts})
 
     def save_model(self, model: Any) -> None:
-        """Write the finished Keras model as `model.keras`, whole or not at all.
+        """Write the finished Keras model as `model.keras`, in one step.
 
         Raises:
             OSError: the disk is full or refuses; it names the file.
@@ -267,7 +263,7 @@ class Run:
                 raise OSError(errno.EIO, "the file is not whole")
 
     def save_tokenizer(self, tokenizer: Tokenizer) -> None:
-        """Write what a model of texts makes tokens with, whole or not at all.
+        """Write the tokenizer of a text model, in one step.
 
         Raises:
             OSError: the disk is full or refuses.
@@ -278,13 +274,13 @@ class Run:
                 tokenizer.save(temporary)
 
 
-def _recordable(value: Any) -> Any:
-    """The same values, texts as OmegaConf reads them back, without secrets."""
+def _escape_and_redact(value: Any) -> Any:
+    """The same values, with `${` escaped for OmegaConf and secrets redacted in texts."""
     if isinstance(value, dict):
-        return {key: _recordable(each) for key, each in value.items()}
+        return {key: _escape_and_redact(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_recordable(each) for each in value]
+        return [_escape_and_redact(item) for item in value]
     if isinstance(value, str):
         text = sanitize.redact(value)
-        return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + "\\${", text)
+        return re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + "\\${", text)
     return value

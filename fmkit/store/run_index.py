@@ -1,4 +1,4 @@
-"""All runs under a folder: list them, find one by what a user types, rank and compare them."""
+"""The runs under a folder: list them, find one by id, name or `last`, rank them by a metric."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fmkit.core.files import absolute_path
 from fmkit.store import lock, run_dir
 
 BROKEN, DEAD = "broken", "dead"
-"""States that a status never has: it cannot be read; it says `running`, and nobody runs it."""
+"""States that no status.json has: it cannot be read; it says `running` and no process runs it."""
 
 SWEEPS = "sweeps"
 LAST = "last"
@@ -31,22 +31,22 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "seconds": _NUMBER,
     "stage": (str, list),
 }
-_LARGEST = 1e300  # figures are subtracted as floats, and a JSON number has any size
+_LARGEST = 1e300  # metrics are subtracted as floats, and a JSON number may be larger
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One run as its status.json tells it; what the file lacks is None.
+    """One run by its status.json, checked; a key that the file lacks is None.
 
     Attributes:
         folder: the run's folder.
-        id: the folder's name, and `SWEEP/JOB` for a job of a sweep.
+        id: the folder's name, or `SWEEP/JOB` for a job of a sweep.
         state: running, done, failed, interrupted, dead or broken.
         reason: why it failed, stopped, is dead or broken.
         best: phase, epoch, step, monitor and value of the best checkpoint.
-        test: figures on the test split.
-        val: figures on the validation split.
-        fmkit: version that made it.
+        test: metrics on the test split.
+        val: metrics on the validation split.
+        fmkit: version of fmkit that wrote it.
     """
 
     folder: Path
@@ -77,50 +77,49 @@ def read(folder: Path, identity: str = "") -> RunSummary:
     """One run; a status that cannot be read gives the state `broken` and a reason."""
     identity = identity or folder.name
     try:
-        status: Any = safe_io.read_json(folder / run_dir.STATUS)
+        status = safe_io.read_json_object(folder / run_dir.STATUS)
     except FileNotFoundError:
         return RunSummary(folder, identity, BROKEN, f"it has no {run_dir.STATUS}")
     except (OSError, ValueError) as error:
-        what = error.strerror if isinstance(error, OSError) else str(error)
-        return RunSummary(folder, identity, BROKEN, f"{run_dir.STATUS} cannot be read: {what}")
-    if not isinstance(status, dict):
-        return RunSummary(folder, identity, BROKEN, f"{run_dir.STATUS} holds no mapping")
-    wrong = [key for key in _TYPES if not _fits(key, status.get(key))]
-    fields: dict[str, Any] = {key: status.get(key) for key in _TYPES if key not in wrong}
-    if wrong:
+        cause = error.strerror if isinstance(error, OSError) else str(error)
+        return RunSummary(folder, identity, BROKEN, f"{run_dir.STATUS} cannot be read: {cause}")
+    invalid = [key for key in _TYPES if not _is_valid(key, status.get(key))]
+    fields: dict[str, Any] = {key: status.get(key) for key in _TYPES if key not in invalid}
+    if invalid:
         fields["state"] = BROKEN
-        fields["reason"] = f"{run_dir.STATUS} has a wrong value in {', '.join(wrong)}"
+        fields["reason"] = f"{run_dir.STATUS} has an invalid value of {', '.join(invalid)}"
     elif fields["state"] == run_dir.RUNNING and (
-        why := lock.why_dead(folder / run_dir.LOCK, status)
+        reason := lock.why_dead(folder / run_dir.LOCK, status)
     ):
-        # It may have ended since its status was read: that is written before its lock is free.
-        if _says(folder) != run_dir.RUNNING:
+        # It may have ended since: a run writes its last status before it releases its lock.
+        if _read_state(folder) != run_dir.RUNNING:
             return read(folder, identity)
-        fields["state"], fields["reason"] = DEAD, why
+        fields["state"], fields["reason"] = DEAD, reason
     return RunSummary(folder, identity, **fields)
 
 
-def _says(folder: Path) -> Any:
+def _read_state(folder: Path) -> Any:
     try:
-        return safe_io.read_json(folder / run_dir.STATUS).get("state")
-    except (OSError, ValueError, AttributeError):
+        return safe_io.read_json_object(folder / run_dir.STATUS).get("state")
+    except (OSError, ValueError):
         return None
 
 
-def _fits(key: str, value: Any) -> bool:
+def _is_valid(key: str, value: Any) -> bool:
     if value is None:
         return key != "state"
     if isinstance(value, bool) or not isinstance(value, _TYPES[key]):
         return False
     rules: dict[str, Callable[[Any], bool]] = {
         "state": lambda state: state in _STATES,
-        "started": lambda text: _moment(text) is not None,
-        "pid": lambda pid: pid > 0,  # 0 and below would ask for whole groups of processes
+        "started": lambda text: _timestamp(text) is not None,
+        "pid": lambda pid: pid > 0,  # 0 and below are process groups
     }
     return key not in rules or rules[key](value)
 
 
-def _moment(text: str | None) -> float | None:
+def _timestamp(text: str | None) -> float | None:
+    """An ISO 8601 time in seconds since 1970; None where it is not one."""
     try:
         return None if text is None else datetime.datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError, OSError):
@@ -129,68 +128,68 @@ def _moment(text: str | None) -> float | None:
 
 def runs(root: Path) -> list[RunSummary]:
     """Every run under a folder, newest first, the broken ones included."""
-    found = [read(folder, identity) for folder, identity in _folders(Path(root))]
-    return sorted(found, key=_age, reverse=True)
+    summaries = [read(folder, identity) for folder, identity in _run_folders(Path(root))]
+    return sorted(summaries, key=_start_time, reverse=True)
 
 
-def _folders(root: Path) -> Iterator[tuple[Path, str]]:
-    for command in _inside(root):
-        for each in _inside(command):
+def _run_folders(root: Path) -> Iterator[tuple[Path, str]]:
+    """Folder and id of every run."""
+    for command in _subfolders(root):
+        for folder in _subfolders(command):
             if command.name != SWEEPS:
-                yield each, each.name
+                yield folder, folder.name
                 continue
-            for job in _inside(each):
-                yield job, f"{each.name}/{job.name}"
+            for job in _subfolders(folder):
+                yield job, f"{folder.name}/{job.name}"
 
 
-def _inside(folder: Path) -> list[Path]:
-    """Folders in a folder; none when it is not there or may not be read."""
+def _subfolders(folder: Path) -> list[Path]:
+    """Folders in a folder, hidden ones left out; none where it cannot be read."""
     try:
         with os.scandir(folder) as entries:
             return [
-                folder / each.name
-                for each in entries
-                if not each.name.startswith(".") and each.is_dir()
+                folder / entry.name
+                for entry in entries
+                if not entry.name.startswith(".") and entry.is_dir()
             ]
     except OSError:
         return []
 
 
-def _age(run: RunSummary) -> tuple[float, str]:
-    """When a run began: by its status, else by its name, else by its folder's time."""
-    moment = _moment(run.started)
-    if moment is None:
+def _start_time(run: RunSummary) -> tuple[float, str]:
+    """When a run started: by its status, else by its name, else by its folder's time."""
+    seconds = _timestamp(run.started)
+    if seconds is None:
         try:
             stamp = run.id[: len("2026-01-31_120000")]
-            moment = datetime.datetime.strptime(stamp, "%Y-%m-%d_%H%M%S").timestamp()
+            seconds = datetime.datetime.strptime(stamp, "%Y-%m-%d_%H%M%S").timestamp()
         except ValueError:
             try:
-                moment = run.folder.stat().st_mtime
+                seconds = run.folder.stat().st_mtime
             except OSError:
-                moment = 0.0
-    return moment, run.id
+                seconds = 0.0
+    return seconds, run.id
 
 
-def trained(text: str, root: Path, key: str = "run") -> Path:
+def resolve_trained(text: str, root: Path, key: str = "run") -> Path:
     """The folder of the run that a user means, which must have a checkpoint.
 
     Args:
         text: as for `resolve`.
         root: folder of runs.
-        key: what the user calls it.
+        key: config key for the messages.
 
     Raises:
-        ArtifactError: there is no such run, there are several, or nothing of it was saved.
+        ArtifactError: there is no such run, there are several, or it has no checkpoint.
     """
     folder = resolve(text, root, key)
-    if any(
-        each.startswith("step-") for each in atomic_dir.folders_in(folder / run_dir.CHECKPOINTS)
-    ):
+    checkpoints = atomic_dir.folders_in(folder / run_dir.CHECKPOINTS)
+    if any(name.startswith("step-") for name in checkpoints):
         return folder
     run = read(folder)
-    why = f": {run.reason.splitlines()[0]}" if run.reason else "."
+    reason = f": {run.reason.splitlines()[0]}" if run.reason else "."
     raise ArtifactError(
-        f"{key}: {folder.name} has no checkpoint; its state is {run.state}{why}",
+        f"{key}: {folder.name} has no checkpoint; its state is {run.state}{reason}",
         "Train it again, or name another run; `fmkit runs` lists them all.",
     )
 
@@ -198,13 +197,13 @@ def trained(text: str, root: Path, key: str = "run") -> Path:
 def resolve(text: str, root: Path, key: str = "run") -> Path:
     """The folder of the run that a user means.
 
-    In this order: `last` (the newest one that is done), a run's folder, its id, its name, the
+    In this order: `last` (the newest run that is done), a run's folder, its id, its name, the
     beginning or the end of an id.
 
     Args:
         text: what the user typed.
         root: folder of runs.
-        key: what the user calls it, for the messages.
+        key: config key for the messages.
 
     Raises:
         ArtifactError: there is no such run, or there are several.
@@ -212,55 +211,54 @@ def resolve(text: str, root: Path, key: str = "run") -> Path:
     root, text = Path(root), str(text).strip()
     if text != LAST and text and (Path(text) / run_dir.STATUS).is_file():
         return Path(text)
-    known = runs(root)
-    if not known:
+    all_runs = runs(root)
+    if not all_runs:
         raise ArtifactError(
             received(key, text, "a run's folder") + f" There is no run in {absolute_path(root)}.",
             "Name the folder of the run, or the folder that holds runs: runs_dir=DIR",
         )
     if text == LAST:
-        return _last(known, root, key)
+        return _newest_done(all_runs, root, key)
     trimmed = text.rstrip("/")
     for matches in (
-        [run for run in known if run.id == trimmed],
-        [run for run in known if run.name == text],
-        [run for run in known if trimmed and run.id.startswith(trimmed)],
-        [run for run in known if trimmed and run.id.endswith(trimmed)],
+        [run for run in all_runs if run.id == trimmed],
+        [run for run in all_runs if run.name == text],
+        [run for run in all_runs if trimmed and run.id.startswith(trimmed)],
+        [run for run in all_runs if trimmed and run.id.endswith(trimmed)],
     ):
         if len(matches) == 1:
             return matches[0].folder
         if matches:
-            listed = errors.join_names([run.id for run in matches])
+            ids = errors.join_names([run.id for run in matches])
             raise ArtifactError(
-                f"{key}: {text!r} fits {len(matches)} runs: {listed}.",
+                f"{key}: {text!r} matches {len(matches)} runs: {ids}.",
                 "Type more of the id, or the run's folder.",
             )
-    raise ArtifactError(_not_found(text, known, root, key), "`fmkit runs` lists them all.")
+    raise ArtifactError(_not_found(text, all_runs, root, key), "`fmkit runs` lists them all.")
 
 
-def _last(known: list[RunSummary], root: Path, key: str) -> Path:
-    for run in known:
+def _newest_done(all_runs: list[RunSummary], root: Path, key: str) -> Path:
+    for run in all_runs:
         if run.state == run_dir.DONE:
             return run.folder
-    counts = Counter(run.state for run in known)
-    there = ", ".join(f"{count} {state}" for state, count in counts.items())
+    counts = Counter(run.state for run in all_runs)
+    states = ", ".join(f"{count} {state}" for state, count in counts.items())
     raise ArtifactError(
         f"{key}: {LAST!r} is the newest run that is done, and none in {absolute_path(root)} is: "
-        f"{there}.",
-        f"The newest one of all is {known[0].id}.",
+        f"{states}.",
+        f"The newest run in any state is {all_runs[0].id}.",
     )
 
 
-def _not_found(text: str, known: list[RunSummary], root: Path, key: str) -> str:
-    allowed = [run.id for run in known] + [run.name for run in known if run.name]
-    # An id is long, and what a user remembers is its end.
-    ends = {each.rpartition("-")[2]: each for each in allowed if "-" in each}
-    close = errors.closest_names(text, allowed) + [
-        ends[each] for each in errors.closest_names(text, ends)
-    ]
-    clue = f"Nearest: {', '.join(dict.fromkeys(close))}." if close else f"Newest: {known[0].id}."
+def _not_found(text: str, all_runs: list[RunSummary], root: Path, key: str) -> str:
+    allowed = [run.id for run in all_runs] + [run.name for run in all_runs if run.name]
+    # An id is long, and users remember its end: the six letters.
+    ends = {name.rpartition("-")[2]: name for name in allowed if "-" in name}
+    close = errors.closest_names(text, allowed)
+    close += [ends[end] for end in errors.closest_names(text, ends)]
+    clue = f"Nearest: {', '.join(dict.fromkeys(close))}." if close else f"Newest: {all_runs[0].id}."
     message = received(key, text, "a run's folder, id or name, part of an id, or `last`")
-    return f"{message} No run in {absolute_path(root)} fits. {clue}"
+    return f"{message} No run in {absolute_path(root)} matches. {clue}"
 
 
 def best(
@@ -269,37 +267,37 @@ def best(
     data: str | None = None,
     larger_is_better: bool = True,
 ) -> list[RunSummary]:
-    """The runs that have a figure, the best one first.
+    """The runs that have a metric, the best one first.
 
     Args:
         root: folder of runs.
-        metric: `test.` or `val.` and a figure.
-        data: only runs on this data; figures on different data do not compare.
+        metric: `test.` or `val.` and the name of a metric.
+        data: only runs on this data; metrics on different data do not compare.
         larger_is_better: whether the run with the largest value comes first.
 
     Raises:
-        ConfigError: no run has that figure, and some have others.
-        ArtifactError: no run has any.
+        ConfigError: no run has that metric, and some have others.
+        ArtifactError: no run has metrics.
     """
-    known = [run for run in runs(root) if run.state != BROKEN and data in (None, run.data)]
-    ranked = [run for run in known if metric_value(run, metric) is not None]
+    readable = [run for run in runs(root) if run.state != BROKEN and data in (None, run.data)]
+    ranked = [run for run in readable if metric_value(run, metric) is not None]
     if not ranked:
-        there = sorted({key for run in known for key in metrics(run)})
-        if there:
-            raise ConfigError(received("metric", metric, there))
-        on = f" on {data}" if data else ""
-        raise ArtifactError(f"No run in {absolute_path(root)}{on} has figures of a split yet.")
+        available = sorted({name for run in readable for name in metrics(run)})
+        if available:
+            raise ConfigError(received("metric", metric, available))
+        on_data = f" on {data}" if data else ""
+        raise ArtifactError(f"No run in {absolute_path(root)}{on_data} has metrics of a split yet.")
     sign = -1 if larger_is_better else 1
     return sorted(ranked, key=lambda run: sign * (metric_value(run, metric) or 0.0))
 
 
 def metrics(run: RunSummary) -> dict[str, float]:
-    """The finite numbers in a run's `test` and `val`, by `split.figure`."""
+    """The finite numbers in a run's `test` and `val`, by `split.metric`."""
     return {**flat_numbers("test", run.test), **flat_numbers("val", run.val)}
 
 
 def metric_value(run: RunSummary, metric: str) -> float | None:
-    """One of `figures`, or None."""
+    """One value of `metrics`, or None."""
     return metrics(run).get(metric)
 
 

@@ -1,4 +1,4 @@
-"""A run that was written before, read with care: its files may be damaged or somebody else's."""
+"""Read a run folder, in whatever state: its files may be damaged or come from other people."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fmkit.store import run_dir, run_index
 
 @dataclass(frozen=True)
 class RunReader:
-    """A run folder to read from."""
+    """Reads the files of a run folder, checked, whether the run has ended or not."""
 
     folder: Path
 
@@ -24,91 +24,90 @@ class RunReader:
         return self.folder.name
 
     def config(self) -> dict[str, Any]:
-        """The config as plain values; what came from the environment is not looked up.
+        """The config as plain values; references such as `${oc.env:NAME}` are not resolved.
 
         Raises:
-            ArtifactError: there is none that can be read, or it has what no config has.
+            ArtifactError: it is missing, damaged, or not a config that fmkit writes.
         """
         path = self.folder / run_dir.CONFIG
-        found = safe_yaml.read(path)
-        if found.tree is None:
-            reason = found.problems[0].removeprefix(sanitize.escape_invisible(path)).lstrip(": ")
-            raise self._refused(run_dir.CONFIG, reason.rstrip("."))
-        loaded: dict[str, Any] = safe_yaml.value(found.tree)
-        return loaded
+        document = safe_yaml.read(path)
+        if document.tree is None:
+            reason = document.problems[0].removeprefix(sanitize.escape_invisible(path))
+            raise self._unusable(run_dir.CONFIG, reason.lstrip(": ").rstrip("."))
+        values: dict[str, Any] = safe_yaml.value(document.tree)
+        return values
 
-    def json(self, name: str, most: int = safe_io.MAX_JSON) -> dict[str, Any]:
-        """One of the run's JSON files, of at most so many bytes.
+    def json(self, name: str, max_bytes: int = safe_io.MAX_JSON) -> dict[str, Any]:
+        """One of the run's JSON files.
 
         Raises:
-            ArtifactError: it is missing or broken.
+            ArtifactError: it is missing, damaged or too large.
         """
         try:
-            loaded = safe_io.read_json(self.folder / name, most)
+            return safe_io.read_json_object(self.folder / name, max_bytes)
         except (OSError, ValueError) as error:
-            raise self._refused(name, error) from error
-        if not isinstance(loaded, dict):
-            raise self._refused(name, "it is not a JSON object")
-        return loaded
+            raise self._unusable(name, error) from error
 
     def data(self, objective: str | None = None) -> dict[str, Any]:
-        """What the run recorded of its data: classes, counts, fingerprints.
+        """The run's record of its data: classes, counts, fingerprints.
 
         Args:
-            objective: of a joint run, one that is not the primary.
+            objective: an objective of a joint run other than the primary.
         """
-        known = self.json(run_dir.ENVIRONMENT)
-        data = known.get("data")
+        environment = self.json(run_dir.ENVIRONMENT)
+        data = environment.get("data")
         if objective is not None:
-            others = known.get("objectives")
-            data = others.get(objective) if isinstance(others, dict) else None
+            objectives = environment.get("objectives")
+            data = objectives.get(objective) if isinstance(objectives, dict) else None
         if not isinstance(data, dict) or not isinstance(data.get("classes"), list):
-            raise self._refused(run_dir.ENVIRONMENT, "it names no classes")
+            raise self._unusable(run_dir.ENVIRONMENT, "it has no list of classes")
         return data
 
     def classes(self, objective: str | None = None) -> tuple[str, ...]:
         """Class names in the order of the model's outputs; see `data`."""
-        return self._different(self.data(objective)["classes"], "classes")
+        return self._distinct_names(self.data(objective)["classes"], "classes")
 
     def spec(self, objective: str | None = None) -> DataSpec:
-        """What the run's data looked like, as far as a model is built by it; see `data`.
+        """The fields of the run's `DataSpec` that a model is built from; see `data`.
 
         Raises:
-            ArtifactError: the record is broken.
+            ArtifactError: the record is damaged.
         """
-        known = self.data(objective)
-        modality, kind = known.get("modality", "image"), known.get("annotations", "")
+        data = self.data(objective)
+        modality, kind = data.get("modality", "image"), data.get("annotations", "")
         # Its row may come from a plugin, so the names are not a closed list here.
         if not isinstance(modality, str) or not modality.isidentifier():
-            raise self._refused(run_dir.ENVIRONMENT, "modality is not a name")
+            raise self._unusable(run_dir.ENVIRONMENT, "modality is not a name")
         if not isinstance(kind, str):
-            raise self._refused(run_dir.ENVIRONMENT, "annotations is not a name")
-        outputs = self._different(known.get("names", []), "names")
+            raise self._unusable(run_dir.ENVIRONMENT, "annotations is not a name")
+        outputs = self._distinct_names(data.get("names", []), "names")
         return DataSpec(modality, self.classes(objective), {}, annotations=kind, names=outputs)
 
     def validation(self, objective: str | None = None) -> dict[str, Any]:
-        """Figures of the run's own validation; none where there is no such file.
+        """Metrics of the run's own validation; empty where there is no such file.
 
         Raises:
-            ArtifactError: the file is broken.
+            ArtifactError: the file is damaged.
         """
         name = f"{run_dir.EVALUATION}/val{f'-{objective}' if objective else ''}.json"
         if not (self.folder / name).exists():
             return {}
         return self.json(name, safe_io.MAX_EVALUATION_JSON)
 
-    def _different(self, found: Any, what: str) -> tuple[str, ...]:
-        is_list = isinstance(found, list) and all(isinstance(each, str) for each in found)
-        if not is_list or len(set(found)) != len(found):
-            raise self._refused(run_dir.ENVIRONMENT, f"its {what} are no list of different names")
-        return tuple(found)
+    def _distinct_names(self, names: Any, key: str) -> tuple[str, ...]:
+        is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        if not is_list or len(set(names)) != len(names):
+            raise self._unusable(run_dir.ENVIRONMENT, f"its {key} are not a list of distinct names")
+        return tuple(names)
 
     def warn_if_unfinished(self) -> None:
-        """Say that the run has not ended as planned, where it has not."""
-        found = run_index.read(self.folder)
-        if found.state != run_dir.DONE:
-            why = f" ({found.reason.splitlines()[0]})" if found.reason else ""
-            console.warning(f"run {self.id} is {found.state}{why}: the best of it so far is used.")
+        """Warn where the run is not done."""
+        summary = run_index.read(self.folder)
+        if summary.state != run_dir.DONE:
+            reason = f" ({summary.reason.splitlines()[0]})" if summary.reason else ""
+            console.warning(
+                f"run {self.id} is {summary.state}{reason}: its best checkpoint so far is used."
+            )
 
     def best_step(self) -> int | None:
         """The step of the best checkpoint, if one was named."""
@@ -121,7 +120,7 @@ class RunReader:
         """The folder of checkpoints.
 
         Raises:
-            ArtifactError: it has a link that leaves the run, or anything but files and folders.
+            ArtifactError: it has a link to outside the run, or anything but files and folders.
         """
         folder = self.folder / run_dir.CHECKPOINTS
         try:
@@ -129,9 +128,9 @@ class RunReader:
             for manifest in folder.glob(f"*/{run_dir.MANIFEST}"):
                 safe_io.read_json(manifest)
         except (OSError, ValueError) as error:
-            raise self._refused(run_dir.CHECKPOINTS, error) from error
+            raise self._unusable(run_dir.CHECKPOINTS, error) from error
         return folder
 
-    def _refused(self, name: str, reason: object) -> ArtifactError:
+    def _unusable(self, name: str, reason: object) -> ArtifactError:
         text = str(reason).splitlines()[0] if str(reason) else type(reason).__name__
         return ArtifactError(f"run {self.folder}: {name} cannot be used: {text}.")

@@ -1,4 +1,4 @@
-"""A file of TensorBoard's events, whose name comes after those of all files written before it."""
+"""A TensorBoard event file whose name sorts after those of all files written before it."""
 
 from __future__ import annotations
 
@@ -12,29 +12,28 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event
 
-_VERSION = "brain.Event:2"  # what the first event of a file has to say
+_VERSION = "brain.Event:2"  # TensorBoard expects it in the first event of a file
 _NAME = re.compile(r"events\.out\.tfevents\.(\d{10,19})(?!\d)")
 
 
 class EventsFile:
     """Writes events to a new file of a folder.
 
-    TensorBoard reads the files of a folder in the order of their names, and it is that order which
-    lets a resumed run take back what came after its checkpoint. TensorBoard's own writer names a
-    file by the second and a plain count, so that the tenth file of a process comes before its
-    ninth; it also writes in a thread of its own, where a full disk ends nothing. Here nanoseconds
-    make the order, later than the newest file even where a clock went back, and an error is the
-    caller's.
+    TensorBoard reads the files of a folder in the order of their names, and that order lets a
+    resumed run discard what came after its checkpoint. TensorBoard's own writer names a file by the
+    second and a plain count, so that the tenth file of a process sorts before its ninth; it also
+    writes in another thread, where an error of a full disk is lost. Here the name has nanoseconds,
+    later than the newest file even after a clock went back, and errors reach the caller.
 
     Args:
-        folder: where to write; it is made where it is missing.
+        folder: where to write; it is created where it is missing.
 
     Raises:
         OSError: the file cannot be written; so do `add`, `flush` and `close`.
     """
 
     def __init__(self, folder: Path) -> None:
-        # Not at the top: only training needs it.
+        # Importing it takes a while, and only training needs it.
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.summary.writer.record_writer import RecordWriter
 
@@ -46,19 +45,20 @@ class EventsFile:
         self.flush()
 
     def add(self, event: Event) -> None:
-        """Write one event; it reaches the disk at the next flush at the latest."""
+        """Write one event; it reaches the disk with the next flush at the latest."""
         self._records.write(event.SerializeToString())
 
     def flush(self) -> None:
-        """Let TensorBoard see what has been written so far."""
+        """Make what was written so far visible to TensorBoard."""
         self._records.flush()
 
     def close(self) -> None:
-        """Write what is left; closing a second time does nothing."""
+        """Flush and close the file; closing a second time does nothing."""
         self._records.close()
 
 
 def _newest(folder: Path) -> int:
-    """The time in the name of the newest file: nanoseconds, 0 where there is none."""
-    names = (_NAME.match(path.name) for path in folder.iterdir())
-    return max((int(name[1].ljust(19, "9")) for name in names if name), default=0)
+    """The time in the name of the newest file in nanoseconds, 0 where there is no file."""
+    matches = (_NAME.match(path.name) for path in folder.iterdir())
+    # Names of other writers have seconds: the last nanosecond of that second.
+    return max((int(match[1].ljust(19, "9")) for match in matches if match), default=0)

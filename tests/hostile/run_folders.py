@@ -41,7 +41,7 @@ def use(folder: Path) -> None:
     with console.stdout.capture(), console.stderr.capture():
         runs.command(["list", f"runs_dir={folder.parent.parent}"])
         runs.command(["show", str(folder), f"runs_dir={folder.parent.parent}"])
-    run = RunReader(run_index.trained(str(folder), folder.parent.parent))
+    run = RunReader(run_index.resolve_trained(str(folder), folder.parent.parent))
     plugins.require(run, ("model", "task"), KNOWN)
     run.classes()
     saved_config.overrides(run.config(), "data", set())

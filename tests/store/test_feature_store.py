@@ -60,7 +60,7 @@ def test_what_is_written_comes_back_row_by_row(store, budget, dtype, tolerance):
         assert came.dtype == np.float32
         np.testing.assert_allclose(came, expected[rows], atol=tolerance)
     with array_cache.Lock(store.folder / f"{KEY}.lock") as other:  # mapped files stay protected
-        assert other.take(alone=True) == arrays.in_memory
+        assert other.try_acquire(exclusive=True) == arrays.in_memory
 
 
 def test_every_damage_is_found_and_the_entry_goes(store):

@@ -123,7 +123,7 @@ def test_a_file_system_without_locks_stops_no_run(path, monkeypatch):
 
 
 def test_the_record_beats_and_goes_with_a_clean_end(path, monkeypatch):
-    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.01)
     held = lock.acquire_run_lock(path)
     first = lock.read_record(path)
     assert (first["pid"], first["host"]) == (os.getpid(), socket.gethostname())
@@ -149,7 +149,7 @@ def record(**more):
 GIB = 2**30
 DEATHS = {
     "killed, or the machine lost power": lambda: record(rss_bytes=GIB, memory_limit_bytes=23 * GIB),
-    "probably out of memory: it held 21.4 of 23.0 GiB; try a smaller data.batch_size": lambda: (
+    "probably out of memory: it used 21.4 of 23.0 GiB; try a smaller data.batch_size": lambda: (
         record(rss_bytes=int(21.4 * GIB), memory_limit_bytes=23 * GIB)
     ),
     "the machine was restarted while it ran": lambda: record(boot_id="another"),

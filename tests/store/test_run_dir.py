@@ -51,10 +51,10 @@ def test_fifty_starts_at_once_get_fifty_folders(tmp_path, way):
 @pytest.fixture
 def run(tmp_path):
     run = Run(tmp_path, "finetune")
-    run.hold()
+    run.acquire_lock()
     run.update(name="first", step=3)
     yield run
-    run.release()
+    run.release_lock()
 
 
 def status(folder):
@@ -77,7 +77,7 @@ def test_a_run_in_use_is_not_taken_up(run, monkeypatch):
 
 def test_a_run_that_died_is_taken_up_where_it_stood(run):
     run.update(seconds=0.0)
-    run.release()  # as the kernel does
+    run.release_lock()  # as the kernel does
     told = {**status(run.folder), "seconds": 100.0, "pid": 1}
     (run.folder / "status.json").write_text(json.dumps(told))
     (run.folder / ".status.77.0123abcd.json").write_text("{")
@@ -99,7 +99,7 @@ def test_a_run_that_died_is_taken_up_where_it_stood(run):
 
 
 def test_one_of_many_who_take_a_run_up_at_once_gets_it(run, monkeypatch):
-    run.release()
+    run.release_lock()
     monkeypatch.setattr(lock, "_TRIES", 3)
     read, write = os.pipe()
     children = []
@@ -122,7 +122,7 @@ def test_one_of_many_who_take_a_run_up_at_once_gets_it(run, monkeypatch):
         os.kill(each, signal.SIGKILL)
         os.waitpid(each, 0)
     assert sorted(answers) == sorted(b"y" + b"n" * 11)
-    Run.reopen(run.folder).release()  # at once after the kill
+    Run.reopen(run.folder).release_lock()  # at once after the kill
 
 
 def test_a_run_that_failed_is_free(run):
@@ -201,7 +201,7 @@ def test_a_kill_leaves_the_old_content_or_the_new_one(run, point, monkeypatch):
     assert len(left) == (point != "metrics.mid_line")
     torn = (run.folder / "metrics.jsonl").read_bytes().split(b"\n")[-1]
     assert bool(torn) == (point == "metrics.mid_line")
-    run.release()
-    Run.reopen(run.folder).release()
+    run.release_lock()
+    Run.reopen(run.folder).release_lock()
     assert not list(run.folder.glob(".*"))
     KILLED[point](run)

@@ -171,7 +171,7 @@ def test_finds_a_run_by_its_folder_whatever_the_root(three, tmp_path, monkeypatc
 
 def test_names_all_candidates_when_a_text_is_ambiguous(three):
     for text, count in (("2026", 3), ("dogs", 2), ("2025-01-01_120000-sweeps", 2)):
-        with pytest.raises(ArtifactError, match=f"fits {count} runs") as caught:
+        with pytest.raises(ArtifactError, match=f"matches {count} runs") as caught:
             run_index.resolve(text, three)
         assert caught.value.message.partition(" runs: ")[2].count("_120000-") == count
 

@@ -11,9 +11,12 @@ from fmkit.store.run_reader import RunReader
     ("status", "told"),
     [
         ({"state": "done"}, ""),
-        ({"state": "running"}, "is dead (killed, or the machine lost power): the best of it"),
-        ({"state": "failed", "reason": "no memory\nmore"}, "is failed (no memory): the best of it"),
-        ({"state": "interrupted"}, "is interrupted: the best of it so far is used"),
+        ({"state": "running"}, "is dead (killed, or the machine lost power): its best checkpoint"),
+        (
+            {"state": "failed", "reason": "no memory\nmore"},
+            "is failed (no memory): its best checkpoint",
+        ),
+        ({"state": "interrupted"}, "is interrupted: its best checkpoint so far is used"),
     ],
 )
 def test_a_run_that_has_not_ended_as_planned_is_told(tmp_path, capsys, status, told):

@@ -111,7 +111,7 @@ class Recorder(keras.callbacks.Callback):
             "rss_bytes": machine.resident_bytes(),
         }
         self._log.append(row)
-        self._run.update_soon(phase=self._phase.name, epoch=row["epoch"], step=row["step"])
+        self._run.update_throttled(phase=self._phase.name, epoch=row["epoch"], step=row["step"])
         self._progress.epoch(
             f"{self._phase.name} {row['epoch']}/{self._phase.epochs}  "
             f"{format_metrics(logs or {})}  "
