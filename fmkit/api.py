@@ -101,7 +101,9 @@ class Run:
             from fmkit.train import build_model
 
             data = saved_config.section(self.config, "data")
-            return build_model.inference_model(loaded.learner, loaded.task, data)
+            return build_model.inference_model(
+                loaded.learner, loaded.task, data, loaded.spec.modality
+            )
 
     def predict(self, inputs: str | Path | Sequence[Any], batch_size: int = 32) -> pd.DataFrame:
         """Predictions, a row per input; nothing is written.

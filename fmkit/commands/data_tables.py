@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fmkit.commands.result_tables import duration, new_table
-from fmkit.config.registry import MODALITIES
 from fmkit.core.console import escape_markup, stdout
+from fmkit.core.modalities import modality_entry
 
 _SEVERITIES = {"error": "[bold red]error[/]", "warning": "[yellow]warning[/]", "note": "note"}
 _MAX_CLASSES, _MAX_ITEMS, _BAR_WIDTH = 40, 10, 24
@@ -107,7 +107,7 @@ def _size_table(report: dict[str, Any]) -> None:
         stdout.print(f"all are {sizes['width'][0]} x {sizes['height'][0]} pixels")
     elif sizes:
         table = new_table(
-            MODALITIES[report["modality"]].plural,
+            modality_entry(report["modality"]).plural,
             "least",
             "5%",
             "25%",

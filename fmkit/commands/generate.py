@@ -14,6 +14,7 @@ from fmkit.config.schema.commands import GenerateConfig
 from fmkit.config.schema.model import ModelConfig
 from fmkit.core import console, machine, signals
 from fmkit.core.errors import ConfigError, DataError
+from fmkit.core.modalities import modality_entry
 from fmkit.core.types import Message
 from fmkit.store import run_index
 from fmkit.store.run_reader import RunReader
@@ -83,8 +84,9 @@ def _load_run(config: GenerateConfig) -> tuple[Any, ModelConfig]:
     run = RunReader(run_index.resolve_trained(str(config.run), Path(config.runs_dir)))
     run.warn_if_unfinished()
     plugins.require(run, ("model", "task"), plugins.names())
-    if run.data().get("modality") != "text":
-        raise ConfigError(f"run {run.id} reads photos, so it generates no text.")
+    entry = modality_entry(run.spec().modality)
+    if not entry.has_tokenizer:
+        raise ConfigError(f"run {run.id} reads {entry.plural}, so it generates no text.")
     trained = launch.load_run(run, config.runtime)
     from fmkit.evaluation import generate as generation
 

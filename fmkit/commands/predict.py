@@ -8,10 +8,11 @@ from typing import Any
 
 from fmkit.commands import launch, plugins, result_tables
 from fmkit.config import command_line, saved_config
-from fmkit.config.registry import MODALITIES, ModalityEntry, task_entry
+from fmkit.config.registry import task_entry
 from fmkit.config.schema.commands import PredictConfig
-from fmkit.core import console, files, registry
+from fmkit.core import console, files, modalities
 from fmkit.core.errors import ConfigError, DataError
+from fmkit.core.modalities import ModalityEntry, modality_entry
 from fmkit.evaluation import write
 from fmkit.store import run_dir, run_index
 from fmkit.store.run_reader import RunReader
@@ -63,7 +64,7 @@ def predict_values(run: RunReader, trained: Any, values: Any, batch_size: int) -
     if isinstance(values, Path):
         inputs = _read_inputs(PredictConfig(str(run.folder), str(values)), run)
     else:
-        convert = registry.load(_modality(run).values_to_inputs)
+        convert = modalities.load(_modality(run).values_to_inputs)
         inputs = convert(values, saved_config.section(run.config(), "data"))
     columns, errors = _predict(run, trained, inputs, batch_size)
     _require_readable(run, inputs, errors, errors[0] if errors else "")
@@ -71,7 +72,7 @@ def predict_values(run: RunReader, trained: Any, values: Any, batch_size: int) -
 
 
 def _modality(run: RunReader) -> ModalityEntry:
-    return MODALITIES[run.spec().modality]
+    return modality_entry(run.spec().modality)
 
 
 def _require_predictions(run: RunReader) -> None:
@@ -93,15 +94,18 @@ def _require_readable(run: RunReader, inputs: Any, errors: list[str], hint: str)
 
 def _read_inputs(config: PredictConfig, run: RunReader) -> Any:
     task, _ = saved_config.task_of(saved_config.section(run.config(), "task"), None)
-    read = task_entry(task.name).read_inputs or _modality(run).read_inputs
-    return registry.load(read)(config, saved_config.section(run.config(), "data"))
+    entry = _modality(run)
+    read = task_entry(task.name).read_inputs or entry.read_inputs
+    if not read:
+        raise ConfigError(f"run {run.id}: fmkit predict does not read {entry.plural}.")
+    return modalities.load(read)(config, saved_config.section(run.config(), "data"))
 
 
 def _predict(
     run: RunReader, trained: Any, inputs: Any, batch_size: int
 ) -> tuple[dict[str, Any], list[str]]:
     """Columns of predictions, and a message for each input that could not be read."""
-    predict = registry.load(_modality(run).predict)
+    predict = modalities.load(_modality(run).predict)
     columns, errors = predict(trained, inputs, batch_size)
     return columns, errors
 

@@ -14,6 +14,7 @@ from fmkit.config import command_line, compatibility
 from fmkit.config.schema.commands import TokenizerConfig
 from fmkit.core import atomic_dir, console, files, signals
 from fmkit.core.errors import ArtifactError, ConfigError, received
+from fmkit.core.modalities import modality_entry
 
 if TYPE_CHECKING:
     from fmkit.data.dataset import Dataset
@@ -65,7 +66,7 @@ def train_tokenizer(config: TokenizerConfig) -> dict[str, Any]:
     compatibility.resolve_labels(data_config, None)
     seed = config.runtime.seed if seed is None else seed
     data = load.for_evaluation(data_config, config.runtime, seed, config.split)
-    if data.spec.modality != "text":
+    if not modality_entry(data.spec.modality).has_tokenizer:
         raise ConfigError(f"data={data_config.name} has no texts to train a tokenizer on.")
     settings = training.VocabularySettings(
         config.kind, config.size, config.min_frequency, config.lowercase, config.strip_accents,

@@ -11,11 +11,12 @@ from typing import Any
 from fmkit.commands import result_tables
 from fmkit.commands.resumed_run import ResumedRun, settings
 from fmkit.config import auto_recipe, objectives, saved_config
-from fmkit.config.registry import LABELS, MODALITIES, LabelKind
+from fmkit.config.registry import LABELS, LabelKind
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.task import JointConfig
 from fmkit.core import console, files, machine, signals
 from fmkit.core.errors import ConfigError
+from fmkit.core.modalities import modality_entry
 from fmkit.evaluation import write
 from fmkit.store import run_dir
 from fmkit.store.run_dir import Run
@@ -67,7 +68,9 @@ def train(
         learner, task = assembly.learner, assembly.task
         if assembly.parts:
             learner, task = assembly.parts[0].learner, assembly.parts[0].task
-        run.save_model(build_model.inference_model(learner, task, config.data))
+        run.save_model(
+            build_model.inference_model(learner, task, config.data, assembly.backbone.modality)
+        )
     signals.raise_if_stopped()
     metrics = _evaluate(config, run, assembly)
     with signals.defer_signals():  # a signal no longer changes that the run is done
@@ -225,10 +228,10 @@ def _split_seed(config: TrainConfig) -> int:
 def _record(config: TrainConfig, run: Run, assembly: Any, resolved: TrainConfig) -> None:
     """Write the resolved config, the environment and the tokenizer, before anything trains."""
     backbone = assembly.backbone
-    size = {"max_length": backbone.max_length}
-    if backbone.image_size is not None:
-        size = {"image_size": backbone.image_size}
-    inputs = MODALITIES[backbone.modality].plural
+    entry = modality_entry(backbone.modality)
+    inputs = {entry.record_key or entry.plural: assembly.loader.describe()}
+    if entry.input_size:
+        inputs = {entry.input_size: getattr(backbone, entry.input_size), **inputs}
     run.write_config(resolved)
     run.write_environment(
         devices=assembly.devices.as_dict(),
@@ -238,8 +241,7 @@ def _record(config: TrainConfig, run: Run, assembly: Any, resolved: TrainConfig)
         **_data_of_objectives(assembly),
         weights={**assembly.started_from, "fingerprint": backbone.fingerprint()},
         **({} if assembly.reference is None else {"reference": assembly.reference.record()}),
-        **size,
-        **{inputs: assembly.loader.describe()},
+        **inputs,
     )
     if backbone.tokenizer is not None:
         run.save_tokenizer(backbone.tokenizer)
@@ -268,9 +270,10 @@ def _log_model(config: TrainConfig, run: Run, assembly: Any, weights: str) -> No
     from fmkit.models import lora
 
     devices, backbone = assembly.devices, assembly.backbone
-    size = f"on texts of up to {backbone.max_length} tokens"
-    if backbone.image_size is not None:
-        size = f"at {backbone.image_size} x {backbone.image_size}"
+    entry = modality_entry(backbone.modality)
+    size = f"on {entry.plural}"
+    if entry.input_size:
+        size = entry.input_phrase.format(getattr(backbone, entry.input_size))
     _log(
         config,
         run,

@@ -119,8 +119,8 @@ def _always(f: RunFacts) -> bool:
     return True
 
 
-def _seen(f: RunFacts) -> bool:
-    return not f.is_text
+def _augmentable(f: RunFacts) -> bool:
+    return f.can_augment
 
 
 def _has_both(f: RunFacts) -> bool:
@@ -167,13 +167,13 @@ RULES: tuple[Rule, ...] = (
     Rule("model.image_size", _sized, _enlarged,
          "images of {f.side} pixels, enlarged within what {f.cores} cores ({f.device}) bear"),
     Rule("data.augment",
-         lambda f: _seen(f) and f.is_classification and f.is_gpu and f.examples >= LARGE,
+         lambda f: _augmentable(f) and f.is_classification and f.is_gpu and f.examples >= LARGE,
          _fixed("strong"),
          "{f.examples:,} examples: enough to gain by MixUp and CutMix"),
     Rule("data.augment",
-         lambda f: _seen(f) and f.is_gpu and (f.examples >= SMALL or not f.pretrained),
+         lambda f: _augmentable(f) and f.is_gpu and (f.examples >= SMALL or not f.pretrained),
          _fixed("medium"), "{f.examples:,} examples, trained for long enough to gain by variety"),
-    Rule("data.augment", _seen, _fixed("light"),
+    Rule("data.augment", _augmentable, _fixed("light"),
          "{f.examples:,} examples, {f.device}: shifts and flips cost next to nothing"),
     Rule("stage.full", lambda f: _has_both(f) and f.pretrained and f.per_class < TINY, _fixed(None),
          "{f.per_class:.1f} examples a class, fewer than 10: the backbone stays frozen"),
@@ -316,7 +316,7 @@ class RunFacts:
             augmentation of its own, a validation split, the feature cache in use.
         batch_size: as configured, until the rule chooses another.
         learning_rate: `optimizer.learning_rate` as configured, until the rule chooses another.
-        is_text: the examples are texts, so that there is nothing to augment.
+        can_augment: whether the data has `data.augment`.
         is_classification: the task is to tell classes, so that labels can be smoothed.
     """
 
@@ -331,7 +331,7 @@ class RunFacts:
     is_solvable: bool
     batch_size: int
     learning_rate: float
-    is_text: bool = False
+    can_augment: bool = True
     is_classification: bool = True
 
     @property

@@ -8,7 +8,6 @@ from typing import Any
 from fmkit.config.registry import (
     COLUMN_LABELS,
     LABELS,
-    MODALITIES,
     SourceEntry,
     TaskEntry,
     source_entry,
@@ -18,6 +17,7 @@ from fmkit.config.registry import (
 )
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.core.errors import Problem
+from fmkit.core.modalities import modality_entry
 
 
 def label_kind(data: Any) -> str | None:
@@ -89,8 +89,8 @@ def _content_problems(
     is_plain = kind not in ("conversations", "preferences")
     if not task.modality or (source.modality == task.modality and is_plain):
         return
-    plural = MODALITIES[task.modality].plural
-    has = MODALITIES[source.modality].plural if is_plain else LABELS[kind].phrase
+    plural = modality_entry(task.modality).plural
+    has = modality_entry(source.modality).plural if is_plain else LABELS[kind].phrase
     fitting = _tasks_for(kind, source) if not is_plain else ""
     unlabelled = [
         f"data={other}"

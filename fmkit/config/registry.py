@@ -1,4 +1,4 @@
-"""Every task, data source and modality, one row each, and the config class behind each name.
+"""Every task and data source, one row each, and the config class behind each name.
 
 A new task or source is its own files, its YAML in `conf/`, one row here, tests and a guide page.
 Code is named by `module:name` and imported only when it is called: a config error must come before
@@ -89,7 +89,7 @@ COMMAND_WORDS = {"tokenizer": "tokenizer train"}
 """How a command is typed where that is more than its name."""
 
 
-# --- labels and modalities ----------------------------------------------------------------------
+# --- labels -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -122,73 +122,6 @@ LABELS: dict[str, LabelKind] = {
 
 COLUMN_LABELS = ("classes", "sets", "numbers")
 """Labels that `data.labels` chooses among, and that a linear head can be solved for."""
-
-
-@dataclass(frozen=True)
-class ModalityEntry:
-    """What examples consist of, and the code that depends on it, each as `module:name`.
-
-    Attributes:
-        noun: one example, in messages.
-        plural: several examples.
-        config: base class of its data configs.
-        content: `Content` classes of its examples.
-        loader: makes batches.
-        read_inputs: `(PredictConfig, data config of the run) -> inputs` for `fmkit predict`.
-        values_to_inputs: `(values, data config of the run) -> inputs` for `Run.predict` in Python.
-        predict: `(LoadedRun, inputs, batch size) -> (columns, why inputs could not be read)`.
-        predicts_features: what a run without labels predicts, rather than being refused.
-        sizes: size statistics for the data report.
-        checks: quality checks of its examples.
-        deployed_input: `(backbone, data config) -> Keras input` of a deployed model.
-    """
-
-    noun: str
-    plural: str
-    config: type[DataConfig]
-    content: tuple[str, ...] = ()
-    loader: str = ""
-    read_inputs: str = ""
-    values_to_inputs: str = ""
-    predict: str = ""
-    predicts_features: bool = False
-    sizes: str = ""
-    checks: str = ""
-    deployed_input: str = ""
-
-
-MODALITIES: dict[str, ModalityEntry] = {
-    "image": ModalityEntry(
-        "image",
-        "images",
-        ImageData,
-        content=(
-            "fmkit.data.content.images:ImageFiles",
-            "fmkit.data.content.images:ImageArray",
-        ),
-        loader="fmkit.data.loaders.image_loader:ImageLoader",
-        read_inputs="fmkit.data.predict_inputs:read_photos",
-        values_to_inputs="fmkit.data.predict_inputs:photos_from_values",
-        predict="fmkit.evaluation.predict:predict_photos",
-        predicts_features=True,
-    ),
-    "text": ModalityEntry(
-        "text",
-        "texts",
-        DataConfig,
-        content=(
-            "fmkit.data.content.texts:Texts",
-            "fmkit.data.content.texts:Conversations",
-            "fmkit.data.content.documents:Documents",
-            "fmkit.data.content.word_sequences:Sentences",
-        ),
-        loader="fmkit.data.loaders.text_loader:TextLoader",
-        read_inputs="fmkit.data.predict_inputs:read_texts",
-        values_to_inputs="fmkit.data.predict_inputs:texts_from_values",
-        predict="fmkit.evaluation.predict:predict_texts",
-    ),
-}
-"""What an example can be."""
 
 
 # --- evaluation ---------------------------------------------------------------------------------
@@ -319,7 +252,7 @@ class TaskEntry:
         shares_head_of: another task with the same head, so that weights go from one to the other.
         joint_problem: why it cannot be an objective of `task=joint`; empty where it can.
         has_recipe: whether `recipe=auto` knows what to choose.
-        read_inputs: as `ModalityEntry.read_inputs`, where the task has inputs of its own.
+        read_inputs: as that of a modality, where the task has inputs of its own.
     """
 
     config: type[TaskConfig]

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from fmkit.config import compatibility
-from fmkit.config.registry import MODALITIES, config_classes, source_entry, task_entry
+from fmkit.config.registry import config_classes, source_entry, task_entry
 from fmkit.config.schema.commands import CheckConfig, TokenizerConfig, TrainConfig
 from fmkit.config.schema.data import (
     ConllData,
-    ImageData,
     TokenTableData,
 )
 from fmkit.config.schema.model import ModelConfig
@@ -22,6 +21,7 @@ from fmkit.config.schema.task import DpoConfig, JointConfig, MaskedImageConfig, 
 from fmkit.core import registry
 from fmkit.core.errors import Problem, closest_names, join_names, received
 from fmkit.core.files import display_path
+from fmkit.core.modalities import modality_entry
 
 _KERAS = (".keras", ".h5", ".safetensors", ".npz")
 
@@ -170,19 +170,18 @@ def _solver_problems(config: TrainConfig) -> Iterator[Problem]:
 
 
 def _augments(config: TrainConfig, phase: PhaseConfig) -> str:
-    own = config.data.augment if isinstance(config.data, ImageData) else "none"
-    return phase.augment or own
+    return phase.augment or str(getattr(config.data, "augment", "none"))
 
 
 def _tokenizer_problems(config: TokenizerConfig) -> Iterator[Problem]:
     """What a vocabulary can be made of, and which keys are of the other kind."""
     data = config.data
     modality = source_entry(data.name).modality
-    if modality not in ("", "text"):
+    if modality and not modality_entry(modality).has_tokenizer:
         yield Problem(
             "data.name",
             f"a vocabulary is made of texts, and data={data.name} has "
-            f"{MODALITIES[modality].plural}. Take "
+            f"{modality_entry(modality).plural}. Take "
             "data=text_files, data=text_lines, or the texts of a classifier such as "
             "data=text_table.",
         )

@@ -97,7 +97,7 @@ class DataSpec:
     """What a data set looks like.
 
     Attributes:
-        modality: what an example is, such as `image` or `text`.
+        modality: what an example is, a name in `fmkit.core.modalities`.
         classes: class names in the order of the model's outputs; empty for unlabelled data.
         counts: examples per split.
         class_counts: examples per split and class name; for sets of labels, per split and label.

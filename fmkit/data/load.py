@@ -10,6 +10,7 @@ from fmkit.config.schema.data import DataConfig
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.core import console
 from fmkit.core.errors import DataError, received
+from fmkit.core.modalities import modality_entry
 from fmkit.data import findings
 from fmkit.data.dataset import Dataset
 from fmkit.data.findings import WARNING, Finding
@@ -80,8 +81,8 @@ def inspect(
         DataError: it cannot be listed.
     """
     folder = Path(runtime.cache_dir) if runtime.cache_dir else default_folder()
-    modality = registry.MODALITIES.get(registry.source_entry(config.name).modality)
-    noun = "examples" if modality is None else modality.plural
+    modality = registry.source_entry(config.name).modality  # a plugin's may be unknown
+    noun = modality_entry(modality).plural if modality else "examples"
     next_message = time.monotonic() + _PATIENCE
 
     def progress(done: int, total: int) -> None:

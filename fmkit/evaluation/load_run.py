@@ -10,6 +10,7 @@ from fmkit.config.schema.data import DataConfig
 from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.config.schema.task import CausalLmConfig, TaskConfig
+from fmkit.core.modalities import modality_entry
 from fmkit.core.types import DataSpec
 from fmkit.data.dataset import Dataset
 from fmkit.evaluation import evaluator
@@ -95,7 +96,7 @@ def check_run(
     model, task = saved_config.section(config, "model"), saved_config.section(config, "task")
     task, objective = saved_config.task_of(task, objective)
     model.weights = "none"  # the checkpoint has them all
-    if run.data().get("modality") == "text":
+    if modality_entry(run.spec(objective).modality).has_tokenizer:
         model.tokenizer = str(run.folder / run_dir.TOKENIZER)
     if hasattr(task, "class_weights"):
         task.class_weights = "none"  # those of the training examples are not asked for

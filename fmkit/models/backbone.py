@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from fmkit.core.errors import ConfigError, join_names, received
+from fmkit.core.modalities import modality_entry
 from fmkit.core.types import Tokenizer
 from fmkit.models.keras_internals import run_graph
 
@@ -24,7 +25,6 @@ PADDING = -1
 ADAPTERS = ("lora_kernel_a", "lora_kernel_b")
 """Keras' names of the two matrices that LoRA adds to a layer with a kernel."""
 _RANKS = {"map": 4, "tokens": 3, "vector": 2}
-_OF_TOKENS = ("text",)
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Backbone:
         embedding: layer that turns tokens into vectors and, called with `reverse=True`, vectors
             into a score for each token; None where there is none.
         patches: how it runs on some patches alone; None where it cannot.
-        modality: what it reads, a name in `config.modalities`.
+        modality: what it reads, a name in `fmkit.core.modalities`.
 
     Raises:
         ConfigError: the parts contradict each other; a plugin's model is where that can happen.
@@ -157,8 +157,8 @@ class Backbone:
     def _check_input(self, subject: str) -> None:
         expected: tuple[int | None, ...] | None = None
         if self.tokenizer is not None:
-            if self.modality not in _OF_TOKENS:
-                allowed = f"{_OF_TOKENS[0]}, since it has a tokenizer"
+            if not modality_entry(self.modality).has_tokenizer:
+                allowed = "one of texts, since it has a tokenizer"
                 raise ConfigError(received(f"{subject}, modality", self.modality, allowed))
             if self.mask is None or self.max_length is None or self.features != "tokens":
                 needed = "a backbone with a tokenizer has mask, max_length and features=tokens"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmkit.core import console, safe_io, safe_yaml, sanitize
-from fmkit.core.errors import ArtifactError
+from fmkit.core import console, modalities, safe_io, safe_yaml, sanitize
+from fmkit.core.errors import ArtifactError, received
 from fmkit.core.types import DataSpec
 from fmkit.store import run_dir, run_index
 
@@ -75,9 +75,9 @@ class RunReader:
         """
         data = self.data(objective)
         modality, kind = data.get("modality", "image"), data.get("annotations", "")
-        # Its row may come from a plugin, so the names are not a closed list here.
-        if not isinstance(modality, str) or not modality.isidentifier():
-            raise self._unusable(run_dir.ENVIRONMENT, "modality is not a name")
+        if modality not in modalities.names():
+            why = received("modality", modality, modalities.names()).rstrip(".")
+            raise self._unusable(run_dir.ENVIRONMENT, why)
         if not isinstance(kind, str):
             raise self._unusable(run_dir.ENVIRONMENT, "annotations is not a name")
         outputs = self._distinct_names(data.get("names", []), "names")

@@ -97,13 +97,14 @@ class Joint(Task):
     ) -> dict[str, Any]:
         """The outputs of one network of all objectives, from the networks of each.
 
-        Images go through the backbone as one batch. Texts do not, for they are of different
-        lengths, and their backbones have no BatchNorm; nor do images of which a task shows the
-        backbone some patches only.
+        Inputs of one fixed size, such as images, go through the backbone as one batch. Texts do
+        not, for they are of different lengths, and their backbones have no BatchNorm; nor do images
+        of which a task shows the backbone some patches only.
         """
         outputs = {name: output for name, (_, output) in networks.items()}
         whole = [name for name in networks if self._sees_whole(*networks[name], name)]
-        if backbone.modality == "image" and len(whole) > 1:
+        has_fixed_size = None not in backbone.model.input.shape[1:]
+        if has_fixed_size and len(whole) > 1:
             features = shared_backbone.in_one_batch(
                 backbone, [networks[name][0][0] for name in whole]
             )

@@ -8,6 +8,8 @@ from fmkit.config import registry as rows
 from fmkit.config.registry import TASKS
 from fmkit.config.schema.task import TaskConfig
 from fmkit.core import registry
+from fmkit.core.errors import ConfigError
+from fmkit.core.modalities import modality_entry
 from fmkit.core.types import DataSpec
 from fmkit.tasks.base import add_defaults
 
@@ -18,5 +20,16 @@ def names() -> list[str]:
 
 
 def build(config: TaskConfig, spec: DataSpec) -> Any:
-    """The task that a config names, for one data set."""
-    return add_defaults(rows.load(rows.task_entry(config.name).task)(config, spec))
+    """The task that a config names, for one data set.
+
+    Raises:
+        ConfigError: it learns from another modality.
+    """
+    entry = rows.task_entry(config.name)
+    if entry.modality and entry.modality != spec.modality:
+        learned, given = (modality_entry(name).plural for name in (entry.modality, spec.modality))
+        raise ConfigError(
+            f"task.name={config.name} learns from {learned}, but the data are {given}.",
+            f"Use a task that learns from {given}.",
+        )
+    return add_defaults(rows.load(entry.task)(config, spec))

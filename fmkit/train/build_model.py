@@ -7,17 +7,16 @@ from typing import Any
 
 import keras
 
-from fmkit.config import units
-from fmkit.config.schema.data import DataConfig, ImageData
+from fmkit.config.schema.data import DataConfig
 from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.config.schema.task import TaskConfig
 from fmkit.core.errors import ConfigError
+from fmkit.core.modalities import load, modality_entry
 from fmkit.core.types import DataSpec
 from fmkit.data.examples import Examples
 from fmkit.data.images.image_size import input_side
-from fmkit.data.loaders.image_loader import ImageLoader
-from fmkit.data.loaders.text_loader import TextLoader
+from fmkit.data.loaders.base import Loader
 from fmkit.models import lora
 from fmkit.models import registry as model_registry
 from fmkit.models.backbone import Backbone
@@ -52,19 +51,14 @@ def build_backbone(model: ModelConfig, specs: Sequence[DataSpec]) -> Backbone:
     backbone = model_registry.build(model)
     for spec in specs:
         if backbone.modality != spec.modality:
+            wanted = modality_entry(spec.modality)
             raise ConfigError(
-                f"model.name={model.name} reads {backbone.modality}s, and the data are "
-                f"{spec.modality}s.",
-                f"Take a model of {spec.modality}s: {_MODELS_OF[spec.modality]}",
+                f"model.name={model.name} reads {modality_entry(backbone.modality).plural}, and "
+                f"the data are {wanted.plural}.",
+                f"Choose a model of {wanted.plural}: {wanted.models}." if wanted.models else "",
             )
     lora.add(backbone, model)
     return backbone
-
-
-_MODELS_OF = {
-    "image": "model=efficientnet_lite0, for one.",
-    "text": "model=minilm, model=small_bert, or model=hub with model.preset.",
-}
 
 
 def network(inputs: Sequence[Any], output: Any, task: Any) -> TaskModel:
@@ -74,60 +68,24 @@ def network(inputs: Sequence[Any], output: Any, task: Any) -> TaskModel:
 
 def open_loader(
     config: DataConfig, runtime: RuntimeConfig, examples: Examples, task: Any, backbone: Backbone
-) -> ImageLoader | TextLoader:
+) -> Loader:
     """The input pipeline for a task and a backbone."""
-    if backbone.tokenizer is not None and backbone.max_length is not None:
-        return TextLoader(
-            examples,
-            targets=task.targets(examples),
-            tokenizer=backbone.tokenizer,
-            max_length=backbone.max_length,
-            prepare_batch=task.prepare_batch,
-            num_inputs=1 + len(task.extra_inputs),
-            target_rank=task.target_rank,
-            batch_size=config.batch_size,
-            num_classes=task.num_classes,
-            class_weights=task.class_weights,
-        )
-    if not isinstance(config, ImageData) or backbone.image_size is None:
-        raise ConfigError(f"data.name={config.name} has no images.")
-    return ImageLoader(
-        examples,
-        targets=task.targets(examples),
-        image_size=backbone.image_size,
-        batch_size=config.batch_size,
-        resize=config.resize,
-        augment=config.augment,
-        flip=config.flip,
-        augment_views=config.augment_views,
-        views_per_image=task.views_per_image,
-        prepare_batch=task.prepare_batch,
-        num_classes=task.num_classes,
-        class_weights=task.class_weights,
-        memory_budget_bytes=units.parse_bytes(runtime.memory_budget),
-    )
+    entry = modality_entry(backbone.modality)
+    loader: Loader = load(entry.open_loader)(examples, task, backbone, config, runtime)
+    return loader
 
 
-def inference_model(learner: TaskModel, task: Any, data: DataConfig) -> keras.Model:
-    """The network as users deploy it: RGB images of any size, 0 to 255, to what the task shows.
+def inference_model(learner: TaskModel, task: Any, data: DataConfig, modality: str) -> keras.Model:
+    """The network as users deploy it, from its modality's deployed input to the task's predictions.
 
-    Of texts: tokens (B, T) int32, filled up with -1, as the tokenizer beside the model makes them.
-    It is made of Keras' and KerasHub's own layers only, so that it loads without fmkit.
+    Images are RGB of any size, 0 to 255; texts are tokens (B, T) int32, padded with -1, as the
+    tokenizer saved with the model makes them. It has layers of Keras and KerasHub only, so that it
+    loads without fmkit.
     """
     shown = learner.output if task.inference_input is None else task.inference_input
-    if not isinstance(data, ImageData):
-        outputs = task.inference(shown)
-        return keras.Model(learner.inputs[0], outputs, name="fmkit")
-    resize, side = data.resize, learner.inputs[0].shape[1]
-    images = keras.Input((None, None, 3), dtype="float32", name="images")
-    resized = keras.layers.Resizing(
-        side,
-        side,
-        antialias=True,
-        crop_to_aspect_ratio=resize == "crop",
-        pad_to_aspect_ratio=resize == "pad",
-        dtype="float32",  # mixed precision would round the pixels
-        name="resize",
-    )(images)
+    deployed_input = modality_entry(modality).deployed_input
+    if not deployed_input:
+        return keras.Model(learner.inputs[0], task.inference(shown), name="fmkit")
+    inputs, prepared = load(deployed_input)(learner.inputs[0], data)
     network = keras.Model(learner.inputs[0], shown, name="network")
-    return keras.Model(images, task.inference(network(resized)), name="fmkit")
+    return keras.Model(inputs, task.inference(network(prepared)), name="fmkit")

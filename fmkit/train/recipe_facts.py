@@ -19,7 +19,7 @@ def facts(config: TrainConfig, data: Dataset, machine: Devices) -> RunFacts:
         examples=len(data.splits["train"]),
         classes=len(data.spec.classes),
         side=typical_side(content),
-        is_text=data.spec.modality == "text",
+        can_augment=hasattr(config.data, "augment"),
         is_classification=isinstance(config.task, ClassificationConfig),
         own_size=model_registry.default_image_size(config.model.name),
         pretrained=config.init is not None or config.model.weights != "none",

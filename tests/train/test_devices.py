@@ -48,7 +48,7 @@ config = settings(stage, runtime_devices="all", optimizer_ema=0.5)
 done = train(Path(sys.argv[1]), config)
 assembly = done.assembly
 with assembly.scope():
-    model = building.inference_model(assembly.learner, assembly.task, assembly.config.data)
+    model = building.inference_model(assembly.learner, assembly.task, assembly.config.data, "image")
     done.run.save_model(model)
 found = judge.probabilities(assembly.learner, assembly.ordered("val"))
 pixels = assembly.examples.content.pixels[assembly.splits["val"]]
@@ -194,7 +194,7 @@ def test_mixed_precision_keeps_float32_weights_and_gives_float32_probabilities(t
     for path, value in done.saved().items():
         assert value.dtype == np.float32, path
     done.run.save_model(
-        build_model.inference_model(learner, done.assembly.task, done.assembly.config.data)
+        build_model.inference_model(learner, done.assembly.task, done.assembly.config.data, "image")
     )
     exported = keras.saving.load_model(done.run.folder / "model.keras")
     assert exported.get_layer("resize").compute_dtype == "float32"  # no rounding of pixels

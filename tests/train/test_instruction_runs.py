@@ -103,7 +103,9 @@ def test_merged_saved_and_loaded_it_gives_the_same_logits(lora, tmp_path):
     assert not adapters.adapted(found.learner)
     np.testing.assert_allclose(logits(found.learner), expected, atol=1e-5)
     assert found.task.chat_template.name == "plain"
-    deployed = build_model.inference_model(found.learner, found.task, lora.assembly.config.data)
+    deployed = build_model.inference_model(
+        found.learner, found.task, lora.assembly.config.data, lora.assembly.backbone.modality
+    )
     deployed.save(tmp_path / "model.keras")
     deployed = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(logits(deployed), expected, atol=1e-5)

@@ -102,7 +102,9 @@ def test_a_run_is_rebuilt_and_deployed_as_a_plain_model(lora, tmp_path):
     trained, before, expected = lora
     found = load_run.load(RunReader(trained.run.folder), trained.assembly.config.runtime)
     np.testing.assert_allclose(probabilities(found.learner), expected, atol=1e-5)
-    deployed = build_model.inference_model(found.learner, found.task, trained.assembly.config.data)
+    deployed = build_model.inference_model(
+        found.learner, found.task, trained.assembly.config.data, trained.assembly.backbone.modality
+    )
     deployed.save(tmp_path / "model.keras")
     model = keras.saving.load_model(tmp_path / "model.keras")
     assert "lora_rank" not in str(model.get_config())

@@ -109,7 +109,9 @@ def test_a_head_learns_on_what_was_learned_without_labels(done, tmp_path):
 def test_the_deployed_model_gives_pooled_features(done, tmp_path):
     name, found = done
     assembly = found.assembly
-    model = build_model.inference_model(assembly.learner, assembly.task, assembly.config.data)
+    model = build_model.inference_model(
+        assembly.learner, assembly.task, assembly.config.data, "image"
+    )
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     photos = assembly.examples.content.pixels[:5].astype(np.float32)

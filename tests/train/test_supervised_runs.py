@@ -113,7 +113,10 @@ def test_the_units_are_frozen_and_the_head_begins_at_the_mean(tmp_path):
     assert head["parameters"] - head["trainable_parameters"] == 4
     lora.merge(done.assembly.learner)
     model = build_model.inference_model(
-        done.assembly.learner, done.assembly.task, done.assembly.config.data
+        done.assembly.learner,
+        done.assembly.task,
+        done.assembly.config.data,
+        done.assembly.backbone.modality,
     )
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")

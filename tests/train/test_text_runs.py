@@ -120,7 +120,7 @@ def test_pairs_are_read_as_pairs(tmp_path):
 def test_the_deployed_model_gives_the_same_and_its_tokenizer_lies_beside_it(tmp_path):
     done = run_texts(tmp_path)
     learner, task, data = done.assembly.learner, done.assembly.task, done.assembly.config.data
-    done.run.save_model(build_model.inference_model(learner, task, data))
+    done.run.save_model(build_model.inference_model(learner, task, data, "text"))
     done.run.save_tokenizer(done.assembly.backbone.tokenizer)
     loaded = keras.saving.load_model(done.run.folder / "model.keras")
     kept = tokenizers.load(done.run.folder / "tokenizer")

@@ -16,6 +16,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from fmkit.config import units
+from fmkit.config.schema.data import ImageData
+from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.core.errors import ConfigError, DataError
 from fmkit.data.examples import Examples
 from fmkit.data.images.augment import Augmentation
@@ -343,3 +346,24 @@ def _augment_seed(seed: int | str) -> tuple[int, int]:
     """Two 31-bit numbers for augmentation, unlike those of the order."""
     digest = hashlib.sha256(f"augment\0{seed}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1, int.from_bytes(digest[4:8], "big") >> 1
+
+
+def open_loader(
+    examples: Examples, task: Any, backbone: Any, config: ImageData, runtime: RuntimeConfig
+) -> ImageLoader:
+    """The loader of images for a task and a backbone."""
+    return ImageLoader(
+        examples,
+        targets=task.targets(examples),
+        image_size=backbone.image_size,
+        batch_size=config.batch_size,
+        resize=config.resize,
+        augment=config.augment,
+        flip=config.flip,
+        augment_views=config.augment_views,
+        views_per_image=task.views_per_image,
+        prepare_batch=task.prepare_batch,
+        num_classes=task.num_classes,
+        class_weights=task.class_weights,
+        memory_budget_bytes=units.parse_bytes(runtime.memory_budget),
+    )

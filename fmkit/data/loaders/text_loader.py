@@ -12,6 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
+from fmkit.config.schema.data import DataConfig
+from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.core.types import Tokenizer
 from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples
@@ -109,6 +111,24 @@ class TextLoader(DatasetLoader):
             return (inputs[0] if len(inputs) == 1 else tuple(inputs)), targets
 
         return load
+
+
+def open_loader(
+    examples: Examples, task: Any, backbone: Any, config: DataConfig, runtime: RuntimeConfig
+) -> TextLoader:
+    """The loader of texts for a task and a backbone."""
+    return TextLoader(
+        examples,
+        targets=task.targets(examples),
+        tokenizer=backbone.tokenizer,
+        max_length=backbone.max_length,
+        prepare_batch=task.prepare_batch,
+        num_inputs=1 + len(task.extra_inputs),
+        target_rank=task.target_rank,
+        batch_size=config.batch_size,
+        num_classes=task.num_classes,
+        class_weights=task.class_weights,
+    )
 
 
 class Rows(Protocol):

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from fmkit.config import modalities
-from fmkit.core import files, registry
+from fmkit.core import files, modalities
 from fmkit.data.examples import Examples
 from fmkit.data.findings import ERROR, FILE, FINDING_KINDS, Finding, count, group_by_kind
 from fmkit.data.quality.inspect import Inspection
@@ -68,7 +67,7 @@ def draw(inspected: Inspection, path: Path) -> bool:
     thumbnail = modalities.modality_entry(examples.content.modality).thumbnail
     if not thumbnail:
         return False
-    picture = _picture_maker(examples, registry.load(thumbnail))
+    picture = _picture_maker(examples, modalities.load(thumbnail))
     rows = [
         _Row(kind, count(group), _tiles(group, picture))
         for kind, group in group_by_kind(inspected.findings).items()

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from fmkit.config import modalities
 from fmkit.config.schema.data import DataConfig
-from fmkit.core import registry
+from fmkit.core import modalities
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding
 from fmkit.data.quality.duplicates import DuplicateGroups
@@ -54,5 +53,5 @@ def scan_content(
     checks = modalities.modality_entry(examples.content.modality).checks
     if not checks:
         return ContentScan()
-    scan: ContentScan = registry.load(checks)(examples, config, cache_folder, progress)
+    scan: ContentScan = modalities.load(checks)(examples, config, cache_folder, progress)
     return scan

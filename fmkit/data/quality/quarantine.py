@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit.config.schema.data import ImageFolderData, ImageTableData, PhotosData, TextFolderData
+from fmkit.config import registry
 from fmkit.core.errors import ConfigError, ResourceError
 from fmkit.core.files import absolute_path
 from fmkit.data.findings import Finding, printable
@@ -31,7 +31,7 @@ def movable_root(config: Any) -> Path:
     Raises:
         ConfigError: the data's files belong to a package, or there are none.
     """
-    if not isinstance(config, ImageFolderData | ImageTableData | PhotosData | TextFolderData):
+    if not registry.source_entry(config.name).has_user_files:
         raise ConfigError(
             f"data.on_bad=quarantine moves files, and data={config.name} has none that are yours.",
             "Leave them out instead: data.on_bad=skip",

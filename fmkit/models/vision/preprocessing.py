@@ -6,6 +6,8 @@ pixels before the mean is taken off.
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -16,6 +18,29 @@ _CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 def image_input(size: int) -> keras.KerasTensor:
     """RGB images of a fixed size, floats 0 to 255: (B, H, W, 3)."""
     return keras.Input((size, size, 3), dtype="float32", name="image")
+
+
+def deployed_input(
+    network_input: keras.KerasTensor, data: Any
+) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """The input of a deployed model, RGB images of any size, 0 to 255, and those resized.
+
+    Args:
+        network_input: (B, H, W, 3).
+        data: keys of `data`: images are resized as in training.
+    """
+    side = network_input.shape[1]
+    images = keras.Input((None, None, 3), dtype="float32", name="images")
+    resize = keras.layers.Resizing(
+        side,
+        side,
+        antialias=True,
+        crop_to_aspect_ratio=data.resize == "crop",
+        pad_to_aspect_ratio=data.resize == "pad",
+        dtype="float32",  # mixed precision would round the pixels
+        name="resize",
+    )
+    return images, resize(images)
 
 
 def preprocess(images: keras.KerasTensor, mode: str) -> keras.KerasTensor:

@@ -26,17 +26,12 @@ class SelfSupervised(Task):
         spec: the data set; with classes or without.
 
     Raises:
-        ConfigError: the data are no images; or the monitor needs labels that are not there.
+        ConfigError: the monitor needs labels, and the data has none.
     """
 
     epoch_metrics = (NAME,)
 
     def __init__(self, config: SelfSupervisedConfig, spec: DataSpec) -> None:
-        if spec.modality != "image":
-            raise ConfigError(
-                f"task.name={config.name} learns of images, and the data are {spec.modality}s.",
-                "Take a task for them.",
-            )
         self._voters = config.knn_examples if spec.classes else 0
         if config.monitor == f"val_{NAME}" and not self._voters:
             why = "task.knn_examples is 0" if spec.classes else "the data has no labels"

@@ -111,7 +111,7 @@ def test_the_loss_is_taken_in_float32_and_features_are_what_is_shown(config):
 
 
 def test_what_cannot_be_learned_so_is_refused():
-    with pytest.raises(ConfigError, match="learns of images, and the data are texts"):
+    with pytest.raises(ConfigError, match="learns from images, but the data are texts"):
         task_registry.build(SimclrConfig(), DataSpec("text", ("a", "b"), {}))
     config = SimclrConfig(monitor="val_knn_accuracy")
     with pytest.raises(ConfigError, match="the data has no labels"):

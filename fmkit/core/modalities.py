@@ -1,0 +1,121 @@
+"""The modalities: what an example can be (an image, a text), and all code that depends on it, a row
+each.
+
+Everything else asks the row, by `spec.modality` or `content.modality`, and never compares names of
+modalities. Code is named by `module:name` and imported only when it is called. A plugin file adds
+rows by a table `MODALITIES`, an installed package by entry points in the group `fmkit.modalities`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fmkit.core import registry
+from fmkit.core.errors import ConfigError, received
+
+Code = str | Callable[..., Any]
+"""A function, or `module:name` of one; empty where a modality has none."""
+
+
+@dataclass(frozen=True)
+class ModalityEntry:
+    """What examples consist of.
+
+    Attributes:
+        noun: one example, in messages.
+        plural: several examples.
+        models: models for it, as a message names them.
+        open_loader: `(Examples, task, backbone, DataConfig, RuntimeConfig) -> Loader`.
+        input_size: the attribute of a backbone that says how large its inputs are, such as
+            `image_size`; a run's record has it.
+        input_phrase: that size in words, with `{}` for the number.
+        record_key: the key in a run's record for what its loader holds.
+        has_tokenizer: whether models read tokens of texts, so that a run keeps a tokenizer, a
+            vocabulary can be trained on the data, and a model may generate text.
+        checks: `(Examples, DataConfig, cache folder, progress) -> ContentScan`, which reads all
+            examples before training; empty where nothing is checked.
+        thumbnail: `(Content, index, side) -> PIL image`; empty where examples cannot be drawn.
+        deployed_input: `(the network's input tensor, DataConfig) -> (input, tensor)`: the input of
+            a deployed model, and what the network reads of it; empty where they are the same.
+        read_inputs: `(PredictConfig, DataConfig of the run) -> inputs` of `fmkit predict`, which
+            have a length.
+        values_to_inputs: `(values, DataConfig of the run) -> inputs` of `run.predict` in Python.
+        predict: `(LoadedRun, inputs, batch size) -> (columns, a message per unreadable input)`.
+        predicts_features: a run without labels predicts features, rather than being refused.
+    """
+
+    noun: str
+    plural: str
+    models: str = ""
+    open_loader: Code = ""
+    input_size: str = ""
+    input_phrase: str = ""
+    record_key: str = ""
+    has_tokenizer: bool = False
+    checks: Code = ""
+    thumbnail: Code = ""
+    deployed_input: Code = ""
+    read_inputs: Code = ""
+    values_to_inputs: Code = ""
+    predict: Code = ""
+    predicts_features: bool = False
+
+
+MODALITIES: dict[str, ModalityEntry] = {
+    "image": ModalityEntry(
+        noun="image",
+        plural="images",
+        models="such as model=efficientnet_lite0",
+        open_loader="fmkit.data.loaders.image_loader:open_loader",
+        input_size="image_size",
+        input_phrase="at {0} x {0}",
+        record_key="images",
+        checks="fmkit.data.quality.image_checks:check",
+        thumbnail="fmkit.data.images.thumbnails:thumbnail",
+        deployed_input="fmkit.models.vision.preprocessing:deployed_input",
+        read_inputs="fmkit.data.predict_inputs:read_photos",
+        values_to_inputs="fmkit.data.predict_inputs:photos_from_values",
+        predict="fmkit.evaluation.predict:predict_photos",
+        predicts_features=True,
+    ),
+    "text": ModalityEntry(
+        noun="text",
+        plural="texts",
+        models="model=minilm, model=small_bert, or model=hub with model.preset",
+        open_loader="fmkit.data.loaders.text_loader:open_loader",
+        input_size="max_length",
+        input_phrase="on texts of up to {} tokens",
+        record_key="texts",
+        has_tokenizer=True,
+        checks="fmkit.data.quality.document_checks:check",
+        read_inputs="fmkit.data.predict_inputs:read_texts",
+        values_to_inputs="fmkit.data.predict_inputs:texts_from_values",
+        predict="fmkit.evaluation.predict:predict_texts",
+    ),
+}
+"""By modality."""
+
+
+def names() -> list[str]:
+    """Every modality, plugins' included."""
+    return registry.names("modalities", MODALITIES)
+
+
+def modality_entry(name: str) -> ModalityEntry:
+    """The row of a modality.
+
+    Raises:
+        ConfigError: there is no such modality, or a plugin's row is of another type.
+    """
+    entry = registry.find("modalities", name, MODALITIES)
+    if not isinstance(entry, ModalityEntry):
+        raise ConfigError(received(f"plugin {name} of modalities", entry, "a ModalityEntry"))
+    return entry
+
+
+def load(code: Code) -> Callable[..., Any]:
+    """The function that a row names."""
+    function: Callable[..., Any] = registry.load(code) if isinstance(code, str) else code
+    return function
