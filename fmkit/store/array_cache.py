@@ -78,6 +78,8 @@ class Entry:
         made: how it was computed.
         bytes: of all shards.
         used: when it was last used, seconds since 1970.
+        shards: row counts, shapes and file names.
+        digests: SHA-256 of every file, in the order of the shards.
     """
 
     folder: Path
@@ -89,6 +91,7 @@ class Entry:
     bytes: int
     used: float
     shards: tuple[dict[str, Any], ...]
+    digests: tuple[str, ...]
 
     @property
     def key(self) -> str:
@@ -310,7 +313,7 @@ def read_entry(folder: Path) -> Entry | None:
     """An entry by its manifest, shards unread; None where the manifest is missing or damaged."""
     try:
         manifest = atomic_dir.manifest(folder)
-        shards = tuple(manifest["shards"])
+        shards, rows = tuple(manifest["shards"]), manifest["files"]
         shapes = shards[0]["shapes"]
         if manifest["dtype"] not in _DTYPES:
             return None
@@ -321,9 +324,10 @@ def read_entry(folder: Path) -> Entry | None:
             dtype=manifest["dtype"],
             facts=dict(manifest["facts"]),
             made=dict(manifest["made"]),
-            bytes=sum(row["bytes"] for row in manifest["files"].values()),
+            bytes=sum(row["bytes"] for row in rows.values()),
             used=(folder / MANIFEST).stat().st_mtime,
             shards=shards,
+            digests=tuple(rows[name]["sha256"] for shard in shards for name in shard["files"]),
         )
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
         return None

@@ -39,8 +39,8 @@ ENVIRONMENT = {"data": {"classes": list("0123456789"), "fingerprint": "x"}}
 def use(folder: Path) -> None:
     """What `fmkit runs` and then `fmkit eval` do with a run before a network is built."""
     with console.stdout.capture(), console.stderr.capture():
-        runs.command(["list", f"runs_dir={folder.parent.parent}"])
-        runs.command(["show", str(folder), f"runs_dir={folder.parent.parent}"])
+        runs.runs(["list", f"runs_dir={folder.parent.parent}"])
+        runs.runs(["show", str(folder), f"runs_dir={folder.parent.parent}"])
     run = RunReader(run_index.resolve_trained(str(folder), folder.parent.parent))
     plugins.require(run, ("model", "task"), KNOWN)
     run.classes()
@@ -56,7 +56,7 @@ def listed(folder: Path) -> None:
     if run.state != run_index.BROKEN or not run.reason:
         raise AssertionError(f"{run.state}: {run.reason}")
     with console.stdout.capture(), console.stderr.capture():
-        runs.command(["list", f"runs_dir={folder.parent.parent}"])
+        runs.runs(["list", f"runs_dir={folder.parent.parent}"])
 
 
 def good(place: Path) -> Path:

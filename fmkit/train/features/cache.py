@@ -216,7 +216,7 @@ def _arrays(work: _Pass, store: FeatureStore, split: str, view: int) -> CachedAr
     )
     work.computed += count if computed else 0
     work.read += 0 if computed else count
-    work.digests.extend(digest for shard in entry.shards for digest in shard["sha256"])
+    work.digests.extend(entry.digests)
     arrays = entry.arrays(_budget(work), lock)
     work.bytes += entry.bytes
     work.held += entry.bytes if arrays.in_memory else 0
