@@ -102,7 +102,7 @@ class Run:
 
             data = saved_config.section(self.config, "data")
             return build_model.inference_model(
-                loaded.learner, loaded.task, data, loaded.spec.modality
+                loaded.model, loaded.task, data, loaded.spec.modality
             )
 
     def predict(self, inputs: str | Path | Sequence[Any], batch_size: int = 32) -> pd.DataFrame:

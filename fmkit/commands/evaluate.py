@@ -61,7 +61,7 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
     loader = load_run.open_data(config.data, config.runtime, data, trained)
     metrics, columns = evaluator.evaluate(
         evaluator.EvaluationInputs(
-            trained.learner, loader, indices, data.examples, labels, trained.classes, trained.task,
+            trained.model, loader, indices, data.examples, labels, trained.classes, trained.task,
             config.bootstrap, config.runtime.seed,
             None if split == "val" and not is_new else load_run.validation(trained, objective),
         )

@@ -65,7 +65,7 @@ def generate_text(config: GenerateConfig) -> str:
         stream = generation.generate_reply(generator, template, messages, sampling)
     elif config.system is not None:
         raise ConfigError(
-            f"system: {generator.what} was not trained on conversations.",
+            f"system: {generator.name} was not trained on conversations.",
             "Add chat=true to write the prompt as one, or remove system.",
         )
     else:

@@ -41,7 +41,7 @@ def require_examples(count: int) -> None:
         raise DataError("There are no examples to evaluate. Name a split that has some.")
 
 
-def require_finite(predictions: Any, what: str) -> None:
+def require_finite(predictions: Any, what: str, noun: str = "examples") -> None:
     """Refuse NaN and infinite numbers.
 
     Raises:
@@ -51,7 +51,7 @@ def require_finite(predictions: Any, what: str) -> None:
     if len(broken):
         raise NonFiniteError(
             f"The model's {what} are NaN or infinite for {len(broken):,} of {len(predictions):,} "
-            f"examples; the first is number {broken[0]}.",
+            f"{noun}; the first is number {broken[0]}.",
             "Its weights or an input became NaN or infinite: lower the learning rate or use "
             "runtime.precision=float32.",
         )

@@ -30,7 +30,7 @@ _INTERVALS = (
 
 def evaluate(inputs: EvaluationInputs) -> EvaluationResult:
     """Metrics, and the label and the probability of each class for each example."""
-    outputs = predict_probabilities(inputs.learner, inputs.loader.ordered(inputs.indices))
+    outputs = predict_probabilities(inputs.model, inputs.loader.ordered(inputs.indices))
     labels, classes = inputs.labels[inputs.indices], inputs.classes
     metrics = compute_metrics(labels, outputs, classes, inputs.bootstrap, inputs.seed)
     ids = [inputs.examples.ids[index] for index in inputs.indices]

@@ -1,45 +1,46 @@
-"""A trained model on labelled or unlabelled examples: figures and a row an example.
+"""Evaluation of a trained model: metrics, and a table with a row for each example.
 
-N examples, C classes.
+How a task is evaluated stands in its registry row (`fmkit.config.registry.Evaluator`).
+
+N examples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from fmkit.config import registry as rows
+from fmkit.config import registry as task_rows
 from fmkit.config.registry import LOSSES, Evaluator
 from fmkit.core import registry
 from fmkit.core.errors import FmkitError
-from fmkit.core.types import DataSpec
 from fmkit.data.examples import Examples
 from fmkit.train.task_model import TaskModel
 
 
 @dataclass(frozen=True)
 class EvaluationInputs:
-    """What is to be judged, and on what.
+    """A trained model, and the examples to evaluate it on.
 
     Attributes:
-        learner: the trained network.
+        model: the trained network.
         loader: batches of `examples`.
-        indices: which of them, (N,).
+        indices: positions of those that are evaluated, (N,).
         examples: the data set.
         labels: every example's class in the order of `classes`; other annotations are in
             `examples`, in the order of the run's names.
         classes: names of the outputs.
         task: what was learned.
         bootstrap: resamples behind the intervals.
-        seed: of the resampling.
-        validation: figures of the run's own validation, for an evaluator that goes by it; empty
-            where there are none; None where validation is what is judged.
+        seed: of the resamples.
+        validation: metrics of the run's own validation split, for an evaluator that needs one of
+            them; empty where there are none; None where this is the validation split.
     """
 
-    learner: TaskModel
+    model: TaskModel
     loader: Any
     indices: np.ndarray
     examples: Examples
@@ -51,62 +52,57 @@ class EvaluationInputs:
     validation: Mapping[str, Any] | None = field(default_factory=dict)
 
 
-Columns = Callable[[np.ndarray, DataSpec], dict[str, Any]]
-"""From the network's outputs, a row an example, and the run's data to columns of a table, of which
-`prediction` is one, or several begin so; a row of NaN is an example that could not be read."""
-
-
 EvaluationResult = tuple[dict[str, Any], dict[str, Any]]
-"""Figures as JSON, and columns of a table with a row an example."""
+"""Metrics by name, ready for JSON, and columns of a table with a row for each example."""
 
 
 def evaluator_of(task: Any) -> Evaluator:
     """How a task is evaluated: by its row, or that of the task its class derives from."""
-    row = rows.task_entry(task.name)
-    if row.evaluator is None:  # a plugin's function gives nothing away until it was called
-        row = rows.entry_of_class(type(task)) or row
+    row = task_rows.task_entry(task.name)
+    if row.evaluator is None:  # of a plugin's function nothing is known before it is called
+        row = task_rows.entry_of_class(type(task)) or row
     return row.evaluator or LOSSES
 
 
-def evaluate(question: EvaluationInputs) -> EvaluationResult:
-    """Figures and a table, by what the task asks for.
+def evaluate(inputs: EvaluationInputs) -> EvaluationResult:
+    """Metrics and a table, by the task's evaluator.
 
     Raises:
         DataError: a file of the data is broken.
     """
-    evaluator = registry.load(evaluator_of(question.task).evaluate)
+    evaluator = registry.load(evaluator_of(inputs.task).evaluate)
     try:
-        answer: EvaluationResult = evaluator(question)
+        result: EvaluationResult = evaluator(inputs)
     except FmkitError:
         raise
     except Exception as error:
-        explained = question.loader.data_error(error)
-        if explained is None:
+        data_error = inputs.loader.data_error(error)
+        if data_error is None:
             raise
-        raise explained from error
-    return answer
+        raise data_error from error
+    return result
 
 
 def extra_files(task: Any, columns: Mapping[str, Any]) -> dict[str, Any]:
-    """What else an evaluation writes, by the end of its name: content of JSON files."""
-    made = evaluator_of(task).extra_files
-    return {name: registry.load(each)(columns) for name, each in made.items()}
+    """More JSON files of an evaluation: content by the end of the file's name."""
+    functions = evaluator_of(task).extra_files
+    return {name: registry.load(function)(columns) for name, function in functions.items()}
 
 
-def summary_metrics(task: Any, figures: dict[str, Any]) -> dict[str, Any]:
-    """The figures that a run's status and its last table show."""
-    chosen = evaluator_of(task).summary
-    if chosen:
-        return {key: figures[key] for key in chosen if key in figures}
-    return {key: value for key, value in figures.items() if isinstance(value, int | float)}
+def summary_metrics(task: Any, metrics: dict[str, Any]) -> dict[str, Any]:
+    """The metrics that a run's status and its last table show."""
+    names = evaluator_of(task).summary
+    if names:
+        return {name: metrics[name] for name in names if name in metrics}
+    return {name: value for name, value in metrics.items() if isinstance(value, int | float)}
 
 
-def losses(question: EvaluationInputs) -> EvaluationResult:
-    """The task's loss and metrics, for what has no answer to compare with."""
-    learner = question.learner
-    if not learner.compiled:
-        learner.compile(metrics=question.task.metrics())
-    batches = question.loader.ordered(question.indices)
-    found = learner.evaluate(batches, verbose=0, return_dict=True)
-    figures = {name: float(value) for name, value in found.items()}
-    return {"n": len(question.indices), **figures}, {}
+def losses(inputs: EvaluationInputs) -> EvaluationResult:
+    """The task's loss and metrics, for examples without labels to compare with."""
+    model = inputs.model
+    if not model.compiled:
+        model.compile(metrics=inputs.task.metrics())
+    batches = inputs.loader.ordered(inputs.indices)
+    values = model.evaluate(batches, verbose=0, return_dict=True)
+    metrics = {name: float(value) for name, value in values.items()}
+    return {"n": len(inputs.indices), **metrics}, {}

@@ -1,7 +1,7 @@
-"""A text that goes on, token by token, as a causal language model would have it.
+"""Text generation with a causal language model, token by token.
 
-The whole text is computed anew for each token, at one of few lengths: simple and exact, and for the
-short texts that it is meant for, fast enough.
+The whole text is computed again for each token, at one of few lengths: simple and exact, and fast
+enough for short texts.
 
 V tokens of the vocabulary.
 """
@@ -21,21 +21,21 @@ from fmkit.data.loaders.text_loader import pad
 from fmkit.models.backbone import Backbone
 from fmkit.models.tokenizers.chat_template import Chat
 
-_BROKEN = "\ufffd"
-"""What stands at the end of a text while only a part of a character's bytes is there."""
+_INCOMPLETE = "\ufffd"
+"""The end of a decoded text while only some of a character's bytes have been generated."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is drawn.
+    """How the next token is sampled.
 
     Attributes:
         temperature: logits are divided by it; at 0 the most likely token is taken.
-        top_k: only so many of the most likely tokens are drawn; None: all.
+        top_k: only so many of the most likely tokens can be sampled; None: all.
         top_p: of these only the most likely ones that together have this probability (Holtzman et
             al. 2019, The Curious Case of Neural Text Degeneration); None: all.
         max_tokens: most tokens that are added.
-        seed: other seeds draw others.
+        seed: of the sampling.
     """
 
     temperature: float = 0.8
@@ -50,119 +50,122 @@ class TextGenerator:
     """A causal language model.
 
     Attributes:
-        what: what errors call it, such as `run 2026-11-25_183706-ghvnh5`.
+        name: in messages, such as `run 2026-11-25_183706-ghvnh5`.
         task: what it learned; it has a `next_token_model`.
         backbone: its network.
     """
 
-    what: str
+    name: str
     task: Any
     backbone: Backbone
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """What makes tokens of texts.
+        """The backbone's.
 
         Raises:
-            ConfigError: the model does not go on with texts.
+            ConfigError: the model cannot generate text.
         """
         if self.backbone.tokenizer is None or self.task.next_token_model is None:
             raise ConfigError(
-                f"{self.what} has task.name={self.task.name}, which writes no text.",
-                "Train one that does: fmkit pretrain task=causal_lm data=text_files "
+                f"{self.name} has task.name={self.task.name}, which does not generate text.",
+                "Train a model that does: fmkit pretrain task=causal_lm data=text_files "
                 "model=small_gpt",
             )
         return self.backbone.tokenizer
 
 
-def generate_text(writer: TextGenerator, prompt: str, sampling: Sampling) -> Iterator[str]:
-    """The prompt, and piece by piece what follows it, up to the token that ends a text.
+def generate_text(generator: TextGenerator, prompt: str, sampling: Sampling) -> Iterator[str]:
+    """The prompt, and piece by piece what follows, up to the token that ends a text.
 
-    Of a text that is longer than what the model reads, the end is read.
+    Of a text that is longer than the model's maximum length, the end is read.
 
     Args:
-        writer: a causal language model.
+        generator: a causal language model.
         prompt: how the text begins; may be empty.
-        sampling: how tokens are drawn.
+        sampling: how tokens are sampled.
 
     Raises:
-        ConfigError: the model does not go on with texts.
+        ConfigError: the model cannot generate text.
     """
-    tokenizer = writer.tokenizer
-    tokens = _marked(tokenizer, tokenizer.tokens([prompt])[0])
-    shown = tokenizer.text(tokens)
-    yield shown
-    ends = () if tokenizer.end is None else (tokenizer.end,)
-    yield from _written(writer, tokens, shown, ends, sampling)
+    tokenizer = generator.tokenizer
+    tokens = _add_start(tokenizer, tokenizer.tokens([prompt])[0])
+    text = tokenizer.text(tokens)
+    yield text
+    stops = () if tokenizer.end is None else (tokenizer.end,)
+    yield from _continue(generator, tokens, text, stops, sampling)
 
 
 def generate_reply(
-    writer: TextGenerator, chat: Chat, messages: Sequence[Message], sampling: Sampling
+    generator: TextGenerator, chat: Chat, messages: Sequence[Message], sampling: Sampling
 ) -> Iterator[str]:
-    """Piece by piece what the assistant answers, up to the mark that ends its message.
+    """Piece by piece the assistant's answer, up to the token that ends its message.
 
     Args:
-        writer: a causal language model.
-        chat: how its conversations are written.
-        messages: what was said before.
-        sampling: how tokens are drawn.
+        generator: a causal language model.
+        chat: its chat template.
+        messages: of the conversation so far.
+        sampling: how tokens are sampled.
 
     Raises:
-        ConfigError: the model does not go on with texts, or cannot read as many tokens.
+        ConfigError: the model cannot generate text, or cannot read as many tokens.
     """
-    tokens, most = chat.prompt(messages), writer.backbone.max_length
-    if most is not None and len(tokens) >= most:
+    tokens, max_length = chat.prompt(messages), generator.backbone.max_length
+    if max_length is not None and len(tokens) >= max_length:
         raise ConfigError(
-            f"the prompt has {len(tokens)} tokens as a conversation, and {writer.what} reads "
-            f"{most}, its answer included.",
-            "Shorten it, or take a model with a larger model.max_length.",
+            f"the prompt has {len(tokens)} tokens as a conversation, and {generator.name} reads "
+            f"{max_length}, its answer included.",
+            "Shorten the prompt, or take a model with a larger model.max_length.",
         )
     lead = chat.template.lead
-    for piece in _written(writer, tokens, writer.tokenizer.text(tokens), chat.stops, sampling):
+    text = generator.tokenizer.text(tokens)
+    for piece in _continue(generator, tokens, text, chat.stops, sampling):
         yield piece.removeprefix(lead)
         lead = ""
 
 
-def _written(
-    writer: TextGenerator, tokens: np.ndarray, shown: str, ends: Sequence[int], sampling: Sampling
+def _continue(
+    generator: TextGenerator,
+    tokens: np.ndarray,
+    text: str,
+    stops: Sequence[int],
+    sampling: Sampling,
 ) -> Iterator[str]:
-    """Piece by piece what follows tokens (n,), whose text is `shown`."""
-    tokenizer, most = writer.tokenizer, writer.backbone.max_length
-    most = len(tokens) + sampling.max_tokens if most is None else most
-    model, random = writer.task.next_token_model(), np.random.default_rng(sampling.seed)
+    """Piece by piece what follows tokens (n,), whose text is `text`."""
+    tokenizer, max_length = generator.tokenizer, generator.backbone.max_length
+    max_length = len(tokens) + sampling.max_tokens if max_length is None else max_length
+    model, random = generator.task.next_token_model(), np.random.default_rng(sampling.seed)
     for _ in range(sampling.max_tokens):
-        window = tokens[-most:]
-        rows = pad([window], most)
-        logits = model.predict_on_batch([rows, np.array([[len(window) - 1]], np.int32)])
-        following = sample_token(
-            _allowed(np.asarray(logits, np.float64)[0], tokenizer, ends), sampling, random
-        )
-        if following in ends:
+        window = tokens[-max_length:]
+        rows = pad([window], max_length)
+        outputs = model.predict_on_batch([rows, np.array([[len(window) - 1]], np.int32)])
+        logits = _mask_special(np.asarray(outputs, np.float64)[0], tokenizer, stops)
+        token = sample_token(logits, sampling, random)
+        if token in stops:
             break
-        tokens = np.append(tokens, np.int32(following))
+        tokens = np.append(tokens, np.int32(token))
         whole = tokenizer.text(tokens)
-        if whole.startswith(shown) and whole != shown and not whole.endswith(_BROKEN):
-            yield whole[len(shown) :]
-            shown = whole
+        if whole.startswith(text) and whole != text and not whole.endswith(_INCOMPLETE):
+            yield whole[len(text) :]
+            text = whole
     whole = tokenizer.text(tokens)
-    if whole.startswith(shown) and whole != shown:
-        yield whole[len(shown) :]
+    if whole.startswith(text) and whole != text:
+        yield whole[len(text) :]
 
 
-def _marked(tokenizer: Tokenizer, tokens: np.ndarray) -> np.ndarray:
-    """Tokens of a prompt with the mark that a text begins with, as in training."""
+def _add_start(tokenizer: Tokenizer, tokens: np.ndarray) -> np.ndarray:
+    """Tokens of a prompt after the token that begins a text, as in training."""
     start = tokenizer.end if tokenizer.start is None else tokenizer.start
     if tokenizer.start is None and len(tokens):
         return tokens
     return np.concatenate([np.array([0 if start is None else start], np.int32), tokens])
 
 
-def _allowed(logits: np.ndarray, tokenizer: Tokenizer, ends: Sequence[int]) -> np.ndarray:
-    """Logits (V,) with those of marks that neither stand inside a text nor end it struck out."""
-    barred = [each for each in tokenizer.special if each not in ends]
+def _mask_special(logits: np.ndarray, tokenizer: Tokenizer, stops: Sequence[int]) -> np.ndarray:
+    """Logits (V,), minus infinity for special tokens that do not end the text."""
     logits = logits.copy()
-    logits[barred] = -np.inf
-    logits[tokenizer.size :] = -np.inf  # a table of vectors may be longer than the vocabulary
+    logits[[token for token in tokenizer.special if token not in stops]] = -np.inf
+    logits[tokenizer.size :] = -np.inf  # a token embedding may have more rows than the vocabulary
     return logits
 
 
@@ -173,9 +176,10 @@ def sample_token(logits: np.ndarray, sampling: Sampling, random: np.random.Gener
     order = np.argsort(-logits, kind="stable")
     if sampling.top_k is not None:
         order = order[: sampling.top_k]
-    shares = softmax(logits[order] / sampling.temperature)
+    probabilities = softmax(logits[order] / sampling.temperature)
     if sampling.top_p is not None:
-        # The one that brings the sum to `top_p` is in.
-        count = int(np.searchsorted(np.cumsum(shares), sampling.top_p)) + 1
-        order, shares = order[:count], shares[:count] / shares[:count].sum()
-    return int(random.choice(order, p=shares))
+        # The token that brings the sum to `top_p` is included.
+        count = int(np.searchsorted(np.cumsum(probabilities), sampling.top_p)) + 1
+        order, probabilities = order[:count], probabilities[:count]
+        probabilities = probabilities / probabilities.sum()
+    return int(random.choice(order, p=probabilities))

@@ -1,4 +1,4 @@
-"""A finished run, loaded again."""
+"""Load a trained run: its model with its best weights, its task and its backbone."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from fmkit.train.task_model import TaskModel
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A finished run's model, ready to use."""
+    """A run's model with its best weights, ready to use."""
 
     run: RunReader
-    learner: TaskModel
+    model: TaskModel
     task: Any
     spec: DataSpec
     backbone: Backbone
@@ -41,9 +41,9 @@ class LoadedRun:
 
 
 def load(run: RunReader, runtime: RuntimeConfig, objective: str | None = None) -> LoadedRun:
-    """Rebuild a run's model from its config and put its best weights in.
+    """Rebuild a run's model from its config and load its best weights.
 
-    Of a joint run it is the network of one objective, the primary one unless another is named.
+    For a joint run, that is the network of one objective: the primary one unless another is named.
 
     No object is deserialised: names are looked up in tables, and the weights are plain arrays.
 
@@ -51,25 +51,25 @@ def load(run: RunReader, runtime: RuntimeConfig, objective: str | None = None) -
         ArtifactError: the run is damaged or has no checkpoint.
     """
     devices.prepare(runtime)
-    model, task_config, chosen, objective = check_run(run, objective)
+    model_config, task_config, best, objective = check_run(run, objective)
     spec = run.spec(objective)
-    backbone, task, learner = build_model.build_model(model, task_config, spec)
-    weights = checkpoint.read_weights(chosen)
+    backbone, task, model = build_model.build_model(model_config, task_config, spec)
+    weights = checkpoint.read_weights(best)
     if objective is not None:
         weights = joint.weights_of(objective, weights)
-    # The states of dropout count up over a network: those of an objective have other names here.
-    paths = init_from_run.learned(learner) if joint.is_joint(run.config()) else None
-    variables.assign(learner, weights, paths)
-    lora.merge(learner)
-    return LoadedRun(run, learner, task, spec, backbone)
+    # Keras numbers the seed states of dropout through a network, so their paths differ here.
+    paths = init_from_run.learned(model) if joint.is_joint(run.config()) else None
+    variables.assign(model, weights, paths)
+    lora.merge(model)
+    return LoadedRun(run, model, task, spec, backbone)
 
 
 def pretrained(model: ModelConfig, runtime: RuntimeConfig) -> tuple[Backbone, Any]:
     """A causal language model as it was pretrained, without a run: backbone and task.
 
     Raises:
-        ConfigError: it reads images, or a token sees those after it.
-        ArtifactError: its weights could not be loaded.
+        ConfigError: the model reads images or is not causal.
+        ArtifactError: its weights cannot be loaded.
     """
     devices.prepare(runtime)
     backbone, task, _ = build_model.build_model(model, CausalLmConfig(), DataSpec("text", (), {}))
@@ -79,14 +79,14 @@ def pretrained(model: ModelConfig, runtime: RuntimeConfig) -> tuple[Backbone, An
 def check_run(
     run: RunReader, objective: str | None = None
 ) -> tuple[ModelConfig, TaskConfig, checkpoint.Checkpoint, str | None]:
-    """What a run says of its model, and its best checkpoint; all checked, and nothing built.
+    """A run's model and task configs and its best checkpoint, checked before anything is built.
 
     Args:
         run: the run.
-        objective: of a joint run; empty means its primary one.
+        objective: of a joint run; None means its primary one.
 
     Returns:
-        The model, the task, the checkpoint, and the objective where that is not the primary one.
+        The configs of model and task, the checkpoint, and the objective if it is not the primary.
 
     Raises:
         ArtifactError: the run is damaged, has no checkpoint, or contradicts itself.
@@ -95,23 +95,23 @@ def check_run(
     config = run.config()
     model, task = saved_config.section(config, "model"), saved_config.section(config, "task")
     task, objective = saved_config.task_of(task, objective)
-    model.weights = "none"  # the checkpoint has them all
+    model.weights = "none"  # the checkpoint has all of them
     if modality_entry(run.spec(objective).modality).has_tokenizer:
         model.tokenizer = str(run.folder / run_dir.TOKENIZER)
     if hasattr(task, "class_weights"):
-        task.class_weights = "none"  # those of the training examples are not asked for
-    chosen = init_from_run.best_checkpoint(run)
+        task.class_weights = "none"  # they are for training, and need the class counts
+    best = init_from_run.best_checkpoint(run)
     spec = run.spec(objective)
-    init_from_run.check_sizes(chosen, model, len(spec.classes or spec.names))
-    return model, task, chosen, objective
+    init_from_run.check_sizes(best, model, len(spec.classes or spec.names))
+    return model, task, best, objective
 
 
 def validation(trained: LoadedRun, objective: str | None = None) -> dict[str, Any]:
-    """Figures of a run's own validation, where its task goes by them.
+    """Metrics of a run's own validation split, where its evaluator needs them.
 
     Args:
         trained: the run.
-        objective: of a joint run, one that is not the primary.
+        objective: of a joint run, if it is not the primary one.
     """
     if not evaluator.evaluator_of(trained.task).uses_validation:
         return {}
@@ -121,10 +121,10 @@ def validation(trained: LoadedRun, objective: str | None = None) -> dict[str, An
 def prepare_for_task(
     config: DataConfig, runtime: RuntimeConfig, data: Dataset, trained: LoadedRun
 ) -> Dataset:
-    """A data set as a run's task reads it."""
+    """A data set in the input format of a run's task."""
     return task_data.prepare_for_task(config, runtime, data, trained.task, trained.backbone)
 
 
 def open_data(config: DataConfig, runtime: RuntimeConfig, data: Dataset, trained: LoadedRun) -> Any:
-    """The input pipeline over a data set, as a run's model takes it."""
+    """The loader of a data set for a run's model."""
     return build_model.open_loader(config, runtime, data.examples, trained.task, trained.backbone)

@@ -30,7 +30,7 @@ def evaluate(inputs: EvaluationInputs) -> EvaluationResult:
     if not isinstance(annotations, LabelSets):
         raise DataError("the run learned sets of labels, and the data has none.")
     batches = inputs.loader.ordered(inputs.indices)
-    probabilities = to_probabilities(inputs.learner.predict(batches, verbose=0))
+    probabilities = to_probabilities(inputs.model.predict(batches, verbose=0))
     labels, names = annotations.indicators[inputs.indices], annotations.names
     metrics = compute_metrics(labels, probabilities, names, inputs.bootstrap, inputs.seed)
     return metrics, {

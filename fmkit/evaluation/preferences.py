@@ -26,7 +26,7 @@ def evaluate(inputs: EvaluationInputs) -> EvaluationResult:
     answers.
     """
     task, indices = inputs.task, inputs.indices
-    outputs = inputs.learner.predict(inputs.loader.ordered(indices), verbose=0)
+    outputs = inputs.model.predict(inputs.loader.ordered(indices), verbose=0)
     outputs = np.asarray(outputs, np.float32)
     targets = task.targets(inputs.examples)[indices]
     metrics = {

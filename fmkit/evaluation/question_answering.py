@@ -1,4 +1,4 @@
-"""Answers to questions on texts: how good they are, and tables of them.
+"""Evaluation of extractive question answering: the SQuAD score, and tables of answers.
 
 Q questions.
 """
@@ -18,100 +18,117 @@ from fmkit.evaluation.evaluator import EvaluationInputs, EvaluationResult
 from fmkit.tasks.question_answering import span_search, squad_metrics
 from fmkit.tasks.question_answering.epoch_metrics import score_answers
 from fmkit.tasks.question_answering.span_search import BestAnswers
+from fmkit.tasks.question_answering.squad_metrics import Scores
 
 _EVEN = 0.0
 """The threshold at which no answer has to score higher than the best one: BERT's own."""
 
 
-def evaluate(question: EvaluationInputs) -> EvaluationResult:
-    """Exact match and F1 by SQuAD's rules, and a row a question.
+def evaluate(inputs: EvaluationInputs) -> EvaluationResult:
+    """Exact match and F1 by SQuAD's rules, and a row for each question.
 
-    With questions that have no answer, one is left without where its null score is above a
-    threshold: the one that gave validation its best F1, or 0 where nothing is known of one. What
-    could at best be had here is told beside it, as SQuAD 2.0's script does.
+    With unanswerable questions, one is left without an answer where its null score is above a
+    threshold: the one that gave validation its best F1, or 0 where none is known. The best that a
+    threshold could reach on these questions is reported beside it, as SQuAD 2.0's script does.
     """
-    content, found = _encoded(question), _found(question)
-    scores = score_answers(found, content)
-    figures: dict[str, Any] = {"n": len(found.places), "loss": float(found.losses.mean())}
-    best = {}
-    if scores.has_unanswerable:
-        for name, values in (("exact_match", scores.exact), ("f1", scores.f1)):
-            value, at = squad_metrics.best_threshold(scores, values, found.null_scores)
-            best[name] = {"value": value, "null_threshold": at}
-    threshold = null_threshold(question.validation)
-    if best and not question.validation:
-        is_validation = question.validation is None
+    content, answers = _encoded(inputs), _find_answers(inputs)
+    scores = score_answers(answers, content)
+    best = _best_thresholds(scores, answers) if scores.has_unanswerable else {}
+    threshold = null_threshold(inputs.validation)
+    if best and not inputs.validation:
+        is_validation = inputs.validation is None
         threshold = best["f1"]["null_threshold"] if is_validation else _EVEN
-    is_null = _is_null(found, threshold)
-    columns = np.stack(
-        [
-            squad_metrics.scores_at_threshold(scores, each, is_null)
-            for each in (scores.exact, scores.f1)
-        ],
-        axis=1,
-    )
-    names = ("exact_match", "f1")
-    figures |= dict(zip(names, map(float, columns.mean(axis=0)), strict=True))
-    figures["intervals"] = mean_intervals(
-        dict(zip(names, columns.T, strict=True)), question.bootstrap, question.seed
-    )
-    figures["null_threshold"] = threshold
+    is_null = _is_null(answers, threshold)
+    columns = {
+        "exact_match": squad_metrics.scores_at_threshold(scores, scores.exact, is_null),
+        "f1": squad_metrics.scores_at_threshold(scores, scores.f1, is_null),
+    }
+    metrics: dict[str, Any] = {
+        "n": len(answers.positions),
+        "loss": float(answers.losses.mean()),
+        **_means(columns),
+        "intervals": mean_intervals(columns, inputs.bootstrap, inputs.seed),
+        "null_threshold": threshold,
+    }
     if best:
-        figures["best"] = best
-        kinds = {"with an answer": scores.has_answer, "without": ~scores.has_answer}
-        figures["parts"] = {
-            kind: {"n": int(chosen.sum()),
-                   **dict(zip(names, map(float, columns[chosen].mean(axis=0)), strict=True))}
-            for kind, chosen in kinds.items() if chosen.any()
-        }  # fmt: skip
-    places, (questions, _) = found.places.tolist(), span_search.asked(content)
-    return files.nonfinite_to_none(figures), {
-        "id": [content.source.ids[each] for each in places],
-        "question": [questions[each] for each in places],
-        "answers": span_search.accepted(content, found.places),
-        **columns_of(found, threshold),
-        "exact_match": columns[:, 0],
-        "f1": columns[:, 1],
+        metrics |= {"best": best, "parts": _parts(columns, scores.has_answer)}
+    positions = answers.positions.tolist()
+    questions, _ = span_search.questions_and_texts(content)
+    return files.nonfinite_to_none(metrics), {
+        "id": [content.source.ids[position] for position in positions],
+        "question": [questions[position] for position in positions],
+        "answers": span_search.accepted_answers(content, answers.positions),
+        **prediction_columns(answers, threshold),
+        **columns,
     }
 
 
-def predict(question: EvaluationInputs) -> dict[str, Any]:
-    """Columns of the answers to questions of which none is known, in the order of the examples."""
-    found, (questions, _) = _found(question), span_search.asked(_encoded(question))
-    asked = [questions[each] for each in found.places]
-    return {"question": asked, **columns_of(found, null_threshold(question.validation))}
+def _best_thresholds(scores: Scores, answers: BestAnswers) -> dict[str, dict[str, float]]:
+    """The best value of each metric that a threshold gives, and that threshold."""
+    best = {}
+    for name, values in (("exact_match", scores.exact), ("f1", scores.f1)):
+        value, threshold = squad_metrics.best_threshold(scores, values, answers.null_scores)
+        best[name] = {"value": value, "null_threshold": threshold}
+    return best
 
 
-def columns_of(found: BestAnswers, threshold: float | None) -> dict[str, Any]:
-    """What a table says of each answer; `begin` and `end`, in characters of the text, are -1 where
-    none is given.
+def _means(columns: Mapping[str, np.ndarray]) -> dict[str, float]:
+    means = np.stack(list(columns.values()), axis=1).mean(axis=0)
+    return dict(zip(columns, means.tolist(), strict=True))
+
+
+def _parts(columns: Mapping[str, np.ndarray], has_answer: np.ndarray) -> dict[str, Any]:
+    """The metrics of questions with an answer, and of those without."""
+    return {
+        part: {
+            "n": int(chosen.sum()),
+            **_means({name: values[chosen] for name, values in columns.items()}),
+        }
+        for part, chosen in (("with an answer", has_answer), ("without", ~has_answer))
+        if chosen.any()
+    }
+
+
+def predict(inputs: EvaluationInputs) -> dict[str, Any]:
+    """Columns of the answers to questions without labels, in the order of the examples."""
+    answers = _find_answers(inputs)
+    questions, _ = span_search.questions_and_texts(_encoded(inputs))
+    return {
+        "question": [questions[position] for position in answers.positions],
+        **prediction_columns(answers, null_threshold(inputs.validation)),
+    }
+
+
+def prediction_columns(answers: BestAnswers, threshold: float | None) -> dict[str, Any]:
+    """Each answer, its span in characters of the text, its confidence and its scores.
 
     Args:
-        found: the answers.
-        threshold: of null scores, above which none is given; None: all are.
+        answers: the best answer of each question.
+        threshold: of null scores, above which no answer is given: the span is -1 then. None: all
+            are given.
     """
-    is_null = _is_null(found, threshold)
-    texts = ["" if null else text for null, text in zip(is_null, found.texts, strict=True)]
+    is_null = _is_null(answers, threshold)
+    texts = ["" if null else text for null, text in zip(is_null, answers.texts, strict=True)]
     return {
         "prediction": texts,
-        "begin": np.where(is_null, -1, found.spans[:, 0]),
-        "end": np.where(is_null, -1, found.spans[:, 1]),
-        "confidence": np.where(is_null, found.null_confidence, found.confidence),
-        "score": found.scores,
-        "null_score": found.null_scores,
+        "begin": np.where(is_null, -1, answers.spans[:, 0]),
+        "end": np.where(is_null, -1, answers.spans[:, 1]),
+        "confidence": np.where(is_null, answers.no_answer_confidence, answers.confidence),
+        "score": answers.scores,
+        "null_score": answers.null_scores,
     }
 
 
 def null_threshold(validation: Mapping[str, Any] | None) -> float | None:
-    """The threshold of null scores that a validation found; None where every question has an
-    answer, or nothing is known.
+    """The threshold of null scores that validation found; None where every question has an answer,
+    or validation reports none.
 
     Args:
-        validation: its figures.
+        validation: its metrics.
     """
-    found: Any = (validation or {}).get("null_threshold")
-    is_number = isinstance(found, int | float) and not isinstance(found, bool)
-    return float(found) if is_number and math.isfinite(found) else None
+    threshold: Any = (validation or {}).get("null_threshold")
+    is_number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
+    return float(threshold) if is_number and math.isfinite(threshold) else None
 
 
 def by_id(columns: Mapping[str, Any]) -> dict[str, str]:
@@ -119,25 +136,22 @@ def by_id(columns: Mapping[str, Any]) -> dict[str, str]:
     return dict(zip(columns["id"], columns["prediction"], strict=True))
 
 
-def _is_null(found: BestAnswers, threshold: float | None) -> np.ndarray:
+def _is_null(answers: BestAnswers, threshold: float | None) -> np.ndarray:
     if threshold is None:
-        return np.zeros(len(found.places), bool)
-    return np.asarray(found.null_scores > threshold)
+        return np.zeros(len(answers.positions), bool)
+    return np.asarray(answers.null_scores > threshold)
 
 
-def _encoded(question: EvaluationInputs) -> Encoded:
-    content = question.examples.content
+def _encoded(inputs: EvaluationInputs) -> Encoded:
+    content = inputs.examples.content
     if not isinstance(content, Encoded):
         raise TypeError("rows of questions are expected")
     return content
 
 
-def _found(question: EvaluationInputs) -> BestAnswers:
-    content = _encoded(question)
-    return span_search.find(
-        span_search.scorer(question.learner, content),
-        question.loader,
-        content,
-        question.indices,
-        question.task.most_words,
+def _find_answers(inputs: EvaluationInputs) -> BestAnswers:
+    content = _encoded(inputs)
+    scorer = span_search.build_scorer(inputs.model, content)
+    return span_search.find_answers(
+        scorer, inputs.loader, content, inputs.indices, inputs.task.max_answer_words
     )

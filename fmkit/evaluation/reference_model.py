@@ -1,4 +1,4 @@
-"""What a run's network said at its start, for examples that the run is judged on."""
+"""The reference model of preference tuning (DPO), rebuilt to evaluate a run on other examples."""
 
 from __future__ import annotations
 
@@ -27,66 +27,68 @@ def set_reference(
     data: Dataset,
     splits: Mapping[str, np.ndarray],
 ) -> None:
-    """Let a task that compares with the model of the start know what that says of examples.
+    """Give a task that needs them the reference model's outputs for some examples.
 
-    Of examples that the run has seen it is in the cache; else the model of the start is built again
-    from what the run started from.
+    For examples of the training run they are in the cache. For others the reference model, which
+    has the weights that training started from, is built again.
 
     Args:
         trained: the run's model.
         config: of the data.
         runtime: says where the cache is.
-        data: as the task reads it.
-        splits: the examples, by split's name.
+        data: in the task's input format.
+        splits: positions of the examples, by the split's name.
 
     Raises:
-        ArtifactError: the weights that the run started from are not what they were.
+        ArtifactError: the weights that the run started from have changed or are gone.
     """
     if not trained.task.needs_reference:
         return
     run = trained.run
-    whole = saved_config.train_config(run.config())
-    known = run.json(run_dir.ENVIRONMENT).get("reference")
-    weights = known.get("weights") if isinstance(known, dict) else None
+    config_of_run = saved_config.train_config(run.config())
+    record = run.json(run_dir.ENVIRONMENT).get("reference")
+    weights = record.get("weights") if isinstance(record, dict) else None
     if not isinstance(weights, str):
         raise ArtifactError(
-            f"run {run.folder}: {run_dir.ENVIRONMENT} does not say what it began as."
+            f"run {run.folder}: {run_dir.ENVIRONMENT} does not record the weights of "
+            "the reference model."
         )
     machine = devices.prepare(runtime)
-    asked = reference_outputs.Reference(
-        weights, whole.model, config.name, config.batch_size, runtime, machine, trained.task.name,
-        whole.plugins,
+    reference = reference_outputs.Reference(
+        weights, config_of_run.model, config.name, config.batch_size, runtime, machine,
+        trained.task.name, config_of_run.plugins,
     )  # fmt: skip
 
-    def network() -> keras.Model:
-        return _as_it_began(trained, data, weights)
+    def build() -> keras.Model:
+        return _build_reference_model(trained, data, weights)
 
     loader = open_data(config, runtime, data, trained)
-    trained.task.set_reference_outputs(asked.of_splits(loader, splits, len(data.examples), network))
+    outputs = reference.of_splits(loader, splits, len(data.examples), build)
+    trained.task.set_reference_outputs(outputs)
 
 
-def _as_it_began(trained: LoadedRun, data: Dataset, weights: str) -> keras.Model:
+def _build_reference_model(trained: LoadedRun, data: Dataset, weights: str) -> keras.Model:
     """The network of a run with the weights that it started from.
 
     Raises:
-        ArtifactError: they are gone, or others.
+        ArtifactError: they have changed or are gone.
     """
     run = trained.run
     config = saved_config.train_config(run.config())
-    keras.utils.set_random_seed(config.runtime.seed)  # of what was random then
+    keras.utils.set_random_seed(config.runtime.seed)  # new layers get the weights they had then
     if (run.folder / run_dir.TOKENIZER).is_dir() and config.model.tokenizer is not None:
         config.model.tokenizer = str(run.folder / run_dir.TOKENIZER)
-    backbone, task, learner = build_model.build_model(config.model, config.task, trained.spec)
+    backbone, task, model = build_model.build_model(config.model, config.task, trained.spec)
     if config.init is not None:
         planned = phases.plan(config.stage, config.optimizer, 1)
-        part = Objective("", config.data, task, learner, None, data)
+        objective = Objective("", config.data, task, model, None, data)
         init_from_run.start_from(
-            RunReader(Path(config.init)), config, [part], backbone, learner, planned
+            RunReader(Path(config.init)), config, [objective], backbone, model, planned
         )
-    if reference_outputs.fingerprint(backbone, learner) != weights:
+    if reference_outputs.fingerprint(backbone, model) != weights:
         raise ArtifactError(
-            f"run {run.id}: the weights that it started from, which task.name={task.name} compares "
-            "with, are not what they were.",
-            "Put them back where they were.",
+            f"run {run.id}: the weights that it started from, which are the reference model of "
+            f"task.name={task.name}, have changed.",
+            "Put the original files back.",
         )
-    return learner
+    return model

@@ -29,7 +29,7 @@ def evaluate(inputs: EvaluationInputs) -> EvaluationResult:
     if not isinstance(annotations, Numbers):
         raise DataError("the run learned numbers, and the data has none.")
     batches = inputs.loader.ordered(inputs.indices)
-    predicted = np.asarray(inputs.learner.predict(batches, verbose=0), np.float64)
+    predicted = np.asarray(inputs.model.predict(batches, verbose=0), np.float64)
     labels, names = annotations.values[inputs.indices], annotations.names
     metrics = compute_metrics(labels, predicted, names, inputs.bootstrap, inputs.seed)
     loss = float(inputs.task.loss(labels.astype(np.float32), predicted, None, False))

@@ -1,4 +1,4 @@
-"""Figures and tables as the files that they become."""
+"""Write evaluations as JSON, and tables of predictions as parquet or CSV."""
 
 from __future__ import annotations
 
@@ -14,39 +14,42 @@ from fmkit.store import run_dir
 def write_evaluation(
     folder: Path,
     name: str,
-    figures: dict[str, Any],
+    metrics: dict[str, Any],
     columns: dict[str, Any],
-    beside: Mapping[str, Any] | None = None,
+    extra: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write `eval/<name>.json` and `.parquet` in a run folder; the JSON's path.
+    """Write `eval/<name>.json` and `.parquet` in a run folder; returns the JSON's path.
 
     Args:
         folder: the run's.
         name: of the evaluation.
-        figures: for the JSON.
+        metrics: for the JSON.
         columns: for the table.
-        beside: by the end of their names, what goes into `eval/<name>.<end>.json`.
+        extra: content of `eval/<name>.<end>.json`, by that end.
     """
     target = folder / run_dir.EVALUATION
     target.mkdir(exist_ok=True)
     write_table(target / f"{name}.parquet", columns)
-    for end, content in (beside or {}).items():
+    for end, content in (extra or {}).items():
         files.write_json(target / f"{name}.{end}.json", content)
-    files.write_json(target / f"{name}.json", figures)
+    files.write_json(target / f"{name}.json", metrics)
     return target / f"{name}.json"
 
 
 def write_table(path: Path, columns: dict[str, Any]) -> None:
     """Write columns as `.parquet`, or as CSV for any other suffix; whole or not at all.
 
-    In CSV a text that a spreadsheet would take for a formula (`=`, `+`, `-`, `@` or a tab ahead)
-    gets an apostrophe ahead, as OWASP advises against CSV injection. Numbers and parquet stay as
-    they are.
+    In CSV a text that a spreadsheet would take for a formula (it begins with `=`, `+`, `-`, `@` or
+    a tab) gets an apostrophe before it, as OWASP advises against CSV injection. Numbers and parquet
+    stay as they are.
     """
     import pandas as pd
 
     if path.suffix != ".parquet":
-        columns = {_harmless(name): list(map(_harmless, each)) for name, each in columns.items()}
+        columns = {
+            _escape_formula(name): list(map(_escape_formula, values))
+            for name, values in columns.items()
+        }
     frame = pd.DataFrame(columns)
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.replacing(path) as temporary:
@@ -60,7 +63,7 @@ def write_table(path: Path, columns: dict[str, Any]) -> None:
         frame.to_csv(temporary, index=False, errors="backslashreplace", quoting=quoting)
 
 
-def _harmless(cell: Any) -> Any:
+def _escape_formula(cell: Any) -> Any:
     """A cell of a CSV that no spreadsheet takes for a formula."""
     is_formula = isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r"))
     return f"'{cell}" if is_formula else cell

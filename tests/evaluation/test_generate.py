@@ -93,5 +93,5 @@ def test_a_run_of_another_task_writes_no_text():
     model = TextGenerator(
         "run a", SimpleNamespace(name="masked_lm", next_token_model=None), model.backbone
     )
-    with pytest.raises(ConfigError, match="masked_lm, which writes no text"):
+    with pytest.raises(ConfigError, match="masked_lm, which does not generate text"):
         next(generate.generate_text(model, "", GREEDY))

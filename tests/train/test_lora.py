@@ -101,9 +101,9 @@ def test_batchnorm_is_frozen_while_adapters_train():
 def test_a_run_is_rebuilt_and_deployed_as_a_plain_model(lora, tmp_path):
     trained, before, expected = lora
     found = load_run.load(RunReader(trained.run.folder), trained.assembly.config.runtime)
-    np.testing.assert_allclose(probabilities(found.learner), expected, atol=1e-5)
+    np.testing.assert_allclose(probabilities(found.model), expected, atol=1e-5)
     deployed = build_model.inference_model(
-        found.learner, found.task, trained.assembly.config.data, trained.assembly.backbone.modality
+        found.model, found.task, trained.assembly.config.data, trained.assembly.backbone.modality
     )
     deployed.save(tmp_path / "model.keras")
     model = keras.saving.load_model(tmp_path / "model.keras")

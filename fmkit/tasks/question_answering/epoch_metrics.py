@@ -18,7 +18,9 @@ NAMES = ("exact_match", "f1")
 
 def score_answers(answers: BestAnswers, content: Encoded) -> Scores:
     """Compare predicted answers with those that the examples accept."""
-    return squad_metrics.score(answers.texts, span_search.accepted(content, answers.places))
+    return squad_metrics.score(
+        answers.texts, span_search.accepted_answers(content, answers.positions)
+    )
 
 
 class SquadEvaluator:
@@ -46,7 +48,7 @@ class SquadEvaluator:
         max_words: int,
     ) -> None:
         # Built once: a scorer for each epoch would be traced and compiled anew.
-        self._scorer = span_search.scorer(network, content)
+        self._scorer = span_search.build_scorer(network, content)
         self._loader, self._content, self._max_words = loader, content, max_words
         origin = content.origin[indices]
         questions = np.unique(origin)
@@ -59,7 +61,7 @@ class SquadEvaluator:
         """Both metrics with the weights as they are now; NaN where the scores are not finite."""
         self._scorer.jit_compile = jit_compile
         try:
-            answers = span_search.find(
+            answers = span_search.find_answers(
                 self._scorer, self._loader, self._content, self._rows, self._max_words
             )
         except NonFiniteError:  # the run reports it with the other metrics of the epoch

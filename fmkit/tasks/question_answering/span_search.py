@@ -1,9 +1,9 @@
-"""From scores of tokens to the answer of each question: the best part of its text over all windows.
+"""From the scores of tokens to the best answer of each question, over all windows of its text.
 
-As BERT's code does it for SQuAD (Devlin et al. 2018, run_squad): the sum of the scores of the first
-and of the last token, where the last is not before the first and the answer not too long; no answer
-scores as the token that stands for it, in the window where that is lowest. All parts of a text are
-looked at, not the n best alone.
+As BERT's code does it for SQuAD (Devlin et al. 2018, run_squad): an answer scores the sum of its
+first and its last token, where the last is not before the first and the answer not too long; no
+answer scores as the token that stands for it, in the window where that is lowest. All spans of a
+text are searched, not only those of the n best tokens.
 
 M rows, Q questions, n tokens of a row, m of them in the text.
 """
@@ -24,9 +24,9 @@ from fmkit.data.content.texts import Texts
 from fmkit.data.loaders.token_rows import Encoded
 from fmkit.models.tokenizers import word_alignment
 
-_STEP = 64
-"""To a multiple of this many tokens batches are filled up at most."""
-_NOTHING = 1e6
+_LENGTH_STEP = 64
+"""Batches are padded to a multiple of this many tokens."""
+_EMPTY_TEXT_MARGIN = 1e6
 """By how much no answer wins where a text has no tokens: more than scores differ."""
 
 
@@ -35,33 +35,34 @@ class BestAnswers:
     """The best answer of each question, whether it is given or not.
 
     Attributes:
-        places: positions of the questions among the examples, (Q,).
+        positions: of the questions among the examples, (Q,).
         spans: begin and end in characters of the text, (Q, 2).
-        texts: what stands there.
+        texts: of the answers.
         scores: of the answers, (Q,).
-        nulls: of no answer, (Q,).
+        no_answer_scores: (Q,).
         confidence: probability of first and last token in the answer's window, (Q,).
-        null_confidence: of no answer, in the window where that is lowest, (Q,).
+        no_answer_confidence: probability of no answer, in the window where its score is lowest,
+            (Q,).
         losses: of each row, (M,), in nats.
     """
 
-    places: np.ndarray
+    positions: np.ndarray
     spans: np.ndarray
     texts: list[str]
     scores: np.ndarray
-    nulls: np.ndarray
+    no_answer_scores: np.ndarray
     confidence: np.ndarray
-    null_confidence: np.ndarray
+    no_answer_confidence: np.ndarray
     losses: np.ndarray
 
     @property
     def null_scores(self) -> np.ndarray:
-        """How much more speaks for no answer than for the best one, (Q,)."""
-        return self.nulls - self.scores
+        """How much higher no answer scores than the best one, (Q,); SQuAD 2.0's null odds."""
+        return self.no_answer_scores - self.scores
 
 
-class _Widened(keras.layers.Layer):
-    """Scores (B, T, 2) with zeros behind them, (B, L, 2), so that batches can be joined.
+class _PadScores(keras.layers.Layer):
+    """Scores (B, T, 2) padded with zeros to (B, L, 2), so that batches can be joined.
 
     Args:
         length: L, at least every T.
@@ -73,61 +74,62 @@ class _Widened(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """Append zeros."""
-        rows, there, width = ops.shape(inputs)
-        more = ops.zeros((rows, self._length - there, width), inputs.dtype)
-        return ops.concatenate([inputs, more], axis=1)
+        rows, length, width = ops.shape(inputs)
+        padding = ops.zeros((rows, self._length - length, width), inputs.dtype)
+        return ops.concatenate([inputs, padding], axis=1)
 
     def compute_output_spec(self, inputs: Any) -> Any:
         """(B, L, 2)."""
         return keras.KerasTensor((inputs.shape[0], self._length, 2), dtype="float32")
 
 
-def scorer(learner: Any, content: Encoded) -> keras.Model:
-    """A network of scores, (B, L, 2) for every batch of some rows, that shares a learner's layers.
+def build_scorer(network: Any, content: Encoded) -> keras.Model:
+    """A model that shares a network's layers and gives scores (B, L, 2), L the same for all rows.
 
     One graph serves batches of all lengths.
     """
-    length = -(-int(content.rows.lengths.max()) // _STEP) * _STEP
-    network = keras.Model(learner.input, _Widened(length)(learner.output), name="scorer")
-    network.jit_compile = learner.jit_compile
-    return network
+    length = -(-int(content.rows.lengths.max()) // _LENGTH_STEP) * _LENGTH_STEP
+    scorer = keras.Model(network.input, _PadScores(length)(network.output), name="scorer")
+    scorer.jit_compile = network.jit_compile
+    return scorer
 
 
-def find(
-    network: Any, loader: Any, content: Encoded, indices: np.ndarray, most_words: int
+def find_answers(
+    scorer: Any, loader: Any, content: Encoded, indices: np.ndarray, max_words: int
 ) -> BestAnswers:
     """The best answer of each question that has rows at `indices`.
 
     Args:
-        network: the scores of each row, as of `scorer`.
+        scorer: from `build_scorer`.
         loader: batches of the rows.
         content: the rows, with the questions behind them.
         indices: which rows; all of each question.
-        most_words: of an answer.
+        max_words: of an answer.
 
     Raises:
-        NonFiniteError: scores are not finite.
+        NonFiniteError: scores are NaN or infinite.
     """
     indices = np.asarray(indices, np.int64)
-    best: dict[int, _Best] = {}
+    best: dict[int, _Answer] = {}
     losses: list[float] = []
-    outputs = network.predict(loader.ordered(indices), verbose=0)
-    for row, scores, place in zip(
+    outputs = scorer.predict(loader.ordered(indices), verbose=0)
+    for row, scores, position in zip(
         content.rows.read(indices), outputs, content.origin[indices].tolist(), strict=True
     ):
-        found = _of_row(row, scores[: len(row)].astype(np.float64), most_words)
-        losses.append(found.loss)
-        best[place] = found if place not in best else best[place].joined(found)
+        answer = _best_of_window(row, scores[: len(row)].astype(np.float64), max_words)
+        losses.append(answer.loss)
+        best[position] = answer if position not in best else best[position].better(answer)
     if not np.isfinite(losses).all():
+        broken = int((~np.isfinite(losses)).sum())
         raise NonFiniteError(
-            f"The model's scores are not finite for {int((~np.isfinite(losses)).sum()):,} of "
-            f"{len(losses):,} windows of texts.",
+            f"The model's scores are NaN or infinite for {broken:,} of {len(losses):,} windows of "
+            "texts.",
             "Lower the learning rate or use runtime.precision=float32.",
         )
-    return _answers(best, asked(content)[1], np.array(losses))
+    return _join(best, questions_and_texts(content)[1], np.array(losses))
 
 
-def asked(content: Encoded) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def questions_and_texts(content: Encoded) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The questions behind rows, and the text of each."""
     texts = content.source.content
     if not isinstance(texts, Texts) or texts.pairs is None:
@@ -135,90 +137,103 @@ def asked(content: Encoded) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return texts.texts, texts.pairs
 
 
-def accepted(content: Encoded, places: np.ndarray) -> list[list[str]]:
-    """The accepted answers of some of the questions behind rows."""
-    known, (_, texts) = content.source.annotations, asked(content)
-    if not isinstance(known, AnswerSpans):
+def accepted_answers(content: Encoded, positions: np.ndarray) -> list[list[str]]:
+    """The accepted answers of the questions at `positions`."""
+    annotations, (_, texts) = content.source.annotations, questions_and_texts(content)
+    if not isinstance(annotations, AnswerSpans):
         raise TypeError("the examples have no answers to compare with")
-    return [[texts[place][begin:end] for begin, end in known.spans[place]] for place in places]
+    return [
+        [texts[position][begin:end] for begin, end in annotations.spans[position]]
+        for position in positions
+    ]
 
 
-def _answers(best: dict[int, _Best], contexts: tuple[str, ...], losses: np.ndarray) -> BestAnswers:
-    spans, known = np.zeros((len(best), 2), np.int64), ("", [(0, 0)])
-    for number, (place, found) in enumerate(best.items()):
-        if found.first < 0:
+def _join(best: dict[int, _Answer], texts: tuple[str, ...], losses: np.ndarray) -> BestAnswers:
+    spans = np.zeros((len(best), 2), np.int64)
+    text, words = "", [(0, 0)]
+    for number, (position, answer) in enumerate(best.items()):
+        if answer.first < 0:
             continue
-        if contexts[place] is not known[0]:
-            known = (contexts[place], word_alignment.split(contexts[place]))
-        spans[number] = known[1][found.first][0], known[1][found.last][1]
+        if texts[position] is not text:  # questions on the same text follow each other
+            text = texts[position]
+            words = word_alignment.split(text)
+        spans[number] = words[answer.first][0], words[answer.last][1]
+    answers = best.values()
     return BestAnswers(
         np.array(list(best), np.int64),
         spans,
-        [contexts[each][begin:end] for each, (begin, end) in zip(best, spans, strict=True)],
-        np.array([each.score for each in best.values()]),
-        np.array([each.null for each in best.values()]),
-        np.array([each.confidence for each in best.values()]),
-        np.array([each.null_confidence for each in best.values()]),
+        [texts[index][begin:end] for index, (begin, end) in zip(best, spans, strict=True)],
+        np.array([answer.score for answer in answers]),
+        np.array([answer.no_answer_score for answer in answers]),
+        np.array([answer.confidence for answer in answers]),
+        np.array([answer.no_answer_confidence for answer in answers]),
         losses,
     )
 
 
 @dataclass(frozen=True)
-class _Best:
+class _Answer:
     """The best answer of a window, or of several: its first and last word; -1: there is none."""
 
     first: int
     last: int
     score: float
     confidence: float
-    null: float
-    null_confidence: float
+    no_answer_score: float
+    no_answer_confidence: float
     loss: float
 
-    def joined(self, other: _Best) -> _Best:
+    def better(self, other: _Answer) -> _Answer:
         """The better of two windows' answers, with the lower score of no answer."""
         best = self if self.score >= other.score else other
-        low = self if self.null <= other.null else other
-        return replace(best, null=low.null, null_confidence=low.null_confidence)
+        lowest = self if self.no_answer_score <= other.no_answer_score else other
+        return replace(
+            best,
+            no_answer_score=lowest.no_answer_score,
+            no_answer_confidence=lowest.no_answer_confidence,
+        )
 
 
-def _of_row(row: np.ndarray, scores: np.ndarray, most_words: int) -> _Best:
+def _best_of_window(row: np.ndarray, scores: np.ndarray, max_words: int) -> _Answer:
     """The best answer of one window.
 
     Args:
         row: tokens, their words and their marks, (n, 3).
         scores: (n, 2).
-        most_words: of an answer.
+        max_words: of an answer.
     """
     words, marks = row[:, 1], row[:, 2]
-    may_be = marks >= 0
-    chances = scores - logsumexp(scores[may_be], axis=0)
-    loss = -(chances[np.isin(marks, (1, 3)), 0].sum() + chances[marks >= 2, 1].sum()) / 2
-    nothing = int(np.flatnonzero(may_be & (words < 0))[0])
-    null, null_confidence = scores[nothing].sum(), np.exp(chances[nothing].sum())
-    inside = np.flatnonzero(words >= 0)
-    if not len(inside):
-        return _Best(-1, -1, null - _NOTHING, 0.0, null, null_confidence, loss)
-    begins, ends, of_word = scores[inside, 0], scores[inside, 1], words[inside]
-    last = np.searchsorted(of_word, of_word + most_words, side="left") - 1
-    end_of = _highest(ends, last)
-    first = int(np.argmax(begins + ends[end_of]))
-    end = int(end_of[first])
-    return _Best(
-        int(of_word[first]),
-        int(of_word[end]),
-        begins[first] + ends[end],
-        np.exp(chances[inside[first], 0] + chances[inside[end], 1]),
-        null,
-        null_confidence,
+    is_candidate = marks >= 0
+    log_probabilities = scores - logsumexp(scores[is_candidate], axis=0)
+    starts, ends = np.isin(marks, (1, 3)), marks >= 2
+    loss = -(log_probabilities[starts, 0].sum() + log_probabilities[ends, 1].sum()) / 2
+    no_answer = int(np.flatnonzero(is_candidate & (words < 0))[0])
+    no_answer_score = scores[no_answer].sum()
+    no_answer_confidence = np.exp(log_probabilities[no_answer].sum())
+    in_text = np.flatnonzero(words >= 0)
+    if not len(in_text):
+        score = no_answer_score - _EMPTY_TEXT_MARGIN
+        return _Answer(-1, -1, score, 0.0, no_answer_score, no_answer_confidence, loss)
+    start_scores, end_scores, word = scores[in_text, 0], scores[in_text, 1], words[in_text]
+    limit = np.searchsorted(word, word + max_words, side="left") - 1
+    best_end = _argmax_up_to(end_scores, limit)
+    first = int(np.argmax(start_scores + end_scores[best_end]))
+    last = int(best_end[first])
+    return _Answer(
+        int(word[first]),
+        int(word[last]),
+        start_scores[first] + end_scores[last],
+        np.exp(log_probabilities[in_text[first], 0] + log_probabilities[in_text[last], 1]),
+        no_answer_score,
+        no_answer_confidence,
         loss,
     )
 
 
-def _highest(values: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """Where values are highest from each place up to `last` of it, (m,); the first of equals.
+def _argmax_up_to(values: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Where values are highest from each position up to `last` of it, (m,); the first of equals.
 
-    By a table of the highest of each 1, 2, 4, ... places, two of which cover any stretch (Bender
+    By a table of the highest of each 1, 2, 4, ... positions, two of which cover any range (Bender
     and Farach-Colton 2000, The LCA Problem Revisited).
     """
     count = len(values)
@@ -227,11 +242,11 @@ def _highest(values: np.ndarray, last: np.ndarray) -> np.ndarray:
         half = 2 ** (len(table) - 1)
         left, right = table[-1][:-half], table[-1][half:]
         table.append(np.where(values[left] >= values[right], left, right))
-    places = np.arange(count)
-    level = np.log2(last - places + 1).astype(np.int64)
+    positions = np.arange(count)
+    level = np.log2(last - positions + 1).astype(np.int64)
     best = np.empty(count, np.int64)
     for number in np.unique(level):
-        chosen = places[level == number]
+        chosen = positions[level == number]
         left = table[number][chosen]
         right = table[number][last[chosen] + 1 - 2**number]
         best[chosen] = np.where(values[left] >= values[right], left, right)

@@ -1,8 +1,8 @@
-"""How good predicted answers are, by the rules of SQuAD's own scripts.
+"""The SQuAD score: exact match and F1 of predicted answers, by the rules of SQuAD's own scripts.
 
 Rajpurkar et al. 2016 and 2018, arXiv:1606.05250 and arXiv:1806.03822: answers are compared in lower
-case, without punctuation, articles and doubled white space; `exact match` asks whether they are
-equal, `F1` how many words they share, and of several accepted answers the best one counts. A
+case, without punctuation, articles and repeated white space. Exact match asks whether they are
+equal, F1 how many words they share, and of several accepted answers the best one counts. A
 question without an answer is right when nothing is predicted.
 
 Q questions.
@@ -19,18 +19,18 @@ from dataclasses import dataclass
 import numpy as np
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
-_NO_MARKS = str.maketrans("", "", string.punctuation)
+_REMOVE_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalise_answer(text: str) -> str:
     """An answer as it is compared."""
-    plain = text.lower().translate(_NO_MARKS)
+    plain = text.lower().translate(_REMOVE_PUNCTUATION)
     return " ".join(_ARTICLES.sub(" ", plain).split())
 
 
 @dataclass(frozen=True)
 class Scores:
-    """How well each question was answered, were every one answered.
+    """How well each question was answered, if every question is given its answer.
 
     Attributes:
         exact: 1 where the answer is right, (Q,).
@@ -51,48 +51,47 @@ class Scores:
 
 
 def score(answers: Sequence[str], accepted: Sequence[Sequence[str]]) -> Scores:
-    """Compare answers with those that are accepted.
+    """Compare answers with the accepted ones.
 
-    Where some question has no answer the rules of SQuAD 2.0 hold, else those of 1.1. They differ in
-    answers of which nothing is left, such as "The": in 2.0 such an accepted one does not count, and
-    nothing shares all its words with nothing.
+    Where some question has no answer the rules of SQuAD 2.0 apply, else those of 1.1. They differ
+    in answers of which nothing is left, such as "The": in 2.0 such an accepted answer does not
+    count, and nothing shares all its words with nothing.
 
     Args:
-        answers: one a question.
+        answers: one for each question.
         accepted: of each question; empty where it has no answer.
     """
-    two = any(not each for each in accepted)
-    found = np.array(
-        [_one(answer, those, two) for answer, those in zip(answers, accepted, strict=True)],
-        np.float64,
-    ).reshape(-1, 2)
+    is_version_2 = any(not texts for texts in accepted)
+    pairs = zip(answers, accepted, strict=True)
+    scores = [_score_answer(answer, texts, is_version_2) for answer, texts in pairs]
+    columns = np.array(scores, np.float64).reshape(-1, 2)
     return Scores(
-        found[:, 0],
-        found[:, 1],
-        np.array([bool(each) for each in accepted], bool),
-        np.array([bool(each) for each in answers], bool),
+        columns[:, 0],
+        columns[:, 1],
+        np.array([bool(texts) for texts in accepted], bool),
+        np.array([bool(answer) for answer in answers], bool),
     )
 
 
-def _one(answer: str, accepted: Sequence[str], two: bool) -> tuple[float, float]:
+def _score_answer(answer: str, accepted: Sequence[str], is_version_2: bool) -> tuple[float, float]:
+    """Exact match and F1."""
     plain = normalise_answer(answer)
-    rights = [normalise_answer(each) for each in accepted]
-    if two:
-        rights = [each for each in rights if each] or [""]
-    exact = max(float(plain == right) for right in rights)
-    return exact, max(_shared(plain.split(), right.split(), two) for right in rights)
+    references = [normalise_answer(text) for text in accepted]
+    if is_version_2:
+        references = [text for text in references if text] or [""]
+    exact = max(float(plain == text) for text in references)
+    return exact, max(_word_f1(plain.split(), text.split(), is_version_2) for text in references)
 
 
-def _shared(words: list[str], right: list[str], two: bool) -> float:
-    """F1 of the words of two answers."""
-    if two and not (words and right):
-        return float(words == right)
-    same = sum((Counter(words) & Counter(right)).values())
-    return 2 * same / (len(words) + len(right)) if same else 0.0
+def _word_f1(words: list[str], reference: list[str], is_version_2: bool) -> float:
+    if is_version_2 and not (words and reference):
+        return float(words == reference)
+    shared = sum((Counter(words) & Counter(reference)).values())
+    return 2 * shared / (len(words) + len(reference)) if shared else 0.0
 
 
 def scores_at_threshold(scores: Scores, values: np.ndarray, is_null: np.ndarray) -> np.ndarray:
-    """What questions score once some of them are left without an answer, (Q,).
+    """What questions score if some of them are left without an answer, (Q,).
 
     Args:
         scores: of the answers.
@@ -107,16 +106,16 @@ def best_threshold(
 ) -> tuple[float, float]:
     """The threshold of null scores above which questions are best left without an answer.
 
-    As in SQuAD 2.0's script, but that questions with the same null score are decided alike, as they
-    would be.
+    As in SQuAD 2.0's script, except that questions with the same null score are decided alike, as
+    a threshold would.
 
     Args:
         scores: of the answers.
         values: `exact` or `f1` of them, whose mean is to be largest.
-        null_scores: how much speaks for no answer, (Q,); finite.
+        null_scores: how much higher no answer scores, (Q,); finite.
 
     Returns:
-        The mean, and the threshold; below all null scores where nothing is best answered.
+        The mean, and the threshold; below all null scores where no answer is best for all.
     """
     order = np.argsort(null_scores, kind="stable")
     gains = np.where(scores.has_answer, values, -scores.is_given.astype(np.float64))[order]

@@ -1,7 +1,7 @@
-"""A tag for each word, such as entities and parts of speech.
+"""Token classification: a tag for each word, such as entities and parts of speech.
 
-One token of each word tells its tag, the first one as in BERT, or the last one where a token sees
-those before it only (see `models.sentence_rows`); the others and the marks have none.
+One token of each word predicts its tag, the first one as in BERT, or in causal models the last one
+(see `models.tokenizers.word_rows`); other tokens have no target.
 
 B batch, T tokens, K tags, D features.
 """
@@ -29,7 +29,7 @@ from fmkit.tasks.language.token_losses import UNUSED
 from fmkit.tasks.token_classification.entity_f1 import EntityF1
 
 WORD, TAG = 1, 2
-"""Columns of a row: beside a token, the word that it stands for, and that word's tag."""
+"""Columns of a row: the word that a token stands for, and that word's tag."""
 
 
 class TokenClassification(Task):
@@ -55,6 +55,7 @@ class TokenClassification(Task):
                 "task.name=token_classification needs a tag for each word, and the data has none.",
                 "Take data=conll or data=token_table.",
             )
+        self._config = config
         self._tags = spec.names
         self._scheme = tags.tag_scheme(spec.names)
         self._is_causal = False
@@ -62,22 +63,23 @@ class TokenClassification(Task):
     def encode_rows(
         self, examples: Any, tokenizer: Tokenizer, max_length: int
     ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-        """Sentences as rows (n, 3): token, word and tag; see `sentence_rows`.
+        """Sentences as rows (n, 3): token, word and tag; see `word_rows`.
 
-        Where there are no tags, as of sentences that are to be tagged, each is -1.
+        Where there are no tags, as in sentences to predict, each is -1.
         """
         if not isinstance(examples.content, Sentences):
             raise TypeError("sentences are expected")
-        words = examples.content.words
-        made = word_rows.rows(tokenizer, words, max_length, self._is_causal)
-        found = []
-        for tokens, beside, origin in zip(made.tokens, made.words, made.origin, strict=True):
+        encoded = word_rows.rows(tokenizer, examples.content.words, max_length, self._is_causal)
+        rows = []
+        for tokens, words, origin in zip(
+            encoded.tokens, encoded.words, encoded.origin, strict=True
+        ):
             tag = np.full(len(tokens), UNUSED, np.int32)
             if examples.annotations is not None:
-                here = beside >= 0
-                tag[here] = examples.annotations.values[origin][beside[here]]
-            found.append(np.stack([tokens, beside, tag], axis=1))
-        return found, made.origin, made.uncut
+                has_word = words >= 0
+                tag[has_word] = examples.annotations.values[origin][words[has_word]]
+            rows.append(np.stack([tokens, words, tag], axis=1))
+        return rows, encoded.origin, encoded.uncut
 
     def prepare_batch(
         self, rows: np.ndarray, random: np.random.Generator
@@ -89,12 +91,9 @@ class TokenClassification(Task):
         """Dropout, an optional hidden layer, and logits at every token, (B, T, K).
 
         Raises:
-            ConfigError: the backbone reads no texts.
+            ConfigError: the backbone does not read texts.
         """
-        if backbone.tokenizer is None:
-            raise ConfigError(
-                f"task.name={self.name} needs a model of texts; {backbone.name} is none."
-            )
+        token_losses.require_text(self._config, backbone)
         self._is_causal = backbone.is_causal
         return heads.logits(len(self._tags))(heads.hidden(backbone.model.output, config))
 
@@ -104,11 +103,11 @@ class TokenClassification(Task):
 
     def metrics(self) -> list[Any]:
         """Loss and accuracy by word and, where tags mark entities, their F1."""
-        found: list[Any] = [
+        metrics: list[Any] = [
             token_losses.TokenLoss(name="loss"), token_losses.TokenAccuracy(name="accuracy")
         ]  # fmt: skip
-        return found if self._scheme is None else [*found, EntityF1(self._scheme)]
+        return metrics if self._scheme is None else [*metrics, EntityF1(self._scheme)]
 
     def inference(self, outputs: Any) -> Any:
-        """Probabilities at every token, (B, T, K), float32; for words see `sentence_rows`."""
+        """Probabilities at every token, (B, T, K) float32; `word_rows` says which are words'."""
         return keras.layers.Softmax(dtype="float32", name="probabilities")(outputs)

@@ -13,7 +13,7 @@ from fmkit.data.loaders.token_rows import Encoded
 from fmkit.models.text.small import byte_tokenizer
 from fmkit.models.tokenizers import word_alignment
 from fmkit.tasks.question_answering import span_search
-from fmkit.tasks.question_answering.task import PLAIN
+from fmkit.tasks.question_answering.rows import IN_TEXT
 
 CONTEXT = "Köln lies on the Rhine, 5km off."
 
@@ -53,7 +53,7 @@ def row_of(first, words):
     words = np.asarray(words)
     row = np.full((len(words) + 2, 3), -1, np.int32)
     row[:, 0] = np.arange(first, first + len(row))
-    row[2:, 1], row[2:, 2] = words, PLAIN
+    row[2:, 1], row[2:, 2] = words, IN_TEXT
     row[0, 2] = 3  # the right one is none
     return row
 
@@ -83,13 +83,13 @@ def test_the_best_span_of_all_windows_is_found(most_words):
         start += len(each) + 2
     scores = random.normal(size=(start, 2))
     encoded, loader = content(rows, origin, [CONTEXT] * 4)
-    found = span_search.find(Scored(scores), loader, encoded, np.arange(7), most_words)
-    np.testing.assert_array_equal(found.places, range(4))
+    found = span_search.find_answers(Scored(scores), loader, encoded, np.arange(7), most_words)
+    np.testing.assert_array_equal(found.positions, range(4))
     for place in range(4):
         own = [rows[each] for each in range(7) if origin[each] == place]
         (value, (first, last)), null = by_trying(own, scores, most_words)
         assert found.scores[place] == pytest.approx(value)
-        assert found.nulls[place] == pytest.approx(null)
+        assert found.no_answer_scores[place] == pytest.approx(null)
         begin, end = spans[first][0], spans[last][1]
         assert found.texts[place] == CONTEXT[begin:end]
         assert found.spans[place].tolist() == [begin, end]
@@ -100,18 +100,18 @@ def test_probabilities_and_losses_are_those_of_a_softmax_over_the_places():
     row = row_of(0, [0, 0, 1, 2])
     scores = random.normal(size=(6, 2))
     encoded, loader = content([row], [0], [CONTEXT])
-    found = span_search.find(Scored(scores), loader, encoded, np.arange(1), 100)
+    found = span_search.find_answers(Scored(scores), loader, encoded, np.arange(1), 100)
     open_scores = scores[[0, 2, 3, 4, 5]]  # the question is no place for an answer
     chances = np.exp(open_scores) / np.exp(open_scores).sum(axis=0)
     pairs = {(i, j): chances[i, 0] * chances[j, 1] for i in range(1, 5) for j in range(i, 5)}
     assert found.confidence[0] == pytest.approx(max(pairs.values()))
-    assert found.null_confidence[0] == pytest.approx(chances[0].prod())
+    assert found.no_answer_confidence[0] == pytest.approx(chances[0].prod())
     assert found.losses[0] == pytest.approx(-np.log(chances[0]).mean())
 
 
 def test_a_text_without_tokens_has_no_answer():
     encoded, loader = content([row_of(0, [])], [0], ["\u200b"])
-    found = span_search.find(Scored(np.zeros((2, 2))), loader, encoded, np.arange(1), 5)
+    found = span_search.find_answers(Scored(np.zeros((2, 2))), loader, encoded, np.arange(1), 5)
     assert found.texts == [""]
     assert found.null_scores[0] > 1000
 
@@ -119,7 +119,7 @@ def test_a_text_without_tokens_has_no_answer():
 def test_scores_that_are_not_finite_are_told():
     encoded, loader = content([row_of(0, [0])], [0], [CONTEXT])
     with pytest.raises(NonFiniteError, match="1 of 1 windows"):
-        span_search.find(Scored(np.full((3, 2), np.nan)), loader, encoded, np.arange(1), 5)
+        span_search.find_answers(Scored(np.full((3, 2), np.nan)), loader, encoded, np.arange(1), 5)
 
 
 def test_one_network_scores_batches_of_all_lengths():
@@ -127,7 +127,7 @@ def test_one_network_scores_batches_of_all_lengths():
     learner = keras.Model(tokens, keras.layers.Embedding(100, 2)(tokens))
     rows = [row_of(0, [0] * each) for each in (3, 30, 5, 1)]
     encoded, loader = content(rows, range(4), [CONTEXT] * 4)
-    found = span_search.scorer(learner, encoded).predict(loader.ordered(range(4)), verbose=0)
+    found = span_search.build_scorer(learner, encoded).predict(loader.ordered(range(4)), verbose=0)
     assert found.shape == (4, 64, 2)
     for row, scores in zip(rows, found, strict=True):
         wanted = learner.predict_on_batch(row[None, :, 0])[0]

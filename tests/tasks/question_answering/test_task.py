@@ -140,14 +140,14 @@ def test_a_row_without_room_for_a_text_is_refused():
 def test_texts_by_themselves_are_refused():
     backbone, task, _ = built()
     alone = Examples(("0",), np.zeros(1, np.int32), (), Texts(("a",)))
-    with pytest.raises(DataError, match="questions need a text each"):
+    with pytest.raises(DataError, match="each question needs a text"):
         task.encode_rows(alone, backbone.tokenizer, 64)
 
 
 def test_data_without_answers_are_refused():
     with pytest.raises(ConfigError, match="the data has none"):
         QuestionAnswering(QuestionAnsweringConfig(), DataSpec("text", ("a", "b"), {}))
-    with pytest.raises(ConfigError, match="these are 0"):
+    with pytest.raises(ConfigError, match="examples is 0"):
         QuestionAnswering(QuestionAnsweringConfig(monitor="val_f1", watch_examples=0), SPEC)
 
 

@@ -85,5 +85,5 @@ def test_data_without_tags_and_a_model_of_images_are_refused():
     spec = DataSpec("text", (), {}, annotations="tags", names=("O", "B-X"))
     task = TokenClassification(TokenClassificationConfig(), spec)
     config = ModelConfig(name="small_cnn", weights="none")
-    with pytest.raises(ConfigError, match="model of texts"):
+    with pytest.raises(ConfigError, match="needs a text model"):
         task.head(model_registry.build(config), config)
