@@ -1,4 +1,4 @@
-"""Run the hostile corpora and say in one line how many of each were told as they should be.
+"""Run the corpora of hostile inputs and print how many of each ended in the right error.
 
 python scripts/hostile.py            # all parts
 python scripts/hostile.py targets    # one of them
@@ -19,11 +19,11 @@ PARTS = {
     "images": "hostile.images:run",
     "artifacts": "hostile.artifacts:run",
 }
-"""By name in the line, where the part is."""
+"""The function of each part, by its name in the line."""
 
 
 def main(names: list[str]) -> int:
-    """Run parts; 1 when something was not told as it should be."""
+    """Run parts; 1 where an input did not end in the right error."""
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
     counts, all_passed = [], True
     for name in names or PARTS:

@@ -12,7 +12,7 @@ import sys
 import pytest
 import yaml
 from hostile import configs, fuzz, targets
-from hostile.told import fault, tell
+from hostile.cli_runner import find_fault, run_cli
 
 from fmkit.commands import train
 from fmkit.config import command_line, interpolation, preflight
@@ -68,9 +68,9 @@ def test_a_defect_of_ours_is_not_told_as_the_users_mistake(monkeypatch):
         raise KeyError("ours")
 
     monkeypatch.setattr(train, "check", defect)
-    told = tell(("finetune",))
-    assert not fault(told, "a defect of fmkit: KeyError", code=1)
-    assert fault(told, "a defect of fmkit")  # with the exit status of a mistake it would be told
+    result = run_cli(("finetune",))
+    assert not find_fault(result, "a defect of fmkit: KeyError", exit_code=1)
+    assert find_fault(result, "a defect of fmkit")  # the control: with the exit code of a mistake
 
 
 @pytest.mark.parametrize("command", ["eval run=x", "predict run=x input=y", "pretrain"])
@@ -80,7 +80,7 @@ def test_every_command_refuses_the_same(command):
         ("hydra.job.chdir=true", "Hydra's own"),
         ("runs_dir=a\nb", "line break"),
     ):
-        assert not fault(tell((*command.split(), word)), said)
+        assert not find_fault(run_cli((*command.split(), word)), said)
 
 
 # --- what a run keeps ---------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Reads a case in a child process and tells what it cost and what it tried."""
+"""Reads a hostile file in a child process and measures its cost and its attempted effects."""
 
 import json
 import os
@@ -13,10 +13,10 @@ from typing import Any
 from fmkit.core.errors import FmkitError
 
 SECONDS = 2.0
-"""Of processor time: how busy a machine is says nothing about a file."""
+"""Processor time, which does not depend on how busy the machine is."""
 MEGABYTES = 200
 MARKER = "EXECUTED"
-"""A file that a payload makes in the current folder."""
+"""A file that a payload creates in the current folder."""
 
 _FORBIDDEN = (
     *("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty"),
@@ -28,12 +28,12 @@ _FORBIDDEN = (
 
 @dataclass(frozen=True)
 class Case:
-    """Something to read.
+    """A file or folder to read.
 
     Attributes:
-        make: makes it in an empty folder; its path.
+        make: creates it in an empty folder; returns its path.
         read: reads it.
-        refused: whether reading must end in an error of code 2 or 4; else it must not end in any.
+        refused: whether reading must raise an error of exit code 2 or 4; else it must succeed.
     """
 
     name: str
@@ -43,32 +43,32 @@ class Case:
 
 
 def refused_all(cases: Sequence[Case], folder: Path) -> list[str]:
-    """What is wrong with the cases, a line each; empty when all end as they must."""
+    """Problems with the cases, one line each; empty when all end as they must."""
     problems = []
     for number, case in enumerate(cases):
-        place = folder / f"{number:04d}"
-        (place / "made").mkdir(parents=True)
-        (place / "work").mkdir()
-        wrong = _judge(case, attempt(case.read, case.make(place / "made"), place / "work"))
-        left = [str(each.name) for each in (place / "work").iterdir()]
-        outside = [name for name in ("outside", MARKER) if (folder / name).exists()]
-        if left or outside:
-            wrong = f"files were left: {left + outside}"
-        if wrong:
-            problems.append(f"{case.name}: {wrong}")
+        base = folder / f"{number:04d}"
+        (base / "made").mkdir(parents=True)
+        (base / "work").mkdir()
+        problem = _problem(case, attempt(case.read, case.make(base / "made"), base / "work"))
+        created = [path.name for path in (base / "work").iterdir()]
+        created += [name for name in ("outside", MARKER) if (folder / name).exists()]
+        if created:
+            problem = f"files were created: {created}"
+        if problem:
+            problems.append(f"{case.name}: {problem}")
     return problems
 
 
-def _judge(case: Case, found: dict[str, Any]) -> str:
-    if found["events"]:
-        return f"it tried {found['events'][:5]}"
-    if found["seconds"] > SECONDS or found["megabytes"] > MEGABYTES:
-        return f"it took {found['seconds']:.1f} s and {found['megabytes']:.0f} MB"
+def _problem(case: Case, result: dict[str, Any]) -> str:
+    message = result["message"]
+    if result["events"]:
+        return f"it tried {result['events'][:5]}"
+    if result["seconds"] > SECONDS or result["megabytes"] > MEGABYTES:
+        return f"it took {result['seconds']:.1f} s and {result['megabytes']:.0f} MB"
     if not case.refused:
-        return "" if found["code"] == 0 else f"refused: {found['told']}"
-    if found["code"] not in (2, 4):
-        return f"not refused: {found['code']} {found['told']}"
-    message = found["told"]
+        return "" if result["code"] == 0 else f"refused: {message}"
+    if result["code"] not in (2, 4):
+        return f"not refused: {result['code']} {message}"
     return "" if 10 < len(message) < 600 and "\n" not in message else f"says {message!r}"
 
 
@@ -86,8 +86,8 @@ def attempt(read: Callable[[Path], Any], path: Path, work: Path) -> dict[str, An
     with os.fdopen(receiver, "rb") as stream:
         content = stream.read()
     os.waitpid(child, 0)
-    nothing = {"code": "died", "told": "", "seconds": 0.0, "megabytes": 0.0, "events": []}
-    return json.loads(content) if content else nothing
+    died = {"code": "died", "message": "", "seconds": 0.0, "megabytes": 0.0, "events": []}
+    return json.loads(content) if content else died
 
 
 def _in_child(read: Callable[[Path], Any], path: Path, work: Path, sender: int) -> None:
@@ -100,7 +100,7 @@ def _in_child(read: Callable[[Path], Any], path: Path, work: Path, sender: int) 
         if not watching:
             return
         if event in _FORBIDDEN:
-            # An import unmarshals the module's own bytecode; that is none of the file's.
+            # An import unmarshals the module's own bytecode; it does not come from the file.
             if "importlib" not in sys._getframe(1).f_code.co_filename:
                 events.append(event)
         elif event == "open" and isinstance(arguments[0], str):
@@ -109,21 +109,21 @@ def _in_child(read: Callable[[Path], Any], path: Path, work: Path, sender: int) 
                 events.append(f"open {arguments[0]}")
 
     sys.addaudithook(hook)
-    before, began = _resident(), time.process_time()
+    before, start = _resident(), time.process_time()
     code: int | str = 0
-    told = ""
+    message = ""
     try:
         read(path)
     except FmkitError as error:
-        code, told = error.exit_code, error.message
+        code, message = error.exit_code, error.message
     except BaseException as error:
-        code, told = "crash", repr(error)
+        code, message = "crash", repr(error)
     watching = False
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     result = {
         "code": code,
-        "told": told,
-        "seconds": time.process_time() - began,
+        "message": message,
+        "seconds": time.process_time() - start,
         "megabytes": max(0, peak - before) / 1e6,
         "events": events,
     }
@@ -132,6 +132,6 @@ def _in_child(read: Callable[[Path], Any], path: Path, work: Path, sender: int) 
 
 
 def _resident() -> int:
-    """Bytes of memory in use; the peak of a child begins with what it got from its parent."""
+    """Bytes of memory in use; the peak of a child includes the memory of its parent."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize()

@@ -1,4 +1,4 @@
-"""Hundreds of broken configs, each with what must be told about it; and their benign twins."""
+"""Hundreds of broken configs, each with a fragment of its message; and their benign twins."""
 
 import tempfile
 from pathlib import Path
@@ -11,7 +11,7 @@ from fmkit.config.schema.keys import key_infos
 from fmkit.config.schema.runtime import PhaseConfig, RuntimeConfig
 from fmkit.config.schema.task import ClassificationConfig
 from fmkit.core.errors import FmkitError
-from hostile.told import Case, fault, run, write
+from hostile.cli_runner import Case, find_fault, run_case, write_files
 
 EXPERIMENT = b"# @package _global_\n"
 OWN = {"experiment": EXPERIMENT, "data": b"", "stage": b"", "optimizer": b""}
@@ -92,7 +92,7 @@ BROKEN = [
     (b"a: {_target_: os.system}\n", 1, "the key _target_ is refused"),
     (b"%YAML 3.0\n---\na: 1\n", None, "YAML"),
 ]
-"""What a file holds, the line that is told (None: any), and what is said."""
+"""Content of a file, the line that the message names (None: any), and a fragment of the message."""
 
 NOT_TEXT = [
     (b"\xff\xfea\0:\0 \x001\0", "is not UTF-8 but UTF-16 (byte 0xff at offset 0)"),
@@ -213,7 +213,7 @@ LINES = [
     "data.batch_size=0x10 | whole number", "data.limit=1e30 | whole number",
     "data.batch_size=4294967296 | at most", "runtime.keep=1.5 | whole number",
 ]  # fmt: skip
-"""A command line, and after the bar what is said."""
+"""A command line, and after the bar a fragment of the message."""
 
 STRANGE = [
     (("name=a\nb",), "a line break"),
@@ -312,7 +312,7 @@ def values() -> list[Case]:
 
 
 def _nested(key: str) -> tuple[str, str]:
-    """What stands before and after the value of a key in YAML, on one line."""
+    """The text before and after the value of a key in YAML, on one line."""
     *groups, leaf = key.split(".")
     return "".join(f"{each}: {{" for each in groups) + f"{leaf}: ", "}" * len(groups)
 
@@ -330,7 +330,7 @@ def lines() -> list[Case]:
 
 
 def broken(folder: Path | None = None, every: int = 1) -> tuple[int, int, list[str]]:
-    """Run broken configs: how many were told as they should, of how many; what was not.
+    """Run broken configs: how many ended in the right message, of how many; and the faults.
 
     Args:
         folder: where they are written.
@@ -340,21 +340,23 @@ def broken(folder: Path | None = None, every: int = 1) -> tuple[int, int, list[s
     faults = []
     with tempfile.TemporaryDirectory() as scratch:
         for number, case in enumerate(cases):
-            told = run(case, (folder or Path(scratch)) / str(number))
-            place, _, said = case.said.rpartition("\0")
-            wrong = fault(told, said, case.code) or fault(told, place, case.code)
-            if wrong:
-                faults.append(
-                    f"{' '.join(case.words)[:90]} {list(case.files.values())[:1]!r:.90}: {wrong}"
-                )
+            result = run_case(case, (folder or Path(scratch)) / str(number))
+            # A second fragment, the position in a file, is before a NUL.
+            position, _, message = case.expected.rpartition("\0")
+            fault = find_fault(result, message, case.exit_code)
+            fault = fault or find_fault(result, position, case.exit_code)
+            if fault:
+                line, content = " ".join(case.arguments), list(case.files.values())[:1]
+                faults.append(f"{line[:90]} {content!r:.90}: {fault}")
     return len(cases) - len(faults), len(cases), faults
 
 
 def hinted() -> tuple[int, int]:
-    """How many misspelled keys get the right one named, of how many."""
+    """For how many misspelled keys the message names the right one, of how many."""
     rows = misspelled()
-    told = [run(Case(("finetune", f"{typo}=1"), key), Path()).err for key, typo in rows]
-    return sum(key in each for (key, _), each in zip(rows, told, strict=True)), len(rows)
+    results = [run_case(Case(("finetune", f"{typo}=1"), key), Path()) for key, typo in rows]
+    hits = [key in result.stderr for (key, _), result in zip(rows, results, strict=True)]
+    return sum(hits), len(rows)
 
 
 BENIGN = [
@@ -371,14 +373,14 @@ BENIGN = [
     ("experiment", EXPERIMENT + b'name: ${oc.env:FMKIT_NOT_SET,plain}\ndata: {limit: 1e3}\n'),
     ("experiment", EXPERIMENT + "name: 'Zoë = [red] <b> :dog:'\n".encode()),
 ]  # fmt: skip
-"""Files that are as they should be, beside those that nearly are."""
+"""Valid files that look much like the broken ones."""
 
 
 def benign(folder: Path) -> list[str]:
-    """What is wrong with how benign files are taken: nothing."""
+    """Errors of valid files; there should be none."""
     faults = []
     for number, (group, content) in enumerate(BENIGN):
-        write(folder / str(number), {f"{group}/mine.yaml": content})
+        write_files(folder / str(number), {f"{group}/mine.yaml": content})
         words = [f"--config-dir={folder / str(number)}", f"{group}=mine"]
         try:
             preflight.check(command_line.parse("finetune", words), plugins.names())

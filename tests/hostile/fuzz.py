@@ -7,8 +7,8 @@ from unittest import mock
 
 from fmkit.config import compose
 from fmkit.core.errors import ConfigError
+from hostile.cli_runner import find_fault, run_cli, write_files
 from hostile.configs import misspelled
-from hostile.told import fault, tell, write
 
 SPECIALS = (
     *(b"[", b"]", b"{", b"}", b":", b": ", b",", b"#", b"&a ", b"*a", b"!", b"!!python/name:os "),
@@ -109,31 +109,31 @@ def broken_words(random: random.Random, keys: list[str]) -> list[str]:
     return words
 
 
-class _LetThrough(ConfigError):
-    """What our own checks let through, where Hydra is not asked."""
+class _Accepted(ConfigError):
+    """Our own checks accept it, and Hydra is not asked."""
 
 
 def run(count: int = 2_000, composed: int = 15, seed: int = 0) -> tuple[int, int, list[str]]:
-    """Try so many: how many were told in one clean message or were in order, of how many.
+    """Try `count` inputs: how many ended in one clean message or were valid, of how many.
 
-    Every one goes through our own checks and, where those let it through, the first `composed` of
-    them through Hydra: that takes most of the time.
+    Every one goes through our own checks and, where those accept it, the first `composed` of them
+    through Hydra, which takes most of the time.
     """
     chance = random.Random(seed)
     keys = [key for key, _ in misspelled()] + ["model", "data", "stage", "experiment", "optimizer"]
     whole = sorted(path for path in compose.conf_dir().glob("*/*.yaml"))
-    real, left, faults = compose.compose_all_jobs, composed, []
+    compose_all_jobs, left, faults = compose.compose_all_jobs, composed, []
 
-    def sparing(*arguments: object) -> object:
+    def compose_some(*arguments: object) -> object:
         nonlocal left
         left -= 1
         if left < 0:
-            raise _LetThrough("error")
-        return real(*arguments)
+            raise _Accepted("error")
+        return compose_all_jobs(*arguments)
 
     with (
         tempfile.TemporaryDirectory() as scratch,
-        mock.patch.object(compose, "compose_all_jobs", sparing),
+        mock.patch.object(compose, "compose_all_jobs", compose_some),
         mock.patch.object(compose, "launch", return_value=None),
     ):
         for number in range(count):
@@ -142,14 +142,14 @@ def run(count: int = 2_000, composed: int = 15, seed: int = 0) -> tuple[int, int
                 path = chance.choice(whole)
                 folder, group = Path(scratch), path.parent.name
                 content = broken_file(chance, path.read_bytes())
-                write(folder, {f"{group}/mine.yaml": content})
+                write_files(folder, {f"{group}/mine.yaml": content})
                 words = [f"--config-dir={folder}", f"{group}=mine"]
             else:
                 words = broken_words(chance, keys)
-            told = tell(("finetune", *words, "--cfg", "job"))
+            result = run_cli(("finetune", *words, "--cfg", "job"))
             allowed = (0, 2, 4)  # 4: the run named by `init` is not there
-            code = told.code if told.code in allowed else 2
-            wrong = fault(told, "error" if told.code else "", code)
-            if wrong:
-                faults.append(f"seed {seed}, number {number}: {words} {content[-300:]!r}: {wrong}")
+            code = result.exit_code if result.exit_code in allowed else 2
+            fault = find_fault(result, "error" if result.exit_code else "", code)
+            if fault:
+                faults.append(f"seed {seed}, number {number}: {words} {content[-300:]!r}: {fault}")
     return count - len(faults), count, faults

@@ -1,4 +1,4 @@
-"""Names of what a stranger's config would like to be called, in every place that it could stand."""
+"""Callables that a hostile config names by `_target_`, in every position where it could be."""
 
 import contextlib
 import sys
@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from hostile.told import Case, Told, fault, run, tell, write
+from hostile.cli_runner import Case, CliResult, find_fault, run_case, run_cli, write_files
 
 TARGETS = (
     *("os.system", "os.popen", "os.execv", "os.execvp", "os.spawnl", "os.posix_spawn", "os.fork"),
@@ -34,10 +34,10 @@ ADDITIONS = (
     *("os.", "subprocess.", "socket.", "pty.", "shutil.", "ctypes.", "webbrowser.", "urllib."),
     *("smtplib.", "ftplib.", "http.", "marshal.", "pickle.", "code.", "cpython.run_"),
 )
-"""How audit events begin that tell of something done."""
+"""Prefixes of audit events that show an effect."""
 
 HARMLESS = ("os.listdir", "os.scandir", "os.putenv", "os.unsetenv")
-"""What reading a folder of configs takes, and the environment variables that `main` sets."""
+"""Reading a folder of configs, and the environment variables that `main` sets."""
 
 _seen: list[str] | None = None
 
@@ -58,7 +58,7 @@ def watched() -> Iterator[list[str]]:
     """What is imported, written or executed inside, from the interpreter's own audit events."""
     global _seen
     if not getattr(sys, "_fmkit_hostile_hook", False):
-        sys.addaudithook(_hook)  # there is no way to take one off again
+        sys.addaudithook(_hook)  # it cannot be removed again
         sys._fmkit_hostile_hook = True
     _seen = []
     try:
@@ -76,35 +76,35 @@ def cases(target: str) -> dict[str, Case]:
         "nested": f"optimizer: {{epsilon: 1e-8, hook: {{_target_: {target}, command: id}}}}\n",
         "list": f"callbacks:\n- {{name: x}}\n- {{_target_: {target}, _partial_: true}}\n",
     }
-    found = {
+    configs = {
         place: Case(words, "_target_ is refused", {"experiment/mine.yaml": (head + text).encode()})
         for place, text in texts.items()
     }
     override = ("finetune", f"+model.hook={{_target_:{target},_args_:[id]}}")
-    return {**found, "override": Case(override, "_target_ is refused")}
+    return {**configs, "override": Case(override, "_target_ is refused")}
 
 
 def refused() -> tuple[int, int, list[str]]:
-    """Try every target in every place: how many were refused with nothing done, of how many."""
+    """Try every target in every position: how many were refused without any effect, of how many."""
     faults: list[str] = []
     total = 0
     with tempfile.TemporaryDirectory() as scratch:
-        run(cases("warm.up")["top"], Path(scratch))  # imports what telling an error takes
-        run(cases("warm.up")["override"], Path(scratch))
+        run_case(cases("warm.up")["top"], Path(scratch))  # imports what reporting an error takes
+        run_case(cases("warm.up")["override"], Path(scratch))
         for target in TARGETS:
             for place, case in cases(target).items():
                 folder = Path(scratch) / "now"
                 total += 1
-                told, done = _run_watched(case, folder)
-                wrong = fault(told, case.said)
-                if wrong or done:
-                    faults.append(f"{target} in {place}: {wrong} {done}")
+                result, events = _run_watched(case, folder)
+                fault = find_fault(result, case.expected)
+                if fault or events:
+                    faults.append(f"{target} in {place}: {fault} {events}")
     return total - len(faults), total, faults
 
 
-def _run_watched(case: Case, folder: Path) -> tuple[Told, list[str]]:
-    write(folder, case.files)
-    words = tuple(word.replace("=@", f"={folder}") for word in case.words)
-    with watched() as done:
-        told = tell(words)
-    return told, done
+def _run_watched(case: Case, folder: Path) -> tuple[CliResult, list[str]]:
+    write_files(folder, case.files)
+    arguments = tuple(word.replace("=@", f"={folder}") for word in case.arguments)
+    with watched() as events:
+        result = run_cli(arguments)
+    return result, events

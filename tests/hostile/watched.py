@@ -1,6 +1,6 @@
-"""Command lines run under an audit hook: `python watched.py ALLOWED_FOLDER... < lines`, JSON out.
+"""Runs command lines under an audit hook: `python watched.py ALLOWED_FOLDER... < lines`, JSON out.
 
-It has a process of its own, since a hook stays, and what is imported is part of what is watched.
+In a process of its own, since a hook cannot be removed and imports are watched, too.
 """
 
 import json
@@ -19,22 +19,22 @@ CHANGES = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.truncate", "os.
 
 def main(allowed: list[str]) -> None:
     events: list[list[str]] = []
-    roots = [os.path.realpath(each) for each in allowed] + [os.devnull]
+    roots = [os.path.realpath(folder) for folder in allowed] + [os.devnull]
 
-    def inside(path: object) -> bool:
-        if isinstance(path, int):  # a descriptor that was opened before
+    def is_allowed(path: object) -> bool:
+        if isinstance(path, int):  # a descriptor that is open already
             return True
-        place = os.path.realpath(os.fsdecode(path))
-        return any(place == root or place.startswith(f"{root}{os.sep}") for root in roots)
+        real = os.path.realpath(os.fsdecode(path))
+        return any(real == root or real.startswith(f"{root}{os.sep}") for root in roots)
 
     def hook(event: str, arguments: tuple) -> None:
         if event in WATCHED:
             events.append([event, repr(arguments[:2])[:200]])
         elif event == "open":
             flags = arguments[2] if isinstance(arguments[2], int) else 0
-            if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) and not inside(arguments[0]):
+            if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) and not is_allowed(arguments[0]):
                 events.append(["written", str(arguments[0])])
-        elif event in CHANGES and arguments[0] is not None and not inside(arguments[0]):
+        elif event in CHANGES and arguments[0] is not None and not is_allowed(arguments[0]):
             events.append([event, str(arguments[0])])
 
     lines = [json.loads(line) for line in sys.stdin]
@@ -43,16 +43,16 @@ def main(allowed: list[str]) -> None:
 
     codes = []
     for words in lines:
-        began = time.process_time()
-        codes.append(fmkit([each.replace("LAST", _last()) for each in words]))
-        print(words[:2], f"{time.process_time() - began:.1f} s", file=sys.stderr)
+        start = time.process_time()
+        codes.append(fmkit([word.replace("LAST", _newest_run()) for word in words]))
+        print(words[:2], f"{time.process_time() - start:.1f} s", file=sys.stderr)
     sys.__stdout__.write("\n" + json.dumps({"codes": codes, "events": events}) + "\n")
 
 
-def _last() -> str:
+def _newest_run() -> str:
     """The newest run folder."""
-    found = sorted(Path("runs").glob("[!s]*/*"), key=lambda each: each.name)
-    return str(found[-1]) if found else "none"
+    runs = sorted(Path("runs").glob("[!s]*/*"), key=lambda run: run.name)
+    return str(runs[-1]) if runs else "none"
 
 
 if __name__ == "__main__":
