@@ -1,4 +1,4 @@
-"""One class per example."""
+"""Classification: one class per example."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Classification(Task):
         if not spec.classes:
             raise ConfigError(
                 "task.name=classification needs labels, and the data has none.",
-                "Take data with classes, or a task that needs none, such as task=simclr.",
+                "Take data with classes, or a task that does not need them, such as task=simclr.",
             )
         self.num_classes = len(spec.classes)
         self.class_weights = (
@@ -47,7 +47,7 @@ class Classification(Task):
         self._training_loss = keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=config.label_smoothing
         )
-        # What a validation loss says must not depend on a regulariser of training.
+        # Validation losses must compare across label smoothings.
         self._plain_loss = keras.losses.CategoricalCrossentropy(from_logits=True)
 
     def targets(self, examples: Any) -> np.ndarray:
@@ -70,20 +70,17 @@ class Classification(Task):
     def fit_linear_head(
         self, features: np.ndarray, labels: np.ndarray, validation: tuple[np.ndarray, np.ndarray]
     ) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
-        """The best linear head on fixed features, found by L-BFGS: see `linear_probe.fit`.
+        """The best linear head on fixed features, by L-BFGS: see `linear_probe.fit`.
 
         Args:
             features: (N, D).
             labels: class numbers, (N,).
             validation: features and labels, by which the L2 strength is chosen.
-
-        Returns:
-            Weights by layer, and what to record.
         """
         weights = None if self.class_weights is None else self.class_weights[labels]
-        found = linear_probe.fit(features, labels, weights, validation, self.num_classes)
-        record = {"C": found.strength, "validation_loss_by_C": found.losses}
-        return {"logits": [found.kernel, found.bias]}, record
+        head = linear_probe.fit(features, labels, weights, validation, self.num_classes)
+        record = {"C": head.strength, "validation_loss_by_C": head.losses}
+        return {"logits": [head.kernel, head.bias]}, record
 
     def inference(self, outputs: Any) -> Any:
         """Probabilities (B, C), float32."""

@@ -1,4 +1,4 @@
-"""Several tasks that share a backbone: the weighted sum of their losses.
+"""Joint training: several tasks that share a backbone, with the weighted sum of their losses.
 
 With weights alpha and 1 - alpha of pretraining and fine-tuning this is
 alpha * L_pretrain + (1 - alpha) * L_finetune; with several supervised tasks, multi-task learning
@@ -33,41 +33,44 @@ from fmkit.tasks import registry as task_registry
 from fmkit.tasks.base import Task
 
 PREFIX = "head_"
-"""With the objective's name behind it, how the paths of a head begin that is not the primary's."""
+"""Followed by the objective's name, it begins the paths of every head but the primary one."""
 
 WEIGHTING = "head_uncertainty"
-"""Name of the layer that holds log variances."""
+"""Name of the layer that holds the log variances."""
 
 
 class Joint(Task):
     """The objectives of a joint run. Targets, outputs and weights are mappings by their names.
 
     The primary objective comes first. Its head has the names that it would have alone, so that its
-    weights fit a run of that objective; those of the others begin with `head_NAME`.
+    weights fit a run of that objective; the names of the others begin with `head_NAME`.
 
     Args:
-        config: of the run, settled.
-        specs: by objective, its data.
+        config: of the run, resolved.
+        specs: of each objective's data, by its name.
+
+    Raises:
+        ConfigError: an objective compares with a reference model.
     """
 
     name = "joint"
 
     def __init__(self, config: JointConfig, specs: Mapping[str, DataSpec]) -> None:
         first = primary(config)
-        names = [first, *(each for each in config.objectives if each != first)]
+        names = [first, *(name for name in config.objectives if name != first)]
         self.parts = {
             name: task_registry.build(config.objectives[name].task, specs[name]) for name in names
         }
-        alone = [name for name, each in self.parts.items() if each.needs_reference]
-        if alone:
+        refused = [name for name, task in self.parts.items() if task.needs_reference]
+        if refused:
             raise ConfigError(
-                f"task.objectives.{alone[0]} compares with the model as it was at the start, and "
-                "is no objective of a joint run. Train it by itself, with init."
+                f"task.objectives.{refused[0]} compares with a reference model, so it cannot be an "
+                "objective of a joint run. Train it alone, with init."
             )
         self.primary = first
         self._fixed = {name: float(config.objectives[name].weight or 0.0) for name in names}
         self._learned = LogVariances(len(names)) if config.weighting == "uncertainty" else None
-        self._shown: dict[str, ObjectiveLoss] = {}
+        self._loss_metrics: dict[str, ObjectiveLoss] = {}
         self._features: dict[str, Any] = {}
 
     def targets(self, examples: Any) -> np.ndarray:
@@ -75,22 +78,22 @@ class Joint(Task):
         return np.asarray(self.parts[self.primary].targets(examples))
 
     def networks(self, backbone: Backbone, config: ModelConfig) -> dict[str, tuple[list[Any], Any]]:
-        """By objective, its symbolic inputs and output; all go through the one backbone."""
-        found = {}
+        """Symbolic inputs and output of each objective; all share the one backbone."""
+        networks = {}
         for name, task in self.parts.items():
             if name == self.primary:
                 output = task.head(backbone, config)
                 self._features[name] = backbone.model.output
-                found[name] = ([backbone.model.input, *task.extra_inputs], output)
+                networks[name] = ([backbone.model.input, *task.extra_inputs], output)
                 continue
-            beside = shared_backbone.with_own_input(backbone, f"{name}_input")
+            own = shared_backbone.with_own_input(backbone, f"{name}_input")
             with keras.name_scope(f"{PREFIX}{name}"):
-                output = task.head(beside, config)
-            self._features[name] = beside.model.output
-            inputs = [beside.model.input, *task.extra_inputs]
-            _rename(keras.Model(inputs, output), beside, f"{PREFIX}{name}_")
-            found[name] = (inputs, output)
-        return found
+                output = task.head(own, config)
+            self._features[name] = own.model.output
+            inputs = [own.model.input, *task.extra_inputs]
+            _rename(keras.Model(inputs, output), own, f"{PREFIX}{name}_")
+            networks[name] = (inputs, output)
+        return networks
 
     def joined(
         self, backbone: Backbone, networks: Mapping[str, tuple[list[Any], Any]]
@@ -98,8 +101,8 @@ class Joint(Task):
         """The outputs of one network of all objectives, from the networks of each.
 
         Inputs of one fixed size, such as images, go through the backbone as one batch. Texts do
-        not, for they are of different lengths, and their backbones have no BatchNorm; nor do images
-        of which a task shows the backbone some patches only.
+        not, since their lengths differ and their backbones have no BatchNorm; nor do images of
+        which the backbone sees only some patches.
         """
         outputs = {name: output for name, (_, output) in networks.items()}
         whole = [name for name in networks if self._sees_whole(*networks[name], name)]
@@ -121,19 +124,19 @@ class Joint(Task):
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
         """The weighted sum of the objectives' losses on their batches."""
-        found = {}
+        values = {}
         for name, task in self.parts.items():
             own = weights[name] if weights and task.class_weights is not None else None
             value = ops.cast(task.loss(targets[name], outputs[name], own, training), "float32")
-            if name in self._shown:
-                # Each of several devices has its share of the mean.
+            if name in self._loss_metrics:
+                # On each of several devices it is a share of the mean.
                 whole = unscale_loss_for_distribution(value)
-                self._shown[name].record(whole, ops.shape(targets[name])[0])
-            found[name] = value
-        return self._weighted(found)
+                self._loss_metrics[name].record(whole, ops.shape(targets[name])[0])
+            values[name] = value
+        return self._weighted(values)
 
     def combined(self, losses: Mapping[str, float]) -> float:
-        """The whole loss that goes with the losses of the objectives, for their validation.
+        """The whole loss of a validation, from the losses of the objectives.
 
         With `weighting=uncertainty` it is the sum of exp(-s) * loss + s / 2, s the log variance of
         an objective: Kendall et al. 2018, arXiv:1705.07115, equation 10, for a softmax likelihood.
@@ -143,7 +146,7 @@ class Joint(Task):
         return float(total if self._learned is None else total + self._learned.penalty())
 
     def _weighted(self, losses: Mapping[str, Any]) -> Any:
-        """The weighted sum. The layer of the log variances adds what else there is in training."""
+        """The weighted sum. In training the layer of the log variances adds their penalty."""
         total = 0.0
         for number, name in enumerate(self.parts):
             weight: Any = self._fixed[name]
@@ -154,18 +157,19 @@ class Joint(Task):
 
     def metrics(self) -> dict[str, list[Any]]:
         """By objective: its loss, its task's metrics and, where it is learned, its log variance."""
-        found: dict[str, list[Any]] = {name: task.metrics() for name, task in self.parts.items()}
-        self._shown = {  # a task may count its loss otherwise, as by token
+        metrics: dict[str, list[Any]] = {name: task.metrics() for name, task in self.parts.items()}
+        # A task with a loss metric counts it in its own way, such as by token.
+        self._loss_metrics = {
             name: ObjectiveLoss()
-            for name, those in found.items()
-            if all(each.name != "loss" for each in those)
+            for name, own in metrics.items()
+            if all(metric.name != "loss" for metric in own)
         }
-        for name, told in self._shown.items():
-            found[name] = [told, *found[name]]
+        for name, loss in self._loss_metrics.items():
+            metrics[name] = [loss, *metrics[name]]
         if self._learned is not None:
-            for number, each in enumerate(found.values()):
-                each.append(LogVariance(self._learned, number))
-        return found
+            for number, own in enumerate(metrics.values()):
+                own.append(LogVariance(self._learned, number))
+        return metrics
 
     def inference(self, outputs: Any) -> Any:
         """That of the primary objective."""
@@ -182,30 +186,30 @@ def weights_of(objective: str, weights: Mapping[str, np.ndarray]) -> dict[str, n
     """Weights of a joint run by the paths that they have in a run of one of its objectives.
 
     Args:
-        objective: one that is not the primary, whose head has those paths already.
+        objective: not the primary one, whose head has those paths already.
         weights: by path.
     """
     prefix = f"{PREFIX}{objective}/"
     own = {
-        each.removeprefix(prefix): value
-        for each, value in weights.items()
-        if each.startswith(prefix)
+        path.removeprefix(prefix): value
+        for path, value in weights.items()
+        if path.startswith(prefix)
     }
     return {**weights, **own}
 
 
-def _rename(network: keras.Model, beside: Backbone, prefix: str) -> None:
+def _rename(network: keras.Model, backbone: Backbone, prefix: str) -> None:
     """Give the layers of a head names that no other head of the network has."""
     # Those inside a layer, too: a task may run them on some tokens alone.
-    inner = all_layers(beside.model)
-    of_backbone = {id(each) for each in (*beside.model.operations, *inner)}
+    inner = all_layers(backbone.model)
+    of_backbone = {id(operation) for operation in (*backbone.model.operations, *inner)}
     for operation in network.operations:
         if id(operation) not in of_backbone:
             operation.name = f"{prefix}{operation.name.removeprefix(PREFIX)}"
 
 
 class ObjectiveLoss(keras.metrics.Metric):
-    """The mean loss of one objective, by example; it is told, since the loss is known already."""
+    """The mean loss of one objective by example, recorded where the loss is computed anyway."""
 
     def __init__(self) -> None:
         super().__init__(name="loss", dtype="float32")
@@ -227,7 +231,7 @@ class ObjectiveLoss(keras.metrics.Metric):
 
 
 class LogVariance(keras.metrics.Metric):
-    """The log variance of one objective as it stands."""
+    """The current log variance of one objective."""
 
     def __init__(self, layer: LogVariances, number: int) -> None:
         super().__init__(name="log_variance", dtype="float32")
@@ -242,9 +246,9 @@ class LogVariance(keras.metrics.Metric):
 
 
 class LogVariances(keras.layers.Layer):
-    """Holds the log variances of the objectives, (O,), and hands its inputs on as they are.
+    """Holds the log variances of the objectives, (O,), and returns its inputs unchanged.
 
-    They begin at 0. As a vector they have no weight decay; they train with the heads.
+    They begin at 0. Being a vector, they have no weight decay; they train with the heads.
     """
 
     def __init__(self, count: int) -> None:
@@ -252,7 +256,7 @@ class LogVariances(keras.layers.Layer):
         self.values = self.add_weight(shape=(count,), initializer="zeros", name="log_variances")
 
     def penalty(self) -> Any:
-        """Half their sum, which holds the variances down."""
+        """Half their sum, which limits the variances."""
         return ops.sum(ops.convert_to_tensor(self.values)) / 2.0
 
     def call(self, inputs: Any) -> Any:
@@ -263,5 +267,5 @@ class LogVariances(keras.layers.Layer):
     def compute_output_spec(self, inputs: Any) -> Any:
         """The same shapes."""
         return keras.tree.map_structure(
-            lambda each: keras.KerasTensor(each.shape, dtype=each.dtype), inputs
+            lambda tensor: keras.KerasTensor(tensor.shape, dtype=tensor.dtype), inputs
         )

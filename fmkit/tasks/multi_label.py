@@ -1,4 +1,4 @@
-"""Any number of labels an example, none included.
+"""Multi-label classification: any number of labels per example, none included.
 
 N examples, B batch, K labels, D features.
 """
@@ -41,7 +41,8 @@ class MultiLabel(Task):
     def __init__(self, config: MultiLabelConfig, spec: DataSpec) -> None:
         if spec.annotations != "sets" or not spec.names:
             raise ConfigError(
-                f"task.name=multi_label learns sets of labels, and the data has {noun(spec)}.",
+                f"task.name=multi_label learns sets of labels, and the data has "
+                f"{describe_labels(spec)}.",
                 "Take data with data.labels=sets, or task=classification.",
             )
         self._rates = base_rates(spec)
@@ -50,7 +51,7 @@ class MultiLabel(Task):
             weights = balanced_weights(self._rates)
         self._weights = weights
         self._training_loss = BinaryCrossEntropy(weights, config.label_smoothing)
-        # What a validation loss says must not depend on a regulariser of training.
+        # Validation losses must compare across label smoothings.
         self._plain_loss = BinaryCrossEntropy()
         self._width = len(spec.names)
 
@@ -61,9 +62,9 @@ class MultiLabel(Task):
     def head(self, backbone: Backbone, config: ModelConfig) -> Any:
         """Pooling, dropout, an optional hidden layer, and logits (B, K).
 
-        They begin at the shares of examples that have each label in training, as is usual where
-        most labels are rare (Lin et al. 2017, 4.1): else the first steps would learn no more than
-        these. With balanced weights that is 0.
+        The bias begins at the log odds of each label in training, as is usual where most labels
+        are rare (Lin et al. 2017, 4.1): else the first steps would learn only these. With balanced
+        weights the log odds are 0.
         """
         vector = heads.hidden(heads.pool(backbone, config.pooling), config)
         last = heads.logits(self._width)
@@ -90,43 +91,40 @@ class MultiLabel(Task):
             features: (N, D).
             labels: (N, K), 0 and 1.
             validation: features and labels, by which the L2 strength is chosen.
-
-        Returns:
-            Weights by layer, and what to record.
         """
-        found = linear_probe.fit_labels(features, labels, self._weights, validation)
-        record = {"C": found.strength, "validation_loss_by_C": found.losses}
-        return {"logits": [found.kernel, found.bias]}, record
+        head = linear_probe.fit_labels(features, labels, self._weights, validation)
+        record = {"C": head.strength, "validation_loss_by_C": head.losses}
+        return {"logits": [head.kernel, head.bias]}, record
 
     def inference(self, outputs: Any) -> Any:
         """Probabilities (B, K), float32, each from 0 to 1."""
         return keras.layers.Activation("sigmoid", dtype="float32", name="probabilities")(outputs)
 
 
-def noun(spec: DataSpec) -> str:
-    """What there is to learn, for a message."""
+def describe_labels(spec: DataSpec) -> str:
+    """What there is to learn in a data set, for a message."""
     if spec.annotations:
         return spec.annotations if spec.names else f"{spec.annotations} without names"
     return "classes" if spec.classes else "no labels"
 
 
 def base_rates(spec: DataSpec) -> np.ndarray:
-    """Share of the training examples that have each label, (K,); 0.5 where that is not known.
+    """Share of the training examples that have each label, (K,); 0.5 where it is unknown.
 
-    One example with and one without is added, so that no rate is 0 or 1.
+    One example with it and one without are added, so that no rate is 0 or 1.
     """
     counts = spec.class_counts.get("train")
     if counts is None:
         return np.full(len(spec.names), 0.5)
-    found = np.array([counts[name] for name in spec.names], np.float64)
-    return (found + 1) / (spec.counts["train"] + 2)
+    with_label = np.array([counts[name] for name in spec.names], np.float64)
+    return (with_label + 1) / (spec.counts["train"] + 2)
 
 
 def balanced_weights(rates: np.ndarray) -> np.ndarray:
-    """Weight of examples with a label and of those without, (2, K).
+    """Weights of examples with each label, and of those without, (2, K).
 
-    Both sides of each label weigh the same together, and the mean over the examples is 1: of each
-    label scikit-learn's `class_weight="balanced"`, but for what `base_rates` adds.
+    Both sides of a label have the same total weight, and the mean over the examples is 1: for each
+    label scikit-learn's `class_weight="balanced"`, except for what `base_rates` adds.
     """
     return np.stack([0.5 / rates, 0.5 / (1 - rates)]).astype(np.float32)
 
@@ -136,19 +134,19 @@ class BinaryCrossEntropy(keras.losses.Loss):
 
     Args:
         weights: of targets 1 and of targets 0, (2, K), or None.
-        smoothing: share of each target that becomes 1/2.
+        smoothing: label smoothing: the share of each target that becomes 1/2.
     """
 
     def __init__(self, weights: np.ndarray | None = None, smoothing: float = 0.0) -> None:
         super().__init__(name="binary_cross_entropy", dtype="float32")
-        self._of_labels, self._smoothing = weights, smoothing
+        self._weights, self._smoothing = weights, smoothing
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The loss of each example, (B,)."""
         smoothed = y_true * (1 - self._smoothing) + 0.5 * self._smoothing
         yes, no = ops.softplus(-y_pred), ops.softplus(y_pred)  # -log p, -log(1 - p)
-        if self._of_labels is not None:
-            yes, no = yes * self._of_labels[0], no * self._of_labels[1]
+        if self._weights is not None:
+            yes, no = yes * self._weights[0], no * self._weights[1]
         return ops.mean(smoothed * yes + (1 - smoothed) * no, axis=-1)
 
 
@@ -158,34 +156,34 @@ class MicroF1(keras.metrics.Metric):
     def __init__(self) -> None:
         super().__init__(name="micro_f1", dtype="float32")
         self._hits = self.add_variable((), "zeros", name="hits")
-        self._wanted = self.add_variable((), "zeros", name="wanted")
+        self._support = self.add_variable((), "zeros", name="wanted")
         self._predicted = self.add_variable((), "zeros", name="predicted")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Count a batch of targets (B, K) and logits (B, K)."""
-        wanted, predicted = _decided(y_true, y_pred)
-        self._hits.assign_add(ops.sum(wanted * predicted))
-        self._wanted.assign_add(ops.sum(wanted))
+        labels, predicted = _threshold(y_true, y_pred)
+        self._hits.assign_add(ops.sum(labels * predicted))
+        self._support.assign_add(ops.sum(labels))
         self._predicted.assign_add(ops.sum(predicted))
 
     def result(self) -> Any:
-        """2 hits / (wanted + predicted); 0 where there is nothing to find and nothing found."""
-        return 2 * self._hits / ops.maximum(self._wanted + self._predicted, 1.0)
+        """2 hits / (support + predicted); 0 where both are 0."""
+        return 2 * self._hits / ops.maximum(self._support + self._predicted, 1.0)
 
 
 class SubsetAccuracy(keras.metrics.Mean):
-    """Share of the examples of which every label is right, at probability 0.5."""
+    """Share of the examples with every label right, at probability 0.5."""
 
     def __init__(self) -> None:
         super().__init__(name="subset_accuracy", dtype="float32")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Count a batch of targets (B, K) and logits (B, K)."""
-        wanted, predicted = _decided(y_true, y_pred)
-        super().update_state(ops.all(ops.equal(wanted, predicted), axis=-1))
+        labels, predicted = _threshold(y_true, y_pred)
+        super().update_state(ops.all(ops.equal(labels, predicted), axis=-1))
 
 
-def _decided(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+def _threshold(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     """Targets, which may be mixtures, and logits as 0 and 1."""
-    wanted = ops.cast(ops.greater(ops.convert_to_tensor(y_true), 0.5), "float32")
-    return wanted, ops.cast(ops.greater(ops.convert_to_tensor(y_pred), 0.0), "float32")
+    labels = ops.cast(ops.greater(ops.convert_to_tensor(y_true), 0.5), "float32")
+    return labels, ops.cast(ops.greater(ops.convert_to_tensor(y_pred), 0.0), "float32")

@@ -1,4 +1,4 @@
-"""One number an example, or several.
+"""Regression: one number per example, or several.
 
 N examples, B batch, K numbers, D features.
 """
@@ -19,15 +19,15 @@ from fmkit.models import heads
 from fmkit.models.backbone import Backbone
 from fmkit.tasks import linear_probe
 from fmkit.tasks.base import Task
-from fmkit.tasks.multi_label import noun
+from fmkit.tasks.multi_label import describe_labels
 
 
 class Regression(Task):
     """Numbers in the user's units; the loss is that of errors in standard deviations.
 
-    What the last dense layer gives is in deviations from the mean of the training split, and
-    `Units`, the layer behind it, makes numbers of that: so learning rates and losses mean the same
-    whatever the unit, and what a user sees is in it.
+    The last dense layer gives standard deviations from the mean of the training split, and `Units`,
+    the layer after it, turns these into the user's units. So learning rates and losses mean the
+    same whatever the unit.
 
     Targets and outputs are (B, K) float32.
 
@@ -48,12 +48,12 @@ class Regression(Task):
     def __init__(self, config: RegressionConfig, spec: DataSpec) -> None:
         if spec.annotations != "numbers" or not spec.names:
             raise ConfigError(
-                f"task.name=regression learns numbers, and the data has {noun(spec)}.",
+                f"task.name=regression learns numbers, and the data has {describe_labels(spec)}.",
                 "Take data with data.labels=numbers, or task=classification.",
             )
         self._width = len(spec.names)
-        known = [spec.moments.get(name, (0.0, 1.0)) for name in spec.names]
-        self._units = Units(np.array(known, np.float64))
+        moments = [spec.moments.get(name, (0.0, 1.0)) for name in spec.names]
+        self._units = Units(np.array(moments, np.float64))
         self._loss = {
             "mse": keras.losses.MeanSquaredError,
             "mae": keras.losses.MeanAbsoluteError,
@@ -75,13 +75,13 @@ class Regression(Task):
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
         """Mean loss of a batch, by default of squared errors, in deviations."""
-        away = self._units.deviations
-        return self._loss(away(targets), away(outputs), sample_weight=weights)
+        standardise = self._units.standardise
+        return self._loss(standardise(targets), standardise(outputs), sample_weight=weights)
 
     def metrics(self) -> list[Any]:
         """Mean absolute error and root of the mean squared one in the user's units, and R2.
 
-        Of several numbers they are the means over them, of the first two whatever their units.
+        With several numbers they are the means over them, also where the units differ.
         """
         return [
             keras.metrics.MeanAbsoluteError(name="mae", dtype="float32"),
@@ -100,19 +100,16 @@ class Regression(Task):
             features: (N, D).
             labels: numbers in their units, (N, K).
             validation: features and numbers, by which the L2 strength is chosen.
-
-        Returns:
-            Weights by layer, and what to record.
         """
-        away = self._units.deviations_of
-        found = linear_probe.fit_numbers(
-            features, away(labels), (validation[0], away(validation[1]))
+        standardise = self._units.standardise_array
+        head = linear_probe.fit_numbers(
+            features, standardise(labels), (validation[0], standardise(validation[1]))
         )
-        record = {"alpha": found.strength, "validation_loss_by_alpha": found.losses}
-        return {"logits": [found.kernel, found.bias]}, record
+        record = {"alpha": head.strength, "validation_loss_by_alpha": head.losses}
+        return {"logits": [head.kernel, head.bias]}, record
 
     def inference(self, outputs: Any) -> Any:
-        """From deviations to numbers in the user's units, (B, K) float32, by a layer of Keras'."""
+        """Numbers in the user's units, (B, K) float32, by a layer of Keras, not ours."""
         mean, scale = self._units.moments()
         last = keras.layers.Rescaling(
             scale.tolist(), mean.tolist(), dtype="float32", name="numbers"
@@ -121,10 +118,10 @@ class Regression(Task):
 
 
 class Units(keras.layers.Layer):
-    """From deviations to numbers in the user's units: times a scale, plus a mean, both (K,).
+    """From standard deviations to the user's units: times a scale, plus a mean, both (K,).
 
-    They are weights that never train, so that whatever goes on from a checkpoint has those that its
-    head was trained with.
+    They are weights that never train, so that a checkpoint holds those that its head was trained
+    with.
 
     Args:
         moments: mean and standard deviation of each number, (K, 2); one that never changes has a
@@ -134,13 +131,13 @@ class Units(keras.layers.Layer):
     def __init__(self, moments: np.ndarray) -> None:
         super().__init__(name="head_units", dtype="float32", autocast=False)
         mean, deviation = moments[:, 0], moments[:, 1]
-        # What floats make of equal numbers may differ in the last digit.
+        # Equal numbers may differ from their mean by rounding.
         constant = deviation <= 1e-12 * np.abs(mean)
-        self._first = mean.tolist(), np.where(constant, 1.0, deviation).tolist()
+        self._initial = mean.tolist(), np.where(constant, 1.0, deviation).tolist()
 
     def build(self, input_shape: Any) -> None:
-        """Add the weights: not before, so that their paths are those of the head."""
-        for name, values in zip(("mean", "scale"), self._first, strict=True):
+        """Add the weights. In `__init__` their paths would not be those of the head."""
+        for name, values in zip(("mean", "scale"), self._initial, strict=True):
             weight = self.add_weight(
                 shape=(len(values),), initializer="zeros", trainable=False, name=name,
                 dtype="float32",
@@ -152,27 +149,27 @@ class Units(keras.layers.Layer):
         """Numbers in the user's units."""
         return inputs * self.scale + self.mean
 
-    def deviations(self, numbers: Any) -> Any:
-        """Numbers in deviations from the mean."""
+    def standardise(self, numbers: Any) -> Any:
+        """Numbers in standard deviations from the mean."""
         return (ops.cast(numbers, "float32") - self.mean) / self.scale
 
-    def deviations_of(self, numbers: np.ndarray) -> np.ndarray:
-        """The same of an array, in double precision."""
+    def standardise_array(self, numbers: np.ndarray) -> np.ndarray:
+        """`standardise` for an array, in double precision."""
         mean, scale = self.moments()
         return np.asarray((numbers.astype(np.float64) - mean) / scale)
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and scale as they are now, (K,) float64 each."""
-        # By way of a tensor: a variable that is mirrored on several devices is no array yet.
+        # A variable that is mirrored on several devices does not convert to an array directly.
         mean, scale = (
-            np.asarray(ops.convert_to_tensor(each)).astype(np.float64)
-            for each in (self.mean, self.scale)
+            np.asarray(ops.convert_to_tensor(weight)).astype(np.float64)
+            for weight in (self.mean, self.scale)
         )
         return mean, scale
 
 
 class RootMeanSquare(keras.metrics.Metric):
-    """Root of the mean squared error of each number, and the mean of these.
+    """RMSE: root of the mean squared error of each number, and the mean of these.
 
     Args:
         width: K.
@@ -195,10 +192,10 @@ class RootMeanSquare(keras.metrics.Metric):
 
 
 class R2(keras.metrics.Metric):
-    """Share of the variance that is explained, the mean over the numbers; below 0 where it is none.
+    """R2, the share of the variance that is explained: the mean over the numbers.
 
-    Keras' own would sum up squares in the user's units, which cancel where a mean is large, and has
-    no variables before the first batch, which a resume has to fill.
+    Keras' own sums squares in the user's units, which cancel where a mean is large, and has no
+    variables before the first batch, which a resume must fill.
 
     Args:
         units: of the numbers.
@@ -215,14 +212,14 @@ class R2(keras.metrics.Metric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Count a batch of targets (B, K) and outputs (B, K)."""
-        truth, found = self._units.deviations(y_true), self._units.deviations(y_pred)
-        self._count.assign_add(ops.cast(ops.shape(truth)[0], "float32"))
-        self._sum.assign_add(ops.sum(truth, axis=0))
-        self._squares.assign_add(ops.sum(ops.square(truth), axis=0))
-        self._errors.assign_add(ops.sum(ops.square(truth - found), axis=0))
+        labels, outputs = self._units.standardise(y_true), self._units.standardise(y_pred)
+        self._count.assign_add(ops.cast(ops.shape(labels)[0], "float32"))
+        self._sum.assign_add(ops.sum(labels, axis=0))
+        self._squares.assign_add(ops.sum(ops.square(labels), axis=0))
+        self._errors.assign_add(ops.sum(ops.square(labels - outputs), axis=0))
 
     def result(self) -> Any:
         """1 - squared errors / squared distances from the mean; 0 where nothing varies."""
-        varied = self._squares - ops.square(self._sum) / ops.maximum(self._count, 1.0)
-        shares = 1 - self._errors / ops.maximum(varied, 1e-9)
-        return ops.mean(ops.where(varied > 1e-9, shares, ops.zeros_like(shares)))
+        variance = self._squares - ops.square(self._sum) / ops.maximum(self._count, 1.0)
+        shares = 1 - self._errors / ops.maximum(variance, 1e-9)
+        return ops.mean(ops.where(variance > 1e-9, shares, ops.zeros_like(shares)))

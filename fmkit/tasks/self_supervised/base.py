@@ -1,4 +1,4 @@
-"""What tasks share that learn of images without labels."""
+"""Base class of self-supervised tasks, which learn from images without labels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fmkit.tasks.self_supervised.knn_accuracy import NAME, KnnEvaluator
 
 
 class SelfSupervised(Task):
-    """A task whose trained network gives pooled features (B, D), and whose labels only judge.
+    """A task that trains pooled features (B, D); labels, if any, only evaluate them.
 
     Args:
         config: of the task.
@@ -41,7 +41,7 @@ class SelfSupervised(Task):
             )
 
     def pooled(self, backbone: Backbone, config: ModelConfig) -> Any:
-        """Pooled features (B, D), which are what a deployed model shows."""
+        """Pooled features (B, D), which a deployed model returns."""
         self.features = heads.pool(backbone, config.pooling)
         self.inference_input = self.features
         return self.features

@@ -1,4 +1,7 @@
-"""Two augmented views of each image are to be alike, and the images are to stay apart.
+"""Contrastive learning, SimCLR and VICReg: two views of an image get similar features.
+
+Features of different images stay apart: in SimCLR because they are the negatives, in VICReg
+because features must vary and not correlate.
 
 B images, P numbers of a projection. Rows 2i and 2i + 1 of a batch are the views of image i.
 """
@@ -17,13 +20,13 @@ from fmkit.models.backbone import Backbone
 from fmkit.tasks.self_supervised.base import SelfSupervised
 
 _FAR = -1e9
-"""A similarity that counts for nothing, and is a number all the same."""
+"""The similarity of a view with itself: it counts for nothing, and gradients stay finite."""
 
 
 class Contrastive(SelfSupervised):
-    """Pooled features, and a projection of them that the loss is taken of.
+    """Pooled features, and a projection of them for the loss.
 
-    `model.hidden` and `model.dropout` are not read.
+    `model.hidden` and `model.dropout` are unused.
 
     Args:
         config: of the task.
@@ -77,10 +80,10 @@ class Vicreg(Contrastive):
 
 
 def nt_xent(projections: Any, temperature: float) -> Any:
-    """Cross-entropy of each view's other view among all views of the batch but itself, in nats.
+    """Cross-entropy of each view's partner among all other views of the batch, in nats.
 
-    SimCLR, Chen et al. 2020, arxiv.org/abs/2002.05709, equation 1: cosine similarities by the
-    temperature. With one image there is nothing to tell it from, and the loss is 0.
+    SimCLR, Chen et al. 2020, arxiv.org/abs/2002.05709, equation 1: cosine similarities, divided by
+    the temperature. With one image there are no negatives, and the loss is 0.
 
     Args:
         projections: (2B, P).
@@ -89,37 +92,37 @@ def nt_xent(projections: Any, temperature: float) -> Any:
     z = ops.cast(projections, "float32")
     z = z * ops.rsqrt(ops.maximum(ops.sum(ops.square(z), axis=1, keepdims=True), 1e-12))
     rows = ops.arange(ops.shape(z)[0], dtype="int32")
-    itself = ops.equal(rows[:, None], rows[None, :])
-    similar = ops.where(itself, _FAR, ops.matmul(z, ops.transpose(z)) / temperature)
+    is_same = ops.equal(rows[:, None], rows[None, :])
+    similarities = ops.where(is_same, _FAR, ops.matmul(z, ops.transpose(z)) / temperature)
     partner = rows + 1 - 2 * (rows % 2)
-    losses = ops.sparse_categorical_crossentropy(partner, similar, from_logits=True)
+    losses = ops.sparse_categorical_crossentropy(partner, similarities, from_logits=True)
     return ops.mean(losses)
 
 
 def vicreg(projections: Any, invariance: float, variance: float, covariance: float) -> Any:
-    """A weighted sum of what views differ by, of a hinge on variance, and of covariances.
+    """A weighted sum of the views' distance, a hinge on variance, and covariances.
 
     VICReg, Bardes et al. 2022, arxiv.org/abs/2105.04906, in the scale of the authors' code: the
     hinge of both views is averaged, and their covariance terms are added. With one image there is
-    no variance, and the hinge is at its constant highest.
+    no variance, and the hinge is at its maximum.
 
     Args:
         projections: (2B, P).
         invariance: weight of the mean squared distance between the two views.
         variance: weight of the mean hinge on standard deviations below 1.
-        covariance: weight of the sum of squared covariances between different numbers, by P.
+        covariance: weight of the sum of squared covariances of different dimensions, over P.
     """
     width = projections.shape[-1]
     pairs = ops.reshape(ops.cast(projections, "float32"), (-1, 2, width))
-    one, other = pairs[:, 0], pairs[:, 1]  # (B, P)
-    total = invariance * ops.mean(ops.square(one - other))
-    between = ops.maximum(ops.cast(ops.shape(pairs)[0] - 1, "float32"), 1.0)
-    for view in (one, other):
+    first, second = pairs[:, 0], pairs[:, 1]  # (B, P)
+    total = invariance * ops.mean(ops.square(first - second))
+    degrees = ops.maximum(ops.cast(ops.shape(pairs)[0] - 1, "float32"), 1.0)
+    for view in (first, second):
         centred = view - ops.mean(view, axis=0, keepdims=True)
-        squares = ops.sum(ops.square(centred), axis=0) / between  # (P,)
-        deviation = ops.sqrt(squares + 1e-4)  # without the constant its gradient at 0 is no number
+        variances = ops.sum(ops.square(centred), axis=0) / degrees  # (P,)
+        deviation = ops.sqrt(variances + 1e-4)  # the gradient of a root at 0 would be infinite
         total = total + variance * ops.mean(ops.relu(1.0 - deviation)) / 2
-        together = ops.matmul(ops.transpose(centred), centred) / between  # (P, P)
-        apart = ops.sum(ops.square(together)) - ops.sum(ops.square(squares))
-        total = total + covariance * apart / width
+        covariances = ops.matmul(ops.transpose(centred), centred) / degrees  # (P, P)
+        off_diagonal = ops.sum(ops.square(covariances)) - ops.sum(ops.square(variances))
+        total = total + covariance * off_diagonal / width
     return total

@@ -1,16 +1,16 @@
-"""MAE: a vision transformer sees a few patches of an image, and a small decoder paints the others.
+"""MAE: a vision transformer sees a few patches of an image, and a decoder reconstructs the others.
 
 Masked autoencoders, He et al. 2022, arxiv.org/abs/2111.06377. Hidden patches are left out before
-the transformer, so that its layers run on a quarter of the tokens. A decoder, which is thrown away
-afterwards, gets their features and one learned vector for each hidden patch, both with fixed
-positions, and paints the hidden patches; the loss is the mean squared error of their pixels, each
-patch normalised by its own mean and variance.
+the transformer, so that its layers run on a quarter of the tokens. A decoder, which is discarded
+after training, gets their features and one learned vector for each hidden patch, both with fixed
+positions, and reconstructs the hidden patches; the loss is the mean squared error of their pixels,
+each patch normalised by its own mean and variance.
 
-A transformer does not care about the order of its tokens once positions are added. So the decoder
-gets the visible ones first, as they come, and the hidden ones last, and only these are painted.
+The order of tokens does not matter to a transformer once positions are added. So the decoder gets
+the visible tokens first, as they are, and the hidden ones last, and only these are reconstructed.
 
-B images, S side in pixels, N patches, V of them visible, M hidden, P side of a patch, L tokens
-ahead that stand for no patch, D features of the model, W of the decoder.
+B images, S side in pixels, N patches, V of them visible, M hidden, P side of a patch, L leading
+tokens that are not patches, D features of the model, W of the decoder.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ from fmkit.core.errors import ConfigError
 from fmkit.models.backbone import Backbone, Patches
 
 _RATIO = 0.75
-"""Share of the patches that is hidden where the config names none: MAE's."""
+"""Default share of hidden patches: MAE's."""
 
 _HEAD_WIDTH = 32
-"""Features of an attention head of the decoder, and how many times as many a block's dense layer
-has as a token: MAE's."""
+"""Features of an attention head of the decoder: MAE's."""
+
 _EXPANSION = 4
+"""Width of a decoder block's hidden layer, by W: MAE's."""
 
 _EPSILON = 1e-6
 """Added to the variance of a patch, whose pixels are numbers from -1 to 1; MAE's."""
@@ -43,24 +44,24 @@ _EPSILON = 1e-6
 class Mae:
     """Mean squared error of the normalised pixels of hidden patches.
 
-    Inputs are images (B, S, S, 3) and the numbers of their patches in the order of a draw, (B, N)
-    int32, the V visible ones first; targets and outputs are pixels of the hidden ones in that
-    order, (B, M, 3 P P).
+    Inputs are images (B, S, S, 3) and the numbers of their patches in a random order, (B, N) int32,
+    the V visible ones first; targets and outputs are pixels of the hidden ones in that order,
+    (B, M, 3 P P).
 
     Args:
         config: ratio, width and depth.
-        backbone: says where its patches are.
+        backbone: a vision transformer with `patches`.
 
     Raises:
-        ConfigError: it does not, or has one only; or blocks of another size are asked for.
+        ConfigError: the backbone has fewer than two patches; or `task.mask_block` is set.
     """
 
     def __init__(self, config: MaskedImageConfig, backbone: Backbone) -> None:
         patches = backbone.patches
         if patches is None or patches.count < 2:
-            why = "does not tell how to" if patches is None else "has one patch, and cannot"
+            why = "cannot leave patches out" if patches is None else "has only one patch"
             raise ConfigError(
-                f"task.method=mae runs a model on the patches that are not hidden, and "
+                f"task.method=mae runs a model on its visible patches alone, and "
                 f"model.name={backbone.name} {why}.",
                 "Take task.method=simmim; or model=small_vit, or a ViT, DeiT or DINOv2 of "
                 "model=hub.",
@@ -68,8 +69,8 @@ class Mae:
         if config.mask_block is not None:
             raise ConfigError(
                 f"task.mask_block={config.mask_block} is for task.method=simmim, and "
-                f"model.name={backbone.name} is trained with mae, which hides its patches.",
-                "Leave it out, or add task.method=simmim.",
+                f"model.name={backbone.name} is trained with mae, which hides whole patches.",
+                "Remove task.mask_block, or add task.method=simmim.",
             )
         ratio = _RATIO if config.mask_ratio is None else config.mask_ratio
         width = config.decoder_width or max(8, 4 * math.ceil(patches.features.shape[-1] / 8))
@@ -83,11 +84,11 @@ class Mae:
         self.extra_inputs: tuple[Any, ...] = ()
 
     def prepare_batch(
-        self, images: np.ndarray, chance: np.random.Generator
+        self, images: np.ndarray, random: np.random.Generator
     ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
         """((images, order), targets) of images (B, S, S, 3)."""
-        drawn = chance.random((len(images), self._patches.count))
-        order = drawn.argsort(axis=1, kind="stable").astype(np.int32)
+        keys = random.random((len(images), self._patches.count))
+        order = keys.argsort(axis=1, kind="stable").astype(np.int32)
         pixels = patches_of(images, self._patches.side)
         hidden = np.take_along_axis(pixels, order[:, self._visible :, None], axis=1)
         return (images, order), normalised(hidden)
@@ -98,22 +99,22 @@ class Mae:
         order = keras.Input((count,), dtype="int32", name="patch_order")
         self.extra_inputs = (order,)
         visible, hidden = order[:, : self._visible], order[:, self._visible :]
-        seen = _chosen(patches.tokens, visible + patches.leading)
+        seen = _gather(patches.tokens, visible + patches.leading)
         if patches.leading:
-            ahead = patches.tokens[:, : patches.leading]
-            seen = keras.layers.Concatenate(axis=1, name="visible_tokens")([ahead, seen])
+            leading = patches.tokens[:, : patches.leading]
+            seen = keras.layers.Concatenate(axis=1, name="visible_tokens")([leading, seen])
         encoded = patches.encode(seen)  # (B, L + V, D)
         width = self._width
         x = keras.layers.Dense(width, name="head_embedding")(encoded)
-        table = positions(math.isqrt(count), width)
-        # Tokens that stand for no patch get no position.
-        place = keras.layers.ZeroPadding1D((patches.leading, 0), name="head_ahead")
-        x = x + place(ops.cast(ops.take(table, visible, axis=0), x.dtype))
-        hollow = keras.layers.Embedding(
+        table = position_table(math.isqrt(count), width)
+        # Leading tokens, which are not patches, get no position.
+        pad = keras.layers.ZeroPadding1D((patches.leading, 0), name="head_ahead")
+        x = x + pad(ops.cast(ops.take(table, visible, axis=0), x.dtype))
+        masked = keras.layers.Embedding(
             1, width, keras.initializers.RandomNormal(stddev=0.02), name="head_mask_token"
         )(ops.zeros_like(hidden))
-        hollow = hollow + ops.cast(ops.take(table, hidden, axis=0), hollow.dtype)
-        x = keras.layers.Concatenate(axis=1, name="head_tokens")([x, hollow])  # (B, L + N, W)
+        masked = masked + ops.cast(ops.take(table, hidden, axis=0), masked.dtype)
+        x = keras.layers.Concatenate(axis=1, name="head_tokens")([x, masked])  # (B, L + N, W)
         for number in range(self._depth):
             x = keras_hub.layers.TransformerEncoder(
                 _EXPANSION * width,
@@ -129,35 +130,35 @@ class Mae:
         return keras.layers.Dense(pixels, dtype="float32", name="head_pixels")(x)
 
     def loss(self, targets: Any, outputs: Any) -> Any:
-        """The mean squared error; 1 is that of a painter who knows nothing but the mean."""
-        # Keras' own, which shares the mean out among several devices.
+        """The mean squared error; predicting each patch's mean gives 1."""
+        # Keras' own divides the mean among several devices.
         return keras.losses.MeanSquaredError()(targets, outputs)
 
 
 def patches_of(images: np.ndarray, side: int) -> np.ndarray:
     """Images (B, S, S, 3) as patches, row by row, and their pixels likewise: (B, N, 3 P P).
 
-    What is left over at the right and at the bottom is in none.
+    Pixels beyond the last whole patch at the right and at the bottom are left out.
     """
     count = images.shape[1] // side
     whole = images[:, : count * side, : count * side]
-    cells = whole.reshape(len(images), count, side, count, side, 3)
-    return cells.transpose(0, 1, 3, 2, 4, 5).reshape(len(images), count * count, side * side * 3)
+    grid = whole.reshape(len(images), count, side, count, side, 3)
+    return grid.transpose(0, 1, 3, 2, 4, 5).reshape(len(images), count * count, side * side * 3)
 
 
 def normalised(pixels: np.ndarray) -> np.ndarray:
-    """Pixels from 0 to 255 of patches, (..., K), by the mean and variance of each, float32."""
+    """Pixels from 0 to 255 of patches, (..., K), normalised by each patch's mean and variance."""
     scaled = pixels.astype(np.float32) / np.float32(127.5)
     centred = scaled - scaled.mean(axis=-1, keepdims=True)
     variance = centred.var(axis=-1, keepdims=True, ddof=1)
     return np.asarray(centred / np.sqrt(variance + np.float32(_EPSILON)), np.float32)
 
 
-def positions(side: int, width: int) -> np.ndarray:
-    """Sines and cosines of the places of a grid, (side * side, width), float32.
+def position_table(side: int, width: int) -> np.ndarray:
+    """Sine-cosine position embeddings of a grid, (side * side, width), float32.
 
-    Half of the numbers tell the column, half the row; each is a sine or a cosine of the place at
-    one of width / 4 frequencies from 1 down to 1 / 10,000. MAE's own table.
+    Half of the numbers encode the column, half the row; each is a sine or a cosine of the position
+    at one of width / 4 frequencies from 1 down to 1 / 10,000. MAE's own table.
 
     Args:
         side: of the grid, whose cells come row by row.
@@ -165,19 +166,19 @@ def positions(side: int, width: int) -> np.ndarray:
     """
     frequencies = 10_000.0 ** -(np.arange(width // 4) / (width // 4))
     angles = np.arange(side)[:, None] * frequencies
-    of_place = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)  # (side, width / 2)
-    columns = np.tile(of_place, (side, 1))
-    rows = np.repeat(of_place, side, axis=0)
+    embeddings = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)  # (side, width / 2)
+    columns = np.tile(embeddings, (side, 1))
+    rows = np.repeat(embeddings, side, axis=0)
     return np.concatenate([columns, rows], axis=1).astype(np.float32)
 
 
-def _chosen(tokens: Any, places: Any) -> Any:
-    """Some of the tokens of each image, (B, V, D), out of one table of all images.
+def _gather(tokens: Any, positions: Any) -> Any:
+    """The tokens at some positions of each image, (B, V, D), from one table of all images.
 
     Args:
         tokens: (B, T, D), symbolic.
-        places: (B, V) int32, from 0 to T - 1.
+        positions: (B, V) int32, from 0 to T - 1.
     """
     length, width = tokens.shape[1:]
-    image = ops.cumsum(ops.ones_like(places), axis=0) - 1  # (B, V)
-    return ops.take(ops.reshape(tokens, (-1, width)), image * length + places, axis=0)
+    image = ops.cumsum(ops.ones_like(positions), axis=0) - 1  # (B, V)
+    return ops.take(ops.reshape(tokens, (-1, width)), image * length + positions, axis=0)

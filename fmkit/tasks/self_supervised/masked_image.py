@@ -1,6 +1,6 @@
-"""Hidden parts of an image are painted again from what is left of it.
+"""Masked image modelling: reconstruct hidden parts of an image from the rest.
 
-For convolutional backbones SimMIM, for vision transformers MAE, which costs a fraction of it.
+SimMIM for convolutional backbones, MAE for vision transformers, at a fraction of the cost.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from fmkit.tasks.self_supervised.simmim import Simmim
 
 
 class MaskedImage(SelfSupervised):
-    """The error of hidden pixels; see `Simmim` and `Mae` for targets and outputs.
+    """The error of reconstructed pixels; see `Simmim` and `Mae` for targets and outputs.
 
-    `model.hidden` and `model.dropout` are not read.
+    `model.hidden` and `model.dropout` are unused.
 
     Args:
         config: which of the two, and how much is hidden.
@@ -36,32 +36,31 @@ class MaskedImage(SelfSupervised):
         self._method: Simmim | Mae | None = None
 
     def prepare_batch(
-        self, images: np.ndarray, chance: np.random.Generator
+        self, images: np.ndarray, random: np.random.Generator
     ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
         """Inputs and targets of images (B, S, S, 3)."""
-        return self._chosen().prepare_batch(images, chance)
+        return self._built_method().prepare_batch(images, random)
 
     def head(self, backbone: Backbone, config: ModelConfig) -> Any:
-        """What paints: symbolic pixels, float32.
+        """The reconstructed pixels, symbolic, float32.
 
         Raises:
-            ConfigError: the backbone has no places to paint, or cannot leave patches out.
+            ConfigError: the backbone has no spatial features, or cannot leave patches out.
         """
         self.pooled(backbone, config)
-        asked = self.resolved_config.method
-        chosen: type[Simmim | Mae] = Simmim
-        if asked == "mae" or (asked == "auto" and backbone.patches is not None):
-            chosen = Mae
-        self._method = method = chosen(self.resolved_config, backbone)
+        name = self.resolved_config.method
+        is_mae = name == "mae" or (name == "auto" and backbone.patches is not None)
+        method_class: type[Simmim | Mae] = Mae if is_mae else Simmim
+        self._method = method = method_class(self.resolved_config, backbone)
         self.resolved_config, output = method.resolved_config, method.head(backbone)
         self.extra_inputs = method.extra_inputs
         return output
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
         """The mean error of the hidden pixels of a batch."""
-        return self._chosen().loss(targets, outputs)
+        return self._built_method().loss(targets, outputs)
 
-    def _chosen(self) -> Simmim | Mae:
+    def _built_method(self) -> Simmim | Mae:
         if self._method is None:
-            raise RuntimeError("the head comes first: it knows the backbone")
+            raise RuntimeError("call `head` first: it knows the backbone")
         return self._method

@@ -97,7 +97,7 @@ def test_the_encoder_on_all_tokens_is_the_backbone_and_on_some_does_without_the_
 def test_tokens_are_gathered_image_by_image():
     tokens, places = chance().normal(size=(3, 7, 5)), chance().integers(0, 7, (3, 4))
     inputs = keras.Input((7, 5)), keras.Input((4,), dtype="int32")
-    gather = keras.Model(inputs, mae._chosen(*inputs))
+    gather = keras.Model(inputs, mae._gather(*inputs))
     found = numbers(gather([tokens, places]))
     expected = np.take_along_axis(tokens, places[..., None], axis=1)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
@@ -145,7 +145,7 @@ def test_gradients_reach_the_embedding_every_block_and_all_of_the_decoder():
 
 
 def test_a_place_has_the_position_that_the_paper_gives_it():
-    table = mae.positions(5, 16)
+    table = mae.position_table(5, 16)
     assert table.shape == (25, 16)
     frequencies = 1 / 10_000 ** (np.arange(4) / 4)
     row, column = 3, 1
@@ -176,11 +176,11 @@ def test_the_decoder_has_the_size_that_is_asked_for():
 def test_what_cannot_be_is_refused():
     model = ModelConfig(name="small_cnn", weights="none", image_size=24)
     backbone = small.small_cnn(model)
-    with pytest.raises(ConfigError, match=r"model\.name=small_cnn does not tell"):
+    with pytest.raises(ConfigError, match=r"model\.name=small_cnn cannot leave patches out"):
         MaskedImage(MaskedImageConfig(method="mae"), PHOTOS).head(backbone, model)
     with pytest.raises(ConfigError, match=r"task\.mask_block=4 is for task\.method=simmim"):
         made(mask_block=4)
-    with pytest.raises(RuntimeError, match="head comes first"):
+    with pytest.raises(RuntimeError, match="call `head` first"):
         MaskedImage(MaskedImageConfig(), PHOTOS).prepare_batch(photos(), chance())
 
 
@@ -213,7 +213,7 @@ def test_a_model_of_one_patch_has_nothing_to_hide():
         Backbone("mine", model, 8, blocks, "tokens", patches=patches)
     patches = Patches(model.output, keras.layers.Activation("relu")(model.output), 8, 0)
     backbone = Backbone("mine", model, 8, blocks, "tokens", patches=patches)
-    with pytest.raises(ConfigError, match="has one patch"):
+    with pytest.raises(ConfigError, match="has only one patch"):
         MaskedImage(MaskedImageConfig(), PHOTOS).head(backbone, MODEL)
 
 

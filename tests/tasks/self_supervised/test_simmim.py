@@ -11,7 +11,7 @@ from fmkit.core.types import DataSpec
 from fmkit.models.backbone import Backbone
 from fmkit.models.vision import small
 from fmkit.tasks.self_supervised.masked_image import MaskedImage
-from fmkit.tasks.self_supervised.simmim import Simmim, masks
+from fmkit.tasks.self_supervised.simmim import Simmim, random_masks
 
 PHOTOS = DataSpec("image", (), {})
 
@@ -28,7 +28,7 @@ def simmim():
     ("side", "ratio", "block"), [(24, 0.6, 4), (24, 0.01, 6), (24, 0.99, 6), (28, 0.5, 5)]
 )
 def test_the_same_number_of_whole_blocks_is_hidden_in_each_image(side, ratio, block):
-    found = masks(9, side, ratio, block, chance())
+    found = random_masks(9, side, ratio, block, chance())
     assert found.shape == (9, side, side)
     cells = found[:, ::block, ::block]
     again = cells.repeat(block, 1).repeat(block, 2)[:, :side, :side]
@@ -41,10 +41,10 @@ def test_the_same_number_of_whole_blocks_is_hidden_in_each_image(side, ratio, bl
 
 @pytest.mark.parametrize("side", [2, 8, 32, 224])
 def test_blocks_are_a_sixth_of_the_side_and_something_is_left_at_any_size(side):
-    found = masks(4, side, 0.6, None, chance())
+    found = random_masks(4, side, 0.6, None, chance())
     assert all(0 < each.mean() < 1 for each in found)
-    assert np.array_equal(found, masks(4, side, 0.6, max(1, round(side / 6)), chance()))
-    assert 0 < masks(4, side, 0.6, 4096, chance()).mean() < 1
+    assert np.array_equal(found, random_masks(4, side, 0.6, max(1, round(side / 6)), chance()))
+    assert 0 < random_masks(4, side, 0.6, 4096, chance()).mean() < 1
 
 
 def test_nothing_of_what_is_hidden_reaches_the_network():
