@@ -1,4 +1,4 @@
-"""Arrays in a `.npz` file that somebody else may have made, checked by header before they are read.
+"""Safe reading of `.npz` files from outside: every header is checked before its array is read.
 
 A header costs its writer nothing: 100 bytes could ask for all memory, or for Python objects whose
 reading runs code. The only reader of `.npz` in fmkit, for data sets and for files of weights.

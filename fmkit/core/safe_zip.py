@@ -1,7 +1,7 @@
-"""Zip archives that somebody else may have made, read member by member and with bounds.
+"""Safe reading of zip archives from outside: member by member, with bounds on sizes.
 
-Nothing is ever extracted to where a member's name says: members are read, or copied into a
-temporary file of ours.
+Nothing is extracted to the path that a member names: members are read, or copied into a
+temporary file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fmkit.core import safe_io
 from fmkit.core.safe_io import UnsafeContent
 
 MAX_RATIO = 100
-"""How many bytes may come out of one byte of a compressed file."""
+"""Maximum bytes that one byte of a compressed file may unpack to."""
 MAX_MEMBERS = 20_000
 
 _MAGIC = b"PK\x03\x04"
@@ -35,8 +35,8 @@ class _BoundedReads(io.BufferedIOBase):
         self._stream = stream
 
     def read(self, size: int | None = -1) -> bytes:
-        most = _MAX_READ + 1
-        content = self._stream.read(most if size is None or size < 0 else min(size, most))
+        limit = _MAX_READ + 1
+        content = self._stream.read(limit if size is None or size < 0 else min(size, limit))
         if len(content) > _MAX_READ:
             raise UnsafeContent("its list of members is too long")
         return content
@@ -55,12 +55,12 @@ class _BoundedReads(io.BufferedIOBase):
 def open_zip(
     path: Path, max_members: int = MAX_MEMBERS, max_ratio: int | None = MAX_RATIO
 ) -> Iterator[zipfile.ZipFile]:
-    """An archive whose members have all been checked by what the archive says of them.
+    """Open an archive after its list of members was checked.
 
     Args:
         path: the archive.
-        max_members: the most members that it may have.
-        max_ratio: the most bytes that one byte may unpack to; None where the reader has a bound
+        max_members: maximum number of members.
+        max_ratio: maximum bytes that one byte may unpack to; None where the reader has a bound
             of its own on what it unpacks.
 
     Raises:
@@ -107,7 +107,7 @@ def _check_members(
 ) -> None:
     if len(members) > max_members:
         raise UnsafeContent(f"it has {len(members):,} members, and {max_members:,} are allowed")
-    seen: set[str] = set()
+    names: set[str] = set()
     for member in members:
         name, shown = member.filename, member.filename[:80]
         parts = name.replace("\\", "/").split("/")
@@ -116,7 +116,7 @@ def _check_members(
         kind = stat.S_IFMT(member.external_attr >> 16)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise UnsafeContent(f"its member {shown!r} is a link or a device")
-        if name in seen:
+        if name in names:
             raise UnsafeContent(f"it has two members called {shown!r}")
         if member.flag_bits & _ENCRYPTED:
             raise UnsafeContent(f"its member {shown!r} is encrypted")
@@ -130,6 +130,6 @@ def _check_members(
                 f"its member {shown!r} would unpack {member.compress_size:,} bytes into "
                 f"{member.file_size:,}"
             )
-        seen.add(name)
+        names.add(name)
     if max_ratio and sum(member.file_size for member in members) > max_ratio * size:
         raise UnsafeContent(f"its members unpack to more than {max_ratio} times its size")

@@ -1,4 +1,4 @@
-"""A sealed folder is whole or absent at every instant, and any change of it is known."""
+"""A folder is complete or absent at every instant, and any change of it is detected."""
 
 import errno
 import json
@@ -183,12 +183,12 @@ MANIFESTS = {
 
 
 @pytest.mark.parametrize("kind", MANIFESTS)
-def test_a_manifest_that_is_none_is_told(folder, kind):
+def test_a_broken_manifest_is_damage(folder, kind):
     (folder / atomic_dir.MANIFEST).write_bytes(MANIFESTS[kind])
     assert atomic_dir.find_damage(folder) == "failed its checksum (manifest.json)"
 
 
-def test_a_manifest_of_another_version_is_told(folder, monkeypatch):
+def test_a_manifest_of_another_version_is_damage(folder, monkeypatch):
     monkeypatch.setattr(atomic_dir, "_SCHEMA", 3)
     write(folder.with_name("later"), 1)
     monkeypatch.undo()

@@ -1,4 +1,4 @@
-"""What a name from outside looks like on a terminal and in tables: as it is, and harmless."""
+"""Names from outside on a terminal and in tables: shown literally, and harmless."""
 
 import csv
 import io
@@ -34,18 +34,18 @@ def test_messages_and_tables_do_so_too(name, capsys):
     console.warning(name)
     console.error(name, name)
     console.stdout.print(Rows(name, ("name",), [[name]]))
-    told = capsys.readouterr()
-    for line in (told.out + told.err).splitlines():
+    output = capsys.readouterr()
+    for line in (output.out + output.err).splitlines():
         assert not sanitize.INVISIBLE.search(line)
     if "\n" not in name:
-        assert told.err.splitlines()[0] == sanitize.escape_invisible(name)
+        assert output.err.splitlines()[0] == sanitize.escape_invisible(name)
 
 
 def test_what_looks_like_a_secret_is_struck_out_of_messages(capsys):
     console.error("api_token=abc and 'password': 'x y' at https://me:pw@host/a", "key: b")
-    told = capsys.readouterr().err
-    assert not [each for each in ("abc", "x y", "pw@") if each in told]
-    assert "key: b" in told
+    output = capsys.readouterr().err
+    assert not [each for each in ("abc", "x y", "pw@") if each in output]
+    assert "key: b" in output
 
 
 @pytest.mark.parametrize(

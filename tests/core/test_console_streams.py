@@ -1,4 +1,4 @@
-"""A display that breaks ends no work."""
+"""A broken terminal or pipe does not end a command."""
 
 import errno
 import subprocess

@@ -16,8 +16,8 @@ for number in range(3):
 """
 
 
-def passes(wanted):
-    environment = {fault_injection.VARIABLE: wanted} if wanted else {}
+def passes(fault):
+    environment = {fault_injection.VARIABLE: fault} if fault else {}
     return subprocess.run(
         [sys.executable, "-c", PASSES], capture_output=True, text=True, env=environment
     )
@@ -41,7 +41,7 @@ def test_an_error_of_the_system():
 
 
 @pytest.mark.parametrize(
-    "wanted", ["train.step", "nowhere:1:kill", "train.step:x:kill", "train.step:1:burn"]
+    "fault", ["train.step", "nowhere:1:kill", "train.step:x:kill", "train.step:1:burn"]
 )
-def test_a_wrong_request_is_told(wanted):
-    assert fault_injection.VARIABLE in passes(wanted).stderr
+def test_an_invalid_fault_is_an_error(fault):
+    assert fault_injection.VARIABLE in passes(fault).stderr

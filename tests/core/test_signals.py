@@ -1,4 +1,4 @@
-"""What a signal means: here and now, after what is careful, twice, and in other processes."""
+"""Signals: at once, deferred to the end of a block, a second one, and in other processes."""
 
 import os
 import signal
@@ -16,13 +16,13 @@ ENDS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
 
 @pytest.fixture
-def heard():
+def handlers():
     with signals.signal_handlers():
         yield
 
 
 @pytest.mark.parametrize("number", ENDS)
-def test_a_signal_comes_at_once(number, heard):
+def test_a_signal_comes_at_once(number, handlers):
     with pytest.raises(SignalReceived) as error:
         signal.raise_signal(number)
     assert error.value.number == number
@@ -30,7 +30,7 @@ def test_a_signal_comes_at_once(number, heard):
     assert not isinstance(error.value, Exception)
 
 
-def test_a_careful_region_comes_to_its_end(heard, capfd):
+def test_a_deferred_signal_waits_for_the_end_of_the_block(handlers, capfd):
     with signals.defer_signals():
         with signals.defer_signals():
             signal.raise_signal(signal.SIGTERM)
@@ -43,15 +43,15 @@ def test_a_careful_region_comes_to_its_end(heard, capfd):
         raise AssertionError("nothing new is begun")
 
 
-def test_a_second_signal_leaves_a_careful_region_under_the_name_of_the_first(heard):
+def test_a_second_signal_ends_the_block_under_the_name_of_the_first(handlers):
     with signals.defer_signals():
         signal.raise_signal(signal.SIGTERM)
-        time.sleep(0.25)  # so that it is no part of the first
+        time.sleep(0.25)  # so that it does not belong to the first
         with pytest.raises(SignalReceived, match="SIGTERM"):
             signal.raise_signal(signal.SIGINT)
 
 
-def test_a_save_that_is_asked_for_ends_nothing(heard):
+def test_a_requested_save_stops_nothing(handlers):
     assert not signals.take_save_request()
     signal.raise_signal(signal.SIGUSR1)
     assert signals.stop_signal() is None
@@ -59,7 +59,7 @@ def test_a_save_that_is_asked_for_ends_nothing(heard):
     assert not signals.take_save_request()
 
 
-def test_handlers_are_given_back_and_the_inner_ones_are_the_outer_ones(heard):
+def test_handlers_are_given_back_and_the_inner_ones_are_the_outer_ones(handlers):
     ours = signal.getsignal(signal.SIGTERM)
     with signals.signal_handlers():
         assert signal.getsignal(signal.SIGTERM) == ours
@@ -100,7 +100,7 @@ def test_a_hang_up_that_was_ignored_stays_ignored():
         signal.signal(signal.SIGHUP, before)
 
 
-def test_a_forked_worker_neither_handles_nor_tells(heard):
+def test_a_forked_worker_does_not_handle_signals(handlers):
     child = os.fork()
     if child == 0:
         quiet = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGUSR1)]
@@ -135,7 +135,7 @@ def test_a_second_signal_ends_what_is_stuck_in_native_code():
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(signal.SIGUSR1)
         process.send_signal(signal.SIGTERM)
-        with pytest.raises(subprocess.TimeoutExpired):  # it would stop with care
+        with pytest.raises(subprocess.TimeoutExpired):  # it waits for the end of the block
             process.wait(0.5)
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 143

@@ -1,4 +1,4 @@
-"""A run belongs to one process, and the kernel knows whether that one lives."""
+"""A run belongs to one process, and its lock shows whether that process is alive."""
 
 import contextlib
 import datetime
@@ -36,7 +36,7 @@ def path(tmp_path):
 
 
 @pytest.fixture
-def impatient(monkeypatch):
+def few_tries(monkeypatch):
     monkeypatch.setattr(lock, "_TRIES", 2)
 
 
@@ -59,7 +59,7 @@ def end(process):
 
 
 @pytest.mark.parametrize("worker", WORKERS)
-def test_a_kill_frees_the_lock_whatever_workers_are_left(path, worker, impatient):
+def test_a_kill_frees_the_lock_whatever_workers_are_left(path, worker, few_tries):
     process = holder(path, HOLDS + WORKERS[worker])
     try:
         assert lock.is_free(path) is False
@@ -85,7 +85,7 @@ def test_a_plain_lock_would_stay_with_a_forked_worker(path):
         end(process)
 
 
-def test_one_process_cannot_take_a_run_twice(path, impatient):
+def test_one_process_cannot_take_a_run_twice(path, few_tries):
     first = lock.acquire_run_lock(path)
     with pytest.raises(ArtifactError, match=f"pid {os.getpid()} on host {socket.gethostname()}"):
         lock.acquire_run_lock(path)

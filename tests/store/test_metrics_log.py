@@ -1,4 +1,4 @@
-"""After a resume the numbers are those of a run that nobody stopped."""
+"""After a resume the metrics are those of an uninterrupted run."""
 
 import csv
 import json
@@ -81,7 +81,7 @@ def test_rows_that_a_power_failure_took_are_counted(tmp_path):
 
 
 @pytest.mark.parametrize("line", ["nonsense", "[1]", "\x00\x00"])
-def test_a_damaged_row_is_told_and_nothing_is_cut(tmp_path, line):
+def test_a_damaged_row_is_an_error_and_nothing_is_cut(tmp_path, line):
     path = tmp_path / "metrics.jsonl"
     path.write_text(f'{{"step": 1}}\n{line}\n{{"step": 3}}\n')
     before = path.read_bytes()

@@ -1,4 +1,4 @@
-"""A run folder: claimed by one, written whole, taken up again by one."""
+"""A run folder: claimed by one process, written atomically, reopened by one process."""
 
 import errno
 import json
@@ -62,43 +62,43 @@ def status(folder):
 
 
 def test_the_status_shows_signs_of_life(run):
-    told = status(run.folder)
-    assert 0 < told["rss_bytes"] < told["memory_limit_bytes"]
-    assert told["boot_id"] == lock.boot_id()
-    assert told["heartbeat"] >= told["started"]
+    before = status(run.folder)
+    assert 0 < before["rss_bytes"] < before["memory_limit_bytes"]
+    assert before["boot_id"] == lock.boot_id()
+    assert before["heartbeat"] >= before["started"]
 
 
-def test_a_run_in_use_is_not_taken_up(run, monkeypatch):
+def test_a_run_in_use_is_not_reopened(run, monkeypatch):
     monkeypatch.setattr(lock, "_TRIES", 2)
     with pytest.raises(ArtifactError, match=f"in use by pid {os.getpid()}"):
         Run.reopen(run.folder)
     assert run_index.read(run.folder).state == "running"
 
 
-def test_a_run_that_died_is_taken_up_where_it_stood(run):
+def test_a_dead_run_is_reopened_where_it_stopped(run):
     run.update(seconds=0.0)
     run.release_lock()  # as the kernel does
-    told = {**status(run.folder), "seconds": 100.0, "pid": 1}
-    (run.folder / "status.json").write_text(json.dumps(told))
+    before = {**status(run.folder), "seconds": 100.0, "pid": 1}
+    (run.folder / "status.json").write_text(json.dumps(before))
     (run.folder / ".status.77.0123abcd.json").write_text("{")
     (run.folder / ".notes").write_text("mine")
     (run.checkpoints / ".tmp-step-00000004-77").mkdir(parents=True)
     assert run_index.read(run.folder).state == "dead"
-    again = Run.reopen(run.folder)
-    again.update(step=4)
+    reopened = Run.reopen(run.folder)
+    reopened.update(step=4)
     found = status(run.folder)
     assert run_index.read(run.folder).state == "running"
-    assert (found["name"], found["step"], found["started"]) == ("first", 4, told["started"])
+    assert (found["name"], found["step"], found["started"]) == ("first", 4, before["started"])
     assert found["pid"] == os.getpid()
     assert 100 < found["seconds"] < 200
     assert [each.name for each in run.folder.glob(".*")] == [".notes"]
     assert list(run.checkpoints.iterdir()) == []
-    again.finish()
+    reopened.finish()
     assert run_index.read(run.folder).state == "done"
     assert lock.is_free(run.folder / "run.lock")
 
 
-def test_one_of_many_who_take_a_run_up_at_once_gets_it(run, monkeypatch):
+def test_one_of_many_processes_that_reopen_a_run_at_once_gets_it(run, monkeypatch):
     run.release_lock()
     monkeypatch.setattr(lock, "_TRIES", 3)
     read, write = os.pipe()
@@ -107,12 +107,12 @@ def test_one_of_many_who_take_a_run_up_at_once_gets_it(run, monkeypatch):
         children.append(os.fork())
         if not children[-1]:
             try:
-                again = Run.reopen(run.folder)
+                reopened = Run.reopen(run.folder)
             except BaseException as error:
                 os.write(write, b"n" if isinstance(error, ArtifactError) else b"?")
             else:
                 os.write(write, b"y")
-                while again:  # hold it until all have tried
+                while reopened:  # hold it until all have tried
                     time.sleep(1)
             os._exit(0)
     answers = b""
@@ -131,7 +131,7 @@ def test_a_run_that_failed_is_free(run):
     assert lock.is_free(run.folder / "run.lock")
 
 
-def test_a_folder_without_a_status_is_no_run(tmp_path):
+def test_a_folder_without_a_status_is_not_a_run(tmp_path):
     with pytest.raises(ArtifactError, match=r"status\.json"):
         Run.reopen(tmp_path)
     assert lock.is_free(tmp_path / "run.lock")

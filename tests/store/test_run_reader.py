@@ -1,4 +1,4 @@
-"""What somebody is told who uses a run that has not ended as planned."""
+"""The warning about a run that is not done."""
 
 import json
 
@@ -8,7 +8,7 @@ from fmkit.store.run_reader import RunReader
 
 
 @pytest.mark.parametrize(
-    ("status", "told"),
+    ("status", "expected"),
     [
         ({"state": "done"}, ""),
         ({"state": "running"}, "is dead (killed, or the machine lost power): its best checkpoint"),
@@ -19,10 +19,10 @@ from fmkit.store.run_reader import RunReader
         ({"state": "interrupted"}, "is interrupted: its best checkpoint so far is used"),
     ],
 )
-def test_a_run_that_has_not_ended_as_planned_is_told(tmp_path, capsys, status, told):
+def test_a_run_that_has_not_ended_as_planned_is_told(tmp_path, capsys, status, expected):
     (tmp_path / "status.json").write_text(json.dumps(status))
     (tmp_path / "run.lock").write_text("")
     RunReader(tmp_path).warn_if_unfinished()
     err = capsys.readouterr().err
-    assert told in err
-    assert bool(told) == bool(err)
+    assert expected in err
+    assert bool(expected) == bool(err)
