@@ -1,23 +1,23 @@
-"""Optimizers from the config: Keras' own, counting updates, with a weight decay that spares.
+"""Optimizers from the config: Keras' own, with decoupled weight decay, L2-SP and multipliers.
 
-What Keras 3.15 does and where these differ:
+Where these differ from Keras 3.15:
 
-- With gradient accumulation Keras hands a schedule the count of batches, and moves the average of
-  the weights on every batch. Here both go by updates. Weight decay, clipping (of the averaged
-  gradient) and Adam's bias correction go by updates in Keras already.
-- The average of the weights starts at the weights, not at 0, so that it can be judged at any time.
+- With gradient accumulation Keras passes the count of batches to a schedule, and moves the average
+  of the weights (EMA) with every batch. Here both count updates. Weight decay, clipping (of the
+  averaged gradient) and Adam's bias correction count updates in Keras already.
+- The average of the weights starts at the weights, not at 0, so that it can be evaluated any time.
 - Clipping is by the norm over all variables and, with several replicas of one tf.distribute
   strategy, of the gradient summed over replicas; Keras clips each replica's own part.
 - Weight decay is decoupled (Loshchilov and Hutter 2019): before an update, a weight that
   `is_decayed` loses learning_rate * weight_decay of itself.
-- Each variable may have a multiplier: its learning rate, weight decay included, is the one that
-  the schedule says times that. Clipping comes before, by the norm of the plain gradient.
+- Each variable may have a multiplier of the schedule's learning rate, which weight decay uses, too.
+  Clipping comes before, by the norm of the plain gradient.
 - With L2-SP (Li, Grandvalet and Davoine 2018; decoupled here, as weight decay is) a pretrained
-  variable w decays towards the value w0 that it was given: before an update it loses
-  learning_rate * l2_sp * (w - w0). Weight decay towards 0 is then for the others alone.
+  variable w decays towards its pretrained value w0: before an update it loses
+  learning_rate * l2_sp * (w - w0). Weight decay towards 0 is then only for the others.
 
-Multipliers and pretrained values are a run's own: neither makes a slot, and neither is in what
-Keras saves of an optimizer in a `.keras` file.
+Multipliers and pretrained values belong to a run: neither makes a slot, and neither is saved with
+an optimizer in a `.keras` file.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ _POSITIONS_AND_TOKENS = r"position|pos_embed|(class|cls|mask|register|dist\w*)_t
 
 
 def is_decayed(variable: keras.Variable) -> bool:
-    """Whether weight decay applies: to kernels and tables of embeddings.
+    """Whether weight decay applies: to kernels and embeddings.
 
-    Spared are all scalars and vectors, biases and the scales and offsets of norms of any rank (the
-    biases of Keras' attention are matrices), and position embeddings and class tokens, which are
-    no weights of a product (as in ViT recipes of DeiT and timm).
+    It does not apply to scalars and vectors, to biases and the scales and offsets of norms of any
+    rank (the biases of Keras' attention are matrices), and to position embeddings and class tokens,
+    which nothing is multiplied with (as in ViT recipes of DeiT and timm).
 
-    LoRA's two matrices are decayed, as with Hugging Face's Trainer: what they add shrinks,
-    so that their layer is drawn back to its pretrained kernel and not to zero.
+    LoRA's two matrices are decayed, as in Hugging Face's Trainer: their product shrinks, so that
+    their layer returns to its pretrained kernel and not to zero.
     """
     if len(variable.shape) < 2 or variable.name in _VECTORS:
         return False
@@ -64,7 +64,7 @@ def is_decayed(variable: keras.Variable) -> bool:
 
 @dataclass(frozen=True)
 class VariableUpdate:
-    """What happens to a variable beside an optimizer's own update.
+    """What happens to a variable besides the optimizer's own update.
 
     Attributes:
         multiplier: of the learning rate; 0 means that the variable does not train.
@@ -78,10 +78,10 @@ class VariableUpdate:
 
 
 @dataclass(frozen=True)
-class _Given:
-    """What a run says about single variables, by their id.
+class _RunSettings:
+    """What a run sets for single variables, by their id.
 
-    An object of our own, since Keras counts variables in a dictionary among the slots.
+    In an object of our own, since Keras would track variables in a dictionary as slots.
     """
 
     multipliers: Mapping[int, float]
@@ -89,29 +89,28 @@ class _Given:
     l2_sp: float
 
 
-class _Updates(OptimizerHooks):
+class _UpdateMixin(OptimizerHooks):
     """What every optimizer here adds to Keras' own; see the top of this file."""
 
-    given = _Given({}, {}, 0.0)
+    run_settings = _RunSettings({}, {}, 0.0)
 
     def build(self: Any, variables: Sequence[keras.Variable]) -> None:
         if self.built:
             return
-        self.ids = tuple(
-            id(each) for each in variables
-        )  # TensorFlow updates variables inside these
-        self.treatments = tuple(self._treatment(each) for each in variables)
+        # By position: inside TensorFlow's update the variables are other objects.
+        self.ids = tuple(id(variable) for variable in variables)
+        self.variable_updates = tuple(self._variable_update(variable) for variable in variables)
         super().build(variables)  # type: ignore[misc]
         if self.use_ema:
             for variable, average in moving_averages(self):
                 average.assign(ops.copy(variable))  # JAX would share the buffer
 
-    def _treatment(self: Any, variable: keras.Variable) -> VariableUpdate:
-        multiplier = self.given.multipliers.get(id(variable), 1.0)
+    def _variable_update(self: Any, variable: keras.Variable) -> VariableUpdate:
+        multiplier = self.run_settings.multipliers.get(id(variable), 1.0)
         if not is_decayed(variable):
             return VariableUpdate(multiplier)
-        if id(variable) in self.given.pretrained:
-            return VariableUpdate(multiplier, l2_sp=self.given.l2_sp)
+        if id(variable) in self.run_settings.pretrained:
+            return VariableUpdate(multiplier, l2_sp=self.run_settings.l2_sp)
         return VariableUpdate(multiplier, weight_decay=self.weight_decay or 0.0)
 
     def current_learning_rate(self: Any) -> Any:
@@ -125,10 +124,10 @@ class _Updates(OptimizerHooks):
         if not (self.use_ema and batches):
             super().update_moving_averages(variables)
             return
-        # A choice of numbers instead of a branch: JAX allows no assignment in a branch.
-        updated = ops.equal((self.raw_iterations() + 1) % batches, 0)
+        # `where` instead of a branch: JAX does not allow assignments in a branch.
+        is_update = ops.equal((self.raw_iterations() + 1) % batches, 0)
         momentum = ops.where(ops.equal(self.iterations, 0), 0.0, self.ema_momentum)
-        momentum = ops.where(updated, momentum, 1.0)
+        momentum = ops.where(is_update, momentum, 1.0)
         for variable, average in moving_averages(self):
             share = ops.cast(momentum, variable.dtype)
             average.assign(share * average + (1 - share) * variable)
@@ -144,17 +143,17 @@ class _Updates(OptimizerHooks):
 
     def update_step(self: Any, gradient: Any, variable: Any, learning_rate: Any) -> None:
         index = self.variable_index(variable)
-        own, kind = self.treatments[index], variable.dtype
-        if own.multiplier != 1.0:
-            learning_rate = learning_rate * own.multiplier
-        rate = ops.cast(learning_rate, kind)
-        if own.weight_decay:
-            lost = variable * ops.cast(own.weight_decay, kind) * rate
-            self.assign_sub(variable, lost)
-        if own.l2_sp:
-            start = self.given.pretrained[self.ids[index]]
-            lost = (variable - ops.cast(start, kind)) * ops.cast(own.l2_sp, kind) * rate
-            self.assign_sub(variable, lost)
+        extra, dtype = self.variable_updates[index], variable.dtype
+        if extra.multiplier != 1.0:
+            learning_rate = learning_rate * extra.multiplier
+        rate = ops.cast(learning_rate, dtype)
+        if extra.weight_decay:
+            decay = variable * ops.cast(extra.weight_decay, dtype) * rate
+            self.assign_sub(variable, decay)
+        if extra.l2_sp:
+            start = self.run_settings.pretrained[self.ids[index]]
+            decay = (variable - ops.cast(start, dtype)) * ops.cast(extra.l2_sp, dtype) * rate
+            self.assign_sub(variable, decay)
         super().update_step(gradient, variable, learning_rate)  # type: ignore[misc]
 
     def clip_gradients(self: Any, gradients: Any) -> Any:
@@ -162,12 +161,12 @@ class _Updates(OptimizerHooks):
         if replicas == 1 or not self.global_clipnorm:
             return super().clip_gradients(gradients)
         clipped = super().clip_gradients(self.sum_over_replicas(gradients))
-        # The replicas' gradients are equal now, and Keras is going to sum them.
-        return [None if each is None else each / replicas for each in clipped]
+        # The gradients of all replicas are equal now, and Keras is going to sum them.
+        return [None if gradient is None else gradient / replicas for gradient in clipped]
 
 
 def next_learning_rate(optimizer: Any) -> float:
-    """The learning rate of the next update, before any multiplier; not a number without one."""
+    """The learning rate of the next update, before any multiplier; NaN without an optimizer."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # mixed_float16 wraps it
     if optimizer is None:
         return math.nan
@@ -178,22 +177,22 @@ def next_learning_rate(optimizer: Any) -> float:
 
 
 @keras.saving.register_keras_serializable(package="fmkit")
-class Adam(_Updates, keras.optimizers.Adam):
+class Adam(_UpdateMixin, keras.optimizers.Adam):
     """Adam (Kingma and Ba 2015), and with a weight decay AdamW (Loshchilov and Hutter 2019)."""
 
 
 @keras.saving.register_keras_serializable(package="fmkit")
-class SGD(_Updates, keras.optimizers.SGD):
+class SGD(_UpdateMixin, keras.optimizers.SGD):
     """Stochastic gradient descent with momentum, Nesterov's form or the plain one."""
 
 
 @keras.saving.register_keras_serializable(package="fmkit")
-class Lion(_Updates, keras.optimizers.Lion):
+class Lion(_UpdateMixin, keras.optimizers.Lion):
     """Lion (Chen et al. 2023): the sign of a mix of gradient and momentum."""
 
 
 @keras.saving.register_keras_serializable(package="fmkit")
-class Muon(_Updates, keras.optimizers.Muon):
+class Muon(_UpdateMixin, keras.optimizers.Muon):
     """Muon (Jordan 2024) with the step size of Moonlight (Liu et al. 2025), as Keras has it.
 
     Only matrices get the orthogonalised update. Everything else gets AdamW's at the same rate:
@@ -222,11 +221,11 @@ def build(
     """An optimizer with its slots for these variables.
 
     Args:
-        config: of the dataclass that goes with its name (config/schema.py).
+        config: of the dataclass for its name (config/schema/optimizer.py).
         schedule: learning rate by update; from `schedules.from_config`.
-        variables: everything that it is going to train, in the model's order.
-        multipliers: factors on the learning rate by the id of a variable; 1 for any other.
-        pretrained: by the id of a variable, the value that `l2_sp` pulls it to. Those variables
+        variables: those that it trains, in the model's order.
+        multipliers: factors on the learning rate by the id of a variable; 1 for all others.
+        pretrained: by the id of a variable, the value that `l2_sp` pulls it to. These variables
             have no weight decay towards 0.
 
     Raises:
@@ -260,7 +259,7 @@ def build(
             received("optimizer.accumulation", config.accumulation, allowed),
             "Use a larger data.batch_size, or runtime.devices=one.",
         )
-    optimizer.given = _Given(multipliers or {}, pretrained or {}, config.l2_sp)
+    optimizer.run_settings = _RunSettings(multipliers or {}, pretrained or {}, config.l2_sp)
     optimizer.build(list(variables))
     return optimizer
 
@@ -272,4 +271,6 @@ def variable_update(
     # Under mixed_float16 Keras wraps the optimizer.
     inner: Any = getattr(optimizer, "inner_optimizer", optimizer)
     ids = getattr(inner, "ids", ())
-    return inner.treatments[ids.index(id(variable))] if id(variable) in ids else VariableUpdate()
+    return (
+        inner.variable_updates[ids.index(id(variable))] if id(variable) in ids else VariableUpdate()
+    )

@@ -1,4 +1,4 @@
-"""How fast each block learns: a share of the learning rate, by block."""
+"""Layer-wise learning rates: the factor on the learning rate of each block (`layer_decay`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from fmkit.core.errors import ConfigError, join_names
 
 HEAD = "head"
-"""What the head is called among the blocks."""
+"""The head's name among the blocks."""
 
 
 def multipliers(
@@ -22,21 +22,23 @@ def multipliers(
     Args:
         blocks: names, stem to top.
         layer_decay: above 0 and at most 1.
-        rates: by pattern of whole block names (`head` is the head's), a further factor. Of
-            several patterns that fit a block, the first counts.
-        key: what the error is about.
+        rates: a further factor by pattern of whole block names (`head` is the head's). If several
+            patterns match a block, the first counts.
+        key: the config key, for the error.
 
     Raises:
-        ConfigError: a pattern fits no block.
+        ConfigError: a pattern matches no block.
     """
     names = [*blocks, HEAD]
-    unused = [each for each in rates if not any(re.fullmatch(each, name) for name in names)]
+    unused = [
+        pattern for pattern in rates if not any(re.fullmatch(pattern, name) for name in names)
+    ]
     if unused:
         raise ConfigError(
             f"{key}: no block is called {unused[0]!r}. Blocks: {join_names(names, 60)}."
         )
-    found = {}
+    factors = {}
     for distance, name in enumerate(reversed(names)):
-        fitting = (factor for each, factor in rates.items() if re.fullmatch(each, name))
-        found[name] = layer_decay**distance * next(fitting, 1.0)
-    return {name: found[name] for name in names}
+        matches = (factor for pattern, factor in rates.items() if re.fullmatch(pattern, name))
+        factors[name] = layer_decay**distance * next(matches, 1.0)
+    return {name: factors[name] for name in names}

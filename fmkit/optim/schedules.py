@@ -1,4 +1,4 @@
-"""Learning-rate schedules: pure functions of the number of updates done so far."""
+"""Learning-rate schedules with a linear warm-up: functions of the number of updates so far."""
 
 from __future__ import annotations
 
@@ -76,38 +76,41 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         self.step_factor = float(step_factor)
 
     def __call__(self, step: Any) -> Any:
-        """The learning rate of update `step`, float32: of an integer tensor a tensor.
+        """The learning rate of update `step`, float32; a tensor for an integer tensor.
 
-        A whole number costs no call of the backend: twenty of them, one for each operation, took
-        5 ms an epoch, where an epoch on cached features takes 30.
+        A Python integer is computed with NumPy: twenty calls of the backend, one per operation,
+        took 5 ms an epoch, where an epoch on cached features takes 30.
         """
         if isinstance(step, int):
             return self._rate(step, np, np.float32)
         return self._rate(ops.cast(step, "int32"), ops, lambda value: ops.cast(value, "float32"))
 
-    def _rate(self, step: Any, library: Any, real: Callable[[Any], Any]) -> Any:
-        rate = real(self.peak) * self._decay(step, library, real)
-        if self.warmup_steps:
-            rate = rate * library.minimum(real(step + 1) / real(self.warmup_steps), real(1.0))
-        return rate
+    def _rate(self, step: Any, library: Any, to_float: Callable[[Any], Any]) -> Any:
+        rate = to_float(self.peak) * self._decay(step, library, to_float)
+        return rate * self._warmup(step, library, to_float) if self.warmup_steps else rate
 
-    def _decay(self, step: Any, library: Any, real: Callable[[Any], Any]) -> Any:
+    def _warmup(self, step: Any, library: Any, to_float: Callable[[Any], Any]) -> Any:
+        """Rises linearly to 1 at the last update of the warm-up, and stays there."""
+        progress = to_float(step + 1) / to_float(self.warmup_steps)
+        return library.minimum(progress, to_float(1.0))
+
+    def _decay(self, step: Any, library: Any, to_float: Callable[[Any], Any]) -> Any:
         if self.kind == "constant":
-            return real(1.0)
+            return to_float(1.0)
         if self.kind == "step":
-            return library.power(real(self.step_factor), real(step // self.step_every))
-        after = real(step - self.warmup_steps)
-        whole = real(max(self.total_steps - self.warmup_steps, 1))
-        progress = library.clip(after / whole, real(0.0), real(1.0))
+            return library.power(to_float(self.step_factor), to_float(step // self.step_every))
+        done = to_float(step - self.warmup_steps)
+        total = to_float(max(self.total_steps - self.warmup_steps, 1))
+        progress = library.clip(done / total, to_float(0.0), to_float(1.0))
         if self.kind == "linear":
             left = 1.0 - progress
         else:
             left = 0.5 * (1.0 + library.cos(math.pi * progress))
-        # In this order both ends come out exact: left = 1 gives 1, left = 0 gives final_fraction.
+        # In this order both ends are exact: left = 1 gives 1, left = 0 gives final_fraction.
         return left + self.final_fraction * (1.0 - left)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make the same schedule again."""
+        """The arguments of an equal schedule."""
         return {
             "peak": self.peak,
             "total_steps": self.total_steps,
