@@ -53,5 +53,5 @@ def write_tokenizer(folder: Path) -> Path:
     words = (*NAMES, *TOWNS, *OTHERS, "who", "?", "##x")
     pieces = WordPieceModel((*_MARKS, *words))
     folder.mkdir(parents=True)
-    TextTokenizer(pieces, "bert", 2, 3, 4, special=[0]).save(folder)
+    TextTokenizer(pieces, "bert", 2, 3, 4, special_ids=[0]).save(folder)
     return folder

@@ -48,7 +48,7 @@ def test_a_tokenizer_is_made_and_measured_on_what_it_has_not_seen(fmkit, corpus,
     assert "model.tokenizer=out/mine" in out
     assert "longest pieces: " in out
     assert "quick" in out
-    assert whole(tmp_path) == ["out/mine/fmkit_tokenizer.json"]
+    assert whole(tmp_path) == ["out/mine/fmkit_tokenizer.json", "out/mine/tokenizer.json"]
     made = record(tmp_path / "out" / "mine")["made"]
     assert (made["kind"], made["split"], made["is_held_out"]) == (kind, "train", True)
     assert made["figures"]["unknown_share"] < 0.1

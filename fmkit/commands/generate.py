@@ -59,7 +59,7 @@ def generate_text(config: GenerateConfig) -> str:
     )
     template = generator.task.chat_template
     if config.chat is not None:
-        template = chat_template.of(model, generator.tokenizer) if config.chat else None
+        template = chat_template.chat_for_model(model, generator.tokenizer) if config.chat else None
     if template is not None:
         messages = _messages(config, prompt)
         stream = generation.generate_reply(generator, template, messages, sampling)

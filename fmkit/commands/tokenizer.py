@@ -88,7 +88,7 @@ def train_tokenizer(config: TokenizerConfig) -> dict[str, Any]:
     notes = _notes(config, data, tokenizer, split, measured)
     with signals.defer_signals():
         _write(tokenizer, output, notes)
-    result_tables.vocabulary(notes, statistics.longest(tokenizer))
+    result_tables.vocabulary(notes, statistics.longest_pieces(tokenizer))
     if tokenizer.size < config.size:
         times = "once" if config.min_frequency == 1 else f"{config.min_frequency} times"
         console.warning(
@@ -189,7 +189,7 @@ def _notes(
     return {
         **{key: getattr(config, key) for key in keys},
         "pieces": tokenizer.size,
-        "letters": training.letters(tokenizer),
+        "letters": training.alphabet_size(tokenizer),
         "data": config.data.name,
         "fingerprint": data.spec.fingerprint,
         "split_fingerprint": data.spec.split_fingerprint,

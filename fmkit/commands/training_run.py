@@ -64,7 +64,9 @@ def train(
     assembly = _assemble(config, run, data, prepared, resumed, others)
     results = loop.train(assembly, run, saved)
     with signals.defer_signals(), assembly.scope():
-        lora.merge(assembly.learner)  # so that the model evaluated below is the one deployed
+        lora.merge_adapters(
+            assembly.learner
+        )  # so that the model evaluated below is the one deployed
         learner, task = assembly.learner, assembly.task
         if assembly.parts:
             learner, task = assembly.parts[0].learner, assembly.parts[0].task

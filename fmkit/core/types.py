@@ -35,15 +35,15 @@ class Tokenizer(Protocol):
         end: the token after a text (in BERT also between a pair), or None.
         mask: the token that replaces a hidden one in masked language modelling, or None.
         special: ids of all tokens that do not stand for text.
-        marks: tokens before a text, between a pair, and after it all.
+        special_tokens: ids before a text, between a pair, and after it all.
     """
 
     size: int
     start: int | None
     end: int | None
     mask: int | None
-    special: tuple[int, ...]
-    marks: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+    special_ids: tuple[int, ...]
+    special_tokens: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
     def tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The token ids of each text, (n,) int32, without tokens of start and end.
@@ -52,7 +52,7 @@ class Tokenizer(Protocol):
         """
         ...
 
-    def inside(self, texts: Sequence[str]) -> list[np.ndarray]:
+    def encode_continuation(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The same for texts that continue others without a space between."""
         ...
 
@@ -71,15 +71,15 @@ class Tokenizer(Protocol):
         """
         ...
 
-    def text(self, tokens: np.ndarray) -> str:
+    def decode(self, tokens: np.ndarray) -> str:
         """The text of token ids, without special tokens."""
         ...
 
-    def number(self, piece: str) -> int | None:
+    def token_to_id(self, piece: str) -> int | None:
         """The id of a token by its text, such as `<|im_end|>`; None where there is none."""
         ...
 
-    def continues(self) -> np.ndarray:
+    def is_continuation(self) -> np.ndarray:
         """Which tokens continue a word instead of beginning one, (V,) bool."""
         ...
 

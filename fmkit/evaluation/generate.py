@@ -90,7 +90,7 @@ def generate_text(generator: TextGenerator, prompt: str, sampling: Sampling) -> 
     """
     tokenizer = generator.tokenizer
     tokens = _add_start(tokenizer, tokenizer.tokens([prompt])[0])
-    text = tokenizer.text(tokens)
+    text = tokenizer.decode(tokens)
     yield text
     stops = () if tokenizer.end is None else (tokenizer.end,)
     yield from _continue(generator, tokens, text, stops, sampling)
@@ -118,7 +118,7 @@ def generate_reply(
             "Shorten the prompt, or take a model with a larger model.max_length.",
         )
     lead = chat.template.lead
-    text = generator.tokenizer.text(tokens)
+    text = generator.tokenizer.decode(tokens)
     for piece in _continue(generator, tokens, text, chat.stops, sampling):
         yield piece.removeprefix(lead)
         lead = ""
@@ -144,11 +144,11 @@ def _continue(
         if token in stops:
             break
         tokens = np.append(tokens, np.int32(token))
-        whole = tokenizer.text(tokens)
+        whole = tokenizer.decode(tokens)
         if whole.startswith(text) and whole != text and not whole.endswith(_INCOMPLETE):
             yield whole[len(text) :]
             text = whole
-    whole = tokenizer.text(tokens)
+    whole = tokenizer.decode(tokens)
     if whole.startswith(text) and whole != text:
         yield whole[len(text) :]
 
@@ -164,7 +164,7 @@ def _add_start(tokenizer: Tokenizer, tokens: np.ndarray) -> np.ndarray:
 def _mask_special(logits: np.ndarray, tokenizer: Tokenizer, stops: Sequence[int]) -> np.ndarray:
     """Logits (V,), minus infinity for special tokens that do not end the text."""
     logits = logits.copy()
-    logits[[token for token in tokenizer.special if token not in stops]] = -np.inf
+    logits[[token for token in tokenizer.special_ids if token not in stops]] = -np.inf
     logits[tokenizer.size :] = -np.inf  # a token embedding may have more rows than the vocabulary
     return logits
 

@@ -60,7 +60,7 @@ def load(run: RunReader, runtime: RuntimeConfig, objective: str | None = None) -
     # Keras numbers the seed states of dropout through a network, so their paths differ here.
     paths = init_from_run.learned(model) if joint.is_joint(run.config()) else None
     variables.assign(model, weights, paths)
-    lora.merge(model)
+    lora.merge_adapters(model)
     return LoadedRun(run, model, task, spec, backbone)
 
 

@@ -155,7 +155,7 @@ def predict(trained: LoadedRun, inputs: TextInputs, batch_size: int) -> dict[str
     if tokenizer is None or max_length is None:
         raise ConfigError(f"run {trained.run.id} reads photos, and input= has texts.")
     texts = inputs.texts.texts
-    spans = inputs.spans or tuple(tuple(word_alignment.split(text)) for text in texts)
+    spans = inputs.spans or tuple(tuple(word_alignment.split_words(text)) for text in texts)
     words = [
         tuple(text[begin:end] for begin, end in of_text)
         for text, of_text in zip(texts, spans, strict=True)

@@ -8,7 +8,7 @@ W + alpha / rank * A B, where B begins at zero, so that fresh adapters change no
   A (D, heads, rank) and B (rank, key size): a rank near the key size saves nothing.
 - Setting `trainable` on a layer thaws its kernel too; train/freeze.py goes variable by variable.
 - Saving a model keeps the rank in the layers' configs, and rounds kernels to the compute type;
-  `merge` comes before that.
+  `merge_adapters` comes before that.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from fmkit.models.keras_internals import all_layers, delete_lora_variables, dens
 _KINDS = (keras.layers.Dense, keras.layers.EinsumDense)
 
 
-def add(backbone: Backbone, config: ModelConfig) -> None:
+def add_adapters(backbone: Backbone, config: ModelConfig) -> None:
     """Put fresh adapters beside the kernels that `model.lora_targets` names.
 
     Of a backbone only: the head is new, and trains in full.
@@ -54,14 +54,14 @@ def add(backbone: Backbone, config: ModelConfig) -> None:
         layer.enable_lora(config.lora_rank, lora_alpha=config.lora_alpha)
 
 
-def adapted(model: keras.Layer) -> list[Any]:
+def adapted_layers(model: keras.Layer) -> list[Any]:
     """The layers that have adapters, those inside nested models included."""
     return [layer for layer in all_layers(model) if getattr(layer, "lora_enabled", False)]
 
 
 def describe(model: keras.Model) -> str:
     """Rank, layers and share of the parameters in a line; empty without adapters."""
-    layers = adapted(model)
+    layers = adapted_layers(model)
     if not layers:
         return ""
     own = sum(int(np.prod(each.shape)) for each in model.weights if is_adapter(each))
@@ -71,13 +71,13 @@ def describe(model: keras.Model) -> str:
     )
 
 
-def merge(model: keras.Model) -> None:
+def merge_adapters(model: keras.Model) -> None:
     """Add the adapters to their kernels for good and leave a model of plain layers.
 
     It gives the same outputs up to float rounding, and so do functions that Keras compiled before:
     the matrices that those still read are zero from here on.
     """
-    for layer in adapted(model):
+    for layer in adapted_layers(model):
         kernel = dense_kernel(layer)
         update = ops.matmul(
             ops.convert_to_tensor(layer.lora_kernel_a), ops.convert_to_tensor(layer.lora_kernel_b)
@@ -89,7 +89,7 @@ def merge(model: keras.Model) -> None:
         layer.lora_enabled, layer.lora_rank, layer.lora_alpha = False, None, None
 
 
-def merged_arrays(weights: dict[str, np.ndarray], config: ModelConfig) -> dict[str, np.ndarray]:
+def merge_weights(weights: dict[str, np.ndarray], config: ModelConfig) -> dict[str, np.ndarray]:
     """Weights by path with the adapters added to their kernels.
 
     Args:
@@ -116,7 +116,7 @@ def alpha(config: ModelConfig) -> float:
     return float(config.lora_rank if config.lora_alpha is None else config.lora_alpha)
 
 
-def same(one: ModelConfig, other: ModelConfig) -> bool:
+def same_adapters(one: ModelConfig, other: ModelConfig) -> bool:
     """Whether two configs ask for the same adapters at the same scale."""
     if not one.lora_rank or not other.lora_rank:
         return one.lora_rank == other.lora_rank

@@ -46,7 +46,7 @@ def with_own_input(backbone: Backbone, name: str) -> Backbone:
     )
 
 
-def in_one_batch(backbone: Backbone, inputs: Sequence[Any]) -> list[Any]:
+def run_as_one_batch(backbone: Backbone, inputs: Sequence[Any]) -> list[Any]:
     """Features of each of several inputs, which go through an image backbone as one batch.
 
     So BatchNorm is in training what it is later: it normalises all of them by the moments of the
@@ -60,10 +60,10 @@ def in_one_batch(backbone: Backbone, inputs: Sequence[Any]) -> list[Any]:
     """
     whole = keras.layers.Concatenate(axis=0, name="objectives_together")(list(inputs))
     features = run_graph(backbone.model, [whole])
-    return [Rows(number)([features, *inputs]) for number in range(len(inputs))]
+    return [BatchRows(number)([features, *inputs]) for number in range(len(inputs))]
 
 
-class Rows(keras.layers.Layer):
+class BatchRows(keras.layers.Layer):
     """Those rows of a batch that one of the batches that it was made of had.
 
     Args:
@@ -75,7 +75,7 @@ class Rows(keras.layers.Layer):
         self._number = number
 
     def call(self, inputs: Sequence[Any]) -> Any:
-        """Rows of the first tensor, which was made of the others."""
+        """BatchRows of the first tensor, which was made of the others."""
         features, *parts = inputs
         counts = [ops.shape(each)[0] for each in parts[: self._number + 1]]
         first = sum(counts[:-1])

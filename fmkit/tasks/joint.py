@@ -108,7 +108,7 @@ class Joint(Task):
         whole = [name for name in networks if self._sees_whole(*networks[name], name)]
         has_fixed_size = None not in backbone.model.input.shape[1:]
         if has_fixed_size and len(whole) > 1:
-            features = shared_backbone.in_one_batch(
+            features = shared_backbone.run_as_one_batch(
                 backbone, [networks[name][0][0] for name in whole]
             )
             for name, rows in zip(whole, features, strict=True):

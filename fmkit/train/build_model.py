@@ -57,7 +57,7 @@ def build_backbone(model: ModelConfig, specs: Sequence[DataSpec]) -> Backbone:
                 f"the data are {wanted.plural}.",
                 f"Choose a model of {wanted.plural}: {wanted.models}." if wanted.models else "",
             )
-    lora.add(backbone, model)
+    lora.add_adapters(backbone, model)
     return backbone
 
 

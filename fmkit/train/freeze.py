@@ -77,7 +77,7 @@ def trained_variables(backbone: Backbone, phase: Phase) -> list[keras.Variable]:
         return [
             each for layer in every for each in own_trainable_variables(layer) if is_adapter(each)
         ]
-    kept = {id(dense_kernel(layer)) for layer in lora.adapted(backbone.model)}
+    kept = {id(dense_kernel(layer)) for layer in lora.adapted_layers(backbone.model)}
     return [
         variable
         for layer in _layers(_blocks(backbone, phase, asked))

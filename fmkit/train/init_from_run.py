@@ -89,10 +89,10 @@ def start_from(
         _require_same_tokens(run, backbone.tokenizer)
     weights = checkpoint.read_weights(best_checkpoint(run))
     taken = learned(learner)
-    if not lora.same(before, config.model):
+    if not lora.same_adapters(before, config.model):
         if before.lora_rank:
             console.info(f"init: the adapters of {run.id} are merged into its kernels.")
-        weights = lora.merged_arrays(weights, before)
+        weights = lora.merge_weights(weights, before)
         taken = {each for each in taken if not lora.is_adapter_path(each)}
     variables.assign(learner, weights, {each for each in taken if not _is_head(each)})
     heads = _heads_from(run, weights, learner, parts)

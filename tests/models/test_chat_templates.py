@@ -32,21 +32,23 @@ def vocabulary(name):
     """A token a byte, and a family's marks, the first of which ends a text."""
     marks = MARKS[name]
     pieces = BytePairModel((*marks, *byte_alphabet()))
-    return TextTokenizer(pieces, "causal", None, 0, special=range(len(marks)))
+    return TextTokenizer(pieces, "causal", None, 0, special_ids=range(len(marks)))
 
 
 def bound(name, tokenizer=None):
-    return chat_template.of(ModelConfig("any", chat_template=name), tokenizer or vocabulary(name))
+    return chat_template.chat_for_model(
+        ModelConfig("any", chat_template=name), tokenizer or vocabulary(name)
+    )
 
 
 def written(tokenizer, tokens):
     """Tokens as a text, marks by their names."""
-    names = [tokenizer.pieces.vocabulary[each] for each in tokenizer.special]
+    names = [tokenizer.pieces.vocabulary[each] for each in tokenizer.special_ids]
     shown, rest = "", []
     for each in [*tokens.tolist(), None]:
-        if each is None or each in tokenizer.special:
-            shown += tokenizer.text(np.array(rest, np.int32))
-            shown += "" if each is None else names[tokenizer.special.index(each)]
+        if each is None or each in tokenizer.special_ids:
+            shown += tokenizer.decode(np.array(rest, np.int32))
+            shown += "" if each is None else names[tokenizer.special_ids.index(each)]
             rest = []
         else:
             rest.append(each)
@@ -97,7 +99,7 @@ def test_a_prompt_is_how_the_conversation_goes_on(name):
     np.testing.assert_array_equal(turns.tokens[: len(prompt)], prompt)
     answer = turns.tokens[len(prompt) :][turns.answers[len(prompt) :] == 1]
     assert answer[-1] in found.stops
-    assert found.answer(found.tokenizer.text(answer)) == "B"
+    assert found.answer(found.tokenizer.decode(answer)) == "B"
 
 
 def test_a_vocabulary_without_marks_of_turns():
@@ -118,7 +120,7 @@ def test_which_template_a_model_has_is_told_by_its_marks(name):
 
 def test_smollm2_has_the_message_of_its_makers_where_there_is_none():
     config, tokenizer = ModelConfig("smollm2"), vocabulary("chatml")
-    found = chat_template.of(config, tokenizer)
+    found = chat_template.chat_for_model(config, tokenizer)
     plain, own = (each.tokens for each in found.encode([TALK, WITH_SYSTEM]))
     begin = "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging "
     assert written(tokenizer, plain).startswith(f"{begin}Face<|im_end|>\n<|im_start|>user\n Hi?<")
@@ -131,10 +133,10 @@ def test_a_mark_in_a_message_is_text(name):
     fake = "".join(MARKS[name])
     talk = [Message("user", f"a{fake}b"), Message("assistant", fake)]
     (turns,), (plain,) = found.encode([talk]), found.encode([[Message("user", "ab"), talk[1]]])
-    special = found.tokenizer.special
+    special = found.tokenizer.special_ids
     assert np.isin(turns.tokens, special).sum() == np.isin(plain.tokens, special).sum()
     answer = turns.tokens[turns.answers == 1]
-    assert found.tokenizer.text(answer[:-1]) == fake
+    assert found.tokenizer.decode(answer[:-1]) == fake
 
 
 def test_a_mark_that_sentencepiece_would_read_in_a_message_is_text():
@@ -150,12 +152,12 @@ def test_a_mark_that_sentencepiece_would_read_in_a_message_is_text():
     start, stop = (pieces.vocabulary.index(f"<{each}_of_turn>") for each in ("start", "end"))
     tokenizer = TextTokenizer(pieces, "causal", 1, 2)
     assert start in tokenizer.tokens(["<start_of_turn>"])[0]
-    found = chat_template.of(ModelConfig("any"), tokenizer)
+    found = chat_template.chat_for_model(ModelConfig("any"), tokenizer)
     assert found.name == "gemma"
     text = "der<end_of_turn><start_of_turn>hund"
     (turns,) = found.encode([[Message("user", text), Message("assistant", "es")]])
     assert [(turns.tokens == each).sum() for each in (start, stop)] == [2, 2]
-    assert text.replace("\n", " ") in tokenizer.text(turns.tokens)
+    assert text.replace("\n", " ") in tokenizer.decode(turns.tokens)
     assert stop in found.stops
 
 
@@ -189,7 +191,7 @@ def test_smollm2s_file_has_this_template():
         field(content, "tokenizer.ggml.tokens"), field(content, "tokenizer.ggml.merges"),
         field(content, "tokenizer.ggml.token_type"), end=2,
     )  # fmt: skip
-    found = chat_template.of(ModelConfig("smollm2"), tokenizer)
+    found = chat_template.chat_for_model(ModelConfig("smollm2"), tokenizer)
     template = jinja2.Template(source)
     for talk in (TALK, WITH_SYSTEM, TALK[:1], [Message("user", "12 x\n\n\ty"), TALK[1]]):
         asked = [{"role": each.role, "content": each.content} for each in talk]

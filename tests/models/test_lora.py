@@ -28,7 +28,7 @@ def built(settings):
 def learn(model):
     """Give every adapter something to add, as training would."""
     noise = np.random.default_rng(1)
-    for layer in lora.adapted(model):
+    for layer in lora.adapted_layers(model):
         layer.lora_kernel_b.assign(noise.normal(0, 0.1, layer.lora_kernel_b.shape))
 
 
@@ -48,7 +48,7 @@ def test_fresh_adapters_change_neither_output_nor_fingerprint():
     backbone = built(config())
     plain, fingerprint = outputs(backbone.model), backbone.fingerprint()
     before = {each.path for each in backbone.model.weights}
-    lora.add(backbone, config())
+    lora.add_adapters(backbone, config())
     np.testing.assert_array_equal(outputs(backbone.model), plain)
     assert backbone.fingerprint() == fingerprint
     new = [each for each in backbone.model.weights if each.path not in before]
@@ -73,8 +73,8 @@ def test_fresh_adapters_change_neither_output_nor_fingerprint():
 def test_a_pattern_chooses_the_layers():
     settings = config(lora_targets="query|value$")
     backbone = built(settings)
-    lora.add(backbone, settings)
-    paths = {layer.path for layer in lora.adapted(backbone.model)}
+    lora.add_adapters(backbone, settings)
+    paths = {layer.path for layer in lora.adapted_layers(backbone.model)}
     assert paths == {f"block{n}_attention/{part}" for n in range(3) for part in ("query", "value")}
     own = 3 * 2 * (64 * 4 * 2 + 2 * 16)
     share = own / sum(int(np.prod(each.shape)) for each in backbone.model.weights)
@@ -88,12 +88,12 @@ def test_a_merged_model_is_a_plain_one_with_the_same_outputs(name, preset, tmp_p
     backbone = built(settings)
     model = backbone.model
     plain = [(each.path, tuple(each.shape)) for each in model.weights]
-    lora.add(backbone, settings)
-    assert len(lora.adapted(model)) == (18 if name == "small_vit" else 12)
+    lora.add_adapters(backbone, settings)
+    assert len(lora.adapted_layers(model)) == (18 if name == "small_vit" else 12)
     learn(model)
     expected = model.predict(PIXELS, verbose=0)
-    arrays = lora.merged_arrays(variables.tensors(model.variables), settings)
-    lora.merge(model)
+    arrays = lora.merge_weights(variables.tensors(model.variables), settings)
+    lora.merge_adapters(model)
     assert [(each.path, tuple(each.shape)) for each in model.weights] == plain
     np.testing.assert_allclose(outputs(model), expected, atol=1e-5)
     # A function that Keras compiled before the merge is still right.
@@ -116,7 +116,7 @@ def test_merging_keeps_full_precision_where_layers_compute_in_less():
         keras.ops.convert_to_numpy(each)
         for each in (layer._kernel, layer.lora_kernel_a, layer.lora_kernel_b)
     )
-    lora.merge(model)
+    lora.merge_adapters(model)
     found = keras.ops.convert_to_numpy(layer.kernel)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, kernel + 1.5 * first @ second, atol=1e-6)
@@ -124,10 +124,10 @@ def test_merging_keeps_full_precision_where_layers_compute_in_less():
 
 def test_a_backbone_without_dense_layers_is_refused():
     with pytest.raises(ConfigError, match=r"model\.lora_rank: received 2, but small_cnn has no"):
-        lora.add(built(config("small_cnn")), config("small_cnn"))
+        lora.add_adapters(built(config("small_cnn")), config("small_cnn"))
 
 
 def test_a_pattern_that_fits_nothing_is_told_what_there_is():
     settings = config(lora_targets="mlp")
     with pytest.raises(ConfigError, match=r"'mlp'.*block0_attention/query.*and 7 more"):
-        lora.add(built(settings), settings)
+        lora.add_adapters(built(settings), settings)

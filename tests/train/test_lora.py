@@ -90,7 +90,7 @@ def test_batchnorm_is_frozen_while_adapters_train():
     model = keras.Model(images, x)
     block = Block("all", (model.get_layer("dense"), model.get_layer("bn")))
     backbone = Backbone("mixed", model, 8, (block,), "map")
-    adapters.add(backbone, ModelConfig(name="mixed", lora_rank=2))
+    adapters.add_adapters(backbone, ModelConfig(name="mixed", lora_rank=2))
     phase = Phase("any", "lora", "train", 1e-3, 3, 3, None)
     freeze.apply(model, backbone, phase)
     assert not model.get_layer("bn").trainable  # its moving statistics stand still by that alone
@@ -132,7 +132,7 @@ def test_a_run_with_other_adapters_or_none_starts_from_the_merged_kernels(rank, 
     trained, _, expected = lora
     assembly = assembled(config(rank, init=trained.run.folder))  # at rank 2, alpha is another
     assert "merged into its kernels" in capsys.readouterr().err
-    assert len(adapters.adapted(assembly.learner)) == (18 if rank else 0)
+    assert len(adapters.adapted_layers(assembly.learner)) == (18 if rank else 0)
     np.testing.assert_allclose(probabilities(assembly.learner), expected, atol=1e-5)
 
 
@@ -143,6 +143,6 @@ def test_a_run_without_adapters_gives_its_weights_to_one_with(plain):
     for path, value in weights.items():
         if "seed" not in path:
             np.testing.assert_array_equal(found[path], value, err_msg=path)
-    for layer in adapters.adapted(assembly.learner):
+    for layer in adapters.adapted_layers(assembly.learner):
         assert not np.any(keras.ops.convert_to_numpy(layer.lora_kernel_b))
         assert np.any(keras.ops.convert_to_numpy(layer.lora_kernel_a))

@@ -161,7 +161,7 @@ def test_a_run_on_messages_records_how_they_are_written(untouched, tmp_path):
     assembly = assembled(config, dataclasses.replace(plain, content=Preferences(talks)))
     assert assemble.resolved_config(config, assembly, 0).model.chat_template == "plain"
     row = assembly.loader.rows.read(np.array([0]))[0]
-    text = assembly.backbone.tokenizer.text(row[:, 0])
+    text = assembly.backbone.tokenizer.decode(row[:, 0])
     assert text == "User: Question 0?\nAssistant: Yes."
     before = untouched.assembly
     assert assemble.resolved_config(before.config, before, 0).model.chat_template == "auto"

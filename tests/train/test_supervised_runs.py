@@ -111,7 +111,7 @@ def test_the_units_are_frozen_and_the_head_begins_at_the_mean(tmp_path):
     (phase,) = json.loads((done.run.folder / "freeze.json").read_text())["phases"]
     head = phase["blocks"][-1]
     assert head["parameters"] - head["trainable_parameters"] == 4
-    lora.merge(done.assembly.learner)
+    lora.merge_adapters(done.assembly.learner)
     model = build_model.inference_model(
         done.assembly.learner,
         done.assembly.task,

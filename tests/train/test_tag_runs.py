@@ -36,7 +36,7 @@ def word_pieces(folder):
         ("[UNK]", "[CLS]", "[SEP]", *letters, *(f"##{each}" for each in letters))
     )
     folder.mkdir(parents=True)
-    TextTokenizer(pieces, "bert", 1, 2, special=(0,)).save(folder)
+    TextTokenizer(pieces, "bert", 1, 2, special_ids=(0,)).save(folder)
     return folder
 
 

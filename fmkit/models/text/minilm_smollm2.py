@@ -69,7 +69,7 @@ def minilm(config: ModelConfig) -> Backbone:
     start, end, mask, pad = (
         pieces.vocabulary.index(each) for each in ("[CLS]", "[SEP]", "[MASK]", "[PAD]")
     )
-    tokenizer = TextTokenizer(pieces, "bert", start, end, mask, special=[pad])
+    tokenizer = TextTokenizer(pieces, "bert", start, end, mask, special_ids=[pad])
     return _finished(
         config,
         text_backbone(
@@ -128,7 +128,7 @@ def gguf_tokenizer(
     """
     pieces = BytePairModel(tuple(vocabulary), tuple(merges), "single_digits")
     special = [number for number, kind in enumerate(kinds) if kind == _CONTROL]
-    return TextTokenizer(pieces, "causal", None, end, special=special)
+    return TextTokenizer(pieces, "causal", None, end, special_ids=special)
 
 
 def load_llama(inner: keras.Model, tensor: Callable[[str], np.ndarray]) -> None:

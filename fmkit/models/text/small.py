@@ -21,7 +21,7 @@ from fmkit.models.weights.load import chosen_weights, load_weights_file
 
 _POSITIONS = 1024
 _SIZES = {"num_layers": 2, "num_heads": 4, "hidden_dim": 64, "intermediate_dim": 256}
-_MARKS = ("[PAD]", "[CLS]", "[SEP]", "[MASK]")
+_SPECIAL_TOKENS = ("[PAD]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def small_bert(config: ModelConfig) -> Backbone:
@@ -70,8 +70,10 @@ def byte_tokenizer(layout: str) -> TextTokenizer:
     Args:
         layout: a name in `tokenizers.LAYOUTS`.
     """
-    pieces = BytePairModel((*_MARKS, *byte_alphabet()))
-    return TextTokenizer(pieces, layout, start=1, end=2, mask=3, special=range(len(_MARKS)))
+    pieces = BytePairModel((*_SPECIAL_TOKENS, *byte_alphabet()))
+    return TextTokenizer(
+        pieces, layout, start=1, end=2, mask=3, special_ids=range(len(_SPECIAL_TOKENS))
+    )
 
 
 def _tokenizer(config: ModelConfig, layout: str) -> TextTokenizer:

@@ -144,7 +144,7 @@ class Chat:
     _numbers: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        found = {each: self.tokenizer.number(each) for each in self.template.marks}
+        found = {each: self.tokenizer.token_to_id(each) for each in self.template.marks}
         found[END] = self.tokenizer.end
         lacking = [each for each, number in found.items() if number is None]
         if END in lacking and self.template.end != END:
@@ -259,7 +259,7 @@ class Chat:
         return np.concatenate(self.tokenizer.tokens(parts)).astype(np.int32)
 
 
-def of(config: ModelConfig, tokenizer: Tokenizer) -> Chat:
+def chat_for_model(config: ModelConfig, tokenizer: Tokenizer) -> Chat:
     """The template of a model: `model.chat_template`, or for `auto` the one that it was made with.
 
     Raises:
@@ -275,7 +275,7 @@ def of(config: ModelConfig, tokenizer: Tokenizer) -> Chat:
 
 def _by_marks(tokenizer: Tokenizer) -> str:
     for name in _BY_MARKS:
-        if all(tokenizer.number(each) is not None for each in TEMPLATES[name].marks):
+        if all(tokenizer.token_to_id(each) is not None for each in TEMPLATES[name].marks):
             return name
     return "plain"
 

@@ -76,14 +76,14 @@ def measure(tokenizer: TextTokenizer, texts: Iterator[str]) -> TokenizerStatisti
     return found
 
 
-def longest(tokenizer: TextTokenizer, most: int = 10) -> list[str]:
+def longest_pieces(tokenizer: TextTokenizer, most: int = 10) -> list[str]:
     """The longest pieces as text, the longest first; no marks, and no broken characters."""
     pieces = tokenizer.pieces
     if isinstance(pieces, WordPieceModel):
         shown = [each.removeprefix(pieces.prefix) for each in pieces.vocabulary]
     else:
-        shown = [pieces.text([number]) for number in range(tokenizer.size)]
-    special = set(tokenizer.special)
+        shown = [pieces.decode([number]) for number in range(tokenizer.size)]
+    special = set(tokenizer.special_ids)
     kept = [
         text for number, text in enumerate(shown) if number not in special and _BROKEN not in text
     ]

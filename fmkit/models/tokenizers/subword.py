@@ -56,12 +56,16 @@ class SubwordModel(Protocol):
         """Numbers of each text's pieces, (n,) int32."""
         ...
 
-    def text(self, tokens: Sequence[int]) -> str:
+    def decode(self, tokens: Sequence[int]) -> str:
         """The text that pieces stand for."""
         ...
 
-    def continues(self) -> np.ndarray:
-        """Which pieces go on a word, (V,) bool."""
+    def is_continuation(self) -> np.ndarray:
+        """Which pieces continue a word, (V,) bool."""
+        ...
+
+    def to_library(self) -> tokenizers.Tokenizer | None:
+        """A copy as the library `tokenizers` has it; None where that cannot give the same ids."""
         ...
 
 
@@ -104,13 +108,17 @@ class WordPieceModel:
         """Numbers of each text's pieces, (n,) int32."""
         return _encoded(self._engine, texts)
 
-    def text(self, tokens: Sequence[int]) -> str:
+    def decode(self, tokens: Sequence[int]) -> str:
         """The words, with a space between; what was made small stays so."""
         return str(self._engine.decode(list(tokens), skip_special_tokens=False))
 
-    def continues(self) -> np.ndarray:
+    def is_continuation(self) -> np.ndarray:
         """Pieces that begin with the prefix, (V,) bool."""
         return np.array([each.startswith(self.prefix) for each in self.vocabulary], bool)
+
+    def to_library(self) -> tokenizers.Tokenizer:
+        """A copy as the library `tokenizers` has it."""
+        return tokenizers.Tokenizer.from_str(self._engine.to_str())
 
 
 @dataclass(frozen=True)
@@ -159,13 +167,17 @@ class BytePairModel:
             ]
         return _encoded(self._engine, texts)
 
-    def text(self, tokens: Sequence[int]) -> str:
+    def decode(self, tokens: Sequence[int]) -> str:
         """The bytes that pieces stand for, read as UTF-8."""
         return str(self._engine.decode(list(tokens), skip_special_tokens=False))
 
-    def continues(self) -> np.ndarray:
+    def is_continuation(self) -> np.ndarray:
         """Pieces that do not begin with white space, (V,) bool."""
         return np.array([not each.startswith(tuple(_SPACE_BYTES)) for each in self.vocabulary])
+
+    def to_library(self) -> tokenizers.Tokenizer:
+        """A copy as the library `tokenizers` has it."""
+        return tokenizers.Tokenizer.from_str(self._engine.to_str())
 
     def _table(self) -> np.ndarray | None:
         """By byte, its number; None where pieces are longer than a byte or not all are there."""
@@ -219,7 +231,7 @@ class SentencePieceModel:
             return rows
         return [self._shifted(row) for row in rows]
 
-    def inside(self, texts: Sequence[str]) -> list[np.ndarray]:
+    def encode_continuation(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The same of texts that stand behind others without a space, as `-` and `5` in `4-5`.
 
         The engine puts a space before all it reads. Its mark is taken off the first piece, in whose
@@ -241,15 +253,18 @@ class SentencePieceModel:
             rest = rest[end:]
         return np.concatenate([np.array(found, np.int32), row[1:]])
 
-    def text(self, tokens: Sequence[int]) -> str:
+    def decode(self, tokens: Sequence[int]) -> str:
         """The text of the pieces, a space for each mark of one."""
         count = int(self._engine.vocab_size())
         numbers = [int(each) - self.shift for each in tokens]
         return str(self._engine.Decode([each for each in numbers if 0 <= each < count]))
 
-    def continues(self) -> np.ndarray:
+    def is_continuation(self) -> np.ndarray:
         """Pieces that do not begin with the mark of a space, (V,) bool."""
         return np.array([not each.startswith(_SPACE) for each in self.vocabulary], bool)
+
+    def to_library(self) -> None:
+        """None: its normalisation is a table in the model's file, which the library reads anew."""
 
     def _shifted(self, row: np.ndarray) -> np.ndarray:
         shifted = row + np.int32(self.shift)

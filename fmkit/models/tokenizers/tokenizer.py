@@ -1,7 +1,9 @@
-"""Tokenizers: pieces of texts, the marks around them, and how a folder keeps both.
+"""Tokenizers: a subword vocabulary, the special tokens around a text, and the folder with both.
 
-A folder has `fmkit_tokenizer.json`, and `sentencepiece.model` where the pieces come from such a
-file. Both hold data only; reading them builds no other classes than those of this room.
+A folder has `fmkit_tokenizer.json`, and `sentencepiece.model` where the vocabulary comes from such
+a file: all that `load` reads. Both hold data only, and reading them builds no other classes than
+those of this package. Beside them is `tokenizer.json`, the format of the library `tokenizers`, for
+other programs; SentencePiece's own file is what those take elsewhere.
 
 n tokens of a text, N texts, V pieces of a vocabulary.
 """
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tokenizers import processors
 
 from fmkit.core import files, safe_io
 from fmkit.core.errors import ArtifactError, ConfigError, join_names, received
@@ -28,17 +31,19 @@ from fmkit.models.tokenizers.subword import (
 
 RECORD = "fmkit_tokenizer.json"
 PROTO = "sentencepiece.model"
+STANDARD = "tokenizer.json"
+"""For other programs: `tokenizers.Tokenizer.from_file` reads it and gives the same ids."""
 LAYOUTS: dict[str, tuple[str, str, str]] = {
     "bert": ("start", "end", "end"),
     "roberta": ("start", "end end", "end"),
     "t5": ("", "end", "end"),
     "causal": ("start", "end", ""),
 }
-"""By name, the marks before a text, between a pair, and after it all.
+"""By name, the special tokens before a text, between a pair, and after it all.
 
-As KerasHub's preprocessors put them; of a pair for a causal model it says nothing, and there the
-mark of a text's end stands between. `causal` has no mark at the end, since the features of the last
-token of the text are what is read.
+As KerasHub's preprocessors put them; they have no pairs for causal models, and there the token of a
+text's end stands between. `causal` has no token at the end, since the features of the last token of
+the text are what is read.
 """
 
 _FORMAT = 1
@@ -47,20 +52,20 @@ _MAX_PIECES = 4_000_000
 
 
 class TextTokenizer:
-    """A `spec.Tokenizer`: pieces of a vocabulary, and marks by a layout.
+    """A `core.types.Tokenizer`: a subword vocabulary, and special tokens by a layout.
 
     Attributes:
         pieces: the vocabulary and how texts are written in it.
         layout: a name in `LAYOUTS`.
         size: V.
-        start: number of the mark before a text, or None.
-        end: number of the mark after a text, or None.
-        mask: number of the piece that stands for a hidden one, or None.
-        special: numbers of all pieces that stand for no text.
-        marks: pieces before a text, between a pair, and after it all.
+        start: id of the token before a text, or None.
+        end: id of the token after a text, or None.
+        mask: id of the token that stands for a hidden one, or None.
+        special_ids: ids of all tokens that stand for no text.
+        special_tokens: ids before a text, between a pair, and after it all.
 
     Raises:
-        ArtifactError: a number is not in the vocabulary.
+        ArtifactError: an id is not in the vocabulary.
     """
 
     def __init__(
@@ -70,45 +75,45 @@ class TextTokenizer:
         start: int | None,
         end: int | None,
         mask: int | None = None,
-        special: Sequence[int] = (),
+        special_ids: Sequence[int] = (),
     ) -> None:
-        marks = {each for each in (start, end, mask) if each is not None}
+        named = {token for token in (start, end, mask) if token is not None}
         self.pieces = pieces
         self.layout = layout
         self.size = len(pieces.vocabulary)
         self.start, self.end, self.mask = start, end, mask
-        self.special = tuple(sorted({*special, *marks}))
-        wrong = [str(each) for each in self.special if not 0 <= each < self.size]
+        self.special_ids = tuple(sorted({*special_ids, *named}))
+        wrong = [str(token) for token in self.special_ids if not 0 <= token < self.size]
         if wrong:
             raise ArtifactError(
                 f"a tokenizer of {self.size} pieces has special tokens {join_names(wrong, 5)}."
             )
         if layout not in LAYOUTS:
             raise ArtifactError(received("layout of a tokenizer", layout, list(LAYOUTS)))
-        before, between, after = (self._numbers(names) for names in LAYOUTS[layout])
-        self.marks = (before, between, after)
+        before, between, after = (self._ids(names) for names in LAYOUTS[layout])
+        self.special_tokens = (before, between, after)
         self._fingerprint = ""
 
     def with_layout(self, layout: str) -> TextTokenizer:
-        """The same pieces with the marks of another kind of model."""
+        """The same vocabulary with the special tokens of another kind of model."""
         return TextTokenizer(
-            self.pieces, layout, self.start, self.end, self.mask, special=self.special
+            self.pieces, layout, self.start, self.end, self.mask, special_ids=self.special_ids
         )
 
     def tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """The tokens of each text, (n,) int32, without marks."""
+        """The ids of each text's tokens, (n,) int32, without special tokens."""
         return self.pieces.tokens(texts)
 
-    def inside(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """The same of texts that stand behind others without a space."""
+    def encode_continuation(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """The same for texts that follow others without a space between."""
         if isinstance(self.pieces, SentencePieceModel):
-            return self.pieces.inside(texts)
+            return self.pieces.encode_continuation(texts)
         return self.pieces.tokens(texts)  # these put no space before what they read
 
     def encode(
         self, texts: Sequence[str], pairs: Sequence[str] | None, max_length: int
     ) -> tuple[list[np.ndarray], np.ndarray]:
-        """Texts or pairs with their marks, cut to a length.
+        """Texts or pairs with their special tokens, cut to a length.
 
         Of a pair the longer text loses tokens first, at its end, and the second one when both are
         as long: what `longest_first` and `round_robin` mean elsewhere. No row is empty.
@@ -116,21 +121,22 @@ class TextTokenizer:
         Args:
             texts: N of them.
             pairs: the second text of each, or None.
-            max_length: most tokens of a row, marks included.
+            max_length: most tokens of a row, special ones included.
 
         Returns:
-            N rows (n,) int32, and how many tokens each has uncut, marks included, (N,) int64.
+            N rows (n,) int32, and how many tokens each has uncut, special ones included, (N,)
+            int64.
 
         Raises:
-            ConfigError: the marks alone are as long.
+            ConfigError: the special tokens alone are as long.
         """
         rows = [self.tokens(texts)] + ([] if pairs is None else [self.tokens(pairs)])
-        before, between, after = self.marks
+        before, between, after = self.special_tokens
         room = max_length - len(before) - len(after) - len(between) * (len(rows) - 1)
         if room < len(rows):
             least = max_length - room + len(rows)
             raise ConfigError(received("model.max_length", max_length, f"{least} tokens or more"))
-        lengths = [[len(each) for each in part] for part in rows]
+        lengths = [[len(row) for row in part] for part in rows]
         counts: np.ndarray = np.array(lengths, np.int64).sum(axis=0)
         if pairs is None:
             encoded = [self._row(first[:room]) for first in rows[0]]
@@ -141,27 +147,27 @@ class TextTokenizer:
             ]
         return encoded, counts + (max_length - room)
 
-    def text(self, tokens: np.ndarray) -> str:
+    def decode(self, tokens: np.ndarray) -> str:
         """The text of tokens; special ones and padding are left out."""
-        special = set(self.special)
-        kept = [int(each) for each in np.asarray(tokens).ravel()]
-        return self.pieces.text(
-            [each for each in kept if 0 <= each < self.size and each not in special]
+        special = set(self.special_ids)
+        ids = [int(token) for token in np.asarray(tokens).ravel()]
+        return self.pieces.decode(
+            [token for token in ids if 0 <= token < self.size and token not in special]
         )
 
-    def number(self, piece: str) -> int | None:
-        """The number of a piece by its name, such as `<|im_end|>`; None where there is none."""
-        found = self.pieces.vocabulary
-        return found.index(piece) if piece in found else None
+    def token_to_id(self, piece: str) -> int | None:
+        """The id of a token by its name, such as `<|im_end|>`; None where there is none."""
+        vocabulary = self.pieces.vocabulary
+        return vocabulary.index(piece) if piece in vocabulary else None
 
-    def continues(self) -> np.ndarray:
-        """Which tokens go on a word instead of beginning one, (V,) bool."""
-        found = self.pieces.continues()
-        found[list(self.special)] = False
-        return found
+    def is_continuation(self) -> np.ndarray:
+        """Which tokens continue a word instead of beginning one, (V,) bool."""
+        flags = self.pieces.is_continuation()
+        flags[list(self.special_ids)] = False
+        return flags
 
     def fingerprint(self) -> str:
-        """SHA-256 of the vocabulary, of how words are split, and of the marks."""
+        """SHA-256 of the vocabulary, of how words are split, and of the special tokens."""
         if not self._fingerprint:
             digest = hashlib.sha256(_as_json(self._record()))
             if isinstance(self.pieces, SentencePieceModel):
@@ -170,19 +176,44 @@ class TextTokenizer:
         return self._fingerprint
 
     def save(self, folder: Path, notes: dict[str, Any] | None = None) -> None:
-        """Write all that `load` needs into a folder that is there.
+        """Write all that `load` needs, and `tokenizer.json`, into a folder that exists.
 
         Args:
             folder: empty, or with a tokenizer that is replaced.
-            notes: how it came about, kept for readers in the record; `load` passes over them.
+            notes: how it was made, kept for readers in the record; `load` ignores them.
         """
         if isinstance(self.pieces, SentencePieceModel):
             files.write_bytes(folder / PROTO, self.pieces.proto)
-        told = {} if notes is None else {"made": notes}
-        files.write_bytes(folder / RECORD, _as_json({**self._record(), **told}))
+        engine = self.pieces.to_library()
+        if engine is None:
+            (folder / STANDARD).unlink(missing_ok=True)  # of a tokenizer of another kind
+        else:
+            engine.post_processor = self._post_processor()
+            files.write_bytes(folder / STANDARD, engine.to_str(pretty=False).encode())
+        made = {} if notes is None else {"made": notes}
+        files.write_bytes(folder / RECORD, _as_json({**self._record(), **made}))
+
+    def _post_processor(self) -> processors.TemplateProcessing:
+        """The special tokens of the layout, as the library `tokenizers` adds them."""
+        before, between, after = LAYOUTS[self.layout]
+        ids = {"start": self.start, "end": self.end}
+
+        def template(*parts: str) -> list[str]:
+            names = " ".join(parts).split()
+            return [name for name in names if ids.get(name, 0) is not None]
+
+        return processors.TemplateProcessing(
+            single=template(before, "$A", after),
+            pair=template(before, "$A", between, "$B", after),
+            special_tokens=[
+                {"id": name, "ids": [token], "tokens": [self.pieces.vocabulary[token]]}
+                for name, token in ids.items()
+                if token is not None
+            ],
+        )
 
     def _record(self) -> dict[str, Any]:
-        kind = next(name for name, each in _KINDS.items() if isinstance(self.pieces, each))
+        kind = next(name for name, model in _KINDS.items() if isinstance(self.pieces, model))
         return {
             "format": _FORMAT,
             "kind": kind,
@@ -190,24 +221,24 @@ class TextTokenizer:
             "start": self.start,
             "end": self.end,
             "mask": self.mask,
-            "special": list(self.special),
+            "special": list(self.special_ids),
             **{name: getattr(self.pieces, name) for name in _FIELDS[kind]},
         }
 
-    def _numbers(self, names: str) -> tuple[int, ...]:
-        marks = {"start": self.start, "end": self.end}
-        found = [marks[name] for name in names.split()]
-        return tuple(each for each in found if each is not None)
+    def _ids(self, names: str) -> tuple[int, ...]:
+        tokens = {"start": self.start, "end": self.end}
+        ids = [tokens[name] for name in names.split()]
+        return tuple(token for token in ids if token is not None)
 
     def _row(self, first: np.ndarray, second: np.ndarray | None = None) -> np.ndarray:
-        before, between, after = self.marks
+        before, between, after = self.special_tokens
         parts: list[Any] = [before, first]
         if second is not None:
             parts += [between, second]
         row = np.concatenate([*parts, after]).astype(np.int32)
         if len(row):
             return row
-        # A model that reads no marks, such as Qwen, has to be shown something for an empty text.
+        # A model without special tokens, such as Qwen, needs some token for an empty text.
         return np.array([self.end or 0], np.int32)
 
 
@@ -239,7 +270,7 @@ def load(folder: Path) -> TextTokenizer:
     except FileNotFoundError as error:
         missing = Path(error.filename or RECORD).name
         raise ArtifactError(
-            f"{folder} is no folder of a tokenizer: it has no {missing}.",
+            f"{folder} does not hold a tokenizer: it has no {missing}.",
             "Make one with fmkit tokenizer train, or take the tokenizer folder of a run.",
         ) from error
     except ArtifactError as error:
@@ -250,7 +281,7 @@ def load(folder: Path) -> TextTokenizer:
 
 def _built(record: Any, folder: Path) -> TextTokenizer:
     if not isinstance(record, dict) or record.get("format") != _FORMAT:
-        raise ValueError(f"it is no record of a tokenizer in format {_FORMAT}")
+        raise ValueError(f"it is not a tokenizer in format {_FORMAT}")
     kind = record["kind"]
     if kind not in _KINDS:
         raise ValueError(received("kind", kind, list(_KINDS)))

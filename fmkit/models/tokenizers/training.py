@@ -118,7 +118,7 @@ def _word_pieces(wanted: VocabularySettings, texts: Texts) -> TextTokenizer:
         prefix=_PREFIX,
         unknown=BERT_MARKS[1],
     )
-    return TextTokenizer(pieces, "bert", start=2, end=3, mask=4, special=range(len(BERT_MARKS)))
+    return TextTokenizer(pieces, "bert", start=2, end=3, mask=4, special_ids=range(len(BERT_MARKS)))
 
 
 def _byte_pairs(wanted: VocabularySettings, texts: Texts) -> TextTokenizer:
@@ -145,10 +145,12 @@ def _byte_pairs(wanted: VocabularySettings, texts: Texts) -> TextTokenizer:
         tuple(f"{left} {right}" for left, right in model["merges"]),
         wanted.pattern,
     )
-    return TextTokenizer(pieces, "causal", start=1, end=2, mask=3, special=range(len(BYTE_MARKS)))
+    return TextTokenizer(
+        pieces, "causal", start=1, end=2, mask=3, special_ids=range(len(BYTE_MARKS))
+    )
 
 
-def letters(tokenizer: TextTokenizer) -> int:
+def alphabet_size(tokenizer: TextTokenizer) -> int:
     """How many pieces of a vocabulary that was made here are marks, letters or bytes."""
     pieces = tokenizer.pieces
     if isinstance(pieces, BytePairModel):

@@ -46,7 +46,7 @@ class SentenceRows:
     uncut: np.ndarray
 
 
-def rows(
+def build_rows(
     tokenizer: Tokenizer,
     sentences: Sequence[Sequence[str]],
     max_length: int,
@@ -64,7 +64,7 @@ def rows(
     Raises:
         ConfigError: the marks alone are as long.
     """
-    before, _, after = tokenizer.marks
+    before, _, after = tokenizer.special_tokens
     room = max_length - len(before) - len(after)
     if room < 1:
         least = len(before) + len(after) + 1
@@ -73,7 +73,7 @@ def rows(
     origin: list[int] = []
     uncut: list[int] = []
     for number, each in enumerate(
-        word_alignment.of_words(tokenizer, [_spaced(e) for e in sentences])
+        word_alignment.tokenize_words(tokenizer, [_spaced(e) for e in sentences])
     ):
         for tokens, words, length in _parts(each, len(sentences[number]), room, is_causal):
             row = np.concatenate([before, tokens, after]).astype(np.int32)

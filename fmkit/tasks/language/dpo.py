@@ -71,7 +71,7 @@ class Dpo(Task):
             if self.chat_template is None:
                 if self._model_config is None:
                     raise RuntimeError("call `head` first: it knows the model")
-                self.chat_template = chat_template.of(self._model_config, tokenizer)
+                self.chat_template = chat_template.chat_for_model(self._model_config, tokenizer)
             return self.chat_template
 
         rows, uncut = dpo_rows.encode(examples.content, tokenizer, max_length, template)
@@ -126,7 +126,7 @@ class Dpo(Task):
         _turn_off_dropout(backbone)
         self._model_config = config
         if config.chat_template != "auto" and backbone.tokenizer is not None:
-            self.chat_template = chat_template.of(config, backbone.tokenizer)
+            self.chat_template = chat_template.chat_for_model(config, backbone.tokenizer)
         to_logits = token_losses.output_layer(backbone, has_bias=False)
         self.next_token_model = partial(next_token_model, backbone, to_logits)
         self._all_logits = lambda: to_logits(backbone.model.output, "scores")

@@ -41,7 +41,7 @@ class Instruction(CausalLm):
         """
         logits = super().head(backbone, config)
         if backbone.tokenizer is not None:  # which `require_text` has checked
-            self.chat_template = chat_template.of(config, backbone.tokenizer)
+            self.chat_template = chat_template.chat_for_model(config, backbone.tokenizer)
         return logits
 
     def encode_rows(

@@ -107,10 +107,12 @@ class TokenMasking:
             raise ValueError("a tokenizer without a mask")
         self._mask, self._rate = tokenizer.mask, rate
         special = np.zeros(tokenizer.size + 1, bool)
-        special[[*tokenizer.special, -1]] = True  # padding is -1, which indexes the last element
+        special[[*tokenizer.special_ids, -1]] = (
+            True  # padding is -1, which indexes the last element
+        )
         self._special = special
         self._replacements = np.flatnonzero(~special)
-        self._continues = np.append(tokenizer.continues(), False) if whole_words else None
+        self._continues = np.append(tokenizer.is_continuation(), False) if whole_words else None
 
     def mask(
         self, tokens: np.ndarray, random: np.random.Generator

@@ -107,9 +107,9 @@ def _tokenise(tokenizer: Tokenizer, texts: Sequence[str]) -> dict[str, _Context]
     contexts: dict[str, _Context] = {}
     for start in range(0, len(distinct), _CHUNK):
         chunk = distinct[start : start + _CHUNK]
-        spans = [word_alignment.split(text) for text in chunk]
-        words = [word_alignment.spaced(*pair) for pair in zip(chunk, spans, strict=True)]
-        encoded = word_alignment.of_words(tokenizer, words)
+        spans = [word_alignment.split_words(text) for text in chunk]
+        words = [word_alignment.add_spaces(*pair) for pair in zip(chunk, spans, strict=True)]
+        encoded = word_alignment.tokenize_words(tokenizer, words)
         for text, of_text, row in zip(chunk, spans, encoded, strict=True):
             array = np.array(of_text, np.int64).reshape(-1, 2)
             contexts[text] = _Context(array, row.tokens, row.words)
@@ -133,7 +133,7 @@ class _Windows:
         max_length: int,
         config: QuestionAnsweringConfig,
     ) -> None:
-        before, between, after = tokenizer.marks
+        before, between, after = tokenizer.special_tokens
         self._before, self._between = list(before), list(between)
         self._after = [*after, between[-1]] if is_causal else list(after)
         self._is_causal, self._max_length, self._config = is_causal, max_length, config

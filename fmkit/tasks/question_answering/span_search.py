@@ -156,7 +156,7 @@ def _join(best: dict[int, _Answer], texts: tuple[str, ...], losses: np.ndarray) 
             continue
         if texts[position] is not text:  # questions on the same text follow each other
             text = texts[position]
-            words = word_alignment.split(text)
+            words = word_alignment.split_words(text)
         spans[number] = words[answer.first][0], words[answer.last][1]
     answers = best.values()
     return BestAnswers(

@@ -87,7 +87,7 @@ class QuestionAnswering(Task):
         """
         token_losses.require_text(self._config, backbone)
         tokenizer = backbone.tokenizer
-        if tokenizer is None or not tokenizer.marks[1]:
+        if tokenizer is None or not tokenizer.special_tokens[1]:
             raise ConfigError(
                 f"task.name={self.name}: the tokenizer of model.name={backbone.name} has no token "
                 "that separates a question from a text.",

@@ -69,7 +69,9 @@ class TokenClassification(Task):
         """
         if not isinstance(examples.content, Sentences):
             raise TypeError("sentences are expected")
-        encoded = word_rows.rows(tokenizer, examples.content.words, max_length, self._is_causal)
+        encoded = word_rows.build_rows(
+            tokenizer, examples.content.words, max_length, self._is_causal
+        )
         rows = []
         for tokens, words, origin in zip(
             encoded.tokens, encoded.words, encoded.origin, strict=True

@@ -325,7 +325,7 @@ def test_gpt2_in_the_layout_of_hugging_face(tmp_path):
         pytest.skip(str(error))
     backbone = hub(ModelConfig("hub", preset=str(tmp_path)))
     rows, _ = backbone.tokenizer.encode(["a fox 2025"], None, 20)
-    assert backbone.tokenizer.text(rows[0]) == "a fox 2025"
+    assert backbone.tokenizer.decode(rows[0]) == "a fox 2025"
     given = {"token_ids": rows[0][None], "padding_mask": np.ones((1, len(rows[0])))}
     features = run(backbone.model, rows[0][None])
     np.testing.assert_allclose(features, inner(given), rtol=1e-3, atol=1e-4)

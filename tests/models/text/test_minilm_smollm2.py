@@ -62,7 +62,7 @@ def test_smollm2_knows_the_capital_of_france():
     rows, _ = tokenizer.encode(["The capital of France is"], None, 256)
     last = backbone.model(rows[0][None], training=False)[:, -1:]
     scores = keras.ops.convert_to_numpy(backbone.embedding(last, reverse=True))[0, 0]
-    assert tokenizer.text(scores.argmax()) == " Paris"
+    assert tokenizer.decode(scores.argmax()) == " Paris"
     assert backbone.is_causal
     assert backbone.model.count_params() == 134_515_008
     assert len(backbone.blocks) == 32
@@ -72,15 +72,15 @@ def test_smollm2_knows_the_capital_of_france():
 def test_adapters_of_smollm2_merge_to_the_same_features():
     config = ModelConfig("smollm2", lora_rank=2)
     backbone = smollm2(config)
-    lora.add(backbone, config)
-    layers = lora.adapted(backbone.model)
+    lora.add_adapters(backbone, config)
+    layers = lora.adapted_layers(backbone.model)
     assert len(layers) == 30 * 7  # query, key, value, output, gate, up and down
     noise = np.random.default_rng(0)
     for layer in layers:
         layer.lora_kernel_b.assign(noise.normal(0, 0.01, layer.lora_kernel_b.shape))
     tokens = backbone.tokenizer.tokens(["The capital of France is"])[0][None]
     plain = keras.ops.convert_to_numpy(backbone.model(tokens))
-    lora.merge(backbone.model)
+    lora.merge_adapters(backbone.model)
     merged = keras.ops.convert_to_numpy(backbone.model(tokens))
     np.testing.assert_allclose(merged, plain, rtol=1e-4, atol=1e-4)
 
@@ -149,7 +149,7 @@ def test_the_tokenizer_of_a_gguf_file():
     assert [vocabulary[each] for each in row] == ["x", "Ġa", "Ġ", "1", "2"]
     assert empty.tolist() == [1]  # no mark begins a text, and something has to be shown
     assert counts.tolist() == [5, 0]
-    assert tokenizer.special == (0, 1)
+    assert tokenizer.special_ids == (0, 1)
 
 
 @pytest.mark.parametrize(

@@ -185,8 +185,8 @@ def test_lora_adapts_attention_and_merges(name):
     backbone = build(ModelConfig(name, "none"))
     tokens = padded(backbone.tokenizer.encode(TEXTS, None, 32)[0])
     before, fingerprint = run(backbone.model, tokens), backbone.fingerprint()
-    lora.add(backbone, ModelConfig(name, lora_rank=2))
-    layers = lora.adapted(backbone.model)
+    lora.add_adapters(backbone, ModelConfig(name, lora_rank=2))
+    layers = lora.adapted_layers(backbone.model)
     assert len(layers) == 2 * 6  # query, key, value, output and two dense ones, twice
     np.testing.assert_allclose(run(backbone.model, tokens), before, rtol=1e-4, atol=1e-5)
     assert backbone.fingerprint() == fingerprint
@@ -195,19 +195,19 @@ def test_lora_adapts_attention_and_merges(name):
         layer.lora_kernel_b.assign(rng.normal(size=layer.lora_kernel_b.shape) * 0.1)
     adapted = run(backbone.model, tokens)
     assert np.abs(adapted - before).max() > 1e-2
-    lora.merge(backbone.model)
+    lora.merge_adapters(backbone.model)
     np.testing.assert_allclose(run(backbone.model, tokens), adapted, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_tokenizer_of_ones_own(tmp_path, name):
     words = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "fox", "##es")
-    TextTokenizer(WordPieceModel(words), "bert", 2, 3, special=[0]).save(tmp_path)
+    TextTokenizer(WordPieceModel(words), "bert", 2, 3, special_ids=[0]).save(tmp_path)
     backbone = build(ModelConfig(name, "none", tokenizer=str(tmp_path)))
     rows, _ = backbone.tokenizer.encode(["foxes"], None, 16)
     assert rows[0].tolist() == ([2, 4, 5] if backbone.is_causal else [2, 4, 5, 3])
     assert backbone.embedding.input_dim == len(words)
-    with pytest.raises(ArtifactError, match="no folder of a tokenizer"):
+    with pytest.raises(ArtifactError, match="does not hold a tokenizer"):
         build(ModelConfig(name, "none", tokenizer=str(tmp_path / "other")))
 
 

@@ -7,6 +7,7 @@ import keras_hub
 import numpy as np
 import pytest
 import sentencepiece
+import tokenizers as tokenizers_library
 
 from fmkit.core.errors import ArtifactError, ConfigError
 from fmkit.models.text.small import byte_tokenizer
@@ -33,12 +34,12 @@ BYTE_PAIRS = [*SPECIAL, *byte_alphabet(), *(each.replace(" ", "") for each in ME
 
 def word_pieces():
     pieces = WordPieceModel(tuple(WORDS))
-    return TextTokenizer(pieces, "bert", start=2, end=3, mask=4, special=[0])
+    return TextTokenizer(pieces, "bert", start=2, end=3, mask=4, special_ids=[0])
 
 
 def byte_pairs(layout="roberta"):
     pieces = BytePairModel(tuple(BYTE_PAIRS), tuple(MERGES))
-    return TextTokenizer(pieces, layout, start=0, end=2, mask=4, special=[1, 3])
+    return TextTokenizer(pieces, layout, start=0, end=2, mask=4, special_ids=[1, 3])
 
 
 def proto(**settings):
@@ -126,7 +127,7 @@ def test_sentence_pieces_are_those_of_keras_hub():
     assert found == [list(row) for row in xlm_roberta(texts)]
     assert len(ours.vocabulary) == xlm_roberta.vocabulary_size()
     assert any(3 in row for row in ours.tokens(["☃ fox"]))
-    assert ours.text(ours.tokens(["The lazy dog"])[0]) == "The lazy dog"
+    assert ours.decode(ours.tokens(["The lazy dog"])[0]) == "The lazy dog"
 
 
 def test_the_longer_of_a_pair_is_cut_first_and_counts_are_those_uncut():
@@ -146,7 +147,7 @@ def test_what_looks_like_a_mark_is_text():
     for make in ALL.values():
         tokenizer = make()
         (row,) = tokenizer.tokens(["fox [SEP] <s> </s> [MASK] <mask>"])
-        assert not set(row.tolist()) & (set(tokenizer.special) - {3})
+        assert not set(row.tolist()) & (set(tokenizer.special_ids) - {3})
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -160,9 +161,29 @@ def test_a_folder_keeps_a_tokenizer(tmp_path, name):
         found, found_counts = again.encode(one, other, 16)
         assert [row.tolist() for row in rows] == [row.tolist() for row in found]
         assert counts.tolist() == found_counts.tolist()
-    for attribute in ("size", "start", "end", "mask", "special", "layout"):
+    for attribute in ("size", "start", "end", "mask", "special_ids", "layout"):
         assert getattr(again, attribute) == getattr(tokenizer, attribute)
-    assert again.continues().tolist() == tokenizer.continues().tolist()
+    assert again.is_continuation().tolist() == tokenizer.is_continuation().tolist()
+
+
+@pytest.mark.parametrize("layout", tokenizers.LAYOUTS)
+@pytest.mark.parametrize("name", [name for name in ALL if name != "sentence_piece"])
+def test_a_standard_tokenizer_json_gives_the_same_ids(tmp_path, name, layout):
+    tokenizer = ALL[name]().with_layout(layout)
+    tokenizer.save(tmp_path)
+    library = tokenizers_library.Tokenizer.from_file(str(tmp_path / tokenizers.STANDARD))
+    texts = [*TEXTS, "fox [SEP] <s> </s> [MASK] <mask>"]
+    rows, _ = tokenizer.encode(texts, None, 1000)
+    assert [row.tolist() for row in rows] == [each.ids for each in library.encode_batch(texts)]
+    rows, _ = tokenizer.encode(TEXTS, PAIRS, 1000)
+    pairs = library.encode_batch(list(zip(TEXTS, PAIRS, strict=True)))
+    assert [row.tolist() for row in rows] == [each.ids for each in pairs]
+
+
+def test_a_sentence_piece_tokenizer_leaves_no_standard_file_of_another(tmp_path):
+    word_pieces().save(tmp_path)
+    sentence_pieces().save(tmp_path)
+    assert not (tmp_path / tokenizers.STANDARD).exists()
 
 
 def test_fingerprints_tell_tokenizers_apart():
@@ -196,8 +217,8 @@ def test_bytes_come_back_as_the_text():
     tokenizer = byte_tokenizer("causal")
     text = "Grüße,\n\tfrom 1970 [SEP] 不  ☃ end "
     (row,), _ = tokenizer.encode([text], None, 99)
-    assert tokenizer.text(row) == text
-    assert tokenizer.text(np.append(row, [-1, -1, 2, 10_000])) == text
+    assert tokenizer.decode(row) == text
+    assert tokenizer.decode(np.append(row, [-1, -1, 2, 10_000])) == text
 
 
 def test_bytes_are_looked_up_as_byte_level_bpe_writes_them():
@@ -211,14 +232,14 @@ def test_bytes_are_looked_up_as_byte_level_bpe_writes_them():
 
 
 def test_which_tokens_go_on_a_word():
-    found = word_pieces().continues()
+    found = word_pieces().is_continuation()
     assert [WORDS[each] for each in np.flatnonzero(found)] == ["##ick", "##est", "##es", "##2"]
-    found = byte_pairs().continues()
+    found = byte_pairs().is_continuation()
     goes_on = {BYTE_PAIRS[each] for each in np.flatnonzero(found)}
     assert {"ox", "the", "q"} <= goes_on
     assert not goes_on & {"Ġfox", "Ġ", "Ċ", *SPECIAL}
     tokenizer = sentence_pieces()
-    found = tokenizer.continues()
+    found = tokenizer.is_continuation()
     pieces = tokenizer.pieces.vocabulary
     assert all(
         found[each] != piece.startswith("▁") for each, piece in enumerate(pieces) if each > 2

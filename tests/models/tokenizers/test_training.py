@@ -51,7 +51,7 @@ def test_every_letter_of_a_word_piece_vocabulary_begins_and_goes_on_a_word():
     assert not {"##,", "##不", " "} & set(vocabulary)
     assert {"Straße", "straße", "ok"} <= set(vocabulary)
     (row,) = found.tokens(["Straße不 koß!"])
-    assert found.text(row) == "Straße 不 koß!"
+    assert found.decode(row) == "Straße 不 koß!"
     assert 1 not in row
     assert found.tokens(["ü"])[0].tolist() == [1]
 
@@ -108,8 +108,8 @@ def test_every_pattern_writes_every_text_and_no_piece_looks_like_a_mark(pattern)
     found = train("byte_pair", texts=texts, size=700, pattern=pattern, min_frequency=1)
     told = [*TEXTS[20:24], f"{mark}不 \t\n 2025-11", "☃"]
     rows = found.tokens(told)
-    assert [found.text(each) for each in rows] == told
-    assert not set(found.special) & {int(each) for row in rows for each in row}
+    assert [found.decode(each) for each in rows] == told
+    assert not set(found.special_ids) & {int(each) for row in rows for each in row}
 
 
 def test_the_patterns_of_the_config_are_those_that_there_are():
@@ -143,7 +143,7 @@ def test_it_is_loaded_as_it_was_saved(kind, tmp_path):
     assert loaded.fingerprint() == found.fingerprint()
     assert loaded.pieces == found.pieces
     assert (loaded.start, loaded.end, loaded.mask) == (found.start, found.end, found.mask)
-    assert loaded.special == found.special
+    assert loaded.special_ids == found.special_ids
 
 
 def test_figures_are_counted():
@@ -152,9 +152,9 @@ def test_figures_are_counted():
     assert (figures.characters, figures.bytes, figures.words) == (13, 16, 4)
     assert (figures.tokens, figures.unknown, figures.unknown_share) == (4, 1, 0.25)
     assert (figures.tokens_per_word, figures.bytes_per_token) == (1.0, 4.0)
-    assert statistics.longest(found, 2) == ["grün", "gut"]
+    assert statistics.longest_pieces(found, 2) == ["grün", "gut"]
     bytes_of = train("byte_pair", texts=["grün gut"] * 3, size=270)
     figures = statistics.measure(bytes_of, iter(["☃"]))
     assert (figures.tokens, figures.unknown, figures.bytes_per_token) == (3, 0, 1.0)
-    assert "grün" in statistics.longest(bytes_of)
+    assert "grün" in statistics.longest_pieces(bytes_of)
     assert statistics.measure(found, iter([])).unknown_share == 0

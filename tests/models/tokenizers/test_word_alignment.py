@@ -6,7 +6,7 @@ import sentencepiece
 
 from fmkit.config.schema.model import ModelConfig
 from fmkit.models import registry as model_registry
-from fmkit.models.tokenizers import word_alignment
+from fmkit.models.tokenizers import training, word_alignment
 from fmkit.models.tokenizers.subword import SentencePieceModel, WordPieceModel
 from fmkit.models.tokenizers.tokenizer import TextTokenizer
 
@@ -19,15 +19,15 @@ def tokenizer(request):
 
 
 def test_words_have_the_tokens_of_the_whole_text(tokenizer):
-    words = word_alignment.spaced(TEXT, word_alignment.split(TEXT))
-    (found,) = word_alignment.of_words(tokenizer, [words])
+    words = word_alignment.add_spaces(TEXT, word_alignment.split_words(TEXT))
+    (found,) = word_alignment.tokenize_words(tokenizer, [words])
     (whole,) = tokenizer.tokens([TEXT.replace("\t", " ")])
     np.testing.assert_array_equal(found.tokens, whole)
 
 
 def test_each_token_knows_its_word(tokenizer):
-    words = word_alignment.spaced(TEXT, word_alignment.split(TEXT))
-    (found,) = word_alignment.of_words(tokenizer, [words])
+    words = word_alignment.add_spaces(TEXT, word_alignment.split_words(TEXT))
+    (found,) = word_alignment.tokenize_words(tokenizer, [words])
     assert len(found.words) == len(found.tokens)
     for number, word in enumerate(words):
         (alone,) = tokenizer.tokens([word])
@@ -35,13 +35,13 @@ def test_each_token_knows_its_word(tokenizer):
 
 
 def test_spans_are_the_words_and_nothing_between_them_is_lost_but_space():
-    spans = word_alignment.split(TEXT)
+    spans = word_alignment.split_words(TEXT)
     kept = "".join(TEXT[begin:end] for begin, end in spans)
     assert kept == "".join(TEXT.split())
 
 
 def test_a_text_without_words_has_no_tokens(tokenizer):
-    (found,) = word_alignment.of_words(tokenizer, [[]])
+    (found,) = word_alignment.tokenize_words(tokenizer, [[]])
     assert found.tokens.shape == found.words.shape == (0,)
 
 
@@ -58,7 +58,7 @@ def test_a_text_without_words_has_no_tokens(tokenizer):
     ],
 )
 def test_words_of_other_scripts_are_whole(text, words):
-    assert [text[begin:end] for begin, end in word_alignment.split(text)] == words
+    assert [text[begin:end] for begin, end in word_alignment.split_words(text)] == words
 
 
 def test_wordpiece_has_the_tokens_of_the_whole_text_in_other_scripts():
@@ -66,10 +66,10 @@ def test_wordpiece_has_the_tokens_of_the_whole_text_in_other_scripts():
     pieces = WordPieceModel(
         ("[UNK]", *dict.fromkeys([*letters, *(f"##{each}" for each in letters)]))
     )
-    tokenizer = TextTokenizer(pieces, "bert", None, None, special=(0,))
+    tokenizer = TextTokenizer(pieces, "bert", None, None, special_ids=(0,))
     for text in ("cafe\u0301s 一个字 so", "हिन्दी", "a\u00adb", "caf\u00e9"):
-        words = word_alignment.spaced(text, word_alignment.split(text))
-        (found,) = word_alignment.of_words(tokenizer, [words])
+        words = word_alignment.add_spaces(text, word_alignment.split_words(text))
+        (found,) = word_alignment.tokenize_words(tokenizer, [words])
         (whole,) = pieces.tokens([text])
         np.testing.assert_array_equal(found.tokens, whole)
 
@@ -82,9 +82,29 @@ def test_words_that_are_glued_together_get_no_space_of_sentence_pieces():
     )  # fmt: skip
     tokenizer = TextTokenizer(SentencePieceModel(written.getvalue()), "causal", 1, 2)
     for text in ("I don't say 1990-1995 (or 95), so", "(1995)", "so I do"):
-        words = word_alignment.spaced(text, word_alignment.split(text))
-        (found,) = word_alignment.of_words(tokenizer, [words])
-        assert tokenizer.text(found.tokens) == text
+        words = word_alignment.add_spaces(text, word_alignment.split_words(text))
+        (found,) = word_alignment.tokenize_words(tokenizer, [words])
+        assert tokenizer.decode(found.tokens) == text
         assert sorted(set(found.words)) == list(range(len(words)))
-    (alone,) = word_alignment.of_words(tokenizer, [["1995", "-", "don"]])
-    assert tokenizer.text(alone.tokens) == "1995-don"
+    (alone,) = word_alignment.tokenize_words(tokenizer, [["1995", "-", "don"]])
+    assert tokenizer.decode(alone.tokens) == "1995-don"
+
+
+@pytest.mark.parametrize("kind", ["word_piece", "byte_pair"])
+def test_words_are_those_that_the_library_tells(kind):
+    texts = [
+        TEXT,
+        "don't we'll",
+        "cafe\u0301s 一个字",
+        "a\x00b \x07 c",
+        "🙂👍🏽 soft\u00adly",
+        "",
+        "x" * 150,
+    ]
+    made = training.train(training.VocabularySettings(kind, 400, 1), lambda: iter(texts))
+    words = [word_alignment.add_spaces(each, word_alignment.split_words(each)) for each in texts]
+    library = made.pieces.to_library()
+    expected = library.encode_batch(words, is_pretokenized=True, add_special_tokens=False)
+    for ours, theirs in zip(word_alignment.tokenize_words(made, words), expected, strict=True):
+        assert ours.tokens.tolist() == theirs.ids
+        assert ours.words.tolist() == theirs.word_ids

@@ -136,7 +136,7 @@ def loaded(task, config, backbone, batch_size=3):
 
 def encoded(pairs, max_length):
     tokenizer = byte_tokenizer("causal")
-    template = chat_template.of(ModelConfig("small_gpt"), tokenizer)
+    template = chat_template.chat_for_model(ModelConfig("small_gpt"), tokenizer)
     return dpo_rows.encode(Preferences(tuple(pairs)), tokenizer, max_length, lambda: template)
 
 
@@ -147,18 +147,18 @@ def test_rows_hold_both_answers_behind_one_prompt():
     begin = len("User: and?\nAssistant:")
     np.testing.assert_array_equal(uncut, [1 + 7 + 14 + 1, 1 + begin + 8 + 1, 1 + 78 + 7 + 1])
     second = rows[1]  # by the template, which begins an answer with a space
-    assert tokenizer.text(second[:, 0]) == "User: and?\nAssistant: then"
-    assert tokenizer.text(second[second[:, 3] == 1, 2]) == " nothing"
+    assert tokenizer.decode(second[:, 0]) == "User: and?\nAssistant: then"
+    assert tokenizer.decode(second[second[:, 3] == 1, 2]) == " nothing"
     first = rows[0]
-    assert tokenizer.text(first[:, 0]) == "Say so: yes"
-    assert tokenizer.text(first[:, 2]) == "Say so: certainly not"
-    assert tokenizer.text(first[first[:, 1] == 1, 0]) == " yes"
-    assert tokenizer.text(first[first[:, 3] == 1, 2]) == " certainly not"
+    assert tokenizer.decode(first[:, 0]) == "Say so: yes"
+    assert tokenizer.decode(first[:, 2]) == "Say so: certainly not"
+    assert tokenizer.decode(first[first[:, 1] == 1, 0]) == " yes"
+    assert tokenizer.decode(first[first[:, 3] == 1, 2]) == " certainly not"
     assert first[first[:, 1] == 1, 0][-1] == tokenizer.end  # where it ends is learned, too
     assert first[0, 0] == tokenizer.start
     assert first[-1, :2].tolist() == [-1, -1]
     assert len(rows[2]) == 40
-    assert tokenizer.text(rows[2][:, 0]).endswith("prompt that is cut  first")
+    assert tokenizer.decode(rows[2][:, 0]).endswith("prompt that is cut  first")
     for row in rows:  # the same prompt on both sides
         prompt = row[:, 1] == 0
         np.testing.assert_array_equal(row[prompt, 0], row[prompt, 2])
@@ -179,9 +179,9 @@ def test_of_several_turns_only_those_behind_the_prompt_are_learned():
     answers = ((Message("assistant", "d"),), (Message("assistant", "e"),))
     longer = (*answers[1], Message("user", "f"), Message("assistant", "g"))
     (row,), _ = encoded([Pair(before, answers[0], longer)], 80)
-    assert tokenizer.text(row[row[:, 1] == 1, 0]) == " d"
-    assert tokenizer.text(row[row[:, 3] == 1, 2]) == " e g"
-    assert tokenizer.text(row[row[:, 3] == 0, 2]).startswith("User: a\nAssistant: b\nUser: c")
+    assert tokenizer.decode(row[row[:, 1] == 1, 0]) == " d"
+    assert tokenizer.decode(row[row[:, 3] == 1, 2]) == " e g"
+    assert tokenizer.decode(row[row[:, 3] == 0, 2]).startswith("User: a\nAssistant: b\nUser: c")
 
 
 def test_pairs_that_are_alike_once_they_are_cut_are_told(capsys):

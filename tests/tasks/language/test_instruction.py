@@ -39,10 +39,10 @@ def test_targets_are_the_tokens_of_answers_and_their_mark():
         batch[place, : len(row)] = row
     (shown,), targets = task.prepare_batch(batch, np.random.default_rng(0))
     np.testing.assert_array_equal(shown, batch[..., 0])
-    assert tokenizer.text(shown[0]) == "User: Hi\nAssistant: Ho\n"
+    assert tokenizer.decode(shown[0]) == "User: Hi\nAssistant: Ho\n"
     places = np.flatnonzero(targets[0] >= 0)
     np.testing.assert_array_equal(targets[0, places], shown[0, places + 1])
-    assert tokenizer.text(targets[0, places]) == " Ho"
+    assert tokenizer.decode(targets[0, places]) == " Ho"
     assert targets[0, places[-1]] == tokenizer.end
     assert (targets[1] >= 0).sum() == len(" b") + 1
 

@@ -73,7 +73,7 @@ def by_trying(rows, scores, most_words):
 @pytest.mark.parametrize("most_words", [1, 2, 5, 100])
 def test_the_best_span_of_all_windows_is_found(most_words):
     random = np.random.default_rng(most_words)
-    spans = word_alignment.split(CONTEXT)
+    spans = word_alignment.split_words(CONTEXT)
     count = len(spans)
     windows = [np.sort(random.integers(0, count, random.integers(1, 20))) for _ in range(7)]
     origin = [0, 0, 1, 2, 2, 2, 3]

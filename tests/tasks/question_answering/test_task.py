@@ -49,7 +49,7 @@ def marked_text(row, context):
     if words[first] < 0:
         assert first == last
         return None
-    spans = word_alignment.split(context)
+    spans = word_alignment.split_words(context)
     return context[spans[words[first]][0] : spans[words[last]][1]]
 
 
@@ -115,7 +115,9 @@ def test_long_texts_are_read_in_windows_that_overlap():
     for one, other in itertools.pairwise(shown):
         np.testing.assert_array_equal(one[20:, :2], other[: room - 20, :2])
     told = [marked_text(each, CONTEXT) for each in rows[:-1]]
-    number = [CONTEXT[begin:end] for begin, end in word_alignment.split(CONTEXT)].index("Köln")
+    number = [CONTEXT[begin:end] for begin, end in word_alignment.split_words(CONTEXT)].index(
+        "Köln"
+    )
     whole = sum(each[:, 1].tolist().count(number) == len(" Köln".encode()) for each in shown)
     assert told.count("Köln") == whole > 0
     assert set(told) == {"Köln", None}
