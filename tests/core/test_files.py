@@ -1,0 +1,78 @@
+"""A file has its old content or its new one, and is written by `core.files` alone."""
+
+import ast
+import errno
+from pathlib import Path
+
+import pytest
+
+from fmkit.core import files
+
+PACKAGE = Path(files.__file__).parent.parent
+WRITERS = {  # each for a reason
+    "core/files.py",
+    "core/atomic_dir.py",
+    "core/console.py",  # stdout and stderr themselves
+    "data/quality/quarantine.py",  # appends to a shell script
+    "store/tensorboard.py",  # a stream of events
+    "models/weights/formats.py",  # into a temporary folder
+}
+
+
+def test_a_library_writes_to_a_temporary_path_of_the_same_format(tmp_path):
+    path = tmp_path / "table.parquet"
+    with files.replacing(path) as temporary:
+        temporary.write_text("new")
+        assert (temporary.parent, temporary.suffix) == (path.parent, path.suffix)
+        assert not path.exists()
+    assert [file.name for file in tmp_path.iterdir()] == ["table.parquet"]
+    assert path.read_text() == "new"
+
+
+def test_an_error_leaves_the_old_content_and_names_the_file(tmp_path):
+    path = tmp_path / "status.json"
+    path.write_text("old")
+
+    def fail():
+        with files.replacing(path) as temporary:
+            temporary.write_text("torn")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match=r"status\.json"):
+        fail()
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["old"]
+
+
+def test_only_temporaries_of_killed_writers_are_removed(tmp_path):
+    for name in (".status.77.0123abcd.json", ".notes", ".hydra", "status.json"):
+        (tmp_path / name).write_text("")
+    files.remove_temporaries(tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {".notes", ".hydra", "status.json"}
+
+
+def writes(path):
+    """The calls in a file that open another one for writing."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+        name = node.func.id if isinstance(node.func, ast.Name) else name
+        owner = getattr(getattr(node.func, "value", None), "id", "")
+        modes = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
+        modes += [key.value.value for key in node.keywords if isinstance(key.value, ast.Constant)]
+        is_open = name == "open" and any(
+            isinstance(mode, str) and mode.strip("bt+") in ("w", "x", "a") for mode in modes
+        )
+        if is_open or (name in ("write_text", "write_bytes") and owner != "files"):
+            yield f"{name}, line {node.lineno}"
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=str)
+def test_there_is_one_way_to_write_a_file(path):
+    if path.relative_to(PACKAGE).as_posix() not in WRITERS:
+        assert list(writes(path)) == []
+
+
+def test_the_search_sees_what_it_is_there_for():
+    assert list(writes(PACKAGE / "core" / "files.py"))
+    assert list(writes(PACKAGE / "store" / "tensorboard.py"))
