@@ -70,13 +70,7 @@ class Classification(Task):
     def fit_linear_head(
         self, features: np.ndarray, labels: np.ndarray, validation: tuple[np.ndarray, np.ndarray]
     ) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
-        """The best linear head on fixed features, by L-BFGS: see `linear_probe.fit`.
-
-        Args:
-            features: (N, D).
-            labels: class numbers, (N,).
-            validation: features and labels, by which the L2 strength is chosen.
-        """
+        """The best linear head on fixed features, by L-BFGS: see `linear_probe.fit`."""
         weights = None if self.class_weights is None else self.class_weights[labels]
         head = linear_probe.fit(features, labels, weights, validation, self.num_classes)
         record = {"C": head.strength, "validation_loss_by_C": head.losses}

@@ -85,13 +85,7 @@ class MultiLabel(Task):
     def fit_linear_head(
         self, features: np.ndarray, labels: np.ndarray, validation: tuple[np.ndarray, np.ndarray]
     ) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
-        """The best linear head on fixed features, label by label: see `linear_probe.fit_labels`.
-
-        Args:
-            features: (N, D).
-            labels: (N, K), 0 and 1.
-            validation: features and labels, by which the L2 strength is chosen.
-        """
+        """The best linear head on fixed features, label by label: see `linear_probe.fit_labels`."""
         head = linear_probe.fit_labels(features, labels, self._weights, validation)
         record = {"C": head.strength, "validation_loss_by_C": head.losses}
         return {"logits": [head.kernel, head.bias]}, record

@@ -92,15 +92,7 @@ class Regression(Task):
     def fit_linear_head(
         self, features: np.ndarray, labels: np.ndarray, validation: tuple[np.ndarray, np.ndarray]
     ) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
-        """The best linear head on fixed features, by ridge regression.
-
-        See `linear_probe.fit_numbers`.
-
-        Args:
-            features: (N, D).
-            labels: numbers in their units, (N, K).
-            validation: features and numbers, by which the L2 strength is chosen.
-        """
+        """The best linear head on fixed features, by ridge: see `linear_probe.fit_numbers`."""
         standardise = self._units.standardise_array
         head = linear_probe.fit_numbers(
             features, standardise(labels), (validation[0], standardise(validation[1]))
