@@ -95,7 +95,7 @@ def test_preferences_are_learned_judged_and_written(fmkit, begun, tmp_path):
     assert code == 0, err  # as the cache has it
     (tmp_path / "more.jsonl").write_text(more.splitlines()[0])
     code, _, err = fmkit("eval", f"run={folder}", *judged)
-    assert (code, "the run whose weights are started from, is gone" in err) == (4, True), err
+    assert (code, "the run to start from, is gone" in err) == (4, True), err
     moved.rename(before)
 
     code, _, err = fmkit("finetune", "task=causal_lm", f"init={folder}", "data=text_lines",

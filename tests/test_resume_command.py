@@ -64,7 +64,9 @@ def test_a_stopped_run_goes_on_to_the_end_it_would_have_had(fmkit, runs, stopped
     ours, theirs = (
         {
             path.relative_to(folder): load_file(path)
-            for path in sorted(folder.glob(f"checkpoints/{checkpoint.name(8)}/*.safetensors"))
+            for path in sorted(
+                folder.glob(f"checkpoints/{checkpoint.folder_name(8)}/*.safetensors")
+            )
         }
         for folder in (stopped, whole)
     )
@@ -145,7 +147,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(fmkit, runs, s
     (newest.folder / checkpoint.TRAINING).write_bytes(content)
     code, _, err = fmkit("resume", stopped.name[-6:])
     assert code == 0
-    assert f"{checkpoint.name(7)} failed its checksum" in err
+    assert f"{checkpoint.folder_name(7)} failed its checksum" in err
     assert f"resuming run {stopped.name} at step 4 of phase full" in err
     assert rows(stopped) == rows(runs[0])
 

@@ -175,7 +175,7 @@ def test_another_run_goes_on_with_the_head_and_its_unit(numbers, fmkit, tmp_path
 def weights(folder):
     """Those of the best checkpoint."""
     step = read(folder, "status.json")["best"]["step"]
-    return load_file(folder / "checkpoints" / checkpoint.name(step) / "model.safetensors")
+    return load_file(folder / "checkpoints" / checkpoint.folder_name(step) / "model.safetensors")
 
 
 def test_two_labels_are_learned(labels, capsys):

@@ -55,7 +55,7 @@ class ResumedRun:
         settings: its config by full key, as checkpoints record it.
         chosen: keys that the user set when it was started.
         environment: environment.json; empty where nothing was saved yet.
-        saved: the checkpoint to go on from, a `fmkit.train.checkpoints.state.SavedState`, or None.
+        saved: the checkpoint to go on from, a `fmkit.train.checkpoints.resume.SavedState`, or None.
         has_begun: whether anything was written; if not, the folder is unchanged.
     """
 
@@ -116,10 +116,10 @@ class ResumedRun:
             ArtifactError: all checkpoints are damaged, or the config has changed.
             ConfigError: the last phase cannot be made longer in this way.
         """
-        from fmkit.train.checkpoints import checkpoint, state
+        from fmkit.train.checkpoints import checkpoint, resume
 
         folder = self.run.checkpoints
-        self.saved, problems = state.find(folder)
+        self.saved, problems = resume.find_state(folder)
         if self.saved is not None:
             self._require_same_config(steps_per_epoch)
         self._warn_of_another_machine()
@@ -129,7 +129,7 @@ class ResumedRun:
         checkpoint.remove_leftovers(folder)
         rows = 0
         if self.saved is not None:
-            state.forget_later(folder, self.saved.step)
+            resume.delete_later(folder, self.saved.step)
             rows = self.saved.rows
         elif (self.run.folder / run_dir.FREEZE).exists():
             (self.run.folder / run_dir.FREEZE).unlink()
@@ -142,7 +142,7 @@ class ResumedRun:
         step = self.saved.step if self.saved else 0
         entry = {"time": machine.local_time(), "step": step, "host": socket.gethostname()}
         history = [*(self.run.status.get("resumes") or []), entry]
-        self.run.update(resumes=history, best=self.saved.best if self.saved else None)
+        self.run.update(resumes=history, best=self.saved.position.best if self.saved else None)
         self._log(self._position(steps_per_epoch))
 
     def check(self, assembly: Any) -> None:
@@ -173,15 +173,18 @@ class ResumedRun:
         now = self.config.stage[phase.name].epochs
         if before is None or before == now or self.saved.phase != phase.name:
             return
-        from fmkit.train.phase_data import rate_at
+        from fmkit.train.phase_data import learning_rate_at
 
         old = dataclasses.replace(
             phase, steps=units.parse_duration(before, "epochs").steps(phase.steps_per_epoch)
         )
-        rates = [rate_at(assembly, plan, self.saved.phase_step) for plan in (old, phase)]
+        rates = [
+            learning_rate_at(assembly, plan, self.saved.position.phase_step)
+            for plan in (old, phase)
+        ]
         self._log(
             f"phase {phase.name} gets {phase.steps} steps, not {old.steps}; the learning rate at "
-            f"step {self.saved.phase_step} of it was {rates[0]:.3g}, and is {rates[1]:.3g} now"
+            f"step {step} of it was {rates[0]:.3g}, and is {rates[1]:.3g} now"
         )
 
     def _write_longer_config(self) -> None:
@@ -205,9 +208,9 @@ class ResumedRun:
         steps = _steps(self.config, self.saved.phase, steps_per_epoch)
         epochs = -(-steps // steps_per_epoch)
         position = f"at step {self.saved.step} of phase {self.saved.phase}"
-        if self.saved.phase_step >= steps:
+        if self.saved.position.phase_step >= steps:
             return f"resuming run {name} {position} (all {epochs} epochs are trained)"
-        epoch = min(self.saved.epoch + 1, epochs)
+        epoch = min(self.saved.position.epoch + 1, epochs)
         return f"resuming run {name} {position} (epoch {epoch} of {epochs})"
 
     def _require_same_config(self, steps_per_epoch: int) -> None:
@@ -237,9 +240,11 @@ class ResumedRun:
             problem = f"it had {before}; it can only be made longer"
         elif config.solver == "lbfgs":
             problem = "its solver is lbfgs, which runs until it converges"
-        elif saved.phase == phase and saved.phase_step == old and old % per_epoch:
+        elif saved.phase == phase and saved.position.phase_step == old and old % per_epoch:
             problem = f"its last epoch was cut at {old % per_epoch} of {per_epoch} steps"
-        elif saved.phase == phase and saved.stale >= (config.patience or saved.stale + 1):
+        elif saved.phase == phase and saved.position.stale >= (
+            config.patience or saved.position.stale + 1
+        ):
             problem = f"it was stopped early: stage.{phase}.patience={config.patience}"
         if problem:
             raise ConfigError(

@@ -64,14 +64,12 @@ def train(
     assembly = _assemble(config, run, data, prepared, resumed, others)
     results = loop.train(assembly, run, saved)
     with signals.defer_signals(), assembly.scope():
-        lora.merge_adapters(
-            assembly.learner
-        )  # so that the model evaluated below is the one deployed
-        learner, task = assembly.learner, assembly.task
-        if assembly.parts:
-            learner, task = assembly.parts[0].learner, assembly.parts[0].task
+        lora.merge_adapters(assembly.model)  # so that the model evaluated below is the one deployed
+        model, task = assembly.model, assembly.task
+        if assembly.objectives:
+            model, task = assembly.objectives[0].model, assembly.objectives[0].task
         run.save_model(
-            build_model.inference_model(learner, task, config.data, assembly.backbone.modality)
+            build_model.inference_model(model, task, config.data, assembly.backbone.modality)
         )
     signals.raise_if_stopped()
     metrics = _evaluate(config, run, assembly)
@@ -185,11 +183,11 @@ def _assemble(
     if resumed is not None:
         resumed.check(assembly)
     if resumed is not None and saved is not None:
-        assembly.settings = resumed.settings
+        assembly.flat_config = resumed.settings
     else:
         split_seed = _split_seed(config)
         resolved = assemble.resolved_config(config, assembly, split_seed)
-        assembly.settings = settings(resolved)
+        assembly.flat_config = settings(resolved)
         _record(config, run, assembly, resolved)
     _log_model(config, run, assembly, f"those of step {saved.step}" if saved else "")
     return assembly
@@ -247,15 +245,16 @@ def _record(config: TrainConfig, run: Run, assembly: Any, resolved: TrainConfig)
     )
     if backbone.tokenizer is not None:
         run.save_tokenizer(backbone.tokenizer)
-    run.update(parameters=assembly.learner.count_params())
+    run.update(parameters=assembly.model.count_params())
 
 
 def _data_of_objectives(assembly: Any) -> dict[str, Any]:
     """Of a joint run, by objective the data of all but the primary one."""
-    if not assembly.parts:
+    if not assembly.objectives:
         return {}
     others = {
-        part.name: {"name": part.config.name, **part.spec.as_dict()} for part in assembly.parts[1:]
+        part.name: {"name": part.config.name, **part.spec.as_dict()}
+        for part in assembly.objectives[1:]
     }
     return {"objectives": others}
 
@@ -279,13 +278,13 @@ def _log_model(config: TrainConfig, run: Run, assembly: Any, weights: str) -> No
     _log(
         config,
         run,
-        f"model: {config.model.name} {size}, {assembly.learner.count_params():,} parameters, "
+        f"model: {config.model.name} {size}, {assembly.model.count_params():,} parameters, "
         f"weights: {weights or backbone.weights}",
     )
-    if adapters := lora.describe(assembly.learner):
+    if adapters := lora.describe(assembly.model):
         _log(config, run, adapters)
     if assembly.reference is not None:
-        _log(config, run, assembly.reference.described())
+        _log(config, run, assembly.reference.describe())
     if not weights and backbone.weights == "none" and config.init is None:
         frozen = [name for name, phase in config.stage.items() if phase.batchnorm == "frozen"]
         if frozen:
@@ -306,7 +305,7 @@ def _evaluate(config: TrainConfig, run: Run, assembly: Any) -> dict[str, Any]:
     from fmkit.evaluation import evaluator
 
     summary: dict[str, Any] = {}
-    for number, part in enumerate(assembly.judged()):
+    for number, part in enumerate(assembly.evaluated()):
         by_split: dict[str, Any] = {}
         validation: dict[str, Any] = {}
         for split in ("val", "test"):
@@ -315,7 +314,7 @@ def _evaluate(config: TrainConfig, run: Run, assembly: Any) -> dict[str, Any]:
                 continue
             metrics, columns = evaluator.evaluate(
                 evaluator.EvaluationInputs(
-                    part.learner, part.loader, indices, part.examples, part.examples.labels,
+                    part.model, part.loader, indices, part.examples, part.examples.labels,
                     part.spec.classes, part.task, BOOTSTRAP, config.runtime.seed,
                     None if split == "val" else validation,
                 )

@@ -58,7 +58,7 @@ def load(run: RunReader, runtime: RuntimeConfig, objective: str | None = None) -
     if objective is not None:
         weights = joint.weights_of(objective, weights)
     # Keras numbers the seed states of dropout through a network, so their paths differ here.
-    paths = init_from_run.learned(model) if joint.is_joint(run.config()) else None
+    paths = init_from_run.learned_paths(model) if joint.is_joint(run.config()) else None
     variables.assign(model, weights, paths)
     lora.merge_adapters(model)
     return LoadedRun(run, model, task, spec, backbone)

@@ -35,6 +35,7 @@ __all__ = [
     "own_trainable_variables",
     "per_replica_share",
     "preset_file",
+    "record_loss",
     "replica_count",
     "run_graph",
     "scale_loss_for_distribution",
@@ -147,6 +148,17 @@ def loss_total(model: keras.Model) -> Any | None:
     """The sum of the losses since the last reset; None before `compile`."""
     tracker = model._loss_tracker
     return None if tracker is None else tracker.total
+
+
+def record_loss(model: keras.Model, loss: Any, examples: Any) -> None:
+    """Add the loss of a batch to the mean that a compiled model reports.
+
+    Args:
+        model: compiled.
+        loss: of this device, as a task gives it.
+        examples: how many the batch has.
+    """
+    model._loss_tracker.update_state(unscale_loss_for_distribution(loss), sample_weight=examples)
 
 
 def per_replica_share(model: keras.Model, loss: Any) -> Any:

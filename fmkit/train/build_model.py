@@ -1,4 +1,4 @@
-"""A backbone with a head, the batches that it reads, and what is deployed of it."""
+"""Builds a backbone with a head, the loader of its batches, and the model to deploy."""
 
 from __future__ import annotations
 
@@ -26,43 +26,43 @@ from fmkit.train.task_model import TaskModel
 
 def image_size(config: ModelConfig, examples: Examples) -> int | None:
     """The side of the model's input in pixels; None leaves it to the backbone."""
-    own = model_registry.default_image_size(config.name)
-    if config.image_size or own is None:
+    default = model_registry.default_image_size(config.name)
+    if config.image_size or default is None:
         return config.image_size
-    return input_side(examples.content, own)
+    return input_side(examples.content, default)
 
 
 def build_model(
-    model: ModelConfig, task_config: TaskConfig, spec: DataSpec
+    model_config: ModelConfig, task_config: TaskConfig, spec: DataSpec
 ) -> tuple[Backbone, Any, TaskModel]:
     """Backbone, task and the network that joins them; with LoRA, fresh adapters in the backbone."""
-    backbone = build_backbone(model, [spec])
+    backbone = build_backbone(model_config, [spec])
     task = task_registry.build(task_config, spec)
-    outputs = task.head(backbone, model)
+    outputs = task.head(backbone, model_config)
     return backbone, task, network([backbone.model.input, *task.extra_inputs], outputs, task)
 
 
-def build_backbone(model: ModelConfig, specs: Sequence[DataSpec]) -> Backbone:
+def build_backbone(config: ModelConfig, specs: Sequence[DataSpec]) -> Backbone:
     """The backbone that a config names, for data of some kind.
 
     Raises:
         ConfigError: it reads images and the data are texts, or the other way round.
     """
-    backbone = model_registry.build(model)
+    backbone = model_registry.build(config)
     for spec in specs:
         if backbone.modality != spec.modality:
             wanted = modality_entry(spec.modality)
             raise ConfigError(
-                f"model.name={model.name} reads {modality_entry(backbone.modality).plural}, and "
+                f"model.name={config.name} reads {modality_entry(backbone.modality).plural}, and "
                 f"the data are {wanted.plural}.",
                 f"Choose a model of {wanted.plural}: {wanted.models}." if wanted.models else "",
             )
-    lora.add_adapters(backbone, model)
+    lora.add_adapters(backbone, config)
     return backbone
 
 
 def network(inputs: Sequence[Any], output: Any, task: Any) -> TaskModel:
-    """What trains, from its symbolic inputs and output."""
+    """The model that trains, from its symbolic inputs and output."""
     return TaskModel(list(inputs) if len(inputs) > 1 else inputs[0], output, task)
 
 
@@ -75,17 +75,17 @@ def open_loader(
     return loader
 
 
-def inference_model(learner: TaskModel, task: Any, data: DataConfig, modality: str) -> keras.Model:
+def inference_model(model: TaskModel, task: Any, data: DataConfig, modality: str) -> keras.Model:
     """The network as users deploy it, from its modality's deployed input to the task's predictions.
 
     Images are RGB of any size, 0 to 255; texts are tokens (B, T) int32, padded with -1, as the
     tokenizer saved with the model makes them. It has layers of Keras and KerasHub only, so that it
     loads without fmkit.
     """
-    shown = learner.output if task.inference_input is None else task.inference_input
+    shown = model.output if task.inference_input is None else task.inference_input
     deployed_input = modality_entry(modality).deployed_input
     if not deployed_input:
-        return keras.Model(learner.inputs[0], task.inference(shown), name="fmkit")
-    inputs, prepared = load(deployed_input)(learner.inputs[0], data)
-    network = keras.Model(learner.inputs[0], shown, name="network")
+        return keras.Model(model.inputs[0], task.inference(shown), name="fmkit")
+    inputs, prepared = load(deployed_input)(model.inputs[0], data)
+    network = keras.Model(model.inputs[0], shown, name="network")
     return keras.Model(inputs, task.inference(network(prepared)), name="fmkit")

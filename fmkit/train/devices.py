@@ -1,11 +1,11 @@
-"""The machine's side: seeds, precision, XLA, GPUs."""
+"""The machine: seeds, precision, XLA, GPUs, several devices, gradients."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import importlib.metadata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from fmkit.core.errors import ConfigError
 
 @dataclass(frozen=True)
 class Devices:
-    """What was decided about the machine.
+    """The devices that a run uses, and how.
 
     Attributes:
         kind: `cpu` or `gpu`.
@@ -37,26 +37,26 @@ class Devices:
         """Whether a phase runs through XLA.
 
         `auto` is on for a GPU and off for a CPU: there XLA ran convolutions 3 to 8 times slower in
-        unfrozen phases and made no difference that could be told from noise in frozen ones.
+        unfrozen phases, and made no measurable difference in frozen ones.
         """
         return self.kind == "gpu" if self.jit == "auto" else self.jit == "true"
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as JSON wants it."""
+        """The same for JSON."""
         return {**asdict(self), "jit_compile": self.jit_compile()}
 
 
 def prepare(config: RuntimeConfig) -> Devices:
-    """Seed everything, choose precision, and say which devices are there.
+    """Seed everything, choose the precision, and find the devices.
 
     Raises:
         ConfigError: `runtime.devices=all` on a backend other than TensorFlow.
     """
-    _forget_last_job()
+    _free_last_job()
     keras.utils.set_random_seed(config.seed)
     kind, names, capability = _accelerators()
     if config.deterministic:
-        _determinism()
+        _enable_determinism()
     precision = _precision(config.precision, kind, capability)
     keras.config.set_dtype_policy(precision)
     if config.devices == "all" and keras.backend.backend() != "tensorflow":
@@ -67,13 +67,13 @@ def prepare(config: RuntimeConfig) -> Devices:
     return Devices(kind, used, precision, config.jit, config.deterministic)
 
 
-def _forget_last_job() -> None:
-    """Let go of the names and the memory of a sweep's earlier job."""
+def _free_last_job() -> None:
+    """Free the names and the memory of a sweep's earlier job."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        # Keras' optimizers register a gradient function a trace, for good. It holds the outermost
-        # graph, and that all Python functions that tf.data called: with them every decoded image.
+        # Keras' optimizers register a gradient function per trace, for good. It holds the outermost
+        # graph, and so all Python functions that tf.data called: with them every decoded image.
         getattr(tf.compat.v1.get_default_graph(), "_py_funcs_used_in_graph", []).clear()
     keras.backend.clear_session(free_memory=True)
 
@@ -97,9 +97,9 @@ def _accelerators() -> tuple[str, tuple[str, ...], float]:
     return "gpu", tuple(f"/gpu:{number}" for number in range(len(gpus))), major + minor / 10
 
 
-def _precision(wanted: str, kind: str, capability: float) -> str:
-    if wanted != "auto":
-        return wanted
+def _precision(setting: str, kind: str, capability: float) -> str:
+    if setting != "auto":
+        return setting
     if kind == "cpu":
         return "float32"  # bfloat16 on a CPU was faster in one run and slower in another
     if capability >= 8.0:
@@ -107,11 +107,11 @@ def _precision(wanted: str, kind: str, capability: float) -> str:
     return "mixed_float16" if capability >= 7.0 else "float32"
 
 
-def _determinism() -> None:
+def _enable_determinism() -> None:
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        tf.config.experimental.enable_op_determinism()
+        tf.config.experimental.enable_op_enable_determinism()
 
 
 _PACKAGES = ("keras", "keras-hub", "tensorflow", "openvino", "pillow")
@@ -119,11 +119,11 @@ _PACKAGES = ("keras", "keras-hub", "tensorflow", "openvino", "pillow")
 
 
 def versions() -> dict[str, str | None]:
-    """The packages that compute what is cached, each with its version; None: not installed."""
-    return {each: _installed(each) for each in _PACKAGES}
+    """The versions of the packages that compute what is cached; None: not installed."""
+    return {package: _version(package) for package in _PACKAGES}
 
 
-def _installed(package: str) -> str | None:
+def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -145,7 +145,68 @@ def scope(devices: Devices) -> Iterator[None]:
 
 @functools.cache
 def _strategy(names: tuple[str, ...]) -> Any:
-    """The same object each time: variables refuse to meet those of another strategy."""
+    """The same object each time: TensorFlow cannot mix variables of two strategies."""
     import tensorflow as tf
 
     return tf.distribute.MirroredStrategy(list(names))
+
+
+def gradients(compute_loss: Callable[[], Any], variables: Sequence[keras.Variable]) -> list[Any]:
+    """The gradient of a loss with respect to variables; None for one that it does not depend on.
+
+    Keras has no function for it that works with every backend.
+
+    Raises:
+        ConfigError: the backend is not TensorFlow.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise ConfigError(
+            "this task's update rule needs the TensorFlow backend; this is "
+            f"{keras.backend.backend()}."
+        )
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        loss = compute_loss()
+    return list(tape.gradient(loss, list(variables)))
+
+
+def check_batches(machine: Devices, task: Any, examples: int, batch_size: int) -> None:
+    """Refuse batches that several devices cannot share, as rows belong together or are too few.
+
+    Args:
+        machine: the devices.
+        task: what is learned.
+        examples: of the training split.
+        batch_size: of it.
+
+    Raises:
+        ConfigError: there are several views of each image, or a device would get no example of the
+            first or the last batch of an epoch: BatchNorm makes NaN of that.
+    """
+    count = len(machine.names)
+    if count == 1:
+        return
+    if task.views_per_image > 1:
+        raise ConfigError(
+            f"runtime.devices: task.name={task.name} compares all images of a batch with each "
+            f"other, which {count} devices would share.",
+            "Set runtime.devices=one.",
+        )
+
+    def is_shared(size: int) -> bool:  # as MirroredStrategy does: shares are rounded up
+        batches = (min(size, examples), examples % size)
+        return all(-(-batch // count) * (count - 1) < batch for batch in batches if batch)
+
+    if is_shared(batch_size):
+        return
+    sizes = [size for size in range(1, examples + 1) if is_shared(size)]
+    hint = "Set runtime.devices=one."
+    if sizes:
+        nearest = min(sizes, key=lambda size: abs(size - batch_size))
+        hint = f"data.batch_size={nearest} is the nearest that gives every device an example."
+    raise ConfigError(
+        f"data.batch_size: received {batch_size}. With {examples} examples to train on, {count} "
+        "devices cannot share each batch.",
+        hint,
+    )

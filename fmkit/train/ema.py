@@ -1,7 +1,8 @@
-"""The moving average of the weights: what is judged and kept, while the raw ones train."""
+"""The exponential moving average of the weights: it is validated and kept; the raw ones train."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -9,38 +10,46 @@ import keras
 from fmkit.models.keras_internals import moving_averages
 
 
-def pairs(optimizer: Any) -> list[tuple[Any, Any]]:
-    """Each trained variable with its average; none without `optimizer.ema`."""
+def pairs(optimizers: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    """Each trained variable with its average; none without `optimizer.ema`.
+
+    Args:
+        optimizers: the optimizers of an update rule, by name.
+    """
+    return [pair for optimizer in optimizers.values() for pair in _pairs(optimizer)]
+
+
+def _pairs(optimizer: Any) -> list[tuple[Any, Any]]:
     # Under mixed_float16 Keras wraps the optimizer.
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    if optimizer is None or not getattr(optimizer, "use_ema", False):
+    if not getattr(optimizer, "use_ema", False):
         return []
     return moving_averages(optimizer)
 
 
-def finalize(optimizer: Any) -> None:
-    """Put the average in the place of the raw weights, for good."""
-    for variable, average in pairs(optimizer):
+def finalize(optimizers: Mapping[str, Any]) -> None:
+    """Replace the raw weights by their average, for good."""
+    for variable, average in pairs(optimizers):
         variable.assign(average)
 
 
 class EmaEvaluation(keras.callbacks.Callback):
-    """Puts the average in the place of the raw weights while a model is validated.
+    """Swaps the raw weights for their average while a `TaskModel` is validated.
 
     keras.callbacks.SwapEMAWeights does the same, but on TensorFlow by adding and subtracting, so
-    that every validation rounds the weights that go on training.
+    that every validation rounds the weights that are trained further.
     """
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """The average goes in."""
+        """Swap the average in."""
         self._swap()
 
     def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
-        """The raw weights come back."""
+        """Swap the raw weights back."""
         self._swap()
 
     def _swap(self) -> None:
-        for variable, average in pairs(self.model.optimizer):
+        for variable, average in pairs(self.model.optimizers):
             raw = keras.ops.copy(keras.ops.convert_to_tensor(variable))
             variable.assign(average)
             average.assign(raw)

@@ -1,7 +1,8 @@
-"""What trains and what does not, set in one place and said in one record."""
+"""Sets `trainable`: which weights a phase trains, and their learning-rate multipliers."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -48,68 +49,69 @@ def apply(model: keras.Model, backbone: Backbone, phase: Phase) -> None:
 
 
 def trained_variables(backbone: Backbone, phase: Phase) -> list[keras.Variable]:
-    """The variables of the backbone that a phase trains: here each kind of `train` has its meaning.
+    """The variables of the backbone that a phase trains: what each kind of `train` means.
 
-    A kernel that has adapters (LoRA) trains in no phase: they stand in for it.
+    A kernel that has adapters (LoRA) trains in no phase: they train in its place.
 
     Raises:
-        ConfigError: the backbone has not that many blocks, none of that name, no normalization.
+        ConfigError: the backbone has fewer blocks, none of that name, or no normalization layer.
     """
-    asked = trainable.parse(phase.train, f"stage.{phase.name}.train")
-    if asked.kind in ("norm", "bias"):
-        wanted = _is_norm if asked.kind == "norm" else _is_bias
-        every = _layers(backbone.blocks)
-        found = [
-            each
-            for layer in every
-            for each in own_trainable_variables(layer)
-            if wanted(layer, each)
+    setting = trainable.parse(phase.train, f"stage.{phase.name}.train")
+    if setting.kind in ("norm", "bias"):
+        is_selected = _is_norm if setting.kind == "norm" else _is_bias
+        selected = [
+            variable
+            for layer in _layers(backbone.blocks)
+            for variable in own_trainable_variables(layer)
+            if is_selected(layer, variable)
         ]
-        if not found:
-            name = "normalization layer" if asked.kind == "norm" else "bias"
+        if not selected:
+            name = "normalization layer" if setting.kind == "norm" else "bias"
             raise ConfigError(
                 f"stage.{phase.name}.train: received {phase.train!r}, but the backbone "
                 f"{backbone.name} has no {name}."
             )
-        return found
-    if asked.kind == "lora":
-        every = _layers(backbone.blocks)
-        return [
-            each for layer in every for each in own_trainable_variables(layer) if is_adapter(each)
-        ]
-    kept = {id(dense_kernel(layer)) for layer in lora.adapted_layers(backbone.model)}
+        return selected
+    if setting.kind == "lora":
+        every = (
+            variable
+            for layer in _layers(backbone.blocks)
+            for variable in own_trainable_variables(layer)
+        )
+        return [variable for variable in every if is_adapter(variable)]
+    adapted_kernels = {id(dense_kernel(layer)) for layer in lora.adapted_layers(backbone.model)}
     return [
         variable
-        for layer in _layers(_blocks(backbone, phase, asked))
+        for layer in _layers(_blocks(backbone, phase, setting))
         if phase.batchnorm == "train" or not is_batchnorm(layer)
         for variable in own_trainable_variables(layer)
-        if id(variable) not in kept
+        if id(variable) not in adapted_kernels
     ]
 
 
-def _blocks(backbone: Backbone, phase: Phase, asked: trainable.Trainable) -> Sequence[Block]:
+def _blocks(backbone: Backbone, phase: Phase, setting: trainable.Trainable) -> Sequence[Block]:
     """The blocks that train as a whole."""
-    if asked.kind == "head":
+    if setting.kind == "head":
         return ()
-    if asked.kind == "all":
+    if setting.kind == "all":
         return backbone.blocks
     key, names = f"stage.{phase.name}.train", [block.name for block in backbone.blocks]
-    if asked.kind == "top":
-        if int(asked.argument) > len(names):
+    if setting.kind == "top":
+        if int(setting.argument) > len(names):
             allowed = f"at most top:{len(names)}, the blocks of {backbone.name}"
             raise ConfigError(received(key, phase.train, allowed))
-        return backbone.blocks[-int(asked.argument) :]
-    found = [each for each in backbone.blocks if re.fullmatch(asked.argument, each.name)]
-    if not found:
-        allowed = f"a pattern that fits the whole name of a block: {join_names(names, 60)}"
+        return backbone.blocks[-int(setting.argument) :]
+    matching = [block for block in backbone.blocks if re.fullmatch(setting.argument, block.name)]
+    if not matching:
+        allowed = f"a pattern that matches the whole name of a block: {join_names(names, 60)}"
         raise ConfigError(received(key, phase.train, allowed))
-    return found
+    return matching
 
 
 def movable(backbone: Backbone, phase: Phase) -> set[int]:
     """The ids of the backbone's weights that a phase may change, moving statistics among them.
 
-    It goes by the phase alone, not by what any layer's `trainable` says now.
+    It depends on the phase alone, not on what any layer's `trainable` says now.
     """
     trained = {id(variable) for variable in trained_variables(backbone, phase)}
     state = {
@@ -128,25 +130,27 @@ def weights_by_block(model: keras.Model, backbone: Backbone) -> dict[str, list[k
     Raises:
         ConfigError: a weight is in no block and not in the head.
     """
-    found = {block.name: weights_of(block) for block in backbone.blocks}
-    known = {id(weight) for weights in found.values() for weight in weights}
-    head = [layer for layer in model.layers if layer.name.startswith(HEAD_PREFIXES)]
-    weights = [weight for layer in head for weight in layer.weights if id(weight) not in known]
-    known |= {id(weight) for weight in weights}
-    uncovered = [weight.path for weight in model.weights if id(weight) not in known]
-    if uncovered or rates.HEAD in found:
-        told = f"weights in no block and not in the head: {join_names(uncovered, 5)}"
+    by_block = {block.name: weights_of(block) for block in backbone.blocks}
+    covered = {id(weight) for weights in by_block.values() for weight in weights}
+    head_layers = [layer for layer in model.layers if layer.name.startswith(HEAD_PREFIXES)]
+    head = [
+        weight for layer in head_layers for weight in layer.weights if id(weight) not in covered
+    ]
+    covered |= {id(weight) for weight in head}
+    uncovered = [weight.path for weight in model.weights if id(weight) not in covered]
+    if uncovered or rates.HEAD in by_block:
+        problem = f"weights in no block and not in the head: {join_names(uncovered, 5)}"
         raise ConfigError(
-            f"backbone {backbone.name} has {told if uncovered else 'a block called head'}.",
-            f"Layers of a task's head have names that begin with {' or '.join(HEAD_PREFIXES)}.",
+            f"backbone {backbone.name} has {problem if uncovered else 'a block called head'}.",
+            f"Name the layers of a task's head with {' or '.join(HEAD_PREFIXES)} in front.",
         )
-    return {**found, rates.HEAD: weights}
+    return {**by_block, rates.HEAD: head}
 
 
 def multipliers(
     model: keras.Model, backbone: Backbone, phase: Phase, layer_decay: float
 ) -> dict[int, float]:
-    """The factor on the learning rate, by id of a weight."""
+    """The factor on the learning rate, by the id of a weight."""
     names = [block.name for block in backbone.blocks]
     factors = rates.multipliers(names, layer_decay, phase.rates, f"stage.{phase.name}.rates")
     return {
@@ -173,7 +177,7 @@ def flattened(model: keras.Model) -> list[keras.Layer]:
 
 
 def layers_of(block: Block) -> Iterator[keras.Layer]:
-    """A block's layers and those inside them, the outer ones first."""
+    """A block's layers and those inside them, each before those inside it."""
     for layer in block.layers:
         yield from all_layers(layer, include_self=True)
 
@@ -184,7 +188,7 @@ def weights_of(block: Block) -> list[keras.Variable]:
 
 
 def is_batchnorm(layer: keras.Layer) -> bool:
-    """Whether a layer has statistics that move while it trains."""
+    """Whether a layer has moving statistics."""
     return isinstance(layer, keras.layers.BatchNormalization)
 
 
@@ -203,7 +207,7 @@ def _learns(layer: keras.Layer, block: Block, trained: set[int], phase: Phase) -
 
 
 def _is_norm(layer: keras.Layer, variable: keras.Variable) -> bool:
-    # By name, for KerasHub has norms of its own; a layer that holds others is no norm itself.
+    # By name, since KerasHub has norms of its own; a layer that holds others is not a norm itself.
     return "Norm" in type(layer).__name__ and not all_layers(layer)
 
 
@@ -214,14 +218,11 @@ def _is_bias(layer: keras.Layer, variable: keras.Variable) -> bool:
 def describe(model: keras.Model) -> dict[str, Any]:
     """Counts of what trains, for the log and the table."""
     return {
-        "trainable_parameters": sum(size(each) for each in model.trainable_variables),
-        "parameters": sum(size(each) for each in model.weights),
+        "trainable_parameters": sum(size(variable) for variable in model.trainable_variables),
+        "parameters": sum(size(variable) for variable in model.weights),
     }
 
 
 def size(variable: keras.Variable) -> int:
     """How many numbers a variable holds."""
-    count = 1
-    for side in variable.shape:
-        count *= side
-    return count
+    return math.prod(variable.shape)

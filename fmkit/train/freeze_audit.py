@@ -1,9 +1,9 @@
-"""The proof that a phase changed nothing but what it was to train: hashes before and after."""
+"""Checks that a phase changed only what it trains: hashes of all weights before and after."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import groupby
@@ -15,7 +15,8 @@ import numpy as np
 from fmkit.core import console, files
 from fmkit.core.errors import ArtifactError, FreezeError, join_names
 from fmkit.models.backbone import Backbone
-from fmkit.optim import optimizers, rates
+from fmkit.optim import rates
+from fmkit.optim.optimizers import VariableUpdate, variable_update
 from fmkit.store import run_dir
 from fmkit.store.run_dir import Run
 from fmkit.store.run_reader import RunReader
@@ -31,7 +32,7 @@ PENDING, HELD, BROKEN, SKIPPED = "pending", "held", "broken", "skipped"
 
 @dataclass
 class BlockRecord:
-    """A block, or the head, in one phase.
+    """What one phase did to a block, or to the head.
 
     Attributes:
         block: its name; `head` is the head.
@@ -63,43 +64,43 @@ class BlockRecord:
 
 
 class FreezeAudit:
-    """Hashes weights around each phase of a run and keeps the record, `freeze.json`.
+    """Hashes the weights around each phase of a run, and writes the record, `freeze.json`.
 
     Args:
         run: where the record goes.
-        shown: whether to show each phase's table.
+        verbose: whether to show each phase's table.
     """
 
-    def __init__(self, run: Run, shown: bool = True) -> None:
-        self._run, self._shown = run, shown
+    def __init__(self, run: Run, verbose: bool = True) -> None:
+        self._run, self._verbose = run, verbose
         self._phases: list[dict[str, Any]] = []
-        self._begun: dict[str, BlockRecord] = {}
-        # The variables are kept so that no other can have the id of one that is gone.
+        self._resumed: dict[str, BlockRecord] = {}
+        # The variables are kept so that no other gets the id of one that is gone.
         self._digests: dict[int, tuple[keras.Variable, str]] = {}
 
     def reopen(self, phase: str) -> None:
-        """Take up the record of a run that goes on: the phases before one, and how that one began.
+        """Read the record of a resumed run: the phases before one, and how that one began.
 
         Args:
-            phase: the phase that the run stands in; what is recorded after it is forgotten.
+            phase: the phase that the run resumes in; what is recorded after it is dropped.
 
         Raises:
             ArtifactError: the record cannot be read, or does not have the phase.
         """
         entries = RunReader(self._run.folder).json(run_dir.FREEZE).get("phases")
         try:
-            found = [
-                {**each, "blocks": [BlockRecord(**block) for block in each["blocks"]]}
-                for each in entries or []
+            phases = [
+                {**entry, "blocks": [BlockRecord(**block) for block in entry["blocks"]]}
+                for entry in entries or []
             ]
-            place = [each["phase"] for each in found].index(phase)
+            current = [entry["phase"] for entry in phases].index(phase)
         except (TypeError, KeyError, ValueError) as error:
             raise ArtifactError(
                 f"run {self._run.folder.name}: {run_dir.FREEZE} does not say how phase "
                 f"{phase} began."
             ) from error
-        self._phases = found[:place]
-        self._begun = {each.block: each for each in found[place]["blocks"]}
+        self._phases = phases[:current]
+        self._resumed = {record.block: record for record in phases[current]["blocks"]}
 
     def skip(self, phase: Phase, reason: str) -> None:
         """Record a phase that does not run."""
@@ -107,43 +108,49 @@ class FreezeAudit:
         self._write()
 
     def snapshot(
-        self, model: keras.Model, backbone: Backbone, phase: Phase, optimizer: Any
+        self,
+        model: keras.Model,
+        backbone: Backbone,
+        phase: Phase,
+        optimizers: Mapping[str, Any],
     ) -> None:
-        """Record and show what a phase is going to train; the model is compiled.
+        """Record and show what a phase will train; the model is compiled.
 
-        Hashes from the end of the phase before are used again: nothing is to change in between, and
-        what does change in between counts as moved in this phase. A phase that goes on keeps the
-        hashes of its true start, and what it froze must still have them.
+        Hashes from the end of the phase before are reused: nothing should change in between, and
+        what does change in between counts as moved in this phase. A resumed phase keeps the hashes
+        of its true start, and what it froze must still have them.
 
         Args:
             model: the whole model, whichever part of it the phase runs.
             backbone: its backbone.
             phase: what should train.
-            optimizer: of `optimizers.build`, or None where another solver is at work.
+            optimizers: of the update rule; none where a solver trains.
 
         Raises:
             ArtifactError: something frozen is not what it was when the phase began.
         """
         groups = freeze.weights_by_block(model, backbone)
-        for weight in (each for weights in groups.values() for each in weights):
-            if id(weight) not in self._digests:
-                self._digests[id(weight)] = (weight, _digest(weight))
+        for weights in groups.values():
+            for weight in weights:
+                if id(weight) not in self._digests:
+                    self._digests[id(weight)] = (weight, _digest(weight))
         layers = {block.name: list(freeze.layers_of(block)) for block in backbone.blocks}
         records = [
-            _record(name, weights, layers.get(name, []), optimizer, self._hash(weights))
+            _record(name, weights, layers.get(name, []), optimizers, self._hash(weights))
             for name, weights in groups.items()
         ]
         allowed = self._allowed(groups, backbone, phase)
         for record, weights in zip(records, groups.values(), strict=True):
-            record.sha256_frozen = self._hash([each for each in weights if id(each) not in allowed])
-        if self._begun:
-            _begin_again(records, self._begun, phase)
-            self._begun = {}
+            frozen = [weight for weight in weights if id(weight) not in allowed]
+            record.sha256_frozen = self._hash(frozen)
+        if self._resumed:
+            _resume(records, self._resumed, phase)
+            self._resumed = {}
         self._phases.append(_entry(phase, PENDING, "", records))
         self._write()
         title = f"phase {phase.name} trains {phase.train}"
-        self._run.log("\n".join([title, *_table([[each] for each in records])]))
-        if self._shown:
+        self._run.log("\n".join([title, *_table([[record] for record in records])]))
+        if self._verbose:
             for line in [title, *_table(_collapsed(records))]:
                 console.info(line)
 
@@ -174,7 +181,7 @@ class FreezeAudit:
     def _allowed(
         self, groups: dict[str, list[keras.Variable]], backbone: Backbone, phase: Phase
     ) -> set[int]:
-        """The ids of the weights that a phase may change."""
+        """The ids of the weights that a phase may change: the head's always."""
         return freeze.movable(backbone, phase) | {id(weight) for weight in groups[rates.HEAD]}
 
     def _hash(self, weights: Sequence[keras.Variable]) -> str:
@@ -184,14 +191,14 @@ class FreezeAudit:
 
     def _write(self) -> None:
         phases = [
-            {**entry, "blocks": [asdict(each) for each in entry["blocks"]]}
+            {**entry, "blocks": [asdict(record) for record in entry["blocks"]]}
             for entry in self._phases
         ]
         record = {"schema": _SCHEMA, "phases": phases}
         files.write_json(self._run.folder / run_dir.FREEZE, record)
 
 
-def _begin_again(records: list[BlockRecord], before: dict[str, BlockRecord], phase: Phase) -> None:
+def _resume(records: list[BlockRecord], before: dict[str, BlockRecord], phase: Phase) -> None:
     """Give records the hashes of the phase's true start.
 
     Raises:
@@ -228,29 +235,38 @@ def _record(
     name: str,
     weights: Sequence[keras.Variable],
     layers: Iterable[keras.Layer],
-    optimizer: Any,
+    optimizers: Mapping[str, Any],
     digest: str,
 ) -> BlockRecord:
-    """What is, by the layers and the optimizer themselves, not by what the config asked for."""
-    trained = [each for each in weights if each.trainable]
-    treated = [optimizers.variable_update(optimizer, each) for each in trained]
+    """What the layers and the optimizers themselves say, not what the config asked for."""
+    trained = [weight for weight in weights if weight.trainable]
+    updates = [_update_of(optimizers, weight) for weight in trained]
     modes = {layer.trainable for layer in layers if freeze.is_batchnorm(layer)}
     batchnorm = {(): "none", (True,): "train", (False,): "frozen"}.get(tuple(modes), "mixed")
     return BlockRecord(
         block=name,
         trainable=bool(trained),
-        trainable_parameters=sum(freeze.size(each) for each in trained),
-        parameters=sum(freeze.size(each) for each in weights),
+        trainable_parameters=sum(freeze.size(weight) for weight in trained),
+        parameters=sum(freeze.size(weight) for weight in weights),
         batchnorm=batchnorm,
-        multiplier=max((each.multiplier for each in treated), default=0.0),
-        weight_decay=max((each.weight_decay for each in treated), default=0.0),
-        l2_sp=max((each.l2_sp for each in treated), default=0.0),
+        multiplier=max((update.multiplier for update in updates), default=0.0),
+        weight_decay=max((update.weight_decay for update in updates), default=0.0),
+        l2_sp=max((update.l2_sp for update in updates), default=0.0),
         sha256_before=digest,
     )
 
 
+def _update_of(optimizers: Mapping[str, Any], weight: keras.Variable) -> VariableUpdate:
+    """What the optimizer that has a weight does to it."""
+    for optimizer in optimizers.values():
+        update = variable_update(optimizer, weight)
+        if update.multiplier:
+            return update
+    return VariableUpdate()
+
+
 def _digest(weight: keras.Variable) -> str:
-    # By way of a tensor: a variable that is mirrored on several devices is no array yet.
+    # By way of a tensor: NumPy cannot read a variable that is mirrored on several devices.
     # Not by `convert_to_numpy`: on TensorFlow that copies, and raises a warning for each.
     value = np.ascontiguousarray(keras.ops.convert_to_tensor(weight))
     digest = hashlib.sha256(f"{value.dtype.name} {list(value.shape)}\n".encode())
@@ -259,34 +275,34 @@ def _digest(weight: keras.Variable) -> str:
 
 
 def _error(phase: Phase, broken: dict[str, list[str]]) -> FreezeError:
-    told = "; ".join(f"{name} ({join_names(paths, 4)})" for name, paths in broken.items())
+    moved = "; ".join(f"{name} ({join_names(paths, 4)})" for name, paths in broken.items())
     return FreezeError(
         f"phase {phase.name} trains {phase.train} with BatchNorm {phase.batchnorm}, and yet these "
-        f"weights moved: {told}.",
-        "Something made them trainable behind fmkit's back, such as a plugin. The weights of this "
-        f"phase are not to be used; {run_dir.FREEZE} has the hashes.",
+        f"weights moved: {moved}.",
+        "Something other than fmkit made them trainable, such as a plugin. Do not use the weights "
+        f"of this phase; {run_dir.FREEZE} has the hashes.",
     )
 
 
 def _collapsed(records: list[BlockRecord]) -> list[list[BlockRecord]]:
-    """Neighbours that are treated alike in one row, if there are too many rows without."""
-    rows = [[each] for each in records]
+    """Neighbours that train in the same way in one row, if there are too many rows otherwise."""
+    rows = [[record] for record in records]
     for with_rate in (True, False):
         if len(rows) <= _MAX_ROWS:
             break
-        body = groupby(records[:-1], partial(_likeness, with_rate=with_rate))
-        rows = [*(list(alike) for _, alike in body), records[-1:]]
+        body = groupby(records[:-1], partial(_training_key, with_rate=with_rate))
+        rows = [*(list(group) for _, group in body), records[-1:]]
     return rows
 
 
-def _likeness(record: BlockRecord, with_rate: bool) -> tuple[Any, ...]:
+def _training_key(record: BlockRecord, with_rate: bool) -> tuple[Any, ...]:
     rate = record.multiplier if with_rate else None
     return record.trainable, record.batchnorm, record.weight_decay, record.l2_sp, rate
 
 
 def _table(rows: list[list[BlockRecord]]) -> list[str]:
     """Aligned lines, a row for each group of blocks."""
-    cells = [["block", "trains", "BatchNorm", "rate", "decay"], *(_cells(each) for each in rows)]
+    cells = [["block", "trains", "BatchNorm", "rate", "decay"], *(_cells(row) for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     return [
         "  "
@@ -295,16 +311,16 @@ def _table(rows: list[list[BlockRecord]]) -> list[str]:
     ]
 
 
-def _cells(alike: list[BlockRecord]) -> list[str]:
-    first, last = alike[0], alike[-1]
-    trained = sum(each.trainable_parameters for each in alike)
-    of = sum(each.parameters for each in alike)
+def _cells(group: list[BlockRecord]) -> list[str]:
+    first, last = group[0], group[-1]
+    trained = sum(record.trainable_parameters for record in group)
+    parameters = sum(record.parameters for record in group)
     decay = f"{first.weight_decay:g}" if first.weight_decay else "-"
     return [
-        first.block if len(alike) == 1 else f"{first.block} .. {last.block}",
-        f"{trained:,} of {of:,}",
+        first.block if len(group) == 1 else f"{first.block} .. {last.block}",
+        f"{trained:,} of {parameters:,}",
         "-" if first.batchnorm == "none" else first.batchnorm,
-        _range([each.multiplier for each in alike]) if first.trainable else "-",
+        _range([record.multiplier for record in group]) if first.trainable else "-",
         f"{first.l2_sp:g} to pretrained" if first.l2_sp else decay,
     ]
 

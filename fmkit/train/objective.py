@@ -1,7 +1,12 @@
-"""The objectives of a joint run: what each of them trains, and how each is judged by itself."""
+"""The objectives of a run: data, task, network and loader of each; a joint run has several.
+
+A joint run (`task=joint`) trains one network with an output for each objective, and validates each
+by itself on its own split.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -9,31 +14,38 @@ from typing import Any, cast
 import keras
 import numpy as np
 
+from fmkit.config import units
 from fmkit.config.schema.data import DataConfig
+from fmkit.config.schema.model import ModelConfig
+from fmkit.config.schema.runtime import RuntimeConfig
+from fmkit.config.schema.task import JointConfig
 from fmkit.core.types import DataSpec
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
+from fmkit.data.loaders.joint_loader import JointLoader, Stream
+from fmkit.models.backbone import Backbone
 from fmkit.tasks.joint import Joint
+from fmkit.train import build_model
 from fmkit.train.task_model import TaskModel
 
 
 @dataclass
 class Objective:
-    """One objective of a run; a run of one task is its only part.
+    """One objective of a run; a run of one task has exactly one.
 
     Attributes:
         name: of the objective; empty where the run has no other.
-        learner: the network from its inputs to its output.
-        tested: number and loss of each batch of its last validation.
+        model: the network from its inputs to its output.
+        validation_losses: number and loss of each batch of its last validation.
     """
 
     name: str
     config: DataConfig
     task: Any
-    learner: TaskModel
+    model: TaskModel
     loader: Any
     data: Dataset
-    tested: list[tuple[int, float]] = field(default_factory=list)
+    validation_losses: list[tuple[int, float]] = field(default_factory=list)
 
     @property
     def examples(self) -> Examples:
@@ -42,12 +54,12 @@ class Objective:
 
     @property
     def splits(self) -> dict[str, np.ndarray]:
-        """Positions in its data set."""
+        """Positions in its data set, by split."""
         return self.data.splits
 
     @property
     def spec(self) -> DataSpec:
-        """What its data set looks like."""
+        """The spec of its data set."""
         return self.data.spec
 
     def ordered(self, split: str) -> Any:
@@ -63,7 +75,7 @@ class JointTaskModel(TaskModel):
         inputs: symbolic inputs of all of them, the primary one's first.
         outputs: symbolic outputs by name.
         task: the joint task.
-        parts: the objectives; they share all layers with this network.
+        objectives: they share all layers with this network.
     """
 
     def __init__(
@@ -71,38 +83,42 @@ class JointTaskModel(TaskModel):
         inputs: Sequence[Any],
         outputs: Mapping[str, Any],
         task: Joint,
-        parts: Sequence[Objective],
+        objectives: Sequence[Objective],
     ) -> None:
         super().__init__(list(inputs), dict(outputs), cast(Any, task))
-        self._parts = tuple(parts)
+        self._objectives = tuple(objectives)
 
     def compile(self, *arguments: Any, **options: Any) -> None:
-        """Keras' own, and the networks that judge each objective."""
+        """Keras' own, also of the networks that validate each objective."""
         super().compile(*arguments, **options)
-        for each in self._parts:
-            each.learner.compile(
-                metrics=each.task.metrics(), jit_compile=options.get("jit_compile", "auto")
+        for objective in self._objectives:
+            objective.model.compile(
+                metrics=objective.task.metrics(), jit_compile=options.get("jit_compile", "auto")
             )
 
     def evaluate(self, *arguments: Any, callbacks: Any = None, **options: Any) -> Any:
-        """Every objective's figures on all of its own validation split, and the whole loss.
+        """The metrics of every objective on all of its own validation split, and the whole loss.
 
-        What Keras would hand over is not looked at: the splits are of different lengths. There is
-        no whole loss where an objective has no such split.
+        Keras hands over the batches of one split; they are ignored, since the objectives' splits
+        have different lengths. There is no whole loss where an objective has no validation split.
         """
         if self.is_cut_short:
             return {}
         if callbacks is not None:
             callbacks.on_test_begin()
         logs: dict[str, float] = {}
-        for each in self._parts:
-            each.tested.clear()
-            if (batches := each.ordered("val")) is None:
+        for objective in self._objectives:
+            objective.validation_losses.clear()
+            if (batches := objective.ordered("val")) is None:
                 continue
-            watch = keras.callbacks.LambdaCallback(on_test_batch_end=_kept_in(each))
-            found = each.learner.evaluate(batches, verbose=0, callbacks=[watch], return_dict=True)
-            logs |= {f"{each.name}_{figure}": float(value) for figure, value in found.items()}
-        losses = {each.name: logs.get(f"{each.name}_loss") for each in self._parts}
+            watch = keras.callbacks.LambdaCallback(on_test_batch_end=_record_losses(objective))
+            metrics = objective.model.evaluate(
+                batches, verbose=0, callbacks=[watch], return_dict=True
+            )
+            logs |= {f"{objective.name}_{name}": float(value) for name, value in metrics.items()}
+        losses = {
+            objective.name: logs.get(f"{objective.name}_loss") for objective in self._objectives
+        }
         if None not in losses.values():
             logs = {"loss": self.task.combined(losses), **logs}  # type: ignore[attr-defined]
         if callbacks is not None:
@@ -110,8 +126,47 @@ class JointTaskModel(TaskModel):
         return logs
 
 
-def _kept_in(part: Objective) -> Any:
-    def keep(batch: int, logs: dict[str, Any] | None) -> None:
-        part.tested.append((batch, float((logs or {}).get("loss", 0.0))))
+def _record_losses(objective: Objective) -> Any:
+    def record(batch: int, logs: dict[str, Any] | None) -> None:
+        objective.validation_losses.append((batch, float((logs or {}).get("loss", 0.0))))
 
-    return keep
+    return record
+
+
+def build_joint(
+    model_config: ModelConfig, task_config: JointConfig, data: Mapping[str, Dataset]
+) -> tuple[Backbone, Joint, JointTaskModel, tuple[Objective, ...]]:
+    """One backbone with the heads of all objectives, and a network for each of them."""
+    specs = {name: dataset.spec for name, dataset in data.items()}
+    backbone = build_model.build_backbone(model_config, list(specs.values()))
+    joint: Any = Joint(cast(Any, task_config), specs)
+    networks = joint.networks(backbone, model_config)
+    objectives = tuple(
+        Objective(
+            name,
+            task_config.objectives[name].data,
+            joint.parts[name],
+            build_model.network(inputs, output, joint.parts[name]),
+            None,
+            data[name],
+        )
+        for name, (inputs, output) in networks.items()
+    )
+    all_inputs = [tensor for inputs, _ in networks.values() for tensor in inputs]
+    outputs = joint.joined(backbone, networks)
+    return backbone, joint, JointTaskModel(all_inputs, outputs, joint, objectives), objectives
+
+
+def open_joint_loader(
+    runtime: RuntimeConfig, objectives: Sequence[Objective], backbone: Backbone
+) -> JointLoader:
+    """A loader for each objective, which share the memory budget, and one of them all."""
+    share = units.parse_bytes(runtime.memory_budget) // len(objectives)
+    shared = dataclasses.replace(runtime, memory_budget=f"{share} B")
+    for objective in objectives:
+        objective.loader = build_model.open_loader(
+            objective.config, shared, objective.examples, objective.task, backbone
+        )
+    return JointLoader(
+        {item.name: Stream(item.loader, item.splits["train"]) for item in objectives}
+    )

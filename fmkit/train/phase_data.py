@@ -1,4 +1,4 @@
-"""What a phase trains, and on what: photos, or features that were kept; compiled for it."""
+"""What a phase trains, and on what: the whole network on inputs, or its top on cached features."""
 
 from __future__ import annotations
 
@@ -11,154 +11,163 @@ import numpy as np
 
 from fmkit.core import console
 from fmkit.core.errors import ArtifactError, ConfigError, ResourceError, received
-from fmkit.optim import optimizers, schedules
+from fmkit.optim import schedules
+from fmkit.optim.update_rule import UpdateRule
 from fmkit.train import freeze
 from fmkit.train.assemble import Assembly
-from fmkit.train.checkpoints.state import SavedState
-from fmkit.train.features import cache as features
+from fmkit.train.checkpoints.resume import SavedState
+from fmkit.train.features import cache as features_cache
 from fmkit.train.features.cache import Features
 from fmkit.train.phases import Phase
 from fmkit.train.run_context import RunContext
 from fmkit.train.task_model import TaskModel
 
-_STEPS_OF_VECTORS, _STEPS_OF_MAPS = 1024, 16
+_MAX_STEPS_OF_VECTORS, _MAX_STEPS_OF_MAPS = 1024, 16
 """Most steps in one call, for features that are a vector and for larger ones."""
+_MAX_VECTOR_VALUES = 2**14
 
 
 @dataclass
 class PhaseInputs:
-    """What a phase trains, and on what: the whole network on images, or its top on features.
+    """What a phase trains, and on what.
 
     Attributes:
-        batches: from the number of the first step and a count, in the order that the seed says.
-        metrics: those that the learner was compiled with.
+        model: the whole network, or its top where the phase trains on cached features.
+        training_batches: from the number of the first step and a count, in the order of the seed.
+        validation: batches in order, or None.
+        features: what is trained on in place of the inputs, or None.
+        metrics: those that the model was compiled with.
     """
 
-    learner: TaskModel
-    batches: Callable[[int, int], Any]
+    model: TaskModel
+    training_batches: Callable[[int, int], Any]
     validation: Any
     features: Features | None = None
     metrics: list[Any] = field(default_factory=list)
 
 
-def build_phase_inputs(session: RunContext, phase: Phase) -> PhaseInputs:
-    """Features where they are the same in every epoch, else images."""
-    assembly, saved = session.assembly, session.saved
-    session.progress.begin(phase.name, 1, phase.steps_per_epoch)
-    assembly.features = None  # the last phase's go before this one's come
-    found = features.prepare(assembly, phase, session.tick)
-    if saved is not None:
-        _compare_features(session, phase, saved, found)
-    assembly.features = None if isinstance(found, str) else found
+def build_phase_inputs(context: RunContext, phase: Phase) -> PhaseInputs:
+    """Cached features where they are the same in every epoch, else the inputs themselves."""
+    assembly = context.assembly
+    context.progress.begin(phase.name, 1, phase.steps_per_epoch)
+    assembly.features = None  # frees the last phase's memory before this one's are read
+    features = features_cache.prepare(assembly, phase, context.on_features_batch)
+    if context.saved is not None:
+        _compare_features(context, phase, context.saved, features)
+    if isinstance(features, str):
+        _report_no_features(context, phase, reason=features)
+
+        def input_batches(first_step: int, steps: int) -> Any:
+            return assembly.training_batches(phase, first_step, steps)
+
+        return PhaseInputs(assembly.model, input_batches, assembly.ordered("val"))
+    assembly.features = features
+    _report_features(context, phase, features)
     train, seed = assembly.splits["train"], assembly.config.runtime.seed
-    if isinstance(found, str):
-        _without_features(session, phase, found)
-
-        def photos(first: int, steps: int) -> Any:
-            return assembly.training_batches(phase, first, steps)
-
-        return PhaseInputs(assembly.learner, photos, assembly.ordered("val"))
-    said = f"{phase.name}: features {features.described(found.record)}"
-    if session.assembly.config.runtime.verbose:
-        console.info(said)
-    session.run.log(f"{said} {found.record}")
-    known = session.run.status.get("features") or {}
-    session.run.update(features={**known, phase.name: found.record})
     validation = assembly.splits.get("val", np.array([], int))
-    ordered = found.loader.ordered(validation) if len(validation) else None
+    ordered = features.loader.ordered(validation) if len(validation) else None
 
-    def rows(first: int, steps: int) -> Any:
-        return found.loader.train(train, seed, steps, first)
+    def feature_batches(first_step: int, steps: int) -> Any:
+        return features.loader.train(train, seed, steps, first_step)
 
-    return PhaseInputs(found.cut.upper, rows, ordered, found)
+    return PhaseInputs(features.graph_split.upper, feature_batches, ordered, features)
 
 
 def _compare_features(
-    session: RunContext, phase: Phase, saved: SavedState, found: Features | str
+    context: RunContext, phase: Phase, saved: SavedState, features: Features | str
 ) -> None:
-    """Refuse to go on with photos where there were features, or the other way round.
+    """Refuse to resume on inputs where there were features, or the other way round.
 
     Raises:
         ArtifactError: that would be another run.
     """
-    if isinstance(found, str) != (saved.features is None):
-        before, now = "features that were kept", f"photos now: {found}"
+    if isinstance(features, str) != (saved.features is None):
+        before, now = "cached features", f"the inputs now: {features}"
         if saved.features is None:
-            before, now = "photos", "features that are kept now"
+            before, now = "the inputs", "cached features now"
         raise ArtifactError(
             f"phase {phase.name} trained on {before} until step {saved.step}, and would on {now}.",
             "Name a folder that can be written with runtime.cache_dir, or start a new run.",
         )
-    if not isinstance(found, str) and found.record["sha256"] != saved.features:
-        warned = (
-            f"{phase.name}: the features are not those of before, bit for bit (computed by "
-            f"{found.record['engine']}); the run goes on, and will not be equal to one without "
-            "a stop."
+    if not isinstance(features, str) and features.record["sha256"] != saved.features:
+        warning = (
+            f"{phase.name}: the features differ from those before the stop in their last bits "
+            f"(computed by {features.record['engine']}); the run resumes, and will not be equal "
+            "bit for bit to one without a stop."
         )
-        session.run.log(warned)
-        console.warning(warned)
+        context.run.log(warning)
+        console.warning(warning)
 
 
-def _without_features(session: RunContext, phase: Phase, reason: str) -> None:
-    """Say why a phase that freezes something pays for it in every epoch."""
+def _report_features(context: RunContext, phase: Phase, features: Features) -> None:
+    line = f"{phase.name}: features {features_cache.describe(features.record)}"
+    if context.assembly.config.runtime.verbose:
+        console.info(line)
+    context.run.log(f"{line} {features.record}")
+    records = context.run.status.get("features") or {}
+    context.run.update(features={**records, phase.name: features.record})
+
+
+def _report_no_features(context: RunContext, phase: Phase, reason: str) -> None:
+    """Say why a phase runs what it freezes in every epoch."""
     if phase.solver == "lbfgs":
         raise ResourceError(
-            f"stage.{phase.name}.solver=lbfgs needs features that are kept: {reason}.",
+            f"stage.{phase.name}.solver=lbfgs needs cached features: {reason}.",
             "Name another folder with runtime.cache_dir=DIR, or add "
             f"stage.{phase.name}.solver=gradient.",
         )
     if phase.train != "all":
-        said = f"{phase.name}: the frozen part runs in every epoch: {reason}"
-        session.run.log(said)
-        if session.assembly.config.runtime.verbose:
-            console.info(said)
-    if session.assembly.loader.memory_bytes:  # else it would only decode for nothing
-        session.assembly.loader.prepare()
+        line = f"{phase.name}: the frozen part runs in every epoch: {reason}"
+        context.run.log(line)
+        if context.assembly.config.runtime.verbose:
+            console.info(line)
+    if context.assembly.loader.memory_bytes:  # else decoding ahead would keep nothing
+        context.assembly.loader.prepare()
 
 
-def compile_for(assembly: Assembly, phase: Phase, material: PhaseInputs) -> Any:
-    """Compile what the phase trains; its optimizer, or None where a solver does without."""
-    config, learner = assembly.config, material.learner
-    optimizer = None
+def compile_for(assembly: Assembly, phase: Phase, inputs: PhaseInputs) -> None:
+    """Compile what the phase trains: with its update rule, or without where a solver trains."""
+    config, model = assembly.config, inputs.model
+    model.update_rule = assembly.task.update_rule() or UpdateRule()
     if phase.solver == "gradient":
-        optimizer = optimizers.build(
-            config.optimizer,
-            schedule(assembly, phase),
-            learner.trainable_variables,
-            freeze.multipliers(
-                assembly.learner, assembly.backbone, phase, config.optimizer.layer_decay
-            ),
-            assembly.pretrained,
+        multipliers = freeze.multipliers(
+            assembly.model, assembly.backbone, phase, config.optimizer.layer_decay
+        )
+        model.update_rule.build(
+            model, config.optimizer, schedule(assembly, phase), multipliers, assembly.pretrained
         )
     metrics = assembly.task.metrics()
-    material.metrics = keras.tree.flatten(metrics)  # of a joint task they are by objective
-    learner.compile(
-        optimizer=optimizer,
+    inputs.metrics = keras.tree.flatten(metrics)  # those of a joint task are by objective
+    model.compile(
+        # Keras knows one: its learning rate is the one that is recorded.
+        optimizer=next(iter(model.optimizers.values()), None),
         metrics=metrics,
         jit_compile=assembly.devices.jit_compile(),
-        steps_per_execution=_steps_per_execution(assembly, phase, material),
+        steps_per_execution=_steps_per_execution(assembly, phase, inputs),
     )
-    if optimizer is not None:  # as `compile` may have wrapped it, with variables of its own
-        learner.optimizer.build(learner.trainable_variables)
-    return learner.optimizer
 
 
-def _steps_per_execution(assembly: Assembly, phase: Phase, material: PhaseInputs) -> int:
-    """How many steps one call makes: on features an epoch, or the largest part of it that is even.
+def _steps_per_execution(assembly: Assembly, phase: Phase, inputs: PhaseInputs) -> int:
+    """Steps of one call: on features an epoch, or the largest part of it that divides it.
 
-    Live steps take long enough for a call each, and a signal is heard only between calls. Several
-    devices get a call a step, for Keras 3.15 cannot loop over replicas.
+    Steps of the whole network take long enough for a call each, and a signal acts only between
+    calls. Several devices get a call a step, since Keras 3.15 cannot loop over replicas.
     """
     several = len(assembly.devices.names) > 1
-    if material.features is None or several or assembly.config.runtime.log_every:
+    if inputs.features is None or several or assembly.config.runtime.log_every:
         return 1
-    most = _STEPS_OF_VECTORS if material.features.cut.row_values <= 2**14 else _STEPS_OF_MAPS
+    is_vector = inputs.features.graph_split.row_values <= _MAX_VECTOR_VALUES
+    most = _MAX_STEPS_OF_VECTORS if is_vector else _MAX_STEPS_OF_MAPS
     steps = min(phase.steps, phase.steps_per_epoch)
-    return max(each for each in range(1, min(most, steps) + 1) if steps % each == 0)
+    return max(count for count in range(1, min(most, steps) + 1) if steps % count == 0)
 
 
 def schedule(assembly: Assembly, phase: Phase) -> schedules.Schedule:
-    """A phase's learning rates, by update: a few accumulated batches make one."""
+    """A phase's learning rate by update: several accumulated batches make one.
+
+    Raises:
+        ConfigError: the phase has fewer batches than are accumulated.
+    """
     config = assembly.config.optimizer
     if phase.solver == "gradient" and phase.steps < config.accumulation:
         raise ConfigError(
@@ -173,7 +182,7 @@ def schedule(assembly: Assembly, phase: Phase) -> schedules.Schedule:
     return schedules.from_config(config, phase.learning_rate, updates, per_epoch)
 
 
-def rate_at(assembly: Assembly, phase: Phase, step: int) -> float:
+def learning_rate_at(assembly: Assembly, phase: Phase, step: int) -> float:
     """The learning rate of the update after `step` steps of a phase."""
     update = min(step, phase.steps) // assembly.config.optimizer.accumulation
     return float(keras.ops.convert_to_numpy(schedule(assembly, phase)(update)))

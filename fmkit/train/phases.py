@@ -1,4 +1,4 @@
-"""A stage as data: which blocks train, for how long, how fast."""
+"""The phases of a stage: which blocks train, for how long, at which learning rate."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from fmkit.config import units
 from fmkit.config.schema.optimizer import OptimizerConfig
 from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.train.position import Position
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,12 @@ class Phase:
 
     Attributes:
         name: its key in the stage.
-        train: as the config writes it; config/trainable.py reads it.
+        train: what trains, as in the config; `fmkit.config.trainable` parses it.
         batchnorm: `frozen` or `train`.
         learning_rate: peak, absolute.
-        steps: optimizer calls, the batches that are accumulated counted one by one.
+        steps: batches that are trained on, also where several are accumulated into one update.
         steps_per_epoch: batches in one pass over the training split.
-        patience: epochs without a better monitored value before the phase stops, or None.
+        patience: epochs without a better monitored value after which the phase stops, or None.
         rates: factors on the learning rate by pattern of block names.
         augment: augmentation preset, or None for the data's own.
         solver: `gradient` or `lbfgs`.
@@ -44,9 +45,26 @@ class Phase:
         """Passes over the data, the last one perhaps cut short."""
         return math.ceil(self.steps / self.steps_per_epoch)
 
-    def steps_of(self, epochs: int) -> int:
-        """Steps that have been done when so many epochs have ended."""
+    def steps_after(self, epochs: int) -> int:
+        """Steps that are done when so many epochs have ended."""
         return min(epochs * self.steps_per_epoch, self.steps)
+
+    def is_epoch_end(self, position: Position) -> bool:
+        """Whether the epochs that have ended are all that was trained: no epoch is begun."""
+        return position.phase_step == self.steps_after(position.epoch)
+
+    def is_finished(self, position: Position) -> bool:
+        """Whether nothing is left to train: all steps are done, or patience has run out.
+
+        False while the last epoch has not been validated.
+        """
+        if not self.is_epoch_end(position):
+            return False
+        return self.has_run_out_of_patience(position) or position.phase_step >= self.steps
+
+    def has_run_out_of_patience(self, position: Position) -> bool:
+        """Whether `patience` epochs were no better than the best of the phase."""
+        return self.patience is not None and position.stale >= self.patience
 
 
 def plan(
@@ -59,7 +77,7 @@ def plan(
             train=config.train,
             batchnorm=config.batchnorm,
             learning_rate=config.learning_rate or optimizer.learning_rate,
-            # A solver takes no steps of its own; it counts as one.
+            # A solver makes no steps; it counts as one, so that its checkpoint has a number.
             steps=1
             if config.solver == "lbfgs"
             else units.parse_duration(config.epochs, "epochs").steps(steps_per_epoch),

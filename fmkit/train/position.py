@@ -1,4 +1,4 @@
-"""Where a run is: phase, epoch and step."""
+"""Where a run is: phase, epoch, step, and the best epoch so far."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from typing import Any
 
 @dataclass
 class Position:
-    """Where a run stands. One object is shared by all callbacks of a run.
+    """Where a run is. All callbacks of a run share one object.
 
     Attributes:
-        step: optimizer calls since the run began, over all phases.
+        step: training steps since the run began, over all phases.
         phase_start: the value of `step` at which the current phase began.
-        epoch: epochs that have ended in the current phase.
-        best: phase, epoch, step, monitor and value of the best epoch so far, or None.
-        stale: epochs of the current phase since it last had a best of its own.
-        row_loss: steps of the epoch when the last row for a step was written, and their mean loss.
-        results: what came of the phases before, as JSON.
+        epoch: epochs of the current phase that have ended.
+        best: phase, epoch, step, monitor and value of the run's best epoch so far, or None.
+        phase_best: the same of the current phase.
+        stale: epochs of the current phase since `phase_best`.
+        row_loss: the steps of the current epoch at the last row that was written for a step, and
+            their mean loss.
+        results: what `PhaseResult.as_dict` says of the phases before.
     """
 
     step: int = 0
@@ -31,10 +33,10 @@ class Position:
 
     @property
     def phase_step(self) -> int:
-        """Steps of the current phase that were done."""
+        """Steps of the current phase that are done."""
         return self.step - self.phase_start
 
-    def begin(self) -> None:
-        """A phase begins."""
+    def begin_phase(self) -> None:
+        """A phase begins here."""
         self.phase_start, self.epoch = self.step, 0
         self.phase_best, self.stale = None, 0

@@ -1,9 +1,9 @@
-"""What a network says of each example before it has learned anything: computed once, and kept.
+"""Reference-model outputs, computed once and cached: those of the network before it trains.
 
-Preference tuning compares with it at every step (`fmkit.tasks.language.dpo`). It lies in the cache
-beside features, under everything that it depends on, so that second and resumed runs find it.
-The weights are always those of the start: a run that goes on is assembled with them, and what its
-checkpoint has comes later.
+Preference tuning compares with them at every step (`fmkit.tasks.language.dpo`). They are cached
+like features, under everything that they depend on, so that second and resumed runs find them. The
+weights are always those of the start: a resumed run is assembled with them, and those of its
+checkpoint are restored later.
 
 N examples, K outputs of the network.
 """
@@ -20,28 +20,31 @@ from typing import Any
 import keras
 import numpy as np
 
-from fmkit.config import registry as rows
-from fmkit.config import units
+from fmkit.config import registry as config_registry
 from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.config.schema.task import TaskConfig
 from fmkit.core import console, files
 from fmkit.core.errors import NonFiniteError
+from fmkit.core.throttle import Throttle
 from fmkit.models.backbone import Backbone
 from fmkit.models.heads import HEAD_PREFIXES
 from fmkit.store import array_cache
-from fmkit.store.array_cache import FeatureStore
+from fmkit.train.cache_store import open_store
 from fmkit.train.devices import Devices, versions
 
 _VERSION = 1
 """Part of every key: to be raised when the same facts would give other outputs."""
 
-_SILENCE = 10.0  # seconds between two words on how far it is
+_SECONDS_PER_MESSAGE = 10.0
+
+Network = Callable[[], keras.Model]
+"""Gives the network as it is at the start."""
 
 
 def is_needed(config: TaskConfig) -> bool:
-    """Whether a task compares with the outputs of the network as it was at the start."""
-    task = rows.load(rows.task_entry(config.name).task)
+    """Whether a task learns from the outputs of the network at the start."""
+    task = config_registry.load(config_registry.task_entry(config.name).task)
     return bool(getattr(task, "needs_reference", False))
 
 
@@ -64,15 +67,15 @@ class Reference:
     Attributes:
         weights: fingerprint of the network.
         model: which model it is.
-        data: the data's name, for the list of what is in the cache.
-        batch_size: examples at once; sums of floats depend on it in their last bits.
+        data: the data's name, for the list of what is cached.
+        batch_size: examples of a batch; sums of floats depend on it in their last bits.
         runtime: where the cache is, and whether it is used.
         machine: the devices.
         task: name of the task.
         plugins: the plugin file, which the model may come from.
-        computed: examples that a network was asked about.
-        read: examples that the cache had.
-        seconds: time of the former.
+        computed: examples that the network was run on.
+        read: examples that were in the cache.
+        seconds: time that the former took.
     """
 
     weights: str
@@ -90,23 +93,27 @@ class Reference:
     def of_splits(
         self, loader: Any, splits: Mapping[str, np.ndarray], count: int, network: Network
     ) -> np.ndarray:
-        """Outputs (N, K) float32, from the cache or computed now; NaN of what is in no split.
+        """Outputs (N, K) float32, from the cache or computed now; NaN for examples in no split.
 
         Args:
             loader: of the data.
-            splits: by split's name, positions in it.
+            splits: positions in the data set by the split's name.
             count: N.
-            network: gives the network; asked only if the cache lacks something.
+            network: gives the network; called only if the cache lacks something.
 
         Raises:
-            NonFiniteError: the network gives numbers that are none.
+            NonFiniteError: an output is NaN or infinite.
         """
-        rows = {name: self._of(loader, name, at, network) for name, at in splits.items() if len(at)}
-        width = next(iter(rows.values())).shape[1]
-        found = np.full((count, width), np.nan, np.float32)
-        for name, values in rows.items():
-            found[splits[name]] = values
-        return found
+        of_split = {
+            name: self._of_split(loader, name, positions, network)
+            for name, positions in splits.items()
+            if len(positions)
+        }
+        width = next(iter(of_split.values())).shape[1]
+        outputs = np.full((count, width), np.nan, np.float32)
+        for name, values in of_split.items():
+            outputs[splits[name]] = values
+        return outputs
 
     def record(self) -> dict[str, Any]:
         """What was computed and how, for the record."""
@@ -115,20 +122,19 @@ class Reference:
             "seconds": round(self.seconds, 3),
         }  # fmt: skip
 
-    def described(self) -> str:
+    def describe(self) -> str:
         """The same in one line for people."""
-        told = f"{self.read:,} from the cache"
+        counts = f"{self.read:,} from the cache"
         if self.computed:
-            told = f"{self.computed:,} computed in {self.seconds:.1f} s, {told}"
-        return f"reference: what the model says of each example at the start: {told}"
+            counts = f"{self.computed:,} computed in {self.seconds:.1f} s, {counts}"
+        return f"reference: outputs of the model at the start: {counts}"
 
-    def _of(self, loader: Any, split: str, indices: np.ndarray, network: Network) -> np.ndarray:
+    def _of_split(
+        self, loader: Any, split: str, indices: np.ndarray, network: Network
+    ) -> np.ndarray:
         if self.runtime.cache == "never":
             return self._compute(loader, split, indices, network)
-        root = (
-            Path(self.runtime.cache_dir) if self.runtime.cache_dir else array_cache.default_folder()
-        )
-        store = FeatureStore(root, units.parse_bytes(self.runtime.cache_limit, units.LIMIT))
+        store = open_store(self.runtime)
         facts = self._facts(loader, indices)
         key = array_cache.key_of(facts)
 
@@ -142,8 +148,8 @@ class Reference:
             entry, lock, computed = store.obtain(key, make=make, waiting=lambda: None)
         except OSError as error:
             console.warning(
-                f"the cache {store.folder} cannot be written ({error.strerror or error}): what the "
-                "model says at the start is computed again by whoever needs it."
+                f"the cache {store.folder} cannot be written ({error.strerror or error}): the "
+                "reference outputs will be computed again by every run that needs them."
             )
             return self._compute(loader, split, indices, network)
         self.read += 0 if computed else len(indices)
@@ -153,15 +159,17 @@ class Reference:
         self, loader: Any, split: str, indices: np.ndarray, network: Network
     ) -> np.ndarray:
         model, began = network(), time.monotonic()
-        told = _Told(split, loader.steps_per_epoch(len(indices)), self.runtime.verbose)
-        found = model.predict(loader.ordered(indices), verbose=0, callbacks=[told])
-        values = np.asarray(found, np.float32)
-        bad = int((~np.isfinite(values)).any(axis=1).sum())
-        if bad:
+        callbacks = []
+        if self.runtime.verbose:
+            callbacks.append(_ReportProgress(split, loader.steps_per_epoch(len(indices))))
+        outputs = model.predict(loader.ordered(indices), verbose=0, callbacks=callbacks)
+        values = np.asarray(outputs, np.float32)
+        nonfinite = int((~np.isfinite(values)).any(axis=1).sum())
+        if nonfinite:
             raise NonFiniteError(
-                f"the model at the start gives numbers that are not finite for {bad:,} of "
+                f"the outputs of the model at the start are NaN or infinite for {nonfinite:,} of "
                 f"{len(values):,} examples of {split}.",
-                "runtime.precision=float32 has more room than half precision.",
+                "runtime.precision=float32 has a wider range than half precision.",
             )
         self.computed += len(indices)
         self.seconds += time.monotonic() - began
@@ -186,21 +194,16 @@ class Reference:
         }
 
 
-Network = Callable[[], keras.Model]
-"""The network as it is at the start."""
-
-
-class _Told(keras.callbacks.Callback):
+class _ReportProgress(keras.callbacks.Callback):
     """Says now and then how far a pass is."""
 
-    def __init__(self, split: str, steps: int, verbose: bool) -> None:
+    def __init__(self, split: str, steps: int) -> None:
         super().__init__()
-        self._split, self._steps, self._verbose = split, steps, verbose
-        self._at = time.monotonic()
+        self._split, self._steps = split, steps
+        self._throttle = Throttle(_SECONDS_PER_MESSAGE)
 
     def on_predict_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Perhaps say it."""
-        if self._verbose and time.monotonic() >= self._at + _SILENCE:
-            self._at = time.monotonic()
+        """Say it if it is time."""
+        if self._throttle.is_due():
             share = (batch + 1) / max(1, self._steps)
             console.info(f"reference: the model at the start has seen {share:.0%} of {self._split}")

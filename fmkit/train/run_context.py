@@ -1,7 +1,8 @@
-"""What the phases of one run share."""
+"""`RunContext`: what all phases of one run share."""
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import signal
 import time
@@ -16,39 +17,60 @@ from fmkit.train.assemble import Assembly
 from fmkit.train.callbacks.progress import TrainingProgress
 from fmkit.train.callbacks.signal_stop import SignalStop
 from fmkit.train.checkpoints import checkpoint
-from fmkit.train.checkpoints.state import SavedState
+from fmkit.train.checkpoints.resume import SavedState
 from fmkit.train.features.cache import Features
 from fmkit.train.freeze_audit import FreezeAudit
+from fmkit.train.phases import Phase
 from fmkit.train.position import Position
 
 
 @dataclass
 class RunContext:
-    """What the phases of one run share.
+    """What all phases of one run share.
 
     Attributes:
-        saved: what the run goes on from, until its phase has taken it over.
-        phase_began: the time when the current phase began, earlier processes' time included.
+        saved: what the run resumes from, until its phase has taken it over; else None.
+        phase_began: monotonic time when the current phase began, less the time that earlier
+            processes spent on it.
     """
 
     assembly: Assembly
     run: Run
-    proof: FreezeAudit
-    stopper: SignalStop
-    log: MetricsLog
+    audit: FreezeAudit
+    signal_stop: SignalStop
+    metrics_log: MetricsLog
     progress: TrainingProgress
     position: Position = field(default_factory=Position)
     saved: SavedState | None = None
     phase_began: float = 0.0
 
-    def tick(self, done: int, steps: int) -> None:
-        """A pass over the images has come so far; a signal ends it."""
+    def resume(self, saved: SavedState) -> None:
+        """Continue where a checkpoint was saved."""
+        self.saved = saved
+        self.position = dataclasses.replace(saved.position, results=list(saved.position.results))
+        self.audit.reopen(saved.phase)
+        self.run.update(best=self.position.best, phases=self.position.results)
+
+    def begin_phase(self, phase: Phase) -> None:
+        """Begin a phase, or resume it where a checkpoint was saved in it."""
+        self.phase_began = time.monotonic() - (self.saved.seconds if self.saved else 0.0)
+        if self.saved is None:
+            self.position.begin_phase()
+        self.run.update(phase=phase.name, epoch=self.position.epoch, step=self.position.step)
+
+    @property
+    def phase_seconds(self) -> float:
+        """Time that the current phase has taken."""
+        return round(time.monotonic() - self.phase_began, 3)
+
+    def on_features_batch(self, done: int, steps: int) -> None:
+        """Show how far a pass over the inputs is; a signal ends it."""
         if self.progress.is_due():
             self.progress.step(1, done, "features")
-        self.stop_if_asked()
+        self.raise_if_stopped()
 
-    def stop_if_asked(self) -> None:
-        """End the run if a signal has come.
+    def raise_if_stopped(self) -> None:
+        """End the run if a signal has arrived.
 
         Raises:
             Interrupted: one has.
@@ -60,18 +82,18 @@ class RunContext:
                 f"stopped by {signal.Signals(number).name} at step {self.position.step} "
                 f"(phase {self.run.status['phase']}), "
                 f"{'checkpoint saved' if saved else 'before there was anything to save'}.",
-                f"Go on with: fmkit resume {shlex.quote(files.display_path(self.run.folder))}",
+                f"Resume with: fmkit resume {shlex.quote(files.display_path(self.run.folder))}",
                 number,
             )
 
-    def facts(self, features: Features | None) -> dict[str, Any]:
+    def state_facts(self, features: Features | None) -> dict[str, Any]:
         """What of a checkpoint's state the callbacks do not know."""
         return {
-            "rows": self.log.sync(),
+            "rows": self.metrics_log.sync(),
             "facts": {
-                "seconds": round(time.monotonic() - self.phase_began, 3),
+                "seconds": self.phase_seconds,
                 "skipped": self.assembly.skipped,
                 "features": None if features is None else features.record["sha256"],
-                "config": self.assembly.settings,
+                "config": self.assembly.flat_config,
             },
         }

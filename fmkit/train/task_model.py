@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -10,18 +11,21 @@ from fmkit.models.keras_internals import (
     call_operation,
     loss_total,
     per_replica_share,
+    record_loss,
     run_graph,
     standardize_inputs,
 )
+from fmkit.optim.update_rule import UpdateRule
 from fmkit.tasks.base import Task
+from fmkit.train import devices
 
 
 class _FiniteSteps(keras.metrics.Metric):
-    """How many steps since the last reset began with a sum of losses that is finite.
+    """How many steps since the last reset ended with a sum of losses that is finite.
 
-    One call may make a thousand steps, and Keras tells no more of them than their mean. As that sum
-    stays broken from the bad step on, this is that step's number. Counted in float32, since
-    TensorFlow keeps whole numbers off the GPU.
+    One call may make a thousand steps, of which Keras reports the mean only. As that sum stays
+    broken from the bad step on, this is the number of steps before it. Counted in float32, since
+    TensorFlow keeps integers off the GPU.
     """
 
     def __init__(self) -> None:
@@ -29,7 +33,7 @@ class _FiniteSteps(keras.metrics.Metric):
         self.count = self.add_variable((), "zeros", name="count")
 
     def update_state(self, total: Any) -> None:
-        """A step begins; `total` is the sum of the losses before it."""
+        """A step ends; `total` is the sum of the losses."""
         self.count.assign_add(keras.ops.cast(keras.ops.isfinite(total), "float32"))
 
     def result(self) -> Any:
@@ -46,25 +50,35 @@ class TaskModel(keras.Model):
         task: gives the loss.
 
     Attributes:
-        settled: ids of the operations that run in training as they do at inference: those of the
-            frozen part of a backbone, whose dropout would only add noise to what it has learned.
+        inference_operations: ids of the operations that run in training as they do at inference:
+            those of the frozen part of a backbone, where dropout would only add noise to what it
+            has learned.
         is_cut_short: a signal ends the epoch, and `fit` is not to validate it.
+        update_rule: turns a batch into updates.
     """
 
     def __init__(self, inputs: Any, outputs: Any, task: Task) -> None:
-        super().__init__(inputs=inputs, outputs=outputs, name="learner")
+        super().__init__(inputs=inputs, outputs=outputs, name="task_model")
         self.task = task
-        self.settled: frozenset[int] = frozenset()
+        self.inference_operations: frozenset[int] = frozenset()
         self.is_cut_short = False
+        self.update_rule = UpdateRule()
         self._finite_steps = _FiniteSteps()
 
+    @property
+    def optimizers(self) -> Mapping[str, Any]:
+        """All optimizers by name; none before `compile` and where a solver trains."""
+        return self.update_rule.optimizers
+
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Run the graph; see `settled`."""
-        if not training or not self.settled:
+        """Run the graph; see `inference_operations`."""
+        if not training or not self.inference_operations:
             return super().call(inputs, training=training, mask=mask)
 
         def run(operation: Any) -> Any:
-            return call_operation(operation, training=id(operation) not in self.settled)
+            return call_operation(
+                operation, training=id(operation) not in self.inference_operations
+            )
 
         return run_graph(self, standardize_inputs(self, inputs), run)
 
@@ -82,24 +96,76 @@ class TaskModel(keras.Model):
             for added in self.losses:
                 # Through Keras, since every one of several devices would add the whole of it.
                 loss = loss + per_replica_share(self, added)
-            total = loss_total(self)
-            if total is not None:  # compiled
-                self._finite_steps.update_state(total)
         return loss
 
+    def train_step(self, *arguments: Any) -> Any:
+        """Train on a batch by the update rule."""
+        return self.update_rule.train_step(self, *arguments)
+
+    def default_train_step(self, *arguments: Any) -> Any:
+        """Keras' own: the gradient of `compute_loss` goes to the optimizer of `compile`."""
+        return super().train_step(*arguments)
+
+    def minimize(self, group: str, compute_loss: Callable[[], Any]) -> Any:
+        """One update of an update rule that is not the default; on TensorFlow only.
+
+        Args:
+            group: name of the optimizer, which updates the variables of its group alone.
+            compute_loss: gives the loss, a scalar; run once.
+
+        Returns:
+            The loss.
+        """
+        optimizer = self.update_rule.optimizers[group]
+        losses = []
+
+        def scaled() -> Any:
+            losses.append(compute_loss())
+            return optimizer.scale_loss(losses[0])
+
+        variables = self.update_rule.variables[group]
+        gradients = devices.gradients(scaled, variables)
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return losses[0]
+
+    def finish_step(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any, loss: Any
+    ) -> dict[str, Any]:
+        """Record a step's loss and metrics, for an update rule that is not the default.
+
+        Args:
+            x: the inputs.
+            y: the targets.
+            y_pred: the outputs.
+            sample_weight: weights of the examples, (B,), or None.
+            loss: what is reported as the loss; a run ends where it is not finite.
+
+        Returns:
+            Metrics by name, the mean loss of the epoch among them.
+        """
+        examples = keras.ops.shape(keras.tree.flatten(x)[0])[0]
+        record_loss(self, loss, examples)
+        metrics: dict[str, Any] = self.compute_metrics(x, y, y_pred, sample_weight)
+        return metrics
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Keras' own; counts the step for `first_nonfinite`."""
+        self._finite_steps.update_state(loss_total(self))
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
     def evaluate(self, *arguments: Any, **options: Any) -> Any:
-        """Keras' own; nothing at all for an epoch cut short: only tracing it may take a minute."""
+        """Keras' own; nothing for an epoch cut short, since tracing alone may take a minute."""
         return {} if self.is_cut_short else super().evaluate(*arguments, **options)
 
     def get_metrics_result(self) -> dict[str, Any]:
-        """What Keras reports, without what is for `first_nonfinite` alone."""
-        found = super().get_metrics_result()
-        found.pop(self._finite_steps.name)
-        return found
+        """What Keras reports, without the count for `first_nonfinite`."""
+        metrics = super().get_metrics_result()
+        metrics.pop(self._finite_steps.name)
+        return metrics
 
     def first_nonfinite(self) -> int:
         """The first step, counted from 1 since `fit` or the epoch began, whose loss is not finite.
 
         Means something only once the mean of the losses is not finite, and on one device.
         """
-        return int(self._finite_steps.count)
+        return int(self._finite_steps.count) + 1

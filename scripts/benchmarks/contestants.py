@@ -46,7 +46,7 @@ def plain_model(assembly: Any) -> Any:
     """The same net, trainable as it is now, compiled as a tutorial does."""
     import keras
 
-    model = keras.Model(assembly.learner.inputs, assembly.learner.outputs)
+    model = keras.Model(assembly.model.inputs, assembly.model.outputs)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer="adam", loss=loss, metrics=["accuracy"])
     return model

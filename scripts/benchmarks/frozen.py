@@ -56,7 +56,7 @@ class FrozenStage:
         """Decode and predict, all splits once."""
         assembly = self._assembled(1)
         batches = assembly.loader.ordered(np.arange(len(assembly.examples)))
-        return seconds(lambda: assembly.learner.predict(batches, verbose=0))
+        return seconds(lambda: assembly.model.predict(batches, verbose=0))
 
     def plain(self, epochs: int) -> float:
         assembly = self._assembled(1)

@@ -66,7 +66,7 @@ class UnfrozenEpoch:
         options = tf.data.Options()
         options.autotune.enabled = False  # the end of each epoch would wait for its thread
         endless = shuffled.batch(BATCH).repeat().prefetch(2).with_options(options)
-        return self._fit(assembly.learner, endless, steps_per_epoch=steps)
+        return self._fit(assembly.model, endless, steps_per_epoch=steps)
 
     def defaults(self) -> float:
         model = plain_model(self._assembly)
@@ -114,11 +114,11 @@ class UnfrozenStep:
         from fmkit.train import freeze, phase_data
 
         assembly, phase = self._assembly, self._assembly.phases[0]
-        freeze.apply(assembly.learner, assembly.backbone, phase)
-        whole = phase_data.PhaseInputs(assembly.learner, lambda first, steps: None, None)
+        freeze.apply(assembly.model, assembly.backbone, phase)
+        whole = phase_data.PhaseInputs(assembly.model, lambda first, steps: None, None)
         phase_data.compile_for(assembly, phase, whole)
         images, targets = self.images, self.targets
-        return _median(lambda: assembly.learner.train_on_batch(images, targets), self.steps)
+        return _median(lambda: assembly.model.train_on_batch(images, targets), self.steps)
 
     def torch(self) -> float:
         words = [sys.executable, sys.argv[0], "torch-step", str(self.batch), str(self.steps)]

@@ -27,7 +27,7 @@ def _make(parent: Path) -> Path:
         kernel = {"kernel": draws.normal(size=(8, 8)).astype(np.float32)}
         slots = {"optimizer/m": draws.normal(size=(8, 8)).astype(np.float32)}
         checkpoint.save(parent, step, kernel, slots, state(step))
-    return parent / checkpoint.name(_NEW)
+    return parent / checkpoint.folder_name(_NEW)
 
 
 def _truncate(folder: Path, draws: random.Random) -> None:
@@ -61,12 +61,12 @@ def _swap_files(folder: Path, draws: random.Random) -> None:
 
 def _take_from_the_old(folder: Path, draws: random.Random) -> None:
     path = draws.choice(_files(folder))
-    shutil.copy(folder.with_name(checkpoint.name(_OLD)) / path.name, path)
+    shutil.copy(folder.with_name(checkpoint.folder_name(_OLD)) / path.name, path)
 
 
 def _be_the_old(folder: Path, draws: random.Random) -> None:
     shutil.rmtree(folder)
-    shutil.copytree(folder.with_name(checkpoint.name(_OLD)), folder)
+    shutil.copytree(folder.with_name(checkpoint.folder_name(_OLD)), folder)
 
 
 def _add(folder: Path, draws: random.Random) -> None:
@@ -127,7 +127,7 @@ def _is_silent(trial: Trial) -> str:
         return f"{damage.__name__}: {type(error).__name__}: {error}"
     if chosen.step != _OLD:
         return f"{damage.__name__}: step {chosen.step} was used"
-    names = [checkpoint.name(step) in " ".join(told) for step in (_OLD, _NEW)]
+    names = [checkpoint.folder_name(step) in " ".join(told) for step in (_OLD, _NEW)]
     return "" if all(names) else f"{damage.__name__}: not told which was left out: {told}"
 
 

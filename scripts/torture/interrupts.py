@@ -96,7 +96,7 @@ def _torn(folder: Path) -> list[str]:
     """Visible checkpoints that are not whole."""
     run = runs.only_run(folder)
     found = checkpoint.list_checkpoints(run / "checkpoints") if run else []
-    return [wrong for each in found if (wrong := checkpoint.problem(each))]
+    return [wrong for each in found if (wrong := checkpoint.find_damage(each))]
 
 
 def _wrong(work: _Work, code: int, text: str) -> str:

@@ -89,7 +89,7 @@ def _moved(folder: Path, words: list[str], kind: str) -> tuple[int, list[str]]:
         train = loop.train
 
         def noted(assembly, run, saved=None):
-            values = variables.tensors(assembly.learner.variables)
+            values = variables.arrays(assembly.model.variables)
             np.savez(folder / "before.npz", **{n.replace("/", "|"): v for n, v in values.items()})
             return train(assembly, run, saved)
 

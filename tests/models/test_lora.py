@@ -92,13 +92,13 @@ def test_a_merged_model_is_a_plain_one_with_the_same_outputs(name, preset, tmp_p
     assert len(lora.adapted_layers(model)) == (18 if name == "small_vit" else 12)
     learn(model)
     expected = model.predict(PIXELS, verbose=0)
-    arrays = lora.merge_weights(variables.tensors(model.variables), settings)
+    arrays = lora.merge_weights(variables.arrays(model.variables), settings)
     lora.merge_adapters(model)
     assert [(each.path, tuple(each.shape)) for each in model.weights] == plain
     np.testing.assert_allclose(outputs(model), expected, atol=1e-5)
     # A function that Keras compiled before the merge is still right.
     np.testing.assert_allclose(model.predict(PIXELS, verbose=0), expected, atol=1e-5)
-    for path, value in variables.tensors(model.variables).items():
+    for path, value in variables.arrays(model.variables).items():
         np.testing.assert_allclose(arrays[path], value, atol=1e-6, err_msg=path)
     assert set(arrays) == set(variables.by_path(model.variables))
     model.save(tmp_path / "model.keras")

@@ -91,11 +91,11 @@ class Trained:
 
     @property
     def weights(self) -> dict[str, np.ndarray]:
-        return variables.tensors(self.assembly.learner.variables)
+        return variables.arrays(self.assembly.model.variables)
 
     def saved(self, step: int | None = None) -> dict[str, np.ndarray]:
         """The weights of a checkpoint, the newest unless a step is named."""
-        return checkpoint.read_weights(checkpoint.choose(self.run.checkpoints, step))
+        return checkpoint.read_weights(checkpoint.best_or_newest(self.run.checkpoints, step))
 
 
 def train(parent: Path, config: TrainConfig, examples: Examples | None = None) -> Trained:

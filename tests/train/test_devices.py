@@ -48,9 +48,9 @@ config = settings(stage, runtime_devices="all", optimizer_ema=0.5)
 done = train(Path(sys.argv[1]), config)
 assembly = done.assembly
 with assembly.scope():
-    model = building.inference_model(assembly.learner, assembly.task, assembly.config.data, "image")
+    model = building.inference_model(assembly.model, assembly.task, assembly.config.data, "image")
     done.run.save_model(model)
-found = judge.probabilities(assembly.learner, assembly.ordered("val"))
+found = judge.probabilities(assembly.model, assembly.ordered("val"))
 pixels = assembly.examples.content.pixels[assembly.splits["val"]]
 exported = keras.saving.load_model(done.run.folder / "model.keras").predict(pixels, verbose=0)
 strategy = tf.distribute.get_strategy
@@ -183,8 +183,8 @@ def _float32_again():
 @pytest.mark.usefixtures("_float32_again")
 def test_mixed_precision_keeps_float32_weights_and_gives_float32_probabilities(tmp_path):
     done = train(tmp_path, settings(runtime_precision="mixed_bfloat16"))
-    learner = done.assembly.learner
-    assert learner.get_layer("stem_conv").compute_dtype == "bfloat16"
+    model = done.assembly.model
+    assert model.get_layer("stem_conv").compute_dtype == "bfloat16"
     assert all(np.isfinite(row["val_loss"]) for row in done.rows)
     newest = checkpoint.list_checkpoints(done.run.checkpoints)[-1].folder
     for name in (checkpoint.WEIGHTS, checkpoint.TRAINING):
@@ -194,7 +194,7 @@ def test_mixed_precision_keeps_float32_weights_and_gives_float32_probabilities(t
     for path, value in done.saved().items():
         assert value.dtype == np.float32, path
     done.run.save_model(
-        build_model.inference_model(learner, done.assembly.task, done.assembly.config.data, "image")
+        build_model.inference_model(model, done.assembly.task, done.assembly.config.data, "image")
     )
     exported = keras.saving.load_model(done.run.folder / "model.keras")
     assert exported.get_layer("resize").compute_dtype == "float32"  # no rounding of pixels
@@ -202,7 +202,7 @@ def test_mixed_precision_keeps_float32_weights_and_gives_float32_probabilities(t
     found = exported.predict(done.assembly.examples.content.pixels[indices], verbose=0)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
-    own = classification.predict_probabilities(learner, done.assembly.ordered("val"))
+    own = classification.predict_probabilities(model, done.assembly.ordered("val"))
     np.testing.assert_allclose(found, own, atol=0.02)
     assert devices.prepare(settings().runtime).precision == "float32"
     assert keras.config.dtype_policy().name == "float32"
@@ -214,8 +214,8 @@ def test_xla_trains_on_a_cpu_as_plain_execution_does(tmp_path):
         train(tmp_path / jit, settings(stage, runtime_jit=jit), images(40))
         for jit in ("false", "true")
     )
-    assert compiled.assembly.learner.jit_compile is True
-    assert plain.assembly.learner.jit_compile is False
+    assert compiled.assembly.model.jit_compile is True
+    assert plain.assembly.model.jit_compile is False
     for name in ("loss", "val_loss"):
         assert compiled.rows[0][name] == pytest.approx(plain.rows[0][name], rel=1e-3)
 

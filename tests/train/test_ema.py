@@ -36,14 +36,14 @@ def trained(tmp_path_factory):
 def slow():
     """The raw weights and their average after each step of a plain Keras loop."""
     assembly = assembled(averaged())
-    learner = assembly.learner
-    freeze.apply(learner, assembly.backbone, assembly.phases[0])
-    learner.compile(optimizer=keras.optimizers.Adam(0.01), jit_compile=False)
-    raw = variables.tensors(learner.trainable_variables)
+    model = assembly.model
+    freeze.apply(model, assembly.backbone, assembly.phases[0])
+    model.compile(optimizer=keras.optimizers.Adam(0.01), jit_compile=False)
+    raw = variables.arrays(model.trainable_variables)
     mean, steps = dict(raw), [(raw, dict(raw))]
     for number, batch in enumerate(assembly.training_batches(assembly.phases[0], 0)):
-        learner.train_on_batch(*batch)
-        raw = variables.tensors(learner.trainable_variables)
+        model.train_on_batch(*batch)
+        raw = variables.arrays(model.trainable_variables)
         decay = DECAY if number else 0.0  # as in Keras, the first update is the first average
         mean = {path: decay * mean[path] + (1 - decay) * raw[path] for path in raw}
         steps.append((raw, mean))
@@ -51,7 +51,7 @@ def slow():
 
 
 def training_file(trained, step):
-    place = trained.run.checkpoints / checkpoint.name(step) / checkpoint.TRAINING
+    place = trained.run.checkpoints / checkpoint.folder_name(step) / checkpoint.TRAINING
     return {path.removeprefix("raw/"): value for path, value in load_file(place).items()
             if path.startswith("raw/")}  # fmt: skip
 
@@ -72,8 +72,8 @@ def test_the_average_is_what_is_validated_and_what_stays_in_the_model(trained):
     assembly = trained.assembly
     truth = assembly.examples.labels[assembly.splits["val"]]
     for row in trained.rows:
-        variables.assign(assembly.learner, trained.saved(row["step"]))
-        found = classification.predict_probabilities(assembly.learner, assembly.ordered("val"))
+        variables.assign(assembly.model, trained.saved(row["step"]))
+        found = classification.predict_probabilities(assembly.model, assembly.ordered("val"))
         loss = -np.log(found[np.arange(len(truth)), truth]).mean()
         assert row["val_loss"] == pytest.approx(loss, rel=1e-4)
 
@@ -86,26 +86,27 @@ def test_the_model_is_left_with_the_average_of_the_best_epoch(tmp_path):
 
 
 def test_validation_does_not_touch_a_bit_of_the_raw_weights():
-    learner = assembled(settings()).learner
-    learner.compile(optimizer=keras.optimizers.Adam(0.01, use_ema=True))
-    learner.optimizer.build(learner.trainable_variables)
+    model = assembled(settings()).model
+    model.compile(optimizer=keras.optimizers.Adam(0.01, use_ema=True))
+    model.optimizer.build(model.trainable_variables)
+    model.update_rule.optimizers = {"": model.optimizer}
     noise = np.random.default_rng(0)
-    for variable, mean in ema.pairs(learner.optimizer):
+    for variable, mean in ema.pairs(model.optimizers):
         variable.assign(noise.normal(size=variable.shape))
         mean.assign(noise.normal(scale=1e-4, size=variable.shape))
-    raw = variables.tensors(learner.trainable_variables)
-    means = [np.asarray(mean) for _, mean in ema.pairs(learner.optimizer)]
+    raw = variables.arrays(model.trainable_variables)
+    means = [np.asarray(mean) for _, mean in ema.pairs(model.optimizers)]
     callback = ema.EmaEvaluation()
-    callback.set_model(learner)
+    callback.set_model(model)
     callback.on_test_begin()
-    during = variables.tensors(learner.trainable_variables)
+    during = variables.arrays(model.trainable_variables)
     for value, mean in zip(during.values(), means, strict=True):
         np.testing.assert_array_equal(value, mean)
     callback.on_test_end()
-    after = variables.tensors(learner.trainable_variables)
+    after = variables.arrays(model.trainable_variables)
     for path, value in raw.items():
         np.testing.assert_array_equal(value, after[path], err_msg=path)
-    for mean, (_, again) in zip(means, ema.pairs(learner.optimizer), strict=True):
+    for mean, (_, again) in zip(means, ema.pairs(model.optimizers), strict=True):
         np.testing.assert_array_equal(mean, np.asarray(again))
 
 

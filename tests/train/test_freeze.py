@@ -41,8 +41,8 @@ def nested_backbone() -> Backbone:
 
 def with_backbone(assembly, backbone):
     task = assembly.task
-    learner = TaskModel(backbone.model.input, task.head(backbone, ModelConfig(dropout=0.0)), task)
-    return dataclasses.replace(assembly, backbone=backbone, learner=learner)
+    model = TaskModel(backbone.model.input, task.head(backbone, ModelConfig(dropout=0.0)), task)
+    return dataclasses.replace(assembly, backbone=backbone, model=model)
 
 
 @pytest.fixture(scope="module", params=["flat", "nested"])
@@ -52,7 +52,7 @@ def stages(request, tmp_path_factory):
     if request.param == "nested":
         assembly = with_backbone(assembly, nested_backbone())
     run = folder(tmp_path_factory.mktemp("stages"))
-    before = variables.tensors(assembly.learner.variables)
+    before = variables.arrays(assembly.model.variables)
     trained = Trained(assembly, run, loop.train(assembly, run))
     backbone = set(variables.by_path(assembly.backbone.model.variables))
     assert backbone < set(before)
@@ -91,14 +91,14 @@ def phase(train, batchnorm="frozen", rates=None):
 
 def test_every_phase_says_what_trains_whatever_came_before(tmp_path):
     assembly = with_backbone(assembled(settings()), nested_backbone())
-    learner, backbone = assembly.learner, assembly.backbone
+    model, backbone = assembly.model, assembly.backbone
     counts = {}
     for train, batchnorm in [("all", "train"), ("head", "frozen"), ("all", "frozen")] * 2:
-        freeze.apply(learner, backbone, phase(train, batchnorm))
-        paths = {each.path for each in learner.trainable_variables}
+        freeze.apply(model, backbone, phase(train, batchnorm))
+        paths = {each.path for each in model.trainable_variables}
         assert counts.setdefault((train, batchnorm), paths) == paths
-        told = freeze.describe(learner)
-        sizes = {each.path: int(np.prod(each.shape)) for each in learner.variables}
+        told = freeze.describe(model)
+        sizes = {each.path: int(np.prod(each.shape)) for each in model.variables}
         assert told["trainable_parameters"] == sum(sizes[path] for path in paths)
         assert told["parameters"] == sum(sizes.values())
     assert counts["head", "frozen"] == {"logits/kernel", "logits/bias"}
@@ -108,15 +108,15 @@ def test_every_phase_says_what_trains_whatever_came_before(tmp_path):
 
 
 def trained_paths(assembly, *words):
-    freeze.apply(assembly.learner, assembly.backbone, phase(*words))
-    paths = {each.path for each in assembly.learner.trainable_variables}
+    freeze.apply(assembly.model, assembly.backbone, phase(*words))
+    paths = {each.path for each in assembly.model.trainable_variables}
     assert {"logits/kernel", "logits/bias"} <= paths
     return paths - {"logits/kernel", "logits/bias"}
 
 
 def learning_batchnorms(assembly):
     kind = keras.layers.BatchNormalization
-    layers = freeze.flattened(assembly.learner)
+    layers = freeze.flattened(assembly.model)
     return {each.name for each in layers if isinstance(each, kind) and each.trainable}
 
 
@@ -164,7 +164,7 @@ def test_norm_and_bias_of_a_transformer():
 def test_scales_and_offsets_train_on_statistics_that_stay(tmp_path, batchnorm):
     stage = {"norm": PhaseConfig(train="norm", epochs="1", batchnorm=batchnorm)}
     assembly = assembled(settings(stage))
-    before = variables.tensors(assembly.learner.variables)
+    before = variables.arrays(assembly.model.variables)
     done = Trained(assembly, folder(tmp_path), [])
     loop.train(assembly, done.run)
     moved = changed(before, done.weights, before)
@@ -186,7 +186,7 @@ def test_scales_and_offsets_train_on_statistics_that_stay(tmp_path, batchnorm):
 def test_what_the_backbone_does_not_have_is_refused(wrong, told):
     assembly = assembled(settings())
     with pytest.raises(ConfigError) as caught:
-        freeze.check(assembly.learner, assembly.backbone, [phase("all"), wrong])
+        freeze.check(assembly.model, assembly.backbone, [phase("all"), wrong])
     assert told in str(caught.value)
 
 
@@ -205,9 +205,9 @@ def test_weights_that_no_block_and_no_head_covers_are_named():
     assembly = assembled(settings())
     model = assembly.backbone.model
     x = keras.layers.Dense(5, name="between")(keras.layers.GlobalAveragePooling2D()(model.output))
-    learner = TaskModel(model.input, keras.layers.Dense(3, name="logits")(x), assembly.task)
+    model = TaskModel(model.input, keras.layers.Dense(3, name="logits")(x), assembly.task)
     with pytest.raises(ConfigError, match="not in the head: between/kernel, between/bias"):
-        freeze.check(learner, assembly.backbone, [phase("all")])
+        freeze.check(model, assembly.backbone, [phase("all")])
 
 
 def test_l2_sp_keeps_the_weights_from_before_the_first_phase(tmp_path):

@@ -46,7 +46,7 @@ def test_the_record_says_what_trained_and_what_moved(tmp_path, capsys):
     for phase in head, top:
         same = np.equal(column(phase, "sha256_before"), column(phase, "sha256_after"))
         assert column(phase, "moved") == (~same).tolist()
-    assert sum(column(top, "parameters")) == done.assembly.learner.count_params()
+    assert sum(column(top, "parameters")) == done.assembly.model.count_params()
     statistics = 2 * (64 + 96)
     assert (
         sum(column(top, "trainable_parameters")) == sum(column(top, "parameters")[2:]) - statistics

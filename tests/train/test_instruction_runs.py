@@ -98,7 +98,7 @@ def test_a_resumed_run_is_equal_bit_for_bit(lora, tmp_path):
 
 
 def test_merged_saved_and_loaded_it_gives_the_same_logits(lora, tmp_path):
-    expected = logits(lora.assembly.learner)
+    expected = logits(lora.assembly.model)
     found = load_run.load(RunReader(lora.run.folder), lora.assembly.config.runtime)
     assert not adapters.adapted_layers(found.model)
     np.testing.assert_allclose(logits(found.model), expected, atol=1e-5)

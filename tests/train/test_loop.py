@@ -98,7 +98,7 @@ def test_steps_and_rates_are_those_of_the_config(tmp_path):
     first = np.mean([row["loss"] for row in steps[:3]])
     assert epochs[0]["loss"] == pytest.approx(first, rel=1e-5)
     assert (done.status["step"], done.status["epoch"]) == (11, 2)
-    optimizer = done.assembly.learner.optimizer
+    optimizer = done.assembly.model.optimizer
     assert int(optimizer.iterations) == 4
 
 

@@ -23,10 +23,10 @@ def config(rank=2, init=None, **changes):
     return found
 
 
-def probabilities(learner):
+def probabilities(model):
     """Of a model with the same pixels each time, on its way through no compiled function."""
     pixels = np.random.default_rng(5).uniform(0, 255, (6, 8, 8, 3)).astype(np.float32)
-    return keras.ops.convert_to_numpy(keras.ops.softmax(learner(pixels)))
+    return keras.ops.convert_to_numpy(keras.ops.softmax(model(pixels)))
 
 
 def finish(assembly, run):
@@ -40,21 +40,21 @@ def lora(tmp_path_factory):
     """A trained run, its weights before, its probabilities after."""
     settings = config(optimizer_ema=0.5, optimizer_weight_decay=0.1, model_lora_alpha=4.0)
     assembly, run = assembled(settings), folder(tmp_path_factory.mktemp("lora"))
-    before = variables.tensors(assembly.learner.variables)
+    before = variables.arrays(assembly.model.variables)
     trained = Trained(assembly, run, loop.train(assembly, run))
     finish(assembly, run)
-    return trained, before, probabilities(assembly.learner)
+    return trained, before, probabilities(assembly.model)
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
     """A run without adapters, with weights of its own."""
     assembly, run = assembled(config(rank=0, runtime_seed=3)), folder(tmp_path_factory.mktemp("no"))
-    assembly.learner.compile()
-    values = variables.values(assembly.learner, assembly.learner.optimizer)
+    assembly.model.compile()
+    values = variables.collect(assembly.model, assembly.model.optimizers)
     checkpoint.save(run.checkpoints, 1, *values, {})
     finish(assembly, run)
-    return run.folder, variables.tensors(assembly.learner.variables)
+    return run.folder, variables.arrays(assembly.model.variables)
 
 
 def is_head(path):
@@ -73,15 +73,15 @@ def test_adapters_and_head_train_and_no_other_byte_moves(lora):
 
 def test_what_trains_in_each_phase_whatever_came_before(lora):
     trained, before, _ = lora
-    learner, backbone = trained.assembly.learner, trained.assembly.backbone
+    model, backbone = trained.assembly.model, trained.assembly.backbone
     learned = {path for path in before if "seed" not in path}
     head = {path for path in learned if is_head(path)}
     own = {path for path in learned if adapters.is_adapter_path(path)}
     kernels = {path.replace("lora_kernel_a", "kernel") for path in own if path.endswith("_a")}
     expected = {"head": head, "lora": head | own, "all": learned - kernels}
     for train in ("all", "head", "lora", "all", "lora", "head"):
-        freeze.apply(learner, backbone, Phase("any", train, "train", 1e-3, 3, 3, None))
-        assert {each.path for each in learner.trainable_variables} == expected[train]
+        freeze.apply(model, backbone, Phase("any", train, "train", 1e-3, 3, 3, None))
+        assert {each.path for each in model.trainable_variables} == expected[train]
 
 
 def test_batchnorm_is_frozen_while_adapters_train():
@@ -112,7 +112,7 @@ def test_a_run_is_rebuilt_and_deployed_as_a_plain_model(lora, tmp_path):
     own = sum(size for path, size in sizes.items() if adapters.is_adapter_path(path))
     assert model.count_params() == sum(sizes.values()) - own
     pixels = trained.assembly.examples.content.pixels
-    mine = keras.ops.softmax(trained.assembly.learner(pixels.astype(np.float32)))
+    mine = keras.ops.softmax(trained.assembly.model(pixels.astype(np.float32)))
     np.testing.assert_allclose(model(pixels), mine, atol=1e-5)
 
 
@@ -120,11 +120,11 @@ def test_a_run_with_the_same_adapters_trains_them_on(lora):
     trained, _, expected = lora
     then = config(init=trained.run.folder, runtime_seed=1, model_lora_alpha=4.0)
     assembly = assembled(then)
-    found = variables.tensors(assembly.learner.variables)
+    found = variables.arrays(assembly.model.variables)
     for path, value in trained.saved().items():
         if "seed" not in path:
             np.testing.assert_array_equal(found[path], value, err_msg=path)
-    np.testing.assert_allclose(probabilities(assembly.learner), expected, atol=1e-6)
+    np.testing.assert_allclose(probabilities(assembly.model), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("rank", [0, 2])
@@ -132,17 +132,17 @@ def test_a_run_with_other_adapters_or_none_starts_from_the_merged_kernels(rank, 
     trained, _, expected = lora
     assembly = assembled(config(rank, init=trained.run.folder))  # at rank 2, alpha is another
     assert "merged into its kernels" in capsys.readouterr().err
-    assert len(adapters.adapted_layers(assembly.learner)) == (18 if rank else 0)
-    np.testing.assert_allclose(probabilities(assembly.learner), expected, atol=1e-5)
+    assert len(adapters.adapted_layers(assembly.model)) == (18 if rank else 0)
+    np.testing.assert_allclose(probabilities(assembly.model), expected, atol=1e-5)
 
 
 def test_a_run_without_adapters_gives_its_weights_to_one_with(plain):
     run, weights = plain
     assembly = assembled(config(init=run))
-    found = variables.tensors(assembly.learner.variables)
+    found = variables.arrays(assembly.model.variables)
     for path, value in weights.items():
         if "seed" not in path:
             np.testing.assert_array_equal(found[path], value, err_msg=path)
-    for layer in adapters.adapted_layers(assembly.learner):
+    for layer in adapters.adapted_layers(assembly.model):
         assert not np.any(keras.ops.convert_to_numpy(layer.lora_kernel_b))
         assert np.any(keras.ops.convert_to_numpy(layer.lora_kernel_a))

@@ -25,7 +25,7 @@ from fmkit.models.keras_internals import graph_nodes
 from fmkit.store import metrics_log
 from fmkit.store.run_dir import Run
 from fmkit.train import assemble, devices, freeze, loop
-from fmkit.train.checkpoints import checkpoint, state, variables
+from fmkit.train.checkpoints import checkpoint, resume, variables
 from fmkit.train.features import graph_cut
 
 TIMES = ("seconds", "examples_per_second", "rss_bytes")
@@ -88,7 +88,7 @@ def first_batch(assembly):
 def with_learned_heads(assembly):
     """Random heads: they begin at zero, where no gradient reaches the backbone."""
     noise = np.random.default_rng(3)
-    for each in assembly.learner.trainable_variables:
+    for each in assembly.model.trainable_variables:
         if each.path.endswith("kernel") and "logits" in each.path:
             each.assign(noise.normal(0, 1, each.shape))
     return assembly
@@ -102,7 +102,7 @@ def cross_entropy(logits, targets, smoothing=0.0, weights=None):
 
 def slow(assembly, batch, smoothing):
     (shades, pairs), targets, weights = batch
-    first, second = (each.learner for each in assembly.parts)
+    first, second = (each.model for each in assembly.objectives)
     return {
         "shades": cross_entropy(first(shades, training=False), targets["shades"], smoothing),
         "pairs": cross_entropy(
@@ -113,9 +113,9 @@ def slow(assembly, batch, smoothing):
 
 def loss_of(assembly, batch):
     inputs, targets, weights = batch
-    learner = assembly.learner
-    outputs = learner(list(inputs), training=False)
-    return float(learner.compute_loss(inputs, targets, outputs, weights, training=True))
+    model = assembly.model
+    outputs = model(list(inputs), training=False)
+    return float(model.compute_loss(inputs, targets, outputs, weights, training=True))
 
 
 def test_the_loss_of_a_mixed_batch_is_the_weighted_sum():
@@ -129,7 +129,7 @@ def test_the_loss_of_a_mixed_batch_is_the_weighted_sum():
 
 def test_uncertainty_weighs_by_learned_variances():
     assembly = with_learned_heads(assembled(joint("uncertainty", (1.0, 1.0))))
-    (values,) = (each for each in assembly.learner.variables if "log_variances" in each.path)
+    (values,) = (each for each in assembly.model.variables if "log_variances" in each.path)
     values.assign([0.5, -1.0])  # shades, pairs
     found = slow(assembly, batch := first_batch(assembly), 0.0)
     wanted = np.exp(-0.5) * found["shades"] + 0.25 + np.exp(1.0) * found["pairs"] - 0.5
@@ -158,12 +158,12 @@ def test_each_objective_moves_the_shared_backbone(silent):
     ]:
         keras.utils.set_random_seed(1)
         assembly = with_learned_heads(assembled(joint(weights=pair)))
-        freeze.apply(assembly.learner, assembly.backbone, assembly.phases[0])
+        freeze.apply(assembly.model, assembly.backbone, assembly.phases[0])
         inputs, targets, weighed = first_batch(assembly)
         stem = assembly.backbone.blocks[0].layers[0].kernel
         with tf.GradientTape() as tape:
-            outputs = assembly.learner(list(inputs), training=True)
-            loss = assembly.learner.compute_loss(inputs, targets, outputs, weighed, True)
+            outputs = assembly.model(list(inputs), training=True)
+            loss = assembly.model.compute_loss(inputs, targets, outputs, weighed, True)
         gradients.append(np.asarray(tape.gradient(loss, stem.value)))
     whole, one, other = gradients
     assert np.abs(one).max() > 1e-4
@@ -174,25 +174,25 @@ def test_each_objective_moves_the_shared_backbone(silent):
 def test_images_of_both_are_normalised_as_one_batch():
     assembly = with_learned_heads(assembled(joint()))
     inputs, _, _ = first_batch(assembly)
-    found = assembly.learner(list(inputs), training=True)
-    for part, rows in zip(assembly.parts, (slice(0, 16), slice(16, 24)), strict=True):
-        whole = part.learner(np.concatenate(inputs), training=True)
+    found = assembly.model(list(inputs), training=True)
+    for part, rows in zip(assembly.objectives, (slice(0, 16), slice(16, 24)), strict=True):
+        whole = part.model(np.concatenate(inputs), training=True)
         np.testing.assert_allclose(found[part.name], whole[rows], atol=1e-5)
 
 
 def test_backbone_is_one_and_heads_are_told_apart():
     assembly = assembled(joint())
-    paths = [each.path for each in assembly.learner.variables]
+    paths = [each.path for each in assembly.model.variables]
     assert len(paths) == len(set(paths))
     heads = {each for each in paths if each.endswith("logits/kernel")}
     assert heads == {"logits/kernel", "head_pairs/logits/kernel"}
-    alone = len(assembly.parts[0].learner.variables)
+    alone = len(assembly.objectives[0].model.variables)
     assert len(paths) == alone + 2  # a kernel and a bias
 
 
 def test_a_frozen_backbone_stays_and_both_heads_learn(tmp_path):
     stage = {"head": PhaseConfig(train="head", epochs="1")}
-    before = variables.tensors(assembled(joint(stage=stage)).learner.variables)
+    before = variables.arrays(assembled(joint(stage=stage)).model.variables)
     done = train(tmp_path, joint(stage=stage))
     moved = {path for path, value in done.weights.items() if np.any(value != before[path])}
     heads = ("logits/kernel", "logits/bias", "head_pairs/logits/kernel", "head_pairs/logits/bias")
@@ -206,17 +206,19 @@ def cut_reason(done):
 
 def test_a_frozen_block_is_settled_for_every_objective():
     assembly = assembled(joint(stage={"top": PhaseConfig(train="top:1", epochs="1")}))
-    freeze.apply(assembly.learner, assembly.backbone, assembly.phases[0])
-    graph_cut.freeze_inference(assembly.learner)
+    freeze.apply(assembly.model, assembly.backbone, assembly.phases[0])
+    graph_cut.freeze_inference(assembly.model)
     settled = {
-        each.name for each in cut_operations(assembly) if id(each) in assembly.learner.settled
+        each.name
+        for each in cut_operations(assembly)
+        if id(each) in assembly.model.inference_operations
     }
     assert {"stem_bn", "block2_bn"} <= settled
     assert not {"block3_bn", "logits"} & settled
 
 
 def cut_operations(assembly):
-    return {node.operation for node in graph_nodes(assembly.learner)}
+    return {node.operation for node in graph_nodes(assembly.model)}
 
 
 def test_rows_have_the_figures_of_each(tmp_path):
@@ -226,8 +228,8 @@ def test_rows_have_the_figures_of_each(tmp_path):
             assert {f"{name}_loss", f"{name}_accuracy", f"val_{name}_loss"} <= set(row)
         wanted = 0.7 * row["val_shades_loss"] + 0.3 * row["val_pairs_loss"]
         assert row["val_loss"] == pytest.approx(wanted, rel=1e-6)
-    last = done.assembly.parts[1]
-    found = last.learner.evaluate(last.ordered("val"), verbose=0, return_dict=True)
+    last = done.assembly.objectives[1]
+    found = last.model.evaluate(last.ordered("val"), verbose=0, return_dict=True)
     assert done.rows[-1]["val_pairs_accuracy"] == pytest.approx(found["accuracy"])
 
 
@@ -236,7 +238,7 @@ def test_the_other_objective_goes_through_all_of_its_examples():
     seen = []
     for step in range(8):  # 64 examples in batches of 8
         seen += list(assembly.loader.positions(None, 0, step)["pairs"])
-    assert sorted(seen) == assembly.parts[1].splits["train"].tolist()
+    assert sorted(seen) == assembly.objectives[1].splits["train"].tolist()
     assert derive_seed("pairs", 0) != derive_seed("others", 0) != 0
 
 
@@ -281,9 +283,9 @@ def test_it_goes_on_bit_for_bit(untouched, step, tmp_path):
             shutil.rmtree(each.folder)
     assembly = untouched.assembly
     noise = np.random.default_rng(1)
-    for variable in assembly.learner.variables:
+    for variable in assembly.model.variables:
         variable.assign(noise.uniform(0, 9, variable.shape).astype(variable.dtype))
-    saved, problems = state.find(run.checkpoints)
+    saved, problems = resume.find_state(run.checkpoints)
     assert not problems
     metrics_log.truncate(run.folder, saved.rows)
     found = snapshot(Trained(assembly, run, loop.train(assembly, run, saved)))

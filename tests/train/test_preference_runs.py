@@ -18,7 +18,7 @@ from fmkit.data.content.preferences import Pair, Preferences
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
 from fmkit.train import assemble, devices
-from fmkit.train.checkpoints import state
+from fmkit.train.checkpoints import resume
 
 
 def pairs(count=40):
@@ -83,7 +83,7 @@ def test_a_resumed_run_is_equal_bit_for_bit(untouched, tmp_path, step):
 def test_a_run_that_lost_the_cache_compares_with_the_start_all_the_same(untouched, tmp_path):
     """With weights of the start: those of the checkpoint are others by then."""
     run, config = cut(untouched, 5, tmp_path), preference_settings(tmp_path / "new")
-    saved, _ = state.find(run.checkpoints)
+    saved, _ = resume.find_state(run.checkpoints)
     examples = pairs()
     found = splits.make_splits(examples, 0.2, 0.0, 0)
     data = Dataset(examples, found, splits.describe(examples, found))

@@ -20,7 +20,7 @@ from fmkit.evaluation import evaluator
 from fmkit.store import metrics_log
 from fmkit.store.run_dir import Run
 from fmkit.train import build_model, loop
-from fmkit.train.checkpoints import checkpoint, state
+from fmkit.train.checkpoints import checkpoint, resume
 
 TASKS = {
     "simclr": SimclrConfig(projection=16, projection_hidden=32),
@@ -78,9 +78,9 @@ def test_a_resumed_run_is_equal_bit_for_bit(done, step, tmp_path):
         if each.step > step:
             shutil.rmtree(each.folder)
     noise = np.random.default_rng(1)
-    for variable in found.assembly.learner.variables:
+    for variable in found.assembly.model.variables:
         variable.assign(noise.uniform(0, 9, variable.shape).astype(variable.dtype))
-    saved, _ = state.find(run.checkpoints)
+    saved, _ = resume.find_state(run.checkpoints)
     metrics_log.truncate(run.folder, saved.rows)
     again = Trained(found.assembly, run, loop.train(found.assembly, run, saved))
     assert without_times(again.rows) == rows
@@ -110,14 +110,14 @@ def test_the_deployed_model_gives_pooled_features(done, tmp_path):
     name, found = done
     assembly = found.assembly
     model = build_model.inference_model(
-        assembly.learner, assembly.task, assembly.config.data, "image"
+        assembly.model, assembly.task, assembly.config.data, "image"
     )
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     photos = assembly.examples.content.pixels[:5].astype(np.float32)
     features = loaded.predict(photos, verbose=0)
     assert features.shape == (5, VECTOR.get(name, (96, ""))[0])
-    embedder = keras.Model(assembly.learner.inputs[0], assembly.task.features)
+    embedder = keras.Model(assembly.model.inputs[0], assembly.task.features)
     np.testing.assert_allclose(features, embedder.predict(photos, verbose=0), atol=1e-5)
     assert not any("head_" in each.path for each in loaded.weights)
 
@@ -126,7 +126,7 @@ def test_a_finished_run_is_judged_by_its_loss(done):
     _, found = done
     assembly = found.assembly
     question = evaluator.EvaluationInputs(
-        assembly.learner, assembly.loader, assembly.splits["val"], assembly.examples,
+        assembly.model, assembly.loader, assembly.splits["val"], assembly.examples,
         assembly.examples.labels, assembly.spec.classes, assembly.task, 0, 0,
     )  # fmt: skip
     figures, columns = evaluator.evaluate(question)
@@ -167,7 +167,7 @@ def test_with_an_average_the_neighbours_are_those_of_its_features(tmp_path):
     settled = config("simclr", optimizer_ema=0.999)
     found = train(tmp_path, settled)
     # The best weights, averages, are in the network now.
-    metrics = found.assembly.epoch_evaluator()(found.assembly.learner.jit_compile)
+    metrics = found.assembly.epoch_evaluator()(found.assembly.model.jit_compile)
     row = next(row for row in found.rows if row["step"] == found.status["best"]["step"])
     assert metrics["knn_accuracy"] == row["val_knn_accuracy"]
 

@@ -111,9 +111,9 @@ def test_the_units_are_frozen_and_the_head_begins_at_the_mean(tmp_path):
     (phase,) = json.loads((done.run.folder / "freeze.json").read_text())["phases"]
     head = phase["blocks"][-1]
     assert head["parameters"] - head["trainable_parameters"] == 4
-    lora.merge_adapters(done.assembly.learner)
+    lora.merge_adapters(done.assembly.model)
     model = build_model.inference_model(
-        done.assembly.learner,
+        done.assembly.model,
         done.assembly.task,
         done.assembly.config.data,
         done.assembly.backbone.modality,
@@ -121,7 +121,7 @@ def test_the_units_are_frozen_and_the_head_begins_at_the_mean(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(
-        loaded.predict(batch, verbose=0), done.assembly.learner.predict(batch, verbose=0), rtol=1e-5
+        loaded.predict(batch, verbose=0), done.assembly.model.predict(batch, verbose=0), rtol=1e-5
     )
 
 

@@ -61,9 +61,9 @@ def test_words_are_judged_as_the_network_tags_them_one_by_one(name, tmp_path):
     has_pieces = name == "word_pieces"
     folder = str(word_pieces(tmp_path / "pieces")) if has_pieces else None
     done = run_tags(tmp_path / "run", "small_bert" if has_pieces else name, tokenizer=folder)
-    part = done.assembly.judged()[0]
+    part = done.assembly.evaluated()[0]
     question = evaluator.EvaluationInputs(
-        part.learner, part.loader, part.splits["val"], part.examples, part.examples.labels, (),
+        part.model, part.loader, part.splits["val"], part.examples, part.examples.labels, (),
         part.task, 0, 0,
     )  # fmt: skip
     figures, columns = evaluator.evaluate(question)
@@ -74,7 +74,7 @@ def test_words_are_judged_as_the_network_tags_them_one_by_one(name, tmp_path):
     names, expected = source.annotations.names, {}
     for index in part.splits["val"]:
         (row,) = part.examples.content.rows.read([index])
-        scores = np.asarray(part.learner(row[None, :, 0]))[0]
+        scores = np.asarray(part.model(row[None, :, 0]))[0]
         for place, word in enumerate(row[:, 1]):
             if word >= 0:
                 key = source.ids[part.examples.content.origin[index]], int(word)

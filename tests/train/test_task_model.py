@@ -30,7 +30,7 @@ def untouched(tmp_path_factory):
     stage = {"full": PhaseConfig(epochs="1", learning_rate=1e-30)}
     config = settings(stage, task_label_smoothing=SMOOTHING, task_class_weights="balanced")
     assembly = assembled(config, uneven())
-    kernel = assembly.learner.get_layer("logits").kernel
+    kernel = assembly.model.get_layer("logits").kernel
     kernel.assign(np.random.default_rng(3).normal(0, 2, kernel.shape))
     run = folder(tmp_path_factory.mktemp("untouched"))
     return Trained(assembly, run, loop.train(assembly, run))
@@ -38,7 +38,7 @@ def untouched(tmp_path_factory):
 
 def cross_entropies(done, images, targets):
     """Of each example, in float64."""
-    logits = np.asarray(done.assembly.learner(images, training=False), np.float64)
+    logits = np.asarray(done.assembly.model(images, training=False), np.float64)
     return -(targets * log_softmax(logits, axis=1)).sum(axis=1)
 
 
@@ -71,17 +71,17 @@ def test_a_weight_penalty_counts_in_training_only():
     task = Classification(ClassificationConfig(), DataSpec("image", ("a", "b"), {}))
     inputs = keras.Input((4,))
     layer = keras.layers.Dense(2, kernel_regularizer=keras.regularizers.L2(0.5))
-    learner = TaskModel(inputs, layer(inputs), task)
+    model = TaskModel(inputs, layer(inputs), task)
     x, y = np.ones((3, 4), np.float32), np.eye(2, dtype=np.float32)[[0, 1, 0]]
-    outputs = learner(x)
-    plain = float(learner.compute_loss(x, y, outputs, training=False))
-    penalised = float(learner.compute_loss(x, y, outputs, training=True))
+    outputs = model(x)
+    plain = float(model.compute_loss(x, y, outputs, training=False))
+    penalised = float(model.compute_loss(x, y, outputs, training=True))
     expected = 0.5 * (np.asarray(layer.kernel) ** 2).sum()
     assert penalised - plain == pytest.approx(expected, rel=1e-5)
     assert plain == pytest.approx(-(y * log_softmax(np.asarray(outputs), axis=1)).sum(1).mean())
 
 
 def test_the_task_adds_nothing_to_what_is_saved(untouched):
-    paths = set(variables.by_path(untouched.assembly.learner.variables))
+    paths = set(variables.by_path(untouched.assembly.model.variables))
     backbone = set(variables.by_path(untouched.assembly.backbone.model.variables))
     assert paths == backbone | {"logits/kernel", "logits/bias"}

@@ -119,8 +119,8 @@ def test_pairs_are_read_as_pairs(tmp_path):
 
 def test_the_deployed_model_gives_the_same_and_its_tokenizer_lies_beside_it(tmp_path):
     done = run_texts(tmp_path)
-    learner, task, data = done.assembly.learner, done.assembly.task, done.assembly.config.data
-    done.run.save_model(build_model.inference_model(learner, task, data, "text"))
+    model, task, data = done.assembly.model, done.assembly.task, done.assembly.config.data
+    done.run.save_model(build_model.inference_model(model, task, data, "text"))
     done.run.save_tokenizer(done.assembly.backbone.tokenizer)
     loaded = keras.saving.load_model(done.run.folder / "model.keras")
     kept = tokenizers.load(done.run.folder / "tokenizer")
@@ -128,7 +128,7 @@ def test_the_deployed_model_gives_the_same_and_its_tokenizer_lies_beside_it(tmp_
     tokens = np.full((2, 32), -1, np.int32)
     for place, row in enumerate(rows):
         tokens[place, : len(row)] = row
-    logits = np.asarray(learner.predict_on_batch(tokens))
+    logits = np.asarray(model.predict_on_batch(tokens))
     expected = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     np.testing.assert_allclose(loaded.predict_on_batch(tokens), expected, atol=1e-5)
 

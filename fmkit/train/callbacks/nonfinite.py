@@ -1,4 +1,4 @@
-"""The guard on the numbers: training ends at the step whose loss is not finite, and says why."""
+"""NaN and infinity: training ends at the step whose loss is not finite, and says why."""
 
 from __future__ import annotations
 
@@ -22,34 +22,35 @@ from fmkit.train.position import Position
 
 
 @dataclass(frozen=True)
-class _Found:
-    """A number that is not finite.
+class _NonFinite:
+    """A number that is NaN or infinite.
 
     Attributes:
-        what: `loss`, the name of a metric, or `weights`.
+        name: `loss`, the name of a metric, or `weights`.
         value: the number; NaN for weights.
         step: the step that it came from, counted from 1 over all phases.
-        tested: ids of the validation examples that it came from, or None for training.
+        validation_ids: the validation examples that it came from; None for training.
     """
 
-    what: str
+    name: str
     value: float
     step: int
-    tested: list[str] | None = None
+    validation_ids: list[str] | None = None
 
 
 class TerminateOnNonFinite(keras.callbacks.Callback):
-    """Counts steps, ends a phase at its last step, and stops at a number that is not finite.
+    """Stops at a loss, a metric or weights that are NaN or infinite, and finds the step.
 
-    On a GPU the loss of a call is read one call later, so that the queue never runs dry. Keras
+    On a GPU the loss of a call is read one call later, so that its queue never runs dry. Keras
     reports the mean since the epoch began, which is not finite from the bad step on; which step of
-    a call of many it was, the learner knows. What else an epoch reports is looked at when it ends.
+    a call of many it was, the model counts (`TaskModel.first_nonfinite`). The other metrics are
+    checked when an epoch ends.
 
     Args:
         assembly: the run's parts.
         run: gets `nonfinite.json`.
         phase: the phase.
-        position: where the run stands; counted up here.
+        position: where the run is.
         loader: makes the batches of validation.
     """
 
@@ -59,91 +60,85 @@ class TerminateOnNonFinite(keras.callbacks.Callback):
         super().__init__()
         self._assembly, self._run, self._phase = assembly, run, phase
         self._position, self._loader = position, loader
-        self._pending: Any = None
-        self._pending_steps = range(0)
-        self._tested: list[tuple[int, Any]] = []
-        self._found: _Found | None = None
+        self._loss: Any = None
+        self._loss_steps = range(0)
+        self._validation_losses: list[tuple[int, Any]] = []
+        self._nonfinite: _NonFinite | None = None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Forget the last epoch's mean."""
-        self._pending, self._tested = None, []
-        place = self._position
-        # In the middle of an epoch, where a run goes on from there.
-        self._first, self._epoch = place.step, place.epoch + 1
-        self._last = place.phase_start + self._phase.steps_of(self._epoch)
+        self._loss, self._validation_losses = None, []
+        # In the middle of an epoch, where a run resumes there.
+        self._first = self._counted = self._position.step
+        self._epoch = self._position.epoch + 1
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Check the call before, count the steps of this one."""
+        """Check the call before, and remember the loss of this one."""
         self.check()
-        # The last call of an epoch may be a shorter one; Keras numbers it as if it were whole.
-        step = min(self._first + batch + 1, self._last)
-        self._pending = (logs or {}).get("loss")
-        self._pending_steps = range(self._position.step + 1, step + 1)
-        self._position.step = step
-        if self._position.phase_step >= self._phase.steps:
-            self.model.stop_training = True
+        step = self._position.step
+        self._loss, self._loss_steps = (logs or {}).get("loss"), range(self._counted + 1, step + 1)
+        self._counted = step
         if self._assembly.devices.kind == "cpu":
             self.check()
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Check the last call, before validation resets what the learner knows of it."""
+        """Check the last call, before validation resets what the model counts."""
         self.check()
 
     def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Keep the loss for later: reading it now would stop a GPU's queue."""
-        self._tested.append((batch, (logs or {}).get("loss", 0.0)))
+        """Keep the loss for later: to read it now would stop a GPU's queue."""
+        self._validation_losses.append((batch, (logs or {}).get("loss", 0.0)))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Check the last call and all that the epoch reports."""
+        """Check the last call and all metrics of the epoch."""
         self.check()
         step = self._position.step
         for name, value in (logs or {}).items():
             if not math.isfinite(float(value)):
-                tested = self._first_tested(name) if name.startswith("val_") else None
-                self._stop(_Found(name, float(value), step, tested))
+                ids = self._validation_ids(name) if name.startswith("val_") else None
+                self._stop(_NonFinite(name, float(value), step, ids))
 
     def check(self) -> None:
-        """Look at the loss of the last call.
+        """Check the loss of the last call.
 
         Raises:
-            NonFiniteError: it is not finite.
+            NonFiniteError: it is NaN or infinite.
         """
-        if self._pending is None:
+        if self._loss is None:
             return
-        value, self._pending = float(self._pending), None
+        value, self._loss = float(self._loss), None
         if math.isfinite(value):
             return
-        steps = self._pending_steps
-        several = len(steps) > 1
-        step = self._first + self.model.first_nonfinite() if several else steps[0]
-        self._stop(_Found("loss", value, step))
+        steps = self._loss_steps
+        step = self._first + self.model.first_nonfinite() if len(steps) > 1 else steps[0]
+        self._stop(_NonFinite("loss", value, step))
 
-    def _first_tested(self, figure: str) -> list[str] | None:
+    def _validation_ids(self, metric: str) -> list[str] | None:
         """The examples of the first validation call whose loss is not finite."""
         examples, splits = self._assembly.examples, self._assembly.splits
-        tested, loader = self._tested, self._loader
-        for part in self._assembly.parts:
-            if figure.startswith(f"val_{part.name}_"):
-                tested, loader = part.tested, part.loader
-                examples, splits = part.examples, part.splits
-        width, before = loader.ordered_batch_size, 0
-        for batch, loss in tested:
+        losses, loader = self._validation_losses, self._loader
+        for objective in self._assembly.objectives:
+            if metric.startswith(f"val_{objective.name}_"):
+                losses, loader = objective.validation_losses, objective.loader
+                examples, splits = objective.examples, objective.splits
+        batch_size, start = loader.ordered_batch_size, 0
+        for batch, loss in losses:
             if not math.isfinite(float(loss)):
-                bad = splits["val"][before * width : (batch + 1) * width]
-                return [examples.ids[each] for each in bad]
-            before = batch + 1
+                positions = splits["val"][start * batch_size : (batch + 1) * batch_size]
+                return [examples.ids[position] for position in positions]
+            start = batch + 1
         return None
 
-    def _stop(self, found: _Found) -> None:
-        self._found = found
-        raise NonFiniteError(f"{found.what} became {found.value} at step {found.step}")
+    def _stop(self, nonfinite: _NonFinite) -> None:
+        self._nonfinite = nonfinite
+        raise NonFiniteError(f"{nonfinite.name} became {nonfinite.value} at step {nonfinite.step}")
 
     @contextlib.contextmanager
     def reporting(self, save_waiting: Callable[[], None]) -> Iterator[None]:
-        """Tell of a number that is not finite with all that helps to find where it came from.
+        """Report a number that is not finite with all that helps to find where it came from.
 
         Args:
-            save_waiting: saves the best weights that wait in memory, which come from before.
+            save_waiting: saves the best weights that wait in memory, which are from before.
 
         Raises:
             NonFiniteError: a number is not finite; `nonfinite.json` has the batch's examples.
@@ -153,54 +148,54 @@ class TerminateOnNonFinite(keras.callbacks.Callback):
         except NonFiniteError as error:
             with contextlib.suppress(NonFiniteError):
                 save_waiting()
-            if self._found is None:  # a save that was refused: the loss is perhaps not read yet
+            if self._nonfinite is None:  # a save was refused before the last loss was read
                 with contextlib.suppress(NonFiniteError):
                     self.check()
-            found = self._found or _Found("weights", math.nan, self._position.step)
-            raise self._told(found, error) from error
+            nonfinite = self._nonfinite or _NonFinite("weights", math.nan, self._position.step)
+            raise self._report(nonfinite, error) from error
 
-    def _told(self, found: _Found, error: NonFiniteError) -> NonFiniteError:
-        record = self._record(found)
+    def _report(self, nonfinite: _NonFinite, error: NonFiniteError) -> NonFiniteError:
+        record = self._record(nonfinite)
         with contextlib.suppress(OSError):  # a full disk must not hide this error
             files.write_json(self._run.folder / run_dir.NONFINITE, record)
-        ids = [each for batch in record["batches"] for each in batch["ids"]]
-        kept = record["checkpoint"]
-        saved = f"the last finite checkpoint is step {kept}" if kept else "nothing was saved yet"
-        message = error.message.rstrip(".")
+        ids = [example_id for batch in record["batches"] for example_id in batch["ids"]]
+        step = record["checkpoint"]
+        saved = f"the last finite checkpoint is step {step}" if step else "nothing was saved yet"
         hint = "Look at those files, lower optimizer.learning_rate, or set optimizer.clip_norm."
         if self._assembly.devices.precision == "mixed_float16":
-            hint += " runtime.precision=float32 has more room, too."
+            hint += " runtime.precision=float32 has a wider range, too."
         return NonFiniteError(
-            f"{message} (phase {record['phase']}, epoch {record['epoch']}); {run_dir.NONFINITE} "
-            f"lists the examples of its batch, {ids[0]} first; {saved}.",
+            f"{error.message.rstrip('.')} (phase {record['phase']}, epoch {record['epoch']}); "
+            f"{run_dir.NONFINITE} lists the examples of its batch, {ids[0]} first; {saved}.",
             hint,
         )
 
-    def _record(self, found: _Found) -> dict[str, Any]:
-        """What `nonfinite.json` says."""
+    def _record(self, nonfinite: _NonFinite) -> dict[str, Any]:
+        """The content of `nonfinite.json`."""
         saved = checkpoint.list_checkpoints(self._run.checkpoints)
-        first, before = self._updates(found.step)
-        rows = [self._batch(step) for step in range(first, found.step + 1)]
-        if found.tested is not None:
-            rows = [{"step": found.step, "ids": found.tested}]
+        first, before = self._update_starts(nonfinite.step)
+        batches = [self._batch(step) for step in range(first, nonfinite.step + 1)]
+        ids = nonfinite.validation_ids
+        if ids is not None:
+            batches = [{"step": nonfinite.step, "ids": ids}]
         return {
-            "what": found.what,
-            "value": str(found.value),  # JSON has no word for it
+            "what": nonfinite.name,
+            "value": str(nonfinite.value),  # JSON has no NaN
             "phase": self._phase.name,
             "epoch": self._epoch,
-            "step": found.step,
-            "split": "train" if found.tested is None else "val",
+            "step": nonfinite.step,
+            "split": "train" if ids is None else "val",
             "learning_rate": optimizers.next_learning_rate(self.model.optimizer),
             "checkpoint": saved[-1].step if saved else None,
-            "batches": rows,
+            "batches": batches,
             "batches_of_the_update_before": [self._batch(step) for step in range(before, first)],
         }
 
-    def _updates(self, step: int) -> tuple[int, int]:
-        """The first step that counts into the same update, and that of the update before."""
+    def _update_starts(self, step: int) -> tuple[int, int]:
+        """The first step that is accumulated into the same update, and that of the one before."""
         start, size = self._position.phase_start + 1, self._assembly.config.optimizer.accumulation
         first = start + (step - start) // size * size
         return first, max(start, first - size)
 
     def _batch(self, step: int) -> dict[str, Any]:
-        return {"step": step, "ids": self._assembly.ids_of(step - 1)}
+        return {"step": step, "ids": self._assembly.example_ids(step - 1)}

@@ -1,8 +1,7 @@
-"""How a run looks while it runs: a live line on a terminal, a plain line an epoch when piped."""
+"""Progress of a run: a live bar on a terminal, and a line for each epoch."""
 
 from __future__ import annotations
 
-import time
 from types import TracebackType
 
 from rich.progress import (
@@ -16,29 +15,32 @@ from rich.progress import (
 )
 
 from fmkit.core import console
+from fmkit.core.throttle import Throttle
+
+_SECONDS_PER_UPDATE = 0.1
 
 
 class TrainingProgress:
     """Shows phase, epoch, step, metrics, examples per second and the time left.
 
     Args:
-        shown: False keeps silent.
+        verbose: False shows nothing.
     """
 
-    def __init__(self, shown: bool = True) -> None:
-        self._shown = shown
+    def __init__(self, verbose: bool = True) -> None:
+        self._verbose = verbose
         self._bar: Progress | None = None
         self._task: TaskID | None = None
-        self._last = 0.0
+        self._throttle = Throttle(_SECONDS_PER_UPDATE, first_is_due=True)
 
     def __enter__(self) -> TrainingProgress:
-        if self._shown and console.can_animate():
+        if self._verbose and console.can_animate():
             self._bar = Progress(
                 SpinnerColumn(),
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=24),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[numbers]}"),
+                TextColumn("{task.fields[metrics]}"),
                 TimeRemainingColumn(),
                 console=console.stderr,
                 transient=True,
@@ -56,30 +58,29 @@ class TrainingProgress:
             self._bar.stop()
 
     def begin(self, phase: str, epochs: int, steps: int) -> None:
-        """A phase of so many steps begins."""
+        """A phase of `steps` steps begins."""
         self._phase, self._epochs = phase, epochs
         if self._bar is not None:
             if self._task is not None:
                 self._bar.remove_task(self._task)
-            self._task = self._bar.add_task(console.escape_markup(phase), total=steps, numbers="")
+            self._task = self._bar.add_task(console.escape_markup(phase), total=steps, metrics="")
 
     def is_due(self) -> bool:
-        """Whether the display wants a step now; it takes ten a second at most."""
-        return self._bar is not None and time.monotonic() - self._last >= 0.1
+        """Whether `step` should be called now: ten times a second at most."""
+        return self._bar is not None and self._throttle.is_due()
 
-    def step(self, epoch: int, step: int, numbers: str) -> None:
-        """The phase has done `step` steps; `numbers` is what to show beside them."""
+    def step(self, epoch: int, step: int, metrics: str) -> None:
+        """`step` steps of the phase are done; `metrics` is shown beside them."""
         if self._bar is None or self._task is None:
             return
-        self._last = time.monotonic()
         self._bar.update(
             self._task,
             completed=step,
             description=f"{console.escape_markup(self._phase)} {epoch}/{self._epochs}",
-            numbers=console.escape_markup(numbers),
+            metrics=console.escape_markup(metrics),
         )
 
     def epoch(self, line: str) -> None:
         """An epoch has ended; its line stays on the screen."""
-        if self._shown:
+        if self._verbose:
             console.info(line)

@@ -1,4 +1,4 @@
-"""What happens beside the training: where it stands, rows, the display."""
+"""Records of training: rows of metrics.jsonl, status.json, progress."""
 
 from __future__ import annotations
 
@@ -19,36 +19,47 @@ from fmkit.train.position import Position
 
 
 class Recorder(keras.callbacks.Callback):
-    """Writes metrics rows and the status, and feeds the display."""
+    """Writes a row for each epoch and every `log_every` steps; counts the epochs of the position.
+
+    Args:
+        run: gets the status.
+        metrics_log: gets the rows.
+        progress: shows them.
+        phase: the phase.
+        position: where the run is.
+        examples: examples of an epoch, of all objectives.
+        log_every: steps between two rows inside an epoch; 0 writes none.
+        signal_stop: knows of signals.
+    """
 
     def __init__(
         self,
         run: Run,
-        log: MetricsLog,
+        metrics_log: MetricsLog,
         progress: TrainingProgress,
         phase: Phase,
         position: Position,
         examples: int,
         log_every: int,
-        stopper: SignalStop,
+        signal_stop: SignalStop,
     ) -> None:
         super().__init__()
-        self._run, self._log, self._progress = run, log, progress
-        self._phase, self._position, self._stopper = phase, position, stopper
-        self._examples, self._every = examples, log_every
-        self._epoch_began = self._phase_began = time.monotonic()
+        self._run, self._metrics_log, self._progress = run, metrics_log, progress
+        self._phase, self._position, self._signal_stop = phase, position, signal_stop
+        self._examples, self._log_every = examples, log_every
+        self._epoch_began = time.monotonic()
         self._train_seconds = 0.0
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Show the phase."""
-        self._phase_began = time.monotonic()
         self._progress.begin(self._phase.name, self._phase.epochs, self._phase.steps)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Start the clock."""
         self._epoch_began, self._first = time.monotonic(), self._position.step
-        self._epoch_step = self._position.phase_start + self._phase.steps_of(self._position.epoch)
-        if self._first == self._epoch_step:  # else a run goes on inside the epoch
+        epoch_steps = self._phase.steps_after(self._position.epoch)
+        self._epoch_start = self._position.phase_start + epoch_steps
+        if self._first == self._epoch_start:  # else a run resumes inside the epoch
             self._position.row_loss = (0, 0.0)
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -56,14 +67,14 @@ class Recorder(keras.callbacks.Callback):
         self._train_seconds = time.monotonic() - self._epoch_began
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Show the step; write a row every so many."""
+        """Show the step; write a row every `log_every` steps."""
         done = self._position.phase_step
         if self._progress.is_due():
-            self._progress.step(self._position.epoch + 1, done, self._numbers(logs or {}))
-        if self._every and self._position.step % self._every == 0:
-            self._log.append(self._step_row(logs or {}), end_of_epoch=False)
+            self._progress.step(self._position.epoch + 1, done, self._progress_text(logs or {}))
+        if self._log_every and self._position.step % self._log_every == 0:
+            self._metrics_log.append(self._step_row(logs or {}), end_of_epoch=False)
 
-    def _numbers(self, logs: dict[str, Any]) -> str:
+    def _progress_text(self, logs: dict[str, Any]) -> str:
         seconds = max(time.monotonic() - self._epoch_began, 1e-9)
         rate = self._rate(self._position.step - self._first, seconds)
         return f"{format_metrics(logs)}  {rate:.0f} examples/s"
@@ -78,7 +89,7 @@ class Recorder(keras.callbacks.Callback):
 
     def _step_row(self, logs: dict[str, Any]) -> dict[str, Any]:
         """The mean loss since the last row, from Keras' mean since the epoch began."""
-        steps = self._position.step - self._epoch_step
+        steps = self._position.step - self._epoch_start
         before, mean_before = self._position.row_loss
         mean = float(logs.get("loss", math.nan))
         self._position.row_loss = (steps, mean)
@@ -93,8 +104,8 @@ class Recorder(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write the epoch's row."""
-        if self._stopper.signal_number is not None:
-            return  # a cut epoch has no honest row
+        if self._signal_stop.signal_number is not None:
+            return  # the means of an epoch that was cut short are not those of an epoch
         self._position.epoch += 1
         seconds = time.monotonic() - self._epoch_began
         row = {
@@ -110,7 +121,7 @@ class Recorder(keras.callbacks.Callback):
             "seconds": round(seconds, 3),
             "rss_bytes": machine.resident_bytes(),
         }
-        self._log.append(row)
+        self._metrics_log.append(row)
         self._run.update_throttled(phase=self._phase.name, epoch=row["epoch"], step=row["step"])
         self._progress.epoch(
             f"{self._phase.name} {row['epoch']}/{self._phase.epochs}  "
@@ -120,7 +131,7 @@ class Recorder(keras.callbacks.Callback):
 
 
 def format_metrics(logs: dict[str, Any]) -> str:
-    """Numbers for the display: losses first, then the rest, training before validation."""
+    """Metrics as text: training before validation, losses before the others."""
     order = sorted(
         logs, key=lambda name: (name.startswith("val_"), not name.endswith("loss"), name)
     )

@@ -1,4 +1,4 @@
-"""Signals in the training loop: end after the step, or save and go on."""
+"""Signals in the training loop: stop after the step (Ctrl-C, SIGTERM), or save (SIGUSR1)."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from fmkit.core import console, signals
 
 
 class SignalStop(keras.callbacks.Callback):
-    """Ends training after the current step when a signal has asked for it; saves when one asks.
+    """Ends training after the current step when a signal asks for it; saves when one asks for that.
 
     As a context manager it handles signals for as long as a run trains, unless the command does.
 
     Attributes:
-        signal_number: the signal that cuts the epoch short, or None. One that comes after the last
-            step and the last batch of validation does not: the epoch ends as any other.
-        save: writes a checkpoint of this step; set for the time of a phase.
+        signal_number: the signal that cuts the epoch short, or None. One that arrives after the
+            last step and the last batch of validation does not: the epoch ends like any other.
+        request_save: asks for a checkpoint of this step; set for the time of a phase.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.signal_number: int | None = None
-        self.save: Callable[[], None] | None = None
+        self.request_save: Callable[[], None] | None = None
         self._handling = contextlib.ExitStack()
-        self._care, self._is_careful = contextlib.ExitStack(), True
+        self._deferral, self._is_deferring = contextlib.ExitStack(), True
 
     def __enter__(self) -> SignalStop:
         self._handling.enter_context(signals.signal_handlers())
@@ -37,26 +37,26 @@ class SignalStop(keras.callbacks.Callback):
         self._handling.close()
 
     @contextlib.contextmanager
-    def careful(self) -> Iterator[None]:
-        """A phase: from the end of its first step on, a signal waits for the end of a step.
+    def deferring(self) -> Iterator[None]:
+        """From the end of the first step in this context on, a signal waits for the end of a step.
 
-        Until then there is nothing to save, and tracing may take a minute: a signal comes at once.
+        Before that there is nothing to save, and tracing may take a minute: a signal acts at once.
         """
-        with contextlib.ExitStack() as self._care:
-            self._is_careful = False
+        with contextlib.ExitStack() as self._deferral:
+            self._is_deferring = False
             yield
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Stop training, or save."""
-        if not self._is_careful:
-            self._care.enter_context(signals.defer_signals())
-            self._is_careful = True
+        if not self._is_deferring:
+            self._deferral.enter_context(signals.defer_signals())
+            self._is_deferring = True
         self.signal_number = signals.stop_signal()
         if self.signal_number is not None:
             self.model.stop_training = self.model.is_cut_short = True
-        elif self.save is not None and signals.take_save_request():
+        elif self.request_save is not None and signals.take_save_request():
             console.info("SIGUSR1: saving this step and going on")
-            self.save()
+            self.request_save()
 
     def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Stop validating."""

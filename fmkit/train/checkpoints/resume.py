@@ -1,126 +1,248 @@
-"""How a run goes on from a checkpoint, bit for bit.
+"""How a run resumes from a checkpoint, bit for bit.
 
-A run that goes on from a checkpoint computes what it would have computed without a stop, because
-everything that the next step depends on is either a function of the config and of the step (the
-order of the examples, their augmentation, the learning rate) or in the checkpoint: every variable
-of the network, the states of its random generators among them; every variable of the optimizer
-(slots, updates done, gradients that accumulate, the moving average); the running metrics of an
-epoch that was cut; and the place: phase, epoch, step, the best so far, patience, rows written.
+A resumed run computes what it would have computed without a stop, because everything that the next
+step depends on is either a function of the config and of the step (the order of the examples, their
+augmentation, the learning rate) or in the checkpoint: every variable of the network, the states of
+its random generators among them; every variable of every optimizer (slots, updates done, gradients
+that accumulate, the moving average); the running metrics of an epoch that was cut short; and the
+position: phase, epoch, step, the best so far, patience, rows written.
 
-The same machine and versions are assumed. Elsewhere a run goes on just as well, but floating-point
+The same machine and versions are assumed. Elsewhere a run resumes just as well, but floating-point
 sums may differ in their last bits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
 from fmkit.core.errors import ArtifactError
-from fmkit.train.checkpoints import checkpoint
-from fmkit.train.checkpoints import variables as named
-from fmkit.train.checkpoints.state import SavedState
-from fmkit.train.phases import Phase
+from fmkit.train.checkpoints import checkpoint as checkpoints
+from fmkit.train.checkpoints import state, variables
+from fmkit.train.checkpoints.checkpoint import Checkpoint
+from fmkit.train.checkpoints.variables import Optimizers
 from fmkit.train.position import Position
 
 _OPTIMIZER, _RAW, _METRICS = "optimizer/", "raw/", "metrics/"
 
 
-class RestoredArrays:
-    """The arrays of a checkpoint on their way back into a run.
+@dataclass(frozen=True)
+class SavedState:
+    """A checkpoint that a run resumes from, with all that its state says.
 
-    Args:
-        saved: verified.
+    Attributes:
+        checkpoint: where the arrays are.
+        phase: the phase's name.
+        position: where the run was.
+        rows: of metrics.jsonl.
+        logs: training metrics of an epoch whose steps were done and whose validation was not.
+        seconds: that the phase had taken.
+        skipped: by phase, why it does not run.
+        features: SHA-256 of the features that the phase trained on; None if it read the inputs.
+        config: the config by full key.
     """
 
-    def __init__(self, saved: SavedState) -> None:
-        self._name = saved.checkpoint.folder.name
-        self._weights = checkpoint.read_weights(saved.checkpoint)
-        self._training = checkpoint.read_training(saved.checkpoint)
+    checkpoint: Checkpoint
+    phase: str
+    position: Position
+    rows: int
+    logs: dict[str, float] | None
+    seconds: float
+    skipped: dict[str, str]
+    features: str | None
+    config: dict[str, Any] = field(default_factory=dict)
 
-    def put_weights(self, model: keras.Model) -> None:
-        """Every variable of the network: the raw ones where there is an average.
+    @property
+    def step(self) -> int:
+        """Training steps since the run began."""
+        return self.position.step
+
+
+def load_state(checkpoint: Checkpoint) -> SavedState:
+    """The state of a verified checkpoint.
+
+    Raises:
+        ArtifactError: it is not one that a run can resume from.
+    """
+    values = checkpoints.read_state(checkpoint)
+    resume = values["resume"]
+    if not isinstance(resume, dict) or resume.get("schema") != state.SCHEMA:
+        raise ArtifactError(
+            f"checkpoint {checkpoint.name} has no state that training can resume from.",
+            "Another version of fmkit wrote it. Start from its weights: fmkit finetune init=RUN",
+        )
+    values["step"] = checkpoint.step
+    if invalid := state.invalid_resume_field(values):
+        raise ArtifactError(
+            f"checkpoint {checkpoint.name}: {checkpoints.STATE} has a wrong value in {invalid}."
+        )
+    return SavedState(
+        checkpoint=checkpoint,
+        phase=values["phase"],
+        position=state.position_of(values),
+        rows=resume["rows"],
+        logs=resume["logs"],
+        seconds=float(resume["seconds"]),
+        skipped=resume["skipped"],
+        features=resume["features"],
+        config=resume["config"],
+    )
+
+
+def find_state(parent: Path) -> tuple[SavedState | None, list[str]]:
+    """The newest checkpoint that a run can resume from, and what was wrong with newer ones.
+
+    Args:
+        parent: the run's folder of checkpoints.
+
+    Returns:
+        None where nothing was ever saved: the run then starts again.
+
+    Raises:
+        ArtifactError: there are checkpoints, and none will do; or the best epoch, which the run
+            may have to return to, is gone or damaged.
+    """
+    if not checkpoints.list_checkpoints(parent):
+        return None, []
+    chosen, problems = checkpoints.newest(parent)
+    saved = load_state(chosen)
+    for best in (saved.position.best, saved.position.phase_best):
+        if best and best["step"] != saved.step:
+            try:
+                checkpoints.best_or_newest(parent, best["step"])
+            except ArtifactError as error:
+                raise ArtifactError(
+                    f"step {saved.step} is whole, but the best epoch so far is not: "
+                    f"{error.message}",
+                    "The run may have to return to it. Put its folder back from a copy.",
+                ) from error
+    return saved, problems
+
+
+def best_steps(kept: Iterable[Checkpoint]) -> set[int]:
+    """The best steps that these checkpoints name, as far as their states can be read."""
+    steps: set[int] = set()
+    for checkpoint in kept:
+        try:
+            values = checkpoints.read_state(checkpoint)
+        except ArtifactError:
+            continue
+        candidates = (values["best"], values["phase_best"])
+        steps |= {best["step"] for best in candidates if best and state.is_best(best)}
+    return steps
+
+
+def delete_later(parent: Path, step: int) -> None:
+    """Delete what is newer than the checkpoint that a run resumes from.
+
+    It is damaged, or only weights; the run makes those steps again.
+    """
+    for checkpoint in checkpoints.list_checkpoints(parent):
+        if checkpoint.step > step:
+            checkpoints.remove(checkpoint.folder)
+
+
+class RestoredArrays:
+    """Puts the arrays of a checkpoint back into a run.
+
+    Args:
+        checkpoint: verified.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._name = checkpoint.name
+        self._weights = checkpoints.read_weights(checkpoint)
+        self._training = checkpoints.read_training(checkpoint)
+
+    def restore_weights(self, model: keras.Model) -> None:
+        """Set every variable of the network: to the raw weights where there is an average.
 
         Raises:
             ArtifactError: one is missing or has another shape.
         """
-        named.assign(model, {**self._weights, **self._under(_RAW)})
+        variables.assign(model, {**self._weights, **self._below(_RAW)})
 
-    def put_optimizer(self, optimizer: Any) -> None:
-        """Every variable of the optimizer, which must have exactly those of the checkpoint.
-
-        Raises:
-            ArtifactError: with the first variable that differs.
-        """
-        variables = [] if optimizer is None else optimizer.variables
-        self._put("the optimizer", named.by_path(variables), self._under(_OPTIMIZER))
-
-    def put_metrics(self, metrics: Sequence[Any]) -> None:
-        """The running metrics of an epoch.
+    def restore_optimizers(self, optimizers: Optimizers) -> None:
+        """Set every variable of the optimizers, which must be exactly those of the checkpoint.
 
         Raises:
             ArtifactError: with the first variable that differs.
         """
-        self._put("the metrics", _running(metrics), self._under(_METRICS))
+        self._restore(
+            "the optimizer", variables.optimizer_variables(optimizers), self._below(_OPTIMIZER)
+        )
 
-    def _under(self, prefix: str) -> dict[str, np.ndarray]:
+    def restore_metrics(self, metrics: Sequence[Any]) -> None:
+        """Set the running metrics of an epoch.
+
+        Raises:
+            ArtifactError: with the first variable that differs.
+        """
+        self._restore("the metrics", _metric_variables(metrics), self._below(_METRICS))
+
+    def _below(self, prefix: str) -> dict[str, np.ndarray]:
         return {
             path.removeprefix(prefix): value
             for path, value in self._training.items()
             if path.startswith(prefix)
         }
 
-    def _put(self, whose: str, variables: dict[str, Any], values: dict[str, np.ndarray]) -> None:
-        for path in dict.fromkeys([*variables, *values]):
-            wanted, came = variables.get(path), values.get(path)
-            if wanted is None or came is None:
-                where = "the checkpoint" if came is None else "this run"
-                problem = f"{path} is not in {where}"
-            elif tuple(came.shape) != tuple(wanted.shape):
-                problem = f"{path} is {tuple(came.shape)}, not {tuple(wanted.shape)}"
-            elif str(came.dtype) != keras.backend.standardize_dtype(wanted.dtype):
-                problem = f"{path} is {came.dtype}, not {wanted.dtype}"
+    def _restore(
+        self, owner: str, by_path: Mapping[str, Any], values: Mapping[str, np.ndarray]
+    ) -> None:
+        for path in dict.fromkeys([*by_path, *values]):
+            variable, value = by_path.get(path), values.get(path)
+            if variable is None or value is None:
+                problem = f"{path} is not in {'the checkpoint' if value is None else 'this run'}"
             else:
-                continue
-            raise ArtifactError(
-                f"checkpoint {self._name} does not fit {whose}: {problem}.",
-                "What trains must be what trained before.",
-            )
-        for path, variable in variables.items():
+                problem = variables.mismatch(path, variable, value)
+                if not problem and str(value.dtype) != _dtype(variable):
+                    problem = f"{path} is {value.dtype}, not {variable.dtype}"
+            if problem:
+                raise ArtifactError(
+                    f"checkpoint {self._name} does not fit {owner}: {problem}.",
+                    "What trains must be what trained before.",
+                )
+        for path, variable in by_path.items():
             variable.assign(values[path])
 
 
-def metrics_of(model: keras.Model, compiled: Sequence[Any]) -> list[Any]:
+def _dtype(variable: Any) -> str:
+    return str(keras.backend.standardize_dtype(variable.dtype))
+
+
+def running_metrics(model: keras.Model, compiled: Sequence[Any]) -> list[Any]:
     """The running metrics of a compiled model: its loss, then those that it was compiled with.
 
     Keras lists the latter only when the first step has been traced.
     """
-    return [*(each for each in model.metrics if each.name == "loss"), *compiled]
+    return [*(metric for metric in model.metrics if metric.name == "loss"), *compiled]
 
 
-def metric_values(metrics: Sequence[Any]) -> dict[str, np.ndarray]:
-    """What `Arrays.put_metrics` puts back, to be saved with the rest that only training needs."""
-    values = named.tensors
+def metric_arrays(metrics: Sequence[Any]) -> dict[str, np.ndarray]:
+    """What `RestoredArrays.restore_metrics` puts back, for `training.safetensors`."""
     return {
-        f"{_METRICS}{path}": next(iter(values([variable]).values()))
-        for path, variable in _running(metrics).items()
+        f"{_METRICS}{path}": variables.array(variable)
+        for path, variable in _metric_variables(metrics).items()
     }
 
 
-def _running(metrics: Sequence[Any]) -> dict[str, Any]:
-    # By place: Keras' own names of metrics count up over a process.
+def _metric_variables(metrics: Sequence[Any]) -> dict[str, Any]:
+    # By position: Keras' own names of metrics count up over a process.
     return {
-        f"{place}/{variable.name}": variable
-        for place, metric in enumerate(metrics)
+        f"{position}/{variable.name}": variable
+        for position, metric in enumerate(metrics)
         for variable in metric.variables
     }
 
 
-class Continue(keras.callbacks.Callback):
-    """Puts the running metrics of a cut epoch back when it begins again; Keras resets them first.
+class RestoreMetrics(keras.callbacks.Callback):
+    """Restores the running metrics of a cut epoch when it begins again, after Keras reset them.
 
     Args:
         arrays: the checkpoint's.
@@ -132,16 +254,5 @@ class Continue(keras.callbacks.Callback):
         self._arrays, self._metrics = arrays, metrics
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Put them back."""
-        self._arrays.put_metrics(self._metrics)
-
-
-def is_over(phase: Phase, position: Position) -> bool:
-    """Whether a phase has nothing left to train: all its steps are done, or patience is at an end.
-
-    Not while its last epoch has yet to be judged.
-    """
-    if position.phase_step != phase.steps_of(position.epoch):
-        return False
-    impatient = phase.patience is not None and position.stale >= phase.patience
-    return impatient or position.phase_step >= phase.steps
+        """Restore them."""
+        self._arrays.restore_metrics(self._metrics)

@@ -1,105 +1,49 @@
-"""What a checkpoint says of where a run stands."""
+"""`state.json` of a checkpoint: where the run was, and what it needs to resume.
+
+    {step, phase, epoch, phase_step, best, phase_best, stale, resume: {schema, rows, ...}}
+
+`resume` is missing where only the weights were saved, which training cannot resume from.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from fmkit.core.errors import ArtifactError
-from fmkit.train.checkpoints import checkpoint
-from fmkit.train.checkpoints.checkpoint import Checkpoint
 from fmkit.train.position import Position
 
 SCHEMA = 1
-_RESULT = {"name", "epochs", "seconds", "best", "skipped"}
-_BEST: dict[str, Any] = {
-    "phase": str,
-    "epoch": int,
-    "step": int,
-    "monitor": str,
-    "value": (int, float),
-}
-
-
-@dataclass(frozen=True)
-class SavedState:
-    """A checkpoint to go on from, with all that its state says.
-
-    Attributes:
-        checkpoint: where the arrays are.
-        phase: the phase's name.
-        epoch: epochs of it that had ended.
-        step: optimizer calls since the run began.
-        phase_step: the same since the phase began.
-        best: the best epoch of the run so far, or None.
-        phase_best: the best of the phase.
-        stale: epochs since then.
-        rows: of metrics.jsonl.
-        row_loss: steps of the epoch when the last row for a step was written, and their mean loss.
-        logs: training metrics of an epoch whose steps were done and whose validation was not.
-        seconds: that the phase had taken.
-        results: of the phases before.
-        skipped: by phase, why it does not run.
-        features: SHA-256 of the features that the phase trained on; None if it took images.
-        config: the config by full key.
-    """
-
-    checkpoint: Checkpoint
-    phase: str
-    epoch: int
-    step: int
-    phase_step: int
-    best: dict[str, Any] | None
-    phase_best: dict[str, Any] | None
-    stale: int
-    rows: int
-    row_loss: tuple[int, float]
-    logs: dict[str, float] | None
-    seconds: float
-    results: list[dict[str, Any]]
-    skipped: dict[str, str]
-    features: str | None
-    config: dict[str, Any] = field(default_factory=dict)
-
-    def place(self) -> Position:
-        """Where the run stood."""
-        return Position(
-            step=self.step,
-            phase_start=self.step - self.phase_step,
-            epoch=self.epoch,
-            best=self.best,
-            phase_best=self.phase_best,
-            stale=self.stale,
-            row_loss=self.row_loss,
-            results=list(self.results),
-        )
+_COUNTS = ("step", "epoch", "phase_step", "stale")
+_OBJECTS = ("best", "phase_best", "resume")
+_RESULT_KEYS = {"name", "epochs", "seconds", "best", "skipped"}
+_BEST_TYPES: dict[str, Any] = {
+    "phase": str, "epoch": int, "step": int, "monitor": str, "value": (int, float),
+}  # fmt: skip
 
 
 def to_json(
     phase: str,
-    here: Mapping[str, Any],
+    weights_of: Mapping[str, Any],
     position: Position,
     rows: int,
     logs: Mapping[str, float] | None,
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The state of a checkpoint as JSON; `read` reads it.
+    """A checkpoint's state as JSON.
 
     Args:
         phase: the phase's name.
-        here: epoch and step that the weights are of.
-        position: where the run stands.
-        rows: see `Saved`, as for the next one.
-        logs: see `Saved`.
-        facts: `seconds`, `skipped`, `features` and `config` of `Saved`.
+        weights_of: `epoch` and `step` that the weights are of.
+        position: where the run is.
+        rows: as in `resume.SavedState`, like the next one.
+        logs: see there.
+        facts: `seconds`, `skipped`, `features` and `config` of it.
     """
     return {
         "phase": phase,
-        "epoch": here["epoch"],
-        "phase_step": here["step"] - position.phase_start,
+        "epoch": weights_of["epoch"],
+        "phase_step": weights_of["step"] - position.phase_start,
         "best": position.best,
         "phase_best": position.phase_best,
         "stale": position.stale,
@@ -114,72 +58,76 @@ def to_json(
     }
 
 
-def read(saved: Checkpoint) -> SavedState:
-    """The state of a verified checkpoint.
-
-    Raises:
-        ArtifactError: it is not one that a run can go on from.
-    """
-    values = checkpoint.read_state(saved)
-    more = values.get("resume")
-    if not isinstance(more, dict) or more.get("schema") != SCHEMA:
-        raise ArtifactError(
-            f"checkpoint {saved.folder.name} has no state that training can go on from.",
-            "Another version of fmkit wrote it. Start from its weights: fmkit finetune init=RUN",
-        )
-    wrong = _wrong(values, more)
-    if wrong:
-        raise ArtifactError(
-            f"checkpoint {saved.folder.name}: {checkpoint.STATE} has a wrong value in {wrong}."
-        )
-    steps, mean = more["row_loss"]
-    return SavedState(
-        checkpoint=saved,
-        phase=values["phase"],
+def position_of(values: Mapping[str, Any]) -> Position:
+    """The position that a valid state says."""
+    steps, mean = values["resume"]["row_loss"]
+    return Position(
+        step=values["step"],
+        phase_start=values["step"] - values["phase_step"],
         epoch=values["epoch"],
-        step=saved.step,
-        phase_step=values["phase_step"],
         best=values["best"],
         phase_best=values["phase_best"],
         stale=values["stale"],
-        rows=more["rows"],
         row_loss=(steps, math.nan if mean is None else float(mean)),
-        logs=more["logs"],
-        seconds=float(more["seconds"]),
-        results=more["results"],
-        skipped=more["skipped"],
-        features=more["features"],
-        config=more["config"],
+        results=list(values["resume"]["results"]),
     )
 
 
-def _wrong(values: Mapping[str, Any], more: Mapping[str, Any]) -> str:
-    """The first key of a state whose value makes no sense; empty when all do."""
-    numbers, texts = (int, float), (str, type(None))
-    results = more.get("results")
-    tests = {
-        "phase_step": values["phase_step"] <= values["step"],
-        "best": _is_best(values["best"]),
-        "phase_best": _is_best(values["phase_best"]),
-        "rows": _is_count(more.get("rows")),
-        "row_loss": _is_row_loss(more.get("row_loss")),
-        "logs": more.get("logs") is None or _is_mapping(more["logs"], numbers),
-        "seconds": isinstance(more.get("seconds"), numbers),
-        "results": isinstance(results, list)
-        and all(isinstance(each, dict) and set(each) == _RESULT for each in results),
-        "skipped": _is_mapping(more.get("skipped"), str),
-        "features": isinstance(more.get("features"), texts),
-        "config": isinstance(more.get("config"), dict),
+def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A state with None for what may be missing."""
+    return {**dict.fromkeys(_OBJECTS), **values}
+
+
+def missing_fields(values: Mapping[str, Any]) -> list[str]:
+    """What every state must have and this one lacks."""
+    return [key for key in (*_COUNTS, "phase") if key not in values]
+
+
+def invalid_field(values: Mapping[str, Any]) -> str:
+    """The first field of a state with an unknown name or a wrong type, in words; or empty."""
+    for key, value in values.items():
+        if key in _COUNTS:
+            is_valid = type(value) is int and value >= 0
+        elif key in _OBJECTS:
+            is_valid = value is None or isinstance(value, dict)
+        elif key == "phase":
+            is_valid = isinstance(value, str)
+        else:
+            return f"unknown key {key!r}"
+        if not is_valid:
+            return f"{key} is {value!r}"
+    return ""
+
+
+def invalid_resume_field(values: Mapping[str, Any]) -> str:
+    """The first field of a valid state that training cannot resume from; or empty."""
+    resume = values["resume"]
+    checks: dict[str, Callable[[Any], bool]] = {
+        "rows": _is_count,
+        "row_loss": _is_row_loss,
+        "logs": lambda logs: logs is None or _is_mapping(logs, (int, float)),
+        "seconds": lambda seconds: isinstance(seconds, int | float),
+        "results": _are_results,
+        "skipped": lambda skipped: _is_mapping(skipped, str),
+        "features": lambda digest: digest is None or isinstance(digest, str),
+        "config": lambda config: isinstance(config, dict),
     }
-    return next((key for key, is_right in tests.items() if not is_right), "")
+    if values["phase_step"] > values["step"]:
+        return "phase_step"
+    invalid = [key for key in ("best", "phase_best") if not is_best(values[key])]
+    invalid += [key for key, is_valid in checks.items() if not is_valid(resume.get(key))]
+    return invalid[0] if invalid else ""
+
+
+def is_best(value: Any) -> bool:
+    """Whether a value says which epoch is the best, or that there is none."""
+    return value is None or all(
+        isinstance(value.get(key), kind) for key, kind in _BEST_TYPES.items()
+    )
 
 
 def _is_count(value: Any) -> bool:
     return type(value) is int and value >= 0
-
-
-def _is_best(value: Any) -> bool:
-    return value is None or all(isinstance(value.get(key), kind) for key, kind in _BEST.items())
 
 
 def _is_row_loss(value: Any) -> bool:
@@ -189,57 +137,10 @@ def _is_row_loss(value: Any) -> bool:
 
 
 def _is_mapping(value: Any, kind: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(each, kind) for each in value.values())
+    return isinstance(value, dict) and all(isinstance(item, kind) for item in value.values())
 
 
-def find(parent: Path) -> tuple[SavedState | None, list[str]]:
-    """The newest checkpoint that a run can go on from, and what was wrong with newer ones.
-
-    Args:
-        parent: the run's folder of checkpoints.
-
-    Returns:
-        None where nothing was ever saved: the run then starts again.
-
-    Raises:
-        ArtifactError: there are checkpoints, and none will do; or the best epoch, which the run
-            may have to come back to, is gone or damaged.
-    """
-    if not checkpoint.list_checkpoints(parent):
-        return None, []
-    chosen, problems = checkpoint.newest(parent)
-    saved = read(chosen)
-    for best in (saved.best, saved.phase_best):
-        if best and best["step"] != saved.step:
-            try:
-                checkpoint.choose(parent, best["step"])
-            except ArtifactError as error:
-                raise ArtifactError(
-                    f"step {saved.step} is whole, but the best epoch so far is not: "
-                    f"{error.message}",
-                    "The run may have to come back to it. Put its folder back from a copy.",
-                ) from error
-    return saved, problems
-
-
-def named_by(kept: Iterable[Checkpoint]) -> set[int]:
-    """The steps whose weights these checkpoints would come back to, as far as they can be read."""
-    steps: set[int] = set()
-    for each in kept:
-        try:
-            values = checkpoint.read_state(each)
-        except ArtifactError:
-            continue
-        found = (values["best"], values["phase_best"])
-        steps |= {best["step"] for best in found if best and _is_best(best)}
-    return steps
-
-
-def forget_later(parent: Path, step: int) -> None:
-    """Delete what is newer than the checkpoint that a run goes on from.
-
-    It is damaged, or only weights; the run comes by those steps again.
-    """
-    for each in checkpoint.list_checkpoints(parent):
-        if each.step > step:
-            checkpoint.remove(each.folder)
+def _are_results(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(result, dict) and set(result) == _RESULT_KEYS for result in value
+    )

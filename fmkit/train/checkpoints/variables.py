@@ -1,7 +1,8 @@
-"""The variables of a network and of its optimizer, by path, as arrays and back."""
+"""The variables of a network and of its optimizers: by path, to NumPy arrays and back."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
@@ -10,76 +11,96 @@ import numpy as np
 from fmkit.core.errors import ArtifactError, join_names
 from fmkit.train import ema
 
+Optimizers = Mapping[str, Any]
+"""The optimizers of an update rule by name; the only one of the default rule has the name ""."""
 
-def by_path(variables: list[Any]) -> dict[str, Any]:
+
+def by_path(variables: Iterable[Any]) -> dict[str, Any]:
     """Variables by path; equal paths get a number, in order, so that no two share a name."""
-    found: dict[str, Any] = {}
+    paths: dict[str, Any] = {}
     for variable in variables:
-        key, number = variable.path, 1
-        while key in found:
+        path, number = variable.path, 1
+        while path in paths:
             number += 1
-            key = f"{variable.path}#{number}"
-        found[key] = variable
-    return found
+            path = f"{variable.path}#{number}"
+        paths[path] = variable
+    return paths
 
 
-def tensors(variables: list[Any]) -> dict[str, np.ndarray]:
+def arrays(variables: Iterable[Any]) -> dict[str, np.ndarray]:
     """The values of variables by path."""
-    return {path: _array(variable) for path, variable in by_path(variables).items()}
+    return {path: array(variable) for path, variable in by_path(variables).items()}
 
 
-def _array(variable: Any) -> np.ndarray:
-    # By way of a tensor: a variable that is mirrored on several devices is no array yet.
+def array(variable: Any) -> np.ndarray:
+    """The value of a variable."""
+    # By way of a tensor: NumPy cannot read a variable that is mirrored on several devices.
     return np.asarray(keras.ops.convert_to_tensor(variable))
 
 
-def values(
-    model: keras.Model, optimizer: Any, part: keras.Model | None = None
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def optimizer_variables(optimizers: Optimizers) -> dict[str, Any]:
+    """The variables of all optimizers by path, with an optimizer's name, if any, in front."""
+    return {
+        f"{name}/{path}" if name else path: variable
+        for name, optimizer in optimizers.items()
+        for path, variable in by_path(optimizer.variables).items()
+    }
+
+
+def collect(
+    model: keras.Model, optimizers: Optimizers, part: keras.Model | None = None
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """What a checkpoint holds: the weights to use a model with, and what only training needs.
 
     Args:
         model: the whole network, also where a part of it trains on features.
-        optimizer: the one that trains it, or None.
+        optimizers: what trains it; none where a solver does.
         part: only the variables of this part, under the names that they have in the whole.
     """
     paths = {id(variable): path for path, variable in by_path(model.variables).items()}
     variables = model.variables if part is None else part.variables
-    weights = {paths[id(variable)]: _array(variable) for variable in variables}
-    averages = {paths[id(each)]: _array(mean) for each, mean in ema.pairs(optimizer)}
+    weights = {paths[id(variable)]: array(variable) for variable in variables}
+    averages = {paths[id(variable)]: array(average) for variable, average in ema.pairs(optimizers)}
     training = {f"raw/{path}": weights[path] for path in averages}
-    if optimizer is not None:
-        slots = tensors(optimizer.variables)
-        training.update({f"optimizer/{path}": value for path, value in slots.items()})
+    training |= {
+        f"optimizer/{path}": array(variable)
+        for path, variable in optimizer_variables(optimizers).items()
+    }
     return {**weights, **averages}, training
 
 
 def assign(
-    model: keras.Model, weights: dict[str, np.ndarray], only: set[str] | None = None
+    model: keras.Model, weights: Mapping[str, np.ndarray], only: set[str] | None = None
 ) -> None:
-    """Put weights into a model by path.
+    """Set the variables of a model from weights by path.
 
     Args:
         model: the model.
-        weights: by path, from `read_weights`.
+        weights: by path, from `checkpoint.read_weights`; more than the model has is ignored.
         only: paths to set; None means every variable of the model.
 
     Raises:
-        ArtifactError: a variable has no weight of its shape.
+        ArtifactError: a variable has no weight of its shape; those before it are set.
     """
     problems = []
     for path, variable in by_path(model.variables).items():
         if only is not None and path not in only:
             continue
-        value = weights.get(path)
-        if value is None:
-            problems.append(f"{path} is missing")
-        elif tuple(value.shape) != tuple(variable.shape):
-            problems.append(f"{path} is {tuple(value.shape)}, not {tuple(variable.shape)}")
+        if problem := mismatch(path, variable, weights.get(path)):
+            problems.append(problem)
         else:
-            variable.assign(value)
+            variable.assign(weights[path])
     if problems:
         raise ArtifactError(
             f"the weights do not fit the model: {join_names(problems, 5)}.",
             "They belong to another model, or to another version of a package that builds it.",
         )
+
+
+def mismatch(path: str, variable: Any, value: np.ndarray | None) -> str:
+    """Why a variable cannot take a value, in words; empty where it can."""
+    if value is None:
+        return f"{path} is missing"
+    if tuple(value.shape) != tuple(variable.shape):
+        return f"{path} is {tuple(value.shape)}, not {tuple(variable.shape)}"
+    return ""

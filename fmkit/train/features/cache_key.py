@@ -21,7 +21,7 @@ _VERSION = 2
 
 
 def of_network(lower: keras.Model) -> dict[str, Any]:
-    """The facts of what is below the cut: layers, how they are joined, weights."""
+    """The facts of the frozen part: layers, how they are joined, weights."""
     return {"version": _VERSION, "structure": structure(lower), "weights": _weights(lower)}
 
 
@@ -31,18 +31,19 @@ def of_examples(assembly: Assembly, split: str, preset: str | None, view: int) -
     Args:
         assembly: the run.
         split: the split.
-        preset: augmentation, or None where examples are shown as they are.
-        view: which augmented view.
+        preset: of augmentation; None where examples are not augmented.
+        view: number of the augmented view.
     """
     config = assembly.config
-    places = np.ascontiguousarray(assembly.splits[split], np.int64)  # each view is drawn by them
-    shown = {
+    # A view is augmented by the examples' positions.
+    positions = np.ascontiguousarray(assembly.splits[split], np.int64)
+    augmentation = {
         "augment": preset, "seed": config.runtime.seed, "view": view,
-        "places": hashlib.sha256(places.tobytes()).hexdigest(),
+        "places": hashlib.sha256(positions.tobytes()).hexdigest(),
     }  # fmt: skip
     return {
-        **assembly.loader.cache_facts(places),
-        "view": shown if preset else None,
+        **assembly.loader.cache_facts(positions),
+        "view": augmentation if preset else None,
         "dtype": config.runtime.cache_dtype,
         "precision": assembly.devices.precision,
         "device": assembly.devices.kind,
@@ -57,27 +58,24 @@ def structure(model: keras.Model) -> str:
     """A hash of a model's layers and how they are joined, whatever the layers are called.
 
     Raises:
-        ConfigError: a layer cannot tell its settings.
+        ConfigError: a layer has no `get_config`.
     """
-    places = {id(tensor): f"tensor {place}" for place, tensor in enumerate(model.inputs)}
+    names = {id(tensor): f"tensor {number}" for number, tensor in enumerate(model.inputs)}
     digest = hashlib.sha256()
 
-    def told(value: Any) -> str:
+    def encode(value: Any) -> str:
         if isinstance(value, keras.KerasTensor):
-            return places[id(value)]
-        return (
-            hashlib.sha256(value.tobytes()).hexdigest()
-            if hasattr(value, "tobytes")
-            else repr(value)
-        )
+            return names[id(value)]
+        is_array = hasattr(value, "tobytes")
+        return hashlib.sha256(value.tobytes()).hexdigest() if is_array else repr(value)
 
     for node in graph_nodes(model):
         settings = _settings(node.operation)
-        arguments = keras.tree.map_structure(told, (node.arguments.args, node.arguments.kwargs))
+        arguments = keras.tree.map_structure(encode, (node.arguments.args, node.arguments.kwargs))
         row = [type(node.operation).__name__, settings, arguments]
         digest.update(json.dumps(row, sort_keys=True, default=str).encode())
         for tensor in node.outputs:
-            places[id(tensor)] = f"tensor {len(places)}"
+            names[id(tensor)] = f"tensor {len(names)}"
     return digest.hexdigest()
 
 
@@ -86,8 +84,8 @@ def _settings(operation: Any) -> dict[str, Any]:
         settings = dict(operation.get_config())
     except NotImplementedError as error:
         raise ConfigError(
-            f"the feature cache cannot tell what the backbone is: {str(error).splitlines()[0]}",
-            "Give the layer a get_config, or add runtime.cache=never.",
+            f"the feature cache cannot identify the backbone: {str(error).splitlines()[0]}",
+            "Give the layer a get_config, or set runtime.cache=never.",
         ) from error
     settings.pop("name", None)
     return settings

@@ -1,4 +1,4 @@
-"""What runs a frozen model over the images once: Keras, or OpenVINO where that is as exact.
+"""Runs a frozen model over the images once: Keras, or OpenVINO where that is as exact.
 
 B batch, S side of the image in pixels.
 """
@@ -28,23 +28,23 @@ by 4e-3 and one float16 product by 5e-4, so an engine that computes in either is
 """
 
 WORTH_PIXELS = 60_000_000
-"""Pixels of a pass, over all its images, below which `auto` spares the export.
+"""Pixels of a pass, over all its images, below which `auto` saves the time of an export.
 
-Rough: reckoned from ratios on two busy cores, an export was repaid after 6 million pixels with
+Rough: estimated from ratios on two busy cores, an export was repaid after 6 million pixels with
 small_cnn, 15 with MobileNetV2, 60 with EfficientNet-Lite0 and 25 to 80 with ResNet50.
 """
 
 _CHUNK = 8
-"""Images a request. EfficientNet-Lite0 ran 1.5 times as fast in a fixed shape as in a free one."""
+"""Images per request. EfficientNet-Lite0 ran 1.5 times as fast in a fixed shape as in a free."""
 
-_INSTEAD = "Leave runtime.extractor out, or write runtime.extractor=keras."
+_HINT = "Remove runtime.extractor, or set runtime.extractor=keras."
 
 Runner = Callable[[np.ndarray], list[np.ndarray]]
 
 
 @dataclass(frozen=True)
 class Engine:
-    """What runs the one pass.
+    """Runs the one pass.
 
     Attributes:
         name: `keras`, or `openvino` and its version.
@@ -63,7 +63,7 @@ class Engine:
 
 def choose(
     model: keras.Model,
-    wanted: str,
+    setting: str,
     kind: str,
     first_batch: np.ndarray,
     precision: str,
@@ -73,25 +73,24 @@ def choose(
 
     Args:
         model: Functional model with one input, (B, S, S, 3); its weights must stay as they are.
-        wanted: `runtime.extractor`. `auto` never fails because of OpenVINO: it takes Keras then.
+        setting: `runtime.extractor`. `auto` never fails because of OpenVINO: it uses Keras then.
         kind: `cpu` or `gpu`.
         first_batch: images (B, S, S, 3), on which OpenVINO has to agree with Keras.
         precision: Keras' name of the dtype policy; an engine computes in float32 only.
-        images: how many the pass covers, so that `auto` spares a short one the export; None where
+        images: how many the pass covers, so that `auto` exports for a long one only; None where
             that is not known.
 
     Raises:
-        ConfigError: `openvino` is wanted and is not installed, or cannot give this precision.
-        ArtifactError: `openvino` is wanted and cannot take the model, or disagrees with Keras.
+        ConfigError: `openvino` is set and is not installed, or cannot compute in this precision.
+        ArtifactError: `openvino` is set and cannot run the model, or disagrees with Keras.
     """
     run_keras = _keras(model)
-    if wanted == "keras":
+    if setting == "keras":
         return Engine("keras", "runtime.extractor=keras", None, run_keras)
-    if wanted == "openvino":
+    if setting == "openvino":
         return _required(model, run_keras, first_batch, precision)
-    against = _against(kind, precision, first_batch, images)
-    if against:
-        return Engine("keras", against, None, run_keras)
+    if reason := _reason_for_keras(kind, precision, first_batch, images):
+        return Engine("keras", reason, None, run_keras)
     try:
         name, run = _openvino(model, first_batch.shape)
         parity = compare(name, run, run_keras, first_batch)
@@ -109,27 +108,30 @@ def compare(name: str, run: Runner, reference: Runner, images: np.ndarray) -> di
     Raises:
         ArtifactError: the outputs differ in number or shape.
     """
-    came, expected = run(images), reference(images)
-    shapes, wanted = [each.shape for each in came], [each.shape for each in expected]
-    if shapes != wanted:
-        raise ArtifactError(f"{name} gave outputs of shapes {shapes}; Keras gives {wanted}.")
-    apart, shares = [0.0], [0.0]
-    for ours, theirs in zip(came, expected, strict=True):
+    outputs, expected = run(images), reference(images)
+    shapes = [output.shape for output in outputs]
+    expected_shapes = [output.shape for output in expected]
+    if shapes != expected_shapes:
+        raise ArtifactError(
+            f"{name} gave outputs of shapes {shapes}; Keras gives {expected_shapes}."
+        )
+    differences, shares = [0.0], [0.0]
+    for ours, theirs in zip(outputs, expected, strict=True):
         difference = np.max(np.abs(ours.astype(np.float64) - theirs), initial=0.0)
         largest = np.max(np.abs(theirs), initial=0.0)
-        apart.append(float(difference))
+        differences.append(float(difference))
         shares.append(float(difference / largest) if largest else float(difference))
-    # NumPy's maximum, unlike Python's, is not a number when one of them is not.
+    # NumPy's maximum, unlike Python's, is NaN when one of them is.
     return {
         "engine": name,
-        "max_abs": float(np.max(apart)),
+        "max_abs": float(np.max(differences)),
         "max_rel": float(np.max(shares)),
         "allowed": TOLERANCE,
     }
 
 
 def _agrees(parity: dict[str, Any]) -> bool:
-    return bool(parity["max_rel"] <= TOLERANCE)  # false when it is not a number
+    return bool(parity["max_rel"] <= TOLERANCE)  # false for NaN
 
 
 def _disagreement(parity: dict[str, Any]) -> str:
@@ -143,29 +145,31 @@ def _required(
     model: keras.Model, run_keras: Runner, first_batch: np.ndarray, precision: str
 ) -> Engine:
     """OpenVINO, or an error that says why not."""
-    what = "runtime.extractor=openvino"
+    setting = "runtime.extractor=openvino"
     if not _installed():
         raise ConfigError(
-            f"{what}: OpenVINO is not installed.", "Install it: pip install 'fmkit[openvino]'"
+            f"{setting}: OpenVINO is not installed.", "Install it: pip install 'fmkit[openvino]'"
         )
     if precision != "float32":
         raise ConfigError(
-            f"{what} computes in float32, but the precision is {precision}.",
-            "Add runtime.precision=float32, or leave runtime.extractor out.",
+            f"{setting} computes in float32, but the precision is {precision}.",
+            "Set runtime.precision=float32, or remove runtime.extractor.",
         )
     try:
         name, run = _openvino(model, first_batch.shape)
         parity = compare(name, run, run_keras, first_batch)
     except Exception as error:
-        message = f"{what}: OpenVINO cannot run this model. {_short(error)}"
-        raise ArtifactError(message, _INSTEAD) from error
+        message = f"{setting}: OpenVINO cannot run this model. {_short(error)}"
+        raise ArtifactError(message, _HINT) from error
     if not _agrees(parity):
-        raise ArtifactError(f"{what}: {_disagreement(parity)}.", _INSTEAD)
-    return Engine(name, what, parity, run)
+        raise ArtifactError(f"{setting}: {_disagreement(parity)}.", _HINT)
+    return Engine(name, setting, parity, run)
 
 
-def _against(kind: str, precision: str, first_batch: np.ndarray, images: int | None) -> str:
-    """What speaks against OpenVINO before it is tried; empty when nothing does."""
+def _reason_for_keras(
+    kind: str, precision: str, first_batch: np.ndarray, images: int | None
+) -> str:
+    """Why not to try OpenVINO; empty when there is no reason."""
     if kind != "cpu":
         return "on a GPU"
     if precision != "float32":
@@ -173,7 +177,7 @@ def _against(kind: str, precision: str, first_batch: np.ndarray, images: int | N
     if not _installed():
         return "OpenVINO is not installed"
     if first_batch.ndim != 4:
-        return "it reads no images"
+        return "the model does not read images"
     _, height, width, _ = first_batch.shape
     if images is not None and images * height * width < WORTH_PIXELS:
         return "too few images to repay an export to OpenVINO"
@@ -188,7 +192,7 @@ def _keras(model: keras.Model) -> Runner:
     def run(images: np.ndarray) -> list[np.ndarray]:
         # Under MirroredStrategy every replica gets the whole batch and the results are joined.
         outputs = keras.tree.flatten(model.predict_on_batch(images))
-        return [np.asarray(each)[: len(images)] for each in outputs]
+        return [np.asarray(output)[: len(images)] for output in outputs]
 
     return run
 
@@ -200,7 +204,7 @@ def _openvino(model: keras.Model, shape: tuple[int, ...]) -> tuple[str, Runner]:
         model: Functional model with one input.
         shape: of the batches that will mostly come, (B, S, S, 3).
     """
-    # Its converter reports each use to an analytics service where this package is there.
+    # Its converter reports each use to an analytics service where this package is installed.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
@@ -230,17 +234,17 @@ def _order(outputs: list[Any]) -> list[int]:
     """Where each output of the model is among those of the engine.
 
     TensorFlow names them Identity, Identity_1 and so on, and the converter sorts them as text:
-    the eleventh comes before the third. It adds values that nobody reads, as attention has.
+    the eleventh comes before the third. It adds outputs that nothing reads, as attention has.
     """
-    found = []
-    for place, output in enumerate(outputs):
-        names = (re.fullmatch(r"Identity(?:_(\d+))?:0", each) for each in output.get_names())
-        numbers = [int(name.group(1) or 0) for name in names if name]
+    numbered = []
+    for index, output in enumerate(outputs):
+        matches = (re.fullmatch(r"Identity(?:_(\d+))?:0", name) for name in output.get_names())
+        numbers = [int(match.group(1) or 0) for match in matches if match]
         if numbers:
-            found.append((numbers[0], place))
-    if not found:  # another backend's names
+            numbered.append((numbers[0], index))
+    if not numbered:  # another backend's names
         return list(range(len(outputs)))
-    return [place for _, place in sorted(found)]
+    return [index for _, index in sorted(numbered)]
 
 
 def _in_chunks(requests: list[Any], chunk: int, order: list[int]) -> Runner:
@@ -253,10 +257,10 @@ def _in_chunks(requests: list[Any], chunk: int, order: list[int]) -> Runner:
         def collect(start: int) -> None:
             request = requests[start // chunk % len(requests)]
             request.wait()
-            results = [request.output_tensors[place].data for place in order]
+            results = [request.output_tensors[index].data for index in order]
             if not outputs:
-                shapes = [(len(pixels), *each.shape[1:]) for each in results]
-                outputs.extend(np.empty(each, np.float32) for each in shapes)
+                shapes = [(len(pixels), *result.shape[1:]) for result in results]
+                outputs.extend(np.empty(shape, np.float32) for shape in shapes)
             for whole, part in zip(outputs, results, strict=True):
                 whole[start : start + chunk] = part[: len(pixels) - start]
 
@@ -274,7 +278,7 @@ def _in_chunks(requests: list[Any], chunk: int, order: list[int]) -> Runner:
 
 
 def _padded(images: np.ndarray, count: int) -> np.ndarray:
-    """(b, S, S, 3) -> (count, S, S, 3), with black images behind."""
+    """(b, S, S, 3) -> (count, S, S, 3), padded with black images."""
     missing = count - len(images)
     return np.pad(images, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else images
 
@@ -290,7 +294,9 @@ def _with_fallback(run: Runner, run_keras: Runner) -> Runner:
         except Exception as error:
             if current is run_keras:
                 raise
-            console.warning(f"OpenVINO failed under way, so Keras goes on: {_short(error)}")
+            console.warning(
+                f"OpenVINO failed during the pass, so Keras takes over: {_short(error)}"
+            )
             current = run_keras
             return run_keras(images)
 
@@ -298,6 +304,6 @@ def _with_fallback(run: Runner, run_keras: Runner) -> Runner:
 
 
 def _short(error: Exception) -> str:
-    """Type and first line of an error; those of native code run over pages."""
+    """Type and first line of an error; those of native code have hundreds."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""The frozen part of a network: it runs as at inference, and where it ends the network can be cut.
+"""The frozen part of a network: it runs as at inference, and the network can be cut above it.
 
 B batch, F the shape of a feature tensor.
 """
@@ -21,8 +21,8 @@ class GraphSplit:
     """A network in two parts that share no layer.
 
     Attributes:
-        lower: images to one or several tensors (B, *F); nothing in it trains or draws at random.
-        upper: the learner of these tensors; its layers are those of the whole.
+        lower: inputs to one or several tensors (B, *F); nothing in it trains or draws at random.
+        upper: these tensors to the outputs; its layers are those of the whole network.
     """
 
     lower: keras.Model
@@ -38,60 +38,64 @@ class GraphSplit:
         """Numbers in one example's features."""
         return sum(int(np.prod(shape)) for shape in self.shapes)
 
+    def row_bytes(self, dtype: str) -> int:
+        """Bytes of one example's features."""
+        return self.row_values * np.dtype(dtype).itemsize
 
-def freeze_inference(learner: TaskModel) -> None:
+
+def freeze_inference(model: TaskModel) -> None:
     """Let the part of the backbone that a phase freezes run as at inference, dropout included.
 
-    That part is every layer below the lowest one that trains; head layers are not in it. To be
-    called after `freeze.apply` and before `compile`.
+    That part is every layer below the lowest one that trains; layers of the head are not in it. To
+    be called after `freeze.apply` and before `compile`.
     """
-    settled: set[int] = set()
-    known = {id(tensor) for tensor in learner.inputs}
-    for node in graph_nodes(learner):
+    frozen: set[int] = set()
+    reached = {id(tensor) for tensor in model.inputs}
+    for node in graph_nodes(model):
         operation = node.operation
         is_head = operation.name.startswith(HEAD_PREFIXES)
-        if is_head or learns(operation) or not _all(known, node):
+        if is_head or learns(operation) or not _has_all_inputs(node, reached):
             continue
-        settled.add(id(operation))
-        known.update(id(tensor) for tensor in node.outputs)
-    # An operation that is called twice is settled only if it is so each time.
-    unsettled = {
+        frozen.add(id(operation))
+        reached.update(id(tensor) for tensor in node.outputs)
+    # An operation that is called twice is frozen only if it is so each time.
+    reused_above = {
         id(node.operation)
-        for node in graph_nodes(learner)
-        if not all(id(tensor) in known for tensor in node.outputs)
+        for node in graph_nodes(model)
+        if not all(id(tensor) in reached for tensor in node.outputs)
     }
-    learner.settled = frozenset(settled - unsettled)
+    model.inference_operations = frozenset(frozen - reused_above)
 
 
-def find(learner: TaskModel) -> GraphSplit | str:
-    """The highest cut of a settled network, or in a phrase why there is none.
+def find_split(model: TaskModel) -> GraphSplit | str:
+    """Cut a network as high as possible; or why it cannot be cut, as a phrase.
 
-    A tensor is fixed when it is the same in every epoch: when all between it and the images is
-    settled, or a layer of the head that neither trains nor draws at random. The cut is made of the
-    fixed tensors that something else takes in.
+    A tensor is fixed when it is the same in every epoch: when all between it and the inputs runs as
+    at inference, or is a layer of the head that neither trains nor draws at random. The cut is made
+    of the fixed tensors that something else reads.
     """
-    fixed = {id(tensor) for tensor in learner.inputs}
-    blocking, crossing = "", {}
-    for node in graph_nodes(learner):
+    fixed = {id(tensor) for tensor in model.inputs}
+    obstacle, crossing = "", {}
+    for node in graph_nodes(model):
         operation = node.operation
-        reason = "" if id(operation) in learner.settled else _moves(operation)
-        if not reason and _all(fixed, node):
+        reason = "" if id(operation) in model.inference_operations else _why_not_fixed(operation)
+        if not reason and _has_all_inputs(node, fixed):
             fixed.update(id(tensor) for tensor in node.outputs)
             continue
-        blocking = blocking or f"its layer {operation.name} {reason}"
+        obstacle = obstacle or f"its layer {operation.name} {reason}"
         inputs = node.arguments.keras_tensors
         crossing.update({id(tensor): tensor for tensor in inputs if id(tensor) in fixed})
-    if not blocking:
+    if not obstacle:
         return "nothing in it trains"
     tensors = list(crossing.values())
-    if any(id(tensor) in crossing for tensor in learner.inputs):
-        return blocking
-    lower = keras.Model(learner.inputs, tensors, name="below_the_cut")
+    if any(id(tensor) in crossing for tensor in model.inputs):
+        return obstacle
+    lower = keras.Model(model.inputs, tensors, name="below_the_cut")
     if not lower.weights:  # no more than the preprocessing
-        return blocking
+        return obstacle
     inputs = tensors if len(tensors) > 1 else tensors[0]
     try:
-        return GraphSplit(lower, TaskModel(inputs, learner.output, learner.task))
+        return GraphSplit(lower, TaskModel(inputs, model.output, model.task))
     except ValueError:  # Keras cannot cut above a layer that is called again further up
         return "a layer below the cut is called again above it"
 
@@ -109,13 +113,14 @@ def learns(operation: Any) -> bool:
     )
 
 
-def _moves(operation: Any) -> str:
+def _why_not_fixed(operation: Any) -> str:
     """How an operation's result may differ from epoch to epoch; empty when it does not."""
     if learns(operation):
         return "trains"
     states = getattr(operation, "non_trainable_variables", ())
-    return "draws at random" if any("seed_generator_state" in each.path for each in states) else ""
+    is_random = any("seed_generator_state" in variable.path for variable in states)
+    return "draws at random" if is_random else ""
 
 
-def _all(known: set[int], node: Any) -> bool:
-    return all(id(tensor) in known for tensor in node.arguments.keras_tensors)
+def _has_all_inputs(node: Any, tensors: set[int]) -> bool:
+    return all(id(tensor) in tensors for tensor in node.arguments.keras_tensors)

@@ -145,7 +145,7 @@ def test_weights_that_are_not_finite_are_not_saved_where_no_loss_shows_it(tmp_pa
     run = folder(tmp_path)
     config = settings(task_monitor="loss", data_val_fraction=0.0)
     said = stopped(assembled(config, ALL_TRAIN), run)
-    assert "not finite numbers at step 8: logits/bias (phase full, epoch 2)" in said
+    assert "weights are NaN or infinite at step 8: logits/bias (phase full, epoch 2)" in said
     assert "the last finite checkpoint is step 4" in said
     assert record(run)["what"] == "weights"
 

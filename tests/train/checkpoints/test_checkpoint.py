@@ -48,7 +48,7 @@ def parent(tmp_path, saved):
 
 
 def save(parent, step, model, state):
-    values = variables.values(model, model.optimizer)
+    values = variables.collect(model, {"": model.optimizer})
     return checkpoint.save(parent, step, *values, state)
 
 
@@ -67,13 +67,15 @@ def steps(parent):
 
 
 def test_what_is_saved_comes_back(parent, model):
-    saved = variables.tensors(model.variables)
+    saved = variables.arrays(model.variables)
     for variable in model.variables:
         variable.assign(variable + 1)
-    variables.assign(model, checkpoint.read_weights(checkpoint.choose(parent, 20)))
-    for path, value in variables.tensors(model.variables).items():
+    variables.assign(model, checkpoint.read_weights(checkpoint.best_or_newest(parent, 20)))
+    for path, value in variables.arrays(model.variables).items():
         np.testing.assert_array_equal(value, saved[path])
-    variables.assign(model, checkpoint.read_weights(checkpoint.choose(parent, 1)), {"last/bias"})
+    variables.assign(
+        model, checkpoint.read_weights(checkpoint.best_or_newest(parent, 1)), {"last/bias"}
+    )
     assert model.get_layer("last").bias.numpy().tolist() == [1, -1]
     state = json.loads((parent / "step-00000005" / checkpoint.STATE).read_text())
     assert state == {"step": 5, "phase": "full", "epoch": 5}
@@ -81,12 +83,12 @@ def test_what_is_saved_comes_back(parent, model):
 
 def test_the_best_is_chosen_or_the_newest(parent, tmp_path):
     assert steps(parent) == [1, 5, 20]
-    assert checkpoint.choose(parent, None).step == 20
-    assert checkpoint.choose(parent, 5).step == 5
+    assert checkpoint.best_or_newest(parent, None).step == 20
+    assert checkpoint.best_or_newest(parent, 5).step == 5
     with pytest.raises(ArtifactError, match=r"no step 7.* 1, 5, 20"):
-        checkpoint.choose(parent, 7)  # another one in its place would be a silent lie
+        checkpoint.best_or_newest(parent, 7)  # another one in its place would be a silent lie
     with pytest.raises(ArtifactError, match="no checkpoint"):
-        checkpoint.choose(tmp_path / "other" / "checkpoints", None)
+        checkpoint.best_or_newest(tmp_path / "other" / "checkpoints", None)
 
 
 def test_pruning_keeps_the_newest_and_the_spared(parent):
@@ -103,35 +105,35 @@ def test_leftovers_are_no_checkpoints(parent):
         (parent / name).mkdir()
     (parent / "notes.txt").write_text("mine")
     assert steps(parent) == [1, 5, 20]
-    assert checkpoint.choose(parent, None).step == 20
+    assert checkpoint.best_or_newest(parent, None).step == 20
     checkpoint.prune(parent, 1, set())
     assert (parent / "step-00000097 (copy)").is_dir()
 
 
 def test_damage_to_any_file_is_found(parent):
-    place = checkpoint.choose(parent, 20).folder
+    place = checkpoint.best_or_newest(parent, 20).folder
     for path in sorted(place.iterdir()):
         content = path.read_bytes()
         for wrong in (content[:-1], content + b"\0", bytes(len(content))):
             path.write_bytes(wrong)
             with pytest.raises(ArtifactError, match=f"step-00000020.*{path.name}"):
-                checkpoint.choose(parent, 20)
+                checkpoint.best_or_newest(parent, 20)
         path.unlink()
         with pytest.raises(ArtifactError, match=f"step-00000020.*{path.name}"):
             checkpoint.verify(checkpoint.Checkpoint(place))
         path.write_bytes(content)
-    checkpoint.verify(checkpoint.choose(parent, 20))
+    checkpoint.verify(checkpoint.best_or_newest(parent, 20))
 
 
 def test_files_of_another_checkpoint_are_refused(parent):
-    one, two = (parent / checkpoint.name(step) / checkpoint.WEIGHTS for step in (1, 5))
+    one, two = (parent / checkpoint.folder_name(step) / checkpoint.WEIGHTS for step in (1, 5))
     two.write_bytes(one.read_bytes())
     with pytest.raises(ArtifactError, match=checkpoint.WEIGHTS):
-        checkpoint.choose(parent, 5)
+        checkpoint.best_or_newest(parent, 5)
     manifest = parent / "step-00000001" / checkpoint.MANIFEST
     manifest.write_text(json.dumps({"schema": 1, "step": 1, "files": {}}))
     with pytest.raises(ArtifactError, match=checkpoint.MANIFEST):
-        checkpoint.choose(parent, 1)
+        checkpoint.best_or_newest(parent, 1)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -158,7 +160,7 @@ def test_neither_is_a_slot_of_the_optimizer(parent, model):
 
 
 def test_weights_that_do_not_fit_change_nothing_silently(parent, model):
-    weights = checkpoint.read_weights(checkpoint.choose(parent, None))
+    weights = checkpoint.read_weights(checkpoint.best_or_newest(parent, None))
     del weights["first/bias"]
     weights["last/kernel"] = np.zeros((4, 3), np.float32)
     with pytest.raises(ArtifactError) as error:
@@ -201,8 +203,8 @@ def test_what_may_go_makes_room_on_a_full_disk(parent, model, monkeypatch):
     (parent / ".tmp-step-00000019-7").mkdir()
     monkeypatch.setattr(fault_injection, "_passed", {})
     monkeypatch.setenv(fault_injection.VARIABLE, "save.mid_write:1:ENOSPC")
-    values = variables.values(model, model.optimizer)
-    checkpoint.save(parent, 21, *values, {}, spared={1})
+    values = variables.collect(model, {"": model.optimizer})
+    checkpoint.save(parent, 21, *values, {}, protected={1})
     assert steps(parent) == [1, 20, 21]
     assert not list(parent.glob(".*"))
     monkeypatch.setattr(fault_injection, "_passed", {})
@@ -212,19 +214,19 @@ def test_what_may_go_makes_room_on_a_full_disk(parent, model, monkeypatch):
 
 
 def test_a_damaged_newest_one_does_not_cost_the_last_good_one(parent, model, monkeypatch):
-    (parent / checkpoint.name(20) / checkpoint.TRAINING).write_bytes(b"")
+    (parent / checkpoint.folder_name(20) / checkpoint.TRAINING).write_bytes(b"")
     monkeypatch.setattr(files, "free_bytes", lambda folder: 0)
     with pytest.raises(ResourceError, match=r"0 kB free in .*; last good checkpoint is step 5"):
-        checkpoint.save(parent, 21, *variables.values(model, None), {}, spared=())
+        checkpoint.save(parent, 21, *variables.collect(model, {}), {}, protected=())
     assert 5 in steps(parent)
     assert checkpoint.newest(parent)[0].step == 5
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_written(parent, model, monkeypatch):
-    checkpoint.check_disk(parent, model, model.optimizer)
+    checkpoint.require_disk_space(parent, model, {"": model.optimizer})
     monkeypatch.setattr(files, "free_bytes", lambda folder: 500)
     with pytest.raises(ResourceError, match=r"need .* kB, 0.5 kB are free"):
-        checkpoint.check_disk(parent, model, model.optimizer)
+        checkpoint.require_disk_space(parent, model, {"": model.optimizer})
     monkeypatch.setattr(atomic_dir, "write", None)
     with pytest.raises(ResourceError, match="disk full while saving step 21"):
         save(parent, 21, model, {})
@@ -264,50 +266,56 @@ def test_the_state_comes_back_or_is_refused(tmp_path, model):
 
 def test_what_only_training_needs_comes_back(parent, model):
     found = checkpoint.read_training(checkpoint.newest(parent)[0])
-    slots = variables.tensors(model.optimizer.variables)
+    slots = variables.arrays(model.optimizer.variables)
     assert set(found) == {f"optimizer/{path}" for path in slots}
     for path, value in slots.items():
         np.testing.assert_array_equal(found[f"optimizer/{path}"], value)
 
 
 def test_the_newest_whole_one_is_taken_and_the_damaged_ones_are_named(parent, model):
-    assert checkpoint.newest(parent) == (checkpoint.Checkpoint(parent / checkpoint.name(20)), [])
-    flip(parent / checkpoint.name(20) / checkpoint.TRAINING)
+    assert checkpoint.newest(parent) == (
+        checkpoint.Checkpoint(parent / checkpoint.folder_name(20)),
+        [],
+    )
+    flip(parent / checkpoint.folder_name(20) / checkpoint.TRAINING)
     chosen, problems = checkpoint.newest(parent)
     assert chosen.step == 5
     assert problems == [
         "checkpoint step-00000020 failed its checksum (training.safetensors), using step-00000005"
     ]
-    (parent / checkpoint.name(5) / checkpoint.MANIFEST).unlink()
+    (parent / checkpoint.folder_name(5) / checkpoint.MANIFEST).unlink()
     chosen, problems = checkpoint.newest(parent)
     assert (chosen.step, len(problems)) == (1, 2)
-    flip(parent / checkpoint.name(1) / checkpoint.STATE)
+    flip(parent / checkpoint.folder_name(1) / checkpoint.STATE)
     with pytest.raises(ArtifactError, match=r"no checkpoint in .* is whole") as error:
         checkpoint.newest(parent)
     assert error.value.exit_code == 4
-    assert all(checkpoint.name(each) in error.value.message for each in (1, 5, 20))
+    assert all(checkpoint.folder_name(each) in error.value.message for each in (1, 5, 20))
 
 
 def test_weights_alone_are_nothing_to_go_on_from(parent, model):
-    checkpoint.save(parent, 30, variables.tensors(model.variables), None, {})
-    assert checkpoint.newest(parent) == (checkpoint.Checkpoint(parent / checkpoint.name(20)), [])
+    checkpoint.save(parent, 30, variables.arrays(model.variables), None, {})
+    assert checkpoint.newest(parent) == (
+        checkpoint.Checkpoint(parent / checkpoint.folder_name(20)),
+        [],
+    )
     assert checkpoint.newest(parent, resumable=False)[0].step == 30
     for step in (1, 5, 20):
-        checkpoint.remove(parent / checkpoint.name(step))
-    with pytest.raises(ArtifactError, match="cannot go on from it"):
+        checkpoint.remove(parent / checkpoint.folder_name(step))
+    with pytest.raises(ArtifactError, match="cannot resume from it"):
         checkpoint.newest(parent)
 
 
 def test_a_damaged_best_one_is_refused_with_the_names_of_whole_ones(parent):
-    flip(parent / checkpoint.name(5) / checkpoint.WEIGHTS)
+    flip(parent / checkpoint.folder_name(5) / checkpoint.WEIGHTS)
     with pytest.raises(ArtifactError) as error:
-        checkpoint.choose(parent, 5)
+        checkpoint.best_or_newest(parent, 5)
     assert "failed its checksum (model.safetensors)" in error.value.message
     assert "Whole ones are step-00000001, step-00000020" in error.value.hint
 
 
 def test_a_checkpoint_under_another_name_is_refused(parent):
-    (parent / checkpoint.name(5)).rename(parent / checkpoint.name(25))
+    (parent / checkpoint.folder_name(5)).rename(parent / checkpoint.folder_name(25))
     assert checkpoint.newest(parent)[1] == [
         "checkpoint step-00000025 is that of step 5, moved, using step-00000020"
     ]
@@ -316,7 +324,7 @@ def test_a_checkpoint_under_another_name_is_refused(parent):
 def test_a_save_over_a_step_replaces_it(parent, model):
     model.get_layer("last").bias.assign([7, 7])
     save(parent, 5, model, {})
-    found = checkpoint.read_weights(checkpoint.choose(parent, 5))
+    found = checkpoint.read_weights(checkpoint.best_or_newest(parent, 5))
     assert found["last/bias"].tolist() == [7, 7]
     assert steps(parent) == [1, 5, 20]
     assert not list(parent.glob(".*"))

@@ -14,7 +14,7 @@ from fmkit.core.errors import ArtifactError, Interrupted
 from fmkit.store import metrics_log
 from fmkit.store.run_dir import Run
 from fmkit.train import loop
-from fmkit.train.checkpoints import checkpoint, resume, state
+from fmkit.train.checkpoints import checkpoint, resume
 
 STEPS = 42
 TIMES = ("seconds", "examples_per_second", "rss_bytes")
@@ -52,9 +52,9 @@ def cut(done, step, parent):
 def go_on(run, assembly):
     """Resume a run in a network whose every value, seeds included, is another one now."""
     noise = np.random.default_rng(1)
-    for variable in assembly.learner.variables:
+    for variable in assembly.model.variables:
         variable.assign(noise.uniform(0, 9, variable.shape).astype(variable.dtype))
-    saved, problems = state.find(run.checkpoints)
+    saved, problems = resume.find_state(run.checkpoints)
     assert not problems
     metrics_log.truncate(run.folder, saved.rows)
     return Trained(assembly, run, loop.train(assembly, run, saved))
@@ -68,7 +68,7 @@ def again(done, step, parent):
 def snapshot(done):
     """Everything that two equal runs share."""
     last = done.status["step"]
-    place = done.run.checkpoints / checkpoint.name(last)
+    place = done.run.checkpoints / checkpoint.folder_name(last)
     arrays = {f"end {path}": value for path, value in done.weights.items()}
     for name in (checkpoint.WEIGHTS, checkpoint.TRAINING):
         arrays |= {f"{name} {path}": value for path, value in load_file(place / name).items()}
@@ -110,12 +110,12 @@ def test_without_the_states_of_random_generators_it_is_another_run(
         self._weights = {
             path: value * 0 if "seed" in path else value for path, value in self._weights.items()
         }
-        put_weights(self, model)
+        restore_weights(self, model)
 
-    put_weights = resume.RestoredArrays.put_weights
-    monkeypatch.setattr(resume.RestoredArrays, "put_weights", no_seeds)
+    restore_weights = resume.RestoredArrays.restore_weights
+    monkeypatch.setattr(resume.RestoredArrays, "restore_weights", no_seeds)
     # And without the running metrics, the row of the epoch is another one.
-    monkeypatch.setattr(resume.RestoredArrays, "put_metrics", lambda self, metrics: None)
+    monkeypatch.setattr(resume.RestoredArrays, "restore_metrics", lambda self, metrics: None)
     arrays, rows, _ = snapshot(again(untouched, 40, tmp_path))
     kernel = f"{checkpoint.TRAINING} raw/logits/kernel"
     assert np.abs(arrays[kernel] - expected[0][kernel]).max() > 0
@@ -132,8 +132,12 @@ def test_a_signal_during_validation_loses_neither_the_epoch_nor_its_numbers(
     with pytest.raises(Interrupted, match=r"at step 35 \(phase full\), checkpoint saved"):
         go_on(run, untouched.assembly)
     monkeypatch.delenv(fault_injection.VARIABLE)
-    newest = state.read(checkpoint.list_checkpoints(run.checkpoints)[-1])
-    assert (newest.step, newest.epoch, sorted(newest.logs)) == (35, 1, ["accuracy", "loss"])
+    newest = resume.load_state(checkpoint.list_checkpoints(run.checkpoints)[-1])
+    assert (newest.step, newest.position.epoch, sorted(newest.logs)) == (
+        35,
+        1,
+        ["accuracy", "loss"],
+    )
     assert_same(go_on(run, untouched.assembly), expected)
 
 
@@ -151,7 +155,7 @@ def test_features_are_computed_again_and_the_best_that_was_in_memory_comes_back(
     assert done.phases[1].best["step"] < done.status["step"]
 
     assembly, run = assembled(config), folder(tmp_path / "killed")
-    monkeypatch.setattr(loop, "_SPACING", 1e9)
+    monkeypatch.setattr(loop, "_CHECKPOINT_SPACING", 1e9)
     monkeypatch.setattr(fault_injection, "_passed", {})
     monkeypatch.setenv(fault_injection.VARIABLE, f"train.step:{done.phases[1].epochs}:EIO")
     with pytest.raises(OSError, match="Input/output"):
@@ -198,7 +202,7 @@ def test_a_state_that_makes_no_sense_is_refused(key, value, untouched, tmp_path)
     said["resume"][key] = value
     checkpoint.save(run.checkpoints, 1, checkpoint.read_weights(chosen), {}, said)
     with pytest.raises(ArtifactError, match="Another version" if key == "schema" else key):
-        state.find(run.checkpoints)
+        resume.find_state(run.checkpoints)
 
 
 def test_pruning_spares_what_a_kept_checkpoint_may_come_back_to(untouched, tmp_path):
@@ -206,12 +210,12 @@ def test_pruning_spares_what_a_kept_checkpoint_may_come_back_to(untouched, tmp_p
     run = cut(untouched, 15, tmp_path)
     kept = checkpoint.list_checkpoints(run.checkpoints)[-3:]
     named = {checkpoint.read_state(each)["best"]["step"] for each in kept}
-    assert state.named_by(kept) == named
-    checkpoint.prune(run.checkpoints, 3, state.named_by(kept))
+    assert resume.best_steps(kept) == named
+    checkpoint.prune(run.checkpoints, 3, resume.best_steps(kept))
     assert {each.step for each in checkpoint.list_checkpoints(run.checkpoints)} == {
         13,
         14,
         15,
     } | named
     shutil.rmtree(kept[-1].folder)
-    assert state.find(run.checkpoints)[0].step == 14
+    assert resume.find_state(run.checkpoints)[0].step == 14

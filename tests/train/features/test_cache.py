@@ -11,9 +11,10 @@ from fmkit.config.schema.runtime import PhaseConfig
 from fmkit.core.errors import ConfigError
 from fmkit.core.types import DataSpec
 from fmkit.store.array_cache import FeatureStore
-from fmkit.train import assemble, build_model, freeze, loop
+from fmkit.train import build_model, freeze, loop
 from fmkit.train.features import cache, cache_key, graph_cut
 from fmkit.train.phases import Phase
+from fmkit.train.task_model import TaskModel
 
 HEAD = {"head": PhaseConfig(train="head", epochs="3")}
 
@@ -150,9 +151,9 @@ def test_lbfgs_puts_the_optimum_into_the_same_model(classes, tmp_path):
     done = train(tmp_path, settings(stage, **on_cache(tmp_path)), examples)
     (row,) = done.rows
     assert (row["epoch"], row["step"], done.status["best"]["step"]) == (1, 1, 1)
-    learner, loader = done.assembly.learner, done.assembly.loader
+    model, loader = done.assembly.model, done.assembly.loader
     indices = done.assembly.splits["val"]
-    logits = learner.predict(loader.ordered(indices), verbose=0)
+    logits = model.predict(loader.ordered(indices), verbose=0)
     truth = done.assembly.examples.labels[indices]
     found = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     assert -found[np.arange(len(truth)), truth].mean() == pytest.approx(
@@ -160,7 +161,7 @@ def test_lbfgs_puts_the_optimum_into_the_same_model(classes, tmp_path):
     )
     # At the optimum of the penalised loss the bias, which has no penalty, has no gradient.
     everything = done.assembly.splits["train"]
-    logits = learner.predict(loader.ordered(everything), verbose=0).astype("f8")
+    logits = model.predict(loader.ordered(everything), verbose=0).astype("f8")
     chances = np.exp(logits - logits.max(axis=1, keepdims=True))
     chances /= chances.sum(axis=1, keepdims=True)
     shares = np.bincount(done.assembly.examples.labels[everything]) / len(everything)
@@ -189,42 +190,42 @@ def noisy_learner():
     x = keras.layers.Dropout(0.5, name="high_dropout")(x)
     x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)
     x = keras.layers.Dropout(0.5, name="head_dropout")(x)
-    return assemble.Learner(inputs, keras.layers.Dense(3, name="logits")(x), None)
+    return TaskModel(inputs, keras.layers.Dense(3, name="logits")(x), None)
 
 
 @pytest.mark.parametrize(
     ("trained", "shape"), [((), (4,)), (("high",), (6, 6, 4)), (("low", "high"), None)]
 )
 def test_dropout_rests_below_what_trains_and_nowhere_else(trained, shape):
-    learner = noisy_learner()
+    model = noisy_learner()
     for name in ("low", "high"):
-        learner.get_layer(name).trainable = name in trained
-    graph_cut.freeze_inference(learner)
-    found = graph_cut.find(learner)
+        model.get_layer(name).trainable = name in trained
+    graph_cut.freeze_inference(model)
+    found = graph_cut.find_split(model)
     if shape is None:
         assert found == "its layer low trains"
-        assert not learner.settled
+        assert not model.inference_operations
         return
     assert found.shapes == [shape]
     x = np.random.default_rng(0).normal(size=(16, 8, 8, 3)).astype("f4")
     np.testing.assert_array_equal(  # what is below runs the same in training
         found.lower(x, training=False), found.lower(x, training=False)
     )
-    whole = np.asarray(learner(x, training=False))
+    whole = np.asarray(model(x, training=False))
     two = np.asarray(found.upper(found.lower(x, training=False), training=False))
     np.testing.assert_allclose(two, whole, atol=1e-6)
     settled = {"low_dropout"} if trained else {"low_dropout", "high_dropout"}
-    names = {layer.name for layer in learner.layers if id(layer) in learner.settled}
+    names = {layer.name for layer in model.layers if id(layer) in model.inference_operations}
     assert {name for name in names if "dropout" in name} == settled
-    assert np.abs(np.asarray(learner(x, training=True)) - whole).max() > 1e-3  # the head's draws
+    assert np.abs(np.asarray(model(x, training=True)) - whole).max() > 1e-3  # the head's draws
 
 
 def test_a_frozen_part_without_weights_is_not_worth_a_cache():
     assembly = assembled(settings())
     phase = Phase("full", "all", "train", 1e-3, 3, 3, None)
-    freeze.apply(assembly.learner, assembly.backbone, phase)
-    graph_cut.freeze_inference(assembly.learner)
-    assert "stem_conv trains" in graph_cut.find(assembly.learner)
+    freeze.apply(assembly.model, assembly.backbone, phase)
+    graph_cut.freeze_inference(assembly.model)
+    assert "stem_conv trains" in graph_cut.find_split(assembly.model)
 
 
 def test_the_structure_does_not_depend_on_numbers_that_keras_gives():
@@ -248,10 +249,10 @@ def test_a_layer_that_is_called_below_and_above_the_cut_is_no_crash():
     x = relu(keras.layers.Conv2D(4, 3, name="low")(inputs))
     x = relu(keras.layers.Conv2D(4, 3, name="high")(x))
     x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)
-    learner = assemble.Learner(inputs, keras.layers.Dense(3, name="logits")(x), None)
-    learner.get_layer("low").trainable = False
-    graph_cut.freeze_inference(learner)
-    found = graph_cut.find(learner)
+    model = TaskModel(inputs, keras.layers.Dense(3, name="logits")(x), None)
+    model.get_layer("low").trainable = False
+    graph_cut.freeze_inference(model)
+    found = graph_cut.find_split(model)
     assert isinstance(found, str) or found.shapes == [(6, 6, 4)]
 
 
@@ -259,10 +260,10 @@ def test_every_family_is_cut_at_its_features():
     spec = DataSpec("image", ("a", "b"), {})
     for name in ("small_cnn", "small_vit", "efficientnet_v2_b0", "convnext_tiny"):
         config = settings(model_name=name, model_image_size=32)
-        backbone, _, learner = build_model.build_model(config.model, config.task, spec)
-        freeze.apply(learner, backbone, Phase("head", "head", "frozen", 1e-3, 3, 3, None))
-        graph_cut.freeze_inference(learner)
-        found = graph_cut.find(learner)
+        backbone, _, model = build_model.build_model(config.model, config.task, spec)
+        freeze.apply(model, backbone, Phase("head", "head", "frozen", 1e-3, 3, 3, None))
+        graph_cut.freeze_inference(model)
+        found = graph_cut.find_split(model)
         assert len(found.shapes) == 1, name
         assert len(found.shapes[0]) == 1, name
         assert not [each for each in found.upper.weights if "logits" not in each.path], name
@@ -280,8 +281,8 @@ def test_a_signal_ends_a_pass_and_leaves_no_half_of_it(tmp_path):
         raise KeyboardInterrupt
 
     assembly = assembled(settings(HEAD, **on_cache(tmp_path)))
-    freeze.apply(assembly.learner, assembly.backbone, assembly.phases[0])
-    graph_cut.freeze_inference(assembly.learner)
+    freeze.apply(assembly.model, assembly.backbone, assembly.phases[0])
+    graph_cut.freeze_inference(assembly.model)
     with pytest.raises(KeyboardInterrupt):
         cache.prepare(assembly, assembly.phases[0], interrupt)
     folder = tmp_path / "cache" / "features"

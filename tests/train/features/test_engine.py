@@ -88,7 +88,7 @@ def test_a_model_of_texts_stays_with_keras(monkeypatch):
     model = keras.Model(tokens, keras.layers.Embedding(10, 4)(tokens))
     batch = np.ones((3, 16), np.int32)
     engine = extract.choose(model, "auto", "cpu", batch, "float32", 10**9)
-    assert (engine.name, engine.reason) == ("keras", "it reads no images")
+    assert (engine.name, engine.reason) == ("keras", "the model does not read images")
     (found,) = engine.run(batch)
     assert found.shape == (3, 16, 4)
 

@@ -1,0 +1,36 @@
+"""An action happens at most once in an interval."""
+
+import time
+
+import pytest
+
+from fmkit.core.throttle import Throttle
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock whose time the test sets."""
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+def due_at(throttle, clock, times):
+    """At which of some times the action is due."""
+    due = []
+    for clock[0] in times:
+        if throttle.is_due():
+            due.append(clock[0])
+    return due
+
+
+def test_an_interval_must_pass_before_the_action_and_between_two(clock):
+    assert due_at(Throttle(10), clock, [101, 109.9, 110, 111, 119, 125, 134, 135]) == [
+        110,
+        125,
+        135,
+    ]
+
+
+def test_the_first_may_be_due_at_once(clock):
+    assert due_at(Throttle(10, first_is_due=True), clock, [101, 105, 111]) == [101, 111]
