@@ -178,10 +178,8 @@ class ResumedRun:
         old = dataclasses.replace(
             phase, steps=units.parse_duration(before, "epochs").steps(phase.steps_per_epoch)
         )
-        rates = [
-            learning_rate_at(assembly, plan, self.saved.position.phase_step)
-            for plan in (old, phase)
-        ]
+        step = self.saved.position.phase_step
+        rates = [learning_rate_at(assembly, plan, step) for plan in (old, phase)]
         self._log(
             f"phase {phase.name} gets {phase.steps} steps, not {old.steps}; the learning rate at "
             f"step {step} of it was {rates[0]:.3g}, and is {rates[1]:.3g} now"
