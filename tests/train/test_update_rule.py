@@ -13,6 +13,7 @@ import pytest
 from small_runs import Trained, assembled, folder, settings
 from test_resume import TIMES
 
+from fmkit.config.schema.optimizer import SgdConfig
 from fmkit.config.schema.runtime import PhaseConfig
 from fmkit.core.errors import ArtifactError, NonFiniteError
 from fmkit.optim.update_rule import UpdateRule
@@ -191,28 +192,34 @@ def test_a_checkpoint_of_one_optimizer_is_refused(untouched, tmp_path):
 
 
 def test_a_multiplier_of_a_block_counts_for_its_own_optimizer(tmp_path):
-    stage = {"full": PhaseConfig(epochs="1", batchnorm="train", rates={"head": 1e-12})}
+    stage = {"full": PhaseConfig(epochs="2", batchnorm="train", rates={"stem|block.": 1e-12})}
     config = settings(stage, runtime_keep=9, task_monitor="loss", runtime_save_every="1 steps")
     done = run_of(tmp_path, config)
     first = checkpoint.read_weights(checkpoint.best_or_newest(done.run.checkpoints, 1))
+    np.testing.assert_allclose(
+        done.weights["stem_conv/kernel"], first["stem_conv/kernel"], atol=1e-9
+    )
     for path in ("logits/kernel", "head_critic/kernel"):
-        np.testing.assert_allclose(done.weights[path], first[path], atol=1e-9)
-    assert np.abs(done.weights["stem_conv/kernel"] - first["stem_conv/kernel"]).max() > 1e-5
+        assert np.abs(done.weights[path] - first[path]).max() > 1e-3, path
 
 
 def test_the_updates_are_those_of_two_plain_optimizers(tmp_path):
-    """Two steps of the rule, against `keras.optimizers.Adam` on gradients made by hand."""
+    """Two steps of the rule, against `keras.optimizers.SGD` on gradients made by hand."""
     tf = pytest.importorskip("tensorflow")
     config = settings(
-        {"head": PhaseConfig(train="head", epochs="2 steps")}, optimizer_schedule="constant",
-        optimizer_clip_norm=None, task_monitor="loss", runtime_cache="never",
+        {"head": PhaseConfig(train="head", epochs="2 steps")},
+        task_monitor="loss", runtime_cache="never",
+    )  # fmt: skip
+    config.optimizer = SgdConfig(
+        name="sgd", learning_rate=0.1, momentum=0.9, nesterov=False, weight_decay=0.0,
+        schedule="constant", warmup="0%", clip_norm=None,
     )  # fmt: skip
     assembly = adversarial(config)
     freeze.apply(assembly.model, assembly.backbone, assembly.phases[0])
     start = [np.asarray(each) for each in assembly.model.variables]
     rule = Adversarial()
     groups = rule.group_variables(assembly.model)
-    by_hand = {name: keras.optimizers.Adam(0.01) for name in groups}
+    by_hand = {name: keras.optimizers.SGD(0.1, 0.9) for name in groups}
     for batch in assembly.training_batches(assembly.phases[0], 0):
         for name in ("critic", "classifier"):
             with tf.GradientTape() as tape:
@@ -237,7 +244,9 @@ def test_the_updates_are_those_of_two_plain_optimizers(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_is_found_at_its_step(tmp_path):
-    config = two_phases(optimizer_learning_rate=1e30, optimizer_clip_norm=None)
-    config.stage["full"].learning_rate = None
-    with pytest.raises(NonFiniteError, match=r"at step \d+ \(phase head, epoch 1\)"):
+    stage = {"full": PhaseConfig(epochs="3", batchnorm="train")}
+    config = settings(stage, optimizer_learning_rate=1e30, task_monitor="loss")
+    with pytest.raises(
+        NonFiniteError, match=r"loss became \w+ at step \d+ \(phase full, epoch 1\)"
+    ):
         run_of(tmp_path, config)
