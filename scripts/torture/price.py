@@ -69,7 +69,7 @@ def _compare(folder: Path, make: Callable[[], Any], repeats: int) -> int:
 
     def ours() -> None:
         step = next(steps)
-        values = variables.values(model, model.optimizer)
+        values = variables.collect(model, {"": model.optimizer})
         checkpoint.save(folder / "ours", step, *values, state(step))
 
     def kerases() -> None:
