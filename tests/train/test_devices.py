@@ -37,7 +37,7 @@ from small_runs import assembled, images, settings, train
 from fmkit.config.schema.runtime import PhaseConfig
 from fmkit.config.schema.task import DpoConfig
 from fmkit.core.errors import ConfigError
-from fmkit.evaluation import evaluator as judge
+from fmkit.evaluation import classification
 from fmkit.core.types import DataSpec
 from fmkit.tasks.language.causal_lm import CausalLm
 from fmkit.tasks.language.dpo import Dpo
@@ -50,7 +50,7 @@ assembly = done.assembly
 with assembly.scope():
     model = building.inference_model(assembly.model, assembly.task, assembly.config.data, "image")
     done.run.save_model(model)
-found = judge.probabilities(assembly.model, assembly.ordered("val"))
+found = classification.predict_probabilities(assembly.model, assembly.ordered("val"))
 pixels = assembly.examples.content.pixels[assembly.splits["val"]]
 exported = keras.saving.load_model(done.run.folder / "model.keras").predict(pixels, verbose=0)
 strategy = tf.distribute.get_strategy

@@ -102,7 +102,7 @@ def test_the_units_are_frozen_and_the_head_begins_at_the_mean(tmp_path):
     known = made.spec.moments
     assert set(known) == {"far", "near"}
     batch = next(iter(made.ordered("val")))[0]
-    outputs = made.learner.predict_on_batch(batch)
+    outputs = made.model.predict_on_batch(batch)
     np.testing.assert_allclose(outputs[0], [known["far"][0], known["near"][0]], rtol=1e-6)
     done = train(tmp_path, configured("regression"), examples("regression"))
     for place, name in enumerate(("mean", "scale")):
@@ -137,6 +137,6 @@ def test_labels_begin_at_their_shares():
     config.task = MultiLabelConfig()
     made = assembled(config, examples("multi_label"))
     shares = made.examples.annotations.indicators[made.splits["train"]].sum(axis=0) + 1
-    (bias,) = (each for each in made.learner.weights if each.path == "logits/bias")
+    (bias,) = (each for each in made.model.weights if each.path == "logits/bias")
     expected = shares / (len(made.splits["train"]) + 2)
     np.testing.assert_allclose(1 / (1 + np.exp(-np.asarray(bias))), expected, rtol=1e-5)
