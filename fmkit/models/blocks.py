@@ -51,7 +51,7 @@ def blocks_by_graph(model: keras.Model) -> tuple[Block, ...]:
     straight: list[keras.Layer] = []
     forks = 0
     for stretch in _stretches(model):
-        layers = [each for each in stretch if isinstance(each, keras.Layer) and each.weights]
+        layers = [layer for layer in stretch if isinstance(layer, keras.Layer) and layer.weights]
         if len(stretch) == 1:
             straight += layers
             continue
@@ -92,9 +92,9 @@ def blocks_by_unit(model: keras.Model, rules: Rules) -> tuple[Block, ...]:
 
 def _label(name: str, rules: Rules) -> str | None:
     for pattern, label in rules:
-        found = re.fullmatch(pattern, name)
-        if found:
-            return found.expand(label)
+        match = re.fullmatch(pattern, name)
+        if match:
+            return match.expand(label)
     return None
 
 
@@ -114,7 +114,7 @@ def _one_per_matrix(layers: list[keras.Layer]) -> tuple[Block, ...]:
 
 def _stretches(model: keras.Model) -> Iterator[list[Any]]:
     """The operations, topologically ordered and cut wherever a single tensor crosses."""
-    operations = {each.name: each for each in model.operations}
+    operations = {operation.name: operation for operation in model.operations}
     order = {name: position for position, name in enumerate(operations)}
     reach = list(range(len(order)))  # the last position that uses an operation's output
     for layer in model.get_config()["layers"]:
@@ -138,11 +138,11 @@ def _sources(value: Any) -> Iterator[str]:
         if value.get("class_name") == "__keras_tensor__":
             yield value["config"]["keras_history"][0]
         else:
-            for each in value.values():
-                yield from _sources(each)
+            for item in value.values():
+                yield from _sources(item)
     elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _sources(each)
+        for item in value:
+            yield from _sources(item)
 
 
 def _units(layer: keras.Layer, prefix: str = "") -> Iterator[tuple[str, keras.Layer]]:
@@ -153,7 +153,7 @@ def _units(layer: keras.Layer, prefix: str = "") -> Iterator[tuple[str, keras.La
             continue
         name = _stable_name(child, numbers)
         inner = child_layers(child)
-        own = len(child.weights) - len({id(w) for each in inner for w in each.weights})
+        own = len(child.weights) - len({id(weight) for part in inner for weight in part.weights})
         if own == 0 and (isinstance(child, keras.Model) or _holds_blocks(child, inner)):
             yield from _units(child, f"{prefix}{name}.")
         else:
@@ -162,8 +162,8 @@ def _units(layer: keras.Layer, prefix: str = "") -> Iterator[tuple[str, keras.La
 
 def _stable_name(layer: keras.Layer, numbers: dict[str, int]) -> str:
     """A layer's name, with a number of our own where Keras counted over the whole process."""
-    found = re.fullmatch(r"(.+?)_?\d*", layer.name)
-    stem = found.group(1) if found else layer.name
+    match = re.fullmatch(r"(.+?)_?\d*", layer.name)
+    stem = match.group(1) if match else layer.name
     if stem.replace("_", "") != type(layer).__name__.lower():
         return str(layer.name)
     numbers[stem] = numbers.get(stem, -1) + 1
@@ -174,5 +174,5 @@ def _holds_blocks(layer: keras.Layer, inner: list[keras.Layer]) -> bool:
     """Whether a layer is an encoder or a stage of several blocks, rather than a block itself."""
     if not type(layer).__name__.endswith(("Encoder", "Stage")):
         return False
-    kinds = [type(each) for each in inner if each.weights and not is_keras_layer(each)]
+    kinds = [type(part) for part in inner if part.weights and not is_keras_layer(part)]
     return len(kinds) > len(set(kinds))

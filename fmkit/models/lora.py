@@ -1,4 +1,4 @@
-"""LoRA: small trainable matrices beside frozen kernels (Hu et al. 2021, arXiv:2106.09685).
+"""LoRA: small trainable matrices added to frozen kernels (Hu et al. 2021, arXiv:2106.09685).
 
 The arithmetic is Keras' own, `enable_lora` of its Dense and EinsumDense layers: a kernel W becomes
 W + alpha / rank * A B, where B begins at zero, so that fresh adapters change nothing. What Keras
@@ -6,7 +6,7 @@ W + alpha / rank * A B, where B begins at zero, so that fresh adapters change no
 
 - Only the last axis of a kernel is factored. The query of an attention, (D, heads, key size), gets
   A (D, heads, rank) and B (rank, key size): a rank near the key size saves nothing.
-- Setting `trainable` on a layer thaws its kernel too; train/freeze.py goes variable by variable.
+- Setting `trainable` on a layer unfreezes its kernel too; train/freeze.py sets each variable.
 - Saving a model keeps the rank in the layers' configs, and rounds kernels to the compute type;
   `merge_adapters` comes before that.
 """
@@ -29,7 +29,7 @@ _KINDS = (keras.layers.Dense, keras.layers.EinsumDense)
 
 
 def add_adapters(backbone: Backbone, config: ModelConfig) -> None:
-    """Put fresh adapters beside the kernels that `model.lora_targets` names.
+    """Add fresh adapters to the kernels that `model.lora_targets` names.
 
     Of a backbone only: the head is new, and trains in full.
 
@@ -43,13 +43,13 @@ def add_adapters(backbone: Backbone, config: ModelConfig) -> None:
         raise ConfigError(
             f"model.lora_rank: received {config.lora_rank}, but {config.name} has no dense or "
             "attention layer that LoRA could adapt.",
-            "Set model.lora_rank=0 and another stage, such as stage=lp_ft; or take a model with "
+            "Set model.lora_rank=0 and another stage, such as stage=lp_ft; or use a model with "
             "such layers: a vision transformer (model=hub) or ConvNeXt (model=convnext_tiny).",
         )
     chosen = [layer for path, layer in layers.items() if re.search(config.lora_targets, path)]
     if not chosen:
-        wanted = f"a regular expression that fits one of: {join_names(list(layers), 12)}"
-        raise ConfigError(received("model.lora_targets", config.lora_targets, wanted))
+        allowed = f"a regular expression that fits one of: {join_names(list(layers), 12)}"
+        raise ConfigError(received("model.lora_targets", config.lora_targets, allowed))
     for layer in chosen:
         layer.enable_lora(config.lora_rank, lora_alpha=config.lora_alpha)
 
@@ -64,7 +64,7 @@ def describe(model: keras.Model) -> str:
     layers = adapted_layers(model)
     if not layers:
         return ""
-    own = sum(int(np.prod(each.shape)) for each in model.weights if is_adapter(each))
+    own = sum(int(np.prod(weight.shape)) for weight in model.weights if is_adapter(weight))
     share = own / model.count_params()
     return (
         f"lora: rank {layers[0].lora_rank} on {len(layers)} layers, {share:.1%} of the parameters"
@@ -98,11 +98,11 @@ def merge_weights(weights: dict[str, np.ndarray], config: ModelConfig) -> dict[s
     """
     merged = {path: value for path, value in weights.items() if not is_adapter_path(path)}
     for path, first in weights.items():
-        place, _, name = path.rpartition("/")
+        prefix, _, name = path.rpartition("/")
         if name == ADAPTERS[0]:
-            kernel, second = merged[f"{place}/kernel"], weights[f"{place}/{ADAPTERS[1]}"]
+            kernel, second = merged[f"{prefix}/kernel"], weights[f"{prefix}/{ADAPTERS[1]}"]
             update = np.matmul(first, second) * (alpha(config) / config.lora_rank)
-            merged[f"{place}/kernel"] = (kernel + update).astype(kernel.dtype)
+            merged[f"{prefix}/kernel"] = (kernel + update).astype(kernel.dtype)
     return merged
 
 
@@ -116,12 +116,12 @@ def alpha(config: ModelConfig) -> float:
     return float(config.lora_rank if config.lora_alpha is None else config.lora_alpha)
 
 
-def same_adapters(one: ModelConfig, other: ModelConfig) -> bool:
+def same_adapters(first: ModelConfig, second: ModelConfig) -> bool:
     """Whether two configs ask for the same adapters at the same scale."""
-    if not one.lora_rank or not other.lora_rank:
-        return one.lora_rank == other.lora_rank
-    return (one.lora_rank, alpha(one), one.lora_targets) == (
-        other.lora_rank, alpha(other), other.lora_targets,
+    if not first.lora_rank or not second.lora_rank:
+        return first.lora_rank == second.lora_rank
+    return (first.lora_rank, alpha(first), first.lora_targets) == (
+        second.lora_rank, alpha(second), second.lora_targets,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Which backbones there are, by name; importing this brings in neither Keras nor TensorFlow."""
+"""All backbones by name; importing this file imports neither Keras nor TensorFlow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One backbone read through several inputs: every layer is the same object, in a graph of its own.
+"""One backbone applied to several inputs: every layer is the same object, in a graph of its own.
 
 B batch, T tokens, D features.
 """
@@ -19,29 +19,31 @@ from fmkit.models.keras_internals import run_graph
 def with_own_input(backbone: Backbone, name: str) -> Backbone:
     """The same layers, called again on another input: no weight is added.
 
-    The graph is walked node by node, and not called as one model, so that what freezes, settles and
-    is given a rate layer by layer goes on to be.
+    The graph is run layer by layer, and not called as one model, so that freezing, inference mode
+    and learning rates still work layer by layer.
 
     Args:
         backbone: whose layers are shared.
-        name: of the new input, for the layers' sake; unique in the network that is to be.
+        name: of the new input; unique in the network that the result becomes a part of.
     """
     first = backbone.model.input
     inputs = keras.Input(first.shape[1:], dtype=first.dtype, name=name)
     patches = backbone.patches
-    # Its own output, of a text the mask, which lies inside the model, and the tokens of an image.
-    ends = {"features": backbone.model.output}
+    # Its output; of texts also the mask, which is inside the model; of images those of the patches.
+    tensors = {"features": backbone.model.output}
     if backbone.mask is not None:
-        ends["mask"] = backbone.mask
+        tensors["mask"] = backbone.mask
     if patches is not None:
-        ends |= {"tokens": patches.tokens, "encoded": patches.features}
-    found = run_graph(keras.Model(first, ends), [inputs])
+        tensors |= {"tokens": patches.tokens, "encoded": patches.features}
+    outputs = run_graph(keras.Model(first, tensors), [inputs])
     if patches is not None:
-        patches = dataclasses.replace(patches, tokens=found["tokens"], features=found["encoded"])
+        patches = dataclasses.replace(
+            patches, tokens=outputs["tokens"], features=outputs["encoded"]
+        )
     return dataclasses.replace(
         backbone,
-        model=keras.Model(inputs, found["features"], name=f"{backbone.model.name}_{name}"),
-        mask=found.get("mask"),
+        model=keras.Model(inputs, outputs["features"], name=f"{backbone.model.name}_{name}"),
+        mask=outputs.get("mask"),
         patches=patches,
     )
 
@@ -77,7 +79,7 @@ class BatchRows(keras.layers.Layer):
     def call(self, inputs: Sequence[Any]) -> Any:
         """BatchRows of the first tensor, which was made of the others."""
         features, *parts = inputs
-        counts = [ops.shape(each)[0] for each in parts[: self._number + 1]]
+        counts = [ops.shape(part)[0] for part in parts[: self._number + 1]]
         first = sum(counts[:-1])
         return features[first : first + counts[-1]]
 

@@ -40,7 +40,7 @@ def read(path: Path) -> None:
         fit = match(WANTED, arrays, features=4)
         if fit.missing or fit.unused:
             raise ArtifactError(f"does not fit: {fit.missing} {fit.unused}")
-        kernel, bias = (arrays.load(fit.found[each]) for each in (0, 1))
+        kernel, bias = (arrays.load(fit.names[each]) for each in (0, 1))
     if not (np.array_equal(kernel, KERNEL) and np.array_equal(bias, BIAS)):
         raise AssertionError("read wrongly")
 

@@ -165,7 +165,7 @@ def test_what_a_vocabulary_lacks_is_told():
     with pytest.raises(ConfigError, match=r"llama3: the model's vocabulary lacks <\|begin_of_te"):
         bound("llama3", byte_tokenizer("causal"))
     endless = TextTokenizer(BytePairModel(byte_alphabet()), "causal", None, None)
-    with pytest.raises(ConfigError, match="lacks a mark of a text's end"):
+    with pytest.raises(ConfigError, match="lacks a token for the end of a text"):
         bound("plain", endless)
     with pytest.raises(ConfigError, match="Allowed: auto, chatml"):
         bound("vicuna", endless)

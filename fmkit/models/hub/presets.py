@@ -1,4 +1,4 @@
-"""KerasHub presets, by name, address or folder: what they are, and that nothing in them runs."""
+"""KerasHub presets by name, URL or folder: what they are, and a check that nothing in them runs."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def checked_preset(config: ModelConfig) -> str:
     preset = config.preset
     if not preset:
         raise ConfigError(
-            "model.preset: received nothing, and model.name=hub needs one. Expected the name of a "
+            "model.preset: it is empty, and model.name=hub needs it. Expected the name of a "
             "KerasHub preset, such as resnet_50_imagenet or bert_base_en, or a local preset folder."
         )
     folder = Path(preset).expanduser()
@@ -116,9 +116,9 @@ def kind(preset: str) -> str:
         except (OSError, ValueError) as error:
             message = f"{preset} has no readable config.json ({error})."
             raise ArtifactError(message) from error
-        found = _kind_of(content)
-        _check_kind(preset, found)
-        return found
+        name_of_class = _kind_of(content)
+        _check_kind(preset, name_of_class)
+        return name_of_class
     for name in (*IMAGE_BACKBONES, *TEXT_BACKBONES):
         if preset in getattr(keras_hub.models, name).presets:
             return name
@@ -134,7 +134,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     try:
         content = safe_io.read_json(folder / "config.json")
         if not isinstance(content, dict):
-            raise ValueError("it is no mapping")
+            raise ValueError("it is not a mapping")
     except (OSError, ValueError) as error:
         raise ArtifactError(
             f"model.preset: {folder} has no readable config.json ({error}).",
@@ -143,18 +143,18 @@ def read_config(folder: Path) -> dict[str, Any]:
     return content
 
 
-def no_backbone(preset: str, found: str) -> str:
-    """What to say of a preset that is something else."""
+def no_backbone(preset: str, subject: str) -> str:
+    """The message for a preset that is something else."""
     images, texts = ", ".join(IMAGE_BACKBONES), ", ".join(TEXT_BACKBONES)
     return (
-        f"model.preset: {preset} is {found}, which is no image backbone and no text backbone that "
-        f"is taken. Expected one of images, {images}; or of texts, {texts}."
+        f"model.preset: {preset} is {subject}, which is not a backbone for images or texts that "
+        f"fmkit can use. Expected one for images, {images}; or for texts, {texts}."
     )
 
 
 @contextlib.contextmanager
 def loading(preset: str, size: int | None = None) -> Iterator[None]:
-    """Let KerasHub fetch and build, and turn whatever goes wrong into one clean error."""
+    """Let KerasHub fetch and build, and turn whatever goes wrong into one clear error."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_SECONDS_TO_ANSWER)
     try:
@@ -163,7 +163,7 @@ def loading(preset: str, size: int | None = None) -> Iterator[None]:
     except (ArtifactError, ConfigError):
         raise
     except Exception as error:  # KerasHub, kagglehub and h5py raise many kinds here
-        reason = next((each for each in str(error).splitlines() if each.strip()), repr(error))
+        reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
         if size is not None and isinstance(error, ValueError) and "Input" in reason:
             raise ConfigError(f"model.image_size: received {size}. {reason}") from error
         raise _unloaded(preset, reason) from error
@@ -172,7 +172,9 @@ def loading(preset: str, size: int | None = None) -> Iterator[None]:
 
 
 def _presets(classes: Any) -> list[str]:
-    return sorted({each for name in classes for each in getattr(keras_hub.models, name).presets})
+    return sorted(
+        {preset for name in classes for preset in getattr(keras_hub.models, name).presets}
+    )
 
 
 def _kind_of(content: Any) -> str:
@@ -182,9 +184,9 @@ def _kind_of(content: Any) -> str:
     return name or HUGGING_FACE.get(str(content.get("model_type") or ""), "")
 
 
-def _check_kind(preset: str, found: str) -> None:
-    if found and found not in IMAGE_BACKBONES and found not in TEXT_BACKBONES:
-        raise ConfigError(no_backbone(preset, found))
+def _check_kind(preset: str, class_name: str) -> None:
+    if class_name and class_name not in IMAGE_BACKBONES and class_name not in TEXT_BACKBONES:
+        raise ConfigError(no_backbone(preset, class_name))
 
 
 def _check_folder(folder: Path) -> None:
@@ -209,7 +211,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def _check_classes(path: Path) -> None:
-    """Refuse a preset that asks for other objects than KerasHub writes into one.
+    """Refuse a preset that names other objects than KerasHub writes into one.
 
     Raises:
         ArtifactError: with the class or function that it asks for.
@@ -225,9 +227,9 @@ def _check_classes(path: Path) -> None:
             ours = module.partition(".")[0] == "keras_hub" and name[:1].isupper()
             if name and not ours and not _CLASSES.fullmatch(f"{module}.{name}"):
                 raise ArtifactError(
-                    f"model.preset: {path} asks for {module}.{name}, and a preset of a backbone "
-                    "has no use for that.",
-                    "Take a preset from somebody you trust, or write it with save_to_preset.",
+                    f"model.preset: {path} asks for {module}.{name}, which a preset of a "
+                    "backbone does not need.",
+                    "Use a preset from a source that you trust, or write one with save_to_preset.",
                 )
 
 
@@ -235,7 +237,7 @@ def _unloaded(preset: str, reason: str) -> ArtifactError:
     if Path(preset).is_dir():
         return ArtifactError(
             f"model.preset: the folder {preset} does not load: {reason}",
-            "Write it again with save_to_preset, or take model.weights=none.",
+            "Write it again with save_to_preset, or use model.weights=none.",
         )
     return ArtifactError(
         f"The KerasHub preset {preset} could not be fetched: {reason}",
@@ -249,11 +251,11 @@ def _unloaded(preset: str, reason: str) -> ArtifactError:
 
 @dataclass(frozen=True)
 class Family:
-    """How a kind of backbone reads texts.
+    """How a class of backbones reads texts.
 
     Attributes:
-        layout: the marks around a text, a name in `tokenizers.LAYOUTS`.
-        pattern: how a byte-level vocabulary splits words, a name in `pieces.PATTERNS`.
+        layout: the special tokens around a text, a name in `tokenizer.LAYOUTS`.
+        pattern: how a byte-level vocabulary splits words, a name in `subword.PATTERNS`.
         has_class_token: whether the first token stands for the whole text.
     """
 
@@ -263,7 +265,7 @@ class Family:
 
     @property
     def is_causal(self) -> bool:
-        """Whether a token sees those before it only."""
+        """Whether a token sees only those before it."""
         return self.layout == "causal"
 
 

@@ -26,25 +26,25 @@ from fmkit.models.weights.load import check_finite, chosen_weights, load_weights
 _MAX = 128 * 2**20  # bytes of a tokenizer.json; that of a vocabulary of 256,000 has 33 million
 
 
-def text_hub(config: ModelConfig, preset: str, found: str) -> Backbone:
+def text_hub(config: ModelConfig, preset: str, class_name: str) -> Backbone:
     """The text backbone of a preset and the tokenizer that it was trained with.
 
     Args:
         config: `weights` and `max_length` are read.
         preset: a checked preset.
-        found: its class, a name in `TEXT_BACKBONES`.
+        class_name: its class, a name in `TEXT_BACKBONES`.
 
     Raises:
         ConfigError: the model reads more than texts, or takes no texts that long.
         ArtifactError: the preset could not be fetched or read.
     """
     weights = chosen_weights(config, ("pretrained", "none"))
-    family = TEXT_BACKBONES[found]
+    family = TEXT_BACKBONES[class_name]
     with loading(preset):
         trained = weights == "pretrained"
         inner = keras_hub.models.Backbone.from_preset(preset, load_weights=trained)
-        theirs = _theirs(preset)
-    if type(inner).__name__ != found:
+        hub_tokenizer = _hub_tokenizer(preset)
+    if type(inner).__name__ != class_name:
         raise ConfigError(no_backbone(preset, type(inner).__name__))
     if not takes(inner):
         raise ConfigError(
@@ -55,9 +55,9 @@ def text_hub(config: ModelConfig, preset: str, found: str) -> Backbone:
         load_weights_file(inner, weights)
     elif trained:
         check_finite(inner, preset)
-    if _says(preset, "config.json", "hidden_act", "activation") == "gelu":
+    if _setting(preset, "config.json", "hidden_act", "activation") == "gelu":
         use_exact_gelu(inner)
-    tokenizer = _tokenizer(preset, theirs, family)
+    tokenizer = _tokenizer(preset, hub_tokenizer, family)
     _check_vocabulary(preset, inner, tokenizer)
     return text_backbone(
         config,
@@ -70,29 +70,29 @@ def text_hub(config: ModelConfig, preset: str, found: str) -> Backbone:
     )
 
 
-def _theirs(preset: str) -> Any:
+def _hub_tokenizer(preset: str) -> Any:
     try:
         return keras_hub.models.Tokenizer.from_preset(preset)
     except FileNotFoundError as error:
         raise ArtifactError(
             f"model.preset: {preset} has no tokenizer: {error}",
-            "Save the one that the model was trained with beside it: "
+            "Save the one that the model was trained with in the same folder: "
             "keras_hub.models.Tokenizer.from_preset(NAME).save_to_preset('FOLDER').",
         ) from error
 
 
-def _tokenizer(preset: str, theirs: Any, family: Family) -> TextTokenizer:
-    """Ours, with what a checkpoint of Hugging Face says and KerasHub's loader passes over."""
-    if _says(preset, "config.json", "model_type") is None:
-        return from_keras_hub(theirs, family)
+def _tokenizer(preset: str, hub_tokenizer: Any, family: Family) -> TextTokenizer:
+    """Our own, with the settings of a Hugging Face checkpoint that KerasHub's loader ignores."""
+    if _setting(preset, "config.json", "model_type") is None:
+        return from_keras_hub(hub_tokenizer, family)
     accents, pattern = None, None
-    if isinstance(theirs, keras_hub.tokenizers.WordPieceTokenizer):
-        accents = _says(preset, "tokenizer_config.json", "strip_accents")
-        accents = theirs.lowercase if accents is None else bool(accents)
-    elif isinstance(theirs, keras_hub.tokenizers.BytePairTokenizer):
+    if isinstance(hub_tokenizer, keras_hub.tokenizers.WordPieceTokenizer):
+        accents = _setting(preset, "tokenizer_config.json", "strip_accents")
+        accents = hub_tokenizer.lowercase if accents is None else bool(accents)
+    elif isinstance(hub_tokenizer, keras_hub.tokenizers.BytePairTokenizer):
         content = _content(preset, "tokenizer.json")
         pattern = split_pattern(content) if content else None
-    return from_keras_hub(theirs, family, accents, pattern)
+    return from_keras_hub(hub_tokenizer, family, accents, pattern)
 
 
 def _check_vocabulary(preset: str, inner: keras.Model, tokenizer: TextTokenizer) -> None:
@@ -104,8 +104,8 @@ def _check_vocabulary(preset: str, inner: keras.Model, tokenizer: TextTokenizer)
         )
 
 
-def _says(preset: str, file: str, *keys: str) -> Any:
-    """The first of some values in a JSON file of a preset; None where there is no such thing."""
+def _setting(preset: str, file: str, *keys: str) -> Any:
+    """The first of several keys that a JSON file of a preset has; None where it has none."""
     content = _content(preset, file)
     values = json.loads(content) if content else None
     if not isinstance(values, dict):

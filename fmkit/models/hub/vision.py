@@ -1,4 +1,4 @@
-"""KerasHub's backbones of images, by preset name or from a local folder; those of texts go on.
+"""KerasHub's image backbones, by preset name or from a local folder; text presets go to hub/text.
 
 Local folders are those that `save_to_preset` writes, or checkpoints in the layouts of Hugging Face
 or timm where KerasHub can convert them. A model built here holds KerasHub's own layers, so a
@@ -57,16 +57,16 @@ def hub(config: ModelConfig) -> Backbone:
         ArtifactError: the preset could not be fetched or read.
     """
     preset = checked_preset(config)
-    found = kind(preset)
-    if found in TEXT_BACKBONES:
-        return text_hub(config, preset, found)
-    return _image_hub(config, preset, found)
+    class_name = kind(preset)
+    if class_name in TEXT_BACKBONES:
+        return text_hub(config, preset, class_name)
+    return _image_hub(config, preset, class_name)
 
 
-def _image_hub(config: ModelConfig, preset: str, found: str) -> Backbone:
+def _image_hub(config: ModelConfig, preset: str, class_name: str) -> Backbone:
     weights = chosen_weights(config, ("imagenet", "none"))
     converter = _converter(preset, trained=weights != "none")
-    inner = _load(preset, found, config.image_size, converter, weights == "imagenet")
+    inner = _load(preset, class_name, config.image_size, converter, weights == "imagenet")
     if weights not in ("imagenet", "none"):
         load_weights_file(inner, weights)
     elif weights == "imagenet":
@@ -94,7 +94,7 @@ def _image_hub(config: ModelConfig, preset: str, found: str) -> Backbone:
 
 
 def _converter(preset: str, trained: bool) -> Any:
-    """The preset's own preprocessing; None where it has none and nothing depends on it."""
+    """The preset's own preprocessing; None where it has none and no trained weights need it."""
     with loading(preset):
         try:
             return keras_hub.layers.ImageConverter.from_preset(preset)
@@ -102,21 +102,22 @@ def _converter(preset: str, trained: bool) -> Any:
             if not trained:
                 return None
             raise ArtifactError(
-                f"{preset} does not say how its images are to be scaled: it has no "
-                "image_converter.json.",
+                f"{preset} does not say how to scale its images: it has no image_converter.json.",
                 "Write one with keras_hub.layers.ImageConverter(...).save_to_preset(folder), "
-                "or take its architecture only with model.weights=none.",
+                "or use its architecture alone with model.weights=none.",
             ) from error
 
 
-def _load(preset: str, found: str, size: int | None, converter: Any, trained: bool) -> keras.Model:
+def _load(
+    preset: str, class_name: str, size: int | None, converter: Any, trained: bool
+) -> keras.Model:
     options: dict[str, Any] = {}
     if size is not None:
         own = converter.image_size[0] if converter is not None and converter.image_size else None
-        if trained and found in _FIXED_SIZE and own and size != own:
+        if trained and class_name in _FIXED_SIZE and own and size != own:
             hint = "Its position embeddings or windows were trained for that size alone."
             raise ConfigError(received("model.image_size", size, f"{own} with {preset}", hint))
-        shape = "input_shape" if found == "EfficientNetBackbone" else "image_shape"
+        shape = "input_shape" if class_name == "EfficientNetBackbone" else "image_shape"
         options[shape] = (size, size, 3)
     with loading(preset, size):
         inner = keras_hub.models.Backbone.from_preset(preset, load_weights=trained, **options)
@@ -139,7 +140,7 @@ def _image_shape(inner: keras.Model) -> tuple[int | None, ...]:
 def _numbers(value: Any, default: float) -> float | list[float]:
     if value is None:
         return default
-    return [float(each) for each in value] if isinstance(value, list | tuple) else float(value)
+    return [float(number) for number in value] if isinstance(value, list | tuple) else float(value)
 
 
 def _features(inner: keras.Model, output: Any) -> tuple[keras.KerasTensor, bool]:
@@ -179,12 +180,12 @@ def _patches(inner: keras.Model, images: Any) -> Patches | None:
         inner: KerasHub's backbone.
         images: what it is called on, (B, H, W, 3).
     """
-    embedding = [each for each in inner.layers if type(each).__name__ in _EMBEDDINGS]
+    embedding = [layer for layer in inner.layers if type(layer).__name__ in _EMBEDDINGS]
     side: Any = getattr(inner, "patch_size", None)
     sides = {*side} if isinstance(side, list | tuple) else {side}
     if len(embedding) != 1 or len(sides) != 1:
         return None
     (side,) = sides
     whole = keras.Model(inner.input, {"tokens": embedding[0].output, "features": inner.output})
-    found = run_graph(whole, [images])
-    return Patches(found["tokens"], found["features"], int(side), _leading(inner))
+    outputs = run_graph(whole, [images])
+    return Patches(outputs["tokens"], outputs["features"], int(side), _leading(inner))

@@ -1,4 +1,4 @@
-"""Two networks of texts whose weights come inside installed packages: MiniLM and SmolLM2.
+"""Two text models whose weights come inside installed packages: MiniLM and SmolLM2.
 
 B batch, T tokens, D features, V tokens of a vocabulary.
 """
@@ -51,7 +51,7 @@ _CONTROL = 3  # how a GGUF file marks tokens that stand for no text
 def minilm(config: ModelConfig) -> Backbone:
     """all-MiniLM-L6-v2, a sentence encoder of six layers: features (B, T, 384).
 
-    Its published vectors are the mean of the features of all tokens, brought to length 1. Without
+    Its published vectors are the mean of the features of all tokens, scaled to length 1. Without
     the package `model.weights` may not be `none` either, since the vocabulary comes with it.
 
     Raises:
@@ -67,10 +67,10 @@ def minilm(config: ModelConfig) -> Backbone:
     use_exact_gelu(inner)  # KerasHub's BERT takes the approximation
     pieces = WordPieceModel(tuple((folder / "vocab.txt").read_text("utf-8").split("\n")[:-1]))
     start, end, mask, pad = (
-        pieces.vocabulary.index(each) for each in ("[CLS]", "[SEP]", "[MASK]", "[PAD]")
+        pieces.vocabulary.index(name) for name in ("[CLS]", "[SEP]", "[MASK]", "[PAD]")
     )
     tokenizer = TextTokenizer(pieces, "bert", start, end, mask, special_ids=[pad])
-    return _finished(
+    return _with_weights(
         config,
         text_backbone(
             config,
@@ -112,19 +112,19 @@ def smollm2(config: ModelConfig) -> Backbone:
         end=int(_field(content, "tokenizer.ggml.eos_token_id")),
     )
     backbone = text_backbone(config, inner, tokenizer, length, is_causal=True, weights=weights)
-    return _finished(config, backbone)
+    return _with_weights(config, backbone)
 
 
 def gguf_tokenizer(
     vocabulary: list[str], merges: list[str], kinds: list[int], end: int
 ) -> TextTokenizer:
-    """The byte-level tokenizer that the metadata of SmolLM2's GGUF file describe.
+    """The byte-level tokenizer that the metadata of SmolLM2's GGUF file describes.
 
     Args:
         vocabulary: the pieces by number, (V,).
         merges: pairs of pieces, by rank.
         kinds: what each piece is, (V,).
-        end: the mark of a text's end; of a beginning it has none.
+        end: id of the token that ends a text; there is none that begins one.
     """
     pieces = BytePairModel(tuple(vocabulary), tuple(merges), "single_digits")
     special = [number for number, kind in enumerate(kinds) if kind == _CONTROL]
@@ -165,13 +165,13 @@ def _load_block(layer: Any, source: Callable[[str], np.ndarray], block: str) -> 
 def _halves(matrix: np.ndarray, heads: int, width: int) -> np.ndarray:
     """From ggml's order of a head's rows, where the two that rotate together are neighbours.
 
-    KerasHub, as Hugging Face, rotates the first half with the second.
+    KerasHub, like Hugging Face, rotates the first half with the second.
     """
     pairs = matrix.reshape(heads, width // 2, 2, -1)
     return pairs.swapaxes(1, 2).reshape(heads * width, -1)
 
 
-def _finished(config: ModelConfig, backbone: Backbone) -> Backbone:
+def _with_weights(config: ModelConfig, backbone: Backbone) -> Backbone:
     if backbone.weights not in ("pretrained", "none"):
         load_weights_file(backbone.model, backbone.weights)
     elif backbone.weights == "pretrained":
@@ -219,5 +219,5 @@ def _field(content: Any, name: str) -> Any:
 def _tensor(content: Any, name: str) -> np.ndarray:
     from gguf import quants
 
-    found = next(each for each in content.tensors if each.name == name)
-    return np.asarray(quants.dequantize(found.data, found.tensor_type), np.float32)
+    tensor = next(tensor for tensor in content.tensors if tensor.name == name)
+    return np.asarray(quants.dequantize(tensor.data, tensor.tensor_type), np.float32)

@@ -1,7 +1,7 @@
-"""Two small networks of texts with random weights: a BERT and a GPT-2 of two layers.
+"""Two small text models with random weights: a BERT and a GPT-2 of two layers.
 
 They need no download and train in seconds on a CPU. Without `model.tokenizer` their tokens are
-bytes, so that any text can be written.
+bytes, so that any text can be encoded.
 
 B batch, T tokens, D features.
 """
@@ -25,9 +25,7 @@ _SPECIAL_TOKENS = ("[PAD]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def small_bert(config: ModelConfig) -> Backbone:
-    """Every token sees every other one: features (B, T, 64).
-
-    BERT, arXiv:1810.04805, in small.
+    """A small BERT (arXiv:1810.04805): every token sees every other one; features (B, T, 64).
 
     Raises:
         ConfigError: the length or the weights are none that it can take.
@@ -45,9 +43,9 @@ def small_bert(config: ModelConfig) -> Backbone:
 
 
 def small_gpt(config: ModelConfig) -> Backbone:
-    """A token sees those before it only: features (B, T, 64).
+    """A small GPT-2: a token sees only those before it; features (B, T, 64).
 
-    GPT-2, Language models are unsupervised multitask learners (Radford et al. 2019), in small.
+    Radford et al. 2019, Language models are unsupervised multitask learners.
 
     Raises:
         ConfigError: the length or the weights are none that it can take.
@@ -65,10 +63,10 @@ def small_gpt(config: ModelConfig) -> Backbone:
 
 
 def byte_tokenizer(layout: str) -> TextTokenizer:
-    """A token a byte, and the marks of BERT.
+    """One token per byte, and the special tokens of BERT.
 
     Args:
-        layout: a name in `tokenizers.LAYOUTS`.
+        layout: a name in `tokenizer.LAYOUTS`.
     """
     pieces = BytePairModel((*_SPECIAL_TOKENS, *byte_alphabet()))
     return TextTokenizer(

@@ -1,4 +1,4 @@
-"""One row of token numbers in, and whatever a KerasHub text model wants made of it.
+"""From one row of token ids to all the inputs of a KerasHub text model.
 
 B batch, T tokens, D features.
 """
@@ -19,27 +19,29 @@ from fmkit.models.backbone import Backbone
 from fmkit.models.blocks import Rules, blocks_by_unit
 from fmkit.models.tokenizers.tokenizer import TextTokenizer
 
-USUAL_LENGTH = 256
-"""Tokens of a text where `model.max_length` is empty and the model takes as many."""
+DEFAULT_LENGTH = 256
+"""Most tokens of a text where `model.max_length` is empty and the model takes as many."""
 
 
 TEXT_RULES: Rules = ((r".*embedding.*", "stem"),)
 """Names of blocks: all that makes vectors of tokens is the stem."""
 
 
-def chosen_length(config: ModelConfig, longest: int | None, usual: int = USUAL_LENGTH) -> int:
-    """The most tokens of a text, marks included.
+def chosen_length(
+    config: ModelConfig, longest: int | None, default_length: int = DEFAULT_LENGTH
+) -> int:
+    """The most tokens of a text, special ones included.
 
     Args:
         config: `max_length` is read.
         longest: what the model takes at most; None where its positions have no end.
-        usual: where the config says nothing.
+        default_length: where the config does not set it.
 
     Raises:
-        ConfigError: more is asked for than the model takes.
+        ConfigError: the config asks for more than the model takes.
     """
     if config.max_length is None:
-        return usual if longest is None else min(usual, longest)
+        return default_length if longest is None else min(default_length, longest)
     if config.max_length < 1 or (longest is not None and config.max_length > longest):
         allowed = "1 or more" if longest is None else f"from 1 to {longest} tokens"
         raise ConfigError(
@@ -68,7 +70,7 @@ def text_backbone(
         inner: a KerasHub backbone; which inputs it has is read from it.
         tokenizer: what made the tokens.
         max_length: most tokens of a text.
-        is_causal: whether a token sees those before it only.
+        is_causal: whether a token sees only those before it.
         has_class_token: whether the first token stands for the whole text.
         rules: names of blocks, see `blocks_by_unit`.
         weights: what was loaded.
@@ -113,31 +115,31 @@ _MADE = (
 )
 
 
-Marks = tuple[int | None, int | None]
-"""The tokens that begin and end a text."""
+StartEnd = tuple[int | None, int | None]
+"""Ids of the tokens that begin and end a text."""
 
 
 def _inputs(
-    inner: keras.Model, tokens: Any, mask: Any, marks: Marks
+    inner: keras.Model, tokens: Any, mask: Any, start_end: StartEnd
 ) -> dict[str, keras.KerasTensor]:
-    """By the name of the model's input, what it is given: (B, T) int32 each."""
-    numbers = ops.maximum(tokens, 0)
+    """By the name of the model's input, its tensor: (B, T) int32 each."""
+    token_ids = ops.maximum(tokens, 0)
     makers: dict[str, Callable[[], Any]] = {
-        "token_ids": lambda: numbers,
+        "token_ids": lambda: token_ids,
         "padding_mask": lambda: ops.cast(mask, "int32"),
-        "segment_ids": lambda: _segments(tokens, mask, marks),
+        "segment_ids": lambda: _segments(tokens, mask, start_end),
     }
     names = [name for name in inner.input if name in _MADE]
     return {name: makers[name.removeprefix("encoder_")]() for name in names}
 
 
-def _segments(tokens: Any, mask: Any, marks: Marks) -> Any:
+def _segments(tokens: Any, mask: Any, start_end: StartEnd) -> Any:
     """Which text of a pair a token is of, (B, T): 0 up to the first end, 1 after it; padding 0.
 
     In a window of several documents, each of which begins with a start, all of them are a first
     text.
     """
-    start, end = marks
+    start, end = start_end
     if end is None:
         return ops.zeros_like(tokens)
     ends = ops.cast(ops.equal(tokens, end), "int32")
@@ -162,32 +164,32 @@ _BASE = ("name", "trainable", "dtype")
 
 
 def complete(model: keras.Model) -> None:
-    """Let each layer of KerasHub's in a model tell all that its constructor was given."""
+    """Let every KerasHub layer in a model save all that its constructor was given."""
     for layer in model.layers:
-        theirs = [each for each in type(layer).__mro__ if each.__module__.startswith("keras_hub.")]
-        if theirs and type(layer).build is keras.Layer.build:
-            # Told a shape, it would count as built with the layers inside it still unbuilt, as
-            # DeBERTa's relative embedding; not told one, the first call builds it whole.
-            layer.get_build_config = _nothing
-        if any("get_config" in vars(each) for each in theirs):  # else Keras notes the arguments
+        classes = [base for base in type(layer).__mro__ if base.__module__.startswith("keras_hub.")]
+        if classes and type(layer).build is keras.Layer.build:
+            # Given a shape, it would count as built while the layers inside it are not, such as
+            # DeBERTa's relative embedding; without one, the first call builds all of it.
+            layer.get_build_config = _no_build_config
+        if any("get_config" in vars(base) for base in classes):  # else Keras records the arguments
             # A function of the object's own: the class, which loads it again, stays KerasHub's.
             layer.get_config = functools.partial(settings, layer)
 
 
-def _nothing() -> None:
+def _no_build_config() -> None:
     return None
 
 
 def settings(layer: keras.Layer) -> dict[str, Any]:
-    """A layer's arguments: from its own `get_config` where it tells them, else its attributes."""
+    """A layer's arguments: from its own `get_config` where that has them, else its attributes."""
     names = list(inspect.signature(type(layer).__init__).parameters)
     try:
-        told = type(layer).get_config(layer)
+        config = type(layer).get_config(layer)
     except AttributeError:  # it reads an attribute that it does not have
-        told = {"name": layer.name, "trainable": layer.trainable}
-        told["dtype"] = keras.dtype_policies.serialize(layer.dtype_policy)
-    whole = {name: value for name, value in told.items() if name in (*_BASE, *names)}
+        config = {"name": layer.name, "trainable": layer.trainable}
+        config["dtype"] = keras.dtype_policies.serialize(layer.dtype_policy)
+    complete_config = {name: value for name, value in config.items() if name in (*_BASE, *names)}
     for name in names:
-        if name not in whole and hasattr(layer, name):
-            whole[name] = keras.saving.serialize_keras_object(getattr(layer, name))
-    return whole
+        if name not in complete_config and hasattr(layer, name):
+            complete_config[name] = keras.saving.serialize_keras_object(getattr(layer, name))
+    return complete_config

@@ -1,4 +1,4 @@
-"""How well a vocabulary fits texts: how many tokens they take, and what it cannot write.
+"""How well a vocabulary fits texts: bytes per token, tokens per word, the share of unknown ones.
 
 V pieces of a vocabulary.
 """
@@ -24,9 +24,9 @@ class TokenizerStatistics:
     Attributes:
         characters: of the texts, as they are.
         bytes: the same in UTF-8.
-        words: what white space divides.
-        tokens: without marks.
-        unknown: tokens that stand for what the vocabulary cannot write.
+        words: separated by white space.
+        tokens: without special ones.
+        unknown: tokens for what the vocabulary cannot encode.
     """
 
     characters: int = 0
@@ -47,7 +47,7 @@ class TokenizerStatistics:
 
     @property
     def tokens_per_word(self) -> float:
-        """Tokens of a word, punctuation included; 1 is the least where white space divides."""
+        """Tokens of a word, punctuation included; at least 1 where white space separates words."""
         return self.tokens / max(1, self.words)
 
     @property
@@ -63,39 +63,39 @@ def measure(tokenizer: TextTokenizer, texts: Iterator[str]) -> TokenizerStatisti
         tokenizer: with pieces of any kind.
         texts: read once; some of them are held.
     """
-    found = TokenizerStatistics()
-    kept: list[str] = []
+    statistics = TokenizerStatistics()
+    pending: list[str] = []
     size = 0
     for text in texts:
-        kept.append(text)
+        pending.append(text)
         size += len(text)
         if size >= _AT_ONCE:
-            _add(found, tokenizer, kept)
-            kept, size = [], 0
-    _add(found, tokenizer, kept)
-    return found
+            _add(statistics, tokenizer, pending)
+            pending, size = [], 0
+    _add(statistics, tokenizer, pending)
+    return statistics
 
 
 def longest_pieces(tokenizer: TextTokenizer, most: int = 10) -> list[str]:
-    """The longest pieces as text, the longest first; no marks, and no broken characters."""
+    """The longest pieces as text, longest first; no special tokens and no broken characters."""
     pieces = tokenizer.pieces
     if isinstance(pieces, WordPieceModel):
-        shown = [each.removeprefix(pieces.prefix) for each in pieces.vocabulary]
+        texts = [piece.removeprefix(pieces.prefix) for piece in pieces.vocabulary]
     else:
-        shown = [pieces.decode([number]) for number in range(tokenizer.size)]
+        texts = [pieces.decode([number]) for number in range(tokenizer.size)]
     special = set(tokenizer.special_ids)
-    kept = [
-        text for number, text in enumerate(shown) if number not in special and _BROKEN not in text
+    whole = [
+        text for number, text in enumerate(texts) if number not in special and _BROKEN not in text
     ]
-    return sorted(dict.fromkeys(kept), key=lambda each: (-len(each.strip()), each))[:most]
+    return sorted(dict.fromkeys(whole), key=lambda piece: (-len(piece.strip()), piece))[:most]
 
 
-def _add(found: TokenizerStatistics, tokenizer: TextTokenizer, texts: list[str]) -> None:
+def _add(statistics: TokenizerStatistics, tokenizer: TextTokenizer, texts: list[str]) -> None:
     pieces = tokenizer.pieces
     unknown = pieces.vocabulary.index(pieces.unknown) if isinstance(pieces, WordPieceModel) else -1
     rows = tokenizer.tokens(texts)
-    found.characters += sum(len(each) for each in texts)
-    found.bytes += sum(len(readable(each).encode()) for each in texts)
-    found.words += sum(len(each.split()) for each in texts)
-    found.tokens += sum(len(each) for each in rows)
-    found.unknown += sum(int(np.count_nonzero(each == unknown)) for each in rows)
+    statistics.characters += sum(len(text) for text in texts)
+    statistics.bytes += sum(len(readable(text).encode()) for text in texts)
+    statistics.words += sum(len(text.split()) for text in texts)
+    statistics.tokens += sum(len(row) for row in rows)
+    statistics.unknown += sum(int(np.count_nonzero(row == unknown)) for row in rows)

@@ -1,4 +1,4 @@
-"""How texts come apart into numbered pieces: WordPiece, byte-level BPE and SentencePiece.
+"""Subword vocabularies and how they split texts: WordPiece, byte-level BPE and SentencePiece.
 
 The work is done by the libraries `tokenizers` and `sentencepiece`, which KerasHub uses too. A word
 is split as the models were trained, after the reference implementations: KerasHub 0.32 splits words
@@ -22,11 +22,11 @@ from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 
 from fmkit.core.errors import ArtifactError
 
-_AT_ONCE = 512  # texts that are tokenised together: a chunk's results are dropped before the next
-_LONGEST_WORD = 100  # letters; the original WordPiece takes longer ones for unknown
+_AT_ONCE = 512  # texts that are tokenised together, to bound the memory of their results
+_LONGEST_WORD = 100  # letters; the original WordPiece encodes longer ones as unknown
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _SPACE = "\u2581"
-"""What SentencePiece puts in the place of a space."""
+"""What SentencePiece writes for a space."""
 
 _SPACE_BYTES = "ĠĊĉčĈċ"
 """How byte-level BPE writes space, newline, tab, carriage return and their like."""
@@ -45,7 +45,7 @@ _O200K = (
 
 
 class SubwordModel(Protocol):
-    """A vocabulary and how texts are written in it, without marks of start and end."""
+    """A vocabulary and how texts are encoded in it, without special tokens."""
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
@@ -74,10 +74,10 @@ class WordPieceModel:
     """BERT's WordPiece: words split at spaces and punctuation, then the longest pieces first.
 
     Attributes:
-        vocabulary: the pieces by number; those that go on a word begin with `prefix`.
-        lowercase: whether letters are made small.
-        strip_accents: whether accents are taken off.
-        prefix: how a piece that goes on a word begins.
+        vocabulary: the pieces by number; those that continue a word begin with `prefix`.
+        lowercase: whether text is lower-cased.
+        strip_accents: whether accents are removed.
+        prefix: how a piece that continues a word begins.
         unknown: the piece that stands for a word that cannot be written.
 
     Raises:
@@ -109,7 +109,7 @@ class WordPieceModel:
         return _encoded(self._engine, texts)
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The words, with a space between; what was made small stays so."""
+        """The words, with a space between; lower-cased words stay so."""
         return str(self._engine.decode(list(tokens), skip_special_tokens=False))
 
     def is_continuation(self) -> np.ndarray:
@@ -132,7 +132,7 @@ class BytePairModel:
         prefix_space: whether a space is put before the text.
 
     Raises:
-        ArtifactError: a pair is none, or makes a piece that is not in the vocabulary.
+        ArtifactError: a merge is not a pair, or makes a piece that is not in the vocabulary.
     """
 
     vocabulary: tuple[str, ...]
@@ -146,7 +146,7 @@ class BytePairModel:
         pairs = [tuple(each.split(" ")) for each in self.merges]
         wrong = next((each for each in pairs if len(each) != 2), None)
         if wrong is not None:
-            raise ArtifactError(f"a merge of a BPE tokenizer is no pair of pieces: {wrong!r}.")
+            raise ArtifactError(f"a merge of a BPE tokenizer is not a pair of pieces: {wrong!r}.")
         engine = byte_pair_engine(self.pattern, self.prefix_space)
         try:
             engine.model = models.BPE(
@@ -180,12 +180,12 @@ class BytePairModel:
         return tokenizers.Tokenizer.from_str(self._engine.to_str())
 
     def _table(self) -> np.ndarray | None:
-        """By byte, its number; None where pieces are longer than a byte or not all are there."""
+        """By byte, its id; None where pieces are longer than a byte or a byte is missing."""
         if self.merges or self.prefix_space or self.pattern in (*_COMPOSED, *_WHOLE_FIRST):
             return None
         numbers = {piece: number for number, piece in enumerate(self.vocabulary)}
-        found = [numbers.get(letter, -1) for letter in byte_letters()]
-        return None if min(found) < 0 else np.array(found, np.int32)
+        ids = [numbers.get(letter, -1) for letter in byte_letters()]
+        return None if min(ids) < 0 else np.array(ids, np.int32)
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ class SentencePieceModel:
         extra: pieces that the model reads and the file lacks, such as `[MASK]`, put last.
 
     Raises:
-        ArtifactError: it is no such file.
+        ArtifactError: it is not such a file.
     """
 
     proto: bytes = field(repr=False)
@@ -232,10 +232,10 @@ class SentencePieceModel:
         return [self._shifted(row) for row in rows]
 
     def encode_continuation(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """The same of texts that stand behind others without a space, as `-` and `5` in `4-5`.
+        """The same for texts that follow others without a space, such as `-` and `5` in `4-5`.
 
-        The engine puts a space before all it reads. Its mark is taken off the first piece, in whose
-        place are the longest pieces of the rest; where these are not all there it stays.
+        The library puts a space before every text. Its sign is removed from the first piece, which
+        is replaced by the longest pieces of the rest; where the vocabulary lacks one, it stays.
         """
         return [self._without_space(row) for row in self.tokens(texts)]
 
@@ -243,24 +243,24 @@ class SentencePieceModel:
         piece = self.vocabulary[row[0]] if len(row) else ""
         if not piece.startswith(_SPACE):
             return row
-        rest, found = piece.removeprefix(_SPACE), []
+        rest, ids = piece.removeprefix(_SPACE), []
         while rest:
-            ends = range(len(rest), 0, -1)
-            end = next((each for each in ends if rest[:each] in self._numbers), 0)
+            lengths = range(len(rest), 0, -1)
+            end = next((length for length in lengths if rest[:length] in self._numbers), 0)
             if not end:
                 return row
-            found.append(self._numbers[rest[:end]])
+            ids.append(self._numbers[rest[:end]])
             rest = rest[end:]
-        return np.concatenate([np.array(found, np.int32), row[1:]])
+        return np.concatenate([np.array(ids, np.int32), row[1:]])
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of the pieces, a space for each mark of one."""
+        """The text of the pieces, with a space for each sign of one."""
         count = int(self._engine.vocab_size())
         numbers = [int(each) - self.shift for each in tokens]
         return str(self._engine.Decode([each for each in numbers if 0 <= each < count]))
 
     def is_continuation(self) -> np.ndarray:
-        """Pieces that do not begin with the mark of a space, (V,) bool."""
+        """Pieces that do not begin with the sign of a space, (V,) bool."""
         return np.array([not each.startswith(_SPACE) for each in self.vocabulary], bool)
 
     def to_library(self) -> None:
@@ -303,7 +303,7 @@ def byte_pair_engine(pattern: str, prefix_space: bool = False) -> tokenizers.Tok
 
 def byte_letters() -> tuple[str, ...]:
     """By byte, the letter in which byte-level BPE writes it, as GPT-2's encoder.py has it."""
-    shown = {*range(33, 127), *range(161, 173), *range(174, 256)}  # those that can be seen stay
+    shown = {*range(33, 127), *range(161, 173), *range(174, 256)}  # visible characters stay
     hidden = iter(range(256, 512))
     return tuple(chr(byte if byte in shown else next(hidden)) for byte in range(256))
 
@@ -314,7 +314,7 @@ def byte_alphabet() -> tuple[str, ...]:
 
 
 def readable(text: str) -> str:
-    """A text that is valid Unicode: halves of a character become U+FFFD."""
+    """The text as valid Unicode: lone surrogates become U+FFFD."""
     try:
         text.encode()
     except UnicodeEncodeError:

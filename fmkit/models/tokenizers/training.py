@@ -1,4 +1,4 @@
-"""Vocabularies made of texts, by the trainers of the library `tokenizers`.
+"""Train vocabularies from texts, with the trainers of the library `tokenizers`.
 
 WordPiece, whose letters are found first, and byte-level BPE. Both are the same for the same texts,
 whatever the number of threads: the library numbers the letters inside of words in the order in
@@ -30,11 +30,11 @@ from fmkit.models.tokenizers.subword import (
 )
 from fmkit.models.tokenizers.tokenizer import TextTokenizer
 
-BERT_MARKS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-"""Padding, what cannot be written, start, end and hidden, as BERT calls them."""
+BERT_SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+"""Padding, unknown, start, end and mask, as BERT calls them."""
 
-BYTE_MARKS = ("<|padding|>", "<|startoftext|>", "<|endoftext|>", "<|mask|>")
-"""Padding, start, end and hidden of a vocabulary of bytes; `<|endoftext|>` is GPT-2's name."""
+BYTE_SPECIAL_TOKENS = ("<|padding|>", "<|startoftext|>", "<|endoftext|>", "<|mask|>")
+"""Padding, start, end and mask of a vocabulary of bytes; `<|endoftext|>` is GPT-2's name."""
 
 _PREFIX = "##"
 _AT_ONCE = 2**20  # characters whose letters are counted together
@@ -45,15 +45,15 @@ Texts = Callable[[], Iterator[str]]
 
 @dataclass(frozen=True)
 class VocabularySettings:
-    """What vocabulary is asked for.
+    """Which vocabulary to train.
 
     Attributes:
         kind: `word_piece` or `byte_pair`.
-        size: V, marks and letters included; it may become less.
+        size: V, special tokens and letters included; the texts may yield fewer.
         min_frequency: how often a letter, and a pair that becomes a piece, has to occur.
         lowercase: whether letters are made small; of `word_piece`.
         strip_accents: whether accents are taken off; of `word_piece`.
-        pattern: how words are split, a name in `pieces.PATTERNS`; of `byte_pair`.
+        pattern: how words are split, a name in `subword.PATTERNS`; of `byte_pair`.
     """
 
     kind: str
@@ -64,47 +64,47 @@ class VocabularySettings:
     pattern: str = "gpt2"
 
 
-def train(wanted: VocabularySettings, texts: Texts) -> TextTokenizer:
-    """A tokenizer whose vocabulary is made of texts.
+def train(settings: VocabularySettings, texts: Texts) -> TextTokenizer:
+    """A tokenizer whose vocabulary is trained on texts.
 
     WordPiece's pieces are found as those of BPE are, by frequency of pairs: the reference
     implementation of its training was never published, and this is what the library does.
 
     Args:
-        wanted: the kind of vocabulary.
+        settings: the kind of vocabulary.
         texts: called once for `byte_pair`, twice for `word_piece`.
 
     Raises:
         ConfigError: the size does not hold the letters.
         DataError: no text has a letter.
     """
-    return _TRAINERS[wanted.kind](wanted, texts)
+    return _TRAINERS[settings.kind](settings, texts)
 
 
-def _word_pieces(wanted: VocabularySettings, texts: Texts) -> TextTokenizer:
+def _word_pieces(settings: VocabularySettings, texts: Texts) -> TextTokenizer:
     """BERT's kind: a piece for each letter at the beginning and inside of a word, and longer ones.
 
     Sennrich et al., arXiv:1508.07909, for the pairs; Devlin et al., arXiv:1810.04805, for the rest.
     """
-    engine = word_piece_engine(wanted.lowercase, wanted.strip_accents)
-    letters = _letters(engine, texts(), wanted.min_frequency)
-    inside = [f"{_PREFIX}{each}" for each in letters if _goes_on(engine, each)]
-    known = [*BERT_MARKS, *letters, *inside]
-    if len(known) > wanted.size:
+    engine = word_piece_engine(settings.lowercase, settings.strip_accents)
+    letters = _letters(engine, texts(), settings.min_frequency)
+    continuations = [f"{_PREFIX}{letter}" for letter in letters if _is_inner(engine, letter)]
+    first_pieces = [*BERT_SPECIAL_TOKENS, *letters, *continuations]
+    if len(first_pieces) > settings.size:
         raise ConfigError(
             received(
                 "size",
-                wanted.size,
-                f"{len(known):,} or more: the texts have {len(letters):,} letters",
+                settings.size,
+                f"{len(first_pieces):,} or more: the texts have {len(letters):,} letters",
             ),
             f"kind=byte_pair writes every text from 256 bytes; a min_frequency above "
-            f"{wanted.min_frequency} leaves rare letters out.",
+            f"{settings.min_frequency} leaves rare letters out.",
         )
     trainer = trainers.WordPieceTrainer(
-        vocab_size=wanted.size,
-        min_frequency=wanted.min_frequency,
+        vocab_size=settings.size,
+        min_frequency=settings.min_frequency,
         show_progress=False,
-        special_tokens=known,
+        special_tokens=first_pieces,
         initial_alphabet=letters,
         limit_alphabet=len(letters),
         continuing_subword_prefix=_PREFIX,
@@ -113,52 +113,58 @@ def _word_pieces(wanted: VocabularySettings, texts: Texts) -> TextTokenizer:
     numbers = engine.get_vocab(with_added_tokens=False)
     pieces = WordPieceModel(
         tuple(sorted(numbers, key=numbers.__getitem__)),
-        lowercase=wanted.lowercase,
-        strip_accents=wanted.strip_accents,
+        lowercase=settings.lowercase,
+        strip_accents=settings.strip_accents,
         prefix=_PREFIX,
-        unknown=BERT_MARKS[1],
+        unknown=BERT_SPECIAL_TOKENS[1],
     )
-    return TextTokenizer(pieces, "bert", start=2, end=3, mask=4, special_ids=range(len(BERT_MARKS)))
+    return TextTokenizer(
+        pieces, "bert", start=2, end=3, mask=4, special_ids=range(len(BERT_SPECIAL_TOKENS))
+    )
 
 
-def _byte_pairs(wanted: VocabularySettings, texts: Texts) -> TextTokenizer:
+def _byte_pairs(settings: VocabularySettings, texts: Texts) -> TextTokenizer:
     """GPT-2's kind: a piece for each byte, and longer ones.
 
     Radford et al. 2019, Language models are unsupervised multitask learners.
     """
-    engine = byte_pair_engine(wanted.pattern)
+    engine = byte_pair_engine(settings.pattern)
     alphabet = byte_alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=wanted.size,
-        min_frequency=wanted.min_frequency,
+        vocab_size=settings.size,
+        min_frequency=settings.min_frequency,
         show_progress=False,
-        special_tokens=list(BYTE_MARKS),
+        special_tokens=list(BYTE_SPECIAL_TOKENS),
         initial_alphabet=list(alphabet),
     )
     engine.train_from_iterator(_readable(texts()), trainer)
     model = json.loads(engine.to_str())["model"]
     numbers: dict[str, int] = model["vocab"]
-    if len(numbers) == len(BYTE_MARKS) + len(alphabet) and not any(map(str.strip, texts())):
+    if len(numbers) == len(BYTE_SPECIAL_TOKENS) + len(alphabet) and not any(
+        map(str.strip, texts())
+    ):
         raise DataError(NO_LETTERS)
     pieces = BytePairModel(
         tuple(sorted(numbers, key=numbers.__getitem__)),
         tuple(f"{left} {right}" for left, right in model["merges"]),
-        wanted.pattern,
+        settings.pattern,
     )
     return TextTokenizer(
-        pieces, "causal", start=1, end=2, mask=3, special_ids=range(len(BYTE_MARKS))
+        pieces, "causal", start=1, end=2, mask=3, special_ids=range(len(BYTE_SPECIAL_TOKENS))
     )
 
 
 def alphabet_size(tokenizer: TextTokenizer) -> int:
-    """How many pieces of a vocabulary that was made here are marks, letters or bytes."""
+    """How many pieces of a vocabulary trained here are special tokens, letters or bytes."""
     pieces = tokenizer.pieces
     if isinstance(pieces, BytePairModel):
         return tokenizer.size - len(pieces.merges)
     if not isinstance(pieces, WordPieceModel):
-        raise TypeError("only vocabularies that were made here are counted")
-    plain = [each.removeprefix(pieces.prefix) for each in pieces.vocabulary[len(BERT_MARKS) :]]
-    return len(BERT_MARKS) + sum(len(each) == 1 for each in plain)
+        raise TypeError("expected a vocabulary that was trained by fmkit")
+    stems = [
+        piece.removeprefix(pieces.prefix) for piece in pieces.vocabulary[len(BERT_SPECIAL_TOKENS) :]
+    ]
+    return len(BERT_SPECIAL_TOKENS) + sum(len(piece) == 1 for piece in stems)
 
 
 _TRAINERS: dict[str, Callable[[VocabularySettings, Texts], TextTokenizer]] = {
@@ -166,7 +172,7 @@ _TRAINERS: dict[str, Callable[[VocabularySettings, Texts], TextTokenizer]] = {
     "byte_pair": _byte_pairs,
 }
 
-NO_LETTERS = "no letter is in the texts, so there is nothing to make a vocabulary of."
+NO_LETTERS = "the texts contain no letters, so no vocabulary can be trained."
 
 
 def _letters(engine: tokenizers.Tokenizer, texts: Iterator[str], least: int) -> list[str]:
@@ -175,12 +181,14 @@ def _letters(engine: tokenizers.Tokenizer, texts: Iterator[str], least: int) -> 
     Raises:
         DataError: there are none.
     """
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for code, count in enumerate(_counted(texts).tolist()):
         if count:
-            for each in engine.normalizer.normalize_str(readable(chr(code))):
-                found[each] += count
-    letters = sorted(each for each, count in found.items() if count >= least and each.strip())
+            for letter in engine.normalizer.normalize_str(readable(chr(code))):
+                counts[letter] += count
+    letters = sorted(
+        letter for letter, count in counts.items() if count >= least and letter.strip()
+    )
     if not letters:
         raise DataError(NO_LETTERS)
     return letters
@@ -189,15 +197,15 @@ def _letters(engine: tokenizers.Tokenizer, texts: Iterator[str], least: int) -> 
 def _counted(texts: Iterator[str]) -> np.ndarray:
     """How often each character occurs, by its number in Unicode, (0x110000,) int64."""
     total = np.zeros(0x110000, np.int64)
-    kept: list[str] = []
+    pending: list[str] = []
     size = 0
     for text in texts:
-        kept.append(text)
+        pending.append(text)
         size += len(text)
         if size >= _AT_ONCE:
-            _count(total, kept)
-            kept, size = [], 0
-    _count(total, kept)
+            _count(total, pending)
+            pending, size = [], 0
+    _count(total, pending)
     return total
 
 
@@ -207,8 +215,8 @@ def _count(total: np.ndarray, texts: list[str]) -> None:
     total[: len(counts)] += counts
 
 
-def _goes_on(engine: tokenizers.Tokenizer, letter: str) -> bool:
-    """Whether a letter may stand inside of a word: a Chinese one or a comma is one by itself."""
+def _is_inner(engine: tokenizers.Tokenizer, letter: str) -> bool:
+    """Whether a letter may be inside a word: a Chinese one or a comma is a word by itself."""
     text = engine.normalizer.normalize_str(f"a{letter}")
     return len(engine.pre_tokenizer.pre_tokenize_str(text)) == 1
 

@@ -1,4 +1,4 @@
-"""What there is to know about the models of keras.applications before TensorFlow is imported.
+"""The models of keras.applications as a table, readable before TensorFlow is imported.
 
 Names are the class names in snake case, with versions set off: `resnet50_v2`, `efficientnet_b0`,
 `efficientnet_v2_s`, `mobilenet_v3_small`, `densenet121`, `vgg16`.
@@ -15,7 +15,7 @@ class Family:
 
     Attributes:
         preprocessing: `caffe`, `tf` and `torch` as in keras.applications.imagenet_utils; `v2` is
-            (x - 128) / 128; `built_in` means that the model brings its own.
+            (x - 128) / 128; `built_in` means that the model has its own.
         smallest: least side of the input, in pixels.
         rules: patterns of layer names and their blocks; none means by the shape of the graph.
     """
@@ -31,7 +31,7 @@ class Application:
 
     Attributes:
         keras_name: the function in keras.applications.
-        family: what it shares with its kin.
+        family: what it shares with its relatives.
         image_size: side of the input that the published weights were trained for, in pixels.
     """
 

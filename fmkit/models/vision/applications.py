@@ -51,7 +51,7 @@ def application(config: ModelConfig) -> Backbone:
     """The model of keras.applications that `config.name` names, without its classifier.
 
     Raises:
-        ConfigError: the image size or the weights are none that it can take.
+        ConfigError: the model cannot take the image size or the weights.
         ArtifactError: the weights could not be fetched, or do not fit.
     """
     entry = APPLICATIONS[config.name]
@@ -63,7 +63,7 @@ def application(config: ModelConfig) -> Backbone:
     if entry.family is EFFICIENTNET:
         model = _efficientnet(config.name, entry, size, weights)
     elif weights == "imagenet":
-        with _fetching(config.name):
+        with _downloading(config.name):
             model = _build(entry, size, "imagenet")
         check_finite(model, "imagenet")
     else:
@@ -112,12 +112,12 @@ def _efficientnet(name: str, entry: Application, size: int, weights: str) -> ker
     """
     model = _build(entry, size, None)
     deviation = np.array(IMAGENET_DEVIATION)
-    layer = next(each for each in model.layers if isinstance(each, keras.layers.Normalization))
+    layer = next(layer for layer in model.layers if isinstance(layer, keras.layers.Normalization))
     layer.adapt_mean.assign(IMAGENET_MEAN)
     layer.adapt_variance.assign(deviation**2)
     if weights == "imagenet":
         file = f"{entry.keras_name.lower()}_notop.h5"
-        with _fetching(name):
+        with _downloading(name):
             weights = keras.utils.get_file(
                 file,
                 _EFFICIENTNET_FILES + file,
@@ -134,25 +134,25 @@ def _efficientnet(name: str, entry: Application, size: int, weights: str) -> ker
 
 
 @contextlib.contextmanager
-def _fetching(name: str) -> Iterator[None]:
-    """Let Keras fetch a file, for seconds at most, and say what to do where it cannot."""
+def _downloading(name: str) -> Iterator[None]:
+    """Let Keras download a file, with a timeout, and say what to do where it cannot."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_SECONDS_TO_ANSWER)
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
             yield
     except Exception as error:  # Keras raises plain Exception for a download that failed
-        raise _unfetched(name, error) from error
+        raise _not_downloaded(name, error) from error
     finally:
         socket.setdefaulttimeout(before)
 
 
-def _unfetched(name: str, error: Exception) -> ArtifactError:
+def _not_downloaded(name: str, error: Exception) -> ArtifactError:
     address = re.search(r"https?://\S+?\.h5", str(error))
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     cache = Path(os.environ.get("KERAS_HOME", "~/.keras")) / "models"
-    message = f"The ImageNet weights of {name} could not be fetched: {reason}"
-    get = "connect once and run again"
+    message = f"The ImageNet weights of {name} could not be downloaded: {reason}"
+    get = "connect to the network once and run again"
     if address:
         file = address.group().rsplit("/", 1)[-1]
         file = file.replace("NASNet-", "nasnet_").replace("-no-top", "_no_top")  # Keras renames it

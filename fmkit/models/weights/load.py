@@ -27,26 +27,26 @@ def chosen_weights(
     offered: tuple[str, ...],
     suffixes: tuple[str, ...] = WEIGHT_SUFFIXES[""],
 ) -> str:
-    """What `model.weights` asks for: a word on offer, or the path of a file that is there.
+    """What `model.weights` asks for: a name that the model offers, or the path of a file.
 
     `imagenet` and `pretrained` both mean the weights that a model comes with.
 
     Raises:
         ConfigError: it is neither.
     """
-    wanted = config.weights
-    if wanted in _OWN:
-        wanted = next((each for each in offered if each in _OWN), wanted)
-    if wanted in offered:
-        return wanted
-    if not Path(wanted).expanduser().is_file():
+    weights = config.weights
+    if weights in _OWN:
+        weights = next((name for name in offered if name in _OWN), weights)
+    if weights in offered:
+        return weights
+    if not Path(weights).expanduser().is_file():
         allowed = [*offered, f"the path of a {' or '.join(suffixes)} file that exists"]
-        raise ConfigError(received(f"model.weights for model.name={config.name}", wanted, allowed))
-    if not wanted.endswith(suffixes):
+        raise ConfigError(received(f"model.weights for model.name={config.name}", weights, allowed))
+    if not weights.endswith(suffixes):
         raise ConfigError(
-            received("model.weights", wanted, f"a file whose name ends in {' or '.join(suffixes)}")
+            received("model.weights", weights, f"a file whose name ends in {' or '.join(suffixes)}")
         )
-    return str(Path(wanted).expanduser())
+    return str(Path(weights).expanduser())
 
 
 def load_weights_file(model: keras.Model, path: str) -> Match:
@@ -54,23 +54,23 @@ def load_weights_file(model: keras.Model, path: str) -> Match:
 
     Every weight of the model must be in the file and every weight of the file in the model, but
     for a classification head in the file: the model gets a new one. Optimizer slots and random
-    seeds in the file are passed over.
+    seeds in the file are ignored.
 
     Raises:
         ArtifactError: the file cannot be read, does not fit, or holds numbers that are not finite.
     """
-    wanted, variables = _wanted(model)
+    targets, variables = _targets(model)
     with open_weights(path) as arrays:
-        fit = match(wanted, arrays, _width(model))
+        fit = match(targets, arrays, _width(model))
         if fit.missing or fit.unused:
-            raise _misfit(model, wanted, arrays, fit, path)
-        for index, name in fit.found.items():
+            raise _misfit(model, targets, arrays, fit, path)
+        for index, name in fit.names.items():
             variables[index].assign(_converted(variables[index], arrays.load(name)))
     for layer in all_layers(model):
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()  # it computes with copies of its weights
     check_finite(model, path)
-    console.info(f"weights: loaded {len(fit.found)} from {display_path(path)}{_left(fit)}")
+    console.info(f"weights: loaded {len(fit.names)} from {display_path(path)}{_unused_head(fit)}")
     return fit
 
 
@@ -83,7 +83,7 @@ def _width(model: keras.Model) -> int:
 
 
 def check_finite(model: keras.Model, source: str) -> None:
-    """Refuse weights with NaN or infinities: no training can come of them.
+    """Refuse weights with NaN or infinity, from which nothing can be trained.
 
     Raises:
         ArtifactError: a weight holds such a number.
@@ -95,29 +95,31 @@ def check_finite(model: keras.Model, source: str) -> None:
     ]
     if broken:
         raise ArtifactError(
-            f"{source}: the weights {join_names(broken, 5)} hold numbers that are not finite.",
-            "The file comes from a training that diverged, or is damaged; use another.",
+            f"{source}: the weights {join_names(broken, 5)} contain NaN or infinity.",
+            "The file is from a training run that diverged, or it is damaged; use another.",
         )
 
 
-def _wanted(model: keras.Model) -> tuple[list[ModelVariable], list[Any]]:
+def _targets(model: keras.Model) -> tuple[list[ModelVariable], list[Any]]:
     """The weights of a model with their names in files, in the order of `get_weights`."""
     stored = storage_paths(model)
     layers = {}
     for layer in model.layers:
         ordered = layer.trainable_weights + layer.non_trainable_weights
-        layers.update({id(each): (layer.name, place) for place, each in enumerate(ordered)})
-    variables = list(model.weights)
-    wanted = [
-        ModelVariable(
-            each.path,
-            tuple(each.shape),
-            stored.get(id(each), ""),
-            *layers.get(id(each), ("", 0)),
+        layers.update(
+            {id(variable): (layer.name, position) for position, variable in enumerate(ordered)}
         )
-        for each in variables
+    variables = list(model.weights)
+    targets = [
+        ModelVariable(
+            variable.path,
+            tuple(variable.shape),
+            stored.get(id(variable), ""),
+            *layers.get(id(variable), ("", 0)),
+        )
+        for variable in variables
     ]
-    return wanted, variables
+    return targets, variables
 
 
 def _converted(variable: Any, value: np.ndarray) -> np.ndarray:
@@ -127,17 +129,17 @@ def _converted(variable: Any, value: np.ndarray) -> np.ndarray:
     return value.astype(np.float32) if "float" in kind else value.astype(kind)
 
 
-def _left(fit: Match) -> str:
+def _unused_head(fit: Match) -> str:
     if not fit.head:
         return "; the head is new."
     return f", unused {len(fit.head)} (its head: {join_names(fit.head, 4)}); the head is new."
 
 
 def _misfit(
-    model: keras.Model, wanted: list[ModelVariable], arrays: WeightArrays, fit: Match, path: str
+    model: keras.Model, targets: list[ModelVariable], arrays: WeightArrays, fit: Match, path: str
 ) -> ArtifactError:
-    parts = [f"{path} does not fit model {model.name}: {len(fit.found)} of {len(wanted)} fit."]
-    missing = [f"{wanted[each].path} {list(wanted[each].shape)}" for each in fit.missing]
+    parts = [f"{path} does not fit model {model.name}: {len(fit.names)} of {len(targets)} fit."]
+    missing = [f"{targets[index].path} {list(targets[index].shape)}" for index in fit.missing]
     unused = [f"{name} {list(arrays.shapes[name])}" for name in fit.unused]
     if missing:
         parts.append(f"The model needs and the file lacks: {join_names(missing, 5)}.")
@@ -145,5 +147,5 @@ def _misfit(
         parts.append(f"The file holds and the model lacks: {join_names(unused, 5)}.")
     return ArtifactError(
         " ".join(parts),
-        "Give a file of this very architecture; a classification head in it is left out.",
+        "Use a file of this very architecture; a classification head in it is ignored.",
     )

@@ -355,10 +355,10 @@ def test_how_words_are_split_is_read_from_a_tokenizer_json(steps, expected):
 
 def test_a_vocabulary_of_another_kind_is_refused():
     theirs = tokenizers.BytePairTokenizer({"▁the": 0, "a": 1, "b": 2, "ab": 3}, ["a b"])
-    with pytest.raises(ArtifactError, match="one of SentencePiece"):
+    with pytest.raises(ArtifactError, match="has a SentencePiece vocabulary"):
         from_keras_hub(theirs, Family("causal"))
     theirs = tokenizers.ByteTokenizer()
-    with pytest.raises(ArtifactError, match="ByteTokenizer, which cannot be taken over"):
+    with pytest.raises(ArtifactError, match="ByteTokenizer, which fmkit cannot use"):
         from_keras_hub(theirs, Family("causal"))
 
 

@@ -16,7 +16,11 @@ from fmkit.config.schema.keys import key_infos
 from fmkit.core.errors import ConfigError, DataError
 from fmkit.models.tokenizers import statistics, tokenizer, training
 from fmkit.models.tokenizers.subword import PATTERNS, byte_alphabet, byte_letters
-from fmkit.models.tokenizers.training import BERT_MARKS, BYTE_MARKS, VocabularySettings
+from fmkit.models.tokenizers.training import (
+    BERT_SPECIAL_TOKENS,
+    BYTE_SPECIAL_TOKENS,
+    VocabularySettings,
+)
 
 DRAWN = random.Random(0)
 SYLLABLES = ["ba", "ru", "ké", "Tol", "ni", "x", "schi", "9", "42", "'s", "-", "über"]
@@ -31,9 +35,9 @@ def train(kind, size=600, texts=TEXTS, **settings):
 def test_bytes_come_first_and_merges_after_them_by_frequency():
     found = train("byte_pair", size=300)
     vocabulary, merges = found.pieces.vocabulary, found.pieces.merges
-    assert vocabulary[: len(BYTE_MARKS)] == BYTE_MARKS
-    assert vocabulary[len(BYTE_MARKS) : MIN_BYTE_PAIRS] == byte_alphabet()
-    assert len(BYTE_MARKS) + 256 == MIN_BYTE_PAIRS
+    assert vocabulary[: len(BYTE_SPECIAL_TOKENS)] == BYTE_SPECIAL_TOKENS
+    assert vocabulary[len(BYTE_SPECIAL_TOKENS) : MIN_BYTE_PAIRS] == byte_alphabet()
+    assert len(BYTE_SPECIAL_TOKENS) + 256 == MIN_BYTE_PAIRS
     assert vocabulary[MIN_BYTE_PAIRS:] == tuple(each.replace(" ", "") for each in merges)
     assert (found.start, found.end, found.mask) == (1, 2, 3)
     pairs = Counter()
@@ -46,7 +50,7 @@ def test_bytes_come_first_and_merges_after_them_by_frequency():
 def test_every_letter_of_a_word_piece_vocabulary_begins_and_goes_on_a_word():
     found = train("word_piece", texts=["Straße straße, 不好 ok!"] * 3)
     vocabulary = found.pieces.vocabulary
-    assert vocabulary[: len(BERT_MARKS)] == BERT_MARKS
+    assert vocabulary[: len(BERT_SPECIAL_TOKENS)] == BERT_SPECIAL_TOKENS
     assert {"ß", "##ß", "S", "##S", ",", "不", "!"} <= set(vocabulary)
     assert not {"##,", "##不", " "} & set(vocabulary)
     assert {"Straße", "straße", "ok"} <= set(vocabulary)
@@ -103,7 +107,7 @@ def test_the_same_texts_give_the_same_vocabulary_whatever_the_threads():
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_every_pattern_writes_every_text_and_no_piece_looks_like_a_mark(pattern):
-    mark = BYTE_MARKS[2]
+    mark = BYTE_SPECIAL_TOKENS[2]
     texts = [f"{mark} {mark}{mark}", *TEXTS[:20]] * 3
     found = train("byte_pair", texts=texts, size=700, pattern=pattern, min_frequency=1)
     told = [*TEXTS[20:24], f"{mark}不 \t\n 2025-11", "☃"]

@@ -185,7 +185,7 @@ def test_weights_that_are_not_finite(saved):
         values = file[names[0]][...]
         values.flat[0] = np.nan
         file[names[0]][...] = values
-    with pytest.raises(ArtifactError, match="not finite"):
+    with pytest.raises(ArtifactError, match="contain NaN or infinity"):
         cnn(saved[1])
 
 
