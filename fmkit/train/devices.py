@@ -111,7 +111,7 @@ def _enable_determinism() -> None:
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        tf.config.experimental.enable_op_enable_determinism()
+        tf.config.experimental.enable_op_determinism()
 
 
 _PACKAGES = ("keras", "keras-hub", "tensorflow", "openvino", "pillow")

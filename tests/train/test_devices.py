@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -16,7 +17,7 @@ from fmkit.config.schema.runtime import PhaseConfig
 from fmkit.core import safe_io
 from fmkit.core.errors import ConfigError
 from fmkit.evaluation import classification
-from fmkit.train import assemble, build_model, devices
+from fmkit.train import build_model, devices
 from fmkit.train.checkpoints import checkpoint
 
 HERE = Path(__file__).parent
@@ -159,19 +160,21 @@ def shared_out(batch, count):
 
 @pytest.mark.parametrize("count", [2, 3, 8])
 def test_a_batch_size_is_taken_where_every_device_gets_an_example(count):
+    machine = SimpleNamespace(names=["cpu"] * count)
+    task = SimpleNamespace(name="any", views_per_image=1)
     for examples in (7, 8, 9, 48, 49, 100):
         for batch_size in range(1, examples + 2):
             batches = {min(batch_size, examples), examples % batch_size or batch_size}
             fits = all(min(shared_out(min(each, examples), count)) > 0 for each in batches)
             if fits:
-                assemble._check_shares(examples, batch_size, count)
+                devices.check_batches(machine, task, examples, batch_size)
                 continue
             with pytest.raises(ConfigError) as error:
-                assemble._check_shares(examples, batch_size, count)
+                devices.check_batches(machine, task, examples, batch_size)
             assert f"received {batch_size}" in error.value.message
             if "nearest" in error.value.hint:
                 named = int(error.value.hint.split("=")[1].split()[0])
-                assemble._check_shares(examples, named, count)
+                devices.check_batches(machine, task, examples, named)
 
 
 @pytest.fixture
