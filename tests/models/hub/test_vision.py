@@ -403,5 +403,5 @@ def test_presets_by_name():
     assert "bert_base_en" not in image_presets()
     with pytest.raises(ConfigError, match="Did you mean resnet_50_imagenet"):
         hub(config("resnet_50_imagnet"))
-    with pytest.raises(ConfigError, match="it is empty, and model.name=hub needs it"):
+    with pytest.raises(ConfigError, match=r"it is empty, and model\.name=hub needs it"):
         hub(ModelConfig("hub"))
