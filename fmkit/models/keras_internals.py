@@ -14,36 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import keras
-from keras.src.losses.loss import scale_loss_for_distribution, unscale_loss_for_distribution
+from keras.src.losses.loss import scale_loss_for_distribution as scale_loss_for_distribution
+from keras.src.losses.loss import unscale_loss_for_distribution as unscale_loss_for_distribution
 from keras.src.models.functional import operation_fn
 from keras.src.saving import saving_lib
-
-__all__ = [
-    "OptimizerHooks",
-    "all_layers",
-    "call_operation",
-    "child_layers",
-    "delete_lora_variables",
-    "dense_kernel",
-    "graph_nodes",
-    "is_keras_layer",
-    "learning_rate_or_schedule",
-    "llama_block_layers",
-    "loss_total",
-    "moving_averages",
-    "own_state_variables",
-    "own_trainable_variables",
-    "per_replica_share",
-    "preset_file",
-    "record_loss",
-    "replica_count",
-    "run_graph",
-    "scale_loss_for_distribution",
-    "standardize_inputs",
-    "storage_paths",
-    "unscale_loss_for_distribution",
-    "use_exact_gelu",
-]
 
 # Layers and their variables
 

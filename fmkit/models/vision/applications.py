@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from fmkit.config.schema.model import ModelConfig
-from fmkit.core.errors import ArtifactError, ConfigError, received
+from fmkit.core.errors import ArtifactError
 from fmkit.models.backbone import Backbone
 from fmkit.models.blocks import blocks_by_graph, blocks_by_name
 from fmkit.models.vision.application_families import (
@@ -29,6 +29,7 @@ from fmkit.models.vision.preprocessing import (
     IMAGENET_DEVIATION,
     IMAGENET_MEAN,
     image_input,
+    image_size,
     preprocess,
 )
 from fmkit.models.weights.load import check_finite, chosen_weights, load_weights_file
@@ -55,11 +56,8 @@ def application(config: ModelConfig) -> Backbone:
         ArtifactError: the weights could not be fetched, or do not fit.
     """
     entry = APPLICATIONS[config.name]
-    size = config.image_size or entry.image_size
+    size = image_size(config, entry.image_size, entry.family.smallest)
     weights = chosen_weights(config, ("imagenet", "none"))
-    if size < entry.family.smallest:
-        what = f"model.image_size for model.name={config.name}"
-        raise ConfigError(received(what, size, f"{entry.family.smallest} pixels or more"))
     if entry.family is EFFICIENTNET:
         model = _efficientnet(config.name, entry, size, weights)
     elif weights == "imagenet":

@@ -17,12 +17,12 @@ import numpy as np
 
 from fmkit.config.rules import WEIGHT_SUFFIXES
 from fmkit.config.schema.model import ModelConfig
-from fmkit.core.errors import ArtifactError, ConfigError, join_names, received
+from fmkit.core.errors import ArtifactError, join_names
 from fmkit.models.backbone import Backbone
 from fmkit.models.blocks import blocks_by_name
 from fmkit.models.packaged_files import installed_file
 from fmkit.models.vision.application_families import EFFICIENTNET
-from fmkit.models.vision.preprocessing import image_input, rescale
+from fmkit.models.vision.preprocessing import image_input, image_size, rescale
 from fmkit.models.weights.load import check_finite, chosen_weights, load_weights_file
 from fmkit.models.weights.torch_pickle import read_state_dict
 
@@ -65,10 +65,7 @@ def efficientnet_lite0(config: ModelConfig) -> Backbone:
         ConfigError: the model cannot take the image size or the weights.
         ArtifactError: the package is missing, or a file of weights was refused.
     """
-    size = config.image_size or _SIZE
-    if size < _SMALLEST:
-        what = f"model.image_size for model.name={config.name}"
-        raise ConfigError(received(what, size, f"{_SMALLEST} pixels or more"))
+    size = image_size(config, _SIZE, _SMALLEST)
     weights = chosen_weights(config, ("imagenet", "none"), WEIGHT_SUFFIXES["efficientnet_lite0"])
     model = _network(size)
     if weights == "imagenet":

@@ -10,9 +10,25 @@ from typing import Any
 
 import keras
 
+from fmkit.config.schema.model import ModelConfig
+from fmkit.core.errors import ConfigError, received
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 _CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
+
+
+def image_size(config: ModelConfig, default: int, smallest: int) -> int:
+    """The side of a model's input, in pixels: `model.image_size`, or the model's own.
+
+    Raises:
+        ConfigError: it is smaller than the model takes.
+    """
+    size = config.image_size or default
+    if size < smallest:
+        key = f"model.image_size for model.name={config.name}"
+        raise ConfigError(received(key, size, f"{smallest} pixels or more"))
+    return size
 
 
 def image_input(size: int) -> keras.KerasTensor:

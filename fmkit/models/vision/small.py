@@ -13,7 +13,7 @@ from fmkit.config.schema.model import ModelConfig
 from fmkit.core.errors import ConfigError, received
 from fmkit.models.backbone import Backbone, Patches
 from fmkit.models.blocks import blocks_by_name
-from fmkit.models.vision.preprocessing import image_input, preprocess
+from fmkit.models.vision.preprocessing import image_input, image_size, preprocess
 from fmkit.models.weights.load import chosen_weights, load_weights_file
 
 _SIZE = 32
@@ -31,7 +31,7 @@ def small_cnn(config: ModelConfig) -> Backbone:
         ConfigError: the image is below 8 pixels, or the weights are neither `none` nor a file.
         ArtifactError: the file of weights does not fit.
     """
-    size = _checked_size(config, smallest=2 ** (len(_CNN_FILTERS) - 1))
+    size = image_size(config, _SIZE, smallest=2 ** (len(_CNN_FILTERS) - 1))
     images = image_input(size)
     x = preprocess(images, "tf")
     for number, filters in enumerate(_CNN_FILTERS):
@@ -70,7 +70,7 @@ def small_vit(config: ModelConfig) -> Backbone:
         ConfigError: the side is not a multiple of 4, or the weights are neither `none` nor a file.
         ArtifactError: the file of weights does not fit.
     """
-    size = _checked_size(config, smallest=2 * _PATCH)
+    size = image_size(config, _SIZE, smallest=2 * _PATCH)
     if size % _PATCH:
         what = f"model.image_size for model.name={config.name}"
         raise ConfigError(received(what, size, f"a multiple of {_PATCH} pixels"))
@@ -123,14 +123,6 @@ def _transformer_block(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     y = keras.layers.Dense(2 * _WIDTH, activation="gelu", name=f"{name}_dense1")(y)
     y = keras.layers.Dense(_WIDTH, name=f"{name}_dense2")(y)
     return keras.layers.Add(name=f"{name}_add2")([x, y])
-
-
-def _checked_size(config: ModelConfig, smallest: int) -> int:
-    size = config.image_size or _SIZE
-    if size < smallest:
-        what = f"model.image_size for model.name={config.name}"
-        raise ConfigError(received(what, size, f"{smallest} pixels or more"))
-    return size
 
 
 def _load(model: keras.Model, config: ModelConfig) -> str:
