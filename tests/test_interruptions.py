@@ -109,7 +109,7 @@ def test_a_signal_in_the_last_evaluation_ends_the_sweep_and_keeps_the_run(
 
 
 def test_a_signal_in_a_pass_over_the_photos_comes_at_once(fmkit, tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "_run", raising(cache._run, signal.SIGINT))
+    monkeypatch.setattr(cache._Extraction, "_run", raising(cache._Extraction._run, signal.SIGINT))
     words = ["data=digits", "data.limit=100", "stage=frozen", f"runtime.cache_dir={tmp_path}/c"]
     code, _, err = fmkit("pretrain", QUICK[0], "model.weights=none", *words)
     assert code == 130

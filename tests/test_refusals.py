@@ -12,7 +12,7 @@ from whole_runs import make_photos
 
 from fmkit.commands import plugins, result_tables
 from fmkit.core import console
-from fmkit.store.run_dir import Run
+from fmkit.store.run_dir import RunWriter
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_a_column_that_a_table_of_photos_lacks(run, fmkit, tmp_path):
 def test_a_sweeps_table_shows_what_differs_and_why_a_job_failed(tmp_path, capsys):
     jobs = []
     for number, rate in enumerate(("0.1", "0.2")):
-        job = Run(tmp_path / str(number), "finetune")
+        job = RunWriter(tmp_path / str(number), "finetune")
         job.status["state"] = "done"
         jobs.append((["data=digits", f"optimizer.learning_rate={rate}"], job))
     jobs[1][1].status.update(state="failed", reason="loss became nan at step 3.\nLower it.")

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 
 from fmkit.cli import main
 from fmkit.core import fault_injection, safe_io
-from fmkit.store.run_dir import Run
+from fmkit.store.run_dir import RunWriter
 from fmkit.train.checkpoints import checkpoint
 
 WORDS = ["finetune", "data=digits", "data.limit=80", "data.batch_size=16", "model=small_cnn",
@@ -132,7 +132,7 @@ def test_what_would_be_another_run_is_refused_and_changes_nothing(fmkit, stopped
     assert "the data of run" in err
     environment.write_text(before)
 
-    other = Run.reopen(stopped)
+    other = RunWriter.reopen(stopped)
     code, _, err = fmkit("resume", str(stopped))
     other.release_lock()
     assert code == 4

@@ -5,13 +5,12 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 from fmkit.commands.runs import Rows
 from fmkit.core import console
 from fmkit.core.errors import ConfigError, ResourceError, received
 from fmkit.store import array_cache
-from fmkit.store.array_cache import Entry, FeatureStore
+from fmkit.store.array_cache import ArrayCache, Entry
 
 OPTIONS = {
     "cache_dir": ("", "The cache's folder; empty means `$XDG_CACHE_HOME/fmkit` or ~/.cache/fmkit."),
@@ -39,8 +38,8 @@ def cache(arguments: Sequence[str]) -> None:
     if verb == "list" and words:
         raise ConfigError(received("fmkit cache list", " ".join(words), "nothing after it"))
     cache_dir = options.get("cache_dir")
-    root = Path(cache_dir).expanduser() if cache_dir else array_cache.default_folder()
-    store = FeatureStore(root, limit_bytes=0)
+    root = array_cache.cache_folder(cache_dir)
+    store = ArrayCache(root, limit_bytes=0)
     try:
         if verb == "list":
             _list(store)
@@ -50,7 +49,7 @@ def cache(arguments: Sequence[str]) -> None:
         raise ResourceError(f"the cache {store.folder} cannot be used: {error}.") from error
 
 
-def _list(store: FeatureStore) -> None:
+def _list(store: ArrayCache) -> None:
     entries = store.entries()
     if not entries:
         console.info(f"The cache {store.folder} is empty.")
@@ -63,7 +62,7 @@ def _list(store: FeatureStore) -> None:
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
-    made = entry.made
+    made = entry.provenance
     return (
         entry.key[:12],
         str(made.get("model", "?")),
@@ -77,14 +76,14 @@ def _row(entry: Entry) -> tuple[str, ...]:
     )
 
 
-def _clear(store: FeatureStore, words: Sequence[str]) -> None:
+def _clear(store: ArrayCache, words: Sequence[str]) -> None:
     keys = None
     if words:
         all_keys = [entry.key for entry in store.entries()]
         keys = [key for word in words for key in _matching(word, all_keys)]
     removed, in_use = store.clear(keys)
     if keys is None:
-        array_cache.forget_scans(store.folder.parent)
+        array_cache.clear_scans(store.folder.parent)
     noun = "entry" if removed == 1 else "entries"
     console.stdout.print(
         f"{removed} {noun} removed from {console.escape_markup(str(store.folder))}"

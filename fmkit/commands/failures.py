@@ -13,7 +13,7 @@ from typing import Any
 from fmkit.core import console, files, signals
 from fmkit.core.errors import ArtifactError, FmkitError, Interrupted, ResourceError
 from fmkit.store import run_dir
-from fmkit.store.run_dir import Run
+from fmkit.store.run_dir import RunWriter
 from fmkit.store.run_reader import RunReader
 
 _NO_MEMORY = (
@@ -60,7 +60,7 @@ def as_fmkit_error(
     return failure
 
 
-def record(run: Run, error: BaseException) -> FmkitError:
+def record(run: RunWriter, error: BaseException) -> FmkitError:
     """Write into a run's status and log why it ended early; the error for the user."""
     failure = as_fmkit_error(error, run.folder)
     run.fail(failure)

@@ -13,7 +13,7 @@ from rich.table import Table
 from fmkit.config.registry import evaluators
 from fmkit.core import files
 from fmkit.core.console import escape_markup, stdout
-from fmkit.store.run_dir import Run
+from fmkit.store.run_dir import RunWriter
 
 _MAX_ROWS = 50
 _INPUT_NOUNS = (("photo", "path"), ("word", "word"), ("text", "id"))
@@ -198,7 +198,7 @@ def vocabulary(notes: dict[str, Any], longest: Sequence[str]) -> None:
         stdout.print(f"longest pieces: {escape_markup(' | '.join(shown))}")
 
 
-def sweep(folder: Path, jobs: Sequence[tuple[list[str], Run]]) -> None:
+def sweep(folder: Path, jobs: Sequence[tuple[list[str], RunWriter]]) -> None:
     """A finished sweep: a row per job with what differs between them, then why jobs failed."""
     tests = [run.status["test"] for _, run in jobs if run.status["test"]]
     columns = _summary_metrics(tests) or {"accuracy": "accuracy"}

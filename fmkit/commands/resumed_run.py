@@ -15,7 +15,7 @@ from fmkit.config.schema.commands import TrainConfig
 from fmkit.core import console, files, machine
 from fmkit.core.errors import ArtifactError, ConfigError, DataError, join_names, received
 from fmkit.store import environment, metrics_log, run_dir
-from fmkit.store.run_dir import Run
+from fmkit.store.run_dir import RunWriter
 from fmkit.store.run_reader import RunReader
 
 VERSIONS = ("fmkit", "keras", "tensorflow", "numpy")
@@ -59,7 +59,7 @@ class ResumedRun:
         has_begun: whether anything was written; if not, the folder is unchanged.
     """
 
-    run: Run
+    run: RunWriter
     config: TrainConfig
     settings: dict[str, Any]
     chosen: set[str]
@@ -271,7 +271,7 @@ def open_run(folder: Path, request: Request) -> ResumedRun:
         ArtifactError: it is in use, cannot be read, or was made by other versions.
         ConfigError: the request names a phase other than the last, or the run needs a plugin file.
     """
-    run, reader = Run.reopen(folder), RunReader(folder)
+    run, reader = RunWriter.reopen(folder), RunReader(folder)
     try:
         plugins.require(reader, ("model", "data", "task"), plugins.names(request.plugins))
         config = saved_config.train_config(reader.config())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +14,7 @@ from fmkit.config.schema.commands import TokenizerConfig
 from fmkit.core import atomic_dir, console, files, signals
 from fmkit.core.errors import ArtifactError, ConfigError, received
 from fmkit.core.modalities import modality_entry
+from fmkit.core.throttle import Throttle
 
 if TYPE_CHECKING:
     from fmkit.data.dataset import Dataset
@@ -109,7 +109,7 @@ class _Progress:
         self.is_abandoned = False
         self._verbose = verbose
         self._done, self._total = 0, 0
-        self._next = time.monotonic() + _FIRST_SECONDS
+        self._throttle = Throttle(_EVERY_SECONDS, delay=_FIRST_SECONDS)
 
     def update(self, done: int, total: int) -> None:
         """Note how many pieces of texts are read.
@@ -123,8 +123,7 @@ class _Progress:
 
     def print_if_due(self) -> None:
         """Print a line now and then."""
-        if self._verbose and time.monotonic() >= self._next:
-            self._next = time.monotonic() + _EVERY_SECONDS
+        if self._verbose and self._throttle.is_due():
             console.info(f"tokenizer: read {self._done:,} of {self._total:,} pieces of texts")
 
 

@@ -16,7 +16,7 @@ from fmkit.config.saved_config import quote
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.core import console, signals
 from fmkit.core.errors import FmkitError, Interrupted
-from fmkit.store.run_dir import Run, claim
+from fmkit.store.run_dir import RunWriter, claim
 
 
 def pretrain(arguments: Sequence[str]) -> list[Path]:
@@ -34,7 +34,7 @@ class _Job:
     """One run of a command, and the error that ended it."""
 
     overrides: list[str]
-    run: Run
+    run: RunWriter
     error: FmkitError | None = None
 
 
@@ -106,7 +106,7 @@ def _train_job(line: CommandLine, composed: Any, names: dict[str, list[str]]) ->
     from hydra.core.hydra_config import HydraConfig
 
     hydra = HydraConfig.get()
-    run = Run(Path(hydra.runtime.output_dir), line.command)
+    run = RunWriter(Path(hydra.runtime.output_dir), line.command)
     job = _Job(list(hydra.overrides.task), run)
     try:
         config = compose.to_typed(composed, line.command, names, {})

@@ -19,7 +19,7 @@ from fmkit.core.errors import ConfigError
 from fmkit.core.modalities import modality_entry
 from fmkit.evaluation import write
 from fmkit.store import run_dir
-from fmkit.store.run_dir import Run
+from fmkit.store.run_dir import RunWriter
 from fmkit.store.run_reader import RunReader
 
 BOOTSTRAP = 1000
@@ -28,7 +28,7 @@ BOOTSTRAP = 1000
 
 def train(
     config: TrainConfig,
-    run: Run,
+    run: RunWriter,
     user_keys: Collection[str] = (),
     resumed: ResumedRun | None = None,
 ) -> None:
@@ -82,7 +82,7 @@ def train(
         result_tables.result(run.folder, run.status)
 
 
-def _load_data(config: TrainConfig, run: Run) -> tuple[Any, dict[str, Any]]:
+def _load_data(config: TrainConfig, run: RunWriter) -> tuple[Any, dict[str, Any]]:
     """The checked and split dataset, and of a joint run those of its other objectives."""
     from fmkit.data import dataset, load
 
@@ -98,7 +98,9 @@ def _load_data(config: TrainConfig, run: Run) -> tuple[Any, dict[str, Any]]:
     return data, others
 
 
-def _load_other_data(config: TrainConfig, run: Run, split_seed: int, data: Any) -> dict[str, Any]:
+def _load_other_data(
+    config: TrainConfig, run: RunWriter, split_seed: int, data: Any
+) -> dict[str, Any]:
     """Of a joint run, the data of the objectives other than the primary one."""
     from fmkit.data import load
 
@@ -142,7 +144,7 @@ def _require_validation(config: TrainConfig, data: Any, others: Mapping[str, Any
             )
 
 
-def _log_data(config: TrainConfig, run: Run, data: Any, others: Mapping[str, Any]) -> None:
+def _log_data(config: TrainConfig, run: RunWriter, data: Any, others: Mapping[str, Any]) -> None:
     def counts(dataset: Any) -> str:
         return ", ".join(f"{count} {split}" for split, count in dataset.spec.counts.items())
 
@@ -164,7 +166,7 @@ def _targets(spec: Any) -> str:
 
 def _assemble(
     config: TrainConfig,
-    run: Run,
+    run: RunWriter,
     data: Any,
     prepared: Any,
     resumed: ResumedRun | None,
@@ -193,14 +195,14 @@ def _assemble(
     return assembly
 
 
-def _log(config: TrainConfig, run: Run, line: str) -> None:
+def _log(config: TrainConfig, run: RunWriter, line: str) -> None:
     run.log(line)
     if config.runtime.verbose:
         console.info(line)
 
 
 def _follow_recipe(
-    config: TrainConfig, run: Run, data: Any, prepared: Any, user_keys: Collection[str]
+    config: TrainConfig, run: RunWriter, data: Any, prepared: Any, user_keys: Collection[str]
 ) -> None:
     """Let `recipe=auto` choose what the user left open; log and record each choice."""
     from fmkit.train import recipe_facts
@@ -225,7 +227,7 @@ def _split_seed(config: TrainConfig) -> int:
     return config.runtime.seed
 
 
-def _record(config: TrainConfig, run: Run, assembly: Any, resolved: TrainConfig) -> None:
+def _record(config: TrainConfig, run: RunWriter, assembly: Any, resolved: TrainConfig) -> None:
     """Write the resolved config, the environment and the tokenizer, before anything trains."""
     backbone = assembly.backbone
     entry = modality_entry(backbone.modality)
@@ -259,7 +261,7 @@ def _data_of_objectives(assembly: Any) -> dict[str, Any]:
     return {"objectives": others}
 
 
-def _log_model(config: TrainConfig, run: Run, assembly: Any, weights: str) -> None:
+def _log_model(config: TrainConfig, run: RunWriter, assembly: Any, weights: str) -> None:
     """Log which model trains on which machine.
 
     Args:
@@ -300,7 +302,7 @@ def _log_model(config: TrainConfig, run: Run, assembly: Any, weights: str) -> No
     )
 
 
-def _evaluate(config: TrainConfig, run: Run, assembly: Any) -> dict[str, Any]:
+def _evaluate(config: TrainConfig, run: RunWriter, assembly: Any) -> dict[str, Any]:
     """Evaluate the final model on validation and test; the summary metrics for the status."""
     from fmkit.evaluation import evaluator
 

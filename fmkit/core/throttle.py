@@ -1,4 +1,4 @@
-"""Do something now and then: at most once in an interval, such as lines of progress."""
+"""Rate limit for repeated actions, such as lines of progress: at most one in an interval."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ class Throttle:
 
     Args:
         seconds: length of the interval.
-        first_is_due: whether the first call is due at once; else an interval must pass before it.
+        delay: seconds before the first action, if not an interval; 0 makes it due at once.
     """
 
-    def __init__(self, seconds: float, first_is_due: bool = False) -> None:
+    def __init__(self, seconds: float, delay: float | None = None) -> None:
         self._seconds = seconds
-        self._last = float("-inf") if first_is_due else time.monotonic()
+        self._next = time.monotonic() + (seconds if delay is None else delay)
 
     def is_due(self) -> bool:
         """Whether an interval has passed since this was last true; then the next one begins."""
         now = time.monotonic()
-        if now - self._last < self._seconds:
+        if now < self._next:
             return False
-        self._last = now
+        self._next = now + self._seconds
         return True

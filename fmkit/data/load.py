@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from fmkit.config import registry
@@ -11,6 +10,7 @@ from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.core import console
 from fmkit.core.errors import DataError, received
 from fmkit.core.modalities import modality_entry
+from fmkit.core.throttle import Throttle
 from fmkit.data import findings
 from fmkit.data.dataset import Dataset
 from fmkit.data.findings import WARNING, Finding
@@ -18,9 +18,9 @@ from fmkit.data.quality import inspect as inspection
 from fmkit.data.quality import quarantine
 from fmkit.data.quality import report as data_report
 from fmkit.data.quality.inspect import Inspection
-from fmkit.store.array_cache import default_folder
+from fmkit.store import array_cache
 
-_PATIENCE, _PAUSE = 3.0, 10.0  # seconds until the first progress message, and between two
+_FIRST_MESSAGE_SECONDS, _MESSAGE_SECONDS = 3.0, 10.0  # of progress
 
 
 def for_training(
@@ -80,15 +80,13 @@ def inspect(
     Raises:
         DataError: it cannot be listed.
     """
-    folder = Path(runtime.cache_dir) if runtime.cache_dir else default_folder()
+    folder = array_cache.cache_folder(runtime.cache_dir)
     modality = registry.source_entry(config.name).modality  # a plugin's may be unknown
     noun = modality_entry(modality).plural if modality else "examples"
-    next_message = time.monotonic() + _PATIENCE
+    throttle = Throttle(_MESSAGE_SECONDS, delay=_FIRST_MESSAGE_SECONDS)
 
     def progress(done: int, total: int) -> None:
-        nonlocal next_message
-        if runtime.verbose and time.monotonic() >= next_message:
-            next_message = time.monotonic() + _PAUSE
+        if runtime.verbose and throttle.is_due():
             console.info(f"data: inspected {done:,} of {total:,} {noun}")
 
     return inspection.inspect(config, split_seed, folder, training=training, progress=progress)

@@ -34,50 +34,48 @@ _SHARD_BYTES = 2**26
 _DTYPES = ("float32", "float16", "uint16", "uint32")
 
 
-def default_folder() -> Path:
-    """`$XDG_CACHE_HOME/fmkit`, or `~/.cache/fmkit`."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    if home:
-        return Path(home) / "fmkit"
+def cache_folder(cache_dir: str | None = None) -> Path:
+    """`cache_dir` of a config, else `$XDG_CACHE_HOME/fmkit`, else `~/.cache/fmkit`."""
+    xdg_cache = os.environ.get("XDG_CACHE_HOME")
     try:
-        return Path("~/.cache").expanduser() / "fmkit"
+        if cache_dir:
+            return Path(cache_dir).expanduser()
+        return (Path(xdg_cache) if xdg_cache else Path("~/.cache").expanduser()) / "fmkit"
     except RuntimeError:  # a user without a home, as in some containers
         return Path(tempfile.gettempdir()) / f"fmkit-{os.getuid()}"
 
 
 SCANS = "scans.sqlite"
-"""The file beside the features that keeps what is known of photos (`data/scan_cache`)."""
-
-
+"""The file beside the features with the checks of images (`data/quality/scan_cache`)."""
 DOCUMENTS = "documents"
-"""The folder beside the features that keeps which documents are whole (`data/document_check`)."""
+"""The folder beside the features with the checks of documents (`data/quality/document_checks`)."""
 
 
-def forget_scans(root: Path) -> None:
-    """Remove what is known of photos and documents; a run that is reading it has its own copy."""
+def clear_scans(root: Path) -> None:
+    """Delete the checks of images and documents; a run that is reading them has its own copy."""
     shutil.rmtree(root / DOCUMENTS, ignore_errors=True)
     for suffix in ("", "-journal"):
         (root / f"{SCANS}{suffix}").unlink(missing_ok=True)
 
 
 def key_of(facts: dict[str, Any]) -> str:
-    """The name of an entry: a hash over everything that its content depends on."""
+    """The key of an entry: a hash over everything that its content depends on."""
     text = json.dumps(facts, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry on disk, as its manifest tells it.
+    """An entry on disk, by its manifest.
 
     Attributes:
         rows: examples.
         shapes: of one example in each tensor.
         dtype: `float32` or `float16` of features, `uint16` or `uint32` of tokens.
-        facts: what the key was made of.
-        made: how it was computed.
-        bytes: of all shards.
-        used: when it was last used, seconds since 1970.
+        facts: the values that the key is a hash of.
+        provenance: how it was computed, for people.
+        bytes: size of all shards.
+        used: time of the last use, seconds since 1970.
         shards: row counts, shapes and file names.
         digests: SHA-256 of every file, in the order of the shards.
     """
@@ -87,7 +85,7 @@ class Entry:
     shapes: tuple[tuple[int, ...], ...]
     dtype: str
     facts: dict[str, Any]
-    made: dict[str, Any]
+    provenance: dict[str, Any]
     bytes: int
     used: float
     shards: tuple[dict[str, Any], ...]
@@ -95,29 +93,29 @@ class Entry:
 
     @property
     def key(self) -> str:
-        """The entry's name."""
+        """The name of the entry's folder."""
         return self.folder.name
 
     def arrays(self, memory_budget_bytes: int, lock: Lock) -> CachedArrays:
-        """The features, in memory where they fit and mapped from disk where not.
+        """The arrays, in memory where they fit, else memory-mapped.
 
         Args:
-            memory_budget_bytes: what may be held in memory.
-            lock: held on this entry; it is let go of as soon as the files are not needed.
+            memory_budget_bytes: memory that they may take.
+            lock: held on this entry; it is released as soon as the files are not needed.
         """
         maps = [[np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
                  for name in shard["files"]] for shard in self.shards]  # fmt: skip
         starts = np.cumsum([0, *(shard["rows"] for shard in self.shards)])
         if self.bytes <= memory_budget_bytes:
-            whole = [np.concatenate(tensor) for tensor in zip(*maps, strict=True)]
+            tensors = [np.concatenate(shards) for shards in zip(*maps, strict=True)]
             lock.close()
-            return CachedArrays([whole], np.array([0, self.rows]), None)
+            return CachedArrays([tensors], np.array([0, self.rows]), None)
         return CachedArrays(maps, starts, lock)
 
 
 @dataclass(frozen=True)
 class CachedArrays:
-    """Rows of features, shard by shard; mapped files are locked for as long as this lives."""
+    """Rows of arrays, shard by shard; memory-mapped files are locked while this object lives."""
 
     _shards: Sequence[Sequence[np.ndarray]]
     _starts: np.ndarray
@@ -130,46 +128,46 @@ class CachedArrays:
 
     @property
     def in_memory(self) -> bool:
-        """Whether they are held, not mapped."""
+        """Whether they are in memory and not memory-mapped."""
         return self._lock is None
 
-    def whole(self, place: int) -> np.ndarray:
-        """All rows of one tensor, (N, *F), as they are kept."""
-        return np.concatenate([shard[place] for shard in self._shards])
+    def tensor(self, index: int) -> np.ndarray:
+        """All rows of one tensor, (N, *F), in the dtype of the cache."""
+        return np.concatenate([shard[index] for shard in self._shards])
 
     def read(self, rows: np.ndarray, dtype: Any = np.float32) -> list[np.ndarray]:
-        """The rows, (B, *F) of a type for each tensor."""
+        """Some rows, (B, *F) of each tensor, in the given dtype."""
         if len(self._shards) == 1:
             return [tensor[rows].astype(dtype, copy=False) for tensor in self._shards[0]]
-        found = [np.empty((len(rows), *tensor.shape[1:]), dtype) for tensor in self._shards[0]]
+        batch = [np.empty((len(rows), *tensor.shape[1:]), dtype) for tensor in self._shards[0]]
         shard_of = np.searchsorted(self._starts, rows, side="right") - 1
         for number in np.unique(shard_of):
-            here = np.flatnonzero(shard_of == number)
-            inside = rows[here] - self._starts[number]
-            for target, tensor in zip(found, self._shards[number], strict=True):
-                target[here] = tensor[inside]
-        return found
+            positions = np.flatnonzero(shard_of == number)
+            shard_rows = rows[positions] - self._starts[number]
+            for target, tensor in zip(batch, self._shards[number], strict=True):
+                target[positions] = tensor[shard_rows]
+        return batch
 
 
-class FeatureStore:
+class ArrayCache:
     """The entries of one cache folder.
 
     Args:
-        root: the cache folder; made when something is written.
-        limit_bytes: most that all entries may take; the least recently used go first.
+        root: the cache folder; created with the first entry.
+        limit_bytes: maximum size of all entries; the least recently used are deleted first.
     """
 
     def __init__(self, root: Path, limit_bytes: int) -> None:
         self.folder = root / "features"
         self.limit_bytes = limit_bytes
 
-    def lock(self, key: str, alone: bool, waiting: Callable[[], None] | None = None) -> Lock:
-        """Keep others from writing (and, if `alone`, from reading) an entry.
+    def lock(self, key: str, exclusive: bool, on_wait: Callable[[], None] | None = None) -> Lock:
+        """Keep other processes from writing (and, if exclusive, from reading) an entry.
 
         Args:
             key: the entry.
-            alone: to write it.
-            waiting: called again and again while somebody else holds it; it may raise.
+            exclusive: to write it.
+            on_wait: called repeatedly while another process holds the lock; it may raise.
 
         Raises:
             OSError: the folder cannot be written.
@@ -177,50 +175,50 @@ class FeatureStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = Lock(self.folder / f"{key}.lock")
         try:
-            while not lock.try_acquire(alone):
-                if waiting is not None:
-                    waiting()
+            while not lock.try_acquire(exclusive):
+                if on_wait is not None:
+                    on_wait()
                 time.sleep(0.1)
         except BaseException:
             lock.close()
             raise
         return lock
 
-    def obtain(
-        self, key: str, make: Callable[[], None], waiting: Callable[[], None]
+    def get_or_compute(
+        self, key: str, compute: Callable[[], None], on_wait: Callable[[], None]
     ) -> tuple[Entry, Lock, bool]:
-        """An entry, held for reading, and whether it was made here.
+        """An entry, its lock for reading, and whether it was computed here.
 
-        Of several jobs that want the same one makes it, and the others wait.
+        Of several jobs that need the same entry one computes it, and the others wait.
 
         Args:
             key: the entry.
-            make: writes it; called with the entry held alone.
-            waiting: called again and again while somebody else holds it; it may raise.
+            compute: writes it; called with the exclusive lock.
+            on_wait: called repeatedly while another process holds the lock; it may raise.
 
         Raises:
             OSError: the folder cannot be written.
         """
-        made = False
+        is_new = False
         while True:
-            lock = self.lock(key, alone=False, waiting=waiting)
+            lock = self.lock(key, exclusive=False, on_wait=on_wait)
             entry = self.find(key)
             if entry is not None:
-                return entry, lock, made
+                return entry, lock, is_new
             lock.close()
-            with self.lock(key, alone=True, waiting=waiting):
-                if self.find(key) is None:  # no other job has made it in the meantime
-                    make()
-                    made = True
+            with self.lock(key, exclusive=True, on_wait=on_wait):
+                if self.find(key) is None:  # no other job has written it in the meantime
+                    compute()
+                    is_new = True
 
     def find(self, key: str) -> Entry | None:
-        """An entry whose every byte is as it was written, or None; a damaged one is removed."""
+        """An intact entry, or None; a damaged one is deleted."""
         entry = read_entry(self.folder / key)
         if entry is None or atomic_dir.find_damage(entry.folder):
-            with contextlib.suppress(OSError):  # a cache that may only be read
+            with contextlib.suppress(OSError):  # a read-only cache
                 atomic_dir.remove(self.folder / key)
             return None
-        with contextlib.suppress(OSError):  # a cache that may only be read serves, too
+        with contextlib.suppress(OSError):  # a read-only cache
             os.utime(entry.folder / MANIFEST)
         return entry
 
@@ -228,25 +226,25 @@ class FeatureStore:
         self,
         key: str,
         facts: dict[str, Any],
-        made: dict[str, Any],
+        provenance: dict[str, Any],
         dtype: str,
         batches: Iterator[Sequence[np.ndarray]],
     ) -> Entry:
-        """Write an entry; it is there when the manifest is, and not before.
+        """Write an entry, in one step.
 
         Args:
-            key: its name; must be held alone.
-            facts: what the key was made of.
-            made: how it was computed, for the record.
-            dtype: one of those that an entry may have.
-            batches: one array (B, *F) for each tensor, in the order of the examples.
+            key: its name; the caller holds the exclusive lock.
+            facts: the values that the key is a hash of.
+            provenance: how it was computed, for people.
+            dtype: one of `_DTYPES`.
+            batches: one array (B, *F) per tensor, in the order of the examples.
 
         Raises:
             OSError: the disk is full or refuses. Nothing is left behind.
         """
         for leftover in self.folder.glob(f".tmp-{key}-*"):  # of a killed writer
             atomic_dir.remove(leftover)
-        content: dict[str, Any] = {"dtype": dtype, "facts": facts, "made": made}
+        content: dict[str, Any] = {"dtype": dtype, "facts": facts, "made": provenance}
         with atomic_dir.replacing(self.folder / key, content) as (temporary, _):
             content["shards"] = list(_write_shards(temporary, np.dtype(dtype), batches))
         entry = read_entry(self.folder / key)
@@ -255,18 +253,17 @@ class FeatureStore:
         return entry
 
     def entries(self) -> list[Entry]:
-        """All entries, the most recently used first; broken ones are not among them."""
+        """All readable entries, the most recently used first."""
         if not self.folder.is_dir():
             return []
-        found = [
-            read_entry(each)
-            for each in self.folder.iterdir()
-            if re.fullmatch(r"[0-9a-f]{32}", each.name)
+        folders = [
+            path for path in self.folder.iterdir() if re.fullmatch("[0-9a-f]{32}", path.name)
         ]
-        return sorted((each for each in found if each), key=lambda each: each.used, reverse=True)
+        entries = [entry for folder in folders if (entry := read_entry(folder))]
+        return sorted(entries, key=lambda entry: entry.used, reverse=True)
 
     def make_room(self, bytes_needed: int) -> None:
-        """Remove what killed processes left, and what was not used for longest until all fits."""
+        """Delete what killed processes left, and the least recently used entries until all fits."""
         if not self.folder.is_dir():
             return
         for leftover in self.folder.glob(".trash-*"):
@@ -274,27 +271,27 @@ class FeatureStore:
         for leftover in (*self.folder.glob(".tmp-*"), *self.folder.glob(".old-*")):
             self._remove_if_free(leftover, _key_in(leftover.name))
         entries = self.entries()
-        total = sum(each.bytes for each in entries)
-        for each in reversed(entries):
+        total = sum(entry.bytes for entry in entries)
+        for entry in reversed(entries):
             if total + bytes_needed <= self.limit_bytes:
                 return
-            if self._remove_if_free(each.folder, each.key):
-                total -= each.bytes
+            if self._remove_if_free(entry.folder, entry.key):
+                total -= entry.bytes
 
     def clear(self, keys: Sequence[str] | None = None) -> tuple[int, int]:
-        """Remove entries that nobody is using; how many went and how many were in use."""
+        """Delete entries that are not in use; how many were deleted and how many were in use."""
         if not self.folder.is_dir():
             return 0, 0
         names = [
-            each.name
-            for each in self.folder.iterdir()
-            if each.is_dir() and not each.name.startswith(".trash-")
+            path.name
+            for path in self.folder.iterdir()
+            if path.is_dir() and not path.name.startswith(".trash-")
         ]
-        chosen = names if keys is None else [each for each in names if each in keys]
+        selected = names if keys is None else [name for name in names if name in keys]
         removed = 0
-        for name in chosen:
+        for name in selected:
             removed += self._remove_if_free(self.folder / name, _key_in(name))
-        return removed, len(chosen) - removed
+        return removed, len(selected) - removed
 
     def _remove_if_free(self, folder: Path, key: str) -> bool:
         with Lock(self.folder / f"{key}.lock") as lock:
@@ -305,7 +302,7 @@ class FeatureStore:
 
 
 def _key_in(name: str) -> str:
-    """The key in the name of an entry, or of what a killed writer left: `.tmp-KEY-PID`."""
+    """The key in the name of an entry, or of a leftover such as `.tmp-KEY-PID`."""
     return name.split("-")[1] if name.startswith(".") else name
 
 
@@ -323,7 +320,7 @@ def read_entry(folder: Path) -> Entry | None:
             shapes=tuple(tuple(int(side) for side in shape) for shape in shapes),
             dtype=manifest["dtype"],
             facts=dict(manifest["facts"]),
-            made=dict(manifest["made"]),
+            provenance=dict(manifest["made"]),
             bytes=sum(row["bytes"] for row in rows.values()),
             used=(folder / MANIFEST).stat().st_mtime,
             shards=shards,

@@ -14,6 +14,7 @@ from typing import Any
 
 from fmkit.core import files, safe_io
 from fmkit.core.errors import ArtifactError
+from fmkit.core.throttle import Throttle
 from fmkit.store import run_dir
 from fmkit.store.tensorboard import EventsFile
 
@@ -35,7 +36,7 @@ class MetricsLog:
         self._jsonl = folder / run_dir.METRICS
         self._csv = folder / run_dir.METRICS_TABLE
         self._events = EventsFile(folder / run_dir.TENSORBOARD)
-        self._csv_written = -_CSV_SECONDS
+        self._csv_throttle = Throttle(_CSV_SECONDS, delay=0)
         self._csv_is_stale = False
         has_rows = self._jsonl.exists()
         self._rows: list[dict[str, Any]] = (
@@ -61,7 +62,7 @@ class MetricsLog:
         self._rows.append(row)
         self._add_events(row)
         self._csv_is_stale = True
-        if end_of_epoch and time.monotonic() - self._csv_written >= _CSV_SECONDS:
+        if end_of_epoch and self._csv_throttle.is_due():
             self._write_csv()
             self._events.flush()
 
@@ -73,7 +74,7 @@ class MetricsLog:
 
     def _write_csv(self) -> None:
         files.write_text(self._csv, to_csv(self._rows))
-        self._csv_written, self._csv_is_stale = time.monotonic(), False
+        self._csv_is_stale = False
 
     def _add_events(self, row: dict[str, Any]) -> None:
         from tensorboard.compat.proto.event_pb2 import Event

@@ -78,7 +78,7 @@ def _not_writable(runs_dir: Path, error: OSError) -> ConfigError:
     )
 
 
-class Run:
+class RunWriter:
     """Writes a run folder: config, status, log, environment and the finished model.
 
     Args:
@@ -120,7 +120,7 @@ class Run:
         return self._status
 
     @classmethod
-    def reopen(cls, folder: Path) -> Run:
+    def reopen(cls, folder: Path) -> RunWriter:
         """A run that was stopped, locked, to continue it.
 
         Temporary files of a killed process are deleted.

@@ -18,7 +18,7 @@ from fmkit.models.backbone import Backbone
 from fmkit.optim import rates
 from fmkit.optim.optimizers import VariableUpdate, variable_update
 from fmkit.store import run_dir
-from fmkit.store.run_dir import Run
+from fmkit.store.run_dir import RunWriter
 from fmkit.store.run_reader import RunReader
 from fmkit.train import freeze
 from fmkit.train.phases import Phase
@@ -71,7 +71,7 @@ class FreezeAudit:
         verbose: whether to show each phase's table.
     """
 
-    def __init__(self, run: Run, verbose: bool = True) -> None:
+    def __init__(self, run: RunWriter, verbose: bool = True) -> None:
         self._run, self._verbose = run, verbose
         self._phases: list[dict[str, Any]] = []
         self._resumed: dict[str, BlockRecord] = {}

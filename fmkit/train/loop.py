@@ -27,7 +27,7 @@ import keras
 
 from fmkit.config import units
 from fmkit.store.metrics_log import MetricsLog
-from fmkit.store.run_dir import Run
+from fmkit.store.run_dir import RunWriter
 from fmkit.train import ema, freeze, head_solver
 from fmkit.train.assemble import Assembly
 from fmkit.train.callbacks.checkpointing import CheckpointCallback
@@ -74,7 +74,7 @@ class PhaseResult:
         return asdict(self)
 
 
-def train(assembly: Assembly, run: Run, saved: SavedState | None = None) -> list[PhaseResult]:
+def train(assembly: Assembly, run: RunWriter, saved: SavedState | None = None) -> list[PhaseResult]:
     """Run the phases in order and leave the best weights in the model.
 
     Each phase starts from the best epoch of the one before it.

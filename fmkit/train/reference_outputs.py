@@ -145,7 +145,7 @@ class Reference:
             store.write(key, facts, made, "float32", iter([[values]]))
 
         try:
-            entry, lock, computed = store.obtain(key, make=make, waiting=lambda: None)
+            entry, lock, computed = store.get_or_compute(key, compute=make, on_wait=lambda: None)
         except OSError as error:
             console.warning(
                 f"the cache {store.folder} cannot be written ({error.strerror or error}): the "
@@ -153,7 +153,7 @@ class Reference:
             )
             return self._compute(loader, split, indices, network)
         self.read += 0 if computed else len(indices)
-        return entry.arrays(2**62, lock).whole(0)
+        return entry.arrays(2**62, lock).tensor(0)
 
     def _compute(
         self, loader: Any, split: str, indices: np.ndarray, network: Network

@@ -12,7 +12,7 @@ from typing import Any
 from fmkit.core import files, signals
 from fmkit.core.errors import Interrupted
 from fmkit.store.metrics_log import MetricsLog
-from fmkit.store.run_dir import Run
+from fmkit.store.run_dir import RunWriter
 from fmkit.train.assemble import Assembly
 from fmkit.train.callbacks.progress import TrainingProgress
 from fmkit.train.callbacks.signal_stop import SignalStop
@@ -35,7 +35,7 @@ class RunContext:
     """
 
     assembly: Assembly
-    run: Run
+    run: RunWriter
     audit: FreezeAudit
     signal_stop: SignalStop
     metrics_log: MetricsLog

@@ -35,9 +35,9 @@ def assembled(command: str, root: Path, words: Sequence[str]) -> Any:
 
 
 def new_run(folder: Path) -> Any:
-    from fmkit.store.run_dir import Run, claim
+    from fmkit.store.run_dir import RunWriter, claim
 
-    run = Run(claim(folder / "runs", "finetune"), "finetune")
+    run = RunWriter(claim(folder / "runs", "finetune"), "finetune")
     run.update()
     return run
 

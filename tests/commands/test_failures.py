@@ -12,7 +12,7 @@ from fmkit.config.schema.optimizer import AdamConfig
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.config.schema.task import ClassificationConfig
 from fmkit.core.errors import ResourceError
-from fmkit.store.run_dir import Run
+from fmkit.store.run_dir import RunWriter
 
 
 class ResourceExhaustedError(Exception):
@@ -32,7 +32,7 @@ def sizes(batch, side):
 
 @pytest.fixture
 def folder(tmp_path):
-    run = Run(tmp_path, "finetune")
+    run = RunWriter(tmp_path, "finetune")
     run.begin(sizes(48, 224), {})
     run.update(phase="full", step=7)
     return tmp_path
@@ -94,6 +94,6 @@ def test_commands_without_a_run_name_their_own_key(config, hint):
 
 
 def test_where_nothing_can_be_halved_there_is_other_advice(folder):
-    Run(folder, "finetune").write_config(sizes(1, 32))
+    RunWriter(folder, "finetune").write_config(sizes(1, 32))
     told = failures.as_fmkit_error(MemoryError(), folder)
     assert told.hint == "A smaller data.batch_size takes less."

@@ -20,7 +20,7 @@ from fmkit.config.saved_config import overrides, section
 from fmkit.config.schema.data import DataConfig, ImageFolderData
 from fmkit.core.errors import ConfigError
 from fmkit.core.files import absolute_path
-from fmkit.store.run_dir import Run
+from fmkit.store.run_dir import RunWriter
 from fmkit.store.run_reader import RunReader
 
 
@@ -104,7 +104,7 @@ def record(words, folder):
     for override in line.overrides:
         if interpolation.is_interpolated(override.value()):
             kept[override.key_or_group] = override.value()
-    run = Run(folder, "finetune")
+    run = RunWriter(folder, "finetune")
     run.begin(config, {"name": "x"}, interpolation.from_environment(kept))
     run.log("token=abc\n2026-01-01T00:00:00+00:00 forged \x1b[2J")
     run.fail(ConfigError("password: hunter2"))
@@ -152,7 +152,7 @@ TEXTS = ["a: !!python/object:x", "=cmd|' /C calc'!A0", "[red]x[/]", "<script>", 
 
 def test_any_text_comes_back_from_a_record_as_it_was(tmp_path):
     for number, text in enumerate(TEXTS):
-        run = Run(tmp_path / str(number), "finetune")
+        run = RunWriter(tmp_path / str(number), "finetune")
         run.folder.mkdir()
         data = ImageFolderData(root=text)
         run.write_config(OnlyData(data))

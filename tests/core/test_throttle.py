@@ -32,5 +32,9 @@ def test_an_interval_must_pass_before_the_action_and_between_two(clock):
     ]
 
 
-def test_the_first_may_be_due_at_once(clock):
-    assert due_at(Throttle(10, first_is_due=True), clock, [101, 105, 111]) == [101, 111]
+@pytest.mark.parametrize(
+    ("delay", "due"), [(0, [100, 110]), (3, [103, 113])], ids=["at once", "soon"]
+)
+def test_the_first_may_have_another_delay(clock, delay, due):
+    throttle = Throttle(10, delay=delay)
+    assert due_at(throttle, clock, [100, 101, 103, 110, 113]) == due

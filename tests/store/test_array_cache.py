@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fmkit.store import array_cache
-from fmkit.store.array_cache import FeatureStore
+from fmkit.store.array_cache import ArrayCache
 
 KEY, OTHER = "a" * 32, "b" * 32
 
@@ -26,7 +26,7 @@ def batches(rows=10, seed=0):
 
 
 def write(store, key=KEY, rows=10, dtype="float32"):
-    with store.lock(key, alone=True):
+    with store.lock(key, exclusive=True):
         return store.write(key, {"what": key}, {"engine": "test"}, dtype, batches(rows))
 
 
@@ -36,7 +36,7 @@ def whole(rows=10):
 
 @pytest.fixture
 def store(tmp_path):
-    return FeatureStore(tmp_path, limit_bytes=10**9)
+    return ArrayCache(tmp_path, limit_bytes=10**9)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def _small_shards(monkeypatch):
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 0), ("float16", 2e-3)])
 def test_what_is_written_comes_back_row_by_row(store, budget, dtype, tolerance):
     write(store, rows=23, dtype=dtype)
-    lock = store.lock(KEY, alone=False)
+    lock = store.lock(KEY, exclusive=False)
     found = store.find(KEY)
     assert (found.rows, found.shapes, found.dtype) == (23, ((3,), (2, 2)), dtype)
     assert len(found.shards) > 1
@@ -84,7 +84,7 @@ def test_two_that_need_the_same_compute_it_once(store):
     computed, waited, found = [], [], []
 
     def job():
-        with store.lock(KEY, alone=True, waiting=lambda: waited.append(1)):
+        with store.lock(KEY, exclusive=True, on_wait=lambda: waited.append(1)):
             entry = store.find(KEY)
             if entry is None:
                 computed.append(1)
@@ -105,13 +105,13 @@ KILLED = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from fmkit.store.array_cache import FeatureStore
-store = FeatureStore(Path(sys.argv[1]), 10**9)
+from fmkit.store.array_cache import ArrayCache
+store = ArrayCache(Path(sys.argv[1]), 10**9)
 def slow():
     while True:
         yield [np.zeros((2**22, 5), "f4")]  # more than a shard
         print("written", flush=True)
-with store.lock("a" * 32, alone=True):
+with store.lock("a" * 32, exclusive=True):
     store.write("a" * 32, {}, {}, "float32", slow())
 """
 
@@ -127,7 +127,7 @@ def test_a_killed_extraction_leaves_nothing_that_is_trusted(store, tmp_path):
     assert left
     assert any(left[0].iterdir())
     assert store.entries() == []
-    with store.lock(KEY, alone=True):
+    with store.lock(KEY, exclusive=True):
         assert store.find(KEY) is None
     store.make_room(0)
     assert not list(store.folder.glob(".tmp-*"))
@@ -138,11 +138,11 @@ def test_what_was_not_used_for_longest_goes_first(store):
     for number, key in enumerate(keys):
         entry = write(store, key)
         os.utime(entry.folder / array_cache.MANIFEST, (1000 + number, 1000 + number))
-    with store.lock(keys[0], alone=False):
+    with store.lock(keys[0], exclusive=False):
         assert store.find(keys[0]) is not None  # used now, so it is the newest
     one = store.entries()[0].bytes
-    small = FeatureStore(store.folder.parent, limit_bytes=3 * one)
-    with store.lock(keys[1], alone=False):  # in use: never removed
+    small = ArrayCache(store.folder.parent, limit_bytes=3 * one)
+    with store.lock(keys[1], exclusive=False):  # in use: never removed
         small.make_room(one)
     assert {each.key for each in small.entries()} == {keys[0], keys[1]}
 
@@ -152,7 +152,7 @@ def test_a_failed_write_leaves_nothing(store):
         yield from batches(4)
         raise OSError(28, "No space left on device")
 
-    with store.lock(KEY, alone=True), pytest.raises(OSError, match="No space"):
+    with store.lock(KEY, exclusive=True), pytest.raises(OSError, match="No space"):
         store.write(KEY, {}, {}, "float32", broken())
     assert [path.name for path in store.folder.iterdir()] == [f"{KEY}.lock"]
 
@@ -176,7 +176,7 @@ def test_the_command_lists_and_clears(store, fmkit):
     assert "10\t3 + 2x2" in out
     assert fmkit("cache", "clear", "bbbb", place)[0] == 0
     assert [each.key for each in store.entries()] == [KEY]
-    with store.lock(KEY, alone=False):
+    with store.lock(KEY, exclusive=False):
         code, _, err = fmkit("cache", "clear", place)
         assert (code, "in use" in err) == (0, True)
         assert [each.key for each in store.entries()] == [KEY]

@@ -14,7 +14,7 @@ from full_disks import largest_file
 from fmkit.core import fault_injection, files, safe_io
 from fmkit.core.errors import ArtifactError, ResourceError
 from fmkit.store import lock, run_index
-from fmkit.store.run_dir import Run
+from fmkit.store.run_dir import RunWriter
 
 MANY = """
 import os, random, sys
@@ -50,7 +50,7 @@ def test_fifty_starts_at_once_get_fifty_folders(tmp_path, way):
 
 @pytest.fixture
 def run(tmp_path):
-    run = Run(tmp_path, "finetune")
+    run = RunWriter(tmp_path, "finetune")
     run.acquire_lock()
     run.update(name="first", step=3)
     yield run
@@ -71,7 +71,7 @@ def test_the_status_shows_signs_of_life(run):
 def test_a_run_in_use_is_not_reopened(run, monkeypatch):
     monkeypatch.setattr(lock, "_TRIES", 2)
     with pytest.raises(ArtifactError, match=f"in use by pid {os.getpid()}"):
-        Run.reopen(run.folder)
+        RunWriter.reopen(run.folder)
     assert run_index.read(run.folder).state == "running"
 
 
@@ -84,7 +84,7 @@ def test_a_dead_run_is_reopened_where_it_stopped(run):
     (run.folder / ".notes").write_text("mine")
     (run.checkpoints / ".tmp-step-00000004-77").mkdir(parents=True)
     assert run_index.read(run.folder).state == "dead"
-    reopened = Run.reopen(run.folder)
+    reopened = RunWriter.reopen(run.folder)
     reopened.update(step=4)
     found = status(run.folder)
     assert run_index.read(run.folder).state == "running"
@@ -107,7 +107,7 @@ def test_one_of_many_processes_that_reopen_a_run_at_once_gets_it(run, monkeypatc
         children.append(os.fork())
         if not children[-1]:
             try:
-                reopened = Run.reopen(run.folder)
+                reopened = RunWriter.reopen(run.folder)
             except BaseException as error:
                 os.write(write, b"n" if isinstance(error, ArtifactError) else b"?")
             else:
@@ -122,7 +122,7 @@ def test_one_of_many_processes_that_reopen_a_run_at_once_gets_it(run, monkeypatc
         os.kill(each, signal.SIGKILL)
         os.waitpid(each, 0)
     assert sorted(answers) == sorted(b"y" + b"n" * 11)
-    Run.reopen(run.folder).release_lock()  # at once after the kill
+    RunWriter.reopen(run.folder).release_lock()  # at once after the kill
 
 
 def test_a_run_that_failed_is_free(run):
@@ -133,7 +133,7 @@ def test_a_run_that_failed_is_free(run):
 
 def test_a_folder_without_a_status_is_not_a_run(tmp_path):
     with pytest.raises(ArtifactError, match=r"status\.json"):
-        Run.reopen(tmp_path)
+        RunWriter.reopen(tmp_path)
     assert lock.is_free(tmp_path / "run.lock")
 
 
@@ -202,6 +202,6 @@ def test_a_kill_leaves_the_old_content_or_the_new_one(run, point, monkeypatch):
     torn = (run.folder / "metrics.jsonl").read_bytes().split(b"\n")[-1]
     assert bool(torn) == (point == "metrics.mid_line")
     run.release_lock()
-    Run.reopen(run.folder).release_lock()
+    RunWriter.reopen(run.folder).release_lock()
     assert not list(run.folder.glob(".*"))
     KILLED[point](run)

@@ -19,7 +19,7 @@ from fmkit.data import splits
 from fmkit.data.content.images import ImageArray
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
-from fmkit.store.run_dir import Run
+from fmkit.store.run_dir import RunWriter
 from fmkit.train import assemble, devices, loop
 from fmkit.train.checkpoints import checkpoint, variables
 
@@ -65,10 +65,10 @@ def assembled(config: TrainConfig, examples: Examples | None = None) -> assemble
     return assemble.assemble(config, data, devices.prepare(config.runtime))
 
 
-def folder(parent: Path, name: str = "run") -> Run:
+def folder(parent: Path, name: str = "run") -> RunWriter:
     """A run folder to train in."""
     (parent / name).mkdir(parents=True)
-    run = Run(parent / name, "finetune")
+    run = RunWriter(parent / name, "finetune")
     run.update()
     return run
 
@@ -78,7 +78,7 @@ class Trained:
     """What a run left behind."""
 
     assembly: assemble.Assembly
-    run: Run
+    run: RunWriter
     phases: list[loop.PhaseResult]
 
     @property

@@ -23,7 +23,7 @@ from fmkit.data.dataset import Dataset
 from fmkit.data.loaders.joint_loader import derive_seed
 from fmkit.models.keras_internals import graph_nodes
 from fmkit.store import metrics_log
-from fmkit.store.run_dir import Run
+from fmkit.store.run_dir import RunWriter
 from fmkit.train import assemble, devices, freeze, loop
 from fmkit.train.checkpoints import checkpoint, resume, variables
 from fmkit.train.features import graph_cut
@@ -277,7 +277,7 @@ def snapshot(done):
 @pytest.mark.parametrize("step", [1, 5, 10])
 def test_it_goes_on_bit_for_bit(untouched, step, tmp_path):
     expected = snapshot(untouched)
-    run = Run(shutil.copytree(untouched.run.folder, tmp_path / "cut"), "finetune")
+    run = RunWriter(shutil.copytree(untouched.run.folder, tmp_path / "cut"), "finetune")
     for each in checkpoint.list_checkpoints(run.checkpoints):
         if each.step > step:
             shutil.rmtree(each.folder)

@@ -18,7 +18,7 @@ from fmkit.config.schema.task import (
 from fmkit.core.errors import ConfigError
 from fmkit.evaluation import evaluator
 from fmkit.store import metrics_log
-from fmkit.store.run_dir import Run
+from fmkit.store.run_dir import RunWriter
 from fmkit.train import build_model, loop
 from fmkit.train.checkpoints import checkpoint, resume
 
@@ -73,7 +73,7 @@ def test_a_resumed_run_is_equal_bit_for_bit(done, step, tmp_path):
     """In the middle of an epoch, and between two."""
     _, found = done
     expected, rows = found.saved(9), without_times(found.rows)
-    run = Run(shutil.copytree(found.run.folder, tmp_path / "cut"), "pretrain")
+    run = RunWriter(shutil.copytree(found.run.folder, tmp_path / "cut"), "pretrain")
     for each in checkpoint.list_checkpoints(run.checkpoints):
         if each.step > step:
             shutil.rmtree(each.folder)

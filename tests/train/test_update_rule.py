@@ -18,7 +18,7 @@ from fmkit.config.schema.runtime import PhaseConfig
 from fmkit.core.errors import ArtifactError, NonFiniteError
 from fmkit.optim.update_rule import UpdateRule
 from fmkit.store import metrics_log
-from fmkit.store.run_dir import Run
+from fmkit.store.run_dir import RunWriter
 from fmkit.train import ema, freeze, loop
 from fmkit.train.checkpoints import checkpoint, resume
 from fmkit.train.task_model import TaskModel
@@ -153,7 +153,7 @@ def test_it_resumes_bit_for_bit_with_the_slots_of_both(untouched, step, tmp_path
     """Within an update that accumulates two batches, between them, and in the second phase."""
     expected = snapshot(untouched)
     assert len([row for row in expected[2] if "val_loss" not in row]) == STEPS
-    run = Run(shutil.copytree(untouched.run.folder, tmp_path / "cut"), "finetune")
+    run = RunWriter(shutil.copytree(untouched.run.folder, tmp_path / "cut"), "finetune")
     for saved in checkpoint.list_checkpoints(run.checkpoints):
         if saved.step > step:
             shutil.rmtree(saved.folder)
@@ -173,7 +173,7 @@ def test_it_resumes_bit_for_bit_with_the_slots_of_both(untouched, step, tmp_path
 
 
 def test_a_checkpoint_of_one_optimizer_is_refused(untouched, tmp_path):
-    run = Run(shutil.copytree(untouched.run.folder, tmp_path / "cut"), "finetune")
+    run = RunWriter(shutil.copytree(untouched.run.folder, tmp_path / "cut"), "finetune")
     chosen = checkpoint.best_or_newest(run.checkpoints, 3)
     training = {
         path: value

@@ -25,7 +25,7 @@ from fmkit.data.examples import Content, Examples, TextPart
 from fmkit.data.findings import UnusableInput
 from fmkit.data.loaders.text_loader import rows_digest
 from fmkit.store import array_cache
-from fmkit.store.array_cache import CachedArrays, Entry, FeatureStore
+from fmkit.store.array_cache import ArrayCache, CachedArrays, Entry
 
 _VERSION = 2
 _CHARACTERS_AT_ONCE = 2**20  # that are tokenised together
@@ -69,7 +69,7 @@ class Packing:
 
 
 def pack(
-    data: Dataset, packing: Packing, store: FeatureStore, source: str, progress: ProgressCallback
+    data: Dataset, packing: Packing, store: ArrayCache, source: str, progress: ProgressCallback
 ) -> Dataset:
     """The windows of a data set, from the cache or packed now, while other jobs wait.
 
@@ -91,10 +91,10 @@ def pack(
     facts = _facts(data, packing)
     key = array_cache.key_of(facts)
     try:
-        entry, lock, _ = store.obtain(
+        entry, lock, _ = store.get_or_compute(
             key,
-            make=lambda: _write(data, packing, store, key, facts, source, progress),
-            waiting=lambda: progress(0, 1),
+            compute=lambda: _write(data, packing, store, key, facts, source, progress),
+            on_wait=lambda: progress(0, 1),
         )
         return _windows_dataset(data, entry, entry.arrays(0, lock))
     except OSError as error:
@@ -124,7 +124,7 @@ def _facts(data: Dataset, packing: Packing) -> dict[str, object]:
 def _write(
     data: Dataset,
     packing: Packing,
-    store: FeatureStore,
+    store: ArrayCache,
     key: str,
     facts: dict[str, object],
     source: str,
@@ -252,7 +252,7 @@ class _Stream:
 
 
 def _windows_dataset(data: Dataset, entry: Entry, arrays: CachedArrays) -> Dataset:
-    facts = arrays.whole(1)  # in the type that the cache has: there may be many millions
+    facts = arrays.tensor(1)  # in the type that the cache has: there may be many millions
     examples = Examples(
         ids=NumberedIds(entry.rows),
         labels=np.zeros(entry.rows, np.int32),

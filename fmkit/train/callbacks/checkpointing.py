@@ -11,7 +11,7 @@ import numpy as np
 
 from fmkit.config.units import Interval
 from fmkit.core import fault_injection
-from fmkit.store.run_dir import Run
+from fmkit.store.run_dir import RunWriter
 from fmkit.train.callbacks.signal_stop import SignalStop
 from fmkit.train.checkpoints import checkpoint, resume, state, variables
 from fmkit.train.phases import Phase
@@ -47,7 +47,7 @@ class CheckpointCallback(keras.callbacks.Callback):
 
     def __init__(
         self,
-        run: Run,
+        run: RunWriter,
         network: keras.Model,
         phase: Phase,
         position: Position,

@@ -14,7 +14,7 @@ from fmkit.core import files
 from fmkit.core.errors import NonFiniteError
 from fmkit.optim import optimizers
 from fmkit.store import run_dir
-from fmkit.store.run_dir import Run
+from fmkit.store.run_dir import RunWriter
 from fmkit.train.assemble import Assembly
 from fmkit.train.checkpoints import checkpoint
 from fmkit.train.phases import Phase
@@ -55,7 +55,7 @@ class TerminateOnNonFinite(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, assembly: Assembly, run: Run, phase: Phase, position: Position, loader: Any
+        self, assembly: Assembly, run: RunWriter, phase: Phase, position: Position, loader: Any
     ) -> None:
         super().__init__()
         self._assembly, self._run, self._phase = assembly, run, phase

@@ -31,7 +31,7 @@ class TrainingProgress:
         self._verbose = verbose
         self._bar: Progress | None = None
         self._task: TaskID | None = None
-        self._throttle = Throttle(_SECONDS_PER_UPDATE, first_is_due=True)
+        self._throttle = Throttle(_SECONDS_PER_UPDATE, delay=0)
 
     def __enter__(self) -> TrainingProgress:
         if self._verbose and console.can_animate():

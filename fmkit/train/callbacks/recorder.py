@@ -11,7 +11,7 @@ import keras
 from fmkit.core import machine
 from fmkit.optim import optimizers
 from fmkit.store.metrics_log import MetricsLog
-from fmkit.store.run_dir import Run
+from fmkit.store.run_dir import RunWriter
 from fmkit.train.callbacks.progress import TrainingProgress
 from fmkit.train.callbacks.signal_stop import SignalStop
 from fmkit.train.phases import Phase
@@ -34,7 +34,7 @@ class Recorder(keras.callbacks.Callback):
 
     def __init__(
         self,
-        run: Run,
+        run: RunWriter,
         metrics_log: MetricsLog,
         progress: TrainingProgress,
         phase: Phase,

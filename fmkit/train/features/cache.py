@@ -20,7 +20,7 @@ import numpy as np
 from fmkit.config import units
 from fmkit.data.loaders.feature_loader import FeatureLoader
 from fmkit.store import array_cache
-from fmkit.store.array_cache import CachedArrays, FeatureStore
+from fmkit.store.array_cache import ArrayCache, CachedArrays
 from fmkit.train.assemble import Assembly
 from fmkit.train.cache_store import open_store
 from fmkit.train.features import cache_key, engine, graph_cut
@@ -164,7 +164,7 @@ class _Extraction:
         assembly: Assembly,
         phase: Phase,
         graph_split: GraphSplit,
-        store: FeatureStore,
+        store: ArrayCache,
         on_batch: OnBatch,
     ) -> None:
         self._assembly, self._phase, self._graph_split = assembly, phase, graph_split
@@ -179,10 +179,10 @@ class _Extraction:
         """The features of one split and view: from the cache, or computed while others wait."""
         facts = self._facts(split, view)
         key, count = array_cache.key_of(facts), len(self._assembly.splits[split])
-        entry, lock, is_new = self._store.obtain(
+        entry, lock, is_new = self._store.get_or_compute(
             key,
-            make=lambda: self._compute(split, view, key, facts),
-            waiting=lambda: self._on_batch(0, 1),
+            compute=lambda: self._compute(split, view, key, facts),
+            on_wait=lambda: self._on_batch(0, 1),
         )
         self._computed += count if is_new else 0
         self._read += 0 if is_new else count

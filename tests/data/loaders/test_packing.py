@@ -16,7 +16,7 @@ from fmkit.data.examples import from_names
 from fmkit.data.loaders import packing
 from fmkit.data.loaders.text_loader import TextLoader
 from fmkit.store import array_cache
-from fmkit.store.array_cache import FeatureStore
+from fmkit.store.array_cache import ArrayCache
 
 START, END, MASK = 1, 2, 3
 
@@ -44,7 +44,7 @@ def read(row):
 
 def pack(data, cache, length=16, is_causal=False, tokenizer=None, tell=lambda done, total: None):
     settings = packing.Packing(tokenizer or Bytes(), length, is_causal)
-    return packing.pack(data, settings, FeatureStore(cache, 2**30), "test", tell)
+    return packing.pack(data, settings, ArrayCache(cache, 2**30), "test", tell)
 
 
 def rows(data, split):

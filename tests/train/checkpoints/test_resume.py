@@ -12,7 +12,7 @@ from fmkit.config.schema.runtime import PhaseConfig
 from fmkit.core import fault_injection
 from fmkit.core.errors import ArtifactError, Interrupted
 from fmkit.store import metrics_log
-from fmkit.store.run_dir import Run
+from fmkit.store.run_dir import RunWriter
 from fmkit.train import loop
 from fmkit.train.checkpoints import checkpoint, resume
 
@@ -42,7 +42,7 @@ def untouched(tmp_path_factory):
 
 def cut(done, step, parent):
     """A copy of a run as a kill after a step would have left it."""
-    run = Run(shutil.copytree(done.run.folder, parent / "cut"), "finetune")
+    run = RunWriter(shutil.copytree(done.run.folder, parent / "cut"), "finetune")
     for each in checkpoint.list_checkpoints(run.checkpoints):
         if each.step > step:
             shutil.rmtree(each.folder)

@@ -10,7 +10,7 @@ from small_runs import assembled, folder, images, settings, train
 from fmkit.config.schema.runtime import PhaseConfig
 from fmkit.core.errors import ConfigError
 from fmkit.core.types import DataSpec
-from fmkit.store.array_cache import FeatureStore
+from fmkit.store.array_cache import ArrayCache
 from fmkit.train import build_model, freeze, loop
 from fmkit.train.features import cache, cache_key, graph_cut
 from fmkit.train.phases import Phase
@@ -120,7 +120,7 @@ def test_where_features_are_not_cached_the_run_says_why(phase, changes, told, tm
     text = (done.run.folder / "log.txt").read_text()
     assert text.count("runs in every epoch") == 1
     assert told in text
-    assert FeatureStore(tmp_path / "cache", 1).entries() == []
+    assert ArrayCache(tmp_path / "cache", 1).entries() == []
 
 
 def test_a_cache_that_cannot_be_written_costs_no_run(tmp_path):
