@@ -91,7 +91,7 @@ def test_labels_are_for_tasks_that_need_them(pretrained):
     root, _, _ = pretrained
     words = ["data=photos", "data.root=photos", *MODEL]
     told = fmkit(root, "finetune", *words, status=2).stderr
-    assert "task.name=classification learns classes, and data=photos has no labels" in told
+    assert "task.name=classification learns class labels, but data=photos has no labels" in told
     told = fmkit(root, "pretrain", "task=masked_image", "task.monitor=val_knn_accuracy", *words,
                  "stage=masked_image", status=2).stderr  # fmt: skip
     assert "the data has no labels" in told

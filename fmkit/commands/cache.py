@@ -6,6 +6,7 @@ import datetime
 import re
 from collections.abc import Sequence
 
+from fmkit.commands import launch
 from fmkit.commands.runs import Rows
 from fmkit.core import console
 from fmkit.core.errors import ConfigError, ResourceError, received
@@ -27,11 +28,7 @@ def cache(arguments: Sequence[str]) -> None:
         ConfigError: no such verb, option or entry.
         ResourceError: the cache's folder cannot be used.
     """
-    options = dict(word.split("=", 1) for word in arguments if "=" in word)
-    words = [word for word in arguments if "=" not in word]
-    unknown = [key for key in options if key not in OPTIONS]
-    if unknown:
-        raise ConfigError(received("fmkit cache", unknown[0], list(OPTIONS)))
+    words, options = launch.parse_words("fmkit cache", arguments, OPTIONS)
     verb = words.pop(0) if words else "list"
     if verb not in _VERBS:
         raise ConfigError(received("fmkit cache", verb, _VERBS))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from fmkit.commands import launch, plugins, result_tables
@@ -12,8 +11,6 @@ from fmkit.config.schema.commands import EvalConfig
 from fmkit.config.schema.task import SelfSupervisedConfig
 from fmkit.core import console
 from fmkit.evaluation import write
-from fmkit.store import run_index
-from fmkit.store.run_reader import RunReader
 
 
 def evaluate(arguments: Sequence[str]) -> dict[str, Any] | None:
@@ -28,9 +25,7 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
     """Evaluate a run, write `eval/<split>.json` and `.parquet` into its folder, print a table."""
     from fmkit.data import dataset, load
 
-    run = RunReader(run_index.resolve_trained(config.run, Path(config.runs_dir)))
-    run.warn_if_unfinished()
-    plugins.require(run, ("model", "task"), plugins.names())
+    run = launch.open_run(config.run, config.runs_dir)
     task, objective = saved_config.task_of(
         saved_config.section(run.config(), "task"), config.objective
     )

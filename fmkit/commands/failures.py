@@ -91,26 +91,26 @@ def interrupted(error: KeyboardInterrupt, folder: Path | None) -> Interrupted:
         else f"Go on with: fmkit resume {shlex.quote(files.display_path(folder))}"
     )
     return Interrupted(
-        f"stopped by {signal.Signals(number).name}{_place(folder)}.", hint, int(number)
+        f"stopped by {signal.Signals(number).name}{_position(folder)}.", hint, int(number)
     )
 
 
 def is_disk_full(error: BaseException) -> bool:
     """Whether an error, or one behind it, says that the disk is full."""
     return any(
-        (isinstance(each, OSError) and each.errno in files.DISK_FULL_ERRORS)
-        or any(sign in str(each) for sign in _NO_SPACE)
-        for each in _chain(error)
+        (isinstance(cause, OSError) and cause.errno in files.DISK_FULL_ERRORS)
+        or any(sign in str(cause) for sign in _NO_SPACE)
+        for cause in _chain(error)
     )
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error, or one behind it, says that memory ran out."""
     return not is_disk_full(error) and any(
-        isinstance(each, MemoryError)
-        or (isinstance(each, OSError) and each.errno == errno.ENOMEM)
-        or any(sign in f"{type(each).__name__}: {each}" for sign in _NO_MEMORY)
-        for each in _chain(error)
+        isinstance(cause, MemoryError)
+        or (isinstance(cause, OSError) and cause.errno == errno.ENOMEM)
+        or any(sign in f"{type(cause).__name__}: {cause}" for sign in _NO_MEMORY)
+        for cause in _chain(error)
     )
 
 
@@ -122,21 +122,20 @@ def out_of_memory(folder: Path | None, config: Any = None) -> ResourceError:
         config: the typed config of a command that makes no run.
     """
     key, batch, side = _sizes(folder, config)
-    told = [
-        f"{name}={value}" for name, value in ((key, batch), ("model.image_size", side)) if value
-    ]
+    named = ((key, batch), ("model.image_size", side))
+    sizes = " and ".join(f"{name}={value}" for name, value in named if value)
     advice = []
     if batch and batch > 1:
         advice.append(f"try {key}={batch // 2}")
         if folder is not None:
-            advice.append("optimizer.accumulation=2 beside it keeps the examples of an update")
+            advice.append("optimizer.accumulation=2 beside it keeps the examples per update")
     if folder is not None and side and side > _SMALLEST_SIDE:
         smaller = max(_SMALLEST_SIDE, side * 3 // 4 // 32 * 32)
         advice.append(f"model.image_size={smaller} takes about half")
     hint = "; ".join(advice) or f"a smaller {key} takes less"
-    with_sizes = f", with {' and '.join(told)}" if told else ""
+    suffix = f", with {sizes}" if sizes else ""
     return ResourceError(
-        f"memory ran out{_place(folder)}{with_sizes}.", f"{hint[0].upper()}{hint[1:]}."
+        f"memory ran out{_position(folder)}{suffix}.", f"{hint[0].upper()}{hint[1:]}."
     )
 
 
@@ -146,8 +145,8 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _place(folder: Path | None) -> str:
-    """Where a run stood by its status, as ` at step 7 (phase full)`."""
+def _position(folder: Path | None) -> str:
+    """The step that a run had reached by its status, as ` at step 7 (phase full)`."""
     if folder is None:
         return ""
     try:
@@ -165,6 +164,6 @@ def _sizes(folder: Path | None, config: Any) -> tuple[str, int | None, int | Non
             return "data.batch_size", config.data.batch_size, None
         return "batch_size", getattr(config, "batch_size", None), None
     with contextlib.suppress(ArtifactError, KeyError, TypeError):
-        found = RunReader(folder).config()
-        return "data.batch_size", found["data"]["batch_size"], found["model"]["image_size"]
+        recorded = RunReader(folder).config()
+        return "data.batch_size", recorded["data"]["batch_size"], recorded["model"]["image_size"]
     return "data.batch_size", None, None

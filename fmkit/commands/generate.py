@@ -16,8 +16,6 @@ from fmkit.core import console, machine, signals
 from fmkit.core.errors import ConfigError, DataError
 from fmkit.core.modalities import modality_entry
 from fmkit.core.types import Message
-from fmkit.store import run_index
-from fmkit.store.run_reader import RunReader
 
 
 def generate(arguments: Sequence[str]) -> str | None:
@@ -81,9 +79,7 @@ def generate_text(config: GenerateConfig) -> str:
 
 def _load_run(config: GenerateConfig) -> tuple[Any, ModelConfig]:
     """The model of a finished run, and its config."""
-    run = RunReader(run_index.resolve_trained(str(config.run), Path(config.runs_dir)))
-    run.warn_if_unfinished()
-    plugins.require(run, ("model", "task"), plugins.names())
+    run = launch.open_run(str(config.run), config.runs_dir)
     entry = modality_entry(run.spec().modality)
     if not entry.has_tokenizer:
         raise ConfigError(f"run {run.id} reads {entry.plural}, so it generates no text.")

@@ -242,7 +242,7 @@ def topic(name: str, summaries: Mapping[str, str], of_command: str = "") -> None
             _group(group)
     elif name in _TRAINING_GROUPS:
         _group(name)
-    elif "." in name or any(key.name == name for each in _HELP for key in _own_keys(each)):
+    elif "." in name or any(key.name == name for key in _all_own_keys()):
         _print(*_full_key_lines(_find(name)))
     elif name in guide.pages():
         guide.show(name)
@@ -286,6 +286,10 @@ def _own_keys(name: str) -> list[_Key]:
     return [_Key(*row) for row in rows if not row[2].startswith("Group") and row[2]]
 
 
+def _all_own_keys() -> list[_Key]:
+    return [key for name in _HELP for key in _own_keys(name)]
+
+
 def _group_keys(group: str) -> list[_Key]:
     """Keys of a group, those of all its options first."""
     from fmkit.config.registry import BASES, config_classes
@@ -304,12 +308,12 @@ def _group_keys(group: str) -> list[_Key]:
                 keys[row] = _Key(*row, [option])
             elif keys[row].options:
                 keys[row].options.append(option)
-    found = [key for key in keys.values() if not key.name.endswith(".name") or not key.options]
+    shown = [key for key in keys.values() if not key.name.endswith(".name") or not key.options]
     if group == "task":
-        found += [
+        shown += [
             _Key(*row, ["joint"]) for row in keys_of(ObjectiveConfig, "task.objectives.NAME.")
         ]
-    return found
+    return shown
 
 
 def _find(name: str) -> list[_Key]:
@@ -323,7 +327,7 @@ def _find(name: str) -> list[_Key]:
         name = f"stage.PHASE.{rest.partition('.')[2]}"
     if name.startswith("task.objectives.") and name.count(".") > 2:
         name = f"task.objectives.NAME.{name.split('.', 3)[3]}"
-    keys = _group_keys(group) if rest else [key for each in _HELP for key in _own_keys(each)]
+    keys = _group_keys(group) if rest else _all_own_keys()
     forms = [key for key in keys if key.name == name]
     if not forms:
         raise ConfigError(received("fmkit help", name, dict.fromkeys(key.name for key in keys)))

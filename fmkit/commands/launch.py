@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ from fmkit.config.preflight import check
 from fmkit.config.registry import COMMAND_WORDS, tasks
 from fmkit.config.saved_config import for_objective, overrides, quote
 from fmkit.core import console, machine
-from fmkit.core.errors import ConfigError, FmkitError
+from fmkit.core.errors import ConfigError, FmkitError, received
 from fmkit.store import run_dir, run_index
 from fmkit.store.run_reader import RunReader
 
@@ -95,6 +96,34 @@ def inherit(
         if override.key_or_group != key
     ]
     return command_line.parse(line.command, [*line.flags, *words, *typed])
+
+
+def parse_words(
+    command: str, arguments: Sequence[str], options: Collection[str], hint: str = ""
+) -> tuple[list[str], dict[str, str]]:
+    """The words and the `key=value` options of a command whose config Hydra does not compose.
+
+    Raises:
+        ConfigError: an unknown option.
+    """
+    words = [word for word in arguments if not re.match(r"[\w.]+=", word)]
+    for word in arguments:
+        if word not in words and word.partition("=")[0] not in options:
+            raise ConfigError(received(command, word, options), hint)
+    return words, dict(word.split("=", 1) for word in arguments if word not in words)
+
+
+def open_run(name: str, runs_dir: str) -> RunReader:
+    """The finished run that a command names; of an unfinished one the best checkpoint is used.
+
+    Raises:
+        ArtifactError: there is no such run, or it has no checkpoint.
+        ConfigError: it needs a plugin file that the user has not named.
+    """
+    run = RunReader(run_index.resolve_trained(name, Path(runs_dir)))
+    run.warn_if_unfinished()
+    plugins.require(run, ("model", "task"), plugins.names())
+    return run
 
 
 def load_run(run: RunReader, runtime: Any, objective: str | None = None) -> Any:

@@ -27,7 +27,9 @@ def names(file: Any = None) -> dict[str, list[str]]:
     from fmkit.tasks import registry as task_registry
 
     if file:
-        with console.redirect_stderr(Path(os.devnull)):  # it may import TensorFlow, which talks
+        with console.redirect_stderr(
+            Path(os.devnull)
+        ):  # it may import TensorFlow, which writes there
             registry.load_plugins(str(file))
     return {
         "model.name": model_registry.names(),
@@ -36,13 +38,13 @@ def names(file: Any = None) -> dict[str, list[str]]:
     }
 
 
-def require(run: RunReader, groups: Sequence[str], known: Mapping[str, Sequence[str]]) -> None:
+def require(run: RunReader, groups: Sequence[str], allowed: Mapping[str, Sequence[str]]) -> None:
     """Refuse a run that needs a plugin file which the user has not named.
 
     Args:
         run: the run.
         groups: those of its config that are needed, of `model`, `data` and `task`.
-        known: as `names` gives them.
+        allowed: names, as `names` returns them.
 
     Raises:
         ConfigError: with the file that the run was made with.
@@ -52,7 +54,7 @@ def require(run: RunReader, groups: Sequence[str], known: Mapping[str, Sequence[
     for group in groups:
         values = config.get(group)
         name = values.get("name") if isinstance(values, dict) else None
-        if name is not None and name not in known[f"{group}.name"]:
+        if name is not None and name not in allowed[f"{group}.name"]:
             option = f"plugins={display_path(file)}" if isinstance(file, str) else "plugins=FILE"
             raise ConfigError(
                 f"run {run.id} has {group}={name}, which is neither fmkit's nor an installed "

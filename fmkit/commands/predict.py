@@ -14,7 +14,7 @@ from fmkit.core import console, files, modalities
 from fmkit.core.errors import ConfigError, DataError
 from fmkit.core.modalities import ModalityEntry, modality_entry
 from fmkit.evaluation import write
-from fmkit.store import run_dir, run_index
+from fmkit.store import run_dir
 from fmkit.store.run_reader import RunReader
 
 
@@ -31,9 +31,7 @@ def predict_inputs(config: PredictConfig) -> dict[str, Any]:
         ConfigError: the run predicts nothing, or the output cannot be written.
         DataError: none of the inputs could be read; the table has the reason for each.
     """
-    run = RunReader(run_index.resolve_trained(config.run, Path(config.runs_dir)))
-    run.warn_if_unfinished()
-    plugins.require(run, ("model", "task"), plugins.names())
+    run = launch.open_run(config.run, config.runs_dir)
     _require_predictions(run)
     output = _output(config, run)
     inputs = _read_inputs(config, run)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from fmkit.commands import failures, resumed_run, training_run
+from fmkit.commands import failures, launch, resumed_run, training_run
 from fmkit.commands.resumed_run import Request
 from fmkit.core import console, files, signals
 from fmkit.core.errors import ArtifactError, ConfigError, join_names, received
@@ -49,18 +49,14 @@ def parse(arguments: Sequence[str]) -> Request:
     Raises:
         ConfigError: not one run, or a key that cannot be changed.
     """
-    words = [word for word in arguments if not re.match(r"[\w.]+=", word)]
-    options = dict(word.split("=", 1) for word in arguments if word not in words)
+    hint = "A resumed run keeps its config; to change more, start another with init=RUN."
+    keys = [word.partition("=")[0] for word in arguments]
+    phases = {key: match[1] for key in keys if (match := _EPOCHS.fullmatch(key))}
+    words, options = launch.parse_words("fmkit resume", arguments, [*OPTIONS, *phases], hint)
     if len(words) != 1:
         expected = "one run: its folder, its id, or `last`"
         raise ConfigError(received("fmkit resume", " ".join(words), expected))
-    epochs = {}
-    for key in [key for key in options if _EPOCHS.fullmatch(key)]:
-        epochs[key.split(".")[1]] = options.pop(key)
-    unknown = [key for key in options if key not in OPTIONS]
-    if unknown:
-        hint = "A resumed run keeps its config; to change more, start another with init=RUN."
-        raise ConfigError(received("fmkit resume", unknown[0], list(OPTIONS)), hint)
+    epochs = {phase: options[key] for key, phase in phases.items() if key in options}
     allow_versions = options.get("allow_versions", "false").lower()
     if allow_versions not in ("true", "false"):
         raise ConfigError(received("allow_versions", allow_versions, ("true", "false")))

@@ -14,6 +14,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from fmkit.commands import launch
 from fmkit.config.registry import larger_is_better
 from fmkit.core import console, errors, files, safe_io
 from fmkit.core.errors import ArtifactError, ConfigError, received
@@ -48,8 +49,7 @@ def runs(arguments: Sequence[str]) -> None:
         ConfigError: no such verb or key, or too few or too many runs.
         ArtifactError: a run was not found or cannot be read.
     """
-    words = [word for word in arguments if not _is_option(word)]
-    options = dict(word.split("=", 1) for word in arguments if _is_option(word))
+    words, options = launch.parse_words("fmkit runs", arguments, OPTIONS)
     verb = words.pop(0) if words else "list"
     if verb not in _RUNS_PER_VERB:
         raise ConfigError(received("fmkit runs", verb, list(_RUNS_PER_VERB)))
@@ -75,10 +75,6 @@ def runs(arguments: Sequence[str]) -> None:
         if number and not console.stdout.is_terminal:
             console.stdout.print()
         console.stdout.print(table)
-
-
-def _is_option(word: str) -> bool:
-    return any(word.startswith(f"{key}=") for key in OPTIONS)
 
 
 @dataclass(frozen=True)

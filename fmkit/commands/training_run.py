@@ -176,8 +176,10 @@ def _assemble(
     from fmkit.train import assemble, build_model
 
     saved = None if resumed is None else resumed.saved
-    examples = [dataset.examples for dataset in (data, *others.values())]
-    sizes = [build_model.image_size(config.model, each) for each in examples]
+    sizes = [
+        build_model.image_size(config.model, dataset.examples)
+        for dataset in (data, *others.values())
+    ]
     known = [size for size in sizes if size is not None]
     # One input size for all objectives, since they share the backbone.
     config.model.image_size = max(known) if len(known) == len(sizes) else None
