@@ -12,7 +12,7 @@ from typing import Any
 from fmkit.commands import plugins
 from fmkit.config import saved_config, units, validate
 from fmkit.config.schema.commands import TrainConfig
-from fmkit.core import console, files, machine
+from fmkit.core import atomic_dir, console, files, machine
 from fmkit.core.errors import ArtifactError, ConfigError, DataError, join_names, received
 from fmkit.store import environment, metrics_log, run_dir
 from fmkit.store.run_dir import RunWriter
@@ -116,7 +116,7 @@ class ResumedRun:
             ArtifactError: all checkpoints are damaged, or the config has changed.
             ConfigError: the last phase cannot be made longer in this way.
         """
-        from fmkit.train.checkpoints import checkpoint, resume
+        from fmkit.train.checkpoints import resume
 
         folder = self.run.checkpoints
         self.saved, problems = resume.find_state(folder)
@@ -126,7 +126,7 @@ class ResumedRun:
         for problem in problems:
             console.warning(problem)
         self.has_begun = True
-        checkpoint.remove_leftovers(folder)
+        atomic_dir.remove_leftovers(folder)
         rows = 0
         if self.saved is not None:
             resume.delete_later(folder, self.saved.step)

@@ -5,7 +5,7 @@ What happens, and which file does it:
 - A step: `TaskModel.train_step` (task_model.py) hands the batch to the task's update rule
   (optim/update_rule.py). After it, in this order: steps are counted (callbacks/step_counter.py), a
   NaN or infinite loss ends the run (callbacks/nonfinite.py), a signal ends the epoch
-  (callbacks/signal_stop.py), a row and the progress bar (callbacks/recorder.py), a checkpoint at
+  (signal_stop.py), a row and the progress bar (callbacks/recorder.py), a checkpoint at
   intervals or on request (callbacks/checkpointing.py).
 - An epoch: validation on the `val` split, with the averaged weights under `optimizer.ema` (ema.py)
   and with metrics over all predictions (callbacks/epoch_evaluation.py); the epoch's row; best epoch
@@ -25,7 +25,6 @@ from typing import Any
 
 import keras
 
-from fmkit.config import units
 from fmkit.store.metrics_log import MetricsLog
 from fmkit.store.run_dir import RunWriter
 from fmkit.train import ema, freeze, head_solver
@@ -34,9 +33,7 @@ from fmkit.train.callbacks.checkpointing import CheckpointCallback
 from fmkit.train.callbacks.early_stopping import EarlyStopping
 from fmkit.train.callbacks.epoch_evaluation import EpochEvaluation
 from fmkit.train.callbacks.nonfinite import TerminateOnNonFinite
-from fmkit.train.callbacks.progress import TrainingProgress
 from fmkit.train.callbacks.recorder import Recorder
-from fmkit.train.callbacks.signal_stop import SignalStop
 from fmkit.train.callbacks.step_counter import StepCounter
 from fmkit.train.checkpoints import checkpoint, resume, variables
 from fmkit.train.checkpoints.resume import RestoredArrays, SavedState
@@ -45,10 +42,9 @@ from fmkit.train.features import graph_cut
 from fmkit.train.freeze_audit import FreezeAudit
 from fmkit.train.phase_data import PhaseInputs, build_phase_inputs, compile_for, schedule
 from fmkit.train.phases import Phase
+from fmkit.train.progress import TrainingProgress
 from fmkit.train.run_context import RunContext
-
-_CHECKPOINT_SPACING = 10.0
-"""Least seconds between checkpoints where epochs take milliseconds."""
+from fmkit.train.signal_stop import SignalStop
 
 
 @dataclass
@@ -160,11 +156,18 @@ def _fit(
     context: RunContext, phase: Phase, inputs: PhaseInputs, arrays: RestoredArrays | None
 ) -> None:
     """Train to the end of the phase, from wherever it is."""
-    nonfinite, checkpoints = (
-        _nonfinite(context, phase, inputs),
-        _checkpoints(context, phase, inputs),
-    )
-    callbacks = _callbacks(context, phase, nonfinite, checkpoints)
+    nonfinite = TerminateOnNonFinite(context, phase, inputs)
+    checkpoints = CheckpointCallback(context, phase, inputs)
+    callbacks = [  # in the order in which they must run
+        EmaEvaluation(),
+        StepCounter(context, phase),
+        EpochEvaluation(context.assembly.epoch_evaluator()),
+        nonfinite,
+        context.signal_stop,
+        Recorder(context, phase),
+        EarlyStopping(context, phase),
+        checkpoints,
+    ]
     if phase.solver == "lbfgs":
         with nonfinite.reporting(checkpoints.save_waiting):
             head_solver.solve(context, phase, inputs, callbacks)
@@ -218,48 +221,6 @@ def _finish_epoch(
         logs |= {f"val_{name}": value for name, value in metrics.items()}
     callback_list.on_epoch_end(position.epoch, logs)
     callback_list.on_train_end(logs)
-
-
-def _callbacks(
-    context: RunContext, phase: Phase, nonfinite: TerminateOnNonFinite,
-    checkpoints: CheckpointCallback,
-) -> list[Any]:  # fmt: skip
-    """What runs after each step and epoch, in the order in which it must."""
-    assembly, position = context.assembly, context.position
-    recorder = Recorder(
-        context.run, context.metrics_log, context.progress, phase, position,
-        examples=assembly.examples_per_epoch,
-        log_every=assembly.config.runtime.log_every,
-        signal_stop=context.signal_stop,
-    )  # fmt: skip
-    return [
-        EmaEvaluation(),
-        StepCounter(phase, position),
-        EpochEvaluation(assembly.epoch_evaluator()),
-        nonfinite,
-        context.signal_stop,
-        recorder,
-        EarlyStopping(phase, position, assembly.config.task.monitor),
-        checkpoints,
-    ]
-
-
-def _nonfinite(context: RunContext, phase: Phase, inputs: PhaseInputs) -> TerminateOnNonFinite:
-    assembly = context.assembly
-    loader = assembly.loader if inputs.features is None else inputs.features.loader
-    return TerminateOnNonFinite(assembly, context.run, phase, context.position, loader)
-
-
-def _checkpoints(context: RunContext, phase: Phase, inputs: PhaseInputs) -> CheckpointCallback:
-    config = context.assembly.config.runtime
-    return CheckpointCallback(
-        context.run, context.assembly.model, phase, context.position, config.keep,
-        context.signal_stop,
-        metrics=resume.running_metrics(inputs.model, inputs.metrics),
-        facts=lambda: context.state_facts(inputs.features),
-        interval=units.parse_interval(config.save_every),
-        spacing=0.0 if inputs.features is None else _CHECKPOINT_SPACING,
-    )  # fmt: skip
 
 
 def _restore(context: RunContext, step: int) -> None:

@@ -14,14 +14,14 @@ from fmkit.core.errors import Interrupted
 from fmkit.store.metrics_log import MetricsLog
 from fmkit.store.run_dir import RunWriter
 from fmkit.train.assemble import Assembly
-from fmkit.train.callbacks.progress import TrainingProgress
-from fmkit.train.callbacks.signal_stop import SignalStop
 from fmkit.train.checkpoints import checkpoint
 from fmkit.train.checkpoints.resume import SavedState
 from fmkit.train.features.cache import Features
 from fmkit.train.freeze_audit import FreezeAudit
 from fmkit.train.phases import Phase
 from fmkit.train.position import Position
+from fmkit.train.progress import TrainingProgress
+from fmkit.train.signal_stop import SignalStop
 
 
 @dataclass
@@ -87,13 +87,11 @@ class RunContext:
             )
 
     def state_facts(self, features: Features | None) -> dict[str, Any]:
-        """What of a checkpoint's state the callbacks do not know."""
+        """What `resume` needs besides the position."""
         return {
             "rows": self.metrics_log.sync(),
-            "facts": {
-                "seconds": self.phase_seconds,
-                "skipped": self.assembly.skipped,
-                "features": None if features is None else features.record["sha256"],
-                "config": self.assembly.flat_config,
-            },
+            "seconds": self.phase_seconds,
+            "skipped": self.assembly.skipped,
+            "features": None if features is None else features.record["sha256"],
+            "config": self.assembly.flat_config,
         }

@@ -10,7 +10,7 @@ from small_runs import assembled, folder, settings, train
 from fmkit.config.schema.runtime import PhaseConfig
 from fmkit.core.errors import FreezeError, Interrupted
 from fmkit.train import freeze, loop
-from fmkit.train.callbacks.signal_stop import SignalStop
+from fmkit.train.signal_stop import SignalStop
 
 STAGE = {
     "head": PhaseConfig(train="head", epochs="1"),

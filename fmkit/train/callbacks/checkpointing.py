@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from fmkit.config.units import Interval
+from fmkit.config import units
 from fmkit.core import fault_injection
-from fmkit.store.run_dir import RunWriter
-from fmkit.train.callbacks.signal_stop import SignalStop
 from fmkit.train.checkpoints import checkpoint, resume, state, variables
+from fmkit.train.phase_data import PhaseInputs
 from fmkit.train.phases import Phase
-from fmkit.train.position import Position
+from fmkit.train.run_context import RunContext
 
-StateFacts = Callable[[], dict[str, Any]]
-"""What of a checkpoint's state no callback knows: `rows`, and the `facts` of `state.to_json`."""
+_SECONDS_BETWEEN = 10.0
+"""Least time between checkpoints where epochs take milliseconds."""
 
 
 class CheckpointCallback(keras.callbacks.Callback):
@@ -26,43 +24,23 @@ class CheckpointCallback(keras.callbacks.Callback):
 
     One is written at the end of an epoch, inside a long one at intervals, at a signal, and on
     request. Epochs on cached features take milliseconds, and a checkpoint holds the whole network:
-    there the best weights wait in memory, and are written when `spacing` seconds have passed since
-    the last time, and at the end of the phase. A run that is killed before resumes from the last
-    checkpoint and finds the same best epoch again.
+    there the best weights wait in memory, and are written some seconds after the last checkpoint
+    and at the end of the phase. A run that is killed before resumes from the last checkpoint and
+    finds the same best epoch again.
 
     Must be the last of the callbacks: it saves what the others leave.
-
-    Args:
-        run: gets the checkpoints.
-        network: the whole network, of which the model that is trained may be a part.
-        phase: the phase.
-        position: where the run is.
-        keep: checkpoints to keep besides the best.
-        signal_stop: knows of signals.
-        metrics: the running metrics, from `resume.running_metrics`.
-        facts: see `StateFacts`.
-        interval: how often inside an epoch; None means never.
-        spacing: least seconds between two checkpoints; 0 saves every epoch.
     """
 
-    def __init__(
-        self,
-        run: RunWriter,
-        network: keras.Model,
-        phase: Phase,
-        position: Position,
-        keep: int,
-        signal_stop: SignalStop,
-        metrics: Sequence[Any],
-        facts: StateFacts,
-        interval: Interval | None = None,
-        spacing: float = 0.0,
-    ) -> None:
+    def __init__(self, context: RunContext, phase: Phase, inputs: PhaseInputs) -> None:
         super().__init__()
-        self._run, self._network, self._phase, self._position = run, network, phase, position
-        self._keep, self._signal_stop = keep, signal_stop
-        self._metrics, self._facts, self._interval = metrics, facts, interval or Interval()
-        self._spacing, self._saved_at, self._saved_step = spacing, time.monotonic(), position.step
+        config = context.assembly.config.runtime
+        self._context, self._phase, self._features = context, phase, inputs.features
+        self._run, self._position = context.run, context.position
+        self._network, self._keep = context.assembly.model, config.keep
+        self._metrics = resume.running_metrics(inputs.model, inputs.metrics)
+        self._interval = units.parse_interval(config.save_every)
+        self._spacing = 0.0 if inputs.features is None else _SECONDS_BETWEEN
+        self._saved_at, self._saved_step = time.monotonic(), context.position.step
         self._waiting: tuple[dict[str, Any], dict[str, np.ndarray]] | None = None
         self._training_logs: dict[str, float] | None = None
         self._is_requested = False
@@ -85,7 +63,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         position = self._position
         if position.step == self._saved_step:
             return False
-        if self._is_requested or self._signal_stop.signal_number is not None:
+        if self._is_requested or self._context.signal_stop.signal_number is not None:
             return True
         if position.phase_step == self._phase.steps_after(position.epoch + 1):
             return False  # the end of the epoch saves
@@ -160,7 +138,8 @@ class CheckpointCallback(keras.callbacks.Callback):
     def _state(self, weights_of: dict[str, Any]) -> dict[str, Any]:
         return state.to_json(
             self._phase.name, weights_of, self._position,
-            logs=self._unvalidated_logs(weights_of), **self._facts(),
+            logs=self._unvalidated_logs(weights_of),
+            facts=self._context.state_facts(self._features),
         )  # fmt: skip
 
     def _unvalidated_logs(self, weights_of: dict[str, Any]) -> dict[str, float] | None:

@@ -8,7 +8,7 @@ import keras
 
 from fmkit.config.registry import larger_is_better
 from fmkit.train.phases import Phase
-from fmkit.train.position import Position
+from fmkit.train.run_context import RunContext
 
 
 class EarlyStopping(keras.callbacks.Callback):
@@ -19,16 +19,12 @@ class EarlyStopping(keras.callbacks.Callback):
 
     Must come after `Recorder`, which counts epochs, and before `CheckpointCallback`, which saves
     what this one decides.
-
-    Args:
-        phase: the phase.
-        position: where the run is.
-        monitor: the metric that decides, such as `val_loss`.
     """
 
-    def __init__(self, phase: Phase, position: Position, monitor: str) -> None:
+    def __init__(self, context: RunContext, phase: Phase) -> None:
         super().__init__()
-        self._phase, self._position, self._monitor = phase, position, monitor
+        self._phase, self._position = phase, context.position
+        self._monitor = context.assembly.config.task.monitor
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Compare the epoch with the best; nothing where a signal has cut it short."""

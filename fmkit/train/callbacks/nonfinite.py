@@ -14,11 +14,10 @@ from fmkit.core import files
 from fmkit.core.errors import NonFiniteError
 from fmkit.optim import optimizers
 from fmkit.store import run_dir
-from fmkit.store.run_dir import RunWriter
-from fmkit.train.assemble import Assembly
 from fmkit.train.checkpoints import checkpoint
+from fmkit.train.phase_data import PhaseInputs
 from fmkit.train.phases import Phase
-from fmkit.train.position import Position
+from fmkit.train.run_context import RunContext
 
 
 @dataclass(frozen=True)
@@ -45,21 +44,14 @@ class TerminateOnNonFinite(keras.callbacks.Callback):
     reports the mean since the epoch began, which is not finite from the bad step on; which step of
     a call of many it was, the model counts (`TaskModel.first_nonfinite`). The other metrics are
     checked when an epoch ends.
-
-    Args:
-        assembly: the run's parts.
-        run: gets `nonfinite.json`.
-        phase: the phase.
-        position: where the run is.
-        loader: makes the batches of validation.
     """
 
-    def __init__(
-        self, assembly: Assembly, run: RunWriter, phase: Phase, position: Position, loader: Any
-    ) -> None:
+    def __init__(self, context: RunContext, phase: Phase, inputs: PhaseInputs) -> None:
         super().__init__()
-        self._assembly, self._run, self._phase = assembly, run, phase
-        self._position, self._loader = position, loader
+        self._assembly, self._run, self._phase = context.assembly, context.run, phase
+        self._position = context.position
+        features = inputs.features
+        self._loader = context.assembly.loader if features is None else features.loader
         self._loss: Any = None
         self._loss_steps = range(0)
         self._validation_losses: list[tuple[int, Any]] = []

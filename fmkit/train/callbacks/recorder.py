@@ -10,49 +10,24 @@ import keras
 
 from fmkit.core import machine
 from fmkit.optim import optimizers
-from fmkit.store.metrics_log import MetricsLog
-from fmkit.store.run_dir import RunWriter
-from fmkit.train.callbacks.progress import TrainingProgress
-from fmkit.train.callbacks.signal_stop import SignalStop
 from fmkit.train.phases import Phase
-from fmkit.train.position import Position
+from fmkit.train.run_context import RunContext
 
 
 class Recorder(keras.callbacks.Callback):
-    """Writes a row for each epoch and every `log_every` steps; counts the epochs of the position.
+    """Writes rows of epochs and of every `log_every` steps; counts the position's epochs."""
 
-    Args:
-        run: gets the status.
-        metrics_log: gets the rows.
-        progress: shows them.
-        phase: the phase.
-        position: where the run is.
-        examples: examples of an epoch, of all objectives.
-        log_every: steps between two rows inside an epoch; 0 writes none.
-        signal_stop: knows of signals.
-    """
-
-    def __init__(
-        self,
-        run: RunWriter,
-        metrics_log: MetricsLog,
-        progress: TrainingProgress,
-        phase: Phase,
-        position: Position,
-        examples: int,
-        log_every: int,
-        signal_stop: SignalStop,
-    ) -> None:
+    def __init__(self, context: RunContext, phase: Phase) -> None:
         super().__init__()
-        self._run, self._metrics_log, self._progress = run, metrics_log, progress
-        self._phase, self._position, self._signal_stop = phase, position, signal_stop
-        self._examples, self._log_every = examples, log_every
+        self._context, self._phase, self._position = context, phase, context.position
+        self._examples = context.assembly.examples_per_epoch
+        self._log_every = context.assembly.config.runtime.log_every
         self._epoch_began = time.monotonic()
         self._train_seconds = 0.0
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Show the phase."""
-        self._progress.begin(self._phase.name, self._phase.epochs, self._phase.steps)
+        self._context.progress.begin(self._phase.name, self._phase.epochs, self._phase.steps)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Start the clock."""
@@ -69,10 +44,12 @@ class Recorder(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Show the step; write a row every `log_every` steps."""
         done = self._position.phase_step
-        if self._progress.is_due():
-            self._progress.step(self._position.epoch + 1, done, self._progress_text(logs or {}))
+        if self._context.progress.is_due():
+            self._context.progress.step(
+                self._position.epoch + 1, done, self._progress_text(logs or {})
+            )
         if self._log_every and self._position.step % self._log_every == 0:
-            self._metrics_log.append(self._step_row(logs or {}), end_of_epoch=False)
+            self._context.metrics_log.append(self._step_row(logs or {}), end_of_epoch=False)
 
     def _progress_text(self, logs: dict[str, Any]) -> str:
         seconds = max(time.monotonic() - self._epoch_began, 1e-9)
@@ -104,7 +81,7 @@ class Recorder(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write the epoch's row."""
-        if self._signal_stop.signal_number is not None:
+        if self._context.signal_stop.signal_number is not None:
             return  # the means of an epoch that was cut short are not those of an epoch
         self._position.epoch += 1
         seconds = time.monotonic() - self._epoch_began
@@ -121,9 +98,11 @@ class Recorder(keras.callbacks.Callback):
             "seconds": round(seconds, 3),
             "rss_bytes": machine.resident_bytes(),
         }
-        self._metrics_log.append(row)
-        self._run.update_throttled(phase=self._phase.name, epoch=row["epoch"], step=row["step"])
-        self._progress.epoch(
+        self._context.metrics_log.append(row)
+        self._context.run.update_throttled(
+            phase=self._phase.name, epoch=row["epoch"], step=row["step"]
+        )
+        self._context.progress.epoch(
             f"{self._phase.name} {row['epoch']}/{self._phase.epochs}  "
             f"{format_metrics(logs or {})}  "
             f"{row['examples_per_second']:.0f} examples/s  {seconds:.1f} s"

@@ -7,15 +7,15 @@ from typing import Any
 import keras
 
 from fmkit.train.phases import Phase
-from fmkit.train.position import Position
+from fmkit.train.run_context import RunContext
 
 
 class StepCounter(keras.callbacks.Callback):
     """Keeps `Position.step` up to date. Must be the first of the callbacks: the others read it."""
 
-    def __init__(self, phase: Phase, position: Position) -> None:
+    def __init__(self, context: RunContext, phase: Phase) -> None:
         super().__init__()
-        self._phase, self._position = phase, position
+        self._phase, self._position = phase, context.position
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Note where the epoch begins: in its middle, where a run resumes there."""

@@ -174,16 +174,6 @@ def _bytes(variables: Iterable[Any]) -> int:
     )
 
 
-def remove(folder: Path) -> None:
-    """Delete a checkpoint: renamed first, so that no reader meets half of it."""
-    atomic_dir.remove(folder)
-
-
-def remove_leftovers(parent: Path) -> None:
-    """Delete what killed processes left. Only for the process that holds the run's lock."""
-    atomic_dir.remove_leftovers(parent)
-
-
 def list_checkpoints(parent: Path) -> list[Checkpoint]:
     """The checkpoints of a run, whole or damaged, oldest first."""
     checkpoints = [
@@ -200,7 +190,7 @@ def prune(parent: Path, keep: int, protected: set[int]) -> None:
     for checkpoint in checkpoints[: max(0, len(checkpoints) - keep)]:
         if checkpoint.step not in protected:
             with contextlib.suppress(OSError):
-                remove(checkpoint.folder)
+                atomic_dir.remove(checkpoint.folder)
 
 
 def find_damage(checkpoint: Checkpoint) -> str:
@@ -213,19 +203,6 @@ def find_damage(checkpoint: Checkpoint) -> str:
         elif not {WEIGHTS, STATE} <= set(manifest["files"]):
             damage = f"has no {WEIGHTS} and {STATE}"
     return f"checkpoint {checkpoint.name} {damage}" if damage else ""
-
-
-def verify(checkpoint: Checkpoint) -> None:
-    """Check every file against the manifest, and the manifest against itself.
-
-    Raises:
-        ArtifactError: anything is missing, added, or not what was written.
-    """
-    if damage := find_damage(checkpoint):
-        raise ArtifactError(
-            f"{damage}, in {checkpoint.folder.parent}.",
-            "It was damaged or changed after it was written. Use another checkpoint or run.",
-        )
 
 
 def newest(parent: Path, resumable: bool = True) -> tuple[Checkpoint, list[str]]:
@@ -325,12 +302,13 @@ def read_state(checkpoint: Checkpoint) -> dict[str, Any]:
         raise ArtifactError(
             f"checkpoint {checkpoint.name}: {STATE} cannot be read: {error}"
         ) from error
+    missing = [key for key in run_state.REQUIRED if key not in state]
     problem = run_state.invalid_field(state)
-    if not problem and (missing := run_state.missing_fields(state)):
+    if missing and not problem:
         problem = f"{join_names(missing)} is missing"
     if problem:
         raise ArtifactError(
             f"checkpoint {checkpoint.name}: {STATE}: {problem}.",
             "Another version of fmkit wrote it.",
         )
-    return run_state.with_defaults(state)
+    return {**dict.fromkeys(run_state.OPTIONAL), **state}

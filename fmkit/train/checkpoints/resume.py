@@ -21,6 +21,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from fmkit.core import atomic_dir
 from fmkit.core.errors import ArtifactError
 from fmkit.train.checkpoints import checkpoint as checkpoints
 from fmkit.train.checkpoints import state, variables
@@ -144,7 +145,7 @@ def delete_later(parent: Path, step: int) -> None:
     """
     for checkpoint in checkpoints.list_checkpoints(parent):
         if checkpoint.step > step:
-            checkpoints.remove(checkpoint.folder)
+            atomic_dir.remove(checkpoint.folder)
 
 
 class RestoredArrays:

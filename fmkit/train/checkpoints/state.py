@@ -8,14 +8,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from fmkit.train.position import Position
 
 SCHEMA = 1
-_COUNTS = ("step", "epoch", "phase_step", "stale")
-_OBJECTS = ("best", "phase_best", "resume")
 _RESULT_KEYS = {"name", "epochs", "seconds", "best", "skipped"}
 _BEST_TYPES: dict[str, Any] = {
     "phase": str, "epoch": int, "step": int, "monitor": str, "value": (int, float),
@@ -26,7 +24,6 @@ def to_json(
     phase: str,
     weights_of: Mapping[str, Any],
     position: Position,
-    rows: int,
     logs: Mapping[str, float] | None,
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -36,9 +33,8 @@ def to_json(
         phase: the phase's name.
         weights_of: `epoch` and `step` that the weights are of.
         position: where the run is.
-        rows: as in `resume.SavedState`, like the next one.
-        logs: see there.
-        facts: `seconds`, `skipped`, `features` and `config` of it.
+        logs: as in `resume.SavedState`.
+        facts: `rows`, `seconds`, `skipped`, `features` and `config` of it.
     """
     return {
         "phase": phase,
@@ -49,7 +45,6 @@ def to_json(
         "stale": position.stale,
         "resume": {
             "schema": SCHEMA,
-            "rows": rows,
             "row_loss": list(position.row_loss),
             "logs": None if logs is None else dict(logs),
             "results": position.results,
@@ -73,50 +68,27 @@ def position_of(values: Mapping[str, Any]) -> Position:
     )
 
 
-def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A state with None for what may be missing."""
-    return {**dict.fromkeys(_OBJECTS), **values}
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
 
 
-def missing_fields(values: Mapping[str, Any]) -> list[str]:
-    """What every state must have and this one lacks."""
-    return [key for key in (*_COUNTS, "phase") if key not in values]
+def _is_object(value: Any) -> bool:
+    return value is None or isinstance(value, dict)
 
 
-def invalid_field(values: Mapping[str, Any]) -> str:
-    """The first field of a state with an unknown name or a wrong type, in words; or empty."""
-    for key, value in values.items():
-        if key in _COUNTS:
-            is_valid = type(value) is int and value >= 0
-        elif key in _OBJECTS:
-            is_valid = value is None or isinstance(value, dict)
-        elif key == "phase":
-            is_valid = isinstance(value, str)
-        else:
-            return f"unknown key {key!r}"
-        if not is_valid:
-            return f"{key} is {value!r}"
-    return ""
+def _is_row_loss(value: Any) -> bool:
+    is_pair = isinstance(value, list) and len(value) == 2
+    return is_pair and _is_count(value[0]) and isinstance(value[1], int | float | type(None))
 
 
-def invalid_resume_field(values: Mapping[str, Any]) -> str:
-    """The first field of a valid state that training cannot resume from; or empty."""
-    resume = values["resume"]
-    checks: dict[str, Callable[[Any], bool]] = {
-        "rows": _is_count,
-        "row_loss": _is_row_loss,
-        "logs": lambda logs: logs is None or _is_mapping(logs, (int, float)),
-        "seconds": lambda seconds: isinstance(seconds, int | float),
-        "results": _are_results,
-        "skipped": lambda skipped: _is_mapping(skipped, str),
-        "features": lambda digest: digest is None or isinstance(digest, str),
-        "config": lambda config: isinstance(config, dict),
-    }
-    if values["phase_step"] > values["step"]:
-        return "phase_step"
-    invalid = [key for key in ("best", "phase_best") if not is_best(values[key])]
-    invalid += [key for key, is_valid in checks.items() if not is_valid(resume.get(key))]
-    return invalid[0] if invalid else ""
+def _is_mapping_to(kind: Any, value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(item, kind) for item in value.values())
+
+
+def _are_results(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(result, dict) and set(result) == _RESULT_KEYS for result in value
+    )
 
 
 def is_best(value: Any) -> bool:
@@ -126,21 +98,39 @@ def is_best(value: Any) -> bool:
     )
 
 
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
+REQUIRED = ("step", "phase", "epoch", "phase_step", "stale")
+OPTIONAL = ("best", "phase_best", "resume")
+_CHECKS = {
+    **dict.fromkeys(REQUIRED, _is_count),
+    **dict.fromkeys(OPTIONAL, _is_object),
+    "phase": lambda value: isinstance(value, str),
+}
+_RESUME_CHECKS = {
+    "rows": _is_count,
+    "row_loss": _is_row_loss,
+    "logs": lambda value: value is None or _is_mapping_to((int, float), value),
+    "seconds": lambda value: isinstance(value, int | float),
+    "results": _are_results,
+    "skipped": lambda value: _is_mapping_to(str, value),
+    "features": lambda value: value is None or isinstance(value, str),
+    "config": lambda value: isinstance(value, dict),
+}
 
 
-def _is_row_loss(value: Any) -> bool:
-    if not isinstance(value, list) or len(value) != 2:
-        return False
-    return _is_count(value[0]) and isinstance(value[1], int | float | type(None))
+def invalid_field(values: Mapping[str, Any]) -> str:
+    """The first field of a state with an unknown name or a wrong type, in words; or empty."""
+    for key, value in values.items():
+        if key not in _CHECKS:
+            return f"unknown key {key!r}"
+        if not _CHECKS[key](value):
+            return f"{key} is {value!r}"
+    return ""
 
 
-def _is_mapping(value: Any, kind: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(item, kind) for item in value.values())
-
-
-def _are_results(value: Any) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(result, dict) and set(result) == _RESULT_KEYS for result in value
-    )
+def invalid_resume_field(values: Mapping[str, Any]) -> str:
+    """The first field of a valid state that training cannot resume from; or empty."""
+    invalid = ["phase_step"] if values["phase_step"] > values["step"] else []
+    invalid += [key for key in ("best", "phase_best") if not is_best(values[key])]
+    resume = values["resume"]
+    invalid += [key for key, check in _RESUME_CHECKS.items() if not check(resume.get(key))]
+    return invalid[0] if invalid else ""

@@ -84,20 +84,28 @@ def choose(
         ConfigError: `openvino` is set and is not installed, or cannot compute in this precision.
         ArtifactError: `openvino` is set and cannot run the model, or disagrees with Keras.
     """
-    run_keras = _keras(model)
-    if setting == "keras":
-        return Engine("keras", "runtime.extractor=keras", None, run_keras)
-    if setting == "openvino":
-        return _required(model, run_keras, first_batch, precision)
-    if reason := _reason_for_keras(kind, precision, first_batch, images):
+    run_keras, is_required = _keras(model), setting == "openvino"
+    reason = "runtime.extractor=keras" if setting == "keras" else ""
+    if is_required:
+        _require_openvino(precision)
+    elif not reason:
+        reason = _reason_for_keras(kind, precision, first_batch, images)
+    if reason:
         return Engine("keras", reason, None, run_keras)
+    cause: Exception | None = None
     try:
         name, run = _openvino(model, first_batch.shape)
         parity = compare(name, run, run_keras, first_batch)
     except Exception as error:  # auto must not lose a run to a faster way of doing the same
-        return Engine("keras", f"OpenVINO failed: {_short(error)}", None, run_keras)
-    if not _agrees(parity):
-        return Engine("keras", _disagreement(parity), None, run_keras)
+        problem, cause = f"OpenVINO failed: {_short(error)}", error
+    else:
+        problem = "" if _agrees(parity) else _disagreement(parity)
+    if problem and is_required:
+        raise ArtifactError(f"runtime.extractor=openvino: {problem}.", _HINT) from cause
+    if problem:
+        return Engine("keras", problem, None, run_keras)
+    if is_required:
+        return Engine(name, "runtime.extractor=openvino", parity, run)
     reason = "installed, on a CPU, and equal to Keras on the first batch"
     return Engine(name, reason, parity, _with_fallback(run, run_keras))
 
@@ -141,29 +149,18 @@ def _disagreement(parity: dict[str, Any]) -> str:
     )
 
 
-def _required(
-    model: keras.Model, run_keras: Runner, first_batch: np.ndarray, precision: str
-) -> Engine:
-    """OpenVINO, or an error that says why not."""
-    setting = "runtime.extractor=openvino"
+def _require_openvino(precision: str) -> None:
+    """Refuse `runtime.extractor=openvino` where it cannot be had."""
     if not _installed():
         raise ConfigError(
-            f"{setting}: OpenVINO is not installed.", "Install it: pip install 'fmkit[openvino]'"
+            "runtime.extractor=openvino: OpenVINO is not installed.",
+            "Install it: pip install 'fmkit[openvino]'",
         )
     if precision != "float32":
         raise ConfigError(
-            f"{setting} computes in float32, but the precision is {precision}.",
+            f"runtime.extractor=openvino computes in float32, but the precision is {precision}.",
             "Set runtime.precision=float32, or remove runtime.extractor.",
         )
-    try:
-        name, run = _openvino(model, first_batch.shape)
-        parity = compare(name, run, run_keras, first_batch)
-    except Exception as error:
-        message = f"{setting}: OpenVINO cannot run this model. {_short(error)}"
-        raise ArtifactError(message, _HINT) from error
-    if not _agrees(parity):
-        raise ArtifactError(f"{setting}: {_disagreement(parity)}.", _HINT)
-    return Engine(name, setting, parity, run)
 
 
 def _reason_for_keras(

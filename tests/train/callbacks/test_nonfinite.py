@@ -12,9 +12,9 @@ from fmkit.config.schema.runtime import PhaseConfig
 from fmkit.core.errors import NonFiniteError
 from fmkit.data.loaders.image_loader import ImageLoader
 from fmkit.train import loop
-from fmkit.train.callbacks.signal_stop import SignalStop
 from fmkit.train.checkpoints import checkpoint
 from fmkit.train.features import cache
+from fmkit.train.signal_stop import SignalStop
 
 
 def with_broken_target(assembly, example, value=np.nan):

@@ -14,6 +14,7 @@ from fmkit.core.errors import ArtifactError, Interrupted
 from fmkit.store import metrics_log
 from fmkit.store.run_dir import RunWriter
 from fmkit.train import loop
+from fmkit.train.callbacks import checkpointing
 from fmkit.train.checkpoints import checkpoint, resume
 
 STEPS = 42
@@ -155,7 +156,7 @@ def test_features_are_computed_again_and_the_best_that_was_in_memory_comes_back(
     assert done.phases[1].best["step"] < done.status["step"]
 
     assembly, run = assembled(config), folder(tmp_path / "killed")
-    monkeypatch.setattr(loop, "_CHECKPOINT_SPACING", 1e9)
+    monkeypatch.setattr(checkpointing, "_SECONDS_BETWEEN", 1e9)
     monkeypatch.setattr(fault_injection, "_passed", {})
     monkeypatch.setenv(fault_injection.VARIABLE, f"train.step:{done.phases[1].epochs}:EIO")
     with pytest.raises(OSError, match="Input/output"):
