@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from fmkit.commands import launch
 from fmkit.commands.runs import Rows
 from fmkit.core import console
-from fmkit.core.errors import ConfigError, ResourceError, received
+from fmkit.core.errors import ConfigError, ResourceError, plural, received
 from fmkit.store import array_cache
 from fmkit.store.array_cache import ArrayCache, Entry
 
@@ -53,8 +53,8 @@ def _list(store: ArrayCache) -> None:
         return
     total = sum(entry.bytes for entry in entries) / 2**20
     columns = ("key", "model", "data", "split", "rows", "features", "MiB", "last used", "engine")
-    noun = "entry" if len(entries) == 1 else "entries"
-    title = f"{store.folder}: {len(entries)} {noun}, {total:.1f} MiB"
+    count = plural(len(entries), "entry", "entries")
+    title = f"{store.folder}: {count}, {total:.1f} MiB"
     console.stdout.print(Rows(title, columns, [_row(entry) for entry in entries]))
 
 
@@ -81,13 +81,11 @@ def _clear(store: ArrayCache, words: Sequence[str]) -> None:
     removed, in_use = store.clear(keys)
     if keys is None:
         array_cache.clear_scans(store.folder.parent)
-    noun = "entry" if removed == 1 else "entries"
-    console.stdout.print(
-        f"{removed} {noun} removed from {console.escape_markup(str(store.folder))}"
-    )
+    folder, count = console.escape_markup(str(store.folder)), plural(removed, "entry", "entries")
+    console.stdout.print(f"{count} removed from {folder}")
     if in_use:
-        verb = "entry is" if in_use == 1 else "entries are"
-        console.warning(f"{in_use} {verb} in use by a run and stay in the cache.")
+        count = plural(in_use, "entry is", "entries are")
+        console.warning(f"{count} in use by a run, not removed.")
 
 
 def _matching(word: str, keys: Sequence[str]) -> list[str]:

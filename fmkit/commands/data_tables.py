@@ -6,6 +6,7 @@ from typing import Any
 
 from fmkit.commands.result_tables import duration, new_table
 from fmkit.core.console import escape_markup, stdout
+from fmkit.core.errors import plural
 from fmkit.core.modalities import modality_entry
 
 _SEVERITIES = {"error": "[bold red]error[/]", "warning": "[yellow]warning[/]", "note": "note"}
@@ -17,7 +18,7 @@ _COUNTED = {"classes": "class", "labels": "label", "entities": "entity", "tags":
 def dataset(report: dict[str, Any]) -> None:
     """What a dataset contains, then its problems, the first ten of each kind."""
     root = f", {escape_markup(report['root'])}" if report["root"] else ""
-    examples = f"{report['examples']:,} example{'' if report['examples'] == 1 else 's'}"
+    examples = plural(report["examples"], "example")
     stdout.print(
         f"{escape_markup(report['data'])}{root}: {examples}, {report['usable']:,} of them usable, "
         f"{_targets(report)}"
@@ -32,8 +33,8 @@ def dataset(report: dict[str, Any]) -> None:
         _print_finding(finding)
     counts = [(report["errors"], "error"), (report["warnings"], "warning"),
               (report["notes"], "note")]  # fmt: skip
-    words = (f"{count:,} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
-    stdout.print(f"\n{', '.join(words)}")
+    totals = ", ".join(plural(count, noun) for count, noun in counts)
+    stdout.print(f"\n{totals}")
 
 
 def _print_finding(finding: dict[str, Any]) -> None:

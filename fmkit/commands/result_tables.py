@@ -13,6 +13,7 @@ from rich.table import Table
 from fmkit.config.registry import evaluators
 from fmkit.core import files
 from fmkit.core.console import escape_markup, stdout
+from fmkit.core.errors import plural
 from fmkit.store.run_dir import RunWriter
 
 _MAX_ROWS = 50
@@ -139,7 +140,7 @@ def predictions(columns: dict[str, Any], errors: int, output: Path) -> None:
     """The first predictions and the path of the table; of features only how many there are."""
     noun, key = next((noun, key) for noun, key in _INPUT_NOUNS if key in columns)
     count = len(columns[key])
-    counted = f"{count} {noun}{'' if count == 1 else 's'}"
+    counted = plural(count, noun)
     unread = f", {errors} of them could not be read" if errors else ""
     predicted = [name for name in columns if name.startswith("prediction")]
     if predicted:

@@ -15,7 +15,7 @@ from fmkit.config.preflight import check
 from fmkit.config.saved_config import quote
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.core import console, signals
-from fmkit.core.errors import FmkitError, Interrupted
+from fmkit.core.errors import FmkitError, Interrupted, plural
 from fmkit.store.run_dir import RunWriter, claim
 
 
@@ -88,8 +88,8 @@ def _raise_errors(jobs: Sequence[_Job], stopped: FmkitError | None, multirun: bo
         first = stopped or errors[0]
         if not multirun:
             raise first
-        noun = "job" if len(jobs) == 1 else "jobs"
-        failure = FmkitError(f"{len(errors)} of {len(jobs)} {noun} of the sweep did not finish.")
+        total = plural(len(jobs), "job")
+        failure = FmkitError(f"{len(errors)} of {total} of the sweep did not finish.")
         failure.exit_code = first.exit_code
         raise failure from first
 

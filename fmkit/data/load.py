@@ -8,7 +8,7 @@ from fmkit.config import registry
 from fmkit.config.schema.data import DataConfig
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.core import console
-from fmkit.core.errors import DataError, received
+from fmkit.core.errors import DataError, plural, received
 from fmkit.core.modalities import modality_entry
 from fmkit.core.throttle import Throttle
 from fmkit.data import findings
@@ -111,7 +111,7 @@ def quarantine_findings(config: DataConfig, inspected: Inspection, report: Path)
     if not moved:  # rows and lines have no file of their own
         return
     data_report.write(report, data_report.report(config, inspected, moved))
-    subject = "1 file was" if len(moved) == 1 else f"{len(moved)} files were"
+    subject = plural(len(moved), "file was", "files were")
     console.warning(
         f"{subject} moved to {root.parent / quarantine.NAME}; `sh {quarantine.UNDO}` there moves "
         f"{'it' if len(moved) == 1 else 'them'} back."

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fmkit.core import console
-from fmkit.core.errors import ConfigError, DataError, combine_messages, join_names, received
+from fmkit.core.errors import ConfigError, DataError, combine_messages, join_names, plural, received
 from fmkit.core.types import SPLITS, DataSpec
 from fmkit.data import class_checks
 from fmkit.data.examples import Examples
@@ -156,9 +156,9 @@ def _hold_out_examples(
     labels, split_count = stratum[members], 1 + (val > 0) + (test > 0)
     counts = np.bincount(labels, minlength=stratum_count)
     if not examples.classes and len(members) < split_count:
-        noun = "example is" if len(members) == 1 else "examples are"
+        count = plural(len(members), "example is", "examples are")
         raise DataError(
-            f"{len(members)} {noun} too few for {split_count} splits.",
+            f"{count} too few for {split_count} splits.",
             "Add some, or set data.val_fraction or data.test_fraction to 0.",
         )
     if examples.classes and examples.splits is None:
@@ -241,9 +241,9 @@ def _refuse_too_few_groups(
     fractions = {"val": val, "test": test}
     empty = [name for name, share in fractions.items() if share > 0 and not held_out[name]]
     if empty:
-        noun = "group leaves" if count == 1 else "groups leave"
+        groups = plural(count, "group leaves", "groups leave")
         raise DataError(
-            f"{count} {noun} nothing for {join_names(empty)}: no class has enough of them.",
+            f"{groups} nothing for {join_names(empty)}: no class has enough of them.",
             "A class should have a group for each split; or set the fraction to 0.",
         )
 
@@ -267,10 +267,9 @@ def _refuse_divided_groups(examples: Examples) -> None:
     names = sorted(group for group, _ in pairs)
     divided = sorted({group for group, after in itertools.pairwise(names) if group == after})
     if divided:
-        verb = "group is" if len(divided) == 1 else "groups are"
+        count = plural(len(divided), "group is", "groups are")
         raise DataError(
-            f"{len(divided)} {verb} in more than one of the named splits: "
-            f"{join_names(divided, 10)}.",
+            f"{count} in more than one of the named splits: {join_names(divided, 10)}.",
             "Fix the table, or leave data.group_column or data.split_column empty.",
         )
 

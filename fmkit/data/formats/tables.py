@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fmkit.core.errors import ConfigError, DataError, combine_messages, join_names, received
+from fmkit.core.errors import ConfigError, DataError, combine_messages, join_names, plural, received
 from fmkit.data.findings import UnusableInput
 from fmkit.data.formats.text_encoding import MAX_CHARACTERS, BadEncoding, decode, lines
 from fmkit.data.formats.text_files import as_data_error, open_input, read_text
@@ -89,8 +89,7 @@ def csv_rows(
     next(records)
     for index, (line, offset, cells) in enumerate(records):
         if len(cells) != len(header):
-            number = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
-            fault = f"line {line} has {number}, the header has {len(header)}"
+            fault = f"line {line} has {plural(len(cells), 'cell')}, the header has {len(header)}"
             yield Row(index, line, offset, (), fault)
             continue
         yield Row(index, line, offset, tuple(cells[position].strip() for position in positions))

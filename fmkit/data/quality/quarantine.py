@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fmkit.config import registry
-from fmkit.core.errors import ConfigError, ResourceError
+from fmkit.core.errors import ConfigError, ResourceError, plural
 from fmkit.core.files import absolute_path
 from fmkit.data.findings import Finding, printable
 
@@ -66,7 +66,7 @@ def move(findings: Sequence[Finding], root: Path) -> dict[str, str]:
             _write_undo(quarantine / UNDO, finding, target)
             Path(finding.path).rename(target)
         except OSError as error:
-            count = f"{len(moved)} {'file was' if len(moved) == 1 else 'files were'}"
+            count = plural(len(moved), "file was", "files were")
             raise ResourceError(
                 f"data.on_bad=quarantine: {printable(finding.path)} cannot be moved to "
                 f"{printable(str(quarantine))}: {error.strerror}. {count} moved before.",

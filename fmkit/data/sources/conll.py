@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fmkit.config.schema.data import ConllData
-from fmkit.core.errors import DataError, combine_messages, join_names
+from fmkit.core.errors import DataError, combine_messages, join_names, plural
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding, UnusableInput
 from fmkit.data.formats.text_files import as_data_error, read_lines
@@ -202,20 +202,16 @@ def _positions(width: int, path: Path, numbers: ColumnNumbers) -> _Layout:
         position = width if column is None else column - 1 if column > 0 else width + column
         if column is not None and not 0 <= position < width:
             raise DataError(
-                f"{path} has {_count(width)}, and {key}={column}.",
+                f"{path} has {plural(width, 'column')}, and {key}={column}.",
                 f"Columns are counted from 1, or from -1 backwards: {key}=NUMBER",
             )
         positions.append(position)
     if positions[0] == positions[1]:
         raise DataError(
-            f"{path}: words and tags are in the same column; it has {_count(width)}.",
+            f"{path}: words and tags are in the same column; it has {plural(width, 'column')}.",
             f"Say which: {word_key}=NUMBER {tag_key}=NUMBER, counted from 1.",
         )
     return _Layout(width, positions[0], None if numbers.tag is None else positions[1])
-
-
-def _count(columns: int) -> str:
-    return f"{columns} column" if columns == 1 else f"{columns} columns"
 
 
 def _sentences(
@@ -258,7 +254,7 @@ def _sentence(
 def _problem(cells: Sequence[str], layout: _Layout) -> str:
     """What is wrong with the columns of a line; empty when nothing is."""
     if len(cells) != layout.width:
-        return f"{_count(len(cells))}, and most lines have {layout.width}"
+        return f"{plural(len(cells), 'column')}, and most lines have {layout.width}"
     if not cells[layout.word]:
         return "no word"
     if layout.tag is not None and not cells[layout.tag]:

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fmkit.core.errors import plural
 from fmkit.data.findings import Finding
 
 SPLIT_NAMES = {
@@ -46,7 +47,7 @@ class FileKind:
 
     def count(self, number: int) -> str:
         """A number of them in words, such as `2 photos`."""
-        return f"{number} {self.noun}" if number == 1 else f"{number} {self.noun}s"
+        return plural(number, self.noun)
 
 
 @dataclass(frozen=True)

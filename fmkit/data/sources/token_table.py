@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fmkit.config.schema.data import TokenTableData
-from fmkit.core.errors import DataError, join_names
+from fmkit.core.errors import DataError, join_names, plural
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding, UnusableInput
 from fmkit.data.formats import tables
@@ -168,17 +168,13 @@ def _add_lists(
                 "In a table with a row per word: data.sentence_column=NAME tells sentences apart.",
             )
     if len(words) != len(tags):
-        return [f"{_count(len(words), 'word')} and {_count(len(tags), 'tag')}"]
+        return [f"{plural(len(words), 'word')} and {plural(len(tags), 'tag')}"]
     if not words:
         return ["no words"]
     problems: list[str] = []
     for number, (word, tag) in enumerate(zip(words, tags, strict=True), start=1):
         problems += [f"{why} (word {number})" for why in _add_word(sentence, word, tag, tag_names)]
     return problems[:_MAX_PROBLEMS]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _add_word(sentence: Sentence, word: Any, tag: Any, tag_names: TagNames) -> list[str]:
