@@ -207,7 +207,7 @@ def test_a_set_is_checked(fmkit, folder, tmp_path):
         (["task=token_classification", "data=conll", "data.root=a.txt", "data.tag_column=1"],
          "that of the words, too"),
         (["task=token_classification", "data=token_table", "data.root=a.csv",
-          "data.tag_names=[O,O]"], "O stands in it twice"),
+          "data.tag_names=[O,O]"], "duplicate entries: O"),
         (["task=token_classification", "data=token_table", "data.root=a.csv",
           "data.tag_names=O"], "a list of texts"),
         (["task=token_classification", "data=conll", "data.root=a.txt",

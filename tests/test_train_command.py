@@ -272,7 +272,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(fmkit, tmp_path):
 MISTAKES = [
     (["data=image_folder", "data.root=nowhere"], "nowhere"),
     (["data=image_folder", "data.root=empty"], "empty"),
-    (["data=image_folder", "data.root=one"], "Add a folder of another one"),
+    (["data=image_folder", "data.root=one"], "Add examples of another one"),
     (["data=image_folder", "data.root=hollow"], "'hollow/zebra' has no photos. Add some"),
     (["data=image_folder", "data.root=fake"], "fake.jpg"),
     (["data=image_folder", "data.root=fake"], "Replace or remove"),

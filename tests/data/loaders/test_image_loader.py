@@ -179,7 +179,7 @@ def test_broken_files_are_found_before_training(photos, budget):
     with pytest.raises(DataError) as caught:
         found.prepare(progress=lambda done, total: seen.append((done, total)))
     message = caught.value.message
-    assert "2 of 18 files are no readable image" in message
+    assert "2 of 18 files are not readable images" in message
     assert "cats2.png: it is damaged" in message
     assert "cats5.png: it is damaged" in message
     assert seen == [(18, 18)]
