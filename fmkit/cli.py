@@ -25,6 +25,9 @@ COMMANDS = {
 }  # fmt: skip
 """Each command's function, and a line for the help."""
 
+ALIASES = {"train": "finetune"}
+"""Other words for commands."""
+
 SUMMARIES = {name: summary for name, (_, summary) in COMMANDS.items()}
 
 
@@ -76,6 +79,7 @@ def _run(words: list[str]) -> None:
     from fmkit.core import registry
 
     name, *rest = words or ["help"]
+    name = ALIASES.get(name, name)
     flags = [number for number, word in enumerate(rest) if word in ("-h", "--help")]
     if name in ("-h", "--help", "help"):
         if rest:

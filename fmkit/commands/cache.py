@@ -36,7 +36,7 @@ def cache(arguments: Sequence[str]) -> None:
         raise ConfigError(received("fmkit cache list", " ".join(words), "nothing after it"))
     cache_dir = options.get("cache_dir")
     root = array_cache.cache_folder(cache_dir)
-    store = ArrayCache(root, limit_bytes=0)
+    store = ArrayCache(root, limit_bytes=0)  # nothing is written, so no limit matters
     try:
         if verb == "list":
             _list(store)

@@ -36,6 +36,7 @@ def check_data(config: CheckConfig) -> dict[str, Any]:
     try:
         inspected = load.inspect(config.data, config.runtime, seed, training=True)
     except DataError as error:
+        # Also what cannot be read at all leaves a report, for pipelines that read it.
         finding = Finding("unusable", "", str(error))
         report.write(path, report.failed_report(config.data, finding))
         raise

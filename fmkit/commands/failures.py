@@ -56,7 +56,7 @@ def as_fmkit_error(
             f"a defect of fmkit: {type(error).__name__}: {first_line}",
             f"{log}FMKIT_TRACEBACK=1 shows it here.",
         )
-    failure.__cause__ = error
+    failure.__cause__ = error  # so that tracebacks in the log show what was raised first
     return failure
 
 

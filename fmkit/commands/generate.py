@@ -69,7 +69,7 @@ def generate_text(config: GenerateConfig) -> str:
     else:
         stream = generation.generate_text(generator, prompt, sampling)
     text = []
-    for piece in stream:
+    for piece in stream:  # printed at once: hundreds of tokens take seconds
         signals.raise_if_stopped()
         console.write_stdout(piece)
         text.append(piece)

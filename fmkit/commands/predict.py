@@ -37,7 +37,7 @@ def predict_inputs(config: PredictConfig) -> dict[str, Any]:
     inputs = _read_inputs(config, run)
     trained = launch.load_run(run, config.runtime)
     columns, errors = _predict(run, trained, inputs, config.batch_size)
-    write.write_table(output, columns)
+    write.write_table(output, columns)  # before an error is raised: it has the reason per input
     for message in errors[:10]:
         console.warning(message)
     _require_readable(run, inputs, errors, f"The reasons: {output}")

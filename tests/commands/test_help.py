@@ -27,6 +27,10 @@ def test_the_overview_names_every_command(capsys):
     assert max(map(len, text.splitlines())) <= help.WIDTH
 
 
+def test_train_is_another_word_for_finetune(capsys):
+    assert told(capsys, "train", "--help") == told(capsys, "finetune", "--help")
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_fits_on_two_screens(name, capsys):
     text = told(capsys, name, "--help")
