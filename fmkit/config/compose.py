@@ -40,12 +40,14 @@ def option_names(group: str, extra_dirs: Sequence[Path] = ()) -> list[str]:
     return sorted(found)
 
 
-_registered: set[tuple[str, str]] = set()
+_registered: set[tuple[str, str, type]] = set()
 
 
 def register(names: Mapping[str, Sequence[str]]) -> None:
     """Tell Hydra of the schema, and of an option for every name that has no YAML."""
-    known = {(group, name) for group, each in names.items() for name in each}
+    # With its class: a plugin file that runs again in this process makes the class anew.
+    classes = {key: config_classes(key.partition(".")[0]) for key in names}
+    known = {(key, name, classes[key].get(name, object)) for key in names for name in names[key]}
     if _registered and known <= _registered:  # it takes a tenth of a second
         return
     _registered.update(known)
