@@ -167,8 +167,8 @@ def test_rows_hold_both_answers_behind_one_prompt():
 def test_what_is_too_long_on_both_sides_keeps_half_a_prompt():
     pair = Pair("p" * 50, "c" * 50, "r" * 20)
     (row,), _ = encoded([pair], 20)
-    assert byte_tokenizer("causal").text(row[:, 0]) == "p" * 10 + "c" * 10
-    assert byte_tokenizer("causal").text(row[:, 2]) == "p" * 10 + "r" * 10
+    assert byte_tokenizer("causal").decode(row[:, 0]) == "p" * 10 + "c" * 10
+    assert byte_tokenizer("causal").decode(row[:, 2]) == "p" * 10 + "r" * 10
     with pytest.raises(ConfigError, match="max_length"):
         encoded([pair], 4)
 
@@ -258,5 +258,5 @@ def test_dropout_is_off_and_a_model_that_sees_later_tokens_is_refused(built):
 def test_what_compares_with_the_start_is_no_objective_of_a_joint_run():
     parts = {"one": DpoConfig(), "two": CausalLmConfig()}
     objectives = {name: ObjectiveConfig(task=each, weight=1.0) for name, each in parts.items()}
-    with pytest.raises(ConfigError, match=r"objectives\.one compares with the model"):
+    with pytest.raises(ConfigError, match=r"objectives\.one compares with a reference model"):
         Joint(JointConfig(objectives=objectives), dict.fromkeys(parts, SPEC))

@@ -19,9 +19,9 @@ SPEC = DataSpec("text", (), {})
 class Words:
     """20 tokens: 0 to 3 are special, those from 12 on go on a word."""
 
-    size, start, end, mask, special = 20, 1, 2, 3, (0, 1, 2, 3)
+    size, start, end, mask, special_ids = 20, 1, 2, 3, (0, 1, 2, 3)
 
-    def continues(self):
+    def is_continuation(self):
         return np.arange(20) >= 12
 
 
