@@ -56,7 +56,7 @@ def document_findings(
     passed = None if cache_folder is None else cache_folder / DOCUMENTS / f"{content.digest()}.json"
     if passed is not None and _has_passed(passed):
         return []
-    found = []
+    findings = []
     numbers, firsts = np.unique(content.file_of, return_index=True)
     for number, first, end in zip(numbers, firsts, [*firsts[1:], len(ids)], strict=True):
         if progress is not None:
@@ -65,15 +65,15 @@ def document_findings(
         fault = _file_fault(content, int(number), bad_rows, progress)
         file = content.files[number]
         if fault is None:
-            found += bad_rows.findings(printable(file.name))
+            findings += bad_rows.findings(printable(file.name))
         else:
             names = tuple(ids[index] for index in range(first, end))
-            found.append(Finding(fault[0], file.name, fault[1], names, file.path))
-    if not found and passed is not None:
+            findings.append(Finding(fault[0], file.name, fault[1], names, file.path))
+    if not findings and passed is not None:
         with contextlib.suppress(OSError):  # a convenience
             passed.parent.mkdir(parents=True, exist_ok=True)
             files.write_json(passed, {"schema": _SCHEMA, "documents": len(ids)})
-    return found
+    return findings
 
 
 def _file_fault(
@@ -135,8 +135,8 @@ class _BadRows:
     def findings(self, name: str) -> list[Finding]:
         """A finding a row, and one for those that were only counted."""
         kind, rest = "incomplete_row", self.count - len(self._first_rows)
-        found = [Finding(kind, f"{name}:{number:06d}", why) for number, why in self._first_rows]
-        return found + ([Finding(kind, name, f"{rest:,} more", count=rest)] if rest else [])
+        rows = [Finding(kind, f"{name}:{number:06d}", why) for number, why in self._first_rows]
+        return rows + ([Finding(kind, name, f"{rest:,} more", count=rest)] if rest else [])
 
 
 def _has_passed(path: Path) -> bool:

@@ -15,10 +15,10 @@ import numpy as np
 
 from fmkit.config.schema.data import DataConfig
 from fmkit.core.errors import DataError, join_names
-from fmkit.data import class_checks, findings, splits
+from fmkit.data import class_checks, splits
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
-from fmkit.data.findings import FILE, Finding
+from fmkit.data.findings import FILE, Finding, count, error_message
 from fmkit.data.quality import duplicates, target_checks
 from fmkit.data.quality.content_scan import ContentScan, ProgressCallback, scan_content
 from fmkit.data.sources import registry as source_registry
@@ -50,8 +50,12 @@ class Inspection:
     @property
     def file_count(self) -> int:
         """Files that were checked, those that are not examples included."""
-        unlisted = (each for each in self.findings if each.about.fault == FILE)
-        return len(self.examples) + sum(each.count for each in unlisted if not each.examples)
+        unlisted = [
+            finding
+            for finding in self.findings
+            if finding.about.fault == FILE and not finding.examples
+        ]
+        return len(self.examples) + count(unlisted)
 
     @property
     def noun(self) -> str:
@@ -96,8 +100,8 @@ def inspect(
     same = scan.duplicates
     if same is None:
         same = duplicates.find_duplicates(examples)
-    found = [*examples.findings, *scan.findings, *duplicates.conflicting_labels(examples, same)]
-    faulty = {name for each in found if each.is_error for name in each.examples}
+    findings = [*examples.findings, *scan.findings, *duplicates.conflicting_labels(examples, same)]
+    faulty = {name for finding in findings if finding.is_error for name in finding.examples}
     usable_indices = np.array(
         [index for index, name in enumerate(examples.ids) if name not in faulty], np.int64
     )
@@ -105,13 +109,13 @@ def inspect(
     split: dict[str, np.ndarray] = {}
     if training:
         split, problems = _make_splits(usable, config, split_seed)
-        found += problems
+        findings += problems
     elif len(usable):
         split = {"all": np.arange(len(usable))}
-    found += duplicates.duplicates_by_split(examples, same, usable_indices, split)
-    found += _class_findings(usable, split) + target_checks.findings(usable, split)
+    findings += duplicates.duplicates_by_split(examples, same, usable_indices, split)
+    findings += _class_findings(usable, split) + target_checks.target_findings(usable, split)
     limited = config.limit is not None
-    return Inspection(examples, usable_indices, split, found, scan, limited)
+    return Inspection(examples, usable_indices, split, findings, scan, limited)
 
 
 def _make_splits(
@@ -143,13 +147,13 @@ def _class_findings(usable: Examples, split: dict[str, np.ndarray]) -> list[Find
         return []
     labels = usable.labels[split["train"]] if "train" in split else usable.labels
     counts = np.bincount(labels, minlength=len(usable.classes))
-    found = []
+    findings = []
     if "train" in split:
-        found += [
+        findings += [
             Finding("single_example", repr(usable.classes[label]))
             for label in np.flatnonzero(counts == 1)
         ]
-    found += [
+    findings += [
         Finding("label_typo", repr(usable.classes[rare]), f"for {usable.classes[frequent]!r}?")
         for rare, frequent in class_checks.probable_typos(usable.labels, usable.classes)
     ]
@@ -161,18 +165,22 @@ def _class_findings(usable: Examples, split: dict[str, np.ndarray]) -> list[Find
             f"Class {usable.classes[largest]!r} has {counts[largest]:,} training examples, "
             f"{usable.classes[smallest]!r} has {counts[smallest]:,}."
         )
-        found.append(Finding("imbalance", "", sizes))
-    return found
+        findings.append(Finding("imbalance", "", sizes))
+    return findings
 
 
-def blocking_errors(found: Iterable[Finding], on_bad: str) -> list[Finding]:
+def blocking_errors(findings: Iterable[Finding], on_bad: str) -> list[Finding]:
     """The errors that `data.on_bad` does not let pass."""
-    return [each for each in found if each.is_error and (on_bad == "error" or not each.about.fault)]
+    return [
+        finding
+        for finding in findings
+        if finding.is_error and (on_bad == "error" or not finding.about.fault)
+    ]
 
 
-def skipped(found: Iterable[Finding]) -> list[Finding]:
+def skipped(findings: Iterable[Finding]) -> list[Finding]:
     """What `data.on_bad=skip` leaves out."""
-    return [each for each in found if each.is_error and each.about.fault]
+    return [finding for finding in findings if finding.is_error and finding.about.fault]
 
 
 def accept(inspected: Inspection, on_bad: str) -> Dataset:
@@ -188,11 +196,11 @@ def accept(inspected: Inspection, on_bad: str) -> Dataset:
     noun, files = inspected.noun, inspected.file_count
     stopping = blocking_errors(inspected.findings, on_bad)
     if stopping:
-        raise DataError(findings.error_message(stopping, files, noun))
+        raise DataError(error_message(stopping, files, noun))
     left_out, unlisted = skipped(inspected.findings), 0
     if not inspected.limited:  # faults are counted in the whole data set, and examples are not
         are_pieces = inspected.examples.content.are_pieces
-        unlisted = findings.count(
+        unlisted = count(
             [
                 each
                 for each in left_out
@@ -206,6 +214,6 @@ def accept(inspected: Inspection, on_bad: str) -> Dataset:
         raise DataError(
             f"data.on_bad={on_bad} would leave out {missing:,} of {total:,} "
             "examples, more than half: that is not this data set any more.\n"
-            f"{findings.error_message(left_out, files, noun)}",
+            f"{error_message(left_out, files, noun)}",
         )
     return inspected.dataset()

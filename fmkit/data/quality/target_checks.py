@@ -36,7 +36,7 @@ def problems(examples: Examples) -> list[str]:
     return []
 
 
-def findings(usable: Examples, splits: Mapping[str, np.ndarray]) -> list[Finding]:
+def target_findings(usable: Examples, splits: Mapping[str, np.ndarray]) -> list[Finding]:
     """What is unusual in the annotations, of the training split where there is one.
 
     Args:
@@ -60,46 +60,48 @@ def _label_findings(
     all_labels: LabelSets, training: LabelSets, has_training: bool
 ) -> list[Finding]:
     """Labels that cannot be learned or look mistyped, and examples without a label."""
-    counts, found = training.indicators.sum(axis=0), []
+    counts, findings = training.indicators.sum(axis=0), []
     if has_training:
         for kind, count in (("single_label", 1), ("constant_label", len(training.indicators))):
-            found += [
+            findings += [
                 Finding(kind, repr(training.names[label]))
                 for label in np.flatnonzero(counts == count)
             ]
     occurrences = np.repeat(np.arange(len(counts)), all_labels.indicators.sum(axis=0))
-    found += _typos(occurrences, training.names)
+    findings += _typos(occurrences, training.names)
     unlabelled = int((~training.indicators.any(axis=1)).sum())
     if unlabelled:
         noun = "training examples" if has_training else "examples"
         verb = "has" if unlabelled == 1 else "have"
         why = f"{unlabelled:,} of {len(training.indicators):,} {noun} {verb} no label."
-        found.append(Finding("without_label", "", why, count=unlabelled))
-    return found
+        findings.append(Finding("without_label", "", why, count=unlabelled))
+    return findings
 
 
 def _number_findings(training: Numbers) -> list[Finding]:
     """Numbers that are constant, or too far from 0 for 32 bits."""
-    found = []
+    findings = []
     for name, values in zip(training.names, training.values.T, strict=True):
         mean, deviation = float(values.mean()), float(values.std())
         if (values == values[0]).all():
-            found.append(Finding("constant_target", repr(name), f"always {values[0]:g}"))
+            findings.append(Finding("constant_target", repr(name), f"always {values[0]:g}"))
         elif abs(mean) > MAX_OFFSET * deviation:
             why = f"mean {mean:g}, deviation {deviation:g}"
-            found.append(Finding("far_target", repr(name), why))
-    return found
+            findings.append(Finding("far_target", repr(name), why))
+    return findings
 
 
 def _tag_findings(tags: Tags, training: np.ndarray | None) -> list[Finding]:
     """Tags that cannot be learned, that no training sentence has, or that look mistyped."""
-    found = []
+    findings = []
     if training is not None:
         if len(tags.names) < 2:
             why = f"There is only one tag, {join_names(tags.names)}: nothing can be learned."
-            found.append(Finding("classes", "", why))
+            findings.append(Finding("classes", "", why))
         counts = np.bincount(tags.take(training).flat(), minlength=len(tags.names))
-        found += [Finding("tag_unseen", repr(tags.names[k])) for k in np.flatnonzero(counts == 0)]
+        findings += [
+            Finding("tag_unseen", repr(tags.names[k])) for k in np.flatnonzero(counts == 0)
+        ]
     marks_entities = tag_scheme(tags.names) is not None
     # B-PER and I-PER differ by a letter, too: only tags with the same prefix are compared.
     for prefix in sorted({name[0] for name in tags.names}) if marks_entities else [""]:
@@ -107,8 +109,8 @@ def _tag_findings(tags: Tags, training: np.ndarray | None) -> list[Finding]:
         position = np.full(len(tags.names), -1)
         position[members] = np.arange(len(members))
         labels = position[tags.flat()]
-        found += _typos(labels[labels >= 0], [tags.names[k] for k in members])
-    return found
+        findings += _typos(labels[labels >= 0], [tags.names[k] for k in members])
+    return findings
 
 
 def _typos(labels: np.ndarray, names: list[str] | tuple[str, ...]) -> list[Finding]:
