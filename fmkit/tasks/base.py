@@ -134,7 +134,7 @@ class Task:
         raise NotImplementedError
 
     def update_rule(self) -> Any:
-        """How a batch's losses become updates of the weights, a `fmkit.train` update rule.
+        """How a batch becomes updates of the weights, a `fmkit.optim.update_rule.UpdateRule`.
 
         None is the default rule: one loss and one optimizer.
         """

@@ -176,26 +176,21 @@ def assemble(
         steps = -(-len(data.splits["train"]) // config.data.batch_size)
         planned = phases.plan(config.stage, config.optimizer, steps)
         freeze.check(model, backbone, planned)
-        started_from: dict[str, Any] = {"weights": backbone.weights}
         skipped: dict[str, str] = {}
+        started_from: dict[str, Any] = {"weights": backbone.weights}
         if config.init is not None and loads:
             skipped, started_from = init_from_run.start_from(
                 RunReader(Path(config.init)), config, every, backbone, model, planned
             )
-        if saved is not None:
-            skipped = saved.skipped
-        else:
-            skipped = {**_weightless_head_phases(model, backbone, planned), **skipped}
+        skipped = {**_weightless_head_phases(model, backbone, planned), **skipped}
         pretrained = _copies_of_decayed(backbone) if config.optimizer.l2_sp else {}
-    if joint:
-        loader: Any = objective.open_joint_loader(config.runtime, joint, backbone)
-    else:
-        loader = build_model.open_loader(config.data, config.runtime, data.examples, task, backbone)
+    loader = _open_loader(config, every, joint, backbone)
     for phase in planned:
         loader.check_augment(phase.augment)
     assembly = Assembly(
         config, machine, data.examples, data.splits, data.spec, loader, backbone, task,
-        model, planned, skipped, started_from, pretrained, objectives=joint,
+        model, planned, skipped if saved is None else saved.skipped, started_from, pretrained,
+        objectives=joint,
     )  # fmt: skip
     if task.needs_reference:
         _compute_reference(assembly)
@@ -213,6 +208,19 @@ def _build(
         every = {objectives_config.primary(config.task): data, **others}
         return objective.build_joint(model_config, config.task, every)
     return *build_model.build_model(model_config, config.task, data.spec), ()
+
+
+def _open_loader(
+    config: TrainConfig,
+    every: Sequence[Objective],
+    joint: Sequence[Objective],
+    backbone: Backbone,
+) -> Any:
+    """The input pipeline; of a joint run one over those of all objectives."""
+    if joint:
+        return objective.open_joint_loader(config.runtime, joint, backbone)
+    (only,) = every
+    return build_model.open_loader(config.data, config.runtime, only.examples, only.task, backbone)
 
 
 def _weightless_head_phases(

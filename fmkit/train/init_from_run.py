@@ -78,20 +78,7 @@ def start_from(
         ArtifactError: the run is gone, or damaged.
         ConfigError: it has another model, or other tokens.
     """
-    if not run.folder.is_dir():
-        raise ArtifactError(
-            f"init: {run.folder}, the run to start from, is gone.",
-            "Put it back where it was, or set init to a run that exists.",
-        )
-    run.warn_if_unfinished()
-    before = saved_config.section(run.config(), "model")
-    if before.name != config.model.name:
-        raise ConfigError(
-            f"init: run {run.id} has the model {before.name!r}, this one {config.model.name!r}.",
-            "Remove model= to use the run's model, or remove init=.",
-        )
-    if backbone.tokenizer is not None:
-        _require_same_tokens(run, backbone.tokenizer)
+    before = _open_same_model(run, config, backbone)
     weights = checkpoint.read_weights(best_checkpoint(run))
     paths = learned_paths(model)
     if not lora.same_adapters(before, config.model):
@@ -114,6 +101,25 @@ def start_from(
     for name in head_phases:
         console.info(f"init: phase {name} is skipped, since {run.id} has trained this head.")
     return dict.fromkeys(head_phases, f"trained in {run.id}"), record
+
+
+def _open_same_model(run: RunReader, config: TrainConfig, backbone: Backbone) -> ModelConfig:
+    """The model's config of a run that has the same model, and the same tokens where it has any."""
+    if not run.folder.is_dir():
+        raise ArtifactError(
+            f"init: {run.folder}, the run to start from, is gone.",
+            "Put it back where it was, or set init to a run that exists.",
+        )
+    run.warn_if_unfinished()
+    before: ModelConfig = saved_config.section(run.config(), "model")
+    if before.name != config.model.name:
+        raise ConfigError(
+            f"init: run {run.id} has the model {before.name!r}, this one {config.model.name!r}.",
+            "Remove model= to use the run's model, or remove init=.",
+        )
+    if backbone.tokenizer is not None:
+        _require_same_tokens(run, backbone.tokenizer)
+    return before
 
 
 def _why_heads_are_new(

@@ -82,19 +82,7 @@ def save(
         NonFiniteError: a weight, or a number that the optimizer keeps, is NaN or infinite.
         ValueError: the state has a field that `read_state` would refuse.
     """
-    if nonfinite := safetensors_file.not_finite({**weights, **(training or {})}):
-        raise NonFiniteError(
-            f"weights are NaN or infinite at step {step}: {join_names(nonfinite, 3)}.",
-            "Lower optimizer.learning_rate, or set optimizer.clip_norm.",
-        )
-    state = files.nonfinite_to_none({"step": step, **state})
-    if invalid := run_state.invalid_field(state):
-        raise ValueError(f"not a checkpoint's state: {invalid}")
-    text = json.dumps(state, indent=2, ensure_ascii=False) + "\n"
-    contents = {WEIGHTS: safetensors_file.serialize(weights)}
-    if training is not None:
-        contents[TRAINING] = safetensors_file.serialize(training)
-    contents[STATE] = [memoryview(text.encode())]
+    contents = _serialize(step, weights, training, state)
     needed = sum(piece.nbytes for pieces in contents.values() for piece in pieces)
     folder = parent / folder_name(step)
 
@@ -112,6 +100,28 @@ def save(
     except OSError as error:
         raise _save_error(parent, step, needed, error) from error
     return Checkpoint(folder)
+
+
+def _serialize(
+    step: int,
+    weights: dict[str, np.ndarray],
+    training: dict[str, np.ndarray] | None,
+    state: dict[str, Any],
+) -> dict[str, list[memoryview]]:
+    """The bytes of a checkpoint by file name, in pieces."""
+    if nonfinite := safetensors_file.not_finite({**weights, **(training or {})}):
+        raise NonFiniteError(
+            f"weights are NaN or infinite at step {step}: {join_names(nonfinite, 3)}.",
+            "Lower optimizer.learning_rate, or set optimizer.clip_norm.",
+        )
+    state = files.nonfinite_to_none({"step": step, **state})
+    if invalid := run_state.invalid_field(state):
+        raise ValueError(f"not a checkpoint's state: {invalid}")
+    text = json.dumps(state, indent=2, ensure_ascii=False) + "\n"
+    contents = {WEIGHTS: safetensors_file.serialize(weights)}
+    if training is not None:
+        contents[TRAINING] = safetensors_file.serialize(training)
+    return {**contents, STATE: [memoryview(text.encode())]}
 
 
 def _make_room(parent: Path, protected: Collection[int] | None) -> bool:
