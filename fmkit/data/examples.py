@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 
+from fmkit.data.columnar import Columnar
 from fmkit.data.findings import Finding
 from fmkit.data.targets import Annotations
 
@@ -31,10 +31,11 @@ class TextPart:
     is_last: bool = True
 
 
-class Content:
+class Content(Columnar):
     """What the examples of a data set show, in their order; a base class.
 
-    A subclass defines `__len__`, `take` and `identity`, and overrides what differs.
+    A subclass defines `columns` (or `__len__` and `take`) and `identity`, and overrides what
+    differs.
     """
 
     modality: ClassVar[str]
@@ -46,13 +47,8 @@ class Content:
     copies_must_agree: ClassVar[bool] = False
     """Equal examples under two classes are an error and not only a warning: in photo files one of
     the two labels must be wrong, while small arrays and short texts may coincide."""
-
-    def __len__(self) -> int:
-        raise NotImplementedError
-
-    def take(self, indices: np.ndarray) -> Self:
-        """The content at `indices`, in that order."""
-        raise NotImplementedError
+    layout: ClassVar[str] = ""
+    """What it consists of, for the fingerprint; empty in files of images or sound."""
 
     def identity(self, index: int) -> tuple[int, bytes | memoryview]:
         """Size and bytes that distinguish an example, for the fingerprint of the data set.
@@ -62,8 +58,8 @@ class Content:
         raise NotImplementedError
 
     def shape(self) -> str:
-        """What all examples have in common, for the fingerprint; empty where there is nothing."""
-        return ""
+        """What all examples have in common, for the fingerprint."""
+        return self.layout
 
     def digest(self) -> str:
         """SHA-256 of all the content: the key of caches on this machine."""
@@ -101,7 +97,7 @@ class Content:
 
 
 @dataclass(frozen=True, eq=False)
-class Examples:
+class Examples(Columnar):
     """Examples of one data set, with or without classes, all splits together.
 
     Attributes:
@@ -116,6 +112,7 @@ class Examples:
         annotations: the targets where these are not one class per example; `classes` is empty then.
     """
 
+    columns: ClassVar = ("ids", "labels", "content", "splits", "groups", "annotations")
     ids: Sequence[str]
     labels: np.ndarray
     classes: tuple[str, ...]
@@ -124,22 +121,6 @@ class Examples:
     groups: np.ndarray | None = None
     findings: tuple[Finding, ...] = ()
     annotations: Annotations | None = None
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def take(self, indices: np.ndarray) -> Examples:
-        """The examples at `indices`, in that order; `classes` stays as it is."""
-        indices = np.asarray(indices, dtype=np.int64)
-        return dataclasses.replace(
-            self,
-            ids=tuple(self.ids[index] for index in indices),
-            labels=self.labels[indices],
-            content=self.content.take(indices),
-            splits=None if self.splits is None else self.splits[indices],
-            groups=None if self.groups is None else self.groups[indices],
-            annotations=None if self.annotations is None else self.annotations.take(indices),
-        )
 
     @cached_property
     def fingerprint(self) -> str:

@@ -5,7 +5,6 @@ N examples, K labels or numbers of each.
 
 from __future__ import annotations
 
-import dataclasses
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +13,13 @@ from typing import ClassVar, Self
 import numpy as np
 
 from fmkit.core.errors import DataError, join_names
+from fmkit.data.columnar import Columnar
 
 
-class Annotations:
+class Annotations(Columnar):
     """Targets of the examples of a data set, in their order; a base class.
 
-    A subclass defines `kind`, `names`, `take` and `identity`, and overrides what differs.
+    A subclass defines `kind`, `names`, `columns` and `identity`, and overrides what differs.
     """
 
     kind: ClassVar[str]
@@ -27,10 +27,6 @@ class Annotations:
     names: tuple[str, ...]
     """Names of the model's outputs in their order, K of them; empty where they have no names, as
     spans of a text have none."""
-
-    def take(self, indices: np.ndarray) -> Self:
-        """The annotations of the examples at `indices`, in that order."""
-        raise NotImplementedError
 
     def identity(self, index: int) -> bytes:
         """Bytes that distinguish an example's annotation, for the fingerprint and for conflicts."""
@@ -97,13 +93,10 @@ class LabelSets(Annotations):
     """
 
     kind: ClassVar[str] = "sets"
+    columns: ClassVar = ("indicators",)
     names: tuple[str, ...]
     indicators: np.ndarray
     is_open: bool = False
-
-    def take(self, indices: np.ndarray) -> LabelSets:
-        """The sets at `indices`; the labels stay as they are."""
-        return dataclasses.replace(self, indicators=self.indicators[indices])
 
     def identity(self, index: int) -> bytes:
         """The labels of an example, a byte each."""
@@ -112,10 +105,8 @@ class LabelSets(Annotations):
     def align(self, names: tuple[str, ...]) -> LabelSets:
         """In the order of a run's labels; a label that is absent from open names has no example."""
         positions = _match_names(self.names, names, "labels", self.is_open)
-        indicators = np.zeros((len(self.indicators), len(names)), bool)
-        for column, position in enumerate(positions):
-            if position is not None:
-                indicators[:, column] = self.indicators[:, position]
+        # A last column of False, at -1, is for labels that the data lacks.
+        indicators = np.pad(self.indicators, ((0, 0), (0, 1)))[:, positions]
         return LabelSets(names, indicators, self.is_open)
 
     def presence(self) -> np.ndarray:
@@ -133,12 +124,9 @@ class Numbers(Annotations):
     """
 
     kind: ClassVar[str] = "numbers"
+    columns: ClassVar = ("values",)
     names: tuple[str, ...]
     values: np.ndarray
-
-    def take(self, indices: np.ndarray) -> Numbers:
-        """The numbers at `indices`."""
-        return Numbers(self.names, self.values[indices])
 
     def identity(self, index: int) -> bytes:
         """The numbers of an example, eight bytes each."""
@@ -146,8 +134,7 @@ class Numbers(Annotations):
 
     def align(self, names: tuple[str, ...]) -> Numbers:
         """In the order of a run's numbers."""
-        positions = _match_names(self.names, names, "numbers")
-        return Numbers(names, self.values[:, [int(position or 0) for position in positions]])
+        return Numbers(names, self.values[:, _match_names(self.names, names, "numbers")])
 
     def moments(self, indices: np.ndarray) -> dict[str, tuple[float, float]]:
         """Mean and standard deviation of each number over the examples at `indices`."""
@@ -167,8 +154,8 @@ def join_labels(names: Sequence[str], indicators: np.ndarray) -> list[str]:
 
 def _match_names(
     data_names: tuple[str, ...], run_names: tuple[str, ...], noun: str, may_lack: bool = False
-) -> list[int | None]:
-    """The position of each of a run's names in the data's names; None where it may be missing.
+) -> list[int]:
+    """The position of each of a run's names in the data's names; -1 where it may be missing.
 
     Names that look the same are the same, as with classes.
 
@@ -184,7 +171,24 @@ def _match_names(
             f"{noun} do not match: {'; '.join(problems)}.",
             f"The run was trained on {join_names(run_names, 10)}. Names are matched exactly.",
         )
-    return [position.get(normalise_name(name)) for name in run_names]
+    return [position.get(normalise_name(name), -1) for name in run_names]
+
+
+def positions_in_run(
+    data_names: Sequence[str], run_names: Sequence[str], noun: str, hint: str = ""
+) -> np.ndarray:
+    """The position of each of the data's names in a run's names, (K,) int32, matched exactly.
+
+    Names of the run may be absent: a few images or sentences need not have every class.
+
+    Raises:
+        DataError: a name was not in the training data; all are listed.
+    """
+    position = {name: index for index, name in enumerate(run_names)}
+    if problems := mismatch_problems([], [name for name in data_names if name not in position]):
+        trained_on = f"The run was trained on {join_names(run_names, 10)}."
+        raise DataError(f"{noun} do not match: {problems[0]}.", f"{trained_on} {hint}".strip())
+    return np.array([position[name] for name in data_names], np.int32)
 
 
 def mismatch_problems(missing: Sequence[str], extra: Sequence[str]) -> list[str]:

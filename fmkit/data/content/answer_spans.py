@@ -9,8 +9,6 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from fmkit.data.targets import Annotations
 
 Span = tuple[int, int]
@@ -30,12 +28,9 @@ class AnswerSpans(Annotations):
     """
 
     kind: ClassVar[str] = "spans"
+    columns: ClassVar = ("spans",)
     spans: tuple[tuple[Span, ...], ...]
     names: tuple[str, ...] = ()
-
-    def take(self, indices: np.ndarray) -> AnswerSpans:
-        """The answers of the examples at `indices`."""
-        return AnswerSpans(tuple(self.spans[index] for index in indices))
 
     def identity(self, index: int) -> bytes:
         """Begin and end of each answer."""

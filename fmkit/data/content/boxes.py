@@ -10,8 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fmkit.core.errors import DataError, join_names
-from fmkit.data.targets import Annotations, mismatch_problems
+from fmkit.data.targets import Annotations, positions_in_run
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,17 +25,10 @@ class Boxes(Annotations):
     """
 
     kind: ClassVar[str] = "boxes"
+    columns: ClassVar = ("corners", "classes")
     names: tuple[str, ...]
     corners: tuple[np.ndarray, ...]
     classes: tuple[np.ndarray, ...]
-
-    def take(self, indices: np.ndarray) -> Boxes:
-        """The boxes of the images at `indices`."""
-        return Boxes(
-            self.names,
-            tuple(self.corners[index] for index in indices),
-            tuple(self.classes[index] for index in indices),
-        )
 
     def identity(self, index: int) -> bytes:
         """Number, corners and class names of an image's boxes, in their order."""
@@ -45,18 +37,8 @@ class Boxes(Annotations):
         return f"{len(self.classes[index])}\0{names}\0".encode() + corners
 
     def align(self, names: tuple[str, ...]) -> Boxes:
-        """In the order of a run's classes. A few images need not have every class.
-
-        Raises:
-            DataError: a class was not in the training data.
-        """
-        position = {name: index for index, name in enumerate(names)}
-        if problems := mismatch_problems([], [n for n in self.names if n not in position]):
-            raise DataError(
-                f"classes of boxes do not match: {problems[0]}.",
-                f"The run was trained on {join_names(names, 10)}.",
-            )
-        order = np.array([position[name] for name in self.names], np.int32)
+        """In the order of a run's classes, of which some may have no box (`positions_in_run`)."""
+        order = positions_in_run(self.names, names, "classes of boxes")
         return Boxes(names, self.corners, tuple(order[labels] for labels in self.classes))
 
     def presence(self) -> np.ndarray:

@@ -117,17 +117,11 @@ class Documents(Content):
 
     modality: ClassVar[str] = "text"
     are_pieces: ClassVar[bool] = True
+    columns: ClassVar = ("file_of", "numbers")  # to be taken in rising order
     files: tuple[TextFile, ...]
     form: DocumentFormat
     file_of: np.ndarray
     numbers: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.file_of)
-
-    def take(self, indices: np.ndarray) -> Documents:
-        """The pieces at `indices`, which rise."""
-        return Documents(self.files, self.form, self.file_of[indices], self.numbers[indices])
 
     def identity(self, index: int) -> tuple[int, bytes]:
         """The size of the piece's file."""

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 
@@ -22,15 +22,9 @@ class Files(Content):
         sizes: bytes of each file, (N,) int64.
     """
 
+    columns: ClassVar = ("paths", "sizes")
     paths: tuple[str, ...]
     sizes: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def take(self, indices: np.ndarray) -> Self:
-        """The files at `indices`, in that order."""
-        return type(self)(tuple(self.paths[index] for index in indices), self.sizes[indices])
 
     def identity(self, index: int) -> tuple[int, bytes]:
         """The file's size."""

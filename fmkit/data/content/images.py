@@ -24,14 +24,8 @@ class ImageArray(Content):
     """Images in memory: `pixels` is uint8, (N, H, W) or (N, H, W, C) with C of 1, 3 or 4."""
 
     modality: ClassVar[str] = "image"
+    columns: ClassVar = ("pixels",)
     pixels: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def take(self, indices: np.ndarray) -> ImageArray:
-        """The images at `indices`, in that order."""
-        return ImageArray(self.pixels[indices])
 
     def identity(self, index: int) -> tuple[int, memoryview]:
         """The pixels."""

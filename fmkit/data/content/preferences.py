@@ -36,14 +36,9 @@ class Preferences(Content):
 
     modality: ClassVar[str] = "text"
     noun: ClassVar[str] = "row"
+    layout: ClassVar[str] = "preferences"
+    columns: ClassVar = ("pairs",)
     pairs: tuple[Pair, ...]
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def take(self, indices: np.ndarray) -> Preferences:
-        """The pairs at `indices`, in that order."""
-        return Preferences(tuple(self.pairs[index] for index in indices))
 
     def identity(self, index: int) -> tuple[int, bytes]:
         """Prompt and answers as JSON."""
@@ -51,10 +46,6 @@ class Preferences(Content):
         turns = (pair.prompt, pair.chosen, pair.rejected)
         encoded = json.dumps([_as_json(part) for part in turns])
         return len(encoded), encoded.encode()
-
-    def shape(self) -> str:
-        """A constant."""
-        return "preferences"
 
     def size_columns(self) -> dict[str, np.ndarray]:
         """Characters and words of prompts, preferred and rejected answers."""

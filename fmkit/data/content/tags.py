@@ -17,8 +17,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fmkit.core.errors import DataError, join_names
-from fmkit.data.targets import Annotations, mismatch_problems
+from fmkit.data.targets import Annotations, positions_in_run
 
 OUTSIDE_NAME = "O"
 """The tag of a word that is in no entity."""
@@ -71,12 +70,9 @@ class Tags(Annotations):
     """
 
     kind: ClassVar[str] = "tags"
+    columns: ClassVar = ("values",)
     names: tuple[str, ...]
     values: tuple[np.ndarray, ...]
-
-    def take(self, indices: np.ndarray) -> Tags:
-        """The tags of the examples at `indices`."""
-        return Tags(self.names, tuple(self.values[index] for index in indices))
 
     def flat(self) -> np.ndarray:
         """The tags of all examples one after the other, (W,) int32."""
@@ -88,19 +84,8 @@ class Tags(Annotations):
         return names.encode("utf-8", "surrogatepass")
 
     def align(self, names: tuple[str, ...]) -> Tags:
-        """In the order of a run's names. A few sentences need not have every tag.
-
-        Raises:
-            DataError: a tag was not in the training data.
-        """
-        position = {name: index for index, name in enumerate(names)}
-        extra = [name for name in self.names if name not in position]
-        if problems := mismatch_problems([], extra):
-            raise DataError(
-                f"tags do not match: {problems[0]}.",
-                f"The run was trained on {join_names(names, 10)}. Tags are matched exactly.",
-            )
-        order = np.array([position[name] for name in self.names], np.int32)
+        """In the order of a run's names, of which some may be absent (`positions_in_run`)."""
+        order = positions_in_run(self.names, names, "tags", "Tags are matched exactly.")
         return Tags(names, tuple(order[tags] for tags in self.values))
 
 

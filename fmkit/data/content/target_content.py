@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
-
-import numpy as np
+from typing import ClassVar
 
 from fmkit.data.content.images import ImageArray, ImageFiles
 from fmkit.data.content.texts import Texts
@@ -22,12 +20,9 @@ class TargetContent(Annotations):
         names: what the values of the targets mean; empty where they have no names.
     """
 
+    columns: ClassVar = ("content",)
     content: Content
     names: tuple[str, ...] = ()
-
-    def take(self, indices: np.ndarray) -> Self:
-        """The targets of the examples at `indices`."""
-        return type(self)(self.content.take(indices), self.names)
 
     def identity(self, index: int) -> bytes:
         """Size and bytes of a target."""

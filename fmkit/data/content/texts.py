@@ -24,16 +24,9 @@ class Texts(Content):
 
     modality: ClassVar[str] = "text"
     noun: ClassVar[str] = "text"
+    columns: ClassVar = ("texts", "pairs")
     texts: tuple[str, ...]
     pairs: tuple[str, ...] | None = None
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    def take(self, indices: np.ndarray) -> Texts:
-        """The texts at `indices`, in that order."""
-        pairs = None if self.pairs is None else tuple(self.pairs[index] for index in indices)
-        return Texts(tuple(self.texts[index] for index in indices), pairs)
 
     def identity(self, index: int) -> tuple[int, bytes]:
         """The text in UTF-8, a pair with a NUL between."""
@@ -80,23 +73,14 @@ class Conversations(Content):
     """Conversations in memory: `conversations` has the messages of each."""
 
     modality: ClassVar[str] = "text"
+    layout: ClassVar[str] = "conversations"
+    columns: ClassVar = ("conversations",)
     conversations: tuple[tuple[Message, ...], ...]
-
-    def __len__(self) -> int:
-        return len(self.conversations)
-
-    def take(self, indices: np.ndarray) -> Conversations:
-        """The conversations at `indices`, in that order."""
-        return Conversations(tuple(self.conversations[index] for index in indices))
 
     def identity(self, index: int) -> tuple[int, bytes]:
         """Roles and contents as JSON."""
         encoded = json.dumps([[turn.role, turn.content] for turn in self.conversations[index]])
         return len(encoded), encoded.encode()
-
-    def shape(self) -> str:
-        """A constant."""
-        return "conversations"
 
     def duplicate_key(self, index: int) -> bytes:
         """The words of each message with its role, however white space separates them."""

@@ -24,23 +24,14 @@ class Sentences(Content):
 
     modality: ClassVar[str] = "text"
     noun: ClassVar[str] = "sentence"
+    layout: ClassVar[str] = "sentences"
+    columns: ClassVar = ("words",)
     words: tuple[tuple[str, ...], ...]
-
-    def __len__(self) -> int:
-        return len(self.words)
-
-    def take(self, indices: np.ndarray) -> Sentences:
-        """The sentences at `indices`, in that order."""
-        return Sentences(tuple(self.words[index] for index in indices))
 
     def identity(self, index: int) -> tuple[int, bytes]:
         """The words in UTF-8, with a NUL between, which no word has."""
         encoded = "\0".join(self.words[index]).encode("utf-8", "surrogatepass")
         return len(encoded), encoded
-
-    def shape(self) -> str:
-        """A constant."""
-        return "sentences"
 
     def text(self, index: int) -> str:
         """A sentence with a space between its words."""

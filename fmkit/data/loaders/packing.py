@@ -279,18 +279,12 @@ class Windows(Content):
     """
 
     modality: ClassVar[str] = "text"
+    layout: ClassVar[str] = "windows"
+    columns: ClassVar = ("rows",)
     rows: WindowRows
 
     def __len__(self) -> int:
         return len(self.rows.lengths)
-
-    def take(self, indices: np.ndarray) -> Windows:
-        """The windows at `indices`, in that order."""
-        return Windows(self.rows.take(indices))
-
-    def shape(self) -> str:
-        """What they are."""
-        return "windows"
 
     def identity(self, index: int) -> tuple[int, bytes]:
         """The tokens."""

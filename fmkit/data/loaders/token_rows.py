@@ -28,16 +28,13 @@ class Encoded(Content):
     """
 
     modality: ClassVar[str] = "text"
+    layout: ClassVar[str] = "rows"
     rows: TokenRows
     origin: np.ndarray
     source: Examples
 
     def __len__(self) -> int:
         return len(self.origin)
-
-    def shape(self) -> str:
-        """A constant."""
-        return "rows"
 
     def take(self, indices: np.ndarray) -> Encoded:
         """Refused: rows are chosen by position in their splits."""
