@@ -9,32 +9,6 @@
     file   the file itself cannot be used: `quarantine` moves it, `skip` leaves it out
     row    a row of a table, or the same photo under two classes: both leave it out, no file moves
 
-| error, file       | error, row     | error, to fix    | warning            | note            |
-|-------------------|----------------|------------------|--------------------|-----------------|
-| empty_file        | missing_file   | unusable         | leak, near_leak    | hidden_file     |
-| truncated         | incomplete_row | conflicting_rows | near_two_classes   | wrong_extension |
-| damaged           | two_classes    | empty_class      | equal_two_classes  | converted       |
-| not_image         | lost_answer    | loose_photos     | duplicate          |                 |
-| bad_encoding      |                | loose_texts      | near_duplicate     |                 |
-| not_text          |                | no_classes       | animated, blank    |                 |
-| too_large         |                | no_photos        | unsupported        |                 |
-| unreadable        |                | mixed_layout     | linked_twice       |                 |
-| special_file      |                | unlistable       | control_characters |                 |
-| broken_link       |                | twin_classes     | case_twins         |                 |
-| outside_link      |                | classes          | label_typo         |                 |
-| name_not_utf8     |                | splits           | single_example     |                 |
-|                   |                |                  | imbalance          |                 |
-|                   |                |                  | repeated_rows      |                 |
-|                   |                |                  | separator          | without_label   |
-|                   |                |                  | two_answers        |                 |
-|                   |                |                  | single_label       |                 |
-|                   |                |                  | constant_label     |                 |
-|                   |                |                  | constant_target    |                 |
-|                   |                |                  | far_target         |                 |
-|                   |                |                  | moved_answer       |                 |
-|                   |                |                  | tag_unseen         |                 |
-|                   |                |                  | unnamed_tags       |                 |
-
 Exact copies under two classes are an error in photo files, where one of the two must be wrong;
 equal arrays or texts under two classes are a warning, since what is small may coincide.
 """
@@ -85,123 +59,116 @@ class FindingKind:
 
 _REPLACE = "Replace or remove them, or leave them out with data.on_bad=skip."
 _RENAME = "Rename them."
-_TYPO = "Fix the labels if these are typos."
 
-FINDING_KINDS: dict[str, FindingKind] = {
-    "empty_file": FindingKind(ERROR, "the file is empty", _REPLACE, FILE),
-    "truncated": FindingKind(ERROR, "the file ends too early", _REPLACE, FILE),
-    "damaged": FindingKind(ERROR, "the image is damaged", _REPLACE, FILE),
-    "not_image": FindingKind(ERROR, "not an image that fmkit reads", _REPLACE, FILE),
-    "bad_encoding": FindingKind(
-        ERROR,
-        "not in the encoding that data.encoding names",
-        "Set data.encoding to theirs, save them as UTF-8, or leave them out: data.on_bad=skip",
-        FILE,
-    ),
-    "not_text": FindingKind(ERROR, "not a text", _REPLACE, FILE),
-    "too_large": FindingKind(
-        ERROR,
-        "too large",
-        "Make them smaller, or raise data.max_pixels if you trust them.",
-        FILE,
-    ),
-    "unreadable": FindingKind(ERROR, "cannot be read", "Check the permissions and the disk.", FILE),
-    "special_file": FindingKind(ERROR, "neither file nor folder", "Remove them.", FILE),
-    "broken_link": FindingKind(ERROR, "a broken link", "Fix or remove them.", FILE),
-    "outside_link": FindingKind(
-        ERROR,
-        "a link out of the data's folder",
-        "If you made them: data.outside_links=true. Data from other people should have none.",
-        FILE,
-    ),
-    "name_not_utf8": FindingKind(ERROR, "a name that is not UTF-8", _RENAME, FILE),
-    "missing_file": FindingKind(ERROR, "rows name a file that does not exist", "", ROW),
-    "incomplete_row": FindingKind(ERROR, "rows that cannot be used", "", ROW),
-    "two_classes": FindingKind(
-        ERROR,
-        "the same file under two classes",
-        "Keep each under the right one, or leave all copies out with data.on_bad=skip.",
-        ROW,
-    ),
-    "lost_answer": FindingKind(
-        ERROR,
-        "answers that are not in their text at their offset",
-        "Fix their offsets, which count characters from 0, or leave them out: data.on_bad=skip",
-        ROW,
-    ),
-    "conflicting_rows": FindingKind(
-        ERROR, "rows that contradict an earlier row", "Keep the right one."
-    ),
-    "unusable": FindingKind(ERROR, "the data cannot be listed"),
-    "empty_class": FindingKind(ERROR, "classes without examples"),
-    "loose_photos": FindingKind(ERROR, "photos outside of class folders"),
-    "loose_texts": FindingKind(ERROR, "texts outside of class folders"),
-    "no_classes": FindingKind(ERROR, "no class folders"),
-    "no_photos": FindingKind(ERROR, "no photos"),
-    "mixed_layout": FindingKind(ERROR, "split folders and class folders are mixed"),
-    "unlistable": FindingKind(ERROR, "folders that cannot be listed"),
-    "twin_classes": FindingKind(
-        ERROR,
-        "class names that look the same",
-        "Give them one name if they are one class, and clearly different names if not.",
-    ),
-    "classes": FindingKind(ERROR, "classes that cannot be learned"),
-    "splits": FindingKind(ERROR, "splits that cannot be made"),
-    "leak": FindingKind(
-        WARNING,
-        "the same example in two splits",
-        "Metrics of the held-out split are too optimistic.",
-    ),
-    "near_leak": FindingKind(
-        WARNING, "nearly the same photo in two splits", "Metrics may be too optimistic."
-    ),
-    "near_two_classes": FindingKind(
-        WARNING, "nearly the same photo under two classes", "Check them."
-    ),
-    "equal_two_classes": FindingKind(
-        WARNING, "equal examples under two classes", "Check the labels."
-    ),
-    "duplicate": FindingKind(WARNING, "exact copies"),
-    "near_duplicate": FindingKind(WARNING, "nearly the same photo"),
-    "animated": FindingKind(WARNING, "animated: the first frame is used"),
-    "blank": FindingKind(WARNING, "a single colour"),
-    "unsupported": FindingKind(WARNING, "files that fmkit does not read", "They were left out."),
-    "linked_twice": FindingKind(WARNING, "a folder that is linked twice: it is listed once"),
-    "control_characters": FindingKind(WARNING, "control characters in a name", _RENAME),
-    "case_twins": FindingKind(WARNING, "class names that differ only in upper and lower case"),
-    "label_typo": FindingKind(WARNING, "rare classes with almost the name of a large one", _TYPO),
-    "separator": FindingKind(WARNING, "labels that may have another separator"),
-    "two_answers": FindingKind(
-        WARNING, "equal examples with different labels", "Check the labels."
-    ),
-    "single_label": FindingKind(WARNING, "labels with one training example"),
-    "constant_label": FindingKind(WARNING, "labels that all training examples have"),
-    "constant_target": FindingKind(
-        WARNING, "numbers that never change: nothing can be learned from them"
-    ),
-    "far_target": FindingKind(
-        WARNING,
-        "numbers so far from 0, compared with their spread, that 32 bits round them",
-        "Subtract a constant from them.",
-    ),
-    "single_example": FindingKind(WARNING, "classes with one training example"),
-    "tag_unseen": FindingKind(WARNING, "tags that no training sentence has"),
-    "unnamed_tags": FindingKind(
-        WARNING,
-        "tags are numbers without names",
-        "Name them in their order, so that fmkit knows entities: data.tag_names=[O,B-PER,I-PER]",
-    ),
-    "imbalance": FindingKind(
-        WARNING, "very imbalanced classes", "task.class_weights=balanced may help."
-    ),
-    "repeated_rows": FindingKind(WARNING, "rows that repeat an earlier one: left out"),
-    "without_label": FindingKind(NOTE, "examples without labels"),
-    "moved_answer": FindingKind(
-        WARNING, "answers that are beside the position of their offset: found, or left out"
-    ),
-    "hidden_file": FindingKind(NOTE, "hidden files, ignored"),
-    "wrong_extension": FindingKind(NOTE, "the content has another format than the file name says"),
-    "converted": FindingKind(NOTE, "converted to 8-bit RGB"),
+_KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
+    (ERROR, FILE): {
+        "empty_file": ("the file is empty", _REPLACE),
+        "truncated": ("the file ends too early", _REPLACE),
+        "damaged": ("the image is damaged", _REPLACE),
+        "not_image": ("not an image that fmkit reads", _REPLACE),
+        "bad_encoding": (
+            "not in the encoding that data.encoding names",
+            "Set data.encoding to theirs, save them as UTF-8, or leave them out: data.on_bad=skip",
+        ),
+        "not_text": ("not a text", _REPLACE),
+        "too_large": (
+            "too large",
+            "Make them smaller, or raise data.max_pixels if you trust them.",
+        ),
+        "unreadable": ("cannot be read", "Check the permissions and the disk."),
+        "special_file": ("neither file nor folder", "Remove them."),
+        "broken_link": ("a broken link", "Fix or remove them."),
+        "outside_link": (
+            "a link out of the data's folder",
+            "If you made them: data.outside_links=true. Data from other people should have none.",
+        ),
+        "name_not_utf8": ("a name that is not UTF-8", _RENAME),
+    },
+    (ERROR, ROW): {
+        "missing_file": ("rows name a file that does not exist", ""),
+        "incomplete_row": ("rows that cannot be used", ""),
+        "two_classes": (
+            "the same file under two classes",
+            "Keep each under the right one, or leave all copies out with data.on_bad=skip.",
+        ),
+        "lost_answer": (
+            "answers that are not in their text at their offset",
+            "Fix their offsets, which count characters from 0, or leave them out: data.on_bad=skip",
+        ),
+    },
+    (ERROR, ""): {
+        "conflicting_rows": ("rows that contradict an earlier row", "Keep the right one."),
+        "unusable": ("the data cannot be listed", ""),
+        "empty_class": ("classes without examples", ""),
+        "loose_photos": ("photos outside of class folders", ""),
+        "loose_texts": ("texts outside of class folders", ""),
+        "no_classes": ("no class folders", ""),
+        "no_photos": ("no photos", ""),
+        "mixed_layout": ("split folders and class folders are mixed", ""),
+        "unlistable": ("folders that cannot be listed", ""),
+        "twin_classes": (
+            "class names that look the same",
+            "Give them one name if they are one class, and clearly different names if not.",
+        ),
+        "classes": ("classes that cannot be learned", ""),
+        "splits": ("splits that cannot be made", ""),
+    },
+    (WARNING, ""): {
+        "leak": (
+            "the same example in two splits",
+            "Metrics of the held-out split are too optimistic.",
+        ),
+        "near_leak": ("nearly the same photo in two splits", "Metrics may be too optimistic."),
+        "near_two_classes": ("nearly the same photo under two classes", "Check them."),
+        "equal_two_classes": ("equal examples under two classes", "Check the labels."),
+        "duplicate": ("exact copies", ""),
+        "near_duplicate": ("nearly the same photo", ""),
+        "animated": ("animated: the first frame is used", ""),
+        "blank": ("a single colour", ""),
+        "unsupported": ("files that fmkit does not read", "They were left out."),
+        "linked_twice": ("a folder that is linked twice: it is listed once", ""),
+        "control_characters": ("control characters in a name", _RENAME),
+        "case_twins": ("class names that differ only in upper and lower case", ""),
+        "label_typo": (
+            "rare classes with almost the name of a large one",
+            "Fix the labels if these are typos.",
+        ),
+        "separator": ("labels that may have another separator", ""),
+        "two_answers": ("equal examples with different labels", "Check the labels."),
+        "single_label": ("labels with one training example", ""),
+        "constant_label": ("labels that all training examples have", ""),
+        "constant_target": ("numbers that never change: nothing can be learned from them", ""),
+        "far_target": (
+            "numbers so far from 0, compared with their spread, that 32 bits round them",
+            "Subtract a constant from them.",
+        ),
+        "single_example": ("classes with one training example", ""),
+        "tag_unseen": ("tags that no training sentence has", ""),
+        "unnamed_tags": (
+            "tags are numbers without names",
+            "Name them in their order, so that fmkit knows entities: "
+            "data.tag_names=[O,B-PER,I-PER]",
+        ),
+        "imbalance": ("very imbalanced classes", "task.class_weights=balanced may help."),
+        "repeated_rows": ("rows that repeat an earlier one: left out", ""),
+        "moved_answer": (
+            "answers that are beside the position of their offset: found, or left out",
+            "",
+        ),
+    },
+    (NOTE, ""): {
+        "without_label": ("examples without labels", ""),
+        "hidden_file": ("hidden files, ignored", ""),
+        "wrong_extension": ("the content has another format than the file name says", ""),
+        "converted": ("converted to 8-bit RGB", ""),
+    },
+}
+"""By severity and fault, title and advice of each kind of finding."""
+
+FINDING_KINDS = {
+    kind: FindingKind(severity, title, advice, fault)
+    for (severity, fault), kinds in _KINDS.items()
+    for kind, (title, advice) in kinds.items()
 }
 """Every kind of finding by its name in the report, the most severe first."""
 

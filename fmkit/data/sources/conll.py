@@ -94,7 +94,7 @@ def list_examples(config: ConllData) -> Examples:
     if not sentences:
         errors = [finding.text for finding in findings if finding.is_error]
         raise DataError(combine_messages(errors) if errors else f"{config.root} has no sentence.")
-    return examples(sentences, findings, config.limit)
+    return examples(sentences, findings)
 
 
 def _files(config: ConllData, findings: list[Finding]) -> list[tuple[str, str, str]]:
@@ -105,7 +105,7 @@ def _files(config: ConllData, findings: list[Finding]) -> list[tuple[str, str, s
     # CoNLL-2003 calls its files eng.train, eng.testa and eng.testb.
     kind = FileKind("CoNLL file", (*ENDINGS, *(f".{name}" for name in _SPLITS)), "loose_texts")
     listing = directory.everything(root, kind, config.outside_links)
-    findings += [finding for finding in listing.findings if finding.kind != "empty_class"]
+    findings += listing.findings
     files = zip(listing.paths, listing.ids, strict=True)
     rows = [(path, name, _split_of(name)) for path, name in files]
     if not rows:

@@ -77,6 +77,7 @@ def everything(root: Path, kind: FileKind, outside_links: bool) -> Listing:
     """
     listing = Listing(root, kind, outside_links)
     _list_class(listing, root, split="")
+    listing.findings = [finding for finding in listing.findings if finding.kind != "empty_class"]
     return listing
 
 
@@ -265,9 +266,8 @@ def _list_class(listing: Listing, folder: Path, split: str) -> None:
 
 
 def recursive_findings(listing: Listing) -> list[Finding]:
-    """The findings of `everything`: without those about classes, with files of another kind."""
-    findings = [finding for finding in listing.findings if finding.kind != "empty_class"]
-    return findings + _unsupported(listing)
+    """The findings of `everything`, and one about files of another kind."""
+    return listing.findings + _unsupported(listing)
 
 
 def _unsupported(listing: Listing) -> list[Finding]:

@@ -12,9 +12,8 @@ from fmkit.data.examples import Examples, without_classes
 from fmkit.data.findings import Finding
 from fmkit.data.images.decode import EXTENSIONS
 from fmkit.data.sources import directory
-from fmkit.data.sources.listing import FileKind
+from fmkit.data.sources.listing import FileKind, Listing
 from fmkit.data.sources.paths import existing_path, file_sizes
-from fmkit.data.stratify import limit_examples
 
 PHOTOS = FileKind("photo", EXTENSIONS, "loose_photos", ((".txt", ".text", ".md"), "text_folder"))
 
@@ -28,26 +27,20 @@ def list_examples(config: ImageFolderData) -> Examples:
         DataError: the folder is missing.
     """
     root = existing_path(config.root, "folder")
-    listing = directory.walk(root, PHOTOS, config.outside_links)
-    images = ImageFiles(tuple(listing.paths), file_sizes(listing.paths))
-    examples = directory.examples(listing, images)
-    return limit_examples(examples, config.limit) if len(examples) else examples
+    return _examples(directory.walk(root, PHOTOS, config.outside_links))
 
 
 def list_unlabelled(config: PhotosData) -> Examples:
-    """The photos under `config.root`, without classes.
-
-    Problems of the listing are in the examples' findings.
-
-    Raises:
-        DataError: the folder is missing.
-    """
+    """The photos under `config.root`, without classes; otherwise as `list_examples`."""
     root = existing_path(config.root, "folder")
     listing = directory.everything(root, PHOTOS, config.outside_links)
     if not listing.ids:
-        others = [finding for finding in listing.findings if finding.kind != "empty_class"]
         why = f"There is no photo below {display_path(root)}."
-        listing.findings = [*others, Finding("no_photos", "", why)]
+        listing.findings.append(Finding("no_photos", "", why))
+    examples = _examples(listing)
+    return without_classes(examples.ids, examples.content, findings=examples.findings)
+
+
+def _examples(listing: Listing) -> Examples:
     images = ImageFiles(tuple(listing.paths), file_sizes(listing.paths))
-    examples = directory.examples(listing, images)
-    return without_classes(examples.ids, images, findings=examples.findings)
+    return directory.examples(listing, images)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from fmkit.config.schema.data import ImageTableData, TextTableData
 from fmkit.data.examples import Content, Examples, from_names, without_classes
 from fmkit.data.findings import Finding
 from fmkit.data.sources.paths import name_findings
-from fmkit.data.targets import LabelSets, Numbers
+from fmkit.data.targets import Annotations, LabelSets, Numbers
 
 YES, NO = ("1", "true", "yes", "1.0"), ("0", "false", "no", "0.0")
 """What a cell of a label's own column may say, in lower case."""
@@ -29,62 +29,61 @@ _COMMA = re.compile(r"[+-]?\d+,\d+")
 _OTHERS = (",", ";", "|", "/")
 
 
-class LabelReader(Protocol):
-    """Reads the target of a row.
+class LabelReader:
+    """Reads the target of each row; a base class.
 
-    Attributes:
-        columns: that it is in.
+    Args:
+        columns: names of the columns that it is in.
     """
 
-    columns: list[str]
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.columns = list(columns)
 
     def read(self, cells: Mapping[str, str]) -> tuple[Hashable, list[str]]:
         """The target of one row, and all that is wrong with it; it counts only without problems."""
-        ...
+        raise NotImplementedError
+
+    def annotations(self, targets: list[Any]) -> Annotations | None:
+        """The targets of the rows that can be used; None: they are classes."""
+        return None
 
     def examples(
         self, ids: list[str], targets: list[Any], content: Content, findings: Sequence[Finding]
     ) -> Examples:
         """Examples from the targets of the rows that can be used."""
-        ...
+        annotations = self.annotations(targets)
+        names = sorted(set(targets)) if annotations is None else annotations.names
+        findings = [*findings, *name_findings(names, ids), *self.warnings(targets)]
+        if annotations is None:
+            return from_names(ids, targets, content, findings=findings)
+        return without_classes(ids, content, annotations, findings=findings)
+
+    def warnings(self, targets: list[Any]) -> list[Finding]:
+        """What may be wrong with all targets together."""
+        return []
 
 
 def label_reader(config: TextTableData | ImageTableData) -> LabelReader:
     """The reader of the labels of a table, by its config."""
-    columns = config.label_columns
     if config.labels == "numbers":
-        return NumberCells(columns or [config.label_column])
+        return NumberCells(config.label_columns or [config.label_column])
+    if config.labels == "sets" and config.label_columns:
+        return FlagCells(config.label_columns)
     if config.labels == "sets":
-        if columns:
-            return FlagCells(columns)
         return SetCells(config.label_column, config.label_separator)
-    return ClassCells(config.label_column)
+    return ClassCells([config.label_column])
 
 
-class ClassCells:
-    """One class per row.
-
-    Args:
-        column: with its name.
-    """
-
-    def __init__(self, column: str) -> None:
-        self.columns = [column]
+class ClassCells(LabelReader):
+    """One column with the name of the class; the classes are the names that occur."""
 
     def read(self, cells: Mapping[str, str]) -> tuple[str, list[str]]:
         """The name of the class."""
         name = cells[self.columns[0]]
         return name, [] if name else ["no label"]
 
-    def examples(
-        self, ids: list[str], targets: list[str], content: Content, findings: Sequence[Finding]
-    ) -> Examples:
-        """Examples with classes, which are the names that occur."""
-        findings = [*findings, *name_findings(sorted(set(targets)), ids)]
-        return from_names(ids, targets, content, findings=findings)
 
-
-class SetCells:
+class SetCells(LabelReader):
     """The names of all labels of a row in one cell; an empty cell is a row without labels.
 
     Args:
@@ -93,31 +92,24 @@ class SetCells:
     """
 
     def __init__(self, column: str, separator: str) -> None:
-        self.columns, self._separator = [column], separator.strip() or None
+        super().__init__([column])
+        self._separator = separator.strip() or None
 
     def read(self, cells: Mapping[str, str]) -> tuple[tuple[str, ...], list[str]]:
         """The names, each once, in their order."""
         names = (name.strip() for name in cells[self.columns[0]].split(self._separator))
         return tuple(sorted({name for name in names if name})), []
 
-    def examples(
-        self,
-        ids: list[str],
-        targets: list[tuple[str, ...]],
-        content: Content,
-        findings: Sequence[Finding],
-    ) -> Examples:
-        """Examples with sets of labels, which are the names that occur."""
+    def annotations(self, targets: list[tuple[str, ...]]) -> LabelSets:
+        """Sets of labels, which are the names that occur."""
         names = tuple(sorted({name for labels in targets for name in labels}))
         position = {name: index for index, name in enumerate(names)}
         indicators = np.zeros((len(targets), len(names)), bool)
         for row, labels in enumerate(targets):
             indicators[row, [position[name] for name in labels]] = True
-        findings = [*findings, *name_findings(names, ids), *self._other_separator(targets)]
-        sets = LabelSets(names, indicators, is_open=True)
-        return without_classes(ids, content, sets, findings=findings)
+        return LabelSets(names, indicators, is_open=True)
 
-    def _other_separator(self, targets: list[tuple[str, ...]]) -> list[Finding]:
+    def warnings(self, targets: list[tuple[str, ...]]) -> list[Finding]:
         """A warning where no cell has the separator, and most have another one inside a name."""
         filled = [labels for labels in targets if labels]
         if self._separator is None or any(len(labels) > 1 for labels in filled):
@@ -134,74 +126,38 @@ class SetCells:
         return []
 
 
-class FlagCells:
-    """A column for each label, with 1 or 0, true or false, yes or no.
-
-    Args:
-        columns: their names are those of the labels.
-    """
-
-    def __init__(self, columns: Sequence[str]) -> None:
-        self.columns = list(columns)
+class FlagCells(LabelReader):
+    """A column for each label, with 1 or 0, true or false, yes or no."""
 
     def read(self, cells: Mapping[str, str]) -> tuple[tuple[bool, ...], list[str]]:
         """Yes or no for each label."""
-        flags, problems = [], []
+        problems = []
         for column in self.columns:
-            word = cells[column].lower()
-            flags.append(word in YES)
-            if not word:
+            if not cells[column]:
                 problems.append(f"nothing in {column!r}")
-            elif word not in YES and word not in NO:
+            elif cells[column].lower() not in (*YES, *NO):
                 problems.append(f"{column!r} is {cells[column][:40]!r}, neither 1 nor 0")
-        return tuple(flags), problems
+        return tuple(cells[column].lower() in YES for column in self.columns), problems
 
-    def examples(
-        self,
-        ids: list[str],
-        targets: list[tuple[bool, ...]],
-        content: Content,
-        findings: Sequence[Finding],
-    ) -> Examples:
-        """Examples with sets of labels, a label for each column."""
+    def annotations(self, targets: list[tuple[bool, ...]]) -> LabelSets:
+        """Sets of labels, a label for each column."""
         indicators = np.array(targets, bool).reshape(len(targets), len(self.columns))
-        findings = [*findings, *name_findings(self.columns, ids)]
-        sets = LabelSets(tuple(self.columns), indicators)
-        return without_classes(ids, content, sets, findings=findings)
+        return LabelSets(tuple(self.columns), indicators)
 
 
-class NumberCells:
-    """A column for each number.
-
-    Args:
-        columns: their names are those of the numbers.
-    """
-
-    def __init__(self, columns: Sequence[str]) -> None:
-        self.columns = list(columns)
+class NumberCells(LabelReader):
+    """A column for each number."""
 
     def read(self, cells: Mapping[str, str]) -> tuple[tuple[float, ...], list[str]]:
         """The numbers of one row."""
-        texts = [cells[column] for column in self.columns]
-        problems = [
-            f"{column!r}: {why}"
-            for column, text in zip(self.columns, texts, strict=True)
-            if (why := number_problem(text))
-        ]
-        return () if problems else tuple(float(text) for text in texts), problems
+        problems = {column: number_problem(cells[column]) for column in self.columns}
+        reasons = [f"{column!r}: {why}" for column, why in problems.items() if why]
+        return () if reasons else tuple(float(cells[name]) for name in self.columns), reasons
 
-    def examples(
-        self,
-        ids: list[str],
-        targets: list[tuple[float, ...]],
-        content: Content,
-        findings: Sequence[Finding],
-    ) -> Examples:
-        """Examples with numbers."""
+    def annotations(self, targets: list[tuple[float, ...]]) -> Numbers:
+        """Numbers in the order of the columns."""
         values = np.array(targets, np.float64).reshape(len(targets), len(self.columns))
-        findings = [*findings, *name_findings(self.columns, ids)]
-        numbers = Numbers(tuple(self.columns), values)
-        return without_classes(ids, content, numbers, findings=findings)
+        return Numbers(tuple(self.columns), values)
 
 
 def number_problem(text: str) -> str:

@@ -19,7 +19,6 @@ from fmkit.data.findings import UnusableInput
 from fmkit.data.formats import chat_messages
 from fmkit.data.formats.text_encoding import binary_reason
 from fmkit.data.sources.json_files import read_records
-from fmkit.data.stratify import limit_examples
 
 _ASSISTANT = "assistant"
 _TURN = "\n\nAssistant:"
@@ -44,14 +43,13 @@ def list_examples(config: PreferencesData) -> Examples:
     # Pairs of one prompt stay together, within a split where the files name any.
     pairs = zip(parsed.splits, content.prompt_groups(), strict=True)
     groups = np.array([f"{split}/{prompt}" for split, prompt in pairs], dtype=str)
-    examples = without_classes(
+    return without_classes(
         parsed.ids,
         content,
         splits=parsed.split_column(),
         groups=groups if parsed.ids else None,
         findings=parsed.findings,
     )
-    return limit_examples(examples, config.limit) if parsed.ids else examples
 
 
 def parse_pair(row: Any, names: Names) -> Pair:

@@ -35,8 +35,7 @@ def collect(config: DataConfig) -> Examples:
     examples = rows.load(rows.source_entry(config.name).reader)(config)
     if examples.content.are_pieces:  # the limit is one of documents, not of pieces
         return examples
-    # A plugin's source need not know about the limit.
-    return limit_examples(examples, config.limit) if len(examples) else examples
+    return limit_examples(examples, config.limit)
 
 
 def list_examples(config: DataConfig, training: bool = True) -> Examples:
@@ -44,7 +43,7 @@ def list_examples(config: DataConfig, training: bool = True) -> Examples:
 
     Args:
         training: also refuse what cannot be learned from: a single class, or a class too small to
-            be in every split. Data that is only judged or predicted may be so.
+            be in every split. Data that is only evaluated may be so.
 
     Raises:
         ConfigError: no source has that name.
@@ -53,7 +52,9 @@ def list_examples(config: DataConfig, training: bool = True) -> Examples:
     from fmkit.data import class_checks, findings
 
     examples = collect(config)
-    problems = findings.format_findings(each for each in examples.findings if each.is_error)
+    problems = findings.format_findings(
+        finding for finding in examples.findings if finding.is_error
+    )
     if training and len(examples):
         problems += class_checks.class_problems(
             examples.labels, examples.classes, examples.splits, config

@@ -16,7 +16,6 @@ from fmkit.data.examples import Content, Examples
 from fmkit.data.findings import Finding
 from fmkit.data.sources.label_columns import LabelReader
 from fmkit.data.sources.listing import SPLIT_NAMES
-from fmkit.data.stratify import limit_examples
 
 
 class TableConfig(Protocol):
@@ -24,7 +23,6 @@ class TableConfig(Protocol):
 
     split_column: str | None
     group_column: str | None
-    limit: int | None
 
 
 class SplitAndGroup(NamedTuple):
@@ -79,11 +77,10 @@ class UsableRows:
         self.splits.append(split)
 
     def examples(self, labels: LabelReader, content: Content, config: TableConfig) -> Examples:
-        """The rows as examples, at most `config.limit`."""
-        columns = [np.array([row[k] for row in self.splits], dtype=str) for k in (0, 1)]
-        examples = dataclasses.replace(
+        """The rows as examples."""
+        splits, groups = (np.array([row[k] for row in self.splits], dtype=str) for k in (0, 1))
+        return dataclasses.replace(
             labels.examples(self.ids, self.targets, content, self.findings),
-            splits=columns[0] if config.split_column else None,
-            groups=columns[1] if config.group_column else None,
+            splits=splits if config.split_column else None,
+            groups=groups if config.group_column else None,
         )
-        return limit_examples(examples, config.limit) if self.ids else examples

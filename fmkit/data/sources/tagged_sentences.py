@@ -14,7 +14,6 @@ from fmkit.data.content.word_sequences import Sentences
 from fmkit.data.examples import Examples, without_classes
 from fmkit.data.findings import Finding
 from fmkit.data.sources.paths import name_findings
-from fmkit.data.stratify import limit_examples
 
 
 @dataclass
@@ -36,9 +35,7 @@ class Sentence:
     faults: list[tuple[str, str]] = field(default_factory=list)
 
 
-def examples(
-    sentences: Sequence[Sentence], findings: Iterable[Finding], limit: int | None
-) -> Examples:
+def examples(sentences: Sequence[Sentence], findings: Iterable[Finding]) -> Examples:
     """Sentences with their tags; one with a fault has no words, and findings that name it.
 
     Where tags mark entities, a tag of another form is a fault.
@@ -46,7 +43,6 @@ def examples(
     Args:
         sentences: in the order of the files; at least one.
         findings: other problems.
-        limit: most examples.
     """
     counts = Counter(tag for sentence in sentences if not sentence.faults for tag in sentence.tags)
     if tags.marks_entities(counts):
@@ -56,22 +52,21 @@ def examples(
     usable = [sentence for sentence in sentences if not sentence.faults]
     names = tags.order_tags(tag for sentence in usable for tag in sentence.tags)
     position = {name: index for index, name in enumerate(names)}
-    pairs = [([], []) if each.faults else (each.words, each.tags) for each in sentences]
+    pairs = [([], []) if row.faults else (row.words, row.tags) for row in sentences]
     ids = [sentence.name for sentence in sentences]
     faults = [
         Finding("incomplete_row", where, why, (sentence.name,))
         for sentence in sentences
         for where, why in sentence.faults
     ]
-    made = without_classes(
+    return without_classes(
         ids,
         Sentences(tuple(tuple(words) for words, _ in pairs)),
-        Tags(names, tuple(np.array([position[tag] for tag in row], np.int32) for _, row in pairs)),
+        Tags(names, tuple(np.array([position[n] for n in row], np.int32) for _, row in pairs)),
         splits=_column([sentence.split for sentence in sentences]),
         groups=_column([sentence.group for sentence in sentences]),
         findings=[*findings, *faults, *name_findings(sorted(names), ids)],
     )
-    return limit_examples(made, limit)
 
 
 def _unknown_tags(sentence: Sentence, unknown: set[str]) -> list[tuple[str, str]]:

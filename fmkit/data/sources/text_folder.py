@@ -36,7 +36,7 @@ def list_examples(config: TextFolderData) -> Examples:
     if not listing.class_files:
         # Limited before reading: only the files of the sample are opened.
         examples = directory.examples(listing, Texts(tuple(listing.paths)))
-        examples = limit_examples(examples, config.limit) if len(examples) else examples
+        examples = limit_examples(examples, config.limit)
         paths = dict(zip(listing.ids, listing.paths, strict=True))
         return _read_files(examples, [paths[name] for name in examples.ids], config.encoding)
     if listing.ids:
@@ -45,10 +45,7 @@ def list_examples(config: TextFolderData) -> Examples:
     texts = [""] * len(listing.ids)
     for file in listing.class_files:
         _read_lines(listing, texts, file, config.encoding)
-    examples = directory.examples(listing, Texts(tuple(texts)))
-    if not len(examples):
-        return examples
-    examples = limit_examples(examples, config.limit)
+    examples = limit_examples(directory.examples(listing, Texts(tuple(texts))), config.limit)
     ids = set(examples.ids)
     findings = [finding for finding in examples.findings if ids.issuperset(finding.examples)]
     return dataclasses.replace(examples, findings=tuple(findings))

@@ -73,7 +73,7 @@ def list_examples(config: TokenTableData) -> Examples:
         raise as_data_error(path, error, config.encoding, hint, "data.encoding") from None
     if not sentences:
         raise DataError(f"{path} has no rows.")
-    return examples(sentences, [] if tag_names else _unnamed(sentences), config.limit)
+    return examples(sentences, [] if tag_names else _unnamed(sentences))
 
 
 def _unnamed(sentences: Sequence[Sentence]) -> list[Finding]:

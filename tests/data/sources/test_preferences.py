@@ -15,7 +15,7 @@ from fmkit.data import load, splits
 from fmkit.data.content.preferences import Pair
 from fmkit.data.quality import inspect
 from fmkit.data.quality import report as data_report
-from fmkit.data.sources import preferences
+from fmkit.data.sources import preferences, registry
 
 
 def said(*contents, begin="user"):
@@ -42,7 +42,7 @@ def written(path, rows):
 
 
 def listed(path, **more):
-    return preferences.list_examples(PreferencesData(root=str(path), **more))
+    return registry.collect(PreferencesData(root=str(path), **more))
 
 
 def talk(*contents, begin="user"):
