@@ -30,8 +30,7 @@ def class_problems(
             "another one; of class folders, data.root is the folder above."
         )
     split_count = 1 + (config.val_fraction > 0) + (config.test_fraction > 0)
-    small = "" if splits is not None else small_class_message(labels, classes, split_count)
-    if small:
+    if splits is None and (small := small_class_message(labels, classes, split_count)):
         larger_limit = "" if config.limit is None else " or a larger data.limit"
         typos = "".join(
             f" Is {classes[rare]!r} a typo for {classes[frequent]!r}?"
@@ -90,7 +89,7 @@ def probable_typos(labels: np.ndarray, classes: Sequence[str]) -> list[tuple[int
             if pairs > _MAX_PAIRS:
                 return typos
             most = 1 if len(names[rare]) < _LONG else 2
-            if 0 < edit_distance(names[rare], names[frequent]) <= most:
+            if edit_distance(names[rare], names[frequent]) <= most:
                 typos.append((rare, frequent))
                 break
     return typos

@@ -88,11 +88,7 @@ def _case_hint(missing: Sequence[str], extra: Sequence[str]) -> str:
 
 
 def align_annotations(data: Dataset, learned: DataSpec) -> Dataset:
-    """The same data with its annotations in the order of a run's names.
-
-    Args:
-        data: the data to evaluate on.
-        learned: specification of the run's data.
+    """The same data with its annotations in the order of the names that a run learned.
 
     Raises:
         DataError: the annotations are of another kind, a name is missing, or it was not in the
@@ -127,7 +123,5 @@ def align_annotations_if_same(data: Dataset, learned: DataSpec) -> Dataset:
     annotations = data.examples.annotations
     if annotations is None or annotations.kind != learned.annotations:
         return data
-    own = {normalise_name(name) for name in annotations.names}
-    if own != {normalise_name(name) for name in learned.names}:
-        return data
-    return align_annotations(data, learned)
+    same = set(map(normalise_name, annotations.names)) == set(map(normalise_name, learned.names))
+    return align_annotations(data, learned) if same else data

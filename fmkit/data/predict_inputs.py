@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,13 @@ from fmkit.config.schema.commands import PredictConfig
 from fmkit.core.errors import DataError, received
 from fmkit.data.content.texts import Texts
 from fmkit.data.findings import FINDING_KINDS, UnusableInput, printable
+from fmkit.data.formats.tables import read, read_columns
+from fmkit.data.formats.text_files import as_data_error, line_id, nonempty_lines, read_document
+from fmkit.data.images.decode import EXTENSIONS
+from fmkit.data.sources import conll, text_folder
+from fmkit.data.sources.squad_files import Keys, read_entries, text_problem
+from fmkit.data.sources.table_rows import row_id
+from fmkit.data.sources.text_table import text_problems
 
 _TABLES = (".csv", ".tsv", ".parquet", ".pq")
 _RECORDS = (".json", ".jsonl", ".ndjson")
@@ -45,11 +53,7 @@ def read_photos(config: PredictConfig, trained_on: Any) -> list[str]:
 
 
 def photos_from_values(values: Any, trained_on: Any) -> list[str]:
-    """Absolute paths of photos, or of what one path holds: a photo, a folder or a table.
-
-    Raises:
-        DataError: there is none.
-    """
+    """Absolute paths of photos, or of what one path holds; see `list_photos`."""
     if isinstance(values, str):
         return list_photos(Path(values), PredictConfig.path_column)
     if not values:
@@ -97,9 +101,6 @@ def list_photos(source: Path, path_column: str) -> list[str]:
     Raises:
         DataError: the source does not exist, or has no photo.
     """
-    from fmkit.data.formats.tables import read_columns
-    from fmkit.data.images.decode import EXTENSIONS
-
     if source.is_dir():
         paths = _search(source, EXTENSIONS)
         if not paths:
@@ -174,9 +175,6 @@ def texts_from_values(values: Any, trained_on: Any) -> TextInputs:
     Raises:
         DataError: there is none, or one is not a text, or not a pair where the model reads pairs.
     """
-    from fmkit.data.sources.table_rows import row_id
-    from fmkit.data.sources.text_table import text_problems
-
     pairs = getattr(trained_on, "pair_column", None) is not None
     rows = []
     for index, value in enumerate([values] if isinstance(values, str) else values):
@@ -195,10 +193,6 @@ def texts_from_values(values: Any, trained_on: Any) -> TextInputs:
 def _table_texts(
     source: Path, text_column: str, pair_column: str | None, encoding: str, quotes: bool
 ) -> Rows:
-    from fmkit.data.formats.tables import read
-    from fmkit.data.sources.table_rows import row_id
-    from fmkit.data.sources.text_table import text_problems
-
     names = [text_column, *([pair_column] if pair_column else [])]
     hint = "Name it: text_column=NAME, and pair_column=NAME where texts are pairs"
     columns = read(source, names, hint, encoding, quotes, "")
@@ -213,8 +207,6 @@ def _table_texts(
 
 
 def _questions(source: Path, text_column: str, pair_column: str, encoding: str) -> Rows:
-    from fmkit.data.sources.squad_files import Keys, read_entries, text_problem
-
     for entry in read_entries(source, Keys(text_column, pair_column, encoding, "encoding")):
         error = entry.fault
         for key, text in ((text_column, entry.question), (pair_column, entry.context)):
@@ -230,8 +222,6 @@ def _line_texts(source: Path, encoding: str) -> Rows:
     Raises:
         DataError: the file cannot be read, or has another encoding.
     """
-    from fmkit.data.formats.text_files import as_data_error, line_id, nonempty_lines
-
     try:
         for number, text, fault in nonempty_lines(str(source), encoding):
             yield line_id(source.name, number), text, "", fault.why if fault else ""
@@ -241,10 +231,7 @@ def _line_texts(source: Path, encoding: str) -> Rows:
 
 def _folder_texts(source: Path, encoding: str) -> Rows:
     """The text files below a folder."""
-    from fmkit.data.formats.text_files import read_document
-    from fmkit.data.sources.text_folder import ENDINGS
-
-    for path in _search(source, ENDINGS):
+    for path in _search(source, text_folder.ENDINGS):
         text = reason = ""
         try:
             text = read_document(str(path), encoding)
@@ -266,35 +253,27 @@ def list_words(source: Path, column: int, encoding: str = "utf-8") -> TextInputs
     Raises:
         DataError: there is no file or no sentence, or one cannot be read.
     """
-    from fmkit.data.sources.conll import ENDINGS, ColumnNumbers, read_sentences
-
-    if source.is_dir():
-        paths = [path for path in _search(source, ENDINGS) if path.is_file()]
-        if not paths:
-            raise DataError(f"input: {source} has no file of words ({', '.join(ENDINGS)}).")
-        files = [(path, path.relative_to(source).as_posix()) for path in paths]
-    elif source.is_file():
-        files = [(source, "")]
-    else:
+    if not source.exists():
         raise DataError(received("input", str(source), "a file or a folder that exists"))
-    numbers = ColumnNumbers(column, None, prefix="")
-    sentences = [
-        sentence
-        for path, name in files
-        for sentence in read_sentences(path, name, encoding, numbers)
-    ]
-    words = [() if each.faults else tuple(each.words) for each in sentences]
-    return TextInputs(
-        tuple(sentence.name for sentence in sentences),
-        Texts(tuple(" ".join(of_sentence) for of_sentence in words)),
-        tuple(", ".join(f"{where}: {why}" for where, why in each.faults) for each in sentences),
-        tuple(tuple(_word_spans(of_sentence)) for of_sentence in words),
+    is_folder = source.is_dir()
+    paths = (
+        [path for path in _search(source, conll.ENDINGS) if path.is_file()]
+        if is_folder
+        else [source]
     )
-
-
-def _word_spans(words: Iterable[str]) -> Iterator[tuple[int, int]]:
-    """Begin and end of words in the text that they make with a space between."""
-    begin = 0
-    for word in words:
-        yield begin, begin + len(word)
-        begin += len(word) + 1
+    if not paths:
+        raise DataError(f"input: {source} has no file of words ({', '.join(conll.ENDINGS)}).")
+    numbers = conll.ColumnNumbers(column, None, prefix="")
+    ids, texts, errors, spans = [], [], [], []
+    for path in paths:
+        name = path.relative_to(source).as_posix() if is_folder else ""
+        for sentence in conll.read_sentences(path, name, encoding, numbers):
+            words = [] if sentence.faults else sentence.words
+            ends = list(
+                itertools.accumulate(words, lambda end, word: end + 1 + len(word), initial=-1)
+            )
+            ids.append(sentence.name)
+            texts.append(" ".join(words))
+            errors.append(", ".join(f"{where}: {why}" for where, why in sentence.faults))
+            spans.append(tuple((end + 1, after) for end, after in itertools.pairwise(ends)))
+    return TextInputs(tuple(ids), Texts(tuple(texts)), tuple(errors), tuple(spans))

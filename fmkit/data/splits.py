@@ -8,7 +8,7 @@ and adding a file moves at most the examples at the boundaries.
 from __future__ import annotations
 
 import hashlib
-import itertools
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,7 +18,7 @@ from fmkit.core.errors import ConfigError, DataError, combine_messages, join_nam
 from fmkit.core.types import SPLITS, DataSpec
 from fmkit.data import class_checks
 from fmkit.data.examples import Examples
-from fmkit.data.stratify import allocate, hash_ranks, strata
+from fmkit.data.stratify import allocate, hash_ranks, ranked_members, strata
 
 Splits = dict[str, np.ndarray]
 """By split name, positions of its examples."""
@@ -60,16 +60,23 @@ def make_splits(
     splits = {name: splits[name] for name in SPLITS if len(splits.get(name, ()))}
     _check_training_has_all(examples, splits)
     if shots is not None:
-        for name in ("train", "val"):
-            if name in splits:
-                splits[name] = _sample_shots(examples, splits[name], shots, seed)
+        for name in splits.keys() - {"test"}:
+            splits[name] = _sample_shots(examples, splits[name], shots, seed)
     return splits
 
 
 def _named_splits(examples: Examples, val_fraction: float, seed: int) -> Splits:
     """The splits that the source names, with a validation split taken from train if absent."""
     names: np.ndarray = np.asarray(examples.splits)
-    _refuse_divided_groups(examples)
+    if examples.groups is not None:
+        pairs = {*zip(examples.groups.tolist(), names.tolist(), strict=True)}
+        splits_of = Counter(group for group, _ in pairs)
+        if divided := sorted(group for group, count in splits_of.items() if count > 1):
+            count = plural(len(divided), "group is", "groups are")
+            raise DataError(
+                f"{count} in more than one of the named splits: {join_names(divided, 10)}.",
+                "Fix the table, or leave data.group_column or data.split_column empty.",
+            )
     splits = {name: np.flatnonzero(names == name) for name in SPLITS}
     if not len(splits["train"]):
         raise DataError(
@@ -77,19 +84,16 @@ def _named_splits(examples: Examples, val_fraction: float, seed: int) -> Splits:
             f"It has {join_names(sorted(set(names.tolist())))}.",
         )
     if not len(splits["val"]) and val_fraction > 0:
-        divided = _divide(examples, splits["train"], val_fraction, 0.0, seed)
-        splits |= {"train": divided["train"], "val": divided["val"]}
+        parts = _divide(examples, splits["train"], val_fraction, 0.0, seed)
+        splits |= {"train": parts["train"], "val": parts["val"]}
     return splits
 
 
 def _sample_shots(examples: Examples, members: np.ndarray, shots: int, seed: int) -> np.ndarray:
     """At most `shots` members of each class, chosen by the hash of seed and id."""
     ranks = hash_ranks((examples.ids[index] for index in members), f"shots {seed}")
-    labels, sampled = examples.labels[members], []
-    for label in np.unique(labels):
-        of_class = np.flatnonzero(labels == label)
-        sampled += members[of_class[np.argsort(ranks[of_class], kind="stable")[:shots]]].tolist()
-    return np.array(sorted(sampled), np.int64)
+    by_class = ranked_members(examples.labels[members], ranks)
+    return np.sort(np.concatenate([members[of_class[:shots]] for of_class in by_class.values()]))
 
 
 def describe(examples: Examples, splits: Splits) -> DataSpec:
@@ -164,21 +168,17 @@ def _hold_out_examples(
     if examples.classes and examples.splits is None:
         small = class_checks.small_class_message(labels, examples.classes, split_count)
         if small:
-            hint = (
-                "Add some, remove the class, or set data.val_fraction or data.test_fraction to 0."
-            )
-            raise DataError(small, hint)
+            remedy = "remove the class, or set data.val_fraction or data.test_fraction to 0"
+            raise DataError(small, f"Add some, {remedy}.")
     available = np.maximum(counts - 1, 0)  # one example of each class stays in train
     test_counts = _share_counts(counts, test, np.maximum(available - (val > 0), 0))
     val_counts = _share_counts(counts, val, available - test_counts)
     ranks = hash_ranks((examples.ids[index] for index in members), str(seed))
     held_out: dict[str, list[int]] = {"val": [], "test": []}
-    for label in range(len(counts)):
-        of_class = np.flatnonzero(labels == label)
-        ordered = members[of_class[np.argsort(ranks[of_class], kind="stable")]]
-        held_out["test"] += ordered[: test_counts[label]].tolist()
-        held_out["val"] += ordered[len(ordered) - val_counts[label] :].tolist()
-    return {name: np.array(indices, dtype=np.int64) for name, indices in held_out.items()}
+    for label, of_class in ranked_members(labels, ranks).items():
+        held_out["test"] += of_class[: test_counts[label]].tolist()
+        held_out["val"] += of_class[len(of_class) - val_counts[label] :].tolist()
+    return {name: members[np.array(chosen, np.int64)] for name, chosen in held_out.items()}
 
 
 def _share_counts(counts: np.ndarray, fraction: float, most: np.ndarray) -> np.ndarray:
@@ -204,19 +204,20 @@ def _hold_out_groups(
     majority = votes.argmax(axis=1)
     ranks = hash_ranks(names.tolist(), str(seed))
     held_out: dict[str, list[int]] = {"val": [], "test": []}
-    for label in np.unique(majority):
-        of_class = np.flatnonzero(majority == label)
-        ordered = of_class[np.argsort(ranks[of_class], kind="stable")].tolist()
-        total = sizes[of_class].sum()
+    for of_class in ranked_members(majority, ranks).values():
+        ordered, total = of_class.tolist(), sizes[of_class].sum()
         test_groups = _fill(ordered, sizes, total * test, len(ordered) - 1 - (val > 0))
         rest = [group for group in reversed(ordered) if group not in set(test_groups)]
         held_out["test"] += test_groups
         held_out["val"] += _fill(rest, sizes, total * val, len(rest) - 1)
-    _refuse_too_few_groups(len(names), held_out, val, test)
-    splits = {
-        name: members[np.isin(numbers, np.array(chosen, dtype=np.int64))]
-        for name, chosen in held_out.items()
-    }
+    fractions = {"val": val, "test": test}
+    if empty := [name for name, share in fractions.items() if share > 0 and not held_out[name]]:
+        subject = plural(len(names), "group leaves", "groups leave")
+        raise DataError(
+            f"{subject} nothing for {join_names(empty)}: no class has enough of them.",
+            "A class should have a group for each split; or set the fraction to 0.",
+        )
+    splits = {name: members[np.isin(numbers, chosen)] for name, chosen in held_out.items()}
     _warn_about_absent_classes(examples, splits)
     return splits
 
@@ -235,43 +236,15 @@ def _fill(ordered: list[int], sizes: np.ndarray, quota: float, most: int) -> lis
     return chosen or [min(ordered, key=lambda group: int(sizes[group]))]
 
 
-def _refuse_too_few_groups(
-    count: int, held_out: dict[str, list[int]], val: float, test: float
-) -> None:
-    fractions = {"val": val, "test": test}
-    empty = [name for name, share in fractions.items() if share > 0 and not held_out[name]]
-    if empty:
-        groups = plural(count, "group leaves", "groups leave")
-        raise DataError(
-            f"{groups} nothing for {join_names(empty)}: no class has enough of them.",
-            "A class should have a group for each split; or set the fraction to 0.",
-        )
-
-
 def _warn_about_absent_classes(examples: Examples, held_out: Splits) -> None:
     """Warn about classes that a held-out split lacks because they have too few groups."""
     for split, indices in held_out.items():
-        present = set(examples.labels[indices].tolist())
-        absent = [name for label, name in enumerate(examples.classes) if label not in present]
+        labels = np.setdiff1d(np.arange(len(examples.classes)), examples.labels[indices])
+        absent = [examples.classes[label] for label in labels]
         if absent and len(indices):
             console.warning(
                 f"No group left for {split} has an example of {join_names(absent, 10)}."
             )
-
-
-def _refuse_divided_groups(examples: Examples) -> None:
-    """Refuse groups that are in more than one of the named splits."""
-    if examples.groups is None or examples.splits is None:
-        return
-    pairs = {*zip(examples.groups.tolist(), examples.splits.tolist(), strict=True)}
-    names = sorted(group for group, _ in pairs)
-    divided = sorted({group for group, after in itertools.pairwise(names) if group == after})
-    if divided:
-        count = plural(len(divided), "group is", "groups are")
-        raise DataError(
-            f"{count} in more than one of the named splits: {join_names(divided, 10)}.",
-            "Fix the table, or leave data.group_column or data.split_column empty.",
-        )
 
 
 def _check_training_has_all(examples: Examples, splits: Splits) -> None:
@@ -288,14 +261,7 @@ def _check_training_has_all(examples: Examples, splits: Splits) -> None:
 
 
 def _refuse_untrained(noun: str, names: Sequence[str], present: Splits, hint: str) -> None:
-    """Refuse names that the training split lacks.
-
-    Args:
-        noun: what a name is of.
-        names: K of them.
-        present: by split, whether it has an example of each name, (K,) bool.
-        hint: what to do.
-    """
+    """Refuse names that train lacks; `present` has by split whether it has each, (K,) bool."""
     problems = []
     for position in np.flatnonzero(~present["train"]):
         others = [split for split, has in present.items() if has[position]]

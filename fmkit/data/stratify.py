@@ -17,6 +17,18 @@ def hash_ranks(ids: Iterable[str], salt: str) -> np.ndarray:
     return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
 
 
+def ranked_members(labels: np.ndarray, ranks: np.ndarray) -> dict[int, np.ndarray]:
+    """By label in rising order, the positions that have it, those with the lowest rank first.
+
+    Args:
+        labels: (N,) whole numbers.
+        ranks: (N,); equal ones keep their order.
+    """
+    order = np.lexsort((ranks, labels))
+    names, starts = np.unique(labels[order], return_index=True)
+    return dict(zip(names.tolist(), np.split(order, starts[1:]), strict=False))
+
+
 def allocate(
     counts: Sequence[int], total: int, least: Sequence[int], most: Sequence[int]
 ) -> np.ndarray:
@@ -79,9 +91,6 @@ def limit_examples(examples: Examples, limit: int | None) -> Examples:
             received("data.limit", limit, f"at least {len(numbers)}, one per {noun} and split")
         )
     shares = allocate(counts.tolist(), limit, [1] * len(numbers), counts.tolist())
-    ranks = hash_ranks(examples.ids, "limit")
-    sampled: list[int] = []
-    for number, share in zip(numbers, shares, strict=True):
-        members = np.flatnonzero(cells == number)
-        sampled.extend(members[np.argsort(ranks[members], kind="stable")[:share]].tolist())
-    return examples.take(np.array(sorted(sampled), dtype=np.int64))
+    by_cell = ranked_members(cells, hash_ranks(examples.ids, "limit")).values()
+    sampled = [members[:share] for members, share in zip(by_cell, shares, strict=True)]
+    return examples.take(np.sort(np.concatenate(sampled)))

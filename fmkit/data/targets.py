@@ -52,8 +52,7 @@ class Annotations(Columnar):
 
     def counts(self, indices: np.ndarray) -> dict[str, int]:
         """The number of examples at `indices` that have each name, where `presence` is defined."""
-        presence = self.presence()
-        if presence is None:
+        if (presence := self.presence()) is None:
             return {}
         return dict(zip(self.names, presence[indices].sum(axis=0).tolist(), strict=True))
 

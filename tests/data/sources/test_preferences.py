@@ -15,7 +15,7 @@ from fmkit.data import load, splits
 from fmkit.data.content.preferences import Pair
 from fmkit.data.quality import inspect
 from fmkit.data.quality import report as data_report
-from fmkit.data.sources import preferences, registry
+from fmkit.data.sources import registry
 
 
 def said(*contents, begin="user"):
