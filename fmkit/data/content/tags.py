@@ -101,11 +101,11 @@ def marks_entities(counts: Mapping[str, int]) -> bool:
     tags are recognised as wrong. A prefix without a type counts only if there is an `O`, too.
     """
     inside = {name: count for name, count in counts.items() if name != OUTSIDE_NAME}
-    prefixed = 0
-    for name, count in inside.items():
-        match = _TAG.fullmatch(name)
-        if match and (match[2] or OUTSIDE_NAME in counts):
-            prefixed += count
+    prefixed = sum(
+        count
+        for name, count in inside.items()
+        if (match := _TAG.fullmatch(name)) and (match[2] or OUTSIDE_NAME in counts)
+    )
     return prefixed > 0 and 2 * prefixed >= sum(inside.values())
 
 
@@ -144,32 +144,14 @@ def entity_spans(tags: np.ndarray, lengths: np.ndarray, meaning: Scheme) -> Enti
         meaning: of the tags.
     """
     prefixes, kinds = meaning.prefixes[tags], meaning.kinds[tags]
-    first = np.zeros(len(tags) + 1, bool)
-    first[np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)] = True
-    before = np.where(first[:-1], OUTSIDE, np.roll(prefixes, 1))
-    after = np.where(first[1:], OUTSIDE, np.roll(prefixes, -1))
-    changes = kinds != np.roll(kinds, 1)
-    begins = entity_begins(before, prefixes, changes)
-    ends = entity_ends(prefixes, after, np.roll(changes, -1))
-    first_words = np.flatnonzero(begins)
-    return EntitySpans(first_words, np.flatnonzero(ends) + 1, kinds[first_words])
-
-
-def entity_begins(before: np.ndarray, here: np.ndarray, changes: np.ndarray) -> np.ndarray:
-    """Whether an entity begins at a word, by its prefix and that before it.
-
-    Args:
-        before: prefixes of the words before; `OUTSIDE` at the beginning of a sentence.
-        here: prefixes of the words.
-        changes: whether the type differs from that of the word before.
-    """
-    fresh = (here == BEGIN) | (here == SINGLE)
-    over = (before == OUTSIDE) | (before == END) | (before == SINGLE)
-    return (here != OUTSIDE) & (fresh | over | changes)
-
-
-def entity_ends(here: np.ndarray, after: np.ndarray, changes: np.ndarray) -> np.ndarray:
-    """Whether an entity ends with a word: `entity_begins` mirrored."""
-    over = (here == END) | (here == SINGLE)
-    fresh = (after == OUTSIDE) | (after == BEGIN) | (after == SINGLE)
-    return (here != OUTSIDE) & (over | fresh | changes)
+    edges = np.zeros(len(tags) + 1, bool)  # whether a sentence begins, or the last one has ended
+    edges[np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)] = True
+    before = np.where(edges[:-1], OUTSIDE, np.roll(prefixes, 1))
+    after = np.where(edges[1:], OUTSIDE, np.roll(prefixes, -1))
+    changes = kinds != np.roll(kinds, 1)  # of type
+    starts, stops = (BEGIN, SINGLE), (END, SINGLE)
+    begins = np.isin(prefixes, starts) | np.isin(before, (OUTSIDE, *stops)) | changes
+    ends = np.isin(prefixes, stops) | np.isin(after, (OUTSIDE, *starts)) | np.roll(changes, -1)
+    first_words = np.flatnonzero(begins & (prefixes != OUTSIDE))
+    last_words = np.flatnonzero(ends & (prefixes != OUTSIDE))
+    return EntitySpans(first_words, last_words + 1, kinds[first_words])

@@ -52,7 +52,16 @@ def messages(row: Any) -> tuple[Message, ...]:
         UnusableInput: with the reason why the record cannot be used.
     """
     turns = _messages(row)
-    _check(turns)
+    first = 1 if turns and turns[0].role == "system" else 0
+    for index, turn in enumerate(turns[first:]):
+        where = f"message {first + index + 1}"
+        expected = "assistant" if index % 2 else "user"
+        if turn.role != expected:
+            raise unusable(f"{where} is out of turn: it is the {turn.role}'s, not the {expected}'s")
+        if not turn.content.strip():
+            raise unusable(f"{where}, the {turn.role}'s, is empty")
+    if len(turns) < first + 2:
+        raise unusable("no answer of an assistant")
     return tuple(turns)
 
 
@@ -67,21 +76,22 @@ def message(row: Any, where: str) -> Message:
         UnusableInput: with the reason why it is not one.
     """
     if not isinstance(row, Mapping):
-        raise _unusable(f"{where} is a {type(row).__name__}; expected an object")
+        raise unusable(f"{where} is a {type(row).__name__}; expected an object")
     role = row.get("role", row.get("from"))
     if not isinstance(role, str) or role.lower() not in _ROLES:
         expected = join_names(list(_ROLES))
-        raise _unusable(f"{where} has the role {role!r}; expected one of {expected}")
+        raise unusable(f"{where} has the role {role!r}; expected one of {expected}")
     return Message(_ROLES[role.lower()], _text(row.get("content", row.get("value")), where))
 
 
-def _unusable(reason: str) -> UnusableInput:
+def unusable(reason: str) -> UnusableInput:
+    """The error about a record that cannot be used."""
     return UnusableInput("incomplete_row", reason)
 
 
 def _messages(row: Any) -> list[Message]:
     if not isinstance(row, Mapping):
-        raise _unusable(f"it is a {type(row).__name__}; expected an object")
+        raise unusable(f"it is a {type(row).__name__}; expected an object")
     cells = {key: value for key, value in row.items() if value is not None}
     key = next((name for name in _LISTS if name in cells), "")
     keys = next((names for names in _PAIRS if names[0] in cells and names[1] in cells), None)
@@ -90,7 +100,7 @@ def _messages(row: Any) -> list[Message]:
     elif keys is not None:
         turns = _pair(cells, *keys)
     else:
-        raise _unusable(
+        raise unusable(
             f"it has the keys {join_names([str(name) for name in cells], 8) or 'none'}; expected "
             "`messages`, `conversations`, `prompt` and `completion`, or `instruction` and `output`"
         )
@@ -101,7 +111,7 @@ def _messages(row: Any) -> list[Message]:
 
 def _listed(rows: Any, key: str) -> list[Message]:
     if not isinstance(rows, list):
-        raise _unusable(f"`{key}` is a {type(rows).__name__}; expected a list of messages")
+        raise unusable(f"`{key}` is a {type(rows).__name__}; expected a list of messages")
     return [message(row, f"message {number}") for number, row in enumerate(rows, start=1)]
 
 
@@ -125,26 +135,11 @@ def _text(content: Any, where: str) -> str:
         kinds = [part.get("type") if isinstance(part, Mapping) else part for part in content]
         others = [repr(kind) for kind in kinds if kind != "text"]
         if others:
-            raise _unusable(f"{where} has parts that are not texts: {join_names(others, 3)}")
+            raise unusable(f"{where} has parts that are not texts: {join_names(others, 3)}")
         content = "".join(_text(part.get("text"), where) for part in content)
     if not isinstance(content, str):
         kind = "no text" if content is None else f"a {type(content).__name__} instead of a text"
-        raise _unusable(f"{where} has {kind}")
+        raise unusable(f"{where} has {kind}")
     if reason := binary_reason(content):
-        raise _unusable(f"{where} is not text: {reason}")
+        raise unusable(f"{where} is not text: {reason}")
     return content
-
-
-def _check(turns: list[Message]) -> None:
-    first = 1 if turns and turns[0].role == "system" else 0
-    for index, turn in enumerate(turns[first:]):
-        where = f"message {first + index + 1}"
-        expected = "assistant" if index % 2 else "user"
-        if turn.role != expected:
-            raise _unusable(
-                f"{where} is out of turn: it is the {turn.role}'s, not the {expected}'s"
-            )
-        if not turn.content.strip():
-            raise _unusable(f"{where}, the {turn.role}'s, is empty")
-    if not any(turn.role == "assistant" for turn in turns):
-        raise _unusable("no answer of an assistant")

@@ -136,6 +136,18 @@ def lines(text: str) -> Iterator[str]:
     return (match.group() for match in _LINE.finditer(text))
 
 
+def text_problem(text: str) -> str:
+    """Why characters out of JSON or a table are not a text; empty when they are one."""
+    if not text.strip():
+        return "is empty"
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # as a JSON escape by itself, such as "\\ud83d"
+        return f"is not text: character {error.start:,} is half of one"
+    reason = binary_reason(text)
+    return f"is not text: {reason}" if reason else ""
+
+
 def binary_reason(text: str) -> str:
     """Why decoded characters are not text; empty when they are.
 

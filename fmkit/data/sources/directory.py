@@ -17,7 +17,7 @@ from fmkit.core.files import display_path
 from fmkit.data.examples import Content, Examples, from_names
 from fmkit.data.findings import Finding, printable
 from fmkit.data.formats import file_type
-from fmkit.data.sources.listing import SPLIT_NAMES, ClassFile, FileKind, Listing
+from fmkit.data.sources.listing import SPLIT_NAMES, FileKind, Listing
 from fmkit.data.sources.paths import format_counts, name_findings, suffix_of
 
 _IGNORED = ("__macosx", "thumbs.db", "desktop.ini")
@@ -168,7 +168,7 @@ def _list_class_files(listing: Listing, folder: Path, files: list[str], split: s
             "split, or make one table of all (data=text_table).",
         )
     for path, name in zip(files, names, strict=True):
-        listing.class_files.append(ClassFile(path, name, split))
+        listing.class_files.append((path, name, split))
         if name not in listing.class_names:
             listing.class_names.append(name)
 

@@ -27,21 +27,6 @@ _WORD = re.compile(r"[a-z]+")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class RecordFile:
-    """A file to read.
-
-    Attributes:
-        path: where it is.
-        name: its path from the root, with forward slashes.
-        split: its split; empty where none is named.
-    """
-
-    path: Path
-    name: str
-    split: str
-
-
 @dataclass
 class ParsedRecords(Generic[T]):
     """Records that can be used, and findings about the others.
@@ -81,12 +66,12 @@ def read_records(
     Raises:
         DataError: there is nothing to read, or some files name a split and others do not.
     """
-    files, findings = list_files(root, noun, outside_links)
+    files, findings = _list_files(root, noun, outside_links)
     parsed: ParsedRecords[T] = ParsedRecords(findings=findings)
-    for file in files:
-        shown = printable(file.name)
+    for path, name, split in files:
+        shown = printable(name)
         try:
-            for record in records(file.path, encoding):
+            for record in records(Path(path), encoding):
                 where = line_id(shown, record.number)
                 try:
                     if record.fault is not None:
@@ -97,14 +82,16 @@ def read_records(
                     continue
                 parsed.ids.append(where)
                 parsed.values.append(value)
-                parsed.splits.append(file.split)
+                parsed.splits.append(split)
         except UnusableInput as error:
-            parsed.findings.append(Finding(error.kind, shown, error.why, path=str(file.path)))
+            parsed.findings.append(Finding(error.kind, shown, error.why, path=path))
     return parsed
 
 
-def list_files(root: str, noun: str, outside_links: bool) -> tuple[list[RecordFile], list[Finding]]:
-    """The files at `root`, and findings about single ones; see `read_records`."""
+def _list_files(
+    root: str, noun: str, outside_links: bool
+) -> tuple[list[tuple[str, str, str]], list[Finding]]:
+    """Path, name from the root and split, which may be empty, of each file at `root`; findings."""
     if not root or not Path(root).expanduser().is_dir():
         path = existing_path(root, "file")
         if not path.name.lower().endswith(ENDINGS):
@@ -112,7 +99,7 @@ def list_files(root: str, noun: str, outside_links: bool) -> tuple[list[RecordFi
                 f"data.root: {path.name} is not a file of {noun}s by its name.",
                 f"Its name has to end in {', '.join(ENDINGS)}.",
             )
-        return [RecordFile(path, path.name, "")], []
+        return [(str(path), path.name, "")], []
     folder = existing_path(root, "folder")
     listing = directory.everything(folder, FileKind(noun, ENDINGS, "loose_texts"), outside_links)
     if not listing.ids:
@@ -128,8 +115,7 @@ def list_files(root: str, noun: str, outside_links: bool) -> tuple[list[RecordFi
             f"some files of {root} name a split, and others do not: {join_names(unnamed, 5)}.",
             "Name each of them train, val or test, or none of them.",
         )
-    rows = zip(listing.paths, listing.ids, splits, strict=True)
-    files = [RecordFile(Path(path), name, split) for path, name, split in rows]
+    files = list(zip(listing.paths, listing.ids, splits, strict=True))
     return files, directory.recursive_findings(listing)
 
 

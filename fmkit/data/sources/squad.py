@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,9 +21,10 @@ from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples, without_classes
 from fmkit.data.findings import Finding
 from fmkit.data.formats.json_records import ENDINGS
+from fmkit.data.formats.text_encoding import text_problem
 from fmkit.data.sources.listing import SPLIT_NAMES
 from fmkit.data.sources.paths import existing_path
-from fmkit.data.sources.squad_files import Entry, Keys, read_entries, text_problem
+from fmkit.data.sources.squad_files import Entry, Keys, read_entries
 
 _LEAST_ARTICLES = 3
 """Fewest articles that can be divided among splits; of fewer the texts are divided."""
@@ -32,28 +34,29 @@ _DIVIDED = ("", "train")
 examples to validation."""
 
 
+class _Question(NamedTuple):
+    """A question with its text, the title of that, and the accepted answers in it."""
+
+    question: str
+    context: str
+    title: str
+    spans: tuple[Span, ...]
+    split: str
+
+
 @dataclass
 class _Questions:
-    """What was read so far.
+    """The questions so far.
 
     Attributes:
-        index_of: position of each id.
-        contexts_once: each different text, as the one object that its questions share.
+        by_id: in the order of the files.
+        contexts: each different text, as the one object that its questions share.
+        findings: problems.
     """
 
-    ids: list[str] = field(default_factory=list)
-    questions: list[str] = field(default_factory=list)
-    contexts: list[str] = field(default_factory=list)
-    titles: list[str] = field(default_factory=list)
-    spans: list[tuple[Span, ...]] = field(default_factory=list)
-    splits: list[str] = field(default_factory=list)
+    by_id: dict[str, _Question] = field(default_factory=dict)
+    contexts: dict[str, str] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
-    index_of: dict[str, int] = field(default_factory=dict)
-    contexts_once: dict[str, str] = field(default_factory=dict)
-
-    def find(self, kind: str, where: str, why: str) -> None:
-        """Add a finding about an entry."""
-        self.findings.append(Finding(kind, where, why))
 
 
 def list_examples(config: SquadData) -> Examples:
@@ -67,24 +70,25 @@ def list_examples(config: SquadData) -> Examples:
     """
     read = _Questions()
     keys = Keys(config.text_column, config.pair_column, config.encoding)
-    files = _files(config, read)
+    files = _files(config, read.findings)
     for path, split in files:
         for entry in read_entries(path, keys):
             _add(read, entry, split, path.name if len(files) > 1 else "")
-    if not read.ids and not read.findings:
+    if not read.by_id and not read.findings:
         raise DataError(f"{display_path(Path(config.root))} has no questions.")
     has_splits = bool(files[0][1])
+    rows = read.by_id.values()
     return without_classes(
-        read.ids,
-        Texts(tuple(read.questions), tuple(read.contexts)),
-        AnswerSpans(tuple(read.spans)),
-        splits=np.array(read.splits, dtype=str) if has_splits else None,
+        list(read.by_id),
+        Texts(tuple(row.question for row in rows), tuple(row.context for row in rows)),
+        AnswerSpans(tuple(row.spans for row in rows)),
+        splits=np.array([row.split for row in rows], dtype=str) if has_splits else None,
         groups=_groups(read, has_splits),
         findings=read.findings,
     )
 
 
-def _files(config: SquadData, read: _Questions) -> list[tuple[Path, str]]:
+def _files(config: SquadData, findings: list[Finding]) -> list[tuple[Path, str]]:
     """Files, each with its split; empty where the fractions decide."""
     if not config.root or not Path(config.root).expanduser().is_dir():
         return [(existing_path(config.root, "file"), "")]
@@ -108,7 +112,7 @@ def _files(config: SquadData, read: _Questions) -> list[tuple[Path, str]]:
     if others:
         names = f"{join_names(others, 5)} of {display_path(root)}"
         why = f"{names}: not named after a split."
-        read.findings.append(Finding("unsupported", "", why, count=len(others)))
+        findings.append(Finding("unsupported", "", why, count=len(others)))
     return files
 
 
@@ -118,29 +122,23 @@ def _add(read: _Questions, entry: Entry, split: str, file: str) -> None:
     if file and not entry.has_id:  # records of two files have the same numbers
         name = f"{file}:{name}"
     where = name if not file or not entry.has_id else f"{name} ({file})"
-    problems = [entry.fault] if entry.fault else _problems(entry)
-    if problems:
-        read.find("incomplete_row", where, ", ".join(problems))
+    if problems := [entry.fault] if entry.fault else _problems(entry):
+        read.findings.append(Finding("incomplete_row", where, ", ".join(problems)))
         return
-    spans = _spans(read, entry, where)
-    if spans is None:
+    spans, finding = _spans(entry, where)
+    read.findings += [finding] if finding else []
+    if entry.answers and not spans:
         return
-    context = read.contexts_once.setdefault(entry.context, entry.context)
-    earlier = read.index_of.get(name)
-    if earlier is not None:
-        question = (read.questions[earlier], read.contexts[earlier], read.spans[earlier])
-        if question == (entry.question, context, spans):
-            read.find("repeated_rows", where, "the same id, question, text and answers")
-        else:
-            read.find("conflicting_rows", where, "another question has this id")
+    context = read.contexts.setdefault(entry.context, entry.context)
+    row = _Question(entry.question, context, entry.title, spans, split)
+    earlier = read.by_id.setdefault(name, row)
+    if earlier is row:
         return
-    read.index_of[name] = len(read.ids)
-    read.ids.append(name)
-    read.questions.append(entry.question)
-    read.contexts.append(context)
-    read.titles.append(entry.title)
-    read.spans.append(spans)
-    read.splits.append(split)
+    if (earlier.question, earlier.context, earlier.spans) == (row.question, context, spans):
+        why = "the same id, question, text and answers"
+        read.findings.append(Finding("repeated_rows", where, why))
+    else:
+        read.findings.append(Finding("conflicting_rows", where, "another question has this id"))
 
 
 def _problems(entry: Entry) -> list[str]:
@@ -158,33 +156,32 @@ def _problems(entry: Entry) -> list[str]:
     return problems
 
 
-def _spans(read: _Questions, entry: Entry, where: str) -> tuple[Span, ...] | None:
-    """The spans of the answers; None where no answer is in the text, with a finding."""
+def _spans(entry: Entry, where: str) -> tuple[tuple[Span, ...], Finding | None]:
+    """The spans of the answers, and a finding where some are not at their offset."""
     spans, moved, lost = [], [], []
     for text, offset in entry.answers:
-        located = locate(entry.context, text, offset)
-        if located.span is None:
+        span, why = locate(entry.context, text, offset)
+        if span is None:
             lost.append(f"{text[:40]!r} is not in the text at {offset:,}")
             continue
-        spans.append(located.span)
-        if located.moved:
-            moved.append(f"{text[:40]!r} at {offset:,}: {located.moved}")
-    if entry.answers and not spans:
-        read.find("lost_answer", where, join_names(lost, 2))
-        return None
-    problems = [*moved, *(f"{problem}: left out" for problem in lost)]
-    if problems:
-        read.find("moved_answer", where, join_names(list(dict.fromkeys(problems)), 2))
-    return tuple(spans)
+        spans.append(span)
+        if why:
+            moved.append(f"{text[:40]!r} at {offset:,}: {why}")
+    if lost and not spans:
+        return (), Finding("lost_answer", where, join_names(lost, 2))
+    problems = list(dict.fromkeys([*moved, *(f"{problem}: left out" for problem in lost)]))
+    finding = Finding("moved_answer", where, join_names(problems, 2)) if problems else None
+    return tuple(spans), finding
 
 
 def _groups(read: _Questions, has_splits: bool) -> np.ndarray:
     """The group of each question: its article, or its text where there are too few articles."""
-    names, splits = read.titles, read.splits
-    divided = {name for name, split in zip(names, splits, strict=True) if split in _DIVIDED}
+    rows = read.by_id.values()
+    names = [row.title for row in rows]
+    divided = {row.title for row in rows if row.split in _DIVIDED}
     if not all(names) or len(divided) < _LEAST_ARTICLES:
-        number = {context: index for index, context in enumerate(read.contexts_once)}
-        names = [f"text-{number[context]:06d}" for context in read.contexts]
+        number = {context: index for index, context in enumerate(read.contexts)}
+        names = [f"text-{number[row.context]:06d}" for row in rows]
     if has_splits:  # two articles of different named splits may have one title
-        names = [f"{split}/{name}" for split, name in zip(splits, names, strict=True)]
+        names = [f"{row.split}/{name}" for row, name in zip(rows, names, strict=True)]
     return np.array(names, dtype=str)

@@ -23,7 +23,7 @@ from fmkit.core.errors import DataError, join_names, received
 from fmkit.data.findings import UnusableInput
 from fmkit.data.formats.json_records import ENDINGS, JSON_LINES, records
 from fmkit.data.formats.tables import PARQUET, ParquetTable, check_columns
-from fmkit.data.formats.text_encoding import binary_reason
+from fmkit.data.formats.text_encoding import text_problem
 from fmkit.data.formats.text_files import as_data_error
 from fmkit.data.sources.table_rows import row_id
 
@@ -99,18 +99,6 @@ def _entries(path: Path, keys: Keys) -> Iterator[Entry]:
             yield from _article(record.value, f"data[{index}]")
         else:
             yield _record(record.value, row_id(index), keys)
-
-
-def text_problem(text: str) -> str:
-    """Why a question or a text cannot be used; empty when it can."""
-    if not text.strip():
-        return "is empty"
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:  # as a JSON escape by itself, such as "\\ud83d"
-        return f"is not text: character {error.start:,} is half of one"
-    reason = binary_reason(text)
-    return f"is not text: {reason}" if reason else ""
 
 
 def _article(article: Mapping[str, Any], where: str) -> Iterator[Entry]:

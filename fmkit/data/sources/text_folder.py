@@ -15,7 +15,7 @@ from fmkit.data.findings import Finding, UnusableInput, printable
 from fmkit.data.formats.text_files import line_id, nonempty_lines, read_document
 from fmkit.data.images.decode import EXTENSIONS
 from fmkit.data.sources import directory
-from fmkit.data.sources.listing import ClassFile, FileKind, Listing
+from fmkit.data.sources.listing import FileKind, Listing
 from fmkit.data.sources.paths import existing_path
 from fmkit.data.stratify import limit_examples
 
@@ -43,8 +43,12 @@ def list_examples(config: TextFolderData) -> Examples:
         why = "Some splits have class folders, others have class files: use one layout."
         listing.find("mixed_layout", why=why)
     texts = [""] * len(listing.ids)
-    for file in listing.class_files:
-        _read_lines(listing, texts, file, config.encoding)
+    for path, class_name, split in listing.class_files:
+        lines = _read_lines(listing, path, config.encoding)
+        listing.ids += lines
+        listing.classes += [class_name] * len(lines)
+        listing.splits += [split] * len(lines)
+        texts += lines.values()
     examples = limit_examples(directory.examples(listing, Texts(tuple(texts))), config.limit)
     ids = set(examples.ids)
     findings = [finding for finding in examples.findings if ids.issuperset(finding.examples)]
@@ -63,20 +67,18 @@ def _read_files(examples: Examples, paths: list[str], encoding: str) -> Examples
     return dataclasses.replace(examples, content=Texts(tuple(texts)), findings=tuple(findings))
 
 
-def _read_lines(listing: Listing, texts: list[str], file: ClassFile, encoding: str) -> None:
-    """Add every line of a class file to a listing and its texts."""
-    where, before = listing.relative(file.path), len(texts)
+def _read_lines(listing: Listing, path: str, encoding: str) -> dict[str, str]:
+    """The texts in a class file by id; findings about it are added to the listing."""
+    where, texts = listing.relative(path), {}
     try:
-        for number, text, fault in nonempty_lines(file.path, encoding):
+        for number, text, fault in nonempty_lines(path, encoding):
             name = line_id(where, number)
             if fault is not None:
                 listing.findings.append(Finding(fault.kind, name, fault.why, (name,)))
-            listing.ids.append(name)
-            listing.classes.append(file.name)
-            listing.splits.append(file.split)
-            texts.append(text)
+            texts[name] = text
+        if not texts:
+            why = f"Class file {where!r} has no line with a text."
+            listing.find("empty_class", why=why)
     except UnusableInput as error:
         listing.find(error.kind, printable(where), error.why)
-        return
-    if len(texts) == before:
-        listing.find("empty_class", why=f"Class file {where!r} has no line with a text.")
+    return texts

@@ -128,7 +128,7 @@ def test_every_layout_is_read(layout, ending, tmp_path):
         (row(None, said("a", "b", "c"), said("a", "b", "d")), "the prompts differ"),
         (row(None, said("a", "b"), said("a", "b")), "both answers are the same"),
         (row(said("a", "b")), "the prompt ends with a message of assistant"),
-        ('{"prompt": "a", "chosen": "\\ud800", "rejected": "c"}', "half of a character"),
+        ('{"prompt": "a", "chosen": "\\ud800", "rejected": "c"}', "character 0 is half of one"),
         (b'{"prompt": "\xff", "chosen": "b", "rejected": "c"}', "is not utf-8"),
     ],
 )
