@@ -12,7 +12,7 @@ from fmkit.config.schema.commands import PredictConfig
 from fmkit.core.errors import DataError, received
 from fmkit.data.content.texts import Texts
 from fmkit.data.findings import FINDING_KINDS, UnusableInput, printable
-from fmkit.data.formats.tables import read, read_columns
+from fmkit.data.formats.tables import read, read_complete
 from fmkit.data.formats.text_encoding import text_problem
 from fmkit.data.formats.text_files import as_data_error, line_id, nonempty_lines, read_document
 from fmkit.data.images.decode import EXTENSIONS
@@ -111,10 +111,10 @@ def list_photos(source: Path, path_column: str) -> list[str]:
         raise DataError(received("input", str(source), "a photo, a folder or a table that exists"))
     if source.suffix.lower() not in _TABLES:
         return [str(source.absolute())]
-    cells = read_columns(source, [path_column], "Name it: path_column=NAME")[path_column]
-    if not cells:
+    rows = read_complete(source, [path_column], "Name it: path_column=NAME")
+    if not rows:
         raise DataError(f"input: {source} has no row.")
-    return [str((source.parent / cell).absolute()) for cell in cells]
+    return [str((source.parent / row[path_column]).absolute()) for row in rows]
 
 
 def list_texts(
@@ -196,15 +196,14 @@ def _table_texts(
 ) -> Rows:
     names = [text_column, *([pair_column] if pair_column else [])]
     hint = "Name it: text_column=NAME, and pair_column=NAME where texts are pairs"
-    columns = read(source, names, hint, encoding, quotes, "")
-    rows = {index: ("", "", why) for index, why in columns.faults}
-    for index, cells in zip(columns.indices, columns.rows(), strict=True):
-        error = ", ".join(text_problems(cells, text_column, pair_column))
-        text, second = cells[text_column], cells[pair_column] if pair_column else ""
-        rows[index] = ("", "", error) if error else (text, second, "")
-    if not rows:
+    is_empty = True
+    for row in read(source, names, hint, encoding, quotes, ""):
+        is_empty = False
+        error = row.fault or ", ".join(text_problems(row.cells, text_column, pair_column))
+        cells = {} if error else row.cells
+        yield row_id(row.index), cells.get(text_column, ""), cells.get(pair_column or "", ""), error
+    if is_empty:
         raise DataError(f"input: {source} has no row.")
-    return [(row_id(index), *rows[index]) for index in sorted(rows)]
 
 
 def _questions(source: Path, text_column: str, pair_column: str, encoding: str) -> Rows:

@@ -13,7 +13,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -29,15 +29,14 @@ from fmkit.data.formats.tables import (
     ColumnError,
     CsvError,
     ParquetTable,
-    cell_text,
-    check_columns,
+    Row,
     csv_rows,
 )
 from fmkit.data.formats.text_encoding import (
     MAX_CHARACTERS,
-    BadEncoding,
     binary_reason,
-    bom_encoding,
+    check_bom,
+    decode_error,
     guess_encoding,
 )
 
@@ -81,23 +80,6 @@ class DocumentFormat:
     encoding: str
     text_column: str = "text"
     quotes: bool = True
-
-
-@dataclass(frozen=True)
-class TextRow:
-    """A row of a table of documents.
-
-    Attributes:
-        number: the line of the file that it begins in, or its position in a parquet file, from 1.
-        offset: where it begins, in bytes; in a parquet file by the mean size of a cell.
-        text: the cell.
-        fault: why the row cannot be used; empty where it can.
-    """
-
-    number: int
-    offset: int
-    text: str
-    fault: str = ""
 
 
 BadRowCallback = Callable[[int, str], None]
@@ -190,7 +172,7 @@ def line_offsets(file: TextFile, form: DocumentFormat) -> Iterator[tuple[int, in
     if is_table(file):
         for row in table_rows(file, form):
             if not row.fault:
-                yield row.number, row.offset
+                yield row.line, row.offset
         return
     previous = 0
     for number, offset, line in lines(file, form.encoding, MAX_CHARACTERS):
@@ -199,18 +181,27 @@ def line_offsets(file: TextFile, form: DocumentFormat) -> Iterator[tuple[int, in
             yield number, offset
 
 
-def table_rows(file: TextFile, form: DocumentFormat) -> Iterator[TextRow]:
+def table_rows(file: TextFile, form: DocumentFormat) -> Iterator[Row]:
     """The rows of a table, including those that cannot be used.
 
     Raises:
         UnusableInput: it is not a table, or lacks the column.
         OSError: it cannot be read.
     """
+    columns, suffix = [form.text_column], Path(file.name).suffix.lower()
     try:
-        if file.name.lower().endswith(PARQUET):
-            yield from _parquet_rows(file, form)
+        if suffix in PARQUET:
+            table, row_bytes = open_parquet(file, form)
+            rows = table.text_rows(columns, form.encoding, row_bytes)
         else:
-            yield from _csv_rows(file, form)
+            rows = csv_rows(lambda: _short_lines(file, form), suffix, columns, form.quotes)
+        for row in rows:
+            if row.offset >= file.end:
+                return
+            text = row.cells.get(form.text_column, "")
+            missing = "no text" if suffix in PARQUET else f"no text (line {row.line})"
+            fault = row.fault or (binary_reason(text) if text else missing)
+            yield replace(row, fault=fault) if fault else row
     except ColumnError as error:
         hint = "data.text_column names the column"
         raise UnusableInput(error.kind, f"{error.why}; {hint}") from None
@@ -219,17 +210,16 @@ def table_rows(file: TextFile, form: DocumentFormat) -> Iterator[TextRow]:
         raise UnusableInput(error.kind, error.why + (hint if form.quotes else "")) from None
 
 
-def _csv_rows(file: TextFile, form: DocumentFormat) -> Iterator[TextRow]:
-    def open_lines() -> Iterator[tuple[int, int, str]]:
-        for number, offset, line in lines(file, form.encoding, MAX_CHARACTERS):
-            _refuse_long(number, line)
-            yield number, offset, line
-
-    suffix = Path(file.name).suffix.lower()
-    for row in csv_rows(open_lines, suffix, [form.text_column], form.quotes):
-        text = "" if row.fault else row.cells[0]
-        fault = row.fault or ("" if text else f"no text (line {row.line})")
-        yield TextRow(row.line, row.offset, text, fault)
+def _short_lines(file: TextFile, form: DocumentFormat) -> Iterator[tuple[int, int, str]]:
+    """The lines of a file (see `lines`), none of which is longer than a text may be."""
+    for number, offset, line in lines(file, form.encoding, MAX_CHARACTERS):
+        if len(line) > MAX_CHARACTERS:
+            raise UnusableInput(
+                "not_text",
+                f"line {number:,} has more than {MAX_CHARACTERS:,} characters; a file that is one "
+                "document is for data=text_files",
+            )
+        yield number, offset, line
 
 
 def open_parquet(file: TextFile, form: DocumentFormat) -> tuple[ParquetTable, int]:
@@ -239,22 +229,8 @@ def open_parquet(file: TextFile, form: DocumentFormat) -> tuple[ParquetTable, in
         UnusableInput: it is not one, or has no such column of texts.
     """
     table = ParquetTable(file.path)
-    check_columns([form.text_column], table.names)
-    table.refuse_nested([form.text_column])
+    table.check_texts([form.text_column])
     return table, table.bytes_per_row(form.text_column)
-
-
-def _parquet_rows(file: TextFile, form: DocumentFormat) -> Iterator[TextRow]:
-    table, row_bytes = open_parquet(file, form)
-    for index, row in enumerate(table.rows([form.text_column], row_bytes)):
-        if index * row_bytes >= file.end:
-            return
-        try:
-            text = cell_text(row[form.text_column], form.encoding)
-            fault = binary_reason(text) if text else "no text"
-        except BadEncoding as error:
-            text, fault = "", str(error)
-        yield TextRow(index + 1, index * row_bytes, text, fault)
 
 
 def _rows(
@@ -264,32 +240,22 @@ def _rows(
     for row in table_rows(file, form):
         if row.fault:
             if bad_row is not None:
-                bad_row(row.number, row.fault)
+                bad_row(row.line, row.fault)
             continue
-        piece = row.offset // file.block if file.block else row.number
+        piece = row.offset // file.block if file.block else row.line
         if piece < len(index_of) and index_of[piece] >= 0:
-            yield TextPart(int(index_of[piece]), row.text)
+            yield TextPart(int(index_of[piece]), row.cells[form.text_column])
 
 
 def _lines(file: TextFile, form: DocumentFormat, index_of: np.ndarray) -> Iterator[TextPart]:
     """The lines of a file that are not empty, each a document."""
     is_json = file.name.lower().endswith(JSON_LINES)
-    for number, offset, line in lines(file, form.encoding, MAX_CHARACTERS):
-        _refuse_long(number, line)
+    for number, offset, line in _short_lines(file, form):
         piece = offset // file.block if file.block else number
         if piece >= len(index_of) or index_of[piece] < 0 or line.isspace():
             continue
         text = _from_json(line, number, form.text_column) if is_json else line.strip()
         yield TextPart(int(index_of[piece]), text)
-
-
-def _refuse_long(number: int, line: str) -> None:
-    if len(line) > MAX_CHARACTERS:
-        raise UnusableInput(
-            "not_text",
-            f"line {number:,} has more than {MAX_CHARACTERS:,} characters; a file that is one "
-            "document is for data=text_files",
-        )
 
 
 def _from_json(line: str, number: int, key: str) -> str:
@@ -382,39 +348,24 @@ def _chunks(file: TextFile, encoding: str) -> Iterator[tuple[int, int, str]]:
         while True:
             content = stream.read(CHUNK)
             if not offset:
-                _check_bom(content, encoding)
+                check_bom(content, encoding)
             buffered = decoder.getstate()[0]  # bytes of a character that the last chunk began
             start = offset - (len(buffered) if isinstance(buffered, bytes) else 0)
             try:
                 decoded = decoder.decode(content, final=not content)
-            except UnicodeDecodeError as error:
-                shown = error.object[error.start : error.start + 1].hex()
-                reason = f"byte {start + error.start:,} (0x{shown}) is not {encoding}"
-                raise BadEncoding(reason, guess_encoding(content)) from None
             except UnicodeError as error:
-                reason = f"it is not {encoding} ({error})"
-                raise BadEncoding(reason, guess_encoding(content)) from None
+                raise decode_error(error, content, encoding, start) from None
             text = newlines.decode(decoded, final=not content)
             if not offset:
                 text = text.removeprefix("\ufeff")
-            _refuse_nul(text, line_count, content)
+            if "\0" in text:
+                line = line_count + text[: text.index("\0")].count("\n")
+                guess = guess_encoding(content)
+                maybe = f"; perhaps it is {guess}" if guess.startswith("utf-") else ""
+                raise UnusableInput("not_text", f"line {line:,} has a NUL character{maybe}")
             line_count += text.count("\n")
             if text:
                 yield offset, len(content), text
             if not content:
                 return
             offset += len(content)
-
-
-def _check_bom(content: bytes, encoding: str) -> None:
-    bom = bom_encoding(content)
-    if bom and not codecs.lookup(encoding).name.startswith(bom):
-        raise BadEncoding(f"it begins with the mark of {bom.upper()}", bom)
-
-
-def _refuse_nul(text: str, line_count: int, content: bytes) -> None:
-    if "\0" in text:
-        line = line_count + text[: text.index("\0")].count("\n")
-        guess = guess_encoding(content)
-        maybe = f"; perhaps it is {guess}" if guess.startswith("utf-") else ""
-        raise UnusableInput("not_text", f"line {line:,} has a NUL character{maybe}")

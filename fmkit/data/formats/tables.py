@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fmkit.core.errors import ConfigError, DataError, combine_messages, join_names, plural, received
 from fmkit.data.findings import UnusableInput
@@ -45,20 +45,20 @@ class CsvError(UnusableInput):
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a CSV or TSV.
+    """A row of a table.
 
     Attributes:
         index: its position among the rows, from 0, without the header and rows of empty cells.
-        line: the line that it begins in, from 1.
-        offset: where it begins, in bytes.
-        cells: the requested ones, in the order of the request.
-        fault: why the row cannot be used; empty where it can.
+        line: the line that it begins in, from 1; in a parquet file its position, from 1.
+        offset: where it begins, in bytes; in a parquet file by the mean size of a row.
+        cells: the requested ones as texts, by column; none where the row cannot be used.
+        fault: why it cannot be used; empty where it can.
     """
 
     index: int
     line: int
     offset: int
-    cells: tuple[str, ...]
+    cells: dict[str, str]
     fault: str = ""
 
 
@@ -84,15 +84,16 @@ def csv_rows(
     if not any(headers.values()):
         raise UnusableInput("not_text", "it has no header that can be read")
     check_columns(columns, header)
-    positions = [header.index(name) for name in columns]
+    positions = {name: header.index(name) for name in columns}
     records = _records(open_lines(), separator, quotes)
     next(records)
     for index, (line, offset, cells) in enumerate(records):
         if len(cells) != len(header):
             fault = f"line {line} has {plural(len(cells), 'cell')}, the header has {len(header)}"
-            yield Row(index, line, offset, (), fault)
+            yield Row(index, line, offset, {}, fault)
             continue
-        yield Row(index, line, offset, tuple(cells[position].strip() for position in positions))
+        texts = {name: cells[position].strip() for name, position in positions.items()}
+        yield Row(index, line, offset, texts)
 
 
 def _header(open_lines: Callable[[], Lines], separator: str, quotes: bool) -> list[str]:
@@ -113,10 +114,8 @@ def _records(lines: Lines, separator: str, quotes: bool) -> Iterator[tuple[int, 
             starts.append((number, offset))
             yield text
 
-    if quotes:
-        reader = csv.reader(texts(), delimiter=separator, strict=True)
-    else:
-        reader = csv.reader(texts(), delimiter=separator, quoting=csv.QUOTE_NONE, strict=True)
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
+    reader = csv.reader(texts(), delimiter=separator, quoting=quoting, strict=True)
     while True:
         starts.clear()
         # The limit is one of the whole process, so it is restored before other code runs.
@@ -190,14 +189,15 @@ class ParquetTable:
         self.metadata: dict[bytes, bytes] = dict(self._schema.metadata or {})
         self.row_count = int(self._file.metadata.num_rows)
 
-    def refuse_nested(self, columns: Sequence[str]) -> None:
-        """Refuse columns of lists or objects where texts are expected.
+    def check_texts(self, columns: Sequence[str]) -> None:
+        """Refuse a table that lacks columns, or has lists or objects in them instead of texts.
 
         Raises:
             UnusableInput: with all of them.
         """
         import pyarrow as arrow
 
+        check_columns(columns, self.names)
         types = {name: self._schema.field(name).type for name in columns}
         nested = [
             f"{name!r} is {kind}" for name, kind in types.items() if arrow.types.is_nested(kind)
@@ -238,6 +238,16 @@ class ParquetTable:
         except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
             raise _parquet_error(error) from None
 
+    def text_rows(self, columns: Sequence[str], encoding: str, row_bytes: int = 1) -> Iterator[Row]:
+        """The rows as texts; `encoding` is that of cells which are bytes. See `rows`."""
+        for index, cells in enumerate(self.rows(columns, row_bytes)):
+            texts, fault = {}, ""
+            try:
+                texts = {name: cell_text(cells[name], encoding) for name in columns}
+            except BadEncoding as error:
+                fault = str(error)
+            yield Row(index, index + 1, index * row_bytes, texts, fault)
+
 
 def _parquet_error(error: Exception) -> UnusableInput:
     # For a damaged file Arrow also raises an OSError, which then has no error number.
@@ -262,38 +272,6 @@ def cell_text(cell: object, encoding: str) -> str:
     return (decode(cell, encoding) if isinstance(cell, bytes) else str(cell)).strip()
 
 
-@dataclass
-class Columns:
-    """Some columns of a table.
-
-    Attributes:
-        cells: by column name, a text per row; all have the same length.
-        indices: position of each row in the file, from 0; rows that cannot be read leave gaps.
-        lines: line of the file that each row begins in, from 1; empty for a parquet file.
-        faults: position, and what is wrong with it, of each row that cannot be read.
-    """
-
-    cells: dict[str, list[str]]
-    indices: list[int] = field(default_factory=list)
-    lines: list[int] = field(default_factory=list)
-    faults: list[tuple[int, str]] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def add(self, index: int, texts: Iterable[str]) -> None:
-        """Add a row, a text for each column."""
-        self.indices.append(index)
-        for column, text in zip(self.cells.values(), texts, strict=True):
-            column.append(text)
-
-    def rows(self) -> Iterator[dict[str, str]]:
-        """The rows, each a text by column name."""
-        names = list(self.cells)
-        for row in zip(*self.cells.values(), strict=True):
-            yield dict(zip(names, row, strict=True))
-
-
 def read(
     table: Path,
     columns: Sequence[str],
@@ -301,8 +279,8 @@ def read(
     encoding: str = "utf-8",
     quotes: bool = True,
     prefix: str | None = None,
-) -> Columns:
-    """The requested columns of a CSV, TSV or parquet file; an empty cell is an empty text.
+) -> Iterator[Row]:
+    """The rows of a CSV, TSV or parquet file, with the requested columns.
 
     Args:
         table: the file.
@@ -321,8 +299,13 @@ def read(
         raise ConfigError(received("The table's file extension", suffix, (*SEPARATORS, ".parquet")))
     try:
         if suffix in PARQUET:
-            return _read_parquet(table, names, encoding)
-        return _read_csv(table, names, encoding, quotes)
+            file = ParquetTable(str(table))
+            file.check_texts(names)
+            for row in file.text_rows(names, encoding):
+                yield replace(row, fault=f"row {row.line}: {row.fault}") if row.fault else row
+        else:
+            text = read_text(str(table), encoding)
+            yield from csv_rows(lambda: _numbered(text), suffix, names, quotes)
     except UnusableInput as error:
         if isinstance(error, CsvError):
             meaning = "If double quotes mean nothing in this file, as in many a .tsv"
@@ -333,48 +316,21 @@ def read(
         raise as_data_error(table, error, encoding, hint, encoding_key) from None
 
 
-def read_columns(
-    table: Path, columns: Sequence[str], hint: str, encoding: str = "utf-8"
-) -> dict[str, list[str]]:
-    """The requested columns of a table in which every row can be read (see `read`).
+def _numbered(text: str) -> Lines:
+    return ((number, 0, line) for number, line in enumerate(lines(text), start=1))
+
+
+def read_complete(table: Path, columns: Sequence[str], hint: str) -> list[dict[str, str]]:
+    """The requested cells of a table in which every row can be read (see `read`).
 
     Raises:
         ConfigError: the file's name has an unknown ending.
         DataError: the file cannot be read, columns are missing, or rows have too few cells.
     """
-    content = read(table, columns, hint, encoding)
-    if content.faults:
+    rows = list(read(table, columns, hint))
+    if faults := [row.fault for row in rows if row.fault]:
         raise DataError(
-            f"{table}: {join_names([why for _, why in content.faults], 5)}.",
+            f"{table}: {join_names(faults, 5)}.",
             "A cell with the separator in it needs double quotes around it.",
         )
-    return content.cells
-
-
-def _read_csv(table: Path, names: list[str], encoding: str, quotes: bool) -> Columns:
-    text = read_text(str(table), encoding)
-
-    def open_lines() -> Lines:
-        return ((number, 0, line) for number, line in enumerate(lines(text), start=1))
-
-    content = Columns({name: [] for name in names})
-    for row in csv_rows(open_lines, table.suffix.lower(), names, quotes):
-        if row.fault:
-            content.faults.append((row.index, row.fault))
-            continue
-        content.lines.append(row.line)
-        content.add(row.index, row.cells)
-    return content
-
-
-def _read_parquet(table: Path, names: list[str], encoding: str) -> Columns:
-    file = ParquetTable(str(table))
-    check_columns(names, file.names)
-    file.refuse_nested(names)
-    content = Columns({name: [] for name in names})
-    for index, row in enumerate(file.rows(names)):
-        try:
-            content.add(index, [cell_text(row[name], encoding) for name in names])
-        except BadEncoding as error:
-            content.faults.append((index, f"row {index + 1}: {error}"))
-    return content
+    return [row.cells for row in rows]

@@ -37,9 +37,21 @@ class BadEncoding(UnusableInput):
         self.reason, self.likely = reason, likely
 
 
-def bom_encoding(content: bytes) -> str:
+def _bom_encoding(content: bytes) -> str:
     """The encoding whose byte order mark content begins with; empty: it has none."""
     return next((name for bom, name in _BOMS if content.startswith(bom)), "")
+
+
+def check_bom(content: bytes, encoding: str) -> bool:
+    """Whether a file begins with a byte order mark.
+
+    Raises:
+        BadEncoding: with that of another encoding.
+    """
+    bom = _bom_encoding(content)
+    if not codecs.lookup(encoding).name.startswith(bom):
+        raise BadEncoding(f"it begins with the mark of {bom.upper()}", bom)
+    return bool(bom)
 
 
 def decode(content: bytes, encoding: str = "utf-8") -> str:
@@ -64,11 +76,18 @@ def decode_part(content: bytes, encoding: str, offset: int = 0) -> str:
     """
     try:
         text = content.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise BadEncoding(_reason(error, encoding, offset), guess_encoding(content)) from None
-    except UnicodeError as error:  # UTF-16 without its mark, among others
-        raise BadEncoding(f"it is not {encoding} ({error})", guess_encoding(content)) from None
+    except UnicodeError as error:
+        raise decode_error(error, content, encoding, offset) from None
     return text if offset else text.removeprefix("\ufeff")
+
+
+def decode_error(error: UnicodeError, content: bytes, encoding: str, offset: int) -> BadEncoding:
+    """The error about bytes that failed to decode, `offset` bytes after the start of a file."""
+    reason = f"it is not {encoding} ({error})"  # UTF-16 without its mark, among others
+    if isinstance(error, UnicodeDecodeError):
+        shown = error.object[error.start : error.start + 1].hex()
+        reason = f"byte {offset + error.start:,} (0x{shown}) is not {encoding}"
+    return BadEncoding(reason, guess_encoding(content))
 
 
 def refuse_other(content: bytes, encoding: str) -> None:
@@ -80,12 +99,9 @@ def refuse_other(content: bytes, encoding: str) -> None:
     Raises:
         BadEncoding: it has.
     """
-    family = codecs.lookup(encoding).name
-    is_wide = family.startswith(("utf-16", "utf-32"))
-    if bom := bom_encoding(content):
-        if not family.startswith(bom):
-            raise BadEncoding(f"it begins with the mark of {bom.upper()}", bom)
+    if check_bom(content, encoding):
         return
+    is_wide = codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
     head = content[:_PROBED]
     if not is_wide and (guess := _wide(head)):
         raise BadEncoding("every other byte is zero", guess)
@@ -102,18 +118,13 @@ def _wide(head: bytes) -> str:
     return "utf-16-le" if odd > even else "utf-16-be"
 
 
-def _reason(error: UnicodeDecodeError, encoding: str, offset: int) -> str:
-    shown = error.object[error.start : error.start + 1].hex()
-    return f"byte {offset + error.start:,} (0x{shown}) is not {encoding}"
-
-
 def guess_encoding(content: bytes) -> str:
     """The encoding that bytes may have that failed to decode; empty: unknown.
 
     UTF-16 has a byte order mark, or zero bytes at every other position. Of the encodings with one
     byte per character, cp1252 leaves five bytes undefined, and in text only latin-1 has those.
     """
-    if bom := bom_encoding(content):
+    if bom := _bom_encoding(content):
         return bom
     head = content[:_PROBED]
     if 0 in head:

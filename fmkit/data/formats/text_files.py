@@ -88,30 +88,24 @@ def read_lines(path: str, encoding: str) -> Iterator[Line]:
     """
     content = read_bytes(path)
     refuse_other(content, encoding)
-    if codecs.encode("a\n", encoding) == b"a\n":
-        return _lines_of_bytes(content, encoding)
-    return _lines_of_text(decode(content, encoding))
-
-
-def _lines_of_text(text: str) -> Iterator[Line]:
-    for number, line in enumerate(lines(text), start=1):
-        yield _checked(number, line)
-
-
-def _lines_of_bytes(content: bytes, encoding: str) -> Iterator[Line]:
+    if codecs.encode("a\n", encoding) != b"a\n":
+        for number, text in enumerate(lines(decode(content, encoding)), start=1):
+            yield _line(number, text)
+        return
     offset = 0
     for number, line in enumerate(content.splitlines(keepends=True), start=1):
         try:
-            yield _checked(number, decode_part(line, encoding, offset))
+            yield _line(number, decode_part(line, encoding, offset))
         except UnusableInput as error:
             yield Line(number, "", error)
         offset += len(line)
 
 
-def _checked(number: int, line: str) -> Line:
-    if reason := binary_reason(line):
+def _line(number: int, text: str) -> Line:
+    reason = binary_reason(text)
+    if reason:
         return Line(number, "", UnusableInput("not_text", reason))
-    return Line(number, line.rstrip("\r\n"))
+    return Line(number, text.rstrip("\r\n"))
 
 
 def nonempty_lines(path: str, encoding: str) -> Iterator[Line]:

@@ -16,7 +16,7 @@ from fmkit.core.errors import DataError
 from fmkit.data.content.images import ImageFiles
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding
-from fmkit.data.formats.tables import read_columns
+from fmkit.data.formats.tables import read_complete
 from fmkit.data.sources import label_columns
 from fmkit.data.sources.label_columns import LabelReader
 from fmkit.data.sources.paths import existing_path, file_sizes
@@ -55,15 +55,14 @@ def list_examples(config: ImageTableData) -> Examples:
     table = existing_path(config.root, "file")
     labels = label_columns.label_reader(config)
     names = [config.path_column, *labels.columns, *split_columns(config)]
-    columns = read_columns(table, names, _HINT)
+    cells = read_complete(table, names, _HINT)
     if config.image_root is None:
         folder = table.parent
     else:
         folder = existing_path(config.image_root, "folder", "data.image_root")
     rows = _Photos()
-    cells = zip(*(columns[name] for name in names), strict=True)
     for number, row in enumerate(cells, start=1):
-        _add_row(rows, config, labels, folder, dict(zip(names, row, strict=True)), number)
+        _add_row(rows, config, labels, folder, row, number)
     if not rows.ids and not rows.findings:
         raise DataError(f"{table} has no rows.")
     if rows.repeated:

@@ -8,13 +8,14 @@ may be edited or relabelled and keep their split; messages name its line in the 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from fmkit.config.schema.data import TextTableData
 from fmkit.core.errors import DataError
 from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding
-from fmkit.data.formats.tables import Columns, read
+from fmkit.data.formats.tables import PARQUET, Row, read
 from fmkit.data.formats.text_encoding import binary_reason
 from fmkit.data.sources import label_columns
 from fmkit.data.sources.label_columns import LabelReader
@@ -46,14 +47,11 @@ def list_examples(config: TextTableData) -> Examples:
     labels = label_columns.label_reader(config)
     pair_column = [config.pair_column] if config.pair_column else []
     names = [config.text_column, *labels.columns, *pair_column, *split_columns(config)]
-    columns = read(table, names, _HINT, config.encoding, config.quotes, "data.")
-    if not len(columns) and not columns.faults:
-        raise DataError(f"{table} has no rows.")
     rows = _TextRows()
-    for position, cells in enumerate(columns.rows()):
-        _add_row(rows, config, labels, cells, columns, position)
-    rows.findings += [Finding("incomplete_row", row_id(n), why) for n, why in columns.faults]
-    rows.findings.sort(key=lambda finding: finding.where)
+    for row in read(table, names, _HINT, config.encoding, config.quotes, "data."):
+        _add_row(rows, config, labels, row)
+    if not rows.ids and not rows.findings:
+        raise DataError(f"{table} has no rows.")
     content = Texts(tuple(rows.texts), tuple(rows.pairs) if config.pair_column else None)
     return rows.examples(labels, content, config)
 
@@ -62,18 +60,19 @@ def _add_row(
     rows: _TextRows,
     config: TextTableData,
     labels: LabelReader,
-    cells: dict[str, str],
-    columns: Columns,
-    position: int,
+    row: Row,
 ) -> None:
     """Add one row, or a finding with all that is wrong with it."""
-    name = row_id(columns.indices[position])
+    name, cells = row_id(row.index), row.cells
+    if row.fault:
+        rows.findings.append(Finding("incomplete_row", name, row.fault))
+        return
     target, label_problems = labels.read(cells)
     split, split_problems = split_and_group(cells, config)
     problems = text_problems(cells, config.text_column, config.pair_column)
     problems += [*label_problems, *split_problems]
     if problems:
-        line = f" (line {columns.lines[position]})" if columns.lines else ""
+        line = f" (line {row.line})" if Path(config.root).suffix.lower() not in PARQUET else ""
         rows.findings.append(Finding("incomplete_row", name, ", ".join(problems) + line))
         return
     rows.add(name, target, split)

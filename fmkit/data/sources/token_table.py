@@ -96,13 +96,10 @@ def _csv_rows(path: Path, config: TokenTableData) -> Iterator[_Row]:
             f"{path} has a row per word, and no column tells sentences apart.",
             "Name it: data.sentence_column=NAME",
         )
-    columns = tables.read(path, _columns(config), _HINT, config.encoding, config.quotes, "data.")
-    rows = {
-        index: _Row(cells, f"{row_id(index)} (line {line})")
-        for index, line, cells in zip(columns.indices, columns.lines, columns.rows(), strict=True)
-    }
-    rows |= {index: _Row({}, row_id(index), why) for index, why in columns.faults}
-    return (rows[index] for index in sorted(rows))
+    columns = _columns(config)
+    for row in tables.read(path, columns, _HINT, config.encoding, config.quotes, "data."):
+        where = row_id(row.index) + ("" if row.fault else f" (line {row.line})")
+        yield _Row(row.cells, where, row.fault)
 
 
 def _record_rows(path: Path, config: TokenTableData) -> Iterator[_Row]:

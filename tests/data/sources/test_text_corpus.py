@@ -63,9 +63,9 @@ def test_rows_are_those_of_the_table_that_is_held(tmp_path, monkeypatch, separat
     monkeypatch.setattr(documents, "CHUNK", 500)
     path = write_csv(tmp_path / "a.csv", separator=separator, encoding=encoding)
     found = lines(path, text_column="body", encoding=encoding)
-    held = tables.read(path, ["body"], "", encoding)
-    assert texts(found) == held.cells["body"] == TEXTS
-    assert found.ids == tuple(f"a.csv:{line:06d}" for line in held.lines)
+    held = list(tables.read(path, ["body"], "", encoding))
+    assert texts(found) == [row.cells["body"] for row in held] == TEXTS
+    assert found.ids == tuple(f"a.csv:{line:06d}" for line in (row.line for row in held))
     assert faults(found) == []
     assert texts(found.take(np.array([3, 7, 500]))) == [TEXTS[3], TEXTS[7], TEXTS[500]]
 
