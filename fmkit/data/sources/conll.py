@@ -12,8 +12,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from fmkit.config.schema.data import ConllData
 from fmkit.core.errors import DataError, combine_messages, join_names, plural
@@ -51,22 +52,17 @@ class ColumnNumbers:
     prefix: str = "data."
 
 
-@dataclass
-class _Row:
+class _Row(NamedTuple):
     """A line of a file with its cells; none of an empty line, or of one that cannot be read."""
 
     number: int
     cells: list[str]
     fault: str = ""
-    is_comment: bool = False
 
     @property
-    def has_hash(self) -> bool:
-        return bool(self.cells) and self.cells[0].startswith("#")
-
-    @property
-    def is_document_start(self) -> bool:
-        return bool(self.cells) and self.cells[0] == _DOCUMENT
+    def first(self) -> str:
+        """The first cell; empty where there is none."""
+        return self.cells[0] if self.cells else ""
 
 
 def list_examples(config: ConllData) -> Examples:
@@ -125,10 +121,8 @@ def _files(config: ConllData, findings: list[Finding]) -> list[tuple[str, str, s
 
 def _split_of(name: str) -> str:
     """The split that a file's name contains, or else the name of a folder that it is in."""
-    for part in reversed(name.split("/")):
-        if matches := _SPLIT.findall(part):
-            return _SPLITS[matches[-1].lower()]
-    return ""
+    names = (_SPLIT.findall(part) for part in reversed(name.split("/")))
+    return next((_SPLITS[matches[-1].lower()] for matches in names if matches), "")
 
 
 def read_sentences(path: Path, name: str, encoding: str, numbers: ColumnNumbers) -> list[Sentence]:
@@ -165,28 +159,32 @@ def _rows(path: Path, encoding: str) -> list[_Row]:
 
 @dataclass
 class _Layout:
-    """Positions of words and tags in a file whose lines have `width` columns."""
+    """Positions of words and tags in a file whose lines have `width` columns, and all its tags."""
 
     width: int
     word: int
     tag: int | None
+    tags: set[str] = field(default_factory=set)
+
+    def is_comment(self, row: _Row) -> bool:
+        """Whether a line begins with `#`, as words may, too, but does not look like other words."""
+        if not row.first.startswith("#"):
+            return False
+        if len(row.cells) != self.width:
+            return True
+        return self.tag is not None and row.cells[self.tag] not in self.tags
 
 
 def _layout(rows: Sequence[_Row], path: Path, numbers: ColumnNumbers) -> _Layout:
-    """The usual number of columns, and which are read; also marks which rows are comments."""
-    plain = [row for row in rows if row.cells and not row.has_hash and not row.is_document_start]
-    layout = _Layout(0, 0, None)
-    if plain:
-        width = Counter(len(row.cells) for row in plain).most_common(1)[0][0]
-        layout = _positions(width, path, numbers)
-    # A word may begin with `#`: it is one where its line looks like those of other words.
-    usual = [row for row in plain if len(row.cells) == layout.width]
-    tags = set() if layout.tag is None else {row.cells[layout.tag] for row in usual}
-    for row in rows:
-        if row.has_hash:
-            is_word = len(row.cells) == layout.width
-            is_word = is_word and (layout.tag is None or row.cells[layout.tag] in tags)
-            row.is_comment = not is_word
+    """The usual number of columns, and which are read."""
+    plain = [row.cells for row in rows if row.cells and not row.first.startswith("#")]
+    plain = [cells for cells in plain if cells[0] != _DOCUMENT]
+    if not plain:
+        return _Layout(0, 0, None)
+    width = Counter(map(len, plain)).most_common(1)[0][0]
+    layout = _positions(width, path, numbers)
+    if layout.tag is not None:
+        layout.tags = {cells[layout.tag] for cells in plain if len(cells) == width}
     return layout
 
 
@@ -222,16 +220,17 @@ def _sentences(
     pending: list[_Row] = []
     document = count = 0
     for row in [*rows, _Row(0, [])]:
-        if row.is_comment:
+        is_start = row.first == _DOCUMENT
+        if layout.is_comment(row):
             document += _NEW_DOCUMENT.match(" ".join(row.cells)) is not None
-        elif (row.cells or row.fault) and not row.is_document_start:
-            if not (layout.word and _NOT_A_WORD.fullmatch(row.cells[0] if row.cells else "")):
+        elif (row.cells or row.fault) and not is_start:
+            if not (layout.word and _NOT_A_WORD.fullmatch(row.first)):
                 pending.append(row)
         elif pending:
             count += 1
             yield _sentence(pending, layout, shown, f"{prefix}sentence-{count:06d}", document)
             pending = []
-        document += row.is_document_start
+        document += is_start
     if not count:
         raise DataError(f"{path} has no sentence.")
 
@@ -241,22 +240,18 @@ def _sentence(
 ) -> Sentence:
     places = [f"{shown}:{row.number}" for row in rows]
     sentence = Sentence(name, places, group=f"{shown}:{document}")
-    for place, row in zip(places, rows, strict=True):
-        if problem := row.fault or _problem(row.cells, layout):
-            sentence.faults.append((place, problem))
+    for place, (_, cells, fault) in zip(places, rows, strict=True):
+        if fault:
+            problem = fault
+        elif len(cells) != layout.width:
+            problem = f"{plural(len(cells), 'column')}, and most lines have {layout.width}"
+        elif not cells[layout.word]:
+            problem = "no word"
+        elif layout.tag is not None and not cells[layout.tag]:
+            problem = "no tag"
+        else:
+            sentence.words.append(cells[layout.word])
+            sentence.tags += [] if layout.tag is None else [cells[layout.tag]]
             continue
-        sentence.words.append(row.cells[layout.word])
-        if layout.tag is not None:
-            sentence.tags.append(row.cells[layout.tag])
+        sentence.faults.append((place, problem))
     return sentence
-
-
-def _problem(cells: Sequence[str], layout: _Layout) -> str:
-    """What is wrong with the columns of a line; empty when nothing is."""
-    if len(cells) != layout.width:
-        return f"{plural(len(cells), 'column')}, and most lines have {layout.width}"
-    if not cells[layout.word]:
-        return "no word"
-    if layout.tag is not None and not cells[layout.tag]:
-        return "no tag"
-    return ""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib.format import MAGIC_PREFIX
 
 from fmkit.config.schema.data import ArraysData
 from fmkit.core import machine, safe_io
-from fmkit.core.errors import DataError, combine_messages, join_names, received
+from fmkit.core.errors import DataError, combine_messages, join_names, plural, received
 from fmkit.core.npz import open_npz
 from fmkit.core.safe_io import UnsafeContent
 from fmkit.data.content.images import ImageArray
@@ -116,21 +117,20 @@ def _read(path: Path, keys: list[str], optional: list[str]) -> list[np.ndarray]:
                     problems.append(received(f"{path.name}, key", key, list(reader.members)))
                     continue
                 try:
-                    _check_memory(reader.header(key).nbytes)
-                    arrays.append(reader.read(key))
-                except UnsafeContent as error:
-                    problems.append(f"{path.name}, {key}: {error}.")
-    except (UnsafeContent, OSError) as error:
-        raise DataError(f"{path} is not a readable .npz file: {error}") from None
+                    size = reader.header(key).nbytes
+                    if size <= (machine.free_memory() or sys.maxsize):
+                        arrays.append(reader.read(key))
+                        continue
+                    error = f"it would take {size / 2**30:.1f} GiB of memory, more than is free"
+                except UnsafeContent as unsafe:
+                    error = str(unsafe)
+                problems.append(f"{path.name}, {key}: {error}.")
+    except (UnsafeContent, OSError) as failure:
+        raise DataError(f"{path} is not a readable .npz file: {failure}") from None
     if problems:
         hint = "Name the arrays with data.image_key and data.label_key."
         raise DataError(combine_messages(problems), hint)
     return arrays
-
-
-def _check_memory(size: int) -> None:
-    if size > (machine.free_memory() or sys.maxsize):
-        raise UnsafeContent(f"it would take {size / 2**30:.1f} GiB of memory, more than is free")
 
 
 def _image_problems(config: ArraysData, images: np.ndarray) -> list[str]:
@@ -140,9 +140,8 @@ def _image_problems(config: ArraysData, images: np.ndarray) -> list[str]:
         hint = "Channels come last." if images.ndim == 4 and images.shape[1] in (1, 3) else ""
         return [received(f"shape of {name}", images.shape, _SHAPES, hint)]
     if images.dtype.kind == "f" and not np.isfinite(images).all():
-        rows = np.flatnonzero(~np.isfinite(images).reshape(len(images), -1).all(axis=1))
-        shown = join_names([row_id(row) for row in rows[:5]])
-        return [f"{name} has NaN or infinite values in {len(rows)} images: {shown}."]
+        fits = np.isfinite(images).reshape(len(images), -1).all(axis=1)
+        return _row_problems(name, "NaN or infinite values", fits, "image")
     if images.dtype.kind == "f":
         low, high = float(images.min()), float(images.max())
         scale = "images * 255" if high <= 1 else "images"
@@ -155,6 +154,13 @@ def _image_problems(config: ArraysData, images: np.ndarray) -> list[str]:
     if images.dtype.kind != "b" and (images.min() < 0 or images.max() > 255):
         return [f"{name} goes from {images.min()} to {images.max()}; expected 0 to 255."]
     return []
+
+
+def _row_problems(name: str, values: str, fits: Any, noun: str = "row") -> list[str]:
+    """Which rows of an array do not fit, (N,) bool; empty where all do."""
+    rows = np.flatnonzero(~fits)
+    shown = join_names([row_id(row) for row in rows[:5]])
+    return [f"{name} has {values} in {plural(len(rows), noun)}: {shown}."] if len(rows) else []
 
 
 def _label_problems(config: ArraysData, labels: np.ndarray) -> list[str]:
@@ -183,11 +189,7 @@ def _set_problems(config: ArraysData, labels: np.ndarray) -> list[str]:
         return [received(f"shape of {name}", labels.shape, "(N, K), a column per label", hint)]
     if labels.dtype.kind not in "uibf":
         return [received(f"type of {name}", str(labels.dtype), "0 and 1, or truth values")]
-    rows = np.flatnonzero(~np.isin(labels, (0, 1)).all(axis=1))
-    if len(rows):
-        shown = join_names([row_id(row) for row in rows[:5]])
-        return [f"{name} has other values than 0 and 1 in {len(rows)} rows: {shown}."]
-    return []
+    return _row_problems(name, "other values than 0 and 1", np.isin(labels, (0, 1)).all(axis=1))
 
 
 def _number_problems(config: ArraysData, labels: np.ndarray) -> list[str]:
@@ -198,14 +200,8 @@ def _number_problems(config: ArraysData, labels: np.ndarray) -> list[str]:
     if labels.dtype.kind not in "uif":
         return [received(f"type of {name}", str(labels.dtype), "numbers")]
     values = labels.reshape(len(labels), -1).astype(np.float64)
-    rows = np.flatnonzero(~(np.abs(values) <= LARGEST).all(axis=1))
-    if len(rows):
-        shown = join_names([row_id(row) for row in rows[:5]])
-        return [
-            f"{name} has NaN, infinite values, or some that 32 bits cannot hold, in {len(rows)} "
-            f"rows: {shown}."
-        ]
-    return []
+    fits = (np.abs(values) <= LARGEST).all(axis=1)
+    return _row_problems(name, "NaN, infinite values, or some that 32 bits cannot hold,", fits)
 
 
 def _name_problems(config: ArraysData, names: np.ndarray, labels: np.ndarray) -> list[str]:

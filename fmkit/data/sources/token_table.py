@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fmkit.config.schema.data import TokenTableData
 from fmkit.core.errors import DataError, join_names, plural
@@ -33,15 +32,8 @@ _MAX_NAMES = 100_000  # tags
 _MAX_PROBLEMS = 5  # of one sentence that its finding lists
 
 
-@dataclass
-class _Row:
-    """A row of a table.
-
-    Attributes:
-        cells: by column.
-        where: its position in the file, for findings.
-        fault: what is wrong with it as a whole.
-    """
+class _Row(NamedTuple):
+    """Cells by column, position in the file for findings, and what is wrong with the whole row."""
 
     cells: Mapping[str, Any]
     where: str
@@ -107,18 +99,18 @@ def _record_rows(path: Path, config: TokenTableData) -> Iterator[_Row]:
     names = _columns(config)
     has_lines = path.suffix.lower() not in tables.PARQUET
     for index, record in enumerate(records(path, config.encoding, columns=names)):
-        where = row_id(index) + (f" (line {record.number})" if has_lines else "")
+        cells = record.value if isinstance(record.value, dict) else {}
+        missing = [name for name in names if name not in cells]
         if record.fault is not None:
-            yield _Row({}, where, record.fault.why)
-            continue
-        if not isinstance(record.value, dict):
-            yield _Row({}, where, "it is not a JSON object")
-            continue
-        missing = [name for name in names if name not in record.value]
-        if missing and index == 0:  # more likely a wrong name than a bad row
-            tables.check_columns(names, list(record.value))
-        fault = f"no key {join_names([repr(name) for name in missing])}" if missing else ""
-        yield _Row(record.value, where, fault)
+            fault = record.fault.why
+        elif not isinstance(record.value, dict):
+            fault = "it is not a JSON object"
+        else:
+            if index == 0:  # a missing key is more likely a wrong name than a bad row
+                tables.check_columns(names, list(cells))
+            fault = f"no key {join_names([repr(name) for name in missing])}" if missing else ""
+        where = row_id(index) + (f" (line {record.number})" if has_lines else "")
+        yield _Row(cells, where, fault)
 
 
 def _names_in_metadata(metadata: Mapping[bytes, bytes], column: str) -> list[str] | None:
@@ -176,24 +168,17 @@ def _add_lists(
 
 def _add_word(sentence: Sentence, word: Any, tag: Any, tag_names: TagNames) -> list[str]:
     """Add a word and its tag; what is wrong with them."""
-    problems = []
     text = _text(word)
-    if not text:
-        problems.append("no word")
-    elif "\0" in text:
-        problems.append("a NUL character")
-    name, problem = _tag_name(tag, tag_names)
-    if problem:
-        problems.append(problem)
+    word_problem = "a NUL character" if "\0" in text else "" if text else "no word"
+    name, tag_problem = _tag_name(tag, tag_names)
     sentence.words.append(text)
     sentence.tags.append(name)
-    return problems
+    return [problem for problem in (word_problem, tag_problem) if problem]
 
 
 def _text(cell: Any) -> str:
-    return tables.cell_text(
-        cell.decode("utf-8", "replace") if isinstance(cell, bytes) else cell, ""
-    )
+    decoded = cell.decode("utf-8", "replace") if isinstance(cell, bytes) else cell
+    return tables.cell_text(decoded, "")
 
 
 def _tag_name(tag: Any, tag_names: TagNames) -> tuple[str, str]:

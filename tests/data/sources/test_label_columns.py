@@ -124,7 +124,7 @@ def test_arrays_of_sets_and_numbers(tmp_path):
             np.array([[0, 2], [1, 1]]),
             "sets",
             None,
-            "other values than 0 and 1 in 1 rows: row-000000",
+            "other values than 0 and 1 in 1 row: row-000000",
         ),
         (np.array([["a"], ["b"]]), "sets", None, "type of labels"),
         (np.array([0.5, np.nan]), "numbers", None, "NaN.*row-000001"),

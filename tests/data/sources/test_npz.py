@@ -58,7 +58,7 @@ def test_whole_numbers_of_other_types_are_taken(tmp_path):
         ({"images": images(6, 4, 4), "labels": np.arange(6) - 1}, "1 negative labels"),
         (
             {"images": np.where(images(6, 4, 4) == 20, np.nan, 0), "labels": np.arange(6)},
-            "NaN or infinite values in 1 images: row-000001",
+            "NaN or infinite values in 1 image: row-000001",
         ),
     ],
 )
