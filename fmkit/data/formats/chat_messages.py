@@ -33,12 +33,8 @@ KEYS = frozenset({*_LISTS, "system", *(key for keys in _PAIRS for key in keys if
 
 _ROLES = {
     "system": "system",
-    "user": "user",
-    "human": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "model": "assistant",
+    **dict.fromkeys(("user", "human"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "chatgpt", "model"), "assistant"),
 }
 
 

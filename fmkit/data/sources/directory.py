@@ -12,7 +12,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from fmkit.core.errors import join_names
+from fmkit.core.errors import join_names, plural
 from fmkit.core.files import display_path
 from fmkit.data.examples import Content, Examples, from_names
 from fmkit.data.findings import Finding, printable
@@ -22,15 +22,8 @@ from fmkit.data.sources.paths import format_counts, name_findings, suffix_of
 
 _IGNORED = ("__macosx", "thumbs.db", "desktop.ini")
 _DOCUMENTATION = (
-    "readme",
-    "license",
-    "licence",
-    "copying",
-    "notice",
-    "citation",
-    "changelog",
-    "sources",
-)
+    "readme", "license", "licence", "copying", "notice", "citation", "changelog", "sources",
+)  # fmt: skip
 """Names, without their ending, of texts that describe a data set and are not part of it."""
 
 
@@ -60,10 +53,13 @@ def walk(root: Path, kind: FileKind, outside_links: bool) -> Listing:
             why=f"{display_path(root)} has no class folders{files}: {needed} per class is needed.",
         )
     for folder in folders:
+        split, class_folders = "", [folder]
         if split_folders:
-            _list_split(listing, folder, SPLIT_NAMES[folder.name.lower()])
-        else:
-            _list_class(listing, folder, split="")
+            split = SPLIT_NAMES[folder.name.lower()]
+            class_folders, loose = _children(listing, folder)
+            _list_loose(listing, folder, loose, class_folders, split)
+        for class_folder in class_folders:
+            _list_class(listing, class_folder, split)
     return listing
 
 
@@ -132,45 +128,37 @@ def _list_loose(
     listing: Listing, folder: Path, files: list[str], folders: list[Path], split: str = ""
 ) -> None:
     """Files where class folders could be: classes themselves, or misplaced."""
-    matching = _matching_files(listing, files)
-    names = [Path(path).name for path in matching]
-    if listing.kind.class_files and not folders:
+    matching, kind = [], listing.kind
+    for path in map(Path, files):
+        describes = kind.class_files and path.stem.lower() in _DOCUMENTATION
+        if kind.matches(path.name) and not describes:
+            matching.append(path)
+        else:
+            listing.unsupported[path.name if describes else suffix_of(path.name)] += 1
+    if kind.class_files and not folders:
         _list_class_files(listing, folder, matching, split)
-    elif names:
-        verb = "is" if len(names) == 1 else "are"
+    elif matching:
+        subject = plural(len(matching), f"{kind.noun} is", f"{kind.noun}s are")
         listing.find(
-            listing.kind.loose,
-            why=f"{listing.kind.count(len(names))} {verb} directly in {display_path(folder)} "
-            f"({join_names(names, 3)}): move each into a folder named after its class.",
+            kind.loose,
+            why=f"{subject} directly in {display_path(folder)} "
+            f"({join_names([path.name for path in matching], 3)}): move each into a folder named "
+            "after its class.",
         )
 
 
-def _matching_files(listing: Listing, files: list[str]) -> list[str]:
-    """The files of a folder that are of the kind; others are counted."""
-    matching, kind = [], listing.kind
-    for path in files:
-        describes = kind.class_files and Path(path).stem.lower() in _DOCUMENTATION
-        if kind.matches(path) and not describes:
-            matching.append(path)
-        else:
-            listing.unsupported[Path(path).name if describes else suffix_of(path)] += 1
-    return matching
-
-
-def _list_class_files(listing: Listing, folder: Path, files: list[str], split: str) -> None:
+def _list_class_files(listing: Listing, folder: Path, files: list[Path], split: str) -> None:
     """Every class file of a folder; `a.txt` and `a.md` are one class."""
-    names = [Path(path).stem for path in files]
-    if names and all(name.lower() in SPLIT_NAMES for name in names):
+    if files and all(path.stem.lower() in SPLIT_NAMES for path in files):
         listing.find(
             "mixed_layout",
-            why=f"{join_names([Path(path).name for path in files])} in {display_path(folder)} "
+            why=f"{join_names([path.name for path in files])} in {display_path(folder)} "
             "look like splits, and here a file is a class: put a file per class into a folder per "
             "split, or make one table of all (data=text_table).",
         )
-    for path, name in zip(files, names, strict=True):
-        listing.class_files.append((path, name, split))
-        if name not in listing.class_names:
-            listing.class_names.append(name)
+    listing.class_files += [(str(path), path.stem, split) for path in files]
+    names = dict.fromkeys(path.stem for path in files)
+    listing.class_names += [name for name in names if name not in listing.class_names]
 
 
 def _split_folders(listing: Listing, folders: list[Path]) -> list[Path]:
@@ -178,11 +166,10 @@ def _split_folders(listing: Listing, folders: list[Path]) -> list[Path]:
     named = [folder for folder in folders if folder.name.lower() in SPLIT_NAMES]
     nested = [folder for folder in named if _has_folder(folder)]
     splits = {SPLIT_NAMES[folder.name.lower()] for folder in nested}
-    if len(named) == len(folders) and nested:
+    are_all_named = len(named) == len(folders)
+    if are_all_named and (nested or (listing.kind.class_files and _are_class_files(named))):
         return named
-    if listing.kind.class_files and len(named) == len(folders) and _are_class_files(named):
-        return named
-    if len(named) == len(folders) and named:
+    if are_all_named and named:
         listing.find(
             "mixed_layout",
             why=f"{join_names([folder.name for folder in named])} look like splits but hold no "
@@ -217,14 +204,6 @@ def _has_folder(folder: Path) -> bool:
         return any(e.is_dir() and not e.name.startswith(".") for e in os.scandir(folder))
     except OSError:
         return False
-
-
-def _list_split(listing: Listing, folder: Path, split: str) -> None:
-    """Every class folder of one split folder."""
-    folders, loose = _children(listing, folder)
-    _list_loose(listing, folder, loose, folders, split)
-    for class_folder in folders:
-        _list_class(listing, class_folder, split)
 
 
 def _list_class(listing: Listing, folder: Path, split: str) -> None:
@@ -274,7 +253,7 @@ def _unsupported(listing: Listing) -> list[Finding]:
     count, noun = listing.unsupported.total(), listing.kind.noun
     if not count:
         return []
-    subject = f"1 file is not a {noun}" if count == 1 else f"{count} files are not {noun}s"
+    subject = plural(count, f"file is not a {noun}", f"files are not {noun}s")
     why = f"{subject} that fmkit reads: {format_counts(listing.unsupported)}."
     return [Finding("unsupported", "", why, count=count)]
 
@@ -283,9 +262,8 @@ def examples(listing: Listing, content: Content) -> Examples:
     """The listing as examples, with all its findings."""
     findings = [*listing.findings, *_unsupported(listing)]
     if listing.hidden:
-        subject = "1 hidden file or folder was"
-        if listing.hidden > 1:
-            subject = f"{listing.hidden} hidden files and folders were"
+        nouns = ("hidden file or folder was", "hidden files and folders were")
+        subject = plural(listing.hidden, *nouns)
         findings.append(Finding("hidden_file", "", f"{subject} ignored.", count=listing.hidden))
     findings += name_findings(listing.class_names, listing.ids)
     splits = listing.splits if listing.has_splits else None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fmkit.config.schema.data import ImageTableData
-from fmkit.core.errors import DataError
+from fmkit.core.errors import DataError, plural
 from fmkit.data.content.images import ImageFiles
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding
@@ -66,8 +66,8 @@ def list_examples(config: ImageTableData) -> Examples:
     if not rows.ids and not rows.findings:
         raise DataError(f"{table} has no rows.")
     if rows.repeated:
-        verb = "row of {} repeats" if rows.repeated == 1 else "rows of {} repeat"
-        why = f"{rows.repeated} {verb.format(table.name)} an earlier one: left out."
+        nouns = (f"row of {table.name} repeats", f"rows of {table.name} repeat")
+        why = f"{plural(rows.repeated, *nouns)} an earlier one: left out."
         rows.findings.append(Finding("repeated_rows", "", why, count=rows.repeated))
     content = ImageFiles(tuple(rows.paths), file_sizes(rows.paths))
     return rows.examples(labels, content, config)
@@ -93,7 +93,8 @@ def _add_row(
         rows.findings.append(Finding("missing_file", where, f"{listed!r} is not in {folder}"))
     if path is None or problems:
         return
-    name = _identity(path, folder)
+    is_inside = Path(path).is_relative_to(folder)
+    name = (Path(path).relative_to(folder) if is_inside else Path(path)).as_posix()
     facts = (target, split)
     first, first_facts = rows.first.setdefault(name, (number, facts))
     if first == number:
@@ -113,8 +114,3 @@ def _find_file(folder: Path, path: str) -> str | None:
         if os.path.isfile(candidate):  # noqa: PTH113 - a name too long, or a NUL, is not an error
             return candidate
     return None
-
-
-def _identity(path: str, folder: Path) -> str:
-    inside = Path(path).is_relative_to(folder)
-    return (Path(path).relative_to(folder) if inside else Path(path)).as_posix()

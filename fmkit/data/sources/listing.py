@@ -7,18 +7,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fmkit.core.errors import plural
 from fmkit.data.findings import Finding
 
 SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
 }
 """Names of splits in folders and tables, in lower case."""
 
@@ -44,10 +38,6 @@ class FileKind:
     def matches(self, path: str) -> bool:
         """Whether a file is of this kind, by its name."""
         return path.lower().endswith(self.endings)
-
-    def count(self, number: int) -> str:
-        """A number of them in words, such as `2 photos`."""
-        return plural(number, self.noun)
 
 
 @dataclass

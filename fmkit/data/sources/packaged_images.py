@@ -16,17 +16,9 @@ from fmkit.data.sources.npz import from_rows
 from fmkit.data.targets import Numbers
 
 FASHION_CLASSES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+    "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
 """Fashion-MNIST's classes in the order of its labels, which its README gives."""
 
 
