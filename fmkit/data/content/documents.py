@@ -242,20 +242,18 @@ def _rows(
             if bad_row is not None:
                 bad_row(row.line, row.fault)
             continue
-        piece = row.offset // file.block if file.block else row.line
-        if piece < len(index_of) and index_of[piece] >= 0:
-            yield TextPart(int(index_of[piece]), row.cells[form.text_column])
+        if (index := _piece_index(file, index_of, row.line, row.offset)) >= 0:
+            yield TextPart(index, row.cells[form.text_column])
 
 
 def _lines(file: TextFile, form: DocumentFormat, index_of: np.ndarray) -> Iterator[TextPart]:
     """The lines of a file that are not empty, each a document."""
     is_json = file.name.lower().endswith(JSON_LINES)
     for number, offset, line in _short_lines(file, form):
-        piece = offset // file.block if file.block else number
-        if piece >= len(index_of) or index_of[piece] < 0 or line.isspace():
-            continue
-        text = _from_json(line, number, form.text_column) if is_json else line.strip()
-        yield TextPart(int(index_of[piece]), text)
+        index = _piece_index(file, index_of, number, offset)
+        if index >= 0 and not line.isspace():
+            text = _from_json(line, number, form.text_column) if is_json else line.strip()
+            yield TextPart(index, text)
 
 
 def _from_json(line: str, number: int, key: str) -> str:
@@ -279,8 +277,7 @@ def _whole_file(file: TextFile, form: DocumentFormat, index_of: np.ndarray) -> I
     """A file as one document, in parts of at most a chunk that end with a line where they can."""
     pending: list[str] = []
     size, current = 0, -1
-    for piece, text in _by_piece(file, form):
-        index = int(index_of[piece]) if piece < len(index_of) else -1
+    for index, text in _divided_lines(file, form, index_of):
         if pending and (index != current or size + len(text) > CHUNK):
             yield TextPart(current, "".join(pending), is_last=False)
             pending, size = [], 0
@@ -292,13 +289,21 @@ def _whole_file(file: TextFile, form: DocumentFormat, index_of: np.ndarray) -> I
         yield TextPart(current, "".join(pending))
 
 
-def _by_piece(file: TextFile, form: DocumentFormat) -> Iterator[tuple[int, str]]:
-    """A file's lines, long ones divided, with the number of the piece that each begins in."""
+def _divided_lines(
+    file: TextFile, form: DocumentFormat, index_of: np.ndarray
+) -> Iterator[tuple[int, str]]:
+    """A file's lines, long ones divided, with the index of the piece that each begins in, or -1."""
     most = min(file.block or CHUNK, CHUNK)
     for _, offset, line in lines(file, form.encoding, CHUNK):
         for start in range(0, len(line), most):
-            piece = (offset + start) // file.block if file.block else 0
-            yield piece, line[start : start + most]
+            index = _piece_index(file, index_of, 0, offset + start)
+            yield index, line[start : start + most]
+
+
+def _piece_index(file: TextFile, index_of: np.ndarray, number: int, offset: int) -> int:
+    """The piece at an offset, or else of a line or row; -1 where it is not among the examples."""
+    piece = offset // file.block if file.block else number
+    return int(index_of[piece]) if piece < len(index_of) else -1
 
 
 def lines(file: TextFile, encoding: str, most: int) -> Iterator[tuple[int, int, str]]:

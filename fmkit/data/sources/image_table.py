@@ -30,15 +30,13 @@ _HINT = (
 
 @dataclass
 class _Photos(UsableRows):
-    """The rows that can be used.
+    """The rows that can be used; `values` are paths.
 
     Attributes:
-        paths: of their photos.
         first: by id, the number of the first row with it, and what it says of the photo.
         repeated: rows that say the same as an earlier one.
     """
 
-    paths: list[str] = field(default_factory=list)
     first: dict[str, tuple[int, Hashable]] = field(default_factory=dict)
     repeated: int = 0
 
@@ -69,7 +67,7 @@ def list_examples(config: ImageTableData) -> Examples:
         nouns = (f"row of {table.name} repeats", f"rows of {table.name} repeat")
         why = f"{plural(rows.repeated, *nouns)} an earlier one: left out."
         rows.findings.append(Finding("repeated_rows", "", why, count=rows.repeated))
-    content = ImageFiles(tuple(rows.paths), file_sizes(rows.paths))
+    content = ImageFiles(tuple(rows.values), file_sizes(rows.values))
     return rows.examples(labels, content, config)
 
 
@@ -98,8 +96,7 @@ def _add_row(
     facts = (target, split)
     first, first_facts = rows.first.setdefault(name, (number, facts))
     if first == number:
-        rows.add(name, target, split)
-        rows.paths.append(path)
+        rows.add(name, path, target, split)
     elif first_facts == facts:
         rows.repeated += 1
     else:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,25 +103,21 @@ def _entries(path: Path, keys: Keys) -> Iterator[Entry]:
 
 def _article(article: Mapping[str, Any], where: str) -> Iterator[Entry]:
     paragraphs, title = article["paragraphs"], article.get("title")
+    title = title if isinstance(title, str) else ""
     if not isinstance(paragraphs, list):
         yield Entry(where, fault="it has no list of paragraphs")
         return
-    title = title if isinstance(title, str) else ""
-    for number, paragraph in enumerate(paragraphs):
-        yield from _paragraph(paragraph, f"{where}.paragraphs[{number}]", title)
-
-
-def _paragraph(paragraph: Any, where: str, title: str) -> Iterator[Entry]:
-    cells = paragraph if isinstance(paragraph, dict) else {}
-    context, questions = cells.get("context"), cells.get("qas")
-    if not isinstance(context, str):
-        yield Entry(where, fault="it has no text under 'context'")
-        return
-    if not isinstance(questions, list):
-        yield Entry(where, fault="it has no list under 'qas'")
-        return
-    for number, question in enumerate(questions):
-        yield _entry(question, context, title, f"{where}.qas[{number}]", Keys())
+    for index, paragraph in enumerate(paragraphs):
+        cells = paragraph if isinstance(paragraph, dict) else {}
+        context, questions = cells.get("context"), cells.get("qas")
+        name = f"{where}.paragraphs[{index}]"
+        if not isinstance(context, str):
+            yield Entry(name, fault="it has no text under 'context'")
+        elif not isinstance(questions, list):
+            yield Entry(name, fault="it has no list under 'qas'")
+        else:
+            for number, question in enumerate(questions):
+                yield _entry(question, context, title, f"{name}.qas[{number}]", Keys())
 
 
 def _record(row: Any, name: str, keys: Keys) -> Entry:
@@ -133,7 +129,7 @@ def _record(row: Any, name: str, keys: Keys) -> Entry:
         return Entry(name, fault=f"it has no text under {keys.context!r}; its keys are {names}")
     entry = _entry(row, context, title if isinstance(title, str) else "", name, keys)
     if entry.is_impossible is None and "answers" in row:  # as squad_v2 on the Hugging Face hub
-        return Entry(**{**vars(entry), "is_impossible": not entry.answers})
+        return replace(entry, is_impossible=not entry.answers)
     return entry
 
 
@@ -147,12 +143,11 @@ def _entry(row: Any, context: str, title: str, where: str, keys: Keys) -> Entry:
     if problem := text_problem(name):
         return Entry(where, fault=f"its id {problem}")
     question, impossible = row.get(keys.question), row.get("is_impossible")
-    if not isinstance(question, str):
-        return Entry(name, has_id=has_id, fault=f"it has no text under {keys.question!r}")
-    if impossible is not None and not isinstance(impossible, bool):
-        fault = received("is_impossible", impossible, "true or false").rstrip(".")
-        return Entry(name, has_id=has_id, fault=fault)
     try:
+        if not isinstance(question, str):
+            raise ValueError(f"it has no text under {keys.question!r}")
+        if impossible is not None and not isinstance(impossible, bool):
+            raise ValueError(received("is_impossible", impossible, "true or false").rstrip("."))
         answers = _answers(row.get("answers"))
     except ValueError as error:
         return Entry(name, has_id=has_id, fault=str(error))

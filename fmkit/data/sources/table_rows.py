@@ -63,16 +63,22 @@ def split_and_group(
 
 @dataclass
 class UsableRows:
-    """The rows of a table that can be used so far, and findings about the others."""
+    """The rows of a table that can be used so far, and findings about the others.
+
+    Attributes:
+        ids: of the rows, as `values` (what their examples show), `targets` and `splits` are.
+    """
 
     ids: list[str] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
     targets: list[Any] = field(default_factory=list)
     splits: list[SplitAndGroup] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
-    def add(self, name: str, target: Any, split: SplitAndGroup) -> None:
+    def add(self, name: str, value: Any, target: Any, split: SplitAndGroup) -> None:
         """Add a row by its id."""
         self.ids.append(name)
+        self.values.append(value)
         self.targets.append(target)
         self.splits.append(split)
 

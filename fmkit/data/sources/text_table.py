@@ -7,7 +7,6 @@ may be edited or relabelled and keep their split; messages name its line in the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from fmkit.config.schema.data import TextTableData
@@ -28,12 +27,6 @@ _HINT = (
 )
 
 
-@dataclass
-class _TextRows(UsableRows):
-    texts: list[str] = field(default_factory=list)
-    pairs: list[str] = field(default_factory=list)
-
-
 def list_examples(config: TextTableData) -> Examples:
     """The texts of the table `config.root`, in the order of its rows.
 
@@ -47,17 +40,18 @@ def list_examples(config: TextTableData) -> Examples:
     labels = label_columns.label_reader(config)
     pair_column = [config.pair_column] if config.pair_column else []
     names = [config.text_column, *labels.columns, *pair_column, *split_columns(config)]
-    rows = _TextRows()
+    rows = UsableRows()
     for row in read(table, names, _HINT, config.encoding, config.quotes, "data."):
         _add_row(rows, config, labels, row)
     if not rows.ids and not rows.findings:
         raise DataError(f"{table} has no rows.")
-    content = Texts(tuple(rows.texts), tuple(rows.pairs) if config.pair_column else None)
-    return rows.examples(labels, content, config)
+    texts = tuple(text for text, _ in rows.values)
+    pairs = tuple(second for _, second in rows.values) if config.pair_column else None
+    return rows.examples(labels, Texts(texts, pairs), config)
 
 
 def _add_row(
-    rows: _TextRows,
+    rows: UsableRows,
     config: TextTableData,
     labels: LabelReader,
     row: Row,
@@ -75,18 +69,14 @@ def _add_row(
         line = f" (line {row.line})" if Path(config.root).suffix.lower() not in PARQUET else ""
         rows.findings.append(Finding("incomplete_row", name, ", ".join(problems) + line))
         return
-    rows.add(name, target, split)
-    rows.texts.append(cells[config.text_column])
-    if config.pair_column:
-        rows.pairs.append(cells[config.pair_column])
+    texts = cells[config.text_column], cells.get(config.pair_column or "", "")
+    rows.add(name, texts, target, split)
 
 
 def text_problems(cells: dict[str, str], text_column: str, pair_column: str | None) -> list[str]:
     """What is wrong with a row's text, and with the second of a pair."""
     problems = []
-    for column in (text_column, pair_column):
-        if column is None:
-            continue
+    for column in filter(None, (text_column, pair_column)):
         text = cells[column]
         if not text:
             problems.append("no text" if column == text_column else f"no text in {column!r}")
