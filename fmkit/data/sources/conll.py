@@ -23,7 +23,6 @@ from fmkit.data.findings import Finding, UnusableInput
 from fmkit.data.formats.text_files import as_data_error, read_lines
 from fmkit.data.sources import directory
 from fmkit.data.sources.listing import SPLIT_NAMES, FileKind
-from fmkit.data.sources.paths import existing_path
 from fmkit.data.sources.tagged_sentences import Sentence, examples
 
 ENDINGS = (".txt", ".conll", ".conllu", ".bio", ".iob", ".iob2", ".bioes", ".tsv")
@@ -95,20 +94,15 @@ def list_examples(config: ConllData) -> Examples:
 
 def _files(config: ConllData, findings: list[Finding]) -> list[tuple[str, str, str]]:
     """Path, name and split of each file; a single one has no name that ids would need."""
-    if not config.root or not Path(config.root).expanduser().is_dir():
-        return [(str(existing_path(config.root, "file")), "", "")]
-    root = existing_path(config.root, "folder")
     # CoNLL-2003 calls its files eng.train, eng.testa and eng.testb.
     kind = FileKind("CoNLL file", (*ENDINGS, *(f".{name}" for name in _SPLITS)), "loose_texts")
-    listing = directory.everything(root, kind, config.outside_links)
+    hint = "Name one file in data.root to read it whatever its name ends in."
+    listing = directory.files_at(config.root, kind, config.outside_links, hint)
+    if not Path(config.root).expanduser().is_dir():
+        return [(listing.paths[0], "", "")]
     findings += listing.findings
     files = zip(listing.paths, listing.ids, strict=True)
     rows = [(path, name, _split_of(name)) for path, name in files]
-    if not rows:
-        raise DataError(
-            f"{root} has no CoNLL files ({', '.join(ENDINGS)}).",
-            "Name one file in data.root to read it whatever its name ends in.",
-        )
     if any(split for *_, split in rows):
         others = [name for _, name, split in rows if not split]
         if others:

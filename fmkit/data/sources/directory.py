@@ -12,13 +12,13 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from fmkit.core.errors import join_names, plural
+from fmkit.core.errors import DataError, join_names, plural
 from fmkit.core.files import display_path
 from fmkit.data.examples import Content, Examples, from_names
 from fmkit.data.findings import Finding, printable
 from fmkit.data.formats import file_type
 from fmkit.data.sources.listing import SPLIT_NAMES, FileKind, Listing
-from fmkit.data.sources.paths import format_counts, name_findings, suffix_of
+from fmkit.data.sources.paths import existing_path, format_counts, name_findings, suffix_of
 
 _IGNORED = ("__macosx", "thumbs.db", "desktop.ini")
 _DOCUMENTATION = (
@@ -74,6 +74,31 @@ def everything(root: Path, kind: FileKind, outside_links: bool) -> Listing:
     listing = Listing(root, kind, outside_links)
     _list_class(listing, root, split="")
     listing.findings = [finding for finding in listing.findings if finding.kind != "empty_class"]
+    return listing
+
+
+def files_at(root: str, kind: FileKind, outside_links: bool, hint: str = "") -> Listing:
+    """The file at `root`, or all files below that folder, whatever its folders are called.
+
+    Args:
+        root: `data.root`.
+        kind: which files to look for; a single file may be of any.
+        outside_links: follow links out of the folder.
+        hint: what to do where a folder has none.
+
+    Raises:
+        ConfigError: no root was given.
+        DataError: there is no such path, or no such file below it.
+    """
+    if not root or not Path(root).expanduser().is_dir():
+        path = existing_path(root, "file")
+        return Listing(path.parent, kind, ids=[path.name], paths=[str(path)])
+    listing = everything(existing_path(root, "folder"), kind, outside_links)
+    if not listing.ids:
+        others = format_counts(listing.unsupported)
+        has = f"; it has {others}" if others else ""
+        endings = ", ".join(kind.endings)
+        raise DataError(f"{listing.root} has no {kind.noun}s ({endings}){has}.", hint)
     return listing
 
 

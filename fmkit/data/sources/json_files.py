@@ -21,7 +21,6 @@ from fmkit.data.formats.json_records import ENDINGS, records
 from fmkit.data.formats.text_files import line_id
 from fmkit.data.sources import directory
 from fmkit.data.sources.listing import SPLIT_NAMES, FileKind
-from fmkit.data.sources.paths import existing_path, format_counts
 
 _WORD = re.compile(r"[a-z]+")
 T = TypeVar("T")
@@ -92,21 +91,12 @@ def _list_files(
     root: str, noun: str, outside_links: bool
 ) -> tuple[list[tuple[str, str, str]], list[Finding]]:
     """Path, name from the root and split, which may be empty, of each file at `root`; findings."""
-    if not root or not Path(root).expanduser().is_dir():
-        path = existing_path(root, "file")
-        if not path.name.lower().endswith(ENDINGS):
-            raise DataError(
-                f"data.root: {path.name} is not a file of {noun}s by its name.",
-                f"Its name has to end in {', '.join(ENDINGS)}.",
-            )
-        return [(str(path), path.name, "")], []
-    folder = existing_path(root, "folder")
-    listing = directory.everything(folder, FileKind(noun, ENDINGS, "loose_texts"), outside_links)
-    if not listing.ids:
-        others = format_counts(listing.unsupported)
+    kind = FileKind(f"{noun} file", ENDINGS, "loose_texts")
+    listing = directory.files_at(root, kind, outside_links)
+    if not kind.matches(listing.ids[0]):  # a single file, which is listed whatever its name
         raise DataError(
-            f"{folder} has no files of {noun}s ({', '.join(ENDINGS)})"
-            f"{'; it has ' if others else ''}{others}.",
+            f"data.root: {listing.ids[0]} is not a {kind.noun} by its name.",
+            f"Its name has to end in {', '.join(ENDINGS)}.",
         )
     splits = [split_of(name) if len(listing.ids) > 1 else "" for name in listing.ids]
     unnamed = [printable(n) for n, split in zip(listing.ids, splits, strict=True) if not split]

@@ -10,12 +10,10 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from fmkit.config.schema.data import DocumentsData, TextFilesData, TextLinesData
-from fmkit.core.errors import DataError
 from fmkit.data.content.documents import (
     DocumentFormat,
     Documents,
@@ -29,7 +27,6 @@ from fmkit.data.formats.json_records import JSON_LINES
 from fmkit.data.formats.tables import CSV, PARQUET
 from fmkit.data.sources import directory
 from fmkit.data.sources.listing import FileKind
-from fmkit.data.sources.paths import existing_path, format_counts
 from fmkit.data.stratify import hash_ranks
 
 BLOCK = 2**16
@@ -86,21 +83,11 @@ def by_file(config: TextFilesData) -> Examples:
 
 def _files(config: DocumentsData, endings: Sequence[str]) -> tuple[list[TextFile], list[Finding]]:
     """The files at `config.root`, and findings about the listing."""
-    if not config.root or not Path(config.root).expanduser().is_dir():
-        path = existing_path(config.root, "file")
-        return [_text_file(str(path), path.name)], []
-    root = existing_path(config.root, "folder")
-    kind = FileKind("text", tuple(endings), "loose_texts")
-    listing = directory.everything(root, kind, config.outside_links)
-    if not listing.ids:
-        others = format_counts(listing.unsupported)
-        has = f"; it has {others}" if others else ""
-        raise DataError(
-            f"{root} has no text files ({', '.join(endings)}){has}.",
-            "Name one file in data.root to read it whatever its name ends in.",
-        )
-    rows = zip(listing.paths, listing.ids, strict=True)
-    return [_text_file(path, name) for path, name in rows], directory.recursive_findings(listing)
+    hint = "Name one file in data.root to read it whatever its name ends in."
+    kind = FileKind("text file", tuple(endings), "loose_texts")
+    listing = directory.files_at(config.root, kind, config.outside_links, hint)
+    files = [_text_file(*row) for row in zip(listing.paths, listing.ids, strict=True)]
+    return files, directory.recursive_findings(listing)
 
 
 def _text_file(path: str, name: str) -> TextFile:

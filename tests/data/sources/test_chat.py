@@ -196,5 +196,5 @@ def test_other_words_are_another_fingerprint(tmp_path):
 
 def test_a_folder_without_conversations(tmp_path):
     (tmp_path / "a.txt").write_text("x")
-    with pytest.raises(DataError, match=r"no files of conversations.*1 \.txt"):
+    with pytest.raises(DataError, match=r"no conversation files.*1 \.txt"):
         read(tmp_path)

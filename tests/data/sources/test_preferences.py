@@ -207,7 +207,7 @@ def test_a_single_file_is_split_whatever_its_name(tmp_path):
     rows = [row(f"Question {each}?") for each in range(10)]
     assert listed(written(tmp_path / "train.jsonl", rows)).splits is None
     assert len(listed(tmp_path / "train.jsonl", limit=4)) == 4
-    with pytest.raises(DataError, match=r"not a file of preferences by its name"):
+    with pytest.raises(DataError, match=r"not a preference file by its name"):
         listed(written(tmp_path / "pairs.csv", rows))
 
 
