@@ -18,14 +18,14 @@ ProgressCallback = Callable[[int, int], None]
 
 
 def text_passages(
-    examples: Examples, indices: np.ndarray, tell: ProgressCallback | None = None
+    examples: Examples, indices: np.ndarray, progress: ProgressCallback | None = None
 ) -> Iterator[str]:
     """The texts at `indices`, divided between words where they are long; about 1 MiB is held.
 
     Args:
         examples: documents, or texts with classes.
         indices: rising positions in them.
-        tell: called before each text.
+        progress: called before each text.
 
     Raises:
         DataError: a document cannot be read any more.
@@ -35,8 +35,8 @@ def text_passages(
         content = content.take(indices)
     try:
         for part in content.text_parts():
-            if tell is not None:
-                tell(part.index, len(indices))
+            if progress is not None:
+                progress(part.index, len(indices))
             yield from split_text(part.text)
     except UnusableInput as error:
         raise DataError(f"a document cannot be read any more: {error.why}.") from error

@@ -124,7 +124,7 @@ def read_sentences(path: Path, name: str, encoding: str, numbers: ColumnNumbers)
 
     Args:
         path: the file.
-        name: prefix of ids and places; empty: ids need none.
+        name: prefix of ids and locations; empty: ids need none.
         encoding: of the file.
         numbers: which columns are read.
 
@@ -232,9 +232,9 @@ def _sentences(
 def _sentence(
     rows: Sequence[_Row], layout: _Layout, shown: str, name: str, document: int
 ) -> Sentence:
-    places = [f"{shown}:{row.number}" for row in rows]
-    sentence = Sentence(name, places, group=f"{shown}:{document}")
-    for place, (_, cells, fault) in zip(places, rows, strict=True):
+    locations = [f"{shown}:{row.number}" for row in rows]
+    sentence = Sentence(name, locations, group=f"{shown}:{document}")
+    for location, (_, cells, fault) in zip(locations, rows, strict=True):
         if fault:
             problem = fault
         elif len(cells) != layout.width:
@@ -247,5 +247,5 @@ def _sentence(
             sentence.words.append(cells[layout.word])
             sentence.tags += [] if layout.tag is None else [cells[layout.tag]]
             continue
-        sentence.faults.append((place, problem))
+        sentence.faults.append((location, problem))
     return sentence

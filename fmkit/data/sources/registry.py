@@ -39,7 +39,7 @@ def collect(config: DataConfig) -> Examples:
 
 
 def list_examples(config: DataConfig, training: bool = True) -> Examples:
-    """The examples that a config names; no file is opened, so none is known to be whole.
+    """The examples that a config names; no file is opened, so some may be damaged.
 
     Args:
         training: also refuse what cannot be learned from: a single class, or a class too small to

@@ -22,12 +22,12 @@ class Sentence:
 
     Attributes:
         name: its id.
-        places: where each of its words is in the file, for findings; a single one is that of all.
+        locations: of its words in the file, for findings; a single one is that of all words.
         faults: where and why something in it cannot be used.
     """
 
     name: str
-    places: list[str]
+    locations: list[str]
     words: list[str] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
     split: str = ""
@@ -71,10 +71,14 @@ def examples(sentences: Sequence[Sentence], findings: Iterable[Finding]) -> Exam
 
 def _unknown_tags(sentence: Sentence, unknown: set[str]) -> list[tuple[str, str]]:
     expected = f"expected O, or a prefix of {tags.PREFIXES}, and a type"
-    places = sentence.places if len(sentence.places) > 1 else sentence.places * len(sentence.tags)
+    locations = (
+        sentence.locations
+        if len(sentence.locations) > 1
+        else sentence.locations * len(sentence.tags)
+    )
     return [
-        (place, f"unknown tag {tag!r} ({expected})")
-        for place, tag in zip(places, sentence.tags, strict=False)
+        (location, f"unknown tag {tag!r} ({expected})")
+        for location, tag in zip(locations, sentence.tags, strict=False)
         if tag in unknown
     ]
 

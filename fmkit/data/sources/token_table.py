@@ -224,7 +224,7 @@ def _by_word(
                 why = f"sentence {name!r} continues after another one, or two have the same name"
                 sentence.faults.append((row.where, why))
             seen.add(name)
-        sentence.places.append(row.where)
+        sentence.locations.append(row.where)
         _add_word_row(sentence, row, config, tag_names)
     if sentence is not None:
         yield sentence
