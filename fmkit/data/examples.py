@@ -129,8 +129,7 @@ class Examples(Columnar):
         It depends neither on where the root is nor on the order of the listing.
         """
         digest = hashlib.sha256()
-        if shape := self.content.shape():
-            digest.update(shape.encode())
+        digest.update(self.content.shape().encode())
         if self.annotations is not None:
             heading = [self.annotations.kind, *self.annotations.names]
             digest.update(json.dumps(heading).encode())

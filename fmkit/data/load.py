@@ -101,8 +101,8 @@ def quarantine_findings(config: DataConfig, inspected: Inspection, report: Path)
     skipped = inspection.skipped(inspected.findings)
     if config.on_bad == "error" or not skipped:
         return
-    names = findings.name_some(skipped)
-    console.warning(f"left out: {findings.count(skipped)} ({names}); all are in {report}.")
+    count, names = findings.count(skipped), findings.name_some(skipped)
+    console.warning(f"left out: {count} ({names}); all are in {report}.")
     if config.on_bad != "quarantine":
         return
     root = quarantine.movable_root(config)

@@ -38,9 +38,7 @@ def text_passages(
             if progress is not None:
                 progress(part.index, len(indices))
             yield from split_text(part.text)
-    except UnusableInput as error:
-        raise DataError(f"a document cannot be read any more: {error.why}.") from error
-    except OSError as error:
+    except (UnusableInput, OSError) as error:
         raise DataError(f"a document cannot be read any more: {error}.") from error
 
 

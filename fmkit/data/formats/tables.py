@@ -76,9 +76,7 @@ def csv_rows(
     Raises:
         UnusableInput: a column is missing, or a row cannot be read.
     """
-    headers = {
-        separator: _header(open_lines, separator, quotes) for separator in SEPARATORS[suffix]
-    }
+    headers = {name: _header(open_lines, name, quotes) for name in SEPARATORS[suffix]}
     separator = max(headers, key=lambda name: len(set(columns) & set(headers[name])))
     header = headers[separator]
     if not any(headers.values()):

@@ -127,18 +127,15 @@ def elpv(config: ElpvData) -> Examples:
     rows = []
     try:
         for line in (folder / "labels.csv").read_text(encoding="utf-8").splitlines():
-            path, probability, *_ = line.split()
+            name, probability, *_ = line.split()
             if config.labels == "numbers" or float(probability) in (0.0, 1.0):
-                rows.append((path, float(probability)))
-        ids = [path for path, _ in rows]
-        paths = tuple(str(folder / name) for name in ids)
-        sizes = np.array([Path(path).stat().st_size for path in paths], dtype=np.int64)
+                size = (folder / name).stat().st_size
+                rows.append((name, float(probability), str(folder / name), size))
+        ids, probabilities, paths, sizes = zip(*rows, strict=True)  # of at least one row
     except (OSError, ValueError) as error:
         raise DataError(f"{folder}: {error}", f"Run: {install}") from None
-    content = ImageFiles(paths, sizes)
+    content = ImageFiles(paths, np.array(sizes, np.int64))
     if config.labels == "numbers":
-        values = np.array([[probability] for _, probability in rows])
-        return without_classes(ids, content, Numbers(("defect_probability",), values))
-    return from_names(
-        ids, ["defective" if probability else "good" for _, probability in rows], content
-    )
+        numbers = Numbers(("defect_probability",), np.array(probabilities)[:, None])
+        return without_classes(ids, content, numbers)
+    return from_names(ids, ["defective" if value else "good" for value in probabilities], content)

