@@ -26,7 +26,7 @@ def examples(count=40):
                  split="val" if at % 5 == 3 else "train")
         for at, each in enumerate(rows)
     ]  # fmt: skip
-    return tagged_sentences.examples(made, (), None)
+    return tagged_sentences.examples(made, ())
 
 
 def word_pieces(folder):

@@ -21,7 +21,7 @@ def examples(rows):
         Sentence(f"s{number}", ["file"], [word for word, _ in each], [tag for _, tag in each])
         for number, each in enumerate(rows)
     ]
-    return tagged_sentences.examples(made, (), None)
+    return tagged_sentences.examples(made, ())
 
 
 def task_of(data, name="small_bert", **more):
