@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fmkit.config import hydra_source, override_limits
+from fmkit.config import override_limits, yaml_files
 from fmkit.core import sanitize
 from fmkit.core.errors import ConfigError, combine_messages, received, short_repr
 
@@ -140,6 +140,10 @@ def _attribute(flag: str) -> str:
 
 def _flag_problems(flags: argparse.Namespace) -> list[str]:
     problems = []
+    exclusive = ("--run", "--multirun", "--cfg", "--info", "--shell-completion")
+    both = [flag for flag in exclusive if getattr(flags, _attribute(flag)) not in (None, False)]
+    if len(both) > 1:
+        problems.append(f"{' and '.join(both)} exclude each other. Give one of them.")
     for flag, (_, allowed) in SHOW_FLAGS.items():
         came = getattr(flags, _attribute(flag))
         if came and allowed and came not in allowed:
@@ -173,7 +177,7 @@ def _written(flags: argparse.Namespace) -> list[str]:
 def _with_whole_numbers(word: str) -> str:
     """An override with whole numbers where its key wants them: `data.batch_size=1e3`."""
     key, equals, value = word.partition("=")
-    if key.rpartition(".")[2] not in hydra_source.integer_keys():
+    if key.rpartition(".")[2] not in yaml_files.integer_keys():
         return word
     return key + equals + _NUMBER.sub(lambda found: _whole(found[0]), value)
 

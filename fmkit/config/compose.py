@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import fmkit
-from fmkit.config import compatibility, hydra_source, interpolation, objectives, rules, validate
+from fmkit.config import compatibility, interpolation, objectives, rules, validate, yaml_files
 from fmkit.config.command_line import CommandLine
 from fmkit.config.registry import BASES, COMMAND_WORDS, COMMANDS, config_class, config_classes
 from fmkit.config.saved_config import quote
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.keys import key_infos
 from fmkit.config.schema.task import JointConfig
-from fmkit.core import files
+from fmkit.core import files, safe_yaml
 from fmkit.core.errors import ConfigError, combine_messages, short_repr
 
 
@@ -54,7 +54,7 @@ def register(names: Mapping[str, Sequence[str]]) -> None:
     from hydra.core.config_store import ConfigStore
     from omegaconf import OmegaConf
 
-    hydra_source.register()
+    _register_source()
     OmegaConf.register_new_resolver(
         "times", lambda value, factor: float(value) * float(factor), replace=True
     )
@@ -69,6 +69,41 @@ def register(names: Mapping[str, Sequence[str]]) -> None:
             if option not in with_files:
                 node = config_class(group, option)(name=option)
                 store.store(group=group, name=option, node=node)
+
+
+_SCHEME = "fmkit"
+
+
+def _register_source() -> None:
+    """Tell Hydra of the scheme `fmkit://`, whose files are read within `safe_yaml`'s limits."""
+    from hydra._internal.core_plugins.file_config_source import FileConfigSource
+    from hydra.core.plugins import Plugins
+    from hydra.plugins.config_source import ConfigLoadError, ConfigResult
+    from omegaconf import OmegaConf
+
+    class CheckedSource(FileConfigSource):
+        """A folder of YAML."""
+
+        @staticmethod
+        def scheme() -> str:
+            return _SCHEME
+
+        def load_config(self, config_path: str) -> Any:
+            path = Path(self.path) / self._normalize_file_name(config_path)
+            if not path.is_file():
+                raise ConfigLoadError(f"Config not found: {path}")
+            document = safe_yaml.read(path)
+            if document.tree is None:
+                raise ConfigError("\n".join(document.problems))
+            values = yaml_files.with_integers(safe_yaml.value(document.tree))
+            return ConfigResult(
+                config=OmegaConf.create(values),
+                path=f"{_SCHEME}://{self.path}",
+                provider=self.provider,
+                header=self._get_header_dict(document.text[:512]),
+            )
+
+    Plugins.instance().register(CheckedSource)
 
 
 MAX_JOBS = 200
@@ -122,7 +157,7 @@ def _search_path(line: CommandLine) -> list[str]:
     """The override by which Hydra looks into the user's folders, through us."""
     if not line.config_dirs:
         return []
-    folders = ",".join(quote(f"{hydra_source.SCHEME}://{each}") for each in line.config_dirs)
+    folders = ",".join(quote(f"{_SCHEME}://{each}") for each in line.config_dirs)
     return [f"hydra.searchpath=[{folders}]"]
 
 
@@ -227,7 +262,8 @@ def _normalise(value: Any) -> None:
         (value, "plugins"),
     ):
         text = getattr(holder, name, None)
-        if isinstance(text, str) and not (name == "weights" and text in rules.OWN_WEIGHTS):
+        # An empty text is left for `validate` to refuse: as a path it would be the working folder.
+        if isinstance(text, str) and text and not (name == "weights" and text in rules.OWN_WEIGHTS):
             setattr(holder, name, files.absolute_path(text))
     model = getattr(value, "model", None)
     if model is not None and model.preset and Path(model.preset).expanduser().is_dir():

@@ -1,23 +1,26 @@
-"""A user's YAML file, read into what it sets and what it builds on, each with its place."""
+"""A user's YAML file, read into what it sets and what it builds on, with the line of each."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from fmkit.config.hydra_source import integer_keys, to_integer
-from fmkit.config.registry import GROUPS
+from fmkit.config.registry import BASES, COMMANDS, GROUPS, all_config_classes
+from fmkit.config.schema.keys import field_types
+from fmkit.config.schema.runtime import PhaseConfig
 from fmkit.core import safe_yaml, sanitize
 from fmkit.core.errors import received, short_repr
 
 _OPTION = re.compile(r"\w[\w.+-]{0,99}")
 _PHASE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
-_PICKED = re.compile(r"(?:override +)?/?([\w/]+)(?:@_here_)?")
+_CHOICE = re.compile(r"(?:override +)?/?([\w/]+)(?:@_here_)?")
+_BASE = re.compile(r"(?:/([\w/]+)/)?([^/@]+)(?:@_here_|@_global_)?")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,15 @@ class Assignment:
     value: Any
     where: str = ""
     text: str = ""
+
+
+def assignments_of(key: str, value: Any, text: str = "") -> Iterator[Assignment]:
+    """An override of a whole mapping, `stage.head={epochs: 3}`, as one of each of its keys."""
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from assignments_of(f"{key}.{name}", inner)
+    else:
+        yield Assignment(key, value, text=text)
 
 
 @dataclass
@@ -57,6 +69,26 @@ class ConfigFile:
     problems: list[str] = field(default_factory=list)
 
 
+def integer_keys() -> frozenset[str]:
+    """Last parts of the keys that take a whole number."""
+    classes = (config for group in BASES for config in all_config_classes(group))
+    return _integer_keys((*classes, *COMMANDS.values(), PhaseConfig))
+
+
+@cache
+def _integer_keys(classes: tuple[type, ...]) -> frozenset[str]:
+    fields = (field for config in classes for field in field_types(config).items())
+    return frozenset(name for name, kind in fields if kind in (int, int | None))
+
+
+def with_integers(value: Any, key: str = "") -> Any:
+    """A value, or mappings of them, with whole numbers for keys of such: `batch_size: 1e3`."""
+    if isinstance(value, dict):
+        return {name: with_integers(inner, str(name)) for name, inner in value.items()}
+    is_whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+    return int(value) if is_whole and key in integer_keys() else value
+
+
 def is_option(name: Any) -> bool:
     """Whether a name can be that of an option: a file's name without folders and suffix."""
     return isinstance(name, str) and _OPTION.fullmatch(name) is not None
@@ -69,105 +101,87 @@ def read_config_file(path: Path, package: str) -> ConfigFile:
         path: the file.
         package: the group whose keys it sets, or empty for a file that sets keys from the top.
     """
-    found = ConfigFile()
     document = safe_yaml.read(path)
-    found.problems.extend(document.problems)
+    file = ConfigFile(problems=list(document.problems))
     if document.tree is None:
-        return found
+        return file
     where = sanitize.escape_invisible(path)
     if path.parent.name in GROUPS:
-        wrong = _header_problem(document.text, path.parent.name)
-        found.problems.extend([f"{where}:1: {wrong}"] if wrong else [])
-    for key_node, value_node in document.tree.value:
-        if key_node.value == "defaults":
-            _read_defaults(value_node, found, path)
+        problem = _header_problem(document.text, path.parent.name)
+        file.problems.extend([f"{where}:1: {problem}"] if problem else [])
+    for key, value in document.tree.value:
+        line = f"{where}:{key.start_mark.line + 1}"
+        if key.value == "defaults" and not isinstance(value, yaml.SequenceNode):
+            line = f"{where}:{value.start_mark.line + 1}"
+            file.problems.append(
+                f"{line}: `defaults` must be a list, such as [image_folder, _self_]."
+            )
+        elif key.value == "defaults":
+            for node in value.value:
+                _read_default(node, file, where, path.parent.name)
         else:
-            prefix = f"{package}." if package else ""
-            if package == "stage" and not _PHASE.fullmatch(key_node.value):
-                line = key_node.start_mark.line + 1
+            if package == "stage" and not _PHASE.fullmatch(key.value):
                 allowed = "a name of letters, digits, _ and -"
-                told = received("the name of a phase", key_node.value, allowed)
-                found.problems.append(f"{where}:{line}: {told}")
-            found.assignments.extend(_leaves(key_node, value_node, prefix, where))
-    return found
+                problem = received("the name of a phase", key.value, allowed)
+                file.problems.append(f"{line}: {problem}")
+            file.assignments.extend(_leaves(key, value, f"{package}." if package else "", where))
+    return file
 
 
 def _header_problem(text: str, group: str) -> str:
     """What is wrong with where a file's head puts its keys; empty when nothing is."""
-    packages = [None, group, "_group_"] if group != "experiment" else ["_global_"]
-    package, lines = None, text.splitlines()
-    for line in (each.strip() for each in lines):
+    package = None
+    for line in map(str.strip, text.splitlines()):
         if line and not re.match(r"#\s*@", line):
             break
         words = line.lstrip("#").split()
         if words and (words[0] != "@package" or len(words) != 2):
-            return (
-                f"cannot read {short_repr(line)}. Write `# @package _global_`, or start with "
-                "a text."
-            )
+            example = "Write `# @package _global_`, or start with a text."
+            return f"cannot read {short_repr(line)}. {example}"
         package = words[1] if words else package
-    if package in packages:
-        return ""
     if group == "experiment":
-        return "an experiment starts with the line `# @package _global_`."
+        is_global = package == "_global_"
+        return "" if is_global else "an experiment starts with the line `# @package _global_`."
+    if package in (None, group, "_group_"):
+        return ""
     return f"`@package {package}` is refused: the keys of this file go into {group}."
 
 
-def _read_defaults(node: yaml.Node, found: ConfigFile, path: Path) -> None:
-    if not isinstance(node, yaml.SequenceNode):
-        line = node.start_mark.line + 1
-        told = "`defaults` must be a list, such as [image_folder, _self_]."
-        found.problems.append(f"{sanitize.escape_invisible(path)}:{line}: {told}")
-        return
-    for each in node.value:
-        where = f"{sanitize.escape_invisible(path)}:{each.start_mark.line + 1}"
-        entry = safe_yaml.value(each)
-        rows = entry.items() if isinstance(entry, dict) else [(entry, _ALONE)]
-        for name, option in rows:
-            _read_default(name, option, found, where, path.parent.name)
-
-
-_ALONE = object()
-
-
-def _read_default(name: Any, option: Any, found: ConfigFile, where: str, group: str) -> None:
-    """One entry of a defaults list: a file to build on, or a group with the option to pick."""
-    if option is _ALONE:
-        base = re.fullmatch(r"(?:/([\w/]+)/)?([^/@]+)(?:@_here_|@_global_)?", str(name))
-        place = base[1] if base else None
-        if base is None or not is_option(base[2]) or place not in (None, *_homes(group)):
-            found.problems.append(f"{where}: {_entry(name, group)}")
-            return
-        found.defaults.append(base[2])
-        if place is None or not place.startswith("schema/"):
-            found.places[base[2]] = where
-        return
-    picked = _PICKED.fullmatch(str(name))
-    other = picked[1] if picked else ""
-    if group not in GROUPS and other.startswith("hydra/"):
-        return  # fmkit's own
-    if picked is None or not (option is None or is_option(option)):
-        found.problems.append(f"{where}: {_entry({name: option}, group)}")
-    elif other.startswith("schema/") and other in _homes(group):
-        found.defaults.append(str(option))
-    elif group in GROUPS and group not in ("experiment", other):
-        told = f"a file of {group} builds on files of {group} alone; an experiment picks {other}."
-        if other.split("/")[0] == "hydra":
-            told = f"{other} is Hydra's own, and set by fmkit. Leave it out."
-        found.problems.append(f"{where}: {told}")
-    elif option is not None:
-        found.choices[other] = option
-        found.places[other] = where
-
-
-def _homes(group: str) -> tuple[str, ...]:
-    """Folders that files of a group build on, beside their own."""
-    return (group, f"schema/{group}", *([] if group in GROUPS else ["schema/command"]))
-
-
-def _entry(entry: Any, group: str) -> str:
+def _read_default(node: yaml.Node, file: ConfigFile, path: str, group: str) -> None:
+    """One entry of a defaults list: a file to build on, or groups with the option to pick."""
+    where, entry = f"{path}:{node.start_mark.line + 1}", safe_yaml.value(node)
     example = "override /data: digits" if group == "experiment" else "_self_, or a file's name"
-    return received("an entry of `defaults`", entry, f"such as {example}")
+    # Folders that files of a group build on, beside their own.
+    homes = (group, f"schema/{group}", *([] if group in GROUPS else ["schema/command"]))
+    if not isinstance(entry, dict):
+        base = _BASE.fullmatch(str(entry))
+        if base is None or not is_option(base[2]) or base[1] not in (None, *homes):
+            problem = received("an entry of `defaults`", entry, f"such as {example}")
+            file.problems.append(f"{where}: {problem}")
+            return
+        file.defaults.append(base[2])
+        if base[1] is None or not base[1].startswith("schema/"):
+            file.places[base[2]] = where
+        return
+    for name, option in entry.items():
+        choice = _CHOICE.fullmatch(str(name))
+        other = choice[1] if choice else ""
+        if group not in GROUPS and other.startswith("hydra/"):
+            continue  # fmkit's own
+        if choice is None or not (option is None or is_option(option)):
+            problem = received("an entry of `defaults`", {name: option}, f"such as {example}")
+            file.problems.append(f"{where}: {problem}")
+        elif other.startswith("schema/") and other in homes:
+            file.defaults.append(str(option))
+        elif group in GROUPS and group not in ("experiment", other):
+            problem = f"a file of {group} builds on files of {group} alone; "
+            problem += f"an experiment picks {other}."
+            if other.split("/")[0] == "hydra":
+                problem = f"{other} is Hydra's own, and set by fmkit. Leave it out."
+            file.problems.append(f"{where}: {problem}")
+        elif option is not None:
+            file.choices[other] = option
+            file.places[other] = where
 
 
 def _leaves(key: yaml.Node, value: yaml.Node, prefix: str, where: str) -> Iterator[Assignment]:
@@ -177,14 +191,11 @@ def _leaves(key: yaml.Node, value: yaml.Node, prefix: str, where: str) -> Iterat
             yield from _leaves(inner_key, inner_value, f"{name}.", where)
         return
     text = value.value if isinstance(value, yaml.ScalarNode) else ""
-    place = f"{where}:{key.start_mark.line + 1}"
     try:
-        read = safe_yaml.value(value)
+        read = with_integers(safe_yaml.value(value), key.value)
     except (yaml.YAMLError, ValueError):
         read = None
-    if key.value in integer_keys():
-        read = to_integer(read)
-    yield Assignment(name, read, place, text)
+    yield Assignment(name, read, f"{where}:{key.start_mark.line + 1}", text)
 
 
 def defaults_chain(
@@ -198,23 +209,19 @@ def defaults_chain(
         option: the file's name without `.yaml`.
     """
     package = "" if group == "experiment" else group
-    todo, found, seen = [option], [], set()
-    while todo:
-        name = todo.pop()
+    pending, files = [option], {}
+    while pending:
+        name = pending.pop()
         if not is_option(name):
             continue
         for parent in folders:
             path = parent / group / f"{name}.yaml"
-            if path in seen or not path.is_file():
-                continue
-            seen.add(path)
-            file = read_config_file(path, package)
-            found.append((path, file))
-            todo.extend(base_options(group, file))
-    return found[::-1]
+            if path not in files and path.is_file():
+                files[path] = read_config_file(path, package)
+                pending.extend(base_options(group, files[path]))
+    return [*files.items()][::-1]
 
 
 def base_options(group: str, file: ConfigFile) -> list[str]:
     """The options of the same group that a file's defaults list builds on."""
-    beside = [file.choices[group]] if group in file.choices else []
-    return [*file.defaults, *beside]
+    return [*file.defaults, *([file.choices[group]] if group in file.choices else [])]
