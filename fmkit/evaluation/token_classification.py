@@ -15,7 +15,7 @@ from scipy.special import softmax
 from fmkit.core.errors import ConfigError
 from fmkit.data.content import tags
 from fmkit.data.content.tags import OUTSIDE_NAME, Tags
-from fmkit.data.content.word_sequences import Sentences
+from fmkit.data.content.texts import Sentences
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
 from fmkit.data.loaders import token_rows

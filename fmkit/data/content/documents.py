@@ -32,7 +32,7 @@ from fmkit.data.formats.tables import (
     Row,
     csv_rows,
 )
-from fmkit.data.formats.text_encoding import (
+from fmkit.data.formats.text_files import (
     MAX_CHARACTERS,
     binary_reason,
     check_bom,

@@ -17,7 +17,7 @@ from typing import Any
 from fmkit.core.errors import join_names
 from fmkit.core.types import Message
 from fmkit.data.findings import UnusableInput
-from fmkit.data.formats.text_encoding import binary_reason
+from fmkit.data.formats.text_files import binary_reason
 
 _LISTS = ("messages", "conversations")
 _PAIRS = (

@@ -14,8 +14,15 @@ from typing import Any, Literal
 
 from fmkit.core.errors import ConfigError, DataError, combine_messages, join_names, plural, received
 from fmkit.data.findings import UnusableInput
-from fmkit.data.formats.text_encoding import MAX_CHARACTERS, BadEncoding, decode, lines
-from fmkit.data.formats.text_files import as_data_error, open_input, read_text
+from fmkit.data.formats.text_files import (
+    MAX_CHARACTERS,
+    BadEncoding,
+    as_data_error,
+    decode,
+    lines,
+    open_input,
+    read_text,
+)
 
 CSV = (".csv", ".tsv")
 """How names of tables end that are text."""

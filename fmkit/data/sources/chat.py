@@ -8,25 +8,14 @@ from __future__ import annotations
 
 from fmkit.config.schema.data import ChatData
 from fmkit.data.content.texts import Conversations
-from fmkit.data.examples import Examples, without_classes
-from fmkit.data.formats import chat_messages
-from fmkit.data.sources.json_files import read_records
+from fmkit.data.examples import Examples
+from fmkit.data.formats.chat_messages import messages
+from fmkit.data.sources.json_files import read_examples
 
 
 def list_examples(config: ChatData) -> Examples:
-    """The conversations at `config.root`, in the order of files and lines.
-
-    Problems of single ones are in the examples' findings.
-
-    Raises:
-        DataError: there is nothing to read, or some files name a split and others do not.
-    """
-    parsed = read_records(
-        config.root, "conversation", chat_messages.messages, config.encoding, config.outside_links
-    )
-    return without_classes(
-        parsed.ids,
-        Conversations(tuple(parsed.values)),
-        splits=parsed.split_column(),
-        findings=parsed.findings,
+    """The conversations at `config.root`, in the order of files and lines (see `read_examples`)."""
+    encoding, outside_links = config.encoding, config.outside_links
+    return read_examples(
+        config.root, "conversation", messages, Conversations, encoding, outside_links
     )

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +22,8 @@ from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding, UnusableInput
 from fmkit.data.formats.text_files import as_data_error, read_lines
 from fmkit.data.sources import directory
-from fmkit.data.sources.listing import SPLIT_NAMES, FileKind
+from fmkit.data.sources.directory import FileKind
+from fmkit.data.sources.paths import SPLIT_NAMES
 from fmkit.data.sources.tagged_sentences import Sentence, examples
 
 ENDINGS = (".txt", ".conll", ".conllu", ".bio", ".iob", ".iob2", ".bioes", ".tsv")
@@ -64,6 +65,23 @@ class _Row(NamedTuple):
         return self.cells[0] if self.cells else ""
 
 
+class _Layout(NamedTuple):
+    """Positions of words and tags in a file whose lines have `width` columns, and all its tags."""
+
+    width: int
+    word: int
+    tag: int | None
+    tags: frozenset[str] = frozenset()
+
+    def is_comment(self, row: _Row) -> bool:
+        """Whether a line begins with `#`, as words may, too, but does not look like other words."""
+        if not row.first.startswith("#"):
+            return False
+        if len(row.cells) != self.width:
+            return True
+        return self.tag is not None and row.cells[self.tag] not in self.tags
+
+
 def list_examples(config: ConllData) -> Examples:
     """The sentences of a file, or of the files of a folder that are named after splits.
 
@@ -95,28 +113,24 @@ def list_examples(config: ConllData) -> Examples:
 def _files(config: ConllData, findings: list[Finding]) -> list[tuple[str, str, str]]:
     """Path, name and split of each file; a single one has no name that ids would need."""
     # CoNLL-2003 calls its files eng.train, eng.testa and eng.testb.
-    kind = FileKind("CoNLL file", (*ENDINGS, *(f".{name}" for name in _SPLITS)), "loose_texts")
+    kind = FileKind("CoNLL file", (*ENDINGS, *(f".{name}" for name in _SPLITS)))
     hint = "Name one file in data.root to read it whatever its name ends in."
     listing = directory.files_at(config.root, kind, config.outside_links, hint)
     if not Path(config.root).expanduser().is_dir():
         return [(listing.paths[0], "", "")]
     findings += listing.findings
-    files = zip(listing.paths, listing.ids, strict=True)
-    rows = [(path, name, _split_of(name)) for path, name in files]
-    if any(split for *_, split in rows):
-        others = [name for _, name, split in rows if not split]
-        if others:
-            verb = "file names" if len(others) == 1 else "files name"
-            why = f"{len(others)} {verb} no split, and others do: {join_names(others, 5)}."
-            findings.append(Finding("unsupported", "", why, count=len(others)))
-        rows = [row for row in rows if row[2]]
-    return rows
-
-
-def _split_of(name: str) -> str:
-    """The split that a file's name contains, or else the name of a folder that it is in."""
-    names = (_SPLIT.findall(part) for part in reversed(name.split("/")))
-    return next((_SPLITS[matches[-1].lower()] for matches in names if matches), "")
+    rows = []
+    for path, name in zip(listing.paths, listing.ids, strict=True):
+        names = filter(None, map(_SPLIT.findall, reversed(name.split("/"))))
+        *_, last = next(names, [""])  # of the file's name, or else of the nearest folder's
+        rows.append((path, name, _SPLITS.get(last.lower(), "")))
+    others = [name for _, name, split in rows if not split]
+    if not others or len(others) == len(rows):
+        return rows
+    verb = "file names" if len(others) == 1 else "files name"
+    why = f"{len(others)} {verb} no split, and others do: {join_names(others, 5)}."
+    findings.append(Finding("unsupported", "", why, count=len(others)))
+    return [row for row in rows if row[2]]
 
 
 def read_sentences(path: Path, name: str, encoding: str, numbers: ColumnNumbers) -> list[Sentence]:
@@ -134,9 +148,31 @@ def read_sentences(path: Path, name: str, encoding: str, numbers: ColumnNumbers)
     try:
         rows = _rows(path, encoding)
     except UnusableInput as error:
-        encoding_key = f"{numbers.prefix}encoding"
-        raise as_data_error(path, error, encoding, encoding_key=encoding_key) from None
-    return list(_sentences(rows, path, name, numbers))
+        key = f"{numbers.prefix}encoding"
+        raise as_data_error(path, error, encoding, encoding_key=key) from None
+    layout = _layout(rows, path, numbers)
+    shown, prefix = name or path.name, f"{name}:" if name else ""
+    sentences: list[Sentence] = []
+    pending: list[_Row] = []
+    document = 0
+    for row in [*rows, _Row(0, [])]:
+        is_start = row.first == _DOCUMENT
+        if layout.is_comment(row):
+            document += _NEW_DOCUMENT.match(" ".join(row.cells)) is not None
+        elif (row.cells or row.fault) and not is_start:
+            if not (layout.word and _NOT_A_WORD.fullmatch(row.first)):
+                pending.append(row)
+        elif pending:
+            sentence_id = f"{prefix}sentence-{len(sentences) + 1:06d}"
+            locations = [f"{shown}:{row.number}" for row in pending]
+            sentence = Sentence(sentence_id, locations, group=f"{shown}:{document}")
+            _add_words(sentence, pending, layout)
+            sentences.append(sentence)
+            pending = []
+        document += is_start
+    if not sentences:
+        raise DataError(f"{path} has no sentence.")
+    return sentences
 
 
 def _rows(path: Path, encoding: str) -> list[_Row]:
@@ -151,45 +187,19 @@ def _rows(path: Path, encoding: str) -> list[_Row]:
     return rows
 
 
-@dataclass
-class _Layout:
-    """Positions of words and tags in a file whose lines have `width` columns, and all its tags."""
-
-    width: int
-    word: int
-    tag: int | None
-    tags: set[str] = field(default_factory=set)
-
-    def is_comment(self, row: _Row) -> bool:
-        """Whether a line begins with `#`, as words may, too, but does not look like other words."""
-        if not row.first.startswith("#"):
-            return False
-        if len(row.cells) != self.width:
-            return True
-        return self.tag is not None and row.cells[self.tag] not in self.tags
-
-
 def _layout(rows: Sequence[_Row], path: Path, numbers: ColumnNumbers) -> _Layout:
-    """The usual number of columns, and which are read."""
+    """The usual number of columns, and which are read.
+
+    Raises:
+        DataError: there are fewer, or both are the same.
+    """
     plain = [row.cells for row in rows if row.cells and not row.first.startswith("#")]
     plain = [cells for cells in plain if cells[0] != _DOCUMENT]
     if not plain:
         return _Layout(0, 0, None)
     width = Counter(map(len, plain)).most_common(1)[0][0]
-    layout = _positions(width, path, numbers)
-    if layout.tag is not None:
-        layout.tags = {cells[layout.tag] for cells in plain if len(cells) == width}
-    return layout
-
-
-def _positions(width: int, path: Path, numbers: ColumnNumbers) -> _Layout:
-    """Which of `width` columns are read.
-
-    Raises:
-        DataError: there are fewer, or both are the same.
-    """
-    positions = []
     word_key, tag_key = f"{numbers.prefix}word_column", f"{numbers.prefix}tag_column"
+    positions = []
     for key, column in ((word_key, numbers.word), (tag_key, numbers.tag)):
         position = width if column is None else column - 1 if column > 0 else width + column
         if column is not None and not 0 <= position < width:
@@ -198,54 +208,28 @@ def _positions(width: int, path: Path, numbers: ColumnNumbers) -> _Layout:
                 f"Columns are counted from 1, or from -1 backwards: {key}=NUMBER",
             )
         positions.append(position)
-    if positions[0] == positions[1]:
+    word, tag = positions
+    if word == tag:
         raise DataError(
             f"{path}: words and tags are in the same column; it has {plural(width, 'column')}.",
             f"Say which: {word_key}=NUMBER {tag_key}=NUMBER, counted from 1.",
         )
-    return _Layout(width, positions[0], None if numbers.tag is None else positions[1])
+    if numbers.tag is None:
+        return _Layout(width, word, None)
+    return _Layout(width, word, tag, frozenset(row[tag] for row in plain if len(row) == width))
 
 
-def _sentences(
-    rows: Sequence[_Row], path: Path, name: str, numbers: ColumnNumbers
-) -> Iterator[Sentence]:
-    layout = _layout(rows, path, numbers)
-    shown, prefix = name or path.name, f"{name}:" if name else ""
-    pending: list[_Row] = []
-    document = count = 0
-    for row in [*rows, _Row(0, [])]:
-        is_start = row.first == _DOCUMENT
-        if layout.is_comment(row):
-            document += _NEW_DOCUMENT.match(" ".join(row.cells)) is not None
-        elif (row.cells or row.fault) and not is_start:
-            if not (layout.word and _NOT_A_WORD.fullmatch(row.first)):
-                pending.append(row)
-        elif pending:
-            count += 1
-            yield _sentence(pending, layout, shown, f"{prefix}sentence-{count:06d}", document)
-            pending = []
-        document += is_start
-    if not count:
-        raise DataError(f"{path} has no sentence.")
-
-
-def _sentence(
-    rows: Sequence[_Row], layout: _Layout, shown: str, name: str, document: int
-) -> Sentence:
-    locations = [f"{shown}:{row.number}" for row in rows]
-    sentence = Sentence(name, locations, group=f"{shown}:{document}")
-    for location, (_, cells, fault) in zip(locations, rows, strict=True):
-        if fault:
-            problem = fault
-        elif len(cells) != layout.width:
+def _add_words(sentence: Sentence, rows: Sequence[_Row], layout: _Layout) -> None:
+    for location, (_, cells, fault) in zip(sentence.locations, rows, strict=True):
+        problem = fault
+        if not fault and len(cells) != layout.width:
             problem = f"{plural(len(cells), 'column')}, and most lines have {layout.width}"
-        elif not cells[layout.word]:
+        elif not fault and not cells[layout.word]:
             problem = "no word"
-        elif layout.tag is not None and not cells[layout.tag]:
+        elif not fault and layout.tag is not None and not cells[layout.tag]:
             problem = "no tag"
-        else:
-            sentence.words.append(cells[layout.word])
-            sentence.tags += [] if layout.tag is None else [cells[layout.tag]]
+        if problem:
+            sentence.faults.append((location, problem))
             continue
-        sentence.faults.append((location, problem))
-    return sentence
+        sentence.words.append(cells[layout.word])
+        sentence.tags += [] if layout.tag is None else [cells[layout.tag]]

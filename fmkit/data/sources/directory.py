@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fmkit.core.errors import DataError, join_names, plural
@@ -17,8 +18,13 @@ from fmkit.core.files import display_path
 from fmkit.data.examples import Content, Examples, from_names
 from fmkit.data.findings import Finding, printable
 from fmkit.data.formats import file_type
-from fmkit.data.sources.listing import SPLIT_NAMES, FileKind, Listing
-from fmkit.data.sources.paths import existing_path, format_counts, name_findings, suffix_of
+from fmkit.data.sources.paths import (
+    SPLIT_NAMES,
+    existing_path,
+    format_counts,
+    name_findings,
+    suffix_of,
+)
 
 _IGNORED = ("__macosx", "thumbs.db", "desktop.ini")
 _DOCUMENTATION = (
@@ -27,10 +33,80 @@ _DOCUMENTATION = (
 """Names, without their ending, of texts that describe a data set and are not part of it."""
 
 
+@dataclass(frozen=True)
+class FileKind:
+    """The kind of files that a listing looks for.
+
+    Attributes:
+        noun: what one is called.
+        endings: of their names, in lower case.
+        loose: kind of the finding about files outside of class folders.
+        other_source: endings of the files that another source reads, and its name.
+        class_files: a file may be a class.
+    """
+
+    noun: str
+    endings: tuple[str, ...]
+    loose: str = "loose_texts"
+    other_source: tuple[tuple[str, ...], str] = ((), "")
+    class_files: bool = False
+
+    def matches(self, path: str) -> bool:
+        """Whether a file is of this kind, by its name."""
+        return path.lower().endswith(self.endings)
+
+
+@dataclass
+class Listing:
+    """The files and problems of a folder that have been listed so far.
+
+    Attributes:
+        class_files: path, class and split of each file that is a class.
+        ids: of the examples; `paths`, `classes` and `splits` have a row for each.
+        class_names: of folders and class files, in their order.
+        unsupported: number of files of another kind, by their ending.
+        hidden: number of files and folders that were ignored.
+        seen: path of each folder by device and inode, so that none is listed twice.
+    """
+
+    root: Path
+    kind: FileKind
+    outside_links: bool = False
+    class_files: list[tuple[str, str, str]] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    classes: list[str] = field(default_factory=list)
+    splits: list[str] = field(default_factory=list)
+    class_names: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    unsupported: Counter[str] = field(default_factory=Counter)
+    hidden: int = 0
+    seen: dict[tuple[int, int], str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.prefix = os.path.join(self.root, "")  # noqa: PTH118 - pathlib drops the last slash
+        self.real_prefix = os.path.join(os.path.realpath(self.root), "")  # noqa: PTH118
+
+    def relative(self, path: str) -> str:
+        """A path as an id: relative to the root, with forward slashes."""
+        return path[len(self.prefix) :].replace(os.sep, "/")  # pathlib takes 20 times as long
+
+    def find(self, kind: str, where: str = "", why: str = "", path: str = "") -> None:
+        """Add a finding."""
+        self.findings.append(Finding(kind, where, why, path=path))
+
+    def all_findings(self) -> list[Finding]:
+        """The findings, and one about files of another kind."""
+        count, noun = self.unsupported.total(), self.kind.noun
+        if not count:
+            return self.findings
+        subject = plural(count, f"file is not a {noun}", f"files are not {noun}s")
+        why = f"{subject} that fmkit reads: {format_counts(self.unsupported)}."
+        return [*self.findings, Finding("unsupported", "", why, count=count)]
+
+
 def walk(root: Path, kind: FileKind, outside_links: bool) -> Listing:
     """All files under a folder, each with the name of its class and perhaps its split.
-
-    Problems are in the listing's findings.
 
     Args:
         root: a folder that exists.
@@ -42,19 +118,16 @@ def walk(root: Path, kind: FileKind, outside_links: bool) -> Listing:
         status = Path(real).stat()
         listing.seen[status.st_dev, status.st_ino] = real
     folders, loose = _children(listing, root)
-    split_folders = _split_folders(listing, folders)
-    listing.has_splits = bool(split_folders)
+    has_splits = _are_splits(listing, folders)
     _list_loose(listing, root, loose, folders)
     if not folders and not any(map(kind.matches, loose)):
         files = " and no class files" if kind.class_files else ""
         needed = "one" if kind.class_files else "one folder"
-        listing.find(
-            "no_classes",
-            why=f"{display_path(root)} has no class folders{files}: {needed} per class is needed.",
-        )
+        why = f"{display_path(root)} has no class folders{files}: {needed} per class is needed."
+        listing.find("no_classes", why=why)
     for folder in folders:
         split, class_folders = "", [folder]
-        if split_folders:
+        if has_splits:
             split = SPLIT_NAMES[folder.name.lower()]
             class_folders, loose = _children(listing, folder)
             _list_loose(listing, folder, loose, class_folders, split)
@@ -64,13 +137,7 @@ def walk(root: Path, kind: FileKind, outside_links: bool) -> Listing:
 
 
 def everything(root: Path, kind: FileKind, outside_links: bool) -> Listing:
-    """All files under a folder, searched recursively, whatever its folders are called.
-
-    Args:
-        root: a folder that exists.
-        kind: which files to look for.
-        outside_links: follow links out of the root.
-    """
+    """All files under a folder (see `walk`), whatever its folders are called."""
     listing = Listing(root, kind, outside_links)
     _list_class(listing, root, split="")
     listing.findings = [finding for finding in listing.findings if finding.kind != "empty_class"]
@@ -78,11 +145,11 @@ def everything(root: Path, kind: FileKind, outside_links: bool) -> Listing:
 
 
 def files_at(root: str, kind: FileKind, outside_links: bool, hint: str = "") -> Listing:
-    """The file at `root`, or all files below that folder, whatever its folders are called.
+    """The file at `root`, of any kind, or all files below that folder.
 
     Args:
         root: `data.root`.
-        kind: which files to look for; a single file may be of any.
+        kind: which files to look for in a folder.
         outside_links: follow links out of the folder.
         hint: what to do where a folder has none.
 
@@ -100,6 +167,18 @@ def files_at(root: str, kind: FileKind, outside_links: bool, hint: str = "") -> 
         endings = ", ".join(kind.endings)
         raise DataError(f"{listing.root} has no {kind.noun}s ({endings}){has}.", hint)
     return listing
+
+
+def examples(listing: Listing, content: Content) -> Examples:
+    """The listing as examples, with all its findings."""
+    findings = list(listing.all_findings())
+    if listing.hidden:
+        nouns = ("hidden file or folder was", "hidden files and folders were")
+        why = f"{plural(listing.hidden, *nouns)} ignored."
+        findings.append(Finding("hidden_file", "", why, count=listing.hidden))
+    findings += name_findings(listing.class_names, listing.ids)
+    splits = listing.splits if any(listing.splits) else None
+    return from_names(listing.ids, listing.classes, content, splits, findings=findings)
 
 
 def _children(listing: Listing, folder: Path) -> tuple[list[Path], list[str]]:
@@ -129,30 +208,28 @@ def _entry_problem(listing: Listing, entry: os.DirEntry[str]) -> tuple[str, str]
         entry.name.encode()
     except UnicodeEncodeError:
         return "name_not_utf8", ""
-    is_link = entry.is_symlink()
     try:
-        usable = entry.is_dir() or entry.is_file()
+        is_usable = entry.is_dir() or entry.is_file()
     except OSError as error:  # a link to itself, or a chain of links without end
         return "broken_link", str(error.strerror)
+    is_link = entry.is_symlink()
     if is_link:
         target = os.path.realpath(entry.path)
         if not listing.outside_links and not (target + os.sep).startswith(listing.real_prefix):
             return "outside_link", f"it leads to {printable(target)}"
-    if usable:
+    if is_usable:
         return None
     try:
         return "special_file", file_type.file_type(entry.stat().st_mode)
     except OSError:
-        return (
-            "broken_link",
-            f"it leads to {printable(Path(entry).readlink())}" if is_link else "it is gone",
-        )
+        where = f"it leads to {printable(Path(entry).readlink())}" if is_link else "it is gone"
+        return "broken_link", where
 
 
 def _list_loose(
     listing: Listing, folder: Path, files: list[str], folders: list[Path], split: str = ""
 ) -> None:
-    """Files where class folders could be: classes themselves, or misplaced."""
+    """Files where class folders could be: classes themselves (`a.txt`, `a.md`), or misplaced."""
     matching, kind = [], listing.kind
     for path in map(Path, files):
         describes = kind.class_files and path.stem.lower() in _DOCUMENTATION
@@ -160,48 +237,43 @@ def _list_loose(
             matching.append(path)
         else:
             listing.unsupported[path.name if describes else suffix_of(path.name)] += 1
-    if kind.class_files and not folders:
-        _list_class_files(listing, folder, matching, split)
-    elif matching:
+    names = [path.name for path in matching]
+    if matching and (folders or not kind.class_files):
         subject = plural(len(matching), f"{kind.noun} is", f"{kind.noun}s are")
         listing.find(
             kind.loose,
-            why=f"{subject} directly in {display_path(folder)} "
-            f"({join_names([path.name for path in matching], 3)}): move each into a folder named "
-            "after its class.",
+            why=f"{subject} directly in {display_path(folder)} ({join_names(names, 3)}): move each "
+            "into a folder named after its class.",
         )
-
-
-def _list_class_files(listing: Listing, folder: Path, files: list[Path], split: str) -> None:
-    """Every class file of a folder; `a.txt` and `a.md` are one class."""
-    if files and all(path.stem.lower() in SPLIT_NAMES for path in files):
+        return
+    if matching and all(path.stem.lower() in SPLIT_NAMES for path in matching):
         listing.find(
             "mixed_layout",
-            why=f"{join_names([path.name for path in files])} in {display_path(folder)} "
-            "look like splits, and here a file is a class: put a file per class into a folder per "
-            "split, or make one table of all (data=text_table).",
+            why=f"{join_names(names)} in {display_path(folder)} look like splits, and here a file "
+            "is a class: put a file per class into a folder per split, or make one table of all "
+            "(data=text_table).",
         )
-    listing.class_files += [(str(path), path.stem, split) for path in files]
-    names = dict.fromkeys(path.stem for path in files)
-    listing.class_names += [name for name in names if name not in listing.class_names]
+    listing.class_files += [(str(path), path.stem, split) for path in matching]
+    listing.class_names += [path.stem for path in matching]
 
 
-def _split_folders(listing: Listing, folders: list[Path]) -> list[Path]:
-    """The split folders if the root has split/class, none if it has a folder per class."""
+def _are_splits(listing: Listing, folders: list[Path]) -> bool:
+    """Whether the folders of the root are splits; a finding where only some look like splits."""
     named = [folder for folder in folders if folder.name.lower() in SPLIT_NAMES]
+    others = [folder.name for folder in folders if folder not in named]
     nested = [folder for folder in named if _has_folder(folder)]
-    splits = {SPLIT_NAMES[folder.name.lower()] for folder in nested}
-    are_all_named = len(named) == len(folders)
-    if are_all_named and (nested or (listing.kind.class_files and _are_class_files(named))):
-        return named
-    if are_all_named and named:
+    if not named:
+        return False
+    if not others:
+        if nested or (listing.kind.class_files and _are_class_files(named)):
+            return True
         listing.find(
             "mixed_layout",
             why=f"{join_names([folder.name for folder in named])} look like splits but hold no "
             "class folders: put a folder per class into each.",
         )
-    elif len(splits) > 1:  # one class may be called `test`; two with folders inside are splits
-        others = [folder.name for folder in folders if folder not in named]
+    # One class may be called `test`; two with folders inside are splits.
+    elif len({SPLIT_NAMES[folder.name.lower()] for folder in nested}) > 1:
         verb = "does" if len(others) == 1 else "do"
         listing.find(
             "mixed_layout",
@@ -209,19 +281,7 @@ def _split_folders(listing: Listing, folders: list[Path]) -> list[Path]:
             f"{join_names(others, 5)} {verb} not: keep either split folders only, or class folders "
             "only.",
         )
-    return []
-
-
-def _are_class_files(splits: list[Path]) -> bool:
-    """Whether splits without folders have a file per class: training then has every name."""
-    stems: dict[bool, set[str]] = {True: set(), False: set()}
-    for folder in splits:
-        training = SPLIT_NAMES[folder.name.lower()] == "train"
-        try:
-            stems[training] |= {path.stem for path in folder.iterdir() if path.name[0] != "."}
-        except OSError:  # reported where it is listed
-            return False
-    return bool(stems[True]) and stems[False] <= stems[True]
+    return False
 
 
 def _has_folder(folder: Path) -> bool:
@@ -229,6 +289,18 @@ def _has_folder(folder: Path) -> bool:
         return any(e.is_dir() and not e.name.startswith(".") for e in os.scandir(folder))
     except OSError:
         return False
+
+
+def _are_class_files(splits: list[Path]) -> bool:
+    """Whether splits without folders have a file per class: training then has every name."""
+    stems: dict[bool, set[str]] = {True: set(), False: set()}
+    for folder in splits:
+        is_training = SPLIT_NAMES[folder.name.lower()] == "train"
+        try:
+            stems[is_training] |= {path.stem for path in folder.iterdir() if path.name[0] != "."}
+        except OSError:  # reported where it is listed
+            return False
+    return bool(stems[True]) and stems[False] <= stems[True]
 
 
 def _list_class(listing: Listing, folder: Path, split: str) -> None:
@@ -258,38 +330,11 @@ def _list_class(listing: Listing, folder: Path, split: str) -> None:
     if len(listing.ids) == before:
         endings, source = listing.kind.other_source
         others = format_counts(unsupported)
+        hint = f"; fmkit does not read {others}" if others else ""
         if unsupported and unsupported.keys() <= set(endings):
             hint = f"; it has {others} for data={source}"
-        else:
-            hint = f"; fmkit does not read {others}" if others else ""
         listing.find(
             "empty_class",
             why=f"Class folder {display_path(folder)!r} has no {listing.kind.noun}s{hint}. "
             "Add some, or remove the folder.",
         )
-
-
-def recursive_findings(listing: Listing) -> list[Finding]:
-    """The findings of `everything`, and one about files of another kind."""
-    return listing.findings + _unsupported(listing)
-
-
-def _unsupported(listing: Listing) -> list[Finding]:
-    count, noun = listing.unsupported.total(), listing.kind.noun
-    if not count:
-        return []
-    subject = plural(count, f"file is not a {noun}", f"files are not {noun}s")
-    why = f"{subject} that fmkit reads: {format_counts(listing.unsupported)}."
-    return [Finding("unsupported", "", why, count=count)]
-
-
-def examples(listing: Listing, content: Content) -> Examples:
-    """The listing as examples, with all its findings."""
-    findings = [*listing.findings, *_unsupported(listing)]
-    if listing.hidden:
-        nouns = ("hidden file or folder was", "hidden files and folders were")
-        subject = plural(listing.hidden, *nouns)
-        findings.append(Finding("hidden_file", "", f"{subject} ignored.", count=listing.hidden))
-    findings += name_findings(listing.class_names, listing.ids)
-    splits = listing.splits if listing.has_splits else None
-    return from_names(listing.ids, listing.classes, content, splits, findings=findings)

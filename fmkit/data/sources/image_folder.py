@@ -9,10 +9,9 @@ from fmkit.config.schema.data import ImageFolderData, PhotosData
 from fmkit.core.files import display_path
 from fmkit.data.content.images import ImageFiles
 from fmkit.data.examples import Examples, without_classes
-from fmkit.data.findings import Finding
 from fmkit.data.images.decode import EXTENSIONS
 from fmkit.data.sources import directory
-from fmkit.data.sources.listing import FileKind, Listing
+from fmkit.data.sources.directory import FileKind, Listing
 from fmkit.data.sources.paths import existing_path, file_sizes
 
 PHOTOS = FileKind("photo", EXTENSIONS, "loose_photos", ((".txt", ".text", ".md"), "text_folder"))
@@ -35,8 +34,7 @@ def list_unlabelled(config: PhotosData) -> Examples:
     root = existing_path(config.root, "folder")
     listing = directory.everything(root, PHOTOS, config.outside_links)
     if not listing.ids:
-        why = f"There is no photo below {display_path(root)}."
-        listing.findings.append(Finding("no_photos", "", why))
+        listing.find("no_photos", why=f"There is no photo below {display_path(root)}.")
     examples = _examples(listing)
     return without_classes(examples.ids, examples.content, findings=examples.findings)
 

@@ -20,9 +20,8 @@ from fmkit.core.npz import open_npz
 from fmkit.core.safe_io import UnsafeContent
 from fmkit.data.content.images import ImageArray
 from fmkit.data.examples import Examples, from_names, without_classes
-from fmkit.data.sources.label_columns import LARGEST
 from fmkit.data.sources.paths import existing_path, name_findings
-from fmkit.data.sources.table_rows import row_id
+from fmkit.data.sources.table_rows import LARGEST, row_id
 from fmkit.data.targets import LabelSets, Numbers
 
 _SHAPES = "(N, H, W), (N, H, W, 1), (N, H, W, 3) or (N, H, W, 4)"

@@ -18,6 +18,25 @@ from fmkit.data.targets import normalise_name
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 """Control characters, and those that hide text or change its direction."""
+_WORD = re.compile(r"[a-z]+")
+
+_FOLDERS = (
+    "A folder with a folder per class is for data=image_folder or, with texts in it, "
+    "data=text_folder."
+)
+_TABLES = "A table of photos is for data=image_table, a table of texts for data=text_table."
+_FILES = {
+    **dict.fromkeys((".csv", ".tsv", ".parquet"), _TABLES),
+    ".npz": "A file of arrays is for data=arrays.",
+}
+"""By the end of a file's name, the data source that reads it."""
+
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""Names of splits in folders and tables, in lower case."""
 
 
 def existing_path(root: str, kind: str, key: str = "data.root") -> Path:
@@ -40,29 +59,20 @@ def existing_path(root: str, kind: str, key: str = "data.root") -> Path:
     shown = display_path(path)  # the config has the absolute path, the user has typed less
     absolute = "" if shown == str(path) else f" (that is {path})"
     if path.exists():
-        raise DataError(f"{key}: {shown!r}{absolute} is not a {kind}.", _other_source(path))
-    raise DataError(f"{key}: {shown!r}{absolute}: no such {kind}.", _nearest_parent(path))
+        hint = _FOLDERS if path.is_dir() else _FILES.get(path.suffix.lower(), "")
+        raise DataError(f"{key}: {shown!r}{absolute} is not a {kind}.", hint)
+    parent = next((folder for folder in path.parents if folder.is_dir()), path.parent)
+    hint = f"The path is right as far as {parent}."
+    if parent == path.parent:
+        hint = "Check the spelling of its last part."
+    raise DataError(f"{key}: {shown!r}{absolute}: no such {kind}.", hint)
 
 
-def _other_source(path: Path) -> str:
-    """The data source that reads what is at a path; empty when none does."""
-    if path.is_dir():
-        return (
-            "A folder with a folder per class is for data=image_folder or, with texts in it, "
-            "data=text_folder."
-        )
-    if path.suffix.lower() in (".csv", ".tsv", ".parquet"):
-        return "A table of photos is for data=image_table, a table of texts for data=text_table."
-    if path.suffix.lower() == ".npz":
-        return "A file of arrays is for data=arrays."
-    return ""
-
-
-def _nearest_parent(path: Path) -> str:
-    parent = next((folder for folder in path.parents if folder.is_dir()), None)
-    if parent is None or parent == path.parent:
-        return "Check the spelling of its last part."
-    return f"The path is right as far as {parent}."
+def split_of(name: str) -> str:
+    """The split that a file's name, or else that of a folder above it, begins with; or empty."""
+    words = (_WORD.match(part) for part in reversed(name.lower().split("/")))
+    splits = (SPLIT_NAMES.get(word.group(), "") for word in words if word)
+    return next(filter(None, splits), "")
 
 
 def suffix_of(name: str) -> str:

@@ -1,4 +1,12 @@
-"""Question answering as in SQuAD: answers that are parts of a text (see `squad_files.py`).
+"""Question answering as in SQuAD: answers that are parts of a text, in SQuAD's JSON or in records.
+
+    {"data": [{"title": ..., "paragraphs": [{"context": ..., "qas": [{"id": ..., "question": ...,
+        "answers": [{"text": ..., "answer_start": ...}], "is_impossible": ...}]}]}]}
+
+Rajpurkar et al. 2016 and 2018, arXiv:1606.05250 and arXiv:1806.03822. A record has `id`,
+`question`, `context`, perhaps `title`, and `answers` with lists under `text` and `answer_start`; it
+is a line of a `.jsonl`, an element of a list in a `.json`, or a row of a parquet table. Plausible
+answers of SQuAD 2.0, to questions that have none, are not read.
 
 An example is a question with its text; texts of many questions are stored once. Articles, by their
 titles, stay in one split; where there are no titles, texts do.
@@ -6,25 +14,26 @@ titles, stay in one split; where there are no titles, texts do.
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fmkit.config.schema.data import SquadData
-from fmkit.core.errors import DataError, join_names
+from fmkit.core.errors import DataError, join_names, received
 from fmkit.core.files import display_path
 from fmkit.data.content.answer_spans import AnswerSpans, Span, locate
 from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples, without_classes
-from fmkit.data.findings import Finding
-from fmkit.data.formats.json_records import ENDINGS
-from fmkit.data.formats.text_encoding import text_problem
-from fmkit.data.sources.listing import SPLIT_NAMES
-from fmkit.data.sources.paths import existing_path
-from fmkit.data.sources.squad_files import Entry, Keys, read_entries
+from fmkit.data.findings import Finding, UnusableInput
+from fmkit.data.formats.json_records import ENDINGS, JSON_LINES, records
+from fmkit.data.formats.tables import PARQUET, ParquetTable, check_columns
+from fmkit.data.formats.text_files import as_data_error, text_problem
+from fmkit.data.sources.paths import existing_path, split_of
+from fmkit.data.sources.table_rows import row_id
 
 _LEAST_ARTICLES = 3
 """Fewest articles that can be divided among splits; of fewer the texts are divided."""
@@ -32,6 +41,40 @@ _LEAST_ARTICLES = 3
 _DIVIDED = ("", "train")
 """The splits that may be divided: one without a name, and training, which may have to give some
 examples to validation."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Keys of a question and its text, and the encoding of JSON with its config key."""
+
+    question: str = "question"
+    context: str = "context"
+    encoding: str = "utf-8"
+    encoding_key: str = "data.encoding"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A question, or what is wrong where one should be.
+
+    Attributes:
+        name: its id; where it has none, the number of its record or its path in the JSON.
+        context: the text that it is about.
+        title: of the article that the text is from; empty where there is none.
+        answers: text and offset of each.
+        is_impossible: whether the text has no answer; None where the file does not say.
+        has_id: whether `name` is an id of the file.
+        fault: what is wrong with its form; its other attributes do not count then.
+    """
+
+    name: str
+    question: str = ""
+    context: str = ""
+    title: str = ""
+    answers: tuple[tuple[str, int], ...] = ()
+    is_impossible: bool | None = None
+    has_id: bool = True
+    fault: str = ""
 
 
 class _Question(NamedTuple):
@@ -78,12 +121,19 @@ def list_examples(config: SquadData) -> Examples:
         raise DataError(f"{display_path(Path(config.root))} has no questions.")
     has_splits = bool(files[0][1])
     rows = read.by_id.values()
+    groups = [row.title for row in rows]
+    articles = {row.title for row in rows if row.split in _DIVIDED}
+    if not all(groups) or len(articles) < _LEAST_ARTICLES:
+        number = {context: index for index, context in enumerate(read.contexts)}
+        groups = [f"text-{number[row.context]:06d}" for row in rows]
+    if has_splits:  # two articles of different named splits may have one title
+        groups = [f"{row.split}/{group}" for row, group in zip(rows, groups, strict=True)]
     return without_classes(
         list(read.by_id),
         Texts(tuple(row.question for row in rows), tuple(row.context for row in rows)),
         AnswerSpans(tuple(row.spans for row in rows)),
         splits=np.array([row.split for row in rows], dtype=str) if has_splits else None,
-        groups=_groups(read, has_splits),
+        groups=np.array(groups, dtype=str),
         findings=read.findings,
     )
 
@@ -93,15 +143,13 @@ def _files(config: SquadData, findings: list[Finding]) -> list[tuple[Path, str]]
     if not config.root or not Path(config.root).expanduser().is_dir():
         return [(existing_path(config.root, "file"), "")]
     root = existing_path(config.root, "folder")
-    files, others = [], []
-    for path in sorted(root.iterdir()):
-        if path.name.startswith(".") or not path.is_file():
-            continue
-        word = re.split(r"[^a-z]", path.name.lower())[0]
-        if path.suffix.lower() in ENDINGS and word in SPLIT_NAMES:
-            files.append((path, SPLIT_NAMES[word]))
-        elif path.suffix.lower() in ENDINGS:
-            others.append(path.name)
+    paths = [
+        path
+        for path in sorted(root.iterdir())
+        if path.suffix.lower() in ENDINGS and path.name[0] != "." and path.is_file()
+    ]
+    files = [(path, split) for path in paths if (split := split_of(path.name))]
+    others = [path.name for path in paths if not split_of(path.name)]
     if not files:
         has = f"; it has {join_names(others, 5)}" if others else ""
         raise DataError(
@@ -110,8 +158,7 @@ def _files(config: SquadData, findings: list[Finding]) -> list[tuple[Path, str]]
             "Call them train*.json and dev*.json, or name one file in data.root.",
         )
     if others:
-        names = f"{join_names(others, 5)} of {display_path(root)}"
-        why = f"{names}: not named after a split."
+        why = f"{join_names(others, 5)} of {display_path(root)}: not named after a split."
         findings.append(Finding("unsupported", "", why, count=len(others)))
     return files
 
@@ -143,10 +190,9 @@ def _add(read: _Questions, entry: Entry, split: str, file: str) -> None:
 
 def _problems(entry: Entry) -> list[str]:
     """All that is wrong with one question."""
-    problems = []
-    for part, text in (("question", entry.question), ("context", entry.context)):
-        if problem := text_problem(text):
-            problems.append(f"the {part} {problem}")
+    texts = {"question": entry.question, "context": entry.context}
+    reasons = {part: text_problem(text) for part, text in texts.items()}
+    problems = [f"the {part} {reason}" for part, reason in reasons.items() if reason]
     if entry.is_impossible and entry.answers:
         problems.append("is_impossible is true, and there are answers")
     if not entry.is_impossible and not entry.answers:
@@ -174,14 +220,114 @@ def _spans(entry: Entry, where: str) -> tuple[tuple[Span, ...], Finding | None]:
     return tuple(spans), finding
 
 
-def _groups(read: _Questions, has_splits: bool) -> np.ndarray:
-    """The group of each question: its article, or its text where there are too few articles."""
-    rows = read.by_id.values()
-    names = [row.title for row in rows]
-    divided = {row.title for row in rows if row.split in _DIVIDED}
-    if not all(names) or len(divided) < _LEAST_ARTICLES:
-        number = {context: index for index, context in enumerate(read.contexts)}
-        names = [f"text-{number[row.context]:06d}" for row in rows]
-    if has_splits:  # two articles of different named splits may have one title
-        names = [f"{row.split}/{name}" for row, name in zip(rows, names, strict=True)]
-    return np.array(names, dtype=str)
+def read_entries(path: Path, keys: Keys) -> Iterator[Entry]:
+    """The entries of a file in their order; one that lacks something has a fault.
+
+    Raises:
+        DataError: the file cannot be read, or is not one of questions.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in ENDINGS:
+        raise DataError(received("The file's extension", suffix, ENDINGS))
+    hint = (
+        'Expected {"data": [...]} as SQuAD has it, a list of records, or a record per line, each '
+        "with a question, a context and answers."
+    )
+    columns = (keys.question, keys.context, "id", "title", "answers", "is_impossible")
+    try:
+        if suffix in PARQUET:
+            hint = "data.text_column and data.pair_column name the columns."
+            check_columns(columns[:2], ParquetTable(str(path)).names)
+        rows = records(path, keys.encoding, "data", keys.question, columns)
+        for index, record in enumerate(rows):
+            if record.fault is not None:
+                name = f"line {record.number}" if suffix in JSON_LINES else row_id(index)
+                yield Entry(name, fault=record.fault.why)
+            elif isinstance(record.value, Mapping) and "paragraphs" in record.value:
+                yield from _article(record.value, f"data[{index}]")
+            else:
+                yield _record(record.value, row_id(index), keys)
+    except UnusableInput as error:
+        if error.kind == "empty_file":
+            raise DataError(f"{path} has no questions.", hint) from None
+        raise as_data_error(path, error, keys.encoding, hint, keys.encoding_key) from None
+
+
+def _article(article: Mapping[str, Any], where: str) -> Iterator[Entry]:
+    paragraphs = article["paragraphs"]
+    if not isinstance(paragraphs, list):
+        yield Entry(where, fault="it has no list of paragraphs")
+        return
+    for index, paragraph in enumerate(paragraphs):
+        cells = paragraph if isinstance(paragraph, dict) else {}
+        context, questions = cells.get("context"), cells.get("qas")
+        name = f"{where}.paragraphs[{index}]"
+        if not isinstance(context, str):
+            yield Entry(name, fault="it has no text under 'context'")
+        elif not isinstance(questions, list):
+            yield Entry(name, fault="it has no list under 'qas'")
+        else:
+            title = article.get("title")
+            for number, question in enumerate(questions):
+                yield _entry(question, context, title, f"{name}.qas[{number}]", Keys())
+
+
+def _record(row: Any, name: str, keys: Keys) -> Entry:
+    if not isinstance(row, Mapping):
+        return Entry(name, fault="it is not an object with keys")
+    context = row.get(keys.context)
+    if not isinstance(context, str):
+        names = join_names(sorted(map(str, row)), 8)
+        return Entry(name, fault=f"it has no text under {keys.context!r}; its keys are {names}")
+    entry = _entry(row, context, row.get("title"), name, keys)
+    if entry.is_impossible is None and "answers" in row:  # as squad_v2 on the Hugging Face hub
+        return replace(entry, is_impossible=not entry.answers)
+    return entry
+
+
+def _entry(row: Any, context: str, title: Any, where: str, keys: Keys) -> Entry:
+    if not isinstance(row, Mapping):
+        return Entry(where, fault="it is not an object with keys")
+    name, has_id = where, False
+    own = row.get("id")
+    if isinstance(own, str | int) and not isinstance(own, bool) and str(own).strip():
+        name, has_id = str(own).strip(), True
+    if problem := text_problem(name):
+        return Entry(where, fault=f"its id {problem}")
+    question, impossible = row.get(keys.question), row.get("is_impossible")
+    try:
+        if not isinstance(question, str):
+            raise ValueError(f"it has no text under {keys.question!r}")
+        if impossible is not None and not isinstance(impossible, bool):
+            raise ValueError(received("is_impossible", impossible, "true or false").rstrip("."))
+        answers = _answers(row.get("answers"))
+    except ValueError as error:
+        return Entry(name, has_id=has_id, fault=str(error))
+    title = title if isinstance(title, str) else ""
+    return Entry(name, question, context, title, answers, impossible, has_id)
+
+
+def _answers(answers: Any) -> tuple[tuple[str, int], ...]:
+    """Text and offset of each answer; a ValueError where they have another form."""
+    if answers is None:
+        return ()
+    if isinstance(answers, Mapping):
+        texts, starts = answers.get("text"), answers.get("answer_start")
+        if isinstance(texts, str):
+            texts, starts = [texts], [starts]
+        if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
+            raise ValueError("answers have no lists of one length under 'text' and 'answer_start'")
+        pairs = list(zip(texts, starts, strict=True))
+    elif isinstance(answers, list):
+        if not all(isinstance(answer, Mapping) for answer in answers):
+            raise ValueError("answers are not a list of objects")
+        pairs = [(answer.get("text"), answer.get("answer_start")) for answer in answers]
+    else:
+        raise ValueError("answers are neither a list nor an object")
+    for text, start in pairs:
+        if not isinstance(text, str):
+            raise ValueError("an answer has no text")
+        is_number = isinstance(start, int | float) and not isinstance(start, bool)
+        if not is_number or not math.isfinite(start) or start != int(start):
+            raise ValueError(f"answer {text[:40]!r} has no whole number under 'answer_start'")
+    return tuple((text, int(start)) for text, start in pairs)

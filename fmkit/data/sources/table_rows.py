@@ -1,21 +1,180 @@
-"""Rows of tables as examples: targets, named splits and groups, which several sources have.
+"""Rows of tables as examples: labels, named splits and groups, which several sources have.
 
 A row that cannot be used is left out, with a finding that lists all that is wrong with it.
+N rows, K labels or numbers of each.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+import math
+import re
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
-from fmkit.data.examples import Content, Examples
+from fmkit.config.schema.data import ImageTableData, TextTableData
+from fmkit.core.errors import DataError
+from fmkit.data.examples import Content, Examples, from_names, without_classes
 from fmkit.data.findings import Finding
-from fmkit.data.sources.label_columns import LabelReader
-from fmkit.data.sources.listing import SPLIT_NAMES
+from fmkit.data.sources.paths import SPLIT_NAMES, name_findings
+from fmkit.data.targets import Annotations, LabelSets, Numbers
+
+YES, NO = ("1", "true", "yes", "1.0"), ("0", "false", "no", "0.0")
+"""What a cell of a label's own column may say, in lower case."""
+
+LARGEST = float(np.finfo(np.float32).max)
+"""Numbers beyond this do not fit the 32 bits that networks compute with."""
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_COMMA = re.compile(r"[+-]?\d+,\d+")
+_OTHERS = (",", ";", "|", "/")
+
+
+class LabelReader:
+    """Reads the target of each row out of `columns`; a base class."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.columns = list(columns)
+
+    def read(self, cells: Mapping[str, str]) -> tuple[Hashable, list[str]]:
+        """The target of one row, and all that is wrong with it; it counts only without problems."""
+        raise NotImplementedError
+
+    def annotations(self, targets: list[Any]) -> Annotations | None:
+        """The targets of the rows that can be used; None: they are classes."""
+        return None
+
+    def examples(
+        self, ids: list[str], targets: list[Any], content: Content, findings: Sequence[Finding]
+    ) -> Examples:
+        """Examples from the targets of the rows that can be used."""
+        annotations = self.annotations(targets)
+        names = sorted(set(targets)) if annotations is None else annotations.names
+        findings = [*findings, *name_findings(names, ids), *self.warnings(targets)]
+        if annotations is None:
+            return from_names(ids, targets, content, findings=findings)
+        return without_classes(ids, content, annotations, findings=findings)
+
+    def warnings(self, targets: list[Any]) -> list[Finding]:
+        """What may be wrong with all targets together."""
+        return []
+
+
+class ClassCells(LabelReader):
+    """One column with the name of the class; the classes are the names that occur."""
+
+    def read(self, cells: Mapping[str, str]) -> tuple[str, list[str]]:
+        """The name of the class."""
+        name = cells[self.columns[0]]
+        return name, [] if name else ["no label"]
+
+
+class SetCells(LabelReader):
+    """The names of all labels of a row in one cell; an empty cell is a row without labels.
+
+    Args:
+        column: with the names.
+        separator: between them; white space means any.
+    """
+
+    def __init__(self, column: str, separator: str) -> None:
+        super().__init__([column])
+        self._separator = separator.strip() or None
+
+    def read(self, cells: Mapping[str, str]) -> tuple[tuple[str, ...], list[str]]:
+        """The names, each once, in their order."""
+        names = (name.strip() for name in cells[self.columns[0]].split(self._separator))
+        return tuple(sorted({name for name in names if name})), []
+
+    def annotations(self, targets: list[tuple[str, ...]]) -> LabelSets:
+        """Sets of labels, which are the names that occur."""
+        names = tuple(sorted({name for labels in targets for name in labels}))
+        position = {name: index for index, name in enumerate(names)}
+        indicators = np.zeros((len(targets), len(names)), bool)
+        for row, labels in enumerate(targets):
+            indicators[row, [position[name] for name in labels]] = True
+        return LabelSets(names, indicators, is_open=True)
+
+    def warnings(self, targets: list[tuple[str, ...]]) -> list[Finding]:
+        """A warning where no cell has the separator, and most have another one inside a name."""
+        filled = [labels for labels in targets if labels]
+        if self._separator is None or any(len(labels) > 1 for labels in filled):
+            return []
+        for other in _OTHERS:
+            count = sum(other in labels[0] for labels in filled)
+            if 2 * count > len(filled):
+                shown = f"data.label_separator={self._separator!r}"
+                why = (
+                    f"No cell of column {self.columns[0]!r} has two labels by {shown}, and {count} "
+                    f"have a {other!r}: perhaps \"data.label_separator='{other}'\"."
+                )
+                return [Finding("separator", "", why)]
+        return []
+
+
+class FlagCells(LabelReader):
+    """A column for each label, with 1 or 0, true or false, yes or no."""
+
+    def read(self, cells: Mapping[str, str]) -> tuple[tuple[bool, ...], list[str]]:
+        """Yes or no for each label."""
+        problems = []
+        for column in self.columns:
+            if not cells[column]:
+                problems.append(f"nothing in {column!r}")
+            elif cells[column].lower() not in (*YES, *NO):
+                problems.append(f"{column!r} is {cells[column][:40]!r}, neither 1 nor 0")
+        return tuple(cells[column].lower() in YES for column in self.columns), problems
+
+    def annotations(self, targets: list[tuple[bool, ...]]) -> LabelSets:
+        """Sets of labels, a label for each column."""
+        indicators = np.array(targets, bool).reshape(len(targets), len(self.columns))
+        return LabelSets(tuple(self.columns), indicators)
+
+
+class NumberCells(LabelReader):
+    """A column for each number."""
+
+    def read(self, cells: Mapping[str, str]) -> tuple[tuple[float, ...], list[str]]:
+        """The numbers of one row."""
+        reasons = [(column, number_problem(cells[column])) for column in self.columns]
+        problems = [f"{column!r}: {reason}" for column, reason in reasons if reason]
+        return () if problems else tuple(float(cells[name]) for name in self.columns), problems
+
+    def annotations(self, targets: list[tuple[float, ...]]) -> Numbers:
+        """Numbers in the order of the columns."""
+        values = np.array(targets, np.float64).reshape(len(targets), len(self.columns))
+        return Numbers(tuple(self.columns), values)
+
+
+def number_problem(text: str) -> str:
+    """Why a text is not a number that can be learned; empty when it is one.
+
+    Only a plain decimal is one: `1_000`, which Python would read, may well be a mistake.
+    """
+    if not text:
+        return "no number"
+    if _NUMBER.fullmatch(text) and text.isascii():
+        value = float(text)
+        if math.isfinite(value) and abs(value) <= LARGEST:
+            return ""
+        return f"{text[:40]!r} is beyond what 32 bits hold"
+    if _COMMA.fullmatch(text):
+        return f"{text[:40]!r} is not a number: decimals are separated by a point, not by a comma"
+    return f"{text[:40]!r} is not a finite number"
+
+
+def label_reader(config: TextTableData | ImageTableData) -> LabelReader:
+    """The reader of the labels of a table, by its config."""
+    if config.labels == "numbers":
+        return NumberCells(config.label_columns or [config.label_column])
+    if config.labels == "sets" and config.label_columns:
+        return FlagCells(config.label_columns)
+    if config.labels == "sets":
+        return SetCells(config.label_column, config.label_separator)
+    return ClassCells([config.label_column])
 
 
 class TableConfig(Protocol):
@@ -23,13 +182,6 @@ class TableConfig(Protocol):
 
     split_column: str | None
     group_column: str | None
-
-
-class SplitAndGroup(NamedTuple):
-    """The named split and the group of a row; empty where the table has none."""
-
-    split: str = ""
-    group: str = ""
 
 
 def row_id(index: int) -> str:
@@ -42,10 +194,8 @@ def split_columns(config: TableConfig) -> list[str]:
     return [name for name in (config.split_column, config.group_column) if name]
 
 
-def split_and_group(
-    cells: Mapping[str, str], config: TableConfig
-) -> tuple[SplitAndGroup, list[str]]:
-    """A row's split and group, and all that is wrong with them."""
+def split_and_group(cells: Mapping[str, str], config: TableConfig) -> tuple[str, str, list[str]]:
+    """A row's split and group, empty where the table has none, and all that is wrong with them."""
     problems, split, group = [], "", ""
     if config.split_column:
         name = cells[config.split_column]
@@ -58,35 +208,52 @@ def split_and_group(
         group = cells[config.group_column]
         if not group:
             problems.append(f"no group in column {config.group_column!r}")
-    return SplitAndGroup(split, group), problems
+    return split, group, problems
 
 
-@dataclass
 class UsableRows:
     """The rows of a table that can be used so far, and findings about the others.
 
+    Args:
+        config: of the table.
+        columns: with what an example shows.
+
     Attributes:
-        ids: of the rows, as `values` (what their examples show), `targets` and `splits` are.
+        columns: all that are read.
+        ids: of the rows; `values` (what their examples show) has an entry for each.
     """
 
-    ids: list[str] = field(default_factory=list)
-    values: list[Any] = field(default_factory=list)
-    targets: list[Any] = field(default_factory=list)
-    splits: list[SplitAndGroup] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
+    def __init__(self, config: TextTableData | ImageTableData, columns: Sequence[str]) -> None:
+        self._config, self._labels = config, label_reader(config)
+        self.columns = [*columns, *self._labels.columns, *split_columns(config)]
+        self.ids: list[str] = []
+        self.values: list[Any] = []
+        self.findings: list[Finding] = []
+        self._facts: list[tuple[Any, str, str]] = []
 
-    def add(self, name: str, value: Any, target: Any, split: SplitAndGroup) -> None:
+    def facts(self, cells: Mapping[str, str]) -> tuple[tuple[Hashable, str, str], list[str]]:
+        """A row's target, split and group, and all that is wrong with them."""
+        target, problems = self._labels.read(cells)
+        split, group, more = split_and_group(cells, self._config)
+        return (target, split, group), [*problems, *more]
+
+    def add(self, name: str, value: Any, facts: tuple[Hashable, str, str]) -> None:
         """Add a row by its id."""
         self.ids.append(name)
         self.values.append(value)
-        self.targets.append(target)
-        self.splits.append(split)
+        self._facts.append(facts)
 
-    def examples(self, labels: LabelReader, content: Content, config: TableConfig) -> Examples:
-        """The rows as examples."""
-        splits, groups = (np.array([row[k] for row in self.splits], dtype=str) for k in (0, 1))
+    def examples(self, table: Path, content: Content) -> Examples:
+        """The rows as examples.
+
+        Raises:
+            DataError: the table has none.
+        """
+        if not self.ids and not self.findings:
+            raise DataError(f"{table} has no rows.")
+        targets, splits, groups = ([row[k] for row in self._facts] for k in range(3))
         return dataclasses.replace(
-            labels.examples(self.ids, self.targets, content, self.findings),
-            splits=splits if config.split_column else None,
-            groups=groups if config.group_column else None,
+            self._labels.examples(self.ids, targets, content, self.findings),
+            splits=np.array(splits, dtype=str) if self._config.split_column else None,
+            groups=np.array(groups, dtype=str) if self._config.group_column else None,
         )

