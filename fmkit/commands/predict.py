@@ -10,7 +10,7 @@ from fmkit.commands import launch, plugins, result_tables
 from fmkit.config import command_line, saved_config
 from fmkit.config.registry import task_entry
 from fmkit.config.schema.commands import PredictConfig
-from fmkit.core import console, files, modalities
+from fmkit.core import console, files, registry
 from fmkit.core.errors import ConfigError, DataError
 from fmkit.core.modalities import ModalityEntry, modality_entry
 from fmkit.evaluation import write
@@ -62,7 +62,7 @@ def predict_values(run: RunReader, trained: Any, values: Any, batch_size: int) -
     if isinstance(values, Path):
         inputs = _read_inputs(PredictConfig(str(run.folder), str(values)), run)
     else:
-        convert = modalities.load(_modality(run).values_to_inputs)
+        convert = registry.load(_modality(run).values_to_inputs)
         inputs = convert(values, saved_config.section(run.config(), "data"))
     columns, errors = _predict(run, trained, inputs, batch_size)
     _require_readable(run, inputs, errors, errors[0] if errors else "")
@@ -96,14 +96,14 @@ def _read_inputs(config: PredictConfig, run: RunReader) -> Any:
     read = task_entry(task.name).read_inputs or entry.read_inputs
     if not read:
         raise ConfigError(f"run {run.id}: fmkit predict does not read {entry.plural}.")
-    return modalities.load(read)(config, saved_config.section(run.config(), "data"))
+    return registry.load(read)(config, saved_config.section(run.config(), "data"))
 
 
 def _predict(
     run: RunReader, trained: Any, inputs: Any, batch_size: int
 ) -> tuple[dict[str, Any], list[str]]:
     """Columns of predictions, and a message for each input that could not be read."""
-    predict = modalities.load(_modality(run).predict)
+    predict = registry.load(_modality(run).predict)
     columns, errors = predict(trained, inputs, batch_size)
     return columns, errors
 

@@ -10,7 +10,7 @@ known ahead of the call.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,6 +70,7 @@ from fmkit.config.schema.task import (
 )
 from fmkit.core import registry
 from fmkit.core.errors import ConfigError, received
+from fmkit.core.registry import Code
 
 GROUPS = ("model", "data", "optimizer", "stage", "task", "runtime", "experiment")
 """The config groups."""
@@ -131,11 +132,12 @@ _HITS = {"precision": "precision", "recall": "recall", "f1": "F1"}
 
 @dataclass(frozen=True)
 class Evaluator:
-    """How a task is evaluated, predicts, and shows its metrics; code is named by `module:name`.
+    """How a task is evaluated, predicts, and shows its metrics.
 
     Attributes:
         evaluate: `EvaluationInputs -> EvaluationResult`.
-        summary: metrics for a run's status, those that are there; none means all numbers.
+        summary: metrics for a run's status besides `n` and `intervals`, those that are there; none
+            means all numbers.
         predict_outputs: `(outputs, DataSpec) -> columns`, where outputs are a row an example.
         predict_rows: `EvaluationInputs -> columns`, where the task's `reads` is `rows`.
         predict_texts: `(LoadedRun, TextInputs, batch size) -> columns`, where a text has several
@@ -148,12 +150,12 @@ class Evaluator:
         in_target_units: metrics in the units of the target, shown with five significant digits.
     """
 
-    evaluate: str
+    evaluate: Code
     summary: tuple[str, ...] = ()
-    predict_outputs: str = ""
-    predict_rows: str = ""
-    predict_texts: str = ""
-    extra_files: Mapping[str, str] = field(default_factory=dict)
+    predict_outputs: Code = ""
+    predict_rows: Code = ""
+    predict_texts: Code = ""
+    extra_files: Mapping[str, Code] = field(default_factory=dict)
     uses_validation: bool = False
     tables: tuple[Mapping[str, str], ...] = ()
     breakdowns: Mapping[str, tuple[str, Mapping[str, str]]] = field(default_factory=dict)
@@ -162,14 +164,14 @@ class Evaluator:
 
 _CLASSIFICATION = Evaluator(
     "fmkit.evaluation.classification:evaluate",
-    ("n", "accuracy", "macro_f1", "loss", "intervals"),
+    ("accuracy", "macro_f1", "loss"),
     predict_outputs="fmkit.evaluation.classification:predictions",
     tables=({"accuracy": "accuracy", "macro_f1": "macro F1", "loss": "log loss"},),
     breakdowns={"per_class": ("class", {"support": "examples", **_HITS})},
 )
 _MULTI_LABEL = Evaluator(
     "fmkit.evaluation.multi_label:evaluate",
-    ("n", "micro_f1", "macro_f1", "subset_accuracy", "loss", "intervals"),
+    ("micro_f1", "macro_f1", "subset_accuracy", "loss"),
     predict_outputs="fmkit.evaluation.multi_label:predictions",
     tables=(
         {
@@ -189,7 +191,7 @@ _MULTI_LABEL = Evaluator(
 )  # fmt: skip
 _REGRESSION = Evaluator(
     "fmkit.evaluation.regression:evaluate",
-    ("n", "mae", "rmse", "r2", "loss", "intervals"),
+    ("mae", "rmse", "r2", "loss"),
     predict_outputs="fmkit.evaluation.regression:predictions",
     tables=({"mae": "MAE", "rmse": "RMSE", "r2": "R2", "loss": "loss"},),
     breakdowns={
@@ -206,10 +208,7 @@ _REGRESSION = Evaluator(
 )  # fmt: skip
 _TAGS = Evaluator(
     "fmkit.evaluation.token_classification:evaluate",
-    (
-        "n", "words", "precision", "recall", "f1", "macro_f1", "accuracy", "token_macro_f1",
-        "loss", "intervals",
-    ),
+    ("words", "precision", "recall", "f1", "macro_f1", "accuracy", "token_macro_f1", "loss"),
     predict_texts="fmkit.evaluation.token_classification:predict",
     tables=(  # with entities, and without
         {"f1": "F1", "precision": "precision", "recall": "recall", "accuracy": "accuracy"},
@@ -222,7 +221,7 @@ _TAGS = Evaluator(
 )  # fmt: skip
 _ANSWERS = Evaluator(
     "fmkit.evaluation.question_answering:evaluate",
-    ("n", "exact_match", "f1", "loss", "intervals"),
+    ("exact_match", "f1", "loss"),
     predict_rows="fmkit.evaluation.question_answering:predict",
     extra_files={"predictions": "fmkit.evaluation.question_answering:by_id"},
     uses_validation=True,
@@ -256,7 +255,7 @@ class TaskEntry:
     """
 
     config: type[TaskConfig]
-    task: str | Callable[..., Any]
+    task: Code
     learns: str | None = None
     modality: str = ""
     metrics: tuple[str, ...] = ("accuracy",)
@@ -266,7 +265,7 @@ class TaskEntry:
     shares_head_of: str = ""
     joint_problem: str = ""
     has_recipe: bool = True
-    read_inputs: str = ""
+    read_inputs: Code = ""
 
     @property
     def monitors(self) -> tuple[str, ...]:
@@ -405,7 +404,7 @@ class SourceEntry:
     """
 
     config: type[DataConfig]
-    reader: str | Callable[..., Any]
+    reader: Code
     modality: str = ""
     labels: tuple[str, ...] | None = None
     has_user_files: bool = False
@@ -608,9 +607,3 @@ def evaluators() -> list[Evaluator]:
     """The evaluators of all tasks, in the order of the tasks."""
     found = (entry.evaluator for _, entry in tasks())
     return [evaluator for evaluator in found if evaluator is not None]
-
-
-def load(target: str | Callable[..., Any]) -> Callable[..., Any]:
-    """The function that a row names."""
-    function: Callable[..., Any] = registry.load(target) if isinstance(target, str) else target
-    return function

@@ -8,20 +8,16 @@ rows by a table `MODALITIES`, an installed package by entry points in the group 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from fmkit.core import registry
 from fmkit.core.errors import ConfigError, received
-
-Code = str | Callable[..., Any]
-"""A function, or `module:name` of one; empty where a modality has none."""
+from fmkit.core.registry import Code
 
 
 @dataclass(frozen=True)
 class ModalityEntry:
-    """What examples consist of.
+    """What examples consist of; code is empty where a modality has none.
 
     Attributes:
         noun: one example, in messages.
@@ -113,9 +109,3 @@ def modality_entry(name: str) -> ModalityEntry:
     if not isinstance(entry, ModalityEntry):
         raise ConfigError(received(f"plugin {name} of modalities", entry, "a ModalityEntry"))
     return entry
-
-
-def load(code: Code) -> Callable[..., Any]:
-    """The function that a row names."""
-    function: Callable[..., Any] = registry.load(code) if isinstance(code, str) else code
-    return function

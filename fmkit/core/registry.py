@@ -6,7 +6,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -18,9 +18,15 @@ _PLUGIN_KINDS = ("models", "data", "tasks", "modalities")
 _from_plugin_file: dict[str, dict[str, Any]] = {kind: {} for kind in _PLUGIN_KINDS}
 
 
-def load(target: str) -> Any:
-    """The object at a dotted path `package.module:name`. Only tables and entry points name one."""
-    module, _, name = target.partition(":")
+Code = str | Callable[..., Any]
+"""A function or class, or where it is, `package.module:name`; only rows of tables name one."""
+
+
+def load(code: Code) -> Any:
+    """The function or class that a row names."""
+    if not isinstance(code, str):
+        return code
+    module, _, name = code.partition(":")
     return getattr(importlib.import_module(module), name)
 
 

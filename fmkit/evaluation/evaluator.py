@@ -53,7 +53,8 @@ class EvaluationInputs:
 
 
 EvaluationResult = tuple[dict[str, Any], dict[str, Any]]
-"""Metrics by name, ready for JSON, and columns of a table with a row for each example."""
+"""Metrics by name, ready for JSON, and columns of a table with a row for each example. `n` is the
+number of examples, unless an evaluator counts something else."""
 
 
 def evaluator_of(task: Any) -> Evaluator:
@@ -72,7 +73,7 @@ def evaluate(inputs: EvaluationInputs) -> EvaluationResult:
     """
     evaluator = registry.load(evaluator_of(inputs.task).evaluate)
     try:
-        result: EvaluationResult = evaluator(inputs)
+        metrics, columns = evaluator(inputs)
     except FmkitError:
         raise
     except Exception as error:
@@ -80,7 +81,7 @@ def evaluate(inputs: EvaluationInputs) -> EvaluationResult:
         if data_error is None:
             raise
         raise data_error from error
-    return result
+    return {"n": len(inputs.indices), **metrics}, columns
 
 
 def extra_files(task: Any, columns: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def summary_metrics(task: Any, metrics: dict[str, Any]) -> dict[str, Any]:
     """The metrics that a run's status and its last table show."""
     names = evaluator_of(task).summary
     if names:
-        return {name: metrics[name] for name in names if name in metrics}
+        return {name: metrics[name] for name in ("n", *names, "intervals") if name in metrics}
     return {name: value for name, value in metrics.items() if isinstance(value, int | float)}
 
 
@@ -104,5 +105,4 @@ def losses(inputs: EvaluationInputs) -> EvaluationResult:
         model.compile(metrics=inputs.task.metrics())
     batches = inputs.loader.ordered(inputs.indices)
     values = model.evaluate(batches, verbose=0, return_dict=True)
-    metrics = {name: float(value) for name, value in values.items()}
-    return {"n": len(inputs.indices), **metrics}, {}
+    return {name: float(value) for name, value in values.items()}, {}

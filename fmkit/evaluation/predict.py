@@ -81,9 +81,8 @@ def _output_columns(
         ConfigError: the task predicts nothing for an example.
     """
     is_read = ~np.isnan(outputs).any(axis=1)
-    predictions = _load_predictor(trained, evaluator.evaluator_of(trained.task).predict_outputs)(
-        np.where(is_read[:, None], outputs, 0.0), trained.spec
-    )
+    predict = _load_predictor(trained, evaluator.evaluator_of(trained.task).predict_outputs)
+    predictions = predict(np.where(is_read[:, None], outputs, 0.0), trained.spec)
     columns: dict[str, Any] = {}
     for name, values in predictions.items():
         if isinstance(values, np.ndarray) and values.dtype.kind == "f":
@@ -96,8 +95,8 @@ def _output_columns(
     return columns
 
 
-def _load_predictor(trained: LoadedRun, function: str) -> Any:
-    """A function of the evaluator, by its name.
+def _load_predictor(trained: LoadedRun, function: registry.Code) -> Any:
+    """A function of the evaluator.
 
     Raises:
         ConfigError: it has none.

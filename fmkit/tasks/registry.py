@@ -32,4 +32,4 @@ def build(config: TaskConfig, spec: DataSpec) -> Any:
             f"task.name={config.name} learns from {learned}, but the data are {given}.",
             f"Use a task that learns from {given}.",
         )
-    return add_defaults(rows.load(entry.task)(config, spec))
+    return add_defaults(registry.load(entry.task)(config, spec))

@@ -12,7 +12,8 @@ from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.config.schema.task import TaskConfig
 from fmkit.core.errors import ConfigError
-from fmkit.core.modalities import load, modality_entry
+from fmkit.core.modalities import modality_entry
+from fmkit.core.registry import load
 from fmkit.core.types import DataSpec
 from fmkit.data.examples import Examples
 from fmkit.data.images.image_size import input_side

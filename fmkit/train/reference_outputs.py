@@ -20,11 +20,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from fmkit.config import registry as config_registry
+from fmkit.config.registry import task_entry
 from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.config.schema.task import TaskConfig
-from fmkit.core import console, files
+from fmkit.core import console, files, registry
 from fmkit.core.errors import NonFiniteError
 from fmkit.core.throttle import Throttle
 from fmkit.models.backbone import Backbone
@@ -44,7 +44,7 @@ Network = Callable[[], keras.Model]
 
 def is_needed(config: TaskConfig) -> bool:
     """Whether a task learns from the outputs of the network at the start."""
-    task = config_registry.load(config_registry.task_entry(config.name).task)
+    task = registry.load(task_entry(config.name).task)
     return bool(getattr(task, "needs_reference", False))
 
 

@@ -6,14 +6,15 @@ import numpy as np
 
 from fmkit.config import registry as rows
 from fmkit.config.schema.task import ClassificationConfig
+from fmkit.core import registry
 from fmkit.core.types import DataSpec
-from fmkit.tasks import registry
+from fmkit.tasks import registry as task_registry
 from fmkit.tasks.base import Task, add_defaults
 
 
 def test_every_task_derives_from_the_base_class():
     for name in ("classification", "masked_lm", "dpo", "question_answering", "simclr"):
-        assert issubclass(rows.load(rows.task_entry(name).task), Task)
+        assert issubclass(registry.load(rows.task_entry(name).task), Task)
 
 
 def test_an_object_that_does_not_derive_from_task_gets_its_defaults():
@@ -30,6 +31,6 @@ def test_an_object_that_does_not_derive_from_task_gets_its_defaults():
 
 def test_a_task_of_ours_is_left_as_it_is():
     spec = DataSpec("image", ("a", "b"), {"train": {"a": 1, "b": 1}})
-    task = registry.build(ClassificationConfig(), spec)
+    task = task_registry.build(ClassificationConfig(), spec)
     assert "input_format" not in vars(task)
     assert task.num_classes == 2

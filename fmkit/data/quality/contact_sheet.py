@@ -9,7 +9,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from fmkit.core import files, modalities
+from fmkit.core import files, registry
+from fmkit.core.modalities import modality_entry
 from fmkit.data.examples import Examples
 from fmkit.data.findings import ERROR, FILE, FINDING_KINDS, Finding, count, group_by_kind
 from fmkit.data.quality.inspect import Inspection
@@ -64,10 +65,10 @@ def draw(inspected: Inspection, path: Path) -> bool:
         path: the file to write.
     """
     examples = inspected.examples
-    thumbnail = modalities.modality_entry(examples.content.modality).thumbnail
+    thumbnail = modality_entry(examples.content.modality).thumbnail
     if not thumbnail:
         return False
-    picture = _picture_maker(examples, modalities.load(thumbnail))
+    picture = _picture_maker(examples, registry.load(thumbnail))
     rows = [
         _Row(kind, count(group), _tiles(group, picture))
         for kind, group in group_by_kind(inspected.findings).items()

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from fmkit.config.schema.data import DataConfig
-from fmkit.core import modalities
+from fmkit.core import registry
+from fmkit.core.modalities import modality_entry
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding
 from fmkit.data.quality.duplicates import DuplicateGroups
@@ -50,8 +51,8 @@ def scan_content(
         cache_folder: where results about unchanged files are kept; None: nowhere.
         progress: called now and then.
     """
-    checks = modalities.modality_entry(examples.content.modality).checks
+    checks = modality_entry(examples.content.modality).checks
     if not checks:
         return ContentScan()
-    scan: ContentScan = modalities.load(checks)(examples, config, cache_folder, progress)
+    scan: ContentScan = registry.load(checks)(examples, config, cache_folder, progress)
     return scan

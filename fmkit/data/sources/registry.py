@@ -32,7 +32,7 @@ def collect(config: DataConfig) -> Examples:
     # Not at the top: the names alone, which a config error needs, do without NumPy.
     from fmkit.data.stratify import limit_examples
 
-    examples = rows.load(rows.source_entry(config.name).reader)(config)
+    examples = registry.load(rows.source_entry(config.name).reader)(config)
     if examples.content.are_pieces:  # the limit is one of documents, not of pieces
         return examples
     return limit_examples(examples, config.limit)
