@@ -9,7 +9,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.2.0"
+from fmkit.core.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from fmkit.api import Run, evaluate, finetune, load, predict, pretrain, resume, runs
@@ -34,6 +34,7 @@ __all__ = [
     "NonFiniteError",
     "ResourceError",
     "Run",
+    "__version__",
     "evaluate",
     "finetune",
     "load",

@@ -28,11 +28,16 @@ def imports(path: Path) -> set[str]:
     names = set()
     for node in ast.walk(ast.parse((PACKAGE / path).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
+            names |= {own_name(alias.name) for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            full = {f"{node.module}.{alias.name}".removeprefix("fmkit.") for alias in node.names}
-            names |= full & MODULES or {node.module.removeprefix("fmkit.")}
+            full = {own_name(f"{node.module}.{alias.name}") for alias in node.names}
+            names |= full & MODULES or {own_name(node.module)}
     return names
+
+
+def own_name(name: str) -> str:
+    """A module of ours without `fmkit.`; the package itself is the top floor's `__init__`."""
+    return "__init__" if name == "fmkit" else name.removeprefix("fmkit.")
 
 
 IMPORTS = {path: imports(path) for path in FILES}
@@ -49,14 +54,11 @@ def test_a_file_imports_from_its_package_and_lower_floors(path):
 
 def cycle(level: int) -> list[str]:
     """A circle of imports between names of at most `level` parts, or nothing."""
-
-    def cut(name: str) -> str:
-        return ".".join(name.split(".")[:level])
-
     graph: dict[str, set[str]] = {}
     for path, names in IMPORTS.items():
-        node = cut(".".join(path.with_suffix("").parts).removesuffix(".__init__"))
-        graph.setdefault(node, set()).update({cut(name) for name in names & MODULES} - {node})
+        module = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+        node, *others = (".".join(name.split(".")[:level]) for name in (module, *(names & MODULES)))
+        graph.setdefault(node, set()).update({*others} - {node})
     try:
         tuple(TopologicalSorter(graph).static_order())
     except CycleError as error:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import fmkit
 from fmkit.core import console
 from fmkit.core.errors import ConfigError, received
 
@@ -30,7 +29,7 @@ class Page:
 
 def pages() -> dict[str, Page]:
     """The pages by name."""
-    folder = Path(fmkit.__file__).parent / "guide"
+    folder = Path(__file__).parents[1] / "guide"
     return {path.stem: _read(path) for path in sorted(folder.glob("*.md"))}
 
 

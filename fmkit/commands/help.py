@@ -10,10 +10,10 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import fmkit
 from fmkit.commands import guide
 from fmkit.core.console import escape_markup, stdout
 from fmkit.core.errors import ConfigError, received
+from fmkit.core.version import VERSION
 
 WIDTH = 80
 """Columns of a terminal that nobody has widened."""
@@ -198,7 +198,7 @@ def overview(summaries: Mapping[str, str]) -> None:
 
 def version() -> None:
     """`fmkit --version`."""
-    _print(f"fmkit {fmkit.__version__}")
+    _print(f"fmkit {VERSION}")
 
 
 def command(name: str, summary: str) -> None:

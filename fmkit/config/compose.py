@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import fmkit
 from fmkit.config import compatibility, interpolation, objectives, rules, validate, yaml_files
 from fmkit.config.command_line import CommandLine
 from fmkit.config.registry import BASES, COMMAND_WORDS, COMMANDS, config_class, config_classes
@@ -25,7 +24,7 @@ from fmkit.core.errors import ConfigError, combine_messages, short_repr
 
 def conf_dir() -> Path:
     """fmkit's own YAML: inside the package when installed, beside it in a checkout."""
-    package = Path(fmkit.__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     inside = package / "conf"
     return inside if inside.is_dir() else package.parent / "conf"
 

@@ -8,8 +8,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import fmkit
 from fmkit.core import machine
+from fmkit.core.version import VERSION
 
 
 def current() -> dict[str, Any]:
@@ -17,7 +17,7 @@ def current() -> dict[str, Any]:
     packages = ("tensorflow", "keras", "keras-hub", "hydra-core", "omegaconf", "numpy", "pillow")
     versions: dict[str, str | None] = {
         "python": platform.python_version(),
-        "fmkit": fmkit.__version__,
+        "fmkit": VERSION,
     }
     for package in packages:
         try:

@@ -17,10 +17,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import fmkit
 from fmkit.core import atomic_dir, console, files, machine, safe_io, sanitize
 from fmkit.core.errors import ArtifactError, ConfigError, FmkitError, Interrupted
 from fmkit.core.types import Tokenizer
+from fmkit.core.version import VERSION
 from fmkit.store import environment, lock
 
 CONFIG = "config.yaml"
@@ -96,7 +96,7 @@ class RunWriter:
             "reason": None,
             "command": command,
             "name": None,
-            "fmkit": fmkit.__version__,
+            "fmkit": VERSION,
             "started": machine.local_time(),
             "ended": None,
             "seconds": 0.0,

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-import fmkit
 from fmkit.config.schema.data import DataConfig
 from fmkit.core import files
+from fmkit.core.version import VERSION
 from fmkit.data.examples import Examples
 from fmkit.data.findings import (
     ERROR,
@@ -117,7 +117,7 @@ def _heading(config: DataConfig, findings: Sequence[Finding]) -> dict[str, Any]:
     }
     return {
         "schema": 1,
-        "fmkit": fmkit.__version__,
+        "fmkit": VERSION,
         "data": config.name,
         "root": printable(str(getattr(config, "root", ""))),
         "on_bad": config.on_bad,
