@@ -14,7 +14,6 @@ OWN_FILES = (
     "core/modalities.py",
     "data/content/", "data/images/", "data/sources/",
     "data/loaders/image_loader.py", "data/loaders/text_loader.py", "data/loaders/packing.py",
-    "data/loaders/token_rows.py",
     "data/quality/image_*.py", "data/quality/document_checks.py",
     "models/vision/", "models/text/", "models/tokenizers/",
 )  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fmkit.core import files
-from fmkit.data.loaders.token_rows import Encoded
+from fmkit.data.loaders.text_loader import Encoded
 from fmkit.evaluation.bootstrap import mean_intervals
 from fmkit.evaluation.evaluator import EvaluationInputs, EvaluationResult
 from fmkit.tasks.question_answering import span_search, squad_metrics

@@ -18,9 +18,13 @@ from fmkit.data.content.tags import OUTSIDE_NAME, Tags
 from fmkit.data.content.texts import Sentences
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
-from fmkit.data.loaders import token_rows
-from fmkit.data.loaders.text_loader import TextLoader, TokenRows, padded_length
-from fmkit.data.loaders.token_rows import Encoded
+from fmkit.data.loaders.text_loader import (
+    Encoded,
+    TextLoader,
+    TokenRows,
+    encoded_dataset,
+    padded_length,
+)
 from fmkit.data.predict_inputs import TextInputs
 from fmkit.evaluation import entity_metrics
 from fmkit.evaluation.array_checks import require_finite
@@ -163,7 +167,7 @@ def predict(trained: LoadedRun, inputs: TextInputs, batch_size: int) -> dict[str
     source = Examples(inputs.ids, np.zeros(len(texts), np.int32), (), Sentences(tuple(words)))
     rows, origin, uncut = trained.task.encode_rows(source, tokenizer, max_length)
     content = Encoded(TokenRows(rows, uncut), np.asarray(origin), source)
-    examples = token_rows.encoded_dataset(Dataset(source, {}, trained.spec), content).examples
+    examples = encoded_dataset(Dataset(source, {}, trained.spec), content).examples
     loader = TextLoader(
         examples, trained.task.targets(examples), tokenizer=tokenizer, max_length=max_length,
         prepare_batch=trained.task.prepare_batch, batch_size=batch_size,

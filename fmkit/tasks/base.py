@@ -85,7 +85,7 @@ class Task:
         """Examples as rows of tokens, for the `input_format` `rows`.
 
         An example may have several rows; an evaluator finds the examples behind them in
-        `examples.content`, a `fmkit.data.loaders.token_rows.Encoded`.
+        `examples.content`, a `fmkit.data.loaders.text_loader.Encoded`.
 
         Returns:
             M rows, (n,) int32, or (n, K): the token and K - 1 numbers, of which `prepare_batch`

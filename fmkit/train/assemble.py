@@ -83,7 +83,7 @@ class Assembly:
             self.splits["train"],
             seed=self.config.runtime.seed,
             steps=phase.steps if steps is None else steps,
-            first_step=first_step,
+            start=first_step,
             augment=phase.augment,
         )
 

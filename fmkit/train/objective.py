@@ -22,7 +22,7 @@ from fmkit.config.schema.task import JointConfig
 from fmkit.core.types import DataSpec
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
-from fmkit.data.loaders.joint_loader import JointLoader, Stream
+from fmkit.data.loaders.joint_loader import JointLoader
 from fmkit.models.backbone import Backbone
 from fmkit.tasks.joint import Joint
 from fmkit.train import build_model
@@ -167,6 +167,4 @@ def open_joint_loader(
         objective.loader = build_model.open_loader(
             objective.config, shared, objective.examples, objective.task, backbone
         )
-    return JointLoader(
-        {item.name: Stream(item.loader, item.splits["train"]) for item in objectives}
-    )
+    return JointLoader({item.name: (item.loader, item.splits["train"]) for item in objectives})

@@ -13,8 +13,8 @@ from fmkit.core import console
 from fmkit.core.errors import ConfigError, DataError, received
 from fmkit.core.throttle import Throttle
 from fmkit.data.dataset import Dataset
-from fmkit.data.loaders import packing, token_rows
-from fmkit.data.loaders.text_loader import TokenRows
+from fmkit.data.loaders import packing
+from fmkit.data.loaders.text_loader import Encoded, TokenRows, encoded_dataset
 from fmkit.models.backbone import Backbone
 from fmkit.train.cache_store import open_store
 
@@ -59,8 +59,8 @@ def rows_of(data: Dataset, task: Any, backbone: Backbone) -> Dataset:
         data.examples, backbone.tokenizer, backbone.max_length
     )
     rows_content = TokenRows(rows, full_lengths, example_of)
-    content = token_rows.Encoded(rows_content, np.asarray(example_of), data.examples)
-    encoded = token_rows.encoded_dataset(data, content)
+    content = Encoded(rows_content, np.asarray(example_of), data.examples)
+    encoded = encoded_dataset(data, content)
     for name, members in data.splits.items():
         if len(members) and not len(encoded.splits[name]):
             raise DataError(

@@ -160,7 +160,12 @@ class Augmentation:
     def views(
         self, image: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor, index: tf.Tensor, count: int
     ) -> tf.Tensor:
-        """Several augmented images of one, (count, S, S, 3) float32, each with draws of its own."""
+        """Augmented images of one, (count, S, S, 3) float32, each with draws of its own.
+
+        A single one is that of `example`.
+        """
+        if count == 1:
+            return self.example(image, seed, epoch, index)[None]
         base = _fold_in(seed, 2, epoch, index)
         fold_in = tf.random.experimental.stateless_fold_in
         return tf.stack([self._traced_example(image, fold_in(base, view)) for view in range(count)])

@@ -20,9 +20,10 @@ from fmkit.core.errors import DataError
 from fmkit.core.machine import available_cores
 from fmkit.data.loaders.sampler import EpochOrder
 
-_MAX_PARALLEL_BATCHES, _PREFETCHED = 4, 2
-"""Most batches that are made at once, each by all cores, and how many wait for the model."""
+_MAX_PARALLEL_BATCHES = 4  # that are made at once, each by all cores
 
+ProgressCallback = Callable[[int, int], None]
+"""Called with how many examples are done and how many there are; it may raise."""
 
 PrepareBatch = Callable[[np.ndarray, np.random.Generator], tuple[tuple[np.ndarray, ...], Any]]
 """A task's own inputs and targets, from a batch of tokens (B, T) int32 or images (B, S, S, 3)
@@ -31,6 +32,9 @@ where the targets are the loader's."""
 
 Positions = Callable[[int], np.ndarray]
 """Number of a step -> positions of its examples in the data set, (B,) int64."""
+
+LoadStep = Callable[[tf.Tensor], tuple[Any, tf.Tensor]]
+"""Number of a step -> its inputs and targets."""
 
 
 class Loader:
@@ -52,12 +56,7 @@ class Loader:
     memory_bytes = 0
 
     def train(
-        self,
-        indices: np.ndarray,
-        seed: int,
-        steps: int,
-        first_step: int = 0,
-        augment: str | None = None,
+        self, indices: np.ndarray, seed: int, steps: int, start: int = 0, augment: str | None = None
     ) -> tf.data.Dataset:
         """Exactly `steps` shuffled batches of an endless sequence of epochs.
 
@@ -65,7 +64,7 @@ class Loader:
             indices: positions of the training examples.
             seed: of the order and of everything that is drawn.
             steps: how many batches.
-            first_step: number of the first one, 0 at the start of training.
+            start: number of the first one, 0 at the start of training.
             augment: augmentation preset; empty means the loader's own.
 
         Returns:
@@ -122,15 +121,9 @@ class Loader:
         raise NotImplementedError
 
     def prepare(
-        self,
-        indices: np.ndarray | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        self, indices: np.ndarray | None = None, progress: ProgressCallback | None = None
     ) -> None:
-        """Read all examples once before training, where files may turn out to be broken.
-
-        Args:
-            indices: positions of the examples; empty means all.
-            progress: called with how many are done and how many there are.
+        """Read the examples at `indices`, or all, before training, where files may be broken.
 
         Raises:
             DataError: files are broken.
@@ -141,11 +134,7 @@ class Loader:
         return None
 
     def check_augment(self, augment: str | None = None) -> None:
-        """Refuse an augmentation preset that cannot be trained with.
-
-        Raises:
-            ConfigError: the preset does not go with the task.
-        """
+        """Refuse an augmentation preset that does not go with the task, by a ConfigError."""
 
     def augment_preset(self, augment: str | None = None) -> str:
         """The augmentation preset of a phase: its own, or the loader's."""
@@ -199,27 +188,16 @@ class DatasetLoader(Loader):
         raise NotImplementedError
 
     def train(
-        self,
-        indices: np.ndarray,
-        seed: int,
-        steps: int,
-        first_step: int = 0,
-        augment: str | None = None,
+        self, indices: np.ndarray, seed: int, steps: int, start: int = 0, augment: str | None = None
     ) -> tf.data.Dataset:
         """Exactly `steps` shuffled batches; see `Loader.train`."""
         load = self._load_step(self.order(indices, seed).indices, f"train {seed}")
-        numbers = tf.data.Dataset.range(first_step, first_step + steps)
-        loaded = numbers.map(load, self._parallel_batches)
-        return self._finalize(loaded.map(self._add_weights), steps)
+        loaded = tf.data.Dataset.range(start, start + steps).map(load, self._parallel_batches)
+        return finalize(loaded.map(self._add_weights), steps)
 
     def ordered(self, indices: np.ndarray) -> tf.data.Dataset:
         """The examples at `indices` once, in that order; see `Loader.ordered`."""
-        load, steps = (
-            self._load_step(self._slices(indices), "ordered"),
-            self.steps_per_epoch(len(indices)),
-        )
-        numbers = tf.data.Dataset.range(steps)
-        return self._finalize(numbers.map(load, self._parallel_batches), steps)
+        return self._in_order(indices, self._load_step(self._slices(indices), "ordered"))
 
     def order(self, indices: np.ndarray, seed: int) -> EpochOrder:
         """Which of the examples at `indices` are in which training step."""
@@ -234,9 +212,7 @@ class DatasetLoader(Loader):
         """Examples in each batch of `ordered` but the last."""
         return self._batch_size
 
-    def _load_step(
-        self, positions: Positions, rng_name: str
-    ) -> Callable[[tf.Tensor], tuple[Any, tf.Tensor]]:
+    def _load_step(self, positions: Positions, rng_name: str) -> LoadStep:
         """From a step's number to its inputs and targets.
 
         Args:
@@ -248,24 +224,45 @@ class DatasetLoader(Loader):
             indices = positions(int(number))
             return self.read(indices), self._targets[indices]
 
-        def load(number: tf.Tensor) -> tuple[Any, tf.Tensor]:
-            # Not stateful: with op determinism tf.data would run stateful functions one by one.
-            types = [self.input_spec.dtype, tf.as_dtype(self._targets.dtype)]
-            inputs, targets = tf.numpy_function(read, [number], types, stateful=False)
-            inputs.set_shape(self.input_spec.shape)
-            return inputs, self._encode(targets)
+        return lambda number: self._call(read, [number], [self.input_spec])
 
-        return load
+    def _call(
+        self,
+        function: Callable[..., tuple[np.ndarray, ...]],
+        arguments: Sequence[tf.Tensor],
+        inputs: Sequence[tf.TensorSpec],
+        targets: tf.TensorSpec | None = None,
+    ) -> tuple[Any, tf.Tensor]:
+        """Inputs and targets that a NumPy function makes, with their static shapes.
+
+        Args:
+            function: makes all inputs, and then the targets.
+            arguments: its arguments.
+            inputs: their specs.
+            targets: their spec; None: they are the loader's, and class numbers become one-hot.
+        """
+        shape = (None, *self._targets.shape[1:])
+        specs = [*inputs, targets or tf.TensorSpec(shape, self._targets.dtype)]
+        # Not stateful: with op determinism tf.data would run stateful functions one by one.
+        tensors = tf.numpy_function(
+            function, arguments, [spec.dtype for spec in specs], stateful=False
+        )
+        for tensor, spec in zip(tensors, specs, strict=True):
+            tensor.set_shape(spec.shape)
+        *made, labels = tensors
+        if targets is None and self._num_classes is not None:
+            labels = tf.one_hot(labels, self._num_classes)
+        return (made[0] if len(made) == 1 else tuple(made)), labels
 
     def _slices(self, indices: np.ndarray) -> Positions:
         """The positions of each step where examples come in the order of `indices`."""
         indices, size = np.asarray(indices, np.int64), self._batch_size
         return lambda step: indices[step * size : (step + 1) * size]
 
-    def _encode(self, targets: tf.Tensor) -> tf.Tensor:
-        """Targets (B, C) where class numbers are made one-hot, else as they are."""
-        targets.set_shape((None, *self._targets.shape[1:]))
-        return targets if self._num_classes is None else tf.one_hot(targets, self._num_classes)
+    def _in_order(self, indices: np.ndarray, load: LoadStep) -> tf.data.Dataset:
+        steps = self.steps_per_epoch(len(indices))
+        loaded = tf.data.Dataset.range(steps).map(load, self._parallel_batches)
+        return finalize(loaded, steps)
 
     def _add_weights(self, inputs: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """The batch with a weight per example, that of its class or of its mixture."""
@@ -276,10 +273,11 @@ class DatasetLoader(Loader):
             return inputs, targets, tf.gather(weights, targets)
         return inputs, targets, tf.linalg.matvec(targets, weights)
 
-    def _finalize(self, dataset: tf.data.Dataset, steps: int) -> tf.data.Dataset:
-        """Known length, prefetching and options: the end of every pipeline."""
-        counted = dataset.apply(tf.data.experimental.assert_cardinality(steps))
-        return counted.prefetch(_PREFETCHED).with_options(pipeline_options())
+
+def finalize(dataset: tf.data.Dataset, steps: int, prefetched: int = 2) -> tf.data.Dataset:
+    """Known length, options, and some batches that wait for the model: every pipeline's end."""
+    counted = dataset.apply(tf.data.experimental.assert_cardinality(steps))
+    return counted.prefetch(prefetched).with_options(pipeline_options())
 
 
 def random_generator(name: str, step: int) -> np.random.Generator:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from fmkit.data.loaders.base import DatasetLoader, pipeline_options
+from fmkit.data.loaders.base import DatasetLoader, LoadStep, finalize, pipeline_options
 from fmkit.data.loaders.sampler import EpochOrder
 
 _BLOCK_BYTES = 2**25
@@ -24,9 +24,6 @@ ReadFeatures = Callable[[np.ndarray, int], Sequence[np.ndarray]]
 
 MakeOrder = Callable[[np.ndarray, int], EpochOrder]
 """Positions of the training examples and a seed -> which of them are in which step."""
-
-_BlockPositions = Callable[[int], tuple[np.ndarray, int]]
-"""Number of a block -> positions of its examples, and its epoch."""
 
 
 class FeatureLoader(DatasetLoader):
@@ -49,30 +46,28 @@ class FeatureLoader(DatasetLoader):
         **options: Any,
     ) -> None:
         super().__init__(targets, **options)
-        self._make_order, self._read_features = make_order, read_features
-        self._shapes = [tuple(shape) for shape in shapes]
-        example_bytes = 4 * sum(int(np.prod(shape)) for shape in self._shapes)
+        self._make_order, self._read_features = make_order or super().order, read_features
+        self._specs = [tf.TensorSpec((None, *shape), tf.float32) for shape in shapes]
+        example_bytes = 4 * sum(int(np.prod(shape)) for shape in shapes)
         self._block_steps = max(1, _BLOCK_BYTES // (example_bytes * self._batch_size))
 
     def train(
-        self,
-        indices: np.ndarray,
-        seed: int,
-        steps: int,
-        first_step: int = 0,
-        augment: str | None = None,
+        self, indices: np.ndarray, seed: int, steps: int, start: int = 0, augment: str | None = None
     ) -> tf.data.Dataset:
         """Exactly `steps` shuffled batches: see `Loader.train`; `augment` is not read."""
         order = self.order(indices, seed)
-        blocks = _blocks(first_step, steps, order.steps_per_epoch, self._block_steps)
+        blocks = _blocks(start, steps, order.steps_per_epoch, self._block_steps)
 
         def positions(number: int) -> tuple[np.ndarray, int]:
             first, count = blocks[number]
             return order.indices(first, count), first // order.steps_per_epoch
 
+        def to_batches(*block: Any) -> tf.data.Dataset:
+            return tf.data.Dataset.from_tensor_slices(block).batch(self._batch_size)
+
         loaded = tf.data.Dataset.range(len(blocks)).map(self._load_block(positions))
         weighted = loaded.map(self._add_weights).prefetch(1)
-        return self._finalize(weighted.flat_map(self._to_batches), steps)
+        return finalize(weighted.flat_map(to_batches), steps)
 
     def ordered(self, indices: np.ndarray) -> tf.data.Dataset:
         """The examples at `indices` once, in that order: (features, targets).
@@ -81,24 +76,18 @@ class FeatureLoader(DatasetLoader):
         """
         indices, size = np.asarray(indices, np.int64), self.ordered_batch_size
         blocks = -(-len(indices) // size)
+        load = self._load_block(lambda number: (indices[number * size : (number + 1) * size], 0))
         if blocks == 1:
             # Each epoch's validation makes a new iterator: no Python, no copy, no thread, and no
             # graph optimizations, which took longer than the one batch.
             options = pipeline_options()
             options.experimental_optimization.apply_default_optimizations = False
-            batch = self._load_block(lambda _: (indices, 0))(tf.constant(0, tf.int64))
+            batch = load(tf.constant(0, tf.int64))
             return tf.data.Dataset.from_tensors(batch).with_options(options)
-
-        def positions(number: int) -> tuple[np.ndarray, int]:
-            return indices[number * size : (number + 1) * size], 0
-
-        loaded = tf.data.Dataset.range(blocks).map(self._load_block(positions))
-        return self._finalize(loaded, blocks)
+        return finalize(tf.data.Dataset.range(blocks).map(load), blocks)
 
     def order(self, indices: np.ndarray, seed: int) -> EpochOrder:
         """The order in which the examples themselves would come."""
-        if self._make_order is None:
-            return super().order(indices, seed)
         return self._make_order(indices, seed)
 
     @property
@@ -106,28 +95,14 @@ class FeatureLoader(DatasetLoader):
         """Examples in each batch of `ordered` but the last."""
         return self._block_steps * self._batch_size
 
-    def _load_block(
-        self, positions: _BlockPositions
-    ) -> Callable[[tf.Tensor], tuple[Any, tf.Tensor]]:
-        """From a block's number to its features and targets."""
-        types = [*[tf.float32] * len(self._shapes), tf.as_dtype(self._targets.dtype)]
+    def _load_block(self, positions: Callable[[int], tuple[np.ndarray, int]]) -> LoadStep:
+        """From a block's number to its features and targets, by its positions and its epoch."""
 
         def read(number: np.ndarray) -> tuple[np.ndarray, ...]:
             indices, epoch = positions(int(number))
             return (*self._read_features(indices, epoch), self._targets[indices])
 
-        def load(number: tf.Tensor) -> tuple[Any, tf.Tensor]:
-            # Not stateful: with op determinism tf.data would run stateful functions one by one.
-            *features, targets = tf.numpy_function(read, [number], types, stateful=False)
-            for tensor, shape in zip(features, self._shapes, strict=True):
-                tensor.set_shape((None, *shape))
-            inputs = features[0] if len(features) == 1 else tuple(features)
-            return inputs, self._encode(targets)
-
-        return load
-
-    def _to_batches(self, *block: Any) -> tf.data.Dataset:
-        return tf.data.Dataset.from_tensor_slices(block).batch(self._batch_size)
+        return lambda number: self._call(read, [number], self._specs)
 
 
 def _blocks(first: int, steps: int, steps_per_epoch: int, limit: int) -> list[tuple[int, int]]:

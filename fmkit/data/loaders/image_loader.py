@@ -10,7 +10,7 @@ Legend: N examples, B batch, S side in pixels, C classes, K width of a target, V
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,15 @@ from fmkit.core.errors import ConfigError, DataError
 from fmkit.data.examples import Examples
 from fmkit.data.images.augment import Augmentation
 from fmkit.data.images.pixel_cache import PixelCache
-from fmkit.data.loaders.base import DatasetLoader, Positions, PrepareBatch, random_generator
+from fmkit.data.loaders.base import (
+    DatasetLoader,
+    LoadStep,
+    Positions,
+    PrepareBatch,
+    ProgressCallback,
+    finalize,
+    random_generator,
+)
 from fmkit.data.loaders.sampler import EpochOrder
 
 _EVALUATION = "judged"
@@ -35,14 +43,11 @@ class ImageLoader(DatasetLoader):
 
     Args:
         examples: the whole data set; `indices` below are positions in it.
-        targets: (N,) int32 class numbers, or (N, K) float32.
+        targets: as in `DatasetLoader`; MixUp and CutMix need one-hot or dense ones.
         image_size: side of the square images, S.
-        batch_size: examples per batch, over all replicas together.
         resize: `squash`, `pad` or `crop`.
         augment: preset of `fmkit.data.images.augment`, for training only; a phase may have another.
         flip: flips that augmentation may use.
-        num_classes: makes class numbers one-hot, (B, C); MixUp and CutMix need that.
-        class_weights: (C,) weight of each class in the training loss; mixed as targets are.
         augment_views: augmented views of each example, taken in turn by the epochs; empty means a
             fresh one every epoch.
         views_per_image: augmented views of each example in a batch, V; the rows of an example
@@ -50,8 +55,7 @@ class ImageLoader(DatasetLoader):
         prepare_batch: makes inputs and targets of a batch of images, where a task has targets of
             its own, such as hidden blocks; `targets` is not read then.
         memory_budget_bytes: most memory for decoded images.
-        parallel: examples processed at once, and decoding threads; empty means one for each core.
-            The result does not depend on it.
+        options: the other arguments of `DatasetLoader`; `parallel` threads decode, too.
 
     Raises:
         ConfigError: `augment=strong` without one-hot or dense targets, or with several views.
@@ -63,19 +67,16 @@ class ImageLoader(DatasetLoader):
         targets: np.ndarray,
         *,
         image_size: int,
-        batch_size: int,
         resize: str = "squash",
         augment: str = "none",
         flip: str = "horizontal",
-        num_classes: int | None = None,
-        class_weights: np.ndarray | Sequence[float] | None = None,
         augment_views: int | None = None,
         views_per_image: int = 1,
         prepare_batch: PrepareBatch | None = None,
         memory_budget_bytes: int = 2**31,
-        parallel: int | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(targets, batch_size, num_classes, class_weights, parallel)
+        super().__init__(targets, **options)
         if len(self._targets) != len(examples):
             raise ValueError(f"{len(self._targets)} targets for {len(examples)} examples")
         self._size, self._preset, self._flip = image_size, augment, flip
@@ -86,7 +87,7 @@ class ImageLoader(DatasetLoader):
         self._augmentation(augment)  # a preset that the task cannot use is refused now
         self.augment_views = augment_views
         self._all_decoded = False
-        self.pixels = PixelCache(examples, image_size, resize, memory_budget_bytes, parallel)
+        self.pixels = PixelCache(examples, image_size, resize, memory_budget_bytes, self._parallel)
         self.memory_bytes = self.pixels.bytes if self.pixels.in_memory else 0
 
     def describe(self) -> str:
@@ -103,21 +104,15 @@ class ImageLoader(DatasetLoader):
         }
 
     def prepare(
-        self,
-        indices: np.ndarray | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        self, indices: np.ndarray | None = None, progress: ProgressCallback | None = None
     ) -> None:
-        """Decode everything once before training, so that broken files are found.
+        """Decode images once before training, so that broken files are found; see `Loader.prepare`.
 
         Images that were decoded without an error before are not decoded again.
-
-        Raises:
-            DataError: files are broken; the first ten by name, with their total.
         """
-        if self._all_decoded:
-            return
-        self.pixels.prepare(indices, progress)
-        self._all_decoded = indices is None
+        if not self._all_decoded:
+            self.pixels.prepare(indices, progress)
+            self._all_decoded = indices is None
 
     def data_error(self, error: BaseException) -> DataError | None:
         """The broken files behind an error of `fit` or `predict`; None if its cause is another."""
@@ -164,12 +159,7 @@ class ImageLoader(DatasetLoader):
         return self._augmentation(augment).changes_images
 
     def train(
-        self,
-        indices: np.ndarray,
-        seed: int,
-        steps: int,
-        first_step: int = 0,
-        augment: str | None = None,
+        self, indices: np.ndarray, seed: int, steps: int, start: int = 0, augment: str | None = None
     ) -> tf.data.Dataset:
         """Exactly `steps` shuffled batches, augmented; see `Loader.train`.
 
@@ -177,15 +167,13 @@ class ImageLoader(DatasetLoader):
         inputs and targets are what it makes of them.
         """
         self.check_augment(augment)
-        order = self.order(indices, seed)
-        numbers = tf.data.Dataset.range(first_step, first_step + steps)
         augmentation = self._augmentation(augment)
-        if augmentation.changes_images:
-            loaded = self._load_augmented(numbers, order, augmentation, _augment_seed(seed))
-        else:
-            loaded = self._load(numbers, order.indices)
+        if not augmentation.changes_images:
+            return super().train(indices, seed, steps, start)
+        numbers, order = tf.data.Dataset.range(start, start + steps), self.order(indices, seed)
+        loaded = self._load_augmented(numbers, order, augmentation, _augment_seed(seed))
         prepared = loaded.map(self._prepare(f"train {seed}"), self._parallel_batches)
-        return self._finalize(prepared.map(self._add_weights), steps)
+        return finalize(prepared.map(self._add_weights), steps)
 
     def augmented(
         self, indices: np.ndarray, seed: int, view: int, augment: str | None = None
@@ -194,74 +182,61 @@ class ImageLoader(DatasetLoader):
         augmentation = self._augmentation(augment)
         if not augmentation.changes_images:
             return self.unaugmented(indices)
-        return self._augment_in_order(indices, augmentation, _augment_seed(seed), view, 1)
+        return self._augment_in_order(indices, augmentation, seed, view, 1)
 
     def ordered(self, indices: np.ndarray) -> tf.data.Dataset:
         """The examples at `indices` once, in that order, for evaluation: (images, targets).
 
         Several views are always of the preset `views`.
         """
-        if self._views_per_image > 1:
-            seed = _augment_seed(_EVALUATION)
-            return self._augment_in_order(
-                indices, self._augmentation("views"), seed, 0, self._views_per_image
-            )
-        steps = self.steps_per_epoch(len(indices))
-        loaded = self._load(tf.data.Dataset.range(steps), self._slices(indices))
-        prepared = loaded.map(self._prepare("ordered"), self._parallel_batches)
-        return self._finalize(prepared, steps)
+        views = self._views_per_image
+        if views == 1:
+            return super().ordered(indices)
+        return self._augment_in_order(indices, self._augmentation("views"), _EVALUATION, 0, views)
 
     def unaugmented(self, indices: np.ndarray) -> tf.data.Dataset:
         """The examples at `indices` once, in that order, as they are: (images, targets)."""
-        steps = self.steps_per_epoch(len(indices))
-        loaded = self._load(tf.data.Dataset.range(steps), self._slices(indices))
-        return self._finalize(loaded.map(lambda _, images, targets: (images, targets)), steps)
+        positions = self._slices(indices)
+        return self._in_order(indices, lambda step: self._read_batch(positions, step)[:2])
 
-    def _load(self, numbers: tf.data.Dataset, positions: Positions) -> tf.data.Dataset:
-        """From numbers of steps to (step, images, targets), as they are."""
-        return numbers.map(
-            lambda step: (step, *self._read_batch(positions, step)[:2]), self._parallel_batches
-        )
+    def _load_step(self, positions: Positions, rng_name: str) -> LoadStep:
+        """From a step's number to its inputs, images as they are by default, and targets."""
+        prepare = self._prepare(rng_name)
+        return lambda step: prepare(step, *self._read_batch(positions, step)[:2])
 
-    def _read_batch(self, positions: Positions, step: tf.Tensor) -> tuple[Any, ...]:
+    def _read_batch(self, positions: Positions, step: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Images (B, S, S, 3) uint8, targets and positions (B,) of one step."""
 
         def read(number: np.ndarray) -> tuple[np.ndarray, ...]:
             indices = positions(int(number))
-            return self.pixels.read(indices), self._targets[indices], indices
+            return self.pixels.read(indices), indices, self._targets[indices]
 
         # Paths, order and targets stay out of the graph: a constant in it may not exceed 2 GB.
-        # Not stateful: with op determinism tf.data would run stateful functions one by one.
-        types = [tf.uint8, tf.as_dtype(self._targets.dtype), tf.int64]
-        images, targets, indices = tf.numpy_function(read, [step], types, stateful=False)
-        images.set_shape((None, self._size, self._size, 3))
-        indices.set_shape((None,))
-        return images, self._encode(targets), indices
+        shape = (None, self._size, self._size, 3)
+        specs = [tf.TensorSpec(shape, tf.uint8), tf.TensorSpec((None,), tf.int64)]
+        (images, indices), targets = self._call(read, [step], specs)
+        return images, targets, indices
 
     def _augment_in_order(
         self,
         indices: np.ndarray,
         augmentation: Augmentation,
-        seed: tuple[int, int],
+        seed: int | str,
         epoch: int,
         views: int,
     ) -> tf.data.Dataset:
         """The examples at `indices` once, in that order, as an epoch shows them."""
-        seed_tensor, epoch_tensor = tf.constant(seed, tf.int32), tf.constant(epoch, tf.int64)
+        seed_tensor = tf.constant(_augment_seed(seed), tf.int32)
+        epoch_tensor = tf.constant(epoch, tf.int64)
 
-        def augment_one(image: tf.Tensor, target: tf.Tensor, index: tf.Tensor) -> Any:
-            if views == 1:
-                return augmentation.example(image, seed_tensor, epoch_tensor, index)[None], target
+        def augment(image: tf.Tensor, target: tf.Tensor, index: tf.Tensor) -> tuple[Any, ...]:
             return augmentation.views(image, seed_tensor, epoch_tensor, index, views), target
 
         positions, steps = self._slices(indices), self.steps_per_epoch(len(indices))
         numbers = tf.data.Dataset.range(steps)
         loaded = numbers.map(lambda step: self._read_batch(positions, step), self._parallel_batches)
-        examples = loaded.unbatch().map(augment_one, self._parallel)
-        batches = examples.batch(self._batch_size)
-        return self._finalize(
-            batches.map(lambda images, targets: (_merge_views(images), targets)), steps
-        )
+        batches = loaded.unbatch().map(augment, self._parallel).batch(self._batch_size)
+        return finalize(batches.map(lambda images, targets: (_merge_views(images), targets)), steps)
 
     def _load_augmented(
         self,
@@ -290,24 +265,20 @@ class ImageLoader(DatasetLoader):
         ) -> tuple[tf.Tensor, ...]:
             epoch = step // steps_per_epoch
             view = epoch if epoch_views is None else epoch % epoch_views
-            if views == 1:
-                return step, augmentation.example(image, seed, view, index), target, real
             return step, augmentation.views(image, seed, view, index, views), target, real
 
         def mix(
             steps: tf.Tensor, images: tf.Tensor, targets: tf.Tensor, real: tf.Tensor
         ) -> tuple[tf.Tensor, ...]:
             count, step = tf.reduce_sum(real), steps[0]
-            images, targets = images[:count], targets[:count]
-            if views > 1:
-                return step, _merge_views(images), targets
+            images, targets = _merge_views(images[:count]), targets[:count]
             epoch, number = step // steps_per_epoch, step % steps_per_epoch
             return step, *augmentation.batch(images, targets, seed, epoch, number)
 
         examples = numbers.map(load, self._parallel_batches).unbatch().map(augment, self._parallel)
         return examples.batch(width).map(mix)
 
-    def _prepare(self, rng_name: str) -> Callable[..., tuple[Any, Any]]:
+    def _prepare(self, rng_name: str) -> Callable[..., tuple[Any, tf.Tensor]]:
         """(step, images, targets) -> inputs and targets of the network, by `prepare_batch`.
 
         What it draws at a step is a function of `rng_name` and the step.
@@ -315,26 +286,17 @@ class ImageLoader(DatasetLoader):
         prepare = self._prepare_batch
         if prepare is None:
             return lambda step, images, targets: (images, targets)
-        blank = np.zeros((1, self._size, self._size, 3), np.float32)
-        inputs, targets = prepare(blank, random_generator(f"images\0{rng_name}", 0))
-        samples = [*inputs, targets]  # for shapes and types
 
-        def draw(images: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, ...]:
-            rng = random_generator(f"images\0{rng_name}", int(step))
-            inputs, targets = prepare(images, rng)
+        def draw(images: np.ndarray, step: int) -> tuple[np.ndarray, ...]:
+            inputs, targets = prepare(images, random_generator(f"images\0{rng_name}", int(step)))
             return (*inputs, targets)
 
-        def map_batch(step: tf.Tensor, images: tf.Tensor, _: tf.Tensor) -> tuple[Any, Any]:
-            types = [tf.as_dtype(sample.dtype) for sample in samples]
-            images = tf.cast(images, tf.float32)
-            # Not stateful: with op determinism tf.data would run stateful functions one by one.
-            tensors = tf.numpy_function(draw, [images, step], types, stateful=False)
-            for tensor, sample in zip(tensors, samples, strict=True):
-                tensor.set_shape((None, *sample.shape[1:]))
-            *inputs, targets = tensors
-            return (inputs[0] if len(inputs) == 1 else tuple(inputs)), targets
-
-        return map_batch
+        blank = np.zeros((1, self._size, self._size, 3), np.float32)  # for shapes and types
+        specs = [tf.TensorSpec((None, *made.shape[1:]), made.dtype) for made in draw(blank, 0)]
+        *inputs, targets = specs
+        return lambda step, images, _: self._call(
+            draw, [tf.cast(images, tf.float32), step], inputs, targets
+        )
 
 
 def _merge_views(images: tf.Tensor) -> tf.Tensor:

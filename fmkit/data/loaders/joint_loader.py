@@ -8,57 +8,35 @@ Legend: B batch.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from fmkit.core.errors import DataError
-from fmkit.data.loaders.base import Loader, pipeline_options
+from fmkit.data.loaders.base import Loader, ProgressCallback, finalize
 from fmkit.data.loaders.sampler import EpochOrder
-
-_PREFETCHED = 1
-"""Steps that wait for the model; each loader has some of its own waiting."""
-
-
-@dataclass(frozen=True)
-class Stream:
-    """One loader among several.
-
-    Attributes:
-        loader: makes the batches.
-        indices: positions of its training examples.
-    """
-
-    loader: Loader
-    indices: np.ndarray
 
 
 class JointLoader(Loader):
     """Batches of several loaders side by side, in an endless stream.
 
     Args:
-        streams: by objective; the first one counts the epochs. The others go through epochs of
-            their own, at their own pace.
+        streams: by objective, its loader and the positions of its training examples; the first one
+            counts the epochs. The others go through epochs of their own, at their own pace.
     """
 
     has_random_inputs = True
 
-    def __init__(self, streams: Mapping[str, Stream]) -> None:
+    def __init__(self, streams: Mapping[str, tuple[Loader, np.ndarray]]) -> None:
         self._streams = dict(streams)
-        self._primary = next(iter(self._streams))
-        self._primary_loader = self._streams[self._primary].loader
-        self.memory_bytes = sum(each.loader.memory_bytes for each in self._streams.values())
+        self._loaders = {name: loader for name, (loader, _) in streams.items()}
+        self._primary, self._primary_loader = next(iter(self._loaders.items()))
+        self.memory_bytes = sum(loader.memory_bytes for loader in self._loaders.values())
 
     def train(
-        self,
-        indices: np.ndarray,
-        seed: int,
-        steps: int,
-        first_step: int = 0,
-        augment: str | None = None,
+        self, indices: np.ndarray, seed: int, steps: int, start: int = 0, augment: str | None = None
     ) -> tf.data.Dataset:
         """Exactly `steps` batches of each.
 
@@ -67,7 +45,7 @@ class JointLoader(Loader):
             seed: of the first one; each of the others has one derived from it and the objective's
                 name, so that two that read the same data do not show the same examples.
             steps: how many batches.
-            first_step: number of the first one, 0 at the start of training.
+            start: number of the first one, 0 at the start of training.
             augment: preset for all; empty means each loader's own.
 
         Returns:
@@ -76,12 +54,11 @@ class JointLoader(Loader):
             (B,) by objective, ones where a loader has none.
         """
         batches = [
-            stream.loader.train(stream.indices, self._seed(name, seed), steps, first_step, augment)
-            for name, stream in self._streams.items()
+            loader.train(positions, self._seed(name, seed), steps, start, augment)
+            for name, (loader, positions) in self._streams.items()
         ]
         joined = tf.data.Dataset.zip(tuple(batches)).map(self._join)
-        counted = joined.apply(tf.data.experimental.assert_cardinality(steps))
-        return counted.prefetch(_PREFETCHED).with_options(pipeline_options())
+        return finalize(joined, steps, prefetched=1)  # each loader has some of its own waiting
 
     def ordered(self, indices: np.ndarray) -> tf.data.Dataset:
         """Batches of the first one."""
@@ -103,34 +80,30 @@ class JointLoader(Loader):
     def positions(self, indices: np.ndarray, seed: int, step: int) -> dict[str, np.ndarray]:
         """Positions of the examples of a training step, by objective."""
         return {
-            name: stream.loader.order(stream.indices, self._seed(name, seed)).indices(step)
-            for name, stream in self._streams.items()
+            name: loader.order(positions, self._seed(name, seed)).indices(step)
+            for name, (loader, positions) in self._streams.items()
         }
 
     def describe(self) -> str:
         """What each one holds, in one phrase for the log."""
-        return "; ".join(
-            f"{name}: {stream.loader.describe()}" for name, stream in self._streams.items()
-        )
+        return "; ".join(f"{name}: {loader.describe()}" for name, loader in self._loaders.items())
 
     def prepare(
-        self,
-        indices: np.ndarray | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        self, indices: np.ndarray | None = None, progress: ProgressCallback | None = None
     ) -> None:
         """Let each loader read all its examples once; see `Loader.prepare`."""
-        for stream in self._streams.values():
-            stream.loader.prepare()
+        for loader in self._loaders.values():
+            loader.prepare()
 
     def data_error(self, error: BaseException) -> DataError | None:
         """The broken files behind an error, by the first loader that has any."""
-        errors = (stream.loader.data_error(error) for stream in self._streams.values())
-        return next((each for each in errors if each is not None), None)
+        errors = (loader.data_error(error) for loader in self._loaders.values())
+        return next((data_error for data_error in errors if data_error is not None), None)
 
     def check_augment(self, augment: str | None = None) -> None:
         """Refuse a preset that any of them cannot train with."""
-        for stream in self._streams.values():
-            stream.loader.check_augment(augment)
+        for loader in self._loaders.values():
+            loader.check_augment(augment)
 
     def _join(self, *batches: Any) -> tuple[Any, ...]:
         by_name = dict(zip(self._streams, batches, strict=True))

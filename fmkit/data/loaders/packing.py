@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,18 +23,18 @@ from fmkit.core.types import SPLITS, Tokenizer
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Content, Examples, TextPart
 from fmkit.data.findings import UnusableInput
-from fmkit.data.loaders.text_loader import rows_digest
+from fmkit.data.loaders.base import ProgressCallback
+from fmkit.data.loaders.text_loader import Rows, TokenContent
 from fmkit.store import array_cache
-from fmkit.store.array_cache import ArrayCache, CachedArrays, Entry
+from fmkit.store.array_cache import ArrayCache, CachedArrays
 
 _VERSION = 2
 _CHARACTERS_AT_ONCE = 2**20  # that are tokenised together
 _BUFFERED_TOKENS = 2**18  # of a split, until they become windows
 _MIN_TOKENS = 2
 """Tokens that the last window of a split needs: with fewer there is nothing to learn."""
-
-ProgressCallback = Callable[[int, int], None]
-"""Called with how many pieces are done and how many there are; it may raise."""
+_SPLIT_NAMES = (*SPLITS, "all")
+"""Names by the numbers that the cache has: keep the order."""
 
 
 @dataclass(frozen=True)
@@ -86,56 +86,38 @@ def pack(
         DataError: a document cannot be read, or a split has none.
         ResourceError: the cache cannot be written.
     """
-    if not data.examples.content.text_size():
+    content, size = data.examples.content, packing.tokenizer.size
+    if not content.text_size():
         raise DataError("a language model learns from texts, and the data has none.")
-    facts = _facts(data, packing)
+    facts = {
+        "windows": _VERSION,
+        "content": content.digest(),
+        "splits": {
+            name: hashlib.sha256(np.ascontiguousarray(indices, np.int64).data).hexdigest()
+            for name, indices in data.splits.items()
+        },
+        "tokenizer": packing.tokenizer.fingerprint(),
+        "max_length": packing.max_length,
+        "is_causal": packing.is_causal,
+    }
     key = array_cache.key_of(facts)
+
+    def write() -> None:
+        dtype = "uint16" if max(size, packing.max_length) < 2**16 else "uint32"
+        # A token has some four characters, and takes two bytes or four.
+        store.make_room(content.text_size() // 2)
+        made = {"model": f"{size:,} tokens", "data": source, "split": "all", "engine": "tokens"}
+        store.write(key, facts, made, dtype, _batches(data, packing, progress))
+
     try:
-        entry, lock, _ = store.get_or_compute(
-            key,
-            compute=lambda: _write(data, packing, store, key, facts, source, progress),
-            on_wait=lambda: progress(0, 1),
-        )
-        return _windows_dataset(data, entry, entry.arrays(0, lock))
+        entry, lock, _ = store.get_or_compute(key, write, on_wait=lambda: progress(0, 1))
+        return _windows_dataset(data, entry.arrays(0, lock))
     except OSError as error:
         raise ResourceError(
             f"the tokens of data={source} cannot be kept in {store.folder}: "
             f"{error.strerror or error}.",
             "Name a folder with room that you may write: runtime.cache_dir=DIR",
         ) from error
-
-
-def _facts(data: Dataset, packing: Packing) -> dict[str, object]:
-    """Everything that the windows depend on, for the cache's key."""
-    splits = {
-        name: hashlib.sha256(np.ascontiguousarray(indices, np.int64).data).hexdigest()
-        for name, indices in data.splits.items()
-    }
-    return {
-        "windows": _VERSION,
-        "content": data.examples.content.digest(),
-        "splits": splits,
-        "tokenizer": packing.tokenizer.fingerprint(),
-        "max_length": packing.max_length,
-        "is_causal": packing.is_causal,
-    }
-
-
-def _write(
-    data: Dataset,
-    packing: Packing,
-    store: ArrayCache,
-    key: str,
-    facts: dict[str, object],
-    source: str,
-    progress: ProgressCallback,
-) -> None:
-    size = packing.tokenizer.size
-    dtype = "uint16" if max(size, packing.max_length) < 2**16 else "uint32"
-    # A token has some four characters, and takes two bytes or four.
-    store.make_room(data.examples.content.text_size() // 2)
-    made = {"model": f"{size:,} tokens", "data": source, "split": "all", "engine": "tokens"}
-    store.write(key, facts, made, dtype, _batches(data, packing, progress))
 
 
 def _batches(
@@ -164,19 +146,15 @@ def _batches(
                 streams[split].add(closing)
                 open_split = -1
         for stream in streams.values():
-            yield from stream.full_windows()
+            yield from stream.windows()
     for stream in streams.values():
-        yield from stream.last_windows()
+        yield from stream.windows(at_end=True)
     empty = [_SPLIT_NAMES[stream.split] for stream in streams.values() if not stream.count]
     if empty:
         raise DataError(
             f"the {empty[0]} split has no text of {_MIN_TOKENS} tokens.",
             "Add documents, or set data.val_fraction or data.test_fraction to 0.",
         )
-
-
-_SPLIT_NAMES = (*SPLITS, "all")
-"""Names by the numbers that the cache has: keep the order."""
 
 
 def _text_chunks(content: Content, split_of: np.ndarray) -> Iterator[list[TextPart]]:
@@ -204,7 +182,7 @@ class _Stream:
     def __init__(self, packing: Packing, split: int) -> None:
         self.split, self.count = split, 0
         self._length = packing.max_length
-        self._before, self._after = (np.array(each, np.int32) for each in packing.around_window)
+        self._before, self._after = packing.around_window
         self._content_length = self._length - len(self._before) - len(self._after)
         self._buffer: list[np.ndarray] = []
         self._size = 0
@@ -215,47 +193,33 @@ class _Stream:
             self._buffer.append(np.asarray(tokens, np.int32))
             self._size += len(tokens)
 
-    def full_windows(self) -> Iterator[Sequence[np.ndarray]]:
-        """The windows that are full, once there are many tokens."""
-        if self._size >= max(_BUFFERED_TOKENS, self._content_length):
-            yield from self._windows()
+    def windows(self, at_end: bool = False) -> Iterator[Sequence[np.ndarray]]:
+        """The windows that are full, once there are many tokens; at the end all of them."""
+        size = self._content_length
+        if self._size >= size and (at_end or self._size >= _BUFFERED_TOKENS):
+            flat = np.concatenate(self._buffer)
+            full = len(flat) // size * size
+            yield self._rows(flat[:full].reshape(-1, size))
+            self._buffer, self._size = [flat[full:].copy()], len(flat) - full
+        if at_end and self._size >= _MIN_TOKENS:
+            yield self._rows(np.concatenate(self._buffer)[None])
 
-    def last_windows(self) -> Iterator[Sequence[np.ndarray]]:
-        """All windows, the last one perhaps shorter."""
-        yield from self._windows()
-        left = np.concatenate([np.zeros(0, np.int32), *self._buffer])
-        if len(left) >= _MIN_TOKENS:
-            row = np.concatenate([self._before, left, self._after])
-            padded = np.zeros((1, self._length), np.int32)
-            padded[0, : len(row)] = row
-            yield self._rows(padded, len(row))
-
-    def _windows(self) -> Iterator[Sequence[np.ndarray]]:
-        count = self._size // self._content_length
-        if not count:
-            return
-        flat = np.concatenate(self._buffer)
-        content, left = (
-            flat[: count * self._content_length],
-            flat[count * self._content_length :].copy(),
-        )
-        self._buffer, self._size = [left], len(left)
-        rows = np.empty((count, self._length), np.int32)
-        begin = len(self._before)
-        rows[:, :begin], rows[:, begin + self._content_length :] = self._before, self._after
-        rows[:, begin : begin + self._content_length] = content.reshape(count, self._content_length)
-        yield self._rows(rows, self._length)
-
-    def _rows(self, rows: np.ndarray, length: int) -> Sequence[np.ndarray]:
+    def _rows(self, content: np.ndarray) -> Sequence[np.ndarray]:
+        """Content (B, n) as windows, padded with zeros, and their splits and lengths."""
+        begin, end = len(self._before), len(self._before) + content.shape[1]
+        rows, length = np.zeros((len(content), self._length), np.int32), end + len(self._after)
+        rows[:, :begin], rows[:, begin:end] = self._before, content
+        rows[:, end:length] = self._after
         self.count += len(rows)
         return rows, np.full((len(rows), 2), (self.split, length), np.int64)
 
 
-def _windows_dataset(data: Dataset, entry: Entry, arrays: CachedArrays) -> Dataset:
+def _windows_dataset(data: Dataset, arrays: CachedArrays) -> Dataset:
     facts = arrays.tensor(1)  # in the type that the cache has: there may be many millions
+    count = len(facts)
     examples = Examples(
-        ids=NumberedIds(entry.rows),
-        labels=np.zeros(entry.rows, np.int32),
+        ids=NumberedIds(count),
+        labels=np.zeros(count, np.int32),
         classes=(),
         content=Windows(WindowRows(arrays, facts[:, 1].copy())),
     )
@@ -267,46 +231,27 @@ def _windows_dataset(data: Dataset, entry: Entry, arrays: CachedArrays) -> Datas
     return Dataset(examples, splits, spec)
 
 
-_ROWS = 256  # windows that are read at once for a digest
-
-
 @dataclass(frozen=True, eq=False)
-class Windows(Content):
+class Windows(TokenContent):
     """Windows of tokens.
 
     Attributes:
         rows: the tokens of each.
     """
 
-    modality: ClassVar[str] = "text"
     layout: ClassVar[str] = "windows"
     columns: ClassVar = ("rows",)
     rows: WindowRows
 
-    def __len__(self) -> int:
-        return len(self.rows.lengths)
 
-    def identity(self, index: int) -> tuple[int, bytes]:
-        """The tokens."""
-        (row,) = self.rows.read(np.array([index]))
-        return len(row), row.tobytes()
-
-
-class WindowRows:
-    """The tokens of windows, read from the cache as needed:
-
-    a `fmkit.data.loaders.text_loader.Rows`.
+class WindowRows(Rows):
+    """The tokens of windows, read from the cache as needed, so that none are kept in memory.
 
     Args:
         arrays: of the cache: tokens (N, L), and (N, 2) split and length.
         lengths: tokens of each, (N,) of any whole type: there may be many millions.
         rows: rows of the arrays, (N,); None where these are all rows in their order.
-
-    Attributes:
-        bytes: kept in memory: none.
     """
-
-    bytes = 0
 
     def __init__(
         self, arrays: CachedArrays, lengths: np.ndarray, rows: np.ndarray | None = None
@@ -315,24 +260,15 @@ class WindowRows:
 
     def take(self, indices: np.ndarray) -> WindowRows:
         """The windows at `indices`, in that order."""
-        return WindowRows(self._arrays, self.lengths[indices], self._at(indices))
-
-    def _at(self, indices: np.ndarray) -> np.ndarray:
-        """Rows of the arrays."""
-        indices = np.asarray(indices)
-        return indices if self._rows is None else self._rows[indices]
+        rows = indices if self._rows is None else self._rows[indices]
+        return WindowRows(self._arrays, self.lengths[indices], rows)
 
     def read(self, indices: np.ndarray) -> list[np.ndarray]:
         """The tokens of the windows at `indices`, (n,) int32 each."""
-        tokens = self._arrays.read(self._at(indices), np.int32)[0]
-        lengths = self.lengths[indices]
-        return [row[:length] for row, length in zip(tokens, lengths, strict=True)]
-
-    def digest(self, indices: np.ndarray) -> str:
-        """SHA-256 of the tokens of the windows at `indices`, in that order."""
         indices = np.asarray(indices)
-        parts = (indices[start : start + _ROWS] for start in range(0, len(indices), _ROWS))
-        return rows_digest(row for part in parts for row in self.read(part))
+        rows = indices if self._rows is None else self._rows[indices]
+        tokens, lengths = self._arrays.read(rows, np.int32)[0], self.lengths[indices]
+        return [row[:length] for row, length in zip(tokens, lengths, strict=True)]
 
     def describe(self, max_length: int) -> str:
         """How many tokens there are."""

@@ -104,18 +104,15 @@ class LengthOrder(EpochOrder):
         """The batches of a pool, in their order; those of the last pool are kept."""
         key, batches = self._last_pool
         if key != (epoch, pool):
-            batches = self._make_pool(epoch, pool)
+            size = _POOL_BATCHES * self._batch_size
+            places = np.arange(pool * size, min((pool + 1) * size, len(self._indices)))
+            positions = self._permute(epoch, places)
+            full = len(positions) // self._batch_size * self._batch_size
+            by_length = np.argsort(self._lengths[positions[:full]], kind="stable")
+            rows = positions[:full][by_length].reshape(-1, self._batch_size)
+            seed = [*self._key(epoch).tolist(), pool]
+            batches = list(np.random.Generator(np.random.PCG64(seed)).permutation(rows))
+            if full < len(positions):
+                batches.append(positions[full:])
             self._last_pool = (epoch, pool), batches
         return batches
-
-    def _make_pool(self, epoch: int, pool: int) -> list[np.ndarray]:
-        size = _POOL_BATCHES * self._batch_size
-        places = np.arange(pool * size, min((pool + 1) * size, len(self._indices)))
-        positions = self._permute(epoch, places)
-        full = len(positions) // self._batch_size * self._batch_size
-        by_length = np.argsort(self._lengths[positions[:full]], kind="stable")
-        batches = list(positions[:full][by_length].reshape(-1, self._batch_size))
-        seed = [*(int(word) for word in self._key(epoch)), pool]
-        order = np.random.Generator(np.random.PCG64(seed)).permutation(len(batches))
-        shuffled = [batches[index] for index in order]
-        return [*shuffled, positions[full:]] if full < len(positions) else shuffled

@@ -1,13 +1,19 @@
 """The loader of texts: tokenised once, cut, grouped by length and padded.
 
-Legend: N texts, B batch, T tokens of the longest text in a batch, rounded up.
+A task may make its own rows of tokens (`Encoded`): several of one text, or with numbers beside each
+token.
+
+Legend: N texts, M rows, n tokens of one, K numbers of a token, B batch, T tokens of the longest
+text in a batch, rounded up.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -15,15 +21,22 @@ import tensorflow as tf
 from fmkit.config.schema.data import DataConfig
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.core.types import Tokenizer
-from fmkit.data.content.texts import Texts
-from fmkit.data.examples import Examples
-from fmkit.data.loaders.base import DatasetLoader, Positions, PrepareBatch, random_generator
+from fmkit.data.dataset import Dataset
+from fmkit.data.examples import Content, Examples, without_classes
+from fmkit.data.loaders.base import (
+    DatasetLoader,
+    LoadStep,
+    Positions,
+    PrepareBatch,
+    random_generator,
+)
 from fmkit.data.loaders.sampler import EpochOrder, LengthOrder
 
 PADDING = -1
 """Token number of padding, as a text backbone expects it."""
 
 _TEXTS_AT_ONCE = 2048  # so that a tokenizer's threads have enough to do
+_ROWS_AT_ONCE = 256  # that are read for a digest
 
 
 class TextLoader(DatasetLoader):
@@ -82,12 +95,8 @@ class TextLoader(DatasetLoader):
             "tokenizer": self._tokenizer.fingerprint(),
         }
 
-    def _load_step(
-        self, positions: Positions, rng_name: str
-    ) -> Callable[[tf.Tensor], tuple[Any, tf.Tensor]]:
+    def _load_step(self, positions: Positions, rng_name: str) -> LoadStep:
         """From a step's number to its inputs, tokens (B, T) int32 by default, and targets."""
-        rank = self._target_rank
-        target_type = tf.as_dtype(self._targets.dtype) if rank is None else tf.int32
 
         def read(number: np.ndarray) -> tuple[np.ndarray, ...]:
             indices = positions(int(number))
@@ -98,19 +107,9 @@ class TextLoader(DatasetLoader):
             inputs, targets = self._prepare_batch(tokens, rng)
             return (*inputs, self._targets[indices] if targets is None else targets)
 
-        def load(number: tf.Tensor) -> tuple[Any, tf.Tensor]:
-            types = [*[tf.int32] * self._num_inputs, target_type]
-            # Not stateful: with op determinism tf.data would run stateful functions one by one.
-            *inputs, targets = tf.numpy_function(read, [number], types, stateful=False)
-            for tensor in inputs:
-                tensor.set_shape((None, None))
-            if rank is None:
-                targets = self._encode(targets)
-            else:
-                targets.set_shape((None, *[None] * rank))
-            return (inputs[0] if len(inputs) == 1 else tuple(inputs)), targets
-
-        return load
+        inputs, rank = [tf.TensorSpec((None, None), tf.int32)] * self._num_inputs, self._target_rank
+        targets = None if rank is None else tf.TensorSpec((None,) * (1 + rank), tf.int32)
+        return lambda number: self._call(read, [number], inputs, targets)
 
 
 def open_loader(
@@ -131,8 +130,8 @@ def open_loader(
     )
 
 
-class Rows(Protocol):
-    """Tokens of the examples of a data set.
+class Rows:
+    """Tokens of the examples of a data set; a base class.
 
     Attributes:
         lengths: tokens of each, (N,).
@@ -140,22 +139,27 @@ class Rows(Protocol):
     """
 
     lengths: np.ndarray
-    bytes: int
+    bytes = 0
 
     def read(self, indices: np.ndarray) -> list[np.ndarray]:
         """The tokens of the examples at `indices`, (n,) or (n, K) int32 each."""
-        ...
-
-    def digest(self, indices: np.ndarray) -> str:
-        """SHA-256 of the tokens of the examples at `indices`, in that order."""
-        ...
+        raise NotImplementedError
 
     def describe(self, max_length: int) -> str:
         """How long they are, in a phrase."""
-        ...
+        raise NotImplementedError
+
+    def digest(self, indices: np.ndarray) -> str:
+        """SHA-256 of the tokens of the examples at `indices`, in that order."""
+        digest, indices = hashlib.sha256(), np.asarray(indices)
+        for start in range(0, len(indices), _ROWS_AT_ONCE):
+            for row in self.read(indices[start : start + _ROWS_AT_ONCE]):
+                digest.update(f"{len(row)}\n".encode())
+                digest.update(np.ascontiguousarray(row).data)
+        return digest.hexdigest()
 
 
-class TokenRows:
+class TokenRows(Rows):
     """Texts as tokens in memory.
 
     Args:
@@ -182,10 +186,6 @@ class TokenRows:
         """The tokens of the texts at `indices`."""
         return [self._flat[self._ends[i] - self.lengths[i] : self._ends[i]] for i in indices]
 
-    def digest(self, indices: np.ndarray) -> str:
-        """SHA-256 of the tokens of the texts at `indices`, in that order."""
-        return rows_digest(self.read(np.asarray(indices)))
-
     def describe(self, max_length: int) -> str:
         """Shortest, median and longest text, and how many were cut."""
         if not len(self.lengths):
@@ -201,27 +201,66 @@ class TokenRows:
         return phrase
 
 
-def rows_digest(rows: Iterable[np.ndarray]) -> str:
-    """SHA-256 of rows of tokens, in their order."""
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(f"{len(row)}\n".encode())
-        digest.update(np.ascontiguousarray(row).data)
-    return digest.hexdigest()
+class TokenContent(Content):
+    """What consists of rows of tokens; a base class."""
+
+    modality: ClassVar[str] = "text"
+    rows: Rows
+
+    def __len__(self) -> int:
+        return len(self.rows.lengths)
+
+    def identity(self, index: int) -> tuple[int, bytes]:
+        """The tokens, and the numbers beside them."""
+        (row,) = self.rows.read(np.array([index]))
+        return len(row), row.tobytes()
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded(TokenContent):
+    """Rows of tokens that a task made of examples.
+
+    Attributes:
+        rows: the tokens of each row, with the numbers beside them.
+        origin: which example each row was made of, (M,) int64, ascending.
+        source: the examples.
+    """
+
+    layout: ClassVar[str] = "rows"
+    rows: TokenRows
+    origin: np.ndarray
+    source: Examples
+
+    def take(self, indices: np.ndarray) -> Encoded:
+        """Refused: rows are chosen by position in their splits."""
+        raise TypeError("rows of tokens cannot be taken apart")
+
+
+def encoded_dataset(data: Dataset, content: Encoded) -> Dataset:
+    """A data set as rows, each in the split of its example; its spec stays that of the examples."""
+    splits = {
+        name: np.flatnonzero(np.isin(content.origin, indices))
+        for name, indices in data.splits.items()
+    }
+    ids, rows_of = [], Counter[int]()
+    for example in content.origin.tolist():
+        rows_of[example] += 1
+        suffix = f" ({rows_of[example]})" if rows_of[example] > 1 else ""
+        ids.append(f"{data.examples.ids[example]}{suffix}")
+    return Dataset(without_classes(ids, content), splits, data.spec)
 
 
 def tokenize(content: Any, tokenizer: Tokenizer, max_length: int) -> Rows:
-    """The tokens of text content, which may have been tokenised before (`Encoded`, `Windows`)."""
-    if not isinstance(content, Texts):
-        rows: Rows = content.rows
-        return rows
+    """The tokens of text content, which may have been tokenised before (`TokenContent`)."""
+    if isinstance(content, TokenContent):
+        return content.rows
     encoded: list[np.ndarray] = []
     uncut = np.zeros(len(content.texts), np.int64)
     for start in range(0, len(content.texts), _TEXTS_AT_ONCE):
         part = slice(start, start + _TEXTS_AT_ONCE)
         pairs = None if content.pairs is None else content.pairs[part]
-        rows_of_part, uncut[part] = tokenizer.encode(content.texts[part], pairs, max_length)
-        encoded += rows_of_part
+        rows, uncut[part] = tokenizer.encode(content.texts[part], pairs, max_length)
+        encoded += rows
     return TokenRows(encoded, uncut)
 
 
@@ -231,9 +270,9 @@ def pad(rows: Sequence[np.ndarray], max_length: int) -> np.ndarray:
     T is one of few lengths, so that few shapes are traced and compiled.
     """
     longest = max((len(row) for row in rows), default=1)
-    shape = (len(rows), padded_length(longest, max_length))
     numbers_per_token = rows[0].shape[1:] if len(rows) else ()
-    tokens = np.full((*shape, *numbers_per_token), PADDING, np.int32)
+    shape = (len(rows), padded_length(longest, max_length), *numbers_per_token)
+    tokens = np.full(shape, PADDING, np.int32)
     for index, row in enumerate(rows):
         tokens[index, : len(row)] = row
     return tokens

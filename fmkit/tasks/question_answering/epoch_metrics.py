@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fmkit.core.errors import NonFiniteError
-from fmkit.data.loaders.token_rows import Encoded
+from fmkit.data.loaders.text_loader import Encoded
 from fmkit.data.stratify import hash_ranks
 from fmkit.tasks.question_answering import span_search, squad_metrics
 from fmkit.tasks.question_answering.span_search import BestAnswers

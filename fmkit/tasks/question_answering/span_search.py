@@ -21,7 +21,7 @@ from scipy.special import logsumexp
 from fmkit.core.errors import NonFiniteError
 from fmkit.data.content.answer_spans import AnswerSpans
 from fmkit.data.content.texts import Texts
-from fmkit.data.loaders.token_rows import Encoded
+from fmkit.data.loaders.text_loader import Encoded
 from fmkit.models.tokenizers import word_alignment
 
 _LENGTH_STEP = 64

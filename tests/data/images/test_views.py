@@ -59,7 +59,7 @@ def test_views_are_a_function_of_seed_and_step_alone(rows, made):
     examples, indices = rows(11), np.arange(11)
     found = made(examples)
     whole = images(found.train(indices, seed=3, steps=7))
-    assert same(whole[4:], images(found.train(indices, seed=3, steps=3, first_step=4)))
+    assert same(whole[4:], images(found.train(indices, seed=3, steps=3, start=4)))
     alone = loader(examples, parallel=1)
     assert same(whole, images(alone.train(indices, seed=3, steps=7)))
     assert not np.array_equal(whole[0], images(found.train(indices, seed=4, steps=1))[0])
@@ -123,7 +123,7 @@ def test_a_task_draws_inputs_and_targets_by_seed_and_step(rows, augment):
         return [(*map(np.asarray, inputs), np.asarray(y)) for inputs, y in dataset]
 
     whole = steps(found.train(indices, seed=3, steps=7))
-    again = steps(found.train(indices, seed=3, steps=3, first_step=4))
+    again = steps(found.train(indices, seed=3, steps=3, start=4))
     for one, other in zip(whole[4:], again, strict=True):
         assert same(one, other)
     for photos, noise, targets in whole:

@@ -49,7 +49,7 @@ def test_each_example_exactly_once_an_epoch(rows, count, batch):
     position = positions_of(examples)
     orders = []
     for epoch in range(4):
-        part = batches(found.train(indices, seed=7, steps=steps, first_step=epoch * steps))
+        part = batches(found.train(indices, seed=7, steps=steps, start=epoch * steps))
         assert [len(images) for images, _ in part[:-1]] == [batch] * (steps - 1)
         order = [position[image.tobytes()] for images, _ in part for image in images]
         labels = np.concatenate([targets for _, targets in part]).argmax(axis=1)
@@ -69,7 +69,7 @@ def test_a_resume_starts_at_any_step(rows, augment):
     assert [len(each[0]) for each in whole] == [4, 4, 2, 4, 4, 2, 4]
     fresh = loader(examples, augment=augment, class_weights=[1.0, 2.0, 3.0])
     for first in range(1, steps):
-        rest = fresh.train(indices, seed=3, steps=steps - first, first_step=first)
+        rest = fresh.train(indices, seed=3, steps=steps - first, start=first)
         assert same(batches(rest), whole[first:])
     assert not same(batches(found.train(indices, seed=4, steps=steps)), whole)
 
@@ -210,7 +210,7 @@ def test_many_files_do_not_swell_the_graph(photos):
         many, many.labels, image_size=SIZE, batch_size=4, num_classes=2, memory_budget_bytes=10**6
     )
     assert "decoded anew" in found.describe()
-    dataset = found.train(np.arange(len(many)), seed=0, steps=10**6, first_step=10**6)
+    dataset = found.train(np.arange(len(many)), seed=0, steps=10**6, start=10**6)
     graph = dataset._as_serialized_graph().numpy()
     assert len(graph) < 100_000
     assert batches(dataset.take(2))[1][0].shape == (4, SIZE, SIZE, 3)

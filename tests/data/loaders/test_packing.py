@@ -256,7 +256,7 @@ def test_the_loader_goes_through_the_windows_in_the_order_of_the_seed(lines, tmp
     epoch = [tokens for tokens, _ in loader.train(train, 0, steps).as_numpy_iterator()]
     seen = sorted(read(row[row >= 0]) for batch in epoch for row in batch)
     assert seen == sorted(read(row) for row in rows(packed, "train"))
-    later = loader.train(train, 0, 2, first_step=steps - 2).as_numpy_iterator()
+    later = loader.train(train, 0, 2, start=steps - 2).as_numpy_iterator()
     for (tokens, _), wanted in zip(later, epoch[-2:], strict=True):
         np.testing.assert_array_equal(tokens, wanted)
     assert loader.describe().startswith(f"{len(packed.examples)} windows of 16 tokens")

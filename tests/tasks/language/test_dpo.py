@@ -11,8 +11,7 @@ from fmkit.core.errors import ConfigError
 from fmkit.core.types import DataSpec, Message
 from fmkit.data.content.preferences import Pair, Preferences
 from fmkit.data.examples import Examples
-from fmkit.data.loaders.text_loader import TextLoader, TokenRows
-from fmkit.data.loaders.token_rows import Encoded
+from fmkit.data.loaders.text_loader import Encoded, TextLoader, TokenRows
 from fmkit.models.registry import build
 from fmkit.models.text.small import byte_tokenizer
 from fmkit.models.tokenizers import chat_template

@@ -8,8 +8,7 @@ from fmkit.core.errors import NonFiniteError
 from fmkit.data.content.answer_spans import AnswerSpans
 from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples
-from fmkit.data.loaders.text_loader import TextLoader, TokenRows
-from fmkit.data.loaders.token_rows import Encoded
+from fmkit.data.loaders.text_loader import Encoded, TextLoader, TokenRows
 from fmkit.models.text.small import byte_tokenizer
 from fmkit.models.tokenizers import word_alignment
 from fmkit.tasks.question_answering import span_search
