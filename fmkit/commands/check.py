@@ -9,7 +9,7 @@ from typing import Any
 from fmkit.commands import data_tables, launch, plugins
 from fmkit.config import command_line
 from fmkit.config.schema.commands import CheckConfig
-from fmkit.core import console
+from fmkit.core import console, files
 from fmkit.core.errors import ConfigError, DataError
 from fmkit.store import run_dir
 
@@ -27,21 +27,14 @@ def check_data(config: CheckConfig) -> dict[str, Any]:
         DataError: it has problems that would stop a training run.
     """
     from fmkit.data import load
-    from fmkit.data.findings import Finding
     from fmkit.data.quality import contact_sheet, inspect, report
 
     folder = _output_folder(config)
     path, sheet = folder / run_dir.DATA_REPORT, folder / run_dir.CONTACT_SHEET
     seed = config.runtime.seed if config.data.split_seed is None else config.data.split_seed
-    try:
-        inspected = load.inspect(config.data, config.runtime, seed, training=True)
-    except DataError as error:
-        # Also what cannot be read at all leaves a report, for pipelines that read it.
-        finding = Finding("unusable", "", str(error))
-        report.write(path, report.failed_report(config.data, finding))
-        raise
+    inspected = load.inspect(config.data, config.runtime, seed, path)
     content = report.report(config.data, inspected)
-    report.write(path, content)
+    files.write_json(path, content)
     has_suspects = contact_sheet.draw(inspected, sheet)
     data_tables.dataset(content)
     console.stdout.print(f"report: {console.escape_markup(str(path))}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -14,6 +14,9 @@ import numpy as np
 from fmkit.data.columnar import Columnar
 from fmkit.data.findings import Finding
 from fmkit.data.targets import Annotations
+
+ProgressCallback = Callable[[int, int], None]
+"""Called with how many examples are done and how many there are; it may raise."""
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from pathlib import Path
 from fmkit.config import registry
 from fmkit.config.schema.data import DataConfig
 from fmkit.config.schema.runtime import RuntimeConfig
-from fmkit.core import console
+from fmkit.core import console, files
 from fmkit.core.errors import DataError, plural, received
 from fmkit.core.modalities import modality_entry
 from fmkit.core.throttle import Throttle
 from fmkit.data import findings
 from fmkit.data.dataset import Dataset
-from fmkit.data.findings import WARNING, Finding
+from fmkit.data.findings import Finding
 from fmkit.data.quality import inspect as inspection
 from fmkit.data.quality import quarantine
 from fmkit.data.quality import report as data_report
@@ -38,15 +38,18 @@ def for_training(
         DataError: the data is wrong; all problems at once.
         ResourceError: files could not be moved into quarantine.
     """
-    try:
-        inspected = inspect(config, runtime, split_seed, training=True)
-    except DataError as error:
-        unusable = Finding("unusable", "", str(error))
-        data_report.write(report, data_report.failed_report(config, unusable))
-        raise
-    data_report.write(report, data_report.report(config, inspected))
+    inspected = inspect(config, runtime, split_seed, report)
+    files.write_json(report, data_report.report(config, inspected))
     data = inspection.accept(inspected, config.on_bad)
-    _warn(inspected)
+    for kind, members in findings.group_by_kind(inspected.findings).items():
+        about = findings.FINDING_KINDS[kind]
+        if about.severity != findings.WARNING:
+            continue
+        if members[0].where:
+            names = findings.name_some(members)
+            console.warning(f"{findings.count(members):,}: {about.title}: {names}")
+        else:
+            console.warning(members[0].why)
     quarantine_findings(config, inspected, report)
     return data
 
@@ -73,12 +76,16 @@ def for_evaluation(
 
 
 def inspect(
-    config: DataConfig, runtime: RuntimeConfig, split_seed: int, *, training: bool
+    config: DataConfig,
+    runtime: RuntimeConfig,
+    split_seed: int,
+    report: Path | None = None,
+    training: bool = True,
 ) -> Inspection:
     """Inspect a data set, and print progress where that takes long.
 
     Raises:
-        DataError: it cannot be listed.
+        DataError: it cannot be listed; `report` says so, too, for pipelines that read it.
     """
     folder = array_cache.cache_folder(runtime.cache_dir)
     modality = registry.source_entry(config.name).modality  # a plugin's may be unknown
@@ -89,7 +96,13 @@ def inspect(
         if runtime.verbose and throttle.is_due():
             console.info(f"data: inspected {done:,} of {total:,} {noun}")
 
-    return inspection.inspect(config, split_seed, folder, training=training, progress=progress)
+    try:
+        return inspection.inspect(config, split_seed, folder, training=training, progress=progress)
+    except DataError as error:
+        if report is not None:
+            unusable = Finding("unusable", "", str(error))
+            files.write_json(report, data_report.failed_report(config, unusable))
+        raise
 
 
 def quarantine_findings(config: DataConfig, inspected: Inspection, report: Path) -> None:
@@ -106,26 +119,12 @@ def quarantine_findings(config: DataConfig, inspected: Inspection, report: Path)
     if config.on_bad != "quarantine":
         return
     root = quarantine.movable_root(config)
-    files = [finding for finding in skipped if finding.about.fault == findings.FILE]
-    moved = quarantine.move(files, root)
+    moved = quarantine.move([f for f in skipped if f.about.fault == findings.FILE], root)
     if not moved:  # rows and lines have no file of their own
         return
-    data_report.write(report, data_report.report(config, inspected, moved))
+    files.write_json(report, data_report.report(config, inspected, moved))
     subject = plural(len(moved), "file was", "files were")
     console.warning(
         f"{subject} moved to {root.parent / quarantine.NAME}; `sh {quarantine.UNDO}` there moves "
         f"{'it' if len(moved) == 1 else 'them'} back."
     )
-
-
-def _warn(inspected: Inspection) -> None:
-    """Print a line per kind of warning."""
-    for kind, members in findings.group_by_kind(inspected.findings).items():
-        about = findings.FINDING_KINDS[kind]
-        if about.severity != WARNING:
-            continue
-        if members[0].where:
-            names = findings.name_some(members)
-            console.warning(f"{findings.count(members):,}: {about.title}: {names}")
-        else:
-            console.warning(members[0].why)

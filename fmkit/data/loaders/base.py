@@ -18,12 +18,10 @@ import tensorflow as tf
 
 from fmkit.core.errors import DataError
 from fmkit.core.machine import available_cores
+from fmkit.data.examples import ProgressCallback
 from fmkit.data.loaders.sampler import EpochOrder
 
 _MAX_PARALLEL_BATCHES = 4  # that are made at once, each by all cores
-
-ProgressCallback = Callable[[int, int], None]
-"""Called with how many examples are done and how many there are; it may raise."""
 
 PrepareBatch = Callable[[np.ndarray, np.random.Generator], tuple[tuple[np.ndarray, ...], Any]]
 """A task's own inputs and targets, from a batch of tokens (B, T) int32 or images (B, S, S, 3)

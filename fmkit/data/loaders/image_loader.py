@@ -20,7 +20,7 @@ from fmkit.config import units
 from fmkit.config.schema.data import ImageData
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.core.errors import ConfigError, DataError
-from fmkit.data.examples import Examples
+from fmkit.data.examples import Examples, ProgressCallback
 from fmkit.data.images.augment import Augmentation
 from fmkit.data.images.pixel_cache import PixelCache
 from fmkit.data.loaders.base import (
@@ -28,7 +28,6 @@ from fmkit.data.loaders.base import (
     LoadStep,
     Positions,
     PrepareBatch,
-    ProgressCallback,
     finalize,
     random_generator,
 )

@@ -15,7 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from fmkit.core.errors import DataError
-from fmkit.data.loaders.base import Loader, ProgressCallback, finalize
+from fmkit.data.examples import ProgressCallback
+from fmkit.data.loaders.base import Loader, finalize
 from fmkit.data.loaders.sampler import EpochOrder
 
 

@@ -21,9 +21,8 @@ import numpy as np
 from fmkit.core.errors import DataError, ResourceError
 from fmkit.core.types import SPLITS, Tokenizer
 from fmkit.data.dataset import Dataset
-from fmkit.data.examples import Content, Examples, TextPart
+from fmkit.data.examples import Content, Examples, ProgressCallback, TextPart
 from fmkit.data.findings import UnusableInput
-from fmkit.data.loaders.base import ProgressCallback
 from fmkit.data.loaders.text_loader import Rows, TokenContent
 from fmkit.store import array_cache
 from fmkit.store.array_cache import ArrayCache, CachedArrays

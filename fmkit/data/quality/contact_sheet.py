@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
 from fmkit.core import files, registry
 from fmkit.core.modalities import modality_entry
-from fmkit.data.examples import Examples
 from fmkit.data.findings import ERROR, FILE, FINDING_KINDS, Finding, count, group_by_kind
 from fmkit.data.quality.inspect import Inspection
 
@@ -26,36 +24,6 @@ _TILE, _GAP, _LINE = 128, 12, 15  # pixels
 _COLUMNS = 8
 _PAPER, _INK, _FAINT, _RED = (250, 250, 248), (30, 30, 30), (120, 120, 120), (180, 30, 30)
 
-_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-
-
-@dataclass(frozen=True)
-class _Tile:
-    """An example's name, what is wrong with it, and a small copy where it can be shown."""
-
-    name: str
-    why: str
-    picture: Image.Image | None
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A kind of finding with its examples; lines of text where none of them can be decoded."""
-
-    kind: str
-    count: int
-    tiles: Sequence[_Tile]
-
-    @property
-    def has_pictures(self) -> bool:
-        return any(tile.picture is not None for tile in self.tiles)
-
-    @property
-    def height(self) -> int:
-        if self.has_pictures:
-            return 4 * _LINE + _TILE + 2 * _GAP
-        return (2 + len(self.tiles)) * _LINE + _GAP
-
 
 def draw(inspected: Inspection, path: Path) -> bool:
     """Draw the sheet as a PNG; returns whether there was anything to draw.
@@ -64,70 +32,76 @@ def draw(inspected: Inspection, path: Path) -> bool:
         inspected: what was found.
         path: the file to write.
     """
-    examples = inspected.examples
-    thumbnail = modality_entry(examples.content.modality).thumbnail
-    if not thumbnail:
+    content, ids = inspected.examples.content, inspected.examples.ids
+    entry = modality_entry(content.modality)
+    groups = group_by_kind(finding for finding in inspected.findings if finding.kind in SHOWN)
+    if not entry.thumbnail or not groups:
         return False
-    picture = _picture_maker(examples, registry.load(thumbnail))
-    rows = [
-        _Row(kind, count(group), _tiles(group, picture))
-        for kind, group in group_by_kind(inspected.findings).items()
-        if kind in SHOWN
-    ]
-    if not rows:
-        return False
+    thumbnail, position = registry.load(entry.thumbnail), {name: i for i, name in enumerate(ids)}
+
+    def picture(name: str) -> Image.Image | None:
+        try:
+            made: Image.Image = thumbnail(content, position[name], _TILE)
+        except Exception:  # the sheet is about files that are broken in any way
+            return None
+        return made
+
+    rows = [_Row(kind, members, picture) for kind, members in groups.items()]
     width = _GAP + _COLUMNS * (_TILE + _GAP)
     sheet = Image.new("RGB", (width, _GAP + sum(row.height for row in rows)), _PAPER)
-    pen, top = ImageDraw.Draw(sheet), _GAP
+    top = _GAP
     for row in rows:
-        _draw_row(sheet, pen, row, top)
+        row.draw(sheet, top)
         top += row.height
     with files.replacing(path) as temporary:
         sheet.save(temporary)
     return True
 
 
-def _picture_maker(
-    examples: Examples, thumbnail: Callable[..., Image.Image]
-) -> Callable[[str], Image.Image | None]:
-    """From an example's id to a small copy; None where it cannot be shown."""
-    position = {name: index for index, name in enumerate(examples.ids)}
+class _Row:
+    """A kind of finding with its examples; lines of text where none of them can be decoded.
 
-    def picture(name: str) -> Image.Image | None:
-        try:
-            return thumbnail(examples.content, position[name], _TILE)
-        except Exception:  # the sheet is about files that are broken in any way
-            return None
+    Of duplicates, the first two of each group are shown.
+    """
 
-    return picture
+    def __init__(
+        self, kind: str, findings: Sequence[Finding], picture: Callable[[str], Image.Image | None]
+    ) -> None:
+        self._title = f"{FINDING_KINDS[kind].title} ({count(findings):,})"
+        self._colour = _RED if FINDING_KINDS[kind].severity == ERROR else _INK
+        named = (
+            (name, "" if number else finding.why)
+            for finding in findings[:_COLUMNS]
+            for number, name in enumerate(finding.examples[:2] or [finding.where])
+        )
+        self._tiles = [(n, why, picture(n)) for n, why in itertools.islice(named, _COLUMNS)]
+        self._has_pictures = any(tile is not None for _, _, tile in self._tiles)
+        self.height = (2 + len(self._tiles)) * _LINE + _GAP
+        if self._has_pictures:
+            self.height = 4 * _LINE + _TILE + 2 * _GAP
 
-
-def _tiles(
-    findings: Sequence[Finding], picture: Callable[[str], Image.Image | None]
-) -> Sequence[_Tile]:
-    """The examples of a row; of duplicates the first two of each group."""
-    named = (
-        (name, "" if number else finding.why)
-        for finding in findings[:_COLUMNS]
-        for number, name in enumerate(finding.examples[:2] or [finding.where])
-    )
-    return [_Tile(name, why, picture(name)) for name, why in itertools.islice(named, _COLUMNS)]
-
-
-def _draw_row(sheet: Image.Image, pen: ImageDraw.ImageDraw, row: _Row, top: int) -> None:
-    large, small = ImageFont.load_default(15), ImageFont.load_default(11)
-    colour = _RED if FINDING_KINDS[row.kind].severity == ERROR else _INK
-    pen.text((_GAP, top), f"{FINDING_KINDS[row.kind].title} ({row.count:,})", colour, large)
-    for number, tile in enumerate(row.tiles):
-        if not row.has_pictures:
-            line = _printable(f"{tile.name}   {tile.why}")[:160]
-            pen.text((_GAP, top + int((1.5 + number) * _LINE)), line, _FAINT, small)
-            continue
-        left, below = _GAP + number * (_TILE + _GAP), top + int(1.6 * _LINE)
-        _draw_tile(sheet, pen, (left, below), tile.picture)
-        below += _TILE + 3
-        pen.text((left, below), _fit_end(pen, tile.name, small), _INK, small)
-        pen.text((left, below + _LINE), _fit_start(pen, tile.why, small), _FAINT, small)
+    def draw(self, sheet: Image.Image, top: int) -> None:
+        """Draw the title, and below it the pictures with names and reasons, or these alone."""
+        pen, small = ImageDraw.Draw(sheet), ImageFont.load_default(11)
+        pen.text((_GAP, top), self._title, self._colour, ImageFont.load_default(15))
+        for number, (name, why, picture) in enumerate(self._tiles):
+            name, why = (
+                "".join(c if c.isprintable() else "?" for c in text) for text in (name, why)
+            )
+            if not self._has_pictures:
+                line = f"{name}   {why}"[:160]
+                pen.text((_GAP, top + int((1.5 + number) * _LINE)), line, _FAINT, small)
+                continue
+            left, below = _GAP + number * (_TILE + _GAP), top + int(1.6 * _LINE)
+            _draw_tile(sheet, pen, (left, below), picture)
+            below += _TILE + 3
+            name, why = name[-60:], why[:60]  # the end of a name distinguishes files of a folder
+            while pen.textlength(name, font=small) > _TILE:
+                name = f"..{name[3:]}"
+            while pen.textlength(why, font=small) > _TILE:
+                why = f"{why[:-3]}.."
+            pen.text((left, below), name, _INK, small)
+            pen.text((left, below + _LINE), why, _FAINT, small)
 
 
 def _draw_tile(
@@ -145,23 +119,3 @@ def _draw_tile(
         return
     pen.line((left + 40, top + 40, left + _TILE - 40, top + _TILE - 40), _FAINT, 3)
     pen.line((left + 40, top + _TILE - 40, left + _TILE - 40, top + 40), _FAINT, 3)
-
-
-def _fit_end(pen: ImageDraw.ImageDraw, text: str, font: _Font) -> str:
-    """The end of a name, as much as fits under a tile: it distinguishes files of a folder."""
-    text = _printable(text)[-60:]
-    while pen.textlength(text, font=font) > _TILE:
-        text = f"..{text[3:]}"
-    return text
-
-
-def _fit_start(pen: ImageDraw.ImageDraw, text: str, font: _Font) -> str:
-    """The start of a reason, as much as fits under a tile."""
-    text = _printable(text)[:60]
-    while pen.textlength(text, font=font) > _TILE:
-        text = f"{text[:-3]}.."
-    return text
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,9 @@ import numpy as np
 from fmkit.config.schema.data import DataConfig
 from fmkit.core import registry
 from fmkit.core.modalities import modality_entry
-from fmkit.data.examples import Examples
+from fmkit.data.examples import Examples, ProgressCallback
 from fmkit.data.findings import Finding
 from fmkit.data.quality.duplicates import DuplicateGroups
-
-ProgressCallback = Callable[[int, int], None]
-"""Called with how many examples were checked and how many there are."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +43,7 @@ def scan_content(
     """Read all examples, as the checks of their modality do; nothing where it has none.
 
     Args:
-        examples: the data set.
-        config: its config.
         cache_folder: where results about unchanged files are kept; None: nowhere.
-        progress: called now and then.
     """
     checks = modality_entry(examples.content.modality).checks
     if not checks:

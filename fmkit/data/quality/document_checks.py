@@ -16,10 +16,10 @@ from fmkit.config.schema.data import DataConfig
 from fmkit.core import files, safe_io
 from fmkit.core.safe_io import RefusedFile
 from fmkit.data.content.documents import Documents, is_table
-from fmkit.data.examples import Examples
+from fmkit.data.examples import Examples, ProgressCallback
 from fmkit.data.findings import Finding, UnusableInput, printable
 from fmkit.data.formats import file_type
-from fmkit.data.quality.content_scan import ContentScan, ProgressCallback
+from fmkit.data.quality.content_scan import ContentScan
 from fmkit.store.array_cache import DOCUMENTS
 
 _SCHEMA = 1
@@ -54,8 +54,10 @@ def document_findings(
         progress: called now and then.
     """
     passed = None if cache_folder is None else cache_folder / DOCUMENTS / f"{content.digest()}.json"
-    if passed is not None and _has_passed(passed):
-        return []
+    if passed is not None:
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # it was never written
+            if safe_io.read_json(passed).get("schema") == _SCHEMA:
+                return []
     findings = []
     numbers, firsts = np.unique(content.file_of, return_index=True)
     for number, first, end in zip(numbers, firsts, [*firsts[1:], len(ids)], strict=True):
@@ -67,8 +69,9 @@ def document_findings(
         if fault is None:
             findings += bad_rows.findings(printable(file.name))
         else:
-            names = tuple(ids[index] for index in range(first, end))
-            findings.append(Finding(fault[0], file.name, fault[1], names, file.path))
+            findings.append(
+                Finding(fault[0], file.name, fault[1], tuple(ids[first:end]), file.path)
+            )
     if not findings and passed is not None:
         with contextlib.suppress(OSError):  # a convenience
             passed.parent.mkdir(parents=True, exist_ok=True)
@@ -79,14 +82,7 @@ def document_findings(
 def _file_fault(
     content: Documents, number: int, bad_rows: _BadRows, progress: ProgressCallback | None
 ) -> tuple[str, str] | None:
-    """Kind and reason of what is wrong with a file; None when nothing is.
-
-    Args:
-        content: pieces of files.
-        number: the file.
-        bad_rows: gets the rows of a table that cannot be used.
-        progress: called now and then.
-    """
+    """Kind and reason of what is wrong with a file; `bad_rows` gets a table's unusable rows."""
     file, is_empty, good = content.files[number], True, 0
     try:
         for position, part in enumerate(content.parts_of(number, bad_rows.add)):
@@ -100,16 +96,14 @@ def _file_fault(
         return "special_file", file_type.file_type(error.mode)
     except OSError as error:
         return "unreadable", str(error.strerror or error)
-    if is_empty and bad_rows.count:
-        return "empty_file", f"no row has a text that can be used; the first: {bad_rows.first}"
     if is_empty:
+        if bad_rows.count:
+            return "empty_file", f"no row has a text that can be used; the first: {bad_rows.first}"
         reason = "no row has a text" if is_table(file) else "white space only"
         return "empty_file", reason if file.size else ""
     if bad_rows.count > good:
-        return "not_text", (
-            f"{bad_rows.count:,} of {bad_rows.count + good:,} rows cannot be used; the first: "
-            f"{bad_rows.first}"
-        )
+        counts = f"{bad_rows.count:,} of {bad_rows.count + good:,}"
+        return "not_text", f"{counts} rows cannot be used; the first: {bad_rows.first}"
     return None
 
 
@@ -118,17 +112,13 @@ class _BadRows:
 
     def __init__(self) -> None:
         self.count = 0
+        self.first = ""
         self._first_rows: list[tuple[int, str]] = []
-
-    @property
-    def first(self) -> str:
-        """What is wrong with the first one."""
-        number, why = self._first_rows[0]
-        return f"row {number}, {why}" if "line" not in why else why
 
     def add(self, number: int, why: str) -> None:
         """Add a row."""
         self.count += 1
+        self.first = self.first or (why if "line" in why else f"row {number}, {why}")
         if len(self._first_rows) < _MAX_ROWS:
             self._first_rows.append((number, why))
 
@@ -137,10 +127,3 @@ class _BadRows:
         kind, rest = "incomplete_row", self.count - len(self._first_rows)
         rows = [Finding(kind, f"{name}:{number:06d}", why) for number, why in self._first_rows]
         return rows + ([Finding(kind, name, f"{rest:,} more", count=rest)] if rest else [])
-
-
-def _has_passed(path: Path) -> bool:
-    try:
-        return safe_io.read_json(path).get("schema") == _SCHEMA
-    except (OSError, ValueError, AttributeError):
-        return False

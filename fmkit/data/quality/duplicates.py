@@ -7,15 +7,14 @@ separates them), and for image files their bytes and what they show (`near_dupli
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from fmkit.core.errors import join_names
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding
-from fmkit.data.quality.near_duplicates import exact_duplicates
 
 _SHOWN = 5  # duplicates that a finding names; a folder may hold thousands
 
@@ -30,24 +29,24 @@ class DuplicateGroups:
     exact: Groups
     near: Groups = field(default_factory=list)
 
-    def renumber(self, positions: np.ndarray) -> DuplicateGroups:
-        """Groups among the examples at `positions` as groups among all."""
-        exact, near = (
-            [positions[group].tolist() for group in groups] for groups in (self.exact, self.near)
-        )
-        return DuplicateGroups(exact, near)
+
+def group_equal(keys: Iterable[tuple[int, bytes]]) -> Groups:
+    """Groups of positions with the same key, those that are alone left out."""
+    groups: dict[bytes, list[int]] = {}
+    for position, key in keys:
+        groups.setdefault(key, []).append(position)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def find_duplicates(examples: Examples) -> DuplicateGroups:
     """The examples whose content has the same `duplicate_key`."""
-    positions, digests = [], []
-    for index in range(len(examples)):
-        key = examples.content.duplicate_key(index)
-        if key is not None:
-            positions.append(index)
-            digests.append(hashlib.blake2b(key, digest_size=16).digest())
-    rows = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 16)
-    return DuplicateGroups(exact_duplicates(rows)).renumber(np.array(positions, np.int64))
+    keys = ((index, examples.content.duplicate_key(index)) for index in range(len(examples)))
+    digests = (
+        (index, hashlib.blake2b(key, digest_size=16).digest())
+        for index, key in keys
+        if key is not None
+    )
+    return DuplicateGroups(group_equal(digests))
 
 
 def conflicting_labels(examples: Examples, duplicates: DuplicateGroups) -> list[Finding]:
@@ -83,43 +82,27 @@ def duplicates_by_split(
         usable: positions of the examples that can be used.
         splits: by name, positions in `usable`.
     """
-    split_of = np.full(len(examples), "", dtype="U8")
+    # Unusable examples are in no split, and data.shots leaves others in none.
+    split_of = dict.fromkeys([] if splits else usable.tolist(), "")
     for name, indices in splits.items():
-        split_of[usable[indices]] = name
-    counts = np.zeros(len(examples), bool)
-    counts[usable] = True
-    if splits:  # data.shots leaves examples in no split
-        counts &= split_of != ""
+        split_of.update(dict.fromkeys(usable[indices].tolist(), name))
     findings = []
-    kinds = (
-        (duplicates.exact, "duplicate", "leak"),
-        (duplicates.near, "near_duplicate", "near_leak"),
-    )
-    for groups, duplicate, leak in kinds:
+    for groups, prefix in ((duplicates.exact, ""), (duplicates.near, "near_")):
         for group in groups:
-            members = [index for index in group if counts[index]]
-            if len(members) < 2:
-                continue
+            members = [index for index in group if index in split_of]
             ids = [examples.ids[index] for index in members]
-            split_names = [str(split_of[index]) for index in members]
-            if len(set(split_names)) > 1:
-                findings.append(_finding(leak, ids, split_names, where_has_label=True))
-            else:
-                findings.append(_finding(duplicate, ids, count=len(ids) - 1))
+            names = [split_of[index] for index in members]
+            if len(set(names)) > 1:
+                leak = _finding(f"{prefix}leak", ids, names)
+                findings.append(replace(leak, where=f"{ids[0]} ({names[0]})"))
+            elif len(members) > 1:
+                duplicate = _finding(f"{prefix}duplicate", ids)
+                findings.append(replace(duplicate, count=len(ids) - 1))
     return findings
 
 
-def _finding(
-    kind: str,
-    ids: Sequence[str],
-    labels: Sequence[str] | None = None,
-    count: int | None = None,
-    where_has_label: bool = False,
-) -> Finding:
+def _finding(kind: str, ids: Sequence[str], labels: Sequence[str] = ()) -> Finding:
     """One group: its first example, and the others, each with its class or split if need be."""
-    names = list(ids)
-    if labels is not None:
-        names = [f"{name} ({label})" for name, label in zip(ids, labels, strict=True)]
-    where = names[0] if where_has_label else ids[0]
+    names = [f"{name} ({label})" for name, label in zip(ids, labels, strict=False)] or ids
     why = f"the same as {join_names(names[1:], _SHOWN)}"
-    return Finding(kind, where, why, tuple(ids), count=len(ids) if count is None else count)
+    return Finding(kind, ids[0], why, tuple(ids), count=len(ids))

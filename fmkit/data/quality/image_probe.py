@@ -28,7 +28,7 @@ from PIL import Image
 from fmkit.core.safe_io import RefusedFile, open_regular
 from fmkit.data.findings import UnusableInput
 from fmkit.data.formats import file_type
-from fmkit.data.images.decode import EXTENSION_OF, FORMATS, to_rgb
+from fmkit.data.images.decode import FORMATS, to_rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -133,14 +133,11 @@ def _read(stream: IO[bytes], max_pixels: int) -> ImageFacts:
     content.seek(0)
     head = content.read(64)
     kind = file_type.image_format(head)
-    if kind is None:
-        raise UnusableInput("not_image", f"it is {file_type.describe_content(head)}")
     if kind not in FORMATS:
-        raise UnusableInput(
-            "not_image", f"it is {file_type.describe_content(head)}; save it as PNG or JPEG"
-        )
-    declared = file_type.webp_size(head) if kind == "WEBP" else None
-    if declared is not None:  # Pillow allocates a WebP's pixels as it opens the file
+        remedy = "; save it as PNG or JPEG" if kind else ""
+        raise UnusableInput("not_image", f"it is {file_type.describe_content(head)}{remedy}")
+    # Pillow allocates a WebP's pixels as it opens the file.
+    if kind == "WEBP" and (declared := file_type.webp_size(head)):
         _refuse_large(*declared, max_pixels)
     try:
         facts = _decode(content, max_pixels)
@@ -148,49 +145,47 @@ def _read(stream: IO[bytes], max_pixels: int) -> ImageFacts:
         raise
     except Exception as error:  # Pillow's plugins raise nearly anything on broken files
         raise _explain(content, kind, error, max_pixels) from None
-    problem = file_type.decode_problem(content, kind)
-    if problem is not None:
+    if problem := file_type.decode_problem(content, kind):
         raise UnusableInput(*problem)
     return ImageFacts(digest=digest, **facts)
 
 
+def size_problem(width: int, height: int, max_pixels: int) -> str:
+    """Why a photo of this size is not decoded; empty where it is."""
+    if width * height <= max_pixels:
+        return ""
+    return f"{width:,} x {height:,} pixels by its header; data.max_pixels is {max_pixels:,}"
+
+
 def _refuse_large(width: int, height: int, max_pixels: int) -> None:
-    if width * height > max_pixels:
-        raise UnusableInput(
-            "too_large",
-            f"{width:,} x {height:,} pixels by its header; data.max_pixels is {max_pixels:,}",
-        )
+    if problem := size_problem(width, height, max_pixels):
+        raise UnusableInput("too_large", problem)
 
 
 def _decode(content: IO[bytes], max_pixels: int) -> dict[str, Any]:
     content.seek(0)
     with Image.open(content, formats=FORMATS) as image:
-        width, height = image.size
+        mode, (width, height), pixels = image.mode, image.size, image.width * image.height
         _refuse_large(width, height, max_pixels)
-        facts: dict[str, Any] = {
-            "format": "JPEG" if image.format == "MPO" else image.format or "",
-            "mode": image.mode,
-            "width": width,
-            "height": height,
-        }
-        with _BUDGET.reserve(_bytes_needed(image)):
+        is_multi_picture = image.format == "MPO"  # a JPEG with others behind it
+        if is_multi_picture or image.format == "JPEG":
+            # A progressive one keeps all coefficients of all channels.
+            is_progressive = image.info.get("progressive") or image.info.get("progression")
+            needed = pixels * 6 if is_progressive else pixels // 8
+        else:
+            needed = pixels * (1 if mode in ("1", "L", "P") else 4)
+        with _BUDGET.reserve(needed):
             image.draft("L", (3 * SIDE // 2, 3 * SIDE // 2))
             image.load()
             grey = _grey(image)
-        facts["animated"] = image.format != "MPO" and bool(getattr(image, "is_animated", False))
+        animated = not is_multi_picture and bool(getattr(image, "is_animated", False))
+        image_format = "JPEG" if is_multi_picture else image.format or ""
     low, high = grey.getextrema()
-    facts["blank"] = low == high
     small = grey.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    return facts | {"thumbnail": small.tobytes()}
-
-
-def _bytes_needed(image: Picture) -> int:
-    """Memory that decoding takes: a progressive JPEG keeps all coefficients of all channels."""
-    pixels = image.width * image.height
-    if image.format in ("JPEG", "MPO"):
-        progressive = image.info.get("progressive") or image.info.get("progression")
-        return pixels * 6 if progressive else pixels // 8
-    return pixels * (1 if image.mode in ("1", "L", "P") else 4)
+    return {
+        "format": image_format, "mode": mode, "width": width, "height": height,
+        "animated": animated, "blank": low == high, "thumbnail": small.tobytes(),
+    }  # fmt: skip
 
 
 def _grey(image: Picture) -> Picture:
@@ -227,12 +222,3 @@ def _explain(content: IO[bytes], kind: str, error: Exception, max_pixels: int) -
     if kind in ("GIF", "BMP") and re.search(r"truncated|EOF", message, re.IGNORECASE):
         return UnusableInput("truncated", message)
     return UnusableInput("damaged", message)
-
-
-def extension_mismatch(path: str, image_format: str) -> str:
-    """How a file's extension contradicts its format; empty where it does not, or is unknown."""
-    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122 - a call a photo, without objects
-    expected = EXTENSION_OF.get(suffix)
-    if expected in (None, image_format):
-        return ""
-    return f"it is {image_format}, the name ends in {suffix}"

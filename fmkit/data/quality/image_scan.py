@@ -1,4 +1,4 @@
-"""Every photo of a data set is read whole, on all cores, before anything is trained.
+"""Quality checks of images: every photo is read whole, on all cores, before anything is trained.
 
 Threads do it: Pillow and hashing release Python's lock, and a photo at a time in each thread
 keeps memory flat. Files that are unchanged since the last scan are not read again (`scan_cache`).
@@ -14,25 +14,99 @@ import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from fmkit.config.schema.data import DataConfig, ImageData
+from fmkit.core.errors import join_names
 from fmkit.core.machine import available_cores
-from fmkit.data.quality.content_scan import ProgressCallback
-from fmkit.data.quality.image_probe import SIDE, ImageFacts, probe
+from fmkit.data.content.images import ImageFiles
+from fmkit.data.examples import Examples, ProgressCallback
+from fmkit.data.findings import Finding
+from fmkit.data.images.decode import EXTENSION_OF
+from fmkit.data.quality.content_scan import ContentScan
+from fmkit.data.quality.duplicates import DuplicateGroups, group_equal
+from fmkit.data.quality.image_probe import SIDE, ImageFacts, probe, size_problem
+from fmkit.data.quality.near_duplicates import near_duplicates
 from fmkit.data.quality.scan_cache import FileState, ScanCache
 
+_PLAIN_MODES = ("RGB", "L")
 _CHUNK = 32  # photos a task: enough that tasks cost nothing, few enough that a stop is at once
 _SAVE_EVERY = 2048  # photos between two writes to the cache
 
 
-@dataclass
+def check(
+    examples: Examples,
+    config: DataConfig,
+    cache_folder: Path | None,
+    progress: ProgressCallback | None,
+) -> ContentScan:
+    """Read every image file; images in memory are known to be whole. See `scan_content`."""
+    images = examples.content
+    if not isinstance(images, ImageFiles):
+        return ContentScan()
+    # The config of a plugin's source need not have the key.
+    max_pixels = getattr(config, "max_pixels", ImageData.max_pixels)
+    with contextlib.closing(ScanCache(cache_folder)) as cache:
+        result = scan(images.paths, max_pixels, cache, progress=progress)
+        usable = np.setdiff1d(np.arange(len(examples)), list(result.faults))
+        digests, paths = result.digests[usable], [images.paths[index] for index in usable]
+        near = near_duplicates(
+            digests,
+            result.thumbnails[usable],
+            lambda positions: cache.thumbnails([paths[position] for position in positions]),
+        )
+    duplicates = DuplicateGroups(
+        group_equal((index, result.digests[index].tobytes()) for index in usable.tolist()),
+        [usable[group].tolist() for group in near],
+    )
+    formats, modes = (
+        dict(Counter(name for name in names if name).most_common())
+        for names in (result.formats, result.modes)
+    )
+    return ContentScan(
+        _findings(examples.ids, images.paths, result, modes),
+        duplicates,
+        {"width": result.widths, "height": result.heights},
+        {
+            "files_read": result.files_read,
+            "seconds": round(result.seconds, 3),
+            "formats": formats,
+            "modes": modes,
+        },
+    )
+
+
+def _findings(
+    ids: Sequence[str], paths: Sequence[str], result: ImageScan, modes: Mapping[str, int]
+) -> list[Finding]:
+    """What the scan found, a finding a file, and one for all modes that are converted."""
+    findings = [
+        Finding(kind, ids[index], why, (ids[index],), paths[index])
+        for index, (kind, why) in sorted(result.faults.items())
+    ]
+    for kind, positions in (("animated", result.animated), ("blank", result.blank)):
+        findings += [Finding(kind, ids[index], "", (ids[index],)) for index in sorted(positions)]
+    for index, image_format in enumerate(result.formats):
+        suffix = os.path.splitext(paths[index])[1].lower()  # noqa: PTH122 - a call a photo
+        if image_format and EXTENSION_OF.get(suffix, image_format) != image_format:
+            why = f"it is {image_format}, the name ends in {suffix}"
+            findings.append(Finding("wrong_extension", ids[index], why, (ids[index],)))
+    converted = {mode: count for mode, count in modes.items() if mode not in _PLAIN_MODES}
+    if converted:
+        counts = join_names([f"{count} {mode}" for mode, count in converted.items()])
+        total = sum(converted.values())
+        why = f"{counts} {'photo becomes' if total == 1 else 'photos become'} 8-bit RGB."
+        findings.append(Finding("converted", "", why, count=total))
+    return findings
+
+
 class ImageScan:
-    """What the files of a data set contain, by their position in it.
+    """What N files of a data set contain, by their position in it.
 
     Attributes:
         faults: kind of finding and reason of each file that cannot be used.
@@ -48,37 +122,23 @@ class ImageScan:
         seconds: how long it took.
     """
 
-    faults: dict[int, tuple[str, str]]
-    digests: np.ndarray
-    thumbnails: np.ndarray
-    widths: np.ndarray
-    heights: np.ndarray
-    formats: list[str]
-    modes: list[str]
-    animated: list[int] = field(default_factory=list)
-    blank: list[int] = field(default_factory=list)
-    files_read: int = 0
-    seconds: float = 0.0
-
-    def __len__(self) -> int:
-        return len(self.formats)
-
-    def usable(self) -> np.ndarray:
-        """Positions of the files that can be used, sorted."""
-        return np.setdiff1d(np.arange(len(self)), list(self.faults))
-
-    def count_names(self, names: Sequence[str]) -> dict[str, int]:
-        """Formats or modes of the usable files with their counts, the most frequent first."""
-        return dict(Counter(name for name in names if name).most_common())
+    def __init__(self, count: int) -> None:
+        self.faults: dict[int, tuple[str, str]] = {}
+        self.digests = np.zeros((count, 16), np.uint8)
+        self.thumbnails = np.zeros((count, SIDE * SIDE // 4), np.uint8)
+        self.widths, self.heights = np.zeros((2, count), np.int32)
+        self.formats, self.modes = [""] * count, [""] * count
+        self.animated: list[int] = []
+        self.blank: list[int] = []
+        self.files_read, self.seconds = 0, 0.0
 
     def add(self, index: int, facts: ImageFacts, max_pixels: int) -> None:
         """Add one file."""
-        if not facts.kind and facts.width * facts.height > max_pixels:  # cached under another limit
-            size = f"{facts.width:,} x {facts.height:,}"
-            why = f"{size} pixels by its header; data.max_pixels is {max_pixels:,}"
-            facts = ImageFacts("too_large", why)
-        if facts.kind:
-            self.faults[index] = (facts.kind, facts.why)
+        kind, why = facts.kind, facts.why
+        if not kind and (too_large := size_problem(facts.width, facts.height, max_pixels)):
+            kind, why = "too_large", too_large  # cached under another limit
+        if kind:
+            self.faults[index] = kind, why
             return
         self.digests[index] = np.frombuffer(facts.digest, np.uint8)
         halves = np.frombuffer(facts.thumbnail, np.uint8).reshape(SIDE // 2, 2, SIDE // 2, 2)
@@ -108,7 +168,7 @@ def scan(
         progress: called now and then.
     """
     began = time.monotonic()
-    result = _empty(len(paths))
+    result = ImageScan(len(paths))
     unread: list[int] = []
     states: dict[int, FileState] = {}
     for index, path in enumerate(paths):
@@ -122,22 +182,8 @@ def scan(
         else:
             result.add(index, facts, max_pixels)
     _read(result, paths, unread, states, max_pixels, cache, threads or available_cores(), progress)
-    result.animated.sort()
-    result.blank.sort()
     result.files_read, result.seconds = len(unread), time.monotonic() - began
     return result
-
-
-def _empty(count: int) -> ImageScan:
-    return ImageScan(
-        faults={},
-        digests=np.zeros((count, 16), np.uint8),
-        thumbnails=np.zeros((count, SIDE * SIDE // 4), np.uint8),
-        widths=np.zeros(count, np.int32),
-        heights=np.zeros(count, np.int32),
-        formats=[""] * count,
-        modes=[""] * count,
-    )
 
 
 def _read(

@@ -7,7 +7,7 @@ is at fault is left out. TensorFlow is not imported.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,14 +17,11 @@ from fmkit.config.schema.data import DataConfig
 from fmkit.core.errors import DataError, join_names
 from fmkit.data import class_checks, splits
 from fmkit.data.dataset import Dataset
-from fmkit.data.examples import Examples
+from fmkit.data.examples import Examples, ProgressCallback
 from fmkit.data.findings import FILE, Finding, count, error_message
 from fmkit.data.quality import duplicates, target_checks
-from fmkit.data.quality.content_scan import ContentScan, ProgressCallback, scan_content
+from fmkit.data.quality.content_scan import ContentScan, scan_content
 from fmkit.data.sources import registry as source_registry
-
-IMBALANCE_RATIO = 20
-"""A class with this many times the examples of another makes a warning."""
 
 
 @dataclass
@@ -48,31 +45,17 @@ class Inspection:
     limited: bool = False
 
     @property
-    def file_count(self) -> int:
-        """Files that were checked, those that are not examples included."""
-        unlisted = [
-            finding
-            for finding in self.findings
-            if finding.about.fault == FILE and not finding.examples
-        ]
-        return len(self.examples) + count(unlisted)
-
-    @property
-    def noun(self) -> str:
-        """What one example is, in messages."""
-        return self.examples.content.noun
-
-    @property
     def usable(self) -> Examples:
         """The examples without those that errors name."""
         if len(self.usable_indices) == len(self.examples):
             return self.examples
         return self.examples.take(self.usable_indices)
 
-    def dataset(self) -> Dataset:
-        """The usable examples, split."""
-        usable = self.usable
-        return Dataset(usable, self.splits, splits.describe(usable, self.splits))
+    def error_message(self, findings: Sequence[Finding]) -> str:
+        """Errors as one message, with the number of files that were checked."""
+        unlisted = [f for f in self.findings if f.about.fault == FILE and not f.examples]
+        total = len(self.examples) + count(unlisted)
+        return error_message(findings, total, self.examples.content.noun)
 
 
 def inspect(
@@ -97,14 +80,11 @@ def inspect(
     """
     examples = source_registry.collect(config)
     scan = scan_content(examples, config, cache_folder, progress)
-    same = scan.duplicates
-    if same is None:
-        same = duplicates.find_duplicates(examples)
+    same = scan.duplicates or duplicates.find_duplicates(examples)
     findings = [*examples.findings, *scan.findings, *duplicates.conflicting_labels(examples, same)]
     faulty = {name for finding in findings if finding.is_error for name in finding.examples}
-    usable_indices = np.array(
-        [index for index, name in enumerate(examples.ids) if name not in faulty], np.int64
-    )
+    indices = [index for index, name in enumerate(examples.ids) if name not in faulty]
+    usable_indices = np.array(indices, np.int64)
     usable = examples if not faulty else examples.take(usable_indices)
     split: dict[str, np.ndarray] = {}
     if training:
@@ -113,7 +93,7 @@ def inspect(
     elif len(usable):
         split = {"all": np.arange(len(usable))}
     findings += duplicates.duplicates_by_split(examples, same, usable_indices, split)
-    findings += _class_findings(usable, split) + target_checks.target_findings(usable, split)
+    findings += target_checks.target_findings(usable, split)
     limited = config.limit is not None
     return Inspection(examples, usable_indices, split, findings, scan, limited)
 
@@ -141,34 +121,6 @@ def _make_splits(
     return made, []
 
 
-def _class_findings(usable: Examples, split: dict[str, np.ndarray]) -> list[Finding]:
-    """Classes that have examples, but few of them, or many more than others."""
-    if not usable.classes:
-        return []
-    labels = usable.labels[split["train"]] if "train" in split else usable.labels
-    counts = np.bincount(labels, minlength=len(usable.classes))
-    findings = []
-    if "train" in split:
-        findings += [
-            Finding("single_example", repr(usable.classes[label]))
-            for label in np.flatnonzero(counts == 1)
-        ]
-    findings += [
-        Finding("label_typo", repr(usable.classes[rare]), f"for {usable.classes[frequent]!r}?")
-        for rare, frequent in class_checks.probable_typos(usable.labels, usable.classes)
-    ]
-    present = counts[counts > 0]
-    if len(present) > 1 and present.max() >= IMBALANCE_RATIO * present.min():
-        smallest = int(np.where(counts, counts, counts.max()).argmin())
-        largest = int(counts.argmax())
-        sizes = (
-            f"Class {usable.classes[largest]!r} has {counts[largest]:,} training examples, "
-            f"{usable.classes[smallest]!r} has {counts[smallest]:,}."
-        )
-        findings.append(Finding("imbalance", "", sizes))
-    return findings
-
-
 def blocking_errors(findings: Iterable[Finding], on_bad: str) -> list[Finding]:
     """The errors that `data.on_bad` does not let pass."""
     return [
@@ -193,27 +145,25 @@ def accept(inspected: Inspection, on_bad: str) -> Dataset:
     Raises:
         DataError: all errors at once; or more than half would be left out.
     """
-    noun, files = inspected.noun, inspected.file_count
     stopping = blocking_errors(inspected.findings, on_bad)
     if stopping:
-        raise DataError(error_message(stopping, files, noun))
-    left_out, unlisted = skipped(inspected.findings), 0
+        raise DataError(inspected.error_message(stopping))
+    left_out, total = skipped(inspected.findings), len(inspected.examples)
     if not inspected.limited:  # faults are counted in the whole data set, and examples are not
         are_pieces = inspected.examples.content.are_pieces
-        unlisted = count(
+        total += count(
             [
-                each
-                for each in left_out
+                finding
+                for finding in left_out
                 # Rows of a file of documents were weighed where that file was read.
-                if not each.examples and (each.about.fault == FILE or not are_pieces)
+                if not finding.examples and (finding.about.fault == FILE or not are_pieces)
             ]
         )
-    total = len(inspected.examples) + unlisted
-    missing = total - len(inspected.usable_indices)
+    usable, missing = inspected.usable, total - len(inspected.usable_indices)
     if 2 * missing > total:
         raise DataError(
             f"data.on_bad={on_bad} would leave out {missing:,} of {total:,} "
             "examples, more than half: that is not this data set any more.\n"
-            f"{error_message(left_out, files, noun)}",
+            f"{inspected.error_message(left_out)}",
         )
-    return inspected.dataset()
+    return Dataset(usable, inspected.splits, splits.describe(usable, inspected.splits))

@@ -17,7 +17,7 @@ hardly any contrast are not compared: noise would decide.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -30,16 +30,6 @@ _MIN_CORRELATION_16 = 0.99
 _MIN_CORRELATION_32 = 0.999
 _PAIRS_AT_ONCE = 4096
 _MIN_CONTRAST = 4.0  # standard deviation in grey levels
-
-
-def exact_duplicates(digests: np.ndarray) -> list[list[int]]:
-    """Groups of positions with equal digests, (N, 16) uint8, the first position first."""
-    rows = np.ascontiguousarray(digests).view([("", digests.dtype)] * digests.shape[1]).ravel()
-    _, inverse, counts = np.unique(rows, return_inverse=True, return_counts=True)
-    groups: dict[int, list[int]] = {}
-    for index in np.flatnonzero(counts[inverse] > 1).tolist():
-        groups.setdefault(int(inverse[index]), []).append(index)
-    return list(groups.values())
 
 
 def near_duplicates(
@@ -63,7 +53,13 @@ def near_duplicates(
         _correlations(large[part[:, 0]], large[part[:, 1]])
         for part in np.split(rows, range(_PAIRS_AT_ONCE, len(rows), _PAIRS_AT_ONCE))
     ]
-    return _connected(pairs[np.concatenate(correlations) >= _MIN_CORRELATION_32].tolist())
+    from scipy.cluster.hierarchy import DisjointSet  # 0.3 s, and few data sets need it
+
+    near = pairs[np.concatenate(correlations) >= _MIN_CORRELATION_32]
+    sets = DisjointSet(np.unique(near).tolist())
+    for left, right in near.tolist():
+        sets.merge(left, right)
+    return sorted(sorted(subset) for subset in sets.subsets())
 
 
 def _candidates(digests: np.ndarray, thumbnails: np.ndarray) -> np.ndarray:
@@ -72,27 +68,23 @@ def _candidates(digests: np.ndarray, thumbnails: np.ndarray) -> np.ndarray:
     compared = np.flatnonzero(contrast >= _MIN_CONTRAST)
     if len(compared) < 2:
         return np.zeros((0, 2), np.int64)
-    hashes = _difference_hashes(thumbnails[compared])
+    # Difference hashes, (N, 14) uint8: 56 bits to the right, 56 downwards.
+    small = thumbnails[compared].reshape(-1, 8, 2, 8, 2).astype(np.uint16).sum(axis=(2, 4))
+    right = (small[:, :, 1:] > small[:, :, :-1]).reshape(len(small), -1)
+    down = (small[:, 1:, :] > small[:, :-1, :]).reshape(len(small), -1)
+    hashes = np.packbits(np.concatenate([right, down], axis=1), axis=1)
     correlation_of: dict[tuple[int, int], float] = {}
     for first, second in _sharing_a_word(hashes):
         distance = np.bitwise_count(hashes[first] ^ hashes[second]).sum(axis=1)
         close = distance <= _MAX_HASH_DISTANCE
-        left, right = compared[first[close]], compared[second[close]]
+        left, right = np.sort([compared[first[close]], compared[second[close]]], axis=0)
         differ = (digests[left] != digests[right]).any(axis=1)
-        left, right = np.minimum(left, right)[differ], np.maximum(left, right)[differ]
+        left, right = left[differ], right[differ]
         correlations = _correlations(thumbnails[left], thumbnails[right])
         for row in np.flatnonzero(correlations >= _MIN_CORRELATION_16).tolist():
             correlation_of[int(left[row]), int(right[row])] = float(correlations[row])
     ranked = sorted(correlation_of, key=lambda pair: (-correlation_of[pair], pair))
     return np.array(ranked, np.int64).reshape(-1, 2)
-
-
-def _difference_hashes(thumbnails: np.ndarray) -> np.ndarray:
-    """Difference hashes, (N, 14) uint8: 56 bits to the right, 56 downwards."""
-    small = thumbnails.reshape(-1, 8, 2, 8, 2).astype(np.uint16).sum(axis=(2, 4))
-    right = (small[:, :, 1:] > small[:, :, :-1]).reshape(len(small), -1)
-    down = (small[:, 1:, :] > small[:, :-1, :]).reshape(len(small), -1)
-    return np.packbits(np.concatenate([right, down], axis=1), axis=1)
 
 
 def _sharing_a_word(hashes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -116,13 +108,3 @@ def _correlations(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     right = right.astype(np.float32) - right.mean(axis=1, keepdims=True)
     norms = np.sqrt((left**2).sum(axis=1) * (right**2).sum(axis=1))
     return (left * right).sum(axis=1) / np.maximum(norms, 1e-6)
-
-
-def _connected(pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
-    """What pairs connect, each group sorted."""
-    from scipy.cluster.hierarchy import DisjointSet  # 0.3 s, and few data sets need it
-
-    sets = DisjointSet(sorted({position for pair in pairs for position in pair}))
-    for left, right in pairs:
-        sets.merge(left, right)
-    return sorted(sorted(subset) for subset in sets.subsets())

@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit.config import registry
-from fmkit.core.errors import ConfigError, ResourceError, plural
+from fmkit.core.errors import ResourceError, plural
 from fmkit.core.files import absolute_path
 from fmkit.data.findings import Finding, printable
 
@@ -23,19 +22,7 @@ UNDO = "undo.sh"
 
 
 def movable_root(config: Any) -> Path:
-    """The folder whose files may be moved: `data.root`, or where a table's files are.
-
-    Args:
-        config: keys of `data`.
-
-    Raises:
-        ConfigError: the data's files belong to a package, or there are none.
-    """
-    if not registry.source_entry(config.name).has_user_files:
-        raise ConfigError(
-            f"data.on_bad=quarantine moves files, and data={config.name} has none that are yours.",
-            "Leave them out instead: data.on_bad=skip",
-        )
+    """The folder whose files may be moved, by the keys of `data`: its root, or a table's folder."""
     if image_root := getattr(config, "image_root", None):
         return Path(absolute_path(image_root))
     root = Path(absolute_path(config.root))
@@ -58,9 +45,16 @@ def move(findings: Sequence[Finding], root: Path) -> dict[str, str]:
     quarantine = root.parent / NAME
     moved: dict[str, str] = {}
     for finding in findings:
-        if not finding.path or not _is_inside(finding.path, root):
+        # Whether the file, or the link itself, really is under the folder.
+        real = os.path.realpath(os.path.dirname(finding.path))  # noqa: PTH120
+        inside = os.path.join(os.path.realpath(root), "")  # noqa: PTH118
+        if not finding.path or not f"{real}{os.sep}".startswith(inside):
             continue
-        target = _unused_path(quarantine / root.name / os.path.relpath(finding.path, root))
+        path = quarantine / root.name / os.path.relpath(finding.path, root)
+        target, number = path, 0
+        while os.path.lexists(target):
+            number += 1
+            target = path.with_name(f"{path.name}.{number}")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             _write_undo(quarantine / UNDO, finding, target)
@@ -74,21 +68,6 @@ def move(findings: Sequence[Finding], root: Path) -> dict[str, str]:
             ) from error
         moved[finding.path] = str(target)
     return moved
-
-
-def _is_inside(path: str, root: Path) -> bool:
-    """Whether a file, or a link itself, really is under a folder."""
-    real = os.path.realpath(os.path.dirname(path))  # noqa: PTH120
-    return (real + os.sep).startswith(os.path.join(os.path.realpath(root), ""))  # noqa: PTH118
-
-
-def _unused_path(path: Path) -> Path:
-    """The path itself if nothing has it, or one with a number."""
-    number, unused = 0, path
-    while os.path.lexists(unused):
-        number += 1
-        unused = path.with_name(f"{path.name}.{number}")
-    return unused
 
 
 def _write_undo(log: Path, finding: Finding, target: Path) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fmkit.config.schema.data import DataConfig
-from fmkit.core import files
 from fmkit.core.version import VERSION
 from fmkit.data.examples import Examples
 from fmkit.data.findings import (
@@ -23,7 +21,7 @@ from fmkit.data.findings import (
     printable,
 )
 from fmkit.data.quality.inspect import Inspection, skipped
-from fmkit.data.quality.target_statistics import QUANTILES, examples_by_target, target_report
+from fmkit.data.quality.target_checks import QUANTILES, examples_by_target, target_report
 from fmkit.data.stratify import hash_ranks
 
 MAX_ITEMS = 10_000
@@ -44,6 +42,8 @@ def report(
         moved: new path by old path of the files that were moved to the quarantine.
     """
     usable, splits = inspected.usable, inspected.splits
+    omitted = [] if config.on_bad == "error" else skipped(inspected.findings)
+    left_out = [name for finding in omitted for name in finding.examples or (finding.where,)]
     return {
         **_heading(config, inspected.findings),
         "modality": inspected.examples.content.modality,
@@ -56,7 +56,7 @@ def report(
         "sizes": sizes(inspected),
         "samples": samples(usable),
         "findings": _findings(inspected.findings),
-        "left_out": _left_out(config, inspected),
+        "left_out": list(dict.fromkeys(left_out)),
         "quarantined": {printable(old): printable(new) for old, new in (moved or {}).items()},
     }
 
@@ -66,18 +66,13 @@ def failed_report(config: DataConfig, finding: Finding) -> dict[str, Any]:
     return {**_heading(config, [finding]), "examples": 0, "findings": _findings([finding])}
 
 
-def write(path: Path, content: dict[str, Any]) -> None:
-    """Write a report."""
-    files.write_json(path, content)
-
-
 def sizes(inspected: Inspection) -> dict[str, list[int]]:
     """Quantiles of the sizes of usable examples: width and height, or characters and words."""
     if not len(inspected.usable_indices):
         return {}
     columns = {**inspected.scan.size_columns, **inspected.examples.content.size_columns()}
     return {
-        name: [int(each) for each in np.percentile(values[inspected.usable_indices], QUANTILES)]
+        name: np.percentile(values[inspected.usable_indices], QUANTILES).astype(int).tolist()
         for name, values in columns.items()
     }
 
@@ -90,15 +85,14 @@ def samples(examples: Examples) -> dict[str, list[dict[str, str]]]:
     content, ids = examples.content, examples.ids
     if not len(examples) or not content.excerpt(0):
         return {}
-    rank = np.empty(len(examples), np.int64)
-    rank[np.argsort(hash_ranks(ids, "sample"), kind="stable")] = np.arange(len(examples))
+    ranks = hash_ranks(ids, "sample")
     return {
         name: [
             {
                 "id": one_line(ids[index]),
                 **{key: one_line(text) for key, text in content.excerpt(index).items()},
             }
-            for index in indices[np.argsort(rank[indices])][:_SAMPLES].tolist()
+            for index in indices[np.argsort(ranks[indices], kind="stable")][:_SAMPLES].tolist()
         ]
         for name, indices in list(examples_by_target(examples).items())[:_MAX_CLASSES]
     }
@@ -111,10 +105,9 @@ def one_line(text: str) -> str:
 
 
 def _heading(config: DataConfig, findings: Sequence[Finding]) -> dict[str, Any]:
-    counts = {
-        severity: count([each for each in findings if each.about.severity == severity])
-        for severity in (ERROR, WARNING, NOTE)
-    }
+    counts = dict.fromkeys((ERROR, WARNING, NOTE), 0)
+    for finding in findings:
+        counts[finding.about.severity] += finding.count
     return {
         "schema": 1,
         "fmkit": VERSION,
@@ -136,17 +129,7 @@ def _findings(findings: Sequence[Finding]) -> list[dict[str, Any]]:
             "title": FINDING_KINDS[kind].title,
             "advice": FINDING_KINDS[kind].advice,
             "count": count(group),
-            "items": [{"where": each.where, "why": each.why} for each in group[:MAX_ITEMS]],
+            "items": [{"where": item.where, "why": item.why} for item in group[:MAX_ITEMS]],
         }
         for kind, group in group_by_kind(findings).items()
     ]
-
-
-def _left_out(config: DataConfig, inspected: Inspection) -> list[str]:
-    """Names of what is left out, where `data.on_bad` leaves anything out."""
-    if config.on_bad == "error":
-        return []
-    names = [
-        name for each in skipped(inspected.findings) for name in (each.examples or (each.where,))
-    ]
-    return list(dict.fromkeys(names))

@@ -8,6 +8,7 @@ some 1.3 kB, nearly all of it the thumbnail, which stays here and not in memory.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -38,24 +39,23 @@ class ScanCache:
     """
 
     def __init__(self, folder: Path | None) -> None:
-        self._connection: sqlite3.Connection | None = None
+        connection = None
         if folder is not None:
             with contextlib.suppress(OSError, sqlite3.Error):
                 folder.mkdir(parents=True, exist_ok=True)
-                self._connection = _connect(folder / SCANS)
-        if self._connection is None:
-            self._connection = sqlite3.connect("")  # a temporary file, gone when it is closed
-            self._connection.executescript(_SCHEMA)
+                connection = _connect(folder / SCANS)
+        if connection is None:
+            connection = sqlite3.connect("")  # a temporary file, gone when it is closed
+            connection.executescript(_SCHEMA)
+        self._connection = connection
 
     def get(self, path: str, state: FileState) -> ImageFacts | None:
         """The result about a file in this state; None when it has to be read."""
-        rows = self._rows(
-            f"SELECT {_COLUMNS} FROM photos WHERE path = ? AND size = ? AND changed = ?",  # noqa: S608
-            (os.fsencode(path), *state),
-        )
-        if not rows:
+        condition = "path = ? AND size = ? AND changed = ?"
+        row = self._row(f"SELECT {_COLUMNS} FROM photos WHERE {condition}", path, *state)  # noqa: S608
+        if row is None:
             return None
-        kind, why, form, mode, width, height, animated, blank, digest, thumbnail = rows[0]
+        kind, why, form, mode, width, height, animated, blank, digest, thumbnail = row
         whole = not kind and len(digest or b"") == 16 and len(thumbnail or b"") == SIDE * SIDE
         if kind not in _CACHED_KINDS or not (kind or whole):
             return None
@@ -66,49 +66,39 @@ class ScanCache:
     def put(self, rows: Iterable[tuple[str, FileState, ImageFacts]]) -> None:
         """Cache results, except those that another user, disk or limit would change."""
         values = [
-            (
-                os.fsencode(path), *state, facts.kind, facts.why, facts.format, facts.mode,
-                facts.width, facts.height, facts.animated, facts.blank, facts.digest,
-                facts.thumbnail,
-            )
+            (os.fsencode(path), *state, *dataclasses.astuple(facts))
             for path, state, facts in rows
             if facts.kind in _CACHED_KINDS and facts.kind != "too_large"
-        ]  # fmt: skip
-        placeholders = ", ".join("?" * 13)
-        self._write(f"INSERT OR REPLACE INTO photos VALUES ({placeholders})", values)  # noqa: S608
+        ]
+        # The disk may be full, or another run may be writing.
+        with contextlib.suppress(sqlite3.Error), self._connection:
+            placeholders = ", ".join("?" * 13)
+            insert = f"INSERT OR REPLACE INTO photos VALUES ({placeholders})"  # noqa: S608
+            self._connection.executemany(insert, values)
 
     def thumbnails(self, paths: Sequence[str]) -> np.ndarray:
         """The thumbnails of usable files, (N, SIDE * SIDE) uint8; zeros for one without a row."""
         thumbnails = np.zeros((len(paths), SIDE * SIDE), np.uint8)
         for index, path in enumerate(paths):
-            rows = self._rows("SELECT thumbnail FROM photos WHERE path = ?", (os.fsencode(path),))
-            if rows and len(rows[0][0] or b"") == SIDE * SIDE:
-                thumbnails[index] = np.frombuffer(rows[0][0], np.uint8)
+            row = self._row("SELECT thumbnail FROM photos WHERE path = ?", path)
+            if row and len(row[0] or b"") == SIDE * SIDE:
+                thumbnails[index] = np.frombuffer(row[0], np.uint8)
         return thumbnails
 
     def close(self) -> None:
         """Close the file."""
-        if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.close()
-        self._connection = None
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.close()
 
-    def _rows(self, query: str, values: Sequence[object]) -> list[tuple]:
-        if self._connection is None:
-            return []
+    def _row(self, query: str, path: str, *values: int) -> tuple | None:
+        """The row of a file; None where there is none, or the cache cannot be read."""
         try:
-            return self._connection.execute(query, values).fetchall()
+            row: tuple | None = self._connection.execute(
+                query, (os.fsencode(path), *values)
+            ).fetchone()
         except sqlite3.Error:
-            return []
-
-    def _write(self, query: str, values: Sequence[Sequence[object]]) -> None:
-        if self._connection is None or not values:
-            return
-        try:
-            with self._connection:
-                self._connection.executemany(query, values)
-        except sqlite3.Error:  # the disk is full, or another run is writing
-            return
+            return None
+        return row
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -1,24 +1,37 @@
-"""Checks of targets that are not classes: sets of labels, numbers, and tags of words.
+"""Checks of targets (classes, labels, numbers, tags of words) and their counts for the report.
 
-K labels, numbers or tags.
+K classes, labels, numbers or tags.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from fmkit.core.errors import join_names
 from fmkit.data.class_checks import probable_typos
-from fmkit.data.content.tags import Tags, tag_scheme
+from fmkit.data.content.tags import Tags, entity_spans, tag_scheme
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding
 from fmkit.data.targets import LabelSets, Numbers
 
+IMBALANCE_RATIO = 20
+"""A class with this many times the examples of another makes a warning."""
 MAX_OFFSET = 1e5
 """A number whose mean is this many deviations from 0 loses half a per cent of a deviation and more
 in the 32 bits that networks compute with."""
+
+
+QUANTILES = (0, 5, 25, 50, 75, 95, 100)
+"""Percentiles that the report gives of numbers and sizes."""
+
+Splits = Mapping[str, np.ndarray]
+"""By name, positions of examples; `all` where there are no splits."""
+
+_Counts = dict[str, dict[str, int]]
+"""By name of a class, label, tag or entity and by split, how often it occurs."""
 
 
 def problems(examples: Examples) -> list[str]:
@@ -53,7 +66,26 @@ def target_findings(usable: Examples, splits: Mapping[str, np.ndarray]) -> list[
         return _number_findings(targets.take(training))
     if isinstance(targets, Tags):
         return _tag_findings(targets, splits.get("train"))
-    return []
+    return _class_findings(usable, training, "train" in splits) if usable.classes else []
+
+
+def _class_findings(usable: Examples, training: np.ndarray, has_training: bool) -> list[Finding]:
+    """Classes that have examples, but few of them, or many more than others."""
+    classes = usable.classes
+    counts, findings = np.bincount(usable.labels[training], minlength=len(classes)), []
+    if has_training:
+        findings = _named("single_example", classes, counts == 1)
+    findings += _typos(usable.labels, classes)
+    present = counts[counts > 0]
+    if len(present) > 1 and present.max() >= IMBALANCE_RATIO * present.min():
+        smallest = int(np.where(counts, counts, counts.max()).argmin())
+        largest = int(counts.argmax())
+        sizes = (
+            f"Class {classes[largest]!r} has {counts[largest]:,} training examples, "
+            f"{classes[smallest]!r} has {counts[smallest]:,}."
+        )
+        findings.append(Finding("imbalance", "", sizes))
+    return findings
 
 
 def _label_findings(
@@ -62,11 +94,8 @@ def _label_findings(
     """Labels that cannot be learned or look mistyped, and examples without a label."""
     counts, findings = training.indicators.sum(axis=0), []
     if has_training:
-        for kind, count in (("single_label", 1), ("constant_label", len(training.indicators))):
-            findings += [
-                Finding(kind, repr(training.names[label]))
-                for label in np.flatnonzero(counts == count)
-            ]
+        findings = _named("single_label", training.names, counts == 1)
+        findings += _named("constant_label", training.names, counts == len(training.indicators))
     occurrences = np.repeat(np.arange(len(counts)), all_labels.indicators.sum(axis=0))
     findings += _typos(occurrences, training.names)
     unlabelled = int((~training.indicators.any(axis=1)).sum())
@@ -99,9 +128,7 @@ def _tag_findings(tags: Tags, training: np.ndarray | None) -> list[Finding]:
             why = f"There is only one tag, {join_names(tags.names)}: nothing can be learned."
             findings.append(Finding("classes", "", why))
         counts = np.bincount(tags.take(training).flat(), minlength=len(tags.names))
-        findings += [
-            Finding("tag_unseen", repr(tags.names[k])) for k in np.flatnonzero(counts == 0)
-        ]
+        findings += _named("tag_unseen", tags.names, counts == 0)
     marks_entities = tag_scheme(tags.names) is not None
     # B-PER and I-PER differ by a letter, too: only tags with the same prefix are compared.
     for prefix in sorted({name[0] for name in tags.names}) if marks_entities else [""]:
@@ -113,9 +140,97 @@ def _tag_findings(tags: Tags, training: np.ndarray | None) -> list[Finding]:
     return findings
 
 
-def _typos(labels: np.ndarray, names: list[str] | tuple[str, ...]) -> list[Finding]:
+def _named(kind: str, names: Sequence[str], is_found: np.ndarray) -> list[Finding]:
+    """A finding for each name where `is_found`, (K,) bool."""
+    return [Finding(kind, repr(names[k])) for k in np.flatnonzero(is_found).tolist()]
+
+
+def _typos(labels: np.ndarray, names: Sequence[str]) -> list[Finding]:
     """Rare names that differ by a letter or two from a frequent one."""
     return [
         Finding("label_typo", repr(names[rare]), f"for {names[frequent]!r}?")
         for rare, frequent in probable_typos(labels, names)
     ]
+
+
+def target_report(usable: Examples, splits: Splits) -> dict[str, Any]:
+    """Entries of the report about targets.
+
+    `classes`, `tags` and `entities` count; `annotations` has the kind of targets that are not
+    classes; of sets of labels there are `labels`, and of numbers `numbers`.
+    """
+    targets = usable.annotations
+    counts = {
+        split: np.bincount(usable.labels[members], minlength=len(usable.classes))
+        for split, members in splits.items()
+    }
+    report: dict[str, Any] = {"classes": _by_name(usable.classes, counts)}
+    report |= {"annotations": {}, "tags": {}, "entities": {}}
+    if targets is None:
+        return report
+    report["annotations"] = {"kind": targets.kind, "counts": targets.summary()}
+    if isinstance(targets, Tags):
+        report["tags"], report["entities"] = _tag_counts(targets, splits)
+    elif isinstance(targets, Numbers):
+        report["numbers"] = {
+            name: {
+                split: {
+                    "mean": float(values[members].mean()),
+                    "deviation": float(values[members].std()),
+                    "quantiles": np.percentile(values[members], QUANTILES).tolist(),
+                }
+                for split, members in splits.items()
+                if len(members)
+            }
+            for name, values in zip(targets.names, targets.values.T, strict=True)
+        }
+    elif (presence := targets.presence()) is not None:
+        counts = {split: presence[members].sum(axis=0) for split, members in splits.items()}
+        report["labels"] = _by_name(targets.names, counts)
+    return report
+
+
+def _by_name(names: Sequence[str], counts: Mapping[str, np.ndarray]) -> _Counts:
+    """Counts (K,) by split as counts by name and split."""
+    return {
+        name: {split: int(values[index]) for split, values in counts.items()}
+        for index, name in enumerate(names)
+    }
+
+
+def _tag_counts(tags: Tags, splits: Splits) -> tuple[_Counts, _Counts]:
+    """Words by tag, and entities by type where the tags mark any."""
+    words, entities = {}, {}
+    scheme = tag_scheme(tags.names)
+    types = () if scheme is None else scheme.types
+    for split, members in splits.items():
+        taken = tags.take(members)
+        flat = taken.flat()
+        words[split] = np.bincount(flat, minlength=len(tags.names))
+        if scheme is not None:
+            lengths = np.array([len(values) for values in taken.values], np.int64)
+            kinds = entity_spans(flat, lengths, scheme).kinds
+            entities[split] = np.bincount(kinds, minlength=len(types))
+    return _by_name(tags.names, words), _by_name(types, entities)
+
+
+def examples_by_target(usable: Examples) -> dict[str, np.ndarray]:
+    """Positions of examples by class, or of tagged sentences by type of entity, else by tag.
+
+    Classes without an example are left out; other targets group nothing.
+    """
+    targets = usable.annotations
+    if not isinstance(targets, Tags):
+        return {
+            usable.classes[label]: np.flatnonzero(usable.labels == label)
+            for label in (np.unique(usable.labels) if usable.classes else ())
+        }
+    scheme = tag_scheme(targets.names)
+    group = np.arange(len(targets.names)) if scheme is None else scheme.kinds[:-1]
+    names = targets.names if scheme is None else scheme.types
+    members: dict[str, list[int]] = {name: [] for name in names}
+    for index, values in enumerate(targets.values):
+        for number in np.unique(group[values]):
+            if number >= 0:  # the tag O has no type
+                members[names[number]].append(index)
+    return {name: np.array(indices, np.int64) for name, indices in members.items()}

@@ -166,7 +166,7 @@ probe(paths[0], 100)
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 before = peak()
 found = scan(paths, 64_000_000, ScanCache(None), threads=4)
-print(peak() - before, len(found.faults), len(found), "tensorflow" in sys.modules)
+print(peak() - before, len(found.faults), len(found.formats), "tensorflow" in sys.modules)
 """
 
 

@@ -149,7 +149,7 @@ def test_what_is_wrong_is_told_with_file_and_line_and_costs_its_sentence(tmp_pat
     )
     inspected = inspect.inspect(config, 0, None)
     assert inspected.usable.content.words == (("Bo", "Cy"),)
-    assert inspected.noun == "sentence"
+    assert inspected.examples.content.noun == "sentence"
     with pytest.raises(DataError, match=r"train\.txt:6: 3 columns"):
         inspect.accept(inspected, "error")
     with pytest.raises(DataError, match="more than half"):
