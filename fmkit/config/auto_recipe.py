@@ -111,44 +111,16 @@ class Rule:
     reason: str
 
 
-def _fixed(value: Any) -> Callable[[RunFacts], Any]:
-    return lambda f: value
-
-
-def _always(f: RunFacts) -> bool:
-    return True
-
-
-def _augmentable(f: RunFacts) -> bool:
-    return f.can_augment
-
-
-def _has_both(f: RunFacts) -> bool:
-    return {"head", "full"} <= f.lengths.keys()
-
-
-def _has_full(f: RunFacts) -> bool:
-    return "full" in f.lengths
-
-
-def _side(f: RunFacts) -> int:
-    return f.side or 0
-
-
-def _own(f: RunFacts) -> int:
-    return f.own_size or 0
-
-
-def _sized(f: RunFacts) -> bool:
+def _is_sized(f: RunFacts) -> bool:
     return f.side is not None and f.own_size is not None
 
 
 def _enlarged(f: RunFacts) -> int:
     """A multiple of 16 from 32 to the backbone's own size."""
-    side = _side(f)
+    side, own_size = f.side or 0, f.own_size or 0
     times, goal = (4, 128) if f.is_fast else (3, 96)
-    wanted = max(2 * side, min(times * side, goal))
-    return min(_own(f), max(32, math.floor(wanted / 16 + 0.5) * 16))
+    size = max(2 * side, min(times * side, goal))
+    return min(own_size, max(32, math.floor(size / 16 + 0.5) * 16))
 
 
 def _rounded(rate: float) -> float:
@@ -156,60 +128,66 @@ def _rounded(rate: float) -> float:
 
 
 RULES: tuple[Rule, ...] = (
-    Rule("data.batch_size", lambda f: f.examples < 500, _fixed(16),
+    Rule("data.batch_size", lambda f: f.examples < 500, lambda f: 16,
          "{f.examples:,} examples: more updates from the same images"),
-    Rule("data.batch_size", lambda f: f.is_gpu and f.examples >= SMALL, _fixed(128),
+    Rule("data.batch_size", lambda f: f.is_gpu and f.examples >= SMALL, lambda f: 128,
          "{f.examples:,} examples on a GPU: larger batches fill it"),
-    Rule("data.batch_size", _always, _fixed(USUAL_BATCH),
+    Rule("data.batch_size", lambda f: True, lambda f: USUAL_BATCH,
          "{f.examples:,} examples: what the learning rates are meant for"),
-    Rule("model.image_size", lambda f: _sized(f) and 2 * _side(f) >= _own(f), _own,
+    Rule("model.image_size", lambda f: _is_sized(f) and 2 * (f.side or 0) >= (f.own_size or 0),
+         lambda f: f.own_size,
          "images of {f.side} pixels: the backbone's own size"),
-    Rule("model.image_size", _sized, _enlarged,
+    Rule("model.image_size", _is_sized, _enlarged,
          "images of {f.side} pixels, enlarged within what {f.cores} cores ({f.device}) bear"),
     Rule("data.augment",
-         lambda f: _augmentable(f) and f.is_classification and f.is_gpu and f.examples >= LARGE,
-         _fixed("strong"),
+         lambda f: f.can_augment and f.is_classification and f.is_gpu and f.examples >= LARGE,
+         lambda f: "strong",
          "{f.examples:,} examples: enough to gain by MixUp and CutMix"),
     Rule("data.augment",
-         lambda f: _augmentable(f) and f.is_gpu and (f.examples >= SMALL or not f.pretrained),
-         _fixed("medium"), "{f.examples:,} examples, trained for long enough to gain by variety"),
-    Rule("data.augment", _augmentable, _fixed("light"),
+         lambda f: f.can_augment and f.is_gpu and (f.examples >= SMALL or not f.pretrained),
+         lambda f: "medium", "{f.examples:,} examples, trained for long enough to gain by variety"),
+    Rule("data.augment", lambda f: f.can_augment, lambda f: "light",
          "{f.examples:,} examples, {f.device}: shifts and flips cost next to nothing"),
-    Rule("stage.full", lambda f: _has_both(f) and f.pretrained and f.per_class < TINY, _fixed(None),
+    Rule("stage.full",
+         lambda f: {"head", "full"} <= f.lengths.keys() and f.pretrained and f.per_class < TINY,
+         lambda f: None,
          "{f.per_class:.1f} examples a class, fewer than 10: the backbone stays frozen"),
-    Rule("stage.head", lambda f: _has_both(f) and not f.pretrained, _fixed(None),
+    Rule("stage.head", lambda f: {"head", "full"} <= f.lengths.keys() and not f.pretrained,
+         lambda f: None,
          "the backbone is random: there are no features to probe"),
-    Rule("optimizer.learning_rate", _always,
+    Rule("optimizer.learning_rate", lambda f: True,
          lambda f: _rounded(f.learning_rate * math.sqrt(f.batch_size / USUAL_BATCH)),
          "batches of {f.batch_size}: the rate for 32 times the root of their ratio"),
-    Rule("optimizer.warmup", lambda f: f.examples < SMALL, _fixed("10%"),
+    Rule("optimizer.warmup", lambda f: f.examples < SMALL, lambda f: "10%",
          "{f.examples:,} examples: a short phase warms up for a larger share"),
-    Rule("optimizer.warmup", _always, _fixed("5%"),
+    Rule("optimizer.warmup", lambda f: True, lambda f: "5%",
          "{f.examples:,} examples: a long phase warms up for a smaller share"),
-    Rule("stage.head.augment", lambda f: "head" in f.lengths, _fixed("none"),
+    Rule("stage.head.augment", lambda f: "head" in f.lengths, lambda f: "none",
          "the same features in every epoch: the frozen backbone runs once"),
     Rule("stage.head.solver",
-         lambda f: "head" in f.lengths and f.is_solvable and f.examples < SMALL, _fixed("lbfgs"),
+         lambda f: "head" in f.lengths and f.is_solvable and f.examples < SMALL, lambda f: "lbfgs",
          "{f.examples:,} examples: the linear head's optimum is found at once"),
     Rule("stage.head.epochs", lambda f: "head" in f.lengths, lambda f: f.length(f.head_updates),
          "{f.examples:,} examples: about {f.head_updates:,} updates"),
-    Rule("stage.full.epochs", _has_full, lambda f: f.length(f.full_updates),
+    Rule("stage.full.epochs", lambda f: "full" in f.lengths, lambda f: f.length(f.full_updates),
          "{f.examples:,} examples: about {f.full_updates:,} updates"),
-    Rule("stage.full.learning_rate", lambda f: _has_full(f) and f.pretrained,
+    Rule("stage.full.learning_rate", lambda f: "full" in f.lengths and f.pretrained,
          lambda f: _rounded(f.learning_rate / 10), "a tenth: the features are good already"),
-    Rule("stage.full.learning_rate", _has_full, lambda f: f.learning_rate,
+    Rule("stage.full.learning_rate", lambda f: "full" in f.lengths, lambda f: f.learning_rate,
          "the backbone is random: it learns at the full rate"),
-    Rule("stage.full.batchnorm", lambda f: _has_full(f) and not f.pretrained, _fixed("train"),
+    Rule("stage.full.batchnorm", lambda f: "full" in f.lengths and not f.pretrained,
+         lambda f: "train",
          "the backbone is random: it has no statistics yet"),
     Rule("stage.full.batchnorm",
-         lambda f: _has_full(f) and f.examples >= SMALL and f.batch_size >= 16, _fixed("train"),
+         lambda f: "full" in f.lengths and f.examples >= SMALL and f.batch_size >= 16,
+         lambda f: "train",
          "{f.examples:,} examples, batches of {f.batch_size}: enough for new statistics"),
-    Rule("stage.full.batchnorm", _has_full, _fixed("frozen"),
+    Rule("stage.full.batchnorm", lambda f: "full" in f.lengths, lambda f: "frozen",
          "{f.examples:,} examples, batches of {f.batch_size}: too few for new statistics"),
-    Rule("optimizer.ema", lambda f: _has_full(f) and f.shortest >= 200, _fixed(0.99),
+    Rule("optimizer.ema", lambda f: "full" in f.lengths and f.shortest >= 200, lambda f: 0.99,
          "no phase below 200 updates: the average of some 100 is steadier than the last"),
     Rule("task.label_smoothing",
-         lambda f: f.is_classification and f.examples >= SMALL and f.classes >= 10, _fixed(0.1),
+         lambda f: f.is_classification and f.examples >= SMALL and f.classes >= 10, lambda f: 0.1,
          "{f.examples:,} examples of {f.classes} classes: keeps long training from certainty"),
 )  # fmt: skip
 """The rule: for each key the first that applies, in this order; a line for one more."""
@@ -225,23 +203,20 @@ def choose(facts: RunFacts, chosen_by_user: Collection[str]) -> list[Choice]:
         facts: what is known of data, backbone and device.
         chosen_by_user: full keys; `stage` and `stage.PHASE` stand for all inside.
     """
-    found: dict[str, Choice] = {}
+    choices: dict[str, Choice] = {}
     for rule in RULES:
-        if rule.key in found or not rule.when(facts):
+        if rule.key in choices or not rule.when(facts):
             continue
-        decided = _is_decided(rule.key, chosen_by_user)
-        choice = Choice(rule.key, rule.value(facts), rule.reason.format(f=facts), decided)
-        found[rule.key] = choice
-        if not decided:
+        # The user decides a key also by something that it is part of, or by a part of it.
+        by_user = any(
+            f"{rule.key}.".startswith(f"{key}.") or key.startswith(f"{rule.key}.")
+            for key in chosen_by_user
+        )
+        choice = Choice(rule.key, rule.value(facts), rule.reason.format(f=facts), by_user)
+        choices[rule.key] = choice
+        if not by_user:
             facts = _after(facts, choice)
-    return list(found.values())
-
-
-def _is_decided(key: str, chosen: Collection[str]) -> bool:
-    """Whether a key, something that it is part of, or a part of it was chosen."""
-    return any(
-        each == key or key.startswith(f"{each}.") or each.startswith(f"{key}.") for each in chosen
-    )
+    return list(choices.values())
 
 
 def _after(facts: RunFacts, choice: Choice) -> RunFacts:
@@ -259,33 +234,21 @@ def _after(facts: RunFacts, choice: Choice) -> RunFacts:
 
 def apply(config: TrainConfig, choices: Sequence[Choice]) -> list[dict[str, Any]]:
     """Put the choices into a config; a row (key, value, before, reason, applied) for each."""
-    return [
-        {
-            "key": each.key,
-            "value": each.value,
-            "before": _put(config, each),
-            "reason": each.reason,
-            "applied": not each.by_user,
-        }
-        for each in choices
-    ]
-
-
-def _put(config: TrainConfig, choice: Choice) -> Any:
-    """Put one choice into a config, unless the user decided its key; what was there before."""
-    *parents, name = choice.key.split(".")
-    holder: Any = config
-    for each in parents:
-        holder = holder[each] if isinstance(holder, dict) else getattr(holder, each)
-    if isinstance(holder, dict):  # a phase, which is left out
-        before = dataclasses.asdict(holder[name])
-        if not choice.by_user:
+    rows = []
+    for choice in choices:
+        *parents, name = choice.key.split(".")
+        holder: Any = config
+        for parent in parents:
+            holder = holder[parent] if isinstance(holder, dict) else getattr(holder, parent)
+        is_phase = isinstance(holder, dict)
+        before = dataclasses.asdict(holder[name]) if is_phase else getattr(holder, name)
+        if not choice.by_user and is_phase:  # which is left out
             del holder[name]
-        return before
-    before = getattr(holder, name)
-    if not choice.by_user:
-        setattr(holder, name, choice.value)
-    return before
+        elif not choice.by_user:
+            setattr(holder, name, choice.value)
+        row = {"key": choice.key, "value": choice.value, "before": before, "reason": choice.reason}
+        rows.append({**row, "applied": not choice.by_user})
+    return rows
 
 
 def format_choice(row: Mapping[str, Any]) -> str:
@@ -371,8 +334,8 @@ class RunFacts:
     @property
     def shortest(self) -> int:
         """Updates of the shortest phase, as the lengths stand."""
-        phases = [units.parse_duration(each, "epochs") for each in self.lengths.values()]
-        return min((each.steps(self.steps_per_epoch) for each in phases), default=0)
+        phases = [units.parse_duration(length, "epochs") for length in self.lengths.values()]
+        return min((phase.steps(self.steps_per_epoch) for phase in phases), default=0)
 
     def _updates(self, least: int, most: int, least_epochs: int, most_epochs: int) -> int:
         """`least`, or as many as the least epochs have; never above the most of either."""

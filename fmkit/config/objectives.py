@@ -11,15 +11,13 @@ from typing import Any
 from fmkit.config import compatibility, suggest, validate, yaml_files
 from fmkit.config.registry import config_class, task_entry
 from fmkit.config.schema.commands import TrainConfig
-from fmkit.config.schema.data import DataConfig
 from fmkit.config.schema.keys import key_infos
 from fmkit.config.schema.task import JointConfig, ObjectiveConfig
-from fmkit.config.yaml_files import Assignment
+from fmkit.config.yaml_files import Assignment, assignments_of
 from fmkit.core import files
 from fmkit.core.errors import Problem, join_names, received
 
-_USUAL = "classification"
-"""The task of an objective that names none."""
+_DEFAULT_TASK = "classification"
 _KEY = "task.objectives"
 
 
@@ -42,33 +40,33 @@ def resolve(config: TrainConfig, names: Mapping[str, Sequence[str]], folder: Pat
     task = config.task
     if not isinstance(task, JointConfig):
         return []
-    raw = {name: each for name, each in task.objectives.items() if each is not None}
-    found = list(_shape_problems(task, raw))
-    if found:
-        return found
-    settled: dict[str, ObjectiveConfig] = {}
+    raw = {name: values for name, values in task.objectives.items() if values is not None}
+    problems = list(_shape_problems(task, raw))
+    if problems:
+        return problems
+    typed: dict[str, ObjectiveConfig] = {}
     for name, values in raw.items():
-        made, wrong = _objective(config, name, values, names, folder)
-        settled[name] = made
-        found.extend(wrong)
-    found = found or [
-        each for name in settled for each in _problems_as_single(config, settled, name, names)
+        typed[name], wrong = _objective(config, name, values, names, folder)
+        problems.extend(wrong)
+    problems = problems or [
+        problem for name in typed for problem in _problems_as_single(config, typed, name, names)
     ]
-    if found:
-        return found
-    weights = _weights(task, raw)
-    for name, each in settled.items():
-        each.weight = weights[name]
-    task.objectives = {name: each for name, each in settled.items() if each.weight}
-    found = list(_whole_problems(config, task, settled))
-    if found or len(task.objectives) == 1:
-        return found
-    config.data = task.objectives[primary(task)].data
-    return []
+    if problems:
+        return problems
+    weights = {name: (values or {}).get("weight") for name, values in raw.items()}
+    if task.alpha is not None:
+        weights = dict(zip(raw, (task.alpha, 1.0 - task.alpha), strict=True))
+    for name, weight in weights.items():
+        typed[name].weight = 1.0 if weight is None else float(weight)
+    task.objectives = {name: objective for name, objective in typed.items() if objective.weight}
+    problems = list(_whole_problems(config, task, typed))
+    if not problems and len(task.objectives) > 1:
+        config.data = task.objectives[primary(task)].data
+    return problems
 
 
 def to_single_objective(config: TrainConfig) -> tuple[TrainConfig, str]:
-    """A settled config of which one objective is left as the config of that objective alone.
+    """A resolved config of which one objective is left as the config of that objective alone.
 
     Every other config as it is. So a joint run with weights 1 and 0 is the single run, bit for bit.
 
@@ -79,8 +77,8 @@ def to_single_objective(config: TrainConfig) -> tuple[TrainConfig, str]:
     if not isinstance(task, JointConfig) or len(task.objectives) != 1:
         return config, ""
     ((name, only),) = task.objectives.items()
-    told = f"task: {name} alone, since the other objectives have weight 0"
-    return dataclasses.replace(config, task=only.task, data=only.data), told
+    note = f"task: {name} alone, since the other objectives have weight 0"
+    return dataclasses.replace(config, task=only.task, data=only.data), note
 
 
 def _shape_problems(task: JointConfig, raw: Mapping[str, Any]) -> Iterator[Problem]:
@@ -91,40 +89,26 @@ def _shape_problems(task: JointConfig, raw: Mapping[str, Any]) -> Iterator[Probl
             f"{_KEY} has {join_names([*raw]) or 'none'}: a joint run needs two objectives or more, "
             f"such as {_KEY}.pretrain.task=simclr {_KEY}.finetune.task=classification.",
         )
-    for name, each in raw.items():
-        for assignment in _assignments(f"{_KEY}.{name}", each):
-            wrong = suggest.problem_with(assignment, {"task": JointConfig}, [])
-            if wrong:
-                yield Problem(assignment.key, wrong)
-    given = [name for name, each in raw.items() if (each or {}).get("weight") is not None]
-    if task.alpha is not None and len(raw) != 2 and len(raw) > 1:
+    for name, values in raw.items():
+        for row in assignments_of(f"{_KEY}.{name}", values):
+            if problem := suggest.problem_with(row, {"task": JointConfig}, []):
+                yield Problem(row.key, problem)
+    weighted = [name for name, values in raw.items() if (values or {}).get("weight") is not None]
+    if task.alpha is not None and len(raw) > 2:
         yield Problem(
             "task.alpha",
             f"task.alpha={task.alpha:g} weighs two objectives, and there are {len(raw)}: "
             f"{join_names([*raw])}. Give each a weight instead: {_KEY}.NAME.weight=1.",
         )
-    elif task.alpha is not None and given:
-        yield Problem(
-            f"{_KEY}.{given[0]}.weight",
-            f"task.alpha={task.alpha:g} decides both weights, and {_KEY}.{given[0]}.weight is set, "
-            "too. Leave one of them out.",
-        )
-    learned = [name for name in given if raw[name]["weight"] != 0]
+    elif task.alpha is not None and weighted:
+        key = f"{_KEY}.{weighted[0]}.weight"
+        reason = f"task.alpha={task.alpha:g} decides both weights, and {key} is set, too."
+        yield Problem(key, f"{reason} Leave one of them out.")
+    learned = [name for name in weighted if raw[name]["weight"] != 0]
     if task.weighting == "uncertainty" and (task.alpha not in (None, 0.0, 1.0) or learned):
-        what = f"{_KEY}.{learned[0]}.weight" if learned else "task.alpha"
-        yield Problem(
-            what,
-            f"task.weighting=uncertainty learns the weights, and {what} is set, too. Leave one of "
-            "them out.",
-        )
-
-
-def _assignments(key: str, value: Any) -> Iterator[Assignment]:
-    if isinstance(value, dict) and value:
-        for name, each in value.items():
-            yield from _assignments(f"{key}.{name}", each)
-    else:
-        yield Assignment(key, value)
+        key = f"{_KEY}.{learned[0]}.weight" if learned else "task.alpha"
+        reason = f"task.weighting=uncertainty learns the weights, and {key} is set, too."
+        yield Problem(key, f"{reason} Leave one of them out.")
 
 
 def _objective(
@@ -135,34 +119,27 @@ def _objective(
     folder: Path,
 ) -> tuple[ObjectiveConfig, list[Problem]]:
     """One objective with a typed task and typed data, and what is wrong with it."""
-    own = {group: _named(values.get(group)) for group in ("task", "data")}
-    own["task"] = {"name": _USUAL, **own["task"]}
-    task, found = _typed("task", name, own["task"], names, folder)
+    own: dict[str, dict[str, Any]] = {}
+    for group in ("task", "data"):  # of which the name alone will do
+        value = values.get(group)
+        own[group] = {"name": value} if isinstance(value, str) else dict(value or {})
+    task, problems = _typed("task", name, {"name": _DEFAULT_TASK, **own["task"]}, names, folder)
     if task is not None and (reason := task_entry(task.name).joint_problem):
         key = f"{_KEY}.{name}.task.name"
         message = f"{key}={task.name} {reason}, so it cannot be an objective of a joint run."
-        found = [Problem(key, f"{message} Train it in a run of its own.")]
+        problems = [Problem(key, f"{message} Train it in a run of its own.")]
     data: Any = dataclasses.replace(config.data)
-    if "name" in own["data"]:
-        data, wrong = _typed("data", name, own["data"], names, folder)
-        found += wrong
-    elif own["data"]:
-        data, wrong = _typed("data", name, {**_plain(config.data), **own["data"]}, names, None)
-        found += wrong
+    if own["data"]:
+        is_named = "name" in own["data"]
+        inherited = {} if is_named else vars(config.data)
+        own_folder = folder if is_named else None
+        data, wrong = _typed("data", name, {**inherited, **own["data"]}, names, own_folder)
+        problems += wrong
     if values.get("batch_size") is not None and data is not None:
         data.batch_size = values["batch_size"]
     if task is not None:
         compatibility.resolve_labels(data, task.name)
-    return ObjectiveConfig(task=task, data=data), found
-
-
-def _named(value: Any) -> dict[str, Any]:
-    """The keys of a task or of data, of which the name alone will do."""
-    return {"name": value} if isinstance(value, str) else dict(value or {})
-
-
-def _plain(data: DataConfig) -> dict[str, Any]:
-    return {each.name: getattr(data, each.name) for each in dataclasses.fields(data)}
+    return ObjectiveConfig(task=task, data=data), problems
 
 
 def _typed(
@@ -184,108 +161,86 @@ def _typed(
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    place = f"{_KEY}.{objective}.{group}"
+    prefix = f"{_KEY}.{objective}.{group}"
     name = str(values["name"])
     if name not in names.get(f"{group}.name", (name,)):
-        key = f"{place}.name"
+        key = f"{prefix}.name"
         return None, [Problem(key, received(key, name, names[f"{group}.name"]))]
     kind = config_class(group, name)
-    found = []
+    problems = []
     for key, value in values.items():
         wrong = suggest.problem_with(Assignment(f"{group}.{key}", value), {group: kind}, [])
         if wrong:
-            found.append(Problem(f"{place}.{key}", _with_place(wrong, group, place)))
-    if found:
-        return None, found
-    values = {**(_defaults(folder, group, name) if folder else {}), **values}
+            problems.append(Problem(f"{prefix}.{key}", _with_prefix(wrong, group, prefix)))
+    if problems:
+        return None, problems
+    path = folder / group / f"{name}.yaml" if folder else None
+    if path is not None and path.is_file():  # what `data=NAME` would set
+        file = yaml_files.read_config_file(path, "")
+        values = {**{row.key: row.value for row in file.assignments}, **values}
     try:
         merged = OmegaConf.merge(OmegaConf.structured(kind), values)
-        for each in sorted(OmegaConf.missing_keys(merged)):
-            told = f"{place}.{each} is missing. {key_infos(kind)[each].help}"
-            found.append(Problem(f"{place}.{each}", told))
-        if found:
-            return None, found
-        made: Any = OmegaConf.to_object(merged)
+        if missing := sorted(OmegaConf.missing_keys(merged)):
+            helps = {f"{prefix}.{key}": key_infos(kind)[key].help for key in missing}
+            return None, [Problem(key, f"{key} is missing. {helps[key]}") for key in helps]
+        typed: Any = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
-        return None, [Problem(place, f"{place}: {str(error).splitlines()[0]}.")]
-    for each in ("root", "image_root"):
-        if isinstance(getattr(made, each, None), str):
-            setattr(made, each, files.absolute_path(getattr(made, each)))
-    return made, []
-
-
-def _defaults(folder: Path, group: str, name: str) -> dict[str, Any]:
-    """What the option of that name sets, as `data=NAME` would."""
-    path = folder / group / f"{name}.yaml"
-    if not path.is_file():
-        return {}
-    found = yaml_files.read_config_file(path, "")
-    return {each.key: each.value for each in found.assignments}
+        return None, [Problem(prefix, f"{prefix}: {str(error).splitlines()[0]}.")]
+    for key in ("root", "image_root"):
+        if isinstance(getattr(typed, key, None), str):
+            setattr(typed, key, files.absolute_path(getattr(typed, key)))
+    return typed, []
 
 
 def _problems_as_single(
     config: TrainConfig,
-    settled: Mapping[str, ObjectiveConfig],
+    typed: Mapping[str, ObjectiveConfig],
     name: str,
     names: Mapping[str, Sequence[str]],
 ) -> Iterator[Problem]:
     """What would be wrong with a run of one objective, with the keys that it has here."""
-    own = settled[name]
-    single = dataclasses.replace(config, task=own.task, data=own.data)
-    for each in validate.problems(single, names):
-        group = each.key.split(".")[0]
+    single = dataclasses.replace(config, task=typed[name].task, data=typed[name].data)
+    for problem in validate.problems(single, names):
+        group = problem.key.split(".")[0]
         if group in ("task", "data"):
-            place = f"{_KEY}.{name}.{group}"
-            key = each.key.replace(group, place, 1)
-            yield Problem(key, _with_place(each.message, group, place))
-        elif each.message.startswith(("data.", "task.")) or "task" in each.message:
-            yield Problem(each.key, f"objective {name}: {each.message}")
+            prefix = f"{_KEY}.{name}.{group}"
+            key = problem.key.replace(group, prefix, 1)
+            yield Problem(key, _with_prefix(problem.message, group, prefix))
+        elif problem.message.startswith(("data.", "task.")) or "task" in problem.message:
+            yield Problem(problem.key, f"objective {name}: {problem.message}")
 
 
-def _with_place(message: str, group: str, place: str) -> str:
-    return re.sub(rf"(?<![\w.]){group}\.(?=[a-z])", f"{place}.", message)
-
-
-def _weights(task: JointConfig, raw: Mapping[str, Any]) -> dict[str, float]:
-    if task.alpha is not None:
-        first, second = raw
-        return {first: task.alpha, second: 1.0 - task.alpha}
-    given = {name: (each or {}).get("weight") for name, each in raw.items()}
-    return {name: 1.0 if each is None else float(each) for name, each in given.items()}
+def _with_prefix(message: str, group: str, prefix: str) -> str:
+    return re.sub(rf"(?<![\w.]){group}\.(?=[a-z])", f"{prefix}.", message)
 
 
 def _whole_problems(
-    config: TrainConfig, task: JointConfig, settled: Mapping[str, ObjectiveConfig]
+    config: TrainConfig, task: JointConfig, typed: Mapping[str, ObjectiveConfig]
 ) -> Iterator[Problem]:
-    """What goes by all objectives together."""
+    """What is wrong with all objectives together."""
     if not task.objectives:
-        yield Problem(_KEY, f"all of {join_names([*settled])} have weight 0: nothing is learned.")
-        return
-    if task.primary is not None and task.primary not in settled:
-        yield Problem("task.primary", received("task.primary", task.primary, [*settled]))
-        return
-    if len(task.objectives) == 1:
-        return
+        yield Problem(_KEY, f"all of {join_names([*typed])} have weight 0: nothing is learned.")
+    elif task.primary is not None and task.primary not in typed:
+        yield Problem("task.primary", received("task.primary", task.primary, [*typed]))
+    elif len(task.objectives) > 1:
+        yield from _several_problems(config, task)
+
+
+def _several_problems(config: TrainConfig, task: JointConfig) -> Iterator[Problem]:
     if primary(task) not in task.objectives:
-        told = (
-            f"task.primary={task.primary} has weight 0. Name one of "
-            f"{join_names([*task.objectives])}."
-        )
-        yield Problem("task.primary", told)
+        others = join_names([*task.objectives])
+        message = f"task.primary={task.primary} has weight 0. Name one of {others}."
+        yield Problem("task.primary", message)
     allowed = monitors(task)
     if task.monitor not in allowed:
         yield Problem("task.monitor", received("task.monitor", task.monitor, allowed))
+    reason = "and task=joint has several. Leave it out."
     if config.recipe == "auto":
-        yield Problem(
-            "recipe",
-            "recipe=auto chooses for one objective, and task=joint has several. Leave it out.",
-        )
+        yield Problem("recipe", f"recipe=auto chooses for one objective, {reason}")
     for name, phase in config.stage.items():
         if phase.solver == "lbfgs":
             key = f"stage.{name}.solver"
-            yield Problem(
-                key, f"{key}=lbfgs solves one head, and task=joint has several. Leave it out."
-            )
+            yield Problem(key, f"{key}=lbfgs solves one head, {reason}")
 
 
 def monitors(task: JointConfig) -> list[str]:

