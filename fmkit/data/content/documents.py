@@ -22,16 +22,9 @@ import numpy as np
 from fmkit.core.safe_io import open_regular
 from fmkit.data.examples import Content, TextPart
 from fmkit.data.findings import UnusableInput
+from fmkit.data.formats import tables
 from fmkit.data.formats.json_records import JSON_LINES
-from fmkit.data.formats.tables import (
-    CSV,
-    PARQUET,
-    ColumnError,
-    CsvError,
-    ParquetTable,
-    Row,
-    csv_rows,
-)
+from fmkit.data.formats.tables import CSV, PARQUET, ParquetTable, Row
 from fmkit.data.formats.text_files import (
     MAX_CHARACTERS,
     binary_reason,
@@ -137,25 +130,36 @@ class Documents(Content):
         for number in np.unique(self.file_of):
             yield from self.parts_of(int(number))
 
-    def parts_of(self, file: int, bad_row: BadRowCallback | None = None) -> Iterator[TextPart]:
+    def parts_of(self, number: int, bad_row: BadRowCallback | None = None) -> Iterator[TextPart]:
         """What is in the pieces of one file; see `text_parts`.
 
         Rows of a table that cannot be used are skipped, as lines without a text are.
 
         Args:
-            file: which one.
+            number: of the file.
             bad_row: called for each such row.
         """
-        first, last = np.searchsorted(self.file_of, [file, file + 1])
-        numbers = self.numbers[first:last]
-        index_of = np.full(int(numbers.max()) + 1, -1, np.int64)
-        index_of[numbers] = np.arange(first, last)
-        if not self.form.by_line:
-            yield from _whole_file(self.files[file], self.form, index_of)
-        elif is_table(self.files[file]):
-            yield from _rows(self.files[file], self.form, index_of, bad_row)
+        file, form = self.files[number], self.form
+        first, last = np.searchsorted(self.file_of, [number, number + 1])
+        pieces = self.numbers[first:last]
+        index_of = np.full(int(pieces.max()) + 1, -1, np.int64)
+        index_of[pieces] = np.arange(first, last)
+        if not form.by_line:
+            yield from _whole_file(file, form, index_of)
+        elif is_table(file):
+            for row in table_rows(file, form):
+                if row.fault and bad_row is not None:
+                    bad_row(row.line, row.fault)
+                index = _piece_index(file, index_of, row.line, row.offset)
+                if index >= 0 and not row.fault:
+                    yield TextPart(index, row.cells[form.text_column])
         else:
-            yield from _lines(self.files[file], self.form, index_of)
+            is_json = file.name.lower().endswith(JSON_LINES)
+            for line_number, offset, line in _short_lines(file, form):
+                index = _piece_index(file, index_of, line_number, offset)
+                if index >= 0 and not line.isspace():
+                    text = _from_json(line, line_number, form.text_column) if is_json else line
+                    yield TextPart(index, text.strip())
 
 
 def is_table(file: TextFile) -> bool:
@@ -194,7 +198,7 @@ def table_rows(file: TextFile, form: DocumentFormat) -> Iterator[Row]:
             table, row_bytes = open_parquet(file, form)
             rows = table.text_rows(columns, form.encoding, row_bytes)
         else:
-            rows = csv_rows(lambda: _short_lines(file, form), suffix, columns, form.quotes)
+            rows = tables.csv_rows(lambda: _short_lines(file, form), suffix, columns, form.quotes)
         for row in rows:
             if row.offset >= file.end:
                 return
@@ -202,10 +206,10 @@ def table_rows(file: TextFile, form: DocumentFormat) -> Iterator[Row]:
             missing = "no text" if suffix in PARQUET else f"no text (line {row.line})"
             fault = row.fault or (binary_reason(text) if text else missing)
             yield replace(row, fault=fault) if fault else row
-    except ColumnError as error:
+    except tables.ColumnError as error:
         hint = "data.text_column names the column"
         raise UnusableInput(error.kind, f"{error.why}; {hint}") from None
-    except CsvError as error:
+    except tables.CsvError as error:
         hint = "; if double quotes mean nothing in this file: data.quotes=false"
         raise UnusableInput(error.kind, error.why + (hint if form.quotes else "")) from None
 
@@ -233,29 +237,6 @@ def open_parquet(file: TextFile, form: DocumentFormat) -> tuple[ParquetTable, in
     return table, table.bytes_per_row(form.text_column)
 
 
-def _rows(
-    file: TextFile, form: DocumentFormat, index_of: np.ndarray, bad_row: BadRowCallback | None
-) -> Iterator[TextPart]:
-    """The texts of a table's rows, each a document."""
-    for row in table_rows(file, form):
-        if row.fault:
-            if bad_row is not None:
-                bad_row(row.line, row.fault)
-            continue
-        if (index := _piece_index(file, index_of, row.line, row.offset)) >= 0:
-            yield TextPart(index, row.cells[form.text_column])
-
-
-def _lines(file: TextFile, form: DocumentFormat, index_of: np.ndarray) -> Iterator[TextPart]:
-    """The lines of a file that are not empty, each a document."""
-    is_json = file.name.lower().endswith(JSON_LINES)
-    for number, offset, line in _short_lines(file, form):
-        index = _piece_index(file, index_of, number, offset)
-        if index >= 0 and not line.isspace():
-            text = _from_json(line, number, form.text_column) if is_json else line.strip()
-            yield TextPart(index, text)
-
-
 def _from_json(line: str, number: int, key: str) -> str:
     try:
         row = json.loads(line)
@@ -270,34 +251,27 @@ def _from_json(line: str, number: int, key: str) -> str:
     text: str = row[key]
     if "\0" in text:
         raise UnusableInput("not_text", f"line {number:,} has a NUL character")
-    return text.strip()
+    return text
 
 
 def _whole_file(file: TextFile, form: DocumentFormat, index_of: np.ndarray) -> Iterator[TextPart]:
     """A file as one document, in parts of at most a chunk that end with a line where they can."""
     pending: list[str] = []
     size, current = 0, -1
-    for index, text in _divided_lines(file, form, index_of):
-        if pending and (index != current or size + len(text) > CHUNK):
-            yield TextPart(current, "".join(pending), is_last=False)
-            pending, size = [], 0
-        current = index
-        if index >= 0:
-            pending.append(text)
-            size += len(text)
-    if pending:
-        yield TextPart(current, "".join(pending))
-
-
-def _divided_lines(
-    file: TextFile, form: DocumentFormat, index_of: np.ndarray
-) -> Iterator[tuple[int, str]]:
-    """A file's lines, long ones divided, with the index of the piece that each begins in, or -1."""
-    most = min(file.block or CHUNK, CHUNK)
+    most = min(file.block or CHUNK, CHUNK)  # a longer line may begin in several pieces
     for _, offset, line in lines(file, form.encoding, CHUNK):
         for start in range(0, len(line), most):
+            text = line[start : start + most]
             index = _piece_index(file, index_of, 0, offset + start)
-            yield index, line[start : start + most]
+            if pending and (index != current or size + len(text) > CHUNK):
+                yield TextPart(current, "".join(pending), is_last=False)
+                pending, size = [], 0
+            current = index
+            if index >= 0:
+                pending.append(text)
+                size += len(text)
+    if pending:
+        yield TextPart(current, "".join(pending))
 
 
 def _piece_index(file: TextFile, index_of: np.ndarray, number: int, offset: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -34,12 +33,6 @@ class ImageArray(Content):
     def shape(self) -> str:
         """Height, width and channels."""
         return repr(self.pixels.shape[1:])
-
-    def digest(self) -> str:
-        """SHA-256 of the pixels."""
-        digest = hashlib.sha256(self.shape().encode())
-        digest.update(np.ascontiguousarray(self.pixels).view(np.uint8).data)
-        return digest.hexdigest()
 
     def size_columns(self) -> dict[str, np.ndarray]:
         """Width and height."""

@@ -91,15 +91,24 @@ def _messages(row: Any) -> list[Message]:
     cells = {key: value for key, value in row.items() if value is not None}
     key = next((name for name in _LISTS if name in cells), "")
     keys = next((names for names in _PAIRS if names[0] in cells and names[1] in cells), None)
+    turns: list[Message] = []
     if key:
         turns = _listed(cells[key], key)
-    elif keys is not None:
-        turns = _pair(cells, *keys)
-    else:
+    elif keys is None:
         raise unusable(
             f"it has the keys {join_names([str(name) for name in cells], 8) or 'none'}; expected "
             "`messages`, `conversations`, `prompt` and `completion`, or `instruction` and `output`"
         )
+    else:
+        question, answer, about = keys
+        for name, role in ((question, "user"), (answer, "assistant")):
+            if isinstance(cells[name], list):
+                turns += _listed(cells[name], name)
+                continue
+            text = _text(cells[name], name)
+            if name == question and (topic := _text(cells.get(about, ""), about)).strip():
+                text = f"{text}\n\n{topic}"
+            turns.append(Message(role, text))
     if "system" in cells:
         turns.insert(0, Message("system", _text(cells["system"], "system")))
     return [turn for turn in turns if turn.role != "system" or turn.content.strip()]
@@ -109,20 +118,6 @@ def _listed(rows: Any, key: str) -> list[Message]:
     if not isinstance(rows, list):
         raise unusable(f"`{key}` is a {type(rows).__name__}; expected a list of messages")
     return [message(row, f"message {number}") for number, row in enumerate(rows, start=1)]
-
-
-def _pair(cells: Mapping[str, Any], question: str, answer: str, about: str) -> list[Message]:
-    """A question and its answer, each a text or a list of messages."""
-    turns: list[Message] = []
-    for key, role in ((question, "user"), (answer, "assistant")):
-        if isinstance(cells[key], list):
-            turns += _listed(cells[key], key)
-            continue
-        text = _text(cells[key], key)
-        if about and key == question and (topic := _text(cells.get(about, ""), about)).strip():
-            text = f"{text}\n\n{topic}"
-        turns.append(Message(role, text))
-    return turns
 
 
 def _text(content: Any, where: str) -> str:

@@ -5,11 +5,11 @@ A record that cannot be read costs only itself, where the others can be separate
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fmkit.core.errors import join_names
 from fmkit.data.findings import UnusableInput
@@ -22,8 +22,7 @@ ENDINGS = (*JSON_LINES, ".json", *PARQUET)
 """How the names of files of records end."""
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """A record of a file.
 
     Attributes:
@@ -57,8 +56,11 @@ def records(
         UnusableInput: the file as a whole cannot be read, or has no records.
     """
     suffix, is_empty = path.suffix.lower(), True
+    values: Iterator[Record]
     if suffix in PARQUET:
-        values = _parquet_rows(path, columns)
+        table = ParquetTable(str(path))
+        names = None if columns is None else [name for name in table.names if name in columns]
+        values = map(Record, itertools.count(1), table.rows(names))
     elif suffix == ".json":
         values = _json_file(path, encoding, list_key, record_key)
     else:
@@ -68,13 +70,6 @@ def records(
         yield record
     if is_empty:
         raise UnusableInput("empty_file", "")
-
-
-def _parquet_rows(path: Path, columns: Sequence[str] | None) -> Iterator[Record]:
-    table = ParquetTable(str(path))
-    names = None if columns is None else [name for name in table.names if name in columns]
-    for number, value in enumerate(table.rows(names), start=1):
-        yield Record(number, value)
 
 
 def _json_file(path: Path, encoding: str, list_key: str, record_key: str) -> Iterator[Record]:
@@ -102,17 +97,14 @@ def _json_file(path: Path, encoding: str, list_key: str, record_key: str) -> Ite
         raise UnusableInput(
             "not_text", f"the JSON is {shown}; expected a list of objects{below}, or one per line"
         )
-    for number, entry in enumerate(value, start=1):
-        yield Record(number, entry)
+    yield from map(Record, itertools.count(1), value)
 
 
 def _json_lines(path: Path, encoding: str) -> Iterator[Record]:
-    for line in nonempty_lines(str(path), encoding):
-        if line.fault is not None:
-            yield Record(line.number, None, line.fault)
-            continue
+    for number, text, fault in nonempty_lines(str(path), encoding):
+        value = None
         try:
-            yield Record(line.number, json.loads(line.text))
+            value = None if fault else json.loads(text)
         except (ValueError, RecursionError) as error:
             fault = UnusableInput("incomplete_row", f"not valid JSON: {error}")
-            yield Record(line.number, None, fault)
+        yield Record(number, value, fault)

@@ -6,6 +6,7 @@ A `.csv` may be separated by commas, semicolons or tabs. Every cell of a CSV or 
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -83,11 +84,14 @@ def csv_rows(
     Raises:
         UnusableInput: a column is missing, or a row cannot be read.
     """
-    headers = {name: _header(open_lines, name, quotes) for name in SEPARATORS[suffix]}
-    separator = max(headers, key=lambda name: len(set(columns) & set(headers[name])))
-    header = headers[separator]
+    headers: dict[str, list[str]] = {}
+    for name in SEPARATORS[suffix]:
+        with contextlib.suppress(CsvError, StopIteration):  # it cannot be read by this separator
+            _, _, cells = next(_records(open_lines(), name, quotes))
+            headers[name] = [cell.strip() for cell in cells]
     if not any(headers.values()):
         raise UnusableInput("not_text", "it has no header that can be read")
+    separator, header = max(headers.items(), key=lambda item: len(set(columns) & set(item[1])))
     check_columns(columns, header)
     positions = {name: header.index(name) for name in columns}
     records = _records(open_lines(), separator, quotes)
@@ -99,15 +103,6 @@ def csv_rows(
             continue
         texts = {name: cells[position].strip() for name, position in positions.items()}
         yield Row(index, line, offset, texts)
-
-
-def _header(open_lines: Callable[[], Lines], separator: str, quotes: bool) -> list[str]:
-    """The cells of the first row; none where it cannot be read with this separator."""
-    try:
-        _, _, cells = next(_records(open_lines(), separator, quotes))
-    except (CsvError, StopIteration):
-        return []
-    return [cell.strip() for cell in cells]
 
 
 def _records(lines: Lines, separator: str, quotes: bool) -> Iterator[tuple[int, int, list[str]]]:
@@ -130,25 +125,21 @@ def _records(lines: Lines, separator: str, quotes: bool) -> Iterator[tuple[int, 
         except StopIteration:
             return
         except csv.Error as error:
-            first = starts[0][0] if starts else reader.line_num
-            raise CsvError("not_text", _csv_reason(first, reader.line_num, error)) from None
+            first, last = starts[0][0] if starts else reader.line_num, reader.line_num
+            where = f"line {first}" if last <= first else f"the row from line {first} to {last}"
+            reason = str(error)
+            if "field limit" in reason:
+                most = f"{MAX_CHARACTERS:,} characters"
+                reason = f"a cell of more than {most}; is a quote never closed?"
+            elif "end of data" in reason:
+                reason = "a double quote is never closed"
+            elif "expected after" in reason:
+                reason += ": a double quote inside a quoted cell has to be doubled"
+            raise CsvError("not_text", f"{where}: {reason.rstrip('.?')}") from None
         finally:
             csv.field_size_limit(limit)
         if any(cell.strip() for cell in cells):
             yield (*starts[0], cells)
-
-
-def _csv_reason(first: int, last: int, error: csv.Error) -> str:
-    """Where a row of a CSV begins and ends that cannot be read, and why."""
-    where = f"line {first}" if last <= first else f"the row from line {first} to {last}"
-    reason = str(error)
-    if "field limit" in reason:
-        reason = f"a cell of more than {MAX_CHARACTERS:,} characters; is a quote never closed?"
-    elif "end of data" in reason:
-        reason = "a double quote is never closed"
-    elif "expected after" in reason:
-        reason = f"{reason}: a double quote inside a quoted cell has to be doubled"
-    return f"{where}: {reason.rstrip('.?')}"
 
 
 def check_columns(columns: Sequence[str], names: Sequence[str]) -> None:
@@ -204,11 +195,10 @@ class ParquetTable:
 
         check_columns(columns, self.names)
         types = {name: self._schema.field(name).type for name in columns}
-        nested = [
-            f"{name!r} is {kind}" for name, kind in types.items() if arrow.types.is_nested(kind)
-        ]
+        nested = {name: kind for name, kind in types.items() if arrow.types.is_nested(kind)}
         if nested:
-            raise ColumnError("not_text", f"column {join_names(nested)}; expected texts")
+            shown = [f"{name!r} is {kind}" for name, kind in nested.items()]
+            raise ColumnError("not_text", f"column {join_names(shown)}; expected texts")
 
     def bytes_per_row(self, column: str) -> int:
         """Approximate bytes of a cell of a column, at least 1."""
@@ -236,9 +226,8 @@ class ParquetTable:
         import pyarrow as arrow
 
         count = max(1, min(_BATCH_ROWS, _BATCH_BYTES // row_bytes))
-        names = None if columns is None else list(columns)
         try:
-            for batch in self._file.iter_batches(count, columns=names, use_threads=False):
+            for batch in self._file.iter_batches(count, columns=columns, use_threads=False):
                 yield from batch.to_pylist()
         except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
             raise _parquet_error(error) from None
@@ -265,12 +254,8 @@ def _parquet_error(error: Exception) -> UnusableInput:
 def cell_text(cell: object, encoding: str) -> str:
     """A cell of a typed table as text, without white space around it; null and NaN are empty.
 
-    Args:
-        cell: the value.
-        encoding: of a cell that is bytes.
-
     Raises:
-        BadEncoding: its bytes have another encoding.
+        BadEncoding: it is bytes in another encoding.
     """
     if cell is None or cell != cell:
         return ""
@@ -310,7 +295,12 @@ def read(
                 yield replace(row, fault=f"row {row.line}: {row.fault}") if row.fault else row
         else:
             text = read_text(str(table), encoding)
-            yield from csv_rows(lambda: _numbered(text), suffix, names, quotes)
+            yield from csv_rows(
+                lambda: ((number, 0, line) for number, line in enumerate(lines(text), start=1)),
+                suffix,
+                names,
+                quotes,
+            )
     except UnusableInput as error:
         if isinstance(error, CsvError):
             meaning = "If double quotes mean nothing in this file, as in many a .tsv"
@@ -319,10 +309,6 @@ def read(
             hint = ""
         encoding_key = "" if prefix is None else f"{prefix}encoding"
         raise as_data_error(table, error, encoding, hint, encoding_key) from None
-
-
-def _numbered(text: str) -> Lines:
-    return ((number, 0, line) for number, line in enumerate(lines(text), start=1))
 
 
 def read_complete(table: Path, columns: Sequence[str], hint: str) -> list[dict[str, str]]:

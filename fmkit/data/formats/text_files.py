@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -231,30 +231,26 @@ def read_lines(path: str, encoding: str) -> Iterator[Line]:
     """
     content = read_bytes(path)
     refuse_other(content, encoding)
-    if codecs.encode("a\n", encoding) != b"a\n":
-        for number, text in enumerate(lines(decode(content, encoding)), start=1):
-            yield _line(number, text)
-        return
+    is_separable = codecs.encode("a\n", encoding) == b"a\n"
+    pieces: Iterable[bytes | str] = content.splitlines(keepends=True)
+    if not is_separable:
+        pieces = lines(decode(content, encoding))
     offset = 0
-    for number, line in enumerate(content.splitlines(keepends=True), start=1):
+    for number, piece in enumerate(pieces, start=1):
         try:
-            yield _line(number, decode_part(line, encoding, offset))
+            text = piece if isinstance(piece, str) else decode_part(piece, encoding, offset)
+            if reason := binary_reason(text):
+                raise UnusableInput("not_text", reason)
+            yield Line(number, text.rstrip("\r\n"))
         except UnusableInput as error:
             yield Line(number, "", error)
-        offset += len(line)
-
-
-def _line(number: int, text: str) -> Line:
-    reason = binary_reason(text)
-    if reason:
-        return Line(number, "", UnusableInput("not_text", reason))
-    return Line(number, text.rstrip("\r\n"))
+        offset += len(piece)
 
 
 def nonempty_lines(path: str, encoding: str) -> Iterator[Line]:
     """The lines of a file that are not empty, without white space around them."""
     stripped = (line._replace(text=line.text.strip()) for line in read_lines(path, encoding))
-    return (line for line in stripped if line.text or line.fault is not None)
+    return (line for line in stripped if line.text or line.fault)
 
 
 def line_id(file: str, number: int) -> str:

@@ -83,13 +83,7 @@ class _Layout(NamedTuple):
 
 
 def list_examples(config: ConllData) -> Examples:
-    """The sentences of a file, or of the files of a folder that are named after splits.
-
-    Problems are in the examples' findings; a sentence that an error names has no words.
-
-    Raises:
-        DataError: there is no file or no sentence.
-    """
+    """The sentences of a file, or of the files of a folder that are named after splits."""
     findings: list[Finding] = []
     sentences: list[Sentence] = []
     numbers = ColumnNumbers(config.word_column, config.tag_column)
@@ -188,11 +182,7 @@ def _rows(path: Path, encoding: str) -> list[_Row]:
 
 
 def _layout(rows: Sequence[_Row], path: Path, numbers: ColumnNumbers) -> _Layout:
-    """The usual number of columns, and which are read.
-
-    Raises:
-        DataError: there are fewer, or both are the same.
-    """
+    """The usual number of columns, and which are read."""
     plain = [row.cells for row in rows if row.cells and not row.first.startswith("#")]
     plain = [cells for cells in plain if cells[0] != _DOCUMENT]
     if not plain:

@@ -18,13 +18,7 @@ PHOTOS = FileKind("photo", EXTENSIONS, "loose_photos", ((".txt", ".text", ".md")
 
 
 def list_examples(config: ImageFolderData) -> Examples:
-    """The photos under `config.root`, each with the name of its class folder as label.
-
-    Problems of the listing are in the examples' findings.
-
-    Raises:
-        DataError: the folder is missing.
-    """
+    """The photos under `config.root`, each with the name of its class folder as label."""
     root = existing_path(config.root, "folder")
     return _examples(directory.walk(root, PHOTOS, config.outside_links))
 

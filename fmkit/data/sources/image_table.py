@@ -25,14 +25,7 @@ _HINT = (
 
 
 def list_examples(config: ImageTableData) -> Examples:
-    """The photos that the table `config.root` names, in the order of its rows.
-
-    Problems of single rows are in the examples' findings.
-
-    Raises:
-        ConfigError: the file's name has an unknown ending.
-        DataError: the table cannot be read, or columns are missing; all problems at once.
-    """
+    """The photos that the table `config.root` names, in the order of its rows."""
     table = existing_path(config.root, "file")
     rows = UsableRows(config, [config.path_column])
     read = read_complete(table, rows.columns, _HINT)

@@ -35,8 +35,6 @@ def read_examples(
 ) -> Examples:
     """The records of all files at `root`, by file and row, with ids such as `chats.jsonl:000012`.
 
-    Problems of single records and files are in the examples' findings.
-
     Args:
         root: a file, or a folder that is searched recursively.
         noun: what a record is called in messages.

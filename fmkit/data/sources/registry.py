@@ -1,6 +1,9 @@
 """The data sources by name, and the function that lists the examples of a config.
 
-Their rows are in `fmkit.config.registry`.
+Their rows in `fmkit.config.registry` name the function that reads each. It takes the config of its
+source and returns all examples, with problems of single files or rows in their findings; an example
+that an error names is empty. It raises a `ConfigError` where `data.root` is missing or has an
+unknown ending, and a `DataError`, with all problems at once, where nothing can be listed.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -65,6 +65,8 @@ class Entry:
         is_impossible: whether the text has no answer; None where the file does not say.
         has_id: whether `name` is an id of the file.
         fault: what is wrong with its form; its other attributes do not count then.
+        spans: of the answers in the context, once they have been located.
+        split: of its file.
     """
 
     name: str
@@ -75,16 +77,8 @@ class Entry:
     is_impossible: bool | None = None
     has_id: bool = True
     fault: str = ""
-
-
-class _Question(NamedTuple):
-    """A question with its text, the title of that, and the accepted answers in it."""
-
-    question: str
-    context: str
-    title: str
-    spans: tuple[Span, ...]
-    split: str
+    spans: tuple[Span, ...] = ()
+    split: str = ""
 
 
 @dataclass
@@ -97,20 +91,13 @@ class _Questions:
         findings: problems.
     """
 
-    by_id: dict[str, _Question] = field(default_factory=dict)
+    by_id: dict[str, Entry] = field(default_factory=dict)
     contexts: dict[str, str] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
 
 def list_examples(config: SquadData) -> Examples:
-    """The questions of a file, or of the files of a folder by their splits.
-
-    Problems of single ones are in the examples' findings.
-
-    Raises:
-        ConfigError: no root was given.
-        DataError: a file cannot be read or is not one of questions; or there is none.
-    """
+    """The questions of a file, or of the files of a folder by their splits."""
     read = _Questions()
     keys = Keys(config.text_column, config.pair_column, config.encoding)
     files = _files(config, read.findings)
@@ -177,11 +164,11 @@ def _add(read: _Questions, entry: Entry, split: str, file: str) -> None:
     if entry.answers and not spans:
         return
     context = read.contexts.setdefault(entry.context, entry.context)
-    row = _Question(entry.question, context, entry.title, spans, split)
-    earlier = read.by_id.setdefault(name, row)
-    if earlier is row:
+    entry = replace(entry, context=context, spans=spans, split=split)
+    earlier = read.by_id.setdefault(name, entry)
+    if earlier is entry:
         return
-    if (earlier.question, earlier.context, earlier.spans) == (row.question, context, spans):
+    if (earlier.question, earlier.context, earlier.spans) == (entry.question, context, spans):
         why = "the same id, question, text and answers"
         read.findings.append(Finding("repeated_rows", where, why))
     else:

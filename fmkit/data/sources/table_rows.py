@@ -34,14 +34,19 @@ _OTHERS = (",", ";", "|", "/")
 
 
 class LabelReader:
-    """Reads the target of each row out of `columns`; a base class."""
+    """A column with the name of each row's class; subclasses read other targets.
+
+    Args:
+        columns: names of the columns that the target is in.
+    """
 
     def __init__(self, columns: Sequence[str]) -> None:
         self.columns = list(columns)
 
     def read(self, cells: Mapping[str, str]) -> tuple[Hashable, list[str]]:
         """The target of one row, and all that is wrong with it; it counts only without problems."""
-        raise NotImplementedError
+        name = cells[self.columns[0]]
+        return name, [] if name else ["no label"]
 
     def annotations(self, targets: list[Any]) -> Annotations | None:
         """The targets of the rows that can be used; None: they are classes."""
@@ -61,15 +66,6 @@ class LabelReader:
     def warnings(self, targets: list[Any]) -> list[Finding]:
         """What may be wrong with all targets together."""
         return []
-
-
-class ClassCells(LabelReader):
-    """One column with the name of the class; the classes are the names that occur."""
-
-    def read(self, cells: Mapping[str, str]) -> tuple[str, list[str]]:
-        """The name of the class."""
-        name = cells[self.columns[0]]
-        return name, [] if name else ["no label"]
 
 
 class SetCells(LabelReader):
@@ -106,10 +102,10 @@ class SetCells(LabelReader):
         for other in _OTHERS:
             count = sum(other in labels[0] for labels in filled)
             if 2 * count > len(filled):
-                shown = f"data.label_separator={self._separator!r}"
                 why = (
-                    f"No cell of column {self.columns[0]!r} has two labels by {shown}, and {count} "
-                    f"have a {other!r}: perhaps \"data.label_separator='{other}'\"."
+                    f"No cell of column {self.columns[0]!r} has two labels by "
+                    f"data.label_separator={self._separator!r}, and {count} have a {other!r}: "
+                    f"perhaps \"data.label_separator='{other}'\"."
                 )
                 return [Finding("separator", "", why)]
         return []
@@ -174,7 +170,7 @@ def label_reader(config: TextTableData | ImageTableData) -> LabelReader:
         return FlagCells(config.label_columns)
     if config.labels == "sets":
         return SetCells(config.label_column, config.label_separator)
-    return ClassCells([config.label_column])
+    return LabelReader([config.label_column])
 
 
 class TableConfig(Protocol):
@@ -244,11 +240,7 @@ class UsableRows:
         self._facts.append(facts)
 
     def examples(self, table: Path, content: Content) -> Examples:
-        """The rows as examples.
-
-        Raises:
-            DataError: the table has none.
-        """
+        """The rows as examples; a `DataError` where the table has none."""
         if not self.ids and not self.findings:
             raise DataError(f"{table} has no rows.")
         targets, splits, groups = ([row[k] for row in self._facts] for k in range(3))

@@ -44,9 +44,6 @@ def by_line(config: TextLinesData) -> Examples:
 
     In a table the rows count, and the text in one of their columns. `config.limit` takes the first
     documents.
-
-    Raises:
-        DataError: there is nothing to read.
     """
     form = DocumentFormat(True, config.encoding, config.text_column, config.quotes)
     files, findings = _files(config, (*_ENDINGS, *JSON_LINES, *CSV, *PARQUET))
@@ -69,13 +66,7 @@ def by_line(config: TextLinesData) -> Examples:
 
 
 def by_file(config: TextFilesData) -> Examples:
-    """The text files in a folder, or a single one.
-
-    `config.limit` takes files, by the hash of their names.
-
-    Raises:
-        DataError: there is nothing to read.
-    """
+    """The text files in a folder, or a single one; `config.limit` takes some by their hash."""
     form = DocumentFormat(False, config.encoding)
     files, findings = _files(config, _ENDINGS)
     if config.limit is not None and config.limit < len(files):

@@ -24,13 +24,7 @@ TEXTS = FileKind("text", ENDINGS, other_source=(EXTENSIONS, "image_folder"), cla
 
 
 def list_examples(config: TextFolderData) -> Examples:
-    """The texts under `config.root`, each with its class.
-
-    Problems are in the examples' findings; an example that an error names has an empty text.
-
-    Raises:
-        DataError: the folder is missing.
-    """
+    """The texts under `config.root`, each with its class."""
     listing = directory.walk(existing_path(config.root, "folder"), TEXTS, config.outside_links)
     if not listing.class_files:
         return _read_files(listing, config)

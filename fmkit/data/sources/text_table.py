@@ -25,14 +25,7 @@ _HINT = (
 
 
 def list_examples(config: TextTableData) -> Examples:
-    """The texts of the table `config.root`, in the order of its rows.
-
-    Problems of single rows are in the examples' findings.
-
-    Raises:
-        ConfigError: the file's name has an unknown ending.
-        DataError: the table cannot be read, or columns are missing; all problems at once.
-    """
+    """The texts of the table `config.root`, in the order of its rows."""
     table = existing_path(config.root, "file")
     has_lines = table.suffix.lower() not in PARQUET
     columns = [name for name in (config.text_column, config.pair_column) if name]

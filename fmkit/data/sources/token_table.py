@@ -31,8 +31,6 @@ _HINT = (
 _MAX_NAMES = 100_000  # tags
 _MAX_PROBLEMS = 5  # of one sentence that its finding lists
 
-TagNames = Sequence[str] | None
-
 
 class _Row(NamedTuple):
     """Cells by column, position in the file for findings, and what is wrong with the whole row."""
@@ -43,14 +41,7 @@ class _Row(NamedTuple):
 
 
 def list_examples(config: TokenTableData) -> Examples:
-    """The sentences of the table `config.root`, in the order of its rows.
-
-    Problems are in the examples' findings; a sentence that an error names has no words.
-
-    Raises:
-        ConfigError: the file's name has an unknown ending.
-        DataError: the table cannot be read, columns are missing, or it has no row.
-    """
+    """The sentences of the table `config.root`, in the order of its rows."""
     path = existing_path(config.root, "file")
     suffix, tag_names = path.suffix.lower(), config.tag_names
     names = (config.word_column, config.tag_column, config.sentence_column or "")
@@ -61,8 +52,8 @@ def list_examples(config: TokenTableData) -> Examples:
             tables.check_columns(columns, table.names)
             tag_names = tag_names or _names_in_metadata(table.metadata, config.tag_column)
         rows = (_record_rows if suffix in ENDINGS else _csv_rows)(path, columns, config)
-        make = _by_word if config.sentence_column else _by_sentence
-        sentences = list(make(rows, config, tag_names))
+        reader = _SentenceReader(config, tag_names)
+        sentences = (reader.by_word if config.sentence_column else reader.by_sentence)(rows)
     except UnusableInput as error:
         hint = _HINT if isinstance(error, tables.ColumnError) else ""
         raise as_data_error(path, error, config.encoding, hint, "data.encoding") from None
@@ -90,7 +81,8 @@ def _record_rows(path: Path, columns: Sequence[str], config: TokenTableData) -> 
     """The rows of JSON lines, a JSON list or a parquet file."""
     has_lines = path.suffix.lower() not in tables.PARQUET
     for index, record in enumerate(records(path, config.encoding, columns=columns)):
-        cells, fault = {}, ""
+        cells: dict[str, Any] = {}
+        fault = ""
         if record.fault is not None:
             fault = record.fault.why
         elif not isinstance(record.value, dict):
@@ -119,119 +111,112 @@ def _names_in_metadata(metadata: Mapping[bytes, bytes], column: str) -> list[str
     return feature if is_list and all(isinstance(name, str) for name in feature) else None
 
 
-def _by_sentence(
-    rows: Iterable[_Row], config: TokenTableData, tag_names: TagNames
-) -> Iterator[Sentence]:
-    """A sentence per row."""
-    for index, row in enumerate(rows):
-        sentence = Sentence(row_id(index), [row.where])
-        problems = [row.fault]
-        if not row.fault:
-            problems = _add_lists(sentence, row, config, tag_names)
-            problems += _set_split_and_group(sentence, row, config)
-        sentence.faults = [(row.where, ", ".join(problems))] if problems else []
-        yield sentence
+class _SentenceReader:
+    """Makes sentences of the rows of a table."""
 
+    def __init__(self, config: TokenTableData, tag_names: Sequence[str] | None) -> None:
+        self._config, self._tag_names = config, tag_names
 
-def _add_lists(
-    sentence: Sentence, row: _Row, config: TokenTableData, tag_names: TagNames
-) -> list[str]:
-    """Add the words and tags of a row that has lists of them; what is wrong with it."""
-    words, tags = row.cells[config.word_column], row.cells[config.tag_column]
-    for column, cell in ((config.word_column, words), (config.tag_column, tags)):
-        if cell is None:
-            return [f"{column!r} is empty"]
-        if not isinstance(cell, list | tuple):
-            raise DataError(
-                f"{config.root}: column {column!r} has {type(cell).__name__}; expected a list with "
-                "an entry for each word of a sentence.",
-                "In a table with a row per word: data.sentence_column=NAME tells sentences apart.",
-            )
-    if len(words) != len(tags):
-        return [f"{plural(len(words), 'word')} and {plural(len(tags), 'tag')}"]
-    problems = [] if words else ["no words"]
-    for number, (word, tag) in enumerate(zip(words, tags, strict=True), start=1):
-        problems += [f"{why} (word {number})" for why in _add_word(sentence, word, tag, tag_names)]
-    return problems[:_MAX_PROBLEMS]
+    def by_sentence(self, rows: Iterable[_Row]) -> list[Sentence]:
+        """A sentence per row."""
+        sentences = []
+        for index, row in enumerate(rows):
+            sentence = Sentence(row_id(index), [row.where])
+            if problems := [row.fault] if row.fault else self._add_lists(sentence, row):
+                sentence.faults.append((row.where, ", ".join(problems)))
+            sentences.append(sentence)
+        return sentences
 
+    def _add_lists(self, sentence: Sentence, row: _Row) -> list[str]:
+        """Add the words and tags of a row that has lists of them; what is wrong with it."""
+        words, tags = row.cells[self._config.word_column], row.cells[self._config.tag_column]
+        split_problems = self._set_split_and_group(sentence, row)
+        for column, cell in ((self._config.word_column, words), (self._config.tag_column, tags)):
+            if cell is None:
+                return [f"{column!r} is empty", *split_problems]
+            if not isinstance(cell, list | tuple):
+                kind = f"{self._config.root}: column {column!r} has {type(cell).__name__}"
+                raise DataError(
+                    f"{kind}; expected a list with an entry for each word of a sentence.",
+                    "In a table with a row per word: data.sentence_column=NAME tells sentences "
+                    "apart.",
+                )
+        if len(words) != len(tags):
+            counts = f"{plural(len(words), 'word')} and {plural(len(tags), 'tag')}"
+            return [counts, *split_problems]
+        problems = [] if words else ["no words"]
+        for number, (word, tag) in enumerate(zip(words, tags, strict=True), start=1):
+            problems += [f"{why} (word {number})" for why in self._add_word(sentence, word, tag)]
+        return [*problems[:_MAX_PROBLEMS], *split_problems]
 
-def _by_word(
-    rows: Iterable[_Row], config: TokenTableData, tag_names: TagNames
-) -> Iterator[Sentence]:
-    """A sentence is the consecutive rows that have the same cell in the sentence column."""
-    sentence: Sentence | None = None
-    current, seen, count = "", set(), 0
-    column = config.sentence_column or ""
-    for row in rows:
-        name = "" if row.fault else _text(row.cells[column])
-        if sentence is None or (name and name != current):
-            if sentence is not None:
-                yield sentence
-            sentence = Sentence(f"sentence-{count:06d}", [])
-            count += 1
-            current = name or current
-            if not name and not row.fault:
+    def by_word(self, rows: Iterable[_Row]) -> list[Sentence]:
+        """A sentence is the consecutive rows that have the same cell in the sentence column."""
+        sentences: list[Sentence] = []
+        current, seen = "", set()
+        column = self._config.sentence_column or ""
+        for row in rows:
+            name = "" if row.fault else _text(row.cells[column])
+            is_first = not sentences or bool(name and name != current)
+            if is_first:
+                sentences.append(Sentence(f"sentence-{len(sentences):06d}", []))
+                current = name or current
+            sentence = sentences[-1]
+            if is_first and not name and not row.fault:
                 sentence.faults.append((row.where, f"no sentence in {column!r}"))
-            if name in seen:
+            if is_first and name in seen:
                 why = f"sentence {name!r} continues after another one, or two have the same name"
                 sentence.faults.append((row.where, why))
             seen.add(name)
-        sentence.locations.append(row.where)
-        if problems := [row.fault] if row.fault else _add_row(sentence, row, config, tag_names):
-            sentence.faults.append((row.where, ", ".join(problems)))
-    if sentence is not None:
-        yield sentence
+            sentence.locations.append(row.where)
+            if problems := [row.fault] if row.fault else self._add_row(sentence, row):
+                sentence.faults.append((row.where, ", ".join(problems)))
+        return sentences
 
+    def _add_row(self, sentence: Sentence, row: _Row) -> list[str]:
+        """Add a row's word to its sentence, whose first row names split and group; its problems."""
+        word, tag = row.cells[self._config.word_column], row.cells[self._config.tag_column]
+        if isinstance(word, list | tuple) or isinstance(tag, list | tuple):
+            key = f"data.sentence_column={self._config.sentence_column}"
+            raise DataError(
+                f"{self._config.root} has lists, and {key} is for tables with a row per word.",
+                "Leave it out.",
+            )
+        is_first = not sentence.words
+        problems = self._add_word(sentence, word, tag)
+        before = sentence.split, sentence.group
+        if is_first or any(_text(row.cells[name]) for name in split_columns(self._config)):
+            problems += self._set_split_and_group(sentence, row)
+            if not is_first and before != (sentence.split, sentence.group) and not problems:
+                problems.append("another split or group than the words before it")
+        return problems
 
-def _add_row(
-    sentence: Sentence, row: _Row, config: TokenTableData, tag_names: TagNames
-) -> list[str]:
-    """Add a row's word to its sentence, whose first row names split and group; its problems."""
-    word, tag = row.cells[config.word_column], row.cells[config.tag_column]
-    if isinstance(word, list | tuple) or isinstance(tag, list | tuple):
-        raise DataError(
-            f"{config.root} has lists, and data.sentence_column={config.sentence_column} is for "
-            "tables with a row per word.",
-            "Leave it out.",
-        )
-    is_first = not sentence.words
-    problems = _add_word(sentence, word, tag, tag_names)
-    before = sentence.split, sentence.group
-    if is_first or any(_text(row.cells[name]) for name in split_columns(config)):
-        problems += _set_split_and_group(sentence, row, config)
-        if not is_first and before != (sentence.split, sentence.group) and not problems:
-            problems.append("another split or group than the words before it")
-    return problems
+    def _add_word(self, sentence: Sentence, word: Any, tag: Any) -> list[str]:
+        """Add a word and its tag; what is wrong with them."""
+        text, name, tag_names = _text(word), _text(tag), self._tag_names
+        problems = []
+        if not text or "\0" in text:
+            problems.append("a NUL character" if text else "no word")
+        if not name:
+            problems.append("no tag")
+        elif tag_names is not None and name not in tag_names:
+            number = int(name) if name.isdecimal() and len(name) < 10 else len(tag_names)
+            if number < len(tag_names):
+                name = tag_names[number]
+            elif name.isdecimal():
+                problems.append(f"tag {name}, and there are names for 0 to {len(tag_names) - 1}")
+            else:
+                problems.append(f"tag {name!r} is not one of the names")
+        sentence.words.append(text)
+        sentence.tags.append(name)
+        return problems
 
-
-def _add_word(sentence: Sentence, word: Any, tag: Any, tag_names: TagNames) -> list[str]:
-    """Add a word and its tag; what is wrong with them."""
-    text, name = _text(word), _text(tag)
-    problems = []
-    if not text or "\0" in text:
-        problems.append("a NUL character" if text else "no word")
-    if not name:
-        problems.append("no tag")
-    elif tag_names is not None and name not in tag_names:
-        number = int(name) if name.isdecimal() and len(name) < 10 else len(tag_names)
-        if number < len(tag_names):
-            name = tag_names[number]
-        elif name.isdecimal():
-            problems.append(f"tag {name}, and there are names for 0 to {len(tag_names) - 1}")
-        else:
-            problems.append(f"tag {name!r} is not one of the names")
-    sentence.words.append(text)
-    sentence.tags.append(name)
-    return problems
+    def _set_split_and_group(self, sentence: Sentence, row: _Row) -> list[str]:
+        """Set a sentence's split and group; what is wrong with them."""
+        cells = {name: _text(row.cells[name]) for name in split_columns(self._config)}
+        sentence.split, sentence.group, problems = split_and_group(cells, self._config)
+        return problems
 
 
 def _text(cell: Any) -> str:
     decoded = cell.decode("utf-8", "replace") if isinstance(cell, bytes) else cell
     return tables.cell_text(decoded, "")
-
-
-def _set_split_and_group(sentence: Sentence, row: _Row, config: TokenTableData) -> list[str]:
-    """Set a sentence's split and group; what is wrong with them."""
-    cells = {name: _text(row.cells[name]) for name in split_columns(config)}
-    sentence.split, sentence.group, problems = split_and_group(cells, config)
-    return problems
