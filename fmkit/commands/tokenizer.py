@@ -59,7 +59,7 @@ def train_tokenizer(config: TokenizerConfig) -> dict[str, Any]:
     """
     output = _output_folder(config)
     from fmkit.data import load
-    from fmkit.data.content import text_stream
+    from fmkit.data.content import texts
     from fmkit.models.tokenizers import statistics, training
 
     data_config, seed = config.data, config.data.split_seed
@@ -77,9 +77,7 @@ def train_tokenizer(config: TokenizerConfig) -> dict[str, Any]:
     def train() -> TextTokenizer:
         return training.train(
             settings,
-            lambda: text_stream.text_passages(
-                data.examples, data.splits[config.split], progress.update
-            ),
+            lambda: texts.text_passages(data.examples, data.splits[config.split], progress.update),
         )
 
     tokenizer = _in_thread(train, progress)
@@ -160,14 +158,14 @@ def _measure(
     data: Dataset, split: str, tokenizer: TextTokenizer, progress: _Progress
 ) -> TokenizerStatistics:
     """Statistics of a split's texts as tokens; of a large one, over evenly spaced texts."""
-    from fmkit.data.content import text_stream
+    from fmkit.data.content import texts
     from fmkit.models.tokenizers import statistics
 
     indices = data.splits[split]
     size = data.examples.content.text_size() * len(indices) / len(data.examples)
     indices = indices[:: max(1, round(size / _MEASURED_BYTES))]
     return statistics.measure(
-        tokenizer, text_stream.text_passages(data.examples, indices, progress.update)
+        tokenizer, texts.text_passages(data.examples, indices, progress.update)
     )
 
 

@@ -14,7 +14,7 @@ from fmkit.config.schema.runtime import PhaseConfig
 from fmkit.config.schema.task import DpoConfig
 from fmkit.core.types import Message
 from fmkit.data import splits
-from fmkit.data.content.preferences import Pair, Preferences
+from fmkit.data.content.texts import Pair, Preferences
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
 from fmkit.train import assemble, devices

@@ -170,8 +170,7 @@ def is_table(file: TextFile) -> bool:
 def line_offsets(file: TextFile, form: DocumentFormat) -> Iterator[tuple[int, int]]:
     """Number and offset of each line that is not empty, or of each row that can be used.
 
-    Raises:
-        UnusableInput, OSError: see `Documents.text_parts`.
+    Raises what `Documents.text_parts` raises.
     """
     if is_table(file):
         for row in table_rows(file, form):
@@ -188,9 +187,7 @@ def line_offsets(file: TextFile, form: DocumentFormat) -> Iterator[tuple[int, in
 def table_rows(file: TextFile, form: DocumentFormat) -> Iterator[Row]:
     """The rows of a table, including those that cannot be used.
 
-    Raises:
-        UnusableInput: it is not a table, or lacks the column.
-        OSError: it cannot be read.
+    Raises what `Documents.text_parts` raises, also where it is not a table or lacks the column.
     """
     columns, suffix = [form.text_column], Path(file.name).suffix.lower()
     try:
@@ -227,11 +224,7 @@ def _short_lines(file: TextFile, form: DocumentFormat) -> Iterator[tuple[int, in
 
 
 def open_parquet(file: TextFile, form: DocumentFormat) -> tuple[ParquetTable, int]:
-    """A parquet file, and the approximate bytes of a text: the distance of two rows' offsets.
-
-    Raises:
-        UnusableInput: it is not one, or has no such column of texts.
-    """
+    """A parquet file, and the approximate bytes of a text: the distance of two rows' offsets."""
     table = ParquetTable(file.path)
     table.check_texts([form.text_column])
     return table, table.bytes_per_row(form.text_column)
@@ -242,13 +235,10 @@ def _from_json(line: str, number: int, key: str) -> str:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise UnusableInput("not_text", f"line {number:,} is not valid JSON: {error}") from None
-    if not isinstance(row, dict) or not isinstance(row.get(key), str):
-        raise UnusableInput(
-            "not_text",
-            f"line {number:,} is not an object with a text under {key!r}; "
-            "data.text_column names the key",
-        )
-    text: str = row[key]
+    text = row.get(key) if isinstance(row, dict) else None
+    if not isinstance(text, str):
+        why = f"line {number:,} is not an object with a text under {key!r}"
+        raise UnusableInput("not_text", f"{why}; data.text_column names the key")
     if "\0" in text:
         raise UnusableInput("not_text", f"line {number:,} has a NUL character")
     return text
@@ -290,10 +280,6 @@ def lines(file: TextFile, encoding: str, most: int) -> Iterator[tuple[int, int, 
         file: the file.
         encoding: its encoding.
         most: characters of a line beyond which it comes in parts.
-
-    Raises:
-        UnusableInput: it is not text in that encoding.
-        OSError: it cannot be read.
     """
     number, rest, rest_offset = 1, "", 0
     for offset, size, text in _chunks(file, encoding):

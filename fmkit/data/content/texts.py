@@ -1,16 +1,30 @@
-"""Content of text examples: single texts or pairs, conversations, and sentences as words."""
+"""Content of text examples: texts or pairs, conversations, preferences, sentences as words.
+
+Preferences are a prompt with a preferred and a rejected answer, each a text as it stands or
+messages of a conversation.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
+from fmkit.core.errors import DataError
 from fmkit.core.types import Message
-from fmkit.data.examples import Content, TextPart
+from fmkit.data.examples import Content, Examples, TextPart
+from fmkit.data.findings import UnusableInput
+
+Messages = tuple[Message, ...]
+Turns = str | Messages
+"""A text as it stands, or messages of a conversation."""
+
+LONGEST = 2**16
+"""Characters of a passage: longer texts are divided."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,11 +89,11 @@ class Conversations(Content):
     modality: ClassVar[str] = "text"
     layout: ClassVar[str] = "conversations"
     columns: ClassVar = ("conversations",)
-    conversations: tuple[tuple[Message, ...], ...]
+    conversations: tuple[Messages, ...]
 
     def identity(self, index: int) -> tuple[int, bytes]:
         """Roles and contents as JSON."""
-        encoded = json.dumps([[turn.role, turn.content] for turn in self.conversations[index]])
+        encoded = json.dumps(_as_json(self.conversations[index]))
         return len(encoded), encoded.encode()
 
     def duplicate_key(self, index: int) -> bytes:
@@ -101,6 +115,45 @@ class Conversations(Content):
             "words": np.array([sum(len(t.split()) for t in texts) for texts in contents], np.int64),
             "answer_characters": np.array([sum(map(len, texts)) for texts in answers], np.int64),
         }
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A prompt with two answers, all three texts or all three messages."""
+
+    prompt: Turns
+    chosen: Turns
+    rejected: Turns
+
+
+@dataclass(frozen=True, eq=False)
+class Preferences(Content):
+    """Pairs of answers in memory."""
+
+    modality: ClassVar[str] = "text"
+    noun: ClassVar[str] = "row"
+    layout: ClassVar[str] = "preferences"
+    columns: ClassVar = ("pairs",)
+    pairs: tuple[Pair, ...]
+
+    def identity(self, index: int) -> tuple[int, bytes]:
+        """Prompt and answers as JSON."""
+        pair = self.pairs[index]
+        turns = (pair.prompt, pair.chosen, pair.rejected)
+        encoded = json.dumps([_as_json(part) for part in turns])
+        return len(encoded), encoded.encode()
+
+    def size_columns(self) -> dict[str, np.ndarray]:
+        """Characters and words of prompts, preferred and rejected answers."""
+        parts = ("prompt", "chosen", "rejected")
+        return text_lengths(
+            {f"{part}_": [_plain(getattr(pair, part)) for pair in self.pairs] for part in parts}
+        )
+
+    def prompt_groups(self) -> np.ndarray:
+        """A group name for each different prompt, (N,): its pairs belong in one split."""
+        prompts = (json.dumps(_as_json(pair.prompt)).encode() for pair in self.pairs)
+        return np.array([hashlib.sha256(prompt).hexdigest()[:32] for prompt in prompts])
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,3 +203,58 @@ def text_lengths(texts: Mapping[str, Sequence[str]]) -> dict[str, np.ndarray]:
         columns[f"{prefix}characters"] = np.array([len(text) for text in column], np.int64)
         columns[f"{prefix}words"] = np.array([len(text.split()) for text in column], np.int64)
     return columns
+
+
+def messages(turns: Turns) -> Messages:
+    """Turns that are messages; a `TypeError` if they are a text."""
+    if isinstance(turns, str):
+        raise TypeError("expected messages, got a text")
+    return turns
+
+
+def _plain(turns: Turns) -> str:
+    return turns if isinstance(turns, str) else "\n".join(turn.content for turn in turns)
+
+
+def _as_json(turns: Turns) -> Any:
+    return turns if isinstance(turns, str) else [[turn.role, turn.content] for turn in turns]
+
+
+def text_passages(
+    examples: Examples,
+    indices: np.ndarray,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[str]:
+    """The texts at `indices`, divided between words where they are long; about 1 MiB is held.
+
+    Args:
+        examples: documents, or texts with classes.
+        indices: rising positions in them.
+        progress: called before each text with its index and how many there are; it may raise.
+
+    Raises:
+        DataError: a document cannot be read any more.
+    """
+    content = examples.content
+    if len(indices) < len(examples):
+        content = content.take(indices)
+    try:
+        for part in content.text_parts():
+            if progress is not None:
+                progress(part.index, len(indices))
+            yield from split_text(part.text)
+    except (UnusableInput, OSError) as error:
+        raise DataError(f"a document cannot be read any more: {error}.") from error
+
+
+def split_text(text: str, most: int = LONGEST) -> Iterator[str]:
+    """A text in passages of at most `most` characters, divided before white space if any."""
+    start = 0
+    while len(text) - start > most:
+        end = start + most
+        space = max(text.rfind("\n", start + 1, end), text.rfind(" ", start + 1, end))
+        cut = space if space > start else end
+        yield text[start:cut]
+        start = cut
+    if start < len(text):
+        yield text[start:]

@@ -17,7 +17,6 @@ from fmkit.data.formats.tables import PARQUET, ParquetTable
 from fmkit.data.formats.text_files import nonempty_lines, read_text
 
 JSON_LINES = (".jsonl", ".ndjson")
-"""How names of files end that have a JSON object per line."""
 ENDINGS = (*JSON_LINES, ".json", *PARQUET)
 """How the names of files of records end."""
 

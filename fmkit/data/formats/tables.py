@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,7 +57,7 @@ class Row:
     """A row of a table.
 
     Attributes:
-        index: its position among the rows, from 0, without the header and rows of empty cells.
+        index: its position, from 0, without the header and rows of empty cells.
         line: the line that it begins in, from 1; in a parquet file its position, from 1.
         offset: where it begins, in bytes; in a parquet file by the mean size of a row.
         cells: the requested ones as texts, by column; none where the row cannot be used.
@@ -143,11 +144,7 @@ def _records(lines: Lines, separator: str, quotes: bool) -> Iterator[tuple[int, 
 
 
 def check_columns(columns: Sequence[str], names: Sequence[str]) -> None:
-    """Refuse a table without some of the columns, or with one of them twice.
-
-    Raises:
-        UnusableInput: with all of them.
-    """
+    """Raise `UnusableInput` for a table without some of the columns, or with one of them twice."""
     shown = [name if len(name) <= 40 else f"{name[:37]}..." for name in names[:_MAX_COLUMNS]]
     problems = [received("column", name, shown) for name in columns if name not in names]
     problems += [f"it has two columns {name!r}" for name in columns if names.count(name) > 1]
@@ -156,18 +153,12 @@ def check_columns(columns: Sequence[str], names: Sequence[str]) -> None:
 
 
 class ParquetTable:
-    """A parquet file, read in batches of rows.
-
-    Args:
-        path: of the file.
+    """A parquet file, read in batches of rows; `UnusableInput` where it cannot be read.
 
     Attributes:
         names: of its columns.
         metadata: of its schema.
         row_count: rows of the file.
-
-    Raises:
-        UnusableInput: it is not a readable parquet file.
     """
 
     def __init__(self, path: str) -> None:
@@ -186,19 +177,14 @@ class ParquetTable:
         self.row_count = int(self._file.metadata.num_rows)
 
     def check_texts(self, columns: Sequence[str]) -> None:
-        """Refuse a table that lacks columns, or has lists or objects in them instead of texts.
-
-        Raises:
-            UnusableInput: with all of them.
-        """
+        """Raise `UnusableInput` if it lacks columns, or has lists or objects in them."""
         import pyarrow as arrow
 
         check_columns(columns, self.names)
-        types = {name: self._schema.field(name).type for name in columns}
-        nested = {name: kind for name, kind in types.items() if arrow.types.is_nested(kind)}
+        fields = [self._schema.field(name) for name in columns]
+        nested = [f"{f.name!r} is {f.type}" for f in fields if arrow.types.is_nested(f.type)]
         if nested:
-            shown = [f"{name!r} is {kind}" for name, kind in nested.items()]
-            raise ColumnError("not_text", f"column {join_names(shown)}; expected texts")
+            raise ColumnError("not_text", f"column {join_names(nested)}; expected texts")
 
     def bytes_per_row(self, column: str) -> int:
         """Approximate bytes of a cell of a column, at least 1."""
@@ -214,11 +200,7 @@ class ParquetTable:
     def rows(
         self, columns: Sequence[str] | None = None, row_bytes: int = 1
     ) -> Iterator[dict[str, Any]]:
-        """The rows as typed cells by column; a few megabytes are decoded at a time.
-
-        Args:
-            columns: which ones; None: all.
-            row_bytes: approximate bytes of a row.
+        """The rows as typed cells by column (None: all); a few megabytes are decoded at a time.
 
         Raises:
             UnusableInput: the file is damaged.
@@ -296,7 +278,7 @@ def read(
         else:
             text = read_text(str(table), encoding)
             yield from csv_rows(
-                lambda: ((number, 0, line) for number, line in enumerate(lines(text), start=1)),
+                lambda: zip(itertools.count(1), itertools.repeat(0), lines(text), strict=False),
                 suffix,
                 names,
                 quotes,
@@ -312,12 +294,7 @@ def read(
 
 
 def read_complete(table: Path, columns: Sequence[str], hint: str) -> list[dict[str, str]]:
-    """The requested cells of a table in which every row can be read (see `read`).
-
-    Raises:
-        ConfigError: the file's name has an unknown ending.
-        DataError: the file cannot be read, columns are missing, or rows have too few cells.
-    """
+    """The requested cells by row; as `read`, and a `DataError` also where a row cannot be used."""
     rows = list(read(table, columns, hint))
     if faults := [row.fault for row in rows if row.fault]:
         raise DataError(

@@ -35,12 +35,7 @@ _PROBED = 4096  # bytes by which an encoding without a byte order mark is guesse
 
 
 class BadEncoding(UnusableInput):
-    """Bytes that are not text in the encoding that was named.
-
-    Attributes:
-        reason: what is wrong, and at which byte.
-        likely: the encoding that they may have; empty where none is likely.
-    """
+    """Bytes that are not text in the encoding that was named, but perhaps in the `likely` one."""
 
     def __init__(self, reason: str, likely: str) -> None:
         super().__init__("bad_encoding", f"{reason}; perhaps it is {likely}" if likely else reason)
@@ -53,11 +48,7 @@ def _bom_encoding(content: bytes) -> str:
 
 
 def check_bom(content: bytes, encoding: str) -> bool:
-    """Whether a file begins with a byte order mark.
-
-    Raises:
-        BadEncoding: with that of another encoding.
-    """
+    """Whether a file begins with a byte order mark; `BadEncoding` for one of another encoding."""
     bom = _bom_encoding(content)
     if not codecs.lookup(encoding).name.startswith(bom):
         raise BadEncoding(f"it begins with the mark of {bom.upper()}", bom)
@@ -89,13 +80,10 @@ def decode_error(error: UnicodeError, content: bytes, encoding: str, offset: int
 
 
 def refuse_other(content: bytes, encoding: str) -> None:
-    """Refuse a file that as a whole has another encoding, even if much of it decodes.
+    """Raise `BadEncoding` if a file as a whole has another encoding, even if much of it decodes.
 
     ASCII in UTF-16 is ASCII with NULs between. Conversely any two bytes are a character in UTF-16,
     mostly a Chinese one; but text in UTF-16 has line ends or spaces, and so zero bytes.
-
-    Raises:
-        BadEncoding: it has.
     """
     if check_bom(content, encoding):
         return
@@ -153,8 +141,7 @@ def text_problem(text: str) -> str:
         text.encode()
     except UnicodeEncodeError as error:  # as a JSON escape by itself, such as "\\ud83d"
         return f"is not text: character {error.start:,} is half of one"
-    reason = binary_reason(text)
-    return f"is not text: {reason}" if reason else ""
+    return f"is not text: {reason}" if (reason := binary_reason(text)) else ""
 
 
 def binary_reason(text: str) -> str:
@@ -197,11 +184,11 @@ def open_input(path: str) -> IO[bytes]:
 
 def read_bytes(path: str, most: int | None = None) -> bytes:
     """All of a file, of at most `most` bytes."""
-    with open_input(path) as stream:
-        try:
+    try:
+        with open_input(path) as stream:
             content = stream.read(-1 if most is None else most + 1)
-        except OSError as error:
-            raise UnusableInput("unreadable", str(error.strerror or error)) from None
+    except OSError as error:
+        raise UnusableInput("unreadable", str(error.strerror or error)) from None
     if most is not None and len(content) > most:
         raise UnusableInput("not_text", f"it has more than {most:,} bytes")
     return content
@@ -259,11 +246,7 @@ def line_id(file: str, number: int) -> str:
 
 
 def as_data_error(
-    path: Path,
-    error: UnusableInput,
-    encoding: str = "utf-8",
-    hint: str = "",
-    encoding_key: str = "",
+    path: Path, error: UnusableInput, encoding: str, hint: str = "", encoding_key: str = ""
 ) -> DataError:
     """An unusable file as the error of a source that reads only this file.
 

@@ -261,7 +261,8 @@ def _are_splits(listing: Listing, folders: list[Path]) -> bool:
     """Whether the folders of the root are splits; a finding where only some look like splits."""
     named = [folder for folder in folders if folder.name.lower() in SPLIT_NAMES]
     others = [folder.name for folder in folders if folder not in named]
-    nested = [folder for folder in named if _has_folder(folder)]
+    subfolders = {folder: next(os.walk(folder), ("", [], []))[1] for folder in named}
+    nested = [folder for folder in named if any(name[0] != "." for name in subfolders[folder])]
     if not named:
         return False
     if not others:
@@ -282,13 +283,6 @@ def _are_splits(listing: Listing, folders: list[Path]) -> bool:
             "only.",
         )
     return False
-
-
-def _has_folder(folder: Path) -> bool:
-    try:
-        return any(e.is_dir() and not e.name.startswith(".") for e in os.scandir(folder))
-    except OSError:
-        return False
 
 
 def _are_class_files(splits: list[Path]) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 
 from fmkit.config.schema.data import PreferencesData
 from fmkit.core.types import Message
-from fmkit.data.content.preferences import Messages, Pair, Preferences, Turns, messages
+from fmkit.data.content.texts import Messages, Pair, Preferences, Turns, messages
 from fmkit.data.examples import Examples
 from fmkit.data.formats.chat_messages import message, unusable
 from fmkit.data.formats.text_files import text_problem

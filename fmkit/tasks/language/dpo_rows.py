@@ -14,7 +14,7 @@ import numpy as np
 
 from fmkit.core.errors import ConfigError, DataError, received
 from fmkit.core.types import Tokenizer
-from fmkit.data.content.preferences import Pair, Preferences, messages
+from fmkit.data.content.texts import Pair, Preferences, messages
 from fmkit.models.backbone import PADDING
 from fmkit.models.tokenizers.chat_template import Chat, Turns
 

@@ -12,7 +12,7 @@ from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.core.errors import DataError
 from fmkit.core.types import Message
 from fmkit.data import load, splits
-from fmkit.data.content.preferences import Pair
+from fmkit.data.content.texts import Pair
 from fmkit.data.quality import inspect
 from fmkit.data.quality import report as data_report
 from fmkit.data.sources import registry

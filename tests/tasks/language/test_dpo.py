@@ -9,7 +9,7 @@ from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.task import CausalLmConfig, DpoConfig, JointConfig, ObjectiveConfig
 from fmkit.core.errors import ConfigError
 from fmkit.core.types import DataSpec, Message
-from fmkit.data.content.preferences import Pair, Preferences
+from fmkit.data.content.texts import Pair, Preferences
 from fmkit.data.examples import Examples
 from fmkit.data.loaders.text_loader import Encoded, TextLoader, TokenRows
 from fmkit.models.registry import build
