@@ -75,10 +75,6 @@ class DocumentFormat:
     quotes: bool = True
 
 
-BadRowCallback = Callable[[int, str], None]
-"""Called with the number of a row of a table that cannot be used, and why."""
-
-
 @dataclass(frozen=True, eq=False)
 class Documents(Content):
     """Pieces of text files.
@@ -130,14 +126,13 @@ class Documents(Content):
         for number in np.unique(self.file_of):
             yield from self.parts_of(int(number))
 
-    def parts_of(self, number: int, bad_row: BadRowCallback | None = None) -> Iterator[TextPart]:
-        """What is in the pieces of one file; see `text_parts`.
+    def parts_of(
+        self, number: int, bad_row: Callable[[int, str], None] | None = None
+    ) -> Iterator[TextPart]:
+        """What is in the pieces of a file, by its number; see `text_parts`.
 
-        Rows of a table that cannot be used are skipped, as lines without a text are.
-
-        Args:
-            number: of the file.
-            bad_row: called for each such row.
+        Rows of a table that cannot be used are skipped, as lines without a text are; `bad_row` is
+        called with the number of each such row, and why.
         """
         file, form = self.files[number], self.form
         first, last = np.searchsorted(self.file_of, [number, number + 1])
@@ -248,10 +243,10 @@ def _whole_file(file: TextFile, form: DocumentFormat, index_of: np.ndarray) -> I
     """A file as one document, in parts of at most a chunk that end with a line where they can."""
     pending: list[str] = []
     size, current = 0, -1
-    most = min(file.block or CHUNK, CHUNK)  # a longer line may begin in several pieces
+    step = min(file.block or CHUNK, CHUNK)  # a longer line is divided: it may be in several pieces
     for _, offset, line in lines(file, form.encoding, CHUNK):
-        for start in range(0, len(line), most):
-            text = line[start : start + most]
+        for start in range(0, len(line), step):
+            text = line[start : start + step]
             index = _piece_index(file, index_of, 0, offset + start)
             if pending and (index != current or size + len(text) > CHUNK):
                 yield TextPart(current, "".join(pending), is_last=False)
@@ -270,7 +265,7 @@ def _piece_index(file: TextFile, index_of: np.ndarray, number: int, offset: int)
     return int(index_of[piece]) if piece < len(index_of) else -1
 
 
-def lines(file: TextFile, encoding: str, most: int) -> Iterator[tuple[int, int, str]]:
+def lines(file: TextFile, encoding: str, max_characters: int) -> Iterator[tuple[int, int, str]]:
     """Number from 1, offset and text of each line, its end included, which is `\\n`.
 
     An offset is where the line begins, in bytes; inside a chunk it is interpolated, for encodings
@@ -279,15 +274,14 @@ def lines(file: TextFile, encoding: str, most: int) -> Iterator[tuple[int, int, 
     Args:
         file: the file.
         encoding: its encoding.
-        most: characters of a line beyond which it comes in parts.
+        max_characters: characters of a line beyond which it comes in parts.
     """
     number, rest, rest_offset = 1, "", 0
     for offset, size, text in _chunks(file, encoding):
         *complete, last = text.split("\n")
         position = 0
         for line in complete:
-            here = offset + position * size // len(text)
-            start = rest_offset if rest else here
+            start = rest_offset if rest else offset + position * size // len(text)
             if start >= file.end:
                 return
             yield number, start, f"{rest}{line}\n"
@@ -297,7 +291,7 @@ def lines(file: TextFile, encoding: str, most: int) -> Iterator[tuple[int, int, 
         if not rest:
             rest_offset = offset + (position * size // len(text) if text else 0)
         rest += last
-        if len(rest) > most:
+        if len(rest) > max_characters:
             yield number, rest_offset, rest
             rest = ""
     if rest and rest_offset < file.end:

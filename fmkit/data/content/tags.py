@@ -47,13 +47,7 @@ class Scheme:
 
 @dataclass(frozen=True)
 class EntitySpans:
-    """Entities of many sentences, in their order.
-
-    Attributes:
-        begins: first word of each, (E,).
-        ends: the word after its last one, (E,).
-        kinds: number of its type, (E,).
-    """
+    """First word, word after the last one, and number of the type of all entities, (E,) each."""
 
     begins: np.ndarray
     ends: np.ndarray
@@ -100,13 +94,13 @@ def marks_entities(counts: Mapping[str, int]) -> bool:
     They are if at least half of the words that are not `O` have a known prefix, so that a few wrong
     tags are recognised as wrong. A prefix without a type counts only if there is an `O`, too.
     """
-    inside = {name: count for name, count in counts.items() if name != OUTSIDE_NAME}
+    tagged = {name: count for name, count in counts.items() if name != OUTSIDE_NAME}
     prefixed = sum(
         count
-        for name, count in inside.items()
+        for name, count in tagged.items()
         if (match := _TAG.fullmatch(name)) and (match[2] or OUTSIDE_NAME in counts)
     )
-    return prefixed > 0 and 2 * prefixed >= sum(inside.values())
+    return prefixed > 0 and 2 * prefixed >= sum(tagged.values())
 
 
 def tag_scheme(names: Sequence[str]) -> Scheme | None:

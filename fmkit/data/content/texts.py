@@ -247,11 +247,11 @@ def text_passages(
         raise DataError(f"a document cannot be read any more: {error}.") from error
 
 
-def split_text(text: str, most: int = LONGEST) -> Iterator[str]:
-    """A text in passages of at most `most` characters, divided before white space if any."""
+def split_text(text: str, max_length: int = LONGEST) -> Iterator[str]:
+    """A text in passages of at most `max_length` characters, divided before white space if any."""
     start = 0
-    while len(text) - start > most:
-        end = start + most
+    while len(text) - start > max_length:
+        end = start + max_length
         space = max(text.rfind("\n", start + 1, end), text.rfind(" ", start + 1, end))
         cut = space if space > start else end
         yield text[start:cut]

@@ -62,11 +62,7 @@ def messages(row: Any) -> tuple[Message, ...]:
 
 
 def message(row: Any, where: str) -> Message:
-    """A message of a list.
-
-    Args:
-        row: an object with a role and a content.
-        where: what to call it.
+    """The message of an object with a role and a content, which errors call `where`.
 
     Raises:
         UnusableInput: with the reason why it is not one.
@@ -100,13 +96,13 @@ def _messages(row: Any) -> list[Message]:
             "`messages`, `conversations`, `prompt` and `completion`, or `instruction` and `output`"
         )
     else:
-        question, answer, about = keys
+        question, answer, topic_key = keys
         for name, role in ((question, "user"), (answer, "assistant")):
             if isinstance(cells[name], list):
                 turns += _listed(cells[name], name)
                 continue
             text = _text(cells[name], name)
-            if name == question and (topic := _text(cells.get(about, ""), about)).strip():
+            if name == question and (topic := _text(cells.get(topic_key, ""), topic_key)).strip():
                 text = f"{text}\n\n{topic}"
             turns.append(Message(role, text))
     if "system" in cells:

@@ -127,7 +127,7 @@ def truncation_reason(stream: IO[bytes], kind: str) -> str:
     announced = 0
     if kind == "WEBP" and len(head) >= 8:
         announced = int.from_bytes(head[4:8], "little") + 8
-    elif kind == "BMP" and len(head) >= 6:
+    if kind == "BMP" and len(head) >= 6:
         announced = int.from_bytes(head[2:6], "little")
     if announced > size:
         return f"{size:,} bytes of {announced:,}"

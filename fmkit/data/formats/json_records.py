@@ -22,13 +22,7 @@ ENDINGS = (*JSON_LINES, ".json", *PARQUET)
 
 
 class Record(NamedTuple):
-    """A record of a file.
-
-    Attributes:
-        number: its line, or in a table or a list its position, from 1.
-        value: what it holds; None where it cannot be read.
-        fault: why it cannot be read.
-    """
+    """A record by its line, or in a table or a list its position, from 1; no value with a fault."""
 
     number: int
     value: Any

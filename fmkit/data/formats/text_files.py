@@ -89,14 +89,14 @@ def refuse_other(content: bytes, encoding: str) -> None:
         return
     is_wide = codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
     head = content[:_PROBED]
-    if not is_wide and (guess := _wide(head)):
+    if not is_wide and (guess := _utf16_kind(head)):
         raise BadEncoding("every other byte is zero", guess)
     separators = sum(head.count(byte) for byte in b" \t\n,;")
     if is_wide and 0 not in head and separators > len(head) / 40:
         raise BadEncoding("it has one byte per character", guess_encoding(content))
 
 
-def _wide(head: bytes) -> str:
+def _utf16_kind(head: bytes) -> str:
     """The kind of UTF-16 without a byte order mark that a file begins with; empty: it has none."""
     even, odd = head[::2].count(0), head[1::2].count(0)
     if max(even, odd) <= len(head) / 5:  # Latin letters leave one byte of two zero
@@ -114,7 +114,7 @@ def guess_encoding(content: bytes) -> str:
         return bom
     head = content[:_PROBED]
     if 0 in head:
-        return _wide(head)
+        return _utf16_kind(head)
     for name in ("utf-8", "cp1252"):
         try:
             content.decode(name)
@@ -159,13 +159,7 @@ def binary_reason(text: str) -> str:
 
 
 class Line(NamedTuple):
-    """A line of a file.
-
-    Attributes:
-        number: from 1, as editors count.
-        text: without its end; empty where the line cannot be used.
-        fault: why it cannot be used.
-    """
+    """A line of a file by its number from 1, without its end; empty where it has a fault."""
 
     number: int
     text: str
@@ -182,21 +176,21 @@ def open_input(path: str) -> IO[bytes]:
         raise UnusableInput("unreadable", str(error.strerror or error)) from None
 
 
-def read_bytes(path: str, most: int | None = None) -> bytes:
-    """All of a file, of at most `most` bytes."""
+def read_bytes(path: str, max_bytes: int | None = None) -> bytes:
+    """All of a file, of at most `max_bytes`."""
     try:
         with open_input(path) as stream:
-            content = stream.read(-1 if most is None else most + 1)
+            content = stream.read(-1 if max_bytes is None else max_bytes + 1)
     except OSError as error:
         raise UnusableInput("unreadable", str(error.strerror or error)) from None
-    if most is not None and len(content) > most:
-        raise UnusableInput("not_text", f"it has more than {most:,} bytes")
+    if max_bytes is not None and len(content) > max_bytes:
+        raise UnusableInput("not_text", f"it has more than {max_bytes:,} bytes")
     return content
 
 
-def read_text(path: str, encoding: str, most: int | None = None) -> str:
+def read_text(path: str, encoding: str, max_bytes: int | None = None) -> str:
     """All of a file as text, which is more than white space."""
-    content = read_bytes(path, most)
+    content = read_bytes(path, max_bytes)
     text = decode(content, encoding)
     if not text.strip():
         raise UnusableInput("empty_file", "white space only" if content else "")

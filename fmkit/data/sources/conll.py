@@ -128,13 +128,7 @@ def _files(config: ConllData, findings: list[Finding]) -> list[tuple[str, str, s
 
 
 def read_sentences(path: Path, name: str, encoding: str, numbers: ColumnNumbers) -> list[Sentence]:
-    """The sentences of a file.
-
-    Args:
-        path: the file.
-        name: prefix of ids and locations; empty: ids need none.
-        encoding: of the file.
-        numbers: which columns are read.
+    """The sentences of a file; `name` is a prefix of their ids, or empty where they need none.
 
     Raises:
         DataError: it cannot be read, has another encoding, or fewer columns in every line.

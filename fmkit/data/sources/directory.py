@@ -104,22 +104,146 @@ class Listing:
         why = f"{subject} that fmkit reads: {format_counts(self.unsupported)}."
         return [*self.findings, Finding("unsupported", "", why, count=count)]
 
+    def children(self, folder: Path) -> tuple[list[Path], list[str]]:
+        """Folders and file paths in a folder, sorted by name, without what is ignored."""
+        folders, files = [], []
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            self.find("unlistable", self.relative(str(folder)) or ".", str(error.strerror))
+            return [], []
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name.lower() in _IGNORED:
+                self.hidden += 1
+            elif problem := self._entry_problem(entry):
+                shown = printable(self.relative(entry.path))
+                self.find(problem[0], shown, problem[1], entry.path)
+            elif entry.is_dir():
+                folders.append(Path(entry.path))
+            else:
+                files.append(entry.path)
+        return folders, files
+
+    def _entry_problem(self, entry: os.DirEntry[str]) -> tuple[str, str] | None:
+        """Why an entry is neither a folder nor a file that may be read: (finding kind, reason)."""
+        try:
+            entry.name.encode()
+        except UnicodeEncodeError:
+            return "name_not_utf8", ""
+        try:
+            is_usable = entry.is_dir() or entry.is_file()
+        except OSError as error:  # a link to itself, or a chain of links without end
+            return "broken_link", str(error.strerror)
+        is_link = entry.is_symlink()
+        if is_link:
+            target = os.path.realpath(entry.path)
+            if not self.outside_links and not (target + os.sep).startswith(self.real_prefix):
+                return "outside_link", f"it leads to {printable(target)}"
+        if is_usable:
+            return None
+        try:
+            return "special_file", file_type.file_type(entry.stat().st_mode)
+        except OSError:
+            where = f"it leads to {printable(Path(entry).readlink())}" if is_link else "it is gone"
+            return "broken_link", where
+
+    def list_loose(
+        self, folder: Path, files: list[str], folders: list[Path], split: str = ""
+    ) -> None:
+        """Add files where class folders could be: classes themselves, or misplaced."""
+        matching, kind = [], self.kind
+        for path in map(Path, files):
+            describes = kind.class_files and path.stem.lower() in _DOCUMENTATION
+            if kind.matches(path.name) and not describes:
+                matching.append(path)
+            else:
+                self.unsupported[path.name if describes else suffix_of(path.name)] += 1
+        names = [path.name for path in matching]
+        if matching and (folders or not kind.class_files):
+            subject = plural(len(matching), f"{kind.noun} is", f"{kind.noun}s are")
+            where = f"{subject} directly in {display_path(folder)} ({join_names(names, 3)})"
+            self.find(kind.loose, why=f"{where}: move each into a folder named after its class.")
+            return
+        if matching and all(path.stem.lower() in SPLIT_NAMES for path in matching):
+            why = f"{join_names(names)} in {display_path(folder)} look like splits, and here a file"
+            self.find(
+                "mixed_layout",
+                why=f"{why} is a class: put a file per class into a folder per split, or make one "
+                "table of all (data=text_table).",
+            )
+        self.class_files += [(str(path), path.stem, split) for path in matching]
+        self.class_names += [path.stem for path in matching]
+
+    def are_splits(self, folders: list[Path]) -> bool:
+        """Whether the folders of the root are splits; a finding where only some look so."""
+        named = [folder for folder in folders if folder.name.lower() in SPLIT_NAMES]
+        others = [folder.name for folder in folders if folder not in named]
+        subfolders = {folder: next(os.walk(folder), ("", [], []))[1] for folder in named}
+        nested = [folder for folder in named if any(name[0] != "." for name in subfolders[folder])]
+        if not named:
+            return False
+        if not others:
+            if nested or (self.kind.class_files and _are_class_files(named)):
+                return True
+            why = f"{join_names([folder.name for folder in named])} look like splits but hold no"
+            self.find("mixed_layout", why=f"{why} class folders: put a folder per class into each.")
+        # One class may be called `test`; two with folders inside are splits.
+        elif len({SPLIT_NAMES[folder.name.lower()] for folder in nested}) > 1:
+            verb = "does" if len(others) == 1 else "do"
+            which = f"{join_names([folder.name for folder in nested])} look like splits"
+            self.find(
+                "mixed_layout",
+                why=f"{which}, {join_names(others, 5)} {verb} not: keep either split folders only, "
+                "or class folders only.",
+            )
+        return False
+
+    def list_class(self, folder: Path, split: str) -> None:
+        """Add every file below one class folder."""
+        before, unsupported = len(self.ids), Counter[str]()
+        waiting = [folder]
+        while waiting:
+            current = waiting.pop()
+            status = current.stat()
+            first = self.seen.setdefault((status.st_dev, status.st_ino), str(current))
+            if first != str(current):
+                where, other = (self.relative(path) or "." for path in (str(current), first))
+                self.find("linked_twice", where, f"the same folder as {other}")
+                continue
+            folders, files = self.children(current)
+            waiting.extend(reversed(folders))
+            for path in files:
+                if not self.kind.matches(path):
+                    unsupported[suffix_of(path)] += 1
+                    continue
+                self.ids.append(self.relative(path))
+                self.paths.append(path)
+                self.classes.append(folder.name)
+                self.splits.append(split)
+        self.unsupported += unsupported
+        self.class_names.append(folder.name)
+        if len(self.ids) == before:
+            endings, source = self.kind.other_source
+            others = format_counts(unsupported)
+            hint = f"; fmkit does not read {others}" if others else ""
+            if unsupported and unsupported.keys() <= set(endings):
+                hint = f"; it has {others} for data={source}"
+            why = f"Class folder {display_path(folder)!r} has no {self.kind.noun}s{hint}."
+            self.find("empty_class", why=f"{why} Add some, or remove the folder.")
+
 
 def walk(root: Path, kind: FileKind, outside_links: bool) -> Listing:
-    """All files under a folder, each with the name of its class and perhaps its split.
+    """All files under a folder that exists, each with the name of its class and perhaps a split.
 
-    Args:
-        root: a folder that exists.
-        kind: which files to look for.
-        outside_links: follow links out of the root.
+    Links out of the root are followed only if `outside_links` is true.
     """
     listing = Listing(root, kind, outside_links)
     for real, _, _ in os.walk(root):  # real folders come first; links may only add others
         status = Path(real).stat()
         listing.seen[status.st_dev, status.st_ino] = real
-    folders, loose = _children(listing, root)
-    has_splits = _are_splits(listing, folders)
-    _list_loose(listing, root, loose, folders)
+    folders, loose = listing.children(root)
+    has_splits = listing.are_splits(folders)
+    listing.list_loose(root, loose, folders)
     if not folders and not any(map(kind.matches, loose)):
         files = " and no class files" if kind.class_files else ""
         needed = "one" if kind.class_files else "one folder"
@@ -129,29 +253,25 @@ def walk(root: Path, kind: FileKind, outside_links: bool) -> Listing:
         split, class_folders = "", [folder]
         if has_splits:
             split = SPLIT_NAMES[folder.name.lower()]
-            class_folders, loose = _children(listing, folder)
-            _list_loose(listing, folder, loose, class_folders, split)
+            class_folders, loose = listing.children(folder)
+            listing.list_loose(folder, loose, class_folders, split)
         for class_folder in class_folders:
-            _list_class(listing, class_folder, split)
+            listing.list_class(class_folder, split)
     return listing
 
 
 def everything(root: Path, kind: FileKind, outside_links: bool) -> Listing:
     """All files under a folder (see `walk`), whatever its folders are called."""
     listing = Listing(root, kind, outside_links)
-    _list_class(listing, root, split="")
+    listing.list_class(root, split="")
     listing.findings = [finding for finding in listing.findings if finding.kind != "empty_class"]
     return listing
 
 
 def files_at(root: str, kind: FileKind, outside_links: bool, hint: str = "") -> Listing:
-    """The file at `root`, of any kind, or all files below that folder.
+    """The file at `root`, of any kind, or all files of a kind below that folder.
 
-    Args:
-        root: `data.root`.
-        kind: which files to look for in a folder.
-        outside_links: follow links out of the folder.
-        hint: what to do where a folder has none.
+    The hint says what to do where a folder has none.
 
     Raises:
         ConfigError: no root was given.
@@ -181,110 +301,6 @@ def examples(listing: Listing, content: Content) -> Examples:
     return from_names(listing.ids, listing.classes, content, splits, findings=findings)
 
 
-def _children(listing: Listing, folder: Path) -> tuple[list[Path], list[str]]:
-    """Folders and file paths in a folder, sorted by name, without what is ignored."""
-    folders, files = [], []
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        listing.find("unlistable", listing.relative(str(folder)) or ".", str(error.strerror))
-        return [], []
-    for entry in entries:
-        if entry.name.startswith(".") or entry.name.lower() in _IGNORED:
-            listing.hidden += 1
-        elif problem := _entry_problem(listing, entry):
-            shown = printable(listing.relative(entry.path))
-            listing.find(problem[0], shown, problem[1], entry.path)
-        elif entry.is_dir():
-            folders.append(Path(entry.path))
-        else:
-            files.append(entry.path)
-    return folders, files
-
-
-def _entry_problem(listing: Listing, entry: os.DirEntry[str]) -> tuple[str, str] | None:
-    """Why an entry is neither a folder nor a file that may be read: (finding kind, reason)."""
-    try:
-        entry.name.encode()
-    except UnicodeEncodeError:
-        return "name_not_utf8", ""
-    try:
-        is_usable = entry.is_dir() or entry.is_file()
-    except OSError as error:  # a link to itself, or a chain of links without end
-        return "broken_link", str(error.strerror)
-    is_link = entry.is_symlink()
-    if is_link:
-        target = os.path.realpath(entry.path)
-        if not listing.outside_links and not (target + os.sep).startswith(listing.real_prefix):
-            return "outside_link", f"it leads to {printable(target)}"
-    if is_usable:
-        return None
-    try:
-        return "special_file", file_type.file_type(entry.stat().st_mode)
-    except OSError:
-        where = f"it leads to {printable(Path(entry).readlink())}" if is_link else "it is gone"
-        return "broken_link", where
-
-
-def _list_loose(
-    listing: Listing, folder: Path, files: list[str], folders: list[Path], split: str = ""
-) -> None:
-    """Files where class folders could be: classes themselves (`a.txt`, `a.md`), or misplaced."""
-    matching, kind = [], listing.kind
-    for path in map(Path, files):
-        describes = kind.class_files and path.stem.lower() in _DOCUMENTATION
-        if kind.matches(path.name) and not describes:
-            matching.append(path)
-        else:
-            listing.unsupported[path.name if describes else suffix_of(path.name)] += 1
-    names = [path.name for path in matching]
-    if matching and (folders or not kind.class_files):
-        subject = plural(len(matching), f"{kind.noun} is", f"{kind.noun}s are")
-        listing.find(
-            kind.loose,
-            why=f"{subject} directly in {display_path(folder)} ({join_names(names, 3)}): move each "
-            "into a folder named after its class.",
-        )
-        return
-    if matching and all(path.stem.lower() in SPLIT_NAMES for path in matching):
-        listing.find(
-            "mixed_layout",
-            why=f"{join_names(names)} in {display_path(folder)} look like splits, and here a file "
-            "is a class: put a file per class into a folder per split, or make one table of all "
-            "(data=text_table).",
-        )
-    listing.class_files += [(str(path), path.stem, split) for path in matching]
-    listing.class_names += [path.stem for path in matching]
-
-
-def _are_splits(listing: Listing, folders: list[Path]) -> bool:
-    """Whether the folders of the root are splits; a finding where only some look like splits."""
-    named = [folder for folder in folders if folder.name.lower() in SPLIT_NAMES]
-    others = [folder.name for folder in folders if folder not in named]
-    subfolders = {folder: next(os.walk(folder), ("", [], []))[1] for folder in named}
-    nested = [folder for folder in named if any(name[0] != "." for name in subfolders[folder])]
-    if not named:
-        return False
-    if not others:
-        if nested or (listing.kind.class_files and _are_class_files(named)):
-            return True
-        listing.find(
-            "mixed_layout",
-            why=f"{join_names([folder.name for folder in named])} look like splits but hold no "
-            "class folders: put a folder per class into each.",
-        )
-    # One class may be called `test`; two with folders inside are splits.
-    elif len({SPLIT_NAMES[folder.name.lower()] for folder in nested}) > 1:
-        verb = "does" if len(others) == 1 else "do"
-        listing.find(
-            "mixed_layout",
-            why=f"{join_names([folder.name for folder in nested])} look like splits, "
-            f"{join_names(others, 5)} {verb} not: keep either split folders only, or class folders "
-            "only.",
-        )
-    return False
-
-
 def _are_class_files(splits: list[Path]) -> bool:
     """Whether splits without folders have a file per class: training then has every name."""
     stems: dict[bool, set[str]] = {True: set(), False: set()}
@@ -295,40 +311,3 @@ def _are_class_files(splits: list[Path]) -> bool:
         except OSError:  # reported where it is listed
             return False
     return bool(stems[True]) and stems[False] <= stems[True]
-
-
-def _list_class(listing: Listing, folder: Path, split: str) -> None:
-    """Every file below one class folder."""
-    before, unsupported = len(listing.ids), Counter[str]()
-    waiting = [folder]
-    while waiting:
-        current = waiting.pop()
-        status = current.stat()
-        first = listing.seen.setdefault((status.st_dev, status.st_ino), str(current))
-        if first != str(current):
-            where, other = (listing.relative(path) or "." for path in (str(current), first))
-            listing.find("linked_twice", where, f"the same folder as {other}")
-            continue
-        folders, files = _children(listing, current)
-        waiting.extend(reversed(folders))
-        for path in files:
-            if not listing.kind.matches(path):
-                unsupported[suffix_of(path)] += 1
-                continue
-            listing.ids.append(listing.relative(path))
-            listing.paths.append(path)
-            listing.classes.append(folder.name)
-            listing.splits.append(split)
-    listing.unsupported += unsupported
-    listing.class_names.append(folder.name)
-    if len(listing.ids) == before:
-        endings, source = listing.kind.other_source
-        others = format_counts(unsupported)
-        hint = f"; fmkit does not read {others}" if others else ""
-        if unsupported and unsupported.keys() <= set(endings):
-            hint = f"; it has {others} for data={source}"
-        listing.find(
-            "empty_class",
-            why=f"Class folder {display_path(folder)!r} has no {listing.kind.noun}s{hint}. "
-            "Add some, or remove the folder.",
-        )

@@ -70,11 +70,9 @@ def list_examples(config: ArraysData) -> Examples:
 
 
 def from_rows(images: np.ndarray, labels: np.ndarray) -> Examples:
-    """Examples from arrays that have been checked; classes are the labels as texts, in order.
+    """Examples from images (N, H, W) or (N, H, W, C) of 0 to 255, and whole numbers or texts (N,).
 
-    Args:
-        images: (N, H, W) or (N, H, W, C), whole numbers from 0 to 255.
-        labels: (N,), whole numbers or texts.
+    The classes are the labels as texts, in order.
     """
     values, numbers = np.unique(labels, return_inverse=True)
     classes = _texts(values)

@@ -46,21 +46,21 @@ Cardoso-Cachopo prepared them ("Improving Methods for Single-label Text Categori
 _HEADER = 3  # rows of a .tab: names, types, roles
 
 
-def _folder(package: str, inside: str, distribution: str = "") -> Path:
+def _folder(package: str, subfolder: str, distribution: str = "") -> Path:
     """A folder inside an installed package, which several distributions may share."""
     spec = None
     with contextlib.suppress(ValueError):  # it is in sys.modules without a spec
         spec = importlib.util.find_spec(package)
     for location in (spec and spec.submodule_search_locations) or ():
-        if (folder := Path(location) / inside).is_dir():
+        if (folder := Path(location) / subfolder).is_dir():
             return folder
     name = distribution or package
     raise DataError(f"The package {name} is not installed.", _INSTALL[package])
 
 
-def _numbers(package: str, inside: str, name: str, columns: int) -> np.ndarray:
+def _numbers(package: str, subfolder: str, name: str, columns: int) -> np.ndarray:
     """A gzipped CSV of whole numbers in a folder of a package, (N, columns)."""
-    file = _folder(package, inside) / name
+    file = _folder(package, subfolder) / name
     try:
         text = gzip.decompress(file.read_bytes()).decode("ascii")
         return np.array(text.replace("\n", ",").rstrip(",").split(","), float).reshape(-1, columns)

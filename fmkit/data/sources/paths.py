@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections import Counter
@@ -40,12 +41,7 @@ SPLIT_NAMES = {
 
 
 def existing_path(root: str, kind: str, key: str = "data.root") -> Path:
-    """The absolute path of `data.root`.
-
-    Args:
-        root: the path.
-        kind: `folder` or `file`.
-        key: the config key that has it.
+    """The absolute path of a `file` or `folder` that a config key names.
 
     Raises:
         ConfigError: no root was given.
@@ -88,14 +84,11 @@ def format_counts(counts: Counter[str]) -> str:
 
 def file_sizes(paths: Sequence[str]) -> np.ndarray:
     """Bytes of each file, (N,) int64; 0 where one is gone, which the scan reports."""
-
-    def size(path: str) -> int:
-        try:
-            return os.path.getsize(path)  # noqa: PTH202 - a call a photo, without objects
-        except OSError:
-            return 0
-
-    return np.array([size(path) for path in paths], np.int64)
+    sizes = np.zeros(len(paths), np.int64)
+    for index, path in enumerate(paths):
+        with contextlib.suppress(OSError):
+            sizes[index] = os.path.getsize(path)  # noqa: PTH202 - a call a photo, without objects
+    return sizes
 
 
 def name_findings(classes: Sequence[str], ids: Sequence[str]) -> list[Finding]:

@@ -6,7 +6,7 @@
 Rajpurkar et al. 2016 and 2018, arXiv:1606.05250 and arXiv:1806.03822. A record has `id`,
 `question`, `context`, perhaps `title`, and `answers` with lists under `text` and `answer_start`; it
 is a line of a `.jsonl`, an element of a list in a `.json`, or a row of a parquet table. Plausible
-answers of SQuAD 2.0, to questions that have none, are not read.
+answers of SQuAD 2.0, to questions that have none, are not questions.
 
 An example is a question with its text; texts of many questions are stored once. Articles, by their
 titles, stay in one split; where there are no titles, texts do.
@@ -37,10 +37,8 @@ from fmkit.data.sources.table_rows import row_id
 
 _LEAST_ARTICLES = 3
 """Fewest articles that can be divided among splits; of fewer the texts are divided."""
-
 _DIVIDED = ("", "train")
-"""The splits that may be divided: one without a name, and training, which may have to give some
-examples to validation."""
+"""The splits that may be divided: an unnamed one, and training, to make one for validation."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +81,9 @@ class Entry:
 
 @dataclass
 class _Questions:
-    """The questions so far.
+    """The questions so far by id, their different texts, and problems.
 
-    Attributes:
-        by_id: in the order of the files.
-        contexts: each different text, as the one object that its questions share.
-        findings: problems.
+    A key of `contexts` is its value, too: the one object that all questions of a text share.
     """
 
     by_id: dict[str, Entry] = field(default_factory=dict)
@@ -98,30 +93,30 @@ class _Questions:
 
 def list_examples(config: SquadData) -> Examples:
     """The questions of a file, or of the files of a folder by their splits."""
-    read = _Questions()
+    questions = _Questions()
     keys = Keys(config.text_column, config.pair_column, config.encoding)
-    files = _files(config, read.findings)
+    files = _files(config, questions.findings)
     for path, split in files:
         for entry in read_entries(path, keys):
-            _add(read, entry, split, path.name if len(files) > 1 else "")
-    if not read.by_id and not read.findings:
+            _add(questions, entry, split, path.name if len(files) > 1 else "")
+    if not questions.by_id and not questions.findings:
         raise DataError(f"{display_path(Path(config.root))} has no questions.")
     has_splits = bool(files[0][1])
-    rows = read.by_id.values()
+    rows = questions.by_id.values()
     groups = [row.title for row in rows]
     articles = {row.title for row in rows if row.split in _DIVIDED}
     if not all(groups) or len(articles) < _LEAST_ARTICLES:
-        number = {context: index for index, context in enumerate(read.contexts)}
+        number = {context: index for index, context in enumerate(questions.contexts)}
         groups = [f"text-{number[row.context]:06d}" for row in rows]
     if has_splits:  # two articles of different named splits may have one title
         groups = [f"{row.split}/{group}" for row, group in zip(rows, groups, strict=True)]
     return without_classes(
-        list(read.by_id),
+        list(questions.by_id),
         Texts(tuple(row.question for row in rows), tuple(row.context for row in rows)),
         AnswerSpans(tuple(row.spans for row in rows)),
         splits=np.array([row.split for row in rows], dtype=str) if has_splits else None,
         groups=np.array(groups, dtype=str),
-        findings=read.findings,
+        findings=questions.findings,
     )
 
 
@@ -150,29 +145,29 @@ def _files(config: SquadData, findings: list[Finding]) -> list[tuple[Path, str]]
     return files
 
 
-def _add(read: _Questions, entry: Entry, split: str, file: str) -> None:
+def _add(questions: _Questions, entry: Entry, split: str, file: str) -> None:
     """Add one entry, or a finding with all that is wrong with it."""
     name = entry.name
     if file and not entry.has_id:  # records of two files have the same numbers
         name = f"{file}:{name}"
     where = name if not file or not entry.has_id else f"{name} ({file})"
     if problems := [entry.fault] if entry.fault else _problems(entry):
-        read.findings.append(Finding("incomplete_row", where, ", ".join(problems)))
+        questions.findings.append(Finding("incomplete_row", where, ", ".join(problems)))
         return
     spans, finding = _spans(entry, where)
-    read.findings += [finding] if finding else []
+    questions.findings += [finding] if finding else []
     if entry.answers and not spans:
         return
-    context = read.contexts.setdefault(entry.context, entry.context)
+    context = questions.contexts.setdefault(entry.context, entry.context)
     entry = replace(entry, context=context, spans=spans, split=split)
-    earlier = read.by_id.setdefault(name, entry)
+    earlier = questions.by_id.setdefault(name, entry)
     if earlier is entry:
         return
     if (earlier.question, earlier.context, earlier.spans) == (entry.question, context, spans):
-        why = "the same id, question, text and answers"
-        read.findings.append(Finding("repeated_rows", where, why))
+        kind, why = "repeated_rows", "the same id, question, text and answers"
     else:
-        read.findings.append(Finding("conflicting_rows", where, "another question has this id"))
+        kind, why = "conflicting_rows", "another question has this id"
+    questions.findings.append(Finding(kind, where, why))
 
 
 def _problems(entry: Entry) -> list[str]:
@@ -276,9 +271,9 @@ def _entry(row: Any, context: str, title: Any, where: str, keys: Keys) -> Entry:
     if not isinstance(row, Mapping):
         return Entry(where, fault="it is not an object with keys")
     name, has_id = where, False
-    own = row.get("id")
-    if isinstance(own, str | int) and not isinstance(own, bool) and str(own).strip():
-        name, has_id = str(own).strip(), True
+    number = row.get("id")
+    if isinstance(number, str | int) and not isinstance(number, bool) and str(number).strip():
+        name, has_id = str(number).strip(), True
     if problem := text_problem(name):
         return Entry(where, fault=f"its id {problem}")
     question, impossible = row.get(keys.question), row.get("is_impossible")

@@ -11,16 +11,18 @@ import math
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from fmkit.config.schema.data import ImageTableData, TextTableData
+from fmkit.config.schema.data import ImageTableData, TextTableData, TokenTableData
 from fmkit.core.errors import DataError
 from fmkit.data.examples import Content, Examples, from_names, without_classes
 from fmkit.data.findings import Finding
 from fmkit.data.sources.paths import SPLIT_NAMES, name_findings
 from fmkit.data.targets import Annotations, LabelSets, Numbers
+
+TableConfig = ImageTableData | TextTableData | TokenTableData
 
 YES, NO = ("1", "true", "yes", "1.0"), ("0", "false", "no", "0.0")
 """What a cell of a label's own column may say, in lower case."""
@@ -52,17 +54,6 @@ class LabelReader:
         """The targets of the rows that can be used; None: they are classes."""
         return None
 
-    def examples(
-        self, ids: list[str], targets: list[Any], content: Content, findings: Sequence[Finding]
-    ) -> Examples:
-        """Examples from the targets of the rows that can be used."""
-        annotations = self.annotations(targets)
-        names = sorted(set(targets)) if annotations is None else annotations.names
-        findings = [*findings, *name_findings(names, ids), *self.warnings(targets)]
-        if annotations is None:
-            return from_names(ids, targets, content, findings=findings)
-        return without_classes(ids, content, annotations, findings=findings)
-
     def warnings(self, targets: list[Any]) -> list[Finding]:
         """What may be wrong with all targets together."""
         return []
@@ -71,9 +62,7 @@ class LabelReader:
 class SetCells(LabelReader):
     """The names of all labels of a row in one cell; an empty cell is a row without labels.
 
-    Args:
-        column: with the names.
-        separator: between them; white space means any.
+    White space as `separator` means any of it.
     """
 
     def __init__(self, column: str, separator: str) -> None:
@@ -173,13 +162,6 @@ def label_reader(config: TextTableData | ImageTableData) -> LabelReader:
     return LabelReader([config.label_column])
 
 
-class TableConfig(Protocol):
-    """Config keys that tables have in common."""
-
-    split_column: str | None
-    group_column: str | None
-
-
 def row_id(index: int) -> str:
     """A row's id, by its position in the file from 0."""
     return f"row-{index:06d}"
@@ -244,8 +226,16 @@ class UsableRows:
         if not self.ids and not self.findings:
             raise DataError(f"{table} has no rows.")
         targets, splits, groups = ([row[k] for row in self._facts] for k in range(3))
+        annotations = self._labels.annotations(targets)
+        names = sorted(set(targets)) if annotations is None else annotations.names
+        warnings = [*name_findings(names, self.ids), *self._labels.warnings(targets)]
+        findings = [*self.findings, *warnings]
+        if annotations is None:
+            examples = from_names(self.ids, targets, content, findings=findings)
+        else:
+            examples = without_classes(self.ids, content, annotations, findings=findings)
         return dataclasses.replace(
-            self._labels.examples(self.ids, targets, content, self.findings),
+            examples,
             splits=np.array(splits, dtype=str) if self._config.split_column else None,
             groups=np.array(groups, dtype=str) if self._config.group_column else None,
         )

@@ -39,11 +39,7 @@ class Sentence:
 def examples(sentences: Sequence[Sentence], findings: Iterable[Finding]) -> Examples:
     """Sentences with their tags; one with a fault has no words, and findings that name it.
 
-    Where tags mark entities, a tag of another form is a fault.
-
-    Args:
-        sentences: in the order of the files; at least one.
-        findings: other problems.
+    Where tags mark entities, a tag of another form is a fault. `findings` are other problems.
     """
     counts = Counter(tag for sentence in sentences if not sentence.faults for tag in sentence.tags)
     unknown: set[str] = set()

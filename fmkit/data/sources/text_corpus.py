@@ -56,13 +56,13 @@ def by_line(config: TextLinesData) -> Examples:
         files = _first_documents(files, form, config.limit)
     if sum(file.end for file in files) > _SMALL:
         blocks = [dataclasses.replace(file, block=BLOCK) for file in files]
-        return _examples(blocks, [_block_numbers(file) for file in blocks], form, findings)
+        return _examples(blocks, form, findings)
     numbers: list[list[int]] = [[] for _ in files]
     for file, of_file in zip(files, numbers, strict=True):
         with contextlib.suppress(UnusableInput, OSError):  # reported where the file is inspected
             for number, _ in line_offsets(file, form):
                 of_file.append(number)
-    return _examples(files, [of_file or [1] for of_file in numbers], form, findings)
+    return _examples(files, form, findings, [of_file or [1] for of_file in numbers])
 
 
 def by_file(config: TextFilesData) -> Examples:
@@ -79,7 +79,7 @@ def by_file(config: TextFilesData) -> Examples:
         dataclasses.replace(file, block=block) if file.size > total / _SHARE else file
         for file in files
     ]
-    return _examples(files, [_block_numbers(file) for file in files], form, findings)
+    return _examples(files, form, findings)
 
 
 def _files(config: DocumentsData, endings: Sequence[str]) -> tuple[list[TextFile], list[Finding]]:
@@ -99,38 +99,35 @@ def _files(config: DocumentsData, endings: Sequence[str]) -> tuple[list[TextFile
 
 def _first_documents(files: list[TextFile], form: DocumentFormat, limit: int) -> list[TextFile]:
     """The files up to the end of the first `limit` documents."""
-    limited, left = [], limit
+    limited, remaining = [], limit
     for file in files:
         end = file.end
         with contextlib.suppress(UnusableInput, OSError):  # reported where the file is inspected
             for _, offset in line_offsets(file, form):
-                if not left:
+                if not remaining:
                     end = offset
                     break
-                left -= 1
+                remaining -= 1
         limited.append(dataclasses.replace(file, end=end))
-        if not left:
+        if not remaining:
             break
     return limited
 
 
-def _block_numbers(file: TextFile) -> range:
-    return range(max(1, -(-file.end // file.block)) if file.block else 1)
-
-
 def _examples(
     files: Sequence[TextFile],
-    numbers: Sequence[Sequence[int]],
     form: DocumentFormat,
     findings: Sequence[Finding],
+    numbers: Sequence[Sequence[int]] = (),
 ) -> Examples:
-    """Examples of which each is a piece of a file, with no class."""
+    """Examples without classes: pieces of files by their numbers, or else all blocks of each."""
+    counts = [max(1, -(-file.end // file.block)) if file.block else 1 for file in files]
+    numbers = numbers or [range(count) for count in counts]
     ids = []
     for file, of_file in zip(files, numbers, strict=True):
         name, is_whole = printable(file.name), not form.by_line and not file.block
         ids += [name if is_whole else line_id(name, number) for number in of_file]
-    counts = [len(of_file) for of_file in numbers]
-    file_of = np.repeat(np.arange(len(files)), counts)
+    file_of = np.repeat(np.arange(len(files)), [len(of_file) for of_file in numbers])
     pieces = np.concatenate([np.asarray(of_file, np.int64) for of_file in numbers])
     content = Documents(tuple(files), form, file_of, pieces)
     return without_classes(ids, content, findings=findings)
