@@ -81,7 +81,7 @@ class Documents(Content):
 
     Attributes:
         files: F of them.
-        form: how documents are stored in them.
+        format: how documents are stored in them.
         file_of: the file of each piece, (N,) int64, not falling.
         numbers: which piece of its file each is, (N,) int64, rising in a file.
     """
@@ -90,7 +90,7 @@ class Documents(Content):
     are_pieces: ClassVar[bool] = True
     columns: ClassVar = ("file_of", "numbers")  # to be taken in rising order
     files: tuple[TextFile, ...]
-    form: DocumentFormat
+    format: DocumentFormat
     file_of: np.ndarray
     numbers: np.ndarray
 
@@ -100,11 +100,11 @@ class Documents(Content):
 
     def shape(self) -> str:
         """How documents are stored in the files."""
-        return f"documents, {'lines' if self.form.by_line else 'files'}"
+        return f"documents, {'lines' if self.format.by_line else 'files'}"
 
     def digest(self) -> str:
         """SHA-256 of paths, sizes, modification times and pieces."""
-        digest = hashlib.sha256(repr(self.form).encode())
+        digest = hashlib.sha256(repr(self.format).encode())
         for file in self.files:
             row = f"{file.path}\0{file.size}\0{file.changed}\0{file.block}\0{file.end}\n"
             digest.update(row.encode("utf-8", "surrogateescape"))
@@ -117,12 +117,7 @@ class Documents(Content):
         return sum(file.end for file in self.files)
 
     def text_parts(self) -> Iterator[TextPart]:
-        """All that is in the pieces, in order; about a chunk of it is held at most.
-
-        Raises:
-            UnusableInput: a file is not text in the encoding that was named.
-            OSError: a file cannot be read.
-        """
+        """All that is in the pieces, in order; about a chunk of it is held at most."""
         for number in np.unique(self.file_of):
             yield from self.parts_of(int(number))
 
@@ -134,26 +129,26 @@ class Documents(Content):
         Rows of a table that cannot be used are skipped, as lines without a text are; `bad_row` is
         called with the number of each such row, and why.
         """
-        file, form = self.files[number], self.form
+        file, format = self.files[number], self.format
         first, last = np.searchsorted(self.file_of, [number, number + 1])
         pieces = self.numbers[first:last]
         index_of = np.full(int(pieces.max()) + 1, -1, np.int64)
         index_of[pieces] = np.arange(first, last)
-        if not form.by_line:
-            yield from _whole_file(file, form, index_of)
+        if not format.by_line:
+            yield from _whole_file(file, format, index_of)
         elif is_table(file):
-            for row in table_rows(file, form):
+            for row in table_rows(file, format):
                 if row.fault and bad_row is not None:
                     bad_row(row.line, row.fault)
                 index = _piece_index(file, index_of, row.line, row.offset)
                 if index >= 0 and not row.fault:
-                    yield TextPart(index, row.cells[form.text_column])
+                    yield TextPart(index, row.cells[format.text_column])
         else:
             is_json = file.name.lower().endswith(JSON_LINES)
-            for line_number, offset, line in _short_lines(file, form):
+            for line_number, offset, line in _short_lines(file, format):
                 index = _piece_index(file, index_of, line_number, offset)
                 if index >= 0 and not line.isspace():
-                    text = _from_json(line, line_number, form.text_column) if is_json else line
+                    text = _from_json(line, line_number, format.text_column) if is_json else line
                     yield TextPart(index, text.strip())
 
 
@@ -162,39 +157,41 @@ def is_table(file: TextFile) -> bool:
     return file.name.lower().endswith((*CSV, *PARQUET))
 
 
-def line_offsets(file: TextFile, form: DocumentFormat) -> Iterator[tuple[int, int]]:
+def line_offsets(file: TextFile, format: DocumentFormat) -> Iterator[tuple[int, int]]:
     """Number and offset of each line that is not empty, or of each row that can be used.
 
-    Raises what `Documents.text_parts` raises.
+    Raises what `Content.text_parts` raises.
     """
     if is_table(file):
-        for row in table_rows(file, form):
+        for row in table_rows(file, format):
             if not row.fault:
                 yield row.line, row.offset
         return
     previous = 0
-    for number, offset, line in lines(file, form.encoding, MAX_CHARACTERS):
+    for number, offset, line in lines(file, format.encoding, MAX_CHARACTERS):
         if number != previous and not line.isspace():  # a long line comes in parts
             previous = number
             yield number, offset
 
 
-def table_rows(file: TextFile, form: DocumentFormat) -> Iterator[Row]:
+def table_rows(file: TextFile, format: DocumentFormat) -> Iterator[Row]:
     """The rows of a table, including those that cannot be used.
 
-    Raises what `Documents.text_parts` raises, also where it is not a table or lacks the column.
+    Raises what `Content.text_parts` raises, also where it is not a table or lacks the column.
     """
-    columns, suffix = [form.text_column], Path(file.name).suffix.lower()
+    columns, suffix = [format.text_column], Path(file.name).suffix.lower()
     try:
         if suffix in PARQUET:
-            table, row_bytes = open_parquet(file, form)
-            rows = table.text_rows(columns, form.encoding, row_bytes)
+            table, row_bytes = open_parquet(file, format)
+            rows = table.text_rows(columns, format.encoding, row_bytes)
         else:
-            rows = tables.csv_rows(lambda: _short_lines(file, form), suffix, columns, form.quotes)
+            rows = tables.csv_rows(
+                lambda: _short_lines(file, format), suffix, columns, format.quotes
+            )
         for row in rows:
             if row.offset >= file.end:
                 return
-            text = row.cells.get(form.text_column, "")
+            text = row.cells.get(format.text_column, "")
             missing = "no text" if suffix in PARQUET else f"no text (line {row.line})"
             fault = row.fault or (binary_reason(text) if text else missing)
             yield replace(row, fault=fault) if fault else row
@@ -203,12 +200,12 @@ def table_rows(file: TextFile, form: DocumentFormat) -> Iterator[Row]:
         raise UnusableInput(error.kind, f"{error.why}; {hint}") from None
     except tables.CsvError as error:
         hint = "; if double quotes mean nothing in this file: data.quotes=false"
-        raise UnusableInput(error.kind, error.why + (hint if form.quotes else "")) from None
+        raise UnusableInput(error.kind, error.why + (hint if format.quotes else "")) from None
 
 
-def _short_lines(file: TextFile, form: DocumentFormat) -> Iterator[tuple[int, int, str]]:
+def _short_lines(file: TextFile, format: DocumentFormat) -> Iterator[tuple[int, int, str]]:
     """The lines of a file (see `lines`), none of which is longer than a text may be."""
-    for number, offset, line in lines(file, form.encoding, MAX_CHARACTERS):
+    for number, offset, line in lines(file, format.encoding, MAX_CHARACTERS):
         if len(line) > MAX_CHARACTERS:
             raise UnusableInput(
                 "not_text",
@@ -218,11 +215,11 @@ def _short_lines(file: TextFile, form: DocumentFormat) -> Iterator[tuple[int, in
         yield number, offset, line
 
 
-def open_parquet(file: TextFile, form: DocumentFormat) -> tuple[ParquetTable, int]:
+def open_parquet(file: TextFile, format: DocumentFormat) -> tuple[ParquetTable, int]:
     """A parquet file, and the approximate bytes of a text: the distance of two rows' offsets."""
     table = ParquetTable(file.path)
-    table.check_texts([form.text_column])
-    return table, table.bytes_per_row(form.text_column)
+    table.check_texts([format.text_column])
+    return table, table.bytes_per_row(format.text_column)
 
 
 def _from_json(line: str, number: int, key: str) -> str:
@@ -239,12 +236,12 @@ def _from_json(line: str, number: int, key: str) -> str:
     return text
 
 
-def _whole_file(file: TextFile, form: DocumentFormat, index_of: np.ndarray) -> Iterator[TextPart]:
+def _whole_file(file: TextFile, format: DocumentFormat, index_of: np.ndarray) -> Iterator[TextPart]:
     """A file as one document, in parts of at most a chunk that end with a line where they can."""
     pending: list[str] = []
     size, current = 0, -1
     step = min(file.block or CHUNK, CHUNK)  # a longer line is divided: it may be in several pieces
-    for _, offset, line in lines(file, form.encoding, CHUNK):
+    for _, offset, line in lines(file, format.encoding, CHUNK):
         for start in range(0, len(line), step):
             text = line[start : start + step]
             index = _piece_index(file, index_of, 0, offset + start)
@@ -269,12 +266,8 @@ def lines(file: TextFile, encoding: str, max_characters: int) -> Iterator[tuple[
     """Number from 1, offset and text of each line, its end included, which is `\\n`.
 
     An offset is where the line begins, in bytes; inside a chunk it is interpolated, for encodings
-    have characters of different lengths. It depends on the file alone.
-
-    Args:
-        file: the file.
-        encoding: its encoding.
-        max_characters: characters of a line beyond which it comes in parts.
+    have characters of different lengths. It depends on the file alone. A line of more than
+    `max_characters` comes in parts.
     """
     number, rest, rest_offset = 1, "", 0
     for offset, size, text in _chunks(file, encoding):
@@ -320,8 +313,8 @@ def _chunks(file: TextFile, encoding: str) -> Iterator[tuple[int, int, str]]:
             if "\0" in text:
                 line = line_count + text[: text.index("\0")].count("\n")
                 guess = guess_encoding(content)
-                maybe = f"; perhaps it is {guess}" if guess.startswith("utf-") else ""
-                raise UnusableInput("not_text", f"line {line:,} has a NUL character{maybe}")
+                hint = f"; perhaps it is {guess}" if guess.startswith("utf-") else ""
+                raise UnusableInput("not_text", f"line {line:,} has a NUL character{hint}")
             line_count += text.count("\n")
             if text:
                 yield offset, len(content), text

@@ -129,15 +129,15 @@ def order_tags(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(different, key=sort_key))
 
 
-def entity_spans(tags: np.ndarray, lengths: np.ndarray, meaning: Scheme) -> EntitySpans:
+def entity_spans(tags: np.ndarray, lengths: np.ndarray, scheme: Scheme) -> EntitySpans:
     """The entities of concatenated sentences.
 
     Args:
         tags: positions in the names, -1 for none, (W,).
         lengths: words of each sentence, (N,).
-        meaning: of the tags.
+        scheme: of the tags.
     """
-    prefixes, kinds = meaning.prefixes[tags], meaning.kinds[tags]
+    prefixes, kinds = scheme.prefixes[tags], scheme.kinds[tags]
     edges = np.zeros(len(tags) + 1, bool)  # whether a sentence begins, or the last one has ended
     edges[np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)] = True
     before = np.where(edges[:-1], OUTSIDE, np.roll(prefixes, 1))

@@ -114,8 +114,8 @@ def decode_problem(stream: IO[bytes], kind: str) -> tuple[str, str] | None:
         return "truncated", "the rest of the photo is missing: no end marker"
     if kind == "PNG":
         return _png_problem(stream)
-    if kind == "WEBP" and (early := truncation_reason(stream, kind)):
-        return "truncated", early
+    if kind == "WEBP" and (reason := truncation_reason(stream, kind)):
+        return "truncated", reason
     return None
 
 

@@ -39,7 +39,6 @@ def records(
     """The records of a file in their order; empty lines are left out.
 
     Args:
-        path: the file.
         encoding: of JSON.
         list_key: a `.json` file that is one object has its records under this key.
         record_key: a `.json` file that is one object with this key is a single record.
@@ -86,9 +85,10 @@ def _json_file(path: Path, encoding: str, list_key: str, record_key: str) -> Ite
         shown = f"a {type(value).__name__}"
         if isinstance(value, dict):
             shown = f"an object with the keys {join_names(sorted(map(str, value)), 5)}"
-        below = f", a list under {list_key!r}" if list_key else ""
+        alternative = f", a list under {list_key!r}" if list_key else ""
         raise UnusableInput(
-            "not_text", f"the JSON is {shown}; expected a list of objects{below}, or one per line"
+            "not_text",
+            f"the JSON is {shown}; expected a list of objects{alternative}, or one per line",
         )
     yield from map(Record, itertools.count(1), value)
 

@@ -79,7 +79,6 @@ def csv_rows(
     Args:
         open_lines: starts to read the lines, once for each separator's header and once for rows.
         suffix: a key of `SEPARATORS`; the separator is that whose header has most of the columns.
-        columns: names of the columns to read.
         quotes: a cell may be in double quotes.
 
     Raises:
@@ -255,8 +254,6 @@ def read(
     """The rows of a CSV, TSV or parquet file, with the requested columns.
 
     Args:
-        table: the file.
-        columns: their names.
         hint: what to do where one is missing.
         encoding: of a CSV or TSV file, and of bytes in a parquet file.
         quotes: a cell of a CSV or TSV file may be in double quotes.

@@ -245,7 +245,6 @@ def as_data_error(
     """An unusable file as the error of a source that reads only this file.
 
     Args:
-        path: the file.
         error: why it cannot be used.
         encoding: in which it was read.
         hint: what to do where the encoding is right.

@@ -89,12 +89,12 @@ def list_examples(config: ConllData) -> Examples:
     numbers = ColumnNumbers(config.word_column, config.tag_column)
     for path, name, split in _files(config, findings):
         try:
-            of_file = read_sentences(Path(path), name, config.encoding, numbers)
+            file_sentences = read_sentences(Path(path), name, config.encoding, numbers)
         except DataError as error:
             why = f"{error.message} {error.hint}".strip()
             findings.append(Finding("unusable", "", why))
             continue
-        for sentence in of_file:
+        for sentence in file_sentences:
             sentence.split = split
             sentence.group = sentence.group if config.group_documents else ""
             sentences.append(sentence)

@@ -91,7 +91,7 @@ class Listing:
         """A path as an id: relative to the root, with forward slashes."""
         return path[len(self.prefix) :].replace(os.sep, "/")  # pathlib takes 20 times as long
 
-    def find(self, kind: str, where: str = "", why: str = "", path: str = "") -> None:
+    def report(self, kind: str, where: str = "", why: str = "", path: str = "") -> None:
         """Add a finding."""
         self.findings.append(Finding(kind, where, why, path=path))
 
@@ -110,14 +110,14 @@ class Listing:
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
-            self.find("unlistable", self.relative(str(folder)) or ".", str(error.strerror))
+            self.report("unlistable", self.relative(str(folder)) or ".", str(error.strerror))
             return [], []
         for entry in entries:
             if entry.name.startswith(".") or entry.name.lower() in _IGNORED:
                 self.hidden += 1
             elif problem := self._entry_problem(entry):
                 shown = printable(self.relative(entry.path))
-                self.find(problem[0], shown, problem[1], entry.path)
+                self.report(problem[0], shown, problem[1], entry.path)
             elif entry.is_dir():
                 folders.append(Path(entry.path))
             else:
@@ -153,20 +153,20 @@ class Listing:
         """Add files where class folders could be: classes themselves, or misplaced."""
         matching, kind = [], self.kind
         for path in map(Path, files):
-            describes = kind.class_files and path.stem.lower() in _DOCUMENTATION
-            if kind.matches(path.name) and not describes:
+            is_documentation = kind.class_files and path.stem.lower() in _DOCUMENTATION
+            if kind.matches(path.name) and not is_documentation:
                 matching.append(path)
             else:
-                self.unsupported[path.name if describes else suffix_of(path.name)] += 1
+                self.unsupported[path.name if is_documentation else suffix_of(path.name)] += 1
         names = [path.name for path in matching]
         if matching and (folders or not kind.class_files):
             subject = plural(len(matching), f"{kind.noun} is", f"{kind.noun}s are")
             where = f"{subject} directly in {display_path(folder)} ({join_names(names, 3)})"
-            self.find(kind.loose, why=f"{where}: move each into a folder named after its class.")
+            self.report(kind.loose, why=f"{where}: move each into a folder named after its class.")
             return
         if matching and all(path.stem.lower() in SPLIT_NAMES for path in matching):
             why = f"{join_names(names)} in {display_path(folder)} look like splits, and here a file"
-            self.find(
+            self.report(
                 "mixed_layout",
                 why=f"{why} is a class: put a file per class into a folder per split, or make one "
                 "table of all (data=text_table).",
@@ -186,32 +186,31 @@ class Listing:
             if nested or (self.kind.class_files and _are_class_files(named)):
                 return True
             why = f"{join_names([folder.name for folder in named])} look like splits but hold no"
-            self.find("mixed_layout", why=f"{why} class folders: put a folder per class into each.")
+            self.report(
+                "mixed_layout", why=f"{why} class folders: put a folder per class into each."
+            )
         # One class may be called `test`; two with folders inside are splits.
         elif len({SPLIT_NAMES[folder.name.lower()] for folder in nested}) > 1:
             verb = "does" if len(others) == 1 else "do"
-            which = f"{join_names([folder.name for folder in nested])} look like splits"
-            self.find(
-                "mixed_layout",
-                why=f"{which}, {join_names(others, 5)} {verb} not: keep either split folders only, "
-                "or class folders only.",
-            )
+            subject = f"{join_names([folder.name for folder in nested])} look like splits"
+            why = f"{subject}, {join_names(others, 5)} {verb} not: keep either split folders only,"
+            self.report("mixed_layout", why=f"{why} or class folders only.")
         return False
 
     def list_class(self, folder: Path, split: str) -> None:
         """Add every file below one class folder."""
         before, unsupported = len(self.ids), Counter[str]()
-        waiting = [folder]
-        while waiting:
-            current = waiting.pop()
+        pending = [folder]
+        while pending:
+            current = pending.pop()
             status = current.stat()
             first = self.seen.setdefault((status.st_dev, status.st_ino), str(current))
             if first != str(current):
                 where, other = (self.relative(path) or "." for path in (str(current), first))
-                self.find("linked_twice", where, f"the same folder as {other}")
+                self.report("linked_twice", where, f"the same folder as {other}")
                 continue
             folders, files = self.children(current)
-            waiting.extend(reversed(folders))
+            pending.extend(reversed(folders))
             for path in files:
                 if not self.kind.matches(path):
                     unsupported[suffix_of(path)] += 1
@@ -229,7 +228,7 @@ class Listing:
             if unsupported and unsupported.keys() <= set(endings):
                 hint = f"; it has {others} for data={source}"
             why = f"Class folder {display_path(folder)!r} has no {self.kind.noun}s{hint}."
-            self.find("empty_class", why=f"{why} Add some, or remove the folder.")
+            self.report("empty_class", why=f"{why} Add some, or remove the folder.")
 
 
 def walk(root: Path, kind: FileKind, outside_links: bool) -> Listing:
@@ -248,7 +247,7 @@ def walk(root: Path, kind: FileKind, outside_links: bool) -> Listing:
         files = " and no class files" if kind.class_files else ""
         needed = "one" if kind.class_files else "one folder"
         why = f"{display_path(root)} has no class folders{files}: {needed} per class is needed."
-        listing.find("no_classes", why=why)
+        listing.report("no_classes", why=why)
     for folder in folders:
         split, class_folders = "", [folder]
         if has_splits:
@@ -260,7 +259,7 @@ def walk(root: Path, kind: FileKind, outside_links: bool) -> Listing:
     return listing
 
 
-def everything(root: Path, kind: FileKind, outside_links: bool) -> Listing:
+def all_files(root: Path, kind: FileKind, outside_links: bool) -> Listing:
     """All files under a folder (see `walk`), whatever its folders are called."""
     listing = Listing(root, kind, outside_links)
     listing.list_class(root, split="")
@@ -280,12 +279,12 @@ def files_at(root: str, kind: FileKind, outside_links: bool, hint: str = "") -> 
     if not root or not Path(root).expanduser().is_dir():
         path = existing_path(root, "file")
         return Listing(path.parent, kind, ids=[path.name], paths=[str(path)])
-    listing = everything(existing_path(root, "folder"), kind, outside_links)
+    listing = all_files(existing_path(root, "folder"), kind, outside_links)
     if not listing.ids:
         others = format_counts(listing.unsupported)
-        has = f"; it has {others}" if others else ""
+        contents = f"; it has {others}" if others else ""
         endings = ", ".join(kind.endings)
-        raise DataError(f"{listing.root} has no {kind.noun}s ({endings}){has}.", hint)
+        raise DataError(f"{listing.root} has no {kind.noun}s ({endings}){contents}.", hint)
     return listing
 
 

@@ -26,9 +26,9 @@ def list_examples(config: ImageFolderData) -> Examples:
 def list_unlabelled(config: PhotosData) -> Examples:
     """The photos under `config.root`, without classes; otherwise as `list_examples`."""
     root = existing_path(config.root, "folder")
-    listing = directory.everything(root, PHOTOS, config.outside_links)
+    listing = directory.all_files(root, PHOTOS, config.outside_links)
     if not listing.ids:
-        listing.find("no_photos", why=f"There is no photo below {display_path(root)}.")
+        listing.report("no_photos", why=f"There is no photo below {display_path(root)}.")
     examples = _examples(listing)
     return without_classes(examples.ids, examples.content, findings=examples.findings)
 

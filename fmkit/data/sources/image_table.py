@@ -28,15 +28,15 @@ def list_examples(config: ImageTableData) -> Examples:
     """The photos that the table `config.root` names, in the order of its rows."""
     table = existing_path(config.root, "file")
     rows = UsableRows(config, [config.path_column])
-    read = read_complete(table, rows.columns, _HINT)
+    table_rows = read_complete(table, rows.columns, _HINT)
     folder = table.parent
     if config.image_root is not None:
         folder = existing_path(config.image_root, "folder", "data.image_root")
     first_rows: dict[str, tuple[int, Hashable]] = {}  # by id, with what the row says of its photo
     repeated = 0
-    for number, cells in enumerate(read, start=1):
+    for number, cells in enumerate(table_rows, start=1):
         where, listed = f"row {number}", cells[config.path_column]
-        facts, problems = rows.facts(cells)
+        labels, problems = rows.read_labels(cells)
         problems += [] if listed else ["no path"]
         rows.findings += [Finding("incomplete_row", where, problem) for problem in problems]
         path = _find_file(folder, listed) if listed else None
@@ -45,10 +45,10 @@ def list_examples(config: ImageTableData) -> Examples:
         if path is None or problems:
             continue
         name = (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
-        first, first_facts = first_rows.setdefault(name, (number, facts))
+        first, first_labels = first_rows.setdefault(name, (number, labels))
         if first == number:
-            rows.add(name, str(path), facts)
-        elif first_facts == facts:
+            rows.add(name, str(path), labels)
+        elif first_labels == labels:
             repeated += 1
         else:
             where = f"rows {first} and {number}"

@@ -133,10 +133,10 @@ def _files(config: SquadData, findings: list[Finding]) -> list[tuple[Path, str]]
     files = [(path, split) for path in paths if (split := split_of(path.name))]
     others = [path.name for path in paths if not split_of(path.name)]
     if not files:
-        has = f"; it has {join_names(others, 5)}" if others else ""
+        contents = f"; it has {join_names(others, 5)}" if others else ""
         raise DataError(
             f"{display_path(root)} has no file that is named after a split and ends in "
-            f"{', '.join(ENDINGS)}{has}.",
+            f"{', '.join(ENDINGS)}{contents}.",
             "Call them train*.json and dev*.json, or name one file in data.root.",
         )
     if others:

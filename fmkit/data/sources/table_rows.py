@@ -207,25 +207,25 @@ class UsableRows:
         self.ids: list[str] = []
         self.values: list[Any] = []
         self.findings: list[Finding] = []
-        self._facts: list[tuple[Any, str, str]] = []
+        self._row_labels: list[tuple[Any, str, str]] = []
 
-    def facts(self, cells: Mapping[str, str]) -> tuple[tuple[Hashable, str, str], list[str]]:
+    def read_labels(self, cells: Mapping[str, str]) -> tuple[tuple[Hashable, str, str], list[str]]:
         """A row's target, split and group, and all that is wrong with them."""
         target, problems = self._labels.read(cells)
-        split, group, more = split_and_group(cells, self._config)
-        return (target, split, group), [*problems, *more]
+        split, group, split_problems = split_and_group(cells, self._config)
+        return (target, split, group), [*problems, *split_problems]
 
-    def add(self, name: str, value: Any, facts: tuple[Hashable, str, str]) -> None:
+    def add(self, name: str, value: Any, labels: tuple[Hashable, str, str]) -> None:
         """Add a row by its id."""
         self.ids.append(name)
         self.values.append(value)
-        self._facts.append(facts)
+        self._row_labels.append(labels)
 
     def examples(self, table: Path, content: Content) -> Examples:
         """The rows as examples; a `DataError` where the table has none."""
         if not self.ids and not self.findings:
             raise DataError(f"{table} has no rows.")
-        targets, splits, groups = ([row[k] for row in self._facts] for k in range(3))
+        targets, splits, groups = ([row[k] for row in self._row_labels] for k in range(3))
         annotations = self._labels.annotations(targets)
         names = sorted(set(targets)) if annotations is None else annotations.names
         warnings = [*name_findings(names, self.ids), *self._labels.warnings(targets)]

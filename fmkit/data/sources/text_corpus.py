@@ -45,29 +45,29 @@ def by_line(config: TextLinesData) -> Examples:
     In a table the rows count, and the text in one of their columns. `config.limit` takes the first
     documents.
     """
-    form = DocumentFormat(True, config.encoding, config.text_column, config.quotes)
+    format = DocumentFormat(True, config.encoding, config.text_column, config.quotes)
     files, findings = _files(config, (*_ENDINGS, *JSON_LINES, *CSV, *PARQUET))
     for index, file in enumerate(files):
         if file.name.lower().endswith(PARQUET):  # its rows have offsets of their own
             with contextlib.suppress(UnusableInput):  # reported where the file is inspected
-                table, row_bytes = open_parquet(file, form)
+                table, row_bytes = open_parquet(file, format)
                 files[index] = dataclasses.replace(file, end=table.row_count * row_bytes)
     if config.limit is not None:
-        files = _first_documents(files, form, config.limit)
+        files = _first_documents(files, format, config.limit)
     if sum(file.end for file in files) > _SMALL:
         blocks = [dataclasses.replace(file, block=BLOCK) for file in files]
-        return _examples(blocks, form, findings)
+        return _examples(blocks, format, findings)
     numbers: list[list[int]] = [[] for _ in files]
-    for file, of_file in zip(files, numbers, strict=True):
+    for file, file_numbers in zip(files, numbers, strict=True):
         with contextlib.suppress(UnusableInput, OSError):  # reported where the file is inspected
-            for number, _ in line_offsets(file, form):
-                of_file.append(number)
-    return _examples(files, form, findings, [of_file or [1] for of_file in numbers])
+            for number, _ in line_offsets(file, format):
+                file_numbers.append(number)
+    return _examples(files, format, findings, [file_numbers or [1] for file_numbers in numbers])
 
 
 def by_file(config: TextFilesData) -> Examples:
     """The text files in a folder, or a single one; `config.limit` takes some by their hash."""
-    form = DocumentFormat(False, config.encoding)
+    format = DocumentFormat(False, config.encoding)
     files, findings = _files(config, _ENDINGS)
     if config.limit is not None and config.limit < len(files):
         ranks = hash_ranks([file.name for file in files], "limit")
@@ -79,7 +79,7 @@ def by_file(config: TextFilesData) -> Examples:
         dataclasses.replace(file, block=block) if file.size > total / _SHARE else file
         for file in files
     ]
-    return _examples(files, form, findings)
+    return _examples(files, format, findings)
 
 
 def _files(config: DocumentsData, endings: Sequence[str]) -> tuple[list[TextFile], list[Finding]]:
@@ -97,13 +97,13 @@ def _files(config: DocumentsData, endings: Sequence[str]) -> tuple[list[TextFile
     return files, listing.all_findings()
 
 
-def _first_documents(files: list[TextFile], form: DocumentFormat, limit: int) -> list[TextFile]:
+def _first_documents(files: list[TextFile], format: DocumentFormat, limit: int) -> list[TextFile]:
     """The files up to the end of the first `limit` documents."""
     limited, remaining = [], limit
     for file in files:
         end = file.end
         with contextlib.suppress(UnusableInput, OSError):  # reported where the file is inspected
-            for _, offset in line_offsets(file, form):
+            for _, offset in line_offsets(file, format):
                 if not remaining:
                     end = offset
                     break
@@ -116,7 +116,7 @@ def _first_documents(files: list[TextFile], form: DocumentFormat, limit: int) ->
 
 def _examples(
     files: Sequence[TextFile],
-    form: DocumentFormat,
+    format: DocumentFormat,
     findings: Sequence[Finding],
     numbers: Sequence[Sequence[int]] = (),
 ) -> Examples:
@@ -124,10 +124,10 @@ def _examples(
     counts = [max(1, -(-file.end // file.block)) if file.block else 1 for file in files]
     numbers = numbers or [range(count) for count in counts]
     ids = []
-    for file, of_file in zip(files, numbers, strict=True):
-        name, is_whole = printable(file.name), not form.by_line and not file.block
-        ids += [name if is_whole else line_id(name, number) for number in of_file]
-    file_of = np.repeat(np.arange(len(files)), [len(of_file) for of_file in numbers])
-    pieces = np.concatenate([np.asarray(of_file, np.int64) for of_file in numbers])
-    content = Documents(tuple(files), form, file_of, pieces)
+    for file, file_numbers in zip(files, numbers, strict=True):
+        name, is_whole = printable(file.name), not format.by_line and not file.block
+        ids += [name if is_whole else line_id(name, number) for number in file_numbers]
+    file_of = np.repeat(np.arange(len(files)), [len(file_numbers) for file_numbers in numbers])
+    pieces = np.concatenate([np.asarray(file_numbers, np.int64) for file_numbers in numbers])
+    content = Documents(tuple(files), format, file_of, pieces)
     return without_classes(ids, content, findings=findings)

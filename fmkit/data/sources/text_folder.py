@@ -30,7 +30,7 @@ def list_examples(config: TextFolderData) -> Examples:
         return _read_files(listing, config)
     if listing.ids:
         why = "Some splits have class folders, others have class files: use one layout."
-        listing.find("mixed_layout", why=why)
+        listing.report("mixed_layout", why=why)
     texts = [""] * len(listing.ids)
     for path, class_name, split in listing.class_files:
         where, count = listing.relative(path), len(texts)
@@ -44,9 +44,9 @@ def list_examples(config: TextFolderData) -> Examples:
                 listing.splits.append(split)
                 texts.append(text)
             if len(texts) == count:
-                listing.find("empty_class", why=f"Class file {where!r} has no line with a text.")
+                listing.report("empty_class", why=f"Class file {where!r} has no line with a text.")
         except UnusableInput as error:
-            listing.find(error.kind, printable(where), error.why)
+            listing.report(error.kind, printable(where), error.why)
     examples = limit_examples(directory.examples(listing, Texts(tuple(texts))), config.limit)
     ids = set(examples.ids)
     findings = [finding for finding in examples.findings if ids.issuperset(finding.examples)]

@@ -33,14 +33,14 @@ def list_examples(config: TextTableData) -> Examples:
     for row in read(table, rows.columns, _HINT, config.encoding, config.quotes, "data."):
         name, why = row_id(row.index), row.fault
         if not why:
-            facts, problems = rows.facts(row.cells)
+            labels, problems = rows.read_labels(row.cells)
             problems = [*text_problems(row.cells, *columns), *problems]
             where = f" (line {row.line})" if has_lines else ""
             why = ", ".join(problems) + where if problems else ""
         if why:
             rows.findings.append(Finding("incomplete_row", name, why))
         else:
-            rows.add(name, [row.cells[column] for column in columns], facts)
+            rows.add(name, [row.cells[column] for column in columns], labels)
     texts, *pairs = ([row[k] for row in rows.values] for k in range(len(columns)))
     return rows.examples(table, Texts(tuple(texts), tuple(pairs[0]) if pairs else None))
 
