@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fmkit.commands import plugins
-from fmkit.config import saved_config, units, validate
+from fmkit.config import rules, saved_config, units
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.core import atomic_dir, console, files, machine
 from fmkit.core.errors import ArtifactError, ConfigError, DataError, join_names, received
@@ -293,8 +293,8 @@ def open_run(folder: Path, request: Request) -> ResumedRun:
 
 def settings(config: TrainConfig) -> dict[str, Any]:
     """The config keys that the result of a run depends on; every checkpoint records them."""
-    rows = validate.leaves(config)
-    return {key: value for key, _, value in rows if validate.rule_of(key) not in _NOT_COMPUTED}
+    rows = rules.leaves(config)
+    return {key: value for key, _, value in rows if rules.rule_of(key) not in _NOT_COMPUTED}
 
 
 def _require_same_versions(folder: Path, before: Mapping[str, Any]) -> None:

@@ -1,55 +1,28 @@
 """`recipe=auto`: what a user leaves open, chosen by the size of the data and the device.
 
 In the spirit of BiT's HyperRule (Kolesnikov et al. 2020, arxiv.org/abs/1912.11370): a few choices,
-all made from what is known before training starts.
+all made from what is known before training starts. `RULES` and the guide's page `recipes` have
+them. Their sources by key:
 
-| key                      | condition                       | value                       | why |
-|--------------------------|---------------------------------|-----------------------------|-----|
-| data.batch_size          | below 500 examples              | 16                          |     |
-|                          | GPU, from 20,000                | 128                         |     |
-|                          | otherwise                       | 32                          |     |
-| model.image_size         | images half the backbone's size | the backbone's size         |     |
-|                          | smaller images                  | 3 times, up to 96 pixels    | 1   |
-|                          | smaller, GPU or 16 cores        | 4 times, up to 128 pixels   | 1   |
-| data.augment             | GPU, from 500,000               | strong                      | 2   |
-|                          | GPU, from 20,000, or random     | medium                      |     |
-|                          | otherwise                       | light                       |     |
-| stage.full               | below 10 examples a class       | left out                    | 3   |
-| stage.head               | random backbone                 | left out                    |     |
-| optimizer.learning_rate  | batches of B                    | as set, times sqrt(B / 32)  | 4   |
-| optimizer.warmup         | below 20,000                    | 10%                         | 5   |
-|                          | otherwise                       | 5%                          | 5   |
-| stage.head.augment       | always                          | none                        | 10  |
-| stage.head.solver        | below 20,000, a linear head     | lbfgs                       | 10  |
-| stage.head.epochs        | before fine-tuning              | 300 updates, 4 to 60 epochs | 3   |
-|                          | alone                           | 500 updates, 10 to 100      |     |
-| stage.full.epochs        | pretrained                      | 500 updates, 4 to 40 epochs | 6   |
-|                          | pretrained, GPU                 | 500 updates, 10 to 40       | 6   |
-|                          | random backbone                 | 2,000 updates, 20 to 100    |     |
-| stage.full.learning_rate | pretrained                      | a tenth of the head's       |     |
-|                          | random backbone                 | the head's                  |     |
-| stage.full.batchnorm     | random, or from 20,000          | train                       | 7   |
-|                          | otherwise, or batches below 16  | frozen                      | 7   |
-| optimizer.ema            | no phase below 200 updates      | 0.99                        | 8   |
-| task.label_smoothing     | from 20,000, 10 classes         | 0.1                         | 9   |
-
-1. BiT enlarges whatever is below 96 pixels to 128, for an image of few pixels leaves few cells at
-   the last stride. 96 is what two cores bear. The size is at least twice the side, as it is without
-   the rule, at least 32, at most the backbone's, and a multiple of 16.
-2. MixUp for larger sets alone, as BiT, which begins at 20,000; our preset has CutMix, too.
-3. Fine-tuning from a head that has not converged, or with few examples, distorts good features
-   (Kumar et al. 2022, arxiv.org/abs/2202.10054).
-4. For Adam and its kin the rate goes with the root of the batch (Malladi et al. 2022,
-   arxiv.org/abs/2205.10287). A rate or a batch size of the user's own stays as it is.
-5. BiT warms up for 100 of 500 steps, and for 500 of 10,000 and 20,000.
-6. 500 is BiT's number for sets below 20,000 and 20,000 its most, which is ours, too. Between them
-   the length grows with the data.
-7. The moving statistics of a few small batches are noise.
-8. The best epoch may come before the rate has fallen, and an average is as steady there as at the
-   end (Izmailov et al. 2018, arxiv.org/abs/1803.05407).
-9. It keeps long training from certainty (Mueller et al. 2019, arxiv.org/abs/1906.02629).
-10. A frozen backbone then runs once, and the head starts at its convex optimum, as linear probes
-   are judged (Kornblith et al. 2019, arxiv.org/abs/1805.08974).
+- model.image_size: BiT enlarges whatever is below 96 pixels to 128, for an image of few pixels
+  leaves few cells at the last stride. 96 is what two cores bear. The size is at least twice the
+  side, as it is without the rule, at least 32, at most the backbone's, and a multiple of 16.
+- data.augment: MixUp for larger sets alone, as BiT, which begins at 20,000; our preset has CutMix,
+  too.
+- stage.full left out, stage.head.epochs: fine-tuning from a head that has not converged, or with
+  few examples, distorts good features (Kumar et al. 2022, arxiv.org/abs/2202.10054).
+- stage.head.augment, stage.head.solver: a frozen backbone then runs once, and the head starts at
+  its convex optimum, as linear probes are judged (Kornblith et al. 2019, arxiv.org/abs/1805.08974).
+- optimizer.learning_rate: for Adam and its kin the rate goes with the root of the batch (Malladi et
+  al. 2022, arxiv.org/abs/2205.10287). A rate or a batch size of the user's own stays as it is.
+- optimizer.warmup: BiT warms up for 100 of 500 steps, and for 500 of 10,000 and 20,000.
+- stage.full.epochs: 500 updates is BiT's number for sets below 20,000, and 20,000 its most, and
+  ours, too. Between them the length grows with the data.
+- stage.full.batchnorm: the moving statistics of a few small batches are noise.
+- optimizer.ema: the best epoch may come before the rate has fallen, and an average is as steady
+  there as at the end (Izmailov et al. 2018, arxiv.org/abs/1803.05407).
+- task.label_smoothing keeps long training from certainty (Mueller et al. 2019,
+  arxiv.org/abs/1906.02629).
 
 What has no source here is ours: set so that a run on two cores costs two to three times what the
 defaults cost, and not tuned on any data set. Flips are never touched: no count can tell whether a
@@ -62,7 +35,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from fmkit.config import units
 from fmkit.config.schema.commands import TrainConfig
@@ -77,15 +50,10 @@ USUAL_BATCH = 32
 """The batch size that the optimizers' default rates are meant for."""
 
 
-@dataclass(frozen=True)
-class Choice:
-    """One thing that the rule chose.
+class Choice(NamedTuple):
+    """What the rule chose for a key, and why; where the user decided the key it does not apply.
 
-    Attributes:
-        key: a full key, or `stage.PHASE`.
-        value: its value; None leaves the phase out.
-        reason: why, in a phrase.
-        by_user: the user decided this key, so that the choice does not apply.
+    The key is a full one, or `stage.PHASE` with None, which leaves the phase out.
     """
 
     key: str
@@ -118,7 +86,8 @@ def _is_sized(f: RunFacts) -> bool:
 def _enlarged(f: RunFacts) -> int:
     """A multiple of 16 from 32 to the backbone's own size."""
     side, own_size = f.side or 0, f.own_size or 0
-    times, goal = (4, 128) if f.is_fast else (3, 96)
+    # A GPU, or a CPU that can be given more to do than two cores, bears larger ones.
+    times, goal = (4, 128) if f.is_gpu or f.cores >= 16 else (3, 96)
     size = max(2 * side, min(times * side, goal))
     return min(own_size, max(32, math.floor(size / 16 + 0.5) * 16))
 
@@ -306,11 +275,6 @@ class RunFacts:
     def per_class(self) -> float:
         """Mean number of training examples a class."""
         return self.examples / max(self.classes, 1)
-
-    @property
-    def is_fast(self) -> bool:
-        """A GPU, or a CPU that can be given more to do than two cores."""
-        return self.is_gpu or self.cores >= 16
 
     @property
     def is_gpu(self) -> bool:

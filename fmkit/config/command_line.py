@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fmkit.config import override_limits, yaml_files
-from fmkit.core import sanitize
+from fmkit.config import yaml_files
+from fmkit.core import safe_yaml, sanitize
 from fmkit.core.errors import ConfigError, combine_messages, received, short_repr
 
 SHOW_FLAGS: dict[str, tuple[str, tuple[str, ...]]] = {
     "--cfg": ("-c", ("job", "hydra", "all")),
-    "--info": (
-        "-i",
-        ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
-    ),
+    "--info": ("-i", ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")),
     "--hydra-help": ("", ()),
     "--shell-completion": ("-sc", ()),
 }
 """Hydra's flags that show something and run no job: the short form, and what it takes."""
+
+MAX_WORDS = 500
+"""Overrides on one command line."""
+
+MAX_JOBS = 1_000
+"""Jobs of one sweep."""
+
+MAX_DEPTH = 20
+"""Brackets inside each other in one override."""
+
+HYDRA = {"hydra/launcher": ("basic",), "hydra/sweeper": ("basic",)}
+"""What may be chosen of Hydra's own; the rest names fmkit's folders, or classes to call."""
 
 _OPEN = re.compile(r"(stage\.[^.=]+\.rates|task\.objectives)[.=]")
 """Keys under which users have keys of their own, which Hydra would want `++` for."""
@@ -44,18 +55,16 @@ class CommandLine:
 
     def named(self) -> set[str]:
         """Every key and group that an override names."""
-        return {each.key_or_group for each in self.overrides}
+        return {override.key_or_group for override in self.overrides}
 
     def value(self, key: str) -> Any:
         """The value of an override; None when there is none or it names several."""
-        found = [each for each in self.overrides if each.key_or_group == key]
-        if not found or found[-1].is_sweep_override():
-            return None
-        return found[-1].value()
+        matches = [override for override in self.overrides if override.key_or_group == key]
+        return None if not matches or matches[-1].is_sweep_override() else matches[-1].value()
 
 
 class _Parser(argparse.ArgumentParser):
-    """Hydra's flags, with our own words for one that does not exist."""
+    """Hydra's flags; one that does not exist raises instead of exiting."""
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(
@@ -74,41 +83,38 @@ def parse(command: str, arguments: Sequence[str]) -> CommandLine:
     from hydra.errors import HydraException
 
     flags, words = _read_flags(arguments)
-    line = CommandLine(command)
     problems = [
         f"unknown flag {short_repr(word)}. Settings are written key=value, without dashes, such as "
         f"data.batch_size=64."
         for word in words
         if word.startswith("-")
     ]
-    if len(words) > override_limits.MAX_WORDS:
-        problems.append(f"{len(words)} overrides; at most {override_limits.MAX_WORDS} are read.")
+    if len(words) > MAX_WORDS:
+        problems.append(f"{len(words)} overrides; at most {MAX_WORDS} are read.")
         words = []
-    line.words = [
-        _with_whole_numbers(f"++{word}" if _OPEN.match(word) else word)
-        for word in words
-        if not word.startswith("-")
-    ]
-    line.multirun = bool(flags.multirun)
-    line.shows_only = any(getattr(flags, _attribute(flag)) is not None for flag in SHOW_FLAGS)
     problems.extend(_flag_problems(flags))
-    if flags.config_dir and not problems:
-        line.config_dirs.append(Path(flags.config_dir).resolve())
-    line.flags = _written(flags)
+    line = CommandLine(
+        command,
+        flags=[word for name, value in vars(flags).items() for word in _written(name, value)],
+        words=[_as_hydra_takes_it(word) for word in words if not word.startswith("-")],
+        config_dirs=[Path(flags.config_dir).resolve()] if flags.config_dir and not problems else [],
+        multirun=bool(flags.multirun),
+        shows_only=any(getattr(flags, _attribute(flag)) is not None for flag in SHOW_FLAGS),
+    )
     overrides_parser = OverridesParser.create()
     for word in line.words:
-        wrong = override_limits.word_problem(word)
-        if not wrong:
+        problem = _word_problem(word)
+        if not problem:
             try:
                 override = overrides_parser.parse_override(word)
             except (HydraException, RecursionError):
-                wrong = _unreadable(word)
+                problem = _unreadable(word)
             else:
                 line.overrides.append(override)
-                wrong = override_limits.override_problem(override)
-        problems.extend([wrong] if wrong else [])
-    if not problems and (wrong := override_limits.sweep_problem(line.overrides)):
-        problems.append(wrong)
+                problem = _override_problem(override)
+        problems.extend([problem] if problem else [])
+    if not problems and (problem := _sweep_problem(line.overrides)):
+        problems.append(problem)
     if problems:
         raise ConfigError(combine_messages(problems))
     return line
@@ -124,18 +130,28 @@ def _read_flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]
     for flag, (short, _) in SHOW_FLAGS.items():
         parser.add_argument(*filter(None, (flag, short)), nargs="?", const="")
     # Only `-c x` and `-c=x`: as `-cx` the standard parser would take Hydra's -cp and -cn for it.
-    known = {each for action in parser._actions for each in action.option_strings}
+    spellings = {spelling for action in parser._actions for spelling in action.option_strings}
     glued = [
         word
         for word in arguments
-        if word.startswith("-") and not word.startswith("--") and word.split("=")[0] not in known
+        if re.match(r"-(?!-)", word) and word.split("=")[0] not in spellings
     ]
-    flags, words = parser.parse_known_args([each for each in arguments if each not in glued])
+    flags, words = parser.parse_known_args([word for word in arguments if word not in glued])
     return flags, [*glued, *words]
 
 
 def _attribute(flag: str) -> str:
     return flag.lstrip("-").replace("-", "_")
+
+
+def _written(name: str, value: Any) -> list[str]:
+    """A flag in the one form that Hydra reads as we did."""
+    flag = f"--{name.replace('_', '-')}"
+    if isinstance(value, bool) or value is None:
+        return [flag] if value else []
+    if flag in SHOW_FLAGS:
+        return [flag, value] if value else [flag]
+    return [f"{flag}={value}"]
 
 
 def _flag_problems(flags: argparse.Namespace) -> list[str]:
@@ -145,64 +161,128 @@ def _flag_problems(flags: argparse.Namespace) -> list[str]:
     if len(both) > 1:
         problems.append(f"{' and '.join(both)} exclude each other. Give one of them.")
     for flag, (_, allowed) in SHOW_FLAGS.items():
-        came = getattr(flags, _attribute(flag))
-        if came and allowed and came not in allowed:
-            problems.append(received(flag, came, allowed))
+        value = getattr(flags, _attribute(flag))
+        if value and allowed and value not in allowed:
+            problems.append(received(flag, value, allowed))
     folder = flags.config_dir
     if folder is not None:
+        problem = sanitize.text_problem("--config-dir", folder)
         try:
-            wrong = sanitize.text_problem("--config-dir", folder)
-            wrong = wrong or ("" if Path(folder).is_dir() else "none")
+            is_folder = bool(problem) or Path(folder).is_dir()
         except OSError:  # a name that is too long
-            wrong = "none"
-        if wrong == "none":
-            wrong = received("--config-dir", folder, "a folder that exists")
-        problems.extend([wrong] if wrong else [])
+            is_folder = False
+        if not is_folder:
+            problem = received("--config-dir", folder, "a folder that exists")
+        problems.extend([problem] if problem else [])
     return problems
 
 
-def _written(flags: argparse.Namespace) -> list[str]:
-    """The flags, each in the one form that Hydra reads as we did."""
-    switches = ("multirun", "run", "resolve")
-    written = [f"--{name}" for name in switches if getattr(flags, name)]
-    for name in ("config_dir", "package"):
-        if getattr(flags, name) is not None:
-            written.append(f"--{name.replace('_', '-')}={getattr(flags, name)}")
-    for flag in SHOW_FLAGS:
-        value = getattr(flags, _attribute(flag))
-        written.extend([] if value is None else [flag, value] if value else [flag])
-    return written
-
-
-def _with_whole_numbers(word: str) -> str:
-    """An override with whole numbers where its key wants them: `data.batch_size=1e3`."""
+def _as_hydra_takes_it(word: str) -> str:
+    """An override as Hydra takes it: `++` for users' own keys, 1000 for `data.batch_size=1e3`."""
+    word = f"++{word}" if _OPEN.match(word) else word
     key, equals, value = word.partition("=")
     if key.rpartition(".")[2] not in yaml_files.integer_keys():
         return word
-    return key + equals + _NUMBER.sub(lambda found: _whole(found[0]), value)
 
+    def whole(match: re.Match[str]) -> str:
+        number = float(match[0])
+        return str(int(number)) if abs(number) < 2**53 else match[0]
 
-def _whole(text: str) -> str:
-    number = float(text)
-    return str(int(number)) if abs(number) < 2**53 else text
+    return key + equals + _NUMBER.sub(whole, value)
 
 
 def _unreadable(word: str) -> str:
     key, equals, value = word.lstrip("+~").partition("=")
     if not equals:
-        return (
-            f"cannot read {short_repr(word)}. Settings are written key=value, such as "
-            "data.batch_size=64."
-        )
+        example = "Settings are written key=value, such as data.batch_size=64."
+        return f"cannot read {short_repr(word)}. {example}"
     if not re.fullmatch(r"[\w./@-]+", key):
-        return (
-            f"cannot read {short_repr(word)}. A key is written group.name, such as data.batch_size."
-        )
-    told = f"cannot read the value of {key!r}: {short_repr(value)}."
+        example = "A key is written group.name, such as data.batch_size."
+        return f"cannot read {short_repr(word)}. {example}"
+    message = f"cannot read the value of {key!r}: {short_repr(value)}."
     if len(value) > 200:
-        return f"{told} Quote what has spaces or special characters."
+        return f"{message} Quote what has spaces or special characters."
     quoted = value.replace("'", "\\'")
     return (
-        f"{told} Quote what has spaces or special "
-        f"characters twice, once for Hydra and once for the shell: \"{key}='{quoted}'\""
+        f"{message} Quote what has spaces or special characters twice, once for Hydra and once for "
+        f"the shell: \"{key}='{quoted}'\""
     )
+
+
+# --- what no override may hold: code, Hydra's own settings, endless sweeps -----------------------
+
+
+def _word_problem(word: str) -> str:
+    """What is wrong with an override before it is parsed; empty when nothing is."""
+    key = word.lstrip("+~").partition("=")[0]
+    if not key.strip():
+        return f"cannot read {short_repr(word)}. Settings are written key=value."
+    problem = sanitize.text_problem(f"the override {short_repr(key, 40)}", word)
+    if problem:
+        return problem
+    depths = itertools.accumulate((letter in "[{(") - (letter in "]})") for letter in word)
+    if max(depths) > MAX_DEPTH or word.count("${") > MAX_DEPTH:
+        return f"{key}: more than {MAX_DEPTH} brackets or references inside each other."
+    return ""
+
+
+def _override_problem(override: Any) -> str:
+    """What is wrong with a parsed override; empty when nothing is."""
+    key, value = override.key_or_group, override.value()
+    names = key.replace("/", ".").split(".")
+    items = [("", value), *_items(value)]
+    for name in [*names, *(name for name, _ in items)]:
+        if problem := safe_yaml.code_problem(name):
+            return f"{override.input_line.partition('=')[0]}: {problem}"
+    if override.package is not None:
+        return (
+            f"{short_repr(override.input_line)}: fmkit's groups have one place each. Write "
+            f"{key}=... without `@{override.package}`."
+        )
+    if names[0] == "hydra":
+        if key in HYDRA:
+            return "" if value in HYDRA[key] else received(key, str(value), HYDRA[key])
+        return (
+            f"{key} is Hydra's own, and set by fmkit. Runs go to runs_dir=DIR; of Hydra's own, "
+            f"only {' and '.join(HYDRA)} may be chosen."
+        )
+    for _, item in items:
+        if isinstance(item, int) and abs(item) >= 2**63:
+            return f"{key}: received {short_repr(item)}. Expected a whole number below 2^63."
+    return ""
+
+
+def _items(value: Any) -> Iterator[tuple[str, Any]]:
+    """All that a mapping, a list or a sweep holds, at any depth, with its name in a mapping."""
+    value = getattr(value, "list", value)
+    if isinstance(value, dict):
+        rows = [(str(name), item) for name, item in value.items()]
+    else:
+        rows = [("", item) for item in value] if isinstance(value, list) else []
+    for name, item in rows:
+        yield name, item
+        yield from _items(item)
+
+
+def _sweep_problem(overrides: Sequence[Any]) -> str:
+    """Whether a sweep has too many jobs; empty when it has not."""
+    jobs: float = 1
+    for override in overrides:
+        if override.is_sweep_override():
+            jobs *= max(1, _count(override.value()))
+    if jobs <= MAX_JOBS:
+        return ""
+    count = f"{jobs:,.0f}" if jobs < 1e15 else "endless"
+    return f"a sweep of {count} jobs. At most {MAX_JOBS:,} are run."
+
+
+def _count(sweep: Any) -> float:
+    """How many values a sweep goes through."""
+    if hasattr(sweep, "list"):
+        return len(sweep.list)
+    if not all(hasattr(sweep, name) for name in ("start", "stop", "step")):
+        return 1  # a glob or an interval, which are refused by their key
+    start, stop, step = (float(bound or 0) for bound in (sweep.start, sweep.stop, sweep.step))
+    if not all(map(math.isfinite, (start, stop, step))) or step == 0:
+        return math.inf
+    return math.ceil((stop - start) / step)

@@ -34,10 +34,8 @@ def problems(config: TrainConfig) -> Iterator[Problem]:
     entry, source = task_entry(task.name), source_entry(data.name)
     kind = label_kind(data)
     if entry.learns is not None and kind is not None:
-        if entry.learns:
-            yield from _label_problems(task.name, entry, data, source)
-        else:
-            yield from _content_problems(task.name, entry, data, source)
+        compare = _label_problems if entry.learns else _content_problems
+        yield from compare(config, entry, source, kind)
     if config.recipe != "none" and not entry.has_recipe:
         yield Problem(
             "recipe",
@@ -47,17 +45,15 @@ def problems(config: TrainConfig) -> Iterator[Problem]:
     for name, phase in config.stage.items():
         if phase.solver == "lbfgs" and not entry.learns_columns:
             key = f"stage.{name}.solver"
-            yield Problem(
-                key,
-                f"{key}=lbfgs needs a task with labels; task.name={task.name} has none. Remove it.",
-            )
+            reason = f"{key}=lbfgs needs a task with labels; task.name={task.name} has none."
+            yield Problem(key, f"{reason} Remove it.")
 
 
 def _label_problems(
-    name: str, task: TaskEntry, data: Any, source: SourceEntry
+    config: TrainConfig, task: TaskEntry, source: SourceEntry, kind: str
 ) -> Iterator[Problem]:
     """Labels of another kind than the task learns."""
-    needed, kind = task.learns or "", label_kind(data) or ""
+    needed, name, data = task.learns or "", config.task.name, config.data.name
     if kind == needed:
         return
     fitting = _tasks_for(kind, source)
@@ -68,61 +64,52 @@ def _label_problems(
             f"data.labels=auto, or use {fitting}.",
         )
         return
+    others = " or ".join(
+        f"data={other}"
+        for other, entry in sources()
+        if needed in (entry.labels or ()) and not entry.is_packaged
+    )
     # Of a user who left the task out, the data is what they chose.
-    remedies = [_sources_with(needed), fitting]
-    if needed == "classes":
-        remedies.reverse()
+    remedies = [fitting, others] if needed == "classes" else [others, fitting]
     phrase = LABELS[kind].phrase if kind else "no labels"
     yield Problem(
         "task.name",
-        f"task.name={name} learns {LABELS[needed].phrase}, but data={data.name} has {phrase}. Use "
+        f"task.name={name} learns {LABELS[needed].phrase}, but data={data} has {phrase}. Use "
         f"{'; or '.join(filter(None, remedies))}.",
     )
 
 
 def _content_problems(
-    name: str, task: TaskEntry, data: Any, source: SourceEntry
+    config: TrainConfig, task: TaskEntry, source: SourceEntry, kind: str
 ) -> Iterator[Problem]:
     """Content of another modality, or no plain content of it."""
-    kind = label_kind(data) or ""
     # Conversations and rated answers are not texts as they stand.
     is_plain = kind not in ("conversations", "preferences")
     if not task.modality or (source.modality == task.modality and is_plain):
         return
     plural = modality_entry(task.modality).plural
     has = modality_entry(source.modality).plural if is_plain else LABELS[kind].phrase
-    fitting = _tasks_for(kind, source) if not is_plain else ""
-    unlabelled = [
+    unlabelled = " or ".join(
         f"data={other}"
         for other, entry in sources()
         if entry.modality == task.modality and entry.labels == ()
-    ]
-    remedies = [fitting, f"{' or '.join(unlabelled)}, or any other data of {plural}"]
+    )
+    fitting = "" if is_plain else _tasks_for(kind, source)
+    remedies = [fitting, f"{unlabelled}, or any other data of {plural}"]
     yield Problem(
         "task.name",
-        f"task.name={name} learns from {plural}, but data={data.name} has {has}. Use "
-        f"{'; or '.join(filter(None, remedies))}.",
+        f"task.name={config.task.name} learns from {plural}, but data={config.data.name} has "
+        f"{has}. Use {'; or '.join(filter(None, remedies))}.",
     )
 
 
 def _tasks_for(kind: str, source: SourceEntry) -> str:
     """The tasks that learn from labels of a kind, or from content without labels, in words."""
-    names = [
+    return " or ".join(
         f"task={name}"
         for name, entry in tasks()
         if entry.learns == kind and entry.modality in ("", source.modality)
-    ]
-    return " or ".join(names)
-
-
-def _sources_with(kind: str) -> str:
-    """The sources of a user's own data that give labels of a kind, in words."""
-    names = [
-        f"data={name}"
-        for name, entry in sources()
-        if kind in (entry.labels or ()) and not entry.is_packaged
-    ]
-    return " or ".join(names)
+    )
 
 
 def resolve_labels(data: Any, task: str | None) -> None:

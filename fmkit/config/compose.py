@@ -7,11 +7,11 @@ import itertools
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit.config import compatibility, interpolation, objectives, rules, validate, yaml_files
+from fmkit.config import compatibility, interpolation, objectives, rules, yaml_files
 from fmkit.config.command_line import CommandLine
 from fmkit.config.registry import BASES, COMMAND_WORDS, COMMANDS, config_class, config_classes
 from fmkit.config.saved_config import quote
@@ -31,12 +31,8 @@ def conf_dir() -> Path:
 
 def option_names(group: str, extra_dirs: Sequence[Path] = ()) -> list[str]:
     """Names of a group's YAML files, fmkit's and the user's."""
-    found = {
-        file.stem
-        for parent in (conf_dir(), *extra_dirs)
-        for file in (parent / group).glob("*.yaml")
-    }
-    return sorted(found)
+    folders = [conf_dir() / group, *(folder / group for folder in extra_dirs)]
+    return sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
 
 
 _registered: set[tuple[str, str, type]] = set()
@@ -46,10 +42,10 @@ def register(names: Mapping[str, Sequence[str]]) -> None:
     """Tell Hydra of the schema, and of an option for every name that has no YAML."""
     # With its class: a plugin file that runs again in this process makes the class anew.
     classes = {key: config_classes(key.partition(".")[0]) for key in names}
-    known = {(key, name, classes[key].get(name, object)) for key in names for name in names[key]}
-    if _registered and known <= _registered:  # it takes a tenth of a second
+    rows = {(key, name, classes[key].get(name, object)) for key in names for name in names[key]}
+    if _registered and rows <= _registered:  # it takes a tenth of a second
         return
-    _registered.update(known)
+    _registered.update(rows)
     from hydra.core.config_store import ConfigStore
     from omegaconf import OmegaConf
 
@@ -118,8 +114,14 @@ def compose_all_jobs(
         ConfigError: what is wrong with a job; in a sweep the job is named.
     """
     first = None
-    jobs = itertools.product(*(_spellings(override) for override in line.overrides))
-    for words in itertools.islice(jobs, MAX_JOBS):
+    spellings = []  # of each override: as typed, or one for each value that it sweeps over
+    for override in line.overrides:
+        text = str(override.input_line)
+        is_sweep = override.is_sweep_override()
+        values = override.sweep_string_iterator() if is_sweep else ()
+        swept = [f"{text.partition('=')[0]}={value}" for value in values]
+        spellings.append(swept if is_sweep else [text])
+    for words in itertools.islice(itertools.product(*spellings), MAX_JOBS):
         try:
             config = _composed(line, list(words))
             value = to_typed(config, line.command, names, places)
@@ -143,39 +145,25 @@ def _composed(line: CommandLine, words: list[str]) -> Any:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    words = [*words, *_search_path(line)]
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            return compose(line.command, overrides=words)
+            return compose(line.command, overrides=[*words, *_search_path(line)])
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, RecursionError) as error:
         raise ConfigError(_first_lines(error)) from error
 
 
 def _search_path(line: CommandLine) -> list[str]:
     """The override by which Hydra looks into the user's folders, through us."""
-    if not line.config_dirs:
-        return []
-    folders = ",".join(quote(f"{_SCHEME}://{each}") for each in line.config_dirs)
-    return [f"hydra.searchpath=[{folders}]"]
-
-
-def _spellings(override: Any) -> list[str]:
-    """An override as typed, or one for each value that it sweeps over."""
-    if not override.is_sweep_override():
-        return [str(override.input_line)]
-    key = override.input_line.partition("=")[0]
-    return [f"{key}={value}" for value in override.sweep_string_iterator()]
+    folders = ",".join(quote(f"{_SCHEME}://{folder}") for folder in line.config_dirs)
+    return [f"hydra.searchpath=[{folders}]"] if folders else []
 
 
 def _first_lines(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    kept = [
-        line
-        for line in lines
-        if not line.startswith(("full_key", "object_type", "reference_type", "To append"))
-    ]
-    return textwrap.shorten(" ".join(kept[:4]), 500, placeholder=" ...") or type(error).__name__
+    internal = ("full_key", "object_type", "reference_type", "To append")
+    text = " ".join([line for line in lines if not line.startswith(internal)][:4])
+    return textwrap.shorten(text, 500, placeholder=" ...") or type(error).__name__
 
 
 def to_typed(
@@ -190,9 +178,9 @@ def to_typed(
     from omegaconf.errors import OmegaConfBaseException
 
     config = copy.deepcopy(config)
-    wrong = interpolation.problems(unresolved(config))
-    if wrong:
-        raise ConfigError(combine_messages([_placed(*each, places) for each in wrong]))
+    broken = interpolation.problems(unresolved(config))
+    if broken:
+        raise ConfigError(combine_messages([_placed(*row, places) for row in broken]))
     try:
         missing = sorted(OmegaConf.missing_keys(config))
         if missing:
@@ -205,16 +193,16 @@ def to_typed(
         _normalise(value)
         if isinstance(value, TrainConfig) and not isinstance(value.task, JointConfig):
             compatibility.resolve_labels(value.data, value.task.name)
-        found = validate.problems(value, names)
-        if not found and isinstance(value, TrainConfig):
-            found = objectives.resolve(value, names, conf_dir())
+        problems = rules.problems(value, names)
+        if not problems and isinstance(value, TrainConfig):
+            problems = objectives.resolve(value, names, conf_dir())
     except (OSError, RuntimeError) as error:  # a name that is too long; a home that nobody has
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         path = getattr(error, "filename", None)
         raise ConfigError(f"the path {short_repr(path)} cannot be used: {reason}.") from error
-    if found:
-        told = [_placed(each.key, each.message, places) for each in found]
-        raise ConfigError(combine_messages(told))
+    if problems:
+        messages = [_placed(problem.key, problem.message, places) for problem in problems]
+        raise ConfigError(combine_messages(messages))
     return value
 
 
@@ -222,14 +210,9 @@ def unresolved(config: Any) -> dict[str, Any]:
     """By full key, a composed config's values before anything that they refer to is looked up."""
     from omegaconf import OmegaConf
 
-    def leaves(tree: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-        for key, value in tree.items():
-            if isinstance(value, dict) and value:
-                yield from leaves(value, f"{prefix}{key}.")
-            else:
-                yield f"{prefix}{key}", value
-
-    return dict(leaves(OmegaConf.to_container(config, resolve=False), ""))
+    tree: Any = OmegaConf.to_container(config, resolve=False)
+    rows = (row for key, value in tree.items() for row in yaml_files.assignments_of(key, value))
+    return {row.key: row.value for row in rows}
 
 
 def _placed(key: str, message: str, places: Mapping[str, str]) -> str:
@@ -251,20 +234,19 @@ def _normalise(value: Any) -> None:
     """Paths become absolute, so that the record of a run is true from any folder."""
     if hasattr(value, "runtime"):
         value.runtime.jit = str(value.runtime.jit).lower()
-    data = getattr(value, "data", None)
-    for holder, name in (
-        (data, "root"),
-        (data, "image_root"),
-        (getattr(value, "model", None), "weights"),
-        (getattr(value, "model", None), "tokenizer"),
-        (getattr(value, "runtime", None), "cache_dir"),
-        (value, "plugins"),
-    ):
-        text = getattr(holder, name, None)
-        # An empty text is left for `validate` to refuse: as a path it would be the working folder.
-        if isinstance(text, str) and text and not (name == "weights" and text in rules.OWN_WEIGHTS):
-            setattr(holder, name, files.absolute_path(text))
     model = getattr(value, "model", None)
+    for holder, names in (
+        (getattr(value, "data", None), ("root", "image_root")),
+        (model, ("weights", "tokenizer")),
+        (getattr(value, "runtime", None), ("cache_dir",)),
+        (value, ("plugins",)),
+    ):
+        for name in names:
+            text = getattr(holder, name, None)
+            # `rules` refuses an empty text: as a path it would be the working folder.
+            is_word = name == "weights" and text in rules.OWN_WEIGHTS
+            if isinstance(text, str) and text and not is_word:
+                setattr(holder, name, files.absolute_path(text))
     if model is not None and model.preset and Path(model.preset).expanduser().is_dir():
         model.preset = files.absolute_path(model.preset)
 
@@ -286,29 +268,17 @@ def launch(line: CommandLine, job: Callable[[Any], None], extra: Sequence[str] =
     from omegaconf.errors import OmegaConfBaseException
 
     GlobalHydra.instance().clear()
-    before, before_environment = sys.argv, _full_errors()
+    arguments, environment = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
     # Hydra wants every flag ahead of the first override.
-    flags = [each for each in line.flags if not each.startswith("--config-dir=")]
-    words = [*line.words, *_search_path(line), *extra]
-    sys.argv = [f"fmkit {line.command}", *flags, *words]
+    flags = [flag for flag in line.flags if not flag.startswith("--config-dir=")]
+    sys.argv = [f"fmkit {line.command}", *flags, *line.words, *_search_path(line), *extra]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # raise what Hydra would print and exit on
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=line.command)(job)()
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_first_lines(error)) from error
     finally:
-        sys.argv = before
-        before_environment()
-
-
-def _full_errors() -> Callable[[], None]:
-    """Make Hydra raise what it would print and exit on; returns what undoes that."""
-    before = os.environ.get("HYDRA_FULL_ERROR")
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-
-    def restore() -> None:
-        if before is None:
-            os.environ.pop("HYDRA_FULL_ERROR", None)
-        else:
-            os.environ["HYDRA_FULL_ERROR"] = before
-
-    return restore
+        sys.argv = arguments
+        os.environ.pop("HYDRA_FULL_ERROR", None)
+        if environment is not None:
+            os.environ["HYDRA_FULL_ERROR"] = environment

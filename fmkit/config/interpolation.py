@@ -1,6 +1,6 @@
 """What a text in a config may refer to: other keys, a product, and few environment variables.
 
-Everything is looked up before a run starts, so that `${optimizer.learnin_rate}` is told at once.
+Everything is looked up before a run starts, so that `${optimizer.learnin_rate}` fails at once.
 """
 
 from __future__ import annotations
@@ -42,22 +42,21 @@ def text_problem(key: str, text: str) -> str:
     from omegaconf import grammar_parser
     from omegaconf.errors import GrammarParseError
 
+    unreadable = f"{key}: cannot read {short_repr(text)}. References are written ${{group.key}}."
     for start in _starts(text):
-        found = _INSIDE.match(text, start)
-        if found is None:
-            return f"{key}: cannot read {short_repr(text)}. References are written ${{group.key}}."
-        name, end = found.groups()
-        wrong = ""
+        match = _INSIDE.match(text, start)
+        if match is None:
+            return unreadable
+        name, end = match.groups()
         if end == ":":
-            wrong = _resolver_problem(key, text, name, found.end())
+            if problem := _resolver_problem(key, text, name, match.end()):
+                return problem
         elif name.split(".")[0] == "hydra" or not name.strip("."):
-            wrong = f"{key}: ${{{name}}} is no key of the config."
-        if wrong:
-            return wrong
+            return f"{key}: ${{{name}}} is not a key of the config."
     try:
         grammar_parser.parse(text)
     except (GrammarParseError, RecursionError):
-        return f"{key}: cannot read {short_repr(text)}. References are written ${{group.key}}."
+        return unreadable
     return ""
 
 
@@ -68,22 +67,21 @@ def problems(leaves: Mapping[str, Any]) -> list[tuple[str, str]]:
         leaves: by full key, the values before anything is looked up.
     """
     sizes: dict[str, int] = {}
-    found: list[tuple[str, str]] = []
+    rows: list[tuple[str, str]] = []
     for key, value in leaves.items():
-        if isinstance(value, list) and any(is_interpolated(each) for each in value):
-            found.append((key, f"{key}: {short_repr(value)} refers to something; a list must not."))
+        if isinstance(value, list) and any(map(is_interpolated, value)):
+            rows.append((key, f"{key}: {short_repr(value)} refers to something; a list must not."))
         if not is_interpolated(value):
             continue
-        wrong = text_problem(key, value) or _reference_problem(key, value, leaves)
-        if not wrong:
+        problem = text_problem(key, value) or _reference_problem(key, value, leaves)
+        if not problem:
             try:
                 size = _size(key, leaves, sizes, ())
-                wrong = f"{key}: too many references." if size > MAX_LOOKUPS else ""
+                problem = f"{key}: too many references." if size > MAX_LOOKUPS else ""
             except RecursionError as error:
-                wrong = f"{key}: {error}"
-        if wrong:
-            found.append((key, wrong))
-    return found
+                problem = f"{key}: {error}"
+        rows.extend([(key, problem)] if problem else [])
+    return rows
 
 
 def from_environment(leaves: Mapping[str, Any]) -> dict[str, str]:
@@ -92,52 +90,46 @@ def from_environment(leaves: Mapping[str, Any]) -> dict[str, str]:
     It is what the record of a run keeps in place of the value: the value may be private, and
     another machine has another one. References to other keys are written out.
     """
-    found = {}
-    for key, value in leaves.items():
-        if is_interpolated(value):
-            text = _written_out(key, value, leaves)
-            if "oc.env" in text:
-                found[key] = text
-    return found
+    texts = {
+        key: _written_out(key, value, leaves)
+        for key, value in leaves.items()
+        if is_interpolated(value)
+    }
+    return {key: text for key, text in texts.items() if "oc.env" in text}
 
 
 def recorded_problem(key: str, text: str) -> str:
     """What is wrong with what a text in a run's record refers to: only the environment is left."""
-    wrong = text_problem(key, text)
-    if not wrong and next(_references(key, text), None) is not None:
-        wrong = f"{key}: {short_repr(text)} refers to another key, and a record does not"
-    return wrong
+    problem = text_problem(key, text)
+    if not problem and any(_references(key, text)):
+        return f"{key}: {short_repr(text)} refers to another key, and a record does not"
+    return problem
 
 
 def escape(text: str) -> str:
     """A text as a config writes it where `${` in it is to mean itself."""
-    return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + "\\${", text)
+    return _START.sub(lambda match: match[1] * 2 + "\\${", text)
 
 
 def _starts(text: str) -> Iterator[int]:
     """Where the inside of each reference begins; a `$` after a backslash is itself."""
-    for found in _START.finditer(text):
-        if len(found[1]) % 2 == 0:
-            yield found.end()
+    return (match.end() for match in _START.finditer(text) if len(match[1]) % 2 == 0)
 
 
-def _resolver_problem(key: str, text: str, name: str, start: int) -> str:
-    if name == "times":
+def _resolver_problem(key: str, text: str, resolver: str, start: int) -> str:
+    if resolver == "times":
         return ""
-    if name != "oc.env":
-        what = f"{key}: the resolver in {short_repr(text)}"
+    if resolver != "oc.env":
+        subject = f"{key}: the resolver in {short_repr(text)}"
         hint = "References to other keys are written ${group.key}."
-        return received(what, name, ["oc.env", "times"], hint)
-    found = _VARIABLE.match(text, start)
-    if found is None:
+        return received(subject, resolver, ["oc.env", "times"], hint)
+    match = _VARIABLE.match(text, start)
+    if match is None:
         example = "${oc.env:FMKIT_DATA} or ${oc.env:FMKIT_DATA,DEFAULT}"
         return (
             f"{key}: cannot read {short_repr(text)}. Environment variables are written {example}."
         )
-    return _variable_problem(key, found[1], has_default=found[2] == ",")
-
-
-def _variable_problem(key: str, name: str, has_default: bool) -> str:
+    name, end = match.groups()
     if _SECRET.search(name.upper()):
         return (
             f"{key}: the environment variable {name} looks like a secret, and no key of fmkit's "
@@ -149,7 +141,7 @@ def _variable_problem(key: str, name: str, has_default: bool) -> str:
             f"{key}: a config may not read the environment variable {name}. Allowed: {allowed}. "
             f"Rename it FMKIT_{name}."
         )
-    if name not in os.environ and not has_default:
+    if name not in os.environ and end != ",":
         return (
             f"{key}: the environment variable {name} is not set. Set it, or write a default: "
             f"${{oc.env:{name},DEFAULT}}"
@@ -157,26 +149,24 @@ def _variable_problem(key: str, name: str, has_default: bool) -> str:
     return ""
 
 
-def _references(key: str, text: str) -> Iterator[str]:
-    """Full keys of the config's values that a text refers to."""
+def _references(key: str, text: str) -> Iterator[tuple[int, int, str]]:
+    """Rows (start, end, full key) of the references to other keys in a text.
+
+    A reference may be relative: `.x` is beside the key, `..x` beside its group.
+    """
     for start in _starts(text):
-        found = _INSIDE.match(text, start)
-        if found is not None and found[2] == "}":
-            yield _full(key, found[1])
-
-
-def _full(key: str, name: str) -> str:
-    """A reference from the top: `.x` is beside the key, `..x` beside its group."""
-    dots = len(name) - len(name.lstrip("."))
-    if not dots:
-        return name
-    parts = key.split(".")
-    return ".".join([*parts[: max(0, len(parts) - dots)], name.lstrip(".")])
+        match = _INSIDE.match(text, start)
+        if match is None or match[2] != "}":
+            continue
+        name = match[1].lstrip(".")
+        if dots := len(match[1]) - len(name):
+            name = ".".join([*key.split(".")[:-dots], name])
+        yield start - 2, match.end(), name
 
 
 def _reference_problem(key: str, text: str, leaves: Mapping[str, Any]) -> str:
-    for name in _references(key, text):
-        if name not in leaves and not any(each.startswith(f"{name}.") for each in leaves):
+    for _, _, name in _references(key, text):
+        if name not in leaves and not any(leaf.startswith(f"{name}.") for leaf in leaves):
             close = closest_names(name, leaves)
             meant = f" Did you mean {' or '.join(close)}?" if close else ""
             return f"{key}: ${{{name}}} refers to a key that the config does not have.{meant}"
@@ -184,32 +174,28 @@ def _reference_problem(key: str, text: str, leaves: Mapping[str, Any]) -> str:
 
 
 def _size(
-    key: str, leaves: Mapping[str, Any], sizes: dict[str, int], before: tuple[str, ...]
+    key: str, leaves: Mapping[str, Any], sizes: dict[str, int], parents: tuple[str, ...]
 ) -> int:
     """How many lookups a value takes.
 
     Raises:
         RecursionError: it refers to itself, with the way.
     """
-    if key in before:
-        raise RecursionError(f"it refers to itself: {' -> '.join([*before, key])}.")
+    if key in parents:
+        raise RecursionError(f"it refers to itself: {' -> '.join([*parents, key])}.")
     if key not in sizes:
         value = leaves.get(key)
-        names = _references(key, value) if isinstance(value, str) else ()
-        sizes[key] = 1 + sum(_size(each, leaves, sizes, (*before, key)) for each in names)
+        rows = _references(key, value) if isinstance(value, str) else ()
+        sizes[key] = 1 + sum(_size(name, leaves, sizes, (*parents, key)) for _, _, name in rows)
     return sizes[key]
 
 
 def _written_out(key: str, text: str, leaves: Mapping[str, Any]) -> str:
-    """A text with what other keys hold in place of references to them."""
-    parts, end = [], 0
-    for start in _starts(text):
-        found = _INSIDE.match(text, start)
-        if found is None or found[2] != "}":
-            continue
-        name = _full(key, found[1])
-        held = leaves.get(name)
-        parts.append(text[end : start - 2])
-        parts.append(_written_out(name, held, leaves) if isinstance(held, str) else str(held))
-        end = found.end()
-    return "".join([*parts, text[end:]])
+    """A text with the values of other keys in place of references to them."""
+    parts, position = [], 0
+    for start, end, name in _references(key, text):
+        value = leaves.get(name)
+        parts.append(text[position:start])
+        parts.append(_written_out(name, value, leaves) if isinstance(value, str) else str(value))
+        position = end
+    return "".join([*parts, text[position:]])

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit.config import compatibility, suggest, validate, yaml_files
+from fmkit.config import compatibility, rules, suggest, yaml_files
 from fmkit.config.registry import config_class, task_entry
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.keys import key_infos
@@ -149,14 +149,9 @@ def _typed(
     names: Mapping[str, Sequence[str]],
     folder: Path | None,
 ) -> tuple[Any, list[Problem]]:
-    """An object of the dataclass behind a name, and what is wrong with its keys.
+    """A task or data as an object of the class behind its name, and what is wrong with its keys.
 
-    Args:
-        group: `task` or `data`.
-        objective: its name.
-        values: by key.
-        names: allowed names.
-        folder: fmkit's own YAML, whose option of that name has the defaults; None: no more.
+    Defaults are those of the option of that name in `folder`, which is fmkit's own YAML.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -200,7 +195,7 @@ def _problems_as_single(
 ) -> Iterator[Problem]:
     """What would be wrong with a run of one objective, with the keys that it has here."""
     single = dataclasses.replace(config, task=typed[name].task, data=typed[name].data)
-    for problem in validate.problems(single, names):
+    for problem in rules.problems(single, names):
         group = problem.key.split(".")[0]
         if group in ("task", "data"):
             prefix = f"{_KEY}.{name}.{group}"
@@ -222,11 +217,9 @@ def _whole_problems(
         yield Problem(_KEY, f"all of {join_names([*typed])} have weight 0: nothing is learned.")
     elif task.primary is not None and task.primary not in typed:
         yield Problem("task.primary", received("task.primary", task.primary, [*typed]))
-    elif len(task.objectives) > 1:
-        yield from _several_problems(config, task)
-
-
-def _several_problems(config: TrainConfig, task: JointConfig) -> Iterator[Problem]:
+        return
+    if len(task.objectives) < 2:
+        return
     if primary(task) not in task.objectives:
         others = join_names([*task.objectives])
         message = f"task.primary={task.primary} has weight 0. Name one of {others}."

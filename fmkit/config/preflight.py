@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit.config import compose, interpolation, suggest, validate, yaml_files
+from fmkit.config import compose, interpolation, rules, suggest, yaml_files
 from fmkit.config.command_line import CommandLine
 from fmkit.config.registry import BASES, COMMANDS, GROUPS, config_class, config_classes
 from fmkit.config.schema.keys import field_types
@@ -113,11 +113,14 @@ class _Explainer:
             problem = interpolation.text_problem(key, value)
         else:
             info, kind = suggest.declaration(key, self.command, types)
-            problem = validate.reading_problem(info, kind, value, assignment.text)
-            if problem and not where:  # the shell takes the outer quotes off
-                problem += f", inside others: \"{key}='{assignment.text}'\""
-            value_problem = validate.value_problem(key, info, value, self.names)
-            problem = f"{key}: {problem}" if problem else value_problem
+            misread = rules.reading_problem(info, kind, value, assignment.text)
+            if misread and not where:  # the shell takes the outer quotes off
+                misread += f", inside others: \"{key}='{assignment.text}'\""
+            problem = (
+                f"{key}: {misread}"
+                if misread
+                else rules.value_problem(key, info, value, self.names)
+            )
         if problem:
             self.problems.append(f"{where}: {problem}" if where else problem)
 

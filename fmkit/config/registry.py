@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from fmkit.config.schema import commands, data, model, optimizer, runtime, task
 from fmkit.config.schema.task import TaskConfig
@@ -41,15 +41,8 @@ COMMAND_WORDS = {"tokenizer": "tokenizer train"}
 # --- labels -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class LabelKind:
-    """A kind of labels, or of whatever else examples have to learn from.
-
-    Attributes:
-        noun: one of them.
-        plural: several.
-        phrase: all of them, as messages name them.
-    """
+class LabelKind(NamedTuple):
+    """A kind of labels: the noun for one, for several, and all of them as messages name them."""
 
     noun: str
     plural: str
@@ -218,63 +211,50 @@ TASKS: dict[str, TaskEntry] = {
     "classification": TaskEntry(
         task.ClassificationConfig, "fmkit.tasks.classification:Classification", "classes",
         smaller_is_better=("loss", "brier", "expected_calibration_error"),
-        evaluator=_CLASSIFICATION,
-    ),
+        evaluator=_CLASSIFICATION),
     "multi_label": TaskEntry(
         task.MultiLabelConfig, "fmkit.tasks.multi_label:MultiLabel", "sets",
         metrics=("micro_f1", "subset_accuracy"),
         smaller_is_better=("loss", "hamming_loss"),
-        evaluator=_MULTI_LABEL,
-    ),
+        evaluator=_MULTI_LABEL),
     "regression": TaskEntry(
         task.RegressionConfig, "fmkit.tasks.regression:Regression", "numbers",
         metrics=("mae", "rmse", "r2"),
         smaller_is_better=("loss", "mse", "mae", "rmse", "median_absolute_error"),
-        evaluator=_REGRESSION,
-    ),
+        evaluator=_REGRESSION),
     "token_classification": TaskEntry(
         task.TokenClassificationConfig,
         "fmkit.tasks.token_classification.task:TokenClassification", "tags",
         metrics=("accuracy", "f1"), evaluator=_TAGS, has_recipe=False,
-        read_inputs="fmkit.data.predict_inputs:read_words",
-    ),
+        read_inputs="fmkit.data.predict_inputs:read_words"),
     "masked_lm": TaskEntry(
         task.MaskedLmConfig, "fmkit.tasks.language.masked_lm:MaskedLm", "", "text",
-        has_recipe=False,
-    ),
+        has_recipe=False),
     "causal_lm": TaskEntry(
         task.CausalLmConfig, "fmkit.tasks.language.causal_lm:CausalLm", "", "text",
-        has_recipe=False,
-    ),
+        has_recipe=False),
     "question_answering": TaskEntry(
         task.QuestionAnsweringConfig,
         "fmkit.tasks.question_answering.task:QuestionAnswering", "answers",
-        validation_metrics=("exact_match", "f1"), evaluator=_ANSWERS, has_recipe=False,
-    ),
+        validation_metrics=("exact_match", "f1"), evaluator=_ANSWERS, has_recipe=False),
     "dpo": TaskEntry(
         task.DpoConfig, "fmkit.tasks.language.dpo:Dpo", "preferences",
         metrics=("accuracy", "margin"), shares_head_of="causal_lm", has_recipe=False,
         evaluator=Evaluator("fmkit.evaluation.preferences:evaluate"),
-        joint_problem="compares with the model as it was at the start",
-    ),
+        joint_problem="compares with the model as it was at the start"),
     "instruction": TaskEntry(
         task.InstructionConfig, "fmkit.tasks.language.instruction:Instruction", "conversations",
-        shares_head_of="causal_lm", has_recipe=False,
-    ),
+        shares_head_of="causal_lm", has_recipe=False),
     "simclr": TaskEntry(
-        task.SimclrConfig, "fmkit.tasks.self_supervised.contrastive:Simclr", **_SELF_SUPERVISED
-    ),
+        task.SimclrConfig, "fmkit.tasks.self_supervised.contrastive:Simclr", **_SELF_SUPERVISED),
     "vicreg": TaskEntry(
-        task.VicregConfig, "fmkit.tasks.self_supervised.contrastive:Vicreg", **_SELF_SUPERVISED
-    ),
+        task.VicregConfig, "fmkit.tasks.self_supervised.contrastive:Vicreg", **_SELF_SUPERVISED),
     "masked_image": TaskEntry(
         task.MaskedImageConfig, "fmkit.tasks.self_supervised.masked_image:MaskedImage",
-        **_SELF_SUPERVISED,
-    ),
+        **_SELF_SUPERVISED),
     "joint": TaskEntry(
         task.JointConfig, "fmkit.tasks.joint:Joint",
-        joint_problem="is made of objectives itself",
-    ),
+        joint_problem="is made of objectives itself"),
 }  # fmt: skip
 """By `task.name`. What a joint run learns, and its monitors, are those of its objectives."""
 
@@ -447,11 +427,9 @@ def sources() -> Iterator[tuple[str, SourceEntry]]:
 
 def config_classes(group: str) -> dict[str, type]:
     """The config classes of a group by option; none for a group whose options all share BASES."""
-    if group == "task":
-        return {name: entry.config for name, entry in tasks()}
-    if group == "data":
-        return {name: entry.config for name, entry in sources()}
-    return _OPTIMIZERS if group == "optimizer" else {}
+    rows = tasks() if group == "task" else sources() if group == "data" else ()
+    classes = {name: entry.config for name, entry in rows}
+    return _OPTIMIZERS if group == "optimizer" else classes
 
 
 def config_class(group: str, name: str) -> type:

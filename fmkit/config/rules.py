@@ -1,23 +1,28 @@
-"""Rules across keys: values that do not go together.
+"""The rules of a config: allowed values and ranges of single keys, and what does not go together.
 
-The range of a single field (`data.batch_size` is at least 1, so that 0 is refused), its choices and
-its syntax are the field's metadata in `config/schema`; `config/validate.py` checks them.
+The range of a single key (`data.batch_size` is at least 1, so that 0 is refused), its choices and
+its syntax are declared at the field, in `config/schema`, and checked here by `value_problem`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from omegaconf import MISSING
 
 from fmkit.config import compatibility, trainable
 from fmkit.config.registry import config_classes, source_entry, task_entry
 from fmkit.config.schema.commands import CheckConfig, TokenizerConfig, TrainConfig
 from fmkit.config.schema.data import ConllData, TokenTableData
+from fmkit.config.schema.keys import KeyInfo, info_of
 from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.task import DpoConfig, JointConfig, MaskedImageConfig, RegressionConfig
-from fmkit.core import registry
-from fmkit.core.errors import Problem, closest_names, join_names, received
+from fmkit.core import registry, sanitize
+from fmkit.core.errors import Problem, closest_names, join_names, received, short_repr
 from fmkit.core.files import display_path
 from fmkit.core.modalities import modality_entry
 
@@ -38,12 +43,112 @@ MIN_BYTE_PAIRS = 260
 _MAX_COLUMNS = 1000
 
 
-def problems(config: Any) -> Iterator[Problem]:
-    """What is wrong although each key by itself is right.
+def problems(config: Any, names: Mapping[str, Sequence[str]]) -> list[Problem]:
+    """Everything wrong with a typed config, all at once.
 
     Args:
         config: an object of one of the command dataclasses.
+        names: allowed values of `model.name`, `data.name` and `task.name`.
     """
+    rows = ((key, value_problem(key, info, value, names)) for key, info, value in leaves(config))
+    single = [Problem(key, message) for key, message in rows if message]
+    if any(problem.key.endswith(".name") for problem in single):
+        return single  # the rules look rows up by these names
+    return [*single, *_problems_across_keys(config)]
+
+
+def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, KeyInfo, Any]]:
+    """Rows (full key, what is known of it, value) of a typed config."""
+    for field in dataclasses.fields(config):
+        key, value = f"{prefix}{field.name}", getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from leaves(value, f"{key}.")
+        elif isinstance(value, dict) and field.name in ("objectives", "stage"):
+            for name, inner in value.items():
+                if dataclasses.is_dataclass(inner):  # an objective is a mapping until it is typed
+                    yield from leaves(inner, f"{key}.{name}.")
+        else:
+            yield key, info_of(field), value
+
+
+def rule_of(key: str) -> str:
+    """A full key with `*` for a phase's name; of an objective's task and data, the group's key."""
+    parts = key.split(".")
+    if parts[:2] == ["task", "objectives"] and len(parts) > 3:
+        own = parts[3:] if len(parts) > 4 else ["task", "objectives", "*", parts[3]]
+        return ".".join(own)
+    return ".".join(["stage", "*", *parts[2:]]) if parts[0] == "stage" else key
+
+
+def value_problem(key: str, info: KeyInfo, value: Any, names: Mapping[str, Sequence[str]]) -> str:
+    """What is wrong with one value of the right type; empty when nothing is.
+
+    Args:
+        key: full key.
+        info: what its field says of it.
+        value: of the field's type.
+        names: allowed values of `model.name`, `data.name` and `task.name`.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return _list_problem(key, value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return received(key, value, "a finite number")
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return received(key, value, "a whole number below 2^63")
+    if isinstance(value, str) and (problem := sanitize.text_problem(key, value)):
+        return problem
+    if value == MISSING:
+        return f"{key}: `{MISSING}` stands for a value that is missing. Write one."
+    if value == "":
+        return f"{key} must not be empty. Leave it out, or write null where nothing is meant."
+    # YAML has read `true` as a truth value, where that is one of the choices.
+    choice = str(value).lower() if isinstance(value, bool) else value
+    if info.choices and choice not in info.choices:
+        return received(key, value, info.choices)
+    if (rule := rule_of(key)) in names and value not in names[rule]:
+        return received(key, value, names[rule])
+    if info.range and not info.range.contains(float(value)):
+        return received(key, value, info.range.phrase)
+    return info.check(key, value) if info.check else ""
+
+
+def reading_problem(info: KeyInfo, kind: Any, value: Any, text: str) -> str:
+    """Whether YAML reads a text as something else, such as `yes` as True; empty when it does not.
+
+    Args:
+        info: what the key's field says of it.
+        kind: the field's type.
+        value: as it was read.
+        text: as it was written; empty where that is not known.
+    """
+    if not text or not isinstance(value, bool | int | float) or str(value) == text:
+        return ""
+    # A check knows a syntax of its own, in which a bare number may have a meaning.
+    if info.check or "true" in info.choices or kind not in (str, str | None):
+        return ""
+    what = "a truth value" if isinstance(value, bool) else "a number"
+    return f"{text} is read as {what} and would become {str(value)!r}. Write it in quotes"
+
+
+def _list_problem(key: str, values: Sequence[Any]) -> str:
+    """What is wrong with a list of names; empty when nothing is."""
+    if not values:
+        return f"{key} must not be empty. Leave it out, or write null where nothing is meant."
+    for name in values:
+        if isinstance(name, dict | list) or name in (None, ""):
+            return received(key, values, "a list of names, such as [one,two]")
+        if "${" in str(name):
+            return f"{key}: {short_repr(name)} refers to something; a name in a list must not."
+        if problem := sanitize.text_problem(key, str(name)):
+            return problem
+    repeated = [str(name) for number, name in enumerate(values) if name in values[:number]]
+    return f"{key}: duplicate entries: {join_names(repeated)}." if repeated else ""
+
+
+def _problems_across_keys(config: Any) -> Iterator[Problem]:
+    """What is wrong although each key by itself is right."""
     for group in ("data", "optimizer", "task"):
         chosen = getattr(config, group, None)
         kind = config_classes(group).get(getattr(chosen, "name", ""))
@@ -54,7 +159,12 @@ def problems(config: Any) -> Iterator[Problem]:
                 "which brings the keys and defaults that go with it.",
             )
     if isinstance(config, TrainConfig):
-        yield from _train_problems(config)
+        if not config.stage:
+            yield Problem("stage", "stage has no phase. Choose one, such as stage=lp_ft.")
+        yield from _phase_problems(config)
+        yield from _task_problems(config.task)
+        yield from _model_problems(config.model)
+        yield from compatibility.problems(config)
     if isinstance(config, TokenizerConfig):
         yield from _tokenizer_problems(config)
     if hasattr(config, "data"):
@@ -62,15 +172,6 @@ def problems(config: Any) -> Iterator[Problem]:
         undecided = () if isinstance(config, CheckConfig) else ("auto",)
         yield from _data_problems(config.data)
         yield from _label_problems(config.data, undecided)
-
-
-def _train_problems(config: TrainConfig) -> Iterator[Problem]:
-    if not config.stage:
-        yield Problem("stage", "stage has no phase. Choose one, such as stage=lp_ft.")
-    yield from _phase_problems(config)
-    yield from _task_problems(config.task)
-    yield from _model_problems(config.model)
-    yield from compatibility.problems(config)
 
 
 def _phase_problems(config: TrainConfig) -> Iterator[Problem]:

@@ -10,6 +10,7 @@ from typing import Any
 from fmkit.config import interpolation
 from fmkit.config.registry import config_class
 from fmkit.config.schema.commands import TrainConfig
+from fmkit.config.schema.keys import field_types
 from fmkit.config.schema.task import JointConfig, ObjectiveConfig
 from fmkit.core.errors import ArtifactError, ConfigError, received
 from fmkit.core.files import absolute_path
@@ -24,29 +25,21 @@ def section(config: Mapping[str, Any], group: str) -> Any:
         ArtifactError: a key or a value does not fit the dataclass.
         ConfigError: an environment variable is not set.
     """
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
     values = _values(config, group)
     _require_plain(group, values)
-    try:
-        typed = OmegaConf.structured(_kind(group, values))
-        found = OmegaConf.to_object(OmegaConf.merge(typed, values))
-    except OmegaConfBaseException as error:
-        reason = str(error).splitlines()[0]
-        raise ArtifactError(f"the run's config does not fit ({group}): {reason}.") from error
-    if isinstance(found, JointConfig):
-        found.objectives = {name: _objective(each) for name, each in found.objectives.items()}
-    for name in PATHS.get(group, ()):
+    typed = _merged(config_class(group, str(values.get("name"))), values, f" ({group})")
+    if isinstance(typed, JointConfig):
+        typed.objectives = {name: _objective(row) for name, row in typed.objectives.items()}
+    for name in ("root", "image_root") if group == "data" else ():
         if interpolation.is_interpolated(values.get(name)):
-            setattr(found, name, absolute_path(getattr(found, name)))
-    return found
+            setattr(typed, name, absolute_path(getattr(typed, name)))
+    return typed
 
 
 def _objective(values: Any) -> ObjectiveConfig:
-    """An objective of a joint run as it was recorded, when it was settled."""
+    """An objective of a joint run as it was recorded, when its weight and data were decided."""
     if not isinstance(values, dict) or not isinstance(values.get("weight"), float | int):
-        raise ArtifactError("the run's config does not fit (task): an objective is no mapping.")
+        raise ArtifactError("the run's config does not fit (task): an objective is not a mapping.")
     task, data = section(values, "task"), section(values, "data")
     return ObjectiveConfig(task=task, data=data, weight=float(values["weight"]))
 
@@ -66,8 +59,8 @@ def task_of(task: Any, objective: str | None) -> tuple[Any, str | None]:
     """
     if not isinstance(task, JointConfig):
         if objective is not None:
-            told = f"objective={objective}: the run has one task, {task.name}. Leave it out."
-            raise ConfigError(told)
+            message = f"objective={objective}: the run has one task, {task.name}. Leave it out."
+            raise ConfigError(message)
         return task, None
     if not task.objectives:
         raise ArtifactError("the run's config does not fit (task): it has no objective.")
@@ -83,11 +76,11 @@ def for_objective(config: Mapping[str, Any], objective: str | None) -> Mapping[s
     if objective is None:
         return config
     task = config.get("task")
-    known = task.get("objectives") if isinstance(task, dict) else None
-    chosen = known.get(objective) if isinstance(known, dict) else None
+    objectives = task.get("objectives") if isinstance(task, dict) else None
+    objectives = objectives if isinstance(objectives, dict) else {}
+    chosen = objectives.get(objective)
     if not isinstance(chosen, dict):
-        names = known if isinstance(known, dict) else {}
-        raise ConfigError(received("objective", objective, [*names]))
+        raise ConfigError(received("objective", objective, [*objectives]))
     return {**config, "data": chosen.get("data")}
 
 
@@ -97,40 +90,40 @@ def train_config(config: Mapping[str, Any]) -> TrainConfig:
     Raises:
         ArtifactError: a key or a value does not fit.
     """
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    groups = {name: section(config, name) for name in _GROUPS}
+    groups = {
+        name: section(config, name) for name in ("model", "data", "optimizer", "task", "runtime")
+    }
     others = {key: value for key, value in config.items() if key not in groups}
     _require_plain("config", others)
-    try:
-        merged: Any = OmegaConf.to_object(
-            OmegaConf.merge(OmegaConf.structured(TrainConfig(**groups)), others)
-        )
-    except OmegaConfBaseException as error:
-        raise ArtifactError(
-            f"the run's config does not fit: {str(error).splitlines()[0]}."
-        ) from error
+    merged = _merged(TrainConfig(**groups), others)
     if not merged.stage:
         raise ArtifactError("the run's config has no phase.")
     return dataclasses.replace(merged, **groups)
 
 
+def _merged(schema: Any, values: Mapping[str, Any], part: str = "") -> Any:
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), values))
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0]
+        raise ArtifactError(f"the run's config does not fit{part}: {reason}.") from error
+
+
 def _require_plain(key: str, value: Any) -> None:
     """Refuse a record of somebody else's that would have more looked up than ours do."""
     if isinstance(value, Mapping):
-        for name, each in value.items():
-            _require_plain(f"{key}.{name}", each)
+        for name, inner in value.items():
+            _require_plain(f"{key}.{name}", inner)
     elif isinstance(value, list | tuple):
-        for each in value:
-            _require_plain(key, each)
+        for inner in value:
+            _require_plain(key, inner)
     elif interpolation.is_interpolated(value) and (
-        wrong := interpolation.recorded_problem(key, value)
+        problem := interpolation.recorded_problem(key, value)
     ):
-        raise ArtifactError(f"the run's config cannot be used: {wrong.rstrip('.')}.")
-
-
-_GROUPS = ("model", "data", "optimizer", "task", "runtime")
+        raise ArtifactError(f"the run's config cannot be used: {problem.rstrip('.')}.")
 
 
 def overrides(config: Mapping[str, Any], group: str, spared: set[str]) -> list[str]:
@@ -142,17 +135,14 @@ def overrides(config: Mapping[str, Any], group: str, spared: set[str]) -> list[s
         spared: full keys to leave out, since the user set them.
     """
     values = _values(config, group, spared)
-    known = {each.name for each in dataclasses.fields(_kind(group, values))}
+    fields = field_types(config_class(group, str(values.get("name"))))
     rows = [f"{group}={quote(values.get('name'))}"]
     for key, value in values.items():
-        full = f"{group}.{key}"
-        if key in known and key != "name" and full not in spared:
-            rows.append(f"{full}={_as_recorded(value)}")
+        if key in fields and key != "name" and f"{group}.{key}" not in spared:
+            # A recorded `${` is a reference, or escaped already.
+            is_written = isinstance(value, str) and "${" in value
+            rows.append(f"{group}.{key}={_in_quotes(value) if is_written else quote(value)}")
     return rows
-
-
-PATHS = {"data": ("root", "image_root")}
-"""By group, keys of paths."""
 
 
 def _values(config: Mapping[str, Any], group: str, spared: Collection[str] = ()) -> dict[str, Any]:
@@ -163,21 +153,9 @@ def _values(config: Mapping[str, Any], group: str, spared: Collection[str] = ())
         key = f"{group}.{name}"
         if key in spared or not interpolation.is_interpolated(value):
             continue
-        wrong = interpolation.text_problem(key, value)
-        if wrong:
-            raise ConfigError(f"as the run recorded it, {wrong}", f"Or set {key} yourself.")
+        if problem := interpolation.text_problem(key, value):
+            raise ConfigError(f"as the run recorded it, {problem}", f"Or set {key} yourself.")
     return values
-
-
-def _kind(group: str, values: Mapping[str, Any]) -> type:
-    return config_class(group, str(values.get("name")))
-
-
-def _as_recorded(value: Any) -> str:
-    """A value of a recorded config, whose texts are as OmegaConf reads them, as an override."""
-    if isinstance(value, str) and "${" in value:
-        return _between_quotes(value)
-    return quote(value)
 
 
 def quote(value: Any) -> str:
@@ -185,14 +163,14 @@ def quote(value: Any) -> str:
     if value is None:
         return "null"
     if isinstance(value, str):
-        return _between_quotes(interpolation.escape(value))
+        return _in_quotes(interpolation.escape(value))
     if isinstance(value, list):
-        return f"[{','.join(quote(each) for each in value)}]"
+        return f"[{','.join(map(quote, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _between_quotes(text: str) -> str:
+def _in_quotes(text: str) -> str:
     # Hydra reads a backslash as itself unless a quote follows, and resolves `${` later.
-    escaped = re.sub(r"(\\*)'", lambda found: found[1] * 2 + "\\'", text)
+    escaped = re.sub(r"(\\*)'", lambda match: match[1] * 2 + "\\'", text)
     trailing = len(escaped) - len(escaped.rstrip("\\"))
     return "'" + escaped + "\\" * trailing + "'"

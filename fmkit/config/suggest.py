@@ -168,7 +168,7 @@ def _objective_problem(assignment: Assignment) -> str:
     if group not in BASES:
         if path:
             return f"unknown key {key!r}: {group} is a number."
-        return _mismatch(assignment, ObjectiveConfig, group)
+        return _mismatch(assignment, fields[group], key_infos(ObjectiveConfig)[group].help)
     if not path:
         is_valid = value is None or isinstance(value, dict | str)
         return "" if is_valid else f"{key}: received {short_repr(value)}. Expected keys of {group}."
@@ -180,7 +180,10 @@ def _objective_problem(assignment: Assignment) -> str:
     if len(path) > 1:
         return ""
     # The name of the task or data, which decides among the classes, may not be known yet.
-    problems = [_mismatch(assignment, config, path[0]) for config in owners]
+    problems = [
+        _mismatch(assignment, field_types(owner)[path[0]], key_infos(owner)[path[0]].help)
+        for owner in owners
+    ]
     return "" if "" in problems else problems[0]
 
 
@@ -204,17 +207,16 @@ def _wrong_type(assignment: Assignment, types: dict[str, type]) -> str:
     if isinstance(value, str) and "${" in value:
         return ""  # an interpolation: Hydra resolves it, and the result is checked again
     if not dataclasses.is_dataclass(config):
-        return _mismatch_with(assignment, config, "")
+        return _mismatch(assignment, config, "")
     inside = inside[1:] if top == "stage" else inside
     if not inside:
         return ""
-    kind = field_types(config)[inside[0]]
+    kind, meaning = field_types(config)[inside[0]], key_infos(config)[inside[0]].help
     if not _is_mapping(kind):
-        return _mismatch(assignment, config, inside[0])
-    meaning = key_infos(config)[inside[0]].help
+        return _mismatch(assignment, kind, meaning)
     if len(inside) > 1:
         kind = typing.get_args(kind)[1]
-        return "" if kind is Any else _mismatch_with(assignment, kind, meaning)
+        return "" if kind is Any else _mismatch(assignment, kind, meaning)
     if isinstance(value, dict):
         return ""
     return f"{assignment.key}: received {short_repr(value)}. Expected a mapping. {meaning}"
@@ -224,12 +226,8 @@ def _is_mapping(kind: Any) -> bool:
     return typing.get_origin(kind) is dict
 
 
-def _mismatch(assignment: Assignment, config: Any, name: str) -> str:
-    """Whether a value is not of the type of a config's field; empty when it is."""
-    return _mismatch_with(assignment, field_types(config)[name], key_infos(config)[name].help)
-
-
-def _mismatch_with(assignment: Assignment, kind: Any, meaning: str) -> str:
+def _mismatch(assignment: Assignment, kind: Any, meaning: str) -> str:
+    """Whether a value is not of the type of its key; empty when it is."""
     key, value = assignment.key, assignment.value
     options = () if _is_mapping(kind) else typing.get_args(kind)
     plain = next((option for option in options if option is not type(None)), kind)
@@ -240,7 +238,7 @@ def _mismatch_with(assignment: Assignment, kind: Any, meaning: str) -> str:
         expected = expected if plain in _TYPES else "a value"
         return f"{key} must not be empty. Expected {expected}. {meaning}"
     if plain == list[str] and isinstance(value, list):
-        return ""  # `validate` checks what is in it
+        return ""  # `rules` checks what is in it
     with contextlib.suppress(OmegaConfBaseException):
         if node is not None:
             node(value)

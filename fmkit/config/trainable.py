@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fmkit.core.errors import ConfigError, closest_names, join_names, received
 
@@ -18,14 +18,11 @@ SPELLINGS = tuple(f"{kind}:{after}" if after else kind for kind, after in KINDS.
 """How the kinds are written."""
 
 
-@dataclass(frozen=True)
-class Trainable:
-    """What a phase trains; the head always does.
+class Trainable(NamedTuple):
+    """What a phase trains besides the head: one of KINDS, and what came after the colon.
 
-    Attributes:
-        kind: one of KINDS.
-        argument: what came after the colon: a whole number of at least 1 for `top`, a valid
-            regular expression for `blocks`, else empty.
+    The argument is a whole number of at least 1 for `top`, a valid regular expression for `blocks`,
+    else empty.
     """
 
     kind: str
@@ -44,22 +41,22 @@ def parse(text: str, key: str = "train") -> Trainable:
     """
     kind, colon, argument = text.partition(":")
     if kind not in KINDS or bool(colon) != bool(KINDS[kind]):
-        raise ConfigError(_unknown(text, key))
+        close = closest_names(kind.strip().lower(), KINDS, limit=1)
+        meant = [f"{name}:{argument or KINDS[name]}" if KINDS[name] else name for name in close]
+        hint = f"Did you mean {meant[0]}? " if meant else ""
+        raise ConfigError(received(key, text, hint=f"{hint}Allowed: {join_names(SPELLINGS)}."))
     if kind == "top" and not re.fullmatch(r"[1-9]\d{0,5}", argument, re.ASCII):
         raise ConfigError(received(key, text, "a whole number of blocks above 0, such as `top:2`"))
-    if kind == "blocks":
-        wrong = pattern_problem(argument)
-        if wrong:
-            raise ConfigError(
-                received(key, text, f"a regular expression after `blocks:` ({wrong})")
-            )
+    if kind == "blocks" and (problem := pattern_problem(argument)):
+        allowed = f"a regular expression after `blocks:` ({problem})"
+        raise ConfigError(received(key, text, allowed))
     return Trainable(kind, argument)
 
 
 def text_problem(key: str, text: str) -> str:
     """What is wrong with `train` of a phase; empty when nothing is."""
     try:
-        parse(text, key)
+        parse(str(text), key)  # YAML may have read a number
     except ConfigError as error:
         return error.message
     return ""
@@ -68,12 +65,11 @@ def text_problem(key: str, text: str) -> str:
 def rates_problem(key: str, rates: Mapping[str, float]) -> str:
     """What is wrong with the learning-rate factors of a phase; empty when nothing is."""
     for pattern, factor in rates.items():
-        wrong = pattern_problem(pattern)
-        if wrong:
-            return received(key, pattern, f"a regular expression for names of blocks ({wrong})")
+        if problem := pattern_problem(pattern):
+            return received(key, pattern, f"a regular expression for names of blocks ({problem})")
         if not 0 < factor < math.inf:
-            what = "a factor above 0; to keep a block frozen, name the others in train"
-            return received(f"{key}.{pattern}", factor, what)
+            allowed = "a factor above 0; to keep a block frozen, name the others in train"
+            return received(f"{key}.{pattern}", factor, allowed)
     return ""
 
 
@@ -86,11 +82,3 @@ def pattern_problem(pattern: str) -> str:
     except (re.error, OverflowError, RecursionError) as error:
         return str(error)
     return ""
-
-
-def _unknown(text: str, key: str) -> str:
-    kind, _, argument = text.partition(":")
-    close = closest_names(kind.strip().lower(), KINDS, limit=1)
-    meant = [f"{each}:{argument or KINDS[each]}" if KINDS[each] else each for each in close]
-    hint = f"Did you mean {meant[0]}? " if meant else ""
-    return received(key, text, hint=f"{hint}Allowed: {join_names(SPELLINGS)}.")

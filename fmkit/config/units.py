@@ -15,7 +15,6 @@ from fmkit.core import machine
 from fmkit.core.errors import ConfigError, received
 
 STEPS, EPOCHS, PERCENT = "steps", "epochs", "%"
-UNITS = (STEPS, EPOCHS, PERCENT)
 
 _TEXT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([a-z]+|%)?", re.ASCII)
 _WORDS = {"step": STEPS, STEPS: STEPS, "epoch": EPOCHS, EPOCHS: EPOCHS, PERCENT: PERCENT}
@@ -50,15 +49,11 @@ class Duration:
         Raises:
             ConfigError: the duration is a share, and there is no total to take it of.
         """
-        if self.unit == STEPS:
-            exact = self.amount
-        elif self.unit == EPOCHS:
-            exact = self.amount * steps_per_epoch
-        elif total_steps is None:
-            raise ConfigError(
-                received("duration", str(self), "`500 steps` or `10 epochs` (no share of a total)")
-            )
-        else:
+        exact = self.amount if self.unit == STEPS else self.amount * steps_per_epoch
+        if self.unit == PERCENT:
+            if total_steps is None:
+                allowed = "`500 steps` or `10 epochs` (no share of a total)"
+                raise ConfigError(received("duration", str(self), allowed))
             exact = self.amount * total_steps / 100
         return max(math.floor(exact + 0.5), 1 if self.amount > 0 else 0)
 
@@ -73,27 +68,25 @@ def parse_duration(value: int | float | str, unit: str) -> Duration:
     Raises:
         ConfigError: it is none of these, negative, a part of a step, or more than 100%.
     """
-    if unit not in UNITS:
-        raise ValueError(received("unit", unit, UNITS))
     allowed = f"{_DURATIONS}, or a bare number of {'percent' if unit == PERCENT else unit}"
     refusal = ConfigError(received("duration", value, allowed))
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise refusal
     if isinstance(value, str):
-        found = _TEXT.fullmatch(value.strip().lower())
-        if found is None or (found[2] or unit) not in _WORDS:
+        match = _TEXT.fullmatch(value.strip().lower())
+        if match is None or (match[2] or unit) not in _WORDS:
             raise refusal
-        amount, unit = float(found[1]), _WORDS[found[2] or unit]
+        amount, unit = float(match[1]), _WORDS[match[2] or unit]
     else:
         amount = float(value) if abs(value) < _MAX else math.inf
-    whole_enough = unit != STEPS or amount.is_integer()
-    if not (0 <= amount < _MAX and whole_enough) or (unit == PERCENT and amount > 100):
+    is_countable = unit != STEPS or amount.is_integer()
+    if not (0 <= amount < _MAX and is_countable) or (unit == PERCENT and amount > 100):
         raise refusal
     return Duration(amount, unit)
 
 
 def steps_problem(key: str, value: Any) -> str:
-    """What is wrong with a duration of which a bare number counts steps; empty when nothing is."""
+    """What is wrong with a duration whose bare number counts steps; empty when nothing is."""
     try:
         parse_duration(str(value), STEPS)
     except ConfigError:
@@ -140,8 +133,8 @@ def parse_interval(value: int | float | str) -> Interval:
     Raises:
         ConfigError: it is none of these, or 0.
     """
-    found = _TEXT.fullmatch(str(value).strip().lower())
-    amount, word = (float(found[1]), found[2] or "minutes") if found else (0.0, "")
+    match = _TEXT.fullmatch(str(value).strip().lower())
+    amount, word = (float(match[1]), match[2] or "minutes") if match else (0.0, "")
     if _WORDS.get(word) == STEPS and amount >= 1 and amount.is_integer() and amount < _MAX:
         return Interval(steps=int(amount))
     unit = _TIMES.get(word.removesuffix("s") or "s")
@@ -161,14 +154,8 @@ def interval_problem(key: str, value: Any) -> str:
 
 _BYTES = {
     "b": 1,
-    "kb": 10**3,
-    "mb": 10**6,
-    "gb": 10**9,
-    "tb": 10**12,
-    "kib": 2**10,
-    "mib": 2**20,
-    "gib": 2**30,
-    "tib": 2**40,
+    **{f"{prefix}b": 1000**power for power, prefix in enumerate("kmgt", start=1)},
+    **{f"{prefix}ib": 1024**power for power, prefix in enumerate("kmgt", start=1)},
 }
 _AMOUNTS = "an amount such as `4 GiB` or `500 MiB`"
 _SHARE = ", or a share of the free memory such as `25%`"
@@ -191,7 +178,7 @@ def parse_bytes(text: str, key: str = BUDGET) -> int:
     """Bytes from a text; a share is taken of the memory that is free now.
 
     Raises:
-        ConfigError: the text is no amount, or the free memory cannot be told.
+        ConfigError: the text is not an amount, or the free memory is not known.
     """
     if wrong := bytes_problem(key, text):
         raise ConfigError(wrong)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,9 @@ _BASE = re.compile(r"(?:/([\w/]+)/)?([^/@]+)(?:@_here_|@_global_)?")
 
 @dataclass(frozen=True)
 class Assignment:
-    """A key that a user set, and where.
+    """A key that a user set, its value as parsed, and as written where that is one word.
 
-    Attributes:
-        key: full dotted key.
-        value: as parsed.
-        where: `file:line`, or empty for the command line.
-        text: as written, where it is one word.
+    `where` is `file:line`, and empty for the command line.
     """
 
     key: str
@@ -69,16 +64,15 @@ class ConfigFile:
     problems: list[str] = field(default_factory=list)
 
 
-def integer_keys() -> frozenset[str]:
+def integer_keys() -> set[str]:
     """Last parts of the keys that take a whole number."""
-    classes = (config for group in BASES for config in all_config_classes(group))
-    return _integer_keys((*classes, *COMMANDS.values(), PhaseConfig))
-
-
-@cache
-def _integer_keys(classes: tuple[type, ...]) -> frozenset[str]:
-    fields = (field for config in classes for field in field_types(config).items())
-    return frozenset(name for name, kind in fields if kind in (int, int | None))
+    classes = [config for group in BASES for config in all_config_classes(group)]
+    fields = (
+        field
+        for config in (*classes, *COMMANDS.values(), PhaseConfig)
+        for field in field_types(config).items()
+    )
+    return {name for name, kind in fields if kind in (int, int | None)}
 
 
 def with_integers(value: Any, key: str = "") -> Any:

@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 
-from fmkit.config import auto_recipe, units, validate
+from fmkit.config import auto_recipe, rules, units
 from fmkit.config.auto_recipe import RunFacts
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.data import PackagedData
@@ -203,8 +203,8 @@ def test_every_rule_applies_somewhere_and_gives_allowed_values_with_a_reason(mon
     def noted(rule):
         return dataclasses.replace(rule, value=lambda f: used.add(rule) or rule.value(f))
 
-    rules = auto_recipe.RULES
-    monkeypatch.setattr(auto_recipe, "RULES", [noted(each) for each in rules])
+    all_rules = auto_recipe.RULES
+    monkeypatch.setattr(auto_recipe, "RULES", [noted(each) for each in all_rules])
     for facts, examples, device, pretrained in itertools.product(
         (SOLAR_CELLS, CLOTHES), SIZES, ("cpu", "gpu"), (True, False)
     ):
@@ -213,9 +213,9 @@ def test_every_rule_applies_somewhere_and_gives_allowed_values_with_a_reason(mon
             facts, examples=examples, device=device, pretrained=pretrained
         )
         rows = auto_recipe.apply(told, auto_recipe.choose(changed, ()))
-        assert not validate.problems(told, {})
+        assert not rules.problems(told, {})
         assert all(row["reason"] and "{" not in row["reason"] for row in rows)
-    assert used == set(rules)
+    assert used == set(all_rules)
 
 
 def test_applying_records_what_was_there_and_what_was_left():

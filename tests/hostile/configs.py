@@ -161,7 +161,7 @@ REFERENCES = [
     ("name=${now:%H}", "received 'now'"),
     ("name=${eval:1}", "received 'eval'"),
     ("name=${${name}:x}", "cannot read"),
-    ("name=${hydra.job.name}", "is no key of the config"),
+    ("name=${hydra.job.name}", "is not a key of the config"),
     ("optimizer.learning_rate=${times:a,b}", "optimizer.learning_rate"),
     ("optimizer.learning_rate=${times:1e308,1e308}", "finite"),
     ("data.batch_size=${name} name=abc", "data.batch_size"),

@@ -67,14 +67,12 @@ class PredictConfig:
         "Images or texts: a file, a folder, a CSV or parquet table; for questions also JSON.",
     )
     output: str | None = key(
-        None,
-        "Table to write, `.csv` or `.parquet`; null writes a CSV in the run's predictions/.",
+        None, "Table to write, `.csv` or `.parquet`; null writes a CSV in the run's predictions/."
     )
     overwrite: bool = key(False, "Replace the output if it exists.")
     path_column: str = key("path", "Column with the image path, if the input is a table.")
     text_column: str | None = key(
-        None,
-        "Column with the text, if the input is a table; null is as in training, or `text`.",
+        None, "Column with the text, if the input is a table; null is as in training, or `text`."
     )
     pair_column: str | None = key(
         None, "Column with the second text of a pair; null is as in training."
@@ -108,8 +106,7 @@ class GenerateConfig:
         None, "Treat the prompt as a user's message and answer it; null is as the run was trained."
     )
     system: str | None = key(
-        None,
-        "System message before the user's; null is the template's own, or none.",
+        None, "System message before the user's; null is the template's own, or none."
     )
     prompt: str | None = key(None, "Beginning of the text; null starts from nothing.")
     input: str | None = key(None, "A UTF-8 file with the prompt, such as one of several lines.")
@@ -119,9 +116,7 @@ class GenerateConfig:
         range=between(0, 100),
     )
     top_k: int | None = key(
-        None,
-        "Sample among the k most likely tokens only; null is all.",
-        range=at_least(1),
+        None, "Sample among the k most likely tokens only; null is all.", range=at_least(1)
     )
     top_p: float | None = key(
         0.95,
@@ -129,9 +124,7 @@ class GenerateConfig:
         range=FACTOR,
     )
     max_tokens: int = key(
-        100,
-        "Maximum tokens to generate; fewer where the model ends the text.",
-        range=at_least(1),
+        100, "Maximum tokens to generate; fewer where the model ends the text.", range=at_least(1)
     )
     seed: int = key(0, "Seed of the sampling.", range=SEED)
     runtime: RuntimeConfig = key(MISSING, "Group.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from omegaconf import MISSING
@@ -24,7 +25,7 @@ _NOT_OF_FILES = ("undefined", "unicode-escape", "raw-unicode-escape", "idna", "p
 def encoding_problem(key: str, name: str) -> str:
     """What is wrong with the name of an encoding; empty when nothing is."""
     try:
-        codec = codecs.lookup(name)
+        codec = codecs.lookup(str(name))
         if getattr(codec, "_is_text_encoding", True) and codec.name not in _NOT_OF_FILES:
             return ""
     except (LookupError, ValueError):
@@ -46,35 +47,33 @@ def _encoding(files: str) -> Any:
     return key("utf-8", help, check=encoding_problem)
 
 
-def _quotes() -> Any:
-    help = "Cells of a CSV or TSV may be in double quotes; `false`: quotes are part of the text."
-    return key(True, help)
-
-
-def _split_column() -> Any:
-    return key(None, "Column with `train`, `val` or `test`; null splits by fraction.")
-
-
 def _group_column(examples: str) -> Any:
     return key(None, f"Column of groups that stay in one split ({examples}); null is none.")
 
 
-def _labels() -> Any:
-    help = "Kind of labels: `classes`, `sets` of them, `numbers`, or `auto` (what the task learns)."
-    return key("auto", help, choices=("auto", "classes", "sets", "numbers"))
-
-
-def _label_column() -> Any:
-    return key("label", "Column with the class name, with several label names, or with a number.")
-
-
-def _label_columns() -> Any:
-    help = "Columns of numbers, or of 0 and 1 for a label each: `[a,b]`; null: `data.label_column`."
-    return key(None, help)
-
-
-def _label_separator() -> Any:
-    return key("|", "Separator of several labels in a cell; a space means any white space.")
+_quotes = partial(
+    key,
+    True,
+    "Cells of a CSV or TSV may be in double quotes; `false`: quotes are part of the text.",
+)
+_split_column = partial(key, None, "Column with `train`, `val` or `test`; null splits by fraction.")
+_labels = partial(
+    key,
+    "auto",
+    "Kind of labels: `classes`, `sets` of them, `numbers`, or `auto` (what the task learns).",
+    choices=("auto", "classes", "sets", "numbers"),
+)
+_label_column = partial(
+    key, "label", "Column with the class name, with several label names, or with a number."
+)
+_label_columns = partial(
+    key,
+    None,
+    "Columns of numbers, or of 0 and 1 for a label each: `[a,b]`; null: `data.label_column`.",
+)
+_label_separator = partial(
+    key, "|", "Separator of several labels in a cell; a space means any white space."
+)
 
 
 @dataclass
@@ -213,10 +212,7 @@ class TextTableData(TextData):
     name: str = key("text_table", "Data source.")
     root: str = key(MISSING, "The table: a `.csv`, `.tsv` or `.parquet` file.")
     text_column: str = key("text", "Column with the text.")
-    pair_column: str | None = key(
-        None,
-        "Column with the second text of a pair; null is none.",
-    )
+    pair_column: str | None = key(None, "Column with the second text of a pair; null is none.")
     labels: str = _labels()
     label_column: str = _label_column()
     label_columns: list[str] | None = _label_columns()
@@ -237,8 +233,7 @@ class ConllData(TextData):
     )
     word_column: int = key(1, "Column with the word, from 1, or backwards from -1; 2 in CoNLL-U.")
     tag_column: int = key(
-        -1,
-        "Column with the tag, from 1, or backwards from -1; 4 (part of speech) in CoNLL-U.",
+        -1, "Column with the tag, from 1, or backwards from -1; 4 (part of speech) in CoNLL-U."
     )
     group_documents: bool = key(
         False, "Keep sentences between two `-DOCSTART-` lines in one split."
@@ -261,8 +256,7 @@ class TokenTableData(TextData):
         None, "Column with the sentence of each word; null where a row is a sentence."
     )
     tag_names: list[str] | None = key(
-        None,
-        "Names of numbered tags, from 0: `[O,B-PER,I-PER]`; null: from the file, or none.",
+        None, "Names of numbered tags, from 0: `[O,B-PER,I-PER]`; null: from the file, or none."
     )
     split_column: str | None = _split_column()
     group_column: str | None = _group_column("a document, an author")

@@ -12,7 +12,7 @@ import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import MISSING
 
@@ -20,14 +20,8 @@ MAX_VALUE = 2**31 - 1
 """No count or size is above this; larger ones do not fit into what computes with them."""
 
 
-@dataclass(frozen=True)
-class Range:
-    """The numbers that a key may have.
-
-    Attributes:
-        phrase: in words, after `Expected`.
-        contains: whether a number is one of them.
-    """
+class Range(NamedTuple):
+    """The numbers that a key may have: in words, after `Expected`, and whether one is allowed."""
 
     phrase: str
     contains: Callable[[float], bool]
@@ -62,14 +56,12 @@ class KeyInfo:
         choices: the only values that it may have; none means any.
         range: the only numbers that it may have.
         check: `(full key, value) -> problem`, for values with a syntax of their own; empty is fine.
-        may_be_number: a text that may be written as a bare number.
     """
 
     help: str = ""
     choices: tuple[str, ...] = ()
     range: Range | None = None
     check: Callable[[str, Any], str] | None = None
-    may_be_number: bool = False
 
     @property
     def allowed(self) -> str:
@@ -77,9 +69,6 @@ class KeyInfo:
         if self.choices:
             return f"Allowed: {', '.join(self.choices)}."
         return f"Expected {self.range.phrase}." if self.range else ""
-
-
-_NOTHING_KNOWN = KeyInfo()
 
 
 def key(default: Any, help: str, **info: Any) -> Any:
@@ -90,15 +79,13 @@ def key(default: Any, help: str, **info: Any) -> Any:
         help: its meaning with its unit, one line.
         info: more of KeyInfo.
     """
-    metadata = {"key": KeyInfo(help, **info)}
-    if callable(default):
-        return dataclasses.field(default_factory=default, metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
+    kind: Any = "default_factory" if callable(default) else "default"
+    return dataclasses.field(**{kind: default}, metadata={"key": KeyInfo(help, **info)})
 
 
 def info_of(field: dataclasses.Field[Any]) -> KeyInfo:
     """What is known of a field; nothing of a plain one, as a plugin's config may have."""
-    info: KeyInfo = field.metadata.get("key", _NOTHING_KNOWN)
+    info: KeyInfo = field.metadata.get("key", KeyInfo())
     return info
 
 
@@ -114,19 +101,16 @@ def field_types(config: type) -> dict[str, Any]:
     return typing.get_type_hints(config)
 
 
-def default_text(field: dataclasses.Field[Any]) -> str:
-    """A key's default as a user would write it; empty for a key that has none."""
-    if field.default is dataclasses.MISSING or field.default == MISSING:
-        return ""
-    if field.default is None:
-        return "null"
-    return str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
-
-
 def keys_of(config: type, prefix: str = "") -> list[tuple[str, str, str, str]]:
-    """Rows (key, default, help, allowed values) of a config dataclass, in the source's order."""
-    infos = ((field, info_of(field)) for field in dataclasses.fields(config))
-    return [
-        (f"{prefix}{field.name}", default_text(field), info.help, info.allowed)
-        for field, info in infos
-    ]
+    """Rows (key, default, help, allowed values) of a config dataclass, in the source's order.
+
+    A default is as a user would write it, and empty for a key that has none.
+    """
+    rows = []
+    for field, info in zip(dataclasses.fields(config), key_infos(config).values(), strict=True):
+        default = field.default
+        text = str(default).lower() if isinstance(default, bool) else str(default)
+        if default is None or default in (dataclasses.MISSING, MISSING):
+            text = "null" if default is None else ""
+        rows.append((f"{prefix}{field.name}", text, info.help, info.allowed))
+    return rows

@@ -36,8 +36,7 @@ class ModelConfig:
         range=between(8, 131_072, "tokens"),
     )
     tokenizer: str | None = key(
-        None,
-        "With `small_bert` and `small_gpt`: a tokenizer folder from `fmkit tokenizer train`.",
+        None, "With `small_bert` and `small_gpt`: a tokenizer folder from `fmkit tokenizer train`."
     )
     chat_template: str = key(
         "auto",

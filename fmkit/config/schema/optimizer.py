@@ -46,7 +46,6 @@ class OptimizerConfig:
         "5%",
         "Linear warm-up from 0: `500 steps`, `1 epochs`, or a share of the phase such as `5%`.",
         check=units.steps_problem,
-        may_be_number=True,
     )
     final_fraction: float = key(
         0.0, "`cosine` and `linear` end at this fraction of the peak learning rate.", range=SHARE
@@ -55,7 +54,6 @@ class OptimizerConfig:
         "30%",
         "`step` lowers the learning rate each time: `500 steps`, `2 epochs` or `30%` of the phase.",
         check=units.steps_problem,
-        may_be_number=True,
     )
     step_factor: float = key(
         0.1, "`step` multiplies the learning rate by this factor.", range=FACTOR

@@ -21,7 +21,6 @@ class PhaseConfig:
         "10",
         "Length of the phase: a number of epochs, `10 epochs` or `500 steps`.",
         check=units.epochs_problem,
-        may_be_number=True,
     )
     learning_rate: float | None = key(
         None,
@@ -71,8 +70,7 @@ class RuntimeConfig:
         choices=("auto", "true", "false"),
     )
     deterministic: bool = key(
-        False,
-        "Bit-for-bit equal runs on a GPU too (on a CPU they always are); slower.",
+        False, "Bit-for-bit equal runs on a GPU too (on a CPU they always are); slower."
     )
     devices: str = key("one", "Use `one` or `all` GPUs of this machine.", choices=("one", "all"))
     extractor: str = key(
@@ -84,7 +82,6 @@ class RuntimeConfig:
         "25%",
         "Maximum memory for decoded images and features: `4 GiB`, or `25%` of what is free.",
         check=units.bytes_problem,
-        may_be_number=True,
     )
     cache: str = key(
         "auto",
@@ -92,14 +89,12 @@ class RuntimeConfig:
         choices=("auto", "never"),
     )
     cache_dir: str | None = key(
-        None,
-        "Folder of the feature cache; null uses `$XDG_CACHE_HOME/fmkit` or `~/.cache/fmkit`.",
+        None, "Folder of the feature cache; null uses `$XDG_CACHE_HOME/fmkit` or `~/.cache/fmkit`."
     )
     cache_limit: str = key(
         "20 GiB",
         "Maximum disk space of the feature cache; the least recently used entries go first.",
         check=units.bytes_problem,
-        may_be_number=True,
     )
     cache_dtype: str = key(
         "float32",
@@ -107,15 +102,12 @@ class RuntimeConfig:
         choices=("float32", "float16"),
     )
     log_every: int = key(
-        0,
-        "Also log metrics every N steps; 0 logs once per epoch.",
-        range=at_least(0),
+        0, "Also log metrics every N steps; 0 logs once per epoch.", range=at_least(0)
     )
     keep: int = key(1, "Number of newest checkpoints kept besides `best`.", range=at_least(1))
     save_every: str = key(
         "10 minutes",
         "Interval of checkpoints within an epoch: `10 minutes`, `30 seconds` or `500 steps`.",
         check=units.interval_problem,
-        may_be_number=True,
     )
     verbose: bool = key(True, "Show progress on stderr.")

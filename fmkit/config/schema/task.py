@@ -28,8 +28,7 @@ class TaskConfig:
     """Keys that every task has."""
 
     name: str = key(
-        MISSING,
-        "Task: `classification`, `multi_label`, `regression`, `masked_lm`, `simclr` ...",
+        MISSING, "Task: `classification`, `multi_label`, `regression`, `masked_lm`, `simclr` ..."
     )
     monitor: str = key(
         "val_loss",
@@ -94,9 +93,7 @@ class JointConfig(TaskConfig):
 
     name: str = key("joint", "Task.")
     alpha: float | None = key(
-        None,
-        "With two objectives: weight of the first; the second has 1 - alpha.",
-        range=SHARE,
+        None, "With two objectives: weight of the first; the second has 1 - alpha.", range=SHARE
     )
     weighting: str = key(
         "fixed",
@@ -104,8 +101,7 @@ class JointConfig(TaskConfig):
         choices=("fixed", "uncertainty"),
     )
     primary: str | None = key(
-        None,
-        "Objective that defines an epoch and is deployed; null is the last one.",
+        None, "Objective that defines an epoch and is deployed; null is the last one."
     )
     objectives: dict[str, Any] = key(
         dict,
@@ -124,9 +120,7 @@ class ObjectiveConfig:
         None, "Keys of `data`, or its name alone; without a name they change the run's data."
     )
     weight: float | None = key(
-        None,
-        "Weight of its loss; null is 1, and 0 leaves the objective out.",
-        range=at_least(0),
+        None, "Weight of its loss; null is 1, and 0 leaves the objective out.", range=at_least(0)
     )
     batch_size: int | None = key(
         None, "Examples per step; null uses the `batch_size` of its data.", range=at_least(1)
@@ -162,9 +156,7 @@ class QuestionAnsweringConfig(TaskConfig):
 
     name: str = key("question_answering", "Task.")
     stride: int = key(
-        128,
-        "Tokens between the starts of successive windows of a long text.",
-        range=at_least(1),
+        128, "Tokens between the starts of successive windows of a long text.", range=at_least(1)
     )
     max_question: int = key(
         64, "Maximum tokens of a question; longer ones are cut.", range=at_least(1)
@@ -302,8 +294,6 @@ class MaskedImageConfig(SelfSupervisedConfig):
         range=between(1, 4096, "pixels"),
     )
     decoder_width: int | None = key(
-        None,
-        "`mae`: width of the decoder; null is half the encoder's.",
-        range=_DECODER_WIDTH,
+        None, "`mae`: width of the decoder; null is half the encoder's.", range=_DECODER_WIDTH
     )
     decoder_depth: int = key(4, "`mae`: transformer blocks of the decoder.", range=between(1, 16))
