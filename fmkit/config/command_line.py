@@ -209,9 +209,6 @@ def _unreadable(word: str) -> str:
     )
 
 
-# --- what no override may hold: code, Hydra's own settings, endless sweeps -----------------------
-
-
 def _word_problem(word: str) -> str:
     """What is wrong with an override before it is parsed; empty when nothing is."""
     key = word.lstrip("+~").partition("=")[0]

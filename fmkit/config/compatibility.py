@@ -20,20 +20,12 @@ from fmkit.core.errors import Problem
 from fmkit.core.modalities import modality_entry
 
 
-def label_kind(data: Any) -> str | None:
-    """The kind of labels that a data config gives; empty for none, None where it is not known."""
-    kinds = source_entry(data.name).labels
-    if kinds is None:
-        return None
-    return str(getattr(data, "labels", kinds[0] if kinds else ""))
-
-
 def problems(config: TrainConfig) -> Iterator[Problem]:
     """What a task cannot learn from its data, and settings that need labels it has not."""
     task, data = config.task, config.data
     entry, source = task_entry(task.name), source_entry(data.name)
-    kind = label_kind(data)
-    if entry.learns is not None and kind is not None:
+    if entry.learns is not None and source.labels is not None:
+        kind = str(getattr(data, "labels", next(iter(source.labels), "")))
         compare = _label_problems if entry.learns else _content_problems
         yield from compare(config, entry, source, kind)
     if config.recipe != "none" and not entry.has_recipe:

@@ -134,11 +134,7 @@ def compose_all_jobs(
 
 
 def _composed(line: CommandLine, words: list[str]) -> Any:
-    """What Hydra makes of overrides.
-
-    Raises:
-        ConfigError: Hydra or a file's YAML refuses.
-    """
+    """What Hydra makes of overrides; a ConfigError where it or a file's YAML refuses them."""
     import yaml
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra

@@ -176,11 +176,7 @@ def _reference_problem(key: str, text: str, leaves: Mapping[str, Any]) -> str:
 def _size(
     key: str, leaves: Mapping[str, Any], sizes: dict[str, int], parents: tuple[str, ...]
 ) -> int:
-    """How many lookups a value takes.
-
-    Raises:
-        RecursionError: it refers to itself, with the way.
-    """
+    """How many lookups a value takes; a RecursionError with the way where it needs itself."""
     if key in parents:
         raise RecursionError(f"it refers to itself: {' -> '.join([*parents, key])}.")
     if key not in sizes:

@@ -46,8 +46,8 @@ def resolve(config: TrainConfig, names: Mapping[str, Sequence[str]], folder: Pat
         return problems
     typed: dict[str, ObjectiveConfig] = {}
     for name, values in raw.items():
-        typed[name], wrong = _objective(config, name, values, names, folder)
-        problems.extend(wrong)
+        typed[name], own_problems = _objective(config, name, values, names, folder)
+        problems.extend(own_problems)
     problems = problems or [
         problem for name in typed for problem in _problems_as_single(config, typed, name, names)
     ]
@@ -119,22 +119,22 @@ def _objective(
     folder: Path,
 ) -> tuple[ObjectiveConfig, list[Problem]]:
     """One objective with a typed task and typed data, and what is wrong with it."""
-    own: dict[str, dict[str, Any]] = {}
-    for group in ("task", "data"):  # of which the name alone will do
-        value = values.get(group)
-        own[group] = {"name": value} if isinstance(value, str) else dict(value or {})
-    task, problems = _typed("task", name, {"name": _DEFAULT_TASK, **own["task"]}, names, folder)
+    task_values, data_values = (  # of which the name alone will do
+        {"name": value} if isinstance(value, str) else dict(value or {})
+        for value in (values.get("task"), values.get("data"))
+    )
+    task_values = {"name": _DEFAULT_TASK, **task_values}
+    task, problems = _typed("task", name, task_values, names, folder)
     if task is not None and (reason := task_entry(task.name).joint_problem):
         key = f"{_KEY}.{name}.task.name"
         message = f"{key}={task.name} {reason}, so it cannot be an objective of a joint run."
         problems = [Problem(key, f"{message} Train it in a run of its own.")]
     data: Any = dataclasses.replace(config.data)
-    if own["data"]:
-        is_named = "name" in own["data"]
-        inherited = {} if is_named else vars(config.data)
-        own_folder = folder if is_named else None
-        data, wrong = _typed("data", name, {**inherited, **own["data"]}, names, own_folder)
-        problems += wrong
+    if data_values:
+        is_named = "name" in data_values
+        data_values = data_values if is_named else {**vars(config.data), **data_values}
+        data, own = _typed("data", name, data_values, names, folder if is_named else None)
+        problems += own
     if values.get("batch_size") is not None and data is not None:
         data.batch_size = values["batch_size"]
     if task is not None:
@@ -164,9 +164,9 @@ def _typed(
     kind = config_class(group, name)
     problems = []
     for key, value in values.items():
-        wrong = suggest.problem_with(Assignment(f"{group}.{key}", value), {group: kind}, [])
-        if wrong:
-            problems.append(Problem(f"{prefix}.{key}", _with_prefix(wrong, group, prefix)))
+        message = suggest.problem_with(Assignment(f"{group}.{key}", value), {group: kind}, [])
+        if message:
+            problems.append(Problem(f"{prefix}.{key}", _with_prefix(message, group, prefix)))
     if problems:
         return None, problems
     path = folder / group / f"{name}.yaml" if folder else None

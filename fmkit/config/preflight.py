@@ -116,11 +116,8 @@ class _Explainer:
             misread = rules.reading_problem(info, kind, value, assignment.text)
             if misread and not where:  # the shell takes the outer quotes off
                 misread += f", inside others: \"{key}='{assignment.text}'\""
-            problem = (
-                f"{key}: {misread}"
-                if misread
-                else rules.value_problem(key, info, value, self.names)
-            )
+            problem = f"{key}: {misread}" if misread else ""
+            problem = problem or rules.value_problem(key, info, value, self.names)
         if problem:
             self.problems.append(f"{where}: {problem}" if where else problem)
 

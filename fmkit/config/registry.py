@@ -38,9 +38,6 @@ COMMAND_WORDS = {"tokenizer": "tokenizer train"}
 """How a command is typed where that is more than its name."""
 
 
-# --- labels -------------------------------------------------------------------------------------
-
-
 class LabelKind(NamedTuple):
     """A kind of labels: the noun for one, for several, and all of them as messages name them."""
 
@@ -64,9 +61,6 @@ LABELS: dict[str, LabelKind] = {
 
 COLUMN_LABELS = ("classes", "sets", "numbers")
 """Labels that `data.labels` chooses among, and that a linear head can be solved for."""
-
-
-# --- evaluation ---------------------------------------------------------------------------------
 
 _HITS = {"precision": "precision", "recall": "recall", "f1": "F1"}
 
@@ -152,9 +146,6 @@ _ANSWERS = Evaluator(
 )
 LOSSES = Evaluator("fmkit.evaluation.evaluator:losses")
 """The task's own loss and metrics, for examples without anything to compare with."""
-
-
-# --- tasks --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -259,9 +250,6 @@ TASKS: dict[str, TaskEntry] = {
 """By `task.name`. What a joint run learns, and its monitors, are those of its objectives."""
 
 
-# --- data sources -------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class SourceEntry:
     """One data source.
@@ -338,9 +326,6 @@ SOURCES: dict[str, SourceEntry] = {
         "image", ("classes", "numbers"), is_packaged=True),
 }  # fmt: skip
 """By `data.name`."""
-
-
-# --- lookup -------------------------------------------------------------------------------------
 
 BASES: dict[str, type] = {
     "model": model.ModelConfig,

@@ -128,8 +128,8 @@ def reading_problem(info: KeyInfo, kind: Any, value: Any, text: str) -> str:
     # A check knows a syntax of its own, in which a bare number may have a meaning.
     if info.check or "true" in info.choices or kind not in (str, str | None):
         return ""
-    what = "a truth value" if isinstance(value, bool) else "a number"
-    return f"{text} is read as {what} and would become {str(value)!r}. Write it in quotes"
+    kind_read = "a truth value" if isinstance(value, bool) else "a number"
+    return f"{text} is read as {kind_read} and would become {str(value)!r}. Write it in quotes"
 
 
 def _list_problem(key: str, values: Sequence[Any]) -> str:

@@ -121,9 +121,8 @@ def _unknown(assignment: Assignment, types: dict[str, type], phases: list[str]) 
                 "a file of your own, DIR/stage/mine.yaml: --config-dir=DIR stage=mine"
             )
         if not parts:
-            is_mapping = isinstance(value, dict)
             hint = f"{key} is a phase: set one of its keys, such as {key}.epochs."
-            return "" if is_mapping else hint
+            return "" if isinstance(value, dict) else hint
     allowed = field_types(kind)
     if parts[0] in allowed and (len(parts) == 1 or _is_mapping(allowed[parts[0]])):
         return ""

@@ -157,8 +157,6 @@ _BYTES = {
     **{f"{prefix}b": 1000**power for power, prefix in enumerate("kmgt", start=1)},
     **{f"{prefix}ib": 1024**power for power, prefix in enumerate("kmgt", start=1)},
 }
-_AMOUNTS = "an amount such as `4 GiB` or `500 MiB`"
-_SHARE = ", or a share of the free memory such as `25%`"
 BUDGET, LIMIT = "runtime.memory_budget", "runtime.cache_limit"
 """Keys that take an amount; only the budget of memory may be a share."""
 
@@ -168,7 +166,8 @@ def bytes_problem(key: str, value: Any) -> str:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%|[a-zA-Z]+)\s*", str(value))
     unit = match[2].lower() if match else ""
     if match is None or unit not in (("%", *_BYTES) if key == BUDGET else _BYTES):
-        return received(key, str(value), _AMOUNTS + (_SHARE if key == BUDGET else ""))
+        share = ", or a share of the free memory such as `25%`" if key == BUDGET else ""
+        return received(key, str(value), f"an amount such as `4 GiB` or `500 MiB`{share}")
     if unit == "%" and float(match[1]) > 100:
         return received(key, str(value), "at most 100%")
     return ""
@@ -180,8 +179,8 @@ def parse_bytes(text: str, key: str = BUDGET) -> int:
     Raises:
         ConfigError: the text is not an amount, or the free memory is not known.
     """
-    if wrong := bytes_problem(key, text):
-        raise ConfigError(wrong)
+    if problem := bytes_problem(key, text):
+        raise ConfigError(problem)
     number, unit = re.findall(r"[\d.]+|[%a-zA-Z]+", str(text))
     if unit != "%":
         return int(float(number) * _BYTES[unit.lower()])

@@ -67,12 +67,8 @@ class ConfigFile:
 def integer_keys() -> set[str]:
     """Last parts of the keys that take a whole number."""
     classes = [config for group in BASES for config in all_config_classes(group)]
-    fields = (
-        field
-        for config in (*classes, *COMMANDS.values(), PhaseConfig)
-        for field in field_types(config).items()
-    )
-    return {name for name, kind in fields if kind in (int, int | None)}
+    fields = [field_types(config).items() for config in (*classes, *COMMANDS.values(), PhaseConfig)]
+    return {name for rows in fields for name, kind in rows if kind in (int, int | None)}
 
 
 def with_integers(value: Any, key: str = "") -> Any:

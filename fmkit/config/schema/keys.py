@@ -85,8 +85,7 @@ def key(default: Any, help: str, **info: Any) -> Any:
 
 def info_of(field: dataclasses.Field[Any]) -> KeyInfo:
     """What is known of a field; nothing of a plain one, as a plugin's config may have."""
-    info: KeyInfo = field.metadata.get("key", KeyInfo())
-    return info
+    return field.metadata.get("key", KeyInfo())
 
 
 @cache
