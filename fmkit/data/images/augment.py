@@ -28,10 +28,12 @@ Legend: B batch, S side in pixels, C classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import keras
 import tensorflow as tf
+from keras import layers
 
 from fmkit.core.errors import ConfigError, received
 
@@ -41,40 +43,23 @@ PRESETS = ("none", "light", "medium", "strong", "views")
 FLIPS = {"none": (), "horizontal": ("horizontal",), "both": ("horizontal", "vertical")}
 """By `data.flip`, modes of keras.layers.RandomFlip, whose own mode for both tosses one coin."""
 
-OPERATIONS = 2
-"""Operations per example in `medium` and `strong`, RandAugment's N."""
+_OPERATIONS_PER_IMAGE = 2  # in `medium` and `strong`, RandAugment's N
 
-
-def medium_layers() -> list[Any]:
-    """The layers that `medium` chooses from."""
-    return [
-        _layer(keras.layers.RandomShear, x_factor=0.1, y_factor=0.1),
-        _layer(keras.layers.RandomRotation, factor=15 / 360),
-        _layer(keras.layers.RandomZoom, height_factor=(-0.2, 0.1)),
-        _layer(keras.layers.RandomBrightness, factor=0.15),
-        _layer(keras.layers.RandomContrast, factor=0.25),
-        _layer(keras.layers.RandomColorDegeneration, factor=0.5),
-        _layer(keras.layers.RandomSharpness, factor=1.0),
-        _layer(keras.layers.RandomPosterization, factor=6),
-        _layer(keras.layers.AutoContrast),
-    ]
-
-
-def strong_layers() -> list[Any]:
-    """The layers that `strong` chooses from."""
-    return [
-        _layer(keras.layers.RandomShear, x_factor=0.3, y_factor=0.3),
-        _layer(keras.layers.RandomRotation, factor=30 / 360),
-        _layer(keras.layers.RandomZoom, height_factor=(-0.4, 0.2)),
-        _layer(keras.layers.RandomBrightness, factor=0.35),
-        _layer(keras.layers.RandomContrast, factor=0.6),
-        _layer(keras.layers.RandomColorDegeneration, factor=1.0),
-        _layer(keras.layers.RandomSharpness, factor=1.0),
-        _layer(keras.layers.RandomPosterization, factor=4),
-        _layer(keras.layers.Solarization, threshold_factor=1.0),
-        _layer(keras.layers.AutoContrast),
-        _layer(keras.layers.Equalization),
-    ]
+_OPERATIONS: tuple[tuple[Any, dict[str, Any] | None, dict[str, Any]], ...] = (
+    (layers.RandomShear, {"x_factor": 0.1, "y_factor": 0.1}, {"x_factor": 0.3, "y_factor": 0.3}),
+    (layers.RandomRotation, {"factor": 15 / 360}, {"factor": 30 / 360}),
+    (layers.RandomZoom, {"height_factor": (-0.2, 0.1)}, {"height_factor": (-0.4, 0.2)}),
+    (layers.RandomBrightness, {"factor": 0.15}, {"factor": 0.35}),
+    (layers.RandomContrast, {"factor": 0.25}, {"factor": 0.6}),
+    (layers.RandomColorDegeneration, {"factor": 0.5}, {"factor": 1.0}),
+    (layers.RandomSharpness, {"factor": 1.0}, {"factor": 1.0}),
+    (layers.RandomPosterization, {"factor": 6}, {"factor": 4}),
+    (layers.Solarization, None, {"threshold_factor": 1.0}),
+    (layers.AutoContrast, {}, {}),
+    (layers.Equalization, None, {}),
+)
+"""The operations with their arguments in `medium`, which lacks some, and in `strong`. Their order
+is part of the draws: keep it."""
 
 
 class _Seeds(keras.random.SeedGenerator):
@@ -120,24 +105,24 @@ class Augmentation:
         self._margin = max(1, round(image_size / 14))
         side = image_size + 2 * self._margin
         self._padded = keras.KerasTensor((1, side, side, 3))
-        self._flips = [_layer(keras.layers.RandomFlip, mode=mode) for mode in FLIPS[flip]]
-        self._crop = _layer(keras.layers.RandomCrop, height=image_size, width=image_size)
-        tables: dict[str, Callable[[], list[Any]]] = {
-            "medium": medium_layers,
-            "strong": strong_layers,
-        }
-        self._operations = tables[preset]() if preset in tables else []
+        self._flips = [_layer(layers.RandomFlip, mode=mode) for mode in FLIPS[flip]]
+        self._crop = _layer(layers.RandomCrop, height=image_size, width=image_size)
+        self._operations = [
+            _layer(layer_class, **arguments)
+            for layer_class, medium, strong in _OPERATIONS
+            if (arguments := {"medium": medium, "strong": strong}.get(preset)) is not None
+        ]
         self._views = Views(FLIPS[flip], image_size) if preset == "views" else None
         self._erase = None
         if self.mixes_targets:
             quarter = (0.25, 0.25)  # a single number would mean a draw between 0 and it
             self._erase = _layer(
-                keras.layers.RandomErasing, factor=quarter, scale=(0.02, 0.2), fill_value=127
+                layers.RandomErasing, factor=quarter, scale=(0.02, 0.2), fill_value=127
             )
             # CutMix's own default draws alpha from 0 to 1: then most patches are all or nothing.
             self._mixers = [
-                _layer(keras.layers.MixUp, alpha=0.2),
-                _layer(keras.layers.CutMix, factor=(1.0, 1.0)),
+                _layer(layers.MixUp, alpha=0.2),
+                _layer(layers.CutMix, factor=(1.0, 1.0)),
             ]
         # Traced once for all data sets of a run: eleven layers take seconds to trace.
         self._traced_example = tf.function(self._example, autograph=False)
@@ -196,7 +181,7 @@ class Augmentation:
         if self._views is not None:
             return self._views.apply(image, seeds)
         images = tf.cast(self._shift_and_flip(image, seeds), tf.float32)[None]
-        for _ in range(OPERATIONS if self._operations else 0):
+        for _ in range(_OPERATIONS_PER_IMAGE if self._operations else 0):
             images = self._traced_operation(images, seeds.next())
         if self._erase is not None:
             images = _apply(self._erase, images, seeds)
@@ -232,18 +217,24 @@ class Augmentation:
         number = tf.random.stateless_uniform((), seeds.next(), 0, count, tf.int32)
         inner = seeds.next()  # all branches start from the same seed: only one of them runs
 
-        def branch(layer: Any) -> Callable[[], tf.Tensor]:
-            return lambda: tf.ensure_shape(_apply(layer, images, _Seeds(inner)), images.shape)
+        def apply(layer: Any) -> tf.Tensor:
+            return tf.ensure_shape(_apply(layer, images, _Seeds(inner)), images.shape)
 
-        return tf.switch_case(number, [branch(layer) for layer in self._operations])
+        return tf.switch_case(number, [partial(apply, layer) for layer in self._operations])
 
     def _batch(
         self, images: tf.Tensor, targets: tf.Tensor, base: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         seeds = _Seeds(base)
         coin = tf.random.stateless_uniform((), seeds.next(), 0, 2, tf.int32)
-        branches = [_mix_branch(layer, images, targets, seeds) for layer in self._mixers]
-        return tf.switch_case(coin, branches)
+
+        def mix(layer: Any, base: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            draws = layer.get_random_transformation(images, training=True, seed=_Seeds(base))
+            mixed = layer.transform_images(images, draws, training=True)
+            labels = layer.transform_labels(targets, draws, training=True)
+            return tf.ensure_shape(mixed, images.shape), tf.ensure_shape(labels, targets.shape)
+
+        return tf.switch_case(coin, [partial(mix, layer, seeds.next()) for layer in self._mixers])
 
 
 def _fold_in(seed: tf.Tensor, stream: int, epoch: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
@@ -267,20 +258,6 @@ def _apply(layer: Any, images: tf.Tensor, seeds: _Seeds) -> tf.Tensor:
     return layer.transform_images(images, transformation, training=True)
 
 
-def _mix_branch(
-    layer: Any, images: tf.Tensor, targets: tf.Tensor, seeds: _Seeds
-) -> Callable[[], tuple[tf.Tensor, tf.Tensor]]:
-    base = seeds.next()
-
-    def mix() -> tuple[tf.Tensor, tf.Tensor]:
-        transformation = layer.get_random_transformation(images, training=True, seed=_Seeds(base))
-        mixed = layer.transform_images(images, transformation, training=True)
-        labels = layer.transform_labels(targets, transformation, training=True)
-        return tf.ensure_shape(mixed, images.shape), tf.ensure_shape(labels, targets.shape)
-
-    return mix
-
-
 _CROP_AREA, _CROP_ASPECT = (0.2, 1.0), (3 / 4, 4 / 3)
 _JITTER, _HUE = 0.4, 0.1
 _COLOUR_SHARE, _GREY_SHARE, _BLUR_SHARE = 0.8, 0.2, 0.5
@@ -300,7 +277,7 @@ class Views:
         self._blur: Any = None
         if image_size >= _SMALLEST_BLURRED:
             self._blur = _layer(
-                keras.layers.RandomGaussianBlur,
+                layers.RandomGaussianBlur,
                 factor=1.0,
                 kernel_size=image_size // 20 * 2 + 1,
                 sigma=(0.1, 2.0),

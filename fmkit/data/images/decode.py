@@ -18,6 +18,7 @@ from PIL import (  # the plugins by name, so that Pillow does not load all other
     BmpImagePlugin,  # noqa: F401
     GifImagePlugin,  # noqa: F401
     Image,
+    ImageOps,
     JpegImagePlugin,  # noqa: F401
     PngImagePlugin,  # noqa: F401
     WebPImagePlugin,  # noqa: F401
@@ -26,6 +27,7 @@ from PIL import (  # the plugins by name, so that Pillow does not load all other
 from fmkit.core.errors import DataError, received
 from fmkit.core.safe_io import RefusedFile, open_regular
 from fmkit.data.content.images import ImageArray, ImageFiles
+from fmkit.data.examples import Content
 from fmkit.data.formats import file_type
 from fmkit.data.images.exif import exif_transpose
 
@@ -61,6 +63,7 @@ RESIZES = ("squash", "pad", "crop")
 _DRAFT_GAP = 2.0
 # How much larger an image stays before the last step of its resize, as Pillow recommends.
 _GAP = 3.0
+_MAX_THUMBNAIL_PIXELS = 2**26  # a sheet of suspects is not worth the memory of the largest photos
 
 
 def decode(path: str, size: int, resize: str) -> np.ndarray:
@@ -79,10 +82,16 @@ def decode(path: str, size: int, resize: str) -> np.ndarray:
     """
     try:
         with open_regular(path) as stream, Image.open(stream, formats=FORMATS) as image:
-            problem = _too_large(image)
-            if problem:
-                raise DataError(problem)
-            image.draft(None, _draft_size(image, size, resize))
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                limit = f"more than the limit of {MAX_PIXELS:,}"
+                raise DataError(f"{width} x {height} pixels are {limit}")
+            # The smallest size, before any turn, that a JPEG may be decoded at.
+            scale = size / max(width, height) * _DRAFT_GAP
+            draft = int(size * _DRAFT_GAP), int(size * _DRAFT_GAP)
+            if resize == "pad":
+                draft = max(1, int(width * scale)), max(1, int(height * scale))
+            image.draft(None, draft)
             transpose = exif_transpose(image)
             rgb = to_rgb(image)
             if transpose is not None:
@@ -92,15 +101,6 @@ def decode(path: str, size: int, resize: str) -> np.ndarray:
         raise DataError(f"{path}: {decode_error(path, error)}") from None
 
 
-def decode_example(
-    images: ImageFiles | ImageArray, index: int, size: int, resize: str
-) -> np.ndarray:
-    """One image of a data set, (S, S, 3) uint8; see `decode`."""
-    if isinstance(images, ImageFiles):
-        return decode(images.paths[index], size, resize)
-    return from_array(images.pixels[index], size, resize)
-
-
 def from_array(pixels: np.ndarray, size: int, resize: str) -> np.ndarray:
     """Pixels in memory, (H, W) or (H, W, C) uint8 with C of 1, 3 or 4, as (S, S, 3) uint8."""
     if pixels.ndim == 3 and pixels.shape[-1] == 1:
@@ -108,11 +108,27 @@ def from_array(pixels: np.ndarray, size: int, resize: str) -> np.ndarray:
     return _to_square(to_rgb(Image.fromarray(np.ascontiguousarray(pixels))), size, resize)
 
 
-def _too_large(image: Picture) -> str:
-    """Why an image is refused by its header; empty when it is not."""
-    if image.width * image.height <= MAX_PIXELS:
-        return ""
-    return f"{image.width} x {image.height} pixels are more than the limit of {MAX_PIXELS:,}"
+def thumbnail(content: Content, index: int, side: int) -> Image.Image:
+    """A small copy of an image that fits into a square.
+
+    Args:
+        content: images.
+        index: position in it.
+        side: of the square, in pixels.
+
+    Raises:
+        Exception: whatever is wrong with the file.
+    """
+    if isinstance(content, ImageArray):
+        return Image.fromarray(from_array(content.pixels[index], side, "pad"))
+    if not isinstance(content, ImageFiles):
+        raise TypeError(f"{type(content).__name__} has no images")
+    with open_regular(content.paths[index]) as stream, Image.open(stream, formats=FORMATS) as image:
+        if image.width * image.height > _MAX_THUMBNAIL_PIXELS:
+            raise ValueError("too large to be shown")
+        image.draft("RGB", (2 * side, 2 * side))
+        rgb = to_rgb(image).convert("RGB")
+    return ImageOps.contain(rgb, (side, side))
 
 
 def decode_error(path: str, error: Exception) -> str:
@@ -139,15 +155,6 @@ def decode_error(path: str, error: Exception) -> str:
     if isinstance(error, Image.UnidentifiedImageError):
         return "it is not a JPEG, PNG, BMP, GIF or WebP image"
     return f"it is damaged ({str(error).replace(path, 'file') or type(error).__name__})"
-
-
-def _draft_size(image: Picture, size: int, resize: str) -> tuple[int, int]:
-    """Smallest size, before any turn, that a JPEG may be decoded at."""
-    width, height = image.size
-    if resize == "pad":
-        scale = size / max(width, height) * _DRAFT_GAP
-        return max(1, int(width * scale)), max(1, int(height * scale))
-    return int(size * _DRAFT_GAP), int(size * _DRAFT_GAP)
 
 
 def to_rgb(image: Picture) -> Picture:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 
 from PIL import Image
@@ -22,19 +23,12 @@ def typical_side(content: Content) -> int | None:
         return max(content.pixels.shape[1:3])
     if not isinstance(content, ImageFiles):
         return None
-    step = max(1, len(content.paths) // _PROBED)
-    sides = [_longer_side(path) for path in content.paths[::step][:_PROBED]]
-    known = [side for side in sides if side is not None]
-    return int(statistics.median(known)) if known else None
-
-
-def _longer_side(path: str) -> int | None:
-    """A file's longer side, from its header; None when it cannot be read."""
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            return max(image.size)
-    except Exception:  # Pillow's plugins raise nearly anything on broken files
-        return None
+    step, sides = max(1, len(content.paths) // _PROBED), []
+    for path in content.paths[::step][:_PROBED]:
+        # Pillow's plugins raise nearly anything on broken files.
+        with contextlib.suppress(Exception), Image.open(path, formats=FORMATS) as image:
+            sides.append(max(image.size))
+    return int(statistics.median(sides)) if sides else None
 
 
 def input_side(content: Content, backbone_side: int) -> int | None:

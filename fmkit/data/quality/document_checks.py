@@ -19,7 +19,7 @@ from fmkit.data.content.documents import Documents, is_table
 from fmkit.data.examples import Examples, ProgressCallback
 from fmkit.data.findings import Finding, UnusableInput, printable
 from fmkit.data.formats import file_type
-from fmkit.data.quality.content_scan import ContentScan
+from fmkit.data.quality.inspect import ContentScan
 from fmkit.store.array_cache import DOCUMENTS
 
 _SCHEMA = 1

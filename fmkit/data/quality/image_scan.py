@@ -28,9 +28,9 @@ from fmkit.data.content.images import ImageFiles
 from fmkit.data.examples import Examples, ProgressCallback
 from fmkit.data.findings import Finding
 from fmkit.data.images.decode import EXTENSION_OF
-from fmkit.data.quality.content_scan import ContentScan
 from fmkit.data.quality.duplicates import DuplicateGroups, group_equal
 from fmkit.data.quality.image_probe import SIDE, ImageFacts, probe, size_problem
+from fmkit.data.quality.inspect import ContentScan
 from fmkit.data.quality.near_duplicates import near_duplicates
 from fmkit.data.quality.scan_cache import FileState, ScanCache
 
@@ -45,7 +45,7 @@ def check(
     cache_folder: Path | None,
     progress: ProgressCallback | None,
 ) -> ContentScan:
-    """Read every image file; images in memory are known to be whole. See `scan_content`."""
+    """Read every image file; images in memory are known to be whole."""
     images = examples.content
     if not isinstance(images, ImageFiles):
         return ContentScan()

@@ -8,20 +8,40 @@ is at fault is left out. TensorFlow is not imported.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fmkit.config.schema.data import DataConfig
+from fmkit.core import registry
 from fmkit.core.errors import DataError, join_names
+from fmkit.core.modalities import modality_entry
 from fmkit.data import class_checks, splits
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples, ProgressCallback
 from fmkit.data.findings import FILE, Finding, count, error_message
 from fmkit.data.quality import duplicates, target_checks
-from fmkit.data.quality.content_scan import ContentScan, scan_content
+from fmkit.data.quality.duplicates import DuplicateGroups
 from fmkit.data.sources import registry as source_registry
+
+
+@dataclass(frozen=True)
+class ContentScan:
+    """What reading all examples has shown.
+
+    Attributes:
+        findings: problems of single examples.
+        duplicates: the same examples; None: they are found by `Content.duplicate_key`.
+        size_columns: sizes of the examples besides those of `Content.size_columns`, (N,) each.
+        report: entries of the report that only this modality has.
+    """
+
+    findings: Sequence[Finding] = ()
+    duplicates: DuplicateGroups | None = None
+    size_columns: dict[str, np.ndarray] = field(default_factory=dict)
+    report: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -79,7 +99,9 @@ def inspect(
         DataError: the data cannot be listed.
     """
     examples = source_registry.collect(config)
-    scan = scan_content(examples, config, cache_folder, progress)
+    checks, scan = modality_entry(examples.content.modality).checks, ContentScan()
+    if checks:
+        scan = registry.load(checks)(examples, config, cache_folder, progress)
     same = scan.duplicates or duplicates.find_duplicates(examples)
     findings = [*examples.findings, *scan.findings, *duplicates.conflicting_labels(examples, same)]
     faulty = {name for finding in findings if finding.is_error for name in finding.examples}
