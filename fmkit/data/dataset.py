@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,10 +63,15 @@ def match_classes(examples: Examples, classes: tuple[str, ...]) -> np.ndarray:
     missing = [name for name in classes if normalise_name(name) not in spelling]
     extra = [name for normalised, name in spelling.items() if normalised not in position]
     if problems := mismatch_problems(missing, extra):
+        lower, hint = {name.casefold(): name for name in extra}, "exactly."
+        pairs = [(name, lower[name.casefold()]) for name in missing if name.casefold() in lower]
+        if pairs:
+            differences = join_names([f"{name!r} is not {other!r}" for name, other in pairs], 5)
+            hint = f"and upper and lower case differ: {differences}."
+        trained_on = f"The run was trained on {join_names(classes, 10)}."
         raise DataError(
             f"classes do not match: {'; '.join(problems)}.",
-            f"The run was trained on {join_names(classes, 10)}. Classes are matched by name, "
-            f"{_case_hint(missing, extra)}",
+            f"{trained_on} Classes are matched by name, {hint}",
         )
     if len(spelling) < len(examples.classes):
         repeated = [ascii(name) for name in examples.classes if name not in spelling.values()]
@@ -75,16 +79,6 @@ def match_classes(examples: Examples, classes: tuple[str, ...]) -> np.ndarray:
         raise DataError(f"classes do not match: {join_names(repeated)} {verb} two spellings.")
     order = np.array([position[normalise_name(name)] for name in examples.classes], np.int32)
     return order[examples.labels]
-
-
-def _case_hint(missing: Sequence[str], extra: Sequence[str]) -> str:
-    """How names are matched, with the pairs that differ in upper and lower case alone."""
-    lower = {name.casefold(): name for name in extra}
-    pairs = [(name, lower[name.casefold()]) for name in missing if name.casefold() in lower]
-    if not pairs:
-        return "exactly."
-    differences = join_names([f"{name!r} is not {other!r}" for name, other in pairs], 5)
-    return f"and upper and lower case differ: {differences}."
 
 
 def align_annotations(data: Dataset, learned: DataSpec) -> Dataset:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -61,7 +60,11 @@ def make_splits(
     _check_training_has_all(examples, splits)
     if shots is not None:
         for name in splits.keys() - {"test"}:
-            splits[name] = _sample_shots(examples, splits[name], shots, seed)
+            members = splits[name]
+            ranks = hash_ranks((examples.ids[index] for index in members), f"shots {seed}")
+            by_class = ranked_members(examples.labels[members], ranks).values()
+            chosen = np.concatenate([of_class[:shots] for of_class in by_class])
+            splits[name] = np.sort(members[chosen])
     return splits
 
 
@@ -87,13 +90,6 @@ def _named_splits(examples: Examples, val_fraction: float, seed: int) -> Splits:
         parts = _divide(examples, splits["train"], val_fraction, 0.0, seed)
         splits |= {"train": parts["train"], "val": parts["val"]}
     return splits
-
-
-def _sample_shots(examples: Examples, members: np.ndarray, shots: int, seed: int) -> np.ndarray:
-    """At most `shots` members of each class, chosen by the hash of seed and id."""
-    ranks = hash_ranks((examples.ids[index] for index in members), f"shots {seed}")
-    by_class = ranked_members(examples.labels[members], ranks)
-    return np.sort(np.concatenate([members[of_class[:shots]] for of_class in by_class.values()]))
 
 
 def describe(examples: Examples, splits: Splits) -> DataSpec:
@@ -183,10 +179,9 @@ def _hold_out_examples(
 
 def _share_counts(counts: np.ndarray, fraction: float, most: np.ndarray) -> np.ndarray:
     """How many examples of each class a split gets: at least one, if the split is requested."""
-    if fraction <= 0:
-        return np.zeros(len(counts), dtype=np.int64)
     total = int(np.floor(fraction * counts.sum() + 0.5))
-    return allocate(counts.tolist(), total, [1] * len(counts), most.tolist())
+    least = np.full(len(counts), int(fraction > 0))
+    return allocate(counts, total, least, most if fraction > 0 else least)
 
 
 def _hold_out_groups(
@@ -218,7 +213,11 @@ def _hold_out_groups(
             "A class should have a group for each split; or set the fraction to 0.",
         )
     splits = {name: members[np.isin(numbers, chosen)] for name, chosen in held_out.items()}
-    _warn_about_absent_classes(examples, splits)
+    for split, indices in splits.items():
+        labels = np.setdiff1d(np.arange(len(examples.classes)), examples.labels[indices])
+        absent = join_names([examples.classes[label] for label in labels], 10)
+        if absent and len(indices):
+            console.warning(f"No group left for {split} has an example of {absent}.")
     return splits
 
 
@@ -236,36 +235,22 @@ def _fill(ordered: list[int], sizes: np.ndarray, quota: float, most: int) -> lis
     return chosen or [min(ordered, key=lambda group: int(sizes[group]))]
 
 
-def _warn_about_absent_classes(examples: Examples, held_out: Splits) -> None:
-    """Warn about classes that a held-out split lacks because they have too few groups."""
-    for split, indices in held_out.items():
-        labels = np.setdiff1d(np.arange(len(examples.classes)), examples.labels[indices])
-        absent = [examples.classes[label] for label in labels]
-        if absent and len(indices):
-            console.warning(
-                f"No group left for {split} has an example of {join_names(absent, 10)}."
-            )
-
-
 def _check_training_has_all(examples: Examples, splits: Splits) -> None:
     """Refuse classes and labels that no training example has."""
     annotations, labels = examples.annotations, examples.labels
     presence = None if annotations is None else annotations.presence()
     if annotations is not None and presence is not None:
-        has_label: Splits = {k: np.any(presence[v], axis=0) for k, v in splits.items()}
+        noun, names = "Label", annotations.names
         hint = "Add examples that have them, or leave the labels out."
-        _refuse_untrained("Label", annotations.names, has_label, hint)
-    classes = np.arange(len(examples.classes))
-    has_class = {name: np.isin(classes, labels[members]) for name, members in splits.items()}
-    _refuse_untrained("Class", examples.classes, has_class, "")
-
-
-def _refuse_untrained(noun: str, names: Sequence[str], present: Splits, hint: str) -> None:
-    """Refuse names that train lacks; `present` has by split whether it has each, (K,) bool."""
+        has_name: Splits = {k: np.any(presence[v], axis=0) for k, v in splits.items()}
+    else:
+        noun, names, hint = "Class", examples.classes, ""
+        numbers = np.arange(len(names))
+        has_name = {split: np.isin(numbers, labels[members]) for split, members in splits.items()}
     problems = []
-    for position in np.flatnonzero(~present["train"]):
-        others = [split for split, has in present.items() if has[position]]
+    for position in np.flatnonzero(~has_name["train"]).tolist():
+        others = [split for split, has in has_name.items() if has[position]]
         where = f"only in {join_names(others)}" if others else "in no split"
-        problems.append(f"{noun} {names[int(position)]!r} has no example in train, it is {where}.")
+        problems.append(f"{noun} {names[position]!r} has no example in train, it is {where}.")
     if problems:
         raise DataError(combine_messages(problems[:20]), hint)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fmkit.core.errors import ConfigError, received
 from fmkit.data.examples import Examples
@@ -29,28 +30,25 @@ def ranked_members(labels: np.ndarray, ranks: np.ndarray) -> dict[int, np.ndarra
     return dict(zip(names.tolist(), np.split(order, starts[1:]), strict=False))
 
 
-def allocate(
-    counts: Sequence[int], total: int, least: Sequence[int], most: Sequence[int]
-) -> np.ndarray:
+def allocate(counts: ArrayLike, total: int, least: ArrayLike, most: ArrayLike) -> np.ndarray:
     """Divide `total` in proportion to `counts` by largest remainder (Hamilton's method).
 
     Args:
-        counts: examples of each class, C of them.
+        counts: examples of each class, (C,).
         total: what the shares add up to, as far as `least` and `most` allow.
-        least: the smallest share of each class.
-        most: the largest share of each class; it takes precedence over `least`.
+        least: the smallest share of each class, (C,).
+        most: the largest share of each class, (C,); it takes precedence over `least`.
 
     Returns:
         Whole shares, (C,) int64.
     """
-    counts_array = np.asarray(counts, dtype=np.int64)
-    quotas = counts_array * total / max(1, int(counts_array.sum()))
-    upper = np.asarray(most, dtype=np.int64)
-    shares = np.minimum(np.maximum(np.floor(quotas).astype(np.int64), least), upper)
-    lower = np.minimum(least, upper)
+    counts, least, most = (np.asarray(values, np.int64) for values in (counts, least, most))
+    quotas = counts * total / max(1, int(counts.sum()))
+    lower = np.minimum(least, most)
+    shares = np.clip(np.floor(quotas).astype(np.int64), lower, most)
     while shares.sum() != total:
         step = 1 if shares.sum() < total else -1
-        adjustable = shares < upper if step > 0 else shares > lower
+        adjustable = shares < most if step > 0 else shares > lower
         if not adjustable.any():
             break
         # Rounded: otherwise noise in the last bit of a float decides between equal remainders.
@@ -90,7 +88,7 @@ def limit_examples(examples: Examples, limit: int | None) -> Examples:
         raise ConfigError(
             received("data.limit", limit, f"at least {len(numbers)}, one per {noun} and split")
         )
-    shares = allocate(counts.tolist(), limit, [1] * len(numbers), counts.tolist())
+    shares = allocate(counts, limit, np.ones_like(counts), counts)
     by_cell = ranked_members(cells, hash_ranks(examples.ids, "limit")).values()
     sampled = [members[:share] for members, share in zip(by_cell, shares, strict=True)]
     return examples.take(np.sort(np.concatenate(sampled)))
