@@ -99,7 +99,7 @@ class Augmentation:
             raise ConfigError(received("data.augment", preset, PRESETS))
         if flip not in FLIPS:
             raise ConfigError(received("data.flip", flip, FLIPS))
-        self.changes_images = preset != "none"
+        self.preset = preset
         self.mixes_targets = preset == "strong"
         self._size = image_size
         self._margin = max(1, round(image_size / 14))

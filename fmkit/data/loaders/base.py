@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -20,6 +20,9 @@ from fmkit.core.errors import DataError
 from fmkit.core.machine import available_cores
 from fmkit.data.examples import ProgressCallback
 from fmkit.data.loaders.sampler import EpochOrder
+
+if TYPE_CHECKING:
+    from fmkit.data.images.augment import Augmentation
 
 _MAX_PARALLEL_BATCHES = 4  # that are made at once, each by all cores
 
@@ -40,18 +43,14 @@ class Loader:
 
     A subclass defines `train`, `ordered`, `order` and `steps_per_epoch`, and overrides those
     defaults that differ.
-
-    Attributes:
-        augment_views: augmented views of each example that the epochs take in turn; None: every
-            epoch draws a fresh one.
-        has_random_inputs: whether inputs are drawn anew at every step, so that no features of them
-            can be cached.
-        memory_bytes: examples that are kept in memory.
     """
 
     augment_views: int | None = None
+    """Augmented views of an example that the epochs take in turn; None: a fresh one each epoch."""
     has_random_inputs = False
+    """Whether inputs are drawn anew at every step, so that no features of them can be cached."""
     memory_bytes = 0
+    """Size of the examples that are kept in memory."""
 
     def train(
         self, indices: np.ndarray, seed: int, steps: int, start: int = 0, augment: str | None = None
@@ -134,17 +133,9 @@ class Loader:
     def check_augment(self, augment: str | None = None) -> None:
         """Refuse an augmentation preset that does not go with the task, by a ConfigError."""
 
-    def augment_preset(self, augment: str | None = None) -> str:
-        """The augmentation preset of a phase: its own, or the loader's."""
-        return "none"
-
-    def mixes_examples(self, augment: str | None = None) -> bool:
-        """Whether a preset mixes examples of a batch with each other."""
-        return False
-
-    def augments(self, augment: str | None = None) -> bool:
-        """Whether a preset changes inputs."""
-        return False
+    def augmentation(self, augment: str | None = None) -> Augmentation | None:
+        """What a phase's own preset, or the loader's, does; None where it changes nothing."""
+        return None
 
 
 class DatasetLoader(Loader):

@@ -83,7 +83,7 @@ class ImageLoader(DatasetLoader):
         self._augmentations: dict[str, Augmentation] = {}
         self._prepare_batch, self._views_per_image = prepare_batch, views_per_image
         self.has_random_inputs = prepare_batch is not None or views_per_image > 1
-        self._augmentation(augment)  # a preset that the task cannot use is refused now
+        self.augmentation(augment)  # a preset that the task cannot use is refused now
         self.augment_views = augment_views
         self._all_decoded = False
         self.pixels = PixelCache(examples, image_size, resize, memory_budget_bytes, self._parallel)
@@ -119,10 +119,10 @@ class ImageLoader(DatasetLoader):
             return error
         return self.pixels.failure if isinstance(error, tf.errors.OpError) else None
 
-    def _augmentation(self, preset: str | None) -> Augmentation:
-        """The augmentation of a preset, made once, since some take seconds to trace."""
-        preset = self.augment_preset(preset)
-        if preset not in self._augmentations:
+    def augmentation(self, augment: str | None = None) -> Augmentation | None:
+        """What a phase's own preset, or the loader's, does; None where it changes nothing."""
+        preset = augment or self._preset
+        if preset not in self._augmentations:  # made once, since some take seconds to trace
             has_no_labels = self._num_classes is None and self._targets.ndim == 1
             if preset == "strong" and (has_no_labels or self.has_random_inputs):
                 raise ConfigError(
@@ -130,7 +130,7 @@ class ImageLoader(DatasetLoader):
                     "Use data.augment=medium.",
                 )
             self._augmentations[preset] = Augmentation(preset, self._flip, self._size)
-        return self._augmentations[preset]
+        return self._augmentations[preset] if preset != "none" else None
 
     def check_augment(self, augment: str | None = None) -> None:
         """Refuse a preset that cannot be trained with.
@@ -138,24 +138,11 @@ class ImageLoader(DatasetLoader):
         Raises:
             ConfigError: it would mix labels that do not exist, or all views would be the same.
         """
-        if self._views_per_image > 1 and not self.augments(augment):
+        if self.augmentation(augment) is None and self._views_per_image > 1:
             raise ConfigError(
                 "this task compares two views of a photo, which are the same without augmentation.",
                 "Use stage=self_supervised, or set stage.PHASE.augment=views.",
             )
-        self._augmentation(augment)
-
-    def augment_preset(self, augment: str | None = None) -> str:
-        """The preset of a phase: its own, or the loader's."""
-        return augment or self._preset
-
-    def mixes_examples(self, augment: str | None = None) -> bool:
-        """Whether a preset mixes examples of a batch with each other."""
-        return self._augmentation(augment).mixes_targets
-
-    def augments(self, augment: str | None = None) -> bool:
-        """Whether a preset changes images."""
-        return self._augmentation(augment).changes_images
 
     def train(
         self, indices: np.ndarray, seed: int, steps: int, start: int = 0, augment: str | None = None
@@ -166,8 +153,7 @@ class ImageLoader(DatasetLoader):
         inputs and targets are what it makes of them.
         """
         self.check_augment(augment)
-        augmentation = self._augmentation(augment)
-        if not augmentation.changes_images:
+        if (augmentation := self.augmentation(augment)) is None:
             return super().train(indices, seed, steps, start)
         numbers, order = tf.data.Dataset.range(start, start + steps), self.order(indices, seed)
         loaded = self._load_augmented(numbers, order, augmentation, _augment_seed(seed))
@@ -178,20 +164,19 @@ class ImageLoader(DatasetLoader):
         self, indices: np.ndarray, seed: int, view: int, augment: str | None = None
     ) -> tf.data.Dataset:
         """The examples at `indices` once, in that order; see `Loader.augmented`."""
-        augmentation = self._augmentation(augment)
-        if not augmentation.changes_images:
+        if (augmentation := self.augmentation(augment)) is None:
             return self.unaugmented(indices)
-        return self._augment_in_order(indices, augmentation, seed, view, 1)
+        return self._augment_in_order(indices, augmentation, _augment_seed(seed), view, 1)
 
     def ordered(self, indices: np.ndarray) -> tf.data.Dataset:
         """The examples at `indices` once, in that order, for evaluation: (images, targets).
 
         Several views are always of the preset `views`.
         """
-        views = self._views_per_image
-        if views == 1:
+        views, augmentation = self._views_per_image, self.augmentation("views")
+        if views == 1 or augmentation is None:
             return super().ordered(indices)
-        return self._augment_in_order(indices, self._augmentation("views"), _EVALUATION, 0, views)
+        return self._augment_in_order(indices, augmentation, _augment_seed(_EVALUATION), 0, views)
 
     def unaugmented(self, indices: np.ndarray) -> tf.data.Dataset:
         """The examples at `indices` once, in that order, as they are: (images, targets)."""
@@ -220,22 +205,24 @@ class ImageLoader(DatasetLoader):
         self,
         indices: np.ndarray,
         augmentation: Augmentation,
-        seed: int | str,
+        seed: tuple[int, int],
         epoch: int,
         views: int,
     ) -> tf.data.Dataset:
         """The examples at `indices` once, in that order, as an epoch shows them."""
-        seed_tensor = tf.constant(_augment_seed(seed), tf.int32)
-        epoch_tensor = tf.constant(epoch, tf.int64)
-
-        def augment(image: tf.Tensor, target: tf.Tensor, index: tf.Tensor) -> tuple[Any, ...]:
-            return augmentation.views(image, seed_tensor, epoch_tensor, index, views), target
-
         positions, steps = self._slices(indices), self.steps_per_epoch(len(indices))
         numbers = tf.data.Dataset.range(steps)
         loaded = numbers.map(lambda step: self._read_batch(positions, step), self._parallel_batches)
-        batches = loaded.unbatch().map(augment, self._parallel).batch(self._batch_size)
-        return finalize(batches.map(lambda images, targets: (_merge_views(images), targets)), steps)
+        augmented = loaded.unbatch().map(
+            lambda image, target, index: (
+                augmentation.views(image, seed, tf.constant(epoch, tf.int64), index, views),
+                target,
+            ),
+            self._parallel,
+        )
+        batches = augmented.batch(self._batch_size)
+        merged = batches.map(lambda images, targets: (_merge_views(images), targets))
+        return finalize(merged, steps)
 
     def _load_augmented(
         self,

@@ -39,15 +39,11 @@ class JointLoader(Loader):
     def train(
         self, indices: np.ndarray, seed: int, steps: int, start: int = 0, augment: str | None = None
     ) -> tf.data.Dataset:
-        """Exactly `steps` batches of each.
+        """Exactly `steps` batches of each; see `Loader.train`.
 
-        Args:
-            indices: not read: each stream has its own.
-            seed: of the first one; each of the others has one derived from it and the objective's
-                name, so that two that read the same data do not show the same examples.
-            steps: how many batches.
-            start: number of the first one, 0 at the start of training.
-            augment: preset for all; empty means each loader's own.
+        `indices` is not read: each stream has its own. `seed` is that of the first one; each of
+        the others has one derived from it and the objective's name, so that two that read the same
+        data do not show the same examples.
 
         Returns:
             A data set of (inputs, targets) or, where any of them weighs examples, (inputs, targets,

@@ -106,9 +106,10 @@ def find_split(assembly: Assembly, phase: Phase) -> GraphSplit | str:
         return graph_split
     if loader.has_random_inputs:
         return "the task samples what it shows of a photo anew at every step"
-    if loader.mixes_examples(phase.augment):
+    augmentation = loader.augmentation(phase.augment)
+    if augmentation is not None and augmentation.mixes_targets:
         return "MixUp and CutMix make new photos of every batch"
-    if loader.augments(phase.augment) and loader.augment_views is None:
+    if augmentation is not None and loader.augment_views is None:
         return (
             f"augmentation shows new photos in every epoch (stage.{phase.name}.augment=none or "
             "data.augment_views=4 would not)"
@@ -143,7 +144,7 @@ def splits_of(assembly: Assembly, phase: Phase) -> list[str]:
 
 
 def _views(assembly: Assembly, phase: Phase, split: str) -> int:
-    if split != "train" or not assembly.loader.augments(phase.augment):
+    if split != "train" or assembly.loader.augmentation(phase.augment) is None:
         return 1
     return assembly.loader.augment_views or 1
 
@@ -212,9 +213,10 @@ class _Extraction:
 
     def _facts(self, split: str, view: int) -> dict[str, Any]:
         """Everything that the features of one split and view depend on."""
-        assembly, augment, preset = self._assembly, self._phase.augment, None
-        if split == "train" and assembly.loader.augments(augment):
-            preset = assembly.loader.augment_preset(augment)
+        assembly, preset = self._assembly, None
+        augmentation = assembly.loader.augmentation(self._phase.augment)
+        if split == "train" and augmentation is not None:
+            preset = augmentation.preset
         if not self._network_facts:
             self._network_facts = cache_key.of_network(self._graph_split.lower)
         return self._network_facts | cache_key.of_examples(assembly, split, preset, view)
