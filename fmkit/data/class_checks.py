@@ -70,7 +70,6 @@ def probable_typos(labels: np.ndarray, classes: Sequence[str]) -> list[tuple[int
 
     Args:
         labels: (N,) positions in `classes`.
-        classes: their names.
     """
     counts = np.bincount(labels, minlength=len(classes))
     names = [name.casefold() for name in classes]

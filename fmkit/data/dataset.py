@@ -13,7 +13,7 @@ from fmkit.core.types import DataSpec
 from fmkit.data import splits
 from fmkit.data.examples import Examples
 from fmkit.data.sources import registry as source_registry
-from fmkit.data.targets import mismatch_problems, normalise_name
+from fmkit.data.targets import normalise_name, refuse_mismatch
 
 
 @dataclass(frozen=True)
@@ -62,17 +62,13 @@ def match_classes(examples: Examples, classes: tuple[str, ...]) -> np.ndarray:
     spelling = {normalise_name(name): name for name in examples.classes}
     missing = [name for name in classes if normalise_name(name) not in spelling]
     extra = [name for normalised, name in spelling.items() if normalised not in position]
-    if problems := mismatch_problems(missing, extra):
-        lower, hint = {name.casefold(): name for name in extra}, "exactly."
-        pairs = [(name, lower[name.casefold()]) for name in missing if name.casefold() in lower]
-        if pairs:
-            differences = join_names([f"{name!r} is not {other!r}" for name, other in pairs], 5)
-            hint = f"and upper and lower case differ: {differences}."
-        trained_on = f"The run was trained on {join_names(classes, 10)}."
-        raise DataError(
-            f"classes do not match: {'; '.join(problems)}.",
-            f"{trained_on} Classes are matched by name, {hint}",
-        )
+    lower, hint = {name.casefold(): name for name in extra}, "exactly."
+    pairs = [(name, lower[name.casefold()]) for name in missing if name.casefold() in lower]
+    if pairs:
+        differences = join_names([f"{name!r} is not {other!r}" for name, other in pairs], 5)
+        hint = f"and upper and lower case differ: {differences}."
+    hint = f"Classes are matched by name, {hint}"
+    refuse_mismatch("classes", classes, missing, extra, hint)
     if len(spelling) < len(examples.classes):
         repeated = [ascii(name) for name in examples.classes if name not in spelling.values()]
         verb = "has" if len(repeated) == 1 else "have"

@@ -21,13 +21,7 @@ ProgressCallback = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class TextPart:
-    """A text of an example, or a part of a long one.
-
-    Attributes:
-        index: position of the example.
-        text: the text.
-        is_last: whether the text ends with this part.
-    """
+    """A text of the example at `index`, or a part of a long one, which ends with the last part."""
 
     index: int
     text: str
@@ -131,8 +125,7 @@ class Examples(Columnar):
 
         It depends neither on where the root is nor on the order of the listing.
         """
-        digest = hashlib.sha256()
-        digest.update(self.content.shape().encode())
+        digest = hashlib.sha256(self.content.shape().encode())
         if self.annotations is not None:
             heading = [self.annotations.kind, *self.annotations.names]
             digest.update(json.dumps(heading).encode())
@@ -155,13 +148,7 @@ def from_names(
     classes: tuple[str, ...] | None = None,
     findings: Sequence[Finding] = (),
 ) -> Examples:
-    """Examples with one class each.
-
-    Args:
-        names: class name of each example.
-        classes: class names in order; empty means the names that occur, sorted.
-        findings: problems of the source.
-    """
+    """Examples with one class each, of `classes`, or else of the names that occur, sorted."""
     classes = classes or tuple(sorted(set(names)))
     position = {name: index for index, name in enumerate(classes)}
     return Examples(

@@ -226,7 +226,6 @@ def format_findings(findings: Iterable[Finding], total: int = 0, noun: str = "fi
     """A paragraph per kind: its title, the first ten by name, what to do.
 
     Args:
-        findings: of any kinds.
         total: files that were inspected; 0: not shown.
         noun: what one of them is called.
     """

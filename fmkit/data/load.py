@@ -29,8 +29,6 @@ def for_training(
     """The data set to train on, with every file inspected.
 
     Args:
-        config: the data set.
-        runtime: where the cache is, and whether to print progress.
         split_seed: of splits that the source does not name.
         report: the file that gets the report, even if the data is refused.
 

@@ -40,7 +40,6 @@ def make_splits(
     Args:
         val_fraction: share of the examples, or of the named training split; 0 means none.
         test_fraction: share of the examples; 0 means none.
-        seed: another seed gives other splits.
         shots: most examples of each class that stay in `train`, and in `val`.
 
     Raises:

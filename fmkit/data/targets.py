@@ -165,11 +165,7 @@ def _match_names(
     missing = [name for name in run_names if normalise_name(name) not in position and not may_lack]
     learned = {normalise_name(name) for name in run_names}
     extra = [name for name in data_names if normalise_name(name) not in learned]
-    if problems := mismatch_problems(missing, extra):
-        raise DataError(
-            f"{noun} do not match: {'; '.join(problems)}.",
-            f"The run was trained on {join_names(run_names, 10)}. Names are matched exactly.",
-        )
+    refuse_mismatch(noun, run_names, missing, extra, "Names are matched exactly.")
     return [position.get(normalise_name(name), -1) for name in run_names]
 
 
@@ -184,14 +180,15 @@ def positions_in_run(
         DataError: a name was not in the training data; all are listed.
     """
     position = {name: index for index, name in enumerate(run_names)}
-    if problems := mismatch_problems([], [name for name in data_names if name not in position]):
-        trained_on = f"The run was trained on {join_names(run_names, 10)}."
-        raise DataError(f"{noun} do not match: {problems[0]}.", f"{trained_on} {hint}".strip())
+    extra = [name for name in data_names if name not in position]
+    refuse_mismatch(noun, run_names, [], extra, hint)
     return np.array([position[name] for name in data_names], np.int32)
 
 
-def mismatch_problems(missing: Sequence[str], extra: Sequence[str]) -> list[str]:
-    """What is wrong where names of a run are missing from the data, or the data has others."""
+def refuse_mismatch(
+    noun: str, run_names: Sequence[str], missing: Sequence[str], extra: Sequence[str], hint: str
+) -> None:
+    """Raise a DataError where names of a run are missing from the data, or the data has others."""
     problems = []
     if missing:
         problems.append(f"the data has no {join_names([ascii(name) for name in missing], 10)}")
@@ -199,7 +196,9 @@ def mismatch_problems(missing: Sequence[str], extra: Sequence[str]) -> list[str]
         verb = "was" if len(extra) == 1 else "were"
         names = join_names([ascii(name) for name in extra], 10)
         problems.append(f"{names} {verb} not in the training data")
-    return problems
+    if problems:
+        trained_on = f"The run was trained on {join_names(run_names, 10)}. {hint}".strip()
+        raise DataError(f"{noun} do not match: {'; '.join(problems)}.", trained_on)
 
 
 def normalise_name(name: str) -> str:

@@ -86,8 +86,6 @@ class Augmentation:
     """What a preset does to one example and to one batch.
 
     Args:
-        preset: one of `PRESETS`.
-        flip: one of `FLIPS`.
         image_size: side of the images, S.
 
     Raises:
@@ -190,11 +188,9 @@ class Augmentation:
         return tf.ensure_shape(images[0], (self._size, self._size, 3))
 
     def _shift_and_flip(self, image: tf.Tensor, seeds: _Seeds) -> tf.Tensor:
-        """Shifted, edges mirrored outwards, and flipped: a choice of rows and columns.
-
-        The layers only draw. To pad, crop and flip as they do takes 3 times as long, 2 ms an image
-        of 224 x 224: TensorFlow's mirroring pad is slow, and their flip computes both outcomes.
-        """
+        """Shifted, edges mirrored outwards, and flipped: a choice of rows and columns."""
+        # The layers only draw. To pad, crop and flip as they do takes 3 times as long, 2 ms an
+        # image of 224 x 224: TensorFlow's mirroring pad is slow, their flip computes both outcomes.
 
         def mirrored(start: tf.Tensor) -> tf.Tensor:
             last = self._size - 1
@@ -285,12 +281,7 @@ class Views:
             )
 
     def apply(self, image: tf.Tensor, seeds: Any) -> tf.Tensor:
-        """A view, (S, S, 3) float32 from 0 to 255.
-
-        Args:
-            image: (S, S, 3), 0 to 255.
-            seeds: its `next` gives a new stateless seed.
-        """
+        """A view, (S, S, 3) float32 from 0 to 255, of an image, (S, S, 3) from 0 to 255."""
         image = self._random_crop(tf.cast(image, tf.float32) / 255.0, seeds)
         if "horizontal" in self._flips:
             image = tf.image.stateless_random_flip_left_right(image, seeds.next())

@@ -70,7 +70,6 @@ def decode(path: str, size: int, resize: str) -> np.ndarray:
     """The pixels of an image file.
 
     Args:
-        path: the file.
         size: side of the result, S.
         resize: one of `RESIZES`.
 
@@ -110,11 +109,6 @@ def from_array(pixels: np.ndarray, size: int, resize: str) -> np.ndarray:
 
 def thumbnail(content: Content, index: int, side: int) -> Image.Image:
     """A small copy of an image that fits into a square.
-
-    Args:
-        content: images.
-        index: position in it.
-        side: of the square, in pixels.
 
     Raises:
         Exception: whatever is wrong with the file.

@@ -21,10 +21,8 @@ class PixelCache:
     """Square RGB images of a data set, by position.
 
     Args:
-        examples: the data set.
         size: side of the images in pixels, S.
         resize: `squash`, `pad` or `crop`.
-        memory_budget_bytes: most memory for decoded images.
         threads: threads that decode; empty means one per core.
 
     Attributes:

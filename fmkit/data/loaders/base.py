@@ -202,12 +202,7 @@ class DatasetLoader(Loader):
         return self._batch_size
 
     def _load_step(self, positions: Positions, rng_name: str) -> LoadStep:
-        """From a step's number to its inputs and targets.
-
-        Args:
-            positions: which examples each step has.
-            rng_name: what is drawn at a step is a function of this and its number.
-        """
+        """From a step's number to its inputs and targets, drawn by `rng_name` and that number."""
 
         def read(number: np.ndarray) -> tuple[np.ndarray, ...]:
             indices = positions(int(number))
@@ -224,11 +219,7 @@ class DatasetLoader(Loader):
     ) -> tuple[Any, tf.Tensor]:
         """Inputs and targets that a NumPy function makes, with their static shapes.
 
-        Args:
-            function: makes all inputs, and then the targets.
-            arguments: its arguments.
-            inputs: their specs.
-            targets: their spec; None: they are the loader's, and class numbers become one-hot.
+        Without a spec of its own the last output is the loader's targets, made one-hot if need be.
         """
         shape = (None, *self._targets.shape[1:])
         specs = [*inputs, targets or tf.TensorSpec(shape, self._targets.dtype)]

@@ -30,7 +30,6 @@ class FeatureLoader(DatasetLoader):
     """Batches of ((features, ...), targets), as the loader of the examples would order them.
 
     Args:
-        read_features: gives the features.
         shapes: F of each tensor.
         targets: as in `DatasetLoader`.
         make_order: that of the loader of the examples; empty means any permutation.

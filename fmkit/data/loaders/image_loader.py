@@ -41,19 +41,16 @@ class ImageLoader(DatasetLoader):
     """Batches of images with targets.
 
     Args:
-        examples: the whole data set; `indices` below are positions in it.
         targets: as in `DatasetLoader`; MixUp and CutMix need one-hot or dense ones.
         image_size: side of the square images, S.
         resize: `squash`, `pad` or `crop`.
         augment: preset of `fmkit.data.images.augment`, for training only; a phase may have another.
-        flip: flips that augmentation may use.
         augment_views: augmented views of each example, taken in turn by the epochs; empty means a
             fresh one every epoch.
         views_per_image: augmented views of each example in a batch, V; the rows of an example
             follow each other, (B * V, S, S, 3), and its targets are not repeated.
         prepare_batch: makes inputs and targets of a batch of images, where a task has targets of
             its own, such as hidden blocks; `targets` is not read then.
-        memory_budget_bytes: most memory for decoded images.
         options: the other arguments of `DatasetLoader`; `parallel` threads decode, too.
 
     Raises:

@@ -75,11 +75,7 @@ def pack(
     Classes are dropped; fingerprints stay those of the documents.
 
     Args:
-        data: documents, or texts with classes.
-        packing: how they become windows.
-        store: the cache.
         source: the data's name, for the list of what is in the cache.
-        progress: called now and then.
 
     Raises:
         DataError: a document cannot be read, or a split has none.

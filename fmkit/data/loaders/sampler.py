@@ -23,7 +23,6 @@ class EpochOrder:
 
     Args:
         indices: positions of the training examples, (N,).
-        seed: other seeds give other orders.
         batch_size: examples per step; the last step of an epoch has what is left.
 
     Attributes:
@@ -77,7 +76,6 @@ class LengthOrder(EpochOrder):
 
     Args:
         indices: positions of the training examples, (N,).
-        seed: other seeds give other orders.
         batch_size: examples per step.
         lengths: of all examples of the data set, by position.
     """

@@ -43,9 +43,6 @@ class TextLoader(DatasetLoader):
     """Batches of texts as tokens with targets.
 
     Args:
-        examples: the whole data set; `indices` below are positions in it.
-        targets: as in `DatasetLoader`.
-        tokenizer: the model's.
         max_length: most tokens of a text; what is beyond is cut off and counted.
         prepare_batch: makes inputs and targets, all int32, of a batch of tokens, where a task has
             targets of its own, such as hidden words; `targets` is not read then.

@@ -26,12 +26,7 @@ _PAPER, _INK, _FAINT, _RED = (250, 250, 248), (30, 30, 30), (120, 120, 120), (18
 
 
 def draw(inspected: Inspection, path: Path) -> bool:
-    """Draw the sheet as a PNG; returns whether there was anything to draw.
-
-    Args:
-        inspected: what was found.
-        path: the file to write.
-    """
+    """Draw the sheet as a PNG; returns whether there was anything to draw."""
     content, ids = inspected.examples.content, inspected.examples.ids
     entry = modality_entry(content.modality)
     groups = group_by_kind(finding for finding in inspected.findings if finding.kind in SHOWN)

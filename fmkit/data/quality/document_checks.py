@@ -48,10 +48,7 @@ def document_findings(
     """What is wrong with files of documents, a finding a file, or a row of a table.
 
     Args:
-        ids: of the pieces.
-        content: pieces of files.
         cache_folder: where it is kept that nothing was wrong; None: nowhere.
-        progress: called now and then.
     """
     passed = None if cache_folder is None else cache_folder / DOCUMENTS / f"{content.digest()}.json"
     if passed is not None:

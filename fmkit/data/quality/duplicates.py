@@ -77,8 +77,6 @@ def duplicates_by_split(
     """Duplicates within a split, and those that leak from one split into another.
 
     Args:
-        examples: all.
-        duplicates: among all.
         usable: positions of the examples that can be used.
         splits: by name, positions in `usable`.
     """

@@ -102,7 +102,6 @@ def probe(path: str | bytes, max_pixels: int) -> ImageFacts:
     """Read a file to its end and decode it; never raises for what is in the file.
 
     Args:
-        path: the file.
         max_pixels: largest width x height that is decoded.
     """
     try:
@@ -126,9 +125,7 @@ def _read(stream: IO[bytes], max_pixels: int) -> ImageFacts:
         raise UnusableInput("empty_file", "")
     if size > MAX_BYTES:
         raise UnusableInput("too_large", f"{size:,} bytes; at most {MAX_BYTES:,} are read")
-    content: Any = stream
-    if size <= _IN_MEMORY:
-        content = io.BytesIO(stream.read(size))
+    content: Any = io.BytesIO(stream.read(size)) if size <= _IN_MEMORY else stream
     digest = hashlib.file_digest(content, "sha256").digest()[:16]
     content.seek(0)
     head = content.read(64)
@@ -192,25 +189,21 @@ def _grey(image: Picture) -> Picture:
     """A photo as L and not large, by the conversion that training uses."""
     pixels = image.width * image.height
     if image.mode in ("L", "RGB") and not image.has_transparency_data:
-        factor = max(1, min(image.size) // (2 * SIDE))
-        picture = image.reduce(factor) if factor > 1 else image
+        image = image.reduce(max(1, min(image.size) // (2 * SIDE)))
     elif pixels > _SAMPLED:  # a conversion of all of it would take as much memory again
         share = (_SAMPLED / pixels) ** 0.5
         size = (max(1, int(image.width * share)), max(1, int(image.height * share)))
-        picture = image.resize(size, Image.Resampling.NEAREST)
-    else:
-        picture = image
-    return to_rgb(picture).convert("L")
+        image = image.resize(size, Image.Resampling.NEAREST)
+    return to_rgb(image).convert("L")
 
 
 def _explain(content: IO[bytes], kind: str, error: Exception, max_pixels: int) -> UnusableInput:
     """The kind of finding and the reason behind an error of Pillow's."""
     if isinstance(error, Image.DecompressionBombError):
         pixels = re.search(r"\d{6,}", str(error))
-        shown = f"{int(pixels[0]):,} pixels" if pixels else "too many pixels"
-        return UnusableInput(
-            "too_large", f"{shown} by its header; data.max_pixels is {max_pixels:,}"
-        )
+        size = f"{int(pixels[0]):,} pixels" if pixels else "too many pixels"
+        limit = f"data.max_pixels is {max_pixels:,}"
+        return UnusableInput("too_large", f"{size} by its header; {limit}")
     reason = file_type.truncation_reason(content, kind)
     if reason:
         return UnusableInput("truncated", reason)

@@ -161,11 +161,8 @@ def scan(
     """Read and decode files, except those that are unchanged since a result was cached.
 
     Args:
-        paths: the files.
         max_pixels: largest width x height that is decoded.
         cache: earlier results; new ones are added, also when this is interrupted.
-        threads: that decode; empty means one per core.
-        progress: called now and then.
     """
     began = time.monotonic()
     result = ImageScan(len(paths))

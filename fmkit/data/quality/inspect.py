@@ -21,7 +21,7 @@ from fmkit.core.modalities import modality_entry
 from fmkit.data import class_checks, splits
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples, ProgressCallback
-from fmkit.data.findings import FILE, Finding, count, error_message
+from fmkit.data.findings import FILE, ROW, Finding, count, error_message
 from fmkit.data.quality import duplicates, target_checks
 from fmkit.data.quality.duplicates import DuplicateGroups
 from fmkit.data.sources import registry as source_registry
@@ -89,11 +89,9 @@ def inspect(
     """List a data set and check everything in it; raises only where it cannot be listed.
 
     Args:
-        config: the data set.
         split_seed: of splits that the source does not name.
         cache_folder: where results about unchanged files are kept; None: nowhere.
         training: the data will be learned from and split, not only evaluated.
-        progress: called now and then with how many examples were checked and how many there are.
 
     Raises:
         DataError: the data cannot be listed.
@@ -116,8 +114,7 @@ def inspect(
         split = {"all": np.arange(len(usable))}
     findings += duplicates.duplicates_by_split(examples, same, usable_indices, split)
     findings += target_checks.target_findings(usable, split)
-    limited = config.limit is not None
-    return Inspection(examples, usable_indices, split, findings, scan, limited)
+    return Inspection(examples, usable_indices, split, findings, scan, config.limit is not None)
 
 
 def _make_splits(
@@ -128,59 +125,45 @@ def _make_splits(
         return {}, [Finding("classes", "", "No example is left that can be used.")]
     problems = class_checks.class_problems(usable.labels, usable.classes, usable.splits, config)
     problems += target_checks.problems(usable)
-    counts = np.bincount(usable.labels, minlength=len(usable.classes))[: len(usable.classes)]
-    if not counts.all():
-        names = [repr(usable.classes[label]) for label in np.flatnonzero(counts == 0)]
+    absent = np.setdiff1d(np.arange(len(usable.classes)), usable.labels)
+    if names := [repr(usable.classes[label]) for label in absent]:
         problems.append(f"No usable example is left of {join_names(names, class_checks.SHOWN)}.")
     if problems:
         return {}, [Finding("classes", "", problem) for problem in problems]
+    fractions = config.val_fraction, config.test_fraction
     try:
-        made = splits.make_splits(
-            usable, config.val_fraction, config.test_fraction, seed, config.shots
-        )
+        return splits.make_splits(usable, *fractions, seed, config.shots), []
     except DataError as error:
         return {}, [Finding("splits", "", f"{error.message} {error.hint}".strip())]
-    return made, []
 
 
 def blocking_errors(findings: Iterable[Finding], on_bad: str) -> list[Finding]:
     """The errors that `data.on_bad` does not let pass."""
-    return [
-        finding
-        for finding in findings
-        if finding.is_error and (on_bad == "error" or not finding.about.fault)
-    ]
+    skips = on_bad != "error"
+    return [f for f in findings if f.is_error and not (skips and f.about.fault)]
 
 
 def skipped(findings: Iterable[Finding]) -> list[Finding]:
-    """What `data.on_bad=skip` leaves out."""
-    return [finding for finding in findings if finding.is_error and finding.about.fault]
+    """What `data.on_bad=skip` leaves out: only errors have a fault."""
+    return [finding for finding in findings if finding.about.fault]
 
 
 def accept(inspected: Inspection, on_bad: str) -> Dataset:
     """The data set that may be used.
 
     Args:
-        inspected: what was found.
         on_bad: `error`, or `skip` and `quarantine`, which leave out what is at fault.
 
     Raises:
         DataError: all errors at once; or more than half would be left out.
     """
-    stopping = blocking_errors(inspected.findings, on_bad)
-    if stopping:
+    if stopping := blocking_errors(inspected.findings, on_bad):
         raise DataError(inspected.error_message(stopping))
     left_out, total = skipped(inspected.findings), len(inspected.examples)
     if not inspected.limited:  # faults are counted in the whole data set, and examples are not
-        are_pieces = inspected.examples.content.are_pieces
-        total += count(
-            [
-                finding
-                for finding in left_out
-                # Rows of a file of documents were weighed where that file was read.
-                if not finding.examples and (finding.about.fault == FILE or not are_pieces)
-            ]
-        )
+        # Rows of a file of documents were weighed where that file was read.
+        faults = (FILE,) if inspected.examples.content.are_pieces else (FILE, ROW)
+        total += count([f for f in left_out if not f.examples and f.about.fault in faults])
     usable, missing = inspected.usable, total - len(inspected.usable_indices)
     if 2 * missing > total:
         raise DataError(

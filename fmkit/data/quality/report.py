@@ -37,8 +37,6 @@ def report(
     """The whole report.
 
     Args:
-        config: the data set.
-        inspected: what was found.
         moved: new path by old path of the files that were moved to the quarantine.
     """
     usable, splits = inspected.usable, inspected.splits

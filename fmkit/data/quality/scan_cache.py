@@ -32,11 +32,7 @@ FileState = tuple[int, int]
 
 
 class ScanCache:
-    """The cache in a folder; used by one thread.
-
-    Args:
-        folder: where the file is; None, or an unusable folder: a file for this scan alone.
-    """
+    """The cache in a folder, or for one scan where there is none; used by one thread."""
 
     def __init__(self, folder: Path | None) -> None:
         connection = None
@@ -107,22 +103,23 @@ def _connect(path: Path) -> sqlite3.Connection:
     Raises:
         sqlite3.Error: it cannot be used, by us or at all.
     """
-    for attempt in range(2):
-        connection = sqlite3.connect(path, timeout=5)
-        try:
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version == _VERSION:
-                connection.execute(f"SELECT {_COLUMNS} FROM photos LIMIT 1")  # noqa: S608
-                return connection
-            if version == 0 and not connection.execute("SELECT * FROM sqlite_master").fetchall():
-                connection.executescript(_SCHEMA)
-                return connection
-        except sqlite3.OperationalError:  # locked, or may not be written: not ours to remove
-            connection.close()
-            raise
-        except sqlite3.DatabaseError:
-            pass
+    connection, is_usable, is_new = sqlite3.connect(path, timeout=5), False, False
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        is_usable = version == _VERSION
+        if is_usable:
+            connection.execute(f"SELECT {_COLUMNS} FROM photos LIMIT 1")  # noqa: S608
+        elif version == 0:
+            is_new = not connection.execute("SELECT * FROM sqlite_master").fetchall()
+    except sqlite3.OperationalError:  # locked, or may not be written: not ours to remove
         connection.close()
-        if attempt == 0:
-            path.unlink()
-    raise sqlite3.DatabaseError(f"{path} cannot be replaced")
+        raise
+    except sqlite3.DatabaseError:
+        is_usable = False
+    if not is_usable and not is_new:
+        connection.close()
+        path.unlink()
+        connection = sqlite3.connect(path, timeout=5)
+    if not is_usable:
+        connection.executescript(_SCHEMA)
+    return connection

@@ -37,9 +37,7 @@ _Counts = dict[str, dict[str, int]]
 def problems(examples: Examples) -> list[str]:
     """Why nothing can be learned from the annotations; empty where something can."""
     targets = examples.annotations
-    if isinstance(targets, LabelSets):
-        if targets.names and targets.indicators.any():
-            return []
+    if isinstance(targets, LabelSets) and not targets.indicators.any():
         return ["No example has a label: nothing can be learned."]
     if isinstance(targets, Numbers) and not (targets.values != targets.values[:1]).any():
         values = [f"{name} is {targets.values[0, k]:g}" for k, name in enumerate(targets.names)]
