@@ -138,7 +138,6 @@ def list_texts(
         text_column: the table's column of texts, or the objects' key.
         pair_column: the same of the second text of each pair.
         encoding: of all but parquet tables.
-        quotes: cells of a CSV or TSV table may be in double quotes.
 
     Raises:
         DataError: the source does not exist, has no text, or has no pairs where these are needed.
@@ -159,8 +158,7 @@ def list_texts(
             "Give it a .csv, .tsv or .parquet table with a column for each of the two, or a .jsonl "
             "with a key for each.",
         )
-    rows = list(rows)
-    if not rows:
+    if not (rows := list(rows)):
         expected = "Expected a text per line, a folder of .txt, .text or .md files, or a table."
         raise DataError(f"input: {source} has no text.", expected)
     return _inputs(rows, pair_column is not None)
@@ -222,11 +220,6 @@ def _questions(source: Path, text_column: str, pair_column: str, encoding: str) 
 
 
 def _line_texts(source: Path, encoding: str) -> Rows:
-    """The lines of a file that are not empty.
-
-    Raises:
-        DataError: the file cannot be read, or has another encoding.
-    """
     try:
         for number, text, fault in nonempty_lines(str(source), encoding):
             yield line_id(source.name, number), text, "", fault.why if fault else ""
@@ -235,7 +228,6 @@ def _line_texts(source: Path, encoding: str) -> Rows:
 
 
 def _folder_texts(source: Path, encoding: str) -> Rows:
-    """The text files below a folder."""
     for path in _search(source, text_folder.ENDINGS):
         text = reason = ""
         try:
@@ -246,14 +238,10 @@ def _folder_texts(source: Path, encoding: str) -> Rows:
 
 
 def list_words(source: Path, column: int, encoding: str = "utf-8") -> TextInputs:
-    """Sentences with a word per line, as `sources/conll.py` reads them; tags are ignored.
-
-    The text of a sentence has a space between its words.
+    """Sentences of a file, or of a folder's files, with a word per line, joined by spaces.
 
     Args:
-        source: a file, or a folder of them (searched recursively).
         column: of the words, from 1, or backwards from -1.
-        encoding: of the files.
 
     Raises:
         DataError: there is no file or no sentence, or one cannot be read.
@@ -261,11 +249,7 @@ def list_words(source: Path, column: int, encoding: str = "utf-8") -> TextInputs
     if not source.exists():
         raise DataError(received("input", str(source), "a file or a folder that exists"))
     is_folder = source.is_dir()
-    paths = (
-        [path for path in _search(source, conll.ENDINGS) if path.is_file()]
-        if is_folder
-        else [source]
-    )
+    paths = [p for p in _search(source, conll.ENDINGS) if p.is_file()] if is_folder else [source]
     if not paths:
         raise DataError(f"input: {source} has no file of words ({', '.join(conll.ENDINGS)}).")
     numbers = conll.ColumnNumbers(column, None, prefix="")
@@ -274,9 +258,7 @@ def list_words(source: Path, column: int, encoding: str = "utf-8") -> TextInputs
         name = path.relative_to(source).as_posix() if is_folder else ""
         for sentence in conll.read_sentences(path, name, encoding, numbers):
             words = [] if sentence.faults else sentence.words
-            ends = list(
-                itertools.accumulate(words, lambda end, word: end + 1 + len(word), initial=-1)
-            )
+            ends = itertools.accumulate((1 + len(word) for word in words), initial=-1)
             ids.append(sentence.name)
             texts.append(" ".join(words))
             errors.append(", ".join(f"{where}: {why}" for where, why in sentence.faults))

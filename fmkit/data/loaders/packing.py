@@ -38,13 +38,10 @@ _SPLIT_NAMES = (*SPLITS, "all")
 
 @dataclass(frozen=True)
 class Packing:
-    """How documents become windows.
+    """How documents become windows of `max_length` tokens, L.
 
-    Attributes:
-        tokenizer: the model's.
-        max_length: L.
-        is_causal: a causal model reads one stream of documents, each between the start and end
-            tokens; any other model has these at both ends of a window, too, as of a text.
+    A causal model reads one stream of documents, each between the start and end tokens; any other
+    model has these at both ends of a window, too, as of a text.
     """
 
     tokenizer: Tokenizer
@@ -63,8 +60,7 @@ class Packing:
     def around_document(self) -> tuple[list[int], list[int]]:
         """The special tokens before and after a document; one is enough where they are the same."""
         start, end = self.tokenizer.start, self.tokenizer.end
-        before = [] if start is None or start == end else [start]
-        return before, [] if end is None else [end]
+        return [] if start in (None, end) else [start], [] if end is None else [end]
 
 
 def pack(
@@ -228,11 +224,7 @@ def _windows_dataset(data: Dataset, arrays: CachedArrays) -> Dataset:
 
 @dataclass(frozen=True, eq=False)
 class Windows(TokenContent):
-    """Windows of tokens.
-
-    Attributes:
-        rows: the tokens of each.
-    """
+    """Windows of tokens."""
 
     layout: ClassVar[str] = "windows"
     columns: ClassVar = ("rows",)

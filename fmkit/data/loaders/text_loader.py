@@ -169,9 +169,8 @@ class TokenRows(Rows):
     def __init__(
         self, rows: Sequence[np.ndarray], uncut: np.ndarray, origin: np.ndarray | None = None
     ) -> None:
-        self._split_texts = 0
-        if origin is not None and len(origin):
-            self._split_texts = int((np.bincount(origin) > 1).sum())
+        counts = np.bincount([] if origin is None else origin)
+        self._split_texts = int((counts > 1).sum())
         self.lengths = np.array([len(row) for row in rows], np.int64)
         self._ends = np.cumsum(self.lengths)
         empty = np.zeros((0, *(rows[0].shape[1:] if len(rows) else ())), np.int32)
@@ -188,9 +187,8 @@ class TokenRows(Rows):
         if not len(self.lengths):
             return "no texts"
         limit, uncut = f"model.max_length={max_length}", self._uncut
-        phrase = (
-            f"texts of {uncut.min():,} to {uncut.max():,} tokens (median {int(np.median(uncut)):,})"
-        )
+        phrase = f"texts of {uncut.min():,} to {uncut.max():,} tokens"
+        phrase += f" (median {int(np.median(uncut)):,})"
         cut = int((uncut > self.lengths).sum())
         phrase += f", {cut:,} ({cut / len(uncut):.0%}) cut to {limit}" if cut else ", none cut"
         if self._split_texts:

@@ -14,7 +14,7 @@ import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -178,31 +178,34 @@ def scan(
             unread.append(index)
         else:
             result.add(index, facts, max_pixels)
-    _read(result, paths, unread, states, max_pixels, cache, threads or available_cores(), progress)
+    fresh: list[tuple[str, FileState, ImageFacts]] = []
+    try:
+        with contextlib.closing(_probe(paths, unread, max_pixels, threads)) as probed:
+            for number, (index, facts) in enumerate(probed, len(paths) - len(unread) + 1):
+                result.add(index, facts, max_pixels)
+                if index in states:
+                    fresh.append((paths[index], states[index], facts))
+                if len(fresh) >= _SAVE_EVERY:
+                    cache.put(fresh)
+                    fresh = []
+                if progress is not None:
+                    progress(number, len(paths))
+    finally:
+        cache.put(fresh)
     result.files_read, result.seconds = len(unread), time.monotonic() - began
     return result
 
 
-def _read(
-    result: ImageScan,
-    paths: Sequence[str],
-    unread: Sequence[int],
-    states: dict[int, FileState],
-    max_pixels: int,
-    cache: ScanCache,
-    threads: int,
-    progress: ProgressCallback | None,
-) -> None:
-    """Probe the unread files on threads, which end at once when this one is interrupted."""
-    stopped = threading.Event()
+def _probe(
+    paths: Sequence[str], unread: Sequence[int], max_pixels: int, threads: int | None
+) -> Generator[tuple[int, ImageFacts], None, None]:
+    """Probe the unread files on threads, which end at once when this is closed."""
+    stopped, threads = threading.Event(), threads or available_cores()
 
     def probe_chunk(chunk: Sequence[int]) -> list[tuple[int, ImageFacts]]:
         return [(index, probe(paths[index], max_pixels)) for index in chunk if not stopped.is_set()]
 
     chunks = iter([unread[start : start + _CHUNK] for start in range(0, len(unread), _CHUNK)])
-    fresh: list[tuple[str, FileState, ImageFacts]] = []
-    waiting: set[Future] = set()
-    done = len(paths) - len(unread)
     with warnings.catch_warnings(), ThreadPoolExecutor(threads, "fmkit-scan") as pool:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # it is a finding of ours
 
@@ -210,20 +213,11 @@ def _read(
             return {pool.submit(probe_chunk, chunk) for chunk in itertools.islice(chunks, count)}
 
         try:
-            waiting |= submit(4 * threads)
+            waiting = submit(4 * threads)
             while waiting:
                 ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 waiting |= submit(len(ready))
-                for index, facts in (row for future in ready for row in future.result()):
-                    result.add(index, facts, max_pixels)
-                    if index in states:
-                        fresh.append((paths[index], states[index], facts))
-                    done += 1
-                if len(fresh) >= _SAVE_EVERY:
-                    cache.put(fresh)
-                    fresh = []
-                if progress is not None:
-                    progress(done, len(paths))
+                for future in ready:
+                    yield from future.result()
         finally:
             stopped.set()
-            cache.put(fresh)
