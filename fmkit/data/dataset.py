@@ -18,17 +18,11 @@ from fmkit.data.targets import normalise_name, refuse_mismatch
 
 @dataclass(frozen=True)
 class Dataset:
-    """Examples, their splits, and the specification of the whole.
+    """Examples, their splits, and the specification of the whole."""
 
-    Attributes:
-        examples: all of them, in a stable order.
-        splits: by split name, sorted indices into `examples`.
-        spec: classes, counts, fingerprints.
-    """
-
-    examples: Examples
-    splits: dict[str, np.ndarray]
-    spec: DataSpec
+    examples: Examples  # all of them, in a stable order
+    splits: dict[str, np.ndarray]  # by split name, sorted indices into `examples`
+    spec: DataSpec  # classes, counts, fingerprints
 
     def replace(self, **changes: object) -> Dataset:
         """The same data set with other attributes of its examples, and a new specification."""

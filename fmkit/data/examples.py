@@ -95,29 +95,19 @@ class Content(Columnar):
 
 @dataclass(frozen=True, eq=False)
 class Examples(Columnar):
-    """Examples of one data set, with or without classes, all splits together.
-
-    Attributes:
-        ids: identities that survive moving the data and listing it again: the path relative to the
-            root with forward slashes, or `row-000012`; unique.
-        labels: positions in `classes`, (N,) int32; zeros where there are no classes.
-        classes: class names in the order of the model's outputs; empty where there are none.
-        content: what the examples show.
-        splits: `train`, `val` or `test` of each example, (N,), where the source names splits.
-        groups: a group name per example, (N,); a group is never divided between splits.
-        findings: problems that listing the source has shown.
-        annotations: the targets where these are not one class per example; `classes` is empty then.
-    """
+    """Examples of one data set, with or without classes, all splits together."""
 
     columns: ClassVar = ("ids", "labels", "content", "splits", "groups", "annotations")
+    # Identities that survive moving the data and listing it again: the path relative to the root
+    # with forward slashes, or `row-000012`; unique.
     ids: Sequence[str]
-    labels: np.ndarray
-    classes: tuple[str, ...]
-    content: Content
-    splits: np.ndarray | None = None
-    groups: np.ndarray | None = None
-    findings: tuple[Finding, ...] = ()
-    annotations: Annotations | None = None
+    labels: np.ndarray  # positions in `classes`, (N,) int32; zeros where there are no classes
+    classes: tuple[str, ...]  # in the order of the model's outputs; empty where there are none
+    content: Content  # what the examples show
+    splits: np.ndarray | None = None  # `train`, `val` or `test`, (N,), where the source names them
+    groups: np.ndarray | None = None  # a name each, (N,); a group is never divided between splits
+    findings: tuple[Finding, ...] = ()  # problems that listing the source has shown
+    annotations: Annotations | None = None  # targets that are not classes; `classes` is empty then
 
     @cached_property
     def fingerprint(self) -> str:

@@ -28,12 +28,7 @@ SHOWN = 10
 
 
 class UnusableInput(Exception):
-    """A file, a line or a record that cannot be used.
-
-    Attributes:
-        kind: of the finding about it.
-        why: the reason.
-    """
+    """A file, a line or a record that cannot be used: the kind of the finding, and the reason."""
 
     def __init__(self, kind: str, why: str) -> None:
         super().__init__(why)
@@ -42,19 +37,12 @@ class UnusableInput(Exception):
 
 @dataclass(frozen=True)
 class FindingKind:
-    """A kind of finding.
+    """A kind of finding."""
 
-    Attributes:
-        severity: `error`, `warning` or `note`.
-        title: completes "3 files: ...", or is used alone.
-        advice: what to do, as a sentence.
-        fault: `file` or `row` where `data.on_bad` may leave it out; empty where it may not.
-    """
-
-    severity: str
-    title: str
-    advice: str = ""
-    fault: str = ""
+    severity: str  # `error`, `warning` or `note`
+    title: str  # completes "3 files: ...", or is used alone
+    advice: str = ""  # what to do, as a sentence
+    fault: str = ""  # `file` or `row` where `data.on_bad` may leave it out; empty where it may not
 
 
 _REPLACE = "Replace or remove them, or leave them out with data.on_bad=skip."
@@ -175,23 +163,14 @@ FINDING_KINDS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """A problem of a data set, or a note about it.
+    """A problem of a data set, or a note about it."""
 
-    Attributes:
-        kind: a key of `FINDING_KINDS`.
-        where: the example's id, or a path relative to the root; empty when `why` says it all.
-        why: the reason, or the whole sentence.
-        examples: ids of the examples concerned.
-        path: the file that `data.on_bad=quarantine` moves; empty: none.
-        count: how many rows, files or examples this one finding represents.
-    """
-
-    kind: str
-    where: str
-    why: str = ""
-    examples: tuple[str, ...] = ()
-    path: str = ""
-    count: int = 1
+    kind: str  # a key of `FINDING_KINDS`
+    where: str  # the example's id, or a path relative to the root; empty when `why` says it all
+    why: str = ""  # the reason, or the whole sentence
+    examples: tuple[str, ...] = ()  # ids of the examples concerned
+    path: str = ""  # the file that `data.on_bad=quarantine` moves; empty: none
+    count: int = 1  # how many rows, files or examples this one finding represents
 
     @property
     def about(self) -> FindingKind:

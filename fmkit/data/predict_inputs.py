@@ -34,19 +34,14 @@ _WORD_FILES = (".conll", ".conllu", ".bio", ".iob", ".iob2", ".bioes")
 
 @dataclass(frozen=True)
 class TextInputs:
-    """Texts to predict.
+    """Texts to predict."""
 
-    Attributes:
-        ids: `row-000012` by position from 0, `lines.txt:000012` by line from 1, or a relative path;
-            questions in JSON have their own.
-        texts: a text per id, or a pair; empty where there is an error.
-        errors: why an id has no text that can be read; empty where it has one.
-        spans: begin and end of the words of each text, in characters, if its file has words.
-    """
-
+    # `row-000012` by position from 0, `lines.txt:000012` by line from 1, or a relative path;
+    # questions in JSON have their own.
     ids: tuple[str, ...]
-    texts: Texts
-    errors: tuple[str, ...]
+    texts: Texts  # a text per id, or a pair; empty where there is an error
+    errors: tuple[str, ...]  # why an id has no text that can be read; empty where it has one
+    # Begin and end of the words of each text, in characters, if its file has words.
     spans: tuple[tuple[tuple[int, int], ...], ...] | None = None
 
     def __len__(self) -> int:

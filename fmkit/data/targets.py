@@ -82,19 +82,14 @@ class Annotations(Columnar):
 
 @dataclass(frozen=True, eq=False)
 class LabelSets(Annotations):
-    """Any number of labels per example, none included.
-
-    Attributes:
-        names: of the labels, in the order of the model's outputs.
-        indicators: whether an example has a label, (N, K) bool.
-        is_open: the names are those that occur, so a label of the run may be absent from the data;
-            otherwise each label has a column of its own.
-    """
+    """Any number of labels per example, none included."""
 
     kind: ClassVar[str] = "sets"
     columns: ClassVar = ("indicators",)
-    names: tuple[str, ...]
-    indicators: np.ndarray
+    names: tuple[str, ...]  # of the labels, in the order of the model's outputs
+    indicators: np.ndarray  # whether an example has a label, (N, K) bool
+    # The names are those that occur, so a label of the run may be absent from the data; otherwise
+    # each label has a column of its own.
     is_open: bool = False
 
     def identity(self, index: int) -> bytes:
@@ -115,17 +110,12 @@ class LabelSets(Annotations):
 
 @dataclass(frozen=True, eq=False)
 class Numbers(Annotations):
-    """One number per example, or several.
-
-    Attributes:
-        names: of the numbers, in the order of the model's outputs.
-        values: finite numbers in the user's units, (N, K) float64.
-    """
+    """One number per example, or several."""
 
     kind: ClassVar[str] = "numbers"
     columns: ClassVar = ("values",)
-    names: tuple[str, ...]
-    values: np.ndarray
+    names: tuple[str, ...]  # of the numbers, in the order of the model's outputs
+    values: np.ndarray  # finite numbers in the user's units, (N, K) float64
 
     def identity(self, index: int) -> bytes:
         """The numbers of an example, eight bytes each."""

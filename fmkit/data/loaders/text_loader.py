@@ -128,15 +128,10 @@ def open_loader(
 
 
 class Rows:
-    """Tokens of the examples of a data set; a base class.
+    """Tokens of the examples of a data set; a base class."""
 
-    Attributes:
-        lengths: tokens of each, (N,).
-        bytes: kept in memory.
-    """
-
-    lengths: np.ndarray
-    bytes = 0
+    lengths: np.ndarray  # tokens of each, (N,)
+    bytes = 0  # kept in memory
 
     def read(self, indices: np.ndarray) -> list[np.ndarray]:
         """The tokens of the examples at `indices`, (n,) or (n, K) int32 each."""
@@ -213,17 +208,11 @@ class TokenContent(Content):
 
 @dataclass(frozen=True, eq=False)
 class Encoded(TokenContent):
-    """Rows of tokens that a task made of examples.
-
-    Attributes:
-        rows: the tokens of each row, with the numbers beside them.
-        origin: which example each row was made of, (M,) int64, ascending.
-        source: the examples.
-    """
+    """Rows of tokens that a task made of examples."""
 
     layout: ClassVar[str] = "rows"
-    rows: TokenRows
-    origin: np.ndarray
+    rows: TokenRows  # the tokens of each row, with the numbers beside them
+    origin: np.ndarray  # which example each row was made of, (M,) int64, ascending
     source: Examples
 
     def take(self, indices: np.ndarray) -> Encoded:

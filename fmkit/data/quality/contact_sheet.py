@@ -88,7 +88,15 @@ class _Row:
                 pen.text((_GAP, top + int((1.5 + number) * _LINE)), line, _FAINT, small)
                 continue
             left, below = _GAP + number * (_TILE + _GAP), top + int(1.6 * _LINE)
-            _draw_tile(sheet, pen, (left, below), picture)
+            pen.rectangle((left, below, left + _TILE, below + _TILE), fill=(232, 232, 228))
+            if picture is not None:
+                x, y = (_TILE - picture.width) // 2, (_TILE - picture.height) // 2
+                sheet.paste(picture, (left + x, below + y))
+            else:  # a crossed-out square
+                near, far = 40, _TILE - 40
+                for start, end in ((near, far), (far, near)):
+                    cross = (left + near, below + start, left + far, below + end)
+                    pen.line(cross, _FAINT, 3)
             below += _TILE + 3
             name, why = name[-60:], why[:60]  # the end of a name distinguishes files of a folder
             while pen.textlength(name, font=small) > _TILE:
@@ -97,20 +105,3 @@ class _Row:
                 why = f"{why[:-3]}.."
             pen.text((left, below), name, _INK, small)
             pen.text((left, below + _LINE), why, _FAINT, small)
-
-
-def _draw_tile(
-    sheet: Image.Image,
-    pen: ImageDraw.ImageDraw,
-    corner: tuple[int, int],
-    picture: Image.Image | None,
-) -> None:
-    """A picture in the middle of its square, or a crossed-out square."""
-    left, top = corner
-    pen.rectangle((left, top, left + _TILE, top + _TILE), fill=(232, 232, 228))
-    if picture is not None:
-        x, y = left + (_TILE - picture.width) // 2, top + (_TILE - picture.height) // 2
-        sheet.paste(picture, (x, y))
-        return
-    pen.line((left + 40, top + 40, left + _TILE - 40, top + _TILE - 40), _FAINT, 3)
-    pen.line((left + 40, top + _TILE - 40, left + _TILE - 40, top + 40), _FAINT, 3)

@@ -46,31 +46,18 @@ _SAMPLED = 2**20  # pixels above which a photo that is not plain RGB is thinned 
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What one image file contains.
+    """What one image file contains."""
 
-    Attributes:
-        kind: of `findings.FINDING_KINDS`; empty when the photo can be used.
-        why: the reason in a few words.
-        format: Pillow's name, such as `JPEG`.
-        mode: Pillow's name of the pixel format, such as `RGB`.
-        width: in pixels.
-        height: in pixels.
-        animated: whether there is more than one frame.
-        blank: whether all pixels are equal.
-        digest: the first 16 bytes of the file's SHA-256.
-        thumbnail: `SIDE` x `SIDE` grey values, row by row.
-    """
-
-    kind: str = ""
-    why: str = ""
-    format: str = ""
-    mode: str = ""
-    width: int = 0
+    kind: str = ""  # of `findings.FINDING_KINDS`; empty when the photo can be used
+    why: str = ""  # the reason in a few words
+    format: str = ""  # Pillow's name, such as `JPEG`
+    mode: str = ""  # Pillow's name of the pixel format, such as `RGB`
+    width: int = 0  # in pixels
     height: int = 0
-    animated: bool = False
-    blank: bool = False
-    digest: bytes = b""
-    thumbnail: bytes = b""
+    animated: bool = False  # whether there is more than one frame
+    blank: bool = False  # whether all pixels are equal
+    digest: bytes = b""  # the first 16 bytes of the file's SHA-256
+    thumbnail: bytes = b""  # `SIDE` x `SIDE` grey values, row by row
 
 
 class DecodeBudget:

@@ -106,31 +106,19 @@ def _findings(
 
 
 class ImageScan:
-    """What N files of a data set contain, by their position in it.
-
-    Attributes:
-        faults: kind of finding and reason of each file that cannot be used.
-        digests: (N, 16) uint8, of the files' bytes.
-        thumbnails: (N, 256) uint8, 16 x 16 grey values; the cache has them at twice the side.
-        widths: (N,) pixels.
-        heights: (N,) pixels.
-        formats: (N,) Pillow's names.
-        modes: (N,) Pillow's names.
-        animated: positions of files with more than one frame.
-        blank: positions of files of one colour.
-        files_read: files that were read now; the others were in the cache.
-        seconds: how long it took.
-    """
+    """What N files of a data set contain, by their position in it."""
 
     def __init__(self, count: int) -> None:
-        self.faults: dict[int, tuple[str, str]] = {}
-        self.digests = np.zeros((count, 16), np.uint8)
+        self.faults: dict[int, tuple[str, str]] = {}  # kind and reason of each unusable file
+        self.digests = np.zeros((count, 16), np.uint8)  # of the files' bytes
+        # 16 x 16 grey values; the cache has them at twice the side.
         self.thumbnails = np.zeros((count, SIDE * SIDE // 4), np.uint8)
-        self.widths, self.heights = np.zeros((2, count), np.int32)
-        self.formats, self.modes = [""] * count, [""] * count
-        self.animated: list[int] = []
-        self.blank: list[int] = []
-        self.files_read, self.seconds = 0, 0.0
+        self.widths, self.heights = np.zeros((2, count), np.int32)  # in pixels
+        self.formats, self.modes = [""] * count, [""] * count  # Pillow's names
+        self.animated: list[int] = []  # positions of files with more than one frame
+        self.blank: list[int] = []  # positions of files of one colour
+        self.files_read = 0  # now; the others were in the cache
+        self.seconds = 0.0  # that it took
 
     def add(self, index: int, facts: ImageFacts, max_pixels: int) -> None:
         """Add one file."""

@@ -29,40 +29,25 @@ from fmkit.data.sources import registry as source_registry
 
 @dataclass(frozen=True)
 class ContentScan:
-    """What reading all examples has shown.
+    """What reading all N examples has shown, by the checks of their modality."""
 
-    Attributes:
-        findings: problems of single examples.
-        duplicates: the same examples; None: they are found by `Content.duplicate_key`.
-        size_columns: sizes of the examples besides those of `Content.size_columns`, (N,) each.
-        report: entries of the report that only this modality has.
-    """
-
-    findings: Sequence[Finding] = ()
-    duplicates: DuplicateGroups | None = None
+    findings: Sequence[Finding] = ()  # problems of single examples
+    duplicates: DuplicateGroups | None = None  # None: they are found by `Content.duplicate_key`
+    # Sizes of the examples besides those of `Content.size_columns`, (N,) each.
     size_columns: dict[str, np.ndarray] = field(default_factory=dict)
-    report: dict[str, Any] = field(default_factory=dict)
+    report: dict[str, Any] = field(default_factory=dict)  # entries that only this modality has
 
 
 @dataclass
 class Inspection:
-    """What was found in a data set.
+    """What was found in a data set."""
 
-    Attributes:
-        examples: all that the source lists.
-        usable_indices: positions of those that can be used, sorted.
-        splits: by split's name, sorted indices into the usable ones.
-        findings: everything that was found, errors to notes.
-        scan: what reading the examples has shown.
-        limited: `data.limit` may have left examples out.
-    """
-
-    examples: Examples
-    usable_indices: np.ndarray
-    splits: dict[str, np.ndarray]
-    findings: list[Finding]
-    scan: ContentScan
-    limited: bool = False
+    examples: Examples  # all that the source lists
+    usable_indices: np.ndarray  # positions of those that can be used, sorted
+    splits: dict[str, np.ndarray]  # by split's name, sorted indices into the usable ones
+    findings: list[Finding]  # everything that was found, errors to notes
+    scan: ContentScan  # what reading the examples has shown
+    limited: bool = False  # `data.limit` may have left examples out
 
     @property
     def usable(self) -> Examples:

@@ -57,7 +57,15 @@ def move(findings: Sequence[Finding], root: Path) -> dict[str, str]:
             target = path.with_name(f"{path.name}.{number}")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            _write_undo(quarantine / UNDO, finding, target)
+            log, reason = quarantine / UNDO, f"{finding.kind} {finding.why}"
+            begin = "" if log.exists() else "#!/bin/sh\n# Moves every file of this folder back.\n"
+            begin += f"# {''.join(c if c.isprintable() else '?' for c in reason).strip()}\n"
+            # It refuses to replace a file that exists by then.
+            back = f"mv -n -- {shlex.quote(str(target))} {shlex.quote(finding.path)}\n"
+            with log.open("ab") as stream:
+                stream.write(os.fsencode(begin + back))
+                stream.flush()
+                os.fsync(stream.fileno())
             Path(finding.path).rename(target)
         except OSError as error:
             count = plural(len(moved), "file was", "files were")
@@ -68,14 +76,3 @@ def move(findings: Sequence[Finding], root: Path) -> dict[str, str]:
             ) from error
         moved[finding.path] = str(target)
     return moved
-
-
-def _write_undo(log: Path, finding: Finding, target: Path) -> None:
-    """Add the line that moves a file back; it refuses to replace one that exists by then."""
-    begin = "" if log.exists() else "#!/bin/sh\n# Moves every file of this folder back.\n"
-    reason = "".join(c if c.isprintable() else "?" for c in f"{finding.kind} {finding.why}")
-    back = f"mv -n -- {shlex.quote(str(target))} {shlex.quote(finding.path)}\n"
-    with log.open("ab") as stream:
-        stream.write(os.fsencode(f"{begin}# {reason.strip()}\n{back}"))
-        stream.flush()
-        os.fsync(stream.fileno())

@@ -22,8 +22,6 @@ IMBALANCE_RATIO = 20
 MAX_OFFSET = 1e5
 """A number whose mean is this many deviations from 0 loses half a per cent of a deviation and more
 in the 32 bits that networks compute with."""
-
-
 QUANTILES = (0, 5, 25, 50, 75, 95, 100)
 """Percentiles that the report gives of numbers and sizes."""
 
@@ -47,13 +45,8 @@ def problems(examples: Examples) -> list[str]:
     return []
 
 
-def target_findings(usable: Examples, splits: Mapping[str, np.ndarray]) -> list[Finding]:
-    """What is unusual in the annotations, of the training split where there is one.
-
-    Args:
-        usable: examples; nothing is found where they have no annotations.
-        splits: by name, positions in them.
-    """
+def target_findings(usable: Examples, splits: Splits) -> list[Finding]:
+    """What is unusual in the targets, of the training split where there is one."""
     targets = usable.annotations
     if not len(usable):
         return []
