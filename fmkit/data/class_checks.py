@@ -94,27 +94,27 @@ def probable_typos(labels: np.ndarray, classes: Sequence[str]) -> list[tuple[int
     return typos
 
 
-def _comparable(one: str, other: str) -> bool:
+def _comparable(first: str, second: str) -> bool:
     """A cheap test that two names may differ by a typo only."""
-    if abs(len(one) - len(other)) > 1 or len(one) > _LONGEST or len(other) < _SHORT:
+    if abs(len(first) - len(second)) > 1 or len(first) > _LONGEST or len(second) < _SHORT:
         return False
-    if one[0] != other[0] and one[-1] != other[-1]:
+    if first[0] != second[0] and first[-1] != second[-1]:
         return False
-    return re.sub(r"\d+", "0", one) != re.sub(r"\d+", "0", other)
+    return re.sub(r"\d+", "0", first) != re.sub(r"\d+", "0", second)
 
 
-def edit_distance(one: str, other: str) -> int:
+def edit_distance(first: str, second: str) -> int:
     """Letters to insert, delete, replace or swap with the next until two texts are equal.
 
     The restricted edit distance of Damerau (1964), in which no letter is edited twice.
     """
     earlier: list[int] = []  # the row before the previous one, for swaps
-    row = list(range(len(other) + 1))
-    for i, letter in enumerate(one, start=1):
+    row = list(range(len(second) + 1))
+    for i, letter in enumerate(first, start=1):
         previous, before_previous, row = row, earlier, [i]
-        for j, target in enumerate(other, start=1):
+        for j, target in enumerate(second, start=1):
             cost = min(previous[j] + 1, row[j - 1] + 1, previous[j - 1] + (letter != target))
-            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == target:
+            if i > 1 and j > 1 and letter == second[j - 2] and first[i - 2] == target:
                 cost = min(cost, before_previous[j - 2] + 1)
             row.append(cost)
         earlier = previous

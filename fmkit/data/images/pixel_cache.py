@@ -24,11 +24,6 @@ class PixelCache:
         size: side of the images in pixels, S.
         resize: `squash`, `pad` or `crop`.
         threads: threads that decode; empty means one per core.
-
-    Attributes:
-        in_memory: whether decoded images are kept.
-        bytes: of all images decoded.
-        decision: that, with the figures behind it, as a phrase for the log.
     """
 
     def __init__(
@@ -43,12 +38,12 @@ class PixelCache:
             raise TypeError(f"no pixels in examples of {examples.content.modality}")
         self._size, self._resize, self._images = size, resize, examples.content
         self._shape = (len(examples), size, size, 3)
-        self.bytes = int(np.prod(self._shape))
-        self.in_memory = self.bytes <= memory_budget_bytes
+        self.bytes = int(np.prod(self._shape))  # of all images decoded
+        self.in_memory = self.bytes <= memory_budget_bytes  # whether decoded images are kept
         decision = "decoded images are kept in memory"
         if not self.in_memory:
             decision = "images are decoded anew"
-        self.decision = (
+        self.decision = (  # with the figures behind it, as a phrase for the log
             f"{decision} ({_format_memory(self.bytes)} for {len(examples)} of {size} x {size}; "
             f"budget {_format_memory(memory_budget_bytes)})"
         )

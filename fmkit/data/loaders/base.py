@@ -150,12 +150,10 @@ class DatasetLoader(Loader):
         class_weights: (C,) weight of each class in the training loss; mixed as targets are.
         parallel: examples processed at once; empty means one for each core. The result does not
             depend on it.
-
-    Attributes:
-        input_spec: shape, its first axis B, and type of the inputs.
     """
 
     input_spec: ClassVar[tf.TensorSpec]
+    """Shape, its first axis B, and type of the inputs."""
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ _POOL_BATCHES = 64
 class EpochOrder:
     """An endless sequence of shuffled epochs, cut into batches, with random access to steps.
 
-    The place of an example in an epoch is computed and not stored: TensorFlow's random index
+    The slot of an example in an epoch is computed and not stored: TensorFlow's random index
     shuffle is a block cipher over 0 to N - 1, so memory does not grow with N and a resume replays
     nothing. Keyed by (seed, epoch) as they are, its permutations of 50 are far from uniform (chi-
     square 11 to 12 per degree of freedom over 3,000 epochs, where 1 is right), and its default of 4
@@ -24,17 +24,13 @@ class EpochOrder:
     Args:
         indices: positions of the training examples, (N,).
         batch_size: examples per step; the last step of an epoch has what is left.
-
-    Attributes:
-        steps_per_epoch: steps, the smaller last one included.
-        width: examples in the largest step.
     """
 
     def __init__(self, indices: np.ndarray, seed: int, batch_size: int) -> None:
         self._indices = np.asarray(indices, dtype=np.int64)
         self._seed, self._batch_size = seed, batch_size
-        self.steps_per_epoch = -(-len(self._indices) // batch_size)
-        self.width = min(batch_size, len(self._indices))
+        self.steps_per_epoch = -(-len(self._indices) // batch_size)  # a smaller last one included
+        self.width = min(batch_size, len(self._indices))  # examples in the largest step
 
     def indices(self, step: int, steps: int = 1) -> np.ndarray:
         """Positions of the examples of step `step`, counted from 0 over all epochs, (B,) int64.
@@ -47,15 +43,15 @@ class EpochOrder:
         last = min((number + steps) * self._batch_size, len(self._indices))
         return self._permute(epoch, np.arange(number * self._batch_size, last))
 
-    def _permute(self, epoch: int, places: np.ndarray) -> np.ndarray:
-        """Positions of the examples at some places in the order of an epoch."""
+    def _permute(self, epoch: int, slots: np.ndarray) -> np.ndarray:
+        """Positions of the examples at some slots of the order of an epoch."""
         count = len(self._indices)
         if count == 1:
             return self._indices
         with tf.device("CPU"):  # a few numbers: not worth a trip to a GPU
             shuffled = tf.raw_ops.RandomIndexShuffle(
-                index=tf.constant(places, tf.int64),
-                seed=tf.constant(np.tile(self._key(epoch), (len(places), 1))),
+                index=tf.constant(slots, tf.int64),
+                seed=tf.constant(np.tile(self._key(epoch), (len(slots), 1))),
                 max_index=tf.constant(count - 1, tf.int64),
                 rounds=_ROUNDS,
             )
@@ -103,8 +99,8 @@ class LengthOrder(EpochOrder):
         key, batches = self._last_pool
         if key != (epoch, pool):
             size = _POOL_BATCHES * self._batch_size
-            places = np.arange(pool * size, min((pool + 1) * size, len(self._indices)))
-            positions = self._permute(epoch, places)
+            slots = np.arange(pool * size, min((pool + 1) * size, len(self._indices)))
+            positions = self._permute(epoch, slots)
             full = len(positions) // self._batch_size * self._batch_size
             by_length = np.argsort(self._lengths[positions[:full]], kind="stable")
             rows = positions[:full][by_length].reshape(-1, self._batch_size)

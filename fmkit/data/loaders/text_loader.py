@@ -50,9 +50,6 @@ class TextLoader(DatasetLoader):
         target_rank: how many axes its targets have after that of the batch; None: it gives None in
             their place, and `targets` are read.
         options: the other arguments of `DatasetLoader`.
-
-    Attributes:
-        rows: the texts as tokens.
     """
 
     def __init__(
@@ -73,7 +70,7 @@ class TextLoader(DatasetLoader):
         self._prepare_batch, self._num_inputs = prepare_batch, num_inputs
         self._max_length, self._tokenizer = max_length, tokenizer
         self._target_rank = None if prepare_batch is None else target_rank
-        self.rows = tokenize(examples.content, tokenizer, max_length)
+        self.rows = tokenize(examples.content, tokenizer, max_length)  # the texts as tokens
         self.memory_bytes = self.rows.bytes
 
     def order(self, indices: np.ndarray, seed: int) -> EpochOrder:

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit.core.errors import ResourceError, plural
+from fmkit.config import registry
+from fmkit.core.errors import ConfigError, ResourceError, plural
 from fmkit.core.files import absolute_path
 from fmkit.data.findings import Finding, printable
 
@@ -22,7 +23,16 @@ UNDO = "undo.sh"
 
 
 def movable_root(config: Any) -> Path:
-    """The folder whose files may be moved, by the keys of `data`: its root, or a table's folder."""
+    """The folder whose files may be moved, by the keys of `data`: its root, or a table's folder.
+
+    Raises:
+        ConfigError: the data's files belong to a package, or there are none.
+    """
+    if not registry.source_entry(config.name).has_user_files:
+        raise ConfigError(
+            f"data.on_bad=quarantine moves files, and data={config.name} has none that are yours.",
+            "Leave them out instead: data.on_bad=skip",
+        )
     if image_root := getattr(config, "image_root", None):
         return Path(absolute_path(image_root))
     root = Path(absolute_path(config.root))
@@ -57,15 +67,7 @@ def move(findings: Sequence[Finding], root: Path) -> dict[str, str]:
             target = path.with_name(f"{path.name}.{number}")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            log, reason = quarantine / UNDO, f"{finding.kind} {finding.why}"
-            begin = "" if log.exists() else "#!/bin/sh\n# Moves every file of this folder back.\n"
-            begin += f"# {''.join(c if c.isprintable() else '?' for c in reason).strip()}\n"
-            # It refuses to replace a file that exists by then.
-            back = f"mv -n -- {shlex.quote(str(target))} {shlex.quote(finding.path)}\n"
-            with log.open("ab") as stream:
-                stream.write(os.fsencode(begin + back))
-                stream.flush()
-                os.fsync(stream.fileno())
+            _write_undo(quarantine / UNDO, finding, target)
             Path(finding.path).rename(target)
         except OSError as error:
             count = plural(len(moved), "file was", "files were")
@@ -76,3 +78,14 @@ def move(findings: Sequence[Finding], root: Path) -> dict[str, str]:
             ) from error
         moved[finding.path] = str(target)
     return moved
+
+
+def _write_undo(log: Path, finding: Finding, target: Path) -> None:
+    """Add the line that moves a file back; it refuses to replace one that exists by then."""
+    begin = "" if log.exists() else "#!/bin/sh\n# Moves every file of this folder back.\n"
+    reason = "".join(c if c.isprintable() else "?" for c in f"{finding.kind} {finding.why}")
+    back = f"mv -n -- {shlex.quote(str(target))} {shlex.quote(finding.path)}\n"
+    with log.open("ab") as stream:
+        stream.write(os.fsencode(f"{begin}# {reason.strip()}\n{back}"))
+        stream.flush()
+        os.fsync(stream.fileno())

@@ -39,9 +39,8 @@ def problems(examples: Examples) -> list[str]:
         return ["No example has a label: nothing can be learned."]
     if isinstance(targets, Numbers) and not (targets.values != targets.values[:1]).any():
         values = [f"{name} is {targets.values[0, k]:g}" for k, name in enumerate(targets.names)]
-        return [
-            f"All examples have the same numbers ({join_names(values)}): nothing can be learned."
-        ]
+        same = f"All examples have the same numbers ({join_names(values)})"
+        return [f"{same}: nothing can be learned."]
     return []
 
 
