@@ -167,17 +167,20 @@ def scan(
         else:
             result.add(index, facts, max_pixels)
     fresh: list[tuple[str, FileState, ImageFacts]] = []
+    done = len(paths) - len(unread)
     try:
         with contextlib.closing(_probe(paths, unread, max_pixels, threads)) as probed:
-            for number, (index, facts) in enumerate(probed, len(paths) - len(unread) + 1):
-                result.add(index, facts, max_pixels)
-                if index in states:
-                    fresh.append((paths[index], states[index], facts))
+            for rows in probed:
+                done += len(rows)
+                for index, facts in rows:
+                    result.add(index, facts, max_pixels)
+                    if index in states:
+                        fresh.append((paths[index], states[index], facts))
                 if len(fresh) >= _SAVE_EVERY:
                     cache.put(fresh)
                     fresh = []
                 if progress is not None:
-                    progress(number, len(paths))
+                    progress(done, len(paths))
     finally:
         cache.put(fresh)
     result.files_read, result.seconds = len(unread), time.monotonic() - began
@@ -186,7 +189,7 @@ def scan(
 
 def _probe(
     paths: Sequence[str], unread: Sequence[int], max_pixels: int, threads: int | None
-) -> Generator[tuple[int, ImageFacts], None, None]:
+) -> Generator[list[tuple[int, ImageFacts]], None, None]:
     """Probe the unread files on threads, which end at once when this is closed."""
     stopped, threads = threading.Event(), threads or available_cores()
 
@@ -205,7 +208,6 @@ def _probe(
             while waiting:
                 ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 waiting |= submit(len(ready))
-                for future in ready:
-                    yield from future.result()
+                yield [row for future in ready for row in future.result()]
         finally:
             stopped.set()
