@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fmkit.commands import launch, plugins, result_tables
-from fmkit.config import command_line, compatibility, saved_config
+from fmkit.commands import launch, result_tables
+from fmkit.config import compatibility, saved_config
 from fmkit.config.schema.commands import EvalConfig
 from fmkit.config.schema.task import SelfSupervisedConfig
 from fmkit.core import console
@@ -15,10 +15,7 @@ from fmkit.evaluation import write
 
 def evaluate(arguments: Sequence[str]) -> dict[str, Any] | None:
     """Evaluate a run; the figures, as `eval/<split>.json` has them."""
-    line = command_line.parse("eval", arguments)
-    names = plugins.names(line.value("plugins"))
-    line = launch.inherit(line, names, "run", ("data",))
-    return launch.run_command(line, names, evaluate_run)
+    return launch.run_command("eval", arguments, evaluate_run, inherited=("data",))
 
 
 def evaluate_run(config: EvalConfig) -> dict[str, Any]:
@@ -30,7 +27,10 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
         saved_config.section(run.config(), "task"), config.objective
     )
     trained_on = saved_config.section(saved_config.for_objective(run.config(), objective), "data")
-    is_new = _location(trained_on) != _location(config.data)
+    is_new = (config.data.name, getattr(config.data, "root", None)) != (
+        trained_on.name,
+        getattr(trained_on, "root", None),
+    )
     seed = trained_on.split_seed if config.data.split_seed is None else config.data.split_seed
     split = config.split or ("all" if is_new else "test")
     compatibility.resolve_labels(config.data, task.name)
@@ -65,7 +65,3 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
     path = write.write_evaluation(run.folder, name, metrics, columns, extra_files)
     result_tables.evaluation(metrics, config.data.name, split, path)
     return metrics
-
-
-def _location(data: Any) -> tuple[str, str | None]:
-    return data.name, getattr(data, "root", None)

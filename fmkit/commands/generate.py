@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit.commands import launch, plugins
-from fmkit.config import command_line, saved_config
+from fmkit.commands import launch
+from fmkit.config import saved_config
 from fmkit.config.saved_config import quote
 from fmkit.config.schema.commands import GenerateConfig
 from fmkit.config.schema.model import ModelConfig
@@ -20,17 +20,13 @@ from fmkit.core.types import Message
 
 def generate(arguments: Sequence[str]) -> str | None:
     """Write a continuation or an answer to stdout as it is generated; the whole text."""
-    line = command_line.parse("generate", [_quoted_prompt(word) for word in arguments])
-    names = plugins.names(line.value("plugins"))
-    return launch.run_command(line, names, generate_text)
-
-
-def _quoted_prompt(word: str) -> str:
-    """A prompt as typed: Hydra would give a comma or a bracket in it a meaning."""
-    key, _, text = word.partition("=")
-    if key not in ("prompt", "system") or not text or text[0] in "'\"":
-        return word
-    return f"{key}={quote(text)}"
+    words = []
+    for word in arguments:
+        key, _, text = word.partition("=")
+        # Quoted, since Hydra would give a comma or a bracket in a prompt a meaning.
+        is_plain = key in ("prompt", "system") and text and text[0] not in "'\""
+        words.append(f"{key}={quote(text)}" if is_plain else word)
+    return launch.run_command("generate", words, generate_text)
 
 
 def generate_text(config: GenerateConfig) -> str:
@@ -59,7 +55,12 @@ def generate_text(config: GenerateConfig) -> str:
     if config.chat is not None:
         template = chat_template.chat_for_model(model, generator.tokenizer) if config.chat else None
     if template is not None:
-        messages = _messages(config, prompt)
+        if not prompt.strip():
+            raise ConfigError(
+                "prompt is missing: it is the user's message.", "Add prompt=TEXT, or input=FILE."
+            )
+        system = [] if config.system is None else [Message("system", config.system)]
+        messages = [*system, Message("user", prompt)]
         stream = generation.generate_reply(generator, template, messages, sampling)
     elif config.system is not None:
         raise ConfigError(
@@ -102,27 +103,8 @@ def _load_pretrained(config: GenerateConfig) -> tuple[Any, ModelConfig]:
     return generation.TextGenerator(f"model {model.name}", task, backbone), model
 
 
-def _messages(config: GenerateConfig, prompt: str) -> list[Message]:
-    """The prompt as a user's message, after the system's where there is one.
-
-    Raises:
-        ConfigError: there is no prompt.
-    """
-    if not prompt.strip():
-        raise ConfigError(
-            "prompt is missing: it is the user's message.", "Add prompt=TEXT, or input=FILE."
-        )
-    system = [] if config.system is None else [Message("system", config.system)]
-    return [*system, Message("user", prompt)]
-
-
 def _prompt(config: GenerateConfig) -> str:
-    """How the text begins.
-
-    Raises:
-        ConfigError: it was named twice.
-        DataError: its file cannot be read.
-    """
+    """How the text begins: `prompt`, or the content of the file `input`."""
     if config.input is None:
         return config.prompt or ""
     if config.prompt is not None:

@@ -22,14 +22,18 @@ T = TypeVar("T")
 
 
 def run_command(
-    line: CommandLine, names: dict[str, list[str]], job: Callable[[Any], T]
+    command: str,
+    arguments: Sequence[str],
+    job: Callable[[Any], T],
+    inherited: tuple[str, ...] = (),
 ) -> T | None:
     """Compose the config of a command that makes no run folder, and call `job` with it.
 
     Args:
-        line: the command line.
-        names: allowed names, from `plugins.names`.
+        command: the command.
+        arguments: the words after it.
         job: called with the typed config.
+        inherited: groups that are as in `run=RUN` where the user leaves them open.
 
     Returns:
         What `job` returned; None where a flag of Hydra's only shows the config.
@@ -38,25 +42,30 @@ def run_command(
         ConfigError: the command line or the config is wrong.
         FmkitError: what `job` raised.
     """
+    line = command_line.parse(command, arguments)
+    names = plugins.names(line.value("plugins"))
+    if inherited:
+        line = inherit(line, names, "run", inherited)
     if line.multirun:
         typed = COMMAND_WORDS.get(line.command, line.command)
         raise ConfigError(f"fmkit {typed} does not take -m: call it once for each run.")
     check(line, names)
-    results: list[T] = []
-    errors: list[FmkitError] = []
+    result: T | None = None
+    failure: FmkitError | None = None
 
     def guarded(composed: Any) -> None:
+        nonlocal result, failure
         config = None
         try:
             config = compose.to_typed(composed, line.command, names, {})
-            results.append(job(config))
+            result = job(config)
         except Exception as error:  # kept from Hydra, which would print a traceback of its own
-            errors.append(failures.as_fmkit_error(error, config=config))
+            failure = failures.as_fmkit_error(error, config=config)
 
     compose.launch(line, (lambda _: None) if line.shows_only else guarded)
-    if errors:
-        raise errors[0]
-    return results[0] if results else None
+    if failure is not None:
+        raise failure
+    return result
 
 
 def inherit(

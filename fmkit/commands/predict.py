@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit.commands import launch, plugins, result_tables
-from fmkit.config import command_line, saved_config
+from fmkit.commands import launch, result_tables
+from fmkit.config import saved_config
 from fmkit.config.registry import task_entry
 from fmkit.config.schema.commands import PredictConfig
 from fmkit.core import console, files, registry
@@ -20,8 +20,7 @@ from fmkit.store.run_reader import RunReader
 
 def predict(arguments: Sequence[str]) -> dict[str, Any] | None:
     """Write a table of predictions; its columns by name."""
-    line = command_line.parse("predict", arguments)
-    return launch.run_command(line, plugins.names(line.value("plugins")), predict_inputs)
+    return launch.run_command("predict", arguments, predict_inputs)
 
 
 def predict_inputs(config: PredictConfig) -> dict[str, Any]:
@@ -36,7 +35,7 @@ def predict_inputs(config: PredictConfig) -> dict[str, Any]:
     output = _output(config, run)
     inputs = _read_inputs(config, run)
     trained = launch.load_run(run, config.runtime)
-    columns, errors = _predict(run, trained, inputs, config.batch_size)
+    columns, errors = registry.load(_modality(run).predict)(trained, inputs, config.batch_size)
     write.write_table(output, columns)  # before an error is raised: it has the reason per input
     for message in errors[:10]:
         console.warning(message)
@@ -64,9 +63,9 @@ def predict_values(run: RunReader, trained: Any, values: Any, batch_size: int) -
     else:
         convert = registry.load(_modality(run).values_to_inputs)
         inputs = convert(values, saved_config.section(run.config(), "data"))
-    columns, errors = _predict(run, trained, inputs, batch_size)
+    columns, errors = registry.load(_modality(run).predict)(trained, inputs, batch_size)
     _require_readable(run, inputs, errors, errors[0] if errors else "")
-    return columns
+    return dict(columns)
 
 
 def _modality(run: RunReader) -> ModalityEntry:
@@ -97,15 +96,6 @@ def _read_inputs(config: PredictConfig, run: RunReader) -> Any:
     if not read:
         raise ConfigError(f"run {run.id}: fmkit predict does not read {entry.plural}.")
     return registry.load(read)(config, saved_config.section(run.config(), "data"))
-
-
-def _predict(
-    run: RunReader, trained: Any, inputs: Any, batch_size: int
-) -> tuple[dict[str, Any], list[str]]:
-    """Columns of predictions, and a message for each input that could not be read."""
-    predict = registry.load(_modality(run).predict)
-    columns, errors = predict(trained, inputs, batch_size)
-    return columns, errors
 
 
 def _output(config: PredictConfig, run: RunReader) -> Path:

@@ -59,16 +59,21 @@ def _metrics_table(by_split: Mapping[str, Mapping[str, Any]]) -> None:
     if not by_split:
         return
     columns = _summary_metrics(by_split.values())
-    if columns is None:
-        _all_numbers_table(by_split)
+    if columns is None:  # all numbers
+        row = next(iter(by_split.values()))
+        names = [key for key in row if isinstance(row[key], int | float) and key != "n"]
+        table = new_table("split", "examples", *(name.replace("_", " ") for name in names))
+        for split, metrics in by_split.items():
+            table.add_row(split, str(metrics["n"]), *(_number(metrics.get(name)) for name in names))
+        stdout.print(table)
         return
     (first, title), *others = columns.items()
     table = new_table("split", "examples", title, "95% interval", *(text for _, text in others))
     for split, metrics in by_split.items():
-        table.add_row(
-            split, str(metrics["n"]), _number(metrics[first], first), _interval(metrics, first),
-            *(_number(metrics[name], name) for name, _ in others),
-        )  # fmt: skip
+        bounds = (metrics.get("intervals") or {}).get(first)
+        interval = " to ".join(_number(bound, first) for bound in bounds) if bounds else "-"
+        numbers = [_number(metrics[name], name) for name, _ in others]
+        table.add_row(split, str(metrics["n"]), _number(metrics[first], first), interval, *numbers)
     stdout.print(table)
 
 
@@ -77,14 +82,9 @@ def _summary_metrics(rows: Any) -> Mapping[str, str] | None:
 
     The tasks' tables from last to first, since other tasks have all metrics of classification, too.
     """
-    rows = list(rows)
+    shared = set.intersection(*map(set, rows)) if rows else set()
     tables = (table for evaluator in reversed(evaluators()) for table in evaluator.tables)
-    fits = (
-        table
-        for table in tables
-        if rows and all(table.keys() <= metrics.keys() for metrics in rows)
-    )
-    return next(fits, None)
+    return next((table for table in tables if table.keys() <= shared), None)
 
 
 def _number(value: float | None, metric: str = "") -> str:
@@ -95,23 +95,6 @@ def _number(value: float | None, metric: str = "") -> str:
     return f"{value:.5g}" if has_units else f"{value:.4f}"
 
 
-def _interval(metrics: Mapping[str, Any], metric: str) -> str:
-    bounds = (metrics.get("intervals") or {}).get(metric)
-    return " to ".join(_number(bound, metric) for bound in bounds) if bounds else "-"
-
-
-def _all_numbers_table(by_split: Mapping[str, Mapping[str, Any]]) -> None:
-    names = [
-        name
-        for name, value in next(iter(by_split.values())).items()
-        if isinstance(value, int | float) and name != "n"
-    ]
-    table = new_table("split", "examples", *(name.replace("_", " ") for name in names))
-    for split, metrics in by_split.items():
-        table.add_row(split, str(metrics["n"]), *(_number(metrics.get(name)) for name in names))
-    stdout.print(table)
-
-
 def evaluation(metrics: dict[str, Any], data: str, split: str, path: Path) -> None:
     """An evaluation: all examples together, then a row per class, label, number, entity or tag."""
     calibration = metrics.get("expected_calibration_error")
@@ -119,7 +102,7 @@ def evaluation(metrics: dict[str, Any], data: str, split: str, path: Path) -> No
     stdout.print(f"{escape_markup(data)}, {split}{suffix}")
     parts = metrics.get("parts") or {}
     _metrics_table({split: metrics, **{f"{split}, {name}": part for name, part in parts.items()}})
-    breakdowns = {key: row for each in evaluators() for key, row in each.breakdowns.items()}
+    breakdowns = {key: row for entry in evaluators() for key, row in entry.breakdowns.items()}
     key = next((key for key in breakdowns if key in metrics), None)
     if key is not None:
         noun, columns = breakdowns[key]
@@ -147,22 +130,16 @@ def predictions(columns: dict[str, Any], errors: int, output: Path) -> None:
         shown = [name for name in (*predicted, "confidence") if name in columns][:8]
         table = new_table(noun, *map(escape_markup, shown))
         for number in range(min(10, count)):
-            table.add_row(
-                _input_cell(columns[key][number], key),
-                *(_prediction_cell(columns[name][number], name) for name in shown),
-            )
+            value = columns[key][number]
+            text = "-" if value is None else value if key == "word" else Path(value).name
+            cells = [_prediction_cell(columns[name][number], name) for name in shown]
+            table.add_row(escape_markup(text), *cells)
         stdout.print(table)
         stdout.print(f"{counted}{unread}")
     else:
         width = sum(name.startswith("feature_") for name in columns)
         stdout.print(f"{counted}, {width} features each{unread}")
     stdout.print(f"table: {escape_markup(str(output))}")
-
-
-def _input_cell(value: Any, column: str) -> str:
-    if value is None:
-        return "-"
-    return escape_markup(value if column == "word" else Path(value).name)
 
 
 def _prediction_cell(value: Any, column: str) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fmkit.commands import launch, plugins, result_tables
-from fmkit.config import command_line, compatibility
+from fmkit.commands import launch, result_tables
+from fmkit.config import compatibility
 from fmkit.config.schema.commands import TokenizerConfig
 from fmkit.core import atomic_dir, console, files, signals
 from fmkit.core.errors import ArtifactError, ConfigError, received
@@ -46,8 +46,7 @@ def tokenizer(arguments: Sequence[str]) -> dict[str, Any] | None:
             received("fmkit tokenizer", word, ("train",)),
             "fmkit tokenizer train data=text_files data.root=DIR output=DIR",
         )
-    line = command_line.parse("tokenizer", rest[:-1])
-    return launch.run_command(line, plugins.names(line.value("plugins")), train_tokenizer)
+    return launch.run_command("tokenizer", rest[:-1], train_tokenizer)
 
 
 def train_tokenizer(config: TokenizerConfig) -> dict[str, Any]:

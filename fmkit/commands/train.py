@@ -52,6 +52,10 @@ def _train(command: str, arguments: Sequence[str]) -> list[Path]:
         compose.launch(line, lambda _: None)
         return []
     folder = claim(Path(config.runs_dir), "sweeps" if line.multirun else command)
+    path = quote(str(folder.absolute()))
+    hydra_folders = [f"hydra.run.dir={path}"]
+    if line.multirun:
+        hydra_folders = [f"hydra.sweep.dir={path}", "hydra.sweep.subdir='${hydra:job.num}'"]
     jobs: list[_Job] = []
     stopped: FmkitError | None = None
 
@@ -65,7 +69,7 @@ def _train(command: str, arguments: Sequence[str]) -> list[Path]:
             raise signals.SignalReceived(error.exit_code - 128)
 
     try:
-        compose.launch(line, job, _hydra_folders(folder, line.multirun))
+        compose.launch(line, job, hydra_folders)
     except KeyboardInterrupt as error:
         if not jobs:
             raise
@@ -75,30 +79,21 @@ def _train(command: str, arguments: Sequence[str]) -> list[Path]:
             with contextlib.suppress(OSError):  # nothing ran: leave nothing, unless it has files
                 folder.rmdir()
     if line.multirun:
-        result_tables.sweep(folder, [(job.overrides, job.run) for job in jobs])
-    _raise_errors(jobs, stopped, line.multirun)
+        _finish_sweep(folder, jobs, stopped)
+    elif failure := jobs[0].error or stopped:
+        raise failure
     return [job.run.folder for job in jobs]
 
 
-def _raise_errors(jobs: Sequence[_Job], stopped: FmkitError | None, multirun: bool) -> None:
+def _finish_sweep(folder: Path, jobs: Sequence[_Job], stopped: FmkitError | None) -> None:
+    """Print the table of the jobs; raise if one failed, or a signal stopped the sweep."""
+    result_tables.sweep(folder, [(job.overrides, job.run) for job in jobs])
     errors = [job.error for job in jobs if job.error is not None]
-    if not multirun and errors:
-        raise errors[0]
-    if stopped is not None or errors:
-        first = stopped or errors[0]
-        if not multirun:
-            raise first
+    if first := stopped or next(iter(errors), None):
         total = plural(len(jobs), "job")
         failure = FmkitError(f"{len(errors)} of {total} of the sweep did not finish.")
         failure.exit_code = first.exit_code
         raise failure from first
-
-
-def _hydra_folders(folder: Path, multirun: bool) -> list[str]:
-    path = quote(str(folder.absolute()))
-    if multirun:
-        return [f"hydra.sweep.dir={path}", "hydra.sweep.subdir='${hydra:job.num}'"]
-    return [f"hydra.run.dir={path}"]
 
 
 def _train_job(line: CommandLine, composed: Any, names: dict[str, list[str]]) -> _Job:
@@ -114,7 +109,7 @@ def _train_job(line: CommandLine, composed: Any, names: dict[str, list[str]]) ->
         from_environment = interpolation.from_environment(compose.unresolved(composed))
         job_line = command_line.parse(line.command, [*line.flags, *job.overrides])
         user_keys = user_overrides.keys_set_by_user(job_line)
-        summary = {**_summary(config), **_shown_names(from_environment)}
+        summary = _summary(config, from_environment)
         run.begin(config, {**summary, "chosen": sorted(user_keys)}, from_environment)
         if note:
             run.log(note)
@@ -125,23 +120,19 @@ def _train_job(line: CommandLine, composed: Any, names: dict[str, list[str]]) ->
     return job
 
 
-def _summary(config: TrainConfig) -> dict[str, Any]:
-    """What the list of runs shows, written into the status so that it reads one file a run."""
+def _summary(config: TrainConfig, from_environment: dict[str, str]) -> dict[str, Any]:
+    """What the list of runs shows, written into the status so that it reads one file a run.
+
+    Values that came from environment variables are shown as written.
+    """
+    as_written = from_environment.get
     return {
-        "name": config.name,
-        "model": config.model.name,
-        "data": config.data.name,
+        "name": as_written("name", config.name),
+        "model": as_written("model.name", config.model.name),
+        "data": as_written("data.name", config.data.name),
         "optimizer": config.optimizer.name,
         "stage": "+".join(config.stage),
         "task": config.task.name,
         "seed": config.runtime.seed,
-        "init": config.init,
-    }
-
-
-def _shown_names(from_environment: dict[str, str]) -> dict[str, str]:
-    """Of the summary, the keys whose values came from environment variables, as written."""
-    summary_keys = {"name": "name", "init": "init", "model.name": "model", "data.name": "data"}
-    return {
-        summary_keys[key]: text for key, text in from_environment.items() if key in summary_keys
+        "init": as_written("init", config.init),
     }
