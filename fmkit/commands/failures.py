@@ -43,12 +43,17 @@ def as_fmkit_error(
     if isinstance(error, FmkitError):
         return error
     failure: FmkitError
-    if isinstance(error, KeyboardInterrupt):
-        failure = interrupted(error, folder)
+    if isinstance(error, KeyboardInterrupt):  # a signal between the steps
+        number = error.number if isinstance(error, signals.SignalReceived) else signal.SIGINT
+        hint = (
+            f"Go on with: fmkit resume {shlex.quote(files.display_path(folder))}" if folder else ""
+        )
+        message = f"stopped by {signal.Signals(number).name}{_position(folder)}."
+        failure = Interrupted(message, hint, int(number))
     elif is_disk_full(error):
         failure = ResourceError(f"the disk is full: {error}.", "Free some space and start again.")
     elif is_out_of_memory(error):
-        failure = out_of_memory(folder, config)
+        failure = _out_of_memory(folder, config)
     else:
         log = f"The traceback is in {folder / run_dir.LOG}. " if folder else ""
         first_line = (str(error).splitlines() or [""])[0]
@@ -77,24 +82,6 @@ def report(error: FmkitError) -> None:
         console.stderr.print(trace)
 
 
-def interrupted(error: KeyboardInterrupt, folder: Path | None) -> Interrupted:
-    """A signal that came between the steps, with the step that the run had reached.
-
-    Args:
-        error: what the signal raised.
-        folder: the run's, if there is a run.
-    """
-    number = error.number if isinstance(error, signals.SignalReceived) else signal.SIGINT
-    hint = (
-        ""
-        if folder is None
-        else f"Go on with: fmkit resume {shlex.quote(files.display_path(folder))}"
-    )
-    return Interrupted(
-        f"stopped by {signal.Signals(number).name}{_position(folder)}.", hint, int(number)
-    )
-
-
 def is_disk_full(error: BaseException) -> bool:
     """Whether an error, or one behind it, says that the disk is full."""
     return any(
@@ -114,14 +101,17 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def out_of_memory(folder: Path | None, config: Any = None) -> ResourceError:
-    """Memory ran out: where, with which sizes, and which smaller ones to try.
-
-    Args:
-        folder: the run's, if there is a run; its config has the sizes.
-        config: the typed config of a command that makes no run.
-    """
-    key, batch, side = _sizes(folder, config)
+def _out_of_memory(folder: Path | None, config: Any) -> ResourceError:
+    """Memory ran out: where, with which sizes, and which smaller ones to try."""
+    key, batch, side = "data.batch_size", None, None
+    if folder is not None:
+        with contextlib.suppress(ArtifactError, KeyError, TypeError):
+            recorded = RunReader(folder).config()
+            batch, side = recorded["data"]["batch_size"], recorded["model"]["image_size"]
+    elif hasattr(config, "data"):
+        batch = config.data.batch_size
+    else:
+        key, batch = "batch_size", getattr(config, "batch_size", None)
     named = ((key, batch), ("model.image_size", side))
     sizes = " and ".join(f"{name}={value}" for name, value in named if value)
     advice = []
@@ -129,7 +119,7 @@ def out_of_memory(folder: Path | None, config: Any = None) -> ResourceError:
         advice.append(f"try {key}={batch // 2}")
         if folder is not None:
             advice.append("optimizer.accumulation=2 beside it keeps the examples per update")
-    if folder is not None and side and side > _SMALLEST_SIDE:
+    if side and side > _SMALLEST_SIDE:
         smaller = max(_SMALLEST_SIDE, side * 3 // 4 // 32 * 32)
         advice.append(f"model.image_size={smaller} takes about half")
     hint = "; ".join(advice) or f"a smaller {key} takes less"
@@ -155,15 +145,3 @@ def _position(folder: Path | None) -> str:
         return ""
     phase = status.get("phase")
     return f" at step {status.get('step')} (phase {phase})" if phase else " before the first phase"
-
-
-def _sizes(folder: Path | None, config: Any) -> tuple[str, int | None, int | None]:
-    """The key of the batch size, its value, and the side of the images."""
-    if folder is None:
-        if hasattr(config, "data"):
-            return "data.batch_size", config.data.batch_size, None
-        return "batch_size", getattr(config, "batch_size", None), None
-    with contextlib.suppress(ArtifactError, KeyError, TypeError):
-        recorded = RunReader(folder).config()
-        return "data.batch_size", recorded["data"]["batch_size"], recorded["model"]["image_size"]
-    return "data.batch_size", None, None

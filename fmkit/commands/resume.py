@@ -27,7 +27,7 @@ _UNFINISHED = (run_index.DEAD, run_dir.FAILED, run_dir.INTERRUPTED)
 def resume(arguments: Sequence[str]) -> Path:
     """Go on with a run that was stopped; its folder."""
     request = parse(arguments)
-    folder = find(request)
+    folder = _find(request.run, request.runs_dir)
     if run_index.read(folder).state == run_dir.DONE and not request.epochs:
         console.info(f"run {folder.name} is finished: nothing to do")
         return folder
@@ -66,13 +66,12 @@ def parse(arguments: Sequence[str]) -> Request:
     )  # fmt: skip
 
 
-def find(request: Request) -> Path:
+def _find(text: str, runs_dir: Path) -> Path:
     """The folder of the run to resume; `last` is the newest that is neither done nor running.
 
     Raises:
         ArtifactError: there is no such run, there are several, or it is a sweep.
     """
-    runs_dir, text = request.runs_dir, request.run
     if text == run_index.LAST:
         unfinished = [run for run in run_index.runs(runs_dir) if run.state in _UNFINISHED]
         if not unfinished:

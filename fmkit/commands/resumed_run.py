@@ -68,27 +68,21 @@ class ResumedRun:
     saved: Any = None
     has_begun: bool = False
 
-    @property
-    def follows_recipe(self) -> bool:
-        """Whether `recipe=auto` has yet to choose; once it has, the config holds its choices."""
-        return not (self.run.folder / run_dir.RECIPE).exists()
-
-    def require_same_data(self, specs: Mapping[str, Any]) -> None:
+    def require_same_data(self, datasets: Mapping[str, Any]) -> None:
         """Refuse data that is not what the run was trained on.
 
         Args:
-            specs: of the data as it is now; of a joint run also those of its other objectives, by
-                name.
+            datasets: the data as it is now, by the objective; that of the primary one is `""`.
 
         Raises:
             DataError: it differs.
         """
         others = self.environment.get("objectives") or {}
-        for name, spec in specs.items():
+        for name, dataset in datasets.items():
             before = (others.get(name) if name else self.environment.get("data")) or {}
             if not before.get("fingerprint"):  # nothing was trained yet
                 continue
-            now, objective = spec.as_dict(), f" of objective {name}" if name else ""
+            now, objective = dataset.spec.as_dict(), f" of objective {name}" if name else ""
             for key, noun in (("fingerprint", "data"), ("split_fingerprint", "splits")):
                 if before.get(key) != now[key]:
                     raise DataError(
@@ -97,20 +91,11 @@ class ResumedRun:
                         "Restore the data, or start a new run from this one's weights: init=RUN",
                     )
 
-    def training_examples(self, listed: int) -> int:
-        """Rows of the training split, which a task may make more or fewer of than examples.
-
-        Args:
-            listed: examples of the split.
-        """
-        count = self.environment.get("rows")
-        return count if type(count) is int and count > 0 else listed
-
-    def begin(self, steps_per_epoch: int) -> None:
+    def begin(self, examples: int) -> None:
         """Find the checkpoint, check that it is this run's, report its step, and start to write.
 
         Args:
-            steps_per_epoch: batches in an epoch.
+            examples: examples of the training split.
 
         Raises:
             ArtifactError: all checkpoints are damaged, or the config has changed.
@@ -119,6 +104,9 @@ class ResumedRun:
         from fmkit.train.checkpoints import resume
 
         folder = self.run.checkpoints
+        rows = self.environment.get("rows")  # a task may make more or fewer of the examples
+        rows = rows if type(rows) is int and rows > 0 else examples
+        steps_per_epoch = -(-rows // self.config.data.batch_size)
         self.saved, problems = resume.find_state(folder)
         if self.saved is not None:
             self._require_same_config(steps_per_epoch)
@@ -131,8 +119,8 @@ class ResumedRun:
         if self.saved is not None:
             resume.delete_later(folder, self.saved.step)
             rows = self.saved.rows
-        elif (self.run.folder / run_dir.FREEZE).exists():
-            (self.run.folder / run_dir.FREEZE).unlink()
+        else:
+            (self.run.folder / run_dir.FREEZE).unlink(missing_ok=True)
         if metrics_log.truncate(self.run.folder, rows) < rows:
             console.warning(
                 f"{run_dir.METRICS} has lost rows: it has fewer than the checkpoint recorded."
@@ -231,22 +219,21 @@ class ResumedRun:
             self._require_longer(last, str(before[longer]), str(now[longer]), steps_per_epoch)
 
     def _require_longer(self, phase: str, before: str, now: str, per_epoch: int) -> None:
-        key, saved, config = f"stage.{phase}.epochs", self.saved, self.config.stage[phase]
+        config, reached = self.config.stage[phase], self.saved.position
         old, new = (units.parse_duration(text, "epochs").steps(per_epoch) for text in (before, now))
-        problem = ""
+        has_begun, problem = self.saved.phase == phase, ""
         if new < old or (new == old and self.request.epochs):
             problem = f"it had {before}; it can only be made longer"
         elif config.solver == "lbfgs":
             problem = "its solver is lbfgs, which runs until it converges"
-        elif saved.phase == phase and saved.position.phase_step == old and old % per_epoch:
+        elif has_begun and reached.phase_step == old and old % per_epoch:
             problem = f"its last epoch was cut at {old % per_epoch} of {per_epoch} steps"
-        elif saved.phase == phase and saved.position.stale >= (
-            config.patience or saved.position.stale + 1
-        ):
+        elif has_begun and config.patience and reached.stale >= config.patience:
             problem = f"it was stopped early: stage.{phase}.patience={config.patience}"
         if problem:
             raise ConfigError(
-                f"{key}: received {now!r}, but phase {phase} cannot be continued: {problem}."
+                f"stage.{phase}.epochs: received {now!r}, but phase {phase} cannot be continued: "
+                f"{problem}."
             )
 
     def _warn_of_another_machine(self) -> None:
@@ -284,7 +271,9 @@ def open_run(folder: Path, request: Request) -> ResumedRun:
         if has_saved:
             if not request.allow_versions:
                 _require_same_versions(folder, before)
-            _keep_precision(config, before)
+            precision = (before.get("devices") or {}).get("precision")
+            if config.runtime.precision == "auto" and isinstance(precision, str):
+                config.runtime.precision = precision  # that `auto` meant when the run was started
     except BaseException:
         run.release_lock()
         raise
@@ -310,13 +299,6 @@ def _require_same_versions(folder: Path, before: Mapping[str, Any]) -> None:
             "Install those, or add allow_versions=true: the run then goes on, and its numbers may "
             "differ in their last bits.",
         )
-
-
-def _keep_precision(config: TrainConfig, before: Mapping[str, Any]) -> None:
-    """Keep the precision that `auto` meant when the run was started."""
-    precision = (before.get("devices") or {}).get("precision")
-    if config.runtime.precision == "auto" and isinstance(precision, str):
-        config.runtime.precision = precision
 
 
 def _lengthen(config: TrainConfig, epochs: Mapping[str, str]) -> None:

@@ -133,12 +133,12 @@ class Rows:
 
 def _cell(value: Any) -> Text:
     """A value as one line of text without control characters."""
-    if value is None or value == "":
-        text = NOTHING
-    elif isinstance(value, float):
+    if isinstance(value, float):
         text = f"{value:.6g}"
+    elif isinstance(value, dict | list):
+        text = json.dumps(value)
     else:
-        text = str(value) if not isinstance(value, dict | list) else json.dumps(value)
+        text = NOTHING if value in (None, "") else str(value)
     return Text.from_markup(console.escape_markup(text), emoji=False)
 
 
@@ -148,44 +148,24 @@ def listing(summaries: Sequence[run_index.RunSummary]) -> Rows:
         *("id", "state", "test accuracy", "name", "data", "model", "val accuracy", "stage"),
         *("phase", "epoch", "seconds", "command", "reason"),
     )
-    return Rows("runs", columns, [_row(run) for run in summaries])
-
-
-def _row(run: run_index.RunSummary) -> list[Any]:
-    metrics = run_index.metrics(run)
-    return [
-        *(run.id, run.state, metrics.get("test.accuracy"), run.name, run.data, run.model),
-        *(metrics.get("val.accuracy"), _stage(run), run.phase, run.epoch, run.seconds),
-        *(run.command, run.reason),
-    ]
-
-
-def _stage(run: run_index.RunSummary) -> str | None:
-    return run.stage if not isinstance(run.stage, list) else "+".join(map(str, run.stage))
+    return Rows("runs", columns, _rows(summaries, columns))
 
 
 def ranking(ranked: Sequence[run_index.RunSummary], metric: str) -> Rows:
     """Runs in the order given, with the metric that ranks them."""
-    rows = [
-        [
-            run.id,
-            run_index.metric_value(run, metric),
-            run.data,
-            run.model,
-            _stage(run),
-            run.state,
-            run.name,
-        ]
-        for run in ranked
-    ]
-    datasets = {run.data for run in ranked}
-    several = len(datasets) > 1
+    several = len({run.data for run in ranked}) > 1
     warning = "; runs on different data do not compare, add data=NAME" if several else ""
-    return Rows(
-        f"best by {metric}{warning}",
-        ("id", metric, "data", "model", "stage", "state", "name"),
-        rows,
-    )
+    columns = ("id", metric, "data", "model", "stage", "state", "name")
+    return Rows(f"best by {metric}{warning}", columns, _rows(ranked, columns))
+
+
+def _rows(summaries: Sequence[run_index.RunSummary], columns: Sequence[str]) -> list[list[Any]]:
+    rows = []
+    for run in summaries:
+        stage = run.stage if not isinstance(run.stage, list) else "+".join(map(str, run.stage))
+        values = {**run_index.metrics(run), **vars(run), "stage": stage}
+        rows.append([values.get(name.replace(" ", ".")) for name in columns])
+    return rows
 
 
 def details(folder: Path) -> list[Rows]:
@@ -193,20 +173,22 @@ def details(folder: Path) -> list[Rows]:
     run, status = run_index.read(folder), _json(folder / run_dir.STATUS)
     shown = {"folder": str(folder), "state": run.state, "reason": run.reason}
     shown |= {key: value for key, value in status.items() if key not in (*shown, "test", "val")}
-    phases = shown.pop("phases", None)
+    phases, epochs = shown.pop("phases", None), _epochs(folder / run_dir.METRICS)
     pairs = [(key, value) for key, value in flat(shown).items() if value is not None]
     tables = [Rows("status", ("key", "value"), pairs)]
     if isinstance(phases, list) and phases and all(isinstance(phase, dict) for phase in phases):
         tables.append(_mappings("phases", phases))
-    epochs = _epochs(folder / run_dir.METRICS)
     if epochs:
         tables.append(_mappings("epochs", epochs))
-    evaluations = _evaluations(folder, run)
-    if evaluations:
-        rows = [
-            [split, *(metrics.get(name) for name in _METRICS), _interval(metrics)]
-            for split, metrics in evaluations.items()
-        ]
+    rows = []
+    for split, metrics in _evaluations(folder, run).items():
+        intervals = metrics.get("intervals")
+        bounds = intervals.get("accuracy") if isinstance(intervals, dict) else None
+        interval = None
+        if isinstance(bounds, list) and len(bounds) == 2:
+            interval = " to ".join(_cell(bound).plain for bound in bounds)
+        rows.append([split, *(metrics.get(name) for name in _METRICS), interval])
+    if rows:
         tables.append(Rows("figures", ("split", *_METRICS, "accuracy 95% interval"), rows))
     return [*tables, Rows("files", ("name", "files", "bytes"), list(_files(folder)))]
 
@@ -237,14 +219,6 @@ def _evaluations(folder: Path, run: run_index.RunSummary) -> dict[str, dict[str,
     return {split: metrics for split, metrics in by_split.items() if metrics}
 
 
-def _interval(metrics: dict[str, Any]) -> str | None:
-    intervals = metrics.get("intervals")
-    bounds = intervals.get("accuracy") if isinstance(intervals, dict) else None
-    if not isinstance(bounds, list) or len(bounds) != 2:
-        return None
-    return " to ".join(_cell(bound).plain for bound in bounds)
-
-
 def _json(path: Path) -> dict[str, Any]:
     """A JSON object, empty where the file is missing or broken."""
     try:
@@ -270,19 +244,22 @@ def comparison(first: Path, second: Path) -> list[Rows]:
     Raises:
         ArtifactError: a config.yaml cannot be read.
     """
-    sides = [
-        {
-            **flat(RunReader(folder).config()),
-            **_fingerprints(folder),
-            "(state)": run_index.read(folder).state,
-        }
-        for folder in (first, second)
-    ]
-    keys = list(dict.fromkeys([*sides[0], *sides[1]]))
-    settings = [(key, *(side.get(key, ABSENT) for side in sides)) for key in keys]
-    metrics = [_metrics(folder) for folder in (first, second)]
+    runs: list[dict[str, Any]] = []
+    metrics: list[dict[str, float]] = []  # by `split.metric`
+    for folder in (first, second):
+        summary, data = run_index.read(folder), _json(folder / run_dir.ENVIRONMENT).get("data")
+        prints = {} if not isinstance(data, dict) else {
+            f"(data {key})": data[key] for key in ("fingerprint", "split_fingerprint")
+            if isinstance(data.get(key), str)
+        }  # fmt: skip
+        runs.append({**flat(RunReader(folder).config()), **prints, "(state)": summary.state})
+        metrics.append({})
+        for split, values in _evaluations(folder, summary).items():
+            shown = {name: values.get(name) for name in _METRICS}
+            metrics[-1] |= run_index.flat_numbers(split, shown)
+    settings = [(key, *(run.get(key, ABSENT) for run in runs)) for key in {**runs[0], **runs[1]}]
     rows = []
-    for key in dict.fromkeys([*metrics[0], *metrics[1]]):
+    for key in {**metrics[0], **metrics[1]}:
         left, right = (values.get(key) for values in metrics)
         change = None if left is None or right is None else float(right - left)
         rows.append((key, left, right, change))
@@ -292,23 +269,6 @@ def comparison(first: Path, second: Path) -> list[Rows]:
         Rows("settings that differ", ("key", *heads), different),
         Rows("figures", ("figure", *heads, "second - first"), rows),
     ]
-
-
-def _metrics(folder: Path) -> dict[str, float]:
-    """The metrics of all splits by `split.metric`."""
-    numbers: dict[str, float] = {}
-    for split, metrics in _evaluations(folder, run_index.read(folder)).items():
-        shown = {name: metrics.get(name) for name in _METRICS}
-        numbers |= run_index.flat_numbers(split, shown)
-    return numbers
-
-
-def _fingerprints(folder: Path) -> dict[str, Any]:
-    data = _json(folder / run_dir.ENVIRONMENT).get("data")
-    if not isinstance(data, dict):
-        return {}
-    keys = ("fingerprint", "split_fingerprint")
-    return {f"(data {key})": data[key] for key in keys if isinstance(data.get(key), str)}
 
 
 def flat(tree: Any) -> dict[str, Any]:

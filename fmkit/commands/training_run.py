@@ -42,11 +42,7 @@ def train(
     """
     began = time.monotonic()
     # Before TensorFlow is imported, which takes seconds: a broken photo is reported at once.
-    data, others = _load_data(config, run)
-    if resumed is not None:
-        specs = {name: dataset.spec for name, dataset in others.items()}
-        resumed.require_same_data({"": data.spec, **specs})
-    _log_data(config, run, data, others)
+    data, others = _load_data(config, run, resumed)
     with console.redirect_stderr(run.folder / run_dir.LOG):
         with machine.gc_paused_imports():
             from fmkit.models import lora
@@ -56,10 +52,10 @@ def train(
         prepared = devices.prepare(config.runtime)
     if resumed is not None:
         began -= float(run.status["seconds"])
-        examples = resumed.training_examples(len(data.splits["train"]))
-        resumed.begin(-(-examples // config.data.batch_size))
+        resumed.begin(len(data.splits["train"]))
     saved = None if resumed is None else resumed.saved
-    if config.recipe == "auto" and (resumed is None or resumed.follows_recipe):
+    # Once the file exists, the config holds the recipe's choices.
+    if config.recipe == "auto" and not (run.folder / run_dir.RECIPE).exists():
         _follow_recipe(config, run, data, prepared, user_keys)
     assembly = _assemble(config, run, data, prepared, resumed, others)
     results = loop.train(assembly, run, saved)
@@ -82,7 +78,9 @@ def train(
         result_tables.result(run.folder, run.status)
 
 
-def _load_data(config: TrainConfig, run: RunWriter) -> tuple[Any, dict[str, Any]]:
+def _load_data(
+    config: TrainConfig, run: RunWriter, resumed: ResumedRun | None
+) -> tuple[Any, dict[str, Any]]:
     """The checked and split dataset, and of a joint run those of its other objectives."""
     from fmkit.data import dataset, load
 
@@ -95,6 +93,16 @@ def _load_data(config: TrainConfig, run: RunWriter) -> tuple[Any, dict[str, Any]
     if config.init is not None and data.spec.annotations:
         data = dataset.align_annotations_if_same(data, RunReader(Path(config.init)).spec())
     _require_validation(config, data, others)
+    if resumed is not None:
+        resumed.require_same_data({"": data, **others})
+    counts = {
+        name: ", ".join(f"{count} {split}" for split, count in dataset.spec.counts.items())
+        for name, dataset in {"": data, **others}.items()
+    }
+    _log(config, run, f"run: {files.display_path(run.folder)}")
+    _log(config, run, f"data: {config.data.name}, {_targets(data.spec)}{counts.pop('')}")
+    for name, text in counts.items():
+        _log(config, run, f"data of {name}: {text}")
     return data, others
 
 
@@ -144,16 +152,6 @@ def _require_validation(config: TrainConfig, data: Any, others: Mapping[str, Any
             )
 
 
-def _log_data(config: TrainConfig, run: RunWriter, data: Any, others: Mapping[str, Any]) -> None:
-    def counts(dataset: Any) -> str:
-        return ", ".join(f"{count} {split}" for split, count in dataset.spec.counts.items())
-
-    _log(config, run, f"run: {files.display_path(run.folder)}")
-    _log(config, run, f"data: {config.data.name}, {_targets(data.spec)}{counts(data)}")
-    for name, dataset in others.items():
-        _log(config, run, f"data of {name}: {counts(dataset)}")
-
-
 def _targets(spec: Any) -> str:
     """How many classes, labels or numbers there are, ahead of other counts."""
     if spec.classes:
@@ -180,9 +178,8 @@ def _assemble(
         build_model.image_size(config.model, dataset.examples)
         for dataset in (data, *others.values())
     ]
-    known = [size for size in sizes if size is not None]
     # One input size for all objectives, since they share the backbone.
-    config.model.image_size = max(known) if len(known) == len(sizes) else None
+    config.model.image_size = None if None in sizes else max(filter(None, sizes))
     assembly = assemble.assemble(config, data, prepared, saved, others)
     if resumed is not None:
         resumed.check(assembly)
@@ -236,13 +233,17 @@ def _record(config: TrainConfig, run: RunWriter, assembly: Any, resolved: TrainC
     inputs = {entry.record_key or entry.plural: assembly.loader.describe()}
     if entry.input_size:
         inputs = {entry.input_size: getattr(backbone, entry.input_size), **inputs}
+    others = {
+        part.name: {"name": part.config.name, **part.spec.as_dict()}
+        for part in assembly.objectives[1:]  # the first is the primary one
+    }
     run.write_config(resolved)
     run.write_environment(
         devices=assembly.devices.as_dict(),
         seed=config.runtime.seed,
         data={"name": config.data.name, **assembly.spec.as_dict()},
         rows=len(assembly.splits["train"]),  # what `resume` counts the steps of an epoch by
-        **_data_of_objectives(assembly),
+        **({"objectives": others} if others else {}),
         weights={**assembly.started_from, "fingerprint": backbone.fingerprint()},
         **({} if assembly.reference is None else {"reference": assembly.reference.record()}),
         **inputs,
@@ -252,24 +253,10 @@ def _record(config: TrainConfig, run: RunWriter, assembly: Any, resolved: TrainC
     run.update(parameters=assembly.model.count_params())
 
 
-def _data_of_objectives(assembly: Any) -> dict[str, Any]:
-    """Of a joint run, by objective the data of all but the primary one."""
-    if not assembly.objectives:
-        return {}
-    others = {
-        part.name: {"name": part.config.name, **part.spec.as_dict()}
-        for part in assembly.objectives[1:]
-    }
-    return {"objectives": others}
-
-
 def _log_model(config: TrainConfig, run: RunWriter, assembly: Any, weights: str) -> None:
     """Log which model trains on which machine.
 
     Args:
-        config: the run's.
-        run: its folder.
-        assembly: everything that it needs.
         weights: where they come from; empty means from what the backbone was loaded with.
     """
     from fmkit.models import lora
@@ -279,12 +266,9 @@ def _log_model(config: TrainConfig, run: RunWriter, assembly: Any, weights: str)
     size = f"on {entry.plural}"
     if entry.input_size:
         size = entry.input_phrase.format(getattr(backbone, entry.input_size))
-    _log(
-        config,
-        run,
-        f"model: {config.model.name} {size}, {assembly.model.count_params():,} parameters, "
-        f"weights: {weights or backbone.weights}",
-    )
+    parameters = f"{assembly.model.count_params():,} parameters"
+    name = f"{config.model.name} {size}"
+    _log(config, run, f"model: {name}, {parameters}, weights: {weights or backbone.weights}")
     if adapters := lora.describe(assembly.model):
         _log(config, run, adapters)
     if assembly.reference is not None:
@@ -296,12 +280,9 @@ def _log_model(config: TrainConfig, run: RunWriter, assembly: Any, weights: str)
                 f"the backbone is random, and phase {', '.join(frozen)} keeps BatchNorm or all of "
                 "it frozen. stage=scratch trains a random backbone."
             )
-    _log(
-        config,
-        run,
-        f"machine: {len(devices.names)} {devices.kind}, {devices.precision}, "
-        f"XLA {'on' if devices.jit_compile() else 'off'}; {assembly.loader.describe()}",
-    )
+    device = f"{len(devices.names)} {devices.kind}, {devices.precision}"
+    compiled = f"XLA {'on' if devices.jit_compile() else 'off'}"
+    _log(config, run, f"machine: {device}, {compiled}; {assembly.loader.describe()}")
 
 
 def _evaluate(config: TrainConfig, run: RunWriter, assembly: Any) -> dict[str, Any]:
