@@ -72,7 +72,10 @@ def replacing(
                 rows[path.name] = {"bytes": size, "sha256": digest}
         fault_injection.point(fault and f"{fault}.before_manifest")
         if facts is not None:
-            _write_manifest(temporary, {"schema": _SCHEMA, **facts, "files": rows})
+            content = _encode_manifest({"schema": _SCHEMA, **facts, "files": rows})
+            _write_synced(temporary / MANIFEST, content)
+            if damage := find_damage(temporary, deep=False):
+                raise OSError(errno.EIO, f"what was written {damage}", str(temporary))
         files.sync_folder(temporary)
         if folder.exists():
             remove(old)
@@ -116,7 +119,12 @@ def _write_files(folder: Path, contents: Mapping[str, Sequence[memoryview]]) -> 
         ThreadPoolExecutor(1) as hashing,
         ThreadPoolExecutor(1) as syncing,
     ):
-        hashes = {name: hashing.submit(_sha256, pieces) for name, pieces in contents.items()}
+        hashes = {name: hashlib.sha256() for name in contents}
+        hashed = [
+            hashing.submit(hashes[name].update, piece)
+            for name in contents
+            for piece in contents[name]
+        ]
         syncs: list[Future[None]] = []
         for name, pieces in contents.items():
             stream, unsynced = stack.enter_context((folder / name).open("wb")), 0
@@ -136,32 +144,10 @@ def _write_files(folder: Path, contents: Mapping[str, Sequence[memoryview]]) -> 
                     unsynced = 0
             stream.flush()
             syncs.append(syncing.submit(os.fsync, stream.fileno()))
-        for sync in syncs:
-            sync.result()
-        sizes = {name: sum(piece.nbytes for piece in contents[name]) for name in contents}
-        return {
-            name: {"bytes": sizes[name], "sha256": digest.result()}
-            for name, digest in hashes.items()
-        }
-
-
-def _sha256(pieces: Sequence[memoryview]) -> str:
-    digest = hashlib.sha256()
-    for piece in pieces:
-        digest.update(piece)
-    return digest.hexdigest()
-
-
-def _write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Write the manifest, and compare the sizes on the disk with it.
-
-    Raises:
-        OSError: a file is not as it was written.
-    """
-    _write_synced(folder / MANIFEST, _encode_manifest(facts))
-    damage = find_damage(folder, deep=False)
-    if damage:
-        raise OSError(errno.EIO, f"what was written {damage}", str(folder))
+        for future in (*syncs, *hashed):
+            future.result()
+    sizes = {name: sum(piece.nbytes for piece in contents[name]) for name in contents}
+    return {name: {"bytes": sizes[name], "sha256": hashes[name].hexdigest()} for name in contents}
 
 
 def _write_synced(path: Path, content: bytes) -> None:
@@ -192,7 +178,10 @@ def manifest(folder: Path) -> dict[str, Any]:
         loaded = json.loads(content)
         facts = {key: value for key, value in loaded.items() if key != "sha256"}
         schema, rows = loaded["schema"], loaded["files"]
-        if _encode_manifest(facts) != content or not all(map(_is_file_row, rows.values())):
+        are_valid = all(
+            type(row["bytes"]) is int and isinstance(row["sha256"], str) for row in rows.values()
+        )
+        if _encode_manifest(facts) != content or not are_valid:
             raise ValueError(f"failed its checksum ({MANIFEST})")
     except FileNotFoundError as error:
         raise ValueError(f"has no {MANIFEST}") from error
@@ -203,14 +192,6 @@ def manifest(folder: Path) -> dict[str, Any]:
     if schema != _SCHEMA:
         raise ValueError(f"is of another version of fmkit (schema {schema}, not {_SCHEMA})")
     return facts
-
-
-def _is_file_row(row: Any) -> bool:
-    return (
-        isinstance(row, dict)
-        and type(row.get("bytes")) is int
-        and isinstance(row.get("sha256"), str)
-    )
 
 
 def find_damage(folder: Path, deep: bool = True) -> str:
@@ -233,23 +214,19 @@ def find_damage(folder: Path, deep: bool = True) -> str:
     if added:
         return f"has a file that is not in its manifest ({join_names(added, 3)})"
     for name, row in rows.items():
+        path, damage = folder / name, ""
         try:
-            damage = _file_damage(folder / name, row, deep)
+            status = path.lstat()
+            if not stat.S_ISREG(status.st_mode):
+                damage = "has a link or a folder instead of a file"
+            elif status.st_size != row["bytes"]:
+                damage = f"has a file of {status.st_size} instead of {row['bytes']} bytes"
+            elif deep and files.sha256_file(path) != row["sha256"]:
+                damage = "failed its checksum"
         except OSError as error:
             damage = f"cannot be read: {error.strerror}"
         if damage:
             return f"{damage} ({name})"
-    return ""
-
-
-def _file_damage(path: Path, row: Mapping[str, Any], deep: bool) -> str:
-    status = path.lstat()
-    if not stat.S_ISREG(status.st_mode):
-        return "has a link or a folder instead of a file"
-    if status.st_size != row["bytes"]:
-        return f"has a file of {status.st_size} instead of {row['bytes']} bytes"
-    if deep and files.sha256_file(path) != row["sha256"]:
-        return "failed its checksum"
     return ""
 
 

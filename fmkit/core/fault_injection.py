@@ -41,11 +41,14 @@ def point(name: str) -> None:
     text = os.environ.get(VARIABLE)
     if not text:
         return
-    fault_point, number, kind = _parse(text)
+    fault_point, number, kind = (*text.split(":", 2), "", "")[:3]
+    is_kind = kind in _KINDS or hasattr(errno, kind)
+    if fault_point not in POINTS or not number.isdigit() or not is_kind:
+        raise ValueError(f"{VARIABLE}={text!r} is not POINT:N:KIND with a point of {POINTS}")
     if name != fault_point:
         return
     _passed[name] = _passed.get(name, 0) + 1
-    if _passed[name] != number:
+    if _passed[name] != int(number):
         return
     if kind == "sleep":
         time.sleep(60)
@@ -60,12 +63,3 @@ def split_content(name: str, content: bytes) -> list[bytes]:
     if not os.environ.get(VARIABLE, "").startswith(f"{name}:"):
         return [content]
     return [content[: len(content) // 2], content[len(content) // 2 :]]
-
-
-def _parse(text: str) -> tuple[str, int, str]:
-    name, _, rest = text.partition(":")
-    number, _, kind = rest.partition(":")
-    is_kind = kind in _KINDS or hasattr(errno, kind)
-    if name not in POINTS or not number.isdigit() or not is_kind:
-        raise ValueError(f"{VARIABLE}={text!r} is not POINT:N:KIND with a point of {POINTS}")
-    return name, int(number), kind

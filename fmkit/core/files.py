@@ -133,11 +133,9 @@ def to_json(value: Any, indent: int | None = None) -> bytes:
     """A value as UTF-8 JSON with a line end; NaN and infinities become null."""
     finite = nonfinite_to_none(value)
     try:
-        text = json.dumps(finite, indent=indent, ensure_ascii=False)
-        return f"{text}\n".encode()
+        return f"{json.dumps(finite, indent=indent, ensure_ascii=False)}\n".encode()
     except UnicodeEncodeError:  # a lone surrogate: Python's form of a file name that is not UTF-8
-        text = json.dumps(finite, indent=indent)
-        return f"{text}\n".encode()
+        return f"{json.dumps(finite, indent=indent)}\n".encode()
 
 
 def nonfinite_to_none(value: Any) -> Any:
@@ -184,18 +182,6 @@ def append(path: Path, content: bytes, fault: str = "") -> None:
 def append_json_line(path: Path, row: dict[str, Any], fault: str = "") -> None:
     """Append one row to a JSON-lines file; see `append`."""
     append(path, to_json(row), fault)
-
-
-def claim_folder(parent: Path, name: str) -> Path:
-    """Create `parent/name`, or fail if it exists: two launches never share a folder.
-
-    Raises:
-        FileExistsError: the folder exists already.
-    """
-    parent.mkdir(parents=True, exist_ok=True)
-    folder = parent / name
-    folder.mkdir()
-    return folder
 
 
 def sync_file(path: Path) -> None:

@@ -31,8 +31,8 @@ def memory_limit(proc: Path = PROC, cgroups: Path = CGROUPS) -> int | None:
     None where the system does not say.
     """
     limits = [_read_integer(folder / limit) for folder, limit, _ in _memory_groups(proc, cgroups)]
-    known = [limit for limit in (_machine_memory(proc, "MemTotal"), *limits) if limit is not None]
-    return min(known, default=None)
+    limits.append(_machine_memory(proc, "MemTotal"))
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def free_memory(proc: Path = PROC, cgroups: Path = CGROUPS) -> int | None:
@@ -40,10 +40,18 @@ def free_memory(proc: Path = PROC, cgroups: Path = CGROUPS) -> int | None:
 
     None where the system does not say.
     """
-    free = [_free_in_group(*group) for group in _memory_groups(proc, cgroups)]
     machine = _machine_memory(proc, "MemAvailable", 0.5)
-    known = [amount for amount in (machine, *free) if amount is not None]
-    return max(0, min(known)) if known else None
+    free = [] if machine is None else [machine]
+    for folder, limit_file, usage_file in _memory_groups(proc, cgroups):
+        limit, usage = _read_integer(folder / limit_file), _read_integer(folder / usage_file)
+        if limit is None or usage is None:
+            continue
+        with contextlib.suppress(OSError):
+            statistics = (folder / "memory.stat").read_text()
+            # The kernel drops page cache when memory is needed, so that counts as free.
+            page_cache = re.search(r"^(?:total_)?inactive_file (\d+)", statistics, re.MULTILINE)
+            free.append(limit - usage + (int(page_cache[1]) if page_cache else 0))
+    return max(0, min(free)) if free else None
 
 
 def _machine_memory(proc: Path, field: str, share: float = 1.0) -> int | None:
@@ -78,19 +86,6 @@ def _memory_groups(proc: Path, cgroups: Path) -> Iterator[tuple[Path, str, str]]
         for group in (folder, *folder.parents):  # a container may see only the root
             if group == root or root in group.parents:
                 yield group, *names
-
-
-def _free_in_group(folder: Path, limit_file: str, usage_file: str) -> int | None:
-    limit, usage = _read_integer(folder / limit_file), _read_integer(folder / usage_file)
-    if limit is None or usage is None:
-        return None
-    try:
-        statistics = (folder / "memory.stat").read_text()
-    except OSError:
-        return None
-    # The kernel drops page cache when memory is needed, so that counts as free.
-    page_cache = re.search(r"^(?:total_)?inactive_file (\d+)", statistics, re.MULTILINE)
-    return limit - usage + (int(page_cache[1]) if page_cache else 0)
 
 
 def _read_integer(path: Path) -> int | None:

@@ -37,6 +37,11 @@ _ENCODINGS = {
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
+_PLAIN_REASONS = {
+    "but found another document": "a second document starts here (`---`); a config is one",
+    "'\\t' that cannot start": "there is a tab here; indent with spaces",
+}
+"""Reasons of PyYAML that are obscure, by a part of them."""
 _MERGE = "tag:yaml.org,2002:merge"
 _TEXT = "tag:yaml.org,2002:str"
 _PLAIN_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*(_[0-9]+)*)")
@@ -104,19 +109,16 @@ class _Loader(yaml.SafeLoader):
             raise _YamlProblem(f"the file expands to more than {MAX_NODES:,} values", mark)
 
 
-def _configure() -> None:
-    """Resolve numbers and dates as OmegaConf does, which reads the same files after us."""
-    number = r"[-+]?[0-9]+(?:_[0-9]+)*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)"
-    _Loader.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(f"^(?:{number})$"), list("-+0123456789.")
-    )
-    _Loader.yaml_implicit_resolvers = {
-        first: [row for row in rows if row[0] != "tag:yaml.org,2002:timestamp"]
-        for first, rows in _Loader.yaml_implicit_resolvers.items()
-    }
-
-
-_configure()
+# Numbers and dates are resolved as OmegaConf does, which reads the same files after us.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?[0-9]+(?:_[0-9]+)*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)$"),
+    list("-+0123456789."),
+)
+_Loader.yaml_implicit_resolvers = {
+    first: [row for row in rows if row[0] != "tag:yaml.org,2002:timestamp"]
+    for first, rows in _Loader.yaml_implicit_resolvers.items()
+}
 
 
 def read(path: Path) -> Document:
@@ -215,26 +217,17 @@ def _syntax_message(path: Path, text: str, error: yaml.YAMLError) -> str:
         reason = f"the control character {chr(int(error.character))!r}"
     else:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-        reason = _plain_reason(str(getattr(error, "problem", "") or error).splitlines()[0])
+        reason = str(getattr(error, "problem", "") or error).splitlines()[0]
+        for obscure, plain in _PLAIN_REASONS.items():
+            reason = plain if obscure in reason else reason
     message = f"{_position(path, mark)}: this is not YAML: {reason}."
-    return f"{message}\n{_caret(text, mark)}" if mark is not None else message
-
-
-def _plain_reason(reason: str) -> str:
-    """PyYAML's reason in plain words where its own are obscure."""
-    if "but found another document" in reason:
-        return "a second document starts here (`---`); a config is one"
-    if "'\\t' that cannot start" in reason:
-        return "there is a tab here; indent with spaces"
-    return reason
-
-
-def _caret(text: str, mark: yaml.Mark) -> str:
+    if mark is None:
+        return message
     lines = re.split(r"\r\n|[\n\r\x85\u2028\u2029]", text)  # as PyYAML counts them
     line = lines[mark.line] if mark.line < len(lines) else ""
     start = max(0, mark.column - 50)
     part = sanitize.INVISIBLE.sub(" ", line[start : start + 80])
-    return f"    {part}\n    {' ' * (mark.column - start)}^"
+    return f"{message}\n    {part}\n    {' ' * (mark.column - start)}^"
 
 
 def _problems(tree: yaml.MappingNode, path: Path) -> Iterator[str]:

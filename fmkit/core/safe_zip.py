@@ -78,7 +78,7 @@ def open_zip(
         except UnsafeContent:
             raise
         except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = (str(error) or type(error).__name__).splitlines()[0]
             raise UnsafeContent(
                 f"it begins as a zip archive, has {size:,} bytes, and was cut short or damaged "
                 f"({reason[:100]})"

@@ -63,14 +63,12 @@ def redact(text: str) -> str:
 
     A reference such as `${oc.env:NAME}` is not a secret and stays.
     """
-    text = _ASSIGNMENT.sub(_redact_value, text)
+
+    def redact_value(assignment: re.Match[str]) -> str:
+        key, value = assignment["key"], assignment["value"]
+        quote = value[0] if value[0] in "'\"" else ""
+        return assignment[0] if _REFERENCE in value else f"{key}{quote}{REDACTED}{quote}"
+
+    text = _ASSIGNMENT.sub(redact_value, text)
     text = _URL_PASSWORD.sub(lambda url: f"{url['before']}{url['slash'] or ''}{REDACTED}@", text)
     return _TOKEN_FORMATS.sub(REDACTED, text)
-
-
-def _redact_value(assignment: re.Match[str]) -> str:
-    value = assignment["value"]
-    if _REFERENCE in value:
-        return assignment[0]
-    quote = value[0] if value[0] in "'\"" else ""
-    return f"{assignment['key']}{quote}{REDACTED}{quote}"

@@ -49,7 +49,7 @@ class _SignalHandler:
         self.exit_code: int | None = None
         self._stop_time = 0.0
         self._has_raised = False
-        self._previous: dict[int, Any] = {}
+        self.previous: dict[int, Any] = {}
         self._restored = threading.Event()
 
     def install(self) -> None:
@@ -66,28 +66,22 @@ class _SignalHandler:
             os.close(self._read)
             os.close(self._write)
             raise
-        for number in _handled_signals():
-            self._previous[number] = signal.signal(number, self._handle)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
+            # nohup starts a process with SIGHUP ignored, and it must stay ignored.
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                self.previous[number] = signal.signal(number, self._handle)
         threading.Thread(target=self._watch, name="fmkit-signals", daemon=True).start()
 
     def restore(self) -> None:
         """Give the signals back to their previous handlers."""
         self._restored.set()
-        for number, handler in self._previous.items():
+        for number, handler in self.previous.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._previous_wakeup)
         os.close(self._write)  # ends the thread
 
-    def reset_in_child(self) -> None:
-        """In a forked worker: ignore what the parent decides on, and die of the other signals."""
-        signal.set_wakeup_fd(-1)
-        for number in self._previous:
-            # Ctrl-C reaches the whole process group; the parent stops its workers itself.
-            is_ignored = number in (signal.SIGINT, _SAVE)
-            signal.signal(number, signal.SIG_IGN if is_ignored else signal.SIG_DFL)
-
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if number == _SAVE:
+        if number == signal.SIGUSR1:
             self.save_requested = True
         elif self.exit_code is not None:
             os._exit(self.exit_code)
@@ -95,7 +89,11 @@ class _SignalHandler:
             self.stop_signal, self._stop_time = number, time.monotonic()
             if self.defer_depth == 0:
                 self._raise(number)
-            _print_stopping(number)
+            name = signal.Signals(number).name
+            message = f"\n{name}: stopping after this step and saving; once more stops at once\n"
+            with contextlib.suppress(OSError):
+                # Not `sys.stderr`, which may be in the middle of a write.
+                os.write(2, message.encode())
         elif not self._has_raised and time.monotonic() - self._stop_time >= _REPEAT_SECONDS:
             self._raise(self.stop_signal)
 
@@ -111,7 +109,7 @@ class _SignalHandler:
         first: tuple[int, float] | None = None
         while numbers := os.read(self._read, 64):
             for number in numbers:
-                if number == _SAVE or number not in self._previous:
+                if number == signal.SIGUSR1 or number not in self.previous:
                     continue
                 if first is None:
                     first = number, time.monotonic()
@@ -122,36 +120,22 @@ class _SignalHandler:
         os.close(self._read)
 
 
-_SAVE = getattr(signal, "SIGUSR1", -1)  # Windows has none
 _handler: _SignalHandler | None = None
 
 
-def _handled_signals() -> list[int]:
-    numbers: list[int] = [signal.SIGINT, signal.SIGTERM]
-    if _SAVE != -1:
-        numbers.append(_SAVE)
-    # nohup starts a process with SIGHUP ignored, and it must stay ignored.
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
-    return numbers
-
-
-def _print_stopping(number: int) -> None:
-    name = signal.Signals(number).name
-    message = f"\n{name}: stopping after this step and saving; once more stops at once\n"
-    with contextlib.suppress(OSError):  # not `sys.stderr`, which may be in the middle of a write
-        os.write(2, message.encode())
-
-
 def _reset_in_child() -> None:
+    """In a forked worker: ignore what the parent decides on, and die of the other signals."""
     global _handler
     if _handler is not None:
-        _handler.reset_in_child()
+        signal.set_wakeup_fd(-1)
+        for number in _handler.previous:
+            # Ctrl-C reaches the whole process group; the parent stops its workers itself.
+            is_ignored = number in (signal.SIGINT, signal.SIGUSR1)
+            signal.signal(number, signal.SIG_IGN if is_ignored else signal.SIG_DFL)
         _handler = None
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_in_child)
+os.register_at_fork(after_in_child=_reset_in_child)
 
 
 @contextlib.contextmanager

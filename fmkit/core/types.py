@@ -50,11 +50,9 @@ class Tokenizer(Protocol):
 
         What looks like a special token in a text is encoded as text.
         """
-        ...
 
     def encode_continuation(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The same for texts that continue others without a space between."""
-        ...
 
     def encode(
         self, texts: Sequence[str], pairs: Sequence[str] | None, max_length: int
@@ -69,27 +67,21 @@ class Tokenizer(Protocol):
         Returns:
             N rows (n,) int32, and the length of each before truncation, (N,) int64.
         """
-        ...
 
     def decode(self, tokens: np.ndarray) -> str:
         """The text of token ids, without special tokens."""
-        ...
 
     def token_to_id(self, piece: str) -> int | None:
         """The id of a token by its text, such as `<|im_end|>`; None where there is none."""
-        ...
 
     def is_continuation(self) -> np.ndarray:
         """Which tokens continue a word instead of beginning one, (V,) bool."""
-        ...
 
     def fingerprint(self) -> str:
         """SHA-256 of everything that the token ids depend on."""
-        ...
 
     def save(self, folder: Path) -> None:
         """Write all that `tokenizers.load` needs into an empty folder."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,10 @@ def claim(runs_dir: Path, kind: str) -> Path:
     """
     while True:
         try:
-            return files.claim_folder(runs_dir / kind, new_name())
+            (runs_dir / kind).mkdir(parents=True, exist_ok=True)
+            folder = runs_dir / kind / new_name()
+            folder.mkdir()  # fails if it exists: two launches never share a folder
+            return folder
         except FileExistsError as error:
             if not (runs_dir / kind).is_dir():  # a file is where the folder must be
                 raise _not_writable(runs_dir, error) from error
