@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import shlex
 import signal
 from collections.abc import Iterator
@@ -75,7 +76,7 @@ def record(run: RunWriter, error: BaseException) -> FmkitError:
 def report(error: FmkitError) -> None:
     """Print an error's message and remedy, and its traceback where the user wants tracebacks."""
     console.error(error.message, error.hint)
-    if console.wants_traceback():
+    if os.environ.get("FMKIT_TRACEBACK", "") not in ("", "0"):
         from rich.traceback import Traceback
 
         trace = Traceback.from_exception(type(error), error, error.__traceback__)

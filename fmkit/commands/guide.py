@@ -21,24 +21,17 @@ class Page:
     title: str
     summary: str
 
-    @property
-    def name(self) -> str:
-        """What a user types."""
-        return self.path.stem
-
 
 def pages() -> dict[str, Page]:
-    """The pages by name."""
-    folder = Path(__file__).parents[1] / "guide"
-    return {path.stem: _read(path) for path in sorted(folder.glob("*.md"))}
-
-
-def _read(path: Path) -> Page:
-    title, *rest = path.read_text(encoding="utf-8").strip().split("\n\n")
-    first_paragraph = " ".join(rest[0].split()) if rest else ""
-    sentence = re.match(r".*?[.!?](?=\s|$)", first_paragraph)
-    summary = sentence[0] if sentence else first_paragraph
-    return Page(path, title.lstrip("# ").strip(), summary)
+    """The pages by name, as a user types it."""
+    by_name = {}
+    for path in sorted((Path(__file__).parents[1] / "guide").glob("*.md")):
+        title, *rest = path.read_text(encoding="utf-8").strip().split("\n\n")
+        first_paragraph = " ".join(rest[0].split()) if rest else ""
+        sentence = re.match(r".*?[.!?](?=\s|$)", first_paragraph)
+        summary = sentence[0] if sentence else first_paragraph
+        by_name[path.stem] = Page(path, title.lstrip("# ").strip(), summary)
+    return by_name
 
 
 def guide(arguments: Sequence[str]) -> None:

@@ -243,7 +243,13 @@ def topic(name: str, summaries: Mapping[str, str], of_command: str = "") -> None
     elif name in _TRAINING_GROUPS:
         _group(name)
     elif "." in name or any(key.name == name for key in _all_own_keys()):
-        _print(*_full_key_lines(_find(name)))
+        forms = _find(name)
+        for key in forms:
+            _print(key.assigned, *_wrap(key.meaning, "    "))
+            if key.options:
+                group = name.partition(".")[0]
+                _print(*_wrap(f"With {group}={', '.join(key.options)}.", "    "))
+        _print(*_wrap(forms[0].allowed, "    "))
     elif name in guide.pages():
         guide.show(name)
     else:
@@ -339,31 +345,32 @@ def _find(name: str) -> list[_Key]:
 
 def _group(group: str) -> None:
     """All options and keys of a group."""
+    from fmkit.config.compose import conf_dir, option_names
+    from fmkit.config.yaml_files import read_config_file
+
+    lines, others = [f"{group}=OPTION, where OPTION is one of:"], []
+    with_files = option_names(group)
+    for option in _options(group):
+        values = []
+        if option in with_files:
+            file = read_config_file(conf_dir() / group / f"{option}.yaml", group)
+            values = [f"{row.key.removeprefix(f'{group}.')}={row.value}" for row in file.assignments
+                      if row.key.rpartition(".")[2] != "name"]  # fmt: skip
+        if values:
+            lines += _beside(option, f"sets {', '.join(values)}", 19)
+        else:  # the file sets no more than a name
+            others.append(option)
+    lines += _wrap(", ".join(others), "  ")
     keys = _group_keys(group)
     shared = [key for key in keys if not key.options]
-    lines = [f"{group}=OPTION, where OPTION is one of:", *_option_lines(group)]
     if shared:
         lines += ["", "Keys:", *_key_lines(shared)]
-    by_options: dict[tuple[str, ...], list[_Key]] = {}
-    for key in keys:
-        if key.options:
-            by_options.setdefault(tuple(key.options), []).append(key)
-    for options, own in by_options.items():
+    for options in dict.fromkeys(tuple(key.options) for key in keys if key.options):
+        own = [key for key in keys if tuple(key.options) == options]
         lines += ["", *_wrap(f"With {group}={', '.join(options)}:"), *_key_lines(own)]
     if group in guide.pages():
         lines += ["", f"See also: fmkit guide {group}"]
     _print(*lines, "")
-
-
-def _full_key_lines(forms: Sequence[_Key]) -> list[str]:
-    """A key with its meaning and what it may be, for each form of it."""
-    lines: list[str] = []
-    for key in forms:
-        lines.append(key.assigned)
-        lines += _wrap(key.meaning, "    ")
-        if key.options:
-            lines += _wrap(f"With {key.name.partition('.')[0]}={', '.join(key.options)}.", "    ")
-    return lines + _wrap(forms[0].allowed, "    ")
 
 
 def _options(group: str) -> list[str]:
@@ -375,25 +382,6 @@ def _options(group: str) -> list[str]:
 
         names += [name for name in registry.names() if name not in names]
     return names
-
-
-def _option_lines(group: str) -> list[str]:
-    """The options of a group, first those whose files set more than a name."""
-    from fmkit.config.compose import conf_dir, option_names
-    from fmkit.config.yaml_files import read_config_file
-
-    lines, others = [], []
-    for option in _options(group):
-        values = []
-        if option in option_names(group):
-            file = read_config_file(conf_dir() / group / f"{option}.yaml", group)
-            values = [f"{row.key.removeprefix(f'{group}.')}={row.value}" for row in file.assignments
-                      if row.key.rpartition(".")[2] != "name"]  # fmt: skip
-        if values:
-            lines += _beside(option, f"sets {', '.join(values)}", 19)
-        else:
-            others.append(option)
-    return [*lines, *_wrap(", ".join(others), "  ")]
 
 
 def _group_line(group: str) -> str:

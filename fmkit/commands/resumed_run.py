@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -175,9 +176,9 @@ class ResumedRun:
 
     def _write_longer_config(self) -> None:
         """Write the longer config, and keep the old one as config-N.yaml."""
-        number, folder = 1, self.run.folder
-        while (old := folder / f"config-{number}.yaml").exists():
-            number += 1
+        folder = self.run.folder
+        paths = (folder / f"config-{number}.yaml" for number in itertools.count(1))
+        old = next(path for path in paths if not path.exists())
         files.write_bytes(old, (folder / run_dir.CONFIG).read_bytes())
         precision = self.settings["runtime.precision"]
         runtime = dataclasses.replace(self.config.runtime, precision=precision)
@@ -191,7 +192,10 @@ class ResumedRun:
         name = self.run.folder.name
         if self.saved is None:
             return f"run {name} has no checkpoint yet: it starts again from the beginning"
-        steps = _steps(self.config, self.saved.phase, steps_per_epoch)
+        phase = self.config.stage[self.saved.phase]
+        steps = 1  # of L-BFGS, which runs until it converges
+        if phase.solver != "lbfgs":
+            steps = units.parse_duration(phase.epochs, "epochs").steps(steps_per_epoch)
         epochs = -(-steps // steps_per_epoch)
         position = f"at step {self.saved.step} of phase {self.saved.phase}"
         if self.saved.position.phase_step >= steps:
@@ -265,7 +269,15 @@ def open_run(folder: Path, request: Request) -> ResumedRun:
         has_saved = any(run.checkpoints.glob("step-*"))
         # environment.json is written before the first checkpoint; without one it may be missing.
         before = reader.json(run_dir.ENVIRONMENT) if has_saved else {}
-        _lengthen(config, request.epochs)
+        *_, last = config.stage
+        for phase, text in request.epochs.items():
+            key = f"stage.{phase}.epochs"
+            if phase != last:
+                allowed = f"stage.{last}.epochs: only the last phase can be made longer"
+                raise ConfigError(received("fmkit resume", key, allowed))
+            if problem := units.epochs_problem(key, text):
+                raise ConfigError(problem)
+            config.stage[phase] = dataclasses.replace(config.stage[phase], epochs=text)
         chosen = set(run.status.get("chosen") or ())
         resumed = ResumedRun(run, config, settings(config), chosen, before, request)
         if has_saved:
@@ -299,25 +311,6 @@ def _require_same_versions(folder: Path, before: Mapping[str, Any]) -> None:
             "Install those, or add allow_versions=true: the run then goes on, and its numbers may "
             "differ in their last bits.",
         )
-
-
-def _lengthen(config: TrainConfig, epochs: Mapping[str, str]) -> None:
-    phases = list(config.stage)
-    for phase, text in epochs.items():
-        key = f"stage.{phase}.epochs"
-        if phase != phases[-1]:
-            allowed = f"stage.{phases[-1]}.epochs: only the last phase can be made longer"
-            raise ConfigError(received("fmkit resume", key, allowed))
-        problem = units.epochs_problem(key, text)
-        if problem:
-            raise ConfigError(problem)
-        config.stage[phase] = dataclasses.replace(config.stage[phase], epochs=text)
-
-
-def _steps(config: TrainConfig, phase: str, steps_per_epoch: int) -> int:
-    if config.stage[phase].solver == "lbfgs":
-        return 1
-    return units.parse_duration(config.stage[phase].epochs, "epochs").steps(steps_per_epoch)
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -59,11 +59,6 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def escape_text(text: str) -> str:
-    """Text from outside with invisible characters escaped, `\\x1b`; line breaks stay."""
-    return sanitize.escape_invisible(text, keep="\n")
-
-
 def escape_markup(text: str) -> str:
     """Text from outside (file names, class names) as rich markup that shows it literally."""
     # `escape` doubles a final backslash, since a tag might follow; a space in between prevents it.
@@ -81,25 +76,26 @@ def write_stdout(text: str) -> None:
         stdout.on_broken_pipe()
 
 
+def clean(text: str) -> str:
+    """Text from outside without secrets and with invisible characters escaped, `\\x1b`."""
+    return sanitize.escape_invisible(sanitize.redact(text), keep="\n")
+
+
 def info(text: str) -> None:
     """Print one line of progress to stderr."""
-    stderr.print(Text(_clean(text)))
+    stderr.print(Text(clean(text)))
 
 
 def warning(text: str) -> None:
     """Print to stderr what the user should know and need not act on."""
-    stderr.print(Text.assemble(("warning:", "yellow"), " ", _clean(text)))
+    stderr.print(Text.assemble(("warning:", "yellow"), " ", clean(text)))
 
 
 def error(message: str, hint: str = "") -> None:
     """Print an error message, and what to do about it, to stderr."""
-    stderr.print(Text.assemble(("error:", "bold red"), " ", _clean(message)))
+    stderr.print(Text.assemble(("error:", "bold red"), " ", clean(message)))
     if hint:
-        stderr.print(Text(f"  {_clean(hint)}"))
-
-
-def _clean(text: str) -> str:
-    return escape_text(sanitize.redact(text))
+        stderr.print(Text(f"  {clean(hint)}"))
 
 
 @contextlib.contextmanager
@@ -125,11 +121,6 @@ def redirect_stderr(path: Path) -> Iterator[None]:
         os.dup2(original, 2)
         os.close(original)
         os.close(target)
-
-
-def wants_traceback() -> bool:
-    """Whether the user asked to see tracebacks: `FMKIT_TRACEBACK=1`."""
-    return os.environ.get("FMKIT_TRACEBACK", "") not in ("", "0")
 
 
 def can_animate() -> bool:

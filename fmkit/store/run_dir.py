@@ -242,7 +242,7 @@ class RunWriter:
 
         Escaped and indented, no text from outside can pass for an entry or control a terminal.
         """
-        clean = console.escape_text(sanitize.redact(text.rstrip())).replace("\n", "\n    ")
+        clean = console.clean(text.rstrip()).replace("\n", "\n    ")
         entry = f"{machine.local_time()} {clean}\n"
         files.append(self.folder / LOG, entry.encode("utf-8", "backslashreplace"))
 

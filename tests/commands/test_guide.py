@@ -15,9 +15,9 @@ def test_every_page_is_listed_with_its_first_sentence(capsys):
     lines = capsys.readouterr().out.splitlines()
     pages = guide.pages()
     assert len(pages) > 20
-    for line, page in zip(lines, pages.values(), strict=False):
+    for line, (topic, page) in zip(lines, pages.items(), strict=False):
         name, _, summary = line.partition(" ")
-        assert name == page.name
+        assert name == topic
         assert page.title
         assert summary.strip() == page.summary
         assert page.summary.endswith((".", "`."))
