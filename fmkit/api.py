@@ -11,6 +11,7 @@ keys without a dot. Errors are raised as `fmkit.FmkitError`; nothing ends the pr
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import sys
 import threading
@@ -49,11 +50,12 @@ class Run:
         self._plugins = plugins
         self._reader = RunReader(self.folder)
 
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
     def __repr__(self) -> str:
-        numbers = run_index.metrics(run_index.read(self.folder))
-        shown = [
-            f"{name}={value:.4g}" for name, value in numbers.items() if name.startswith("test.")
-        ]
+        numbers = run_index.metrics(run_index.read(self.folder)).items()
+        shown = [f"{name}={value:.4g}" for name, value in numbers if name.startswith("test.")]
         return f"<fmkit.Run {self.folder} {', '.join([self.status['state'], *shown])}>"
 
     @property
@@ -69,8 +71,7 @@ class Run:
     @property
     def test(self) -> dict[str, Any] | None:
         """Summary metrics of the test split; None where there are none (yet)."""
-        metrics: dict[str, Any] | None = self.status.get("test")
-        return metrics
+        return self.status.get("test")
 
     @property
     def metrics(self) -> pd.DataFrame:
@@ -97,13 +98,11 @@ class Run:
             ArtifactError: the run is damaged or has no checkpoint.
         """
         with _session():
-            loaded = self._loaded
+            run = self._loaded
             from fmkit.train import build_model
 
             data = saved_config.section(self.config, "data")
-            return build_model.inference_model(
-                loaded.model, loaded.task, data, loaded.spec.modality
-            )
+            return build_model.inference_model(run.model, run.task, data, run.spec.modality)
 
     def predict(self, inputs: str | Path | Sequence[Any], batch_size: int = 32) -> pd.DataFrame:
         """Predictions, a row per input; nothing is written.
@@ -164,8 +163,8 @@ def resume(run: str | Path | Run = run_index.LAST, *overrides: Override, **setti
     words = [f"{key}={str(value).lower() if isinstance(value, bool) else value}"
              for key, value in pairs if key]  # fmt: skip
     with _session():
-        folder = resume.resume([_text(run), *words, *(value for key, value in pairs if not key)])
-    return Run(folder)
+        plain = [value for key, value in pairs if not key]
+        return Run(resume.resume([os.fspath(run), *words, *plain]))
 
 
 def evaluate(*overrides: Override, **settings: Any) -> dict[str, Any]:
@@ -177,8 +176,7 @@ def evaluate(*overrides: Override, **settings: Any) -> dict[str, Any]:
     from fmkit.commands import evaluate
 
     with _session():
-        metrics = evaluate.evaluate(_words("evaluate", overrides, settings))
-    return metrics or {}
+        return evaluate.evaluate(_words("evaluate", overrides, settings)) or {}
 
 
 def predict(*overrides: Override, **settings: Any) -> pd.DataFrame:
@@ -237,10 +235,11 @@ def _train(command: str, overrides: Sequence[Override], settings: Mapping[str, A
 
 def _pairs(overrides: Sequence[Override], settings: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Keys and values; a word of the command line stays whole, without a key."""
-    pairs: list[tuple[str, Any]] = []
-    for override in overrides:
-        pairs.extend([("", override)] if isinstance(override, str) else override.items())
-    return [*pairs, *settings.items()]
+    return [
+        pair
+        for override in (*overrides, settings)
+        for pair in ([("", override)] if isinstance(override, str) else override.items())
+    ]
 
 
 def _words(function: str, overrides: Sequence[Override], settings: Mapping[str, Any]) -> list[str]:
@@ -249,9 +248,8 @@ def _words(function: str, overrides: Sequence[Override], settings: Mapping[str, 
     Raises:
         ConfigError: a flag that makes no sense in Python.
     """
-    words = []
-    for key, value in _pairs(overrides, settings):
-        words.append(f"{key}={quote(_plain(value))}" if key else value)
+    pairs = _pairs(overrides, settings)
+    words = [f"{key}={quote(_plain(value))}" if key else value for key, value in pairs]
     for word in words:
         if word.startswith("-") and not word.startswith("--config-dir"):
             raise ConfigError(
@@ -267,11 +265,7 @@ def _plain(value: Any) -> Any:
         raise ConfigError(received("an override", value, "a key with dots for each value"))
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    return _text(value) if isinstance(value, Run | Path) else value
-
-
-def _text(run: str | Path | Run) -> str:
-    return str(run.folder if isinstance(run, Run) else run)
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 # --- the process --------------------------------------------------------------------------------
@@ -287,7 +281,7 @@ def _session() -> Iterator[None]:
     Raises:
         FmkitError: whatever was raised, as a message with a remedy.
     """
-    with _one_call, signals.signal_handlers(), _hydra_state(), _random_state():
+    with _one_call, signals.signal_handlers(), _global_state():
         machine.set_library_defaults()
         was_quiet, console.stdout.quiet = console.stdout.quiet, True
         try:
@@ -302,29 +296,20 @@ def _session() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _hydra_state() -> Iterator[None]:
-    """The program may use Hydra itself."""
+def _global_state() -> Iterator[None]:
+    """Restore what every run sets: Hydra's config, which the program may use, seeds, the dtype."""
+    import numpy as np
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.hydra_config import HydraConfig
 
-    hydra, config = GlobalHydra.instance(), HydraConfig.instance()
-    before = hydra.hydra, config.cfg
-    try:
-        yield
-    finally:
-        hydra.hydra, config.cfg = before
-
-
-@contextlib.contextmanager
-def _random_state() -> Iterator[None]:
-    """Seeds and the dtype policy, which every run sets."""
-    import numpy as np
-
+    hydra, hydra_config = GlobalHydra.instance(), HydraConfig.instance()
+    before = hydra.hydra, hydra_config.cfg
     python_state, numpy_state = random.getstate(), np.random.get_state()
     policy = sys.modules["keras"].config.dtype_policy() if "keras" in sys.modules else None
     try:
         yield
     finally:
+        hydra.hydra, hydra_config.cfg = before
         random.setstate(python_state)
         np.random.set_state(numpy_state)
         if "keras" in sys.modules:

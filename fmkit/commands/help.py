@@ -27,21 +27,13 @@ _TRAINING_KEYS = (
 
 @dataclass(frozen=True)
 class _Help:
-    """What the help of one command shows.
+    """What the help of one command shows."""
 
-    Attributes:
-        examples: command lines, each with what it does.
-        usage: what follows the command's name.
-        groups: config groups that the command takes.
-        keys: keys on the first screens; empty means all of the command's own.
-        options: a module whose `OPTIONS` are the keys, where Hydra does not compose the config.
-    """
-
-    examples: Mapping[str, str]
+    examples: Mapping[str, str]  # command lines, each with what it does
     usage: str = "[GROUP=OPTION ...] [KEY=VALUE ...]"
     groups: Sequence[str] = ("data", "runtime")
-    keys: Sequence[str] = ()
-    options: str = ""
+    keys: Sequence[str] = ()  # on the first screens; empty means all of the command's own
+    options: str = ""  # the module with `OPTIONS`, where Hydra does not compose the config
 
 
 _TRAINING_GROUPS = ("model", "data", "optimizer", "stage", "task", "runtime", "experiment")
@@ -156,12 +148,7 @@ _HELP: dict[str, _Help] = {
         options="fmkit.commands.cache",
     ),
     "guide": _Help(
-        {
-            "fmkit guide": "list the pages",
-            "fmkit guide stages": "read one",
-        },
-        "[TOPIC]",
-        (),
+        {"fmkit guide": "list the pages", "fmkit guide stages": "read one"}, "[TOPIC]", ()
     ),
 }  # fmt: skip
 
@@ -242,7 +229,7 @@ def topic(name: str, summaries: Mapping[str, str], of_command: str = "") -> None
             _group(group)
     elif name in _TRAINING_GROUPS:
         _group(name)
-    elif "." in name or any(key.name == name for key in _all_own_keys()):
+    elif "." in name or any(key.name == name for key in _own_keys(*_HELP)):
         forms = _find(name)
         for key in forms:
             _print(key.assigned, *_wrap(key.meaning, "    "))
@@ -280,20 +267,20 @@ class _Key:
         return f"{self.name}={self.default}" if self.default else self.name
 
 
-def _own_keys(name: str) -> list[_Key]:
-    """Keys of a command that are in no group."""
+def _own_keys(*commands: str) -> list[_Key]:
+    """Keys of commands that are in no group."""
     from fmkit.config.registry import COMMANDS
     from fmkit.config.schema.keys import keys_of
 
-    if options := _HELP[name].options:
-        table = importlib.import_module(options).OPTIONS
-        return [_Key(key, default, meaning) for key, (default, meaning) in table.items()]
-    rows = keys_of(COMMANDS[name]) if name in COMMANDS else []
-    return [_Key(*row) for row in rows if not row[2].startswith("Group") and row[2]]
-
-
-def _all_own_keys() -> list[_Key]:
-    return [key for name in _HELP for key in _own_keys(name)]
+    keys = []
+    for name in commands:
+        if options := _HELP[name].options:
+            table = importlib.import_module(options).OPTIONS
+            keys += [_Key(key, default, meaning) for key, (default, meaning) in table.items()]
+        elif name in COMMANDS:
+            rows = keys_of(COMMANDS[name])
+            keys += [_Key(*row) for row in rows if row[2] and not row[2].startswith("Group")]
+    return keys
 
 
 def _group_keys(group: str) -> list[_Key]:
@@ -333,7 +320,7 @@ def _find(name: str) -> list[_Key]:
         name = f"stage.PHASE.{rest.partition('.')[2]}"
     if name.startswith("task.objectives.") and name.count(".") > 2:
         name = f"task.objectives.NAME.{name.split('.', 3)[3]}"
-    keys = _group_keys(group) if rest else _all_own_keys()
+    keys = _group_keys(group) if rest else _own_keys(*_HELP)
     forms = [key for key in keys if key.name == name]
     if not forms:
         raise ConfigError(received("fmkit help", name, dict.fromkeys(key.name for key in keys)))
@@ -405,12 +392,10 @@ def _examples(examples: Mapping[str, str]) -> list[str]:
     for words, meaning in examples.items():
         if len(words) + len(meaning) + 6 <= WIDTH:
             lines.append(f"  {words}  # {meaning}")
-            continue
-        wrapped = textwrap.wrap(words, WIDTH - 6, break_long_words=False, break_on_hyphens=False)
-        lines += [
-            f"  # {meaning}",
-            *" \\\n      ".join(wrapped).replace("fmkit", "  fmkit", 1).split("\n"),
-        ]
+        else:
+            first, *rest = (line.strip() for line in _wrap(words, "      "))
+            wrapped = " \\\n".join([f"  {first}", *(f"      {line}" for line in rest)])
+            lines += [f"  # {meaning}", *wrapped.split("\n")]
     return lines
 
 

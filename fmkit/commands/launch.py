@@ -30,8 +30,7 @@ def run_command(
     """Compose the config of a command that makes no run folder, and call `job` with it.
 
     Args:
-        command: the command.
-        arguments: the words after it.
+        command: its name; the arguments are the words after it.
         job: called with the typed config.
         inherited: groups that are as in `run=RUN` where the user leaves them open.
 
@@ -39,8 +38,7 @@ def run_command(
         What `job` returned; None where a flag of Hydra's only shows the config.
 
     Raises:
-        ConfigError: the command line or the config is wrong.
-        FmkitError: what `job` raised.
+        FmkitError: the command line or the config is wrong, or `job` raised it.
     """
     line = command_line.parse(command, arguments)
     names = plugins.names(line.value("plugins"))
@@ -99,11 +97,8 @@ def inherit(
         words.append("model.weights=none")  # they all come from the run
     if inherited and not line.shows_only:
         console.info(f"{' and '.join(inherited)} as in run {run.id}")
-    typed = [
-        word
-        for word, override in zip(line.words, line.overrides, strict=True)
-        if override.key_or_group != key
-    ]
+    pairs = zip(line.words, line.overrides, strict=True)
+    typed = [word for word, override in pairs if override.key_or_group != key]
     return command_line.parse(line.command, [*line.flags, *words, *typed])
 
 

@@ -222,10 +222,9 @@ def _evaluations(folder: Path, run: run_index.RunSummary) -> dict[str, dict[str,
 def _json(path: Path) -> dict[str, Any]:
     """A JSON object, empty where the file is missing or broken."""
     try:
-        loaded = safe_io.read_json(path, safe_io.MAX_EVALUATION_JSON)
+        return safe_io.read_json_object(path, safe_io.MAX_EVALUATION_JSON)
     except (OSError, ValueError):
         return {}
-    return loaded if isinstance(loaded, dict) else {}
 
 
 def _files(folder: Path) -> Iterator[tuple[str, int, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -54,37 +54,48 @@ def train_tokenizer(config: TokenizerConfig) -> dict[str, Any]:
 
     Raises:
         ConfigError: the output exists or cannot be written, or the size is too small.
+        ArtifactError: another process made the output meanwhile.
         DataError: the texts cannot be read, or have no letters.
     """
     output = _output_folder(config)
     from fmkit.data import load
-    from fmkit.data.content import texts
+    from fmkit.data.content.texts import text_passages
     from fmkit.models.tokenizers import statistics, training
+    from fmkit.models.tokenizers.tokenizer import PROTO
 
-    data_config, seed = config.data, config.data.split_seed
-    compatibility.resolve_labels(data_config, None)
-    seed = config.runtime.seed if seed is None else seed
-    data = load.for_evaluation(data_config, config.runtime, seed, config.split)
+    compatibility.resolve_labels(config.data, None)
+    seed = config.runtime.seed if config.data.split_seed is None else config.data.split_seed
+    data = load.for_evaluation(config.data, config.runtime, seed, config.split)
     if not modality_entry(data.spec.modality).has_tokenizer:
-        raise ConfigError(f"data={data_config.name} has no texts to train a tokenizer on.")
+        raise ConfigError(f"data={config.data.name} has no texts to train a tokenizer on.")
     settings = training.VocabularySettings(
         config.kind, config.size, config.min_frequency, config.lowercase, config.strip_accents,
         config.pattern,
     )  # fmt: skip
     progress = _Progress(config.runtime.verbose)
 
+    def passages(indices: Any) -> Iterator[str]:
+        return text_passages(data.examples, indices, progress.update)
+
     def train() -> TextTokenizer:
-        return training.train(
-            settings,
-            lambda: texts.text_passages(data.examples, data.splits[config.split], progress.update),
-        )
+        return training.train(settings, lambda: passages(data.splits[config.split]))
 
     tokenizer = _in_thread(train, progress)
     split = next((name for name in ("val", "test") if name in data.splits), config.split)
-    measured = _in_thread(lambda: _measure(data, split, tokenizer, progress), progress)
+    indices = data.splits[split]
+    size = data.examples.content.text_size() * len(indices) / len(data.examples)
+    sampled = indices[:: max(1, round(size / _MEASURED_BYTES))]  # evenly spaced
+    measured = _in_thread(lambda: statistics.measure(tokenizer, passages(sampled)), progress)
     notes = _notes(config, data, tokenizer, split, measured)
     with signals.defer_signals():
-        _write(tokenizer, output, notes)
+        if output.is_dir():
+            tokenizer.save(output, notes)
+            (output / PROTO).unlink(missing_ok=True)  # of a tokenizer of another kind
+        else:
+            with atomic_dir.replacing(output) as (temporary, _):
+                tokenizer.save(temporary, notes)
+                if output.exists():
+                    raise ArtifactError(f"output: {output} was created by another process.")
     result_tables.vocabulary(notes, statistics.longest_pieces(tokenizer))
     if tokenizer.size < config.size:
         times = "once" if config.min_frequency == 1 else f"{config.min_frequency} times"
@@ -153,21 +164,6 @@ def _in_thread(function: Callable[[], T], progress: _Progress) -> T:
     return results[0]
 
 
-def _measure(
-    data: Dataset, split: str, tokenizer: TextTokenizer, progress: _Progress
-) -> TokenizerStatistics:
-    """Statistics of a split's texts as tokens; of a large one, over evenly spaced texts."""
-    from fmkit.data.content import texts
-    from fmkit.models.tokenizers import statistics
-
-    indices = data.splits[split]
-    size = data.examples.content.text_size() * len(indices) / len(data.examples)
-    indices = indices[:: max(1, round(size / _MEASURED_BYTES))]
-    return statistics.measure(
-        tokenizer, texts.text_passages(data.examples, indices, progress.update)
-    )
-
-
 def _notes(
     config: TokenizerConfig,
     data: Dataset,
@@ -208,42 +204,19 @@ def _output_folder(config: TokenizerConfig) -> Path:
     from fmkit.models.tokenizers.tokenizer import RECORD
 
     output = Path(files.absolute_path(config.output))
-    problem = files.why_not_writable(output / RECORD)
-    if output.exists() and not output.is_dir():
-        problem = "it is a file"
-    if problem:
-        raise ConfigError(
-            f"output: {output} cannot be written: {problem}.",
-            "Name a folder in one that you may write: output=DIR",
-        )
-    if not output.exists() or not any(output.iterdir()):
+    is_file = output.exists() and not output.is_dir()
+    reason = "it is a file" if is_file else files.why_not_writable(output / RECORD)
+    if reason:
+        problem = f"cannot be written: {reason}"
+        hint = "Name a folder in one that you may write: output=DIR"
+    elif not output.exists() or not any(output.iterdir()):
         return output
-    if not (output / RECORD).is_file():
-        raise ConfigError(
-            f"output: {output} is not empty and does not hold a tokenizer.",
-            "Name a folder that does not exist yet: output=DIR",
-        )
-    if not config.overwrite:
-        raise ConfigError(
-            f"output: {output} already holds a tokenizer.",
-            "Name another folder, or add overwrite=true.",
-        )
-    return output
-
-
-def _write(tokenizer: TextTokenizer, output: Path, notes: dict[str, Any]) -> None:
-    """Write a tokenizer to its folder: a new one at once, an existing one file by file.
-
-    Raises:
-        ArtifactError: another process made the folder meanwhile.
-    """
-    from fmkit.models.tokenizers.tokenizer import PROTO
-
-    if output.is_dir():
-        tokenizer.save(output, notes)
-        (output / PROTO).unlink(missing_ok=True)  # of a tokenizer of another kind
-        return
-    with atomic_dir.replacing(output) as (temporary, _):
-        tokenizer.save(temporary, notes)
-        if output.exists():
-            raise ArtifactError(f"output: {output} was created by another process.")
+    elif not (output / RECORD).is_file():
+        problem = "is not empty and does not hold a tokenizer"
+        hint = "Name a folder that does not exist yet: output=DIR"
+    elif config.overwrite:
+        return output
+    else:
+        problem = "already holds a tokenizer"
+        hint = "Name another folder, or add overwrite=true."
+    raise ConfigError(f"output: {output} {problem}.", hint)

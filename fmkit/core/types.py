@@ -46,10 +46,7 @@ class Tokenizer(Protocol):
     special_tokens: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
     def tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """The token ids of each text, (n,) int32, without tokens of start and end.
-
-        What looks like a special token in a text is encoded as text.
-        """
+        """The ids of each text, (n,) int32, without special tokens, even where it names one."""
 
     def encode_continuation(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The same for texts that continue others without a space between."""
@@ -57,15 +54,11 @@ class Tokenizer(Protocol):
     def encode(
         self, texts: Sequence[str], pairs: Sequence[str] | None, max_length: int
     ) -> tuple[list[np.ndarray], np.ndarray]:
-        """Texts, or pairs of texts, with special tokens, as a model reads them.
-
-        Args:
-            texts: N texts.
-            pairs: the second text of each, or None.
-            max_length: maximum tokens of a row; the longer text of a pair is truncated first.
+        """N texts, or pairs of texts, with special tokens, as a model reads them.
 
         Returns:
-            N rows (n,) int32, and the length of each before truncation, (N,) int64.
+            N rows (n,) int32 of at most `max_length` tokens, where the longer text of a pair is
+            truncated first, and the length of each before truncation, (N,) int64.
         """
 
     def decode(self, tokens: np.ndarray) -> str:
