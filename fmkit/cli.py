@@ -1,7 +1,5 @@
 """The command line: the first word chooses a command, and an error becomes one message."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 

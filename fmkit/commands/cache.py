@@ -1,7 +1,5 @@
 """`fmkit cache`: list and clear cached backbone features."""
 
-from __future__ import annotations
-
 import datetime
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """`fmkit check`: inspect a dataset, and print its classes, numbers, sizes and problems."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """`fmkit eval`: evaluate a finished run on a split of its data, or on other data."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Any error as an `FmkitError`: signals, full disks, memory that ran out, and defects."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os

@@ -1,7 +1,5 @@
 """`fmkit generate`: generate text with a causal language model."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`fmkit guide`: list the pages of the guide, and show one on the terminal."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

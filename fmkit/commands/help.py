@@ -3,8 +3,6 @@
 It reads the schema and a few folders and imports no framework, so that it comes at once.
 """
 
-from __future__ import annotations
-
 import importlib
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """How a command starts: Hydra composes its config, and groups are inherited from an earlier run."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path

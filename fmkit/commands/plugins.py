@@ -1,7 +1,5 @@
 """Allowed names of models, data and tasks, including those of the user's plugin file."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path

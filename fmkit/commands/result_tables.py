@@ -1,7 +1,5 @@
 """The tables that commands end with, on stdout: phases, metrics, predictions, jobs of a sweep."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path

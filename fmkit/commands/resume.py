@@ -1,7 +1,5 @@
 """`fmkit resume`: continue an interrupted run, or train a finished one longer."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """An earlier run, opened to train on: what must not have changed, and what may."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import socket

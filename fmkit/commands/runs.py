@@ -1,7 +1,5 @@
 """`fmkit runs`: list, show, compare and rank runs."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -141,27 +142,22 @@ def _in_thread(function: Callable[[], T], progress: _Progress) -> T:
     The library's trainers hold the thread that calls them until they are done, and Python handles
     signals in the main one alone. A daemon, so that a process that is to end does not wait for it.
     """
-    results: list[T] = []
-    errors: list[BaseException] = []
-    done = threading.Event()  # not `join`: a signal in the middle of one ends the thread for Python
+    future: Future[T] = Future()
 
     def run() -> None:
         try:
-            results.append(function())
+            future.set_result(function())
         except BaseException as error:
-            errors.append(error)
-        done.set()
+            future.set_exception(error)
 
     try:
         # A signal may come while the thread starts: it is abandoned then, too.
         threading.Thread(target=run, name="tokenizer", daemon=True).start()
-        while not done.wait(1.0):
+        while not wait([future], 1.0).done:  # a signal in the middle of `join` would end the thread
             progress.print_if_due()
     finally:
-        progress.is_abandoned = not done.is_set()
-    if errors:
-        raise errors[0]
-    return results[0]
+        progress.is_abandoned = not future.done()
+    return future.result()
 
 
 def _notes(

@@ -1,7 +1,5 @@
 """`fmkit pretrain` and `fmkit finetune`: one run, or the jobs of a sweep."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass

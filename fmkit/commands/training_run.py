@@ -1,7 +1,5 @@
 """One training run from a typed config to files on disk: data, model, phases, metrics."""
 
-from __future__ import annotations
-
 import dataclasses
 import time
 from collections.abc import Collection, Mapping

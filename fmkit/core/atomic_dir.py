@@ -10,8 +10,6 @@ Whatever instant a process is killed at, a folder is complete or absent. Checkpo
 and the tokenizers of runs are such folders (the last without a manifest).
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import hashlib

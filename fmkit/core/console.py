@@ -1,7 +1,5 @@
 """Terminal output: results to stdout, progress, warnings and errors to stderr."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib.util
 import os

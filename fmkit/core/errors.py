@@ -1,7 +1,5 @@
 """Exceptions that users see, with their exit codes, and helpers that word error messages."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Fault injection for tests: kill, signal or fail a run at one exact instant. Off by default."""
 
-from __future__ import annotations
-
 import errno
 import os
 import signal

@@ -1,7 +1,5 @@
 """Atomic file writes (temporary file, fsync, rename), JSON, hashes, paths and free disk space."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import hashlib

@@ -1,7 +1,5 @@
 """The machine: memory, its limit by cgroups, cores, local time, and settings for imports."""
 
-from __future__ import annotations
-
 import contextlib
 import datetime
 import gc

@@ -6,8 +6,6 @@ modalities. Code is named by `module:name` and imported only when it is called. 
 rows by a table `MODALITIES`, an installed package by entry points in the group `fmkit.modalities`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from fmkit.core import registry

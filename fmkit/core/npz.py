@@ -4,8 +4,6 @@ A header costs its writer nothing: 100 bytes could ask for all memory, or for Py
 reading runs code. The only reader of `.npz` in fmkit, for data sets and for files of weights.
 """
 
-from __future__ import annotations
-
 import io
 import math
 import zipfile

@@ -1,7 +1,5 @@
 """From a name in the config to the object behind it: a literal table, then what plugins add."""
 
-from __future__ import annotations
-
 import importlib
 import importlib.metadata
 import importlib.util

@@ -3,8 +3,6 @@
 Whatever a path leads to is checked before memory is allocated for it.
 """
 
-from __future__ import annotations
-
 import errno
 import json
 import os

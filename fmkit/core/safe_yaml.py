@@ -4,8 +4,6 @@ YAML lets a file of 500 bytes expand to a billion values, a text name code to ru
 ten. Neither a config nor the record of a run needs that, so a file that has it is refused.
 """
 
-from __future__ import annotations
-
 import re
 import stat
 from collections.abc import Iterator

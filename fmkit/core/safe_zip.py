@@ -4,8 +4,6 @@ Nothing is extracted to the path that a member names: members are read, or copie
 temporary file.
 """
 
-from __future__ import annotations
-
 import io
 import stat
 import zipfile

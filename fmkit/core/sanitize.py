@@ -1,7 +1,5 @@
 """Control, bidirectional and other invisible Unicode characters are escaped, secrets redacted."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

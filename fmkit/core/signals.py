@@ -8,8 +8,6 @@ checkpoint and stops nothing.
 `train/signal_stop` saves and stops between steps; `commands/failures` words the message.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

@@ -1,7 +1,5 @@
 """Rate limit for repeated actions, such as lines of progress: at most one in an interval."""
 
-from __future__ import annotations
-
 import time
 
 

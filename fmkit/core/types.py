@@ -1,7 +1,5 @@
 """Types that several packages share: messages, the tokenizer interface, `DataSpec`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
