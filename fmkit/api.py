@@ -111,7 +111,6 @@ class Run:
             inputs: for a model of photos: their paths, or the path of a photo, a folder or a table.
                 For a model of texts: a text, several texts or pairs of texts, or as a `Path` the
                 file or folder that `fmkit predict input=` takes.
-            batch_size: inputs per step.
 
         Raises:
             DataError: none of the inputs can be read.
@@ -243,11 +242,7 @@ def _pairs(overrides: Sequence[Override], settings: Mapping[str, Any]) -> list[t
 
 
 def _words(function: str, overrides: Sequence[Override], settings: Mapping[str, Any]) -> list[str]:
-    """Overrides as words of the command line.
-
-    Raises:
-        ConfigError: a flag that makes no sense in Python.
-    """
+    """Overrides as words of the command line; flags that make no sense in Python are refused."""
     pairs = _pairs(overrides, settings)
     words = [f"{key}={quote(_plain(value))}" if key else value for key, value in pairs]
     for word in words:
@@ -276,10 +271,7 @@ def _session() -> Iterator[None]:
     """Run a command inside a program of the user's, and leave the program's state as it was.
 
     Calls of other threads wait. What commands print to stdout is what these functions return, so
-    it is not printed; progress goes to stderr.
-
-    Raises:
-        FmkitError: whatever was raised, as a message with a remedy.
+    it is not printed; progress goes to stderr. Whatever is raised becomes an `FmkitError`.
     """
     with _one_call, signals.signal_handlers(), _global_state():
         machine.set_library_defaults()

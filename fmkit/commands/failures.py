@@ -35,7 +35,6 @@ def as_fmkit_error(
     """The same failure as an error with a message, a remedy and an exit status.
 
     Args:
-        error: what was raised.
         folder: the run's, if there is a run.
         config: the typed config of a command that makes no run.
     """

@@ -308,11 +308,7 @@ def _group_keys(group: str) -> list[_Key]:
 
 
 def _find(name: str) -> list[_Key]:
-    """All forms of one key.
-
-    Raises:
-        ConfigError: there is no such key.
-    """
+    """All forms of one key; an unknown one is refused."""
     group, _, rest = name.partition(".")
     if group == "stage" and "." in rest:
         name = f"stage.PHASE.{rest.partition('.')[2]}"

@@ -25,9 +25,7 @@ def names(file: Any = None) -> dict[str, list[str]]:
     from fmkit.tasks import registry as task_registry
 
     if file:
-        with console.redirect_stderr(
-            Path(os.devnull)
-        ):  # it may import TensorFlow, which writes there
+        with console.redirect_stderr(Path(os.devnull)):  # importing TensorFlow writes there
             registry.load_plugins(str(file))
     return {
         "model.name": model_registry.names(),
@@ -40,7 +38,6 @@ def require(run: RunReader, groups: Sequence[str], allowed: Mapping[str, Sequenc
     """Refuse a run that needs a plugin file which the user has not named.
 
     Args:
-        run: the run.
         groups: those of its config that are needed, of `model`, `data` and `task`.
         allowed: names, as `names` returns them.
 

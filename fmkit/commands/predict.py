@@ -46,10 +46,8 @@ def predict_values(run: RunReader, trained: Any, values: Any, batch_size: int) -
     """Columns of predictions for values in memory, or for what a path holds; nothing is written.
 
     Args:
-        run: the run.
-        trained: its model, from `launch.load_run`.
+        trained: the run's model, from `launch.load_run`.
         values: a `Path`, or what the modality's `values_to_inputs` takes.
-        batch_size: inputs per step.
 
     Raises:
         ConfigError: the run predicts nothing.

@@ -150,12 +150,7 @@ def _prediction_cell(value: Any, column: str) -> str:
 
 
 def vocabulary(notes: dict[str, Any], longest: Sequence[str]) -> None:
-    """A tokenizer: its size, how texts come out as tokens, and its longest tokens.
-
-    Args:
-        notes: how it was trained, as its record has them.
-        longest: its longest tokens as text.
-    """
+    """A tokenizer by its record: its size, figures of texts as tokens, and its longest tokens."""
     figures, split = notes["figures"], notes["figures"]["split"]
     seen = "held out" if notes["is_held_out"] else "learned from"
     table = new_table("", f"{split}, {seen}")

@@ -65,11 +65,7 @@ def parse(arguments: Sequence[str]) -> Request:
 
 
 def _find(text: str, runs_dir: Path) -> Path:
-    """The folder of the run to resume; `last` is the newest that is neither done nor running.
-
-    Raises:
-        ArtifactError: there is no such run, there are several, or it is a sweep.
-    """
+    """The folder of the run to resume; `last` is the newest that is neither done nor running."""
     if text == run_index.LAST:
         unfinished = [run for run in run_index.runs(runs_dir) if run.state in _UNFINISHED]
         if not unfinished:

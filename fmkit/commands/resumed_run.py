@@ -29,15 +29,10 @@ _NOT_COMPUTED = (
 
 @dataclass(frozen=True)
 class Request:
-    """What a user typed after `fmkit resume`.
+    """What a user typed after `fmkit resume`."""
 
-    Attributes:
-        run: a run's folder, id or name, part of an id, or `last`.
-        epochs: by phase, the new length.
-    """
-
-    run: str
-    epochs: dict[str, str] = field(default_factory=dict)
+    run: str  # a folder, id or name, part of an id, or `last`
+    epochs: dict[str, str] = field(default_factory=dict)  # by phase, the new length
     allow_versions: bool = False
     plugins: str | None = None
     runs_dir: Path = Path("runs")
@@ -94,7 +89,7 @@ class ResumedRun:
         """Find the checkpoint, check that it is this run's, report its step, and start to write.
 
         Args:
-            examples: examples of the training split.
+            examples: of the training split.
 
         Raises:
             ArtifactError: all checkpoints are damaged, or the config has changed.

@@ -121,11 +121,7 @@ class _Progress:
         self._throttle = Throttle(_EVERY_SECONDS, delay=_FIRST_SECONDS)
 
     def update(self, done: int, total: int) -> None:
-        """Note how many pieces of texts are read.
-
-        Raises:
-            _Abandoned: nobody waits for the result any more.
-        """
+        """Note how many pieces of texts are read; raise if nobody waits for the result."""
         self._done, self._total = done, total
         if self.is_abandoned:
             raise _Abandoned
@@ -192,11 +188,7 @@ def _notes(
 
 
 def _output_folder(config: TokenizerConfig) -> Path:
-    """The folder to write, at a path that can be written.
-
-    Raises:
-        ConfigError: it holds something that is not to be replaced, or nothing can be written.
-    """
+    """The folder to write, at a path that can be written, with nothing that must stay."""
     from fmkit.models.tokenizers.tokenizer import RECORD
 
     output = Path(files.absolute_path(config.output))

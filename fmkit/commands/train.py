@@ -39,8 +39,7 @@ class _Job:
 def _train(command: str, arguments: Sequence[str]) -> list[Path]:
     """Check the command line, claim a folder, and let Hydra call `_train_job` for each job.
 
-    Raises:
-        FmkitError: the command line is wrong, or a run failed; of a sweep only after its last job.
+    A run that fails raises its error; in a sweep only after the last job.
     """
     line = command_line.parse(command, arguments)
     names = plugins.names(line.value("plugins"))

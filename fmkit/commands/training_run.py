@@ -128,11 +128,7 @@ def _load_other_data(
 
 
 def _require_validation(config: TrainConfig, data: Any, others: Mapping[str, Any]) -> None:
-    """Refuse to monitor a validation split that does not exist.
-
-    Raises:
-        ConfigError: a dataset that `task.monitor` is computed on has no validation split.
-    """
+    """Refuse to monitor a validation split that does not exist."""
     monitor = config.task.monitor
     if not monitor.startswith("val_"):
         return
@@ -252,11 +248,7 @@ def _record(config: TrainConfig, run: RunWriter, assembly: Any, resolved: TrainC
 
 
 def _log_model(config: TrainConfig, run: RunWriter, assembly: Any, weights: str) -> None:
-    """Log which model trains on which machine.
-
-    Args:
-        weights: where they come from; empty means from what the backbone was loaded with.
-    """
+    """Log which model trains on which machine; no `weights` means those of the backbone."""
     from fmkit.models import lora
 
     devices, backbone = assembly.devices, assembly.backbone

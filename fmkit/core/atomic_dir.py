@@ -94,13 +94,7 @@ def replacing(
 def write(
     folder: Path, contents: Mapping[str, Sequence[memoryview]], facts: Mapping[str, Any]
 ) -> None:
-    """Write a folder from memory; see `replacing`.
-
-    Args:
-        folder: the final name.
-        contents: pieces of bytes by file name.
-        facts: JSON for the manifest.
-    """
+    """Write a folder from memory, pieces of bytes by file name; see `replacing`."""
     with replacing(folder, facts, "save") as (temporary, rows):
         rows.update(_write_files(temporary, contents))
 
@@ -196,7 +190,6 @@ def find_damage(folder: Path, deep: bool = True) -> str:
     """What is wrong with a folder, as the rest of a sentence; empty when it is intact.
 
     Args:
-        folder: a folder with a manifest.
         deep: hash every file, too, instead of only comparing names and sizes.
     """
     try:

@@ -131,7 +131,6 @@ def combine_messages(problems: Sequence[str], max_lines: int = MAX_LINES) -> str
     """One message for one problem, a numbered list for several.
 
     Args:
-        problems: texts of one line or more.
         max_lines: problems after so many lines are left out and counted.
     """
     if len(problems) == 1:

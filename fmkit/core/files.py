@@ -154,7 +154,6 @@ def append(path: Path, content: bytes, fault: str = "") -> None:
 
     Args:
         path: the file; it is created where it is missing.
-        content: the bytes to append.
         fault: point of fault injection in the middle of the write.
 
     Raises:

@@ -24,20 +24,14 @@ def resident_bytes() -> int:
 
 
 def memory_limit(proc: Path = PROC, cgroups: Path = CGROUPS) -> int | None:
-    """Bytes that this process may hold: the machine's memory, or less by its control groups.
-
-    None where the system does not say.
-    """
+    """Bytes this process may hold: the machine's, or less by its control groups; None: unknown."""
     limits = [_read_integer(folder / limit) for folder, limit, _ in _memory_groups(proc, cgroups)]
     limits.append(_machine_memory(proc, "MemTotal"))
     return min((limit for limit in limits if limit is not None), default=None)
 
 
 def free_memory(proc: Path = PROC, cgroups: Path = CGROUPS) -> int | None:
-    """Bytes that can be allocated now: on the machine, or less by the process's control groups.
-
-    None where the system does not say.
-    """
+    """Bytes free now: on the machine, or less by the process's control groups; None: unknown."""
     machine = _machine_memory(proc, "MemAvailable", 0.5)
     free = [] if machine is None else [machine]
     for folder, limit_file, usage_file in _memory_groups(proc, cgroups):

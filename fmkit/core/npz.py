@@ -94,11 +94,7 @@ class NpzReader:
 
 @contextmanager
 def open_npz(path: Path, max_ratio: int | None = safe_zip.MAX_RATIO) -> Iterator[NpzReader]:
-    """A file of arrays, for reading.
-
-    Args:
-        path: the file.
-        max_ratio: see `safe_zip.open_zip`.
+    """A file of arrays, for reading; `max_ratio` is as of `safe_zip.open_zip`.
 
     Raises:
         UnsafeContent: the file is damaged, or not a zip archive that may be read.

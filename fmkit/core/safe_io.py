@@ -28,7 +28,6 @@ class RefusedFile(OSError, ValueError):
     is not of the kind that was expected.
 
     Args:
-        path: the path.
         reason: the rest of a sentence that begins with `it`.
         mode: file type and permissions, as in `os.stat_result.st_mode`.
     """
@@ -49,9 +48,7 @@ class UnsafeContent(ValueError):
 def open_regular(path: str | bytes | Path, max_bytes: int | None = None) -> BinaryIO:
     """Open a regular file for reading; a FIFO or a device is refused, and never waited for.
 
-    Args:
-        path: the file; links are followed.
-        max_bytes: largest size.
+    Links are followed.
 
     Raises:
         RefusedFile: it is not a regular file, or it is too large.

@@ -56,8 +56,6 @@ def open_zip(
     """Open an archive after its list of members was checked.
 
     Args:
-        path: the archive.
-        max_members: maximum number of members.
         max_ratio: maximum bytes that one byte may unpack to; None where the reader has a bound
             of its own on what it unpacks.
 

@@ -13,12 +13,7 @@ MAX_CHARACTERS = 4096
 
 
 def escape_invisible(text: str | Path, keep: str = "") -> str:
-    """A text with invisible characters as Python escapes: `\\x1b`.
-
-    Args:
-        text: the text, or a path.
-        keep: characters that stay as they are.
-    """
+    """A text with invisible characters, except those to keep, as Python escapes: `\\x1b`."""
 
     def escape(match: re.Match[str]) -> str:
         return match[0] if match[0] in keep else repr(match[0])[1:-1]

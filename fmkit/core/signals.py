@@ -27,9 +27,6 @@ class SignalReceived(KeyboardInterrupt):
     """A signal asks the process to stop now.
 
     A KeyboardInterrupt, so that no `except Exception` around a library's call swallows it.
-
-    Args:
-        number: the signal.
     """
 
     def __init__(self, number: int) -> None:

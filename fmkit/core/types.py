@@ -13,12 +13,7 @@ ROLES = ("system", "user", "assistant")
 
 @dataclass(frozen=True)
 class Message:
-    """One message of a conversation.
-
-    Attributes:
-        role: the speaker, one of `ROLES`.
-        content: the text.
-    """
+    """One message of a conversation; the role is one of `ROLES`."""
 
     role: str
     content: str
@@ -32,7 +27,7 @@ class Tokenizer(Protocol):
         start: the token before a text, or None.
         end: the token after a text (in BERT also between a pair), or None.
         mask: the token that replaces a hidden one in masked language modelling, or None.
-        special: ids of all tokens that do not stand for text.
+        special_ids: ids of all tokens that do not stand for text.
         special_tokens: ids before a text, between a pair, and after it all.
     """
 
