@@ -20,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fmkit.commands import failures, launch, plugins
+from fmkit.commands import failures, launch
 from fmkit.config import saved_config
 from fmkit.config.saved_config import quote
 from fmkit.config.schema.runtime import RuntimeConfig
@@ -125,7 +125,7 @@ class Run:
 
     @cached_property
     def _loaded(self) -> Any:
-        plugins.require(self._reader, ("model", "task"), plugins.names(self._plugins))
+        launch.require_plugins(self._reader, ("model", "task"), launch.allowed_names(self._plugins))
         run_index.resolve_trained(str(self.folder), self.folder.parent)
         return launch.load_run(self._reader, RuntimeConfig())
 
@@ -229,9 +229,6 @@ def _train(command: str, overrides: Sequence[Override], settings: Mapping[str, A
     return Run(folders[0], dict(_pairs(overrides, settings)).get("plugins"))
 
 
-# --- overrides ----------------------------------------------------------------------------------
-
-
 def _pairs(overrides: Sequence[Override], settings: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Keys and values; a word of the command line stays whole, without a key."""
     return [
@@ -261,9 +258,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return os.fspath(value) if isinstance(value, os.PathLike) else value
-
-
-# --- the process --------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager

@@ -4,24 +4,19 @@ import sys
 from collections.abc import Sequence
 
 COMMANDS = {
-    "pretrain": ("fmkit.commands.train:pretrain",
-                 "train the head on a frozen backbone, or learn without labels"),
-    "finetune": ("fmkit.commands.train:finetune", "train the head, then the whole network"),
-    "resume": ("fmkit.commands.resume:resume",
-               "continue an interrupted run, or train a finished one longer"),
-    "eval": ("fmkit.commands.evaluate:evaluate",
-             "evaluate a finished run on a split or on new data"),
-    "predict": ("fmkit.commands.predict:predict",
-                "predict new photos or texts with a finished run"),
-    "generate": ("fmkit.commands.generate:generate",
-                 "generate text with a causal language model"),
-    "check": ("fmkit.commands.check:check", "inspect a dataset and report problems"),
-    "tokenizer": ("fmkit.commands.tokenizer:tokenizer", "train a tokenizer on your own texts"),
-    "runs": ("fmkit.commands.runs:runs", "list, show, compare and rank runs"),
-    "cache": ("fmkit.commands.cache:cache", "list and clear cached backbone features"),
-    "guide": ("fmkit.commands.guide:guide", "read the guide"),
-}  # fmt: skip
-"""Each command's function, and a line for the help."""
+    "pretrain": ("train:pretrain", "train the head on a frozen backbone, or learn without labels"),
+    "finetune": ("train:finetune", "train the head, then the whole network"),
+    "resume": ("resume:resume", "continue an interrupted run, or train a finished one longer"),
+    "eval": ("evaluate:evaluate", "evaluate a finished run on a split or on new data"),
+    "predict": ("predict:predict", "predict new photos or texts with a finished run"),
+    "generate": ("generate:generate", "generate text with a causal language model"),
+    "check": ("check:check", "inspect a dataset and report problems"),
+    "tokenizer": ("tokenizer:tokenizer", "train a tokenizer on your own texts"),
+    "runs": ("runs:runs", "list, show, compare and rank runs"),
+    "cache": ("cache:cache", "list and clear cached backbone features"),
+    "guide": ("guide:guide", "read the guide"),
+}
+"""Each command's function in `fmkit.commands`, and a line for the help."""
 
 ALIASES = {"train": "finetune"}
 """Other words for commands."""
@@ -93,7 +88,7 @@ def _run(words: list[str]) -> None:
             received("command", name, list(COMMANDS)), "fmkit --help lists the commands."
         )
     elif not flags:
-        registry.load(COMMANDS[name][0])(rest)
+        registry.load(f"fmkit.commands.{COMMANDS[name][0]}")(rest)
     elif topics := rest[flags[0] + 1 :]:
         help.topic(topics[0], SUMMARIES, name)
     else:

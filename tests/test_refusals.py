@@ -10,7 +10,7 @@ import pytest
 import yaml
 from whole_runs import make_photos
 
-from fmkit.commands import plugins, result_tables
+from fmkit.commands import launch, result_tables
 from fmkit.core import console
 from fmkit.store.run_dir import RunWriter
 
@@ -87,7 +87,7 @@ def test_a_run_made_with_a_plugin_names_the_plugin_file(group, run, fmkit, tmp_p
 def test_a_plugin_file_may_import_what_talks(tmp_path, capfd):
     path = tmp_path / "own.py"
     path.write_text("import os\nos.write(2, b'cuda')\nDATA = {'talking': None}\n")
-    assert "talking" in plugins.names(path)["data.name"]
+    assert "talking" in launch.allowed_names(path)["data.name"]
     console.info("after")
     assert capfd.readouterr().err == "after\n"
 

@@ -246,9 +246,6 @@ def topic(name: str, summaries: Mapping[str, str], of_command: str = "") -> None
         )
 
 
-# --- keys ---------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class _Key:
     """One key, as some options of its group have it; no option named means all."""
@@ -319,9 +316,6 @@ def _find(name: str) -> list[_Key]:
     if not forms:
         raise ConfigError(received("fmkit help", name, dict.fromkeys(key.name for key in keys)))
     return list({(key.default, key.meaning): key for key in forms}.values())
-
-
-# --- lines --------------------------------------------------------------------------------------
 
 
 def _group(group: str) -> None:

@@ -1,18 +1,20 @@
-"""How a command starts: Hydra composes its config, and groups are inherited from an earlier run."""
+"""How a command starts: plugins, the config that Hydra composes, and groups of an earlier run."""
 
+import os
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fmkit.commands import failures, plugins
+from fmkit.commands import failures
 from fmkit.config import command_line, compose, user_overrides
 from fmkit.config.command_line import CommandLine
 from fmkit.config.preflight import check
 from fmkit.config.registry import COMMAND_WORDS, tasks
 from fmkit.config.saved_config import for_objective, overrides, quote
-from fmkit.core import console, machine
+from fmkit.core import console, machine, registry
 from fmkit.core.errors import ConfigError, FmkitError, received
+from fmkit.core.files import display_path
 from fmkit.store import run_dir, run_index
 from fmkit.store.run_reader import RunReader
 
@@ -39,7 +41,7 @@ def run_command(
         FmkitError: the command line or the config is wrong, or `job` raised it.
     """
     line = command_line.parse(command, arguments)
-    names = plugins.names(line.value("plugins"))
+    names = allowed_names(line.value("plugins"))
     if inherited:
         line = inherit(line, names, "run", inherited)
     if line.multirun:
@@ -79,7 +81,7 @@ def inherit(
     experiment_keys, experiment_choices = user_overrides.keys_set_by_experiment(line)
     user_keys = line.named() | experiment_keys | set(experiment_choices)
     inherited = [group for group in groups if group not in user_keys]
-    plugins.require(run, inherited, names)
+    require_plugins(run, inherited, names)
     if "data.root" in user_keys:  # the run's limit was meant for the run's data
         user_keys |= {"data.limit"}
     task = run.config().get("task")
@@ -115,6 +117,55 @@ def parse_words(
     return words, dict(word.split("=", 1) for word in arguments if word not in words)
 
 
+def allowed_names(file: Any = None) -> dict[str, list[str]]:
+    """Allowed values of `model.name`, `data.name` and `task.name`.
+
+    Args:
+        file: the user's plugin file, which is run for its names.
+
+    Raises:
+        ConfigError: the plugin file is missing or fails.
+    """
+    from fmkit.data.sources import registry as source_registry
+    from fmkit.models import registry as model_registry
+    from fmkit.tasks import registry as task_registry
+
+    if file:
+        with console.redirect_stderr(Path(os.devnull)):  # importing TensorFlow writes there
+            registry.load_plugins(str(file))
+    return {
+        "model.name": model_registry.names(),
+        "data.name": source_registry.names(),
+        "task.name": task_registry.names(),
+    }
+
+
+def require_plugins(
+    run: RunReader, groups: Sequence[str], allowed: Mapping[str, Sequence[str]]
+) -> None:
+    """Refuse a run that needs a plugin file which the user has not named.
+
+    Args:
+        groups: those of its config that are needed, of `model`, `data` and `task`.
+        allowed: names, from `allowed_names`.
+
+    Raises:
+        ConfigError: with the file that the run was made with.
+    """
+    config = run.config()
+    file = config.get("plugins")
+    for group in groups:
+        values = config.get(group)
+        name = values.get("name") if isinstance(values, dict) else None
+        if name is not None and name not in allowed[f"{group}.name"]:
+            option = f"plugins={display_path(file)}" if isinstance(file, str) else "plugins=FILE"
+            raise ConfigError(
+                f"run {run.id} has {group}={name}, which is neither fmkit's nor an installed "
+                "package's.",
+                f"Add {option}. A plugin file is code, so it is run only where you name it.",
+            )
+
+
 def open_run(name: str, runs_dir: str) -> RunReader:
     """The finished run that a command names; of an unfinished one the best checkpoint is used.
 
@@ -124,7 +175,7 @@ def open_run(name: str, runs_dir: str) -> RunReader:
     """
     run = RunReader(run_index.resolve_trained(name, Path(runs_dir)))
     run.warn_if_unfinished()
-    plugins.require(run, ("model", "task"), plugins.names())
+    require_plugins(run, ("model", "task"), allowed_names())
     return run
 
 

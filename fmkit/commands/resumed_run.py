@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fmkit.commands import plugins
+from fmkit.commands import launch
 from fmkit.config import rules, saved_config, units
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.core import atomic_dir, console, files, machine
@@ -257,7 +257,9 @@ def open_run(folder: Path, request: Request) -> ResumedRun:
     """
     run, reader = RunWriter.reopen(folder), RunReader(folder)
     try:
-        plugins.require(reader, ("model", "data", "task"), plugins.names(request.plugins))
+        launch.require_plugins(
+            reader, ("model", "data", "task"), launch.allowed_names(request.plugins)
+        )
         config = saved_config.train_config(reader.config())
         has_saved = any(run.checkpoints.glob("step-*"))
         # environment.json is written before the first checkpoint; without one it may be missing.

@@ -95,18 +95,11 @@ def write(
     folder: Path, contents: Mapping[str, Sequence[memoryview]], facts: Mapping[str, Any]
 ) -> None:
     """Write a folder from memory, pieces of bytes by file name; see `replacing`."""
-    with replacing(folder, facts, "save") as (temporary, rows):
-        rows.update(_write_files(temporary, contents))
-
-
-def _write_files(folder: Path, contents: Mapping[str, Sequence[memoryview]]) -> FileRows:
-    """Write files; returns their rows of the manifest.
-
-    Bytes are hashed and synced by threads while the next are written: one after the other took half
-    as long again.
-    """
+    # Bytes are hashed and synced by threads while the next are written: one after the other took
+    # half as long again.
     until_half = sum(piece.nbytes for pieces in contents.values() for piece in pieces) // 2
     with (
+        replacing(folder, facts, "save") as (temporary, rows),
         contextlib.ExitStack() as stack,
         ThreadPoolExecutor(1) as hashing,
         ThreadPoolExecutor(1) as syncing,
@@ -119,7 +112,7 @@ def _write_files(folder: Path, contents: Mapping[str, Sequence[memoryview]]) -> 
         ]
         syncs: list[Future[None]] = []
         for name, pieces in contents.items():
-            stream, unsynced = stack.enter_context((folder / name).open("wb")), 0
+            stream, unsynced = stack.enter_context((temporary / name).open("wb")), 0
             for piece in pieces:
                 if 0 <= until_half < piece.nbytes:
                     stream.write(piece[:until_half])
@@ -138,8 +131,9 @@ def _write_files(folder: Path, contents: Mapping[str, Sequence[memoryview]]) -> 
             syncs.append(syncing.submit(os.fsync, stream.fileno()))
         for future in (*syncs, *hashed):
             future.result()
-    sizes = {name: sum(piece.nbytes for piece in contents[name]) for name in contents}
-    return {name: {"bytes": sizes[name], "sha256": hashes[name].hexdigest()} for name in contents}
+        for name, pieces in contents.items():
+            size = sum(piece.nbytes for piece in pieces)
+            rows[name] = {"bytes": size, "sha256": hashes[name].hexdigest()}
 
 
 def _write_synced(path: Path, content: bytes) -> None:

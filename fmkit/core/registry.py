@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from fmkit.core.errors import ConfigError, received
@@ -56,8 +55,7 @@ def find(kind: str, name: str, table: Mapping[str, Any]) -> Any:
         ConfigError: no table, plugin file or installed package has that name.
     """
     if name in table:
-        entry = table[name]
-        return load(entry) if isinstance(entry, str) else entry
+        return load(table[name])
     if name in _from_plugin_file[kind]:
         return _from_plugin_file[kind][name]
     if name in _entry_points(kind):
@@ -76,7 +74,7 @@ def find_or_none(kind: str, name: str) -> Any:
         return None
 
 
-def load_plugins(path: str) -> ModuleType:
+def load_plugins(path: str) -> None:
     """Run a user's plugin file and take over its tables (`MODELS`, `DATA` ...).
 
     Only a file that the user named on the command line comes here: it is code and runs as such.
@@ -107,4 +105,3 @@ def load_plugins(path: str) -> ModuleType:
                 f"plugins: {kind.upper()} in {path} must be a mapping of names to functions."
             )
         _from_plugin_file[kind].update(added)
-    return module

@@ -83,18 +83,16 @@ class _SignalHandler:
         elif self.stop_signal is None:
             self.stop_signal, self._stop_time = number, time.monotonic()
             if self.defer_depth == 0:
-                self._raise(number)
+                self._has_raised = True
+                raise SignalReceived(number)
             name = signal.Signals(number).name
             message = f"\n{name}: stopping after this step and saving; once more stops at once\n"
             with contextlib.suppress(OSError):
                 # Not `sys.stderr`, which may be in the middle of a write.
                 os.write(2, message.encode())
         elif not self._has_raised and time.monotonic() - self._stop_time >= _REPEAT_SECONDS:
-            self._raise(self.stop_signal)
-
-    def _raise(self, number: int) -> None:
-        self._has_raised = True
-        raise SignalReceived(number)
+            self._has_raised = True
+            raise SignalReceived(self.stop_signal)
 
     def _watch(self) -> None:
         """End the process on the second signal if it does not end by itself.

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from fmkit.commands import plugins
+from fmkit.commands import launch
 from fmkit.config import command_line, preflight, suggest
 from fmkit.config.registry import BASES, config_class
 from fmkit.config.schema.commands import TrainConfig
@@ -383,7 +383,7 @@ def benign(folder: Path) -> list[str]:
         write_files(folder / str(number), {f"{group}/mine.yaml": content})
         words = [f"--config-dir={folder / str(number)}", f"{group}=mine"]
         try:
-            preflight.check(command_line.parse("finetune", words), plugins.names())
+            preflight.check(command_line.parse("finetune", words), launch.allowed_names())
         except FmkitError as error:
             faults.append(f"{content!r}: {error}")
     return faults

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fmkit.commands import plugins, runs
+from fmkit.commands import launch, runs
 from fmkit.config import saved_config
 from fmkit.core import console, files
 from fmkit.evaluation import load_run
@@ -42,7 +42,7 @@ def use(folder: Path) -> None:
         runs.runs(["list", f"runs_dir={folder.parent.parent}"])
         runs.runs(["show", str(folder), f"runs_dir={folder.parent.parent}"])
     run = RunReader(run_index.resolve_trained(str(folder), folder.parent.parent))
-    plugins.require(run, ("model", "task"), KNOWN)
+    launch.require_plugins(run, ("model", "task"), KNOWN)
     run.classes()
     saved_config.overrides(run.config(), "data", set())
     saved_config.section(run.config(), "data")
