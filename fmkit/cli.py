@@ -34,37 +34,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 done, 1 a defect, 2 config, 3 data, 4 a run or artifact was refused,
         5 the loss is not finite, 6 disk or memory, 128 + n stopped by signal n.
     """
-    from fmkit.core import signals
+    from fmkit.core import machine, signals
 
-    is_process = arguments is None
+    is_process, code = arguments is None, 0
     try:
         with signals.signal_handlers(until_exit=is_process):  # from here on SIGUSR1 does not kill
             if is_process:
                 from fmkit.core import console
 
                 console.prepare_streams()
-            code = _exit_code(sys.argv[1:] if arguments is None else list(arguments))
+            machine.set_library_defaults()
+            try:
+                _run(sys.argv[1:] if arguments is None else list(arguments))
+            except (Exception, KeyboardInterrupt) as error:
+                from fmkit.commands import failures
+
+                failure = failures.as_fmkit_error(error)
+                failures.report(failure)
+                code = failure.exit_code
             signals.exit_with(code)
     except KeyboardInterrupt as error:  # the signal arrived while an error was being reported
         code = 128 + getattr(error, "number", 2)
         signals.exit_with(code)
     return code
-
-
-def _exit_code(words: list[str]) -> int:
-    """Run one command and report its error, if it has one."""
-    from fmkit.core import machine
-
-    machine.set_library_defaults()
-    try:
-        _run(words)
-    except (Exception, KeyboardInterrupt) as error:
-        from fmkit.commands import failures
-
-        failure = failures.as_fmkit_error(error)
-        failures.report(failure)
-        return failure.exit_code
-    return 0
 
 
 def _run(words: list[str]) -> None:

@@ -109,13 +109,12 @@ class ResumedRun:
             console.warning(problem)
         self.has_begun = True
         atomic_dir.remove_leftovers(folder)
-        rows = 0
         if self.saved is not None:
             resume.delete_later(folder, self.saved.step)
-            rows = self.saved.rows
         else:
             (self.run.folder / run_dir.FREEZE).unlink(missing_ok=True)
-        if metrics_log.truncate(self.run.folder, rows) < rows:
+        logged = self.saved.rows if self.saved else 0
+        if metrics_log.truncate(self.run.folder, logged) < logged:
             console.warning(
                 f"{run_dir.METRICS} has lost rows: it has fewer than the checkpoint recorded."
             )

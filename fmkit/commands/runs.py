@@ -98,35 +98,24 @@ class Rows:
             lines = ["\t".join(cell.plain for cell in row) for row in [header, *cells]]
             yield Segment("\n".join([f"# {_cell(self.title).plain}", *lines]) + "\n")
             return
-        shown, left_out = self._fitting_columns(cells, options.max_width)
+        shown, left_out, room = [], [], options.max_width
         table = Table(title=_cell(self.title), title_justify="left", box=box.SIMPLE, pad_edge=False)
-        for number in shown:
-            width = max((row[number].cell_len for row in cells), default=0)
-            table.add_column(
-                _cell(self.columns[number]),
-                overflow="fold",
-                min_width=None if number else width,
-                no_wrap=number == 0,
-            )
+        for number, name in enumerate(self.columns):
+            filled = [row[number].cell_len for row in cells if row[number].plain != NOTHING]
+            if not filled:
+                continue
+            room -= max(*filled, len(name)) + 3
+            if room < 0 and number >= _FOLDED:
+                left_out.append(name)
+                continue
+            shown.append(number)
+            width = None if number else max(row[0].cell_len for row in cells)
+            table.add_column(_cell(name), overflow="fold", min_width=width, no_wrap=number == 0)
         for row in cells:
             table.add_row(*(row[number] for number in shown))
         yield table
         if left_out:
             yield Text(f"Too narrow for: {', '.join(left_out)}. A pipe gets them all.\n", "dim")
-
-    def _fitting_columns(self, cells: list[list[Text]], width: int) -> tuple[list[int], list[str]]:
-        """The columns to show, the first ones first, and the names of those left out."""
-        shown, left_out = [], []
-        for number, name in enumerate(self.columns):
-            filled = [row[number].cell_len for row in cells if row[number].plain != NOTHING]
-            if not filled:
-                continue
-            width -= max(*filled, len(name)) + 3
-            if width < 0 and number >= _FOLDED:
-                left_out.append(name)
-            else:
-                shown.append(number)
-        return shown, left_out
 
 
 def _cell(value: Any) -> Text:

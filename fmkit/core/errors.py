@@ -66,10 +66,6 @@ class Interrupted(FmkitError):
         self.exit_code = 128 + signal_number
 
 
-MAX_LINES = 10
-"""Lines of a list of problems; the rest are counted."""
-
-
 def short_repr(value: object, limit: int = 120) -> str:
     """`repr` of a value for a message, with the middle of a long one left out."""
     if isinstance(value, int) and value.bit_length() > 200:  # Python refuses to print huge ones
@@ -127,7 +123,7 @@ def plural(count: int, noun: str, plural_noun: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural_noun or f'{noun}s'}"
 
 
-def combine_messages(problems: Sequence[str], max_lines: int = MAX_LINES) -> str:
+def combine_messages(problems: Sequence[str], max_lines: int = 10) -> str:
     """One message for one problem, a numbered list for several.
 
     Args:
