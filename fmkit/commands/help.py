@@ -332,7 +332,7 @@ def _group(group: str) -> None:
             values = [f"{row.key.removeprefix(f'{group}.')}={row.value}" for row in file.assignments
                       if row.key.rpartition(".")[2] != "name"]  # fmt: skip
         if values:
-            lines += _beside(option, f"sets {', '.join(values)}", 19)
+            lines += _two_columns(option, f"sets {', '.join(values)}", 19)
         else:  # the file sets no more than a name
             others.append(option)
     lines += _wrap(", ".join(others), "  ")
@@ -372,7 +372,7 @@ def _group_line(group: str) -> str:
 
 
 def _key_lines(keys: Iterable[_Key]) -> list[str]:
-    return [line for key in keys for line in _beside(key.assigned, key.meaning)]
+    return [line for key in keys for line in _two_columns(key.assigned, key.meaning)]
 
 
 def _examples(examples: Mapping[str, str]) -> list[str]:
@@ -387,7 +387,7 @@ def _examples(examples: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def _beside(left: str, right: str, column: int = _COLUMN) -> list[str]:
+def _two_columns(left: str, right: str, column: int = _COLUMN) -> list[str]:
     """A term and its wrapped meaning, on the same line where both fit."""
     meaning = _wrap(right, " " * column)
     if len(left) + 4 > column or not meaning:
