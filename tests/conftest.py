@@ -2,6 +2,7 @@
 
 import gc
 import os
+import threading
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -37,6 +38,15 @@ def pytest_runtest_teardown(item, nextitem):
 def _own_cache(tmp_path_factory):
     """No test reads or fills the feature cache of whoever runs it."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def _no_run_stays_locked():
+    """A run that stays locked in this process could not be resumed from it, as from a notebook."""
+    before = set(threading.enumerate())
+    yield
+    beating = {thread for thread in threading.enumerate() if thread.name == "heartbeat"}
+    assert not beating - before, "the test left a run locked"
 
 
 @pytest.fixture(autouse=True)

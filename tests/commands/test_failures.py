@@ -35,7 +35,8 @@ def folder(tmp_path):
     run = RunWriter(tmp_path, "finetune")
     run.begin(sizes(48, 224), {})
     run.update(phase="full", step=7)
-    return tmp_path
+    yield tmp_path
+    run.release_lock()
 
 
 @pytest.mark.parametrize(
