@@ -26,7 +26,7 @@ from fmkit.config.saved_config import quote
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.core import console, machine, safe_io, signals
 from fmkit.core.errors import ArtifactError, ConfigError, received
-from fmkit.store import run_dir, run_index
+from fmkit.store import metrics_log, run_dir, run_index
 from fmkit.store.run_reader import RunReader
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Run:
         """
         import pandas as pd
 
-        path = self.folder / run_dir.METRICS
+        path = self.folder / metrics_log.METRICS
         try:
             return pd.DataFrame(list(safe_io.read_json_lines(path)) if path.exists() else [])
         except (OSError, ValueError) as error:

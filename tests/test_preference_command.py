@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from whole_runs import only_run
 
-from fmkit.store import run_dir
+from fmkit.store import metrics_log, run_dir
 
 THINGS = ("fox", "dog", "cat", "owl")
 SMALL = ["data.batch_size=8", "runtime.verbose=false"]
@@ -57,7 +57,7 @@ def test_preferences_are_learned_judged_and_written(fmkit, begun, tmp_path):
     assert kept["weights"]["head"] is True
     assert kept["reference"]["computed"] == 48
     assert kept["data"]["classes"] == []
-    rows = [json.loads(each) for each in (folder / run_dir.METRICS).read_text().splitlines()]
+    rows = [json.loads(each) for each in (folder / metrics_log.METRICS).read_text().splitlines()]
     assert rows[-1]["val_margin"] > rows[0]["val_margin"] > 0
     assert rows[-1]["val_rewards_chosen"] > 0  # likelier than at the start
 

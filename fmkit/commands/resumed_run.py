@@ -116,7 +116,7 @@ class ResumedRun:
         logged = self.saved.rows if self.saved else 0
         if metrics_log.truncate(self.run.folder, logged) < logged:
             console.warning(
-                f"{run_dir.METRICS} has lost rows: it has fewer than the checkpoint recorded."
+                f"{metrics_log.METRICS} has lost rows: it has fewer than the checkpoint recorded."
             )
         if self.request.epochs:
             self._write_longer_config()

@@ -16,7 +16,7 @@ from fmkit.commands import launch
 from fmkit.config.registry import larger_is_better
 from fmkit.core import console, errors, files, safe_io
 from fmkit.core.errors import ArtifactError, ConfigError, received
-from fmkit.store import run_dir, run_index
+from fmkit.store import metrics_log, run_dir, run_index
 from fmkit.store.run_reader import RunReader
 
 NOTHING = "-"
@@ -160,7 +160,7 @@ def details(folder: Path) -> list[Rows]:
     run, status = run_index.read(folder), _json(folder / run_dir.STATUS)
     shown = {"folder": str(folder), "state": run.state, "reason": run.reason}
     shown |= {key: value for key, value in status.items() if key not in (*shown, "test", "val")}
-    phases, epochs = shown.pop("phases", None), _epochs(folder / run_dir.METRICS)
+    phases, epochs = shown.pop("phases", None), _epochs(folder / metrics_log.METRICS)
     pairs = [(key, value) for key, value in flat(shown).items() if value is not None]
     tables = [Rows("status", ("key", "value"), pairs)]
     if isinstance(phases, list) and phases and all(isinstance(phase, dict) for phase in phases):

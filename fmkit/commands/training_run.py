@@ -69,7 +69,7 @@ def train(
     metrics = _evaluate(config, run, assembly)
     with signals.defer_signals():  # a signal no longer changes that the run is done
         run.finish(
-            phases=[result.as_dict() for result in results],
+            phases=[dataclasses.asdict(result) for result in results],
             total_seconds=round(time.monotonic() - began, 3),
             **metrics,
         )
@@ -205,7 +205,8 @@ def _follow_recipe(
     for row in rows:
         _log(config, run, f"recipe: {auto_recipe.format_choice(row)}")
     run.write_config(config)
-    run.write_recipe(rows)  # after the config: where this file exists, that has the choices
+    # After the config: where this file exists, that has the choices.
+    files.write_json(run.folder / run_dir.RECIPE, rows)
     run.update(stage="+".join(config.stage))
 
 
@@ -228,12 +229,15 @@ def _record(config: TrainConfig, run: RunWriter, assembly: Any, resolved: TrainC
     if entry.input_size:
         inputs = {entry.input_size: getattr(backbone, entry.input_size), **inputs}
     others = {
-        part.name: {"name": part.config.name, **part.spec.as_dict()}
+        part.name: {"name": part.config.name, **part.data.spec.as_dict()}
         for part in assembly.objectives[1:]  # the first is the primary one
     }
     run.write_config(resolved)
     run.write_environment(
-        devices=assembly.devices.as_dict(),
+        devices={
+            **dataclasses.asdict(assembly.devices),
+            "jit_compile": assembly.devices.jit_compile(),
+        },
         seed=config.runtime.seed,
         data={"name": config.data.name, **assembly.spec.as_dict()},
         rows=len(assembly.splits["train"]),  # what `resume` counts the steps of an epoch by
@@ -283,14 +287,15 @@ def _evaluate(config: TrainConfig, run: RunWriter, assembly: Any) -> dict[str, A
     for number, part in enumerate(assembly.evaluated()):
         by_split: dict[str, Any] = {}
         validation: dict[str, Any] = {}
+        data = part.data.examples
         for split in ("val", "test"):
-            indices = part.splits.get(split)
+            indices = part.data.splits.get(split)
             if indices is None or not len(indices):
                 continue
             metrics, columns = evaluator.evaluate(
                 evaluator.EvaluationInputs(
-                    part.model, part.loader, indices, part.examples, part.examples.labels,
-                    part.spec.classes, part.task, BOOTSTRAP, config.runtime.seed,
+                    part.model, part.loader, indices, data, data.labels, part.data.spec.classes,
+                    part.task, BOOTSTRAP, config.runtime.seed,
                     None if split == "val" else validation,
                 )
             )  # fmt: skip

@@ -99,9 +99,7 @@ class Entry:
     def arrays(self, memory_budget_bytes: int, lock: Lock) -> CachedArrays:
         """The arrays, in memory where they fit, else memory-mapped.
 
-        Args:
-            memory_budget_bytes: memory that they may take.
-            lock: held on this entry; it is released as soon as the files are not needed.
+        The lock on the entry is released as soon as its files are not needed.
         """
         maps = [[np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
                  for name in shard["files"]] for shard in self.shards]  # fmt: skip
@@ -120,11 +118,6 @@ class CachedArrays:
     _shards: Sequence[Sequence[np.ndarray]]
     _starts: np.ndarray
     _lock: Lock | None
-
-    @property
-    def rows(self) -> int:
-        """Examples."""
-        return int(self._starts[-1])
 
     @property
     def in_memory(self) -> bool:
@@ -164,13 +157,7 @@ class ArrayCache:
     def lock(self, key: str, exclusive: bool, on_wait: Callable[[], None] | None = None) -> Lock:
         """Keep other processes from writing (and, if exclusive, from reading) an entry.
 
-        Args:
-            key: the entry.
-            exclusive: to write it.
-            on_wait: called repeatedly while another process holds the lock; it may raise.
-
-        Raises:
-            OSError: the folder cannot be written.
+        For `on_wait` and errors see `get_or_compute`.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = Lock(self.folder / f"{key}.lock")
@@ -192,7 +179,7 @@ class ArrayCache:
         Of several jobs that need the same entry one computes it, and the others wait.
 
         Args:
-            key: the entry.
+            key: the entry's.
             compute: writes it; called with the exclusive lock.
             on_wait: called repeatedly while another process holds the lock; it may raise.
 
@@ -234,8 +221,7 @@ class ArrayCache:
 
         Args:
             key: its name; the caller holds the exclusive lock.
-            facts: the values that the key is a hash of.
-            provenance: how it was computed, for people.
+            facts, provenance: see `Entry`.
             dtype: one of `_DTYPES`.
             batches: one array (B, *F) per tensor, in the order of the examples.
 
@@ -264,46 +250,36 @@ class ArrayCache:
 
     def make_room(self, bytes_needed: int) -> None:
         """Delete what killed processes left, and the least recently used entries until all fits."""
-        if not self.folder.is_dir():
-            return
         for leftover in self.folder.glob(".trash-*"):
             shutil.rmtree(leftover, ignore_errors=True)
         for leftover in (*self.folder.glob(".tmp-*"), *self.folder.glob(".old-*")):
-            self._remove_if_free(leftover, _key_in(leftover.name))
+            self._remove_if_free(leftover)
         entries = self.entries()
         total = sum(entry.bytes for entry in entries)
         for entry in reversed(entries):
             if total + bytes_needed <= self.limit_bytes:
                 return
-            if self._remove_if_free(entry.folder, entry.key):
+            if self._remove_if_free(entry.folder):
                 total -= entry.bytes
 
     def clear(self, keys: Sequence[str] | None = None) -> tuple[int, int]:
         """Delete entries that are not in use; how many were deleted and how many were in use."""
         if not self.folder.is_dir():
             return 0, 0
-        names = [
-            path.name
-            for path in self.folder.iterdir()
-            if path.is_dir() and not path.name.startswith(".trash-")
-        ]
+        folders = [path for path in self.folder.iterdir() if path.is_dir()]
+        names = [path.name for path in folders if not path.name.startswith(".trash-")]
         selected = names if keys is None else [name for name in names if name in keys]
-        removed = 0
-        for name in selected:
-            removed += self._remove_if_free(self.folder / name, _key_in(name))
+        removed = sum(self._remove_if_free(self.folder / name) for name in selected)
         return removed, len(selected) - removed
 
-    def _remove_if_free(self, folder: Path, key: str) -> bool:
+    def _remove_if_free(self, folder: Path) -> bool:
+        """Delete an entry, or a leftover such as `.tmp-KEY-PID`, unless its key is locked."""
+        key = folder.name.split("-")[1] if folder.name.startswith(".") else folder.name
         with Lock(self.folder / f"{key}.lock") as lock:
             if not lock.try_acquire(exclusive=True):
                 return False
             atomic_dir.remove(folder)
         return True
-
-
-def _key_in(name: str) -> str:
-    """The key in the name of an entry, or of a leftover such as `.tmp-KEY-PID`."""
-    return name.split("-")[1] if name.startswith(".") else name
 
 
 def read_entry(folder: Path) -> Entry | None:

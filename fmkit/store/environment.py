@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
+import re
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -12,20 +14,23 @@ from fmkit.core import machine
 from fmkit.core.version import VERSION
 
 
+def versions(*packages: str) -> dict[str, str | None]:
+    """The versions of packages by name; None: not installed."""
+    installed: dict[str, str | None] = dict.fromkeys(packages)
+    for package in packages:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            installed[package] = metadata.version(package)
+    return installed
+
+
 def current() -> dict[str, Any]:
     """Versions, hardware and the git commit of the current folder."""
-    packages = ("tensorflow", "keras", "keras-hub", "hydra-core", "omegaconf", "numpy", "pillow")
-    versions: dict[str, str | None] = {
-        "python": platform.python_version(),
-        "fmkit": VERSION,
-    }
-    for package in packages:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = None
+    own = {"python": platform.python_version(), "fmkit": VERSION}
     return {
-        "versions": versions,
+        "versions": own
+        | versions(
+            "tensorflow", "keras", "keras-hub", "hydra-core", "omegaconf", "numpy", "pillow"
+        ),
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": machine.available_cores(),
@@ -38,8 +43,8 @@ def _processor() -> str:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return platform.processor()
-    names = [line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line]
-    return names[0] if names else platform.processor()
+    name = re.search("model name.*?:(.*)", text)
+    return name[1].strip() if name else platform.processor()
 
 
 def _git_commit() -> dict[str, Any] | None:

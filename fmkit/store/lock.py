@@ -35,10 +35,11 @@ _TEXT_KEYS, _BYTE_KEYS = (
     ("rss_bytes", "memory_limit_bytes"),
 )
 
+_memory_limit = functools.cache(machine.memory_limit)
 _open_locks: weakref.WeakSet[Lock] = weakref.WeakSet()
 
 
-class Lock:
+class Lock(contextlib.AbstractContextManager["Lock"]):
     """A lock on a file, which is never deleted, so that all processes lock the same file."""
 
     def __init__(self, path: Path) -> None:
@@ -51,9 +52,6 @@ class Lock:
                 raise
             self._stream = path.open("rb", buffering=0)  # a read-only cache
         _open_locks.add(self)
-
-    def __enter__(self) -> Lock:
-        return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
@@ -120,10 +118,7 @@ class RunLock(Lock):
 
 
 def acquire_run_lock(path: Path) -> RunLock:
-    """Lock a run for the life of this process, or until the lock is closed.
-
-    Args:
-        path: the lock's file inside the run folder.
+    """Lock a run, by a file in its folder, for the life of this process or until it is closed.
 
     Raises:
         ArtifactError: another process holds it, here or on a machine that shares the disk.
@@ -131,7 +126,8 @@ def acquire_run_lock(path: Path) -> RunLock:
     """
     lock = RunLock(path)
     record = read_record(path)
-    if not _acquire(lock) or _is_alive_elsewhere(record):
+    silence = _silence(record) if _is_elsewhere(record) else None
+    if not _acquire(lock) or (silence is not None and silence < SILENT_SECONDS):
         Lock.close(lock)
         raise ArtifactError(
             f"run {path.absolute().parent.name} is in use by pid {record.get('pid', 'unknown')} "
@@ -178,11 +174,6 @@ def heartbeat() -> dict[str, Any]:
     }
 
 
-@functools.cache
-def _memory_limit() -> int | None:
-    return machine.memory_limit()
-
-
 def read_record(path: Path) -> dict[str, Any]:
     """The valid values of the record in a lock's file; empty where there is none."""
     try:
@@ -204,9 +195,7 @@ def _valid_values(record: Mapping[str, Any]) -> dict[str, Any]:
 def why_dead(path: Path, status: Mapping[str, Any]) -> str:
     """Why a run whose status says `running` is dead; empty when it is, or may be, alive.
 
-    Args:
-        path: the run's lock.
-        status: the run's status, for values that the record in the lock lacks.
+    The status has values that the record in the lock, at `path`, may lack.
     """
     free = is_free(path)
     if free is False:
@@ -218,14 +207,10 @@ def why_dead(path: Path, status: Mapping[str, Any]) -> str:
         return f"process {record['pid']} does not exist" if is_gone else ""
     if _is_elsewhere(record):
         # Some shared disks keep locks per machine, so that a lock held elsewhere looks free here.
-        silence = _seconds_since(record.get("heartbeat"))
+        silence = _silence(record)
         if silence is None or silence < SILENT_SECONDS:
             return ""
         return f"no sign of life from host {record['host']} since {record['heartbeat']}"
-    return _cause_of_death(record)
-
-
-def _cause_of_death(record: Mapping[str, Any]) -> str:
     recorded_boot = record.get("boot_id")
     if recorded_boot is not None and recorded_boot != boot_id():
         return "the machine was restarted while it ran"
@@ -243,14 +228,15 @@ def _is_elsewhere(record: Mapping[str, Any]) -> bool:
     return host is not None and host != socket.gethostname() and not same_kernel
 
 
-def _is_alive_elsewhere(record: Mapping[str, Any]) -> bool:
-    silence = _seconds_since(record.get("heartbeat"))
-    return _is_elsewhere(record) and silence is not None and silence < SILENT_SECONDS
+def _silence(record: Mapping[str, Any]) -> float | None:
+    last = timestamp(record.get("heartbeat"))
+    return None if last is None else time.time() - last
 
 
-def _seconds_since(moment: str | None) -> float | None:
+def timestamp(text: str | None) -> float | None:
+    """An ISO 8601 time in seconds since 1970; None where it is not one."""
     try:
-        return time.time() - datetime.datetime.fromisoformat(moment or "").timestamp()
+        return datetime.datetime.fromisoformat(text or "").timestamp()
     except (ValueError, OverflowError, OSError):
         return None
 
@@ -261,7 +247,7 @@ def _is_process(number: int) -> bool:
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:  # another user's, so it exists
-        return True
+        pass
     return True
 
 

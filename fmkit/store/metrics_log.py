@@ -9,7 +9,6 @@ import math
 import numbers
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from fmkit.core import files, safe_io
@@ -18,6 +17,8 @@ from fmkit.core.throttle import Throttle
 from fmkit.store import run_dir
 from fmkit.store.tensorboard import EventsFile
 
+METRICS = "metrics.jsonl"
+METRICS_TABLE = "metrics.csv"
 _CSV_SECONDS = 1.0
 _NOT_PLOTTED = ("phase", "epoch", "step")
 
@@ -27,41 +28,41 @@ class MetricsLog:
 
     metrics.jsonl gets every row at once. The CSV is rewritten as a whole, since columns may be
     added, so that happens at most once a second, and at the end.
-
-    Args:
-        folder: the run's folder.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._jsonl = folder / run_dir.METRICS
-        self._csv = folder / run_dir.METRICS_TABLE
+        self._jsonl = folder / METRICS
+        self._csv = folder / METRICS_TABLE
         self._events = EventsFile(folder / run_dir.TENSORBOARD)
         self._csv_throttle = Throttle(_CSV_SECONDS, delay=0)
         self._csv_is_stale = False
-        has_rows = self._jsonl.exists()
-        self._rows: list[dict[str, Any]] = (
-            list(safe_io.read_json_lines(self._jsonl)) if has_rows else []
-        )
+        self._rows: list[dict[str, Any]] = []
+        if self._jsonl.exists():
+            self._rows += safe_io.read_json_lines(self._jsonl)
 
     def __enter__(self) -> MetricsLog:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._csv_is_stale:
             self._write_csv()
         self._events.close()
 
     def append(self, row: dict[str, Any], end_of_epoch: bool = True) -> None:
         """Write one row; at the end of an epoch, so do the CSV and TensorBoard."""
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
         files.append_json_line(self._jsonl, row, "metrics.mid_line")
         self._rows.append(row)
-        self._add_events(row)
         self._csv_is_stale = True
+        values = [
+            Summary.Value(tag=tag, simple_value=float(value))
+            for tag, value in row.items()
+            if isinstance(value, numbers.Real) and math.isfinite(value) and tag not in _NOT_PLOTTED
+        ]
+        summary = Summary(value=values)
+        self._events.add(Event(wall_time=time.time(), step=int(row["step"]), summary=summary))
         if end_of_epoch and self._csv_throttle.is_due():
             self._write_csv()
             self._events.flush()
@@ -75,18 +76,6 @@ class MetricsLog:
     def _write_csv(self) -> None:
         files.write_text(self._csv, to_csv(self._rows))
         self._csv_is_stale = False
-
-    def _add_events(self, row: dict[str, Any]) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
-
-        values = [
-            Summary.Value(tag=tag, simple_value=float(value))
-            for tag, value in row.items()
-            if isinstance(value, numbers.Real) and math.isfinite(value) and tag not in _NOT_PLOTTED
-        ]
-        event = Event(wall_time=time.time(), step=int(row["step"]), summary=Summary(value=values))
-        self._events.add(event)
 
 
 def truncate(folder: Path, rows: int) -> int:
@@ -102,32 +91,29 @@ def truncate(folder: Path, rows: int) -> int:
     Raises:
         ArtifactError: one of the rows to keep is damaged.
     """
-    path = folder / run_dir.METRICS
+    from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+    path = folder / METRICS
     content = path.read_bytes() if path.exists() else b""
     lines = [line for line in content.split(b"\n") if line.strip()]
-    kept_rows: list[dict[str, Any]] = []
+    rows_to_keep: list[dict[str, Any]] = []
     for number, line in enumerate(lines[:rows], start=1):
         try:
-            kept_rows.append(dict(json.loads(line)))
+            rows_to_keep.append(dict(json.loads(line)))
         except (ValueError, TypeError, RecursionError) as error:
             if number == len(lines):  # torn by a crash
                 break
             raise ArtifactError(f"{path}, line {number}, is damaged.") from error
-    files.write_bytes(path, b"".join(line + b"\n" for line in lines[: len(kept_rows)]))
-    files.write_text(folder / run_dir.METRICS_TABLE, to_csv(kept_rows))
-    _restart_events(folder / run_dir.TENSORBOARD, kept_rows)
-    return len(kept_rows)
-
-
-def _restart_events(folder: Path, kept_rows: list[dict[str, Any]]) -> None:
-    """Make TensorBoard discard the events after the last kept row: a restart at its step."""
-    from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-
-    step = int(kept_rows[-1].get("step", 0)) + 1 if kept_rows else 0
-    start = SessionLog(status=SessionLog.START)
-    events = EventsFile(folder)
-    events.add(Event(wall_time=time.time(), step=step, session_log=start))
+    files.write_bytes(path, b"".join(line + b"\n" for line in lines[: len(rows_to_keep)]))
+    files.write_text(folder / METRICS_TABLE, to_csv(rows_to_keep))
+    step = int(rows_to_keep[-1].get("step", 0)) + 1 if rows_to_keep else 0
+    restart = SessionLog(
+        status=SessionLog.START
+    )  # TensorBoard discards the events from its step on
+    events = EventsFile(folder / run_dir.TENSORBOARD)
+    events.add(Event(wall_time=time.time(), step=step, session_log=restart))
     events.close()
+    return len(rows_to_keep)
 
 
 def to_csv(rows: list[dict[str, Any]]) -> str:

@@ -28,8 +28,6 @@ HYDRA = ".hydra"
 RECIPE = "recipe.json"
 STATUS = "status.json"
 ENVIRONMENT = "environment.json"
-METRICS = "metrics.jsonl"
-METRICS_TABLE = "metrics.csv"
 TENSORBOARD = "tensorboard"
 CHECKPOINTS = "checkpoints"
 MANIFEST = "manifest.json"
@@ -66,27 +64,21 @@ def claim(runs_dir: Path, kind: str) -> Path:
             folder = runs_dir / kind / new_name()
             folder.mkdir()  # fails if it exists: two launches never share a folder
             return folder
-        except FileExistsError as error:
-            if not (runs_dir / kind).is_dir():  # a file is where the folder must be
-                raise _not_writable(runs_dir, error) from error
         except OSError as error:
-            raise _not_writable(runs_dir, error) from error
-
-
-def _not_writable(runs_dir: Path, error: OSError) -> ConfigError:
-    parent = files.absolute_path(runs_dir)
-    return ConfigError(
-        f"runs_dir: cannot create a run folder in {parent}: {error.strerror}.",
-        "Name a folder that you may write: runs_dir=DIR",
-    )
+            # A name that is taken is tried again, unless a file is where the folder must be.
+            if isinstance(error, FileExistsError) and (runs_dir / kind).is_dir():
+                continue
+            raise ConfigError(
+                "runs_dir: cannot create a run folder in "
+                f"{files.absolute_path(runs_dir)}: {error.strerror}.",
+                "Name a folder that you may write: runs_dir=DIR",
+            ) from error
 
 
 class RunWriter:
     """Writes a run folder: config, status, log, environment and the finished model.
 
-    Args:
-        folder: the claimed folder.
-        command: `pretrain` or `finetune`.
+    The `status` is as it was written last.
     """
 
     def __init__(self, folder: Path, command: str) -> None:
@@ -94,7 +86,7 @@ class RunWriter:
         self._lock: lock.RunLock | None = None
         self._began = time.monotonic()
         self._from_environment: dict[str, str] = {}
-        self._status: dict[str, Any] = {
+        self.status: dict[str, Any] = {
             "state": RUNNING,
             "reason": None,
             "command": command,
@@ -117,16 +109,9 @@ class RunWriter:
         """The folder of checkpoints."""
         return self.folder / CHECKPOINTS
 
-    @property
-    def status(self) -> dict[str, Any]:
-        """The status as last written."""
-        return self._status
-
     @classmethod
     def reopen(cls, folder: Path) -> RunWriter:
-        """A run that was stopped, locked, to continue it.
-
-        Temporary files of a killed process are deleted.
+        """A stopped run, locked, to continue it; temporary files of a killed process are deleted.
 
         Raises:
             ArtifactError: it is in use, or its status cannot be read.
@@ -139,8 +124,8 @@ class RunWriter:
         except (OSError, ValueError, KeyError, TypeError) as error:
             run.release_lock()
             raise ArtifactError(f"run {folder}: {STATUS} cannot be used: {error}.") from error
-        new = {key: run._status[key] for key in ("state", "reason", "ended", "pid", "host")}
-        run._status |= {**status, **new}
+        new = {key: run.status[key] for key in ("state", "reason", "ended", "pid", "host")}
+        run.status |= {**status, **new}
         run._began -= seconds
         files.remove_temporaries(folder)
         for parent in (folder, run.checkpoints):
@@ -148,11 +133,7 @@ class RunWriter:
         return run
 
     def acquire_lock(self) -> None:
-        """Lock the run until it ends or this process does.
-
-        Raises:
-            ArtifactError: another process has locked it.
-        """
+        """Lock the run until it or this process ends; ArtifactError where another one has it."""
         if self._lock is None:
             self._lock = lock.acquire_run_lock(self.folder / LOCK)
 
@@ -208,15 +189,15 @@ class RunWriter:
         for key in ("name", "reason"):
             if isinstance(changes.get(key), str):
                 changes[key] = sanitize.redact(changes[key])
-        self._status.update(changes)
-        self._status.update(lock.heartbeat())
-        self._status["seconds"] = round(time.monotonic() - self._began, 3)
-        files.write_json(self.folder / STATUS, self._status, "status.write")
+        self.status.update(changes)
+        self.status.update(lock.heartbeat())
+        self.status["seconds"] = round(time.monotonic() - self._began, 3)
+        files.write_json(self.folder / STATUS, self.status, "status.write")
 
     def update_throttled(self, **changes: Any) -> None:
         """Change keys of the status, and write it at most once a second."""
-        self._status.update(changes)
-        if time.monotonic() - self._began - self._status["seconds"] >= 1:
+        self.status.update(changes)
+        if time.monotonic() - self._began - self.status["seconds"] >= 1:
             self.update()
 
     def finish(self, **changes: Any) -> None:
@@ -227,8 +208,7 @@ class RunWriter:
     def fail(self, error: BaseException) -> None:
         """Mark the run as failed or interrupted, and log the traceback."""
         message = error.message if isinstance(error, FmkitError) else repr(error)
-        is_stopped = isinstance(error, Interrupted | KeyboardInterrupt)
-        state = INTERRUPTED if is_stopped else FAILED
+        state = INTERRUPTED if isinstance(error, Interrupted | KeyboardInterrupt) else FAILED
         with contextlib.suppress(OSError):  # a full disk must not hide the error itself
             self.log("".join(traceback.format_exception(error)))
         with contextlib.suppress(OSError):
@@ -246,31 +226,19 @@ class RunWriter:
         entry = f"{machine.local_time()} {clean}\n"
         files.append(self.folder / LOG, entry.encode("utf-8", "backslashreplace"))
 
-    def write_recipe(self, rows: list[dict[str, Any]]) -> None:
-        """Write what `recipe=auto` chose, and what it left as the user had set it."""
-        files.write_json(self.folder / RECIPE, rows)
-
     def write_environment(self, **facts: Any) -> None:
         """Write versions, hardware, git commit and further facts."""
         files.write_json(self.folder / ENVIRONMENT, {**environment.current(), **facts})
 
     def save_model(self, model: Any) -> None:
-        """Write the finished Keras model as `model.keras`, in one step.
-
-        Raises:
-            OSError: the disk is full or refuses; it names the file.
-        """
+        """Write the finished Keras model as `model.keras`, in one step."""
         with files.replacing(self.folder / MODEL, "model.write") as temporary:
             model.save(temporary)
             if not zipfile.is_zipfile(temporary):  # Keras does not report every failed write
                 raise OSError(errno.EIO, "the file is not whole")
 
     def save_tokenizer(self, tokenizer: Tokenizer) -> None:
-        """Write the tokenizer of a text model, in one step.
-
-        Raises:
-            OSError: the disk is full or refuses.
-        """
+        """Write the tokenizer of a text model, in one step."""
         folder = self.folder / TOKENIZER
         if not folder.exists():
             with atomic_dir.replacing(folder) as (temporary, _):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ LAST = "last"
 
 _STATES = (run_dir.RUNNING, run_dir.DONE, run_dir.FAILED, run_dir.INTERRUPTED)
 _NUMBER = (int, float)
-_TYPES: dict[str, tuple[type, ...]] = {
+_TYPES: dict[str, Any] = {
     **dict.fromkeys(("state", "reason", "command", "name", "started", "ended"), (str,)),
     **dict.fromkeys(("host", "phase", "model", "data", "task", "fmkit"), (str,)),
     **dict.fromkeys(("pid", "epoch", "step"), (int,)),
@@ -39,7 +39,6 @@ class RunSummary:
     """One run by its status.json, checked; a key that the file lacks is None.
 
     Attributes:
-        folder: the run's folder.
         id: the folder's name, or `SWEEP/JOB` for a job of a sweep.
         state: running, done, failed, interrupted, dead or broken.
         reason: why it failed, stopped, is dead or broken.
@@ -92,17 +91,14 @@ def read(folder: Path, identity: str = "") -> RunSummary:
         reason := lock.why_dead(folder / run_dir.LOCK, status)
     ):
         # It may have ended since: a run writes its last status before it releases its lock.
-        if _read_state(folder) != run_dir.RUNNING:
+        try:
+            state = safe_io.read_json_object(folder / run_dir.STATUS).get("state")
+        except (OSError, ValueError):
+            state = BROKEN
+        if state != run_dir.RUNNING:
             return read(folder, identity)
         fields["state"], fields["reason"] = DEAD, reason
     return RunSummary(folder, identity, **fields)
-
-
-def _read_state(folder: Path) -> Any:
-    try:
-        return safe_io.read_json_object(folder / run_dir.STATUS).get("state")
-    except (OSError, ValueError):
-        return None
 
 
 def _is_valid(key: str, value: Any) -> bool:
@@ -110,78 +106,50 @@ def _is_valid(key: str, value: Any) -> bool:
         return key != "state"
     if isinstance(value, bool) or not isinstance(value, _TYPES[key]):
         return False
-    rules: dict[str, Callable[[Any], bool]] = {
-        "state": lambda state: state in _STATES,
-        "started": lambda text: _timestamp(text) is not None,
-        "pid": lambda pid: pid > 0,  # 0 and below are process groups
-    }
-    return key not in rules or rules[key](value)
-
-
-def _timestamp(text: str | None) -> float | None:
-    """An ISO 8601 time in seconds since 1970; None where it is not one."""
-    try:
-        return None if text is None else datetime.datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError, OSError):
-        return None
+    if key == "pid":
+        return bool(value > 0)  # 0 and below are process groups
+    if key == "started":
+        return lock.timestamp(value) is not None
+    return key != "state" or value in _STATES
 
 
 def runs(root: Path) -> list[RunSummary]:
     """Every run under a folder, newest first, the broken ones included."""
-    summaries = [read(folder, identity) for folder, identity in _run_folders(Path(root))]
+    sweeps = _subfolders(root / SWEEPS)
+    summaries = [
+        read(folder)
+        for command in _subfolders(root)
+        if command.name != SWEEPS
+        for folder in _subfolders(command)
+    ]
+    summaries += [
+        read(job, f"{sweep.name}/{job.name}") for sweep in sweeps for job in _subfolders(sweep)
+    ]
     return sorted(summaries, key=_start_time, reverse=True)
-
-
-def _run_folders(root: Path) -> Iterator[tuple[Path, str]]:
-    """Folder and id of every run."""
-    for command in _subfolders(root):
-        for folder in _subfolders(command):
-            if command.name != SWEEPS:
-                yield folder, folder.name
-                continue
-            for job in _subfolders(folder):
-                yield job, f"{folder.name}/{job.name}"
 
 
 def _subfolders(folder: Path) -> list[Path]:
     """Folders in a folder, hidden ones left out; none where it cannot be read."""
     try:
-        with os.scandir(folder) as entries:
-            return [
-                folder / entry.name
-                for entry in entries
-                if not entry.name.startswith(".") and entry.is_dir()
-            ]
+        return [path for path in folder.iterdir() if path.name[0] != "." and path.is_dir()]
     except OSError:
         return []
 
 
 def _start_time(run: RunSummary) -> tuple[float, str]:
     """When a run started: by its status, else by its name, else by its folder's time."""
-    seconds = _timestamp(run.started)
+    seconds = lock.timestamp(run.started)
     if seconds is None:
-        try:
+        with contextlib.suppress(OSError):
+            seconds = run.folder.stat().st_mtime
+        with contextlib.suppress(ValueError):
             stamp = run.id[: len("2026-01-31_120000")]
             seconds = datetime.datetime.strptime(stamp, "%Y-%m-%d_%H%M%S").timestamp()
-        except ValueError:
-            try:
-                seconds = run.folder.stat().st_mtime
-            except OSError:
-                seconds = 0.0
-    return seconds, run.id
+    return seconds or 0.0, run.id
 
 
 def resolve_trained(text: str, root: Path, key: str = "run") -> Path:
-    """The folder of the run that a user means, which must have a checkpoint.
-
-    Args:
-        text: as for `resolve`.
-        root: folder of runs.
-        key: config key for the messages.
-
-    Raises:
-        ArtifactError: there is no such run, there are several, or it has no checkpoint.
-    """
+    """As `resolve`; ArtifactError also where the run has no checkpoint."""
     folder = resolve(text, root, key)
     checkpoints = atomic_dir.folders_in(folder / run_dir.CHECKPOINTS)
     if any(name.startswith("step-") for name in checkpoints):
@@ -198,12 +166,7 @@ def resolve(text: str, root: Path, key: str = "run") -> Path:
     """The folder of the run that a user means.
 
     In this order: `last` (the newest run that is done), a run's folder, its id, its name, the
-    beginning or the end of an id.
-
-    Args:
-        text: what the user typed.
-        root: folder of runs.
-        key: config key for the messages.
+    beginning or the end of an id. Messages name the config key `key`.
 
     Raises:
         ArtifactError: there is no such run, or there are several.
@@ -280,25 +243,19 @@ def best(
         ArtifactError: no run has metrics.
     """
     readable = [run for run in runs(root) if run.state != BROKEN and data in (None, run.data)]
-    ranked = [run for run in readable if metric_value(run, metric) is not None]
+    ranked = [run for run in readable if metric in metrics(run)]
     if not ranked:
         available = sorted({name for run in readable for name in metrics(run)})
         if available:
             raise ConfigError(received("metric", metric, available))
         on_data = f" on {data}" if data else ""
         raise ArtifactError(f"No run in {absolute_path(root)}{on_data} has metrics of a split yet.")
-    sign = -1 if larger_is_better else 1
-    return sorted(ranked, key=lambda run: sign * (metric_value(run, metric) or 0.0))
+    return sorted(ranked, key=lambda run: metrics(run)[metric], reverse=larger_is_better)
 
 
 def metrics(run: RunSummary) -> dict[str, float]:
     """The finite numbers in a run's `test` and `val`, by `split.metric`."""
     return {**flat_numbers("test", run.test), **flat_numbers("val", run.val)}
-
-
-def metric_value(run: RunSummary, metric: str) -> float | None:
-    """One value of `metrics`, or None."""
-    return metrics(run).get(metric)
 
 
 def flat_numbers(prefix: str, mapping: Mapping[str, Any] | None) -> dict[str, float]:

@@ -14,7 +14,7 @@ from fmkit.store import run_dir, run_index
 
 @dataclass(frozen=True)
 class RunReader:
-    """Reads the files of a run folder, checked, whether the run has ended or not."""
+    """Reads a run's files, whether it has ended or not; ArtifactError where one is unusable."""
 
     folder: Path
 
@@ -24,11 +24,7 @@ class RunReader:
         return self.folder.name
 
     def config(self) -> dict[str, Any]:
-        """The config as plain values; references such as `${oc.env:NAME}` are not resolved.
-
-        Raises:
-            ArtifactError: it is missing, damaged, or not a config that fmkit writes.
-        """
+        """The config as plain values; references such as `${oc.env:NAME}` are not resolved."""
         path = self.folder / run_dir.CONFIG
         document = safe_yaml.read(path)
         if document.tree is None:
@@ -38,21 +34,16 @@ class RunReader:
         return values
 
     def json(self, name: str, max_bytes: int = safe_io.MAX_JSON) -> dict[str, Any]:
-        """One of the run's JSON files.
-
-        Raises:
-            ArtifactError: it is missing, damaged or too large.
-        """
+        """One of the run's JSON files; ArtifactError where it is missing, damaged or too large."""
         try:
             return safe_io.read_json_object(self.folder / name, max_bytes)
         except (OSError, ValueError) as error:
             raise self._unusable(name, error) from error
 
     def data(self, objective: str | None = None) -> dict[str, Any]:
-        """The run's record of its data: classes, counts, fingerprints.
+        """The record of the data (classes, counts, fingerprints) of a run or of one objective.
 
-        Args:
-            objective: an objective of a joint run other than the primary.
+        An `objective` is named where it is not the primary one. For errors see `json`.
         """
         environment = self.json(run_dir.ENVIRONMENT)
         data = environment.get("data")
@@ -68,11 +59,7 @@ class RunReader:
         return self._distinct_names(self.data(objective)["classes"], "classes")
 
     def spec(self, objective: str | None = None) -> DataSpec:
-        """The fields of the run's `DataSpec` that a model is built from; see `data`.
-
-        Raises:
-            ArtifactError: the record is damaged.
-        """
+        """The fields of the run's `DataSpec` that a model is built from; see `data`."""
         data = self.data(objective)
         modality, kind = data.get("modality", "image"), data.get("annotations", "")
         if modality not in modalities.names():
@@ -84,11 +71,7 @@ class RunReader:
         return DataSpec(modality, self.classes(objective), {}, annotations=kind, names=outputs)
 
     def validation(self, objective: str | None = None) -> dict[str, Any]:
-        """Metrics of the run's own validation; empty where there is no such file.
-
-        Raises:
-            ArtifactError: the file is damaged.
-        """
+        """Metrics of the run's own validation; empty where there is no such file."""
         name = f"{run_dir.EVALUATION}/val{f'-{objective}' if objective else ''}.json"
         if not (self.folder / name).exists():
             return {}
@@ -117,11 +100,7 @@ class RunReader:
 
     @property
     def checkpoints(self) -> Path:
-        """The folder of checkpoints.
-
-        Raises:
-            ArtifactError: it has a link to outside the run, or anything but files and folders.
-        """
+        """The folder of checkpoints; ArtifactError if a link leads out of the run."""
         folder = self.folder / run_dir.CHECKPOINTS
         try:
             safe_io.check_tree(folder, self.folder)

@@ -38,7 +38,10 @@ class EventsFile:
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         folder.mkdir(parents=True, exist_ok=True)
-        stamp = max(time.time_ns(), _newest(folder) + 1)
+        # Names of other writers have seconds: the last nanosecond of that second.
+        matches = (_NAME.match(path.name) for path in folder.iterdir())
+        newest = max((int(match[1].ljust(19, "9")) for match in matches if match), default=0)
+        stamp = max(time.time_ns(), newest + 1)
         name = f"events.out.tfevents.{stamp:019d}.{socket.gethostname()}.{os.getpid()}"
         self._records = RecordWriter((folder / name).open("xb"))
         self.add(Event(wall_time=time.time(), file_version=_VERSION))
@@ -55,10 +58,3 @@ class EventsFile:
     def close(self) -> None:
         """Flush and close the file; closing a second time does nothing."""
         self._records.close()
-
-
-def _newest(folder: Path) -> int:
-    """The time in the name of the newest file in nanoseconds, 0 where there is no file."""
-    matches = (_NAME.match(path.name) for path in folder.iterdir())
-    # Names of other writers have seconds: the last nanosecond of that second.
-    return max((int(match[1].ljust(19, "9")) for match in matches if match), default=0)

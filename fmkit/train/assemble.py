@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ import keras
 import numpy as np
 
 from fmkit.config import objectives as objectives_config
+from fmkit.config.registry import task_entry
 from fmkit.config.schema.commands import TrainConfig
-from fmkit.config.schema.data import DataConfig
 from fmkit.config.schema.task import JointConfig
+from fmkit.core import registry
 from fmkit.core.types import DataSpec
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
@@ -23,7 +24,6 @@ from fmkit.models.backbone import Backbone
 from fmkit.optim import rates
 from fmkit.optim.optimizers import is_decayed
 from fmkit.store.run_reader import RunReader
-from fmkit.tasks.base import EpochEvaluator
 from fmkit.train import build_model, devices, freeze, init_from_run, objective, phases, task_data
 from fmkit.train import reference_outputs as reference
 from fmkit.train.objective import Objective
@@ -38,7 +38,6 @@ class Assembly:
 
     Attributes:
         loader: batches of what trains; of a joint run a `JointLoader`.
-        model: the whole network.
         skipped: by phase, why it does not run.
         started_from: where the weights came from, for the record.
         pretrained: what L2-SP pulls the backbone's variables to, by their id; empty without it.
@@ -71,45 +70,23 @@ class Assembly:
         """Where models are compiled and trained."""
         return devices.scope(self.devices)
 
-    def training_batches(self, phase: Phase, first_step: int, steps: int | None = None) -> Any:
-        """A phase's batches, in the order that the seed and the global step decide.
-
-        Args:
-            phase: the phase.
-            first_step: number of the first one, counted since the run began.
-            steps: how many; None means as many as the phase has.
-        """
-        return self.loader.train(
-            self.splits["train"],
-            seed=self.config.runtime.seed,
-            steps=phase.steps if steps is None else steps,
-            start=first_step,
-            augment=phase.augment,
-        )
+    def training_batches(self, phase: Phase, first_step: int, steps: int) -> Any:
+        """Batches of a phase from a step of the run on, in the order of the seed and that step."""
+        train, seed = self.splits["train"], self.config.runtime.seed
+        return self.loader.train(train, seed, steps, first_step, phase.augment)
 
     def ordered(self, split: str) -> Any:
         """A split's batches in order, or None when it has no example."""
         if self.objectives:  # `JointTaskModel` reads each one's own: any tells Keras to validate
             batches = (objective.ordered(split) for objective in self.objectives)
-            return next((each for each in batches if each is not None), None)
+            return next((dataset for dataset in batches if dataset is not None), None)
         indices = self.splits.get(split)
         return None if indices is None or not len(indices) else self.loader.ordered(indices)
-
-    def epoch_evaluator(self) -> EpochEvaluator | None:
-        """What computes metrics over all validation predictions, where the task has any."""
-        return self.task.epoch_evaluator(self.model, self.loader, self.examples, self.splits)
-
-    @property
-    def examples_per_epoch(self) -> int:
-        """Examples of all objectives in one epoch of the primary one."""
-        count = len(self.splits["train"])
-        steps = -(-count // self.config.data.batch_size)
-        return count + sum(each.config.batch_size for each in self.objectives[1:]) * steps
 
     def example_ids(self, step: int) -> list[str]:
         """The examples of a training step, counted from 0 over all phases."""
         seed, ids = self.config.runtime.seed, {"": self.examples.ids}
-        ids |= {objective.name: objective.examples.ids for objective in self.objectives}
+        ids |= {objective.name: objective.data.examples.ids for objective in self.objectives}
         positions = self.loader.positions(self.splits["train"], seed, step)
         return [ids[name][index] for name, indices in positions.items() for index in indices]
 
@@ -142,11 +119,9 @@ def assemble(
     saved: Any = None,
     others: Mapping[str, Dataset] | None = None,
 ) -> Assembly:
-    """Build model and task, load weights, open the data.
+    """Build model and task, open the data, load weights from the first of these that applies.
 
-    Where the weights come from, the first that applies:
-
-    1. `saved`: a checkpoint of this run, from which the loop takes them all. L2-SP, and a task that
+    1. `saved`: a `SavedState`; the loop takes all from its checkpoint. L2-SP, and a task that
        compares with the model of the start, need what they were then, so that there the others are
        loaded all the same.
     2. `init`: a finished run. The head too, when it was trained for the same classes.
@@ -154,25 +129,23 @@ def assemble(
     4. Random ones.
 
     Args:
-        config: the typed config.
         data: what to train on; of a joint run, the primary objective's.
-        machine: the devices.
-        saved: the `resume.SavedState` that a run resumes from.
         others: of a joint run, the data of the other objectives.
     """
-    loads = saved is None or config.optimizer.l2_sp > 0 or reference.is_needed(config.task)
+    task_class = registry.load(task_entry(config.task.name).task)
+    needs_reference = getattr(task_class, "needs_reference", False)
+    loads = saved is None or config.optimizer.l2_sp > 0 or needs_reference
     with devices.scope(machine):
         backbone, task, model, joint = _build(config, data, others or {}, with_weights=loads)
         task_data.check_monitor(config.task, task)
-        every = joint or (Objective("", config.data, task, model, None, data),)
-        for each in every:
-            each.data = task_data.prepare_for_task(
-                each.config, config.runtime, each.data, each.task, backbone
+        parts = joint or (Objective("", config.data, task, model, None, data),)
+        for part in parts:
+            part.data = task_data.prepare_for_task(
+                part.config, config.runtime, part.data, part.task, backbone
             )
-            devices.check_batches(
-                machine, each.task, len(each.data.splits["train"]), each.config.batch_size
-            )
-        data = every[0].data
+            examples = len(part.data.splits["train"])
+            devices.check_batches(machine, part.task, examples, part.config.batch_size)
+        data = parts[0].data
         steps = -(-len(data.splits["train"]) // config.data.batch_size)
         planned = phases.plan(config.stage, config.optimizer, steps)
         freeze.check(model, backbone, planned)
@@ -180,11 +153,15 @@ def assemble(
         started_from: dict[str, Any] = {"weights": backbone.weights}
         if config.init is not None and loads:
             skipped, started_from = init_from_run.start_from(
-                RunReader(Path(config.init)), config, every, backbone, model, planned
+                RunReader(Path(config.init)), config, parts, backbone, model, planned
             )
-        skipped = {**_weightless_head_phases(model, backbone, planned), **skipped}
+        head_phases = [phase.name for phase in planned if phase.train == "head"]
+        is_weightless = not freeze.weights_by_block(model, backbone)[rates.HEAD]
+        if is_weightless and len(head_phases) < len(planned):  # embeddings give the scores
+            reason = "the head has no weights of its own"
+            skipped = {**dict.fromkeys(head_phases, reason), **skipped}
         pretrained = _copies_of_decayed(backbone) if config.optimizer.l2_sp else {}
-    loader = _open_loader(config, every, joint, backbone)
+    loader = objective.open_loader(config.runtime, parts, backbone)
     for phase in planned:
         loader.check_augment(phase.augment)
     assembly = Assembly(
@@ -205,33 +182,9 @@ def _build(
     if not with_weights:
         model_config = dataclasses.replace(model_config, weights="none")
     if isinstance(config.task, JointConfig):
-        every = {objectives_config.primary(config.task): data, **others}
-        return objective.build_joint(model_config, config.task, every)
+        datasets = {objectives_config.primary(config.task): data, **others}
+        return objective.build_joint(model_config, config.task, datasets)
     return *build_model.build_model(model_config, config.task, data.spec), ()
-
-
-def _open_loader(
-    config: TrainConfig,
-    every: Sequence[Objective],
-    joint: Sequence[Objective],
-    backbone: Backbone,
-) -> Any:
-    """The input pipeline; of a joint run one over those of all objectives."""
-    if joint:
-        return objective.open_joint_loader(config.runtime, joint, backbone)
-    (only,) = every
-    return build_model.open_loader(config.data, config.runtime, only.examples, only.task, backbone)
-
-
-def _weightless_head_phases(
-    model: TaskModel, backbone: Backbone, planned: Sequence[Phase]
-) -> dict[str, str]:
-    """Phases that train a head alone which has no weights, as where embeddings give the scores."""
-    head_phases = [phase.name for phase in planned if phase.train == "head"]
-    has_weights = freeze.weights_by_block(model, backbone)[rates.HEAD]
-    if len(head_phases) == len(planned) or has_weights:
-        return {}
-    return dict.fromkeys(head_phases, "the head has no weights of its own")
 
 
 def _copies_of_decayed(backbone: Backbone) -> dict[int, keras.Variable]:
@@ -278,19 +231,13 @@ def resolved_config(config: TrainConfig, assembly: Assembly, split_seed: int) ->
     data = dataclasses.replace(config.data, split_seed=split_seed)
     if isinstance(task, JointConfig):
         resolved = {part.name: part.task.resolved_config for part in assembly.objectives}
-        objectives = {
-            name: dataclasses.replace(
-                settings,
-                task=resolved[name] or settings.task,
-                data=_with_split_seed(settings.data, split_seed),
+        objectives = dict(task.objectives)
+        for name, part in objectives.items():
+            own_seed = part.data.split_seed
+            seed = split_seed if own_seed is None else own_seed
+            part_data = dataclasses.replace(part.data, split_seed=seed)
+            objectives[name] = dataclasses.replace(
+                part, task=resolved[name] or part.task, data=part_data
             )
-            for name, settings in task.objectives.items()
-        }
         task = dataclasses.replace(task, objectives=objectives)
     return dataclasses.replace(config, model=model, task=task, data=data)
-
-
-def _with_split_seed(data: DataConfig, split_seed: int) -> DataConfig:
-    return dataclasses.replace(
-        data, split_seed=split_seed if data.split_seed is None else data.split_seed
-    )

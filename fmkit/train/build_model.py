@@ -44,19 +44,15 @@ def build_model(
 
 
 def build_backbone(config: ModelConfig, specs: Sequence[DataSpec]) -> Backbone:
-    """The backbone that a config names, for data of some kind.
-
-    Raises:
-        ConfigError: it reads images and the data are texts, or the other way round.
-    """
+    """The backbone that a config names; ConfigError where it does not read data of this kind."""
     backbone = model_registry.build(config)
     for spec in specs:
         if backbone.modality != spec.modality:
-            wanted = modality_entry(spec.modality)
+            needed = modality_entry(spec.modality)
             raise ConfigError(
                 f"model.name={config.name} reads {modality_entry(backbone.modality).plural}, and "
-                f"the data are {wanted.plural}.",
-                f"Choose a model of {wanted.plural}: {wanted.models}." if wanted.models else "",
+                f"the data are {needed.plural}.",
+                f"Choose a model of {needed.plural}: {needed.models}." if needed.models else "",
             )
     lora.add_adapters(backbone, config)
     return backbone

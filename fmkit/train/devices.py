@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import importlib.metadata
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.core.errors import ConfigError
+from fmkit.store import environment
 
 
 @dataclass(frozen=True)
@@ -21,8 +20,7 @@ class Devices:
 
     Attributes:
         kind: `cpu` or `gpu`.
-        names: the devices in use.
-        precision: Keras' name of the dtype policy.
+            precision: Keras' name of the dtype policy.
         jit: `true`, `false` or `auto`, as in the config.
         deterministic: whether operations that depend on timing are refused.
     """
@@ -41,41 +39,35 @@ class Devices:
         """
         return self.kind == "gpu" if self.jit == "auto" else self.jit == "true"
 
-    def as_dict(self) -> dict[str, Any]:
-        """The same for JSON."""
-        return {**asdict(self), "jit_compile": self.jit_compile()}
-
 
 def prepare(config: RuntimeConfig) -> Devices:
-    """Seed everything, choose the precision, and find the devices.
+    """Seed everything, choose the precision, and find the devices."""
+    is_tensorflow = keras.backend.backend() == "tensorflow"
+    if is_tensorflow:
+        import tensorflow as tf
 
-    Raises:
-        ConfigError: `runtime.devices=all` on a backend other than TensorFlow.
-    """
-    _free_last_job()
+        # A sweep's earlier job: Keras' optimizers register a gradient function per trace, for good.
+        # It holds the outermost graph, and so all Python functions that tf.data called: with them
+        # every decoded image.
+        getattr(tf.compat.v1.get_default_graph(), "_py_funcs_used_in_graph", []).clear()
+    keras.backend.clear_session(free_memory=True)
     keras.utils.set_random_seed(config.seed)
     kind, names, capability = _accelerators()
-    if config.deterministic:
-        _enable_determinism()
-    precision = _precision(config.precision, kind, capability)
+    if config.deterministic and is_tensorflow:
+        tf.config.experimental.enable_op_determinism()
+    precision = config.precision
+    if precision == "auto" and kind == "cpu":
+        precision = "float32"  # bfloat16 on a CPU was faster in one run and slower in another
+    elif precision == "auto":
+        fast = "mixed_float16" if capability >= 7.0 else "float32"
+        precision = "mixed_bfloat16" if capability >= 8.0 else fast
     keras.config.set_dtype_policy(precision)
-    if config.devices == "all" and keras.backend.backend() != "tensorflow":
+    if config.devices == "all" and not is_tensorflow:
         raise ConfigError(
             f"runtime.devices=all needs the TensorFlow backend; this is {keras.backend.backend()}."
         )
     used = names if config.devices == "all" else names[:1]
     return Devices(kind, used, precision, config.jit, config.deterministic)
-
-
-def _free_last_job() -> None:
-    """Free the names and the memory of a sweep's earlier job."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        # Keras' optimizers register a gradient function per trace, for good. It holds the outermost
-        # graph, and so all Python functions that tf.data called: with them every decoded image.
-        getattr(tf.compat.v1.get_default_graph(), "_py_funcs_used_in_graph", []).clear()
-    keras.backend.clear_session(free_memory=True)
 
 
 def _accelerators() -> tuple[str, tuple[str, ...], float]:
@@ -97,37 +89,12 @@ def _accelerators() -> tuple[str, tuple[str, ...], float]:
     return "gpu", tuple(f"/gpu:{number}" for number in range(len(gpus))), major + minor / 10
 
 
-def _precision(setting: str, kind: str, capability: float) -> str:
-    if setting != "auto":
-        return setting
-    if kind == "cpu":
-        return "float32"  # bfloat16 on a CPU was faster in one run and slower in another
-    if capability >= 8.0:
-        return "mixed_bfloat16"
-    return "mixed_float16" if capability >= 7.0 else "float32"
-
-
-def _enable_determinism() -> None:
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
-
-
-_PACKAGES = ("keras", "keras-hub", "tensorflow", "openvino", "pillow")
-"""Their versions may change what comes out of a network."""
-
-
 def versions() -> dict[str, str | None]:
-    """The versions of the packages that compute what is cached; None: not installed."""
-    return {package: _version(package) for package in _PACKAGES}
+    """The versions of the packages that may change what comes out of a network."""
+    return environment.versions("keras", "keras-hub", "tensorflow", "openvino", "pillow")
 
 
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+_strategies: dict[tuple[str, ...], Any] = {}
 
 
 @contextlib.contextmanager
@@ -139,26 +106,18 @@ def scope(devices: Devices) -> Iterator[None]:
     if len(devices.names) < 2:
         yield
         return
-    with _strategy(devices.names).scope():
+    import tensorflow as tf
+
+    # The same object each time: TensorFlow cannot mix variables of two strategies.
+    if devices.names not in _strategies:
+        _strategies[devices.names] = tf.distribute.MirroredStrategy(list(devices.names))
+    with _strategies[devices.names].scope():
         yield
 
 
-@functools.cache
-def _strategy(names: tuple[str, ...]) -> Any:
-    """The same object each time: TensorFlow cannot mix variables of two strategies."""
-    import tensorflow as tf
-
-    return tf.distribute.MirroredStrategy(list(names))
-
-
 def gradients(compute_loss: Callable[[], Any], variables: Sequence[keras.Variable]) -> list[Any]:
-    """The gradient of a loss with respect to variables; None for one that it does not depend on.
-
-    Keras has no function for it that works with every backend.
-
-    Raises:
-        ConfigError: the backend is not TensorFlow.
-    """
+    """The gradient of a loss with respect to variables; None for one that it does not depend on."""
+    # Keras has no function for it that works with every backend.
     if keras.backend.backend() != "tensorflow":
         raise ConfigError(
             "this task's update rule needs the TensorFlow backend; this is "
@@ -172,13 +131,7 @@ def gradients(compute_loss: Callable[[], Any], variables: Sequence[keras.Variabl
 
 
 def check_batches(machine: Devices, task: Any, examples: int, batch_size: int) -> None:
-    """Refuse batches that several devices cannot share, as rows belong together or are too few.
-
-    Args:
-        machine: the devices.
-        task: what is learned.
-        examples: of the training split.
-        batch_size: of it.
+    """Refuse batches of a training split that several devices cannot share.
 
     Raises:
         ConfigError: there are several views of each image, or a device would get no example of the

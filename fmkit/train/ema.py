@@ -11,26 +11,11 @@ from fmkit.models.keras_internals import moving_averages
 
 
 def pairs(optimizers: Mapping[str, Any]) -> list[tuple[Any, Any]]:
-    """Each trained variable with its average; none without `optimizer.ema`.
-
-    Args:
-        optimizers: the optimizers of an update rule, by name.
-    """
-    return [pair for optimizer in optimizers.values() for pair in _pairs(optimizer)]
-
-
-def _pairs(optimizer: Any) -> list[tuple[Any, Any]]:
+    """Each trained variable with its average, of an update rule's optimizers by name."""
     # Under mixed_float16 Keras wraps the optimizer.
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    if not getattr(optimizer, "use_ema", False):
-        return []
-    return moving_averages(optimizer)
-
-
-def finalize(optimizers: Mapping[str, Any]) -> None:
-    """Replace the raw weights by their average, for good."""
-    for variable, average in pairs(optimizers):
-        variable.assign(average)
+    inner = [getattr(optimizer, "inner_optimizer", optimizer) for optimizer in optimizers.values()]
+    averaging = [optimizer for optimizer in inner if getattr(optimizer, "use_ema", False)]
+    return [pair for optimizer in averaging for pair in moving_averages(optimizer)]
 
 
 class EmaEvaluation(keras.callbacks.Callback):
@@ -41,15 +26,10 @@ class EmaEvaluation(keras.callbacks.Callback):
     """
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Swap the average in."""
-        self._swap()
-
-    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Swap the raw weights back."""
-        self._swap()
-
-    def _swap(self) -> None:
+        """Swap the raw weights and their average."""
         for variable, average in pairs(self.model.optimizers):
             raw = keras.ops.copy(keras.ops.convert_to_tensor(variable))
             variable.assign(average)
             average.assign(raw)
+
+    on_test_end = on_test_begin  # swaps them back

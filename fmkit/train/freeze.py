@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -23,6 +23,18 @@ from fmkit.models.keras_internals import (
 from fmkit.optim import rates
 from fmkit.train.phases import Phase
 
+_BIAS = re.compile("(.*_)?(bias|beta)")
+_SELECTORS: dict[str, tuple[str, Callable[[keras.Layer, keras.Variable], bool]]] = {
+    # By name, since KerasHub has norms of its own; a layer that holds others is not a norm itself.
+    "norm": (
+        "normalization layer",
+        lambda layer, variable: "Norm" in type(layer).__name__ and not all_layers(layer),
+    ),
+    "bias": ("bias", lambda layer, variable: bool(_BIAS.fullmatch(variable.name))),
+    "lora": ("", lambda layer, variable: is_adapter(variable)),
+}
+"""By kind of `train`: what messages call its variables where there must be some, and which."""
+
 
 def apply(model: keras.Model, backbone: Backbone, phase: Phase) -> None:
     """Set `trainable` for a phase; the model must be compiled after this.
@@ -36,7 +48,7 @@ def apply(model: keras.Model, backbone: Backbone, phase: Phase) -> None:
     Layer by layer, and their variables too: on TensorFlow a layer hands nothing down when the value
     that is set is the one it had.
     """
-    for layer in flattened(model):
+    for layer in all_layers(model):
         layer.trainable = True
         for variable in own_trainable_variables(layer):
             variable.trainable = True
@@ -57,32 +69,24 @@ def trained_variables(backbone: Backbone, phase: Phase) -> list[keras.Variable]:
         ConfigError: the backbone has fewer blocks, none of that name, or no normalization layer.
     """
     setting = trainable.parse(phase.train, f"stage.{phase.name}.train")
-    if setting.kind in ("norm", "bias"):
-        is_selected = _is_norm if setting.kind == "norm" else _is_bias
+    if setting.kind in _SELECTORS:
+        noun, is_selected = _SELECTORS[setting.kind]
         selected = [
             variable
-            for layer in _layers(backbone.blocks)
+            for layer in layers_of(*backbone.blocks)
             for variable in own_trainable_variables(layer)
             if is_selected(layer, variable)
         ]
-        if not selected:
-            name = "normalization layer" if setting.kind == "norm" else "bias"
+        if not selected and noun:
             raise ConfigError(
                 f"stage.{phase.name}.train: received {phase.train!r}, but the backbone "
-                f"{backbone.name} has no {name}."
+                f"{backbone.name} has no {noun}."
             )
         return selected
-    if setting.kind == "lora":
-        every = (
-            variable
-            for layer in _layers(backbone.blocks)
-            for variable in own_trainable_variables(layer)
-        )
-        return [variable for variable in every if is_adapter(variable)]
     adapted_kernels = {id(dense_kernel(layer)) for layer in lora.adapted_layers(backbone.model)}
     return [
         variable
-        for layer in _layers(_blocks(backbone, phase, setting))
+        for layer in layers_of(*_blocks(backbone, phase, setting))
         if phase.batchnorm == "train" or not is_batchnorm(layer)
         for variable in own_trainable_variables(layer)
         if id(variable) not in adapted_kernels
@@ -108,8 +112,8 @@ def _blocks(backbone: Backbone, phase: Phase, setting: trainable.Trainable) -> S
     return matching
 
 
-def movable(backbone: Backbone, phase: Phase) -> set[int]:
-    """The ids of the backbone's weights that a phase may change, moving statistics among them.
+def movable(model: keras.Model, backbone: Backbone, phase: Phase) -> set[int]:
+    """The ids of the weights that a phase may change, moving statistics and the head among them.
 
     It depends on the phase alone, not on what any layer's `trainable` says now.
     """
@@ -121,15 +125,13 @@ def movable(backbone: Backbone, phase: Phase) -> set[int]:
         if _learns(layer, block, trained, phase)
         for variable in own_state_variables(layer)
     }
-    return trained | state
+    return (
+        trained | state | {id(weight) for weight in weights_by_block(model, backbone)[rates.HEAD]}
+    )
 
 
 def weights_by_block(model: keras.Model, backbone: Backbone) -> dict[str, list[keras.Variable]]:
-    """Every weight of the whole model: by block from stem to top, then the head's.
-
-    Raises:
-        ConfigError: a weight is in no block and not in the head.
-    """
+    """Every weight by block from stem to top, then the head's; ConfigError if one is in neither."""
     by_block = {block.name: weights_of(block) for block in backbone.blocks}
     covered = {id(weight) for weights in by_block.values() for weight in weights}
     head_layers = [layer for layer in model.layers if layer.name.startswith(HEAD_PREFIXES)]
@@ -161,25 +163,17 @@ def multipliers(
 
 
 def check(model: keras.Model, backbone: Backbone, planned: Iterable[Phase]) -> None:
-    """Refuse phases that do not fit the backbone, before the first of them trains.
-
-    Raises:
-        ConfigError: see `trained_variables`, `weights_by_block` and `rates.multipliers`.
-    """
+    """Refuse phases that do not fit the backbone (ConfigError), before the first one trains."""
     for phase in planned:
         trained_variables(backbone, phase)
         multipliers(model, backbone, phase, 1.0)
 
 
-def flattened(model: keras.Model) -> list[keras.Layer]:
-    """Every layer, those inside nested models included."""
-    return all_layers(model)
-
-
-def layers_of(block: Block) -> Iterator[keras.Layer]:
-    """A block's layers and those inside them, each before those inside it."""
-    for layer in block.layers:
-        yield from all_layers(layer, include_self=True)
+def layers_of(*blocks: Block) -> Iterator[keras.Layer]:
+    """The layers of blocks and those inside them, each before those inside it."""
+    for block in blocks:
+        for layer in block.layers:
+            yield from all_layers(layer, include_self=True)
 
 
 def weights_of(block: Block) -> list[keras.Variable]:
@@ -192,34 +186,21 @@ def is_batchnorm(layer: keras.Layer) -> bool:
     return isinstance(layer, keras.layers.BatchNormalization)
 
 
-def _layers(blocks: Iterable[Block]) -> Iterator[keras.Layer]:
-    for block in blocks:
-        yield from layers_of(block)
-
-
 def _learns(layer: keras.Layer, block: Block, trained: set[int], phase: Phase) -> bool:
     """Whether a layer is in its training mode: something in it trains, and statistics may move."""
-    if is_batchnorm(layer) or not layer.weights:
-        open_block = any(id(weight) in trained for weight in weights_of(block))
-        moves = phase.batchnorm == "train" and phase.train != "lora"
-        return open_block and (moves or not is_batchnorm(layer))
-    return any(id(weight) in trained for weight in layer.weights)
-
-
-def _is_norm(layer: keras.Layer, variable: keras.Variable) -> bool:
-    # By name, since KerasHub has norms of its own; a layer that holds others is not a norm itself.
-    return "Norm" in type(layer).__name__ and not all_layers(layer)
-
-
-def _is_bias(layer: keras.Layer, variable: keras.Variable) -> bool:
-    return re.fullmatch(r"(.*_)?(bias|beta)", variable.name) is not None
+    if layer.weights and not is_batchnorm(layer):
+        return any(id(weight) in trained for weight in layer.weights)
+    moves = phase.batchnorm == "train" and phase.train != "lora"
+    return (moves or not is_batchnorm(layer)) and any(
+        id(weight) in trained for weight in weights_of(block)
+    )
 
 
 def describe(model: keras.Model) -> dict[str, Any]:
     """Counts of what trains, for the log and the table."""
     return {
-        "trainable_parameters": sum(size(variable) for variable in model.trainable_variables),
-        "parameters": sum(size(variable) for variable in model.weights),
+        "trainable_parameters": sum(map(size, model.trainable_variables)),
+        "parameters": sum(map(size, model.weights)),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 
 from fmkit.core import signals
 from fmkit.core.errors import ConfigError
@@ -14,13 +15,9 @@ from fmkit.train.run_context import RunContext
 
 
 def solve(context: RunContext, phase: Phase, inputs: PhaseInputs, callbacks: list[Any]) -> None:
-    """Solve for the head's weights; it counts as one step and one epoch.
+    """Solve for the head's weights, on features; it counts as one step and one epoch.
 
-    Args:
-        context: the run.
-        phase: the phase.
-        inputs: what it trains, on features.
-        callbacks: those of a phase that trains by gradients.
+    The callbacks are those of a phase that trains by gradients.
 
     Raises:
         ConfigError: the task has no such solver, or there is no validation split.
@@ -38,8 +35,9 @@ def solve(context: RunContext, phase: Phase, inputs: PhaseInputs, callbacks: lis
             "Set data.val_fraction above 0.",
         )
     targets, splits = assembly.task.targets(assembly.examples), assembly.splits
-    train, validation = (
-        (features.matrix(split), targets[splits[split]]) for split in ("train", "val")
+    train, validation = (  # a vector for each example: (N, D) and (N,)
+        (np.float32(features.arrays[split][0].tensor(0)), targets[splits[split]])
+        for split in ("train", "val")
     )
     weights, record = assembly.task.fit_linear_head(*train, validation)
     context.run.log(f"phase {phase.name}: lbfgs {record}")

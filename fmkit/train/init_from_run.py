@@ -16,7 +16,7 @@ from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.task import JointConfig
 from fmkit.core import console
 from fmkit.core.errors import ArtifactError, ConfigError, join_names
-from fmkit.core.types import DataSpec, Tokenizer
+from fmkit.core.types import DataSpec
 from fmkit.models import lora
 from fmkit.models.backbone import Backbone
 from fmkit.models.heads import HEAD_PREFIXES
@@ -30,24 +30,20 @@ from fmkit.train.objective import Objective
 from fmkit.train.phases import Phase
 from fmkit.train.task_model import TaskModel
 
+_LARGEST_IMAGE = 8192  # pixels
+_RANDOM_STATE = "seed_generator_state"
+"""How the paths of dropout's random states end: a new run has its own seed."""
+
 
 def best_checkpoint(run: RunReader) -> checkpoint.Checkpoint:
-    """A run's best checkpoint, verified, and its weights' file checked without reading them.
-
-    Raises:
-        ArtifactError: there is none, or it is damaged.
-    """
+    """A run's best checkpoint, verified, its weights unread; ArtifactError if it is not whole."""
     chosen = checkpoint.best_or_newest(run.checkpoints, run.best_step())
     with open_weights(chosen.folder / checkpoint.WEIGHTS):
         return chosen
 
 
 def check_sizes(chosen: checkpoint.Checkpoint, model: ModelConfig, classes: int) -> None:
-    """Refuse a config that asks for a network far larger than its checkpoint, before it is built.
-
-    Raises:
-        ArtifactError: a size in the run's config has no array of that size in the checkpoint.
-    """
+    """Refuse (ArtifactError) a config with sizes far larger than any array of its checkpoint."""
     with open_weights(chosen.folder / checkpoint.WEIGHTS) as arrays:
         sides = {side for shape in arrays.shapes.values() for side in shape}
     sizes = {"classes": classes, "model.hidden": model.hidden, "model.lora_rank": model.lora_rank}
@@ -69,10 +65,7 @@ def start_from(
     model: TaskModel,
     planned: list[Phase],
 ) -> tuple[dict[str, str], dict[str, Any]]:
-    """Load the weights of another run.
-
-    Returns:
-        By phase, why it is skipped; and what to record.
+    """Load the weights of another run: by phase, why it is skipped; and what to record.
 
     Raises:
         ArtifactError: the run is gone, or damaged.
@@ -86,7 +79,7 @@ def start_from(
             console.info(f"init: the adapters of {run.id} are merged into its kernels.")
         weights = lora.merge_weights(weights, before)
         paths = {path for path in paths if not lora.is_adapter_path(path)}
-    variables.assign(model, weights, {path for path in paths if not _is_head(path)})
+    variables.assign(model, weights, {path for path in paths if not path.startswith(HEAD_PREFIXES)})
     has_head = _load_heads(run, weights, model, objectives)
     has_all = all(has_head.values())
     record = {"init": str(run.folder), "head": has_all}
@@ -117,8 +110,16 @@ def _open_same_model(run: RunReader, config: TrainConfig, backbone: Backbone) ->
             f"init: run {run.id} has the model {before.name!r}, this one {config.model.name!r}.",
             "Remove model= to use the run's model, or remove init=.",
         )
-    if backbone.tokenizer is not None:
-        _require_same_tokens(run, backbone.tokenizer)
+    folder, tokenizer = run.folder / run_dir.TOKENIZER, backbone.tokenizer
+    if (
+        tokenizer is not None
+        and folder.is_dir()
+        and tokenizers.load(folder).fingerprint() != tokenizer.fingerprint()
+    ):
+        raise ConfigError(  # each token would get another one's vector
+            f"init: run {run.id} was trained with another tokenizer than this model has.",
+            f"Use the run's: model.tokenizer={folder}, or remove model=.",
+        )
     return before
 
 
@@ -136,7 +137,7 @@ def _why_heads_are_new(
     heads = {head_owner(name) for name in (task, config.task.name)}
     if len(heads) > 1 and task != JointConfig.name:
         reason = f"task is {task}"
-    elif _outputs(run.spec()) != _outputs(objectives[0].spec):
+    elif _outputs(run.spec()) != _outputs(objectives[0].data.spec):
         names = run.spec().classes or run.spec().names
         reason = f"classes are {join_names(names, 6)}" if names else "data has no classes"
     return f"the head is new, since that run's {reason}"
@@ -162,35 +163,22 @@ def _load_heads(
     has_head = {}
     for number, objective in enumerate(objectives):
         head = _head_variables(model, objectives, number)
-        has_head[objective.name] = any(
-            _load_head(run, weights, objective, head, *saved_config.task_of(before, source))
-            for source in sorted(sources, key=lambda name: name != objective.name)
-        )
+        has_head[objective.name] = False
+        for source in sorted(sources, key=lambda name: name != objective.name):
+            task, part = saved_config.task_of(before, source)
+            values = weights if part is None else joint.weights_of(part, weights)
+            same_outputs = _outputs(run.spec(part)) == _outputs(objective.data.spec)
+            same_head = head_owner(task.name) == head_owner(objective.task.name)
+            same_shapes = all(
+                path in values and values[path].shape == tuple(variable.shape)
+                for path, variable in head.items()
+            )
+            if same_outputs and same_head and same_shapes:
+                for path, variable in head.items():
+                    variable.assign(values[path])
+                has_head[objective.name] = True
+                break
     return has_head
-
-
-def _load_head(
-    run: RunReader,
-    weights: dict[str, np.ndarray],
-    objective: Objective,
-    head: Mapping[str, Any],
-    saved_task: Any,
-    saved_objective: str | None,
-) -> bool:
-    """Load a head from one of a run, if that is the same; whether it is."""
-    if saved_objective is not None:
-        weights = joint.weights_of(saved_objective, weights)
-    fits = all(
-        path in weights and weights[path].shape == tuple(variable.shape)
-        for path, variable in head.items()
-    )
-    same_head = head_owner(saved_task.name) == head_owner(objective.task.name)
-    same_outputs = _outputs(run.spec(saved_objective)) == _outputs(objective.spec)
-    if not (fits and same_head and same_outputs):
-        return False
-    for path, variable in head.items():
-        variable.assign(weights[path])
-    return True
 
 
 def _outputs(spec: DataSpec) -> tuple[object, ...]:
@@ -203,48 +191,18 @@ def _head_variables(
 ) -> dict[str, Any]:
     """The learned variables of an objective's head, by their paths in a run of it alone."""
     prefixes = [f"{joint.PREFIX}{objective.name}/" for objective in objectives]
+    prefix = prefixes[number] if number else ""
+    others = () if number else (*prefixes[1:], f"{joint.WEIGHTING}/")
     learned = learned_paths(model)
-    heads = {
-        path: variable
+    return {
+        path.removeprefix(prefix): variable
         for path, variable in variables.by_path(model.variables).items()
-        if path in learned and _is_head(path)
+        if path in learned and path.startswith(HEAD_PREFIXES)
+        if path.startswith(prefix) and not path.startswith(others)
     }
-    if number:
-        prefix = prefixes[number]
-        return {
-            path.removeprefix(prefix): variable
-            for path, variable in heads.items()
-            if path.startswith(prefix)
-        }
-    others = (*prefixes[1:], f"{joint.WEIGHTING}/")
-    return {path: variable for path, variable in heads.items() if not path.startswith(others)}
 
 
 def learned_paths(model: keras.Model) -> set[str]:
     """Paths of what a model has learned: all its variables but the states of random generators."""
     paths = variables.by_path(model.variables)
     return {path for path in paths if not path.endswith(_RANDOM_STATE)}
-
-
-def _require_same_tokens(run: RunReader, tokenizer: Tokenizer) -> None:
-    """Refuse another tokenizer: each token would get another one's vector.
-
-    Raises:
-        ConfigError: the run had another tokenizer.
-        ArtifactError: the run's record of it is damaged.
-    """
-    folder = run.folder / run_dir.TOKENIZER
-    if folder.is_dir() and tokenizers.load(folder).fingerprint() != tokenizer.fingerprint():
-        raise ConfigError(
-            f"init: run {run.id} was trained with another tokenizer than this model has.",
-            f"Use the run's: model.tokenizer={folder}, or remove model=.",
-        )
-
-
-_LARGEST_IMAGE = 8192  # pixels
-_RANDOM_STATE = "seed_generator_state"
-"""How the paths of dropout's random states end: a new run has its own seed."""
-
-
-def _is_head(path: str) -> bool:
-    return path.startswith(HEAD_PREFIXES)

@@ -3,10 +3,10 @@
 What happens, and which file does it:
 
 - A step: `TaskModel.train_step` (task_model.py) hands the batch to the task's update rule
-  (optim/update_rule.py). After it, in this order: steps are counted (callbacks/step_counter.py), a
-  NaN or infinite loss ends the run (callbacks/nonfinite.py), a signal ends the epoch
-  (signal_stop.py), a row and the progress bar (callbacks/recorder.py), a checkpoint at
-  intervals or on request (callbacks/checkpointing.py).
+  (optim/update_rule.py). After it, in this order: steps are counted (callbacks/recorder.py), a NaN
+  or infinite loss ends the run (callbacks/nonfinite.py), a signal ends the epoch (signal_stop.py),
+  a row and the progress bar (callbacks/recorder.py), a checkpoint at intervals or on request
+  (callbacks/checkpointing.py).
 - An epoch: validation on the `val` split, with the averaged weights under `optimizer.ema` (ema.py)
   and with metrics over all predictions (callbacks/epoch_evaluation.py); the epoch's row; best epoch
   and patience (callbacks/early_stopping.py); a checkpoint.
@@ -20,11 +20,12 @@ What happens, and which file does it:
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import keras
 
+from fmkit.core import signals
 from fmkit.store.metrics_log import MetricsLog
 from fmkit.store.run_dir import RunWriter
 from fmkit.train import ema, freeze, head_solver
@@ -33,8 +34,7 @@ from fmkit.train.callbacks.checkpointing import CheckpointCallback
 from fmkit.train.callbacks.early_stopping import EarlyStopping
 from fmkit.train.callbacks.epoch_evaluation import EpochEvaluation
 from fmkit.train.callbacks.nonfinite import TerminateOnNonFinite
-from fmkit.train.callbacks.recorder import Recorder
-from fmkit.train.callbacks.step_counter import StepCounter
+from fmkit.train.callbacks.recorder import Recorder, StepCounter
 from fmkit.train.checkpoints import checkpoint, resume, variables
 from fmkit.train.checkpoints.resume import RestoredArrays, SavedState
 from fmkit.train.ema import EmaEvaluation
@@ -52,9 +52,8 @@ class PhaseResult:
     """The outcome of one phase.
 
     Attributes:
-        name: the phase.
         epochs: passes over the data that were finished.
-        seconds: time it took, validation and checkpoints included.
+        seconds: validation and checkpoints included.
         best: phase, epoch, step, monitor and value of its best epoch, or None.
         skipped: why it did not run; empty when it did.
     """
@@ -65,20 +64,12 @@ class PhaseResult:
     best: dict[str, Any] | None = None
     skipped: str = ""
 
-    def as_dict(self) -> dict[str, Any]:
-        """The same for JSON."""
-        return asdict(self)
-
 
 def train(assembly: Assembly, run: RunWriter, saved: SavedState | None = None) -> list[PhaseResult]:
     """Run the phases in order and leave the best weights in the model.
 
-    Each phase starts from the best epoch of the one before it.
-
-    Args:
-        assembly: everything that the run needs.
-        run: its folder.
-        saved: the checkpoint to resume from; what is newer is gone from the folder.
+    Each phase starts from the best epoch of the one before it. A run resumes from `saved`; what is
+    newer is gone from its folder.
 
     Raises:
         NonFiniteError: the loss became NaN or infinite.
@@ -90,20 +81,23 @@ def train(assembly: Assembly, run: RunWriter, saved: SavedState | None = None) -
     for phase in assembly.phases:
         schedule(assembly, phase)  # a later phase that cannot run must not cost the first
     with (
-        SignalStop() as signal_stop,
+        signals.signal_handlers(),  # unless the command handles them
         MetricsLog(run.folder) as metrics_log,
         TrainingProgress(verbose) as progress,
         assembly.scope(),
     ):
         audit = FreezeAudit(run, verbose)
-        context = RunContext(assembly, run, audit, signal_stop, metrics_log, progress)
+        context = RunContext(assembly, run, audit, SignalStop(), metrics_log, progress, saved=saved)
         if saved is not None:
-            context.resume(saved)
+            results = list(saved.position.results)
+            context.position = replace(saved.position, results=results)
+            audit.reopen(saved.phase)
+            run.update(best=context.position.best, phases=results)
         results = context.position.results
         done = {result["name"] for result in results}
         for phase in assembly.phases:
             if phase.name not in done:
-                results.append(_run_phase(context, phase).as_dict())
+                results.append(asdict(_run_phase(context, phase)))
                 run.update(phases=results)
     best = context.position.best
     if best is not None:
@@ -143,7 +137,8 @@ def _run_phase(context: RunContext, phase: Phase) -> PhaseResult:
         finally:
             run.update(epoch=position.epoch, step=position.step)
     context.saved = None
-    ema.finalize(optimizers)
+    for variable, average in ema.pairs(optimizers):
+        variable.assign(average)  # for good
     if position.phase_best is not None and context.signal_stop.signal_number is None:
         _restore(context, position.phase_best["step"])
     context.audit.check(model, assembly.backbone, phase)
@@ -156,25 +151,28 @@ def _fit(
     context: RunContext, phase: Phase, inputs: PhaseInputs, arrays: RestoredArrays | None
 ) -> None:
     """Train to the end of the phase, from wherever it is."""
-    nonfinite = TerminateOnNonFinite(context, phase, inputs)
+    assembly, nonfinite = context.assembly, TerminateOnNonFinite(context, phase, inputs)
     checkpoints = CheckpointCallback(context, phase, inputs)
     callbacks = [  # in the order in which they must run
         EmaEvaluation(),
         StepCounter(context, phase),
-        EpochEvaluation(context.assembly.epoch_evaluator()),
+        EpochEvaluation(
+            assembly.task.epoch_evaluator(
+                assembly.model, assembly.loader, assembly.examples, assembly.splits
+            )
+        ),
         nonfinite,
         context.signal_stop,
         Recorder(context, phase),
         EarlyStopping(context, phase),
         checkpoints,
     ]
-    if phase.solver == "lbfgs":
-        with nonfinite.reporting(checkpoints.save_waiting):
-            head_solver.solve(context, phase, inputs, callbacks)
-        return
     position, signal_stop = context.position, context.signal_stop
-    signal_stop.request_save = checkpoints.request
     with nonfinite.reporting(checkpoints.save_waiting):
+        if phase.solver == "lbfgs":
+            head_solver.solve(context, phase, inputs, callbacks)
+            return
+        signal_stop.request_save = checkpoints.request
         if arrays is not None and not phase.is_epoch_end(position):
             _finish_epoch(context, phase, inputs, arrays, callbacks)
         if signal_stop.signal_number is None and not phase.is_finished(position):
@@ -206,14 +204,16 @@ def _finish_epoch(
     position, saved, model = context.position, context.saved, inputs.model
     if position.phase_step != phase.steps_after(position.epoch + 1):
         metrics = resume.running_metrics(model, inputs.metrics)
-        restore = resume.RestoreMetrics(arrays, metrics)
+        restore = keras.callbacks.LambdaCallback(  # after Keras has reset them
+            on_epoch_begin=lambda epoch, logs: arrays.restore_metrics(metrics)
+        )
         _fit_epochs(context, phase, inputs, [*callbacks, restore], position.epoch + 1)
         return
     callback_list = keras.callbacks.CallbackList(callbacks, model=model)
     callback_list.on_train_begin()
     callback_list.on_epoch_begin(position.epoch)
     logs = dict(saved.logs or {}) if saved is not None else {}
-    callbacks[-1].set_training_logs(logs)
+    callbacks[-1].training_logs = dict(logs)
     if inputs.validation is not None:
         metrics = model.evaluate(
             inputs.validation, verbose=0, callbacks=callback_list, return_dict=True

@@ -12,16 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import keras
-import numpy as np
 
 from fmkit.config import units
 from fmkit.config.schema.data import DataConfig
 from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.config.schema.task import JointConfig
-from fmkit.core.types import DataSpec
 from fmkit.data.dataset import Dataset
-from fmkit.data.examples import Examples
 from fmkit.data.loaders.joint_loader import JointLoader
 from fmkit.models.backbone import Backbone
 from fmkit.tasks.joint import Joint
@@ -47,25 +44,14 @@ class Objective:
     data: Dataset
     validation_losses: list[tuple[int, float]] = field(default_factory=list)
 
-    @property
-    def examples(self) -> Examples:
-        """Its data set."""
-        return self.data.examples
-
-    @property
-    def splits(self) -> dict[str, np.ndarray]:
-        """Positions in its data set, by split."""
-        return self.data.splits
-
-    @property
-    def spec(self) -> DataSpec:
-        """The spec of its data set."""
-        return self.data.spec
-
     def ordered(self, split: str) -> Any:
         """A split's batches in order, or None when it has no example."""
-        indices = self.splits.get(split)
+        indices = self.data.splits.get(split)
         return None if indices is None or not len(indices) else self.loader.ordered(indices)
+
+    def record_loss(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Keep the loss of a batch of validation."""
+        self.validation_losses.append((batch, float((logs or {}).get("loss", 0.0))))
 
 
 class JointTaskModel(TaskModel):
@@ -111,7 +97,7 @@ class JointTaskModel(TaskModel):
             objective.validation_losses.clear()
             if (batches := objective.ordered("val")) is None:
                 continue
-            watch = keras.callbacks.LambdaCallback(on_test_batch_end=_record_losses(objective))
+            watch = keras.callbacks.LambdaCallback(on_test_batch_end=objective.record_loss)
             metrics = objective.model.evaluate(
                 batches, verbose=0, callbacks=[watch], return_dict=True
             )
@@ -124,13 +110,6 @@ class JointTaskModel(TaskModel):
         if callbacks is not None:
             callbacks.on_test_end(logs)
         return logs
-
-
-def _record_losses(objective: Objective) -> Any:
-    def record(batch: int, logs: dict[str, Any] | None) -> None:
-        objective.validation_losses.append((batch, float((logs or {}).get("loss", 0.0))))
-
-    return record
 
 
 def build_joint(
@@ -157,14 +136,17 @@ def build_joint(
     return backbone, joint, JointTaskModel(all_inputs, outputs, joint, objectives), objectives
 
 
-def open_joint_loader(
-    runtime: RuntimeConfig, objectives: Sequence[Objective], backbone: Backbone
-) -> JointLoader:
-    """A loader for each objective, which share the memory budget, and one of them all."""
+def open_loader(runtime: RuntimeConfig, objectives: Sequence[Objective], backbone: Backbone) -> Any:
+    """The input pipeline of the only task; of a joint run one of all, which share the memory."""
+    first = objectives[0]
+    if not first.name:
+        return build_model.open_loader(
+            first.config, runtime, first.data.examples, first.task, backbone
+        )
     share = units.parse_bytes(runtime.memory_budget) // len(objectives)
     shared = dataclasses.replace(runtime, memory_budget=f"{share} B")
     for objective in objectives:
         objective.loader = build_model.open_loader(
-            objective.config, shared, objective.examples, objective.task, backbone
+            objective.config, shared, objective.data.examples, objective.task, backbone
         )
-    return JointLoader({item.name: (item.loader, item.splits["train"]) for item in objectives})
+    return JointLoader({item.name: (item.loader, item.data.splits["train"]) for item in objectives})

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import keras
-import numpy as np
 
 from fmkit.core import console
 from fmkit.core.errors import ArtifactError, ConfigError, ResourceError, received
@@ -56,31 +56,29 @@ def build_phase_inputs(context: RunContext, phase: Phase) -> PhaseInputs:
         _compare_features(context, phase, context.saved, features)
     if isinstance(features, str):
         _report_no_features(context, phase, reason=features)
-
-        def input_batches(first_step: int, steps: int) -> Any:
-            return assembly.training_batches(phase, first_step, steps)
-
+        input_batches = partial(assembly.training_batches, phase)
         return PhaseInputs(assembly.model, input_batches, assembly.ordered("val"))
     assembly.features = features
-    _report_features(context, phase, features)
+    line = f"{phase.name}: features {features_cache.describe(features.record)}"
+    if assembly.config.runtime.verbose:
+        console.info(line)
+    context.run.log(f"{line} {features.record}")
+    records = context.run.status.get("features") or {}
+    context.run.update(features={**records, phase.name: features.record})
     train, seed = assembly.splits["train"], assembly.config.runtime.seed
-    validation = assembly.splits.get("val", np.array([], int))
-    ordered = features.loader.ordered(validation) if len(validation) else None
-
-    def feature_batches(first_step: int, steps: int) -> Any:
-        return features.loader.train(train, seed, steps, first_step)
-
-    return PhaseInputs(features.graph_split.upper, feature_batches, ordered, features)
+    validation: Any = assembly.splits.get("val", ())
+    return PhaseInputs(
+        features.graph_split.upper,
+        lambda first_step, steps: features.loader.train(train, seed, steps, first_step),
+        features.loader.ordered(validation) if len(validation) else None,
+        features,
+    )
 
 
 def _compare_features(
     context: RunContext, phase: Phase, saved: SavedState, features: Features | str
 ) -> None:
-    """Refuse to resume on inputs where there were features, or the other way round.
-
-    Raises:
-        ArtifactError: that would be another run.
-    """
+    """Refuse to resume on inputs where there were features, or the other way round."""
     if isinstance(features, str) != (saved.features is None):
         before, now = "cached features", f"the inputs now: {features}"
         if saved.features is None:
@@ -97,15 +95,6 @@ def _compare_features(
         )
         context.run.log(warning)
         console.warning(warning)
-
-
-def _report_features(context: RunContext, phase: Phase, features: Features) -> None:
-    line = f"{phase.name}: features {features_cache.describe(features.record)}"
-    if context.assembly.config.runtime.verbose:
-        console.info(line)
-    context.run.log(f"{line} {features.record}")
-    records = context.run.status.get("features") or {}
-    context.run.update(features={**records, phase.name: features.record})
 
 
 def _report_no_features(context: RunContext, phase: Phase, reason: str) -> None:
@@ -163,11 +152,7 @@ def _steps_per_execution(assembly: Assembly, phase: Phase, inputs: PhaseInputs) 
 
 
 def schedule(assembly: Assembly, phase: Phase) -> schedules.Schedule:
-    """A phase's learning rate by update: several accumulated batches make one.
-
-    Raises:
-        ConfigError: the phase has fewer batches than are accumulated.
-    """
+    """A phase's learning rate by update; ConfigError if one update takes more than its batches."""
     config = assembly.config.optimizer
     if phase.solver == "gradient" and phase.steps < config.accumulation:
         raise ConfigError(

@@ -1,15 +1,46 @@
-"""The phases of a stage: which blocks train, for how long, at which learning rate."""
+"""The phases of a stage: which blocks train, how long, how fast; and where a run is in them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from fmkit.config import units
 from fmkit.config.schema.optimizer import OptimizerConfig
 from fmkit.config.schema.runtime import PhaseConfig
-from fmkit.train.position import Position
+
+
+@dataclass
+class Position:
+    """Where a run is. All callbacks of a run share one object.
+
+    Attributes:
+        step: training steps since the run began, over all phases.
+        phase_start: the value of `step` at which the current phase began.
+        epoch: epochs of the current phase that have ended.
+        best: phase, epoch, step, monitor and value of the run's best epoch so far, or None.
+        phase_best: the same of the current phase.
+        stale: epochs of the current phase since `phase_best`.
+        row_loss: the steps of the current epoch at the last row that was written for a step, and
+            their mean loss.
+        results: each `PhaseResult` of the phases before, as a dict.
+    """
+
+    step: int = 0
+    phase_start: int = 0
+    epoch: int = 0
+    best: dict[str, Any] | None = None
+    phase_best: dict[str, Any] | None = None
+    stale: int = 0
+    row_loss: tuple[int, float] = (0, 0.0)
+    results: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def phase_step(self) -> int:
+        """Steps of the current phase that are done."""
+        return self.step - self.phase_start
 
 
 @dataclass(frozen=True)
@@ -17,16 +48,13 @@ class Phase:
     """One phase with its lengths in steps.
 
     Attributes:
-        name: its key in the stage.
         train: what trains, as in the config; `fmkit.config.trainable` parses it.
-        batchnorm: `frozen` or `train`.
         learning_rate: peak, absolute.
         steps: batches that are trained on, also where several are accumulated into one update.
         steps_per_epoch: batches in one pass over the training split.
         patience: epochs without a better monitored value after which the phase stops, or None.
         rates: factors on the learning rate by pattern of block names.
         augment: augmentation preset, or None for the data's own.
-        solver: `gradient` or `lbfgs`.
     """
 
     name: str
@@ -58,9 +86,8 @@ class Phase:
 
         False while the last epoch has not been validated.
         """
-        if not self.is_epoch_end(position):
-            return False
-        return self.has_run_out_of_patience(position) or position.phase_step >= self.steps
+        is_over = position.phase_step >= self.steps or self.has_run_out_of_patience(position)
+        return is_over and self.is_epoch_end(position)
 
     def has_run_out_of_patience(self, position: Position) -> bool:
         """Whether `patience` epochs were no better than the best of the phase."""

@@ -10,27 +10,25 @@ N examples, K outputs of the network.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from fmkit.config.registry import task_entry
 from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.runtime import RuntimeConfig
-from fmkit.config.schema.task import TaskConfig
-from fmkit.core import console, files, registry
+from fmkit.core import console, files
 from fmkit.core.errors import NonFiniteError
 from fmkit.core.throttle import Throttle
 from fmkit.models.backbone import Backbone
 from fmkit.models.heads import HEAD_PREFIXES
 from fmkit.store import array_cache
 from fmkit.train.cache_store import open_store
+from fmkit.train.checkpoints import variables
 from fmkit.train.devices import Devices, versions
 
 _VERSION = 1
@@ -39,25 +37,13 @@ _VERSION = 1
 _SECONDS_PER_MESSAGE = 10.0
 
 Network = Callable[[], keras.Model]
-"""Gives the network as it is at the start."""
-
-
-def is_needed(config: TaskConfig) -> bool:
-    """Whether a task learns from the outputs of the network at the start."""
-    task = registry.load(task_entry(config.name).task)
-    return bool(getattr(task, "needs_reference", False))
 
 
 def fingerprint(backbone: Backbone, network: keras.Model) -> str:
     """SHA-256 of the weights of a network, backbone and head."""
-    digest = hashlib.sha256(backbone.fingerprint().encode())
-    for layer in network.layers:
-        if layer.name.startswith(HEAD_PREFIXES):
-            for weight in layer.weights:
-                value = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
-                digest.update(f"{value.dtype.name} {list(value.shape)}\n".encode())
-                digest.update(value.tobytes())
-    return digest.hexdigest()
+    head = [layer for layer in network.layers if layer.name.startswith(HEAD_PREFIXES)]
+    head_weights = [weight for layer in head for weight in layer.weights]
+    return variables.sha256(head_weights, backbone.fingerprint().encode())
 
 
 @dataclass
@@ -66,12 +52,8 @@ class Reference:
 
     Attributes:
         weights: fingerprint of the network.
-        model: which model it is.
         data: the data's name, for the list of what is cached.
         batch_size: examples of a batch; sums of floats depend on it in their last bits.
-        runtime: where the cache is, and whether it is used.
-        machine: the devices.
-        task: name of the task.
         plugins: the plugin file, which the model may come from.
         computed: examples that the network was run on.
         read: examples that were in the cache.
@@ -88,7 +70,7 @@ class Reference:
     plugins: str | None = None
     computed: int = 0
     read: int = 0
-    seconds: float = field(default=0.0)
+    seconds: float = 0.0
 
     def of_splits(
         self, loader: Any, splits: Mapping[str, np.ndarray], count: int, network: Network
@@ -96,7 +78,6 @@ class Reference:
         """Outputs (N, K) float32, from the cache or computed now; NaN for examples in no split.
 
         Args:
-            loader: of the data.
             splits: positions in the data set by the split's name.
             count: N.
             network: gives the network; called only if the cache lacks something.
@@ -104,15 +85,13 @@ class Reference:
         Raises:
             NonFiniteError: an output is NaN or infinite.
         """
-        of_split = {
-            name: self._of_split(loader, name, positions, network)
-            for name, positions in splits.items()
-            if len(positions)
-        }
-        width = next(iter(of_split.values())).shape[1]
-        outputs = np.full((count, width), np.nan, np.float32)
-        for name, values in of_split.items():
-            outputs[splits[name]] = values
+        outputs = np.empty((0, 0), np.float32)
+        for name, positions in splits.items():
+            if len(positions):
+                values = self._of_split(loader, name, positions, network)
+                if not len(outputs):
+                    outputs = np.full((count, values.shape[1]), np.nan, np.float32)
+                outputs[positions] = values
         return outputs
 
     def record(self) -> dict[str, Any]:
@@ -135,7 +114,20 @@ class Reference:
         if self.runtime.cache == "never":
             return self._compute(loader, split, indices, network)
         store = open_store(self.runtime)
-        facts = self._facts(loader, indices)
+        plugins = Path(self.plugins or "")  # it may have been removed since the run was trained
+        facts = {
+            "reference": _VERSION,
+            "task": self.task,
+            "weights": self.weights,
+            "model": [self.model.name, self.model.preset],
+            **loader.cache_facts(indices),
+            "batch_size": self.batch_size,
+            "precision": self.machine.precision,
+            "device": self.machine.kind,
+            "backend": keras.backend.backend(),
+            "packages": versions(),
+            "plugins": files.sha256_file(plugins) if plugins.is_file() else None,
+        }
         key = array_cache.key_of(facts)
 
         def make() -> None:
@@ -159,10 +151,15 @@ class Reference:
         self, loader: Any, split: str, indices: np.ndarray, network: Network
     ) -> np.ndarray:
         model, began = network(), time.monotonic()
-        callbacks = []
-        if self.runtime.verbose:
-            callbacks.append(_ReportProgress(split, loader.steps_per_epoch(len(indices))))
-        outputs = model.predict(loader.ordered(indices), verbose=0, callbacks=callbacks)
+        throttle, steps = Throttle(_SECONDS_PER_MESSAGE), loader.steps_per_epoch(len(indices))
+
+        def report(batch: int, logs: Any) -> None:
+            if self.runtime.verbose and throttle.is_due():
+                share = (batch + 1) / max(1, steps)
+                console.info(f"reference: the model at the start has seen {share:.0%} of {split}")
+
+        callback = keras.callbacks.LambdaCallback(on_predict_batch_end=report)
+        outputs = model.predict(loader.ordered(indices), verbose=0, callbacks=[callback])
         values = np.asarray(outputs, np.float32)
         nonfinite = int((~np.isfinite(values)).any(axis=1).sum())
         if nonfinite:
@@ -174,36 +171,3 @@ class Reference:
         self.computed += len(indices)
         self.seconds += time.monotonic() - began
         return values
-
-    def _facts(self, loader: Any, indices: np.ndarray) -> dict[str, Any]:
-        plugins = None if self.plugins is None else Path(self.plugins)
-        if plugins is not None and not plugins.is_file():  # it was when the run was trained
-            plugins = None
-        return {
-            "reference": _VERSION,
-            "task": self.task,
-            "weights": self.weights,
-            "model": [self.model.name, self.model.preset],
-            **loader.cache_facts(indices),
-            "batch_size": self.batch_size,
-            "precision": self.machine.precision,
-            "device": self.machine.kind,
-            "backend": keras.backend.backend(),
-            "packages": versions(),
-            "plugins": None if plugins is None else files.sha256_file(plugins),
-        }
-
-
-class _ReportProgress(keras.callbacks.Callback):
-    """Says now and then how far a pass is."""
-
-    def __init__(self, split: str, steps: int) -> None:
-        super().__init__()
-        self._split, self._steps = split, steps
-        self._throttle = Throttle(_SECONDS_PER_MESSAGE)
-
-    def on_predict_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Say it if it is time."""
-        if self._throttle.is_due():
-            share = (batch + 1) / max(1, self._steps)
-            console.info(f"reference: the model at the start has seen {share:.0%} of {self._split}")

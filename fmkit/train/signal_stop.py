@@ -14,8 +14,6 @@ from fmkit.core import console, signals
 class SignalStop(keras.callbacks.Callback):
     """Ends training after the current step when a signal asks for it; saves when one asks for that.
 
-    As a context manager it handles signals for as long as a run trains, unless the command does.
-
     Attributes:
         signal_number: the signal that cuts the epoch short, or None. One that arrives after the
             last step and the last batch of validation does not: the epoch ends like any other.
@@ -26,15 +24,7 @@ class SignalStop(keras.callbacks.Callback):
         super().__init__()
         self.signal_number: int | None = None
         self.request_save: Callable[[], None] | None = None
-        self._handling = contextlib.ExitStack()
         self._deferral, self._is_deferring = contextlib.ExitStack(), True
-
-    def __enter__(self) -> SignalStop:
-        self._handling.enter_context(signals.signal_handlers())
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._handling.close()
 
     @contextlib.contextmanager
     def deferring(self) -> Iterator[None]:

@@ -58,9 +58,8 @@ def rows_of(data: Dataset, task: Any, backbone: Backbone) -> Dataset:
     rows, example_of, full_lengths = task.encode_rows(
         data.examples, backbone.tokenizer, backbone.max_length
     )
-    rows_content = TokenRows(rows, full_lengths, example_of)
-    content = Encoded(rows_content, np.asarray(example_of), data.examples)
-    encoded = encoded_dataset(data, content)
+    content = TokenRows(rows, full_lengths, example_of)
+    encoded = encoded_dataset(data, Encoded(content, np.asarray(example_of), data.examples))
     for name, members in data.splits.items():
         if len(members) and not len(encoded.splits[name]):
             raise DataError(
@@ -72,11 +71,7 @@ def rows_of(data: Dataset, task: Any, backbone: Backbone) -> Dataset:
 
 
 def check_monitor(config: TaskConfig, task: Any) -> None:
-    """Refuse to monitor a metric that the task does not have.
-
-    Raises:
-        ConfigError: `task.monitor` names one.
-    """
+    """Refuse (ConfigError) a `task.monitor` that the task has no metric for."""
     metrics = task.metrics()
     if isinstance(metrics, dict):  # of a joint task, by objective
         own = [f"{name}_{metric.name}" for name, listed in metrics.items() for metric in listed]

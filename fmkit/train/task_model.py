@@ -111,10 +111,7 @@ class TaskModel(keras.Model):
 
         Args:
             group: name of the optimizer, which updates the variables of its group alone.
-            compute_loss: gives the loss, a scalar; run once.
-
-        Returns:
-            The loss.
+            compute_loss: gives the loss, a scalar, which is returned; run once.
         """
         optimizer = self.update_rule.optimizers[group]
         losses = []
@@ -133,12 +130,7 @@ class TaskModel(keras.Model):
     ) -> dict[str, Any]:
         """Record a step's loss and metrics, for an update rule that is not the default.
 
-        Args:
-            x: the inputs.
-            y: the targets.
-            y_pred: the outputs.
-            sample_weight: weights of the examples, (B,), or None.
-            loss: what is reported as the loss; a run ends where it is not finite.
+        The run ends where `loss` is not finite; `sample_weight` is (B,) or None.
 
         Returns:
             Metrics by name, the mean loss of the epoch among them.

@@ -41,7 +41,9 @@ def slow():
     model.compile(optimizer=keras.optimizers.Adam(0.01), jit_compile=False)
     raw = variables.arrays(model.trainable_variables)
     mean, steps = dict(raw), [(raw, dict(raw))]
-    for number, batch in enumerate(assembly.training_batches(assembly.phases[0], 0)):
+    for number, batch in enumerate(
+        assembly.training_batches(assembly.phases[0], 0, assembly.phases[0].steps)
+    ):
         model.train_on_batch(*batch)
         raw = variables.arrays(model.trainable_variables)
         decay = DECAY if number else 0.0  # as in Keras, the first update is the first average

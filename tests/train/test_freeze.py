@@ -11,6 +11,7 @@ from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.runtime import PhaseConfig
 from fmkit.core.errors import ConfigError
 from fmkit.models.backbone import Backbone, Block
+from fmkit.models.keras_internals import all_layers
 from fmkit.train import freeze, loop
 from fmkit.train.checkpoints import variables
 from fmkit.train.phases import Phase
@@ -116,7 +117,7 @@ def trained_paths(assembly, *words):
 
 def learning_batchnorms(assembly):
     kind = keras.layers.BatchNormalization
-    layers = freeze.flattened(assembly.model)
+    layers = all_layers(assembly.model)
     return {each.name for each in layers if isinstance(each, kind) and each.trainable}
 
 

@@ -238,7 +238,7 @@ def test_the_other_objective_goes_through_all_of_its_examples():
     seen = []
     for step in range(8):  # 64 examples in batches of 8
         seen += list(assembly.loader.positions(None, 0, step)["pairs"])
-    assert sorted(seen) == assembly.objectives[1].splits["train"].tolist()
+    assert sorted(seen) == assembly.objectives[1].data.splits["train"].tolist()
     assert derive_seed("pairs", 0) != derive_seed("others", 0) != 0
 
 

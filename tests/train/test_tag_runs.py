@@ -63,21 +63,21 @@ def test_words_are_judged_as_the_network_tags_them_one_by_one(name, tmp_path):
     done = run_tags(tmp_path / "run", "small_bert" if has_pieces else name, tokenizer=folder)
     part = done.assembly.evaluated()[0]
     question = evaluator.EvaluationInputs(
-        part.model, part.loader, part.splits["val"], part.examples, part.examples.labels, (),
-        part.task, 0, 0,
+        part.model, part.loader, part.data.splits["val"], part.data.examples,
+        part.data.examples.labels, (), part.task, 0, 0,
     )  # fmt: skip
     figures, columns = evaluator.evaluate(question)
-    source = part.examples.content.source
+    source = part.data.examples.content.source
     chosen = [at for at in range(len(source)) if at % 5 == 3]
     assert columns["word"] == [word for at in chosen for word in source.content.words[at]]
     assert columns["id"][:2] == ["s03", "s03"]
     names, expected = source.annotations.names, {}
-    for index in part.splits["val"]:
-        (row,) = part.examples.content.rows.read([index])
+    for index in part.data.splits["val"]:
+        (row,) = part.data.examples.content.rows.read([index])
         scores = np.asarray(part.model(row[None, :, 0]))[0]
         for place, word in enumerate(row[:, 1]):
             if word >= 0:
-                key = source.ids[part.examples.content.origin[index]], int(word)
+                key = source.ids[part.data.examples.content.origin[index]], int(word)
                 assert key not in expected
                 expected[key] = names[scores[place].argmax()]
     there = zip(columns["id"], columns["place"], columns["prediction"], strict=True)

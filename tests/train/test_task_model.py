@@ -58,7 +58,9 @@ def test_the_training_loss_is_smoothed_and_weighted(untouched):
     balanced = counts.sum() / (3 * counts)
     assert balanced.max() > 2 * balanced.min()
     losses = []
-    batches = assembly.training_batches(assembly.phases[0], 0).as_numpy_iterator()
+    batches = assembly.training_batches(
+        assembly.phases[0], 0, assembly.phases[0].steps
+    ).as_numpy_iterator()
     for pictures, targets, weights in batches:
         np.testing.assert_allclose(weights, balanced[targets.argmax(axis=1)], rtol=1e-6)
         smoothed = targets * (1 - SMOOTHING) + SMOOTHING / 3

@@ -220,7 +220,7 @@ def test_the_updates_are_those_of_two_plain_optimizers(tmp_path):
     rule = Adversarial()
     groups = rule.group_variables(assembly.model)
     by_hand = {name: keras.optimizers.SGD(0.1, 0.9) for name in groups}
-    for batch in assembly.training_batches(assembly.phases[0], 0):
+    for batch in assembly.training_batches(assembly.phases[0], 0, assembly.phases[0].steps):
         for name in ("critic", "classifier"):
             with tf.GradientTape() as tape:
                 x, y = batch

@@ -29,6 +29,9 @@ class CheckpointCallback(keras.callbacks.Callback):
     finds the same best epoch again.
 
     Must be the last of the callbacks: it saves what the others leave.
+
+    Attributes:
+        training_logs: training metrics of an epoch of which the validation is left, or None.
     """
 
     def __init__(self, context: RunContext, phase: Phase, inputs: PhaseInputs) -> None:
@@ -42,7 +45,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         self._spacing = 0.0 if inputs.features is None else _SECONDS_BETWEEN
         self._saved_at, self._saved_step = time.monotonic(), context.position.step
         self._waiting: tuple[dict[str, Any], dict[str, np.ndarray]] | None = None
-        self._training_logs: dict[str, float] | None = None
+        self.training_logs: dict[str, float] | None = None
         self._is_requested = False
 
     def request(self) -> None:
@@ -51,33 +54,24 @@ class CheckpointCallback(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Forget the last epoch's metrics."""
-        self._training_logs = None
+        self.training_logs = None
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Save if it is time."""
-        if self._is_due():
+        position, now = self._position, time.monotonic()
+        is_asked = self._is_requested or self._context.signal_stop.signal_number is not None
+        # The end of an epoch saves of itself.
+        is_last = position.phase_step == self._phase.steps_after(position.epoch + 1)
+        steps = position.step - self._saved_step
+        is_time = not is_last and self._interval.is_over(steps, now - self._saved_at)
+        if steps and (is_asked or is_time):
             self._save()
         fault_injection.point("train.step")
 
-    def _is_due(self) -> bool:
-        position = self._position
-        if position.step == self._saved_step:
-            return False
-        if self._is_requested or self._context.signal_stop.signal_number is not None:
-            return True
-        if position.phase_step == self._phase.steps_after(position.epoch + 1):
-            return False  # the end of the epoch saves
-        seconds = time.monotonic() - self._saved_at
-        return self._interval.is_over(position.step - self._saved_step, seconds)
-
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Keep the epoch's training metrics: Keras resets them for the validation."""
-        if self._training_logs is None:
-            self._training_logs = self._read_metrics()
-
-    def set_training_logs(self, logs: dict[str, float]) -> None:
-        """The training metrics of an epoch of which only the validation is left."""
-        self._training_logs = dict(logs)
+        if self.training_logs is None:
+            self.training_logs = self._read_metrics()
 
     def _read_metrics(self) -> dict[str, float]:
         return {name: float(value) for name, value in self.model.get_metrics_result().items()}
@@ -118,8 +112,12 @@ class CheckpointCallback(keras.callbacks.Callback):
             self.save_waiting()
         self._waiting = None
         weights, training = variables.collect(self._network, self.model.optimizers)
-        if not self._phase.is_epoch_end(position) and self._training_logs is None:
-            training |= resume.metric_arrays(self._metrics)
+        if not self._phase.is_epoch_end(position) and self.training_logs is None:
+            metrics = resume.metric_variables(self._metrics)
+            training |= {
+                f"{resume.METRICS}{path}": variables.array(variable)
+                for path, variable in metrics.items()
+            }
         here = {"epoch": position.epoch, "step": position.step}
         best_steps = {best["step"] for best in (position.best, position.phase_best) if best}
         checkpoint.save(
@@ -136,18 +134,17 @@ class CheckpointCallback(keras.callbacks.Callback):
         return resume.best_steps(checkpoint.list_checkpoints(self._run.checkpoints)[-self._keep :])
 
     def _state(self, weights_of: dict[str, Any]) -> dict[str, Any]:
-        return state.to_json(
-            self._phase.name, weights_of, self._position,
-            logs=self._unvalidated_logs(weights_of),
-            facts=self._context.state_facts(self._features),
-        )  # fmt: skip
-
-    def _unvalidated_logs(self, weights_of: dict[str, Any]) -> dict[str, float] | None:
-        """The training metrics of an epoch whose steps are done and whose validation is not."""
-        position = self._position
-        done = weights_of["step"] - position.phase_start
-        if weights_of["epoch"] != position.epoch or done == self._phase.steps_after(position.epoch):
-            return None
-        if done != self._phase.steps_after(position.epoch + 1):
-            return None
-        return self._read_metrics() if self._training_logs is None else self._training_logs
+        position, phase = self._position, self._phase
+        done, logs = weights_of["step"] - position.phase_start, None
+        ended, ending = (phase.steps_after(position.epoch + begun) for begun in (0, 1))
+        if weights_of["epoch"] == position.epoch and done == ending != ended:  # all but validation
+            logs = self._read_metrics() if self.training_logs is None else self.training_logs
+        features, context = self._features, self._context
+        facts = {
+            "rows": context.metrics_log.sync(),
+            "seconds": context.phase_seconds,
+            "skipped": context.assembly.skipped,
+            "features": None if features is None else features.record["sha256"],
+            "config": context.assembly.flat_config,
+        }
+        return state.to_json(phase.name, weights_of, position, logs, facts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import keras
@@ -48,8 +49,5 @@ class EarlyStopping(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def _is_better(self, result: dict[str, Any], best: dict[str, Any] | None) -> bool:
-        if best is None:
-            return True
-        if larger_is_better(self._monitor):
-            return bool(result["value"] > best["value"])
-        return bool(result["value"] < best["value"])
+        compare = operator.gt if larger_is_better(self._monitor) else operator.lt
+        return best is None or compare(result["value"], best["value"])

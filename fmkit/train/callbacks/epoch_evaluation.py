@@ -13,10 +13,7 @@ class EpochEvaluation(keras.callbacks.Callback):
     """Adds a task's epoch metrics, as `val_NAME`, to the logs of an epoch that is validated.
 
     It comes after `EmaEvaluation`, so that the weights are those that validation uses, and before
-    the callbacks that check, record and monitor the logs.
-
-    Args:
-        evaluator: from `Task.epoch_evaluator`; None adds nothing.
+    the callbacks that check, record and monitor the logs. A task without an evaluator adds nothing.
     """
 
     def __init__(self, evaluator: EpochEvaluator | None) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 import keras
 
@@ -20,16 +19,8 @@ from fmkit.train.phases import Phase
 from fmkit.train.run_context import RunContext
 
 
-@dataclass(frozen=True)
-class _NonFinite:
-    """A number that is NaN or infinite.
-
-    Attributes:
-        name: `loss`, the name of a metric, or `weights`.
-        value: the number; NaN for weights.
-        step: the step that it came from, counted from 1 over all phases.
-        validation_ids: the validation examples that it came from; None for training.
-    """
+class _NonFinite(NamedTuple):
+    """A loss, a metric or `weights`; the validation examples that it came from, or None."""
 
     name: str
     value: float
@@ -91,11 +82,7 @@ class TerminateOnNonFinite(keras.callbacks.Callback):
                 self._stop(_NonFinite(name, float(value), step, ids))
 
     def check(self) -> None:
-        """Check the loss of the last call.
-
-        Raises:
-            NonFiniteError: it is NaN or infinite.
-        """
+        """Raise a NonFiniteError if the loss of the last call is NaN or infinite."""
         if self._loss is None:
             return
         value, self._loss = float(self._loss), None
@@ -112,7 +99,7 @@ class TerminateOnNonFinite(keras.callbacks.Callback):
         for objective in self._assembly.objectives:
             if metric.startswith(f"val_{objective.name}_"):
                 losses, loader = objective.validation_losses, objective.loader
-                examples, splits = objective.examples, objective.splits
+                examples, splits = objective.data.examples, objective.data.splits
         batch_size, start = loader.ordered_batch_size, 0
         for batch, loss in losses:
             if not math.isfinite(float(loss)):
@@ -121,19 +108,16 @@ class TerminateOnNonFinite(keras.callbacks.Callback):
             start = batch + 1
         return None
 
-    def _stop(self, nonfinite: _NonFinite) -> None:
+    def _stop(self, nonfinite: _NonFinite) -> NoReturn:
         self._nonfinite = nonfinite
         raise NonFiniteError(f"{nonfinite.name} became {nonfinite.value} at step {nonfinite.step}")
 
     @contextlib.contextmanager
     def reporting(self, save_waiting: Callable[[], None]) -> Iterator[None]:
-        """Report a number that is not finite with all that helps to find where it came from.
+        """Raise a NonFiniteError again with all that helps to find where the number came from.
 
-        Args:
-            save_waiting: saves the best weights that wait in memory, which are from before.
-
-        Raises:
-            NonFiniteError: a number is not finite; `nonfinite.json` has the batch's examples.
+        `nonfinite.json` gets the batch's examples. First, `save_waiting` saves the best weights
+        that wait in memory: they are from before.
         """
         try:
             yield
@@ -144,29 +128,34 @@ class TerminateOnNonFinite(keras.callbacks.Callback):
                 with contextlib.suppress(NonFiniteError):
                     self.check()
             nonfinite = self._nonfinite or _NonFinite("weights", math.nan, self._position.step)
-            raise self._report(nonfinite, error) from error
-
-    def _report(self, nonfinite: _NonFinite, error: NonFiniteError) -> NonFiniteError:
-        record = self._record(nonfinite)
-        with contextlib.suppress(OSError):  # a full disk must not hide this error
-            files.write_json(self._run.folder / run_dir.NONFINITE, record)
-        ids = [example_id for batch in record["batches"] for example_id in batch["ids"]]
-        step = record["checkpoint"]
-        saved = f"the last finite checkpoint is step {step}" if step else "nothing was saved yet"
-        hint = "Look at those files, lower optimizer.learning_rate, or set optimizer.clip_norm."
-        if self._assembly.devices.precision == "mixed_float16":
-            hint += " runtime.precision=float32 has a wider range, too."
-        return NonFiniteError(
-            f"{error.message.rstrip('.')} (phase {record['phase']}, epoch {record['epoch']}); "
-            f"{run_dir.NONFINITE} lists the examples of its batch, {ids[0]} first; {saved}.",
-            hint,
-        )
+            record = self._record(nonfinite)
+            with contextlib.suppress(OSError):  # a full disk must not hide this error
+                files.write_json(self._run.folder / run_dir.NONFINITE, record)
+            ids = [example_id for batch in record["batches"] for example_id in batch["ids"]]
+            step = record["checkpoint"]
+            saved = (
+                f"the last finite checkpoint is step {step}" if step else "nothing was saved yet"
+            )
+            hint = "Look at those files, lower optimizer.learning_rate, or set optimizer.clip_norm."
+            if self._assembly.devices.precision == "mixed_float16":
+                hint += " runtime.precision=float32 has a wider range, too."
+            raise NonFiniteError(
+                f"{error.message.rstrip('.')} (phase {record['phase']}, epoch {record['epoch']}); "
+                f"{run_dir.NONFINITE} lists the examples of its batch, {ids[0]} first; {saved}.",
+                hint,
+            ) from error
 
     def _record(self, nonfinite: _NonFinite) -> dict[str, Any]:
         """The content of `nonfinite.json`."""
         saved = checkpoint.list_checkpoints(self._run.checkpoints)
-        first, before = self._update_starts(nonfinite.step)
-        batches = [self._batch(step) for step in range(first, nonfinite.step + 1)]
+        # The steps that are accumulated into the same update, and those of the update before.
+        start, size = self._position.phase_start + 1, self._assembly.config.optimizer.accumulation
+        first = start + (nonfinite.step - start) // size * size
+        before = max(start, first - size)
+        batches, batches_before = (
+            [{"step": step, "ids": self._assembly.example_ids(step - 1)} for step in steps]
+            for steps in (range(first, nonfinite.step + 1), range(before, first))
+        )
         ids = nonfinite.validation_ids
         if ids is not None:
             batches = [{"step": nonfinite.step, "ids": ids}]
@@ -180,14 +169,5 @@ class TerminateOnNonFinite(keras.callbacks.Callback):
             "learning_rate": optimizers.next_learning_rate(self.model.optimizer),
             "checkpoint": saved[-1].step if saved else None,
             "batches": batches,
-            "batches_of_the_update_before": [self._batch(step) for step in range(before, first)],
+            "batches_of_the_update_before": batches_before,
         }
-
-    def _update_starts(self, step: int) -> tuple[int, int]:
-        """The first step that is accumulated into the same update, and that of the one before."""
-        start, size = self._position.phase_start + 1, self._assembly.config.optimizer.accumulation
-        first = start + (step - start) // size * size
-        return first, max(start, first - size)
-
-    def _batch(self, step: int) -> dict[str, Any]:
-        return {"step": step, "ids": self._assembly.example_ids(step - 1)}

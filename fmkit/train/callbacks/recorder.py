@@ -1,4 +1,4 @@
-"""Records of training: rows of metrics.jsonl, status.json, progress."""
+"""Counts the steps, and records training: rows of metrics.jsonl, status.json, progress."""
 
 from __future__ import annotations
 
@@ -8,10 +8,31 @@ from typing import Any
 
 import keras
 
-from fmkit.core import machine
+from fmkit.core import console, machine
 from fmkit.optim import optimizers
 from fmkit.train.phases import Phase
 from fmkit.train.run_context import RunContext
+
+
+class StepCounter(keras.callbacks.Callback):
+    """Keeps `Position.step` up to date. Must be the first of the callbacks: the others read it."""
+
+    def __init__(self, context: RunContext, phase: Phase) -> None:
+        super().__init__()
+        self._phase, self._position = phase, context.position
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Note where the epoch begins: in its middle, where a run resumes there."""
+        position = self._position
+        self._first = position.step
+        self._last = position.phase_start + self._phase.steps_after(position.epoch + 1)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Count the steps of a call, which may make many; end a phase at its last one."""
+        # The last call of an epoch may be a shorter one; Keras numbers it as if it were whole.
+        self._position.step = min(self._first + batch + 1, self._last)
+        if self._position.phase_step >= self._phase.steps:
+            self.model.stop_training = True
 
 
 class Recorder(keras.callbacks.Callback):
@@ -20,8 +41,13 @@ class Recorder(keras.callbacks.Callback):
     def __init__(self, context: RunContext, phase: Phase) -> None:
         super().__init__()
         self._context, self._phase, self._position = context, phase, context.position
-        self._examples = context.assembly.examples_per_epoch
-        self._log_every = context.assembly.config.runtime.log_every
+        assembly = context.assembly
+        self._examples = len(
+            assembly.splits["train"]
+        )  # of all objectives in one epoch of the first
+        for part in assembly.objectives[1:]:
+            self._examples += part.config.batch_size * phase.steps_per_epoch
+        self._log_every = assembly.config.runtime.log_every
         self._epoch_began = time.monotonic()
         self._train_seconds = 0.0
 
@@ -43,39 +69,33 @@ class Recorder(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Show the step; write a row every `log_every` steps."""
-        done = self._position.phase_step
+        position, logs = self._position, logs or {}
         if self._context.progress.is_due():
-            self._context.progress.step(
-                self._position.epoch + 1, done, self._progress_text(logs or {})
-            )
-        if self._log_every and self._position.step % self._log_every == 0:
-            self._context.metrics_log.append(self._step_row(logs or {}), end_of_epoch=False)
+            rate = self._rate(time.monotonic() - self._epoch_began)
+            text = f"{format_metrics(logs)}  {rate:.0f} examples/s"
+            self._context.progress.step(position.epoch + 1, position.phase_step, text)
+        if self._log_every and position.step % self._log_every == 0:
+            # The mean loss since the last row, from Keras' mean since the epoch began.
+            steps, mean = position.step - self._epoch_start, float(logs.get("loss", math.nan))
+            before, mean_before = position.row_loss
+            position.row_loss = (steps, mean)
+            loss = (mean * steps - mean_before * before) / max(steps - before, 1)
+            row = self._row(position.epoch + 1, {"loss": loss})
+            self._context.metrics_log.append(row, end_of_epoch=False)
 
-    def _progress_text(self, logs: dict[str, Any]) -> str:
-        seconds = max(time.monotonic() - self._epoch_began, 1e-9)
-        rate = self._rate(self._position.step - self._first, seconds)
-        return f"{format_metrics(logs)}  {rate:.0f} examples/s"
+    def _rate(self, seconds: float) -> float:
+        """Examples per second since the epoch began, or since the run resumed in it."""
+        steps, per_epoch = self._position.step - self._first, self._phase.steps_per_epoch
+        whole = steps == per_epoch
+        examples = self._examples if whole else steps * (self._examples / per_epoch)
+        return examples / max(seconds, 1e-9)
 
-    def _rate(self, steps: int, seconds: float) -> float:
-        whole = steps == self._phase.steps_per_epoch
-        return (self._examples if whole else steps * self._batch_size) / max(seconds, 1e-9)
-
-    @property
-    def _batch_size(self) -> float:
-        return self._examples / self._phase.steps_per_epoch
-
-    def _step_row(self, logs: dict[str, Any]) -> dict[str, Any]:
-        """The mean loss since the last row, from Keras' mean since the epoch began."""
-        steps = self._position.step - self._epoch_start
-        before, mean_before = self._position.row_loss
-        mean = float(logs.get("loss", math.nan))
-        self._position.row_loss = (steps, mean)
-        loss = (mean * steps - mean_before * before) / max(steps - before, 1)
+    def _row(self, epoch: int, metrics: dict[str, Any]) -> dict[str, Any]:
         return {
             "phase": self._phase.name,
-            "epoch": self._position.epoch + 1,
+            "epoch": epoch,
             "step": self._position.step,
-            "loss": loss,
+            **{name: float(value) for name, value in metrics.items()},
             "learning_rate": optimizers.next_learning_rate(self.model.optimizer),
         }
 
@@ -85,16 +105,8 @@ class Recorder(keras.callbacks.Callback):
             return  # the means of an epoch that was cut short are not those of an epoch
         self._position.epoch += 1
         seconds = time.monotonic() - self._epoch_began
-        row = {
-            "phase": self._phase.name,
-            "epoch": self._position.epoch,
-            "step": self._position.step,
-            **{name: float(value) for name, value in (logs or {}).items()},
-            "learning_rate": optimizers.next_learning_rate(self.model.optimizer),
-            "examples_per_second": round(
-                self._rate(self._position.step - self._first, self._train_seconds or seconds),
-                2,
-            ),
+        row = self._row(self._position.epoch, logs or {}) | {
+            "examples_per_second": round(self._rate(self._train_seconds or seconds), 2),
             "seconds": round(seconds, 3),
             "rss_bytes": machine.resident_bytes(),
         }
@@ -102,11 +114,12 @@ class Recorder(keras.callbacks.Callback):
         self._context.run.update_throttled(
             phase=self._phase.name, epoch=row["epoch"], step=row["step"]
         )
-        self._context.progress.epoch(
-            f"{self._phase.name} {row['epoch']}/{self._phase.epochs}  "
-            f"{format_metrics(logs or {})}  "
-            f"{row['examples_per_second']:.0f} examples/s  {seconds:.1f} s"
-        )
+        if self._context.assembly.config.runtime.verbose:
+            console.info(
+                f"{self._phase.name} {row['epoch']}/{self._phase.epochs}  "
+                f"{format_metrics(logs or {})}  "
+                f"{row['examples_per_second']:.0f} examples/s  {seconds:.1f} s"
+            )
 
 
 def format_metrics(logs: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ import errno
 import json
 import math
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ def save(
         parent: the run's folder of checkpoints.
         step: the global step.
         weights: from `variables.collect`.
-        training: from `variables.collect`; None where training will not resume from here.
+        training: likewise; None where training will not resume from here.
         state: from `state.to_json`.
         protected: steps to keep when the disk is full: all others but the newest whole one may be
             deleted to make room. None deletes no checkpoint.
@@ -82,7 +82,19 @@ def save(
         NonFiniteError: a weight, or a number that the optimizer keeps, is NaN or infinite.
         ValueError: the state has a field that `read_state` would refuse.
     """
-    contents = _serialize(step, weights, training, state)
+    if nonfinite := safetensors_file.not_finite({**weights, **(training or {})}):
+        raise NonFiniteError(
+            f"weights are NaN or infinite at step {step}: {join_names(nonfinite, 3)}.",
+            "Lower optimizer.learning_rate, or set optimizer.clip_norm.",
+        )
+    state = files.nonfinite_to_none({"step": step, **state})
+    if invalid := run_state.invalid_field(state):
+        raise ValueError(f"not a checkpoint's state: {invalid}")
+    contents = {WEIGHTS: safetensors_file.serialize(weights)}
+    if training is not None:
+        contents[TRAINING] = safetensors_file.serialize(training)
+    text = json.dumps(state, indent=2, ensure_ascii=False) + "\n"
+    contents[STATE] = [memoryview(text.encode())]
     needed = sum(piece.nbytes for pieces in contents.values() for piece in pieces)
     folder = parent / folder_name(step)
 
@@ -100,28 +112,6 @@ def save(
     except OSError as error:
         raise _save_error(parent, step, needed, error) from error
     return Checkpoint(folder)
-
-
-def _serialize(
-    step: int,
-    weights: dict[str, np.ndarray],
-    training: dict[str, np.ndarray] | None,
-    state: dict[str, Any],
-) -> dict[str, list[memoryview]]:
-    """The bytes of a checkpoint by file name, in pieces."""
-    if nonfinite := safetensors_file.not_finite({**weights, **(training or {})}):
-        raise NonFiniteError(
-            f"weights are NaN or infinite at step {step}: {join_names(nonfinite, 3)}.",
-            "Lower optimizer.learning_rate, or set optimizer.clip_norm.",
-        )
-    state = files.nonfinite_to_none({"step": step, **state})
-    if invalid := run_state.invalid_field(state):
-        raise ValueError(f"not a checkpoint's state: {invalid}")
-    text = json.dumps(state, indent=2, ensure_ascii=False) + "\n"
-    contents = {WEIGHTS: safetensors_file.serialize(weights)}
-    if training is not None:
-        contents[TRAINING] = safetensors_file.serialize(training)
-    return {**contents, STATE: [memoryview(text.encode())]}
 
 
 def _make_room(parent: Path, protected: Collection[int] | None) -> bool:
@@ -157,15 +147,17 @@ def _save_error(parent: Path, step: int, needed: int, error: OSError) -> Resourc
 
 
 def require_disk_space(parent: Path, model: keras.Model, optimizers: Optimizers) -> None:
-    """Refuse a disk that is too small for a run's checkpoints, before it trains.
+    """Refuse (ResourceError) a disk that is too small for a run's checkpoints, before it trains.
 
     Two must fit, as the last one stays while the next is written, and a tenth more for all else.
-
-    Raises:
-        ResourceError: less is free.
     """
-    variables = [*model.variables, *optimizer_variables(optimizers).values()]
-    needed = int(2.2 * _bytes(variables))
+    sizes = [
+        # NumPy knows bfloat16 by name since Keras imports ml_dtypes.
+        np.dtype(keras.backend.standardize_dtype(variable.dtype)).itemsize
+        * math.prod(variable.shape)
+        for variable in (*model.variables, *optimizer_variables(optimizers).values())
+    ]
+    needed = int(2.2 * sum(sizes))
     free = files.free_bytes(parent)
     if free < needed:
         raise ResourceError(
@@ -175,22 +167,10 @@ def require_disk_space(parent: Path, model: keras.Model, optimizers: Optimizers)
         )
 
 
-def _bytes(variables: Iterable[Any]) -> int:
-    # NumPy knows bfloat16 by name since Keras imports ml_dtypes.
-    return sum(
-        math.prod(variable.shape)
-        * np.dtype(keras.backend.standardize_dtype(variable.dtype)).itemsize
-        for variable in variables
-    )
-
-
 def list_checkpoints(parent: Path) -> list[Checkpoint]:
     """The checkpoints of a run, whole or damaged, oldest first."""
-    checkpoints = [
-        Checkpoint(path)
-        for name, path in atomic_dir.folders_in(parent).items()
-        if re.fullmatch(r"step-\d+", name)
-    ]
+    folders = atomic_dir.folders_in(parent).items()
+    checkpoints = [Checkpoint(path) for name, path in folders if re.fullmatch(r"step-\d+", name)]
     return sorted(checkpoints, key=lambda checkpoint: checkpoint.step)
 
 
@@ -205,8 +185,7 @@ def prune(parent: Path, keep: int, protected: set[int]) -> None:
 
 def find_damage(checkpoint: Checkpoint) -> str:
     """What is wrong with a checkpoint, as one line; empty where it is as it was written."""
-    damage = atomic_dir.find_damage(checkpoint.folder)
-    if not damage:
+    if not (damage := atomic_dir.find_damage(checkpoint.folder)):
         manifest = atomic_dir.manifest(checkpoint.folder)
         if manifest.get("step") != checkpoint.step:
             damage = f"is that of step {manifest.get('step')}, moved"
@@ -218,9 +197,7 @@ def find_damage(checkpoint: Checkpoint) -> str:
 def newest(parent: Path, resumable: bool = True) -> tuple[Checkpoint, list[str]]:
     """The newest checkpoint that is whole, and a line for each newer one that is damaged.
 
-    Args:
-        parent: the run's folder of checkpoints.
-        resumable: only those that training can resume from.
+    Where it must be `resumable`, those that training cannot resume from are passed over.
 
     Raises:
         ArtifactError: there is none, or not one is whole. A run never starts from zero instead.
@@ -266,11 +243,7 @@ def best_or_newest(parent: Path, best_step: int | None) -> Checkpoint:
         steps = join_names([str(step) for step in by_step])
         raise ArtifactError(f"{parent} has no step {best_step}, the best; it has {steps}.")
     if damage := find_damage(chosen):
-        whole = [
-            checkpoint.name
-            for checkpoint in checkpoints
-            if checkpoint != chosen and not find_damage(checkpoint)
-        ]
+        whole = [other.name for other in checkpoints if not find_damage(other)]
         raise ArtifactError(
             f"{damage}, in {parent}.",
             f"Whole ones are {join_names(whole)}; another in its place would be a silent change."
@@ -280,17 +253,8 @@ def best_or_newest(parent: Path, best_step: int | None) -> Checkpoint:
     return chosen
 
 
-def read_weights(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+def read_weights(checkpoint: Checkpoint, file_name: str = WEIGHTS) -> dict[str, np.ndarray]:
     """A verified checkpoint's weights by path."""
-    return _read(checkpoint, WEIGHTS)
-
-
-def read_training(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
-    """What only training needs of a verified checkpoint, by path (see `variables.collect`)."""
-    return _read(checkpoint, TRAINING)
-
-
-def _read(checkpoint: Checkpoint, file_name: str) -> dict[str, np.ndarray]:
     try:
         return safetensors_file.read(checkpoint.folder / file_name)
     except (OSError, ValueError) as error:
@@ -299,12 +263,13 @@ def _read(checkpoint: Checkpoint, file_name: str) -> dict[str, np.ndarray]:
         ) from error
 
 
-def read_state(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The state of a verified checkpoint: every field, each of its type.
+def read_training(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+    """What only training needs of a verified checkpoint, by path (see `variables.collect`)."""
+    return read_weights(checkpoint, TRAINING)
 
-    Raises:
-        ArtifactError: a field is missing, unknown, or of another type.
-    """
+
+def read_state(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The state of a verified checkpoint; ArtifactError unless each field is there, of its type."""
     path = checkpoint.folder / STATE
     try:
         state = dict(json.loads(path.read_bytes()))

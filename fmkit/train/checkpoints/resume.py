@@ -13,8 +13,9 @@ sums may differ in their last bits.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,9 @@ from fmkit.train.checkpoints import checkpoint as checkpoints
 from fmkit.train.checkpoints import state, variables
 from fmkit.train.checkpoints.checkpoint import Checkpoint
 from fmkit.train.checkpoints.variables import Optimizers
-from fmkit.train.position import Position
+from fmkit.train.phases import Position
 
-_OPTIMIZER, _RAW, _METRICS = "optimizer/", "raw/", "metrics/"
+_OPTIMIZER, _RAW, METRICS = "optimizer/", "raw/", "metrics/"
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,6 @@ class SavedState:
 
     Attributes:
         checkpoint: where the arrays are.
-        phase: the phase's name.
         position: where the run was.
         rows: of metrics.jsonl.
         logs: training metrics of an epoch whose steps were done and whose validation was not.
@@ -56,7 +56,7 @@ class SavedState:
     seconds: float
     skipped: dict[str, str]
     features: str | None
-    config: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any]
 
     @property
     def step(self) -> int:
@@ -65,11 +65,7 @@ class SavedState:
 
 
 def load_state(checkpoint: Checkpoint) -> SavedState:
-    """The state of a verified checkpoint.
-
-    Raises:
-        ArtifactError: it is not one that a run can resume from.
-    """
+    """The state of a verified checkpoint; ArtifactError where no run can resume from it."""
     values = checkpoints.read_state(checkpoint)
     resume = values["resume"]
     if not isinstance(resume, dict) or resume.get("schema") != state.SCHEMA:
@@ -82,27 +78,25 @@ def load_state(checkpoint: Checkpoint) -> SavedState:
         raise ArtifactError(
             f"checkpoint {checkpoint.name}: {checkpoints.STATE} has a wrong value in {invalid}."
         )
-    return SavedState(
-        checkpoint=checkpoint,
-        phase=values["phase"],
-        position=state.position_of(values),
-        rows=resume["rows"],
-        logs=resume["logs"],
-        seconds=float(resume["seconds"]),
-        skipped=resume["skipped"],
-        features=resume["features"],
-        config=resume["config"],
+    steps, mean_loss = resume["row_loss"]
+    position = Position(
+        step=values["step"],
+        phase_start=values["step"] - values["phase_step"],
+        epoch=values["epoch"],
+        best=values["best"],
+        phase_best=values["phase_best"],
+        stale=values["stale"],
+        row_loss=(steps, math.nan if mean_loss is None else float(mean_loss)),
+        results=list(resume["results"]),
     )
+    facts = {field.name: resume[field.name] for field in fields(SavedState)[3:]}
+    return SavedState(checkpoint, values["phase"], position, **facts)
 
 
 def find_state(parent: Path) -> tuple[SavedState | None, list[str]]:
     """The newest checkpoint that a run can resume from, and what was wrong with newer ones.
 
-    Args:
-        parent: the run's folder of checkpoints.
-
-    Returns:
-        None where nothing was ever saved: the run then starts again.
+    The former is None where nothing was ever saved: the run then starts again.
 
     Raises:
         ArtifactError: there are checkpoints, and none will do; or the best epoch, which the run
@@ -125,10 +119,10 @@ def find_state(parent: Path) -> tuple[SavedState | None, list[str]]:
     return saved, problems
 
 
-def best_steps(kept: Iterable[Checkpoint]) -> set[int]:
+def best_steps(checkpoints_to_keep: Iterable[Checkpoint]) -> set[int]:
     """The best steps that these checkpoints name, as far as their states can be read."""
     steps: set[int] = set()
-    for checkpoint in kept:
+    for checkpoint in checkpoints_to_keep:
         try:
             values = checkpoints.read_state(checkpoint)
         except ArtifactError:
@@ -149,11 +143,7 @@ def delete_later(parent: Path, step: int) -> None:
 
 
 class RestoredArrays:
-    """Puts the arrays of a checkpoint back into a run.
-
-    Args:
-        checkpoint: verified.
-    """
+    """Puts the arrays of a verified checkpoint into a run; ArtifactError where they do not fit."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._name = checkpoint.name
@@ -161,30 +151,17 @@ class RestoredArrays:
         self._training = checkpoints.read_training(checkpoint)
 
     def restore_weights(self, model: keras.Model) -> None:
-        """Set every variable of the network: to the raw weights where there is an average.
-
-        Raises:
-            ArtifactError: one is missing or has another shape.
-        """
+        """Set every variable of the network: to the raw weights where there is an average."""
         variables.assign(model, {**self._weights, **self._below(_RAW)})
 
     def restore_optimizers(self, optimizers: Optimizers) -> None:
-        """Set every variable of the optimizers, which must be exactly those of the checkpoint.
-
-        Raises:
-            ArtifactError: with the first variable that differs.
-        """
-        self._restore(
-            "the optimizer", variables.optimizer_variables(optimizers), self._below(_OPTIMIZER)
-        )
+        """Set every variable of the optimizers, which must be exactly those of the checkpoint."""
+        by_path = variables.optimizer_variables(optimizers)
+        self._restore("the optimizer", by_path, self._below(_OPTIMIZER))
 
     def restore_metrics(self, metrics: Sequence[Any]) -> None:
-        """Set the running metrics of an epoch.
-
-        Raises:
-            ArtifactError: with the first variable that differs.
-        """
-        self._restore("the metrics", _metric_variables(metrics), self._below(_METRICS))
+        """Set the running metrics of an epoch."""
+        self._restore("the metrics", metric_variables(metrics), self._below(METRICS))
 
     def _below(self, prefix: str) -> dict[str, np.ndarray]:
         return {
@@ -202,7 +179,8 @@ class RestoredArrays:
                 problem = f"{path} is not in {'the checkpoint' if value is None else 'this run'}"
             else:
                 problem = variables.mismatch(path, variable, value)
-                if not problem and str(value.dtype) != _dtype(variable):
+                dtype = str(keras.backend.standardize_dtype(variable.dtype))
+                if not problem and str(value.dtype) != dtype:
                     problem = f"{path} is {value.dtype}, not {variable.dtype}"
             if problem:
                 raise ArtifactError(
@@ -213,10 +191,6 @@ class RestoredArrays:
             variable.assign(values[path])
 
 
-def _dtype(variable: Any) -> str:
-    return str(keras.backend.standardize_dtype(variable.dtype))
-
-
 def running_metrics(model: keras.Model, compiled: Sequence[Any]) -> list[Any]:
     """The running metrics of a compiled model: its loss, then those that it was compiled with.
 
@@ -225,35 +199,11 @@ def running_metrics(model: keras.Model, compiled: Sequence[Any]) -> list[Any]:
     return [*(metric for metric in model.metrics if metric.name == "loss"), *compiled]
 
 
-def metric_arrays(metrics: Sequence[Any]) -> dict[str, np.ndarray]:
-    """What `RestoredArrays.restore_metrics` puts back, for `training.safetensors`."""
-    return {
-        f"{_METRICS}{path}": variables.array(variable)
-        for path, variable in _metric_variables(metrics).items()
-    }
-
-
-def _metric_variables(metrics: Sequence[Any]) -> dict[str, Any]:
+def metric_variables(metrics: Sequence[Any]) -> dict[str, Any]:
+    """The variables of metrics by path, below `METRICS` in `training.safetensors`."""
     # By position: Keras' own names of metrics count up over a process.
     return {
         f"{position}/{variable.name}": variable
         for position, metric in enumerate(metrics)
         for variable in metric.variables
     }
-
-
-class RestoreMetrics(keras.callbacks.Callback):
-    """Restores the running metrics of a cut epoch when it begins again, after Keras reset them.
-
-    Args:
-        arrays: the checkpoint's.
-        metrics: the running metrics.
-    """
-
-    def __init__(self, arrays: RestoredArrays, metrics: Sequence[Any]) -> None:
-        super().__init__()
-        self._arrays, self._metrics = arrays, metrics
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Restore them."""
-        self._arrays.restore_metrics(self._metrics)

@@ -7,11 +7,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-from fmkit.train.position import Position
+from fmkit.train.phases import Position
 
 SCHEMA = 1
 _RESULT_KEYS = {"name", "epochs", "seconds", "best", "skipped"}
@@ -30,9 +29,7 @@ def to_json(
     """A checkpoint's state as JSON.
 
     Args:
-        phase: the phase's name.
         weights_of: `epoch` and `step` that the weights are of.
-        position: where the run is.
         logs: as in `resume.SavedState`.
         facts: `rows`, `seconds`, `skipped`, `features` and `config` of it.
     """
@@ -53,42 +50,12 @@ def to_json(
     }
 
 
-def position_of(values: Mapping[str, Any]) -> Position:
-    """The position that a valid state says."""
-    steps, mean = values["resume"]["row_loss"]
-    return Position(
-        step=values["step"],
-        phase_start=values["step"] - values["phase_step"],
-        epoch=values["epoch"],
-        best=values["best"],
-        phase_best=values["phase_best"],
-        stale=values["stale"],
-        row_loss=(steps, math.nan if mean is None else float(mean)),
-        results=list(values["resume"]["results"]),
-    )
-
-
 def _is_count(value: Any) -> bool:
     return type(value) is int and value >= 0
 
 
-def _is_object(value: Any) -> bool:
-    return value is None or isinstance(value, dict)
-
-
-def _is_row_loss(value: Any) -> bool:
-    is_pair = isinstance(value, list) and len(value) == 2
-    return is_pair and _is_count(value[0]) and isinstance(value[1], int | float | type(None))
-
-
 def _is_mapping_to(kind: Any, value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(item, kind) for item in value.values())
-
-
-def _are_results(value: Any) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(result, dict) and set(result) == _RESULT_KEYS for result in value
-    )
 
 
 def is_best(value: Any) -> bool:
@@ -102,15 +69,22 @@ REQUIRED = ("step", "phase", "epoch", "phase_step", "stale")
 OPTIONAL = ("best", "phase_best", "resume")
 _CHECKS = {
     **dict.fromkeys(REQUIRED, _is_count),
-    **dict.fromkeys(OPTIONAL, _is_object),
+    **dict.fromkeys(OPTIONAL, lambda value: value is None or isinstance(value, dict)),
     "phase": lambda value: isinstance(value, str),
 }
 _RESUME_CHECKS = {
     "rows": _is_count,
-    "row_loss": _is_row_loss,
+    "row_loss": lambda value: (
+        isinstance(value, list)
+        and list(map(type, value)) in ([int, int], [int, float], [int, type(None)])
+        and value[0] >= 0
+    ),
     "logs": lambda value: value is None or _is_mapping_to((int, float), value),
     "seconds": lambda value: isinstance(value, int | float),
-    "results": _are_results,
+    "results": lambda value: (
+        isinstance(value, list)
+        and all(isinstance(result, dict) and set(result) == _RESULT_KEYS for result in value)
+    ),
     "skipped": lambda value: _is_mapping_to(str, value),
     "features": lambda value: value is None or isinstance(value, str),
     "config": lambda value: isinstance(value, dict),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -35,7 +36,18 @@ def arrays(variables: Iterable[Any]) -> dict[str, np.ndarray]:
 def array(variable: Any) -> np.ndarray:
     """The value of a variable."""
     # By way of a tensor: NumPy cannot read a variable that is mirrored on several devices.
+    # Not by `convert_to_numpy`: on TensorFlow that copies, and raises a warning for each.
     return np.asarray(keras.ops.convert_to_tensor(variable))
+
+
+def sha256(variables: Iterable[Any], prefix: bytes = b"") -> str:
+    """A hash of variables: type, shape and bytes of each, not its name."""
+    digest = hashlib.sha256(prefix)
+    for variable in variables:
+        value = np.ascontiguousarray(array(variable))
+        digest.update(f"{value.dtype.name} {list(value.shape)}\n".encode())
+        digest.update(value.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def optimizer_variables(optimizers: Optimizers) -> dict[str, Any]:
@@ -75,7 +87,6 @@ def assign(
     """Set the variables of a model from weights by path.
 
     Args:
-        model: the model.
         weights: by path, from `checkpoint.read_weights`; more than the model has is ignored.
         only: paths to set; None means every variable of the model.
 

@@ -15,6 +15,7 @@ from fmkit.core.errors import ConfigError
 from fmkit.models.keras_internals import graph_nodes
 from fmkit.train import devices
 from fmkit.train.assemble import Assembly
+from fmkit.train.checkpoints import variables
 
 _VERSION = 2
 """Part of every key: to be raised when the same facts would give other features."""
@@ -22,19 +23,16 @@ _VERSION = 2
 
 def of_network(lower: keras.Model) -> dict[str, Any]:
     """The facts of the frozen part: layers, how they are joined, weights."""
-    return {"version": _VERSION, "structure": structure(lower), "weights": _weights(lower)}
+    return {
+        "version": _VERSION,
+        "structure": structure(lower),
+        "weights": variables.sha256(lower.weights),
+    }
 
 
 def of_examples(assembly: Assembly, split: str, preset: str | None, view: int) -> dict[str, Any]:
-    """The facts of a split's examples and of how they are seen.
-
-    Args:
-        assembly: the run.
-        split: the split.
-        preset: of augmentation; None where examples are not augmented.
-        view: number of the augmented view.
-    """
-    config = assembly.config
+    """The facts of a split's examples, and of the augmentation `preset` that they are seen with."""
+    config, plugins = assembly.config, assembly.config.plugins
     # A view is augmented by the examples' positions.
     positions = np.ascontiguousarray(assembly.splits[split], np.int64)
     augmentation = {
@@ -50,16 +48,13 @@ def of_examples(assembly: Assembly, split: str, preset: str | None, view: int) -
         "extractor": config.runtime.extractor,
         "backend": keras.backend.backend(),
         "packages": devices.versions(),
-        "plugins": _plugins(config.plugins),
+        # What a plugin's layers compute is in its file, not in their settings.
+        "plugins": None if plugins is None else files.sha256_file(Path(plugins)),
     }
 
 
 def structure(model: keras.Model) -> str:
-    """A hash of a model's layers and how they are joined, whatever the layers are called.
-
-    Raises:
-        ConfigError: a layer has no `get_config`.
-    """
+    """A hash of a model's layers and how they are joined, whatever the layers are called."""
     names = {id(tensor): f"tensor {number}" for number, tensor in enumerate(model.inputs)}
     digest = hashlib.sha256()
 
@@ -70,38 +65,17 @@ def structure(model: keras.Model) -> str:
         return hashlib.sha256(value.tobytes()).hexdigest() if is_array else repr(value)
 
     for node in graph_nodes(model):
-        settings = _settings(node.operation)
+        try:
+            settings = dict(node.operation.get_config())
+        except NotImplementedError as error:
+            raise ConfigError(
+                f"the feature cache cannot identify the backbone: {str(error).splitlines()[0]}",
+                "Give the layer a get_config, or set runtime.cache=never.",
+            ) from error
+        settings.pop("name", None)
         arguments = keras.tree.map_structure(encode, (node.arguments.args, node.arguments.kwargs))
         row = [type(node.operation).__name__, settings, arguments]
         digest.update(json.dumps(row, sort_keys=True, default=str).encode())
         for tensor in node.outputs:
             names[id(tensor)] = f"tensor {len(names)}"
     return digest.hexdigest()
-
-
-def _settings(operation: Any) -> dict[str, Any]:
-    try:
-        settings = dict(operation.get_config())
-    except NotImplementedError as error:
-        raise ConfigError(
-            f"the feature cache cannot identify the backbone: {str(error).splitlines()[0]}",
-            "Give the layer a get_config, or set runtime.cache=never.",
-        ) from error
-    settings.pop("name", None)
-    return settings
-
-
-def _weights(model: keras.Model) -> str:
-    digest = hashlib.sha256()
-    for weight in model.weights:
-        value = np.ascontiguousarray(
-            keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(weight))
-        )
-        digest.update(f"{value.dtype.name} {list(value.shape)}\n".encode())
-        digest.update(value.view(np.uint8).data if value.size else b"")
-    return digest.hexdigest()
-
-
-def _plugins(path: str | None) -> str | None:
-    """What a plugin's layers compute is in its file, not in their settings."""
-    return None if path is None else files.sha256_file(Path(path))

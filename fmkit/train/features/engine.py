@@ -85,21 +85,19 @@ def choose(
         ArtifactError: `openvino` is set and cannot run the model, or disagrees with Keras.
     """
     run_keras, is_required = _keras(model), setting == "openvino"
-    reason = "runtime.extractor=keras" if setting == "keras" else ""
-    if is_required:
-        _require_openvino(precision)
-    elif not reason:
-        reason = _reason_for_keras(kind, precision, first_batch, images)
-    if reason:
+    if reason := _reason_for_keras(setting, kind, first_batch, precision, images):
         return Engine("keras", reason, None, run_keras)
-    cause: Exception | None = None
+    problem, cause = "", None
     try:
         name, run = _openvino(model, first_batch.shape)
         parity = compare(name, run, run_keras, first_batch)
+        if not parity["max_rel"] <= TOLERANCE:  # so that NaN is a problem
+            problem = (
+                f"{name} differs from Keras on the first batch by {parity['max_rel']:.1e} of the "
+                f"largest value ({parity['max_abs']:.1e}); allowed is {TOLERANCE:.0e}"
+            )
     except Exception as error:  # auto must not lose a run to a faster way of doing the same
         problem, cause = f"OpenVINO failed: {_short(error)}", error
-    else:
-        problem = "" if _agrees(parity) else _disagreement(parity)
     if problem and is_required:
         raise ArtifactError(f"runtime.extractor=openvino: {problem}.", _HINT) from cause
     if problem:
@@ -111,11 +109,7 @@ def choose(
 
 
 def compare(name: str, run: Runner, reference: Runner, images: np.ndarray) -> dict[str, Any]:
-    """How far an engine is from Keras on a batch: the `parity` of an `Engine`.
-
-    Raises:
-        ArtifactError: the outputs differ in number or shape.
-    """
+    """The `parity` of an engine with Keras on a batch; ArtifactError if the shapes differ."""
     outputs, expected = run(images), reference(images)
     shapes = [output.shape for output in outputs]
     expected_shapes = [output.shape for output in expected]
@@ -138,35 +132,25 @@ def compare(name: str, run: Runner, reference: Runner, images: np.ndarray) -> di
     }
 
 
-def _agrees(parity: dict[str, Any]) -> bool:
-    return bool(parity["max_rel"] <= TOLERANCE)  # false for NaN
-
-
-def _disagreement(parity: dict[str, Any]) -> str:
-    return (
-        f"{parity['engine']} differs from Keras on the first batch by {parity['max_rel']:.1e} of "
-        f"the largest value ({parity['max_abs']:.1e}); allowed is {TOLERANCE:.0e}"
-    )
-
-
-def _require_openvino(precision: str) -> None:
-    """Refuse `runtime.extractor=openvino` where it cannot be had."""
-    if not _installed():
-        raise ConfigError(
-            "runtime.extractor=openvino: OpenVINO is not installed.",
-            "Install it: pip install 'fmkit[openvino]'",
-        )
-    if precision != "float32":
-        raise ConfigError(
-            f"runtime.extractor=openvino computes in float32, but the precision is {precision}.",
-            "Set runtime.precision=float32, or remove runtime.extractor.",
-        )
-
-
 def _reason_for_keras(
-    kind: str, precision: str, first_batch: np.ndarray, images: int | None
+    setting: str, kind: str, first_batch: np.ndarray, precision: str, images: int | None
 ) -> str:
-    """Why not to try OpenVINO; empty when there is no reason."""
+    """Why not to try OpenVINO; empty when it is to be tried. See `choose`."""
+    if setting == "keras":
+        return "runtime.extractor=keras"
+    if setting == "openvino":
+        if not _installed():
+            raise ConfigError(
+                "runtime.extractor=openvino: OpenVINO is not installed.",
+                "Install it: pip install 'fmkit[openvino]'",
+            )
+        if precision != "float32":
+            raise ConfigError(
+                "runtime.extractor=openvino computes in float32, but the precision is "
+                f"{precision}.",
+                "Set runtime.precision=float32, or remove runtime.extractor.",
+            )
+        return ""
     if kind != "cpu":
         return "on a GPU"
     if precision != "float32":
@@ -195,12 +179,7 @@ def _keras(model: keras.Model) -> Runner:
 
 
 def _openvino(model: keras.Model, shape: tuple[int, ...]) -> tuple[str, Runner]:
-    """The model compiled by OpenVINO: its name and version, and what runs it.
-
-    Args:
-        model: Functional model with one input.
-        shape: of the batches that will mostly come, (B, S, S, 3).
-    """
+    """The name and version of OpenVINO, and what runs the model; batches are mostly of `shape`."""
     # Its converter reports each use to an analytics service where this package is installed.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
@@ -265,7 +244,9 @@ def _in_chunks(requests: list[Any], chunk: int, order: list[int]) -> Runner:
         for number, start in enumerate(starts):
             if number >= len(requests):
                 collect(starts[number - len(requests)])
-            part = _padded(pixels[start : start + chunk], chunk)
+            part = pixels[start : start + chunk]
+            missing = chunk - len(part)
+            part = np.pad(part, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else part
             requests[number % len(requests)].start_async({0: part})
         for start in starts[-len(requests) :]:
             collect(start)
@@ -274,27 +255,20 @@ def _in_chunks(requests: list[Any], chunk: int, order: list[int]) -> Runner:
     return run
 
 
-def _padded(images: np.ndarray, count: int) -> np.ndarray:
-    """(b, S, S, 3) -> (count, S, S, 3), padded with black images."""
-    missing = count - len(images)
-    return np.pad(images, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else images
-
-
 def _with_fallback(run: Runner, run_keras: Runner) -> Runner:
     """Keras from the first failure on."""
-    current = run
 
     def guarded(images: np.ndarray) -> list[np.ndarray]:
-        nonlocal current
+        nonlocal run
         try:
-            return current(images)
+            return run(images)
         except Exception as error:
-            if current is run_keras:
+            if run is run_keras:
                 raise
             console.warning(
                 f"OpenVINO failed during the pass, so Keras takes over: {_short(error)}"
             )
-            current = run_keras
+            run = run_keras
             return run_keras(images)
 
     return guarded

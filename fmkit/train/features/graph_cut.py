@@ -50,19 +50,19 @@ def freeze_inference(model: TaskModel) -> None:
     be called after `freeze.apply` and before `compile`.
     """
     frozen: set[int] = set()
-    reached = {id(tensor) for tensor in model.inputs}
+    reached = set(map(id, model.inputs))
     for node in graph_nodes(model):
         operation = node.operation
         is_head = operation.name.startswith(HEAD_PREFIXES)
-        if is_head or learns(operation) or not _has_all_inputs(node, reached):
-            continue
-        frozen.add(id(operation))
-        reached.update(id(tensor) for tensor in node.outputs)
+        has_inputs = reached.issuperset(map(id, node.arguments.keras_tensors))
+        if has_inputs and not is_head and not learns(operation):
+            frozen.add(id(operation))
+            reached.update(map(id, node.outputs))
     # An operation that is called twice is frozen only if it is so each time.
     reused_above = {
         id(node.operation)
         for node in graph_nodes(model)
-        if not all(id(tensor) in reached for tensor in node.outputs)
+        if not reached.issuperset(map(id, node.outputs))
     }
     model.inference_operations = frozenset(frozen - reused_above)
 
@@ -74,16 +74,21 @@ def find_split(model: TaskModel) -> GraphSplit | str:
     at inference, or is a layer of the head that neither trains nor draws at random. The cut is made
     of the fixed tensors that something else reads.
     """
-    fixed = {id(tensor) for tensor in model.inputs}
+    fixed = set(map(id, model.inputs))
     obstacle, crossing = "", {}
     for node in graph_nodes(model):
         operation = node.operation
-        reason = "" if id(operation) in model.inference_operations else _why_not_fixed(operation)
-        if not reason and _has_all_inputs(node, fixed):
-            fixed.update(id(tensor) for tensor in node.outputs)
+        reason = ""
+        if id(operation) not in model.inference_operations:
+            states = getattr(operation, "non_trainable_variables", ())
+            is_random = any("seed_generator_state" in variable.path for variable in states)
+            reason = "draws at random" if is_random else ""
+            reason = "trains" if learns(operation) else reason
+        inputs = node.arguments.keras_tensors
+        if not reason and fixed.issuperset(map(id, inputs)):
+            fixed.update(map(id, node.outputs))
             continue
         obstacle = obstacle or f"its layer {operation.name} {reason}"
-        inputs = node.arguments.keras_tensors
         crossing.update({id(tensor): tensor for tensor in inputs if id(tensor) in fixed})
     if not obstacle:
         return "nothing in it trains"
@@ -111,16 +116,3 @@ def learns(operation: Any) -> bool:
         or (isinstance(layer, keras.layers.BatchNormalization) and layer.trainable)
         for layer in layers
     )
-
-
-def _why_not_fixed(operation: Any) -> str:
-    """How an operation's result may differ from epoch to epoch; empty when it does not."""
-    if learns(operation):
-        return "trains"
-    states = getattr(operation, "non_trainable_variables", ())
-    is_random = any("seed_generator_state" in variable.path for variable in states)
-    return "draws at random" if is_random else ""
-
-
-def _has_all_inputs(node: Any, tensors: set[int]) -> bool:
-    return all(id(tensor) in tensors for tensor in node.arguments.keras_tensors)
