@@ -19,8 +19,8 @@ from fmkit.core.throttle import Throttle
 
 if TYPE_CHECKING:
     from fmkit.data.dataset import Dataset
-    from fmkit.models.tokenizers.statistics import TokenizerStatistics
     from fmkit.models.tokenizers.tokenizer import TextTokenizer
+    from fmkit.models.tokenizers.training import TokenizerStatistics
 
 _MEASURED_BYTES = 2**24
 """About how many bytes of texts the statistics are counted over; a larger split is sampled."""
@@ -61,7 +61,7 @@ def train_tokenizer(config: TokenizerConfig) -> dict[str, Any]:
     output = _output_folder(config)
     from fmkit.data import load
     from fmkit.data.content.texts import text_passages
-    from fmkit.models.tokenizers import statistics, training
+    from fmkit.models.tokenizers import training
     from fmkit.models.tokenizers.tokenizer import PROTO
 
     compatibility.resolve_labels(config.data, None)
@@ -86,7 +86,7 @@ def train_tokenizer(config: TokenizerConfig) -> dict[str, Any]:
     indices = data.splits[split]
     size = data.examples.content.text_size() * len(indices) / len(data.examples)
     sampled = indices[:: max(1, round(size / _MEASURED_BYTES))]  # evenly spaced
-    measured = _in_thread(lambda: statistics.measure(tokenizer, passages(sampled)), progress)
+    measured = _in_thread(lambda: training.measure(tokenizer, passages(sampled)), progress)
     notes = _notes(config, data, tokenizer, split, measured)
     with signals.defer_signals():
         if output.is_dir():
@@ -97,7 +97,7 @@ def train_tokenizer(config: TokenizerConfig) -> dict[str, Any]:
                 tokenizer.save(temporary, notes)
                 if output.exists():
                     raise ArtifactError(f"output: {output} was created by another process.")
-    result_tables.vocabulary(notes, statistics.longest_pieces(tokenizer))
+    result_tables.vocabulary(notes, training.longest_pieces(tokenizer))
     if tokenizer.size < config.size:
         times = "once" if config.min_frequency == 1 else f"{config.min_frequency} times"
         console.warning(

@@ -7,7 +7,9 @@ those of the patches.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,7 +21,6 @@ from fmkit.core.modalities import modality_entry
 from fmkit.core.types import Tokenizer
 from fmkit.models.keras_internals import run_graph
 
-FEATURES = ("map", "tokens", "vector")
 PADDING = -1
 """What rows of tokens are padded with; 0 would be a real token in many vocabularies."""
 ADAPTERS = ("lora_kernel_a", "lora_kernel_b")
@@ -77,22 +78,18 @@ class FeatureModel(Protocol):
     @property
     def model(self) -> keras.Model:
         """Functional model whose output is features."""
-        ...
 
     @property
     def has_class_token(self) -> bool:
         """Whether the first token stands for the whole input."""
-        ...
 
     @property
     def is_causal(self) -> bool:
         """Whether a token sees only those before it."""
-        ...
 
     @property
     def mask(self) -> keras.KerasTensor | None:
         """Which tokens are not padding, (B, T) bool; None where there is no padding."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -142,19 +139,12 @@ class Backbone:
 
     def __post_init__(self) -> None:
         subject = f"backbone {self.name}"
-        if self.features not in FEATURES:
-            raise ConfigError(received(f"{subject}, features", self.features, FEATURES))
-        rank = len(self.model.output.shape)
-        if rank != _RANKS[self.features]:
-            shape = tuple(self.model.output.shape)
-            expected = f"{_RANKS[self.features]} dimensions for features={self.features}"
-            raise ConfigError(received(f"{subject}, output shape", shape, expected))
-        self._check_input(subject)
-        check_blocks(subject, self.model, self.blocks)
-        if self.patches is not None:
-            _check_patches(subject, self.model, self.patches, self.image_size or 0)
-
-    def _check_input(self, subject: str) -> None:
+        if self.features not in _RANKS:
+            raise ConfigError(received(f"{subject}, features", self.features, list(_RANKS)))
+        shape = tuple(self.model.output.shape)
+        if len(shape) != _RANKS[self.features]:
+            allowed = f"{_RANKS[self.features]} dimensions for features={self.features}"
+            raise ConfigError(received(f"{subject}, output shape", shape, allowed))
         expected: tuple[int | None, ...] | None = None
         if self.tokenizer is not None:
             if not modality_entry(self.modality).has_tokenizer:
@@ -169,17 +159,16 @@ class Backbone:
         if expected is not None and tuple(self.model.input.shape) != expected:
             shape = tuple(self.model.input.shape)
             raise ConfigError(received(f"{subject}, input shape", shape, str(expected)))
+        check_blocks(subject, self.model, self.blocks)
+        if self.patches is not None:
+            _check_patches(subject, self.model, self.patches, self.image_size or 0)
 
     @property
     def preprocess(self) -> tuple[keras.Layer, ...]:
         """The layers of the model between its input and the first layer with weights, in order."""
-        layers: list[keras.Layer] = []
-        for layer in self.model.layers:  # in topological order
-            if layer.weights:
-                break
-            if not isinstance(layer, keras.layers.InputLayer):
-                layers.append(layer)
-        return tuple(layers)
+        # Keras lists them in topological order.
+        ahead = itertools.takewhile(lambda layer: not layer.weights, self.model.layers)
+        return tuple(layer for layer in ahead if not isinstance(layer, keras.layers.InputLayer))
 
     def fingerprint(self) -> str:
         """SHA-256 over all weights; see `fingerprint`."""
@@ -194,7 +183,10 @@ def fingerprint(blocks: Sequence[Block]) -> str:
     fresh ones change no output, and leave the fingerprint of the weights below.
     """
     digest = hashlib.sha256()
-    trained = any(_is_trained_adapter(weight) for _, _, weight in _weights(blocks))
+    trained = any(  # an adapter's second matrix begins at zero
+        weight.name == ADAPTERS[1] and np.any(keras.ops.convert_to_numpy(weight))
+        for _, _, weight in _weights(blocks)
+    )
     for block, position, weight in _weights(blocks, adapters=trained):
         value = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
         header = f"{block.name}/{position} {value.dtype.name} {list(value.shape)}\n"
@@ -206,11 +198,6 @@ def fingerprint(blocks: Sequence[Block]) -> str:
 def is_adapter(variable: keras.Variable) -> bool:
     """Whether a variable is one of the two matrices of LoRA."""
     return variable.name in ADAPTERS
-
-
-def _is_trained_adapter(weight: keras.Variable) -> bool:
-    # An adapter's second matrix begins at zero.
-    return weight.name == ADAPTERS[1] and bool(np.any(keras.ops.convert_to_numpy(weight)))
 
 
 def _weights(
@@ -229,21 +216,23 @@ def check_blocks(subject: str, model: keras.Model, blocks: Sequence[Block]) -> N
     Raises:
         ConfigError: with the names of the weights, or of the blocks that are called the same.
     """
-    names = [block.name for block in blocks]
-    duplicates = sorted({name for name in names if names.count(name) > 1})
+    duplicates = repeated(block.name for block in blocks)
     if duplicates:
         raise ConfigError(f"{subject}: several blocks have the name {join_names(duplicates)}.")
-    owners: dict[int, int] = {}
-    for _, _, weight in _weights(blocks):
-        owners[id(weight)] = owners.get(id(weight), 0) + 1
+    owners = Counter(id(weight) for _, _, weight in _weights(blocks))
     wrong = [
-        f"{weight.path} in {owners.get(id(weight), 0)}"
+        f"{weight.path} in {owners[id(weight)]}"
         for weight in model.weights
-        if owners.get(id(weight), 0) != 1
+        if owners[id(weight)] != 1
     ]
     if wrong:
         shown = join_names(wrong, 5)
         raise ConfigError(f"{subject}: every weight must be in exactly one block, but {shown}.")
+
+
+def repeated(names: Iterable[str]) -> list[str]:
+    """The names that occur several times, sorted."""
+    return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 def _check_patches(subject: str, model: keras.Model, patches: Patches, size: int) -> None:

@@ -10,7 +10,7 @@ import keras
 
 from fmkit.core.errors import FmkitError, join_names
 from fmkit.models.backbone import Block
-from fmkit.models.keras_internals import child_layers, is_keras_layer
+from fmkit.models.keras_internals import child_layers, graph_nodes, is_keras_layer
 
 Rules = Sequence[tuple[str, str]]
 """Pairs of a pattern for a layer's whole name and the block's name, where `\\1` is group 1."""
@@ -64,7 +64,13 @@ def blocks_by_graph(model: keras.Model) -> tuple[Block, ...]:
         groups[f"block_{forks}"] = layers
     if straight:
         groups["top" if forks else "stem"] = straight
-    return _as_blocks(groups) if forks else _one_per_matrix(straight)
+    if not forks:
+        groups, current = {}, "stem"
+        for layer in straight:
+            if groups and any(len(weight.shape) > 1 for weight in layer.weights):
+                current = f"block_{len(groups)}"
+            groups.setdefault(current, []).append(layer)
+    return _as_blocks(groups)
 
 
 def blocks_by_unit(model: keras.Model, rules: Rules) -> tuple[Block, ...]:
@@ -102,24 +108,15 @@ def _as_blocks(groups: dict[str, list[keras.Layer]]) -> tuple[Block, ...]:
     return tuple(Block(name, tuple(layers)) for name, layers in groups.items())
 
 
-def _one_per_matrix(layers: list[keras.Layer]) -> tuple[Block, ...]:
-    groups: dict[str, list[keras.Layer]] = {}
-    current = "stem"
-    for layer in layers:
-        if groups and any(len(weight.shape) > 1 for weight in layer.weights):
-            current = f"block_{len(groups)}"
-        groups.setdefault(current, []).append(layer)
-    return _as_blocks(groups)
-
-
 def _stretches(model: keras.Model) -> Iterator[list[Any]]:
     """The operations, topologically ordered and cut wherever a single tensor crosses."""
     operations = {operation.name: operation for operation in model.operations}
     order = {name: position for position, name in enumerate(operations)}
     reach = list(range(len(order)))  # the last position that uses an operation's output
-    for layer in model.get_config()["layers"]:
-        for source in _sources(layer["inbound_nodes"]):
-            reach[order[source]] = max(reach[order[source]], order[layer["name"]])
+    for node in graph_nodes(model):
+        for parent in node.parent_nodes:
+            source = order[parent.operation.name]
+            reach[source] = max(reach[source], order[node.operation.name])
     stretch: list[Any] = []
     furthest = 0
     for position, operation in enumerate(operations.values()):
@@ -132,47 +129,24 @@ def _stretches(model: keras.Model) -> Iterator[list[Any]]:
         yield stretch
 
 
-def _sources(value: Any) -> Iterator[str]:
-    """Names of the operations whose outputs a serialised call takes in."""
-    if isinstance(value, dict):
-        if value.get("class_name") == "__keras_tensor__":
-            yield value["config"]["keras_history"][0]
-        else:
-            for item in value.values():
-                yield from _sources(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _sources(item)
-
-
 def _units(layer: keras.Layer, prefix: str = "") -> Iterator[tuple[str, keras.Layer]]:
     """Layers with weights, where models, encoders and stages give way to what they hold."""
     numbers: dict[str, int] = {}
     for child in child_layers(layer):
         if not child.weights:
             continue
-        name = _stable_name(child, numbers)
+        name, kind = str(child.name), type(child).__name__
+        stem = re.sub(r"(?<=.)_?\d*$", "", name)
+        if stem.replace("_", "") == kind.lower():
+            # Keras counted over the whole process: a number of our own instead.
+            numbers[stem] = numbers.get(stem, -1) + 1
+            name = f"{stem}_{numbers[stem]}"
         inner = child_layers(child)
         own = len(child.weights) - len({id(weight) for part in inner for weight in part.weights})
-        if own == 0 and (isinstance(child, keras.Model) or _holds_blocks(child, inner)):
+        # An encoder or a stage of several blocks, rather than a block itself.
+        parts = [type(part) for part in inner if part.weights and not is_keras_layer(part)]
+        holds_blocks = kind.endswith(("Encoder", "Stage")) and len(parts) > len(set(parts))
+        if own == 0 and (isinstance(child, keras.Model) or holds_blocks):
             yield from _units(child, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", child
-
-
-def _stable_name(layer: keras.Layer, numbers: dict[str, int]) -> str:
-    """A layer's name, with a number of our own where Keras counted over the whole process."""
-    match = re.fullmatch(r"(.+?)_?\d*", layer.name)
-    stem = match.group(1) if match else layer.name
-    if stem.replace("_", "") != type(layer).__name__.lower():
-        return str(layer.name)
-    numbers[stem] = numbers.get(stem, -1) + 1
-    return f"{stem}_{numbers[stem]}"
-
-
-def _holds_blocks(layer: keras.Layer, inner: list[keras.Layer]) -> bool:
-    """Whether a layer is an encoder or a stage of several blocks, rather than a block itself."""
-    if not type(layer).__name__.endswith(("Encoder", "Stage")):
-        return False
-    kinds = [type(part) for part in inner if part.weights and not is_keras_layer(part)]
-    return len(kinds) > len(set(kinds))

@@ -1,7 +1,5 @@
 """Heads on a backbone: pooling, dropout, a hidden layer, logits.
 
-Every layer's name begins with `head_` or is `logits`.
-
 B batch, T tokens, D features, C classes, h w cells of a feature map.
 """
 
@@ -35,10 +33,7 @@ def classification_head(
     Args:
         backbone: whose features are classified.
         classes: C, 2 or more.
-        config: `pooling`, `dropout` and `hidden` are read.
-
-    Raises:
-        ConfigError: `model.pooling` does not fit the backbone.
+        config: `pooling`, `dropout` and `hidden` are read; see `pool`.
     """
     return logits(classes)(hidden(pool(backbone, config.pooling), config))
 
@@ -58,14 +53,14 @@ def hidden(features: keras.KerasTensor, config: ModelConfig) -> keras.KerasTenso
         features: vectors (B, D), or one for each token, (B, T, D).
         config: `dropout` and `hidden` are read.
     """
-    x = features
     if config.hidden:
         if config.dropout:
-            x = keras.layers.Dropout(config.dropout, name="head_hidden_dropout")(x)
-        x = keras.layers.Dense(config.hidden, activation="gelu", name="head_hidden")(x)
+            features = keras.layers.Dropout(config.dropout, name="head_hidden_dropout")(features)
+        dense = keras.layers.Dense(config.hidden, activation="gelu", name="head_hidden")
+        features = dense(features)
     if config.dropout:
-        x = keras.layers.Dropout(config.dropout, name="head_dropout")(x)
-    return x
+        features = keras.layers.Dropout(config.dropout, name="head_dropout")(features)
+    return features
 
 
 def pool(backbone: FeatureModel, pooling: str = "auto", prefix: str = "head") -> keras.KerasTensor:
@@ -88,64 +83,55 @@ def pool(backbone: FeatureModel, pooling: str = "auto", prefix: str = "head") ->
     Raises:
         ConfigError: an unknown pooling, or one that does not fit the backbone.
     """
-    features = backbone.model.output
-    if backbone.mask is not None:
-        pooling = _checked_text_pooling(pooling, backbone)
-        return _pool_text(features, backbone.mask, pooling, prefix)
-    pooling = _checked_pooling(pooling, backbone.has_class_token, len(features.shape))
-    if len(features.shape) == 2:
+    features, mask = backbone.model.output, backbone.mask
+    pooling = _resolved(pooling, backbone)
+    name, rank = f"{prefix}_pool", len(features.shape)
+    if mask is not None:
+        return _pool_text(features, mask, pooling, prefix)
+    if rank == 2:
         return features
-    if len(features.shape) == 4:
-        layers = {
-            "avg": keras.layers.GlobalAveragePooling2D,
-            "max": keras.layers.GlobalMaxPooling2D,
-        }
-        return layers[pooling](dtype="float32", name=f"{prefix}_pool")(features)
-    return _pool_tokens(features, pooling, backbone.has_class_token, prefix)
+    if rank == 4:
+        return _POOLING_LAYERS[pooling, rank](dtype="float32", name=name)(features)
+    count, width = features.shape[1:]
+    if pooling == "cls" or backbone.has_class_token:
+        cropped = (0, count - 1) if pooling == "cls" else (1, 0)
+        crop = keras.layers.Cropping1D(cropped, dtype="float32", name=f"{prefix}_crop")
+        features = crop(features)
+    if pooling == "cls":
+        return keras.layers.Reshape((width,), dtype="float32", name=name)(features)
+    return _POOLING_LAYERS[pooling, rank](dtype="float32", name=name)(features)
 
 
-def _checked_pooling(pooling: str, has_class_token: bool, rank: int) -> str:
-    if pooling in TEXT_POOLINGS and pooling not in POOLINGS:
+_POOLING_LAYERS = {
+    ("avg", 3): keras.layers.GlobalAveragePooling1D,
+    ("max", 3): keras.layers.GlobalMaxPooling1D,
+    ("avg", 4): keras.layers.GlobalAveragePooling2D,
+    ("max", 4): keras.layers.GlobalMaxPooling2D,
+}
+"""By pooling and rank of the features."""
+
+
+def _resolved(pooling: str, backbone: FeatureModel) -> str:
+    """A pooling that fits the backbone, with the choice of `auto` made."""
+    reads_text = backbone.mask is not None
+    if pooling in TEXT_POOLINGS and pooling not in POOLINGS and not reads_text:
         raise ConfigError(
             f"model.pooling: received {pooling!r}, which is for texts, and this backbone reads "
             f"images. Expected {', '.join(POOLINGS[:-1])} or {POOLINGS[-1]}."
         )
-    if pooling not in POOLINGS:
-        raise ConfigError(received("model.pooling", pooling, POOLINGS))
+    allowed = TEXT_POOLINGS if reads_text else POOLINGS
+    if pooling not in allowed:
+        raise ConfigError(received("model.pooling", pooling, allowed))
+    if pooling == "auto" and reads_text:
+        return "last" if backbone.is_causal else "avg"
     if pooling == "auto":
-        pooling = "cls" if has_class_token else "avg"
-    if pooling == "cls" and not has_class_token and rank > 2:
-        raise ConfigError(
-            "model.pooling: received 'cls', but this backbone has no class token. "
-            "Expected auto, avg or max."
-        )
-    return pooling
-
-
-def _pool_tokens(
-    tokens: keras.KerasTensor, pooling: str, has_class_token: bool, prefix: str
-) -> keras.KerasTensor:
-    count, width = tokens.shape[1:]
-    crop, name = f"{prefix}_crop", f"{prefix}_pool"
-    if pooling == "cls":
-        first = keras.layers.Cropping1D((0, count - 1), dtype="float32", name=crop)(tokens)
-        return keras.layers.Reshape((width,), dtype="float32", name=name)(first)
-    if has_class_token:
-        tokens = keras.layers.Cropping1D((1, 0), dtype="float32", name=crop)(tokens)
-    layers = {"avg": keras.layers.GlobalAveragePooling1D, "max": keras.layers.GlobalMaxPooling1D}
-    return layers[pooling](dtype="float32", name=name)(tokens)
-
-
-def _checked_text_pooling(pooling: str, backbone: FeatureModel) -> str:
-    if pooling not in TEXT_POOLINGS:
-        raise ConfigError(received("model.pooling", pooling, TEXT_POOLINGS))
-    if pooling == "auto":
-        pooling = "last" if backbone.is_causal else "avg"
-    if pooling == "cls" and not backbone.has_class_token:
-        raise ConfigError(
-            "model.pooling: received 'cls', but the first token of this model stands for no more "
-            "than itself. Expected auto, avg, max, last or attention."
-        )
+        return "cls" if backbone.has_class_token else "avg"
+    if pooling == "cls" and not backbone.has_class_token and len(backbone.model.output.shape) > 2:
+        reason, others = "this backbone has no class token", "auto, avg or max"
+        if reads_text:
+            reason = "the first token of this model stands for no more than itself"
+            others = "auto, avg, max, last or attention"
+        raise ConfigError(f"model.pooling: received 'cls', but {reason}. Expected {others}.")
     return pooling
 
 
@@ -158,41 +144,26 @@ def _pool_text(
         return keras.layers.Activation("linear", dtype="float32", name=name)(features[:, 0])
     if pooling == "avg":
         return keras.layers.GlobalAveragePooling1D(dtype="float32", name=name)(features, mask=mask)
-    if pooling == "max":
-        lowered = _without_padding(features, mask, prefix)
-        return keras.layers.GlobalMaxPooling1D(dtype="float32", name=name)(lowered)
-    weights = _last(mask) if pooling == "last" else _attention(features, mask, prefix)
+    if pooling == "max":  # those of padding are lowered, so that no maximum is theirs
+        shift = keras.layers.Rescaling(
+            -_FAR_BELOW, _FAR_BELOW, dtype="float32", name=f"{prefix}_padding"
+        )
+        shifts = shift(ops.expand_dims(mask, -1))  # (B, T, 1): 0, and far below it on padding
+        add = keras.layers.Add(dtype="float32", name=f"{prefix}_real")
+        return keras.layers.GlobalMaxPooling1D(dtype="float32", name=name)(add([features, shifts]))
+    if pooling == "last":  # 1 at the last token that is not padding and 0 elsewhere, (B, T)
+        number = ops.cumsum(ops.cast(mask, "int32"), axis=1)
+        is_last = ops.logical_and(mask, ops.equal(number, ops.max(number, axis=1, keepdims=True)))
+        weights = ops.cast(is_last, "float32")
+    else:  # learned weights that add up to 1 over the tokens that are not padding, (B, T)
+        score = keras.layers.Dense(
+            1,
+            kernel_initializer="zeros",  # they begin as those of the mean
+            use_bias=False,
+            dtype="float32",
+            name=f"{prefix}_attention",
+        )
+        reshape = keras.layers.Reshape((-1,), dtype="float32", name=f"{prefix}_scores")
+        softmax = keras.layers.Softmax(axis=1, dtype="float32", name=f"{prefix}_weights")
+        weights = softmax(reshape(score(features)), mask=mask)
     return keras.layers.Dot(axes=(1, 1), dtype="float32", name=name)([weights, features])
-
-
-def _without_padding(
-    features: keras.KerasTensor, mask: keras.KerasTensor, prefix: str
-) -> keras.KerasTensor:
-    """Features with those of padding lowered, so that no maximum is theirs."""
-    shift = keras.layers.Rescaling(
-        -_FAR_BELOW, _FAR_BELOW, dtype="float32", name=f"{prefix}_padding"
-    )
-    shifts = shift(ops.expand_dims(mask, -1))  # (B, T, 1): 0, and far below it on padding
-    return keras.layers.Add(dtype="float32", name=f"{prefix}_real")([features, shifts])
-
-
-def _last(mask: keras.KerasTensor) -> keras.KerasTensor:
-    """1 at the last token that is not padding and 0 elsewhere, (B, T)."""
-    number = ops.cumsum(ops.cast(mask, "int32"), axis=1)
-    is_last = ops.logical_and(mask, ops.equal(number, ops.max(number, axis=1, keepdims=True)))
-    return ops.cast(is_last, "float32")
-
-
-def _attention(
-    features: keras.KerasTensor, mask: keras.KerasTensor, prefix: str
-) -> keras.KerasTensor:
-    """Weights that add up to 1 over the tokens that are not padding, (B, T).
-
-    They begin as those of the mean.
-    """
-    score = keras.layers.Dense(
-        1, kernel_initializer="zeros", use_bias=False, dtype="float32", name=f"{prefix}_attention"
-    )
-    reshape = keras.layers.Reshape((-1,), dtype="float32", name=f"{prefix}_scores")
-    softmax = keras.layers.Softmax(axis=1, dtype="float32", name=f"{prefix}_weights")
-    return softmax(reshape(score(features)), mask=mask)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+from keras import ops
 from keras.src.losses.loss import scale_loss_for_distribution as scale_loss_for_distribution
 from keras.src.losses.loss import unscale_loss_for_distribution as unscale_loss_for_distribution
 from keras.src.models.functional import operation_fn
@@ -87,10 +88,8 @@ def run_graph(
         model: Functional.
         inputs: tensors in the structure of `model.inputs`: a list of them.
         call: from an operation to the function that runs it; None calls it as it is.
-
-    Returns:
-        Outputs in the structure of `model.output`; a list of one comes as that one.
     """
+    # In the structure of `model.output`; a list of one comes as that one.
     options = {} if call is None else {"operation_fn": call}
     outputs = model._run_through_graph(inputs, **options)
     return outputs[0] if isinstance(outputs, list | tuple) and len(outputs) == 1 else outputs
@@ -125,13 +124,7 @@ def loss_total(model: keras.Model) -> Any | None:
 
 
 def record_loss(model: keras.Model, loss: Any, examples: Any) -> None:
-    """Add the loss of a batch to the mean that a compiled model reports.
-
-    Args:
-        model: compiled.
-        loss: of this device, as a task gives it.
-        examples: how many the batch has.
-    """
+    """Add the loss of a batch of so many examples to the mean that a compiled model reports."""
     model._loss_tracker.update_state(unscale_loss_for_distribution(loss), sample_weight=examples)
 
 
@@ -143,65 +136,56 @@ def per_replica_share(model: keras.Model, loss: Any) -> Any:
 # Optimizers
 
 
-class OptimizerHooks:
-    """Mixin that gives the private hooks of Keras' optimizers public names to override.
+class RunOptimizer:
+    """Mixin that corrects what Keras' optimizers do between gradients and `update_step`.
 
-    Put it before the Keras class among the bases. Keras calls the hooks in `apply`; overriding
-    `apply` itself would mean a copy of all it does.
+    Put it before the Keras class among the bases; `optim.optimizers` says what differs and why.
+    Keras calls these hooks in `apply`; overriding that itself would mean a copy of all it does.
     """
 
-    def clip_gradients(self: Any, gradients: Any) -> Any:
-        """Gradients after `clipnorm`, `global_clipnorm` or `clipvalue`."""
-        return super()._clip_gradients(gradients)  # type: ignore[misc]
+    def _clip_gradients(self: Any, grads: Any) -> Any:
+        replicas = replica_count(self)
+        if replicas == 1 or not self.global_clipnorm:
+            return super()._clip_gradients(grads)  # type: ignore[misc]
+        pairs = self._all_reduce_sum_gradients(zip(grads, grads, strict=True))
+        clipped = super()._clip_gradients([grad for grad, _ in pairs])  # type: ignore[misc]
+        # The gradients of all replicas are equal now, and Keras is going to sum them.
+        return [None if grad is None else grad / replicas for grad in clipped]
 
-    def current_learning_rate(self: Any) -> Any:
-        """The learning rate of the update that is being made."""
+    def _get_current_learning_rate(self: Any) -> Any:
+        if isinstance(self._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
+            return self._learning_rate(self.iterations)
         return super()._get_current_learning_rate()  # type: ignore[misc]
 
-    def decay_weights(self: Any, variables: Any) -> None:
-        """Decoupled weight decay of all variables, before the update."""
-        super()._apply_weight_decay(variables)  # type: ignore[misc]
+    def _apply_weight_decay(self: Any, variables: Any) -> None:
+        """Nothing: `update_step` does it, variable by variable."""
 
-    def update_moving_averages(self: Any, variables: Any) -> None:
-        """The exponential moving averages after an update."""
-        super()._update_model_variables_moving_average(variables)  # type: ignore[misc]
+    def _update_model_variables_moving_average(self: Any, trainable_variables: Any) -> None:
+        batches = self.gradient_accumulation_steps
+        if not (self.use_ema and batches):
+            super()._update_model_variables_moving_average(trainable_variables)  # type: ignore[misc]
+            return
+        # `where` instead of a branch: JAX does not allow assignments in a branch.
+        is_update = ops.equal((self._iterations + 1) % batches, 0)  # of batches; see `iterations`
+        momentum = ops.where(ops.equal(self.iterations, 0), 0.0, self.ema_momentum)
+        momentum = ops.where(is_update, momentum, 1.0)
+        for variable, average in moving_averages(self):
+            share = ops.cast(momentum, variable.dtype)
+            average.assign(share * average + (1 - share) * variable)
 
     def variable_index(self: Any, variable: Any) -> int:
         """A variable's position among those that `build` was given."""
         return int(self._get_variable_index(variable))
 
-    def sum_over_replicas(self: Any, gradients: Any) -> list[Any]:
-        """Gradients summed over all devices."""
-        pairs = self._all_reduce_sum_gradients(zip(gradients, gradients, strict=True))
-        return [gradient for gradient, _ in pairs]
 
-    def raw_iterations(self: Any) -> Any:
-        """Batches seen; the public `iterations` counts updates under gradient accumulation."""
-        return self._iterations
-
-    def _clip_gradients(self: Any, grads: Any) -> Any:
-        return self.clip_gradients(grads)
-
-    def _get_current_learning_rate(self: Any) -> Any:
-        return self.current_learning_rate()
-
-    def _apply_weight_decay(self: Any, variables: Any) -> None:
-        self.decay_weights(variables)
-
-    def _update_model_variables_moving_average(self: Any, trainable_variables: Any) -> None:
-        self.update_moving_averages(trainable_variables)
-
-
-def moving_averages(
-    optimizer: keras.optimizers.Optimizer,
-) -> list[tuple[keras.Variable, keras.Variable]]:
+def moving_averages(optimizer: Any) -> list[tuple[keras.Variable, keras.Variable]]:
     """Each variable that an optimizer trains with its exponential moving average."""
     averages = optimizer._model_variables_moving_average
     pairs = zip(optimizer._trainable_variables, averages, strict=True)
     return [(variable, average) for variable, average in pairs if average is not None]
 
 
-def replica_count(optimizer: keras.optimizers.Optimizer) -> int:
+def replica_count(optimizer: Any) -> int:
     """Devices that train together; 1 without a distribution strategy."""
     strategy = getattr(optimizer, "_distribution_strategy", None)  # TensorFlow's backend only
     return 1 if strategy is None else int(strategy.num_replicas_in_sync)

@@ -25,8 +25,6 @@ from fmkit.core.errors import ConfigError, join_names, received
 from fmkit.models.backbone import ADAPTERS, Backbone, is_adapter
 from fmkit.models.keras_internals import all_layers, delete_lora_variables, dense_kernel
 
-_KINDS = (keras.layers.Dense, keras.layers.EinsumDense)
-
 
 def add_adapters(backbone: Backbone, config: ModelConfig) -> None:
     """Add fresh adapters to the kernels that `model.lora_targets` names.
@@ -38,7 +36,14 @@ def add_adapters(backbone: Backbone, config: ModelConfig) -> None:
     """
     if not config.lora_rank:
         return
-    layers = _candidates(backbone)
+    layers: dict[str, Any] = {  # by path, those that Keras can adapt
+        dense_kernel(layer).path.removesuffix("/kernel"): layer
+        for block in backbone.blocks
+        for whole in block.layers
+        for layer in all_layers(whole, include_self=True)
+        if isinstance(layer, keras.layers.Dense | keras.layers.EinsumDense)
+        and layer.kernel_constraint is None
+    }
     if not layers:
         raise ConfigError(
             f"model.lora_rank: received {config.lora_rank}, but {config.name} has no dense or "
@@ -65,10 +70,8 @@ def describe(model: keras.Model) -> str:
     if not layers:
         return ""
     own = sum(int(np.prod(weight.shape)) for weight in model.weights if is_adapter(weight))
-    share = own / model.count_params()
-    return (
-        f"lora: rank {layers[0].lora_rank} on {len(layers)} layers, {share:.1%} of the parameters"
-    )
+    share, rank = own / model.count_params(), layers[0].lora_rank
+    return f"lora: rank {rank} on {len(layers)} layers, {share:.1%} of the parameters"
 
 
 def merge_adapters(model: keras.Model) -> None:
@@ -118,19 +121,7 @@ def alpha(config: ModelConfig) -> float:
 
 def same_adapters(first: ModelConfig, second: ModelConfig) -> bool:
     """Whether two configs ask for the same adapters at the same scale."""
-    if not first.lora_rank or not second.lora_rank:
-        return first.lora_rank == second.lora_rank
-    return (first.lora_rank, alpha(first), first.lora_targets) == (
-        second.lora_rank, alpha(second), second.lora_targets,
-    )  # fmt: skip
-
-
-def _candidates(backbone: Backbone) -> dict[str, Any]:
-    """By path, the layers that Keras can adapt."""
-    return {
-        dense_kernel(layer).path.removesuffix("/kernel"): layer
-        for block in backbone.blocks
-        for whole in block.layers
-        for layer in all_layers(whole, include_self=True)
-        if isinstance(layer, _KINDS) and layer.kernel_constraint is None
-    }
+    adapters = [
+        (config.lora_rank, alpha(config), config.lora_targets) for config in (first, second)
+    ]
+    return adapters[0] == adapters[1] or not (first.lora_rank or second.lora_rank)

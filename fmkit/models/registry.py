@@ -12,8 +12,6 @@ from fmkit.models.vision.application_families import APPLICATIONS
 if TYPE_CHECKING:
     from fmkit.models.backbone import Backbone
 
-_APPLICATION = "fmkit.models.vision.applications:application"
-
 MODELS: dict[str, str] = {
     "efficientnet_lite0": "fmkit.models.vision.efficientnet_lite:efficientnet_lite0",
     "hub": "fmkit.models.hub.vision:hub",
@@ -23,11 +21,10 @@ MODELS: dict[str, str] = {
     "small_gpt": "fmkit.models.text.small:small_gpt",
     "small_vit": "fmkit.models.vision.small:small_vit",
     "smollm2": "fmkit.models.text.minilm_smollm2:smollm2",
-    **dict.fromkeys(APPLICATIONS, _APPLICATION),
+    **dict.fromkeys(APPLICATIONS, "fmkit.models.vision.applications:application"),
 }
 """By name, the function `(ModelConfig) -> Backbone` that builds it."""
 
-_TEXTS = ("minilm", "small_bert", "small_gpt", "smollm2")
 _OWN_SIZES = {"efficientnet_lite0": 224, "small_cnn": 32, "small_vit": 32}
 
 
@@ -47,16 +44,6 @@ def build(config: ModelConfig) -> Backbone:
         raise ConfigError(received("model.image_size", config.image_size, "pixels, 1 or more"))
     backbone: Backbone = registry.find("models", config.name, MODELS)(config)
     return backbone
-
-
-def modality_of(name: str) -> str | None:
-    """What a backbone reads, `image` or `text`, known without building it.
-
-    None for `hub` and for plugins: only building them tells.
-    """
-    if name in _TEXTS:
-        return "text"
-    return "image" if name in APPLICATIONS or name in _OWN_SIZES else None
 
 
 def default_image_size(name: str) -> int | None:

@@ -34,7 +34,7 @@ from keras import ops
 from fmkit.config.schema.optimizer import OptimizerConfig
 from fmkit.core.errors import ConfigError, received
 from fmkit.models.keras_internals import (
-    OptimizerHooks,
+    RunOptimizer,
     learning_rate_or_schedule,
     moving_averages,
     replica_count,
@@ -89,7 +89,7 @@ class _RunSettings:
     l2_sp: float
 
 
-class _UpdateMixin(OptimizerHooks):
+class _UpdateMixin(RunOptimizer):
     """What every optimizer here adds to Keras' own; see the top of this file."""
 
     run_settings = _RunSettings({}, {}, 0.0)
@@ -113,33 +113,11 @@ class _UpdateMixin(OptimizerHooks):
             return VariableUpdate(multiplier, l2_sp=self.run_settings.l2_sp)
         return VariableUpdate(multiplier, weight_decay=self.weight_decay or 0.0)
 
-    def current_learning_rate(self: Any) -> Any:
-        schedule = learning_rate_or_schedule(self)
-        if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
-            return schedule(self.iterations)
-        return super().current_learning_rate()
-
-    def update_moving_averages(self: Any, variables: Any) -> None:
-        batches = self.gradient_accumulation_steps
-        if not (self.use_ema and batches):
-            super().update_moving_averages(variables)
-            return
-        # `where` instead of a branch: JAX does not allow assignments in a branch.
-        is_update = ops.equal((self.raw_iterations() + 1) % batches, 0)
-        momentum = ops.where(ops.equal(self.iterations, 0), 0.0, self.ema_momentum)
-        momentum = ops.where(is_update, momentum, 1.0)
-        for variable, average in moving_averages(self):
-            share = ops.cast(momentum, variable.dtype)
-            average.assign(share * average + (1 - share) * variable)
-
     def finalize_variable_values(self: Any, var_list: Any) -> None:
         """Nothing: a phase may take several calls of `fit`, and the raw weights go on training.
 
         The loop puts the average in their place when the phase has ended.
         """
-
-    def decay_weights(self: Any, variables: Any) -> None:
-        """Nothing: `update_step` does it, variable by variable."""
 
     def update_step(self: Any, gradient: Any, variable: Any, learning_rate: Any) -> None:
         index = self.variable_index(variable)
@@ -155,14 +133,6 @@ class _UpdateMixin(OptimizerHooks):
             decay = (variable - ops.cast(start, dtype)) * ops.cast(extra.l2_sp, dtype) * rate
             self.assign_sub(variable, decay)
         super().update_step(gradient, variable, learning_rate)  # type: ignore[misc]
-
-    def clip_gradients(self: Any, gradients: Any) -> Any:
-        replicas = replica_count(self)
-        if replicas == 1 or not self.global_clipnorm:
-            return super().clip_gradients(gradients)
-        clipped = super().clip_gradients(self.sum_over_replicas(gradients))
-        # The gradients of all replicas are equal now, and Keras is going to sum them.
-        return [None if gradient is None else gradient / replicas for gradient in clipped]
 
 
 def next_learning_rate(optimizer: Any) -> float:
@@ -234,8 +204,8 @@ def build(
     """
     if config.name not in _OPTIMIZERS:
         raise ConfigError(received("optimizer.name", config.name, _OPTIMIZERS))
-    kind, own = _OPTIMIZERS[config.name]
-    settings: dict[str, Any] = {name: getattr(config, name) for name in own}
+    kind, keys = _OPTIMIZERS[config.name]
+    settings: dict[str, Any] = {name: getattr(config, name) for name in keys}
     if config.name == "lion" and settings["beta_1"] == 0:
         raise ConfigError(received("optimizer.beta_1", 0, "a number above 0 for lion"))
     decay = config.weight_decay or None
@@ -270,7 +240,7 @@ def variable_update(
     """What an optimizer of `build`, as `compile` may have wrapped it, does to a variable."""
     # Under mixed_float16 Keras wraps the optimizer.
     inner: Any = getattr(optimizer, "inner_optimizer", optimizer)
-    ids = getattr(inner, "ids", ())
-    return (
-        inner.variable_updates[ids.index(id(variable))] if id(variable) in ids else VariableUpdate()
+    updates = dict(
+        zip(getattr(inner, "ids", ()), getattr(inner, "variable_updates", ()), strict=True)
     )
+    return updates.get(id(variable), VariableUpdate())

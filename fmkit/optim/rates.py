@@ -30,15 +30,12 @@ def multipliers(
         ConfigError: a pattern matches no block.
     """
     names = [*blocks, HEAD]
-    unused = [
-        pattern for pattern in rates if not any(re.fullmatch(pattern, name) for name in names)
-    ]
-    if unused:
-        raise ConfigError(
-            f"{key}: no block is called {unused[0]!r}. Blocks: {join_names(names, 60)}."
-        )
+    for pattern in rates:
+        if not any(re.fullmatch(pattern, name) for name in names):
+            shown = join_names(names, 60)
+            raise ConfigError(f"{key}: no block is called {pattern!r}. Blocks: {shown}.")
     factors = {}
-    for distance, name in enumerate(reversed(names)):
+    for position, name in enumerate(names, start=1):
         matches = (factor for pattern, factor in rates.items() if re.fullmatch(pattern, name))
-        factors[name] = layer_decay**distance * next(matches, 1.0)
-    return {name: factors[name] for name in names}
+        factors[name] = layer_decay ** (len(names) - position) * next(matches, 1.0)
+    return factors

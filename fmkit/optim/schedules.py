@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -87,12 +88,11 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def _rate(self, step: Any, library: Any, to_float: Callable[[Any], Any]) -> Any:
         rate = to_float(self.peak) * self._decay(step, library, to_float)
-        return rate * self._warmup(step, library, to_float) if self.warmup_steps else rate
-
-    def _warmup(self, step: Any, library: Any, to_float: Callable[[Any], Any]) -> Any:
-        """Rises linearly to 1 at the last update of the warm-up, and stays there."""
+        if not self.warmup_steps:
+            return rate
+        # Rises linearly to 1 at the last update of the warm-up, and stays there.
         progress = to_float(step + 1) / to_float(self.warmup_steps)
-        return library.minimum(progress, to_float(1.0))
+        return rate * library.minimum(progress, to_float(1.0))
 
     def _decay(self, step: Any, library: Any, to_float: Callable[[Any], Any]) -> Any:
         if self.kind == "constant":
@@ -102,24 +102,15 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         done = to_float(step - self.warmup_steps)
         total = to_float(max(self.total_steps - self.warmup_steps, 1))
         progress = library.clip(done / total, to_float(0.0), to_float(1.0))
-        if self.kind == "linear":
-            left = 1.0 - progress
-        else:
+        left = 1.0 - progress
+        if self.kind == "cosine":
             left = 0.5 * (1.0 + library.cos(math.pi * progress))
         # In this order both ends are exact: left = 1 gives 1, left = 0 gives final_fraction.
         return left + self.final_fraction * (1.0 - left)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of an equal schedule."""
-        return {
-            "peak": self.peak,
-            "total_steps": self.total_steps,
-            "warmup_steps": self.warmup_steps,
-            "kind": self.kind,
-            "final_fraction": self.final_fraction,
-            "step_every": self.step_every,
-            "step_factor": self.step_factor,
-        }
+        return {name: getattr(self, name) for name in inspect.signature(Schedule).parameters}
 
 
 def from_config(

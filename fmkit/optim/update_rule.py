@@ -22,9 +22,7 @@ from fmkit.optim import optimizers
 
 
 class UpdateRule:
-    """One loss, one optimizer.
-
-    Another rule overrides `group_variables` and `train_step`.
+    """One loss, one optimizer; another rule overrides `group_variables` and `train_step`.
 
     Attributes:
         optimizers: by the name of their group of variables, in the order of the groups; set by
@@ -56,10 +54,7 @@ class UpdateRule:
 
         Args:
             model: the `TaskModel` that trains, frozen for the phase.
-            config: of each optimizer.
-            schedule: learning rate by update, of each optimizer.
-            multipliers: as in `optimizers.build`.
-            pretrained: as in `optimizers.build`.
+            config, schedule, multipliers, pretrained: of each optimizer, see `optimizers.build`.
         """
         groups = self.group_variables(model)
         self.variables = {name: group for name, group in groups.items() if group}

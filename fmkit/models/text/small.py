@@ -9,6 +9,7 @@ B batch, T tokens, D features.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras_hub
 
@@ -17,49 +18,23 @@ from fmkit.models.backbone import Backbone
 from fmkit.models.text.token_input import chosen_length, text_backbone
 from fmkit.models.tokenizers.subword import BytePairModel, byte_alphabet
 from fmkit.models.tokenizers.tokenizer import TextTokenizer, load
-from fmkit.models.weights.load import chosen_weights, load_weights_file
+from fmkit.models.weights.load import apply_weights, chosen_weights
 
 _POSITIONS = 1024
-_SIZES = {"num_layers": 2, "num_heads": 4, "hidden_dim": 64, "intermediate_dim": 256}
 _SPECIAL_TOKENS = ("[PAD]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def small_bert(config: ModelConfig) -> Backbone:
-    """A small BERT (arXiv:1810.04805): every token sees every other one; features (B, T, 64).
-
-    Raises:
-        ConfigError: the length or the weights are none that it can take.
-        ArtifactError: the tokenizer's folder or the file of weights was refused.
-    """
-    tokenizer = _tokenizer(config, "bert")
-    inner = keras_hub.models.BertBackbone(
-        vocabulary_size=tokenizer.size,
-        max_sequence_length=_POSITIONS,
-        dropout=0.0,
-        name="small_bert",
-        **_SIZES,
-    )
-    return _backbone(config, inner, tokenizer, is_causal=False)
+    """A small BERT (arXiv:1810.04805): every token sees every other one; features (B, T, 64)."""
+    return _backbone(config, keras_hub.models.BertBackbone, is_causal=False)
 
 
 def small_gpt(config: ModelConfig) -> Backbone:
     """A small GPT-2: a token sees only those before it; features (B, T, 64).
 
     Radford et al. 2019, Language models are unsupervised multitask learners.
-
-    Raises:
-        ConfigError: the length or the weights are none that it can take.
-        ArtifactError: the tokenizer's folder or the file of weights was refused.
     """
-    tokenizer = _tokenizer(config, "causal")
-    inner = keras_hub.models.GPT2Backbone(
-        vocabulary_size=tokenizer.size,
-        max_sequence_length=_POSITIONS,
-        dropout=0.0,
-        name="small_gpt",
-        **_SIZES,
-    )
-    return _backbone(config, inner, tokenizer, is_causal=True)
+    return _backbone(config, keras_hub.models.GPT2Backbone, is_causal=True)
 
 
 def byte_tokenizer(layout: str) -> TextTokenizer:
@@ -74,15 +49,21 @@ def byte_tokenizer(layout: str) -> TextTokenizer:
     )
 
 
-def _tokenizer(config: ModelConfig, layout: str) -> TextTokenizer:
-    if config.tokenizer is None:
-        return byte_tokenizer(layout)
-    return load(Path(config.tokenizer).expanduser()).with_layout(layout)
-
-
-def _backbone(
-    config: ModelConfig, inner: keras_hub.models.Backbone, tokenizer: TextTokenizer, is_causal: bool
-) -> Backbone:
+def _backbone(config: ModelConfig, kind: Any, is_causal: bool) -> Backbone:
+    layout = "causal" if is_causal else "bert"
+    tokenizer = byte_tokenizer(layout)
+    if config.tokenizer is not None:
+        tokenizer = load(Path(config.tokenizer).expanduser()).with_layout(layout)
+    inner = kind(
+        vocabulary_size=tokenizer.size,
+        num_layers=2,
+        num_heads=4,
+        hidden_dim=64,
+        intermediate_dim=256,
+        max_sequence_length=_POSITIONS,
+        dropout=0.0,
+        name="small_gpt" if is_causal else "small_bert",
+    )
     weights = chosen_weights(config, ("none",))
     backbone = text_backbone(
         config,
@@ -93,6 +74,5 @@ def _backbone(
         has_class_token=not is_causal,
         weights=weights,
     )
-    if weights != "none":
-        load_weights_file(backbone.model, weights)
+    apply_weights(backbone.model, weights, config.name)
     return backbone

@@ -16,32 +16,24 @@ from keras import ops
 from fmkit.config.schema.model import ModelConfig
 from fmkit.core.errors import ConfigError, received
 from fmkit.models.backbone import Backbone
-from fmkit.models.blocks import Rules, blocks_by_unit
+from fmkit.models.blocks import blocks_by_unit
 from fmkit.models.tokenizers.tokenizer import TextTokenizer
 
-DEFAULT_LENGTH = 256
-"""Most tokens of a text where `model.max_length` is empty and the model takes as many."""
+_DEFAULT_LENGTH = 256
 
 
-TEXT_RULES: Rules = ((r".*embedding.*", "stem"),)
-"""Names of blocks: all that makes vectors of tokens is the stem."""
-
-
-def chosen_length(
-    config: ModelConfig, longest: int | None, default_length: int = DEFAULT_LENGTH
-) -> int:
+def chosen_length(config: ModelConfig, longest: int | None) -> int:
     """The most tokens of a text, special ones included.
 
     Args:
         config: `max_length` is read.
         longest: what the model takes at most; None where its positions have no end.
-        default_length: where the config does not set it.
 
     Raises:
         ConfigError: the config asks for more than the model takes.
     """
     if config.max_length is None:
-        return default_length if longest is None else min(default_length, longest)
+        return _DEFAULT_LENGTH if longest is None else min(_DEFAULT_LENGTH, longest)
     if config.max_length < 1 or (longest is not None and config.max_length > longest):
         allowed = "1 or more" if longest is None else f"from 1 to {longest} tokens"
         raise ConfigError(
@@ -57,7 +49,6 @@ def text_backbone(
     max_length: int,
     is_causal: bool,
     has_class_token: bool = False,
-    rules: Rules = TEXT_RULES,
     weights: str = "none",
 ) -> Backbone:
     """A KerasHub model joined to one row of token numbers.
@@ -68,16 +59,16 @@ def text_backbone(
     Args:
         config: its name is the backbone's.
         inner: a KerasHub backbone; which inputs it has is read from it.
-        tokenizer: what made the tokens.
-        max_length: most tokens of a text.
-        is_causal: whether a token sees only those before it.
-        has_class_token: whether the first token stands for the whole text.
-        rules: names of blocks, see `blocks_by_unit`.
-        weights: what was loaded.
+        tokenizer, max_length, is_causal, has_class_token, weights: as in `Backbone`.
     """
     tokens = keras.Input((None,), dtype="int32", name="tokens")
     mask = ops.greater_equal(tokens, 0)
-    features = _features(inner, _inputs(inner, tokens, mask, (tokenizer.start, tokenizer.end)))
+    inputs = _inputs(inner, tokens, mask, tokenizer.start, tokenizer.end)
+    output: Any = inner.output  # the last hidden states; of an encoder and a decoder the encoder's
+    if isinstance(output, dict):
+        output = output.get("encoder_sequence_output", output.get("sequence_output"))
+    below = keras.Model({name: inner.input[name] for name in inputs}, output)
+    features = below.call(inputs)
     model = keras.Model(tokens, features, name=inner.name)
     complete(model)
     embedding: Any = getattr(inner, "token_embedding", None)
@@ -87,7 +78,9 @@ def text_backbone(
         name=config.name,
         model=model,
         image_size=None,
-        blocks=blocks_by_unit(model, rules),
+        blocks=blocks_by_unit(
+            model, ((r".*embedding.*", "stem"),)
+        ),  # all that makes vectors of tokens
         features="tokens",
         modality="text",
         has_class_token=has_class_token,
@@ -106,40 +99,29 @@ def takes(inner: keras.Model) -> bool:
     return all(name in _MADE for name in names)
 
 
-_MADE = (
-    "token_ids",
-    "padding_mask",
-    "segment_ids",
-    "encoder_token_ids",
-    "encoder_padding_mask",
-)
-
-
-StartEnd = tuple[int | None, int | None]
-"""Ids of the tokens that begin and end a text."""
+_MADE = ("token_ids", "padding_mask", "segment_ids", "encoder_token_ids", "encoder_padding_mask")
 
 
 def _inputs(
-    inner: keras.Model, tokens: Any, mask: Any, start_end: StartEnd
+    inner: keras.Model, tokens: Any, mask: Any, start: int | None, end: int | None
 ) -> dict[str, keras.KerasTensor]:
     """By the name of the model's input, its tensor: (B, T) int32 each."""
     token_ids = ops.maximum(tokens, 0)
     makers: dict[str, Callable[[], Any]] = {
         "token_ids": lambda: token_ids,
         "padding_mask": lambda: ops.cast(mask, "int32"),
-        "segment_ids": lambda: _segments(tokens, mask, start_end),
+        "segment_ids": lambda: _segments(tokens, mask, start, end),
     }
     names = [name for name in inner.input if name in _MADE]
     return {name: makers[name.removeprefix("encoder_")]() for name in names}
 
 
-def _segments(tokens: Any, mask: Any, start_end: StartEnd) -> Any:
+def _segments(tokens: Any, mask: Any, start: int | None, end: int | None) -> Any:
     """Which text of a pair a token is of, (B, T): 0 up to the first end, 1 after it; padding 0.
 
     In a window of several documents, each of which begins with a start, all of them are a first
     text.
     """
-    start, end = start_end
     if end is None:
         return ops.zeros_like(tokens)
     ends = ops.cast(ops.equal(tokens, end), "int32")
@@ -150,19 +132,6 @@ def _segments(tokens: Any, mask: Any, start_end: StartEnd) -> Any:
     return ops.cast(ops.logical_and(ops.greater(before, begun), mask), "int32")
 
 
-def _features(inner: keras.Model, inputs: dict[str, Any]) -> keras.KerasTensor:
-    """The last hidden states, (B, T, D); of an encoder and a decoder the encoder's."""
-    names = ("encoder_sequence_output", "sequence_output")
-    output: Any = inner.output
-    if isinstance(output, dict):
-        output = next(output[name] for name in names if name in output)
-    below = keras.Model({name: inner.input[name] for name in inputs}, output)
-    return below.call(inputs)
-
-
-_BASE = ("name", "trainable", "dtype")
-
-
 def complete(model: keras.Model) -> None:
     """Let every KerasHub layer in a model save all that its constructor was given."""
     for layer in model.layers:
@@ -170,14 +139,10 @@ def complete(model: keras.Model) -> None:
         if classes and type(layer).build is keras.Layer.build:
             # Given a shape, it would count as built while the layers inside it are not, such as
             # DeBERTa's relative embedding; without one, the first call builds all of it.
-            layer.get_build_config = _no_build_config
+            layer.get_build_config = lambda: None
         if any("get_config" in vars(base) for base in classes):  # else Keras records the arguments
             # A function of the object's own: the class, which loads it again, stays KerasHub's.
             layer.get_config = functools.partial(settings, layer)
-
-
-def _no_build_config() -> None:
-    return None
 
 
 def settings(layer: keras.Layer) -> dict[str, Any]:
@@ -188,8 +153,9 @@ def settings(layer: keras.Layer) -> dict[str, Any]:
     except AttributeError:  # it reads an attribute that it does not have
         config = {"name": layer.name, "trainable": layer.trainable}
         config["dtype"] = keras.dtype_policies.serialize(layer.dtype_policy)
-    complete_config = {name: value for name, value in config.items() if name in (*_BASE, *names)}
+    arguments = ("name", "trainable", "dtype", *names)
+    config = {name: value for name, value in config.items() if name in arguments}
     for name in names:
-        if name not in complete_config and hasattr(layer, name):
-            complete_config[name] = keras.saving.serialize_keras_object(getattr(layer, name))
-    return complete_config
+        if name not in config and hasattr(layer, name):
+            config[name] = keras.saving.serialize_keras_object(getattr(layer, name))
+    return config

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass, field, replace
+from itertools import groupby, pairwise
 
 import numpy as np
 
@@ -60,16 +60,15 @@ def _headers(pattern: str, assistant: str = "assistant") -> dict[str, str]:
     return {role: pattern.replace("ROLE", name) for role, name in names.items()}
 
 
-_CHATML = {
-    "headers": _headers("<|im_start|>ROLE\n"),
-    "end": "<|im_end|>",
-    "special_tokens": ("<|im_start|>", "<|im_end|>"),
-}
+_CHATML = Template(
+    headers=_headers("<|im_start|>ROLE\n"),
+    end="<|im_end|>",
+    special_tokens=("<|im_start|>", "<|im_end|>"),
+)
 TEMPLATES: dict[str, Template] = {
-    "chatml": Template(**_CHATML),  # type: ignore[arg-type]
-    "smollm2": Template(
-        **_CHATML,  # type: ignore[arg-type]
-        system="You are a helpful AI assistant named SmolLM, trained by Hugging Face",
+    "chatml": _CHATML,
+    "smollm2": replace(
+        _CHATML, system="You are a helpful AI assistant named SmolLM, trained by Hugging Face"
     ),
     "llama3": Template(
         headers=_headers("<|start_header_id|>ROLE<|end_header_id|>\n\n"),
@@ -106,12 +105,8 @@ TEMPLATES: dict[str, Template] = {
 turn.
 """
 
-_OF_MODEL = {"smollm2": "smollm2"}
-_BY_SPECIAL_TOKENS = (
-    "chatml",
-    "llama3",
-    "gemma",
-)  # the others have no special tokens that tell them apart
+# The others have no special tokens that tell them apart.
+_BY_SPECIAL_TOKENS = ("chatml", "llama3", "gemma")
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,12 +122,8 @@ class Turns:
     answers: np.ndarray
 
 
-@dataclass(frozen=True)
-class _Part:
-    """The id of a special token, or a text; and whether it is part of an answer."""
-
-    content: int | str
-    answers: bool = False
+_Part = tuple[int | str, bool]
+"""The id of a special token, or a text; and whether it is part of an answer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,22 +151,21 @@ class Chat:
         if END in missing and self.template.end != END:
             missing.remove(END)
         if missing:
-            shown = join_names(
-                [name.replace(END, "a token for the end of a text") for name in missing]
-            )
+            missing = [name.replace(END, "a token for the end of a text") for name in missing]
+            shown = join_names(missing)
             raise ConfigError(
                 f"model.chat_template={self.name}: the model's vocabulary lacks {shown}.",
                 "Use model.chat_template=auto, which chooses by the special tokens of the model.",
             )
         ids[START] = self.tokenizer.start
-        known_ids = {name: number for name, number in ids.items() if number is not None}
-        object.__setattr__(self, "_token_ids", known_ids)
+        present = {name: number for name, number in ids.items() if number is not None}
+        object.__setattr__(self, "_token_ids", present)
 
     @property
     def stops(self) -> tuple[int, ...]:
         """Tokens that end an answer."""
-        ends = {self._token_ids[self.template.end], self._token_ids.get(END)}
-        return tuple(sorted(each for each in ends if each is not None))
+        names = {self.template.end, END} & self._token_ids.keys()
+        return tuple(sorted({self._token_ids[name] for name in names}))
 
     def encode(
         self, conversations: Sequence[Sequence[Message]], last_only: bool = False
@@ -202,73 +192,70 @@ class Chat:
 
     def _parts(self, messages: Sequence[Message]) -> list[_Part]:
         template = self.template
-        parts = list(self._split(template.begin))
-        for message in self._with_system(messages):
-            is_answer = message.role == "assistant"
-            content = message.content.strip() if template.trims else message.content
-            parts += self._split(template.headers[message.role])
-            parts.append(_Part(template.lead + content if is_answer else content, is_answer))
-            if is_answer or template.ends_all:
-                parts.append(_Part(self._token_ids[template.end], is_answer))
-            parts += self._split(template.after)
-        return parts
-
-    def _with_system(self, messages: Sequence[Message]) -> list[Message]:
-        template, turns = self.template, list(messages)
+        turns = list(messages)
         if template.system and turns and turns[0].role != "system":
             turns.insert(0, Message("system", template.system))
         if template.joins_system and len(turns) > 1 and turns[0].role == "system":
             user = turns[1].content.strip() if template.trims else turns[1].content
             turns[:2] = [Message(turns[1].role, f"{turns[0].content}\n\n{user}")]
-        return turns
+        parts = list(self._split(template.begin))
+        for message in turns:
+            is_answer = message.role == "assistant"
+            content = message.content.strip() if template.trims else message.content
+            parts += self._split(template.headers[message.role])
+            parts.append((template.lead + content if is_answer else content, is_answer))
+            if is_answer or template.ends_all:
+                parts.append((self._token_ids[template.end], is_answer))
+            parts += self._split(template.after)
+        return parts
 
     def _split(self, text: str) -> Iterable[_Part]:
         """A text of the template as special tokens and texts; tokens that it lacks are left out."""
         names = [*self.template.special_tokens, START, END]
         for part in re.split(f"({'|'.join(map(re.escape, names))})", text):
             if part in self._token_ids:
-                yield _Part(self._token_ids[part])
+                yield self._token_ids[part], False
             elif part and part not in names:
-                yield _Part(part)
+                yield part, False
 
     def _joined(self, conversations: Sequence[Sequence[_Part]]) -> list[Turns]:
-        merged = [_merged(parts) for parts in conversations]
-        texts: dict[str, int] = {}
-        for parts in merged:
-            for part in parts:
-                if isinstance(part.content, str):
-                    texts.setdefault(part.content, len(texts))
-        rows = self._tokens(list(texts))
+        merged: list[list[_Part]] = []
+        for parts in conversations:
+            merged.append([])
+            # Neighbouring texts become one, where neither is of an answer.
+            groups = groupby(parts, key=lambda part: isinstance(part[0], str) and not part[1])
+            for is_plain_text, group in groups:
+                if is_plain_text:
+                    merged[-1].append(("".join(str(text) for text, _ in group), False))
+                else:
+                    merged[-1] += group
+        texts = [content for parts in merged for content, _ in parts if isinstance(content, str)]
+        distinct = list(dict.fromkeys(texts))
+        rows: dict[int | str, np.ndarray] = dict(zip(distinct, self._tokens(distinct), strict=True))
         encoded = []
         for parts in merged:
             pieces = [
-                rows[texts[part.content]]
-                if isinstance(part.content, str)
-                else np.array([part.content], np.int32)
-                for part in parts
+                rows[content] if isinstance(content, str) else np.array([content], np.int32)
+                for content, _ in parts
             ]
-            flags = [part.answers for part in parts]
+            flags = np.array([is_answer for _, is_answer in parts], np.int32)
             tokens = np.concatenate([np.zeros(0, np.int32), *pieces]).astype(np.int32)
-            answers = np.repeat(np.array(flags, np.int32), [len(piece) for piece in pieces])
-            encoded.append(Turns(tokens, answers.astype(np.int32)))
+            encoded.append(Turns(tokens, np.repeat(flags, [len(piece) for piece in pieces])))
         return encoded
 
     def _tokens(self, texts: list[str]) -> list[np.ndarray]:
         """Tokens of texts, none of which is a special token of the template."""
         rows = self.tokenizer.tokens(texts)
         special_ids = [self._token_ids[name] for name in self.template.special_tokens]
-        for index, row in enumerate(rows):
-            # SentencePiece finds the tokens that its file calls user-defined in any text.
-            if np.isin(row, special_ids).any():
-                rows[index] = self._split_at_special_tokens(texts[index])
-        return rows
-
-    def _split_at_special_tokens(self, text: str) -> np.ndarray:
-        """Tokens of a text that is split after the first letter of each special token in it."""
         names = "|".join(map(re.escape, self.template.special_tokens))
-        cuts = [0, *(match.start() + 1 for match in re.finditer(names, text)), len(text)]
-        parts = [text[start:end] for start, end in pairwise(cuts)]
-        return np.concatenate(self.tokenizer.tokens(parts)).astype(np.int32)
+        for index, (text, row) in enumerate(zip(texts, rows, strict=True)):
+            # SentencePiece finds the tokens that its file calls user-defined in any text: the text
+            # is split after the first letter of each.
+            if np.isin(row, special_ids).any():
+                cuts = [0, *(match.start() + 1 for match in re.finditer(names, text)), len(text)]
+                parts = [text[start:end] for start, end in pairwise(cuts)]
+                rows[index] = np.concatenate(self.tokenizer.tokens(parts)).astype(np.int32)
+        return rows
 
 
 def chat_for_model(config: ModelConfig, tokenizer: Tokenizer) -> Chat:
@@ -278,38 +265,18 @@ def chat_for_model(config: ModelConfig, tokenizer: Tokenizer) -> Chat:
         ConfigError: the vocabulary lacks a special token of the template.
     """
     name = config.chat_template
-    if name == "auto":
-        name = _OF_MODEL.get(config.name) or _by_special_tokens(tokenizer)
+    if name == "auto" and config.name == "smollm2":
+        name = "smollm2"
+    elif name == "auto":
+        fitting = (
+            name
+            for name in _BY_SPECIAL_TOKENS
+            if None not in map(tokenizer.token_to_id, TEMPLATES[name].special_tokens)
+        )
+        name = next(fitting, "plain")
     if name not in TEMPLATES:
         raise ConfigError(received("model.chat_template", name, ["auto", *TEMPLATES]))
     return Chat(name, TEMPLATES[name], tokenizer)
-
-
-def _by_special_tokens(tokenizer: Tokenizer) -> str:
-    for name in _BY_SPECIAL_TOKENS:
-        if all(
-            tokenizer.token_to_id(token) is not None for token in TEMPLATES[name].special_tokens
-        ):
-            return name
-    return "plain"
-
-
-def _merged(parts: Sequence[_Part]) -> list[_Part]:
-    """Neighbouring texts as one, where neither is of an answer."""
-    merged: list[_Part] = []
-    for part in parts:
-        before = merged[-1] if merged else None
-        if (
-            isinstance(part.content, str)
-            and before is not None
-            and isinstance(before.content, str)
-            and not part.answers
-            and not before.answers
-        ):
-            merged[-1] = _Part(before.content + part.content)
-        else:
-            merged.append(part)
-    return merged
 
 
 def _last(answers: np.ndarray) -> np.ndarray:

@@ -11,9 +11,9 @@ V pieces of a vocabulary, n pieces of a text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import sentencepiece
@@ -22,13 +22,14 @@ from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 
 from fmkit.core.errors import ArtifactError
 
+_CHUNK = 2**20  # characters
 _AT_ONCE = 512  # texts that are tokenised together, to bound the memory of their results
 _LONGEST_WORD = 100  # letters; the original WordPiece encodes longer ones as unknown
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _SPACE = "\u2581"
 """What SentencePiece writes for a space."""
 
-_SPACE_BYTES = "ĠĊĉčĈċ"
+_SPACE_BYTES = tuple("ĠĊĉčĈċ")
 """How byte-level BPE writes space, newline, tab, carriage return and their like."""
 
 _CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -44,33 +45,39 @@ _O200K = (
 )
 
 
-class SubwordModel(Protocol):
-    """A vocabulary and how texts are encoded in it, without special tokens."""
+class SubwordModel:
+    """A vocabulary and how texts are encoded in it, without special tokens.
 
-    @property
-    def vocabulary(self) -> tuple[str, ...]:
-        """The pieces by number, (V,)."""
-        ...
+    This base class does it with an engine of the library `tokenizers`.
+    """
+
+    vocabulary: tuple[str, ...]
+    """The pieces by number, (V,)."""
+    _engine: Any
 
     def tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Numbers of each text's pieces, (n,) int32."""
-        ...
+        rows: list[np.ndarray] = []
+        for chunk in _chunks(texts):
+            encodings = self._engine.encode_batch_fast(chunk, add_special_tokens=False)
+            rows += [np.array(encoding.ids, np.int32) for encoding in encodings]
+        return rows
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text that pieces stand for."""
-        ...
+        """The text that pieces stand for; lower-cased words stay so."""
+        return str(self._engine.decode(list(tokens), skip_special_tokens=False))
 
     def is_continuation(self) -> np.ndarray:
         """Which pieces continue a word, (V,) bool."""
-        ...
+        raise NotImplementedError
 
     def to_library(self) -> tokenizers.Tokenizer | None:
         """A copy as the library `tokenizers` has it; None where that cannot give the same ids."""
-        ...
+        return tokenizers.Tokenizer.from_str(self._engine.to_str())
 
 
 @dataclass(frozen=True)
-class WordPieceModel:
+class WordPieceModel(SubwordModel):
     """BERT's WordPiece: words split at spaces and punctuation, then the longest pieces first.
 
     Attributes:
@@ -104,25 +111,13 @@ class WordPieceModel:
         engine.decoder = decoders.WordPiece(prefix=self.prefix)
         object.__setattr__(self, "_engine", engine)
 
-    def tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Numbers of each text's pieces, (n,) int32."""
-        return _encoded(self._engine, texts)
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        """The words, with a space between; lower-cased words stay so."""
-        return str(self._engine.decode(list(tokens), skip_special_tokens=False))
-
     def is_continuation(self) -> np.ndarray:
         """Pieces that begin with the prefix, (V,) bool."""
-        return np.array([each.startswith(self.prefix) for each in self.vocabulary], bool)
-
-    def to_library(self) -> tokenizers.Tokenizer:
-        """A copy as the library `tokenizers` has it."""
-        return tokenizers.Tokenizer.from_str(self._engine.to_str())
+        return np.array([piece.startswith(self.prefix) for piece in self.vocabulary], bool)
 
 
 @dataclass(frozen=True)
-class BytePairModel:
+class BytePairModel(SubwordModel):
     """Byte-level BPE: words split by a family's pattern, then pairs of pieces merged by rank.
 
     Attributes:
@@ -143,53 +138,41 @@ class BytePairModel:
     _by_byte: np.ndarray | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        pairs = [tuple(each.split(" ")) for each in self.merges]
-        wrong = next((each for each in pairs if len(each) != 2), None)
+        pairs = [tuple(merge.split(" ")) for merge in self.merges]
+        wrong = next((pair for pair in pairs if len(pair) != 2), None)
         if wrong is not None:
             raise ArtifactError(f"a merge of a BPE tokenizer is not a pair of pieces: {wrong!r}.")
         engine = byte_pair_engine(self.pattern, self.prefix_space)
+        ids = {piece: number for number, piece in enumerate(self.vocabulary)}
         try:
             engine.model = models.BPE(
-                {piece: number for number, piece in enumerate(self.vocabulary)},
+                ids,
                 [(left, right) for left, right in pairs],
                 ignore_merges=self.pattern in _WHOLE_FIRST,
             )
         except Exception as error:  # the library raises nothing more special
             raise ArtifactError(f"a BPE vocabulary does not fit its merges: {error}.") from error
+        # Where no piece is longer than a byte, a table of their ids does without the library.
+        table = np.array([ids.get(letter, -1) for letter in byte_letters()], np.int32)
+        is_plain = not (
+            self.merges or self.prefix_space or self.pattern in (*_COMPOSED, *_WHOLE_FIRST)
+        )
         object.__setattr__(self, "_engine", engine)
-        object.__setattr__(self, "_by_byte", self._table())
+        object.__setattr__(self, "_by_byte", table if is_plain and table.min() >= 0 else None)
 
     def tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Numbers of each text's pieces, (n,) int32."""
-        if self._by_byte is not None:
-            return [
-                self._by_byte[np.frombuffer(readable(each).encode(), np.uint8)] for each in texts
-            ]
-        return _encoded(self._engine, texts)
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        """The bytes that pieces stand for, read as UTF-8."""
-        return str(self._engine.decode(list(tokens), skip_special_tokens=False))
+        if self._by_byte is None:
+            return super().tokens(texts)
+        return [self._by_byte[np.frombuffer(readable(text).encode(), np.uint8)] for text in texts]
 
     def is_continuation(self) -> np.ndarray:
         """Pieces that do not begin with white space, (V,) bool."""
-        return np.array([not each.startswith(tuple(_SPACE_BYTES)) for each in self.vocabulary])
-
-    def to_library(self) -> tokenizers.Tokenizer:
-        """A copy as the library `tokenizers` has it."""
-        return tokenizers.Tokenizer.from_str(self._engine.to_str())
-
-    def _table(self) -> np.ndarray | None:
-        """By byte, its id; None where pieces are longer than a byte or a byte is missing."""
-        if self.merges or self.prefix_space or self.pattern in (*_COMPOSED, *_WHOLE_FIRST):
-            return None
-        numbers = {piece: number for number, piece in enumerate(self.vocabulary)}
-        ids = [numbers.get(letter, -1) for letter in byte_letters()]
-        return None if min(ids) < 0 else np.array(ids, np.int32)
+        return np.array([not piece.startswith(_SPACE_BYTES) for piece in self.vocabulary])
 
 
 @dataclass(frozen=True)
-class SentencePieceModel:
+class SentencePieceModel(SubwordModel):
     """A SentencePiece model, unigram or BPE.
 
     Attributes:
@@ -207,7 +190,7 @@ class SentencePieceModel:
     unknown: int | None = None
     extra: tuple[str, ...] = ()
     vocabulary: tuple[str, ...] = field(init=False, repr=False, compare=False)
-    _numbers: dict[str, int] = field(init=False, repr=False, compare=False)
+    _ids: dict[str, int] = field(init=False, repr=False, compare=False)
     _engine: Any = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -219,7 +202,7 @@ class SentencePieceModel:
             raise ArtifactError(f"a SentencePiece model cannot be read: {error}.") from error
         shifted = (*(f"<shift {number}>" for number in range(self.shift)), *pieces, *self.extra)
         object.__setattr__(self, "vocabulary", shifted)
-        object.__setattr__(self, "_numbers", {each: at for at, each in enumerate(shifted)})
+        object.__setattr__(self, "_ids", {piece: number for number, piece in enumerate(shifted)})
         object.__setattr__(self, "_engine", engine)
 
     def tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
@@ -229,7 +212,11 @@ class SentencePieceModel:
             rows += [np.array(row, np.int32) for row in self._engine.Encode(chunk, out_type=int)]
         if not self.shift and self.unknown is None:
             return rows
-        return [self._shifted(row) for row in rows]
+        shifted = [row + np.int32(self.shift) for row in rows]
+        if self.unknown is not None:
+            for before, row in zip(rows, shifted, strict=True):
+                row[before == self._engine.unk_id()] = self.unknown
+        return shifted
 
     def encode_continuation(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The same for texts that follow others without a space, such as `-` and `5` in `4-5`.
@@ -245,43 +232,33 @@ class SentencePieceModel:
             return row
         rest, ids = piece.removeprefix(_SPACE), []
         while rest:
-            lengths = range(len(rest), 0, -1)
-            end = next((length for length in lengths if rest[:length] in self._numbers), 0)
+            ends = range(len(rest), 0, -1)
+            end = next((end for end in ends if rest[:end] in self._ids), 0)
             if not end:
                 return row
-            ids.append(self._numbers[rest[:end]])
+            ids.append(self._ids[rest[:end]])
             rest = rest[end:]
         return np.concatenate([np.array(ids, np.int32), row[1:]])
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of the pieces, with a space for each sign of one."""
         count = int(self._engine.vocab_size())
-        numbers = [int(each) - self.shift for each in tokens]
-        return str(self._engine.Decode([each for each in numbers if 0 <= each < count]))
+        numbers = [int(token) - self.shift for token in tokens]
+        return str(self._engine.Decode([number for number in numbers if 0 <= number < count]))
 
     def is_continuation(self) -> np.ndarray:
         """Pieces that do not begin with the sign of a space, (V,) bool."""
-        return np.array([not each.startswith(_SPACE) for each in self.vocabulary], bool)
+        return np.array([not piece.startswith(_SPACE) for piece in self.vocabulary], bool)
 
     def to_library(self) -> None:
         """None: its normalisation is a table in the model's file, which the library reads anew."""
-
-    def _shifted(self, row: np.ndarray) -> np.ndarray:
-        shifted = row + np.int32(self.shift)
-        if self.unknown is not None:
-            shifted[row == self._engine.unk_id()] = self.unknown
-        return shifted
 
 
 def word_piece_engine(lowercase: bool, strip_accents: bool) -> tokenizers.Tokenizer:
     """A WordPiece tokenizer that has no vocabulary yet: it splits words as BERT does."""
     engine = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106
-    engine.normalizer = normalizers.BertNormalizer(
-        clean_text=True,
-        handle_chinese_chars=True,
-        strip_accents=strip_accents,
-        lowercase=lowercase,
-    )
+    # Without control characters, and with every Chinese character as a word, which are defaults.
+    engine.normalizer = normalizers.BertNormalizer(strip_accents=strip_accents, lowercase=lowercase)
     engine.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     return engine
 
@@ -322,43 +299,31 @@ def readable(text: str) -> str:
     return text
 
 
-def _bytes(prefix_space: bool, use_regex: bool = False) -> Any:
-    return pre_tokenizers.ByteLevel(add_prefix_space=prefix_space, use_regex=use_regex)
+def _steps(before: Sequence[Any] = (), after: Sequence[Any] = (), use_regex: bool = True) -> Any:
+    """How words are split: some steps, GPT-2's own or none, and some more."""
+
+    def steps(prefix_space: bool) -> list[Any]:
+        own = pre_tokenizers.ByteLevel(add_prefix_space=prefix_space, use_regex=use_regex)
+        return [*before, own, *after]
+
+    return steps
 
 
-def _split(pattern: str) -> Callable[[bool], list[Any]]:
-    def parts(prefix_space: bool) -> list[Any]:
-        words = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
-        return [words, _bytes(prefix_space)]
-
-    return parts
-
-
-def _gpt2(prefix_space: bool) -> list[Any]:
-    return [_bytes(prefix_space, use_regex=True)]
-
-
-def _single_digits(prefix_space: bool) -> list[Any]:
-    return [pre_tokenizers.Digits(individual_digits=True), *_gpt2(prefix_space)]
-
-
-def _falcon(prefix_space: bool) -> list[Any]:
-    return [
-        pre_tokenizers.Punctuation(behavior="contiguous"),
-        *_gpt2(prefix_space),
-        pre_tokenizers.Digits(individual_digits=False),
-        pre_tokenizers.Split(Regex("[0-9][0-9][0-9]"), behavior="isolated"),
-    ]
+def _split(pattern: str) -> Any:
+    return pre_tokenizers.Split(Regex(pattern), behavior="isolated")
 
 
 PATTERNS: dict[str, Callable[[bool], list[Any]]] = {
-    "bloom": _split(_BLOOM),
-    "falcon": _falcon,
-    "gpt2": _gpt2,
-    "llama3": _split(_LLAMA3),
-    "o200k": _split(_O200K),
-    "qwen": _split(_QWEN),
-    "single_digits": _single_digits,
+    "bloom": _steps([_split(_BLOOM)], use_regex=False),
+    "falcon": _steps(
+        [pre_tokenizers.Punctuation(behavior="contiguous")],
+        [pre_tokenizers.Digits(individual_digits=False), _split("[0-9][0-9][0-9]")],
+    ),
+    "gpt2": _steps(),
+    "llama3": _steps([_split(_LLAMA3)], use_regex=False),
+    "o200k": _steps([_split(_O200K)], use_regex=False),
+    "qwen": _steps([_split(_QWEN)], use_regex=False),
+    "single_digits": _steps([pre_tokenizers.Digits(individual_digits=True)]),
 }
 """By name, how a family of byte-level tokenizers splits words; from their tokenizer.json files."""
 REGEXES = {_BLOOM: "bloom", _LLAMA3: "llama3", _O200K: "o200k", _QWEN: "qwen"}
@@ -367,14 +332,20 @@ _WHOLE_FIRST = ("llama3", "o200k")  # a word that is a piece is taken whole, wit
 _COMPOSED = ("qwen",)  # Unicode in composed form
 
 
-def _encoded(engine: tokenizers.Tokenizer, texts: Sequence[str]) -> list[np.ndarray]:
-    rows: list[np.ndarray] = []
-    for chunk in _chunks(texts):
-        encoded = engine.encode_batch_fast(chunk, add_special_tokens=False)
-        rows += [np.array(each.ids, np.int32) for each in encoded]
-    return rows
+def chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Lists of texts that have some million characters each, to bound the memory that they take."""
+    pending: list[str] = []
+    size = 0
+    for text in texts:
+        pending.append(text)
+        size += len(text)
+        if size >= _CHUNK:
+            yield pending
+            pending, size = [], 0
+    if pending:
+        yield pending
 
 
 def _chunks(texts: Sequence[str]) -> Iterator[list[str]]:
     for start in range(0, len(texts), _AT_ONCE):
-        yield [readable(each) for each in texts[start : start + _AT_ONCE]]
+        yield [readable(text) for text in texts[start : start + _AT_ONCE]]

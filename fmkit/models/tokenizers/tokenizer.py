@@ -90,7 +90,11 @@ class TextTokenizer:
             )
         if layout not in LAYOUTS:
             raise ArtifactError(received("layout of a tokenizer", layout, list(LAYOUTS)))
-        before, between, after = (self._ids(names) for names in LAYOUTS[layout])
+        ids = {"start": start, "end": end}
+        before, between, after = (
+            tuple(token for name in names.split() if (token := ids[name]) is not None)
+            for names in LAYOUTS[layout]
+        )
         self.special_tokens = (before, between, after)
         self._fingerprint = ""
 
@@ -130,30 +134,30 @@ class TextTokenizer:
         Raises:
             ConfigError: the special tokens alone are as long.
         """
-        rows = [self.tokens(texts)] + ([] if pairs is None else [self.tokens(pairs)])
+        parts = [self.tokens(texts)] + ([] if pairs is None else [self.tokens(pairs)])
         before, between, after = self.special_tokens
-        room = max_length - len(before) - len(after) - len(between) * (len(rows) - 1)
-        if room < len(rows):
-            least = max_length - room + len(rows)
+        room = max_length - len(before) - len(after) - len(between) * (len(parts) - 1)
+        if room < len(parts):
+            least = max_length - room + len(parts)
             raise ConfigError(received("model.max_length", max_length, f"{least} tokens or more"))
-        lengths = [[len(row) for row in part] for part in rows]
+        lengths = [[len(row) for row in rows] for rows in parts]
         counts: np.ndarray = np.array(lengths, np.int64).sum(axis=0)
-        if pairs is None:
-            encoded = [self._row(first[:room]) for first in rows[0]]
-        else:
-            encoded = [
-                self._row(*_cut_pair(first, second, room))
-                for first, second in zip(*rows, strict=True)
-            ]
+        encoded = []
+        for first, *second in zip(*parts, strict=True):
+            length = room  # of the first text
+            if second:
+                length = min(len(first), max(room - len(second[0]), room - room // 2))
+                second = [between, second[0][: room - length]]
+            row = np.concatenate([before, first[:length], *second, after]).astype(np.int32)
+            # A model without special tokens, such as Qwen, needs some token for an empty text.
+            encoded.append(row if len(row) else np.array([self.end or 0], np.int32))
         return encoded, counts + (max_length - room)
 
     def decode(self, tokens: np.ndarray) -> str:
         """The text of tokens; special ones and padding are left out."""
-        special = set(self.special_ids)
-        ids = [int(token) for token in np.asarray(tokens).ravel()]
-        return self.pieces.decode(
-            [token for token in ids if 0 <= token < self.size and token not in special]
-        )
+        ids = np.asarray(tokens, np.int64).ravel()
+        is_text = (ids >= 0) & (ids < self.size) & ~np.isin(ids, self.special_ids)
+        return self.pieces.decode(ids[is_text].tolist())
 
     def token_to_id(self, piece: str) -> int | None:
         """The id of a token by its name, such as `<|im_end|>`; None where there is none."""
@@ -188,29 +192,21 @@ class TextTokenizer:
         if engine is None:
             (folder / STANDARD).unlink(missing_ok=True)  # of a tokenizer of another kind
         else:
-            engine.post_processor = self._post_processor()
-            files.write_bytes(folder / STANDARD, engine.to_str(pretty=False).encode())
-        made = {} if notes is None else {"made": notes}
-        files.write_bytes(folder / RECORD, _as_json({**self._record(), **made}))
-
-    def _post_processor(self) -> processors.TemplateProcessing:
-        """The special tokens of the layout, as the library `tokenizers` adds them."""
-        before, between, after = LAYOUTS[self.layout]
-        ids = {"start": self.start, "end": self.end}
-
-        def template(*parts: str) -> list[str]:
-            names = " ".join(parts).split()
-            return [name for name in names if ids.get(name, 0) is not None]
-
-        return processors.TemplateProcessing(
-            single=template(before, "$A", after),
-            pair=template(before, "$A", between, "$B", after),
-            special_tokens=[
+            before, between, after = LAYOUTS[self.layout]
+            ids = {"start": self.start, "end": self.end}
+            single, pair = (
+                [name for name in template.split() if ids.get(name, 0) is not None]
+                for template in (f"{before} $A {after}", f"{before} $A {between} $B {after}")
+            )
+            special_tokens = [
                 {"id": name, "ids": [token], "tokens": [self.pieces.vocabulary[token]]}
                 for name, token in ids.items()
                 if token is not None
-            ],
-        )
+            ]
+            engine.post_processor = processors.TemplateProcessing(single, pair, special_tokens)
+            files.write_bytes(folder / STANDARD, engine.to_str(pretty=False).encode())
+        made = {} if notes is None else {"made": notes}
+        files.write_bytes(folder / RECORD, _as_json({**self._record(), **made}))
 
     def _record(self) -> dict[str, Any]:
         kind = next(name for name, model in _KINDS.items() if isinstance(self.pieces, model))
@@ -224,22 +220,6 @@ class TextTokenizer:
             "special": list(self.special_ids),
             **{name: getattr(self.pieces, name) for name in _FIELDS[kind]},
         }
-
-    def _ids(self, names: str) -> tuple[int, ...]:
-        tokens = {"start": self.start, "end": self.end}
-        ids = [tokens[name] for name in names.split()]
-        return tuple(token for token in ids if token is not None)
-
-    def _row(self, first: np.ndarray, second: np.ndarray | None = None) -> np.ndarray:
-        before, between, after = self.special_tokens
-        parts: list[Any] = [before, first]
-        if second is not None:
-            parts += [between, second]
-        row = np.concatenate([*parts, after]).astype(np.int32)
-        if len(row):
-            return row
-        # A model without special tokens, such as Qwen, needs some token for an empty text.
-        return np.array([self.end or 0], np.int32)
 
 
 _KINDS: dict[str, type] = {
@@ -266,7 +246,7 @@ def load(folder: Path) -> TextTokenizer:
     """
     try:
         record = json.loads(safe_io.read_bytes(folder / RECORD, _MAX))
-        return _built(record, folder)
+        return _from_record(record, folder)
     except FileNotFoundError as error:
         missing = Path(error.filename or RECORD).name
         raise ArtifactError(
@@ -279,46 +259,40 @@ def load(folder: Path) -> TextTokenizer:
         raise ArtifactError(f"{folder / RECORD} cannot be used: {error}.") from error
 
 
-def _built(record: Any, folder: Path) -> TextTokenizer:
+def _from_record(record: Any, folder: Path) -> TextTokenizer:
     if not isinstance(record, dict) or record.get("format") != _FORMAT:
         raise ValueError(f"it is not a tokenizer in format {_FORMAT}")
     kind = record["kind"]
     if kind not in _KINDS:
         raise ValueError(received("kind", kind, list(_KINDS)))
-    settings = {name: _checked(record, name, each) for name, each in _FIELDS[kind].items()}
+    settings = {name: _checked(record, name, type_) for name, type_ in _FIELDS[kind].items()}
     if settings.get("pattern", "gpt2") not in PATTERNS:
         raise ValueError(received("pattern", settings["pattern"], list(PATTERNS)))
     if kind == "sentence_piece":
         if not 0 <= settings["shift"] <= 16:
             raise ValueError(received("shift", settings["shift"], "0 to 16"))
         settings["proto"] = safe_io.read_bytes(folder / PROTO, _MAX)
-    start, end, mask = (_checked(record, each, int, True) for each in ("start", "end", "mask"))
+    start, end, mask = (_checked(record, name, int) for name in ("start", "end", "mask"))
     special = record["special"]
-    if not isinstance(special, list) or not all(type(each) is int for each in special):
+    if not isinstance(special, list) or not all(type(token) is int for token in special):
         raise ValueError("special has to be a list of numbers")
     pieces = _KINDS[kind](**settings)
     return TextTokenizer(pieces, record["layout"], start, end, mask, special)
 
 
-def _checked(record: dict[str, Any], name: str, kind: type, optional: bool = False) -> Any:
+def _checked(record: dict[str, Any], name: str, kind: type) -> Any:
     value = record[name]
-    if value is None and (optional or (kind is int and name == "unknown")):
+    if value is None and kind is int and name != "shift":
         return None
     if kind is tuple:
         if not isinstance(value, list) or len(value) > _MAX_PIECES:
             raise ValueError(f"{name} has to be a list of at most {_MAX_PIECES:,} texts")
-        if not all(isinstance(each, str) for each in value):
+        if not all(isinstance(piece, str) for piece in value):
             raise ValueError(f"{name} has to hold texts only")
         return tuple(value)
     if type(value) is not kind:
         raise ValueError(f"{name} has to be of the type {kind.__name__}")
     return value
-
-
-def _cut_pair(first: np.ndarray, second: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
-    short = room // 2
-    keep = min(len(first), max(room - len(second), room - short))
-    return first[:keep], second[: room - keep]
 
 
 def _as_json(record: dict[str, Any]) -> bytes:

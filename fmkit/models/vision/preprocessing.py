@@ -15,7 +15,15 @@ from fmkit.core.errors import ConfigError, received
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
-_CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
+_SCALES_AND_OFFSETS: dict[str, tuple[Any, Any]] = {
+    "tf": (1 / 127.5, -1.0),
+    "v2": (1 / 128, -1.0),
+    "torch": (
+        [1 / (255 * deviation) for deviation in IMAGENET_DEVIATION],
+        [-mean / sd for mean, sd in zip(IMAGENET_MEAN, IMAGENET_DEVIATION, strict=True)],
+    ),
+    "caffe": (1.0, [-103.939, -116.779, -123.68]),  # blue, green, red
+}
 
 
 def image_size(config: ModelConfig, default: int, smallest: int) -> int:
@@ -67,18 +75,11 @@ def preprocess(images: keras.KerasTensor, mode: str) -> keras.KerasTensor:
         mode: `caffe`, `tf` or `torch` as in Keras; `v2` is x / 128 - 1 as in EfficientNetV2 S, M
             and L; `built_in` leaves the pixels alone.
     """
-    if mode == "tf":
-        return rescale(images, 1 / 127.5, -1.0)
-    if mode == "v2":
-        return rescale(images, 1 / 128, -1.0)
-    if mode == "torch":
-        scale = [1 / (255 * deviation) for deviation in IMAGENET_DEVIATION]
-        pairs = zip(IMAGENET_MEAN, IMAGENET_DEVIATION, strict=True)
-        return rescale(images, scale, [-mean / deviation for mean, deviation in pairs])
+    if mode == "built_in":
+        return images
     if mode == "caffe":
-        blue_first = keras.ops.flip(images, axis=-1)
-        return rescale(blue_first, 1.0, [-mean for mean in _CAFFE_MEAN_BGR])
-    return images
+        images = keras.ops.flip(images, axis=-1)  # blue first
+    return rescale(images, *_SCALES_AND_OFFSETS[mode])
 
 
 def rescale(

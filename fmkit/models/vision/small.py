@@ -7,6 +7,8 @@ B batch, T patches, D features, H W pixels.
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
 from fmkit.config.schema.model import ModelConfig
@@ -14,23 +16,18 @@ from fmkit.core.errors import ConfigError, received
 from fmkit.models.backbone import Backbone, Patches
 from fmkit.models.blocks import blocks_by_name
 from fmkit.models.vision.preprocessing import image_input, image_size, preprocess
-from fmkit.models.weights.load import chosen_weights, load_weights_file
+from fmkit.models.weights.load import apply_weights, chosen_weights
 
 _SIZE = 32
 _CNN_FILTERS = (16, 32, 64, 96)
 _PATCH = 4
 _WIDTH = 64
-_HEADS = 4
+_HEADS, _HEAD = 4, 16  # how many, and the width of each
 _DEPTH = 3
 
 
 def small_cnn(config: ModelConfig) -> Backbone:
-    """Four 3x3 convolutions with BatchNorm and ReLU, the side halved between: (B, h, w, 96).
-
-    Raises:
-        ConfigError: the image is below 8 pixels, or the weights are neither `none` nor a file.
-        ArtifactError: the file of weights does not fit.
-    """
+    """Four 3x3 convolutions with BatchNorm and ReLU, the side halved between: (B, h, w, 96)."""
     size = image_size(config, _SIZE, smallest=2 ** (len(_CNN_FILTERS) - 1))
     images = image_input(size)
     x = preprocess(images, "tf")
@@ -50,47 +47,32 @@ def small_cnn(config: ModelConfig) -> Backbone:
         x = keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_bn")(x)
         x = keras.layers.ReLU(name=f"{name}_relu")(x)
     model = keras.Model(images, x, name="small_cnn")
-    rules = ((r"(stem|block\d+)_.*", r"\1"),)
-    return Backbone(
-        name=config.name,
-        model=model,
-        image_size=size,
-        weights=_load(model, config),
-        blocks=blocks_by_name(model, rules),
-        features="map",
-    )
+    return _backbone(config, model, size, features="map")
 
 
 def small_vit(config: ModelConfig) -> Backbone:
     """A small pre-norm vision transformer with 4x4 patches and a class token: (B, 1 + T, 64).
 
     Dosovitskiy et al. 2020, An image is worth 16x16 words, arXiv:2010.11929.
-
-    Raises:
-        ConfigError: the side is not a multiple of 4, or the weights are neither `none` nor a file.
-        ArtifactError: the file of weights does not fit.
     """
     size = image_size(config, _SIZE, smallest=2 * _PATCH)
     if size % _PATCH:
-        what = f"model.image_size for model.name={config.name}"
-        raise ConfigError(received(what, size, f"a multiple of {_PATCH} pixels"))
+        key = f"model.image_size for model.name={config.name}"
+        raise ConfigError(received(key, size, f"a multiple of {_PATCH} pixels"))
     images = image_input(size)
     x = tokens = _tokens(preprocess(images, "tf"), size // _PATCH)
-    for number in range(_DEPTH):
-        x = _transformer_block(x, f"block{number}")
+    for name in (f"block{number}" for number in range(_DEPTH)):
+        y = keras.layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm1")(x)
+        attention = keras.layers.MultiHeadAttention(_HEADS, _HEAD, name=f"{name}_attention")
+        x = keras.layers.Add(name=f"{name}_add1")([x, attention(y, y)])
+        y = keras.layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm2")(x)
+        y = keras.layers.Dense(2 * _WIDTH, activation="gelu", name=f"{name}_dense1")(y)
+        y = keras.layers.Dense(_WIDTH, name=f"{name}_dense2")(y)
+        x = keras.layers.Add(name=f"{name}_add2")([x, y])
     x = keras.layers.LayerNormalization(epsilon=1e-6, name="top_norm")(x)
     model = keras.Model(images, x, name="small_vit")
-    rules = ((r"(stem|block\d+|top)_.*", r"\1"),)
-    return Backbone(
-        name=config.name,
-        model=model,
-        image_size=size,
-        weights=_load(model, config),
-        blocks=blocks_by_name(model, rules),
-        features="tokens",
-        has_class_token=True,
-        patches=Patches(tokens, model.output, side=_PATCH, leading=1),
-    )
+    patches = Patches(tokens, model.output, side=_PATCH, leading=1)
+    return _backbone(config, model, size, "tokens", has_class_token=True, patches=patches)
 
 
 def _tokens(x: keras.KerasTensor, side: int) -> keras.KerasTensor:
@@ -114,19 +96,17 @@ def _tokens(x: keras.KerasTensor, side: int) -> keras.KerasTensor:
     return embedding(x)
 
 
-def _transformer_block(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    """Attention, then two dense layers, each after a norm and around a shortcut: (B, T, D)."""
-    y = keras.layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm1")(x)
-    attention = keras.layers.MultiHeadAttention(_HEADS, _WIDTH // _HEADS, name=f"{name}_attention")
-    x = keras.layers.Add(name=f"{name}_add1")([x, attention(y, y)])
-    y = keras.layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm2")(x)
-    y = keras.layers.Dense(2 * _WIDTH, activation="gelu", name=f"{name}_dense1")(y)
-    y = keras.layers.Dense(_WIDTH, name=f"{name}_dense2")(y)
-    return keras.layers.Add(name=f"{name}_add2")([x, y])
-
-
-def _load(model: keras.Model, config: ModelConfig) -> str:
+def _backbone(
+    config: ModelConfig, model: keras.Model, size: int, features: str, **extra: Any
+) -> Backbone:
     weights = chosen_weights(config, ("none",))
-    if weights != "none":
-        load_weights_file(model, weights)
-    return weights
+    apply_weights(model, weights, config.name)
+    return Backbone(
+        name=config.name,
+        model=model,
+        image_size=size,
+        weights=weights,
+        blocks=blocks_by_name(model, ((r"(stem|block\d+|top)_.*", r"\1"),)),
+        features=features,
+        **extra,
+    )

@@ -38,22 +38,16 @@ class WeightArrays:
 
 
 def element_count(name: str, shape: Shape, largest: int) -> int:
-    """The number of elements of an array, after a proof that its shape makes sense.
-
-    Args:
-        name: the array's, for the message.
-        shape: as the file declares it.
-        largest: the most elements that the file can have room for.
+    """The number of elements of an array in the shape that a file declares.
 
     Raises:
-        UnsafeContent: it does not.
+        UnsafeContent: it is not a shape, or has more than the `largest` number in such a file.
     """
     whole = all(type(side) is int and side >= 0 for side in shape)
     if not whole or len(shape) > MAX_DIMENSIONS:
         raise UnsafeContent(f"{name!r} has the shape {str(shape)[:80]}")
     count = math.prod(shape)
     if count > largest:
-        raise UnsafeContent(
-            f"{name!r} declares {count:,} numbers, and the file is too small for them"
-        )
+        reason = f"{name!r} declares {count:,} numbers, and the file is too small for them"
+        raise UnsafeContent(reason)
     return count

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from fmkit.core import npz, safe_zip
+from fmkit.core import npz, safe_io, safe_zip
 from fmkit.core.errors import ArtifactError
 from fmkit.core.safe_io import UnsafeContent
 from fmkit.models.weights.arrays import WeightArrays, element_count
@@ -26,10 +26,6 @@ def _open_keras(path: Path) -> Iterator[WeightArrays]:
 
     That member is all that is read. What the archive says about classes, functions and configs is
     never looked at: building objects from it is what every attack on this format did.
-
-    Raises:
-        UnsafeContent: the file is damaged, has no such member, or that member was refused.
-        OSError: it cannot be read, or there is no room to unpack it.
     """
     with safe_zip.open_zip(path, _MAX_MEMBERS) as archive:
         if _WEIGHTS not in archive.namelist():
@@ -44,20 +40,14 @@ def _open_keras(path: Path) -> Iterator[WeightArrays]:
 
 @contextmanager
 def _open_npz(path: Path) -> Iterator[WeightArrays]:
-    """The arrays of a `.npz` file, by the names that they were saved under.
-
-    Raises:
-        UnsafeContent: the file is damaged, or holds anything but plain numbers.
-        OSError: it cannot be read.
-    """
+    """The arrays of a `.npz` file, by the names that they were saved under."""
     with npz.open_npz(path) as reader:
         shapes = {}
         for name in reader.members:
             header = reader.header(name)
             if header.dtype.kind not in "fiub":
-                raise UnsafeContent(
-                    f"{name!r} holds {str(header.dtype)[:40]}; expected plain numbers"
-                )
+                kind = str(header.dtype)[:40]
+                raise UnsafeContent(f"{name!r} holds {kind}; expected plain numbers")
             element_count(name, header.shape, sys.maxsize)
             shapes[name] = header.shape
         yield WeightArrays(shapes, reader.read)
@@ -94,14 +84,14 @@ def open_weights(path: str | Path) -> Iterator[WeightArrays]:
         ArtifactError: it cannot be read, is damaged, or holds anything but plain numbers.
     """
     file = Path(path)
-    opened = FORMATS.get(file.suffix.lower())
-    if opened is None:
+    suffix = file.suffix.lower()
+    if suffix not in FORMATS:
         formats = ", ".join(FORMATS)
         raise ArtifactError(
             f"{path} is not a weights file of a known format. Expected one of {formats}."
         )
     try:
-        with opened(file) as arrays:
+        with FORMATS[suffix](file) as arrays:
             if not arrays.shapes:
                 raise UnsafeContent("it holds no weights")
             yield arrays
@@ -116,9 +106,7 @@ def open_weights(path: str | Path) -> Iterator[WeightArrays]:
 def _looks(path: Path) -> str:
     """What a file is by its first bytes, where that is not what its name says."""
     try:
-        if not path.is_file():
-            return ""
-        with path.open("rb") as stream:
+        with safe_io.open_regular(path) as stream:
             first = stream.read(8)
     except OSError:
         return ""

@@ -9,6 +9,7 @@ data is; compressed chunks are unpacked here, with a bound, since the library ha
 
 from __future__ import annotations
 
+import itertools
 import math
 import zlib
 from collections.abc import Iterator
@@ -55,8 +56,12 @@ def open_hdf5(path: Path) -> Iterator[WeightArrays]:
             layers = _layers(file)
 
         def load(name: str) -> np.ndarray:
+            item = datasets[name]
             with _refusing(f"{name!r} cannot be read"):
-                return _read(name, datasets[name])
+                values = np.asarray(item[()]) if item.chunks is None else _join(name, item)
+                if _is_bfloat16(item):  # the upper half of a float32
+                    values = (values.view("<u2").astype(np.uint32) << 16).view(np.float32)
+                return values
 
         yield WeightArrays(
             {name: dataset.shape for name, dataset in datasets.items()}, load, layers
@@ -71,19 +76,15 @@ def _refusing(failure: str) -> Iterator[None]:
     except UnsafeContent:
         raise
     except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise UnsafeContent(f"{failure}: {_first_line(error)}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UnsafeContent(f"{failure}: {reason[:200]}") from error
 
 
 def _walk(file: h5py.File, size: int) -> dict[str, h5py.Dataset]:
     """Every dataset by its path, checked; no link is followed on the way."""
     datasets: dict[str, h5py.Dataset] = {}
     waiting: list[tuple[str, h5py.Group, int]] = [("", file, 0)]
-    seen = 0
-    total = 0
+    seen = total = 0
     while waiting:
         prefix, group, depth = waiting.pop()
         if depth > _DEEPEST:
@@ -113,8 +114,7 @@ def _walk(file: h5py.File, size: int) -> dict[str, h5py.Dataset]:
 
 def _check(name: str, item: h5py.Dataset, size: int) -> int:
     """Refuse an array that does not lie in the file as a whole; its bytes."""
-    numbers = item.dtype.kind in "fiub" or _is_bfloat16(item)
-    if item.shape is None or not numbers:
+    if item.shape is None or not (item.dtype.kind in "fiub" or _is_bfloat16(item)):
         raise UnsafeContent(f"{name!r} holds no plain numbers")
     if item.external or item.is_virtual:
         raise UnsafeContent(f"{name!r} keeps its numbers in another file")
@@ -122,15 +122,13 @@ def _check(name: str, item: h5py.Dataset, size: int) -> int:
     stored = item.id.get_storage_size()
     if item.chunks is not None:
         chunk = math.prod(item.chunks) * width
-        needed = math.prod(-(-a // b) for a, b in zip(item.shape, item.chunks, strict=True))
-        if chunk > min(_LARGEST_CHUNK, MAX_RATIO * size) or needed > _MAX_CHUNKS:
+        if chunk > min(_LARGEST_CHUNK, MAX_RATIO * size) or _chunk_count(item) > _MAX_CHUNKS:
             raise UnsafeContent(f"{name!r} is cut into pieces of an unusual size")
         if stored > size or not set(_filters(item)) <= {_DEFLATE, _SHUFFLE}:
             raise UnsafeContent(f"{name!r} is packed in an unusual way")
         return element_count(name, item.shape, MAX_RATIO * stored // width) * width
     total = element_count(name, item.shape, size // width)
-    contiguous = item.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS
-    if contiguous and total:
+    if item.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS and total:
         offset = item.id.get_offset()
         if offset is None or stored != total * width or offset + stored > size:
             raise UnsafeContent(f"{name!r} has another size than its shape needs")
@@ -147,49 +145,37 @@ def _filters(item: h5py.Dataset) -> list[int]:
     return [plist.get_filter(index)[0] for index in range(plist.get_nfilters())]
 
 
-def _read(name: str, item: h5py.Dataset) -> np.ndarray:
-    values = np.asarray(item[()]) if item.chunks is None else _join(name, item)
-    if _is_bfloat16(item):  # the upper half of a float32
-        return (values.view("<u2").astype(np.uint32) << 16).view(np.float32)
-    return values
-
-
 def _join(name: str, item: h5py.Dataset) -> np.ndarray:
     """A chunked array, its pieces unpacked one by one."""
     values = np.zeros(item.shape, item.dtype)
+    width, size = item.dtype.itemsize, math.prod(item.chunks) * item.dtype.itemsize
     filters = _filters(item)[::-1]
     offsets: list[tuple[int, ...]] = []
     item.id.chunk_iter(lambda chunk: offsets.append(chunk.chunk_offset))
-    if len(set(offsets)) != math.prod(
-        -(-a // b) for a, b in zip(item.shape, item.chunks, strict=True)
-    ):
+    if len(set(offsets)) != _chunk_count(item):
         raise UnsafeContent(f"{name!r} lacks some of its numbers")
     for offset in offsets:
         skipped, content = item.id.read_direct_chunk(offset)
         if skipped:
             raise UnsafeContent(f"{name!r} is packed in an unusual way")
-        piece = _unpack(name, content, filters, item)
-        region = tuple(
-            slice(start, min(start + side, end))
-            for start, side, end in zip(offset, item.chunks, item.shape, strict=True)
-        )
-        values[region] = piece[tuple(slice(part.stop - part.start) for part in region)]
+        for code in filters:
+            if code == _DEFLATE:
+                try:
+                    content = zlib.decompressobj().decompress(content, size + 1)
+                except zlib.error as error:
+                    raise UnsafeContent(f"{name!r} is damaged") from error
+            elif len(content) == size:  # shuffled: first bytes of all numbers, second bytes, ...
+                content = np.frombuffer(content, np.uint8).reshape(width, -1).T.tobytes()
+        if len(content) != size:
+            raise UnsafeContent(f"{name!r} has another size than its shape needs")
+        piece = np.frombuffer(content, item.dtype).reshape(item.chunks)
+        region = values[tuple(map(slice, offset, np.add(offset, item.chunks)))]
+        region[...] = piece[tuple(map(slice, region.shape))]  # the last pieces reach beyond the end
     return values
 
 
-def _unpack(name: str, content: bytes, filters: list[int], item: h5py.Dataset) -> np.ndarray:
-    width, size = item.dtype.itemsize, math.prod(item.chunks) * item.dtype.itemsize
-    for code in filters:
-        if code == _DEFLATE:
-            try:
-                content = zlib.decompressobj().decompress(content, size + 1)
-            except zlib.error as error:
-                raise UnsafeContent(f"{name!r} is damaged") from error
-        elif len(content) == size:  # shuffled: first bytes of all numbers, second bytes, ...
-            content = np.frombuffer(content, np.uint8).reshape(width, -1).T.tobytes()
-    if len(content) != size:
-        raise UnsafeContent(f"{name!r} has another size than its shape needs")
-    return np.frombuffer(content, item.dtype).reshape(item.chunks)
+def _chunk_count(item: h5py.Dataset) -> int:
+    return math.prod(-(-a // b) for a, b in zip(item.shape, item.chunks, strict=True))
 
 
 def _layers(file: h5py.File) -> list[tuple[str, list[str]]]:
@@ -210,10 +196,9 @@ def _layers(file: h5py.File) -> list[tuple[str, list[str]]]:
 def _names(group: h5py.Group, key: str) -> list[str]:
     """Names in an attribute, or in its parts `key0`, `key1`, ... where they are many."""
     keys = [key] if key in group.attrs else []
-    while not keys or keys[-1] != key:
-        if f"{key}{len(keys)}" not in group.attrs or len(keys) > MAX_ARRAYS:
-            break
-        keys.append(f"{key}{len(keys)}")
+    if not keys:
+        numbered = (f"{key}{number}" for number in range(MAX_ARRAYS + 1))
+        keys = list(itertools.takewhile(lambda name: name in group.attrs, numbered))
     names: list[str] = []
     for name in keys:
         attribute: Any = group.attrs.get_id(name)

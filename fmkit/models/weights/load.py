@@ -49,6 +49,18 @@ def chosen_weights(
     return str(Path(weights).expanduser())
 
 
+def apply_weights(model: keras.Model, weights: str, source: str) -> None:
+    """Read weights from `chosen_weights` where they are a file; check those that a model came with.
+
+    Raises:
+        ArtifactError: as of `load_weights_file`, or of `check_finite`, for which `source` is.
+    """
+    if weights in _OWN:
+        check_finite(model, source)
+    elif weights != "none":
+        load_weights_file(model, weights)
+
+
 def load_weights_file(model: keras.Model, path: str) -> Match:
     """Read a file of weights into a model: arrays only, whatever else the file holds.
 
@@ -65,12 +77,19 @@ def load_weights_file(model: keras.Model, path: str) -> Match:
         if fit.missing or fit.unused:
             raise _misfit(model, targets, arrays, fit, path)
         for index, name in fit.names.items():
-            variables[index].assign(_converted(variables[index], arrays.load(name)))
+            variable, value = variables[index], arrays.load(name)
+            if value.dtype.kind not in "fiub":
+                raise UnsafeContent(f"the array for {variable.path} holds no numbers")
+            kind = keras.backend.standardize_dtype(variable.dtype)
+            variable.assign(value.astype("float32" if "float" in kind else kind))
     for layer in all_layers(model):
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()  # it computes with copies of its weights
     check_finite(model, path)
-    console.info(f"weights: loaded {len(fit.names)} from {display_path(path)}{_unused_head(fit)}")
+    head = join_names(fit.head, 4)
+    unused = f", unused {len(fit.head)} (its head: {head})" if fit.head else ""
+    where = display_path(path)
+    console.info(f"weights: loaded {len(fit.names)} from {where}{unused}; the head is new.")
     return fit
 
 
@@ -88,11 +107,8 @@ def check_finite(model: keras.Model, source: str) -> None:
     Raises:
         ArtifactError: a weight holds such a number.
     """
-    broken = [
-        weight.path
-        for weight in model.weights
-        if not bool(np.isfinite(keras.ops.convert_to_numpy(weight)).all())
-    ]
+    values = ((weight.path, keras.ops.convert_to_numpy(weight)) for weight in model.weights)
+    broken = [path for path, value in values if not np.isfinite(value).all()]
     if broken:
         raise ArtifactError(
             f"{source}: the weights {join_names(broken, 5)} contain NaN or infinity.",
@@ -103,13 +119,11 @@ def check_finite(model: keras.Model, source: str) -> None:
 def _targets(model: keras.Model) -> tuple[list[ModelVariable], list[Any]]:
     """The weights of a model with their names in files, in the order of `get_weights`."""
     stored = storage_paths(model)
-    layers = {}
-    for layer in model.layers:
-        ordered = layer.trainable_weights + layer.non_trainable_weights
-        layers.update(
-            {id(variable): (layer.name, position) for position, variable in enumerate(ordered)}
-        )
-    variables = list(model.weights)
+    layers = {
+        id(variable): (layer.name, position)
+        for layer in model.layers
+        for position, variable in enumerate(layer.trainable_weights + layer.non_trainable_weights)
+    }
     targets = [
         ModelVariable(
             variable.path,
@@ -117,22 +131,9 @@ def _targets(model: keras.Model) -> tuple[list[ModelVariable], list[Any]]:
             stored.get(id(variable), ""),
             *layers.get(id(variable), ("", 0)),
         )
-        for variable in variables
+        for variable in model.weights
     ]
-    return targets, variables
-
-
-def _converted(variable: Any, value: np.ndarray) -> np.ndarray:
-    kind = keras.backend.standardize_dtype(variable.dtype)
-    if value.dtype.kind not in "fiub":
-        raise UnsafeContent(f"the array for {variable.path} holds no numbers")
-    return value.astype(np.float32) if "float" in kind else value.astype(kind)
-
-
-def _unused_head(fit: Match) -> str:
-    if not fit.head:
-        return "; the head is new."
-    return f", unused {len(fit.head)} (its head: {join_names(fit.head, 4)}); the head is new."
+    return targets, list(model.weights)
 
 
 def _misfit(

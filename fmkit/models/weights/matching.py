@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fmkit.models.weights.arrays import Shape, WeightArrays
@@ -64,8 +64,10 @@ def match(targets: Sequence[ModelVariable], arrays: WeightArrays, features: int)
         _by_name([target.stored for target in targets], targets, arrays),
         _by_name([target.path for target in targets], targets, arrays),
         _by_layer(targets, arrays),
-        _by_position(targets, arrays),
     ]
+    if set(arrays.shapes) == {f"arr_{index}" for index in range(len(arrays.shapes))}:
+        # As numpy.savez(path, *model.get_weights()) calls the arrays.
+        tried.append(_fitting({i: f"arr_{i}" for i in range(len(targets))}, targets, arrays))
     names = max(tried, key=len)  # the first of equals
     used = set(names.values())
     rest = [name for name in arrays.shapes if name not in used and _RANDOM_STATE not in name]
@@ -75,78 +77,56 @@ def match(targets: Sequence[ModelVariable], arrays: WeightArrays, features: int)
     return Match(names, missing, unused, head)
 
 
+def _fitting(
+    names: Mapping[int, str], targets: Sequence[ModelVariable], arrays: WeightArrays
+) -> dict[int, str]:
+    """Those of the names whose arrays have the shapes of their variables."""
+    return {i: name for i, name in names.items() if arrays.shapes.get(name) == targets[i].shape}
+
+
 def _by_name(
     names: list[str], targets: Sequence[ModelVariable], arrays: WeightArrays
 ) -> dict[int, str]:
-    best: dict[int, str] = {}
-    for prefix in _prefixes(names, arrays):
-        matched = {
-            index: f"{prefix}{name}"
-            for index, name in enumerate(names)
-            if name and arrays.shapes.get(f"{prefix}{name}") == targets[index].shape
-        }
-        if len(matched) > len(best):
-            best = matched
-    return best
-
-
-def _prefixes(names: list[str], arrays: WeightArrays) -> list[str]:
-    """What every name in the file may begin with, the shortest first."""
-    samples = [name for name in (*names[:2], *names[-1:]) if name]
-    prefixes = {""}
-    for sample in samples:
-        prefixes |= {
-            name.removesuffix(sample) for name in arrays.shapes if name.endswith(f"/{sample}")
-        }
-    return sorted(prefixes, key=lambda name: (len(name), name))[:200]
+    prefixes = {""}  # what every name in the file may begin with
+    for sample in filter(None, (*names[:2], *names[-1:])):
+        ends = (name for name in arrays.shapes if name.endswith(f"/{sample}"))
+        prefixes |= {name.removesuffix(sample) for name in ends}
+    shortest_first = sorted(prefixes, key=lambda prefix: (len(prefix), prefix))[:200]
+    tried = (
+        _fitting({i: f"{prefix}{name}" for i, name in enumerate(names) if name}, targets, arrays)
+        for prefix in shortest_first
+    )
+    return max(tried, key=len)
 
 
 def _by_layer(targets: Sequence[ModelVariable], arrays: WeightArrays) -> dict[int, str]:
     """Keras' older format: by the layers' names, or where those differ by their order."""
-    if not arrays.layers:
-        return {}
     layers = list(dict.fromkeys(target.layer for target in targets))
     stored = dict(arrays.layers)
     if not set(layers) <= set(stored):  # names that Keras counted on from an earlier model
         ordered = [names for _, names in arrays.layers]
         stored = dict(zip(layers, ordered, strict=False))
-    matched = {}
+    names = {}
     for index, target in enumerate(targets):
-        names = stored.get(target.layer, [])
-        name = names[target.position] if target.position < len(names) else ""
-        if arrays.shapes.get(name) == target.shape:
-            matched[index] = name
-    return matched
-
-
-def _by_position(targets: Sequence[ModelVariable], arrays: WeightArrays) -> dict[int, str]:
-    """`numpy.savez(path, *model.get_weights())`, which calls the arrays arr_0, arr_1, ..."""
-    if set(arrays.shapes) != {f"arr_{target}" for target in range(len(arrays.shapes))}:
-        return {}
-    return {
-        index: f"arr_{index}"
-        for index, target in enumerate(targets)
-        if arrays.shapes.get(f"arr_{index}") == target.shape
-    }
+        of_layer = stored.get(target.layer, [])
+        if target.position < len(of_layer):
+            names[index] = of_layer[target.position]
+    return _fitting(names, targets, arrays)
 
 
 def _head(rest: dict[str, Shape], features: int) -> list[str]:
     """All that is left over, where it is a classification head on these features; else nothing.
 
-    That is one to three layers that are dense, or 1 x 1 convolutions: width takes what the one
+    That is one to three layers that are dense, or 1 x 1 convolutions: each takes what the one
     before it gives, the first takes the features (or the features of all cells).
     """
-    kernels = [shape for shape in rest.values() if _is_kernel(shape)]
-    vectors = [shape for shape in rest.values() if len(shape) == 1]
+    shapes = list(rest.values())
+    vectors = [shape for shape in shapes if len(shape) == 1]
+    kernels = [shape for shape in shapes if len(shape) == 2 or shape[:-2] == (1, 1)]
     if not kernels or len(kernels) + len(vectors) != len(rest) or len(rest) > _MAX_HEAD:
         return []
     inputs, widths = [shape[-2] for shape in kernels], [shape[-1] for shape in kernels]
     first = [width for width in inputs if width and width not in widths and width % features == 0]
     first = first or [width for width in inputs if width == features]
-    chained = all(width in widths or width in first for width in inputs)
-    known = {features, *widths}
-    return list(rest) if first and chained and all(v[0] in known for v in vectors) else []
-
-
-def _is_kernel(shape: Shape) -> bool:
-    return len(shape) == 2 or (len(shape) == 4 and shape[:2] == (1, 1))
+    is_chain = bool(first) and all(width in widths or width in first for width in inputs)
+    return list(rest) if is_chain and {v[0] for v in vectors} <= {features, *widths} else []

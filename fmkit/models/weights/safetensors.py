@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -38,9 +37,17 @@ def open_safetensors(path: Path) -> Iterator[WeightArrays]:
         OSError: it cannot be read.
     """
     size, rows = _check_header(path)
+    shapes: dict[str, Shape] = {}
     try:
         with safe_open(path, framework="numpy") as file:
-            shapes = {name: _check_array(file.get_slice(name), name) for name in file.keys()}  # noqa: SIM118
+            for name in file.keys():  # noqa: SIM118
+                array = file.get_slice(name)
+                dtype, shapes[name] = array.get_dtype(), tuple(array.get_shape())
+                if dtype not in _DTYPES.values():
+                    allowed = ", ".join(_DTYPES.values())
+                    raise UnsafeContent(f"{name!r} has the type {dtype!r}; expected {allowed}")
+                # The library has held the size against the file's.
+                element_count(name, shapes[name], sys.maxsize)
             if len(shapes) != rows or rows > MAX_ARRAYS:
                 raise UnsafeContent(f"its header has duplicate names, or more than {MAX_ARRAYS:,}")
 
@@ -67,16 +74,6 @@ def _check_header(path: Path) -> tuple[int, int]:
                 f"its header has {length:,} bytes; {safe_io.MAX_JSON:,} are allowed"
             )
         return size, stream.read(min(length, size)).count(b'"data_offsets"')
-
-
-def _check_array(array: Any, name: str) -> Shape:
-    dtype, shape = array.get_dtype(), tuple(array.get_shape())
-    if dtype not in _DTYPES.values():
-        raise UnsafeContent(
-            f"{name!r} has the type {dtype!r}; expected {', '.join(_DTYPES.values())}"
-        )
-    element_count(name, shape, sys.maxsize)  # the library has held the size against the file's
-    return shape
 
 
 def _reason(error: SafetensorError) -> str:
@@ -125,15 +122,14 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 def not_finite(arrays: Mapping[str, np.ndarray]) -> list[str]:
     """The names of arrays that hold NaN or infinity."""
-    return [name for name, array in arrays.items() if not _is_finite(array)]
-
-
-def _is_finite(array: np.ndarray) -> bool:
-    if array.dtype.kind == "V":  # bfloat16, which NumPy does not know
-        array = array.astype(np.float32)
-    if array.dtype.kind != "f":
-        return True
-    with np.errstate(all="ignore"):
-        if np.isfinite(array.sum()):
-            return True
-    return bool(np.isfinite(array).all())  # the sum may overflow where no value is infinite
+    names = []
+    for name, array in arrays.items():
+        if array.dtype.kind == "V":  # bfloat16, which NumPy does not know
+            array = array.astype(np.float32)
+        if array.dtype.kind == "f":
+            with np.errstate(all="ignore"):
+                total = array.sum()
+            # The sum may overflow where no value is infinite.
+            if not np.isfinite(total) and not np.isfinite(array).all():
+                names.append(name)
+    return names

@@ -21,23 +21,18 @@ import numpy as np
 from fmkit.core import safe_io
 from fmkit.core.errors import ArtifactError
 from fmkit.core.safe_io import UnsafeContent
+from fmkit.models.weights.arrays import MAX_DIMENSIONS
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 _LARGEST_FILE = 2**28  # bytes; EfficientNet-Lite0 has 19 million
 _LARGEST_PICKLE = 2**18  # bytes; a state dict names tensors, it does not hold them
-_MAX_DIMENSIONS = 8
-
-
-@dataclass(frozen=True)
-class _StorageType:
-    dtype: str
 
 
 @dataclass(frozen=True)
 class _Storage:
     key: str
-    dtype: str
+    dtype: np.dtype[Any]
     count: int
 
 
@@ -73,11 +68,11 @@ def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_unuse
 _GLOBALS: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): _NamedItems,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-    ("torch", "FloatStorage"): _StorageType("<f4"),
-    ("torch", "DoubleStorage"): _StorageType("<f8"),
-    ("torch", "HalfStorage"): _StorageType("<f2"),
-    ("torch", "IntStorage"): _StorageType("<i4"),
-    ("torch", "LongStorage"): _StorageType("<i8"),
+    ("torch", "FloatStorage"): np.dtype("<f4"),
+    ("torch", "DoubleStorage"): np.dtype("<f8"),
+    ("torch", "HalfStorage"): np.dtype("<f2"),
+    ("torch", "IntStorage"): np.dtype("<i4"),
+    ("torch", "LongStorage"): np.dtype("<i8"),
 }
 """By the module and name that a file asks for, what it gets."""
 
@@ -116,15 +111,11 @@ class _StateDictUnpickler(pickle._Unpickler):
     def persistent_load(self, pid: Any) -> _Storage:
         """A storage: its kind, type, key, device, count and, from older versions, a view."""
         kind, storage, key, _, count, *view = pid
-        expected = kind == "storage" and isinstance(storage, _StorageType)
-        if (
-            not expected
-            or type(key) is not str
-            or type(count) is not int
-            or view not in ([], [None])
-        ):
+        is_storage = kind == "storage" and isinstance(storage, np.dtype)
+        is_plain = type(key) is str and type(count) is int and view in ([], [None])
+        if not (is_storage and is_plain):
             raise UnsafeContent("it holds a storage of an unknown kind")
-        return _Storage(key, storage.dtype, count)
+        return _Storage(key, storage, count)
 
     def load_empty_dict(self) -> None:
         """A dict of names; Python's own takes keys of any kind."""
@@ -177,8 +168,7 @@ def _read(content: bytes) -> dict[str, np.ndarray]:
     machine = _unpickle(stream)
     if not isinstance(machine, dict) or machine.get("little_endian") is not True:
         raise UnsafeContent("its numbers are not little-endian")
-    objects = _unpickle(stream)
-    keys = _unpickle(stream)
+    objects, keys = _unpickle(stream), _unpickle(stream)
     if not isinstance(objects, dict):
         raise UnsafeContent("it holds no state dict")
     used = {
@@ -203,18 +193,16 @@ def _read_storages(
     if not listed_once or sorted(keys) != sorted(used):
         raise UnsafeContent("its list of storages differs from those its tensors use")
     storages = {}
-    position = 0
     for key in keys:
         storage = used[key]
-        count = int.from_bytes(content[position : position + 8], "little", signed=True)
-        size = count * np.dtype(storage.dtype).itemsize
-        position += 8
-        if count != storage.count or size > len(content) - position:
+        count = int.from_bytes(content[:8], "little", signed=True)
+        end = 8 + count * storage.dtype.itemsize
+        if count != storage.count or end > len(content):
             raise UnsafeContent(f"storage {key} is cut short or has another size than announced")
-        storages[key] = np.frombuffer(content[position : position + size], storage.dtype)
-        position += size
-    if position != len(content):
-        raise UnsafeContent(f"{len(content) - position} bytes follow the last storage")
+        storages[key] = np.frombuffer(content[8:end], storage.dtype)
+        content = content[end:]
+    if len(content):
+        raise UnsafeContent(f"{len(content)} bytes follow the last storage")
     return storages
 
 
@@ -224,7 +212,7 @@ def _array(name: str, tensor: _Tensor, storage: np.ndarray) -> np.ndarray:
     if (
         not all(type(number) is int and number >= 0 for number in numbers)
         or len(tensor.shape) != len(tensor.strides)
-        or len(tensor.shape) > _MAX_DIMENSIONS
+        or len(tensor.shape) > MAX_DIMENSIONS
     ):
         raise UnsafeContent(f"tensor {name} has no sensible shape")
     pairs = list(zip(tensor.shape, tensor.strides, strict=True))

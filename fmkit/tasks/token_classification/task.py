@@ -1,7 +1,7 @@
 """Token classification: a tag for each word, such as entities and parts of speech.
 
 One token of each word predicts its tag, the first one as in BERT, or in causal models the last one
-(see `models.tokenizers.word_rows`); other tokens have no target.
+(see `models.tokenizers.word_alignment`); other tokens have no target.
 
 B batch, T tokens, K tags, D features.
 """
@@ -22,7 +22,7 @@ from fmkit.data.content.tags import Tags
 from fmkit.data.content.texts import Sentences
 from fmkit.models import heads
 from fmkit.models.backbone import Backbone
-from fmkit.models.tokenizers import word_rows
+from fmkit.models.tokenizers import word_alignment
 from fmkit.tasks.base import Task
 from fmkit.tasks.language import token_losses
 from fmkit.tasks.language.token_losses import UNUSED
@@ -63,13 +63,13 @@ class TokenClassification(Task):
     def encode_rows(
         self, examples: Any, tokenizer: Tokenizer, max_length: int
     ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-        """Sentences as rows (n, 3): token, word and tag; see `word_rows`.
+        """Sentences as rows (n, 3): token, word and tag; see `word_alignment`.
 
         Where there are no tags, as in sentences to predict, each is -1.
         """
         if not isinstance(examples.content, Sentences):
             raise TypeError("sentences are expected")
-        encoded = word_rows.build_rows(
+        encoded = word_alignment.build_rows(
             tokenizer, examples.content.words, max_length, self._is_causal
         )
         rows = []
@@ -111,5 +111,5 @@ class TokenClassification(Task):
         return metrics if self._scheme is None else [*metrics, EntityF1(self._scheme)]
 
     def inference(self, outputs: Any) -> Any:
-        """Probabilities at every token, (B, T, K) float32; `word_rows` says which are words'."""
+        """Probabilities at every token, (B, T, K) float32; `word_alignment` says which count."""
         return keras.layers.Softmax(dtype="float32", name="probabilities")(outputs)

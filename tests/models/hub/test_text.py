@@ -14,8 +14,8 @@ import sentencepiece
 
 from fmkit.config.schema.model import ModelConfig
 from fmkit.core.errors import ArtifactError, ConfigError
-from fmkit.models.hub.presets import HUGGING_FACE, TEXT_BACKBONES, Family, text_presets
-from fmkit.models.hub.tokenizers import from_keras_hub, split_pattern
+from fmkit.models.hub.presets import HUGGING_FACE, TEXT_BACKBONES, Family, preset_classes
+from fmkit.models.hub.text import from_keras_hub, split_pattern
 from fmkit.models.hub.vision import hub
 from fmkit.models.text.minilm_smollm2 import minilm
 from fmkit.models.text.small import byte_tokenizer
@@ -418,6 +418,6 @@ def test_a_model_that_reads_more_than_texts_is_told_from_others():
 
 
 def test_presets_by_name():
-    assert {"bert_base_en", "gpt2_base_en", "qwen3_0.6b_en"} <= set(text_presets())
+    assert {"bert_base_en", "gpt2_base_en", "qwen3_0.6b_en"} <= set(preset_classes(TEXT_BACKBONES))
     with pytest.raises(ConfigError, match="Did you mean bert_base_en"):
         hub(ModelConfig("hub", preset="bert_base_em"))

@@ -10,7 +10,7 @@ import pytest
 from fmkit.config.schema.model import ModelConfig
 from fmkit.core.errors import ArtifactError, ConfigError
 from fmkit.models.blocks import blocks_by_unit
-from fmkit.models.hub.presets import IMAGE_BACKBONES, image_presets
+from fmkit.models.hub.presets import IMAGE_BACKBONES, preset_classes
 from fmkit.models.hub.vision import _RULES, hub
 
 SHAPE = (32, 32, 3)
@@ -399,8 +399,8 @@ def test_a_preset_that_asks_for_anything_else(tmp_path, file, module):
 
 
 def test_presets_by_name():
-    assert "resnet_50_imagenet" in image_presets()
-    assert "bert_base_en" not in image_presets()
+    assert "resnet_50_imagenet" in preset_classes(IMAGE_BACKBONES)
+    assert "bert_base_en" not in preset_classes(IMAGE_BACKBONES)
     with pytest.raises(ConfigError, match="Did you mean resnet_50_imagenet"):
         hub(config("resnet_50_imagnet"))
     with pytest.raises(ConfigError, match=r"it is empty, and model\.name=hub needs it"):

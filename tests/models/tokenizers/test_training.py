@@ -14,7 +14,7 @@ from fmkit.config.rules import MIN_BYTE_PAIRS
 from fmkit.config.schema.commands import TokenizerConfig
 from fmkit.config.schema.keys import key_infos
 from fmkit.core.errors import ConfigError, DataError
-from fmkit.models.tokenizers import statistics, tokenizer, training
+from fmkit.models.tokenizers import tokenizer, training
 from fmkit.models.tokenizers.subword import PATTERNS, byte_alphabet, byte_letters
 from fmkit.models.tokenizers.training import (
     BERT_SPECIAL_TOKENS,
@@ -152,13 +152,13 @@ def test_it_is_loaded_as_it_was_saved(kind, tmp_path):
 
 def test_figures_are_counted():
     found = train("word_piece", texts=["grün gut"] * 3, size=100)
-    figures = statistics.measure(found, iter(["grün gut", "gut ☃"]))
+    figures = training.measure(found, iter(["grün gut", "gut ☃"]))
     assert (figures.characters, figures.bytes, figures.words) == (13, 16, 4)
     assert (figures.tokens, figures.unknown, figures.unknown_share) == (4, 1, 0.25)
     assert (figures.tokens_per_word, figures.bytes_per_token) == (1.0, 4.0)
-    assert statistics.longest_pieces(found, 2) == ["grün", "gut"]
+    assert training.longest_pieces(found, 2) == ["grün", "gut"]
     bytes_of = train("byte_pair", texts=["grün gut"] * 3, size=270)
-    figures = statistics.measure(bytes_of, iter(["☃"]))
+    figures = training.measure(bytes_of, iter(["☃"]))
     assert (figures.tokens, figures.unknown, figures.bytes_per_token) == (3, 0, 1.0)
-    assert "grün" in statistics.longest_pieces(bytes_of)
-    assert statistics.measure(found, iter([])).unknown_share == 0
+    assert "grün" in training.longest_pieces(bytes_of)
+    assert training.measure(found, iter([])).unknown_share == 0

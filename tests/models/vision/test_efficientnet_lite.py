@@ -16,7 +16,8 @@ from sklearn.datasets import load_sample_image
 
 from fmkit.config.schema.model import ModelConfig
 from fmkit.core.errors import ArtifactError, ConfigError
-from fmkit.models.vision.efficientnet_lite import efficientnet_lite0, efficientnet_lite0_classifier
+from fmkit.models.vision.efficientnet_lite import efficientnet_lite0
+from fmkit.models.weights.torch_pickle import read_state_dict
 
 PALACE, BELL_COTE, DAISY = 698, 442, 985
 
@@ -35,7 +36,11 @@ def packaged_file():
 
 
 def test_the_classifier_knows_a_palace_and_a_daisy():
-    model = efficientnet_lite0_classifier()
+    network = efficientnet_lite0(ModelConfig("efficientnet_lite0")).model
+    dense = keras.layers.Dense(1000)
+    model = keras.Model(network.input, dense(keras.ops.mean(network.output, (1, 2))))
+    tensors = read_state_dict(packaged_file())
+    dense.set_weights([tensors["_fc.weight"].T, tensors["_fc.bias"]])
     logits = [model(photo(name), training=False)[0] for name in ("china.jpg", "flower.jpg")]
     china, flower = (keras.ops.convert_to_numpy(keras.ops.softmax(each)) for each in logits)
     assert list(china.argsort()[::-1][:2]) == [PALACE, BELL_COTE]

@@ -11,7 +11,7 @@ from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.task import MaskedImageConfig
 from fmkit.core.errors import ConfigError
 from fmkit.core.types import DataSpec
-from fmkit.models import shared_backbone
+from fmkit.models import composite_backbone
 from fmkit.models.backbone import Backbone, Block, Patches
 from fmkit.models.vision import small
 from fmkit.tasks.self_supervised import mae
@@ -237,7 +237,7 @@ def test_a_backbone_without_leading_tokens_trains_too():
 
 def test_read_through_another_input_the_layers_are_the_same():
     backbone = small.small_vit(MODEL)
-    beside = shared_backbone.with_own_input(backbone, "other")
+    beside = composite_backbone.with_own_input(backbone, "other")
     assert beside.patches.tokens is not backbone.patches.tokens
     found, expected = (
         keras.Model(each.model.input, each.patches.encode(each.patches.tokens[:, :4]))
