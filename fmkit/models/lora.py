@@ -69,8 +69,8 @@ def describe(model: keras.Model) -> str:
     layers = adapted_layers(model)
     if not layers:
         return ""
-    own = sum(int(np.prod(weight.shape)) for weight in model.weights if is_adapter(weight))
-    share, rank = own / model.count_params(), layers[0].lora_rank
+    added = sum(int(np.prod(weight.shape)) for weight in model.weights if is_adapter(weight))
+    share, rank = added / model.count_params(), layers[0].lora_rank
     return f"lora: rank {rank} on {len(layers)} layers, {share:.1%} of the parameters"
 
 

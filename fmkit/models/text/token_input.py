@@ -20,6 +20,7 @@ from fmkit.models.blocks import blocks_by_unit
 from fmkit.models.tokenizers.tokenizer import TextTokenizer
 
 _DEFAULT_LENGTH = 256
+_RULES = ((r".*embedding.*", "stem"),)  # all that makes vectors of tokens is the stem
 
 
 def chosen_length(config: ModelConfig, longest: int | None) -> int:
@@ -78,9 +79,7 @@ def text_backbone(
         name=config.name,
         model=model,
         image_size=None,
-        blocks=blocks_by_unit(
-            model, ((r".*embedding.*", "stem"),)
-        ),  # all that makes vectors of tokens
+        blocks=blocks_by_unit(model, _RULES),
         features="tokens",
         modality="text",
         has_class_token=has_class_token,
