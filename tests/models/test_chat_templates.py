@@ -182,15 +182,17 @@ def test_the_config_allows_what_there_is():
 def test_smollm2s_file_has_this_template():
     from fmkit.models.text import minilm_smollm2
 
-    content = minilm_smollm2._gguf_content(minilm_smollm2._smollm2_file())
-    field = minilm_smollm2._field
-    source = field(content, "tokenizer.chat_template")
+    fields = importlib.import_module("gguf").GGUFReader(minilm_smollm2._smollm2_file()).fields
+    source = fields["tokenizer.chat_template"].contents()
     assert chat_template.TEMPLATES["smollm2"].system in source
     jinja2 = pytest.importorskip("jinja2")
     tokenizer = minilm_smollm2.gguf_tokenizer(
-        field(content, "tokenizer.ggml.tokens"), field(content, "tokenizer.ggml.merges"),
-        field(content, "tokenizer.ggml.token_type"), end=2,
-    )  # fmt: skip
+        *(
+            fields[f"tokenizer.ggml.{name}"].contents()
+            for name in ("tokens", "merges", "token_type")
+        ),
+        end=2,
+    )
     found = chat_template.chat_for_model(ModelConfig("smollm2"), tokenizer)
     template = jinja2.Template(source)
     for talk in (TALK, WITH_SYSTEM, TALK[:1], [Message("user", "12 x\n\n\ty"), TALK[1]]):
