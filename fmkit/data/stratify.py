@@ -18,6 +18,15 @@ def hash_ranks(ids: Iterable[str], salt: str) -> np.ndarray:
     return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
 
 
+def sample_by_id(ids: Sequence[str], indices: np.ndarray, count: int, salt: str) -> np.ndarray:
+    """At most `count` of the positions, sorted; the examples' ids and `salt` decide which."""
+    indices = np.asarray(indices, np.int64)
+    if len(indices) <= count:
+        return indices
+    ranks = hash_ranks((ids[index] for index in indices), salt)
+    return np.sort(indices[np.argsort(ranks, kind="stable")[:count]])
+
+
 def ranked_members(labels: np.ndarray, ranks: np.ndarray) -> dict[int, np.ndarray]:
     """By label in rising order, the positions that have it, those with the lowest rank first.
 

@@ -11,6 +11,18 @@ from typing import Any
 import numpy as np
 
 from fmkit.config.schema.model import ModelConfig
+from fmkit.core.types import DataSpec
+
+Rows = tuple[list[np.ndarray], np.ndarray, np.ndarray]
+"""M rows, (n,) int32, or (n, K): the token and K - 1 numbers, of which `prepare_batch` makes
+targets; the position of each row's example, (M,), ascending; and the tokens of each row before it
+was cut to `max_length`, (M,)."""
+
+Batch = tuple[tuple[np.ndarray, ...], Any]
+"""Inputs of the network, and targets; see `Task.target_rank` for None."""
+
+LinearHead = tuple[dict[str, list[np.ndarray]], dict[str, Any]]
+"""Weights by layer, and what to record of their fit."""
 
 EpochEvaluator = Callable[[Any], dict[str, float]]
 """Computes metrics over all predictions of a validation split, by name without `val_`. Its argument
@@ -21,6 +33,10 @@ class Task:
     """What is learned. One instance serves one data set and one model.
 
     A subclass defines `name`, `head` and `loss`, and overrides those defaults that differ.
+
+    Args:
+        config: of the task.
+        spec: the data set that it learns from.
 
     Attributes:
         name: as in `task.name`.
@@ -71,6 +87,9 @@ class Task:
     chat_template: Any = None
     next_token_model: Callable[[], Any] | None = None
 
+    def __init__(self, config: Any, spec: DataSpec) -> None:
+        self._config = config
+
     def targets(self, examples: Any) -> np.ndarray:
         """The targets of a data set: (N,) int32 class numbers, or (N, K) float32.
 
@@ -79,18 +98,11 @@ class Task:
         """
         return np.zeros(len(examples), np.int32)
 
-    def encode_rows(
-        self, examples: Any, tokenizer: Any, max_length: int
-    ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    def encode_rows(self, examples: Any, tokenizer: Any, max_length: int) -> Rows:
         """Examples as rows of tokens, for the `input_format` `rows`.
 
         An example may have several rows; an evaluator finds the examples behind them in
         `examples.content`, a `fmkit.data.loaders.text_loader.Encoded`.
-
-        Returns:
-            M rows, (n,) int32, or (n, K): the token and K - 1 numbers, of which `prepare_batch`
-            makes targets; the position of each row's example, (M,), ascending; and the tokens of
-            each row before it was cut to `max_length`, (M,).
         """
         raise NotImplementedError
 
@@ -151,16 +163,13 @@ class Task:
 
     def fit_linear_head(
         self, features: Any, labels: Any, validation: tuple[Any, Any]
-    ) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
+    ) -> LinearHead:
         """The optimum of a linear head on fixed features, for `solver=lbfgs`.
 
         Args:
             features: of the training examples, (N, D).
             labels: as `targets` gives them.
             validation: features and labels by which the L2 strength is chosen.
-
-        Returns:
-            Weights by layer, and what to record of the fit.
         """
         raise NotImplementedError
 

@@ -14,7 +14,7 @@ from fmkit.core.types import DataSpec
 from fmkit.models import heads
 from fmkit.models.backbone import Backbone
 from fmkit.tasks import linear_probe
-from fmkit.tasks.base import Task
+from fmkit.tasks.base import LinearHead, Task
 
 
 class Classification(Task):
@@ -67,14 +67,10 @@ class Classification(Task):
         """Accuracy: the largest logit is the largest target."""
         return [keras.metrics.CategoricalAccuracy(name="accuracy")]
 
-    def fit_linear_head(
-        self, features: np.ndarray, labels: np.ndarray, validation: tuple[np.ndarray, np.ndarray]
-    ) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
+    def fit_linear_head(self, features: Any, labels: Any, validation: Any) -> LinearHead:
         """The best linear head on fixed features, by L-BFGS: see `linear_probe.fit`."""
         weights = None if self.class_weights is None else self.class_weights[labels]
-        head = linear_probe.fit(features, labels, weights, validation, self.num_classes)
-        record = {"C": head.strength, "validation_loss_by_C": head.losses}
-        return {"logits": [head.kernel, head.bias]}, record
+        return linear_probe.fit(features, labels, weights, validation, self.num_classes)
 
     def inference(self, outputs: Any) -> Any:
         """Probabilities (B, C), float32."""

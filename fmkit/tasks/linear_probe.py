@@ -8,12 +8,13 @@ N examples, D features, C classes, K labels or numbers.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
+
+from fmkit.tasks.base import LinearHead
 
 STRENGTHS = tuple(float(value) for value in np.logspace(-5, 2, 15))
 """The inverse L2 strengths to try, scikit-learn's C: half a decade apart."""
@@ -21,23 +22,6 @@ STRENGTHS = tuple(float(value) for value in np.logspace(-5, 2, 15))
 _ITERATIONS = 1000
 
 _S = TypeVar("_S")
-
-
-@dataclass(frozen=True)
-class LinearHead:
-    """A fitted head: logits, or numbers, = features @ kernel + bias.
-
-    Attributes:
-        kernel: (D, C) or (D, K) float32.
-        bias: (C,) or (K,) float32.
-        strength: the chosen C or alpha.
-        losses: validation loss by strength.
-    """
-
-    kernel: np.ndarray
-    bias: np.ndarray
-    strength: float
-    losses: dict[float, float]
 
 
 def fit(
@@ -61,8 +45,7 @@ def fit(
         validation: features and labels to choose by.
         classes: C.
     """
-    mean, scale = _moments(features)
-    x, x_val = (features - mean) / scale, (validation[0] - mean) / scale
+    x, x_val, unscale = _standardise(features, validation[0])
     model = LogisticRegression(C=STRENGTHS[0], max_iter=_ITERATIONS, warm_start=True, tol=1e-4)
 
     def solve(strength: float) -> tuple[float, tuple[np.ndarray, np.ndarray]]:
@@ -74,8 +57,10 @@ def fit(
     strength, solution, losses = _search(solve)
     model.coef_, model.intercept_ = solution
     model.set_params(C=strength, tol=1e-6).fit(x, labels, sample_weight=weights)
-    kernel, bias = _both_classes(model.coef_, model.intercept_)
-    return _unscale(kernel.T, bias, mean, scale, strength, losses)
+    kernel, bias = model.coef_, model.intercept_
+    if len(kernel) == 1:  # for two classes scikit-learn has one logit, of which each gets half
+        kernel, bias = np.concatenate([-kernel, kernel]) / 2, np.concatenate([-bias, bias]) / 2
+    return unscale(kernel.T, bias, "C", strength, losses)
 
 
 def _search(solve: Callable[[float], tuple[float, _S]]) -> tuple[float, _S, dict[float, float]]:
@@ -95,30 +80,26 @@ def _search(solve: Callable[[float], tuple[float, _S]]) -> tuple[float, _S, dict
     return best_strength, best_solution, losses
 
 
-def _unscale(
-    kernel: np.ndarray,
-    bias: np.ndarray,
-    mean: np.ndarray,
-    scale: np.ndarray,
-    strength: float,
-    losses: dict[float, float],
-) -> LinearHead:
-    """A head for standardised features as one for the features themselves."""
-    kernel = kernel / scale[:, None]
-    bias = bias - mean @ kernel
-    return LinearHead(kernel.astype(np.float32), bias.astype(np.float32), strength, losses)
-
-
-def _moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each feature, (D,) float64.
-
-    The deviation of a feature that hardly changes is infinite, so that its weight is 0: MiniLM has
-    features of 1e-31, and a weight of 1e31 would make the first step of fine-tuning NaN.
-    """
+def _standardise(
+    features: np.ndarray, validation: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, Callable[..., LinearHead]]:
+    """Both in standard deviations of the training features, (., D) float64, and a function that
+    makes a head for the features themselves of the solution for these."""
     features = features.astype(np.float64)
     mean, scale = features.mean(axis=0), features.std(axis=0)
+    # The weight of a feature that hardly changes is 0: MiniLM has features of 1e-31, and a weight
+    # of 1e31 would make the first step of fine-tuning NaN.
     scale[scale <= 1e-6 * np.maximum(np.abs(mean), scale.max())] = np.inf
-    return mean, scale
+
+    def unscale(
+        kernel: np.ndarray, bias: np.ndarray, name: str, strength: float, losses: dict[float, float]
+    ) -> LinearHead:
+        kernel = kernel / scale[:, None]
+        bias = bias - mean @ kernel
+        record = {name: strength, f"validation_loss_by_{name}": losses}
+        return {"logits": [kernel.astype(np.float32), bias.astype(np.float32)]}, record
+
+    return (features - mean) / scale, (validation - mean) / scale, unscale
 
 
 def fit_labels(
@@ -138,53 +119,47 @@ def fit_labels(
         weights: in the loss, of examples with a label and of those without, (2, K).
         validation: features and labels to choose by.
     """
-    mean, scale = _moments(features)
-    x, x_val = (features - mean) / scale, (validation[0] - mean) / scale
-    models = [_BinaryHead(x, label, weights[:, k]) for k, label in enumerate(labels.T)]
+    x, x_val, unscale = _standardise(features, validation[0])
+    solvers = [_label_solver(x, label > 0.5, weights[:, k]) for k, label in enumerate(labels.T)]
 
     def solve(strength: float) -> tuple[float, list[tuple[np.ndarray, float]]]:
-        solutions = [model.solve(strength, tol=1e-4) for model in models]
+        solutions = [solver(strength, 1e-4, None) for solver in solvers]
         logits = np.stack([x_val @ kernel + bias for kernel, bias in solutions], axis=1)
         signed = np.where(validation[1] > 0.5, -logits, logits)
         return float(np.logaddexp(0.0, signed).mean()), solutions
 
     strength, solutions, losses = _search(solve)
-    exact = [
-        model.solve(strength, tol=1e-6, start=start)
-        for model, start in zip(models, solutions, strict=True)
-    ]
-    kernel = np.stack([kernel for kernel, _ in exact], axis=1)
-    bias = np.array([bias for _, bias in exact])
-    return _unscale(kernel, bias, mean, scale, strength, losses)
+    pairs = zip(solvers, solutions, strict=True)
+    kernels, biases = zip(*(solver(strength, 1e-6, start) for solver, start in pairs), strict=True)
+    return unscale(np.stack(kernels, axis=1), np.array(biases), "C", strength, losses)
 
 
-class _BinaryHead:
-    """One label's logistic regression, solved for one strength after the other.
+def _label_solver(
+    x: np.ndarray, labels: np.ndarray, weights: np.ndarray
+) -> Callable[..., tuple[np.ndarray, float]]:
+    """One label's logistic regression: from a strength, a tolerance and a solution to start from
+    (None: the last one) to kernel (D,) and bias.
 
     Args:
         x: standardised features, (N, D).
-        labels: 0 and 1, (N,).
-        weights: of 1 and of 0.
+        labels: (N,) bool.
+        weights: of True and of False.
     """
-
-    def __init__(self, x: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> None:
-        self._x, self._labels = x, labels > 0.5
-        self._weights = np.where(self._labels, *weights)
-        self._model = LogisticRegression(max_iter=_ITERATIONS, warm_start=True)
+    count, positives = len(labels), int(labels.sum())
+    sample_weight = np.where(labels, *weights)
+    model = LogisticRegression(max_iter=_ITERATIONS, warm_start=True)
 
     def solve(
-        self, strength: float, tol: float, start: tuple[np.ndarray, float] | None = None
+        strength: float, tol: float, start: tuple[np.ndarray, float] | None
     ) -> tuple[np.ndarray, float]:
-        """Kernel (D,) and bias; from `start`, or from the last solution."""
-        count, positives = len(self._labels), int(self._labels.sum())
         if positives in (0, count):
-            odds = (positives + 1) / (count - positives + 1)
-            return np.zeros(self._x.shape[1]), float(np.log(odds))
+            return np.zeros(x.shape[1]), float(np.log((positives + 1) / (count - positives + 1)))
         if start is not None:
-            self._model.coef_, self._model.intercept_ = start[0][None], np.array([start[1]])
-        self._model.set_params(C=strength, tol=tol)
-        self._model.fit(self._x, self._labels, sample_weight=self._weights)
-        return self._model.coef_[0].copy(), float(self._model.intercept_[0])
+            model.coef_, model.intercept_ = start[0][None], np.array([start[1]])
+        model.set_params(C=strength, tol=tol).fit(x, labels, sample_weight=sample_weight)
+        return model.coef_[0].copy(), float(model.intercept_[0])
+
+    return solve
 
 
 def fit_numbers(
@@ -199,8 +174,7 @@ def fit_numbers(
         numbers: (N, K), of about the same scale.
         validation: features and numbers to choose by.
     """
-    mean, scale = _moments(features)
-    x, x_val = (features - mean) / scale, (validation[0] - mean) / scale
+    x, x_val, unscale = _standardise(features, validation[0])
     losses: dict[float, float] = {}
     solutions: dict[float, tuple[np.ndarray, np.ndarray]] = {}
     for strength in STRENGTHS:
@@ -211,11 +185,4 @@ def fit_numbers(
         losses[alpha] = float(np.square(x_val @ kernel + bias - validation[1]).mean())
         solutions[alpha] = kernel, bias
     best = min(losses, key=lambda alpha: losses[alpha])
-    return _unscale(*solutions[best], mean, scale, best, losses)
-
-
-def _both_classes(kernel: np.ndarray, bias: np.ndarray) -> tuple[Any, Any]:
-    """Weights for each class: for two, scikit-learn has one logit, of which each gets half."""
-    if len(kernel) > 1:
-        return kernel, bias
-    return np.concatenate([-kernel, kernel]) / 2, np.concatenate([-bias, bias]) / 2
+    return unscale(*solutions[best], "alpha", best, losses)

@@ -18,7 +18,7 @@ from fmkit.core.types import DataSpec
 from fmkit.models import heads
 from fmkit.models.backbone import Backbone
 from fmkit.tasks import linear_probe
-from fmkit.tasks.base import Task
+from fmkit.tasks.base import LinearHead, Task
 
 
 class MultiLabel(Task):
@@ -46,11 +46,10 @@ class MultiLabel(Task):
                 "Take data with data.labels=sets, or task=classification.",
             )
         self._rates = base_rates(spec)
-        weights = np.ones((2, len(spec.names)), np.float32)
+        self._weights = np.ones((2, len(spec.names)), np.float32)
         if config.class_weights.lower() == "balanced":
-            weights = balanced_weights(self._rates)
-        self._weights = weights
-        self._training_loss = BinaryCrossEntropy(weights, config.label_smoothing)
+            self._weights = balanced_weights(self._rates)
+        self._training_loss = BinaryCrossEntropy(self._weights, config.label_smoothing)
         # Validation losses must compare across label smoothings.
         self._plain_loss = BinaryCrossEntropy()
         self._width = len(spec.names)
@@ -82,13 +81,9 @@ class MultiLabel(Task):
         """Micro F1, and the share of examples with every label right, both at probability 0.5."""
         return [MicroF1(), SubsetAccuracy()]
 
-    def fit_linear_head(
-        self, features: np.ndarray, labels: np.ndarray, validation: tuple[np.ndarray, np.ndarray]
-    ) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
+    def fit_linear_head(self, features: Any, labels: Any, validation: Any) -> LinearHead:
         """The best linear head on fixed features, label by label: see `linear_probe.fit_labels`."""
-        head = linear_probe.fit_labels(features, labels, self._weights, validation)
-        record = {"C": head.strength, "validation_loss_by_C": head.losses}
-        return {"logits": [head.kernel, head.bias]}, record
+        return linear_probe.fit_labels(features, labels, self._weights, validation)
 
     def inference(self, outputs: Any) -> Any:
         """Probabilities (B, K), float32, each from 0 to 1."""

@@ -18,7 +18,7 @@ from fmkit.core.types import DataSpec
 from fmkit.models import heads
 from fmkit.models.backbone import Backbone
 from fmkit.tasks import linear_probe
-from fmkit.tasks.base import Task
+from fmkit.tasks.base import LinearHead, Task
 from fmkit.tasks.multi_label import describe_labels
 
 
@@ -89,16 +89,12 @@ class Regression(Task):
             R2(self._units, self._width),
         ]
 
-    def fit_linear_head(
-        self, features: np.ndarray, labels: np.ndarray, validation: tuple[np.ndarray, np.ndarray]
-    ) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
+    def fit_linear_head(self, features: Any, labels: Any, validation: Any) -> LinearHead:
         """The best linear head on fixed features, by ridge: see `linear_probe.fit_numbers`."""
-        standardise = self._units.standardise_array
-        head = linear_probe.fit_numbers(
-            features, standardise(labels), (validation[0], standardise(validation[1]))
+        standardise, (x_val, numbers) = self._units.standardise_array, validation
+        return linear_probe.fit_numbers(
+            features, standardise(labels), (x_val, standardise(numbers))
         )
-        record = {"alpha": head.strength, "validation_loss_by_alpha": head.losses}
-        return {"logits": [head.kernel, head.bias]}, record
 
     def inference(self, outputs: Any) -> Any:
         """Numbers in the user's units, (B, K) float32, by a layer of Keras, not ours."""

@@ -91,14 +91,16 @@ def test_the_solved_head_is_a_logistic_regression_a_label():
     x = draw.normal(3, 5, (200, 6))
     truth = np.stack([x[:, 0] + draw.normal(0, 5, 200) > 3, x[:, 1] > 6, np.ones(200)], axis=1)
     parts = (x[:140], truth[:140].astype(float)), (x[140:], truth[140:].astype(float))
-    found = linear_probe.fit_labels(*parts[0], np.ones((2, 3)), parts[1])
-    assert found.losses[found.strength] == min(found.losses.values())
+    found, record = linear_probe.fit_labels(*parts[0], np.ones((2, 3)), parts[1])
+    (kernel, bias), strength = found["logits"], record["C"]
+    losses = record["validation_loss_by_C"]
+    assert losses[strength] == min(losses.values())
     mean, scale = parts[0][0].mean(axis=0), parts[0][0].std(axis=0)
     for k in range(2):
-        model = LogisticRegression(C=found.strength, tol=1e-8, max_iter=10_000)
+        model = LogisticRegression(C=strength, tol=1e-8, max_iter=10_000)
         model.fit((parts[0][0] - mean) / scale, parts[0][1][:, k])
         expected = model.decision_function((parts[1][0] - mean) / scale)
-        logits = parts[1][0] @ found.kernel[:, k] + found.bias[k]
+        logits = parts[1][0] @ kernel[:, k] + bias[k]
         np.testing.assert_allclose(logits, expected, atol=2e-2)
-    assert (found.kernel[:, 2] == 0).all()
-    assert found.bias[2] == pytest.approx(np.log(141))
+    assert (kernel[:, 2] == 0).all()
+    assert bias[2] == pytest.approx(np.log(141))

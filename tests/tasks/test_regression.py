@@ -102,10 +102,12 @@ def test_the_solved_head_is_a_ridge():
     draw = np.random.default_rng(0)
     x = draw.normal(2, [1, 9, 0.1, 4], (90, 4))
     y = np.stack([x @ [1, 0.2, 3, 0] + draw.normal(0, 2, 90), -x[:, 1]], axis=1)
-    found = linear_probe.fit_numbers(x[:60], y[:60], (x[60:], y[60:]))
-    assert found.losses[found.strength] == min(found.losses.values())
+    found, record = linear_probe.fit_numbers(x[:60], y[:60], (x[60:], y[60:]))
+    (kernel, bias), strength = found["logits"], record["alpha"]
+    losses = record["validation_loss_by_alpha"]
+    assert losses[strength] == min(losses.values())
     mean, scale = x[:60].mean(axis=0), x[:60].std(axis=0)
-    model = Ridge(alpha=found.strength).fit((x[:60] - mean) / scale, y[:60])
+    model = Ridge(alpha=strength).fit((x[:60] - mean) / scale, y[:60])
     expected = model.predict((x[60:] - mean) / scale)
-    np.testing.assert_allclose(x[60:] @ found.kernel + found.bias, expected, atol=1e-4)
-    assert found.losses[found.strength] == pytest.approx(np.square(expected - y[60:]).mean())
+    np.testing.assert_allclose(x[60:] @ kernel + bias, expected, atol=1e-4)
+    assert losses[strength] == pytest.approx(np.square(expected - y[60:]).mean())

@@ -15,33 +15,22 @@ import numpy as np
 from keras import ops
 
 from fmkit.config.schema.model import ModelConfig
-from fmkit.config.schema.task import CausalLmConfig
-from fmkit.core.types import DataSpec
 from fmkit.models.backbone import PADDING, Backbone
-from fmkit.tasks.base import Task
+from fmkit.tasks.base import Batch
 from fmkit.tasks.language import token_losses
-from fmkit.tasks.language.token_losses import UNUSED
+from fmkit.tasks.language.token_losses import UNUSED, TokenTask
 
 
-class CausalLm(Task):
+class CausalLm(TokenTask):
     """Each token of a row but the first is predicted from those before it.
 
     Targets (B, T) are the next tokens, -1 where there is none; outputs are logits (B, T, V).
-
-    Args:
-        config: the task.
-        spec: the data set; unused.
     """
 
     name = "causal_lm"
     input_format = "packed"
 
-    def __init__(self, config: CausalLmConfig, spec: DataSpec) -> None:
-        self._config = config
-
-    def prepare_batch(
-        self, tokens: np.ndarray, random: np.random.Generator
-    ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    def prepare_batch(self, tokens: np.ndarray, random: np.random.Generator) -> Batch:
         """Tokens (B, T) -> ((tokens,), the next tokens, (B, T) int32)."""
         targets = np.full_like(tokens, UNUSED)
         targets[:, :-1] = np.where(tokens[:, 1:] == PADDING, UNUSED, tokens[:, 1:])
@@ -53,18 +42,10 @@ class CausalLm(Task):
         Raises:
             ConfigError: the backbone is not causal.
         """
-        token_losses.require_text(self._config, backbone, is_causal=True)
+        token_losses.require_text(self._config.name, backbone, is_causal=True)
         to_logits = token_losses.output_layer(backbone, has_bias=False)
         self.next_token_model = partial(next_token_model, backbone, to_logits)
         return to_logits(backbone.model.output, "logits")
-
-    def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
-        """Mean cross-entropy of the tokens of a batch, in nats."""
-        return token_losses.mean_loss(targets, outputs)
-
-    def metrics(self) -> list[Any]:
-        """Loss, accuracy and perplexity of all tokens."""
-        return token_losses.metrics()
 
 
 def next_token_model(backbone: Backbone, to_logits: token_losses.OutputLayer) -> keras.Model:

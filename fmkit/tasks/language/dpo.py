@@ -22,13 +22,11 @@ import numpy as np
 from keras import ops
 
 from fmkit.config.schema.model import ModelConfig
-from fmkit.config.schema.task import DpoConfig
 from fmkit.core import console
-from fmkit.core.types import DataSpec
 from fmkit.models.backbone import PADDING, Backbone
 from fmkit.models.keras_internals import all_layers, run_graph, scale_loss_for_distribution
 from fmkit.models.tokenizers import chat_template
-from fmkit.tasks.base import Task
+from fmkit.tasks.base import Batch, Rows, Task
 from fmkit.tasks.language import dpo_rows, token_losses
 from fmkit.tasks.language.causal_lm import next_token_model
 
@@ -45,26 +43,16 @@ class Dpo(Task):
     before tokens of the answers, (B, P) each, -1 where there are fewer. Outputs are the
     log-probabilities of both answers in nats, (B, 2), sums over their tokens. Targets (B, 4)
     float32 are those of the reference model, and the answers' numbers of tokens.
-
-    Args:
-        config: the task.
-        spec: the data set; unused.
     """
 
     name = "dpo"
     input_format = "rows"
     target_rank = None
     needs_reference = True
+    _reference: np.ndarray | None = None
+    _model_config: ModelConfig | None = None
 
-    def __init__(self, config: DpoConfig, spec: DataSpec) -> None:
-        self._config = config
-        self._all_logits: Any = None
-        self._reference: np.ndarray | None = None
-        self._model_config: ModelConfig | None = None
-
-    def encode_rows(
-        self, examples: Any, tokenizer: Any, max_length: int
-    ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    def encode_rows(self, examples: Any, tokenizer: Any, max_length: int) -> Rows:
         """A row per pair; see `dpo_rows`."""
 
         def template() -> chat_template.Chat:
@@ -99,9 +87,7 @@ class Dpo(Task):
         reference = np.zeros_like(lengths) if self._reference is None else self._reference
         return np.concatenate([reference, lengths], axis=1)
 
-    def prepare_batch(
-        self, tokens: np.ndarray, random: np.random.Generator
-    ) -> tuple[tuple[np.ndarray, ...], None]:
+    def prepare_batch(self, tokens: np.ndarray, random: np.random.Generator) -> Batch:
         """Rows (B, T, 4) -> ((chosen, rejected, positions of chosen, of rejected), None)."""
         chosen, rejected = tokens[..., 0], tokens[..., 2]
         both = _answer_positions(tokens[..., 1]), _answer_positions(tokens[..., 3])
@@ -122,8 +108,10 @@ class Dpo(Task):
         Raises:
             ConfigError: the backbone is not causal.
         """
-        token_losses.require_text(self._config, backbone, is_causal=True)
-        _turn_off_dropout(backbone)
+        token_losses.require_text(self._config.name, backbone, is_causal=True)
+        for layer in all_layers(backbone.model):
+            if isinstance(layer, keras.layers.Dropout):
+                layer.rate = 0.0
         self._model_config = config
         if config.chat_template != "auto" and backbone.tokenizer is not None:
             self.chat_template = chat_template.chat_for_model(config, backbone.tokenizer)
@@ -148,7 +136,8 @@ class Dpo(Task):
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
         """The mean loss of the pairs of a batch."""
-        return scale_loss_for_distribution(ops.mean(losses(self._config, targets, outputs)))
+        losses = self.per_example_metrics(targets, outputs)["loss"]
+        return scale_loss_for_distribution(ops.mean(losses))
 
     def metrics(self) -> list[Any]:
         """How often the preferred answer is rewarded more, by how much, and both rewards."""
@@ -158,70 +147,42 @@ class Dpo(Task):
     def per_example_metrics(self, targets: Any, outputs: Any) -> dict[str, Any]:
         """Loss, accuracy, margin and rewards of each pair, (B,) by name.
 
+        A reward is beta times how much more likely an answer is than by the reference model; with
+        `ipo` the mean over its tokens counts, not the sum. Accuracy is 1 where the preferred answer
+        has the larger one, else 0, and 0.5 for a tie.
+
         Args:
             targets: (B, 4).
             outputs: (B, 2).
         """
-        both = rewards(self._config, targets, outputs)
+        config, lengths = self._config, ops.maximum(targets[:, 2:], 1.0)
+        divisor = lengths if config.loss_type == "ipo" else 1.0
+        ratios = (ops.cast(outputs, "float32") - targets[:, :2]) / divisor
+        rewards = config.beta * ratios
+        margins = rewards[:, 0] - rewards[:, 1]
+        if config.loss_type == "ipo":
+            losses = ops.square(margins / config.beta - 1.0 / (2.0 * config.beta))
+        elif config.loss_type == "hinge":
+            losses = ops.relu(1.0 - margins)
+        else:
+            smoothing = config.label_smoothing
+            losses = (1.0 - smoothing) * ops.softplus(-margins) + smoothing * ops.softplus(margins)
+        if config.sft_weight:  # the mean loss of the preferred answer's tokens
+            losses = losses - config.sft_weight * outputs[:, 0] / lengths[:, 0]
+        difference = ratios[:, 0] - ratios[:, 1]
+        scale = ops.max(ops.abs(targets[:, :2]) / divisor, axis=1)
+        is_tie = ops.abs(difference) <= _ROUNDING * scale
         return {
-            "loss": losses(self._config, targets, outputs),
-            "accuracy": preference_hits(self._config, targets, outputs),
-            "margin": both[:, 0] - both[:, 1],
-            "rewards_chosen": both[:, 0],
-            "rewards_rejected": both[:, 1],
+            "loss": losses,
+            "accuracy": (ops.sign(ops.where(is_tie, 0.0, difference)) + 1.0) / 2.0,
+            "margin": margins,
+            "rewards_chosen": rewards[:, 0],
+            "rewards_rejected": rewards[:, 1],
         }
 
     def inference(self, outputs: Any) -> Any:
         """Logits of the next token at every position, (B, T, V) float32, as of `causal_lm`."""
         return self._all_logits()
-
-
-def rewards(config: DpoConfig, targets: Any, outputs: Any) -> Any:
-    """Beta times how much more likely both answers are than by the reference model, (B, 2).
-
-    With `ipo` the mean over their tokens counts, not the sum.
-
-    Args:
-        config: the task.
-        targets: (B, 4).
-        outputs: (B, 2).
-    """
-    return config.beta * _log_ratios(config, targets, outputs)
-
-
-def _log_ratios(config: DpoConfig, targets: Any, outputs: Any) -> Any:
-    """Log-probabilities of both answers minus those of the reference model, (B, 2)."""
-    return _normalise(config, targets, ops.cast(outputs, "float32") - targets[:, :2])
-
-
-def _normalise(config: DpoConfig, targets: Any, sums: Any) -> Any:
-    """Sums over the tokens of each answer, (B, 2); with `ipo` their means."""
-    return sums / ops.maximum(targets[:, 2:], 1.0) if config.loss_type == "ipo" else sums
-
-
-def losses(config: DpoConfig, targets: Any, outputs: Any) -> Any:
-    """The loss of each pair, (B,); see `rewards`."""
-    both = rewards(config, targets, outputs)
-    margins = both[:, 0] - both[:, 1]
-    if config.loss_type == "ipo":
-        values = ops.square(margins / config.beta - 1.0 / (2.0 * config.beta))
-    elif config.loss_type == "hinge":
-        values = ops.relu(1.0 - margins)
-    else:
-        smoothing = config.label_smoothing
-        values = (1.0 - smoothing) * ops.softplus(-margins) + smoothing * ops.softplus(margins)
-    if config.sft_weight:  # the mean loss of the preferred answer's tokens
-        values = values - config.sft_weight * outputs[:, 0] / ops.maximum(targets[:, 2], 1.0)
-    return values
-
-
-def preference_hits(config: DpoConfig, targets: Any, outputs: Any) -> Any:
-    """Whether the preferred answer is rewarded more, (B,): 1 or 0, and 0.5 for a tie."""
-    ratios = _log_ratios(config, targets, outputs)
-    margins = ratios[:, 0] - ratios[:, 1]
-    scale = ops.max(_normalise(config, targets, ops.abs(targets[:, :2])), axis=1)
-    margins = ops.where(ops.abs(margins) <= _ROUNDING * scale, 0.0, margins)
-    return (ops.sign(margins) + 1.0) / 2.0
 
 
 class ExampleMean(keras.metrics.Mean):
@@ -253,9 +214,3 @@ def _answer_positions(flags: np.ndarray) -> np.ndarray:
     for row, (is_before_token, count) in enumerate(zip(is_before, counts, strict=True)):
         positions[row, :count] = np.flatnonzero(is_before_token)
     return positions
-
-
-def _turn_off_dropout(backbone: Backbone) -> None:
-    for layer in all_layers(backbone.model):
-        if isinstance(layer, keras.layers.Dropout):
-            layer.rate = 0.0

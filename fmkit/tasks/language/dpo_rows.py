@@ -8,7 +8,7 @@ N pairs, n tokens of the longer answer with its prompt.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -49,35 +49,24 @@ def encode(
         raise DataError("preference tuning learns from pairs of answers: data=preferences")
     if max_length < _MIN_LENGTH:
         raise ConfigError(received("model.max_length", max_length, f"{_MIN_LENGTH} tokens or more"))
+    texts = [pair for pair in content.pairs if isinstance(pair.prompt, str)]
+    chats = [pair for pair in content.pairs if not isinstance(pair.prompt, str)]
+    encoded_texts = iter(_encode_texts(texts, tokenizer) if texts else ())
+    encoded_chats = iter(_encode_chats(chats, chat()) if chats else ())
     rows, uncut = [], np.zeros(len(content.pairs), np.int64)
-    for number, (prompt, *answers) in enumerate(_encode_pairs(content, tokenizer, chat)):
-        longest = max(len(answer) for answer in answers)
+    for number, pair in enumerate(content.pairs):
+        is_text = isinstance(pair.prompt, str)
+        prompt, *answers = next(encoded_texts if is_text else encoded_chats)
+        longest = max(map(len, answers))
         uncut[number] = len(prompt) + longest
         room = max(max_length - longest, max_length // 2)
         prompt = prompt[max(0, len(prompt) - room) :]
-        rows.append(_side_by_side([
-            np.concatenate([prompt, answer[: max_length - len(prompt)]]) for answer in answers
-        ]))  # fmt: skip
+        row = np.full((min(len(prompt) + longest, max_length), 4), PADDING, np.int32)
+        for column, answer in zip((0, 2), answers, strict=True):
+            side = np.concatenate([prompt, answer])[:max_length]
+            row[: len(side), column : column + 2] = side
+        rows.append(row)
     return rows, uncut
-
-
-def _side_by_side(sides: Sequence[np.ndarray]) -> np.ndarray:
-    row = np.full((max(len(side) for side in sides), 4), PADDING, np.int32)
-    for number, side in enumerate(sides):
-        row[: len(side), 2 * number : 2 * number + 2] = side
-    return row
-
-
-def _encode_pairs(
-    content: Preferences, tokenizer: Tokenizer, chat: Callable[[], Chat]
-) -> list[Parts]:
-    """Prompt and answers of all pairs, in their order."""
-    is_text = [isinstance(pair.prompt, str) for pair in content.pairs]
-    texts = [pair for pair, plain in zip(content.pairs, is_text, strict=True) if plain]
-    chats = [pair for pair, plain in zip(content.pairs, is_text, strict=True) if not plain]
-    encoded_texts = iter(_encode_texts(texts, tokenizer) if texts else ())
-    encoded_chats = iter(_encode_chats(chats, chat()) if chats else ())
-    return [next(encoded_texts if plain else encoded_chats) for plain in is_text]
 
 
 def _encode_texts(pairs: Sequence[Pair], tokenizer: Tokenizer) -> list[Parts]:
@@ -86,28 +75,23 @@ def _encode_texts(pairs: Sequence[Pair], tokenizer: Tokenizer) -> list[Parts]:
     after = [] if tokenizer.end is None else [tokenizer.end]
     texts = [str(text) for pair in pairs for text in (pair.prompt, pair.chosen, pair.rejected)]
     tokens = tokenizer.tokens(texts)
+    parts = zip(tokens[::3], tokens[1::3], tokens[2::3], strict=True)
     return [
-        (
-            _flagged([*before, *prompt], 0),
-            _flagged([*chosen, *after], 1),
-            _flagged([*rejected, *after], 1),
-        )
-        for prompt, chosen, rejected in zip(tokens[::3], tokens[1::3], tokens[2::3], strict=True)
+        (_flagged([*before, *prompt], 0), _flagged([*yes, *after], 1), _flagged([*no, *after], 1))
+        for prompt, yes, no in parts
     ]
 
 
-def _encode_chats(pairs: Sequence[Pair], chat: Chat) -> list[Parts]:
+def _encode_chats(pairs: Sequence[Pair], chat: Chat) -> Iterator[Parts]:
     """Messages by the template; answers that are part of the prompt are not learned."""
-    parts: list[Parts] = []
-    talks = [
-        (messages(pair.prompt), messages(pair.chosen), messages(pair.rejected)) for pair in pairs
-    ]
-    encoded = chat.encode([[*prompt, *answer] for prompt, *both in talks for answer in both])
-    for (prompt, *_), chosen, rejected in zip(talks, encoded[::2], encoded[1::2], strict=True):
-        begin = len(chat.prompt(prompt))
-        prompt_tokens = _flagged(chosen.tokens[:begin], 0)
-        parts.append((prompt_tokens, _after_prompt(chosen, begin), _after_prompt(rejected, begin)))
-    return parts
+    encoded = chat.encode([
+        [*messages(pair.prompt), *messages(answer)]
+        for pair in pairs for answer in (pair.chosen, pair.rejected)
+    ])  # fmt: skip
+    for pair, chosen, rejected in zip(pairs, encoded[::2], encoded[1::2], strict=True):
+        begin = len(chat.prompt(messages(pair.prompt)))
+        prompt = _flagged(chosen.tokens[:begin], 0)
+        yield prompt, _after_prompt(chosen, begin), _after_prompt(rejected, begin)
 
 
 def _after_prompt(turns: Turns, begin: int) -> np.ndarray:

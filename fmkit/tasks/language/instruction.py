@@ -18,6 +18,7 @@ from fmkit.core.errors import DataError
 from fmkit.data.content.texts import Conversations
 from fmkit.models.backbone import PADDING, Backbone
 from fmkit.models.tokenizers import chat_template
+from fmkit.tasks.base import Batch, Rows
 from fmkit.tasks.language.causal_lm import CausalLm
 from fmkit.tasks.language.token_losses import UNUSED
 
@@ -44,9 +45,7 @@ class Instruction(CausalLm):
             self.chat_template = chat_template.chat_for_model(config, backbone.tokenizer)
         return logits
 
-    def encode_rows(
-        self, examples: Any, tokenizer: Any, max_length: int
-    ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    def encode_rows(self, examples: Any, tokenizer: Any, max_length: int) -> Rows:
         """A row per conversation: each token, and 1 where it belongs to an answer.
 
         A conversation that is too long is cut at its end, and left out where no answer begins
@@ -78,9 +77,7 @@ class Instruction(CausalLm):
             console.warning(f"{message}: left out.")
         return rows, np.array(origin, np.int64), np.array(uncut, np.int64)
 
-    def prepare_batch(
-        self, tokens: np.ndarray, random: np.random.Generator
-    ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    def prepare_batch(self, tokens: np.ndarray, random: np.random.Generator) -> Batch:
         """Tokens and flags (B, T, 2) -> ((tokens,), next tokens of answers, (B, T) int32)."""
         numbers, flags = tokens[..., 0], tokens[..., 1]
         targets = np.full_like(numbers, UNUSED)

@@ -13,40 +13,29 @@ import keras
 import numpy as np
 
 from fmkit.config.schema.model import ModelConfig
-from fmkit.config.schema.task import MaskedLmConfig
 from fmkit.core.errors import ConfigError
-from fmkit.core.types import DataSpec, Tokenizer
+from fmkit.core.types import Tokenizer
 from fmkit.models.backbone import Backbone
-from fmkit.tasks.base import Task
+from fmkit.tasks.base import Batch
 from fmkit.tasks.language import token_losses
-from fmkit.tasks.language.token_losses import UNUSED
+from fmkit.tasks.language.token_losses import UNUSED, TokenTask
 
 _HIDDEN, _REPLACED = 0.8, 0.1
 """Shares of the predicted tokens that become the mask, and a random token; BERT's."""
 
 
-class MaskedLm(Task):
+class MaskedLm(TokenTask):
     """Hidden tokens are predicted.
 
     Inputs are tokens (B, T) and positions (B, P); targets are the tokens there, (B, P), -1 where a
     row has fewer; outputs are logits at those positions alone, (B, P, V).
-
-    Args:
-        config: how much is hidden.
-        spec: the data set; unused.
     """
 
     name = "masked_lm"
     input_format = "packed"
+    _masking: TokenMasking | None = None
 
-    def __init__(self, config: MaskedLmConfig, spec: DataSpec) -> None:
-        self._config = config
-        self._masking: TokenMasking | None = None
-        self._all_logits: Any = None
-
-    def prepare_batch(
-        self, tokens: np.ndarray, random: np.random.Generator
-    ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    def prepare_batch(self, tokens: np.ndarray, random: np.random.Generator) -> Batch:
         """Hide tokens of a batch: ((tokens, positions), targets)."""
         if self._masking is None:
             raise RuntimeError("call `head` first: it knows the tokenizer")
@@ -58,7 +47,7 @@ class MaskedLm(Task):
         Raises:
             ConfigError: the backbone is causal, or its tokenizer has no mask token.
         """
-        token_losses.require_text(self._config, backbone, is_causal=False)
+        token_losses.require_text(self._config.name, backbone, is_causal=False)
         tokenizer = backbone.tokenizer
         if tokenizer is None or tokenizer.mask is None:
             raise ConfigError(
@@ -76,14 +65,6 @@ class MaskedLm(Task):
         gathered = token_losses.gather_features(features, backbone.model.input, positions)
         self._all_logits = lambda: to_logits(norm(dense(features)), "scores")
         return to_logits(norm(dense(gathered)), "logits")
-
-    def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
-        """Mean cross-entropy of the hidden tokens of a batch, in nats."""
-        return token_losses.mean_loss(targets, outputs)
-
-    def metrics(self) -> list[Any]:
-        """Loss, accuracy and perplexity of the hidden tokens."""
-        return token_losses.metrics()
 
     def inference(self, outputs: Any) -> Any:
         """Logits at every position, (B, T, V) float32, such as those that fill in a mask."""
@@ -106,17 +87,13 @@ class TokenMasking:
         if tokenizer.mask is None:
             raise ValueError("a tokenizer without a mask")
         self._mask, self._rate = tokenizer.mask, rate
-        special = np.zeros(tokenizer.size + 1, bool)
-        special[[*tokenizer.special_ids, -1]] = (
-            True  # padding is -1, which indexes the last element
-        )
+        # Padding is -1, which indexes the last element.
+        special = np.isin(np.arange(tokenizer.size + 1), [*tokenizer.special_ids, tokenizer.size])
         self._special = special
         self._replacements = np.flatnonzero(~special)
         self._continues = np.append(tokenizer.is_continuation(), False) if whole_words else None
 
-    def mask(
-        self, tokens: np.ndarray, random: np.random.Generator
-    ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    def mask(self, tokens: np.ndarray, random: np.random.Generator) -> Batch:
         """Tokens (B, T) -> ((tokens (B, T), positions (B, P)), targets (B, P)), all int32.
 
         P depends on T alone. Positions without a target are 0.
@@ -132,9 +109,8 @@ class TokenMasking:
             positions[row, : len(chosen)] = chosen
             targets[row, : len(chosen)] = tokens[row, chosen]
             draw = random.random(len(chosen))
-            replacements = self._replacements[
-                random.integers(0, len(self._replacements), len(chosen))
-            ]
+            number = random.integers(0, len(self._replacements), len(chosen))
+            replacements = self._replacements[number]
             values = np.where(draw < _HIDDEN, self._mask, tokens[row, chosen])
             is_replaced = (draw >= _HIDDEN) & (draw < _HIDDEN + _REPLACED)
             masked[row, chosen] = np.where(is_replaced, replacements, values)

@@ -13,10 +13,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from fmkit.config.schema.task import TaskConfig
 from fmkit.core.errors import ConfigError
 from fmkit.models.backbone import Backbone
 from fmkit.models.keras_internals import scale_loss_for_distribution
+from fmkit.tasks.base import Task
 
 UNUSED = -1
 """The target of a position where no token is to be predicted."""
@@ -33,16 +33,6 @@ def losses(targets: Any, logits: Any) -> tuple[Any, Any]:
     classes, logits = ops.maximum(targets, 0), ops.cast(logits, "float32")
     values = keras.losses.sparse_categorical_crossentropy(classes, logits, from_logits=True)
     return values, used
-
-
-def mean_loss(targets: Any, logits: Any) -> Any:
-    """The mean over the tokens of a batch, in nats; 0 where there is none.
-
-    Each of several devices contributes its share of the mean of their means.
-    """
-    values, used = losses(targets, logits)
-    mean = ops.sum(values * used) / ops.maximum(ops.sum(used), 1.0)
-    return scale_loss_for_distribution(mean)
 
 
 def _flat(values: Any) -> Any:
@@ -77,16 +67,30 @@ class TokenAccuracy(keras.metrics.Mean):
         super().update_state(_flat(is_right), _flat(used))
 
 
-def metrics() -> list[Any]:
-    """Fresh metrics. The first replaces Keras' mean over batches, which has the same name."""
-    return [TokenLoss(name="loss"), TokenAccuracy(name="accuracy"), Perplexity(name="perplexity")]
+class TokenTask(Task):
+    """Predicts classes of tokens, from logits: targets (B, P) are -1 where there is none."""
+
+    def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
+        """Mean cross-entropy of the targets of a batch, in nats; 0 where there is none.
+
+        Each of several devices contributes its share of the mean of their means.
+        """
+        values, used = losses(targets, outputs)
+        mean = ops.sum(values * used) / ops.maximum(ops.sum(used), 1.0)
+        return scale_loss_for_distribution(mean)
+
+    def metrics(self) -> list[Any]:
+        """Loss, accuracy and perplexity of all targets."""
+        # The first replaces Keras' mean over batches, which has the same name.
+        accuracy, perplexity = TokenAccuracy(name="accuracy"), Perplexity(name="perplexity")
+        return [TokenLoss(name="loss"), accuracy, perplexity]
 
 
-def require_text(task: TaskConfig, backbone: Backbone, is_causal: bool | None = None) -> None:
+def require_text(task: str, backbone: Backbone, is_causal: bool | None = None) -> None:
     """Refuse a backbone that cannot do the task.
 
     Args:
-        task: the task.
+        task: its name.
         backbone: the backbone.
         is_causal: whether a token must see only those before it; None: either will do.
 
@@ -95,17 +99,15 @@ def require_text(task: TaskConfig, backbone: Backbone, is_causal: bool | None = 
     """
     if backbone.tokenizer is None:
         raise ConfigError(
-            f"task.name={task.name} needs a text model; {backbone.name} does not read texts."
+            f"task.name={task} needs a text model; {backbone.name} does not read texts."
         )
     if is_causal is None or backbone.is_causal == is_causal:
         return
-    sees = "only those before it" if backbone.is_causal else "all others"
-    needed = "only those before it, as in model=small_gpt or model=smollm2"
-    if not is_causal:
-        needed = "all others, as in model=small_bert or model=minilm"
+    sees = {True: "only those before it", False: "all others"}
+    examples = "small_gpt or model=smollm2" if is_causal else "small_bert or model=minilm"
     raise ConfigError(
-        f"task.name={task.name}: in model.name={backbone.name} a token sees {sees}.",
-        f"The task needs a model in which it sees {needed}.",
+        f"task.name={task}: in model.name={backbone.name} a token sees {sees[backbone.is_causal]}.",
+        f"The task needs a model in which it sees {sees[is_causal]}, as in model={examples}.",
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from fmkit.core.errors import NonFiniteError
 from fmkit.data.loaders.text_loader import Encoded
-from fmkit.data.stratify import hash_ranks
+from fmkit.data.stratify import sample_by_id
 from fmkit.tasks.question_answering import span_search, squad_metrics
 from fmkit.tasks.question_answering.span_search import BestAnswers
 from fmkit.tasks.question_answering.squad_metrics import Scores
@@ -51,10 +51,8 @@ class SquadEvaluator:
         self._scorer = span_search.build_scorer(network, content)
         self._loader, self._content, self._max_words = loader, content, max_words
         origin = content.origin[indices]
-        questions = np.unique(origin)
-        if len(questions) > max_questions:
-            rank = hash_ranks((content.source.ids[index] for index in questions), "answers")
-            questions = questions[np.argsort(rank, kind="stable")[:max_questions]]
+        ids = content.source.ids
+        questions = sample_by_id(ids, np.unique(origin), max_questions, "answers")
         self._rows = indices[np.isin(origin, questions)]
 
     def __call__(self, jit_compile: Any) -> dict[str, float]:

@@ -20,14 +20,12 @@ from fmkit.data.content.answer_spans import AnswerSpans, Span
 from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples
 from fmkit.models.tokenizers import word_alignment
+from fmkit.tasks.base import Rows
 
 NOT_IN_TEXT, IN_TEXT, START, END = -1, 0, 1, 2
 """The mark of a token: outside the text; in it; the first of an answer; the last. 3: both."""
 
 _CHUNK = 1024  # texts that are tokenised together
-
-Rows = tuple[list[np.ndarray], np.ndarray, np.ndarray]
-"""Rows, the example of each, and their uncut lengths: see `Task.encode_rows`."""
 
 
 def encode(

@@ -10,7 +10,8 @@ M rows, Q questions, n tokens of a row, m of them in the text.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -88,7 +89,7 @@ def build_scorer(network: Any, content: Encoded) -> keras.Model:
 
     One graph serves batches of all lengths.
     """
-    length = -(-int(content.rows.lengths.max()) // _LENGTH_STEP) * _LENGTH_STEP
+    length = math.ceil(content.rows.lengths.max() / _LENGTH_STEP) * _LENGTH_STEP
     scorer = keras.Model(network.input, _PadScores(length)(network.output), name="scorer")
     scorer.jit_compile = network.jit_compile
     return scorer
@@ -110,23 +111,45 @@ def find_answers(
         NonFiniteError: scores are NaN or infinite.
     """
     indices = np.asarray(indices, np.int64)
-    best: dict[int, _Answer] = {}
-    losses: list[float] = []
     outputs = scorer.predict(loader.ordered(indices), verbose=0)
-    for row, scores, position in zip(
-        content.rows.read(indices), outputs, content.origin[indices].tolist(), strict=True
-    ):
-        answer = _best_of_window(row, scores[: len(row)].astype(np.float64), max_words)
-        losses.append(answer.loss)
-        best[position] = answer if position not in best else best[position].better(answer)
-    if not np.isfinite(losses).all():
-        broken = int((~np.isfinite(losses)).sum())
+    windows = [
+        _best_of_window(row, scores[: len(row)].astype(np.float64), max_words)
+        for row, scores in zip(content.rows.read(indices), outputs, strict=True)
+    ]
+    columns = np.array(windows, np.float64).reshape(-1, 7).T
+    first, last, scores, confidence, null_scores, null_confidence, losses = columns
+    broken = int((~np.isfinite(losses)).sum())
+    if broken:
         raise NonFiniteError(
             f"The model's scores are NaN or infinite for {broken:,} of {len(losses):,} windows of "
             "texts.",
             "Lower the learning rate or use runtime.precision=float32.",
         )
-    return _join(best, questions_and_texts(content)[1], np.array(losses))
+    origin = content.origin[indices]
+    best, null = _lowest_by_group(origin, -scores), _lowest_by_group(origin, null_scores)
+    positions, texts = origin[best], questions_and_texts(content)[1]
+    spans = np.zeros((len(best), 2), np.int64)
+    text, words = "", [(0, 0)]
+    for number, window in enumerate(best):
+        if first[window] < 0:
+            continue
+        if texts[positions[number]] is not text:  # questions on the same text follow each other
+            text = texts[positions[number]]
+            words = word_alignment.split_words(text)
+        spans[number] = words[int(first[window])][0], words[int(last[window])][1]
+    answers = [
+        texts[index][begin:end] for index, (begin, end) in zip(positions, spans, strict=True)
+    ]
+    return BestAnswers(
+        positions, spans, answers, scores[best], null_scores[null], confidence[best],
+        null_confidence[null], losses,
+    )  # fmt: skip
+
+
+def _lowest_by_group(groups: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Where the lowest value of each group is, the first of equals, in the groups' order."""
+    order = np.lexsort((values, groups))
+    return np.asarray(order[np.unique(groups[order], return_index=True)[1]])
 
 
 def questions_and_texts(content: Encoded) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -148,54 +171,9 @@ def accepted_answers(content: Encoded, positions: np.ndarray) -> list[list[str]]
     ]
 
 
-def _join(best: dict[int, _Answer], texts: tuple[str, ...], losses: np.ndarray) -> BestAnswers:
-    spans = np.zeros((len(best), 2), np.int64)
-    text, words = "", [(0, 0)]
-    for number, (position, answer) in enumerate(best.items()):
-        if answer.first < 0:
-            continue
-        if texts[position] is not text:  # questions on the same text follow each other
-            text = texts[position]
-            words = word_alignment.split_words(text)
-        spans[number] = words[answer.first][0], words[answer.last][1]
-    answers = best.values()
-    return BestAnswers(
-        np.array(list(best), np.int64),
-        spans,
-        [texts[index][begin:end] for index, (begin, end) in zip(best, spans, strict=True)],
-        np.array([answer.score for answer in answers]),
-        np.array([answer.no_answer_score for answer in answers]),
-        np.array([answer.confidence for answer in answers]),
-        np.array([answer.no_answer_confidence for answer in answers]),
-        losses,
-    )
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """The best answer of a window, or of several: its first and last word; -1: there is none."""
-
-    first: int
-    last: int
-    score: float
-    confidence: float
-    no_answer_score: float
-    no_answer_confidence: float
-    loss: float
-
-    def better(self, other: _Answer) -> _Answer:
-        """The better of two windows' answers, with the lower score of no answer."""
-        best = self if self.score >= other.score else other
-        lowest = self if self.no_answer_score <= other.no_answer_score else other
-        return replace(
-            best,
-            no_answer_score=lowest.no_answer_score,
-            no_answer_confidence=lowest.no_answer_confidence,
-        )
-
-
-def _best_of_window(row: np.ndarray, scores: np.ndarray, max_words: int) -> _Answer:
-    """The best answer of one window.
+def _best_of_window(row: np.ndarray, scores: np.ndarray, max_words: int) -> tuple[Any, ...]:
+    """The best answer of one window: its first and last word, or -1 where the window has no text;
+    score and confidence of the answer, those of no answer, and the loss.
 
     Args:
         row: tokens, their words and their marks, (n, 3).
@@ -208,26 +186,19 @@ def _best_of_window(row: np.ndarray, scores: np.ndarray, max_words: int) -> _Ans
     starts, ends = np.isin(marks, (1, 3)), marks >= 2
     loss = -(log_probabilities[starts, 0].sum() + log_probabilities[ends, 1].sum()) / 2
     no_answer = int(np.flatnonzero(is_candidate & (words < 0))[0])
-    no_answer_score = scores[no_answer].sum()
-    no_answer_confidence = np.exp(log_probabilities[no_answer].sum())
+    null_score = scores[no_answer].sum()
+    rest = null_score, np.exp(log_probabilities[no_answer].sum()), loss
     in_text = np.flatnonzero(words >= 0)
     if not len(in_text):
-        score = no_answer_score - _EMPTY_TEXT_MARGIN
-        return _Answer(-1, -1, score, 0.0, no_answer_score, no_answer_confidence, loss)
+        return -1, -1, null_score - _EMPTY_TEXT_MARGIN, 0.0, *rest
     start_scores, end_scores, word = scores[in_text, 0], scores[in_text, 1], words[in_text]
     limit = np.searchsorted(word, word + max_words, side="left") - 1
     best_end = _argmax_up_to(end_scores, limit)
     first = int(np.argmax(start_scores + end_scores[best_end]))
-    last = int(best_end[first])
-    return _Answer(
-        int(word[first]),
-        int(word[last]),
-        start_scores[first] + end_scores[last],
-        np.exp(log_probabilities[in_text[first], 0] + log_probabilities[in_text[last], 1]),
-        no_answer_score,
-        no_answer_confidence,
-        loss,
-    )
+    last = best_end[first]
+    confidence = log_probabilities[in_text[first], 0] + log_probabilities[in_text[last], 1]
+    score = start_scores[first] + end_scores[last]
+    return word[first], word[last], score, np.exp(confidence), *rest
 
 
 def _argmax_up_to(values: np.ndarray, last: np.ndarray) -> np.ndarray:

@@ -62,25 +62,15 @@ def score(answers: Sequence[str], accepted: Sequence[Sequence[str]]) -> Scores:
         accepted: of each question; empty where it has no answer.
     """
     is_version_2 = any(not texts for texts in accepted)
-    pairs = zip(answers, accepted, strict=True)
-    scores = [_score_answer(answer, texts, is_version_2) for answer, texts in pairs]
-    columns = np.array(scores, np.float64).reshape(-1, 2)
-    return Scores(
-        columns[:, 0],
-        columns[:, 1],
-        np.array([bool(texts) for texts in accepted], bool),
-        np.array([bool(answer) for answer in answers], bool),
-    )
-
-
-def _score_answer(answer: str, accepted: Sequence[str], is_version_2: bool) -> tuple[float, float]:
-    """Exact match and F1."""
-    plain = normalise_answer(answer)
-    references = [normalise_answer(text) for text in accepted]
-    if is_version_2:
-        references = [text for text in references if text] or [""]
-    exact = max(float(plain == text) for text in references)
-    return exact, max(_word_f1(plain.split(), text.split(), is_version_2) for text in references)
+    scores = np.zeros((len(answers), 2))
+    for row, answer, texts in zip(scores, answers, accepted, strict=True):
+        plain, references = normalise_answer(answer), list(map(normalise_answer, texts))
+        if is_version_2:
+            references = [text for text in references if text] or [""]
+        row[0] = max(plain == text for text in references)
+        row[1] = max(_word_f1(plain.split(), text.split(), is_version_2) for text in references)
+    has_answer, is_given = (np.array(list(map(bool, texts)), bool) for texts in (accepted, answers))
+    return Scores(scores[:, 0], scores[:, 1], has_answer, is_given)
 
 
 def _word_f1(words: list[str], reference: list[str], is_version_2: bool) -> float:

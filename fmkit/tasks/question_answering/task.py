@@ -24,7 +24,7 @@ from fmkit.data.content.answer_spans import AnswerSpans
 from fmkit.data.examples import Examples
 from fmkit.models.backbone import Backbone
 from fmkit.models.keras_internals import scale_loss_for_distribution
-from fmkit.tasks.base import Task
+from fmkit.tasks.base import Batch, Rows, Task
 from fmkit.tasks.language import token_losses
 from fmkit.tasks.question_answering import rows
 from fmkit.tasks.question_answering.epoch_metrics import NAMES, SquadEvaluator
@@ -63,19 +63,17 @@ class QuestionAnswering(Task):
                 "task.watch_examples is 0.",
                 "Take task.monitor=val_loss, or set task.watch_examples.",
             )
+        super().__init__(config, spec)
         self.max_answer_words = config.max_answer
-        self._config = config
         self._is_causal: bool | None = None
 
-    def encode_rows(self, examples: Examples, tokenizer: Tokenizer, max_length: int) -> rows.Rows:
+    def encode_rows(self, examples: Examples, tokenizer: Tokenizer, max_length: int) -> Rows:
         """Questions with windows of their texts; see `rows.encode`."""
         if self._is_causal is None:
             raise RuntimeError("call `head` first: it knows the backbone")
         return rows.encode(examples, tokenizer, self._is_causal, max_length, self._config)
 
-    def prepare_batch(
-        self, tokens: np.ndarray, random: np.random.Generator
-    ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    def prepare_batch(self, tokens: np.ndarray, random: np.random.Generator) -> Batch:
         """Rows (B, T, 3) -> ((tokens (B, T),), marks (B, T) int32)."""
         return (np.ascontiguousarray(tokens[:, :, 0]),), np.ascontiguousarray(tokens[:, :, 2])
 
@@ -85,7 +83,7 @@ class QuestionAnswering(Task):
         Raises:
             ConfigError: the backbone does not read texts, or its tokenizer has no separator.
         """
-        token_losses.require_text(self._config, backbone)
+        token_losses.require_text(self._config.name, backbone)
         tokenizer = backbone.tokenizer
         if tokenizer is None or not tokenizer.special_tokens[1]:
             raise ConfigError(

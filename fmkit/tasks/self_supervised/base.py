@@ -32,6 +32,7 @@ class SelfSupervised(Task):
     epoch_metrics = (NAME,)
 
     def __init__(self, config: SelfSupervisedConfig, spec: DataSpec) -> None:
+        super().__init__(config, spec)
         self._voters = config.knn_examples if spec.classes else 0
         if config.monitor == f"val_{NAME}" and not self._voters:
             why = "task.knn_examples is 0" if spec.classes else "the data has no labels"

@@ -14,8 +14,6 @@ import keras
 from keras import ops
 
 from fmkit.config.schema.model import ModelConfig
-from fmkit.config.schema.task import ContrastiveConfig, SimclrConfig, VicregConfig
-from fmkit.core.types import DataSpec
 from fmkit.models.backbone import Backbone
 from fmkit.tasks.self_supervised.base import SelfSupervised
 
@@ -27,17 +25,9 @@ class Contrastive(SelfSupervised):
     """Pooled features, and a projection of them for the loss.
 
     `model.hidden` and `model.dropout` are unused.
-
-    Args:
-        config: of the task.
-        spec: the data set.
     """
 
     views_per_image = 2
-
-    def __init__(self, config: ContrastiveConfig, spec: DataSpec) -> None:
-        super().__init__(config, spec)
-        self._config = config
 
     def head(self, backbone: Backbone, config: ModelConfig) -> Any:
         """Dense layers with BatchNorm and ReLU between them: (2B, P) in float32."""
@@ -56,13 +46,9 @@ class Simclr(Contrastive):
 
     name = "simclr"
 
-    def __init__(self, config: SimclrConfig, spec: DataSpec) -> None:
-        super().__init__(config, spec)
-        self._temperature = config.temperature
-
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
         """NT-Xent of a batch of projections (2B, P), in nats."""
-        return nt_xent(outputs, self._temperature)
+        return nt_xent(outputs, self._config.temperature)
 
 
 class Vicreg(Contrastive):
@@ -70,13 +56,10 @@ class Vicreg(Contrastive):
 
     name = "vicreg"
 
-    def __init__(self, config: VicregConfig, spec: DataSpec) -> None:
-        super().__init__(config, spec)
-        self._weights = (config.invariance, config.variance, config.covariance)
-
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
         """VICReg of a batch of projections (2B, P)."""
-        return vicreg(outputs, *self._weights)
+        config = self._config
+        return vicreg(outputs, config.invariance, config.variance, config.covariance)
 
 
 def nt_xent(projections: Any, temperature: float) -> Any:

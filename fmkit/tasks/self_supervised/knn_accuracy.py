@@ -8,13 +8,13 @@ N examples, D features.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
-from fmkit.data.stratify import hash_ranks
+from fmkit.data.stratify import sample_by_id
 
 NEIGHBOURS = 20
 TEMPERATURE = 0.07
@@ -68,8 +68,9 @@ class KnnEvaluator:
     ) -> None:
         self._embedder, self._loader = embedder, loader
         self._labels = np.asarray(examples.labels)
-        self._voters = sample(examples.ids, splits["train"], max_voters)
-        self._queries = sample(examples.ids, splits["val"], max(1, max_voters // 5))
+        ids, num_queries = examples.ids, max(1, max_voters // 5)
+        self._voters = sample_by_id(ids, splits["train"], max_voters, "neighbours")
+        self._queries = sample_by_id(ids, splits["val"], num_queries, "neighbours")
 
     def __call__(self, jit_compile: Any) -> dict[str, float]:
         """The metric with the weights as they are now; NaN where the features are not finite."""
@@ -83,12 +84,3 @@ class KnnEvaluator:
     def _features(self, indices: np.ndarray) -> np.ndarray:
         features = self._embedder.predict(self._loader.unaugmented(indices), verbose=0)
         return np.asarray(features, np.float32)
-
-
-def sample(ids: Sequence[str], indices: np.ndarray, count: int) -> np.ndarray:
-    """At most `count` of the positions, sorted; the examples' ids decide which."""
-    indices = np.asarray(indices, np.int64)
-    if len(indices) <= count:
-        return indices
-    rank = hash_ranks((ids[index] for index in indices), "neighbours")
-    return np.sort(indices[np.argsort(rank, kind="stable")[:count]])

@@ -27,6 +27,7 @@ from keras import ops
 from fmkit.config.schema.task import MaskedImageConfig
 from fmkit.core.errors import ConfigError
 from fmkit.models.backbone import Backbone, Patches
+from fmkit.tasks.base import Batch
 
 _RATIO = 0.75
 """Default share of hidden patches: MAE's."""
@@ -83,9 +84,7 @@ class Mae:
         self._width, self._depth = width, config.decoder_depth
         self.extra_inputs: tuple[Any, ...] = ()
 
-    def prepare_batch(
-        self, images: np.ndarray, random: np.random.Generator
-    ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    def prepare_batch(self, images: np.ndarray, random: np.random.Generator) -> Batch:
         """((images, order), targets) of images (B, S, S, 3)."""
         keys = random.random((len(images), self._patches.count))
         order = keys.argsort(axis=1, kind="stable").astype(np.int32)

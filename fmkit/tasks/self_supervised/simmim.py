@@ -23,6 +23,7 @@ import numpy as np
 from fmkit.config.schema.task import MaskedImageConfig
 from fmkit.core.errors import ConfigError
 from fmkit.models.backbone import Backbone
+from fmkit.tasks.base import Batch
 
 _RATIO = 0.6
 """Default share of hidden blocks: SimMIM's."""
@@ -48,9 +49,7 @@ class Simmim:
         self.resolved_config = dataclasses.replace(config, method="simmim", mask_ratio=self._ratio)
         self._block = config.mask_block
 
-    def prepare_batch(
-        self, images: np.ndarray, random: np.random.Generator
-    ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    def prepare_batch(self, images: np.ndarray, random: np.random.Generator) -> Batch:
         """Images (B, S, S, 3) with hidden blocks, and the targets."""
         mask = random_masks(len(images), images.shape[1], self._ratio, self._block, random)[
             ..., None

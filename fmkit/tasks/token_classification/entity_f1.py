@@ -40,14 +40,20 @@ class EntityF1(keras.metrics.Metric):
         predicted = ops.cast(ops.argmax(y_pred, axis=-1), "int32")
         outside = len(self._prefixes) - 1
         used = ops.not_equal(targets, UNUSED)
-        order = _words_first(used)
+        # Positions of used ones before all others. All keys differ, so that the order does not
+        # depend on how a backend sorts equal ones.
+        positions = _positions(targets)
+        length = ops.max(positions) + 1
+        keys = ops.sort(ops.where(used, positions, positions + length), axis=1)
+        order = ops.where(keys >= length, keys - length, keys)
         true = self._entities(_gather(ops.where(used, targets, outside), order))
         mine = self._entities(_gather(ops.where(used, predicted, outside), order))
         same = ops.logical_and(true[0], mine[0])
         for left, right in zip(true[1:], mine[1:], strict=True):
             same = ops.logical_and(same, ops.equal(left, right))
-        self._right.assign_add(_count(same))
-        self._all.assign_add(_count(true[0]) + _count(mine[0]))
+        count = [ops.sum(ops.cast(flags, "float32")) for flags in (same, true[0], mine[0])]
+        self._right.assign_add(count[0])
+        self._all.assign_add(count[1] + count[2])
 
     def _entities(self, tags: Any) -> tuple[Any, Any, Any]:
         """Whether an entity begins at each word, where it ends, and its type, (B, T) each."""
@@ -80,15 +86,6 @@ def _positions(tags: Any) -> Any:
     return ops.cumsum(ops.ones_like(tags), axis=1) - 1
 
 
-def _words_first(used: Any) -> Any:
-    """Positions of a row with those that are used before all others, (B, T)."""
-    positions = _positions(ops.cast(used, "int32"))
-    length = ops.max(positions) + 1
-    # All keys differ, so that the order does not depend on how a backend sorts equal ones.
-    keys = ops.sort(ops.where(used, positions, positions + length), axis=1)
-    return ops.where(keys >= length, keys - length, keys)
-
-
 def _gather(values: Any, positions: Any) -> Any:
     """Values (B, T) at positions (B, T) of their rows; see `token_losses.gather_features`."""
     length = ops.max(_positions(values)) + 1
@@ -112,7 +109,3 @@ def _any(first: Any, *others: Any) -> Any:
     for other in others:
         first = ops.logical_or(first, other)
     return first
-
-
-def _count(conditions: Any) -> Any:
-    return ops.sum(ops.cast(conditions, "float32"))

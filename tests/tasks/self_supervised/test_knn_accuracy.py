@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fmkit.data.stratify import sample_by_id
 from fmkit.tasks.self_supervised import knn_accuracy
 
 
@@ -33,8 +34,8 @@ def test_the_accuracy_is_that_of_weighted_votes(count):
 
 def test_who_votes_depends_on_ids_alone():
     ids = [f"photo-{each}" for each in range(100)]
-    chosen = knn_accuracy.sample(tuple(ids), np.arange(100), 20)
+    chosen = sample_by_id(tuple(ids), np.arange(100), 20, "neighbours")
     assert len(chosen) == 20
-    turned = knn_accuracy.sample(tuple(ids[::-1]), np.arange(100), 20)
+    turned = sample_by_id(tuple(ids[::-1]), np.arange(100), 20, "neighbours")
     assert sorted(99 - turned) == chosen.tolist()
-    assert knn_accuracy.sample(tuple(ids), np.arange(5, 9), 20).tolist() == [5, 6, 7, 8]
+    assert sample_by_id(tuple(ids), np.arange(5, 9), 20, "neighbours").tolist() == [5, 6, 7, 8]
