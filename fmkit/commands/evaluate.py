@@ -47,14 +47,16 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
         data = dataset.align_annotations(data, spec)
     trained = launch.load_run(run, config.runtime, config.objective)
     from fmkit.evaluation import evaluator, load_run, reference_model
+    from fmkit.train import build_model, task_data
 
-    data = load_run.prepare_for_task(config.data, config.runtime, data, trained)
+    parts = (trained.task, trained.backbone)
+    data = task_data.prepare_for_task(config.data, config.runtime, data, *parts)
     indices = data.splits[split]
     reference_model.set_reference(trained, config.data, config.runtime, data, {split: indices})
-    loader = load_run.open_data(config.data, config.runtime, data, trained)
+    loader = build_model.open_loader(config.data, config.runtime, data.examples, *parts)
     metrics, columns = evaluator.evaluate(
         evaluator.EvaluationInputs(
-            trained.model, loader, indices, data.examples, labels, trained.classes, trained.task,
+            trained.model, loader, indices, data.examples, labels, spec.classes, trained.task,
             config.bootstrap, config.runtime.seed,
             None if split == "val" and not is_new else load_run.validation(trained, objective),
         )

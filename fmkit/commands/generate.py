@@ -46,9 +46,6 @@ def generate_text(config: GenerateConfig) -> str:
     from fmkit.evaluation import generate as generation
     from fmkit.models.tokenizers import chat_template
 
-    sampling = generation.Sampling(
-        config.temperature, config.top_k, config.top_p, config.max_tokens, config.seed
-    )
     template = generator.task.chat_template
     if config.chat is not None:
         template = chat_template.chat_for_model(model, generator.tokenizer) if config.chat else None
@@ -59,14 +56,14 @@ def generate_text(config: GenerateConfig) -> str:
             )
         system = [] if config.system is None else [Message("system", config.system)]
         messages = [*system, Message("user", prompt)]
-        stream = generation.generate_reply(generator, template, messages, sampling)
+        stream = generation.generate_reply(generator, template, messages, config)
     elif config.system is not None:
         raise ConfigError(
             f"system: {generator.name} was not trained on conversations.",
             "Add chat=true to write the prompt as one, or remove system.",
         )
     else:
-        stream = generation.generate_text(generator, prompt, sampling)
+        stream = generation.generate_text(generator, prompt, config)
     text = []
     for piece in stream:  # printed at once: hundreds of tokens take seconds
         signals.raise_if_stopped()

@@ -16,9 +16,13 @@ from fmkit.core import files
 from fmkit.core.errors import DataError, combine_messages, received
 from fmkit.core.types import DataSpec
 from fmkit.evaluation import calibration
-from fmkit.evaluation.array_checks import require_examples, require_finite
 from fmkit.evaluation.bootstrap import COUNT, ExampleSums, Sums, mean_of_defined, ratio
-from fmkit.evaluation.evaluator import EvaluationInputs, EvaluationResult
+from fmkit.evaluation.evaluator import (
+    EvaluationInputs,
+    EvaluationResult,
+    require_examples,
+    require_finite,
+)
 
 SMALLEST = 1e-7
 """Probability that the log loss is clipped at, as Keras does: one example costs at most 16.1."""
@@ -30,17 +34,11 @@ _INTERVALS = (
 
 def evaluate(inputs: EvaluationInputs) -> EvaluationResult:
     """Metrics, and the label and the probability of each class for each example."""
-    outputs = predict_probabilities(inputs.model, inputs.loader.ordered(inputs.indices))
+    outputs = to_probabilities(inputs.predict())
     labels, classes = inputs.labels[inputs.indices], inputs.classes
     metrics = compute_metrics(labels, outputs, classes, inputs.bootstrap, inputs.seed)
-    ids = [inputs.examples.ids[index] for index in inputs.indices]
     names = [classes[label] for label in labels]
-    return metrics, {"id": ids, "label": names, **prediction_columns(outputs, classes)}
-
-
-def predict_probabilities(network: Any, batches: Any) -> np.ndarray:
-    """Class probabilities (N, C), float64, of batches whose first part are inputs."""
-    return to_probabilities(network.predict(batches, verbose=0))
+    return metrics, {"id": inputs.ids, "label": names, **prediction_columns(outputs, classes)}
 
 
 def to_probabilities(logits: np.ndarray) -> np.ndarray:
@@ -97,16 +95,16 @@ def compute_metrics(
     labels = labels.astype(np.int64)
     predicted = probabilities.argmax(axis=1)  # (N,)
     confusion = np.bincount(labels * len(classes) + predicted, minlength=len(classes) ** 2)
+    squares = np.einsum("nc,nc->n", probabilities, probabilities, dtype=np.float64)
+    of_label = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0].astype(np.float64)
     sums = _example_sums(labels, predicted, probabilities)
     totals = sums.totals()
     return files.nonfinite_to_none(
         {
             "n": len(labels),
             **{name: value[0] for name, value in _metrics(totals).items()},
-            "brier": _brier(labels, probabilities),
-            "per_class": per_name(
-                classes, *(totals[name][0] for name in ("hits", "support", "predicted"))
-            ),
+            "brier": float(np.mean(squares - 2 * of_label + 1)),
+            "per_class": per_name(classes, totals),
             "confusion": confusion.reshape(len(classes), len(classes)).tolist(),
             "confusion_classes": list(classes),
             "reliability": calibration.reliability(totals),
@@ -140,33 +138,27 @@ def _check(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
         raise DataError(received("probabilities", value, "numbers from 0 on that sum to 1 by row"))
 
 
-def _brier(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    squares = np.einsum("nc,nc->n", probabilities, probabilities, dtype=np.float64)
-    true = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0].astype(np.float64)
-    return float(np.mean(squares - 2 * true + 1))
-
-
-def per_name(
-    names: Sequence[str], hits: np.ndarray, support: np.ndarray, predicted: np.ndarray
-) -> dict[str, dict[str, Any]]:
+def per_name(names: Sequence[str], sums: Sums, prefix: str = "") -> dict[str, dict[str, Any]]:
     """Precision, recall, F1 and support by name; 0 / 0 is 0.
 
     Args:
         names: K classes, labels, tags or types.
-        hits: right predictions of each, (K,).
-        support: occurrences in the labels, (K,).
-        predicted: occurrences in the predictions, (K,).
+        sums: (1, K) each: `hits` are right predictions, `support` and `predicted` are occurrences
+            in labels and predictions.
+        prefix: of these names among the sums.
     """
-    rows = zip(
-        ratio(hits, predicted, 0.0),
-        ratio(hits, support, 0.0),
-        ratio(2 * hits, support + predicted, 0.0),
-        support,
-        strict=True,
+    hits, support, predicted = (
+        sums[f"{prefix}{name}"][0] for name in ("hits", "support", "predicted")
     )
+    columns = {
+        "precision": ratio(hits, predicted, 0.0),
+        "recall": ratio(hits, support, 0.0),
+        "f1": ratio(2 * hits, support + predicted, 0.0),
+        "support": support.astype(np.int64).tolist(),
+    }
     return {
-        name: {"precision": precision, "recall": recall, "f1": f1, "support": int(count)}
-        for name, (precision, recall, f1, count) in zip(names, rows, strict=True)
+        name: dict(zip(columns, row, strict=True))
+        for name, *row in zip(names, *columns.values(), strict=True)
     }
 
 
@@ -190,7 +182,12 @@ def _example_sums(
         **calibration.parts(confidence, is_right),
     }
     if classes > 5:
-        parts["top5"] = sparse.csr_array(_in_top5(labels, probabilities)[:, None])
+        of_label = np.take_along_axis(probabilities, labels[:, None], axis=1)
+        # Of equally likely classes the first counts as likelier.
+        is_before = np.arange(classes) < labels[:, None]
+        is_likelier = (probabilities > of_label) | ((probabilities == of_label) & is_before)
+        in_top5 = (is_likelier.sum(axis=1) < 5).astype(np.float64)
+        parts["top5"] = sparse.csr_array(in_top5[:, None])
     return ExampleSums(parts)
 
 
@@ -206,11 +203,3 @@ def _metrics(sums: Sums) -> dict[str, np.ndarray]:
         "balanced_accuracy": mean_of_defined(ratio(sums["hits"], sums["support"])),
         "expected_calibration_error": calibration.expected_calibration_error(sums),
     }
-
-
-def _in_top5(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Whether the label is among the 5 likeliest classes; the first of equal ones come first."""
-    true = np.take_along_axis(probabilities, labels[:, None], axis=1)
-    is_before = np.arange(probabilities.shape[1]) < labels[:, None]
-    is_likelier = (probabilities > true) | ((probabilities == true) & is_before)
-    return (is_likelier.sum(axis=1) < 5).astype(np.float64)

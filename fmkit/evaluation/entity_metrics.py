@@ -45,9 +45,7 @@ def compute_metrics(
         seed: of the resamples.
     """
     scheme = tags.tag_scheme(names)
-    parts = _word_parts(labels, predicted, label_probability, lengths, len(names))
-    if scheme is not None:
-        parts |= _entity_parts(labels, predicted, lengths, scheme)
+    parts = _sentence_parts(labels, predicted, label_probability, lengths, len(names), scheme)
     sums = ExampleSums(parts)
     totals = sums.totals()
     metrics = _metrics(totals)
@@ -56,51 +54,47 @@ def compute_metrics(
             "n": len(lengths),
             "words": len(labels),
             **{name: float(value[0]) for name, value in metrics.items()},
-            **({} if scheme is None else {"per_entity": _rows(totals, "entity", scheme.types)}),
-            "per_tag": _rows(totals, "tag", names),
+            **({} if scheme is None else {"per_entity": per_name(scheme.types, totals, "entity_")}),
+            "per_tag": per_name(names, totals, "tag_"),
             "intervals": sums.intervals(_metrics, list(metrics), bootstrap, seed),
         }
     )
 
 
-def _word_parts(
+def _sentence_parts(
     labels: np.ndarray,
     predicted: np.ndarray,
     label_probability: np.ndarray,
     lengths: np.ndarray,
     num_tags: int,
+    scheme: Scheme | None,
 ) -> dict[str, Any]:
-    """What each sentence adds to sums over words and tags."""
+    """What each sentence adds to sums over words, tags and entities."""
     count = len(lengths)
     sentence = np.repeat(np.arange(count), lengths)  # of each word, (W,)
     has_prediction = np.isfinite(label_probability)
     probability = np.where(has_prediction, label_probability, 1.0).astype(np.float64)
     losses = -np.log(np.clip(probability, SMALLEST, 1.0))
     is_right, shape = labels == predicted, (count, num_tags)
-    return {
+    parts = {
         "loss": np.bincount(sentence, losses, count)[:, None],
         "predicted_words": np.bincount(sentence, has_prediction, count)[:, None],
         "words": np.asarray(lengths, np.float64)[:, None],
-        "tag_right": _count_matrix(sentence[is_right], labels[is_right], shape),
+        "tag_hits": _count_matrix(sentence[is_right], labels[is_right], shape),
         "tag_support": _count_matrix(sentence, labels, shape),
         "tag_predicted": _count_matrix(sentence, predicted, shape),
     }
-
-
-def _entity_parts(
-    labels: np.ndarray, predicted: np.ndarray, lengths: np.ndarray, scheme: Scheme
-) -> dict[str, Any]:
-    """What each sentence adds to sums over entities."""
-    sentence = np.repeat(np.arange(len(lengths)), lengths)
-    true, mine = (tags.entity_spans(values, lengths, scheme) for values in (labels, predicted))
-    keys = [np.stack([spans.begins, spans.ends, spans.kinds], axis=1) for spans in (true, mine)]
-    is_right = _in_both(keys[0], keys[1], len(labels) + 1)
-    shape = (len(lengths), len(scheme.types))
-    return {
-        "entity_right": _count_matrix(sentence[mine.begins[is_right]], mine.kinds[is_right], shape),
-        "entity_support": _count_matrix(sentence[true.begins], true.kinds, shape),
-        "entity_predicted": _count_matrix(sentence[mine.begins], mine.kinds, shape),
-    }
+    if scheme is not None:
+        entities = [tags.entity_spans(values, lengths, scheme) for values in (labels, predicted)]
+        size, shape = len(labels) + 1, (count, len(scheme.types))
+        keys = [(e.begins * size + e.ends) * shape[1] + e.kinds for e in entities]
+        true, tagged = entities
+        is_hit = np.isin(keys[1], keys[0])
+        hits = sentence[tagged.begins[is_hit]], tagged.kinds[is_hit]
+        parts["entity_hits"] = _count_matrix(*hits, shape)
+        parts["entity_support"] = _count_matrix(sentence[true.begins], true.kinds, shape)
+        parts["entity_predicted"] = _count_matrix(sentence[tagged.begins], tagged.kinds, shape)
+    return parts
 
 
 def _count_matrix(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> Any:
@@ -111,29 +105,21 @@ def _count_matrix(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int])
     return sparse.csr_array((np.ones(int(used.sum())), pairs), shape=shape)
 
 
-def _in_both(labels: np.ndarray, predicted: np.ndarray, size: int) -> np.ndarray:
-    """Which rows of `predicted` (E, 3) are rows of `labels`; no two rows of one begin alike."""
-    end = np.full(size, -1, np.int64)
-    kind = np.full(size, -1, np.int64)
-    end[labels[:, 0]], kind[labels[:, 0]] = labels[:, 1], labels[:, 2]
-    return (end[predicted[:, 0]] == predicted[:, 1]) & (kind[predicted[:, 0]] == predicted[:, 2])
-
-
 def _metrics(sums: Sums) -> dict[str, np.ndarray]:
     words = np.maximum(sums["words"][:, 0], 1.0)
     metrics = {
         "loss": sums["loss"][:, 0] / np.maximum(sums["predicted_words"][:, 0], 1.0),
-        "accuracy": sums["tag_right"].sum(axis=1) / words,
+        "accuracy": sums["tag_hits"].sum(axis=1) / words,
         "token_macro_f1": _macro_f1(sums, "tag"),
     }
-    if "entity_right" in sums:
-        right, support, predicted = (
-            sums[f"entity_{name}"].sum(axis=1) for name in ("right", "support", "predicted")
+    if "entity_hits" in sums:
+        hits, support, predicted = (
+            sums[f"entity_{name}"].sum(axis=1) for name in ("hits", "support", "predicted")
         )
         metrics |= {
-            "precision": ratio(right, predicted, 0.0),
-            "recall": ratio(right, support, 0.0),
-            "f1": ratio(2 * right, support + predicted, 0.0),
+            "precision": ratio(hits, predicted, 0.0),
+            "recall": ratio(hits, support, 0.0),
+            "f1": ratio(2 * hits, support + predicted, 0.0),
             "macro_f1": _macro_f1(sums, "entity"),
         }
     return metrics
@@ -141,11 +127,5 @@ def _metrics(sums: Sums) -> dict[str, np.ndarray]:
 
 def _macro_f1(sums: Sums, kind: str) -> np.ndarray:
     """The mean over names that occur; 0 where none does."""
-    f1 = ratio(2 * sums[f"{kind}_right"], sums[f"{kind}_support"] + sums[f"{kind}_predicted"])
+    f1 = ratio(2 * sums[f"{kind}_hits"], sums[f"{kind}_support"] + sums[f"{kind}_predicted"])
     return np.nan_to_num(mean_of_defined(f1))
-
-
-def _rows(totals: Sums, kind: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Precision, recall, F1 and support by name."""
-    columns = (totals[f"{kind}_{name}"][0] for name in ("right", "support", "predicted"))
-    return per_name(names, *columns)

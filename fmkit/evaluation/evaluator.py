@@ -7,7 +7,7 @@ N examples.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from fmkit.config import registry as task_rows
 from fmkit.config.registry import LOSSES, Evaluator
 from fmkit.core import registry
-from fmkit.core.errors import FmkitError
+from fmkit.core.errors import DataError, FmkitError, NonFiniteError, received
 from fmkit.data.examples import Examples
 from fmkit.train.task_model import TaskModel
 
@@ -50,6 +50,15 @@ class EvaluationInputs:
     bootstrap: int
     seed: int
     validation: Mapping[str, Any] | None = field(default_factory=dict)
+
+    @property
+    def ids(self) -> list[str]:
+        """Of the examples that are evaluated."""
+        return [self.examples.ids[index] for index in self.indices]
+
+    def predict(self) -> Any:
+        """The network's outputs for the examples that are evaluated."""
+        return self.model.predict(self.loader.ordered(self.indices), verbose=0)
 
 
 EvaluationResult = tuple[dict[str, Any], dict[str, Any]]
@@ -106,3 +115,50 @@ def losses(inputs: EvaluationInputs) -> EvaluationResult:
     batches = inputs.loader.ordered(inputs.indices)
     values = model.evaluate(batches, verbose=0, return_dict=True)
     return {name: float(value) for name, value in values.items()}, {}
+
+
+def check_predictions(predictions: Any, labels: Any, names: Sequence[str], what: str) -> None:
+    """Refuse predictions that do not fit the labels, no examples, and NaN or infinite numbers.
+
+    Args:
+        predictions: (N, K).
+        labels: (N, K).
+        names: of the K outputs.
+        what: the predictions are, such as `probabilities`.
+
+    Raises:
+        DataError: there are no examples, or arrays that do not fit together.
+        NonFiniteError: a prediction is NaN or infinite.
+    """
+    shape = (len(labels), len(names))
+    for name, array in ((what, predictions), ("labels", labels)):
+        if array.shape != shape:
+            raise DataError(received(name, array.shape, f"the shape {shape}: examples, names"))
+    require_examples(len(labels))
+    require_finite(predictions, what)
+
+
+def require_examples(count: int) -> None:
+    """Refuse a split without examples.
+
+    Raises:
+        DataError: there are none.
+    """
+    if not count:
+        raise DataError("There are no examples to evaluate. Name a split that has some.")
+
+
+def require_finite(predictions: Any, what: str, noun: str = "examples") -> None:
+    """Refuse NaN and infinite numbers.
+
+    Raises:
+        NonFiniteError: an example has one.
+    """
+    broken = np.flatnonzero(~np.isfinite(predictions).all(axis=-1))
+    if len(broken):
+        raise NonFiniteError(
+            f"The model's {what} are NaN or infinite for {len(broken):,} of {len(predictions):,} "
+            f"{noun}; the first is number {broken[0]}.",
+            "Its weights or an input became NaN or infinite: lower the learning rate or use "
+            "runtime.precision=float32.",
+        )

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
+from fmkit.config.schema.commands import GenerateConfig
 from fmkit.core.errors import ConfigError
 from fmkit.core.types import Message, Tokenizer
 from fmkit.data.loaders.text_loader import pad
@@ -23,26 +24,6 @@ from fmkit.models.tokenizers.chat_template import Chat
 
 _INCOMPLETE = "\ufffd"
 """The end of a decoded text while only some of a character's bytes have been generated."""
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How the next token is sampled.
-
-    Attributes:
-        temperature: logits are divided by it; at 0 the most likely token is taken.
-        top_k: only so many of the most likely tokens can be sampled; None: all.
-        top_p: of these only the most likely ones that together have this probability (Holtzman et
-            al. 2019, The Curious Case of Neural Text Degeneration); None: all.
-        max_tokens: most tokens that are added.
-        seed: of the sampling.
-    """
-
-    temperature: float = 0.8
-    top_k: int | None = None
-    top_p: float | None = 0.95
-    max_tokens: int = 100
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,7 +56,7 @@ class TextGenerator:
         return self.backbone.tokenizer
 
 
-def generate_text(generator: TextGenerator, prompt: str, sampling: Sampling) -> Iterator[str]:
+def generate_text(generator: TextGenerator, prompt: str, sampling: GenerateConfig) -> Iterator[str]:
     """The prompt, and piece by piece what follows, up to the token that ends a text.
 
     Of a text that is longer than the model's maximum length, the end is read.
@@ -89,7 +70,11 @@ def generate_text(generator: TextGenerator, prompt: str, sampling: Sampling) -> 
         ConfigError: the model cannot generate text.
     """
     tokenizer = generator.tokenizer
-    tokens = _add_start(tokenizer, tokenizer.tokens([prompt])[0])
+    tokens = tokenizer.tokens([prompt])[0]
+    if tokenizer.start is not None or not len(tokens):
+        # A text begins as in training: with its own token, or with the one that ends another text.
+        start = tokenizer.end if tokenizer.start is None else tokenizer.start
+        tokens = np.concatenate([np.array([0 if start is None else start], np.int32), tokens])
     text = tokenizer.decode(tokens)
     yield text
     stops = () if tokenizer.end is None else (tokenizer.end,)
@@ -97,7 +82,7 @@ def generate_text(generator: TextGenerator, prompt: str, sampling: Sampling) -> 
 
 
 def generate_reply(
-    generator: TextGenerator, chat: Chat, messages: Sequence[Message], sampling: Sampling
+    generator: TextGenerator, chat: Chat, messages: Sequence[Message], sampling: GenerateConfig
 ) -> Iterator[str]:
     """Piece by piece the assistant's answer, up to the token that ends its message.
 
@@ -129,17 +114,20 @@ def _continue(
     tokens: np.ndarray,
     text: str,
     stops: Sequence[int],
-    sampling: Sampling,
+    sampling: GenerateConfig,
 ) -> Iterator[str]:
     """Piece by piece what follows tokens (n,), whose text is `text`."""
     tokenizer, max_length = generator.tokenizer, generator.backbone.max_length
     max_length = len(tokens) + sampling.max_tokens if max_length is None else max_length
     model, random = generator.task.next_token_model(), np.random.default_rng(sampling.seed)
+    refused = [token for token in tokenizer.special_ids if token not in stops]
     for _ in range(sampling.max_tokens):
         window = tokens[-max_length:]
         rows = pad([window], max_length)
         outputs = model.predict_on_batch([rows, np.array([[len(window) - 1]], np.int32)])
-        logits = _mask_special(np.asarray(outputs, np.float64)[0], tokenizer, stops)
+        logits = np.array(outputs, np.float64)[0]
+        logits[refused] = -np.inf
+        logits[tokenizer.size :] = -np.inf  # an embedding may have more rows than the vocabulary
         token = sample_token(logits, sampling, random)
         if token in stops:
             break
@@ -153,24 +141,11 @@ def _continue(
         yield whole[len(text) :]
 
 
-def _add_start(tokenizer: Tokenizer, tokens: np.ndarray) -> np.ndarray:
-    """Tokens of a prompt after the token that begins a text, as in training."""
-    start = tokenizer.end if tokenizer.start is None else tokenizer.start
-    if tokenizer.start is None and len(tokens):
-        return tokens
-    return np.concatenate([np.array([0 if start is None else start], np.int32), tokens])
+def sample_token(logits: np.ndarray, sampling: GenerateConfig, random: np.random.Generator) -> int:
+    """A token by its logits, (V,) float64: temperature first, then `top_k`, then `top_p`.
 
-
-def _mask_special(logits: np.ndarray, tokenizer: Tokenizer, stops: Sequence[int]) -> np.ndarray:
-    """Logits (V,), minus infinity for special tokens that do not end the text."""
-    logits = logits.copy()
-    logits[[token for token in tokenizer.special_ids if token not in stops]] = -np.inf
-    logits[tokenizer.size :] = -np.inf  # a token embedding may have more rows than the vocabulary
-    return logits
-
-
-def sample_token(logits: np.ndarray, sampling: Sampling, random: np.random.Generator) -> int:
-    """A token by its logits, (V,) float64: temperature first, then `top_k`, then `top_p`."""
+    Of `top_p`: Holtzman et al. 2019, The Curious Case of Neural Text Degeneration.
+    """
     if sampling.temperature == 0:
         return int(np.argmax(logits))
     order = np.argsort(-logits, kind="stable")

@@ -6,20 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from fmkit.config import saved_config
-from fmkit.config.schema.data import DataConfig
 from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.config.schema.task import CausalLmConfig, TaskConfig
 from fmkit.core.modalities import modality_entry
 from fmkit.core.types import DataSpec
-from fmkit.data.dataset import Dataset
 from fmkit.evaluation import evaluator
 from fmkit.models import lora
 from fmkit.models.backbone import Backbone
 from fmkit.store import run_dir
 from fmkit.store.run_reader import RunReader
 from fmkit.tasks import joint
-from fmkit.train import build_model, devices, init_from_run, task_data
+from fmkit.train import build_model, devices, init_from_run
 from fmkit.train.checkpoints import checkpoint, variables
 from fmkit.train.task_model import TaskModel
 
@@ -33,11 +31,6 @@ class LoadedRun:
     task: Any
     spec: DataSpec
     backbone: Backbone
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names in the order of the outputs; none where there are none."""
-        return self.spec.classes
 
 
 def load(run: RunReader, runtime: RuntimeConfig, objective: str | None = None) -> LoadedRun:
@@ -116,15 +109,3 @@ def validation(trained: LoadedRun, objective: str | None = None) -> dict[str, An
     if not evaluator.evaluator_of(trained.task).uses_validation:
         return {}
     return trained.run.validation(objective)
-
-
-def prepare_for_task(
-    config: DataConfig, runtime: RuntimeConfig, data: Dataset, trained: LoadedRun
-) -> Dataset:
-    """A data set in the input format of a run's task."""
-    return task_data.prepare_for_task(config, runtime, data, trained.task, trained.backbone)
-
-
-def open_data(config: DataConfig, runtime: RuntimeConfig, data: Dataset, trained: LoadedRun) -> Any:
-    """The loader of a data set for a run's model."""
-    return build_model.open_loader(config, runtime, data.examples, trained.task, trained.backbone)

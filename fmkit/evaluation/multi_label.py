@@ -16,10 +16,9 @@ from fmkit.core import files
 from fmkit.core.errors import DataError
 from fmkit.core.types import DataSpec
 from fmkit.data.targets import LabelSets, join_labels
-from fmkit.evaluation.array_checks import check_predictions
 from fmkit.evaluation.bootstrap import COUNT, ExampleSums, Sums, ratio
 from fmkit.evaluation.classification import SMALLEST, per_name
-from fmkit.evaluation.evaluator import EvaluationInputs, EvaluationResult
+from fmkit.evaluation.evaluator import EvaluationInputs, EvaluationResult, check_predictions
 
 _INTERVALS = ("loss", "micro_f1", "macro_f1", "subset_accuracy", "hamming_loss")
 
@@ -29,12 +28,11 @@ def evaluate(inputs: EvaluationInputs) -> EvaluationResult:
     annotations = inputs.examples.annotations
     if not isinstance(annotations, LabelSets):
         raise DataError("the run learned sets of labels, and the data has none.")
-    batches = inputs.loader.ordered(inputs.indices)
-    probabilities = to_probabilities(inputs.model.predict(batches, verbose=0))
+    probabilities = to_probabilities(inputs.predict())
     labels, names = annotations.indicators[inputs.indices], annotations.names
     metrics = compute_metrics(labels, probabilities, names, inputs.bootstrap, inputs.seed)
     return metrics, {
-        "id": [inputs.examples.ids[index] for index in inputs.indices],
+        "id": inputs.ids,
         "label": join_labels(names, labels),
         **{f"label_{name}": labels[:, k] for k, name in enumerate(names)},
         **prediction_columns(probabilities, names),
@@ -142,8 +140,7 @@ def _per_label(
 ) -> dict[str, dict[str, Any]]:
     from sklearn.metrics import average_precision_score, roc_auc_score
 
-    counts = (totals[name][0] for name in ("hits", "support", "predicted"))
-    per_label = per_name(names, *counts)
+    per_label = per_name(names, totals)
     losses = _losses(labels, probabilities)
     for k, row in enumerate(per_label.values()):
         has_label, scores = labels[:, k], probabilities[:, k]

@@ -17,6 +17,7 @@ from fmkit.core import registry
 from fmkit.core.errors import ConfigError, FmkitError
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
+from fmkit.data.images import decode as image_decoding
 from fmkit.data.loaders.text_loader import TextLoader
 from fmkit.data.predict_inputs import TextInputs
 from fmkit.evaluation import evaluator
@@ -41,29 +42,32 @@ def predict_photos(
     Returns:
         Columns for `write_table`, and a message for each photo that could not be read.
     """
-    size = trained.backbone.image_size
-    if size is None:
+    image_size, features, model = trained.backbone.image_size, trained.task.features, trained.model
+    if image_size is None:
         raise ConfigError(f"run {trained.run.id} reads texts, and input= has photos.")
     resize = saved_config.section(trained.run.config(), "data").resize  # as in training
-    features = trained.task.features
-    model = trained.model
     if features is not None:
         model = keras.Model(trained.model.inputs[0], features)
     outputs = np.full((len(paths), model.output.shape[-1]), np.nan)
     errors: list[str] = [""] * len(paths)
+
+    def decode(index: int) -> np.ndarray | None:
+        try:
+            return image_decoding.decode(paths[index], image_size, resize)
+        except FmkitError as error:
+            errors[index] = error.message
+            return None
+
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(paths), batch_size):
-            batch = paths[start : start + batch_size]
-            decoded = list(pool.map(lambda path: _decode(path, size, resize), batch))
-            images = {}
-            for index, image in enumerate(decoded, start):
-                if isinstance(image, str):
-                    errors[index] = image
-                else:
-                    images[index] = image
+            numbers = range(start, min(start + batch_size, len(paths)))
+            decoded = zip(numbers, pool.map(decode, numbers), strict=True)
+            images = {number: image for number, image in decoded if image is not None}
             if images:
-                stacked = np.stack(list(images.values())).astype(np.float32)
-                outputs[list(images)] = _predict_batch(model, stacked, batch_size)
+                # Padded, so that one traced graph serves every batch.
+                batch = np.zeros((batch_size, image_size, image_size, 3), np.float32)
+                batch[: len(images)] = list(images.values())
+                outputs[list(images)] = np.asarray(model.predict_on_batch(batch))[: len(images)]
     columns: dict[str, Any] = {"path": paths}
     messages = [error for error in errors if error]
     if features is None:
@@ -90,20 +94,18 @@ def _output_columns(
         else:
             pairs = zip(values, is_read, strict=True)
             columns[name] = [value if is_known else None for value, is_known in pairs]
-    if any(errors):
-        columns["error"] = list(errors)
-    return columns
+    return columns | ({"error": list(errors)} if any(errors) else {})
 
 
-def _load_predictor(trained: LoadedRun, function: registry.Code) -> Any:
+def _load_predictor(trained: LoadedRun, code: registry.Code) -> Any:
     """A function of the evaluator.
 
     Raises:
         ConfigError: it has none.
     """
-    if not function:
+    if not code:
         raise ConfigError(f"run {trained.run.id}: task={trained.task.name} predicts no labels.")
-    return registry.load(function)
+    return registry.load(code)
 
 
 def predict_texts(
@@ -125,47 +127,33 @@ def _predict_rows(trained: LoadedRun, inputs: TextInputs, batch_size: int) -> di
     readable = np.flatnonzero([not error for error in inputs.errors])
     ids = tuple(inputs.ids[index] for index in readable)
     labels, texts = np.zeros(len(readable), np.int32), inputs.texts.take(readable)
-    examples = Examples(ids, labels, trained.classes, texts)
+    examples = Examples(ids, labels, trained.spec.classes, texts)
     data = Dataset(examples, {_SPLIT: np.arange(len(readable))}, trained.spec)
-    has_rows = trained.task.input_format == "rows"
+    task, all_ids = trained.task, {"id": list(inputs.ids)}
+    has_rows = task.input_format == "rows"
     if has_rows and len(readable):
-        data = task_data.rows_of(data, trained.task, trained.backbone)
+        data = task_data.rows_of(data, task, trained.backbone)
     loader = TextLoader(
-        data.examples,
-        data.examples.labels,
-        tokenizer=tokenizer,
-        max_length=max_length,
-        prepare_batch=trained.task.prepare_batch,
-        num_inputs=1 + len(trained.task.extra_inputs),
-        target_rank=trained.task.target_rank,
-        batch_size=batch_size,
-    )
-    all_ids = {"id": list(inputs.ids)}
+        data.examples, data.examples.labels, tokenizer=tokenizer, max_length=max_length,
+        prepare_batch=task.prepare_batch, num_inputs=1 + len(task.extra_inputs),
+        target_rank=task.target_rank, batch_size=batch_size,
+    )  # fmt: skip
     if has_rows:
         columns: dict[str, Any] = {"prediction": []}
         if len(readable):
-            columns = _predict_encoded(trained, loader, data)
-        return {**all_ids, **_insert_unreadable(columns, readable, inputs.errors)}
+            predict = _load_predictor(trained, evaluator.evaluator_of(task).predict_rows)
+            columns = predict(
+                evaluator.EvaluationInputs(
+                    trained.model, loader, data.splits[_SPLIT], data.examples, data.examples.labels,
+                    trained.spec.classes, task, 0, 0, validation(trained),
+                )
+            )  # fmt: skip
+        return all_ids | _insert_unreadable(columns, readable, inputs.errors)
     outputs = np.full((len(inputs.ids), trained.model.output.shape[-1]), np.nan)
     if len(readable):
         batches = loader.ordered(data.splits[_SPLIT])
         outputs[readable] = trained.model.predict(batches, verbose=0)
-    return {**all_ids, **_output_columns(outputs, trained, inputs.errors)}
-
-
-def _predict_encoded(trained: LoadedRun, loader: TextLoader, data: Dataset) -> dict[str, Any]:
-    """Predictions of a task with the input format `rows`, one for each example.
-
-    Raises:
-        ConfigError: the task predicts nothing for an example.
-    """
-    predict = _load_predictor(trained, evaluator.evaluator_of(trained.task).predict_rows)
-    inputs = evaluator.EvaluationInputs(
-        trained.model, loader, data.splits[_SPLIT], data.examples, data.examples.labels,
-        trained.classes, trained.task, 0, 0, validation(trained),
-    )  # fmt: skip
-    columns: dict[str, Any] = predict(inputs)
-    return columns
+    return all_ids | _output_columns(outputs, trained, inputs.errors)
 
 
 def _insert_unreadable(
@@ -176,27 +164,10 @@ def _insert_unreadable(
 
     whole: dict[str, Any] = {}
     for name, values in columns.items():
-        column: list[Any] = [None] * len(errors)
-        for index, value in zip(readable.tolist(), values, strict=True):
+        column = np.full(len(errors), None, object)
+        for index, value in zip(readable, values, strict=True):
             column[index] = value
         is_integer = isinstance(values, np.ndarray) and values.dtype.kind == "i"
         # A nullable type: None would make floats of whole numbers.
-        whole[name] = pd.array(column, dtype="Int64") if is_integer else column
+        whole[name] = pd.array(column, dtype="Int64") if is_integer else column.tolist()
     return whole | ({"error": list(errors)} if any(errors) else {})
-
-
-def _predict_batch(model: keras.Model, images: np.ndarray, batch_size: int) -> np.ndarray:
-    """Outputs for one batch, padded so that one traced graph serves every batch."""
-    count = len(images)
-    padded = np.concatenate([images, np.zeros((batch_size - count, *images.shape[1:]), np.float32)])
-    return np.asarray(model.predict_on_batch(padded))[:count]
-
-
-def _decode(path: str, size: int, resize: str) -> np.ndarray | str:
-    """An image, or why it cannot be read."""
-    from fmkit.data.images.decode import decode
-
-    try:
-        return decode(path, size, resize)
-    except FmkitError as error:
-        return error.message

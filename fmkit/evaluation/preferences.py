@@ -26,8 +26,7 @@ def evaluate(inputs: EvaluationInputs) -> EvaluationResult:
     answers.
     """
     task, indices = inputs.task, inputs.indices
-    outputs = inputs.model.predict(inputs.loader.ordered(indices), verbose=0)
-    outputs = np.asarray(outputs, np.float32)
+    outputs = np.asarray(inputs.predict(), np.float32)
     targets = task.targets(inputs.examples)[indices]
     metrics = {
         name: np.asarray(values, np.float64)
@@ -35,7 +34,7 @@ def evaluate(inputs: EvaluationInputs) -> EvaluationResult:
     }
     # Again in double precision: the two are close to each other.
     metrics["margin"] = metrics["rewards_chosen"] - metrics["rewards_rejected"]
-    columns: dict[str, Any] = {"id": [inputs.examples.ids[index] for index in indices]}
+    columns: dict[str, Any] = {"id": inputs.ids}
     for name, values in metrics.items():
         columns[name.replace("rewards", "reward")] = values
     for number, answer in enumerate(("chosen", "rejected")):

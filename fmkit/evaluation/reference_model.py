@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -13,7 +14,7 @@ from fmkit.config.schema.data import DataConfig
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.core.errors import ArtifactError
 from fmkit.data.dataset import Dataset
-from fmkit.evaluation.load_run import LoadedRun, open_data
+from fmkit.evaluation.load_run import LoadedRun
 from fmkit.store import run_dir
 from fmkit.store.run_reader import RunReader
 from fmkit.train import build_model, devices, init_from_run, phases, reference_outputs
@@ -59,10 +60,8 @@ def set_reference(
         trained.task.name, config_of_run.plugins,
     )  # fmt: skip
 
-    def build() -> keras.Model:
-        return _build_reference_model(trained, data, weights)
-
-    loader = open_data(config, runtime, data, trained)
+    loader = build_model.open_loader(config, runtime, data.examples, trained.task, trained.backbone)
+    build = partial(_build_reference_model, trained, data, weights)
     outputs = reference.of_splits(loader, splits, len(data.examples), build)
     trained.task.set_reference_outputs(outputs)
 

@@ -15,9 +15,8 @@ from fmkit.core import files
 from fmkit.core.errors import DataError
 from fmkit.core.types import DataSpec
 from fmkit.data.targets import Numbers
-from fmkit.evaluation.array_checks import check_predictions
 from fmkit.evaluation.bootstrap import COUNT, ExampleSums, Sums, mean_of_defined, ratio
-from fmkit.evaluation.evaluator import EvaluationInputs, EvaluationResult
+from fmkit.evaluation.evaluator import EvaluationInputs, EvaluationResult, check_predictions
 
 _INTERVALS = ("mae", "rmse", "r2", "pearson")
 _OF_SUMS = ("mse", "mae", "rmse", "r2", "pearson")
@@ -28,13 +27,12 @@ def evaluate(inputs: EvaluationInputs) -> EvaluationResult:
     annotations = inputs.examples.annotations
     if not isinstance(annotations, Numbers):
         raise DataError("the run learned numbers, and the data has none.")
-    batches = inputs.loader.ordered(inputs.indices)
-    predicted = np.asarray(inputs.model.predict(batches, verbose=0), np.float64)
+    predicted = np.asarray(inputs.predict(), np.float64)
     labels, names = annotations.values[inputs.indices], annotations.names
     metrics = compute_metrics(labels, predicted, names, inputs.bootstrap, inputs.seed)
     loss = float(inputs.task.loss(labels.astype(np.float32), predicted, None, False))
     return {"n": metrics.pop("n"), "loss": loss, **metrics}, {
-        "id": [inputs.examples.ids[index] for index in inputs.indices],
+        "id": inputs.ids,
         **_columns("label", labels, names),
         **_columns("prediction", predicted, names),
     }

@@ -5,7 +5,7 @@ M rows of tokens, N sentences, W words of all sentences, T tokens of a row, K ta
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,20 +18,15 @@ from fmkit.data.content.tags import OUTSIDE_NAME, Tags
 from fmkit.data.content.texts import Sentences
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
-from fmkit.data.loaders.text_loader import (
-    Encoded,
-    TextLoader,
-    TokenRows,
-    encoded_dataset,
-    padded_length,
-)
+from fmkit.data.loaders.text_loader import TextLoader, padded_length
+from fmkit.data.loaders.text_loader import Encoded
 from fmkit.data.predict_inputs import TextInputs
 from fmkit.evaluation import entity_metrics
-from fmkit.evaluation.array_checks import require_finite
-from fmkit.evaluation.evaluator import EvaluationInputs, EvaluationResult
+from fmkit.evaluation.evaluator import EvaluationInputs, EvaluationResult, require_finite
 from fmkit.evaluation.load_run import LoadedRun
 from fmkit.models.tokenizers import word_alignment
 from fmkit.tasks.token_classification.task import WORD
+from fmkit.train import task_data
 from fmkit.train.task_model import TaskModel
 
 _CHUNK_BATCHES = 32
@@ -76,28 +71,21 @@ def evaluate(inputs: EvaluationInputs) -> EvaluationResult:
         labels, predicted.tags, predicted.label_probability, predicted.lengths, names,
         inputs.bootstrap, inputs.seed,
     )  # fmt: skip
-    return metrics, {
-        **_word_columns(content.source, predicted),
-        "label": [names[label] for label in labels],
-        **_prediction_columns(predicted, names),
-    }
+    label_names = {"label": [names[label] for label in labels]}
+    return metrics, _columns(content.source, predicted, names, label_names)
 
 
-def _word_columns(source: Examples, predicted: _TagPredictions) -> dict[str, Any]:
-    """The sentence of each word, its position there from 0, and the word itself."""
+def _columns(
+    source: Examples, predicted: _TagPredictions, names: Sequence[str], more: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Each word with its sentence, its position there from 0, more columns, and its tag."""
     content: Any = source.content
-    if not isinstance(content, Sentences):
-        raise TypeError("sentences are expected")
-    ids = [source.ids[index] for index in predicted.sentences]
+    ids = np.array([source.ids[index] for index in predicted.sentences], object)
     return {
-        "id": np.repeat(np.array(ids, object), predicted.lengths).tolist(),
+        "id": np.repeat(ids, predicted.lengths).tolist(),
         "place": [position for length in predicted.lengths for position in range(length)],
         "word": [word for index in predicted.sentences for word in content.words[index]],
-    }
-
-
-def _prediction_columns(predicted: _TagPredictions, names: Sequence[str]) -> dict[str, Any]:
-    return {
+        **more,
         "prediction": [names[tag] if tag >= 0 else None for tag in predicted.tags],
         "confidence": predicted.confidence,
     }
@@ -138,9 +126,8 @@ def _predict_tags(
 def _same_length(indices: np.ndarray, content: Encoded, count: int) -> Iterator[np.ndarray]:
     """At most `count` rows that are padded to one length, so that their outputs are one array."""
     longest = int(content.rows.lengths.max(initial=1))
-    padded = np.array(
-        [padded_length(int(length), longest) for length in content.rows.lengths[indices]]
-    )
+    lengths = content.rows.lengths[indices].tolist()
+    padded = np.array([padded_length(length, longest) for length in lengths])
     for length in np.unique(padded):
         rows = indices[padded == length]
         for start in range(0, len(rows), count):
@@ -165,36 +152,32 @@ def predict(trained: LoadedRun, inputs: TextInputs, batch_size: int) -> dict[str
         for text, of_text in zip(texts, spans, strict=True)
     ]
     source = Examples(inputs.ids, np.zeros(len(texts), np.int32), (), Sentences(tuple(words)))
-    rows, origin, uncut = trained.task.encode_rows(source, tokenizer, max_length)
-    content = Encoded(TokenRows(rows, uncut), np.asarray(origin), source)
-    examples = encoded_dataset(Dataset(source, {}, trained.spec), content).examples
+    data = task_data.rows_of(Dataset(source, {}, trained.spec), trained.task, trained.backbone)
+    examples = data.examples
+    content: Any = examples.content
     loader = TextLoader(
         examples, trained.task.targets(examples), tokenizer=tokenizer, max_length=max_length,
         prepare_batch=trained.task.prepare_batch, batch_size=batch_size,
     )  # fmt: skip
-    names = trained.spec.names
-    predicted = _predict_tags(trained.model, loader, np.arange(len(examples)), content, names)
-    columns = _word_columns(source, predicted)
+    names, everything = trained.spec.names, np.arange(len(examples))
+    predicted = _predict_tags(trained.model, loader, everything, content, names)
+    ends_of_words = {
+        "begin": [begin for of_text in spans for begin, _ in of_text],
+        "end": [end for of_text in spans for _, end in of_text],
+    }
+    columns = _columns(source, predicted, names, ends_of_words)
     del columns["place"]
-    columns |= {"begin": [begin for of_text in spans for begin, _ in of_text]}
-    columns |= {"end": [end for of_text in spans for _, end in of_text]}
-    columns |= _prediction_columns(predicted, names)
     scheme = tags.tag_scheme(names)
     if scheme is not None:
+        sentence = np.repeat(np.arange(len(predicted.lengths)), predicted.lengths)
         entities = tags.entity_spans(predicted.tags, predicted.lengths, scheme)
-        columns["entity"] = _entity_numbers(predicted, entities)
+        of_entity = sentence[entities.begins]  # ascending
+        number = np.arange(1, len(of_entity) + 1) - np.searchsorted(of_entity, of_entity)
+        columns["entity"] = np.zeros(len(predicted.tags), np.int64)
+        for begin, end, value in zip(entities.begins, entities.ends, number, strict=True):
+            columns["entity"][begin:end] = value
+        columns["entity"] = columns["entity"].tolist()
     return _add_errors(columns, inputs)
-
-
-def _entity_numbers(predicted: _TagPredictions, entities: tags.EntitySpans) -> list[int]:
-    """The number of the entity that each word is in, from 1 in each sentence; 0 in none."""
-    sentence = np.repeat(np.arange(len(predicted.lengths)), predicted.lengths)
-    numbers = np.zeros(len(predicted.tags), np.int64)
-    counts = np.zeros(len(predicted.lengths), np.int64)
-    for begin, end in zip(entities.begins.tolist(), entities.ends.tolist(), strict=True):
-        counts[sentence[begin]] += 1
-        numbers[begin:end] = counts[sentence[begin]]
-    return numbers.tolist()
 
 
 def _add_errors(columns: dict[str, Any], inputs: TextInputs) -> dict[str, Any]:

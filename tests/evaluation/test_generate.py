@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from fmkit.config.schema.commands import GenerateConfig
 from fmkit.core.errors import ConfigError
 from fmkit.evaluation import generate
-from fmkit.evaluation.generate import Sampling, TextGenerator
+from fmkit.evaluation.generate import TextGenerator
 from fmkit.models.text.small import byte_tokenizer
 
 LOGITS = np.log(np.array([0.5, 0.05, 0.3, 0.15]))
@@ -33,7 +34,7 @@ def shares(sampling, count=4000):
     ],
 )
 def test_tokens_are_drawn_by_their_shares(options, expected):
-    found = shares(Sampling(**{"top_p": None, **options}))
+    found = shares(GenerateConfig(**{"top_p": None, **options}))
     np.testing.assert_allclose(found, expected, atol=0.03)
 
 
@@ -63,7 +64,7 @@ def trained(said, max_length=64):
     return TextGenerator("run a", task, backbone), parrot
 
 
-GREEDY = Sampling(temperature=0.0)
+GREEDY = GenerateConfig(temperature=0.0)
 
 
 def test_a_text_ends_where_the_model_ends_it():
@@ -82,7 +83,7 @@ def test_characters_of_several_bytes_come_whole():
 def test_at_most_so_many_tokens_are_added_and_the_end_of_a_long_text_is_read():
     model, parrot = trained("x" * 99, max_length=16)
     found = "".join(
-        generate.generate_text(model, "p" * 40, Sampling(temperature=0.0, max_tokens=5))
+        generate.generate_text(model, "p" * 40, GenerateConfig(temperature=0.0, max_tokens=5))
     )
     assert found == "p" * 40 + "x" * 5
     assert parrot.longest == 16

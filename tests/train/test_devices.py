@@ -51,7 +51,7 @@ assembly = done.assembly
 with assembly.scope():
     model = building.inference_model(assembly.model, assembly.task, assembly.config.data, "image")
     done.run.save_model(model)
-found = classification.predict_probabilities(assembly.model, assembly.ordered("val"))
+found = classification.to_probabilities(assembly.model.predict(assembly.ordered("val"), verbose=0))
 pixels = assembly.examples.content.pixels[assembly.splits["val"]]
 exported = keras.saving.load_model(done.run.folder / "model.keras").predict(pixels, verbose=0)
 strategy = tf.distribute.get_strategy
@@ -205,7 +205,7 @@ def test_mixed_precision_keeps_float32_weights_and_gives_float32_probabilities(t
     found = exported.predict(done.assembly.examples.content.pixels[indices], verbose=0)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
-    own = classification.predict_probabilities(model, done.assembly.ordered("val"))
+    own = classification.to_probabilities(model.predict(done.assembly.ordered("val"), verbose=0))
     np.testing.assert_allclose(found, own, atol=0.02)
     assert devices.prepare(settings().runtime).precision == "float32"
     assert keras.config.dtype_policy().name == "float32"

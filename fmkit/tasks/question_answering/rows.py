@@ -8,7 +8,8 @@ n tokens of a row, W words of a text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +52,8 @@ def encode(
     content = examples.content
     if not isinstance(content, Texts) or content.pairs is None:
         raise DataError("each question needs a text, and the data has none.")
-    windows = _Windows(tokenizer, is_causal, max_length, config)
+    before, between, after = tokenizer.special_tokens
+    suffix = [*after, between[-1]] if is_causal else [*after]
     contexts = _tokenise(tokenizer, content.pairs)
     annotations = examples.annotations
     spans = annotations.spans if isinstance(annotations, AnswerSpans) else ((),) * len(examples)
@@ -61,12 +63,21 @@ def encode(
     for start in range(0, len(examples), _CHUNK):
         questions = tokenizer.tokens(content.texts[start : start + _CHUNK])
         for index, question in enumerate(questions, start):
-            context = contexts[content.pairs[index]]
-            of_question = windows.rows(question, context, context.answer_tokens(spans[index]))
-            rows += of_question
-            origin += [index] * len(of_question)
+            prefix = [*before, *question[: config.max_question], *between]
+            room = max_length - len(prefix) - len(suffix)
+            if room < 1:
+                least = f"{max_length - room + 1} tokens or more"
+                raise ConfigError(
+                    received("model.max_length", max_length, least),
+                    f"A question alone has up to task.max_question={config.max_question}.",
+                )
+            context, step = contexts[content.pairs[index]], min(config.stride, room)
+            answer = context.answer_tokens(spans[index])
+            windows = list(_windows(prefix, suffix, context, answer, is_causal, room, step))
+            rows += windows
+            origin += [index] * len(windows)
             cut = max(0, len(question) - config.max_question)
-            uncut += [len(row) + cut for row in of_question]
+            uncut += [len(row) + cut for row in windows]
     return rows, np.array(origin, np.int64), np.array(uncut, np.int64)
 
 
@@ -114,73 +125,42 @@ def _tokenise(tokenizer: Tokenizer, texts: Sequence[str]) -> dict[str, _Context]
     return contexts
 
 
-class _Windows:
-    """Cuts texts into windows that overlap, and puts the question before each.
+def _windows(
+    prefix: list[int],
+    suffix: list[int],
+    context: _Context,
+    answer: Span | None,
+    is_causal: bool,
+    room: int,
+    step: int,
+) -> Iterator[np.ndarray]:
+    """A question with each window of its text, (n, 3) int32 each.
 
     Args:
-        tokenizer: the model's.
-        is_causal: whether a token sees only those before it.
-        max_length: most tokens of a row.
-        config: how texts and questions are cut.
+        prefix: tokens before the text.
+        suffix: tokens after it.
+        context: the text.
+        answer: first and last token of the answer in the text.
+        is_causal: the last token stands for no answer, not the first one.
+        room: tokens of a window.
+        step: tokens from the start of a window to that of the next.
     """
-
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        is_causal: bool,
-        max_length: int,
-        config: QuestionAnsweringConfig,
-    ) -> None:
-        before, between, after = tokenizer.special_tokens
-        self._before, self._between = list(before), list(between)
-        self._after = [*after, between[-1]] if is_causal else list(after)
-        self._is_causal, self._max_length, self._config = is_causal, max_length, config
-
-    def rows(
-        self, question: np.ndarray, context: _Context, answer: Span | None
-    ) -> list[np.ndarray]:
-        """A question with each window of its text, (n, 3) int32 each.
-
-        Args:
-            question: its tokens.
-            context: the text.
-            answer: first and last token of the answer in the text.
-
-        Raises:
-            ConfigError: a window has no room.
-        """
-        prefix = [*self._before, *question[: self._config.max_question], *self._between]
-        room = self._max_length - len(prefix) - len(self._after)
-        if room < 1:
-            least = self._max_length - room + 1
-            raise ConfigError(
-                received("model.max_length", self._max_length, f"{least} tokens or more"),
-                f"A question alone has up to task.max_question={self._config.max_question}.",
-            )
-        step, rows, start = min(self._config.stride, room), [], 0
-        while True:
-            stop = min(start + room, len(context.tokens))
-            rows.append(self._row(prefix, context, start, stop, answer))
-            if stop == len(context.tokens):
-                return rows
-            start += step
-
-    def _row(
-        self, prefix: list[int], context: _Context, start: int, stop: int, answer: Span | None
-    ) -> np.ndarray:
-        length = len(prefix) + stop - start + len(self._after)
-        row = np.full((length, 3), NOT_IN_TEXT, np.int32)
+    for start in itertools.count(0, step):
+        stop = min(start + room, len(context.tokens))
         text = slice(len(prefix), len(prefix) + stop - start)
+        row = np.full((text.stop + len(suffix), 3), NOT_IN_TEXT, np.int32)
         row[: text.start, 0] = prefix
-        row[text.stop :, 0] = self._after
+        row[text.stop :, 0] = suffix
         row[text, 0] = context.tokens[start:stop]
         row[text, 1] = context.words[start:stop]
         row[text, 2] = IN_TEXT
-        no_answer = length - 1 if self._is_causal else 0
+        no_answer = len(row) - 1 if is_causal else 0
         row[no_answer, 2] = IN_TEXT
         first, last = no_answer, no_answer
         if answer is not None and start <= answer[0] and answer[1] < stop:
             first, last = (text.start + token - start for token in answer)
         row[first, 2] += START
         row[last, 2] += END
-        return row
+        yield row
+        if stop == len(context.tokens):
+            return
