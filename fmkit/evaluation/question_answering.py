@@ -12,13 +12,10 @@ from typing import Any
 import numpy as np
 
 from fmkit.core import files
-from fmkit.data.loaders.text_loader import Encoded
 from fmkit.evaluation.bootstrap import mean_intervals
 from fmkit.evaluation.evaluator import EvaluationInputs, EvaluationResult
 from fmkit.tasks.question_answering import span_search, squad_metrics
-from fmkit.tasks.question_answering.epoch_metrics import score_answers
 from fmkit.tasks.question_answering.span_search import BestAnswers
-from fmkit.tasks.question_answering.squad_metrics import Scores
 
 _EVEN = 0.0
 """The threshold at which no answer has to score higher than the best one: BERT's own."""
@@ -31,13 +28,19 @@ def evaluate(inputs: EvaluationInputs) -> EvaluationResult:
     threshold: the one that gave validation its best F1, or 0 where none is known. The best that a
     threshold could reach on these questions is reported beside it, as SQuAD 2.0's script does.
     """
-    content, answers = _encoded(inputs), _find_answers(inputs)
-    scores = score_answers(answers, content)
-    best = _best_thresholds(scores, answers) if scores.has_unanswerable else {}
+    content: Any = inputs.examples.content
+    answers = _find_answers(inputs)
+    accepted = span_search.accepted_answers(content, answers.positions)
+    scores = squad_metrics.score(answers.texts, accepted)
     threshold = null_threshold(inputs.validation)
-    if best and not inputs.validation:
-        is_validation = inputs.validation is None
-        threshold = best["f1"]["null_threshold"] if is_validation else _EVEN
+    best: dict[str, dict[str, float]] = {}
+    if scores.has_unanswerable:
+        for name, values in (("exact_match", scores.exact), ("f1", scores.f1)):
+            value, own = squad_metrics.best_threshold(scores, values, answers.null_scores)
+            best[name] = {"value": value, "null_threshold": own}
+        if not inputs.validation:
+            is_validation = inputs.validation is None
+            threshold = best["f1"]["null_threshold"] if is_validation else _EVEN
     is_null = _is_null(answers, threshold)
     columns = {
         "exact_match": squad_metrics.scores_at_threshold(scores, scores.exact, is_null),
@@ -57,19 +60,10 @@ def evaluate(inputs: EvaluationInputs) -> EvaluationResult:
     return files.nonfinite_to_none(metrics), {
         "id": [content.source.ids[position] for position in positions],
         "question": [questions[position] for position in positions],
-        "answers": span_search.accepted_answers(content, answers.positions),
+        "answers": accepted,
         **prediction_columns(answers, threshold),
         **columns,
     }
-
-
-def _best_thresholds(scores: Scores, answers: BestAnswers) -> dict[str, dict[str, float]]:
-    """The best value of each metric that a threshold gives, and that threshold."""
-    best = {}
-    for name, values in (("exact_match", scores.exact), ("f1", scores.f1)):
-        value, threshold = squad_metrics.best_threshold(scores, values, answers.null_scores)
-        best[name] = {"value": value, "null_threshold": threshold}
-    return best
 
 
 def _means(columns: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -79,20 +73,18 @@ def _means(columns: Mapping[str, np.ndarray]) -> dict[str, float]:
 
 def _parts(columns: Mapping[str, np.ndarray], has_answer: np.ndarray) -> dict[str, Any]:
     """The metrics of questions with an answer, and of those without."""
+    parts = {"with an answer": has_answer, "without": ~has_answer}
     return {
-        part: {
-            "n": int(chosen.sum()),
-            **_means({name: values[chosen] for name, values in columns.items()}),
-        }
-        for part, chosen in (("with an answer", has_answer), ("without", ~has_answer))
-        if chosen.any()
+        part: {"n": int(used.sum()), **_means({key: columns[key][used] for key in columns})}
+        for part, used in parts.items()
+        if used.any()
     }
 
 
 def predict(inputs: EvaluationInputs) -> dict[str, Any]:
     """Columns of the answers to questions without labels, in the order of the examples."""
-    answers = _find_answers(inputs)
-    questions, _ = span_search.questions_and_texts(_encoded(inputs))
+    content: Any = inputs.examples.content
+    answers, (questions, _) = _find_answers(inputs), span_search.questions_and_texts(content)
     return {
         "question": [questions[position] for position in answers.positions],
         **prediction_columns(answers, null_threshold(inputs.validation)),
@@ -142,15 +134,8 @@ def _is_null(answers: BestAnswers, threshold: float | None) -> np.ndarray:
     return np.asarray(answers.null_scores > threshold)
 
 
-def _encoded(inputs: EvaluationInputs) -> Encoded:
-    content = inputs.examples.content
-    if not isinstance(content, Encoded):
-        raise TypeError("rows of questions are expected")
-    return content
-
-
 def _find_answers(inputs: EvaluationInputs) -> BestAnswers:
-    content = _encoded(inputs)
+    content: Any = inputs.examples.content
     scorer = span_search.build_scorer(inputs.model, content)
     return span_search.find_answers(
         scorer, inputs.loader, content, inputs.indices, inputs.task.max_answer_words

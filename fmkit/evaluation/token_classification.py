@@ -18,8 +18,7 @@ from fmkit.data.content.tags import OUTSIDE_NAME, Tags
 from fmkit.data.content.texts import Sentences
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
-from fmkit.data.loaders.text_loader import TextLoader, padded_length
-from fmkit.data.loaders.text_loader import Encoded
+from fmkit.data.loaders.text_loader import Encoded, TextLoader, padded_length
 from fmkit.data.predict_inputs import TextInputs
 from fmkit.evaluation import entity_metrics
 from fmkit.evaluation.evaluator import EvaluationInputs, EvaluationResult, require_finite

@@ -9,7 +9,8 @@ B batch, O objectives.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -91,8 +92,12 @@ class Joint(Task):
                 output = task.head(own, config)
             self._features[name] = own.model.output
             inputs = [own.model.input, *task.extra_inputs]
-            _rename(keras.Model(inputs, output), own, f"{PREFIX}{name}_")
             networks[name] = (inputs, output)
+            # Layers inside a layer are the backbone's, too: a task may run them on some tokens.
+            shared = {id(layer) for layer in (*own.model.operations, *all_layers(own.model))}
+            for operation in keras.Model(inputs, output).operations:
+                if id(operation) not in shared:  # a name that no other head of the network has
+                    operation.name = f"{PREFIX}{name}_{operation.name.removeprefix(PREFIX)}"
         return networks
 
     def joined(
@@ -105,7 +110,11 @@ class Joint(Task):
         which the backbone sees only some patches.
         """
         outputs = {name: output for name, (_, output) in networks.items()}
-        whole = [name for name in networks if self._sees_whole(*networks[name], name)]
+        whole = []  # objectives whose outputs are made of the features of whole inputs
+        for name, (inputs, output) in networks.items():
+            tensors = (node.outputs for node in graph_nodes(keras.Model(inputs, output)))
+            if any(tensor is self._features[name] for tensor in itertools.chain(*tensors)):
+                whole.append(name)
         has_fixed_size = None not in backbone.model.input.shape[1:]
         if has_fixed_size and len(whole) > 1:
             features = composite_backbone.run_as_one_batch(
@@ -116,11 +125,6 @@ class Joint(Task):
                 head = keras.Model([self._features[name], *own[1:]], output)
                 outputs[name] = run_graph(head, [rows, *own[1:]])
         return outputs if self._learned is None else dict(self._learned(outputs))
-
-    def _sees_whole(self, inputs: Sequence[Any], output: Any, name: str) -> bool:
-        """Whether an objective's output is made of the features of whole inputs."""
-        nodes = graph_nodes(keras.Model(list(inputs), output))
-        return any(tensor is self._features[name] for node in nodes for tensor in node.outputs)
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
         """The weighted sum of the objectives' losses on their batches."""
@@ -160,7 +164,7 @@ class Joint(Task):
         metrics: dict[str, list[Any]] = {name: task.metrics() for name, task in self.parts.items()}
         # A task with a loss metric counts it in its own way, such as by token.
         self._loss_metrics = {
-            name: ObjectiveLoss()
+            name: ObjectiveLoss("loss", "float32")
             for name, own in metrics.items()
             if all(metric.name != "loss" for metric in own)
         }
@@ -190,44 +194,19 @@ def weights_of(objective: str, weights: Mapping[str, np.ndarray]) -> dict[str, n
         weights: by path.
     """
     prefix = f"{PREFIX}{objective}/"
-    own = {
-        path.removeprefix(prefix): value
-        for path, value in weights.items()
-        if path.startswith(prefix)
-    }
-    return {**weights, **own}
+    own = {path: value for path, value in weights.items() if path.startswith(prefix)}
+    return {**weights, **{path.removeprefix(prefix): value for path, value in own.items()}}
 
 
-def _rename(network: keras.Model, backbone: Backbone, prefix: str) -> None:
-    """Give the layers of a head names that no other head of the network has."""
-    # Those inside a layer, too: a task may run them on some tokens alone.
-    inner = all_layers(backbone.model)
-    of_backbone = {id(operation) for operation in (*backbone.model.operations, *inner)}
-    for operation in network.operations:
-        if id(operation) not in of_backbone:
-            operation.name = f"{prefix}{operation.name.removeprefix(PREFIX)}"
-
-
-class ObjectiveLoss(keras.metrics.Metric):
+class ObjectiveLoss(keras.metrics.Mean):
     """The mean loss of one objective by example, recorded where the loss is computed anyway."""
-
-    def __init__(self) -> None:
-        super().__init__(name="loss", dtype="float32")
-        self._total = self.add_variable((), "zeros", name="total")
-        self._count = self.add_variable((), "zeros", name="count")
 
     def record(self, loss: Any, examples: Any) -> None:
         """Add the mean loss of a batch."""
-        count = ops.cast(examples, "float32")
-        self._total.assign_add(ops.stop_gradient(loss) * count)
-        self._count.assign_add(count)
+        super().update_state(ops.stop_gradient(loss), ops.cast(examples, "float32"))
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Nothing: see `record`."""
-
-    def result(self) -> Any:
-        """The mean."""
-        return self._total / ops.maximum(self._count, 1.0)
 
 
 class LogVariance(keras.metrics.Metric):

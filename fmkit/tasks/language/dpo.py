@@ -89,15 +89,15 @@ class Dpo(Task):
 
     def prepare_batch(self, tokens: np.ndarray, random: np.random.Generator) -> Batch:
         """Rows (B, T, 4) -> ((chosen, rejected, positions of chosen, of rejected), None)."""
-        chosen, rejected = tokens[..., 0], tokens[..., 2]
-        both = _answer_positions(tokens[..., 1]), _answer_positions(tokens[..., 3])
-        width = max(positions.shape[1] for positions in both)
+        count, length, _ = tokens.shape
+        is_before = np.zeros((2, count, length), bool)  # of an answer's tokens, the one before each
+        is_before[..., :-1] = np.moveaxis(tokens[:, 1:, [1, 3]], 2, 0) == 1
+        longest = max(1, int(is_before.sum(axis=2).max(initial=0)))
         # A multiple of 16, since each shape is traced and compiled.
-        width = min(-(-width // 16) * 16, tokens.shape[1])
-        padded = np.full((2, len(tokens), width), PADDING, np.int32)
-        for number, positions in enumerate(both):
-            padded[number, :, : positions.shape[1]] = positions
-        return (chosen, rejected, *padded), None
+        width = min(-(-longest // 16) * 16, length)
+        positions = np.argsort(~is_before, axis=2, kind="stable")[..., :width]
+        positions[~np.take_along_axis(is_before, positions, axis=2)] = PADDING
+        return (tokens[..., 0], tokens[..., 2], *positions.astype(np.int32)), None
 
     def head(self, backbone: Backbone, config: ModelConfig) -> Any:
         """Log-probabilities of both answers, by the same head as `causal_lm`.
@@ -200,17 +200,3 @@ class ExampleMean(keras.metrics.Mean):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Count a batch of targets and outputs."""
         super().update_state(self._task.per_example_metrics(y_true, y_pred)[self.name])
-
-
-def _answer_positions(flags: np.ndarray) -> np.ndarray:
-    """The position before each token of an answer, (B, P) int32, -1 where a row has fewer.
-
-    Args:
-        flags: (B, T), 1 at tokens of the answer.
-    """
-    is_before = flags[:, 1:] == 1
-    counts = is_before.sum(axis=1)
-    positions = np.full((len(flags), max(1, int(counts.max(initial=0)))), PADDING, np.int32)
-    for row, (is_before_token, count) in enumerate(zip(is_before, counts, strict=True)):
-        positions[row, :count] = np.flatnonzero(is_before_token)
-    return positions

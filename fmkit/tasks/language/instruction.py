@@ -16,7 +16,7 @@ from fmkit.config.schema.model import ModelConfig
 from fmkit.core import console
 from fmkit.core.errors import DataError
 from fmkit.data.content.texts import Conversations
-from fmkit.models.backbone import PADDING, Backbone
+from fmkit.models.backbone import Backbone
 from fmkit.models.tokenizers import chat_template
 from fmkit.tasks.base import Batch, Rows
 from fmkit.tasks.language.causal_lm import CausalLm
@@ -79,8 +79,6 @@ class Instruction(CausalLm):
 
     def prepare_batch(self, tokens: np.ndarray, random: np.random.Generator) -> Batch:
         """Tokens and flags (B, T, 2) -> ((tokens,), next tokens of answers, (B, T) int32)."""
-        numbers, flags = tokens[..., 0], tokens[..., 1]
-        targets = np.full_like(numbers, UNUSED)
-        is_answer = (flags[:, 1:] == 1) & (numbers[:, 1:] != PADDING)
-        targets[:, :-1] = np.where(is_answer, numbers[:, 1:], UNUSED)
-        return (np.ascontiguousarray(numbers),), targets
+        inputs, targets = super().prepare_batch(np.ascontiguousarray(tokens[..., 0]), random)
+        targets[:, :-1][tokens[:, 1:, 1] != 1] = UNUSED
+        return inputs, targets

@@ -18,17 +18,21 @@ from keras import ops
 
 from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.task import QuestionAnsweringConfig
-from fmkit.core.errors import ConfigError
+from fmkit.core.errors import ConfigError, NonFiniteError
 from fmkit.core.types import DataSpec, Tokenizer
 from fmkit.data.content.answer_spans import AnswerSpans
 from fmkit.data.examples import Examples
+from fmkit.data.loaders.text_loader import Encoded
+from fmkit.data.stratify import sample_by_id
 from fmkit.models.backbone import Backbone
 from fmkit.models.keras_internals import scale_loss_for_distribution
 from fmkit.tasks.base import Batch, Rows, Task
 from fmkit.tasks.language import token_losses
-from fmkit.tasks.question_answering import rows
-from fmkit.tasks.question_answering.epoch_metrics import NAMES, SquadEvaluator
+from fmkit.tasks.question_answering import rows, span_search, squad_metrics
 from fmkit.tasks.question_answering.rows import END, IN_TEXT, START
+
+NAMES = ("exact_match", "f1")
+"""Metrics of an epoch."""
 
 _MASKED = -1e9
 """The score of tokens that cannot be in an answer."""
@@ -145,3 +149,54 @@ class SpanAccuracy(keras.metrics.Mean):
         predicted = ops.argmax(_mask_scores(y_true, y_pred), axis=1)  # (B, 2)
         right = ops.argmax(ops.cast(_one_hot(y_true), "int32"), axis=1)
         super().update_state(ops.cast(ops.all(ops.equal(predicted, right), axis=-1), "float32"))
+
+
+class SquadEvaluator:
+    """Computes `exact_match` and `f1`; see `fmkit.tasks.base.EpochEvaluator`.
+
+    With unanswerable questions, each is computed at its own best threshold, found on the same
+    questions. The ids alone decide which questions are used, so that epochs and runs compare.
+
+    Args:
+        network: from tokens to scores.
+        loader: batches of the rows.
+        content: the rows.
+        indices: rows of the validation split.
+        max_questions: how many questions are used at most.
+        max_words: of an answer.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        loader: Any,
+        content: Encoded,
+        indices: np.ndarray,
+        max_questions: int,
+        max_words: int,
+    ) -> None:
+        # Built once: a scorer for each epoch would be traced and compiled anew.
+        self._scorer = span_search.build_scorer(network, content)
+        self._loader, self._content, self._max_words = loader, content, max_words
+        origin = content.origin[indices]
+        ids = content.source.ids
+        questions = sample_by_id(ids, np.unique(origin), max_questions, "answers")
+        self._rows = indices[np.isin(origin, questions)]
+
+    def __call__(self, jit_compile: Any) -> dict[str, float]:
+        """Both metrics with the weights as they are now; NaN where the scores are not finite."""
+        self._scorer.jit_compile = jit_compile
+        try:
+            answers = span_search.find_answers(
+                self._scorer, self._loader, self._content, self._rows, self._max_words
+            )
+        except NonFiniteError:  # the run reports it with the other metrics of the epoch
+            return dict.fromkeys(NAMES, float("nan"))
+        scores = squad_metrics.score(
+            answers.texts, span_search.accepted_answers(self._content, answers.positions)
+        )
+        exact, f1 = float(scores.exact.mean()), float(scores.f1.mean())
+        if scores.has_unanswerable:
+            exact, _ = squad_metrics.best_threshold(scores, scores.exact, answers.null_scores)
+            f1, _ = squad_metrics.best_threshold(scores, scores.f1, answers.null_scores)
+        return dict(zip(NAMES, (exact, f1), strict=True))

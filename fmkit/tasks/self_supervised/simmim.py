@@ -67,8 +67,13 @@ class Simmim:
             ConfigError: the backbone returns one vector per image, without spatial positions.
         """
         x, size = backbone.model.output, backbone.image_size
-        if backbone.features == "tokens":
-            x = _grid(x, backbone.has_class_token)
+        if backbone.features == "tokens":  # a square of cells, (B, h, w, D), if they form one
+            count, width = x.shape[1:]
+            side = math.isqrt(count - backbone.has_class_token)
+            if side * side == count - backbone.has_class_token:
+                if backbone.has_class_token:
+                    x = keras.layers.Cropping1D((1, 0), name="head_patches")(x)
+                x = keras.layers.Reshape((side, side, width), name="head_grid")(x)
         if len(x.shape) != 4 or size is None:
             raise ConfigError(
                 f"task.name=masked_image needs features with spatial positions, and those of "
@@ -116,15 +121,3 @@ def random_masks(
     np.put_along_axis(is_hidden, order[:, :hidden], True, axis=1)
     cells = is_hidden.reshape(count, grid, grid)
     return cells.repeat(block, axis=1).repeat(block, axis=2)[:, :side, :side]
-
-
-def _grid(tokens: Any, has_class_token: bool) -> Any:
-    """Tokens (B, T, D) as a square of cells (B, h, w, D); unchanged if they do not form one."""
-    count, width = tokens.shape[1:]
-    patches = count - 1 if has_class_token else count
-    side = math.isqrt(patches)
-    if side * side != patches:
-        return tokens
-    if has_class_token:
-        tokens = keras.layers.Cropping1D((1, 0), name="head_patches")(tokens)
-    return keras.layers.Reshape((side, side, width), name="head_grid")(tokens)
