@@ -74,12 +74,7 @@ def check_run(
 ) -> tuple[ModelConfig, TaskConfig, checkpoint.Checkpoint, str | None]:
     """A run's model and task configs and its best checkpoint, checked before anything is built.
 
-    Args:
-        run: the run.
-        objective: of a joint run; None means its primary one.
-
-    Returns:
-        The configs of model and task, the checkpoint, and the objective if it is not the primary.
+    The last value is the objective of a joint run, None for its primary one.
 
     Raises:
         ArtifactError: the run is damaged, has no checkpoint, or contradicts itself.
@@ -100,12 +95,7 @@ def check_run(
 
 
 def validation(trained: LoadedRun, objective: str | None = None) -> dict[str, Any]:
-    """Metrics of a run's own validation split, where its evaluator needs them.
-
-    Args:
-        trained: the run.
-        objective: of a joint run, if it is not the primary one.
-    """
-    if not evaluator.evaluator_of(trained.task).uses_validation:
-        return {}
-    return trained.run.validation(objective)
+    """Metrics of a run's own validation split, where its evaluator needs them; `objective` is that
+    of a joint run, if it is not the primary one."""
+    is_needed = evaluator.evaluator_of(trained.task).uses_validation
+    return trained.run.validation(objective) if is_needed else {}

@@ -93,7 +93,10 @@ def _per_number(
         name: {
             **{metric: float(values[0, k]) for metric, values in of_sums.items()},
             "median_absolute_error": float(np.median(np.abs(errors[:, k]))),
-            "spearman": _spearman(labels[:, k], predicted[:, k]),
+            # NaN where one of both is constant, of which SciPy would warn.
+            "spearman": float(spearmanr(labels[:, k], predicted[:, k]).statistic)
+            if (np.ptp(labels[:, k]) and np.ptp(predicted[:, k]))
+            else float("nan"),
             "mean": float(labels[:, k].mean()),
             "deviation": float(labels[:, k].std()),
             "mean_error": float(errors[:, k].mean()),
@@ -137,13 +140,6 @@ def _per_number_of_sums(sums: Sums) -> dict[str, np.ndarray]:
 def _metrics(sums: Sums) -> dict[str, np.ndarray]:
     """Means over the numbers, (R,)."""
     return {name: mean_of_defined(values) for name, values in _per_number_of_sums(sums).items()}
-
-
-def _spearman(labels: np.ndarray, predicted: np.ndarray) -> float:
-    """Correlation of ranks; NaN where one of both is constant, of which SciPy would warn."""
-    if any((values == values[0]).all() for values in (labels, predicted)):
-        return float("nan")
-    return float(spearmanr(labels, predicted).statistic)
 
 
 def _columns(word: str, values: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:

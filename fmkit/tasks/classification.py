@@ -22,10 +22,6 @@ class Classification(Task):
 
     Targets are one-hot or mixed, (B, C); outputs are logits, (B, C).
 
-    Args:
-        config: label smoothing and class weights.
-        spec: the data set, whose classes are the outputs.
-
     Raises:
         ConfigError: the data has no classes.
     """

@@ -26,10 +26,6 @@ class MultiLabel(Task):
 
     Targets are 0 and 1, or mixtures of both, (B, K) float32; outputs are logits, (B, K).
 
-    Args:
-        config: label smoothing and class weights.
-        spec: the data set, whose labels are the outputs.
-
     Raises:
         ConfigError: the data has no sets of labels.
     """

@@ -31,15 +31,8 @@ class Regression(Task):
 
     Targets and outputs are (B, K) float32.
 
-    Args:
-        config: the loss.
-        spec: the data set, whose numbers are the outputs.
-
     Raises:
         ConfigError: the data has no numbers.
-
-    Attributes:
-        inference_input: in deviations, (B, K), symbolic; set by `head`.
     """
 
     name = "regression"

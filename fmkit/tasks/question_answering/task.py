@@ -43,10 +43,6 @@ class QuestionAnswering(Task):
 
     Rows are those of `rows`. Targets are marks (B, T), outputs are scores (B, T, 2).
 
-    Args:
-        config: how texts are cut.
-        spec: the data set.
-
     Raises:
         ConfigError: the data has no answers.
     """
@@ -154,16 +150,8 @@ class SpanAccuracy(keras.metrics.Mean):
 class SquadEvaluator:
     """Computes `exact_match` and `f1`; see `fmkit.tasks.base.EpochEvaluator`.
 
-    With unanswerable questions, each is computed at its own best threshold, found on the same
-    questions. The ids alone decide which questions are used, so that epochs and runs compare.
-
-    Args:
-        network: from tokens to scores.
-        loader: batches of the rows.
-        content: the rows.
-        indices: rows of the validation split.
-        max_questions: how many questions are used at most.
-        max_words: of an answer.
+    With unanswerable questions, each is computed at its own best threshold on the same questions.
+    The ids alone decide which `max_questions` are used, so that epochs and runs compare.
     """
 
     def __init__(

@@ -21,10 +21,6 @@ from fmkit.tasks.self_supervised.knn_accuracy import NAME, KnnEvaluator
 class SelfSupervised(Task):
     """A task that trains pooled features (B, D); labels, if any, only evaluate them.
 
-    Args:
-        config: of the task.
-        spec: the data set; with classes or without.
-
     Raises:
         ConfigError: the monitor needs labels, and the data has none.
     """

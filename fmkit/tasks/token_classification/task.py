@@ -38,10 +38,6 @@ class TokenClassification(TokenTask):
     Inputs are tokens (B, T); targets are tags at one token of each word, (B, T) int32, -1
     elsewhere; outputs are logits (B, T, K).
 
-    Args:
-        config: of the task.
-        spec: the data set, whose tags are the outputs.
-
     Raises:
         ConfigError: the data has no tags.
     """
