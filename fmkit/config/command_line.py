@@ -1,7 +1,5 @@
 """What a user typed: flags and overrides, read before anything heavy is imported."""
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import math

@@ -1,7 +1,5 @@
 """Which tasks learn from which data; reported before any data is read."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """From overrides to a typed config: Hydra composes, the schema types, the rules are checked."""
 
-from __future__ import annotations
-
 import copy
 import itertools
 import os

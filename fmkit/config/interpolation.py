@@ -3,8 +3,6 @@
 Everything is looked up before a run starts, so that `${optimizer.learnin_rate}` fails at once.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator, Mapping

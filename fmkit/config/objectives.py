@@ -1,7 +1,5 @@
 """The objectives of a joint run: from what a user wrote to typed ones, and back to a single run."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence

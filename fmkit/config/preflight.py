@@ -5,8 +5,6 @@ line of a file nor which key was meant; and some mistakes it accepts. The explai
 files by itself, compares every key and value with the schema, and reports all problems at once.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path

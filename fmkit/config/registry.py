@@ -7,8 +7,6 @@ file (tables `TASKS`, `DATA`) brings rows of the same types, or plain functions,
 known ahead of the call.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

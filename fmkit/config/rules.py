@@ -4,8 +4,6 @@ The range of a single key (`data.batch_size` is at least 1, so that 0 is refused
 its syntax are declared at the field, in `config/schema`, and checked here by `value_problem`.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The config that a run recorded, typed again, or as overrides for another run."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from collections.abc import Collection, Mapping

@@ -1,7 +1,5 @@
 """Unknown keys and values of the wrong type: what was probably meant, and what is allowed."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import re

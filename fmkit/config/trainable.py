@@ -1,7 +1,5 @@
 """What a phase trains, as the config writes it: `head`, `all`, `top:2`, `blocks:REGEX`, ..."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping

@@ -4,8 +4,6 @@ Durations of training (`500 steps`, `10 epochs`, `5%`), intervals that may be ti
 and amounts of memory or disk (`4 GiB`, `25%`).
 """
 
-from __future__ import annotations
-
 import math
 import re
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Which keys a user decided, on the command line or through the files that it names."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from fmkit.config import compose

@@ -1,7 +1,5 @@
 """A user's YAML file, read into what it sets and what it builds on, with the line of each."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field

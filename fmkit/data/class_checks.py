@@ -1,7 +1,5 @@
 """Classes that cannot be learned: only one, too few examples for the splits, or probable typos."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Dataclasses with a row per example in each of several fields, from which rows are taken."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self

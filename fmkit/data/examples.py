@@ -1,7 +1,5 @@
 """Examples of a data set: ids, what they show (`Content`), labels, named splits and groups."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence

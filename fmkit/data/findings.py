@@ -13,8 +13,6 @@ Exact copies under two classes are an error in photo files, where one of the two
 equal arrays or texts under two classes are a warning, since what is small may coincide.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

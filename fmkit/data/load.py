@@ -1,7 +1,5 @@
 """Load a data set: inspect it, write the report, refuse, leave out or quarantine what is broken."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from fmkit.config import registry

@@ -1,7 +1,5 @@
 """Inputs of `fmkit predict`: photos or texts out of one file, a folder, or a table column."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass

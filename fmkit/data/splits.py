@@ -5,8 +5,6 @@ highest the validation split. So neither the listing's order nor the location of
 and adding a file moves at most the examples at the boundaries.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 

@@ -1,7 +1,5 @@
 """Stratified sampling: shares per class that add up, ordered by a hash of ids alone."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Sequence
 

@@ -6,8 +6,6 @@ how often each example counts.
 N examples, R resamples, W columns of a sum.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

@@ -6,8 +6,6 @@ highest probability.
 N examples, R resamples, K bins.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -3,8 +3,6 @@
 N sentences, W words of all of them, K tags, E entities, R bootstrap resamples.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -5,8 +5,6 @@ How a task is evaluated stands in its registry row (`fmkit.config.registry.Evalu
 N examples.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

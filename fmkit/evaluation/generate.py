@@ -6,8 +6,6 @@ enough for short texts.
 V tokens of the vocabulary.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any

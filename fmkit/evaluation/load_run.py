@@ -1,7 +1,5 @@
 """Load a trained run: its model with its best weights, its task and its backbone."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

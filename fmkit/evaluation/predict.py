@@ -3,8 +3,6 @@
 N inputs, K outputs per input.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

@@ -6,8 +6,6 @@ al. 2023, equation 5, up to a term that depends on the prompt alone).
 N pairs.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -3,8 +3,6 @@
 Q questions.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """The reference model of preference tuning (DPO), rebuilt to evaluate a run on other examples."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path

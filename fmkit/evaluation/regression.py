@@ -3,8 +3,6 @@
 N examples, K numbers, R bootstrap resamples.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

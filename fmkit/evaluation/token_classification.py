@@ -3,8 +3,6 @@
 M rows of tokens, N sentences, W words of all sentences, T tokens of a row, K tags.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Write evaluations as JSON, and tables of predictions as parquet or CSV."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Mapping
 from pathlib import Path

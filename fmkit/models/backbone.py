@@ -4,8 +4,6 @@ B batch, T tokens, D features, H W pixels, h w cells of a feature map, N patches
 those of the patches.
 """
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 from collections import Counter

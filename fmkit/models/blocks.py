@@ -1,7 +1,5 @@
 """From a Functional model to its blocks: by the names of layers, or by the shape of the graph."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any

@@ -3,8 +3,6 @@
 B batch, T tokens, D features of a tower.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

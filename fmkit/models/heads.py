@@ -3,8 +3,6 @@
 B batch, T tokens, D features, C classes, h w cells of a feature map.
 """
 
-from __future__ import annotations
-
 import keras
 from keras import ops
 

@@ -11,8 +11,6 @@ W + alpha / rank * A B, where B begins at zero, so that fresh adapters change no
   `merge_adapters` comes before that.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

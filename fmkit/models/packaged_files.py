@@ -1,7 +1,5 @@
 """Files of weights: inside installed packages, which are not imported, or from the network."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib.util
 import socket

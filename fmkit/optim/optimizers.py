@@ -20,8 +20,6 @@ Multipliers and pretrained values belong to a run: neither makes a slot, and nei
 an optimizer in a `.keras` file.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping, Sequence

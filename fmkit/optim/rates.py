@@ -1,7 +1,5 @@
 """Layer-wise learning rates: the factor on the learning rate of each block (`layer_decay`)."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """Learning-rate schedules with a linear warm-up: functions of the number of updates so far."""
 
-from __future__ import annotations
-
 import inspect
 import math
 from collections.abc import Callable

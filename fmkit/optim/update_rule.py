@@ -10,8 +10,6 @@ A rule keeps no state between steps but the variables of its optimizers: they ar
 holds.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Facts for a run's environment.json: versions, hardware, git commit of the current folder."""
 
-from __future__ import annotations
-
 import contextlib
 import platform
 import re

@@ -1,7 +1,5 @@
 """The runs under a folder: list them, find one by id, name or `last`, rank them by a metric."""
 
-from __future__ import annotations
-
 import contextlib
 import datetime
 from collections import Counter

@@ -1,7 +1,5 @@
 """Read a run folder, in whatever state: its files may be damaged or come from other people."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

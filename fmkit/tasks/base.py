@@ -3,8 +3,6 @@
 N examples, B batch, C classes, K outputs per example, T tokens.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

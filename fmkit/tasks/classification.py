@@ -1,7 +1,5 @@
 """Classification: one class per example."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

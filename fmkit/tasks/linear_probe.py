@@ -5,8 +5,6 @@ Classes and sets of labels are solved by L-BFGS, numbers in closed form.
 N examples, D features, C classes, K labels or numbers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import TypeVar
 

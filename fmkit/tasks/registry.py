@@ -1,7 +1,5 @@
 """The tasks by name; their rows are in `fmkit.config.registry`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from fmkit.config import registry as rows

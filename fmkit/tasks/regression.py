@@ -3,8 +3,6 @@
 N examples, B batch, K numbers, D features.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

@@ -1,7 +1,5 @@
 """Joins data, model, task and machine into what the loop trains."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """Builds a backbone with a head, the loader of its batches, and the model to deploy."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

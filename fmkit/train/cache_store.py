@@ -1,7 +1,5 @@
 """Where arrays that a run may compute again are cached."""
 
-from __future__ import annotations
-
 from fmkit.config import units
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.store import array_cache

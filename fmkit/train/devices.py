@@ -1,7 +1,5 @@
 """The machine: seeds, precision, XLA, GPUs, several devices, gradients."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

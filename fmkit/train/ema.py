@@ -1,7 +1,5 @@
 """The exponential moving average of the weights: it is validated and kept; the raw ones train."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Sets `trainable`: which weights a phase trains, and their learning-rate multipliers."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Checks that a phase changed only what it trains: hashes of all weights before and after."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass

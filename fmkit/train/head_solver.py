@@ -1,7 +1,5 @@
 """A phase with `solver=lbfgs`: the optimum of a linear head on cached features, at once."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

@@ -1,7 +1,5 @@
 """`init=RUN`: starts from the weights of another run, its backbone and the heads that fit."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -18,8 +18,6 @@ What happens, and which file does it:
 - A signal during any of it: core/signals.py; the run ends after a checkpoint (run_context.py).
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 

@@ -4,8 +4,6 @@ A joint run (`task=joint`) trains one network with an output for each objective,
 by itself on its own split.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """What a phase trains, and on what: the whole network on inputs, or its top on cached features."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial

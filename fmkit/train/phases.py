@@ -1,7 +1,5 @@
 """The phases of a stage: which blocks train, how long, how fast; and where a run is in them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """What `recipe=auto` goes by, gathered from data, backbone and machine."""
 
-from __future__ import annotations
-
 from fmkit.config.auto_recipe import RunFacts
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.task import ClassificationConfig

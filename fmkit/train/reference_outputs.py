@@ -8,8 +8,6 @@ checkpoint are restored later.
 N examples, K outputs of the network.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

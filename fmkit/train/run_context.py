@@ -1,7 +1,5 @@
 """`RunContext`: what all phases of one run share."""
 
-from __future__ import annotations
-
 import shlex
 import signal
 import time

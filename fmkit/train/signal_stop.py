@@ -1,7 +1,5 @@
 """Signals in the training loop: stop after the step (Ctrl-C, SIGTERM), or save (SIGUSR1)."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """A data set in the form that its task trains on, and the metrics that a run can monitor."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The Keras model that the loop trains: a network whose loss is its task's."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -167,7 +167,9 @@ def test_with_an_average_the_neighbours_are_those_of_its_features(tmp_path):
     settled = config("simclr", optimizer_ema=0.999)
     found = train(tmp_path, settled)
     # The best weights, averages, are in the network now.
-    metrics = found.assembly.epoch_evaluator()(found.assembly.model.jit_compile)
+    run = found.assembly
+    evaluate = run.task.epoch_evaluator(run.model, run.loader, run.examples, run.splits)
+    metrics = evaluate(run.model.jit_compile)
     row = next(row for row in found.rows if row["step"] == found.status["best"]["step"])
     assert metrics["knn_accuracy"] == row["val_knn_accuracy"]
 

@@ -1,7 +1,5 @@
 """The config of each command; the groups' keys are in the files beside."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from omegaconf import MISSING

@@ -1,7 +1,5 @@
 """The config keys of data: types, defaults, help and allowed values."""
 
-from __future__ import annotations
-
 import codecs
 from dataclasses import dataclass
 from functools import partial

@@ -4,8 +4,6 @@ A key is a dataclass field made by `key(...)`; OmegaConf ignores the metadata th
 checks, suggestions and `fmkit help` all read it from there.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import typing

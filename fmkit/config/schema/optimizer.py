@@ -1,7 +1,5 @@
 """The keys of `optimizer`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from omegaconf import MISSING

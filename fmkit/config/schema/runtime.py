@@ -1,7 +1,5 @@
 """The keys of `stage.PHASE` and of `runtime`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from fmkit.config import trainable, units

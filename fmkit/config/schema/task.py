@@ -1,7 +1,5 @@
 """The config keys of tasks: types, defaults, help and allowed values."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

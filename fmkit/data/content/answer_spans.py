@@ -3,8 +3,6 @@
 N examples.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import ClassVar

@@ -6,8 +6,6 @@ of one. A split consists of pieces; where one begins is known without reading wh
 F files, N pieces.
 """
 
-from __future__ import annotations
-
 import codecs
 import hashlib
 import io

@@ -1,7 +1,5 @@
 """Content of examples that are files, which are not read before they are needed."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 from dataclasses import dataclass

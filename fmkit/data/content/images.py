@@ -1,7 +1,5 @@
 """Content of image examples: files, or an array in memory."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """Targets that are content themselves: a mask for each image, a text for each text or recording."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

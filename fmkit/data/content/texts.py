@@ -4,8 +4,6 @@ Preferences are a prompt with a preferred and a rejected answer, each a text as 
 messages of a conversation.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -9,8 +9,6 @@
 A `system` key beside them is the system message. The keys of a record determine its layout.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ Sources: JPEG ITU-T T.81 annex B; PNG w3.org/TR/png-3 section 5; WebP RFC 9649; 
 Microsoft documents BITMAPFILEHEADER.
 """
 
-from __future__ import annotations
-
 import os
 import stat
 import struct

@@ -3,8 +3,6 @@
 A record that cannot be read costs only itself, where the others can be separated from it.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 from collections.abc import Iterator, Sequence

@@ -4,8 +4,6 @@ A `.csv` may be separated by commas, semicolons or tabs. Every cell of a CSV or 
 `012`, `True` and `NA` are class names as they stand; white space around a cell is removed.
 """
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import itertools

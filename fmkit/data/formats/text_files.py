@@ -4,8 +4,6 @@ Every function raises `UnusableInput` for a file that cannot be used; sources th
 file turn it into a `DataError`.
 """
 
-from __future__ import annotations
-
 import codecs
 import re
 from collections.abc import Iterable, Iterator

@@ -25,8 +25,6 @@ size and the step that a resumed run starts from.
 Legend: B batch, S side in pixels, C classes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """The EXIF orientation: how a camera was held, as a flip or turn that makes a photo upright."""
 
-from __future__ import annotations
-
 from PIL import Image
 
 _ORIENTATION = 0x0112  # the EXIF tag

@@ -1,7 +1,5 @@
 """The typical size of the images of a data set, and the model's input size that follows from it."""
 
-from __future__ import annotations
-
 import contextlib
 import statistics
 

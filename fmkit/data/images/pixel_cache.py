@@ -1,7 +1,5 @@
 """The cache of decoded images: all in memory where they fit, decoded each time where not."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 from collections.abc import Callable

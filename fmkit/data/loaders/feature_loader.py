@@ -6,8 +6,6 @@ step: 110 steps of a linear head take less time than 110 calls.
 Legend: N examples, B batch, F the shape of a feature tensor.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -7,8 +7,6 @@ serves training, validation and test.
 Legend: N examples, B batch, S side in pixels, C classes, K width of a target, V views.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable
 from typing import Any

@@ -5,8 +5,6 @@ What step k yields is a function of (seed, k) alone, as it is for each loader.
 Legend: B batch.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from typing import Any

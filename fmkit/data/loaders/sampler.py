@@ -1,7 +1,5 @@
 """The sampler: which examples are in which training step, one exact permutation per epoch."""
 
-from __future__ import annotations
-
 import hashlib
 
 import numpy as np

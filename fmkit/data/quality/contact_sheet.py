@@ -1,7 +1,5 @@
 """The contact sheet: suspect examples as small pictures with names, a row per kind of finding."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -4,8 +4,6 @@ Which examples are the same, `Content.duplicate_key` says (texts by their words,
 separates them), and for image files their bytes and what they show (`near_duplicates`).
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

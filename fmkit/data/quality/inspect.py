@@ -5,8 +5,6 @@ a decision: an error ends the command with all errors at once, unless `data.on_b
 is at fault is left out. TensorFlow is not imported.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -15,8 +15,6 @@ to two thirds as well, correlate by .9994 and more. Crops and turns are not foun
 hardly any contrast are not compared: noise would decide.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 import numpy as np

@@ -5,8 +5,6 @@ that moves it back, written before the file is moved. Nothing outside the folder
 is ever replaced, and of a link the link itself is moved.
 """
 
-from __future__ import annotations
-
 import os
 import shlex
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The data report: what is in a data set and what is wrong with it, as in `data_report.json`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

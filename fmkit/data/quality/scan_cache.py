@@ -5,8 +5,6 @@ the scan runs without it, and one that is damaged or of another version is repla
 some 1.3 kB, nearly all of it the thumbnail, which stays here and not in memory.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import os

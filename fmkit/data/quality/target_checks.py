@@ -3,8 +3,6 @@
 K classes, labels, numbers or tags.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@
 which split. All conversations are held in memory, as the texts of a table are.
 """
 
-from __future__ import annotations
-
 from fmkit.config.schema.data import ChatData
 from fmkit.data.content.texts import Conversations
 from fmkit.data.examples import Examples

@@ -7,8 +7,6 @@ the lines of ranges such as `3-4` and of empty nodes. An id is the file's name a
 sentence in it, so that words and tags may be edited and a sentence keeps its split.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Sequence

@@ -6,8 +6,6 @@ Nested folders belong to their class. Files and folders whose name begins with a
 `data.outside_links` allows it; no folder is listed twice, so loops end. No file is opened here.
 """
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from dataclasses import dataclass, field

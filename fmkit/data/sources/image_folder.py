@@ -3,8 +3,6 @@
 `directory.py` lists the folders. No file is opened here.
 """
 
-from __future__ import annotations
-
 from fmkit.config.schema.data import ImageFolderData, PhotosData
 from fmkit.core.files import display_path
 from fmkit.data.content.images import ImageFiles

@@ -3,8 +3,6 @@
 `formats/tables.py` reads the cells, `table_rows.py` labels, splits and groups.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Hashable
 from pathlib import Path

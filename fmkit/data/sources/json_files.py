@@ -5,8 +5,6 @@ A file or a folder whose name begins with that of a split is one: `train.jsonl`,
 fractions, whatever it is called.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar

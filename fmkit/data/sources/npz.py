@@ -4,8 +4,6 @@ Pixels are whole numbers from 0 to 255. Floats are refused, not scaled: whether 
 full range cannot be seen in the file, and a wrong guess would go unnoticed until deployment.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Any

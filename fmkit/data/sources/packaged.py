@@ -1,7 +1,5 @@
 """Data sets inside installed packages, which are located but never imported."""
 
-from __future__ import annotations
-
 import contextlib
 import gzip
 import importlib.util

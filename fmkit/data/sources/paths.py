@@ -1,7 +1,5 @@
 """Paths and names of a data set: checked, counted and compared."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

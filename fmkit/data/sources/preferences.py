@@ -3,8 +3,6 @@
 `sources/json_files.py` says which files are read, and which are which split.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 from collections.abc import Sequence

@@ -12,8 +12,6 @@ An example is a question with its text; texts of many questions are stored once.
 titles, stay in one split; where there are no titles, texts do.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace

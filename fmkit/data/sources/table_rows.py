@@ -4,8 +4,6 @@ A row that cannot be used is left out, with a finding that lists all that is wro
 N rows, K labels or numbers of each.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import re

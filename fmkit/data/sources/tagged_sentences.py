@@ -1,7 +1,5 @@
 """Sentences whose words have tags, as files have them, as examples."""
 
-from __future__ import annotations
-
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence

@@ -4,8 +4,6 @@ A small set is listed line by line and file by file. A large one, or a file that
 comes in pieces of some 64 KiB, which are known without reading it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import os

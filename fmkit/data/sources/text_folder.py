@@ -4,8 +4,6 @@
 1 as editors count: `positive.txt:000012`. Empty lines are not examples.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 from fmkit.config.schema.data import TextFolderData

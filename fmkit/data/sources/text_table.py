@@ -5,8 +5,6 @@ position, `row-000012` counted from 0, so that rows may be edited or relabelled 
 split; messages name its line in the file, too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from fmkit.config.schema.data import TextTableData

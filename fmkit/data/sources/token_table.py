@@ -6,8 +6,6 @@ tells sentences apart, in which an empty cell means the sentence of the row befo
 position of the sentence in the file, so that words and tags may be edited and it keeps its split.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """KerasHub presets by name, URL or folder: what they are, and a check that nothing in them runs."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager

@@ -4,8 +4,6 @@ Local folders are those that `save_to_preset` writes of a model or of a backbone
 or checkpoints in the layout of Hugging Face where KerasHub can convert them.
 """
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

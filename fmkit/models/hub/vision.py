@@ -5,8 +5,6 @@ or timm where KerasHub can convert them. A model built here holds KerasHub's own
 `.keras` file of it loads only where `import keras_hub` came first.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

@@ -3,8 +3,6 @@
 B batch, T tokens, D features, V tokens of a vocabulary.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

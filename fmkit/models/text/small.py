@@ -6,8 +6,6 @@ bytes, so that any text can be encoded.
 B batch, T tokens, D features.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -3,8 +3,6 @@
 B batch, T tokens, D features.
 """
 
-from __future__ import annotations
-
 import functools
 import inspect
 from collections.abc import Callable

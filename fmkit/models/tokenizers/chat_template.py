@@ -9,8 +9,6 @@ header.
 n tokens of a conversation.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -8,8 +8,6 @@ differently there.
 V pieces of a vocabulary, n pieces of a text.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field

@@ -8,8 +8,6 @@ first; so here all letters have their numbers before it begins.
 V pieces of a vocabulary.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator

@@ -18,8 +18,6 @@ last one, the only one that has seen the whole word.
 W words of a text, n tokens, M rows.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence

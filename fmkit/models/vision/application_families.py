@@ -4,8 +4,6 @@ Names are the class names in snake case, with versions set off: `resnet50_v2`, `
 `efficientnet_v2_s`, `mobilenet_v3_small`, `densenet121`, `vgg16`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

@@ -1,7 +1,5 @@
 """Every model of keras.applications as a backbone."""
 
-from __future__ import annotations
-
 import os
 import re
 import warnings

@@ -7,8 +7,6 @@ they are. Stochastic depth is left out: it is for training from scratch over hun
 B batch, H W pixels, h w cells (H/32, rounded up).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

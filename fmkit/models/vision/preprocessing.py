@@ -4,8 +4,6 @@ The layers compute in float32 whatever the dtype policy says: 8 bits of mantissa
 pixels before the mean is taken off.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

@@ -5,8 +5,6 @@ Both are made of stock Keras layers only, so that an exported `.keras` file load
 B batch, T patches, D features, H W pixels.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

@@ -5,8 +5,6 @@ inside the file and of its declared size. No more memory is taken than the array
 for, so a model that asks by shape is safe from files that declare any other.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field

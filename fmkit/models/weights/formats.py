@@ -1,7 +1,5 @@
 """Weights files of all formats that are read, opened as arrays without running anything in them."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 import tempfile

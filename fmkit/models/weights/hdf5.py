@@ -7,8 +7,6 @@ any size, filters that are loaded as libraries, references. The HDF5 library say
 data is; compressed chunks are unpacked here, with a bound, since the library has none.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import zlib

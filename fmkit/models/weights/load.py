@@ -1,7 +1,5 @@
 """Weights from a file into a model: all of them, or an error that names what differs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Match the arrays of a file to the variables of a model, by name and shape, never by guess."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

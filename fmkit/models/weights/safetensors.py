@@ -4,8 +4,6 @@ The library (https://github.com/huggingface/safetensors) checks the whole header
 an array: offsets that follow each other from the first to the last byte, sizes as the shapes need.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Iterator, Mapping

@@ -6,8 +6,6 @@ bytes of each storage: `torch/serialization.py`, `_legacy_save`. No other file o
 by name is one of our stand-ins, of which two can be called; nothing is ever imported.
 """
 
-from __future__ import annotations
-
 import math
 import pickle
 from collections.abc import Callable

@@ -5,8 +5,6 @@ GPT, Radford et al. 2018, Improving Language Understanding by Generative Pre-Tra
 B batch, T tokens of a row, D features, V tokens of the vocabulary.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

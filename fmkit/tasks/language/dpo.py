@@ -12,8 +12,6 @@ B pairs of a batch, T tokens of the longer row, P positions before a token of an
 V tokens of the vocabulary.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

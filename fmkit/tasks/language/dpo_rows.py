@@ -6,8 +6,6 @@ tokens for a text's start and end.
 N pairs, n tokens of the longer answer with its prompt.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np

@@ -6,8 +6,6 @@ with human feedback. The messages of users and the system are read, but not lear
 B batch, T tokens of a row, n tokens of a conversation, V tokens of the vocabulary.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

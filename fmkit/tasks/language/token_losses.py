@@ -5,8 +5,6 @@ Batches have different numbers of target tokens, so losses and metrics count by 
 B batch, P positions of a row that have a target token, V tokens of the vocabulary.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

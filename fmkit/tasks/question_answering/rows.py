@@ -6,8 +6,6 @@ the end, which has seen the whole row and stands for no answer; in others the fi
 n tokens of a row, W words of a text.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -8,8 +8,6 @@ text are searched, not only those of the n best tokens.
 M rows, Q questions, n tokens of a row, m of them in the text.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

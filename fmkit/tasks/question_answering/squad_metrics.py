@@ -8,8 +8,6 @@ question without an answer is right when nothing is predicted.
 Q questions.
 """
 
-from __future__ import annotations
-
 import re
 import string
 from collections import Counter

@@ -1,7 +1,5 @@
 """Base class of self-supervised tasks, which learn from images without labels."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

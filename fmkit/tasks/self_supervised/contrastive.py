@@ -6,8 +6,6 @@ because features must vary and not correlate.
 B images, P numbers of a projection. Rows 2i and 2i + 1 of a batch are the views of image i.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

@@ -6,8 +6,6 @@ The usual evaluation of features that were learned without labels (Wu et al. 201
 N examples, D features.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -13,8 +13,6 @@ B images, S side in pixels, N patches, V of them visible, M hidden, P side of a 
 tokens that are not patches, D features of the model, W of the decoder.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from typing import Any

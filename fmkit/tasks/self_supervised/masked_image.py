@@ -3,8 +3,6 @@
 SimMIM for convolutional backbones, MAE for vision transformers, at a fraction of the cost.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

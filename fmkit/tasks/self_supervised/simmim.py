@@ -11,8 +11,6 @@ ones of their image: the backbone takes images, and its BatchNorm sees their usu
 B images, S side in pixels, h w cells of a feature map, D features.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from typing import Any

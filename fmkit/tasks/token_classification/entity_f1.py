@@ -5,8 +5,6 @@ So every epoch has it, and a run can monitor it.
 B batch, T tokens, K tags.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

@@ -6,8 +6,6 @@ One token of each word predicts its tag, the first one as in BERT, or in causal 
 B batch, T tokens, K tags, D features.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

@@ -1,7 +1,5 @@
 """When a checkpoint is written, and what is in it."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

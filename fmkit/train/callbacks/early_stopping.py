@@ -1,7 +1,5 @@
 """Which epoch is the best, and when a phase has stopped improving."""
 
-from __future__ import annotations
-
 import operator
 from typing import Any
 

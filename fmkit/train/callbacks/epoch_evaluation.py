@@ -1,7 +1,5 @@
 """Metrics over all predictions of the validation split, after each epoch."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

@@ -1,7 +1,5 @@
 """NaN and infinity: training ends at the step whose loss is not finite, and says why."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Counts the steps, and records training: rows of metrics.jsonl, status.json, progress."""
 
-from __future__ import annotations
-
 import math
 import time
 from typing import Any

@@ -7,8 +7,6 @@ checkpoints/step-00000042/
     manifest.json          SHA-256 of the files, written last (`core/atomic_dir.py`)
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import json

@@ -11,8 +11,6 @@ The same machine and versions are assumed. Elsewhere a run resumes just as well,
 sums may differ in their last bits.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields

@@ -5,8 +5,6 @@
 `resume` is missing where only the weights were saved, which training cannot resume from.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

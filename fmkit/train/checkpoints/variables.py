@@ -1,7 +1,5 @@
 """The variables of a network and of its optimizers: by path, to NumPy arrays and back."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -6,8 +6,6 @@ that the inputs would have come in. With `data.augment_views=K` epoch e shows vi
 photo, and all K are stored. The result is the same model; a test holds it.
 """
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import time

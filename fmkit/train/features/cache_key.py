@@ -1,7 +1,5 @@
 """What cached features depend on: the facts that make the key of an entry."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

@@ -3,8 +3,6 @@
 B batch, S side of the image in pixels.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import re
 import sys

@@ -3,8 +3,6 @@
 B batch, F the shape of a feature tensor.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
