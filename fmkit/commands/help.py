@@ -282,7 +282,7 @@ def _group_keys(group: str) -> list[_Key]:
     """Keys of a group, those of all its options first."""
     from fmkit.config.registry import BASES, config_classes
     from fmkit.config.schema.keys import keys_of
-    from fmkit.config.schema.runtime import PhaseConfig
+    from fmkit.config.schema.stage import PhaseConfig
     from fmkit.config.schema.task import ObjectiveConfig
 
     if group == "stage":

@@ -14,7 +14,7 @@ from fmkit.config import compose, interpolation, rules, suggest, yaml_files
 from fmkit.config.command_line import CommandLine
 from fmkit.config.registry import BASES, COMMANDS, GROUPS, config_class, config_classes
 from fmkit.config.schema.keys import field_types
-from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.config.yaml_files import Assignment, ConfigFile
 from fmkit.core.errors import ConfigError, combine_messages, received
 

@@ -10,7 +10,7 @@ import yaml
 
 from fmkit.config.registry import BASES, COMMANDS, GROUPS, all_config_classes
 from fmkit.config.schema.keys import field_types
-from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.core import safe_yaml, sanitize
 from fmkit.core.errors import received, short_repr
 

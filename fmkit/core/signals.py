@@ -5,7 +5,8 @@ a first one waits until the block ends, so that a checkpoint can be saved; elsew
 `SignalReceived` at once. A second one stops the process at once everywhere. SIGUSR1 asks for a
 checkpoint and stops nothing.
 
-`train/signal_stop` saves and stops between steps; `commands/failures` words the message.
+`train/signal_stop` ends training between steps, `train/callbacks/checkpointing` saves;
+`commands/failures` words the message.
 """
 
 import contextlib

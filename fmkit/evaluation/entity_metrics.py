@@ -1,5 +1,7 @@
 """Metrics of tags and of the entities that they mark: entity F1, accuracy, F1 by tag.
 
+Of a whole split, for eval/; `tasks/token_classification/entity_f1` has the F1 of each epoch.
+
 N sentences, W words of all of them, K tags, E entities, R bootstrap resamples.
 """
 

@@ -1,4 +1,7 @@
-"""A run folder: names of its files, its creation, and writing of status, log and config."""
+"""A run folder: names of its files, its creation, and writing of status, log and config.
+
+`store/metrics_log` has metrics.jsonl and metrics.csv.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The machine: seeds, precision, XLA, GPUs, several devices, gradients."""
+"""Set-up of Keras on the devices: seeds, precision, XLA, GPUs, several devices, gradients."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence

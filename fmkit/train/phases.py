@@ -7,7 +7,7 @@ from typing import Any
 
 from fmkit.config import units
 from fmkit.config.schema.optimizer import OptimizerConfig
-from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.stage import PhaseConfig
 
 
 @dataclass

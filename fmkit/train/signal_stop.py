@@ -1,4 +1,7 @@
-"""Signals in the training loop: stop after the step (Ctrl-C, SIGTERM), or save (SIGUSR1)."""
+"""Signals in the training loop: stop after the step (Ctrl-C, SIGTERM), or save (SIGUSR1).
+
+`core/signals` says what each signal means and has the handlers.
+"""
 
 import contextlib
 from collections.abc import Callable, Iterator

@@ -11,7 +11,8 @@ from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.data import PackagedData
 from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.optimizer import AdamConfig
-from fmkit.config.schema.runtime import PhaseConfig, RuntimeConfig
+from fmkit.config.schema.runtime import RuntimeConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.config.schema.task import ClassificationConfig
 
 SIZES = (10, 20, 60, 100, 300, 499, 500, 640, 1_555, 2_000, 5_000, 19_999, 20_000, 100_000,

@@ -8,7 +8,7 @@ from fmkit.config import command_line, compose
 from fmkit.config.preflight import check
 from fmkit.config.registry import BASES, COMMANDS, GROUPS, all_config_classes, config_class
 from fmkit.config.schema.keys import key_infos
-from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.data.sources import registry as source_registry
 from fmkit.models import registry as model_registry
 from fmkit.tasks import registry as task_registry

@@ -8,7 +8,8 @@ from fmkit.config import command_line, preflight, suggest
 from fmkit.config.registry import BASES, config_class
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.keys import key_infos
-from fmkit.config.schema.runtime import PhaseConfig, RuntimeConfig
+from fmkit.config.schema.runtime import RuntimeConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.config.schema.task import ClassificationConfig
 from fmkit.core.errors import FmkitError
 from hostile.cli_runner import Case, find_fault, run_case, write_files

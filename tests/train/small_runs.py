@@ -12,7 +12,8 @@ from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.data import ImageData
 from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.optimizer import AdamConfig
-from fmkit.config.schema.runtime import PhaseConfig, RuntimeConfig
+from fmkit.config.schema.runtime import RuntimeConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.config.schema.task import ClassificationConfig
 from fmkit.core import safe_io
 from fmkit.data import splits

@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 from small_runs import images, settings, train
 
-from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.core import safe_io
 from fmkit.core.errors import ConfigError
 from fmkit.evaluation import classification
@@ -35,7 +35,7 @@ import keras
 import numpy as np
 from small_runs import assembled, images, settings, train
 
-from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.config.schema.task import DpoConfig
 from fmkit.core.errors import ConfigError
 from fmkit.evaluation import classification
@@ -91,7 +91,7 @@ tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU"
 
 from small_runs import settings, train
 
-from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.config.schema.optimizer import SgdConfig
 from fmkit.config.schema.task import MaskedImageConfig
 

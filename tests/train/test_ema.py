@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import load_file
 from small_runs import assembled, folder, settings, train
 
-from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.core import safe_io
 from fmkit.core.errors import Interrupted
 from fmkit.evaluation import classification

@@ -8,7 +8,7 @@ import pytest
 from small_runs import Trained, assembled, folder, settings
 
 from fmkit.config.schema.model import ModelConfig
-from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.core.errors import ConfigError
 from fmkit.models.backbone import Backbone, Block
 from fmkit.models.keras_internals import all_layers

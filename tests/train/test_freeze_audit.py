@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from small_runs import assembled, folder, settings, train
 
-from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.core.errors import FreezeError, Interrupted
 from fmkit.train import freeze, loop
 from fmkit.train.signal_stop import SignalStop

@@ -11,7 +11,7 @@ from test_resume import assert_same, cut, go_on, snapshot
 
 from fmkit.config.schema.data import ChatData
 from fmkit.config.schema.model import ModelConfig
-from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.config.schema.task import InstructionConfig
 from fmkit.core.errors import DataError
 from fmkit.core.types import Message

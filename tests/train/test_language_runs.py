@@ -8,7 +8,7 @@ from small_runs import train
 from test_resume import assert_same, cut, go_on, snapshot
 from test_text_runs import text_settings, texts
 
-from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.config.schema.task import CausalLmConfig, MaskedLmConfig
 from fmkit.core.errors import ConfigError
 

@@ -8,7 +8,7 @@ import pytest
 from small_runs import settings, train
 
 from fmkit.config.schema.optimizer import SgdConfig
-from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.core import safe_io
 
 

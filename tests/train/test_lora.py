@@ -6,7 +6,7 @@ import pytest
 from small_runs import Trained, assembled, folder, settings
 
 from fmkit.config.schema.model import ModelConfig
-from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.evaluation import load_run
 from fmkit.models import lora as adapters
 from fmkit.models.backbone import Backbone, Block

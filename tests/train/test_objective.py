@@ -15,7 +15,7 @@ import tensorflow as tf
 from scipy.special import log_softmax
 from small_runs import Trained, folder, images, settings
 
-from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.config.schema.task import ClassificationConfig, JointConfig, ObjectiveConfig
 from fmkit.core.errors import NonFiniteError
 from fmkit.data import splits
@@ -315,7 +315,7 @@ import tensorflow as tf
 pieces = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], pieces)
 
-from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.stage import PhaseConfig
 from test_objective import joint, train
 
 stage = {"full": PhaseConfig(epochs="2")}

@@ -10,7 +10,7 @@ from test_resume import assert_same, cut, go_on, snapshot
 
 from fmkit.config.schema.data import SquadData
 from fmkit.config.schema.model import ModelConfig
-from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.config.schema.task import QuestionAnsweringConfig
 from fmkit.data.sources import squad
 

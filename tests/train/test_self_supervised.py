@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_runs import Trained, assembled, images, settings, train
 
-from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.config.schema.task import (
     ClassificationConfig,
     MaskedImageConfig,

@@ -5,7 +5,7 @@ import signal
 import pytest
 from small_runs import Trained, assembled, folder, settings
 
-from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.core import signals
 from fmkit.core.errors import Interrupted
 from fmkit.train import loop

@@ -10,7 +10,7 @@ from test_cache import assert_same as assert_same_on_features
 from test_resume import assert_same, cut, go_on, snapshot
 from test_text_runs import text_settings
 
-from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.config.schema.task import MultiLabelConfig, RegressionConfig
 from fmkit.data.content.images import ImageArray
 from fmkit.data.content.texts import Texts

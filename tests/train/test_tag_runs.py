@@ -8,7 +8,7 @@ from test_resume import assert_same, cut, go_on, snapshot
 
 from fmkit.config.schema.data import ConllData
 from fmkit.config.schema.model import ModelConfig
-from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.config.schema.task import TokenClassificationConfig
 from fmkit.data.sources import tagged_sentences
 from fmkit.data.sources.tagged_sentences import Sentence

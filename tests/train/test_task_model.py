@@ -6,7 +6,7 @@ import pytest
 from scipy.special import log_softmax
 from small_runs import Trained, assembled, folder, images, settings
 
-from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.config.schema.task import ClassificationConfig
 from fmkit.core.types import DataSpec
 from fmkit.tasks.classification import Classification

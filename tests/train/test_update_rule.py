@@ -14,7 +14,7 @@ from small_runs import Trained, assembled, folder, settings
 from test_resume import TIMES
 
 from fmkit.config.schema.optimizer import SgdConfig
-from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.core.errors import ArtifactError, NonFiniteError
 from fmkit.optim.update_rule import UpdateRule
 from fmkit.store import metrics_log

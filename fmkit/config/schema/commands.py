@@ -8,7 +8,8 @@ from fmkit.config.schema.data import DataConfig
 from fmkit.config.schema.keys import FACTOR, SEED, at_least, between, key
 from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.optimizer import OptimizerConfig
-from fmkit.config.schema.runtime import PhaseConfig, RuntimeConfig
+from fmkit.config.schema.runtime import RuntimeConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.config.schema.task import TaskConfig
 
 

@@ -1,4 +1,4 @@
-"""Class folders: a folder per class, or a folder per split with a folder per class inside.
+"""Listing of files below `data.root`: class folders, or a folder per split with class folders.
 
 For texts a class may also be a file with a line per example, where there are no class folders.
 Nested folders belong to their class. Files and folders whose name begins with a dot, and

@@ -2,7 +2,7 @@
 
 from small_runs import Trained, assembled, folder, settings
 
-from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.train import loop
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_runs import Trained, assembled, folder, images, settings
 
-from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.core.errors import NonFiniteError
 from fmkit.data.loaders.image_loader import ImageLoader
 from fmkit.train import loop

@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import load_file
 from small_runs import Trained, assembled, folder, settings, train
 
-from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.core import fault_injection
 from fmkit.core.errors import ArtifactError, Interrupted
 from fmkit.store import metrics_log

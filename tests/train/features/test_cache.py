@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from small_runs import assembled, folder, images, settings, train
 
-from fmkit.config.schema.runtime import PhaseConfig
+from fmkit.config.schema.stage import PhaseConfig
 from fmkit.core.errors import ConfigError
 from fmkit.core.types import DataSpec
 from fmkit.store.array_cache import ArrayCache

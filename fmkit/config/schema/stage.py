@@ -1,0 +1,52 @@
+"""The keys of `stage.PHASE`: what trains, for how long, by which solver."""
+
+from dataclasses import dataclass
+
+from fmkit.config import trainable, units
+from fmkit.config.schema.keys import POSITIVE, at_least, key
+
+
+@dataclass
+class PhaseConfig:
+    """One phase of a stage; phases run in the order they are written."""
+
+    train: str = key(
+        "all",
+        "What trains: `head`, or with it `all`, `top:N`, `blocks:REGEX`, `norm`, `bias`, `lora`.",
+        check=trainable.text_problem,
+    )
+    epochs: str = key(
+        "10",
+        "Length of the phase: a number of epochs, `10 epochs` or `500 steps`.",
+        check=units.epochs_problem,
+    )
+    learning_rate: float | None = key(
+        None,
+        "Peak learning rate of the phase; null uses `optimizer.learning_rate`.",
+        range=POSITIVE,
+    )
+    augment: str | None = key(
+        None,
+        "Augmentation preset of the phase; null uses `data.augment`.",
+        choices=("none", "light", "medium", "strong", "views"),
+    )
+    solver: str = key(
+        "gradient",
+        "`gradient`: the optimizer; `lbfgs`: a linear head's optimum, L2 chosen on validation.",
+        choices=("gradient", "lbfgs"),
+    )
+    batchnorm: str = key(
+        "frozen",
+        "BatchNorm in trained blocks: `frozen` (with `norm`, `bias`: statistics only) or `train`.",
+        choices=("frozen", "train"),
+    )
+    rates: dict[str, float] = key(
+        dict,
+        "Learning-rate factors by REGEX on whole block names: `{stem: 0.1, head: 2}`.",
+        check=trainable.rates_problem,
+    )
+    patience: int | None = key(
+        None,
+        "Early stopping: epochs without a better `task.monitor`; null never stops early.",
+        range=at_least(1),
+    )
