@@ -37,6 +37,7 @@ class Task:
         spec: the data set that it learns from.
 
     Attributes:
+        config: of the task, as given.
         name: as in `task.name`.
         input_format: `examples`, one by one; `packed`: texts without labels, packed into windows by
             `fmkit.data.loaders.packing`; or `rows`: what `encode_rows` makes of the examples.
@@ -86,7 +87,7 @@ class Task:
     next_token_model: Callable[[], Any] | None = None
 
     def __init__(self, config: Any, spec: DataSpec) -> None:
-        self._config = config
+        self.config = config
 
     def targets(self, examples: Any) -> np.ndarray:
         """The targets of a data set: (N,) int32 class numbers, or (N, K) float32.

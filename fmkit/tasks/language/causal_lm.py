@@ -40,7 +40,7 @@ class CausalLm(TokenTask):
         Raises:
             ConfigError: the backbone is not causal.
         """
-        token_losses.require_text(self._config.name, backbone, is_causal=True)
+        token_losses.require_text(self.config.name, backbone, is_causal=True)
         to_logits = token_losses.output_layer(backbone, has_bias=False)
         self.next_token_model = partial(next_token_model, backbone, to_logits)
         return to_logits(backbone.model.output, "logits")

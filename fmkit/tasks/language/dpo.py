@@ -106,7 +106,7 @@ class Dpo(Task):
         Raises:
             ConfigError: the backbone is not causal.
         """
-        token_losses.require_text(self._config.name, backbone, is_causal=True)
+        token_losses.require_text(self.config.name, backbone, is_causal=True)
         for layer in all_layers(backbone.model):
             if isinstance(layer, keras.layers.Dropout):
                 layer.rate = 0.0
@@ -153,7 +153,7 @@ class Dpo(Task):
             targets: (B, 4).
             outputs: (B, 2).
         """
-        config, lengths = self._config, ops.maximum(targets[:, 2:], 1.0)
+        config, lengths = self.config, ops.maximum(targets[:, 2:], 1.0)
         divisor = lengths if config.loss_type == "ipo" else 1.0
         ratios = (ops.cast(outputs, "float32") - targets[:, :2]) / divisor
         rewards = config.beta * ratios

@@ -47,7 +47,7 @@ class MaskedLm(TokenTask):
         Raises:
             ConfigError: the backbone is causal, or its tokenizer has no mask token.
         """
-        token_losses.require_text(self._config.name, backbone, is_causal=False)
+        token_losses.require_text(self.config.name, backbone, is_causal=False)
         tokenizer = backbone.tokenizer
         if tokenizer is None or tokenizer.mask is None:
             raise ConfigError(
@@ -55,7 +55,7 @@ class MaskedLm(TokenTask):
                 "token.",
                 "Take a model that has one, such as model=small_bert or model=minilm.",
             )
-        self._masking = TokenMasking(tokenizer, self._config.mask_rate, self._config.whole_words)
+        self._masking = TokenMasking(tokenizer, self.config.mask_rate, self.config.whole_words)
         positions = keras.Input((None,), dtype="int32", name="places")
         self.extra_inputs = (positions,)
         features = backbone.model.output

@@ -71,7 +71,7 @@ class QuestionAnswering(Task):
         """Questions with windows of their texts; see `rows.encode`."""
         if self._is_causal is None:
             raise RuntimeError("call `head` first: it knows the backbone")
-        return rows.encode(examples, tokenizer, self._is_causal, max_length, self._config)
+        return rows.encode(examples, tokenizer, self._is_causal, max_length, self.config)
 
     def prepare_batch(self, tokens: np.ndarray, random: np.random.Generator) -> Batch:
         """Rows (B, T, 3) -> ((tokens (B, T),), marks (B, T) int32)."""
@@ -83,7 +83,7 @@ class QuestionAnswering(Task):
         Raises:
             ConfigError: the backbone does not read texts, or its tokenizer has no separator.
         """
-        token_losses.require_text(self._config.name, backbone)
+        token_losses.require_text(self.config.name, backbone)
         tokenizer = backbone.tokenizer
         if tokenizer is None or not tokenizer.special_tokens[1]:
             raise ConfigError(
@@ -113,7 +113,7 @@ class QuestionAnswering(Task):
         self, network: Any, loader: Any, examples: Any, splits: Mapping[str, np.ndarray]
     ) -> SquadEvaluator | None:
         """Exact match and F1 of up to `task.watch_examples` validation questions."""
-        indices, max_questions = np.asarray(splits.get("val", ())), self._config.watch_examples
+        indices, max_questions = np.asarray(splits.get("val", ())), self.config.watch_examples
         if not max_questions or not len(indices):
             return None
         return SquadEvaluator(

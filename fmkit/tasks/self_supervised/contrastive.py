@@ -30,12 +30,12 @@ class Contrastive(SelfSupervised):
     def head(self, backbone: Backbone, config: ModelConfig) -> Any:
         """Dense layers with BatchNorm and ReLU between them: (2B, P) in float32."""
         x = self.pooled(backbone, config)
-        for number in range(1, self._config.projection_layers):
+        for number in range(1, self.config.projection_layers):
             name = f"head_projection{number}"
-            x = keras.layers.Dense(self._config.projection_hidden, use_bias=False, name=name)(x)
+            x = keras.layers.Dense(self.config.projection_hidden, use_bias=False, name=name)(x)
             x = keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
             x = keras.layers.ReLU(name=f"{name}_relu")(x)
-        last = keras.layers.Dense(self._config.projection, dtype="float32", name="head_projection")
+        last = keras.layers.Dense(self.config.projection, dtype="float32", name="head_projection")
         return last(x)
 
 
@@ -46,7 +46,7 @@ class Simclr(Contrastive):
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
         """NT-Xent of a batch of projections (2B, P), in nats."""
-        return nt_xent(outputs, self._config.temperature)
+        return nt_xent(outputs, self.config.temperature)
 
 
 class Vicreg(Contrastive):
@@ -56,7 +56,7 @@ class Vicreg(Contrastive):
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
         """VICReg of a batch of projections (2B, P)."""
-        config = self._config
+        config = self.config
         return vicreg(outputs, config.invariance, config.variance, config.covariance)
 
 

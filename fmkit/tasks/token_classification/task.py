@@ -82,7 +82,7 @@ class TokenClassification(TokenTask):
         Raises:
             ConfigError: the backbone does not read texts.
         """
-        token_losses.require_text(self._config.name, backbone)
+        token_losses.require_text(self.config.name, backbone)
         self._is_causal = backbone.is_causal
         return heads.logits(len(self._tags))(heads.hidden(backbone.model.output, config))
 
