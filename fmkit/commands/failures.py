@@ -41,13 +41,15 @@ def as_fmkit_error(
     if isinstance(error, FmkitError):
         return error
     failure: FmkitError
-    if isinstance(error, KeyboardInterrupt):  # a signal between the steps
+    number = signals.raised_signal()  # also where a library has made another error of it
+    if isinstance(error, KeyboardInterrupt):
         number = error.number if isinstance(error, signals.SignalReceived) else signal.SIGINT
+    if number is not None:
         hint = (
             f"Go on with: fmkit resume {shlex.quote(files.display_path(folder))}" if folder else ""
         )
         message = f"stopped by {signal.Signals(number).name}{_position(folder)}."
-        failure = Interrupted(message, hint, int(number))
+        failure = Interrupted(message, hint, number)
     elif is_disk_full(error):
         failure = ResourceError(f"the disk is full: {error}.", "Free some space and start again.")
     elif is_out_of_memory(error):

@@ -44,7 +44,7 @@ class _SignalHandler:
         self.defer_depth = 0
         self.exit_code: int | None = None
         self._stop_time = 0.0
-        self._has_raised = False
+        self.has_raised = False
         self.previous: dict[int, Any] = {}
         self._restored = threading.Event()
 
@@ -84,15 +84,15 @@ class _SignalHandler:
         elif self.stop_signal is None:
             self.stop_signal, self._stop_time = number, time.monotonic()
             if self.defer_depth == 0:
-                self._has_raised = True
+                self.has_raised = True
                 raise SignalReceived(number)
             name = signal.Signals(number).name
             message = f"\n{name}: stopping after this step and saving; once more stops at once\n"
             with contextlib.suppress(OSError):
                 # Not `sys.stderr`, which may be in the middle of a write.
                 os.write(2, message.encode())
-        elif not self._has_raised and time.monotonic() - self._stop_time >= _REPEAT_SECONDS:
-            self._has_raised = True
+        elif not self.has_raised and time.monotonic() - self._stop_time >= _REPEAT_SECONDS:
+            self.has_raised = True
             raise SignalReceived(self.stop_signal)
 
     def _watch(self) -> None:
@@ -163,6 +163,14 @@ def signal_handlers(until_exit: bool = False) -> Iterator[None]:
 def stop_signal() -> int | None:
     """The signal that asked the process to stop, if one has."""
     return None if _handler is None else _handler.stop_signal
+
+
+def raised_signal() -> int | None:
+    """The signal that was raised as `SignalReceived`, if one was, even where a library caught it.
+
+    While TensorFlow traces, it turns whatever is raised inside some conversions into a TypeError.
+    """
+    return None if _handler is None or not _handler.has_raised else _handler.stop_signal
 
 
 def raise_if_stopped() -> None:

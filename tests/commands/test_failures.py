@@ -1,6 +1,9 @@
 """Memory that runs out: what was going on, with which sizes, and what to try."""
 
 import errno
+import os
+import signal
+import time
 
 import pytest
 
@@ -11,6 +14,7 @@ from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.optimizer import AdamConfig
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.config.schema.task import ClassificationConfig
+from fmkit.core import signals
 from fmkit.core.errors import ResourceError
 from fmkit.store.run_dir import RunWriter
 
@@ -64,6 +68,29 @@ def test_an_error_behind_the_error_counts():
     error = RuntimeError("while predicting")
     error.__context__ = MemoryError()
     assert failures.is_out_of_memory(error)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_one_where_a_library_made_another_error_of_it(number):
+    """As TensorFlow does while it traces a conversion."""
+
+    def convert():
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(10)
+        except BaseException:
+            raise TypeError("Failed to convert elements of (None,) to Tensor.") from None
+
+    with signals.signal_handlers(), pytest.raises(TypeError) as raised:
+        convert()
+    with signals.signal_handlers():
+        assert failures.as_fmkit_error(raised.value).exit_code == 1  # of another command
+    with signals.signal_handlers():
+        with pytest.raises(TypeError):
+            convert()
+        failure = failures.as_fmkit_error(raised.value)
+    assert failure.exit_code == 128 + number
+    assert str(failure).startswith(f"stopped by {number.name}")
 
 
 @pytest.mark.parametrize(
