@@ -75,7 +75,7 @@ def parse(command: str, arguments: Sequence[str]) -> CommandLine:
     """Read the flags and overrides of one command.
 
     Raises:
-        ConfigError: an unknown flag, or overrides that are no `key=value`; all of them at once.
+        ConfigError: an unknown flag, or overrides that are not `key=value`; all of them at once.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException

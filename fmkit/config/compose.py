@@ -99,7 +99,7 @@ def _register_source() -> None:
     Plugins.instance().register(CheckedSource)
 
 
-MAX_JOBS = 200
+MAX_COMPOSED_JOBS = 200
 """Jobs of a sweep that are composed beforehand; a longer sweep is checked as far as that."""
 
 
@@ -119,7 +119,7 @@ def compose_all_jobs(
         values = override.sweep_string_iterator() if is_sweep else ()
         swept = [f"{text.partition('=')[0]}={value}" for value in values]
         spellings.append(swept if is_sweep else [text])
-    for words in itertools.islice(itertools.product(*spellings), MAX_JOBS):
+    for words in itertools.islice(itertools.product(*spellings), MAX_COMPOSED_JOBS):
         try:
             config = _composed(line, list(words))
             value = to_typed(config, line.command, names, places)

@@ -259,8 +259,8 @@ class SourceEntry:
         labels: kinds of LABELS that it can give, the default first; none for content alone; None
             where that is not known, so that nothing is checked.
         has_user_files: its files are the user's, so that `data.on_bad=quarantine` can move them.
-        is_packaged: its data come with an installed package, so that it is no remedy for a user
-            with data of their own.
+        is_packaged: its data come with an installed package, so that it is not
+            suggested to a user with data of their own.
     """
 
     config: type[data.DataConfig]

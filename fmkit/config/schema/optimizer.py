@@ -57,7 +57,7 @@ class OptimizerConfig:
         0.1, "`step` multiplies the learning rate by this factor.", range=FACTOR
     )
     clip_norm: float | None = key(
-        1.0, "Maximum global gradient norm; null is no clipping.", range=POSITIVE
+        1.0, "Maximum global gradient norm; null does not clip.", range=POSITIVE
     )
     accumulation: int = key(
         1, "Gradient accumulation: batches averaged into one update.", range=at_least(1)

@@ -40,9 +40,8 @@ class Recorder(keras.callbacks.Callback):
         super().__init__()
         self._context, self._phase, self._position = context, phase, context.position
         assembly = context.assembly
-        self._examples = len(
-            assembly.splits["train"]
-        )  # of all objectives in one epoch of the first
+        # Of all objectives, in one epoch of the first.
+        self._examples = len(assembly.splits["train"])
         for part in assembly.objectives[1:]:
             self._examples += part.config.batch_size * phase.steps_per_epoch
         self._log_every = assembly.config.runtime.log_every
