@@ -1,7 +1,6 @@
 """From a name in the config to the object behind it: a literal table, then what plugins add."""
 
 import importlib
-import importlib.metadata
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping
@@ -28,7 +27,9 @@ def load(code: Code) -> Any:
 
 
 @cache
-def _entry_points(kind: str) -> dict[str, importlib.metadata.EntryPoint]:
+def _entry_points(kind: str) -> dict[str, Any]:
+    import importlib.metadata  # 20 ms, which `fmkit --help` need not pay
+
     points = importlib.metadata.entry_points(group=f"fmkit.{kind}")
     return {point.name: point for point in points}
 
