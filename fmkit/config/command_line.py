@@ -36,6 +36,12 @@ HYDRA = {"hydra/launcher": ("basic",), "hydra/sweeper": ("basic",)}
 _OPEN = re.compile(r"(stage\.[^.=]+\.rates|task\.objectives)[.=]")
 """Keys under which users have keys of their own, which Hydra would want `++` for."""
 
+_PATH_KEYS = (
+    "root", "image_root", "input", "output", "run", "runs_dir", "init", "weights", "tokenizer",
+    "preset", "cache_dir", "plugins",
+)  # fmt: skip
+"""The last part of the names of keys that hold a path."""
+
 _NUMBER = re.compile(r"(?<![\w.'\"])[-+]?\d{1,15}(\.0*)?([eE]\+?\d{1,2})?(?![\w.'\"])")
 
 
@@ -100,12 +106,21 @@ def parse(command: str, arguments: Sequence[str]) -> CommandLine:
         shows_only=any(getattr(flags, _attribute(flag)) is not None for flag in SHOW_FLAGS),
     )
     overrides_parser = OverridesParser.create()
-    for word in line.words:
+
+    def parsed(word: str) -> Any:
+        try:
+            return overrides_parser.parse_override(word)
+        except (HydraException, RecursionError):
+            return None
+
+    for index, word in enumerate(line.words):
         problem = _word_problem(word)
         if not problem:
-            try:
-                override = overrides_parser.parse_override(word)
-            except (HydraException, RecursionError):
+            override = parsed(word)
+            if override is None and (quoted := _quoted_path(word, line.multirun)):
+                override = parsed(quoted)
+                line.words[index] = quoted
+            if override is None:
                 problem = _unreadable(word)
             else:
                 line.overrides.append(override)
@@ -187,6 +202,15 @@ def _as_hydra_takes_it(word: str) -> str:
         return str(int(number)) if abs(number) < 2**53 else match[0]
 
     return key + equals + _NUMBER.sub(whole, value)
+
+
+def _quoted_path(word: str, multirun: bool) -> str:
+    """A path such as `~/photos` or `IMG (1).jpg` in quotes, which Hydra wants; else empty."""
+    key, equals, value = word.partition("=")
+    if not equals or key.rpartition(".")[2] not in _PATH_KEYS or re.search(r"['\"\\\n]", value):
+        return ""
+    paths = value.split(",") if multirun else [value]
+    return key + equals + ",".join(f"'{path}'" for path in paths)
 
 
 def _unreadable(word: str) -> str:

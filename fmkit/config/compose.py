@@ -240,7 +240,7 @@ def _normalise(value: Any) -> None:
             # `rules` refuses an empty text: as a path it would be the working folder.
             is_word = name == "weights" and text in rules.OWN_WEIGHTS
             if isinstance(text, str) and text and not is_word:
-                setattr(holder, name, files.absolute_path(text))
+                setattr(holder, name, files.input_path(text))
     if model is not None and model.preset and Path(model.preset).expanduser().is_dir():
         model.preset = files.absolute_path(model.preset)
 

@@ -181,7 +181,7 @@ def _typed(
         return None, [Problem(prefix, f"{prefix}: {str(error).splitlines()[0]}.")]
     for key in ("root", "image_root"):
         if isinstance(getattr(typed, key, None), str):
-            setattr(typed, key, files.absolute_path(getattr(typed, key)))
+            setattr(typed, key, files.input_path(getattr(typed, key)))
     return typed, []
 
 

@@ -11,7 +11,7 @@ from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.keys import field_types
 from fmkit.config.schema.task import JointConfig, ObjectiveConfig
 from fmkit.core.errors import ArtifactError, ConfigError, received
-from fmkit.core.files import absolute_path
+from fmkit.core.files import input_path
 
 
 def section(config: Mapping[str, Any], group: str) -> Any:
@@ -30,7 +30,7 @@ def section(config: Mapping[str, Any], group: str) -> Any:
         typed.objectives = {name: _objective(row) for name, row in typed.objectives.items()}
     for name in ("root", "image_root") if group == "data" else ():
         if interpolation.is_interpolated(values.get(name)):
-            setattr(typed, name, absolute_path(getattr(typed, name)))
+            setattr(typed, name, input_path(getattr(typed, name)))
     return typed
 
 

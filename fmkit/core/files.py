@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from fmkit.core import fault_injection
 
@@ -21,8 +23,29 @@ DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def absolute_path(path: str | Path) -> str:
-    """A path from the root, without `..` and `~`; links stay as they are."""
-    return os.path.abspath(Path(path).expanduser())  # noqa: PTH100
+    """A path from the root, without `..`, `~` and `file:`; links stay as they are."""
+    text = str(path)
+    if text[:5].lower() == "file:":  # as file managers and browsers copy the place of a file
+        text = unquote(re.sub("^/+(localhost/+)?", "/", text[5:]))
+    return os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111 - never an error
+
+
+def matching_paths(path: str | Path) -> list[str]:
+    """Absolute paths that a path names: one, or what fits its `*`, `?`, `[...]` and `**`, sorted.
+
+    A path that exists as it stands is that one, whatever characters its name has, and so is a
+    pattern that nothing fits.
+    """
+    literal = absolute_path(path)
+    if os.path.lexists(literal) or not glob.has_magic(literal):
+        return [literal]
+    return sorted(glob.glob(literal, recursive=True)) or [literal]  # noqa: PTH207
+
+
+def input_path(path: str | Path) -> str:
+    """The absolute path that a config key names; a pattern that fits several stays a pattern."""
+    paths = matching_paths(path)
+    return paths[0] if len(paths) == 1 else absolute_path(path)
 
 
 def display_path(path: str | Path) -> str:

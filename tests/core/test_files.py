@@ -76,3 +76,38 @@ def test_there_is_one_way_to_write_a_file(path):
 def test_the_search_sees_what_it_is_there_for():
     assert list(writes(PACKAGE / "core" / "files.py"))
     assert list(writes(PACKAGE / "store" / "tensorboard.py"))
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "~/a b",
+        "{home}/a b",
+        "file:///{home}/a%20b",
+        "file://localhost{home}/a%20b",
+        "file:{home}/a b",
+    ],
+)
+def test_a_path_may_be_a_url_or_begin_with_the_home_folder(typed, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    typed = typed.format(home=tmp_path)
+    assert files.absolute_path(typed) == str(tmp_path / "a b")
+    assert files.absolute_path(Path(typed)) == str(tmp_path / "a b")  # which drops a slash
+
+
+def test_a_pattern_is_what_fits_it_and_a_literal_name_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a1.txt", "a2.txt", "b.txt", "[x].txt", "deep/er/a3.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+
+    def names(pattern):
+        return [str(Path(path).relative_to(tmp_path)) for path in files.matching_paths(pattern)]
+
+    assert names("a*.txt") == ["a1.txt", "a2.txt"]
+    assert names("**/a*.txt") == ["a1.txt", "a2.txt", "deep/er/a3.txt"]
+    assert names("[ab]?.txt") == ["a1.txt", "a2.txt"]
+    assert names("[x].txt") == ["[x].txt"]
+    assert names("none*") == ["none*"]
+    assert files.input_path("b*") == str(tmp_path / "b.txt")
+    assert files.input_path("a*") == str(tmp_path / "a*")

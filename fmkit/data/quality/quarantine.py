@@ -13,7 +13,7 @@ from typing import Any
 
 from fmkit.config import registry
 from fmkit.core.errors import ConfigError, ResourceError, plural
-from fmkit.core.files import absolute_path
+from fmkit.core.files import absolute_path, matching_paths
 from fmkit.data.findings import Finding, printable
 
 NAME = "quarantine"
@@ -33,7 +33,7 @@ def movable_root(config: Any) -> Path:
         )
     if image_root := getattr(config, "image_root", None):
         return Path(absolute_path(image_root))
-    root = Path(absolute_path(config.root))
+    root = Path(os.path.commonpath(matching_paths(config.root)))
     return root.parent if root.is_file() else root
 
 

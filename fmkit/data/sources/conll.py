@@ -108,7 +108,7 @@ def _files(config: ConllData, findings: list[Finding]) -> list[tuple[str, str, s
     kind = FileKind("CoNLL file", (*ENDINGS, *(f".{name}" for name in _SPLITS)))
     hint = "Name one file in data.root to read it whatever its name ends in."
     listing = directory.files_at(config.root, kind, config.outside_links, hint)
-    if not Path(config.root).expanduser().is_dir():
+    if listing.is_file:
         return [(listing.paths[0], "", "")]
     findings += listing.findings
     rows = []

@@ -8,11 +8,12 @@ Nested folders belong to their class. Files and folders whose name begins with a
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fmkit.core.errors import DataError, join_names, plural
-from fmkit.core.files import display_path
+from fmkit.core.files import display_path, matching_paths
 from fmkit.data.examples import Content, Examples, from_names
 from fmkit.data.findings import Finding, printable
 from fmkit.data.formats import file_type
@@ -20,11 +21,11 @@ from fmkit.data.sources.paths import (
     SPLIT_NAMES,
     existing_path,
     format_counts,
+    is_ignored,
     name_findings,
     suffix_of,
 )
 
-_IGNORED = ("__macosx", "thumbs.db", "desktop.ini")
 _DOCUMENTATION = (
     "readme", "license", "licence", "copying", "notice", "citation", "changelog", "sources",
 )  # fmt: skip
@@ -64,6 +65,7 @@ class Listing:
         class_names: of folders and class files, in their order.
         unsupported: number of files of another kind, by their ending.
         hidden: number of files and folders that were ignored.
+        is_file: it is of one file, which the user named, of whatever kind.
         seen: path of each folder by device and inode, so that none is listed twice.
     """
 
@@ -79,6 +81,7 @@ class Listing:
     findings: list[Finding] = field(default_factory=list)
     unsupported: Counter[str] = field(default_factory=Counter)
     hidden: int = 0
+    is_file: bool = False
     seen: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -111,7 +114,7 @@ class Listing:
             self.report("unlistable", self.relative(str(folder)) or ".", str(error.strerror))
             return [], []
         for entry in entries:
-            if entry.name.startswith(".") or entry.name.lower() in _IGNORED:
+            if is_ignored(entry.name):
                 self.hidden += 1
             elif problem := self._entry_problem(entry):
                 shown = printable(self.relative(entry.path))
@@ -195,6 +198,13 @@ class Listing:
             self.report("mixed_layout", why=f"{why} or class folders only.")
         return False
 
+    def add_file(self, path: str, class_name: str = "", split: str = "") -> None:
+        """Add one file as an example."""
+        self.ids.append(self.relative(path))
+        self.paths.append(path)
+        self.classes.append(class_name)
+        self.splits.append(split)
+
     def list_class(self, folder: Path, split: str) -> None:
         """Add every file below one class folder."""
         before, unsupported = len(self.ids), Counter[str]()
@@ -210,13 +220,10 @@ class Listing:
             folders, files = self.children(current)
             pending.extend(reversed(folders))
             for path in files:
-                if not self.kind.matches(path):
+                if self.kind.matches(path):
+                    self.add_file(path, folder.name, split)
+                else:
                     unsupported[suffix_of(path)] += 1
-                    continue
-                self.ids.append(self.relative(path))
-                self.paths.append(path)
-                self.classes.append(folder.name)
-                self.splits.append(split)
         self.unsupported += unsupported
         self.class_names.append(folder.name)
         if len(self.ids) == before:
@@ -257,32 +264,60 @@ def walk(root: Path, kind: FileKind, outside_links: bool) -> Listing:
     return listing
 
 
-def all_files(root: Path, kind: FileKind, outside_links: bool) -> Listing:
-    """All files under a folder (see `walk`), whatever its folders are called."""
+def all_files(
+    root: Path, kind: FileKind, outside_links: bool, paths: Sequence[Path] = ()
+) -> Listing:
+    """All files under a folder (see `walk`), whatever its folders are called.
+
+    Args:
+        root: the folder.
+        paths: files and folders in it that are listed; none: all.
+    """
     listing = Listing(root, kind, outside_links)
-    listing.list_class(root, split="")
+    for path in paths or [root]:
+        if path.is_dir():
+            listing.list_class(path, split="")
+        elif kind.matches(path.name):
+            listing.add_file(str(path))
+        else:
+            listing.unsupported[suffix_of(path.name)] += 1
     listing.findings = [finding for finding in listing.findings if finding.kind != "empty_class"]
     return listing
 
 
-def files_at(root: str, kind: FileKind, outside_links: bool, hint: str = "") -> Listing:
+def files_at(
+    root: str, kind: FileKind, outside_links: bool, hint: str = "", key: str = "data.root"
+) -> Listing:
     """The file at `root`, of any kind, or all files of a kind below that folder.
 
-    The hint says what to do where a folder has none.
+    Args:
+        root: a path, or a pattern such as `texts/2024-*.txt` for several.
+        kind: of the files.
+        outside_links: see `walk`.
+        hint: what to do where there is no such file.
+        key: the config key that the root comes from.
 
     Raises:
         ConfigError: no root was given.
         DataError: there is no such path, or no such file below it.
     """
-    if not root or not Path(root).expanduser().is_dir():
-        path = existing_path(root, "file")
-        return Listing(path.parent, kind, ids=[path.name], paths=[str(path)])
-    listing = all_files(existing_path(root, "folder"), kind, outside_links)
+    paths = [Path(path) for path in matching_paths(root)] if root else []
+    if len(paths) > 1:
+        paths = [path for path in paths if not is_ignored(path.name)]
+        folder = Path(os.path.commonpath([path.parent for path in paths]))
+        listing = all_files(folder, kind, outside_links, paths)
+    elif paths and paths[0].is_dir():
+        listing = all_files(paths[0], kind, outside_links)
+    else:
+        path = existing_path(root, "file", key)
+        return Listing(path.parent, kind, ids=[path.name], paths=[str(path)], is_file=True)
     if not listing.ids:
         others = format_counts(listing.unsupported)
         contents = f"; it has {others}" if others else ""
         endings = ", ".join(kind.endings)
-        raise DataError(f"{listing.root} has no {kind.noun}s ({endings}){contents}.", hint)
+        raise DataError(
+            f"{key}: {display_path(root)} has no {kind.noun}s ({endings}){contents}.", hint
+        )
     return listing
 
 

@@ -3,9 +3,7 @@
 `formats/tables.py` reads the cells, `table_rows.py` labels, splits and groups.
 """
 
-import os
 from collections.abc import Hashable
-from pathlib import Path
 
 from fmkit.config.schema.data import ImageTableData
 from fmkit.core.errors import plural
@@ -13,7 +11,7 @@ from fmkit.data.content.images import ImageFiles
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding
 from fmkit.data.formats.tables import read_complete
-from fmkit.data.sources.paths import existing_path, file_sizes
+from fmkit.data.sources.paths import existing_path, file_sizes, find_file
 from fmkit.data.sources.table_rows import UsableRows
 
 _HINT = (
@@ -37,7 +35,7 @@ def list_examples(config: ImageTableData) -> Examples:
         labels, problems = rows.read_labels(cells)
         problems += [] if listed else ["no path"]
         rows.findings += [Finding("incomplete_row", where, problem) for problem in problems]
-        path = _find_file(folder, listed) if listed else None
+        path = find_file(folder, listed) if listed else None
         if listed and path is None:
             rows.findings.append(Finding("missing_file", where, f"{listed!r} is not in {folder}"))
         if path is None or problems:
@@ -56,12 +54,3 @@ def list_examples(config: ImageTableData) -> Examples:
         why = f"{plural(repeated, *nouns)} an earlier one: left out."
         rows.findings.append(Finding("repeated_rows", "", why, count=repeated))
     return rows.examples(table, ImageFiles(tuple(rows.values), file_sizes(rows.values)))
-
-
-def _find_file(folder: Path, path: str) -> Path | None:
-    """The absolute path of a file that exists; a table from Windows may have backslashes."""
-    for spelling in dict.fromkeys([path, path.replace("\\", "/")]):
-        candidate = os.path.abspath(folder / os.path.expanduser(spelling))  # noqa: PTH100, PTH111
-        if os.path.isfile(candidate):  # noqa: PTH113 - a name too long, or a NUL, is not an error
-            return Path(candidate)
-    return None

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fmkit.core.errors import ConfigError, DataError
-from fmkit.core.files import absolute_path, display_path
+from fmkit.core.errors import ConfigError, DataError, join_names
+from fmkit.core.files import absolute_path, display_path, matching_paths
 from fmkit.data.class_checks import SHOWN
 from fmkit.data.findings import Finding
 from fmkit.data.targets import normalise_name
@@ -18,6 +18,12 @@ from fmkit.data.targets import normalise_name
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 """Control characters, and those that hide text or change its direction."""
 _WORD = re.compile(r"[a-z]+")
+
+_IGNORED = (
+    "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "#recycle", "$recycle.bin",
+    "system volume information", "__pycache__",
+)  # fmt: skip
+"""Names, in lower case, of what operating systems, storage devices and Python leave in folders."""
 
 _FOLDERS = (
     "A folder with a folder per class is for data=image_folder or, with texts in it, "
@@ -47,7 +53,15 @@ def existing_path(root: str, kind: str, key: str = "data.root") -> Path:
     """
     if root in ("", "???"):
         raise ConfigError(f"{key} is missing. Say {key}=PATH, a {kind}.")
-    path = Path(absolute_path(root))
+    matches = matching_paths(root)
+    if len(matches) > 1:
+        names = join_names([display_path(match) for match in matches], 3)
+        raise DataError(
+            f"{key}: {display_path(root)!r} fits {len(matches)} paths ({names}), and one {kind} is "
+            "read here.",
+            f"Name one of them, or the folder that they are in: {key}=PATH",
+        )
+    path = Path(matches[0])
     if path.is_dir() if kind == "folder" else path.is_file():
         return path
     shown = display_path(path)  # the config has the absolute path, the user has typed less
@@ -60,6 +74,27 @@ def existing_path(root: str, kind: str, key: str = "data.root") -> Path:
     if parent == path.parent:
         hint = "Check the spelling of its last part."
     raise DataError(f"{key}: {shown!r}{absolute}: no such {kind}.", hint)
+
+
+def is_ignored(name: str) -> bool:
+    """Whether a file or folder of this name is not data, and nothing in it: hidden, or a system's.
+
+    Names that begin with a dot are hidden; those with `~$` are locks of office programs.
+    """
+    return name.startswith((".", "~$")) or name.lower() in _IGNORED
+
+
+def find_file(folder: Path, name: str) -> Path | None:
+    """The absolute path of a file that a table names, relative to a folder, where it exists.
+
+    A table from Windows may have backslashes, and one from a web tool `file:` URLs.
+    """
+    for spelling in dict.fromkeys([name, name.replace("\\", "/")]):
+        is_relative = not spelling.startswith("~") and spelling[:5].lower() != "file:"
+        path = absolute_path(folder / spelling if is_relative else spelling)
+        if os.path.isfile(path):  # noqa: PTH113 - a name too long, or a NUL, is not an error
+            return Path(path)
+    return None
 
 
 def split_of(name: str) -> str:

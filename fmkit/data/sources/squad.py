@@ -22,7 +22,7 @@ import numpy as np
 
 from fmkit.config.schema.data import SquadData
 from fmkit.core.errors import DataError, join_names, received
-from fmkit.core.files import display_path
+from fmkit.core.files import display_path, matching_paths
 from fmkit.data.content.answer_spans import AnswerSpans, Span, locate
 from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples, without_classes
@@ -30,7 +30,7 @@ from fmkit.data.findings import Finding, UnusableInput
 from fmkit.data.formats.json_records import ENDINGS, JSON_LINES, records
 from fmkit.data.formats.tables import PARQUET, ParquetTable, check_columns
 from fmkit.data.formats.text_files import as_data_error, text_problem
-from fmkit.data.sources.paths import existing_path, split_of
+from fmkit.data.sources.paths import existing_path, is_ignored, split_of
 from fmkit.data.sources.table_rows import row_id
 
 _LEAST_ARTICLES = 3
@@ -120,25 +120,27 @@ def list_examples(config: SquadData) -> Examples:
 
 def _files(config: SquadData, findings: list[Finding]) -> list[tuple[Path, str]]:
     """Files, each with its split; empty where the fractions decide."""
-    if not config.root or not Path(config.root).expanduser().is_dir():
-        return [(existing_path(config.root, "file"), "")]
-    root = existing_path(config.root, "folder")
+    paths = [Path(path) for path in matching_paths(config.root)] if config.root else []
+    if len(paths) < 2:
+        if not paths or not paths[0].is_dir():
+            return [(existing_path(config.root, "file"), "")]
+        paths = sorted(paths[0].iterdir())
     paths = [
         path
-        for path in sorted(root.iterdir())
-        if path.suffix.lower() in ENDINGS and path.name[0] != "." and path.is_file()
+        for path in paths
+        if path.suffix.lower() in ENDINGS and not is_ignored(path.name) and path.is_file()
     ]
     files = [(path, split) for path in paths if (split := split_of(path.name))]
     others = [path.name for path in paths if not split_of(path.name)]
     if not files:
         contents = f"; it has {join_names(others, 5)}" if others else ""
         raise DataError(
-            f"{display_path(root)} has no file that is named after a split and ends in "
+            f"{display_path(config.root)} has no file that is named after a split and ends in "
             f"{', '.join(ENDINGS)}{contents}.",
             "Call them train*.json and dev*.json, or name one file in data.root.",
         )
     if others:
-        why = f"{join_names(others, 5)} of {display_path(root)}: not named after a split."
+        why = f"{join_names(others, 5)} of {display_path(config.root)}: not named after a split."
         findings.append(Finding("unsupported", "", why, count=len(others)))
     return files
 

@@ -1,0 +1,95 @@
+"""What paths users type name, and which names are not data: the same for every reader."""
+
+import pytest
+
+from fmkit.config import command_line
+from fmkit.config.schema.data import ChatData, ConllData, ImageFolderData, SquadData, TextLinesData
+from fmkit.core.errors import ConfigError, DataError
+from fmkit.data.sources import directory
+from fmkit.data.sources.directory import FileKind
+from fmkit.data.sources.paths import existing_path, find_file, is_ignored
+from fmkit.data.sources.registry import collect
+
+CHAT = '{"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":"A"}]}\n'
+ANSWER = '{"text": ["Ann"], "answer_start": [0]}'
+SQUAD = f'{{"question": "Who?", "context": "Ann came.", "answers": {ANSWER}}}\n'
+
+
+@pytest.mark.parametrize(
+    "name",
+    [".x", "._a.jpg", ".ipynb_checkpoints", "__MACOSX", "@eaDir", "Thumbs.db", "~$a.csv"],
+)
+def test_what_systems_leave_in_folders_is_not_data(name, photos):
+    assert is_ignored(name)
+    root = photos(cats=3, dogs=3)
+    (root / "cats" / name).mkdir()
+    (root / name).mkdir(exist_ok=True)
+    for folder in (root / name, root / "cats" / name):
+        (folder / "x.png").write_bytes((root / "cats" / "cats0.png").read_bytes())
+    assert len(collect(ImageFolderData(root=str(root))).ids) == 6
+    listing = directory.files_at(str(root), FileKind("photo", (".png",)), False, key="input")
+    assert len(listing.paths) == 6
+
+
+def test_ordinary_names_are_data():
+    for name in ("a.jpg", "eaDir", "MACOSX", "thumbs", "_private", "~backup"):
+        assert not is_ignored(name)
+
+
+def test_a_table_names_files_in_several_spellings(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = tmp_path / "photos" / "a b.png"
+    file.parent.mkdir()
+    file.write_bytes(b"")
+    urls = (f"file://{tmp_path}/photos/a%20b.png", "~/photos/a b.png", str(file))
+    for name in ("photos/a b.png", "photos\\a b.png", ".\\photos\\a b.png", *urls):
+        assert find_file(tmp_path, name) == file
+    assert find_file(tmp_path, "photos/b.png") is None
+    assert find_file(tmp_path, "photos") is None
+
+
+def test_one_folder_is_read_where_a_pattern_fits_one(photos, monkeypatch):
+    root = photos("set2024", cats=3, dogs=3)
+    monkeypatch.chdir(root.parent)
+    assert existing_path("set*", "folder") == root
+    assert len(collect(ImageFolderData(root=f"file://{root}")).ids) == 6
+    with pytest.raises(
+        DataError, match=r"'set2024/\*' fits 2 paths \(set2024/cats, set2024/dogs\)"
+    ):
+        existing_path("set2024/*", "folder")
+    with pytest.raises(DataError, match=r"'none\*'.*no such folder"):
+        existing_path("none*", "folder")
+    with pytest.raises(ConfigError, match=r"data\.root is missing"):
+        existing_path("", "folder")
+
+
+@pytest.mark.parametrize(
+    ("config", "ending", "content"),
+    [
+        (TextLinesData, "txt", "one\ntwo\n"),
+        (ConllData, "conll", "Ann B-PER\ncame O\n\nBob B-PER\n\n"),
+        (ChatData, "jsonl", CHAT * 2),
+        (SquadData, "jsonl", SQUAD + SQUAD.replace("Who", "And who")),
+    ],
+)
+def test_sources_of_files_read_all_that_fit_a_pattern(config, ending, content, tmp_path):
+    for name in ("train-1", "train-2", "test-1", "other"):
+        (tmp_path / f"{name}.{ending}").write_text(content.replace("?", f" of {name}?"))
+    (tmp_path / "train-3.pdf").write_text("")
+    assert len(collect(config(root=str(tmp_path / "t*"))).ids) == 6
+    assert len(collect(config(root=str(tmp_path / f"o*.{ending}"))).ids) == 2
+
+
+@pytest.mark.parametrize("value", ["~/photos", "IMG (1).jpg", "a[1].jpg", "x=(1)"])
+def test_paths_need_no_quotes(value):
+    for key in ("input", "data.root"):
+        line = command_line.parse("predict", [f"{key}={value}"])
+        assert line.value(key) == value
+    with pytest.raises(ConfigError, match=r"cannot read the value of 'data\.name': '~x'"):
+        command_line.parse("predict", ["data.name=~x"])
+
+
+def test_a_sweep_over_paths_needs_no_quotes_either():
+    line = command_line.parse("finetune", ["-m", "data.root=~/a,~/b"])
+    assert line.words == ["data.root='~/a','~/b'"]
+    assert [value.text for value in line.overrides[0].value().list] == ["~/a", "~/b"]
