@@ -169,6 +169,8 @@ def test_what_is_no_run_is_told(fmkit, tmp_path):
         (["last"], 4, "was stopped before its end"),
         (["sweep"], 4, "fmkit resume sweep/0"),
         (["sweep/1"], 4, "no run"),
+        (["run=sweep"], 4, "fmkit resume sweep/0"),
+        (["one", "run=two"], 2, "one two"),
     ):
         found, _, err = fmkit("resume", *words)
         assert found == code

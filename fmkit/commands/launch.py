@@ -60,7 +60,10 @@ def run_command(
         except Exception as error:  # kept from Hydra, which would print a traceback of its own
             failure = failures.as_fmkit_error(error, config=config)
 
-    compose.launch(line, (lambda _: None) if line.shows_only else guarded)
+    if line.shows_only:
+        compose.show_configs(line)
+    else:
+        compose.launch(line, guarded)
     if failure is not None:
         raise failure
     return result
@@ -82,6 +85,8 @@ def inherit(
     user_keys = line.named() | experiment_keys | set(experiment_choices)
     inherited = [group for group in groups if group not in user_keys]
     require_plugins(run, inherited, names)
+    if not (run.config().get("model") or {}).get("lora_rank"):  # the stage decides
+        user_keys |= {"model.lora_rank"}
     if "data.root" in user_keys:  # the run's limit was meant for the run's data
         user_keys |= {"data.limit"}
     task = run.config().get("task")

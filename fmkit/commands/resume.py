@@ -11,6 +11,7 @@ from fmkit.core.errors import ArtifactError, ConfigError, join_names, received
 from fmkit.store import run_dir, run_index
 
 OPTIONS = {
+    "run": ("", "The run, where it is not given as a word: its folder, its id, or `last`."),
     "stage.PHASE.epochs": ("", "New length of the last phase; it can only be made longer."),
     "allow_versions": ("false", "`true`: go on with other versions of fmkit, Keras, TensorFlow."),
     "plugins": ("", "The Python file with your MODELS, DATA or TASKS, if the run needs one."),
@@ -51,6 +52,7 @@ def parse(arguments: Sequence[str]) -> Request:
     keys = [word.partition("=")[0] for word in arguments]
     phases = {key: match[1] for key in keys if (match := _EPOCHS.fullmatch(key))}
     words, options = launch.parse_words("fmkit resume", arguments, [*OPTIONS, *phases], hint)
+    words += [options["run"]] if options.get("run") else []
     if len(words) != 1:
         expected = "one run: its folder, its id, or `last`"
         raise ConfigError(received("fmkit resume", " ".join(words), expected))

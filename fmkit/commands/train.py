@@ -46,7 +46,7 @@ def _train(command: str, arguments: Sequence[str]) -> list[Path]:
     line = launch.inherit(line, names, "init", ("model", "data"))
     config = check(line, names)
     if line.shows_only:
-        compose.launch(line, lambda _: None)
+        compose.show_configs(line)
         return []
     folder = claim(Path(config.runs_dir), "sweeps" if line.multirun else command)
     path = quote(str(folder.absolute()))

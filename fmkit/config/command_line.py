@@ -171,7 +171,12 @@ def _flag_problems(flags: argparse.Namespace) -> list[str]:
     problems = []
     exclusive = ("--run", "--multirun", "--cfg", "--info", "--shell-completion")
     both = [flag for flag in exclusive if getattr(flags, _attribute(flag)) not in (None, False)]
-    if len(both) > 1:
+    if flags.shell_completion is not None:
+        problems.append(
+            "--shell-completion is Hydra's, and does not know fmkit's commands. "
+            'Run: eval "$(fmkit completion bash)"'
+        )
+    elif len(both) > 1 and both != ["--multirun", "--cfg"]:
         problems.append(f"{' and '.join(both)} exclude each other. Give one of them.")
     for flag, (_, allowed) in SHOW_FLAGS.items():
         value = getattr(flags, _attribute(flag))
@@ -191,7 +196,11 @@ def _flag_problems(flags: argparse.Namespace) -> list[str]:
 
 
 def _as_hydra_takes_it(word: str) -> str:
-    """An override as Hydra takes it: `++` for users' own keys, 1000 for `data.batch_size=1e3`."""
+    """An override as Hydra takes it: `++` for users' own keys, 1000 for `data.batch_size=1e3`.
+
+    A `+`, as in `+experiment=NAME`, means nothing: every other key is there already.
+    """
+    word = word.lstrip("+")
     word = f"++{word}" if _OPEN.match(word) else word
     key, equals, value = word.partition("=")
     if key.rpartition(".")[2] not in yaml_files.integer_keys():

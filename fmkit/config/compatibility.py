@@ -13,19 +13,16 @@ from fmkit.config.registry import (
     task_entry,
     tasks,
 )
-from fmkit.config.schema.commands import TrainConfig
+from fmkit.config.schema.commands import CheckConfig, TrainConfig
+from fmkit.config.schema.task import JointConfig
 from fmkit.core.errors import Problem
 from fmkit.core.modalities import modality_entry
 
 
 def problems(config: TrainConfig) -> Iterator[Problem]:
     """What a task cannot learn from its data, and settings that need labels it has not."""
-    task, data = config.task, config.data
-    entry, source = task_entry(task.name), source_entry(data.name)
-    if entry.learns is not None and source.labels is not None:
-        kind = str(getattr(data, "labels", next(iter(source.labels), "")))
-        compare = _label_problems if entry.learns else _content_problems
-        yield from compare(config, entry, source, kind)
+    task, entry = config.task, task_entry(config.task.name)
+    yield from task_and_data_problems(config)
     if config.recipe != "none" and not entry.has_recipe:
         yield Problem(
             "recipe",
@@ -39,11 +36,29 @@ def problems(config: TrainConfig) -> Iterator[Problem]:
             yield Problem(key, f"{reason} Remove it.")
 
 
+def task_and_data_problems(config: TrainConfig | CheckConfig) -> Iterator[Problem]:
+    """What a task cannot learn from its data."""
+    if config.task is None:
+        return
+    if isinstance(config, CheckConfig) and isinstance(config.task, JointConfig):
+        yield Problem(
+            "task.name",
+            "fmkit check takes the task of one objective, not task=joint. Check the data of each "
+            "objective with its own task.",
+        )
+        return
+    entry, source = task_entry(config.task.name), source_entry(config.data.name)
+    if entry.learns is not None and source.labels is not None:
+        kind = str(getattr(config.data, "labels", next(iter(source.labels), "")))
+        compare = _label_problems if entry.learns else _content_problems
+        yield from compare(config.task.name, config.data.name, entry, source, kind)
+
+
 def _label_problems(
-    config: TrainConfig, task: TaskEntry, source: SourceEntry, kind: str
+    name: str, data: str, task: TaskEntry, source: SourceEntry, kind: str
 ) -> Iterator[Problem]:
     """Labels of another kind than the task learns."""
-    needed, name, data = task.learns or "", config.task.name, config.data.name
+    needed = task.learns or ""
     if kind == needed:
         return
     fitting = _tasks_for(kind, source)
@@ -70,7 +85,7 @@ def _label_problems(
 
 
 def _content_problems(
-    config: TrainConfig, task: TaskEntry, source: SourceEntry, kind: str
+    name: str, data: str, task: TaskEntry, source: SourceEntry, kind: str
 ) -> Iterator[Problem]:
     """Content of another modality, or no plain content of it."""
     # Conversations and rated answers are not texts as they stand.
@@ -88,7 +103,7 @@ def _content_problems(
     remedies = [fitting, f"{unlabelled}, or any other data of {plural}"]
     yield Problem(
         "task.name",
-        f"task.name={config.task.name} learns from {plural}, but data={config.data.name} has "
+        f"task.name={name} learns from {plural}, but data={data} has "
         f"{has}. Use {'; or '.join(filter(None, remedies))}.",
     )
 

@@ -1,11 +1,14 @@
 """From overrides to a typed config: Hydra composes, the schema types, the rules are checked."""
 
+import contextlib
 import copy
+import dataclasses
+import io
 import itertools
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from fmkit.config.saved_config import quote
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.keys import key_infos
 from fmkit.config.schema.task import JointConfig
-from fmkit.core import files, safe_yaml
+from fmkit.core import console, files, safe_yaml
 from fmkit.core.errors import ConfigError, combine_messages, short_repr
 
 
@@ -99,6 +102,9 @@ def _register_source() -> None:
     Plugins.instance().register(CheckedSource)
 
 
+LORA_RANK = 8
+"""`model.lora_rank` where a phase trains adapters and the key is null."""
+
 MAX_COMPOSED_JOBS = 200
 """Jobs of a sweep that are composed beforehand; a longer sweep is checked as far as that."""
 
@@ -112,16 +118,9 @@ def compose_all_jobs(
         ConfigError: what is wrong with a job; in a sweep the job is named.
     """
     first = None
-    spellings = []  # of each override: as typed, or one for each value that it sweeps over
-    for override in line.overrides:
-        text = str(override.input_line)
-        is_sweep = override.is_sweep_override()
-        values = override.sweep_string_iterator() if is_sweep else ()
-        swept = [f"{text.partition('=')[0]}={value}" for value in values]
-        spellings.append(swept if is_sweep else [text])
-    for words in itertools.islice(itertools.product(*spellings), MAX_COMPOSED_JOBS):
+    for words in itertools.islice(_jobs(line), MAX_COMPOSED_JOBS):
         try:
-            config = _composed(line, list(words))
+            config = _composed(line, words)
             value = to_typed(config, line.command, names, places)
         except ConfigError as error:
             if not line.multirun:
@@ -129,6 +128,34 @@ def compose_all_jobs(
             raise ConfigError(f"job {' '.join(words)}: {error.message}", error.hint) from error
         first = first or value
     return first
+
+
+def _jobs(line: CommandLine) -> Iterator[list[str]]:
+    """The overrides of each job of a sweep, or of the only one."""
+    spellings = []  # of each override: as typed, or one for each value that it sweeps over
+    for override in line.overrides:
+        text = str(override.input_line)
+        is_sweep = override.is_sweep_override()
+        values = override.sweep_string_iterator() if is_sweep else ()
+        swept = [f"{text.partition('=')[0]}={value}" for value in values]
+        spellings.append(swept if is_sweep else [text])
+    return map(list, itertools.product(*spellings))
+
+
+def show_configs(line: CommandLine) -> None:
+    """Print what Hydra shows for its flags; of a sweep the config of each job."""
+    jobs = [("", line)]
+    if line.multirun:
+        flags = [flag for flag in line.flags if flag != "--multirun"]
+        jobs = [
+            (f"--- # {' '.join(words)}\n", dataclasses.replace(line, flags=flags, words=words))
+            for words in _jobs(line)
+        ]
+    for title, job in jobs:
+        shown = io.StringIO()  # Hydra would raise where its reader is gone, as with `| head`
+        with contextlib.redirect_stdout(shown):
+            launch(job, lambda _: None)
+        console.write_stdout(title + shown.getvalue())
 
 
 def _composed(line: CommandLine, words: list[str]) -> Any:
@@ -179,14 +206,15 @@ def to_typed(
         missing = sorted(OmegaConf.missing_keys(config))
         if missing:
             raise ConfigError(combine_messages([_missing(config, key, command) for key in missing]))
-        value = OmegaConf.to_object(config)
+        value: Any = OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
         key = str(getattr(error, "full_key", "") or "")
         raise ConfigError(_placed(key, f"{key}: {_first_lines(error)}", places)) from error
     try:
         _normalise(value)
-        if isinstance(value, TrainConfig) and not isinstance(value.task, JointConfig):
-            compatibility.resolve_labels(value.data, value.task.name)
+        task = getattr(value, "task", None)
+        if task is not None and not isinstance(task, JointConfig):
+            compatibility.resolve_labels(value.data, task.name)
         problems = rules.problems(value, names)
         if not problems and isinstance(value, TrainConfig):
             problems = objectives.resolve(value, names, conf_dir())
@@ -225,7 +253,7 @@ def _missing(config: Any, key: str, command: str) -> str:
 
 
 def _normalise(value: Any) -> None:
-    """Paths become absolute, so that the record of a run is true from any folder."""
+    """LoRA has a rank, and paths are absolute, so that a run's record is true from any folder."""
     if hasattr(value, "runtime"):
         value.runtime.jit = str(value.runtime.jit).lower()
     model = getattr(value, "model", None)
@@ -243,6 +271,9 @@ def _normalise(value: Any) -> None:
                 setattr(holder, name, files.input_path(text))
     if model is not None and model.preset and Path(model.preset).expanduser().is_dir():
         model.preset = files.absolute_path(model.preset)
+    if model is not None and model.lora_rank is None:
+        phases = getattr(value, "stage", {}).values()
+        model.lora_rank = LORA_RANK if any(phase.train == "lora" for phase in phases) else 0
 
 
 def launch(line: CommandLine, job: Callable[[Any], None], extra: Sequence[str] = ()) -> None:

@@ -163,6 +163,8 @@ def _problems_across_keys(config: Any) -> Iterator[Problem]:
         yield from _task_problems(config.task)
         yield from _model_problems(config.model)
         yield from compatibility.problems(config)
+    if isinstance(config, CheckConfig):
+        yield from compatibility.task_and_data_problems(config)
     if isinstance(config, TokenizerConfig):
         yield from _tokenizer_problems(config)
     if hasattr(config, "data"):

@@ -102,7 +102,7 @@ def merge_weights(weights: dict[str, np.ndarray], config: ModelConfig) -> dict[s
         prefix, _, name = path.rpartition("/")
         if name == ADAPTERS[0]:
             kernel, second = merged[f"{prefix}/kernel"], weights[f"{prefix}/{ADAPTERS[1]}"]
-            update = np.matmul(first, second) * (alpha(config) / config.lora_rank)
+            update = np.matmul(first, second) * (alpha(config) / (config.lora_rank or 1))
             merged[f"{prefix}/kernel"] = (kernel + update).astype(kernel.dtype)
     return merged
 
@@ -114,7 +114,7 @@ def is_adapter_path(path: str) -> bool:
 
 def alpha(config: ModelConfig) -> float:
     """LoRA's alpha: `model.lora_alpha`, or where that is empty the rank."""
-    return float(config.lora_rank if config.lora_alpha is None else config.lora_alpha)
+    return float((config.lora_rank or 0) if config.lora_alpha is None else config.lora_alpha)
 
 
 def same_adapters(first: ModelConfig, second: ModelConfig) -> bool:

@@ -44,7 +44,11 @@ def check_sizes(chosen: checkpoint.Checkpoint, model: ModelConfig, classes: int)
     """Refuse (ArtifactError) a config with sizes far larger than any array of its checkpoint."""
     with open_weights(chosen.folder / checkpoint.WEIGHTS) as arrays:
         sides = {side for shape in arrays.shapes.values() for side in shape}
-    sizes = {"classes": classes, "model.hidden": model.hidden, "model.lora_rank": model.lora_rank}
+    sizes = {
+        "classes": classes,
+        "model.hidden": model.hidden,
+        "model.lora_rank": model.lora_rank or 0,
+    }
     wrong = [f"{key} {size:,}" for key, size in sizes.items() if size > 1000 and size not in sides]
     if (model.image_size or 0) > _LARGEST_IMAGE:
         wrong.append(f"model.image_size {model.image_size:,}")

@@ -83,7 +83,7 @@ def test_a_group_has_all_its_keys_and_options(capsys):
 @pytest.mark.parametrize(
     ("key", "parts"),
     [
-        ("model.lora_rank", ["model.lora_rank=0", "LoRA"]),
+        ("model.lora_rank", ["model.lora_rank=null", "LoRA"]),
         ("data.augment", ["Augmentation preset", "Allowed: none, light, medium, strong"]),
         ("model.image_size", ["from 8 to 4096 pixels"]),
         ("stage.full.epochs", ["stage.PHASE.epochs=10", "number of epochs"]),
@@ -102,7 +102,7 @@ def test_one_key_is_explained(key, parts, capsys):
 
 def test_all_has_every_key(capsys):
     text = told(capsys, "finetune", "--help", "all")
-    for key in ("recipe=none", "model.lora_rank=0", "optimizer.nesterov", "runtime.keep=1"):
+    for key in ("recipe=none", "model.lora_rank=null", "optimizer.nesterov", "runtime.keep=1"):
         assert f"  {key}" in text
     assert "bootstrap" not in text
     assert "bootstrap" in told(capsys, "help", "all")

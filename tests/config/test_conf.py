@@ -33,7 +33,6 @@ NEEDS = {
     "chat": ["data.root=chats.jsonl", "task=instruction", "model=small_gpt"],
     "instruction": ["data=chat", "data.root=chats.jsonl", "model=small_gpt"],
     "smollm2_instruct": ["data.root=chats.jsonl"],
-    "adapters": ["model.lora_rank=8"],
     "image_table": ["data.root=photos.csv"],
     "conll": ["data.root=words.txt", "task=token_classification", "model=small_bert"],
     "token_table": ["data.root=words.csv", "task=token_classification", "model=small_bert"],
@@ -43,7 +42,6 @@ NEEDS = {
     "arrays": ["data.root=photos.npz"],
     "hub": ["model.preset=resnet_18_imagenet"],
     "solar_cells": ["data.root=photos"],
-    "lora": ["model.lora_rank=8"],
     "multi_label": ["data=text_table", "data.root=texts.csv", "model=small_bert"],
     "regression": ["data=image_table", "data.root=photos.csv"],
     "joint": ["task.objectives.one.task=classification", "task.objectives.two={}"],
@@ -106,3 +104,17 @@ def test_every_field_says_what_it_means():
     classes = {each for group in BASES for each in all_config_classes(group)}
     for kind in {*classes, *COMMANDS.values(), PhaseConfig}:
         assert all(info.help for info in key_infos(kind).values()), kind
+
+
+@pytest.mark.parametrize(
+    ("words", "rank"),
+    [
+        ([], 0),
+        (["stage=lora"], 8),
+        (["stage.full.train=lora"], 8),
+        (["stage=lora", "model.lora_rank=4"], 4),
+        (["model.lora_rank=4"], 4),
+    ],
+)
+def test_adapters_have_a_rank_unless_one_is_set(words, rank):
+    assert checked("finetune", *words).model.lora_rank == rank

@@ -68,7 +68,10 @@ MISTAKES = [
     (f"{JOINT} stage.head.solver=lbfgs", "stage.head.solver=lbfgs", "one head"),
     ("finetune dta=mnist5k", "'dta'", "Did you mean data"),
     ("finetune modl=resnet50", "'modl'", "Did you mean model"),
-    ("finetune stage=lora", "stage.adapters.train=lora", "model.lora_rank=8"),
+    ("finetune stage=lora model.lora_rank=0", "stage.adapters.train=lora", "model.lora_rank=8"),
+    ("check task=regression data=digits", "task.name=regression learns numbers", "class labels"),
+    ("check task=joint", "task=joint", "one objective"),
+    ("finetune -sc install", "--shell-completion", "fmkit completion bash"),
     ("finetune model.lora_rank=-1", "-1", "at least 0"),
     ("finetune model.lora_targets='(query'", "'(query'", "a regular expression"),
     ("finetune data.augment=None", "'None'", "none"),
@@ -100,7 +103,7 @@ MISTAKES = [
     ("finetune -m model=glob(*)", "model=glob(*)", "list of values"),
     ("finetune -m init=a,b", "init", "one value"),
     ("predict -m run=a input=b", "predict", "-m"),
-    ("finetune -m data=digits,mnist5k --cfg job", "--multirun and --cfg", "one of them"),
+    ("finetune -m data=digits,mnist5k --info all", "--multirun and --info", "one of them"),
     ("finetune --run --info all --cfg job", "--run and --cfg and --info", "one of them"),
     ("generate model.name=hub", "model.name", "no model is chosen"),
     ("finetune name=1e3", "1e3 is read as a number", "quotes"),
@@ -242,6 +245,23 @@ def test_a_file_of_weights_is_known_by_its_name(capsys, tmp_path, monkeypatch):
     assert not (tmp_path / "runs").exists()
     line = "finetune model.weights=weights.pth --cfg job"
     assert main(line.split()) == 0
+
+
+def test_cfg_job_of_a_sweep_shows_the_config_of_each_job(capsys):
+    line = "finetune -m optimizer.learning_rate=1e-4,1e-3 model=resnet50,vgg16 --cfg job"
+    assert main(line.split()) == 0
+    shown = list(yaml.safe_load_all(capsys.readouterr().out))
+    assert [(one["optimizer"]["learning_rate"], one["model"]["name"]) for one in shown] == [
+        (0.0001, "resnet50"), (0.0001, "vgg16"), (0.001, "resnet50"), (0.001, "vgg16"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("word", ["experiment=clothes", "+experiment=clothes", "++data=digits"])
+def test_a_plus_before_a_group_means_nothing(word, capsys):
+    assert main(["finetune", word, "+optimizer.learning_rate=0.5", "--cfg", "job"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["data"]["name"] == ("digits" if "data" in word else "fashion_mnist")
+    assert shown["optimizer"]["learning_rate"] == 0.5
 
 
 def test_files_may_build_on_files(capsys, tmp_path):

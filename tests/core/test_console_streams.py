@@ -54,6 +54,13 @@ with tempfile.TemporaryFile() as stream:
 """
 
 
+@pytest.mark.parametrize("words", ["finetune --cfg job", "check --info", "finetune --hydra-help"])
+def test_what_hydra_prints_may_lose_its_reader(words):
+    shell = '("$0" -m fmkit $1; echo "$?" >&2) | (exec <&-; sleep 1)'
+    done = run(shell, words)
+    assert (done.stdout, done.stderr) == (b"", b"0\n")
+
+
 def test_a_file_never_gets_the_number_of_a_stream_that_was_closed():
     assert run('"$0" -c "$1" <&- >&- 2>&-', FILE).returncode == 0
 

@@ -174,6 +174,9 @@ class CheckConfig:
     """`fmkit check`."""
 
     data: DataConfig = key(MISSING, "Group.")
+    task: TaskConfig | None = key(
+        None, "Group: the task that the data is for, which decides what its labels are."
+    )
     runtime: RuntimeConfig = key(
         MISSING, "Group; `seed` decides the splits, `cache_dir` caches the scan of images."
     )

@@ -50,9 +50,10 @@ class ModelConfig:
     hidden: int = key(
         0, "Units of a hidden layer in the head; 0 is a linear head.", range=at_least(0)
     )
-    lora_rank: int = key(
-        0,
-        "LoRA rank of adapters on dense and attention kernels, which stay frozen; 0 adds none.",
+    lora_rank: int | None = key(
+        None,
+        "LoRA rank of adapters on dense and attention kernels, which stay frozen; 0 adds none; "
+        "null is 8 where a phase trains adapters (`stage=lora`), else 0.",
         range=at_least(0),
     )
     lora_alpha: float | None = key(
