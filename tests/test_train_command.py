@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shlex
 import subprocess
 import sys
 
@@ -45,6 +46,21 @@ def test_stdout_has_the_result_and_stderr_the_progress(finished):
     assert "full 12/12" in done.stderr
     assert "full 12/12" not in done.stdout
     assert "cuda" not in done.stderr.lower()
+    assert not [
+        line for line in done.stderr.splitlines() if re.match(r"[WIEF]0000 |WARNING:", line)
+    ]
+    assert re.search(r"^machine: CPU, \d+ cores?, float32, XLA off", done.stderr, re.MULTILINE)
+
+
+def test_the_commands_named_at_the_end_work(finished, fmkit, monkeypatch):
+    root, _, done = finished
+    monkeypatch.chdir(root)
+    predict, evaluate = re.search(r"^next: fmkit (.+)\n +fmkit (.+)$", done.stdout, re.M).groups()
+    words = shlex.split(predict.replace("input=PATH", f"input={root / 'photos' / 'red'}"))
+    assert fmkit(*words)[0] == 0
+    assert fmkit(*shlex.split(evaluate))[0] == 0
+    model = re.search(r"^model: (.+)$", done.stdout, re.MULTILINE)[1]
+    assert (root / model).is_file()
 
 
 def test_the_record_is_whole(finished):

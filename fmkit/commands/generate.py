@@ -1,6 +1,5 @@
 """`fmkit generate`: generate text with a causal language model."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -89,11 +88,11 @@ def _load_run(config: GenerateConfig) -> tuple[Any, ModelConfig]:
 def _load_pretrained(config: GenerateConfig) -> tuple[Any, ModelConfig]:
     """A model as it was pretrained, and its config."""
     model: Any = config.model
-    with console.redirect_stderr(Path(os.devnull)):
-        with machine.gc_paused_imports():
-            from fmkit.evaluation import generate as generation
-            from fmkit.evaluation import load_run
+    with console.announce_slow("loading TensorFlow"), machine.gc_paused_imports():
+        from fmkit.evaluation import generate as generation
+        from fmkit.evaluation import load_run
 
+    with console.announce_slow(f"building {model.name} and reading its weights"):
         backbone, task = load_run.pretrained(model, config.runtime)
     return generation.TextGenerator(f"model {model.name}", task, backbone), model
 

@@ -56,7 +56,9 @@ def run_command(
         config = None
         try:
             config = compose.to_typed(composed, line.command, names, {})
-            result = job(config)
+            # What libraries write has no place but the log of a run that the job may open.
+            with console.redirect_stderr(Path(os.devnull)):
+                result = job(config)
         except Exception as error:  # kept from Hydra, which would print a traceback of its own
             failure = failures.as_fmkit_error(error, config=config)
 
@@ -193,7 +195,8 @@ def load_run(run: RunReader, runtime: Any, objective: str | None = None) -> Any:
         ArtifactError: the run is damaged or has no checkpoint.
     """
     with console.redirect_stderr(run.folder / run_dir.LOG):
-        with machine.gc_paused_imports():
+        with console.announce_slow("loading TensorFlow"), machine.gc_paused_imports():
             from fmkit.evaluation import load_run
 
-        return load_run.load(run, runtime, objective)
+        with console.announce_slow(f"building the model of run {run.id} and reading its weights"):
+            return load_run.load(run, runtime, objective)

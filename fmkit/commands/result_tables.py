@@ -11,24 +11,48 @@ from rich.table import Table
 from fmkit.config.registry import evaluators
 from fmkit.core import files
 from fmkit.core.console import escape_markup, stdout
-from fmkit.core.errors import plural
+from fmkit.core.errors import join_names, plural
+from fmkit.store import run_dir
 from fmkit.store.run_dir import RunWriter
 
-_MAX_ROWS = 50
+_MAX_ROWS, _MAX_WORST = 50, 10
 _INPUT_NOUNS = (("photo", "path"), ("word", "word"), ("text", "id"))
 """What a row of predictions is, by the first of these columns that the table has."""
 
 
 def new_table(*columns: str) -> Table:
     """A table whose first column is aligned left, and whose others hold numbers."""
-    table = Table(box=box.SIMPLE, pad_edge=False)
+    table = Table(box=box.SIMPLE, pad_edge=False, collapse_padding=True)
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
     return table
 
 
-def result(folder: Path, status: dict[str, Any]) -> None:
-    """A finished run: a row per phase, the metrics of the final model, and the run's folder."""
+def print_table(table: Table) -> None:
+    """Print a table; one too wide for the terminal with its columns as rows, if that fits."""
+    if not _fits(table):
+        titles, *columns = table.columns
+        transposed = new_table(str(titles.header), *map(str, titles.cells))
+        for column in columns:
+            transposed.add_row(column.header, *column.cells)
+        table = transposed if _fits(transposed) else table
+    stdout.print(table)
+
+
+def _fits(table: Table) -> bool:
+    unlimited = stdout.options.update(width=100_000)
+    return stdout.measure(table, options=unlimited).maximum <= stdout.width
+
+
+def result(
+    folder: Path, status: dict[str, Any], metrics: Mapping[str, Any], commands: Sequence[str]
+) -> None:
+    """A finished run: a row per phase, the metrics of the final model, its worst classes, paths.
+
+    Args:
+        metrics: of the split in the status that was evaluated last; empty where there is none.
+        commands: what to do next.
+    """
     table = new_table("phase", "epochs", "time", "best epoch", "best value")
     for phase in status["phases"]:
         name = escape_markup(phase["name"])
@@ -40,13 +64,17 @@ def result(folder: Path, status: dict[str, Any]) -> None:
         table.add_row(
             name, str(phase["epochs"]), duration(phase["seconds"]), epoch, _best_value(best)
         )
-    stdout.print(table)
+    print_table(table)
     _metrics_table({split: status[split] for split in ("val", "test") if status.get(split)})
     others = list((status.get("objectives") or {}).items())[1:]  # the first is the primary one
     for name, splits in others:
         _metrics_table({f"{split} of {escape_markup(name)}": splits[split] for split in splits})
+    _breakdown(metrics, _MAX_WORST)
     stdout.print(f"total time {duration(status['total_seconds'])}")
     stdout.print(f"run: {escape_markup(files.display_path(folder))}")
+    stdout.print(f"model: {escape_markup(files.display_path(folder / run_dir.MODEL))}")
+    for number, command in enumerate(commands):
+        stdout.print(f"{'next:' if number == 0 else '     '} {escape_markup(command)}")
 
 
 def _best_value(best: Mapping[str, Any] | None) -> str:
@@ -63,7 +91,7 @@ def _metrics_table(by_split: Mapping[str, Mapping[str, Any]]) -> None:
         table = new_table("split", "examples", *(name.replace("_", " ") for name in names))
         for split, metrics in by_split.items():
             table.add_row(split, str(metrics["n"]), *(_number(metrics.get(name)) for name in names))
-        stdout.print(table)
+        print_table(table)
         return
     (first, title), *others = columns.items()
     table = new_table("split", "examples", title, "95% interval", *(text for _, text in others))
@@ -72,7 +100,7 @@ def _metrics_table(by_split: Mapping[str, Mapping[str, Any]]) -> None:
         interval = " to ".join(_number(bound, first) for bound in bounds) if bounds else "-"
         numbers = [_number(metrics[name], name) for name, _ in others]
         table.add_row(split, str(metrics["n"]), _number(metrics[first], first), interval, *numbers)
-    stdout.print(table)
+    print_table(table)
 
 
 def _summary_metrics(rows: Any) -> Mapping[str, str] | None:
@@ -100,21 +128,36 @@ def evaluation(metrics: dict[str, Any], data: str, split: str, path: Path) -> No
     stdout.print(f"{escape_markup(data)}, {split}{suffix}")
     parts = metrics.get("parts") or {}
     _metrics_table({split: metrics, **{f"{split}, {name}": part for name, part in parts.items()}})
+    has_rows = _breakdown(metrics, _MAX_ROWS)
+    stdout.print(f"figures: {escape_markup(str(path))}")
+    if has_rows or "intervals" in metrics:  # then there is a table with a row per example
+        stdout.print(f"table: {escape_markup(str(path.with_suffix('.parquet')))}")
+
+
+def _breakdown(metrics: Mapping[str, Any], most: int) -> bool:
+    """A row per class, label, number, entity or tag, the worst first; whether there is any."""
     breakdowns = {key: row for entry in evaluators() for key, row in entry.breakdowns.items()}
     key = next((key for key in breakdowns if key in metrics), None)
-    if key is not None:
-        noun, columns = breakdowns[key]
-        table = new_table(noun, *columns.values())
-        for name, row in list(metrics[key].items())[:_MAX_ROWS]:
-            cells = [
-                f"{row[column]:,}" if column == "support" else _number(row[column], column)
-                for column in columns
-            ]
-            table.add_row(escape_markup(name), *cells)
-        stdout.print(table)
-    stdout.print(f"figures: {escape_markup(str(path))}")
-    if key is not None or "intervals" in metrics:  # then there is a table with a row per example
-        stdout.print(f"table: {escape_markup(str(path.with_suffix('.parquet')))}")
+    if key is None:
+        return False
+    noun, columns = breakdowns[key]
+    rows = list(metrics[key].items())
+    if all(row.get("f1") is not None for _, row in rows):
+        rows.sort(key=lambda item: item[1]["f1"])
+    table = new_table(noun, *columns.values())
+    for name, row in rows[:most]:
+        cells = [
+            f"{row[column]:,}" if column == "support" else _number(row[column], column)
+            for column in columns
+        ]
+        table.add_row(escape_markup(name), *cells)
+    print_table(table)
+    if len(rows) > most:
+        stdout.print(f"the {most} worst of {len(rows):,}")
+    missing = [name for name, row in rows if row.get("predicted") == 0 and row["support"]]
+    if missing:
+        stdout.print(f"never predicted: {escape_markup(join_names(missing))}")
+    return True
 
 
 def predictions(columns: dict[str, Any], errors: int, output: Path) -> None:
@@ -132,7 +175,7 @@ def predictions(columns: dict[str, Any], errors: int, output: Path) -> None:
             text = "-" if value is None else value if key == "word" else Path(value).name
             cells = [_prediction_cell(columns[name][number], name) for name in shown]
             table.add_row(escape_markup(text), *cells)
-        stdout.print(table)
+        print_table(table)
         stdout.print(f"{counted}{unread}")
     else:
         width = sum(name.startswith("feature_") for name in columns)
@@ -163,7 +206,7 @@ def vocabulary(notes: dict[str, Any], longest: Sequence[str]) -> None:
     stdout.print(
         f"{notes['pieces']:,} pieces, {notes['letters']:,} of them {alphabet} and special tokens"
     )
-    stdout.print(table)
+    print_table(table)
     shown = [text if text.isprintable() else ascii(text)[1:-1] for text in longest]
     if shown:
         stdout.print(f"longest pieces: {escape_markup(' | '.join(shown))}")
@@ -185,7 +228,7 @@ def sweep(folder: Path, jobs: Sequence[tuple[list[str], RunWriter]]) -> None:
             _best_value(status["best"]),
             _number(test.get(metric), metric),
         )
-    stdout.print(table)
+    print_table(table)
     for _, run in jobs:
         if run.status["reason"]:
             reason = textwrap.shorten(run.status["reason"], 160, placeholder=" ...")

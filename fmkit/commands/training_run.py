@@ -1,6 +1,7 @@
 """One training run from a typed config to files on disk: data, model, phases, metrics."""
 
 import dataclasses
+import shlex
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from fmkit.config.registry import LABELS, LabelKind
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.task import JointConfig
 from fmkit.core import console, files, machine, signals
-from fmkit.core.errors import ConfigError
+from fmkit.core.errors import ConfigError, plural
 from fmkit.core.modalities import modality_entry
 from fmkit.evaluation import write
 from fmkit.store import run_dir
@@ -39,41 +40,44 @@ def train(
         resumed: the run is not new; it goes on where it was stopped.
     """
     began = time.monotonic()
-    # Before TensorFlow is imported, which takes seconds: a broken photo is reported at once.
-    data, others = _load_data(config, run, resumed)
-    with console.redirect_stderr(run.folder / run_dir.LOG):
-        with machine.gc_paused_imports():
+    with console.redirect_stderr(run.folder / run_dir.LOG):  # TensorFlow's warnings, to the end
+        # Before TensorFlow is imported, which takes seconds: a broken photo is reported at once.
+        data, others = _load_data(config, run, resumed)
+        with (
+            console.announce_slow("loading TensorFlow", config.runtime.verbose),
+            machine.gc_paused_imports(),
+        ):
             from fmkit.models import lora
             from fmkit.train import build_model, devices, loop
 
         signals.raise_if_stopped()  # an import may swallow what a signal raises
         prepared = devices.prepare(config.runtime)
-    if resumed is not None:
-        began -= float(run.status["seconds"])
-        resumed.begin(len(data.splits["train"]))
-    saved = None if resumed is None else resumed.saved
-    # Once the file exists, the config holds the recipe's choices.
-    if config.recipe == "auto" and not (run.folder / run_dir.RECIPE).exists():
-        _follow_recipe(config, run, data, prepared, user_keys)
-    assembly = _assemble(config, run, data, prepared, resumed, others)
-    results = loop.train(assembly, run, saved)
-    with signals.defer_signals(), assembly.scope():
-        lora.merge_adapters(assembly.model)  # so that the model evaluated below is the one deployed
-        model, task = assembly.model, assembly.task
-        if assembly.objectives:
-            model, task = assembly.objectives[0].model, assembly.objectives[0].task
-        run.save_model(
-            build_model.inference_model(model, task, config.data, assembly.backbone.modality)
-        )
-    signals.raise_if_stopped()
-    metrics = _evaluate(config, run, assembly)
-    with signals.defer_signals():  # a signal no longer changes that the run is done
-        run.finish(
-            phases=[dataclasses.asdict(result) for result in results],
-            total_seconds=round(time.monotonic() - began, 3),
-            **metrics,
-        )
-        result_tables.result(run.folder, run.status)
+        if resumed is not None:
+            began -= float(run.status["seconds"])
+            resumed.begin(len(data.splits["train"]))
+        saved = None if resumed is None else resumed.saved
+        # Once the file exists, the config holds the recipe's choices.
+        if config.recipe == "auto" and not (run.folder / run_dir.RECIPE).exists():
+            _follow_recipe(config, run, data, prepared, user_keys)
+        assembly = _assemble(config, run, data, prepared, resumed, others)
+        results = loop.train(assembly, run, saved)
+        with signals.defer_signals(), assembly.scope():
+            lora.merge_adapters(assembly.model)  # what is evaluated below is what is deployed
+            model, task = assembly.model, assembly.task
+            if assembly.objectives:
+                model, task = assembly.objectives[0].model, assembly.objectives[0].task
+            run.save_model(
+                build_model.inference_model(model, task, config.data, assembly.backbone.modality)
+            )
+        signals.raise_if_stopped()
+        summary, metrics = _evaluate(config, run, assembly)
+        with signals.defer_signals():  # a signal no longer changes that the run is done
+            run.finish(
+                phases=[dataclasses.asdict(result) for result in results],
+                total_seconds=round(time.monotonic() - began, 3),
+                **summary,
+            )
+            result_tables.result(run.folder, run.status, metrics, _next_commands(run, assembly))
 
 
 def _load_data(
@@ -174,7 +178,9 @@ def _assemble(
     ]
     # One input size for all objectives, since they share the backbone.
     config.model.image_size = None if None in sizes else max(filter(None, sizes))
-    assembly = assemble.assemble(config, data, prepared, saved, others)
+    step = f"building {config.model.name} and reading its weights"
+    with console.announce_slow(step, config.runtime.verbose):
+        assembly = assemble.assemble(config, data, prepared, saved, others)
     if resumed is not None:
         resumed.check(assembly)
     if resumed is not None and saved is not None:
@@ -184,7 +190,10 @@ def _assemble(
         resolved = assemble.resolved_config(config, assembly, split_seed)
         assembly.flat_config = settings(resolved)
         _record(config, run, assembly, resolved)
-    _log_model(config, run, assembly, f"those of step {saved.step}" if saved else "")
+    weights = f"those of step {saved.step}" if saved else ""
+    if saved is None and config.init is not None:
+        weights = f"those of run {RunReader(Path(config.init)).id}"
+    _log_model(config, run, assembly, weights)
     return assembly
 
 
@@ -274,16 +283,27 @@ def _log_model(config: TrainConfig, run: RunWriter, assembly: Any, weights: str)
                 f"the backbone is random, and phase {', '.join(frozen)} keeps BatchNorm or all of "
                 "it frozen. stage=scratch trains a random backbone."
             )
-    device = f"{len(devices.names)} {devices.kind}, {devices.precision}"
+    device = plural(len(devices.names), devices.kind.upper())
+    if devices.kind == "cpu":
+        device = f"CPU, {plural(machine.available_cores(), 'core')}"
+    device += f", {devices.precision}"
     compiled = f"XLA {'on' if devices.jit_compile() else 'off'}"
     _log(config, run, f"machine: {device}, {compiled}; {assembly.loader.describe()}")
 
 
-def _evaluate(config: TrainConfig, run: RunWriter, assembly: Any) -> dict[str, Any]:
-    """Evaluate the final model on validation and test; the summary metrics for the status."""
+def _evaluate(
+    config: TrainConfig, run: RunWriter, assembly: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Evaluate the final model on validation and test.
+
+    Returns:
+        The summary metrics for the status, and all metrics of the test split, or else of
+        validation; of a joint run those of the primary objective.
+    """
     from fmkit.evaluation import evaluator
 
     summary: dict[str, Any] = {}
+    last: dict[str, Any] = {}
     for number, part in enumerate(assembly.evaluated()):
         by_split: dict[str, Any] = {}
         validation: dict[str, Any] = {}
@@ -303,8 +323,23 @@ def _evaluate(config: TrainConfig, run: RunWriter, assembly: Any) -> dict[str, A
             extra_files = evaluator.extra_files(part.task, columns)
             write.write_evaluation(run.folder, name, metrics, columns, extra_files)
             validation = metrics if split == "val" else validation
+            last = metrics if number == 0 else last
             by_split[split] = evaluator.summary_metrics(part.task, metrics)
         summary |= by_split if number == 0 else {}
         if part.name:
             summary.setdefault("objectives", {})[part.name] = by_split
-    return summary
+    return summary, last
+
+
+def _next_commands(run: RunWriter, assembly: Any) -> list[str]:
+    """What to do with the trained model, as commands."""
+    spec, task = assembly.spec, assembly.task
+    if assembly.objectives:
+        task = assembly.objectives[0].task
+    folder = shlex.quote(files.display_path(run.folder))
+    commands = []
+    if spec.classes or spec.annotations:
+        commands = [f"fmkit predict run={folder} input=PATH", f"fmkit eval run={folder}"]
+    if task.next_token_model is not None:
+        commands = [f"fmkit generate run={folder} prompt=TEXT"]
+    return commands or [f"fmkit finetune init={folder} data=... data.root=..."]

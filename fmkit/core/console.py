@@ -4,14 +4,17 @@ import contextlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from fmkit.core import sanitize
+from fmkit.core import sanitize, signals
+
+_SLOW_SECONDS = 2.0
 
 
 class PipeSafeConsole(Console):
@@ -28,7 +31,7 @@ class PipeSafeConsole(Console):
         self.quiet = True
         # Python flushes its own streams at exit, which would fail again.
         null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 2 if self.stderr else 1)
+        os.dup2(null, signals.message_descriptor if self.stderr else 1)
         os.close(null)
 
 
@@ -98,27 +101,79 @@ def error(message: str, hint: str = "") -> None:
 
 @contextlib.contextmanager
 def redirect_stderr(path: Path) -> Iterator[None]:
-    """Append what native libraries write to stderr to a file instead.
+    """Append what libraries write to stderr to a file instead; fmkit's own messages stay.
 
-    TensorFlow reports missing GPU drivers when it is imported, whatever Python's settings are:
-    noise on a machine without a GPU, and useful in the log of a machine with one.
+    TensorFlow reports missing GPU drivers when it is imported and warns as it traces, whatever
+    Python's settings are: noise for whoever trains, and useful in a log. A block inside another one
+    changes the file until the end of the outer one.
     """
     try:
         target = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     except OSError:  # a read-only run folder
         target = os.open(os.devnull, os.O_WRONLY)
-    with contextlib.suppress(OSError):
-        sys.stderr.flush()
-    original = os.dup(2)
-    try:
-        os.dup2(target, 2)
+    _flush_stderr()
+    is_nested = signals.message_descriptor != 2
+    original = signals.message_descriptor if is_nested else os.dup(2)
+    os.dup2(target, 2)
+    os.close(target)
+    if is_nested:
         yield
+        return
+    signals.message_descriptor = original
+    try:
+        with _own_messages_to(original):
+            yield
     finally:
-        with contextlib.suppress(OSError):
-            sys.stderr.flush()
+        _flush_stderr()
+        signals.message_descriptor = 2
         os.dup2(original, 2)
         os.close(original)
-        os.close(target)
+
+
+def _flush_stderr() -> None:
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def _own_messages_to(descriptor: int) -> Iterator[None]:
+    """Let the console write to a descriptor, unless Python's stderr is not the process's own."""
+    try:
+        is_own = not stderr.is_jupyter and sys.stderr.fileno() == 2
+    except (OSError, ValueError, AttributeError):  # a test or a notebook has replaced it
+        is_own = False
+    if not is_own:
+        yield
+        return
+    encoding = sys.stderr.encoding
+    with open(
+        descriptor, "w", encoding=encoding, errors="backslashreplace", buffering=1, closefd=False
+    ) as stream:
+        stderr.file = stream
+        try:
+            yield
+        finally:
+            stderr.file = None  # type: ignore[assignment]  # whatever sys.stderr is
+
+
+@contextlib.contextmanager
+def announce_slow(text: str, verbose: bool = True) -> Iterator[Callable[[], None]]:
+    """Print a line of progress if a block takes longer than two seconds.
+
+    Args:
+        verbose: whether to print it at all.
+
+    Yields:
+        What ends the wait ahead of the block's end; it may be called more than once.
+    """
+    timer = threading.Timer(_SLOW_SECONDS, info, (text,))
+    timer.daemon = True
+    if verbose:
+        timer.start()
+    try:
+        yield timer.cancel
+    finally:
+        timer.cancel()
 
 
 def can_animate() -> bool:

@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+message_descriptor = 2
+"""Where the handler writes; `console` changes it while it keeps the process's stderr elsewhere."""
 _REPEAT_SECONDS = 0.2
 """Signals so soon after the first belong to it: `timeout` and terminals send two."""
 _GRACE_SECONDS = 1.0
@@ -90,7 +92,7 @@ class _SignalHandler:
             message = f"\n{name}: stopping after this step and saving; once more stops at once\n"
             with contextlib.suppress(OSError):
                 # Not `sys.stderr`, which may be in the middle of a write.
-                os.write(2, message.encode())
+                os.write(message_descriptor, message.encode())
         elif not self.has_raised and time.monotonic() - self._stop_time >= _REPEAT_SECONDS:
             self.has_raised = True
             raise SignalReceived(self.stop_signal)

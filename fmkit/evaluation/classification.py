@@ -137,7 +137,7 @@ def _check(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
 
 
 def per_name(names: Sequence[str], sums: Sums, prefix: str = "") -> dict[str, dict[str, Any]]:
-    """Precision, recall, F1 and support by name; 0 / 0 is 0.
+    """Precision, recall, F1, support and the count of predictions by name; 0 / 0 is 0.
 
     Args:
         names: K classes, labels, tags or types.
@@ -153,6 +153,7 @@ def per_name(names: Sequence[str], sums: Sums, prefix: str = "") -> dict[str, di
         "recall": ratio(hits, support, 0.0),
         "f1": ratio(2 * hits, support + predicted, 0.0),
         "support": support.astype(np.int64).tolist(),
+        "predicted": predicted.astype(np.int64).tolist(),
     }
     return {
         name: dict(zip(columns, row, strict=True))

@@ -182,16 +182,19 @@ def _fit_epochs(
 ) -> None:
     """Train from where the phase is to the end of epoch `last`; the first one may be begun."""
     position = context.position
-    inputs.model.fit(
-        inputs.training_batches(position.step, phase.steps_after(last) - position.phase_step),
-        initial_epoch=position.epoch,
-        epochs=last,
-        steps_per_epoch=phase.steps_after(position.epoch + 1) - position.phase_step,
-        validation_data=inputs.validation,
-        verbose=0,
-        shuffle=False,  # the batches come shuffled
-        callbacks=callbacks,
-    )
+    batches = inputs.training_batches(position.step, phase.steps_after(last) - position.phase_step)
+    with context.progress.announce_slow("compiling the network for the first step") as done:
+        first_step = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: done())
+        inputs.model.fit(
+            batches,
+            initial_epoch=position.epoch,
+            epochs=last,
+            steps_per_epoch=phase.steps_after(position.epoch + 1) - position.phase_step,
+            validation_data=inputs.validation,
+            verbose=0,
+            shuffle=False,  # the batches come shuffled
+            callbacks=[*callbacks, first_step],
+        )
 
 
 def _finish_epoch(

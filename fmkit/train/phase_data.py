@@ -9,6 +9,7 @@ import keras
 
 from fmkit.core import console
 from fmkit.core.errors import ArtifactError, ConfigError, ResourceError, received
+from fmkit.core.modalities import modality_entry
 from fmkit.optim import schedules
 from fmkit.optim.update_rule import UpdateRule
 from fmkit.train import freeze
@@ -49,7 +50,8 @@ def build_phase_inputs(context: RunContext, phase: Phase) -> PhaseInputs:
     assembly = context.assembly
     context.progress.begin(phase.name, 1, phase.steps_per_epoch)
     assembly.features = None  # frees the last phase's memory before this one's are read
-    features = features_cache.prepare(assembly, phase, context.on_features_batch)
+    with context.progress.announce_slow("computing the features of what is frozen, once"):
+        features = features_cache.prepare(assembly, phase, context.on_features_batch)
     if context.saved is not None:
         _compare_features(context, phase, context.saved, features)
     if isinstance(features, str):
@@ -57,7 +59,8 @@ def build_phase_inputs(context: RunContext, phase: Phase) -> PhaseInputs:
         input_batches = partial(assembly.training_batches, phase)
         return PhaseInputs(assembly.model, input_batches, assembly.ordered("val"))
     assembly.features = features
-    line = f"{phase.name}: features {features_cache.describe(features.record)}"
+    modality = modality_entry(assembly.backbone.modality)
+    line = f"{phase.name}: {features_cache.describe(features.record, modality)}"
     if assembly.config.runtime.verbose:
         console.info(line)
     context.run.log(f"{line} {features.record}")

@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+import subprocess
+import sys
+from unittest import mock
 
 import pandas as pd
 import pytest
@@ -89,3 +92,54 @@ def test_a_bar_moves_on_a_terminal_and_in_a_notebook_with_widgets(
     monkeypatch.setattr(console, "stderr", shown)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if has_widgets else None)
     assert console.can_animate() == expected
+
+
+_NATIVE = """
+import os, pathlib, sys, warnings
+from fmkit.core import console
+with console.redirect_stderr(pathlib.Path("first.txt")):
+    os.write(2, b"native 1\\n")
+    console.info("ours 1")
+    with console.redirect_stderr(pathlib.Path("second.txt")):
+        os.write(2, b"native 2\\n")
+        warnings.warn("of Python")
+        console.warning("ours 2")
+    os.write(2, b"native 3\\n")
+    os.write(console.signals.message_descriptor, b"of a signal\\n")
+os.write(2, b"native 4\\n")
+console.error("ours 3")
+"""
+
+
+def test_what_libraries_write_goes_to_the_log_and_our_own_messages_do_not(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-c", _NATIVE], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert result.stderr.splitlines() == [
+        "ours 1", "warning: ours 2", "of a signal", "native 4", "error: ours 3"
+    ]  # fmt: skip
+    assert (tmp_path / "first.txt").read_text() == "native 1\n"
+    second = (tmp_path / "second.txt").read_text()
+    assert second.startswith("native 2\n")
+    assert second.endswith("native 3\n")
+    assert "UserWarning: of Python" in second
+
+
+def test_a_slow_block_says_what_it_does_and_a_quick_one_nothing(monkeypatch, capsys):
+    timer = mock.MagicMock()
+    monkeypatch.setattr(console.threading, "Timer", timer)
+    with console.announce_slow("loading") as done:
+        _, function, arguments = timer.call_args.args
+        function(*arguments)  # what the timer does when its time has come
+        assert capsys.readouterr().err == "loading\n"
+        timer().cancel.assert_not_called()
+        done()
+        timer().cancel.assert_called_once()
+    timer().reset_mock()
+    with pytest.raises(KeyError), console.announce_slow("loading"):
+        raise KeyError
+    timer().start.assert_called_once()
+    timer().cancel.assert_called_once()
+    timer().reset_mock()
+    with console.announce_slow("loading", verbose=False):
+        timer().start.assert_not_called()

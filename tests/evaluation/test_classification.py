@@ -48,7 +48,9 @@ def test_agrees_with_scikit_learn(classes):
         assert found["top5"] is None
     by_class = reference.precision_recall_fscore_support(labels, predictions)
     for index, row in enumerate(zip(*by_class, strict=True)):
-        assert tuple(found["per_class"][names(classes)[index]].values()) == pytest.approx(row)
+        of_class = found["per_class"][names(classes)[index]]
+        assert of_class.pop("predicted") == (predictions == index).sum()
+        assert tuple(of_class.values()) == pytest.approx(row)
 
 
 def test_brier_agrees_with_scikit_learn():
@@ -175,7 +177,7 @@ def test_a_class_without_examples_has_no_recall_and_spoils_no_mean():
     probabilities = np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.1, 0.8, 0.1], [0.1, 0.8, 0.1]])
     found = compute_metrics(labels, probabilities, names(3), bootstrap=20)
     absent = found["per_class"]["class 2"]
-    assert absent == {"precision": 0, "recall": 0, "f1": 0, "support": 0}
+    assert absent == {"precision": 0, "recall": 0, "f1": 0, "support": 0, "predicted": 0}
     predictions = probabilities.argmax(axis=1)
     assert found["macro_f1"] == pytest.approx(
         reference.f1_score(labels, predictions, average="macro")
@@ -196,7 +198,9 @@ def test_a_class_that_is_only_predicted_counts_against_f1():
         "recall": 0,
         "f1": 0,
         "support": 1,
+        "predicted": 0,
     }
+    assert found["per_class"]["class 2"]["predicted"] == 1
 
 
 def test_ties_go_to_the_first_classes():

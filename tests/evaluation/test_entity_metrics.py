@@ -91,7 +91,13 @@ def test_words_that_nothing_was_found_of_are_wrong_and_have_no_loss():
     found = compute_metrics(truth, guess, chances, np.array([3]), SPEECH, bootstrap=0)
     assert found["accuracy"] == pytest.approx(2 / 3)
     assert found["loss"] == pytest.approx(np.log([2, 4]).mean())
-    assert found["per_tag"]["VERB"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 1}
+    assert found["per_tag"]["VERB"] == {
+        "precision": 0.0,
+        "recall": 0.0,
+        "f1": 0.0,
+        "support": 1,
+        "predicted": 0,
+    }
 
 
 def test_without_any_entity_figures_are_0_and_not_missing():

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from fmkit.config import units
+from fmkit.core.errors import plural
+from fmkit.core.modalities import ModalityEntry
 from fmkit.data.loaders.feature_loader import FeatureLoader
 from fmkit.store import array_cache
 from fmkit.store.array_cache import ArrayCache, CachedArrays
@@ -246,14 +248,15 @@ def _reader(
     return read
 
 
-def describe(record: dict[str, Any]) -> str:
+def describe(record: dict[str, Any], modality: ModalityEntry) -> str:
     """A record of features in one line for people."""
-    width = " + ".join("x".join(str(side) for side in shape) for shape in record["shapes"])
+    count = plural(record["computed"] + record["read"], modality.noun, modality.plural)
+    width = " + ".join(" x ".join(f"{side:,}" for side in shape) for shape in record["shapes"])
     amount = f"{record['bytes'] / 2**20:.1f} MiB"
     where = "in memory" if record["in_memory"] else "read from disk as needed"
-    if not record["computed"]:
-        return f"{record['read']} of {width} from the cache ({amount}, {where})"
-    return (
-        f"{record['computed']} of {width} computed once by {record['engine']} in "
-        f"{record['seconds']:.1f} s, {record['read']} from the cache ({amount}, {where})"
-    )
+    source = "all from the cache"
+    if record["computed"]:
+        source = f"computed once in {record['seconds']:.1f} s by {record['engine']}"
+        if record["read"]:
+            source += f", {record['read']:,} from the cache"
+    return f"features of {count}, {width} numbers each, {source} ({amount}, {where})"

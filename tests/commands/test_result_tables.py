@@ -1,0 +1,63 @@
+"""The tables on stdout: they fit the terminal, and show the worst classes first."""
+
+import pytest
+
+from fmkit.commands import result_tables
+from fmkit.core import console
+
+
+def per_class(**rows):
+    keys = ("precision", "recall", "f1", "support", "predicted")
+    return {name: dict(zip(keys, row, strict=True)) for name, row in rows.items()}
+
+
+METRICS = {
+    "n": 270,
+    "accuracy": 0.75,
+    "macro_f1": 0.5,
+    "loss": 1.25,
+    "intervals": {"accuracy": [0.7, 0.8]},
+    "per_class": per_class(
+        cat=(1.0, 0.8, 0.9, 100, 80), dog=(0.0, 0.0, 0.0, 90, 0), emu=(0.5, 0.7, 0.6, 80, 190)
+    ),
+}
+STATUS = {
+    "phases": [
+        {"name": "head", "skipped": "", "epochs": 3, "seconds": 1.0,
+         "best": {"epoch": 2, "monitor": "val_loss", "value": 0.5}}
+    ],
+    "val": METRICS, "test": METRICS, "total_seconds": 3.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_tables_fit_the_terminal(width, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(console.stdout, "width", width)
+    result_tables.result(tmp_path, STATUS, METRICS, [])
+    result_tables.evaluation(METRICS, "photos", "test", tmp_path / "test.json")
+    output = capsys.readouterr().out
+    paths = ("run:", "model:", "figures:", "table:")  # to be copied, so in one line
+    lines = [line for line in output.splitlines() if not line.startswith(paths)]
+    assert max(map(len, lines)) <= width
+    for value in ("0.7500", "0.7000 to 0.8000", "1.2500", "macro F1", "log loss", "val_loss"):
+        assert value in output  # none broken in two
+
+
+def test_the_worst_classes_come_first_and_those_never_predicted_are_named(tmp_path, capsys):
+    result_tables.result(tmp_path, STATUS, METRICS, ["fmkit predict run=x", "fmkit eval run=x"])
+    lines = capsys.readouterr().out.splitlines()
+    names = [line.split()[0] for line in lines if line.split()[:1] and line.split()[0] in
+             METRICS["per_class"]]  # fmt: skip
+    assert names == ["dog", "emu", "cat"]
+    assert "never predicted: dog" in lines
+    assert f"model: {tmp_path / 'model.keras'}" in lines
+    assert lines[-2:] == ["next: fmkit predict run=x", "      fmkit eval run=x"]
+
+
+def test_of_many_classes_the_ten_worst_are_shown(tmp_path, capsys):
+    rows = {f"class{number}": (0.5, 0.5, number / 20, 5, 5) for number in range(20)}
+    result_tables.result(tmp_path, STATUS, METRICS | {"per_class": per_class(**rows)}, [])
+    output = capsys.readouterr().out
+    assert "class9" in output
+    assert "class10" not in output
+    assert "the 10 worst of 20" in output
