@@ -174,10 +174,12 @@ class PhotosData(ImageData):
 
 @dataclass
 class ImageTableData(ImageData):
-    """A CSV or parquet table with a row per image."""
+    """A table (CSV, JSON lines, parquet, Excel) with a row per image."""
 
     name: str = key("image_table", "Data source.")
-    root: str = key(MISSING, "The table: a `.csv`, `.tsv` or `.parquet` file.")
+    root: str = key(
+        MISSING, "The table: a `.csv`, `.tsv`, `.xlsx`, `.json`, `.jsonl` or `.parquet` file."
+    )
     image_root: str | None = key(
         None, "Folder that relative paths in the table start from; null is the table's folder."
     )
@@ -205,10 +207,12 @@ class TextFolderData(TextData):
 
 @dataclass
 class TextTableData(TextData):
-    """A CSV or parquet table with a row per text, or per pair of texts."""
+    """A table (CSV, JSON lines, parquet, Excel) with a row per text, or per pair of texts."""
 
     name: str = key("text_table", "Data source.")
-    root: str = key(MISSING, "The table: a `.csv`, `.tsv` or `.parquet` file.")
+    root: str = key(
+        MISSING, "The table: a `.csv`, `.tsv`, `.xlsx`, `.json`, `.jsonl` or `.parquet` file."
+    )
     text_column: str = key("text", "Column with the text.")
     pair_column: str | None = key(None, "Column with the second text of a pair; null is none.")
     labels: str = _labels()
@@ -217,7 +221,7 @@ class TextTableData(TextData):
     label_separator: str = _label_separator()
     split_column: str | None = _split_column()
     group_column: str | None = _group_column("an author, a thread")
-    encoding: str = _encoding("a CSV or TSV")
+    encoding: str = _encoding("a CSV, TSV or JSON file")
     quotes: bool = _quotes()
 
 
@@ -245,7 +249,9 @@ class TokenTableData(TextData):
     """A table with a row per word, or a row per sentence with lists of words and of tags."""
 
     name: str = key("token_table", "Data source.")
-    root: str = key(MISSING, "The table: a `.csv`, `.tsv`, `.parquet` or `.jsonl` file.")
+    root: str = key(
+        MISSING, "The table: a `.csv`, `.tsv`, `.xlsx`, `.json`, `.jsonl` or `.parquet` file."
+    )
     word_column: str = key(
         "tokens", "Column with the word, or with the list of a sentence's words."
     )
@@ -258,7 +264,7 @@ class TokenTableData(TextData):
     )
     split_column: str | None = _split_column()
     group_column: str | None = _group_column("a document, an author")
-    encoding: str = _encoding("a CSV, TSV or JSONL")
+    encoding: str = _encoding("a CSV, TSV or JSON file")
     quotes: bool = _quotes()
 
 
@@ -291,12 +297,12 @@ class TextFilesData(DocumentsData):
 
 @dataclass
 class PreferencesData(TextData):
-    """Pairs of a chosen and a rejected answer to a prompt: `.jsonl` or parquet."""
+    """Pairs of a chosen and a rejected answer to a prompt: `.jsonl` or another table."""
 
     name: str = key("preferences", "Data source.")
     root: str = key(
         MISSING,
-        "A `.jsonl`, `.json` or `.parquet` file, or a folder of them, possibly named by split.",
+        "A `.jsonl`, `.json`, `.csv` or `.parquet` file, or a folder, possibly named by split.",
     )
     prompt_column: str = key(
         "prompt",
@@ -313,14 +319,14 @@ class PreferencesData(TextData):
 
 @dataclass
 class ChatData(TextData):
-    """Conversations: a `.jsonl`, `.json` or `.parquet` file, or a folder of them."""
+    """Conversations: a `.jsonl`, `.json`, `.csv` or `.parquet` file, or a folder of them."""
 
     name: str = key("chat", "Data source.")
     root: str = key(
         MISSING,
         "The file, or a folder of such files; `train.jsonl`, `val.jsonl`, `test.jsonl` are splits.",
     )
-    encoding: str = _encoding("JSON files")
+    encoding: str = _encoding("JSON and CSV files")
     outside_links: bool = _outside_links("files")
 
 
@@ -338,7 +344,7 @@ class SquadData(TextData):
     name: str = key("squad", "Data source.")
     root: str = key(
         MISSING,
-        "A `.json` as SQuAD's, a `.jsonl` or `.parquet` of rows, or a folder of `train*`, `dev*`.",
+        "A `.json` as SQuAD's, any table of rows, or a folder of `train*` and `dev*` files.",
     )
     text_column: str = key("question", "Key of the question.")
     pair_column: str = key("context", "Key of the text that contains the answer.")

@@ -20,9 +20,9 @@ import numpy as np
 from fmkit.core.safe_io import open_regular
 from fmkit.data.examples import Content, TextPart
 from fmkit.data.findings import UnusableInput
-from fmkit.data.formats import tables
+from fmkit.data.formats.delimited import CSV, ColumnError, CsvError, Row, csv_rows
 from fmkit.data.formats.json_records import JSON_LINES
-from fmkit.data.formats.tables import CSV, PARQUET, ParquetTable, Row
+from fmkit.data.formats.parquet_table import PARQUET, ParquetTable
 from fmkit.data.formats.text_files import (
     MAX_CHARACTERS,
     binary_reason,
@@ -183,9 +183,7 @@ def table_rows(file: TextFile, format: DocumentFormat) -> Iterator[Row]:
             table, row_bytes = open_parquet(file, format)
             rows = table.text_rows(columns, format.encoding, row_bytes)
         else:
-            rows = tables.csv_rows(
-                lambda: _short_lines(file, format), suffix, columns, format.quotes
-            )
+            rows = csv_rows(lambda: _short_lines(file, format), suffix, columns, format.quotes)
         for row in rows:
             if row.offset >= file.end:
                 return
@@ -193,10 +191,10 @@ def table_rows(file: TextFile, format: DocumentFormat) -> Iterator[Row]:
             missing = "no text" if suffix in PARQUET else f"no text (line {row.line})"
             fault = row.fault or (binary_reason(text) if text else missing)
             yield replace(row, fault=fault) if fault else row
-    except tables.ColumnError as error:
+    except ColumnError as error:
         hint = "data.text_column names the column"
         raise UnusableInput(error.kind, f"{error.why}; {hint}") from None
-    except tables.CsvError as error:
+    except CsvError as error:
         hint = "; if double quotes mean nothing in this file: data.quotes=false"
         raise UnusableInput(error.kind, error.why + (hint if format.quotes else "")) from None
 

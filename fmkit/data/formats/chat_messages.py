@@ -15,6 +15,7 @@ from typing import Any
 from fmkit.core.errors import join_names
 from fmkit.core.types import Message
 from fmkit.data.findings import UnusableInput
+from fmkit.data.formats.cells import parse_cell
 from fmkit.data.formats.text_files import binary_reason
 
 _LISTS = ("messages", "conversations")
@@ -74,6 +75,15 @@ def message(row: Any, where: str) -> Message:
     return Message(_ROLES[role.lower()], _text(row.get("content", row.get("value")), where))
 
 
+def parse_messages(cell: Any) -> Any:
+    """The list of messages that a cell has as text, as a CSV has to; else the cell."""
+    value = parse_cell(cell)
+    is_list = isinstance(value, list) and all(
+        isinstance(entry, Mapping) and ("role" in entry or "from" in entry) for entry in value
+    )
+    return value if value and is_list else cell
+
+
 def unusable(reason: str) -> UnusableInput:
     """The error about a record that cannot be used."""
     return UnusableInput("incomplete_row", reason)
@@ -82,7 +92,9 @@ def unusable(reason: str) -> UnusableInput:
 def _messages(row: Any) -> list[Message]:
     if not isinstance(row, Mapping):
         raise unusable(f"it is a {type(row).__name__}; expected an object")
+    keys_of_lists = (*_LISTS, *(key for pair in _PAIRS for key in pair[:2]))
     cells = {key: value for key, value in row.items() if value is not None}
+    cells |= {key: parse_messages(cells[key]) for key in keys_of_lists if key in cells}
     key = next((name for name in _LISTS if name in cells), "")
     keys = next((names for names in _PAIRS if names[0] in cells and names[1] in cells), None)
     turns: list[Message] = []

@@ -1,76 +1,52 @@
-"""Records: objects out of JSON lines, a JSON list, or the rows of a parquet table.
+"""Records out of JSON lines, or out of a JSON list.
 
 A record that cannot be read costs only itself, where the others can be separated from it.
 """
 
-import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fmkit.core.errors import join_names
 from fmkit.data.findings import UnusableInput
-from fmkit.data.formats.tables import PARQUET, ParquetTable
 from fmkit.data.formats.text_files import nonempty_lines, read_text
 
 JSON_LINES = (".jsonl", ".ndjson")
-ENDINGS = (*JSON_LINES, ".json", *PARQUET)
-"""How the names of files of records end."""
+"""How names of files with a JSON value per line end."""
 
 
 class Record(NamedTuple):
-    """A record by its line, or in a table or a list its position, from 1; no value with a fault."""
+    """A record of a file.
+
+    Attributes:
+        number: its line, or in a list or a table without lines its position, from 1.
+        value: typed; None where the record has a fault.
+        place: where the file has it, such as `line 5`; empty where its position is all there is.
+    """
 
     number: int
     value: Any
     fault: UnusableInput | None = None
+    place: str = ""
 
 
-def records(
-    path: Path,
-    encoding: str = "utf-8",
-    list_key: str = "",
-    record_key: str = "",
-    columns: Sequence[str] | None = None,
+def json_file(
+    path: Path, encoding: str, list_key: str = "", record_key: str = ""
 ) -> Iterator[Record]:
-    """The records of a file in their order; empty lines are left out.
+    """The records of a `.json`: of a list, of a list under a key, or JSON lines by another name.
 
     Args:
-        encoding: of JSON.
-        list_key: a `.json` file that is one object has its records under this key.
-        record_key: a `.json` file that is one object with this key is a single record.
-        columns: of a parquet table, those to read where it has them; None: all.
-
-    Raises:
-        UnusableInput: the file as a whole cannot be read, or has no records.
+        list_key: an object as a whole file has its records under this key.
+        record_key: an object with this key is a single record.
     """
-    suffix, is_empty = path.suffix.lower(), True
-    values: Iterator[Record]
-    if suffix in PARQUET:
-        table = ParquetTable(str(path))
-        names = None if columns is None else [name for name in table.names if name in columns]
-        values = map(Record, itertools.count(1), table.rows(names))
-    elif suffix == ".json":
-        values = _json_file(path, encoding, list_key, record_key)
-    else:
-        values = _json_lines(path, encoding)
-    for record in values:
-        is_empty = False
-        yield record
-    if is_empty:
-        raise UnusableInput("empty_file", "")
-
-
-def _json_file(path: Path, encoding: str, list_key: str, record_key: str) -> Iterator[Record]:
-    """The records of a `.json`: of a list, of a list under a key, or JSON lines by another name."""
     text = read_text(str(path), encoding)
     is_one_line = "\n" not in text.strip()
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         if text.lstrip().startswith("{") and not is_one_line:
-            yield from _json_lines(path, encoding)
+            yield from json_lines(path, encoding)
             return
         where = f"line {error.lineno:,}, column {error.colno:,}"
         raise UnusableInput("not_text", f"not valid JSON: {error.msg} at {where}") from None
@@ -88,14 +64,16 @@ def _json_file(path: Path, encoding: str, list_key: str, record_key: str) -> Ite
             "not_text",
             f"the JSON is {shown}; expected a list of objects{alternative}, or one per line",
         )
-    yield from map(Record, itertools.count(1), value)
+    for number, record in enumerate(value, start=1):
+        yield Record(number, record)
 
 
-def _json_lines(path: Path, encoding: str) -> Iterator[Record]:
+def json_lines(path: Path, encoding: str) -> Iterator[Record]:
+    """The records of a file with a JSON value per line; empty lines are left out."""
     for number, text, fault in nonempty_lines(str(path), encoding):
         value = None
         try:
             value = None if fault else json.loads(text)
         except (ValueError, RecursionError) as error:
             fault = UnusableInput("incomplete_row", f"not valid JSON: {error}")
-        yield Record(number, value, fault)
+        yield Record(number, value, fault, f"line {number}")

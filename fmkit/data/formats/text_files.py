@@ -5,11 +5,15 @@ file turn it into a `DataError`.
 """
 
 import codecs
+import gzip
 import re
+import sys
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from fmkit.core import machine
 from fmkit.core.errors import DataError
 from fmkit.core.safe_io import RefusedFile, open_regular
 from fmkit.data.findings import UnusableInput
@@ -17,6 +21,9 @@ from fmkit.data.formats import file_type
 
 MAX_CHARACTERS = 2**24
 """Characters of one text: no model reads as many, and an unclosed quote ends here."""
+
+GZIP = ".gz"
+"""How names of compressed files end, after the end of their content's name."""
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -29,6 +36,8 @@ _BOMS = (
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 _LARGEST = 4 * MAX_CHARACTERS  # bytes of a file that is one text; a character takes at most 4
+_GZIP_MAGIC = b"\x1f\x8b"
+_UNPACKED = 2**20  # bytes that are unpacked at once
 _PROBED = 4096  # bytes by which an encoding without a byte order mark is guessed
 
 
@@ -174,16 +183,39 @@ def open_input(path: str) -> IO[bytes]:
         raise UnusableInput("unreadable", str(error.strerror or error)) from None
 
 
+def file_ending(name: str) -> str:
+    """How a file's name ends, in lower case: `.csv` of `a.csv` and of `a.csv.gz`."""
+    return Path(name.lower().removesuffix(GZIP)).suffix
+
+
 def read_bytes(path: str, max_bytes: int | None = None) -> bytes:
-    """All of a file, of at most `max_bytes`."""
+    """All of a file, of at most `max_bytes`; a `.gz` is unpacked, into less than is free."""
     try:
         with open_input(path) as stream:
+            if path.lower().endswith(GZIP) and stream.read(2) == _GZIP_MAGIC:
+                stream.seek(0)
+                return _unpack(stream, max_bytes or machine.free_memory() or sys.maxsize)
+            stream.seek(0)
             content = stream.read(-1 if max_bytes is None else max_bytes + 1)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UnusableInput("not_text", f"the gzip archive is damaged: {error}") from None
     except OSError as error:
         raise UnusableInput("unreadable", str(error.strerror or error)) from None
     if max_bytes is not None and len(content) > max_bytes:
         raise UnusableInput("not_text", f"it has more than {max_bytes:,} bytes")
     return content
+
+
+def _unpack(stream: IO[bytes], max_bytes: int) -> bytes:
+    """A gzip archive's content; 1 kB of zeros unpacks to 1 MB, so it is read in chunks."""
+    chunks, size = [], 0
+    with gzip.GzipFile(fileobj=stream) as archive:
+        while chunk := archive.read(_UNPACKED):
+            size += len(chunk)
+            if size > max_bytes:
+                raise UnusableInput("not_text", f"it unpacks to more than {max_bytes:,} bytes")
+            chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def read_text(path: str, encoding: str, max_bytes: int | None = None) -> str:

@@ -10,7 +10,7 @@ from fmkit.core.errors import plural
 from fmkit.data.content.images import ImageFiles
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding
-from fmkit.data.formats.tables import read_complete
+from fmkit.data.formats.tables import read
 from fmkit.data.sources.paths import existing_path, file_sizes, find_file
 from fmkit.data.sources.table_rows import UsableRows
 
@@ -24,15 +24,19 @@ def list_examples(config: ImageTableData) -> Examples:
     """The photos that the table `config.root` names, in the order of its rows."""
     table = existing_path(config.root, "file")
     rows = UsableRows(config, [config.path_column])
-    table_rows = read_complete(table, rows.columns, _HINT)
+    table_rows = read(table, rows.columns, _HINT, list_columns=rows.list_columns)
     folder = table.parent
     if config.image_root is not None:
         folder = existing_path(config.image_root, "folder", "data.image_root")
     first_rows: dict[str, tuple[int, Hashable]] = {}  # by id, with what the row says of its photo
     repeated = 0
-    for number, cells in enumerate(table_rows, start=1):
-        where, listed = f"row {number}", cells[config.path_column]
-        labels, problems = rows.read_labels(cells)
+    for number, row in enumerate(table_rows, start=1):
+        where = f"row {number}"
+        if row.fault:
+            rows.findings.append(Finding("incomplete_row", where, row.fault))
+            continue
+        listed = row.cells[config.path_column]
+        labels, problems = rows.read_labels(row.cells)
         problems += [] if listed else ["no path"]
         rows.findings += [Finding("incomplete_row", where, problem) for problem in problems]
         path = find_file(folder, listed) if listed else None

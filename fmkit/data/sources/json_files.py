@@ -1,4 +1,4 @@
-"""Examples out of files of JSON records or parquet rows, one file or a folder of them.
+"""Examples out of files of records (JSON, or rows of a table), one file or a folder of them.
 
 A file or a folder whose name begins with that of a split is one: `train.jsonl`, `val.jsonl`,
 `test.jsonl`, also `train-00000-of-00002.parquet` or `test/a.jsonl`. A single file is divided by the
@@ -14,7 +14,7 @@ import numpy as np
 from fmkit.core.errors import DataError, join_names
 from fmkit.data.examples import Content, Examples, without_classes
 from fmkit.data.findings import Finding, UnusableInput, printable
-from fmkit.data.formats.json_records import ENDINGS, records
+from fmkit.data.formats.tables import ENDINGS, SHOWN_ENDINGS, records
 from fmkit.data.formats.text_files import line_id
 from fmkit.data.sources import directory
 from fmkit.data.sources.directory import FileKind
@@ -49,7 +49,7 @@ def read_examples(
     if not kind.matches(listing.ids[0]):  # a single file, which is listed whatever its name
         raise DataError(
             f"data.root: {listing.ids[0]} is not a {kind.noun} by its name.",
-            f"Its name has to end in {', '.join(ENDINGS)}.",
+            f"Its name has to end in {SHOWN_ENDINGS}.",
         )
     ids, values, splits, findings = [], [], [], listing.all_findings()
     files = zip(listing.paths, listing.ids, _splits(root, listing.ids), strict=True)

@@ -31,7 +31,7 @@ _FOLDERS = (
 )
 _TABLES = "A table of photos is for data=image_table, a table of texts for data=text_table."
 _FILES = {
-    **dict.fromkeys((".csv", ".tsv", ".parquet"), _TABLES),
+    **dict.fromkeys((".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx"), _TABLES),
     ".npz": "A file of arrays is for data=arrays.",
 }
 """By the end of a file's name, the data source that reads it."""

@@ -15,7 +15,7 @@ from fmkit.config.schema.data import PreferencesData
 from fmkit.core.types import Message
 from fmkit.data.content.texts import Messages, Pair, Preferences, Turns, messages
 from fmkit.data.examples import Examples
-from fmkit.data.formats.chat_messages import message, unusable
+from fmkit.data.formats.chat_messages import message, parse_messages, unusable
 from fmkit.data.formats.text_files import text_problem
 from fmkit.data.sources.json_files import read_examples
 
@@ -84,6 +84,7 @@ def parse_pair(row: Any, names: Names) -> Pair:
 
 def _turns(name: str, value: Any) -> Turns:
     """A text, or messages, neither of them empty; an empty system message is left out."""
+    value = parse_messages(value)
     if isinstance(value, str):
         if problem := text_problem(value):
             raise unusable(f"{name} {problem}")

@@ -27,9 +27,11 @@ from fmkit.data.content.answer_spans import AnswerSpans, Span, locate
 from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples, without_classes
 from fmkit.data.findings import Finding, UnusableInput
-from fmkit.data.formats.json_records import ENDINGS, JSON_LINES, records
-from fmkit.data.formats.tables import PARQUET, ParquetTable, check_columns
-from fmkit.data.formats.text_files import as_data_error, text_problem
+from fmkit.data.formats.cells import parse_cell
+from fmkit.data.formats.delimited import ColumnError
+from fmkit.data.formats.json_records import JSON_LINES
+from fmkit.data.formats.tables import ENDINGS, SHOWN_ENDINGS, records
+from fmkit.data.formats.text_files import as_data_error, file_ending, text_problem
 from fmkit.data.sources.paths import existing_path, is_ignored, split_of
 from fmkit.data.sources.table_rows import row_id
 
@@ -37,6 +39,9 @@ _LEAST_ARTICLES = 3
 """Fewest articles that can be divided among splits; of fewer the texts are divided."""
 _DIVIDED = ("", "train")
 """The splits that may be divided: an unnamed one, and training, to make one for validation."""
+
+
+_TRUTH = {"true": True, "1": True, "false": False, "0": False, "": None}
 
 
 @dataclass(frozen=True)
@@ -128,7 +133,7 @@ def _files(config: SquadData, findings: list[Finding]) -> list[tuple[Path, str]]
     paths = [
         path
         for path in paths
-        if path.suffix.lower() in ENDINGS and not is_ignored(path.name) and path.is_file()
+        if path.name.lower().endswith(ENDINGS) and not is_ignored(path.name) and path.is_file()
     ]
     files = [(path, split) for path in paths if (split := split_of(path.name))]
     others = [path.name for path in paths if not split_of(path.name)]
@@ -136,7 +141,7 @@ def _files(config: SquadData, findings: list[Finding]) -> list[tuple[Path, str]]
         contents = f"; it has {join_names(others, 5)}" if others else ""
         raise DataError(
             f"{display_path(config.root)} has no file that is named after a split and ends in "
-            f"{', '.join(ENDINGS)}{contents}.",
+            f"{SHOWN_ENDINGS}{contents}.",
             "Call them train*.json and dev*.json, or name one file in data.root.",
         )
     if others:
@@ -208,28 +213,33 @@ def read_entries(path: Path, keys: Keys) -> Iterator[Entry]:
     Raises:
         DataError: the file cannot be read, or is not one of questions.
     """
-    suffix = path.suffix.lower()
-    if suffix not in ENDINGS:
-        raise DataError(received("The file's extension", suffix, ENDINGS))
+    if not path.name.lower().endswith(ENDINGS):
+        raise DataError(received("The file's extension", path.suffix.lower(), SHOWN_ENDINGS))
     hint = (
         'Expected {"data": [...]} as SQuAD has it, a list of records, or a record per line, each '
         "with a question, a context and answers."
     )
     columns = (keys.question, keys.context, "id", "title", "answers", "is_impossible")
+    is_table = file_ending(path.name) not in (*JSON_LINES, ".json")  # whose records may be articles
     try:
-        if suffix in PARQUET:
-            hint = "data.text_column and data.pair_column name the columns."
-            check_columns(columns[:2], ParquetTable(str(path)).names)
-        rows = records(path, keys.encoding, "data", keys.question, columns)
+        rows = records(
+            path,
+            keys.encoding,
+            list_key="data",
+            record_key=keys.question,
+            columns=columns,
+            required=columns[:2] if is_table else (),
+        )
         for index, record in enumerate(rows):
             if record.fault is not None:
-                name = f"line {record.number}" if suffix in JSON_LINES else row_id(index)
-                yield Entry(name, fault=record.fault.why)
+                yield Entry(record.place or row_id(index), fault=record.fault.why)
             elif isinstance(record.value, Mapping) and "paragraphs" in record.value:
                 yield from _article(record.value, f"data[{index}]")
             else:
                 yield _record(record.value, row_id(index), keys)
     except UnusableInput as error:
+        if isinstance(error, ColumnError):
+            hint = "data.text_column and data.pair_column name the columns."
         if error.kind == "empty_file":
             raise DataError(f"{path} has no questions.", hint) from None
         raise as_data_error(path, error, keys.encoding, hint, keys.encoding_key) from None
@@ -277,6 +287,7 @@ def _entry(row: Any, context: str, title: Any, where: str, keys: Keys) -> Entry:
     if problem := text_problem(name):
         return Entry(where, fault=f"its id {problem}")
     question, impossible = row.get(keys.question), row.get("is_impossible")
+    impossible = _TRUTH.get(str(impossible).strip().lower(), impossible)  # a CSV has only texts
     try:
         if not isinstance(question, str):
             raise ValueError(f"it has no text under {keys.question!r}")
@@ -291,7 +302,8 @@ def _entry(row: Any, context: str, title: Any, where: str, keys: Keys) -> Entry:
 
 def _answers(answers: Any) -> tuple[tuple[str, int], ...]:
     """Text and offset of each answer; a ValueError where they have another form."""
-    if answers is None:
+    answers = parse_cell(answers)
+    if answers is None or answers == "":
         return ()
     if isinstance(answers, Mapping):
         texts, starts = answers.get("text"), answers.get("answer_start")

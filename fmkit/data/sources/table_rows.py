@@ -17,6 +17,7 @@ from fmkit.config.schema.data import ImageTableData, TextTableData, TokenTableDa
 from fmkit.core.errors import DataError
 from fmkit.data.examples import Content, Examples, from_names, without_classes
 from fmkit.data.findings import Finding
+from fmkit.data.formats.cells import cell_text, parse_cell
 from fmkit.data.sources.paths import SPLIT_NAMES, name_findings
 from fmkit.data.targets import Annotations, LabelSets, Numbers
 
@@ -46,6 +47,11 @@ class LabelReader:
     def read(self, cells: Mapping[str, str]) -> tuple[Hashable, list[str]]:
         """The target of one row, and all that is wrong with it; it counts only without problems."""
         name = cells[self.columns[0]]
+        labels = parse_labels(name)
+        if labels is not None and len(labels) < 2:
+            name = "".join(labels)
+        elif labels is not None:
+            return name, [f"{name[:40]} is {len(labels)} labels: task=multi_label learns these"]
         return name, [] if name else ["no label"]
 
     def annotations(self, targets: list[Any]) -> Annotations | None:
@@ -69,7 +75,10 @@ class SetCells(LabelReader):
 
     def read(self, cells: Mapping[str, str]) -> tuple[tuple[str, ...], list[str]]:
         """The names, each once, in their order."""
-        names = (name.strip() for name in cells[self.columns[0]].split(self._separator))
+        cell = cells[self.columns[0]]
+        labels = parse_labels(cell)
+        names = cell.split(self._separator) if labels is None else labels
+        names = [name.strip() for name in names]
         return tuple(sorted({name for name in names if name})), []
 
     def annotations(self, targets: list[tuple[str, ...]]) -> LabelSets:
@@ -149,6 +158,14 @@ def number_problem(text: str) -> str:
     return f"{text[:40]!r} is not a finite number"
 
 
+def parse_labels(cell: str) -> list[str] | None:
+    """The labels of a cell that is a list, as a file or pandas writes one; None: it is not."""
+    labels = parse_cell(cell)
+    if not isinstance(labels, list) or any(isinstance(label, list | dict) for label in labels):
+        return None
+    return [cell_text(label, "utf-8") for label in labels]
+
+
 def label_reader(config: TextTableData | ImageTableData) -> LabelReader:
     """The reader of the labels of a table, by its config."""
     if config.labels == "numbers":
@@ -196,12 +213,14 @@ class UsableRows:
 
     Attributes:
         columns: all that are read.
+        list_columns: those whose cells may be lists.
         ids: of the rows; `values` (what their examples show) has an entry for each.
     """
 
     def __init__(self, config: TextTableData | ImageTableData, columns: Sequence[str]) -> None:
         self._config, self._labels = config, label_reader(config)
         self.columns = [*columns, *self._labels.columns, *split_columns(config)]
+        self.list_columns = self._labels.columns
         self.ids: list[str] = []
         self.values: list[Any] = []
         self.findings: list[Finding] = []

@@ -21,8 +21,9 @@ from fmkit.data.content.documents import (
 )
 from fmkit.data.examples import Examples, without_classes
 from fmkit.data.findings import Finding, UnusableInput, printable
+from fmkit.data.formats.delimited import CSV
 from fmkit.data.formats.json_records import JSON_LINES
-from fmkit.data.formats.tables import CSV, PARQUET
+from fmkit.data.formats.parquet_table import PARQUET
 from fmkit.data.formats.text_files import line_id
 from fmkit.data.sources import directory
 from fmkit.data.sources.directory import FileKind

@@ -11,7 +11,7 @@ from fmkit.config.schema.data import TextTableData
 from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding
-from fmkit.data.formats.tables import PARQUET, read
+from fmkit.data.formats.tables import read
 from fmkit.data.formats.text_files import binary_reason
 from fmkit.data.sources.paths import existing_path
 from fmkit.data.sources.table_rows import UsableRows, row_id
@@ -25,15 +25,16 @@ _HINT = (
 def list_examples(config: TextTableData) -> Examples:
     """The texts of the table `config.root`, in the order of its rows."""
     table = existing_path(config.root, "file")
-    has_lines = table.suffix.lower() not in PARQUET
     columns = [name for name in (config.text_column, config.pair_column) if name]
     rows = UsableRows(config, columns)
-    for row in read(table, rows.columns, _HINT, config.encoding, config.quotes, "data."):
+    for row in read(
+        table, rows.columns, _HINT, config.encoding, config.quotes, "data.", rows.list_columns
+    ):
         name, why = row_id(row.index), row.fault
         if not why:
             labels, problems = rows.read_labels(row.cells)
             problems = [*text_problems(row.cells, *columns), *problems]
-            where = f" (line {row.line})" if has_lines else ""
+            where = f" ({row.place})" if row.place else ""
             why = ", ".join(problems) + where if problems else ""
         if why:
             rows.findings.append(Finding("incomplete_row", name, why))

@@ -1,12 +1,12 @@
 """Words and tags in a table: a row per word, or a row per sentence with lists of both.
 
-A row per sentence is how Hugging Face's `datasets` exports them, as parquet or as JSON lines, with
-tags as names or as numbers, whose names parquet files bring along. A row per word has a column that
-tells sentences apart, in which an empty cell means the sentence of the row before. An id is the
-position of the sentence in the file, so that words and tags may be edited and it keeps its split.
+A row per sentence is how Hugging Face's `datasets` exports them, as parquet, JSON lines or CSV,
+with tags as names or as numbers, whose names parquet files bring along. A row per word has a column
+that tells sentences apart, in which an empty cell means the sentence of the row before. An id is
+the position of the sentence in the file, so that words and tags may be edited and it keeps its
+split.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,8 +15,9 @@ from fmkit.config.schema.data import TokenTableData
 from fmkit.core.errors import DataError, join_names, plural
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding, UnusableInput
-from fmkit.data.formats import tables
-from fmkit.data.formats.json_records import ENDINGS, records
+from fmkit.data.formats.cells import cell_text, parse_cell
+from fmkit.data.formats.delimited import ColumnError, CsvError
+from fmkit.data.formats.tables import class_names, records
 from fmkit.data.formats.text_files import as_data_error
 from fmkit.data.sources.paths import existing_path
 from fmkit.data.sources.table_rows import row_id, split_and_group, split_columns
@@ -26,7 +27,6 @@ _HINT = (
     "Name the columns with data.word_column, tag_column, sentence_column, split_column and "
     "group_column."
 )
-_MAX_NAMES = 100_000  # tags
 _MAX_PROBLEMS = 5  # of one sentence that its finding lists
 
 
@@ -41,20 +41,21 @@ class _Row(NamedTuple):
 def list_examples(config: TokenTableData) -> Examples:
     """The sentences of the table `config.root`, in the order of its rows."""
     path = existing_path(config.root, "file")
-    suffix, tag_names = path.suffix.lower(), config.tag_names
     names = (config.word_column, config.tag_column, config.sentence_column or "")
     columns = list(dict.fromkeys(filter(None, [*names, *split_columns(config)])))
     try:
-        if suffix in tables.PARQUET:
-            table = tables.ParquetTable(str(path))
-            tables.check_columns(columns, table.names)
-            tag_names = tag_names or _names_in_metadata(table.metadata, config.tag_column)
-        rows = (_record_rows if suffix in ENDINGS else _csv_rows)(path, columns, config)
+        tag_names = config.tag_names or class_names(path, config.tag_column) or None
+        rows = _rows(path, columns, config)
         reader = _SentenceReader(config, tag_names)
         sentences = (reader.by_word if config.sentence_column else reader.by_sentence)(rows)
     except UnusableInput as error:
-        hint = _HINT if isinstance(error, tables.ColumnError) else ""
-        raise as_data_error(path, error, config.encoding, hint, "data.encoding") from None
+        hint, encoding = "", config.encoding
+        if isinstance(error, CsvError) and config.quotes:
+            meaning = "If double quotes mean nothing in this file, as in many a .tsv"
+            hint = f"{meaning}: data.quotes=false"
+        elif isinstance(error, ColumnError):
+            hint = _HINT
+        raise as_data_error(path, error, encoding, hint, "data.encoding") from None
     if not sentences:
         raise DataError(f"{path} has no rows.")
     findings = []
@@ -64,49 +65,26 @@ def list_examples(config: TokenTableData) -> Examples:
     return examples(sentences, findings)
 
 
-def _csv_rows(path: Path, columns: Sequence[str], config: TokenTableData) -> Iterator[_Row]:
-    if not config.sentence_column:
-        raise DataError(
-            f"{path} has a row per word, and no column tells sentences apart.",
-            "Name it: data.sentence_column=NAME",
-        )
-    for row in tables.read(path, columns, _HINT, config.encoding, config.quotes, "data."):
-        where = row_id(row.index) + ("" if row.fault else f" (line {row.line})")
-        yield _Row(row.cells, where, row.fault)
-
-
-def _record_rows(path: Path, columns: Sequence[str], config: TokenTableData) -> Iterator[_Row]:
-    """The rows of JSON lines, a JSON list or a parquet file."""
-    has_lines = path.suffix.lower() not in tables.PARQUET
-    for index, record in enumerate(records(path, config.encoding, columns=columns)):
+def _rows(path: Path, columns: Sequence[str], config: TokenTableData) -> Iterator[_Row]:
+    values = records(
+        path,
+        config.encoding,
+        quotes=config.quotes,
+        columns=columns,
+        required=columns,
+        class_names=False,
+    )
+    for index, record in enumerate(values):
         cells: dict[str, Any] = {}
-        fault = ""
-        if record.fault is not None:
-            fault = record.fault.why
-        elif not isinstance(record.value, dict):
-            fault = "it is not a JSON object"
-        else:
+        fault = record.fault.why if record.fault else ""
+        if not fault and not isinstance(record.value, dict):
+            fault = "it is not an object with keys"
+        elif not fault:
             cells = record.value
-            if index == 0:  # a missing key is more likely a wrong name than a bad row
-                tables.check_columns(columns, list(cells))
             if missing := [repr(name) for name in columns if name not in cells]:
                 fault = f"no key {join_names(missing)}"
-        where = row_id(index) + (f" (line {record.number})" if has_lines else "")
-        yield _Row(cells, where, fault)
-
-
-def _names_in_metadata(metadata: Mapping[bytes, bytes], column: str) -> list[str] | None:
-    """The names of a column's numbers, as `datasets` writes them into a parquet file."""
-    try:
-        feature = json.loads(metadata[b"huggingface"])["info"]["features"][column]
-        for key in ("feature", "names"):  # a list of labels, or a label
-            if isinstance(feature, list):
-                (feature,) = feature
-            feature = feature.get(key, feature)
-    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
-        return None
-    is_list = isinstance(feature, list) and 0 < len(feature) <= _MAX_NAMES
-    return feature if is_list and all(isinstance(name, str) for name in feature) else None
+        is_located = not record.place or record.place in fault
+        yield _Row(cells, row_id(index) + ("" if is_located else f" ({record.place})"), fault)
 
 
 class _SentenceReader:
@@ -114,6 +92,7 @@ class _SentenceReader:
 
     def __init__(self, config: TokenTableData, tag_names: Sequence[str] | None) -> None:
         self._config, self._tag_names = config, tag_names
+        self._has_lists = False  # in a row so far
 
     def by_sentence(self, rows: Iterable[_Row]) -> list[Sentence]:
         """A sentence per row."""
@@ -127,18 +106,22 @@ class _SentenceReader:
 
     def _add_lists(self, sentence: Sentence, row: _Row) -> list[str]:
         """Add the words and tags of a row that has lists of them; what is wrong with it."""
-        words, tags = row.cells[self._config.word_column], row.cells[self._config.tag_column]
+        names = (self._config.word_column, self._config.tag_column)
+        words, tags = (parse_cell(row.cells[name]) for name in names)
         split_problems = self._set_split_and_group(sentence, row)
-        for column, cell in ((self._config.word_column, words), (self._config.tag_column, tags)):
-            if cell is None:
+        for column, cell in zip(names, (words, tags), strict=True):
+            if cell is None or cell == "":
                 return [f"{column!r} is empty", *split_problems]
             if not isinstance(cell, list | tuple):
+                if self._has_lists:
+                    return [f"{column!r} is not a list", *split_problems]
                 kind = f"{self._config.root}: column {column!r} has {type(cell).__name__}"
                 raise DataError(
                     f"{kind}; expected a list with an entry for each word of a sentence.",
                     "In a table with a row per word: data.sentence_column=NAME tells sentences "
                     "apart.",
                 )
+        self._has_lists = True
         if len(words) != len(tags):
             counts = f"{plural(len(words), 'word')} and {plural(len(tags), 'tag')}"
             return [counts, *split_problems]
@@ -217,4 +200,4 @@ class _SentenceReader:
 
 def _text(cell: Any) -> str:
     decoded = cell.decode("utf-8", "replace") if isinstance(cell, bytes) else cell
-    return tables.cell_text(decoded, "")
+    return cell_text(decoded, "")

@@ -7,7 +7,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from fmkit.data.findings import UnusableInput
-from fmkit.data.formats.json_records import records
+from fmkit.data.formats.tables import records
 
 ROWS = [{"a": 1, "b": "x"}, {"a": 2, "b": "ü"}]
 LINES = "\n".join(json.dumps(row) for row in ROWS)

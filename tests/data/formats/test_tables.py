@@ -8,8 +8,10 @@ import pytest
 
 from fmkit.core.errors import ConfigError, DataError
 from fmkit.data.findings import UnusableInput
-from fmkit.data.formats import tables
-from fmkit.data.formats.tables import ColumnError, CsvError, ParquetTable, csv_rows, read
+from fmkit.data.formats import delimited, parquet_table
+from fmkit.data.formats.delimited import ColumnError, CsvError, csv_rows
+from fmkit.data.formats.parquet_table import ParquetTable
+from fmkit.data.formats.tables import read
 
 
 def stream(text):
@@ -52,7 +54,7 @@ def test_quotes_may_mean_nothing():
     ],
 )
 def test_a_row_that_cannot_be_read_is_located(text, why, monkeypatch):
-    monkeypatch.setattr(tables, "MAX_CHARACTERS", 20)
+    monkeypatch.setattr(delimited, "MAX_CHARACTERS", 20)
     before = csv.field_size_limit()
     with pytest.raises(CsvError, match=why):
         rows(text)
@@ -81,7 +83,7 @@ def test_a_csv_and_a_parquet_file_give_the_same_columns(tmp_path):
     with pytest.raises(DataError, match=r"(?s)'unread' is list<.*expected texts.*hint"):
         list(read(tmp_path / "a.parquet", ["unread"], "hint"))
     with pytest.raises(ConfigError, match="file extension"):
-        list(read(tmp_path / "a.xlsx", ["text"], "hint"))
+        list(read(tmp_path / "a.docx", ["text"], "hint"))
     with pytest.raises(DataError, match="cannot be read: No such file"):
         list(read(tmp_path / "gone.csv", ["text"], "hint"))
 
@@ -92,7 +94,7 @@ def test_parquet_rows_come_in_batches_of_bounded_size(tmp_path, monkeypatch):
     table = ParquetTable(str(tmp_path / "a.parquet"))
     assert (table.names, table.row_count) == (["text", "n"], 500)
     assert 60 < table.bytes_per_row("text") < 150
-    monkeypatch.setattr(tables, "_BATCH_BYTES", 1000)
+    monkeypatch.setattr(parquet_table, "_BATCH_BYTES", 1000)
     assert [row["text"] for row in table.rows(["text"], table.bytes_per_row("text"))] == texts
 
 

@@ -128,7 +128,7 @@ def test_files_that_are_no_table(folder):
     with pytest.raises(DataError, match="not a readable parquet"):
         listed(write(folder, ["x"], name="t.parquet"))
     with pytest.raises(ConfigError, match="file extension"):
-        listed(write(folder, ["x"], name="t.xlsx"))
+        listed(write(folder, ["x"], name="t.docx"))
 
 
 def _empty(folder):

@@ -208,7 +208,7 @@ def test_a_single_file_is_split_whatever_its_name(tmp_path):
     assert listed(written(tmp_path / "train.jsonl", rows)).splits is None
     assert len(listed(tmp_path / "train.jsonl", limit=4)) == 4
     with pytest.raises(DataError, match=r"not a preference file by its name"):
-        listed(written(tmp_path / "pairs.csv", rows))
+        listed(written(tmp_path / "pairs.docx", rows))
 
 
 @pytest.mark.parametrize(

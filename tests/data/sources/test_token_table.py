@@ -137,7 +137,7 @@ def test_what_is_wrong_with_rows_is_told_by_row_and_line(tmp_path):
         "row-000006 (line 7)": "tag 5, and there are names for 0 to 2 (word 1)",
         "row-000007 (line 8)": "tag 'PER' is not one of the names (word 1)",
         "row-000009 (line 10)": told["row-000009 (line 10)"],
-        "row-000010 (line 11)": "it is not a JSON object",
+        "row-000010 (line 11)": "it is not an object with keys",
     }
     assert "not valid JSON" in told["row-000009 (line 10)"]
 
@@ -163,7 +163,7 @@ def test_what_is_wrong_with_words_is_told_by_row_and_line(tmp_path):
     [
         ("t.csv", "tokens,ner_tags\na,O\n", {}, "data.sentence_column=NAME", DataError),
         ("t.csv", "word,tag\na,O\n", {"sentence_column": "id"}, "received 'tokens'", DataError),
-        ("t.xlsx", "x", {"sentence_column": "id"}, "file extension", ConfigError),
+        ("t.docx", "x", {"sentence_column": "id"}, "file extension", ConfigError),
         ("t.parquet", "x", {}, "not a readable parquet", DataError),
         ("t.jsonl", "", {}, "is empty", DataError),
         ("t.jsonl", '{"words": []}\n', {}, "received 'tokens'", DataError),

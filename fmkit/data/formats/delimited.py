@@ -1,0 +1,145 @@
+"""Rows of text tables, CSV and TSV, as a stream.
+
+A `.csv` may be separated by commas, semicolons or tabs. Every cell is text, so that `012`, `True`
+and `NA` are class names as they stand; white space around a cell is removed.
+"""
+
+import contextlib
+import csv
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from fmkit.core.errors import combine_messages, plural, received
+from fmkit.data.findings import UnusableInput
+from fmkit.data.formats.text_files import MAX_CHARACTERS
+
+CSV = (".csv", ".tsv")
+"""How names of tables end that are text."""
+SEPARATORS = {".csv": (",", ";", "\t"), ".tsv": ("\t",), ".txt": ("\t", ",", ";")}
+"""By the end of a name, the separators that a table may have."""
+
+_MAX_COLUMNS = 1000  # that a missing one is compared with
+
+Lines = Iterable[tuple[int, int, str]]
+"""Number from 1, offset in bytes, and text of each line, its end included."""
+
+
+class ColumnError(UnusableInput):
+    """A table lacks a column, has it twice, or has something else than texts in it."""
+
+
+class CsvError(UnusableInput):
+    """A row of a CSV or TSV cannot be separated into cells, perhaps because of its quotes."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table.
+
+    Attributes:
+        index: its position, from 0, without the header and rows of empty cells.
+        line: the line that it begins in, from 1; where rows have no lines its position, from 1.
+        offset: where it begins, in bytes; in a parquet file by the mean size of a row.
+        cells: as texts, by column; none where the row cannot be used.
+        fault: why it cannot be used; empty where it can.
+        place: where the file has it, such as `line 5`; empty where its position is all there is.
+    """
+
+    index: int
+    line: int
+    offset: int
+    cells: dict[str, str]
+    fault: str = ""
+    place: str = ""
+
+
+def csv_rows(
+    open_lines: Callable[[], Lines],
+    suffix: str,
+    columns: Sequence[str],
+    quotes: bool,
+    all_columns: bool = False,
+) -> Iterator[Row]:
+    """The rows of a CSV or TSV as a stream; rows of empty cells are left out.
+
+    Args:
+        open_lines: starts to read the lines, once for each separator's header and once for rows.
+        suffix: a key of `SEPARATORS`; the separator is that whose header has most of the columns,
+            and of those one that divides it most.
+        columns: those that it has to have.
+        quotes: a cell may be in double quotes.
+        all_columns: the rows have the cells of all columns, not only of those.
+
+    Raises:
+        UnusableInput: a column is missing, or a row cannot be read.
+    """
+    headers: dict[str, list[str]] = {}
+    for name in SEPARATORS[suffix]:
+        with contextlib.suppress(CsvError, StopIteration):  # it cannot be read by this separator
+            _, _, cells = next(_records(open_lines(), name, quotes))
+            headers[name] = [cell.strip() for cell in cells]
+    if not any(headers.values()):
+        raise UnusableInput("not_text", "it has no header that can be read")
+
+    def fit(item: tuple[str, list[str]]) -> tuple[int, int]:
+        return len(set(columns) & set(item[1])), len(item[1])
+
+    separator, header = max(headers.items(), key=fit)
+    check_columns(columns, header)
+    positions = {name: header.index(name) for name in (header if all_columns else columns)}
+    records = _records(open_lines(), separator, quotes)
+    next(records)
+    for index, (line, offset, cells) in enumerate(records):
+        if len(cells) != len(header):
+            fault = f"line {line} has {plural(len(cells), 'cell')}, the header has {len(header)}"
+            yield Row(index, line, offset, {}, fault, f"line {line}")
+            continue
+        texts = {name: cells[position].strip() for name, position in positions.items()}
+        yield Row(index, line, offset, texts, place=f"line {line}")
+
+
+def _records(lines: Lines, separator: str, quotes: bool) -> Iterator[tuple[int, int, list[str]]]:
+    """Line, offset and cells of each row that is more than white space."""
+    starts: list[tuple[int, int]] = []  # number and offset of the lines of a row
+
+    def texts() -> Iterator[str]:
+        for number, offset, text in lines:
+            starts.append((number, offset))
+            yield text
+
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
+    reader = csv.reader(texts(), delimiter=separator, quoting=quoting, strict=True)
+    while True:
+        starts.clear()
+        # The limit is one of the whole process, so it is restored before other code runs.
+        limit = csv.field_size_limit(MAX_CHARACTERS)
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            first, last = starts[0][0] if starts else reader.line_num, reader.line_num
+            where = f"line {first}" if last <= first else f"the row from line {first} to {last}"
+            reason = str(error)
+            if "field limit" in reason:
+                most = f"{MAX_CHARACTERS:,} characters"
+                reason = f"a cell of more than {most}; is a quote never closed?"
+            elif "end of data" in reason:
+                reason = "a double quote is never closed"
+            elif "expected after" in reason:
+                reason += ": a double quote inside a quoted cell has to be doubled"
+            raise CsvError("not_text", f"{where}: {reason.rstrip('.?')}") from None
+        finally:
+            csv.field_size_limit(limit)
+        if any(cell.strip() for cell in cells):
+            yield (*starts[0], cells)
+
+
+def check_columns(columns: Sequence[str], names: Sequence[str]) -> None:
+    """Raise `UnusableInput` for a table without some of the columns, or with one of them twice."""
+    shown = [name if len(name) <= 40 else f"{name[:37]}..." for name in names[:_MAX_COLUMNS]]
+    problems = [received("column", name, shown) for name in columns if name not in names]
+    problems += [f"it has two columns {name!r}" for name in columns if names.count(name) > 1]
+    if problems:
+        raise ColumnError("not_text", combine_messages(problems).rstrip("."))
