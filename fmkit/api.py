@@ -212,11 +212,7 @@ def runs(runs_dir: str | Path = "runs") -> pd.DataFrame:
     """All runs under a folder, newest first: a row per run with its state and its metrics."""
     import pandas as pd
 
-    rows = [
-        {key: value for key, value in vars(run).items() if key not in ("best", "test", "val")}
-        | run_index.metrics(run)
-        for run in run_index.runs(Path(runs_dir))
-    ]
+    rows = [run_index.row(run) for run in run_index.runs(Path(runs_dir))]
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["folder", "id", "state"])
 
 

@@ -44,8 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
                 console.prepare_streams()
             machine.set_library_defaults()
+            words = sys.argv[1:] if arguments is None else list(arguments)
             try:
-                _run(sys.argv[1:] if arguments is None else list(arguments))
+                if "--json" in words:
+                    from fmkit.commands import json_output
+
+                    json_output.run(lambda: _run([word for word in words if word != "--json"]))
+                else:
+                    _run(words)
             except (Exception, KeyboardInterrupt) as error:
                 from fmkit.commands import failures
 

@@ -19,7 +19,7 @@ PAGES = {"README": README} | {
     name: page.path.read_text(encoding="utf-8") for name, page in guide.pages().items()
 }
 LINES = [
-    (name, re.split(r"\s{3,}|  #", line.strip())[0])
+    (name, re.split(r"\s{3,}|  #| > ", line.strip())[0])
     for name, text in PAGES.items()
     for line in text.splitlines()
     if line.startswith("    fmkit ")
@@ -31,7 +31,9 @@ OTHERS = [row for row in LINES if row not in TRAINING]
 @pytest.mark.parametrize(("page", "line"), TRAINING)
 def test_training_commands_compose(page, line, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    words = [word for word in shlex.split(line)[1:] if not word.startswith("init=")]
+    words = [
+        word for word in shlex.split(line)[1:] if word != "--json" and not word.startswith("init=")
+    ]
     if "-m" in words:  # one job of a sweep
         words = [re.sub(r",[^,=]+", "", word) for word in words if word != "-m"]
     assert main([*words, "--cfg", "job"]) == 0, capsys.readouterr().err
@@ -39,7 +41,7 @@ def test_training_commands_compose(page, line, capsys, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("page", "line"), OTHERS)
 def test_the_other_commands_are_read(page, line, capsys):
-    command, *words = shlex.split(line)[1:]
+    command, *words = [word for word in shlex.split(line)[1:] if word not in ("--json", "--csv")]
     if command == "resume":
         assert resume.parse(words).run
     elif command in ("runs", "cache"):

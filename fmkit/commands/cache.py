@@ -3,9 +3,10 @@
 import datetime
 import re
 from collections.abc import Sequence
+from typing import Any
 
-from fmkit.commands import launch
-from fmkit.commands.runs import Rows
+from fmkit.commands import json_output, launch
+from fmkit.commands.run_tables import Rows
 from fmkit.core import console
 from fmkit.core.errors import ConfigError, ResourceError, plural, received
 from fmkit.store import array_cache
@@ -39,15 +40,27 @@ def cache(arguments: Sequence[str]) -> None:
         entries = store.entries()
         if verb == "clear":
             _clear(store, entries, words)
-        elif entries:
-            total = sum(entry.bytes for entry in entries) / 2**20
-            count = plural(len(entries), "entry", "entries")
-            title = f"{store.folder}: {count}, {total:.1f} MiB"
-            console.stdout.print(Rows(title, _COLUMNS, [_row(entry) for entry in entries]))
         else:
-            console.info(f"The cache {store.folder} is empty.")
+            content = {"folder": store.folder, "entries": [_object(entry) for entry in entries]}
+            json_output.show("cache", content, lambda: _print(store, entries))
     except OSError as error:
         raise ResourceError(f"the cache {store.folder} cannot be used: {error}.") from error
+
+
+def _print(store: ArrayCache, entries: Sequence[Entry]) -> None:
+    if not entries:
+        console.info(f"The cache {store.folder} is empty.")
+        return
+    total = sum(entry.bytes for entry in entries) / 2**20
+    title = f"{store.folder}: {plural(len(entries), 'entry', 'entries')}, {total:.1f} MiB"
+    console.stdout.print(Rows(title, _COLUMNS, [_row(entry) for entry in entries]))
+
+
+def _object(entry: Entry) -> dict[str, Any]:
+    used = datetime.datetime.fromtimestamp(entry.used).astimezone()
+    keys = ("key", "folder", "rows", "shapes", "dtype", "bytes", "provenance")
+    values = {key: getattr(entry, key) for key in keys}
+    return {**values, "used": used.replace(microsecond=0)}
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
@@ -74,7 +87,11 @@ def _clear(store: ArrayCache, entries: Sequence[Entry], words: Sequence[str]) ->
     if not words:
         array_cache.clear_scans(store.folder.parent)
     folder, count = console.escape_markup(str(store.folder)), plural(removed, "entry", "entries")
-    console.stdout.print(f"{count} removed from {folder}")
+    json_output.show(
+        "cache_cleared",
+        {"folder": store.folder, "removed": removed, "in_use": in_use},
+        lambda: console.stdout.print(f"{count} removed from {folder}"),
+    )
     if in_use:
         count = plural(in_use, "entry is", "entries are")
         console.warning(f"{count} in use by a run, not removed.")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit.commands import launch
+from fmkit.commands import json_output, launch
 from fmkit.commands.result_tables import duration, new_table
 from fmkit.config.schema.commands import CheckConfig
 from fmkit.core import files
@@ -42,10 +42,12 @@ def check_data(config: CheckConfig) -> dict[str, Any]:
     content = report.report(config.data, inspected)
     files.write_json(path, content)
     has_suspects = contact_sheet.draw(inspected, sheet)
-    _print_report(content)
-    stdout.print(f"report: {escape_markup(str(path))}")
-    if has_suspects:
-        stdout.print(f"suspects: {escape_markup(str(sheet))}")
+    suspects = sheet if has_suspects else None
+    json_output.show(
+        "data_report",
+        {**content, "report": path, "suspects": suspects},
+        lambda: _print_report(content, path, suspects),
+    )
     if inspect.blocking_errors(inspected.findings, config.data.on_bad):
         raise DataError("this dataset cannot be trained on; the errors are listed above.")
     inspect.accept(inspected, config.data.on_bad)
@@ -65,8 +67,8 @@ def _output_folder(output: str | None) -> Path:
     return folder
 
 
-def _print_report(report: dict[str, Any]) -> None:
-    """What a dataset contains, then its problems, the first ten of each kind."""
+def _print_report(report: dict[str, Any], path: Path, suspects: Path | None) -> None:
+    """What a dataset contains, its problems, the first ten of each kind, and the files of both."""
     root = f", {escape_markup(report['root'])}" if report["root"] else ""
     stdout.print(
         f"{escape_markup(report['data'])}{root}: {plural(report['examples'], 'example')}, "
@@ -92,6 +94,9 @@ def _print_report(report: dict[str, Any]) -> None:
             stdout.print(f"   [dim]{escape_markup(finding['advice'])}[/]")
     totals = ", ".join(plural(report[f"{severity}s"], severity) for severity in _SEVERITIES)
     stdout.print(f"\n{totals}")
+    stdout.print(f"report: {escape_markup(str(path))}")
+    if suspects is not None:
+        stdout.print(f"suspects: {escape_markup(str(suspects))}")
 
 
 def _targets(report: dict[str, Any]) -> str:

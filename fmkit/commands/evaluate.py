@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from fmkit.commands import launch, result_tables
+from fmkit.commands import json_output, launch, result_tables
 from fmkit.config import compatibility, saved_config
 from fmkit.config.schema.commands import EvalConfig
 from fmkit.config.schema.task import SelfSupervisedConfig
 from fmkit.core import console
 from fmkit.evaluation import write
+from fmkit.store import run_index
 
 
 def evaluate(arguments: Sequence[str]) -> dict[str, Any] | None:
@@ -63,5 +64,15 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
     )  # fmt: skip
     extra_files = evaluator.extra_files(trained.task, columns)
     path = write.write_evaluation(run.folder, name, metrics, columns, extra_files)
-    result_tables.evaluation(metrics, config.data.name, split, path)
+    root = getattr(config.data, "root", None)
+    label = run_index.data_label(config.data.name, root) or ""
+    json_output.show(
+        "evaluation",
+        {
+            **{"run": run.folder.absolute(), "data": config.data.name, "data_root": root},
+            **{"split": split, "metrics": metrics},
+            **{"file": path, "table": path.with_suffix(".parquet")},
+        },
+        lambda: result_tables.evaluation(metrics, label, split, path),
+    )
     return metrics

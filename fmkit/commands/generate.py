@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit.commands import launch
+from fmkit.commands import json_output, launch
 from fmkit.config import saved_config
 from fmkit.config.saved_config import quote
 from fmkit.config.schema.commands import GenerateConfig
@@ -68,7 +68,7 @@ def generate_text(config: GenerateConfig) -> str:
         signals.raise_if_stopped()
         console.write_stdout(piece)
         text.append(piece)
-    console.write_stdout("\n")
+    json_output.show("generation", {"text": "".join(text)}, lambda: console.write_stdout("\n"))
     return "".join(text)
 
 

@@ -1,10 +1,11 @@
 """`fmkit guide`: list the pages of the guide, and show one on the terminal."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fmkit.commands import json_output
 from fmkit.core import console
 from fmkit.core.errors import ConfigError, received
 
@@ -44,6 +45,11 @@ def guide(arguments: Sequence[str]) -> None:
         show(arguments[0])
         return
     by_name = pages()
+    rows = [{"name": name, **vars(page)} for name, page in by_name.items()]
+    json_output.show("guide", {"pages": rows}, lambda: _print_list(by_name))
+
+
+def _print_list(by_name: Mapping[str, Page]) -> None:
     width = max(len(name) for name in by_name) + 2
     for name, page in by_name.items():
         console.stdout.print(f"{name:{width}}{console.escape_markup(page.summary)}")
@@ -61,6 +67,11 @@ def show(name: str) -> None:
     if page is None:
         raise ConfigError(received("fmkit guide", name, list(by_name)))
     text = page.path.read_text(encoding="utf-8")
+    content = {"name": page.path.stem, **vars(page), "text": text}
+    json_output.show("guide_page", content, lambda: _print_page(text))
+
+
+def _print_page(text: str) -> None:
     if not console.stdout.is_terminal:
         console.write_stdout(text)
         return

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit.commands import launch, result_tables
+from fmkit.commands import json_output, launch, result_tables
 from fmkit.config import saved_config
 from fmkit.config.registry import task_entry
 from fmkit.config.schema.commands import PredictConfig
@@ -14,6 +14,9 @@ from fmkit.core.modalities import ModalityEntry, modality_entry
 from fmkit.evaluation import write
 from fmkit.store import run_dir
 from fmkit.store.run_reader import RunReader
+
+_SHOWN = 10
+"""Predictions in the object of `--json`; the table has all."""
 
 
 def predict(arguments: Sequence[str]) -> dict[str, Any] | None:
@@ -38,7 +41,19 @@ def predict_inputs(config: PredictConfig) -> dict[str, Any]:
     for message in errors[:10]:
         console.warning(message)
     _require_readable(run, inputs, errors, f"The reasons: {output}")
-    result_tables.predictions(columns, len(errors), output)
+    first = {name: list(values[:_SHOWN]) for name, values in columns.items()}
+    json_output.show(
+        "predictions",
+        {
+            **{
+                "run": run.folder.absolute(),
+                "table": output,
+                "rows": len(next(iter(columns.values()))),
+            },
+            **{"columns": list(columns), "first": first, "errors": errors},
+        },
+        lambda: result_tables.predictions(columns, len(errors), output),
+    )
     return columns
 
 

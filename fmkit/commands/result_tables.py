@@ -192,8 +192,8 @@ def _prediction_cell(value: Any, column: str) -> str:
     return f"{value:.4f}" if column == "confidence" else f"{value:.6g}"
 
 
-def vocabulary(notes: dict[str, Any], longest: Sequence[str]) -> None:
-    """A tokenizer by its record: its size, figures of texts as tokens, and its longest tokens."""
+def vocabulary(notes: dict[str, Any], longest: Sequence[str], folder: Path) -> None:
+    """A tokenizer by its record: its size, figures of texts as tokens, its longest, its folder."""
     figures, split = notes["figures"], notes["figures"]["split"]
     seen = "held out" if notes["is_held_out"] else "learned from"
     table = new_table("", f"{split}, {seen}")
@@ -210,6 +210,8 @@ def vocabulary(notes: dict[str, Any], longest: Sequence[str]) -> None:
     shown = [text if text.isprintable() else ascii(text)[1:-1] for text in longest]
     if shown:
         stdout.print(f"longest pieces: {escape_markup(' | '.join(shown))}")
+    path = escape_markup(files.display_path(folder))
+    stdout.print(f"tokenizer: {path}, for model=small_bert or small_gpt: model.tokenizer={path}")
 
 
 def sweep(folder: Path, jobs: Sequence[tuple[list[str], RunWriter]]) -> None:

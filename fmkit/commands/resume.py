@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from fmkit.commands import failures, launch, resumed_run, training_run
+from fmkit.commands import failures, json_output, launch, resumed_run, training_run
 from fmkit.commands.resumed_run import Request
 from fmkit.core import console, files, signals
 from fmkit.core.errors import ArtifactError, ConfigError, join_names, received
@@ -28,7 +28,8 @@ def resume(arguments: Sequence[str]) -> Path:
     request = parse(arguments)
     folder = _find(request.run, request.runs_dir)
     if run_index.read(folder).state == run_dir.DONE and not request.epochs:
-        console.info(f"run {folder.name} is finished: nothing to do")
+        text = f"run {folder.name} is finished: nothing to do"
+        json_output.show("run", run_index.record(folder), lambda: console.info(text))
         return folder
     resumed = resumed_run.open_run(folder, request)
     try:
@@ -66,15 +67,33 @@ def parse(arguments: Sequence[str]) -> Request:
     )  # fmt: skip
 
 
+def _newest_unfinished(runs_dir: Path) -> Path:
+    """The newest run that was stopped and has a checkpoint; newer ones without one are named."""
+    unfinished = [run for run in run_index.runs(runs_dir) if run.state in _UNFINISHED]
+    if not unfinished:
+        raise ArtifactError(
+            f"no run in {files.absolute_path(runs_dir)} was stopped before its end."
+        )
+    for number, run in enumerate(unfinished):
+        if run_index.has_checkpoint(run.folder):
+            if number:
+                names = join_names([f"{run.id} ({run.state})" for run in unfinished[:number]], 3)
+                console.info(f"not resumed, since they have no checkpoint: {names}")
+            return run.folder
+    newest = unfinished[0]
+    raise ArtifactError(
+        f"no run in {files.absolute_path(runs_dir)} was stopped after its first checkpoint; the "
+        f"newest unfinished one, {newest.id}, is {newest.state}"
+        f"{f': {newest.reason.splitlines()[0]}' if newest.reason else '.'}",
+        f"To start it again from the beginning: fmkit resume {newest.id}",
+    )
+
+
 def _find(text: str, runs_dir: Path) -> Path:
-    """The folder of the run to resume; `last` is the newest that is neither done nor running."""
+    """The folder of the run to resume; `last` is the newest with something to go on from."""
+    runs_dir = run_index.find_root(str(runs_dir))
     if text == run_index.LAST:
-        unfinished = [run for run in run_index.runs(runs_dir) if run.state in _UNFINISHED]
-        if not unfinished:
-            raise ArtifactError(
-                f"no run in {files.absolute_path(runs_dir)} was stopped before its end."
-            )
-        return unfinished[0].folder
+        return _newest_unfinished(runs_dir)
     folder = Path(text)
     if folder.is_dir() and not (folder / run_dir.STATUS).is_file():
         jobs = sorted(path.parent.name for path in folder.glob(f"*/{run_dir.STATUS}"))

@@ -9,7 +9,7 @@ from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fmkit.commands import launch, result_tables
+from fmkit.commands import json_output, launch, result_tables
 from fmkit.config import compatibility
 from fmkit.config.schema.commands import TokenizerConfig
 from fmkit.core import atomic_dir, console, files, signals
@@ -97,17 +97,18 @@ def train_tokenizer(config: TokenizerConfig) -> dict[str, Any]:
                 tokenizer.save(temporary, notes)
                 if output.exists():
                     raise ArtifactError(f"output: {output} was created by another process.")
-    result_tables.vocabulary(notes, training.longest_pieces(tokenizer))
+    longest = training.longest_pieces(tokenizer)
+    json_output.show(
+        "tokenizer",
+        {"folder": output, "record": notes, "longest_pieces": longest},
+        lambda: result_tables.vocabulary(notes, longest, output),
+    )
     if tokenizer.size < config.size:
         times = "once" if config.min_frequency == 1 else f"{config.min_frequency} times"
         console.warning(
             f"the texts have {tokenizer.size:,} tokens that occur {times} or more, fewer than "
             f"size={config.size}."
         )
-    shown = console.escape_markup(files.display_path(output))
-    console.stdout.print(
-        f"tokenizer: {shown}, for model=small_bert or small_gpt: model.tokenizer={shown}"
-    )
     return notes
 
 

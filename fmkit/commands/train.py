@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmkit.commands import failures, launch, result_tables, training_run
+from fmkit.commands import failures, json_output, launch, result_tables, training_run
 from fmkit.config import command_line, compose, interpolation, objectives, user_overrides
 from fmkit.config.command_line import CommandLine
 from fmkit.config.preflight import check
@@ -14,6 +14,7 @@ from fmkit.config.saved_config import quote
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.core import console, signals
 from fmkit.core.errors import FmkitError, Interrupted, plural
+from fmkit.store import run_index
 from fmkit.store.run_dir import RunWriter, claim
 
 
@@ -84,7 +85,12 @@ def _train(command: str, arguments: Sequence[str]) -> list[Path]:
 
 def _finish_sweep(folder: Path, jobs: Sequence[_Job], stopped: FmkitError | None) -> None:
     """Print the table of the jobs; raise if one failed, or a signal stopped the sweep."""
-    result_tables.sweep(folder, [(job.overrides, job.run) for job in jobs])
+    rows = [{"overrides": job.overrides, **run_index.record(job.run.folder)} for job in jobs]
+    json_output.show(
+        "sweep",
+        {"folder": folder.absolute(), "jobs": rows},
+        lambda: result_tables.sweep(folder, [(job.overrides, job.run) for job in jobs]),
+    )
     errors = [job.error for job in jobs if job.error is not None]
     if first := stopped or next(iter(errors), None):
         total = plural(len(jobs), "job")
@@ -127,6 +133,7 @@ def _summary(config: TrainConfig, from_environment: dict[str, str]) -> dict[str,
         "name": as_written("name", config.name),
         "model": as_written("model.name", config.model.name),
         "data": as_written("data.name", config.data.name),
+        "data_root": as_written("data.root", getattr(config.data, "root", None)),
         "optimizer": config.optimizer.name,
         "stage": "+".join(config.stage),
         "task": config.task.name,

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from fmkit.commands import result_tables
+from fmkit.commands import json_output, result_tables
 from fmkit.commands.resumed_run import ResumedRun, settings
 from fmkit.config import auto_recipe, objectives, saved_config
 from fmkit.config.registry import LABELS, LabelKind
@@ -17,7 +17,7 @@ from fmkit.core import console, files, machine, signals
 from fmkit.core.errors import ConfigError, plural
 from fmkit.core.modalities import modality_entry
 from fmkit.evaluation import write
-from fmkit.store import run_dir
+from fmkit.store import run_dir, run_index
 from fmkit.store.run_dir import RunWriter
 from fmkit.store.run_reader import RunReader
 
@@ -77,7 +77,12 @@ def train(
                 total_seconds=round(time.monotonic() - began, 3),
                 **summary,
             )
-            result_tables.result(run.folder, run.status, metrics, _next_commands(run, assembly))
+            following = _next_commands(run, assembly)
+            json_output.show(
+                "run",
+                {**run_index.record(run.folder), "next": following},
+                lambda: result_tables.result(run.folder, run.status, metrics, following),
+            )
 
 
 def _load_data(
@@ -102,7 +107,7 @@ def _load_data(
         for name, dataset in {"": data, **others}.items()
     }
     _log(config, run, f"run: {files.display_path(run.folder)}")
-    _log(config, run, f"data: {config.data.name}, {_targets(data.spec)}{counts.pop('')}")
+    _log(config, run, f"data: {_data_name(config)}, {_targets(data.spec)}{counts.pop('')}")
     for name, text in counts.items():
         _log(config, run, f"data of {name}: {text}")
     return data, others
@@ -148,6 +153,13 @@ def _require_validation(config: TrainConfig, data: Any, others: Mapping[str, Any
                 f"task.monitor={monitor} needs a validation split, and the data has none.",
                 f"Set {key}.val_fraction above 0, or task.monitor=loss.",
             )
+
+
+def _data_name(config: TrainConfig) -> str:
+    """The name of the data's folder or file, and of the source that reads it."""
+    source = config.data.name
+    label = run_index.data_label(source, getattr(config.data, "root", None))
+    return source if label == source else f"{label} ({source})"
 
 
 def _targets(spec: Any) -> str:

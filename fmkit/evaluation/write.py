@@ -45,7 +45,7 @@ def write_table(path: Path, columns: dict[str, Any]) -> None:
 
     if path.suffix != ".parquet":
         columns = {
-            _escape_formula(name): list(map(_escape_formula, values))
+            escape_formula(name): list(map(escape_formula, values))
             for name, values in columns.items()
         }
     frame = pd.DataFrame(columns)
@@ -61,7 +61,7 @@ def write_table(path: Path, columns: dict[str, Any]) -> None:
         frame.to_csv(temporary, index=False, errors="backslashreplace", quoting=quoting)
 
 
-def _escape_formula(cell: Any) -> Any:
+def escape_formula(cell: Any) -> Any:
     """A cell of a CSV that no spreadsheet takes for a formula."""
     is_formula = isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r"))
     return f"'{cell}" if is_formula else cell

@@ -18,12 +18,14 @@ BROKEN, DEAD = "broken", "dead"
 
 SWEEPS = "sweeps"
 LAST = "last"
+DEFAULT_ROOT = "runs"
 
 _STATES = (run_dir.RUNNING, run_dir.DONE, run_dir.FAILED, run_dir.INTERRUPTED)
 _NUMBER = (int, float)
 _TYPES: dict[str, Any] = {
     **dict.fromkeys(("state", "reason", "command", "name", "started", "ended"), (str,)),
-    **dict.fromkeys(("host", "phase", "model", "data", "task", "fmkit"), (str,)),
+    **dict.fromkeys(("host", "phase", "model", "data", "data_root"), (str,)),
+    **dict.fromkeys(("task", "init", "fmkit"), (str,)),
     **dict.fromkeys(("pid", "epoch", "step"), (int,)),
     **dict.fromkeys(("best", "test", "val"), (dict,)),
     "seconds": _NUMBER,
@@ -43,6 +45,8 @@ class RunSummary:
         best: phase, epoch, step, monitor and value of the best checkpoint.
         test: metrics on the test split.
         val: metrics on the validation split.
+        data: the source, `image_folder`; `data_root` is its folder or file, None of a packaged one.
+        init: the run or file whose weights it started from.
         fmkit: version of fmkit that wrote it.
     """
 
@@ -63,11 +67,30 @@ class RunSummary:
     best: dict[str, Any] | None = None
     model: str | None = None
     data: str | None = None
+    data_root: str | None = None
     stage: str | list[Any] | None = None
     task: str | None = None
     test: dict[str, Any] | None = None
     val: dict[str, Any] | None = None
+    init: str | None = None
     fmkit: str | None = None
+
+    @property
+    def data_label(self) -> str | None:
+        """The data as its user calls it: the name of its folder or file, else of the source."""
+        return data_label(self.data, self.data_root)
+
+
+def data_label(source: str | None, root: str | None) -> str | None:
+    """The name of the folder or file that data are read from; without one, that of the source."""
+    name = Path(root).name if root else ""
+    return source if not name or "${" in name else name
+
+
+def row(run: RunSummary) -> dict[str, Any]:
+    """A run as a row of a table: all but its nested values, then its metrics by `split.metric`."""
+    values = {key: value for key, value in vars(run).items() if key not in ("best", "test", "val")}
+    return values | metrics(run)
 
 
 def read(folder: Path, identity: str = "") -> RunSummary:
@@ -99,6 +122,18 @@ def read(folder: Path, identity: str = "") -> RunSummary:
     return RunSummary(folder, identity, **fields)
 
 
+def record(folder: Path) -> dict[str, Any]:
+    """All that a run's status.json says, with the folder, the id, and the state as of `read`."""
+    sweep = folder.absolute().parent
+    run = read(folder, f"{sweep.name}/{folder.name}" if sweep.parent.name == SWEEPS else "")
+    try:
+        status = safe_io.read_json_object(folder / run_dir.STATUS, safe_io.MAX_EVALUATION_JSON)
+    except (OSError, ValueError):
+        status = {}
+    state = {"state": run.state, "reason": run.reason}
+    return {**status, "id": run.id, "folder": folder.absolute(), **state}
+
+
 def _is_valid(key: str, value: Any) -> bool:
     if value is None:
         return key != "state"
@@ -111,12 +146,31 @@ def _is_valid(key: str, value: Any) -> bool:
     return key != "state" or value in _STATES
 
 
+def find_root(text: str) -> Path:
+    """The folder of runs that a user means, by `runs_dir`.
+
+    Where there is no `runs` below the current folder, that may be one itself, or a sweep's.
+    """
+    root = Path(text).expanduser()
+    if text == DEFAULT_ROOT and not root.is_dir():
+        current = Path.cwd()
+        if any(run.state != BROKEN for run in runs(current)):
+            return current
+    return root
+
+
 def runs(root: Path) -> list[RunSummary]:
-    """Every run under a folder, newest first, the broken ones included."""
+    """Every run under a folder, newest first, the broken ones included.
+
+    The folder is `runs`, or one of its folders of runs: that of a command or of a sweep.
+    """
+    inner = _subfolders(root)
+    if any((folder / run_dir.STATUS).is_file() for folder in inner):
+        return sorted(map(read, inner), key=_start_time, reverse=True)
     sweeps = _subfolders(root / SWEEPS)
     summaries = [
         read(folder)
-        for command in _subfolders(root)
+        for command in inner
         if command.name != SWEEPS
         for folder in _subfolders(command)
     ]
@@ -149,8 +203,7 @@ def _start_time(run: RunSummary) -> tuple[float, str]:
 def resolve_trained(text: str, root: Path, key: str = "run") -> Path:
     """As `resolve`; ArtifactError also where the run has no checkpoint."""
     folder = resolve(text, root, key)
-    checkpoints = atomic_dir.folders_in(folder / run_dir.CHECKPOINTS)
-    if any(name.startswith("step-") for name in checkpoints):
+    if has_checkpoint(folder):
         return folder
     run = read(folder)
     reason = f": {run.reason.splitlines()[0]}" if run.reason else "."
@@ -158,6 +211,12 @@ def resolve_trained(text: str, root: Path, key: str = "run") -> Path:
         f"{key}: {folder.name} has no checkpoint; its state is {run.state}{reason}",
         "Train it again, or name another run; `fmkit runs` lists them all.",
     )
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a run has a checkpoint, so that it can be used and gone on with."""
+    checkpoints = atomic_dir.folders_in(folder / run_dir.CHECKPOINTS)
+    return any(name.startswith("step-") for name in checkpoints)
 
 
 def resolve(text: str, root: Path, key: str = "run") -> Path:
@@ -233,14 +292,15 @@ def best(
     Args:
         root: folder of runs.
         metric: `test.` or `val.` and the name of a metric.
-        data: only runs on this data; metrics on different data do not compare.
+        data: only runs on this data, by its source, its name or its path; metrics on different data
+            do not compare.
         larger_is_better: whether the run with the largest value comes first.
 
     Raises:
         ConfigError: no run has that metric, and some have others.
         ArtifactError: no run has metrics.
     """
-    readable = [run for run in runs(root) if run.state != BROKEN and data in (None, run.data)]
+    readable = [run for run in runs(root) if run.state != BROKEN and _is_on(run, data)]
     ranked = [run for run in readable if metric in metrics(run)]
     if not ranked:
         available = sorted({name for run in readable for name in metrics(run)})
@@ -249,6 +309,12 @@ def best(
         on_data = f" on {data}" if data else ""
         raise ArtifactError(f"No run in {absolute_path(root)}{on_data} has metrics of a split yet.")
     return sorted(ranked, key=lambda run: metrics(run)[metric], reverse=larger_is_better)
+
+
+def _is_on(run: RunSummary, data: str | None) -> bool:
+    if data is None or data in (run.data, run.data_label):
+        return True
+    return run.data_root is not None and run.data_root in (data, absolute_path(data))
 
 
 def metrics(run: RunSummary) -> dict[str, float]:

@@ -1,3 +1,4 @@
+import csv
 import io
 import json
 import os
@@ -8,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from fmkit.cli import main
-from fmkit.commands import runs
+from fmkit.commands import run_tables, runs
 from fmkit.core.errors import ArtifactError, ConfigError
 from fmkit.store import run_index
 
@@ -197,7 +198,7 @@ def on_terminal(renderable, width):
 @pytest.mark.parametrize("width", [40, 60, 200])
 def test_a_terminal_gets_a_table_with_whole_ids(root, width):
     write(root / "finetune" / FIRST, "status.json", {"state": "failed", "name": HOSTILE})
-    text = on_terminal(runs.listing(run_index.runs(root)), width)
+    text = on_terminal(run_tables.listing(run_index.runs(root)), width)
     assert FIRST in text
     assert SECOND in text
     assert "\x1b[31m" not in text
@@ -222,3 +223,65 @@ def test_help_names_every_key(capsys):
     told = capsys.readouterr().out.partition("Settings:")[2]
     for key in runs.OPTIONS:
         assert f"  {key}" in told
+
+
+def test_csv_has_all_columns_and_exact_numbers(root, capsys):
+    write(root / "finetune" / FIRST, "status.json", {"state": "failed", "name": "=cmd()"})
+    write(
+        root / "finetune" / SECOND,
+        "status.json",
+        {"state": "done", "name": "a,b", "test": {"accuracy": 1 / 3}},
+    )
+    rows = list(csv.DictReader(printed(capsys, f"runs_dir={root}", "--csv").splitlines()))
+    by_id = {row["id"]: row for row in rows}
+    assert by_id[FIRST]["name"] == "'=cmd()"  # no spreadsheet runs it
+    assert by_id[SECOND]["name"] == "a,b"
+    assert float(by_id[SECOND]["test.accuracy"]) == 1 / 3
+    ranked = list(csv.DictReader(printed(capsys, "best", f"runs_dir={root}", "--csv").splitlines()))
+    assert [row["id"] for row in ranked] == [SECOND]
+    with pytest.raises(ConfigError, match="--csv"):
+        runs.runs(["show", FIRST, f"runs_dir={root}", "--csv"])
+
+
+@pytest.fixture
+def own_data(root):
+    """Two runs on folders of the user's."""
+    for identity, name in ((FIRST, "cats"), (SECOND, "dogs")):
+        path = root / "finetune" / identity / "status.json"
+        status = json.loads(path.read_text())
+        status |= {"data": "image_folder", "data_root": f"/home/me/{name}"}
+        path.write_text(json.dumps(status))
+    return root
+
+
+def test_data_of_ones_own_has_its_name(own_data, capsys):
+    rows = table(printed(capsys, f"runs_dir={own_data}"), "runs")
+    assert [row["data"] for row in rows] == ["dogs", "cats"]
+    title = "best by test.accuracy; runs on different data do not compare, add data=NAME"
+    assert table(printed(capsys, "best", f"runs_dir={own_data}"), title)
+    for word in ("cats", "/home/me/cats"):
+        text = printed(capsys, "best", f"runs_dir={own_data}", f"data={word}")
+        assert [row["data"] for row in table(text, "best by test.accuracy")] == ["cats"]
+
+
+def test_in_the_folder_of_a_sweep_its_jobs_are_listed(root, capsys, monkeypatch):
+    sweep = root / "sweeps" / "2026-01-03_120000-mnopqr"
+    for job in ("0", "1"):
+        write(sweep / job, "status.json", {"state": "done", "test": {"accuracy": 0.5}})
+    write(sweep, "multirun.yaml", "")
+    monkeypatch.chdir(sweep)
+    assert {row["id"] for row in table(printed(capsys), "runs")} == {"0", "1"}
+    assert {row["id"] for row in table(printed(capsys, "best"), "best by test.accuracy")} == {
+        "0", "1",
+    }  # fmt: skip
+    assert "state\tdone" in printed(capsys, "show", "1")
+    monkeypatch.chdir(root)
+    assert len(table(printed(capsys), "runs")) == 4
+    text = printed(capsys, f"runs_dir={sweep}")
+    assert {row["id"] for row in table(text, "runs")} == {"0", "1"}
+
+
+def test_folders_of_something_else_are_not_taken_for_runs(tmp_path, capsys, monkeypatch):
+    write(tmp_path / "photos" / "cats", "status.json", {"battery": 3})
+    monkeypatch.chdir(tmp_path)
+    assert printed(capsys) == ""

@@ -1,0 +1,178 @@
+"""Tables of runs: a list, a ranking, one run in detail, two compared."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
+
+from fmkit.core import console, errors
+from fmkit.core.errors import ArtifactError
+from fmkit.store import run_index
+
+NOTHING = "-"
+ABSENT = "(absent)"
+
+_FOLDED = 4  # so many columns are folded on a narrow terminal, and the rest is left out
+_MAX_KEYS = 10_000  # a config has some hundred; a file with more than this is not one
+METRICS = (
+    *("n", "loss", "accuracy", "top5", "macro_f1", "balanced_accuracy"),
+    *("expected_calibration_error", "brier", "micro_f1", "subset_accuracy"),
+    *("mean_average_precision", "mae", "rmse", "r2", "exact_match", "f1"),
+    *("words", "precision", "recall", "token_macro_f1"),
+)
+"""Metrics of a split that tables of runs show."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table: rich on a terminal, else a `#` title, a header and tab-separated rows.
+
+    A terminal does not get columns without any value, nor the last ones where it is too narrow.
+
+    Attributes:
+        title: what it shows.
+        columns: header; the first column is never cut or folded.
+        rows: a value per column; None is shown as `-`.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+    def __rich_console__(self, target: Console, options: ConsoleOptions) -> RenderResult:
+        cells = [[_cell(value) for value in row] for row in self.rows]
+        if not target.is_terminal:
+            header = [_cell(name) for name in self.columns]
+            lines = ["\t".join(cell.plain for cell in row) for row in [header, *cells]]
+            yield Segment("\n".join([f"# {_cell(self.title).plain}", *lines]) + "\n")
+            return
+        shown, left_out, room = [], [], options.max_width
+        table = Table(title=_cell(self.title), title_justify="left", box=box.SIMPLE, pad_edge=False)
+        for number, name in enumerate(self.columns):
+            filled = [row[number].cell_len for row in cells if row[number].plain != NOTHING]
+            if not filled:
+                continue
+            room -= max(*filled, len(name)) + 3
+            if room < 0 and number >= _FOLDED:
+                left_out.append(name)
+                continue
+            shown.append(number)
+            width = None if number else max(row[0].cell_len for row in cells)
+            table.add_column(_cell(name), overflow="fold", min_width=width, no_wrap=number == 0)
+        for row in cells:
+            table.add_row(*(row[number] for number in shown))
+        yield table
+        if left_out:
+            yield Text(f"Too narrow for: {', '.join(left_out)}. A pipe gets them all.\n", "dim")
+
+
+def _cell(value: Any) -> Text:
+    """A value as one line of text without control characters."""
+    if isinstance(value, float):
+        text = f"{value:.6g}"
+    elif isinstance(value, dict | list):
+        text = json.dumps(value)
+    else:
+        text = NOTHING if value in (None, "") else str(value)
+    return Text.from_markup(console.escape_markup(text), emoji=False)
+
+
+def listing(summaries: Sequence[run_index.RunSummary]) -> Rows:
+    """A row per run."""
+    columns = (
+        *("id", "state", "test accuracy", "name", "data", "model", "val accuracy", "stage"),
+        *("phase", "epoch", "seconds", "command", "reason"),
+    )
+    return Rows("runs", columns, _rows(summaries, columns))
+
+
+def ranking(ranked: Sequence[run_index.RunSummary], metric: str) -> Rows:
+    """Runs in the order given, with the metric that ranks them."""
+    several = len({(run.data, run.data_root) for run in ranked}) > 1
+    warning = "; runs on different data do not compare, add data=NAME" if several else ""
+    columns = ("id", metric, "data", "model", "stage", "state", "name")
+    return Rows(f"best by {metric}{warning}", columns, _rows(ranked, columns))
+
+
+def _rows(summaries: Sequence[run_index.RunSummary], columns: Sequence[str]) -> list[list[Any]]:
+    rows = []
+    for run in summaries:
+        stage = run.stage if not isinstance(run.stage, list) else "+".join(map(str, run.stage))
+        values = {**run_index.row(run), "stage": stage, "data": run.data_label}
+        rows.append([values.get(name.replace(" ", ".")) for name in columns])
+    return rows
+
+
+def details(run: Mapping[str, Any]) -> list[Rows]:
+    """One run, as `runs.details` has it: its status, phases, epochs, metrics and files."""
+    apart = ("id", "test", "val", "phases", "epochs", "evaluations", "files")
+    shown = {key: run.get(key) for key in ("folder", "state", "reason")}
+    shown |= {key: value for key, value in run.items() if key not in (*shown, *apart)}
+    pairs = [(key, value) for key, value in flat(shown).items() if value is not None]
+    tables = [Rows("status", ("key", "value"), pairs)]
+    phases = run.get("phases")
+    if isinstance(phases, list) and phases and all(isinstance(phase, dict) for phase in phases):
+        tables.append(_mappings("phases", phases))
+    if run["epochs"]:
+        tables.append(_mappings("epochs", run["epochs"]))
+    rows = []
+    for split, metrics in run["evaluations"].items():
+        intervals = metrics.get("intervals")
+        bounds = intervals.get("accuracy") if isinstance(intervals, dict) else None
+        interval = None
+        if isinstance(bounds, list) and len(bounds) == 2:
+            interval = " to ".join(_cell(bound).plain for bound in bounds)
+        rows.append([split, *(metrics.get(name) for name in METRICS), interval])
+    if rows:
+        tables.append(Rows("figures", ("split", *METRICS, "accuracy 95% interval"), rows))
+    return [*tables, _mappings("files", run["files"])]
+
+
+def _mappings(title: str, mappings: list[dict[str, Any]]) -> Rows:
+    columns = list(dict.fromkeys(key for row in mappings for key in row if key != "rss_bytes"))
+    return Rows(title, columns, [[row.get(key) for key in columns] for row in mappings])
+
+
+def comparison(content: Mapping[str, Any]) -> list[Rows]:
+    """What differs between two runs, as `runs.comparison` has it."""
+    heads = ["/".join(run["folder"].absolute().parts[-2:]) for run in content["runs"]]
+    settings, metrics = (
+        [(row["key"], row.get("first", absent), row.get("second", absent), row.get("difference"))
+         for row in content[part]]
+        for part, absent in (("settings", ABSENT), ("metrics", None))
+    )  # fmt: skip
+    return [
+        Rows("settings that differ", ("key", *heads), [row[:3] for row in settings]),
+        Rows("figures", ("figure", *heads, "second - first"), metrics),
+    ]
+
+
+def flat(tree: Any) -> dict[str, Any]:
+    """The leaves of nested mappings and lists by dotted key.
+
+    Raises:
+        ArtifactError: there are too many, or they contain themselves (both by YAML aliases).
+    """
+    leaves: dict[str, Any] = {}
+    stack: list[tuple[str, Any, int]] = [("", tree, 0)]
+    visited = 0
+    while stack:
+        key, value, depth = stack.pop()
+        visited += 1
+        if visited > _MAX_KEYS or depth > 50:
+            raise ArtifactError(f"{errors.join_names(list(leaves), 3)}: too large to be a config.")
+        if isinstance(value, dict | list) and value:
+            pairs = value.items() if isinstance(value, dict) else enumerate(value)
+            inner = [
+                (f"{key}.{name}" if key else str(name), child, depth + 1) for name, child in pairs
+            ]
+            stack.extend(reversed(inner))
+        else:
+            leaves[key] = value
+    return leaves
