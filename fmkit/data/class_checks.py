@@ -1,5 +1,6 @@
 """Classes that cannot be learned: only one, too few examples for the splits, or probable typos."""
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -35,6 +36,8 @@ def class_problems(
             for rare, frequent in probable_typos(labels, classes)[:SHOWN]
         )
         problems.append(f"{small} Add some{larger_limit}, or remove the class.{typos}")
+        if numbers := number_classes_message(labels, classes):
+            problems = [*problems[:-1], numbers, problems[-1]]
     return problems
 
 
@@ -49,6 +52,39 @@ def small_class_message(labels: np.ndarray, classes: Sequence[str], needed: int)
         f"A class needs at least {needed} examples, one for each of {needed} splits: "
         f"{join_names(small, SHOWN)}."
     )
+
+
+_FEW = 10  # numbers with decimals that may still be names
+_MANY = 20  # whole numbers, likewise
+
+
+def number_classes_message(labels: np.ndarray, classes: Sequence[str]) -> str:
+    """One sentence where classes are probably quantities and not names; empty if they are not.
+
+    Whole numbers that follow one another from 0 or 1 are taken for numbers of classes.
+    """
+    names = [classes[label] for label in np.unique(labels)]
+    numbers = sorted(number for name in names if (number := as_number(name)) is not None)
+    if len(numbers) < max(len(names), _FEW):
+        return ""
+    if all(number.is_integer() for number in numbers):
+        first = numbers[0]
+        follow = first in (0, 1) and numbers == [first + k for k in range(len(numbers))]
+        if follow or len(numbers) < _MANY:
+            return ""
+    return (
+        f"All {len(names):,} classes are numbers, such as {join_names(names[:3])}: if they are "
+        "quantities and not names, task=regression learns them."
+    )
+
+
+def as_number(name: str) -> float | None:
+    """The finite number that a class name is, or None."""
+    try:
+        number = float(name) if name.isascii() and "_" not in name else math.nan
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 RARE = 10

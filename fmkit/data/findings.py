@@ -44,6 +44,8 @@ class FindingKind:
 
 
 _REPLACE = "Replace or remove them, or leave them out with data.on_bad=skip."
+_ONE_SPELLING = "They are learned as different classes: give them one spelling if they are one."
+_COMPLETE = "Complete or remove them, or leave them out with data.on_bad=skip."
 _RENAME = "Rename them."
 
 _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
@@ -71,8 +73,8 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "name_not_utf8": ("a name that is not UTF-8", _RENAME),
     },
     (ERROR, ROW): {
-        "missing_file": ("rows name a file that does not exist", ""),
-        "incomplete_row": ("rows that cannot be used", ""),
+        "missing_file": ("rows name a file that does not exist", _COMPLETE),
+        "incomplete_row": ("rows that cannot be used", _COMPLETE),
         "two_classes": (
             "the same file under two classes",
             "Keep each under the right one, or leave all copies out with data.on_bad=skip.",
@@ -114,7 +116,9 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "unsupported": ("files that fmkit does not read", "They were left out."),
         "linked_twice": ("a folder that is linked twice: it is listed once", ""),
         "control_characters": ("control characters in a name", _RENAME),
-        "case_twins": ("class names that differ only in upper and lower case", ""),
+        "case_twins": ("class names that differ only in upper and lower case", _ONE_SPELLING),
+        "number_twins": ("class names that are the same number", _ONE_SPELLING),
+        "number_classes": ("classes that are numbers", ""),
         "label_typo": (
             "rare classes with almost the name of a large one",
             "Fix the labels if these are typos.",
@@ -135,6 +139,7 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
             "Name them in their order, so that fmkit knows entities: "
             "data.tag_names=[O,B-PER,I-PER]",
         ),
+        "plain_tags": ("tags that mark no entities", ""),
         "imbalance": ("very imbalanced classes", "task.class_weights=balanced may help."),
         "repeated_rows": ("rows that repeat an earlier one: left out", ""),
         "moved_answer": (
@@ -144,6 +149,10 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
     },
     (NOTE, ""): {
         "without_label": ("examples without labels", ""),
+        "placeholder_class": (
+            "classes whose name often means a missing label",
+            "Leave the cells empty if it does here.",
+        ),
         "hidden_file": ("hidden files, ignored", ""),
         "wrong_extension": ("the content has another format than the file name says", ""),
         "converted": ("converted to 8-bit RGB", ""),

@@ -12,7 +12,7 @@ from scipy.special import softmax
 
 from fmkit.core.errors import ConfigError
 from fmkit.data.content import tags
-from fmkit.data.content.tags import OUTSIDE_NAME, Tags
+from fmkit.data.content.tags import Tags, outside_tag
 from fmkit.data.content.texts import Sentences
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
@@ -101,7 +101,7 @@ def _predict_tags(
     lengths = np.array([len(source.words[index]) for index in sentences], np.int64)
     first_words = np.cumsum(lengths) - lengths  # number of each sentence's first word
     count = int(lengths.sum())
-    outside = names.index(OUTSIDE_NAME) if OUTSIDE_NAME in names else -1
+    outside = outside_tag(names)
     best = np.full(count, outside, np.int64)
     confidence, label_probability = np.full(count, np.nan), np.full(count, np.nan)
     for chunk in _same_length(indices, content, _CHUNK_BATCHES * loader.ordered_batch_size):

@@ -125,3 +125,40 @@ def test_a_named_training_split_may_have_classes_of_one():
     assert 40 in splits["train"]
     assert len(splits["val"]) == 8
     assert {int(each) for each in examples.labels[splits["val"]]} == {0, 1}
+
+
+def test_two_spellings_of_a_number_or_a_truth_value_are_told(tmp_path):
+    classes = ["0", "0.0", "1", "1.0", "true", "TRUE", "NA", "v1"]
+    _, found = inspect(tmp_path, rows_of(80, classes))
+    assert told(found) == {
+        ("number_twins", "'0' and '0.0'"): "",
+        ("number_twins", "'1' and '1.0'"): "",
+        ("case_twins", "'TRUE' and 'true'"): "",
+        ("placeholder_class", "'NA'"): "",
+    }
+
+
+def test_a_json_number_and_its_text_are_one_class(tmp_path):
+    rows = [{"text": f"text {k}", "label": [1, "1", "a"][k % 3]} for k in range(30)]
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = load.inspect(TextTableData(root=str(tmp_path / "t.jsonl")), RuntimeConfig(), 0)
+    assert (found.examples.classes, found.findings) == (("1", "a"), [])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "is_told"),
+    [
+        ([k / 4 for k in range(12)], True),  # decimals
+        ([20 + k for k in range(25)], True),  # ages
+        (range(25), False),  # positions in a list of names
+        (range(1, 26), False),
+        ([1, 2, 3, 4, 5], False),  # stars
+        (["a", *range(30, 60)], False),
+    ],
+)
+@pytest.mark.parametrize("each", [1, 4])
+def test_a_class_column_of_many_numbers_suggests_regression(tmp_path, numbers, is_told, each):
+    classes = [str(number) for number in numbers]
+    rows = [f"text {k},{classes[k % len(classes)]}" for k in range(each * len(classes))]
+    _, found = inspect(tmp_path, rows)
+    assert any("task=regression" in finding.why for finding in found.findings) == is_told

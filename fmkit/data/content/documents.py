@@ -21,7 +21,7 @@ from fmkit.core.safe_io import open_regular
 from fmkit.data.examples import Content, TextPart
 from fmkit.data.findings import UnusableInput
 from fmkit.data.formats.delimited import CSV, ColumnError, CsvError, Row, csv_rows
-from fmkit.data.formats.json_records import JSON_LINES
+from fmkit.data.formats.json_records import JSON_LINES, json_reason
 from fmkit.data.formats.parquet_table import PARQUET, ParquetTable
 from fmkit.data.formats.text_files import (
     MAX_CHARACTERS,
@@ -142,17 +142,15 @@ class Documents(Content):
                 if index >= 0 and not row.fault:
                     yield TextPart(index, row.cells[format.text_column])
         else:
-            is_json = file.name.lower().endswith(JSON_LINES)
             for line_number, offset, line in _short_lines(file, format):
                 index = _piece_index(file, index_of, line_number, offset)
                 if index >= 0 and not line.isspace():
-                    text = _from_json(line, line_number, format.text_column) if is_json else line
-                    yield TextPart(index, text.strip())
+                    yield TextPart(index, line.strip())
 
 
 def is_table(file: TextFile) -> bool:
-    """Whether the documents of a file are rows of a table instead of lines."""
-    return file.name.lower().endswith((*CSV, *PARQUET))
+    """Whether the documents of a file are rows of a table, or of JSON, instead of lines."""
+    return file.name.lower().endswith((*CSV, *PARQUET, *JSON_LINES))
 
 
 def line_offsets(file: TextFile, format: DocumentFormat) -> Iterator[tuple[int, int]]:
@@ -182,13 +180,17 @@ def table_rows(file: TextFile, format: DocumentFormat) -> Iterator[Row]:
         if suffix in PARQUET:
             table, row_bytes = open_parquet(file, format)
             rows = table.text_rows(columns, format.encoding, row_bytes)
+        elif suffix in JSON_LINES:
+            rows = _json_rows(file, format)
         else:
             rows = csv_rows(lambda: _short_lines(file, format), suffix, columns, format.quotes)
         for row in rows:
             if row.offset >= file.end:
                 return
             text = row.cells.get(format.text_column, "")
-            missing = "no text" if suffix in PARQUET else f"no text (line {row.line})"
+            missing = "no text" + (f" ({row.place})" if row.place else "")
+            if suffix in JSON_LINES:  # as an empty line
+                missing = ""
             fault = row.fault or (binary_reason(text) if text else missing)
             yield replace(row, fault=fault) if fault else row
     except ColumnError as error:
@@ -218,18 +220,24 @@ def open_parquet(file: TextFile, format: DocumentFormat) -> tuple[ParquetTable, 
     return table, table.bytes_per_row(format.text_column)
 
 
-def _from_json(line: str, number: int, key: str) -> str:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise UnusableInput("not_text", f"line {number:,} is not valid JSON: {error}") from None
-    text = row.get(key) if isinstance(row, dict) else None
-    if not isinstance(text, str):
-        why = f"line {number:,} is not an object with a text under {key!r}"
-        raise UnusableInput("not_text", f"{why}; data.text_column names the key")
-    if "\0" in text:
-        raise UnusableInput("not_text", f"line {number:,} has a NUL character")
-    return text
+def _json_rows(file: TextFile, format: DocumentFormat) -> Iterator[Row]:
+    """The lines of a `.jsonl` that are not empty, each an object with a text under a key."""
+    key, index = format.text_column, -1
+    for number, offset, line in _short_lines(file, format):
+        if line.isspace():
+            continue
+        index += 1
+        fault, value = "", None
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            fault = f"line {number:,} is not valid JSON: {json_reason(error)}"
+        text = value.get(key) if isinstance(value, dict) else None
+        if not fault and not isinstance(text, str):
+            why = f"line {number:,} is not an object with a text under {key!r}"
+            fault = f"{why}; data.text_column names the key"
+        cells = {key: text.strip()} if isinstance(text, str) else {}
+        yield Row(index, number, offset, cells, fault, f"line {number}")
 
 
 def _whole_file(file: TextFile, format: DocumentFormat, index_of: np.ndarray) -> Iterator[TextPart]:

@@ -1,9 +1,10 @@
 """Tags of words, and the entities that they mark: IOB1, IOB2, BIOES, BILOU and BMES.
 
 A tag is `O` or a prefix and a type, as in `B-PER`, in one of these schemes, or a name without
-prefix, such as a part of speech. Entities are those of `conlleval` (Tjong Kim Sang and De Meulder
-2003) and of seqeval's default mode, whatever the scheme: an entity continues as long as the type
-stays the same and no tag begins another one.
+prefix, such as a part of speech. `B_PER`, `b-per` with `o`, and `PER-B` are other spellings of
+`B-PER`; names stay as files have them. Entities are those of `conlleval` (Tjong Kim Sang and De
+Meulder 2003) and of seqeval's default mode, whatever the scheme: an entity continues as long as the
+type stays the same and no tag begins another one.
 
 N sentences, W words of all of them, K tags, E entities.
 """
@@ -19,15 +20,48 @@ import numpy as np
 
 from fmkit.data.targets import Annotations, positions_in_run
 
-OUTSIDE_NAME = "O"
-"""The tag of a word that is in no entity."""
-
 OUTSIDE, BEGIN, INSIDE, END, SINGLE = range(5)
 _PREFIXES = {"B": BEGIN, "I": INSIDE, "M": INSIDE, "E": END, "L": END, "S": SINGLE, "U": SINGLE}
 PREFIXES = "B, I, E, S (or L, U, M)"
 """The prefixes, for messages."""
-_TAG = re.compile(r"([BIMELSU])(?:-(.+))?", re.DOTALL)
 _NO_TYPE = "_"
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """How tags of entities are written."""
+
+    outside: tuple[str, ...]  # tags of words that are in no entity
+    pattern: re.Pattern[str]  # of the others, with the groups `prefix` and `type`
+
+    def parse(self, name: str) -> tuple[int, str] | None:
+        """The number of a tag's prefix, and its type, perhaps empty; None: not of this spelling."""
+        if name in self.outside:
+            return OUTSIDE, ""
+        match = self.pattern.fullmatch(name)
+        return match and (_PREFIXES[match["prefix"].upper()], match["type"] or "")
+
+    def marks_entities(self, counts: Mapping[str, int]) -> bool:
+        """Whether tags, by how often each occurs, are entities in this spelling.
+
+        They are if at least half of the words that are not `O` have a known prefix, so that a few
+        wrong tags are recognised as wrong. Other forms than `B-PER` count only beside an `O`.
+        """
+        tagged = {name: count for name, count in counts.items() if name not in self.outside}
+        has_outside = len(tagged) < len(counts)
+        prefixed = sum(
+            count
+            for name, count in tagged.items()
+            if (tag := self.parse(name)) and (has_outside or (tag[1] and self is _STANDARD))
+        )
+        return prefixed > 0 and 2 * prefixed >= sum(tagged.values())
+
+
+_LETTERS = f"[{''.join(_PREFIXES)}]"
+_STANDARD = Spelling(("O",), re.compile(rf"(?P<prefix>{_LETTERS})(?:-(?P<type>.+))?", re.DOTALL))
+_IN_FRONT = re.compile(rf"(?P<prefix>{_LETTERS})[-_:/.|](?P<type>.+)", re.DOTALL | re.IGNORECASE)
+_AT_END = re.compile(rf"(?P<type>.+)[-_:/.|](?P<prefix>{_LETTERS})", re.DOTALL | re.IGNORECASE)
+_SPELLINGS = (_STANDARD, Spelling(("O", "o"), _IN_FRONT), Spelling(("O", "o"), _AT_END))
 
 
 @dataclass(frozen=True)
@@ -83,50 +117,46 @@ class Tags(Annotations):
         return Tags(names, tuple(order[tags] for tags in self.values))
 
 
-def is_entity_tag(name: str) -> bool:
-    """Whether a tag is `O`, or has a known prefix."""
-    return name == OUTSIDE_NAME or _TAG.fullmatch(name) is not None
-
-
-def marks_entities(counts: Mapping[str, int]) -> bool:
-    """Whether tags, by how often each occurs, are meant to mark entities.
-
-    They are if at least half of the words that are not `O` have a known prefix, so that a few wrong
-    tags are recognised as wrong. A prefix without a type counts only if there is an `O`, too.
-    """
-    tagged = {name: count for name, count in counts.items() if name != OUTSIDE_NAME}
-    prefixed = sum(
-        count
-        for name, count in tagged.items()
-        if (match := _TAG.fullmatch(name)) and (match[2] or OUTSIDE_NAME in counts)
-    )
-    return prefixed > 0 and 2 * prefixed >= sum(tagged.values())
+def entity_spelling(counts: Mapping[str, int]) -> Spelling | None:
+    """The spelling of tags, by how often each occurs, that mark entities; None: they do not."""
+    return next((spelling for spelling in _SPELLINGS if spelling.marks_entities(counts)), None)
 
 
 def tag_scheme(names: Sequence[str]) -> Scheme | None:
     """What the tags mean where they mark entities; None where they do not mark entities."""
-    if not all(map(is_entity_tag, names)) or not marks_entities(dict.fromkeys(names, 1)):
+    spelling = entity_spelling(dict.fromkeys(names, 1))
+    parsed = [spelling.parse(name) if spelling else None for name in names]
+    tags = [tag for tag in parsed if tag is not None]
+    if spelling is None or len(tags) < len(names):
         return None
-    matches = [_TAG.fullmatch(name) if name != OUTSIDE_NAME else None for name in names]
-    types = tuple(sorted({match[2] or _NO_TYPE for match in matches if match}))
+    types = tuple(sorted({kind or _NO_TYPE for prefix, kind in tags if prefix != OUTSIDE}))
     number = {name: index for index, name in enumerate(types)}
-    prefixes = [_PREFIXES[match[1]] if match else OUTSIDE for match in matches]
-    kinds = [number[match[2] or _NO_TYPE] if match else -1 for match in matches]
+    kinds = [-1 if prefix == OUTSIDE else number[kind or _NO_TYPE] for prefix, kind in tags]
+    prefixes = [prefix for prefix, _ in tags]
     return Scheme(np.array([*prefixes, OUTSIDE]), np.array([*kinds, -1]), types)
+
+
+def outside_tag(names: Sequence[str]) -> int:
+    """The position of the tag of words that are in no entity; -1 where there is none."""
+    if "O" in names:
+        return names.index("O")
+    return names.index("o") if "o" in names and tag_scheme(names) is not None else -1
 
 
 def order_tags(names: Iterable[str]) -> tuple[str, ...]:
     """Different tags in the order of outputs: `O`, then by type and prefix, or else by name."""
-    different = set(names)
-    if not all(map(is_entity_tag, different)):
-        return tuple(sorted(different))
+    different = sorted(set(names))
+    spellings = [_STANDARD, entity_spelling(dict.fromkeys(different, 1))]
+    for spelling in filter(None, spellings):
+        tags = {name: spelling.parse(name) for name in different}
+        if all(tags.values()):
+            return tuple(sorted(different, key=lambda name: _order(tags[name], name)))
+    return tuple(different)
 
-    def sort_key(name: str) -> tuple[bool, str, int, str]:
-        match = _TAG.fullmatch(name)
-        rank = _PREFIXES.get(name[0], 0)
-        return name != OUTSIDE_NAME, match[2] or "" if match else "", rank, name
 
-    return tuple(sorted(different, key=sort_key))
+def _order(tag: tuple[int, str] | None, name: str) -> tuple[bool, str, int, str]:
+    prefix, kind = tag or (OUTSIDE, "")
+    return prefix != OUTSIDE, kind, prefix, name
 
 
 def entity_spans(tags: np.ndarray, lengths: np.ndarray, scheme: Scheme) -> EntitySpans:

@@ -68,6 +68,13 @@ def json_file(
         yield Record(number, record)
 
 
+def json_reason(error: Exception) -> str:
+    """Why a line is not JSON; the position in it is a column, as the line is known."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg.removesuffix(' starting at')} at column {error.colno:,}"
+    return str(error)
+
+
 def json_lines(path: Path, encoding: str) -> Iterator[Record]:
     """The records of a file with a JSON value per line; empty lines are left out."""
     for number, text, fault in nonempty_lines(str(path), encoding):
@@ -75,5 +82,5 @@ def json_lines(path: Path, encoding: str) -> Iterator[Record]:
         try:
             value = None if fault else json.loads(text)
         except (ValueError, RecursionError) as error:
-            fault = UnusableInput("incomplete_row", f"not valid JSON: {error}")
+            fault = UnusableInput("incomplete_row", f"not valid JSON: {json_reason(error)}")
         yield Record(number, value, fault, f"line {number}")

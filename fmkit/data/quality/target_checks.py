@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from fmkit.core.errors import join_names
-from fmkit.data.class_checks import probable_typos
-from fmkit.data.content.tags import Tags, entity_spans, tag_scheme
+from fmkit.data.class_checks import number_classes_message, probable_typos
+from fmkit.data.content.tags import Tags, entity_spans, outside_tag, tag_scheme
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding
 from fmkit.data.targets import LabelSets, Numbers
@@ -22,6 +22,8 @@ MAX_OFFSET = 1e5
 in the 32 bits that networks compute with."""
 QUANTILES = (0, 5, 25, 50, 75, 95, 100)
 """Percentiles that the report gives of numbers and sizes."""
+
+_PLACEHOLDERS = frozenset(("na", "n/a", "#n/a", "nan", "null", "nil", "none", "?", "-", "--", "."))
 
 Splits = Mapping[str, np.ndarray]
 """By name, positions of examples; `all` where there are no splits."""
@@ -63,7 +65,9 @@ def _class_findings(usable: Examples, training: np.ndarray, has_training: bool) 
     counts, findings = np.bincount(usable.labels[training], minlength=len(classes)), []
     if has_training:
         findings = _named("single_example", classes, counts == 1)
-    findings += _typos(usable.labels, classes)
+    findings += _typos(usable.labels, classes) + _placeholders(classes)
+    if has_training and (message := number_classes_message(usable.labels, classes)):
+        findings.append(Finding("number_classes", "", message))
     present = counts[counts > 0]
     if len(present) > 1 and present.max() >= IMBALANCE_RATIO * present.min():
         smallest = int(np.where(counts, counts, counts.max()).argmin())
@@ -85,7 +89,7 @@ def _label_findings(
         findings = _named("single_label", training.names, counts == 1)
         findings += _named("constant_label", training.names, counts == len(training.indicators))
     occurrences = np.repeat(np.arange(len(counts)), all_labels.indicators.sum(axis=0))
-    findings += _typos(occurrences, training.names)
+    findings += _typos(occurrences, training.names) + _placeholders(training.names)
     unlabelled = int((~training.indicators.any(axis=1)).sum())
     if unlabelled:
         noun = "training examples" if has_training else "examples"
@@ -117,10 +121,18 @@ def _tag_findings(tags: Tags, training: np.ndarray | None) -> list[Finding]:
             findings.append(Finding("classes", "", why))
         counts = np.bincount(tags.take(training).flat(), minlength=len(tags.names))
         findings += _named("tag_unseen", tags.names, counts == 0)
-    marks_entities = tag_scheme(tags.names) is not None
+    scheme = tag_scheme(tags.names)
+    if scheme is None and (outside := outside_tag(tags.names)) >= 0 and len(tags.names) > 1:
+        others = [name for k, name in enumerate(tags.names) if k != outside]
+        why = (
+            f"Tags such as {join_names(others, 3)} are not read as entities, and words are judged "
+            "one by one: an entity begins with B and goes on with I, as in B-PER, I-PER."
+        )
+        findings.append(Finding("plain_tags", "", why))
     # B-PER and I-PER differ by a letter, too: only tags with the same prefix are compared.
-    for prefix in sorted({name[0] for name in tags.names}) if marks_entities else [""]:
-        members = [k for k, name in enumerate(tags.names) if name.startswith(prefix)]
+    prefixes = np.zeros(len(tags.names)) if scheme is None else scheme.prefixes[:-1]
+    for prefix in np.unique(prefixes):
+        members = np.flatnonzero(prefixes == prefix).tolist()
         position = np.full(len(tags.names), -1)
         position[members] = np.arange(len(members))
         labels = position[tags.flat()]
@@ -131,6 +143,12 @@ def _tag_findings(tags: Tags, training: np.ndarray | None) -> list[Finding]:
 def _named(kind: str, names: Sequence[str], is_found: np.ndarray) -> list[Finding]:
     """A finding for each name where `is_found`, (K,) bool."""
     return [Finding(kind, repr(names[k])) for k in np.flatnonzero(is_found).tolist()]
+
+
+def _placeholders(names: Sequence[str]) -> list[Finding]:
+    """Names that tables have for a missing value, and which are read as they stand."""
+    is_placeholder = [name.casefold() in _PLACEHOLDERS for name in names]
+    return _named("placeholder_class", names, np.array(is_placeholder, bool))
 
 
 def _typos(labels: np.ndarray, names: Sequence[str]) -> list[Finding]:

@@ -4,14 +4,14 @@ import contextlib
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from fmkit.core.errors import ConfigError, DataError, join_names
 from fmkit.core.files import absolute_path, display_path, matching_paths
-from fmkit.data.class_checks import SHOWN
+from fmkit.data.class_checks import SHOWN, as_number
 from fmkit.data.findings import Finding
 from fmkit.data.targets import normalise_name
 
@@ -124,11 +124,22 @@ def file_sizes(paths: Sequence[str]) -> np.ndarray:
     return sizes
 
 
+def _number_name(name: str) -> str:
+    """A number in one spelling for `1`, `1.0` and `01`; other names as they are."""
+    number = as_number(name)
+    return name if number is None else repr(number)
+
+
 def name_findings(classes: Sequence[str], ids: Sequence[str]) -> list[Finding]:
     """Class names that look the same, and names with control characters."""
     findings: list[Finding] = []
     reported: set[str] = set()
-    for kind, simplify in (("twin_classes", normalise_name), ("case_twins", str.casefold)):
+    twins: tuple[tuple[str, Callable[[str], str]], ...] = (
+        ("twin_classes", normalise_name),
+        ("case_twins", str.casefold),
+        ("number_twins", _number_name),
+    )
+    for kind, simplify in twins:
         groups: dict[str, list[str]] = {}
         for name in dict.fromkeys(classes):
             groups.setdefault(simplify(name), []).append(name)

@@ -231,9 +231,10 @@ def read_entries(path: Path, keys: Keys) -> Iterator[Entry]:
             required=columns[:2] if is_table else (),
         )
         for index, record in enumerate(rows):
-            if record.fault is not None:
-                yield Entry(record.place or row_id(index), fault=record.fault.why)
-            elif isinstance(record.value, Mapping) and "paragraphs" in record.value:
+            if record.fault is not None or not isinstance(record.value, Mapping):
+                fault = record.fault.why if record.fault else "it is not an object with keys"
+                yield Entry(record.place or row_id(index), fault=fault)
+            elif "paragraphs" in record.value:
                 yield from _article(record.value, f"data[{index}]")
             else:
                 yield _record(record.value, row_id(index), keys)
@@ -264,9 +265,7 @@ def _article(article: Mapping[str, Any], where: str) -> Iterator[Entry]:
                 yield _entry(question, context, title, f"{name}.qas[{number}]", Keys())
 
 
-def _record(row: Any, name: str, keys: Keys) -> Entry:
-    if not isinstance(row, Mapping):
-        return Entry(name, fault="it is not an object with keys")
+def _record(row: Mapping[str, Any], name: str, keys: Keys) -> Entry:
     context = row.get(keys.context)
     if not isinstance(context, str):
         names = join_names(sorted(map(str, row)), 8)

@@ -41,8 +41,8 @@ def examples(sentences: Sequence[Sentence], findings: Iterable[Finding]) -> Exam
     """
     counts = Counter(tag for sentence in sentences if not sentence.faults for tag in sentence.tags)
     unknown: set[str] = set()
-    if tags.marks_entities(counts):
-        unknown = {tag for tag in counts if not tags.is_entity_tag(tag)}
+    if spelling := tags.entity_spelling(counts):
+        unknown = {tag for tag in counts if spelling.parse(tag) is None}
     expected = f"expected O, or a prefix of {tags.PREFIXES}, and a type"
     for sentence in sentences if unknown else ():
         located = zip(itertools.cycle(sentence.locations), sentence.tags, strict=False)

@@ -57,10 +57,10 @@ def test_a_line_of_json_has_its_text_under_a_key(tmp_path):
     assert texts(found) == ["one\ntwo", "three"]
     assert faults(found) == []
     ((kind, why),) = faults(lines(tmp_path / "a.jsonl"))
-    assert (kind, "line 1 " in why, "'text'" in why) == ("not_text", True, True)
+    assert (kind, "line 1 " in why, "'text'" in why) == ("empty_file", True, True)
     (tmp_path / "a.jsonl").write_text('{"text": "fine"}\n{"text": \n')
     ((kind, why),) = faults(lines(tmp_path / "a.jsonl"))
-    assert (kind, why.startswith("line 2 is not valid JSON")) == ("not_text", True)
+    assert (kind, why.startswith("line 2 is not valid JSON")) == ("incomplete_row", True)
 
 
 def test_a_file_is_a_document_and_a_folder_is_searched_to_the_bottom(tmp_path):

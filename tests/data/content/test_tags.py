@@ -52,6 +52,32 @@ def test_schemes_mean_the_same(sentence):
     assert found([sentence], names) == [{("PER", 0, 1), ("LOC", 3, 3), ("LOC", 4, 4)}]
 
 
+@pytest.mark.parametrize(
+    ("outside", "spelling"),
+    [
+        ("O", "{0}_{1}"),
+        ("o", "{2}-{3}"),
+        ("O", "{2}_{1}"),
+        ("O", "{0}:{1}"),
+        ("O", "{1}-{0}"),
+        ("o", "{3}_{2}"),
+    ],
+)
+@pytest.mark.parametrize("prefixes", ["BIBB", "BEBB", "BLUU"])
+def test_other_spellings_are_the_same_entities(outside, spelling, prefixes):
+    standard = ["O", "B-PER", "I-PER", "O", "B-LOC", "B-LOC"]
+    pairs = zip(prefixes, ["PER", "PER", "LOC", "LOC"], strict=True)
+    first, second, third, last = (
+        spelling.format(prefix, kind, prefix.lower(), kind.lower()) for prefix, kind in pairs
+    )
+    sentence = [outside, first, second, outside, third, last]
+    names = tags.order_tags(sentence)
+    assert names[0] == outside
+    assert tags.outside_tag(names) == 0
+    spans = [{(kind.upper(), *ends) for kind, *ends in row} for row in found([sentence], names)]
+    assert spans == found([standard], tags.order_tags(standard)) == [entities(standard)]
+
+
 def test_a_prefix_alone_is_one_type():
     names = tags.order_tags(["B", "I", "O"])
     assert names == ("O", "B", "I")
@@ -64,6 +90,9 @@ def test_a_prefix_alone_is_one_type():
         ("ADJ", "NOUN", "O"),
         ("-LRB-", "NN", "PRP$"),
         ("O", "art-film", "person-actor"),
+        ("O", "PER", "LOC"),
+        ("S_x", "B_y", "I_z"),  # another form than B-PER, and no O
+        ("o", "noun", "verb"),
         ("B", "I", "S"),  # parts of speech of a single letter
         ("O",),
     ],

@@ -2,7 +2,10 @@
 
 import json
 
+import numpy as np
 import pandas as pd
+import pyarrow
+import pyarrow.parquet as parquet
 import pytest
 from pictures import picture
 
@@ -11,9 +14,13 @@ from fmkit.config.schema.data import (
     ImageTableData,
     PreferencesData,
     SquadData,
+    TextLinesData,
     TextTableData,
     TokenTableData,
 )
+from fmkit.core.errors import DataError
+from fmkit.data.formats.cells import parse_cell
+from fmkit.data.quality import inspect as inspection
 from fmkit.data.sources.registry import collect
 
 FORMATS = ("csv", "tsv", "csv.gz", "jsonl", "ndjson", "jsonl.gz", "json", "parquet", "xlsx")
@@ -100,3 +107,80 @@ def test_a_source_reads_the_same_from_every_format(tmp_path, source, name):
         assert other.annotations.names == plain.annotations.names
         for index in range(len(plain)):
             assert other.annotations.identity(index) == plain.annotations.identity(index)
+
+
+ENTRIES = ["joy", "it's", 'a "b"', "x, y"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        (json.dumps(ENTRIES), ENTRIES),
+        (str(ENTRIES), ENTRIES),
+        (str(tuple(ENTRIES)), ENTRIES),
+        (str(np.array(ENTRIES)), ENTRIES),
+        (str(np.array(["a", "b"] * 40)), ["a", "b"] * 40),
+        (str(np.arange(3)), [0, 1, 2]),
+        (str(np.array([1.5, -2e-7, 3])), [1.5, -2e-07, 3.0]),
+        (str({"text": np.array(["a", "b"], object), "answer_start": np.array([3, 4])}),
+         {"text": ["a", "b"], "answer_start": [3, 4]}),
+        ("[]", []),
+        ("[nan, 'a']", [None, "a"]),
+        ("[urgent] read this", "[urgent] read this"),
+        ("[urgent]", "[urgent]"),
+        ("(see below)", "(see below)"),
+        ("[__import__('os').getcwd()]", "[__import__('os').getcwd()]"),
+        ("[" * 100_000 + "]", "[" * 100_000 + "]"),
+        ("plain", "plain"),
+        (3, 3),
+    ],
+)  # fmt: skip
+def test_lists_written_as_text_are_lists_again(cell, expected):
+    assert parse_cell(cell) == expected
+
+
+def test_class_names_in_parquet_are_the_classes_of_a_table(tmp_path):
+    feature = {"names": ["bad", "good"], "_type": "ClassLabel"}
+    metadata = {"info": {"features": {"label": feature, "tags": {"feature": feature}}}}
+    table = pyarrow.table(
+        {"text": ["a", "b", "c"], "label": [1, 0, -1], "tags": [[0, 1], [], [1]]},
+        metadata={"huggingface": json.dumps(metadata)},
+    )
+    parquet.write_table(table, tmp_path / "t.parquet")
+    examples = collect(TextTableData(root=str(tmp_path / "t.parquet")))
+    assert [examples.classes[k] for k in examples.labels] == ["good", "bad"]
+    assert [(each.where, each.why) for each in examples.findings] == [("row-000002", "no label")]
+    sets = TextTableData(root=str(tmp_path / "t.parquet"), labels="sets", label_column="tags")
+    assert collect(sets).annotations.names == ("bad", "good")
+
+
+def test_a_cell_with_several_labels_is_not_a_class(tmp_path):
+    write(tmp_path, "t.csv", [{"text": "a", "label": ["x", "y"]}, {"text": "b", "label": ["x"]}])
+    examples = collect(TextTableData(root=str(tmp_path / "t.csv")))
+    assert examples.classes == ("x",)
+    (finding,) = examples.findings
+    assert "2 labels" in finding.why
+    assert "task=multi_label" in finding.why
+
+
+LINES = {
+    name: (config, [{**row, **({"id": str(k)} if name == "questions" else {})} for k in range(6)])
+    for name, (config, (row, *_)) in SOURCES.items()
+    if name not in ("words", "photos")
+}
+
+
+@pytest.mark.parametrize("source", [*LINES, "documents"])
+def test_a_null_and_a_cut_line_cost_only_themselves(tmp_path, source):
+    config, rows = LINES.get(source, (TextLinesData(), [{"text": text} for text in TEXTS * 2]))
+    lines = [json.dumps(row) for row in rows]
+    (tmp_path / "t.jsonl").write_text("\n".join([*lines[:2], "null", *lines[2:], lines[0][:-9]]))
+    config = type(config)(**{**vars(config), "root": str(tmp_path / "t.jsonl"), "on_bad": "skip"})
+    inspected = inspection.inspect(config, 0, None, training=False)
+    bad = [finding for finding in inspected.findings if finding.is_error]
+    assert [finding.kind for finding in bad] == ["incomplete_row"] * 2
+    assert "3" in bad[0].text
+    assert "not valid JSON" in bad[1].text
+    assert len(inspection.accept(inspected, "skip").examples) == len(rows)
+    with pytest.raises(DataError, match=r"data\.on_bad=skip"):
+        inspection.accept(inspected, "error")
