@@ -1,15 +1,31 @@
 """`fmkit eval`: evaluate a finished run on a split of its data, or on other data."""
 
+from __future__ import annotations
+
+import dataclasses
+import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from fmkit.commands import json_output, launch, result_tables
 from fmkit.config import compatibility, saved_config
 from fmkit.config.schema.commands import EvalConfig
 from fmkit.config.schema.task import SelfSupervisedConfig
 from fmkit.core import console
+from fmkit.core.errors import DataError, join_names, plural
 from fmkit.evaluation import write
 from fmkit.store import run_index
+from fmkit.store.run_reader import RunReader
+
+if TYPE_CHECKING:
+    from fmkit.data.dataset import Dataset
+
+_SPLITTING = {"val_fraction", "test_fraction", "split_seed", "limit", "shots"}
+"""Keys of data that decide which examples are in a split."""
+_UNUSED = {"batch_size", "augment", "augment_views", "flip"}
+"""Keys of data that do not change what an evaluation comes to."""
 
 
 def evaluate(arguments: Sequence[str]) -> dict[str, Any] | None:
@@ -18,34 +34,33 @@ def evaluate(arguments: Sequence[str]) -> dict[str, Any] | None:
 
 
 def evaluate_run(config: EvalConfig) -> dict[str, Any]:
-    """Evaluate a run, write `eval/<split>.json` and `.parquet` into its folder, print a table."""
-    from fmkit.data import dataset, load
+    """Evaluate a run, write `eval/<split>.json` and `.parquet` into its folder, print a table.
+
+    The run's own figures stay: those of other data, of data that has changed since, or of data that
+    is read by other settings, are written beside them, under a name with a fingerprint.
+    """
+    from fmkit.data import dataset
 
     run = launch.open_run(config.run, config.runs_dir)
     task, objective = saved_config.task_of(
         saved_config.section(run.config(), "task"), config.objective
     )
-    trained_on = saved_config.section(saved_config.for_objective(run.config(), objective), "data")
-    is_new = (config.data.name, getattr(config.data, "root", None)) != (
-        trained_on.name,
-        getattr(trained_on, "root", None),
-    )
-    seed = trained_on.split_seed if config.data.split_seed is None else config.data.split_seed
-    split = config.split or ("all" if is_new else "test")
     compatibility.resolve_labels(config.data, task.name)
-    data = load.for_evaluation(config.data, config.runtime, seed or 0, split)
-    fingerprint = data.spec.fingerprint
-    name = "-".join(filter(None, [split, objective, fingerprint[:8] if is_new else ""]))
-    if not is_new and split != "all" and fingerprint != run.data(objective).get("fingerprint"):
-        console.warning(
-            "the data has changed since the run was trained; its splits may have changed, too."
-        )
-    labels, spec = data.examples.labels, run.spec(objective)
-    # Before TensorFlow is imported: a class that is missing is reported at once.
+    data, split, suffix = _data(config, run, task.name, objective)
+    name = "-".join(filter(None, [split, objective, suffix]))
+    indices, labels, spec = data.splits[split], data.examples.labels, run.spec(objective)
+    # Before TensorFlow is imported: an unknown class is reported at once.
+    absent: list[str] = []
     if spec.classes and not isinstance(task, SelfSupervisedConfig):
-        labels = dataset.match_classes(data.examples, spec.classes)
+        labels = dataset.match_classes(data.examples, spec.classes, indices)
+        missing = np.setdiff1d(np.arange(len(spec.classes)), labels[indices])
+        absent = [spec.classes[label] for label in missing]
     if spec.annotations:
         data = dataset.align_annotations(data, spec)
+        absent = data.examples.annotations.absent(indices) if data.examples.annotations else []
+    if absent:
+        names = join_names([ascii(label) for label in absent], 10)
+        console.warning(f"{split} has no example of {names}: the figures say nothing about that.")
     trained = launch.load_run(run, config.runtime, config.objective)
     from fmkit.evaluation import evaluator, load_run, reference_model
     from fmkit.train import build_model, task_data
@@ -55,11 +70,12 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
     indices = data.splits[split]
     reference_model.set_reference(trained, config.data, config.runtime, data, {split: indices})
     loader = build_model.open_loader(config.data, config.runtime, data.examples, *parts)
+    is_own_validation = split == "val" and not suffix
     metrics, columns = evaluator.evaluate(
         evaluator.EvaluationInputs(
             trained.model, loader, indices, data.examples, labels, spec.classes, trained.task,
             config.bootstrap, config.runtime.seed,
-            None if split == "val" and not is_new else load_run.validation(trained, objective),
+            None if is_own_validation else load_run.validation(trained, objective),
         )
     )  # fmt: skip
     extra_files = evaluator.extra_files(trained.task, columns)
@@ -76,3 +92,69 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
         lambda: result_tables.evaluation(metrics, label, split, path),
     )
     return metrics
+
+
+def _data(
+    config: EvalConfig, run: RunReader, task: str, objective: str | None
+) -> tuple[Dataset, str, str]:
+    """The data, the split to evaluate, and the end of the name that its figures get.
+
+    The split of a run is the one on record, by the ids of its examples: a split that is made anew
+    after a photo came or went may have examples that the run was trained on.
+    """
+    from fmkit.data import load
+
+    recorded_config = saved_config.for_objective(run.config(), objective)
+    trained_on = saved_config.section(recorded_config, "data")
+    compatibility.resolve_labels(trained_on, task)
+    seed = trained_on.split_seed if config.data.split_seed is None else config.data.split_seed
+    differing = [
+        field.name
+        for field in dataclasses.fields(config.data)
+        if getattr(config.data, field.name) != getattr(trained_on, field.name, None)
+    ]
+    is_new = not {"name", "root"}.isdisjoint(differing)
+    split = config.split or ("all" if is_new else "test")
+    recorded = None
+    if not is_new and split != "all" and _SPLITTING.isdisjoint(differing):
+        recorded = write.recorded_ids(run.folder, "-".join(filter(None, [split, objective])))
+    data = load.for_evaluation(
+        config.data, config.runtime, seed or 0, split if recorded is None else "all"
+    )
+    fingerprint = data.spec.fingerprint
+    if is_new:
+        return data, split, fingerprint[:8]
+    has_changed = fingerprint != run.data(objective).get("fingerprint")
+    if recorded is not None:
+        data = _recorded_split(data, split, recorded, has_changed)
+    elif has_changed and split != "all":
+        console.warning(
+            "the data has changed since the run was trained, and its splits may have changed, too."
+        )
+    if has_changed:
+        return data, split, fingerprint[:8]
+    settings = {name: getattr(config.data, name) for name in differing if name not in _UNUSED}
+    return data, split, hashlib.sha256(repr(settings).encode()).hexdigest()[:8] if settings else ""
+
+
+def _recorded_split(data: Dataset, split: str, recorded: set[str], has_changed: bool) -> Dataset:
+    """The data with one split: the examples on record that it still has.
+
+    Raises:
+        DataError: it has none of them.
+    """
+    ids = data.examples.ids
+    indices = np.array([index for index, name in enumerate(ids) if name in recorded], np.int64)
+    if not len(indices):
+        raise DataError(
+            f"none of the {plural(len(recorded), 'example')} of {split} on record is still there.",
+            "split=all evaluates what the data has now.",
+        )
+    if has_changed:
+        gone = len(recorded) - len(indices)
+        lost = f", of which {gone} {'is' if gone == 1 else 'are'} gone" if gone else ""
+        console.warning(
+            "the data has changed since the run was trained: evaluated are the "
+            f"{plural(len(recorded), 'example')} of {split} on record{lost}."
+        )
+    return dataclasses.replace(data, splits={split: indices})

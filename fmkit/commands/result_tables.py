@@ -123,11 +123,11 @@ def _number(value: float | None, metric: str = "") -> str:
 
 def evaluation(metrics: dict[str, Any], data: str, split: str, path: Path) -> None:
     """An evaluation: all examples together, then a row per class, label, number, entity or tag."""
-    calibration = metrics.get("expected_calibration_error")
-    suffix = "" if calibration is None else f": expected calibration error {calibration:.4f}"
-    stdout.print(f"{escape_markup(data)}, {split}{suffix}")
+    stdout.print(f"{escape_markup(data)}, {split}")
     parts = metrics.get("parts") or {}
     _metrics_table({split: metrics, **{f"{split}, {name}": part for name, part in parts.items()}})
+    if (calibration := metrics.get("expected_calibration_error")) is not None:
+        stdout.print(f"expected calibration error {calibration:.4f}")
     has_rows = _breakdown(metrics, _MAX_ROWS)
     stdout.print(f"figures: {escape_markup(str(path))}")
     if has_rows or "intervals" in metrics:  # then there is a table with a row per example

@@ -43,32 +43,42 @@ def read(config: DataConfig, split_seed: int) -> Dataset:
     return Dataset(examples, made, splits.describe(examples, made))
 
 
-def match_classes(examples: Examples, classes: tuple[str, ...]) -> np.ndarray:
+def match_classes(
+    examples: Examples, classes: tuple[str, ...], indices: np.ndarray | None = None
+) -> np.ndarray:
     """Labels in the order of a run's classes, (N,), matched by name and never by position.
 
     Names that look the same are the same: an accented letter may be one character or two, as it is
-    on macOS, and white space around a name does not count. `Cat` and `cat` are two classes.
+    on macOS, and white space around a name does not count. `Cat` and `cat` are two classes. A class
+    of the run may be absent: a few new examples need not have all.
+
+    Args:
+        indices: of the examples that count, None: all. The others may have classes that the run
+            does not know; their labels are -1.
 
     Raises:
-        DataError: a class is missing, or was not in the training data; all are listed.
+        DataError: a class was not in the training data; all are listed.
     """
     position = {normalise_name(name): index for index, name in enumerate(classes)}
     spelling = {normalise_name(name): name for name in examples.classes}
     missing = [name for name in classes if normalise_name(name) not in spelling]
-    extra = [name for normalised, name in spelling.items() if normalised not in position]
-    lower, hint = {name.casefold(): name for name in extra}, "exactly."
-    pairs = [(name, lower[name.casefold()]) for name in missing if name.casefold() in lower]
-    if pairs:
-        differences = join_names([f"{name!r} is not {other!r}" for name, other in pairs], 5)
-        hint = f"and upper and lower case differ: {differences}."
-    hint = f"Classes are matched by name, {hint}"
-    refuse_mismatch("classes", classes, missing, extra, hint)
+    counted = range(len(examples.classes)) if indices is None else examples.labels[indices]
+    extra = [examples.classes[label] for label in np.unique(counted)]
+    extra = [name for name in extra if normalise_name(name) not in position]
+    if extra:
+        lower, hint = {name.casefold(): name for name in extra}, "exactly."
+        pairs = [(name, lower[name.casefold()]) for name in missing if name.casefold() in lower]
+        if pairs:
+            differences = join_names([f"{name!r} is not {other!r}" for name, other in pairs], 5)
+            hint = f"and upper and lower case differ: {differences}."
+        hint = f"Classes are matched by name, {hint}"
+        refuse_mismatch("classes", classes, missing, extra, hint)
     if len(spelling) < len(examples.classes):
         repeated = [ascii(name) for name in examples.classes if name not in spelling.values()]
         verb = "has" if len(repeated) == 1 else "have"
         raise DataError(f"classes do not match: {join_names(repeated)} {verb} two spellings.")
-    order = np.array([position[normalise_name(name)] for name in examples.classes], np.int32)
-    return order[examples.labels]
+    order = [position.get(normalise_name(name), -1) for name in examples.classes]
+    return np.array(order, np.int32)[examples.labels]
 
 
 def align_annotations(data: Dataset, learned: DataSpec) -> Dataset:
@@ -95,9 +105,11 @@ def align_classes_if_same(data: Dataset, classes: tuple[str, ...]) -> Dataset:
     """
     if data.examples.classes == classes:
         return data
+    if set(map(normalise_name, data.examples.classes)) != set(map(normalise_name, classes)):
+        return data
     try:
         labels = match_classes(data.examples, classes)
-    except DataError:
+    except DataError:  # two spellings of one name
         return data
     return data.replace(labels=labels, classes=classes)
 

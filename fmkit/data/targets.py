@@ -56,6 +56,10 @@ class Annotations(Columnar):
             return {}
         return dict(zip(self.names, presence[indices].sum(axis=0).tolist(), strict=True))
 
+    def absent(self, indices: np.ndarray) -> list[str]:
+        """The names that no example at `indices` has; none where the question is not useful."""
+        return [name for name, count in self.counts(indices).items() if not count]
+
     def strata(self) -> tuple[np.ndarray, int] | None:
         """The stratum of each example, (N,), and the number of strata; None: there are none.
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fmkit.core import files
+from fmkit.data.findings import UnusableInput
+from fmkit.data.formats.tables import ParquetTable
 from fmkit.store import run_dir
 
 
@@ -32,6 +34,18 @@ def write_evaluation(
         files.write_json(target / f"{name}.{end}.json", content)
     files.write_json(target / f"{name}.json", metrics)
     return target / f"{name}.json"
+
+
+def recorded_ids(folder: Path, name: str) -> set[str] | None:
+    """The ids of the examples that an evaluation of a run was made of; None: they are unknown."""
+    path = folder / run_dir.EVALUATION / f"{name}.parquet"
+    if not path.exists():
+        return None
+    try:
+        table = ParquetTable(str(path))
+        return {str(row["id"]) for row in table.rows(["id"])} if "id" in table.names else None
+    except UnusableInput:
+        return None
 
 
 def write_table(path: Path, columns: dict[str, Any]) -> None:

@@ -44,7 +44,6 @@ def test_the_same_classes_are_mapped_by_name(run, data, order):
 @pytest.mark.parametrize(
     ("run", "data", "named"),
     [
-        (("a", "b", "c"), ("a", "b"), ["has no 'c'"]),
         (("a", "b"), ("a", "b", "c"), ["'c' was not in the training data"]),
         (("cat", "dog"), ("Cat", "dog"), ["'cat'", "'Cat'", "upper and lower case differ"]),
         (("12", "3"), ("012", "3"), ["has no '12'", "'012' was not"]),
@@ -58,6 +57,19 @@ def test_other_classes_are_refused_with_names(run, data, named):
         dataset.match_classes(examples(data), run)
     for each in named:
         assert each in str(caught.value)
+
+
+def test_new_data_may_lack_classes_and_keeps_the_places_of_the_others():
+    labels = dataset.match_classes(examples(("b", "d")), ("a", "b", "c", "d"))
+    assert labels.tolist() == [1, 1, 3, 3]
+
+
+def test_an_unknown_class_counts_only_where_its_examples_do():
+    data = examples(("a", "b", "new"))
+    labels = dataset.match_classes(data, ("b", "a"), np.array([0, 3]))
+    assert labels.tolist() == [1, 1, 0, 0, -1, -1]
+    with pytest.raises(DataError, match="'new' was not in the training data"):
+        dataset.match_classes(data, ("b", "a"), np.array([0, 4]))
 
 
 def test_a_class_that_only_the_test_lacks_keeps_all_places():

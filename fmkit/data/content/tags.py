@@ -111,6 +111,11 @@ class Tags(Annotations):
         names = "\0".join(self.names[tag] for tag in self.values[index])
         return names.encode("utf-8", "surrogatepass")
 
+    def absent(self, indices: np.ndarray) -> list[str]:
+        """The tags that no word of the examples at `indices` has."""
+        present = np.unique(self.take(indices).flat())
+        return [self.names[tag] for tag in np.setdiff1d(np.arange(len(self.names)), present)]
+
     def align(self, names: tuple[str, ...]) -> Tags:
         """In the order of a run's names, of which some may be absent (`positions_in_run`)."""
         order = positions_in_run(self.names, names, "tags", "Tags are matched exactly.")
