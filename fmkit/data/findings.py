@@ -114,6 +114,7 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "animated": ("animated: the first frame is used", ""),
         "blank": ("a single colour", ""),
         "unsupported": ("files that fmkit does not read", "They were left out."),
+        "unclear_folders": ("folders that may be splits or classes", ""),
         "linked_twice": ("a folder that is linked twice: it is listed once", ""),
         "control_characters": ("control characters in a name", _RENAME),
         "case_twins": ("class names that differ only in upper and lower case", _ONE_SPELLING),

@@ -22,7 +22,8 @@ def photos(tmp_path: Path) -> Callable[..., Path]:
         for number, (name, count) in enumerate(counts.items()):
             (root / name).mkdir(parents=True, exist_ok=True)
             for index in range(count):
-                picture(100 * number + index).save(root / name / f"{name}{index}.png")
+                file = root / name / f"{Path(name).name}{index}.png"
+                picture(100 * number + index).save(file)
         root.mkdir(parents=True, exist_ok=True)
         return root
 

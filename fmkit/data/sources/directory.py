@@ -1,4 +1,4 @@
-"""Listing of files below `data.root`: class folders, or a folder per split with class folders.
+"""Listing of files below `data.root`: class folders, and splits above or in them.
 
 For texts a class may also be a file with a line per example, where there are no class folders.
 Nested folders belong to their class. Files and folders whose name begins with a dot, and
@@ -17,8 +17,8 @@ from fmkit.core.files import display_path, matching_paths
 from fmkit.data.examples import Content, Examples, from_names
 from fmkit.data.findings import Finding, printable
 from fmkit.data.formats import file_type
+from fmkit.data.sources import split_folders
 from fmkit.data.sources.paths import (
-    SPLIT_NAMES,
     existing_path,
     format_counts,
     is_ignored,
@@ -165,38 +165,9 @@ class Listing:
             where = f"{subject} directly in {display_path(folder)} ({join_names(names, 3)})"
             self.report(kind.loose, why=f"{where}: move each into a folder named after its class.")
             return
-        if matching and all(path.stem.lower() in SPLIT_NAMES for path in matching):
-            why = f"{join_names(names)} in {display_path(folder)} look like splits, and here a file"
-            self.report(
-                "mixed_layout",
-                why=f"{why} is a class: put a file per class into a folder per split, or make one "
-                "table of all (data=text_table).",
-            )
+        self.findings += split_folders.file_findings(matching)
         self.class_files += [(str(path), path.stem, split) for path in matching]
         self.class_names += [path.stem for path in matching]
-
-    def are_splits(self, folders: list[Path]) -> bool:
-        """Whether the folders of the root are splits; a finding where only some look so."""
-        named = [folder for folder in folders if folder.name.lower() in SPLIT_NAMES]
-        others = [folder.name for folder in folders if folder not in named]
-        subfolders = {folder: next(os.walk(folder), ("", [], []))[1] for folder in named}
-        nested = [folder for folder in named if any(name[0] != "." for name in subfolders[folder])]
-        if not named:
-            return False
-        if not others:
-            if nested or (self.kind.class_files and _are_class_files(named)):
-                return True
-            why = f"{join_names([folder.name for folder in named])} look like splits but hold no"
-            self.report(
-                "mixed_layout", why=f"{why} class folders: put a folder per class into each."
-            )
-        # One class may be called `test`; two with folders inside are splits.
-        elif len({SPLIT_NAMES[folder.name.lower()] for folder in nested}) > 1:
-            verb = "does" if len(others) == 1 else "do"
-            subject = f"{join_names([folder.name for folder in nested])} look like splits"
-            why = f"{subject}, {join_names(others, 5)} {verb} not: keep either split folders only,"
-            self.report("mixed_layout", why=f"{why} or class folders only.")
-        return False
 
     def add_file(self, path: str, class_name: str = "", split: str = "") -> None:
         """Add one file as an example."""
@@ -246,21 +217,25 @@ def walk(root: Path, kind: FileKind, outside_links: bool) -> Listing:
         status = Path(real).stat()
         listing.seen[status.st_dev, status.st_ino] = real
     folders, loose = listing.children(root)
-    has_splits = listing.are_splits(folders)
+    splits, findings = split_folders.folder_splits(folders, kind.matches, kind.class_files)
+    listing.findings += findings
     listing.list_loose(root, loose, folders)
     if not folders and not any(map(kind.matches, loose)):
         files = " and no class files" if kind.class_files else ""
         needed = "one" if kind.class_files else "one folder"
         why = f"{display_path(root)} has no class folders{files}: {needed} per class is needed."
         listing.report("no_classes", why=why)
-    for folder in folders:
-        split, class_folders = "", [folder]
-        if has_splits:
-            split = SPLIT_NAMES[folder.name.lower()]
-            class_folders, loose = listing.children(folder)
-            listing.list_loose(folder, loose, class_folders, split)
+    for folder, split in splits.items():
+        class_folders, loose = listing.children(folder)
+        listing.list_loose(folder, loose, class_folders, split)
         for class_folder in class_folders:
             listing.list_class(class_folder, split)
+    for folder in [] if splits else folders:
+        listing.list_class(folder, split="")
+    if listing.ids and not splits:
+        inner_splits, findings = split_folders.splits_in_classes(listing.ids)
+        listing.splits = inner_splits or listing.splits
+        listing.findings += findings
     return listing
 
 
@@ -331,15 +306,3 @@ def examples(listing: Listing, content: Content) -> Examples:
     findings += name_findings(listing.class_names, listing.ids)
     splits = listing.splits if any(listing.splits) else None
     return from_names(listing.ids, listing.classes, content, splits, findings=findings)
-
-
-def _are_class_files(splits: list[Path]) -> bool:
-    """Whether splits without folders have a file per class: training then has every name."""
-    stems: dict[bool, set[str]] = {True: set(), False: set()}
-    for folder in splits:
-        is_training = SPLIT_NAMES[folder.name.lower()] == "train"
-        try:
-            stems[is_training] |= {path.stem for path in folder.iterdir() if path.name[0] != "."}
-        except OSError:  # reported where it is listed
-            return False
-    return bool(stems[True]) and stems[False] <= stems[True]

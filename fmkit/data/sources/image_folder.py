@@ -8,7 +8,7 @@ from fmkit.core.files import display_path
 from fmkit.data.content.images import ImageFiles
 from fmkit.data.examples import Examples, without_classes
 from fmkit.data.images.decode import EXTENSIONS
-from fmkit.data.sources import directory
+from fmkit.data.sources import directory, split_folders
 from fmkit.data.sources.directory import FileKind, Listing
 from fmkit.data.sources.paths import existing_path, file_sizes
 
@@ -27,8 +27,12 @@ def list_unlabelled(config: PhotosData) -> Examples:
     listing = directory.all_files(root, PHOTOS, config.outside_links)
     if not listing.ids:
         listing.report("no_photos", why=f"There is no photo below {display_path(root)}.")
+    listing.splits, findings = split_folders.splits_of_unlabelled(listing.ids)
+    listing.findings += findings
     examples = _examples(listing)
-    return without_classes(examples.ids, examples.content, findings=examples.findings)
+    return without_classes(
+        examples.ids, examples.content, splits=examples.splits, findings=examples.findings
+    )
 
 
 def _examples(listing: Listing) -> Examples:

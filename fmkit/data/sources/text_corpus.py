@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fmkit.config.schema.data import DocumentsData, TextFilesData, TextLinesData
+from fmkit.core.types import SPLITS
 from fmkit.data.content.documents import (
     DocumentFormat,
     Documents,
@@ -25,7 +26,7 @@ from fmkit.data.formats.delimited import CSV
 from fmkit.data.formats.json_records import JSON_LINES
 from fmkit.data.formats.parquet_table import PARQUET
 from fmkit.data.formats.text_files import line_id
-from fmkit.data.sources import directory
+from fmkit.data.sources import directory, split_folders
 from fmkit.data.sources.directory import FileKind
 from fmkit.data.stratify import hash_ranks
 
@@ -46,6 +47,11 @@ def by_line(config: TextLinesData) -> Examples:
     """
     format = DocumentFormat(True, config.encoding, config.text_column, config.quotes)
     files, findings = _files(config, (*_ENDINGS, *JSON_LINES, *CSV, *PARQUET))
+    splits, doubts = split_folders.splits_of_unlabelled([file.name for file in files], True)
+    if splits:  # `config.limit` takes training documents first
+        order = sorted(range(len(files)), key=lambda index: SPLITS.index(splits[index]))
+        files, splits = [files[index] for index in order], [splits[index] for index in order]
+    findings += doubts
     for index, file in enumerate(files):
         if file.name.lower().endswith(PARQUET):  # its rows have offsets of their own
             with contextlib.suppress(UnusableInput):  # reported where the file is inspected
@@ -55,13 +61,14 @@ def by_line(config: TextLinesData) -> Examples:
         files = _first_documents(files, format, config.limit)
     if sum(file.end for file in files) > _SMALL:
         blocks = [dataclasses.replace(file, block=BLOCK) for file in files]
-        return _examples(blocks, format, findings)
+        return _examples(blocks, format, findings, splits)
     numbers: list[list[int]] = [[] for _ in files]
     for file, file_numbers in zip(files, numbers, strict=True):
         with contextlib.suppress(UnusableInput, OSError):  # reported where the file is inspected
             for number, _ in line_offsets(file, format):
                 file_numbers.append(number)
-    return _examples(files, format, findings, [file_numbers or [1] for file_numbers in numbers])
+    numbers = [file_numbers or [1] for file_numbers in numbers]
+    return _examples(files, format, findings, splits, numbers)
 
 
 def by_file(config: TextFilesData) -> Examples:
@@ -78,7 +85,8 @@ def by_file(config: TextFilesData) -> Examples:
         dataclasses.replace(file, block=block) if file.size > total / _SHARE else file
         for file in files
     ]
-    return _examples(files, format, findings)
+    splits, doubts = split_folders.splits_of_unlabelled([file.name for file in files])
+    return _examples(files, format, [*findings, *doubts], splits)
 
 
 def _files(config: DocumentsData, endings: Sequence[str]) -> tuple[list[TextFile], list[Finding]]:
@@ -117,9 +125,18 @@ def _examples(
     files: Sequence[TextFile],
     format: DocumentFormat,
     findings: Sequence[Finding],
+    splits: Sequence[str] = (),
     numbers: Sequence[Sequence[int]] = (),
 ) -> Examples:
-    """Examples without classes: pieces of files by their numbers, or else all blocks of each."""
+    """Examples without classes: pieces of files by their numbers, or else all blocks of each.
+
+    Args:
+        files: those that are read.
+        format: of all of them.
+        findings: about them so far.
+        splits: of each file; none: the fractions decide.
+        numbers: of each file's pieces; none: all of its blocks.
+    """
     counts = [max(1, -(-file.end // file.block)) if file.block else 1 for file in files]
     numbers = numbers or [range(count) for count in counts]
     ids = []
@@ -129,4 +146,5 @@ def _examples(
     file_of = np.repeat(np.arange(len(files)), [len(file_numbers) for file_numbers in numbers])
     pieces = np.concatenate([np.asarray(file_numbers, np.int64) for file_numbers in numbers])
     content = Documents(tuple(files), format, file_of, pieces)
-    return without_classes(ids, content, findings=findings)
+    split_column = np.array(splits, dtype=str)[file_of] if splits else None
+    return without_classes(ids, content, splits=split_column, findings=findings)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -161,3 +162,109 @@ def test_a_name_that_is_not_utf8_is_told(photos):
     shutil.copy(root / "cats" / "cats0.png", os.fsencode(root) + b"/cats/caf\xe9.png")
     with pytest.raises(DataError, match=r"not UTF-8(.|\n)*cats/caf\\xe9.png"):
         listed(root)
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("training_set", "test_set"),
+        ("seg_train", "seg_test"),
+        ("seg_train/seg_train", "seg_test/seg_test"),
+        ("train/images", "test/images"),
+        ("train", "eval"),
+        ("Train Set", "TestSet"),
+        ("train", "test1"),
+        ("training", "holdout"),
+        ("train2017", "val2017"),
+        ("TRAIN", "flowers-hold-out"),
+    ],
+)
+def test_a_folder_per_split_by_any_usual_name(photos, train, test):
+    photos(f"set/{train}", cats=4, dogs=3)
+    photos(f"set/{test}", cats=1, dogs=2)
+    examples = listed(photos("set"))
+    assert examples.classes == ("cats", "dogs")
+    assert not examples.findings
+    held_out = "val" if test in ("eval", "val2017") else "test"
+    assert {*zip(examples.splits, examples.ids, strict=True)} == {
+        *(
+            ("train", f"{train}/{name}/{name}{i}.png")
+            for name, n in (("cats", 4), ("dogs", 3))
+            for i in range(n)
+        ),
+        *(
+            (held_out, f"{test}/{name}/{name}{i}.png")
+            for name, n in (("cats", 1), ("dogs", 2))
+            for i in range(n)
+        ),
+    }
+
+
+def test_splits_in_class_folders(photos):
+    photos("set/cats", train=4, test_1=1)
+    photos("set/dogs", Training=3, test=2)
+    examples = listed(photos("set"))
+    assert examples.classes == ("cats", "dogs")
+    cells = Counter(zip(examples.splits.tolist(), examples.labels.tolist(), strict=True))
+    assert cells == {("train", 0): 4, ("test", 0): 1, ("train", 1): 3, ("test", 1): 2}
+
+
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        ({"train": 3, "test1": 3}, "test1, train look like splits but hold no class folders"),
+        ({"my_train_images": 3, "my_test_images": 3}, "look like splits but hold no class folders"),
+        (
+            {"seg_train/a": 3, "seg_test/a": 3, "seg_pred": 3},
+            "seg_test, seg_train look like splits, seg_pred does not",
+        ),
+    ],
+)
+def test_splits_that_cannot_be_read_are_refused(photos, folders, message):
+    with pytest.raises(DataError, match=message):
+        listed(photos(**folders))
+
+
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        (
+            {"2020/cats": 3, "2020/dogs": 3, "2021/cats": 3, "2021/dogs": 3},
+            "2020, 2021 are read as the classes, and all have the folders cats, dogs",
+        ),
+        (
+            {"train/cats": 3, "train/dogs": 3, "more/cats": 3, "more/dogs": 3},
+            "more, train are read as the classes",
+        ),
+        (
+            {"cats/train": 3, "cats/test": 3, "dogs": 3},
+            "cats: in a class folder, test, train look like splits, and are not read",
+        ),
+        (
+            {"train": 3, "test": 3, "docs": 3},
+            "test, train have names of splits, and are read as classes, as docs is beside them",
+        ),
+    ],
+)
+def test_folders_that_may_mean_something_else_are_a_warning(photos, folders, message):
+    examples = listed(photos(**folders))
+    (finding,) = examples.findings
+    assert (finding.kind, examples.splits) == ("unclear_folders", None)
+    assert message in finding.why
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        {"test_tube": 3, "beaker": 3},
+        {"dev_board": 3, "test_board": 3},
+        {"valid": 3, "invalid": 3},
+        {"train/a": 2, "train/b": 1, "tram/c": 2, "tram/d": 1},
+        {"left/a": 3, "right/a": 3},
+    ],
+)
+def test_classes_may_have_names_with_a_split_in_them(photos, folders):
+    examples = listed(photos(**folders))
+    assert examples.classes == tuple(sorted({name.split("/")[0] for name in folders}))
+    assert examples.splits is None
+    assert not examples.findings

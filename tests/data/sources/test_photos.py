@@ -94,3 +94,18 @@ def test_copies_are_found_and_no_class_is_asked_for(root, tmp_path):
     # As a folder of classes the same would be refused.
     with pytest.raises(DataError, match="directly in"):
         source_registry.list_examples(ImageFolderData(root=str(root)))
+
+
+def test_folders_with_names_of_splits_are_kept_apart_where_all_files_are_in_one(root):
+    for path in root.glob("a*.png"):
+        path.unlink()
+    data = dataset.read(config(root, val_fraction=0.0), 0)
+    assert data.spec.counts == {"train": 6, "test": 3}
+    names = [data.examples.ids[index] for index in data.splits["test"]]
+    assert names == ["test/d0.png", "test/d1.png", "test/d2.png"]
+    (root / "more").mkdir()
+    picture(99).save(root / "more" / "e.png")
+    examples = source_registry.collect(config(root))
+    assert examples.splits is None
+    (why,) = [finding.why for finding in examples.findings if finding.kind == "unclear_folders"]
+    assert "test/d0.png, train/b0.png look like parts of splits, and more/e.png does not" in why

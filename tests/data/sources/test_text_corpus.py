@@ -11,7 +11,7 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 import pytest
 
-from fmkit.config.schema.data import TextLinesData
+from fmkit.config.schema.data import TextFilesData, TextLinesData
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.core.errors import DataError
 from fmkit.data import dataset, load
@@ -19,6 +19,7 @@ from fmkit.data.content import documents
 from fmkit.data.formats import tables
 from fmkit.data.quality import document_checks
 from fmkit.data.sources import text_corpus
+from fmkit.data.sources.registry import collect
 
 CELLS = [
     "plain", "with, comma", 'says "hello"', "two\nlines", "ü and 不", "semi;colon", "tab\tinside",
@@ -248,3 +249,34 @@ def test_the_largest_cell_of_other_readers_is_left_as_it_was(tmp_path):
         read.append(len(part.text))
     assert len(long) in read
     assert csv.field_size_limit() == before
+
+
+@pytest.mark.parametrize(
+    "train", ["train.txt", "wiki.train.txt", "train/a.txt", "my_training_set.txt"]
+)
+def test_files_of_lines_with_names_of_splits_are_kept_apart(train, tmp_path):
+    counts = {train: 40, train.replace("train", "dev").replace("deving", "dev"): 4, "test1.md": 6}
+    for name, count in counts.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("".join(f"{name} {index}\n" for index in range(count)))
+    config = TextLinesData(root=str(tmp_path))
+    data = dataset.read(config, 0)
+    assert data.spec.counts == {"train": 40, "val": 4, "test": 6}
+    assert {data.examples.ids[index].split(":")[0] for index in data.splits["train"]} == {train}
+    limited = dataset.read(TextLinesData(root=str(tmp_path), limit=42), 0)
+    assert limited.spec.counts == {"train": 40, "val": 2}
+    (tmp_path / "other.txt").write_text("other\n")
+    examples = collect(config)
+    assert examples.splits is None
+    assert ["other.txt does not" in finding.why for finding in examples.findings] == [True]
+
+
+def test_documents_are_apart_by_their_folders_and_not_by_their_names(tmp_path):
+    for name in ("training.md", "testing.md", "a.md", "b.md"):
+        for folder in ("plain", "set/train", "set/test"):
+            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+            (tmp_path / folder / name).write_text(f"{folder} {name}")
+    plain = collect(TextFilesData(root=str(tmp_path / "plain")))
+    assert (plain.splits, plain.findings) == (None, ())
+    examples = collect(TextFilesData(root=str(tmp_path / "set")))
+    assert examples.splits.tolist() == ["test"] * 4 + ["train"] * 4

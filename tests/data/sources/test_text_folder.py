@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -227,3 +228,24 @@ def test_random_bytes_are_told_or_read(tmp_path):
         except DataError:
             told += 1
     assert 30 < told < 150
+
+
+@pytest.mark.parametrize(("train", "test"), [("training", "holdout"), ("my_train", "my_test")])
+@pytest.mark.parametrize("kind", ["texts", "lines"])
+def test_a_folder_per_split_by_any_usual_name(request, kind, train, test):
+    write = request.getfixturevalue(kind)
+    write(f"set/{train}", good=4, bad=3)
+    root = write(f"set/{test}", good=1, bad=2).parent
+    examples = listed(root)
+    assert examples.classes == ("bad", "good")
+    assert Counter(examples.splits.tolist()) == {"train": 7, "test": 3}
+
+
+@pytest.mark.parametrize(
+    "files", [("train", "test"), ("train_set", "test_set"), ("my_train", "my_holdout", "labels")]
+)
+def test_files_with_names_of_splits_are_no_classes(lines, files):
+    root = lines(**dict.fromkeys(files, 4))
+    with pytest.raises(DataError, match=r"look like splits, and here a file is a class"):
+        listed(root)
+    assert listed(lines("fine", training_shoes=4, boots=4)).classes == ("boots", "training_shoes")
