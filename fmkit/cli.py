@@ -39,9 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     is_process, code = arguments is None, 0
     try:
         with signals.signal_handlers(until_exit=is_process):  # from here on SIGUSR1 does not kill
-            if is_process:
-                from fmkit.core import console
+            from fmkit.core import console
 
+            if is_process:
                 console.prepare_streams()
             machine.set_library_defaults()
             words = sys.argv[1:] if arguments is None else list(arguments)
@@ -52,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     json_output.run(lambda: _run([word for word in words if word != "--json"]))
                 else:
                     _run(words)
+                console.require_complete_output()
             except (Exception, KeyboardInterrupt) as error:
                 from fmkit.commands import failures
 

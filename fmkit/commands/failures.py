@@ -26,6 +26,7 @@ _NO_MEMORY = (
 """How native code, and Python inside of it, says that there is no memory left."""
 _NO_SPACE = ("No space left on device", "Disk quota exceeded", "errno = 28")
 """The same for a full disk; HDF5 says it in the last of these ways."""
+_FREE_SPACE = "Free some space and start again."
 _SMALLEST_SIDE = 32
 
 
@@ -38,9 +39,13 @@ def as_fmkit_error(
         folder: the run's, if there is a run.
         config: the typed config of a command that makes no run.
     """
-    if isinstance(error, FmkitError):
-        return error
     failure: FmkitError
+    if isinstance(error, FmkitError):
+        if _has_disk_full_errno(error) and error.exit_code != ResourceError.exit_code:
+            failure = ResourceError(error.message, _FREE_SPACE)
+            failure.__cause__ = error
+            return failure
+        return error
     number = signals.raised_signal()  # also where a library has made another error of it
     if isinstance(error, KeyboardInterrupt):
         number = error.number if isinstance(error, signals.SignalReceived) else signal.SIGINT
@@ -51,7 +56,7 @@ def as_fmkit_error(
         message = f"stopped by {signal.Signals(number).name}{_position(folder)}."
         failure = Interrupted(message, hint, number)
     elif is_disk_full(error):
-        failure = ResourceError(f"the disk is full: {error}.", "Free some space and start again.")
+        failure = ResourceError(f"the disk is full: {error}.", _FREE_SPACE)
     elif is_out_of_memory(error):
         failure = _out_of_memory(folder, config)
     else:
@@ -84,9 +89,14 @@ def report(error: FmkitError) -> None:
 
 def is_disk_full(error: BaseException) -> bool:
     """Whether an error, or one behind it, says that the disk is full."""
+    return _has_disk_full_errno(error) or any(
+        sign in str(cause) for sign in _NO_SPACE for cause in _chain(error)
+    )
+
+
+def _has_disk_full_errno(error: BaseException) -> bool:
     return any(
-        (isinstance(cause, OSError) and cause.errno in files.DISK_FULL_ERRORS)
-        or any(sign in str(cause) for sign in _NO_SPACE)
+        isinstance(cause, OSError) and cause.errno in files.DISK_FULL_ERRORS
         for cause in _chain(error)
     )
 

@@ -13,21 +13,35 @@ from rich.markup import escape
 from rich.text import Text
 
 from fmkit.core import sanitize, signals
+from fmkit.core.errors import ResourceError
+from fmkit.core.files import DISK_FULL_ERRORS
 
 _SLOW_SECONDS = 2.0
 
 
 class PipeSafeConsole(Console):
-    """A console that falls silent when its reader is gone, as with `| head`."""
+    """A console that falls silent when its reader is gone, as with `| head`.
+
+    Attributes:
+        disk_full: the error that silenced it, where its output goes to a full disk.
+    """
+
+    disk_full: OSError | None = None
 
     def _check_buffer(self) -> None:
         try:
             super()._check_buffer()
-        except OSError:  # a closed terminal, a full disk
-            self.on_broken_pipe()
+        except OSError as error:
+            self.silence(error)
+
+    def silence(self, error: OSError) -> None:
+        """Print nothing any more, since an attempt failed."""
+        if error.errno in DISK_FULL_ERRORS:
+            self.disk_full = error
+        self.on_broken_pipe()
 
     def on_broken_pipe(self) -> None:
-        """Print nothing any more."""
+        """Print nothing any more; rich calls this itself where the reader is gone."""
         self.quiet = True
         # Python flushes its own streams at exit, which would fail again.
         null = os.open(os.devnull, os.O_WRONLY)
@@ -73,8 +87,20 @@ def write_stdout(text: str) -> None:
     try:
         stdout.file.write(sanitize.escape_invisible(text, keep="\n\t"))
         stdout.file.flush()
-    except OSError:  # the reader is gone
-        stdout.on_broken_pipe()
+    except OSError as error:  # the reader is gone
+        stdout.silence(error)
+
+
+def require_complete_output() -> None:
+    """Raise if results could not be printed because stdout is a file on a full disk.
+
+    Raises:
+        ResourceError: a result is cut off, though the command has done the rest of its work.
+    """
+    if stdout.disk_full is not None:
+        raise ResourceError(
+            f"the output is cut off: {stdout.disk_full.strerror}.", "Free some space and repeat."
+        )
 
 
 def clean(text: str) -> str:

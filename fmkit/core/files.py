@@ -55,7 +55,11 @@ def display_path(path: str | Path) -> str:
 
 
 def why_not_writable(path: Path) -> str:
-    """Why a file cannot be written at a path, missing folders included; empty when it can."""
+    """Why a file cannot be written at a path, missing folders included; empty when it can.
+
+    Raises:
+        OSError: the disk is full, which is nothing wrong with the path.
+    """
     if path.is_dir():
         return "it is a folder"
     folder = path
@@ -64,6 +68,8 @@ def why_not_writable(path: Path) -> str:
         with tempfile.TemporaryFile(dir=folder):
             return ""
     except OSError as error:
+        if error.errno in DISK_FULL_ERRORS:
+            raise
         return f"no file can be made in {folder} ({error.strerror or type(error).__name__})"
 
 

@@ -1,9 +1,12 @@
-"""Memory that runs out: what was going on, with which sizes, and what to try."""
+"""Memory and disks that run out: what was going on, with which sizes, and what to try."""
 
 import errno
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -14,8 +17,8 @@ from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.optimizer import AdamConfig
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.config.schema.task import ClassificationConfig
-from fmkit.core import signals
-from fmkit.core.errors import ResourceError
+from fmkit.core import files, signals
+from fmkit.core.errors import ArtifactError, ConfigError, DataError, FmkitError, ResourceError
 from fmkit.store.run_dir import RunWriter
 
 
@@ -125,3 +128,43 @@ def test_where_nothing_can_be_halved_there_is_other_advice(folder):
     RunWriter(folder, "finetune").write_config(sizes(1, 32))
     told = failures.as_fmkit_error(MemoryError(), folder)
     assert told.hint == "A smaller data.batch_size takes less."
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+@pytest.mark.parametrize("kind", [ConfigError, DataError, ArtifactError, FmkitError])
+def test_a_full_disk_is_one_whatever_was_made_of_it(kind, number):
+    error = kind("output: x cannot be made.", "Name another folder.")
+    error.__cause__ = OSError(number, os.strerror(number))
+    failure = failures.as_fmkit_error(error)
+    assert failure.exit_code == 6
+    assert failure.message == "output: x cannot be made."
+    assert "Free some space" in failure.hint
+
+
+def test_a_message_that_quotes_a_full_disk_is_not_one():
+    error = DataError("row 3: unknown class 'No space left on device'.")
+    assert failures.as_fmkit_error(error) is error
+
+
+def test_a_full_disk_is_not_an_output_that_may_not_be_written(monkeypatch, tmp_path):
+    def fail(**_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files.tempfile, "TemporaryFile", fail)
+    with pytest.raises(OSError, match="No space left"):
+        files.why_not_writable(tmp_path / "x.csv")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("words", [["--help"], ["guide", "data"], ["finetune", "--cfg", "job"]])
+def test_output_onto_a_full_disk_is_an_error_and_a_reader_that_leaves_is_not(words):
+    command = [sys.executable, "-m", "fmkit", *words]
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert result.returncode == 6
+    assert result.stderr.startswith("error: the output is cut off: No space left on device.")
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (result.returncode, result.stderr) == (0, "")

@@ -68,7 +68,6 @@ def test_a_file_never_gets_the_number_of_a_stream_that_was_closed():
 @pytest.mark.parametrize(
     "shell",
     [
-        '"$0" -m fmkit.cli --help >/dev/full',
         '"$0" -m fmkit.cli runs <&- >&- 2>&-',
         'env -i PYTHONPATH="$PYTHONPATH" LC_ALL=C "$0" -m fmkit.cli runs',
     ],
