@@ -12,7 +12,14 @@ from fmkit.commands import launch
 from fmkit.config import rules, saved_config, units
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.core import atomic_dir, console, files, machine
-from fmkit.core.errors import ArtifactError, ConfigError, DataError, join_names, received
+from fmkit.core.errors import (
+    ArtifactError,
+    ConfigError,
+    DataError,
+    join_names,
+    plural,
+    received,
+)
 from fmkit.store import environment, metrics_log, run_dir
 from fmkit.store.run_dir import RunWriter
 from fmkit.store.run_reader import RunReader
@@ -162,7 +169,7 @@ class ResumedRun:
         step = self.saved.position.phase_step
         rates = [learning_rate_at(assembly, plan, step) for plan in (old, phase)]
         self._log(
-            f"phase {phase.name} gets {phase.steps} steps, not {old.steps}; the learning rate at "
+            f"phase {phase.name} gets {plural(phase.steps, 'step')}, not {old.steps}; the learning rate at "
             f"step {step} of it was {rates[0]:.3g}, and is {rates[1]:.3g} now"
         )
 
@@ -191,7 +198,7 @@ class ResumedRun:
         epochs = -(-steps // steps_per_epoch)
         position = f"at step {self.saved.step} of phase {self.saved.phase}"
         if self.saved.position.phase_step >= steps:
-            return f"resuming run {name} {position} (all {epochs} epochs are trained)"
+            return f"resuming run {name} {position} (trained to its last epoch, {epochs})"
         epoch = min(self.saved.position.epoch + 1, epochs)
         return f"resuming run {name} {position} (epoch {epoch} of {epochs})"
 

@@ -8,7 +8,7 @@ from fmkit.config.schema.data import DataConfig
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.config.schema.task import TaskConfig
 from fmkit.core import console
-from fmkit.core.errors import ConfigError, DataError, received
+from fmkit.core.errors import ConfigError, DataError, plural, received
 from fmkit.core.throttle import Throttle
 from fmkit.data.dataset import Dataset
 from fmkit.data.loaders import packing
@@ -61,7 +61,7 @@ def rows_of(data: Dataset, task: Any, backbone: Backbone) -> Dataset:
     for name, members in data.splits.items():
         if len(members) and not len(encoded.splits[name]):
             raise DataError(
-                f"none of the {len(members):,} examples of {name} leaves anything to learn within "
+                f"none of {plural(len(members), 'example')} of {name} leaves anything to learn within "
                 f"model.max_length={backbone.max_length}.",
                 "Set a larger model.max_length, or remove these examples.",
             )

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fmkit.core.errors import DataError, ResourceError
+from fmkit.core.errors import DataError, ResourceError, plural
 from fmkit.core.types import SPLITS, Tokenizer
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Content, Examples, ProgressCallback, TextPart
@@ -260,7 +260,7 @@ class WindowRows(Rows):
     def describe(self, max_length: int) -> str:
         """How many tokens there are."""
         total = int(self.lengths.sum())
-        return f"{len(self.lengths):,} windows of {max_length} tokens, {total:,} in all"
+        return f"{plural(len(self.lengths), 'window')} of {max_length} tokens, {total:,} in all"
 
 
 class NumberedIds(Sequence[str]):

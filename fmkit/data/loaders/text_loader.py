@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from fmkit.config.schema.data import DataConfig
 from fmkit.config.schema.runtime import RuntimeConfig
+from fmkit.core.errors import plural
 from fmkit.core.types import Tokenizer
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Content, Examples, without_classes
@@ -184,7 +185,7 @@ class TokenRows(Rows):
         cut = int((uncut > self.lengths).sum())
         phrase += f", {cut:,} ({cut / len(uncut):.0%}) cut to {limit}" if cut else ", none cut"
         if self._split_texts:
-            phrase += f"; {self._split_texts:,} texts longer than {limit} in parts"
+            phrase += f"; {plural(self._split_texts, 'text')} longer than {limit} in parts"
         return phrase
 
 
