@@ -129,7 +129,7 @@ def evaluation(metrics: dict[str, Any], data: str, split: str, path: Path) -> No
     if (calibration := metrics.get("expected_calibration_error")) is not None:
         stdout.print(f"expected calibration error {calibration:.4f}")
     has_rows = _breakdown(metrics, _MAX_ROWS)
-    stdout.print(f"figures: {escape_markup(str(path))}")
+    stdout.print(f"metrics: {escape_markup(str(path))}")
     if has_rows or "intervals" in metrics:  # then there is a table with a row per example
         stdout.print(f"table: {escape_markup(str(path.with_suffix('.parquet')))}")
 

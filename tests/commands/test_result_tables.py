@@ -36,7 +36,7 @@ def test_tables_fit_the_terminal(width, tmp_path, monkeypatch, capsys):
     result_tables.result(tmp_path, STATUS, METRICS, [])
     result_tables.evaluation(METRICS, "photos", "test", tmp_path / "test.json")
     output = capsys.readouterr().out
-    paths = ("run:", "model:", "figures:", "table:")  # to be copied, so in one line
+    paths = ("run:", "model:", "metrics:", "table:")  # to be copied, so in one line
     lines = [line for line in output.splitlines() if not line.startswith(paths)]
     assert max(map(len, lines)) <= width
     for value in ("0.7500", "0.7000 to 0.8000", "1.2500", "macro F1", "log loss", "val_loss"):
