@@ -169,8 +169,8 @@ class ResumedRun:
         step = self.saved.position.phase_step
         rates = [learning_rate_at(assembly, plan, step) for plan in (old, phase)]
         self._log(
-            f"phase {phase.name} gets {plural(phase.steps, 'step')}, not {old.steps}; the learning rate at "
-            f"step {step} of it was {rates[0]:.3g}, and is {rates[1]:.3g} now"
+            f"phase {phase.name} gets {plural(phase.steps, 'step')}, not {old.steps}; "
+            f"the learning rate at step {step} of it was {rates[0]:.3g}, and is {rates[1]:.3g} now"
         )
 
     def _write_longer_config(self) -> None:

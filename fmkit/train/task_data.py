@@ -61,8 +61,8 @@ def rows_of(data: Dataset, task: Any, backbone: Backbone) -> Dataset:
     for name, members in data.splits.items():
         if len(members) and not len(encoded.splits[name]):
             raise DataError(
-                f"none of {plural(len(members), 'example')} of {name} leaves anything to learn within "
-                f"model.max_length={backbone.max_length}.",
+                f"none of {plural(len(members), 'example')} of {name} leaves anything to learn "
+                f"within model.max_length={backbone.max_length}.",
                 "Set a larger model.max_length, or remove these examples.",
             )
     return encoded
