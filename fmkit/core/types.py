@@ -13,10 +13,14 @@ ROLES = ("system", "user", "assistant")
 
 @dataclass(frozen=True)
 class Message:
-    """One message of a conversation; the role is one of `ROLES`."""
+    """One message of a conversation; the role is one of `ROLES`.
+
+    `learned` is false of an assistant's message that is only read, as those of others are.
+    """
 
     role: str
     content: str
+    learned: bool = True
 
 
 class Tokenizer(Protocol):

@@ -140,6 +140,10 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
             "Name them in their order, so that fmkit knows entities: "
             "data.tag_names=[O,B-PER,I-PER]",
         ),
+        "unread_key": (
+            "keys of conversations that are not read, and may change what is learned",
+            "Remove them, or these conversations, if that matters.",
+        ),
         "plain_tags": ("tags that mark no entities", ""),
         "imbalance": ("very imbalanced classes", "task.class_weights=balanced may help."),
         "repeated_rows": ("rows that repeat an earlier one: left out", ""),

@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -89,6 +90,17 @@ def test_a_conversation_as_the_models_own_template_writes_it(name):
     (last,) = found.encode([WITH_SYSTEM], last_only=True)
     marked = written(found.tokenizer, turns.tokens[last.answers == 1])
     assert marked == "B" + ANSWERS[name].rsplit("B")[1]
+
+
+@pytest.mark.parametrize("name", [*WRITTEN, "plain"])
+def test_an_answer_that_is_not_learned_has_the_same_tokens(name):
+    found = bound(name, byte_tokenizer("causal") if name == "plain" else None)
+    read = [replace(turn, learned=turn.content != "Ho.\n") for turn in WITH_SYSTEM]
+    plain, turns = found.encode([WITH_SYSTEM, read])
+    np.testing.assert_array_equal(turns.tokens, plain.tokens)
+    (last,) = found.encode([WITH_SYSTEM], last_only=True)
+    np.testing.assert_array_equal(turns.answers, last.answers)
+    assert 0 < turns.answers.sum() < plain.answers.sum()
 
 
 @pytest.mark.parametrize("name", [*WRITTEN, "plain"])

@@ -90,7 +90,7 @@ class Conversations(Content):
     conversations: tuple[Messages, ...]
 
     def identity(self, index: int) -> tuple[int, bytes]:
-        """Roles and contents as JSON."""
+        """Roles and contents as JSON, and 0 after those of an answer that is not learned."""
         encoded = json.dumps(_as_json(self.conversations[index]))
         return len(encoded), encoded.encode()
 
@@ -101,10 +101,10 @@ class Conversations(Content):
         return words.encode("utf-8", "surrogatepass")
 
     def size_columns(self) -> dict[str, np.ndarray]:
-        """Messages, characters and words of each conversation, and characters of its answers."""
+        """Messages, characters, words of each conversation, characters of its learned answers."""
         contents = [[turn.content for turn in turns] for turns in self.conversations]
         answers = [
-            [turn.content for turn in turns if turn.role == "assistant"]
+            [turn.content for turn in turns if turn.role == "assistant" and turn.learned]
             for turns in self.conversations
         ]
         return {
@@ -215,7 +215,9 @@ def _plain(turns: Turns) -> str:
 
 
 def _as_json(turns: Turns) -> Any:
-    return turns if isinstance(turns, str) else [[turn.role, turn.content] for turn in turns]
+    if isinstance(turns, str):
+        return turns
+    return [[turn.role, turn.content, *([] if turn.learned else [0])] for turn in turns]
 
 
 def text_passages(

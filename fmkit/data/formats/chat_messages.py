@@ -6,10 +6,13 @@
     {"instruction": "...", "input": "...", "output": "..."}            Alpaca; `input` may be empty
     {"instruction": "...", "context": "...", "response": "..."}        Dolly
 
-A `system` key beside them is the system message. The keys of a record determine its layout.
+A `system` key beside them is the system message. The keys of a record determine its layout. A
+message of the assistant with `"weight": 0` is read and not learned, as in OpenAI's fine-tuning
+(platform.openai.com/docs/guides/fine-tuning, "multi-turn chat examples").
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from fmkit.core.errors import join_names
@@ -30,8 +33,18 @@ _PAIRS = (
 KEYS = frozenset({*_LISTS, "system", *(key for keys in _PAIRS for key in keys if key)})
 """All keys that are read."""
 
+_CALLS = ("tool_calls", "function_call")
+"""Keys of a message that is more than its text."""
+_NOTHING: tuple[Any, ...] = (None, "", [], {}, True)
+_UNREAD = ("tools", "functions", "history", "weight")
+_UNREAD_OF_MESSAGES = (
+    *("reasoning_content", "reasoning", "thinking", "train", "train_detail", "loss"),
+    *("images", "audio", "videos"),
+)
+"""Keys of a record and of its messages that change what other tools learn."""
+
 _ROLES = {
-    "system": "system",
+    **dict.fromkeys(("system", "developer"), "system"),
     **dict.fromkeys(("user", "human"), "user"),
     **dict.fromkeys(("assistant", "gpt", "chatgpt", "model"), "assistant"),
 }
@@ -57,6 +70,8 @@ def messages(row: Any) -> tuple[Message, ...]:
             raise unusable(f"{where}, the {turn.role}'s, is empty")
     if len(turns) < first + 2:
         raise unusable("no answer of an assistant")
+    if not any(turn.learned for turn in turns if turn.role == "assistant"):
+        raise unusable("all answers have weight 0, so that nothing is learned")
     return tuple(turns)
 
 
@@ -72,7 +87,16 @@ def message(row: Any, where: str) -> Message:
     if not isinstance(role, str) or role.lower() not in _ROLES:
         expected = join_names(list(_ROLES))
         raise unusable(f"{where} has the role {role!r}; expected one of {expected}")
+    if calls := [key for key in _CALLS if row.get(key)]:
+        raise unusable(f"{where} has {join_names(calls)}, and only texts are learned")
     return Message(_ROLES[role.lower()], _text(row.get("content", row.get("value")), where))
+
+
+def unread_keys(row: Any) -> set[str]:
+    """Keys of a record that are not read, and with which other tools learn something else."""
+    messages = [entry for name in _LISTS for entry in parse_messages(row.get(name)) or ()]
+    rows = [(row, _UNREAD), *((entry, _UNREAD_OF_MESSAGES) for entry in messages)]
+    return {key for cells, keys in rows for key in keys if cells.get(key) not in _NOTHING}
 
 
 def parse_messages(cell: Any) -> Any:
@@ -123,7 +147,17 @@ def _messages(row: Any) -> list[Message]:
 def _listed(rows: Any, key: str) -> list[Message]:
     if not isinstance(rows, list):
         raise unusable(f"`{key}` is a {type(rows).__name__}; expected a list of messages")
-    return [message(row, f"message {number}") for number, row in enumerate(rows, start=1)]
+    return [_weighted(row, f"message {number}") for number, row in enumerate(rows, start=1)]
+
+
+def _weighted(row: Any, where: str) -> Message:
+    turn = message(row, where)
+    weight = row.get("weight")
+    if weight is None or weight != weight or turn.role != "assistant":
+        return turn
+    if weight not in (0, 1):
+        raise unusable(f"{where} has the weight {weight!r}; expected 0 or 1")
+    return replace(turn, learned=bool(weight))
 
 
 def _text(content: Any, where: str) -> str:

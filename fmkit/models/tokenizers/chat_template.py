@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -113,15 +114,20 @@ class Turns:
 
     Attributes:
         tokens: (n,) int32.
-        answers: 1 for the tokens of answers and for the end token after each, else 0; (n,) int32.
+        answers: 1 for the tokens of answers that are learned, and for the end token after each,
+            else 0; (n,) int32.
     """
 
     tokens: np.ndarray
     answers: np.ndarray
 
 
-_Part = tuple[int | str, bool]
-"""The id of a special token, or a text; and whether it is part of an answer."""
+class _Part(NamedTuple):
+    """The id of a special token, or a text, and whether it is part of an answer."""
+
+    content: int | str
+    is_answer: bool = False
+    is_learned: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,9 +207,11 @@ class Chat:
             is_answer = message.role == "assistant"
             content = message.content.strip() if template.trims else message.content
             parts += self._split(template.headers[message.role])
-            parts.append((template.lead + content if is_answer else content, is_answer))
+            is_learned = is_answer and message.learned
+            content = template.lead + content if is_answer else content
+            parts.append(_Part(content, is_answer, is_learned))
             if is_answer or template.ends_all:
-                parts.append((self._token_ids[template.end], is_answer))
+                parts.append(_Part(self._token_ids[template.end], is_answer, is_learned))
             parts += self._split(template.after)
         return parts
 
@@ -212,31 +220,34 @@ class Chat:
         names = [*self.template.special_tokens, START, END]
         for part in re.split(f"({'|'.join(map(re.escape, names))})", text):
             if part in self._token_ids:
-                yield self._token_ids[part], False
+                yield _Part(self._token_ids[part])
             elif part and part not in names:
-                yield part, False
+                yield _Part(part)
 
     def _joined(self, conversations: Sequence[Sequence[_Part]]) -> list[Turns]:
         merged: list[list[_Part]] = []
         for parts in conversations:
             merged.append([])
             # Neighbouring texts become one, where neither is of an answer.
-            groups = groupby(parts, key=lambda part: isinstance(part[0], str) and not part[1])
+            groups = groupby(
+                parts, key=lambda part: isinstance(part.content, str) and not part.is_answer
+            )
             for is_plain_text, group in groups:
                 if is_plain_text:
-                    merged[-1].append(("".join(str(text) for text, _ in group), False))
+                    merged[-1].append(_Part("".join(str(part.content) for part in group)))
                 else:
                     merged[-1] += group
-        texts = [content for parts in merged for content, _ in parts if isinstance(content, str)]
+        contents = [part.content for parts in merged for part in parts]
+        texts = [content for content in contents if isinstance(content, str)]
         distinct = list(dict.fromkeys(texts))
         rows: dict[int | str, np.ndarray] = dict(zip(distinct, self._tokens(distinct), strict=True))
         encoded = []
         for parts in merged:
             pieces = [
                 rows[content] if isinstance(content, str) else np.array([content], np.int32)
-                for content, _ in parts
+                for content, *_ in parts
             ]
-            flags = np.array([is_answer for _, is_answer in parts], np.int32)
+            flags = np.array([part.is_learned for part in parts], np.int32)
             tokens = np.concatenate([np.zeros(0, np.int32), *pieces]).astype(np.int32)
             encoded.append(Turns(tokens, np.repeat(flags, [len(piece) for piece in pieces])))
         return encoded

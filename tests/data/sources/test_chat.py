@@ -72,6 +72,13 @@ def test_every_layout(row, expected):
         ({"messages": [ASKED[0], {"role": "assistant", "content": 3}]}, "message 2 has a int"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}, ASKED[1]]},
          "message 1 has parts that are not texts: 'image_url'"),
+        ({"messages": [ASKED[0], {**ASKED[1], "tool_calls": [{"id": "1"}]}]},
+         "message 2 has tool_calls"),
+        ({"messages": [ASKED[0], {"role": "assistant", "function_call": {"name": "f"}}]},
+         "message 2 has function_call"),
+        ({"messages": [ASKED[0], {**ASKED[1], "weight": 0.5}]},
+         "message 2 has the weight 0.5; expected 0 or 1"),
+        ({"messages": [ASKED[0], {**ASKED[1], "weight": 0}]}, "all answers have weight 0"),
         ({"prompt": "Q", "completion": "a\0"}, "completion is not text: it has a NUL"),
         ({"prompt": "Q"}, "it has the keys prompt; expected"),
     ],
@@ -80,6 +87,51 @@ def test_what_is_wrong_with_a_row(row, why):
     with pytest.raises(UnusableInput) as error:
         chat_messages.messages(row)
     assert (error.value.kind, why in error.value.why) == ("incomplete_row", True)
+
+
+READ = Message("assistant", "A", learned=False)
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ((1, 0), (SAID[1], READ)),
+        ((0, 1), (READ, SAID[1])),
+        ((0.0, None), (READ, SAID[1])),
+        ((False, float("nan")), (READ, SAID[1])),
+    ],
+)
+@pytest.mark.parametrize("layout", ["messages", "conversations"])
+def test_an_answer_of_weight_0_is_read_and_not_learned(weights, expected, layout):
+    asked = {**ASKED[0], "weight": 0, "tool_calls": None}  # a user's message is never learned
+    turns = [turn for weight in weights for turn in (asked, {**ASKED[1], "weight": weight})]
+    assert chat_messages.messages({layout: turns})[1::2] == expected
+
+
+def test_weights_change_the_identity_and_only_where_they_are_0(tmp_path):
+    def digest(**more):
+        turns = [*ASKED, ASKED[0], {**ASKED[1], **more}]
+        write(tmp_path / "a.jsonl", [json.dumps({"messages": turns})])
+        return read(tmp_path / "a.jsonl").content.digest()
+
+    assert digest() == digest(weight=1) != digest(weight=0)
+
+
+def test_keys_that_other_tools_learn_from_are_told(tmp_path):
+    rows = [
+        {"messages": ASKED, "tools": [{"type": "function"}], "id": 3},
+        {"messages": [ASKED[0], {**ASKED[1], "reasoning_content": "Hm.", "train": False}]},
+        {"messages": [ASKED[0], {**ASKED[1], "reasoning_content": "", "train": True}]},
+        {"prompt": "Q", "completion": "A", "weight": 0.5, "tools": []},
+        {"instruction": "Q", "output": "A", "history": [["a", "b"]]},
+    ]
+    write(tmp_path / "a.jsonl", [json.dumps(row) for row in rows])
+    found = read(tmp_path / "a.jsonl")
+    assert len(found) == len(rows)
+    assert {finding.kind for finding in found.findings} == {"unread_key"}
+    assert {finding.where: finding.count for finding in found.findings} == dict.fromkeys(
+        ("'history'", "'reasoning_content'", "'tools'", "'train'", "'weight'"), 1
+    )
 
 
 def lines(count, begin=0):
