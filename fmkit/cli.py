@@ -12,7 +12,7 @@ COMMANDS = {
     "generate": ("generate:generate", "generate text with a causal language model"),
     "check": ("check:check", "inspect a dataset and report problems"),
     "tokenizer": ("tokenizer:tokenizer", "train a tokenizer on your own texts"),
-    "runs": ("runs:runs", "list, show, compare and rank runs"),
+    "runs": ("runs:runs", "list, show, compare, rank and remove runs"),
     "cache": ("cache:cache", "list and clear cached backbone features"),
     "guide": ("guide:guide", "read the guide"),
 }

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit.commands import json_output, launch, run_tables
+from fmkit.commands import json_output, launch, run_removal, run_tables
 from fmkit.commands.run_tables import Rows
 from fmkit.config.registry import larger_is_better
 from fmkit.core import console, files, safe_io
@@ -21,28 +21,32 @@ OPTIONS = {
     "metric": ("test.accuracy", "What `best` ranks by: `test.` or `val.` and the metric's name."),
     "data": ("", "`best` ranks only runs on this data, by its name: only those compare."),
     "--csv": ("", "`list` and `best`: a CSV table with all columns."),
+    "--yes": ("", "`rm` and `clean`: remove without asking."),
 }
 """Keys and flags of `fmkit runs`, each with its default and its meaning."""
 
-_RUNS_PER_VERB = {"list": 0, "show": 1, "compare": 2, "best": 0}
+_RUNS_PER_VERB = {"list": 0, "show": 1, "compare": 2, "best": 0, "rm": None, "clean": 0}
+"""None: one or more."""
+_EXPECTED = {0: "no run", 1: "one run", 2: "two runs", None: "one or more runs"}
+_FLAGS = ("--csv", "--yes")
 
 
 def runs(arguments: Sequence[str]) -> None:
-    """Run `fmkit runs [list|show RUN|compare RUN RUN|best] [KEY=VALUE ...]`.
+    """Run `fmkit runs [list|show RUN|compare RUN RUN|best|rm RUN ...|clean] [KEY=VALUE ...]`.
 
     Raises:
         ConfigError: no such verb or key, or too few or too many runs.
-        ArtifactError: a run was not found or cannot be read.
+        ArtifactError: a run was not found, cannot be read, or is in use.
     """
-    as_csv = "--csv" in arguments
-    arguments = [word for word in arguments if word != "--csv"]
+    as_csv, is_confirmed = (flag in arguments for flag in _FLAGS)
+    arguments = [word for word in arguments if word not in _FLAGS]
     words, options = launch.parse_words("fmkit runs", arguments, OPTIONS)
     verb = words.pop(0) if words else "list"
     if verb not in _RUNS_PER_VERB:
         raise ConfigError(received("fmkit runs", verb, list(_RUNS_PER_VERB)))
-    if len(words) != _RUNS_PER_VERB[verb]:
-        expected = ("no run", "one run", "two runs")[_RUNS_PER_VERB[verb]]
-        raise ConfigError(received(f"fmkit runs {verb}", " ".join(words), expected))
+    count = _RUNS_PER_VERB[verb]
+    if len(words) != count and (count is not None or not words):
+        raise ConfigError(received(f"fmkit runs {verb}", " ".join(words), _EXPECTED[count]))
     if as_csv and verb not in ("list", "best"):
         raise ConfigError(
             f"fmkit runs {verb} does not take --csv.",
@@ -55,6 +59,10 @@ def runs(arguments: Sequence[str]) -> None:
     elif verb == "best":
         metric = options.get("metric", "test.accuracy")
         _show_ranking(runs_dir, metric, options.get("data"), as_csv)
+    elif verb == "rm":
+        run_removal.remove(words, runs_dir, is_confirmed)
+    elif verb == "clean":
+        run_removal.clean(runs_dir, is_confirmed)
     else:
         folders = [run_index.resolve(word, runs_dir) for word in words]
         if verb == "show":
