@@ -59,6 +59,10 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
             "Set data.encoding to theirs, save them as UTF-8, or leave them out: data.on_bad=skip",
         ),
         "not_text": ("not a text", _REPLACE),
+        "needs_package": (
+            "photos that another package reads",
+            "Install it, save them as JPEG, or leave them out with data.on_bad=skip.",
+        ),
         "too_large": (
             "too large",
             "Make them smaller, or raise data.max_pixels if you trust them.",
@@ -111,9 +115,9 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "equal_two_classes": ("equal examples under two classes", "Check the labels."),
         "duplicate": ("exact copies", ""),
         "near_duplicate": ("nearly the same photo", ""),
-        "animated": ("animated: the first frame is used", ""),
+        "animated": ("several frames or pages: the first is used", ""),
         "blank": ("a single colour", ""),
-        "unsupported": ("files that fmkit does not read", "They were left out."),
+        "unsupported": ("files that fmkit does not read: left out", ""),
         "unclear_folders": ("folders that may be splits or classes", ""),
         "linked_twice": ("a folder that is linked twice: it is listed once", ""),
         "control_characters": ("control characters in a name", _RENAME),

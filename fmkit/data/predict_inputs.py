@@ -18,7 +18,7 @@ from fmkit.data.formats.text_files import (
     read_document,
     text_problem,
 )
-from fmkit.data.images.decode import EXTENSIONS
+from fmkit.data.images.image_file import EXTENSIONS
 from fmkit.data.sources import conll, text_folder
 from fmkit.data.sources.squad import Keys, read_entries
 from fmkit.data.sources.table_rows import row_id

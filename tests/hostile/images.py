@@ -1,4 +1,4 @@
-"""A folder of photos with everything wrong that can be: 24 kinds of 10 files among 2,000 good ones.
+"""A folder of photos with everything wrong that can be: 29 kinds of 10 files among 2,000 good ones.
 
 `run()` builds it, looks at it as a training run does, and counts the bad files that were found
 under the right kind; a good file that is named counts against them.
@@ -6,6 +6,7 @@ under the right kind; a good file that is named counts against them.
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import os
 import socket
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 SPLITS = {"train": 1600, "val": 200, "test": 200}
 CLASSES = ("ant", "bee")
@@ -78,7 +80,19 @@ GOOD: tuple[tuple[str, Callable[[Image.Image], bytes]], ...] = (
     ("bmp", lambda image: encoded(image, "BMP")),
     ("webp", lambda image: encoded(image, "WEBP", quality=80)),
     ("webp", lambda image: encoded(image, "WEBP", lossless=True)),
+    ("tif", lambda image: encoded(image, "TIFF")),
+    ("TIFF", lambda image: encoded(image, "TIFF", compression="tiff_lzw")),
+    ("tiff", lambda image: encoded(image.convert("CMYK"), "TIFF")),
+    ("tif", lambda image: encoded(_deep(image), "TIFF")),
+    ("png", lambda image: encoded(_deep(image), "PNG")),
+    ("png", lambda image: encoded(image, "PNG", icc_profile=bytes(3_000_000))),
+    ("avif", lambda image: encoded(image, "AVIF", speed=10)),
 )
+
+
+def _deep(image: Image.Image) -> Image.Image:
+    """Grey of 16 bits, of which the values take up few, as those of a 12-bit camera."""
+    return Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 5 + 272)
 
 
 def _make_good(corpus: Corpus) -> None:
@@ -139,9 +153,10 @@ def _other_bomb(index: int) -> tuple[str, bytes]:
 
 
 def _animated(index: int) -> tuple[str, bytes]:
-    form = ("GIF", "WEBP", "PNG")[index % 3]
+    form = ("GIF", "WEBP", "PNG", "TIFF", "AVIF")[index % 5]
     first, *others = (picture(9200 + 10 * index + each) for each in range(3))
-    options = {"save_all": True, "append_images": others, "duration": 100}
+    options = {"save_all": True, "append_images": others}
+    options |= {} if form == "TIFF" else {"duration": 100}
     return form.lower(), encoded(first, form, **options)
 
 
@@ -152,14 +167,17 @@ def _flipped(content: bytes, index: int) -> bytes:
     return bytes(damaged)
 
 
+_HEIC_HEAD = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+HEIC_KIND = "damaged" if importlib.util.find_spec("pillow_heif") else "needs_package"
+
 NOT_IMAGES = (
     b'{"error": "not found"}', b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
     b"%PDF-1.7\n" + bytes(99), b"PK\3\4" + bytes(99), b"\x1f\x8b\x08" + bytes(99), bytes(500),
     b"\x7fELF" + bytes(99), "schön".encode("latin-1") * 20, b"../../other/file.jpg", b"x",
 )  # fmt: skip
 OTHER_FORMATS = (
-    lambda image: encoded(image, "TIFF"), lambda image: b"8BPS\0\1" + bytes(99),
-    lambda image: bytes(4) + b"ftypheic" + bytes(99), lambda image: encoded(image, "ICO"),
+    lambda image: bytes(128) + b"DICM" + bytes(99), lambda image: b"8BPS\0\1" + bytes(99),
+    lambda image: b"\xff\x0a" + bytes(99), lambda image: encoded(image, "ICO"),
     lambda image: b'<svg xmlns="http://www.w3.org/2000/svg"/>',
 )  # fmt: skip
 
@@ -170,7 +188,8 @@ def _make_broken(corpus: Corpus) -> None:
         image, folder = picture(5000 + index, (96, 72)), f"train/{CLASSES[index % 2]}"
         jpeg, png = encoded(image, "JPEG"), encoded(image, "PNG")
         share = (index + 1) / (EACH + 1)
-        cut = {form: encoded(image, form) for form in ("WEBP", "GIF", "BMP")}
+        cut = {form: encoded(image, form) for form in ("WEBP", "GIF", "BMP", "AVIF")}
+        cut["TIFF"] = encoded(image, "TIFF", compression=(None, "tiff_lzw")[index % 2])
         rows: list[tuple[str, bytes, str]] = [
             ("zero.jpg", b"", "empty_file"),
             ("cut.jpg", jpeg[: int(len(jpeg) * share)], "truncated"),
@@ -184,6 +203,11 @@ def _make_broken(corpus: Corpus) -> None:
             ("other.jpg", OTHER_FORMATS[index % 5](image), "not_image"),
             ("bomb.png", png_of_zeros(20_000 + index, 20_000, rows=2), "too_large"),
             ("bomb.jpg", _jpeg_bomb(index), "too_large"),
+            ("cut.avif", cut["AVIF"][: int(len(cut["AVIF"]) * share)], "truncated"),
+            ("cut.tif", cut["TIFF"][: int(len(cut["TIFF"]) * share)], "truncated"),
+            ("bomb.tif", _tiff_bomb(image, 60_000 - index, 60_000), "too_large"),
+            ("raw.tif", _tiff(image, {254: 1} if index % 2 else {50706: 0x0401}), "not_image"),
+            ("phone.heic", _HEIC_HEAD + bytes(99 + index), HEIC_KIND),
         ]
         form = ("GIF", "BMP")[index % 2]
         rows.append((f"cut.{form.lower()}", cut[form][: int(len(cut[form]) * share)], "truncated"))
@@ -192,6 +216,23 @@ def _make_broken(corpus: Corpus) -> None:
         for name, content, kind in rows:
             corpus.add(f"{folder}/{index}-{name}", content, kind)
     corpus.kinds += [*(name for name, _, _ in rows)]
+
+
+def _tiff(image: Image.Image, tags: dict[int, int]) -> bytes:
+    """A TIFF with more tags."""
+    directory = ImageFileDirectory_v2()
+    for tag, value in tags.items():
+        directory[tag] = value
+    return encoded(image, "TIFF", tiffinfo=directory)
+
+
+def _tiff_bomb(image: Image.Image, width: int, height: int) -> bytes:
+    content = bytearray(encoded(image, "TIFF"))
+    for tag, old, new in ((256, image.width, width), (257, image.height, height)):
+        entry = struct.pack("<HHII", tag, 4, 1, old)  # one number of 32 bits
+        place = content.index(entry)
+        content[place : place + len(entry)] = struct.pack("<HHII", tag, 4, 1, new)
+    return bytes(content)
 
 
 def _zeroed(content: bytes, share: float) -> bytes:
@@ -268,7 +309,7 @@ def build(folder: Path) -> Corpus:
     _make_broken(corpus)
     _make_odd(corpus)
     _make_entries(corpus, folder / "outside")
-    if len(corpus.kinds) != 24 or len(corpus.bad) != 24 * EACH:
+    if len(corpus.kinds) != 29 or len(corpus.bad) != 29 * EACH:
         raise AssertionError(f"{len(corpus.kinds)} kinds, {len(corpus.bad)} files")
     return corpus
 

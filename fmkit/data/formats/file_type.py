@@ -8,7 +8,7 @@ import os
 import stat
 import struct
 import zlib
-from typing import IO
+from typing import IO, Literal
 
 _IMAGES: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -18,6 +18,8 @@ _IMAGES: tuple[tuple[bytes, str], ...] = (
     (b"BM", "BMP"),
     (b"II*\0", "TIFF"),
     (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),  # BigTIFF
+    (b"MM\0+", "TIFF"),
     (b"8BPS", "Photoshop"),
     (b"\0\0\1\0", "icon"),
     (b"\0\0\0\x0cjP  ", "JPEG 2000"),
@@ -39,22 +41,39 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", "a Git LFS pointer: run `git lfs pull`"),
     (b"../", "a link written out as text, as Git does without links"),
 )
-_BRANDS = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"avif": "AVIF", b"avis": "AVIF"}
+_BRANDS = {
+    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm"), "HEIC"),
+}
+_DICOM_MAGIC = 128  # where it is, after bytes for any other use
+HEAD = 132
+"""Bytes at the beginning of a file that tell its type."""
+
 _CHUNK = 2**20
 _TAIL = 2**10  # bytes at the end of a file in which an end marker may be
 
 
 def image_format(head: bytes) -> str | None:
-    """The image format of a file by its first 64 bytes, in Pillow's words; None: not an image."""
+    """The image format of a file by its first `HEAD` bytes; None: not an image."""
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
-    if head[4:8] == b"ftyp" and head[8:12] in _BRANDS:
-        return _BRANDS[head[8:12]]
+    if head[4:8] == b"ftyp":
+        return _format_of_brands(head)
+    if head[_DICOM_MAGIC : _DICOM_MAGIC + 4] == b"DICM":
+        return "DICOM"
     return next((name for magic, name in _IMAGES if head.startswith(magic)), None)
 
 
+def _format_of_brands(head: bytes) -> str | None:
+    """AVIF or HEIC by the brands of an ISO media file, the first of which may be a general one."""
+    length = min(int.from_bytes(head[:4], "big"), len(head))
+    brands = [head[8:12], *(head[start : start + 4] for start in range(16, length, 4))]
+    known = [_BRANDS[brand] for brand in brands if brand in _BRANDS]
+    return known[0] if known else "HEIC" if b"mif1" in brands else None
+
+
 def describe_content(head: bytes) -> str:
-    """What a file's first 64 bytes look like, in words."""
+    """What a file's first `HEAD` bytes look like, in words."""
     image = image_format(head)
     if image is not None:
         return f"{'an' if image[0] in 'AIH' else 'a'} {image} image"
@@ -70,7 +89,7 @@ def describe_content(head: bytes) -> str:
     if not head.strip(b"\0"):
         return "nothing but zero bytes"
     try:
-        text = start.decode("utf-8", "strict" if len(head) < 64 else "ignore")
+        text = start.decode("utf-8", "strict" if len(head) < HEAD else "ignore")
     except UnicodeDecodeError:
         text = "\0"
     if text and all(letter.isprintable() or letter.isspace() for letter in text):
@@ -127,6 +146,11 @@ def truncation_reason(stream: IO[bytes], kind: str) -> str:
         announced = int.from_bytes(head[4:8], "little") + 8
     if kind == "BMP" and len(head) >= 6:
         announced = int.from_bytes(head[2:6], "little")
+    if kind == "TIFF" and len(head) >= 8:
+        order: Literal["little", "big"] = "little" if head[:1] == b"I" else "big"
+        announced = 2 + int.from_bytes(head[4:8], order)  # its list of tags may be at the end
+    if kind in ("AVIF", "HEIC"):
+        announced = _end_of_boxes(stream, size)
     if announced > size:
         return f"{size:,} bytes of {announced:,}"
     if kind == "JPEG" and _lacks_end(stream):
@@ -138,6 +162,21 @@ def truncation_reason(stream: IO[bytes], kind: str) -> str:
         stream.seek(max(0, size - 1))
         return "" if stream.read(1) in (b";", b"\0") else f"after {size:,} bytes, without a trailer"
     return ""
+
+
+def _end_of_boxes(stream: IO[bytes], size: int) -> int:
+    """Where the last box of an ISO media file ends, by the lengths that the boxes have."""
+    end = 0
+    while end < size:
+        stream.seek(end)
+        head = stream.read(16)
+        length = int.from_bytes(head[:4], "big")
+        if length == 1:
+            length = int.from_bytes(head[8:16], "big")
+        if length < 8:  # 0: to the end of the file; others are damaged
+            return size
+        end += length
+    return end
 
 
 def _lacks_end(stream: IO[bytes]) -> bool:

@@ -3,8 +3,8 @@
 Legend: S side of the result in pixels, H W height and width of the source, C channels.
 
 Every mode becomes 8-bit RGB: grey is repeated, 16-bit is scaled by 255/65535, CMYK is converted,
-and whatever is transparent is laid over white. The EXIF orientation is applied. GIF and WebP
-animations give their first frame. Colour profiles are ignored, as training pipelines do.
+and whatever is transparent is laid over white. The EXIF orientation is applied. Animations
+and TIFFs of several pages give the first. Colour profiles are ignored, as training pipelines do.
 """
 
 from __future__ import annotations
@@ -14,40 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import (  # the plugins by name, so that Pillow does not load all others
-    BmpImagePlugin,  # noqa: F401
-    GifImagePlugin,  # noqa: F401
-    Image,
-    ImageOps,
-    JpegImagePlugin,  # noqa: F401
-    PngImagePlugin,  # noqa: F401
-    WebPImagePlugin,  # noqa: F401
-)
+from PIL import Image, ImageOps
 
 from fmkit.core.errors import DataError, received
 from fmkit.core.safe_io import RefusedFile, open_regular
 from fmkit.data.content.images import ImageArray, ImageFiles
 from fmkit.data.examples import Content
+from fmkit.data.findings import UnusableInput
 from fmkit.data.formats import file_type
 from fmkit.data.images.exif import exif_transpose
+from fmkit.data.images.image_file import FORMAT_NAMES, FORMATS, open_image, remedy
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
-
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
-"""Formats that are read, by Pillow's names; no other decoder of Pillow sees a file."""
-
-EXTENSION_OF = {
-    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
-    ".png": "PNG",
-    ".bmp": "BMP",
-    ".gif": "GIF",
-    ".webp": "WEBP",
-}
-"""The format that a file extension promises, in lower case."""
-
-EXTENSIONS = tuple(EXTENSION_OF)
-"""File extensions that count as photos when a folder is listed."""
 
 MAX_PIXELS = 178_956_970
 """Largest picture by its header: twice Pillow's warning threshold, where Pillow refuses too.
@@ -80,7 +59,7 @@ def decode(path: str, size: int, resize: str) -> np.ndarray:
         DataError: naming the file, which cannot be read or is too large.
     """
     try:
-        with open_regular(path) as stream, Image.open(stream, formats=FORMATS) as image:
+        with open_regular(path) as stream, open_image(stream) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 limit = f"more than the limit of {MAX_PIXELS:,}"
@@ -91,6 +70,7 @@ def decode(path: str, size: int, resize: str) -> np.ndarray:
             if resize == "pad":
                 draft = max(1, int(width * scale)), max(1, int(height * scale))
             image.draft(None, draft)
+            image.load()  # a TIFF is turned by Pillow as it is loaded, and says so afterwards
             transpose = exif_transpose(image)
             rgb = to_rgb(image)
             if transpose is not None:
@@ -117,11 +97,14 @@ def thumbnail(content: Content, index: int, side: int) -> Image.Image:
         return Image.fromarray(from_array(content.pixels[index], side, "pad"))
     if not isinstance(content, ImageFiles):
         raise TypeError(f"{type(content).__name__} has no images")
-    with open_regular(content.paths[index]) as stream, Image.open(stream, formats=FORMATS) as image:
+    with open_regular(content.paths[index]) as stream, open_image(stream) as image:
         if image.width * image.height > _MAX_THUMBNAIL_PIXELS:
             raise ValueError("too large to be shown")
         image.draft("RGB", (2 * side, 2 * side))
+        image.load()
+        transpose = exif_transpose(image)
         rgb = to_rgb(image).convert("RGB")
+        rgb = rgb if transpose is None else rgb.transpose(transpose)
     return ImageOps.contain(rgb, (side, side))
 
 
@@ -129,6 +112,8 @@ def decode_error(path: str, error: Exception) -> str:
     """What is wrong with a file in a few words, from Pillow's error and the file's first bytes."""
     if isinstance(error, DataError):
         return error.message
+    if isinstance(error, UnusableInput):
+        return error.why
     if isinstance(error, FileNotFoundError):
         return "the file does not exist"
     if isinstance(error, PermissionError):
@@ -139,15 +124,16 @@ def decode_error(path: str, error: Exception) -> str:
         return f"more pixels than the limit of {MAX_PIXELS:,}"
     try:
         with Path(path).open("rb") as stream:
-            start = stream.read(64)
+            start = stream.read(file_type.HEAD)
         if os.path.getsize(path) == 0:  # noqa: PTH202 - one call, no object
             return "the file is empty"
     except OSError as unreadable:
         return str(unreadable.strerror)
-    if file_type.image_format(start) not in FORMATS:
-        return f"it is {file_type.describe_content(start)}"
+    kind = file_type.image_format(start)
+    if kind not in FORMATS:
+        return f"it is {file_type.describe_content(start)}{remedy(kind)}"
     if isinstance(error, Image.UnidentifiedImageError):
-        return "it is not a JPEG, PNG, BMP, GIF or WebP image"
+        return f"it is not an image that can be read ({FORMAT_NAMES})"
     return f"it is damaged ({str(error).replace(path, 'file') or type(error).__name__})"
 
 

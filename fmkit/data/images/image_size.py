@@ -3,11 +3,10 @@
 import contextlib
 import statistics
 
-from PIL import Image
-
+from fmkit.core.safe_io import open_regular
 from fmkit.data.content.images import ImageArray, ImageFiles
 from fmkit.data.examples import Content
-from fmkit.data.images.decode import FORMATS
+from fmkit.data.images.image_file import open_image
 
 _PROBED = 16  # files whose headers are read
 
@@ -24,7 +23,11 @@ def typical_side(content: Content) -> int | None:
     step, sides = max(1, len(content.paths) // _PROBED), []
     for path in content.paths[::step][:_PROBED]:
         # Pillow's plugins raise nearly anything on broken files.
-        with contextlib.suppress(Exception), Image.open(path, formats=FORMATS) as image:
+        with (
+            contextlib.suppress(Exception),
+            open_regular(path) as stream,
+            open_image(stream) as image,
+        ):
             sides.append(max(image.size))
     return int(statistics.median(sides)) if sides else None
 

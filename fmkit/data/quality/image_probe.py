@@ -28,7 +28,8 @@ from PIL import Image
 from fmkit.core.safe_io import RefusedFile, open_regular
 from fmkit.data.findings import UnusableInput
 from fmkit.data.formats import file_type
-from fmkit.data.images.decode import FORMATS, to_rgb
+from fmkit.data.images.decode import to_rgb
+from fmkit.data.images.image_file import FORMATS, format_of, open_image, remedy
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -115,11 +116,11 @@ def _read(stream: IO[bytes], max_pixels: int) -> ImageFacts:
     content: Any = io.BytesIO(stream.read(size)) if size <= _IN_MEMORY else stream
     digest = hashlib.file_digest(content, "sha256").digest()[:16]
     content.seek(0)
-    head = content.read(64)
+    head = content.read(file_type.HEAD)
     kind = file_type.image_format(head)
     if kind not in FORMATS:
-        remedy = "; save it as PNG or JPEG" if kind else ""
-        raise UnusableInput("not_image", f"it is {file_type.describe_content(head)}{remedy}")
+        description = file_type.describe_content(head)
+        raise UnusableInput("not_image", f"it is {description}{remedy(kind)}")
     # Pillow allocates a WebP's pixels as it opens the file.
     if kind == "WEBP" and (declared := file_type.webp_size(head)):
         _refuse_large(*declared, max_pixels)
@@ -148,11 +149,11 @@ def _refuse_large(width: int, height: int, max_pixels: int) -> None:
 
 def _decode(content: IO[bytes], max_pixels: int) -> dict[str, Any]:
     content.seek(0)
-    with Image.open(content, formats=FORMATS) as image:
+    with open_image(content) as image:
         mode, (width, height), pixels = image.mode, image.size, image.width * image.height
         _refuse_large(width, height, max_pixels)
-        is_multi_picture = image.format == "MPO"  # a JPEG with others behind it
-        if is_multi_picture or image.format == "JPEG":
+        image_format = format_of(image)
+        if image_format == "JPEG":
             # A progressive one keeps all coefficients of all channels.
             is_progressive = image.info.get("progressive") or image.info.get("progression")
             needed = pixels * 6 if is_progressive else pixels // 8
@@ -162,8 +163,8 @@ def _decode(content: IO[bytes], max_pixels: int) -> dict[str, Any]:
             image.draft("L", (3 * SIDE // 2, 3 * SIDE // 2))
             image.load()
             grey = _grey(image)
-        animated = not is_multi_picture and bool(getattr(image, "is_animated", False))
-        image_format = "JPEG" if is_multi_picture else image.format or ""
+        # The others behind a JPEG are smaller copies, or the other eye's view.
+        animated = image_format != "JPEG" and bool(getattr(image, "is_animated", False))
     low, high = grey.getextrema()
     small = grey.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     return {
@@ -199,6 +200,8 @@ def _explain(content: IO[bytes], kind: str, error: Exception, max_pixels: int) -
     message = str(error).splitlines()[0] if str(error) else type(error).__name__
     if isinstance(error, Image.UnidentifiedImageError):
         message = f"its {kind} header cannot be read"
-    if kind in ("GIF", "BMP") and re.search(r"truncated|EOF", message, re.IGNORECASE):
+    if message.startswith("decoder error"):
+        message = "its compressed pixels cannot be read"
+    if kind not in ("JPEG", "PNG") and re.search(r"truncated|EOF", message, re.IGNORECASE):
         return UnusableInput("truncated", message)
     return UnusableInput("damaged", message)

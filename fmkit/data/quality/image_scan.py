@@ -27,7 +27,7 @@ from fmkit.core.machine import available_cores
 from fmkit.data.content.images import ImageFiles
 from fmkit.data.examples import Examples, ProgressCallback
 from fmkit.data.findings import Finding
-from fmkit.data.images.decode import EXTENSION_OF
+from fmkit.data.images.image_file import EXTENSION_OF
 from fmkit.data.quality.duplicates import DuplicateGroups, group_equal
 from fmkit.data.quality.image_probe import SIDE, ImageFacts, probe, size_problem
 from fmkit.data.quality.inspect import ContentScan

@@ -17,7 +17,7 @@ import numpy as np
 from fmkit.data.quality.image_probe import SIDE, ImageFacts
 from fmkit.store.array_cache import SCANS
 
-_VERSION = 1
+_VERSION = 2
 _CACHED_KINDS = ("", "empty_file", "truncated", "damaged", "not_image", "too_large")
 _COLUMNS = "kind, why, format, mode, width, height, animated, blank, digest, thumbnail"
 _SCHEMA = f"""

@@ -120,7 +120,7 @@ def _files(config: ConllData, findings: list[Finding]) -> list[tuple[str, str, s
     if not others or len(others) == len(rows):
         return rows
     verb = "file names" if len(others) == 1 else "files name"
-    why = f"{len(others)} {verb} no split, and others do: {join_names(others, 5)}."
+    why = f"{len(others)} {verb} no split, and others do: {join_names(others, 5)}. Left out."
     findings.append(Finding("unsupported", "", why, count=len(others)))
     return [row for row in rows if row[2]]
 

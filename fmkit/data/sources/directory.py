@@ -8,7 +8,7 @@ Nested folders belong to their class. Files and folders whose name begins with a
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,6 +42,7 @@ class FileKind:
         loose: kind of the finding about files outside of class folders.
         other_source: endings of the files that another source reads, and its name.
         class_files: a file may be a class.
+        advice: what to do with files of other endings, as sentences; empty where that is nothing.
     """
 
     noun: str
@@ -49,6 +50,7 @@ class FileKind:
     loose: str = "loose_texts"
     other_source: tuple[tuple[str, ...], str] = ((), "")
     class_files: bool = False
+    advice: Callable[[Collection[str]], str] = lambda endings: ""
 
     def matches(self, path: str) -> bool:
         """Whether a file is of this kind, by its name."""
@@ -98,11 +100,17 @@ class Listing:
 
     def all_findings(self) -> list[Finding]:
         """The findings, and one about files of another kind."""
-        count, noun = self.unsupported.total(), self.kind.noun
+        count = self.unsupported.total()
         if not count:
             return self.findings
-        subject = plural(count, f"file is not a {noun}", f"files are not {noun}s")
+        noun = self.kind.noun
+        subject = plural(
+            count,
+            f"file was left out, since it is not a {noun}",
+            f"files were left out, since they are not {noun}s",
+        )
         why = f"{subject} that fmkit reads: {format_counts(self.unsupported)}."
+        why = f"{why} {self.kind.advice(self.unsupported)}".rstrip()
         return [*self.findings, Finding("unsupported", "", why, count=count)]
 
     def children(self, folder: Path) -> tuple[list[Path], list[str]]:
@@ -204,7 +212,8 @@ class Listing:
             if unsupported and unsupported.keys() <= set(endings):
                 hint = f"; it has {others} for data={source}"
             why = f"Class folder {display_path(folder)!r} has no {self.kind.noun}s{hint}."
-            self.report("empty_class", why=f"{why} Add some, or remove the folder.")
+            advice = self.kind.advice(unsupported) or "Add some, or remove the folder."
+            self.report("empty_class", why=f"{why} {advice}")
 
 
 def walk(root: Path, kind: FileKind, outside_links: bool) -> Listing:

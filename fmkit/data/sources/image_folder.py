@@ -7,12 +7,14 @@ from fmkit.config.schema.data import ImageFolderData, PhotosData
 from fmkit.core.files import display_path
 from fmkit.data.content.images import ImageFiles
 from fmkit.data.examples import Examples, without_classes
-from fmkit.data.images.decode import EXTENSIONS
+from fmkit.data.images.image_file import EXTENSIONS, advice
 from fmkit.data.sources import directory, split_folders
 from fmkit.data.sources.directory import FileKind, Listing
 from fmkit.data.sources.paths import existing_path, file_sizes
 
-PHOTOS = FileKind("photo", EXTENSIONS, "loose_photos", ((".txt", ".text", ".md"), "text_folder"))
+PHOTOS = FileKind(
+    "photo", EXTENSIONS, "loose_photos", ((".txt", ".text", ".md"), "text_folder"), advice=advice
+)
 
 
 def list_examples(config: ImageFolderData) -> Examples:

@@ -145,7 +145,8 @@ def _files(config: SquadData, findings: list[Finding]) -> list[tuple[Path, str]]
             "Call them train*.json and dev*.json, or name one file in data.root.",
         )
     if others:
-        why = f"{join_names(others, 5)} of {display_path(config.root)}: not named after a split."
+        where = display_path(config.root)
+        why = f"{join_names(others, 5)} of {where}: left out, not named after a split."
         findings.append(Finding("unsupported", "", why, count=len(others)))
     return files
 

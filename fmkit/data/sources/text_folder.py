@@ -11,7 +11,7 @@ from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding, UnusableInput, printable
 from fmkit.data.formats.text_files import line_id, nonempty_lines, read_document
-from fmkit.data.images.decode import EXTENSIONS
+from fmkit.data.images.image_file import EXTENSIONS
 from fmkit.data.sources import directory
 from fmkit.data.sources.directory import FileKind, Listing
 from fmkit.data.sources.paths import existing_path

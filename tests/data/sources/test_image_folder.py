@@ -93,26 +93,43 @@ def test_link_loops_end(photos, capsys):
 
 def test_all_problems_are_told_at_once(photos):
     root = photos(cats=4, dogs=4, empty=0)
-    (root / "tiffs").mkdir()
-    (root / "tiffs" / "scan.tiff").write_bytes(b"II*\0")
+    (root / "scans").mkdir()
+    (root / "scans" / "scan.dcm").write_bytes(b"DICOM")
     shutil.copy(root / "cats" / "cats0.png", root / "loose.png")
     with pytest.raises(DataError) as caught:
         listed(root)
     message = caught.value.message
     assert "1 photo is directly in" in message
     assert "empty' has no photos" in message
-    assert "tiffs' has no photos; fmkit does not read 1 .tiff" in message
+    assert "scans' has no photos; fmkit does not read 1 .dcm" in message
+    assert "Save DICOM files as 16-bit PNG or TIFF" in message
 
 
 def test_unsupported_files_are_told(photos):
     root = photos(cats=3, dogs=3)
     (root / "cats" / "notes.txt").write_text("hello")
-    (root / "dogs" / "scan.TIFF").write_bytes(b"II*\0")
+    (root / "dogs" / "scan.DCM").write_bytes(b"DICOM")
     examples = listed(root)
     assert len(examples) == 6
     (found,) = examples.findings
     assert (found.kind, found.count) == ("unsupported", 2)
+    assert "2 files were left out, since they are not photos that fmkit reads" in found.why
     assert "1 .txt" in found.why
+    assert "fmkit reads JPEG, PNG, BMP, GIF, WebP, TIFF, AVIF and HEIC." in found.why
+    assert "Save DICOM files as 16-bit PNG or TIFF, for example with pydicom." in found.why
+    (root / "dogs" / "scan.DCM").unlink()
+    (found,) = listed(root).findings  # notes beside photos are no reason to name all formats
+    expected = "1 file was left out, since it is not a photo that fmkit reads: 1 .txt."
+    assert found.why == expected
+
+
+@pytest.mark.parametrize("ending", ["tif", "TIFF", "avif", "heic", "HEIF", "jfif"])
+def test_photos_of_every_format_are_listed(photos, ending):
+    root = photos(cats=3, dogs=3)
+    shutil.copy(root / "cats" / "cats0.png", root / "cats" / f"photo.{ending}")
+    examples = listed(root)
+    assert f"cats/photo.{ending}" in examples.ids
+    assert not examples.findings
 
 
 def test_a_broken_link_is_told(photos):
