@@ -21,6 +21,15 @@ def make_photos(root: Path, classes=("blue", "green", "red"), count: int = 16) -
     return root
 
 
+def make_examples(root: Path) -> None:
+    """The `photos` and `reviews.csv` that help, README and guide name in command lines."""
+    for kind in ("cat", "dog"):
+        (root / "photos" / kind).mkdir(parents=True)
+        (root / "photos" / kind / "1.jpg").touch()
+    rows = "".join(f"it was a {word} film,{word}\n" for word in ("good", "bad") * 4)
+    (root / "reviews.csv").write_text(f"text,label\n{rows}")
+
+
 def only_run(root: Path, command: str = "finetune") -> Path:
     """The one run folder of a command."""
     (folder,) = (root / "runs" / command).iterdir()

@@ -23,12 +23,15 @@ _TRAINING_KEYS = (
 )
 
 
+_USAGE = "[GROUP=OPTION ...] [KEY=VALUE ...]"
+
+
 @dataclass(frozen=True)
 class _Help:
     """What the help of one command shows."""
 
     examples: Mapping[str, str]  # command lines, each with what it does
-    usage: str = "[GROUP=OPTION ...] [KEY=VALUE ...]"
+    usage: str = _USAGE
     groups: Sequence[str] = ("data", "runtime")
     keys: Sequence[str] = ()  # on the first screens; empty means all of the command's own
     options: str = ""  # the module with `OPTIONS`, where Hydra does not compose the config
@@ -40,26 +43,29 @@ _HELP: dict[str, _Help] = {
     "pretrain": _Help(
         {
             "fmkit pretrain": "the demo: a head for 5,000 digits on a frozen backbone",
-            "fmkit pretrain data=image_folder data.root=photos": "your photos, a folder per class",
+            "fmkit pretrain photos": "your photos, a folder per class",
             "fmkit finetune init=last": "then unfreeze everything",
             "fmkit pretrain task=simclr stage=self_supervised model=small_cnn data=photos "
             "data.root=photos": "learn from photos without labels",
             "fmkit pretrain task=masked_lm stage=continued model=minilm data=text_files "
             "data.root=texts": "adapt a text model to your texts, without labels",
         },
+        usage=f"[PATH] {_USAGE}",
         groups=_TRAINING_GROUPS,
         keys=_TRAINING_KEYS,
     ),
     "finetune": _Help(
         {
             "fmkit finetune": "the demo: 5,000 digits, no download",
-            "fmkit finetune data=image_folder data.root=photos": "your photos, a folder per class",
-            "fmkit finetune model=minilm data=text_table data.root=texts.csv": "your texts",
-            "fmkit finetune recipe=auto data=image_folder data.root=photos":
+            "fmkit finetune photos": "your photos: what is there is looked at, and printed",
+            "fmkit finetune reviews.csv": "your texts, a row for each with its label",
+            "fmkit finetune photos recipe=auto":
                 "settings chosen by the size of the data, with reasons",
+            "fmkit finetune data=image_folder data.root=photos": "the same with nothing guessed",
             "fmkit finetune -m optimizer.learning_rate=1e-4,1e-3": "a sweep: one run per value",
             "fmkit finetune --cfg job": "show the whole config, train nothing",
         },
+        usage=f"[PATH] {_USAGE}",
         groups=_TRAINING_GROUPS,
         keys=_TRAINING_KEYS,
     ),
@@ -105,13 +111,15 @@ _HELP: dict[str, _Help] = {
     ),
     "check": _Help(
         {
-            "fmkit check data=image_folder data.root=photos": "a folder of photos",
-            "fmkit check data=text_table data.root=texts.csv": "a table of texts",
+            "fmkit check photos": "a folder of photos, a table, whatever is there",
+            "fmkit check task=regression data=text_table data.root=texts.csv": "labels as numbers",
             "fmkit check data=conll data.root=ner": "tagged words: a file, or train, dev and test",
             "fmkit check data=image_folder data.root=photos output=report": "where reports go",
             "fmkit check data=image_folder data.root=photos data.on_bad=quarantine":
                 "move unreadable files to quarantine/, beside photos/",
-        }
+        },
+        f"[PATH] {_USAGE}",
+        ("data", "task", "runtime"),
     ),
     "tokenizer": _Help(
         {
@@ -158,8 +166,8 @@ def overview(summaries: Mapping[str, str]) -> None:
     """`fmkit --help`."""
     first_steps = {
         "fmkit finetune": "the demo: minutes on a CPU, no download",
-        "fmkit finetune data=image_folder data.root=DIR": "your own photos",
-        "fmkit finetune model=minilm data=text_table data.root=FILE.csv": "your own texts",
+        "fmkit finetune PATH": "your own photos, texts or table",
+        "fmkit check PATH": "what is in them, and what is wrong",
         "fmkit runs": "what has been trained",
     }
     _print(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fmkit.commands import failures
+from fmkit.commands import data_path, failures
 from fmkit.config import command_line, compose, user_overrides
 from fmkit.config.command_line import CommandLine
 from fmkit.config.preflight import check
@@ -40,7 +40,7 @@ def run_command(
     Raises:
         FmkitError: the command line or the config is wrong, or `job` raised it.
     """
-    line = command_line.parse(command, arguments)
+    line = data_path.with_settings(command_line.parse(command, arguments))
     names = allowed_names(line.value("plugins"))
     if inherited:
         line = inherit(line, names, "run", inherited)

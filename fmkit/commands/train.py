@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmkit.commands import failures, json_output, launch, result_tables, training_run
+from fmkit.commands import data_path, failures, json_output, launch, result_tables, training_run
 from fmkit.config import command_line, compose, interpolation, objectives, user_overrides
 from fmkit.config.command_line import CommandLine
 from fmkit.config.preflight import check
@@ -42,7 +42,7 @@ def _train(command: str, arguments: Sequence[str]) -> list[Path]:
 
     A run that fails raises its error; in a sweep only after the last job.
     """
-    line = command_line.parse(command, arguments)
+    line = data_path.with_settings(command_line.parse(command, arguments))
     names = launch.allowed_names(line.value("plugins"))
     line = launch.inherit(line, names, "init", ("model", "data"))
     config = check(line, names)

@@ -30,6 +30,9 @@ MAX_JOBS = 1_000
 MAX_DEPTH = 20
 """Brackets inside each other in one override."""
 
+TAKE_PATHS = ("pretrain", "finetune", "check")
+"""Commands that take the path of the data as a word, `fmkit finetune photos`."""
+
 HYDRA = {"hydra/launcher": ("basic",), "hydra/sweeper": ("basic",)}
 """What may be chosen of Hydra's own; the rest names fmkit's folders, or classes to call."""
 
@@ -53,6 +56,7 @@ class CommandLine:
     flags: list[str] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
     overrides: list[Any] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
     config_dirs: list[Path] = field(default_factory=list)
     multirun: bool = False
     shows_only: bool = False
@@ -93,6 +97,8 @@ def parse(command: str, arguments: Sequence[str]) -> CommandLine:
         for word in words
         if word.startswith("-")
     ]
+    paths = [word for word in words if command in TAKE_PATHS and _is_path(word)]
+    words = [word for word in words if word not in paths]
     if len(words) > MAX_WORDS:
         problems.append(f"{len(words)} overrides; at most {MAX_WORDS} are read.")
         words = []
@@ -101,6 +107,7 @@ def parse(command: str, arguments: Sequence[str]) -> CommandLine:
         command,
         flags=[word for name, value in vars(flags).items() for word in _written(name, value)],
         words=[_as_hydra_takes_it(word) for word in words if not word.startswith("-")],
+        paths=paths,
         config_dirs=[Path(flags.config_dir).resolve()] if flags.config_dir and not problems else [],
         multirun=bool(flags.multirun),
         shows_only=any(getattr(flags, _attribute(flag)) is not None for flag in SHOW_FLAGS),
@@ -211,6 +218,12 @@ def _as_hydra_takes_it(word: str) -> str:
         return str(int(number)) if abs(number) < 2**53 else match[0]
 
     return key + equals + _NUMBER.sub(whole, value)
+
+
+def _is_path(word: str) -> bool:
+    """Whether a word is a path or a bare name, rather than a flag or an override."""
+    is_bare = "=" not in word and word[:1] not in ("", "-", "+", "~")
+    return is_bare or word.startswith(("/", "./", "../", "~/"))
 
 
 def _quoted_path(word: str, multirun: bool) -> str:

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
 import yaml
+from whole_runs import make_examples
 
 from fmkit.cli import main
+from fmkit.store.run_reader import RunReader
 
 OLD_RUN = Path(__file__).parents[1] / "data_files" / "runs_0_1" / "images"
 
@@ -13,3 +16,63 @@ def test_a_run_without_adapters_leaves_the_rank_to_the_new_stage(capsys):
     folder = next(path.parent for path in OLD_RUN.rglob("status.json"))
     assert main(["finetune", f"init={folder}", "stage=lora", "--cfg", "job"]) == 0
     assert yaml.safe_load(capsys.readouterr().out)["model"]["lora_rank"] is None
+
+
+@pytest.fixture
+def typed(tmp_path, monkeypatch, capsys):
+    """Type a command in a folder with photos and reviews; exit status, the config, stderr."""
+    monkeypatch.chdir(tmp_path)
+    make_examples(tmp_path)
+
+    def typed(line):
+        code = main([*line.split(), "--cfg", "job"])
+        shown = capsys.readouterr()
+        return code, yaml.safe_load(shown.out), shown.err
+
+    return typed
+
+
+@pytest.mark.parametrize("command", ["finetune", "train", "pretrain", "check"])
+@pytest.mark.parametrize("path", ["photos", "./photos", "data.root=photos"])
+def test_a_path_is_enough(command, path, typed, tmp_path):
+    code, config, _ = typed(f"{command} {path}")
+    assert code == 0
+    assert config["data"]["name"] == "image_folder"
+    assert (tmp_path / config["data"]["root"]).resolve() == tmp_path / "photos"
+
+
+def test_what_a_path_was_taken_for_is_printed_as_one_would_type_it(typed, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    assert main(["check", "reviews.csv", "output=out"]) == 0
+    assert "as with: data=text_table data.root=reviews.csv\n" in capsys.readouterr().err
+
+
+def test_what_is_typed_beside_a_path_counts(typed):
+    _, config, _ = typed("finetune reviews.csv model=small_bert data.batch_size=4 task=multi_label")
+    assert config["model"]["name"] == "small_bert"
+    assert (config["data"]["name"], config["data"]["batch_size"]) == ("text_table", 4)
+    assert config["task"]["name"] == "multi_label"
+    _, config, _ = typed("finetune photos data=photos task=simclr")
+    assert (config["data"]["name"], config["data"]["root"]) == ("photos", "photos")
+
+
+def test_a_path_replaces_the_data_of_the_run_in_init(typed):
+    folder = next(path.parent for path in OLD_RUN.rglob("status.json"))
+    _, config, _ = typed(f"finetune photos init={folder} data.root=photos")
+    assert config["data"]["root"] == "photos"
+    assert config["model"]["name"] == RunReader(folder).config()["model"]["name"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("finetune photo", "Did you mean photos? fmkit finetune photos"),
+        ("finetune digits data.batch_size=4", "fmkit finetune data=digits data.batch_size=4"),
+        ("finetune photos reviews.csv", "2 paths"),
+        ("check nothing", "no such file or folder"),
+    ],
+)
+def test_a_path_that_is_not_there_is_refused(line, said, typed):
+    code, _, err = typed(line)
+    assert code == 2
+    assert said in err

@@ -1,0 +1,135 @@
+"""`fmkit finetune photos`: a path alone, as the settings that one would type for what is there."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+from fmkit.config import command_line, compose, user_overrides
+from fmkit.config.command_line import CommandLine
+from fmkit.config.registry import COLUMN_LABELS, GROUPS, config_class, task_entry, tasks
+from fmkit.config.saved_config import quote
+from fmkit.config.schema.keys import field_types
+from fmkit.core import console
+from fmkit.core.errors import ConfigError, closest_names, join_names, short_repr
+from fmkit.core.files import display_path, matching_paths
+from fmkit.store import run_index
+from fmkit.store.run_reader import RunReader
+
+_PLAIN = re.compile(r"[\w./-]+")
+
+
+def with_settings(line: CommandLine) -> CommandLine:
+    """A command line with settings in place of a path, or beside `data.root` without `data`.
+
+    Raises:
+        ConfigError: there is no such path, or it cannot be told what the data set is.
+        DataError: what is there is not a data set, or lacks labels.
+    """
+    experiment_keys, experiment_choices = user_overrides.keys_set_by_experiment(line)
+    named = line.named() | experiment_keys | {*experiment_choices}
+    root = line.value("data.root")
+    if len(line.paths) > 1:
+        raise ConfigError(
+            f"{len(line.paths)} paths: {join_names(line.paths, 5)}; one is read.",
+            "Name the folder or the file of the data. Settings are written key=value.",
+        )
+    if line.command not in command_line.TAKE_PATHS or not (line.paths or isinstance(root, str)):
+        return line
+    typed = line.paths[0] if line.paths else str(root)
+    if "data" in named or (not line.paths and "init" in named):
+        added = [_word("data.root", typed)] if line.paths else []
+    elif path := _existing(line, typed):
+        added = _recognised(line, typed, path, named)
+    else:
+        return line  # `data.root` is reported with the rest
+    pairs = zip(line.words, line.overrides, strict=True)
+    own = [word for word, override in pairs if not added or override.key_or_group != "data.root"]
+    return command_line.parse(line.command, [*line.flags, *added, *own])
+
+
+def _recognised(line: CommandLine, typed: str, path: Path, named: set[str]) -> list[str]:
+    """The overrides for what is at a path, which are printed."""
+    from fmkit.data.sources import recognition
+
+    prefix, overrides = "data.", {o.key_or_group: o for o in line.overrides}
+    chosen = {
+        key.removeprefix(prefix): override.value()
+        for key, override in overrides.items()
+        if key.startswith(prefix) and not override.is_sweep_override()
+    }
+    request = recognition.Request(typed, chosen, _needs_labels(line), _as_typed(line))
+    result = recognition.recognise(request, path)
+    source = result.settings["data"]
+    if _source_of_init(line) == source:
+        del result.settings["data"]  # the run's other settings of it come with it
+    config = config_class("data", source)
+    types = field_types(compose.COMMANDS[line.command])
+    settings = {
+        key: value
+        for key, value in result.settings.items()
+        if key.partition(".")[0] in types
+        and (key != "task" or line.command != "check" or task_entry(value).learns)
+        and (key not in named or key == "data.root")
+        and value != getattr(config, key.removeprefix(prefix), None)
+    }
+    words = [_word(key, value) for key, value in settings.items()]
+    if not line.shows_only:
+        console.info(f"{typed}: {result.reason}, as with: {' '.join(map(_shell_word, words))}")
+    return words
+
+
+def _needs_labels(line: CommandLine) -> bool:
+    """Whether data without labels are no use: the task needs them, or the command's usual one."""
+    entry = dict(tasks()).get(str(line.value("task")))
+    if entry is None or entry.learns is None:
+        return line.command == "finetune"
+    return entry.learns in COLUMN_LABELS
+
+
+def _source_of_init(line: CommandLine) -> str:
+    """The data source of the run that `init` names; empty without one."""
+    init = line.value("init")
+    if not init:
+        return ""
+    runs_dir = Path(str(line.value("runs_dir") or "runs"))
+    config = RunReader(run_index.resolve_trained(str(init), runs_dir, "init")).config()
+    data = config.get("data")
+    return str(data.get("name")) if isinstance(data, dict) else ""
+
+
+def _existing(line: CommandLine, typed: str) -> Path | None:
+    """The path that exists; None for `data.root`, whose absence is reported elsewhere."""
+    path = Path(matching_paths(typed)[0])
+    if path.exists():
+        return path
+    if not line.paths:
+        return None
+    options = [
+        f"{group}={option}" for group in GROUPS for option in compose.option_names(group)
+        if option == typed
+    ]  # fmt: skip
+    folder = path.parent
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    close = options or [display_path(folder / name) for name in closest_names(path.name, names)]
+    hint = "Name the data by its path. Settings are written key=value, as data.batch_size=64."
+    if close:
+        hint = f"Did you mean {' or '.join(close)}? {_as_typed(line).replace(typed, close[0])}"
+    raise ConfigError(f"{short_repr(typed)}: no such file or folder.", hint)
+
+
+def _as_typed(line: CommandLine) -> str:
+    return shlex.join(["fmkit", line.command, *line.paths, *line.words])
+
+
+def _word(key: str, value: Any) -> str:
+    values = value if isinstance(value, list) else [value]
+    if not all(isinstance(text, str) and _PLAIN.fullmatch(text) for text in values):
+        return f"{key}={quote(value)}"
+    return f"{key}=[{','.join(values)}]" if isinstance(value, list) else f"{key}={value}"
+
+
+def _shell_word(word: str) -> str:
+    """An override as one types it in a shell: quotes that Hydra reads are inside others."""
+    is_simple = "'" in word and not set('"$`\\!') & set(word)
+    return f'"{word}"' if is_simple else shlex.quote(word)

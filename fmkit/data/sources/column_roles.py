@@ -1,0 +1,244 @@
+"""What the columns of a table are for, from their names and the values of its first rows.
+
+Each rule looks for one layout. A role that the user has named by its key, such as
+`data.label_column=price`, is theirs.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fmkit.core.errors import ConfigError, join_names
+from fmkit.data.formats.cells import parse_cell
+from fmkit.data.images.decode import EXTENSIONS
+from fmkit.data.sources.paths import SPLIT_NAMES
+
+Columns = Mapping[str, Sequence[Any]]
+"""By column, the values of the first rows."""
+
+_TEXT = ("text", "sentence", "review", "content", "comment", "message", "body", "tweet", "title",
+         "description", "document", "abstract", "question", "utterance")  # fmt: skip
+_LABEL = ("label", "labels", "class", "category", "categories", "target", "sentiment", "emotion",
+          "emotions", "topic", "topics", "intent", "tags", "genre", "genres", "diagnosis",
+          "species", "y", "rating", "stars", "score", "price", "value")  # fmt: skip
+_DIALOGUES = (("prompt", "completion"), ("prompt", "response"), ("instruction", "output"),
+              ("instruction", "response"))  # fmt: skip
+_SPLIT = ("split", "set", "subset", "partition", "fold", "usage", "data_set")
+_PAIRS = (("sentence1", "sentence2"), ("premise", "hypothesis"), ("question1", "question2"),
+          ("text_a", "text_b"), ("text1", "text2"))  # fmt: skip
+_WORD, _TAG = ("word", "token", "words", "tokens"), ("tag", "ner", "ner_tag", "label", "pos")
+_SENTENCE = ("sentence", "sentence #", "sentence_id", "sentence_idx", "sent_id")
+_ID = re.compile(r"(unnamed: ?\d+|index|.*\bid|.*_id|idx|id_.*)?", re.IGNORECASE)
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_SEPARATORS = ("|", ";")
+_MANY = 20  # different whole numbers that are more likely measured than named
+
+
+@dataclass
+class Roles:
+    """What a table is.
+
+    Attributes:
+        source: the data source that reads it.
+        keys: settings of `data` for its columns, without the prefix.
+        task: where it is not classification.
+        has_labels: whether there is something to learn from beside the content.
+    """
+
+    source: str
+    keys: dict[str, Any] = field(default_factory=dict)
+    task: str = ""
+    has_labels: bool = True
+
+
+def roles(columns: Columns, chosen: Mapping[str, Any], example: str) -> Roles:
+    """What the columns are for.
+
+    Args:
+        columns: of the table.
+        chosen: keys of `data` that the user has set, without the prefix.
+        example: the command line as it was typed.
+
+    Raises:
+        ConfigError: several columns may be the label, or there is neither a text nor a photo.
+    """
+    names = {name.strip().lower(): name for name in columns}
+    for find in (_records, _token_lists, _words):
+        if table := find(columns, names):
+            return table
+    return _content_and_labels(columns, names, chosen, example)
+
+
+def _records(columns: Columns, names: Mapping[str, str]) -> Roles | None:
+    """Conversations, preferences, questions with answers."""
+    if {"chosen", "rejected"} <= names.keys():
+        return Roles("preferences", task="dpo")
+    if "paragraphs" in names or (
+        {"question", "context"} <= names.keys() and {"answers", "answer"} & names.keys()
+    ):
+        return Roles("squad", task="question_answering")
+    if any(names.keys() >= {*pair} for pair in _DIALOGUES):
+        return Roles("chat", task="instruction")
+    for name in ("messages", "conversations"):
+        values = list(map(parse_cell, _filled(columns.get(names.get(name, ""), ()))))
+        if values and all(isinstance(value, list) for value in values):
+            return Roles("chat", task="instruction")
+    return None
+
+
+def _token_lists(columns: Columns, names: Mapping[str, str]) -> Roles | None:
+    """A row for each sentence, with lists of words and of tags."""
+    lists = {
+        name: [cell for cell in map(parse_cell, _filled(values)) if isinstance(cell, list)]
+        for name, values in columns.items()
+    }
+    words = [name for name in lists if name.lower() in _WORD and lists[name]]
+    for name, values in lists.items():
+        if words and name not in words and len(values) == len(lists[words[0]]):
+            pairs = zip(values, lists[words[0]], strict=True)
+            if "tag" in name.lower() and all(len(tags) == len(text) for tags, text in pairs):
+                keys = {"word_column": words[0], "tag_column": name}
+                return Roles("token_table", keys, task="token_classification")
+    return None
+
+
+def _words(columns: Columns, names: Mapping[str, str]) -> Roles | None:
+    """A row for each word, with its sentence."""
+    word, tag, sentence = (
+        next((names[name] for name in known if name in names), None)
+        for known in (_WORD[:2], _TAG, _SENTENCE)
+    )
+    if word is None or tag is None or sentence is None:
+        return None
+    keys = {"word_column": word, "tag_column": tag, "sentence_column": sentence}
+    return Roles("token_table", keys, task="token_classification")
+
+
+def _content_and_labels(
+    columns: Columns, names: Mapping[str, str], chosen: Mapping[str, Any], example: str
+) -> Roles:
+    """Photos or texts, with or without labels."""
+    photo = _own(columns, chosen, "path_column") or _photo_column(columns)
+    text = _own(columns, chosen, "text_column") or _text_column(columns, names)
+    if photo is None and text is None:
+        raise ConfigError(
+            f"no column has photos or texts in it; the table has {join_names(list(columns))}.",
+            f"Name one: {example} data.text_column=COLUMN, or data.path_column=COLUMN for photos",
+        )
+    result = Roles("image_table", {"path_column": photo}) if photo else Roles("text_table")
+    used = {photo}
+    if photo is None and text is not None:
+        result.keys["text_column"], used = text, {text}
+        for first, second in _PAIRS:
+            if names.get(first) == text and second in names:
+                result.keys["pair_column"] = names[second]
+                used.add(names[second])
+    split = next((names[name] for name in _SPLIT if name in names), None)
+    if split is not None and {str(v).lower() for v in _filled(columns[split])} <= {*SPLIT_NAMES}:
+        result.keys["split_column"] = split
+        used.add(split)
+    rest = [name for name in columns if name not in used]
+    flags = [name for name in rest if _are_flags(columns[name])]
+    label = _own(columns, chosen, "label_column") or _label_column(columns, rest, example)
+    if label is None and len(flags) > 1:
+        result.keys["label_columns"], result.task = flags, "multi_label"
+    elif label is None:
+        result.has_labels = False
+    else:
+        result.keys["label_column"] = label
+        result.task, separator = _label_task(_filled(columns[label]))
+        result.keys |= {"label_separator": separator} if separator else {}
+    return result
+
+
+def _own(columns: Columns, chosen: Mapping[str, Any], key: str) -> str | None:
+    name = chosen.get(key)
+    return name if isinstance(name, str) and name in columns else None
+
+
+def _photo_column(columns: Columns) -> str | None:
+    """The column whose values are mostly names of image files."""
+    for name, values in columns.items():
+        texts = [value for value in _filled(values) if isinstance(value, str)]
+        photos = sum(value.lower().endswith(EXTENSIONS) for value in texts)
+        if texts and photos >= 0.9 * len(texts):
+            return name
+    return None
+
+
+def _text_column(columns: Columns, names: Mapping[str, str]) -> str | None:
+    """The column with the longest texts of several words; one with a usual name wins."""
+    lengths: dict[str, float] = {}
+    for name, values in columns.items():
+        texts = [value for value in _filled(values) if isinstance(value, str)]
+        spaces = sum(value.strip().count(" ") for value in texts)
+        if texts and spaces >= len(texts) and not _ID.fullmatch(name):
+            lengths[name] = sum(map(len, texts)) / len(texts)
+    first_of_pair = next((names[a] for a, b in _PAIRS if a in names and b in names), None)
+    usual = next((names[name] for name in _TEXT if names.get(name) in lengths), None)
+    usual = usual or next((names[name] for name in _TEXT[:1] if name in names), None)
+    return first_of_pair or usual or max(lengths, key=lengths.__getitem__, default=None)
+
+
+def _label_column(columns: Columns, rest: Sequence[str], example: str) -> str | None:
+    """The column of labels: one with a usual name, else the only one that can be it.
+
+    None where several columns are of 0 and 1, a label each, or no column has labels.
+    """
+    usual = [name for known in _LABEL for name in rest if name.strip().lower() == known]
+    if usual or sum(_are_flags(columns[name]) for name in rest) > 1:
+        return usual[0] if usual else None
+    possible = [name for name in rest if _may_be_label(name, columns[name])]
+    if len(possible) > 1:
+        raise ConfigError(
+            f"which column has the labels? It may be {' or '.join(possible[:5])}.",
+            f"Say which: {example} data.label_column={possible[0]}",
+        )
+    return possible[0] if len(possible) == 1 else None
+
+
+def _may_be_label(name: str, values: Sequence[Any]) -> bool:
+    """Whether values repeat, or are numbers, in a column that is not one of ids."""
+    filled = [str(value) for value in _filled(values)]
+    if not filled or _ID.fullmatch(name.strip()):
+        return False
+    if all(_NUMBER.fullmatch(value) for value in filled):
+        return len(set(filled)) > 1
+    return 1 < len(set(filled)) <= max(2, len(filled) // 2)
+
+
+def _are_flags(values: Sequence[Any]) -> bool:
+    filled = {str(value).lower() for value in _filled(values)}
+    return bool(filled) and filled <= {"0", "1", "0.0", "1.0", "true", "false"}
+
+
+def _label_task(values: Sequence[Any]) -> tuple[str, str]:
+    """The task that learns labels of this kind, empty for classification; and their separator."""
+    if any(isinstance(parse_cell(value), list) for value in values):
+        return "multi_label", ""
+    texts = [str(value).strip() for value in values]
+    if texts and all(_NUMBER.fullmatch(text) for text in texts):
+        numbers = [float(text) for text in texts]
+        is_measured = any(not number.is_integer() for number in numbers)
+        many = len(set(numbers)) > max(_MANY, len(numbers) // 2)
+        return ("regression", "") if is_measured or many else ("", "")
+    for separator in _SEPARATORS:
+        parts = Counter(part for text in texts for part in text.split(separator))
+        if sum(separator in text for text in texts) > 0.1 * len(texts) > 0 and (
+            len(parts) < len(texts)
+        ):
+            return "multi_label", "" if separator == "|" else separator
+    return "", ""
+
+
+def _filled(values: Sequence[Any]) -> Sequence[Any]:
+    return [value for value in values if value is not None and value == value and value != ""]
+
+
+def as_columns(rows: Iterator[Mapping[str, Any]]) -> Columns:
+    """Columns out of rows that may lack some."""
+    listed = list(rows)
+    names = dict.fromkeys(name for row in listed for name in row)
+    return {str(name): [row.get(name) for row in listed] for name in names}

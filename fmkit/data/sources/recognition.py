@@ -1,0 +1,346 @@
+"""What a path holds, by looking at it: the data source that reads it, and the keys it needs.
+
+`fmkit finetune photos` names a path and nothing else. Names of files are listed, and the first rows
+of one table are read; no photo is opened.
+"""
+
+import itertools
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fmkit.core.errors import ConfigError, DataError, join_names, plural
+from fmkit.core.files import display_path
+from fmkit.core.npz import open_npz
+from fmkit.core.safe_io import UnsafeContent
+from fmkit.data.findings import UnusableInput
+from fmkit.data.formats.tables import ENDINGS as TABLES
+from fmkit.data.formats.tables import SHOWN_ENDINGS, records
+from fmkit.data.images.decode import EXTENSIONS
+from fmkit.data.sources import conll
+from fmkit.data.sources.column_roles import Columns, Roles, as_columns, roles
+from fmkit.data.sources.paths import is_ignored, split_of
+from fmkit.data.sources.text_folder import ENDINGS as TEXTS
+
+_ARRAYS = (".npz",)
+_TAGGED = tuple(ending for ending in conll.ENDINGS if ending not in (*TEXTS, *TABLES))
+_FILES = (*TABLES, *_ARRAYS, *_TAGGED)
+_ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".rar", ".7z")
+_TAKE_FOLDERS = ("chat", "preferences", "squad", "conll", "text_lines")
+_TAG = re.compile(r"O|[BIESLU]-\S+|[A-Z]{1,5}\$?|[.,:`'()$#\"-]{1,3}|-[LR]RB-")
+_ROWS, _MAX_FILES, _MAX_CLASS_FILES = 200, 20_000, 30
+
+_LANGUAGE = {"task": "masked_lm", "stage": "continued", "model": "minilm"}
+_GROUPS: dict[str, dict[str, str]] = {
+    "photos": {"task": "simclr", "stage": "self_supervised", "model": "small_cnn"},
+    "text_folder": {"model": "minilm"},
+    "text_table": {"model": "minilm"},
+    "conll": {"task": "token_classification", "model": "minilm"},
+    "token_table": {"task": "token_classification", "model": "minilm"},
+    "squad": {"task": "question_answering", "model": "minilm"},
+    "preferences": {"task": "dpo", "stage": "preference", "model": "smollm2"},
+    "chat": {"task": "instruction", "stage": "adapters", "model": "smollm2"},
+    "text_lines": _LANGUAGE,
+    "text_files": _LANGUAGE,
+}
+"""By data source, the groups that go with it where the defaults, which are for photos, do not."""
+
+
+@dataclass
+class Recognised:
+    """What a path was taken for: settings by key, in the order to type them, and why."""
+
+    reason: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user has said.
+
+    Attributes:
+        path: as it was typed.
+        chosen: keys of `data` that are set, without the prefix.
+        needs_labels: whether data without labels are refused.
+        line: the command line as it was typed, for examples.
+    """
+
+    path: str
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+    needs_labels: bool = True
+    line: str = "fmkit finetune"
+
+
+def recognise(request: Request, path: Path) -> Recognised:
+    """What is at a path that exists.
+
+    Raises:
+        ConfigError: it cannot be told what the data set is.
+        DataError: it is not a data set, or has no labels.
+    """
+    return _folder(request, path) if path.is_dir() else _file(request, path)
+
+
+def _recognised(source: str, path: Path, reason: str, **keys: Any) -> Recognised:
+    settings: dict[str, Any] = {"data": source, "data.root": display_path(path)}
+    settings |= {f"data.{key}": value for key, value in keys.items()}
+    return Recognised(reason, settings | _GROUPS.get(source, {}))
+
+
+def _file(request: Request, path: Path) -> Recognised:
+    name, shown = path.name.lower(), display_path(path)
+    if name.endswith(EXTENSIONS):
+        raise DataError(
+            f"{shown} is one photo, and a model learns from many.",
+            f"Name the folder of them. To predict it: fmkit predict run=last input={shown}",
+        )
+    if name.endswith(_ARCHIVES):
+        raise DataError(f"{shown} is an archive.", "Extract it, and name the folder.")
+    if name.endswith(_ARRAYS):
+        return _arrays(request, path)
+    if name.endswith(_TAGGED) or (name.endswith((*TEXTS, ".tsv")) and _is_tagged(path)):
+        return _recognised("conll", path, "sentences with a tag for each word")
+    if name.endswith(TEXTS):
+        return _recognised("text_lines", path, "texts without labels, one per line")
+    if not name.endswith(_FILES):
+        endings = ", ".join([*_ARRAYS, *TEXTS, *_TAGGED])
+        raise DataError(
+            f"{shown} is not a data set that fmkit reads.",
+            "It reads a folder of photos or texts, or a file whose name ends in "
+            f"{endings}, {SHOWN_ENDINGS}.",
+        )
+    return _table(request, path)
+
+
+def _table(request: Request, path: Path) -> Recognised:
+    shown = display_path(path)
+    try:
+        columns = _sample(path)
+    except UnusableInput as error:
+        raise DataError(f"{shown} cannot be read: {error.why or 'it is empty'}.") from None
+    if not columns:
+        raise DataError(f"{shown} has no rows.")
+    try:
+        table = roles(columns, request.chosen, request.line)
+    except ConfigError as error:
+        raise ConfigError(f"{shown}: {error.message}", error.hint) from None
+    if table.source == "image_table":
+        _add_image_root(table, path, columns)
+    return _labelled_table(request, path, table)
+
+
+def _labelled_table(request: Request, path: Path, table: Roles) -> Recognised:
+    noun = "photos" if table.source == "image_table" else "texts"
+    if not table.has_labels and table.source == "image_table":
+        raise DataError(
+            f"{display_path(path)} names photos, and no column of it has labels.",
+            f"Say which has: {request.line} data.label_column=COLUMN",
+        )
+    if not table.has_labels:
+        column = {"text_column": table.keys["text_column"]}
+        return _recognised("text_lines", path, "texts without labels, one per row", **column)
+    reasons = {
+        "image_table": f"a table of {noun}",
+        "text_table": f"a table of {noun}",
+        "token_table": "a table of words with tags",
+        "chat": "conversations",
+        "preferences": "pairs of a chosen and a rejected answer",
+        "squad": "questions on texts that have the answers in them",
+    }
+    result = _recognised(table.source, path, reasons[table.source], **table.keys)
+    if table.task:
+        result.settings["task"] = table.task
+    return result
+
+
+def _sample(path: Path) -> Columns:
+    """The first rows of a table, by column."""
+    rows = (row.value for row in records(path, list_key="data") if isinstance(row.value, dict))
+    return as_columns(itertools.islice(rows, _ROWS))
+
+
+def _add_image_root(table: Roles, path: Path, columns: Columns) -> None:
+    """The folder that the paths in a table start from, where it is one beside the table."""
+    name = next((str(value) for value in columns[table.keys["path_column"]] if value), "")
+    if not name or (path.parent / name).exists():
+        return
+    folders = sorted(entry for entry in path.parent.iterdir() if entry.is_dir())
+    for folder in folders:
+        if not is_ignored(folder.name) and (folder / name).is_file():
+            table.keys["image_root"] = display_path(folder)
+            return
+
+
+def _arrays(request: Request, path: Path) -> Recognised:
+    try:
+        with open_npz(path) as reader:
+            headers = {name: reader.header(name) for name in reader.members}
+    except (UnsafeContent, OSError, ValueError) as error:
+        raise DataError(f"{display_path(path)} cannot be read: {error}.") from None
+    images = [name for name, header in headers.items() if len(header.shape) > 2]
+    chosen = request.chosen.get("image_key")
+    image = chosen if chosen in headers else _preferred(images, ("images", "x_train", "x"))
+    if image is None:
+        listed = join_names([f"{name} {header.shape}" for name, header in headers.items()])
+        raise DataError(
+            f"{display_path(path)} has no array of images, (N, H, W) or (N, H, W, channels); it "
+            f"has {listed}."
+        )
+    count = headers[image].shape[0]
+    others = {
+        name: header
+        for name, header in headers.items()
+        if name != image and header.shape[:1] == (count,) and len(header.shape) < 3
+    }
+    chosen = request.chosen.get("label_key")
+    label = chosen if chosen in others else _preferred([*others], ("labels", "y_train", "y"))
+    if label is None:
+        raise DataError(
+            f"{display_path(path)} has no array of {count:,} labels beside {image}.",
+            f"Say which it is: {request.line} data.label_key=NAME",
+        )
+    unread = [name for name in headers if name not in (image, label)]
+    reason = "arrays of images and labels"
+    reason += f" ({join_names(unread, 4)} not read)" if unread else ""
+    result = _recognised("arrays", path, reason, image_key=image, label_key=label)
+    shape, kind = others[str(label)].shape, others[str(label)].dtype.kind
+    task = "regression" if kind == "f" else "multi_label" if len(shape) > 1 else ""
+    result.settings |= {"task": task} if task else {}
+    return result
+
+
+def _preferred(names: Sequence[str], known: Sequence[str]) -> str | None:
+    """A name that is usual, else the only one."""
+    usual = [name for preferred in known for name in names if name.lower() == preferred]
+    usual += [name for name in names if name.lower().startswith(known[0].rstrip("s"))]
+    return usual[0] if usual else names[0] if len(names) == 1 else None
+
+
+@dataclass
+class _Contents:
+    """The files below a folder: those directly in it, and how many of each ending are deeper."""
+
+    folders: list[Path]
+    loose: list[Path]
+    nested: Counter[str]
+
+    def loose_of(self, endings: tuple[str, ...]) -> list[Path]:
+        return [path for path in self.loose if path.name.lower().endswith(endings)]
+
+    def nested_of(self, endings: Sequence[str]) -> int:
+        return sum(self.nested[ending] for ending in endings)
+
+
+def _contents(folder: Path) -> _Contents:
+    result, count = _Contents([], [], Counter()), 0
+    for parent, names, files in os.walk(folder):
+        names[:] = sorted(name for name in names if not is_ignored(name))
+        files = sorted(name for name in files if not is_ignored(name))
+        if Path(parent) == folder:
+            result.folders = [folder / name for name in names]
+            result.loose = [folder / name for name in files]
+        else:
+            result.nested.update(Path(name).suffix.lower() for name in files)
+        count += len(files)
+        if count > _MAX_FILES:
+            break
+    return result
+
+
+def _folder(request: Request, folder: Path) -> Recognised:
+    contents, shown = _contents(folder), display_path(folder)
+    tables = contents.loose_of(_FILES)
+    photos, texts = contents.loose_of(EXTENSIONS), contents.loose_of(TEXTS)
+    if not (tables or photos or texts) and len(contents.folders) == 1:
+        return _folder(request, contents.folders[0])  # as archives extract: photos/photos/...
+    if photos or contents.nested_of(EXTENSIONS):
+        return _photos(request, folder, contents)
+    if tables:
+        return _data_files(request, folder, tables)
+    if contents.nested_of(TEXTS):
+        return _recognised("text_folder", folder, "texts in a folder for each class")
+    if texts:
+        return _texts(request, folder, texts)
+    if nested := contents.nested_of(_FILES):
+        raise DataError(
+            f"{shown} has {plural(nested, 'file')} with data in folders of its own.",
+            f"Name the one to learn from, or its folder: {request.line}",
+        )
+    endings = Counter(path.suffix.lower() for path in contents.loose) + contents.nested
+    listed = join_names([f"{count} {ending or 'others'}" for ending, count in endings.items()], 5)
+    has = f"it has {listed}" if listed else "it is empty"
+    raise DataError(f"{shown} has no photos, texts or tables that fmkit reads; {has}.")
+
+
+def _photos(request: Request, folder: Path, contents: _Contents) -> Recognised:
+    for table in contents.loose_of(TABLES):
+        try:
+            result = _table(request, table)
+        except (ConfigError, DataError):
+            continue  # notes, or a table of something else
+        if result.settings["data"] == "image_table":
+            return result
+    loose, nested = len(contents.loose_of(EXTENSIONS)), contents.nested_of(EXTENSIONS)
+    if nested and len(contents.folders) > 1:
+        return _recognised("image_folder", folder, "photos in a folder for each class")
+    if request.needs_labels:
+        shown = display_path(folder)
+        raise DataError(
+            f"{shown} has {plural(loose + nested, 'photo')} and nothing that says what is in them.",
+            "Put the photos of each class into a folder named after it, or add a table with a "
+            f"column of file names and one of labels. Without labels: fmkit pretrain {shown}",
+        )
+    return _recognised("photos", folder, "photos without labels")
+
+
+def _data_files(request: Request, folder: Path, files: Sequence[Path]) -> Recognised:
+    """A folder of tables or records: the only one, or all where the source reads a folder."""
+    first = next((path for path in files if split_of(path.name) == "train"), files[0])
+    result = _file(request, first)
+    if len(files) == 1:
+        return result
+    if result.settings["data"] not in _TAKE_FOLDERS:
+        names = join_names([path.name for path in files], 5)
+        line = request.line.replace(request.path, display_path(first))
+        raise ConfigError(
+            f"{display_path(folder)} has {len(files)} tables: {names}.",
+            f"Name the one to learn from: {line}",
+        )
+    result.settings["data.root"] = display_path(folder)
+    return result
+
+
+def _texts(request: Request, folder: Path, texts: Sequence[Path]) -> Recognised:
+    """Text files directly in a folder: tagged words, a file for each class, or documents."""
+    if all(map(_is_tagged, texts[:3])):
+        return _recognised("conll", folder, "sentences with a tag for each word")
+    names = [path.stem for path in texts]
+    if all(map(split_of, names)):
+        return _recognised("text_lines", folder, "texts without labels, one per line")
+    few = 1 < len(texts) <= _MAX_CLASS_FILES and not any(re.search(r"\d", name) for name in names)
+    if few and all(len(_first_lines(path)) > 1 for path in texts):
+        return _recognised("text_folder", folder, "a file for each class, with a text per line")
+    return _recognised("text_files", folder, "documents without labels")
+
+
+def _is_tagged(path: Path) -> bool:
+    """Whether lines have a word and its tag, and empty lines are between sentences."""
+    lines = _first_lines(path, keep_empty=True)
+    rows = [line.split() for line in lines if line.strip() and not line.startswith("#")]
+    if len(rows) < 2 or len(rows) == len(lines) or len({len(row) for row in rows}) > 2:
+        return False
+    tags = sum(len(row) > 1 and _TAG.fullmatch(row[-1]) is not None for row in rows)
+    return tags >= 0.9 * len(rows)
+
+
+def _first_lines(path: Path, keep_empty: bool = False) -> list[str]:
+    try:
+        with path.open("rb") as file:
+            lines = file.read(2**14).decode("utf-8-sig", "replace").split("\n")
+    except OSError:
+        return []
+    return [line for line in lines[:_ROWS] if keep_empty or line.strip()]

@@ -1,0 +1,219 @@
+"""What a path is taken for: every layout of files, and what cannot be told."""
+
+import itertools
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from fmkit.config.registry import SOURCES
+from fmkit.core.errors import ConfigError, DataError
+from fmkit.data.sources.recognition import Request, recognise
+
+TEXTS = [f"this is text {number} of some" for number in range(40)]
+NAMES = ["good", "bad"] * 20
+NUMBERS = [number / 3 for number in range(40)]
+
+
+def photos(root, *folders):
+    for folder, number in itertools.product(folders, range(3)):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(root / folder / f"{number}.png")
+
+
+def texts(root, *files):
+    for file in files:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_text("\n".join(TEXTS[:3]))
+
+
+def table(root, name="data.csv", **columns):
+    frame = pd.DataFrame(columns)
+    if name.endswith(".parquet"):
+        frame.to_parquet(root / name)
+    elif name.endswith(".jsonl"):
+        frame.to_json(root / name, orient="records", lines=True)
+    else:
+        frame.to_csv(root / name, index=False, sep={".tsv": "\t", ".ssv": ";"}.get(name[-4:], ","))
+
+
+def lines(root, name, row):
+    (root / name).write_text("\n".join([json.dumps(row)] * 4))
+
+
+def tagged(root, name):
+    (root / name).write_text("Anna B-PER\nlives O\nin O\nRome B-LOC\n\n" * 3)
+
+
+def arrays(root, **arrays):
+    np.savez(root / "data.npz", **arrays)
+
+
+PIXELS, AGES = np.zeros((10, 8, 8), np.uint8), np.arange(10) / 3
+FILES = [f"{number % 3}.png" for number in range(40)]
+LAYOUTS = {
+    "class folders": (lambda d: photos(d, "cat", "dog"), "image_folder", {}),
+    "split folders": (lambda d: photos(d, "train/a", "train/b", "test/a"), "image_folder", {}),
+    "csv": (lambda d: table(d, text=TEXTS, label=NAMES), "text_table", {"model": "minilm"}),
+    "jsonl": (lambda d: table(d, "data.jsonl", text=TEXTS, label=NAMES), "text_table", {}),
+    "parquet": (lambda d: table(d, "data.parquet", text=TEXTS, label=NAMES), "text_table", {}),
+    "other columns": (
+        lambda d: table(d, "data.tsv", id=range(40), Review=TEXTS, Sentiment=NAMES),
+        "text_table",
+        {"data.text_column": "Review", "data.label_column": "Sentiment"},
+    ),
+    "any label": (
+        lambda d: table(d, body=TEXTS, author_id=range(40), verdict=NAMES),
+        "text_table",
+        {"data.text_column": "body", "data.label_column": "verdict"},
+    ),
+    "pairs": (
+        lambda d: table(d, premise=TEXTS, hypothesis=TEXTS, label=NAMES, split=["train"] * 40),
+        "text_table",
+        {"data.text_column": "premise", "data.pair_column": "hypothesis",
+         "data.split_column": "split"},
+    ),
+    "numbers": (
+        lambda d: table(d, text=TEXTS, score=NUMBERS),
+        "text_table",
+        {"data.label_column": "score", "task": "regression"},
+    ),
+    "stars": (lambda d: table(d, text=TEXTS, stars=[1, 2, 3, 4] * 10), "text_table", {}),
+    "flags": (
+        lambda d: table(d, text=TEXTS, rude=[0, 1] * 20, loud=[1, 1] * 20),
+        "text_table",
+        {"data.label_columns": ["rude", "loud"], "task": "multi_label"},
+    ),
+    "lists": (
+        lambda d: table(d, text=TEXTS, labels=[["joy"], ["joy", "fear"]] * 20),
+        "text_table",
+        {"data.label_column": "labels", "task": "multi_label"},
+    ),
+    "joined labels": (
+        lambda d: table(d, text=TEXTS, genres=["a;b", "b"] * 20),
+        "text_table",
+        {"data.label_separator": ";", "task": "multi_label"},
+    ),
+    "table of photos": (
+        lambda d: (photos(d, "images"), table(d, image=FILES, age=NUMBERS)),
+        "image_table",
+        {"data.path_column": "image", "data.label_column": "age", "task": "regression"},
+    ),
+    "texts alone": (
+        lambda d: table(d, text=TEXTS), "text_lines",
+        {"task": "masked_lm", "stage": "continued", "model": "minilm"},
+    ),
+    "text folders": (lambda d: texts(d, "a/1.txt", "b/1.txt"), "text_folder", {}),
+    "class files": (lambda d: texts(d, "a.txt", "b.txt"), "text_folder", {"model": "minilm"}),
+    "documents": (lambda d: texts(d, "d1.txt", "d2.txt"), "text_files", {"task": "masked_lm"}),
+    "tagged": (lambda d: tagged(d, "data.conll"), "conll", {"task": "token_classification"}),
+    "tagged text": (lambda d: tagged(d, "data.txt"), "conll", {"model": "minilm"}),
+    "tokens": (
+        lambda d: lines(d, "data.jsonl", {"tokens": ["a", "b"], "pos_tags": ["X", "Y"]}),
+        "token_table",
+        {"data.tag_column": "pos_tags", "task": "token_classification"},
+    ),
+    "words": (
+        lambda d: table(d, **{"Sentence #": [1, 1] * 20, "Word": NAMES, "Tag": ["O"] * 40}),
+        "token_table",
+        {"data.sentence_column": "Sentence #", "data.word_column": "Word"},
+    ),
+    "messages": (
+        lambda d: lines(d, "data.jsonl", {"messages": [{"role": "user", "content": "a"}]}),
+        "chat",
+        {"task": "instruction", "stage": "adapters", "model": "smollm2"},
+    ),
+    "instructions": (
+        lambda d: lines(d, "data.jsonl", {"instruction": "a", "input": "", "output": "b"}),
+        "chat",
+        {},
+    ),
+    "preferences": (
+        lambda d: lines(d, "data.jsonl", {"prompt": "a", "chosen": "b", "rejected": "c"}),
+        "preferences",
+        {"task": "dpo", "stage": "preference"},
+    ),
+    "squad": (
+        lambda d: (d / "data.json").write_text(json.dumps({"data": [{"paragraphs": []}] * 3})),
+        "squad",
+        {"task": "question_answering"},
+    ),
+    "arrays": (
+        lambda d: arrays(d, images=PIXELS, labels=np.arange(10)), "arrays",
+        {"data.image_key": "images", "data.label_key": "labels"},
+    ),
+    "measured arrays": (
+        lambda d: arrays(d, x_train=PIXELS, age=AGES), "arrays",
+        {"data.image_key": "x_train", "data.label_key": "age", "task": "regression"},
+    ),
+    "one inside another": (lambda d: photos(d, "photos/cat", "photos/dog"), "image_folder", {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_layout_is_recognised(name, tmp_path):
+    make, source, expected = LAYOUTS[name]
+    make(tmp_path)
+    settings = recognise(Request("data"), tmp_path).settings
+    assert settings["data"] == source
+    assert {key: settings.get(key) for key in expected} == expected
+    if name in ("csv", "class folders", "stars", "arrays"):  # classification is the default
+        assert "task" not in settings
+    if name == "table of photos":
+        assert settings["data.image_root"] == str(tmp_path / "images")
+    if name == "one inside another":
+        assert settings["data.root"] == str(tmp_path / "photos")
+
+
+def test_every_source_of_a_users_files_is_recognised(tmp_path):
+    recognised = {source for _, source, _ in LAYOUTS.values()} | {"photos"}
+    assert recognised == {name for name, entry in SOURCES.items() if not entry.is_packaged}
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "said", "advice"),
+    [
+        (lambda d: photos(d, "."), DataError, "3 photos", "fmkit pretrain"),
+        (lambda d: photos(d, "cat"), DataError, "3 photos", "folder named after it"),
+        (lambda d: table(d, text=TEXTS, one=NAMES, two=NAMES), ConfigError,
+         "one or two", "fmkit finetune reviews data.label_column=one"),
+        (lambda d: table(d, a=NUMBERS, b=NUMBERS), ConfigError, "a, b", "data.text_column=COLUMN"),
+        (lambda d: [table(d, f"{x}.csv", text=TEXTS, label=NAMES) for x in "ab"], ConfigError,
+         "a.csv, b.csv", "a.csv"),
+        (lambda d: arrays(d, a=PIXELS), DataError, "10 labels beside a", "data.label_key=NAME"),
+        (lambda d: arrays(d, a=AGES), DataError, "a (10,)", ""),
+        (lambda d: None, DataError, "it is empty", ""),
+        (lambda d: (d / "a.xyz").touch(), DataError, "it has 1 .xyz", ""),
+        (lambda d: (d / "data.csv").write_text(""), DataError, "data.csv", ""),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_told_is_said(make, error, said, advice, tmp_path):
+    make(tmp_path)
+    with pytest.raises(error) as raised:
+        recognise(Request("reviews", line="fmkit finetune reviews"), tmp_path)
+    assert said in raised.value.message
+    assert advice in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("a.jpg", "one photo"), ("a.zip", "an archive"), ("a.exe", "not a data set")]
+)
+def test_a_file_that_is_not_a_data_set(name, said, tmp_path):
+    (tmp_path / name).touch()
+    with pytest.raises(DataError, match=said):
+        recognise(Request(name), tmp_path / name)
+
+
+def test_photos_without_labels_are_for_pretraining(tmp_path):
+    photos(tmp_path, ".")
+    settings = recognise(Request("photos", needs_labels=False), tmp_path).settings
+    assert settings["data"] == "photos"
+    assert (settings["task"], settings["stage"]) == ("simclr", "self_supervised")
+
+
+def test_a_column_that_the_user_names_is_the_label(tmp_path):
+    table(tmp_path, text=TEXTS, label=NAMES, price=NUMBERS)
+    settings = recognise(Request("t", {"label_column": "price"}), tmp_path).settings
+    assert (settings["data.label_column"], settings["task"]) == ("price", "regression")
