@@ -19,7 +19,7 @@ def report(folder):
 def test_a_good_folder(fmkit, photos, tmp_path):
     code, out, err = fmkit("check", "data=image_folder", f"data.root={photos}", "output=seen")
     assert code == 0, err
-    for told in ("48 examples, 48 of them usable, 3 classes", "train", "24", "30", "48 PNG", "█"):
+    for told in ("48 examples, all usable, 3 classes", "train", "24", "30", "48 PNG", "█"):
         assert told in out
     assert "0 errors, 0 warnings, 0 notes" in out
     assert report(tmp_path / "seen")["classes"]["red"] == {"train": 12, "val": 2, "test": 2}

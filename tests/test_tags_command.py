@@ -182,7 +182,7 @@ def test_tags_and_hidden_words_are_learned_together(fmkit, folder, tmp_path):
 def test_a_set_is_checked(fmkit, folder, tmp_path):
     code, out, err = fmkit("check", "data=conll", f"data.root={folder}", "output=report")
     assert code == 0, err
-    assert "2 types of entity" in out
+    assert "2 entity types" in out
     report = json.loads((tmp_path / "report" / "data_report.json").read_text())
     assert report["entities"]["LOC"] == {"train": 200, "val": 40, "test": 40}
     assert sum(report["tags"]["O"].values()) > 600

@@ -70,9 +70,12 @@ def _output_folder(output: str | None) -> Path:
 def _print_report(report: dict[str, Any], path: Path, suspects: Path | None) -> None:
     """What a dataset contains, its problems, the first ten of each kind, and the files of both."""
     root = f", {escape_markup(report['root'])}" if report["root"] else ""
+    usable = f"{report['usable']:,} of them usable"
+    if report["usable"] == report["examples"]:
+        usable = "all usable"
     stdout.print(
         f"{escape_markup(report['data'])}{root}: {plural(report['examples'], 'example')}, "
-        f"{report['usable']:,} of them usable, {_targets(report)}"
+        f"{usable}, {_targets(report)}"
     )
     key = next((key for key in _COUNTED if report.get(key)), None)
     if key is not None:
@@ -105,7 +108,7 @@ def _targets(report: dict[str, Any]) -> str:
     for key, noun in nouns.items():
         if targets := report.get(key):
             entities = report.get("entities") if key == "tags" else None
-            types = f", {len(entities)} types of entity" if entities else ""
+            types = f", {plural(len(entities), 'entity type')}" if entities else ""
             return f"{plural(len(targets), noun, key)}{types}"
     annotated = report.get("annotations") or {}
     counts = ", ".join(f"{count:,} {name}" for name, count in annotated.get("counts", {}).items())
