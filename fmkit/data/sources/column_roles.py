@@ -12,7 +12,7 @@ from typing import Any
 
 from fmkit.core.errors import ConfigError, join_names
 from fmkit.data.formats.cells import parse_cell
-from fmkit.data.images.decode import EXTENSIONS
+from fmkit.data.images.image_file import EXTENSIONS
 from fmkit.data.sources.paths import SPLIT_NAMES
 
 Columns = Mapping[str, Sequence[Any]]

@@ -20,7 +20,7 @@ from fmkit.core.safe_io import UnsafeContent
 from fmkit.data.findings import UnusableInput
 from fmkit.data.formats.tables import ENDINGS as TABLES
 from fmkit.data.formats.tables import SHOWN_ENDINGS, records
-from fmkit.data.images.decode import EXTENSIONS
+from fmkit.data.images.image_file import EXTENSIONS
 from fmkit.data.sources import conll
 from fmkit.data.sources.column_roles import Columns, Roles, as_columns, roles
 from fmkit.data.sources.paths import is_ignored, split_of
