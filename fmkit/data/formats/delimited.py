@@ -1,7 +1,7 @@
 """Rows of text tables, CSV and TSV, as a stream.
 
-A `.csv` may be separated by commas, semicolons or tabs. Every cell is text, so that `012`, `True`
-and `NA` are class names as they stand; white space around a cell is removed.
+A `.csv` may be separated by commas, semicolons, tabs or bars. Every cell is text, so that `012`,
+`True` and `NA` are class names as they stand; white space around a cell is removed.
 """
 
 import contextlib
@@ -16,7 +16,11 @@ from fmkit.data.formats.text_files import MAX_CHARACTERS
 
 CSV = (".csv", ".tsv")
 """How names of tables end that are text."""
-SEPARATORS = {".csv": (",", ";", "\t"), ".tsv": ("\t",), ".txt": ("\t", ",", ";")}
+SEPARATORS = {
+    ".csv": (",", ";", "\t", "|"),
+    ".tsv": ("\t",),
+    ".txt": ("\t", ",", ";", "|"),
+}
 """By the end of a name, the separators that a table may have."""
 
 _MAX_COLUMNS = 1000  # that a missing one is compared with

@@ -37,11 +37,12 @@ def json_file(
     """The records of a `.json`: of a list, of a list under a key, or JSON lines by another name.
 
     Args:
-        list_key: an object as a whole file has its records under this key.
+        list_key: an object as a whole file has its records under this key, or under `data`.
         record_key: an object with this key is a single record.
     """
     text = read_text(str(path), encoding)
     is_one_line = "\n" not in text.strip()
+    list_key = list_key or "data"
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
@@ -54,7 +55,7 @@ def json_file(
         raise UnusableInput("not_text", f"JSON that cannot be read: {error}") from None
     if isinstance(value, dict):
         is_record = record_key in value if record_key else is_one_line
-        value = value.get(list_key, [value] if is_record else value)
+        value = _pandas_rows(value) or value.get(list_key, [value] if is_record else value)
     if not isinstance(value, list):
         shown = f"a {type(value).__name__}"
         if isinstance(value, dict):
@@ -66,6 +67,22 @@ def json_file(
         )
     for number, record in enumerate(value, start=1):
         yield Record(number, record)
+
+
+def _pandas_rows(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a table as `DataFrame.to_json` has it, with or without `orient=split`; or none.
+
+    By column, objects with a cell for each row; or `columns` with a list of lists under `data`.
+    """
+    names, rows = value.get("columns"), value.get("data")
+    if isinstance(names, list) and isinstance(rows, list):
+        is_table = all(isinstance(row, list) and len(row) == len(names) for row in rows)
+        return [dict(zip(names, row, strict=True)) for row in rows] if is_table else []
+    columns = list(value.values())
+    keys = columns[0].keys() if columns and isinstance(columns[0], dict) else ()
+    if not keys or any(not isinstance(cells, dict) or cells.keys() != keys for cells in columns):
+        return []
+    return [{name: cells[key] for name, cells in value.items()} for key in keys]
 
 
 def json_reason(error: Exception) -> str:

@@ -1,7 +1,7 @@
-"""Excel workbooks: the rows of the first sheet, below a header."""
+"""Excel workbooks: the rows of one sheet, below a header."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +14,47 @@ from fmkit.data.formats.json_records import Record
 EXCEL = (".xlsx", ".xlsm")
 """How names of workbooks end."""
 
-
-def sheet_names(path: Path) -> list[str]:
-    """The sheets of a workbook in their order."""
-    return list(_open(path).sheetnames)
+_PROBED = 20  # rows of a sheet among which its header is searched
 
 
-def sheet_rows(path: Path) -> tuple[list[str], Iterator[Record]]:
-    """The header of the first sheet, and its rows that are not empty, with typed cells.
+def sheet_rows(path: Path, columns: Sequence[str]) -> tuple[list[str], Iterator[Record]]:
+    """The header of a table in a workbook, and its rows that are not empty, with typed cells.
+
+    It is the first row of a sheet that has most of the columns: a sheet of notes may come before
+    it, and a title above it.
 
     Raises:
         ConfigError: `openpyxl` is not installed.
         UnusableInput: it is not a workbook that can be read, or has no header.
     """
-    rows = enumerate(_open(path).worksheets[0].iter_rows(values_only=True), start=1)
-    filled = ((number, cells) for number, cells in rows if any(map(_is_filled, cells)))
-    header = next(filled, (0, ()))[1]
-    names = ["" if name is None else str(name).strip() for name in header]
-    if not any(names):
-        raise UnusableInput("not_text", "its first sheet has no header")
+    candidates = [
+        (len(set(columns) & set(_names(cells))), sheet, number, cells)
+        for sheet in _open(path).worksheets
+        for number, cells in itertools.islice(_filled(sheet), _PROBED if columns else 1)
+    ]
+    if not candidates:
+        raise UnusableInput("not_text", "it has no header")
+    _, sheet, header_number, header = max(candidates, key=lambda candidate: candidate[0])
+    names = _names(header)
 
     def records() -> Iterator[Record]:
-        for number, cells in filled:
-            pairs = itertools.zip_longest(names, cells[: len(names)])
-            value = {name: cell for name, cell in pairs if name}
-            yield Record(number, value, place=f"row {number} of the sheet")
+        for number, cells in _filled(sheet):
+            if number > header_number:
+                pairs = itertools.zip_longest(names, cells[: len(names)])
+                value = {name: cell for name, cell in pairs if name}
+                yield Record(number, value, place=f"row {number} of {sheet.title!r}")
 
     return [name for name in names if name], records()
+
+
+def _filled(sheet: Any) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """Number and cells of each row of a sheet that is not empty."""
+    rows = enumerate(sheet.iter_rows(values_only=True), start=1)
+    return ((number, cells) for number, cells in rows if any(map(_is_filled, cells)))
+
+
+def _names(header: tuple[Any, ...]) -> list[str]:
+    return ["" if name is None else str(name).strip() for name in header]
 
 
 def _is_filled(cell: Any) -> bool:

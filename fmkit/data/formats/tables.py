@@ -55,7 +55,7 @@ def records(
     Args:
         encoding: of all but parquet and Excel.
         quotes: a cell of a CSV or TSV may be in double quotes.
-        list_key: a `.json` file that is one object has its records under this key.
+        list_key: a `.json` file that is one object has its records under this key, or `data`.
         record_key: a `.json` file that is one object with this key is a single record.
         columns: of a parquet table, those to read where it has them; None: all.
         required: columns that a table has to have, and some of the records.
@@ -87,7 +87,7 @@ def _records(
     if ending in PARQUET:
         return _parquet_records(path, columns, required, class_names)
     if ending in EXCEL:
-        header, rows = sheet_rows(path)
+        header, rows = sheet_rows(path, required)
         check_columns(required, header)
         return rows
     if ending in SEPARATORS:

@@ -18,7 +18,7 @@ from fmkit.config.schema.data import ConllData
 from fmkit.core.errors import DataError, combine_messages, join_names, plural
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding, UnusableInput
-from fmkit.data.formats.text_files import as_data_error, read_lines
+from fmkit.data.formats.text_files import GZIP, as_data_error, read_lines
 from fmkit.data.sources import directory
 from fmkit.data.sources.directory import FileKind
 from fmkit.data.sources.paths import SPLIT_NAMES
@@ -105,7 +105,8 @@ def list_examples(config: ConllData) -> Examples:
 def _files(config: ConllData, findings: list[Finding]) -> list[tuple[str, str, str]]:
     """Path, name and split of each file; a single one has no name that ids would need."""
     # CoNLL-2003 calls its files eng.train, eng.testa and eng.testb.
-    kind = FileKind("CoNLL file", (*ENDINGS, *(f".{name}" for name in _SPLITS)))
+    endings = (*ENDINGS, *(f".{name}" for name in _SPLITS))
+    kind = FileKind("CoNLL file", (*endings, *(ending + GZIP for ending in endings)))
     hint = "Name one file in data.root to read it whatever its name ends in."
     listing = directory.files_at(config.root, kind, config.outside_links, hint)
     if listing.is_file:

@@ -4,6 +4,7 @@ Pixels are whole numbers from 0 to 255. Floats are refused, not scaled: whether 
 full range cannot be seen in the file, and a wrong guess would go unnoticed until deployment.
 """
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,8 @@ def list_examples(config: ArraysData) -> Examples:
     if problems:
         raise DataError(combine_messages([f"{path.name}: {problem}" for problem in problems]))
     if kind == "classes":
-        return from_rows(images, labels)
+        examples = from_rows(images, labels)
+        return dataclasses.replace(examples, findings=tuple(name_findings(examples.classes, ())))
     labels = labels.reshape(len(labels), -1)
     # A single column has the name of its array, several have their position after it.
     key, width = config.label_key, labels.shape[1]

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fmkit.config.schema.data import DocumentsData, TextFilesData, TextLinesData
+from fmkit.core.errors import DataError
 from fmkit.core.types import SPLITS
 from fmkit.data.content.documents import (
     DocumentFormat,
@@ -25,7 +26,8 @@ from fmkit.data.findings import Finding, UnusableInput, printable
 from fmkit.data.formats.delimited import CSV
 from fmkit.data.formats.json_records import JSON_LINES
 from fmkit.data.formats.parquet_table import PARQUET
-from fmkit.data.formats.text_files import line_id
+from fmkit.data.formats.spreadsheet import EXCEL
+from fmkit.data.formats.text_files import GZIP, line_id
 from fmkit.data.sources import directory, split_folders
 from fmkit.data.sources.directory import FileKind
 from fmkit.data.stratify import hash_ranks
@@ -47,6 +49,7 @@ def by_line(config: TextLinesData) -> Examples:
     """
     format = DocumentFormat(True, config.encoding, config.text_column, config.quotes)
     files, findings = _files(config, (*_ENDINGS, *JSON_LINES, *CSV, *PARQUET))
+    _refuse_unstreamed(files)
     splits, doubts = split_folders.splits_of_unlabelled([file.name for file in files], True)
     if splits:  # `config.limit` takes training documents first
         order = sorted(range(len(files)), key=lambda index: SPLITS.index(splits[index]))
@@ -87,6 +90,23 @@ def by_file(config: TextFilesData) -> Examples:
     ]
     splits, doubts = split_folders.splits_of_unlabelled([file.name for file in files])
     return _examples(files, format, [*findings, *doubts], splits)
+
+
+def _refuse_unstreamed(files: Sequence[TextFile]) -> None:
+    """Raise a DataError for a table that other sources read and whose lines are not its rows."""
+    for file in files:
+        name = file.name.lower()
+        if name.endswith(GZIP):
+            raise DataError(
+                f"data.root: {file.name} is compressed, and data=text_lines reads files in parts.",
+                "Unpack it: gunzip --keep FILE",
+            )
+        if name.endswith((".json", *EXCEL)):
+            raise DataError(
+                f"data.root: a line of {file.name} is not a document.",
+                "Save it as .jsonl, .csv or .parquet for data=text_lines; for data=text_files a "
+                "whole file is a document.",
+            )
 
 
 def _files(config: DocumentsData, endings: Sequence[str]) -> tuple[list[TextFile], list[Finding]]:

@@ -1,5 +1,6 @@
 """Whatever format a table has, every source that reads rows reads the same examples from it."""
 
+import gzip
 import json
 
 import numpy as np
@@ -19,7 +20,9 @@ from fmkit.config.schema.data import (
     TokenTableData,
 )
 from fmkit.core.errors import DataError
+from fmkit.data.formats import text_files
 from fmkit.data.formats.cells import parse_cell
+from fmkit.data.formats.tables import read, records
 from fmkit.data.quality import inspect as inspection
 from fmkit.data.sources.registry import collect
 
@@ -107,6 +110,59 @@ def test_a_source_reads_the_same_from_every_format(tmp_path, source, name):
         assert other.annotations.names == plain.annotations.names
         for index in range(len(plain)):
             assert other.annotations.identity(index) == plain.annotations.identity(index)
+
+
+@pytest.mark.parametrize("orient", ["records", "columns", "index", "split", "table"])
+@pytest.mark.parametrize("indent", [None, 1])
+def test_json_as_pandas_writes_it(tmp_path, orient, indent):
+    frame = pd.DataFrame(SOURCES["classes"][1])
+    path = tmp_path / "t.json"
+    (frame.T if orient == "index" else frame).to_json(path, orient=orient, indent=indent)
+    assert [record.value["text"] for record in records(path, required=["text"])] == TEXTS
+
+
+def test_a_workbook_may_have_notes_and_a_title(tmp_path):
+    pytest.importorskip("openpyxl")
+    frame = pd.DataFrame(SOURCES["classes"][1])
+    with pd.ExcelWriter(tmp_path / "t.xlsx") as writer:
+        pd.DataFrame({"text": ["read me"]}).to_excel(writer, sheet_name="Notes", index=False)
+        frame.to_excel(writer, sheet_name="Data", index=False, startrow=3, startcol=1)
+        writer.sheets["Data"]["B2"] = "My data of today"
+    rows = list(read(tmp_path / "t.xlsx", ["text", "label"], ""))
+    assert [row.cells["text"] for row in rows] == TEXTS
+    assert rows[0].place == "row 5 of 'Data'"
+    with pytest.raises(DataError, match=r"received 'body'.*Allowed"):
+        list(read(tmp_path / "t.xlsx", ["body"], ""))
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.txt"])
+@pytest.mark.parametrize("separator", ",;\t|")
+def test_separators_are_found(tmp_path, name, separator):
+    pd.DataFrame(SOURCES["classes"][1]).to_csv(tmp_path / name, sep=separator, index=False)
+    rows = read(tmp_path / name, ["text", "pair", "label"], "")
+    assert [row.cells["text"] for row in rows] == TEXTS
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (gzip.compress(b"text,label\n" * 99)[:-9], "gzip archive is damaged"),
+        (gzip.compress(bytes(2**22)), "unpacks to more than 1,000,000 bytes"),
+        (b"\x1f\x8bnothing", "gzip archive is damaged"),
+    ],
+)
+def test_a_damaged_archive_and_a_bomb_are_refused(tmp_path, monkeypatch, content, why):
+    monkeypatch.setattr(text_files.machine, "free_memory", lambda: 1_000_000)
+    (tmp_path / "t.csv.gz").write_bytes(content)
+    with pytest.raises(DataError, match=why):
+        list(read(tmp_path / "t.csv.gz", ["text"], ""))
+
+
+@pytest.mark.parametrize("name", ["t.xlsx", "t.json", "t.csv.gz"])
+def test_documents_are_not_the_lines_of_a_table(tmp_path, name):
+    (tmp_path / name).write_text("x")
+    with pytest.raises(DataError, match=r"gunzip|\.jsonl"):
+        collect(TextLinesData(root=str(tmp_path / name)))
 
 
 ENTRIES = ["joy", "it's", 'a "b"', "x, y"]
