@@ -8,18 +8,20 @@ import numpy as np
 
 from fmkit.config.schema.data import DataConfig
 from fmkit.core.errors import join_names
+from fmkit.data.examples import Examples
 
 SHOWN = 10
 """Names that an error shows before it only counts."""
 
 
-def class_problems(
-    labels: np.ndarray, classes: Sequence[str], splits: np.ndarray | None, config: DataConfig
-) -> list[str]:
-    """Why these classes cannot be learned: only one, or too few examples for the splits.
+def class_problems(examples: Examples, config: DataConfig) -> list[str]:
+    """Why the classes cannot be learned: only one, or too few examples for the splits.
 
-    Data without classes has no such problems.
+    Data without classes has no such problems. Where splits are named or groups stay together, no
+    class has to be in every split.
     """
+    labels, classes = examples.labels, examples.classes
+    are_divided = examples.splits is None and examples.groups is None
     if not classes:
         return []
     problems = []
@@ -29,7 +31,7 @@ def class_problems(
             "another one; of class folders, data.root is the folder above."
         )
     split_count = 1 + (config.val_fraction > 0) + (config.test_fraction > 0)
-    if splits is None and (small := small_class_message(labels, classes, split_count)):
+    if are_divided and (small := small_class_message(labels, classes, split_count)):
         larger_limit = "" if config.limit is None else " or a larger data.limit"
         typos = "".join(
             f" Is {classes[rare]!r} a typo for {classes[frequent]!r}?"

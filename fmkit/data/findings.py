@@ -7,7 +7,8 @@
 `data.on_bad=skip` leaves out what an error of these kinds names; others have to be fixed:
 
     file   the file itself cannot be used: `quarantine` moves it, `skip` leaves it out
-    row    a row of a table, or the same photo under two classes: both leave it out, no file moves
+    row    a row of a table, a class without examples, or the same photo under two classes: both
+           leave it out, no file moves
 
 Exact copies under two classes are an error in photo files, where one of the two must be wrong;
 equal arrays or texts under two classes are a warning, since what is small may coincide.
@@ -79,6 +80,10 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
     (ERROR, ROW): {
         "missing_file": ("rows name a file that does not exist", _COMPLETE),
         "incomplete_row": ("rows that cannot be used", _COMPLETE),
+        "empty_class": (
+            "classes without examples",
+            "Add some, remove it, or leave it out: data.on_bad=skip",
+        ),
         "two_classes": (
             "the same file under two classes",
             "Keep each under the right one, or leave all copies out with data.on_bad=skip.",
@@ -91,7 +96,6 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
     (ERROR, ""): {
         "conflicting_rows": ("rows that contradict an earlier row", "Keep the right one."),
         "unusable": ("the data cannot be listed", ""),
-        "empty_class": ("classes without examples", ""),
         "loose_photos": ("photos outside of class folders", ""),
         "loose_texts": ("texts outside of class folders", ""),
         "no_classes": ("no class folders", ""),
@@ -137,6 +141,7 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
             "numbers so far from 0, compared with their spread, that 32 bits round them",
             "Subtract a constant from them.",
         ),
+        "absent_class": ("classes without an example in a held-out split", ""),
         "single_example": ("classes with one training example", ""),
         "tag_unseen": ("tags that no training sentence has", ""),
         "unnamed_tags": (

@@ -45,7 +45,8 @@ def for_training(
             names = findings.name_some(members)
             console.warning(f"{findings.count(members):,}: {about.title}: {names}")
         else:
-            console.warning(members[0].why)
+            for finding in members[: findings.SHOWN]:
+                console.warning(finding.why)
     quarantine_findings(config, inspected, report)
     return data
 

@@ -7,10 +7,10 @@ and adding a file moves at most the examples at the boundaries.
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 
-from fmkit.core import console
 from fmkit.core.errors import ConfigError, DataError, combine_messages, join_names, plural, received
 from fmkit.core.types import SPLITS, DataSpec
 from fmkit.data import class_checks
@@ -182,26 +182,36 @@ def _share_counts(counts: np.ndarray, fraction: float, most: np.ndarray) -> np.n
 
 
 def _hold_out_groups(
-    examples: Examples, groups: np.ndarray, members: np.ndarray, val: float, test: float, seed: int
+    examples: Examples,
+    group_names: np.ndarray,
+    members: np.ndarray,
+    val: float,
+    test: float,
+    seed: int,
 ) -> Splits:
     """Held-out groups, whole, stratified by the class that most of a group's examples have.
 
-    For sets of labels, by the rarest label that most of them have.
+    For sets of labels, by the rarest label that most of them have. Groups without which training
+    would lack a class or a label stay in it.
     """
     stratum, stratum_count = strata(examples)
-    names, numbers = np.unique(groups[members], return_inverse=True)
+    names, numbers = np.unique(group_names[members], return_inverse=True)
     sizes = np.bincount(numbers)
     votes = np.zeros((len(names), stratum_count), dtype=np.int64)
     np.add.at(votes, (numbers, stratum[members]), 1)
     majority = votes.argmax(axis=1)
     ranks = hash_ranks(names.tolist(), str(seed))
-    held_out: dict[str, list[int]] = {"val": [], "test": []}
-    for of_class in ranked_members(majority, ranks).values():
-        ordered, total = of_class.tolist(), sizes[of_class].sum()
-        test_groups = _fill(ordered, sizes, total * test, len(ordered) - 1 - (val > 0))
-        rest = [group for group in reversed(ordered) if group not in set(test_groups)]
-        held_out["test"] += test_groups
-        held_out["val"] += _fill(rest, sizes, total * val, len(rest) - 1)
+    has_class = _presence_in_groups(examples, members, numbers)
+    kept: set[int] = set()  # in training
+    while True:
+        held_out = _fill_splits(ranked_members(majority, ranks), sizes, val, test, kept)
+        training = np.setdiff1d(np.arange(len(names)), held_out["val"] + held_out["test"])
+        absent = has_class.any(axis=0) & ~has_class[training].any(axis=0)
+        if not absent.any():
+            break
+        label = int(np.flatnonzero(absent)[0])
+        groups_with_it = np.flatnonzero(has_class[:, label]).tolist()
+        kept.add(min(groups_with_it, key=lambda group: (sizes[group], ranks[group])))
     fractions = {"val": val, "test": test}
     if empty := [name for name, share in fractions.items() if share > 0 and not held_out[name]]:
         subject = plural(len(names), "group leaves", "groups leave")
@@ -209,13 +219,40 @@ def _hold_out_groups(
             f"{subject} nothing for {join_names(empty)}: no class has enough of them.",
             "A class should have a group for each split; or set the fraction to 0.",
         )
-    splits = {name: members[np.isin(numbers, chosen)] for name, chosen in held_out.items()}
-    for split, indices in splits.items():
-        labels = np.setdiff1d(np.arange(len(examples.classes)), examples.labels[indices])
-        absent = join_names([examples.classes[label] for label in labels], 10)
-        if absent and len(indices):
-            console.warning(f"No group left for {split} has an example of {absent}.")
-    return splits
+    return {name: members[np.isin(numbers, chosen)] for name, chosen in held_out.items()}
+
+
+def _presence_in_groups(examples: Examples, members: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Whether each group has an example of each class or label, (groups, K) bool.
+
+    Args:
+        examples: all of them.
+        members: positions of those that are divided, (M,).
+        numbers: the group of each, (M,).
+    """
+    presence = None if examples.annotations is None else examples.annotations.presence()
+    columns = max(1, len(examples.classes)) if presence is None else presence.shape[1]
+    in_groups = np.zeros((numbers.max() + 1, columns), bool)
+    if presence is None:
+        in_groups[numbers, examples.labels[members]] = True
+    else:
+        np.logical_or.at(in_groups, numbers, presence[members])
+    return in_groups
+
+
+def _fill_splits(
+    by_class: Mapping[int, np.ndarray], sizes: np.ndarray, val: float, test: float, kept: set[int]
+) -> dict[str, list[int]]:
+    """The groups of `test` and `val`, out of the ranked groups of each class but those kept."""
+    held_out: dict[str, list[int]] = {"val": [], "test": []}
+    for of_class in by_class.values():
+        ordered = [group for group in of_class.tolist() if group not in kept]
+        total, in_training = sizes[of_class].sum(), int(len(ordered) == len(of_class))
+        test_groups = _fill(ordered, sizes, total * test, len(ordered) - in_training - (val > 0))
+        rest = [group for group in reversed(ordered) if group not in set(test_groups)]
+        held_out["test"] += test_groups
+        held_out["val"] += _fill(rest, sizes, total * val, len(rest) - in_training)
+    return held_out
 
 
 def _fill(ordered: list[int], sizes: np.ndarray, quota: float, most: int) -> list[int]:

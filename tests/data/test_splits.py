@@ -5,9 +5,11 @@ import pytest
 
 from fmkit.core.errors import ConfigError, DataError
 from fmkit.data.content.images import ImageArray
-from fmkit.data.examples import from_names
+from fmkit.data.examples import from_names, without_classes
+from fmkit.data.quality.target_checks import target_findings
 from fmkit.data.splits import describe, make_splits
 from fmkit.data.stratify import allocate
+from fmkit.data.targets import LabelSets
 
 
 def made(counts, groups=None, splits=None, prefix="a/"):
@@ -106,13 +108,52 @@ def test_groups_of_one_class_are_stratified():
     assert np.bincount(examples.labels[splits["val"]]).tolist() == [20, 20]
 
 
-def test_too_few_groups_are_told(capsys):
+def test_too_few_groups_are_told():
     with pytest.raises(DataError, match="2 groups leave nothing for test"):
         make_splits(made({"a": 9, "b": 9}, groups=["x"] * 9 + ["y"] * 9), 0.0, 0.2, 0)
     groups = [f"g{index // 3}" for index in range(30)] + ["only"] * 9
-    splits = make_splits(made({"a": 30, "b": 9}, groups=groups), 0.2, 0.2, 0)
+    examples = made({"a": 30, "b": 9}, groups=groups)
+    splits = make_splits(examples, 0.2, 0.2, 0)
     assert set(splits) == {"train", "val", "test"}
-    assert "No group left for val has an example of b" in capsys.readouterr().err
+    whys = [f.why for f in target_findings(examples, splits) if f.kind == "absent_class"]
+    assert sum("val has no example of 'b'" in why for why in whys) == 1
+
+
+def sets(names, groups):
+    """Examples with sets of labels, each written as `ab`."""
+    labels = sorted(set("".join(names)))
+    indicators = np.array([[label in name for label in labels] for name in names])
+    ids = [f"{index:04d}" for index in range(len(names))]
+    content = ImageArray(np.zeros((len(ids), 1, 1), np.uint8))
+    return without_classes(
+        ids, content, LabelSets(tuple(labels), indicators), groups=np.array(groups)
+    )
+
+
+@pytest.mark.parametrize("kind", ["classes", "sets"])
+def test_a_class_that_few_groups_have_stays_in_training_whatever_the_seed(kind):
+    """Patient p0 alone has class `c`, and p1 and p2 have all of `d`; most of theirs is `a`."""
+    names = [*"aaab" * 3, *"aabb" * 15]
+    names[0], names[4], names[8] = "c", "d", "d"
+    groups = [f"p{index // 4}" for index in range(len(names))]
+    returned = 0
+    for seed in range(30):
+        if kind == "sets":
+            examples = sets(names, groups)
+            presence = examples.annotations.indicators
+        else:
+            ids = [f"{index:04d}" for index in range(len(names))]
+            content = ImageArray(np.zeros((len(ids), 1, 1), np.uint8))
+            examples = from_names(ids, names, content, groups=groups)
+            presence = np.eye(4, dtype=bool)[examples.labels]
+        splits = make_splits(examples, 0.25, 0.25, seed)
+        assert presence[splits["train"]].any(axis=0).all()
+        assert {len(splits[name]) // 4 for name in ("val", "test")} <= {3, 4, 5, 6}
+        where_groups = [set(examples.groups[indices].tolist()) for indices in splits.values()]
+        assert sum(map(len, where_groups)) == 18
+        assert "p0" in where_groups[0]
+        returned += bool({"p1", "p2"} - where_groups[0])
+    assert returned
 
 
 def test_named_splits_are_kept():

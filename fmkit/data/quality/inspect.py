@@ -106,7 +106,7 @@ def _make_splits(
     """The splits, or none and why classes cannot be learned or splits cannot be made."""
     if not len(usable):
         return {}, [Finding("classes", "", "No example is left that can be used.")]
-    problems = class_checks.class_problems(usable.labels, usable.classes, usable.splits, config)
+    problems = class_checks.class_problems(usable, config)
     problems += target_checks.problems(usable)
     absent = np.setdiff1d(np.arange(len(usable.classes)), usable.labels)
     if names := [repr(usable.classes[label]) for label in absent]:

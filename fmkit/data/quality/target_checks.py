@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fmkit.core.errors import join_names
-from fmkit.data.class_checks import number_classes_message, probable_typos
+from fmkit.data.class_checks import SHOWN, number_classes_message, probable_typos
 from fmkit.data.content.tags import Tags, entity_spans, outside_tag, tag_scheme
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding
@@ -27,6 +27,9 @@ _PLACEHOLDERS = frozenset(("na", "n/a", "#n/a", "nan", "null", "nil", "none", "?
 
 Splits = Mapping[str, np.ndarray]
 """By name, positions of examples; `all` where there are no splits."""
+
+_COUNTED = ("classes", "labels", "entities", "tags")
+"""Keys of a report with counts by split, of which the first that has any is meant."""
 
 _Counts = dict[str, dict[str, int]]
 """By name of a class, label, tag or entity and by split, how often it occurs."""
@@ -50,13 +53,30 @@ def target_findings(usable: Examples, splits: Splits) -> list[Finding]:
     if not len(usable):
         return []
     training = splits.get("train", np.arange(len(usable)))
+    findings = _absent_findings(usable, splits)
     if isinstance(targets, LabelSets):
-        return _label_findings(targets, targets.take(training), "train" in splits)
+        return findings + _label_findings(targets, targets.take(training), "train" in splits)
     if isinstance(targets, Numbers):
-        return _number_findings(targets.take(training))
+        return findings + _number_findings(targets.take(training))
     if isinstance(targets, Tags):
-        return _tag_findings(targets, splits.get("train"))
-    return _class_findings(usable, training, "train" in splits) if usable.classes else []
+        return findings + _tag_findings(targets, splits.get("train"))
+    if usable.classes:
+        findings += _class_findings(usable, training, "train" in splits)
+    return findings
+
+
+def _absent_findings(usable: Examples, splits: Splits) -> list[Finding]:
+    """Classes, labels, or entities or else tags, that training has and a held-out split lacks."""
+    report, findings = target_report(usable, splits), []
+    rows: _Counts = next(filter(None, (report.get(key) for key in _COUNTED)), {})
+    for split in [name for name in splits if name not in ("train", "all") and len(splits[name])]:
+        absent = [name for name, counts in rows.items() if counts["train"] and not counts[split]]
+        if absent:
+            names = join_names([repr(name) for name in absent], SHOWN)
+            why = f"{split} has no example of {names}: its figures say nothing about "
+            why += "this one." if len(absent) == 1 else "these."
+            findings.append(Finding("absent_class", "", why, count=len(absent)))
+    return findings
 
 
 def _class_findings(usable: Examples, training: np.ndarray, has_training: bool) -> list[Finding]:

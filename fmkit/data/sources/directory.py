@@ -212,8 +212,7 @@ class Listing:
             if unsupported and unsupported.keys() <= set(endings):
                 hint = f"; it has {others} for data={source}"
             why = f"Class folder {display_path(folder)!r} has no {self.kind.noun}s{hint}."
-            advice = self.kind.advice(unsupported) or "Add some, or remove the folder."
-            self.report("empty_class", why=f"{why} {advice}")
+            self.report("empty_class", why=f"{why} {self.kind.advice(unsupported)}".strip())
 
 
 def walk(root: Path, kind: FileKind, outside_links: bool) -> Listing:

@@ -59,9 +59,7 @@ def list_examples(config: DataConfig, training: bool = True) -> Examples:
         finding for finding in examples.findings if finding.is_error
     )
     if training and len(examples):
-        problems += class_checks.class_problems(
-            examples.labels, examples.classes, examples.splits, config
-        )
+        problems += class_checks.class_problems(examples, config)
     if problems:
         raise DataError(combine_messages(problems, findings.MAX_LINES))
     return examples
