@@ -18,6 +18,7 @@ PARTS = {
     "fuzz": "hostile.fuzz:run",
     "targets": "hostile.targets:refused",
     "images": "hostile.images:run",
+    "tables": "hostile.tables:run",
     "artifacts": "hostile.artifacts:run",
 }
 """The function of each part, by its name in the line."""

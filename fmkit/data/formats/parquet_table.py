@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fmkit.core.errors import join_names
+from fmkit.core.sanitize import escape_invisible
 from fmkit.data.findings import UnusableInput
 from fmkit.data.formats.cells import cell_text
 from fmkit.data.formats.delimited import ColumnError, Row, check_columns
@@ -97,7 +98,8 @@ def _parquet_error(error: Exception) -> UnusableInput:
     if isinstance(error, OSError) and error.errno is not None:
         return UnusableInput("unreadable", str(error.strerror or error))
     reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return UnusableInput("not_text", f"it is not a readable parquet file: {reason}")
+    shown = escape_invisible(reason)  # bytes of the file, among others
+    return UnusableInput("not_text", f"it is not a readable parquet file: {shown}")
 
 
 def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:

@@ -5,8 +5,9 @@
 
 Rajpurkar et al. 2016 and 2018, arXiv:1606.05250 and arXiv:1806.03822. A record has `id`,
 `question`, `context`, perhaps `title`, and `answers` with lists under `text` and `answer_start`; it
-is a line of a `.jsonl`, an element of a list in a `.json`, or a row of a parquet table. Plausible
-answers of SQuAD 2.0, to questions that have none, are not questions.
+is a line of a `.jsonl`, an element of a list in a `.json`, or a row of a table, which may also have
+one answer as `answer_text` (or `answer`) and `answer_start`. Plausible answers of SQuAD 2.0, to
+questions that have none, are not questions.
 
 An example is a question with its text; texts of many questions are stored once. Articles, by their
 titles, stay in one split; where there are no titles, texts do.
@@ -41,6 +42,8 @@ _DIVIDED = ("", "train")
 """The splits that may be divided: an unnamed one, and training, to make one for validation."""
 
 
+_TEXT_COLUMNS = ("answer_text", "answer")
+"""Columns of an answer's text where a row has one answer and `answer_start`."""
 _TRUTH = {"true": True, "1": True, "false": False, "0": False, "": None}
 
 
@@ -220,7 +223,8 @@ def read_entries(path: Path, keys: Keys) -> Iterator[Entry]:
         'Expected {"data": [...]} as SQuAD has it, a list of records, or a record per line, each '
         "with a question, a context and answers."
     )
-    columns = (keys.question, keys.context, "id", "title", "answers", "is_impossible")
+    names = ("id", "title", "answers", *_TEXT_COLUMNS, "answer_start", "is_impossible")
+    columns = (keys.question, keys.context, *names)
     is_table = file_ending(path.name) not in (*JSON_LINES, ".json")  # whose records may be articles
     try:
         rows = records(
@@ -271,6 +275,8 @@ def _record(row: Mapping[str, Any], name: str, keys: Keys) -> Entry:
     if not isinstance(context, str):
         names = join_names(sorted(map(str, row)), 8)
         return Entry(name, fault=f"it has no text under {keys.context!r}; its keys are {names}")
+    if "answers" not in row and "answer_start" in row:
+        row = {**row, "answers": _answer_in_columns(row)}
     entry = _entry(row, context, row.get("title"), name, keys)
     if entry.is_impossible is None and "answers" in row:  # as squad_v2 on the Hugging Face hub
         return replace(entry, is_impossible=not entry.answers)
@@ -298,6 +304,15 @@ def _entry(row: Any, context: str, title: Any, where: str, keys: Keys) -> Entry:
         return Entry(name, has_id=has_id, fault=str(error))
     title = title if isinstance(title, str) else ""
     return Entry(name, question, context, title, answers, impossible, has_id)
+
+
+def _answer_in_columns(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The answer of a row with a column for its text and one for its offset; None: it has none."""
+    text = next((row[key] for key in _TEXT_COLUMNS if row.get(key)), "")
+    start = row["answer_start"]
+    if isinstance(start, str) and start.strip().isdecimal():
+        start = int(start)
+    return {"text": text, "answer_start": start} if text else None
 
 
 def _answers(answers: Any) -> tuple[tuple[str, int], ...]:

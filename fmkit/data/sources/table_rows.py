@@ -95,6 +95,12 @@ class SetCells(LabelReader):
         filled = [labels for labels in targets if labels]
         if self._separator is None or any(len(labels) > 1 for labels in filled):
             return []
+        if 2 * sum(labels[0].startswith("[") for labels in filled) > len(filled):
+            why = (
+                f"Cells of column {self.columns[0]!r} look like lists, and are not read as such: "
+                'expected ["a", "b"], with quotes around each label.'
+            )
+            return [Finding("separator", "", why)]
         for other in _OTHERS:
             count = sum(other in labels[0] for labels in filled)
             if 2 * count > len(filled):
@@ -153,6 +159,8 @@ def number_problem(text: str) -> str:
         if math.isfinite(value) and abs(value) <= LARGEST:
             return ""
         return f"{text[:40]!r} is beyond what 32 bits hold"
+    if isinstance(parse_cell(text), list):
+        return f"{text[:40]!r} is a list, and data.label_columns=[a,b] names a column per number"
     if _COMMA.fullmatch(text):
         return f"{text[:40]!r} is not a number: decimals are separated by a point, not by a comma"
     return f"{text[:40]!r} is not a finite number"

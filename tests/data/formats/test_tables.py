@@ -5,6 +5,7 @@ import csv
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 import pytest
+from hostile import tables as hostile_tables
 
 from fmkit.core.errors import ConfigError, DataError
 from fmkit.data.findings import UnusableInput
@@ -103,3 +104,9 @@ def test_a_folder_or_a_fifo_is_not_a_table(tmp_path):
     with pytest.raises(UnusableInput, match="a folder") as error:
         ParquetTable(str(tmp_path / "a.parquet"))
     assert error.value.kind == "special_file"
+
+
+def test_broken_tables_are_read_or_refused_in_a_sentence():
+    broken = hostile_tables.broken(("csv", "jsonl", "parquet"), each=2)
+    passed, total, faults = hostile_tables.run(broken)
+    assert (passed, faults) == (total, [])

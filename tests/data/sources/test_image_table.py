@@ -5,6 +5,7 @@ from pictures import picture
 
 from fmkit.config.schema.data import ImageTableData
 from fmkit.core.errors import ConfigError, DataError
+from fmkit.data.quality import inspect as inspection
 from fmkit.data.sources.registry import list_examples
 
 NAMES = ("012", "True", "NA", "null", "12", "é")
@@ -129,6 +130,16 @@ def test_files_that_are_no_table(folder):
         listed(write(folder, ["x"], name="t.parquet"))
     with pytest.raises(ConfigError, match="file extension"):
         listed(write(folder, ["x"], name="t.docx"))
+
+
+def test_a_row_with_too_many_cells_costs_only_itself(folder):
+    rows = ["path,label", *(f"img/{k % 6}.png,{'ab'[k % 2]}" for k in range(6))]
+    table = write(folder, [*rows, "img/5.png,a,b"])
+    config = ImageTableData(root=str(table), on_bad="skip")
+    inspected = inspection.inspect(config, 0, None, training=False)
+    assert len(inspection.accept(inspected, "skip").examples) == 6
+    with pytest.raises(DataError, match=r"line 8 has 3 cells(.|\n)*data\.on_bad=skip"):
+        inspection.accept(inspected, "error")
 
 
 def _empty(folder):

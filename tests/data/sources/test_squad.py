@@ -55,6 +55,26 @@ def test_questions_of_one_text_share_it(tmp_path):
     assert examples.splits is None
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.parquet"])
+@pytest.mark.parametrize("column", ["answer_text", "answer"])
+def test_a_row_may_have_one_answer_in_two_columns(tmp_path, name, column):
+    rows = pd.DataFrame({
+        "question": ["Who?", "How much?", "Why?"], "context": [CONTEXT] * 3,
+        column: ["Ada", "$5", None], "answer_start": [0, CONTEXT.index("$5"), None],
+    })  # fmt: skip
+    path = tmp_path / name
+    if name == "t.csv":
+        rows.astype({"answer_start": "Int64"}).to_csv(path, index=False)
+    elif name == "t.jsonl":
+        rows.to_json(path, orient="records", lines=True)
+    else:
+        rows.to_parquet(path)
+    examples = listed(path)
+    assert told(examples) == []
+    spans = examples.annotations.spans
+    assert [[CONTEXT[begin:end] for begin, end in each] for each in spans] == [["Ada"], ["$5"], []]
+
+
 def test_rows_are_read_alike_from_every_file(tmp_path):
     rows = [
         {"id": "one", "title": "Ada", "question": "Who?", "context": CONTEXT,

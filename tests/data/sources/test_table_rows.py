@@ -39,6 +39,19 @@ def test_a_separator_that_never_occurs_is_told_when_another_one_does(tmp_path):
     assert "data.label_separator=','" in finding.why
 
 
+@pytest.mark.parametrize("cell", ['"[a, b]"', "[a]", '"[a,b"'])
+def test_lists_without_quotes_are_told(tmp_path, cell):
+    found = texts(tmp_path, f"text,label\none,{cell}\ntwo,{cell}\n", labels="sets")
+    (finding,) = found.findings
+    assert finding.kind == "separator"
+    assert "quotes around each label" in finding.why
+
+
+def test_a_list_is_not_a_number(tmp_path):
+    with pytest.raises(DataError, match=r"'\[1, 2\]' is a list.*data\.label_columns"):
+        texts(tmp_path, 'text,label\none,"[1, 2]"\n', labels="numbers")
+
+
 def test_a_column_a_label(tmp_path):
     content = "text,hot,cold\none,1,no\ntwo,TRUE,0\nthree,Yes,false\n"
     found = texts(tmp_path, content, labels="sets", label_columns=["cold", "hot"])
