@@ -156,6 +156,16 @@ _HELP: dict[str, _Help] = {
         (),
         options="fmkit.commands.cache",
     ),
+    "schema": _Help(
+        {
+            "fmkit schema > fmkit.schema.json": "the config of fmkit finetune",
+            "fmkit schema predict": "the config of another command",
+            "fmkit schema data": "a file of the group data",
+        },
+        "[COMMAND | GROUP] [plugins=FILE]",
+        (),
+        options="fmkit.commands.schema",
+    ),
     "guide": _Help(
         {"fmkit guide": "list the pages", "fmkit guide stages": "read one"}, "[TOPIC]", ()
     ),

@@ -6,10 +6,12 @@ checks, suggestions and `fmkit help` all read it from there.
 
 import dataclasses
 import math
+import operator
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from omegaconf import MISSING
@@ -19,30 +21,55 @@ MAX_VALUE = 2**31 - 1
 
 
 class Range(NamedTuple):
-    """The numbers that a key may have: in words, after `Expected`, and whether one is allowed."""
+    """The numbers that a key may have.
+
+    Attributes:
+        phrase: in words, after `Expected`.
+        contains: whether a number is allowed.
+        bounds: the same for JSON Schema (`minimum`, `exclusiveMaximum` ...); none if not known.
+    """
 
     phrase: str
     contains: Callable[[float], bool]
+    bounds: Mapping[str, float] = MappingProxyType({})
+
+
+_BOUNDS: dict[str, Callable[[float, float], bool]] = {
+    "minimum": operator.ge,
+    "maximum": operator.le,
+    "exclusiveMinimum": operator.gt,
+    "exclusiveMaximum": operator.lt,
+    "multipleOf": lambda value, factor: value % factor == 0,
+}
+
+
+def bounded(phrase: str, **bounds: float) -> Range:
+    """The finite numbers within bounds, which are named as in JSON Schema."""
+
+    def contains(value: float) -> bool:
+        is_finite = -math.inf < value < math.inf
+        return is_finite and all(_BOUNDS[name](value, bound) for name, bound in bounds.items())
+
+    return Range(phrase, contains, bounds)
 
 
 def at_least(low: float) -> Range:
     """A number from `low` to the largest that counts and sizes may have."""
     phrase = f"a number of at least {low:g} and at most {MAX_VALUE}"
-    return Range(phrase, lambda value: low <= value <= MAX_VALUE)
+    return bounded(phrase, minimum=low, maximum=MAX_VALUE)
 
 
 def between(low: float, high: float, unit: str = "") -> Range:
     """A number from `low` to `high`, both included."""
-    phrase = f"from {low} to {high} {unit}".rstrip()
-    return Range(phrase, lambda value: low <= value <= high)
+    return bounded(f"from {low} to {high} {unit}".rstrip(), minimum=low, maximum=high)
 
 
-POSITIVE = Range("a number above 0", lambda value: 0 < value < math.inf)
-FRACTION = Range("a number from 0 to below 1", lambda value: 0 <= value < 1)
-SHARE = Range("a number from 0 to 1", lambda value: 0 <= value <= 1)
-FACTOR = Range("above 0 and at most 1", lambda value: 0 < value <= 1)
-OPEN_FRACTION = Range("above 0 and below 1", lambda value: 0 < value < 1)
-SEED = Range(f"a whole number from 0 to {MAX_VALUE}", lambda value: 0 <= value <= MAX_VALUE)
+POSITIVE = bounded("a number above 0", exclusiveMinimum=0)
+FRACTION = bounded("a number from 0 to below 1", minimum=0, exclusiveMaximum=1)
+SHARE = bounded("a number from 0 to 1", minimum=0, maximum=1)
+FACTOR = bounded("above 0 and at most 1", exclusiveMinimum=0, maximum=1)
+OPEN_FRACTION = bounded("above 0 and below 1", exclusiveMinimum=0, exclusiveMaximum=1)
+SEED = bounded(f"a whole number from 0 to {MAX_VALUE}", minimum=0, maximum=MAX_VALUE)
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,13 @@ from fmkit.config.schema.keys import (
     OPEN_FRACTION,
     POSITIVE,
     SHARE,
-    Range,
     at_least,
     between,
+    bounded,
     key,
 )
 
-_DECODER_WIDTH = Range(
-    "a multiple of 4, from 8 to 4096", lambda value: 8 <= value <= 4096 and value % 4 == 0
-)
+_DECODER_WIDTH = bounded("a multiple of 4, from 8 to 4096", minimum=8, maximum=4096, multipleOf=4)
 
 
 @dataclass
