@@ -58,6 +58,7 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
     if spec.annotations:
         data = dataset.align_annotations(data, spec)
         absent = data.examples.annotations.absent(indices) if data.examples.annotations else []
+    data = dataset.with_grey_range(data, getattr(config.data, "grey_range", None), spec)
     if absent:
         names = join_names([ascii(label) for label in absent], 10)
         console.warning(f"{split} has no example of {names}: the figures say nothing about that.")

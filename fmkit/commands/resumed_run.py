@@ -84,8 +84,12 @@ class ResumedRun:
             if not before.get("fingerprint"):  # nothing was trained yet
                 continue
             now, objective = dataset.spec.as_dict(), f" of objective {name}" if name else ""
-            for key, noun in (("fingerprint", "data"), ("split_fingerprint", "splits")):
-                if before.get(key) != now[key]:
+            for key, noun in (
+                ("fingerprint", "data"),
+                ("split_fingerprint", "splits"),
+                ("grey_range", "range of grey values"),
+            ):
+                if before.get(key) != now.get(key):
                     raise DataError(
                         f"the {noun}{objective} of run {self.run.folder.name} changed since it was "
                         f"started: {_difference(before, now)}.",

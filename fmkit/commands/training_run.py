@@ -90,6 +90,7 @@ def _load_data(
 ) -> tuple[Any, dict[str, Any]]:
     """The checked and split dataset, and of a joint run those of its other objectives."""
     from fmkit.data import dataset, load
+    from fmkit.data.content.images import describe_grey_range
 
     split_seed = _split_seed(config)
     report = run.folder / run_dir.DATA_REPORT
@@ -110,6 +111,10 @@ def _load_data(
     _log(config, run, f"data: {_data_name(config)}, {_targets(data.spec)}{counts.pop('')}")
     for name, text in counts.items():
         _log(config, run, f"data of {name}: {text}")
+    for grey_range in dict.fromkeys(part.spec.grey_range for part in (data, *others.values())):
+        if grey_range is not None:
+            what = "photos that are grey with more than 8 bits"
+            _log(config, run, f"{what}: {describe_grey_range(grey_range)}")
     return data, others
 
 

@@ -89,6 +89,8 @@ class DataSpec:
             names it; empty where there are classes, or for unlabelled data.
         names: names of the outputs then, in their order.
         moments: mean and standard deviation over the training split of numeric targets, by name.
+        grey_range: values that become black and white in grey photos with more than 8 bits, which
+            the training photos decide; None where there are no such photos.
     """
 
     modality: str
@@ -100,6 +102,7 @@ class DataSpec:
     annotations: str = ""
     names: tuple[str, ...] = ()
     moments: dict[str, tuple[float, float]] = field(default_factory=dict)
+    grey_range: tuple[float, float] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The values as JSON, without fields that do not apply."""
@@ -108,6 +111,7 @@ class DataSpec:
         return {
             **(annotated if self.annotations else {}),
             **({"moments": moments} if moments else {}),
+            **({"grey_range": list(self.grey_range)} if self.grey_range else {}),
             "modality": self.modality,
             "classes": list(self.classes),
             "counts": dict(self.counts),

@@ -11,6 +11,7 @@ from fmkit.config.schema.data import DataConfig
 from fmkit.core.errors import DataError, join_names
 from fmkit.core.types import DataSpec
 from fmkit.data import splits
+from fmkit.data.content.images import ImageFiles
 from fmkit.data.examples import Examples
 from fmkit.data.sources import registry as source_registry
 from fmkit.data.targets import normalise_name, refuse_mismatch
@@ -41,6 +42,16 @@ def read(config: DataConfig, split_seed: int) -> Dataset:
         examples, config.val_fraction, config.test_fraction, split_seed, config.shots
     )
     return Dataset(examples, made, splits.describe(examples, made))
+
+
+def with_grey_range(data: Dataset, chosen: list[float] | None, learned: DataSpec) -> Dataset:
+    """The same data with its grey photos of more than 8 bits scaled as a run scaled its own, or by
+    the range that was chosen instead."""
+    content = data.examples.content
+    grey_range = (chosen[0], chosen[1]) if chosen else learned.grey_range
+    if not isinstance(content, ImageFiles) or content.grey_range == grey_range:
+        return data
+    return data.replace(content=dataclasses.replace(content, grey_range=grey_range))
 
 
 def match_classes(

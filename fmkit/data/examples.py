@@ -52,6 +52,11 @@ class Content(Columnar):
         """
         raise NotImplementedError
 
+    @property
+    def grey_range(self) -> tuple[float, float] | None:
+        """Values that become black and white in grey photos of more than 8 bits, if there are."""
+        return None
+
     def shape(self) -> str:
         """What all examples have in common, for the fingerprint."""
         return self.layout

@@ -170,6 +170,10 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "hidden_file": ("hidden files, ignored", ""),
         "wrong_extension": ("the content has another format than the file name says", ""),
         "converted": ("converted to 8-bit RGB", ""),
+        "deep_grey": (
+            "grey with more than 8 bits: scaled",
+            "All splits and predictions are alike.",
+        ),
     },
 }
 """By severity and fault, title and advice of each kind of finding."""

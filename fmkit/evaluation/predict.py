@@ -44,6 +44,7 @@ def predict_photos(
     if image_size is None:
         raise ConfigError(f"run {trained.run.id} reads texts, and input= has photos.")
     resize = saved_config.section(trained.run.config(), "data").resize  # as in training
+    grey_range = trained.spec.grey_range
     if features is not None:
         model = keras.Model(trained.model.inputs[0], features)
     outputs = np.full((len(paths), model.output.shape[-1]), np.nan)
@@ -51,7 +52,7 @@ def predict_photos(
 
     def decode(index: int) -> np.ndarray | None:
         try:
-            return image_decoding.decode(paths[index], image_size, resize)
+            return image_decoding.decode(paths[index], image_size, resize, grey_range)
         except FmkitError as error:
             errors[index] = error.message
             return None

@@ -1,5 +1,6 @@
 """Read a run folder, in whatever state: its files may be damaged or come from other people."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,18 @@ class RunReader:
         if not isinstance(kind, str):
             raise self._unusable(run_dir.ENVIRONMENT, "annotations is not a name")
         outputs = self._distinct_names(data.get("names", []), "names")
-        return DataSpec(modality, self.classes(objective), {}, annotations=kind, names=outputs)
+        grey_range = data.get("grey_range")
+        if grey_range is not None:
+            is_pair = isinstance(grey_range, list) and len(grey_range) == 2
+            if not is_pair or not all(
+                type(v) in (int, float) and math.isfinite(v) for v in grey_range
+            ):
+                raise self._unusable(run_dir.ENVIRONMENT, "grey_range is not two numbers")
+            grey_range = float(grey_range[0]), float(grey_range[1])
+        return DataSpec(
+            modality, self.classes(objective), {}, annotations=kind, names=outputs,
+            grey_range=grey_range,
+        )  # fmt: skip
 
     def validation(self, objective: str | None = None) -> dict[str, Any]:
         """Metrics of the run's own validation; empty where there is no such file."""

@@ -1,6 +1,7 @@
 """The config keys of data: types, defaults, help and allowed values."""
 
 import codecs
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -29,6 +30,12 @@ def encoding_problem(key: str, name: str) -> str:
     except (LookupError, ValueError):
         pass  # no such name, or one that no module can have
     return received(key, name, COMMON_ENCODINGS)
+
+
+def grey_range_problem(key: str, pair: list[float]) -> str:
+    """What is wrong with a range of grey values; empty when nothing is."""
+    is_range = len(pair) == 2 and -math.inf < pair[0] < pair[1] < math.inf
+    return "" if is_range else received(key, pair, "two numbers, the lower one first: [0,4095]")
 
 
 # Keys that several sources declare, each at its own position: the order of the fields is that of
@@ -143,6 +150,12 @@ class ImageData(DataConfig):
         64_000_000,
         "Maximum width x height of an image in pixels; larger images are unusable.",
         range=between(1, 178_956_970, "pixels"),
+    )
+    grey_range: list[float] | None = key(
+        None,
+        "Values that become black and white in grey photos of more than 8 bits, `[low,high]`; "
+        "null: those of the training photos.",
+        check=grey_range_problem,
     )
 
 

@@ -1,5 +1,6 @@
 """Content of image examples: files, or an array in memory."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,11 +10,31 @@ from fmkit.data.content.files import Files
 from fmkit.data.examples import Content
 
 
+@dataclass(frozen=True, eq=False)
 class ImageFiles(Files):
-    """Image files."""
+    """Image files.
+
+    Attributes:
+        grey_range: of grey photos with more than 8 bits, the values that become black and white;
+            None: 0 and 65,535.
+    """
 
     modality: ClassVar[str] = "image"
     copies_must_agree: ClassVar[bool] = True
+    grey_range: tuple[float, float] | None = None
+
+    def digest(self) -> str:
+        """As of all files; what their values become is part of it."""
+        digest = super().digest()
+        if self.grey_range is None:
+            return digest
+        return hashlib.sha256(f"{digest} {self.grey_range}".encode()).hexdigest()
+
+
+def describe_grey_range(grey_range: tuple[float, float]) -> str:
+    """What becomes of the values of grey with more than 8 bits, for messages."""
+    low, high = (f"{value:,.6g}" for value in grey_range)
+    return f"values from {low} to {high} become 0 to 255"
 
 
 @dataclass(frozen=True, eq=False)

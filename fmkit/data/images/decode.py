@@ -2,7 +2,7 @@
 
 Legend: S side of the result in pixels, H W height and width of the source, C channels.
 
-Every mode becomes 8-bit RGB: grey is repeated, 16-bit is scaled by 255/65535, CMYK is converted,
+Every mode becomes 8-bit RGB: grey is repeated, CMYK is converted,
 and whatever is transparent is laid over white. The EXIF orientation is applied. Animations
 and TIFFs of several pages give the first. Colour profiles are ignored, as training pipelines do.
 """
@@ -34,6 +34,9 @@ MAX_PIXELS = 178_956_970
 `data.max_pixels`, which the scan before training applies, is smaller.
 """
 
+DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+"""Pillow's modes of grey with more than 8 bits. Their values are scaled, see `grey_levels`."""
+
 RESIZES = ("squash", "pad", "crop")
 """`squash` ignores the aspect ratio, `pad` adds black bars, `crop` takes the central square."""
 
@@ -42,15 +45,20 @@ RESIZES = ("squash", "pad", "crop")
 _DRAFT_GAP = 2.0
 # How much larger an image stays before the last step of its resize, as Pillow recommends.
 _GAP = 3.0
+_FULL_RANGE = (0.0, 65535.0)
+_TRIMMED = 0.001  # of the pixels at either end of the values, which may be dead ones or a mark
 _MAX_THUMBNAIL_PIXELS = 2**26  # a sheet of suspects is not worth the memory of the largest photos
 
 
-def decode(path: str, size: int, resize: str) -> np.ndarray:
+def decode(
+    path: str, size: int, resize: str, grey_range: tuple[float, float] | None = None
+) -> np.ndarray:
     """The pixels of an image file.
 
     Args:
         size: side of the result, S.
         resize: one of `RESIZES`.
+        grey_range: of grey with more than 8 bits, as in `to_rgb`.
 
     Returns:
         (S, S, 3) uint8.
@@ -72,7 +80,7 @@ def decode(path: str, size: int, resize: str) -> np.ndarray:
             image.draft(None, draft)
             image.load()  # a TIFF is turned by Pillow as it is loaded, and says so afterwards
             transpose = exif_transpose(image)
-            rgb = to_rgb(image)
+            rgb = to_rgb(image, grey_range)
             if transpose is not None:
                 rgb = rgb.transpose(transpose)
             return _to_square(rgb, size, resize)
@@ -103,7 +111,10 @@ def thumbnail(content: Content, index: int, side: int) -> Image.Image:
         image.draft("RGB", (2 * side, 2 * side))
         image.load()
         transpose = exif_transpose(image)
-        rgb = to_rgb(image).convert("RGB")
+        grey_range = content.grey_range
+        if image.mode in DEEP_MODES and grey_range is None:
+            grey_range = values_range(np.asarray(image))
+        rgb = to_rgb(image, grey_range).convert("RGB")
         rgb = rgb if transpose is None else rgb.transpose(transpose)
     return ImageOps.contain(rgb, (side, side))
 
@@ -137,17 +148,41 @@ def decode_error(path: str, error: Exception) -> str:
     return f"it is damaged ({str(error).replace(path, 'file') or type(error).__name__})"
 
 
-def to_rgb(image: Picture) -> Picture:
-    """Any mode as L or RGB, 8 bits a channel; transparent parts are laid over white."""
-    if image.mode in ("I", "I;16", "I;16B", "I;16L", "I;16N"):
-        values = np.asarray(image).astype(np.uint32)
-        return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+def to_rgb(image: Picture, grey_range: tuple[float, float] | None = None) -> Picture:
+    """Any mode as L or RGB, 8 bits a channel; transparent parts are laid over white.
+
+    Args:
+        grey_range: values of grey with more than 8 bits that become black and white; None: 0 and
+            65,535, as before runs recorded a range.
+    """
+    if image.mode in DEEP_MODES and (image.mode != "F" or grey_range):
+        return Image.fromarray(grey_levels(np.asarray(image), *(grey_range or _FULL_RANGE)))
     if image.has_transparency_data:
         layered = image.convert("RGBA")
         white = Image.new("RGBA", layered.size, "white")
         return Image.alpha_composite(white, layered).convert("RGB")
     mode = "L" if image.mode in ("1", "L") else "RGB"
     return image if image.mode == mode else image.convert(mode)  # `convert` always copies
+
+
+def grey_levels(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Values of any numeric type as uint8, from `low` as 0 to `high` as 255; others are clipped."""
+    if values.dtype.itemsize == 2 and values.dtype.kind == "u":
+        return grey_levels(np.arange(65536, dtype=np.float64), low, high)[values]
+    scaled = (values - np.float64(low)) * (255 / (high - low if high > low else 1))
+    return np.rint(np.nan_to_num(scaled).clip(0, 255)).astype(np.uint8)
+
+
+def values_range(values: np.ndarray) -> tuple[float, float]:
+    """The lowest and the highest value of an image without one in 1,000 pixels at either end."""
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values.ravel()
+    if not len(finite):
+        return 0.0, 0.0
+    low = np.quantile(finite, _TRIMMED, method="lower")
+    high = np.quantile(finite, 1 - _TRIMMED, method="higher")
+    if low == high:  # little is to be seen, and all of it is in what was trimmed
+        low, high = finite.min(), finite.max()
+    return float(low), float(high)
 
 
 def _to_square(picture: Picture, size: int, resize: str) -> np.ndarray:

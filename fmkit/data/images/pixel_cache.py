@@ -109,7 +109,8 @@ class PixelCache:
         """One decoded image, kept if images are kept; a failure is recorded and raised."""
         try:
             if isinstance(self._images, ImageFiles):
-                pixels = decode(self._images.paths[index], self._size, self._resize)
+                path, grey_range = self._images.paths[index], self._images.grey_range
+                pixels = decode(path, self._size, self._resize, grey_range)
             else:
                 pixels = from_array(self._images.pixels[index], self._size, self._resize)
         except DataError as error:

@@ -23,12 +23,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
+import numpy as np
 from PIL import Image
 
 from fmkit.core.safe_io import RefusedFile, open_regular
 from fmkit.data.findings import UnusableInput
 from fmkit.data.formats import file_type
-from fmkit.data.images.decode import to_rgb
+from fmkit.data.images.decode import DEEP_MODES, grey_levels, to_rgb, values_range
 from fmkit.data.images.image_file import FORMATS, format_of, open_image, remedy
 
 if TYPE_CHECKING:
@@ -59,6 +60,9 @@ class ImageFacts:
     blank: bool = False  # whether all pixels are equal
     digest: bytes = b""  # the first 16 bytes of the file's SHA-256
     thumbnail: bytes = b""  # `SIDE` x `SIDE` grey values, row by row
+    # Of grey with more than 8 bits: its values without few at either end; None for other photos.
+    low: float | None = None
+    high: float | None = None
 
 
 class DecodeBudget:
@@ -162,26 +166,42 @@ def _decode(content: IO[bytes], max_pixels: int) -> dict[str, Any]:
         with _BUDGET.reserve(needed):
             image.draft("L", (3 * SIDE // 2, 3 * SIDE // 2))
             image.load()
-            grey = _grey(image)
+            low, high = _deep_range(image)
+            grey = _grey(image, low, high)
         # The others behind a JPEG are smaller copies, or the other eye's view.
         animated = image_format != "JPEG" and bool(getattr(image, "is_animated", False))
-    low, high = grey.getextrema()
+    black, white = grey.getextrema()
     small = grey.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     return {
         "format": image_format, "mode": mode, "width": width, "height": height,
-        "animated": animated, "blank": low == high, "thumbnail": small.tobytes(),
+        "animated": animated, "blank": black == white, "thumbnail": small.tobytes(),
+        "low": low, "high": high,
     }  # fmt: skip
 
 
-def _grey(image: Picture) -> Picture:
-    """A photo as L and not large, by the conversion that training uses."""
-    pixels = image.width * image.height
+def _deep_range(image: Picture) -> tuple[float, float] | tuple[None, None]:
+    """The range of values of grey with more than 8 bits."""
+    return values_range(np.asarray(_thinned(image))) if image.mode in DEEP_MODES else (None, None)
+
+
+def _thinned(image: Picture) -> Picture:
+    """Some of the pixels of a large photo."""
+    if image.width * image.height <= _SAMPLED:
+        return image
+    share = (_SAMPLED / (image.width * image.height)) ** 0.5
+    size = (max(1, int(image.width * share)), max(1, int(image.height * share)))
+    return image.resize(size, Image.Resampling.NEAREST)
+
+
+def _grey(image: Picture, low: float | None, high: float | None) -> Picture:
+    """A photo as L and not large, by the conversion that training uses; one with more than 8 bits
+    by its own range of values, since that of training is not known yet."""
+    if low is not None and high is not None:
+        return Image.fromarray(grey_levels(np.asarray(_thinned(image)), low, high))
     if image.mode in ("L", "RGB") and not image.has_transparency_data:
         image = image.reduce(max(1, min(image.size) // (2 * SIDE)))
-    elif pixels > _SAMPLED:  # a conversion of all of it would take as much memory again
-        share = (_SAMPLED / pixels) ** 0.5
-        size = (max(1, int(image.width * share)), max(1, int(image.height * share)))
-        image = image.resize(size, Image.Resampling.NEAREST)
+    else:  # a conversion of all of it would take as much memory again
+        image = _thinned(image)
     return to_rgb(image).convert("L")
 
 

@@ -7,6 +7,7 @@ keeps memory flat. Files that are unchanged since the last scan are not read aga
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import os
 import sys
@@ -16,17 +17,19 @@ import warnings
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from fmkit.config.schema.data import DataConfig, ImageData
-from fmkit.core.errors import join_names
+from fmkit.core.errors import join_names, plural
 from fmkit.core.machine import available_cores
-from fmkit.data.content.images import ImageFiles
+from fmkit.data.content.images import ImageFiles, describe_grey_range
 from fmkit.data.examples import Examples, ProgressCallback
 from fmkit.data.findings import Finding
+from fmkit.data.images.decode import DEEP_MODES
 from fmkit.data.images.image_file import EXTENSION_OF
 from fmkit.data.quality.duplicates import DuplicateGroups, group_equal
 from fmkit.data.quality.image_probe import SIDE, ImageFacts, probe, size_problem
@@ -34,7 +37,8 @@ from fmkit.data.quality.inspect import ContentScan
 from fmkit.data.quality.near_duplicates import near_duplicates
 from fmkit.data.quality.scan_cache import FileState, ScanCache
 
-_PLAIN_MODES = ("RGB", "L")
+_NOT_CONVERTED = ("RGB", "L", *DEEP_MODES)  # plain, or with a finding of their own
+_OUTLYING = 0.01  # of the training photos, whose values do not decide what is black or white
 _CHUNK = 32  # photos a task: enough that tasks cost nothing, few enough that a stop is at once
 _SAVE_EVERY = 2048  # photos between two writes to the cache
 
@@ -78,7 +82,33 @@ def check(
             "formats": formats,
             "modes": modes,
         },
+        partial(_fit_grey_range, images, result, getattr(config, "grey_range", None)),
     )
+
+
+def _fit_grey_range(
+    images: ImageFiles, result: ImageScan, chosen: list[float] | None, training: np.ndarray
+) -> tuple[ImageFiles, list[Finding]]:
+    """The photos with the range of values that becomes 0 to 255 in grey of more than 8 bits.
+
+    One range for the whole data set, since between photos of one camera, scanner or sensor a value
+    means the same: scaled one by one, dark photos would look like bright ones. The few training
+    photos whose values lie furthest out do not decide it, as one test card would do.
+    """
+    deep = np.flatnonzero(~np.isnan(result.grey_ranges[:, 0]))
+    if not len(deep):
+        return images, []
+    deciding = np.intersect1d(deep, training)
+    lows, highs = result.grey_ranges[deciding if len(deciding) else deep].T
+    low = float(np.quantile(lows, _OUTLYING, method="lower"))
+    high = float(np.quantile(highs, 1 - _OUTLYING, method="higher"))
+    source = "those of the training photos"
+    if chosen is not None:
+        (low, high), source = chosen, "data.grey_range"
+    count = plural(len(deep), "photo is grey", "photos are grey")
+    why = f"{count} with more than 8 bits: {describe_grey_range((low, high))} ({source})."
+    finding = Finding("deep_grey", "", why, count=len(deep))
+    return dataclasses.replace(images, grey_range=(low, high)), [finding]
 
 
 def _findings(
@@ -96,7 +126,7 @@ def _findings(
         if image_format and EXTENSION_OF.get(suffix, image_format) != image_format:
             why = f"it is {image_format}, the name ends in {suffix}"
             findings.append(Finding("wrong_extension", ids[index], why, (ids[index],)))
-    converted = {mode: count for mode, count in modes.items() if mode not in _PLAIN_MODES}
+    converted = {mode: count for mode, count in modes.items() if mode not in _NOT_CONVERTED}
     if converted:
         counts = join_names([f"{count} {mode}" for mode, count in converted.items()])
         total = sum(converted.values())
@@ -114,6 +144,8 @@ class ImageScan:
         # 16 x 16 grey values; the cache has them at twice the side.
         self.thumbnails = np.zeros((count, SIDE * SIDE // 4), np.uint8)
         self.widths, self.heights = np.zeros((2, count), np.int32)  # in pixels
+        # Of grey with more than 8 bits, the lowest and the highest value; NaN for other photos.
+        self.grey_ranges = np.full((count, 2), np.nan)
         self.formats, self.modes = [""] * count, [""] * count  # Pillow's names
         self.animated: list[int] = []  # positions of files with more than one frame
         self.blank: list[int] = []  # positions of files of one colour
@@ -133,6 +165,8 @@ class ImageScan:
         self.thumbnails[index] = halves.mean(axis=(1, 3)).ravel()
         self.widths[index], self.heights[index] = facts.width, facts.height
         self.formats[index], self.modes[index] = sys.intern(facts.format), sys.intern(facts.mode)
+        if facts.low is not None:
+            self.grey_ranges[index] = facts.low, facts.high
         if facts.animated:
             self.animated.append(index)
         if facts.blank:

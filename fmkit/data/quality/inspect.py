@@ -5,7 +5,8 @@ a decision: an error ends the command with all errors at once, unless `data.on_b
 is at fault is left out. TensorFlow is not imported.
 """
 
-from collections.abc import Iterable, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from fmkit.core.errors import DataError, join_names
 from fmkit.core.modalities import modality_entry
 from fmkit.data import class_checks, splits
 from fmkit.data.dataset import Dataset
-from fmkit.data.examples import Examples, ProgressCallback
+from fmkit.data.examples import Content, Examples, ProgressCallback
 from fmkit.data.findings import FILE, ROW, Finding, count, error_message
 from fmkit.data.quality import duplicates, target_checks
 from fmkit.data.quality.duplicates import DuplicateGroups
@@ -34,6 +35,8 @@ class ContentScan:
     # Sizes of the examples besides those of `Content.size_columns`, (N,) each.
     size_columns: dict[str, np.ndarray] = field(default_factory=dict)
     report: dict[str, Any] = field(default_factory=dict)  # entries that only this modality has
+    # From the positions of the training examples to the content as these decide it, and findings.
+    fit: Callable[[np.ndarray], tuple[Content, list[Finding]]] | None = None
 
 
 @dataclass
@@ -93,6 +96,10 @@ def inspect(
     if training:
         split, problems = _make_splits(usable, config, split_seed)
         findings += problems
+        if scan.fit and "train" in split:
+            content, fitted = scan.fit(usable_indices[split["train"]])
+            examples = dataclasses.replace(examples, content=content)
+            findings += fitted
     elif len(usable):
         split = {"all": np.arange(len(usable))}
     findings += duplicates.duplicates_by_split(examples, same, usable_indices, split)

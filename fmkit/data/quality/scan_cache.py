@@ -17,9 +17,9 @@ import numpy as np
 from fmkit.data.quality.image_probe import SIDE, ImageFacts
 from fmkit.store.array_cache import SCANS
 
-_VERSION = 2
+_VERSION = 3
 _CACHED_KINDS = ("", "empty_file", "truncated", "damaged", "not_image", "too_large")
-_COLUMNS = "kind, why, format, mode, width, height, animated, blank, digest, thumbnail"
+_COLUMNS = "kind, why, format, mode, width, height, animated, blank, digest, thumbnail, low, high"
 _SCHEMA = f"""
 CREATE TABLE photos (path BLOB PRIMARY KEY, size INTEGER, changed INTEGER, {_COLUMNS});
 PRAGMA user_version = {_VERSION};
@@ -49,12 +49,22 @@ class ScanCache:
         row = self._row(f"SELECT {_COLUMNS} FROM photos WHERE {condition}", path, *state)  # noqa: S608
         if row is None:
             return None
-        kind, why, form, mode, width, height, animated, blank, digest, thumbnail = row
+        kind, why, form, mode, width, height, animated, blank, digest, thumbnail, *deep = row
         whole = not kind and len(digest or b"") == 16 and len(thumbnail or b"") == SIDE * SIDE
         if kind not in _CACHED_KINDS or not (kind or whole):
             return None
         return ImageFacts(
-            kind, why, form, mode, width, height, bool(animated), bool(blank), digest, thumbnail
+            kind,
+            why,
+            form,
+            mode,
+            width,
+            height,
+            bool(animated),
+            bool(blank),
+            digest,
+            thumbnail,
+            *deep,
         )
 
     def put(self, rows: Iterable[tuple[str, FileState, ImageFacts]]) -> None:
@@ -66,7 +76,7 @@ class ScanCache:
         ]
         # The disk may be full, or another run may be writing.
         with contextlib.suppress(sqlite3.Error), self._connection:
-            placeholders = ", ".join("?" * 13)
+            placeholders = ", ".join("?" * 15)
             insert = f"INSERT OR REPLACE INTO photos VALUES ({placeholders})"  # noqa: S608
             self._connection.executemany(insert, values)
 
