@@ -3,15 +3,21 @@
 import math
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from fmkit.config.schema.data import DataConfig
 from fmkit.core.errors import join_names
+from fmkit.core.files import display_path
 from fmkit.data.examples import Examples
 
 SHOWN = 10
 """Names that an error shows before it only counts."""
+
+
+_ANOTHER_CLASS = "Add examples of another one; of class folders, data.root is the folder above."
+_NESTED = 3  # parts of the path of a file in a folder of a class folder
 
 
 def class_problems(examples: Examples, config: DataConfig) -> list[str]:
@@ -26,10 +32,8 @@ def class_problems(examples: Examples, config: DataConfig) -> list[str]:
         return []
     problems = []
     if len(classes) == 1:
-        problems.append(
-            f"There is only one class, {classes[0]!r}: nothing can be learned. Add examples of "
-            "another one; of class folders, data.root is the folder above."
-        )
+        problem = f"There is only one class, {classes[0]!r}: nothing can be learned. "
+        problems.append(problem + (_inner_folders_hint(examples, config) or _ANOTHER_CLASS))
     split_count = 1 + (config.val_fraction > 0) + (config.test_fraction > 0)
     if are_divided and (small := small_class_message(labels, classes, split_count)):
         larger_limit = "" if config.limit is None else " or a larger data.limit"
@@ -41,6 +45,18 @@ def class_problems(examples: Examples, config: DataConfig) -> list[str]:
         if numbers := number_classes_message(labels, classes):
             problems = [*problems[:-1], numbers, problems[-1]]
     return problems
+
+
+def _inner_folders_hint(examples: Examples, config: DataConfig) -> str:
+    """That the folders in the only class folder may be the classes; empty where it has none."""
+    name = examples.classes[0]
+    parts = [path.split("/") for path in examples.ids]
+    inner = {folders[1] for folders in parts if len(folders) >= _NESTED and folders[0] == name}
+    if len(inner) < 2 or any(len(folders) < _NESTED for folders in parts):
+        return ""
+    root = display_path(Path(str(getattr(config, "root", ""))) / name)
+    names = join_names(sorted(inner), SHOWN)
+    return f"If the folders in it ({names}) are the classes or splits: data.root={root}"
 
 
 def small_class_message(labels: np.ndarray, classes: Sequence[str], needed: int) -> str:

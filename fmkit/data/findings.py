@@ -7,8 +7,8 @@
 `data.on_bad=skip` leaves out what an error of these kinds names; others have to be fixed:
 
     file   the file itself cannot be used: `quarantine` moves it, `skip` leaves it out
-    row    a row of a table, a class without examples, or the same photo under two classes: both
-           leave it out, no file moves
+    row    a row of a table, a class without examples, files outside of class folders, or the same
+           photo under two classes: both leave it out, no file moves
 
 Exact copies under two classes are an error in photo files, where one of the two must be wrong;
 equal arrays or texts under two classes are a warning, since what is small may coincide.
@@ -47,6 +47,7 @@ class FindingKind:
 _REPLACE = "Replace or remove them, or leave them out with data.on_bad=skip."
 _ONE_SPELLING = "They are learned as different classes: give them one spelling if they are one."
 _COMPLETE = "Complete or remove them, or leave them out with data.on_bad=skip."
+_MOVE = "Move each into a folder named after its class, or leave all out: data.on_bad=skip"
 _RENAME = "Rename them."
 
 _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
@@ -84,6 +85,8 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
             "classes without examples",
             "Add some, remove it, or leave it out: data.on_bad=skip",
         ),
+        "loose_photos": ("photos outside of class folders", _MOVE),
+        "loose_texts": ("texts outside of class folders", _MOVE),
         "two_classes": (
             "the same file under two classes",
             "Keep each under the right one, or leave all copies out with data.on_bad=skip.",
@@ -96,8 +99,6 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
     (ERROR, ""): {
         "conflicting_rows": ("rows that contradict an earlier row", "Keep the right one."),
         "unusable": ("the data cannot be listed", ""),
-        "loose_photos": ("photos outside of class folders", ""),
-        "loose_texts": ("texts outside of class folders", ""),
         "no_classes": ("no class folders", ""),
         "no_photos": ("no photos", ""),
         "mixed_layout": ("split folders and class folders are mixed", ""),

@@ -13,7 +13,7 @@ from typing import Any
 from fmkit.core.errors import ConfigError, join_names
 from fmkit.data.formats.cells import parse_cell
 from fmkit.data.images.image_file import EXTENSIONS
-from fmkit.data.sources.paths import SPLIT_NAMES
+from fmkit.data.sources.paths import split_of_name
 
 Columns = Mapping[str, Sequence[Any]]
 """By column, the values of the first rows."""
@@ -136,7 +136,7 @@ def _content_and_labels(
                 result.keys["pair_column"] = names[second]
                 used.add(names[second])
     split = next((names[name] for name in _SPLIT if name in names), None)
-    if split is not None and {str(v).lower() for v in _filled(columns[split])} <= {*SPLIT_NAMES}:
+    if split is not None and all(split_of_name(str(v)) for v in {*_filled(columns[split])}):
         result.keys["split_column"] = split
         used.add(split)
     rest = [name for name in columns if name not in used]

@@ -171,7 +171,7 @@ class Listing:
         if matching and (folders or not kind.class_files):
             subject = plural(len(matching), f"{kind.noun} is", f"{kind.noun}s are")
             where = f"{subject} directly in {display_path(folder)} ({join_names(names, 3)})"
-            self.report(kind.loose, why=f"{where}: move each into a folder named after its class.")
+            self.findings.append(Finding(kind.loose, "", f"{where}.", count=len(matching)))
             return
         self.findings += split_folders.file_findings(matching)
         self.class_files += [(str(path), path.stem, split) for path in matching]

@@ -5,6 +5,7 @@ of training. What looks like a split and cannot be one is refused, what may be o
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from fmkit.core.errors import join_names
 from fmkit.data.findings import Finding
 from fmkit.data.sources.paths import SPLIT_NAMES, is_ignored, named_splits, split_of, split_of_name
 
+_FIRST_WORD = re.compile(r"[a-z]+")
 _TABLE = "or name each file and its class in a table."
 _LEAST_SHARED = 2
 """Subfolders that all classes have, from which these may be the classes."""
@@ -76,13 +78,13 @@ def file_findings(paths: Sequence[Path]) -> list[Finding]:
 
 
 def splits_in_classes(ids: Sequence[str]) -> tuple[list[str], list[Finding]]:
-    """The split of each example by the folder in its class's folder, as in `cats/train/1.jpg`.
+    """The split of each example, as in `cats/train/1.jpg`, or else as in `cats/train_1.jpg`.
 
     Args:
         ids: paths of the examples, relative to the root, all of them in class folders.
 
     Returns:
-        Nothing where that folder is not a split, and what is doubtful: some classes have such
+        Nothing where these are not splits, and what is doubtful: some classes have such
         folders, or all have the same ones, which may be the classes.
     """
     inner: dict[str, set[str]] = {}
@@ -93,6 +95,8 @@ def splits_in_classes(ids: Sequence[str]) -> tuple[list[str], list[Finding]]:
     if named_splits(distinct):
         by_name = {name: split_of_name(name) for name in distinct}
         return [by_name[name.split("/", 2)[1]] for name in ids], []
+    if splits := _splits_of_file_names(ids):
+        return splits, []
     divided = [name for name, folders in inner.items() if named_splits(sorted(folders - {""}))]
     if divided:
         also = join_names(sorted(set().union(*(inner[name] for name in divided)) - {""}), 5)
@@ -106,6 +110,18 @@ def splits_in_classes(ids: Sequence[str]) -> tuple[list[str], list[Finding]]:
         why += f"{same}. If those are the classes: name one of the upper folders in data.root, or "
         return [], [Finding("unclear_folders", "", f"{why}give all of them names of splits.")]
     return [], []
+
+
+def _splits_of_file_names(ids: Sequence[str]) -> list[str]:
+    """The split that the name of each file begins with; nothing where one has none."""
+    splits = []
+    for name in ids:
+        word = _FIRST_WORD.match(name.rpartition("/")[2].lower())
+        split = SPLIT_NAMES.get(word.group(), "") if word else ""
+        if not split:
+            return []
+        splits.append(split)
+    return splits if "train" in splits and len(set(splits)) > 1 else []
 
 
 def splits_of_unlabelled(

@@ -18,7 +18,7 @@ from fmkit.core.errors import DataError
 from fmkit.data.examples import Content, Examples, from_names, without_classes
 from fmkit.data.findings import Finding
 from fmkit.data.formats.cells import cell_text, parse_cell
-from fmkit.data.sources.paths import SPLIT_NAMES, name_findings
+from fmkit.data.sources.paths import name_findings, split_of_name
 from fmkit.data.targets import Annotations, LabelSets, Numbers
 
 TableConfig = ImageTableData | TextTableData | TokenTableData
@@ -200,7 +200,7 @@ def split_and_group(cells: Mapping[str, str], config: TableConfig) -> tuple[str,
     problems, split, group = [], "", ""
     if config.split_column:
         name = cells[config.split_column]
-        split = SPLIT_NAMES.get(name.lower(), "")
+        split = split_of_name(name)
         if not name:
             problems.append(f"no split in column {config.split_column!r}")
         elif not split:

@@ -93,6 +93,17 @@ def test_an_empty_class_can_be_left_out(photos, tmp_path, capsys):
     assert (root / "birds").is_dir()
 
 
+def test_loose_files_can_be_left_out(photos, tmp_path, capsys):
+    root = photos(cats=5, dogs=5)
+    for index in range(3):
+        picture(200 + index).save(root / f"loose{index}.png")
+    with pytest.raises(DataError, match=r"3 photos are directly in(.|\n)*data\.on_bad=skip"):
+        admitted(ImageFolderData(root=str(root)), tmp_path)
+    data = admitted(ImageFolderData(root=str(root), on_bad="skip"), tmp_path)
+    assert len(data.examples) == 10
+    assert "left out: 3 (3 photos are directly in" in capsys.readouterr().err
+
+
 def test_an_empty_class_file_can_be_left_out(tmp_path):
     for name, count in (("good", 5), ("bad", 5), ("empty", 0)):
         (tmp_path / f"{name}.txt").write_text("".join(f"{name} {i}\n" for i in range(count)))

@@ -285,3 +285,25 @@ def test_classes_may_have_names_with_a_split_in_them(photos, folders):
     assert examples.classes == tuple(sorted({name.split("/")[0] for name in folders}))
     assert examples.splits is None
     assert not examples.findings
+
+
+def test_splits_in_the_names_of_files(photos):
+    root = photos(cats=4, dogs=4)
+    for file in root.rglob("*.png"):
+        split = "test" if file.stem.endswith("3") else "train"
+        file.rename(file.with_name(f"{split}_{file.name}"))
+    examples = listed(root)
+    counts = Counter(zip(examples.splits.tolist(), examples.labels.tolist(), strict=True))
+    assert counts == {("train", 0): 3, ("test", 0): 1, ("train", 1): 3, ("test", 1): 1}
+    (root / "cats" / "test_cats3.png").rename(root / "cats" / "other.png")
+    assert listed(root).splits is None
+
+
+def test_the_folder_above_the_classes_names_them(photos, monkeypatch):
+    root = photos(**{"flowers/rose": 4, "flowers/tulip": 4})
+    monkeypatch.chdir(root.parent)
+    with pytest.raises(DataError, match=r"rose, tulip\) are .*data\.root=photos/flowers"):
+        listed(root)
+    photos("other", **{"set/train/cats": 4, "set/test/cats": 4})
+    with pytest.raises(DataError, match=r"test, train\) are .*data\.root=other/set"):
+        listed("other")
