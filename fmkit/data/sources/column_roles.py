@@ -136,7 +136,7 @@ def _content_and_labels(
                 result.keys["pair_column"] = names[second]
                 used.add(names[second])
     split = next((names[name] for name in _SPLIT if name in names), None)
-    if split is not None and all(split_of_name(str(v)) for v in {*_filled(columns[split])}):
+    if split is not None and all(split_of_name(str(v)) for v in _filled(columns[split])):
         result.keys["split_column"] = split
         used.add(split)
     rest = [name for name in columns if name not in used]

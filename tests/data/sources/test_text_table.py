@@ -212,6 +212,8 @@ def test_random_bytes_are_told_or_read(tmp_path):
 def test_a_column_of_splits_has_any_usual_name(tmp_path):
     names = ["train", "Training Set", "holdout", "eval", "dev", "test_set"]
     table = tmp_path / "t.csv"
-    table.write_text("\n".join(["text,label,part", *(f"t{n},{n % 2},{s}" for n, s in enumerate(names))]))
+    table.write_text(
+        "\n".join(["text,label,part", *(f"t{n},{n % 2},{s}" for n, s in enumerate(names))])
+    )
     examples = collect(TextTableData(root=str(table), split_column="part"))
     assert examples.splits.tolist() == ["train", "train", "test", "val", "val", "test"]
