@@ -154,6 +154,7 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
             "keys of conversations that are not read, and may change what is learned",
             "Remove them, or these conversations, if that matters.",
         ),
+        "list_texts": ("texts that are lists", ""),
         "plain_tags": ("tags that mark no entities", ""),
         "imbalance": ("very imbalanced classes", "task.class_weights=balanced may help."),
         "repeated_rows": ("rows that repeat an earlier one: left out", ""),

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import warnings
 from typing import Any
 
 from fmkit.data.formats.text_files import decode
@@ -47,7 +48,9 @@ def parse_cell(cell: Any) -> Any:
         pass
     with_commas = _ARRAY.sub(lambda match: f"[{','.join(_ENTRY.findall(match[0]))}]", text)
     try:
-        return _value(ast.parse(with_commas, mode="eval").body)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about escapes such as "\\d" in texts
+            return _value(ast.parse(with_commas, mode="eval").body)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return cell
 

@@ -6,6 +6,7 @@ A `.csv` may be separated by commas, semicolons, tabs or bars. Every cell is tex
 
 import contextlib
 import csv
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -22,6 +23,9 @@ SEPARATORS = {
     ".txt": ("\t", ",", ";", "|"),
 }
 """By the end of a name, the separators that a table may have."""
+
+_EXCEL = re.compile(r'"?sep=.?"?\s*')
+"""A first line that tells Excel the separator."""
 
 _MAX_COLUMNS = 1000  # that a missing one is compared with
 
@@ -109,6 +113,8 @@ def _records(lines: Lines, separator: str, quotes: bool) -> Iterator[tuple[int, 
 
     def texts() -> Iterator[str]:
         for number, offset, text in lines:
+            if number == 1 and _EXCEL.fullmatch(text):
+                continue
             starts.append((number, offset))
             yield text
 

@@ -84,6 +84,8 @@ def parse_pair(row: Any, names: Names) -> Pair:
 
 def _turns(name: str, value: Any) -> Turns:
     """A text, or messages, neither of them empty; an empty system message is left out."""
+    if isinstance(value, dict):  # one message, or OpenAI's {"messages": [...]}
+        value = value.get("messages", [value])
     value = parse_messages(value)
     if isinstance(value, str):
         if problem := text_problem(value):

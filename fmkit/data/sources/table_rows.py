@@ -47,11 +47,12 @@ class LabelReader:
     def read(self, cells: Mapping[str, str]) -> tuple[Hashable, list[str]]:
         """The target of one row, and all that is wrong with it; it counts only without problems."""
         name = cells[self.columns[0]]
-        labels = parse_labels(name)
-        if labels is not None and len(labels) < 2:
-            name = "".join(labels)
-        elif labels is not None:
+        labels, problem = parse_labels(name)
+        if problem:
+            return name, [problem]
+        if labels is not None and len(labels) > 1:
             return name, [f"{name[:40]} is {len(labels)} labels: task=multi_label learns these"]
+        name = name if labels is None else "".join(labels)
         return name, [] if name else ["no label"]
 
     def annotations(self, targets: list[Any]) -> Annotations | None:
@@ -76,7 +77,7 @@ class SetCells(LabelReader):
     def read(self, cells: Mapping[str, str]) -> tuple[tuple[str, ...], list[str]]:
         """The names, each once, in their order."""
         cell = cells[self.columns[0]]
-        labels = parse_labels(cell)
+        labels, problem = parse_labels(cell)
         names = cell.split(self._separator) if labels is None else labels
         names = [name.strip() for name in names]
         return tuple(sorted({name for name in names if name})), []
@@ -166,12 +167,21 @@ def number_problem(text: str) -> str:
     return f"{text[:40]!r} is not a finite number"
 
 
-def parse_labels(cell: str) -> list[str] | None:
-    """The labels of a cell that is a list, as a file or pandas writes one; None: it is not."""
+def parse_labels(cell: str) -> tuple[list[str] | None, str]:
+    """The labels of a cell that is a list (None: it is not one), and what is wrong with it.
+
+    A list may be the only value of an object, as Label Studio writes several choices.
+    """
     labels = parse_cell(cell)
-    if not isinstance(labels, list) or any(isinstance(label, list | dict) for label in labels):
-        return None
-    return [cell_text(label, "utf-8") for label in labels]
+    if isinstance(labels, dict) and len(labels) == 1:
+        (labels,) = labels.values()
+    if isinstance(labels, dict) or (
+        isinstance(labels, list) and any(isinstance(label, list | dict) for label in labels)
+    ):
+        return None, f"{cell[:40]} is neither a name nor a list of names"
+    if not isinstance(labels, list):
+        return None, ""
+    return [cell_text(label, "utf-8") for label in labels], ""
 
 
 def label_reader(config: TextTableData | ImageTableData) -> LabelReader:

@@ -11,6 +11,7 @@ from fmkit.config.schema.data import TextTableData
 from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding
+from fmkit.data.formats.cells import parse_cell
 from fmkit.data.formats.tables import read
 from fmkit.data.formats.text_files import binary_reason
 from fmkit.data.sources.paths import existing_path
@@ -41,6 +42,14 @@ def list_examples(config: TextTableData) -> Examples:
         else:
             rows.add(name, [row.cells[column] for column in columns], labels)
     texts, *pairs = ([row[k] for row in rows.values] for k in range(len(columns)))
+    for column, cells in zip(columns, (texts, *pairs), strict=True):
+        lists = [cell for cell in cells if isinstance(parse_cell(cell), list | dict)]
+        if 2 * len(lists) > len(cells):
+            why = (
+                f"Column {column!r} has lists or objects, such as {lists[0][:40]}, which are read "
+                "as texts with their brackets: join or take apart what is in them."
+            )
+            rows.findings.append(Finding("list_texts", "", why))
     return rows.examples(table, Texts(tuple(texts), tuple(pairs[0]) if pairs else None))
 
 

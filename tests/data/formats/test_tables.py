@@ -41,6 +41,15 @@ def test_rows_know_their_index_line_and_offset(separator):
     assert found[2].fault == "line 7 has 1 cell, the header has 2"
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("line", ["sep={}", '"sep={}"', "sep={}\r"])
+def test_a_line_for_excel_is_not_the_header(separator, line):
+    text = f"{line.format(separator)}\nid,text\n1,a\n".replace("id,text", f"id{separator}text")
+    found = rows(text.replace("1,a", f"1{separator}a"), ("text", "id"))
+    assert [row.cells for row in found] == [{"text": "a", "id": "1"}]
+    assert found[0].line == 3
+
+
 def test_quotes_may_mean_nothing():
     found = rows('text\n"a\nb"\n', quotes=False)
     assert [row.cells for row in found] == [{"text": '"a'}, {"text": 'b"'}]

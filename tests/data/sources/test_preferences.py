@@ -55,6 +55,13 @@ LAYOUTS = {
     "messages": (
         row(said("Hello?"), said("Yes.", begin="it"), said("No.", begin="it")), MESSAGES,
     ),
+    "messages in an object, as OpenAI has them": (
+        row({"messages": said("Hello?")}, said("Yes.", begin="it"), said("No.", begin="it")),
+        MESSAGES,
+    ),
+    "a message by itself": (
+        row(said("Hello?")[0], said("Yes.", begin="it")[0], said("No.", begin="it")[0]), MESSAGES,
+    ),
     "a prompt in messages and answers that are texts": (row(said("Hello?")), MESSAGES),
     "conversations without a prompt": (
         row(None, said("Hello?", "Yes."), said("Hello?", "No.")), MESSAGES,

@@ -217,3 +217,14 @@ def test_a_column_of_splits_has_any_usual_name(tmp_path):
     )
     examples = collect(TextTableData(root=str(table), split_column="part"))
     assert examples.splits.tolist() == ["train", "train", "test", "val", "val", "test"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "is_told"),
+    [("['I', 'am']", True), ('{"body": "I am"}', True), ("[sic] I am", False), ("(I am)", False)],
+)
+def test_texts_that_are_lists_are_told(tmp_path, cell, is_told):
+    rows = [{"text": cell, "label": "ab"[number % 2]} for number in range(8)]
+    pandas.DataFrame(rows).to_csv(tmp_path / "t.csv", index=False)
+    findings = listed(tmp_path / "t.csv").findings
+    assert [finding.kind for finding in findings] == ["list_texts"] * is_told
