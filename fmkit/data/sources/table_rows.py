@@ -80,7 +80,7 @@ class SetCells(LabelReader):
         labels, problem = parse_labels(cell)
         names = cell.split(self._separator) if labels is None else labels
         names = [name.strip() for name in names]
-        return tuple(sorted({name for name in names if name})), []
+        return tuple(sorted({name for name in names if name})), [problem] if problem else []
 
     def annotations(self, targets: list[tuple[str, ...]]) -> LabelSets:
         """Sets of labels, which are the names that occur."""

@@ -108,10 +108,14 @@ class _SentenceReader:
         """Add the words and tags of a row that has lists of them; what is wrong with it."""
         names = (self._config.word_column, self._config.tag_column)
         words, tags = (parse_cell(row.cells[name]) for name in names)
+        if isinstance(words, str) and isinstance(tags, list):  # the sentence as a text
+            words = words.split()
         split_problems = self._set_split_and_group(sentence, row)
         for column, cell in zip(names, (words, tags), strict=True):
             if cell is None or cell == "":
                 return [f"{column!r} is empty", *split_problems]
+            if isinstance(cell, list) and any(isinstance(entry, list | dict) for entry in cell):
+                return [f"{column!r} has lists or objects in its list", *split_problems]
             if not isinstance(cell, list | tuple):
                 if self._has_lists:
                     return [f"{column!r} is not a list", *split_problems]

@@ -219,6 +219,43 @@ def test_a_cell_with_several_labels_is_not_a_class(tmp_path):
     assert "task=multi_label" in finding.why
 
 
+@pytest.mark.parametrize("labels", ["classes", "sets"])
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ({"choices": ["x"]}, ("x",)),  # Label Studio
+        (["x"], ("x",)),  # doccano
+        ([[0, 5, "PER"]], ()),
+        ({"start": 0, "label": "PER"}, ()),
+        ([{"value": "x"}], ()),
+    ],
+)
+def test_labels_as_annotation_tools_write_them(tmp_path, labels, cell, expected):
+    rows = [{"text": "a", "label": cell}]
+    (tmp_path / "t.jsonl").write_text(json.dumps(rows[0]))
+    for path in (tmp_path / "t.jsonl", write(tmp_path, "t.csv", rows)):
+        examples = collect(TextTableData(root=str(path), labels=labels))
+        names = examples.annotations.names if labels == "sets" else examples.classes
+        assert names == expected
+        whys = [finding.why for finding in examples.findings]
+        assert all("neither a name nor a list of names" in why for why in whys)
+        assert len(whys) == (not expected)
+
+
+def test_a_sentence_may_be_a_text_beside_a_list_of_tags(tmp_path):
+    rows = [{"tokens": "In Rome now", "ner_tags": ["O", "B-LOC", "O"]}, {**SOURCES["tokens"][1][0]}]
+    rows += [
+        {"tokens": "too short", "ner_tags": ["O"]},
+        {"tokens": [{"text": "a"}], "ner_tags": ["O"]},
+    ]
+    for name in ("t.jsonl", "t.csv"):
+        examples = collect(TokenTableData(root=str(write(tmp_path, name, rows))))
+        assert examples.content.words[:2] == (("In", "Rome", "now"), ("Ada's", "x", '"'))
+        first, second = examples.findings
+        assert "2 words and 1 tag" in first.why
+        assert "lists or objects" in second.why
+
+
 LINES = {
     name: (config, [{**row, **({"id": str(k)} if name == "questions" else {})} for k in range(6)])
     for name, (config, (row, *_)) in SOURCES.items()
