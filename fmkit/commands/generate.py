@@ -9,7 +9,7 @@ from fmkit.config import saved_config
 from fmkit.config.saved_config import quote
 from fmkit.config.schema.commands import GenerateConfig
 from fmkit.config.schema.model import ModelConfig
-from fmkit.core import console, machine, signals
+from fmkit.core import console, files, machine, signals
 from fmkit.core.errors import ConfigError, DataError
 from fmkit.core.modalities import modality_entry
 from fmkit.core.types import Message
@@ -104,6 +104,6 @@ def _prompt(config: GenerateConfig) -> str:
     if config.prompt is not None:
         raise ConfigError("prompt and input were both named: name one of them.")
     try:
-        return Path(config.input).expanduser().read_text(encoding="utf-8")
+        return Path(files.input_path(config.input)).read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
         raise DataError(f"input: {config.input} cannot be read as UTF-8: {error}.") from error

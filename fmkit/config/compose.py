@@ -269,8 +269,8 @@ def _normalise(value: Any) -> None:
             is_word = name == "weights" and text in rules.OWN_WEIGHTS
             if isinstance(text, str) and text and not is_word:
                 setattr(holder, name, files.input_path(text))
-    if model is not None and model.preset and Path(model.preset).expanduser().is_dir():
-        model.preset = files.absolute_path(model.preset)
+    if model is not None and model.preset and Path(files.input_path(model.preset)).is_dir():
+        model.preset = files.input_path(model.preset)
     if model is not None and model.lora_rank is None:
         phases = getattr(value, "stage", {}).values()
         model.lora_rank = LORA_RANK if any(phase.train == "lora" for phase in phases) else 0

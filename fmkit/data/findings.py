@@ -101,7 +101,7 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "unusable": ("the data cannot be listed", ""),
         "no_classes": ("no class folders", ""),
         "no_photos": ("no photos", ""),
-        "mixed_layout": ("split folders and class folders are mixed", ""),
+        "mixed_layout": ("split folders that cannot be read", ""),
         "unlistable": ("folders that cannot be listed", ""),
         "twin_classes": (
             "class names that look the same",
@@ -266,7 +266,7 @@ def error_message(findings: Sequence[Finding], total: int = 0, noun: str = "file
 
 def name_some(findings: Sequence[Finding], most: int = 3) -> str:
     """A few findings by name."""
-    return join_names([finding.where or finding.why for finding in findings], most)
+    return join_names([finding.where or finding.why.rstrip(".") for finding in findings], most)
 
 
 def printable(text: str | bytes | os.PathLike[str]) -> str:

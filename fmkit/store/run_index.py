@@ -10,7 +10,7 @@ from typing import Any
 
 from fmkit.core import atomic_dir, errors, safe_io
 from fmkit.core.errors import ArtifactError, ConfigError, received
-from fmkit.core.files import absolute_path
+from fmkit.core.files import absolute_path, input_path
 from fmkit.store import lock, run_dir
 
 BROKEN, DEAD = "broken", "dead"
@@ -228,9 +228,10 @@ def resolve(text: str, root: Path, key: str = "run") -> Path:
     Raises:
         ArtifactError: there is no such run, or there are several.
     """
-    root, text = Path(root), str(text).strip()
-    if text != LAST and text and (Path(text) / run_dir.STATUS).is_file():
-        return Path(text)
+    root, text = Path(root).expanduser(), str(text).strip()
+    for folder in map(Path, (text, input_path(text)) if text not in ("", LAST) else ()):
+        if (folder / run_dir.STATUS).is_file():
+            return folder
     all_runs = runs(root)
     if not all_runs:
         raise ArtifactError(

@@ -229,3 +229,15 @@ def test_lists_thousands(tmp_path):
     assert run_index.resolve("last", tmp_path).name == "run-1999"
     assert run_index.resolve("0042", tmp_path).name == "run-0042"
     assert run_index.best(tmp_path)[0].id == "run-1999"
+
+
+def test_a_run_is_named_by_any_spelling_of_its_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    folder = make(tmp_path / "runs", "2026-01-01_000000-aaaaaa", done("2026-01-01T00:00:00+00:00"))
+    other = make(tmp_path / "runs", "2026-01-01_000000-bbbbbb", done("2026-01-02T00:00:00+00:00"))
+    shown = folder.relative_to(tmp_path)
+    for text in (f"~/{shown}", f"file://{folder}", "runs/finetune/*-aaaaaa"):
+        assert run_index.resolve(text, tmp_path / "elsewhere") == folder
+    assert run_index.resolve(str(shown), tmp_path / "elsewhere") == shown
+    assert run_index.resolve("last", "~/runs") == other

@@ -14,6 +14,7 @@ from fmkit.config.schema.data import (
     PackagedTextData,
 )
 from fmkit.core.errors import ConfigError, DataError, combine_messages, received
+from fmkit.core.files import absolute_path
 from fmkit.data.content.images import ImageArray, ImageFiles
 from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples, from_names, without_classes
@@ -81,7 +82,7 @@ def digits(config: PackagedData) -> Examples:
 
 def fashion_mnist(config: FashionMnistData) -> Examples:
     """70,000 pictures of clothes, 28 x 28, with the source's own split into train and test."""
-    root = Path(config.root).expanduser().absolute()
+    root = Path(absolute_path(config.root))
     problems, images, labels, ids = [], [], [], []
     for split, prefix in (("train", "train"), ("test", "t10k")):
         try:
