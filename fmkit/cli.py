@@ -14,6 +14,7 @@ COMMANDS = {
     "tokenizer": ("tokenizer:tokenizer", "train a tokenizer on your own texts"),
     "runs": ("runs:runs", "list, show, compare, rank and remove runs"),
     "cache": ("cache:cache", "list and clear cached backbone features"),
+    "doctor": ("doctor:doctor", "say what this machine has, and what more would bring"),
     "schema": ("schema:schema", "print a JSON Schema of the config, for editors"),
     "guide": ("guide:guide", "read the guide"),
 }

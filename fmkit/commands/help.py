@@ -156,6 +156,14 @@ _HELP: dict[str, _Help] = {
         (),
         options="fmkit.commands.cache",
     ),
+    "doctor": _Help(
+        {
+            "fmkit doctor": "GPUs and drivers, cores, memory, disk, packages, what clashes",
+            "fmkit doctor --json": "the same as one JSON object, for a report of a problem",
+        },
+        "",
+        (),
+    ),
     "schema": _Help(
         {
             "fmkit schema > fmkit.schema.json": "the config of fmkit finetune",
