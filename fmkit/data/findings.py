@@ -122,6 +122,10 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "near_duplicate": ("nearly the same photo", ""),
         "animated": ("several frames or pages: the first is used", ""),
         "blank": ("a single colour", ""),
+        "few_levels": (
+            "dark photos with 16 bits a colour: only the upper 8 are read, which leaves few levels",
+            "Save them with 8 bits a colour, scaled by the values that they have.",
+        ),
         "unsupported": ("files that fmkit does not read: left out", ""),
         "unclear_folders": ("folders that may be splits or classes", ""),
         "linked_twice": ("a folder that is linked twice: it is listed once", ""),

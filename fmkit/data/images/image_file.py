@@ -69,7 +69,11 @@ _OTHERS = (
 )
 """Endings of pictures in other formats, and what to do with these."""
 
-_PILLOW_NAMES = {"HEIC": "HEIF"}
+_PILLOW_NAMES: dict[str | None, tuple[str, ...]] = {
+    **{name: (name,) for name in FORMATS},
+    "HEIC": ("HEIF",),
+}
+_ALL_PILLOW_NAMES = tuple(name for names in _PILLOW_NAMES.values() for name in names)
 _OUR_NAMES = {"HEIF": "HEIC", "MPO": "JPEG"}  # MPO: a JPEG with other pictures behind it
 _METADATA = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 _LARGE_METADATA = 1000  # bytes of a chunk; Pillow refuses 1 MiB, to which these may unfold
@@ -96,8 +100,7 @@ def open_image(stream: IO[bytes]) -> Picture:
         raise UnusableInput("needs_package", why)
     elif kind == "PNG":
         stream = _without_large_metadata(stream)
-    names = [kind] if kind in FORMATS else FORMATS
-    image = Image.open(stream, formats=[_PILLOW_NAMES.get(name, name) for name in names])
+    image = Image.open(stream, formats=_PILLOW_NAMES.get(kind, _ALL_PILLOW_NAMES))
     if kind == "TIFF" and _is_raw(image):
         why = "it is a camera's raw file, of which only a preview can be read"
         raise UnusableInput("not_image", f"{why}; save it as JPEG or TIFF")

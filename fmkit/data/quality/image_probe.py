@@ -154,9 +154,10 @@ def _refuse_large(width: int, height: int, max_pixels: int) -> None:
 def _decode(content: IO[bytes], max_pixels: int) -> dict[str, Any]:
     content.seek(0)
     with open_image(content) as image:
-        mode, (width, height), pixels = image.mode, image.size, image.width * image.height
+        (width, height), pixels = image.size, image.width * image.height
         _refuse_large(width, height, max_pixels)
         image_format = format_of(image)
+        mode = _mode(image, image_format)
         if image_format == "JPEG":
             # A progressive one keeps all coefficients of all channels.
             is_progressive = image.info.get("progressive") or image.info.get("progression")
@@ -177,6 +178,14 @@ def _decode(content: IO[bytes], max_pixels: int) -> dict[str, Any]:
         "animated": animated, "blank": black == white, "thumbnail": small.tobytes(),
         "low": low, "high": high,
     }  # fmt: skip
+
+
+def _mode(image: Picture, image_format: str) -> str:
+    """Pillow's name of the pixel format, with `;16` where it drops the lower half of 16 bits."""
+    may_have_16_bits = image_format in ("PNG", "TIFF") and image.mode not in DEEP_MODES
+    if may_have_16_bits and re.search(r";16[BLN]", str(getattr(image, "tile", ""))):
+        return f"{image.mode};16"
+    return image.mode
 
 
 def _deep_range(image: Picture) -> tuple[float, float] | tuple[None, None]:

@@ -39,6 +39,7 @@ from fmkit.data.quality.scan_cache import FileState, ScanCache
 
 _NOT_CONVERTED = ("RGB", "L", *DEEP_MODES)  # plain, or with a finding of their own
 _OUTLYING = 0.01  # of the training photos, whose values do not decide what is black or white
+_DARK = 64  # of 255, where a photo with 16 bits a colour has few levels in its upper 8
 _CHUNK = 32  # photos a task: enough that tasks cost nothing, few enough that a stop is at once
 _SAVE_EVERY = 2048  # photos between two writes to the cache
 
@@ -119,7 +120,8 @@ def _findings(
         Finding(kind, ids[index], why, (ids[index],), paths[index])
         for index, (kind, why) in sorted(result.faults.items())
     ]
-    for kind, positions in (("animated", result.animated), ("blank", result.blank)):
+    for kind in ("animated", "blank", "few_levels"):
+        positions: list[int] = getattr(result, kind)
         findings += [Finding(kind, ids[index], "", (ids[index],)) for index in sorted(positions)]
     for index, image_format in enumerate(result.formats):
         suffix = os.path.splitext(paths[index])[1].lower()  # noqa: PTH122 - a call a photo
@@ -149,6 +151,7 @@ class ImageScan:
         self.formats, self.modes = [""] * count, [""] * count  # Pillow's names
         self.animated: list[int] = []  # positions of files with more than one frame
         self.blank: list[int] = []  # positions of files of one colour
+        self.few_levels: list[int] = []  # positions of dark files with 16 bits a colour
         self.files_read = 0  # now; the others were in the cache
         self.seconds = 0.0  # that it took
 
@@ -171,6 +174,8 @@ class ImageScan:
             self.animated.append(index)
         if facts.blank:
             self.blank.append(index)
+        elif facts.mode.endswith(";16") and max(facts.thumbnail) < _DARK:
+            self.few_levels.append(index)
 
 
 def scan(

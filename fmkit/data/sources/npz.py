@@ -141,7 +141,12 @@ def _image_problems(config: ArraysData, images: np.ndarray) -> list[str]:
     if images.dtype.kind not in "uib":
         return [received(f"type of {name}", str(images.dtype), "uint8")]
     if images.dtype.kind != "b" and (images.min() < 0 or images.max() > 255):
-        return [f"{name} goes from {images.min()} to {images.max()}; expected 0 to 255."]
+        span = f"({images.min()}, {images.max()})"
+        return [
+            f"{name} goes from {images.min()} to {images.max()}; expected 0 to 255. Save "
+            f"numpy.interp(images, {span}, (0, 255)).round().astype('uint8') if these are grey "
+            "values of more than 8 bits."
+        ]
     return []
 
 

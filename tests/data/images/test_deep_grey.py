@@ -1,9 +1,12 @@
 """Grey of 12 and 16 bits is scaled by the values of the training photos, wherever it is read."""
 
 import dataclasses
+import struct
+import zlib
 
 import numpy as np
 import pytest
+from hostile.images import chunk
 from PIL import Image
 
 from fmkit.config.schema.data import ImageFolderData, ImageTableData, grey_range_problem
@@ -183,3 +186,21 @@ def test_a_range_is_two_numbers(pair):
         "data.grey_range", pair
     )
     assert not grey_range_problem("data.grey_range", [-1000.0, 400.0])
+
+
+def test_dark_colours_of_16_bits_are_a_warning(tmp_path):
+    """Pillow reads the upper half of each colour."""
+    for number, (low, high) in enumerate([(LOW, HIGH), (0, 65535)] * 4):
+        values = np.repeat(ramp(low, high).astype(">u2")[..., None], 3, -1)
+        rows = b"".join(b"\0" + row.tobytes() for row in values)
+        header = struct.pack(">IIBBBBB", SIZE, SIZE, 16, 2, 0, 0, 0)
+        parts = (b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"tEXt", b"%d" % number)
+        content = b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+        path = tmp_path / f"class {number % 2}" / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content + chunk(b"IEND", b""))
+    findings = inspected(tmp_path).findings
+    dark = {each.where for each in findings if each.kind == "few_levels"}
+    assert dark == {f"class 0/{number}.png" for number in (0, 2, 4, 6)}
+    (converted,) = [each for each in findings if each.kind == "converted"]
+    assert converted.why == "8 RGB;16 photos become 8-bit RGB."
