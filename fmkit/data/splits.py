@@ -279,7 +279,8 @@ def _check_training_has_all(examples: Examples, splits: Splits) -> None:
         hint = "Add examples that have them, or leave the labels out."
         has_name: Splits = {k: np.any(presence[v], axis=0) for k, v in splits.items()}
     else:
-        noun, names, hint = "Class", examples.classes, ""
+        noun, names = "Class", examples.classes
+        hint = "Add training examples of it, or remove it."
         numbers = np.arange(len(names))
         has_name = {split: np.isin(numbers, labels[members]) for split, members in splits.items()}
     problems = []

@@ -12,6 +12,7 @@ from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding
 from fmkit.data.formats.tables import read
 from fmkit.data.sources.paths import existing_path, file_sizes, find_file
+from fmkit.data.sources.split_folders import table_findings
 from fmkit.data.sources.table_rows import UsableRows
 
 _HINT = (
@@ -57,4 +58,6 @@ def list_examples(config: ImageTableData) -> Examples:
         nouns = (f"row of {table.name} repeats", f"rows of {table.name} repeat")
         why = f"{plural(repeated, *nouns)} an earlier one: left out."
         rows.findings.append(Finding("repeated_rows", "", why, count=repeated))
+    if not config.split_column:
+        rows.findings += table_findings(rows.ids)
     return rows.examples(table, ImageFiles(tuple(rows.values), file_sizes(rows.values)))

@@ -4,17 +4,22 @@ They are where their names or those of all their siblings say so (`paths.split_o
 of training. What looks like a split and cannot be one is refused, what may be one is a warning.
 """
 
+import contextlib
+import itertools
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from fmkit.core.errors import join_names
+from fmkit.data.class_checks import SHOWN
 from fmkit.data.findings import Finding
 from fmkit.data.sources.paths import SPLIT_NAMES, is_ignored, named_splits, split_of, split_of_name
 
 _FIRST_WORD = re.compile(r"[a-z]+")
 _TABLE = "or name each file and its class in a table."
+_SAMPLE = 1000  # names of files in a folder that are looked at
 _LEAST_SHARED = 2
 """Subfolders that all classes have, from which these may be the classes."""
 
@@ -48,7 +53,7 @@ def folder_splits(
             return named, []
         if is_exact or named_splits([folder.name for folder in named]):
             hold = "look like splits but hold no class folders"
-            why = f"{names} {hold}: put a folder per class into each, {_TABLE}"
+            why = f"{names} {hold}{_first_words(named)}: put a folder per class into each, {_TABLE}"
             return {}, [Finding("mixed_layout", "", why)]
         return {}, []
     # One class may be called `test`; two with folders inside are splits.
@@ -152,6 +157,28 @@ def splits_of_unlabelled(
     )
     why += "all are divided by data.val_fraction and test_fraction."
     return [], [Finding("unclear_folders", "", why)]
+
+
+def table_findings(ids: Sequence[str]) -> list[Finding]:
+    """That the paths in a table which names no splits say what they are."""
+    if not splits_of_unlabelled(ids, by_file_name=True)[0]:
+        return []
+    why = "All paths in the table have the name of a split in them, and the table is divided by "
+    why += "data.val_fraction and test_fraction. To keep the splits: data.split_column=COLUMN"
+    return [Finding("unclear_folders", "", why)]
+
+
+def _first_words(folders: Iterable[Path]) -> str:
+    """The words that the names of files begin with, where they may be the classes, as a remark."""
+    words: Counter[str] = Counter()
+    for folder in folders:
+        with contextlib.suppress(OSError):  # reported where it is listed
+            names = (entry.name for entry in itertools.islice(os.scandir(folder), _SAMPLE))
+            words.update(match.group() for match in map(_FIRST_WORD.match, names) if match)
+    frequent = sorted(word for word, count in words.items() if count > 1)
+    if not 1 < len(frequent) <= SHOWN:
+        return ""
+    return f" (their files' names begin with {join_names(frequent)})"
 
 
 def subfolders(folder: Path) -> list[str]:

@@ -307,3 +307,12 @@ def test_the_folder_above_the_classes_names_them(photos, monkeypatch):
     photos("other", **{"set/train/cats": 4, "set/test/cats": 4})
     with pytest.raises(DataError, match=r"test, train\) are .*data\.root=other/set"):
         listed("other")
+
+
+def test_classes_in_the_names_of_files_are_mentioned(photos):
+    root = photos(train=4, test1=4)
+    for file in root.rglob("*.png"):
+        number = int(file.stem[-1])
+        file.rename(file.with_name(f"{'cat' if number % 2 else 'dog'}.{number}.png"))
+    with pytest.raises(DataError, match=r"hold no class folders \(.* begin with cat, dog\): put"):
+        listed(root)

@@ -145,3 +145,18 @@ def test_a_row_with_too_many_cells_costs_only_itself(folder):
 def _empty(folder):
     (folder / "empty.csv").write_text("")
     return folder / "empty.csv"
+
+
+def test_paths_with_splits_in_them_and_no_column_of_splits_are_a_warning(folder):
+    rows = []
+    for index in range(24):
+        split = "test" if index % 4 == 0 else "train"
+        (folder / split).mkdir(exist_ok=True)
+        (folder / "img" / f"{index}.png").rename(folder / split / f"{index}.png")
+        rows.append(f"{split}\\{index}.png,{'ab'[index % 2]},{split}")
+    table = write(folder, ["path,label,part", *rows])
+    (finding,) = listed(table).findings
+    assert finding.kind == "unclear_folders"
+    assert "data.split_column=COLUMN" in finding.why
+    examples = listed(table, split_column="part")
+    assert (examples.findings, (examples.splits == "test").sum()) == ((), 6)
