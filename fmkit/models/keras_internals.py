@@ -8,7 +8,9 @@ what has to be checked.
 
 from __future__ import annotations
 
+import contextlib
 import io
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -135,6 +137,26 @@ def per_replica_share(model: keras.Model, loss: Any) -> Any:
 
 # Optimizers
 
+WINDOW_WEIGHT = "window_weight"
+"""Name of the variable that counts what accumulated gradients are of."""
+
+_batch = threading.local()  # each replica of a tf.distribute strategy is traced in its own thread
+
+
+@contextlib.contextmanager
+def batch_weight(weight: Any) -> Iterator[None]:
+    """How much the mean loss of a batch counts, for the `RunOptimizer` that is applied inside.
+
+    Args:
+        weight: what its mean is of, such as examples or tokens, in any unit; a scalar. On several
+            devices, of this device's part.
+    """
+    _batch.weight = weight
+    try:
+        yield
+    finally:
+        del _batch.weight
+
 
 class RunOptimizer:
     """Mixin that corrects what Keras' optimizers do between gradients and `update_step`.
@@ -142,6 +164,148 @@ class RunOptimizer:
     Put it before the Keras class among the bases; `optim.optimizers` says what differs and why.
     Keras calls these hooks in `apply`; overriding that itself would mean a copy of all it does.
     """
+
+    def build(self: Any, variables: Sequence[keras.Variable]) -> None:
+        """Keras' own, with what the corrections need."""
+        super().build(variables)  # type: ignore[misc]
+        statistics = self.averaged_statistics() if self.use_ema else ()
+        self.statistics_averages = self.add_optimizer_variables(statistics, "average")
+        if self.gradient_accumulation_steps:
+            self.window_weight = self.add_variable((), dtype="float32", name=WINDOW_WEIGHT)
+
+    def averaged_statistics(self) -> Sequence[keras.Variable]:
+        """Variables that do not train and are averaged with the weights, such as BatchNorm's."""
+        return ()
+
+    def updates_after(self: Any, batches: Any) -> Any:
+        """Updates that so many batches make."""
+        return ops.floor_divide(batches, self.gradient_accumulation_steps)
+
+    def ends_window(self: Any, batches: Any) -> Any:
+        """Whether an update follows batch number `batches`, counted from 1."""
+        return ops.equal(batches % self.gradient_accumulation_steps, 0)
+
+    def ema_decay(self: Any, update: Any) -> Any:
+        """The decay of the moving average at an update, counted from 0, after the first."""
+        return self.ema_momentum
+
+    @property
+    def iterations(self: Any) -> Any:
+        """Updates, not batches."""
+        if self.gradient_accumulation_steps:
+            return self.updates_after(self._iterations)
+        return self._iterations
+
+    def _backend_apply_gradients(self: Any, grads: Any, trainable_variables: Any) -> None:
+        weight = ops.cast(getattr(_batch, "weight", 1.0), "float32")
+        if (replicas := replica_count(self)) > 1:
+            # Keras adds up the gradients of means that were divided by the number of replicas.
+            ((total, _),) = self._all_reduce_sum_gradients([(weight, weight)])
+            grads = [_scaled(grad, replicas * ops.divide_no_nan(weight, total)) for grad in grads]
+            weight = total
+        if not self.gradient_accumulation_steps:
+            super()._backend_apply_gradients(grads, trainable_variables)  # type: ignore[misc]
+            return
+        ends_window = self.ends_window(self._iterations + 1)
+        if replicas > 1:
+            pairs = self._all_reduce_sum_gradients(zip(grads, grads, strict=True))
+            grads = [grad for grad, _ in pairs]
+        accumulators = [
+            self._accumulated_gradients[self._get_variable_index(v)] for v in trainable_variables
+        ]
+        sums = [
+            accumulator + _scaled(grad, weight)
+            for grad, accumulator in zip(grads, accumulators, strict=True)
+        ]
+        window_weight = self.window_weight + weight
+        variables = [*accumulators, self.window_weight]
+        update = self.update_on_replicas if replicas > 1 else self.update_on_one
+        update(ends_window, sums, window_weight, trainable_variables)
+        zero = [ops.zeros_like(value) for value in (*sums, window_weight)]
+        values = [
+            ops.where(ends_window, *pair) for pair in zip(zero, (*sums, window_weight), strict=True)
+        ]
+        self.assign_equal(variables, values)
+
+    def mean_gradients(self: Any, sums: Any, window_weight: Any) -> Any:
+        """The gradient of the mean loss of a window, clipped."""
+        divisor = ops.where(window_weight > 0, window_weight, 1.0)
+        means = [value / ops.cast(divisor, value.dtype) for value in sums]
+        return super()._clip_gradients(means)  # type: ignore[misc]
+
+    def update_on_one(
+        self: Any, ends_window: Any, sums: Any, window_weight: Any, variables: Any
+    ) -> None:
+        """Update where a window ends."""
+
+        def update() -> None:
+            means = self.mean_gradients(sums, window_weight)
+            self._backend_update_step(means, variables, self.learning_rate)
+            self._update_model_variables_moving_average(variables)
+
+        if keras.backend.backend() == "tensorflow":
+            ops.cond(ends_window, update, lambda: None)
+            return
+        # JAX does not allow assignments in a branch: update always, and take it back.
+        own = [*self.variables, *variables]
+        before = [ops.copy(variable) for variable in own]
+        update()
+        for variable, value in zip(own, before, strict=True):
+            variable.assign(ops.where(ends_window, variable, value))
+
+    def update_on_replicas(
+        self: Any, ends_window: Any, sums: Any, window_weight: Any, variables: Any
+    ) -> None:
+        """The same on several devices, of sums that are equal on all."""
+        from keras.src.utils.module_utils import tensorflow as tf
+
+        values = [variable.value for variable in variables]
+
+        def update(strategy: Any, ends_window: Any, means: Any) -> None:
+            def assign_all() -> None:
+                pairs = list(zip(means, values, strict=True))
+                self._distributed_tf_update_step(strategy, pairs, self.learning_rate)
+                self.average_on_replicas(strategy)
+
+            # A branch that updates must be outside of the replicas.
+            ops.cond(strategy.experimental_local_results(ends_window)[0], assign_all, lambda: None)
+
+        means = self.mean_gradients(sums, window_weight)
+        tf.distribute.get_replica_context().merge_call(update, args=(ends_window, means))
+
+    def assign_equal(self: Any, variables: Any, values: Any) -> None:
+        """Assign values that are equal on all replicas."""
+        if replica_count(self) == 1:
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+            return
+        from keras.src.utils.module_utils import tensorflow as tf
+
+        def assign(strategy: Any, values: Any) -> None:
+            for variable, value in zip(variables, values, strict=True):
+                strategy.extended.update(
+                    variable.value, lambda own, new: own.assign(new), args=(value,), group=False
+                )
+
+        tf.distribute.get_replica_context().merge_call(assign, args=(values,))
+
+    def average_on_replicas(self: Any, strategy: Any) -> None:
+        """Move the averages; outside of the replicas."""
+        if not self.use_ema:
+            return
+        momentum = self.ema_momentum_now()
+        for variable, average in moving_averages(self):
+            strategy.extended.update(
+                average.value,
+                lambda own, new: own.assign(_moved(own, new, momentum)),
+                args=(variable.value,),
+                group=False,
+            )
+
+    def ema_momentum_now(self: Any) -> Any:
+        """The decay of this update; the first average is the weights after the first update."""
+        update = self.iterations
+        return ops.where(ops.equal(update, 0), 0.0, self.ema_decay(update))
 
     def _clip_gradients(self: Any, grads: Any) -> Any:
         replicas = replica_count(self)
@@ -161,28 +325,64 @@ class RunOptimizer:
         """Nothing: `update_step` does it, variable by variable."""
 
     def _update_model_variables_moving_average(self: Any, trainable_variables: Any) -> None:
-        batches = self.gradient_accumulation_steps
-        if not (self.use_ema and batches):
-            super()._update_model_variables_moving_average(trainable_variables)  # type: ignore[misc]
+        if not self.use_ema:
             return
-        # `where` instead of a branch: JAX does not allow assignments in a branch.
-        is_update = ops.equal((self._iterations + 1) % batches, 0)  # of batches; see `iterations`
-        momentum = ops.where(ops.equal(self.iterations, 0), 0.0, self.ema_momentum)
-        momentum = ops.where(is_update, momentum, 1.0)
-        for variable, average in moving_averages(self):
-            share = ops.cast(momentum, variable.dtype)
-            average.assign(share * average + (1 - share) * variable)
+        momentum, pairs = self.ema_momentum_now(), moving_averages(self)
+        values = [_moved(average, variable, momentum) for variable, average in pairs]
+        self.assign_equal([average for _, average in pairs], values)
 
     def variable_index(self: Any, variable: Any) -> int:
         """A variable's position among those that `build` was given."""
         return int(self._get_variable_index(variable))
 
 
+def _moved(average: Any, value: Any, momentum: Any) -> Any:
+    share = ops.cast(momentum, value.dtype)
+    return share * average + (1 - share) * value
+
+
+def _scaled(gradient: Any, factor: Any) -> Any:
+    """A gradient times a number; None and the rows of an embedding stay what they are."""
+    if gradient is None:
+        return None
+    factor = ops.cast(factor, gradient.dtype)
+    if hasattr(gradient, "indices"):  # tf.IndexedSlices
+        return type(gradient)(gradient.values * factor, gradient.indices, gradient.dense_shape)
+    return gradient * factor
+
+
 def moving_averages(optimizer: Any) -> list[tuple[keras.Variable, keras.Variable]]:
-    """Each variable that an optimizer trains with its exponential moving average."""
-    averages = optimizer._model_variables_moving_average
-    pairs = zip(optimizer._trainable_variables, averages, strict=True)
-    return [(variable, average) for variable, average in pairs if average is not None]
+    """Each variable that is averaged, those that an optimizer trains first, with its average."""
+    weights = zip(
+        optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True
+    )
+    statistics: Any = ()
+    if isinstance(optimizer, RunOptimizer):
+        own: Any = optimizer
+        statistics = zip(own.averaged_statistics(), own.statistics_averages, strict=True)
+    return [pair for pair in (*weights, *statistics) if pair[1] is not None]
+
+
+@keras.saving.register_keras_serializable(package="fmkit")
+class LossScale(keras.optimizers.LossScaleOptimizer):
+    """Keras' own; a batch whose gradient is not finite counts in its window, with weight 0.
+
+    Keras leaves it out, and all windows after it would end a batch later than their epochs.
+    """
+
+    def _stateful_handle_non_finite_grads(self) -> None:
+        super()._stateful_handle_non_finite_grads()
+        inner = self.inner_optimizer
+        if inner.gradient_accumulation_steps:
+            variables = inner._trainable_variables
+            with batch_weight(0.0):
+                inner.apply([ops.zeros_like(variable) for variable in variables], variables)
+
+
+def variables_since_0_3(optimizer: Any) -> list[keras.Variable]:
+    """The variables of a `RunOptimizer` that checkpoints of fmkit 0.2 do not have."""
+    window = [optimizer.window_weight] if optimizer.gradient_accumulation_steps else []
+    return [*optimizer.statistics_averages, *window]
 
 
 def replica_count(optimizer: Any) -> int:

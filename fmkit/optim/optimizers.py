@@ -2,10 +2,17 @@
 
 Where these differ from Keras 3.15:
 
-- With gradient accumulation Keras passes the count of batches to a schedule, and moves the average
-  of the weights (EMA) with every batch. Here both count updates. Weight decay, clipping (of the
-  averaged gradient) and Adam's bias correction count updates in Keras already.
+- With gradient accumulation Keras averages the gradients of batches, whatever they are means of,
+  and leaves the last, partial window out. Here the update is that of one large batch: a batch
+  counts by its examples or tokens (`keras_internals.batch_weight`), also on several devices, and a
+  window ends with its epoch and its phase (`UpdateWindows`).
+- Keras passes the count of batches to a schedule, and moves the average of the weights (EMA) with
+  every batch. Here both count updates. Weight decay, clipping (of the averaged gradient) and Adam's
+  bias correction count updates in Keras already.
 - The average of the weights starts at the weights, not at 0, so that it can be evaluated any time.
+  BatchNorm's statistics are averaged with the weights, as in TensorFlow's EfficientNet and timm.
+- An average whose horizon is longer than a third of the phase warms up: its decay at update t is
+  min(decay, (1 + t) / (10 + t)), as with `num_updates` in tf.train.ExponentialMovingAverage.
 - Clipping is by the norm over all variables and, with several replicas of one tf.distribute
   strategy, of the gradient summed over replicas; Keras clips each replica's own part.
 - Weight decay is decoupled (Loshchilov and Hutter 2019): before an update, a weight that
@@ -23,7 +30,7 @@ an optimizer in a `.keras` file.
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -35,8 +42,8 @@ from fmkit.models.keras_internals import (
     RunOptimizer,
     learning_rate_or_schedule,
     moving_averages,
-    replica_count,
 )
+from fmkit.optim.windows import UpdateWindows
 
 HEAD = "logits"
 """Name of the layer that Muon leaves to AdamW."""
@@ -75,22 +82,33 @@ class VariableUpdate:
     l2_sp: float = 0.0
 
 
+MOST_OF_START = 0.05
+"""An average that would keep more than this share of the weights of the start warms up."""
+
+
+def ema_warms_up(decay: float, updates: int) -> bool:
+    """Whether a plain average over so many updates would still be of the start, too."""
+    return bool(decay**updates > MOST_OF_START)
+
+
 @dataclass(frozen=True)
 class _RunSettings:
-    """What a run sets for single variables, by their id.
+    """What a run sets besides the config; variables by their id.
 
     In an object of our own, since Keras would track variables in a dictionary as slots.
     """
 
-    multipliers: Mapping[int, float]
-    pretrained: Mapping[int, keras.Variable]
-    l2_sp: float
+    multipliers: Mapping[int, float] = field(default_factory=dict)
+    pretrained: Mapping[int, keras.Variable] = field(default_factory=dict)
+    l2_sp: float = 0.0
+    windows: UpdateWindows | None = None
+    statistics: Sequence[keras.Variable] = ()
 
 
 class _UpdateMixin(RunOptimizer):
     """What every optimizer here adds to Keras' own; see the top of this file."""
 
-    run_settings = _RunSettings({}, {}, 0.0)
+    run_settings = _RunSettings()
 
     def build(self: Any, variables: Sequence[keras.Variable]) -> None:
         if self.built:
@@ -98,10 +116,32 @@ class _UpdateMixin(RunOptimizer):
         # By position: inside TensorFlow's update the variables are other objects.
         self.ids = tuple(id(variable) for variable in variables)
         self.variable_updates = tuple(self._variable_update(variable) for variable in variables)
-        super().build(variables)  # type: ignore[misc]
+        super().build(variables)
         if self.use_ema:
             for variable, average in moving_averages(self):
                 average.assign(ops.copy(variable))  # JAX would share the buffer
+
+    def averaged_statistics(self) -> Sequence[keras.Variable]:
+        """Those that the run names."""
+        return self.run_settings.statistics
+
+    def updates_after(self, batches: Any) -> Any:
+        """Updates that so many batches of the phase make."""
+        windows = self.run_settings.windows
+        return super().updates_after(batches) if windows is None else windows.updates_after(batches)
+
+    def ends_window(self, batches: Any) -> Any:
+        """Whether an update follows batch number `batches` of the phase, counted from 1."""
+        windows = self.run_settings.windows
+        return super().ends_window(batches) if windows is None else windows.ends(batches)
+
+    def ema_decay(self: Any, update: Any) -> Any:
+        """The config's; at an update t of a warm-up (1 + t) / (10 + t) while that is less."""
+        windows = self.run_settings.windows
+        if windows is None or not ema_warms_up(self.ema_momentum, windows.updates):
+            return self.ema_momentum
+        t = ops.cast(update, "float32")
+        return ops.minimum(self.ema_momentum, (1.0 + t) / (10.0 + t))
 
     def _variable_update(self: Any, variable: keras.Variable) -> VariableUpdate:
         multiplier = self.run_settings.multipliers.get(id(variable), 1.0)
@@ -185,6 +225,8 @@ def build(
     variables: Sequence[keras.Variable],
     multipliers: Mapping[int, float] | None = None,
     pretrained: Mapping[int, keras.Variable] | None = None,
+    windows: UpdateWindows | None = None,
+    statistics: Sequence[keras.Variable] = (),
 ) -> keras.optimizers.Optimizer:
     """An optimizer with its slots for these variables.
 
@@ -195,10 +237,11 @@ def build(
         multipliers: factors on the learning rate by the id of a variable; 1 for all others.
         pretrained: by the id of a variable, the value that `l2_sp` pulls it to. These variables
             have no weight decay towards 0.
+        windows: of the phase; None: windows of `accumulation` batches, without an end.
+        statistics: variables that do not train and that are averaged with those that do.
 
     Raises:
-        ConfigError: there is no optimizer of that name, Lion's beta_1 is 0, or gradients are to be
-            accumulated on several replicas (in Keras 3.15 that ends in a TensorFlow error).
+        ConfigError: there is no optimizer of that name, or Lion's beta_1 is 0.
     """
     if config.name not in _OPTIMIZERS:
         raise ConfigError(received("optimizer.name", config.name, _OPTIMIZERS))
@@ -221,13 +264,9 @@ def build(
         name=config.name,
         **settings,
     )
-    if config.accumulation > 1 and replica_count(optimizer) > 1:
-        allowed = f"1 where {replica_count(optimizer)} devices train together"
-        raise ConfigError(
-            received("optimizer.accumulation", config.accumulation, allowed),
-            "Use a larger data.batch_size, or runtime.devices=one.",
-        )
-    optimizer.run_settings = _RunSettings(multipliers or {}, pretrained or {}, config.l2_sp)
+    optimizer.run_settings = _RunSettings(
+        multipliers or {}, pretrained or {}, config.l2_sp, windows, statistics
+    )
     optimizer.build(list(variables))
     return optimizer
 

@@ -16,7 +16,9 @@ from typing import Any
 import keras
 
 from fmkit.config.schema.optimizer import OptimizerConfig
+from fmkit.models.keras_internals import LossScale, all_layers, own_state_variables
 from fmkit.optim import optimizers
+from fmkit.optim.windows import UpdateWindows
 
 
 class UpdateRule:
@@ -47,23 +49,27 @@ class UpdateRule:
         schedule: keras.optimizers.schedules.LearningRateSchedule | float,
         multipliers: Mapping[int, float],
         pretrained: Mapping[int, keras.Variable],
+        windows: UpdateWindows | None = None,
     ) -> None:
         """Make an optimizer with its slots for each group of which something trains.
 
         Args:
             model: the `TaskModel` that trains, frozen for the phase.
-            config, schedule, multipliers, pretrained: of each optimizer, see `optimizers.build`.
+            config, schedule, multipliers, pretrained, windows: of each optimizer, see
+                `optimizers.build`.
         """
         groups = self.group_variables(model)
         self.variables = {name: group for name, group in groups.items() if group}
         self.optimizers = {}
+        statistics = trained_statistics(model)  # averaged by the first of several
         for name, variables in self.variables.items():
-            optimizer = optimizers.build(config, schedule, variables, multipliers, pretrained)
+            optimizer = optimizers.build(
+                config, schedule, variables, multipliers, pretrained, windows, statistics
+            )
+            statistics = ()
             if model.dtype_policy.name == "mixed_float16":
                 # As Keras' `compile` wraps the one that it is given.
-                optimizer = keras.optimizers.LossScaleOptimizer(
-                    optimizer, name="loss_scale_optimizer"
-                )
+                optimizer = LossScale(optimizer, name="loss_scale_optimizer")
                 optimizer.build(variables)
             self.optimizers[name] = optimizer
 
@@ -80,3 +86,14 @@ class UpdateRule:
             Metrics by name; on JAX together with the variables.
         """
         return model.default_train_step(*arguments)
+
+
+def trained_statistics(model: keras.Model) -> tuple[keras.Variable, ...]:
+    """The moving statistics of the BatchNorm layers that use those of a batch in training."""
+    return tuple(
+        variable
+        for layer in all_layers(model)
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+        for variable in own_state_variables(layer)
+        if "seed" not in variable.path
+    )

@@ -6,7 +6,9 @@ N examples, B batch, C classes, K outputs per example, T tokens.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import keras
 import numpy as np
+from keras import ops
 
 from fmkit.config.schema.model import ModelConfig
 from fmkit.core.types import DataSpec
@@ -54,6 +56,7 @@ class Task:
         solvers: values of `stage.PHASE.solver`, besides `gradient`, that `fit_linear_head` serves.
         needs_reference: whether it compares with the network as it was at the start; see
             `set_reference_outputs`. Such a task cannot be an objective of `task=joint`.
+        row_findings: what `encode_rows` found in the examples that people should know of.
         extra_inputs: symbolic inputs of the head besides the backbone's, (B, K) int32; set by
             `head`.
         features: symbolic tensor, such as pooled features, that predictions and deployed models
@@ -79,6 +82,7 @@ class Task:
     epoch_metrics: tuple[str, ...] = ()
     solvers: tuple[str, ...] = ()
     needs_reference = False
+    row_findings: tuple[str, ...] = ()
     extra_inputs: tuple[Any, ...] = ()
     features: Any = None
     inference_input: Any = None
@@ -116,6 +120,14 @@ class Task:
         must be divided by their number, as Keras' losses and `scale_loss_for_distribution` do.
         """
         raise NotImplementedError
+
+    def loss_weight(self, targets: Any) -> Any:
+        """What the loss of a batch is the mean of, a scalar: by default the number of its examples.
+
+        Batches whose gradients are accumulated count by it, and so do the parts of a batch on
+        several devices, so that the update is that of one large batch.
+        """
+        return ops.shape(keras.tree.flatten(targets)[0])[0]
 
     def metrics(self) -> Any:
         """Fresh Keras metrics of (targets, outputs), computed batch by batch beside the loss: a

@@ -139,6 +139,10 @@ class Joint(Task):
             values[name] = value
         return self._weighted(values)
 
+    def loss_weight(self, targets: Any) -> Any:
+        """That of the primary objective: the others' means count alike in all batches."""
+        return self.parts[self.primary].loss_weight(targets[self.primary])
+
     def combined(self, losses: Mapping[str, float]) -> float:
         """The whole loss of a validation, from the losses of the objectives.
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import keras
 
-from fmkit.core import signals
+from fmkit.core import console, signals
 from fmkit.store.metrics_log import MetricsLog
 from fmkit.store.run_dir import RunWriter
 from fmkit.train import ema, freeze, head_solver
@@ -38,7 +38,7 @@ from fmkit.train.checkpoints.resume import RestoredArrays, SavedState
 from fmkit.train.ema import EmaEvaluation
 from fmkit.train.features import graph_cut
 from fmkit.train.freeze_audit import FreezeAudit
-from fmkit.train.phase_data import PhaseInputs, build_phase_inputs, compile_for, schedule
+from fmkit.train.phase_data import PhaseInputs, build_phase_inputs, compile_for, schedule, windows
 from fmkit.train.phases import Phase
 from fmkit.train.progress import TrainingProgress
 from fmkit.train.run_context import RunContext
@@ -121,6 +121,7 @@ def _run_phase(context: RunContext, phase: Phase) -> PhaseResult:
             arrays.restore_weights(model)  # before features are computed: earlier phases moved them
         inputs = build_phase_inputs(context, phase)
         compile_for(assembly, phase, inputs)
+        _report_warm_up(context, phase)
         optimizers = inputs.model.optimizers
         if not checkpoint.list_checkpoints(run.checkpoints):
             checkpoint.require_disk_space(run.checkpoints, model, optimizers)
@@ -143,6 +144,16 @@ def _run_phase(context: RunContext, phase: Phase) -> PhaseResult:
     context.raise_if_stopped()
     inputs.model.steps_per_execution = 1  # `predict` would make one graph of so many batches
     return PhaseResult(phase.name, position.epoch, context.phase_seconds, position.phase_best)
+
+
+def _report_warm_up(context: RunContext, phase: Phase) -> None:
+    """Say where a moving average is longer than its phase."""
+    config = context.assembly.config
+    updates = windows(config.optimizer, phase).updates
+    if phase.solver == "gradient" and (line := ema.describe_warm_up(config.optimizer.ema, updates)):
+        context.run.log(f"{phase.name}: {line}")
+        if config.runtime.verbose:
+            console.info(f"{phase.name}: {line}")
 
 
 def _fit(

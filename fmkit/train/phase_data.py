@@ -7,11 +7,13 @@ from typing import Any
 
 import keras
 
+from fmkit.config.schema.optimizer import OptimizerConfig
 from fmkit.core import console
 from fmkit.core.errors import ArtifactError, ConfigError, ResourceError, received
 from fmkit.core.modalities import modality_entry
 from fmkit.optim import schedules
 from fmkit.optim.update_rule import UpdateRule
+from fmkit.optim.windows import UpdateWindows
 from fmkit.train import freeze
 from fmkit.train.assemble import Assembly
 from fmkit.train.checkpoints.resume import SavedState
@@ -124,8 +126,12 @@ def compile_for(assembly: Assembly, phase: Phase, inputs: PhaseInputs) -> None:
             assembly.model, assembly.backbone, phase, config.optimizer.layer_decay
         )
         model.update_rule.build(
-            model, config.optimizer, schedule(assembly, phase), multipliers, assembly.pretrained
-        )
+            model, config.optimizer, schedule(assembly, phase), multipliers, assembly.pretrained,
+            windows(assembly.config.optimizer, phase),
+        )  # fmt: skip
+        model.whole_batch = None
+        if config.optimizer.accumulation > 1 or len(assembly.devices.names) > 1:
+            model.whole_batch = config.data.batch_size
     metrics = assembly.task.metrics()
     inputs.metrics = keras.tree.flatten(metrics)  # those of a joint task are by objective
     model.compile(
@@ -163,12 +169,18 @@ def schedule(assembly: Assembly, phase: Phase) -> schedules.Schedule:
                 f"at most {phase.steps}, the batches of phase {phase.name}",
             )
         )
-    updates = max(1, phase.steps // config.accumulation)
-    per_epoch = max(1, phase.steps_per_epoch // config.accumulation)
-    return schedules.from_config(config, phase.learning_rate, updates, per_epoch)
+    phase_windows = windows(config, phase)
+    return schedules.from_config(
+        config, phase.learning_rate, phase_windows.updates, phase_windows.per_epoch
+    )
+
+
+def windows(config: OptimizerConfig, phase: Phase) -> UpdateWindows:
+    """Which batches of a phase make an update together."""
+    return UpdateWindows(config.accumulation, phase.steps_per_epoch, phase.steps)
 
 
 def learning_rate_at(assembly: Assembly, phase: Phase, step: int) -> float:
     """The learning rate of the update after `step` steps of a phase."""
-    update = min(step, phase.steps) // assembly.config.optimizer.accumulation
+    update = windows(assembly.config.optimizer, phase).updates_after(min(step, phase.steps))
     return float(keras.ops.convert_to_numpy(schedule(assembly, phase)(update)))

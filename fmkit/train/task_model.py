@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from fmkit.models.keras_internals import (
+    batch_weight,
     call_operation,
     loss_total,
     per_replica_share,
@@ -53,6 +54,8 @@ class TaskModel(keras.Model):
             has learned.
         is_cut_short: a signal ends the epoch, and `fit` is not to validate it.
         update_rule: turns a batch into updates.
+        whole_batch: examples of a whole batch where batches, or the parts of one on several
+            devices, count by what their mean loss is of; None where each is an update by itself.
     """
 
     def __init__(self, inputs: Any, outputs: Any, task: Task) -> None:
@@ -61,6 +64,7 @@ class TaskModel(keras.Model):
         self.inference_operations: frozenset[int] = frozenset()
         self.is_cut_short = False
         self.update_rule = UpdateRule()
+        self.whole_batch: int | None = None
         self._finite_steps = _FiniteSteps()
 
     @property
@@ -98,7 +102,13 @@ class TaskModel(keras.Model):
 
     def train_step(self, *arguments: Any) -> Any:
         """Train on a batch by the update rule."""
-        return self.update_rule.train_step(self, *arguments)
+        if self.whole_batch is None:
+            return self.update_rule.train_step(self, *arguments)
+        _, targets, _ = keras.utils.unpack_x_y_sample_weight(arguments[-1])
+        # A whole batch of examples has weight 1: equal ones are averaged without rounding.
+        weight = keras.ops.cast(self.task.loss_weight(targets), "float32") / self.whole_batch
+        with batch_weight(weight):
+            return self.update_rule.train_step(self, *arguments)
 
     def default_train_step(self, *arguments: Any) -> Any:
         """Keras' own: the gradient of `compute_loss` goes to the optimizer of `compile`."""

@@ -1,6 +1,7 @@
 """`optimizer.ema`: raw weights train, their moving average is judged, saved and kept."""
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -15,8 +16,9 @@ from fmkit.config.schema.stage import PhaseConfig
 from fmkit.core import safe_io
 from fmkit.core.errors import Interrupted
 from fmkit.evaluation import classification
+from fmkit.store import metrics_log
 from fmkit.train import ema, freeze, loop
-from fmkit.train.checkpoints import checkpoint, variables
+from fmkit.train.checkpoints import checkpoint, resume, variables
 
 DECAY = 0.6
 STAGE = {"full": PhaseConfig(epochs="3", batchnorm="train")}
@@ -32,6 +34,11 @@ def trained(tmp_path_factory):
     return train(tmp_path_factory.mktemp("average"), averaged())
 
 
+def statistics(model):
+    names = ("moving_mean", "moving_variance")
+    return [v for v in model.non_trainable_variables if v.path.endswith(names)]
+
+
 @pytest.fixture(scope="module")
 def slow():
     """The raw weights and their average after each step of a plain Keras loop."""
@@ -39,13 +46,15 @@ def slow():
     model = assembly.model
     freeze.apply(model, assembly.backbone, assembly.phases[0])
     model.compile(optimizer=keras.optimizers.Adam(0.01), jit_compile=False)
-    raw = variables.arrays(model.trainable_variables)
+    # BatchNorm's statistics belong to the weights with which they were collected.
+    averaged_variables = [*model.trainable_variables, *statistics(model)]
+    raw = variables.arrays(averaged_variables)
     mean, steps = dict(raw), [(raw, dict(raw))]
     for number, batch in enumerate(
         assembly.training_batches(assembly.phases[0], 0, assembly.phases[0].steps)
     ):
         model.train_on_batch(*batch)
-        raw = variables.arrays(model.trainable_variables)
+        raw = variables.arrays(averaged_variables)
         decay = DECAY if number else 0.0  # as in Keras, the first update is the first average
         mean = {path: decay * mean[path] + (1 - decay) * raw[path] for path in raw}
         steps.append((raw, mean))
@@ -66,8 +75,10 @@ def test_a_checkpoint_has_the_average_and_training_goes_on_from_the_raw(step, tr
     for path in raw:
         np.testing.assert_allclose(saved_raw[path], raw[path], atol=2e-5, err_msg=path)
         np.testing.assert_allclose(saved[path], mean[path], atol=2e-5, err_msg=path)
-    apart = max(np.abs(raw[path] - mean[path]).max() for path in raw)
-    assert apart > 1e-3  # so that the two are told apart above
+    for kind in ("kernel", "moving_mean", "moving_variance"):
+        paths = [path for path in raw if path.endswith(kind)]
+        apart = max(np.abs(raw[path] - mean[path]).max() for path in paths)
+        assert apart > 1e-3  # so that the two are told apart above
 
 
 def test_the_average_is_what_is_validated_and_what_stays_in_the_model(trained):
@@ -135,3 +146,79 @@ def test_a_signal_saves_the_raw_weights_beside_the_average(tmp_path):
     weights = checkpoint.read_weights(newest)
     raw = load_file(newest.folder / checkpoint.TRAINING)
     assert np.abs(raw["raw/logits/kernel"] - weights["logits/kernel"]).max() > 1e-5
+
+
+def test_statistics_that_a_phase_freezes_are_not_averaged(tmp_path):
+    stage = {"full": PhaseConfig(epochs="1", batchnorm="frozen")}
+    done = train(tmp_path, settings(stage, optimizer_ema=0.5))
+    averaged_paths = {variable.path for variable, _ in ema.pairs(done.assembly.model.optimizers)}
+    assert averaged_paths == {v.path for v in done.assembly.model.trainable_variables}
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_an_average_that_is_longer_than_its_phase_warms_up(accumulation, tmp_path, capsys):
+    """9 batches of 3 epochs; a decay of 0.9999 would keep 99.9% of the weights of the start."""
+    config = settings(
+        STAGE, optimizer_ema=0.9999, optimizer_accumulation=accumulation, runtime_keep=99,
+        runtime_save_every="1 steps", runtime_verbose=True,
+    )  # fmt: skip
+    done = train(tmp_path, config)
+    mean, update = None, 0
+    for step in range(1, 10):
+        raw, saved = training_file(done, step), done.saved(step)
+        in_epoch = (step - 1) % 3 + 1
+        if in_epoch % accumulation == 0 or in_epoch == 3:
+            share = (1 + update) / (10 + update) if update else 0.0
+            mean = {path: share * (mean or raw)[path] + (1 - share) * raw[path] for path in raw}
+            update += 1
+        for path, value in (mean or {}).items():
+            np.testing.assert_allclose(saved[path], value, atol=1e-6, err_msg=f"{step} {path}")
+    updates = 9 if accumulation == 1 else 6
+    assert update == updates
+    shown = capsys.readouterr().err
+    assert shown.count("optimizer.ema=0.9999 averages over about 10,000 updates") == 1
+    assert f"the phase has {updates}" in shown
+
+
+def test_a_short_average_does_not_warm_up(tmp_path, capsys):
+    train(tmp_path, averaged(runtime_verbose=True))
+    assert "warms up" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("step", [4, 6])
+def test_a_checkpoint_of_an_older_version_is_resumed(step, tmp_path):
+    """It has no averages of statistics, and not the weight of a window that was begun."""
+    config = settings(
+        STAGE, optimizer_ema=0.6, optimizer_accumulation=3, runtime_keep=99,
+        runtime_save_every="1 steps",
+    )  # fmt: skip
+    done = train(tmp_path, config)
+    parent = done.run.checkpoints
+    chosen = checkpoint.best_or_newest(parent, step)
+    training, state = checkpoint.read_training(chosen), checkpoint.read_state(chosen)
+    older = {
+        path: value
+        for path, value in training.items()
+        if "moving_" not in path and not path.endswith("window_weight")
+    }
+    statistics_now = {
+        path.removeprefix("raw/"): value
+        for path, value in training.items()
+        if path.startswith("raw/") and "moving_" in path
+    }
+    assert len(training) - len(older) == 2 * len(statistics_now) + 1 > 1
+    weights = {**checkpoint.read_weights(chosen), **statistics_now}
+    expected = training_file(done, 9)
+    for saved in checkpoint.list_checkpoints(parent):
+        if saved.step >= step:
+            shutil.rmtree(saved.folder)
+    checkpoint.save(parent, step, weights, older, state)
+    saved_state, problems = resume.find_state(parent)
+    assert (saved_state.step, problems) == (step, [])
+    metrics_log.truncate(done.run.folder, saved_state.rows)
+    loop.train(done.assembly, done.run, saved_state)
+    # The raw weights go on as if nothing had happened.
+    again = training_file(done, 9)
+    assert again.keys() == expected.keys()
+    for path, value in again.items():
+        np.testing.assert_array_equal(value, expected[path], err_msg=path)

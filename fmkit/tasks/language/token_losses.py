@@ -77,6 +77,10 @@ class TokenTask(Task):
         mean = ops.sum(values * used) / ops.maximum(ops.sum(used), 1.0)
         return scale_loss_for_distribution(mean)
 
+    def loss_weight(self, targets: Any) -> Any:
+        """The number of targets of a batch."""
+        return ops.sum(ops.cast(ops.not_equal(targets, UNUSED), "float32"))
+
     def metrics(self) -> list[Any]:
         """Loss, accuracy and perplexity of all targets."""
         # The first replaces Keras' mean over batches, which has the same name.

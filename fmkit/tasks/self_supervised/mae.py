@@ -131,6 +131,10 @@ class Mae:
         # Keras' own divides the mean among several devices.
         return keras.losses.MeanSquaredError()(targets, outputs)
 
+    def loss_weight(self, targets: Any) -> Any:
+        """The number of images: each has as many hidden patches."""
+        return ops.shape(targets)[0]
+
 
 def patches_of(images: np.ndarray, side: int) -> np.ndarray:
     """Images (B, S, S, 3) as patches, row by row, and their pixels likewise: (B, N, 3 P P).

@@ -55,3 +55,7 @@ class MaskedImage(SelfSupervised):
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
         """The mean error of the hidden pixels of a batch."""
         return self._method.loss(targets, outputs)
+
+    def loss_weight(self, targets: Any) -> Any:
+        """What the mean of `loss` is of."""
+        return self._method.loss_weight(targets)

@@ -17,6 +17,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from fmkit.config.schema.task import MaskedImageConfig
 from fmkit.core.errors import ConfigError
@@ -96,6 +97,10 @@ class Simmim:
         # Keras' own divides the mean among several devices.
         loss = keras.losses.MeanAbsoluteError(reduction="mean_with_sample_weight")
         return loss(targets[..., :3], outputs, sample_weight=targets[..., 3])
+
+    def loss_weight(self, targets: Any) -> Any:
+        """The number of hidden pixels."""
+        return ops.sum(targets[..., 3])
 
 
 def random_masks(

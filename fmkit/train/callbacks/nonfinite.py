@@ -11,6 +11,7 @@ from fmkit.core import files
 from fmkit.core.errors import NonFiniteError
 from fmkit.optim import optimizers
 from fmkit.store import run_dir
+from fmkit.train import phase_data
 from fmkit.train.checkpoints import checkpoint
 from fmkit.train.phase_data import PhaseInputs
 from fmkit.train.phases import Phase
@@ -147,9 +148,10 @@ class TerminateOnNonFinite(keras.callbacks.Callback):
         """The content of `nonfinite.json`."""
         saved = checkpoint.list_checkpoints(self._run.checkpoints)
         # The steps that are accumulated into the same update, and those of the update before.
-        start, size = self._position.phase_start + 1, self._assembly.config.optimizer.accumulation
-        first = start + (nonfinite.step - start) // size * size
-        before = max(start, first - size)
+        start = self._position.phase_start + 1
+        windows = phase_data.windows(self._assembly.config.optimizer, self._phase)
+        first = start + windows.first_batch(nonfinite.step - start)
+        before = start + windows.first_batch(max(0, first - 1 - start))
         batches, batches_before = (
             [{"step": step, "ids": self._assembly.example_ids(step - 1)} for step in steps]
             for steps in (range(first, nonfinite.step + 1), range(before, first))

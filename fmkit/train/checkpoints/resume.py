@@ -22,6 +22,7 @@ import numpy as np
 
 from fmkit.core import atomic_dir
 from fmkit.core.errors import ArtifactError
+from fmkit.models.keras_internals import WINDOW_WEIGHT, variables_since_0_3
 from fmkit.train.checkpoints import checkpoint as checkpoints
 from fmkit.train.checkpoints import state, variables
 from fmkit.train.checkpoints.checkpoint import Checkpoint
@@ -155,7 +156,9 @@ class RestoredArrays:
     def restore_optimizers(self, optimizers: Optimizers) -> None:
         """Set every variable of the optimizers, which must be exactly those of the checkpoint."""
         by_path = variables.optimizer_variables(optimizers)
-        self._restore("the optimizer", by_path, self._below(_OPTIMIZER))
+        values = self._below(_OPTIMIZER)
+        older = _values_of_older(optimizers, by_path, values)
+        self._restore("the optimizer", by_path, {**older, **values})
 
     def restore_metrics(self, metrics: Sequence[Any]) -> None:
         """Set the running metrics of an epoch."""
@@ -187,6 +190,29 @@ class RestoredArrays:
                 )
         for path, variable in by_path.items():
             variable.assign(values[path])
+
+
+def _values_of_older(
+    optimizers: Optimizers, by_path: Mapping[str, Any], values: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """What checkpoints of fmkit 0.2 and before lack, by path.
+
+    They have no averages of statistics, which begin where the statistics are now. Of a window that
+    was begun, each batch counts as a whole one.
+    """
+    older = {}
+    for optimizer in optimizers.values():
+        inner: Any = getattr(optimizer, "inner_optimizer", optimizer)
+        added = {id(variable) for variable in variables_since_0_3(inner)}
+        for path, variable in by_path.items():
+            if path in values or id(variable) not in added:
+                continue
+            older[path] = variables.array(variable)
+            if variable.name == WINDOW_WEIGHT:
+                batches = values.get(path.removesuffix(WINDOW_WEIGHT) + "iteration", np.int64(0))
+                size = inner.gradient_accumulation_steps
+                older[path] = np.asarray(batches % size, np.float32)
+    return older
 
 
 def running_metrics(model: keras.Model, compiled: Sequence[Any]) -> list[Any]:
