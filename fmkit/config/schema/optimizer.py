@@ -60,7 +60,9 @@ class OptimizerConfig:
         1.0, "Maximum global gradient norm; null does not clip.", range=POSITIVE
     )
     accumulation: int = key(
-        1, "Gradient accumulation: batches that make one update, as one large batch would.", range=at_least(1)
+        1,
+        "Gradient accumulation: batches that make one update, as one large batch would.",
+        range=at_least(1),
     )
     ema: float | None = key(
         None,
