@@ -47,7 +47,7 @@ def folder_splits(
     if not named:
         return {}, []
     if not others:
-        if nested and (is_exact or "train" in named.values()):
+        if nested and (is_exact or "train" in named.values() or len(named) == 1):
             return _without_lone_folders(named, is_data), []
         if class_files and _are_class_files(named):
             return named, []

@@ -316,3 +316,10 @@ def test_classes_in_the_names_of_files_are_mentioned(photos):
         file.rename(file.with_name(f"{'cat' if number % 2 else 'dog'}.{number}.png"))
     with pytest.raises(DataError, match=r"hold no class folders \(.* begin with cat, dog\): put"):
         listed(root)
+
+
+def test_a_lone_split_is_one_for_evaluation(photos):
+    root = photos(**{"test_set/cats": 2, "test_set/dogs": 2})
+    examples = list_examples(ImageFolderData(root=str(root)), training=False)
+    assert examples.classes == ("cats", "dogs")
+    assert set(examples.splits) == {"test"}

@@ -7,7 +7,7 @@ from fmkit.config.schema.data import ChatData, ConllData, ImageFolderData, Squad
 from fmkit.core.errors import ConfigError, DataError
 from fmkit.data.sources import directory
 from fmkit.data.sources.directory import FileKind
-from fmkit.data.sources.paths import existing_path, find_file, is_ignored
+from fmkit.data.sources.paths import existing_path, find_file, is_ignored, split_of_name
 from fmkit.data.sources.registry import collect
 
 CHAT = '{"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":"A"}]}\n'
@@ -93,3 +93,35 @@ def test_a_sweep_over_paths_needs_no_quotes_either():
     line = command_line.parse("finetune", ["-m", "data.root=~/a,~/b"])
     assert line.words == ["data.root='~/a','~/b'"]
     assert [value.text for value in line.overrides[0].value().list] == ["~/a", "~/b"]
+
+
+@pytest.mark.parametrize(
+    ("config", "ending", "content"),
+    [
+        (ConllData, "conll", "Ann B-PER\ncame O\n\n"),
+        (ChatData, "jsonl", CHAT),
+        (SquadData, "jsonl", SQUAD),
+    ],
+)
+def test_files_of_records_are_splits_by_any_usual_name(config, ending, content, tmp_path):
+    names = {"my_train": "train", "x-eval": "val", "news.holdout": "test", "Test Set": "test"}
+    for name in names:
+        (tmp_path / f"{name}.{ending}").write_text(content.replace("?", f" of {name}?"))
+    examples = collect(config(root=str(tmp_path)))
+    assert sorted(examples.splits) == sorted(names.values())
+    for name, split in zip(examples.ids, examples.splits, strict=True):
+        assert names[name.partition(f".{ending}")[0]] == split
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        *(("train", "train"), ("Train Set", "train"), ("training_data", "train")),
+        *(("seg_test", "test"), ("test1", "test"), ("hold-out", "test"), ("X_train", "train")),
+        *(("val2017", "val"), ("trainset", "train"), ("my_test_images", "test"), ("eval", "val")),
+        *(("invalid", ""), ("latest", ""), ("contest", ""), ("strain", ""), ("train_test", "")),
+        *(("2020", ""), ("", ""), ("cats", "")),
+    ],
+)
+def test_the_split_of_a_name(name, split):
+    assert split_of_name(name) == split

@@ -249,3 +249,12 @@ def test_files_with_names_of_splits_are_no_classes(lines, files):
     with pytest.raises(DataError, match=r"look like splits, and here a file is a class"):
         listed(root)
     assert listed(lines("fine", training_shoes=4, boots=4)).classes == ("boots", "training_shoes")
+
+
+def test_splits_in_class_folders(texts):
+    root = texts("set/good", train=4, test=2).parent
+    texts("set/bad", training_set=3, test=1)
+    examples = listed(root)
+    assert examples.classes == ("bad", "good")
+    cells = Counter(zip(examples.splits.tolist(), examples.labels.tolist(), strict=True))
+    assert cells == {("train", 1): 4, ("test", 1): 2, ("train", 0): 3, ("test", 0): 1}
