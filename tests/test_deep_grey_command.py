@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,10 @@ from PIL import Image
 from whole_runs import QUICK
 
 import fmkit
+from fmkit.commands.resumed_run import ResumedRun
+from fmkit.config.schema.data import ImageFolderData
+from fmkit.core.errors import DataError
+from fmkit.data.quality import inspect
 
 DARK, BRIGHT = 300, 1700
 
@@ -45,6 +50,18 @@ def test_the_run_says_and_stores_its_range(run):
     environment = json.loads((run.folder / "environment.json").read_text())
     assert environment["data"]["grey_range"] == [DARK, BRIGHT]
     assert "values from 300 to 1,700 become 0 to 255" in (run.folder / "log.txt").read_text()
+
+
+def test_a_run_goes_on_only_with_the_range_that_it_began_with(run, root):
+    environment = json.loads((run.folder / "environment.json").read_text())
+    found = inspect.inspect(ImageFolderData(root=str(root / "photos")), 0, None)
+    data = inspect.accept(found, "error")
+    writer = SimpleNamespace(folder=run.folder)
+    resumed = ResumedRun(writer, None, {}, set(), environment, None)
+    resumed.require_same_data({"": data})
+    environment["data"]["grey_range"] = [0, 4095]
+    with pytest.raises(DataError, match=r"grey values .* was \[0, 4095\], and it is \[300"):
+        resumed.require_same_data({"": data})
 
 
 def test_eval_and_predict_scale_by_it_whatever_other_data_are_like(run, root):

@@ -84,17 +84,13 @@ class ResumedRun:
             if not before.get("fingerprint"):  # nothing was trained yet
                 continue
             now, objective = dataset.spec.as_dict(), f" of objective {name}" if name else ""
-            for key, noun in (
-                ("fingerprint", "data"),
-                ("split_fingerprint", "splits"),
-                ("grey_range", "range of grey values"),
-            ):
-                if before.get(key) != now.get(key):
-                    raise DataError(
-                        f"the {noun}{objective} of run {self.run.folder.name} changed since it was "
-                        f"started: {_difference(before, now)}.",
-                        "Restore the data, or start a new run from this one's weights: init=RUN",
-                    )
+            for key, noun in (("fingerprint", "data"), ("split_fingerprint", "splits")):
+                if before.get(key) != now[key]:
+                    raise _changed(f"{noun}{objective}", self.run, _difference(before, now))
+            ranges = [spec.get("grey_range") for spec in (before, now)]
+            if ranges[0] != ranges[1]:
+                difference = f"it was {ranges[0]}, and it is {ranges[1]}"
+                raise _changed(f"range of grey values{objective}", self.run, difference)
 
     def begin(self, examples: int) -> None:
         """Find the checkpoint, check that it is this run's, report its step, and start to write.
@@ -316,6 +312,14 @@ def _require_same_versions(folder: Path, before: Mapping[str, Any]) -> None:
             "Install those, or add allow_versions=true: the run then goes on, and its numbers may "
             "differ in their last bits.",
         )
+
+
+def _changed(what: str, run: RunWriter, difference: str) -> DataError:
+    """The error about data that is not what a run was trained on."""
+    return DataError(
+        f"the {what} of run {run.folder.name} changed since it was started: {difference}.",
+        "Restore the data, or start a new run from this one's weights: init=RUN",
+    )
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

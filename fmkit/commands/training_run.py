@@ -113,8 +113,8 @@ def _load_data(
         _log(config, run, f"data of {name}: {text}")
     for grey_range in dict.fromkeys(part.spec.grey_range for part in (data, *others.values())):
         if grey_range is not None:
-            what = "photos that are grey with more than 8 bits"
-            _log(config, run, f"{what}: {describe_grey_range(grey_range)}")
+            what = describe_grey_range(grey_range)
+            _log(config, run, f"grey photos of more than 8 bits: {what}")
     return data, others
 
 

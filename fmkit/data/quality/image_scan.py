@@ -38,6 +38,16 @@ from fmkit.data.quality.near_duplicates import near_duplicates
 from fmkit.data.quality.scan_cache import FileState, ScanCache
 
 _NOT_CONVERTED = ("RGB", "L", *DEEP_MODES)  # plain, or with a finding of their own
+_MODE_NAMES = {
+    "1": "black-and-white",
+    "P": "palette",
+    "PA": "transparent palette",
+    "LA": "transparent grey",
+    "RGBA": "transparent RGB",
+    "RGB;16": "16-bit RGB",
+    "RGBA;16": "transparent 16-bit",
+}
+"""Words for Pillow's modes; the others are words already, such as CMYK."""
 _OUTLYING = 0.01  # of the training photos, whose values do not decide what is black or white
 _DARK = 64  # of 255, where a photo with 16 bits a colour has few levels in its upper 8
 _CHUNK = 32  # photos a task: enough that tasks cost nothing, few enough that a stop is at once
@@ -130,7 +140,8 @@ def _findings(
             findings.append(Finding("wrong_extension", ids[index], why, (ids[index],)))
     converted = {mode: count for mode, count in modes.items() if mode not in _NOT_CONVERTED}
     if converted:
-        counts = join_names([f"{count} {mode}" for mode, count in converted.items()])
+        named = [f"{count:,} {_MODE_NAMES.get(mode, mode)}" for mode, count in converted.items()]
+        counts = join_names(named)
         total = sum(converted.values())
         why = f"{counts} {'photo becomes' if total == 1 else 'photos become'} 8-bit RGB."
         findings.append(Finding("converted", "", why, count=total))

@@ -203,4 +203,4 @@ def test_dark_colours_of_16_bits_are_a_warning(tmp_path):
     dark = {each.where for each in findings if each.kind == "few_levels"}
     assert dark == {f"class 0/{number}.png" for number in (0, 2, 4, 6)}
     (converted,) = [each for each in findings if each.kind == "converted"]
-    assert converted.why == "8 RGB;16 photos become 8-bit RGB."
+    assert converted.why == "8 16-bit RGB photos become 8-bit RGB."
