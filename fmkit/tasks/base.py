@@ -6,9 +6,7 @@ N examples, B batch, C classes, K outputs per example, T tokens.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import keras
 import numpy as np
-from keras import ops
 
 from fmkit.config.schema.model import ModelConfig
 from fmkit.core.types import DataSpec
@@ -127,7 +125,9 @@ class Task:
         Batches whose gradients are accumulated count by it, and so do the parts of a batch on
         several devices, so that the update is that of one large batch.
         """
-        return ops.shape(keras.tree.flatten(targets)[0])[0]
+        import keras  # not at the top: data is refused before TensorFlow is imported
+
+        return keras.ops.shape(keras.tree.flatten(targets)[0])[0]
 
     def metrics(self) -> Any:
         """Fresh Keras metrics of (targets, outputs), computed batch by batch beside the loss: a
