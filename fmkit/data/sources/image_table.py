@@ -3,6 +3,7 @@
 `formats/tables.py` reads the cells, `table_rows.py` labels, splits and groups.
 """
 
+import re
 from collections.abc import Hashable
 
 from fmkit.config.schema.data import ImageTableData
@@ -11,6 +12,7 @@ from fmkit.data.content.images import ImageFiles
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding
 from fmkit.data.formats.tables import read
+from fmkit.data.images.image_file import EXTENSIONS
 from fmkit.data.sources.paths import existing_path, file_sizes, find_file
 from fmkit.data.sources.split_folders import table_findings
 from fmkit.data.sources.table_rows import UsableRows
@@ -40,9 +42,12 @@ def list_examples(config: ImageTableData) -> Examples:
         labels, problems = rows.read_labels(row.cells)
         problems += [] if listed else ["no path"]
         rows.findings += [Finding("incomplete_row", where, problem) for problem in problems]
-        path = find_file(folder, listed) if listed else None
+        path = find_file(folder, listed, EXTENSIONS) if listed else None
         if listed and path is None:
-            rows.findings.append(Finding("missing_file", where, f"{listed!r} is not in {folder}"))
+            why = f"{listed!r} is not in {folder}"
+            if re.match(r"https?://", listed):
+                why = f"{listed!r} is a URL: download the photos first, and name their files"
+            rows.findings.append(Finding("missing_file", where, why))
         if path is None or problems:
             continue
         name = (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()

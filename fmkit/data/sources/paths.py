@@ -90,12 +90,17 @@ def is_ignored(name: str) -> bool:
     return name.startswith((".", "~$")) or name.lower() in _IGNORED
 
 
-def find_file(folder: Path, name: str) -> Path | None:
+def find_file(folder: Path, name: str, endings: Sequence[str] = ()) -> Path | None:
     """The absolute path of a file that a table names, relative to a folder, where it exists.
 
-    A table from Windows may have backslashes, and one from a web tool `file:` URLs.
+    A table from Windows may have backslashes, one from a web tool `file:` URLs, and one of a
+    competition ids in place of names: `endings` are those that a name without one may stand for.
     """
-    for spelling in dict.fromkeys([name, name.replace("\\", "/")]):
+    spellings = dict.fromkeys([name, name.replace("\\", "/")])
+    if not Path(name).suffix:
+        spellings |= dict.fromkeys(f"{name}{ending}" for ending in endings)
+        spellings |= dict.fromkeys(f"{name}{ending.upper()}" for ending in endings)
+    for spelling in spellings:
         is_relative = not spelling.startswith("~") and spelling[:5].lower() != "file:"
         path = absolute_path(folder / spelling if is_relative else spelling)
         if os.path.isfile(path):  # noqa: PTH113 - a name too long, or a NUL, is not an error

@@ -160,3 +160,17 @@ def test_paths_with_splits_in_them_and_no_column_of_splits_are_a_warning(folder)
     assert "data.split_column=COLUMN" in finding.why
     examples = listed(table, split_column="part")
     assert (examples.findings, (examples.splits == "test").sum()) == ((), 6)
+
+
+def test_ids_without_an_ending_name_their_photos(folder):
+    (folder / "img" / "7.png").rename(folder / "img" / "7.JPG")
+    lines = ["id,label", *(f"{index},{'ab'[index % 2]}" for index in range(24))]
+    table = write(folder, lines)
+    examples = listed(table, path_column="id", image_root=str(folder / "img"))
+    assert examples.ids == tuple("7.JPG" if i == 7 else f"{i}.png" for i in range(24))
+
+
+def test_urls_are_not_downloaded_and_the_message_says_so(folder):
+    lines = ["path,label", *(f"https://x.org/{index}.jpg,{'ab'[index % 2]}" for index in range(4))]
+    with pytest.raises(DataError, match=r"'https://x.org/0.jpg' is a URL: download the photos"):
+        listed(write(folder, lines))
