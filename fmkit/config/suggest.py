@@ -38,6 +38,7 @@ _TYPES: dict[Any, tuple[str, Callable[[Any], Any] | None]] = {
     bool: ("true or false", BooleanNode),
     str: ("a text", StringNode),
     list[str]: ("a list of texts, such as [one,two]", None),
+    list[float]: ("a list of numbers, such as [0,1]", None),
 }
 """By type, its name, and what OmegaConf reads it with."""
 
@@ -237,6 +238,10 @@ def _mismatch(assignment: Assignment, kind: Any, meaning: str) -> str:
     if plain == list[str] and isinstance(value, list):
         return ""  # `rules` checks what is in it
     with contextlib.suppress(OmegaConfBaseException):
+        if plain == list[float] and isinstance(value, list):
+            for item in value:
+                FloatNode(item)
+            return ""
         if node is not None:
             node(value)
             return ""
