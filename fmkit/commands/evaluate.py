@@ -15,6 +15,7 @@ from fmkit.config.schema.commands import EvalConfig
 from fmkit.config.schema.task import SelfSupervisedConfig
 from fmkit.core import console
 from fmkit.core.errors import DataError, join_names, plural
+from fmkit.core.modalities import modality_entry
 from fmkit.evaluation import write
 from fmkit.store import run_index
 from fmkit.store.run_reader import RunReader
@@ -62,8 +63,13 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
     if absent:
         names = join_names([ascii(label) for label in absent], 10)
         console.warning(f"{split} has no example of {names}: the figures say nothing about that.")
+    entry = modality_entry(spec.modality)
+    if config.runtime.verbose:
+        counted = plural(len(indices), entry.noun, entry.plural)
+        console.info(f"eval: {split}, {counted}, with run {run.id}")
     trained = launch.load_run(run, config.runtime, config.objective)
     from fmkit.evaluation import evaluator, load_run, reference_model
+    from fmkit.evaluation.progress import Progress
     from fmkit.train import build_model, task_data
 
     parts = (trained.task, trained.backbone)
@@ -72,13 +78,15 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
     reference_model.set_reference(trained, config.data, config.runtime, data, {split: indices})
     loader = build_model.open_loader(config.data, config.runtime, data.examples, *parts)
     is_own_validation = split == "val" and not suffix
-    metrics, columns = evaluator.evaluate(
-        evaluator.EvaluationInputs(
-            trained.model, loader, indices, data.examples, labels, spec.classes, trained.task,
-            config.bootstrap, config.runtime.seed,
-            None if is_own_validation else load_run.validation(trained, objective),
-        )
-    )  # fmt: skip
+    step, verbose = loader.ordered_batch_size, config.runtime.verbose
+    with Progress("eval", entry.plural, len(indices), step, verbose) as progress:
+        metrics, columns = evaluator.evaluate(
+            evaluator.EvaluationInputs(
+                trained.model, loader, indices, data.examples, labels, spec.classes, trained.task,
+                config.bootstrap, config.runtime.seed,
+                None if is_own_validation else load_run.validation(trained, objective), [progress],
+            )
+        )  # fmt: skip
     extra_files = evaluator.extra_files(trained.task, columns)
     path = write.write_evaluation(run.folder, name, metrics, columns, extra_files)
     root = getattr(config.data, "root", None)

@@ -90,12 +90,15 @@ _HELP: dict[str, _Help] = {
     ),
     "predict": _Help(
         {
-            "fmkit predict run=last input=photo.jpg": "one photo",
-            "fmkit predict run=last input=photos output=labels.csv": "a folder, into a table",
-            "fmkit predict run=last input=photos.csv path_column=file": "the photos of a table",
-            "fmkit predict run=last input=texts.csv text_column=review": "the texts of a table",
-            "fmkit predict run=last input=words.txt by_word=true": "sentences, a word per line",
+            "fmkit predict run=last photo.jpg": "one photo, or several",
+            "fmkit predict run=last photos output=labels.csv": "a folder, into a table",
+            "fmkit predict run=last photos.csv path_column=file": "the photos of a table",
+            'fmkit predict run=last "I loved it"': "a text",
+            "fmkit predict run=last texts.csv text_column=review": "the texts of a table",
+            "fmkit predict run=last - < texts.jsonl": "stdin: lines of text, or JSON lines",
+            "fmkit predict run=last words.txt by_word=true": "sentences, a word per line",
         },
+        "run=RUN [INPUT ...] [KEY=VALUE ...]",
         groups=("runtime",),
     ),
     "generate": _Help(

@@ -1,15 +1,16 @@
 """`fmkit predict`: predict new photos or texts with a finished run."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fmkit.commands import json_output, launch, result_tables
-from fmkit.config import saved_config
+from fmkit.config import command_line, saved_config
 from fmkit.config.registry import task_entry
 from fmkit.config.schema.commands import PredictConfig
 from fmkit.core import console, files, registry
-from fmkit.core.errors import ConfigError, DataError
+from fmkit.core.errors import ConfigError, DataError, plural
 from fmkit.core.modalities import ModalityEntry, modality_entry
 from fmkit.evaluation import write
 from fmkit.store import run_dir
@@ -20,8 +21,25 @@ _SHOWN = 10
 
 
 def predict(arguments: Sequence[str]) -> dict[str, Any] | None:
-    """Write a table of predictions; its columns by name."""
-    return launch.run_command("predict", arguments, predict_inputs)
+    """Write a table of predictions; its columns by name.
+
+    Args:
+        arguments: settings and flags; other words are inputs.
+    """
+    line = command_line.parse("predict", arguments)
+    if not line.paths:
+        return launch.run_command("predict", arguments, predict_inputs)
+    if line.value("input") is not None:
+        raise ConfigError(
+            f"{line.paths[0]!r} and input= both name what to predict.",
+            "Give all of it without input=.",
+        )
+    # The config gets a word that Hydra reads; a text may be of any kind.
+    return launch.run_command(
+        "predict",
+        [*line.flags, *line.words, "input=-"],
+        lambda config: predict_inputs(dataclasses.replace(config, input=line.paths)),
+    )
 
 
 def predict_inputs(config: PredictConfig) -> dict[str, Any]:
@@ -35,6 +53,8 @@ def predict_inputs(config: PredictConfig) -> dict[str, Any]:
     _require_predictions(run)
     output = _output(config, run)
     inputs = _read_inputs(config, run)
+    if config.runtime.verbose:
+        console.info(f"predict: {_counted(run, len(inputs))} with run {run.id}")
     trained = launch.load_run(run, config.runtime)
     columns, errors = registry.load(_modality(run).predict)(trained, inputs, config.batch_size)
     write.write_table(output, columns)  # before an error is raised: it has the reason per input
@@ -52,7 +72,7 @@ def predict_inputs(config: PredictConfig) -> dict[str, Any]:
             },
             **{"columns": list(columns), "first": first, "errors": errors},
         },
-        lambda: result_tables.predictions(columns, len(errors), output),
+        lambda: result_tables.predictions(columns, _modality(run).noun, len(errors), output),
     )
     return columns
 
@@ -96,8 +116,11 @@ def _require_predictions(run: RunReader) -> None:
 
 def _require_readable(run: RunReader, inputs: Any, errors: list[str], hint: str) -> None:
     if len(errors) == len(inputs):
-        noun = _modality(run).noun if len(inputs) == 1 else _modality(run).plural
-        raise DataError(f"none of {len(inputs)} {noun} could be read.", hint)
+        raise DataError(f"none of {_counted(run, len(inputs))} could be read.", hint)
+
+
+def _counted(run: RunReader, count: int) -> str:
+    return plural(count, _modality(run).noun, _modality(run).plural)
 
 
 def _read_inputs(config: PredictConfig, run: RunReader) -> Any:

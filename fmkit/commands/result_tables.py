@@ -16,8 +16,7 @@ from fmkit.store import run_dir
 from fmkit.store.run_dir import RunWriter
 
 _MAX_ROWS, _MAX_WORST = 50, 10
-_INPUT_NOUNS = (("photo", "path"), ("word", "word"), ("text", "id"))
-"""What a row of predictions is, by the first of these columns that the table has."""
+_MAX_PREDICTIONS, _MAX_TEXT = 10, 40
 
 
 def new_table(*columns: str) -> Table:
@@ -160,9 +159,20 @@ def _breakdown(metrics: Mapping[str, Any], most: int) -> bool:
     return True
 
 
-def predictions(columns: dict[str, Any], errors: int, output: Path) -> None:
-    """The first predictions and the path of the table; of features only how many there are."""
-    noun, key = next((noun, key) for noun, key in _INPUT_NOUNS if key in columns)
+def predictions(columns: dict[str, Any], noun: str, errors: int, output: Path) -> None:
+    """The first predictions and the path of the table; of features only how many there are.
+
+    Args:
+        columns: by name, what names the inputs first, then a text where there is one.
+        noun: one input.
+        errors: inputs that could not be read.
+        output: the table.
+    """
+    key, second, *_ = (*columns, "")
+    if {"word", "begin", "end"} <= columns.keys():
+        noun = second = "word"
+    is_shown = key == "id" and not second.startswith("prediction")
+    names = columns[second] if is_shown and second in columns else columns[key]
     count = len(columns[key])
     counted = plural(count, noun)
     unread = f", {errors} of them could not be read" if errors else ""
@@ -170,13 +180,16 @@ def predictions(columns: dict[str, Any], errors: int, output: Path) -> None:
     if predicted:
         shown = [name for name in (*predicted, "confidence") if name in columns][:8]
         table = new_table(noun, *map(escape_markup, shown))
-        for number in range(min(10, count)):
-            value = columns[key][number]
-            text = "-" if value is None else value if key == "word" else Path(value).name
+        for number in range(min(_MAX_PREDICTIONS, count)):
+            text = str(columns[key][number] if names[number] in (None, "") else names[number])
+            text = Path(text).name if key == "path" else " ".join(text.split())
+            text = text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 3]}..."
             cells = [_prediction_cell(columns[name][number], name) for name in shown]
-            table.add_row(escape_markup(text), *cells)
+            table.add_row(escape_markup(text or "-"), *cells)
         print_table(table)
-        stdout.print(f"{counted}{unread}")
+        more = count - _MAX_PREDICTIONS
+        rest = f"; the table has the other {more:,}" if more > 0 else ""
+        stdout.print(f"{counted}{unread}{rest}")
     else:
         width = sum(name.startswith("feature_") for name in columns)
         stdout.print(f"{counted}, {width} features each{unread}")

@@ -3,6 +3,7 @@
 import argparse
 import itertools
 import math
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,9 @@ MAX_DEPTH = 20
 TAKE_PATHS = ("pretrain", "finetune", "check")
 """Commands that take the path of the data as a word, `fmkit finetune photos`."""
 
+TAKE_INPUTS = ("predict",)
+"""Commands that take words as inputs: paths, texts, and `-` for stdin."""
+
 HYDRA = {"hydra/launcher": ("basic",), "hydra/sweeper": ("basic",)}
 """What may be chosen of Hydra's own; the rest names fmkit's folders, or classes to call."""
 
@@ -45,6 +49,7 @@ _PATH_KEYS = (
 )  # fmt: skip
 """The last part of the names of keys that hold a path."""
 
+_SETTING = re.compile(r"[+~]{0,2}[A-Za-z_][\w./@-]*=|[+~](?!/)")
 _NUMBER = re.compile(r"(?<![\w.'\"])[-+]?\d{1,15}(\.0*)?([eE]\+?\d{1,2})?(?![\w.'\"])")
 
 
@@ -56,7 +61,7 @@ class CommandLine:
     flags: list[str] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
     overrides: list[Any] = field(default_factory=list)
-    paths: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)  # or other inputs
     config_dirs: list[Path] = field(default_factory=list)
     multirun: bool = False
     shows_only: bool = False
@@ -95,9 +100,10 @@ def parse(command: str, arguments: Sequence[str]) -> CommandLine:
         f"unknown flag {short_repr(word)}. Settings are written key=value, without dashes, such as "
         f"data.batch_size=64."
         for word in words
-        if word.startswith("-")
+        if word.startswith("-") and not (word == "-" and command in TAKE_INPUTS)
     ]
     paths = [word for word in words if command in TAKE_PATHS and _is_path(word)]
+    paths += [word for word in words if command in TAKE_INPUTS and _is_input(word)]
     words = [word for word in words if word not in paths]
     if len(words) > MAX_WORDS:
         problems.append(f"{len(words)} overrides; at most {MAX_WORDS} are read.")
@@ -224,6 +230,13 @@ def _is_path(word: str) -> bool:
     """Whether a word is a path or a bare name, rather than a flag or an override."""
     is_bare = "=" not in word and word[:1] not in ("", "-", "+", "~")
     return is_bare or word.startswith(("/", "./", "../", "~/"))
+
+
+def _is_input(word: str) -> bool:
+    """Whether a word is a path, a text or `-`, rather than a flag or an override."""
+    if word.startswith("-"):
+        return word == "-"
+    return not _SETTING.match(word) or os.path.exists(word)  # noqa: PTH110 - a text may be long
 
 
 def _quoted_path(word: str, multirun: bool) -> str:

@@ -1,33 +1,77 @@
-"""Inputs of `fmkit predict`: photos or texts out of one file, a folder, or a table column."""
+"""Inputs of `fmkit predict`: photos or texts out of files, folders, tables, or the command line.
 
+They are read as the run's data was, by the same readers, and each gets a row, also one that cannot
+be read.
+"""
+
+import contextlib
 import itertools
-from collections.abc import Iterable
-from dataclasses import dataclass
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fmkit.config.schema.commands import PredictConfig
+from fmkit.config.schema.data import TokenTableData
+from fmkit.core import console
 from fmkit.core.errors import DataError, received
+from fmkit.core.files import absolute_path, display_path, matching_paths
 from fmkit.data.content.texts import Texts
 from fmkit.data.findings import FINDING_KINDS, UnusableInput, printable
-from fmkit.data.formats.tables import read, read_complete
+from fmkit.data.formats import tables
+from fmkit.data.formats.delimited import Row
 from fmkit.data.formats.text_files import (
     as_data_error,
+    file_ending,
     line_id,
     nonempty_lines,
     read_document,
     text_problem,
 )
 from fmkit.data.images.image_file import EXTENSIONS
-from fmkit.data.sources import conll, text_folder
+from fmkit.data.sources import conll, directory, npz, text_folder, token_table
+from fmkit.data.sources.directory import FileKind, Listing
+from fmkit.data.sources.paths import existing_path, find_file
 from fmkit.data.sources.squad import Keys, read_entries
 from fmkit.data.sources.table_rows import row_id
+from fmkit.data.sources.tagged_sentences import Sentence
 from fmkit.data.sources.text_table import text_problems
 
-_TABLES = (".csv", ".tsv", ".parquet", ".pq")
-_RECORDS = (".json", ".jsonl", ".ndjson")
+STDIN = "-"
+"""The input that is what the process reads from stdin."""
+
+_ANY_FILE = FileKind("file", ("",))
+_QUESTION_FILES = (".json", ".jsonl", ".ndjson")
 _WORD_FILES = (".conll", ".conllu", ".bio", ".iob", ".iob2", ".bioes")
 """Endings of files with a word per line; for `.txt` and `.tsv` the user has to say so."""
+_FILE_ENDINGS = (*tables.ENDINGS, *text_folder.ENDINGS, *conll.ENDINGS, *EXTENSIONS, ".npz")
+_WITHOUT_SPACES = 0x0E00  # Thai, and after it the scripts of China, Japan and their neighbours
+_PATH_BEGINNINGS = ("/", "./", "../", "~", "file:")
+
+
+@dataclass(frozen=True)
+class PhotoInputs:
+    """Photos to predict.
+
+    Attributes:
+        names: the absolute path of each; of an array's images `row-000012` by position from 0.
+        errors: why there is no photo to read; empty where there is one.
+        columns: what else the input says of each, by name.
+        pixels: of each image in memory, (H, W) or (H, W, C); None of one in a file, and empty where
+            all are files.
+    """
+
+    names: tuple[str, ...]
+    errors: tuple[str, ...]
+    columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    pixels: tuple[np.ndarray | None, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.names)
 
 
 @dataclass(frozen=True)
@@ -41,78 +85,246 @@ class TextInputs:
     errors: tuple[str, ...]  # why an id has no text that can be read; empty where it has one
     # Begin and end of the words of each text, in characters, if its file has words.
     spans: tuple[tuple[tuple[int, int], ...], ...] | None = None
+    columns: Mapping[str, Sequence[Any]] = field(
+        default_factory=dict
+    )  # the input's, the text first
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
-def read_photos(config: PredictConfig, trained_on: Any) -> list[str]:
-    """Absolute paths of the photos that a command names, in a stable order."""
-    return list_photos(Path(config.input), config.path_column)
+def _sources(config: PredictConfig) -> list[str]:
+    """What the command names: paths, texts, or `-`."""
+    values = config.input if isinstance(config.input, list) else [config.input]
+    return [str(value) for value in values]
 
 
-def photos_from_values(values: Any, trained_on: Any) -> list[str]:
-    """Absolute paths of photos, or of what one path holds; see `list_photos`."""
+@contextlib.contextmanager
+def _stdin_file() -> Iterator[Path]:
+    """What stdin has as a file: `stdin.jsonl` or `stdin.json` by its first character, or `.txt`."""
+    if sys.stdin.isatty():
+        console.info("reading stdin: a line per input; Ctrl-D ends it")
+    content = sys.stdin.buffer.read()
+    ending = {b"{": ".jsonl", b"[": ".json"}.get(content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1], ".txt")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"stdin{ending}"
+        path.write_bytes(content)
+        yield path
+
+
+def _paths(source: str) -> list[Path]:
+    """The paths that one word names, of which at least the first may not exist."""
+    return [Path(path) for path in matching_paths(source)]
+
+
+def _columns(rows: Sequence[Mapping[str, Any]], first: Iterable[str] = ()) -> dict[str, list[Any]]:
+    """Cells of rows by column, those of `first` before the others; None where a row has none."""
+    present = {name for row in rows for name in row}
+    names = dict.fromkeys(name for name in first if name in present)
+    names |= dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+# Photos
+
+
+@dataclass(frozen=True)
+class _Photo:
+    name: str
+    error: str = ""
+    cells: Mapping[str, Any] = field(default_factory=dict)
+    pixels: np.ndarray | None = None
+
+
+def _photo_inputs(photos: Sequence[_Photo]) -> PhotoInputs:
+    pixels = tuple(photo.pixels for photo in photos)
+    return PhotoInputs(
+        tuple(photo.name for photo in photos),
+        tuple(photo.error for photo in photos),
+        _columns([photo.cells for photo in photos]),
+        pixels if any(image is not None for image in pixels) else (),
+    )
+
+
+def read_photos(config: PredictConfig, learned: Any) -> PhotoInputs:
+    """The photos that a command names, in a stable order, found as those of the run's data were.
+
+    Raises:
+        DataError: a path does not exist, or has no photo.
+    """
+    photos: list[_Photo] = []
+    for source in _sources(config):
+        if source == STDIN:
+            with _stdin_file() as path:
+                photos += _photos_of_stdin(path, config, learned)
+        else:
+            for path in _paths(source):
+                photos += _photos_at(path, config, learned)
+    return _photo_inputs(photos)
+
+
+def photos_from_values(values: Any, learned: Any) -> PhotoInputs:
+    """Paths of photos, or what one path holds."""
     if isinstance(values, str):
-        return list_photos(Path(values), PredictConfig.path_column)
+        return read_photos(PredictConfig(run="", input=values), learned)
     if not values:
         raise DataError("inputs: received an empty list. Expected paths of photos.")
-    return [str(Path(path).absolute()) for path in values]
+    return _photo_inputs([_Photo(absolute_path(path)) for path in values])
+
+
+def _photos_at(source: Path, config: PredictConfig, learned: Any) -> list[_Photo]:
+    if source.is_dir():
+        return _photos_below(source)
+    if not source.is_file():
+        expected = "a photo, a folder, a table or a .npz file that exists"
+        raise DataError(received("input", display_path(source), expected))
+    ending = file_ending(source.name)
+    if ending == ".npz":
+        images = npz.read_images(source, getattr(learned, "image_key", "images"))
+        return [_Photo(row_id(index), pixels=image) for index, image in enumerate(images)]
+    if source.name.lower().endswith(tables.ENDINGS):
+        return _photos_of_table(source, source.parent, config, learned)
+    return [_Photo(str(source))]
+
+
+def _photos_below(folder: Path) -> list[_Photo]:
+    """A row for each file below a folder but hidden ones; decoding says which are not photos."""
+    listing = directory.all_files(folder, _ANY_FILE, outside_links=True)
+    photos = [_Photo(path) for path in listing.paths]
+    if not any(photo.name.lower().endswith(EXTENSIONS) for photo in photos):
+        raise DataError(f"input: {folder} has no photo ({', '.join(sorted(EXTENSIONS))}).")
+    return sorted([*photos, *_unlisted(listing)], key=lambda photo: Path(photo.name))
+
+
+def _unlisted(listing: Listing) -> list[_Photo]:
+    """What a listing could not list, with the reason."""
+    return [
+        _Photo(
+            finding.path or str(listing.root / finding.where), f"{finding.where}: {finding.text}"
+        )
+        for finding in listing.findings
+        if finding.is_error
+    ]
+
+
+def _photos_of_table(
+    table: Path, folder: Path, config: PredictConfig, learned: Any
+) -> list[_Photo]:
+    """The photos of a table, whose relative paths start from `image_root` or else `folder`."""
+    column = config.path_column or str(getattr(learned, "path_column", None) or "path")
+    folders = [folder]
+    if config.image_root is not None:
+        folders = [existing_path(config.image_root, "folder", "image_root")]
+    elif learned_root := getattr(learned, "image_root", None):
+        folders = [Path(learned_root), folder]
+        shown = display_path(learned_root)
+        console.info(f"relative paths start from {shown}, as in training, or from the table")
+    photos = []
+    hint = "Name it: path_column=NAME"
+    encoding, quotes = _encoding(config, learned), _quotes(config, learned)
+    for row in _table_rows(table, [column], hint, encoding, quotes):
+        listed, error = row.cells.get(column, ""), row.fault
+        paths = (find_file(root, listed) for root in folders if listed)
+        path = next(filter(None, paths), None)
+        name = str(path or (folders[0] / listed if listed else ""))
+        if not error and path is None:
+            error = f"{listed!r} is not in {display_path(folders[0])}" if listed else "no path"
+        photos.append(_Photo(name, error and f"{row_id(row.index)}: {error}", row.cells))
+    return photos
+
+
+def _photos_of_stdin(path: Path, config: PredictConfig, learned: Any) -> list[_Photo]:
+    """Photos of stdin: a path per line, or JSON with one in each record."""
+    if path.suffix != ".txt":
+        return _photos_of_table(path, Path.cwd(), config, learned)
+    lines = _line_texts(path, "utf-8")
+    return [_Photo(absolute_path(text), error) for _, text, _, error, _ in lines]
+
+
+def _table_rows(
+    table: Path, columns: Sequence[str], hint: str, encoding: str, quotes: bool
+) -> Iterator[Row]:
+    """The rows of a table with all of their columns; an error where there are none."""
+    is_empty = True
+    for row in tables.read(table, columns, hint, encoding, quotes, "", all_columns=True):
+        is_empty = False
+        yield row
+    if is_empty:
+        raise DataError(f"input: {table} has no row.")
+
+
+def _encoding(config: PredictConfig, learned: Any) -> str:
+    return config.encoding or str(getattr(learned, "encoding", "utf-8"))
+
+
+def _quotes(config: PredictConfig, learned: Any) -> bool:
+    return bool(getattr(learned, "quotes", True)) if config.quotes is None else config.quotes
+
+
+# Texts
+
+Text = tuple[str, str, str, str, Mapping[str, Any]]
+"""Id, text, second text, error, and the cells of its row, of each input."""
 
 
 def read_texts(config: PredictConfig, learned: Any) -> TextInputs:
-    """The input of a command, read as the run's data was."""
-    return list_texts(
-        Path(config.input),
-        config.text_column or str(getattr(learned, "text_column", None) or "text"),
-        config.pair_column or getattr(learned, "pair_column", None),
-        config.encoding,
-        getattr(learned, "quotes", True),
-    )
-
-
-def read_words(config: PredictConfig, learned: Any) -> TextInputs:
-    """Texts, or sentences with a word per line where the command or a file's name says so."""
-    source = Path(config.input)
-    if config.by_word or (source.suffix.lower() in _WORD_FILES and source.is_file()):
-        learned_column = getattr(learned, "word_column", None)
-        column = config.word_column or (learned_column if isinstance(learned_column, int) else 1)
-        return list_words(source, column, config.encoding)
-    return read_texts(config, learned)
-
-
-def _search(folder: Path, endings: tuple[str, ...]) -> list[Path]:
-    """The files below a folder whose names end so, sorted, without hidden ones."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in endings and not path.name.startswith(".") and not path.is_dir()
-    )
-
-
-def list_photos(source: Path, path_column: str) -> list[str]:
-    """Absolute paths of the photos, in a stable order.
-
-    Args:
-        source: a photo, a folder (searched recursively), or a `.csv`, `.tsv` or `.parquet` table.
-        path_column: the table's column of paths; relative ones start from the table's folder.
+    """The texts that a command names, read as the run's data was.
 
     Raises:
-        DataError: the source does not exist, or has no photo.
+        DataError: a path does not exist, or has no text, or no pairs where the model reads pairs.
     """
-    if source.is_dir():
-        paths = _search(source, EXTENSIONS)
-        if not paths:
-            raise DataError(f"input: {source} has no photo ({', '.join(sorted(EXTENSIONS))}).")
-        return [str(path.absolute()) for path in paths]
-    if not source.is_file():
-        raise DataError(received("input", str(source), "a photo, a folder or a table that exists"))
-    if source.suffix.lower() not in _TABLES:
-        return [str(source.absolute())]
-    rows = read_complete(source, [path_column], "Name it: path_column=NAME")
-    if not rows:
-        raise DataError(f"input: {source} has no row.")
-    return [str((source.parent / row[path_column]).absolute()) for row in rows]
+    text_column = config.text_column or str(getattr(learned, "text_column", None) or "text")
+    pair_column = config.pair_column or getattr(learned, "pair_column", None)
+    encoding, quotes = _encoding(config, learned), _quotes(config, learned)
+    is_table = file_ending(str(getattr(learned, "root", ""))) == ".txt" and hasattr(
+        learned, "label_column"
+    )  # a run that was trained on a table by that name
+    rows: list[Text] = []
+    for path, text in _texts_or_files(config):
+        if path is None:
+            rows.append(_typed_text(text, len(rows), pair_column))
+            continue
+        rows += _texts_of(path, text_column, pair_column, encoding, quotes, is_table)
+    return _text_inputs(rows, text_column, pair_column)
+
+
+def _texts_or_files(config: PredictConfig) -> Iterator[tuple[Path | None, str]]:
+    """Each input as the path of a file or folder, or as a text.
+
+    Raises:
+        DataError: a word is neither a file nor a text beyond doubt.
+    """
+    for source in _sources(config):
+        if source == STDIN:
+            with _stdin_file() as path:
+                yield path, ""
+            continue
+        paths = [path for path in map(Path, matching_paths(source)) if path.exists()]
+        yield from ((path, "") for path in paths)
+        if not paths and looks_like_words(source):
+            yield None, source.strip()
+        elif not paths:
+            raise DataError(
+                received("input", source, "a file or a folder that exists, or a text of words"),
+                f"A single word goes in by stdin: echo {source} | fmkit predict run=RUN -",
+            )
+
+
+def looks_like_words(word: str) -> bool:
+    """Whether a word of the command line that is not a file is a text: one with spaces, or in a
+    script without them, that does not look like a path."""
+    if word.lower().endswith(_FILE_ENDINGS) or word.lower().startswith(_PATH_BEGINNINGS):
+        return False
+    return any(letter.isspace() or ord(letter) >= _WITHOUT_SPACES for letter in word.strip())
+
+
+def _typed_text(text: str, index: int, pair_column: str | None) -> Text:
+    if pair_column is not None:
+        raise DataError(
+            f"the run reads pairs of texts, and {text[:40]!r} is one.",
+            "Give it a table or JSON with both: input=FILE",
+        )
+    return row_id(index), text, "", "", {"text": text}
 
 
 def list_texts(
@@ -125,109 +337,162 @@ def list_texts(
     """Texts in a stable order; those that cannot be read have the reason.
 
     Args:
-        source: a `.csv`, `.tsv` or `.parquet` table; a file with a text per line, of which empty
-            ones are left out; or a folder of text files (searched recursively), each a text. Pairs
-            may also be SQuAD's JSON, or objects in a `.json` or `.jsonl` (see `squad.py`).
+        source: a table or a file of records; another file with a text per line, of which empty ones
+            are left out; or a folder of text files (searched recursively), each a text. Pairs may
+            also be SQuAD's JSON (see `squad.py`).
         text_column: the table's column of texts, or the objects' key.
         pair_column: the same of the second text of each pair.
-        encoding: of all but parquet tables.
+        encoding: of all but parquet and Excel.
+        quotes: a cell of a CSV or TSV may be in double quotes.
 
     Raises:
         DataError: the source does not exist, has no text, or has no pairs where these are needed.
     """
-    suffix, is_file = source.suffix.lower(), source.is_file()
-    if not source.is_dir() and not is_file:
+    if not source.exists():
         expected = "a table, a text file or a folder of them that exists"
         raise DataError(received("input", str(source), expected))
-    if is_file and suffix in _TABLES:
+    rows = _texts_of(source, text_column, pair_column, encoding, quotes)
+    return _text_inputs(rows, text_column, pair_column)
+
+
+def _texts_of(
+    source: Path,
+    text_column: str,
+    pair_column: str | None,
+    encoding: str,
+    quotes: bool,
+    is_table: bool = False,
+) -> list[Text]:
+    ending, is_file = file_ending(source.name), source.is_file()
+    is_table = source.name.lower().endswith(tables.ENDINGS) or (is_table and ending == ".txt")
+    rows: Iterable[Text]
+    if is_file and pair_column is not None and ending in _QUESTION_FILES:
+        rows = _questions(source, text_column, pair_column, encoding)
+    elif is_file and is_table:
         rows = _table_texts(source, text_column, pair_column, encoding, quotes)
     elif pair_column is None:
         rows = _folder_texts(source, encoding) if source.is_dir() else _line_texts(source, encoding)
-    elif is_file and suffix in _RECORDS:
-        rows = _questions(source, text_column, pair_column, encoding)
     else:
         raise DataError(
             f"input: {source} has no pairs of texts, which this model reads.",
-            "Give it a .csv, .tsv or .parquet table with a column for each of the two, or a .jsonl "
-            "with a key for each.",
+            f"Give it a table ({tables.SHOWN_ENDINGS}) with a column for each of the two.",
         )
-    if not (rows := list(rows)):
+    if not (found := list(rows)):
         expected = "Expected a text per line, a folder of .txt, .text or .md files, or a table."
         raise DataError(f"input: {source} has no text.", expected)
-    return _inputs(rows, pair_column is not None)
+    return found
 
 
-Rows = Iterable[tuple[str, str, str, str]]
-"""Id, text, second text and error of each input."""
+def _text_inputs(rows: Sequence[Text], text_column: str, pair_column: str | None) -> TextInputs:
+    ids, texts, seconds, errors, cells = zip(*rows, strict=True)
+    first = [name for name in (text_column, pair_column, "text") if name]
+    pairs = None if pair_column is None else seconds
+    if len(set(ids)) < len(ids):  # of several files
+        ids = tuple(f"{number}:{name}" for number, name in enumerate(ids))
+    return TextInputs(ids, Texts(texts, pairs), errors, columns=_columns(cells, first))
 
 
-def _inputs(rows: Rows, pairs: bool) -> TextInputs:
-    ids, texts, seconds, errors = zip(*rows, strict=True)
-    return TextInputs(ids, Texts(texts, seconds if pairs else None), errors)
-
-
-def texts_from_values(values: Any, trained_on: Any) -> TextInputs:
+def texts_from_values(values: Any, learned: Any) -> TextInputs:
     """A text, several of them, or pairs where the run learned from pairs.
 
     Raises:
         DataError: there is none, or one is not a text, or not a pair where the model reads pairs.
     """
-    pairs = getattr(trained_on, "pair_column", None) is not None
-    rows = []
+    pairs = getattr(learned, "pair_column", None) is not None
+    rows: list[Text] = []
     for index, value in enumerate([values] if isinstance(values, str) else values):
         texts = tuple(value) if pairs and isinstance(value, tuple | list) else (value, "")
         if len(texts) != 2 or not all(isinstance(text, str) for text in texts):
             expected = "a pair of texts" if pairs else "a text"
             raise DataError(received(f"inputs[{index}]", value, expected))
-        cells = {"text": texts[0], "pair": texts[1]}
+        cells = {"text": texts[0], **({"pair": texts[1]} if pairs else {})}
         problem = ", ".join(text_problems(cells, "text", "pair" if pairs else None))
-        rows.append((row_id(index), *(("", "") if problem else texts), problem))
+        rows.append((row_id(index), *(("", "") if problem else texts), problem, cells))
     if not rows:
         raise DataError("inputs: received an empty list. Expected texts.")
-    return _inputs(rows, pairs)
+    return _text_inputs(rows, "text", "pair" if pairs else None)
 
 
 def _table_texts(
     source: Path, text_column: str, pair_column: str | None, encoding: str, quotes: bool
-) -> Rows:
+) -> Iterator[Text]:
     names = [text_column, *([pair_column] if pair_column else [])]
     hint = "Name it: text_column=NAME, and pair_column=NAME where texts are pairs"
-    is_empty = True
-    for row in read(source, names, hint, encoding, quotes, ""):
-        is_empty = False
+    for row in _table_rows(source, names, hint, encoding, quotes):
         error = row.fault or ", ".join(text_problems(row.cells, text_column, pair_column))
         cells = {} if error else row.cells
-        yield row_id(row.index), cells.get(text_column, ""), cells.get(pair_column or "", ""), error
-    if is_empty:
-        raise DataError(f"input: {source} has no row.")
+        texts = cells.get(text_column, ""), cells.get(pair_column or "", "")
+        yield row_id(row.index), *texts, error, row.cells
 
 
-def _questions(source: Path, text_column: str, pair_column: str, encoding: str) -> Rows:
+def _questions(source: Path, text_column: str, pair_column: str, encoding: str) -> Iterator[Text]:
     for entry in read_entries(source, Keys(text_column, pair_column, encoding, "encoding")):
         error = entry.fault
         for key, text in ((text_column, entry.question), (pair_column, entry.context)):
             if not error and (problem := text_problem(text)):
                 error = f"{key!r} {problem}"
         texts = ("", "") if error else (entry.question, entry.context)
-        yield entry.name, *texts, error
+        yield entry.name, *texts, error, entry.cells
 
 
-def _line_texts(source: Path, encoding: str) -> Rows:
+def _line_texts(source: Path, encoding: str) -> Iterator[Text]:
     try:
         for number, text, fault in nonempty_lines(str(source), encoding):
-            yield line_id(source.name, number), text, "", fault.why if fault else ""
+            error = fault.why if fault else ""
+            yield line_id(source.name, number), text, "", error, {"text": text}
     except UnusableInput as error:
         raise as_data_error(source, error, encoding, encoding_key="encoding") from None
 
 
-def _folder_texts(source: Path, encoding: str) -> Rows:
-    for path in _search(source, text_folder.ENDINGS):
-        text = reason = ""
+def _folder_texts(source: Path, encoding: str) -> Iterator[Text]:
+    listing = directory.all_files(source, _ANY_FILE, outside_links=True)
+    if not any(path.lower().endswith(text_folder.ENDINGS) for path in listing.paths):
+        return
+    for name, path in sorted(zip(listing.ids, listing.paths, strict=True), key=_by_parts):
+        text = error = ""
         try:
-            text = read_document(str(path), encoding)
-        except UnusableInput as error:
-            reason = f"{FINDING_KINDS[error.kind].title}: {error.why}".rstrip(": ")
-        yield printable(path.relative_to(source).as_posix()), text, "", reason
+            if path.lower().endswith(text_folder.ENDINGS):
+                text = read_document(path, encoding)
+            else:
+                error = "its name does not end in .txt, .text or .md"
+        except UnusableInput as problem:
+            about = FINDING_KINDS[problem.kind]
+            error = f"{about.title}: {problem.why}".removesuffix(": ")
+        yield printable(name), text, "", error, {"text": text, "path": path}
+    for finding in listing.findings:
+        if finding.is_error:
+            yield printable(finding.where), "", "", finding.text, {"path": finding.path}
+
+
+def _by_parts(row: tuple[str, str]) -> Path:
+    return Path(row[1])
+
+
+# Words
+
+
+def read_words(config: PredictConfig, learned: Any) -> TextInputs:
+    """Texts, or sentences of words where the command, a file's name or the run's data says so."""
+    sources = _sources(config)
+    is_table = isinstance(learned, TokenTableData) and config.text_column is None
+    if len(sources) != 1 or not (is_table or config.by_word or _is_word_file(sources[0])):
+        return read_texts(config, learned)
+    encoding = _encoding(config, learned)
+    with contextlib.ExitStack() as stack:
+        is_stdin = sources[0] == STDIN
+        source = stack.enter_context(_stdin_file()) if is_stdin else _paths(sources[0])[0]
+        if config.by_word or _is_word_file(str(source)):
+            learned_column = getattr(learned, "word_column", None)
+            column = learned_column if isinstance(learned_column, int) else 1
+            return list_words(source, config.word_column or column, encoding)
+        if source.is_file() and source.name.lower().endswith(tables.ENDINGS):
+            settings = replace(learned, encoding=encoding, quotes=_quotes(config, learned))
+            return _word_inputs(token_table.read_words(source, settings))
+    return read_texts(config, learned)
+
+
+def _is_word_file(source: str) -> bool:
+    return source.lower().endswith(_WORD_FILES) and Path(absolute_path(source)).is_file()
 
 
 def list_words(source: Path, column: int, encoding: str = "utf-8") -> TextInputs:
@@ -239,21 +504,24 @@ def list_words(source: Path, column: int, encoding: str = "utf-8") -> TextInputs
     Raises:
         DataError: there is no file or no sentence, or one cannot be read.
     """
-    if not source.exists():
-        raise DataError(received("input", str(source), "a file or a folder that exists"))
-    is_folder = source.is_dir()
-    paths = [p for p in _search(source, conll.ENDINGS) if p.is_file()] if is_folder else [source]
-    if not paths:
-        raise DataError(f"input: {source} has no file of words ({', '.join(conll.ENDINGS)}).")
+    kind = FileKind("file of words", conll.ENDINGS)
+    listing = directory.files_at(str(source), kind, outside_links=True, key="input")
     numbers = conll.ColumnNumbers(column, None, prefix="")
+    sentences: list[Sentence] = []
+    for path, name in zip(listing.paths, listing.ids, strict=True):
+        prefix = "" if listing.is_file else name
+        sentences += conll.read_sentences(Path(path), prefix, encoding, numbers)
+    return _word_inputs(sentences)
+
+
+def _word_inputs(sentences: Sequence[Sentence]) -> TextInputs:
+    """Sentences as texts whose words are known, those with a fault without any."""
     ids, texts, errors, spans = [], [], [], []
-    for path in paths:
-        name = path.relative_to(source).as_posix() if is_folder else ""
-        for sentence in conll.read_sentences(path, name, encoding, numbers):
-            words = [] if sentence.faults else sentence.words
-            ends = itertools.accumulate((1 + len(word) for word in words), initial=-1)
-            ids.append(sentence.name)
-            texts.append(" ".join(words))
-            errors.append(", ".join(f"{where}: {why}" for where, why in sentence.faults))
-            spans.append(tuple((end + 1, after) for end, after in itertools.pairwise(ends)))
+    for sentence in sentences:
+        words = [] if sentence.faults else sentence.words
+        ends = itertools.accumulate((1 + len(word) for word in words), initial=-1)
+        ids.append(sentence.name)
+        texts.append(" ".join(words))
+        errors.append(", ".join(f"{where}: {why}" for where, why in sentence.faults))
+        spans.append(tuple((end + 1, after) for end, after in itertools.pairwise(ends)))
     return TextInputs(tuple(ids), Texts(tuple(texts)), tuple(errors), tuple(spans))

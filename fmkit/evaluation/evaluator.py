@@ -36,6 +36,7 @@ class EvaluationInputs:
         seed: of the resamples.
         validation: metrics of the run's own validation split, for an evaluator that needs one of
             them; empty where there are none; None where this is the validation split.
+        callbacks: of Keras, called with each batch that is predicted.
     """
 
     model: TaskModel
@@ -48,6 +49,7 @@ class EvaluationInputs:
     bootstrap: int
     seed: int
     validation: Mapping[str, Any] | None = field(default_factory=dict)
+    callbacks: Sequence[Any] = ()
 
     @property
     def ids(self) -> list[str]:
@@ -56,7 +58,8 @@ class EvaluationInputs:
 
     def predict(self) -> Any:
         """The network's outputs for the examples that are evaluated."""
-        return self.model.predict(self.loader.ordered(self.indices), verbose=0)
+        batches = self.loader.ordered(self.indices)
+        return self.model.predict(batches, verbose=0, callbacks=[*self.callbacks])
 
 
 EvaluationResult = tuple[dict[str, Any], dict[str, Any]]
@@ -111,7 +114,8 @@ def losses(inputs: EvaluationInputs) -> EvaluationResult:
     if not model.compiled:
         model.compile(metrics=inputs.task.metrics())
     batches = inputs.loader.ordered(inputs.indices)
-    values = model.evaluate(batches, verbose=0, return_dict=True)
+    callbacks = [*inputs.callbacks]
+    values = model.evaluate(batches, verbose=0, return_dict=True, callbacks=callbacks)
     return {name: float(value) for name, value in values.items()}, {}
 
 

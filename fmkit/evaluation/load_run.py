@@ -10,6 +10,7 @@ from fmkit.config.schema.task import CausalLmConfig, TaskConfig
 from fmkit.core.modalities import modality_entry
 from fmkit.core.types import DataSpec
 from fmkit.evaluation import evaluator
+from fmkit.evaluation.progress import Progress
 from fmkit.models import lora
 from fmkit.models.backbone import Backbone
 from fmkit.store import run_dir
@@ -29,6 +30,11 @@ class LoadedRun:
     task: Any
     spec: DataSpec
     backbone: Backbone
+    verbose: bool = True  # whether progress is shown
+
+    def progress(self, noun: str, total: int, step: int = 1) -> Progress:
+        """Progress of a prediction; see `Progress`."""
+        return Progress("predict", noun, total, step, self.verbose)
 
 
 def load(run: RunReader, runtime: RuntimeConfig, objective: str | None = None) -> LoadedRun:
@@ -52,7 +58,7 @@ def load(run: RunReader, runtime: RuntimeConfig, objective: str | None = None) -
     paths = init_from_run.learned_paths(model) if joint.is_joint(run.config()) else None
     variables.assign(model, weights, paths)
     lora.merge_adapters(model)
-    return LoadedRun(run, model, task, spec, backbone)
+    return LoadedRun(run, model, task, spec, backbone, runtime.verbose)
 
 
 def pretrained(model: ModelConfig, runtime: RuntimeConfig) -> tuple[Backbone, Any]:

@@ -3,7 +3,7 @@
 N inputs, K outputs per input.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,7 +17,7 @@ from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
 from fmkit.data.images import decode as image_decoding
 from fmkit.data.loaders.text_loader import TextLoader
-from fmkit.data.predict_inputs import TextInputs
+from fmkit.data.predict_inputs import PhotoInputs, TextInputs
 from fmkit.evaluation import evaluator
 from fmkit.evaluation.load_run import LoadedRun, validation
 from fmkit.train import task_data
@@ -26,7 +26,7 @@ _SPLIT = "all"
 
 
 def predict_photos(
-    trained: LoadedRun, paths: list[str], batch_size: int
+    trained: LoadedRun, inputs: PhotoInputs, batch_size: int
 ) -> tuple[dict[str, Any], list[str]]:
     """Predictions for photos; one that cannot be read gets a row with its error.
 
@@ -34,7 +34,7 @@ def predict_photos(
 
     Args:
         trained: the run.
-        paths: the photos.
+        inputs: the photos.
         batch_size: photos per step.
 
     Returns:
@@ -47,19 +47,24 @@ def predict_photos(
     grey_range = trained.spec.grey_range
     if features is not None:
         model = keras.Model(trained.model.inputs[0], features)
-    outputs = np.full((len(paths), model.output.shape[-1]), np.nan)
-    errors: list[str] = [""] * len(paths)
+    outputs = np.full((len(inputs), model.output.shape[-1]), np.nan)
+    errors = list(inputs.errors)
 
     def decode(index: int) -> np.ndarray | None:
+        if errors[index]:
+            return None
+        pixels = inputs.pixels[index] if inputs.pixels else None
+        if pixels is not None:
+            return image_decoding.from_array(pixels, image_size, resize)
         try:
-            return image_decoding.decode(paths[index], image_size, resize, grey_range)
+            return image_decoding.decode(inputs.names[index], image_size, resize, grey_range)
         except FmkitError as error:
             errors[index] = error.message
             return None
 
-    with ThreadPoolExecutor() as pool:
-        for start in range(0, len(paths), batch_size):
-            numbers = range(start, min(start + batch_size, len(paths)))
+    with ThreadPoolExecutor() as pool, trained.progress("images", len(inputs)) as progress:
+        for start in range(0, len(inputs), batch_size):
+            numbers = range(start, min(start + batch_size, len(inputs)))
             decoded = zip(numbers, pool.map(decode, numbers), strict=True)
             images = {number: image for number, image in decoded if image is not None}
             if images:
@@ -67,12 +72,36 @@ def predict_photos(
                 batch = np.zeros((batch_size, image_size, image_size, 3), np.float32)
                 batch[: len(images)] = list(images.values())
                 outputs[list(images)] = np.asarray(model.predict_on_batch(batch))[: len(images)]
-    columns: dict[str, Any] = {"path": paths}
+            progress.advance(len(numbers))
+    columns: dict[str, Any] = {"id" if inputs.pixels else "path": list(inputs.names)}
     messages = [error for error in errors if error]
     if features is None:
-        return columns | _output_columns(outputs, trained, errors), messages
-    columns |= {f"feature_{number}": column for number, column in enumerate(outputs.T)}
-    return (columns | {"error": errors} if messages else columns), messages
+        columns |= _output_columns(outputs, trained, errors)
+    else:
+        columns |= {f"feature_{number}": column for number, column in enumerate(outputs.T)}
+        columns |= {"error": errors} if messages else {}
+    return _with_own_columns(columns, inputs.columns), messages
+
+
+def _with_own_columns(columns: dict[str, Any], own: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """Columns of predictions with the input's own after the first, which names the rows.
+
+    An `id` of the input's takes the place of ours. Another column with a name of ours gets `input_`
+    in front, unless it says the same.
+    """
+    (key, names), *others = columns.items()
+    own = dict(own)
+    if key == "id" and "id" in own:
+        pairs = zip(own.pop("id"), names, strict=True)
+        names = [name if given in (None, "") else given for given, name in pairs]
+    merged = {key: names}
+    for name, values in own.items():
+        ours = columns.get(name)
+        if ours is None:
+            merged[name] = values
+        elif any(one not in (None, other) for one, other in zip(ours, values, strict=True)):
+            merged[f"input_{name}"] = values
+    return merged | dict(others)
 
 
 def _output_columns(
@@ -114,6 +143,8 @@ def predict_texts(
     own = evaluator.evaluator_of(trained.task).predict_texts
     predict = registry.load(own) if own else _predict_rows
     columns: dict[str, Any] = predict(trained, inputs, batch_size)
+    if len(columns["id"]) == len(inputs):  # not a row per word
+        columns = _with_own_columns(columns, inputs.columns)
     pairs = zip(inputs.ids, inputs.errors, strict=True)
     return columns, [f"{name}: {error}" for name, error in pairs if error]
 
@@ -141,17 +172,20 @@ def _predict_rows(trained: LoadedRun, inputs: TextInputs, batch_size: int) -> di
         columns: dict[str, Any] = {"prediction": []}
         if len(readable):
             predict = _load_predictor(trained, evaluator.evaluator_of(task).predict_rows)
-            columns = predict(
-                evaluator.EvaluationInputs(
-                    trained.model, loader, data.splits[_SPLIT], data.examples, data.examples.labels,
-                    trained.spec.classes, task, 0, 0, validation(trained),
-                )
-            )  # fmt: skip
+            indices = data.splits[_SPLIT]
+            with trained.progress("texts", len(indices), batch_size) as progress:
+                columns = predict(
+                    evaluator.EvaluationInputs(
+                        trained.model, loader, indices, data.examples, data.examples.labels,
+                        trained.spec.classes, task, 0, 0, validation(trained), [progress],
+                    )
+                )  # fmt: skip
         return all_ids | _insert_unreadable(columns, readable, inputs.errors)
     outputs = np.full((len(inputs.ids), trained.model.output.shape[-1]), np.nan)
     if len(readable):
         batches = loader.ordered(data.splits[_SPLIT])
-        outputs[readable] = trained.model.predict(batches, verbose=0)
+        with trained.progress("texts", len(readable), batch_size) as progress:
+            outputs[readable] = trained.model.predict(batches, verbose=0, callbacks=[progress])
     return all_ids | _output_columns(outputs, trained, inputs.errors)
 
 

@@ -136,5 +136,6 @@ def _find_answers(inputs: EvaluationInputs) -> BestAnswers:
     content: Any = inputs.examples.content
     scorer = span_search.build_scorer(inputs.model, content)
     return span_search.find_answers(
-        scorer, inputs.loader, content, inputs.indices, inputs.task.max_answer_words
-    )
+        scorer, inputs.loader, content, inputs.indices, inputs.task.max_answer_words,
+        inputs.callbacks,
+    )  # fmt: skip

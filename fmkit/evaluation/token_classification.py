@@ -61,7 +61,9 @@ def evaluate(inputs: EvaluationInputs) -> EvaluationResult:
     if not isinstance(content, Encoded) or not isinstance(annotations, Tags):
         raise TypeError("rows of sentences with tags are expected")
     names = annotations.names
-    predicted = _predict_tags(inputs.model, inputs.loader, inputs.indices, content, names)
+    predicted = _predict_tags(
+        inputs.model, inputs.loader, inputs.indices, content, names, inputs.callbacks
+    )
     of_sentences = [annotations.values[index] for index in predicted.sentences]
     labels = np.concatenate([np.zeros(0, np.int32), *of_sentences])
     metrics = entity_metrics.compute_metrics(
@@ -89,7 +91,12 @@ def _columns(
 
 
 def _predict_tags(
-    network: TaskModel, loader: Any, indices: np.ndarray, content: Encoded, names: Sequence[str]
+    network: TaskModel,
+    loader: Any,
+    indices: np.ndarray,
+    content: Encoded,
+    names: Sequence[str],
+    callbacks: Sequence[Any],
 ) -> _TagPredictions:
     """Tag the words of some rows.
 
@@ -105,7 +112,8 @@ def _predict_tags(
     best = np.full(count, outside, np.int64)
     confidence, label_probability = np.full(count, np.nan), np.full(count, np.nan)
     for chunk in _same_length(indices, content, _CHUNK_BATCHES * loader.ordered_batch_size):
-        logits = np.asarray(network.predict(loader.ordered(chunk), verbose=0), np.float32)
+        outputs = network.predict(loader.ordered(chunk), verbose=0, callbacks=[*callbacks])
+        logits = np.asarray(outputs, np.float32)
         rows = zip(content.origin[chunk], content.rows.read(chunk), logits, strict=True)
         for origin, row, scores in rows:
             used = np.flatnonzero(row[:, WORD] >= 0)
@@ -157,7 +165,8 @@ def predict(trained: LoadedRun, inputs: TextInputs, batch_size: int) -> dict[str
         prepare_batch=trained.task.prepare_batch, batch_size=batch_size,
     )  # fmt: skip
     names, everything = trained.spec.names, np.arange(len(examples))
-    predicted = _predict_tags(trained.model, loader, everything, content, names)
+    with trained.progress("texts", len(everything), batch_size) as progress:
+        predicted = _predict_tags(trained.model, loader, everything, content, names, [progress])
     ends_of_words = {
         "begin": [begin for of_text in spans for begin, _ in of_text],
         "end": [end for of_text in spans for _, end in of_text],

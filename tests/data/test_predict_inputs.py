@@ -62,6 +62,7 @@ def test_a_folder(tmp_path):
         "b.txt": ("two\nlines", ""),
         "c.txt": ("", "the file is empty: white space only"),
         "deep/a.md": ("one", ""),
+        "x.csv": ("", "its name does not end in .txt, .text or .md"),
     }
 
 

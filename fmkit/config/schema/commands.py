@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
-from fmkit.config.schema.data import DataConfig
+from fmkit.config.schema.data import DataConfig, encoding_problem
 from fmkit.config.schema.keys import FACTOR, SEED, at_least, between, key
 from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.optimizer import OptimizerConfig
@@ -63,13 +63,20 @@ class PredictConfig:
     run: str = key(MISSING, "The run: its folder, its id, or `last`.")
     input: str = key(
         MISSING,
-        "Images or texts: a file, a folder, a CSV or parquet table; for questions also JSON.",
+        "Images or texts: a file, a folder, a table or JSON, `-` for stdin; also without `input=`.",
     )
     output: str | None = key(
         None, "Table to write, `.csv` or `.parquet`; null writes a CSV in the run's predictions/."
     )
     overwrite: bool = key(False, "Replace the output if it exists.")
-    path_column: str = key("path", "Column with the image path, if the input is a table.")
+    path_column: str | None = key(
+        None,
+        "Column with the image path, if the input is a table; null is as in training, or `path`.",
+    )
+    image_root: str | None = key(
+        None,
+        "Folder that relative paths of a table start from; null: as in training, or the table's.",
+    )
     text_column: str | None = key(
         None, "Column with the text, if the input is a table; null is as in training, or `text`."
     )
@@ -84,7 +91,14 @@ class PredictConfig:
         None,
         "`by_word`: column of the word, from 1 or backwards from -1; null: as in training, or 1.",
     )
-    encoding: str = key("utf-8", "Encoding of texts, by its Python name.")
+    encoding: str | None = key(
+        None,
+        "Encoding of texts, by its Python name; null is as in training, or `utf-8`.",
+        check=encoding_problem,
+    )
+    quotes: bool | None = key(
+        None, "Cells of a CSV or TSV may be in double quotes; null is as in training, or `true`."
+    )
     batch_size: int = key(32, "Images or texts per step.", range=at_least(1))
     runtime: RuntimeConfig = key(MISSING, "Group.")
     plugins: str | None = key(None, "A Python file with MODELS, DATA or TASKS tables of your own.")

@@ -43,7 +43,10 @@ def list_examples(config: ArraysData) -> Examples:
     kind = "classes" if config.labels == "auto" else config.labels
     optional = [] if kind == "classes" else [config.name_key]
     images, labels, *name_arrays = _read(path, [config.image_key, config.label_key], optional)
-    problems = [*_image_problems(config, images), *_label_problems(kind, config.label_key, labels)]
+    problems = [
+        *_image_problems(config.image_key, images),
+        *_label_problems(kind, config.label_key, labels),
+    ]
     if name_arrays and not problems:
         problems += _name_problems(config, name_arrays[0], labels)
     if not problems and len(images) != len(labels):
@@ -67,6 +70,18 @@ def list_examples(config: ArraysData) -> Examples:
     ids = [row_id(index) for index in range(len(images))]
     content, findings = ImageArray(_pixels(images)), name_findings(names, ids)
     return without_classes(ids, content, targets, findings=findings)
+
+
+def read_images(path: Path, key: str) -> np.ndarray:
+    """The images of a file without their labels, (N, H, W) or (N, H, W, C) uint8.
+
+    Raises:
+        DataError: they cannot be read, or are not images.
+    """
+    (images,) = _read(path, [key], [])
+    if problems := _image_problems(key, images):
+        raise DataError(combine_messages([f"{path.name}: {problem}" for problem in problems]))
+    return _pixels(images)
 
 
 def from_rows(images: np.ndarray, labels: np.ndarray) -> Examples:
@@ -122,8 +137,7 @@ def _read(path: Path, keys: list[str], optional: list[str]) -> list[np.ndarray]:
     return arrays
 
 
-def _image_problems(config: ArraysData, images: np.ndarray) -> list[str]:
-    name = config.image_key
+def _image_problems(name: str, images: np.ndarray) -> list[str]:
     shape_fits = images.ndim == 3 or (images.ndim == 4 and images.shape[-1] in (1, 3, 4))
     if not shape_fits or 0 in images.shape:
         hint = "Channels come last." if images.ndim == 4 and images.shape[1] in (1, 3) else ""

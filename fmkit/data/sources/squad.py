@@ -70,6 +70,7 @@ class Entry:
         has_id: whether `name` is an id of the file.
         fault: what is wrong with its form; its other attributes do not count then.
         spans: of the answers in the context, once they have been located.
+        cells: all keys of its record; empty in SQuAD's own JSON.
         split: of its file.
     """
 
@@ -83,6 +84,7 @@ class Entry:
     fault: str = ""
     spans: tuple[Span, ...] = ()
     split: str = ""
+    cells: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -242,7 +244,7 @@ def read_entries(path: Path, keys: Keys) -> Iterator[Entry]:
             elif "paragraphs" in record.value:
                 yield from _article(record.value, f"data[{index}]")
             else:
-                yield _record(record.value, row_id(index), keys)
+                yield replace(_record(record.value, row_id(index), keys), cells=record.value)
     except UnusableInput as error:
         if isinstance(error, ColumnError):
             hint = "data.text_column and data.pair_column name the columns."

@@ -7,6 +7,7 @@ the position of the sentence in the file, so that words and tags may be edited a
 split.
 """
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,28 +42,57 @@ class _Row(NamedTuple):
 def list_examples(config: TokenTableData) -> Examples:
     """The sentences of the table `config.root`, in the order of its rows."""
     path = existing_path(config.root, "file")
-    names = (config.word_column, config.tag_column, config.sentence_column or "")
-    columns = list(dict.fromkeys(filter(None, [*names, *split_columns(config)])))
-    try:
-        tag_names = config.tag_names or class_names(path, config.tag_column) or None
-        rows = _rows(path, columns, config)
-        reader = _SentenceReader(config, tag_names)
-        sentences = (reader.by_word if config.sentence_column else reader.by_sentence)(rows)
-    except UnusableInput as error:
-        hint, encoding = "", config.encoding
-        if isinstance(error, CsvError) and config.quotes:
-            meaning = "If double quotes mean nothing in this file, as in many a .tsv"
-            hint = f"{meaning}: data.quotes=false"
-        elif isinstance(error, ColumnError):
-            hint = _HINT
-        raise as_data_error(path, error, encoding, hint, "data.encoding") from None
-    if not sentences:
-        raise DataError(f"{path} has no rows.")
+    tag_names, sentences = _sentences(path, config, _HINT, "data.")
     findings = []
     different = {tag for sentence in sentences for tag in sentence.tags}
     if not tag_names and different and all(tag.isdecimal() for tag in different):
         findings.append(Finding("unnamed_tags", join_names(sorted(different, key=int), 10)))
     return examples(sentences, findings)
+
+
+def read_words(path: Path, config: TokenTableData) -> list[Sentence]:
+    """The sentences of a table by the columns of a config, without tags, splits and groups.
+
+    Raises:
+        DataError: it cannot be read, lacks the columns, or has no rows.
+    """
+    words_only = dataclasses.replace(
+        config, root=str(path), tag_column="", split_column=None, group_column=None
+    )
+    _, sentences = _sentences(path, words_only, "A column of texts: text_column=NAME", "")
+    return sentences
+
+
+def _sentences(
+    path: Path, config: TokenTableData, hint: str, prefix: str
+) -> tuple[list[str] | None, list[Sentence]]:
+    """The names of numbered tags, where there are any, and all sentences.
+
+    Args:
+        config: an empty `tag_column` reads no tags.
+        hint: what to do where a column is missing.
+        prefix: of the keys `encoding` and `quotes`.
+    """
+    names = (config.word_column, config.tag_column, config.sentence_column or "")
+    columns = list(dict.fromkeys(filter(None, [*names, *split_columns(config)])))
+    tag_names = config.tag_names
+    try:
+        if config.tag_column:
+            tag_names = tag_names or class_names(path, config.tag_column) or None
+        rows = _rows(path, columns, config)
+        reader = _SentenceReader(config, tag_names)
+        sentences = (reader.by_word if config.sentence_column else reader.by_sentence)(rows)
+    except UnusableInput as error:
+        encoding = config.encoding
+        if isinstance(error, CsvError) and config.quotes:
+            meaning = "If double quotes mean nothing in this file, as in many a .tsv"
+            hint = f"{meaning}: {prefix}quotes=false"
+        elif not isinstance(error, ColumnError):
+            hint = ""
+        raise as_data_error(path, error, encoding, hint, f"{prefix}encoding") from None
+    if not sentences:
+        raise DataError(f"{path} has no rows.")
+    return tag_names, sentences
 
 
 def _rows(path: Path, columns: Sequence[str], config: TokenTableData) -> Iterator[_Row]:
@@ -106,12 +136,13 @@ class _SentenceReader:
 
     def _add_lists(self, sentence: Sentence, row: _Row) -> list[str]:
         """Add the words and tags of a row that has lists of them; what is wrong with it."""
-        names = (self._config.word_column, self._config.tag_column)
-        words, tags = (parse_cell(row.cells[name]) for name in names)
-        if isinstance(words, str) and isinstance(tags, list):  # the sentence as a text
-            words = words.split()
+        names = tuple(filter(None, (self._config.word_column, self._config.tag_column)))
+        words, *others = (parse_cell(row.cells[name]) for name in names)
+        if words and isinstance(words, str) and isinstance(others[0] if others else [], list):
+            words = words.split()  # the sentence as a text
+        cells = [words, *others]
         split_problems = self._set_split_and_group(sentence, row)
-        for column, cell in zip(names, (words, tags), strict=True):
+        for column, cell in zip(names, cells, strict=True):
             if cell is None or cell == "":
                 return [f"{column!r} is empty", *split_problems]
             if isinstance(cell, list) and any(isinstance(entry, list | dict) for entry in cell):
@@ -126,6 +157,7 @@ class _SentenceReader:
                     "apart.",
                 )
         self._has_lists = True
+        tags = others[0] if others else [None] * len(words)
         if len(words) != len(tags):
             counts = f"{plural(len(words), 'word')} and {plural(len(tags), 'tag')}"
             return [counts, *split_problems]
@@ -159,7 +191,7 @@ class _SentenceReader:
 
     def _add_row(self, sentence: Sentence, row: _Row) -> list[str]:
         """Add a row's word to its sentence, whose first row names split and group; its problems."""
-        word, tag = row.cells[self._config.word_column], row.cells[self._config.tag_column]
+        word, tag = row.cells[self._config.word_column], row.cells.get(self._config.tag_column)
         if isinstance(word, list | tuple) or isinstance(tag, list | tuple):
             key = f"data.sentence_column={self._config.sentence_column}"
             raise DataError(
@@ -181,7 +213,9 @@ class _SentenceReader:
         problems = []
         if not text or "\0" in text:
             problems.append("a NUL character" if text else "no word")
-        if not name:
+        if not self._config.tag_column:
+            pass
+        elif not name:
             problems.append("no tag")
         elif tag_names is not None and name not in tag_names:
             number = int(name) if name.isdecimal() and len(name) < 10 else len(tag_names)

@@ -9,6 +9,7 @@ M rows, Q questions, n tokens of a row, m of them in the text.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,7 +95,12 @@ def build_scorer(network: Any, content: Encoded) -> keras.Model:
 
 
 def find_answers(
-    scorer: Any, loader: Any, content: Encoded, indices: np.ndarray, max_words: int
+    scorer: Any,
+    loader: Any,
+    content: Encoded,
+    indices: np.ndarray,
+    max_words: int,
+    callbacks: Sequence[Any] = (),
 ) -> BestAnswers:
     """The best answer of each question that has rows at `indices`.
 
@@ -104,12 +110,13 @@ def find_answers(
         content: the rows, with the questions behind them.
         indices: which rows; all of each question.
         max_words: of an answer.
+        callbacks: of Keras, called with each batch.
 
     Raises:
         NonFiniteError: scores are NaN or infinite.
     """
     indices = np.asarray(indices, np.int64)
-    outputs = scorer.predict(loader.ordered(indices), verbose=0)
+    outputs = scorer.predict(loader.ordered(indices), verbose=0, callbacks=[*callbacks])
     windows = [
         _best_of_window(row, scores[: len(row)].astype(np.float64), max_words)
         for row, scores in zip(content.rows.read(indices), outputs, strict=True)

@@ -1,0 +1,222 @@
+"""`fmkit predict` reads what training reads, by its settings, and its table is usable as it is."""
+
+import gzip
+import io
+import json
+import shutil
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from kept_runs import kept_run
+from PIL import Image
+
+from fmkit.core import console
+from fmkit.evaluation.progress import Progress
+
+TEXTS = ["the price is 7", "his name is Ada"]
+
+
+@pytest.fixture
+def images(tmp_path):
+    return kept_run("images", tmp_path)
+
+
+@pytest.fixture
+def texts(tmp_path):
+    return kept_run("texts", tmp_path)
+
+
+@pytest.fixture
+def predicted(fmkit, tmp_path):
+    """Predict: the table, stdout and stderr."""
+
+    def run(*words, code=0):
+        (tmp_path / "out.csv").unlink(missing_ok=True)
+        returned, out, err = fmkit("predict", "run=last", "output=out.csv", *words)
+        assert returned == code, err
+        table = pd.read_csv(tmp_path / "out.csv", dtype=str, keep_default_na=False)
+        return SimpleNamespace(table=table, out=out, err=" ".join(err.split()))
+
+    return run
+
+
+def stdin(monkeypatch, text):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+
+
+def test_photos_as_words_each_file_with_a_row(images, predicted, tmp_path):
+    folder = tmp_path / "new"
+    for name in ("deep/.hidden", "@eaDir", "__MACOSX", ".ipynb_checkpoints"):
+        (folder / name).mkdir(parents=True)
+        shutil.copy(tmp_path / "photos/red/00.png", folder / name / "a.png")
+    shutil.copy(tmp_path / "photos/red/00.png", folder / "deep" / "a.png")
+    shutil.copy(tmp_path / "photos/red/00.png", folder / "b.png")
+    (folder / "notes.txt").write_text("to do")
+    (folder / "c.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0" + bytes(100))
+    result = predicted("new", "photos/green/00.png")
+    names = ["new/b.png", "new/c.heic", "new/deep/a.png", "new/notes.txt", "photos/green/00.png"]
+    assert list(result.table["path"]) == [str(tmp_path / name) for name in names]
+    has_error = [bool(error) for error in result.table["error"]]
+    assert has_error == [False, True, False, True, False]
+    assert [bool(name) for name in result.table["prediction"]] == [not error for error in has_error]
+    assert "HEIC" in result.table["error"][1]
+    assert "a text, not an image" in result.table["error"][3]
+    assert "5 images, 2 of them could not be read" in result.out
+    assert "predict: 5 images with run" in result.err
+
+
+def test_a_table_of_photos_is_read_as_in_training(images, predicted, tmp_path):
+    config = images / "config.yaml"
+    text = config.read_text().replace("name: image_folder", "name: image_table")
+    text = text.replace("outside_links: false", f"image_root: {tmp_path}/photos\n  path_column: f")
+    config.write_text(text)
+    (tmp_path / "lists").mkdir()
+    shutil.copy(tmp_path / "photos/blue/00.png", tmp_path / "lists" / "own.png")
+    rows = "id;f;colour\nA;red\\00.png;red\nB;own.png;blue\nC;gone.png;\n;;x\n"
+    (tmp_path / "lists/new.csv").write_text(rows)
+    result = predicted("lists/new.csv")
+    assert list(result.table)[:5] == ["path", "f", "id", "colour", "prediction"]
+    assert list(result.table["path"])[:2] == [
+        str(tmp_path / "photos/red/00.png"),
+        str(tmp_path / "lists/own.png"),
+    ]
+    assert list(result.table["id"]) == ["A", "B", "C", ""]
+    assert list(result.table["colour"]) == ["red", "blue", "", "x"]
+    assert "'gone.png' is not in photos" in result.table["error"][2]
+    assert "no path" in result.table["error"][3]
+    result = predicted("lists/new.csv", "image_root=lists", "path_column=f")
+    assert "is not in lists" in result.table["error"][0]
+    assert result.table["prediction"][1]
+
+
+def test_images_of_an_array(images, predicted, tmp_path):
+    paths = [tmp_path / f"photos/{name}/00.png" for name in ("red", "green")]
+    np.savez(tmp_path / "new.npz", images=np.stack([np.asarray(Image.open(p)) for p in paths]))
+    result = predicted("new.npz")
+    assert list(result.table["id"]) == ["row-000000", "row-000001"]
+    of_files = predicted(*map(str, paths)).table
+    assert list(of_files["prediction"]) == list(result.table["prediction"])
+    assert list(of_files["probability_red"]) == list(result.table["probability_red"])
+
+
+RECORDS = [{"key": f"k{number}", "review": text} for number, text in enumerate(TEXTS)]
+
+
+def write_records(path):
+    frame = pd.DataFrame(RECORDS)
+    if path.suffix == ".json":
+        path.write_text(json.dumps(RECORDS, indent=2))
+    elif path.name.endswith(".jsonl"):
+        path.write_text("".join(f"{json.dumps(record)}\n" for record in RECORDS))
+    elif path.name.endswith(".gz"):
+        path.write_bytes(gzip.compress(frame.to_csv(index=False).encode()))
+    elif path.suffix == ".parquet":
+        frame.to_parquet(path)
+    elif path.suffix == ".xlsx":
+        frame.to_excel(path, index=False)
+    else:
+        frame.to_csv(path, index=False, sep=";", encoding="utf-16")
+    return path
+
+
+def test_every_format_of_texts_gives_the_same_rows(texts, predicted, tmp_path):
+    known = predicted(*TEXTS)
+    assert list(known.table)[:3] == ["id", "text", "prediction"]
+    assert list(known.table["text"]) == TEXTS
+    files = ["a.json", "a.jsonl", "a.csv.gz", "a.parquet", "a.csv"]
+    for name in files:
+        write_records(tmp_path / name)
+        words = ["encoding=utf-16"] if name == "a.csv" else []
+        table = predicted(name, "text_column=review", *words).table
+        assert list(table)[:4] == ["id", "review", "key", "prediction"], name
+        assert list(table["review"]) == TEXTS, name
+        assert list(table["key"]) == ["k0", "k1"], name
+        assert list(table["probability_price"]) == list(known.table["probability_price"]), name
+
+
+def test_settings_of_a_table_are_those_of_the_run(texts, predicted, tmp_path):
+    config = texts / "config.yaml"
+    text = config.read_text()
+    for key, old, new in (("text_column", "text", "review"), ("encoding", "utf-8", "cp1252")):
+        assert f"  {key}: {old}\n" in text
+        text = text.replace(f"  {key}: {old}\n", f"  {key}: {new}\n")
+    config.write_text(text)
+    (tmp_path / "new.csv").write_bytes("id;review\nx1;na\xefve\n".encode("cp1252"))
+    table = predicted("new.csv").table
+    assert (list(table["id"]), list(table["review"])) == (["x1"], ["na\xefve"])
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["".join(f"{text}\n\n" for text in TEXTS), "".join(f'{{"text": "{t}"}}\n' for t in TEXTS),
+     json.dumps([{"text": text} for text in TEXTS], indent=1)],
+    ids=["lines", "json lines", "json"],
+)  # fmt: skip
+def test_texts_from_stdin(texts, predicted, monkeypatch, content):
+    stdin(monkeypatch, content)
+    table = predicted("-").table
+    assert list(table["text"]) == TEXTS
+    assert all(table["prediction"])
+
+
+def test_photos_from_stdin(images, predicted, monkeypatch, tmp_path):
+    stdin(monkeypatch, "photos/red/00.png\nphotos/none.png\n")
+    table = predicted("-").table
+    assert list(table["path"]) == [
+        str(tmp_path / "photos" / name) for name in ("red/00.png", "none.png")
+    ]
+    assert [bool(name) for name in table["prediction"]] == [True, False]
+
+
+def test_what_is_neither_a_file_nor_a_text_is_refused(texts, fmkit):
+    for word in ("reviews", "reviews.csv", "./my reviews", "my reviews.csv"):
+        code, _, err = fmkit("predict", "run=last", word)
+        assert code == 3, word
+        assert "fmkit predict run=RUN -" in err
+    code, _, err = fmkit("predict", "run=last", "input=texts.csv", "I loved it")
+    assert (code, "both name what to predict" in err) == (2, True)
+
+
+def test_columns_of_the_input_that_have_a_name_of_ours(texts, predicted, tmp_path):
+    (tmp_path / "new.csv").write_text("text,prediction,confidence\nthe price is 7,old,1\n")
+    table = predicted("new.csv").table
+    assert list(table["input_prediction"]) == ["old"]
+    assert list(table["input_confidence"]) == ["1"]
+    assert list(table["prediction"]) != ["old"]
+
+
+def test_the_screen_shows_texts_and_how_many_more(texts, predicted, tmp_path):
+    (tmp_path / "new.txt").write_text("".join(f"line {number}\n" for number in range(1, 14)))
+    out = predicted("new.txt").out
+    assert "line 10" in out
+    assert "line 11" not in out
+    assert "13 texts; the table has the other 3" in out
+
+
+def test_a_long_prediction_shows_a_line_now_and_then(monkeypatch, capsys):
+    always_due = SimpleNamespace(is_due=lambda: True)
+    monkeypatch.setattr("fmkit.evaluation.progress.Throttle", lambda seconds: always_due)
+    with Progress("predict", "images", 96, step=32) as progress:
+        for batch in range(3):
+            progress.on_predict_batch_end(batch)
+    assert capsys.readouterr().err.splitlines() == [
+        "predict: images, 32 of 96 done",
+        "predict: images, 64 of 96 done",
+    ]
+    with Progress("predict", "images", 96, verbose=False) as progress:
+        progress.advance(40)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_terminal_gets_a_bar(monkeypatch):
+    shown = io.StringIO()
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = console.PipeSafeConsole(file=shown, force_terminal=True)
+    monkeypatch.setattr(console, "stderr", terminal)
+    with Progress("eval", "texts", 7) as progress:
+        progress.advance(7)
+    assert "eval: texts" in shown.getvalue()
+    assert "7/7" in shown.getvalue()
