@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit.commands import json_output, launch
+from fmkit.commands import early_checks, json_output, launch
 from fmkit.commands.result_tables import duration, new_table
 from fmkit.config.schema.commands import CheckConfig
 from fmkit.core import files
@@ -35,6 +35,7 @@ def check_data(config: CheckConfig) -> dict[str, Any]:
     from fmkit.data import load
     from fmkit.data.quality import contact_sheet, inspect, report
 
+    early_checks.require_data(config.data)
     folder = _output_folder(config.output)
     path, sheet = folder / run_dir.DATA_REPORT, folder / run_dir.CONTACT_SHEET
     seed = config.runtime.seed if config.data.split_seed is None else config.data.split_seed

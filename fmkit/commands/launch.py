@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fmkit.commands import data_path, failures
+from fmkit.commands import failures, typed_settings
 from fmkit.config import command_line, compose, user_overrides
 from fmkit.config.command_line import CommandLine
 from fmkit.config.preflight import check
@@ -40,8 +40,7 @@ def run_command(
     Raises:
         FmkitError: the command line or the config is wrong, or `job` raised it.
     """
-    line = data_path.with_settings(command_line.parse(command, arguments))
-    names = allowed_names(line.value("plugins"))
+    line, names = read_line(command, arguments)
     if inherited:
         line = inherit(line, names, "run", inherited)
     if line.multirun:
@@ -69,6 +68,16 @@ def run_command(
     if failure is not None:
         raise failure
     return result
+
+
+def read_line(command: str, arguments: Sequence[str]) -> tuple[CommandLine, dict[str, list[str]]]:
+    """A command line with the settings that its path and its model's name stand for.
+
+    The second are the allowed names, as of `allowed_names`.
+    """
+    line = typed_settings.with_data_settings(command_line.parse(command, arguments))
+    names = allowed_names(line.value("plugins"))
+    return typed_settings.with_model_settings(line, names["model.name"]), names
 
 
 def inherit(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmkit.commands import data_path, failures, json_output, launch, result_tables, training_run
+from fmkit.commands import early_checks, failures, json_output, launch, result_tables, training_run
 from fmkit.config import command_line, compose, interpolation, objectives, user_overrides
 from fmkit.config.command_line import CommandLine
 from fmkit.config.preflight import check
@@ -42,10 +42,9 @@ def _train(command: str, arguments: Sequence[str]) -> list[Path]:
 
     A run that fails raises its error; in a sweep only after the last job.
     """
-    line = data_path.with_settings(command_line.parse(command, arguments))
-    names = launch.allowed_names(line.value("plugins"))
+    line, names = launch.read_line(command, arguments)
     line = launch.inherit(line, names, "init", ("model", "data"))
-    config = check(line, names)
+    config = check(line, names, None if line.shows_only else early_checks.refuse)
     if line.shows_only:
         compose.show_configs(line)
         return []

