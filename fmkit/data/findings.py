@@ -171,7 +171,7 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "without_label": ("examples without labels", ""),
         "placeholder_class": (
             "classes whose name often means a missing label",
-            "Leave the cells empty if it does here.",
+            "Leave the cells empty, or take the folder out, if it does here.",
         ),
         "hidden_file": ("hidden files, ignored", ""),
         "wrong_extension": ("the content has another format than the file name says", ""),

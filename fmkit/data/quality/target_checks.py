@@ -23,7 +23,10 @@ in the 32 bits that networks compute with."""
 QUANTILES = (0, 5, 25, 50, 75, 95, 100)
 """Percentiles that the report gives of numbers and sizes."""
 
-_PLACEHOLDERS = frozenset(("na", "n/a", "#n/a", "nan", "null", "nil", "none", "?", "-", "--", "."))
+_PLACEHOLDERS = frozenset((
+    "na", "n/a", "#n/a", "nan", "null", "nil", "none", "?", "-", "--", ".", "unlabeled",
+    "unlabelled", "unsorted",
+))  # fmt: skip
 
 Splits = Mapping[str, np.ndarray]
 """By name, positions of examples; `all` where there are no splits."""

@@ -30,7 +30,12 @@ _PAIRS = (("sentence1", "sentence2"), ("premise", "hypothesis"), ("question1", "
           ("text_a", "text_b"), ("text1", "text2"))  # fmt: skip
 _WORD, _TAG = ("word", "token", "words", "tokens"), ("tag", "ner", "ner_tag", "label", "pos")
 _SENTENCE = ("sentence", "sentence #", "sentence_id", "sentence_idx", "sent_id")
-_ID = re.compile(r"(unnamed: ?\d+|index|.*\bid|.*_id|idx|id_.*)?", re.IGNORECASE)
+_ID = re.compile(
+    r"(unnamed: ?\d+|index|.*\bid|.*_id|idx|id_.*|_.*|.*hash|timestamp|.*_at)?", re.IGNORECASE
+)
+"""Columns that tell rows apart or say how they came to be; tools begin their names with `_`."""
+_DATE = re.compile(r"\d{1,4}([./-])\d{1,2}\1\d{1,4}([T ].*)?")
+_SPANS = ("spans", "entities", "ner", "label", "labels")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _SEPARATORS = ("|", ";")
 _MANY = 20  # different whole numbers that are more likely measured than named
@@ -65,6 +70,13 @@ def roles(columns: Columns, chosen: Mapping[str, Any], example: str) -> Roles:
         ConfigError: several columns may be the label, or there is neither a text nor a photo.
     """
     names = {name.strip().lower(): name for name in columns}
+    for name in (names[name] for name in _SPANS if name in names):
+        if any(map(_are_spans, map(parse_cell, _filled(columns[name])))):
+            raise ConfigError(
+                f"column {name} marks parts of texts by their positions.",
+                "fmkit learns such entities from words with tags: export the data as CoNLL, or as "
+                "lists of tokens and of tags such as B-PER.",
+            )
     for find in (_records, _token_lists, _words):
         if table := find(columns, names):
             return table
@@ -153,6 +165,23 @@ def _content_and_labels(
     return result
 
 
+def _are_spans(value: Any) -> bool:
+    """Whether a cell is a list of parts of a text, as annotation tools write it.
+
+    A part is `[start, end, label]`, or an object with `start` and `end`.
+    """
+    if not isinstance(value, list) or not value:
+        return False
+    return all(
+        {"start", "end"} <= part.keys()
+        if isinstance(part, dict)
+        else isinstance(part, list)
+        and len(part) == 3
+        and all(isinstance(bound, int) for bound in part[:2])
+        for part in value
+    )
+
+
 def _own(columns: Columns, chosen: Mapping[str, Any], key: str) -> str | None:
     name = chosen.get(key)
     return name if isinstance(name, str) and name in columns else None
@@ -202,7 +231,7 @@ def _label_column(columns: Columns, rest: Sequence[str], example: str) -> str | 
 def _may_be_label(name: str, values: Sequence[Any]) -> bool:
     """Whether values repeat, or are numbers, in a column that is not one of ids."""
     filled = [str(value) for value in _filled(values)]
-    if not filled or _ID.fullmatch(name.strip()):
+    if not filled or _ID.fullmatch(name.strip()) or all(map(_DATE.fullmatch, filled)):
         return False
     if all(_NUMBER.fullmatch(value) for value in filled):
         return len(set(filled)) > 1

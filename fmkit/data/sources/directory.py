@@ -32,6 +32,11 @@ _DOCUMENTATION = (
 """Names, without their ending, of texts that describe a data set and are not part of it."""
 
 
+def is_documentation(path: Path) -> bool:
+    """Whether a text describes a data set by its name, rather than being part of it."""
+    return path.stem.lower() in _DOCUMENTATION
+
+
 @dataclass(frozen=True)
 class FileKind:
     """The kind of files that a listing looks for.
@@ -162,11 +167,11 @@ class Listing:
         """Add files where class folders could be: classes themselves, or misplaced."""
         matching, kind = [], self.kind
         for path in map(Path, files):
-            is_documentation = kind.class_files and path.stem.lower() in _DOCUMENTATION
-            if kind.matches(path.name) and not is_documentation:
+            describes = kind.class_files and is_documentation(path)
+            if kind.matches(path.name) and not describes:
                 matching.append(path)
             else:
-                self.unsupported[path.name if is_documentation else suffix_of(path.name)] += 1
+                self.unsupported[path.name if describes else suffix_of(path.name)] += 1
         names = [path.name for path in matching]
         if matching and (folders or not kind.class_files):
             subject = plural(len(matching), f"{kind.noun} is", f"{kind.noun}s are")

@@ -20,10 +20,12 @@ from fmkit.core.safe_io import UnsafeContent
 from fmkit.data.findings import UnusableInput
 from fmkit.data.formats.tables import ENDINGS as TABLES
 from fmkit.data.formats.tables import SHOWN_ENDINGS, records
+from fmkit.data.formats.text_files import as_data_error
 from fmkit.data.images.image_file import EXTENSIONS
 from fmkit.data.sources import conll
 from fmkit.data.sources.column_roles import Columns, Roles, as_columns, roles
-from fmkit.data.sources.paths import is_ignored, split_of
+from fmkit.data.sources.directory import is_documentation
+from fmkit.data.sources.paths import find_file, is_ignored, split_of
 from fmkit.data.sources.text_folder import ENDINGS as TEXTS
 
 _ARRAYS = (".npz",)
@@ -33,6 +35,7 @@ _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".rar", "
 _TAKE_FOLDERS = ("chat", "preferences", "squad", "conll", "text_lines")
 _TAG = re.compile(r"O|[BIESLU]-\S+|[A-Z]{1,5}\$?|[.,:`'()$#\"-]{1,3}|-[LR]RB-")
 _ROWS, _MAX_FILES, _MAX_CLASS_FILES = 200, 20_000, 30
+_PROBED = 5  # rows of a table whose photos are looked for
 
 _LANGUAGE = {"task": "masked_lm", "stage": "continued", "model": "minilm"}
 _GROUPS: dict[str, dict[str, str]] = {
@@ -105,6 +108,7 @@ def _file(request: Request, path: Path) -> Recognised:
     if name.endswith(_TAGGED) or (name.endswith((*TEXTS, ".tsv")) and _is_tagged(path)):
         return _recognised("conll", path, "sentences with a tag for each word")
     if name.endswith(TEXTS):
+        _refuse_fasttext(path)
         return _recognised("text_lines", path, "texts without labels, one per line")
     if not name.endswith(_FILES):
         endings = ", ".join([*_ARRAYS, *TEXTS, *_TAGGED])
@@ -118,14 +122,17 @@ def _file(request: Request, path: Path) -> Recognised:
 
 def _table(request: Request, path: Path) -> Recognised:
     shown = display_path(path)
-    try:
-        columns = _sample(path)
-    except UnusableInput as error:
-        raise DataError(f"{shown} cannot be read: {error.why or 'it is empty'}.") from None
+    columns = _sample(request, path)
     if not columns:
-        raise DataError(f"{shown} has no rows.")
+        raise DataError(f"{shown} has no rows with names of columns.")
+    _require_header(path, columns)
+    chosen = dict(request.chosen)
+    if not {"path_column", "text_column"} & chosen.keys() and (
+        ids := _column_of_ids(path, columns)
+    ):
+        chosen["path_column"] = ids
     try:
-        table = roles(columns, request.chosen, request.line)
+        table = roles(columns, chosen, request.line)
     except ConfigError as error:
         raise ConfigError(f"{shown}: {error.message}", error.hint) from None
     if table.source == "image_table":
@@ -157,22 +164,61 @@ def _labelled_table(request: Request, path: Path, table: Roles) -> Recognised:
     return result
 
 
-def _sample(path: Path) -> Columns:
-    """The first rows of a table, by column."""
-    rows = (row.value for row in records(path, list_key="data") if isinstance(row.value, dict))
-    return as_columns(itertools.islice(rows, _ROWS))
+def _sample(request: Request, path: Path) -> Columns:
+    """The first rows of a table, by column; the user's encoding and columns lead to the table."""
+    encoding = str(request.chosen.get("encoding", "utf-8"))
+    columns = [request.chosen.get(key) for key in ("path_column", "text_column", "label_column")]
+    try:
+        rows = records(
+            path,
+            encoding,
+            quotes=request.chosen.get("quotes") is not False,
+            list_key="data",
+            required=[name for name in columns if isinstance(name, str)],
+        )
+        objects = (row.value for row in rows if isinstance(row.value, dict))
+        return as_columns(itertools.islice(objects, _ROWS))
+    except UnusableInput as error:
+        raise as_data_error(path, error, encoding, encoding_key="data.encoding") from None
+
+
+def _require_header(path: Path, columns: Columns) -> None:
+    """Refuse a table whose names of columns are those of photos: its first row.
+
+    Raises:
+        DataError: a name is that of a file of a photo.
+    """
+    names = [name for name in columns if name.lower().endswith(EXTENSIONS)]
+    if names:
+        raise DataError(
+            f"{display_path(path)}: the first row has {names[0]!r}, where the names of the columns "
+            "are expected.",
+            "Add a row with names above it, such as path,label.",
+        )
 
 
 def _add_image_root(table: Roles, path: Path, columns: Columns) -> None:
     """The folder that the paths in a table start from, where it is one beside the table."""
     name = next((str(value) for value in columns[table.keys["path_column"]] if value), "")
-    if not name or (path.parent / name).exists():
-        return
-    folders = sorted(entry for entry in path.parent.iterdir() if entry.is_dir())
-    for folder in folders:
-        if not is_ignored(folder.name) and (folder / name).is_file():
-            table.keys["image_root"] = display_path(folder)
-            return
+    folders = [path.parent, *_folders_beside(path)]
+    folder = next((folder for folder in folders if find_file(folder, name, EXTENSIONS)), None)
+    if name and folder not in (None, path.parent):
+        table.keys["image_root"] = display_path(folder)
+
+
+def _folders_beside(path: Path) -> list[Path]:
+    entries = (entry for entry in path.parent.iterdir() if not is_ignored(entry.name))
+    return sorted(entry for entry in entries if entry.is_dir())
+
+
+def _column_of_ids(path: Path, columns: Columns) -> str | None:
+    """The column whose values are names of photos without their endings, in a folder beside."""
+    for column, values in columns.items():
+        names = [str(value) for value in values[:_PROBED]]
+        for folder in _folders_beside(path):
+            if names and all(name and find_file(folder, name, EXTENSIONS) for name in names):
+                return column
+    return None
 
 
 def _arrays(request: Request, path: Path) -> Recognised:
@@ -254,7 +300,8 @@ def _contents(folder: Path) -> _Contents:
 def _folder(request: Request, folder: Path) -> Recognised:
     contents, shown = _contents(folder), display_path(folder)
     tables = contents.loose_of(_FILES)
-    photos, texts = contents.loose_of(EXTENSIONS), contents.loose_of(TEXTS)
+    photos = contents.loose_of(EXTENSIONS)
+    texts = [path for path in contents.loose_of(TEXTS) if not is_documentation(path)]
     if not (tables or photos or texts) and len(contents.folders) == 1:
         return _folder(request, contents.folders[0])  # as archives extract: photos/photos/...
     if photos or contents.nested_of(EXTENSIONS):
@@ -277,7 +324,8 @@ def _folder(request: Request, folder: Path) -> Recognised:
 
 
 def _photos(request: Request, folder: Path, contents: _Contents) -> Recognised:
-    for table in contents.loose_of(TABLES):
+    tables = [path for path in contents.loose_of(TABLES) if "submission" not in path.name.lower()]
+    for table in sorted(tables, key=lambda path: split_of(path.name) != "train"):
         try:
             result = _table(request, table)
         except (ConfigError, DataError):
@@ -285,6 +333,7 @@ def _photos(request: Request, folder: Path, contents: _Contents) -> Recognised:
         if result.settings["data"] == "image_table":
             return result
     loose, nested = len(contents.loose_of(EXTENSIONS)), contents.nested_of(EXTENSIONS)
+    _require_one_table(request, contents.folders)
     if nested and len(contents.folders) > 1:
         return _recognised("image_folder", folder, "photos in a folder for each class")
     if request.needs_labels:
@@ -295,6 +344,25 @@ def _photos(request: Request, folder: Path, contents: _Contents) -> Recognised:
             f"column of file names and one of labels. Without labels: fmkit pretrain {shown}",
         )
     return _recognised("photos", folder, "photos without labels")
+
+
+def _require_one_table(request: Request, folders: Sequence[Path]) -> None:
+    """Refuse splits that have a table of labels each, beside their photos.
+
+    Raises:
+        ConfigError: each of several folders is a split with a table of photos in it.
+    """
+    if len(folders) < 2 or not all(split_of(folder.name) for folder in folders):
+        return
+    tables = [path for folder in folders for path in _contents(folder).loose_of(TABLES)]
+    if len(tables) >= len(folders):
+        first = next((path for path in tables if split_of(path.parent.name) == "train"), tables[0])
+        line = request.line.replace(request.path, display_path(first))
+        raise ConfigError(
+            f"{join_names([folder.name for folder in folders], 4)} have a table of labels each, "
+            "and one table is read.",
+            f"Join them into one, with the split in a column, or learn from one: {line}",
+        )
 
 
 def _data_files(request: Request, folder: Path, files: Sequence[Path]) -> Recognised:
@@ -316,6 +384,7 @@ def _data_files(request: Request, folder: Path, files: Sequence[Path]) -> Recogn
 
 def _texts(request: Request, folder: Path, texts: Sequence[Path]) -> Recognised:
     """Text files directly in a folder: tagged words, a file for each class, or documents."""
+    _refuse_fasttext(texts[0])
     if all(map(_is_tagged, texts[:3])):
         return _recognised("conll", folder, "sentences with a tag for each word")
     names = [path.stem for path in texts]
@@ -325,6 +394,20 @@ def _texts(request: Request, folder: Path, texts: Sequence[Path]) -> Recognised:
     if few and all(len(_first_lines(path)) > 1 for path in texts):
         return _recognised("text_folder", folder, "a file for each class, with a text per line")
     return _recognised("text_files", folder, "documents without labels")
+
+
+def _refuse_fasttext(path: Path) -> None:
+    """Refuse a text of which every line begins with a label, as fastText's do.
+
+    Raises:
+        DataError: it is such a text.
+    """
+    lines = _first_lines(path)
+    if lines and all(line.startswith("__label__") for line in lines):
+        raise DataError(
+            f"{display_path(path)} is in fastText's format, a label and a text per line.",
+            "Save it as a table with the columns label and text, such as .csv.",
+        )
 
 
 def _is_tagged(path: Path) -> bool:

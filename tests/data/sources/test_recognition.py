@@ -52,6 +52,11 @@ def arrays(root, **arrays):
 
 
 PIXELS, AGES = np.zeros((10, 8, 8), np.uint8), np.arange(10) / 3
+IDS = [number % 3 for number in range(40)]
+DATES = ["2026-11-30", "30.11.2026"] * 20
+TWO_SPLITS = ("train", "test")
+SPANS = {"text": "Anna lives in Rome", "label": [[0, 4, "PER"], [14, 18, "LOC"]]}
+PRODIGY = {"text": "Anna lives", "spans": [{"start": 0, "end": 4, "label": "PER"}], "_task_hash": 1}
 FILES = [f"{number % 3}.png" for number in range(40)]
 LAYOUTS = {
     "class folders": (lambda d: photos(d, "cat", "dog"), "image_folder", {}),
@@ -148,6 +153,18 @@ LAYOUTS = {
         lambda d: arrays(d, x_train=PIXELS, age=AGES), "arrays",
         {"data.image_key": "x_train", "data.label_key": "age", "task": "regression"},
     ),
+    "photos by id": (  # as competitions have them
+        lambda d: (photos(d, "train", "test"), table(d, "train.csv", id=IDS, label=NAMES),
+                   table(d, "sample_submission.csv", id=IDS, label=["good"] * 40)),
+        "image_table",
+        {"data.path_column": "id", "data.label_column": "label"},
+    ),
+    "records of tools": (
+        lambda d: table(d, text=TEXTS, _input_hash=range(40), created_at=DATES, Datum=DATES,
+                        verdict=NAMES),
+        "text_table",
+        {"data.label_column": "verdict"},
+    ),
     "one inside another": (lambda d: photos(d, "photos/cat", "photos/dog"), "image_folder", {}),
 }  # fmt: skip
 
@@ -184,6 +201,16 @@ def test_every_source_of_a_users_files_is_recognised(tmp_path):
          "a.csv, b.csv", "a.csv"),
         (lambda d: arrays(d, a=PIXELS), DataError, "10 labels beside a", "data.label_key=NAME"),
         (lambda d: arrays(d, a=AGES), DataError, "a (10,)", ""),
+        (lambda d: lines(d, "data.jsonl", SPANS), ConfigError, "column label marks", "CoNLL"),
+        (lambda d: lines(d, "data.jsonl", PRODIGY), ConfigError, "column spans marks", "CoNLL"),
+        (lambda d: (d / "a.csv").write_text("images/0.png,cat\nimages/1.png,dog\n"), DataError,
+         "first row has 'images/0.png'", "path,label"),
+        (lambda d: (d / "a.csv").write_bytes("text,label\nsehr schön,gut\n".encode("cp1252")),
+         DataError, "is not UTF-8", "data.encoding=cp1252"),
+        (lambda d: (d / "a.txt").write_text("__label__pos a text\n__label__neg another\n"),
+         DataError, "fastText", "such as .csv"),
+        (lambda d: [(photos(d, x), table(d / x, file=FILES, label=NAMES)) for x in TWO_SPLITS],
+         ConfigError, "test, train have a table", "train/data.csv"),
         (lambda d: None, DataError, "it is empty", ""),
         (lambda d: (d / "a.xyz").touch(), DataError, "it has 1 .xyz", ""),
         (lambda d: (d / "data.csv").write_text(""), DataError, "data.csv", ""),
@@ -204,6 +231,21 @@ def test_a_file_that_is_not_a_data_set(name, said, tmp_path):
     (tmp_path / name).touch()
     with pytest.raises(DataError, match=said):
         recognise(Request(name), tmp_path / name)
+
+
+def test_the_users_encoding_is_read_by(tmp_path):
+    (tmp_path / "a.csv").write_bytes("text,label\nein Wort hier,schön\n".encode("cp1252") * 9)
+    settings = recognise(Request("a", {"encoding": "cp1252"}), tmp_path / "a.csv").settings
+    assert settings["data"] == "text_table"
+
+
+def test_descriptions_beside_data_are_not_data(tmp_path):
+    (tmp_path / "README.md").write_text("# A data set")
+    table(tmp_path, text=TEXTS, label=NAMES)
+    assert recognise(Request("a"), tmp_path).settings["data"] == "text_table"
+    (tmp_path / "data.csv").unlink()
+    with pytest.raises(DataError, match="no photos, texts or tables"):
+        recognise(Request("a"), tmp_path)
 
 
 def test_photos_without_labels_are_for_pretraining(tmp_path):
