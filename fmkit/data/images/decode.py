@@ -169,8 +169,11 @@ def grey_levels(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """Values of any numeric type as uint8, from `low` as 0 to `high` as 255; others are clipped."""
     if values.dtype.itemsize == 2 and values.dtype.kind == "u":
         return grey_levels(np.arange(65536, dtype=np.float64), low, high)[values]
-    scaled = (values - np.float64(low)) * (255 / (high - low if high > low else 1))
-    return np.rint(np.nan_to_num(scaled).clip(0, 255)).astype(np.uint8)
+    dtype = values.dtype if values.dtype.kind == "f" else np.dtype(np.float64)
+    scaled = values - dtype.type(low)
+    scaled *= dtype.type(255 / (high - low if high > low else 1))
+    scaled[np.isnan(scaled)] = 0
+    return np.rint(scaled.clip(0, 255, out=scaled), out=scaled).astype(np.uint8)
 
 
 def values_range(values: np.ndarray) -> tuple[float, float]:
