@@ -18,6 +18,8 @@ MISTAKES = [
     ("finetune optimizer.learning_rate=nan", "nan", "finite"),
     ("finetune model=resnet5", "'resnet5'", "resnet50"),
     ("finetune data.grey_range=[a,b]", "['a', 'b']", "a list of numbers"),
+    ("finetune data.grey_range=[4095,0]", "[4095, 0]", "the lower one first"),
+    ("finetune data.grey_range=[1]", "[1]", "two numbers"),
     ("finetune data.grey_range=7", "7", "a list of numbers"),
     ("finetune model.name=resnet51", "'resnet51'", "resnet50"),
     ("finetune task=joint", "task.objectives has none", "task.objectives.pretrain.task="),
