@@ -39,7 +39,9 @@ def resume(arguments: Sequence[str]) -> Path:
         if not resumed.has_begun:
             resumed.run.release_lock()
             raise
-        raise failures.record(resumed.run, error) from error
+        failure = failures.record(resumed.run, error)
+        json_output.show("run", run_index.record(folder), lambda: None)
+        raise failure from error
     return folder
 
 

@@ -83,28 +83,40 @@ def _cell(value: Any) -> Text:
     return Text.from_markup(console.escape_markup(text), emoji=False)
 
 
-def listing(summaries: Sequence[run_index.RunSummary]) -> Rows:
-    """A row per run."""
+def listing(
+    summaries: Sequence[run_index.RunSummary], overrides: Mapping[str, list[str]] | None = None
+) -> Rows:
+    """A row per run; of the jobs of a sweep with the overrides in which they differ."""
     columns = (
-        *("id", "state", "test accuracy", "name", "data", "model", "val accuracy", "stage"),
-        *("phase", "epoch", "seconds", "command", "reason"),
+        *("id", "state", "test accuracy", *(["overrides"] if overrides else []), "name", "data"),
+        *("model", "val accuracy", "stage", "phase", "epoch", "seconds", "command", "reason"),
     )
-    return Rows("runs", columns, _rows(summaries, columns))
+    return Rows("runs", columns, _rows(summaries, columns, overrides))
 
 
-def ranking(ranked: Sequence[run_index.RunSummary], metric: str) -> Rows:
-    """Runs in the order given, with the metric that ranks them."""
+def ranking(
+    ranked: Sequence[run_index.RunSummary],
+    metric: str,
+    overrides: Mapping[str, list[str]] | None = None,
+) -> Rows:
+    """Runs in the order given, with the metric that ranks them, and overrides as in `listing`."""
     several = len({(run.data, run.data_root) for run in ranked}) > 1
     warning = "; runs on different data do not compare, add data=NAME" if several else ""
-    columns = ("id", metric, "data", "model", "stage", "state", "name")
-    return Rows(f"best by {metric}{warning}", columns, _rows(ranked, columns))
+    shown = ["overrides"] if overrides else []
+    columns = ("id", metric, *shown, "data", "model", "stage", "state", "name")
+    return Rows(f"best by {metric}{warning}", columns, _rows(ranked, columns, overrides))
 
 
-def _rows(summaries: Sequence[run_index.RunSummary], columns: Sequence[str]) -> list[list[Any]]:
+def _rows(
+    summaries: Sequence[run_index.RunSummary],
+    columns: Sequence[str],
+    overrides: Mapping[str, list[str]] | None,
+) -> list[list[Any]]:
     rows = []
     for run in summaries:
         stage = run.stage if not isinstance(run.stage, list) else "+".join(map(str, run.stage))
         values = {**run_index.row(run), "stage": stage, "data": run.data_label}
+        values["overrides"] = " ".join((overrides or {}).get(run.id, ()))
         rows.append([values.get(name.replace(" ", ".")) for name in columns])
     return rows
 

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,32 +76,50 @@ def runs(arguments: Sequence[str]) -> None:
 
 def _show_list(runs_dir: Path, as_csv: bool) -> None:
     summaries = run_index.runs(runs_dir)
-    folder = files.absolute_path(runs_dir)
+    folder, overrides = files.absolute_path(runs_dir), _overrides_of_jobs(summaries)
 
     def view() -> None:
         if as_csv:
             _print_csv(summaries)
         elif summaries:
-            _print([run_tables.listing(summaries)])
+            _print([run_tables.listing(summaries, overrides)])
         else:
             console.info(f"There is no run in {folder} yet.")
 
-    json_output.show("runs", {"folder": folder, "runs": _objects(summaries)}, view)
+    content = {"folder": folder, "runs": _objects(summaries, overrides)}
+    json_output.show("runs", content, view)
 
 
 def _show_ranking(runs_dir: Path, metric: str, data: str | None, as_csv: bool) -> None:
     is_larger_better = larger_is_better(metric)
     ranked = run_index.best(runs_dir, metric, data, is_larger_better)
+    overrides = _overrides_of_jobs(ranked)
 
     def view() -> None:
-        _print_csv(ranked) if as_csv else _print([run_tables.ranking(ranked, metric)])
+        _print_csv(ranked) if as_csv else _print([run_tables.ranking(ranked, metric, overrides)])
 
-    content = {"metric": metric, "larger_is_better": is_larger_better, "runs": _objects(ranked)}
+    rows = _objects(ranked, overrides)
+    content = {"metric": metric, "larger_is_better": is_larger_better, "runs": rows}
     json_output.show("ranking", content, view)
 
 
-def _objects(summaries: Sequence[RunSummary]) -> list[dict[str, Any]]:
-    return [{**vars(run), "folder": run.folder.absolute()} for run in summaries]
+def _objects(
+    summaries: Sequence[RunSummary], overrides: Mapping[str, list[str]]
+) -> list[dict[str, Any]]:
+    rows = [{**vars(run), "folder": run.folder.absolute()} for run in summaries]
+    return [row | {"overrides": overrides[row["id"]]} for row in rows] if overrides else rows
+
+
+def _overrides_of_jobs(summaries: Sequence[RunSummary]) -> dict[str, list[str]]:
+    """By id, the overrides in which the jobs of one sweep differ; empty for any other runs."""
+    parents = {run.folder.absolute().parent for run in summaries}
+    if len(parents) != 1 or parents.pop().parent.name != run_index.SWEEPS:
+        return {}
+    overrides = {run.id: RunReader(run.folder).overrides() for run in summaries}
+    shared = set.intersection(*map(set, overrides.values())) if len(overrides) > 1 else set()
+    return {
+        name: [word for word in words if word not in shared] for name, words in overrides.items()
+    }
 
 
 def _print(tables: Iterable[Rows]) -> None:

@@ -78,6 +78,7 @@ def _train(command: str, arguments: Sequence[str]) -> list[Path]:
     if line.multirun:
         _finish_sweep(folder, jobs, stopped)
     elif failure := jobs[0].error or stopped:
+        json_output.show("run", run_index.record(jobs[0].run.folder), lambda: None)
         raise failure
     return [job.run.folder for job in jobs]
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from fmkit.core import console, modalities, safe_io, safe_yaml, sanitize
 from fmkit.core.errors import ArtifactError, received
 from fmkit.core.types import DataSpec
@@ -31,6 +33,16 @@ class RunReader:
             raise self._unusable(run_dir.CONFIG, reason.lstrip(": ").rstrip("."))
         values: dict[str, Any] = safe_yaml.value(document.tree)
         return values
+
+    def overrides(self) -> list[str]:
+        """What the user set for this run, as Hydra recorded it; none where that cannot be read."""
+        try:
+            with (self.folder / run_dir.HYDRA / "overrides.yaml").open("rb") as stream:
+                events = list(yaml.parse(stream.read(safe_yaml.MAX_BYTES)))
+        except (OSError, yaml.YAMLError, RecursionError):
+            return []
+        # The parser's events are as many as the file has values: nothing is expanded.
+        return [event.value for event in events if isinstance(event, yaml.ScalarEvent)]
 
     def json(self, name: str, max_bytes: int = safe_io.MAX_JSON) -> dict[str, Any]:
         """One of the run's JSON files; ArtifactError where it is missing, damaged or too large."""

@@ -131,6 +131,14 @@ def test_a_sweep_is_one_object_and_its_failed_job_is_in_it(fmkit, photos):
     assert content["error"]["exit_code"] == 3
 
 
+def test_a_run_that_fails_says_where_it_is(fmkit, photos):
+    (photos / "red" / "broken.png").write_bytes(b"x")
+    code, content = fmkit("finetune", *QUICK, "data=image_folder", f"data.root={photos}")
+    assert code == content["error"]["exit_code"] == 3
+    assert (content["kind"], content["state"]) == ("run", "failed")
+    assert json.loads((Path(content["folder"]) / "status.json").read_text())["state"] == "failed"
+
+
 def test_a_tokenizer(fmkit, tmp_path):
     (tmp_path / "text.txt").write_text("the cat sat on the mat\n" * 50)
     words = ["data=text_lines", f"data.root={tmp_path}", f"output={tmp_path / 'tokens'}"]

@@ -268,15 +268,21 @@ def test_in_the_folder_of_a_sweep_its_jobs_are_listed(root, capsys, monkeypatch)
     sweep = root / "sweeps" / "2026-01-03_120000-mnopqr"
     for job in ("0", "1"):
         write(sweep / job, "status.json", {"state": "done", "test": {"accuracy": 0.5}})
+        write(sweep / job, ".hydra/overrides.yaml", f"- data=digits\n- runtime.seed={job}\n")
     write(sweep, "multirun.yaml", "")
     monkeypatch.chdir(sweep)
-    assert {row["id"] for row in table(printed(capsys), "runs")} == {"0", "1"}
+    jobs = table(printed(capsys), "runs")
+    assert {row["id"]: row["overrides"] for row in jobs} == {
+        "0": "runtime.seed=0", "1": "runtime.seed=1",
+    }  # fmt: skip
     assert {row["id"] for row in table(printed(capsys, "best"), "best by test.accuracy")} == {
         "0", "1",
     }  # fmt: skip
     assert "state\tdone" in printed(capsys, "show", "1")
     monkeypatch.chdir(root)
-    assert len(table(printed(capsys), "runs")) == 4
+    rows = table(printed(capsys), "runs")
+    assert len(rows) == 4
+    assert "overrides" not in rows[0]
     text = printed(capsys, f"runs_dir={sweep}")
     assert {row["id"] for row in table(text, "runs")} == {"0", "1"}
 

@@ -1,4 +1,4 @@
-"""The warning about a run that is not done."""
+"""The warning about a run that is not done, and the overrides that a run was started with."""
 
 import json
 
@@ -26,3 +26,20 @@ def test_a_run_that_has_not_ended_as_planned_is_told(tmp_path, capsys, status, e
     err = capsys.readouterr().err
     assert expected in err
     assert bool(expected) == bool(err)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("- a.b=1\n- 'name=(x, y)'\n- c=é\n", ["a.b=1", "name=(x, y)", "c=é"]),
+        ("[]\n", []),
+        ("- [\n", []),
+        ("- \x00", []),
+        (None, []),
+    ],
+)
+def test_overrides(text, expected, tmp_path):
+    if text is not None:
+        (tmp_path / ".hydra").mkdir()
+        (tmp_path / ".hydra" / "overrides.yaml").write_text(text, encoding="utf-8")
+    assert RunReader(tmp_path).overrides() == expected
