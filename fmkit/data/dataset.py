@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fmkit.config.schema.data import DataConfig
+from fmkit.core import console
 from fmkit.core.errors import DataError, join_names
 from fmkit.core.types import DataSpec
 from fmkit.data import splits
@@ -51,6 +52,13 @@ def with_grey_range(data: Dataset, chosen: list[float] | None, learned: DataSpec
     grey_range = (chosen[0], chosen[1]) if chosen else learned.grey_range
     if not isinstance(content, ImageFiles) or content.grey_range == grey_range:
         return data
+    if content.grey_range and grey_range:
+        (low, high), (black, white) = content.grey_range, grey_range
+        if min(high, white) - max(low, black) < (high - low) / 2:
+            console.warning(
+                f"the grey values of these photos go from {low:,.6g} to {high:,.6g}, and the run "
+                f"learned those from {black:,.6g} to {white:,.6g}: much becomes black or white."
+            )
     return data.replace(content=dataclasses.replace(content, grey_range=grey_range))
 
 

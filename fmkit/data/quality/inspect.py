@@ -96,12 +96,13 @@ def inspect(
     if training:
         split, problems = _make_splits(usable, config, split_seed)
         findings += problems
-        if scan.fit and "train" in split:
-            content, fitted = scan.fit(usable_indices[split["train"]])
-            examples = dataclasses.replace(examples, content=content)
-            findings += fitted
     elif len(usable):
         split = {"all": np.arange(len(usable))}
+    decisive = split.get("train", split.get("all"))
+    if scan.fit and decisive is not None:
+        content, fitted = scan.fit(usable_indices[decisive])
+        examples = dataclasses.replace(examples, content=content)
+        findings += fitted
     findings += duplicates.duplicates_by_split(examples, same, usable_indices, split)
     findings += target_checks.target_findings(usable, split)
     return Inspection(examples, usable_indices, split, findings, scan, config.limit is not None)

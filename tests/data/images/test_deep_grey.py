@@ -169,11 +169,15 @@ def test_caches_of_features_know_the_range(root):
     assert content.take(np.array([1, 2])).grey_range == (LOW, HIGH)
 
 
-def test_evaluation_reads_as_the_run_did_whatever_the_data_would_decide(root):
+def test_evaluation_reads_as_the_run_did_whatever_the_data_would_decide(root, capsys):
     data = inspect.accept(inspected(root / "test"), "error")
     assert data.spec.grey_range == (LOW, 3000)
     learned = DataSpec("image", (), {}, grey_range=(LOW, HIGH))
     assert dataset.with_grey_range(data, None, learned).examples.content.grey_range == (LOW, HIGH)
+    warning = " ".join(capsys.readouterr().err.split())
+    assert "go from 272 to 3,000, and the run learned those from 272 to 1,632" in warning
+    dataset.with_grey_range(data, None, DataSpec("image", (), {}, grey_range=(0.0, 2500.0)))
+    assert not capsys.readouterr().err  # some is clipped in most new data
     before = DataSpec("image", (), {})
     assert dataset.with_grey_range(data, None, before).examples.content.grey_range is None
     chosen = dataset.with_grey_range(data, [0, 4095], learned)
