@@ -21,6 +21,12 @@ from fmkit.core import fault_injection
 DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of a full disk, an exhausted quota, and a file that may not grow any more."""
 
+_IGNORED = (
+    "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "#recycle", "$recycle.bin",
+    "system volume information", "__pycache__",
+)  # fmt: skip
+"""Names, in lower case, of what operating systems, storage devices and Python leave in folders."""
+
 
 def absolute_path(path: str | Path) -> str:
     """A path from the root, without `..`, `~` and `file:`; links stay as they are."""
@@ -30,16 +36,28 @@ def absolute_path(path: str | Path) -> str:
     return os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111 - never an error
 
 
+def is_ignored(name: str) -> bool:
+    """Whether a file or folder of this name is not data, and nothing in it: hidden, or a system's.
+
+    Names that begin with a dot are hidden; those with `~$` are locks of office programs.
+    """
+    return name.startswith((".", "~$")) or name.lower() in _IGNORED
+
+
 def matching_paths(path: str | Path) -> list[str]:
     """Absolute paths that a path names: one, or what fits its `*`, `?`, `[...]` and `**`, sorted.
 
     A path that exists as it stands is that one, whatever characters its name has, and so is a
-    pattern that nothing fits.
+    pattern that nothing fits. What is not data (see `is_ignored`) fits no pattern.
     """
     literal = absolute_path(path)
     if os.path.lexists(literal) or not glob.has_magic(literal):
         return [literal]
-    return sorted(glob.glob(literal, recursive=True)) or [literal]  # noqa: PTH207
+    fixed = next(index for index, part in enumerate(Path(literal).parts) if glob.has_magic(part))
+    matches = {Path(path) for path in glob.glob(literal, recursive=True)}  # noqa: PTH207
+    data = {path for path in matches if not any(map(is_ignored, path.parts[fixed:]))} or matches
+    outermost = {path for path in data if data.isdisjoint(path.parents)}  # `**` fits what is below
+    return sorted(map(str, outermost)) or [literal]
 
 
 def input_path(path: str | Path) -> str:

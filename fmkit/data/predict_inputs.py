@@ -17,7 +17,7 @@ import numpy as np
 
 from fmkit.config.schema.commands import PredictConfig
 from fmkit.config.schema.data import TokenTableData
-from fmkit.core import console
+from fmkit.core import console, files
 from fmkit.core.errors import DataError, received
 from fmkit.core.files import absolute_path, display_path, matching_paths
 from fmkit.data.content.texts import Texts
@@ -108,7 +108,7 @@ def _stdin_file() -> Iterator[Path]:
     ending = {b"{": ".jsonl", b"[": ".json"}.get(content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1], ".txt")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"stdin{ending}"
-        path.write_bytes(content)
+        files.write_bytes(path, content)
         yield path
 
 

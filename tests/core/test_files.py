@@ -109,5 +109,12 @@ def test_a_pattern_is_what_fits_it_and_a_literal_name_comes_first(tmp_path, monk
     assert names("[ab]?.txt") == ["a1.txt", "a2.txt"]
     assert names("[x].txt") == ["[x].txt"]
     assert names("none*") == ["none*"]
+    assert names("d*/**") == ["deep"]
+    (tmp_path / "@eaDir").mkdir()
+    (tmp_path / "@eaDir" / "a1.txt").write_text("")
+    (tmp_path / ".hidden").mkdir()
+    assert names("*/a1.txt") == names("@ea*/*") == ["@eaDir/a1.txt"]
+    assert names("**/a1.txt") == ["a1.txt"]
+    assert names("*") == ["[x].txt", "a1.txt", "a2.txt", "b.txt", "deep"]
     assert files.input_path("b*") == str(tmp_path / "b.txt")
     assert files.input_path("a*") == str(tmp_path / "a*")

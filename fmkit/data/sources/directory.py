@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fmkit.core.errors import DataError, join_names, plural
-from fmkit.core.files import display_path, matching_paths
+from fmkit.core.files import display_path, is_ignored, matching_paths
 from fmkit.data.examples import Content, Examples, from_names
 from fmkit.data.findings import Finding, printable
 from fmkit.data.formats import file_type
@@ -21,7 +21,6 @@ from fmkit.data.sources import split_folders
 from fmkit.data.sources.paths import (
     existing_path,
     format_counts,
-    is_ignored,
     name_findings,
     suffix_of,
 )
@@ -291,7 +290,6 @@ def files_at(
     """
     paths = [Path(path) for path in matching_paths(root)] if root else []
     if len(paths) > 1:
-        paths = [path for path in paths if not is_ignored(path.name)]
         folder = Path(os.path.commonpath([path.parent for path in paths]))
         listing = all_files(folder, kind, outside_links, paths)
     elif paths and paths[0].is_dir():

@@ -25,12 +25,6 @@ _GENERIC = (
 )  # fmt: skip
 """Words that may follow the name of a split."""
 
-_IGNORED = (
-    "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "#recycle", "$recycle.bin",
-    "system volume information", "__pycache__",
-)  # fmt: skip
-"""Names, in lower case, of what operating systems, storage devices and Python leave in folders."""
-
 _FOLDERS = (
     "A folder with a folder per class is for data=image_folder or, with texts in it, "
     "data=text_folder."
@@ -80,14 +74,6 @@ def existing_path(root: str, kind: str, key: str = "data.root") -> Path:
     if parent == path.parent:
         hint = "Check the spelling of its last part."
     raise DataError(f"{key}: {shown!r}{absolute}: no such {kind}.", hint)
-
-
-def is_ignored(name: str) -> bool:
-    """Whether a file or folder of this name is not data, and nothing in it: hidden, or a system's.
-
-    Names that begin with a dot are hidden; those with `~$` are locks of office programs.
-    """
-    return name.startswith((".", "~$")) or name.lower() in _IGNORED
 
 
 def find_file(folder: Path, name: str, endings: Sequence[str] = ()) -> Path | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fmkit.core.errors import ConfigError, DataError, join_names, plural
-from fmkit.core.files import display_path
+from fmkit.core.files import display_path, is_ignored
 from fmkit.core.npz import open_npz
 from fmkit.core.safe_io import UnsafeContent
 from fmkit.data.findings import UnusableInput
@@ -25,7 +25,7 @@ from fmkit.data.images.image_file import EXTENSIONS
 from fmkit.data.sources import conll
 from fmkit.data.sources.column_roles import Columns, Roles, as_columns, roles
 from fmkit.data.sources.directory import is_documentation
-from fmkit.data.sources.paths import find_file, is_ignored, split_of
+from fmkit.data.sources.paths import find_file, split_of
 from fmkit.data.sources.text_folder import ENDINGS as TEXTS
 
 _ARRAYS = (".npz",)

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from fmkit.core.errors import join_names
+from fmkit.core.files import is_ignored
 from fmkit.data.class_checks import SHOWN
 from fmkit.data.findings import Finding
-from fmkit.data.sources.paths import SPLIT_NAMES, is_ignored, named_splits, split_of, split_of_name
+from fmkit.data.sources.paths import SPLIT_NAMES, named_splits, split_of, split_of_name
 
 _FIRST_WORD = re.compile(r"[a-z]+")
 _TABLE = "or name each file and its class in a table."

@@ -23,7 +23,7 @@ import numpy as np
 
 from fmkit.config.schema.data import SquadData
 from fmkit.core.errors import DataError, join_names, received
-from fmkit.core.files import display_path, matching_paths
+from fmkit.core.files import display_path, is_ignored, matching_paths
 from fmkit.data.content.answer_spans import AnswerSpans, Span, locate
 from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples, without_classes
@@ -33,7 +33,7 @@ from fmkit.data.formats.delimited import ColumnError
 from fmkit.data.formats.json_records import JSON_LINES
 from fmkit.data.formats.tables import ENDINGS, SHOWN_ENDINGS, records
 from fmkit.data.formats.text_files import as_data_error, file_ending, text_problem
-from fmkit.data.sources.paths import existing_path, is_ignored, split_of
+from fmkit.data.sources.paths import existing_path, split_of
 from fmkit.data.sources.table_rows import row_id
 
 _LEAST_ARTICLES = 3

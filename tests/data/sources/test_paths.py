@@ -5,9 +5,10 @@ import pytest
 from fmkit.config import command_line
 from fmkit.config.schema.data import ChatData, ConllData, ImageFolderData, SquadData, TextLinesData
 from fmkit.core.errors import ConfigError, DataError
+from fmkit.core.files import is_ignored
 from fmkit.data.sources import directory
 from fmkit.data.sources.directory import FileKind
-from fmkit.data.sources.paths import existing_path, find_file, is_ignored, split_of_name
+from fmkit.data.sources.paths import existing_path, find_file, split_of_name
 from fmkit.data.sources.registry import collect
 
 CHAT = '{"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":"A"}]}\n'
@@ -29,6 +30,8 @@ def test_what_systems_leave_in_folders_is_not_data(name, photos):
     assert len(collect(ImageFolderData(root=str(root))).ids) == 6
     listing = directory.files_at(str(root), FileKind("photo", (".png",)), False, key="input")
     assert len(listing.paths) == 6
+    for pattern in (f"{root}/*", f"{root}/**/*.png"):
+        assert len(directory.files_at(pattern, FileKind("photo", (".png",)), False).paths) == 6
 
 
 def test_ordinary_names_are_data():
