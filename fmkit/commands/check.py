@@ -72,7 +72,7 @@ def _print_report(report: dict[str, Any], path: Path, suspects: Path | None) -> 
     """What a dataset contains, its problems, the first ten of each kind, and the files of both."""
     root = f", {escape_markup(report['root'])}" if report["root"] else ""
     usable = f"{report['usable']:,} of them usable"
-    if report["usable"] == report["examples"]:
+    if report["usable"] == report["examples"] > 0:
         usable = "all usable"
     stdout.print(
         f"{escape_markup(report['data'])}{root}: {plural(report['examples'], 'example')}, "
@@ -167,6 +167,6 @@ def _print_sizes(report: dict[str, Any]) -> None:
     if report["files_read"]:
         rate = report["files_read"] / max(report["seconds"], 1e-3)
         stdout.print(
-            f"{report['files_read']:,} files read in {duration(report['seconds'])}, "
+            f"{plural(report['files_read'], 'file')} read in {duration(report['seconds'])}, "
             f"{rate:,.0f} per second; results for other files come from the cache"
         )

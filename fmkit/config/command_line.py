@@ -86,6 +86,14 @@ class _Parser(argparse.ArgumentParser):
         )
 
 
+def _without_dashes(word: str, following: str) -> str:
+    """A flag of another tool as the setting it may stand for: `--epochs 3` as `epochs=3`."""
+    name, equals, value = word.lstrip("-").replace("-", "_").partition("=")
+    if not equals and following and not following.startswith("-") and "=" not in following:
+        value = following
+    return f"{name}={value}" if name.isidentifier() and value else "data.batch_size=64"
+
+
 def parse(command: str, arguments: Sequence[str]) -> CommandLine:
     """Read the flags and overrides of one command.
 
@@ -98,8 +106,8 @@ def parse(command: str, arguments: Sequence[str]) -> CommandLine:
     flags, words = _read_flags(arguments)
     problems = [
         f"unknown flag {short_repr(word)}. Settings are written key=value, without dashes, such as "
-        f"data.batch_size=64."
-        for word in words
+        f"{_without_dashes(word, following)}."
+        for word, following in itertools.zip_longest(words, words[1:], fillvalue="")
         if word.startswith("-") and not (word == "-" and command in TAKE_INPUTS)
     ]
     paths = [word for word in words if command in TAKE_PATHS and _is_path(word)]

@@ -115,6 +115,9 @@ def _unknown(assignment: Assignment, types: dict[str, type], phases: list[str]) 
             if close:
                 meant = " or ".join(".".join(["stage", name, *parts]) for name in close)
                 return f"unknown key {key!r}. Did you mean {meant}?"
+            if phase in field_types(kind):
+                meant = " or ".join(f"stage.{name}.{phase}" for name in phases)
+                return f"unknown key {key!r}. Did you mean {meant}?"
             return (
                 f"unknown key {key!r}. Phases of this stage: {join_names(phases)}. Others go into "
                 "a file of your own, DIR/stage/mine.yaml: --config-dir=DIR stage=mine"
