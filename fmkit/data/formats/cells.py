@@ -9,6 +9,7 @@ from typing import Any
 from fmkit.data.formats.text_files import decode
 
 _BRACKETS = {"[": "]", "{": "}", "(": ")", "array(": ")"}
+_CLOSING = tuple(_BRACKETS.values())
 _LONGEST = 2**20  # characters of a cell that is parsed: an array of NumPy is elided far earlier
 _QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
@@ -25,6 +26,8 @@ def cell_text(cell: object, encoding: str) -> str:
     Raises:
         BadEncoding: it is bytes in another encoding.
     """
+    if isinstance(cell, str):
+        return cell.strip()
     if cell is None or cell != cell:
         return ""
     if isinstance(cell, list | tuple | dict):
@@ -40,6 +43,8 @@ def parse_cell(cell: Any) -> Any:
     if not isinstance(cell, str) or len(cell) > _LONGEST:
         return cell
     text = cell.strip()
+    if text[-1:] not in _CLOSING:  # as nearly all cells
+        return cell
     if not any(text.startswith(start) and text.endswith(end) for start, end in _BRACKETS.items()):
         return cell
     try:

@@ -67,7 +67,7 @@ def csv_rows(
     suffix: str,
     columns: Sequence[str],
     quotes: bool,
-    all_columns: bool = False,
+    optional: Sequence[str] | None = (),
 ) -> Iterator[Row]:
     """The rows of a CSV or TSV as a stream; rows of empty cells are left out.
 
@@ -77,7 +77,7 @@ def csv_rows(
             and of those one that divides it most.
         columns: those that it has to have.
         quotes: a cell may be in double quotes.
-        all_columns: the rows have the cells of all columns, not only of those.
+        optional: those that are read besides, where it has them; None: all.
 
     Raises:
         UnusableInput: a column is missing, or a row cannot be read.
@@ -95,7 +95,8 @@ def csv_rows(
 
     separator, header = max(headers.items(), key=fit)
     check_columns(columns, header)
-    positions = {name: header.index(name) for name in (header if all_columns else columns)}
+    names = header if optional is None else [*columns, *set(optional).intersection(header)]
+    positions = {name: header.index(name) for name in names}
     records = _records(open_lines(), separator, quotes)
     next(records)
     for index, (line, offset, cells) in enumerate(records):

@@ -57,7 +57,7 @@ def records(
         quotes: a cell of a CSV or TSV may be in double quotes.
         list_key: a `.json` file that is one object has its records under this key, or `data`.
         record_key: a `.json` file that is one object with this key is a single record.
-        columns: of a parquet table, those to read where it has them; None: all.
+        columns: of a table, those to read where it has them; None: all.
         required: columns that a table has to have, and some of the records.
         class_names: the numbers of a parquet file that has names for them become these.
 
@@ -91,7 +91,7 @@ def _records(
         check_columns(required, header)
         return rows
     if ending in SEPARATORS:
-        return _csv_records(path, encoding, quotes, required)
+        return _csv_records(path, encoding, quotes, columns, required)
     if ending in JSON_LINES:
         return _with_keys(json_lines(path, encoding), required)
     if ending == ".json":
@@ -101,7 +101,7 @@ def _records(
 
 
 def _csv_records(
-    path: Path, encoding: str, quotes: bool, required: Sequence[str]
+    path: Path, encoding: str, quotes: bool, columns: Sequence[str] | None, required: Sequence[str]
 ) -> Iterator[Record]:
     text = read_text(str(path), encoding)
     rows = csv_rows(
@@ -109,7 +109,7 @@ def _csv_records(
         file_ending(path.name),
         list(dict.fromkeys(required)),
         quotes,
-        all_columns=True,
+        columns,
     )
     for row in rows:
         fault = UnusableInput("incomplete_row", row.fault) if row.fault else None
@@ -200,26 +200,24 @@ def _text_row(
     texts: dict[str, str] = {}
     try:
         if not fault:
-            expect_mapping(cells)
-            nested = [
-                f"{name!r} is a {type(cells[name]).__name__}, not a text"
-                for name in columns
-                if name not in list_columns and isinstance(cells.get(name), list | dict)
-            ]
-            fault = join_names(nested)
-            shown = dict.fromkeys([*columns, *cells]) if all_columns else columns
-            texts = {str(name): cell_text(cells.get(name), encoding) for name in shown}
+            _expect_object(cells)
+            for name in dict.fromkeys([*columns, *cells]) if all_columns else columns:
+                cell = cells.get(name)
+                if isinstance(cell, list | dict) and name in columns and name not in list_columns:
+                    fault += f", {name!r} is a {type(cell).__name__}, not a text"
+                texts[str(name)] = cell_text(cell, encoding)
     except UnusableInput as error:
         fault = error.why
+    fault = fault.removeprefix(", ")
     if fault:
         where = record.place or f"row {record.number}"
         fault = fault if where in fault else f"{where}: {fault}"
     return Row(index, record.number, 0, {} if fault else texts, fault, record.place)
 
 
-def expect_mapping(value: Any) -> None:
+def _expect_object(value: Any) -> None:
     """Raise `UnusableInput` for a record that is not an object with keys."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         kind = "null" if value is None else f"a {type(value).__name__}"
         raise UnusableInput("incomplete_row", f"it is {kind}; expected an object with keys")
 

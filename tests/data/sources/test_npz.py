@@ -32,6 +32,14 @@ def test_numbers_and_texts_as_labels(tmp_path):
     assert examples.labels[:3].tolist() == [1, 0, 2]
 
 
+def test_two_spellings_of_a_number_are_told(tmp_path):
+    labels = np.array(["0", "0.0", "1", "a"])
+    found = list_examples(saved(tmp_path, images=images(16, 8, 8), labels=np.tile(labels, 4)))
+    assert [(each.kind, each.where) for each in found.findings] == [
+        ("number_twins", "'0' and '0.0'")
+    ]
+
+
 def test_whole_numbers_of_other_types_are_taken(tmp_path):
     labels = np.arange(12) % 2
     config = saved(tmp_path, images=images(12, 4, 4, dtype=np.int64), labels=labels)
