@@ -17,7 +17,7 @@ from fmkit.store import run_dir
 from fmkit.store.run_reader import RunReader
 
 _SHOWN = 10
-"""Predictions in the object of `--json`; the table has all."""
+"""Predictions in the object of `--json`, and warnings; the table has all."""
 
 
 def predict(arguments: Sequence[str]) -> dict[str, Any] | None:
@@ -58,8 +58,10 @@ def predict_inputs(config: PredictConfig) -> dict[str, Any]:
     trained = launch.load_run(run, config.runtime)
     columns, errors = registry.load(_modality(run).predict)(trained, inputs, config.batch_size)
     write.write_table(output, columns)  # before an error is raised: it has the reason per input
-    for message in errors[:10]:
+    for message in errors[:_SHOWN]:
         console.warning(message)
+    if len(errors) > _SHOWN:
+        console.warning(f"... and {len(errors) - _SHOWN:,} more, in the column `error`")
     _require_readable(run, inputs, errors, f"The reasons: {output}")
     first = {name: list(values[:_SHOWN]) for name, values in columns.items()}
     json_output.show(

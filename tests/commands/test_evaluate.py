@@ -8,6 +8,8 @@ import pytest
 from kept_runs import kept_run
 from whole_runs import make_photos
 
+from fmkit.evaluation.progress import Progress
+
 FAST = "bootstrap=0"
 
 
@@ -35,6 +37,17 @@ def test_accuracy_comes_first(run, fmkit):
     assert out.index("accuracy") < out.index("calibration")
     assert "changed" not in err
     assert len(own_figures(run)) == 4  # the split of the run has one place
+
+
+def test_what_is_done_is_said_at_once_and_counted(run, fmkit, monkeypatch):
+    counts = []
+    monkeypatch.setattr(Progress, "advance", lambda self, count: counts.append(count))
+    _, err = evaluated(fmkit)
+    examples = read(run / "eval" / "test.json")["n"]
+    assert f"eval: test, {examples} images, with run {run.name}" in err
+    assert examples <= sum(counts) < examples + 6  # batches of six
+    _, err = evaluated(fmkit, "runtime.verbose=false")
+    assert "eval:" not in err
 
 
 def test_the_recorded_split_is_judged_after_photos_came_and_went(run, fmkit, tmp_path):

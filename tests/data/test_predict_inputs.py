@@ -5,8 +5,10 @@ import json
 import pandas
 import pytest
 
+from fmkit.config.schema.commands import PredictConfig
+from fmkit.config.schema.data import ConllData, ImageTableData, TextTableData, TokenTableData
 from fmkit.core.errors import DataError
-from fmkit.data.predict_inputs import list_texts
+from fmkit.data.predict_inputs import list_texts, read_photos, read_texts, read_words
 
 
 def rows(found):
@@ -103,3 +105,121 @@ def test_pairs_in_json(tmp_path):
     assert found.texts.pairs == ("y", "", "")
     assert found.errors[1] == "it has no text under 'two'; its keys are one"
     assert found.errors[2].startswith("not valid JSON: Expecting value")
+
+
+def predict_config(*inputs, **settings):
+    config = PredictConfig(run="last", input=inputs[0], **settings)
+    config.input = [str(each) for each in inputs]
+    return config
+
+
+SENTENCES = [["Ada", "Berg"], ["in", "Bonn"]]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "json", "parquet", "csv"])
+def test_a_run_on_a_table_of_words_reads_lists_of_them(tmp_path, ending):
+    frame = pandas.DataFrame({"words": SENTENCES, "other": [1, 2]})
+    path = tmp_path / f"t.{ending}"
+    write = {
+        "jsonl": lambda: frame.to_json(path, orient="records", lines=True),
+        "json": lambda: frame.to_json(path, orient="records", indent=2),
+        "parquet": lambda: frame.to_parquet(path),
+        "csv": lambda: frame.to_csv(path, index=False),
+    }
+    write[ending]()
+    inputs = read_words(predict_config(path), TokenTableData(root="old", word_column="words"))
+    assert inputs.texts.texts == ("Ada Berg", "in Bonn")
+    assert inputs.spans == (((0, 3), (4, 8)), ((0, 2), (3, 7)))
+    assert inputs.errors == ("", "")
+
+
+def test_a_run_on_a_table_of_words_reads_a_row_per_word(tmp_path):
+    rows = "s,word\n1,Ada\n1,Berg\n2,\n3,in\n,Bonn\n"
+    (tmp_path / "t.csv").write_text(rows)
+    learned = TokenTableData(root="old", word_column="word", sentence_column="s")
+    inputs = read_words(predict_config(tmp_path / "t.csv"), learned)
+    assert inputs.texts.texts == ("Ada Berg", "", "in Bonn")
+    assert [bool(error) for error in inputs.errors] == [False, True, False]
+    (tmp_path / "u.csv").write_text("s,text\n1,Ada Berg\n")
+    inputs = read_words(predict_config(tmp_path / "u.csv", text_column="text"), learned)
+    assert inputs.texts.texts == ("Ada Berg",)
+    with pytest.raises(DataError, match="text_column=NAME"):
+        read_words(predict_config(tmp_path / "u.csv"), learned)
+
+
+def test_words_in_the_columns_of_the_run(tmp_path):
+    (tmp_path / "t.conll").write_text("1\tAda\n2\tBerg\n\n1\tin\n2\tBonn\n")
+    inputs = read_words(predict_config(tmp_path / "t.conll"), ConllData(root="x", word_column=2))
+    assert inputs.texts.texts == ("Ada Berg", "in Bonn")
+
+
+def test_a_run_on_a_table_with_the_ending_of_a_text(tmp_path):
+    (tmp_path / "t.txt").write_text("review\tlabel\nfine\ta\n")
+    learned = TextTableData(root="old.txt", text_column="review")
+    assert read_texts(predict_config(tmp_path / "t.txt"), learned).texts.texts == ("fine",)
+    learned = TextTableData(root="old.csv", text_column="review")
+    assert len(read_texts(predict_config(tmp_path / "t.txt"), learned)) == 2
+
+
+def test_several_inputs_and_patterns(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text(f"text,{name}\nof {name},1\n")
+    inputs = read_texts(predict_config(tmp_path / "*.csv", "a text"), TextTableData(root="x"))
+    assert inputs.texts.texts == ("of a", "of b", "a text")
+    assert len(set(inputs.ids)) == 3
+    assert inputs.columns == {
+        "text": ["of a", "of b", "a text"], "a": ["1", None, None], "b": [None, "1", None],
+    }  # fmt: skip
+
+
+def test_pairs_keep_their_columns(tmp_path):
+    rows = [{"id": 7, "one": "x", "two": "y", "more": 1}]
+    (tmp_path / "a.jsonl").write_text(json.dumps(rows[0]))
+    pandas.DataFrame(rows).to_csv(tmp_path / "a.csv", index=False)
+    learned = TextTableData(root="x", text_column="one", pair_column="two")
+    for name in ("a.jsonl", "a.csv"):
+        inputs = read_texts(predict_config(tmp_path / name), learned)
+        assert (inputs.texts.texts, inputs.texts.pairs) == (("x",), ("y",))
+        assert list(inputs.columns) == ["one", "two", "id", "more"]
+    with pytest.raises(DataError, match="reads pairs of texts"):
+        read_texts(predict_config("I loved it"), learned)
+
+
+@pytest.mark.parametrize(
+    ("word", "is_text"),
+    [("I loved it", True), ("我喜欢", True), ("ชอบ", True), ("good", False), ("a b.csv", False),
+     ("./a b", False), ("file:a b", False)],
+)  # fmt: skip
+def test_what_counts_as_a_text(word, is_text):
+    learned = TextTableData(root="x")
+    if is_text:
+        assert read_texts(predict_config(word), learned).texts.texts == (word,)
+    else:
+        with pytest.raises(DataError, match="a file or a folder that exists"):
+            read_texts(predict_config(word), learned)
+
+
+def test_paths_of_a_table_in_every_spelling(tmp_path):
+    (tmp_path / "photos" / "in").mkdir(parents=True)
+    photo = tmp_path / "photos" / "in" / "a b.png"
+    photo.write_bytes(b"")
+    spellings = [
+        "in/a b.png",
+        "in\\a b.png",
+        str(photo),
+        f"file://{str(photo).replace(' ', '%20')}",
+    ]
+    frame = pandas.DataFrame({"path": spellings, "n": range(4)})
+    for name in ("t.csv", "t.jsonl", "t.parquet"):
+        path = tmp_path / name
+        if name == "t.csv":
+            frame.to_csv(path, index=False)
+        elif name == "t.jsonl":
+            frame.to_json(path, orient="records", lines=True)
+        else:
+            frame.to_parquet(path)
+        learned = ImageTableData(root="x", image_root=str(tmp_path / "photos"))
+        inputs = read_photos(predict_config(path), learned)
+        assert inputs.names == (str(photo),) * 4
+        assert inputs.errors == ("",) * 4
+        assert inputs.columns["n"] == ["0", "1", "2", "3"]
