@@ -52,9 +52,11 @@ def predict_inputs(config: PredictConfig) -> dict[str, Any]:
     run = launch.open_run(config.run, config.runs_dir)
     _require_predictions(run)
     output = _output(config, run)
+    if config.runtime.verbose:
+        console.info(f"predict: with run {run.id}")
     inputs = _read_inputs(config, run)
     if config.runtime.verbose:
-        console.info(f"predict: {_counted(run, len(inputs))} with run {run.id}")
+        console.info(f"predict: {_counted(run, len(inputs))}")
     trained = launch.load_run(run, config.runtime)
     columns, errors = registry.load(_modality(run).predict)(trained, inputs, config.batch_size)
     write.write_table(output, columns)  # before an error is raised: it has the reason per input

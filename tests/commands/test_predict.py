@@ -65,7 +65,7 @@ def test_photos_as_words_each_file_with_a_row(images, predicted, tmp_path):
     assert "HEIC" in result.table["error"][1]
     assert "a text, not an image" in result.table["error"][3]
     assert "5 images, 2 of them could not be read" in result.out
-    assert "predict: 5 images with run" in result.err
+    assert f"predict: with run {images.name} predict: 5 images" in result.err
 
 
 def test_a_table_of_photos_is_read_as_in_training(images, predicted, tmp_path):
