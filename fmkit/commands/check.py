@@ -35,7 +35,7 @@ def check_data(config: CheckConfig) -> dict[str, Any]:
     from fmkit.data import load
     from fmkit.data.quality import contact_sheet, inspect, report
 
-    early_checks.require_data(config.data)
+    early_checks.require_package(config.data)
     folder = _output_folder(config.output)
     path, sheet = folder / run_dir.DATA_REPORT, folder / run_dir.CONTACT_SHEET
     seed = config.runtime.seed if config.data.split_seed is None else config.data.split_seed

@@ -46,19 +46,23 @@ def refuse(config: TrainConfig) -> None:
             optional_packages.how_to_install(packages) + without,
         )
     for data in _data_of(config):
-        require_data(data)
+        require_package(data)
+        _require_path(data)
 
 
-def require_data(data: Any) -> None:
-    """Refuse data whose package or path is not there."""
-    from fmkit.data.sources.paths import existing_path
-
+def require_package(data: Any) -> None:
+    """Refuse data whose package is not installed."""
     package = source_entry(data.name).package
     if packages := optional_packages.missing((package,) if package else ()):
         raise DataError(
             f"The package {packages[0].name} is not installed.",
             optional_packages.how_to_install(packages),
         )
+
+
+def _require_path(data: Any) -> None:
+    from fmkit.data.sources.paths import existing_path
+
     # The folder of a packaged set has a default, and a message of its own.
     root = None if source_entry(data.name).is_packaged else getattr(data, "root", None)
     if root and not Path(matching_paths(root)[0]).exists():
