@@ -19,7 +19,6 @@ from fmkit.commands import failures
 from fmkit.core import console, files, sanitize
 from fmkit.core.errors import FmkitError
 
-FLAG = "--json"
 VERSION = 1
 """Of the objects: it grows when a key is renamed or removed, not when one is added."""
 
@@ -118,7 +117,7 @@ def _write(content: Mapping[str, Any]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """The same value of dictionaries, lists, texts and numbers alone; dates are ISO 8601."""
+    """The same value of dictionaries, lists, texts and numbers; paths are absolute, dates ISO."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -130,7 +129,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, set | frozenset):
         return sorted(map(plain, value))
     if isinstance(value, Path):
-        return str(value)
+        return files.absolute_path(value)  # a script may have another current folder
     if isinstance(value, datetime.date):  # datetime, too
         return value.isoformat()
     if hasattr(value, "tolist"):  # of NumPy and pandas
