@@ -14,8 +14,11 @@ COMMANDS = {
     "tokenizer": ("tokenizer:tokenizer", "train a tokenizer on your own texts"),
     "runs": ("runs:runs", "list, show, compare, rank and remove runs"),
     "cache": ("cache:cache", "list and clear cached backbone features"),
+    "models": ("listings:models", "list models, their sizes, and what is installed"),
+    "data": ("listings:data", "list data sets and the sources of your own files"),
     "doctor": ("doctor:doctor", "say what this machine has, and what more would bring"),
     "schema": ("schema:schema", "print a JSON Schema of the config, for editors"),
+    "completion": ("completion:completion", "print a script that completes in your shell"),
     "guide": ("guide:guide", "read the guide"),
 }
 """Each command's function in `fmkit.commands`, and a line for the help."""

@@ -52,7 +52,7 @@ def test_the_other_commands_are_read(page, line, capsys):
         verb, *rest = [word for word in words if "=" not in word] or ["list"]
         assert verb in (runs._RUNS_PER_VERB if command == "runs" else cache._VERBS)
         assert command == "cache" or runs._RUNS_PER_VERB[verb] in (None, len(rest))
-    elif command in ("help", "guide", "schema", "doctor", "--help"):
+    elif command in ("help", "guide", "schema", "doctor", "models", "data", "--help"):
         assert main([command, *words]) == 0, capsys.readouterr().err
     else:
         if command == "tokenizer":

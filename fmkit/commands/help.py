@@ -177,10 +177,40 @@ _HELP: dict[str, _Help] = {
         (),
         options="fmkit.commands.schema",
     ),
+    "models": _Help(
+        {
+            "fmkit models": "every model with its parameters, MB and weights",
+            "fmkit models bert": "those with a word in the name, KerasHub's presets among them",
+            "fmkit models --json": "one JSON object, with all presets",
+        },
+        "[WORD ...]",
+        (),
+    ),
+    "data": _Help(
+        {
+            "fmkit data": "packaged data sets, and what reads your own files",
+            "fmkit data --json": "one JSON object",
+        },
+        "[WORD ...]",
+        (),
+    ),
+    "completion": _Help(
+        {
+            'eval "$(fmkit completion bash)"': "in ~/.bashrc; zsh alike",
+            "fmkit completion fish > ~/.config/fish/completions/fmkit.fish": "fish",
+        },
+        "bash | zsh | fish",
+        (),
+    ),
     "guide": _Help(
         {"fmkit guide": "list the pages", "fmkit guide stages": "read one"}, "[TOPIC]", ()
     ),
 }  # fmt: skip
+
+
+def commands() -> list[str]:
+    """The names of all commands that have help."""
+    return list(_HELP)
 
 
 def overview(summaries: Mapping[str, str]) -> None:
@@ -248,7 +278,7 @@ def topic(name: str, summaries: Mapping[str, str], of_command: str = "") -> None
     Raises:
         ConfigError: there is no such topic.
     """
-    if name in summaries and not of_command:
+    if name in summaries and not of_command and name not in _TRAINING_GROUPS:
         command(name, summaries[name])
     elif name == "all":
         names = [of_command] if of_command else list(_HELP)

@@ -49,6 +49,14 @@ def check(
     return compose.compose_all_jobs(line, names, lines, inspect)
 
 
+def keys_of(
+    line: CommandLine, names: Mapping[str, Sequence[str]]
+) -> tuple[dict[str, type], list[str]]:
+    """The types by top-level key, and the phases, of what a command line has chosen."""
+    explainer = _Explainer(line, names)
+    return explainer._types(), explainer._phases()
+
+
 def _default_choices(command: str) -> dict[str, str]:
     """By group, the option that a command takes unless another is chosen."""
     file = yaml_files.read_config_file(compose.conf_dir() / f"{command}.yaml", "")

@@ -38,6 +38,11 @@ PACKAGES = {
 }
 """By model, the packages that its weights come in, keys of `optional_packages.PACKAGES`."""
 
+_PARAMETERS = {
+    "efficientnet_lite0": 3_413_024, "minilm": 22_713_216, "smollm2": 134_515_008,
+    "small_bert": 182_400, "small_cnn": 79_600, "small_gpt": 182_272, "small_vit": 107_776,
+}  # fmt: skip
+
 _OWN_SIZES = {"efficientnet_lite0": 224, "small_cnn": 32, "small_vit": 32}
 
 
@@ -83,6 +88,13 @@ def packages(config: ModelConfig) -> tuple[str, ...]:
     """Modules of the packages that a model needs."""
     needs_none = config.name == "efficientnet_lite0" and config.weights not in OWN_WEIGHTS[:2]
     return () if needs_none else PACKAGES.get(config.name, ())
+
+
+def parameters(name: str) -> int | None:
+    """Parameters of a backbone without its head; None for `hub` and for plugins."""
+    if name in APPLICATIONS:
+        return APPLICATIONS[name].parameters
+    return _PARAMETERS.get(name)
 
 
 def default_image_size(name: str) -> int | None:
