@@ -35,7 +35,8 @@ def test_train_is_another_word_for_finetune(capsys):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_fits_on_two_screens(name, capsys):
     text = told(capsys, name, "--help")
-    assert text == told(capsys, "help", name)
+    if name != "data":  # the group has that word
+        assert text == told(capsys, "help", name)
     lines = text.splitlines()
     assert len(lines) <= 48
     assert max(map(len, lines)) <= help.WIDTH
