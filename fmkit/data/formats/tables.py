@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit.core.errors import ConfigError, DataError, join_names, received
+from fmkit.core.errors import ConfigError, received
 from fmkit.data.findings import UnusableInput
 from fmkit.data.formats.cells import cell_text
 from fmkit.data.formats.delimited import (
@@ -220,14 +220,3 @@ def _expect_object(value: Any) -> None:
     if not isinstance(value, dict):
         kind = "null" if value is None else f"a {type(value).__name__}"
         raise UnusableInput("incomplete_row", f"it is {kind}; expected an object with keys")
-
-
-def read_complete(table: Path, columns: Sequence[str], hint: str) -> list[dict[str, str]]:
-    """The requested cells by row; as `read`, and a `DataError` also where a row cannot be used."""
-    rows = list(read(table, columns, hint))
-    if faults := [row.fault for row in rows if row.fault]:
-        raise DataError(
-            f"{table}: {join_names(faults, 5)}.",
-            "A cell with the separator in it needs double quotes around it.",
-        )
-    return [row.cells for row in rows]
