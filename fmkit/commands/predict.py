@@ -1,6 +1,7 @@
 """`fmkit predict`: predict new photos or texts with a finished run."""
 
 import dataclasses
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,11 @@ def predict(arguments: Sequence[str]) -> dict[str, Any] | None:
         raise ConfigError(
             f"{line.paths[0]!r} and input= both name what to predict.",
             "Give all of it without input=.",
+        )
+    if "run" not in line.named():
+        typed = shlex.join([*line.paths, *line.words])
+        raise ConfigError(
+            "run is missing: the model that predicts.", f"fmkit predict run=last {typed}"
         )
     # The config gets a word that Hydra reads; a text may be of any kind.
     return launch.run_command(

@@ -18,7 +18,7 @@ import numpy as np
 from fmkit.config.schema.commands import PredictConfig
 from fmkit.config.schema.data import TokenTableData
 from fmkit.core import console, files
-from fmkit.core.errors import DataError, received
+from fmkit.core.errors import DataError, closest_names, received
 from fmkit.core.files import absolute_path, display_path, matching_paths
 from fmkit.data.content.texts import Texts
 from fmkit.data.findings import FINDING_KINDS, UnusableInput, printable
@@ -304,10 +304,19 @@ def _texts_or_files(config: PredictConfig) -> Iterator[tuple[Path | None, str]]:
         if not paths and looks_like_words(source):
             yield None, source.strip()
         elif not paths:
-            raise DataError(
-                received("input", source, "a file or a folder that exists, or a text of words"),
-                f"A single word goes in by stdin: echo {source} | fmkit predict run=RUN -",
-            )
+            expected = "a file or a folder that exists, or a text of words"
+            raise DataError(received("input", source, expected), _hint(source))
+
+
+def _hint(word: str) -> str:
+    """What to do about a word that is no file and perhaps no text: the nearest name beside it."""
+    folder = Path(absolute_path(word)).parent
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    if close := closest_names(Path(word).name, names):
+        return f"Did you mean {' or '.join(close)}?"
+    if word.lower().endswith(_FILE_ENDINGS) or word.lower().startswith(_PATH_BEGINNINGS):
+        return ""
+    return f"A single word goes in by stdin: echo {word} | fmkit predict run=RUN -"
 
 
 def looks_like_words(word: str) -> bool:

@@ -172,12 +172,18 @@ def test_photos_from_stdin(images, predicted, monkeypatch, tmp_path):
 
 
 def test_what_is_neither_a_file_nor_a_text_is_refused(texts, fmkit):
-    for word in ("reviews", "reviews.csv", "./my reviews", "my reviews.csv"):
+    for word, hint in {
+        "lovely": "echo lovely | fmkit predict run=RUN -",
+        "text.csv": "Did you mean texts.csv?",
+        "./my lists": "a file or a folder that exists",
+        "my lists.csv": "a file or a folder that exists",
+    }.items():
         code, _, err = fmkit("predict", "run=last", word)
-        assert code == 3, word
-        assert "fmkit predict run=RUN -" in err
+        assert (code, hint in err) == (3, True), err
     code, _, err = fmkit("predict", "run=last", "input=texts.csv", "I loved it")
     assert (code, "both name what to predict" in err) == (2, True)
+    code, _, err = fmkit("predict", "I loved it", "batch_size=4")
+    assert (code, "fmkit predict run=last 'I loved it' batch_size=4" in err) == (2, True)
 
 
 def test_columns_of_the_input_that_have_a_name_of_ours(texts, predicted, tmp_path):
