@@ -56,10 +56,8 @@ def with_data_settings(line: CommandLine) -> CommandLine:
     typed = line.paths[0] if line.paths else str(root)
     if "data" in named or (not line.paths and "init" in named):
         added = [_word("data.root", typed)] if line.paths else []
-    elif path := _existing(line, typed):
-        added = _recognised(line, typed, path, named)
     else:
-        return line  # `data.root` is reported with the rest
+        added = _recognised(line, typed, _existing(line, typed), named)
     pairs = zip(line.words, line.overrides, strict=True)
     own = [word for word, override in pairs if not added or override.key_or_group != "data.root"]
     return command_line.parse(line.command, [*line.flags, *added, *own])
@@ -115,24 +113,37 @@ def _source_of_init(line: CommandLine) -> str:
     return str(data.get("name")) if isinstance(data, dict) else ""
 
 
-def _existing(line: CommandLine, typed: str) -> Path | None:
-    """The path that exists; None for `data.root`, whose absence is reported elsewhere."""
-    path = Path(matching_paths(typed)[0])
+def _existing(line: CommandLine, typed: str) -> Path:
+    """The path that exists.
+
+    Raises:
+        ConfigError: there is none, or several fit a pattern.
+    """
+    paths = matching_paths(typed)
+    if len(paths) > 1:
+        names = join_names([display_path(path) for path in paths], 3)
+        raise ConfigError(
+            f"{short_repr(typed)} fits {len(paths)} paths: {names}.",
+            "Name one of them, or the folder that they are in. To read several files, name the "
+            f"source, too: data=text_lines {shlex.quote(f'data.root={typed}')}",
+        )
+    path = Path(paths[0])
     if path.exists():
         return path
-    if not line.paths:
-        return None
     options = [
         f"{group}={option}" for group in GROUPS for option in compose.option_names(group)
-        if option == typed
+        if line.paths and option == typed
     ]  # fmt: skip
     folder = path.parent
     names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
     close = options or [display_path(folder / name) for name in closest_names(path.name, names)]
     hint = "Name the data by its path. Settings are written key=value, as data.batch_size=64."
+    if not line.paths:
+        hint = "Check its spelling, and that of a source, if it needs one: data=image_folder"
     if close:
         hint = f"Did you mean {' or '.join(close)}? {_as_typed(line).replace(typed, close[0])}"
-    raise ConfigError(f"{short_repr(typed)}: no such file or folder.", hint)
+    key = "" if line.paths else "data.root: "
+    raise ConfigError(f"{key}{short_repr(typed)}: no such file or folder.", hint)
 
 
 def _as_typed(line: CommandLine) -> str:

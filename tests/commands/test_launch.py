@@ -79,6 +79,9 @@ def test_another_tools_name_of_a_model_is_its_settings(typed, capsys):
         ("finetune digits data.batch_size=4", "fmkit finetune data=digits data.batch_size=4"),
         ("finetune photos reviews.csv", "2 paths"),
         ("check nothing", "no such file or folder"),
+        ("check data.root=photo", "data.root: 'photo': no such file or folder."),
+        ("check data.root=photo", "Did you mean photos? fmkit check data.root=photos"),
+        ("finetune photos/*", "fits 2 paths: photos/"),
     ],
 )
 def test_a_path_that_is_not_there_is_refused(line, said, typed):
