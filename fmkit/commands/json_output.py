@@ -108,12 +108,7 @@ def _stdout_kept(printed: io.StringIO) -> Iterator[None]:
 
 def _write(content: Mapping[str, Any]) -> None:
     # ASCII, which every locale can write and no terminal takes for a control sequence.
-    text = json.dumps(files.nonfinite_to_none(plain(content)), indent=2)
-    try:
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
-    except BrokenPipeError:  # as with `| head`
-        console.stdout.on_broken_pipe()
+    console.write_stdout(f"{json.dumps(files.nonfinite_to_none(plain(content)), indent=2)}\n")
 
 
 def plain(value: Any) -> Any:

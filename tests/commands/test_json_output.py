@@ -212,6 +212,19 @@ def test_nothing_else_reaches_stdout():
     assert "by native code" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("redirection", "code"), [("> /dev/full", 6), (">&-", 0), ("| head -c 1; exit 0", 0)]
+)
+def test_a_stdout_that_takes_nothing(redirection, code, tmp_path):
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m fmkit guide --json {redirection}"],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == code
+    assert "defect" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @dataclass
 class Point:
     x: float
