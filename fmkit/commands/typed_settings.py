@@ -121,9 +121,9 @@ def _existing(line: CommandLine, typed: str) -> Path:
     """
     paths = matching_paths(typed)
     if len(paths) > 1:
-        names = join_names([display_path(path) for path in paths], 3)
+        shown = join_names([display_path(path) for path in paths], 3)
         raise ConfigError(
-            f"{short_repr(typed)} fits {len(paths)} paths: {names}.",
+            f"{short_repr(typed)} fits {len(paths)} paths: {shown}.",
             "Name one of them, or the folder that they are in. To read several files, name the "
             f"source, too: data=text_lines {shlex.quote(f'data.root={typed}')}",
         )
