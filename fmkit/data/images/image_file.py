@@ -84,14 +84,17 @@ _DNG_VERSION, _SUBFILE_TYPE, _IS_PREVIEW = 50706, 254, 1  # tags of TIFF, and a 
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
-def open_image(stream: IO[bytes]) -> Picture:
+def open_image(stream: IO[bytes], kind: str | None = None) -> Picture:
     """The image in a file that is open; its header is read, and its pixels are not.
+
+    Args:
+        kind: its format where that is known, as of `file_type.image_format`.
 
     Raises:
         UnusableInput: another package is needed, or only a preview can be read.
         Exception: Pillow's plugins raise nearly anything on broken files.
     """
-    kind = file_type.image_format(stream.read(file_type.HEAD))
+    kind = kind or file_type.image_format(stream.read(file_type.HEAD))
     stream.seek(0)
     if kind == "HEIC":
         _register_heic()

@@ -122,14 +122,14 @@ def _read(stream: IO[bytes], max_pixels: int) -> ImageFacts:
     content.seek(0)
     head = content.read(file_type.HEAD)
     kind = file_type.image_format(head)
-    if kind not in FORMATS:
+    if kind is None or kind not in FORMATS:
         description = file_type.describe_content(head)
         raise UnusableInput("not_image", f"it is {description}{remedy(kind)}")
     # Pillow allocates a WebP's pixels as it opens the file.
     if kind == "WEBP" and (declared := file_type.webp_size(head)):
         _refuse_large(*declared, max_pixels)
     try:
-        facts = _decode(content, max_pixels)
+        facts = _decode(content, kind, max_pixels)
     except (UnusableInput, MemoryError):
         raise
     except Exception as error:  # Pillow's plugins raise nearly anything on broken files
@@ -151,9 +151,8 @@ def _refuse_large(width: int, height: int, max_pixels: int) -> None:
         raise UnusableInput("too_large", problem)
 
 
-def _decode(content: IO[bytes], max_pixels: int) -> dict[str, Any]:
-    content.seek(0)
-    with open_image(content) as image:
+def _decode(content: IO[bytes], kind: str, max_pixels: int) -> dict[str, Any]:
+    with open_image(content, kind) as image:
         (width, height), pixels = image.size, image.width * image.height
         _refuse_large(width, height, max_pixels)
         image_format = format_of(image)

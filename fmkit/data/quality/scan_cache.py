@@ -6,7 +6,7 @@ some 1.3 kB, nearly all of it the thumbnail, which stays here and not in memory.
 """
 
 import contextlib
-import dataclasses
+import operator
 import os
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -20,6 +20,7 @@ from fmkit.store.array_cache import SCANS
 _VERSION = 3
 _CACHED_KINDS = ("", "empty_file", "truncated", "damaged", "not_image", "too_large")
 _COLUMNS = "kind, why, format, mode, width, height, animated, blank, digest, thumbnail, low, high"
+_row_of = operator.attrgetter(*_COLUMNS.split(", "))  # dataclasses.astuple copies deeply
 _SCHEMA = f"""
 CREATE TABLE photos (path BLOB PRIMARY KEY, size INTEGER, changed INTEGER, {_COLUMNS});
 PRAGMA user_version = {_VERSION};
@@ -70,7 +71,7 @@ class ScanCache:
     def put(self, rows: Iterable[tuple[str, FileState, ImageFacts]]) -> None:
         """Cache results, except those that another user, disk or limit would change."""
         values = [
-            (os.fsencode(path), *state, *dataclasses.astuple(facts))
+            (os.fsencode(path), *state, *_row_of(facts))
             for path, state, facts in rows
             if facts.kind in _CACHED_KINDS and facts.kind != "too_large"
         ]
