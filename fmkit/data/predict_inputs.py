@@ -22,7 +22,7 @@ from fmkit.core.errors import DataError, closest_names, received
 from fmkit.core.files import absolute_path, display_path, matching_paths
 from fmkit.data.content.texts import Texts
 from fmkit.data.findings import FINDING_KINDS, UnusableInput, printable
-from fmkit.data.formats import tables
+from fmkit.data.formats import file_type, tables
 from fmkit.data.formats.delimited import Row
 from fmkit.data.formats.text_files import (
     as_data_error,
@@ -445,12 +445,30 @@ def _questions(source: Path, text_column: str, pair_column: str, encoding: str) 
 
 
 def _line_texts(source: Path, encoding: str) -> Iterator[Text]:
+    _refuse_other_content(source)
     try:
         for number, text, fault in nonempty_lines(str(source), encoding):
             error = fault.why if fault else ""
             yield line_id(source.name, number), text, "", error, {"text": text}
     except UnusableInput as error:
         raise as_data_error(source, error, encoding, encoding_key="encoding") from None
+
+
+def _refuse_other_content(source: Path) -> None:
+    """Refuse a photo, an archive and the like where a file of texts is expected.
+
+    Raises:
+        DataError: the file begins as one does.
+    """
+    with contextlib.suppress(OSError):  # reported where it is read
+        with source.open("rb") as file:
+            head = file.read(file_type.HEAD)
+        content = file_type.binary_content(head)
+        if content:
+            raise DataError(
+                f"input: {display_path(source)} is {content}, and the model reads texts.",
+                f"Give it texts: a file with one per line, or a table ({tables.SHOWN_ENDINGS}).",
+            )
 
 
 def _folder_texts(source: Path, encoding: str) -> Iterator[Text]:

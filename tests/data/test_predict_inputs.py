@@ -223,3 +223,22 @@ def test_paths_of_a_table_in_every_spelling(tmp_path):
         assert inputs.names == (str(photo),) * 4
         assert inputs.errors == ("",) * 4
         assert inputs.columns["n"] == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("photo.jpg", b"\xff\xd8\xff\xe0" + b"\0" * 200, "a JPEG image"),
+        ("a.txt", b"PK\3\4\0\0" + b"x\n" * 100, "a ZIP archive or an Office document"),
+        ("a.pdf", b"%PDF-1.7\n\0", "a PDF"),
+    ],
+)
+def test_what_is_not_a_text_is_not_read_as_lines(name, content, said, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=f"{said}, and the model reads texts"):
+        list_texts(tmp_path / name)
+
+
+def test_a_text_that_begins_like_a_program_is_one(tmp_path):
+    (tmp_path / "a.txt").write_text("MZ is a text\n")
+    assert list_texts(tmp_path / "a.txt").texts.texts == ("MZ is a text",)

@@ -72,6 +72,13 @@ def _format_of_brands(head: bytes) -> str | None:
     return known[0] if known else "HEIC" if b"mif1" in brands else None
 
 
+def binary_content(head: bytes) -> str:
+    """An image or another known kind of file that is not a text, in words; empty for all others."""
+    others = (words for magic, words in _OTHERS if head.startswith(magic) and b"\0" in head)
+    kind = image_format(head)
+    return describe_content(head) if kind is not None else next(others, "")
+
+
 def describe_content(head: bytes) -> str:
     """What a file's first `HEAD` bytes look like, in words."""
     image = image_format(head)

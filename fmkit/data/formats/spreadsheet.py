@@ -20,22 +20,30 @@ _PROBED = 20  # rows of a sheet among which its header is searched
 def sheet_rows(path: Path, columns: Sequence[str]) -> tuple[list[str], Iterator[Record]]:
     """The header of a table in a workbook, and its rows that are not empty, with typed cells.
 
-    It is the first row of a sheet that has most of the columns: a sheet of notes may come before
-    it, and a title above it.
+    It is the first row of a sheet that has most of the columns, or of names where none are asked
+    for: a sheet of notes may come before it, and a title above it.
 
     Raises:
         ConfigError: `openpyxl` is not installed.
-        UnusableInput: it is not a workbook that can be read, or has no header.
+        UnusableInput: it is not a workbook that can be read, has no header, or has several sheets
+            with the same one.
     """
     candidates = [
-        (len(set(columns) & set(_names(cells))), sheet, number, cells)
+        (_fit(cells, columns), sheet, number, cells)
         for sheet in _open(path).worksheets
-        for number, cells in itertools.islice(_filled(sheet), _PROBED if columns else 1)
+        for number, cells in itertools.islice(_filled(sheet), _PROBED)
     ]
     if not candidates:
         raise UnusableInput("not_text", "it has no header")
     _, sheet, header_number, header = max(candidates, key=lambda candidate: candidate[0])
     names = _names(header)
+    twins = {each.title: None for _, each, _, cells in candidates if _names(cells) == names}
+    if len(twins) > 1:
+        raise UnusableInput(
+            "not_text",
+            f"the sheets {join_names(list(twins), 5)} have the same columns, and one is read: put "
+            "their rows into one sheet, such as with the split in a column",
+        )
 
     def records() -> Iterator[Record]:
         for number, cells in _filled(sheet):
@@ -45,6 +53,12 @@ def sheet_rows(path: Path, columns: Sequence[str]) -> tuple[list[str], Iterator[
                 yield Record(number, value, place=f"row {number} of {sheet.title!r}")
 
     return [name for name in names if name], records()
+
+
+def _fit(cells: tuple[Any, ...], columns: Sequence[str]) -> int:
+    """How many of the columns a row names, or how many names it has where none are asked for."""
+    names = {str(cell).strip() for cell in cells if isinstance(cell, str)} - {""}
+    return len(names & set(columns)) if columns else len(names)
 
 
 def _filled(sheet: Any) -> Iterator[tuple[int, tuple[Any, ...]]]:

@@ -37,6 +37,7 @@ _ID = re.compile(
 _DATE = re.compile(r"\d{1,4}([./-])\d{1,2}\1\d{1,4}([T ].*)?")
 _SPANS = ("spans", "entities", "ner", "label", "labels")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+(\.\d{3})*,\d+")
 _SEPARATORS = ("|", ";")
 _MANY = 20  # different whole numbers that are more likely measured than named
 
@@ -154,6 +155,7 @@ def _content_and_labels(
     rest = [name for name in columns if name not in used]
     flags = [name for name in rest if _are_flags(columns[name])]
     label = _own(columns, chosen, "label_column") or _label_column(columns, rest, example)
+    _refuse_decimal_commas(columns, rest if label is None else [label])
     if label is None and len(flags) > 1:
         result.keys["label_columns"], result.task = flags, "multi_label"
     elif label is None:
@@ -226,6 +228,21 @@ def _label_column(columns: Columns, rest: Sequence[str], example: str) -> str | 
             f"Say which: {example} data.label_column={possible[0]}",
         )
     return possible[0] if len(possible) == 1 else None
+
+
+def _refuse_decimal_commas(columns: Columns, names: Sequence[str]) -> None:
+    """Refuse numbers such as `1.000,50`, which would be neither labels nor numbers.
+
+    Raises:
+        ConfigError: a column consists of them.
+    """
+    for name in names:
+        values = [str(value).strip() for value in _filled(columns[name])]
+        if values and all(_DECIMAL_COMMA.fullmatch(value) for value in values):
+            raise ConfigError(
+                f"column {name} has numbers with a decimal comma, such as {values[0]}.",
+                "Write them with a point and without separators of thousands, as 1000.50.",
+            )
 
 
 def _may_be_label(name: str, values: Sequence[Any]) -> bool:

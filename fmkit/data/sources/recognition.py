@@ -126,6 +126,7 @@ def _table(request: Request, path: Path) -> Recognised:
     if not columns:
         raise DataError(f"{shown} has no rows with names of columns.")
     _require_header(path, columns)
+    _refuse_rejected(path, columns)
     chosen = dict(request.chosen)
     if not {"path_column", "text_column"} & chosen.keys() and (
         ids := _column_of_ids(path, columns)
@@ -194,6 +195,22 @@ def _require_header(path: Path, columns: Columns) -> None:
             f"{display_path(path)}: the first row has {names[0]!r}, where the names of the columns "
             "are expected.",
             "Add a row with names above it, such as path,label.",
+        )
+
+
+def _refuse_rejected(path: Path, columns: Columns) -> None:
+    """Refuse an export of Prodigy with examples that the annotator has not accepted.
+
+    Raises:
+        DataError: there are such examples.
+    """
+    answers = columns.get("answer", ()) if "_task_hash" in columns else ()
+    refused = [answer for answer in answers if answer in ("reject", "ignore")]
+    if refused:
+        raise DataError(
+            f"{display_path(path)}: {len(refused)} of its first {plural(len(answers), 'example')} "
+            "were rejected or ignored by the annotator (`answer`).",
+            'Keep the accepted ones: grep \'"answer": *"accept"\' FILE > accepted.jsonl',
         )
 
 

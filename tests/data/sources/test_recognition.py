@@ -259,3 +259,19 @@ def test_a_column_that_the_user_names_is_the_label(tmp_path):
     table(tmp_path, text=TEXTS, label=NAMES, price=NUMBERS)
     settings = recognise(Request("t", {"label_column": "price"}), tmp_path).settings
     assert (settings["data.label_column"], settings["task"]) == ("price", "regression")
+
+
+@pytest.mark.parametrize("price", ["12,22", "1.000,50", "-3,5"])
+def test_decimal_commas_are_not_dropped(price, tmp_path):
+    table(tmp_path, "data.tsv", text=TEXTS, price=[price] * 40)
+    with pytest.raises(ConfigError, match="decimal comma, such as " + price):
+        recognise(Request("data"), tmp_path)
+
+
+def test_what_an_annotator_rejected_is_not_learned(tmp_path):
+    record = {"text": "some text here", "label": "a", "_task_hash": 1, "answer": "reject"}
+    lines(tmp_path, "data.jsonl", record)
+    with pytest.raises(DataError, match="4 of its first 4 examples were rejected"):
+        recognise(Request("data"), tmp_path)
+    lines(tmp_path, "data.jsonl", record | {"answer": "accept"})
+    assert recognise(Request("data"), tmp_path).settings["data"] == "text_table"
