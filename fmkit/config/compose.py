@@ -6,6 +6,7 @@ import dataclasses
 import io
 import itertools
 import os
+import shlex
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -125,7 +126,8 @@ def compose_all_jobs(
     for words in itertools.islice(_jobs(line), MAX_COMPOSED_JOBS):
         try:
             config = _composed(line, words)
-            value = to_typed(config, line.command, names, places)
+            typed = [COMMAND_WORDS.get(line.command, line.command), *words]
+            value = to_typed(config, shlex.join(typed), names, places)
             if inspect is not None:
                 inspect(value)
         except FmkitError as error:
@@ -198,6 +200,11 @@ def to_typed(
 ) -> Any:
     """A composed config as an object of the command's dataclass, or all that is wrong with it.
 
+    Args:
+        command: the command as typed, with its overrides, for examples.
+        names: allowed values of `model.name`, `data.name` and `task.name`.
+        places: by key, the file and line that set it.
+
     Raises:
         ConfigError: missing values, broken interpolations, values outside their range.
     """
@@ -254,8 +261,7 @@ def _missing(config: Any, key: str, command: str) -> str:
     node = OmegaConf.select(config, parent) if parent else config
     kind: Any = OmegaConf.get_type(node)
     meaning = key_infos(kind)[name].help if kind is not None else ""
-    typed = COMMAND_WORDS.get(command, command)
-    return f"{key} is missing. {meaning} Example: fmkit {typed} {key}=VALUE".replace("  ", " ")
+    return f"{key} is missing. {meaning} Example: fmkit {command} {key}=VALUE".replace("  ", " ")
 
 
 def _normalise(value: Any) -> None:

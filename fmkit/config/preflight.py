@@ -6,17 +6,26 @@ file, files that shadow fmkit's, `1e3` where a key takes a text. The explainer r
 files by itself, compares every key and value with the schema, and reports all problems at once.
 """
 
+import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fmkit.config import compose, interpolation, rules, suggest, yaml_files
 from fmkit.config.command_line import CommandLine
-from fmkit.config.registry import BASES, COMMANDS, GROUPS, config_class, config_classes
+from fmkit.config.registry import (
+    BASES,
+    COMMAND_WORDS,
+    COMMANDS,
+    GROUPS,
+    config_class,
+    config_classes,
+)
 from fmkit.config.schema.keys import field_types
 from fmkit.config.schema.stage import PhaseConfig
 from fmkit.config.yaml_files import Assignment, ConfigFile
-from fmkit.core.errors import ConfigError, combine_messages, received
+from fmkit.core.errors import ConfigError, closest_names, combine_messages, received
 
 ON_THE_COMMAND_LINE = ("init", "run", "plugins", "runs_dir")
 """Keys that decide what is composed, so that a file or a sweep over them would come too late."""
@@ -43,7 +52,8 @@ def check(
     # First, as it takes milliseconds: Hydra takes a quarter of a second to refuse a typo.
     explainer = _Explainer(line, names)
     if explainer.problems:
-        raise ConfigError(combine_messages(list(dict.fromkeys(explainer.problems))))
+        problems = list(dict.fromkeys(explainer.problems))
+        raise ConfigError(combine_messages(problems), explainer.corrected_line(problems))
     compose.register(names)
     lines = {row.key: row.where for row in explainer.assignments if row.where}
     return compose.compose_all_jobs(line, names, lines, inspect)
@@ -67,6 +77,7 @@ class _Explainer:
     """Reads overrides and files; afterwards `assignments` has every key that the user set.
 
     Attributes:
+        corrections: by typed word, the one that was probably meant.
         options: by group, every option that some job takes; the last one counts for the types.
         untyped: groups whose keys cannot be checked: a sweep over options that differ in their
             keys, where composing each job checks them, or a file that builds on a missing one.
@@ -79,12 +90,29 @@ class _Explainer:
         self.untyped: set[str] = set()
         self.assignments: list[Assignment] = []
         self.problems: list[str] = []
+        self.corrections: dict[str, str] = {}
         self._read_overrides()
         self._check_folders()
         self._read_user_files()
         types, phases = self._types(), self._phases()
         for assignment in self.assignments:
             self._check_assignment(assignment, types, phases)
+
+    def corrected_line(self, problems: Sequence[str]) -> str:
+        """The line as it was typed with each word corrected; empty where one has no correction."""
+        if len(problems) != len(self.corrections):
+            return ""
+        words = [*self.line.flags]
+        words += [self.corrections.get(word, word) for word in self.line.words]
+        typed = COMMAND_WORDS.get(self.line.command, self.line.command)
+        return f"Type: fmkit {typed} {shlex.join(words)}"
+
+    def _correct(self, key: str, new: str) -> None:
+        """Keep the correction of the typed word that sets a key: its key, or all of it."""
+        for word in self.line.words:
+            typed, _, value = word.partition("=")
+            if typed == key:
+                self.corrections[word] = new if "=" in new else f"{new}={value}"
 
     def _check_assignment(
         self, assignment: Assignment, types: dict[str, type], phases: list[str]
@@ -98,6 +126,8 @@ class _Explainer:
             return
         if problem := suggest.problem_with(assignment, types, phases):
             self.problems.append(problem)
+            if not where and (meant := re.search(r"Did you mean ([\w.]+)\?", problem)):
+                self._correct(key, meant[1])
             return
         if isinstance(value, dict) or (value is None and key.startswith("task.objectives.")):
             return
@@ -155,6 +185,8 @@ class _Explainer:
         if not isinstance(value, str) or value not in allowed:
             place = f"{where}: " if where else ""
             self.problems.append(f"{place}{received(group, value, allowed)}")
+            if not where and (close := closest_names(str(value), allowed, limit=1)):
+                self._correct(group, f"{group}={close[0]}")
             return
         others = [option for option in self.options.get(group, []) if option != value]
         self.options[group] = [*others, value]

@@ -130,6 +130,7 @@ MISTAKES = [
     ("finetune data.augment=hevy", "'hevy'", "medium"),
     ("finetune data.root=photos", "data.root", "image_folder"),
     ("finetune data=image_folder", "data.root is missing", "folder"),
+    ("check data=image_folder", "Example: fmkit check data=image_folder data.root=VALUE", ""),
     ("finetune data.val_fraction=0.6 data.test_fraction=0.6", "0.6", "below 1"),
     ("finetune model.image_size=1.5", "1.5", "a whole number"),
     ("finetune model=hub", "model.preset is missing", "resnet_18_imagenet"),
@@ -187,6 +188,27 @@ def test_all_problems_are_told_at_once(capsys):
     assert "4 problems" in told
     for each in ("resnet5", "optimizer.lr", "stage.full.epochs", "hevy"):
         assert each in told
+
+
+@pytest.mark.parametrize(
+    ("line", "corrected"),
+    [
+        ("finetune optimizer.leraning_rate=1e-4 data=digits",
+         "fmkit finetune optimizer.learning_rate=1e-4 data=digits"),
+        ("pretrain data=digit data.batch_size=4", "fmkit pretrain data=digits data.batch_size=4"),
+        ("finetune -m dat=digits model=small_cn", "fmkit finetune --multirun data=digits "
+                                                  "model=small_cnn"),
+        ("finetune stage.head.epoch=3", "fmkit finetune stage.head.epochs=3"),
+    ],
+)  # fmt: skip
+def test_the_line_is_repeated_with_its_corrections(line, corrected, capsys):
+    assert main(line.split()) == 2
+    assert f"Type: {corrected}\n" in capsys.readouterr().err
+
+
+def test_a_line_that_stays_wrong_is_not_repeated(capsys):
+    assert main(["finetune", "data=digit", "data.batch_size=none"]) == 2
+    assert "Type:" not in capsys.readouterr().err
 
 
 def write(folder, name, text):
