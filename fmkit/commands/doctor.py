@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from fmkit.commands import json_output, launch
-from fmkit.core import accelerators, console, files, machine, requirements
+from fmkit.core import console, files, machine, requirements
 from fmkit.core.console import escape_markup, stdout
 from fmkit.core.errors import ConfigError, join_names, plural, received
-from fmkit.store import array_cache, environment
+from fmkit.store import accelerators, array_cache, environment
 
 BRINGS = {
     "demo": "the weights and the data of `fmkit finetune` without any setting",

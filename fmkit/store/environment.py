@@ -4,6 +4,7 @@ import contextlib
 import platform
 import re
 import subprocess
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,16 @@ def current() -> dict[str, Any]:
         "cores": machine.available_cores(),
         "git": _git_commit(),
     }
+
+
+def program_output(command: Sequence[str], seconds: float) -> str:
+    """What a program prints, of fixed words; empty where it is not installed, fails or hangs."""
+    try:
+        return subprocess.run(  # noqa: S603 - constant arguments
+            command, capture_output=True, text=True, timeout=seconds, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError, UnicodeError):
+        return ""
 
 
 def _processor() -> str:

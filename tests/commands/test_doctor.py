@@ -8,8 +8,9 @@ import pytest
 
 from fmkit.cli import main
 from fmkit.commands import doctor
-from fmkit.core import accelerators, files, machine, requirements
-from fmkit.core.accelerators import Accelerator
+from fmkit.core import files, machine, requirements
+from fmkit.store import accelerators
+from fmkit.store.accelerators import Accelerator
 
 
 def examine(capsys):

@@ -5,11 +5,11 @@ import importlib.util
 import json
 import platform
 import re
-import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from fmkit.store import environment
 
 _NVIDIA_PCI, _DISPLAY_CLASS = "0x10de", "0x03"
 _COMMAND_SECONDS, _IMPORT_SECONDS = 15, 120
@@ -43,7 +43,8 @@ def accelerators(proc: Path = Path("/proc"), system: Path = Path("/sys")) -> lis
 
 def _from_nvidia_smi() -> list[Accelerator]:
     query = "--query-gpu=name,memory.total,driver_version"
-    output = _output(["nvidia-smi", query, "--format=csv,noheader,nounits"])
+    command = ["nvidia-smi", query, "--format=csv,noheader,nounits"]
+    output = environment.program_output(command, _COMMAND_SECONDS)
     devices = []
     for line in output.splitlines():
         name, memory, driver = (part.strip() for part in (*line.split(","), "", "", "")[:3])
@@ -105,22 +106,13 @@ def tensorflow_cuda() -> str | None:
 
 def tensorflow_gpus() -> list[str] | None:
     """The GPUs that TensorFlow can use, asked in a process of its own; None: it did not answer."""
-    output = _output([sys.executable, "-c", _LIST_DEVICES], _IMPORT_SECONDS)
+    command = [sys.executable, "-c", _LIST_DEVICES]
+    output = environment.program_output(command, _IMPORT_SECONDS)
     try:
         names = json.loads(output.splitlines()[-1])
     except (IndexError, ValueError):
         return None
     return [str(name) for name in names]
-
-
-def _output(command: Sequence[str], seconds: float = _COMMAND_SECONDS) -> str:
-    """What a program prints; empty where it is not installed, fails or hangs."""
-    try:
-        return subprocess.run(  # noqa: S603 - constant arguments
-            command, capture_output=True, text=True, timeout=seconds, check=True
-        ).stdout
-    except (OSError, subprocess.SubprocessError, UnicodeError):
-        return ""
 
 
 def _text(path: Path) -> str:

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from fmkit.core import accelerators
-from fmkit.core.accelerators import Accelerator
+from fmkit.store import accelerators
+from fmkit.store.accelerators import Accelerator
 
 H200 = Accelerator("nvidia", "NVIDIA H200", 143771 * 2**20, "570.86.15")
 
