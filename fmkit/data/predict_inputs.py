@@ -1,7 +1,7 @@
-"""Inputs of `fmkit predict`: photos or texts out of files, folders, tables, or the command line.
+"""Inputs of `fmkit predict`: texts out of files, folders, tables, or the command line.
 
-They are read as the run's data was, by the same readers, and each gets a row, also one that cannot
-be read.
+`predict_photos.py` has photos. Inputs are read as the run's data was, by the same readers, and each
+gets a row, also one that cannot be read.
 """
 
 import contextlib
@@ -12,8 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from fmkit.config.schema.commands import PredictConfig
 from fmkit.config.schema.data import TokenTableData
@@ -33,9 +31,8 @@ from fmkit.data.formats.text_files import (
     text_problem,
 )
 from fmkit.data.images.image_file import EXTENSIONS
-from fmkit.data.sources import conll, directory, npz, text_folder, token_table
-from fmkit.data.sources.directory import FileKind, Listing
-from fmkit.data.sources.paths import existing_path, find_file
+from fmkit.data.sources import conll, directory, text_folder, token_table
+from fmkit.data.sources.directory import FileKind
 from fmkit.data.sources.squad import Keys, read_entries
 from fmkit.data.sources.table_rows import row_id
 from fmkit.data.sources.tagged_sentences import Sentence
@@ -44,34 +41,13 @@ from fmkit.data.sources.text_table import text_problems
 STDIN = "-"
 """The input that is what the process reads from stdin."""
 
-_ANY_FILE = FileKind("file", ("",))
+ANY_FILE = FileKind("file", ("",))
 _QUESTION_FILES = (".json", ".jsonl", ".ndjson")
 _WORD_FILES = (".conll", ".conllu", ".bio", ".iob", ".iob2", ".bioes")
 """Endings of files with a word per line; for `.txt` and `.tsv` the user has to say so."""
 _FILE_ENDINGS = (*tables.ENDINGS, *text_folder.ENDINGS, *conll.ENDINGS, *EXTENSIONS, ".npz")
 _WITHOUT_SPACES = 0x0E00  # Thai, and after it the scripts of China, Japan and their neighbours
 _PATH_BEGINNINGS = ("/", "./", "../", "~", "file:")
-
-
-@dataclass(frozen=True)
-class PhotoInputs:
-    """Photos to predict.
-
-    Attributes:
-        names: the absolute path of each; of an array's images `row-000012` by position from 0.
-        errors: why there is no photo to read; empty where there is one.
-        columns: what else the input says of each, by name.
-        pixels: of each image in memory, (H, W) or (H, W, C); None of one in a file, and empty where
-            all are files.
-    """
-
-    names: tuple[str, ...]
-    errors: tuple[str, ...]
-    columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    pixels: tuple[np.ndarray | None, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.names)
 
 
 @dataclass(frozen=True)
@@ -93,14 +69,14 @@ class TextInputs:
         return len(self.ids)
 
 
-def _sources(config: PredictConfig) -> list[str]:
+def sources_of(config: PredictConfig) -> list[str]:
     """What the command names: paths, texts, or `-`."""
     values = config.input if isinstance(config.input, list) else [config.input]
     return [str(value) for value in values]
 
 
 @contextlib.contextmanager
-def _stdin_file() -> Iterator[Path]:
+def stdin_file() -> Iterator[Path]:
     """What stdin has as a file: `stdin.jsonl` or `stdin.json` by its first character, or `.txt`."""
     if sys.stdin.isatty():
         console.info("reading stdin: a line per input; Ctrl-D ends it")
@@ -112,12 +88,9 @@ def _stdin_file() -> Iterator[Path]:
         yield path
 
 
-def _paths(source: str) -> list[Path]:
-    """The paths that one word names, of which at least the first may not exist."""
-    return [Path(path) for path in matching_paths(source)]
-
-
-def _columns(rows: Sequence[Mapping[str, Any]], first: Iterable[str] = ()) -> dict[str, list[Any]]:
+def columns_of(
+    rows: Sequence[Mapping[str, Any]], first: Iterable[str] = ()
+) -> dict[str, list[Any]]:
     """Cells of rows by column, those of `first` before the others; None where a row has none."""
     present = {name for row in rows for name in row}
     names = dict.fromkeys(name for name in first if name in present)
@@ -125,123 +98,7 @@ def _columns(rows: Sequence[Mapping[str, Any]], first: Iterable[str] = ()) -> di
     return {name: [row.get(name) for row in rows] for name in names}
 
 
-# Photos
-
-
-@dataclass(frozen=True)
-class _Photo:
-    name: str
-    error: str = ""
-    cells: Mapping[str, Any] = field(default_factory=dict)
-    pixels: np.ndarray | None = None
-
-
-def _photo_inputs(photos: Sequence[_Photo]) -> PhotoInputs:
-    pixels = tuple(photo.pixels for photo in photos)
-    return PhotoInputs(
-        tuple(photo.name for photo in photos),
-        tuple(photo.error for photo in photos),
-        _columns([photo.cells for photo in photos]),
-        pixels if any(image is not None for image in pixels) else (),
-    )
-
-
-def read_photos(config: PredictConfig, learned: Any) -> PhotoInputs:
-    """The photos that a command names, in a stable order, found as those of the run's data were.
-
-    Raises:
-        DataError: a path does not exist, or has no photo.
-    """
-    photos: list[_Photo] = []
-    for source in _sources(config):
-        if source == STDIN:
-            with _stdin_file() as path:
-                photos += _photos_of_stdin(path, config, learned)
-        else:
-            for path in _paths(source):
-                photos += _photos_at(path, config, learned)
-    return _photo_inputs(photos)
-
-
-def photos_from_values(values: Any, learned: Any) -> PhotoInputs:
-    """Paths of photos, or what one path holds."""
-    if isinstance(values, str):
-        return read_photos(PredictConfig(run="", input=values), learned)
-    if not values:
-        raise DataError("inputs: received an empty list. Expected paths of photos.")
-    return _photo_inputs([_Photo(absolute_path(path)) for path in values])
-
-
-def _photos_at(source: Path, config: PredictConfig, learned: Any) -> list[_Photo]:
-    if source.is_dir():
-        return _photos_below(source)
-    if not source.is_file():
-        expected = "a photo, a folder, a table or a .npz file that exists"
-        raise DataError(received("input", display_path(source), expected))
-    ending = file_ending(source.name)
-    if ending == ".npz":
-        images = npz.read_images(source, getattr(learned, "image_key", "images"))
-        return [_Photo(row_id(index), pixels=image) for index, image in enumerate(images)]
-    if source.name.lower().endswith(tables.ENDINGS):
-        return _photos_of_table(source, source.parent, config, learned)
-    return [_Photo(str(source))]
-
-
-def _photos_below(folder: Path) -> list[_Photo]:
-    """A row for each file below a folder but hidden ones; decoding says which are not photos."""
-    listing = directory.all_files(folder, _ANY_FILE, outside_links=True)
-    photos = [_Photo(path) for path in listing.paths]
-    if not any(photo.name.lower().endswith(EXTENSIONS) for photo in photos):
-        raise DataError(f"input: {folder} has no photo ({', '.join(sorted(EXTENSIONS))}).")
-    return sorted([*photos, *_unlisted(listing)], key=lambda photo: Path(photo.name))
-
-
-def _unlisted(listing: Listing) -> list[_Photo]:
-    """What a listing could not list, with the reason."""
-    return [
-        _Photo(
-            finding.path or str(listing.root / finding.where), f"{finding.where}: {finding.text}"
-        )
-        for finding in listing.findings
-        if finding.is_error
-    ]
-
-
-def _photos_of_table(
-    table: Path, folder: Path, config: PredictConfig, learned: Any
-) -> list[_Photo]:
-    """The photos of a table, whose relative paths start from `image_root` or else `folder`."""
-    column = config.path_column or str(getattr(learned, "path_column", None) or "path")
-    folders = [folder]
-    if config.image_root is not None:
-        folders = [existing_path(config.image_root, "folder", "image_root")]
-    elif learned_root := getattr(learned, "image_root", None):
-        folders = [Path(learned_root), folder]
-        shown = display_path(learned_root)
-        console.info(f"relative paths start from {shown}, as in training, or from the table")
-    photos = []
-    hint = "Name it: path_column=NAME"
-    encoding, quotes = _encoding(config, learned), _quotes(config, learned)
-    for row in _table_rows(table, [column], hint, encoding, quotes):
-        listed, error = row.cells.get(column, ""), row.fault
-        paths = (find_file(root, listed) for root in folders if listed)
-        path = next(filter(None, paths), None)
-        name = str(path or (folders[0] / listed if listed else ""))
-        if not error and path is None:
-            error = f"{listed!r} is not in {display_path(folders[0])}" if listed else "no path"
-        photos.append(_Photo(name, error and f"{row_id(row.index)}: {error}", row.cells))
-    return photos
-
-
-def _photos_of_stdin(path: Path, config: PredictConfig, learned: Any) -> list[_Photo]:
-    """Photos of stdin: a path per line, or JSON with one in each record."""
-    if path.suffix != ".txt":
-        return _photos_of_table(path, Path.cwd(), config, learned)
-    lines = _line_texts(path, "utf-8")
-    return [_Photo(absolute_path(text), error) for _, text, _, error, _ in lines]
-
-
-def _table_rows(
+def table_rows(
     table: Path, columns: Sequence[str], hint: str, encoding: str, quotes: bool
 ) -> Iterator[Row]:
     """The rows of a table with all of their columns; an error where there are none."""
@@ -253,15 +110,15 @@ def _table_rows(
         raise DataError(f"input: {table} has no row.")
 
 
-def _encoding(config: PredictConfig, learned: Any) -> str:
+def encoding_of(config: PredictConfig, learned: Any) -> str:
+    """The encoding of texts: the command's, or the run's."""
     return config.encoding or str(getattr(learned, "encoding", "utf-8"))
 
 
-def _quotes(config: PredictConfig, learned: Any) -> bool:
+def quotes_of(config: PredictConfig, learned: Any) -> bool:
+    """Whether cells of a CSV may be in double quotes, by the command, or as in training."""
     return bool(getattr(learned, "quotes", True)) if config.quotes is None else config.quotes
 
-
-# Texts
 
 Text = tuple[str, str, str, str, Mapping[str, Any]]
 """Id, text, second text, error, and the cells of its row, of each input."""
@@ -275,7 +132,7 @@ def read_texts(config: PredictConfig, learned: Any) -> TextInputs:
     """
     text_column = config.text_column or str(getattr(learned, "text_column", None) or "text")
     pair_column = config.pair_column or getattr(learned, "pair_column", None)
-    encoding, quotes = _encoding(config, learned), _quotes(config, learned)
+    encoding, quotes = encoding_of(config, learned), quotes_of(config, learned)
     is_table = file_ending(str(getattr(learned, "root", ""))) == ".txt" and hasattr(
         learned, "label_column"
     )  # a run that was trained on a table by that name
@@ -294,9 +151,9 @@ def _texts_or_files(config: PredictConfig) -> Iterator[tuple[Path | None, str]]:
     Raises:
         DataError: a word is neither a file nor a text beyond doubt.
     """
-    for source in _sources(config):
+    for source in sources_of(config):
         if source == STDIN:
-            with _stdin_file() as path:
+            with stdin_file() as path:
                 yield path, ""
             continue
         paths = [path for path in map(Path, matching_paths(source)) if path.exists()]
@@ -380,7 +237,7 @@ def _texts_of(
     elif is_file and is_table:
         rows = _table_texts(source, text_column, pair_column, encoding, quotes)
     elif pair_column is None:
-        rows = _folder_texts(source, encoding) if source.is_dir() else _line_texts(source, encoding)
+        rows = _folder_texts(source, encoding) if source.is_dir() else line_texts(source, encoding)
     else:
         raise DataError(
             f"input: {source} has no pairs of texts, which this model reads.",
@@ -398,7 +255,7 @@ def _text_inputs(rows: Sequence[Text], text_column: str, pair_column: str | None
     pairs = None if pair_column is None else seconds
     if len(set(ids)) < len(ids):  # of several files
         ids = tuple(f"{number}:{name}" for number, name in enumerate(ids))
-    return TextInputs(ids, Texts(texts, pairs), errors, columns=_columns(cells, first))
+    return TextInputs(ids, Texts(texts, pairs), errors, columns=columns_of(cells, first))
 
 
 def texts_from_values(values: Any, learned: Any) -> TextInputs:
@@ -427,7 +284,7 @@ def _table_texts(
 ) -> Iterator[Text]:
     names = [text_column, *([pair_column] if pair_column else [])]
     hint = "Name it: text_column=NAME, and pair_column=NAME where texts are pairs"
-    for row in _table_rows(source, names, hint, encoding, quotes):
+    for row in table_rows(source, names, hint, encoding, quotes):
         error = row.fault or ", ".join(text_problems(row.cells, text_column, pair_column))
         cells = {} if error else row.cells
         texts = cells.get(text_column, ""), cells.get(pair_column or "", "")
@@ -444,7 +301,8 @@ def _questions(source: Path, text_column: str, pair_column: str, encoding: str) 
         yield entry.name, *texts, error, entry.cells
 
 
-def _line_texts(source: Path, encoding: str) -> Iterator[Text]:
+def line_texts(source: Path, encoding: str) -> Iterator[Text]:
+    """A text per line of a file that is not empty."""
     _refuse_other_content(source)
     try:
         for number, text, fault in nonempty_lines(str(source), encoding):
@@ -472,7 +330,7 @@ def _refuse_other_content(source: Path) -> None:
 
 
 def _folder_texts(source: Path, encoding: str) -> Iterator[Text]:
-    listing = directory.all_files(source, _ANY_FILE, outside_links=True)
+    listing = directory.all_files(source, ANY_FILE, outside_links=True)
     if not any(path.lower().endswith(text_folder.ENDINGS) for path in listing.paths):
         return
     for name, path in sorted(zip(listing.ids, listing.paths, strict=True), key=_by_parts):
@@ -500,20 +358,22 @@ def _by_parts(row: tuple[str, str]) -> Path:
 
 def read_words(config: PredictConfig, learned: Any) -> TextInputs:
     """Texts, or sentences of words where the command, a file's name or the run's data says so."""
-    sources = _sources(config)
+    sources = sources_of(config)
     is_table = isinstance(learned, TokenTableData) and config.text_column is None
     if len(sources) != 1 or not (is_table or config.by_word or _is_word_file(sources[0])):
         return read_texts(config, learned)
-    encoding = _encoding(config, learned)
+    encoding = encoding_of(config, learned)
     with contextlib.ExitStack() as stack:
         is_stdin = sources[0] == STDIN
-        source = stack.enter_context(_stdin_file()) if is_stdin else _paths(sources[0])[0]
+        source = (
+            stack.enter_context(stdin_file()) if is_stdin else Path(matching_paths(sources[0])[0])
+        )
         if config.by_word or _is_word_file(str(source)):
             learned_column = getattr(learned, "word_column", None)
             column = learned_column if isinstance(learned_column, int) else 1
             return list_words(source, config.word_column or column, encoding)
         if source.is_file() and source.name.lower().endswith(tables.ENDINGS):
-            settings = replace(learned, encoding=encoding, quotes=_quotes(config, learned))
+            settings = replace(learned, encoding=encoding, quotes=quotes_of(config, learned))
             return _word_inputs(token_table.read_words(source, settings))
     return read_texts(config, learned)
 

@@ -17,7 +17,8 @@ from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
 from fmkit.data.images import decode as image_decoding
 from fmkit.data.loaders.text_loader import TextLoader
-from fmkit.data.predict_inputs import PhotoInputs, TextInputs
+from fmkit.data.predict_inputs import TextInputs
+from fmkit.data.predict_photos import PhotoInputs
 from fmkit.evaluation import evaluator
 from fmkit.evaluation.load_run import LoadedRun, validation
 from fmkit.train import task_data

@@ -8,7 +8,8 @@ import pytest
 from fmkit.config.schema.commands import PredictConfig
 from fmkit.config.schema.data import ConllData, ImageTableData, TextTableData, TokenTableData
 from fmkit.core.errors import DataError
-from fmkit.data.predict_inputs import list_texts, read_photos, read_texts, read_words
+from fmkit.data.predict_inputs import list_texts, read_texts, read_words
+from fmkit.data.predict_photos import read_photos
 
 
 def rows(found):

@@ -1,0 +1,165 @@
+"""Photos of `fmkit predict`, out of files, folders, tables and arrays."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fmkit.config.schema.commands import PredictConfig
+from fmkit.core import console
+from fmkit.core.errors import DataError, received
+from fmkit.core.files import absolute_path, display_path, matching_paths
+from fmkit.data.formats import tables
+from fmkit.data.formats.text_files import file_ending
+from fmkit.data.images.image_file import EXTENSIONS
+from fmkit.data.predict_inputs import (
+    ANY_FILE,
+    STDIN,
+    columns_of,
+    encoding_of,
+    line_texts,
+    quotes_of,
+    sources_of,
+    stdin_file,
+    table_rows,
+)
+from fmkit.data.sources import directory, npz
+from fmkit.data.sources.directory import Listing
+from fmkit.data.sources.paths import existing_path, find_file
+from fmkit.data.sources.table_rows import row_id
+
+
+@dataclass(frozen=True)
+class PhotoInputs:
+    """Photos to predict.
+
+    Attributes:
+        names: the absolute path of each; of an array's images `row-000012` by position from 0.
+        errors: why there is no photo to read; empty where there is one.
+        columns: what else the input says of each, by name.
+        pixels: of each image in memory, (H, W) or (H, W, C); None of one in a file, and empty where
+            all are files.
+    """
+
+    names: tuple[str, ...]
+    errors: tuple[str, ...]
+    columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    pixels: tuple[np.ndarray | None, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True)
+class _Photo:
+    name: str
+    error: str = ""
+    cells: Mapping[str, Any] = field(default_factory=dict)
+    pixels: np.ndarray | None = None
+
+
+def _photo_inputs(photos: Sequence[_Photo]) -> PhotoInputs:
+    pixels = tuple(photo.pixels for photo in photos)
+    return PhotoInputs(
+        tuple(photo.name for photo in photos),
+        tuple(photo.error for photo in photos),
+        columns_of([photo.cells for photo in photos]),
+        pixels if any(image is not None for image in pixels) else (),
+    )
+
+
+def read_photos(config: PredictConfig, learned: Any) -> PhotoInputs:
+    """The photos that a command names, in a stable order, found as those of the run's data were.
+
+    Raises:
+        DataError: a path does not exist, or has no photo.
+    """
+    photos: list[_Photo] = []
+    for source in sources_of(config):
+        if source == STDIN:
+            with stdin_file() as path:
+                photos += _photos_of_stdin(path, config, learned)
+        else:
+            for path in map(Path, matching_paths(source)):
+                photos += _photos_at(path, config, learned)
+    return _photo_inputs(photos)
+
+
+def photos_from_values(values: Any, learned: Any) -> PhotoInputs:
+    """Paths of photos, or what one path holds."""
+    if isinstance(values, str):
+        return read_photos(PredictConfig(run="", input=values), learned)
+    if not values:
+        raise DataError("inputs: received an empty list. Expected paths of photos.")
+    return _photo_inputs([_Photo(absolute_path(path)) for path in values])
+
+
+def _photos_at(source: Path, config: PredictConfig, learned: Any) -> list[_Photo]:
+    if source.is_dir():
+        return _photos_below(source)
+    if not source.is_file():
+        expected = "a photo, a folder, a table or a .npz file that exists"
+        raise DataError(received("input", display_path(source), expected))
+    ending = file_ending(source.name)
+    if ending == ".npz":
+        images = npz.read_images(source, getattr(learned, "image_key", "images"))
+        return [_Photo(row_id(index), pixels=image) for index, image in enumerate(images)]
+    if source.name.lower().endswith(tables.ENDINGS):
+        return _photos_of_table(source, source.parent, config, learned)
+    return [_Photo(str(source))]
+
+
+def _photos_below(folder: Path) -> list[_Photo]:
+    """A row for each file below a folder but hidden ones; decoding says which are not photos."""
+    listing = directory.all_files(folder, ANY_FILE, outside_links=True)
+    photos = [_Photo(path) for path in listing.paths]
+    if not any(photo.name.lower().endswith(EXTENSIONS) for photo in photos):
+        raise DataError(f"input: {folder} has no photo ({', '.join(sorted(EXTENSIONS))}).")
+    return sorted([*photos, *_unlisted(listing)], key=lambda photo: Path(photo.name))
+
+
+def _unlisted(listing: Listing) -> list[_Photo]:
+    """What a listing could not list, with the reason."""
+    return [
+        _Photo(
+            finding.path or str(listing.root / finding.where), f"{finding.where}: {finding.text}"
+        )
+        for finding in listing.findings
+        if finding.is_error
+    ]
+
+
+def _photos_of_table(
+    table: Path, folder: Path, config: PredictConfig, learned: Any
+) -> list[_Photo]:
+    """The photos of a table, whose relative paths start from `image_root` or else `folder`."""
+    column = config.path_column or str(getattr(learned, "path_column", None) or "path")
+    folders = [folder]
+    if config.image_root is not None:
+        folders = [existing_path(config.image_root, "folder", "image_root")]
+    elif learned_root := getattr(learned, "image_root", None):
+        folders = [Path(learned_root), folder]
+        shown = display_path(learned_root)
+        console.info(f"relative paths start from {shown}, as in training, or from the table")
+    photos = []
+    hint = "Name it: path_column=NAME"
+    encoding, quotes = encoding_of(config, learned), quotes_of(config, learned)
+    for row in table_rows(table, [column], hint, encoding, quotes):
+        listed, error = row.cells.get(column, ""), row.fault
+        paths = (find_file(root, listed) for root in folders if listed)
+        path = next(filter(None, paths), None)
+        name = str(path or (folders[0] / listed if listed else ""))
+        if not error and path is None:
+            error = f"{listed!r} is not in {display_path(folders[0])}" if listed else "no path"
+        photos.append(_Photo(name, error and f"{row_id(row.index)}: {error}", row.cells))
+    return photos
+
+
+def _photos_of_stdin(path: Path, config: PredictConfig, learned: Any) -> list[_Photo]:
+    """Photos of stdin: a path per line, or JSON with one in each record."""
+    if path.suffix != ".txt":
+        return _photos_of_table(path, Path.cwd(), config, learned)
+    lines = line_texts(path, "utf-8")
+    return [_Photo(absolute_path(text), error) for _, text, _, error, _ in lines]
