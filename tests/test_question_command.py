@@ -87,6 +87,7 @@ def test_eval_gives_the_same_and_judges_other_data(fmkit, finished, data):
     assert figures["n"] == 20
     assert figures["null_threshold"] == before["null_threshold"]
     assert "best" not in figures
+    assert figures["unreachable"] == before["unreachable"] == 0
     (finished / "eval/val.json").rename(finished / "eval/kept.json")
     try:
         code, _, err = fmkit("eval", f"run={finished}", "bootstrap=0")
@@ -97,6 +98,25 @@ def test_eval_gives_the_same_and_judges_other_data(fmkit, finished, data):
     finally:
         (finished / "eval/kept.json").rename(finished / "eval/val.json")
         assert fmkit("eval", f"run={finished}")[0] == 0
+
+
+def test_answers_inside_a_token_are_counted(fmkit, finished, data, tmp_path):
+    parts = articles(8, seed=2)
+    for article in parts[:3]:  # the town is one token
+        (question,) = article["paragraphs"][0]["qas"]
+        answer = question["answers"][0]
+        answer |= {"text": answer["text"][:2]}
+    path = write(tmp_path / "parts.json", parts)
+    before = set((finished / "eval").glob("all-*.json"))
+    code, _, err = fmkit("eval", f"run={finished}", f"data.root={path}", "bootstrap=0")
+    assert code == 0, err
+    (found,) = set((finished / "eval").glob("all-*[0-9a-f].json")) - before
+    figures = read(finished, f"eval/{found.name}")
+    assert (figures["n"], figures["unreachable"]) == (8, 3)
+    assert figures["exact_match"] <= 5 / 8
+    code, out, err = fmkit("check", "data=squad", f"data.root={path}")
+    assert code == 0, err
+    assert "Of 8 questions with an answer, 3 have one that is a part of a word" in out
 
 
 def test_new_questions_are_answered_from_every_kind_of_file(fmkit, finished, data, tmp_path):

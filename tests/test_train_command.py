@@ -50,6 +50,9 @@ def test_stdout_has_the_result_and_stderr_the_progress(finished):
         line for line in done.stderr.splitlines() if re.match(r"[WIEF]0000 |WARNING:", line)
     ]
     assert re.search(r"^machine: CPU, \d+ cores?, float32, XLA off", done.stderr, re.MULTILINE)
+    assert re.search(
+        r"^augmentation: .*light \(horizontal flips, shifts", done.stderr, re.MULTILINE
+    )
 
 
 def test_the_commands_named_at_the_end_work(finished, fmkit, monkeypatch):

@@ -13,7 +13,7 @@ from fmkit.config import auto_recipe, objectives, saved_config
 from fmkit.config.registry import LABELS, LabelKind
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.task import JointConfig
-from fmkit.core import console, files, machine, signals
+from fmkit.core import console, files, machine, safe_io, signals
 from fmkit.core.errors import ConfigError, plural
 from fmkit.core.modalities import modality_entry
 from fmkit.evaluation import write
@@ -211,6 +211,12 @@ def _assemble(
     if saved is None and config.init is not None:
         weights = f"those of run {RunReader(Path(config.init)).id}"
     _log_model(config, run, assembly, weights)
+    if line := _describe_augmentation(assembly):
+        _log(config, run, f"augmentation: {line}")
+    for task in [part.task for part in assembly.objectives] or [assembly.task]:
+        for line in task.row_findings:
+            run.log(f"data: {line}")
+            console.warning(f"data: {line}")
     return assembly
 
 
@@ -226,7 +232,9 @@ def _follow_recipe(
     """Let `recipe=auto` choose what the user left open; log and record each choice."""
     from fmkit.train import recipe_facts
 
-    facts = recipe_facts.facts(config, data, prepared)
+    report = safe_io.read_json(run.folder / run_dir.DATA_REPORT)
+    findings = [finding["kind"] for finding in report["findings"]]
+    facts = recipe_facts.facts(config, data, prepared, findings)
     rows = auto_recipe.apply(config, auto_recipe.choose(facts, user_keys))
     for row in rows:
         _log(config, run, f"recipe: {auto_recipe.format_choice(row)}")
@@ -306,6 +314,23 @@ def _log_model(config: TrainConfig, run: RunWriter, assembly: Any, weights: str)
     device += f", {devices.precision}"
     compiled = f"XLA {'on' if devices.jit_compile() else 'off'}"
     _log(config, run, f"machine: {device}, {compiled}; {assembly.loader.describe()}")
+
+
+def _describe_augmentation(assembly: Any) -> str:
+    """What is done to images in each phase and objective; empty where there are none."""
+    loaders = {f"{part.name} ": part.loader for part in assembly.objectives}
+    by_text: dict[str, list[str]] = {}
+    for prefix, loader in (loaders or {"": assembly.loader}).items():
+        if not hasattr(loader, "augmentation") or assembly.backbone.modality != "image":
+            continue
+        for phase in assembly.phases:
+            if phase.name not in assembly.skipped:
+                augmentation = loader.augmentation(phase.augment)
+                text = "none" if augmentation is None else augmentation.describe()
+                by_text.setdefault(text, []).append(f"{prefix}{phase.name}")
+    if len(by_text) == 1:
+        return next(iter(by_text))
+    return "; ".join(f"{', '.join(names)}: {text}" for text, names in by_text.items())
 
 
 def _evaluate(

@@ -25,8 +25,8 @@ them. Their sources by key:
   arxiv.org/abs/1906.02629).
 
 What has no source here is ours: set so that a run on two cores costs two to three times what the
-defaults cost, and not tuned on any data set. Flips are never touched: no count can tell whether a
-mirrored image means the same.
+defaults cost, and not tuned on any data set. Flips are left out where a probe saw that they turn
+one class into another (data/quality/mirrored_classes.py), and else not touched.
 """
 
 from __future__ import annotations
@@ -117,6 +117,8 @@ RULES: tuple[Rule, ...] = (
          lambda f: "medium", "{f.examples:,} examples, trained for long enough to gain by variety"),
     Rule("data.augment", lambda f: f.can_augment, lambda f: "light",
          "{f.examples:,} examples, {f.device}: shifts and flips cost next to nothing"),
+    Rule("data.flip", lambda f: f.can_augment and f.has_mirrored_classes, lambda f: "none",
+         "flipped images of one class look like those of another"),
     Rule("stage.full",
          lambda f: {"head", "full"} <= f.lengths.keys() and f.pretrained and f.per_class < TINY,
          lambda f: None,
@@ -250,6 +252,8 @@ class RunFacts:
         learning_rate: `optimizer.learning_rate` as configured, until the rule chooses another.
         can_augment: whether the data has `data.augment`.
         is_classification: the task is to tell classes, so that labels can be smoothed.
+        has_mirrored_classes: whether the check of the data saw that a flip turns a class into
+            another.
     """
 
     examples: int
@@ -265,6 +269,7 @@ class RunFacts:
     learning_rate: float
     can_augment: bool = True
     is_classification: bool = True
+    has_mirrored_classes: bool = False
 
     @property
     def steps_per_epoch(self) -> int:

@@ -133,6 +133,10 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "case_twins": ("class names that differ only in upper and lower case", _ONE_SPELLING),
         "number_twins": ("class names that are the same number", _ONE_SPELLING),
         "number_classes": ("classes that are numbers", ""),
+        "mirrored_classes": (
+            "classes that a flip turns into each other",
+            "Set data.flip=none (recipe=auto does).",
+        ),
         "label_typo": (
             "rare classes with almost the name of a large one",
             "Fix the labels if these are typos.",
@@ -169,6 +173,10 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
     },
     (NOTE, ""): {
         "without_label": ("examples without labels", ""),
+        "answer_in_word": (
+            "questions whose answer is a part of a word",
+            "A model can give it exactly where its tokens end there; a run counts where not.",
+        ),
         "placeholder_class": (
             "classes whose name often means a missing label",
             "Leave the cells empty, or take the folder out, if it does here.",

@@ -25,6 +25,7 @@ def evaluate(inputs: EvaluationInputs) -> EvaluationResult:
     With unanswerable questions, one is left without an answer where its null score is above a
     threshold: the one that gave validation its best F1, or 0 where none is known. The best that a
     threshold could reach on these questions is reported beside it, as SQuAD 2.0's script does.
+    `unreachable` counts those that no prediction can answer exactly: see `rows.encode`.
     """
     content: Any = inputs.examples.content
     answers = _find_answers(inputs)
@@ -50,6 +51,7 @@ def evaluate(inputs: EvaluationInputs) -> EvaluationResult:
         **_means(columns),
         "intervals": mean_intervals(columns, inputs.bootstrap, inputs.seed),
         "null_threshold": threshold,
+        "unreachable": int(np.isin(answers.positions, inputs.task.unreachable).sum()),
     }
     if best:
         metrics |= {"best": best, "parts": _parts(columns, scores.has_answer)}

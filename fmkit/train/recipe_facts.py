@@ -1,5 +1,7 @@
 """What `recipe=auto` goes by, gathered from data, backbone and machine."""
 
+from collections.abc import Collection
+
 from fmkit.config.auto_recipe import RunFacts
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.task import ClassificationConfig
@@ -10,8 +12,10 @@ from fmkit.models import registry as model_registry
 from fmkit.train.devices import Devices
 
 
-def facts(config: TrainConfig, data: Dataset, machine: Devices) -> RunFacts:
-    """The facts of one run, before anything is built."""
+def facts(
+    config: TrainConfig, data: Dataset, machine: Devices, findings: Collection[str] = ()
+) -> RunFacts:
+    """The facts of one run, before anything is built; `findings` are kinds, of its data."""
     head, content = config.stage.get("head"), data.examples.content
     return RunFacts(
         examples=len(data.splits["train"]),
@@ -19,6 +23,7 @@ def facts(config: TrainConfig, data: Dataset, machine: Devices) -> RunFacts:
         side=typical_side(content),
         can_augment=hasattr(config.data, "augment"),
         is_classification=isinstance(config.task, ClassificationConfig),
+        has_mirrored_classes="mirrored_classes" in findings,
         own_size=model_registry.default_image_size(config.model.name),
         pretrained=config.init is not None or config.model.weights != "none",
         device=machine.kind,

@@ -211,8 +211,9 @@ def test_every_rule_applies_somewhere_and_gives_allowed_values_with_a_reason(mon
     ):
         told = config()
         changed = dataclasses.replace(
-            facts, examples=examples, device=device, pretrained=pretrained
-        )
+            facts, examples=examples, device=device, pretrained=pretrained,
+            has_mirrored_classes=pretrained,
+        )  # fmt: skip
         rows = auto_recipe.apply(told, auto_recipe.choose(changed, ()))
         assert not rules.problems(told, {})
         assert all(row["reason"] and "{" not in row["reason"] for row in rows)

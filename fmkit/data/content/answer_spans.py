@@ -4,6 +4,7 @@ N examples.
 """
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -39,6 +40,22 @@ class AnswerSpans(Annotations):
         """How many examples have an answer, and how many have none."""
         answered = sum(bool(spans) for spans in self.spans)
         return {"with an answer": answered, "without": len(self.spans) - answered}
+
+
+def is_part_of_word(context: str, span: Span) -> bool:
+    """Whether a span begins or ends inside a word, as "1990" does in "1990s"."""
+    return any(
+        0 < end < len(context) and _continues_word(context[end - 1 : end + 1]) for end in span
+    )
+
+
+def _continues_word(pair: str) -> bool:
+    """Whether two characters stand in one word; each Chinese character is one, as in BERT."""
+    return all(
+        (letter.isalnum() or unicodedata.category(letter)[0] == "M")
+        and not unicodedata.name(letter, "").startswith("CJK")
+        for letter in pair
+    )
 
 
 def locate(context: str, answer: str, offset: int) -> tuple[Span | None, str]:

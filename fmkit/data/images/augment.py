@@ -41,6 +41,8 @@ PRESETS = ("none", "light", "medium", "strong", "views")
 FLIPS = {"none": (), "horizontal": ("horizontal",), "both": ("horizontal", "vertical")}
 """By `data.flip`, modes of keras.layers.RandomFlip, whose own mode for both tosses one coin."""
 
+_SHIFTS = "shifts of up to 1/14 of the side"
+
 _OPERATIONS_PER_IMAGE = 2  # in `medium` and `strong`, RandAugment's N
 
 _OPERATIONS: tuple[tuple[Any, dict[str, Any] | None, dict[str, Any]], ...] = (
@@ -124,6 +126,19 @@ class Augmentation:
         self._traced_example = tf.function(self._example, autograph=False)
         self._traced_operation = tf.function(self._operation, autograph=False)
         self._traced_batch = tf.function(self._batch, autograph=False)
+
+    def describe(self) -> str:
+        """What it does, in one phrase for people."""
+        flips = " and ".join(layer.mode for layer in self._flips)
+        flips = f"{flips} flips" if flips else "no flips"
+        steps = {
+            "none": [],
+            "light": [flips, _SHIFTS],
+            "medium": [flips, _SHIFTS, "2 mild operations"],
+            "strong": [flips, _SHIFTS, "2 strong operations", "RandomErasing", "MixUp or CutMix"],
+            "views": ["crops", flips, "colours, grey and blur"],
+        }[self.preset]
+        return f"{self.preset} ({', '.join(steps)})" if steps else self.preset
 
     def example(
         self, image: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor, index: tf.Tensor

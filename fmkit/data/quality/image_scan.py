@@ -26,11 +26,12 @@ from PIL import Image
 from fmkit.config.schema.data import DataConfig, ImageData
 from fmkit.core.errors import join_names, plural
 from fmkit.core.machine import available_cores
-from fmkit.data.content.images import ImageFiles, describe_grey_range
+from fmkit.data.content.images import ImageArray, ImageFiles, describe_grey_range
 from fmkit.data.examples import Examples, ProgressCallback
 from fmkit.data.findings import Finding
 from fmkit.data.images.decode import DEEP_MODES
 from fmkit.data.images.image_file import EXTENSION_OF
+from fmkit.data.quality import mirrored_classes
 from fmkit.data.quality.duplicates import DuplicateGroups, group_equal
 from fmkit.data.quality.image_probe import SIDE, ImageFacts, probe, size_problem
 from fmkit.data.quality.inspect import ContentScan
@@ -63,7 +64,11 @@ def check(
     """Read every image file; images in memory are known to be whole."""
     images = examples.content
     if not isinstance(images, ImageFiles):
-        return ContentScan()
+        positions = _sample(examples, config, np.arange(len(examples)))
+        if not isinstance(images, ImageArray) or not len(positions):
+            return ContentScan()
+        copies = mirrored_classes.thumbnails(images.pixels[positions])
+        return ContentScan(_mirrored(examples, config, positions, copies))
     # The config of a plugin's source need not have the key.
     max_pixels = getattr(config, "max_pixels", ImageData.max_pixels)
     with contextlib.closing(ScanCache(cache_folder)) as cache:
@@ -75,6 +80,8 @@ def check(
             result.thumbnails[usable],
             lambda positions: cache.thumbnails([paths[position] for position in positions]),
         )
+        positions = _sample(examples, config, usable)
+        copies = cache.thumbnails([images.paths[index] for index in positions])
     duplicates = DuplicateGroups(
         group_equal((index, result.digests[index].tobytes()) for index in usable.tolist()),
         [usable[group].tolist() for group in near],
@@ -84,7 +91,10 @@ def check(
         for names in (result.formats, result.modes)
     )
     return ContentScan(
-        _findings(examples.ids, images.paths, result, modes),
+        [
+            *_findings(examples.ids, images.paths, result, modes),
+            *_mirrored(examples, config, positions, copies),
+        ],
         duplicates,
         {"width": result.widths, "height": result.heights},
         {
@@ -120,6 +130,28 @@ def _fit_grey_range(
     why = f"{count} with more than 8 bits: {describe_grey_range((low, high))} ({source})."
     finding = Finding("deep_grey", "", why, count=len(deep))
     return dataclasses.replace(images, grey_range=(low, high)), [finding]
+
+
+def _sample(examples: Examples, config: DataConfig, usable: np.ndarray) -> np.ndarray:
+    """Positions of photos to find mirrored classes by; none where nothing is flipped."""
+    flips = getattr(config, "flip", "none") != "none" and getattr(config, "augment", "") != "none"
+    if not flips or not examples.classes:
+        return np.zeros(0, np.int64)
+    labels = np.asarray(examples.labels)[usable]
+    return usable[mirrored_classes.sample(labels, len(examples.classes))]
+
+
+def _mirrored(
+    examples: Examples, config: DataConfig, positions: np.ndarray, copies: np.ndarray
+) -> list[Finding]:
+    """Classes that `data.flip` turns into each other, by grey copies of some photos."""
+    if not len(positions):
+        return []
+    side = mirrored_classes.SIDE
+    return mirrored_classes.mirrored_findings(
+        copies.reshape(-1, side, side), np.asarray(examples.labels)[positions], examples.classes,
+        getattr(config, "flip", "none"),
+    )  # fmt: skip
 
 
 def _findings(

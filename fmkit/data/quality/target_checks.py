@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from fmkit.core.errors import join_names
+from fmkit.core.errors import join_names, plural
 from fmkit.data.class_checks import SHOWN, number_classes_message, probable_typos
+from fmkit.data.content.answer_spans import AnswerSpans, is_part_of_word
 from fmkit.data.content.tags import Tags, entity_spans, outside_tag, tag_scheme
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding
@@ -63,6 +64,8 @@ def target_findings(usable: Examples, splits: Splits) -> list[Finding]:
         return findings + _number_findings(targets.take(training))
     if isinstance(targets, Tags):
         return findings + _tag_findings(targets, splits.get("train"))
+    if isinstance(targets, AnswerSpans):
+        return findings + _answer_findings(usable, targets)
     if usable.classes:
         findings += _class_findings(usable, training, "train" in splits)
     return findings
@@ -80,6 +83,26 @@ def _absent_findings(usable: Examples, splits: Splits) -> list[Finding]:
             why += "this one." if len(absent) == 1 else "these."
             findings.append(Finding("absent_class", "", why, count=len(absent)))
     return findings
+
+
+def _answer_findings(usable: Examples, targets: AnswerSpans) -> list[Finding]:
+    """Questions whose answers all begin or end inside a word."""
+    texts = getattr(usable.content, "pairs", None) or ()
+    parts = [
+        index
+        for index, (text, spans) in enumerate(zip(texts, targets.spans, strict=True))
+        if spans and all(is_part_of_word(text, span) for span in spans)
+    ]
+    if not parts:
+        return []
+    begin, end = targets.spans[parts[0]][0]
+    answered = sum(bool(spans) for spans in targets.spans)
+    why = (
+        f"Of {plural(answered, 'question')} with an answer, {len(parts):,} "
+        f"{'has one' if len(parts) == 1 else 'have one'} that is a part of a word, such as "
+        f"{texts[parts[0]][begin:end][:40]!r} of {usable.ids[parts[0]]}."
+    )
+    return [Finding("answer_in_word", "", why, count=len(parts))]
 
 
 def _class_findings(usable: Examples, training: np.ndarray, has_training: bool) -> list[Finding]:

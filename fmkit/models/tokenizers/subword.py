@@ -61,6 +61,19 @@ class SubwordModel:
             rows += [np.array(encoding.ids, np.int32) for encoding in encodings]
         return rows
 
+    def offsets(self, texts: Sequence[str], rows: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Where each piece of texts begins and ends in them, in characters, (n, 2) each.
+
+        Args:
+            texts: of any content.
+            rows: their pieces.
+        """
+        found: list[np.ndarray] = []
+        for chunk in _chunks(texts):
+            encodings = self._engine.encode_batch(chunk, add_special_tokens=False)
+            found += [np.array(row.offsets, np.int64).reshape(-1, 2) for row in encodings]
+        return found
+
     def decode(self, tokens: Sequence[int]) -> str:
         """The text that pieces stand for; lower-cased words stay so."""
         return str(self._engine.decode(list(tokens), skip_special_tokens=False))
@@ -164,6 +177,16 @@ class BytePairModel(SubwordModel):
             return super().tokens(texts)
         return [self._by_byte[np.frombuffer(readable(text).encode(), np.uint8)] for text in texts]
 
+    def offsets(self, texts: Sequence[str], rows: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Where each piece begins and ends, (n, 2); each byte of a character has all of it."""
+        if self._by_byte is None:
+            return super().offsets(texts, rows)
+        found = []
+        for text in map(readable, texts):
+            places = np.repeat(np.arange(len(text)), [len(letter.encode()) for letter in text])
+            found.append(np.stack([places, places + 1], axis=1).astype(np.int64))
+        return found
+
     def is_continuation(self) -> np.ndarray:
         """Pieces that do not begin with white space, (V,) bool."""
         return np.array([not piece.startswith(_SPACE_BYTES) for piece in self.vocabulary])
@@ -215,6 +238,25 @@ class SentencePieceModel(SubwordModel):
             for before, row in zip(rows, shifted, strict=True):
                 row[before == self._engine.unk_id()] = self.unknown
         return shifted
+
+    def offsets(self, texts: Sequence[str], rows: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Where each piece begins and ends, (n, 2), by the letters of the pieces.
+
+        Where these are not those of the text, which normalisation has changed, each piece has the
+        whole text. (The library's own offsets have another name in each of its versions.)
+        """
+        found = []
+        for text, row in zip(texts, rows, strict=True):
+            letters = [self.vocabulary[token].replace(_SPACE, " ") for token in row]
+            written = "".join(letters)
+            is_same = written.lstrip(" ") == text.lstrip(" ")
+            spans = np.tile(np.array([[0, len(text)]], np.int64), (len(row), 1))
+            if len(row) and is_same:
+                ends = np.cumsum([len(part) for part in letters], dtype=np.int64)
+                ends = np.maximum(ends - (len(written) - len(text)), 0)  # of the space in front
+                spans = np.stack([np.concatenate([[0], ends[:-1]]), ends], axis=1)
+            found.append(spans)
+        return found
 
     def encode_continuation(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The same for texts that follow others without a space, such as `-` and `5` in `4-5`.

@@ -114,6 +114,10 @@ class TextTokenizer:
             return self.pieces.encode_continuation(texts)
         return self.pieces.tokens(texts)  # these put no space before what they read
 
+    def offsets(self, texts: Sequence[str], rows: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Where each token of `rows` begins and ends in its text, in characters, (n, 2) each."""
+        return self.pieces.offsets(texts, rows)
+
     def encode(
         self, texts: Sequence[str], pairs: Sequence[str] | None, max_length: int
     ) -> tuple[list[np.ndarray], np.ndarray]:

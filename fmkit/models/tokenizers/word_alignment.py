@@ -4,6 +4,8 @@ As BERT's authors do for tags and for spans (Devlin et al. 2018, run_squad): a w
 that it has alone. Where words are split at white space and punctuation, as `split_words` does,
 these are for WordPiece the tokens of the whole text.
 
+A token has a place in its word, too, so that a part of a word can be an answer.
+
 Not by `Encoding.word_ids` of the library `tokenizers`: it gives the same (a test holds that), but
 SentencePiece has nothing like it, and here each distinct word is tokenised once, which took half
 the time for 275,000 words. Nor by `Encoding.offsets` of whole texts, where byte-level BPE joins
@@ -20,7 +22,7 @@ W words of a text, n tokens, M rows.
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,10 +57,12 @@ class WordTokens:
         tokens: (n,) int32, without special tokens.
         words: index of the word that each token is of, (n,) int64, ascending. A word that the
             vocabulary cannot write, such as a control character, may have none.
+        offsets: where each token begins and ends in its word, in characters, (n, 2) int64.
     """
 
     tokens: np.ndarray
     words: np.ndarray
+    offsets: np.ndarray
 
 
 def split_words(text: str) -> list[tuple[int, int]]:
@@ -66,7 +70,9 @@ def split_words(text: str) -> list[tuple[int, int]]:
     return [match.span() for match in _WORD.finditer(text)]
 
 
-def tokenize_words(tokenizer: Tokenizer, texts: Sequence[Sequence[str]]) -> list[WordTokens]:
+def tokenize_words(
+    tokenizer: Tokenizer, texts: Sequence[Sequence[str]], with_offsets: bool = False
+) -> list[WordTokens]:
     """Texts, each given as its words, as tokens.
 
     Args:
@@ -74,6 +80,7 @@ def tokenize_words(tokenizer: Tokenizer, texts: Sequence[Sequence[str]]) -> list
         texts: the words of each, with the space before them that they have in the text, as from
             `add_spaces`: GPT-2's vocabulary tells a word within a line from one that begins it, and
             SentencePiece one after a space from one that directly follows another.
+        with_offsets: whether tokens have their own places in words; else each has the whole word.
     """
     starts: dict[str, int] = {}  # index of the distinct words that begin a text or follow a space
     continuations: dict[str, int] = {}  # and of those that follow another word directly
@@ -81,20 +88,54 @@ def tokenize_words(tokenizer: Tokenizer, texts: Sequence[Sequence[str]]) -> list
         for position, word in enumerate(words):
             group = continuations if _continues(position, word) else starts
             group.setdefault(word, len(group))
-    of_starts = tokenizer.tokens(list(starts))
-    of_continuations = tokenizer.encode_continuation(list(continuations))
+    # A plugin's tokenizer need not have them.
+    find = getattr(tokenizer, "offsets", None) if with_offsets else None
+    of_starts = _with_offsets(find, list(starts), tokenizer.tokens(list(starts)))
+    of_continuations = _with_offsets(
+        find, list(continuations), tokenizer.encode_continuation(list(continuations))
+    )
     encoded = []
     for words in texts:
-        rows = [
+        pairs = [
             of_continuations[continuations[word]]
             if _continues(position, word)
             else of_starts[starts[word]]
             for position, word in enumerate(words)
         ]
-        tokens = np.concatenate([np.zeros(0, np.int32), *rows]).astype(np.int32)
-        words_of_tokens = np.repeat(np.arange(len(words)), [len(row) for row in rows])
-        encoded.append(WordTokens(tokens, words_of_tokens))
+        tokens = np.concatenate([np.zeros(0, np.int32), *(row for row, _ in pairs)])
+        offsets = np.concatenate([np.zeros((0, 2), np.int64), *(spans for _, spans in pairs)])
+        words_of_tokens = np.repeat(np.arange(len(words)), [len(row) for row, _ in pairs])
+        encoded.append(WordTokens(tokens.astype(np.int32), words_of_tokens, offsets))
     return encoded
+
+
+def _with_offsets(
+    find: Callable[..., list[np.ndarray]] | None, words: Sequence[str], rows: Sequence[np.ndarray]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The tokens of each word, and where they begin and end in it, its space left out, (n, 2).
+
+    Together they are the whole word: what no token stands for, such as a mark that the vocabulary
+    strips, belongs to the one before it. The bytes of a character all have the whole of it.
+    """
+    found: Sequence[np.ndarray | None] = [None] * len(words) if find is None else find(words, rows)
+    return [
+        (row, _within_word(word, len(row), spans))
+        for word, row, spans in zip(words, rows, found, strict=True)
+    ]
+
+
+def _within_word(word: str, count: int, spans: np.ndarray | None) -> np.ndarray:
+    """Offsets of a word's tokens, (count, 2), that cover the word."""
+    space = len(word) - len(word.lstrip())
+    length = len(word) - space
+    if spans is None or len(spans) != count or not count:
+        return np.tile(np.array([[0, length]], np.int64), (count, 1))
+    begins = np.maximum.accumulate(np.clip(spans[:, 0] - space, 0, length))
+    begins[begins == begins[0]] = 0
+    ends = np.maximum.accumulate(np.clip(spans[:, 1] - space, 0, length))
+    ends[:-1] = np.maximum(ends[:-1], begins[1:])
+    ends[ends == ends[-1]] = length
+    return np.stack([begins, ends], axis=1)
 
 
 def _continues(position: int, word: str) -> bool:

@@ -22,7 +22,7 @@ from fmkit.core.errors import NonFiniteError
 from fmkit.data.content.answer_spans import AnswerSpans
 from fmkit.data.content.texts import Texts
 from fmkit.data.loaders.text_loader import Encoded
-from fmkit.models.tokenizers import word_alignment
+from fmkit.tasks.question_answering.rows import FROM, MARK, TO, WORD
 
 _LENGTH_STEP = 64
 """Batches are padded to a multiple of this many tokens."""
@@ -133,15 +133,7 @@ def find_answers(
     origin = content.origin[indices]
     best, null = _lowest_by_group(origin, -scores), _lowest_by_group(origin, null_scores)
     positions, texts = origin[best], questions_and_texts(content)[1]
-    spans = np.zeros((len(best), 2), np.int64)
-    text, words = "", [(0, 0)]
-    for number, window in enumerate(best):
-        if first[window] < 0:
-            continue
-        if texts[positions[number]] is not text:  # questions on the same text follow each other
-            text = texts[positions[number]]
-            words = word_alignment.split_words(text)
-        spans[number] = words[int(first[window])][0], words[int(last[window])][1]
+    spans = np.maximum(np.stack([first[best], last[best]], axis=1), 0).astype(np.int64)
     answers = [
         texts[index][begin:end] for index, (begin, end) in zip(positions, spans, strict=True)
     ]
@@ -177,15 +169,15 @@ def accepted_answers(content: Encoded, positions: np.ndarray) -> list[list[str]]
 
 
 def _best_of_window(row: np.ndarray, scores: np.ndarray, max_words: int) -> tuple[Any, ...]:
-    """The best answer of one window: its first and last word, or -1 where the window has no text;
-    score and confidence of the answer, those of no answer, and the loss.
+    """The best answer of one window: its begin and end in characters, or -1 where the window has no
+    text; score and confidence of the answer, those of no answer, and the loss.
 
     Args:
-        row: tokens, their words and their marks, (n, 3).
+        row: from `rows.encode`, (n, 5).
         scores: (n, 2).
         max_words: of an answer.
     """
-    words, marks = row[:, 1], row[:, 2]
+    words, marks = row[:, WORD], row[:, MARK]
     is_candidate = marks >= 0
     log_probabilities = scores - logsumexp(scores[is_candidate], axis=0)
     starts, ends = np.isin(marks, (1, 3)), marks >= 2
@@ -203,7 +195,8 @@ def _best_of_window(row: np.ndarray, scores: np.ndarray, max_words: int) -> tupl
     last = best_end[first]
     confidence = log_probabilities[in_text[first], 0] + log_probabilities[in_text[last], 1]
     score = start_scores[first] + end_scores[last]
-    return word[first], word[last], score, np.exp(confidence), *rest
+    begin, end = row[in_text[first], FROM], row[in_text[last], TO]
+    return begin, end, score, np.exp(confidence), *rest
 
 
 def _argmax_up_to(values: np.ndarray, last: np.ndarray) -> np.ndarray:

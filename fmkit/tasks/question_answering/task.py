@@ -18,7 +18,7 @@ from keras import ops
 
 from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.task import QuestionAnsweringConfig
-from fmkit.core.errors import ConfigError, NonFiniteError
+from fmkit.core.errors import ConfigError, NonFiniteError, plural
 from fmkit.core.types import DataSpec, Tokenizer
 from fmkit.data.content.answer_spans import AnswerSpans
 from fmkit.data.examples import Examples
@@ -50,6 +50,8 @@ class QuestionAnswering(Task):
     name = "question_answering"
     input_format = "rows"
     epoch_metrics = NAMES
+    unreachable: np.ndarray
+    """Positions of the questions that no prediction can hit; set by `encode_rows`."""
 
     def __init__(self, config: QuestionAnsweringConfig, spec: DataSpec) -> None:
         if spec.annotations != AnswerSpans.kind:
@@ -71,11 +73,17 @@ class QuestionAnswering(Task):
         """Questions with windows of their texts; see `rows.encode`."""
         if self._is_causal is None:
             raise RuntimeError("call `head` first: it knows the backbone")
-        return rows.encode(examples, tokenizer, self._is_causal, max_length, self.config)
+        made, self.unreachable = rows.encode(
+            examples, tokenizer, self._is_causal, max_length, self.config
+        )
+        self.row_findings = _describe_unreachable(examples, self.unreachable)
+        return made
 
     def prepare_batch(self, tokens: np.ndarray, random: np.random.Generator) -> Batch:
-        """Rows (B, T, 3) -> ((tokens (B, T),), marks (B, T) int32)."""
-        return (np.ascontiguousarray(tokens[:, :, 0]),), np.ascontiguousarray(tokens[:, :, 2])
+        """Rows (B, T, 5) -> ((tokens (B, T),), marks (B, T) int32)."""
+        columns = (np.ascontiguousarray(tokens[:, :, column]) for column in (rows.TOKEN, rows.MARK))
+        first, marks = columns
+        return (first,), marks
 
     def head(self, backbone: Backbone, config: ModelConfig) -> Any:
         """Dropout and a dense layer at each token: scores (B, T, 2), float32.
@@ -123,6 +131,23 @@ class QuestionAnswering(Task):
     def inference(self, outputs: Any) -> Any:
         """Scores of each token as the first one of the answer, and as the last: (B, T, 2)."""
         return keras.layers.Activation("linear", dtype="float32", name="scores")(outputs)
+
+
+def _describe_unreachable(examples: Examples, unreachable: np.ndarray) -> tuple[str, ...]:
+    """How many questions no prediction can answer exactly, or nothing."""
+    content: Any = examples.content
+    annotations = examples.annotations
+    if not len(unreachable) or not isinstance(annotations, AnswerSpans):
+        return ()
+    first = int(unreachable[0])
+    begin, end = annotations.spans[first][0]
+    text = content.pairs[first][begin : min(end, begin + 40)]
+    answered = sum(bool(spans) for spans in annotations.spans)
+    return (
+        f"{len(unreachable):,} of {plural(answered, 'question')} with an answer cannot be answered "
+        f"exactly: the answer ends inside a token of this model or is longer than a window or "
+        f"task.max_answer; the first is {text!r} of {examples.ids[first]}",
+    )
 
 
 def _mask_scores(targets: Any, outputs: Any) -> Any:

@@ -105,3 +105,15 @@ def test_unknown_names_are_refused():
         Augmentation("medum", "none", SIZE)
     with pytest.raises(ConfigError, match=r"data\.flip"):
         Augmentation("light", "vertical", SIZE)
+
+
+@pytest.mark.parametrize("preset", ["none", "light", "medium", "strong", "views"])
+@pytest.mark.parametrize("flip", ["none", "horizontal", "both"])
+def test_a_phrase_says_what_it_does(preset, flip):
+    made = Augmentation(preset, flip, SIZE)
+    phrase = made.describe()
+    assert phrase.startswith(preset)
+    if preset != "none":
+        flips = {"none": "no", "horizontal": "horizontal", "both": "horizontal and vertical"}[flip]
+        assert f"{flips} flips" in phrase
+    assert ("MixUp" in phrase) == made.mixes_targets

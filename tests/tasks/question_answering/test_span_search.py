@@ -23,7 +23,7 @@ class Scored:
     def __init__(self, scores):
         self.scores = scores
 
-    def predict(self, batches, verbose):
+    def predict(self, batches, verbose, callbacks=()):
         found = [self.scores[np.maximum(tokens, 0)] for tokens, _ in batches.as_numpy_iterator()]
         longest = max(each.shape[1] for each in found)
         wide = [np.pad(e, ((0, 0), (0, longest - e.shape[1]), (0, 0))) for e in found]
@@ -49,10 +49,11 @@ def content(rows, origin, contexts):
 
 def row_of(first, words):
     """A null token, a question of one token, then a token each with its word."""
-    words = np.asarray(words)
-    row = np.full((len(words) + 2, 3), -1, np.int32)
+    words = np.asarray(words, int)
+    row = np.full((len(words) + 2, 5), -1, np.int32)
     row[:, 0] = np.arange(first, first + len(row))
     row[2:, 1], row[2:, 2] = words, IN_TEXT
+    row[2:, 3:] = np.reshape(word_alignment.split_words(CONTEXT), (-1, 2))[words]
     row[0, 2] = 3  # the right one is none
     return row
 

@@ -1,10 +1,13 @@
 """Rows of questions and texts, their targets, and the loss of them."""
 
+import io
 import itertools
+import unicodedata
 
 import keras
 import numpy as np
 import pytest
+import sentencepiece
 
 from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.task import QuestionAnsweringConfig
@@ -14,7 +17,16 @@ from fmkit.data.content.answer_spans import AnswerSpans
 from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples
 from fmkit.models import registry as model_registry
+from fmkit.models.text.small import byte_tokenizer
 from fmkit.models.tokenizers import word_alignment
+from fmkit.models.tokenizers.subword import (
+    BytePairModel,
+    SentencePieceModel,
+    WordPieceModel,
+    byte_alphabet,
+)
+from fmkit.models.tokenizers.tokenizer import TextTokenizer
+from fmkit.tasks.question_answering import span_search
 from fmkit.tasks.question_answering.task import QuestionAnswering
 
 SPEC = DataSpec("text", (), {}, annotations="spans")
@@ -88,13 +100,13 @@ def test_a_row_has_the_tokens_of_the_pair():
     places = rows[0][:, 2] >= 0
     ahead = len("Who paid?") + 2
     assert np.flatnonzero(places).tolist() == [0, *range(ahead, len(whole) - 1)]
-    assert rows[0][0].tolist() == [tokenizer.start, -1, 3]
+    assert rows[0][0].tolist() == [tokenizer.start, -1, 3, -1, -1]
 
 
 def test_no_answer_is_where_a_causal_model_has_seen_all():
     backbone, task, _ = built("small_gpt")
     rows, _, _ = task.encode_rows(examples(("Who?", CONTEXT, ())), backbone.tokenizer, 512)
-    assert rows[0][-1].tolist() == [backbone.tokenizer.end, -1, 3]
+    assert rows[0][-1].tolist() == [backbone.tokenizer.end, -1, 3, -1, -1]
     assert rows[0][0, 2] == -1
 
 
@@ -193,3 +205,86 @@ def test_scores_do_not_depend_on_how_far_a_row_is_filled_up():
     one, other = (np.asarray(model.predict_on_batch(each)) for each in (row, padded))
     np.testing.assert_allclose(one, other[:, : row.shape[1]], atol=1e-5)
     assert one.shape == (1, row.shape[1], 2)
+
+
+PARTS = (
+    ("서울 인천에서 만났다", "인천"),  # a particle follows
+    ("ไปกรุงเทพมหานคร", "กรุงเทพ"),  # Thai has no spaces
+    ("いまとうきょうへいく", "とうきょう"),
+    ("in the 1990s, twice", "1990"),
+)
+
+
+def word_piece(*pieces):
+    """A vocabulary of text without accents, as BERT strips them: Korean is written in its letters,
+    and Thai without its vowel signs."""
+    marks = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+    apart = (unicodedata.normalize("NFD", piece) for piece in pieces)
+    bare = ("".join(c for c in piece if unicodedata.category(c) != "Mn") for piece in apart)
+    return TextTokenizer(WordPieceModel((*marks, *bare)), "bert", 2, 3, 4, special_ids=[0])
+
+
+def byte_pairs():
+    merges = ("1 9", "9 0", "19 90", *(f"{a} {b}" for a, b in (("ì", "Ŀ"), ("ìĿ", "¸"))))
+    letters = byte_alphabet()
+    pieces = (*letters, *(merge.replace(" ", "") for merge in merges), "<s>", "</s>")
+    return TextTokenizer(BytePairModel(pieces, merges), "roberta", len(pieces) - 2, len(pieces) - 1)
+
+
+def sentence_piece():
+    file = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([text for text, _ in PARTS] * 9), model_writer=file, vocab_size=60,
+        hard_vocab_limit=False, character_coverage=1.0, minloglevel=2,
+    )  # fmt: skip
+    return TextTokenizer(SentencePieceModel(file.getvalue()), "bert", 1, 2)
+
+
+TOKENIZERS = {
+    "bytes": lambda: byte_tokenizer("bert"),
+    "byte pairs": byte_pairs,
+    "word pieces": lambda: word_piece(
+        "서울", "인천", "##에서", "만났다", "ไป", "##กรุงเทพ", "##มหานคร",
+        "いま", "##とうきょう", "##へいく", "in", "the", "1990", "##s", ",", "twice",
+    ),
+    "sentence pieces": sentence_piece,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@pytest.mark.parametrize(("text", "answer"), PARTS)
+def test_an_answer_that_is_a_part_of_a_word_can_be_learned_and_given(name, text, answer):
+    tokenizer, (_, task, _) = TOKENIZERS[name](), built()
+    asked = examples(("Q", text, (span(answer, text),)))
+    rows, _, _ = task.encode_rows(asked, tokenizer, 128)
+    assert not len(task.unreachable)
+    assert task.row_findings == ()
+    marks = rows[0][:, 2]
+    # A network that has learned the marks by heart.
+    scores = np.stack([np.isin(marks, (1, 3)), marks >= 2], axis=1) * 9.0
+    begin, end, *_ = span_search._best_of_window(rows[0], scores, 30)
+    assert text[begin:end] == answer
+
+
+def test_answers_that_no_prediction_can_hit_are_counted():
+    tokenizer = word_piece("the", "1990s", "1990", "##s", "were", "good", ",", "2020", "a", "b")
+    _, task, _ = built(max_answer=2)
+    text, long = "the 1990s were good , 2020", "a b a"
+    asked = examples(
+        ("good", text, (span("1990", text),)),  # "1990s" is one token
+        ("good", text, (span("the 1990s", text),)),
+        ("good", text, (span("1990", text), span("2020", text))),  # one of two is enough
+        ("good", text, (span("s wer", text),)),
+        ("good", long, (span("a b a", long),)),  # more words than task.max_answer
+        ("good", text, ()),
+        ("good", long, (span("a b", long),)),
+    )
+    task.encode_rows(asked, tokenizer, 64)
+    assert task.unreachable.tolist() == [0, 3, 4]
+    (line,) = task.row_findings
+    assert line.startswith("3 of 6 questions with an answer cannot be answered exactly")
+    assert "'1990' of 0" in line
+    task.encode_rows(asked, tokenizer, 6)  # two tokens of a text beside a question
+    assert task.unreachable.tolist() == [0, 3, 4]
+    task.encode_rows(asked, tokenizer, 5)  # one
+    assert task.unreachable.tolist() == [0, 1, 3, 4, 6]
