@@ -321,7 +321,7 @@ def _describe_augmentation(assembly: Any) -> str:
     loaders = {f"{part.name} ": part.loader for part in assembly.objectives}
     by_text: dict[str, list[str]] = {}
     for prefix, loader in (loaders or {"": assembly.loader}).items():
-        if not hasattr(loader, "augmentation") or assembly.backbone.modality != "image":
+        if not getattr(loader, "can_augment", False):
             continue
         for phase in assembly.phases:
             if phase.name not in assembly.skipped:

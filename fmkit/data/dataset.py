@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from fmkit.config.schema.data import DataConfig
-from fmkit.core import console
 from fmkit.core.errors import DataError, join_names
 from fmkit.core.types import DataSpec
 from fmkit.data import splits
-from fmkit.data.content.images import ImageFiles
+from fmkit.data.content import images
 from fmkit.data.examples import Examples
 from fmkit.data.sources import registry as source_registry
 from fmkit.data.targets import normalise_name, refuse_mismatch
@@ -48,18 +47,9 @@ def read(config: DataConfig, split_seed: int) -> Dataset:
 def with_grey_range(data: Dataset, chosen: list[float] | None, learned: DataSpec) -> Dataset:
     """The same data with its grey photos of more than 8 bits scaled as a run scaled its own, or by
     the range that was chosen instead."""
-    content = data.examples.content
     grey_range = (chosen[0], chosen[1]) if chosen else learned.grey_range
-    if not isinstance(content, ImageFiles) or content.grey_range == grey_range:
-        return data
-    if content.grey_range and grey_range:
-        (low, high), (black, white) = content.grey_range, grey_range
-        if min(high, white) - max(low, black) < (high - low) / 2:
-            console.warning(
-                f"the grey values of these photos go from {low:,.6g} to {high:,.6g}, and the run "
-                f"learned those from {black:,.6g} to {white:,.6g}: much becomes black or white."
-            )
-    return data.replace(content=dataclasses.replace(content, grey_range=grey_range))
+    content = images.with_grey_range(data.examples.content, grey_range)
+    return data if content is data.examples.content else data.replace(content=content)
 
 
 def match_classes(

@@ -1,11 +1,13 @@
 """Content of image examples: files, or an array in memory."""
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
+from fmkit.core import console
 from fmkit.data.content.files import Files
 from fmkit.data.examples import Content
 
@@ -57,3 +59,20 @@ class ImageArray(Content):
         """Width and height."""
         height, width = self.pixels.shape[1:3]
         return {"width": np.full(len(self), width), "height": np.full(len(self), height)}
+
+
+def with_grey_range(content: Content, grey_range: tuple[float, float] | None) -> Content:
+    """Image files whose grey values of more than 8 bits are scaled by a range; others as they are.
+
+    A warning says where most of their own values lie outside of it.
+    """
+    if not isinstance(content, ImageFiles) or content.grey_range == grey_range:
+        return content
+    if content.grey_range and grey_range:
+        (low, high), (black, white) = content.grey_range, grey_range
+        if min(high, white) - max(low, black) < (high - low) / 2:
+            console.warning(
+                f"the grey values of these photos go from {low:,.6g} to {high:,.6g}, and the run "
+                f"learned those from {black:,.6g} to {white:,.6g}: much becomes black or white."
+            )
+    return dataclasses.replace(content, grey_range=grey_range)

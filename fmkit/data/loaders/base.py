@@ -49,6 +49,8 @@ class Loader:
     """Augmented views of an example that the epochs take in turn; None: a fresh one each epoch."""
     has_random_inputs = False
     """Whether inputs are drawn anew at every step, so that no features of them can be cached."""
+    can_augment = False
+    """Whether `augmentation` may change the inputs."""
     memory_bytes = 0
     """Size of the examples that are kept in memory."""
 

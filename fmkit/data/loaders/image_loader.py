@@ -55,6 +55,8 @@ class ImageLoader(DatasetLoader):
         ConfigError: `augment=strong` without one-hot or dense targets, or with several views.
     """
 
+    can_augment = True
+
     def __init__(
         self,
         examples: Examples,
