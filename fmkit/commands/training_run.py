@@ -318,10 +318,10 @@ def _log_model(config: TrainConfig, run: RunWriter, assembly: Any, weights: str)
 
 def _describe_augmentation(assembly: Any) -> str:
     """What is done to images in each phase and objective; empty where there are none."""
-    loaders = {f"{part.name} ": part.loader for part in assembly.objectives}
+    parts = [(f"{part.name} ", part.config, part.loader) for part in assembly.objectives]
     by_text: dict[str, list[str]] = {}
-    for prefix, loader in (loaders or {"": assembly.loader}).items():
-        if not getattr(loader, "can_augment", False):
+    for prefix, config, loader in parts or [("", assembly.config.data, assembly.loader)]:
+        if not hasattr(config, "augment"):
             continue
         for phase in assembly.phases:
             if phase.name not in assembly.skipped:
