@@ -21,6 +21,7 @@ from fmkit.store import run_index
 from fmkit.store.run_reader import RunReader
 
 if TYPE_CHECKING:
+    from fmkit.core.types import DataSpec
     from fmkit.data.dataset import Dataset
 
 _SPLITTING = {"val_fraction", "test_fraction", "split_seed", "limit", "shots"}
@@ -40,54 +41,27 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
     The run's own figures stay: those of other data, of data that has changed since, or of data that
     is read by other settings, are written beside them, under a name with a fingerprint.
     """
-    from fmkit.data import dataset
-
     run = launch.open_run(config.run, config.runs_dir)
     task, objective = saved_config.task_of(
         saved_config.section(run.config(), "task"), config.objective
     )
     compatibility.resolve_labels(config.data, task.name)
     data, split, suffix = _data(config, run, task.name, objective)
-    name = "-".join(filter(None, [split, objective, suffix]))
-    indices, labels, spec = data.splits[split], data.examples.labels, run.spec(objective)
+    spec = run.spec(objective)
     # Before TensorFlow is imported: an unknown class is reported at once.
-    absent: list[str] = []
-    if spec.classes and not isinstance(task, SelfSupervisedConfig):
-        labels = dataset.match_classes(data.examples, spec.classes, indices)
-        missing = np.setdiff1d(np.arange(len(spec.classes)), labels[indices])
-        absent = [spec.classes[label] for label in missing]
-    if spec.annotations:
-        data = dataset.align_annotations(data, spec)
-        absent = data.examples.annotations.absent(indices) if data.examples.annotations else []
-    data = dataset.with_grey_range(data, getattr(config.data, "grey_range", None), spec)
-    if absent:
-        names = join_names([ascii(label) for label in absent], 10)
-        console.warning(f"{split} has no example of {names}: the figures say nothing about that.")
+    data, labels = _as_learned(config, data, split, spec, isinstance(task, SelfSupervisedConfig))
     entry = modality_entry(spec.modality)
     if config.runtime.verbose:
-        counted = plural(len(indices), entry.noun, entry.plural)
+        counted = plural(len(data.splits[split]), entry.noun, entry.plural)
         console.info(f"eval: {split}, {counted}, with run {run.id}")
     trained = launch.load_run(run, config.runtime, config.objective)
-    from fmkit.evaluation import evaluator, load_run, reference_model
-    from fmkit.evaluation.progress import Progress
-    from fmkit.train import build_model, task_data
+    from fmkit.evaluation import evaluator, load_run
 
-    parts = (trained.task, trained.backbone)
-    data = task_data.prepare_for_task(config.data, config.runtime, data, *parts)
-    indices = data.splits[split]
-    reference_model.set_reference(trained, config.data, config.runtime, data, {split: indices})
-    loader = build_model.open_loader(config.data, config.runtime, data.examples, *parts)
     is_own_validation = split == "val" and not suffix
-    step, verbose = loader.ordered_batch_size, config.runtime.verbose
-    with Progress("eval", entry.plural, len(indices), step, verbose) as progress:
-        metrics, columns = evaluator.evaluate(
-            evaluator.EvaluationInputs(
-                trained.model, loader, indices, data.examples, labels, spec.classes, trained.task,
-                config.bootstrap, config.runtime.seed,
-                None if is_own_validation else load_run.validation(trained, objective), [progress],
-            )
-        )  # fmt: skip
+    validation = None if is_own_validation else load_run.validation(trained, objective)
+    metrics, columns = _evaluate(config, trained, data, split, labels, spec, validation)
     extra_files = evaluator.extra_files(trained.task, columns)
+    name = "-".join(filter(None, [split, objective, suffix]))
     path = write.write_evaluation(run.folder, name, metrics, columns, extra_files)
     root = getattr(config.data, "root", None)
     label = run_index.data_label(config.data.name, root) or ""
@@ -101,6 +75,56 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
         lambda: result_tables.evaluation(metrics, label, split, path),
     )
     return metrics
+
+
+def _as_learned(
+    config: EvalConfig, data: Dataset, split: str, spec: DataSpec, ignores_classes: bool
+) -> tuple[Dataset, Any]:
+    """The data in the terms of the run, and its labels as positions in the run's classes.
+
+    A class that the split lacks is a warning.
+
+    Raises:
+        DataError: the split has classes or labels that the run does not know.
+    """
+    from fmkit.data import dataset
+
+    labels, absent, indices = data.examples.labels, [], data.splits[split]
+    if spec.classes and not ignores_classes:
+        labels = dataset.match_classes(data.examples, spec.classes, indices)
+        missing = np.setdiff1d(np.arange(len(spec.classes)), labels[indices])
+        absent = [spec.classes[label] for label in missing]
+    if spec.annotations:
+        data = dataset.align_annotations(data, spec)
+        absent = data.examples.annotations.absent(indices) if data.examples.annotations else []
+    if absent:
+        names = join_names([ascii(label) for label in absent], 10)
+        console.warning(f"{split} has no example of {names}: the figures say nothing about that.")
+    return dataset.with_grey_range(data, getattr(config.data, "grey_range", None), spec), labels
+
+
+def _evaluate(
+    config: EvalConfig, trained: Any, data: Dataset, split: str, labels: Any, spec: DataSpec,
+    validation: dict[str, Any] | None,
+) -> Any:  # fmt: skip
+    """Metrics and columns of a split, with progress on stderr."""
+    from fmkit.evaluation import evaluator, reference_model
+    from fmkit.evaluation.progress import Progress
+    from fmkit.train import build_model, task_data
+
+    parts, entry = (trained.task, trained.backbone), modality_entry(spec.modality)
+    data = task_data.prepare_for_task(config.data, config.runtime, data, *parts)
+    indices = data.splits[split]
+    reference_model.set_reference(trained, config.data, config.runtime, data, {split: indices})
+    loader = build_model.open_loader(config.data, config.runtime, data.examples, *parts)
+    step, verbose = loader.ordered_batch_size, config.runtime.verbose
+    with Progress("eval", entry.plural, len(indices), step, verbose) as progress:
+        return evaluator.evaluate(
+            evaluator.EvaluationInputs(
+                trained.model, loader, indices, data.examples, labels, spec.classes, trained.task,
+                config.bootstrap, config.runtime.seed, validation, [progress],
+            )
+        )  # fmt: skip
 
 
 def _data(

@@ -66,30 +66,30 @@ def test_training_ends_with_its_run(trained):
 @pytest.mark.parametrize(
     ("words", "kind", "keys"),
     [
-        (["runs"], "runs", {"folder", "runs"}),
-        (["runs", "list"], "runs", {"folder", "runs"}),
-        (["runs", "show", "last"], "run", {"epochs", "evaluations", "files", "state"}),
-        (["runs", "best"], "ranking", {"metric", "larger_is_better", "runs"}),
-        (["runs", "compare", "last", "last"], "comparison", {"runs", "settings", "metrics"}),
-        (["eval", "run=last"], "evaluation", {"run", "split", "metrics", "file", "table"}),
-        (["check", "data=digits"], "data_report", {"findings", "classes", "report", "suspects"}),
-        (["cache"], "cache", {"folder", "entries"}),
-        (["cache", "clear"], "cache_cleared", {"folder", "removed", "in_use"}),
-        (["guide"], "guide", {"pages"}),
-        (["guide", "runs"], "guide_page", {"name", "title", "summary", "text"}),
-        (["resume", "RUN"], "run", {"state", "folder"}),
-        (["--version"], "text", {"text"}),
-        (["help", "data.batch_size"], "text", {"text"}),
-        (["finetune", *QUICK, "data=digits", "--cfg", "job"], "text", {"text"}),
+        (["runs"], "runs", ["folder", "runs"]),
+        (["runs", "list"], "runs", ["folder", "runs"]),
+        (["runs", "show", "last"], "run", ["epochs", "evaluations", "files", "state"]),
+        (["runs", "best"], "ranking", ["metric", "larger_is_better", "runs"]),
+        (["runs", "compare", "last", "last"], "comparison", ["runs", "settings", "metrics"]),
+        (["eval", "run=last"], "evaluation", ["run", "split", "metrics", "file", "table"]),
+        (["check", "data=digits"], "data_report", ["findings", "classes", "report", "suspects"]),
+        (["cache"], "cache", ["folder", "entries"]),
+        (["cache", "clear"], "cache_cleared", ["folder", "removed", "in_use"]),
+        (["guide"], "guide", ["pages"]),
+        (["guide", "runs"], "guide_page", ["name", "title", "summary", "text"]),
+        (["resume", "RUN"], "run", ["state", "folder"]),
+        (["--version"], "text", ["text"]),
+        (["help", "data.batch_size"], "text", ["text"]),
+        (["finetune", *QUICK, "data=digits", "--cfg", "job"], "text", ["text"]),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value,
 )
 def test_every_command_answers_with_one_object(words, kind, keys, fmkit, trained):
     words = [trained[1]["folder"] if word == "RUN" else word for word in words]
     code, content = fmkit(*words)
     assert code == 0
     assert content["kind"] == kind
-    assert content.keys() >= keys
+    assert content.keys() >= {*keys}
 
 
 def test_the_object_has_what_the_files_have(fmkit, trained):
