@@ -140,7 +140,10 @@ def _out_of_memory(folder: Path | None, config: Any) -> ResourceError:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
+    """An error and those behind it; a chain may lead back into itself."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
 

@@ -141,6 +141,13 @@ def test_a_full_disk_is_one_whatever_was_made_of_it(kind, number):
     assert "Free some space" in failure.hint
 
 
+def test_a_chain_of_errors_that_leads_back_into_itself_ends():
+    error, cause = DataError("x"), ValueError("y")
+    error.__cause__, cause.__cause__ = cause, error
+    assert failures.as_fmkit_error(error) is error
+    assert not failures.is_out_of_memory(error)
+
+
 def test_a_message_that_quotes_a_full_disk_is_not_one():
     error = DataError("row 3: unknown class 'No space left on device'.")
     assert failures.as_fmkit_error(error) is error
