@@ -60,7 +60,7 @@ def test_predict_writes_the_features_of_the_deployed_model(pretrained):
     (root / "mixed" / "good.png").write_bytes(good.read_bytes())
     (root / "mixed" / "broken.png").write_bytes(b"no photo")
     done = fmkit(root, "predict", f"run={folder}", "input=mixed", "output=features.csv")
-    assert "2 photos, 96 features each, 1 of them could not be read" in done.stdout
+    assert "2 images, 96 features each, 1 of them could not be read" in done.stdout
     table = pd.read_csv(root / "features.csv")
     assert table["path"].str.endswith("broken.png").tolist() == [True, False]
     features = table[[f"feature_{each}" for each in range(96)]].to_numpy()

@@ -71,6 +71,8 @@ def match_classes(
     position = {normalise_name(name): index for index, name in enumerate(classes)}
     spelling = {normalise_name(name): name for name in examples.classes}
     missing = [name for name in classes if normalise_name(name) not in spelling]
+    if not examples.classes:
+        refuse_mismatch("classes", classes, missing, [], "The data has no classes.")
     counted = range(len(examples.classes)) if indices is None else examples.labels[indices]
     extra = [examples.classes[label] for label in np.unique(counted)]
     extra = [name for name in extra if normalise_name(name) not in position]

@@ -209,5 +209,6 @@ def test_json_says_what_went(root, capsys):
 
 
 def test_locks_are_released(root):
+    before = set(lock._open_locks)  # another test's may not be collected yet
     assert main(["runs", "clean", "--yes"]) == 0
-    assert not lock._open_locks
+    assert set(lock._open_locks) <= before
