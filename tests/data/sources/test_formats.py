@@ -150,6 +150,11 @@ def test_separators_are_found(tmp_path, name, separator):
         (gzip.compress(bytes(2**22)), "unpacks to more than 1,000,000 bytes"),
         (b"\x1f\x8bnothing", "gzip archive is damaged"),
     ],
+    ids=[
+        "cut",
+        "bomb",
+        "nothing",
+    ],  # an archive has its time in it, and workers collect on their own
 )
 def test_a_damaged_archive_and_a_bomb_are_refused(tmp_path, monkeypatch, content, why):
     monkeypatch.setattr(text_files.machine, "free_memory", lambda: 1_000_000)
