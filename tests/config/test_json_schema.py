@@ -167,7 +167,7 @@ def test_a_group_has_the_keys_of_each_of_its_options(group):
 
 
 def infos():
-    for kind in {kind for group in BASES for kind in all_config_classes(group)}:
+    for kind in dict.fromkeys(kind for group in BASES for kind in all_config_classes(group)):
         for key, info in key_infos(kind).items():
             if info.range:
                 yield pytest.param(key, info, id=f"{kind.__name__}.{key}")
