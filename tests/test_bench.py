@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.slow
 def test_pipeline_section_prints_both_tables(tmp_path):
     words = ["pipeline", "--images", "8", "--repeats", "1", "--files", "2000"]
     done = subprocess.run(

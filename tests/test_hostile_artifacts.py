@@ -8,6 +8,7 @@ from hostile import artifacts, run_folders
 from hostile.bench import Case, refused_all
 
 
+@pytest.mark.slow
 def test_every_case_is_refused_and_every_benign_twin_read(capsys):
     passed, total = artifacts.run()
     assert passed == total, capsys.readouterr().out

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from safetensors.numpy import load_file, save_file
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -19,6 +20,7 @@ from torture import runs  # noqa: E402
 COMMAND = [sys.executable, str(SCRIPTS / "torture.py"), "--quick", "--workers", "1"]
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_and_what_must_be_caught_is(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(SCRIPTS.parent)}
     words = [*COMMAND, "--folder", str(tmp_path / "slice")]

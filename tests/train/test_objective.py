@@ -324,6 +324,7 @@ json.dump(train(Path(sys.argv[1]), config).rows, sys.stdout)
 """
 
 
+@pytest.mark.slow
 def test_two_devices_learn_as_one_does(tmp_path):
     here = Path(__file__).parent
     path = os.pathsep.join([str(here), str(here.parent), os.environ.get("PYTHONPATH", "")])
