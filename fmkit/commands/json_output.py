@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fmkit.commands import failures
 from fmkit.core import console, files, sanitize
 from fmkit.core.errors import FmkitError
 
@@ -66,6 +65,8 @@ def run(command: Callable[[], object]) -> None:
         with _stdout_kept(printed):
             command()
     except (Exception, KeyboardInterrupt) as error:
+        from fmkit.commands import failures  # which loads NumPy, and `fmkit --help` is quick
+
         failure = failures.as_fmkit_error(error)
         recorder.result = {
             **(recorder.result or {"version": VERSION, "kind": "error"}),

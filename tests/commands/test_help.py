@@ -131,6 +131,14 @@ def test_an_unknown_topic_gets_the_nearest_names(topic, near, capsys):
     assert near in capsys.readouterr().err
 
 
+def test_the_list_of_commands_does_not_load_numpy():
+    code = (
+        "import sys; from fmkit.cli import main; main(['--help'])\n"
+        "sys.exit(any(name in sys.modules for name in ('numpy', 'hydra', 'yaml')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
 def test_help_takes_less_than_a_second_and_imports_no_framework():
     code = (
         "import sys; from fmkit.cli import main; main(['finetune', '--help'])\n"
