@@ -188,8 +188,8 @@ LINES = [
     "-x | unknown flag", "--epochs=3 | key=value",
     "data.batch_size | key=value", "=3 | cannot read", "data..root=3 | data", "x={ | cannot read",
     "name=[1 | cannot read", "name='open | cannot read", "name=a=b | twice", "name=a<b | twice",
-    "name=a>b | twice", "name=(a | cannot read", "na me=3 | cannot read",
-    "ünï=3 | cannot read", "data.root=~nobody/x | twice", "foo(1)=2 | cannot read",
+    "name=a>b | twice", "name=(a | cannot read", "na me=3 | no such file or folder",
+    "ünï=3 | cannot read", "data.root=~nobody/x | no such file or folder", "foo(1)=2 | cannot read",
     "data.batch_size=choice(1,2) | -m", "data.batch_size=range(1,9) | -m", "name=glob(*) | -m",
     "-m runtime.seed=range(0,1000000000) | At most 1,000", "-m runtime.seed=range(0,9,0) | At most",
     "-m optimizer.learning_rate=range(0.0,1.0,0.0000001) | At most 1,000",
@@ -235,7 +235,7 @@ STRANGE = [
     (("--config-dir",), "expected one argument"),
     (("model.weights=" + "z" * 300,), "cannot be used"),
     (("plugins=" + "p" * 300,), "plugins"),
-    (("data.root=photos & more",), "twice"),
+    (("data.root=photos & more",), "no such file or folder"),
     (tuple(f"optimizer.key{each}=1" for each in range(40)), "40 problems"),
 ]  # fmt: skip
 
