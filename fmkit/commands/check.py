@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fmkit.commands import early_checks, json_output, launch
-from fmkit.commands.result_tables import duration, new_table
+from fmkit.commands.result_tables import duration, new_table, print_table
 from fmkit.config.schema.commands import CheckConfig
 from fmkit.core import files
 from fmkit.core.console import escape_markup, stdout
@@ -133,7 +133,7 @@ def _print_counts(classes: dict[str, dict[str, int]], noun: str) -> None:
         rest = ranked[_MAX_CLASSES - 5 :]
         fewest = min(totals[name] for name in rest)
         table.add_row(f"and {len(rest)} more", *[""] * len(splits), f"at least {fewest:,} each", "")
-    stdout.print(table)
+    print_table(table)
 
 
 def _print_numbers(numbers: dict[str, Any]) -> None:
@@ -145,7 +145,7 @@ def _print_numbers(numbers: dict[str, Any]) -> None:
             least, _, low, median, high, _, most = summary["quantiles"]
             values = (summary["mean"], summary["deviation"], least, low, median, high, most)
             table.add_row(escape_markup(name), split, *(f"{value:.5g}" for value in values))
-    stdout.print(table)
+    print_table(table)
     if len(numbers) > _MAX_CLASSES:
         stdout.print(f"and {len(numbers) - _MAX_CLASSES} more numbers")
 
@@ -159,7 +159,7 @@ def _print_sizes(report: dict[str, Any]) -> None:
         table = new_table(modality_entry(report["modality"]).plural, *_QUANTILES)
         for name, values in sizes.items():
             table.add_row(name.replace("_", " "), *(f"{value:,}" for value in values))
-        stdout.print(table)
+        print_table(table)
     for name in ("formats", "modes"):
         if report[name]:
             counts = ", ".join(f"{count:,} {value}" for value, count in report[name].items())

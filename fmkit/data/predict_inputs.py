@@ -243,10 +243,10 @@ def _texts_of(
             f"input: {source} has no pairs of texts, which this model reads.",
             f"Give it a table ({tables.SHOWN_ENDINGS}) with a column for each of the two.",
         )
-    if not (found := list(rows)):
+    if not (texts := list(rows)):
         expected = "Expected a text per line, a folder of .txt, .text or .md files, or a table."
         raise DataError(f"input: {source} has no text.", expected)
-    return found
+    return texts
 
 
 def _text_inputs(rows: Sequence[Text], text_column: str, pair_column: str | None) -> TextInputs:

@@ -37,11 +37,12 @@ def sheet_rows(path: Path, columns: Sequence[str]) -> tuple[list[str], Iterator[
         raise UnusableInput("not_text", "it has no header")
     _, sheet, header_number, header = max(candidates, key=lambda candidate: candidate[0])
     names = _names(header)
-    twins = {each.title: None for _, each, _, cells in candidates if _names(cells) == names}
-    if len(twins) > 1:
+    rows_alike = (row for row in candidates if _names(row[-1]) == names)
+    titles = list(dict.fromkeys(other.title for _, other, *_ in rows_alike))
+    if len(titles) > 1:
         raise UnusableInput(
             "not_text",
-            f"the sheets {join_names(list(twins), 5)} have the same columns, and one is read: put "
+            f"the sheets {join_names(titles, 5)} have the same columns, and one is read: put "
             "their rows into one sheet, such as with the split in a column",
         )
 
