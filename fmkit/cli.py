@@ -83,7 +83,7 @@ def _run(words: list[str]) -> None:
             help.topic(rest[0], SUMMARIES)
         else:
             help.overview(SUMMARIES)
-    elif name in ("-V", "--version"):
+    elif name in ("-V", "--version", "version"):
         help.version()
     elif name not in COMMANDS:
         from fmkit.core.errors import ConfigError, received

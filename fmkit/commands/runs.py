@@ -46,7 +46,13 @@ def runs(arguments: Sequence[str]) -> None:
         raise ConfigError(received("fmkit runs", verb, list(_RUNS_PER_VERB)))
     count = _RUNS_PER_VERB[verb]
     if len(words) != count and (count is not None or not words):
-        raise ConfigError(received(f"fmkit runs {verb}", " ".join(words), _EXPECTED[count]))
+        expected = _EXPECTED[count]
+        if not words:
+            raise ConfigError(
+                f"fmkit runs {verb} needs {expected}.",
+                "`fmkit runs` lists them.",
+            )
+        raise ConfigError(received(f"fmkit runs {verb}", " ".join(words), expected))
     if as_csv and verb not in ("list", "best"):
         raise ConfigError(
             f"fmkit runs {verb} does not take --csv.",

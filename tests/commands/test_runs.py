@@ -291,3 +291,10 @@ def test_folders_of_something_else_are_not_taken_for_runs(tmp_path, capsys, monk
     write(tmp_path / "photos" / "cats", "status.json", {"battery": 3})
     monkeypatch.chdir(tmp_path)
     assert printed(capsys) == ""
+
+
+@pytest.mark.parametrize(("verb", "needed"), [("rm", "one or more runs"), ("compare", "two runs")])
+def test_a_verb_without_its_runs_says_what_it_needs(verb, needed, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["runs", verb]) == 2
+    assert f"fmkit runs {verb} needs {needed}." in capsys.readouterr().err
