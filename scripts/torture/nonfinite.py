@@ -47,9 +47,8 @@ INJECTIONS = {
     "NaN in the first step": _Injection("plain", 1, "nan", 1, -1),
     "NaN in the last step of an epoch": _Injection("plain", 14, "nan", 14, 7),
     "infinity within an epoch": _Injection("plain", 17, "inf", 17, 14),
-    "NaN with a moving average": _Injection(
-        "everything", 9, "nan", 17, 14
-    ),  # two batches an update
+    # Two batches an update, and the seventh of an epoch alone: update 9 begins with step 15.
+    "NaN with a moving average": _Injection("everything", 9, "nan", 15, 14),
     "a gradient in the last step of an epoch": _Injection("plain", 14, "gradient", 0, 7),
     "NaN in validation": _Injection("plain", 14, "validation", 14, 7),
 }
