@@ -20,7 +20,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fmkit.commands import failures, launch
+from fmkit.commands import launch
+from fmkit.commands.output import failures
 from fmkit.config import saved_config
 from fmkit.config.saved_config import quote
 from fmkit.config.schema.runtime import RuntimeConfig

@@ -52,14 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             words = sys.argv[1:] if arguments is None else list(arguments)
             try:
                 if "--json" in words:
-                    from fmkit.commands import json_output
+                    from fmkit.commands.output import json_output
 
                     json_output.run(lambda: _run([word for word in words if word != "--json"]))
                 else:
                     _run(words)
                 console.require_complete_output()
             except (Exception, KeyboardInterrupt) as error:
-                from fmkit.commands import failures
+                from fmkit.commands.output import failures
 
                 failure = failures.as_fmkit_error(error)
                 failures.report(failure)

@@ -11,7 +11,7 @@ from PIL import Image
 from whole_runs import QUICK
 
 import fmkit
-from fmkit.commands.resumed_run import ResumedRun
+from fmkit.commands.training.resumed_run import ResumedRun
 from fmkit.config.schema.data import ImageFolderData
 from fmkit.core.errors import DataError
 from fmkit.data.quality import inspect

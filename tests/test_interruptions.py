@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from whole_runs import QUICK, only_run
 
-from fmkit.commands import training_run
+from fmkit.commands.training import training_run
 from fmkit.train.checkpoints import checkpoint
 from fmkit.train.features import cache
 

@@ -10,7 +10,8 @@ import pytest
 import yaml
 from whole_runs import make_photos
 
-from fmkit.commands import launch, result_tables
+from fmkit.commands import launch
+from fmkit.commands.output import result_tables
 from fmkit.core import console
 from fmkit.store.run_dir import RunWriter
 

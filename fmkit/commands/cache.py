@@ -5,8 +5,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from fmkit.commands import json_output, launch
-from fmkit.commands.run_tables import Rows
+from fmkit.commands import launch
+from fmkit.commands.output import json_output
+from fmkit.commands.output.run_tables import Rows
 from fmkit.core import console
 from fmkit.core.errors import ConfigError, ResourceError, plural, received
 from fmkit.store import array_cache

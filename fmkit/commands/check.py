@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit.commands import early_checks, json_output, launch
-from fmkit.commands.result_tables import duration, new_table, print_table
+from fmkit.commands import launch
+from fmkit.commands.output import json_output
+from fmkit.commands.output.result_tables import duration, new_table, print_table
+from fmkit.commands.training import early_checks
 from fmkit.config.schema.commands import CheckConfig
 from fmkit.core import files
 from fmkit.core.console import escape_markup, stdout

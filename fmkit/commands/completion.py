@@ -7,7 +7,8 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fmkit.commands import guide, help
+from fmkit.commands import guide
+from fmkit.commands.command_help import COMMAND_HELP
 from fmkit.config import command_line, compose, preflight, registry, suggest
 from fmkit.core.errors import ConfigError, received
 from fmkit.store import run_index
@@ -72,7 +73,7 @@ def candidates(line: str) -> list[str]:
 
 def _names(before: list[str], word: str) -> Iterator[str]:
     if not before:
-        yield from (f"{name} " for name in sorted({*help.commands(), *_ALIASES, "help"}))
+        yield from (f"{name} " for name in sorted({*COMMAND_HELP, *_ALIASES, "help"}))
         return
     command = _ALIASES.get(before[0], before[0])
     if command in registry.COMMANDS:
@@ -88,7 +89,7 @@ def _topics(command: str) -> list[str]:
         "runs": ["list", "show", "compare", "best", "rm", "clean"],
         "completion": list(_SCRIPTS),
         "guide": list(guide.pages()),
-        "help": [*help.commands(), *registry.GROUPS, *guide.pages()],
+        "help": [*COMMAND_HELP, *registry.GROUPS, *guide.pages()],
     }
     return topics[command]
 

@@ -10,7 +10,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from fmkit.commands import json_output, launch
+from fmkit.commands import launch
+from fmkit.commands.output import json_output
 from fmkit.core import console, files, machine, requirements
 from fmkit.core.console import escape_markup, stdout
 from fmkit.core.errors import ConfigError, join_names, plural, received

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fmkit.commands import json_output, launch, result_tables
+from fmkit.commands import launch
+from fmkit.commands.output import json_output, result_tables
 from fmkit.config import compatibility, saved_config
 from fmkit.config.schema.commands import EvalConfig
 from fmkit.config.schema.task import SelfSupervisedConfig

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit.commands import json_output, launch
+from fmkit.commands import launch
+from fmkit.commands.output import json_output
 from fmkit.config import saved_config
 from fmkit.config.saved_config import quote
 from fmkit.config.schema.commands import GenerateConfig

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fmkit.commands import json_output
+from fmkit.commands.output import json_output
 from fmkit.core import console
 from fmkit.core.errors import ConfigError, received
 

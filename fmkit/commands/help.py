@@ -5,10 +5,11 @@ It reads the schema and a few folders and imports no framework, so that it comes
 
 import importlib
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from fmkit.commands import guide
+from fmkit.commands.command_help import COMMAND_HELP, TRAINING_GROUPS
 from fmkit.core.console import escape_markup, stdout
 from fmkit.core.errors import ConfigError, received
 from fmkit.core.version import VERSION
@@ -16,201 +17,6 @@ from fmkit.core.version import VERSION
 WIDTH = 80
 """Columns of a terminal that nobody has widened."""
 _COLUMN = 30  # where meanings begin
-
-_TRAINING_KEYS = (
-    *("data.batch_size", "data.augment", "model.image_size", "stage.PHASE.epochs"),
-    *("stage.PHASE.learning_rate", "runtime.seed", "recipe", "init", "name"),
-)
-
-
-_USAGE = "[GROUP=OPTION ...] [KEY=VALUE ...]"
-
-
-@dataclass(frozen=True)
-class _Help:
-    """What the help of one command shows."""
-
-    examples: Mapping[str, str]  # command lines, each with what it does
-    usage: str = _USAGE
-    groups: Sequence[str] = ("data", "runtime")
-    keys: Sequence[str] = ()  # on the first screens; empty means all of the command's own
-    options: str = ""  # the module with `OPTIONS`, where Hydra does not compose the config
-
-
-_TRAINING_GROUPS = ("model", "data", "optimizer", "stage", "task", "runtime", "experiment")
-
-_HELP: dict[str, _Help] = {
-    "pretrain": _Help(
-        {
-            "fmkit pretrain": "the demo: a head for 5,000 digits on a frozen backbone",
-            "fmkit pretrain photos": "your photos, a folder per class",
-            "fmkit finetune init=last": "then unfreeze everything",
-            "fmkit pretrain task=simclr stage=self_supervised model=small_cnn data=photos "
-            "data.root=photos": "learn from photos without labels",
-            "fmkit pretrain task=masked_lm stage=continued model=minilm data=text_files "
-            "data.root=texts": "adapt a text model to your texts, without labels",
-        },
-        usage=f"[PATH] {_USAGE}",
-        groups=_TRAINING_GROUPS,
-        keys=_TRAINING_KEYS,
-    ),
-    "finetune": _Help(
-        {
-            "fmkit finetune": "the demo: 5,000 digits, no download",
-            "fmkit finetune photos": "your photos: what is there is looked at, and printed",
-            "fmkit finetune reviews.csv": "your texts, a row for each with its label",
-            "fmkit finetune photos recipe=auto":
-                "settings chosen by the size of the data, with reasons",
-            "fmkit finetune data=image_folder data.root=photos": "the same with nothing guessed",
-            "fmkit finetune -m optimizer.learning_rate=1e-4,1e-3": "a sweep: one run per value",
-            "fmkit finetune --cfg job": "show the whole config, train nothing",
-        },
-        usage=f"[PATH] {_USAGE}",
-        groups=_TRAINING_GROUPS,
-        keys=_TRAINING_KEYS,
-    ),
-    "resume": _Help(
-        {
-            "fmkit resume last": "the newest run that was stopped before its end",
-            "fmkit resume RUN": "a run, by folder or id; ends as if it had never been stopped",
-            "fmkit resume RUN stage.full.epochs=20": "train the last phase of a run for longer",
-        },
-        "RUN [KEY=VALUE ...]",
-        (),
-        options="fmkit.commands.resume",
-    ),
-    "eval": _Help(
-        {
-            "fmkit eval run=last": "the test split of the newest finished run",
-            "fmkit eval run=RUN split=val": "another split",
-            "fmkit eval run=RUN objective=NAME": "another objective of a joint run",
-            "fmkit eval run=RUN data.root=new_photos":
-                "all of another folder; classes match by name",
-        }
-    ),
-    "predict": _Help(
-        {
-            "fmkit predict run=last photo.jpg": "one photo, or several",
-            "fmkit predict run=last photos output=labels.csv": "a folder, into a table",
-            "fmkit predict run=last photos.csv path_column=file": "the photos of a table",
-            'fmkit predict run=last "I loved it"': "a text",
-            "fmkit predict run=last texts.csv text_column=review": "the texts of a table",
-            "fmkit predict run=last - < texts.jsonl": "stdin: lines of text, or JSON lines",
-            "fmkit predict run=last words.txt by_word=true": "sentences, a word per line",
-        },
-        "run=RUN [INPUT ...] [KEY=VALUE ...]",
-        groups=("runtime",),
-    ),
-    "generate": _Help(
-        {
-            'fmkit generate run=last prompt="Once upon a time"': "continue a text",
-            "fmkit generate run=last input=begin.txt temperature=0":
-                "the most likely continuation of a file",
-            "fmkit generate run=last max_tokens=500 seed=1": "without a prompt, another sample",
-            'fmkit generate model=smollm2 chat=true prompt="Why is the sky blue?"':
-                "an answer, without a run",
-        },
-        groups=("model", "runtime"),
-    ),
-    "check": _Help(
-        {
-            "fmkit check photos": "a folder of photos, a table, whatever is there",
-            "fmkit check task=regression data=text_table data.root=texts.csv": "labels as numbers",
-            "fmkit check data=conll data.root=ner": "tagged words: a file, or train, dev and test",
-            "fmkit check data=image_folder data.root=photos output=report": "where reports go",
-            "fmkit check data=image_folder data.root=photos data.on_bad=quarantine":
-                "move unreadable files to quarantine/, beside photos/",
-        },
-        f"[PATH] {_USAGE}",
-        ("data", "task", "runtime"),
-    ),
-    "tokenizer": _Help(
-        {
-            "fmkit tokenizer train data=text_files data.root=texts output=my_tokenizer":
-                "byte-level BPE, like GPT-2",
-            "fmkit tokenizer train data=text_lines data.root=texts.txt output=my_tokenizer "
-            "kind=word_piece lowercase=true size=8000": "WordPiece, like BERT",
-            "fmkit pretrain task=masked_lm model=small_bert model.tokenizer=my_tokenizer "
-            "data=text_files data.root=texts stage=scratch": "train a model that uses it",
-        },
-        "train [GROUP=OPTION ...] [KEY=VALUE ...]",
-    ),
-    "runs": _Help(
-        {
-            "fmkit runs": "all runs, newest first",
-            "fmkit runs show RUN": "one run (by folder, id, or `last`): metrics, phases, files",
-            "fmkit runs compare RUN RUN": "what differs between two runs",
-            "fmkit runs best": "runs by test accuracy",
-            "fmkit runs --csv": "a CSV table; --json for one JSON object",
-            "fmkit runs clean": "remove failed runs that saved nothing; asks first",
-            "fmkit runs rm RUN RUN": "remove runs, or a sweep; asks first",
-        },
-        "[list | show RUN | compare RUN RUN | best | rm RUN | clean]",
-        (),
-        options="fmkit.commands.runs",
-    ),
-    "cache": _Help(
-        {
-            "fmkit cache": "all entries, the most recently used first",
-            "fmkit cache clear": "remove all entries that no run is using",
-            "fmkit cache clear KEY": "remove one entry, by the beginning of its key",
-        },
-        "[list | clear [KEY ...]] [cache_dir=DIR]",
-        (),
-        options="fmkit.commands.cache",
-    ),
-    "doctor": _Help(
-        {
-            "fmkit doctor": "GPUs and drivers, cores, memory, disk, packages, what clashes",
-            "fmkit doctor --json": "the same as one JSON object, for a report of a problem",
-        },
-        "",
-        (),
-    ),
-    "schema": _Help(
-        {
-            "fmkit schema > fmkit.schema.json": "the config of fmkit finetune",
-            "fmkit schema predict": "the config of another command",
-            "fmkit schema data": "a file of the group data",
-        },
-        "[COMMAND | GROUP] [plugins=FILE]",
-        (),
-        options="fmkit.commands.schema",
-    ),
-    "models": _Help(
-        {
-            "fmkit models": "every model with its parameters, MB and weights",
-            "fmkit models bert": "those with a word in the name, KerasHub's presets among them",
-            "fmkit models --json": "one JSON object, with all presets",
-        },
-        "[WORD ...]",
-        (),
-    ),
-    "data": _Help(
-        {
-            "fmkit data": "packaged data sets, and what reads your own files",
-            "fmkit data --json": "one JSON object",
-        },
-        "[WORD ...]",
-        (),
-    ),
-    "completion": _Help(
-        {
-            'eval "$(fmkit completion bash)"': "in ~/.bashrc; zsh alike",
-            "fmkit completion fish > ~/.config/fish/completions/fmkit.fish": "fish",
-        },
-        "bash | zsh | fish",
-        (),
-    ),
-    "guide": _Help(
-        {"fmkit guide": "list the pages", "fmkit guide stages": "read one"}, "[TOPIC]", ()
-    ),
-}  # fmt: skip
-
-
-def commands() -> list[str]:
-    """The names of all commands that have help."""
-    return list(_HELP)
 
 
 def overview(summaries: Mapping[str, str]) -> None:
@@ -251,7 +57,7 @@ def version() -> None:
 
 def command(name: str, summary: str) -> None:
     """`fmkit COMMAND --help`: examples, groups and the keys that people change."""
-    content = _HELP[name]
+    content = COMMAND_HELP[name]
     lines = [f"fmkit {name}: {summary}.", "", f"usage: fmkit {name} {content.usage}"]
     lines += ["", "Examples:", *_examples(content.examples)]
     if content.groups:
@@ -278,19 +84,19 @@ def topic(name: str, summaries: Mapping[str, str], of_command: str = "") -> None
     Raises:
         ConfigError: there is no such topic.
     """
-    if name in summaries and not of_command and name not in _TRAINING_GROUPS:
+    if name in summaries and not of_command and name not in TRAINING_GROUPS:
         command(name, summaries[name])
     elif name == "all":
-        names = [of_command] if of_command else list(_HELP)
+        names = [of_command] if of_command else list(COMMAND_HELP)
         for command_name in names:
             if own_keys := _own_keys(command_name):
                 _print(f"Keys of fmkit {command_name}:", *_key_lines(own_keys), "")
-        groups = (group for command_name in names for group in _HELP[command_name].groups)
+        groups = (group for command_name in names for group in COMMAND_HELP[command_name].groups)
         for group in dict.fromkeys(groups):
             _group(group)
-    elif name in _TRAINING_GROUPS:
+    elif name in TRAINING_GROUPS:
         _group(name)
-    elif "." in name or any(key.name == name for key in _own_keys(*_HELP)):
+    elif "." in name or any(key.name == name for key in _own_keys(*COMMAND_HELP)):
         forms = _find(name)
         for key in forms:
             _print(key.assigned, *_wrap(key.meaning, "    "))
@@ -301,8 +107,8 @@ def topic(name: str, summaries: Mapping[str, str], of_command: str = "") -> None
     elif name in guide.pages():
         guide.show(name)
     else:
-        topics = [*summaries, *_TRAINING_GROUPS, *guide.pages(), "all"]
-        keys = [key.name for group in _TRAINING_GROUPS for key in _group_keys(group)]
+        topics = [*summaries, *TRAINING_GROUPS, *guide.pages(), "all"]
+        keys = [key.name for group in TRAINING_GROUPS for key in _group_keys(group)]
         raise ConfigError(
             received("fmkit help", name, [*topics, *keys]),
             "fmkit --help lists the commands, fmkit guide the pages.",
@@ -332,7 +138,7 @@ def _own_keys(*commands: str) -> list[_Key]:
 
     keys = []
     for name in commands:
-        if options := _HELP[name].options:
+        if options := COMMAND_HELP[name].options:
             table = importlib.import_module(options).OPTIONS
             keys += [_Key(key, default, meaning) for key, (default, meaning) in table.items()]
         elif name in COMMANDS:
@@ -374,7 +180,7 @@ def _find(name: str) -> list[_Key]:
         name = f"stage.PHASE.{rest.partition('.')[2]}"
     if name.startswith("task.objectives.") and name.count(".") > 2:
         name = f"task.objectives.NAME.{name.split('.', 3)[3]}"
-    keys = _group_keys(group) if rest else _own_keys(*_HELP)
+    keys = _group_keys(group) if rest else _own_keys(*COMMAND_HELP)
     forms = [key for key in keys if key.name == name]
     if not forms:
         raise ConfigError(received("fmkit help", name, dict.fromkeys(key.name for key in keys)))

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit.commands import json_output, launch
-from fmkit.commands.result_tables import new_table, print_table
+from fmkit.commands import launch
+from fmkit.commands.output import json_output
+from fmkit.commands.output.result_tables import new_table, print_table
 from fmkit.config.registry import config_class, sources
 from fmkit.config.schema.data import FashionMnistData
 from fmkit.config.schema.model import ModelConfig

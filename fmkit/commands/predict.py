@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit.commands import json_output, launch, result_tables
+from fmkit.commands import launch
+from fmkit.commands.output import json_output, result_tables
 from fmkit.config import command_line, saved_config
 from fmkit.config.registry import task_entry
 from fmkit.config.schema.commands import PredictConfig

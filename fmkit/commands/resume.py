@@ -4,8 +4,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from fmkit.commands import failures, json_output, launch, resumed_run, training_run
-from fmkit.commands.resumed_run import Request
+from fmkit.commands import launch
+from fmkit.commands.output import failures, json_output
+from fmkit.commands.training import resumed_run, training_run
+from fmkit.commands.training.resumed_run import Request
 from fmkit.core import console, files, signals
 from fmkit.core.errors import ArtifactError, ConfigError, join_names, received
 from fmkit.store import run_dir, run_index

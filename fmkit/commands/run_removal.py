@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit.commands import json_output
-from fmkit.commands.run_tables import Rows
+from fmkit.commands.output import json_output
+from fmkit.commands.output.run_tables import Rows
 from fmkit.core import console, files
 from fmkit.core.errors import ArtifactError, ConfigError, join_names, plural
 from fmkit.store import run_index, run_removal

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit.commands import json_output, launch, run_removal, run_tables
-from fmkit.commands.run_tables import Rows
+from fmkit.commands import launch, run_removal
+from fmkit.commands.output import json_output, run_tables
+from fmkit.commands.output.run_tables import Rows
 from fmkit.config.registry import larger_is_better
 from fmkit.core import console, files, safe_io
 from fmkit.core.errors import ConfigError, received

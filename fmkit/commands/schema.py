@@ -3,7 +3,8 @@
 import json
 from collections.abc import Sequence
 
-from fmkit.commands import json_output, launch
+from fmkit.commands import launch
+from fmkit.commands.output import json_output
 from fmkit.config import json_schema
 from fmkit.config.registry import COMMANDS
 from fmkit.core import console

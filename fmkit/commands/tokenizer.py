@@ -9,7 +9,8 @@ from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fmkit.commands import json_output, launch, result_tables
+from fmkit.commands import launch
+from fmkit.commands.output import json_output, result_tables
 from fmkit.config import compatibility
 from fmkit.config.schema.commands import TokenizerConfig
 from fmkit.core import atomic_dir, console, files, signals

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmkit.commands import early_checks, failures, json_output, launch, result_tables, training_run
+from fmkit.commands import launch
+from fmkit.commands.output import failures, json_output, result_tables
+from fmkit.commands.training import early_checks, training_run
 from fmkit.config import command_line, compose, interpolation, objectives, user_overrides
 from fmkit.config.command_line import CommandLine
 from fmkit.config.preflight import check

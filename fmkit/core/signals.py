@@ -6,7 +6,7 @@ a first one waits until the block ends, so that a checkpoint can be saved; elsew
 checkpoint and stops nothing.
 
 `train/signal_stop` ends training between steps, `train/callbacks/checkpointing` saves;
-`commands/failures` words the message.
+`commands/output/failures` words the message.
 """
 
 import contextlib

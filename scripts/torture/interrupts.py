@@ -49,7 +49,7 @@ PLACES = {
     "validation": Place("plain", "fmkit.train.task_model:TaskModel.evaluate", 2, 14, 7),
     "mid-save": Place("plain", "save.mid_write", 2, 14, 7),
     "rotation": Place("plain", "rotate.mid", 1, 7, 7),
-    "final evaluation": Place("plain", "fmkit.commands.training_run:_evaluate", 1, 35, 35),
+    "final evaluation": Place("plain", "fmkit.commands.training.training_run:_evaluate", 1, 35, 35),
     "model writing": Place("plain", "model.write", 1, 35, 35),
 }
 ORDERS = {

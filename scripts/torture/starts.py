@@ -30,7 +30,7 @@ def _starts(suite: Suite, count: int) -> list[str]:
 
     def before() -> None:
         moments.at("fmkit.commands.train:claim", 1, lambda: _wait_until(instant))
-        moments.at("fmkit.commands.training_run:train", 1, _leave)
+        moments.at("fmkit.commands.training.training_run:train", 1, _leave)
 
     words = runs.RECIPES["plain"]
     victims = [

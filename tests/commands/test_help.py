@@ -11,6 +11,7 @@ from whole_runs import make_examples
 
 from fmkit.cli import COMMANDS, SUMMARIES, main
 from fmkit.commands import guide, help
+from fmkit.commands.command_help import COMMAND_HELP
 from fmkit.config import command_line
 from fmkit.config.registry import COMMANDS as COMPOSED
 
@@ -53,7 +54,7 @@ def test_every_key_of_a_command_is_on_its_screens(name, capsys):
         assert f"  {key.assigned}" in text
 
 
-EXAMPLES = [words for content in help._HELP.values() for words in content.examples]
+EXAMPLES = [words for content in COMMAND_HELP.values() for words in content.examples]
 
 
 @pytest.mark.parametrize("words", EXAMPLES)

@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from fmkit.cli import main
-from fmkit.commands import run_tables, runs
+from fmkit.commands import runs
+from fmkit.commands.output import run_tables
 from fmkit.core.errors import ArtifactError, ConfigError
 from fmkit.store import run_index
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from unittest import mock
 
 from fmkit.cli import main
-from fmkit.commands import evaluate, generate, predict, training_run
+from fmkit.commands import evaluate, generate, predict
+from fmkit.commands.training import training_run
 
 MAX_LINES = 12
 MAX_SECONDS = 2.0

@@ -65,7 +65,8 @@ def run(command: Callable[[], object]) -> None:
         with _stdout_kept(printed):
             command()
     except (Exception, KeyboardInterrupt) as error:
-        from fmkit.commands import failures  # which loads NumPy, and `fmkit --help` is quick
+        # Here, since it loads NumPy, and `fmkit --help` is quick.
+        from fmkit.commands.output import failures
 
         failure = failures.as_fmkit_error(error)
         recorder.result = {

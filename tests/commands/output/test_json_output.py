@@ -12,7 +12,7 @@ import pytest
 from whole_runs import QUICK
 
 from fmkit.cli import main
-from fmkit.commands import json_output
+from fmkit.commands.output import json_output
 from fmkit.core.errors import DataError
 from fmkit.store.array_cache import ArrayCache
 
@@ -200,7 +200,7 @@ def _raise_secret():
 
 def test_nothing_else_reaches_stdout():
     code = (
-        "import os\nfrom fmkit.commands import json_output\n"
+        "import os\nfrom fmkit.commands.output import json_output\n"
         "def command():\n"
         "    print('by Python'); os.write(1, b'by native code')\n"
         "    json_output.show('test', {'value': 1}, lambda: None)\n"

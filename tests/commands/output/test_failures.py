@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fmkit.commands import failures
+from fmkit.commands.output import failures
 from fmkit.config.schema.commands import EvalConfig, PredictConfig, TrainConfig
 from fmkit.config.schema.data import DataConfig
 from fmkit.config.schema.model import ModelConfig

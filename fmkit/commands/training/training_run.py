@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from fmkit.commands import json_output, result_tables
-from fmkit.commands.resumed_run import ResumedRun, settings
+from fmkit.commands.output import json_output, result_tables
+from fmkit.commands.training.resumed_run import ResumedRun, settings
 from fmkit.config import auto_recipe, objectives, saved_config
 from fmkit.config.registry import LABELS, LabelKind
 from fmkit.config.schema.commands import TrainConfig

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fmkit.commands import result_tables
+from fmkit.commands.output import result_tables
 from fmkit.core import console
 
 
