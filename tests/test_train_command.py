@@ -321,7 +321,15 @@ def test_wrong_data_is_told_before_training(words, named, fmkit, tmp_path, photo
     assert named in err
     assert "Traceback" not in err
     assert out == ""
-    assert not list(tmp_path.glob("runs/*/*/metrics.jsonl"))
+    assert not list(tmp_path.glob("runs/*/*"))
+
+
+def test_a_model_that_cannot_be_built_leaves_no_run(fmkit, tmp_path):
+    (tmp_path / "broken.h5").write_bytes(b"x")
+    code, out, err = fmkit("finetune", *QUICK, "data=digits", "model.weights=broken.h5")
+    assert (code, out) == (4, "")
+    assert "broken.h5" in err
+    assert not list(tmp_path.glob("runs/*/*"))
 
 
 def test_a_photo_that_breaks_off_is_named(fmkit, tmp_path, photos):

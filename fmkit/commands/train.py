@@ -1,6 +1,7 @@
 """`fmkit pretrain` and `fmkit finetune`: one run, or the jobs of a sweep."""
 
 import contextlib
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,14 @@ from fmkit.config.preflight import check
 from fmkit.config.saved_config import quote
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.core import console, signals
-from fmkit.core.errors import FmkitError, Interrupted, plural
+from fmkit.core.errors import (
+    ArtifactError,
+    ConfigError,
+    DataError,
+    FmkitError,
+    Interrupted,
+    plural,
+)
 from fmkit.store import run_index
 from fmkit.store.run_dir import RunWriter, claim
 
@@ -80,9 +88,23 @@ def _train(command: str, arguments: Sequence[str]) -> list[Path]:
     if line.multirun:
         _finish_sweep(folder, jobs, stopped)
     elif failure := jobs[0].error or stopped:
-        json_output.show("run", run_index.record(jobs[0].run.folder), lambda: None)
+        if _was_refused(jobs[0]):
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            json_output.show("run", run_index.record(folder), lambda: None)
         raise failure
     return [job.run.folder for job in jobs]
+
+
+def _was_refused(job: _Job) -> bool:
+    """Whether a run ended before its first phase for a reason that its message says in full.
+
+    Such a run leaves no folder, so that lists of runs have only what was trained. Its log would say
+    no more, and `fmkit check` writes the report about its data. After a defect, a full disk or a
+    signal the log may help, and the jobs of a sweep stay, since its tables have a row for each.
+    """
+    is_refusal = isinstance(job.error, ConfigError | DataError | ArtifactError)
+    return is_refusal and job.run.status["phase"] is None
 
 
 def _finish_sweep(folder: Path, jobs: Sequence[_Job], stopped: FmkitError | None) -> None:

@@ -1,7 +1,7 @@
 """Exceptions that users see, with their exit codes, and helpers that word error messages."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 
@@ -64,6 +64,15 @@ class Interrupted(FmkitError):
     def __init__(self, message: str, hint: str = "", signal_number: int = 2) -> None:
         super().__init__(message, hint)
         self.exit_code = 128 + signal_number
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those behind it; a chain may lead back into itself."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def short_repr(value: object, limit: int = 120) -> str:

@@ -13,7 +13,7 @@ from fmkit.core.errors import DataError, received
 from fmkit.core.files import absolute_path, display_path, matching_paths
 from fmkit.data.formats import tables
 from fmkit.data.formats.text_files import file_ending
-from fmkit.data.images.image_file import EXTENSIONS
+from fmkit.data.images.image_file import EXTENSIONS, is_photo
 from fmkit.data.predict_inputs import (
     ANY_FILE,
     STDIN,
@@ -115,7 +115,7 @@ def _photos_below(folder: Path) -> list[_Photo]:
     """A row for each file below a folder but hidden ones; decoding says which are not photos."""
     listing = directory.all_files(folder, ANY_FILE, outside_links=True)
     photos = [_Photo(path) for path in listing.paths]
-    if not any(photo.name.lower().endswith(EXTENSIONS) for photo in photos):
+    if not any(is_photo(photo.name) for photo in photos):
         raise DataError(f"input: {folder} has no photo ({', '.join(sorted(EXTENSIONS))}).")
     return sorted([*photos, *_unlisted(listing)], key=lambda photo: Path(photo.name))
 

@@ -7,8 +7,15 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from fmkit.core.errors import ArtifactError, FmkitError
+from fmkit.core.errors import ArtifactError, FmkitError, causes
 from fmkit.core.files import sha256_file
+
+_NO_NETWORK = {
+    *("ConnectionError", "ConnectError", "ConnectTimeout", "Timeout", "TimeoutException"),
+    *("TimeoutError", "TransportError", "URLError", "gaierror", "LocalEntryNotFoundError"),
+}
+"""Errors of the libraries that fetch files (urllib, urllib3, requests, httpx, huggingface_hub), by
+the names of their classes or base classes: none of them is imported here."""
 
 
 def installed_file(
@@ -38,6 +45,32 @@ def installed_file(
             f"Run: {reinstall}",
         )
     return path
+
+
+def why_not_fetched(error: Exception) -> tuple[str, str]:
+    """Why a file could not be fetched, in words and not in those of the library that tried it.
+
+    The second is what to do; empty where another way to the file is.
+    """
+    chain = [*causes(error)]
+    for cause in chain:
+        response = getattr(cause, "response", None)
+        status = getattr(response, "status_code", None) or getattr(cause, "code", None)
+        if status in (401, 403):
+            return (
+                "the server wants permission, or does not have it",
+                "Check the name, accept the terms on its page, and name a token of yours: "
+                "HF_TOKEN=... for Hugging Face, KAGGLE_API_TOKEN=... for Kaggle.",
+            )
+        if status == 404:
+            return "the server does not have it", "Check the name: fmkit models WORD lists presets."
+        if isinstance(status, int) and status >= 400:
+            return f"the server refuses (HTTP status {status})", "Try again later."
+    names = {base.__name__ for cause in chain for base in type(cause).__mro__}
+    if names & _NO_NETWORK:
+        return "there is no network connection to the server", ""
+    reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
+    return reason.strip().removesuffix("."), ""
 
 
 @contextlib.contextmanager

@@ -5,12 +5,11 @@ import errno
 import os
 import shlex
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from fmkit.core import console, files, signals
-from fmkit.core.errors import ArtifactError, FmkitError, Interrupted, ResourceError
+from fmkit.core.errors import ArtifactError, FmkitError, Interrupted, ResourceError, causes
 from fmkit.store import run_dir
 from fmkit.store.run_dir import RunWriter
 from fmkit.store.run_reader import RunReader
@@ -90,14 +89,14 @@ def report(error: FmkitError) -> None:
 def is_disk_full(error: BaseException) -> bool:
     """Whether an error, or one behind it, says that the disk is full."""
     return _has_disk_full_errno(error) or any(
-        sign in str(cause) for sign in _NO_SPACE for cause in _chain(error)
+        sign in str(cause) for sign in _NO_SPACE for cause in causes(error)
     )
 
 
 def _has_disk_full_errno(error: BaseException) -> bool:
     return any(
         isinstance(cause, OSError) and cause.errno in files.DISK_FULL_ERRORS
-        for cause in _chain(error)
+        for cause in causes(error)
     )
 
 
@@ -107,7 +106,7 @@ def is_out_of_memory(error: BaseException) -> bool:
         isinstance(cause, MemoryError)
         or (isinstance(cause, OSError) and cause.errno == errno.ENOMEM)
         or any(sign in f"{type(cause).__name__}: {cause}" for sign in _NO_MEMORY)
-        for cause in _chain(error)
+        for cause in causes(error)
     )
 
 
@@ -137,15 +136,6 @@ def _out_of_memory(folder: Path | None, config: Any) -> ResourceError:
     return ResourceError(
         f"memory ran out{_position(folder)}{suffix}.", f"{hint[0].upper()}{hint[1:]}."
     )
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those behind it; a chain may lead back into itself."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _position(folder: Path | None) -> str:

@@ -107,7 +107,6 @@ def _load_data(
         name: ", ".join(f"{count} {split}" for split, count in dataset.spec.counts.items())
         for name, dataset in {"": data, **others}.items()
     }
-    _log(config, run, f"run: {files.display_path(run.folder)}")
     _log(config, run, f"data: {_data_name(config)}, {_targets(data.spec)}{counts.pop('')}")
     for name, text in counts.items():
         _log(config, run, f"data of {name}: {text}")
@@ -207,6 +206,8 @@ def _assemble(
         resolved = assemble.resolved_config(config, assembly, split_seed)
         assembly.flat_config = settings(resolved)
         _record(config, run, assembly, resolved)
+    # Not before now: a run that is refused until here leaves no folder.
+    _log(config, run, f"run: {files.display_path(run.folder)}")
     weights = f"those of step {saved.step}" if saved else ""
     if saved is None and config.init is not None:
         weights = f"those of run {RunReader(Path(config.init)).id}"

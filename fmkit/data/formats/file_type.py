@@ -61,7 +61,8 @@ def image_format(head: bytes) -> str | None:
         return _format_of_brands(head)
     if head[_DICOM_MAGIC : _DICOM_MAGIC + 4] == b"DICM":
         return "DICOM"
-    return next((name for magic, name in _IMAGES if head.startswith(magic)), None)
+    name = next((name for magic, name in _IMAGES if head.startswith(magic)), None)
+    return None if name == "BMP" and b"\0" not in head else name  # a text may begin with BM
 
 
 def _format_of_brands(head: bytes) -> str | None:

@@ -1,14 +1,18 @@
-"""Image files: which formats are read, and how one is opened, the same way everywhere.
+"""Image files: which files are photos, which formats are read, and how one is opened.
 
 Pillow decodes all of them; HEIC, the format of iPhones, through pillow-heif, an optional package.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
+import mimetypes
+import re
 import struct
 import warnings
 from collections.abc import Collection
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from PIL import (  # the plugins by name, so that Pillow does not load all others
@@ -22,6 +26,7 @@ from PIL import (  # the plugins by name, so that Pillow does not load all other
     WebPImagePlugin,  # noqa: F401
 )
 
+from fmkit.core.safe_io import open_regular
 from fmkit.data.findings import UnusableInput
 from fmkit.data.formats import file_type
 
@@ -58,7 +63,10 @@ _AS_DEEP_GREY = "16-bit PNG or TIFF, for example with pydicom"
 _OTHERS = (
     ({".dcm", ".dicom", ".ima"}, f"Save DICOM files as {_AS_DEEP_GREY}."),
     (
-        {".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".rw2", ".orf"},
+        {
+            *(".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".rw2", ".orf", ".pef", ".srw"),
+            *(".nrw", ".sr2", ".3fr", ".iiq", ".kdc", ".dcr", ".erf", ".rwl"),
+        },
         "Save a camera's raw files as JPEG or TIFF.",
     ),
     (
@@ -68,6 +76,11 @@ _OTHERS = (
     ({".mp4", ".mov", ".avi", ".mkv", ".webm"}, "Save pictures of the videos as JPEG."),
 )
 """Endings of pictures in other formats, and what to do with these."""
+
+_COPIES = (".bak", ".orig", ".tmp", ".part", ".crdownload", "_original", "~")
+"""How names of backups and of unfinished downloads end, which are not read beside the photo."""
+
+_MEDIA_TYPES = mimetypes.MimeTypes()  # Python's own table, which is the same on every machine
 
 _PILLOW_NAMES: dict[str | None, tuple[str, ...]] = {
     **{name: (name,) for name in FORMATS},
@@ -82,6 +95,30 @@ _DNG_VERSION, _SUBFILE_TYPE, _IS_PREVIEW = 50706, 254, 1  # tags of TIFF, and a 
 
 # About metadata that is damaged or odd, of which only the orientation is read.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+
+def is_photo_name(name: str) -> bool:
+    """Whether a name, or the address that a file was saved under (`x.jpg?w=600`), is a photo's."""
+    name = name.lower()
+    return name.endswith(EXTENSIONS) or re.split(r"[?#]", name)[0].endswith(EXTENSIONS)
+
+
+def is_photo(path: str | Path) -> bool:
+    """Whether a file is a photo by its name, or by its first bytes where the name tells no type.
+
+    Scraped photos have names such as `download.php`, `x.jpg_large`, or an id.
+    """
+    name = Path(path).name.lower()
+    if is_photo_name(name):
+        return True
+    media_type, _ = _MEDIA_TYPES.guess_type(name)
+    if media_type not in (None, "application/octet-stream") or name.endswith(_COPIES):
+        return False
+    if any(Path(name).suffix in endings for endings, _ in _OTHERS):
+        return False
+    with contextlib.suppress(OSError), open_regular(path) as stream:
+        return file_type.image_format(stream.read(file_type.HEAD)) in FORMATS
+    return False
 
 
 def open_image(stream: IO[bytes], kind: str | None = None) -> Picture:

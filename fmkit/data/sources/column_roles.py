@@ -12,7 +12,7 @@ from typing import Any
 
 from fmkit.core.errors import ConfigError, join_names
 from fmkit.data.formats.cells import parse_cell
-from fmkit.data.images.image_file import EXTENSIONS
+from fmkit.data.images.image_file import is_photo_name
 from fmkit.data.sources.paths import split_of_name
 
 Columns = Mapping[str, Sequence[Any]]
@@ -193,7 +193,7 @@ def _photo_column(columns: Columns) -> str | None:
     """The column whose values are mostly names of image files."""
     for name, values in columns.items():
         texts = [value for value in _filled(values) if isinstance(value, str)]
-        photos = sum(value.lower().endswith(EXTENSIONS) for value in texts)
+        photos = sum(map(is_photo_name, texts))
         if texts and photos >= 0.9 * len(texts):
             return name
     return None

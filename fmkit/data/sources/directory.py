@@ -3,7 +3,8 @@
 For texts a class may also be a file with a line per example, where there are no class folders.
 Nested folders belong to their class. Files and folders whose name begins with a dot, and
 `__MACOSX`, are ignored. Links are followed inside the root, and out of it only if
-`data.outside_links` allows it; no folder is listed twice, so loops end. No file is opened here.
+`data.outside_links` allows it; no folder is listed twice, so loops end. No file is opened here but
+those whose names do not tell whether they are photos.
 """
 
 import os
@@ -47,6 +48,7 @@ class FileKind:
         other_source: endings of the files that another source reads, and its name.
         class_files: a file may be a class.
         advice: what to do with files of other endings, as sentences; empty where that is nothing.
+        is_by_content: whether a file with another ending is of this kind nevertheless.
     """
 
     noun: str
@@ -55,10 +57,11 @@ class FileKind:
     other_source: tuple[tuple[str, ...], str] = ((), "")
     class_files: bool = False
     advice: Callable[[Collection[str]], str] = lambda endings: ""
+    is_by_content: Callable[[str], bool] = lambda path: False
 
     def matches(self, path: str) -> bool:
-        """Whether a file is of this kind, by its name."""
-        return path.lower().endswith(self.endings)
+        """Whether a file is of this kind, by the name at the end of its path, or by its content."""
+        return path.lower().endswith(self.endings) or self.is_by_content(path)
 
 
 @dataclass
@@ -167,7 +170,7 @@ class Listing:
         matching, kind = [], self.kind
         for path in map(Path, files):
             describes = kind.class_files and is_documentation(path)
-            if kind.matches(path.name) and not describes:
+            if kind.matches(str(path)) and not describes:
                 matching.append(path)
             else:
                 self.unsupported[path.name if describes else suffix_of(path.name)] += 1
@@ -264,7 +267,7 @@ def all_files(
     for path in paths or [root]:
         if path.is_dir():
             listing.list_class(path, split="")
-        elif kind.matches(path.name):
+        elif kind.matches(str(path)):
             listing.add_file(str(path))
         else:
             listing.unsupported[suffix_of(path.name)] += 1

@@ -1,19 +1,24 @@
 """Photos in folders: a folder per class, or a folder per split with a folder per class inside.
 
-`directory.py` lists the folders. No file is opened here.
+`directory.py` lists the folders.
 """
 
 from fmkit.config.schema.data import ImageFolderData, PhotosData
 from fmkit.core.files import display_path
 from fmkit.data.content.images import ImageFiles
 from fmkit.data.examples import Examples, without_classes
-from fmkit.data.images.image_file import EXTENSIONS, advice
+from fmkit.data.images.image_file import EXTENSIONS, advice, is_photo
 from fmkit.data.sources import directory, split_folders
 from fmkit.data.sources.directory import FileKind, Listing
 from fmkit.data.sources.paths import existing_path, file_sizes
 
 PHOTOS = FileKind(
-    "photo", EXTENSIONS, "loose_photos", ((".txt", ".text", ".md"), "text_folder"), advice=advice
+    "photo",
+    EXTENSIONS,
+    "loose_photos",
+    ((".txt", ".text", ".md"), "text_folder"),
+    advice=advice,
+    is_by_content=is_photo,
 )
 
 

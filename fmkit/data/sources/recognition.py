@@ -21,7 +21,7 @@ from fmkit.data.findings import UnusableInput
 from fmkit.data.formats.tables import ENDINGS as TABLES
 from fmkit.data.formats.tables import SHOWN_ENDINGS, records
 from fmkit.data.formats.text_files import as_data_error
-from fmkit.data.images.image_file import EXTENSIONS
+from fmkit.data.images.image_file import EXTENSIONS, is_photo, is_photo_name
 from fmkit.data.sources import conll
 from fmkit.data.sources.column_roles import Columns, Roles, as_columns, roles
 from fmkit.data.sources.directory import is_documentation
@@ -96,7 +96,7 @@ def _recognised(source: str, path: Path, reason: str, **keys: Any) -> Recognised
 
 def _file(request: Request, path: Path) -> Recognised:
     name, shown = path.name.lower(), display_path(path)
-    if name.endswith(EXTENSIONS):
+    if is_photo(path):
         raise DataError(
             f"{shown} is one photo, and a model learns from many.",
             f"Name the folder of them. To predict it: fmkit predict run=last input={shown}",
@@ -189,7 +189,7 @@ def _require_header(path: Path, columns: Columns) -> None:
     Raises:
         DataError: a name is that of a file of a photo.
     """
-    names = [name for name in columns if name.lower().endswith(EXTENSIONS)]
+    names = [name for name in columns if is_photo_name(name)]
     if names:
         raise DataError(
             f"{display_path(path)}: the first row has {names[0]!r}, where the names of the columns "
@@ -229,11 +229,12 @@ def _folders_beside(path: Path) -> list[Path]:
 
 
 def _column_of_ids(path: Path, columns: Columns) -> str | None:
-    """The column whose values are names of photos without their endings, in a folder beside."""
+    """The column whose values are names of photos without their endings, here or in a folder."""
     for column, values in columns.items():
         names = [str(value) for value in values[:_PROBED]]
-        for folder in _folders_beside(path):
-            if names and all(name and find_file(folder, name, EXTENSIONS) for name in names):
+        for folder in [path.parent, *_folders_beside(path)]:
+            files = [find_file(folder, name, EXTENSIONS) for name in names if name]
+            if len(files) == len(names) > 0 and all(file and is_photo(file) for file in files):
                 return column
     return None
 
@@ -291,6 +292,9 @@ class _Contents:
     loose: list[Path]
     nested: Counter[str]
 
+    def loose_photos(self) -> list[Path]:
+        return [path for path in self.loose if is_photo(path)]
+
     def loose_of(self, endings: tuple[str, ...]) -> list[Path]:
         return [path for path in self.loose if path.name.lower().endswith(endings)]
 
@@ -307,17 +311,23 @@ def _contents(folder: Path) -> _Contents:
             result.folders = [folder / name for name in names]
             result.loose = [folder / name for name in files]
         else:
-            result.nested.update(Path(name).suffix.lower() for name in files)
+            result.nested.update(_ending(Path(parent, name)) for name in files)
         count += len(files)
         if count > _MAX_FILES:
             break
     return result
 
 
+def _ending(path: Path) -> str:
+    """The ending of a name in lower case, of a photo without a usual one that of JPEG."""
+    ending = path.suffix.lower()
+    return EXTENSIONS[0] if ending not in EXTENSIONS and is_photo(path) else ending
+
+
 def _folder(request: Request, folder: Path) -> Recognised:
     contents, shown = _contents(folder), display_path(folder)
     tables = contents.loose_of(_FILES)
-    photos = contents.loose_of(EXTENSIONS)
+    photos = contents.loose_photos()
     texts = [path for path in contents.loose_of(TEXTS) if not is_documentation(path)]
     if not (tables or photos or texts) and len(contents.folders) == 1:
         return _folder(request, contents.folders[0])  # as archives extract: photos/photos/...
@@ -349,7 +359,7 @@ def _photos(request: Request, folder: Path, contents: _Contents) -> Recognised:
             continue  # notes, or a table of something else
         if result.settings["data"] == "image_table":
             return result
-    loose, nested = len(contents.loose_of(EXTENSIONS)), contents.nested_of(EXTENSIONS)
+    loose, nested = len(contents.loose_photos()), contents.nested_of(EXTENSIONS)
     _require_one_table(request, contents.folders)
     if nested and len(contents.folders) > 1:
         return _recognised("image_folder", folder, "photos in a folder for each class")

@@ -32,7 +32,7 @@ def folder_splits(
 
     Args:
         folders: all of them.
-        is_data: whether a file is of the data, by its name.
+        is_data: whether a file is of the data, by its path.
         class_files: a file may be a class.
 
     Returns:
@@ -201,7 +201,7 @@ def _without_lone_folders(
     inner: dict[Path, str] = {}
     for folder, split in splits.items():
         names = subfolders(folder)
-        if len(names) != 1 or any(is_data(path.name) for path in folder.iterdir()):
+        if len(names) != 1 or any(is_data(str(path)) for path in folder.iterdir()):
             return dict(splits)
         inner[folder / names[0]] = split
     are_same = len({folder.name for folder in inner}) == 1

