@@ -48,7 +48,7 @@ def _run(options: argparse.Namespace) -> int:
     roots = dict(pair.split("=", 1) for pair in options.root)
     results = Results(options.folder / "results.jsonl")
     jobs = runner.plan(
-        _places(options.only, roots),
+        _places(options.only),
         {name: known[name] for name in names if name in known},
         [name for name in names if name in PEERS],
         options.seeds,
@@ -57,7 +57,7 @@ def _run(options: argparse.Namespace) -> int:
     done = results.done(with_failed=not options.retry)
     missing = [job for job in jobs if key_of(job.row()) not in done]
     print(f"{len(jobs)} runs, {len(missing)} to make", file=sys.stderr)
-    missing = _readable(missing, roots)
+    missing = _readable(missing, options.folder, roots)
     if not missing:
         return 0
     zygote.warm_up()
@@ -74,14 +74,14 @@ def _run(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _readable(jobs: list[runner.Job], roots: dict[str, str]) -> list[runner.Job]:
+def _readable(jobs: list[runner.Job], folder: Path, roots: dict[str, str]) -> list[runner.Job]:
     """The runs whose data set is there; for each other data set a line on stderr."""
     from fmkit.core.errors import FmkitError
 
     absent = set()
     for name in dict.fromkeys(job.data for job in jobs):
         try:
-            datasets.read(name, roots.get(name))
+            datasets.read(name, datasets.root_of(folder, name, roots))
         except FmkitError as error:
             print(f"left out: {name}: {error}", file=sys.stderr)
             absent.add(name)
@@ -112,8 +112,7 @@ def _report(options: argparse.Namespace) -> int:
 def _list(options: argparse.Namespace) -> int:
     print("data sets:")
     for name, row in DATASETS.items():
-        needs = f", needs --root {name}=PATH" if row.root else ""
-        print(f"  {name}: {row.task}, {row.source}, labels {', '.join(row.sizes)}{needs}")
+        print(f"  {name}: {row.task}, {row.source}, labels {', '.join(row.sizes)}")
     print("methods:")
     for name, text in METHODS.items():
         print(f"  {name}: fmkit {text}")
@@ -122,28 +121,19 @@ def _list(options: argparse.Namespace) -> int:
     return 0
 
 
-def _places(only: list[str] | None, roots: dict[str, str] | None = None) -> list[tuple[str, str]]:
-    """Pairs of data set and size that the patterns choose; without a root, none that needs one.
-
-    Args:
-        only: such as `digits`, `solar_cells@50`, `*@100`; None is all.
-        roots: None where nothing is to be read.
-    """
+def _places(only: list[str] | None) -> list[tuple[str, str]]:
+    """Pairs of data set and size that patterns such as `digits`, `solar_cells@50` or `*@100`
+    choose; None: all."""
     places = [(name, size) for name, row in DATASETS.items() for size in row.sizes]
-    chosen = [
-        (name, size)
-        for name, size in places
-        if only is None or any(fnmatch(f"{name}@{size}", each) or name == each for each in only)
-    ]
-    for each in only or ():
-        if not any(fnmatch(f"{name}@{size}", each) or name == each for name, size in places):
-            raise SystemExit(f"no such data set: {each}; `quality.py list` has them")
-    if roots is None:
-        return chosen
-    without = sorted({name for name, _ in chosen if DATASETS[name].root and name not in roots})
-    for name in without:
-        print(f"left out: {name} needs --root {name}=PATH", file=sys.stderr)
-    return [place for place in chosen if place[0] not in without]
+    chosen = [place for place in places if only is None or any(map(partial(_fits, place), only))]
+    for pattern in only or ():
+        if not any(_fits(place, pattern) for place in places):
+            raise SystemExit(f"no such data set: {pattern}; `quality.py list` has them")
+    return chosen
+
+
+def _fits(place: tuple[str, str], pattern: str) -> bool:
+    return fnmatch("@".join(place), pattern) or place[0] == pattern
 
 
 def _code_tag() -> str:
@@ -171,7 +161,8 @@ def _parsed() -> argparse.Namespace:
     run.add_argument("--tag", help="name of the code's version (a digest of fmkit and conf)")
     run.add_argument("--threads", type=int, default=1, help="of TensorFlow (1)")
     run.add_argument("--timeout", type=float, default=120, help="minutes for a run (120)")
-    run.add_argument("--root", action="append", default=[], metavar="NAME=PATH")
+    run.add_argument("--root", action="append", default=[], metavar="NAME=PATH",
+                     help="where a data set is, if not where Debian's package puts it")  # fmt: skip
     run.add_argument("--retry", action="store_true", help="make failed runs again")
     run.add_argument("--keep", action="store_true", help="keep run folders")
     shown = actions.add_parser("report", parents=[shared], help="print tables as Markdown")

@@ -25,7 +25,7 @@ from fmkit.data.sources import registry
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from quality import comparison, datasets, methods, own_head, report, runner  # noqa: E402
+from quality import comparison, datasets, debtags, methods, own_head, report, runner  # noqa: E402
 from quality.results import Results, code_tag, key_of  # noqa: E402
 
 
@@ -127,6 +127,32 @@ def test_labels_that_one_labelled_example_has_are_left_out_of_sets(tmp_path):
     assert (written["split"] == "train").sum() == 200
     names = set(written["label"].str.split("|").explode())
     assert names == {"a", "b", "c", ""}
+
+
+PACKAGES = """Package: gimp
+Description: Image editor
+Tag: field::arts, use::editing,
+ works-with::image, works-with::image:raster
+Section: graphics
+
+Package: mutt
+Description: Mail reader
+Tag: use::viewing, works-with::TODO
+
+Package: libc6
+Description: C library
+Tag: role::shared-lib
+
+Package: untagged
+Description: Something
+"""
+
+
+def test_tags_of_packages_become_labels():
+    assert list(debtags.parse(PACKAGES)) == [
+        {"text": "Image editor", "label": "use::editing|works-with::image"},
+        {"text": "Mail reader", "label": "use::viewing"},
+    ]
 
 
 # Paired tests and ranks

@@ -16,12 +16,14 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from quality import debtags
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class DataSet:
         own_defaults: what its source sets where it is read directly and not from a table;
             `recipe=auto` makes these choices itself.
         test: examples of the test split.
-        root: whether its folder or file is to be named by `--root`.
+        classes: those that count; empty: all.
+        root: where Debian's package puts its files.
     """
 
     source: str
@@ -48,7 +51,8 @@ class DataSet:
     settings: str = ""
     own_defaults: str = ""
     test: int = 1000
-    root: bool = False
+    classes: tuple[str, ...] = ()
+    root: str | None = None
 
 
 _SHOTS = ("8-shot", "32-shot")
@@ -71,17 +75,22 @@ DATASETS = {
     "solar_cells_numbers": DataSet(
         "data=elpv", ("200", "1000", "all"), 0.4, "regression", "data.flip=both", test=600,
     ),
-    "openclipart": DataSet("data=image_folder", _SHOTS, 0.4, root=True),
+    "openclipart": DataSet(
+        "data=image_folder", _SHOTS, 0.4, test=600, root="/usr/share/openclipart/png",
+        classes=(
+            "animals", "buildings", "electronics", "food", "people", "plants", "tools",
+            "transportation",
+        ),
+    ),
     "newsgroups": DataSet("data=newsgroups", _SHOTS, 0.3, settings="model=minilm", test=600),
     "reuters_r8": DataSet("data=reuters_r8", _SHOTS, 0.3, settings="model=minilm", test=600),
     "reuters_r52": DataSet("data=reuters_r52", _SHOTS, 0.3, settings="model=minilm", test=600),
     "debtags": DataSet(
         "data=text_table", ("200", "1000"), 0.2, "multi_label", "model=minilm", test=600,
-        root=True,
     ),
 }  # fmt: skip
-"""By name; `--root NAME=PATH` names the folder of class folders, or for debtags the table of texts
-(`text`) and labels (`label`, separated by `|`). The others come from packages (`fmkit data`)."""
+"""By name; a line for one more. Most come from packages (`fmkit data`); openclipart is drawings of
+Debian's openclipart-png, debtags the one-line descriptions and tags of Debian's packages."""
 
 _SHOT = re.compile(r"(\d+)-shot")
 _LEAST = 2
@@ -107,6 +116,13 @@ class Pool:
     strata: np.ndarray
 
 
+def root_of(folder: Path, name: str, roots: Mapping[str, str]) -> str | None:
+    """Where a data set's files are: as named in `roots`, or by default; None: in a package."""
+    if name == "debtags" and name not in roots:
+        return str(debtags.table(folder))
+    return roots.get(name, DATASETS[name].root)
+
+
 @functools.cache
 def read(name: str, root: str | None) -> Pool:
     """The examples of a data set; an `FmkitError` where its package or folder is missing."""
@@ -128,6 +144,8 @@ def read(name: str, root: str | None) -> Pool:
     strata = examples.labels if annotations is None else np.zeros(len(examples), int)
     is_test = None if examples.splits is None else examples.splits == "test"
     kept = _unique(kind, items)
+    if DATASETS[name].classes:
+        kept = np.array([index for index in kept if labels[index] in DATASETS[name].classes])
     return Pool(
         kind,
         [items[index] for index in kept],

@@ -22,7 +22,7 @@ import numpy as np
 from torture import runs, zygote
 
 from quality import features, methods, own_head
-from quality.datasets import DATASETS, table
+from quality.datasets import DATASETS, root_of, table
 from quality.results import Results, Row, key_of
 
 CHOSEN_BY_RECIPE = ("data.augment", "model.image_size")
@@ -153,7 +153,8 @@ def run(
 
 def make(job: Job, settings: Settings) -> Row:
     """Make one run in a process of its own."""
-    data_words = table(settings.folder, job.data, job.size, job.seed, settings.roots.get(job.data))
+    root = root_of(settings.folder, job.data, settings.roots)
+    data_words = table(settings.folder, job.data, job.size, job.seed, root)
     own_defaults = DATASETS[job.data].own_defaults.split()
     folder = settings.folder / "runs" / job.place / job.method / str(job.seed)
     shutil.rmtree(folder, ignore_errors=True)
