@@ -115,6 +115,8 @@ class Backbone:
             into a score for each token; None where there is none.
         patches: how it runs on some patches alone; None where it cannot.
         modality: what it reads, a name in `fmkit.core.modalities`.
+        cache_shape: of a causal model whose layers take a cache of keys and values, the heads of
+            those and the numbers of each; None where they take none.
 
     Raises:
         ConfigError: the parts contradict each other; a plugin's model is where that can happen.
@@ -134,6 +136,7 @@ class Backbone:
     embedding: keras.Layer | None = None
     patches: Patches | None = None
     modality: str = "image"
+    cache_shape: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         subject = f"backbone {self.name}"

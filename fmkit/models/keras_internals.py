@@ -116,6 +116,39 @@ def graph_nodes(model: keras.Model) -> Iterator[Any]:
                 yield node
 
 
+def compile_inference(
+    function: Callable[..., Any], variables: Sequence[keras.Variable], inputs: Sequence[Any]
+) -> Callable[..., Any]:
+    """A function of tensors that reads variables and changes none, compiled.
+
+    A Keras model's own `predict_on_batch` returns NumPy arrays; here tensors stay on their device.
+
+    Args:
+        function: from tensors in the structure of `inputs` to tensors.
+        variables: all that it reads.
+        inputs: `keras.KerasTensor`s; a size of None varies. TensorFlow traces the function once for
+            all sizes, JAX once for each.
+    """
+    if keras.backend.backend() == "tensorflow":
+        from keras.src.utils.module_utils import tensorflow as tf
+
+        signature = keras.tree.map_structure(
+            lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), list(inputs)
+        )
+        compiled: Callable[..., Any] = tf.function(
+            function, input_signature=signature, autograph=False
+        )
+        return compiled
+    from keras.src.utils.module_utils import jax
+
+    def stateless(values: Sequence[Any], *arguments: Any) -> Any:
+        with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
+            return function(*arguments)
+
+    jitted = jax.jit(stateless)
+    return lambda *arguments: jitted([variable.value for variable in variables], *arguments)
+
+
 # Losses and distribution
 
 

@@ -1,15 +1,23 @@
 """How the next token is drawn, and how a text goes on."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 
 from fmkit.config.schema.commands import GenerateConfig
+from fmkit.config.schema.model import ModelConfig
+from fmkit.config.schema.task import CausalLmConfig
 from fmkit.core.errors import ConfigError
+from fmkit.core.types import DataSpec
 from fmkit.evaluation import generate
 from fmkit.evaluation.generate import TextGenerator
+from fmkit.models import lora
+from fmkit.models.text import cached_decoder
 from fmkit.models.text.small import byte_tokenizer
+from fmkit.train import build_model
 
 LOGITS = np.log(np.array([0.5, 0.05, 0.3, 0.15]))
 
@@ -60,7 +68,7 @@ def trained(said, max_length=64):
     tokenizer = byte_tokenizer("causal")
     parrot = Parrot(tokenizer, said)
     task = SimpleNamespace(name="causal_lm", next_token_model=lambda: parrot)
-    backbone = SimpleNamespace(tokenizer=tokenizer, max_length=max_length)
+    backbone = SimpleNamespace(tokenizer=tokenizer, max_length=max_length, cache_shape=None)
     return TextGenerator("run a", task, backbone), parrot
 
 
@@ -96,3 +104,66 @@ def test_a_run_of_another_task_writes_no_text():
     )
     with pytest.raises(ConfigError, match="masked_lm, which does not generate text"):
         next(generate.generate_text(model, "", GREEDY))
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A small GPT with an adapter, and positions for 40 tokens."""
+    config = ModelConfig("small_gpt", "none", max_length=40, lora_rank=2)
+    keras.utils.set_random_seed(0)
+    backbone, task, _ = build_model.build_model(config, CausalLmConfig(), DataSpec("text", (), {}))
+    random = np.random.default_rng(0)
+    for weight in backbone.model.weights:
+        weight.assign(weight + random.normal(size=weight.shape) * 0.3)
+    return TextGenerator("run a", task, backbone)
+
+
+def uncached(generator):
+    return replace(generator, backbone=replace(generator.backbone, cache_shape=None))
+
+
+def test_a_cache_changes_no_token(small, monkeypatch):
+    monkeypatch.setattr(cached_decoder, "_STEP", 8)
+    endless = GenerateConfig(temperature=0.0, max_tokens=20)
+    whole = uncached(small)
+    for is_merged in (False, True):
+        if is_merged:
+            lora.merge_adapters(small.backbone.model)
+        # The last text ends beyond what the model reads at once: its beginning is left out then.
+        for prompt in (
+            "",
+            "a",
+            "Once upon",
+            "Once upon a time",
+            "Once upon a time, there was one ",
+        ):
+            expected = list(generate.generate_text(whole, prompt, endless))
+            assert list(generate.generate_text(small, prompt, endless)) == expected
+
+
+def test_texts_that_are_continued_together_are_those_of_each_alone(small):
+    prompts = ["Once", "Once upon a time, there was a", "", "a"]
+    for settings in ({"temperature": 0.0}, {"temperature": 2.0, "seed": 3, "top_k": 50}):
+        sampling = GenerateConfig(max_tokens=20, **settings)
+        together = generate.generate_texts(small, prompts, sampling)
+        for number, prompt in enumerate(prompts):
+            alone = replace(sampling, seed=sampling.seed + number)
+            assert together[number] == "".join(generate.generate_text(small, prompt, alone))
+
+
+def test_a_model_without_a_cache_says_so_once(small, capfd):
+    whole = uncached(small)
+    for _ in range(2):
+        list(generate.generate_text(whole, "a", replace(GREEDY, max_tokens=2)))
+    assert capfd.readouterr().err.count("keeps no keys and values") == 1
+
+
+@pytest.mark.parametrize("text", ["naïve 😀 café", "a two  spaces ", "a ü", "a\n\n"])
+def test_pieces_add_up_to_the_text(text):
+    tokenizer = byte_tokenizer("causal")
+    first, *others = tokenizer.tokens([text])[0]
+    sampling = replace(GREEDY, max_tokens=len(others))
+    written = generate.Continuation(np.array([first]), tokenizer, (), sampling)
+    pieces = [written.add(np.eye(tokenizer.size)[token]) for token in others]
+    assert text[0] + "".join(pieces) == text
+    assert written.is_done

@@ -87,7 +87,32 @@ def text_backbone(
         mask=mask,
         is_causal=is_causal,
         embedding=embedding if fits else None,
+        cache_shape=_cache_shape(inner) if is_causal else None,
     )
+
+
+def _cache_shape(inner: Any) -> tuple[int, int] | None:
+    """Heads of keys and values that a layer of a KerasHub model caches, and the numbers of each.
+
+    None where some layers have a state of another kind, and where KerasHub 0.32 computes something
+    else with a cache: GPT-NeoX turns every query as if it were the first, and Qwen's sliding window
+    asks a tensor whether it is true.
+    """
+    kind = type(inner).__name__
+    has_window = getattr(inner, "use_sliding_window_attention", False)
+    if (
+        "linear_attention" in (getattr(inner, "layer_types", None) or ())
+        or kind == "GPTNeoXBackbone"
+        or (kind in ("QwenBackbone", "QwenMoeBackbone") and has_window)
+    ):
+        return None
+    names = ("num_key_value_heads", "num_query_heads", "num_attention_heads", "num_heads")
+    heads = [count for name in names if (count := getattr(inner, name, None))]
+    if not heads:
+        return None
+    # The first are those of the keys, the next those of the queries, where these are more.
+    width = getattr(inner, "head_dim", None) or inner.hidden_dim // heads[min(1, len(heads) - 1)]
+    return heads[0], width
 
 
 def takes(inner: keras.Model) -> bool:

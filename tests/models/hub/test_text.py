@@ -13,15 +13,19 @@ import pytest
 import sentencepiece
 
 from fmkit.config.schema.model import ModelConfig
+from fmkit.config.schema.task import CausalLmConfig
 from fmkit.core.errors import ArtifactError, ConfigError
+from fmkit.core.types import DataSpec
 from fmkit.models.hub.families import HUGGING_FACE, TEXT_BACKBONES, Family
 from fmkit.models.hub.presets import preset_classes
 from fmkit.models.hub.text import from_keras_hub, split_pattern
 from fmkit.models.hub.vision import hub
+from fmkit.models.text import cached_decoder
 from fmkit.models.text.minilm_smollm2 import minilm
 from fmkit.models.text.small import byte_tokenizer
 from fmkit.models.text.token_input import takes, text_backbone
 from fmkit.models.tokenizers.subword import PATTERNS, REGEXES, byte_alphabet
+from fmkit.tasks.language.causal_lm import CausalLm
 
 models, tokenizers = keras_hub.models, keras_hub.tokenizers
 
@@ -174,6 +178,47 @@ def test_every_family(tmp_path, name):
     backbone.model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(run(again, tokens), run(backbone.model, tokens), atol=1e-5)
+
+
+CAUSAL = [name for name, family in TEXT_BACKBONES.items() if family.is_causal]
+UNCACHED = ["GPTNeoXBackbone", "Qwen3_5Backbone"]  # KerasHub's cache is wrong, or of another kind
+WINDOWED = ["QwenBackbone"]  # with a sliding window, KerasHub's cache cannot be compiled
+
+
+@pytest.mark.parametrize("name", [*UNCACHED, *WINDOWED])
+def test_a_family_without_a_cache_says_so(name):
+    inner, tokenizer = getattr(models, name)(**TINY[name]), byte_tokenizer("causal")
+    assert text_backbone(ModelConfig(name), inner, tokenizer, 64, True).cache_shape is None
+
+
+@pytest.mark.parametrize("name", [name for name in CAUSAL if name not in UNCACHED])
+def test_a_cache_of_keys_and_values_gives_the_same_logits(monkeypatch, name):
+    keras.utils.set_random_seed(0)
+    config, family = ModelConfig(name), TEXT_BACKBONES[name]
+    settings = TINY[name] | ({"use_sliding_window_attention": False} if name in WINDOWED else {})
+    inner = getattr(models, name)(**settings)
+    backbone = text_backbone(config, inner, byte_tokenizer(family.layout), 64, family.is_causal)
+    rng = np.random.default_rng(0)
+    for weight in backbone.model.weights:
+        if "seed" not in weight.path:
+            weight.assign(weight + rng.normal(size=weight.shape) * 0.2)
+    task = CausalLm(CausalLmConfig(), DataSpec("text", (), {}))
+    task.head(backbone, config)
+    model = task.next_token_model()
+    monkeypatch.setattr(cached_decoder, "_STEP", 4)
+    decoder = cached_decoder.CachedDecoder(model, backbone.cache_shape, 64)
+    tokens = rng.integers(4, V, (2, 24)).astype(np.int32)
+
+    def uncached(*positions):
+        return run(model, [tokens, np.array(positions, np.int32)[:, None]])
+
+    padded = np.where(np.arange(11) < [[11], [5]], tokens[:, :11], -1).astype(np.int32)
+    logits = decoder.read(padded, np.array([11, 5]))
+    np.testing.assert_allclose(logits, uncached(10, 4), rtol=2e-3, atol=2e-4)
+    for index in range(5, 24):  # the shorter text catches up, and then the cache grows
+        logits = decoder.read_next(tokens[:, index], index)
+        if index in (5, 11, 20, 23):
+            np.testing.assert_allclose(logits, uncached(index, index), rtol=2e-3, atol=2e-4)
 
 
 def _theirs(inner):
