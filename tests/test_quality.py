@@ -217,8 +217,8 @@ def jobs_of(places, seeds=2, methods_of_fmkit=("default",)):
 
 def test_a_plan_has_cheap_sets_first_and_the_peers_of_the_task():
     jobs = jobs_of([("solar_cells", "50"), ("solar_cells_numbers", "200"), ("digits", "100")])
-    assert [job.place for job in jobs[:10:5]] == ["digits@100", "digits@100"]
-    assert [job.seed for job in jobs[:10]] == [0] * 5 + [1] * 5
+    assert [job.place for job in jobs[:12:6]] == ["digits@100", "digits@100"]
+    assert [job.seed for job in jobs[:12]] == [0] * 6 + [1] * 6
     by_data = {job.data: set() for job in jobs}
     for job in jobs:
         by_data[job.data].add(job.method)

@@ -47,7 +47,8 @@ class Peer:
     Attributes:
         task: that it is for.
         estimator: makes it, without the scaling.
-        grid: by parameter, the values to choose from; those of `gamma` are times 1/D.
+        grid: by parameter, the values to choose from; those of `gamma` are multiples of
+            scikit-learn's `scale`, 1 / (D times the variance of the scaled features).
         scaling: of the features: `none`, `standard` (by the training examples) or `unit` length.
     """
 
@@ -95,6 +96,7 @@ PEERS = {
     "logistic_cv_standard": Peer("classification", _logistic, {"C": _C}, "standard"),
     "logistic_cv_unit": Peer("classification", _logistic, {"C": _C}, "unit"),
     "svm_rbf": Peer("classification", _svm, _SVM, "standard"),
+    "svm_rbf_unit": Peer("classification", _svm, _SVM, "unit"),
     "ridge_cv": Peer("regression", _ridge, {"alpha": (1.0, 10.0, 100.0, 1e3, 1e4)}, "standard"),
     "svr": Peer("regression", _svr, {"C": (0.1, 1.0, 10.0), "gamma": (0.1, 1.0, 10.0)}, "standard"),
     "one_vs_rest_cv": Peer("multi_label", _one_vs_rest, {"estimator__C": _C}, "unit"),
@@ -117,8 +119,10 @@ def fit(peer: Peer, x: np.ndarray, y: np.ndarray, seed: int) -> tuple[Any, dict[
     estimator = peer.estimator()
     pipeline = make_pipeline(scaler[peer.scaling](), estimator)
     step = type(estimator).__name__.lower()
+    variance = pipeline[0].fit_transform(x).var()
+    units = {"gamma": 1 / (x.shape[1] * variance)}
     grid = {
-        f"{step}__{name}": [value / x.shape[1] if name == "gamma" else value for value in values]
+        f"{step}__{name}": [value * units.get(name, 1.0) for value in values]
         for name, values in peer.grid.items()
     }
     folds = StratifiedKFold if peer.task == "classification" else KFold
