@@ -369,7 +369,8 @@ def test_what_examples_add_to_r2_has_it_as_mean(tmp_path):
 
 
 def test_the_head_alone_is_the_run_without_its_later_phases(tmp_path):
-    both = write_run(tmp_path / "both", ["a"], ["a"])
+    names = ["head", "full", "refit_head", "refit_full"]
+    both = write_run(tmp_path / "both", ["a"], ["a"], names)
     words = ["recipe=auto", "stage.full.epochs=2", "stage.head.epochs=3"]
     without = own_head.words_without_later_phases(both, words)
     assert without == ["recipe=auto", "stage.head.epochs=3", "~stage.full"]

@@ -16,8 +16,12 @@ from typing import Any
 import numpy as np
 
 
+_REPEATED = "refit_"
+"""How the names of phases begin that repeat one on validation examples, too."""
+
+
 def phases(run: Path) -> list[dict[str, Any]]:
-    """Name, epochs, seconds and best validation figure of each phase that trained."""
+    """Name, epochs, seconds, best validation figure and share that is kept of each phase."""
     rows = json.loads((run / "status.json").read_text(encoding="utf-8"))["phases"]
     return [
         {
@@ -25,6 +29,7 @@ def phases(run: Path) -> list[dict[str, Any]]:
             "epochs": row["epochs"],
             "seconds": round(row["seconds"], 2),
             "best": (row["best"] or {}).get("value"),
+            "share": (row["best"] or {}).get("share"),
         }
         for row in rows
         if not row["skipped"]
@@ -43,7 +48,8 @@ def words_without_later_phases(run: Path, words: Sequence[str]) -> list[str] | N
     Args:
         words: settings of the run beside those of its data.
     """
-    trained = [row["name"] for row in phases(run)]
+    names = [row["name"] for row in phases(run)]
+    trained = [name for name in names if not name.startswith(_REPEATED)]
     if len(trained) < 2 or trained[0] != "head":
         return None
     later = trained[1:]
