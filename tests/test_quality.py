@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -25,7 +26,7 @@ from fmkit.data.sources import registry
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from quality import comparison, datasets, debtags, methods, own_head, report, runner  # noqa: E402
+from quality import comparison, datasets, debtags, features, methods, own_head, report, runner  # noqa: E402
 from quality.results import Results, code_tag, key_of  # noqa: E402
 
 
@@ -438,6 +439,20 @@ def test_failures_and_own_heads_are_shown():
     assert table_below(text, "own head")[2] == ["default", "2", "2", "1", "-0.0550", "-0.1000"]
     assert "- digits@100 seed 0 default: exit 5: NaN" in text
     assert table_below(text, "### accuracy")[2][1] == "2"
+
+
+def test_features_are_those_that_the_network_gives_its_head(tmp_path):
+    words = ["data=digits", "data.limit=60", "model=small_cnn", "model.weights=none"]
+    words += [f"runtime.cache_dir={tmp_path}", "runtime.seed=3"]
+    features.save(words, tmp_path / "features.npz")
+    assembly, _ = features._assemble([*words, "stage=frozen"])
+    network = keras.Model(assembly.model.input, assembly.model.get_layer("logits").input)
+    saved = np.load(tmp_path / "features.npz")
+    for names, suffix in ((("train", "val"), ""), (("test",), "_test")):
+        indices = np.concatenate([assembly.splits[name] for name in names])
+        expected = network.predict(assembly.loader.ordered(indices), verbose=0)
+        np.testing.assert_allclose(saved[f"x{suffix}"], expected, rtol=1e-4, atol=1e-5)
+        assert np.array_equal(saved[f"y{suffix}"], assembly.examples.labels[indices])
 
 
 @pytest.mark.slow

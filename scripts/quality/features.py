@@ -11,17 +11,31 @@ from typing import Any
 
 import numpy as np
 
-SPLITS = ("train", "val", "test")
-
 
 def save(words: Sequence[str], path: Path) -> None:
-    """Compute the features that a run with these settings would cache, and write them as `.npz`.
+    """Write the features of a run with these settings as `.npz`.
 
-    `x` and `y` are of the labelled examples, `x_test` and `y_test` of the test split: pooled
-    features (N, D) float32, and class numbers (N,), numbers (N,), or 0 and 1 (N, K).
+    `x` and `y` are of the labelled examples, training and validation together, `x_test` and
+    `y_test` of the test split.
     """
     from fmkit.core import files
 
+    splits = of_splits(words)
+    (x, y), (x_test, y_test) = (
+        [np.concatenate(parts) for parts in zip(*(splits[name] for name in names), strict=True)]
+        for names in (("train", "val"), ("test",))
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with files.replacing(path) as temporary:
+        np.savez(temporary, x=x, y=y, x_test=x_test, y_test=y_test)
+
+
+def of_splits(words: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """By split, the pooled features (N, D) float32 and the targets that a head would train on.
+
+    Targets are class numbers (N,), numbers (N,), or 0 and 1 (N, K). They are computed and cached as
+    those of `fmkit finetune` with these settings.
+    """
     assembly, phase = _assemble([*words, "stage=frozen"])
     from fmkit.train import freeze
     from fmkit.train.features import cache, graph_cut
@@ -31,17 +45,11 @@ def save(words: Sequence[str], path: Path) -> None:
     features = cache.prepare(assembly, phase, lambda done, total: None)
     if isinstance(features, str):
         raise RuntimeError(f"there are no features: {features}")
-    x = {split: features.arrays[split][0].tensor(0) for split in SPLITS}
-    y = {split: _targets(assembly.examples)[assembly.splits[split]] for split in SPLITS}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with files.replacing(path) as temporary:
-        np.savez(
-            temporary,
-            x=np.concatenate([x["train"], x["val"]]),
-            y=np.concatenate([y["train"], y["val"]]),
-            x_test=x["test"],
-            y_test=y["test"],
-        )
+    targets = _targets(assembly.examples)
+    return {
+        split: (views[0].tensor(0), targets[assembly.splits[split]])
+        for split, views in features.arrays.items()
+    }
 
 
 def _targets(examples: Any) -> np.ndarray:
@@ -62,7 +70,8 @@ def _assemble(words: Sequence[str]) -> tuple[Any, Any]:
 
     line, names = launch.read_line("finetune", words)
     config = check(line, names)
-    data = dataset.read(config.data, config.runtime.seed)
+    seed = config.data.split_seed
+    data = dataset.read(config.data, config.runtime.seed if seed is None else seed)
     machine = devices.prepare(config.runtime)
     config.model.image_size = build_model.image_size(config.model, data.examples)
     assembly = assemble.assemble(config, data, machine)

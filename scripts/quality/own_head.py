@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-
 _REPEATED = "refit_"
 """How the names of phases begin that repeat one on validation examples, too."""
 
