@@ -4,28 +4,25 @@
 of one table are read; no photo is opened.
 """
 
-import itertools
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fmkit.core.errors import ConfigError, DataError, join_names, plural
 from fmkit.core.files import display_path, is_ignored
 from fmkit.core.npz import open_npz
 from fmkit.core.safe_io import UnsafeContent
-from fmkit.data.findings import UnusableInput
 from fmkit.data.formats.tables import ENDINGS as TABLES
-from fmkit.data.formats.tables import SHOWN_ENDINGS, records
-from fmkit.data.formats.text_files import as_data_error
-from fmkit.data.images.image_file import EXTENSIONS, is_photo, is_photo_name
+from fmkit.data.formats.tables import SHOWN_ENDINGS
+from fmkit.data.images.image_file import EXTENSIONS, is_photo
 from fmkit.data.sources import conll
-from fmkit.data.sources.column_roles import Columns, Roles, as_columns, roles
 from fmkit.data.sources.directory import is_documentation
-from fmkit.data.sources.paths import find_file, split_of
+from fmkit.data.sources.paths import split_of
+from fmkit.data.sources.recognised import Recognised, Request, recognised
+from fmkit.data.sources.table_recognition import recognise_table
 from fmkit.data.sources.text_folder import ENDINGS as TEXTS
 
 _ARRAYS = (".npz",)
@@ -34,48 +31,7 @@ _FILES = (*TABLES, *_ARRAYS, *_TAGGED)
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".rar", ".7z")
 _TAKE_FOLDERS = ("chat", "preferences", "squad", "conll", "text_lines")
 _TAG = re.compile(r"O|[BIESLU]-\S+|[A-Z]{1,5}\$?|[.,:`'()$#\"-]{1,3}|-[LR]RB-")
-_ROWS, _MAX_FILES, _MAX_CLASS_FILES = 200, 20_000, 30
-_PROBED = 5  # rows of a table whose photos are looked for
-
-_LANGUAGE = {"task": "masked_lm", "stage": "continued", "model": "minilm"}
-_GROUPS: dict[str, dict[str, str]] = {
-    "photos": {"task": "simclr", "stage": "self_supervised", "model": "small_cnn"},
-    "text_folder": {"model": "minilm"},
-    "text_table": {"model": "minilm"},
-    "conll": {"task": "token_classification", "model": "minilm"},
-    "token_table": {"task": "token_classification", "model": "minilm"},
-    "squad": {"task": "question_answering", "model": "minilm"},
-    "preferences": {"task": "dpo", "stage": "preference", "model": "smollm2"},
-    "chat": {"task": "instruction", "stage": "adapters", "model": "smollm2"},
-    "text_lines": _LANGUAGE,
-    "text_files": _LANGUAGE,
-}
-"""By data source, the groups that go with it where the defaults, which are for photos, do not."""
-
-
-@dataclass
-class Recognised:
-    """What a path was taken for: settings by key, in the order to type them, and why."""
-
-    reason: str
-    settings: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user has said.
-
-    Attributes:
-        path: as it was typed.
-        chosen: keys of `data` that are set, without the prefix.
-        needs_labels: whether data without labels are refused.
-        line: the command line as it was typed, for examples.
-    """
-
-    path: str
-    chosen: Mapping[str, Any] = field(default_factory=dict)
-    needs_labels: bool = True
-    line: str = "fmkit finetune"
+_LINES, _MAX_FILES, _MAX_CLASS_FILES = 200, 20_000, 30
 
 
 def recognise(request: Request, path: Path) -> Recognised:
@@ -86,12 +42,6 @@ def recognise(request: Request, path: Path) -> Recognised:
         DataError: it is not a data set, or has no labels.
     """
     return _folder(request, path) if path.is_dir() else _file(request, path)
-
-
-def _recognised(source: str, path: Path, reason: str, **keys: Any) -> Recognised:
-    settings: dict[str, Any] = {"data": source, "data.root": display_path(path)}
-    settings |= {f"data.{key}": value for key, value in keys.items()}
-    return Recognised(reason, settings | _GROUPS.get(source, {}))
 
 
 def _file(request: Request, path: Path) -> Recognised:
@@ -106,10 +56,10 @@ def _file(request: Request, path: Path) -> Recognised:
     if name.endswith(_ARRAYS):
         return _arrays(request, path)
     if name.endswith(_TAGGED) or (name.endswith((*TEXTS, ".tsv")) and _is_tagged(path)):
-        return _recognised("conll", path, "sentences with a tag for each word")
+        return recognised("conll", path, "sentences with a tag for each word")
     if name.endswith(TEXTS):
         _refuse_fasttext(path)
-        return _recognised("text_lines", path, "texts without labels, one per line")
+        return recognised("text_lines", path, "texts without labels, one per line")
     if not name.endswith(_FILES):
         endings = ", ".join([*_ARRAYS, *TEXTS, *_TAGGED])
         raise DataError(
@@ -117,126 +67,7 @@ def _file(request: Request, path: Path) -> Recognised:
             "It reads a folder of photos or texts, or a file whose name ends in "
             f"{endings}, {SHOWN_ENDINGS}.",
         )
-    return _table(request, path)
-
-
-def _table(request: Request, path: Path) -> Recognised:
-    shown = display_path(path)
-    columns = _sample(request, path)
-    if not columns:
-        raise DataError(f"{shown} has no rows with names of columns.")
-    _require_header(path, columns)
-    _refuse_rejected(path, columns)
-    chosen = dict(request.chosen)
-    if not {"path_column", "text_column"} & chosen.keys() and (
-        ids := _column_of_ids(path, columns)
-    ):
-        chosen["path_column"] = ids
-    try:
-        table = roles(columns, chosen, request.line)
-    except ConfigError as error:
-        raise ConfigError(f"{shown}: {error.message}", error.hint) from None
-    if table.source == "image_table":
-        _add_image_root(table, path, columns)
-    return _labelled_table(request, path, table)
-
-
-def _labelled_table(request: Request, path: Path, table: Roles) -> Recognised:
-    noun = "photos" if table.source == "image_table" else "texts"
-    if not table.has_labels and table.source == "image_table":
-        raise DataError(
-            f"{display_path(path)} names photos, and no column of it has labels.",
-            f"Say which has: {request.line} data.label_column=COLUMN",
-        )
-    if not table.has_labels:
-        column = {"text_column": table.keys["text_column"]}
-        return _recognised("text_lines", path, "texts without labels, one per row", **column)
-    reasons = {
-        "image_table": f"a table of {noun}",
-        "text_table": f"a table of {noun}",
-        "token_table": "a table of words with tags",
-        "chat": "conversations",
-        "preferences": "pairs of a chosen and a rejected answer",
-        "squad": "questions on texts that have the answers in them",
-    }
-    result = _recognised(table.source, path, reasons[table.source], **table.keys)
-    if table.task:
-        result.settings["task"] = table.task
-    return result
-
-
-def _sample(request: Request, path: Path) -> Columns:
-    """The first rows of a table, by column; the user's encoding and columns lead to the table."""
-    encoding = str(request.chosen.get("encoding", "utf-8"))
-    columns = [request.chosen.get(key) for key in ("path_column", "text_column", "label_column")]
-    try:
-        rows = records(
-            path,
-            encoding,
-            quotes=request.chosen.get("quotes") is not False,
-            list_key="data",
-            required=[name for name in columns if isinstance(name, str)],
-        )
-        objects = (row.value for row in rows if isinstance(row.value, dict))
-        return as_columns(itertools.islice(objects, _ROWS))
-    except UnusableInput as error:
-        raise as_data_error(path, error, encoding, encoding_key="data.encoding") from None
-
-
-def _require_header(path: Path, columns: Columns) -> None:
-    """Refuse a table whose names of columns are those of photos: its first row.
-
-    Raises:
-        DataError: a name is that of a file of a photo.
-    """
-    names = [name for name in columns if is_photo_name(name)]
-    if names:
-        raise DataError(
-            f"{display_path(path)}: the first row has {names[0]!r}, where the names of the columns "
-            "are expected.",
-            "Add a row with names above it, such as path,label.",
-        )
-
-
-def _refuse_rejected(path: Path, columns: Columns) -> None:
-    """Refuse an export of Prodigy with examples that the annotator has not accepted.
-
-    Raises:
-        DataError: there are such examples.
-    """
-    answers = columns.get("answer", ()) if "_task_hash" in columns else ()
-    refused = [answer for answer in answers if answer in ("reject", "ignore")]
-    if refused:
-        raise DataError(
-            f"{display_path(path)}: {len(refused)} of its first {plural(len(answers), 'example')} "
-            "were rejected or ignored by the annotator (`answer`).",
-            'Keep the accepted ones: grep \'"answer": *"accept"\' FILE > accepted.jsonl',
-        )
-
-
-def _add_image_root(table: Roles, path: Path, columns: Columns) -> None:
-    """The folder that the paths in a table start from, where it is one beside the table."""
-    name = next((str(value) for value in columns[table.keys["path_column"]] if value), "")
-    folders = [path.parent, *_folders_beside(path)]
-    folder = next((folder for folder in folders if find_file(folder, name, EXTENSIONS)), None)
-    if name and folder not in (None, path.parent):
-        table.keys["image_root"] = display_path(folder)
-
-
-def _folders_beside(path: Path) -> list[Path]:
-    entries = (entry for entry in path.parent.iterdir() if not is_ignored(entry.name))
-    return sorted(entry for entry in entries if entry.is_dir())
-
-
-def _column_of_ids(path: Path, columns: Columns) -> str | None:
-    """The column whose values are names of photos without their endings, here or in a folder."""
-    for column, values in columns.items():
-        names = [str(value) for value in values[:_PROBED]]
-        for folder in [path.parent, *_folders_beside(path)]:
-            files = [find_file(folder, name, EXTENSIONS) for name in names if name]
-            if len(files) == len(names) > 0 and all(file and is_photo(file) for file in files):
-                return column
-    return None
+    return recognise_table(request, path)
 
 
 def _arrays(request: Request, path: Path) -> Recognised:
@@ -270,7 +101,7 @@ def _arrays(request: Request, path: Path) -> Recognised:
     unread = [name for name in headers if name not in (image, label)]
     reason = "arrays of images and labels"
     reason += f" ({join_names(unread, 4)} not read)" if unread else ""
-    result = _recognised("arrays", path, reason, image_key=image, label_key=label)
+    result = recognised("arrays", path, reason, image_key=image, label_key=label)
     shape, kind = others[str(label)].shape, others[str(label)].dtype.kind
     task = "regression" if kind == "f" else "multi_label" if len(shape) > 1 else ""
     result.settings |= {"task": task} if task else {}
@@ -336,7 +167,7 @@ def _folder(request: Request, folder: Path) -> Recognised:
     if tables:
         return _data_files(request, folder, tables)
     if contents.nested_of(TEXTS):
-        return _recognised("text_folder", folder, "texts in a folder for each class")
+        return recognised("text_folder", folder, "texts in a folder for each class")
     if texts:
         return _texts(request, folder, texts)
     if nested := contents.nested_of(_FILES):
@@ -354,7 +185,7 @@ def _photos(request: Request, folder: Path, contents: _Contents) -> Recognised:
     tables = [path for path in contents.loose_of(TABLES) if "submission" not in path.name.lower()]
     for table in sorted(tables, key=lambda path: split_of(path.name) != "train"):
         try:
-            result = _table(request, table)
+            result = recognise_table(request, table)
         except (ConfigError, DataError):
             continue  # notes, or a table of something else
         if result.settings["data"] == "image_table":
@@ -362,7 +193,7 @@ def _photos(request: Request, folder: Path, contents: _Contents) -> Recognised:
     loose, nested = len(contents.loose_photos()), contents.nested_of(EXTENSIONS)
     _require_one_table(request, contents.folders)
     if nested and len(contents.folders) > 1:
-        return _recognised("image_folder", folder, "photos in a folder for each class")
+        return recognised("image_folder", folder, "photos in a folder for each class")
     if request.needs_labels:
         shown = display_path(folder)
         raise DataError(
@@ -370,7 +201,7 @@ def _photos(request: Request, folder: Path, contents: _Contents) -> Recognised:
             "Put the photos of each class into a folder named after it, or add a table with a "
             f"column of file names and one of labels. Without labels: fmkit pretrain {shown}",
         )
-    return _recognised("photos", folder, "photos without labels")
+    return recognised("photos", folder, "photos without labels")
 
 
 def _require_one_table(request: Request, folders: Sequence[Path]) -> None:
@@ -413,14 +244,14 @@ def _texts(request: Request, folder: Path, texts: Sequence[Path]) -> Recognised:
     """Text files directly in a folder: tagged words, a file for each class, or documents."""
     _refuse_fasttext(texts[0])
     if all(map(_is_tagged, texts[:3])):
-        return _recognised("conll", folder, "sentences with a tag for each word")
+        return recognised("conll", folder, "sentences with a tag for each word")
     names = [path.stem for path in texts]
     if all(map(split_of, names)):
-        return _recognised("text_lines", folder, "texts without labels, one per line")
+        return recognised("text_lines", folder, "texts without labels, one per line")
     few = 1 < len(texts) <= _MAX_CLASS_FILES and not any(re.search(r"\d", name) for name in names)
     if few and all(len(_first_lines(path)) > 1 for path in texts):
-        return _recognised("text_folder", folder, "a file for each class, with a text per line")
-    return _recognised("text_files", folder, "documents without labels")
+        return recognised("text_folder", folder, "a file for each class, with a text per line")
+    return recognised("text_files", folder, "documents without labels")
 
 
 def _refuse_fasttext(path: Path) -> None:
@@ -453,4 +284,4 @@ def _first_lines(path: Path, keep_empty: bool = False) -> list[str]:
             lines = file.read(2**14).decode("utf-8-sig", "replace").split("\n")
     except OSError:
         return []
-    return [line for line in lines[:_ROWS] if keep_empty or line.strip()]
+    return [line for line in lines[:_LINES] if keep_empty or line.strip()]
