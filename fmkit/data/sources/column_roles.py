@@ -13,7 +13,7 @@ from typing import Any
 from fmkit.core.errors import ConfigError, join_names
 from fmkit.data.formats.cells import parse_cell
 from fmkit.data.images.image_file import is_photo_name
-from fmkit.data.sources.paths import split_of_name
+from fmkit.data.split_names import split_of_name
 
 Columns = Mapping[str, Sequence[Any]]
 """By column, the values of the first rows."""

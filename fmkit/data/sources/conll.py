@@ -21,8 +21,8 @@ from fmkit.data.findings import Finding, UnusableInput
 from fmkit.data.formats.text_files import GZIP, as_data_error, read_lines
 from fmkit.data.sources import directory
 from fmkit.data.sources.directory import FileKind
-from fmkit.data.sources.paths import SPLIT_NAMES
 from fmkit.data.sources.tagged_sentences import Sentence, examples
+from fmkit.data.split_names import SPLIT_NAMES
 
 ENDINGS = (".txt", ".conll", ".conllu", ".bio", ".iob", ".iob2", ".bioes", ".tsv")
 """How names of files end that a folder is searched for."""

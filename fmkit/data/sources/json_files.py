@@ -18,7 +18,7 @@ from fmkit.data.formats.tables import ENDINGS, SHOWN_ENDINGS, records
 from fmkit.data.formats.text_files import line_id
 from fmkit.data.sources import directory
 from fmkit.data.sources.directory import FileKind
-from fmkit.data.sources.paths import split_of
+from fmkit.data.split_names import split_of
 
 T = TypeVar("T")
 

@@ -17,14 +17,6 @@ from fmkit.data.targets import normalise_name
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 """Control characters, and those that hide text or change its direction."""
-_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
-_HELD_OUT = re.compile(r"h[eo]ld[ _-]?out", re.IGNORECASE)
-_GENERIC = (
-    "set", "data", "dataset", "split", "part", "folder", "dir", "images", "imgs", "photos",
-    "pictures", "texts", "files",
-)  # fmt: skip
-"""Words that may follow the name of a split."""
-
 _FOLDERS = (
     "A folder with a folder per class is for data=image_folder or, with texts in it, "
     "data=text_folder."
@@ -35,13 +27,6 @@ _FILES = {
     ".npz": "A file of arrays is for data=arrays.",
 }
 """By the end of a file's name, the data source that reads it."""
-
-SPLIT_NAMES = {
-    **dict.fromkeys(("train", "training", "trainval"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev", "eval", "evaluation"), "val"),
-    **dict.fromkeys(("test", "testing", "holdout", "heldout"), "test"),
-}
-"""Names of splits in folders and tables, in lower case."""
 
 
 def existing_path(root: str, kind: str, key: str = "data.root") -> Path:
@@ -92,38 +77,6 @@ def find_file(folder: Path, name: str, endings: Sequence[str] = ()) -> Path | No
         if os.path.isfile(path):  # noqa: PTH113 - a name too long, or a NUL, is not an error
             return Path(path)
     return None
-
-
-def split_of_name(name: str) -> str:
-    """The split that a name is, begins or ends with, as `Train Set`, `seg_test` and `val2017`.
-
-    Empty where it names none, or two.
-    """
-    words = [word.lower() for word in _WORD.findall(_HELD_OUT.sub("holdout", name))]
-    while len(words) > 1 and (words[-1] in _GENERIC or len(words[-1]) == 1):
-        del words[-1]
-    ends = {SPLIT_NAMES.get(word.removesuffix("set"), "") for word in (*words[:1], *words[-1:])}
-    splits = ends - {""}
-    return splits.pop() if len(splits) == 1 else ""
-
-
-def split_of(name: str) -> str:
-    """The split in a file's name, or else in that of a folder above it; empty where there is none.
-
-    The end of a name may be the split itself, as in `eng.train`.
-    """
-    *folders, file = name.split("/")
-    parts = (Path(file).suffix, Path(file.removesuffix(".gz")).stem, *reversed(folders))
-    return next(filter(None, map(split_of_name, parts)), "")
-
-
-def named_splits(names: Sequence[str]) -> list[str]:
-    """The split of each name (see `split_of_name`) where all have one, of two and one of training.
-
-    Otherwise nothing: one folder may well be called `test`.
-    """
-    splits = [split_of_name(name) for name in names]
-    return splits if all(splits) and "train" in splits and len(set(splits)) > 1 else []
 
 
 def suffix_of(name: str) -> str:

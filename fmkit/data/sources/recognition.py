@@ -20,10 +20,10 @@ from fmkit.data.formats.tables import SHOWN_ENDINGS
 from fmkit.data.images.image_file import EXTENSIONS, is_photo
 from fmkit.data.sources import conll
 from fmkit.data.sources.directory import is_documentation
-from fmkit.data.sources.paths import split_of
 from fmkit.data.sources.recognised import Recognised, Request, recognised
 from fmkit.data.sources.table_recognition import recognise_table
 from fmkit.data.sources.text_folder import ENDINGS as TEXTS
+from fmkit.data.split_names import split_of
 
 _ARRAYS = (".npz",)
 _TAGGED = tuple(ending for ending in conll.ENDINGS if ending not in (*TEXTS, *TABLES))

@@ -1,7 +1,7 @@
 """Which folders and files are splits: above class folders as `train/cats`, or in them.
 
-They are where their names or those of all their siblings say so (`paths.split_of_name`), and one is
-of training. What looks like a split and cannot be one is refused, what may be one is a warning.
+They are where their names or those of all their siblings say so (`split_names.py`), and one is of
+training. What looks like a split and cannot be one is refused, what may be one is a warning.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from fmkit.core.errors import join_names
 from fmkit.core.files import is_ignored
 from fmkit.data.class_checks import SHOWN
 from fmkit.data.findings import Finding
-from fmkit.data.sources.paths import SPLIT_NAMES, named_splits, split_of, split_of_name
+from fmkit.data.split_names import SPLIT_NAMES, named_splits, split_of, split_of_name
 
 _FIRST_WORD = re.compile(r"[a-z]+")
 _TABLE = "or name each file and its class in a table."

@@ -33,8 +33,9 @@ from fmkit.data.formats.delimited import ColumnError
 from fmkit.data.formats.json_records import JSON_LINES
 from fmkit.data.formats.tables import ENDINGS, SHOWN_ENDINGS, records
 from fmkit.data.formats.text_files import as_data_error, file_ending, text_problem
-from fmkit.data.sources.paths import existing_path, split_of
+from fmkit.data.sources.paths import existing_path
 from fmkit.data.sources.table_rows import row_id
+from fmkit.data.split_names import split_of
 
 _LEAST_ARTICLES = 3
 """Fewest articles that can be divided among splits; of fewer the texts are divided."""

@@ -18,7 +18,8 @@ from fmkit.core.errors import DataError
 from fmkit.data.examples import Content, Examples, from_names, without_classes
 from fmkit.data.findings import Finding
 from fmkit.data.formats.cells import cell_text, parse_cell
-from fmkit.data.sources.paths import name_findings, split_of_name
+from fmkit.data.sources.paths import name_findings
+from fmkit.data.split_names import split_of_name
 from fmkit.data.targets import Annotations, LabelSets, Numbers
 
 TableConfig = ImageTableData | TextTableData | TokenTableData

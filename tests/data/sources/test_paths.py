@@ -8,8 +8,9 @@ from fmkit.core.errors import ConfigError, DataError
 from fmkit.core.files import is_ignored
 from fmkit.data.sources import directory
 from fmkit.data.sources.directory import FileKind
-from fmkit.data.sources.paths import existing_path, find_file, split_of_name
+from fmkit.data.sources.paths import existing_path, find_file
 from fmkit.data.sources.registry import collect
+from fmkit.data.split_names import split_of_name
 
 CHAT = '{"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":"A"}]}\n'
 ANSWER = '{"text": ["Ann"], "answer_start": [0]}'
