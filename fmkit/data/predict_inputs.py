@@ -42,12 +42,48 @@ STDIN = "-"
 """The input that is what the process reads from stdin."""
 
 ANY_FILE = FileKind("file", ("",))
+_OTHER_TABLES = (".txt", "")
+"""Endings of tables that have to be named; in prediction, where the run's table has such a name."""
 _QUESTION_FILES = (".json", ".jsonl", ".ndjson")
 _WORD_FILES = (".conll", ".conllu", ".bio", ".iob", ".iob2", ".bioes")
 """Endings of files with a word per line; for `.txt` and `.tsv` the user has to say so."""
 _FILE_ENDINGS = (*tables.ENDINGS, *text_folder.ENDINGS, *conll.ENDINGS, *EXTENSIONS, ".npz")
 _WITHOUT_SPACES = 0x0E00  # Thai, and after it the scripts of China, Japan and their neighbours
 _PATH_BEGINNINGS = ("/", "./", "../", "~", "file:")
+
+
+@dataclass(frozen=True)
+class TableFormat:
+    """How tables are read: as the command says, or as in training.
+
+    Attributes:
+        encoding: of all but parquet and Excel.
+        quotes: a cell of a CSV or TSV may be in double quotes.
+        header: of a CSV or TSV, see `csv_rows`.
+        other_ending: of files that are tables, too; None: there is no other.
+    """
+
+    encoding: str = "utf-8"
+    quotes: bool = True
+    header: bool | None = None
+    other_ending: str | None = None
+
+    @classmethod
+    def of(cls, config: PredictConfig, learned: Any) -> "TableFormat":
+        """By the command's config, and that of the run's data."""
+        root = str(getattr(learned, "root", ""))
+        is_other = hasattr(learned, "label_column") and file_ending(root) in _OTHER_TABLES
+        return cls(
+            config.encoding or str(getattr(learned, "encoding", "utf-8")),
+            bool(getattr(learned, "quotes", True)) if config.quotes is None else config.quotes,
+            getattr(learned, "header", None) if config.header is None else config.header,
+            file_ending(root) if is_other and not Path(root).is_dir() else None,
+        )
+
+    def matches(self, path: Path) -> bool:
+        """Whether a file is a table, by its name."""
+        is_other = file_ending(path.name) == self.other_ending
+        return path.is_file() and (is_other or path.name.lower().endswith(tables.ENDINGS))
 
 
 @dataclass(frozen=True)
@@ -99,25 +135,25 @@ def columns_of(
 
 
 def table_rows(
-    table: Path, columns: Sequence[str], hint: str, encoding: str, quotes: bool
+    table: Path, columns: Sequence[str], hint: str, format: TableFormat
 ) -> Iterator[Row]:
     """The rows of a table with all of their columns; an error where there are none."""
     is_empty = True
-    for row in tables.read(table, columns, hint, encoding, quotes, "", all_columns=True):
+    rows = tables.read(
+        table,
+        columns,
+        hint,
+        format.encoding,
+        format.quotes,
+        prefix="",
+        all_columns=True,
+        header=format.header,
+    )
+    for row in rows:
         is_empty = False
         yield row
     if is_empty:
         raise DataError(f"input: {table} has no row.")
-
-
-def encoding_of(config: PredictConfig, learned: Any) -> str:
-    """The encoding of texts: the command's, or the run's."""
-    return config.encoding or str(getattr(learned, "encoding", "utf-8"))
-
-
-def quotes_of(config: PredictConfig, learned: Any) -> bool:
-    """Whether cells of a CSV may be in double quotes, by the command, or as in training."""
-    return bool(getattr(learned, "quotes", True)) if config.quotes is None else config.quotes
 
 
 Text = tuple[str, str, str, str, Mapping[str, Any]]
@@ -132,16 +168,13 @@ def read_texts(config: PredictConfig, learned: Any) -> TextInputs:
     """
     text_column = config.text_column or str(getattr(learned, "text_column", None) or "text")
     pair_column = config.pair_column or getattr(learned, "pair_column", None)
-    encoding, quotes = encoding_of(config, learned), quotes_of(config, learned)
-    is_table = file_ending(str(getattr(learned, "root", ""))) == ".txt" and hasattr(
-        learned, "label_column"
-    )  # a run that was trained on a table by that name
+    format = TableFormat.of(config, learned)
     rows: list[Text] = []
     for path, text in _texts_or_files(config):
         if path is None:
             rows.append(_typed_text(text, len(rows), pair_column))
             continue
-        rows += _texts_of(path, text_column, pair_column, encoding, quotes, is_table)
+        rows += _texts_of(path, text_column, pair_column, format)
     return _text_inputs(rows, text_column, pair_column)
 
 
@@ -217,25 +250,19 @@ def list_texts(
     if not source.exists():
         expected = "a table, a text file or a folder of them that exists"
         raise DataError(received("input", str(source), expected))
-    rows = _texts_of(source, text_column, pair_column, encoding, quotes)
+    rows = _texts_of(source, text_column, pair_column, TableFormat(encoding, quotes))
     return _text_inputs(rows, text_column, pair_column)
 
 
 def _texts_of(
-    source: Path,
-    text_column: str,
-    pair_column: str | None,
-    encoding: str,
-    quotes: bool,
-    is_table: bool = False,
+    source: Path, text_column: str, pair_column: str | None, format: TableFormat
 ) -> list[Text]:
-    ending, is_file = file_ending(source.name), source.is_file()
-    is_table = source.name.lower().endswith(tables.ENDINGS) or (is_table and ending == ".txt")
+    ending, encoding = file_ending(source.name), format.encoding
     rows: Iterable[Text]
-    if is_file and pair_column is not None and ending in _QUESTION_FILES:
+    if source.is_file() and pair_column is not None and ending in _QUESTION_FILES:
         rows = _questions(source, text_column, pair_column, encoding)
-    elif is_file and is_table:
-        rows = _table_texts(source, text_column, pair_column, encoding, quotes)
+    elif format.matches(source):
+        rows = _table_texts(source, text_column, pair_column, format)
     elif pair_column is None:
         rows = _folder_texts(source, encoding) if source.is_dir() else line_texts(source, encoding)
     else:
@@ -280,11 +307,11 @@ def texts_from_values(values: Any, learned: Any) -> TextInputs:
 
 
 def _table_texts(
-    source: Path, text_column: str, pair_column: str | None, encoding: str, quotes: bool
+    source: Path, text_column: str, pair_column: str | None, format: TableFormat
 ) -> Iterator[Text]:
     names = [text_column, *([pair_column] if pair_column else [])]
     hint = "Name it: text_column=NAME, and pair_column=NAME where texts are pairs"
-    for row in table_rows(source, names, hint, encoding, quotes):
+    for row in table_rows(source, names, hint, format):
         error = row.fault or ", ".join(text_problems(row.cells, text_column, pair_column))
         cells = {} if error else row.cells
         texts = cells.get(text_column, ""), cells.get(pair_column or "", "")
@@ -362,7 +389,7 @@ def read_words(config: PredictConfig, learned: Any) -> TextInputs:
     is_table = isinstance(learned, TokenTableData) and config.text_column is None
     if len(sources) != 1 or not (is_table or config.by_word or _is_word_file(sources[0])):
         return read_texts(config, learned)
-    encoding = encoding_of(config, learned)
+    format = TableFormat.of(config, learned)
     with contextlib.ExitStack() as stack:
         is_stdin = sources[0] == STDIN
         source = (
@@ -371,9 +398,11 @@ def read_words(config: PredictConfig, learned: Any) -> TextInputs:
         if config.by_word or _is_word_file(str(source)):
             learned_column = getattr(learned, "word_column", None)
             column = learned_column if isinstance(learned_column, int) else 1
-            return list_words(source, config.word_column or column, encoding)
-        if source.is_file() and source.name.lower().endswith(tables.ENDINGS):
-            settings = replace(learned, encoding=encoding, quotes=quotes_of(config, learned))
+            return list_words(source, config.word_column or column, format.encoding)
+        if format.matches(source):
+            settings = replace(
+                learned, encoding=format.encoding, quotes=format.quotes, header=format.header
+            )
             return _word_inputs(token_table.read_words(source, settings))
     return read_texts(config, learned)
 

@@ -11,16 +11,14 @@ from fmkit.config.schema.commands import PredictConfig
 from fmkit.core import console
 from fmkit.core.errors import DataError, received
 from fmkit.core.files import absolute_path, display_path, matching_paths
-from fmkit.data.formats import tables
 from fmkit.data.formats.text_files import file_ending
 from fmkit.data.images.image_file import EXTENSIONS, is_photo
 from fmkit.data.predict_inputs import (
     ANY_FILE,
     STDIN,
+    TableFormat,
     columns_of,
-    encoding_of,
     line_texts,
-    quotes_of,
     sources_of,
     stdin_file,
     table_rows,
@@ -106,7 +104,7 @@ def _photos_at(source: Path, config: PredictConfig, learned: Any) -> list[_Photo
     if ending == ".npz":
         images = npz.read_images(source, getattr(learned, "image_key", "images"))
         return [_Photo(row_id(index), pixels=image) for index, image in enumerate(images)]
-    if source.name.lower().endswith(tables.ENDINGS):
+    if TableFormat.of(config, learned).matches(source):
         return _photos_of_table(source, source.parent, config, learned)
     return [_Photo(str(source))]
 
@@ -145,8 +143,7 @@ def _photos_of_table(
         console.info(f"relative paths start from {shown}, as in training, or from the table")
     photos = []
     hint = "Name it: path_column=NAME"
-    encoding, quotes = encoding_of(config, learned), quotes_of(config, learned)
-    for row in table_rows(table, [column], hint, encoding, quotes):
+    for row in table_rows(table, [column], hint, TableFormat.of(config, learned)):
         listed, error = row.cells.get(column, ""), row.fault
         paths = (find_file(root, listed) for root in folders if listed)
         path = next(filter(None, paths), None)

@@ -1,6 +1,7 @@
 """What is to be predicted keeps its order and identity, and one bad text costs itself alone."""
 
 import json
+from dataclasses import replace
 
 import pandas
 import pytest
@@ -243,3 +244,36 @@ def test_what_is_not_a_text_is_not_read_as_lines(name, content, said, tmp_path):
 def test_a_text_that_begins_like_a_program_is_one(tmp_path):
     (tmp_path / "a.txt").write_text("MZ is a text\n")
     assert list_texts(tmp_path / "a.txt").texts.texts == ("MZ is a text",)
+
+
+HEADERLESS = "3,first text\n1,second text\n"
+
+
+@pytest.mark.parametrize(("trained", "typed"), [(False, None), (None, False), (None, None)])
+@pytest.mark.parametrize("task", ["texts", "words", "photos"])
+def test_a_table_without_a_header_is_read_as_in_training(tmp_path, task, trained, typed):
+    (tmp_path / "new.csv").write_text(HEADERLESS)
+    config = PredictConfig(run="last", input=str(tmp_path / "new.csv"), header=typed)
+    if task == "photos":
+        found = read_photos(config, ImageTableData(path_column="column_2", header=trained))
+        assert [name.rpartition("/")[2] for name in found.names] == ["first text", "second text"]
+        return
+    if task == "words":
+        learned = TokenTableData(
+            word_column="column_2", sentence_column="column_1", tag_column="column_3"
+        )
+        found = read_words(config, replace(learned, header=trained))
+    else:
+        found = read_texts(config, TextTableData(text_column="column_2", header=trained))
+    assert found.texts.texts == ("first text", "second text")
+    with pytest.raises(DataError, match="column_2"):
+        read_texts(replace(config, header=True), TextTableData(text_column="column_2"))
+
+
+def test_a_table_whose_name_ends_as_that_of_the_run(tmp_path):
+    for name in ("new", "new.txt"):
+        (tmp_path / name).write_text("ham\tone\nspam\ttwo\n")
+    for root, name in (("SMSSpamCollection", "new"), ("sms.txt", "new.txt")):
+        config = PredictConfig(run="last", input=str(tmp_path / name))
+        learned = TextTableData(root=root, text_column="column_2")
+        assert read_texts(config, learned).texts.texts == ("one", "two")

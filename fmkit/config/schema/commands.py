@@ -99,6 +99,9 @@ class PredictConfig:
     quotes: bool | None = key(
         None, "Cells of a CSV or TSV may be in double quotes; null is as in training, or `true`."
     )
+    header: bool | None = key(
+        None, "The first row of a CSV or TSV has the columns' names; null is as in training."
+    )
     batch_size: int = key(32, "Images or texts per step.", range=at_least(1))
     runtime: RuntimeConfig = key(MISSING, "Group.")
     plugins: str | None = key(None, "A Python file with MODELS, DATA or TASKS tables of your own.")

@@ -61,6 +61,12 @@ _quotes = partial(
     True,
     "Cells of a CSV or TSV may be in double quotes; `false`: quotes are part of the text.",
 )
+_header = partial(
+    key,
+    None,
+    "The first row of a CSV or TSV has the columns' names; `false`: they are `column_1`, "
+    "`column_2` and so on; null: it has, unless such columns are named here.",
+)
 _split_column = partial(key, None, "Column with `train`, `val` or `test`; null splits by fraction.")
 _labels = partial(
     key,
@@ -203,6 +209,7 @@ class ImageTableData(ImageData):
     label_separator: str = _label_separator()
     split_column: str | None = _split_column()
     group_column: str | None = _group_column("a patient, a scene")
+    header: bool | None = _header()
 
 
 @dataclass
@@ -236,6 +243,7 @@ class TextTableData(TextData):
     group_column: str | None = _group_column("an author, a thread")
     encoding: str = _encoding("a CSV, TSV or JSON file")
     quotes: bool = _quotes()
+    header: bool | None = _header()
 
 
 @dataclass
@@ -279,6 +287,7 @@ class TokenTableData(TextData):
     group_column: str | None = _group_column("a document, an author")
     encoding: str = _encoding("a CSV, TSV or JSON file")
     quotes: bool = _quotes()
+    header: bool | None = _header()
 
 
 @dataclass
@@ -299,6 +308,7 @@ class TextLinesData(DocumentsData):
         "text", "Key of the text in the objects of a `.jsonl`, or column with it in a table."
     )
     quotes: bool = _quotes()
+    header: bool | None = _header()
 
 
 @dataclass

@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -65,12 +65,14 @@ class DocumentFormat:
         encoding: of the files.
         text_column: key of the text in a `.jsonl`, or column of it in a table.
         quotes: cells of a CSV or TSV may be in double quotes.
+        header: of a CSV or TSV, see `csv_rows`.
     """
 
     by_line: bool
     encoding: str
     text_column: str = "text"
     quotes: bool = True
+    header: bool | None = field(default=None, repr=False)  # digests of older runs lack it
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +105,8 @@ class Documents(Content):
     def digest(self) -> str:
         """SHA-256 of paths, sizes, modification times and pieces."""
         digest = hashlib.sha256(repr(self.format).encode())
+        if self.format.header is not None:
+            digest.update(repr(self.format.header).encode())
         for file in self.files:
             row = f"{file.path}\0{file.size}\0{file.changed}\0{file.block}\0{file.end}\n"
             digest.update(row.encode("utf-8", "surrogateescape"))
@@ -183,7 +187,13 @@ def table_rows(file: TextFile, format: DocumentFormat) -> Iterator[Row]:
         elif suffix in JSON_LINES:
             rows = _json_rows(file, format)
         else:
-            rows = csv_rows(lambda: _short_lines(file, format), suffix, columns, format.quotes)
+            rows = csv_rows(
+                lambda: _short_lines(file, format),
+                suffix,
+                columns,
+                format.quotes,
+                header=format.header,
+            )
         for row in rows:
             if row.offset >= file.end:
                 return

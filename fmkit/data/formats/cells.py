@@ -8,6 +8,11 @@ from typing import Any
 
 from fmkit.data.formats.text_files import decode
 
+EXCEL_ERRORS = (
+    "#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!", "#SPILL!", "#CALC!",
+)  # fmt: skip
+"""What Excel shows in place of a value that it cannot compute: nothing to learn from."""
+
 _BRACKETS = {"[": "]", "{": "}", "(": ")", "array(": ")"}
 _CLOSING = tuple(_BRACKETS.values())
 _LONGEST = 2**20  # characters of a cell that is parsed: an array of NumPy is elided far earlier

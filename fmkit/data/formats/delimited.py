@@ -1,13 +1,16 @@
 """Rows of text tables, CSV and TSV, as a stream.
 
 A `.csv` may be separated by commas, semicolons, tabs or bars. Every cell is text, so that `012`,
-`True` and `NA` are class names as they stand; white space around a cell is removed.
+`True` and `NA` are class names as they stand; white space around a cell is removed. The columns of
+a table without a header are `column_1`, `column_2` and so on.
 """
 
 import contextlib
 import csv
+import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,7 +25,14 @@ SEPARATORS = {
     ".tsv": ("\t",),
     ".txt": ("\t", ",", ";", "|"),
 }
-"""By the end of a name, the separators that a table may have."""
+"""By the end of a name, the separators that a table with a header may have."""
+
+NUMBERED = re.compile(r"column_[1-9]\d*")
+"""Names of the columns of a table without a header."""
+
+_SPACE = " "  # of lists such as `images/1.jpg 3`, which have no header
+_PROBED = 50  # rows by which the separator of a table without a header is known
+_MOSTLY = 0.9  # share of these that have equally many cells
 
 _EXCEL = re.compile(r'"?sep=.?"?\s*')
 """A first line that tells Excel the separator."""
@@ -52,6 +62,7 @@ class Row:
         cells: as texts, by column; none where the row cannot be used.
         fault: why it cannot be used; empty where it can.
         place: where the file has it, such as `line 5`; empty where its position is all there is.
+        split: that of the sheet of a workbook; empty where the file does not say.
     """
 
     index: int
@@ -60,6 +71,7 @@ class Row:
     cells: dict[str, str]
     fault: str = ""
     place: str = ""
+    split: str = ""
 
 
 def csv_rows(
@@ -68,44 +80,84 @@ def csv_rows(
     columns: Sequence[str],
     quotes: bool,
     optional: Sequence[str] | None = (),
+    header: bool | None = None,
 ) -> Iterator[Row]:
     """The rows of a CSV or TSV as a stream; rows of empty cells are left out.
 
     Args:
         open_lines: starts to read the lines, once for each separator's header and once for rows.
-        suffix: a key of `SEPARATORS`; the separator is that whose header has most of the columns,
-            and of those one that divides it most.
+        suffix: a key of `SEPARATORS`, or empty; the separator is that whose header has most of the
+            columns, and of those one that divides it most; without columns that which divides the
+            first rows alike.
         columns: those that it has to have.
         quotes: a cell may be in double quotes.
         optional: those that are read besides, where it has them; None: all.
+        header: whether the first row has the names of the columns; None: it has them unless all
+            `columns` are such as `column_1`, and are not in it.
 
     Raises:
         UnusableInput: a column is missing, or a row cannot be read.
     """
-    headers: dict[str, list[str]] = {}
-    for name in SEPARATORS[suffix]:
-        with contextlib.suppress(CsvError, StopIteration):  # it cannot be read by this separator
-            _, _, cells = next(_records(open_lines(), name, quotes))
-            headers[name] = [cell.strip() for cell in cells]
-    if not any(headers.values()):
-        raise UnusableInput("not_text", "it has no header that can be read")
 
-    def fit(item: tuple[str, list[str]]) -> tuple[int, int]:
-        return len(set(columns) & set(item[1])), len(item[1])
+    def first_rows(separator: str, count: int) -> list[list[str]]:
+        rows = []
+        with contextlib.suppress(CsvError):  # it cannot be read by this separator
+            for _, _, cells in itertools.islice(_records(open_lines(), separator, quotes), count):
+                rows.append([cell.strip() for cell in cells])
+        return rows
 
-    separator, header = max(headers.items(), key=fit)
-    check_columns(columns, header)
-    names = header if optional is None else [*columns, *set(optional).intersection(header)]
-    positions = {name: header.index(name) for name in names}
+    separators = SEPARATORS[suffix or ".txt"]
+    count = 1 if columns else _PROBED
+    separator, names = _header(columns, {name: first_rows(name, count) for name in separators})
+    is_numbered = bool(columns) and all(map(NUMBERED.fullmatch, columns))
+    has_header = header or (header is None and not (is_numbered and {*columns} - {*names}))
+    if not has_header:
+        spaces = (_SPACE,) if suffix in ("", ".txt") else ()
+        samples = {name: first_rows(name, _PROBED) for name in (*separators, *spaces)}
+        separator, width = _even_separator(samples)
+        names = [f"column_{number}" for number in range(1, width + 1)]
+    check_columns(columns, names)
+    shown = names if optional is None else [*columns, *set(optional).intersection(names)]
+    positions = {name: names.index(name) for name in shown}
     records = _records(open_lines(), separator, quotes)
-    next(records)
+    if has_header:
+        next(records)
     for index, (line, offset, cells) in enumerate(records):
-        if len(cells) != len(header):
-            fault = f"line {line} has {plural(len(cells), 'cell')}, the header has {len(header)}"
+        if len(cells) != len(names):
+            others = "the header has" if has_header else "most have"
+            fault = f"line {line} has {plural(len(cells), 'cell')}, {others} {len(names)}"
             yield Row(index, line, offset, {}, fault, f"line {line}")
             continue
         texts = {name: cells[position].strip() for name, position in positions.items()}
         yield Row(index, line, offset, texts, place=f"line {line}")
+
+
+def _header(
+    columns: Sequence[str], first_rows: Mapping[str, list[list[str]]]
+) -> tuple[str, list[str]]:
+    """The separator of a table, and its first row, out of those by each separator."""
+    headers = {separator: rows[0] for separator, rows in first_rows.items() if rows}
+    if not any(headers.values()):
+        raise UnusableInput("not_text", "it has no header that can be read")
+    if not columns:
+        separator, width = _even_separator(first_rows)
+        if width == len(headers[separator]) > 1:
+            return separator, headers[separator]
+
+    def fit(item: tuple[str, list[str]]) -> tuple[int, int]:
+        return len(set(columns) & set(item[1])), len(item[1])
+
+    return max(headers.items(), key=fit)
+
+
+def _even_separator(samples: Mapping[str, list[list[str]]]) -> tuple[str, int]:
+    """The separator that divides nearly all rows into equally many cells, and how many."""
+    best, width = next(iter(samples)), 1
+    for separator, rows in samples.items():
+        (cells, count), *_ = Counter(map(len, rows)).most_common(1) or [(0, 0)]
+        if cells > width and count >= _MOSTLY * len(rows) and (separator != _SPACE or width == 1):
+            best, width = separator, cells
+    return best, width
 
 
 def _records(lines: Lines, separator: str, quotes: bool) -> Iterator[tuple[int, int, list[str]]]:

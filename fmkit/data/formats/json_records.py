@@ -23,12 +23,14 @@ class Record(NamedTuple):
         number: its line, or in a list or a table without lines its position, from 1.
         value: typed; None where the record has a fault.
         place: where the file has it, such as `line 5`; empty where its position is all there is.
+        split: that of the sheet of a workbook; empty where the file does not say.
     """
 
     number: int
     value: Any
     fault: UnusableInput | None = None
     place: str = ""
+    split: str = ""
 
 
 def json_file(

@@ -1,6 +1,11 @@
-"""Excel workbooks: the rows of one sheet, below a header."""
+"""Excel workbooks: the rows of one sheet, or of one for each split, below a header.
 
+A value that merged cells have in common belongs to each of their rows.
+"""
+
+import contextlib
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +15,16 @@ from fmkit.core.errors import ConfigError, join_names
 from fmkit.core.safe_io import UnsafeContent
 from fmkit.data.findings import UnusableInput
 from fmkit.data.formats.json_records import Record
+from fmkit.data.split_names import named_splits
 
 EXCEL = (".xlsx", ".xlsm")
 """How names of workbooks end."""
 
 _PROBED = 20  # rows of a sheet among which its header is searched
+_MERGED = re.compile(
+    rb'<(?:\w+:)?mergeCell\s[^<>]{0,99}?ref="([A-Z]{1,3})(\d{1,7}):[A-Z]{1,3}(\d{1,7})"'
+)
+_CHUNK, _LONGEST = 2**20, 200  # bytes that are read at once, and of one match
 
 
 def sheet_rows(path: Path, columns: Sequence[str]) -> tuple[list[str], Iterator[Record]]:
@@ -26,49 +36,101 @@ def sheet_rows(path: Path, columns: Sequence[str]) -> tuple[list[str], Iterator[
     Raises:
         ConfigError: `openpyxl` is not installed.
         UnusableInput: it is not a workbook that can be read, has no header, or has several sheets
-            with the same one.
+            with the same one whose titles are not splits.
     """
+    sheets = _open(path).worksheets
+    merged = {sheet.title: _merged_rows(path, sheet) for sheet in sheets}
     candidates = [
         (_fit(cells, columns), sheet, number, cells)
-        for sheet in _open(path).worksheets
-        for number, cells in itertools.islice(_filled(sheet), _PROBED)
+        for sheet in sheets
+        for number, cells in itertools.islice(_filled(sheet, merged[sheet.title]), _PROBED)
     ]
     if not candidates:
         raise UnusableInput("not_text", "it has no header")
-    _, sheet, header_number, header = max(candidates, key=lambda candidate: candidate[0])
+    _, best, header_number, header = max(candidates, key=lambda candidate: candidate[0])
     names = _names(header)
-    rows_alike = (row for row in candidates if _names(row[-1]) == names)
-    titles = list(dict.fromkeys(other.title for _, other, *_ in rows_alike))
-    if len(titles) > 1:
+    headers = {best.title: (best, header_number)}
+    for _, sheet, number, cells in candidates:
+        if _names(cells) == names:
+            headers.setdefault(sheet.title, (sheet, number))
+    titles = [sheet.title for sheet in sheets if sheet.title in headers]
+    splits = named_splits(titles) if len(titles) > 1 else [""]
+    if not splits:
         raise UnusableInput(
             "not_text",
             f"the sheets {join_names(titles, 5)} have the same columns, and one is read: put "
-            "their rows into one sheet, such as with the split in a column",
+            "their rows into one sheet, or name each of them train, val or test",
         )
 
     def records() -> Iterator[Record]:
-        for number, cells in _filled(sheet):
-            if number > header_number:
-                pairs = itertools.zip_longest(names, cells[: len(names)])
-                value = {name: cell for name, cell in pairs if name}
-                yield Record(number, value, place=f"row {number} of {sheet.title!r}")
+        for title, split in zip(titles, splits, strict=True):
+            sheet, first = headers[title]
+            for number, cells in _filled(sheet, merged[title]):
+                if number > first:
+                    pairs = itertools.zip_longest(names, cells[: len(names)])
+                    value = {name: cell for name, cell in pairs if name}
+                    place = f"row {number} of {sheet.title!r}"
+                    yield Record(number, value, place=place, split=split)
 
     return [name for name in names if name], records()
 
 
-def _fit(cells: tuple[Any, ...], columns: Sequence[str]) -> int:
+def _fit(cells: Sequence[Any], columns: Sequence[str]) -> int:
     """How many of the columns a row names, or how many names it has where none are asked for."""
     names = {str(cell).strip() for cell in cells if isinstance(cell, str)} - {""}
     return len(names & set(columns)) if columns else len(names)
 
 
-def _filled(sheet: Any) -> Iterator[tuple[int, tuple[Any, ...]]]:
-    """Number and cells of each row of a sheet that is not empty."""
-    rows = enumerate(sheet.iter_rows(values_only=True), start=1)
-    return ((number, cells) for number, cells in rows if any(map(_is_filled, cells)))
+_Merged = dict[int, list[tuple[int, int]]]
+"""Column, from 0, and last row of each range of merged cells in several rows, by first row."""
 
 
-def _names(header: tuple[Any, ...]) -> list[str]:
+def _filled(sheet: Any, merged: _Merged) -> Iterator[tuple[int, Sequence[Any]]]:
+    """Number and cells of each row of a sheet that is not empty.
+
+    Below its first row, a range of merged cells has its value in its first column; the title of
+    several columns stays in one of them.
+    """
+    current: dict[int, tuple[int, Any]] = {}  # last row and value, by column
+    with _as_unusable():
+        for number, row in enumerate(sheet.iter_rows(values_only=True), start=1):
+            cells = list(row)
+            for column, (last, value) in current.items():
+                if number <= last and column < len(cells):
+                    cells[column] = value
+            for column, last in merged.get(number, ()):
+                if column < len(cells):
+                    current[column] = last, cells[column]
+            if any(map(_is_filled, row)):
+                yield number, cells
+
+
+def _merged_rows(path: Path, sheet: Any) -> _Merged:
+    """The ranges of merged cells of a sheet, which one that is read row by row does not know.
+
+    They come after the rows in its XML.
+    """
+    ranges: _Merged = {}
+    rest, seen = b"", set()
+    with (
+        _as_unusable(),
+        safe_zip.open_zip(path) as archive,
+        archive.open(sheet._worksheet_path) as stream,
+    ):
+        while chunk := stream.read(_CHUNK):
+            content = rest + chunk
+            seen |= {*_MERGED.findall(content)}
+            rest = content[-_LONGEST:]
+    for letters, first, last in sorted(seen):
+        column = 0
+        for letter in letters:
+            column = 26 * column + letter - ord("A") + 1
+        if int(last) > int(first):
+            ranges.setdefault(int(first), []).append((column - 1, int(last)))
+    return ranges
+
+
+def _names(header: Sequence[Any]) -> list[str]:
     return ["" if name is None else str(name).strip() for name in header]
 
 
@@ -84,10 +146,19 @@ def _open(path: Path) -> Any:
             f"{path.name} is an Excel workbook, which needs the package openpyxl.",
             "Run: pip install 'fmkit[excel]', or save it as CSV.",
         ) from None
-    try:
+    with _as_unusable():
         with safe_zip.open_zip(path):  # refuses a zip bomb
             pass
         return openpyxl.load_workbook(path, read_only=True, data_only=True)
+
+
+@contextlib.contextmanager
+def _as_unusable() -> Iterator[None]:
+    """Make errors of reading a workbook those about a file that cannot be used."""
+    try:
+        yield
+    except UnusableInput:
+        raise
     except UnsafeContent as error:
         raise UnusableInput("not_text", f"it is not a readable workbook: {error}") from None
     except OSError as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 from fmkit.core.errors import ConfigError, received
 from fmkit.data.findings import UnusableInput
-from fmkit.data.formats.cells import cell_text
+from fmkit.data.formats.cells import EXCEL_ERRORS, cell_text
 from fmkit.data.formats.delimited import (
     CSV,
     SEPARATORS,
@@ -46,6 +46,7 @@ def records(
     columns: Sequence[str] | None = None,
     required: Sequence[str] = (),
     class_names: bool = True,
+    header: bool | None = None,
 ) -> Iterator[Record]:
     """The records of a file in their order, as mappings where they are rows of a table.
 
@@ -60,14 +61,15 @@ def records(
         columns: of a table, those to read where it has them; None: all.
         required: columns that a table has to have, and some of the records.
         class_names: the numbers of a parquet file that has names for them become these.
+        header: of a CSV or TSV, see `csv_rows`.
 
     Raises:
         ConfigError: the file's name has an unknown ending.
         UnusableInput: the file as a whole cannot be read, lacks columns, or has no records.
     """
     is_empty = True
-    options = (list_key, record_key)
-    for record in _records(path, encoding, quotes, options, columns, required, class_names):
+    keys, csv_options = (list_key, record_key), (quotes, header)
+    for record in _records(path, encoding, csv_options, keys, columns, required, class_names):
         is_empty = False
         yield record
     if is_empty:
@@ -77,7 +79,7 @@ def records(
 def _records(
     path: Path,
     encoding: str,
-    quotes: bool,
+    csv_options: tuple[bool, bool | None],
     json_keys: tuple[str, str],
     columns: Sequence[str] | None,
     required: Sequence[str],
@@ -90,8 +92,8 @@ def _records(
         header, rows = sheet_rows(path, required)
         check_columns(required, header)
         return rows
-    if ending in SEPARATORS:
-        return _csv_records(path, encoding, quotes, columns, required)
+    if ending in SEPARATORS or not ending:
+        return _csv_records(path, encoding, csv_options, columns, required)
     if ending in JSON_LINES:
         return _with_keys(json_lines(path, encoding), required)
     if ending == ".json":
@@ -101,8 +103,13 @@ def _records(
 
 
 def _csv_records(
-    path: Path, encoding: str, quotes: bool, columns: Sequence[str] | None, required: Sequence[str]
+    path: Path,
+    encoding: str,
+    options: tuple[bool, bool | None],
+    columns: Sequence[str] | None,
+    required: Sequence[str],
 ) -> Iterator[Record]:
+    quotes, header = options
     text = read_text(str(path), encoding)
     rows = csv_rows(
         lambda: zip(itertools.count(1), itertools.repeat(0), lines(text), strict=False),
@@ -110,6 +117,7 @@ def _csv_records(
         list(dict.fromkeys(required)),
         quotes,
         columns,
+        header,
     )
     for row in rows:
         fault = UnusableInput("incomplete_row", row.fault) if row.fault else None
@@ -138,6 +146,20 @@ def _with_keys(values: Iterator[Record], required: Sequence[str]) -> Iterator[Re
     return itertools.chain(first, values)
 
 
+def has_columns(
+    path: Path, columns: Sequence[str], encoding: str, quotes: bool, header: bool | None
+) -> bool:
+    """Whether a file has columns; also where it cannot be read, which is said when it is."""
+    keys, options = ("", ""), (quotes, header)
+    try:
+        next(_records(path, encoding, options, keys, columns, columns, class_names=False), None)
+    except ColumnError:
+        return False
+    except UnusableInput:
+        pass
+    return True
+
+
 def class_names(path: Path, column: str) -> list[str]:
     """The names that a parquet file has for the numbers in a column; none in another file."""
     if file_ending(path.name) not in PARQUET:
@@ -154,6 +176,7 @@ def read(
     prefix: str | None = None,
     list_columns: Sequence[str] = (),
     all_columns: bool = False,
+    header: bool | None = None,
 ) -> Iterator[Row]:
     """The rows of a file with the requested columns, as texts.
 
@@ -164,6 +187,7 @@ def read(
         prefix: of the keys `encoding` and `quotes`, such as `data.`; None: the user has none.
         list_columns: those of `columns` whose cells may be lists, which become JSON.
         all_columns: the rows have the cells of all columns, not only of those.
+        header: of a CSV or TSV, see `csv_rows`.
 
     Raises:
         ConfigError: the file's name has an unknown ending.
@@ -174,7 +198,8 @@ def read(
         if file_ending(table.name) in PARQUET:
             ParquetTable(str(table)).check_texts(names, list_columns)
         shown = None if all_columns else names
-        values = _records(table, encoding, quotes, ("", ""), shown, names, class_names=True)
+        options = (quotes, header)
+        values = _records(table, encoding, options, ("", ""), shown, names, class_names=True)
         for index, record in enumerate(values):
             yield _text_row(index, record, names, encoding, list_columns, all_columns)
     except UnusableInput as error:
@@ -203,6 +228,8 @@ def _text_row(
             _expect_object(cells)
             for name in dict.fromkeys([*columns, *cells]) if all_columns else columns:
                 cell = cells.get(name)
+                if cell in EXCEL_ERRORS and name in columns:
+                    fault += f", {name!r} is {cell}, an error of Excel"
                 if isinstance(cell, list | dict) and name in columns and name not in list_columns:
                     fault += f", {name!r} is a {type(cell).__name__}, not a text"
                 texts[str(name)] = cell_text(cell, encoding)
@@ -212,7 +239,7 @@ def _text_row(
     if fault:
         where = record.place or f"row {record.number}"
         fault = fault if where in fault else f"{where}: {fault}"
-    return Row(index, record.number, 0, {} if fault else texts, fault, record.place)
+    return Row(index, record.number, 0, {} if fault else texts, fault, record.place, record.split)
 
 
 def _expect_object(value: Any) -> None:

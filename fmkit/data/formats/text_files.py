@@ -49,6 +49,11 @@ class BadEncoding(UnusableInput):
         self.reason, self.likely = reason, likely
 
 
+def is_wide(error: UnusableInput) -> bool:
+    """Whether bytes have another encoding beyond doubt: UTF-16 or UTF-32."""
+    return isinstance(error, BadEncoding) and error.likely.startswith(("utf-16", "utf-32"))
+
+
 def _bom_encoding(content: bytes) -> str:
     """The encoding whose byte order mark content begins with; empty: it has none."""
     return next((name for bom, name in _BOMS if content.startswith(bom)), "")

@@ -4,6 +4,7 @@ Each rule looks for one layout. A role that the user has named by its key, such 
 `data.label_column=price`, is theirs.
 """
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fmkit.core.errors import ConfigError, join_names
-from fmkit.data.formats.cells import parse_cell
+from fmkit.data.formats.cells import EXCEL_ERRORS, parse_cell
 from fmkit.data.images.image_file import is_photo_name
 from fmkit.data.split_names import split_of_name
 
@@ -34,11 +35,17 @@ _ID = re.compile(
     r"(unnamed: ?\d+|index|.*\bid|.*_id|idx|id_.*|_.*|.*hash|timestamp|.*_at)?", re.IGNORECASE
 )
 """Columns that tell rows apart or say how they came to be; tools begin their names with `_`."""
+_STATE = re.compile(
+    r"status|state|annotators?|user(name)?|lead_time|completed_by|.*_time|project|source|lang(uage)?",
+    re.IGNORECASE,
+)
+"""Columns about the work on a row, which are hardly the label where another one may be."""
 _DATE = re.compile(r"\d{1,4}([./-])\d{1,2}\1\d{1,4}([T ].*)?")
 _SPANS = ("spans", "entities", "ner", "label", "labels")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+(\.\d{3})*,\d+")
 _SEPARATORS = ("|", ";")
+_FEW = 3  # whole numbers that may rise by chance
 _MANY = 20  # different whole numbers that are more likely measured than named
 
 
@@ -154,7 +161,8 @@ def _content_and_labels(
         used.add(split)
     rest = [name for name in columns if name not in used]
     flags = [name for name in rest if _are_flags(columns[name])]
-    label = _own(columns, chosen, "label_column") or _label_column(columns, rest, example)
+    label = _own(columns, chosen, "label_column") or _responses(columns)
+    label = label or _label_column(columns, rest, example)
     _refuse_decimal_commas(columns, rest if label is None else [label])
     if label is None and len(flags) > 1:
         result.keys["label_columns"], result.task = flags, "multi_label"
@@ -163,6 +171,9 @@ def _content_and_labels(
     else:
         result.keys["label_column"] = label
         result.task, separator = _label_task(_filled(columns[label]))
+        lists = [cell for cell in columns[label] if isinstance(cell, list)]
+        if label == _responses(columns) and all(len(answers) == 1 for answers in lists):
+            result.task = ""  # of one annotator each
         result.keys |= {"label_separator": separator} if separator else {}
     return result
 
@@ -201,12 +212,12 @@ def _photo_column(columns: Columns) -> str | None:
 
 def _text_column(columns: Columns, names: Mapping[str, str]) -> str | None:
     """The column with the longest texts of several words; one with a usual name wins."""
-    lengths: dict[str, float] = {}
+    lengths: dict[str, tuple[bool, float]] = {}
     for name, values in columns.items():
         texts = [value for value in _filled(values) if isinstance(value, str)]
         spaces = sum(value.strip().count(" ") for value in texts)
         if texts and spaces >= len(texts) and not _ID.fullmatch(name):
-            lengths[name] = sum(map(len, texts)) / len(texts)
+            lengths[name] = len({*texts}) > 1, sum(map(len, texts)) / len(texts)
     first_of_pair = next((names[a] for a, b in _PAIRS if a in names and b in names), None)
     usual = next((names[name] for name in _TEXT if names.get(name) in lengths), None)
     usual = usual or next((names[name] for name in _TEXT[:1] if name in names), None)
@@ -222,6 +233,9 @@ def _label_column(columns: Columns, rest: Sequence[str], example: str) -> str | 
     if usual or sum(_are_flags(columns[name]) for name in rest) > 1:
         return usual[0] if usual else None
     possible = [name for name in rest if _may_be_label(name, columns[name])]
+    if len(possible) > 1:
+        others = [n for n in possible if not (_STATE.fullmatch(n) or _are_rising(columns[n]))]
+        possible = others or possible
     if len(possible) > 1:
         raise ConfigError(
             f"which column has the labels? It may be {' or '.join(possible[:5])}.",
@@ -255,6 +269,41 @@ def _may_be_label(name: str, values: Sequence[Any]) -> bool:
     return 1 < len(set(filled)) <= max(2, len(filled) // 2)
 
 
+def _responses(columns: Columns) -> str | None:
+    """The annotators' answers as Argilla exports them; its suggestions where there are none."""
+    for name in columns:
+        if name.endswith(".responses") and f"{name}.status" in columns:
+            suggestion = name.removesuffix("responses") + "suggestion"
+            return name if _filled(columns[name]) or suggestion not in columns else suggestion
+    return None
+
+
+def _are_rising(values: Sequence[Any]) -> bool:
+    """Whether values are whole numbers, each larger than the one before, as ids are."""
+    texts = [str(value) for value in _filled(values)]
+    if len(texts) < _FEW or not all(text.isdecimal() for text in texts):
+        return False
+    return all(int(first) < int(second) for first, second in itertools.pairwise(texts))
+
+
+def lacks_header(columns: Columns) -> bool:
+    """Whether the names of columns are the values of a first row, like those below them.
+
+    One is the name of a photo, a number above numbers, or a value that occurs again and again.
+    """
+    if {name.strip().lower() for name in columns} & {*_TEXT, *_LABEL, *_SPLIT}:
+        return False
+    for name, values in columns.items():
+        texts = [str(value) for value in _filled(values)]
+        if is_photo_name(name):
+            return True
+        if _NUMBER.fullmatch(name) and texts and all(map(_NUMBER.fullmatch, texts)):
+            return True
+        if name in texts and 2 * len(set(texts)) <= len(texts):
+            return True
+    return False
+
+
 def _are_flags(values: Sequence[Any]) -> bool:
     filled = {str(value).lower() for value in _filled(values)}
     return bool(filled) and filled <= {"0", "1", "0.0", "1.0", "true", "false"}
@@ -280,7 +329,8 @@ def _label_task(values: Sequence[Any]) -> tuple[str, str]:
 
 
 def _filled(values: Sequence[Any]) -> Sequence[Any]:
-    return [value for value in values if value is not None and value == value and value != ""]
+    empty = (None, "", *EXCEL_ERRORS)
+    return [value for value in values if value == value and value not in empty]
 
 
 def as_columns(rows: Iterator[Mapping[str, Any]]) -> Columns:

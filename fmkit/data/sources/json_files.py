@@ -63,7 +63,7 @@ def read_examples(
                         raise record.fault
                     values.append(parse(record.value))
                     ids.append(where)
-                    splits.append(split)
+                    splits.append(record.split or split)
                 except UnusableInput as error:
                     findings.append(Finding(error.kind, where, error.why))
         except UnusableInput as error:

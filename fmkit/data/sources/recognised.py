@@ -25,10 +25,17 @@ _GROUPS: dict[str, dict[str, str]] = {
 
 @dataclass
 class Recognised:
-    """What a path was taken for: settings by key, in the order to type them, and why."""
+    """What a path was taken for.
+
+    Attributes:
+        reason: why, in words.
+        settings: by key, in the order to type them.
+        missing: a photo that a table names and that does not exist; empty where the first ones do.
+    """
 
     reason: str
     settings: dict[str, Any] = field(default_factory=dict)
+    missing: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
 of one table are read; no photo is opened.
 """
 
+import contextlib
 import os
 import re
 from collections import Counter
@@ -17,10 +18,12 @@ from fmkit.core.npz import open_npz
 from fmkit.core.safe_io import UnsafeContent
 from fmkit.data.formats.tables import ENDINGS as TABLES
 from fmkit.data.formats.tables import SHOWN_ENDINGS
+from fmkit.data.formats.text_files import guess_encoding
 from fmkit.data.images.image_file import EXTENSIONS, is_photo
 from fmkit.data.sources import conll
 from fmkit.data.sources.directory import is_documentation
 from fmkit.data.sources.recognised import Recognised, Request, recognised
+from fmkit.data.sources.table_files import is_submission, table_splits
 from fmkit.data.sources.table_recognition import recognise_table
 from fmkit.data.sources.text_folder import ENDINGS as TEXTS
 from fmkit.data.split_names import split_of
@@ -29,9 +32,15 @@ _ARRAYS = (".npz",)
 _TAGGED = tuple(ending for ending in conll.ENDINGS if ending not in (*TEXTS, *TABLES))
 _FILES = (*TABLES, *_ARRAYS, *_TAGGED)
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".rar", ".7z")
+_TAKE_TABLES = ("image_table", "text_table", "token_table")
 _TAKE_FOLDERS = ("chat", "preferences", "squad", "conll", "text_lines")
 _TAG = re.compile(r"O|[BIESLU]-\S+|[A-Z]{1,5}\$?|[.,:`'()$#\"-]{1,3}|-[LR]RB-")
-_LINES, _MAX_FILES, _MAX_CLASS_FILES = 200, 20_000, 30
+_LINES = "text_lines"
+_PHOTO_AND_CLASS = re.compile(
+    rf"\S+({'|'.join(map(re.escape, EXTENSIONS))})[ ,;]\S+", re.IGNORECASE
+)
+_HEAD = 2**14  # bytes of a text that are looked at
+_PROBED, _MAX_FILES, _MAX_CLASS_FILES = 200, 20_000, 30
 
 
 def recognise(request: Request, path: Path) -> Recognised:
@@ -57,9 +66,17 @@ def _file(request: Request, path: Path) -> Recognised:
         return _arrays(request, path)
     if name.endswith(_TAGGED) or (name.endswith((*TEXTS, ".tsv")) and _is_tagged(path)):
         return recognised("conll", path, "sentences with a tag for each word")
-    if name.endswith(TEXTS):
+    if name.endswith(TEXTS) or not path.suffix:
         _refuse_fasttext(path)
-        return recognised("text_lines", path, "texts without labels, one per line")
+        if (
+            _has_rows(path)
+            and (result := recognise_table(request, path)).settings["data"] != _LINES
+        ):
+            return result
+    if name.endswith(TEXTS):
+        encoding = _wide_encoding(path)
+        keys = {"encoding": encoding} if encoding else {}
+        return recognised(_LINES, path, "texts without labels, one per line", **keys)
     if not name.endswith(_FILES):
         endings = ", ".join([*_ARRAYS, *TEXTS, *_TAGGED])
         raise DataError(
@@ -171,10 +188,7 @@ def _folder(request: Request, folder: Path) -> Recognised:
     if texts:
         return _texts(request, folder, texts)
     if nested := contents.nested_of(_FILES):
-        raise DataError(
-            f"{shown} has {plural(nested, 'file')} with data in folders of its own.",
-            f"Name the one to learn from, or its folder: {request.line}",
-        )
+        return _nested_files(request, folder, nested)
     endings = Counter(path.suffix.lower() for path in contents.loose) + contents.nested
     listed = join_names([f"{count} {ending or 'others'}" for ending, count in endings.items()], 5)
     has = f"it has {listed}" if listed else "it is empty"
@@ -182,16 +196,9 @@ def _folder(request: Request, folder: Path) -> Recognised:
 
 
 def _photos(request: Request, folder: Path, contents: _Contents) -> Recognised:
-    tables = [path for path in contents.loose_of(TABLES) if "submission" not in path.name.lower()]
-    for table in sorted(tables, key=lambda path: split_of(path.name) != "train"):
-        try:
-            result = recognise_table(request, table)
-        except (ConfigError, DataError):
-            continue  # notes, or a table of something else
-        if result.settings["data"] == "image_table":
-            return result
+    if result := _table_of_photos(request, folder, contents):
+        return result
     loose, nested = len(contents.loose_photos()), contents.nested_of(EXTENSIONS)
-    _require_one_table(request, contents.folders)
     if nested and len(contents.folders) > 1:
         return recognised("image_folder", folder, "photos in a folder for each class")
     if request.needs_labels:
@@ -204,32 +211,65 @@ def _photos(request: Request, folder: Path, contents: _Contents) -> Recognised:
     return recognised("photos", folder, "photos without labels")
 
 
-def _require_one_table(request: Request, folders: Sequence[Path]) -> None:
-    """Refuse splits that have a table of labels each, beside their photos.
+def _table_of_photos(request: Request, folder: Path, contents: _Contents) -> Recognised | None:
+    """The tables of splits, or the first table whose photos exist, or the only one of photos.
 
     Raises:
-        ConfigError: each of several folders is a split with a table of photos in it.
+        DataError: several tables name photos, and those of none exist.
     """
-    if len(folders) < 2 or not all(split_of(folder.name) for folder in folders):
-        return
-    tables = [path for folder in folders for path in _contents(folder).loose_of(TABLES)]
-    if len(tables) >= len(folders):
-        first = next((path for path in tables if split_of(path.parent.name) == "train"), tables[0])
-        line = request.line.replace(request.path, display_path(first))
-        raise ConfigError(
-            f"{join_names([folder.name for folder in folders], 4)} have a table of labels each, "
-            "and one table is read.",
-            f"Join them into one, with the split in a column, or learn from one: {line}",
+    if len(contents.folders) > 1 and all(split_of(path.name) for path in contents.folders):
+        tables = [path for inner in contents.folders for path in _contents(inner).loose_of(TABLES)]
+        if len({path.parent for path in tables}) > 1:
+            return _splits(request, folder, tables)
+    tables = [path for path in contents.loose_of(TABLES) if not is_submission(path.name)]
+    results = {}
+    for table in sorted(tables, key=lambda path: split_of(path.name) != "train"):
+        with contextlib.suppress(ConfigError, DataError):  # notes, or a table of something else
+            result = recognise_table(request, table)
+            if result.settings["data"] == "image_table":
+                results[table] = result
+    complete = [table for table, result in results.items() if not result.missing]
+    splits = {table: split_of(table.name) for table in results}
+    if complete and len(splits) > 1 and all(splits.values()) and splits[complete[0]] == "train":
+        return _splits(request, folder, [*results])
+    if not complete and len(results) > 1:
+        names = join_names([path.name for path in results], 5)
+        missing = next(iter(results.values())).missing
+        raise DataError(
+            f"{display_path(folder)} has {len(results)} tables that name photos ({names}), and "
+            f"their photos are not there, such as {missing}.",
+            "Name the table to learn from, and the folder that its paths start from: "
+            f"{request.line} data.image_root=FOLDER",
         )
+    for table in [*complete, *results][:1]:
+        others = [path.name for path in results if path != table]
+        results[table].reason += f" ({join_names(others, 3)} not read)" if others else ""
+        return results[table]
+    return None
+
+
+def _splits(request: Request, folder: Path, tables: Sequence[Path]) -> Recognised:
+    """Tables of which each is a split, or a part of one, as the one of training is."""
+    names = [path.relative_to(folder).as_posix() for path in tables]
+    splits = table_splits(folder, names)
+    result = _file(request, tables[splits.index("train")] if "train" in splits else tables[0])
+    result.settings["data.root"] = display_path(folder)
+    result.reason += f" for each split ({join_names(names, 4)})" if any(splits) else ""
+    return result
 
 
 def _data_files(request: Request, folder: Path, files: Sequence[Path]) -> Recognised:
     """A folder of tables or records: the only one, or all where the source reads a folder."""
+    files = [path for path in files if not is_submission(path.name)] or list(files)
     first = next((path for path in files if split_of(path.name) == "train"), files[0])
-    result = _file(request, first)
     if len(files) == 1:
-        return result
-    if result.settings["data"] not in _TAKE_FOLDERS:
+        return _file(request, first)
+    result = _file(request, first)
+    source = result.settings["data"]
+    if source in _TAKE_TABLES:
+        with contextlib.suppress(DataError):
+            return _splits(request, folder, files)
+    if source not in _TAKE_FOLDERS:
         names = join_names([path.name for path in files], 5)
         line = request.line.replace(request.path, display_path(first))
         raise ConfigError(
@@ -238,6 +278,21 @@ def _data_files(request: Request, folder: Path, files: Sequence[Path]) -> Recogn
         )
     result.settings["data.root"] = display_path(folder)
     return result
+
+
+def _nested_files(request: Request, folder: Path, count: int) -> Recognised:
+    """Tables in folders of a folder: splits, as `data/train-00000-of-00001.parquet`, or one."""
+    files = [path for path in sorted(folder.rglob("*")) if path.name.lower().endswith(_FILES)]
+    files = [path for path in files if not any(map(is_ignored, path.relative_to(folder).parts))]
+    if len(files) == 1:
+        return _file(request, files[0])
+    if files and all(path.name.lower().endswith(TABLES) for path in files):
+        with contextlib.suppress(DataError):
+            return _splits(request, folder, files)
+    raise DataError(
+        f"{display_path(folder)} has {plural(count, 'file')} with data in folders of its own.",
+        f"Name the one to learn from, or its folder: {request.line}",
+    )
 
 
 def _texts(request: Request, folder: Path, texts: Sequence[Path]) -> Recognised:
@@ -278,10 +333,29 @@ def _is_tagged(path: Path) -> bool:
     return tags >= 0.9 * len(rows)
 
 
+def _has_rows(path: Path) -> bool:
+    """Whether lines are rows: with as many tabs each, or a photo and its class, as ImageNet has."""
+    lines = [line.rstrip("\r") for line in _first_lines(path)]
+    tabs = {line.count("\t") for line in lines}
+    has_tabs = len(tabs) == 1 and tabs != {0}
+    return len(lines) > 1 and (has_tabs or all(map(_PHOTO_AND_CLASS.fullmatch, lines)))
+
+
+def _wide_encoding(path: Path) -> str:
+    """UTF-16 or UTF-32, where a text has it; else empty."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_HEAD)
+    except OSError:
+        return ""
+    return guess_encoding(content) if b"\0" in content else ""
+
+
 def _first_lines(path: Path, keep_empty: bool = False) -> list[str]:
     try:
         with path.open("rb") as file:
-            lines = file.read(2**14).decode("utf-8-sig", "replace").split("\n")
+            text = file.read(_HEAD).decode(_wide_encoding(path) or "utf-8-sig", "replace")
     except OSError:
         return []
-    return [line for line in lines[:_LINES] if keep_empty or line.strip()]
+    lines = text.removeprefix("\ufeff").split("\n")
+    return [line for line in lines[:_PROBED] if keep_empty or line.strip()]

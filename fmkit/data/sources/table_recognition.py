@@ -2,17 +2,22 @@
 
 import itertools
 from pathlib import Path
+from typing import Any
 
+from fmkit.config.registry import config_class
 from fmkit.core.errors import ConfigError, DataError, plural
 from fmkit.core.files import display_path, is_ignored
 from fmkit.data.findings import UnusableInput
+from fmkit.data.formats.delimited import CSV, CsvError
 from fmkit.data.formats.tables import records
-from fmkit.data.formats.text_files import as_data_error
-from fmkit.data.images.image_file import EXTENSIONS, is_photo, is_photo_name
-from fmkit.data.sources.column_roles import Columns, Roles, as_columns, roles
+from fmkit.data.formats.text_files import as_data_error, file_ending, is_wide
+from fmkit.data.images.image_file import EXTENSIONS, is_photo
+from fmkit.data.sources.column_roles import Columns, Roles, as_columns, lacks_header, roles
 from fmkit.data.sources.paths import find_file
 from fmkit.data.sources.recognised import Recognised, Request, recognised
 
+_FORMAT = ("encoding", "quotes", "header")
+_LINE_KEYS = ("text_column", *_FORMAT)
 _ROWS = 200
 _PROBED = 5  # rows of a table whose photos are looked for
 
@@ -25,10 +30,9 @@ def recognise_table(request: Request, path: Path) -> Recognised:
         DataError: it cannot be read, or has no labels.
     """
     shown = display_path(path)
-    columns = _sample(request, path)
+    columns, format = _sample(request, path)
     if not columns:
         raise DataError(f"{shown} has no rows with names of columns.")
-    _require_header(path, columns)
     _refuse_rejected(path, columns)
     chosen = dict(request.chosen)
     if not {"path_column", "text_column"} & chosen.keys() and (
@@ -39,9 +43,14 @@ def recognise_table(request: Request, path: Path) -> Recognised:
         table = roles(columns, chosen, request.line)
     except ConfigError as error:
         raise ConfigError(f"{shown}: {error.message}", error.hint) from None
-    if table.source == "image_table":
-        _add_image_root(table, path, columns)
-    return _labelled_table(request, path, table)
+    is_found = table.source != "image_table" or "image_root" in chosen
+    missing = "" if is_found else _add_image_root(table, path, columns)
+    known = vars(config_class("data", table.source)())
+    table.keys |= {key: value for key, value in format.items() if key in known}
+    result = _labelled_table(request, path, table)
+    result.missing = missing
+    result.reason += ", without a header" if format.get("header") is False else ""
+    return result
 
 
 def _labelled_table(request: Request, path: Path, table: Roles) -> Recognised:
@@ -52,8 +61,8 @@ def _labelled_table(request: Request, path: Path, table: Roles) -> Recognised:
             f"Say which has: {request.line} data.label_column=COLUMN",
         )
     if not table.has_labels:
-        column = {"text_column": table.keys["text_column"]}
-        return recognised("text_lines", path, "texts without labels, one per row", **column)
+        keys = {key: table.keys[key] for key in _LINE_KEYS if key in table.keys}
+        return recognised("text_lines", path, "texts without labels, one per row", **keys)
     reasons = {
         "image_table": f"a table of {noun}",
         "text_table": f"a table of {noun}",
@@ -68,37 +77,42 @@ def _labelled_table(request: Request, path: Path, table: Roles) -> Recognised:
     return result
 
 
-def _sample(request: Request, path: Path) -> Columns:
-    """The first rows of a table, by column; the user's encoding and columns lead to the table."""
-    encoding = str(request.chosen.get("encoding", "utf-8"))
-    columns = [request.chosen.get(key) for key in ("path_column", "text_column", "label_column")]
-    try:
-        rows = records(
-            path,
-            encoding,
-            quotes=request.chosen.get("quotes") is not False,
-            list_key="data",
-            required=[name for name in columns if isinstance(name, str)],
-        )
-        objects = (row.value for row in rows if isinstance(row.value, dict))
-        return as_columns(itertools.islice(objects, _ROWS))
-    except UnusableInput as error:
-        raise as_data_error(path, error, encoding, encoding_key="data.encoding") from None
+def _sample(request: Request, path: Path) -> tuple[Columns, dict[str, Any]]:
+    """The first rows of a table, by column, and the keys of `data` by which they were read.
 
-
-def _require_header(path: Path, columns: Columns) -> None:
-    """Refuse a table whose names of columns are those of photos: its first row.
-
-    Raises:
-        DataError: a name is that of a file of a photo.
+    The user's keys lead to the table. Others are tried where it cannot be read by the defaults: the
+    encoding that its zero bytes show, without quotes, without a header.
     """
-    names = [name for name in columns if is_photo_name(name)]
-    if names:
-        raise DataError(
-            f"{display_path(path)}: the first row has {names[0]!r}, where the names of the columns "
-            "are expected.",
-            "Add a row with names above it, such as path,label.",
-        )
+    chosen = {key: request.chosen[key] for key in _FORMAT if key in request.chosen}
+    names = [request.chosen.get(key) for key in ("path_column", "text_column", "label_column")]
+    required = [name for name in names if isinstance(name, str)]
+    tried: dict[str, Any] = {}
+    while True:
+        format = chosen | tried
+        encoding = str(format.get("encoding", "utf-8"))
+        try:
+            rows = records(
+                path,
+                encoding,
+                quotes=format.get("quotes") is not False,
+                list_key="data",
+                required=required,
+                header=format.get("header"),
+            )
+            objects = (row.value for row in rows if isinstance(row.value, dict))
+            columns = as_columns(itertools.islice(objects, _ROWS))
+        except UnusableInput as error:
+            if isinstance(error, CsvError) and "quotes" not in format:
+                tried["quotes"] = False
+            elif is_wide(error) and "encoding" not in format:
+                tried["encoding"] = getattr(error, "likely", "")
+            else:
+                raise as_data_error(path, error, encoding, encoding_key="data.encoding") from None
+            continue
+        is_text = file_ending(path.name) in (*CSV, ".txt", "")
+        if not is_text or required or "header" in format or not lacks_header(columns):
+            return columns, format
+        tried["header"] = False
 
 
 def _refuse_rejected(path: Path, columns: Columns) -> None:
@@ -117,13 +131,18 @@ def _refuse_rejected(path: Path, columns: Columns) -> None:
         )
 
 
-def _add_image_root(table: Roles, path: Path, columns: Columns) -> None:
-    """The folder that the paths in a table start from, where it is one beside the table."""
+def _add_image_root(table: Roles, path: Path, columns: Columns) -> str:
+    """Add the folder that the paths in a table start from, where it is one beside the table.
+
+    Returns:
+        The first path, where no folder has it.
+    """
     name = next((str(value) for value in columns[table.keys["path_column"]] if value), "")
     folders = [path.parent, *_folders_beside(path)]
     folder = next((folder for folder in folders if find_file(folder, name, EXTENSIONS)), None)
     if name and folder not in (None, path.parent):
         table.keys["image_root"] = display_path(folder)
+    return "" if folder else name
 
 
 def _folders_beside(path: Path) -> list[Path]:

@@ -17,8 +17,10 @@ from fmkit.config.schema.data import ImageTableData, TextTableData, TokenTableDa
 from fmkit.core.errors import DataError
 from fmkit.data.examples import Content, Examples, from_names, without_classes
 from fmkit.data.findings import Finding
+from fmkit.data.formats import tables
 from fmkit.data.formats.cells import cell_text, parse_cell
 from fmkit.data.sources.paths import name_findings
+from fmkit.data.sources.table_files import TableFile, tables_at
 from fmkit.data.split_names import split_of_name
 from fmkit.data.targets import Annotations, LabelSets, Numbers
 
@@ -206,9 +208,14 @@ def split_columns(config: TableConfig) -> list[str]:
     return [name for name in (config.split_column, config.group_column) if name]
 
 
-def split_and_group(cells: Mapping[str, str], config: TableConfig) -> tuple[str, str, list[str]]:
-    """A row's split and group, empty where the table has none, and all that is wrong with them."""
-    problems, split, group = [], "", ""
+def split_and_group(
+    cells: Mapping[str, str], config: TableConfig, split: str = ""
+) -> tuple[str, str, list[str]]:
+    """A row's split and group, empty where the table has none, and all that is wrong with them.
+
+    Without a column of splits it is `split`, that of the file or the sheet.
+    """
+    problems, group = [], ""
     if config.split_column:
         name = cells[config.split_column]
         split = split_of_name(name)
@@ -245,10 +252,28 @@ class UsableRows:
         self.findings: list[Finding] = []
         self._row_labels: list[tuple[Any, str, str]] = []
 
-    def read_labels(self, cells: Mapping[str, str]) -> tuple[tuple[Hashable, str, str], list[str]]:
-        """A row's target, split and group, and all that is wrong with them."""
+    def files(self) -> list[TableFile]:
+        """The tables of the config; findings about them are added."""
+        config = self._config
+
+        def has_columns(path: Path, columns: Sequence[str]) -> bool:
+            encoding, quotes = getattr(config, "encoding", "utf-8"), getattr(config, "quotes", True)
+            return tables.has_columns(path, columns, encoding, quotes, config.header)
+
+        files, findings = tables_at(config.root, self._labels.columns, has_columns)
+        self.findings += findings
+        return files
+
+    def read_labels(
+        self, cells: Mapping[str, str], split: str
+    ) -> tuple[tuple[Hashable, str, str], list[str]]:
+        """A row's target, split and group, and all that is wrong with them.
+
+        Args:
+            split: of its file or sheet.
+        """
         target, problems = self._labels.read(cells)
-        split, group, split_problems = split_and_group(cells, self._config)
+        split, group, split_problems = split_and_group(cells, self._config, split)
         return (target, split, group), [*problems, *split_problems]
 
     def add(self, name: str, value: Any, labels: tuple[Hashable, str, str]) -> None:
@@ -257,10 +282,10 @@ class UsableRows:
         self.values.append(value)
         self._row_labels.append(labels)
 
-    def examples(self, table: Path, content: Content) -> Examples:
+    def examples(self, content: Content) -> Examples:
         """The rows as examples; a `DataError` where the table has none."""
         if not self.ids and not self.findings:
-            raise DataError(f"{table} has no rows.")
+            raise DataError(f"{self._config.root} has no rows.")
         targets, splits, groups = ([row[k] for row in self._row_labels] for k in range(3))
         annotations = self._labels.annotations(targets)
         names = sorted(set(targets)) if annotations is None else annotations.names
@@ -272,6 +297,6 @@ class UsableRows:
             examples = without_classes(self.ids, content, annotations, findings=findings)
         return dataclasses.replace(
             examples,
-            splits=np.array(splits, dtype=str) if self._config.split_column else None,
+            splits=np.array(splits, dtype=str) if any(splits) else None,
             groups=np.array(groups, dtype=str) if self._config.group_column else None,
         )

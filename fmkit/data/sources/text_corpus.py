@@ -47,7 +47,7 @@ def by_line(config: TextLinesData) -> Examples:
     In a table the rows count, and the text in one of their columns. `config.limit` takes the first
     documents.
     """
-    format = DocumentFormat(True, config.encoding, config.text_column, config.quotes)
+    format = DocumentFormat(True, config.encoding, config.text_column, config.quotes, config.header)
     files, findings = _files(config, (*_ENDINGS, *JSON_LINES, *CSV, *PARQUET))
     _refuse_unstreamed(files)
     splits, doubts = split_folders.splits_of_unlabelled([file.name for file in files], True)

@@ -5,16 +5,17 @@ position, `row-000012` counted from 0, so that rows may be edited or relabelled 
 split; messages name its line in the file, too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from fmkit.config.schema.data import TextTableData
 from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding
 from fmkit.data.formats.cells import parse_cell
+from fmkit.data.formats.delimited import Row
 from fmkit.data.formats.tables import read
 from fmkit.data.formats.text_files import binary_reason
-from fmkit.data.sources.paths import existing_path
+from fmkit.data.sources.table_files import TableFile
 from fmkit.data.sources.table_rows import UsableRows, row_id
 
 _HINT = (
@@ -24,23 +25,21 @@ _HINT = (
 
 
 def list_examples(config: TextTableData) -> Examples:
-    """The texts of the table `config.root`, in the order of its rows."""
-    table = existing_path(config.root, "file")
+    """The texts of the tables at `config.root`, in the order of their rows."""
     columns = [name for name in (config.text_column, config.pair_column) if name]
     rows = UsableRows(config, columns)
-    for row in read(
-        table, rows.columns, _HINT, config.encoding, config.quotes, "data.", rows.list_columns
-    ):
-        name, why = row_id(row.index), row.fault
-        if not why:
-            labels, problems = rows.read_labels(row.cells)
-            problems = [*text_problems(row.cells, *columns), *problems]
-            where = f" ({row.place})" if row.place else ""
-            why = ", ".join(problems) + where if problems else ""
-        if why:
-            rows.findings.append(Finding("incomplete_row", name, why))
-        else:
-            rows.add(name, [row.cells[column] for column in columns], labels)
+    for table in rows.files():
+        for row in _rows(table, rows, config):
+            name, why = table.prefix + row_id(row.index), row.fault
+            if not why:
+                labels, problems = rows.read_labels(row.cells, row.split or table.split)
+                problems = [*text_problems(row.cells, *columns), *problems]
+                where = f" ({row.place})" if row.place else ""
+                why = ", ".join(problems) + where if problems else ""
+            if why:
+                rows.findings.append(Finding("incomplete_row", name, why))
+            else:
+                rows.add(name, [row.cells[column] for column in columns], labels)
     texts, *pairs = ([row[k] for row in rows.values] for k in range(len(columns)))
     for column, cells in zip(columns, (texts, *pairs), strict=True):
         lists = [cell for cell in cells if isinstance(parse_cell(cell), list | dict)]
@@ -50,7 +49,20 @@ def list_examples(config: TextTableData) -> Examples:
                 "as texts with their brackets: join or take apart what is in them."
             )
             rows.findings.append(Finding("list_texts", "", why))
-    return rows.examples(table, Texts(tuple(texts), tuple(pairs[0]) if pairs else None))
+    return rows.examples(Texts(tuple(texts), tuple(pairs[0]) if pairs else None))
+
+
+def _rows(table: TableFile, rows: UsableRows, config: TextTableData) -> Iterator[Row]:
+    return read(
+        table.path,
+        rows.columns,
+        _HINT,
+        config.encoding,
+        config.quotes,
+        "data.",
+        rows.list_columns,
+        header=config.header,
+    )
 
 
 def text_problems(

@@ -16,11 +16,12 @@ from fmkit.config.schema.data import TokenTableData
 from fmkit.core.errors import DataError, join_names, plural
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding, UnusableInput
+from fmkit.data.formats import tables
 from fmkit.data.formats.cells import cell_text, parse_cell
 from fmkit.data.formats.delimited import ColumnError, CsvError
 from fmkit.data.formats.tables import class_names, records
 from fmkit.data.formats.text_files import as_data_error
-from fmkit.data.sources.paths import existing_path
+from fmkit.data.sources.table_files import tables_at
 from fmkit.data.sources.table_rows import row_id, split_and_group, split_columns
 from fmkit.data.sources.tagged_sentences import Sentence, examples
 
@@ -32,18 +33,30 @@ _MAX_PROBLEMS = 5  # of one sentence that its finding lists
 
 
 class _Row(NamedTuple):
-    """Cells by column, position in the file for findings, and what is wrong with the whole row."""
+    """Cells by column, position for findings, what is wrong with the whole row, and its sheet's
+    split."""
 
     cells: Mapping[str, Any]
     where: str
     fault: str = ""
+    split: str = ""
 
 
 def list_examples(config: TokenTableData) -> Examples:
-    """The sentences of the table `config.root`, in the order of its rows."""
-    path = existing_path(config.root, "file")
-    tag_names, sentences = _sentences(path, config, _HINT, "data.")
-    findings = []
+    """The sentences of the tables at `config.root`, in the order of their rows."""
+
+    def has_columns(path: Path, columns: Sequence[str]) -> bool:
+        return tables.has_columns(path, columns, config.encoding, config.quotes, config.header)
+
+    files, findings = tables_at(config.root, [config.tag_column], has_columns)
+    tag_names, sentences = None, []
+    for file in files:
+        names, of_file = _sentences(file.path, config, _HINT, "data.")
+        tag_names = tag_names or names
+        for sentence in of_file:
+            sentence.name = file.prefix + sentence.name
+            sentence.split = sentence.split or file.split
+        sentences += of_file
     different = {tag for sentence in sentences for tag in sentence.tags}
     if not tag_names and different and all(tag.isdecimal() for tag in different):
         findings.append(Finding("unnamed_tags", join_names(sorted(different, key=int), 10)))
@@ -103,6 +116,7 @@ def _rows(path: Path, columns: Sequence[str], config: TokenTableData) -> Iterato
         columns=columns,
         required=columns,
         class_names=False,
+        header=config.header,
     )
     for index, record in enumerate(values):
         cells: dict[str, Any] = {}
@@ -114,7 +128,8 @@ def _rows(path: Path, columns: Sequence[str], config: TokenTableData) -> Iterato
             if missing := [repr(name) for name in columns if name not in cells]:
                 fault = f"no key {join_names(missing)}"
         is_located = not record.place or record.place in fault
-        yield _Row(cells, row_id(index) + ("" if is_located else f" ({record.place})"), fault)
+        where = row_id(index) + ("" if is_located else f" ({record.place})")
+        yield _Row(cells, where, fault, record.split)
 
 
 class _SentenceReader:
@@ -232,7 +247,7 @@ class _SentenceReader:
     def _set_split_and_group(self, sentence: Sentence, row: _Row) -> list[str]:
         """Set a sentence's split and group; what is wrong with them."""
         cells = {name: _text(row.cells[name]) for name in split_columns(self._config)}
-        sentence.split, sentence.group, problems = split_and_group(cells, self._config)
+        sentence.split, sentence.group, problems = split_and_group(cells, self._config, row.split)
         return problems
 
 

@@ -43,7 +43,39 @@ def test_a_row_of_groups_above_the_header_is_not_the_header(tmp_path):
 
 @pytest.mark.parametrize("columns", [[], ["text", "label"]])
 def test_sheets_with_the_same_columns_are_refused(tmp_path, columns):
-    path = workbook(tmp_path / "a.xlsx", train=TABLE, test=TABLE)
+    path = workbook(tmp_path / "a.xlsx", north=TABLE, south=TABLE)
     with pytest.raises(UnusableInput) as raised:
         sheet_rows(path, columns)
-    assert "the sheets train, test have the same columns" in raised.value.why
+    assert "the sheets north, south have the same columns" in raised.value.why
+    assert "name each of them train, val or test" in raised.value.why
+
+
+@pytest.mark.parametrize("columns", [[], ["text", "label"]])
+def test_sheets_named_after_splits_are_splits(tmp_path, columns):
+    path = workbook(tmp_path / "a.xlsx", Notes=COVER, Train=TABLE, Test=[[], *TABLE[:2]])
+    header, rows = sheet_rows(path, columns)
+    assert header == ["text", "label"]
+    assert [(row.value["label"], row.split, row.place) for row in rows] == [
+        ("a", "train", "row 2 of 'Train'"),
+        ("b", "train", "row 3 of 'Train'"),
+        ("a", "test", "row 3 of 'Test'"),
+    ]
+
+
+def test_a_value_of_merged_cells_belongs_to_each_of_their_rows(tmp_path):
+    rows = [["Survey", None, None], ["label", "text", "by"]]
+    rows += [["good", "one", "A"], [None, "two", None], [None, None, None], [None, "four", None]]
+    rows += [["bad", "five", "B"], [None, "six", None]]
+    workbook(tmp_path / "a.xlsx", Data=rows)
+    book = openpyxl.load_workbook(tmp_path / "a.xlsx")
+    for cells in ("A1:C1", "A3:A6", "C3:C4", "A7:B8"):  # the last one over two columns
+        book["Data"].merge_cells(cells)
+    book.save(tmp_path / "a.xlsx")
+    header, records = sheet_rows(tmp_path / "a.xlsx", ["text", "label"])
+    assert header == ["label", "text", "by"]
+    assert [tuple(row.value.values()) for row in records] == [
+        ("good", "one", "A"),
+        ("good", "two", "A"),
+        ("good", "four", None),  # row 5 is empty but for what it shares
+        ("bad", None, "B"),  # merging has deleted the other values
+    ]

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fmkit.config.registry import SOURCES
+from fmkit.config.registry import SOURCES, config_class
 from fmkit.core.errors import ConfigError, DataError
 from fmkit.data.sources.recognition import Request, recognise
+from fmkit.data.sources.registry import collect
 
 TEXTS = [f"this is text {number} of some" for number in range(40)]
 NAMES = ["good", "bad"] * 20
@@ -165,6 +166,14 @@ LAYOUTS = {
         "text_table",
         {"data.label_column": "verdict"},
     ),
+    "argilla": (
+        lambda d: table(d, "data.parquet", id=range(40), status=["pending", "completed"] * 20,
+                        text=TEXTS, **{"mood.responses": [None, ["good"], None, ["bad"]] * 10,
+                                       "mood.responses.status": [None, ["submitted"]] * 20,
+                                       "mood.suggestion": NAMES}),
+        "text_table",
+        {"data.label_column": "mood.responses", "task": None},
+    ),
     "one inside another": (lambda d: photos(d, "photos/cat", "photos/dog"), "image_folder", {}),
 }  # fmt: skip
 
@@ -182,6 +191,121 @@ def test_a_layout_is_recognised(name, tmp_path):
         assert settings["data.image_root"] == str(tmp_path / "images")
     if name == "one inside another":
         assert settings["data.root"] == str(tmp_path / "photos")
+
+
+SENTIMENT140 = "\n".join(
+    f'"{4 * (n % 2)}","{1467810369 + n}","Mon Apr 06 22:19:45 2009","NO_QUERY","u{n}","it is, {n}"'
+    for n in range(40)
+)
+SMS = "\n".join(f"{('ham', 'spam')[n % 2]}\tit is, number {n}, {'x, ' * n}" for n in range(40))
+FIRST_AND_FIFTH = {"data.label_column": "column_1", "data.text_column": "column_6"}
+PATH_AND_CLASS = {"data.path_column": "column_1", "data.label_column": "column_2"}
+HEADERLESS = {
+    "a.csv": (SENTIMENT140, "text_table", FIRST_AND_FIFTH),
+    "SMSSpamCollection": (SMS, "text_table", {"data.text_column": "column_2"}),
+    "sms.tsv": (SMS, "text_table", {"data.text_column": "column_2"}),
+    "sms.txt": (SMS, "text_table", {"data.label_column": "column_1"}),
+    "photos.csv": ("images/0.png,cat\nimages/1.png,dog\n" * 9, "image_table", PATH_AND_CLASS),
+    "train.txt": ("images/0.png 3\nimages/1.png 1\n" * 9, "image_table", PATH_AND_CLASS),
+}
+
+
+@pytest.mark.parametrize("name", HEADERLESS)
+def test_a_table_without_a_header_is_read_by_numbered_columns(name, tmp_path):
+    content, source, expected = HEADERLESS[name]
+    (tmp_path / name).write_text(content)
+    photos(tmp_path, "images")
+    result = recognise(Request("data"), tmp_path / name)
+    assert result.settings.items() >= expected.items()
+    assert (result.settings["data"], result.settings["data.header"]) == (source, False)
+    assert "without a header" in result.reason
+    keys = {
+        key.removeprefix("data."): value for key, value in result.settings.items() if "." in key
+    }
+    listed = collect(config_class("data", source)(**keys))
+    assert len(listed) == (2 if source == "image_table" else 40)  # repeated rows count once
+    del keys["header"]  # the names of the columns say it, too
+    assert collect(config_class("data", source)(**keys)).ids == listed.ids
+
+
+def test_years_as_columns_are_a_header(tmp_path):
+    (tmp_path / "a.csv").write_text("text,2023,2024\nit is,1.5,2.5\nit is not,1,2\n")
+    with pytest.raises(ConfigError, match="2023"):
+        recognise(Request("data"), tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+def test_a_table_that_excel_calls_unicode_text(encoding, tmp_path):
+    rows = "".join(f"{text} \u00fc\t{name}\r\n" for text, name in zip(TEXTS, NAMES, strict=True))
+    (tmp_path / "a.txt").write_bytes(f"text\tlabel\r\n{rows}".encode(encoding))
+    settings = recognise(Request("data"), tmp_path / "a.txt").settings
+    assert (settings["data"], settings["data.encoding"]) == ("text_table", encoding)
+    assert settings["data.label_column"] == "label"
+    (tmp_path / "b.txt").write_bytes("one line\nand another\n".encode(encoding))
+    settings = recognise(Request("data"), tmp_path / "b.txt").settings
+    assert (settings["data"], settings["data.encoding"]) == ("text_lines", encoding)
+
+
+SPLITS = {
+    "tables": (lambda d: [table(d, f"{x}.csv", text=TEXTS, label=NAMES) for x in TWO_SPLITS],
+               "text_table", [(40, "train"), (40, "test")]),
+    "formats": (lambda d: [table(d, "train.jsonl", text=TEXTS, label=NAMES),
+                           table(d, "valid.jsonl", text=TEXTS, label=NAMES),
+                           table(d, "test.parquet", text=TEXTS, label=NAMES)],
+                "text_table", [(40, "train"), (40, "val"), (40, "test")]),
+    "shards": (lambda d: [(d / "data").mkdir(), (d / "README.md").touch(),
+                          *(table(d / "data", f"{x}.parquet", text=TEXTS, label=NAMES)
+                            for x in ("test-00000-of-00001", "train-00000-of-00002",
+                                      "train-00001-of-00002"))],
+               "text_table", [(80, "train"), (40, "test")]),
+    "submission": (lambda d: [table(d, "train.csv", id=range(40), text=TEXTS, target=NAMES),
+                              table(d, "test.csv", id=range(40), text=TEXTS),
+                              table(d, "sample_submission.csv", id=range(40), target=NAMES)],
+                   "text_table", [(40, "")]),
+    "parts": (lambda d: [table(d, f"part-{x}.csv", text=TEXTS, label=NAMES) for x in range(3)],
+              "text_table", [(120, "")]),
+    "photos": (lambda d: [(photos(d, x), table(d / x, file=FILES, label=NAMES))
+                          for x in TWO_SPLITS],
+               "image_table", [(3, "train"), (3, "test")]),
+    "photos beside": (lambda d: [photos(d, "images", "other"),
+                                 table(d, "train.csv", file=FILES, age=NUMBERS),
+                                 table(d, "test.csv", file=["0.png"] * 40, age=NUMBERS)],
+                      "image_table", None),
+    "words": (lambda d: [table(d, f"{x}.jsonl", tokens=[["a"]] * 40, ner_tags=[["O"]] * 40)
+                         for x in TWO_SPLITS],
+              "token_table", [(40, "train"), (40, "test")]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SPLITS)
+def test_tables_in_a_folder_are_the_splits(name, tmp_path):
+    make, source, expected = SPLITS[name]
+    make(tmp_path)
+    settings = recognise(Request("data"), tmp_path).settings
+    root = tmp_path / "data" if name == "shards" else tmp_path
+    assert (settings["data"], settings["data.root"]) == (source, str(root))
+    if expected is None:
+        assert settings["data.image_root"] == str(tmp_path / "images")
+        return
+    keys = {key.removeprefix("data."): value for key, value in settings.items() if "." in key}
+    listed = collect(config_class("data", source)(**keys))
+    splits = [""] * len(listed) if listed.splits is None else listed.splits.tolist()
+    assert {(splits.count(split), split) for split in splits} == set(expected)
+    assert len(set(listed.ids)) == len(listed)
+    left_out = [finding.why for finding in listed.findings if finding.kind == "unlabelled_table"]
+    assert len(left_out) == (name == "submission")
+    if left_out:
+        assert "test.csv lacks the column 'target'" in left_out[0]
+        assert f"fmkit predict run=last input={tmp_path / 'test.csv'}" in left_out[0]
+
+
+def test_a_table_whose_photos_exist_is_preferred(tmp_path):
+    photos(tmp_path, "a")
+    table(tmp_path, "train.csv", file=["x.png"] * 40, label=NAMES)
+    table(tmp_path, "zoo.csv", file=["a/0.png", "a/1.png"] * 20, label=NAMES)
+    result = recognise(Request("data"), tmp_path)
+    assert result.settings["data.root"] == str(tmp_path / "zoo.csv")
+    assert "train.csv not read" in result.reason
 
 
 def test_every_source_of_a_users_files_is_recognised(tmp_path):
@@ -203,14 +327,13 @@ def test_every_source_of_a_users_files_is_recognised(tmp_path):
         (lambda d: arrays(d, a=AGES), DataError, "a (10,)", ""),
         (lambda d: lines(d, "data.jsonl", SPANS), ConfigError, "column label marks", "CoNLL"),
         (lambda d: lines(d, "data.jsonl", PRODIGY), ConfigError, "column spans marks", "CoNLL"),
-        (lambda d: (d / "a.csv").write_text("images/0.png,cat\nimages/1.png,dog\n"), DataError,
-         "first row has 'images/0.png'", "path,label"),
         (lambda d: (d / "a.csv").write_bytes("text,label\nsehr schön,gut\n".encode("cp1252")),
          DataError, "is not UTF-8", "data.encoding=cp1252"),
         (lambda d: (d / "a.txt").write_text("__label__pos a text\n__label__neg another\n"),
          DataError, "fastText", "such as .csv"),
-        (lambda d: [(photos(d, x), table(d / x, file=FILES, label=NAMES)) for x in TWO_SPLITS],
-         ConfigError, "test, train have a table", "train/data.csv"),
+        (lambda d: [photos(d, "a"), *(table(d, f"{x}.csv", file=["x.png"] * 40, label=NAMES)
+                                      for x in "ab")],
+         DataError, "2 tables that name photos (a.csv, b.csv)", "data.image_root=FOLDER"),
         (lambda d: None, DataError, "it is empty", ""),
         (lambda d: (d / "a.xyz").touch(), DataError, "it has 1 .xyz", ""),
         (lambda d: (d / "data.csv").write_text(""), DataError, "data.csv", ""),

@@ -1,13 +1,14 @@
 """Labels and numbers in tables and arrays, and what is wrong with them, row by row."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from pictures import picture
 
 from fmkit.config.schema.data import ArraysData, ElpvData, ImageTableData, TextTableData
 from fmkit.core.errors import ConfigError, DataError
 from fmkit.data.quality import inspect
-from fmkit.data.sources.registry import list_examples
+from fmkit.data.sources.registry import collect, list_examples
 from fmkit.data.sources.table_rows import number_problem
 
 
@@ -210,3 +211,33 @@ def test_equal_texts_with_different_answers_are_told(tmp_path):
     content = "text,x\n" + "".join(f"text {k % 15},{k}\n" for k in range(30))
     found = kinds(inspected(tmp_path, content, labels="numbers", label_column="x"))
     assert found["two_answers"].count == 2
+
+
+@pytest.mark.parametrize("ending", ["csv", "xlsx", "jsonl"])
+def test_errors_of_excel_are_missing_values(ending, tmp_path):
+    cells = ["good", "#N/A", "bad", "#REF!", "#1 of all"]
+    frame = pd.DataFrame({"text": ["a", "b", "c", "d", "#VALUE!"], "label": cells})
+    if ending == "xlsx":
+        pytest.importorskip("openpyxl")
+    write = {"csv": frame.to_csv, "xlsx": frame.to_excel}.get(ending)
+    if write:
+        write(tmp_path / f"a.{ending}", index=False)
+    else:
+        frame.to_json(tmp_path / "a.jsonl", orient="records", lines=True)
+    examples = collect(TextTableData(root=str(tmp_path / f"a.{ending}")))
+    assert examples.classes == ("bad", "good")
+    reasons = [finding.why for finding in examples.findings if finding.kind == "incomplete_row"]
+    assert len(reasons) == 3
+    assert "'label' is #N/A, an error of Excel" in reasons[0]
+    assert "'text' is #VALUE!, an error of Excel" in reasons[2]
+
+
+def test_sheets_called_train_and_test_are_the_splits(tmp_path):
+    pytest.importorskip("openpyxl")
+    with pd.ExcelWriter(tmp_path / "a.xlsx") as writer:
+        for title, names in (("train", "abab"), ("test", "ba")):
+            frame = pd.DataFrame({"text": [f"{title} {n}" for n in range(len(names))]})
+            frame.assign(label=[*names]).to_excel(writer, sheet_name=title, index=False)
+    examples = collect(TextTableData(root=str(tmp_path / "a.xlsx")))
+    assert examples.splits.tolist() == ["train"] * 4 + ["test"] * 2
+    assert examples.content.texts[4:] == ("test 0", "test 1")

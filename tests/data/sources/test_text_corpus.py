@@ -282,3 +282,12 @@ def test_documents_are_apart_by_their_folders_and_not_by_their_names(tmp_path):
     folders = [name.partition("/")[0] for name in examples.ids]
     assert set(folders) == {"test", "train"}
     assert examples.splits.tolist() == folders
+
+
+@pytest.mark.parametrize("header", [False, None])
+def test_documents_of_a_table_without_a_header(tmp_path, header):
+    (tmp_path / "a.tsv").write_text("1\tone, here\n2\ttwo\n")
+    (tmp_path / "b.csv").write_text('3,"three, here"\n')
+    found = lines(tmp_path, text_column="column_2", header=header)
+    assert texts(found) == ["one, here", "two", "three, here"]
+    assert found.ids == ("a.tsv:000001", "a.tsv:000002", "b.csv:000001")
