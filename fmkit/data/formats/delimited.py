@@ -141,7 +141,7 @@ def _header(
         raise UnusableInput("not_text", "it has no header that can be read")
     if not columns:
         separator, width = _even_separator(first_rows)
-        if width == len(headers[separator]) > 1:
+        if width == len(headers.get(separator, ())) > 1:
             return separator, headers[separator]
 
     def fit(item: tuple[str, list[str]]) -> tuple[int, int]:

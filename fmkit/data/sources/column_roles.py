@@ -7,7 +7,7 @@ Each rule looks for one layout. A role that the user has named by its key, such 
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -333,7 +333,7 @@ def _filled(values: Sequence[Any]) -> Sequence[Any]:
     return [value for value in values if value == value and value not in empty]
 
 
-def as_columns(rows: Iterator[Mapping[str, Any]]) -> Columns:
+def as_columns(rows: Iterable[Mapping[str, Any]]) -> Columns:
     """Columns out of rows that may lack some."""
     listed = list(rows)
     names = dict.fromkeys(name for row in listed for name in row)

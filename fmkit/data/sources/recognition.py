@@ -9,8 +9,9 @@ import os
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from fmkit.core.errors import ConfigError, DataError, join_names, plural
 from fmkit.core.files import display_path, is_ignored
@@ -66,13 +67,14 @@ def _file(request: Request, path: Path) -> Recognised:
         return _arrays(request, path)
     if name.endswith(_TAGGED) or (name.endswith((*TEXTS, ".tsv")) and _is_tagged(path)):
         return recognised("conll", path, "sentences with a tag for each word")
-    if name.endswith(TEXTS) or not path.suffix:
+    if name.endswith((*TEXTS, ".tsv")) or not path.suffix:
         _refuse_fasttext(path)
-        if (
-            _has_rows(path)
-            and (result := recognise_table(request, path)).settings["data"] != _LINES
-        ):
-            return result
+        format = _row_format(path)
+        if format is not None:
+            with_format = replace(request, chosen={**format, **request.chosen})
+            result = recognise_table(with_format, path)
+            if result.settings["data"] != _LINES or path.suffix == ".tsv":
+                return result
     if name.endswith(TEXTS):
         encoding = _wide_encoding(path)
         keys = {"encoding": encoding} if encoding else {}
@@ -333,12 +335,22 @@ def _is_tagged(path: Path) -> bool:
     return tags >= 0.9 * len(rows)
 
 
-def _has_rows(path: Path) -> bool:
-    """Whether lines are rows: with as many tabs each, or a photo and its class, as ImageNet has."""
+def _row_format(path: Path) -> dict[str, Any] | None:
+    """Keys of `data` by which the lines of a text are rows of a table; None where they are not.
+
+    They are where all have as many tabs, or a photo and its class, as ImageNet's lists have. With
+    a quote that is never closed in a line of its own, quotes mean nothing.
+    """
     lines = [line.rstrip("\r") for line in _first_lines(path)]
     tabs = {line.count("\t") for line in lines}
-    has_tabs = len(tabs) == 1 and tabs != {0}
-    return len(lines) > 1 and (has_tabs or all(map(_PHOTO_AND_CLASS.fullmatch, lines)))
+    if len(lines) < 2:
+        return None
+    if all(map(_PHOTO_AND_CLASS.fullmatch, lines)):
+        return {"header": False}
+    if len(tabs) > 1 or tabs == {0}:
+        return None
+    begin_quotes = [line for line in lines if line.startswith('"') or '\t"' in line]
+    return {"quotes": False} if any(line.count('"') % 2 for line in begin_quotes) else {}
 
 
 def _wide_encoding(path: Path) -> str:
@@ -354,8 +366,11 @@ def _wide_encoding(path: Path) -> str:
 def _first_lines(path: Path, keep_empty: bool = False) -> list[str]:
     try:
         with path.open("rb") as file:
-            text = file.read(_HEAD).decode(_wide_encoding(path) or "utf-8-sig", "replace")
+            content = file.read(_HEAD)
     except OSError:
         return []
-    lines = text.removeprefix("\ufeff").split("\n")
+    text = content.decode(_wide_encoding(path) or "utf-8-sig", "replace").removeprefix("\ufeff")
+    lines = text.split("\n")
+    if len(content) == _HEAD and len(lines) > 1:
+        del lines[-1]  # a part of one
     return [line for line in lines[:_PROBED] if keep_empty or line.strip()]

@@ -99,8 +99,7 @@ def _sample(request: Request, path: Path) -> tuple[Columns, dict[str, Any]]:
                 required=required,
                 header=format.get("header"),
             )
-            objects = (row.value for row in rows if isinstance(row.value, dict))
-            columns = as_columns(itertools.islice(objects, _ROWS))
+            first = list(itertools.islice(rows, _ROWS))
         except UnusableInput as error:
             if isinstance(error, CsvError) and "quotes" not in format:
                 tried["quotes"] = False
@@ -109,6 +108,7 @@ def _sample(request: Request, path: Path) -> tuple[Columns, dict[str, Any]]:
             else:
                 raise as_data_error(path, error, encoding, encoding_key="data.encoding") from None
             continue
+        columns = as_columns(row.value for row in first if isinstance(row.value, dict))
         is_text = file_ending(path.name) in (*CSV, ".txt", "")
         if not is_text or required or "header" in format or not lacks_header(columns):
             return columns, format

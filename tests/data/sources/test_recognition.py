@@ -205,8 +205,10 @@ HEADERLESS = {
     "SMSSpamCollection": (SMS, "text_table", {"data.text_column": "column_2"}),
     "sms.tsv": (SMS, "text_table", {"data.text_column": "column_2"}),
     "sms.txt": (SMS, "text_table", {"data.label_column": "column_1"}),
+    "quotes.tsv": (SMS.replace("it is", '"it is'), "text_table", {"data.quotes": False}),
     "photos.csv": ("images/0.png,cat\nimages/1.png,dog\n" * 9, "image_table", PATH_AND_CLASS),
     "train.txt": ("images/0.png 3\nimages/1.png 1\n" * 9, "image_table", PATH_AND_CLASS),
+    "val.txt": ("images/0.png 3\nimages/1.png 1\n", "image_table", PATH_AND_CLASS),
 }
 
 
