@@ -72,27 +72,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> None:
-    from fmkit.commands import help
     from fmkit.core import registry
+    from fmkit.core.errors import ConfigError, FmkitError, received
 
     name, *rest = words or ["help"]
     name = ALIASES.get(name, name)
     flags = [number for number, word in enumerate(rest) if word in ("-h", "--help")]
-    if name in ("-h", "--help", "help"):
-        if rest:
-            help.topic(rest[0], SUMMARIES)
-        else:
-            help.overview(SUMMARIES)
-    elif name in ("-V", "--version", "version"):
-        help.version()
+    if name in ("-h", "--help", "help", "-V", "--version", "version") or (
+        name in COMMANDS and flags
+    ):
+        _help(name, rest, flags)
     elif name not in COMMANDS:
-        from fmkit.core.errors import ConfigError, received
-
         raise ConfigError(
             received("command", name, list(COMMANDS)), "fmkit --help lists the commands."
         )
-    elif not flags:
-        registry.load(f"fmkit.commands.{COMMANDS[name][0]}")(rest)
+    else:
+        try:
+            registry.load(f"fmkit.commands.{COMMANDS[name][0]}")(rest)
+        except FmkitError as error:
+            from fmkit.commands.output import corrected_line
+
+            corrected_line.add_corrected_line(error, name, words)
+            raise
+
+
+def _help(name: str, rest: list[str], flags: list[int]) -> None:
+    from fmkit.commands import help
+
+    if name in ("-V", "--version", "version"):
+        help.version()
+    elif name not in COMMANDS:
+        help.topic(rest[0], SUMMARIES) if rest else help.overview(SUMMARIES)
     elif topics := rest[flags[0] + 1 :]:
         help.topic(topics[0], SUMMARIES, name)
     else:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from fmkit.commands import launch
+from fmkit.commands.options import parse_words
 from fmkit.commands.output import json_output
 from fmkit.commands.output.run_tables import Rows
 from fmkit.core import console
@@ -29,7 +29,7 @@ def cache(arguments: Sequence[str]) -> None:
         ConfigError: no such verb, option or entry.
         ResourceError: the cache's folder cannot be used.
     """
-    words, options = launch.parse_words("fmkit cache", arguments, OPTIONS)
+    words, options = parse_words("fmkit cache", arguments, OPTIONS)
     verb = words.pop(0) if words else "list"
     if verb not in _VERBS:
         raise ConfigError(received("fmkit cache", verb, _VERBS))

@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from fmkit.commands import launch
+from fmkit.commands.options import parse_words
 from fmkit.commands.output import json_output
 from fmkit.core import console, files, machine, requirements
 from fmkit.core.console import escape_markup, stdout
@@ -39,7 +39,7 @@ def doctor(arguments: Sequence[str]) -> None:
     Raises:
         ConfigError: it takes no words.
     """
-    words, _ = launch.parse_words("fmkit doctor", arguments, ())
+    words, _ = parse_words("fmkit doctor", arguments, ())
     if words:
         raise ConfigError(received("fmkit doctor", " ".join(words), "nothing after it"))
     content = examine()

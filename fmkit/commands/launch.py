@@ -1,8 +1,7 @@
 """How a command starts: plugins, the config that Hydra composes, and groups of an earlier run."""
 
 import os
-import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +13,7 @@ from fmkit.config.preflight import check
 from fmkit.config.registry import COMMAND_WORDS, tasks
 from fmkit.config.saved_config import for_objective, overrides, quote
 from fmkit.core import console, machine, registry
-from fmkit.core.errors import ConfigError, FmkitError, received
+from fmkit.core.errors import ConfigError, FmkitError
 from fmkit.core.files import display_path
 from fmkit.store import run_dir, run_index
 from fmkit.store.run_reader import RunReader
@@ -117,21 +116,6 @@ def inherit(
     pairs = zip(line.words, line.overrides, strict=True)
     typed = [word for word, override in pairs if override.key_or_group != key]
     return command_line.parse(line.command, [*line.flags, *words, *typed])
-
-
-def parse_words(
-    command: str, arguments: Sequence[str], options: Collection[str], hint: str = ""
-) -> tuple[list[str], dict[str, str]]:
-    """The words and the `key=value` options of a command whose config Hydra does not compose.
-
-    Raises:
-        ConfigError: an unknown option.
-    """
-    words = [word for word in arguments if not re.match(r"[\w.]+=", word)]
-    for word in arguments:
-        if word not in words and word.partition("=")[0] not in options:
-            raise ConfigError(received(command, word, options), hint)
-    return words, dict(word.split("=", 1) for word in arguments if word not in words)
 
 
 def allowed_names(file: Any = None) -> dict[str, list[str]]:

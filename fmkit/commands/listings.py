@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit.commands import launch
+from fmkit.commands.options import parse_words
 from fmkit.commands.output import json_output
 from fmkit.commands.output.result_tables import new_table, print_table
 from fmkit.config.registry import config_class, sources
@@ -27,7 +27,7 @@ def models(arguments: Sequence[str]) -> None:
     Raises:
         ConfigError: no name has it.
     """
-    words, _ = launch.parse_words("fmkit models", arguments, ())
+    words, _ = parse_words("fmkit models", arguments, ())
     rows = [_model(name) for name in registry.names()]
     presets = [
         _sizes(name, row.modality, row.parameters) | {"description": row.description}
@@ -50,7 +50,7 @@ def data(arguments: Sequence[str]) -> None:
     Raises:
         ConfigError: no name has the word.
     """
-    words, _ = launch.parse_words("fmkit data", arguments, ())
+    words, _ = parse_words("fmkit data", arguments, ())
     rows = [_source(name) for name, _ in sources()]
     rows = _with_words(rows, words)
     if not rows:

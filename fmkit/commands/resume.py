@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from fmkit.commands import launch
+from fmkit.commands.options import parse_words
 from fmkit.commands.output import failures, json_output
 from fmkit.commands.training import resumed_run, training_run
 from fmkit.commands.training.resumed_run import Request
@@ -56,7 +56,7 @@ def parse(arguments: Sequence[str]) -> Request:
     hint = "A resumed run keeps its config; to change more, start another with init=RUN."
     keys = [word.partition("=")[0] for word in arguments]
     phases = {key: match[1] for key in keys if (match := _EPOCHS.fullmatch(key))}
-    words, options = launch.parse_words("fmkit resume", arguments, [*OPTIONS, *phases], hint)
+    words, options = parse_words("fmkit resume", arguments, [*OPTIONS, *phases], hint)
     words += [options["run"]] if options.get("run") else []
     if len(words) != 1:
         expected = "one run: its folder, its id, or `last`"

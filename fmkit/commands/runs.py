@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit.commands import launch, run_removal
+from fmkit.commands import run_removal
+from fmkit.commands.options import parse_words
 from fmkit.commands.output import json_output, run_tables
 from fmkit.commands.output.run_tables import Rows
-from fmkit.config.registry import larger_is_better
 from fmkit.core import console, files, safe_io
 from fmkit.core.errors import ConfigError, received
 from fmkit.evaluation.write import escape_formula
@@ -41,7 +41,7 @@ def runs(arguments: Sequence[str]) -> None:
     """
     as_csv, is_confirmed = (flag in arguments for flag in _FLAGS)
     arguments = [word for word in arguments if word not in _FLAGS]
-    words, options = launch.parse_words("fmkit runs", arguments, OPTIONS)
+    words, options = parse_words("fmkit runs", arguments, OPTIONS)
     verb = words.pop(0) if words else "list"
     if verb not in _RUNS_PER_VERB:
         raise ConfigError(received("fmkit runs", verb, list(_RUNS_PER_VERB)))
@@ -98,6 +98,8 @@ def _show_list(runs_dir: Path, as_csv: bool) -> None:
 
 
 def _show_ranking(runs_dir: Path, metric: str, data: str | None, as_csv: bool) -> None:
+    from fmkit.config.registry import larger_is_better  # which loads the schema of all keys
+
     is_larger_better = larger_is_better(metric)
     ranked = run_index.best(runs_dir, metric, data, is_larger_better)
     overrides = _overrides_of_jobs(ranked)
@@ -119,8 +121,8 @@ def _objects(
 
 def _overrides_of_jobs(summaries: Sequence[RunSummary]) -> dict[str, list[str]]:
     """By id, the overrides in which the jobs of one sweep differ; empty for any other runs."""
-    parents = {run.folder.absolute().parent for run in summaries}
-    if len(parents) != 1 or parents.pop().parent.name != run_index.SWEEPS:
+    parents = {run.folder.parent for run in summaries}
+    if len(parents) != 1 or parents.pop().absolute().parent.name != run_index.SWEEPS:
         return {}
     overrides = {run.id: RunReader(run.folder).overrides() for run in summaries}
     shared = set.intersection(*map(set, overrides.values())) if len(overrides) > 1 else set()

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 
 from fmkit.commands import launch
+from fmkit.commands.options import parse_words
 from fmkit.commands.output import json_output
 from fmkit.config import json_schema
 from fmkit.config.registry import COMMANDS
@@ -22,7 +23,7 @@ def schema(arguments: Sequence[str]) -> None:
     Raises:
         ConfigError: there is no such command or group.
     """
-    words, options = launch.parse_words("fmkit schema", arguments, OPTIONS)
+    words, options = parse_words("fmkit schema", arguments, OPTIONS)
     subject = words[0] if words else "finetune"
     subjects = [*COMMANDS, *json_schema.GROUPS]
     if len(words) > 1 or subject not in subjects:

@@ -122,7 +122,8 @@ def error(message: str, hint: str = "") -> None:
     """Print an error message, and what to do about it, to stderr."""
     stderr.print(Text.assemble(("error:", "bold red"), " ", clean(message)))
     if hint:
-        stderr.print(Text(f"  {clean(hint)}"))
+        lines = clean(hint).replace("\n", "\n  ")
+        stderr.print(Text(f"  {lines}"))
 
 
 @contextlib.contextmanager

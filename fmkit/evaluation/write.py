@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fmkit.core import files
-from fmkit.data.findings import UnusableInput
-from fmkit.data.formats.tables import ParquetTable
 from fmkit.store import run_dir
 
 
@@ -38,6 +36,9 @@ def write_evaluation(
 
 def recorded_ids(folder: Path, name: str) -> set[str] | None:
     """The ids of the examples that an evaluation of a run was made of; None: they are unknown."""
+    from fmkit.data.findings import UnusableInput
+    from fmkit.data.formats.tables import ParquetTable
+
     path = folder / run_dir.EVALUATION / f"{name}.parquet"
     if not path.exists():
         return None

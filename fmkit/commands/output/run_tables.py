@@ -11,7 +11,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from fmkit.core import console, errors
+from fmkit.core import errors, sanitize
 from fmkit.core.errors import ArtifactError
 from fmkit.store import run_index
 
@@ -46,12 +46,11 @@ class Rows:
     rows: Sequence[Sequence[Any]]
 
     def __rich_console__(self, target: Console, options: ConsoleOptions) -> RenderResult:
-        cells = [[_cell(value) for value in row] for row in self.rows]
         if not target.is_terminal:
-            header = [_cell(name) for name in self.columns]
-            lines = ["\t".join(cell.plain for cell in row) for row in [header, *cells]]
-            yield Segment("\n".join([f"# {_cell(self.title).plain}", *lines]) + "\n")
+            lines = ["\t".join(map(_line, row)) for row in [self.columns, *self.rows]]
+            yield Segment("\n".join([f"# {_line(self.title)}", *lines]) + "\n")
             return
+        cells = [[_cell(value) for value in row] for row in self.rows]
         shown, left_out, room = [], [], options.max_width
         table = Table(title=_cell(self.title), title_justify="left", box=box.SIMPLE, pad_edge=False)
         for number, name in enumerate(self.columns):
@@ -73,6 +72,11 @@ class Rows:
 
 
 def _cell(value: Any) -> Text:
+    """A value as one line, which no markup changes."""
+    return Text(_line(value))
+
+
+def _line(value: Any) -> str:
     """A value as one line of text without control characters."""
     if isinstance(value, float):
         text = f"{value:.6g}"
@@ -80,7 +84,7 @@ def _cell(value: Any) -> Text:
         text = json.dumps(value)
     else:
         text = NOTHING if value in (None, "") else str(value)
-    return Text.from_markup(console.escape_markup(text), emoji=False)
+    return sanitize.escape_invisible(text)
 
 
 def listing(
