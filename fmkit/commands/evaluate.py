@@ -123,7 +123,7 @@ def _evaluate(
         return evaluator.evaluate(
             evaluator.EvaluationInputs(
                 trained.model, loader, indices, data.examples, labels, spec.classes, trained.task,
-                config.bootstrap, config.runtime.seed, validation, [progress],
+                config.bootstrap, config.runtime.seed, validation, [progress], trained.inference,
             )
         )  # fmt: skip
 

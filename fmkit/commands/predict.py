@@ -1,5 +1,6 @@
 """`fmkit predict`: predict new photos or texts with a finished run."""
 
+import contextlib
 import dataclasses
 import shlex
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from fmkit.commands.output import json_output, result_tables
 from fmkit.config import command_line, saved_config
 from fmkit.config.registry import task_entry
 from fmkit.config.schema.commands import PredictConfig
-from fmkit.core import console, files, registry
+from fmkit.core import console, files, machine, registry
 from fmkit.core.errors import ConfigError, DataError, plural
 from fmkit.core.modalities import ModalityEntry, modality_entry
 from fmkit.evaluation import write
@@ -20,6 +21,8 @@ from fmkit.store.run_reader import RunReader
 
 _SHOWN = 10
 """Predictions in the object of `--json`, and warnings; the table has all."""
+_RECORD = "record.jsonl"
+"""In the run's predictions/: a row for each table, with what computed it."""
 
 
 def predict(arguments: Sequence[str]) -> dict[str, Any] | None:
@@ -67,6 +70,10 @@ def predict_inputs(config: PredictConfig) -> dict[str, Any]:
     trained = launch.load_run(run, config.runtime)
     columns, errors = registry.load(_modality(run).predict)(trained, inputs, config.batch_size)
     write.write_table(output, columns)  # before an error is raised: it has the reason per input
+    count, engine = len(next(iter(columns.values()))), trained.inference.record
+    _record(run, {"table": str(output), "rows": count, "errors": len(errors), "engine": engine})
+    if config.runtime.verbose and engine["parity"]:
+        console.info(f"predict: computed by {engine['name']} ({engine['reason']})")
     for message in errors[:_SHOWN]:
         console.warning(message)
     if len(errors) > _SHOWN:
@@ -79,9 +86,9 @@ def predict_inputs(config: PredictConfig) -> dict[str, Any]:
             **{
                 "run": run.folder.absolute(),
                 "table": output,
-                "rows": len(next(iter(columns.values()))),
+                "rows": count,
             },
-            **{"columns": list(columns), "first": first, "errors": errors},
+            **{"columns": list(columns), "first": first, "errors": errors, "engine": engine},
         },
         lambda: result_tables.predictions(columns, _modality(run).noun, len(errors), output),
     )
@@ -108,6 +115,14 @@ def predict_values(run: RunReader, trained: Any, values: Any, batch_size: int) -
     columns, errors = registry.load(_modality(run).predict)(trained, inputs, batch_size)
     _require_readable(run, inputs, errors, errors[0] if errors else "")
     return dict(columns)
+
+
+def _record(run: RunReader, row: dict[str, Any]) -> None:
+    """Add a prediction to the run's list of them; a run in a read-only folder has none."""
+    path = run.folder / run_dir.PREDICTIONS / _RECORD
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(exist_ok=True)
+        files.append_json_line(path, {"time": machine.local_time(), **row})
 
 
 def _modality(run: RunReader) -> ModalityEntry:

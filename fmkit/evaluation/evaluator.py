@@ -16,6 +16,7 @@ from fmkit.config.registry import LOSSES, Evaluator
 from fmkit.core import registry
 from fmkit.core.errors import DataError, FmkitError, NonFiniteError, received
 from fmkit.data.examples import Examples
+from fmkit.evaluation.inference import Inference
 from fmkit.train.task_model import TaskModel
 
 
@@ -37,6 +38,7 @@ class EvaluationInputs:
         validation: metrics of the run's own validation split, for an evaluator that needs one of
             them; empty where there are none; None where this is the validation split.
         callbacks: of Keras, called with each batch that is predicted.
+        inference: what runs `model`; None: Keras.
     """
 
     model: TaskModel
@@ -50,6 +52,7 @@ class EvaluationInputs:
     seed: int
     validation: Mapping[str, Any] | None = field(default_factory=dict)
     callbacks: Sequence[Any] = ()
+    inference: Inference | None = None
 
     @property
     def ids(self) -> list[str]:
@@ -57,9 +60,9 @@ class EvaluationInputs:
         return [self.examples.ids[index] for index in self.indices]
 
     def predict(self) -> Any:
-        """The network's outputs for the examples that are evaluated."""
-        batches = self.loader.ordered(self.indices)
-        return self.model.predict(batches, verbose=0, callbacks=[*self.callbacks])
+        """The network's outputs for the examples that are evaluated, (N, K)."""
+        inference = self.inference or Inference(self.model)
+        return inference.outputs(self.loader, self.indices, self.callbacks)
 
 
 EvaluationResult = tuple[dict[str, Any], dict[str, Any]]
@@ -91,7 +94,8 @@ def evaluate(inputs: EvaluationInputs) -> EvaluationResult:
         if data_error is None:
             raise
         raise data_error from error
-    return {"n": len(inputs.indices), **metrics}, columns
+    engine = {"engine": inputs.inference.record} if inputs.inference else {}
+    return {"n": len(inputs.indices), **metrics, **engine}, columns
 
 
 def extra_files(task: Any, columns: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+import keras
+
 from fmkit.config import saved_config
 from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.runtime import RuntimeConfig
@@ -10,6 +12,7 @@ from fmkit.config.schema.task import CausalLmConfig, TaskConfig
 from fmkit.core.modalities import modality_entry
 from fmkit.core.types import DataSpec
 from fmkit.evaluation import evaluator
+from fmkit.evaluation.inference import Inference
 from fmkit.evaluation.progress import Progress
 from fmkit.models import lora
 from fmkit.models.backbone import Backbone
@@ -30,6 +33,7 @@ class LoadedRun:
     task: Any
     spec: DataSpec
     backbone: Backbone
+    inference: Inference  # what runs the network, or the part of it that gives features
     verbose: bool = True  # whether progress is shown
 
     def progress(self, noun: str, total: int, step: int = 1) -> Progress:
@@ -47,7 +51,7 @@ def load(run: RunReader, runtime: RuntimeConfig, objective: str | None = None) -
     Raises:
         ArtifactError: the run is damaged or has no checkpoint.
     """
-    devices.prepare(runtime)
+    machine = devices.prepare(runtime)
     model_config, task_config, best, objective = check_run(run, objective)
     spec = run.spec(objective)
     backbone, task, model = build_model.build_model(model_config, task_config, spec)
@@ -58,7 +62,9 @@ def load(run: RunReader, runtime: RuntimeConfig, objective: str | None = None) -
     paths = init_from_run.learned_paths(model) if joint.is_joint(run.config()) else None
     variables.assign(model, weights, paths)
     lora.merge_adapters(model)
-    return LoadedRun(run, model, task, spec, backbone, runtime.verbose)
+    network = model if task.features is None else keras.Model(model.inputs[0], task.features)
+    inference = Inference(network, runtime.extractor, machine.kind, machine.precision)
+    return LoadedRun(run, model, task, spec, backbone, inference, runtime.verbose)
 
 
 def pretrained(model: ModelConfig, runtime: RuntimeConfig) -> tuple[Backbone, Any]:

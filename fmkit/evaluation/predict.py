@@ -3,16 +3,17 @@
 N inputs, K outputs per input.
 """
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import keras
 import numpy as np
 
 from fmkit.config import saved_config
 from fmkit.core import registry
 from fmkit.core.errors import ConfigError, FmkitError
+from fmkit.core.machine import available_cores
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
 from fmkit.data.images import decode as image_decoding
@@ -22,8 +23,11 @@ from fmkit.data.predict_photos import PhotoInputs
 from fmkit.evaluation import evaluator
 from fmkit.evaluation.load_run import LoadedRun, validation
 from fmkit.train import task_data
+from fmkit.train.features.engine import Engine
 
 _SPLIT = "all"
+_BATCHES_AHEAD = 2
+"""Batches of photos that are decoded while the network has another one."""
 
 
 def predict_photos(
@@ -41,39 +45,21 @@ def predict_photos(
     Returns:
         Columns for `write_table`, and a message for each photo that could not be read.
     """
-    image_size, features, model = trained.backbone.image_size, trained.task.features, trained.model
-    if image_size is None:
+    if trained.backbone.image_size is None:
         raise ConfigError(f"run {trained.run.id} reads texts, and input= has photos.")
-    resize = saved_config.section(trained.run.config(), "data").resize  # as in training
-    grey_range = trained.spec.grey_range
-    if features is not None:
-        model = keras.Model(trained.model.inputs[0], features)
+    model, features = trained.inference.model, trained.task.features
     outputs = np.full((len(inputs), model.output.shape[-1]), np.nan)
     errors = list(inputs.errors)
-
-    def decode(index: int) -> np.ndarray | None:
-        if errors[index]:
-            return None
-        pixels = inputs.pixels[index] if inputs.pixels else None
-        if pixels is not None:
-            return image_decoding.from_array(pixels, image_size, resize)
-        try:
-            return image_decoding.decode(inputs.names[index], image_size, resize, grey_range)
-        except FmkitError as error:
-            errors[index] = error.message
-            return None
-
-    with ThreadPoolExecutor() as pool, trained.progress("images", len(inputs)) as progress:
-        for start in range(0, len(inputs), batch_size):
-            numbers = range(start, min(start + batch_size, len(inputs)))
-            decoded = zip(numbers, pool.map(decode, numbers), strict=True)
-            images = {number: image for number, image in decoded if image is not None}
-            if images:
-                # Padded, so that one traced graph serves every batch.
-                batch = np.zeros((batch_size, image_size, image_size, 3), np.float32)
-                batch[: len(images)] = list(images.values())
-                outputs[list(images)] = np.asarray(model.predict_on_batch(batch))[: len(images)]
-            progress.advance(len(numbers))
+    # Of one size, so that one traced graph serves every batch.
+    batch_size = max(1, min(batch_size, len(inputs)))
+    decoded = _decode_ahead(_decoder(trained, inputs, errors), len(inputs), batch_size)
+    chosen: Engine | None = None
+    with trained.progress("images", len(inputs)) as progress:
+        for numbers, images in decoded:
+            if numbers:
+                chosen = chosen or trained.inference.choose(images, len(inputs))
+                outputs[numbers] = chosen.run(images)[0][: len(numbers)]
+            progress.advance(batch_size)
     columns: dict[str, Any] = {"id" if inputs.pixels else "path": list(inputs.names)}
     messages = [error for error in errors if error]
     if features is None:
@@ -82,6 +68,59 @@ def predict_photos(
         columns |= {f"feature_{number}": column for number, column in enumerate(outputs.T)}
         columns |= {"error": errors} if messages else {}
     return _with_own_columns(columns, inputs.columns), messages
+
+
+def _decoder(
+    trained: LoadedRun, inputs: PhotoInputs, errors: list[str]
+) -> Callable[[int], np.ndarray | None]:
+    """From a photo's number to its pixels, (S, S, 3) uint8, or None and its error in `errors`."""
+    image_size, grey_range = trained.backbone.image_size or 0, trained.spec.grey_range
+    resize = saved_config.section(trained.run.config(), "data").resize  # as in training
+
+    def decode(number: int) -> np.ndarray | None:
+        if errors[number]:
+            return None
+        pixels = inputs.pixels[number] if inputs.pixels else None
+        if pixels is not None:
+            return image_decoding.from_array(pixels, image_size, resize)
+        try:
+            return image_decoding.decode(inputs.names[number], image_size, resize, grey_range)
+        except FmkitError as error:
+            errors[number] = error.message
+            return None
+
+    return decode
+
+
+def _decode_ahead(
+    decode: Callable[[int], np.ndarray | None], count: int, batch_size: int
+) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Batches of photos, decoded by threads while the network has those before.
+
+    Yields:
+        The numbers of the photos that could be read, and their pixels (B, S, S, 3) uint8; rows
+        after those are zero.
+    """
+    with ThreadPoolExecutor(available_cores()) as pool:
+        starts = range(0, count, batch_size)
+        waiting: deque[tuple[range, list[Future[np.ndarray | None]]]] = deque()
+        for start in [*starts, *[count] * _BATCHES_AHEAD]:
+            numbers = range(start, min(start + batch_size, count))
+            waiting.append((numbers, [pool.submit(decode, number) for number in numbers]))
+            if len(waiting) <= _BATCHES_AHEAD:
+                continue
+            numbers, futures = waiting.popleft()
+            images = {
+                number: image
+                for number, future in zip(numbers, futures, strict=True)
+                if (image := future.result()) is not None
+            }
+            batch = np.zeros((0,), np.uint8)
+            if images:
+                first = next(iter(images.values()))
+                batch = np.zeros((batch_size, *first.shape), first.dtype)
+                batch[: len(images)] = list(images.values())
+            yield list(images), batch
 
 
 def _with_own_columns(columns: dict[str, Any], own: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
@@ -184,9 +223,9 @@ def _predict_rows(trained: LoadedRun, inputs: TextInputs, batch_size: int) -> di
         return all_ids | _insert_unreadable(columns, readable, inputs.errors)
     outputs = np.full((len(inputs.ids), trained.model.output.shape[-1]), np.nan)
     if len(readable):
-        batches = loader.ordered(data.splits[_SPLIT])
         with trained.progress("texts", len(readable), batch_size) as progress:
-            outputs[readable] = trained.model.predict(batches, verbose=0, callbacks=[progress])
+            indices = data.splits[_SPLIT]
+            outputs[readable] = trained.inference.outputs(loader, indices, [progress])
     return all_ids | _output_columns(outputs, trained, inputs.errors)
 
 

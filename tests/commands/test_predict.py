@@ -14,7 +14,9 @@ from kept_runs import kept_run
 from PIL import Image
 
 from fmkit.core import console
+from fmkit.evaluation import predict
 from fmkit.evaluation.progress import Progress
+from fmkit.train.features import engine
 
 TEXTS = ["the price is 7", "his name is Ada"]
 
@@ -226,3 +228,76 @@ def test_a_terminal_gets_a_bar(monkeypatch):
         progress.advance(7)
     assert "eval: texts" in shown.getvalue()
     assert "7/7" in shown.getvalue()
+
+
+@pytest.fixture
+def openvino(monkeypatch):
+    """Keras under the name of OpenVINO; the shapes of the batches that it ran."""
+    shapes = []
+
+    def exported(model, shape):
+        keras = engine._keras(model)
+
+        def run(batch):
+            shapes.append(batch.shape)
+            return keras(batch)
+
+        return "openvino 0", run
+
+    monkeypatch.setattr(engine, "_installed", lambda: True)
+    monkeypatch.setattr(engine, "_openvino", exported)
+    return shapes
+
+
+def numbers(table):
+    return table.filter(like="probability_").astype(float).to_numpy()
+
+
+def test_texts_of_all_lengths_in_an_engine_keep_their_order(texts, predicted, openvino, tmp_path):
+    words = np.random.default_rng(0).integers(1, 9, 50)
+    lines = [f"{number} " + "gold and " * count for number, count in enumerate(words)]
+    (tmp_path / "lines.txt").write_text("\n".join(lines))
+    plain = predicted("lines.txt", "batch_size=8", "runtime.extractor=keras").table
+    assert not openvino
+    result = predicted("lines.txt", "batch_size=8", "runtime.extractor=openvino")
+    assert list(result.table["text"]) == list(plain["text"]) == [line.strip() for line in lines]
+    np.testing.assert_allclose(numbers(result.table), numbers(plain), atol=1e-5)
+    assert len({width for _, width in openvino}) > 1
+    assert "computed by openvino 0" in result.err
+    rows = [json.loads(row) for row in (texts / "predictions/record.jsonl").open()]
+    assert [row["engine"]["name"] for row in rows] == ["keras", "openvino 0"]
+    assert [row["rows"] for row in rows] == [50, 50]
+    assert rows[1]["engine"]["parity"]["max_rel"] <= rows[1]["engine"]["parity"]["allowed"]
+
+
+def test_photos_in_an_engine_are_predicted_as_by_keras(images, predicted, openvino, tmp_path):
+    plain = predicted("photos", "batch_size=4").table
+    table = predicted("photos", "batch_size=4", "runtime.extractor=openvino").table
+    assert openvino
+    assert list(table["path"]) == list(plain["path"])
+    np.testing.assert_allclose(numbers(table), numbers(plain), atol=1e-5)
+    one = predicted(table["path"][5]).table
+    np.testing.assert_allclose(numbers(one)[0], numbers(plain)[5], atol=1e-5)
+
+
+def test_eval_says_what_computed_it(images, openvino, fmkit):
+    for setting, name in (("keras", "keras"), ("openvino", "openvino 0")):
+        assert fmkit("eval", "run=last", "split=val", f"runtime.extractor={setting}")[0] == 0
+        assert json.loads((images / "eval/val.json").read_text())["engine"]["name"] == name
+
+
+def test_photos_are_decoded_a_few_batches_ahead():
+    begun = []
+
+    def decode(number):
+        begun.append(number)
+        return None if number % 5 == 0 else np.full((2, 2, 3), number, np.uint8)
+
+    seen = []
+    for numbers, batch in predict._decode_ahead(decode, 35, 4):
+        assert len(begun) <= len(seen) + 5 + 4 * 3
+        assert [int(row[0, 0, 0]) for row in batch[: len(numbers)]] == numbers
+        assert len(batch) == 4
+        seen += numbers
+    assert seen == [number for number in range(35) if number % 5]
+    assert sorted(begun) == list(range(35))

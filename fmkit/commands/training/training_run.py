@@ -344,10 +344,13 @@ def _evaluate(
         validation; of a joint run those of the primary objective.
     """
     from fmkit.evaluation import evaluator
+    from fmkit.evaluation.inference import Inference
 
     summary: dict[str, Any] = {}
     last: dict[str, Any] = {}
+    machine = assembly.devices
     for number, part in enumerate(assembly.evaluated()):
+        inference = Inference(part.model, config.runtime.extractor, machine.kind, machine.precision)
         by_split: dict[str, Any] = {}
         validation: dict[str, Any] = {}
         data = part.data.examples
@@ -359,7 +362,7 @@ def _evaluate(
                 evaluator.EvaluationInputs(
                     part.model, part.loader, indices, data, data.labels, part.data.spec.classes,
                     part.task, BOOTSTRAP, config.runtime.seed,
-                    None if split == "val" else validation,
+                    None if split == "val" else validation, inference=inference,
                 )
             )  # fmt: skip
             name = split if number == 0 else f"{split}-{part.name}"

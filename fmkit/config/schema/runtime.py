@@ -27,7 +27,7 @@ class RuntimeConfig:
     devices: str = key("one", "Use `one` or `all` GPUs of this machine.", choices=("one", "all"))
     extractor: str = key(
         "auto",
-        "Engine for frozen features: `keras`, `openvino`, or `auto` (OpenVINO where it is faster).",
+        "Engine of frozen features, `predict` and `eval`: `keras`, `openvino`, `auto` (by length).",
         choices=("auto", "keras", "openvino"),
     )
     memory_budget: str = key(

@@ -10,7 +10,7 @@ Legend: N examples, B batch, C classes, K width of a target, T tokens, S side of
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -110,6 +110,15 @@ class Loader:
         random inputs.
         """
         return self.ordered(indices)
+
+    def pass_order(self, indices: np.ndarray) -> np.ndarray:
+        """The order in which one pass over the examples at `indices` takes the least time.
+
+        Returns:
+            Positions in `indices`, (N,), for `ordered(indices[order])`; `restore_order` puts what
+            comes out of that back in the order of `indices`.
+        """
+        return np.arange(len(indices))
 
     def describe(self) -> str:
         """What the loader holds, in one phrase for the log."""
@@ -258,6 +267,35 @@ def finalize(dataset: tf.data.Dataset, steps: int, prefetched: int = 2) -> tf.da
     """Known length, options, and some batches that wait for the model: every pipeline's end."""
     counted = dataset.apply(tf.data.experimental.assert_cardinality(steps))
     return counted.prefetch(prefetched).with_options(pipeline_options())
+
+
+def restore_order(
+    batches: Iterable[Sequence[np.ndarray]], order: np.ndarray
+) -> Iterator[list[np.ndarray]]:
+    """The rows of a pass in the order that its examples had before `Loader.pass_order`.
+
+    Holds no more rows than it has to wait for.
+
+    Args:
+        batches: arrays (B, ...), the rows of a batch, in the order of the pass.
+        order: of the pass, (N,).
+    """
+    # After so many rows of the pass, all up to the last of them have come.
+    complete = np.flatnonzero(np.maximum.accumulate(order) == np.arange(len(order))) + 1
+    pending: list[Sequence[np.ndarray]] = []
+    passed = received = 0
+    for batch in batches:
+        pending.append(batch)
+        received += len(batch[0])
+        count = int(np.searchsorted(complete, received, side="right"))
+        end = int(complete[count - 1]) if count else 0
+        if end == passed:
+            continue
+        rows = [np.concatenate(parts) for parts in zip(*pending, strict=True)]
+        places = np.argsort(order[passed:end])
+        yield [array[places] for array in rows]
+        pending = [[array[end - passed :] for array in rows]]
+        passed = end
 
 
 def random_generator(name: str, step: int) -> np.random.Generator:

@@ -38,6 +38,8 @@ PADDING = -1
 
 _TEXTS_AT_ONCE = 2048  # so that a tokenizer's threads have enough to do
 _ROWS_AT_ONCE = 256  # that are read for a digest
+_PASS_WINDOW = 16_384
+"""Texts that are sorted by length together, so that what a pass makes of them fits into memory."""
 
 
 class TextLoader(DatasetLoader):
@@ -77,6 +79,21 @@ class TextLoader(DatasetLoader):
     def order(self, indices: np.ndarray, seed: int) -> EpochOrder:
         """Which of the examples at `indices` are in which training step."""
         return LengthOrder(indices, seed, self._batch_size, self.rows.lengths)
+
+    def pass_order(self, indices: np.ndarray) -> np.ndarray:
+        """By length, the longest first, in windows: batches with little padding, of few lengths.
+
+        In the first batch there are texts of all lengths, so that an engine that computes it as
+        Keras does is right about padding, too.
+        """
+        lengths = self.rows.lengths[np.asarray(indices, np.int64)]
+        window = np.arange(len(lengths)) // _PASS_WINDOW
+        order = np.lexsort((-lengths, window))  # stable
+        if len(order) <= self._batch_size:
+            return order
+        last = min(len(order), _PASS_WINDOW) - 1
+        spread = np.unique(np.linspace(0, last, self._batch_size).astype(np.int64))
+        return np.concatenate([order[spread], np.delete(order, spread)])
 
     def describe(self) -> str:
         """How long the texts are and how many were cut, in one phrase for the log."""

@@ -18,6 +18,7 @@ import numpy as np
 from fmkit.config import units
 from fmkit.core.errors import plural
 from fmkit.core.modalities import ModalityEntry
+from fmkit.data.loaders.base import restore_order
 from fmkit.data.loaders.feature_loader import FeatureLoader
 from fmkit.store import array_cache
 from fmkit.store.array_cache import ArrayCache, CachedArrays
@@ -195,10 +196,11 @@ class _Extraction:
         runtime, indices = assembly.config.runtime, assembly.splits[split]
         self.store.make_room(len(indices) * self.graph_split.row_bytes(runtime.cache_dtype))
         augment = self.phase.augment if split == "train" else "none"
-        dataset = assembly.loader.augmented(indices, runtime.seed, view, augment)
+        order = assembly.loader.pass_order(indices)
+        dataset = assembly.loader.augmented(indices[order], runtime.seed, view, augment)
         try:
-            images = (batch[0] for batch in dataset.as_numpy_iterator())
-            first = next(images)
+            inputs = (batch[0] for batch in dataset.as_numpy_iterator())
+            first = next(inputs)
             if self.engine is None:
                 lower = self.graph_split.lower
                 lower.jit_compile = assembly.devices.jit_compile()
@@ -214,8 +216,9 @@ class _Extraction:
                 "parity": self.engine.parity,
             }
             steps = assembly.loader.steps_per_epoch(len(indices))
-            batches = self._run(self.engine, itertools.chain([first], images), steps)
-            self.store.write(key, facts, made, runtime.cache_dtype, batches)
+            batches = self._run(self.engine, itertools.chain([first], inputs), steps)
+            restored = restore_order(batches, order)
+            self.store.write(key, facts, made, runtime.cache_dtype, restored)
         except Exception as error:
             if assembly.loader.data_error(error) is not None:
                 assembly.loader.prepare(indices)  # reports all broken files, not the first alone
@@ -223,9 +226,9 @@ class _Extraction:
         self.seconds += time.monotonic() - began
 
     def _run(
-        self, chosen: Engine, images: Iterator[np.ndarray], steps: int
+        self, chosen: Engine, inputs: Iterator[np.ndarray], steps: int
     ) -> Iterator[Sequence[np.ndarray]]:
-        for number, batch in enumerate(images):
+        for number, batch in enumerate(inputs):
             self.on_batch(number, steps)
             yield chosen.run(batch)
 

@@ -33,12 +33,16 @@ def of_examples(assembly: Assembly, split: str, preset: str | None, view: int) -
     config, plugins = assembly.config, assembly.config.plugins
     # A view is augmented by the examples' positions.
     positions = np.ascontiguousarray(assembly.splits[split], np.int64)
+    order = assembly.loader.pass_order(positions)
+    is_sorted = np.array_equal(order, np.arange(len(order)))  # as all passes of fmkit 0.3 were
     augmentation = {
         "augment": preset, "seed": config.runtime.seed, "view": view,
         "places": hashlib.sha256(positions.tobytes()).hexdigest(),
     }  # fmt: skip
     return {
         **assembly.loader.cache_facts(positions),
+        # The last bits of a text's features depend on what it is in a batch with.
+        **({} if is_sorted else {"order": hashlib.sha256(order.tobytes()).hexdigest()}),
         "view": augmentation if preset else None,
         "dtype": config.runtime.cache_dtype,
         "precision": assembly.devices.precision,

@@ -1,6 +1,6 @@
-"""Runs a frozen model over the images once: Keras, or OpenVINO where that is as exact.
+"""Runs a model over photos or texts once: Keras, or OpenVINO where that is as exact.
 
-B batch, S side of the image in pixels.
+B batch, S side of the image in pixels, T tokens of the longest text in a batch.
 """
 
 import importlib.util
@@ -17,6 +17,7 @@ import numpy as np
 
 from fmkit.core import console
 from fmkit.core.errors import ArtifactError, ConfigError
+from fmkit.models.backbone import PADDING
 
 TOLERANCE = 2e-4
 """Most an output may differ from Keras', as a share of the largest value in it.
@@ -32,8 +33,11 @@ Rough: estimated from ratios on two busy cores, an export was repaid after 6 mil
 small_cnn, 15 with MobileNetV2, 60 with EfficientNet-Lite0 and 25 to 80 with ResNet50.
 """
 
+WORTH_PRODUCTS = 2e12
+"""The same for texts: products of a weight and a token's number, over all tokens of a pass."""
+
 _CHUNK = 8
-"""Images per request. EfficientNet-Lite0 ran 1.5 times as fast in a fixed shape as in a free."""
+"""Examples per request. EfficientNet-Lite0 ran 1.5 times as fast in a fixed shape as in a free."""
 
 _HINT = "Remove runtime.extractor, or set runtime.extractor=keras."
 
@@ -49,8 +53,9 @@ class Engine:
         reason: why this one, as a phrase.
         parity: the first batch against Keras, over all outputs: `max_abs`, `max_rel` (a share of
             the output's largest value), the `engine` and the `allowed` max_rel; None for Keras.
-        run: images (B, S, S, 3), uint8 or float32, 0 to 255 -> an array for each of
-            `model.outputs`, in that order, in the model's dtype. B may differ from call to call.
+        run: images (B, S, S, 3), uint8 or float32, 0 to 255, or tokens (B, T) int32, padded with
+            -1 -> an array for each of `model.outputs`, in that order, in the model's dtype. B and T
+            may differ from call to call.
     """
 
     name: str
@@ -65,25 +70,30 @@ def choose(
     kind: str,
     first_batch: np.ndarray,
     precision: str,
-    images: int | None = None,
+    count: int | None = None,
 ) -> Engine:
-    """The engine for a pass over a frozen model.
+    """The engine for a pass of a model that does not train.
 
     Args:
-        model: Functional model with one input, (B, S, S, 3); its weights must stay as they are.
+        model: Functional model with one input, (B, S, S, 3) or (B, T); its weights must stay as
+            they are. Of texts its outputs are vectors, which depend on no padding.
         setting: `runtime.extractor`. `auto` never fails because of OpenVINO: it uses Keras then.
         kind: `cpu` or `gpu`.
-        first_batch: images (B, S, S, 3), on which OpenVINO has to agree with Keras.
+        first_batch: images (B, S, S, 3) or tokens (B, T), on which OpenVINO has to agree with
+            Keras; texts of several lengths, as are those of the pass.
         precision: Keras' name of the dtype policy; an engine computes in float32 only.
-        images: how many the pass covers, so that `auto` exports for a long one only; None where
-            that is not known.
+        count: examples of the pass, so that `auto` exports for a long one only; None where that is
+            not known.
 
     Raises:
         ConfigError: `openvino` is set and is not installed, or cannot compute in this precision.
         ArtifactError: `openvino` is set and cannot run the model, or disagrees with Keras.
     """
     run_keras, is_required = _keras(model), setting == "openvino"
-    if reason := _reason_for_keras(setting, kind, first_batch, precision, images):
+    reason = why_keras(setting, kind, precision)
+    if not reason and not is_required:
+        reason = _why_not_worth(model, first_batch, count)
+    if reason:
         return Engine("keras", reason, None, run_keras)
     problem, cause = "", None
     try:
@@ -106,21 +116,29 @@ def choose(
     return Engine(name, reason, parity, _with_fallback(run, run_keras))
 
 
-def compare(name: str, run: Runner, reference: Runner, images: np.ndarray) -> dict[str, Any]:
-    """The `parity` of an engine with Keras on a batch; ArtifactError if the shapes differ."""
-    outputs, expected = run(images), reference(images)
-    shapes = [output.shape for output in outputs]
-    expected_shapes = [output.shape for output in expected]
-    if shapes != expected_shapes:
-        raise ArtifactError(
-            f"{name} gave outputs of shapes {shapes}; Keras gives {expected_shapes}."
-        )
+def compare(name: str, run: Runner, reference: Runner, inputs: np.ndarray) -> dict[str, Any]:
+    """The `parity` of an engine with Keras on a batch; ArtifactError if the shapes differ.
+
+    Shorter texts are compared a second time, with less padding than Keras saw them with.
+    """
+    expected = reference(inputs)
+    pairs = [(run(inputs), expected)]
+    if _is_text(inputs) and (is_short := _shorter_texts(inputs)).any():
+        longest = int((inputs[is_short] != PADDING).sum(axis=1).max())
+        pairs.append((run(inputs[is_short, :longest]), [output[is_short] for output in expected]))
     differences, shares = [0.0], [0.0]
-    for ours, theirs in zip(outputs, expected, strict=True):
-        difference = np.max(np.abs(ours.astype(np.float64) - theirs), initial=0.0)
-        largest = np.max(np.abs(theirs), initial=0.0)
-        differences.append(float(difference))
-        shares.append(float(difference / largest) if largest else float(difference))
+    for outputs, references in pairs:
+        shapes = [output.shape for output in outputs]
+        expected_shapes = [output.shape for output in references]
+        if shapes != expected_shapes:
+            raise ArtifactError(
+                f"{name} gave outputs of shapes {shapes}; Keras gives {expected_shapes}."
+            )
+        for ours, theirs in zip(outputs, references, strict=True):
+            difference = np.max(np.abs(ours.astype(np.float64) - theirs), initial=0.0)
+            largest = np.max(np.abs(theirs), initial=0.0)
+            differences.append(float(difference))
+            shares.append(float(difference / largest) if largest else float(difference))
     # NumPy's maximum, unlike Python's, is NaN when one of them is.
     return {
         "engine": name,
@@ -130,10 +148,12 @@ def compare(name: str, run: Runner, reference: Runner, images: np.ndarray) -> di
     }
 
 
-def _reason_for_keras(
-    setting: str, kind: str, first_batch: np.ndarray, precision: str, images: int | None
-) -> str:
-    """Why not to try OpenVINO; empty when it is to be tried. See `choose`."""
+def why_keras(setting: str, kind: str, precision: str) -> str:
+    """Why no other engine is to be tried, whatever the inputs; empty where one may be.
+
+    Raises:
+        ConfigError: `openvino` is set and is not installed, or cannot compute in this precision.
+    """
     if setting == "keras":
         return "runtime.extractor=keras"
     if setting == "openvino":
@@ -153,14 +173,38 @@ def _reason_for_keras(
         return "on a GPU"
     if precision != "float32":
         return f"the precision is {precision}"
-    if not _installed():
-        return "OpenVINO is not installed"
+    return "" if _installed() else "OpenVINO is not installed"
+
+
+def _why_not_worth(model: keras.Model, first_batch: np.ndarray, count: int | None) -> str:
+    """Why an export would not be repaid by a pass over `count` examples; empty where it would."""
+    if _is_text(first_batch):
+        tokens = (count or 0) * (first_batch != PADDING).sum(axis=1).mean()
+        if count is not None and tokens * _products_per_token(model) < WORTH_PRODUCTS:
+            return "too few texts to repay an export to OpenVINO"
+        return ""
     if first_batch.ndim != 4:
-        return "the model does not read images"
+        return "the model reads neither images nor texts"
     _, height, width, _ = first_batch.shape
-    if images is not None and images * height * width < WORTH_PIXELS:
+    if count is not None and count * height * width < WORTH_PIXELS:
         return "too few images to repay an export to OpenVINO"
     return ""
+
+
+def _is_text(inputs: np.ndarray) -> bool:
+    return inputs.ndim == 2 and np.issubdtype(inputs.dtype, np.integer)
+
+
+def _shorter_texts(tokens: np.ndarray) -> np.ndarray:
+    """Which of the texts are shorter than the median, (B,) bool."""
+    lengths = (tokens != PADDING).sum(axis=1)
+    return np.asarray((lengths < np.median(lengths)) & (lengths > 0))
+
+
+def _products_per_token(model: keras.Model) -> int:
+    """Numbers in the kernels of a model of texts; embeddings are looked up."""
+    shapes = [tuple(weight.shape) for weight in model.weights if "embedding" not in weight.path]
+    return sum(int(np.prod(shape)) for shape in shapes if len(shape) > 1)
 
 
 def _installed() -> bool:
@@ -168,10 +212,10 @@ def _installed() -> bool:
 
 
 def _keras(model: keras.Model) -> Runner:
-    def run(images: np.ndarray) -> list[np.ndarray]:
+    def run(inputs: np.ndarray) -> list[np.ndarray]:
         # Under MirroredStrategy every replica gets the whole batch and the results are joined.
-        outputs = keras.tree.flatten(model.predict_on_batch(images))
-        return [np.asarray(output)[: len(images)] for output in outputs]
+        outputs = keras.tree.flatten(model.predict_on_batch(inputs))
+        return [np.asarray(output)[: len(inputs)] for output in outputs]
 
     return run
 
@@ -189,7 +233,8 @@ def _openvino(model: keras.Model, shape: tuple[int, ...]) -> tuple[str, Runner]:
         path = Path(folder) / "model.xml"
         model.export(str(path), format="openvino", verbose=False)
         graph = core.read_model(path)
-        graph.reshape([chunk, *shape[1:]])
+        is_text = len(shape) == 2
+        graph.reshape([chunk, -1] if is_text else [chunk, *shape[1:]])
         settings = {
             "PERFORMANCE_HINT": "THROUGHPUT",
             "PERFORMANCE_HINT_NUM_REQUESTS": -(-shape[0] // chunk),
@@ -201,7 +246,8 @@ def _openvino(model: keras.Model, shape: tuple[int, ...]) -> tuple[str, Runner]:
     count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
     requests = [compiled.create_infer_request() for _ in range(count)]
     name = f"openvino {openvino.__version__.split('-')[0]}"
-    return name, _in_chunks(requests, chunk, _order(compiled.outputs))
+    dtype = np.int32 if is_text else np.float32
+    return name, _in_chunks(requests, chunk, _order(compiled.outputs), dtype)
 
 
 def _order(outputs: list[Any]) -> list[int]:
@@ -221,11 +267,11 @@ def _order(outputs: list[Any]) -> list[int]:
     return [index for _, index in sorted(numbered)]
 
 
-def _in_chunks(requests: list[Any], chunk: int, order: list[int]) -> Runner:
+def _in_chunks(requests: list[Any], chunk: int, order: list[int], dtype: Any) -> Runner:
     """Runs a batch of any size in chunks of a fixed one, each on the next of the requests."""
 
-    def run(images: np.ndarray) -> list[np.ndarray]:
-        pixels = np.ascontiguousarray(images, np.float32)
+    def run(inputs: np.ndarray) -> list[np.ndarray]:
+        rows = np.ascontiguousarray(inputs, dtype)
         outputs: list[np.ndarray] = []
 
         def collect(start: int) -> None:
@@ -233,18 +279,18 @@ def _in_chunks(requests: list[Any], chunk: int, order: list[int]) -> Runner:
             request.wait()
             results = [request.output_tensors[index].data for index in order]
             if not outputs:
-                shapes = [(len(pixels), *result.shape[1:]) for result in results]
+                shapes = [(len(rows), *result.shape[1:]) for result in results]
                 outputs.extend(np.empty(shape, np.float32) for shape in shapes)
             for whole, part in zip(outputs, results, strict=True):
-                whole[start : start + chunk] = part[: len(pixels) - start]
+                whole[start : start + chunk] = part[: len(rows) - start]
 
-        starts = range(0, len(pixels), chunk)
+        starts = range(0, len(rows), chunk)
         for number, start in enumerate(starts):
             if number >= len(requests):
                 collect(starts[number - len(requests)])
-            part = pixels[start : start + chunk]
-            missing = chunk - len(part)
-            part = np.pad(part, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else part
+            part = rows[start : start + chunk]
+            if len(part) < chunk:  # filled with rows that are there: of nothing a softmax is NaN
+                part = part[np.arange(chunk) % len(part)]
             requests[number % len(requests)].start_async({0: part})
         for start in starts[-len(requests) :]:
             collect(start)
@@ -256,10 +302,10 @@ def _in_chunks(requests: list[Any], chunk: int, order: list[int]) -> Runner:
 def _with_fallback(run: Runner, run_keras: Runner) -> Runner:
     """Keras from the first failure on."""
 
-    def guarded(images: np.ndarray) -> list[np.ndarray]:
+    def guarded(inputs: np.ndarray) -> list[np.ndarray]:
         nonlocal run
         try:
-            return run(images)
+            return run(inputs)
         except Exception as error:
             if run is run_keras:
                 raise
@@ -267,7 +313,7 @@ def _with_fallback(run: Runner, run_keras: Runner) -> Runner:
                 f"OpenVINO failed during the pass, so Keras takes over: {_short(error)}"
             )
             run = run_keras
-            return run_keras(images)
+            return run_keras(inputs)
 
     return guarded
 

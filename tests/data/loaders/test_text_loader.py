@@ -5,6 +5,8 @@ import pytest
 
 from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples
+from fmkit.data.loaders import text_loader
+from fmkit.data.loaders.base import restore_order
 from fmkit.data.loaders.text_loader import PADDING, TextLoader
 
 CLASSES = ("even", "odd")
@@ -116,3 +118,44 @@ def test_no_pipeline_is_tuned_while_it_runs():
     texts = loader(examples(10))
     for dataset in (texts.train(np.arange(10), 0, 3), texts.ordered(np.arange(10))):
         assert dataset.options().autotune.enabled is False
+
+
+@pytest.mark.parametrize("window", [5, 16, 1000])
+@pytest.mark.parametrize("count", [0, 3, 4, 50])
+def test_a_pass_in_the_order_of_lengths_is_restored_and_has_little_padding(
+    monkeypatch, window, count
+):
+    monkeypatch.setattr(text_loader, "_PASS_WINDOW", window)
+    whole = examples(60, longest=200)
+    texts, indices = loader(whole, max_length=200), np.random.default_rng(1).permutation(60)[:count]
+    order = texts.pass_order(indices)
+    assert sorted(order) == list(range(count))
+    assert np.array_equal(order, texts.pass_order(indices))
+    passed = [tokens for tokens, _ in texts.ordered(indices[order]).as_numpy_iterator()]
+    restored = list(restore_order(([(rows >= 0).sum(axis=1)] for rows in passed), order))
+    lengths = np.concatenate([np.zeros(0, int), *(rows for (rows,) in restored)])
+    np.testing.assert_array_equal(lengths, texts.rows.lengths[indices])
+    if count == 50 and window == 1000:
+        plain = [tokens for tokens, _ in texts.ordered(indices).as_numpy_iterator()]
+        assert sum(rows.size for rows in passed) < 0.8 * sum(rows.size for rows in plain)
+        first = (passed[0] >= 0).sum(axis=1)  # what an engine is checked on has padding
+        assert first.min() <= np.sort(lengths)[4]
+        assert first.max() == lengths.max()
+
+
+def test_rows_of_a_pass_come_as_soon_as_they_can():
+    order = np.array([2, 0, 1, 3, 5, 4])
+    rows = iter([np.array([20, 0, 10]), np.array([30, 50]), np.array([40])])
+    taken = []
+
+    def batches():
+        for row in rows:
+            taken.append(len(row))
+            yield row, -row
+
+    restored = restore_order(batches(), order)
+    for expected, read in (([0, 10, 20], 3), ([30], 5), ([40, 50], 6)):
+        values, negatives = next(restored)
+        assert (values.tolist(), sum(taken)) == (expected, read)
+        assert negatives.tolist() == [-value for value in expected]
+    assert list(restored) == []

@@ -4,7 +4,10 @@ import keras
 import numpy as np
 import pytest
 
+from fmkit.config.schema.model import ModelConfig
 from fmkit.core.errors import ArtifactError, ConfigError
+from fmkit.models import heads, registry
+from fmkit.models.backbone import PADDING
 from fmkit.train.features import engine as extract
 
 NAME = "openvino 0"
@@ -71,7 +74,7 @@ def test_without_openvino(model, monkeypatch):
     [
         ({"kind": "gpu"}, "GPU"),
         ({"precision": "mixed_bfloat16"}, "mixed_bfloat16"),
-        ({"images": 100}, "too few images"),
+        ({"count": 100}, "too few images"),
     ],
 )
 def test_auto_stays_with_keras(model, monkeypatch, setting, reason):
@@ -79,18 +82,60 @@ def test_auto_stays_with_keras(model, monkeypatch, setting, reason):
     engine = choose(model, "auto", **setting)
     assert engine.name == "keras"
     assert reason in engine.reason
-    assert choose(model, "auto", images=1_000_000).name == NAME
+    assert choose(model, "auto", count=1_000_000).name == NAME
 
 
-def test_a_model_of_texts_stays_with_keras(monkeypatch):
+@pytest.fixture(scope="module")
+def text_model():
+    """A small BERT of random weights and the mean of its tokens."""
+    keras.utils.set_random_seed(0)
+    backbone = registry.build(ModelConfig("small_bert", "none"))
+    return keras.Model(backbone.model.input, heads.pool(backbone))
+
+
+def tokens(lengths, width):
+    rows = np.full((len(lengths), width), PADDING, np.int32)
+    for row, length in zip(rows, lengths, strict=True):
+        row[:length] = np.random.default_rng(length).integers(4, 200, length)
+    return rows
+
+
+def choose_for_texts(model, setting, count=None, lengths=(30, 3, 17, 22, 9)):
+    return extract.choose(model, setting, "cpu", tokens(lengths, 32), "float32", count)
+
+
+def text_outputs(model, batch):
+    return [np.asarray(model.predict_on_batch(batch))]
+
+
+def test_texts_go_to_an_engine_where_there_are_many(text_model, monkeypatch):
+    as_openvino(monkeypatch, lambda batch: text_outputs(text_model, batch))
+    few = choose_for_texts(text_model, "auto", 1000)
+    assert (few.name, few.reason) == ("keras", "too few texts to repay an export to OpenVINO")
+    assert choose_for_texts(text_model, "auto", 10**8).name == NAME
+
+
+def test_an_engine_whose_features_depend_on_the_padding_is_refused(text_model, monkeypatch):
+    def run(batch):
+        return [output * (1 if batch.shape[1] == 32 else 1.01) for output in exact(batch)]
+
+    def exact(batch):
+        return text_outputs(text_model, batch)
+
+    as_openvino(monkeypatch, run)
+    engine = choose_for_texts(text_model, "auto", 10**8)
+    assert engine.name == "keras"
+    assert "differs from Keras" in engine.reason
+
+
+def test_what_is_neither_text_nor_image_stays_with_keras(monkeypatch):
     as_openvino(monkeypatch, None)
-    tokens = keras.Input((None,), dtype="int32")
-    model = keras.Model(tokens, keras.layers.Embedding(10, 4)(tokens))
-    batch = np.ones((3, 16), np.int32)
+    waves = keras.Input((16,))
+    model = keras.Model(waves, keras.layers.Dense(4)(waves))
+    batch = np.ones((3, 16), np.float32)
     engine = extract.choose(model, "auto", "cpu", batch, "float32", 10**9)
-    assert (engine.name, engine.reason) == ("keras", "the model does not read images")
-    (found,) = engine.run(batch)
-    assert found.shape == (3, 16, 4)
+    assert (engine.name, engine.reason) == ("keras", "the model reads neither images nor texts")
+    assert engine.run(batch)[0].shape == (3, 4)
 
 
 def test_openvino_refuses_another_precision(model, monkeypatch):
@@ -178,3 +223,16 @@ def test_openvino_takes_attention():
     ours, theirs = engine.run(photos(3)), model.predict_on_batch(photos(3))
     assert [each.shape for each in ours] == [theirs.shape]
     np.testing.assert_allclose(ours[0], theirs, rtol=1e-3, atol=1e-5)
+
+
+def test_openvino_agrees_with_keras_on_texts_whatever_the_padding(text_model):
+    pytest.importorskip("openvino")
+    engine = choose_for_texts(text_model, "openvino")
+    assert engine.name.startswith("openvino 20")
+    for lengths, width in (((5,), 16), ((40, 2, 33, 7, 7, 7, 12, 1, 39, 20, 11), 48)):
+        batch = tokens(lengths, width)
+        (ours,) = engine.run(batch)
+        np.testing.assert_allclose(ours, text_outputs(text_model, batch)[0], rtol=1e-3, atol=1e-5)
+    short = tokens((7, 7, 12), 16)
+    wide = np.pad(short, ((0, 0), (0, 48)), constant_values=PADDING)
+    np.testing.assert_allclose(engine.run(short)[0], engine.run(wide)[0], rtol=1e-3, atol=1e-5)

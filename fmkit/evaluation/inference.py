@@ -1,0 +1,94 @@
+"""Runs a trained network over examples once: texts by length, in an engine where that pays.
+
+N examples, B batch, K outputs of the network.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from fmkit.train.features import engine as engines
+from fmkit.train.features.engine import Engine
+
+
+@dataclass
+class Inference:
+    """A network, and what runs it.
+
+    Attributes:
+        model: gives vectors (B, K); its weights must stay as they are.
+        extractor: `runtime.extractor`.
+        kind: `cpu` or `gpu`.
+        precision: Keras' name of the dtype policy.
+        engine: what ran it last; None before the first time.
+    """
+
+    model: keras.Model
+    extractor: str = "keras"
+    kind: str = "cpu"
+    precision: str = "float32"
+    engine: Engine | None = field(default=None, init=False)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What ran the network and why, for JSON; `parity` is None for Keras."""
+        if self.engine is None:
+            reason = engines.why_keras(self.extractor, self.kind, self.precision)
+            reason = reason or "the task needs more than a vector for each example"
+            return {"name": "keras", "reason": reason, "parity": None}
+        return {
+            "name": self.engine.name, "reason": self.engine.reason, "parity": self.engine.parity
+        }  # fmt: skip
+
+    def choose(self, first_batch: np.ndarray, count: int) -> Engine:
+        """The engine for a pass over `count` examples; one that was exported before stays.
+
+        Raises:
+            ConfigError: `extractor` is `openvino`, and that is not installed, or cannot compute in
+                this precision.
+            ArtifactError: likewise, and it cannot run the model, or disagrees with Keras.
+        """
+        if self.engine is None or self.engine.parity is None:
+            network = self.model
+            if not engines.why_keras(self.extractor, self.kind, self.precision):
+                network = keras.Model(self.model.inputs, self.model.outputs)  # without a task
+            self.engine = engines.choose(
+                network, self.extractor, self.kind, first_batch, self.precision, count
+            )
+        return self.engine
+
+    def outputs(
+        self, loader: Any, indices: np.ndarray, callbacks: Sequence[Any] = ()
+    ) -> np.ndarray:
+        """Outputs (N, K) for the examples of a loader at `indices`, in that order.
+
+        Args:
+            loader: batches of inputs and targets.
+            indices: positions of the examples, (N,).
+            callbacks: of Keras, called with each batch.
+        """
+        order = loader.pass_order(indices)
+        rows = self._rows(loader.ordered(np.asarray(indices)[order]), len(order), callbacks)
+        outputs = np.empty_like(rows)
+        outputs[order] = rows
+        return outputs
+
+    def _rows(self, batches: Any, count: int, callbacks: Sequence[Any]) -> np.ndarray:
+        """Outputs for the examples of some batches."""
+        may_export = not engines.why_keras(self.extractor, self.kind, self.precision)
+        if may_export and len(self.model.inputs) == 1 and count:
+            inputs = (batch[0] for batch in batches.as_numpy_iterator())
+            first = next(inputs)
+            chosen = self.choose(first, count)
+            if chosen.parity is not None:
+                rows = []
+                for number, batch in enumerate(itertools.chain([first], inputs)):
+                    rows += chosen.run(batch)
+                    for callback in callbacks:
+                        callback.on_predict_batch_end(number)
+                return np.concatenate(rows)
+        return np.asarray(self.model.predict(batches, verbose=0, callbacks=[*callbacks]))
