@@ -11,6 +11,13 @@ from pathlib import Path
 PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 """Where Linux shows processes and control groups (version 1 or 2)."""
 
+_MEMORY_FILES = {
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+    2: ("memory.max", "memory.current"),
+}
+_CPU_FILES = {1: ("cpu.cfs_quota_us", "cpu.cfs_period_us"), 2: ("cpu.max",)}
+"""Microseconds of processor time in a period, and the period, by version."""
+
 
 def resident_bytes() -> int:
     """Bytes of memory that this process holds (its resident set)."""
@@ -25,7 +32,8 @@ def resident_bytes() -> int:
 
 def memory_limit(proc: Path = PROC, cgroups: Path = CGROUPS) -> int | None:
     """Bytes this process may hold: the machine's, or less by its control groups; None: unknown."""
-    limits = [_read_integer(folder / limit) for folder, limit, _ in _memory_groups(proc, cgroups)]
+    groups = _groups("memory", proc, cgroups)
+    limits = [_read_integer(folder / _MEMORY_FILES[version][0]) for folder, version in groups]
     limits.append(_machine_memory(proc, "MemTotal"))
     return min((limit for limit in limits if limit is not None), default=None)
 
@@ -34,8 +42,8 @@ def free_memory(proc: Path = PROC, cgroups: Path = CGROUPS) -> int | None:
     """Bytes free now: on the machine, or less by the process's control groups; None: unknown."""
     machine = _machine_memory(proc, "MemAvailable", 0.5)
     free = [] if machine is None else [machine]
-    for folder, limit_file, usage_file in _memory_groups(proc, cgroups):
-        limit, usage = _read_integer(folder / limit_file), _read_integer(folder / usage_file)
+    for folder, version in _groups("memory", proc, cgroups):
+        limit, usage = (_read_integer(folder / name) for name in _MEMORY_FILES[version])
         if limit is None or usage is None:
             continue
         with contextlib.suppress(OSError):
@@ -60,24 +68,25 @@ def _machine_memory(proc: Path, field: str, share: float = 1.0) -> int | None:
         return None
 
 
-def _memory_groups(proc: Path, cgroups: Path) -> Iterator[tuple[Path, str, str]]:
-    """The control groups of this process, innermost first: folder, file of limit, file of usage."""
+def _groups(controller: str, proc: Path, cgroups: Path) -> Iterator[tuple[Path, int]]:
+    """The control groups of this process for `memory` or `cpu`, innermost first, with the version
+    of their files."""
     try:
         lines = (proc / "self" / "cgroup").read_text().splitlines()
     except OSError:
         return
     for line in lines:
         _, controllers, inner = (*line.split(":", 2), "", "")[:3]
-        if controllers == "":  # version 2
-            root, names = cgroups, ("memory.max", "memory.current")
-        elif "memory" in controllers.split(","):
-            root, names = cgroups / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes")
+        if controllers == "":
+            root, version = cgroups, 2
+        elif controller in controllers.split(","):
+            root, version = cgroups / controller, 1
         else:
             continue
         folder = root / inner.lstrip("/")
         for group in (folder, *folder.parents):  # a container may see only the root
             if group == root or root in group.parents:
-                yield group, *names
+                yield group, version
 
 
 def _read_integer(path: Path) -> int | None:
@@ -115,8 +124,20 @@ def local_time() -> str:
     return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
 
 
-def available_cores() -> int:
-    """Processor cores that this process may use."""
+def available_cores(proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
+    """Processor cores that this process may use: by its affinity, and by the time that its control
+    groups give it (`docker run --cpus`), rounded up."""
+    cores = _cores_by_affinity()
+    for folder, version in _groups("cpu", proc, cgroups):
+        with contextlib.suppress(OSError, ValueError):  # no limit: "max", -1 or no file
+            texts = [(folder / name).read_text() for name in _CPU_FILES[version]]
+            quota, period = (int(number) for number in " ".join(texts).split())
+            if quota > 0 and period > 0:
+                cores = min(cores, -(-quota // period))
+    return cores
+
+
+def _cores_by_affinity() -> int:
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # macOS has no affinity
@@ -130,3 +151,9 @@ def set_library_defaults() -> None:
     # TensorFlow enables oneDNN by itself only where the CPU has AVX-512. On an AVX2 machine an
     # EfficientNet-Lite0 at 224 px ran 1.5 to 2 times as fast with it, forward and backward.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    # TensorFlow starts as many threads as the affinity has cores; where a control group gives less
+    # time than that, they would take it from each other.
+    cores = available_cores()
+    if cores < _cores_by_affinity():
+        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(cores))
+        os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(cores))

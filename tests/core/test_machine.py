@@ -1,4 +1,4 @@
-"""Memory by control groups of both versions; garbage collection is off only during imports."""
+"""Memory and cores by control groups of both versions; no garbage collection during imports."""
 
 import gc
 import weakref
@@ -102,3 +102,43 @@ def test_the_first_version_of_groups_counts(tmp_path):
         "memory__memory-stat": "total_inactive_file 5\n",
     }
     assert system(tmp_path, "5:cpu,memory:/docker/x\n", **files) == (3_000_005, 4_000_000)
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "files", "cores"),
+    [
+        ("0::/a/b\n", {"a__cpu-max": "250000 100000\n", "a__b__cpu-max": "max 100000\n"}, 3),
+        ("0::/\n", {"cpu-max": "50000 100000\n"}, 1),
+        ("0::/\n", {"cpu-max": "6400000 100000\n"}, 8),
+        ("0::/\n", {}, 8),
+        (
+            "4:cpu,cpuacct:/x\n",
+            {"cpu__x__cpu-cfs_quota_us": "200000\n", "cpu__x__cpu-cfs_period_us": "100000\n"},
+            2,
+        ),
+        (
+            "4:cpu,cpuacct:/x\n",
+            {"cpu__x__cpu-cfs_quota_us": "-1\n", "cpu__x__cpu-cfs_period_us": "100000\n"},
+            8,
+        ),
+    ],
+)
+def test_cores_are_those_that_the_groups_give_time_for(tmp_path, monkeypatch, cgroup, files, cores):
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda _: range(8))
+    system(tmp_path, cgroup, **files)
+    assert machine.available_cores(tmp_path / "proc", tmp_path / "cgroup") == cores
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(2, "2"), (8, None)])
+def test_tensorflow_starts_no_more_threads_than_there_is_time_for(monkeypatch, cores, threads):
+    monkeypatch.setattr(machine, "available_cores", lambda: cores)
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda _: range(8))
+    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+    for name in names:
+        monkeypatch.setenv(name, "")  # put back afterwards
+        monkeypatch.delenv(name)
+    machine.set_library_defaults()
+    assert [machine.os.environ.get(name) for name in names] == [threads, threads]
+    monkeypatch.setenv(names[0], "5")
+    machine.set_library_defaults()
+    assert machine.os.environ[names[0]] == "5"

@@ -190,6 +190,11 @@ def _end_of_boxes(stream: IO[bytes], size: int) -> int:
 def _lacks_end(stream: IO[bytes]) -> bool:
     """Whether a JPEG has no end marker after its first scan; its thumbnail has one of its own."""
     size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, size - 4))
+    last = stream.read(4)
+    # Nearly always; but the last bytes may be the length in the header of a scan.
+    if last[2:] == b"\xff\xd9" and last[:2] != b"\xff\xda":
+        return False
     if not _seek_scan(stream):  # a broken header: the last bytes decide
         stream.seek(max(0, size - _TAIL))
         return b"\xff\xd9" not in stream.read(_TAIL)

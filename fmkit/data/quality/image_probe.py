@@ -206,11 +206,12 @@ def _grey(image: Picture, low: float | None, high: float | None) -> Picture:
     by its own range of values, since that of training is not known yet."""
     if low is not None and high is not None:
         return Image.fromarray(grey_levels(np.asarray(_thinned(image)), low, high))
-    if image.mode in ("L", "RGB") and not image.has_transparency_data:
-        image = image.reduce(max(1, min(image.size) // (2 * SIDE)))
-    else:  # a conversion of all of it would take as much memory again
-        image = _thinned(image)
-    return to_rgb(image).convert("L")
+    if image.mode not in ("L", "RGB") or image.has_transparency_data:
+        image = _thinned(image)  # a conversion of all of it would take as much memory again
+    elif (factor := min(image.size) // (2 * SIDE)) > 1:
+        image = image.reduce(factor)
+    rgb = to_rgb(image)
+    return rgb if rgb.mode == "L" else rgb.convert("L")  # which copies in any case
 
 
 def _explain(content: IO[bytes], kind: str, error: Exception, max_pixels: int) -> UnusableInput:

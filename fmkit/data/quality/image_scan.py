@@ -15,7 +15,7 @@ import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
@@ -71,17 +71,18 @@ def check(
         return ContentScan(_mirrored(examples, config, positions, copies))
     # The config of a plugin's source need not have the key.
     max_pixels = getattr(config, "max_pixels", ImageData.max_pixels)
-    with contextlib.closing(ScanCache(cache_folder)) as cache:
+    with contextlib.closing(ScanCache(cache_folder)) as cache, ThreadPoolExecutor(1) as pool:
         result = scan(images.paths, max_pixels, cache, progress=progress)
         usable = np.setdiff1d(np.arange(len(examples)), list(result.faults))
         digests, paths = result.digests[usable], [images.paths[index] for index in usable]
+        positions = _sample(examples, config, usable)
+        copies = cache.thumbnails([images.paths[index] for index in positions])
+        mirrored = pool.submit(_mirrored, examples, config, positions, copies)
         near = near_duplicates(
             digests,
             result.thumbnails[usable],
             lambda positions: cache.thumbnails([paths[position] for position in positions]),
         )
-        positions = _sample(examples, config, usable)
-        copies = cache.thumbnails([images.paths[index] for index in positions])
     duplicates = DuplicateGroups(
         group_equal((index, result.digests[index].tobytes()) for index in usable.tolist()),
         [usable[group].tolist() for group in near],
@@ -93,7 +94,7 @@ def check(
     return ContentScan(
         [
             *_findings(examples.ids, images.paths, result, modes),
-            *_mirrored(examples, config, positions, copies),
+            *mirrored.result(),
         ],
         duplicates,
         {"width": result.widths, "height": result.heights},
@@ -195,20 +196,32 @@ class ImageScan:
         self.animated: list[int] = []  # positions of files with more than one frame
         self.blank: list[int] = []  # positions of files of one colour
         self.few_levels: list[int] = []  # positions of dark files with 16 bits a colour
-        self.files_read = 0  # now; the others were in the cache
+        self.files_added = 0
+        self.files_read = 0  # of these now; the others were in the cache
         self.seconds = 0.0  # that it took
 
-    def add(self, index: int, facts: ImageFacts, max_pixels: int) -> None:
-        """Add one file."""
-        kind, why = facts.kind, facts.why
-        if not kind and (too_large := size_problem(facts.width, facts.height, max_pixels)):
-            kind, why = "too_large", too_large  # cached under another limit
-        if kind:
-            self.faults[index] = kind, why
-            return
-        self.digests[index] = np.frombuffer(facts.digest, np.uint8)
-        halves = np.frombuffer(facts.thumbnail, np.uint8).reshape(SIDE // 2, 2, SIDE // 2, 2)
-        self.thumbnails[index] = halves.mean(axis=(1, 3)).ravel()
+    def add(self, rows: Sequence[tuple[int, ImageFacts]], max_pixels: int) -> None:
+        """Add some files, each with its position."""
+        self.files_added += len(rows)
+        usable = []
+        for index, facts in rows:
+            kind, why = facts.kind, facts.why
+            if not kind and (too_large := size_problem(facts.width, facts.height, max_pixels)):
+                kind, why = "too_large", too_large  # cached under another limit
+            if kind:
+                self.faults[index] = kind, why
+            else:
+                usable.append((index, facts))
+                self._add_usable(index, facts)
+        indices = [index for index, _ in usable]
+        digests = b"".join(facts.digest for _, facts in usable)
+        self.digests[indices] = np.frombuffer(digests, np.uint8).reshape(-1, 16)
+        thumbnails = b"".join(facts.thumbnail for _, facts in usable)
+        quarters = np.frombuffer(thumbnails, np.uint8).reshape(-1, SIDE // 2, 2, SIDE // 2, 2)
+        means = quarters.sum(axis=(2, 4), dtype=np.uint16) // 4
+        self.thumbnails[indices] = means.reshape(-1, SIDE * SIDE // 4)
+
+    def _add_usable(self, index: int, facts: ImageFacts) -> None:
         self.widths[index], self.heights[index] = facts.width, facts.height
         self.formats[index], self.modes[index] = sys.intern(facts.format), sys.intern(facts.mode)
         if facts.low is not None:
@@ -236,41 +249,52 @@ def scan(
     """
     began = time.monotonic()
     result = ImageScan(len(paths))
-    unread: list[int] = []
     states: dict[int, FileState] = {}
-    for index, path in enumerate(paths):
-        facts = None
-        with contextlib.suppress(OSError):
-            status = os.stat(path)  # noqa: PTH116 - a call a photo, without objects
-            states[index] = (status.st_size, status.st_mtime_ns)
-            facts = cache.get(path, states[index])
-        if facts is None:
-            unread.append(index)
-        else:
-            result.add(index, facts, max_pixels)
     fresh: list[tuple[str, FileState, ImageFacts]] = []
-    done = len(paths) - len(unread)
+    unread = _unread(paths, cache, max_pixels, result, states)
     try:
         with contextlib.closing(_probe(paths, unread, max_pixels, threads)) as probed:
             for rows in probed:
-                done += len(rows)
-                for index, facts in rows:
-                    result.add(index, facts, max_pixels)
-                    if index in states:
-                        fresh.append((paths[index], states[index], facts))
+                result.add(rows, max_pixels)
+                result.files_read += len(rows)
+                fresh += [(paths[i], states.pop(i), facts) for i, facts in rows if i in states]
                 if len(fresh) >= _SAVE_EVERY:
                     cache.put(fresh)
                     fresh = []
                 if progress is not None:
-                    progress(done, len(paths))
+                    progress(result.files_added, len(paths))
     finally:
         cache.put(fresh)
-    result.files_read, result.seconds = len(unread), time.monotonic() - began
+    result.seconds = time.monotonic() - began
     return result
 
 
+def _unread(
+    paths: Sequence[str],
+    cache: ScanCache,
+    max_pixels: int,
+    result: ImageScan,
+    states: dict[int, FileState],
+) -> Iterator[list[int]]:
+    """The files that have to be read, some at a time, and their `states`; the others are added to
+    the result. The cache is asked as it goes, while threads read what came before."""
+    for start in range(0, len(paths), _CHUNK):
+        part = range(start, min(start + _CHUNK, len(paths)))
+        for index in part:
+            with contextlib.suppress(OSError):
+                status = os.stat(paths[index])  # noqa: PTH116 - a call a photo, without objects
+                states[index] = (status.st_size, status.st_mtime_ns)
+        cached = cache.get([paths[index] for index in part], [states.get(i) for i in part])
+        known = [(index, facts) for index, facts in zip(part, cached, strict=True) if facts]
+        result.add(known, max_pixels)
+        for index, _ in known:
+            del states[index]
+        if left := [index for index, facts in zip(part, cached, strict=True) if facts is None]:
+            yield left
+
+
 def _probe(
-    paths: Sequence[str], unread: Sequence[int], max_pixels: int, threads: int | None
+    paths: Sequence[str], unread: Iterator[list[int]], max_pixels: int, threads: int | None
 ) -> Generator[list[tuple[int, ImageFacts]], None, None]:
     """Probe the unread files on threads, which end at once when this is closed."""
     stopped, threads = threading.Event(), threads or available_cores()
@@ -278,12 +302,11 @@ def _probe(
     def probe_chunk(chunk: Sequence[int]) -> list[tuple[int, ImageFacts]]:
         return [(index, probe(paths[index], max_pixels)) for index in chunk if not stopped.is_set()]
 
-    chunks = iter([unread[start : start + _CHUNK] for start in range(0, len(unread), _CHUNK)])
     with warnings.catch_warnings(), ThreadPoolExecutor(threads, "fmkit-scan") as pool:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # it is a finding of ours
 
         def submit(count: int) -> set[Future]:
-            return {pool.submit(probe_chunk, chunk) for chunk in itertools.islice(chunks, count)}
+            return {pool.submit(probe_chunk, chunk) for chunk in itertools.islice(unread, count)}
 
         try:
             waiting = submit(4 * threads)

@@ -94,7 +94,11 @@ def mirrored_pairs(
         count: K.
         axis: of the photos that is mirrored, 1 or 2.
     """
-    plain, mirrored = _features(copies), _features(np.flip(copies, axis))
+    cells, grey = _cells(copies)
+    plain = _features(cells, grey)
+    # The edges of a mirrored photo are mirrored edges: left and right, or up and down change over.
+    turned = (_BINS // 2 * (axis - 1) - np.arange(_BINS)) % _BINS
+    mirrored = _features(np.flip(cells, axis)[..., turned], np.flip(grey, axis))
     numbers, labels = np.unique(labels, return_inverse=True)
     fold = np.zeros(len(labels), np.int64)
     for number in range(len(numbers)):
@@ -118,8 +122,8 @@ def mirrored_pairs(
     return sorted((p for p in pairs if p[2] >= LEAST_SHARE), key=lambda pair: -pair[2])
 
 
-def _features(copies: np.ndarray) -> np.ndarray:
-    """Directions of edges in 4 x 4 cells and in the whole, and the grey values, (N, D) float32.
+def _cells(copies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Edges by their direction in 4 x 4 cells, (N, 4, 4, 8), and the grey values, (N, 16, 16).
 
     Histograms of oriented gradients (Dalal and Triggs 2005), here of the full circle: which side is
     the lighter one tells left from right.
@@ -130,15 +134,22 @@ def _features(copies: np.ndarray) -> np.ndarray:
     down, right = np.gradient(grey, axis=(1, 2))
     strength, angle = np.hypot(right, down), np.arctan2(down, right) / (2 * np.pi) * _BINS % _BINS
     low, share = np.floor(angle).astype(np.int64), angle - np.floor(angle)
-    edges = np.zeros((*grey.shape, _BINS), np.float32)
+    rows, columns = np.indices(grey.shape[1:]) * _CELLS // grey.shape[1]
+    cell = np.arange(len(grey))[:, None, None] * _CELLS**2 + rows * _CELLS + columns
+    size = len(grey) * _CELLS**2 * _BINS
+    edges = np.zeros(size)
     for number, weight in ((low % _BINS, 1 - share), ((low + 1) % _BINS, share)):
-        np.put_along_axis(edges, number[..., None], (strength * weight)[..., None], axis=3)
-    size, count = grey.shape[1] // _CELLS, len(grey)
-    cells = edges.reshape(count, _CELLS, size, _CELLS, size, _BINS).sum(axis=(2, 4))
+        places, weights = cell * _BINS + number, strength * weight
+        edges += np.bincount(places.ravel(), weights.ravel(), size)
+    small = grey.reshape(len(grey), SIDE // 2, 2, SIDE // 2, 2).mean(axis=(2, 4))
+    return edges.reshape(-1, _CELLS, _CELLS, _BINS).astype(np.float32), small
+
+
+def _features(cells: np.ndarray, grey: np.ndarray) -> np.ndarray:
+    """Directions of edges in cells and in the whole, and grey values, (N, D) float32."""
     whole = cells.sum(axis=(1, 2))
-    small = grey.reshape(count, SIDE // 2, 2, SIDE // 2, 2).mean(axis=(2, 4))
-    parts = (np.sqrt(cells).reshape(count, -1), np.sqrt(whole), 0.5 * small.reshape(count, -1))
-    return np.concatenate(parts, axis=1)
+    parts = (np.sqrt(cells), np.sqrt(whole), 0.5 * grey)
+    return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
 
 
 def _fit(features: np.ndarray, targets: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:

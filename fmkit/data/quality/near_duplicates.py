@@ -18,6 +18,7 @@ hardly any contrast are not compared: noise would decide.
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 MAX_PAIRS = 20_000
 """Pairs that step 3 compares, those that correlate most first."""
@@ -42,18 +43,18 @@ def near_duplicates(
         thumbnails: (N, 256) uint8.
         fetch_thumbnails: positions (M,) -> their larger thumbnails, (M, 1024) uint8.
     """
-    pairs = _candidates(digests, thumbnails)[:MAX_PAIRS]
+    pairs = _candidates(digests, thumbnails)
     if not len(pairs):
         return []
     positions, rows = np.unique(pairs, return_inverse=True)
     large, rows = fetch_thumbnails(positions.tolist()), rows.reshape(pairs.shape)
-    correlations = [
-        _correlations(large[part[:, 0]], large[part[:, 1]])
-        for part in np.split(rows, range(_PAIRS_AT_ONCE, len(rows), _PAIRS_AT_ONCE))
-    ]
+    moments = _moments(large)
+    correlations = [_correlations(large, moments, part) for part in _parts(rows)]
+    near = pairs[np.concatenate(correlations) >= _MIN_CORRELATION_32]
+    if not len(near):
+        return []
     from scipy.cluster.hierarchy import DisjointSet  # 0.3 s, and few data sets need it
 
-    near = pairs[np.concatenate(correlations) >= _MIN_CORRELATION_32]
     sets = DisjointSet(np.unique(near).tolist())
     for left, right in near.tolist():
         sets.merge(left, right)
@@ -62,47 +63,96 @@ def near_duplicates(
 
 def _candidates(digests: np.ndarray, thumbnails: np.ndarray) -> np.ndarray:
     """Pairs of positions that pass steps 1 and 2, (P, 2), those that correlate most first."""
-    contrast = thumbnails.std(axis=1) if len(thumbnails) else np.zeros(0)
-    compared = np.flatnonzero(contrast >= _MIN_CONTRAST)
-    if len(compared) < 2:
-        return np.zeros((0, 2), np.int64)
-    # Difference hashes, (N, 14) uint8: 56 bits to the right, 56 downwards.
-    small = thumbnails[compared].reshape(-1, 8, 2, 8, 2).astype(np.uint16).sum(axis=(2, 4))
-    right = (small[:, :, 1:] > small[:, :, :-1]).reshape(len(small), -1)
-    down = (small[:, 1:, :] > small[:, :-1, :]).reshape(len(small), -1)
-    hashes = np.packbits(np.concatenate([right, down], axis=1), axis=1)
-    correlation_of: dict[tuple[int, int], float] = {}
-    for first, second in _sharing_a_word(hashes):
-        distance = np.bitwise_count(hashes[first] ^ hashes[second]).sum(axis=1)
-        close = distance <= _MAX_HASH_DISTANCE
-        left, right = np.sort([compared[first[close]], compared[second[close]]], axis=0)
-        differ = (digests[left] != digests[right]).any(axis=1)
-        left, right = left[differ], right[differ]
-        correlations = _correlations(thumbnails[left], thumbnails[right])
-        for row in np.flatnonzero(correlations >= _MIN_CORRELATION_16).tolist():
-            correlation_of[int(left[row]), int(right[row])] = float(correlations[row])
-    ranked = sorted(correlation_of, key=lambda pair: (-correlation_of[pair], pair))
-    return np.array(ranked, np.int64).reshape(-1, 2)
+    moments = _moments(thumbnails)
+    compared = np.flatnonzero(moments[1] >= (_MIN_CONTRAST * thumbnails.shape[1]) ** 2)
+    pairs, correlations = [np.zeros((0, 2), np.int64)], [np.zeros(0)]
+    least, count = _MIN_CORRELATION_16, 0
+    keys = np.ascontiguousarray(digests).view(np.uint64)
+    for rows in _similar_hashes(_hashes(thumbnails[compared])):
+        new = np.sort(compared[rows], axis=1)
+        new = new[(keys[new[:, 0]] != keys[new[:, 1]]).any(axis=1)]
+        correlation = _correlations(thumbnails, moments, new)
+        passed = correlation >= least
+        pairs.append(new[passed])
+        correlations.append(correlation[passed])
+        count += len(pairs[-1])
+        if count >= 2 * MAX_PAIRS:  # where many photos are alike, the best are enough
+            pairs, correlations = _best(pairs, correlations)
+            least, count = correlations[0][-1], MAX_PAIRS
+    return _best(pairs, correlations)[0][0]
 
 
-def _sharing_a_word(hashes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pairs of rows that share a 16-bit word of their hashes, some at a time."""
-    octets = hashes.reshape(len(hashes), -1, 2).astype(np.uint16)
-    words = octets[..., 0] << 8 | octets[..., 1]
-    for column in range(words.shape[1]):
-        key = words[:, column]
-        order = np.lexsort((*hashes.T, key))  # within a word, similar hashes are neighbours
-        ordered = key[order]
-        for distance in range(1, min(_NEIGHBOURS, len(order) - 1) + 1):
-            same = np.flatnonzero(ordered[distance:] == ordered[:-distance])
-            if not len(same):
-                break
-            yield order[same], order[same + distance]
+def _best(
+    pairs: list[np.ndarray], correlations: list[np.ndarray]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The `MAX_PAIRS` that correlate most, in that order, as lists of one array."""
+    joined, correlation = np.concatenate(pairs), np.concatenate(correlations)
+    best = np.lexsort((joined[:, 1], joined[:, 0], -correlation))[:MAX_PAIRS]
+    return [joined[best]], [correlation[best]]
 
 
-def _correlations(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Pearson's correlation row by row; 0 where a row has no contrast."""
-    left = left.astype(np.float32) - left.mean(axis=1, keepdims=True)
-    right = right.astype(np.float32) - right.mean(axis=1, keepdims=True)
-    norms = np.sqrt((left**2).sum(axis=1) * (right**2).sum(axis=1))
-    return (left * right).sum(axis=1) / np.maximum(norms, 1e-6)
+def _hashes(thumbnails: np.ndarray) -> np.ndarray:
+    """Difference hashes, (N, 14) uint8: 56 bits to the right, 56 downwards."""
+    small = thumbnails.reshape(-1, 8, 2, 8, 2).sum(axis=(2, 4), dtype=np.uint16)
+    right = (small[:, :, 1:] > small[:, :, :-1]).reshape(-1, 56)
+    down = (small[:, 1:, :] > small[:, :-1, :]).reshape(-1, 56)
+    return np.packbits(np.concatenate([right, down], axis=1), axis=1)
+
+
+def _similar_hashes(hashes: np.ndarray) -> Iterator[np.ndarray]:
+    """Pairs of rows that share a 16-bit word of their hashes and differ in few bits, (P, 2), each
+    pair once, some thousands at a time."""
+    words = hashes.view(">u2").astype(np.int32)
+    halves = np.pad(hashes, ((0, 0), (0, 2))).view("<u8")
+    by_hash = np.lexsort(halves.T)
+    places: list[np.ndarray] = []  # of each row in the orders of the words before
+    for key in words.T:
+        # Within a word, similar hashes are neighbours.
+        order = by_hash[np.argsort(key[by_hash].astype(np.uint16), kind="stable")]
+        ordered = np.pad(key[order], (0, _NEIGHBOURS), constant_values=-1)
+        for start in range(0, len(order), _PAIRS_AT_ONCE):
+            window = sliding_window_view(ordered[start:], _NEIGHBOURS + 1)[:_PAIRS_AT_ONCE]
+            first, distance = np.nonzero(window[:, 1:] == window[:, :1])
+            pairs = np.stack([order[start + first], order[start + first + distance + 1]], axis=1)
+            bits = np.bitwise_count(halves[pairs[:, 0]] ^ halves[pairs[:, 1]])
+            pairs = pairs[bits[:, 0] + bits[:, 1] <= _MAX_HASH_DISTANCE]
+            for earlier, place in enumerate(places):  # it has been a pair by another word
+                same = words[pairs[:, 0], earlier] == words[pairs[:, 1], earlier]
+                apart = np.abs(place[pairs[:, 0]] - place[pairs[:, 1]])
+                pairs = pairs[~(same & (apart <= _NEIGHBOURS))]
+            yield from _parts(pairs)
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        places.append(place)
+
+
+def _moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of images, (N, W) uint8: their sums, and their variances by W^2, (N,) float64 each."""
+    sums, squares = np.zeros((2, len(images)))
+    for part in _parts(np.arange(len(images))):
+        blocks = _exact_blocks(images[part])
+        sums[part] = np.einsum("pij->p", blocks)
+        squares[part] = np.einsum("pij,pij->pi", blocks, blocks).sum(axis=1, dtype=np.float64)
+    return sums, images.shape[1] * squares - sums**2
+
+
+def _correlations(
+    images: np.ndarray, moments: tuple[np.ndarray, np.ndarray], pairs: np.ndarray
+) -> np.ndarray:
+    """Pearson's correlation of pairs (P, 2) of images (N, W), (P,); 0 for one without contrast."""
+    left, right = pairs.T
+    blocks = _exact_blocks(images[left]), _exact_blocks(images[right])
+    products = np.einsum("pij,pij->pi", *blocks).sum(axis=1, dtype=np.float64)
+    sums, variances = moments
+    covariances = images.shape[1] * products - sums[left] * sums[right]
+    return covariances / np.maximum(np.sqrt(variances[left] * variances[right]), 1e-6)
+
+
+def _exact_blocks(images: np.ndarray) -> np.ndarray:
+    """Images (N, W) uint8 cut into blocks, (N, W / 256, 256): there float32 holds the sum of
+    products exactly, since it stays below 2^24."""
+    return images.reshape(len(images), images.shape[1] // 256, 256).astype(np.float32)
+
+
+def _parts(rows: np.ndarray) -> list[np.ndarray]:
+    return np.split(rows, range(_PAIRS_AT_ONCE, len(rows), _PAIRS_AT_ONCE))

@@ -9,8 +9,9 @@ import contextlib
 import operator
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from fmkit.data.quality.image_probe import SIDE, ImageFacts
 from fmkit.store.array_cache import SCANS
 
 _VERSION = 3
+_PATHS_AT_ONCE = 500
 _CACHED_KINDS = ("", "empty_file", "truncated", "damaged", "not_image", "too_large")
 _COLUMNS = "kind, why, format, mode, width, height, animated, blank, digest, thumbnail, low, high"
 _row_of = operator.attrgetter(*_COLUMNS.split(", "))  # dataclasses.astuple copies deeply
@@ -44,29 +46,15 @@ class ScanCache:
             connection.executescript(_SCHEMA)
         self._connection = connection
 
-    def get(self, path: str, state: FileState) -> ImageFacts | None:
-        """The result about a file in this state; None when it has to be read."""
-        condition = "path = ? AND size = ? AND changed = ?"
-        row = self._row(f"SELECT {_COLUMNS} FROM photos WHERE {condition}", path, *state)  # noqa: S608
-        if row is None:
-            return None
-        kind, why, form, mode, width, height, animated, blank, digest, thumbnail, *deep = row
-        whole = not kind and len(digest or b"") == 16 and len(thumbnail or b"") == SIDE * SIDE
-        if kind not in _CACHED_KINDS or not (kind or whole):
-            return None
-        return ImageFacts(
-            kind,
-            why,
-            form,
-            mode,
-            width,
-            height,
-            bool(animated),
-            bool(blank),
-            digest,
-            thumbnail,
-            *deep,
-        )
+    def get(
+        self, paths: Sequence[str], states: Sequence[FileState | None]
+    ) -> list[ImageFacts | None]:
+        """The results about files in these states; None for each that has to be read."""
+        rows = self._rows(f"size, changed, {_COLUMNS}", paths)
+        return [
+            _facts(row[2:]) if row and row[:2] == state else None
+            for row, state in zip(rows, states, strict=True)
+        ]
 
     def put(self, rows: Iterable[tuple[str, FileState, ImageFacts]]) -> None:
         """Cache results, except those that another user, disk or limit would change."""
@@ -84,8 +72,7 @@ class ScanCache:
     def thumbnails(self, paths: Sequence[str]) -> np.ndarray:
         """The thumbnails of usable files, (N, SIDE * SIDE) uint8; zeros for one without a row."""
         thumbnails = np.zeros((len(paths), SIDE * SIDE), np.uint8)
-        for index, path in enumerate(paths):
-            row = self._row("SELECT thumbnail FROM photos WHERE path = ?", path)
+        for index, row in enumerate(self._rows("thumbnail", paths)):
             if row and len(row[0] or b"") == SIDE * SIDE:
                 thumbnails[index] = np.frombuffer(row[0], np.uint8)
         return thumbnails
@@ -95,15 +82,28 @@ class ScanCache:
         with contextlib.suppress(sqlite3.Error):
             self._connection.close()
 
-    def _row(self, query: str, path: str, *values: int) -> tuple | None:
-        """The row of a file; None where there is none, or the cache cannot be read."""
-        try:
-            row: tuple | None = self._connection.execute(
-                query, (os.fsencode(path), *values)
-            ).fetchone()
-        except sqlite3.Error:
-            return None
-        return row
+    def _rows(self, columns: str, paths: Sequence[str]) -> Iterator[tuple | None]:
+        """The row of each file; None where there is none, or the cache cannot be read."""
+        keys = [os.fsencode(path) for path in paths]
+        for start in range(0, len(keys), _PATHS_AT_ONCE):
+            part, rows = keys[start : start + _PATHS_AT_ONCE], {}
+            marks = ", ".join("?" * len(part))
+            query = f"SELECT path, {columns} FROM photos WHERE path IN ({marks})"  # noqa: S608
+            with contextlib.suppress(sqlite3.Error):
+                rows = {row[0]: row[1:] for row in self._connection.execute(query, part)}
+            yield from (rows.get(key) for key in part)
+
+
+def _facts(row: Sequence[Any]) -> ImageFacts | None:
+    """The facts in the columns of a row; None where they are not those of a whole result."""
+    kind, why, form, mode, width, height, animated, blank, digest, thumbnail, *deep = row
+    whole = not kind and len(digest or b"") == 16 and len(thumbnail or b"") == SIDE * SIDE
+    if kind not in _CACHED_KINDS or not (kind or whole):
+        return None
+    size = width, height
+    return ImageFacts(
+        kind, why, form, mode, *size, bool(animated), bool(blank), digest, thumbnail, *deep
+    )
 
 
 def _connect(path: Path) -> sqlite3.Connection:

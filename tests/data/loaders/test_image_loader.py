@@ -8,7 +8,8 @@ from pictures import picture
 
 from fmkit.config.schema.data import ImageFolderData
 from fmkit.core.errors import ConfigError, DataError
-from fmkit.data.images.decode import from_array
+from fmkit.data.images.decode import decode, from_array
+from fmkit.data.images.pixel_cache import PixelCache
 from fmkit.data.loaders.image_loader import ImageLoader
 from fmkit.data.loaders.sampler import EpochOrder
 from fmkit.data.sources.registry import list_examples
@@ -260,3 +261,16 @@ def test_a_picture_of_the_whole(photos):
     model.compile(keras.optimizers.Adam(0.1), "categorical_crossentropy", metrics=["accuracy"])
     model.fit(found.train(np.arange(24), 0, 60), verbose=0)
     assert model.evaluate(found.ordered(np.arange(24)), verbose=0)[1] == 1.0
+
+
+@pytest.mark.parametrize("budget", [0, 2**20])
+def test_a_batch_is_what_the_decoder_makes_and_needs_no_copy(photos, budget):
+    examples = list_examples(ImageFolderData(root=str(photos(cats=9, dogs=6))))
+    pixels, order = PixelCache(examples, SIZE, "squash", budget), np.array([14, 3, 0, 7, 3, 9, 1])
+    expected = [decode(examples.content.paths[index], SIZE, "squash") for index in order]
+    for _ in range(2):
+        batch = pixels.read(order)
+        assert np.array_equal(batch, expected)
+        assert batch.ctypes.data % 64 == 0  # else TensorFlow would copy it
+    with pytest.raises(IndexError):
+        pixels.read(np.array([0, 15]))

@@ -27,6 +27,14 @@ def test_a_step_depends_on_seed_and_step_alone():
     assert any((EpochOrder(indices, 4, 8).indices(step) != whole[step]).any() for step in range(3))
 
 
+def test_an_order_is_that_of_earlier_versions():
+    """Runs of version 0.3 resume in it: steps of two epochs, of 600 examples in batches of 8."""
+    order = EpochOrder(np.arange(600), 3, 8)
+    assert order.indices(70).tolist() == [528, 423, 510, 466, 552, 171, 355, 282]
+    assert order.indices(0).tolist() == [179, 211, 150, 198, 529, 142, 164, 569]
+    assert order.indices(75).tolist() == [555, 299, 78, 237, 431, 564, 505, 548]
+
+
 def test_every_place_is_equally_likely():
     """Chi-square per degree of freedom of (example, place) counts; 1 is uniform."""
     count, epochs = 30, 900

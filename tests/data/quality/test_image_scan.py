@@ -15,7 +15,7 @@ from PIL import Image
 from fmkit.config.schema.data import ImageFolderData
 from fmkit.core.errors import DataError
 from fmkit.data.images import decode
-from fmkit.data.quality import inspect
+from fmkit.data.quality import inspect, scan_cache
 from fmkit.data.quality.image_probe import probe
 from fmkit.data.quality.image_scan import scan
 from fmkit.data.quality.scan_cache import ScanCache
@@ -123,6 +123,20 @@ def test_a_file_is_read_again_only_when_it_changed(tmp_path):
     small = scan(paths, 20, cache)  # another limit holds for what is known, too
     assert set(small.faults) == set(range(40))
     assert {kind for kind, _ in small.faults.values()} == {"too_large", "empty_file"}
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 500])
+def test_the_cache_is_asked_in_parts(tmp_path, monkeypatch, at_once):
+    monkeypatch.setattr(scan_cache, "_PATHS_AT_ONCE", at_once)
+    paths, cache = files_in(tmp_path / "photos", 20), ScanCache(None)
+    first = scan(paths, LIMIT, cache)
+    assert scan(paths, LIMIT, cache).files_read == 0
+    order = [13, 2, 2, 19, 0]
+    halves = cache.thumbnails([paths[index] for index in order]).reshape(-1, 16, 2, 16, 2)
+    assert np.array_equal(
+        halves.mean(axis=(2, 4)).astype(int).reshape(5, -1), first.thumbnails[order]
+    )
+    assert not cache.thumbnails(["gone"]).any()
 
 
 @pytest.mark.parametrize("content", [b"no database" * 99, b"SQLite format 3\0" + bytes(500)])
