@@ -18,7 +18,7 @@ from fmkit.config.command_line import CommandLine
 from fmkit.config.registry import BASES, COMMAND_WORDS, COMMANDS, config_class, config_classes
 from fmkit.config.saved_config import quote
 from fmkit.config.schema.commands import TrainConfig
-from fmkit.config.schema.keys import key_infos
+from fmkit.config.schema.keys import info_of, key_infos
 from fmkit.config.schema.task import JointConfig
 from fmkit.core import console, files, safe_yaml
 from fmkit.core.errors import ConfigError, FmkitError, combine_messages, short_repr
@@ -266,8 +266,10 @@ def _missing(config: Any, key: str, command: str) -> str:
 
 def _normalise(value: Any) -> None:
     """LoRA has a rank, and paths are absolute, so that a run's record is true from any folder."""
-    if hasattr(value, "runtime"):
-        value.runtime.jit = str(value.runtime.jit).lower()
+    for holder in _groups(value):
+        for field in dataclasses.fields(holder):
+            if "true" in info_of(field).choices:  # YAML has read it as a truth value
+                setattr(holder, field.name, str(getattr(holder, field.name)).lower())
     model = getattr(value, "model", None)
     for holder, names in (
         (getattr(value, "data", None), ("root", "image_root")),
@@ -286,6 +288,15 @@ def _normalise(value: Any) -> None:
     if model is not None and model.lora_rank is None:
         phases = getattr(value, "stage", {}).values()
         model.lora_rank = LORA_RANK if any(phase.train == "lora" for phase in phases) else 0
+
+
+def _groups(config: Any) -> Iterator[Any]:
+    """The config's groups, and the phases of its stage, as objects of their dataclasses."""
+    for group in dataclasses.fields(config):
+        value = getattr(config, group.name)
+        for holder in value.values() if isinstance(value, dict) else (value,):
+            if dataclasses.is_dataclass(holder):
+                yield holder
 
 
 def launch(line: CommandLine, job: Callable[[Any], None], extra: Sequence[str] = ()) -> None:
