@@ -15,10 +15,10 @@ from fmkit.config import compatibility, saved_config
 from fmkit.config.schema.commands import EvalConfig
 from fmkit.config.schema.task import SelfSupervisedConfig
 from fmkit.core import console
-from fmkit.core.errors import DataError, join_names, plural
+from fmkit.core.errors import ConfigError, DataError, join_names, plural
 from fmkit.core.modalities import modality_entry
 from fmkit.evaluation import write
-from fmkit.store import run_index
+from fmkit.store import run_dir, run_index
 from fmkit.store.run_reader import RunReader
 
 if TYPE_CHECKING:
@@ -59,6 +59,13 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
     from fmkit.evaluation import evaluator, load_run
 
     is_own_validation = split == "val" and not suffix
+    if is_own_validation and run_dir.is_refitted(run.json(run_dir.STATUS)):
+        raise ConfigError(
+            f"split=val: the final model of run {run.id} was trained on its validation examples, "
+            "too (data.refit).",
+            f"{run_dir.EVALUATION}/val.json has the figures from before that. Take split=test, or "
+            "other data.",
+        )
     validation = None if is_own_validation else load_run.validation(trained, objective)
     metrics, columns = _evaluate(config, trained, data, split, labels, spec, validation)
     extra_files = evaluator.extra_files(trained.task, columns)

@@ -177,6 +177,9 @@ def _problems_across_keys(config: Any) -> Iterator[Problem]:
 def _phase_problems(config: TrainConfig) -> Iterator[Problem]:
     """What LoRA and `lbfgs` need: adapters; a linear head on fixed features, and whole labels."""
     task, model = config.task, config.model
+    if isinstance(task, JointConfig) and config.data.refit == "true":
+        message = "data.refit=true is for one task, and task=joint has several. Leave it out."
+        yield Problem("data.refit", message)
     for name, phase in config.stage.items():
         if phase.train == "lora" and not model.lora_rank:
             yield Problem(
@@ -184,6 +187,8 @@ def _phase_problems(config: TrainConfig) -> Iterator[Problem]:
                 f"stage.{name}.train=lora needs adapters, and model.lora_rank is 0. Set the rank, "
                 "such as model.lora_rank=8.",
             )
+        if phase.interpolate == "true" and (problem := _interpolation_problem(config, name)):
+            yield Problem(f"stage.{name}.interpolate", problem)
         if phase.solver != "lbfgs":
             continue
         key = f"stage.{name}.solver"
@@ -207,6 +212,19 @@ def _phase_problems(config: TrainConfig) -> Iterator[Problem]:
                 f"{key}=lbfgs fits a linear head to fixed features and whole labels. It needs "
                 f"{' and '.join(missing)}.",
             )
+
+
+def _interpolation_problem(config: TrainConfig, name: str) -> str:
+    """Why a phase has no weights to go back to; empty where it has."""
+    key = f"stage.{name}.interpolate=true"
+    if isinstance(config.task, JointConfig):
+        return f"{key} goes by one validation loss, and task=joint has several. Leave it out."
+    if name == next(iter(config.stage)) and config.init is None:
+        return (
+            f"{key} goes back towards the weights of the phase before, and {name} is the first. "
+            "Leave it out, or put a head phase first, as in stage=lp_ft."
+        )
+    return ""
 
 
 def _task_problems(task: Any) -> Iterator[Problem]:

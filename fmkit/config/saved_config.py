@@ -13,6 +13,9 @@ from fmkit.config.schema.task import JointConfig, ObjectiveConfig
 from fmkit.core.errors import ArtifactError, ConfigError, received
 from fmkit.core.files import input_path
 
+_OLDER = {"data": {"refit": "false"}}
+"""By group, what keys mean that a run of an earlier version does not have; others their default."""
+
 
 def section(config: Mapping[str, Any], group: str) -> Any:
     """A group of a recorded config as an object of the dataclass behind its `name`.
@@ -23,7 +26,7 @@ def section(config: Mapping[str, Any], group: str) -> Any:
         ArtifactError: a key or a value does not fit the dataclass.
         ConfigError: an environment variable is not set.
     """
-    values = _values(config, group)
+    values = {**_OLDER.get(group, {}), **_values(config, group)}
     _require_plain(group, values)
     typed = _merged(config_class(group, str(values.get("name"))), values, f" ({group})")
     if isinstance(typed, JointConfig):
@@ -136,7 +139,9 @@ def overrides(config: Mapping[str, Any], group: str, spared: set[str]) -> list[s
     fields = field_types(config_class(group, str(values.get("name"))))
     rows = [f"{group}={quote(values.get('name'))}"]
     for key, value in values.items():
-        if key in fields and key != "name" and f"{group}.{key}" not in spared:
+        # What `auto` meant there says nothing of another run.
+        is_own = key in fields and key not in ("name", "refit")
+        if is_own and f"{group}.{key}" not in spared:
             # A recorded `${` is a reference, or escaped already.
             is_written = isinstance(value, str) and "${" in value
             rows.append(f"{group}.{key}={_in_quotes(value) if is_written else quote(value)}")

@@ -45,7 +45,15 @@ LOG = "log.txt"
 LOCK = "run.lock"
 NONFINITE = "nonfinite.json"
 
+REFIT = "refit_"
+"""How the name of a phase begins that repeats one on training and validation examples together."""
+
 RUNNING, DONE, FAILED, INTERRUPTED = "running", "done", "failed", "interrupted"
+
+
+def is_refitted(status: Mapping[str, Any]) -> bool:
+    """Whether a run's final model has learned from its validation split, too."""
+    return any(phase["name"].startswith(REFIT) for phase in status.get("phases") or ())
 
 
 def new_name() -> str:

@@ -22,7 +22,16 @@ from fmkit.models.backbone import Backbone
 from fmkit.optim import rates
 from fmkit.optim.optimizers import is_decayed
 from fmkit.store.run_reader import RunReader
-from fmkit.train import build_model, devices, freeze, init_from_run, objective, phases, task_data
+from fmkit.train import (
+    build_model,
+    devices,
+    freeze,
+    init_from_run,
+    objective,
+    phases,
+    refit,
+    task_data,
+)
 from fmkit.train import reference_outputs as reference
 from fmkit.train.objective import Objective
 from fmkit.train.phases import Phase
@@ -41,6 +50,7 @@ class Assembly:
         pretrained: what L2-SP pulls the backbone's variables to, by their id; empty without it.
         features: what the last phase trained on instead of the inputs, or None.
         flat_config: the config as it was recorded, by full key; goes into every checkpoint.
+        refit: whether the run ends by training on the validation split, too.
         objectives: of a joint run, the primary one first, whose data and spec are the run's; empty
             where there is one task.
         reference: the network at the start, where the task compares with it, or None.
@@ -63,6 +73,7 @@ class Assembly:
     flat_config: dict[str, Any] = field(default_factory=dict)
     objectives: tuple[Objective, ...] = ()
     reference: Reference | None = None
+    refit: bool = False
 
     def scope(self) -> contextlib.AbstractContextManager[None]:
         """Where models are compiled and trained."""
@@ -70,8 +81,12 @@ class Assembly:
 
     def training_batches(self, phase: Phase, first_step: int, steps: int) -> Any:
         """Batches of a phase from a step of the run on, in the order of the seed and that step."""
-        train, seed = self.splits["train"], self.config.runtime.seed
-        return self.loader.train(train, seed, steps, first_step, phase.augment)
+        examples, seed = self.examples_of(phase), self.config.runtime.seed
+        return self.loader.train(examples, seed, steps, first_step, phase.augment)
+
+    def examples_of(self, phase: Phase) -> np.ndarray:
+        """Positions of the examples that a phase trains on, ascending."""
+        return np.sort(np.concatenate([self.splits[name] for name in phase.splits]))
 
     def ordered(self, split: str) -> Any:
         """A split's batches in order, or None when it has no example."""
@@ -81,11 +96,11 @@ class Assembly:
         indices = self.splits.get(split)
         return None if indices is None or not len(indices) else self.loader.ordered(indices)
 
-    def example_ids(self, step: int) -> list[str]:
-        """The examples of a training step, counted from 0 over all phases."""
+    def example_ids(self, phase: Phase, step: int) -> list[str]:
+        """The examples of a training step of a phase, counted from 0 over all phases."""
         seed, ids = self.config.runtime.seed, {"": self.examples.ids}
         ids |= {objective.name: objective.data.examples.ids for objective in self.objectives}
-        positions = self.loader.positions(self.splits["train"], seed, step)
+        positions = self.loader.positions(self.examples_of(phase), seed, step)
         return [ids[name][index] for name, indices in positions.items() for index in indices]
 
     def evaluated(self) -> list[Objective]:
@@ -97,6 +112,12 @@ class Assembly:
             model, loader = self.features.graph_split.upper, self.features.loader
         data = Dataset(self.examples, self.splits, self.spec)
         return [Objective("", self.config.data, self.task, model, loader, data)]
+
+    @property
+    def needs_first_weights(self) -> bool:
+        """Whether a phase needs the weights that the run starts from at its end, or after it."""
+        first = next((phase for phase in self.phases if phase.name not in self.skipped), None)
+        return self.refit or (first is not None and first.interpolate)
 
     @contextlib.contextmanager
     def explained_errors(self) -> Iterator[None]:
@@ -132,7 +153,9 @@ def assemble(
     """
     task_class = registry.load(task_entry(config.task.name).task)
     needs_reference = getattr(task_class, "needs_reference", False)
+    interpolates = any(phase.interpolate == "true" for phase in config.stage.values())
     loads = saved is None or config.optimizer.l2_sp > 0 or needs_reference
+    loads = loads or config.data.refit == "true" or (interpolates and config.init is not None)
     with devices.scope(machine):
         backbone, task, model, joint = _build(config, data, others or {}, with_weights=loads)
         task_data.check_monitor(config.task, task)
@@ -145,7 +168,12 @@ def assemble(
             devices.check_batches(machine, part.task, examples, part.config.batch_size)
         data = parts[0].data
         steps = -(-len(data.splits["train"]) // config.data.batch_size)
+        has_learned = config.init is not None or backbone.weights != "none"
+        refits, interpolated = refit.resolve_auto(config, data.splits, has_learned)
         planned = phases.plan(config.stage, config.optimizer, steps)
+        planned = [
+            dataclasses.replace(phase, interpolate=interpolated[phase.name]) for phase in planned
+        ]
         freeze.check(model, backbone, planned)
         skipped: dict[str, str] = {}
         started_from: dict[str, Any] = {"weights": backbone.weights}
@@ -165,7 +193,7 @@ def assemble(
     assembly = Assembly(
         config, machine, data.examples, data.splits, data.spec, loader, backbone, task,
         model, planned, skipped if saved is None else saved.skipped, started_from, pretrained,
-        objectives=joint,
+        objectives=joint, refit=refits,
     )  # fmt: skip
     if task.needs_reference:
         _compute_reference(assembly)
@@ -226,7 +254,14 @@ def resolved_config(config: TrainConfig, assembly: Assembly, split_seed: int) ->
     if (template := assembly.task.chat_template) is not None:
         model = dataclasses.replace(model, chat_template=template.name)
     task = assembly.task.resolved_config or config.task
-    data = dataclasses.replace(config.data, split_seed=split_seed)
+    data = dataclasses.replace(
+        config.data, split_seed=split_seed, refit=str(assembly.refit).lower()
+    )
+    interpolates = {phase.name: str(phase.interpolate).lower() for phase in assembly.phases}
+    stage = {
+        name: dataclasses.replace(phase, interpolate=interpolates[name])
+        for name, phase in config.stage.items()
+    }
     if isinstance(task, JointConfig):
         resolved = {part.name: part.task.resolved_config for part in assembly.objectives}
         objectives = dict(task.objectives)
@@ -238,4 +273,4 @@ def resolved_config(config: TrainConfig, assembly: Assembly, split_seed: int) ->
                 part, task=resolved[name] or part.task, data=part_data
             )
         task = dataclasses.replace(task, objectives=objectives)
-    return dataclasses.replace(config, model=model, task=task, data=data)
+    return dataclasses.replace(config, model=model, task=task, data=data, stage=stage)

@@ -88,6 +88,10 @@ class FreezeAudit:
         self._phases = phases[:current]
         self._resumed = {record.block: record for record in phases[current]["blocks"]}
 
+    def weights_were_reset(self) -> None:
+        """All weights are others now, on purpose: the next phase starts with those."""
+        self._digests.clear()
+
     def skip(self, phase: Phase, reason: str) -> None:
         """Record a phase that does not run."""
         self._add(phase, SKIPPED, reason, [])

@@ -13,20 +13,23 @@ What happens, and which file does it:
 - A phase: what trains is set (freeze.py, features/graph_cut.py); the features of what is frozen are
   computed or read (phase_data.py, features/cache.py); optimizers are built (phase_data.py) and, in
   a resumed run, restored (checkpoints/resume.py); the frozen weights are hashed (freeze_audit.py);
-  epochs, or a solver for a linear head (head_solver.py); the best epoch's weights are put back; the
-  hashes are compared.
+  epochs, or a solver for a linear head (head_solver.py); the best epoch's weights are put back, or
+  weights between them and those at the start (interpolation.py); the hashes are compared.
+- After the last phase, where validation has few examples: the phases up to the best one are
+  repeated on training and validation examples together (refit.py).
 - A signal during any of it: core/signals.py; the run ends after a checkpoint (run_context.py).
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import keras
 
-from fmkit.core import console, signals
+from fmkit.core import signals
 from fmkit.store.metrics_log import MetricsLog
 from fmkit.store.run_dir import RunWriter
-from fmkit.train import ema, freeze, head_solver
+from fmkit.train import ema, freeze, head_solver, interpolation, refit
 from fmkit.train.assemble import Assembly
 from fmkit.train.callbacks.checkpointing import CheckpointCallback
 from fmkit.train.callbacks.early_stopping import EarlyStopping
@@ -63,11 +66,20 @@ class PhaseResult:
     skipped: str = ""
 
 
-def train(assembly: Assembly, run: RunWriter, saved: SavedState | None = None) -> list[PhaseResult]:
+def train(
+    assembly: Assembly,
+    run: RunWriter,
+    saved: SavedState | None = None,
+    before_refit: Callable[[], None] = lambda: None,
+) -> list[PhaseResult]:
     """Run the phases in order and leave the best weights in the model.
 
     Each phase starts from the best epoch of the one before it. A run resumes from `saved`; what is
     newer is gone from its folder.
+
+    Args:
+        before_refit: called with the best weights in the model, once the validation split is about
+            to be trained on, too.
 
     Raises:
         NonFiniteError: the loss became NaN or infinite.
@@ -85,24 +97,46 @@ def train(assembly: Assembly, run: RunWriter, saved: SavedState | None = None) -
         assembly.scope(),
     ):
         audit = FreezeAudit(run, verbose)
-        context = RunContext(assembly, run, audit, SignalStop(), metrics_log, progress, saved=saved)
+        first = variables.arrays(assembly.model.variables) if assembly.needs_first_weights else {}
+        context = RunContext(
+            assembly, run, audit, SignalStop(), metrics_log, progress, saved=saved,
+            initial_weights=first,
+        )  # fmt: skip
         if saved is not None:
             results = list(saved.position.results)
             context.position = replace(saved.position, results=results)
             audit.reopen(saved.phase)
             run.update(best=context.position.best, phases=results)
-        results = context.position.results
-        done = {result["name"] for result in results}
-        for phase in assembly.phases:
-            if phase.name not in done:
-                results.append(asdict(_run_phase(context, phase)))
-                run.update(phases=results)
+        _run_phases(context, assembly.phases)
+        if assembly.refit:
+            examples = sum(len(assembly.splits[name]) for name in refit.SPLITS)
+            steps_per_epoch = assembly.loader.steps_per_epoch(examples)
+            if phases := refit.plan(assembly.phases, context.position, steps_per_epoch):
+                if context.saved is None:
+                    context.report(refit.describe(phases, examples))
+                    before_refit()
+                    variables.assign(assembly.model, context.initial_weights)
+                    audit.weights_were_reset()
+                _run_phases(context, phases)
+    return [PhaseResult(**result) for result in context.position.results]
+
+
+def _run_phases(context: RunContext, phases: Sequence[Phase]) -> None:
+    """Run those phases that have not been run, and leave the best weights in the model."""
+    assembly, results = context.assembly, context.position.results
+    done = {result["name"] for result in results}
+    for phase in phases:
+        if phase.name not in done:
+            results.append(asdict(_run_phase(context, phase)))
+            context.run.update(phases=results)
+    if phases[-1].refit_of:  # its validation figures are those of the model before
+        context.position.best = results[-1]["best"]
+        context.run.update(best=context.position.best)
     best = context.position.best
     if best is not None:
         _restore(context, best["step"])
-    if best is None or best["phase"] != assembly.phases[-1].name:
+    if best is None or best["phase"] != phases[-1].name:
         assembly.features = None  # the backbone may be that of an earlier phase
-    return [PhaseResult(**result) for result in results]
 
 
 def _run_phase(context: RunContext, phase: Phase) -> PhaseResult:
@@ -140,6 +174,9 @@ def _run_phase(context: RunContext, phase: Phase) -> PhaseResult:
         variable.assign(average)  # for good
     if position.phase_best is not None and context.signal_stop.signal_number is None:
         _restore(context, position.phase_best["step"])
+        if phase.interpolate:
+            with assembly.explained_errors():
+                interpolation.apply(context, phase, inputs)
     context.audit.check(model, assembly.backbone, phase)
     context.raise_if_stopped()
     inputs.model.steps_per_execution = 1  # `predict` would make one graph of so many batches
@@ -151,9 +188,7 @@ def _report_warm_up(context: RunContext, phase: Phase) -> None:
     config = context.assembly.config
     updates = windows(config.optimizer, phase).updates
     if phase.solver == "gradient" and (line := ema.describe_warm_up(config.optimizer.ema, updates)):
-        context.run.log(f"{phase.name}: {line}")
-        if config.runtime.verbose:
-            console.info(f"{phase.name}: {line}")
+        context.report(f"{phase.name}: {line}")
 
 
 def _fit(

@@ -1,5 +1,6 @@
 """What a phase trains, and on what: the whole network on inputs, or its top on cached features."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -59,21 +60,20 @@ def build_phase_inputs(context: RunContext, phase: Phase) -> PhaseInputs:
     if isinstance(features, str):
         _report_no_features(context, phase, reason=features)
         input_batches = partial(assembly.training_batches, phase)
-        return PhaseInputs(assembly.model, input_batches, assembly.ordered("val"))
+        validation = None if phase.refit_of else assembly.ordered("val")
+        return PhaseInputs(assembly.model, input_batches, validation)
     assembly.features = features
     modality = modality_entry(assembly.backbone.modality)
-    line = f"{phase.name}: {features_cache.describe(features.record, modality)}"
-    if assembly.config.runtime.verbose:
-        console.info(line)
-    context.run.log(f"{line} {features.record}")
+    context.report(f"{phase.name}: {features_cache.describe(features.record, modality)}")
+    context.run.log(f"features of {phase.name}: {features.record}")
     records = context.run.status.get("features") or {}
     context.run.update(features={**records, phase.name: features.record})
-    train, seed = assembly.splits["train"], assembly.config.runtime.seed
-    validation: Any = assembly.splits.get("val", ())
+    train, seed = assembly.examples_of(phase), assembly.config.runtime.seed
+    held_out: Any = () if phase.refit_of else assembly.splits.get("val", ())
     return PhaseInputs(
         features.graph_split.upper,
         lambda first_step, steps: features.loader.train(train, seed, steps, first_step),
-        features.loader.ordered(validation) if len(validation) else None,
+        features.loader.ordered(held_out) if len(held_out) else None,
         features,
     )
 
@@ -109,10 +109,7 @@ def _report_no_features(context: RunContext, phase: Phase, reason: str) -> None:
             f"stage.{phase.name}.solver=gradient.",
         )
     if phase.train != "all":
-        line = f"{phase.name}: the frozen part runs in every epoch: {reason}"
-        context.run.log(line)
-        if context.assembly.config.runtime.verbose:
-            console.info(line)
+        context.report(f"{phase.name}: the frozen part runs in every epoch: {reason}")
     if context.assembly.loader.memory_bytes:  # else decoding ahead would keep nothing
         context.assembly.loader.prepare()
 
@@ -169,7 +166,8 @@ def schedule(assembly: Assembly, phase: Phase) -> schedules.Schedule:
                 f"at most {phase.steps}, the batches of phase {phase.name}",
             )
         )
-    phase_windows = windows(config, phase)
+    whole = dataclasses.replace(phase, steps=phase.schedule_steps or phase.steps)
+    phase_windows = windows(config, whole)
     return schedules.from_config(
         config, phase.learning_rate, phase_windows.updates, phase_windows.per_epoch
     )

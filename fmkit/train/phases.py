@@ -53,6 +53,12 @@ class Phase:
         patience: epochs without a better monitored value after which the phase stops, or None.
         rates: factors on the learning rate by pattern of block names.
         augment: augmentation preset, or None for the data's own.
+        interpolate: whether weights between its start and its end are tried at its end.
+        refit_of: the phase that this one repeats on all that is not the test split; empty for a
+            phase of the stage.
+        splits: what it trains on.
+        schedule_steps: batches that the learning rate is scheduled for, where they are not `steps`.
+        share: of its change that is kept, where an earlier phase has decided it.
     """
 
     name: str
@@ -65,6 +71,11 @@ class Phase:
     rates: Mapping[str, float] = field(default_factory=dict)
     augment: str | None = None
     solver: str = "gradient"
+    interpolate: bool = False
+    refit_of: str = ""
+    splits: tuple[str, ...] = ("train",)
+    schedule_steps: int | None = None
+    share: float | None = None
 
     @property
     def epochs(self) -> int:

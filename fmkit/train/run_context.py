@@ -3,10 +3,14 @@
 import shlex
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fmkit.core import files, signals
+import numpy as np
+
+from fmkit.core import console, files, signals
 from fmkit.core.errors import Interrupted
+from fmkit.store import run_dir
 from fmkit.store.metrics_log import MetricsLog
 from fmkit.store.run_dir import RunWriter
 from fmkit.train.assemble import Assembly
@@ -24,6 +28,7 @@ class RunContext:
 
     Attributes:
         saved: what the run resumes from, until its phase has taken it over; else None.
+        initial_weights: the network's at the start, by path, where a phase needs them later.
         phase_began: monotonic time when the current phase began, less the time that earlier
             processes spent on it.
     """
@@ -36,6 +41,7 @@ class RunContext:
     progress: TrainingProgress
     position: Position = field(default_factory=Position)
     saved: SavedState | None = None
+    initial_weights: Mapping[str, np.ndarray] = field(default_factory=dict)
     phase_began: float = 0.0
 
     def begin_phase(self, phase: Phase) -> None:
@@ -46,6 +52,29 @@ class RunContext:
             position.phase_start, position.epoch = position.step, 0
             position.phase_best, position.stale = None, 0
         self.run.update(phase=phase.name, epoch=position.epoch, step=position.step)
+
+    def start_step(self, phase: Phase) -> int | None:
+        """The step whose weights a phase began with; None: those at the start of the run."""
+        refits = {f"{run_dir.REFIT}{name}" for name in self.assembly.config.stage}
+        before = [
+            result["best"]["step"]
+            for result in self.position.results
+            if result["best"] and (result["name"] in refits) == bool(phase.refit_of)
+        ]
+        return before[-1] if before else None
+
+    def start_weights(self, phase: Phase) -> Mapping[str, np.ndarray]:
+        """The weights that a phase began with, by path."""
+        step = self.start_step(phase)
+        if step is None:
+            return self.initial_weights
+        return checkpoint.read_weights(checkpoint.best_or_newest(self.run.checkpoints, step))
+
+    def report(self, line: str) -> None:
+        """Log a line, and show it."""
+        self.run.log(line)
+        if self.assembly.config.runtime.verbose:
+            console.info(line)
 
     @property
     def phase_seconds(self) -> float:

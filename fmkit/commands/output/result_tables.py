@@ -58,13 +58,18 @@ def result(
         if phase["skipped"]:
             table.add_row(name, "-", "-", "-", escape_markup(phase["skipped"]))
             continue
-        best = phase["best"]
+        is_refit = phase["name"].startswith(run_dir.REFIT)
+        best = None if is_refit else phase["best"]  # its own epochs are not validated
         epoch = str(best["epoch"]) if best else "-"
         table.add_row(
             name, str(phase["epochs"]), duration(phase["seconds"]), epoch, _best_value(best)
         )
     print_table(table)
-    _metrics_table({split: status[split] for split in ("val", "test") if status.get(split)})
+    names = {
+        "val": "val, before the refit" if run_dir.is_refitted(status) else "val",
+        "test": "test",
+    }
+    _metrics_table({names[split]: status[split] for split in names if status.get(split)})
     others = list((status.get("objectives") or {}).items())[1:]  # the first is the primary one
     for name, splits in others:
         _metrics_table({f"{split} of {escape_markup(name)}": splits[split] for split in splits})

@@ -191,6 +191,8 @@ class ResumedRun:
         name = self.run.folder.name
         if self.saved is None:
             return f"run {name} has no checkpoint yet: it starts again from the beginning"
+        if self.saved.phase.startswith(run_dir.REFIT):
+            return f"resuming run {name} at step {self.saved.step} of phase {self.saved.phase}"
         phase = self.config.stage[self.saved.phase]
         steps = 1  # of L-BFGS, which runs until it converges
         if phase.solver != "lbfgs":
@@ -208,8 +210,8 @@ class ResumedRun:
         longer = f"stage.{last}.epochs"
         changed = [
             key
-            for key in dict.fromkeys([*before, *now])
-            if before.get(key) != now.get(key) and key != longer
+            for key in before  # keys of later versions mean in an older run what they meant there
+            if before[key] != now.get(key) and key != longer
         ]
         if before and changed:
             changes = [f"{key} was {before.get(key)!r}, is {now.get(key)!r}" for key in changed]
@@ -225,8 +227,11 @@ class ResumedRun:
         config, reached = self.config.stage[phase], self.saved.position
         old, new = (units.parse_duration(text, "epochs").steps(per_epoch) for text in (before, now))
         has_begun, problem = self.saved.phase == phase, ""
+        is_refitted = self.saved.phase.startswith(run_dir.REFIT)
         if new < old or (new == old and self.request.epochs):
             problem = f"it had {before}; it can only be made longer"
+        elif is_refitted:
+            problem = "after it the run was trained on validation examples, too (data.refit)"
         elif config.solver == "lbfgs":
             problem = "its solver is lbfgs, which runs until it converges"
         elif has_begun and reached.phase_step == old and old % per_epoch:

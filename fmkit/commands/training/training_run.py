@@ -3,7 +3,7 @@
 import dataclasses
 import shlex
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,10 @@ def train(
         if config.recipe == "auto" and not (run.folder / run_dir.RECIPE).exists():
             _follow_recipe(config, run, data, prepared, user_keys)
         assembly = _assemble(config, run, data, prepared, resumed, others)
-        results = loop.train(assembly, run, saved)
+        results = loop.train(
+            assembly, run, saved,
+            before_refit=lambda: run.update(**_evaluate(config, run, assembly, ("val",))[0]),
+        )  # fmt: skip
         with signals.defer_signals(), assembly.scope():
             lora.merge_adapters(assembly.model)  # what is evaluated below is what is deployed
             model, task = assembly.model, assembly.task
@@ -70,7 +73,8 @@ def train(
                 build_model.inference_model(model, task, config.data, assembly.backbone.modality)
             )
         signals.raise_if_stopped()
-        summary, metrics = _evaluate(config, run, assembly)
+        splits = ("test",) if run_dir.is_refitted(run.status) else ("val", "test")
+        summary, metrics = _evaluate(config, run, assembly, splits)
         with signals.defer_signals():  # a signal no longer changes that the run is done
             run.finish(
                 phases=[dataclasses.asdict(result) for result in results],
@@ -335,9 +339,9 @@ def _describe_augmentation(assembly: Any) -> str:
 
 
 def _evaluate(
-    config: TrainConfig, run: RunWriter, assembly: Any
+    config: TrainConfig, run: RunWriter, assembly: Any, splits: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Evaluate the final model on validation and test.
+    """Evaluate the model as it is on validation, test or both.
 
     Returns:
         The summary metrics for the status, and all metrics of the test split, or else of
@@ -353,8 +357,11 @@ def _evaluate(
         inference = Inference(part.model, config.runtime.extractor, machine.kind, machine.precision)
         by_split: dict[str, Any] = {}
         validation: dict[str, Any] = {}
+        if "val" not in splits:  # evaluated before the refit
+            path = run.folder / run_dir.EVALUATION / "val.json"
+            validation = last = safe_io.read_json_object(path)
         data = part.data.examples
-        for split in ("val", "test"):
+        for split in splits:
             indices = part.data.splits.get(split)
             if indices is None or not len(indices):
                 continue

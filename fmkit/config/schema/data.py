@@ -121,6 +121,12 @@ class DataConfig:
         "Maximum training examples per class, and as many for validation; null uses all.",
         range=at_least(1),
     )
+    refit: str = key(
+        "auto",
+        "Train once more on training and validation examples together, as validation has chosen: "
+        "`true`, `false`, or `auto` (a pretrained model, fewer than 500 examples for validation).",
+        choices=("auto", "true", "false"),
+    )
     on_bad: str = key(
         "error",
         "Unusable files or rows: `error` (exit 3), `skip` them, or `quarantine` (move) the files.",

@@ -45,6 +45,12 @@ class PhaseConfig:
         "Learning-rate factors by REGEX on whole block names: `{stem: 0.1, head: 2}`.",
         check=trainable.rates_problem,
     )
+    interpolate: str = key(
+        "false",
+        "After the phase, keep the share of its change with the lowest validation loss: `true`, "
+        "`false`, or `auto` (a pretrained model, fewer than 500 examples for validation).",
+        choices=("auto", "true", "false"),
+    )
     patience: int | None = key(
         None,
         "Early stopping: epochs without a better `task.monitor`; null never stops early.",

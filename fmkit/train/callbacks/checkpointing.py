@@ -129,7 +129,9 @@ class CheckpointCallback(keras.callbacks.Callback):
 
     def _protected(self) -> set[int]:
         """Steps that one of the checkpoints which stay may have to return to."""
-        return resume.best_steps(checkpoint.list_checkpoints(self._run.checkpoints)[-self._keep :])
+        steps = resume.best_steps(checkpoint.list_checkpoints(self._run.checkpoints)[-self._keep :])
+        start = self._context.start_step(self._phase) if self._phase.interpolate else None
+        return steps if start is None else {*steps, start}
 
     def _state(self, weights_of: dict[str, Any]) -> dict[str, Any]:
         position, phase = self._position, self._phase

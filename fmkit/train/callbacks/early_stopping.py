@@ -24,11 +24,17 @@ class EarlyStopping(keras.callbacks.Callback):
         super().__init__()
         self._phase, self._position = phase, context.position
         self._monitor = context.assembly.config.task.monitor
+        results = {result["name"]: result for result in context.position.results}
+        self._validated = dict(results[phase.refit_of]["best"]) if phase.refit_of else {}
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Compare the epoch with the best; nothing where a signal has cut it short."""
         position = self._position
         if not self._phase.is_epoch_end(position):
+            return
+        if self._phase.refit_of:  # nothing is validated: the last weights are what was planned
+            position.phase_best = {**self._validated, "step": position.step}
+            position.phase_best |= {"phase": self._phase.name, "epoch": position.epoch}
             return
         result = {
             "phase": self._phase.name,

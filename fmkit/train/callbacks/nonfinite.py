@@ -153,7 +153,10 @@ class TerminateOnNonFinite(keras.callbacks.Callback):
         first = start + windows.first_batch(nonfinite.step - start)
         before = start + windows.first_batch(max(0, first - 1 - start))
         batches, batches_before = (
-            [{"step": step, "ids": self._assembly.example_ids(step - 1)} for step in steps]
+            [
+                {"step": step, "ids": self._assembly.example_ids(self._phase, step - 1)}
+                for step in steps
+            ]
             for steps in (range(first, nonfinite.step + 1), range(before, first))
         )
         ids = nonfinite.validation_ids

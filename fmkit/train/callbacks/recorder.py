@@ -41,7 +41,7 @@ class Recorder(keras.callbacks.Callback):
         self._context, self._phase, self._position = context, phase, context.position
         assembly = context.assembly
         # Of all objectives, in one epoch of the first.
-        self._examples = len(assembly.splits["train"])
+        self._examples = len(assembly.examples_of(phase))
         for part in assembly.objectives[1:]:
             self._examples += part.config.batch_size * phase.steps_per_epoch
         self._log_every = assembly.config.runtime.log_every

@@ -117,7 +117,8 @@ def find_split(assembly: Assembly, phase: Phase) -> GraphSplit | str:
 
 def _views(assembly: Assembly, phase: Phase) -> dict[str, int]:
     """Views of an example by the splits that a phase needs: that of the test in the last phase."""
-    splits = ["train", "val", *(["test"] if phase is assembly.phases[-1] else [])]
+    is_last = phase.refit_of or phase is assembly.phases[-1]
+    splits = ["train", "val", *(["test"] if is_last else [])]
     views = {split: 1 for split in splits if len(assembly.splits.get(split, ()))}
     if assembly.loader.augmentation(phase.augment) is not None:
         views["train"] = assembly.loader.augment_views or 1
@@ -236,7 +237,7 @@ class _Extraction:
 def _reader(
     arrays: dict[str, list[CachedArrays]], splits: dict[str, np.ndarray], examples: int
 ) -> Callable[[np.ndarray, int], list[np.ndarray]]:
-    """From positions in the data set, all of one split, to their features in an epoch."""
+    """From positions in the data set to their features in an epoch."""
     names = list(arrays)
     split_of = np.full(examples, -1, np.int8)
     row_of = np.zeros(examples, np.int64)
@@ -244,9 +245,24 @@ def _reader(
         split_of[splits[name]] = number
         row_of[splits[name]] = np.arange(len(splits[name]))
 
-    def read(positions: np.ndarray, epoch: int) -> list[np.ndarray]:
-        views = arrays[names[split_of[positions[0]]]]
+    def read_split(split: str, positions: np.ndarray, epoch: int) -> list[np.ndarray]:
+        views = arrays[split]
         return views[epoch % len(views)].read(row_of[positions])
+
+    def read(positions: np.ndarray, epoch: int) -> list[np.ndarray]:
+        splits = split_of[positions]
+        if (splits == splits[0]).all():
+            return read_split(names[splits[0]], positions, epoch)
+        features: list[np.ndarray] = []
+        for number in np.unique(splits):
+            rows = splits == number
+            parts = read_split(names[number], positions[rows], epoch)
+            features = features or [
+                np.empty((len(positions), *part.shape[1:]), part.dtype) for part in parts
+            ]
+            for array, part in zip(features, parts, strict=True):
+                array[rows] = part
+        return features
 
     return read
 
