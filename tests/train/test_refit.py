@@ -28,9 +28,7 @@ def refitted(tmp_path_factory):
         asked.append((phase.name, assembly.examples_of(phase))), make(phase, *rest)
     )[1]  # fmt: skip
     trained = Trained(assembly, run, [])
-    trained.phases = loop.train(
-        assembly, run, before_refit=lambda: before.append(trained.weights)
-    )
+    trained.phases = loop.train(assembly, run, before_refit=lambda: before.append(trained.weights))
     return trained, dict(asked), before
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from fmkit.core.errors import join_names
 from fmkit.data.findings import UnusableInput
+from fmkit.data.formats.coco_labels import coco_rows
 from fmkit.data.formats.text_files import nonempty_lines, read_text
 
 JSON_LINES = (".jsonl", ".ndjson")
@@ -57,7 +58,11 @@ def json_file(
         raise UnusableInput("not_text", f"JSON that cannot be read: {error}") from None
     if isinstance(value, dict):
         is_record = record_key in value if record_key else is_one_line
-        value = _pandas_rows(value) or value.get(list_key, [value] if is_record else value)
+        value = (
+            coco_rows(value)
+            or _pandas_rows(value)
+            or value.get(list_key, [value] if is_record else value)
+        )
     if not isinstance(value, list):
         shown = f"a {type(value).__name__}"
         if isinstance(value, dict):

@@ -14,6 +14,14 @@ from fmkit.data.formats.text_files import BadEncoding, open_input
 PARQUET = (".parquet", ".pq")
 """How names of parquet files end."""
 
+SAVE_PHOTOS = """Save them once, in a folder for each class, and learn from that:
+import pandas, pathlib
+for number, row in pandas.read_parquet("FILE").iterrows():
+    folder = pathlib.Path("photos", str(row["label"]))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{number}.png").write_bytes(row["image"]["bytes"])"""
+"""What to do about photos as Hugging Face's `datasets` writes them into a table."""
+
 _BATCH_ROWS = 1024  # rows that are decoded together, at most
 _BATCH_BYTES = 2**22  # approximate bytes of one column's cells that are decoded together
 _BUFFER = 2**20  # bytes of a file that are read together
@@ -50,7 +58,10 @@ class ParquetTable:
 
         check_columns(columns, self.names)
         fields = [self._schema.field(name) for name in columns if name not in may_have_lists]
+        photos = [field.name for field in fields if "bytes: binary" in str(field.type)]
         nested = [f"{f.name!r} is {f.type}" for f in fields if arrow.types.is_nested(f.type)]
+        if photos:
+            raise UnusableInput("not_text", f"{photo_bytes(photos[0])}. {SAVE_PHOTOS}")
         if nested:
             raise ColumnError("not_text", f"column {join_names(nested)}; expected texts")
 
@@ -91,6 +102,11 @@ class ParquetTable:
             except BadEncoding as error:
                 fault = str(error)
             yield Row(index, index + 1, index * row_bytes, texts, fault)
+
+
+def photo_bytes(column: str) -> str:
+    """What is wrong with a column of photos, as a sentence without its point."""
+    return f"column {column!r} has photos in it, and fmkit reads photos that are files"
 
 
 def _parquet_error(error: Exception) -> UnusableInput:

@@ -1,7 +1,7 @@
 """Tables and files of records, whatever their format: CSV, TSV, JSON, parquet, Excel, also gzipped.
 
 `records` gives typed values, `read` the cells of named columns as texts. Every source that reads
-rows, and `fmkit predict`, reads them here.
+rows, and `fmkit predict`, reads them here, also exports of annotation tools as JSON.
 """
 
 import itertools
@@ -11,6 +11,7 @@ from typing import Any
 
 from fmkit.core.errors import ConfigError, received
 from fmkit.data.findings import UnusableInput
+from fmkit.data.formats.annotation_exports import as_rows
 from fmkit.data.formats.cells import EXCEL_ERRORS, cell_text
 from fmkit.data.formats.delimited import (
     CSV,
@@ -95,9 +96,9 @@ def _records(
     if ending in SEPARATORS or not ending:
         return _csv_records(path, encoding, csv_options, columns, required)
     if ending in JSON_LINES:
-        return _with_keys(json_lines(path, encoding), required)
+        return _with_keys(as_rows(json_lines(path, encoding)), required)
     if ending == ".json":
-        return _with_keys(json_file(path, encoding, *json_keys), required)
+        return _with_keys(as_rows(json_file(path, encoding, *json_keys)), required)
     hint = "Save it as .xlsx or .csv." if ending in _OTHER_SHEETS else ""
     raise ConfigError(received("The table's file extension", ending, SHOWN_ENDINGS, hint))
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from fmkit.core.errors import ConfigError, join_names
 from fmkit.data.formats.cells import EXCEL_ERRORS, parse_cell
+from fmkit.data.formats.parquet_table import SAVE_PHOTOS, photo_bytes
 from fmkit.data.images.image_file import is_photo_name
 from fmkit.data.split_names import split_of_name
 
@@ -36,7 +37,7 @@ _ID = re.compile(
 )
 """Columns that tell rows apart or say how they came to be; tools begin their names with `_`."""
 _STATE = re.compile(
-    r"status|state|annotators?|user(name)?|lead_time|completed_by|.*_time|project|source|lang(uage)?",
+    r"status|state|answer|annotators?|user(name)?|lead_time|completed_by|.*_time|project|source|lang(uage)?",
     re.IGNORECASE,
 )
 """Columns about the work on a row, which are hardly the label where another one may be."""
@@ -78,16 +79,15 @@ def roles(columns: Columns, chosen: Mapping[str, Any], example: str) -> Roles:
         ConfigError: several columns may be the label, or there is neither a text nor a photo.
     """
     names = {name.strip().lower(): name for name in columns}
+    for find in (_records, _token_lists, _words):
+        if table := find(columns, names):
+            return table
     for name in (names[name] for name in _SPANS if name in names):
         if any(map(_are_spans, map(parse_cell, _filled(columns[name])))):
             raise ConfigError(
                 f"column {name} marks parts of texts by their positions.",
-                "fmkit learns such entities from words with tags: export the data as CoNLL, or as "
-                "lists of tokens and of tags such as B-PER.",
+                "Export it as JSON and save it as .jsonl, where fmkit reads them, or as CoNLL.",
             )
-    for find in (_records, _token_lists, _words):
-        if table := find(columns, names):
-            return table
     return _content_and_labels(columns, names, chosen, example)
 
 
@@ -143,6 +143,7 @@ def _content_and_labels(
     photo = _own(columns, chosen, "path_column") or _photo_column(columns)
     text = _own(columns, chosen, "text_column") or _text_column(columns, names)
     if photo is None and text is None:
+        _refuse_photo_bytes(columns)
         raise ConfigError(
             f"no column has photos or texts in it; the table has {join_names(list(columns))}.",
             f"Name one: {example} data.text_column=COLUMN, or data.path_column=COLUMN for photos",
@@ -176,6 +177,17 @@ def _content_and_labels(
             result.task = ""  # of one annotator each
         result.keys |= {"label_separator": separator} if separator else {}
     return result
+
+
+def _refuse_photo_bytes(columns: Columns) -> None:
+    """Refuse photos inside a table.
+
+    Raises:
+        ConfigError: a column has them.
+    """
+    for name, values in columns.items():
+        if any(isinstance(value, dict) and "bytes" in value for value in values):
+            raise ConfigError(f"{photo_bytes(name)}.", SAVE_PHOTOS)
 
 
 def _are_spans(value: Any) -> bool:

@@ -17,6 +17,11 @@ from fmkit.data.targets import normalise_name
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 """Control characters, and those that hide text or change its direction."""
+_LABEL_STUDIO = re.compile(
+    r"/data/(?:local-files/\?d=(.+)|upload/(?:\d+/)?((?:[0-9a-f]{8}-)?([^/]+)))"
+)
+"""Paths as Label Studio serves files: below its own root, or uploaded, with a number in front."""
+
 _FOLDERS = (
     "A folder with a folder per class is for data=image_folder or, with texts in it, "
     "data=text_folder."
@@ -64,10 +69,13 @@ def existing_path(root: str, kind: str, key: str = "data.root") -> Path:
 def find_file(folder: Path, name: str, endings: Sequence[str] = ()) -> Path | None:
     """The absolute path of a file that a table names, relative to a folder, where it exists.
 
-    A table from Windows may have backslashes, one from a web tool `file:` URLs, and one of a
-    competition ids in place of names: `endings` are those that a name without one may stand for.
+    A table from Windows may have backslashes, one from a web tool `file:` URLs or paths as Label
+    Studio serves them, and one of a competition ids in place of names: `endings` are those that a
+    name without one may stand for.
     """
     spellings = dict.fromkeys([name, name.replace("\\", "/")])
+    if match := _LABEL_STUDIO.fullmatch(name):
+        spellings |= dict.fromkeys(filter(None, match.groups()))
     if not Path(name).suffix:
         spellings |= dict.fromkeys(f"{name}{ending}" for ending in endings)
         spellings |= dict.fromkeys(f"{name}{ending.upper()}" for ending in endings)

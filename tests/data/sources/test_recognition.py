@@ -56,8 +56,6 @@ PIXELS, AGES = np.zeros((10, 8, 8), np.uint8), np.arange(10) / 3
 IDS = [number % 3 for number in range(40)]
 DATES = ["2026-11-30", "30.11.2026"] * 20
 TWO_SPLITS = ("train", "test")
-SPANS = {"text": "Anna lives in Rome", "label": [[0, 4, "PER"], [14, 18, "LOC"]]}
-PRODIGY = {"text": "Anna lives", "spans": [{"start": 0, "end": 4, "label": "PER"}], "_task_hash": 1}
 FILES = [f"{number % 3}.png" for number in range(40)]
 LAYOUTS = {
     "class folders": (lambda d: photos(d, "cat", "dog"), "image_folder", {}),
@@ -327,8 +325,8 @@ def test_every_source_of_a_users_files_is_recognised(tmp_path):
          "a.csv, b.csv", "a.csv"),
         (lambda d: arrays(d, a=PIXELS), DataError, "10 labels beside a", "data.label_key=NAME"),
         (lambda d: arrays(d, a=AGES), DataError, "a (10,)", ""),
-        (lambda d: lines(d, "data.jsonl", SPANS), ConfigError, "column label marks", "CoNLL"),
-        (lambda d: lines(d, "data.jsonl", PRODIGY), ConfigError, "column spans marks", "CoNLL"),
+        (lambda d: table(d, text=TEXTS, spans=[[[0, 4, "PER"]]] * 40), ConfigError,
+         "column spans marks", "save it as .jsonl"),
         (lambda d: (d / "a.csv").write_bytes("text,label\nsehr schön,gut\n".encode("cp1252")),
          DataError, "is not UTF-8", "data.encoding=cp1252"),
         (lambda d: (d / "a.txt").write_text("__label__pos a text\n__label__neg another\n"),

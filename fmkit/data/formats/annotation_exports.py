@@ -1,0 +1,262 @@
+"""Exports of annotation tools as rows with plain columns.
+
+    Label Studio's JSON   {"data": {"text": ...}, "annotations": [{"result": [...]}]}
+    spaCy's               ["...", {"entities": [[0, 4, "PER"]]}], or with {"cats": {"good": 1}}
+                          {"paragraphs": [{"sentences": [{"tokens": [{"orth": ..., "ner": ...}]}]}]}
+    doccano, Prodigy      {"text": ..., "label": [[0, 4, "PER"]]}, also `entities` or `spans`
+    COCO's                {"images": [...], "annotations": [...], "categories": [...]}
+    others                {"data": {"text": ...}, "annotation": {"label": ...}}
+
+Parts of a text become the columns `tokens` and `ner_tags`, labels a column of their name; nested
+objects columns such as `data.text`. The rows keep their other columns.
+"""
+
+import contextlib
+import itertools
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from fmkit.data.findings import UnusableInput
+from fmkit.data.formats.json_records import Record
+
+WORDS, TAGS = "tokens", "ner_tags"
+"""Columns of the words of a text and of their tags, as Hugging Face calls them."""
+
+_Row = dict[str, Any]
+_SPANS = ("spans", "entities", "ner", "label", "labels")
+_PROBED = 100  # records by which the tool is known
+_WORD = re.compile(r"\w+|[^\w\s]")
+_REGION = re.compile(r".*(rectangle|polygon|brush|keypoint|ellipse|video).*", re.IGNORECASE)
+_BOUNDS = (("start", "end"), ("start_offset", "end_offset"))
+
+
+def as_rows(records: Iterator[Record]) -> Iterator[Record]:
+    """The records of a file, as rows where they are an export of an annotation tool."""
+    first = list(itertools.islice(records, _PROBED))
+    values = [record.value for record in first if record.fault is None]
+    together = itertools.chain(first, records)
+    row_of = _reader(values)
+    return together if row_of is None else _converted(together, row_of)
+
+
+def _converted(
+    records: Iterator[Record], row_of: Callable[[Any], _Row | list[_Row]]
+) -> Iterator[Record]:
+    for record in records:
+        if record.fault is not None:
+            yield record
+            continue
+        try:
+            rows = row_of(record.value)
+            for row in rows if isinstance(rows, list) else [rows]:
+                yield record._replace(value=row)
+        except UnusableInput as error:
+            yield record._replace(value=None, fault=error)
+
+
+def _reader(values: Sequence[Any]) -> Callable[[Any], _Row | list[_Row]] | None:
+    """What makes a row of a value, by the tool; None where the values are rows already."""
+    if values and all(map(_is_task, values)):
+        is_tagged = any(_bounds(result) for value in values for result in _results(value))
+        return lambda value: _task_row(value, is_tagged)
+    if values and all(map(_is_spacy, values)):
+        return _spacy_row
+    if values and all(map(_spacy_sentences, values)):
+        return _spacy_sentences
+    objects = [value for value in values if isinstance(value, dict)]
+    key = next((name for name in _SPANS if any(_has_spans(row, name) for row in objects)), None)
+    if key is not None:
+        return lambda value: _span_row(value, key)
+    if objects and all(_is_nested(value) for value in objects):
+        return _flat
+    return None
+
+
+# Label Studio: labelstud.io/guide/export, "Label Studio JSON format"
+
+
+def _is_task(value: Any) -> bool:
+    if not isinstance(value, dict) or not isinstance(value.get("data"), dict):
+        return False
+    return isinstance(value.get("annotations", value.get("completions")), list)
+
+
+def _results(value: Any) -> list[Mapping[str, Any]]:
+    """What the first annotator said who did not cancel; none where nobody has."""
+    if not _is_task(value):
+        raise UnusableInput("incomplete_row", "it is not a task of Label Studio, as others are")
+    annotations = value.get("annotations", value.get("completions"))
+    for annotation in annotations:
+        if isinstance(annotation, dict) and not annotation.get("was_cancelled"):
+            results = annotation.get("result")
+            results = results if isinstance(results, list) else []
+            return [result for result in results if isinstance(result, dict)]
+    return []
+
+
+def _task_row(value: Any, is_tagged: bool) -> _Row:
+    """A task's own data, and a column for each question, called as in the labelling interface."""
+    results = _results(value)
+    row = {"id": value.get("id"), **value["data"]}
+    spans = []
+    for result in results:
+        content = result.get("value")
+        content = content if isinstance(content, dict) else {}
+        kind = str(result.get("type", ""))
+        if _REGION.fullmatch(kind):
+            raise UnusableInput(
+                "incomplete_row",
+                f"it marks parts of photos ({kind}), and fmkit learns classes of whole photos",
+            )
+        if _bounds(result):
+            spans.append({**content, "label": content.get("labels", content.get("label"))})
+        elif kind in content:
+            answers = content[kind]
+            is_one = isinstance(answers, list) and len(answers) == 1
+            row[str(result.get("from_name", kind))] = answers[0] if is_one else answers
+    if is_tagged:
+        if not value.get("annotations", value.get("completions")):
+            raise UnusableInput("incomplete_row", "it is not annotated")
+        texts = [cell for cell in value["data"].values() if isinstance(cell, str)]
+        text = value["data"].get("text", max(texts, key=len, default=""))
+        row |= _tagged(text if isinstance(text, str) else "", spans)
+    return row
+
+
+# spaCy: spacy.io/api/data-formats, and the training data of its version 2
+
+
+def _is_spacy(value: Any) -> bool:
+    is_pair = isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)
+    return is_pair and isinstance(value[1], dict) and bool({"entities", "cats"} & value[1].keys())
+
+
+def _spacy_row(value: Any) -> _Row:
+    if not _is_spacy(value):
+        raise UnusableInput(
+            "incomplete_row", "it is not a text with its annotations, as others are"
+        )
+    text, annotations = value
+    row: _Row = {"text": text}
+    if isinstance(cats := annotations.get("cats"), dict) and cats:
+        shares = {str(n): share for n, share in cats.items() if isinstance(share, int | float)}
+        names = [name for name, share in shares.items() if share >= 0.5]
+        row["label"] = names[0] if len(names) == 1 else names
+    if isinstance(spans := annotations.get("entities"), list) and (spans or not cats):
+        row |= _tagged(text, spans)
+    return row
+
+
+def _spacy_sentences(value: Any) -> list[_Row]:
+    """The sentences of a document in the JSON of spaCy's version 2; none of another object."""
+    rows = []
+    with contextlib.suppress(KeyError, TypeError, AttributeError):
+        for paragraph in value["paragraphs"]:
+            for sentence in paragraph["sentences"]:
+                words = [(token["orth"], token["ner"]) for token in sentence["tokens"]]
+                rows.append({WORDS: [w for w, _ in words], TAGS: [tag for _, tag in words]})
+    return rows
+
+
+# Texts with positions
+
+
+def _has_spans(value: Mapping[str, Any], key: str) -> bool:
+    if not isinstance(value.get("text"), str) or isinstance(value.get(TAGS), list):
+        return False
+    spans = value.get(key)
+    if not isinstance(spans, list) or not spans:
+        return False
+    bounds, length = list(map(_bounds, spans)), len(value["text"])
+    return all(pair is not None and 0 <= pair[0] < pair[1] <= length for pair in bounds)
+
+
+def _span_row(value: Any, key: str) -> _Row:
+    spans = value.get(key, []) if isinstance(value, dict) else None
+    if not isinstance(spans, list | None) or not isinstance(value.get("text"), str):
+        raise UnusableInput("incomplete_row", f"it has no text with {key!r}")
+    return {**value, **_tagged(value["text"], spans or [])}
+
+
+def _bounds(span: Any) -> tuple[int, int] | None:
+    """Where a part of a text begins and ends; None where it is not one."""
+    pairs: list[tuple[Any, Any]] = []
+    if isinstance(span, list) and len(span) == 3:
+        pairs = [(span[0], span[1])]
+    elif isinstance(span, dict):
+        inner = span.get("value", span) if "from_name" in span else span
+        inner = inner if isinstance(inner, dict) else {}
+        pairs = [(inner.get(first), inner.get(last)) for first, last in _BOUNDS]
+    for first, last in pairs:
+        if type(first) is int and type(last) is int:
+            return first, last
+    return None
+
+
+def _tagged(text: str, spans: Sequence[Any]) -> dict[str, list[str]]:
+    """The words of a text and their tags; a word that an entity ends in is divided there.
+
+    Raises:
+        UnusableInput: entities overlap, are not in the text, or have no label.
+    """
+    entities = []
+    for span in spans:
+        bounds = _bounds(span)
+        label = span[2] if isinstance(span, list) else span.get("label")
+        if isinstance(label, list) and len(label) == 1:
+            (label,) = label
+        if bounds is None or not isinstance(label, str) or not label.strip():
+            raise UnusableInput("incomplete_row", "an entity has no position or no label")
+        first, last = bounds
+        if not 0 <= first < last <= len(text):
+            why = f"the entity from {first} to {last} is not in the text of {len(text)} characters"
+            raise UnusableInput("incomplete_row", why)
+        expected = span.get("text") if isinstance(span, dict) else None
+        if isinstance(expected, str) and expected != text[first:last]:
+            why = f"the text from {first} to {last} is {text[first:last]!r}, not {expected!r}"
+            raise UnusableInput("incomplete_row", why)
+        entities.append((first, last, label.strip()))
+    entities.sort()
+    for before, after in itertools.pairwise(entities):
+        if after[0] < before[1]:
+            why = f"entities overlap, at character {after[0]}, and a word has one tag"
+            raise UnusableInput("incomplete_row", why)
+    cuts = sorted({bound for first, last, _ in entities for bound in (first, last)})
+    words, tags, position, previous = [], [], 0, -1
+    for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True):
+        while position < len(entities) and entities[position][1] <= start:
+            position += 1
+        is_inside = position < len(entities) and entities[position][0] <= start
+        for match in _WORD.finditer(text[start:end]):
+            words.append(match.group())
+            prefix = "I" if position == previous else "B"
+            tags.append(f"{prefix}-{entities[position][2]}" if is_inside else "O")
+            previous = position if is_inside else previous
+    return {WORDS: words, TAGS: tags}
+
+
+# Nested objects
+
+
+def _is_nested(value: Mapping[str, Any]) -> bool:
+    """Whether all that an object has is in objects inside of it, which are not messages."""
+    inner = [cell for cell in value.values() if isinstance(cell, dict)]
+    if any(
+        {"role", "content"} <= cell.keys() or {"from", "value"} <= cell.keys() for cell in inner
+    ):
+        return False
+    return bool(inner) and not any(isinstance(cell, str | list) for cell in value.values())
+
+
+def _flat(value: Any) -> _Row:
+    """An object with the cells of the objects in it, under names such as `data.text`."""
+    if not isinstance(value, dict):
+        raise UnusableInput("incomplete_row", "it is not an object with keys")
+    row: _Row = {}
+    for name, cell in value.items():
+        if isinstance(cell, dict):
+            row |= {f"{name}.{key}": inner for key, inner in cell.items()}
+        else:
+            row[name] = cell
+    return row

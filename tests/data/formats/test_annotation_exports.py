@@ -1,0 +1,235 @@
+"""Exports of annotation tools as rows: the right words, tags and classes, and what is refused."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from fmkit.config.registry import config_class
+from fmkit.core.errors import ConfigError, DataError
+from fmkit.data.findings import UnusableInput
+from fmkit.data.formats.tables import records
+from fmkit.data.sources.recognition import Request, recognise
+from fmkit.data.sources.registry import collect
+
+TEXT = "Anna Lee lives in New-York, Anna."
+PARTS = [[0, 8, "PER"], [18, 26, "LOC"]]
+OBJECTS = [{"start": first, "end": last, "label": label} for first, last, label in PARTS]
+WORDS = ["Anna", "Lee", "lives", "in", "New", "-", "York", ",", "Anna", "."]
+TAGS = ["B-PER", "I-PER", "O", "O", "B-LOC", "I-LOC", "I-LOC", "O", "O", "O"]
+
+
+def task(*results, text=TEXT, **annotation):
+    annotation = {"result": [{"to_name": "text", **row} for row in results], **annotation}
+    return {"id": 7, "data": {"text": text}, "annotations": [annotation], "meta": {}}
+
+
+def choices(*names):
+    return {"from_name": "mood", "type": "choices", "value": {"choices": list(names)}}
+
+
+def spans(*parts):
+    return [
+        {"from_name": "ner", "type": "labels",
+         "value": {"start": first, "end": last, "text": TEXT[first:last], "labels": [label]}}
+        for first, last, label in parts
+    ]  # fmt: skip
+
+
+def rows(path, values, lines=False):
+    text = "\n".join(map(json.dumps, values)) if lines else json.dumps(values, indent=1)
+    path.write_text(text)
+    return list(records(path))
+
+
+def read(path, **changes):
+    """What a file is taken for, and its examples."""
+    settings = recognise(Request("data"), path).settings
+    keys = {key.removeprefix("data."): value for key, value in settings.items() if "." in key}
+    return settings, collect(config_class("data", settings["data"])(**keys, **changes))
+
+
+SPANS = {
+    "label studio": [task(*spans(*PARTS))],
+    "spacy": [[TEXT, {"entities": PARTS}]],
+    "doccano": [{"id": 1, "text": TEXT, "label": PARTS, "Comments": []}],
+    "doccano with relations": [
+        {"text": TEXT, "relations": [],
+         "entities": [{"id": 1, "label": label, "start_offset": first, "end_offset": last}
+                      for first, last, label in PARTS]}],
+    "prodigy": [{"text": TEXT, "tokens": [{"text": "Anna", "start": 0, "end": 4, "id": 0}],
+                 "spans": OBJECTS, "answer": "accept"}],
+    "spacy 2": [{"id": 0, "paragraphs": [{"sentences": [
+        {"tokens": [{"orth": word, "ner": tag} for word, tag in zip(WORDS, TAGS, strict=True)]}
+    ]}]}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lines", [False, True], ids=["json", "jsonl"])
+@pytest.mark.parametrize("name", SPANS)
+def test_parts_of_texts_become_tags_of_words(name, lines, tmp_path):
+    path = tmp_path / ("a.jsonl" if lines else "a.json")
+    rows(path, SPANS[name] * 3, lines)
+    settings, examples = read(path)
+    assert (settings["data"], settings["task"]) == ("token_table", "token_classification")
+    assert examples.content.words == (tuple(WORDS),) * 3
+    tags = examples.annotations
+    assert [tags.names[index] for index in tags.values[0]] == TAGS
+    assert not examples.findings
+
+
+def test_a_word_is_divided_where_an_entity_ends_and_two_may_touch(tmp_path):
+    (record,) = rows(tmp_path / "a.json", [["NewYork10", {"entities": [[0, 3, "A"], [3, 7, "A"]]}]])
+    assert record.value["tokens"] == ["New", "York", "10"]
+    assert record.value["ner_tags"] == ["B-A", "B-A", "O"]
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ([TEXT, {"entities": [[0, 8, "A"], [5, 9, "B"]]}], "overlap, at character 5"),
+        ([TEXT, {"entities": [[0, 99, "A"]]}], "from 0 to 99 is not in the text of 33"),
+        ([TEXT, {"entities": [[0, 4, ""]]}], "no position or no label"),
+        ("a text", "not a text with its annotations"),
+    ],
+)
+def test_what_is_wrong_with_an_entity_costs_its_row(value, why, tmp_path):
+    good = [TEXT, {"entities": PARTS}]
+    found = rows(tmp_path / "a.jsonl", [good, good], lines=True)
+    assert [record.fault for record in found] == [None, None]
+    (tmp_path / "b.jsonl").write_text("\n".join(map(json.dumps, [good] * 100 + [value, good])))
+    found = list(records(tmp_path / "b.jsonl"))
+    assert [record.number for record in found if record.fault] == [101]
+    assert why in found[100].fault.why
+
+
+def test_positions_that_do_not_fit_the_text_are_not_learned(tmp_path):
+    shifted = spans(*PARTS)
+    shifted[0]["value"]["text"] = "Bob"
+    (record,) = rows(tmp_path / "a.json", [task(*shifted)])
+    assert "'Anna Lee', not 'Bob'" in record.fault.why
+
+
+def test_choices_of_label_studio_are_labels(tmp_path):
+    values = [task(choices("good"), text="one text"), task(choices("bad"), text="another text")]
+    values += [task(choices("good"), was_cancelled=True), {**values[0], "annotations": []}]
+    rows(tmp_path / "a.json", values)
+    settings, examples = read(tmp_path / "a.json")
+    assert (settings["data.text_column"], settings["data.label_column"]) == ("text", "mood")
+    assert examples.content.texts == ("one text", "another text")
+    assert [examples.classes[label] for label in examples.labels] == ["good", "bad"]
+    assert [finding.why for finding in examples.findings] == ["no label", "no label"]
+    rows(tmp_path / "b.json", [task(choices("good", "new")), task(choices("bad"))] * 2)
+    settings, examples = read(tmp_path / "b.json", labels="sets")
+    assert settings["task"] == "multi_label"
+    assert examples.annotations.names == ("bad", "good", "new")
+
+
+@pytest.mark.parametrize(
+    "path", ["/data/local-files/?d=photos/0.png", "/data/upload/1/0123abcd-0.png"]
+)
+def test_photos_as_label_studio_serves_them(path, tmp_path):
+    (tmp_path / "photos").mkdir()
+    values = []
+    for number, name in enumerate(("cat", "dog")):
+        Image.new("RGB", (4, 4)).save(tmp_path / "photos" / f"{number}.png")
+        data = {"image": path.replace("0.png", f"{number}.png")}
+        values.append({**task(choices(name)), "data": data})
+    rows(tmp_path / "a.json", values)
+    settings, examples = read(tmp_path / "a.json")
+    assert settings["data"] == "image_table"
+    assert examples.content.paths == tuple(str(tmp_path / "photos" / f"{n}.png") for n in (0, 1))
+
+
+def test_regions_of_photos_are_refused(tmp_path):
+    box = {"type": "rectanglelabels", "value": {"x": 1, "rectanglelabels": ["cat"]}}
+    (record,) = rows(tmp_path / "a.json", [task(box)])
+    assert "marks parts of photos (rectanglelabels)" in record.fault.why
+
+
+def test_categories_of_spacy_are_labels(tmp_path):
+    values = [["a text", {"cats": {"good": 1.0, "bad": 0.0}}],
+              ["another", {"cats": {"good": 0, "bad": 1}}]]  # fmt: skip
+    rows(tmp_path / "a.json", values)
+    settings, examples = read(tmp_path / "a.json")
+    assert settings["data"] == "text_table"
+    assert [examples.classes[label] for label in examples.labels] == ["good", "bad"]
+
+
+def test_nested_objects_become_columns(tmp_path):
+    values = [{"id": n, "data": {"text": f"text {n}"}, "gold": {"label": "ab"[n % 2]}}
+              for n in range(6)]  # fmt: skip
+    rows(tmp_path / "a.jsonl", values, lines=True)
+    settings, examples = read(tmp_path / "a.jsonl")
+    assert settings["data.text_column"] == "data.text"
+    assert settings["data.label_column"] == "gold.label"
+    assert len(examples) == 6
+
+
+def coco(**annotation):
+    names = ["cat", "dog"]
+    images = [{"id": n, "file_name": f"{n}.png", "width": 4, "height": 4} for n in range(3)]
+    annotations = [{"image_id": n, "category_id": n % 2, **annotation} for n in range(3)]
+    categories = [{"id": n, "name": name} for n, name in enumerate(names)]
+    return {"info": {}, "images": images, "annotations": annotations, "categories": categories}
+
+
+@pytest.mark.parametrize("box", [None, [], [0, 0, 4, 4]], ids=["none", "empty", "whole"])
+def test_categories_of_coco_are_classes_of_photos(box, tmp_path):
+    for number in range(3):
+        Image.new("RGB", (4, 4), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    value = coco(**({} if box is None else {"bbox": box}))
+    (tmp_path / "a.json").write_text(json.dumps(value))
+    settings, examples = read(tmp_path / "a.json")
+    assert settings["data"] == "image_table"
+    assert [examples.classes[label] for label in examples.labels] == ["cat", "dog", "cat"]
+    value["annotations"].append({"image_id": 0, "category_id": 1})
+    (tmp_path / "a.json").write_text(json.dumps(value, indent=1))
+    settings, examples = read(tmp_path / "a.json", labels="sets")
+    assert settings["task"] == "multi_label"
+    assert examples.annotations.indicators.tolist() == [[True, True], [False, True], [True, False]]
+
+
+def test_boxes_of_coco_are_refused_with_a_command_that_makes_a_table(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(coco(bbox=[1, 1, 2, 2])))
+    with pytest.raises(DataError, match="does not detect objects yet") as raised:
+        recognise(Request("data"), tmp_path / "a.json")
+    command = raised.value.message.split('python -c "')[1].split('"\n')[0]
+    command = command.replace("'FILE'", "'a.json'")
+    subprocess.run([sys.executable, "-c", command], cwd=tmp_path, check=True)
+    frame = pd.read_csv(tmp_path / "labels.csv")
+    assert frame["path"].tolist() == ["0.png", "1.png", "2.png"]
+    assert frame["label"].tolist() == ["cat", "dog", "cat"]
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ({**coco(caption="a cat"), "categories": []}, "captions of photos"),
+        ({**coco(), "images": [{"id": [], "file_name": "a.png"}]}, "ids that are lists"),
+    ],
+)
+def test_other_files_of_coco_are_refused(value, why, tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(value))
+    with pytest.raises(UnusableInput) as raised:
+        list(records(tmp_path / "a.json"))
+    assert why in raised.value.why
+
+
+def test_photos_in_a_table_are_refused_with_the_lines_that_save_them(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    photo = {"bytes": (tmp_path / "a.png").read_bytes(), "path": "a.png"}
+    pd.DataFrame({"image": [photo] * 4, "label": [0, 1] * 2}).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(ConfigError, match="'image' has photos in it") as raised:
+        recognise(Request("data"), tmp_path / "a.parquet")
+    lines = raised.value.hint.partition("\n")[2].replace("FILE", "a.parquet")
+    subprocess.run([sys.executable, "-c", lines], cwd=tmp_path, check=True)
+    saved = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("photos/*/*"))
+    assert saved == ["photos/0/0.png", "photos/0/2.png", "photos/1/1.png", "photos/1/3.png"]
+    config = config_class("data", "image_table")(root=str(tmp_path / "a.parquet"))
+    config.path_column = "image"
+    with pytest.raises(DataError, match="'image' has photos in it"):
+        collect(config)
