@@ -54,6 +54,8 @@ class Task:
         solvers: values of `stage.PHASE.solver`, besides `gradient`, that `fit_linear_head` serves.
         needs_reference: whether it compares with the network as it was at the start; see
             `set_reference_outputs`. Such a task cannot be an objective of `task=joint`.
+        has_logits: networks are compared by `calibrated_loss` of their outputs, and otherwise by
+            the loss as it is.
         row_findings: what `encode_rows` found in the examples that people should know of.
         extra_inputs: symbolic inputs of the head besides the backbone's, (B, K) int32; set by
             `head`.
@@ -80,6 +82,7 @@ class Task:
     epoch_metrics: tuple[str, ...] = ()
     solvers: tuple[str, ...] = ()
     needs_reference = False
+    has_logits = False
     row_findings: tuple[str, ...] = ()
     extra_inputs: tuple[Any, ...] = ()
     features: Any = None
@@ -181,6 +184,15 @@ class Task:
             features: of the training examples, (N, D).
             labels: as `targets` gives them.
             validation: features and labels by which the L2 strength is chosen.
+        """
+        raise NotImplementedError
+
+    def calibrated_loss(self, targets: Any, outputs: Any) -> float:
+        """The mean loss of outputs after temperature scaling, where the task `has_logits`.
+
+        Args:
+            targets: as `targets` gives them.
+            outputs: of the network, (N, K).
         """
         raise NotImplementedError
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from scipy.special import log_softmax
 
 from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.task import ClassificationConfig
@@ -13,6 +14,7 @@ from fmkit.models import heads
 from fmkit.models.backbone import Backbone
 from fmkit.tasks import linear_probe
 from fmkit.tasks.base import LinearHead, Task
+from fmkit.tasks.temperature import calibrated_loss
 
 
 class Classification(Task):
@@ -26,6 +28,7 @@ class Classification(Task):
 
     name = "classification"
     solvers = ("lbfgs",)
+    has_logits = True
     num_classes: int
 
     def __init__(self, config: ClassificationConfig, spec: DataSpec) -> None:
@@ -65,6 +68,15 @@ class Classification(Task):
         """The best linear head on fixed features, by L-BFGS: see `linear_probe.fit`."""
         weights = None if self.class_weights is None else self.class_weights[labels]
         return linear_probe.fit(features, labels, weights, validation, self.num_classes)
+
+    def calibrated_loss(self, targets: Any, outputs: Any) -> float:
+        """Cross-entropy after temperature scaling, in nats."""
+        rows = np.arange(len(targets))
+
+        def loss(logits: np.ndarray) -> float:
+            return float(-log_softmax(logits, axis=1)[rows, targets].mean())
+
+        return calibrated_loss(loss, outputs)
 
     def inference(self, outputs: Any) -> Any:
         """Probabilities (B, C), float32."""

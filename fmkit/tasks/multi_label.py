@@ -17,6 +17,7 @@ from fmkit.models import heads
 from fmkit.models.backbone import Backbone
 from fmkit.tasks import linear_probe
 from fmkit.tasks.base import LinearHead, Task
+from fmkit.tasks.temperature import calibrated_loss
 
 
 class MultiLabel(Task):
@@ -30,6 +31,7 @@ class MultiLabel(Task):
 
     name = "multi_label"
     solvers = ("lbfgs",)
+    has_logits = True
     class_weights = None  # weights of labels are not weights of examples: see `loss`
 
     def __init__(self, config: MultiLabelConfig, spec: DataSpec) -> None:
@@ -78,6 +80,15 @@ class MultiLabel(Task):
     def fit_linear_head(self, features: Any, labels: Any, validation: Any) -> LinearHead:
         """The best linear head on fixed features, label by label: see `linear_probe.fit_labels`."""
         return linear_probe.fit_labels(features, labels, self._weights, validation)
+
+    def calibrated_loss(self, targets: Any, outputs: Any) -> float:
+        """Binary cross-entropy after temperature scaling, in nats."""
+        signs = np.where(np.asarray(targets) > 0.5, -1.0, 1.0)
+
+        def loss(logits: np.ndarray) -> float:
+            return float(np.logaddexp(0.0, signs * logits).mean())
+
+        return calibrated_loss(loss, outputs)
 
     def inference(self, outputs: Any) -> Any:
         """Probabilities (B, K), float32, each from 0 to 1."""

@@ -49,15 +49,16 @@ def apply(context: RunContext, phase: Phase, inputs: PhaseInputs) -> None:
     start, end = context.start_weights(phase), variables.arrays(model.variables)
     best, share = dict(position.phase_best or {}), phase.share
     if share is None:
-        metrics = {}
+        losses = {}
         for tried in SHARES:
             variables.assign(model, blend(start, end, tried))
-            metrics[tried] = _validate(context, inputs)
+            losses[tried] = _loss(context, inputs)
             context.raise_if_stopped()
-        losses = {tried: _finite(values["val_loss"]) for tried, values in metrics.items()}
         share = min(losses, key=losses.__getitem__)
-        value = metrics[share].get(best["monitor"], best["value"])  # it may be of training
-        best |= {"value": value, "val_loss_by_share": [[tried, losses[tried]] for tried in SHARES]}
+        variables.assign(model, blend(start, end, share))
+        metrics = _validate(context, inputs)
+        value = metrics.get(best["monitor"], best["value"])  # it may be of training
+        best |= {"value": value, "loss_by_share": [[tried, losses[tried]] for tried in SHARES]}
         _report(context, phase, share, losses)
     variables.assign(model, blend(start, end, share))
     position.phase_best = {**best, "share": share}
@@ -88,8 +89,16 @@ def _validate(context: RunContext, inputs: PhaseInputs) -> dict[str, float]:
     return logs
 
 
-def _finite(loss: float) -> float:
-    return loss if math.isfinite(loss) else math.inf
+def _loss(context: RunContext, inputs: PhaseInputs) -> float:
+    """The validation loss that shares are compared by; infinity where it is not a number."""
+    assembly, examples = context.assembly, context.assembly.splits["val"]
+    if assembly.task.has_logits:
+        outputs = inputs.model.predict(inputs.validation, verbose=0)
+        targets = assembly.task.targets(assembly.examples)[examples]
+        loss = assembly.task.calibrated_loss(targets, outputs)
+    else:
+        loss = inputs.model.evaluate(inputs.validation, verbose=0, return_dict=True)["loss"]
+    return float(loss) if math.isfinite(loss) else math.inf
 
 
 def _report(context: RunContext, phase: Phase, share: float, losses: Mapping[float, float]) -> None:

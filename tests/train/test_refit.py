@@ -8,13 +8,21 @@ from test_resume import assert_same, cut, snapshot
 
 from fmkit.config.schema.stage import PhaseConfig
 from fmkit.store import metrics_log, run_dir
-from fmkit.train import loop
+from fmkit.train import interpolation, loop
 from fmkit.train.checkpoints import resume
 
 STAGE = {
     "head": PhaseConfig(train="head", epochs="8", learning_rate=0.05),
     "full": PhaseConfig(epochs="3", learning_rate=0.004, interpolate="true"),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_share():
+    """A share that is neither nothing nor all."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(interpolation, "SHARES", (0.6,))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +45,7 @@ def test_it_trains_on_validation_examples_with_the_updates_and_rates_that_were_c
     splits = trained.assembly.splits
     head, full, *again = trained.phases
     assert [phase.name for phase in again] == ["refit_head", "refit_full"]
-    assert 0 < full.best["share"] < 1
+    assert full.best["share"] == again[1].best["share"] == 0.6
     np.testing.assert_array_equal(asked["full"], splits["train"])
     np.testing.assert_array_equal(
         asked["refit_full"], np.sort(np.concatenate([splits["train"], splits["val"]]))
