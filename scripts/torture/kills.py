@@ -15,7 +15,9 @@ from torture import runs, zygote
 from torture.suite import Result, Suite, Trial, cache, say
 from torture.zygote import Victim
 
-_MIXTURE = (("plain", 4), ("two_phases", 4), ("features", 2), ("everything", 2))
+_MIXTURE = (
+    ("plain", 3), ("two_phases", 3), ("features", 2), ("everything", 2), ("refit", 2)
+)  # fmt: skip
 """Recipes, and how often in twelve each is tried."""
 _LONGEST = 120.0
 Moment = Callable[[Path], bool]

@@ -34,6 +34,8 @@ RECIPES = {
     "features": [*base("pretrain"), "stage=frozen", "stage.head.epochs=6"],
     "partial": [*base("finetune"), "stage=scratch", "stage.full.epochs=3",
                 "stage.full.train=top:1", "optimizer=sgd"],
+    "refit": [*base("finetune"), "stage=lp_ft", "stage.head.epochs=2", "stage.full.epochs=2",
+              "stage.full.interpolate=true", "data.refit=true", "optimizer.ema=0.9"],
     "patience": [*base("finetune"), "stage=scratch", "stage.full.epochs=30",
                  "stage.full.patience=2", "stage.full.learning_rate=0.03",
                  "task.monitor=val_accuracy"],

@@ -40,7 +40,7 @@ def twins(suite: Suite) -> Result:
     kinds = [(name, jit) for jit in ("false", "true") for name in runs.RECIPES]
     if suite.quick:
         kinds = [("everything", "false")]
-    kinds = kinds[: suite.size("twins", 12, 1)]
+    kinds = kinds[: suite.size("twins", len(kinds), 1)]
     trials = suite.trials("twins", len(kinds))
     works = [(trial, *kind) for trial, kind in zip(trials, kinds, strict=True)]
     result = collect(Result("twins"), _twins, works, max(1, suite.workers // 2))
