@@ -65,11 +65,9 @@ def result(
             name, str(phase["epochs"]), duration(phase["seconds"]), epoch, _best_value(best)
         )
     print_table(table)
-    names = {
-        "val": "val, before the refit" if run_dir.is_refitted(status) else "val",
-        "test": "test",
-    }
-    _metrics_table({names[split]: status[split] for split in names if status.get(split)})
+    _metrics_table({split: status[split] for split in ("val", "test") if status.get(split)})
+    if run_dir.is_refitted(status):
+        stdout.print("val: of the model before it was trained on validation examples, too")
     others = list((status.get("objectives") or {}).items())[1:]  # the first is the primary one
     for name, splits in others:
         _metrics_table({f"{split} of {escape_markup(name)}": splits[split] for split in splits})
