@@ -214,6 +214,17 @@ def test_labels_of_another_table_are_matched_by_name(labels, fmkit, tmp_path):
     table = write(tmp_path / "open.csv", ["text", "tags"], [["qqqq t1", "alpha"], ["t2", ""]])
     code, _, err = fmkit("eval", f"run={folder}", f"data.root={table}")
     assert code == 0, err  # nobody has beta, which is no fault of the table
+    rows = [["qqqq t1", 1], ["zzzz t2", "no"], ["t4", 0], ["qqqq zzzz t3", "yes"]]
+    table = write(tmp_path / "lacks.csv", ["text", "alpha"], rows)
+    code, _, err = fmkit("eval", f"run={folder}", f"data.root={table}",
+                         "data.label_columns=[beta,alpha]")  # fmt: skip
+    assert code == 0, err
+    assert "the data has no 'beta', which the run learned, too: evaluated is 'alpha'" in err
+    path = max(folder.glob("eval/all-*.json"), key=lambda path: path.stat().st_mtime_ns)
+    assert json.loads(path.read_text())["per_label"].keys() == {"alpha"}
+    judged = pd.read_parquet(path.with_suffix(".parquet"))
+    assert judged["label_alpha"].tolist() == [True, False, False, True]
+    assert (judged["probability_alpha"] > 0.5).tolist() == [True, False, False, True]
     table = write(tmp_path / "new.csv", ["text", "tags"], [["qqqq t1", "gamma"], ["t2", "alpha"]])
     code, _, err = fmkit("eval", f"run={folder}", f"data.root={table}")
     assert (code, "'gamma' was not in the training data" in err) == (3, True)

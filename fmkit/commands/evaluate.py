@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,12 +25,16 @@ from fmkit.store import run_dir, run_index
 from fmkit.store.run_reader import RunReader
 
 if TYPE_CHECKING:
+    from fmkit.config.schema.data import DataConfig
     from fmkit.core.types import DataSpec
     from fmkit.data.dataset import Dataset
 
 _SPLITTING = {"val_fraction", "test_fraction", "split_seed", "limit", "shots"}
 """Keys of data that decide which examples are in a split."""
-_UNUSED = {"batch_size", "augment", "augment_views", "flip"}
+_NUMBERED = re.compile(r"(.*:)?(row-)?\d{6,}")
+"""Ids of rows and lines by their numbers in a file."""
+_ROWS = 200  # of a table, that are looked at for its columns
+_UNUSED = {"batch_size", "augment", "augment_views", "flip", "refit"}
 """Keys of data that do not change what an evaluation comes to."""
 
 
@@ -50,7 +57,8 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
     data, split, suffix = _data(config, run, task.name, objective)
     spec = run.spec(objective)
     # Before TensorFlow is imported: an unknown class is reported at once.
-    data, labels = _as_learned(config, data, split, spec, isinstance(task, SelfSupervisedConfig))
+    ignores_classes = isinstance(task, SelfSupervisedConfig)
+    data, labels, outputs = _as_learned(config, data, split, spec, ignores_classes)
     entry = modality_entry(spec.modality)
     if config.runtime.verbose:
         counted = plural(len(data.splits[split]), entry.noun, entry.plural)
@@ -67,7 +75,7 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
             "other data.",
         )
     validation = None if is_own_validation else load_run.validation(trained, objective)
-    metrics, columns = _evaluate(config, trained, data, split, labels, spec, validation)
+    metrics, columns = _evaluate(config, trained, data, split, labels, outputs, spec, validation)
     extra_files = evaluator.extra_files(trained.task, columns)
     name = "-".join(filter(None, [split, objective, suffix]))
     path = write.write_evaluation(run.folder, name, metrics, columns, extra_files)
@@ -87,10 +95,11 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
 
 def _as_learned(
     config: EvalConfig, data: Dataset, split: str, spec: DataSpec, ignores_classes: bool
-) -> tuple[Dataset, Any]:
+) -> tuple[Dataset, Any, np.ndarray | None]:
     """The data in the terms of the run, and its labels as positions in the run's classes.
 
-    A class that the split lacks is a warning.
+    The third are the positions of the outputs that have targets, None: all. A class that the split
+    lacks, and a number or label that the data has no column of, is a warning.
 
     Raises:
         DataError: the split has classes or labels that the run does not know.
@@ -98,22 +107,30 @@ def _as_learned(
     from fmkit.data import dataset
 
     labels, absent, indices = data.examples.labels, [], data.splits[split]
+    outputs = None
     if spec.classes and not ignores_classes:
         labels = dataset.match_classes(data.examples, spec.classes, indices)
         missing = np.setdiff1d(np.arange(len(spec.classes)), labels[indices])
         absent = [spec.classes[label] for label in missing]
     if spec.annotations:
-        data = dataset.align_annotations(data, spec)
+        data, outputs = dataset.align_present_annotations(data, spec)
         absent = data.examples.annotations.absent(indices) if data.examples.annotations else []
     if absent:
         names = join_names([ascii(label) for label in absent], 10)
         console.warning(f"{split} has no example of {names}: the figures say nothing about that.")
-    return dataset.with_grey_range(data, getattr(config.data, "grey_range", None), spec), labels
+    if outputs is not None:
+        without = [ascii(name) for k, name in enumerate(spec.names) if k not in outputs]
+        console.warning(
+            f"the data has no {join_names(without, 10)}, which the run learned, too: evaluated is "
+            f"{join_names([ascii(spec.names[k]) for k in outputs], 10)}."
+        )
+    data = dataset.with_grey_range(data, getattr(config.data, "grey_range", None), spec)
+    return data, labels, outputs
 
 
 def _evaluate(
-    config: EvalConfig, trained: Any, data: Dataset, split: str, labels: Any, spec: DataSpec,
-    validation: dict[str, Any] | None,
+    config: EvalConfig, trained: Any, data: Dataset, split: str, labels: Any,
+    outputs: np.ndarray | None, spec: DataSpec, validation: dict[str, Any] | None,
 ) -> Any:  # fmt: skip
     """Metrics and columns of a split, with progress on stderr."""
     from fmkit.evaluation import evaluator, reference_model
@@ -131,6 +148,7 @@ def _evaluate(
             evaluator.EvaluationInputs(
                 trained.model, loader, indices, data.examples, labels, spec.classes, trained.task,
                 config.bootstrap, config.runtime.seed, validation, [progress], trained.inference,
+                outputs,
             )
         )  # fmt: skip
 
@@ -159,13 +177,16 @@ def _data(
     recorded = None
     if not is_new and split != "all" and _SPLITTING.isdisjoint(differing):
         recorded = write.recorded_ids(run.folder, "-".join(filter(None, [split, objective])))
+    read_config = _without_absent_columns(config.data)
     data = load.for_evaluation(
-        config.data, config.runtime, seed or 0, split if recorded is None else "all"
+        read_config, config.runtime, seed or 0, split if recorded is None else "all"
     )
     fingerprint = data.spec.fingerprint
     if is_new:
         return data, split, fingerprint[:8]
     has_changed = fingerprint != run.data(objective).get("fingerprint")
+    if has_changed and split != "all":
+        recorded = _own_split(data, split, recorded, run.data(objective))
     if recorded is not None:
         data = _recorded_split(data, split, recorded, has_changed)
     elif has_changed and split != "all":
@@ -176,6 +197,57 @@ def _data(
         return data, split, fingerprint[:8]
     settings = {name: getattr(config.data, name) for name in differing if name not in _UNUSED}
     return data, split, hashlib.sha256(repr(settings).encode()).hexdigest()[:8] if settings else ""
+
+
+def _without_absent_columns(data: DataConfig) -> DataConfig:
+    """The same config without those of `data.label_columns` that a table lacks, unless it lacks
+    all: what it has can be judged."""
+    from fmkit.data.findings import UnusableInput
+    from fmkit.data.formats import tables
+
+    columns, path = getattr(data, "label_columns", None), Path(str(getattr(data, "root", "")))
+    if not columns or not path.is_file():
+        return data
+    options = {name: getattr(data, name) for name in ("encoding", "quotes") if hasattr(data, name)}
+    try:
+        rows = itertools.islice(tables.records(path, **options, list_key="data"), _ROWS)
+        present = {name for row in rows if isinstance(row.value, dict) for name in row.value}
+    except (UnusableInput, ConfigError):  # reported where it is read
+        return data
+    kept = [name for name in columns if name in present]
+    changes: dict[str, Any] = {"label_columns": kept or columns}
+    return dataclasses.replace(data, **changes)
+
+
+def _own_split(
+    data: Dataset, split: str, recorded: set[str] | None, learned: dict[str, Any]
+) -> set[str] | None:
+    """The ids of a split on record in data that has changed.
+
+    Rows and lines are known by their numbers. Where they may have moved, the data's own splits
+    count, if it names some.
+
+    Args:
+        learned: what the run recorded of its data.
+
+    Raises:
+        DataError: it cannot be known which rows are of the split.
+    """
+    ids = data.examples.ids
+    if not any(map(_NUMBERED.fullmatch, ids if recorded is None else recorded)):
+        return recorded
+    count = sum(learned.get("counts", {}).values())
+    first = data.examples.take(np.arange(min(count, len(ids))))
+    if first.fingerprint == learned.get("fingerprint"):  # rows were added at the end
+        return recorded
+    if data.examples.splits is not None and (data.examples.splits == split).any():
+        return {name for name, own in zip(ids, data.examples.splits, strict=True) if own == split}
+    raise DataError(
+        f"the data has changed since the run was trained, and its rows are known by their numbers: "
+        f"some may have moved, so that those of {split} cannot be told from those of training.",
+        "Restore it as it was (rows at its end may be new), or evaluate all of it, what the run "
+        "was trained on included: split=all",
+    )
 
 
 def _recorded_split(data: Dataset, split: str, recorded: set[str], has_changed: bool) -> Dataset:

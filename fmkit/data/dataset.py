@@ -108,6 +108,37 @@ def align_annotations(data: Dataset, learned: DataSpec) -> Dataset:
     return data.replace(annotations=annotations.align(learned.names))
 
 
+def align_present_annotations(
+    data: Dataset, learned: DataSpec
+) -> tuple[Dataset, np.ndarray | None]:
+    """As `align_annotations`, but numbers and labels with columns of their own may be missing.
+
+    Returns:
+        The data with the names that it has, in the run's order, and their positions among the
+        run's names, (K,); None: it has all.
+
+    Raises:
+        DataError: the annotations are of another kind, all names are missing, or one was not in
+            the training data.
+    """
+    annotations = data.examples.annotations
+    if annotations is None or annotations.kind not in ("numbers", "sets"):
+        return align_annotations(data, learned), None
+    names = {normalise_name(name) for name in annotations.names}
+    positions = [k for k, name in enumerate(learned.names) if normalise_name(name) in names]
+    is_whole = len(positions) == len(learned.names)
+    is_open = getattr(annotations, "is_open", False)
+    if (
+        annotations.kind != learned.annotations
+        or is_whole
+        or is_open
+        or len(positions) < len(names)
+    ):
+        return align_annotations(data, learned), None
+    present = dataclasses.replace(learned, names=tuple(learned.names[k] for k in positions))
+    return align_annotations(data, present), np.array(positions)
+
+
 def align_classes_if_same(data: Dataset, classes: tuple[str, ...]) -> Dataset:
     """The same data with its classes in a run's order; unchanged where the classes differ.
 

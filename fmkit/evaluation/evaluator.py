@@ -39,6 +39,8 @@ class EvaluationInputs:
             them; empty where there are none; None where this is the validation split.
         callbacks: of Keras, called with each batch that is predicted.
         inference: what runs `model`; None: Keras.
+        outputs: positions of the outputs that the examples have targets for, of labels and numbers
+            with a column each; None: all.
     """
 
     model: TaskModel
@@ -53,6 +55,7 @@ class EvaluationInputs:
     validation: Mapping[str, Any] | None = field(default_factory=dict)
     callbacks: Sequence[Any] = ()
     inference: Inference | None = None
+    outputs: np.ndarray | None = None
 
     @property
     def ids(self) -> list[str]:

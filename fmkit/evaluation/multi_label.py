@@ -27,6 +27,8 @@ def evaluate(inputs: EvaluationInputs) -> EvaluationResult:
     if not isinstance(annotations, LabelSets):
         raise DataError("the run learned sets of labels, and the data has none.")
     probabilities = to_probabilities(inputs.predict())
+    if inputs.outputs is not None:
+        probabilities = probabilities[:, inputs.outputs]
     labels, names = annotations.indicators[inputs.indices], annotations.names
     metrics = compute_metrics(labels, probabilities, names, inputs.bootstrap, inputs.seed)
     return metrics, {

@@ -25,10 +25,16 @@ def evaluate(inputs: EvaluationInputs) -> EvaluationResult:
     annotations = inputs.examples.annotations
     if not isinstance(annotations, Numbers):
         raise DataError("the run learned numbers, and the data has none.")
-    predicted = np.asarray(inputs.predict(), np.float64)
+    outputs = np.asarray(inputs.predict(), np.float64)
     labels, names = annotations.values[inputs.indices], annotations.names
+    present = np.arange(outputs.shape[1]) if inputs.outputs is None else inputs.outputs
+    predicted = outputs[:, present]
     metrics = compute_metrics(labels, predicted, names, inputs.bootstrap, inputs.seed)
-    loss = float(inputs.task.loss(labels.astype(np.float32), predicted, None, False))
+    # A mean over all numbers, where those without targets count as hit.
+    targets = outputs.astype(np.float32)
+    targets[:, present] = labels
+    loss = float(inputs.task.loss(targets, outputs, None, False))
+    loss *= outputs.shape[1] / len(present)
     return {"n": metrics.pop("n"), "loss": loss, **metrics}, {
         "id": inputs.ids,
         **_columns("label", labels, names),

@@ -144,3 +144,28 @@ def test_new_texts_without_a_class_are_judged(fmkit, tmp_path):
     code, _, err = fmkit("eval", "run=last", FAST, "data.root=new.csv")
     assert code == 3
     assert "'date' is not 'Date'" in err
+
+
+def test_rows_that_may_have_moved_are_not_taken_for_the_recorded_ones(fmkit, tmp_path):
+    run = kept_run("texts", tmp_path)
+    recorded = read(run / "eval" / "test.json")
+    table = pd.read_csv(tmp_path / "texts.csv")
+    added = pd.DataFrame({column: table[column][:1] for column in table})
+    added["text"] = "a text that was not there before"
+
+    pd.concat([table, added]).to_csv(tmp_path / "texts.csv", index=False)
+    _, err = evaluated(fmkit)  # rows at the end move none
+    assert "the data has changed" in err
+    (path,) = (run / "eval").glob("test-*.json")
+    assert read(path)["n"] == recorded["n"]
+    assert read(path)["accuracy"] == recorded["accuracy"]
+
+    before = own_figures(run)
+    pd.concat([added, table]).to_csv(tmp_path / "texts.csv", index=False)
+    for words in ((), ("split=val",)):
+        code, out, err = fmkit("eval", "run=last", FAST, *words)
+        assert (code, out) == (3, "")
+        assert "its rows are known by their numbers" in err
+        assert "Type: fmkit eval run=last bootstrap=0 split=all" in " ".join(err.split())
+    assert own_figures(run) == before
+    evaluated(fmkit, "split=all")

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from fmkit.core.errors import DataError
+from fmkit.core.types import DataSpec
 from fmkit.data import dataset, splits
 from fmkit.data.content.images import ImageArray
-from fmkit.data.examples import from_names
+from fmkit.data.content.texts import Texts
+from fmkit.data.examples import from_names, without_classes
+from fmkit.data.targets import LabelSets, Numbers
 
 COMPOSED, APART = unicodedata.normalize("NFC", "café"), unicodedata.normalize("NFD", "café")
 
@@ -97,3 +100,41 @@ def test_a_run_goes_on_with_data_that_lists_its_classes_otherwise():
     assert names == ["10", "10", "2", "2"]
     assert ordered.spec.fingerprint == data.spec.fingerprint
     assert dataset.align_classes_if_same(data, ("2", "10", "11")) is data
+
+
+def learned(kind, names):
+    return DataSpec("image", (), {}, annotations=kind, names=names)
+
+
+def annotated(annotations):
+    count = len(annotations)
+    made = without_classes([f"{k}" for k in range(count)], Texts(("x",) * count), annotations)
+    return dataset.Dataset(made, {}, splits.describe(made, {}))
+
+
+def test_numbers_that_new_data_lacks_are_named_by_position():
+    values = np.arange(6.0).reshape(3, 2)
+    data, outputs = dataset.align_present_annotations(
+        annotated(Numbers(("c", "a"), values)), learned("numbers", ("a", "b", "c"))
+    )
+    assert outputs.tolist() == [0, 2]
+    assert data.examples.annotations.names == ("a", "c")
+    assert data.examples.annotations.values.tolist() == values[:, ::-1].tolist()
+    whole, outputs = dataset.align_present_annotations(
+        annotated(Numbers(("c", "a"), values)), learned("numbers", ("a", "c"))
+    )
+    assert (whole.examples.annotations.names, outputs) == (("a", "c"), None)
+    for names, said in ((("a", "b"), "'c' was not in"), (("b",), "no 'b'"), (("d", "e"), "no 'd'")):
+        with pytest.raises(DataError, match=said):
+            dataset.align_present_annotations(
+                annotated(Numbers(("c", "a"), values)), learned("numbers", names)
+            )
+
+
+def test_open_labels_that_nobody_has_are_no_missing_columns():
+    yes = np.ones((2, 1), bool)
+    run = learned("sets", ("a", "b"))
+    data, outputs = dataset.align_present_annotations(annotated(LabelSets(("a",), yes, True)), run)
+    assert (data.examples.annotations.names, outputs) == (("a", "b"), None)
+    data, outputs = dataset.align_present_annotations(annotated(LabelSets(("a",), yes)), run)
+    assert (data.examples.annotations.names, outputs.tolist()) == (("a",), [0])

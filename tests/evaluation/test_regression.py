@@ -1,13 +1,18 @@
 """Figures of numbers agree with scikit-learn and scipy."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
+from fmkit.config.schema.task import RegressionConfig
 from fmkit.core.errors import DataError, NonFiniteError
 from fmkit.core.types import DataSpec
-from fmkit.evaluation.regression import compute_metrics, predictions
+from fmkit.data.targets import Numbers
+from fmkit.evaluation.regression import compute_metrics, evaluate, predictions
+from fmkit.tasks.regression import Regression
 
 
 @pytest.fixture
@@ -80,3 +85,26 @@ def test_columns_of_predictions_have_the_names_of_several_numbers():
     both = predictions(outputs, spec("x", "y"))
     assert list(both) == ["prediction_x", "prediction_y"]
     np.testing.assert_array_equal(both["prediction_y"], [2, 4])
+
+
+def test_numbers_that_the_data_lacks_do_not_count():
+    noise = np.random.default_rng(0)
+    outputs, labels = noise.normal(5, 3, (40, 3)), noise.normal(5, 3, (40, 2))
+    names = ("a", "b", "c")
+    spec = DataSpec("image", (), {}, annotations="numbers", names=names,
+                    moments={"a": (4.0, 2.0), "b": (0.0, 1.0), "c": (9.0, 0.5)})  # fmt: skip
+    examples = SimpleNamespace(annotations=Numbers(("a", "c"), labels))
+    task = Regression(RegressionConfig(), spec)
+    task._units.build((None, 3))
+    inputs = SimpleNamespace(
+        examples=examples, indices=np.arange(40), ids=[*range(40)], bootstrap=0, seed=0,
+        outputs=np.array([0, 2]), predict=lambda: outputs,
+        task=task,
+    )  # fmt: skip
+    metrics, columns = evaluate(inputs)
+    errors = outputs[:, [0, 2]] - labels
+    assert metrics["mae"] == pytest.approx(np.abs(errors).mean())
+    assert metrics["per_number"].keys() == {"a", "c"}
+    assert metrics["loss"] == pytest.approx(((errors / [2.0, 0.5]) ** 2).mean(), rel=1e-5)
+    assert [*columns] == ["id", "label_a", "label_c", "prediction_a", "prediction_c"]
+    assert columns["prediction_c"].tolist() == outputs[:, 2].tolist()

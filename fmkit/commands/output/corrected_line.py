@@ -12,9 +12,21 @@ from collections.abc import Iterator, Sequence
 from fmkit.core.errors import ArtifactError, ConfigError, DataError, FmkitError, ResourceError
 
 _VERBS = (
-    *("add", "another", "check", "choose", "complete", "fix", "free", "give", "install", "join"),
-    *("keep", "leave", "lower", "make", "move", "name", "or", "otherwise", "put", "remove"),
-    *("replace", "save", "say", "set", "take", "try", "use", "write"),
+    *("add", "another", "check", "choose", "complete", "evaluate", "fix", "free", "give", "join"),
+    *(
+        "install",
+        "keep",
+        "leave",
+        "lower",
+        "make",
+        "move",
+        "name",
+        "or",
+        "otherwise",
+        "put",
+        "remove",
+    ),
+    *("replace", "restore", "save", "say", "set", "take", "try", "use", "write"),
 )
 """What a sentence begins with that tells what to do."""
 
