@@ -27,7 +27,7 @@ from fmkit.data.formats.text_files import (
     file_ending,
     line_id,
     nonempty_lines,
-    read_document,
+    read_likely,
     text_problem,
 )
 from fmkit.data.images.image_file import EXTENSIONS
@@ -358,13 +358,18 @@ def _refuse_other_content(source: Path) -> None:
 
 def _folder_texts(source: Path, encoding: str) -> Iterator[Text]:
     listing = directory.all_files(source, ANY_FILE, outside_links=True)
-    if not any(path.lower().endswith(text_folder.ENDINGS) for path in listing.paths):
-        return
+    endings: tuple[str, ...] = text_folder.ENDINGS
+    if not any(path.lower().endswith(endings) for path in listing.paths):
+        if not text_folder.are_texts(listing.paths):
+            return
+        endings = ("",)
     for name, path in sorted(zip(listing.ids, listing.paths, strict=True), key=_by_parts):
         text = error = ""
         try:
-            if path.lower().endswith(text_folder.ENDINGS):
-                text = read_document(path, encoding)
+            if path.lower().endswith(endings):
+                text, other = read_likely(path, encoding)
+                if other is not None:
+                    console.info(f"{printable(name)}: read as {other.likely}, not {encoding}")
             else:
                 error = "its name does not end in .txt, .text or .md"
         except UnusableInput as problem:

@@ -13,6 +13,7 @@ from fmkit.core.errors import received
 
 COMMON_ENCODINGS = (
     *("utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "ascii", "cp1252", "latin-1"),
+    "mac_roman",
     *("cp1251", "koi8-r", "shift_jis", "cp932", "euc_jp", "euc_kr", "gb18030", "big5"),
 )
 """Encodings that texts often have, for a suggestion; others that Python knows are taken, too."""

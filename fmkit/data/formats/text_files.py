@@ -35,6 +35,9 @@ _BOMS = (
 """Byte order marks; UTF-32's begins with UTF-16's, so it comes first."""
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
+_INSIDE = re.compile(r"(?<=[a-z])[^\x00-\x7f](?=[a-z])")
+_INSIDE_WORDS = "\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u00b7\u2022\xa0\xad"
+_COMPARED = 2**16  # characters by which two encodings are compared
 _LARGEST = 4 * MAX_CHARACTERS  # bytes of a file that is one text; a character takes at most 4
 _GZIP_MAGIC = b"\x1f\x8b"
 _UNPACKED = 2**20  # bytes that are unpacked at once
@@ -120,20 +123,29 @@ def guess_encoding(content: bytes) -> str:
     """The encoding that bytes may have that failed to decode; empty: unknown.
 
     UTF-16 has a byte order mark, or zero bytes at every other position. Of the encodings with one
-    byte per character, cp1252 leaves five bytes undefined, and in text only latin-1 has those.
+    byte per character, cp1252 leaves five bytes undefined, and in text only latin-1 has those, or
+    mac_roman, in which fewer letters have something odd between them.
     """
     if bom := _bom_encoding(content):
         return bom
     head = content[:_PROBED]
     if 0 in head:
         return _utf16_kind(head)
-    for name in ("utf-8", "cp1252"):
+    for name in ("utf-8", "cp1252", "latin-1"):
         try:
-            content.decode(name)
+            text = content.decode(name)
         except UnicodeDecodeError:
             continue
+        break
+    if name == "utf-8" or _odd_letters(text) <= _odd_letters(content.decode("mac_roman")):
         return name
-    return "latin-1"
+    return "mac_roman"
+
+
+def _odd_letters(text: str) -> int:
+    """How often something that is not written inside of words is between two small letters."""
+    between = _INSIDE.findall(text[:_COMPARED])
+    return sum(not (letter.islower() or letter in _INSIDE_WORDS) for letter in between)
 
 
 def lines(text: str) -> Iterator[str]:
@@ -238,6 +250,25 @@ def read_document(path: str, encoding: str) -> str:
     if reason := binary_reason(text):
         raise UnusableInput("not_text", reason)
     return text
+
+
+def read_likely(path: str, encoding: str) -> tuple[str, BadEncoding | None]:
+    """A document (see `read_document`), in another encoding where it clearly has that.
+
+    Returns:
+        The text, and the error about the encoding that was named; None where it is right.
+    """
+    try:
+        return read_document(path, encoding), None
+    except BadEncoding as error:
+        if error.likely in ("", "latin-1"):  # as which all bytes can be read
+            raise
+        text = read_document(path, error.likely)
+        if error.likely.startswith("utf-16-") and 2 * sum(map(str.isascii, text)) < len(
+            text
+        ):  # damaged, not UTF-16
+            raise
+        return text, error
 
 
 def read_lines(path: str, encoding: str) -> Iterator[Line]:

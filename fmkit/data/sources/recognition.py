@@ -21,7 +21,7 @@ from fmkit.data.formats.tables import ENDINGS as TABLES
 from fmkit.data.formats.tables import SHOWN_ENDINGS
 from fmkit.data.formats.text_files import guess_encoding
 from fmkit.data.images.image_file import EXTENSIONS, is_photo
-from fmkit.data.sources import conll
+from fmkit.data.sources import conll, text_folder
 from fmkit.data.sources.directory import is_documentation
 from fmkit.data.sources.recognised import Recognised, Request, recognised
 from fmkit.data.sources.table_files import is_submission, table_splits
@@ -37,6 +37,7 @@ _TAKE_TABLES = ("image_table", "text_table", "token_table")
 _TAKE_FOLDERS = ("chat", "preferences", "squad", "conll", "text_lines")
 _TAG = re.compile(r"O|[BIESLU]-\S+|[A-Z]{1,5}\$?|[.,:`'()$#\"-]{1,3}|-[LR]RB-")
 _LINES = "text_lines"
+_USUAL_ENDING = re.compile(r"\.[a-z0-9]{1,5}")
 _PHOTO_AND_CLASS = re.compile(
     rf"\S+({'|'.join(map(re.escape, EXTENSIONS))})[ ,;]\S+", re.IGNORECASE
 )
@@ -191,8 +192,15 @@ def _folder(request: Request, folder: Path) -> Recognised:
         return _texts(request, folder, texts)
     if nested := contents.nested_of(_FILES):
         return _nested_files(request, folder, nested)
+    if len(contents.folders) > 1 and not contents.loose:
+        files = [path for inner in contents.folders for path in _contents(inner).loose]
+        if text_folder.are_texts(list(map(str, files))):
+            return recognised("text_folder", folder, "texts in a folder for each class")
     endings = Counter(path.suffix.lower() for path in contents.loose) + contents.nested
-    listed = join_names([f"{count} {ending or 'others'}" for ending, count in endings.items()], 5)
+    usual = Counter[str]()
+    for ending, count in endings.items():
+        usual[ending if _USUAL_ENDING.fullmatch(ending) else "without a usual ending"] += count
+    listed = join_names([f"{count} {ending}" for ending, count in usual.items()], 5)
     has = f"it has {listed}" if listed else "it is empty"
     raise DataError(f"{shown} has no photos, texts or tables that fmkit reads; {has}.")
 

@@ -12,6 +12,8 @@ from fmkit.config.schema.data import TextFolderData
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.core.errors import DataError
 from fmkit.data import load
+from fmkit.data.predict_inputs import list_texts
+from fmkit.data.sources.recognition import Request, recognise
 from fmkit.data.sources.registry import collect, list_examples
 
 
@@ -137,10 +139,9 @@ def test_files_that_are_no_texts_are_told_with_the_reason(texts):
     assert told.pop(("broken_link", "bad/gone.txt"))
     assert told.pop(("outside_link", "bad/out.txt"))
     assert told == {
-        ("bad_encoding", "good/latin.txt"): "byte 6 (0xe9) is not utf-8; perhaps it is cp1252",
-        ("bad_encoding", "good/wide.txt"): "it begins with the mark of UTF-16; perhaps it is "
-        "utf-16",
-        ("bad_encoding", "good/unmarked.txt"): "every other byte is zero; perhaps it is utf-16-be",
+        ("other_encoding", ""): "3 texts of 18 are not utf-8, and read as what they seem to be, "
+        "1 as cp1252, 1 as utf-16-be, 1 as utf-16: good/latin.txt, good/unmarked.txt, "
+        "good/wide.txt.",
         ("not_text", "good/nul.txt"): "it has a NUL character, the first at character 3",
         ("empty_file", "bad/empty.txt"): "",
         ("empty_file", "bad/blank.txt"): "white space only",
@@ -175,7 +176,7 @@ def admitted(root, report, **more):
 
 def test_what_is_wrong_can_be_left_out_or_moved(texts, lines, tmp_path):
     root = texts(good=6, bad=6)
-    (root / "good" / "latin.txt").write_bytes(b"caf\xe9")
+    (root / "good" / "latin.txt").write_bytes(b"caf\x81\xe9")
     with pytest.raises(DataError, match=r"\(1 of 13 texts\)"):
         admitted(root, tmp_path / "r.json")
     assert len(admitted(root, tmp_path / "r.json", on_bad="skip").examples) == 12
@@ -258,3 +259,50 @@ def test_splits_in_class_folders(texts):
     assert examples.classes == ("bad", "good")
     cells = Counter(zip(examples.splits.tolist(), examples.labels.tolist(), strict=True))
     assert cells == {("train", 1): 4, ("test", 1): 2, ("train", 0): 3, ("test", 0): 1}
+
+
+GERMAN = "Sehr schön, größer für Müller"
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "mac_roman"])
+def test_texts_of_two_encodings_are_read_each_as_its_own(texts, encoding):
+    root = texts(good=6, bad=6)
+    (root / "good" / "0.txt").write_bytes(GERMAN.encode(encoding))
+    (root / "good" / "1.txt").write_text(GERMAN)
+    examples = collect(TextFolderData(root=str(root)))
+    assert examples.content.texts.count(GERMAN) == 2
+    (finding,) = examples.findings
+    assert (finding.kind, finding.is_error) == ("other_encoding", False)
+    assert f"1 text of 12 is not utf-8, and read as what they seem to be, 1 as {encoding}" in (
+        finding.why
+    )
+    for path in [*root.glob("*/*.txt")][:9]:
+        path.write_bytes(GERMAN.encode(encoding))
+    (root / "good" / "1.txt").write_text(GERMAN)  # so there are texts in the one that is named
+    assert {kind for kind, _ in found(root)} == {"other_encoding"}
+    (root / "good" / "1.txt").write_bytes(GERMAN.encode(encoding))
+    assert {kind for kind, _ in found(root)} == {"bad_encoding"}
+
+
+def test_bytes_that_may_be_any_text_are_not_guessed(texts):
+    root = texts(good=6, bad=6)
+    (root / "good" / "0.txt").write_bytes(b"un caf\x81 \x8d\n")
+    assert {kind for kind, _ in found(root)} == {"bad_encoding"}
+
+
+@pytest.mark.parametrize("name", ["{}.eml", "{}", "{:04d}.7c53336b37003a9286aba55d2945844c"])
+def test_texts_without_a_usual_ending_are_read_where_all_are_texts(tmp_path, name):
+    for folder in ("spam", "ham"):
+        (tmp_path / folder).mkdir()
+        for number in range(3):
+            path = tmp_path / folder / name.format(number)
+            path.write_text(f"From: a@b.c\n\nmail {number} of {folder}")
+    assert recognise(Request("mails"), tmp_path).settings["data"] == "text_folder"
+    examples = collect(TextFolderData(root=str(tmp_path)))
+    assert examples.classes == ("ham", "spam")
+    assert len(examples) == 6
+    assert "mail 2 of spam" in examples.content.texts[5]
+    assert list_texts(tmp_path / "spam").texts.texts == examples.content.texts[3:]
+    (tmp_path / "ham" / name.format(9)).write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
+    with pytest.raises(DataError, match="no text"):
+        listed(tmp_path)
