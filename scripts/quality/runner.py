@@ -7,6 +7,7 @@ of a run are without the 5 s of imports.
 from __future__ import annotations
 
 import json
+import os
 import resource
 import shutil
 import sys
@@ -156,8 +157,8 @@ def make(job: Job, settings: Settings) -> Row:
     root = root_of(settings.folder, job.data, settings.roots)
     data_words = table(settings.folder, job.data, job.size, job.seed, root)
     own_defaults = DATASETS[job.data].own_defaults.split()
-    folder = settings.folder / "runs" / job.place / job.method / str(job.seed)
-    shutil.rmtree(folder, ignore_errors=True)
+    name = f"{job.seed}-{os.getpid()}"  # another process may make the same run
+    folder = settings.folder / "runs" / job.place / job.method / name
     fixed = [f"runtime.seed={job.seed}", f"runtime.cache_dir={settings.folder / 'cache'}"]
     try:
         if not job.words:
