@@ -321,14 +321,14 @@ def test_a_peer_takes_the_strength_with_the_best_accuracy_over_five_folds():
 def test_every_peer_learns_what_is_easy(name):
     peer, rng = methods.PEERS[name], np.random.default_rng(0)
     peer = replace(peer, grid={name: values[1:4] for name, values in peer.grid.items()})
-    x = rng.normal(size=(80, 3))
+    x = rng.normal(size=(80, 3)).astype(np.float32)
     y = {
         "classification": (x[:, 0] > 0).astype(int),
         "regression": x[:, 0] + 0.1 * rng.normal(size=80),
         "multi_label": (x[:, :2] > 0).astype(int),
     }[peer.task]
     estimator, chosen = methods.fit(peer, x, y, 0)
-    assert chosen
+    assert json.loads(json.dumps(chosen)) == chosen
     assert methods.score(peer.task, estimator, x, y)[methods.METRICS[peer.task]] > 0.85
 
 

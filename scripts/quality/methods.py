@@ -119,7 +119,7 @@ def fit(peer: Peer, x: np.ndarray, y: np.ndarray, seed: int) -> tuple[Any, dict[
     estimator = peer.estimator()
     pipeline = make_pipeline(scaler[peer.scaling](), estimator)
     step = type(estimator).__name__.lower()
-    variance = pipeline[0].fit_transform(x).var()
+    variance = float(pipeline[0].fit_transform(x).var())
     units = {"gamma": 1 / (x.shape[1] * variance)}
     grid = {
         f"{step}__{name}": [value * units.get(name, 1.0) for value in values]
