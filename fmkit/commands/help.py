@@ -3,9 +3,10 @@
 It reads the schema and a few folders and imports no framework, so that it comes at once.
 """
 
+import dataclasses
 import importlib
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fmkit.commands import guide
@@ -77,7 +78,7 @@ def topic(name: str, summaries: Mapping[str, str], of_command: str = "") -> None
     """`fmkit help TOPIC` and `fmkit COMMAND --help TOPIC`.
 
     Args:
-        name: a command, a group, a full key, `all`, or a page of the guide.
+        name: a command, a group, a key, what other tools call it, `all`, or a page of the guide.
         summaries: of all commands.
         of_command: the command whose keys `all` shows; empty means all commands'.
 
@@ -96,16 +97,10 @@ def topic(name: str, summaries: Mapping[str, str], of_command: str = "") -> None
             _group(group)
     elif name in TRAINING_GROUPS:
         _group(name)
-    elif "." in name or any(key.name == name for key in _own_keys(*COMMAND_HELP)):
-        forms = _find(name)
-        for key in forms:
-            _print(key.assigned, *_wrap(key.meaning, "    "))
-            if key.options:
-                group = name.partition(".")[0]
-                _print(*_wrap(f"With {group}={', '.join(key.options)}.", "    "))
-        _print(*_wrap(forms[0].allowed, "    "))
-    elif name in guide.pages():
+    elif name in guide.pages() and not any(key.name == name for key in _own_keys(*COMMAND_HELP)):
         guide.show(name)
+    elif forms := _find(name) if "." in name else _called(name):
+        _show_keys(forms)
     else:
         topics = [*summaries, *TRAINING_GROUPS, *guide.pages(), "all"]
         keys = [key.name for group in TRAINING_GROUPS for key in _group_keys(group)]
@@ -129,6 +124,18 @@ class _Key:
     def assigned(self) -> str:
         """`key=default`."""
         return f"{self.name}={self.default}" if self.default else self.name
+
+
+def _show_keys(forms: Sequence[_Key]) -> None:
+    """Keys in full; the allowed values of one with several forms are shown once."""
+    for number, key in enumerate(forms):
+        _print(key.assigned, *_wrap(key.meaning, "    "))
+        if key.options:
+            group, dot, _ = key.name.partition(".")
+            place = f"With {group}=" if dot else "Of fmkit "
+            _print(*_wrap(f"{place}{', '.join(key.options)}.", "    "))
+        if number + 1 == len(forms) or forms[number + 1].name != key.name:
+            _print(*_wrap(key.allowed, "    "))
 
 
 def _own_keys(*commands: str) -> list[_Key]:
@@ -185,6 +192,23 @@ def _find(name: str) -> list[_Key]:
     if not forms:
         raise ConfigError(received("fmkit help", name, dict.fromkeys(key.name for key in keys)))
     return list({(key.default, key.meaning): key for key in forms}.values())
+
+
+def _called(word: str) -> list[_Key]:
+    """The keys of all commands and groups that are called so, here or by other tools."""
+    from fmkit.config.suggest import SYNONYMS
+
+    names = {name.partition("=")[0] for name in SYNONYMS.get(word.lower(), (word,))}
+    keys = [
+        dataclasses.replace(key, options=[name]) for name in COMMAND_HELP for key in _own_keys(name)
+    ]
+    keys += [key for group in TRAINING_GROUPS for key in _group_keys(group)]
+    matching: dict[tuple[str, str, str], _Key] = {}
+    for key in keys:
+        if key.name.rpartition(".")[2] in names:
+            first = matching.setdefault((key.name, key.default, key.meaning), key)
+            first.options.extend(name for name in key.options if name not in first.options)
+    return list(matching.values())
 
 
 def _group(group: str) -> None:

@@ -9,6 +9,7 @@ files by itself, compares every key and value with the schema, and reports all p
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,22 +127,30 @@ class _Explainer:
             return
         if problem := suggest.problem_with(assignment, types, phases):
             self.problems.append(problem)
-            if not where and (meant := re.search(r"Did you mean ([\w.]+)\?", problem)):
-                self._correct(key, meant[1])
-            return
-        if isinstance(value, dict) or (value is None and key.startswith("task.objectives.")):
-            return
-        if interpolation.is_interpolated(value):
-            problem = interpolation.text_problem(key, value)
-        else:
-            info, kind = suggest.declaration(key, self.command, types)
-            misread = rules.reading_problem(info, kind, value, assignment.text)
-            if misread and not where:  # the shell takes the outer quotes off
-                misread += f", inside others: \"{key}='{assignment.text}'\""
-            problem = f"{key}: {misread}" if misread else ""
-            problem = problem or rules.value_problem(key, info, value, self.names)
-        if problem:
+            if not where and (meant := re.search(r"Did you mean ([\w.=]+)\?", problem)):
+                name, _, text = meant[1].partition("=")
+                renamed = replace(assignment, key=name, value=text or value, text="")
+                if self._is_group(name) or not (
+                    suggest.problem_with(renamed, types, phases)
+                    or self._value_problem(renamed, types)
+                ):
+                    self._correct(key, meant[1])
+        elif problem := self._value_problem(assignment, types):
             self.problems.append(f"{where}: {problem}" if where else problem)
+
+    def _value_problem(self, assignment: Assignment, types: dict[str, type]) -> str:
+        """What is wrong with the value of a key that there is; empty when nothing is."""
+        key, value = assignment.key, assignment.value
+        if isinstance(value, dict) or (value is None and key.startswith("task.objectives.")):
+            return ""
+        if interpolation.is_interpolated(value):
+            return interpolation.text_problem(key, value)
+        info, kind = suggest.declaration(key, self.command, types)
+        misread = rules.reading_problem(info, kind, value, assignment.text)
+        if misread and not assignment.where:  # the shell takes the outer quotes off
+            misread += f", inside others: \"{key}='{assignment.text}'\""
+        problem = f"{key}: {misread}" if misread else ""
+        return problem or rules.value_problem(key, info, value, self.names)
 
     def _read_overrides(self) -> None:
         for override in self.line.overrides:

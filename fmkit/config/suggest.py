@@ -16,18 +16,31 @@ from fmkit.config.schema.task import JointConfig, ObjectiveConfig
 from fmkit.config.yaml_files import Assignment
 from fmkit.core.errors import closest_names, join_names, received, short_repr
 
-_SYNONYMS = {
-    "lr": "learning_rate",
-    "bs": "batch_size",
-    "wd": "weight_decay",
-    "size": "image_size",
-    "epoch": "epochs",
-    "path": "root",
-    "dir": "root",
-    "folder": "root",
-    "grad_clip": "clip_norm",
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("lr", "rate"), ("learning_rate",)),
+    **dict.fromkeys(("bs", "batch", "batchsize", "per_device_train_batch_size"), ("batch_size",)),
+    **dict.fromkeys(("wd", "decay"), ("weight_decay",)),
+    **dict.fromkeys(("size", "img_size", "imgsz", "resolution"), ("image_size",)),
+    **dict.fromkeys(("epoch", "num_epochs", "n_epochs", "num_train_epochs"), ("epochs",)),
+    **dict.fromkeys(("path", "dir", "folder", "data_dir"), ("root",)),
+    **dict.fromkeys(("grad_clip", "max_grad_norm", "clip"), ("clip_norm",)),
+    **dict.fromkeys(("gradient_accumulation_steps", "accum"), ("accumulation",)),
+    **dict.fromkeys(("fp16", "half"), ("precision=mixed_float16",)),
+    **dict.fromkeys(("bf16",), ("precision=mixed_bfloat16",)),
+    **dict.fromkeys(("amp", "mixed_precision", "dtype"), ("precision",)),
+    **dict.fromkeys(("gpu", "gpus", "device", "cuda"), ("devices",)),
+    **dict.fromkeys(("random_state", "random_seed"), ("seed",)),
+    **dict.fromkeys(("scheduler", "lr_scheduler", "lr_scheduler_type"), ("schedule",)),
+    **dict.fromkeys(("warmup_steps", "warmup_ratio"), ("warmup",)),
+    **dict.fromkeys(("early_stopping",), ("patience",)),
+    **dict.fromkeys(("max_len", "max_seq_length", "seq_len"), ("max_length",)),
+    **dict.fromkeys(("augmentation",), ("augment",)),
+    **dict.fromkeys(("output_dir", "save_dir"), ("runs_dir",)),
+    **dict.fromkeys(("checkpoint", "ckpt"), ("init", "keep", "save_every")),
+    **dict.fromkeys(("lora_r", "r"), ("lora_rank",)),
+    **dict.fromkeys(("xla", "compile"), ("jit",)),
 }
-"""What other tools call our keys."""
+"""What other tools call our keys, by the last part of their names; with `=` also the value."""
 
 OBJECTIVE = "[a-z][a-z0-9_]{0,29}"
 """Names of objectives, as a regular expression."""
@@ -162,7 +175,7 @@ def _objective_problem(assignment: Assignment) -> str:
         return "" if value is None or isinstance(value, dict) else hint
     group, *path = inside
     if group not in fields:
-        close = closest_names(_SYNONYMS.get(group, group), fields)
+        close = closest_names(SYNONYMS.get(group, (group,))[0], fields)
         meant = " or ".join(f"task.objectives.{name}.{field}" for field in close)
         hint = f"Did you mean {meant}?" if close else f"Known are: {join_names([*fields])}."
         return f"unknown key {key!r}. {hint}"
@@ -191,13 +204,20 @@ def _objective_problem(assignment: Assignment) -> str:
 def _unknown_key(key: str, everything: list[str], note: str, siblings: Sequence[str] = ()) -> str:
     """Word an unknown key: the nearest in its group, then the same leaf in any group."""
     prefix, _, leaf = key.rpartition(".")
-    leaf = _SYNONYMS.get(leaf, leaf)
+    meant = {
+        name: value for name, _, value in (w.partition("=") for w in SYNONYMS.get(leaf, (leaf,)))
+    }
+    leaf = next(iter(meant))
     close = [f"{prefix}.{name}" for name in closest_names(leaf, siblings)]
     leaves = {full: full.rpartition(".")[2] for full in everything}
-    close = close or [full for full in everything if leaves[full] == leaf]
+    close = close or [full for full in everything if leaves[full] in meant]
     if not close and not note:
         nearest = closest_names(leaf, dict.fromkeys(leaves.values()), limit=1)
         close = [full for full in everything if leaves[full] in nearest]
+    values = (meant.get(full.rpartition(".")[2], "") for full in close)
+    close = [
+        f"{full}={value}" if value else full for full, value in zip(close, values, strict=True)
+    ]
     hint = f"Did you mean {' or '.join(close[:3])}?" if close else note
     return f"unknown key {key!r}. {hint}".rstrip()
 

@@ -12,7 +12,7 @@ from whole_runs import make_examples
 from fmkit.cli import COMMANDS, SUMMARIES, main
 from fmkit.commands import guide, help
 from fmkit.commands.command_help import COMMAND_HELP
-from fmkit.config import command_line
+from fmkit.config import command_line, suggest
 from fmkit.config.registry import COMMANDS as COMPOSED
 
 
@@ -122,7 +122,7 @@ def test_a_page_of_the_guide_is_a_topic(capsys):
     ("topic", "near"),
     [
         ("model.lora_rnk", "model.lora_rank"),
-        ("lora_rank", "model.lora_rank"),
+        ("lora_rnk", "model.lora_rank"),
         ("optimiser", "optimizer"),
         ("stages2", "stages"),
     ],
@@ -130,6 +130,37 @@ def test_a_page_of_the_guide_is_a_topic(capsys):
 def test_an_unknown_topic_gets_the_nearest_names(topic, near, capsys):
     assert main(["help", topic]) == 2
     assert near in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("word", "keys"),
+    [
+        ("lr", "optimizer.learning_rate=0.001 stage.PHASE.learning_rate=null"),
+        ("wd", "optimizer.weight_decay=0.0"),
+        ("bs", "batch_size=32 data.batch_size=32"),
+        ("epochs", "stage.PHASE.epochs=10"),
+        ("Batch", "data.batch_size=32"),
+        ("gpu", "runtime.devices=one"),
+        ("fp16", "runtime.precision=auto"),
+        ("dropout", "model.dropout=0.1"),
+        ("seed", "runtime.seed=0"),
+        ("checkpoint", "init=null runtime.keep=1"),
+    ],
+)
+def test_usual_words_of_the_field_find_the_keys(word, keys, capsys):
+    lines = told(capsys, "help", word).splitlines()
+    assert set(keys.split()) <= set(lines)
+    assert max(map(len, lines)) <= help.WIDTH
+
+
+def test_a_key_of_a_command_says_of_which(capsys):
+    text = told(capsys, "help", "seed")
+    assert "Seed of the sampling.\n    Of fmkit generate.\n" in text
+
+
+def test_every_usual_word_stands_for_a_key():
+    for word in suggest.SYNONYMS:
+        assert help._called(word), word
 
 
 def test_the_list_of_commands_does_not_load_numpy():

@@ -199,6 +199,8 @@ def test_all_problems_are_told_at_once(capsys):
         ("finetune -m dat=digits model=small_cn", "fmkit finetune --multirun data=digits "
                                                   "model=small_cnn"),
         ("finetune stage.head.epoch=3", "fmkit finetune stage.head.epochs=3"),
+        ("finetune wd=0.1", "fmkit finetune optimizer.weight_decay=0.1"),
+        ("finetune fp16=true", "fmkit finetune runtime.precision=mixed_float16"),
     ],
 )  # fmt: skip
 def test_the_line_is_repeated_with_its_corrections(line, corrected, capsys):
@@ -206,8 +208,9 @@ def test_the_line_is_repeated_with_its_corrections(line, corrected, capsys):
     assert f"Type: {corrected}\n" in capsys.readouterr().err
 
 
-def test_a_line_that_stays_wrong_is_not_repeated(capsys):
-    assert main(["finetune", "data=digit", "data.batch_size=none"]) == 2
+@pytest.mark.parametrize("words", ["data=digit data.batch_size=none", "gpus=2", "data.bs=none"])
+def test_a_line_that_stays_wrong_is_not_repeated(words, capsys):
+    assert main(["finetune", *words.split()]) == 2
     assert "Type:" not in capsys.readouterr().err
 
 
