@@ -133,6 +133,7 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "linked_twice": ("a folder that is linked twice: it is listed once", ""),
         "control_characters": ("control characters in a name", _RENAME),
         "case_twins": ("class names that differ only in upper and lower case", _ONE_SPELLING),
+        "plural_twins": ("class names of which one is the plural of the other", _ONE_SPELLING),
         "number_twins": ("class names that are the same number", _ONE_SPELLING),
         "number_classes": ("classes that are numbers", ""),
         "mirrored_classes": (

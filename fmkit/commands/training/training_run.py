@@ -198,7 +198,9 @@ def _assemble(
     ]
     # One input size for all objectives, since they share the backbone.
     config.model.image_size = None if None in sizes else max(filter(None, sizes))
-    step = f"building {config.model.name} and reading its weights"
+    step = f"building {config.model.preset or config.model.name}"
+    if saved is not None or config.init is not None or config.model.weights != "none":
+        step += " and reading its weights"
     with console.announce_slow(step, config.runtime.verbose):
         assembly = assemble.assemble(config, data, prepared, saved, others)
     if resumed is not None:

@@ -9,6 +9,7 @@ from fmkit.data.content.images import ImageFiles
 from fmkit.data.examples import Examples, without_classes
 from fmkit.data.images.image_file import EXTENSIONS, advice, is_photo
 from fmkit.data.sources import directory, split_folders
+from fmkit.data.sources.detection_layouts import refuse_detection
 from fmkit.data.sources.directory import FileKind, Listing
 from fmkit.data.sources.paths import existing_path, file_sizes
 
@@ -25,6 +26,7 @@ PHOTOS = FileKind(
 def list_examples(config: ImageFolderData) -> Examples:
     """The photos under `config.root`, each with the name of its class folder as label."""
     root = existing_path(config.root, "folder")
+    refuse_detection(root)
     return _examples(directory.walk(root, PHOTOS, config.outside_links))
 
 

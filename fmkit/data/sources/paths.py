@@ -17,6 +17,7 @@ from fmkit.data.targets import normalise_name
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 """Control characters, and those that hide text or change its direction."""
+_SHORT = 3  # letters of a name whose last `s` says nothing
 _LABEL_STUDIO = re.compile(
     r"/data/(?:local-files/\?d=(.+)|upload/(?:\d+/)?((?:[0-9a-f]{8}-)?([^/]+)))"
 )
@@ -113,6 +114,12 @@ def _number_name(name: str) -> str:
     return name if number is None else repr(number)
 
 
+def _singular(name: str) -> str:
+    """A name without the `s` at its end, whatever its case."""
+    name = name.casefold()
+    return name[:-1] if len(name) > _SHORT and name.endswith("s") and name[-2] != "s" else name
+
+
 def name_findings(classes: Sequence[str], ids: Sequence[str]) -> list[Finding]:
     """Class names that look the same, and names with control characters."""
     findings: list[Finding] = []
@@ -120,6 +127,7 @@ def name_findings(classes: Sequence[str], ids: Sequence[str]) -> list[Finding]:
     twins: tuple[tuple[str, Callable[[str], str]], ...] = (
         ("twin_classes", normalise_name),
         ("case_twins", str.casefold),
+        ("plural_twins", _singular),
         ("number_twins", _number_name),
     )
     for kind, simplify in twins:

@@ -22,6 +22,7 @@ from fmkit.data.formats.tables import SHOWN_ENDINGS
 from fmkit.data.formats.text_files import guess_encoding
 from fmkit.data.images.image_file import EXTENSIONS, is_photo
 from fmkit.data.sources import conll, text_folder
+from fmkit.data.sources.detection_layouts import refuse_detection
 from fmkit.data.sources.directory import is_documentation
 from fmkit.data.sources.recognised import Recognised, Request, recognised
 from fmkit.data.sources.table_files import is_submission, table_splits
@@ -206,6 +207,8 @@ def _folder(request: Request, folder: Path) -> Recognised:
 
 
 def _photos(request: Request, folder: Path, contents: _Contents) -> Recognised:
+    if request.needs_labels and not contents.loose_of(TABLES):
+        refuse_detection(folder)
     if result := _table_of_photos(request, folder, contents):
         return result
     loose, nested = len(contents.loose_photos()), contents.nested_of(EXTENSIONS)

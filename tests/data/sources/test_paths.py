@@ -8,7 +8,7 @@ from fmkit.core.errors import ConfigError, DataError
 from fmkit.core.files import is_ignored
 from fmkit.data.sources import directory
 from fmkit.data.sources.directory import FileKind
-from fmkit.data.sources.paths import existing_path, find_file
+from fmkit.data.sources.paths import existing_path, find_file, name_findings
 from fmkit.data.sources.registry import collect
 from fmkit.data.split_names import split_of_name
 
@@ -129,3 +129,18 @@ def test_files_of_records_are_splits_by_any_usual_name(config, ending, content, 
 )
 def test_the_split_of_a_name(name, split):
     assert split_of_name(name) == split
+
+
+@pytest.mark.parametrize(
+    ("names", "kind", "where"),
+    [
+        (["dog", "dog ", "cat"], "twin_classes", "'dog' and 'dog '"),
+        (["Dog", "dog", "cat"], "case_twins", "'Dog' and 'dog'"),
+        (["dog", "dogs", "cat"], "plural_twins", "'dog' and 'dogs'"),
+        (["Dogs", "dog", "cat"], "plural_twins", "'Dogs' and 'dog'"),
+        (["gras", "grass", "as", "a", "cats"], "", ""),
+    ],
+)
+def test_class_names_that_may_be_one(names, kind, where):
+    findings = [(finding.kind, finding.where) for finding in name_findings(names, [])]
+    assert findings == ([(kind, where)] if kind else [])
