@@ -65,6 +65,7 @@ def write_idx(path: Path, array: np.ndarray) -> None:
 def accuracy(way: str, words: list[str], seed: int, folder: Path) -> float:
     """Test accuracy of one run."""
     fixed = [f"runtime.seed={seed}", "runtime.verbose=false", f"runs_dir={folder / way}"]
+    fixed += ["data.refit=false"]  # stages by themselves
     command = [sys.executable, "-m", "fmkit.cli", *WAYS[way], *words, *fixed]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     (status,) = (folder / way).rglob("status.json")
