@@ -14,13 +14,13 @@ from fmkit.commands.options import parse_words
 from fmkit.commands.output import json_output
 from fmkit.core import console, files, machine, requirements
 from fmkit.core.console import escape_markup, stdout
-from fmkit.core.errors import ConfigError, join_names, plural, received
+from fmkit.core.errors import ConfigError, plural, received
 from fmkit.store import accelerators, array_cache, environment
 
 BRINGS = {
-    "demo": "the weights and the data of `fmkit finetune` without any setting",
+    "demo": "weights and data of the demo, `fmkit finetune` without settings",
     "gpu": "training on an NVIDIA GPU: CUDA for TensorFlow",
-    "text": "model=smollm2, whose weights come in a GGUF file",
+    "text": "reading the weights of model=smollm2, a GGUF file",
     "openvino": "frozen features in about half the time on a CPU",
     "excel": "tables in .xlsx files",
     "heic": "HEIC, the photos of iPhones",
@@ -49,10 +49,10 @@ def doctor(arguments: Sequence[str]) -> None:
 def examine() -> dict[str, Any]:
     """Facts about the machine and the installation, and the problems among them."""
     facts = environment.current()
-    found = accelerators.accelerators()
+    devices = accelerators.accelerators()
     cuda = accelerators.tensorflow_cuda()
     gpus: list[str] | None = []
-    if any(device.kind == "nvidia" for device in found) and cuda:
+    if any(device.kind == "nvidia" for device in devices) and cuda:
         console.info("asking TensorFlow for its GPUs")
         gpus = accelerators.tensorflow_gpus()
     extras = {
@@ -65,7 +65,7 @@ def examine() -> dict[str, Any]:
         "processor": {"name": facts["processor"], "cores": facts["cores"]},
         "memory": {"limit": machine.memory_limit(), "free": machine.free_memory()},
         "disk": _disks(),
-        "accelerators": [dataclasses.asdict(device) for device in found],
+        "accelerators": [dataclasses.asdict(device) for device in devices],
         "tensorflow": {"cuda": cuda, "gpus": gpus},
         "extras": [
             {
@@ -195,12 +195,11 @@ def _print(content: dict[str, Any]) -> None:
         ("tensorflow", f"{build}{uses}"),
     ]
     for disk in content["disk"]:
-        lines.append(("disk", f"{files.format_bytes(disk['free'])} free, {_place(disk)}"))
+        lines.append(("disk", f"{files.format_bytes(disk['free'])} free for {_place(disk)}"))
     for extra in content["extras"]:
-        text = f"{extra['name']}: {extra['brings'] or 'more packages'}"
-        if extra["missing"]:
-            text = f"{text}. Not installed ({join_names(extra['missing'], 3)}): {extra['install']}"
-        lines.append(("extra", text))
+        state = f"not installed; {extra['install']}" if extra["missing"] else "installed"
+        brings = extra["brings"] or "more packages"
+        lines.append((f"extra {extra['name']}", f"{brings} ({state})"))
     for problem in content["problems"]:
         lines.append(("problem", " ".join(filter(None, (problem["message"], problem["hint"])))))
     table = Table.grid(padding=(0, 2))
@@ -208,11 +207,13 @@ def _print(content: dict[str, Any]) -> None:
         style = "yellow" if name == "problem" else ""
         table.add_row(Text(name, style), escape_markup(text))
     stdout.print(table)
-    stdout.print(f"\n{plural(len(content['problems']), 'problem')}")
+    count = len(content["problems"])
+    stdout.print(f"\n{plural(count, 'problem')}" if count else "\nno problems found")
 
 
 def _place(disk: dict[str, Any]) -> str:
-    return f"{disk['use']}: {files.display_path(disk['folder'])}"
+    use = disk["use"].replace("feature", "the feature")
+    return f"{use}, in {files.display_path(disk['folder'])}"
 
 
 def _device(device: dict[str, Any]) -> str:

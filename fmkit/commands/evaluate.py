@@ -214,8 +214,8 @@ def _without_absent_columns(data: DataConfig) -> DataConfig:
         present = {name for row in rows if isinstance(row.value, dict) for name in row.value}
     except (UnusableInput, ConfigError):  # reported where it is read
         return data
-    kept = [name for name in columns if name in present]
-    changes: dict[str, Any] = {"label_columns": kept or columns}
+    columns_there = [name for name in columns if name in present]
+    changes: dict[str, Any] = {"label_columns": columns_there or columns}
     return dataclasses.replace(data, **changes)
 
 

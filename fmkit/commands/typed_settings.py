@@ -23,10 +23,10 @@ _PLAIN = re.compile(r"[\w./-]+")
 
 def with_model_settings(line: CommandLine, models: Sequence[str]) -> CommandLine:
     """A command line with the settings of a model in place of another tool's name for it."""
-    name, known = line.value("model"), [*models, *compose.option_names("model", line.config_dirs)]
-    if not isinstance(name, str) or name in known or "model.preset" in line.named():
+    name, allowed = line.value("model"), [*models, *compose.option_names("model", line.config_dirs)]
+    if not isinstance(name, str) or name in allowed or "model.preset" in line.named():
         return line
-    settings = preset_list.settings_for(name, known)
+    settings = preset_list.settings_for(name, allowed)
     if not settings:
         return line  # reported with the rest
     if not line.shows_only:

@@ -203,16 +203,16 @@ def _hold_out_groups(
     majority = votes.argmax(axis=1)
     ranks = hash_ranks(names.tolist(), str(seed))
     has_class = _presence_in_groups(examples, members, numbers)
-    kept: set[int] = set()  # in training
+    reserved: set[int] = set()  # groups that stay in training
     while True:
-        held_out = _fill_splits(ranked_members(majority, ranks), sizes, val, test, kept)
+        held_out = _fill_splits(ranked_members(majority, ranks), sizes, val, test, reserved)
         training = np.setdiff1d(np.arange(len(names)), held_out["val"] + held_out["test"])
         absent = has_class.any(axis=0) & ~has_class[training].any(axis=0)
         if not absent.any():
             break
         label = int(np.flatnonzero(absent)[0])
         groups_with_it = np.flatnonzero(has_class[:, label]).tolist()
-        kept.add(min(groups_with_it, key=lambda group: (sizes[group], ranks[group])))
+        reserved.add(min(groups_with_it, key=lambda group: (sizes[group], ranks[group])))
     fractions = {"val": val, "test": test}
     if empty := [name for name, share in fractions.items() if share > 0 and not held_out[name]]:
         subject = plural(len(names), "group leaves", "groups leave")
@@ -242,12 +242,16 @@ def _presence_in_groups(examples: Examples, members: np.ndarray, numbers: np.nda
 
 
 def _fill_splits(
-    by_class: Mapping[int, np.ndarray], sizes: np.ndarray, val: float, test: float, kept: set[int]
+    by_class: Mapping[int, np.ndarray],
+    sizes: np.ndarray,
+    val: float,
+    test: float,
+    reserved: set[int],
 ) -> dict[str, list[int]]:
-    """The groups of `test` and `val`, out of the ranked groups of each class but those kept."""
+    """The groups of `test` and `val`, out of each class' ranked groups that are not reserved."""
     held_out: dict[str, list[int]] = {"val": [], "test": []}
     for of_class in by_class.values():
-        ordered = [group for group in of_class.tolist() if group not in kept]
+        ordered = [group for group in of_class.tolist() if group not in reserved]
         total, in_training = sizes[of_class].sum(), int(len(ordered) == len(of_class))
         test_groups = _fill(ordered, sizes, total * test, len(ordered) - in_training - (val > 0))
         rest = [group for group in reversed(ordered) if group not in set(test_groups)]

@@ -103,10 +103,10 @@ def _loss(context: RunContext, inputs: PhaseInputs) -> float:
 
 def _report(context: RunContext, phase: Phase, share: float, losses: Mapping[float, float]) -> None:
     """Say what is kept, and why."""
-    kept = {0.0: "nothing", 1.0: "all"}.get(share, f"{share:.0%}")
+    amount = {0.0: "nothing", 1.0: "all"}.get(share, f"{share:.0%}")
     others = ", ".join(f"{tried:.0%}: {loss:.4f}" for tried, loss in losses.items())
     context.report(
-        f"{phase.name}: keeps {kept} of what the phase changed, by validation loss ({others})"
+        f"{phase.name}: keeps {amount} of what the phase changed, by validation loss ({others})"
     )
 
 

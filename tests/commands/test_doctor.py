@@ -48,6 +48,12 @@ def test_what_this_machine_has(capsys):
     for word in ("cores", "memory", "disk", "accelerator", "tensorflow 2", "extra"):
         assert word in text
     assert max(map(len, text.splitlines())) <= 80
+    words = " ".join(text.split())
+    assert "free for the feature cache, in " in words
+    for row in content["extras"]:
+        install = row["install"]
+        assert f"({f'not installed; {install}' if row['missing'] else 'installed'})" in words
+    assert "no problems found" in text or content["problems"]
 
 
 def test_every_extra_says_what_it_brings_and_how_to_get_it(capsys):

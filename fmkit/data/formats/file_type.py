@@ -69,8 +69,8 @@ def _format_of_brands(head: bytes) -> str | None:
     """AVIF or HEIC by the brands of an ISO media file, the first of which may be a general one."""
     length = min(int.from_bytes(head[:4], "big"), len(head))
     brands = [head[8:12], *(head[start : start + 4] for start in range(16, length, 4))]
-    known = [_BRANDS[brand] for brand in brands if brand in _BRANDS]
-    return known[0] if known else "HEIC" if b"mif1" in brands else None
+    formats = [_BRANDS[brand] for brand in brands if brand in _BRANDS]
+    return formats[0] if formats else "HEIC" if b"mif1" in brands else None
 
 
 def binary_content(head: bytes) -> str:

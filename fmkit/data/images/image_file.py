@@ -162,7 +162,7 @@ def remedy(kind: str | None) -> str:
 def advice(endings: Collection[str]) -> str:
     """What to do with the pictures among files that are not read, by the endings of their names;
     empty where there are none."""
-    remedies = [remedy for known, remedy in _OTHERS if not known.isdisjoint(endings)]
+    remedies = [remedy for formats, remedy in _OTHERS if not formats.isdisjoint(endings)]
     return f"fmkit reads {FORMAT_NAMES}. {' '.join(remedies)}" if remedies else ""
 
 

@@ -285,9 +285,9 @@ def _unread(
                 status = os.stat(paths[index])  # noqa: PTH116 - a call a photo, without objects
                 states[index] = (status.st_size, status.st_mtime_ns)
         cached = cache.get([paths[index] for index in part], [states.get(i) for i in part])
-        known = [(index, facts) for index, facts in zip(part, cached, strict=True) if facts]
-        result.add(known, max_pixels)
-        for index, _ in known:
+        rows = [(index, facts) for index, facts in zip(part, cached, strict=True) if facts]
+        result.add(rows, max_pixels)
+        for index, _ in rows:
             del states[index]
         if left := [index for index, facts in zip(part, cached, strict=True) if facts is None]:
             yield left

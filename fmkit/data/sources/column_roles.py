@@ -127,8 +127,8 @@ def _token_lists(columns: Columns, names: Mapping[str, str]) -> Roles | None:
 def _words(columns: Columns, names: Mapping[str, str]) -> Roles | None:
     """A row for each word, with its sentence."""
     word, tag, sentence = (
-        next((names[name] for name in known if name in names), None)
-        for known in (_WORD[:2], _TAG, _SENTENCE)
+        next((names[name] for name in usual if name in names), None)
+        for usual in (_WORD[:2], _TAG, _SENTENCE)
     )
     if word is None or tag is None or sentence is None:
         return None
@@ -241,7 +241,7 @@ def _label_column(columns: Columns, rest: Sequence[str], example: str) -> str | 
 
     None where several columns are of 0 and 1, a label each, or no column has labels.
     """
-    usual = [name for known in _LABEL for name in rest if name.strip().lower() == known]
+    usual = [name for word in _LABEL for name in rest if name.strip().lower() == word]
     if usual or sum(_are_flags(columns[name]) for name in rest) > 1:
         return usual[0] if usual else None
     possible = [name for name in rest if _may_be_label(name, columns[name])]

@@ -129,10 +129,10 @@ def _arrays(request: Request, path: Path) -> Recognised:
     return result
 
 
-def _preferred(names: Sequence[str], known: Sequence[str]) -> str | None:
+def _preferred(names: Sequence[str], words: Sequence[str]) -> str | None:
     """A name that is usual, else the only one."""
-    usual = [name for preferred in known for name in names if name.lower() == preferred]
-    usual += [name for name in names if name.lower().startswith(known[0].rstrip("s"))]
+    usual = [name for word in words for name in names if name.lower() == word]
+    usual += [name for name in names if name.lower().startswith(words[0].rstrip("s"))]
     return usual[0] if usual else names[0] if len(names) == 1 else None
 
 

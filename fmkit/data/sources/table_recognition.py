@@ -45,8 +45,8 @@ def recognise_table(request: Request, path: Path) -> Recognised:
         raise ConfigError(f"{shown}: {error.message}", error.hint) from None
     is_found = table.source != "image_table" or "image_root" in chosen
     missing = "" if is_found else _add_image_root(table, path, columns)
-    known = vars(config_class("data", table.source)())
-    table.keys |= {key: value for key, value in format.items() if key in known}
+    keys = vars(config_class("data", table.source)())
+    table.keys |= {key: value for key, value in format.items() if key in keys}
     result = _labelled_table(request, path, table)
     result.missing = missing
     result.reason += ", without a header" if format.get("header") is False else ""

@@ -107,8 +107,8 @@ def are_texts(paths: Sequence[str]) -> bool:
 
     Photos, tables and arrays by their names are not.
     """
-    known = (*EXTENSIONS, *tables.ENDINGS, ".npz")
-    if not paths or any(path.lower().endswith(known) for path in paths):
+    others = (*EXTENSIONS, *tables.ENDINGS, ".npz")
+    if not paths or any(path.lower().endswith(others) for path in paths):
         return False
     for path in paths[:_PROBED]:
         try:

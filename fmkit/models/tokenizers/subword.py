@@ -68,11 +68,11 @@ class SubwordModel:
             texts: of any content.
             rows: their pieces.
         """
-        found: list[np.ndarray] = []
+        offsets: list[np.ndarray] = []
         for chunk in _chunks(texts):
             encodings = self._engine.encode_batch(chunk, add_special_tokens=False)
-            found += [np.array(row.offsets, np.int64).reshape(-1, 2) for row in encodings]
-        return found
+            offsets += [np.array(row.offsets, np.int64).reshape(-1, 2) for row in encodings]
+        return offsets
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text that pieces stand for; lower-cased words stay so."""
@@ -181,11 +181,11 @@ class BytePairModel(SubwordModel):
         """Where each piece begins and ends, (n, 2); each byte of a character has all of it."""
         if self._by_byte is None:
             return super().offsets(texts, rows)
-        found = []
+        offsets = []
         for text in map(readable, texts):
             places = np.repeat(np.arange(len(text)), [len(letter.encode()) for letter in text])
-            found.append(np.stack([places, places + 1], axis=1).astype(np.int64))
-        return found
+            offsets.append(np.stack([places, places + 1], axis=1).astype(np.int64))
+        return offsets
 
     def is_continuation(self) -> np.ndarray:
         """Pieces that do not begin with white space, (V,) bool."""
@@ -245,7 +245,7 @@ class SentencePieceModel(SubwordModel):
         Where these are not those of the text, which normalisation has changed, each piece has the
         whole text. (The library's own offsets have another name in each of its versions.)
         """
-        found = []
+        offsets = []
         for text, row in zip(texts, rows, strict=True):
             letters = [self.vocabulary[token].replace(_SPACE, " ") for token in row]
             written = "".join(letters)
@@ -255,8 +255,8 @@ class SentencePieceModel(SubwordModel):
                 ends = np.cumsum([len(part) for part in letters], dtype=np.int64)
                 ends = np.maximum(ends - (len(written) - len(text)), 0)  # of the space in front
                 spans = np.stack([np.concatenate([[0], ends[:-1]]), ends], axis=1)
-            found.append(spans)
-        return found
+            offsets.append(spans)
+        return offsets
 
     def encode_continuation(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The same for texts that follow others without a space, such as `-` and `5` in `4-5`.

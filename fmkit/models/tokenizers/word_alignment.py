@@ -117,10 +117,12 @@ def _with_offsets(
     Together they are the whole word: what no token stands for, such as a mark that the vocabulary
     strips, belongs to the one before it. The bytes of a character all have the whole of it.
     """
-    found: Sequence[np.ndarray | None] = [None] * len(words) if find is None else find(words, rows)
+    offsets: Sequence[np.ndarray | None] = (
+        [None] * len(words) if find is None else find(words, rows)
+    )
     return [
         (row, _within_word(word, len(row), spans))
-        for word, row, spans in zip(words, rows, found, strict=True)
+        for word, row, spans in zip(words, rows, offsets, strict=True)
     ]
 
 
