@@ -492,6 +492,19 @@ def llama_block_layers(block: keras.Layer) -> dict[str, keras.Layer]:
     }
 
 
+def llama_rotation(block: keras.Layer, queries: Any, index: Any) -> tuple[Any, Any]:
+    """Cosine and sine by which a KerasHub Llama block turns queries and keys, (1, T, 1, D) each.
+
+    Args:
+        block: any of a network; all of them turn alike.
+        queries: (B, T, heads, D).
+        index: the position of the first of them, a scalar.
+    """
+    rotation = block._self_attention_layer.rotary_embedding_layer
+    cosine, sine = rotation._compute_cos_sin_embedding(queries, index)
+    return cosine, sine
+
+
 def use_exact_gelu(model: keras.Model) -> None:
     """Let the feed-forward layers of a KerasHub encoder compute GELU, not its tanh approximation.
 
