@@ -179,3 +179,17 @@ def test_keras_calls_the_corrected_hooks_of_an_optimizer():
     assert keras_internals.replica_count(optimizer) == 1
     assert optimizer.variable_index(variable) == 0
     assert keras_internals.learning_rate_or_schedule(keras.optimizers.SGD(schedule)) is schedule
+
+
+def test_variables_can_begin_at_zero_and_do_not_otherwise():
+    def kernel():
+        keras.utils.set_random_seed(0)
+        layer = keras.layers.Dense(3, kernel_initializer=keras.initializers.RandomNormal())
+        layer.build((None, 2))
+        return ops.convert_to_numpy(layer.kernel)
+
+    before = kernel()
+    with keras_internals.begin_at_zero():
+        assert not kernel().any()
+    assert before.all()
+    np.testing.assert_array_equal(kernel(), before)

@@ -45,11 +45,13 @@ class LlamaPass:
         values = ops.slice_update(values, start, ops.transpose(value, (0, 2, 1, 3)))
         attended = _attention(query, keys, values, mask)
         features = features + layers["attn_output"](attended)
-        normal = layers["ffn_norm"](features)
-        # As in the block itself, the activation is computed in float32.
+        # Of two axes, since a dense layer computes the shapes of more anew. As in the block itself,
+        # the activation is computed in float32.
+        normal = ops.reshape(layers["ffn_norm"](features), (-1, features.shape[-1]))
         gate = ops.silu(ops.cast(layers["ffn_gate"](normal), "float32"))
         gate = ops.cast(gate, features.dtype)
-        return features + layers["ffn_down"](layers["ffn_up"](normal) * gate), keys, values
+        added = layers["ffn_down"](layers["ffn_up"](normal) * gate)
+        return features + ops.reshape(added, ops.shape(features)), keys, values
 
 
 def _rotate(heads: Any, cosine: Any, sine: Any) -> Any:

