@@ -1,11 +1,12 @@
 """Tables that are broken at random, always the same ones, read by every source that reads rows.
 
-A file must be read, or refused as wrong data with a message that is a sentence: no other error, and
-no more memory than is free.
+A file must be taken for something and read, or refused as wrong data with a message that is a
+sentence: no other error, and no more memory than is free.
 """
 
 import gzip
 import io
+import json
 import random
 import tempfile
 import zipfile
@@ -17,6 +18,7 @@ import pandas as pd
 from fmkit.config.schema.data import (
     ChatData,
     DataConfig,
+    ImageTableData,
     PreferencesData,
     SquadData,
     TextLinesData,
@@ -25,6 +27,7 @@ from fmkit.config.schema.data import (
 )
 from fmkit.core.errors import ConfigError, DataError
 from fmkit.data.quality import inspect as inspection
+from fmkit.data.sources.recognition import Request, recognise
 from hostile.fuzz import broken_file
 
 EACH = 12  # broken files of each source and format
@@ -58,6 +61,59 @@ def written(rows: list[dict[str, object]], name: str) -> bytes:
     return stream.getvalue()
 
 
+SPAN = {"start": 0, "end": 4, "text": "Anna", "labels": ["PER"]}
+RESULTS = [
+    {"from_name": "ner", "type": "labels", "value": SPAN},
+    {"from_name": "mood", "type": "choices", "value": {"choices": ["good"]}},
+]
+ANNOTATIONS = [{"was_cancelled": False, "result": RESULTS}]
+NUMBERED = TextTableData(text_column="column_2", label_column="column_1")
+EXPORTS: dict[str, tuple[DataConfig, object]] = {
+    "label studio": (
+        TextTableData(label_column="mood"),
+        {"id": 1, "data": {"text": "Anna lives"}, "annotations": ANNOTATIONS},
+    ),
+    "spacy": (TokenTableData(), ["Anna lives", {"entities": [[0, 4, "PER"]], "cats": {"a": 1}}]),
+    "spacy 2": (
+        TokenTableData(),
+        {"paragraphs": [{"sentences": [{"tokens": [{"orth": "Anna", "ner": "U-PER"}]}]}]},
+    ),
+    "doccano": (TokenTableData(), {"text": "Anna lives", "label": [[0, 4, "PER"]]}),
+    "prodigy": (TokenTableData(), {"text": "Anna lives", "spans": [{**SPAN, "label": "PER"}]}),
+    "nested": (
+        TextTableData(text_column="data.text", label_column="gold.label"),
+        {"data": {"text": "a"}, "gold": {"label": "b"}},
+    ),
+}
+"""Records of annotation tools, as JSON and as JSON lines."""
+
+
+def exports() -> Iterator[tuple[str, DataConfig, str, bytes]]:
+    """Source, config, ending and content of whole files of other tools."""
+    for source, (config, record) in EXPORTS.items():
+        yield source, config, "json", json.dumps([record] * 8).encode()
+        yield source, config, "jsonl", "\n".join([json.dumps(record)] * 8).encode()
+    coco = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 4, "height": 4}],
+        "annotations": [{"image_id": 1, "category_id": 2, "bbox": [0, 0, 4, 4]}],
+        "categories": [{"id": 2, "name": "cat"}],
+    }
+    yield "coco", ImageTableData(path_column="file_name"), "json", json.dumps(coco).encode()
+    for ending in ("csv", "tsv", "txt", "mails"):
+        yield "no header", NUMBERED, ending, b'ham\t"one, two\nspam\tthree\n' * 4
+    photos = ImageTableData(path_column="column_1", label_column="column_2", header=False)
+    yield "photo list", photos, "txt", b"images/0.png 3\nimages/1.png 1\n" * 4
+    unicode = "text\tlabel\r\nein Wort\tgut\r\n".encode("utf-16")
+    yield "unicode text", TextTableData(encoding="utf-16"), "txt", unicode
+    stream = io.BytesIO()
+    with pd.ExcelWriter(stream) as writer:
+        for title in ("train", "test"):
+            frame = pd.DataFrame({"text": ["a", "b", "#N/A"], "label": ["x", None, None]})
+            frame.to_excel(writer, sheet_name=title, index=False)
+            writer.sheets[title].merge_cells("B2:B4")
+    yield "merged cells", TextTableData(), "xlsx", stream.getvalue()
+
+
 def bombs() -> Iterator[tuple[str, bytes]]:
     """Names and contents of files that ask for much more than they have."""
     header = b"text,label\n"
@@ -88,9 +144,19 @@ def broken(formats: tuple[str, ...] = FORMATS, each: int = EACH) -> Iterator[Cas
                 yield f"{source}.{name} {number}", config, name, broken_file(draw, whole)
 
 
+def broken_exports(each: int = EACH) -> Iterator[Case]:
+    """Files of other tools, with one to four things done to each."""
+    for source, config, name, whole in exports():
+        yield f"{source}.{name}", config, name, whole
+        for number in range(each):
+            draw = random.Random(f"{source} {name} {number}")
+            yield f"{source}.{name} {number}", config, name, broken_file(draw, whole)
+
+
 def all_cases() -> Iterator[Case]:
-    """The broken ones, and the bombs for every source."""
+    """The broken ones, those of other tools, and the bombs for every source."""
     yield from broken()
+    yield from broken_exports()
     for source, (config, _) in SOURCES.items():
         for number, (name, content) in enumerate(bombs()):
             yield f"{source} bomb {number}", config, name, content
@@ -105,12 +171,20 @@ def run(cases: Iterable[Case] | None = None) -> tuple[int, int, list[str]]:
             path = Path(folder, f"t.{name}")
             path.write_bytes(content)
             keys = {**vars(config), "root": str(path), "on_bad": "skip"}
-            try:
-                inspected = inspection.inspect(type(config)(**keys), 0, None, training=False)
-                inspection.accept(inspected, "skip")
-            except (DataError, ConfigError) as error:
-                if not str(error).replace("\n", "").isprintable():
-                    faults.append(f"{label}: {str(error)!r}")
-            except Exception as error:  # what is counted here
-                faults.append(f"{label}: {type(error).__name__}: {error}")
+            for read in (_recognised, _inspected):
+                try:
+                    read(path, type(config)(**keys))
+                except (DataError, ConfigError) as error:
+                    if not str(error).replace("\n", "").isprintable():
+                        faults.append(f"{label}: {str(error)!r}")
+                except Exception as error:  # what is counted here
+                    faults.append(f"{label}: {type(error).__name__}: {error}")
     return total - len(faults), total, faults
+
+
+def _recognised(path: Path, config: DataConfig) -> None:
+    recognise(Request(str(path)), path)
+
+
+def _inspected(path: Path, config: DataConfig) -> None:
+    inspection.accept(inspection.inspect(config, 0, None, training=False), "skip")

@@ -201,7 +201,8 @@ def _records(lines: Lines, separator: str, quotes: bool) -> Iterator[tuple[int, 
 
 def check_columns(columns: Sequence[str], names: Sequence[str]) -> None:
     """Raise `UnusableInput` for a table without some of the columns, or with one of them twice."""
-    shown = [name if len(name) <= 40 else f"{name[:37]}..." for name in names[:_MAX_COLUMNS]]
+    cut = (name if len(name) <= 40 else f"{name[:37]}..." for name in names[:_MAX_COLUMNS])
+    shown = [name if name.isprintable() else ascii(name)[1:-1] for name in cut]
     problems = [received("column", name, shown) for name in columns if name not in names]
     problems += [f"it has two columns {name!r}" for name in columns if names.count(name) > 1]
     if problems:

@@ -7,6 +7,7 @@ from typing import Any
 from fmkit.config.registry import config_class
 from fmkit.core.errors import ConfigError, DataError, plural
 from fmkit.core.files import display_path, is_ignored
+from fmkit.core.sanitize import escape_invisible
 from fmkit.data.findings import UnusableInput
 from fmkit.data.formats.delimited import CSV, CsvError
 from fmkit.data.formats.tables import records
@@ -42,7 +43,8 @@ def recognise_table(request: Request, path: Path) -> Recognised:
     try:
         table = roles(columns, chosen, request.line)
     except ConfigError as error:
-        raise ConfigError(f"{shown}: {error.message}", error.hint) from None
+        hint = escape_invisible(error.hint, keep="\n")
+        raise ConfigError(f"{shown}: {escape_invisible(error.message)}", hint) from None
     is_found = table.source != "image_table" or "image_root" in chosen
     missing = "" if is_found else _add_image_root(table, path, columns)
     keys = vars(config_class("data", table.source)())

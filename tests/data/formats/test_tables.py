@@ -119,3 +119,10 @@ def test_broken_tables_are_read_or_refused_in_a_sentence():
     broken = hostile_tables.broken(("csv", "jsonl", "parquet"), each=2)
     passed, total, faults = hostile_tables.run(broken)
     assert (passed, faults) == (total, [])
+
+
+def test_hostile_exports_are_read_or_refused():
+    pytest.importorskip("openpyxl")
+    passed, total, faults = hostile_tables.run(hostile_tables.broken_exports(each=1))
+    assert not faults
+    assert passed == total > 30
