@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             if is_process:
                 console.prepare_streams()
+                machine.is_own_process = True
             machine.set_library_defaults()
             words = sys.argv[1:] if arguments is None else list(arguments)
             try:

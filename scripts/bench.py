@@ -1,7 +1,9 @@
 """How fast fmkit is beside the limit and beside plain Keras, measured in one run.
 
-    python scripts/bench.py [scan|pipeline|unfrozen|torch|startup|frozen|all ...]
-                            [--repeats N] [--images N] [--side PIXELS] [--epochs E ...]
+    python scripts/bench.py [SECTION ...] [--repeats N] [--images N] [--texts N] [--side PIXELS]
+                            [--epochs E ...]
+
+SECTION is `all`, the default, or one of these:
 
 scan      Photos a second, 224 px JPEGs: all that fmkit looks at before it trains, nothing known
           beforehand; a bare decode of the same files by Pillow, a thread a core; the scan again,
@@ -22,9 +24,18 @@ frozen    Seconds of 1, 10 and 100 epochs of the head on a frozen backbone, vali
           `fmkit pretrain`'s stage, an empty feature cache at first; one forward pass over the
           files (the limit); image_dataset_from_directory and `fit` of the frozen model at Keras'
           defaults, extrapolated (~) from three epochs. Then a second run over the same features.
+text_features  Seconds for MiniLM's features of --texts posts of 20 Newsgroups, at most 256 tokens,
+          from texts to vectors: fmkit's pass, in Keras and, where it is installed, in OpenVINO;
+          sentence-transformers' `encode` of the same weights (`pip install 'fmkit[bench]'`), and a
+          bare OpenVINO loop over texts sorted by length, both in processes of their own.
+predict   Photos a second, 500 x 375 JPEGs at 224 px, EfficientNet-Lite0: `fmkit predict`'s pass, in
+          Keras and in OpenVINO, an export included; a bare loop over the same decoder, a thread a
+          core, and the same compiled network (the limit). Then the wall seconds of `fmkit predict`
+          with one photo, to its first line and to its end, beside the imports alone.
 
 What is compared runs in turns, A B C A B C; each figure is the median over the repeats, and a ratio
-is the median of the ratios within a repeat. Photos are crops of scikit-learn's two sample photos.
+is the median of the ratios within a repeat. A round in which other work took over a tenth of the
+cores is measured again. Photos are crops of scikit-learn's two sample photos.
 """
 
 from __future__ import annotations
@@ -39,9 +50,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the command line sets it
 
 from benchmarks.frozen import frozen
+from benchmarks.measuring import disturbance
 from benchmarks.pipeline import memory_of, pipeline
+from benchmarks.predict import predict
 from benchmarks.scan import scan
 from benchmarks.startup import startup
+from benchmarks.text_features import text_features, text_features_of
 from benchmarks.unfrozen import torch, torch_step, unfrozen
 
 SECTIONS = {
@@ -51,9 +65,15 @@ SECTIONS = {
     "torch": torch,
     "startup": startup,
     "frozen": frozen,
+    "text_features": text_features,
+    "predict": predict,
 }
 
-PARTS = {"memory-of": memory_of, "torch-step": torch_step}
+PARTS = {
+    "memory-of": memory_of,
+    "torch-step": torch_step,
+    "text-features-of": text_features_of,
+}
 """What the sections run in processes of their own."""
 
 
@@ -65,6 +85,7 @@ def main() -> None:
     parser.add_argument("sections", nargs="*", default="all", choices=[*SECTIONS, "all"])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--images", type=int, default=512)
+    parser.add_argument("--texts", type=int, default=4000)
     parser.add_argument("--side", type=int, default=224)
     parser.add_argument("--files", type=int, default=100_000)
     parser.add_argument("--epochs", type=int, nargs="+", default=[1, 10, 100])
@@ -72,7 +93,7 @@ def main() -> None:
     chosen = SECTIONS if "all" in options.sections else options.sections
     for name in chosen:
         with tempfile.TemporaryDirectory(prefix="fmkit-bench-") as folder:
-            print(SECTIONS[name](options, Path(folder)), flush=True)
+            print(SECTIONS[name](options, Path(folder)), disturbance(), sep="\n", flush=True)
 
 
 if __name__ == "__main__":

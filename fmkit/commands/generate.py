@@ -90,6 +90,7 @@ def _load_pretrained(config: GenerateConfig) -> tuple[Any, ModelConfig]:
     """A model as it was pretrained, and its config."""
     model: Any = config.model
     with console.announce_slow("loading TensorFlow"), machine.gc_paused_imports():
+        launch.import_keras()
         from fmkit.evaluation import generate as generation
         from fmkit.evaluation import load_run
 

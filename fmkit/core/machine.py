@@ -5,6 +5,7 @@ import datetime
 import gc
 import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,6 +97,9 @@ def _read_integer(path: Path) -> int | None:
         return None
 
 
+is_own_process = False
+"""Whether the command line, and not a program of the user's, runs this process."""
+
 _has_loaded = False
 
 
@@ -117,6 +121,18 @@ def gc_paused_imports() -> Iterator[None]:
         gc.freeze()
         gc.enable()
         _has_loaded = True
+
+
+@contextlib.contextmanager
+def hidden_modules(*names: str) -> Iterator[None]:
+    """Let imports find some modules not installed, unless they have been imported before."""
+    hidden = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in hidden:
+            sys.modules.pop(name, None)
 
 
 def local_time() -> str:

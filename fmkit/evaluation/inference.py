@@ -52,7 +52,9 @@ class Inference:
                 this precision.
             ArtifactError: likewise, and it cannot run the model, or disagrees with Keras.
         """
-        if self.engine is None or self.engine.parity is None:
+        if self.engine is None and count <= len(first_batch) and self.extractor != "openvino":
+            self.engine = Engine("keras", "one batch", None, self._run_once)
+        elif self.engine is None or self.engine.parity is None:
             network = self.model
             if not engines.why_keras(self.extractor, self.kind, self.precision):
                 network = keras.Model(self.model.inputs, self.model.outputs)  # without a task
@@ -61,8 +63,12 @@ class Inference:
             )
         return self.engine
 
+    def _run_once(self, batch: np.ndarray) -> list[np.ndarray]:
+        """Outputs for one batch, not traced: that takes longer than one batch, but for a second."""
+        return [np.asarray(self.model(batch, training=False))]
+
     def outputs(
-        self, loader: Any, indices: np.ndarray, callbacks: Sequence[Any] = ()
+        self, loader: Any, indices: np.ndarray, callbacks: Sequence[Any] = (), once: bool = False
     ) -> np.ndarray:
         """Outputs (N, K) for the examples of a loader at `indices`, in that order.
 
@@ -70,21 +76,22 @@ class Inference:
             loader: batches of inputs and targets.
             indices: positions of the examples, (N,).
             callbacks: of Keras, called with each batch.
+            once: the network is likely not to be run again, so that one batch is not traced.
         """
         order = loader.pass_order(indices)
-        rows = self._rows(loader.ordered(np.asarray(indices)[order]), len(order), callbacks)
+        rows = self._rows(loader.ordered(np.asarray(indices)[order]), len(order), callbacks, once)
         outputs = np.empty_like(rows)
         outputs[order] = rows
         return outputs
 
-    def _rows(self, batches: Any, count: int, callbacks: Sequence[Any]) -> np.ndarray:
+    def _rows(self, batches: Any, count: int, callbacks: Sequence[Any], once: bool) -> np.ndarray:
         """Outputs for the examples of some batches."""
         may_export = not engines.why_keras(self.extractor, self.kind, self.precision)
-        if may_export and len(self.model.inputs) == 1 and count:
+        if (may_export or once) and len(self.model.inputs) == 1 and count:
             inputs = (batch[0] for batch in batches.as_numpy_iterator())
             first = next(inputs)
             chosen = self.choose(first, count)
-            if chosen.parity is not None:
+            if chosen.parity is not None or (once and len(first) == count):
                 rows = []
                 for number, batch in enumerate(itertools.chain([first], inputs)):
                     rows += chosen.run(batch)

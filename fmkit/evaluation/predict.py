@@ -225,7 +225,7 @@ def _predict_rows(trained: LoadedRun, inputs: TextInputs, batch_size: int) -> di
     if len(readable):
         with trained.progress("texts", len(readable), batch_size) as progress:
             indices = data.splits[_SPLIT]
-            outputs[readable] = trained.inference.outputs(loader, indices, [progress])
+            outputs[readable] = trained.inference.outputs(loader, indices, [progress], once=True)
     return all_ids | _output_columns(outputs, trained, inputs.errors)
 
 

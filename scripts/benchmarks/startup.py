@@ -23,10 +23,10 @@ def startup(options: argparse.Namespace, folder: Path) -> str:
     bare = [sys.executable, "-c", "import hydra, numpy, rich"]
     imports = [sys.executable, "-c", "import tensorflow, keras"]
     compared = {
-        "fmkit --help": (_wall([*FMKIT, "--help"], folder), _wall(bare, folder)),
-        "a config error": (_wall([*FMKIT, "finetune", "optt.lr=1"], folder), _wall(bare, folder)),
-        "fmkit runs, 1,000 runs": (_wall([*FMKIT, "runs"], folder), _wall(bare, folder)),
-        "to the first step": (lambda: _first_step(folder), _wall(imports, folder)),
+        "fmkit --help": (wall([*FMKIT, "--help"], folder), wall(bare, folder)),
+        "a config error": (wall([*FMKIT, "finetune", "optt.lr=1"], folder), wall(bare, folder)),
+        "fmkit runs, 1,000 runs": (wall([*FMKIT, "runs"], folder), wall(bare, folder)),
+        "to the first step": (lambda: _first_step(folder), wall(imports, folder)),
     }
     rows = {
         name: interleaved({"fmkit": ours, "imports alone": limit}, options.repeats)
@@ -50,14 +50,14 @@ def make_runs(root: Path, count: int) -> None:
         (folder / "status.json").write_text(json.dumps(status))
 
 
-def _wall(words: list[str], folder: Path) -> Callable[[], float]:
+def wall(words: list[str], folder: Path) -> Callable[[], float]:
     def run() -> None:
-        subprocess.run(words, cwd=folder, env=_environment(), capture_output=True, check=False)
+        subprocess.run(words, cwd=folder, env=environment(), capture_output=True, check=False)
 
     return lambda: seconds(run)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """This process's, with the fmkit that it uses itself."""
     root = Path(importlib.util.find_spec("fmkit").origin).parent.parent  # type: ignore[union-attr]
     return {**os.environ, "PYTHONPATH": str(root)}
@@ -69,7 +69,7 @@ def _first_step(folder: Path) -> float:
     words += ["runtime.log_every=1", "stage.head.epochs=1 steps", "stage.full.epochs=1 steps"]
     began = time.perf_counter()
     process = subprocess.Popen(
-        words, cwd=folder, env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        words, cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     found = first_row(runs, lambda: process.poll() is None) - began
     process.wait()

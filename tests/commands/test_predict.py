@@ -301,3 +301,16 @@ def test_photos_are_decoded_a_few_batches_ahead():
         seen += numbers
     assert seen == [number for number in range(35) if number % 5]
     assert sorted(begun) == list(range(35))
+
+
+@pytest.mark.parametrize("name", ["images", "texts"])
+def test_one_batch_is_not_traced_and_gives_the_same(name, predicted, tmp_path, monkeypatch):
+    kept_run(name, tmp_path)
+    inputs = "photos" if name == "images" else "texts.csv"
+    many = predicted(inputs, "batch_size=2").table  # several batches
+    traced = []
+    monkeypatch.setattr("keras.Model.make_predict_function", lambda *_, **__: traced.append(1))
+    one = predicted(inputs, "batch_size=1000").table
+    assert not traced
+    assert list(one["prediction"]) == list(many["prediction"])
+    np.testing.assert_allclose(numbers(one), numbers(many), atol=1e-5)

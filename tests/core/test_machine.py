@@ -1,6 +1,8 @@
 """Memory and cores by control groups of both versions; no garbage collection during imports."""
 
 import gc
+import importlib
+import sys
 import weakref
 
 import pytest
@@ -142,3 +144,14 @@ def test_tensorflow_starts_no_more_threads_than_there_is_time_for(monkeypatch, c
     monkeypatch.setenv(names[0], "5")
     machine.set_library_defaults()
     assert machine.os.environ[names[0]] == "5"
+
+
+def test_hidden_modules_are_not_found_until_the_end(monkeypatch):
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    with machine.hidden_modules("colorsys", "gc"):
+        import gc as imported_before
+
+        assert imported_before is gc
+        with pytest.raises(ImportError):
+            importlib.import_module("colorsys")
+    assert importlib.import_module("colorsys").rgb_to_hsv(0, 0, 0) == (0, 0, 0)

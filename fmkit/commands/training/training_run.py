@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fmkit.commands import launch
 from fmkit.commands.output import json_output, result_tables
 from fmkit.commands.training.resumed_run import ResumedRun, settings
 from fmkit.config import auto_recipe, objectives, saved_config
@@ -47,6 +48,7 @@ def train(
             console.announce_slow("loading TensorFlow", config.runtime.verbose),
             machine.gc_paused_imports(),
         ):
+            launch.import_keras()
             from fmkit.models import lora
             from fmkit.train import build_model, devices, loop
 
