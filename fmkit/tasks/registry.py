@@ -9,7 +9,6 @@ from fmkit.core import registry
 from fmkit.core.errors import ConfigError
 from fmkit.core.modalities import modality_entry
 from fmkit.core.types import DataSpec
-from fmkit.tasks.base import add_defaults
 
 
 def names() -> list[str]:
@@ -23,6 +22,8 @@ def build(config: TaskConfig, spec: DataSpec) -> Any:
     Raises:
         ConfigError: it learns from another modality.
     """
+    from fmkit.tasks.base import add_defaults  # which loads NumPy; a config error comes before
+
     entry = rows.task_entry(config.name)
     if entry.modality and entry.modality != spec.modality:
         learned, given = (modality_entry(name).plural for name in (entry.modality, spec.modality))

@@ -5,36 +5,24 @@ type follows from them here, for all messages alike: a setting counts where a se
 something, and of alternatives the first one is taken.
 """
 
+import itertools
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from fmkit.core.errors import ArtifactError, ConfigError, DataError, FmkitError, ResourceError
 
-_VERBS = (
-    *("add", "another", "check", "choose", "complete", "evaluate", "fix", "free", "give", "join"),
-    *(
-        "install",
-        "keep",
-        "leave",
-        "lower",
-        "make",
-        "move",
-        "name",
-        "or",
-        "otherwise",
-        "put",
-        "remove",
-    ),
-    *("replace", "restore", "save", "say", "set", "take", "try", "use", "write"),
+_PROPOSAL = re.compile(
+    r"(add|another|check|choose|complete|evaluate|fix|free|give|install|join|keep|leave|lower|make"
+    r"|move|name|or|otherwise|put|remove|replace|restore|save|say|set|take|try|use|write)\b",
+    re.IGNORECASE,
 )
 """What a sentence begins with that tells what to do."""
 
-_PROPOSAL = re.compile(rf"({'|'.join(_VERBS)})\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n\s*")
 _CLAUSE = re.compile(r"; |,? or (?=\S)")
 _SETTING = re.compile(r"(?<![\w.=/-])([a-z_]+(?:\.[a-z_]+)*)=('[^']*'|\[[^\]]*\]|[^\s,;()`\"]+)")
-_NUMBER = re.compile(r"\d+\. ")  # before each of several problems
+_NUMBER = re.compile(r"^\d+\. ", re.MULTILINE)  # before each of several problems
 _COMMAND = re.compile(r"\bfmkit \w+ [^.\n]*=")  # the message has a whole command already
 
 
@@ -70,8 +58,9 @@ def _settings_in(error: FmkitError, command: str) -> dict[str, str]:
     if command not in COMMANDS:
         return {}
     settings: dict[str, str] = {}
-    for problem in _problems(error.message):
-        for key, setting in _first_settings(problem, is_hint=False):
+    proposals = [_first_settings(text, is_hint=False) for text in _problems(error.message)]
+    if len(proposals) == 1 or all(proposals):  # else the line would stay wrong
+        for key, setting in itertools.chain.from_iterable(proposals):
             settings.setdefault(key, setting)
     if not settings:
         settings = dict(_first_settings(error.hint, is_hint=True))
@@ -79,15 +68,10 @@ def _settings_in(error: FmkitError, command: str) -> dict[str, str]:
     return {key: text for key, text in settings.items() if key.partition(".")[0] in types}
 
 
-def _problems(message: str) -> Iterator[str]:
-    """The parts of a message with several numbered problems, or the whole."""
-    problem: list[str] = []
-    for line in message.splitlines():
-        if _NUMBER.match(line) and problem:
-            yield "\n".join(problem)
-            problem = []
-        problem.append(_NUMBER.sub("", line, count=1) if _NUMBER.match(line) else line)
-    yield "\n".join(problem)
+def _problems(message: str) -> list[str]:
+    """The numbered problems of a message, as of `combine_messages`, or the whole."""
+    _, *problems = _NUMBER.split(message)
+    return problems or [message]
 
 
 def _first_settings(text: str, is_hint: bool) -> list[tuple[str, str]]:

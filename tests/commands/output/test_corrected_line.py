@@ -64,8 +64,18 @@ def test_the_line_is_repeated(name):
         ConfigError("Set stage.PHASE.epochs=3, or output=FILE."),  # not keys of this command
         NonFiniteError("NaN.", "Use runtime.precision=float32."),  # after hours of training
         FmkitError("a defect", "Set data.on_bad=skip."),
+        DataError("2 problems:\n1. broken. Leave it out with data.on_bad=skip.\n2. None is left."),
     ],
-    ids=["syntax", "statements", "a whole line", "the same", "no key", "later", "defect"],
+    ids=[
+        "syntax",
+        "statements",
+        "a whole line",
+        "the same",
+        "no key",
+        "later",
+        "defect",
+        "one of two",
+    ],
 )
 def test_nothing_is_added(error):
     hint = error.hint
