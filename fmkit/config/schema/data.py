@@ -204,7 +204,9 @@ class ImageTableData(ImageData):
 
     name: str = key("image_table", "Data source.")
     root: str = key(
-        MISSING, "The table: a `.csv`, `.tsv`, `.xlsx`, `.json`, `.jsonl` or `.parquet` file."
+        MISSING,
+        "The table (`.csv`, `.tsv`, `.xlsx`, `.json`, `.jsonl`, `.parquet`), or a folder with one "
+        "for each split.",
     )
     image_root: str | None = key(
         None, "Folder that relative paths in the table start from; null is the table's folder."
@@ -238,7 +240,9 @@ class TextTableData(TextData):
 
     name: str = key("text_table", "Data source.")
     root: str = key(
-        MISSING, "The table: a `.csv`, `.tsv`, `.xlsx`, `.json`, `.jsonl` or `.parquet` file."
+        MISSING,
+        "The table (`.csv`, `.tsv`, `.xlsx`, `.json`, `.jsonl`, `.parquet`), or a folder with one "
+        "for each split.",
     )
     text_column: str = key("text", "Column with the text.")
     pair_column: str | None = key(None, "Column with the second text of a pair; null is none.")
@@ -278,7 +282,9 @@ class TokenTableData(TextData):
 
     name: str = key("token_table", "Data source.")
     root: str = key(
-        MISSING, "The table: a `.csv`, `.tsv`, `.xlsx`, `.json`, `.jsonl` or `.parquet` file."
+        MISSING,
+        "The table (`.csv`, `.tsv`, `.xlsx`, `.json`, `.jsonl`, `.parquet`), or a folder with one "
+        "for each split.",
     )
     word_column: str = key(
         "tokens", "Column with the word, or with the list of a sentence's words."
