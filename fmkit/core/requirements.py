@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
 OWN = "fmkit"
-FOR_DEVELOPERS = ("test",)
+FOR_DEVELOPERS = ("bench", "test")
 """Extras that bring nothing to a user."""
 
 SAME_MODULE = (
