@@ -22,7 +22,8 @@ from fmkit.data.sources.table_rows import UsableRows
 
 _HINT = (
     "Name the columns with data.path_column, label_column, label_columns, split_column and "
-    "group_column."
+    "group_column. "
+    "In a CSV or TSV without a header they are column_1, column_2 and so on."
 )
 
 

@@ -20,7 +20,8 @@ from fmkit.data.sources.table_rows import UsableRows, row_id
 
 _HINT = (
     "Name the columns with data.text_column, pair_column, label_column, label_columns, "
-    "split_column and group_column."
+    "split_column and group_column. "
+    "In a CSV or TSV without a header they are column_1, column_2 and so on."
 )
 
 

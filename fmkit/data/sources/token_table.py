@@ -27,7 +27,8 @@ from fmkit.data.sources.tagged_sentences import Sentence, examples
 
 _HINT = (
     "Name the columns with data.word_column, tag_column, sentence_column, split_column and "
-    "group_column."
+    "group_column. "
+    "In a CSV or TSV without a header they are column_1, column_2 and so on."
 )
 _MAX_PROBLEMS = 5  # of one sentence that its finding lists
 

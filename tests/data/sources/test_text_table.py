@@ -228,3 +228,11 @@ def test_texts_that_are_lists_are_told(tmp_path, cell, is_told):
     pandas.DataFrame(rows).to_csv(tmp_path / "t.csv", index=False)
     findings = listed(tmp_path / "t.csv").findings
     assert [finding.kind for finding in findings] == ["list_texts"] * is_told
+
+
+def test_missing_columns_say_how_a_table_without_a_header_is_read(tmp_path):
+    table = write(tmp_path, "good,it is\nbad,it is not\n" * 3)
+    with pytest.raises(DataError, match="without a header they are column_1, column_2"):
+        listed(table)
+    examples = listed(table, text_column="column_2", label_column="column_1")
+    assert examples.content.texts == ("it is", "it is not") * 3
