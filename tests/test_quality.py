@@ -172,12 +172,17 @@ def test_a_paired_test_is_student_s_over_common_seeds():
     assert difference.verdict(0.0) == "same"
 
 
-def test_differences_that_are_all_equal_are_certain():
+def test_differences_that_are_all_equal_go_by_the_sign_test():
     assert comparison.paired({0: 0.5, 1: 0.6}, {0: 0.5, 1: 0.6}).p == 1.0
-    better = comparison.paired({0: 0.75, 1: 0.5}, {0: 0.5, 1: 0.25})
-    assert (better.p, better.verdict(0.002)) == (0.0, "better")
-    assert better.verdict(0.3) == "same"
-    assert comparison.paired({0: 0.25, 1: 0.0}, {0: 0.5, 1: 0.25}).verdict(0.002) == "worse"
+    for count, verdict in ((2, "same"), (5, "same"), (6, "better")):
+        difference = comparison.paired(
+            dict.fromkeys(range(count), 0.75), dict.fromkeys(range(count), 0.5)
+        )
+        assert difference.p == stats.binomtest(count, count).pvalue
+        assert difference.verdict(0.002) == verdict
+        assert difference.verdict(0.3) == "same"
+    worse = comparison.paired(dict.fromkeys(range(6), 0.25), dict.fromkeys(range(6), 0.5))
+    assert worse.verdict(0.002) == "worse"
 
 
 def test_one_seed_decides_nothing_and_none_is_no_comparison():
@@ -405,18 +410,19 @@ def table_below(text, heading):
 
 
 def test_the_report_has_means_ranks_differences_and_seconds():
-    rows = rows_of({"default": [0.5, 0.6, 0.7], "head": [0.6, 0.7, 0.8]})
+    rows = rows_of({"default": [0.5, 0.6, 0.7], "head": [0.6, 0.7, 0.803]})
     rows += rows_of({"default": [0.5, 0.6], "head": [0.4, 0.6]}, data="solar_cells", size="50")
+    rows += rows_of({"default": [0.5]}, data="newsgroups", size="8-shot")
     text = report.markdown(rows[::-1], "default", 0.002, ["default", "head"])
-    head, _, digits, solar, ranks = table_below(text, "### accuracy")
+    head, _, digits, solar, _, ranks = table_below(text, "### accuracy")
     assert head == ["data", "seeds", "default", "head"]
-    assert digits == ["digits@100", "3", "0.600 ± 0.100", "**0.700 ± 0.100**"]
+    assert digits == ["digits@100", "3", "0.600 ± 0.100", "**0.701 ± 0.102**"]
     assert solar[0] == "solar_cells@50"
     assert ranks == ["mean rank over 2", "", "1.50", "1.50"]
     _, _, against = table_below(text, "Against `default`")
     assert against[:4] == ["head", "1", "1", "0"]
-    _, _, digits, solar = table_below(text, "By data set")
-    assert digits == ["digits@100", "**+0.100 (0.000)**"]
+    _, _, digits, solar, _ = table_below(text, "By data set")
+    assert digits == ["digits@100", "**+0.101 (0.000)**"]
     assert solar == ["solar_cells@50", "-0.050 (0.500)"]
     assert table_below(text, "### Processor seconds")[2] == ["digits@100", "3", "3"]
     assert "### Failed" not in text

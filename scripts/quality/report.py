@@ -88,9 +88,11 @@ def _means(cells: Cells) -> str:
         seeds = str(min(counts)) if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
         shown = [_mean(row.get(column, {}), best) for column in columns]
         lines.append([place, seeds, *shown])
-    ranked = [column for column in columns if all(column in row for row in cells.values())]
-    ranks, count = mean_ranks(_common_means(cells, ranked), ranked)
-    if len(ranked) > 1:
+    ranked = columns
+    if not any(row.keys() >= set(columns) for row in cells.values()):
+        ranked = [column for column in columns if all(column in row for row in cells.values())]
+    ranks, count = mean_ranks(_common_means(cells, ranked), ranked) if ranked else ({}, 0)
+    if len(ranks) > 1:
         shown = [f"{ranks[column]:.2f}" if column in ranks else "" for column in columns]
         lines.append([f"mean rank over {count}", "", *shown])
     return _table(["data", "seeds", *columns], lines)
@@ -110,7 +112,7 @@ def _common_means(cells: Cells, methods: Sequence[str]) -> dict[str, dict[str, f
     """Means over the seeds that all methods have, where there are any."""
     means = {}
     for place, row in cells.items():
-        seeds = set.intersection(*(set(row[method]) for method in methods)) if methods else set()
+        seeds = set.intersection(*(set(row.get(method, ())) for method in methods))
         if seeds:
             means[place] = {
                 method: statistics.mean(row[method][seed] for seed in seeds) for method in methods
