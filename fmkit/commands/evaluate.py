@@ -67,12 +67,13 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
     from fmkit.evaluation import evaluator, load_run
 
     is_own_validation = split == "val" and not suffix
-    if is_own_validation and run_dir.is_refitted(run.json(run_dir.STATUS)):
+    is_fitted = bool(run.validation(objective).get("out_of_fold"))
+    if is_own_validation and (is_fitted or run_dir.is_refitted(run.json(run_dir.STATUS))):
         raise ConfigError(
             f"split=val: the final model of run {run.id} was trained on its validation examples, "
             "too (data.refit).",
-            f"{run_dir.EVALUATION}/val.json has the figures from before that. Take split=test, or "
-            "other data.",
+            f"{run_dir.EVALUATION}/val.json has the figures "
+            f"{'out of fold' if is_fitted else 'from before that'}. Take split=test, or other data.",
         )
     validation = None if is_own_validation else load_run.validation(trained, objective)
     metrics, columns = _evaluate(config, trained, data, split, labels, outputs, spec, validation)

@@ -39,6 +39,7 @@ from typing import Any, NamedTuple
 
 from fmkit.config import units
 from fmkit.config.schema.commands import TrainConfig
+from fmkit.config.solvers import ENOUGH_VALIDATION
 
 SMALL, LARGE = 20_000, 500_000
 """Fewer training examples than the first is small, at least the second is large."""
@@ -135,6 +136,10 @@ RULES: tuple[Rule, ...] = (
          "{f.examples:,} examples: a long phase warms up for a smaller share"),
     Rule("stage.head.augment", lambda f: "head" in f.lengths, lambda f: "none",
          "the same features in every epoch: the frozen backbone runs once"),
+    Rule("stage.head.solver",
+         lambda f: "head" in f.lengths and f.is_solvable and f.validation < ENOUGH_VALIDATION,
+         lambda f: "cross_validation",
+         "{f.validation:,} validation examples: too few to choose by, so that folds of all do it"),
     Rule("stage.head.solver",
          lambda f: "head" in f.lengths and f.is_solvable and f.examples < SMALL, lambda f: "lbfgs",
          "{f.examples:,} examples: the linear head's optimum is found at once"),
@@ -247,11 +252,12 @@ class RunFacts:
         lengths: by phase of the stage, its length as configured (`10 epochs`), until the rule
             chooses another.
         is_solvable: whether a head phase can be solved at once: a linear head, whole labels, no
-            augmentation of its own, a validation split, the feature cache in use.
+            augmentation of its own, the feature cache in use.
         batch_size: as configured, until the rule chooses another.
         learning_rate: `optimizer.learning_rate` as configured, until the rule chooses another.
         can_augment: whether the data has `data.augment`.
         is_classification: the task is to tell classes, so that labels can be smoothed.
+        validation: examples of the validation split.
         has_mirrored_classes: whether the check of the data saw that a flip turns a class into
             another.
     """
@@ -270,6 +276,7 @@ class RunFacts:
     can_augment: bool = True
     is_classification: bool = True
     has_mirrored_classes: bool = False
+    validation: int = 500
 
     @property
     def steps_per_epoch(self) -> int:

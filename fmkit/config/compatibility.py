@@ -29,11 +29,6 @@ def problems(config: TrainConfig) -> Iterator[Problem]:
             f"recipe={config.recipe} needs a task with class labels; task.name={task.name} has "
             "none. Remove it.",
         )
-    for name, phase in config.stage.items():
-        if phase.solver == "lbfgs" and not entry.learns_columns:
-            key = f"stage.{name}.solver"
-            reason = f"{key}=lbfgs needs a task with labels; task.name={task.name} has none."
-            yield Problem(key, f"{reason} Remove it.")
 
 
 def task_and_data_problems(config: TrainConfig | CheckConfig) -> Iterator[Problem]:

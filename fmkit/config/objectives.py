@@ -225,13 +225,11 @@ def _whole_problems(
     allowed = monitors(task)
     if task.monitor not in allowed:
         yield Problem("task.monitor", received("task.monitor", task.monitor, allowed))
-    reason = "and task=joint has several. Leave it out."
     if config.recipe == "auto":
-        yield Problem("recipe", f"recipe=auto chooses for one objective, {reason}")
-    for name, phase in config.stage.items():
-        if phase.solver == "lbfgs":
-            key = f"stage.{name}.solver"
-            yield Problem(key, f"{key}=lbfgs solves one head, {reason}")
+        yield Problem(
+            "recipe",
+            "recipe=auto chooses for one objective, and task=joint has several. Leave it out.",
+        )
 
 
 def monitors(task: JointConfig) -> list[str]:

@@ -12,13 +12,13 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from fmkit.config import compatibility, trainable
+from fmkit.config import compatibility, solvers, trainable
 from fmkit.config.registry import config_classes, source_entry, task_entry
 from fmkit.config.schema.commands import CheckConfig, TokenizerConfig, TrainConfig
 from fmkit.config.schema.data import ConllData, TokenTableData
 from fmkit.config.schema.keys import KeyInfo, info_of
 from fmkit.config.schema.model import ModelConfig
-from fmkit.config.schema.task import DpoConfig, JointConfig, MaskedImageConfig, RegressionConfig
+from fmkit.config.schema.task import DpoConfig, JointConfig, MaskedImageConfig
 from fmkit.core import registry, sanitize
 from fmkit.core.errors import Problem, closest_names, join_names, received, short_repr
 from fmkit.core.files import display_path
@@ -160,6 +160,7 @@ def _problems_across_keys(config: Any) -> Iterator[Problem]:
         if not config.stage:
             yield Problem("stage", "stage has no phase. Choose one, such as stage=lp_ft.")
         yield from _phase_problems(config)
+        yield from solvers.problems(config)
         yield from _task_problems(config.task)
         yield from _model_problems(config.model)
         yield from compatibility.problems(config)
@@ -175,13 +176,12 @@ def _problems_across_keys(config: Any) -> Iterator[Problem]:
 
 
 def _phase_problems(config: TrainConfig) -> Iterator[Problem]:
-    """What LoRA and `lbfgs` need: adapters; a linear head on fixed features, and whole labels."""
-    task, model = config.task, config.model
-    if isinstance(task, JointConfig) and config.data.refit == "true":
+    """What phases need that other keys decide: adapters, weights to go back to."""
+    if isinstance(config.task, JointConfig) and config.data.refit == "true":
         message = "data.refit=true is for one task, and task=joint has several. Leave it out."
         yield Problem("data.refit", message)
     for name, phase in config.stage.items():
-        if phase.train == "lora" and not model.lora_rank:
+        if phase.train == "lora" and not config.model.lora_rank:
             yield Problem(
                 f"stage.{name}.train",
                 f"stage.{name}.train=lora needs adapters, and model.lora_rank is 0. Set the rank, "
@@ -189,29 +189,6 @@ def _phase_problems(config: TrainConfig) -> Iterator[Problem]:
             )
         if phase.interpolate == "true" and (problem := _interpolation_problem(config, name)):
             yield Problem(f"stage.{name}.interpolate", problem)
-        if phase.solver != "lbfgs":
-            continue
-        key = f"stage.{name}.solver"
-        if isinstance(task, RegressionConfig) and task.loss != "mse":
-            yield Problem(
-                key,
-                f"{key}=lbfgs finds the least squares of a regression, and task.loss={task.loss}. "
-                "Leave one of them out.",
-            )
-        augment = phase.augment or getattr(config.data, "augment", "none")
-        needs = {
-            f"stage.{name}.train=head": phase.train == "head",
-            f"stage.{name}.augment=none": augment == "none",
-            "model.hidden=0": model.hidden == 0,
-            "task.label_smoothing=0": getattr(task, "label_smoothing", 0) == 0,
-            "runtime.cache=auto": config.runtime.cache == "auto",
-        }
-        if missing := [need for need, is_met in needs.items() if not is_met]:
-            yield Problem(
-                key,
-                f"{key}=lbfgs fits a linear head to fixed features and whole labels. It needs "
-                f"{' and '.join(missing)}.",
-            )
 
 
 def _interpolation_problem(config: TrainConfig, name: str) -> str:

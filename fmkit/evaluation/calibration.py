@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fmkit.evaluation.bootstrap import COUNT, Sums
+from fmkit.core.bootstrap import COUNT, Sums
 
 BINS = 15
 

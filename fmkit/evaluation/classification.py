@@ -11,10 +11,10 @@ from scipy import sparse
 from scipy.special import softmax
 
 from fmkit.core import files
+from fmkit.core.bootstrap import COUNT, ExampleSums, Sums, mean_of_defined, ratio
 from fmkit.core.errors import DataError, combine_messages, received
 from fmkit.core.types import DataSpec
 from fmkit.evaluation import calibration
-from fmkit.evaluation.bootstrap import COUNT, ExampleSums, Sums, mean_of_defined, ratio
 from fmkit.evaluation.evaluator import (
     EvaluationInputs,
     EvaluationResult,

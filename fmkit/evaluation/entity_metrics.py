@@ -12,9 +12,9 @@ import numpy as np
 from scipy import sparse
 
 from fmkit.core import files
+from fmkit.core.bootstrap import ExampleSums, Sums, mean_of_defined, ratio
 from fmkit.data.content import tags
 from fmkit.data.content.tags import Scheme
-from fmkit.evaluation.bootstrap import ExampleSums, Sums, mean_of_defined, ratio
 from fmkit.evaluation.classification import SMALLEST, per_name
 
 

@@ -41,6 +41,8 @@ class EvaluationInputs:
         inference: what runs `model`; None: Keras.
         outputs: positions of the outputs that the examples have targets for, of labels and numbers
             with a column each; None: all.
+        out_of_fold: the network's outputs for the examples that are evaluated, where it has learned
+            from these: by heads that had not.
     """
 
     model: TaskModel
@@ -56,6 +58,7 @@ class EvaluationInputs:
     callbacks: Sequence[Any] = ()
     inference: Inference | None = None
     outputs: np.ndarray | None = None
+    out_of_fold: np.ndarray | None = None
 
     @property
     def ids(self) -> list[str]:
@@ -64,6 +67,8 @@ class EvaluationInputs:
 
     def predict(self) -> Any:
         """The network's outputs for the examples that are evaluated, (N, K)."""
+        if self.out_of_fold is not None:
+            return self.out_of_fold
         inference = self.inference or Inference(self.model)
         return inference.outputs(self.loader, self.indices, self.callbacks)
 
@@ -111,7 +116,8 @@ def summary_metrics(task: Any, metrics: dict[str, Any]) -> dict[str, Any]:
     """The metrics that a run's status and its last table show."""
     names = evaluator_of(task).summary
     if names:
-        return {name: metrics[name] for name in ("n", *names, "intervals") if name in metrics}
+        kept = ("n", *names, "intervals", "out_of_fold")
+        return {name: metrics[name] for name in kept if name in metrics}
     return {name: value for name, value in metrics.items() if isinstance(value, int | float)}
 
 

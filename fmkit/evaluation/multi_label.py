@@ -11,10 +11,10 @@ from scipy import sparse
 from scipy.special import expit
 
 from fmkit.core import files
+from fmkit.core.bootstrap import COUNT, ExampleSums, Sums, ratio
 from fmkit.core.errors import DataError
 from fmkit.core.types import DataSpec
 from fmkit.data.targets import LabelSets, join_labels
-from fmkit.evaluation.bootstrap import COUNT, ExampleSums, Sums, ratio
 from fmkit.evaluation.classification import SMALLEST, per_name
 from fmkit.evaluation.evaluator import EvaluationInputs, EvaluationResult, check_predictions
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fmkit.core import files
-from fmkit.evaluation.bootstrap import mean_intervals
+from fmkit.core.bootstrap import mean_intervals
 from fmkit.evaluation.evaluator import EvaluationInputs, EvaluationResult
 
 

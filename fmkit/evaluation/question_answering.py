@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fmkit.core import files
-from fmkit.evaluation.bootstrap import mean_intervals
+from fmkit.core.bootstrap import mean_intervals
 from fmkit.evaluation.evaluator import EvaluationInputs, EvaluationResult
 from fmkit.tasks.question_answering import span_search, squad_metrics
 from fmkit.tasks.question_answering.span_search import BestAnswers

@@ -10,10 +10,10 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from fmkit.core import files
+from fmkit.core.bootstrap import COUNT, ExampleSums, Sums, mean_of_defined, ratio
 from fmkit.core.errors import DataError
 from fmkit.core.types import DataSpec
 from fmkit.data.targets import Numbers
-from fmkit.evaluation.bootstrap import COUNT, ExampleSums, Sums, mean_of_defined, ratio
 from fmkit.evaluation.evaluator import EvaluationInputs, EvaluationResult, check_predictions
 
 _INTERVALS = ("mae", "rmse", "r2", "pearson")

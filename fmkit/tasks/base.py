@@ -19,9 +19,6 @@ was cut to `max_length`, (M,)."""
 Batch = tuple[tuple[np.ndarray, ...], Any]
 """Inputs of the network, and targets; see `Task.target_rank` for None."""
 
-LinearHead = tuple[dict[str, list[np.ndarray]], dict[str, Any]]
-"""Weights by layer, and what to record of their fit."""
-
 EpochEvaluator = Callable[[Any], dict[str, float]]
 """Computes metrics over all predictions of a validation split, by name without `val_`. Its argument
 is Keras' `jit_compile` of the network that trains."""
@@ -51,7 +48,7 @@ class Task:
             be float32 then.
         views_per_image: augmented views of each image in a batch, one after the other.
         epoch_metrics: names of the metrics of `epoch_evaluator`, without `val_`.
-        solvers: values of `stage.PHASE.solver`, besides `gradient`, that `fit_linear_head` serves.
+        solvers: values of `stage.PHASE.solver`, besides `gradient`, that `linear_problem` serves.
         needs_reference: whether it compares with the network as it was at the start; see
             `set_reference_outputs`. Such a task cannot be an objective of `task=joint`.
         has_logits: networks are compared by `calibrated_loss` of their outputs, and otherwise by
@@ -175,15 +172,11 @@ class Task:
         """
         raise NotImplementedError
 
-    def fit_linear_head(
-        self, features: Any, labels: Any, validation: tuple[Any, Any]
-    ) -> LinearHead:
-        """The optimum of a linear head on fixed features, for `solver=lbfgs`.
+    def linear_problem(self, targets: Any) -> Any:
+        """What a linear head learns, a `fmkit.tasks.linear_probe.Problem`, for `solvers`.
 
         Args:
-            features: of the training examples, (N, D).
-            labels: as `targets` gives them.
-            validation: features and labels by which the L2 strength is chosen.
+            targets: of the examples that it learns from and is judged by, as `targets` gives them.
         """
         raise NotImplementedError
 

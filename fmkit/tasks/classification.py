@@ -13,7 +13,7 @@ from fmkit.core.types import DataSpec
 from fmkit.models import heads
 from fmkit.models.backbone import Backbone
 from fmkit.tasks import linear_probe
-from fmkit.tasks.base import LinearHead, Task
+from fmkit.tasks.base import Task
 from fmkit.tasks.temperature import calibrated_loss
 
 
@@ -27,7 +27,7 @@ class Classification(Task):
     """
 
     name = "classification"
-    solvers = ("lbfgs",)
+    solvers = ("lbfgs", "cross_validation")
     has_logits = True
     num_classes: int
 
@@ -64,10 +64,10 @@ class Classification(Task):
         """Accuracy: the largest logit is the largest target."""
         return [keras.metrics.CategoricalAccuracy(name="accuracy")]
 
-    def fit_linear_head(self, features: Any, labels: Any, validation: Any) -> LinearHead:
-        """The best linear head on fixed features, by L-BFGS: see `linear_probe.fit`."""
-        weights = None if self.class_weights is None else self.class_weights[labels]
-        return linear_probe.fit(features, labels, weights, validation, self.num_classes)
+    def linear_problem(self, targets: Any) -> linear_probe.Classes:
+        """A multinomial logistic regression."""
+        weights = None if self.class_weights is None else self.class_weights[targets]
+        return linear_probe.Classes(targets, weights, self.num_classes)
 
     def calibrated_loss(self, targets: Any, outputs: Any) -> float:
         """Cross-entropy after temperature scaling, in nats."""

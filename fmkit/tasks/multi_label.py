@@ -16,7 +16,7 @@ from fmkit.core.types import DataSpec
 from fmkit.models import heads
 from fmkit.models.backbone import Backbone
 from fmkit.tasks import linear_probe
-from fmkit.tasks.base import LinearHead, Task
+from fmkit.tasks.base import Task
 from fmkit.tasks.temperature import calibrated_loss
 
 
@@ -30,7 +30,7 @@ class MultiLabel(Task):
     """
 
     name = "multi_label"
-    solvers = ("lbfgs",)
+    solvers = ("lbfgs", "cross_validation")
     has_logits = True
     class_weights = None  # weights of labels are not weights of examples: see `loss`
 
@@ -77,9 +77,9 @@ class MultiLabel(Task):
         """Micro F1, and the share of examples with every label right, both at probability 0.5."""
         return [MicroF1(), SubsetAccuracy()]
 
-    def fit_linear_head(self, features: Any, labels: Any, validation: Any) -> LinearHead:
-        """The best linear head on fixed features, label by label: see `linear_probe.fit_labels`."""
-        return linear_probe.fit_labels(features, labels, self._weights, validation)
+    def linear_problem(self, targets: Any) -> linear_probe.LabelSets:
+        """A logistic regression for each label."""
+        return linear_probe.LabelSets(targets, self._weights)
 
     def calibrated_loss(self, targets: Any, outputs: Any) -> float:
         """Binary cross-entropy after temperature scaling, in nats."""

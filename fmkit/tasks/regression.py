@@ -16,7 +16,7 @@ from fmkit.core.types import DataSpec
 from fmkit.models import heads
 from fmkit.models.backbone import Backbone
 from fmkit.tasks import linear_probe
-from fmkit.tasks.base import LinearHead, Task
+from fmkit.tasks.base import Task
 from fmkit.tasks.multi_label import describe_labels
 
 
@@ -34,7 +34,7 @@ class Regression(Task):
     """
 
     name = "regression"
-    solvers = ("lbfgs",)
+    solvers = ("lbfgs", "cross_validation")
 
     def __init__(self, config: RegressionConfig, spec: DataSpec) -> None:
         if spec.annotations != "numbers" or not spec.names:
@@ -80,12 +80,9 @@ class Regression(Task):
             R2(self._units, self._width),
         ]
 
-    def fit_linear_head(self, features: Any, labels: Any, validation: Any) -> LinearHead:
-        """The best linear head on fixed features, by ridge: see `linear_probe.fit_numbers`."""
-        standardise, (x_val, numbers) = self._units.standardise_array, validation
-        return linear_probe.fit_numbers(
-            features, standardise(labels), (x_val, standardise(numbers))
-        )
+    def linear_problem(self, targets: Any) -> linear_probe.Numbers:
+        """A ridge regression."""
+        return linear_probe.Numbers(self._units.standardise_array(targets), self._units.to_array)
 
     def inference(self, outputs: Any) -> Any:
         """Numbers in the user's units, (B, K) float32, by a layer of Keras, not ours."""
@@ -136,6 +133,11 @@ class Units(keras.layers.Layer):
         """`standardise` for an array, in double precision."""
         mean, scale = self.moments()
         return np.asarray((numbers.astype(np.float64) - mean) / scale)
+
+    def to_array(self, numbers: np.ndarray) -> np.ndarray:
+        """Numbers in standard deviations as numbers in the user's units."""
+        mean, scale = self.moments()
+        return np.asarray(numbers * scale + mean)
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and scale as they are now, (K,) float64 each."""

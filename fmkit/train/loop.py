@@ -187,7 +187,7 @@ def _report_warm_up(context: RunContext, phase: Phase) -> None:
     """Say where a moving average is longer than its phase."""
     config = context.assembly.config
     updates = windows(config.optimizer, phase).updates
-    if phase.solver == "gradient" and (line := ema.describe_warm_up(config.optimizer.ema, updates)):
+    if not phase.is_solved and (line := ema.describe_warm_up(config.optimizer.ema, updates)):
         context.report(f"{phase.name}: {line}")
 
 
@@ -213,7 +213,7 @@ def _fit(
     ]
     position, signal_stop = context.position, context.signal_stop
     with nonfinite.reporting(checkpoints.save_waiting):
-        if phase.solver == "lbfgs":
+        if phase.is_solved:
             head_solver.solve(context, phase, inputs, callbacks)
             return
         signal_stop.request_save = checkpoints.request

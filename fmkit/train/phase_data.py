@@ -102,9 +102,9 @@ def _compare_features(
 
 def _report_no_features(context: RunContext, phase: Phase, reason: str) -> None:
     """Say why a phase runs what it freezes in every epoch."""
-    if phase.solver == "lbfgs":
+    if phase.is_solved:
         raise ResourceError(
-            f"stage.{phase.name}.solver=lbfgs needs cached features: {reason}.",
+            f"stage.{phase.name}.solver={phase.solver} needs cached features: {reason}.",
             "Name another folder with runtime.cache_dir=DIR, or add "
             f"stage.{phase.name}.solver=gradient.",
         )
@@ -118,7 +118,7 @@ def compile_for(assembly: Assembly, phase: Phase, inputs: PhaseInputs) -> None:
     """Compile what the phase trains: with its update rule, or without where a solver trains."""
     config, model = assembly.config, inputs.model
     model.update_rule = assembly.task.update_rule() or UpdateRule()
-    if phase.solver == "gradient":
+    if not phase.is_solved:
         multipliers = freeze.multipliers(
             assembly.model, assembly.backbone, phase, config.optimizer.layer_decay
         )
@@ -158,7 +158,7 @@ def _steps_per_execution(assembly: Assembly, phase: Phase, inputs: PhaseInputs) 
 def schedule(assembly: Assembly, phase: Phase) -> schedules.Schedule:
     """A phase's learning rate by update; ConfigError if one update takes more than its batches."""
     config = assembly.config.optimizer
-    if phase.solver == "gradient" and phase.steps < config.accumulation:
+    if not phase.is_solved and phase.steps < config.accumulation:
         raise ConfigError(
             received(
                 "optimizer.accumulation",

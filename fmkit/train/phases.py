@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fmkit.config import units
+from fmkit.config import solvers, units
 from fmkit.config.schema.optimizer import OptimizerConfig
 from fmkit.config.schema.stage import PhaseConfig
 
@@ -78,6 +78,11 @@ class Phase:
     share: float | None = None
 
     @property
+    def is_solved(self) -> bool:
+        """Whether a solver finds the head's optimum at once, without gradients."""
+        return self.solver in solvers.SOLVERS
+
+    @property
     def epochs(self) -> int:
         """Passes over the data, the last one perhaps cut short."""
         return math.ceil(self.steps / self.steps_per_epoch)
@@ -115,7 +120,7 @@ def plan(
             learning_rate=config.learning_rate or optimizer.learning_rate,
             # A solver makes no steps; it counts as one, so that its checkpoint has a number.
             steps=1
-            if config.solver == "lbfgs"
+            if config.solver in solvers.SOLVERS
             else units.parse_duration(config.epochs, "epochs").steps(steps_per_epoch),
             steps_per_epoch=steps_per_epoch,
             patience=config.patience,

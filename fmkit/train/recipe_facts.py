@@ -35,8 +35,8 @@ def facts(
             and config.model.hidden == 0
             and config.task.label_smoothing == 0
             and config.runtime.cache == "auto"
-            and len(data.splits.get("val", ())) > 0
         ),
+        validation=len(data.splits.get("val", ())),
         batch_size=config.data.batch_size,
         learning_rate=config.optimizer.learning_rate,
     )

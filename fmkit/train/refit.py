@@ -63,6 +63,8 @@ def plan(phases: Sequence[Phase], position: Position, steps_per_epoch: int) -> l
         position: at their end.
         steps_per_epoch: batches in one pass over the training and validation splits.
     """
+    if all(phase.solver == "cross_validation" for phase in phases):
+        return []  # which has fitted the head to all
     results = {result["name"]: result for result in position.results}
     repeated = []
     for phase in phases:
@@ -92,7 +94,7 @@ def describe(phases: Sequence[Phase], examples: int) -> str:
     """What the refit does, in a line for people."""
     lengths = ", ".join(
         f"{phase.refit_of} {plural(phase.steps, 'step')}"
-        if phase.solver == "gradient"
+        if not phase.is_solved
         else phase.refit_of
         for phase in phases
     )

@@ -77,6 +77,10 @@ def test_a_head_is_solved_where_it_can_be():
     assert "stage.head.solver" not in chosen(is_solvable=False)
     assert "stage.head.solver" not in chosen(examples=20_000)
     assert chosen(lengths={"head": "10"})["stage.head.solver"] == "lbfgs"
+    for examples, validation in ((499, 0), (2_000, 499), (20_000, 400)):
+        few = chosen(examples=examples, validation=validation)
+        assert few["stage.head.solver"] == "cross_validation"
+    assert "stage.head.solver" not in chosen(is_solvable=False, validation=10)
     assert "stage.head.solver" not in chosen(lengths={"full": "10"})
 
 
@@ -212,7 +216,7 @@ def test_every_rule_applies_somewhere_and_gives_allowed_values_with_a_reason(mon
         told = config()
         changed = dataclasses.replace(
             facts, examples=examples, device=device, pretrained=pretrained,
-            has_mirrored_classes=pretrained,
+            has_mirrored_classes=pretrained, validation=examples // 5,
         )  # fmt: skip
         rows = auto_recipe.apply(told, auto_recipe.choose(changed, ()))
         assert not rules.problems(told, {})

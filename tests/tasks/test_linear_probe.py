@@ -1,54 +1,203 @@
-"""The solver's head is the one that scikit-learn's pipeline finds, folded into plain weights."""
+"""Solved heads are those that scikit-learn finds, folded into plain weights."""
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, Ridge, RidgeCV
 from sklearn.metrics import log_loss
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from fmkit.tasks import linear_probe
+from fmkit.tasks import cross_validation, linear_probe
+from fmkit.tasks.linear_probe import STRENGTHS, Classes, LabelSets, Numbers
+
+EXACT = {"max_iter": 10_000, "tol": 1e-8}
+
+
+def digits(count, classes=10):
+    pixels, labels = load_digits(return_X_y=True)
+    chosen = np.flatnonzero(labels < classes)[:count]
+    noise = np.random.default_rng(0).normal(0, 25, (len(chosen), 64))
+    return (pixels[chosen] * 3 - 5 + noise).astype("f4"), labels[chosen]
+
+
+def scaled(x, rows=slice(None), scaling="standardised"):
+    """By a plain loop over the features: centred, in deviations, or in the root mean square."""
+    parts = np.asarray(x, np.float64)
+    mean, scale = parts[rows].mean(axis=0), parts[rows].std(axis=0)
+    dead = scale == 0
+    if scaling == "none":
+        scale = np.full_like(scale, np.sqrt((scale**2).mean()))
+    return (parts - mean) / np.where(dead, np.inf, scale)
+
+
+def softmax(logits):
+    parts = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return parts / parts.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("scaling", linear_probe.SCALINGS)
+@pytest.mark.parametrize(("classes", "count"), [(2, 200), (10, 300), (3, 40)])
+def test_classes_agree_with_scikit_learn(classes, count, scaling):
+    """With more examples than features, and with fewer."""
+    x, y = digits(count, classes)
+    weights = np.where(y == 1, 2.0, 1.0)
+    problem = Classes(y, weights, classes)
+    kernel, bias = linear_probe.fit(problem, x, scaling, 0.1)
+    assert kernel.shape == (64, classes)
+    reference = LogisticRegression(C=0.1, **EXACT).fit(scaled(x, scaling=scaling), y, weights)
+    expected = reference.predict_proba(scaled(x, scaling=scaling))
+    np.testing.assert_allclose(softmax(x @ kernel + bias), expected, atol=2e-4)
 
 
 @pytest.mark.parametrize("classes", [2, 10])
-def test_it_agrees_with_scikit_learn(classes):
-    pixels, labels = load_digits(return_X_y=True)
-    chosen = labels < classes
-    x, y = pixels[chosen].astype("f4") * 3 - 5, labels[chosen]
-    half = len(x) // 2
-    weights = np.where(y[:half] == 1, 2.0, 1.0)
-    found, record = linear_probe.fit(x[:half], y[:half], weights, (x[half:], y[half:]), classes)
-    kernel, bias = found["logits"]
-    strength, losses = record["C"], record["validation_loss_by_C"]
-    assert kernel.shape == (64, classes)
-    assert losses[strength] == min(losses.values())
-    reference = make_pipeline(
-        StandardScaler(), LogisticRegression(C=strength, max_iter=10_000, tol=1e-6)
+def test_one_split_chooses_what_its_held_out_half_likes_best(classes):
+    x, y = digits(300, classes)
+    train, held_out = np.arange(150), np.arange(150, 300)
+    problem = Classes(y, None, classes)
+    choice = linear_probe.choose(problem, x, [(train, held_out)], train, ["standardised"])
+    (losses,) = choice.losses.values()
+    assert losses[choice.strength] == min(losses.values()) == choice.loss
+    parts = scaled(x, train)
+    for strength, loss in losses.items():
+        reference = LogisticRegression(C=strength, **EXACT).fit(parts[train], y[train])
+        expected = log_loss(y[held_out], reference.predict_proba(parts[held_out]))
+        assert loss == pytest.approx(expected, rel=5e-3)
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+def test_cross_validation_chooses_as_scikit_learn_on_the_same_folds(classes):
+    x, y = digits(200, classes)
+    (folds, *_) = cross_validation.make_folds(y, None, 3)
+    choice = linear_probe.choose(
+        Classes(y, None, classes), x, folds, np.arange(len(x)), ["standardised"]
     )
-    reference.fit(x[:half], y[:half], logisticregression__sample_weight=weights)
-    logits = x[half:] @ kernel + bias
-    ours = np.exp(logits - logits.max(axis=1, keepdims=True))
-    ours /= ours.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(ours, reference.predict_proba(x[half:]), atol=0.01)
-    assert log_loss(y[half:], ours) == pytest.approx(losses[strength], rel=1e-2, abs=1e-3)
+    reference = LogisticRegressionCV(
+        Cs=STRENGTHS[2:],
+        cv=folds,
+        scoring="neg_log_loss",
+        use_legacy_attributes=False,
+        l1_ratios=(0,),
+        **EXACT,
+    ).fit(scaled(x), y)
+    assert choice.strength == pytest.approx(reference.C_)
+    assert choice.loss == pytest.approx(-reference.scores_.mean(axis=0).max(), rel=2e-2)
 
 
-def test_a_feature_that_never_changes_does_no_harm():
+def test_the_loss_out_of_fold_is_that_of_a_plain_loop():
+    x, y = digits(120)
+    result = cross_validation.choose(Classes(y, None, 10), x, y, None, 0)
+    record = result.record
+    assert (record["folds"], record["repeats"], record["examples"]) == (5, 3, 120)
+    logits, losses, parts = np.empty((120, 10)), [], scaled(x, scaling=record["scaling"])
+    for repeat, folds in enumerate(cross_validation.make_folds(y, None, 0)):
+        for train, held_out in folds:
+            model = LogisticRegression(C=record["C"], **EXACT).fit(parts[train], y[train])
+            probabilities = model.predict_log_proba(parts[held_out])
+            losses += (-probabilities[np.arange(len(held_out)), y[held_out]]).tolist()
+            if repeat == 0:
+                logits[held_out] = probabilities
+    assert record["loss_by_C"][record["scaling"]][record["C"]] == pytest.approx(
+        np.mean(losses), rel=1e-3
+    )
+    expected = -np.log(softmax(logits))[np.arange(120), y].mean()
+    assert result.metrics["loss"] == pytest.approx(expected, rel=1e-3)
+    assert result.metrics["accuracy"] == (logits.argmax(axis=1) == y).mean()
+    low, high = record["intervals"]["accuracy"]
+    assert low < result.metrics["accuracy"] < high
+
+
+def test_sets_of_labels_are_a_logistic_regression_each():
+    draw = np.random.default_rng(0)
+    x = draw.normal(3, 5, (200, 6)).astype("f4")
+    truth = np.stack([x[:, 0] + draw.normal(0, 5, 200) > 3, x[:, 1] > 6, np.ones(200)], axis=1)
+    weights = np.array([[1.0, 3.0, 1.0], [1.0, 0.5, 1.0]])
+    kernel, bias = linear_probe.fit(LabelSets(truth, weights), x, "standardised", 0.3)
+    for k in range(2):
+        reference = LogisticRegression(C=0.3, **EXACT)
+        reference.fit(scaled(x), truth[:, k], np.where(truth[:, k], *weights[:, k]))
+        expected = reference.decision_function(scaled(x))
+        np.testing.assert_allclose(x @ kernel[:, k] + bias[k], expected, atol=2e-3)
+    assert (kernel[:, 2] == 0).all()
+    assert bias[2] == pytest.approx(np.log(201))
+    metrics = LabelSets(truth, weights).metrics(np.where(truth > 0, 2.0, -1.0), np.arange(200))
+    expected = np.log1p(np.exp(np.where(truth > 0, -2.0, -1.0))).mean(axis=1)
+    np.testing.assert_allclose(metrics["loss"], expected)
+    assert metrics["subset_accuracy"].all()
+
+
+@pytest.mark.parametrize("count", [90, 20])
+def test_numbers_are_a_ridge_regression(count):
+    draw = np.random.default_rng(0)
+    x = draw.normal(2, np.linspace(0.1, 9, 30), (count, 30)).astype("f4")
+    y = np.stack([x[:, 0] + 0.2 * x[:, 1] + draw.normal(0, 2, count), -x[:, 2]], axis=1)
+    (folds, *_) = cross_validation.make_folds(Numbers(y).strata(), None, 0)
+    choice = linear_probe.choose(Numbers(y), x, folds, np.arange(count), ["standardised"])
+    (losses,) = choice.losses.values()
+    assert list(losses) == list(STRENGTHS)
+    reference = RidgeCV([1 / key for key in STRENGTHS], cv=folds, scoring="neg_mean_squared_error")
+    reference.fit(scaled(x), y)
+    assert 1 / choice.strength == pytest.approx(reference.alpha_)
+    kernel, bias = linear_probe.fit(Numbers(y), x, choice.scaling, choice.strength)
+    expected = Ridge(alpha=1 / choice.strength).fit(scaled(x), y).predict(scaled(x))
+    np.testing.assert_allclose(x @ kernel + bias, expected, atol=1e-3)
+
+
+def test_groups_are_in_one_fold_and_all_examples_are_held_out_once():
+    draw = np.random.default_rng(0)
+    strata, groups = draw.integers(0, 3, 90), draw.integers(0, 20, 90)
+    for given in (None, groups):
+        repeats = cross_validation.make_folds(strata, given, 0)
+        assert len(repeats) == (3 if given is None else 1)
+        assert given is not None or not np.array_equal(repeats[0][0][1], repeats[1][0][1])
+        for folds in repeats:
+            held_out = np.concatenate([pair[1] for pair in folds])
+            assert sorted(held_out) == list(range(90))
+            for train, rest in folds:
+                assert not set(train) & set(rest)
+                assert given is None or not set(groups[train]) & set(groups[rest])
+
+
+def test_classes_with_one_example_and_few_groups_do_no_harm():
+    x, y = digits(60, 3)
+    y[0], groups = 3, np.arange(60) // 20
+    for given in (None, groups):
+        result = cross_validation.choose(Classes(y, None, 4), x, y, given, 0)
+        assert np.isfinite(result.outputs).all()
+        assert result.metrics["accuracy"] > 0.8
+        # Nothing is known of the class in the fold that has its example: one in the examples.
+        chances = softmax(result.outputs)[0]
+        assert chances[3] == pytest.approx(1 / 61, rel=0.05)
+    assert cross_validation.problem_with(np.arange(9), None) == "most classes have one example"
+    assert "one group" in cross_validation.problem_with(np.zeros(9), np.zeros(9))
+
+
+def test_labels_and_classes_that_a_fold_lacks_are_constant():
+    x, _ = digits(30, 3)
+    labels = np.zeros((30, 2))
+    labels[0, 1] = 1
+    result = cross_validation.choose(
+        LabelSets(labels, np.ones((2, 2))), x, np.zeros(30, int), None, 0
+    )
+    assert np.isfinite(result.outputs).all()
+    only = Classes(np.zeros(30, int), None, 2)
+    _, bias = linear_probe.fit(Classes(np.arange(30) % 2, None, 2), x, "none", 1e-5)
+    assert abs(bias).max() < 10
+    outputs = linear_probe.held_out_outputs(
+        only, x, [(np.arange(15), np.arange(15, 30)), (np.arange(15, 30), np.arange(15))],
+        np.arange(30), "none", 1.0,
+    )  # fmt: skip
+    assert (softmax(outputs)[:, 0] > 0.95).all()
+
+
+@pytest.mark.parametrize("dead", [{"add": 7.0}, {"times": 1e-31}])
+def test_a_feature_that_hardly_changes_gets_no_weight(dead):
     x = np.random.default_rng(0).normal(size=(60, 3)).astype("f4")
-    x[:, 1] = 7
+    x[:, 1] = dead.get("add", 0) + x[:, 1] * dead.get("times", 0)
     y = (x[:, 0] > 0).astype(int)
-    found, _ = linear_probe.fit(x[:40], y[:40], None, (x[40:], y[40:]), 2)
-    kernel, bias = found["logits"]
-    assert np.isfinite(kernel).all()
-    assert ((x @ kernel + bias).argmax(axis=1) == y).mean() > 0.9
-
-
-def test_a_dead_feature_gets_no_weight():
-    x = np.random.default_rng(0).normal(size=(60, 3)).astype("f4")
-    x[:, 1] *= 1e-31
-    y = (x[:, 0] > 0).astype(int)
-    found, _ = linear_probe.fit(x[:40], y[:40], None, (x[40:], y[40:]), 2)
-    kernel, bias = found["logits"]
-    assert np.abs(kernel).max() < 100
-    assert ((x @ kernel + bias).argmax(axis=1) == y).mean() > 0.9
+    for scaling in linear_probe.SCALINGS:
+        kernel, bias = linear_probe.fit(Classes(y, None, 2), x, scaling, 1.0)
+        assert np.abs(kernel).max() < 100
+        assert ((x @ kernel + bias).argmax(axis=1) == y).mean() > 0.9
+    constant = np.ones((60, 3), "f4")
+    kernel, bias = linear_probe.fit(Classes(y, None, 2), constant, "none", 1.0)
+    chances = softmax(constant @ kernel + bias)[0]
+    np.testing.assert_allclose(chances, np.bincount(y) / 60, atol=1e-4)

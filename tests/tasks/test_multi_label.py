@@ -5,13 +5,11 @@ import numpy as np
 import pytest
 from scipy.special import expit
 from sklearn import metrics as sk
-from sklearn.linear_model import LogisticRegression
 from sklearn.utils.class_weight import compute_class_weight
 
 from fmkit.config.schema.task import MultiLabelConfig
 from fmkit.core.errors import ConfigError
 from fmkit.core.types import DataSpec
-from fmkit.tasks import linear_probe
 from fmkit.tasks import registry as task_registry
 from fmkit.tasks.multi_label import MultiLabel, balanced_weights, base_rates
 
@@ -84,23 +82,3 @@ def test_figures_of_an_epoch_agree_with_scikit_learn(batch):
 def test_other_data_is_refused(data, told):
     with pytest.raises(ConfigError, match=told):
         MultiLabel(MultiLabelConfig(), data)
-
-
-def test_the_solved_head_is_a_logistic_regression_a_label():
-    draw = np.random.default_rng(0)
-    x = draw.normal(3, 5, (200, 6))
-    truth = np.stack([x[:, 0] + draw.normal(0, 5, 200) > 3, x[:, 1] > 6, np.ones(200)], axis=1)
-    parts = (x[:140], truth[:140].astype(float)), (x[140:], truth[140:].astype(float))
-    found, record = linear_probe.fit_labels(*parts[0], np.ones((2, 3)), parts[1])
-    (kernel, bias), strength = found["logits"], record["C"]
-    losses = record["validation_loss_by_C"]
-    assert losses[strength] == min(losses.values())
-    mean, scale = parts[0][0].mean(axis=0), parts[0][0].std(axis=0)
-    for k in range(2):
-        model = LogisticRegression(C=strength, tol=1e-8, max_iter=10_000)
-        model.fit((parts[0][0] - mean) / scale, parts[0][1][:, k])
-        expected = model.decision_function((parts[1][0] - mean) / scale)
-        logits = parts[1][0] @ kernel[:, k] + bias[k]
-        np.testing.assert_allclose(logits, expected, atol=2e-2)
-    assert (kernel[:, 2] == 0).all()
-    assert bias[2] == pytest.approx(np.log(141))

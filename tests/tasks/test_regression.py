@@ -4,14 +4,12 @@ import keras
 import numpy as np
 import pytest
 from sklearn import metrics as sk
-from sklearn.linear_model import Ridge
 
 from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.task import RegressionConfig
 from fmkit.core.errors import ConfigError
 from fmkit.core.types import DataSpec
 from fmkit.models.backbone import Backbone
-from fmkit.tasks import linear_probe
 from fmkit.tasks.regression import Regression
 
 MOMENTS = {"year": (1990.0, 20.0), "share": (0.5, 0.01)}
@@ -96,18 +94,3 @@ def test_a_number_that_never_changes_has_a_scale_of_one():
 def test_other_data_is_refused():
     with pytest.raises(ConfigError, match="has sets"):
         Regression(RegressionConfig(), DataSpec("text", (), {}, annotations="sets", names=("a",)))
-
-
-def test_the_solved_head_is_a_ridge():
-    draw = np.random.default_rng(0)
-    x = draw.normal(2, [1, 9, 0.1, 4], (90, 4))
-    y = np.stack([x @ [1, 0.2, 3, 0] + draw.normal(0, 2, 90), -x[:, 1]], axis=1)
-    found, record = linear_probe.fit_numbers(x[:60], y[:60], (x[60:], y[60:]))
-    (kernel, bias), strength = found["logits"], record["alpha"]
-    losses = record["validation_loss_by_alpha"]
-    assert losses[strength] == min(losses.values())
-    mean, scale = x[:60].mean(axis=0), x[:60].std(axis=0)
-    model = Ridge(alpha=strength).fit((x[:60] - mean) / scale, y[:60])
-    expected = model.predict((x[60:] - mean) / scale)
-    np.testing.assert_allclose(x[60:] @ kernel + bias, expected, atol=1e-4)
-    assert losses[strength] == pytest.approx(np.square(expected - y[60:]).mean())

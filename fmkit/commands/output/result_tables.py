@@ -68,6 +68,8 @@ def result(
     _metrics_table({split: status[split] for split in ("val", "test") if status.get(split)})
     if run_dir.is_refitted(status):
         stdout.print("val: of the model before it was trained on validation examples, too")
+    elif (status.get("val") or {}).get("out_of_fold"):
+        stdout.print("val: out of fold, of all training and validation examples")
     others = list((status.get("objectives") or {}).items())[1:]  # the first is the primary one
     for name, splits in others:
         _metrics_table({f"{split} of {escape_markup(name)}": splits[split] for split in splits})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fmkit.commands import launch
-from fmkit.config import rules, saved_config, units
+from fmkit.config import rules, saved_config, solvers, units
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.core import atomic_dir, console, files, machine
 from fmkit.core.errors import (
@@ -194,8 +194,8 @@ class ResumedRun:
         if self.saved.phase.startswith(run_dir.REFIT):
             return f"resuming run {name} at step {self.saved.step} of phase {self.saved.phase}"
         phase = self.config.stage[self.saved.phase]
-        steps = 1  # of L-BFGS, which runs until it converges
-        if phase.solver != "lbfgs":
+        steps = 1  # of a solver
+        if phase.solver not in solvers.SOLVERS:
             steps = units.parse_duration(phase.epochs, "epochs").steps(steps_per_epoch)
         epochs = -(-steps // steps_per_epoch)
         position = f"at step {self.saved.step} of phase {self.saved.phase}"
@@ -232,8 +232,8 @@ class ResumedRun:
             problem = f"it had {before}; it can only be made longer"
         elif is_refitted:
             problem = "after it the run was trained on validation examples, too (data.refit)"
-        elif config.solver == "lbfgs":
-            problem = "its solver is lbfgs, which runs until it converges"
+        elif config.solver in solvers.SOLVERS:
+            problem = f"its solver is {config.solver}, which runs until it converges"
         elif has_begun and reached.phase_step == old and old % per_epoch:
             problem = f"its last epoch was cut at {old % per_epoch} of {per_epoch} steps"
         elif has_begun and config.patience and reached.stale >= config.patience:

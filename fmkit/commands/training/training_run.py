@@ -10,7 +10,7 @@ from typing import Any
 from fmkit.commands import launch
 from fmkit.commands.output import json_output, result_tables
 from fmkit.commands.training.resumed_run import ResumedRun, settings
-from fmkit.config import auto_recipe, objectives, saved_config
+from fmkit.config import auto_recipe, objectives, saved_config, solvers
 from fmkit.config.registry import LABELS, LabelKind
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.task import JointConfig
@@ -43,7 +43,7 @@ def train(
     began = time.monotonic()
     with console.redirect_stderr(run.folder / run_dir.LOG):  # TensorFlow's warnings, to the end
         # Before TensorFlow is imported, which takes seconds: a broken photo is reported at once.
-        data, others = _load_data(config, run, resumed)
+        data, others = _load_data(config, run, resumed, user_keys)
         with (
             console.announce_slow("loading TensorFlow", config.runtime.verbose),
             machine.gc_paused_imports(),
@@ -61,7 +61,7 @@ def train(
         # Once the file exists, the config holds the recipe's choices.
         if config.recipe == "auto" and not (run.folder / run_dir.RECIPE).exists():
             _follow_recipe(config, run, data, prepared, user_keys)
-        assembly = _assemble(config, run, data, prepared, resumed, others)
+        assembly = _assemble(config, run, data, prepared, resumed, others, user_keys)
         results = loop.train(
             assembly, run, saved,
             before_refit=lambda: run.update(**_evaluate(config, run, assembly, ("val",))[0]),
@@ -92,7 +92,7 @@ def train(
 
 
 def _load_data(
-    config: TrainConfig, run: RunWriter, resumed: ResumedRun | None
+    config: TrainConfig, run: RunWriter, resumed: ResumedRun | None, user_keys: Collection[str]
 ) -> tuple[Any, dict[str, Any]]:
     """The checked and split dataset, and of a joint run those of its other objectives."""
     from fmkit.data import dataset, load
@@ -106,7 +106,8 @@ def _load_data(
         data = dataset.align_classes_if_same(data, RunReader(Path(config.init)).classes())
     if config.init is not None and data.spec.annotations:
         data = dataset.align_annotations_if_same(data, RunReader(Path(config.init)).spec())
-    _require_validation(config, data, others)
+    if not solvers.solves_all(config, user_keys):
+        _require_validation(config, data, others)
     if resumed is not None:
         resumed.require_same_data({"": data, **others})
     counts = {
@@ -189,9 +190,10 @@ def _assemble(
     prepared: Any,
     resumed: ResumedRun | None,
     others: dict[str, Any],
+    user_keys: Collection[str],
 ) -> Any:
     """Everything the run needs, joined; a new run's record is written, an old one's is checked."""
-    from fmkit.train import assemble, build_model
+    from fmkit.train import assemble, build_model, solver_choice
 
     saved = None if resumed is None else resumed.saved
     sizes = [
@@ -205,6 +207,7 @@ def _assemble(
         step += " and reading its weights"
     with console.announce_slow(step, config.runtime.verbose):
         assembly = assemble.assemble(config, data, prepared, saved, others)
+        choices = solver_choice.settle(assembly, user_keys)
     if resumed is not None:
         resumed.check(assembly)
     if resumed is not None and saved is not None:
@@ -222,6 +225,8 @@ def _assemble(
     _log_model(config, run, assembly, weights)
     if line := _describe_augmentation(assembly):
         _log(config, run, f"augmentation: {line}")
+    for line in choices:
+        _log(config, run, line)
     for task in [part.task for part in assembly.objectives] or [assembly.task]:
         for line in task.row_findings:
             run.log(f"data: {line}")
@@ -353,6 +358,7 @@ def _evaluate(
     """
     from fmkit.evaluation import evaluator
     from fmkit.evaluation.inference import Inference
+    from fmkit.train import head_solver
 
     summary: dict[str, Any] = {}
     last: dict[str, Any] = {}
@@ -366,7 +372,9 @@ def _evaluate(
             validation = last = safe_io.read_json_object(path)
         data = part.data.examples
         for split in splits:
-            indices = part.data.splits.get(split)
+            indices, outputs = part.data.splits.get(split), None
+            if split == "val" and (out_of_fold := head_solver.read_out_of_fold(run)):
+                indices, outputs = out_of_fold
             if indices is None or not len(indices):
                 continue
             metrics, columns = evaluator.evaluate(
@@ -374,8 +382,11 @@ def _evaluate(
                     part.model, part.loader, indices, data, data.labels, part.data.spec.classes,
                     part.task, BOOTSTRAP, config.runtime.seed,
                     None if split == "val" else validation, inference=inference,
+                    out_of_fold=outputs,
                 )
             )  # fmt: skip
+            if outputs is not None:
+                metrics["out_of_fold"] = True
             name = split if number == 0 else f"{split}-{part.name}"
             extra_files = evaluator.extra_files(part.task, columns)
             write.write_evaluation(run.folder, name, metrics, columns, extra_files)

@@ -32,8 +32,9 @@ class PhaseConfig:
     )
     solver: str = key(
         "gradient",
-        "`gradient`: the optimizer; `lbfgs`: a linear head's optimum, L2 chosen on validation.",
-        choices=("gradient", "lbfgs"),
+        "`gradient`: the optimizer; a linear head's optimum, L2 by `cross_validation` or, on "
+        "the validation split, by `lbfgs`; `auto`: `cross_validation` where validation is small.",
+        choices=("auto", "gradient", "cross_validation", "lbfgs"),
     )
     batchnorm: str = key(
         "frozen",

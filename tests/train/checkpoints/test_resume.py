@@ -142,12 +142,13 @@ def test_a_signal_during_validation_loses_neither_the_epoch_nor_its_numbers(
     assert_same(go_on(run, untouched.assembly), expected)
 
 
+@pytest.mark.parametrize("solver", ["lbfgs", "cross_validation"])
 def test_features_are_computed_again_and_the_best_that_was_in_memory_comes_back(
-    tmp_path, monkeypatch
+    solver, tmp_path, monkeypatch
 ):
     """The kill comes while the best of the phase waits in memory, and takes the cache along."""
     stage = {
-        "solved": PhaseConfig(train="head", solver="lbfgs"),
+        "solved": PhaseConfig(train="head", solver=solver),
         "head": PhaseConfig(train="head", epochs="6", learning_rate=0.05, patience=3),
     }
     config = settings(stage, runtime_cache_dir=str(tmp_path / "cache"))

@@ -1,4 +1,4 @@
-"""95% bootstrap intervals, one implementation for all evaluations.
+"""95% bootstrap intervals, one implementation for all figures.
 
 Every metric here is a function of sums over examples, so that one resample is one row of weights:
 how often each example counts.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from fmkit.evaluation.bootstrap import COUNT, ExampleSums, mean_intervals, mean_of_defined, ratio
+from fmkit.core.bootstrap import COUNT, ExampleSums, mean_intervals, mean_of_defined, ratio
 
 
 def test_intervals_are_percentiles_of_means_of_resamples():
