@@ -73,7 +73,8 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
             f"split=val: the final model of run {run.id} was trained on its validation examples, "
             "too (data.refit).",
             f"{run_dir.EVALUATION}/val.json has the figures "
-            f"{'out of fold' if is_fitted else 'from before that'}. Take split=test, or other data.",
+            f"{'out of fold' if is_fitted else 'from before that'}. Take split=test, or other "
+            "data.",
         )
     validation = None if is_own_validation else load_run.validation(trained, objective)
     metrics, columns = _evaluate(config, trained, data, split, labels, outputs, spec, validation)

@@ -93,9 +93,7 @@ def plan(phases: Sequence[Phase], position: Position, steps_per_epoch: int) -> l
 def describe(phases: Sequence[Phase], examples: int) -> str:
     """What the refit does, in a line for people."""
     lengths = ", ".join(
-        f"{phase.refit_of} {plural(phase.steps, 'step')}"
-        if not phase.is_solved
-        else phase.refit_of
+        f"{phase.refit_of} {plural(phase.steps, 'step')}" if not phase.is_solved else phase.refit_of
         for phase in phases
     )
     return f"refit: trains again on all {examples:,} training and validation examples ({lengths})"
