@@ -22,7 +22,7 @@ from scipy import linalg
 from scipy.optimize import minimize
 from scipy.special import expit, logsumexp
 
-STRENGTHS = tuple(float(value) for value in np.logspace(-5, 2, 15))
+STRENGTHS = tuple(float(value) for value in np.logspace(-5, 4, 19))
 """The inverse L2 strengths to try, scikit-learn's C: half a decade apart. A ridge's alpha is 1 / C.
 """
 
