@@ -103,6 +103,7 @@ def test_predict_comes_to_the_probabilities_on_record(old, fmkit, tmp_path):
 
 def test_another_run_starts_from_it(old, fmkit, tmp_path):
     words = ["stage.full.epochs=1", "optimizer.learning_rate=1e-9", "runtime.verbose=false"]
+    words += ["data.refit=false"]  # its weights are those of validation, too
     code, _, err = fmkit("finetune", f"init={old.name}", f"data.root={old.data}", *words)
     assert code == 0, err
     told = f"init: phase head is skipped, since {old.folder.name} has trained this head."
