@@ -18,6 +18,8 @@ unfrozen  Seconds of a training epoch, validation and the first, tracing epoch l
           limit); image_dataset_from_directory and `fit` at Keras' defaults, same net, from files.
 torch     Seconds of a training step of MobileNetV2 at 224 px, images in memory: fmkit's and
           PyTorch's (eager, channels last). It needs `pip install torch torchvision`.
+settings  Seconds of the shortest training step of two networks at fmkit's defaults, and with other
+          threads, without oneDNN, in bfloat16 and through XLA, a process each.
 startup   Wall seconds of `fmkit --help`, of a config error, of `fmkit runs` with 1,000 runs, and
           from process start to the first training step, beside the imports alone (the limit).
 frozen    Seconds of 1, 10 and 100 epochs of the head on a frozen backbone, validation after each:
@@ -54,6 +56,7 @@ from benchmarks.measuring import disturbance
 from benchmarks.pipeline import memory_of, pipeline
 from benchmarks.predict import predict
 from benchmarks.scan import scan
+from benchmarks.settings import settings, step_under
 from benchmarks.startup import startup
 from benchmarks.text_features import text_features, text_features_of
 from benchmarks.unfrozen import torch, torch_step, unfrozen
@@ -63,6 +66,7 @@ SECTIONS = {
     "pipeline": pipeline,
     "unfrozen": unfrozen,
     "torch": torch,
+    "settings": settings,
     "startup": startup,
     "frozen": frozen,
     "text_features": text_features,
@@ -72,6 +76,7 @@ SECTIONS = {
 PARTS = {
     "memory-of": memory_of,
     "torch-step": torch_step,
+    "step-under": step_under,
     "text-features-of": text_features_of,
 }
 """What the sections run in processes of their own."""

@@ -191,7 +191,7 @@ class DatasetLoader(Loader):
         """Exactly `steps` shuffled batches; see `Loader.train`."""
         load = self._load_step(self.order(indices, seed).indices, f"train {seed}")
         loaded = tf.data.Dataset.range(start, start + steps).map(load, self._parallel_batches)
-        return finalize(loaded.map(self._add_weights), steps)
+        return finalize(self._add_weights(loaded), steps)
 
     def ordered(self, indices: np.ndarray) -> tf.data.Dataset:
         """The examples at `indices` once, in that order; see `Loader.ordered`."""
@@ -253,14 +253,18 @@ class DatasetLoader(Loader):
         loaded = tf.data.Dataset.range(steps).map(load, self._parallel_batches)
         return finalize(loaded, steps)
 
-    def _add_weights(self, inputs: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """The batch with a weight per example, that of its class or of its mixture."""
+    def _add_weights(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        """The batches with a weight per example, that of its class or of its mixture."""
         if self._weights is None:
-            return inputs, targets
-        weights = tf.constant(self._weights)
-        if targets.shape.rank == 1:
-            return inputs, targets, tf.gather(weights, targets)
-        return inputs, targets, tf.linalg.matvec(targets, weights)
+            return batches  # a function that does nothing would take time at every step
+
+        def weigh(inputs: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            weights = tf.constant(self._weights)
+            if targets.shape.rank == 1:
+                return inputs, targets, tf.gather(weights, targets)
+            return inputs, targets, tf.linalg.matvec(targets, weights)
+
+        return batches.map(weigh)
 
 
 def finalize(dataset: tf.data.Dataset, steps: int, prefetched: int = 2) -> tf.data.Dataset:

@@ -63,7 +63,7 @@ class FeatureLoader(DatasetLoader):
             return tf.data.Dataset.from_tensor_slices(block).batch(self._batch_size)
 
         loaded = tf.data.Dataset.range(len(blocks)).map(self._load_block(positions))
-        weighted = loaded.map(self._add_weights).prefetch(1)
+        weighted = self._add_weights(loaded).prefetch(1)
         return finalize(weighted.flat_map(to_batches), steps)
 
     def ordered(self, indices: np.ndarray) -> tf.data.Dataset:

@@ -155,7 +155,7 @@ class ImageLoader(DatasetLoader):
         numbers, order = tf.data.Dataset.range(start, start + steps), self.order(indices, seed)
         loaded = self._load_augmented(numbers, order, augmentation, _augment_seed(seed))
         prepared = loaded.map(self._prepare(f"train {seed}"), self._parallel_batches)
-        return finalize(prepared.map(self._add_weights), steps)
+        return finalize(self._add_weights(prepared), steps)
 
     def augmented(
         self, indices: np.ndarray, seed: int, view: int, augment: str | None = None

@@ -71,13 +71,12 @@ def check(
         return ContentScan(_mirrored(examples, config, positions, copies))
     # The config of a plugin's source need not have the key.
     max_pixels = getattr(config, "max_pixels", ImageData.max_pixels)
-    with contextlib.closing(ScanCache(cache_folder)) as cache, ThreadPoolExecutor(1) as pool:
+    with contextlib.closing(ScanCache(cache_folder)) as cache:
         result = scan(images.paths, max_pixels, cache, progress=progress)
         usable = np.setdiff1d(np.arange(len(examples)), list(result.faults))
         digests, paths = result.digests[usable], [images.paths[index] for index in usable]
         positions = _sample(examples, config, usable)
         copies = cache.thumbnails([images.paths[index] for index in positions])
-        mirrored = pool.submit(_mirrored, examples, config, positions, copies)
         near = near_duplicates(
             digests,
             result.thumbnails[usable],
@@ -94,7 +93,7 @@ def check(
     return ContentScan(
         [
             *_findings(examples.ids, images.paths, result, modes),
-            *mirrored.result(),
+            *_mirrored(examples, config, positions, copies),
         ],
         duplicates,
         {"width": result.widths, "height": result.heights},
