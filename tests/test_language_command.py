@@ -99,3 +99,16 @@ def test_documents_are_checked(fmkit, tmp_path):
     (tmp_path / "b.txt").write_bytes(b"fine\nnot \xff\n")
     code, out, err = fmkit("check", "data=text_lines", "data.root=b.txt")
     assert (code, "byte 9 (0xff) is not utf-8" in out) == (3, True), out
+
+
+def test_prompts_of_a_file_give_what_each_gives_alone(fmkit, tmp_path):
+    words = ["generate", "model=small_gpt", "temperature=1", "max_tokens=5"]
+    (tmp_path / "prompts.txt").write_text("the quick\n\na\nfox and hound\n")
+    code, out, err = fmkit(*words, "prompts=prompts.txt", "batch_size=2", "seed=4")
+    assert code == 0, err
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["prompt"] for row in rows] == ["the quick", "a", "fox and hound"]
+    code, out, err = fmkit("--json", *words, "prompt=fox and hound", "seed=6")
+    assert (code, json.loads(out)["text"]) == (0, rows[2]["text"]), err
+    code, _, err = fmkit(*words, "prompts=prompts.txt", "prompt=a")
+    assert (code, "name one of them" in err) == (2, True)

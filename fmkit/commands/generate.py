@@ -1,5 +1,7 @@
 """`fmkit generate`: generate text with a causal language model."""
 
+import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ def generate(arguments: Sequence[str]) -> str | None:
 
 
 def generate_text(config: GenerateConfig) -> str:
-    """Continue or answer a prompt, to stdout.
+    """Continue or answer a prompt or several, to stdout.
 
     Raises:
         ConfigError: there is no such model, or it was not trained on conversations.
@@ -41,7 +43,7 @@ def generate_text(config: GenerateConfig) -> str:
             "A finished run: fmkit generate run=RUN prompt=TEXT. A model as it was pretrained: "
             "fmkit generate model=smollm2 prompt=TEXT",
         )
-    prompt = _prompt(config)
+    prompts, prompt = _prompts(config), _prompt(config)
     generator, model = _load_pretrained(config) if config.run is None else _load_run(config)
     from fmkit.evaluation import generate as generation
     from fmkit.models.tokenizers import chat_template
@@ -49,19 +51,22 @@ def generate_text(config: GenerateConfig) -> str:
     template = generator.task.chat_template
     if config.chat is not None:
         template = chat_template.chat_for_model(model, generator.tokenizer) if config.chat else None
+    system = [] if config.system is None else [Message("system", config.system)]
+    if template is None and system:
+        raise ConfigError(
+            f"system: {generator.name} was not trained on conversations.",
+            "Add chat=true to write the prompt as one, or remove system.",
+        )
+    if prompts is not None:
+        conversation = None if template is None else (template, system)
+        return _generate_all(generator, prompts, config, conversation)
     if template is not None:
         if not prompt.strip():
             raise ConfigError(
                 "prompt is missing: it is the user's message.", "Add prompt=TEXT, or input=FILE."
             )
-        system = [] if config.system is None else [Message("system", config.system)]
         messages = [*system, Message("user", prompt)]
         stream = generation.generate_reply(generator, template, messages, config)
-    elif config.system is not None:
-        raise ConfigError(
-            f"system: {generator.name} was not trained on conversations.",
-            "Add chat=true to write the prompt as one, or remove system.",
-        )
     else:
         stream = generation.generate_text(generator, prompt, config)
     text = []
@@ -99,13 +104,50 @@ def _load_pretrained(config: GenerateConfig) -> tuple[Any, ModelConfig]:
     return generation.TextGenerator(f"model {model.name}", task, backbone), model
 
 
+def _generate_all(
+    generator: Any, prompts: list[str], config: GenerateConfig, conversation: Any
+) -> str:
+    """Continue or answer many prompts, as JSON Lines to stdout, a batch after the other."""
+    from fmkit.evaluation import generate as generation
+
+    rows: list[dict[str, str]] = []
+    for start in range(0, len(prompts), config.batch_size):
+        signals.raise_if_stopped()
+        batch = prompts[start : start + config.batch_size]
+        sampling = dataclasses.replace(config, seed=config.seed + start)
+        texts = generation.generate_texts(generator, batch, sampling, conversation)
+        pairs = zip(batch, texts, strict=True)
+        new = [{"prompt": prompt, "text": text} for prompt, text in pairs]
+        if not json_output.is_on():
+            console.write_stdout("".join(f"{json.dumps(row)}\n" for row in new))
+        rows += new
+    json_output.show("generation", {"texts": rows}, lambda: None)
+    return "\n".join(row["text"] for row in rows)
+
+
+def _prompts(config: GenerateConfig) -> list[str] | None:
+    """The lines of the file `prompts`, but for empty ones."""
+    if config.prompts is None:
+        return None
+    if config.prompt is not None or config.input is not None:
+        raise ConfigError("prompts and prompt or input were both named: name one of them.")
+    lines = [line for line in _text_of(config.prompts, "prompts").splitlines() if line.strip()]
+    if not lines:
+        raise DataError(f"prompts: {config.prompts} has no prompt.")
+    return lines
+
+
 def _prompt(config: GenerateConfig) -> str:
     """How the text begins: `prompt`, or the content of the file `input`."""
     if config.input is None:
         return config.prompt or ""
     if config.prompt is not None:
         raise ConfigError("prompt and input were both named: name one of them.")
+    return _text_of(config.input, "input")
+
+
+def _text_of(path: str, key: str) -> str:
     try:
-        return Path(files.input_path(config.input)).read_text(encoding="utf-8")
+        return Path(files.input_path(path)).read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
-        raise DataError(f"input: {config.input} cannot be read as UTF-8: {error}.") from error
+        raise DataError(f"{key}: {path} cannot be read as UTF-8: {error}.") from error

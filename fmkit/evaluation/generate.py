@@ -170,29 +170,37 @@ def generate_text(generator: TextGenerator, prompt: str, sampling: GenerateConfi
 
 
 def generate_texts(
-    generator: TextGenerator, prompts: Sequence[str], sampling: GenerateConfig
+    generator: TextGenerator,
+    prompts: Sequence[str],
+    sampling: GenerateConfig,
+    conversation: tuple[Chat, Sequence[Message]] | None = None,
 ) -> list[str]:
-    """Prompts with what follows each, computed together.
-
-    Each is the text that `generate_text` gives alone, with the seed that is larger by its number.
+    """What `generate_text` or `generate_reply` gives for each of several prompts, in one batch.
 
     Args:
         generator: a causal language model.
-        prompts: how the texts begin.
-        sampling: how tokens are sampled.
+        prompts: how the texts begin, or the user's messages.
+        sampling: how tokens are sampled; the seed of a prompt is larger by its number.
+        conversation: a chat template, and messages before the user's; None: no conversation.
 
     Raises:
-        ConfigError: the model cannot generate text.
+        ConfigError: the model cannot generate text, or cannot read as many tokens.
     """
     tokenizer, texts, continuations = generator.tokenizer, [], []
     for number, prompt in enumerate(prompts):
-        tokens, stops = _text_tokens(tokenizer, prompt)
-        texts.append(tokenizer.decode(tokens))
+        if conversation is None:
+            tokens, stops = _text_tokens(tokenizer, prompt)
+        else:
+            chat, before = conversation
+            tokens = _reply_tokens(generator, chat, [*before, Message("user", prompt)])
+            stops = chat.stops
+        texts.append(tokenizer.decode(tokens) if conversation is None else "")
         own = replace(sampling, seed=sampling.seed + number)
         continuations.append(Continuation(tokens, tokenizer, stops, own))
     for number, piece in continue_all(generator, continuations):
         texts[number] += piece
-    return texts
+    lead = "" if conversation is None else conversation[0].template.lead
+    return [text.removeprefix(lead) for text in texts]
 
 
 def generate_reply(

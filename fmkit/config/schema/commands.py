@@ -126,6 +126,10 @@ class GenerateConfig:
     )
     prompt: str | None = key(None, "Beginning of the text; null starts from nothing.")
     input: str | None = key(None, "A UTF-8 file with the prompt, such as one of several lines.")
+    prompts: str | None = key(
+        None, "A UTF-8 file with a prompt per line, in place of one; the results are JSON Lines."
+    )
+    batch_size: int = key(8, "Prompts of `prompts` per step.", range=at_least(1))
     temperature: float = key(
         0.8,
         "Sampling temperature: divisor of the logits; 0 always takes the most likely token.",
