@@ -123,7 +123,7 @@ def compare(name: str, run: Runner, reference: Runner, inputs: np.ndarray) -> di
     """
     expected = reference(inputs)
     pairs = [(run(inputs), expected)]
-    if _is_text(inputs) and (is_short := _shorter_texts(inputs)).any():
+    if _has_tokens(inputs) and (is_short := _shorter_texts(inputs)).any():
         longest = int((inputs[is_short] != PADDING).sum(axis=1).max())
         pairs.append((run(inputs[is_short, :longest]), [output[is_short] for output in expected]))
     differences, shares = [0.0], [0.0]
@@ -178,7 +178,7 @@ def why_keras(setting: str, kind: str, precision: str) -> str:
 
 def _why_not_worth(model: keras.Model, first_batch: np.ndarray, count: int | None) -> str:
     """Why an export would not be repaid by a pass over `count` examples; empty where it would."""
-    if _is_text(first_batch):
+    if _has_tokens(first_batch):
         tokens = (count or 0) * (first_batch != PADDING).sum(axis=1).mean()
         if count is not None and tokens * _products_per_token(model) < WORTH_PRODUCTS:
             return "too few texts to repay an export to OpenVINO"
@@ -191,7 +191,7 @@ def _why_not_worth(model: keras.Model, first_batch: np.ndarray, count: int | Non
     return ""
 
 
-def _is_text(inputs: np.ndarray) -> bool:
+def _has_tokens(inputs: np.ndarray) -> bool:
     return inputs.ndim == 2 and np.issubdtype(inputs.dtype, np.integer)
 
 
@@ -233,8 +233,8 @@ def _openvino(model: keras.Model, shape: tuple[int, ...]) -> tuple[str, Runner]:
         path = Path(folder) / "model.xml"
         model.export(str(path), format="openvino", verbose=False)
         graph = core.read_model(path)
-        is_text = len(shape) == 2
-        graph.reshape([chunk, -1] if is_text else [chunk, *shape[1:]])
+        has_tokens = len(shape) == 2
+        graph.reshape([chunk, -1] if has_tokens else [chunk, *shape[1:]])
         settings = {
             "PERFORMANCE_HINT": "THROUGHPUT",
             "PERFORMANCE_HINT_NUM_REQUESTS": -(-shape[0] // chunk),
@@ -246,7 +246,7 @@ def _openvino(model: keras.Model, shape: tuple[int, ...]) -> tuple[str, Runner]:
     count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
     requests = [compiled.create_infer_request() for _ in range(count)]
     name = f"openvino {openvino.__version__.split('-')[0]}"
-    dtype = np.int32 if is_text else np.float32
+    dtype = np.int32 if has_tokens else np.float32
     return name, _in_chunks(requests, chunk, _order(compiled.outputs), dtype)
 
 
