@@ -88,10 +88,10 @@ def _moved(folder: Path, words: list[str], kind: str) -> tuple[int, list[str]]:
 
         train = loop.train
 
-        def noted(assembly, run, saved=None):
+        def noted(assembly, *arguments, **options):
             values = variables.arrays(assembly.model.variables)
             np.savez(folder / "before.npz", **{n.replace("/", "|"): v for n, v in values.items()})
-            return train(assembly, run, saved)
+            return train(assembly, *arguments, **options)
 
         loop.train = noted
 
