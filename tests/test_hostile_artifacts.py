@@ -60,7 +60,7 @@ def test_a_run_of_somebody_else_through_the_command_line(tmp_path, photos, fmkit
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
         folder = part[name](place)
-        for words in (["eval"], ["predict", f"input={photos}"]):
+        for words in (["eval", "split=all"], ["predict", f"input={photos}"]):
             found, _, err = fmkit(*words, f"run={folder}")
             assert found == code, (name, words, err)
             assert "Traceback" not in err

@@ -198,7 +198,7 @@ def test_pretrain_then_finetune_has_the_same_splits_and_skips_the_head(fmkit, tm
     one, two = read(first, "environment.json")["data"], read(second, "environment.json")["data"]
     assert one["split_fingerprint"] == two["split_fingerprint"]
     rows = list(safe_io.read_json_lines(second / "metrics.jsonl"))
-    assert {row["phase"] for row in rows} == {"full"}
+    assert {row["phase"] for row in rows} == {"full", "refit_full"}
     other = make_photos(tmp_path / "others", classes=("blue", "red"))
     code, _, err = fmkit("finetune", "init=last", "data=image_folder", f"data.root={other}",
                          "stage.head.epochs=1", "stage.full.epochs=1")  # fmt: skip

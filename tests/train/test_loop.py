@@ -121,13 +121,11 @@ def test_too_much_accumulation_is_told_before_anything_trains(fmkit, tmp_path):
     assert code == 2
     assert "optimizer.accumulation" in err
     assert "at most 3" in err
-    (folder,) = (tmp_path / "runs" / "finetune").iterdir()
-    assert not (folder / "checkpoints").exists()
-    assert not (folder / "metrics.jsonl").exists()
+    assert not list(tmp_path.glob("runs/*/*"))
     words += ["optimizer.warmup=0%", "optimizer.accumulation=3"]
     code, _, err = fmkit("finetune", *words)
     assert code == 0, err
-    (second,) = set((tmp_path / "runs" / "finetune").iterdir()) - {folder}
+    (second,) = (tmp_path / "runs" / "finetune").iterdir()
     rows = list(safe_io.read_json_lines(second / "metrics.jsonl"))
     assert [row["step"] for row in rows] == [3]
     assert rows[0]["learning_rate"] == 0.0

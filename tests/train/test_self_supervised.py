@@ -95,7 +95,8 @@ def test_a_head_learns_on_what_was_learned_without_labels(done, tmp_path):
     found.run.update(state="done", best=found.status["best"])
     stage = {"head": PhaseConfig(train="head", solver="lbfgs", augment="none")}
     model = found.assembly.config.model.name
-    probe = settings(stage, runtime_cache_dir=str(tmp_path / "cache"), model_name=model)
+    changes = {"model_name": model, "data_refit": "false"}
+    probe = settings(stage, runtime_cache_dir=str(tmp_path / "cache"), **changes)
     probe.task, probe.init = ClassificationConfig(), str(found.run.folder)
     probed = train(tmp_path, probe)
     assert probed.assembly.started_from == {"init": str(found.run.folder), "head": False}

@@ -23,7 +23,7 @@ _LABEL_STUDIO = re.compile(
 )
 """Paths as Label Studio serves files: below its own root, or uploaded, with a number in front."""
 
-_FOLDERS = (
+FOLDERS_HINT = (
     "A folder with a folder per class is for data=image_folder or, with texts in it, "
     "data=text_folder."
 )
@@ -58,7 +58,7 @@ def existing_path(root: str, kind: str, key: str = "data.root") -> Path:
     shown = display_path(path)  # the config has the absolute path, the user has typed less
     absolute = "" if shown == str(path) else f" (that is {path})"
     if path.exists():
-        hint = _FOLDERS if path.is_dir() else _FILES.get(path.suffix.lower(), "")
+        hint = FOLDERS_HINT if path.is_dir() else _FILES.get(path.suffix.lower(), "")
         raise DataError(f"{key}: {shown!r}{absolute} is not a {kind}.", hint)
     parent = next((folder for folder in path.parents if folder.is_dir()), path.parent)
     hint = f"The path is right as far as {parent}."

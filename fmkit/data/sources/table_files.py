@@ -15,7 +15,7 @@ from fmkit.data.findings import Finding, printable
 from fmkit.data.formats.tables import ENDINGS
 from fmkit.data.sources import directory
 from fmkit.data.sources.directory import FileKind
-from fmkit.data.sources.paths import existing_path
+from fmkit.data.sources.paths import FOLDERS_HINT, existing_path
 from fmkit.data.split_names import split_of
 
 _TABLE = FileKind("table", ENDINGS)
@@ -58,7 +58,7 @@ def tables_at(
     if len(paths) != 1 or not paths[0].is_dir():
         return [TableFile(existing_path(root, "file"))], []
     folder = paths[0]
-    listing = directory.files_at(root, _TABLE, outside_links=False)
+    listing = directory.files_at(root, _TABLE, outside_links=False, hint=FOLDERS_HINT)
     names = [name for name in listing.ids if not is_submission(name)] or listing.ids
     if len(names) == 1:
         return [TableFile(folder / names[0])], listing.findings
