@@ -2,12 +2,14 @@
 
 import contextlib
 import datetime
+import functools
 import gc
 import os
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 """Where Linux shows processes and control groups (version 1 or 2)."""
@@ -133,6 +135,24 @@ def hidden_modules(*names: str) -> Iterator[None]:
     finally:
         for name in hidden:
             sys.modules.pop(name, None)
+
+
+@contextlib.contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Let NumPy's linear algebra run on one thread, for matrices that are small.
+
+    Its threads spin while they wait for each other: with other work on the cores, products of
+    hundreds of rows took ten times as long on two threads as on one.
+    """
+    with _threadpools().limit(limits=1, user_api="blas"):
+        yield
+
+
+@functools.cache
+def _threadpools() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()  # it looks through all loaded libraries
 
 
 def local_time() -> str:

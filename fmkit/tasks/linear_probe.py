@@ -13,14 +13,18 @@ numbers.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from scipy import linalg
 from scipy.optimize import minimize
 from scipy.special import expit, logsumexp
+
+from fmkit.core import machine
 
 STRENGTHS = tuple(float(value) for value in np.logspace(-5, 4, 19))
 """The inverse L2 strengths to try, scikit-learn's C: half a decade apart. A ridge's alpha is 1 / C.
@@ -33,6 +37,7 @@ of theirs, so that one grid of strengths serves both."""
 _ITERATIONS = 1000
 _TOO_LITTLE = 1e-4  # nats; a search does not go on for less, as it would on separable classes
 _SEARCH, _EXACT = 1e-6, 1e-7  # the gradient's largest component where L-BFGS stops
+_FEW_VALUES = 2**21  # of features; with fewer, threads wait for each other more than they compute
 _MAX_EXACT_VALUES = 2**23  # features beyond this many numbers are multiplied in single precision
 
 Solution = tuple[np.ndarray, np.ndarray]
@@ -40,6 +45,21 @@ Solution = tuple[np.ndarray, np.ndarray]
 
 Solver = Callable[[float, float], Solution]
 """From a strength and a tolerance to a solution; it starts from the one before."""
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _few_threads(function: _Function) -> _Function:
+    """Compute with few features, the second argument, on one thread of BLAS."""
+
+    @functools.wraps(function)
+    def run(problem: Problem, features: np.ndarray, *arguments: Any, **options: Any) -> Any:
+        is_small = features.size <= _FEW_VALUES
+        with machine.one_blas_thread() if is_small else contextlib.nullcontext():
+            return function(problem, features, *arguments, **options)
+
+    return cast(_Function, run)
+
 
 Folds = Sequence[tuple[np.ndarray, np.ndarray]]
 """Positions that are fitted to, (n,), and positions that are held out."""
@@ -357,6 +377,7 @@ class Choice:
     losses: dict[str, dict[float, float]]
 
 
+@_few_threads
 def choose(
     problem: Problem, features: np.ndarray, folds: Folds, fitted: np.ndarray,
     scalings: Iterable[str] = SCALINGS,
@@ -397,6 +418,7 @@ def _held_out_losses(
     return problem.metrics(problem.outputs(axes, solution, rows), rows)["loss"]
 
 
+@_few_threads
 def held_out_outputs(
     problem: Problem, features: np.ndarray, folds: Folds, fitted: np.ndarray, scaling: str,
     strength: float,
@@ -413,6 +435,7 @@ def held_out_outputs(
     return outputs
 
 
+@_few_threads
 def fit(
     problem: Problem, features: np.ndarray, scaling: str, strength: float,
     rows: np.ndarray | None = None,

@@ -19,6 +19,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
+from fmkit.core import machine
 from fmkit.core.errors import join_names
 from fmkit.data.findings import Finding
 
@@ -83,6 +84,7 @@ def mirrored_findings(
     return findings
 
 
+@machine.one_blas_thread()
 def mirrored_pairs(
     copies: np.ndarray, labels: np.ndarray, count: int, axis: int
 ) -> list[tuple[int, int, float]]:

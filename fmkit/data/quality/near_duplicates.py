@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from fmkit.core import machine
+
 MAX_PAIRS = 20_000
 """Pairs that step 3 compares, those that correlate most first."""
 
@@ -31,6 +33,7 @@ _PAIRS_AT_ONCE = 4096
 _MIN_CONTRAST = 4.0  # standard deviation in grey levels
 
 
+@machine.one_blas_thread()
 def near_duplicates(
     digests: np.ndarray,
     thumbnails: np.ndarray,
