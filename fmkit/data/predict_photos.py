@@ -26,6 +26,7 @@ from fmkit.data.predict_inputs import (
 from fmkit.data.sources import directory, npz
 from fmkit.data.sources.directory import Listing
 from fmkit.data.sources.paths import existing_path, find_file
+from fmkit.data.sources.photo_folders import new_folders
 from fmkit.data.sources.table_rows import row_id
 
 
@@ -132,24 +133,31 @@ def _unlisted(listing: Listing) -> list[_Photo]:
 def _photos_of_table(
     table: Path, folder: Path, config: PredictConfig, learned: Any
 ) -> list[_Photo]:
-    """The photos of a table, whose relative paths start from `image_root` or else `folder`."""
+    """The photos of a table, whose relative paths start from `image_root`, or else near `folder`.
+
+    Where nothing is there, they start from the folder of training.
+    """
     column = config.path_column or str(getattr(learned, "path_column", None) or "path")
+    rows = [*table_rows(table, [column], "Name it: path_column=NAME",
+                        TableFormat.of(config, learned))]  # fmt: skip
+    names = [row.cells.get(column, "") for row in rows]
     folders = [folder]
     if config.image_root is not None:
         folders = [existing_path(config.image_root, "folder", "image_root")]
-    elif learned_root := getattr(learned, "image_root", None):
-        folders = [Path(learned_root), folder]
-        shown = display_path(learned_root)
-        console.info(f"relative paths start from {shown}, as in training, or from the table")
+    else:
+        near = new_folders(folder / table.name, names, learned)
+        folders = [root for root in (near.own, near.trained) if root is not None]
+        if note := near.note("image_root"):
+            console.info(f"{display_path(table)}: {note}")
     photos = []
-    hint = "Name it: path_column=NAME"
-    for row in table_rows(table, [column], hint, TableFormat.of(config, learned)):
-        listed, error = row.cells.get(column, ""), row.fault
-        paths = (find_file(root, listed) for root in folders if listed)
+    for row, listed in zip(rows, names, strict=True):
+        error = row.fault
+        paths = (find_file(root, listed, EXTENSIONS) for root in folders if listed)
         path = next(filter(None, paths), None)
         name = str(path or (folders[0] / listed if listed else ""))
         if not error and path is None:
-            error = f"{listed!r} is not in {display_path(folders[0])}" if listed else "no path"
+            searched = " or ".join(map(display_path, folders))
+            error = f"{listed!r} is not in {searched}" if listed else "no path"
         photos.append(_Photo(name, error and f"{row_id(row.index)}: {error}", row.cells))
     return photos
 

@@ -87,7 +87,8 @@ def test_a_table_of_photos_is_read_as_in_training(images, predicted, tmp_path):
     ]
     assert list(result.table["id"]) == ["A", "B", "C", ""]
     assert list(result.table["colour"]) == ["red", "blue", "", "x"]
-    assert "'gone.png' is not in photos" in result.table["error"][2]
+    assert "'gone.png' is not in lists or photos" in result.table["error"][2]
+    assert "lists/new.csv: 1 photo is not near the table: read from photos" in result.err
     assert "no path" in result.table["error"][3]
     result = predicted("lists/new.csv", "image_root=lists", "path_column=f")
     assert "is not in lists" in result.table["error"][0]

@@ -20,6 +20,7 @@ import numpy as np
 from fmkit.core.safe_io import open_regular
 from fmkit.data.examples import Content, TextPart
 from fmkit.data.findings import UnusableInput
+from fmkit.data.formats.annotation_exports import flat
 from fmkit.data.formats.delimited import CSV, ColumnError, CsvError, Row, csv_rows
 from fmkit.data.formats.json_records import JSON_LINES, json_reason
 from fmkit.data.formats.parquet_table import PARQUET, ParquetTable
@@ -242,6 +243,7 @@ def _json_rows(file: TextFile, format: DocumentFormat) -> Iterator[Row]:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
             fault = f"line {number:,} is not valid JSON: {json_reason(error)}"
+        value = value if "." not in key or not isinstance(value, dict) else flat(value)
         text = value.get(key) if isinstance(value, dict) else None
         if not fault and not isinstance(text, str):
             why = f"line {number:,} is not an object with a text under {key!r}"

@@ -5,10 +5,10 @@
                           {"paragraphs": [{"sentences": [{"tokens": [{"orth": ..., "ner": ...}]}]}]}
     doccano, Prodigy      {"text": ..., "label": [[0, 4, "PER"]]}, also `entities` or `spans`
     COCO's                {"images": [...], "annotations": [...], "categories": [...]}
-    others                {"data": {"text": ...}, "annotation": {"label": ...}}
+    others                {"id": 1, "data": {"text": ...}, "annotation": {"label": ...}}
 
-Parts of a text become the columns `tokens` and `ner_tags`, labels a column of their name; nested
-objects columns such as `data.text`. The rows keep their other columns.
+Parts of a text become the columns `tokens` and `ner_tags`, labels a column of their name; cells of
+nested objects columns such as `data.text`. The rows keep their other columns.
 """
 
 import contextlib
@@ -68,9 +68,7 @@ def _reader(values: Sequence[Any]) -> Callable[[Any], _Row | list[_Row]] | None:
     key = next((name for name in _SPANS if any(_has_spans(row, name) for row in objects)), None)
     if key is not None:
         return lambda value: _span_row(value, key)
-    if objects and all(_is_nested(value) for value in objects):
-        return _flat
-    return None
+    return flat if any(map(_is_nested, objects)) else None
 
 
 # Label Studio: labelstud.io/guide/export, "Label Studio JSON format"
@@ -239,24 +237,33 @@ def _tagged(text: str, spans: Sequence[Any]) -> dict[str, list[str]]:
 # Nested objects
 
 
+_LARGEST, _DEEPEST = 100, 5  # keys of an object that is opened, and objects in objects
+
+
 def _is_nested(value: Mapping[str, Any]) -> bool:
-    """Whether all that an object has is in objects inside of it, which are not messages."""
-    inner = [cell for cell in value.values() if isinstance(cell, dict)]
-    if any(
-        {"role", "content"} <= cell.keys() or {"from", "value"} <= cell.keys() for cell in inner
-    ):
+    return any(map(_is_opened, value.values()))
+
+
+def _is_opened(cell: Any) -> bool:
+    """Whether a cell is an object with cells of its own, and not a message of a conversation."""
+    if not isinstance(cell, dict) or not 0 < len(cell) <= _LARGEST:
         return False
-    return bool(inner) and not any(isinstance(cell, str | list) for cell in value.values())
+    if all(isinstance(inner, list) for inner in cell.values()):
+        return False  # choices of Label Studio, answers of SQuAD
+    return not ({"role", "content"} <= cell.keys() or {"from", "value"} <= cell.keys())
 
 
-def _flat(value: Any) -> _Row:
-    """An object with the cells of the objects in it, under names such as `data.text`."""
-    if not isinstance(value, dict):
-        raise UnusableInput("incomplete_row", "it is not an object with keys")
-    row: _Row = {}
+def flat(value: Any) -> Any:
+    """An object with the cells of objects in it, too, under names such as `data.text`."""
+    return {**_inner_cells(value, _DEEPEST), **value} if isinstance(value, dict) else value
+
+
+def _inner_cells(value: Mapping[str, Any], depth: int) -> _Row:
+    cells: _Row = {}
     for name, cell in value.items():
-        if isinstance(cell, dict):
-            row |= {f"{name}.{key}": inner for key, inner in cell.items()}
-        else:
-            row[name] = cell
-    return row
+        if depth and _is_opened(cell):
+            cells |= {f"{name}.{key}": inner for key, inner in cell.items()}
+            cells |= {
+                f"{name}.{key}": inner for key, inner in _inner_cells(cell, depth - 1).items()
+            }
+    return cells

@@ -61,7 +61,9 @@ def json_file(
         value = (
             coco_rows(value)
             or _pandas_rows(value)
-            or value.get(list_key, [value] if is_record else value)
+            or value.get(list_key)
+            or ([] if record_key in value else _only_list(value))
+            or ([value] if is_record and not _is_table_of_lists(value) else value)
         )
     if not isinstance(value, list):
         shown = f"a {type(value).__name__}"
@@ -76,20 +78,60 @@ def json_file(
         yield Record(number, record)
 
 
-def _pandas_rows(value: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows of a table as `DataFrame.to_json` has it, with or without `orient=split`; or none.
+_PARTS = (
+    "messages", "conversations", "turns", "paragraphs", "qas", "answers", "annotations",
+    "completions", "entities", "spans", "ner", "label", "labels", "tokens", "options", "choices",
+)  # fmt: skip
+"""Keys of lists that are parts of one record, and not records."""
+_DEEPEST = 5  # objects in objects that are searched
 
-    By column, objects with a cell for each row; or `columns` with a list of lists under `data`.
+
+def _only_list(value: dict[str, Any]) -> list[Any]:
+    """The only list of objects in an object, as APIs answer: `{"tickets": [...], "count": 3}`.
+
+    It may be deeper, as in `{"hits": {"hits": [...]}}`.
+    """
+    lists = list(_lists(value, _DEEPEST))
+    return lists[0] if len(lists) == 1 and not {*_PARTS} & value.keys() else []
+
+
+def _lists(value: dict[str, Any], depth: int) -> Iterator[list[Any]]:
+    for inner in value.values():
+        if isinstance(inner, list) and inner and all(isinstance(row, dict) for row in inner):
+            yield inner
+        elif isinstance(inner, dict) and depth:
+            yield from _lists(inner, depth - 1)
+
+
+def _is_table_of_lists(value: dict[str, Any]) -> bool:
+    """Whether all values are lists, some of texts with spaces: columns, or texts by class."""
+    lists = [*value.values()]
+    if not lists or not all(isinstance(inner, list) and len(inner) > 1 for inner in lists):
+        return False
+    return any(all(isinstance(text, str) and " " in text for text in inner) for inner in lists)
+
+
+def _pandas_rows(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a table as `DataFrame.to_json` has it, whatever its `orient`; or none.
+
+    By column, objects with a cell for each row; by row, objects with a cell for each column; or
+    `columns` with a list of lists under `data`.
     """
     names, rows = value.get("columns"), value.get("data")
     if isinstance(names, list) and isinstance(rows, list):
         is_table = all(isinstance(row, list) and len(row) == len(names) for row in rows)
         return [dict(zip(names, row, strict=True)) for row in rows] if is_table else []
-    columns = list(value.values())
-    keys = columns[0].keys() if columns and isinstance(columns[0], dict) else ()
-    if not keys or any(not isinstance(cells, dict) or cells.keys() != keys for cells in columns):
+    inner = list(value.values())
+    if not inner or not all(isinstance(cells, dict) and cells for cells in inner):
         return []
-    return [{name: cells[key] for name, cells in value.items()} for key in keys]
+    keys = inner[0].keys()
+    has_rows_inside = all(key.isdecimal() for key in keys) or len(keys) >= len(inner)
+    if has_rows_inside:
+        if any(cells.keys() != keys for cells in inner):
+            return []
+        return [{name: cells[key] for name, cells in value.items()} for key in keys]
+    shared = set.intersection(*({*cells} for cells in inner))  # an API leaves out empty cells
+    return inner if shared else []
 
 
 def json_reason(error: Exception) -> str:

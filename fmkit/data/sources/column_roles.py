@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fmkit.core.errors import ConfigError, join_names
+from fmkit.data.formats.amounts import amount_format, are_amounts
 from fmkit.data.formats.cells import EXCEL_ERRORS, parse_cell
 from fmkit.data.formats.parquet_table import SAVE_PHOTOS, photo_bytes
 from fmkit.data.images.image_file import is_photo_name
+from fmkit.data.sources.table_rows import MARKS, joined_names
 from fmkit.data.split_names import split_of_name
 
 Columns = Mapping[str, Sequence[Any]]
@@ -44,9 +46,15 @@ _STATE = re.compile(
 _DATE = re.compile(r"\d{1,4}([./-])\d{1,2}\1\d{1,4}([T ].*)?")
 _SPANS = ("spans", "entities", "ner", "label", "labels")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_GROUP = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+(\.\d{3})*,\d+")
+_MEASURED = re.compile(
+    r"[-+]?\d[\d.,]*\s?(k|m|mio\.?|bn|[mck]?m[23²³]?|[mk]?g|m?l|s|min|h)", re.IGNORECASE
+)
 _SEPARATORS = ("|", ";")
 _FEW = 3  # whole numbers that may rise by chance
+_NEARLY = 0.8
+_FEW_AMOUNTS = 5  # different numbers with a unit that may be classes
 _MANY = 20  # different whole numbers that are more likely measured than named
 
 
@@ -59,12 +67,14 @@ class Roles:
         keys: settings of `data` for its columns, without the prefix.
         task: where it is not classification.
         has_labels: whether there is something to learn from beside the content.
+        others: columns that may have labels, too, and are not read.
     """
 
     source: str
     keys: dict[str, Any] = field(default_factory=dict)
     task: str = ""
     has_labels: bool = True
+    others: list[str] = field(default_factory=list)
 
 
 def roles(columns: Columns, chosen: Mapping[str, Any], example: str) -> Roles:
@@ -136,6 +146,13 @@ def _words(columns: Columns, names: Mapping[str, str]) -> Roles | None:
     return Roles("token_table", keys, task="token_classification")
 
 
+def text_column(columns: Columns) -> str | None:
+    """The column of texts, where nearly all of them are different; names of classes repeat."""
+    name = _text_column(columns, {name.strip().lower(): name for name in columns})
+    texts = _filled(columns[name]) if name is not None else ()
+    return name if len({*map(str, texts)}) > _NEARLY * len(texts) else None
+
+
 def _content_and_labels(
     columns: Columns, names: Mapping[str, str], chosen: Mapping[str, Any], example: str
 ) -> Roles:
@@ -160,18 +177,23 @@ def _content_and_labels(
     if split is not None and all(split_of_name(str(v)) for v in _filled(columns[split])):
         result.keys["split_column"] = split
         used.add(split)
-    rest = [name for name in columns if name not in used]
+    rest = [name for name in columns if name not in used and not _are_objects(columns[name])]
     flags = [name for name in rest if _are_flags(columns[name])]
     label = _own(columns, chosen, "label_column") or _responses(columns)
     label = label or _label_column(columns, rest, example)
     _refuse_decimal_commas(columns, rest if label is None else [label])
+    if label is not None:
+        _refuse_other_units(label, _filled(columns[label]))
+    if not (_own(columns, chosen, "label_column") or "label_columns" in chosen):
+        result.others = _other_labels(columns, [name for name in rest if name != label])
     if label is None and len(flags) > 1:
         result.keys["label_columns"], result.task = flags, "multi_label"
+        result.others = [name for name in result.others if name not in flags]
     elif label is None:
         result.has_labels = False
     else:
         result.keys["label_column"] = label
-        result.task, separator = _label_task(_filled(columns[label]))
+        result.task, separator = _label_task(label, _filled(columns[label]))
         lists = [cell for cell in columns[label] if isinstance(cell, list)]
         if label == _responses(columns) and all(len(answers) == 1 for answers in lists):
             result.task = ""  # of one annotator each
@@ -228,7 +250,7 @@ def _text_column(columns: Columns, names: Mapping[str, str]) -> str | None:
     for name, values in columns.items():
         texts = [value for value in _filled(values) if isinstance(value, str)]
         spaces = sum(value.strip().count(" ") for value in texts)
-        if texts and spaces >= len(texts) and not _ID.fullmatch(name):
+        if texts and spaces >= len(texts) and not _is_id(name):
             lengths[name] = len({*texts}) > 1, sum(map(len, texts)) / len(texts)
     first_of_pair = next((names[a] for a, b in _PAIRS if a in names and b in names), None)
     usual = next((names[name] for name in _TEXT if names.get(name) in lengths), None)
@@ -265,20 +287,59 @@ def _refuse_decimal_commas(columns: Columns, names: Sequence[str]) -> None:
     for name in names:
         values = [str(value).strip() for value in _filled(columns[name])]
         if values and all(_DECIMAL_COMMA.fullmatch(value) for value in values):
+            some = next((value for value in values if not _GROUP.fullmatch(value)), None)
+            kind = "a decimal comma" if some else "a comma, before decimals or after thousands"
             raise ConfigError(
-                f"column {name} has numbers with a decimal comma, such as {values[0]}.",
+                f"column {name} has numbers with {kind}, such as {some or values[0]}.",
                 "Write them with a point and without separators of thousands, as 1000.50.",
             )
+
+
+def _refuse_other_units(name: str, values: Sequence[Any]) -> None:
+    """Refuse different numbers with a unit that is not read, which would each be a class.
+
+    Raises:
+        ConfigError: the column consists of them.
+    """
+    texts = [str(value).strip() for value in values]
+    if texts and all(map(_MEASURED.fullmatch, texts)) and len({*texts}) > len(texts) // 2 > _FEW:
+        raise ConfigError(
+            f"column {name} has numbers with a unit that fmkit does not read, such as {texts[0]}.",
+            "Write them as plain numbers, such as 1000.50, and the unit into the column's name.",
+        )
 
 
 def _may_be_label(name: str, values: Sequence[Any]) -> bool:
     """Whether values repeat, or are numbers, in a column that is not one of ids."""
     filled = [str(value) for value in _filled(values)]
-    if not filled or _ID.fullmatch(name.strip()) or all(map(_DATE.fullmatch, filled)):
+    if not filled or _is_id(name) or all(map(_DATE.fullmatch, filled)):
         return False
-    if all(_NUMBER.fullmatch(value) for value in filled):
+    if all(_NUMBER.fullmatch(value) for value in filled) or are_amounts(filled):
         return len(set(filled)) > 1
     return 1 < len(set(filled)) <= max(2, len(filled) // 2)
+
+
+def _other_labels(columns: Columns, names: Sequence[str]) -> list[str]:
+    """The columns out of those named that may have labels, and are neither ids nor states."""
+    return [
+        name
+        for name in names
+        if _may_be_label(name, columns[name])
+        and not (_STATE.fullmatch(name) or _are_rising(columns[name]))
+    ]
+
+
+def _are_objects(values: Sequence[Any]) -> bool:
+    """Whether all values are objects, whose cells are columns such as `data.text` as well."""
+    filled = _filled(values)
+    return bool(filled) and all(isinstance(value, dict) for value in filled)
+
+
+def _is_id(name: str) -> bool:
+    """Whether a column, or a cell of an object (`_source.text`), is an id by its name."""
+    name = name.strip()
+    inner = name.rpartition(".")[2]
+    return _ID.fullmatch(name if " " in name or not inner else inner) is not None
 
 
 def _responses(columns: Columns) -> str | None:
@@ -317,12 +378,18 @@ def lacks_header(columns: Columns) -> bool:
 
 
 def _are_flags(values: Sequence[Any]) -> bool:
-    filled = {str(value).lower() for value in _filled(values)}
+    filled = {str(value).strip().lower() for value in _filled(values)}
+    if filled and filled <= {*MARKS}:
+        return len(_filled(values)) < len(values)
     return bool(filled) and filled <= {"0", "1", "0.0", "1.0", "true", "false"}
 
 
-def _label_task(values: Sequence[Any]) -> tuple[str, str]:
-    """The task that learns labels of this kind, empty for classification; and their separator."""
+def _label_task(name: str, values: Sequence[Any]) -> tuple[str, str]:
+    """The task that learns labels of this kind, empty for classification; and their separator.
+
+    Raises:
+        ConfigError: they are numbers with several units, or it cannot be told which ones.
+    """
     if any(isinstance(parse_cell(value), list) for value in values):
         return "multi_label", ""
     texts = [str(value).strip() for value in values]
@@ -331,6 +398,14 @@ def _label_task(values: Sequence[Any]) -> tuple[str, str]:
         is_measured = any(not number.is_integer() for number in numbers)
         many = len(set(numbers)) > max(_MANY, len(numbers) // 2)
         return ("regression", "") if is_measured or many else ("", "")
+    if are_amounts(texts) and len({*texts}) > _FEW_AMOUNTS:
+        try:
+            amount_format(texts)
+        except ValueError as error:
+            raise ConfigError(f"column {name} {error}") from None
+        return "regression", ""
+    if _are_joined(texts, ","):
+        return "multi_label", ","
     for separator in _SEPARATORS:
         parts = Counter(part for text in texts for part in text.split(separator))
         if sum(separator in text for text in texts) > 0.1 * len(texts) > 0 and (
@@ -338,6 +413,13 @@ def _label_task(values: Sequence[Any]) -> tuple[str, str]:
         ):
             return "multi_label", "" if separator == "|" else separator
     return "", ""
+
+
+def _are_joined(texts: Sequence[str], separator: str) -> bool:
+    """Whether nearly all cells with a separator join labels that other cells have alone."""
+    joined = {*joined_names({*texts}, separator)}
+    with_separator = [text for text in texts if separator in text]
+    return sum(text in joined for text in with_separator) >= _NEARLY * len(with_separator) > 0
 
 
 def _filled(values: Sequence[Any]) -> Sequence[Any]:

@@ -212,6 +212,7 @@ def _photos(request: Request, folder: Path, contents: _Contents) -> Recognised:
     if result := _table_of_photos(request, folder, contents):
         return result
     loose, nested = len(contents.loose_photos()), contents.nested_of(EXTENSIONS)
+    tables = contents.loose_of(TABLES)
     if nested and len(contents.folders) > 1:
         return recognised("image_folder", folder, "photos in a folder for each class")
     if request.needs_labels:
@@ -219,7 +220,8 @@ def _photos(request: Request, folder: Path, contents: _Contents) -> Recognised:
         raise DataError(
             f"{shown} has {plural(loose + nested, 'photo')} and nothing that says what is in them.",
             "Put the photos of each class into a folder named after it, or add a table with a "
-            f"column of file names and one of labels. Without labels: fmkit pretrain {shown}",
+            f"column of file names and one of labels. Without labels: fmkit pretrain {shown}"
+            + (f". Of what is in {tables[0].name}: name that file." if tables else ""),
         )
     return recognised("photos", folder, "photos without labels")
 

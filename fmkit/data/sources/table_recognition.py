@@ -1,26 +1,37 @@
 """What the columns of a table are for, with what is beside it: the photos that it names."""
 
 import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fmkit.config.registry import config_class
-from fmkit.core.errors import ConfigError, DataError, plural
-from fmkit.core.files import display_path, is_ignored
+from fmkit.core.errors import ConfigError, DataError, join_names, plural
+from fmkit.core.files import display_path
 from fmkit.core.sanitize import escape_invisible
 from fmkit.data.findings import UnusableInput
 from fmkit.data.formats.delimited import CSV, CsvError
+from fmkit.data.formats.spreadsheet import EXCEL
 from fmkit.data.formats.tables import records
-from fmkit.data.formats.text_files import as_data_error, file_ending, is_wide
+from fmkit.data.formats.text_files import GZIP, as_data_error, file_ending, is_wide
 from fmkit.data.images.image_file import EXTENSIONS, is_photo
-from fmkit.data.sources.column_roles import Columns, Roles, as_columns, lacks_header, roles
+from fmkit.data.sources.column_roles import (
+    Columns,
+    Roles,
+    as_columns,
+    lacks_header,
+    roles,
+    text_column,
+)
 from fmkit.data.sources.paths import find_file
+from fmkit.data.sources.photo_folders import folders_beside, photo_folder
 from fmkit.data.sources.recognised import Recognised, Request, recognised
 
 _FORMAT = ("encoding", "quotes", "header")
 _LINE_KEYS = ("text_column", *_FORMAT)
 _ROWS = 200
 _PROBED = 5  # rows of a table whose photos are looked for
+_NEARLY = 0.9
 
 
 def recognise_table(request: Request, path: Path) -> Recognised:
@@ -35,27 +46,32 @@ def recognise_table(request: Request, path: Path) -> Recognised:
     if not columns:
         raise DataError(f"{shown} has no rows with names of columns.")
     _refuse_rejected(path, columns)
-    chosen = dict(request.chosen)
-    if not {"path_column", "text_column"} & chosen.keys() and (
-        ids := _column_of_ids(path, columns)
-    ):
-        chosen["path_column"] = ids
+    chosen, doubt = dict(request.chosen), ""
+    if not {"path_column", "text_column"} & chosen.keys():
+        ids, doubt = _column_of_ids(path, columns, format)
+        chosen |= {"path_column": ids} if ids else {}
     try:
         table = roles(columns, chosen, request.line)
     except ConfigError as error:
-        hint = escape_invisible(error.hint, keep="\n")
+        hint = escape_invisible(error.hint + (f" ({doubt})" if doubt else ""), keep="\n")
         raise ConfigError(f"{shown}: {escape_invisible(error.message)}", hint) from None
     is_found = table.source != "image_table" or "image_root" in chosen
     missing = "" if is_found else _add_image_root(table, path, columns)
     keys = vars(config_class("data", table.source)())
     table.keys |= {key: value for key, value in format.items() if key in keys}
-    result = _labelled_table(request, path, table)
+    result = _labelled_table(request, path, table, [*columns])
     result.missing = missing
     result.reason += ", without a header" if format.get("header") is False else ""
+    if table.has_labels and table.others:
+        names = join_names(table.others, 3)
+        doubt = "; ".join(filter(None, (doubt, f"{names} may have labels, too, and are not read")))
+    result.reason += f" ({doubt})" if doubt else ""
     return result
 
 
-def _labelled_table(request: Request, path: Path, table: Roles) -> Recognised:
+def _labelled_table(
+    request: Request, path: Path, table: Roles, columns: Sequence[str]
+) -> Recognised:
     noun = "photos" if table.source == "image_table" else "texts"
     if not table.has_labels and table.source == "image_table":
         raise DataError(
@@ -63,8 +79,7 @@ def _labelled_table(request: Request, path: Path, table: Roles) -> Recognised:
             f"Say which has: {request.line} data.label_column=COLUMN",
         )
     if not table.has_labels:
-        keys = {key: table.keys[key] for key in _LINE_KEYS if key in table.keys}
-        return recognised("text_lines", path, "texts without labels, one per row", **keys)
+        return _texts_alone(request, path, table, columns)
     reasons = {
         "image_table": f"a table of {noun}",
         "text_table": f"a table of {noun}",
@@ -77,6 +92,28 @@ def _labelled_table(request: Request, path: Path, table: Roles) -> Recognised:
     if table.task:
         result.settings["task"] = table.task
     return result
+
+
+def _texts_alone(request: Request, path: Path, table: Roles, columns: Sequence[str]) -> Recognised:
+    """A table of texts without labels, with the columns that are not read named.
+
+    Raises:
+        DataError: it is of a format that `text_lines`, a stream, does not read.
+    """
+    unread = [name for name in columns if name not in table.keys.values()]
+    if path.name.lower().endswith((".json", *EXCEL, GZIP)):
+        raise DataError(
+            f"{display_path(path)} has texts, and no column that fmkit takes for labels; it has "
+            f"{join_names([*columns], 10)}.",
+            f"Say which has labels: {request.line} data.label_column=COLUMN. To learn from the "
+            "texts alone, save them as .csv or .jsonl.",
+        )
+    keys = {key: table.keys[key] for key in _LINE_KEYS if key in table.keys}
+    reason = "texts without labels, one per row"
+    if unread:
+        verb = "is" if len(unread) == 1 else "are"
+        reason += f" ({join_names(unread, 5)} {verb} not read: if labels, data.label_column=COLUMN)"
+    return recognised("text_lines", path, reason, **keys)
 
 
 def _sample(request: Request, path: Path) -> tuple[Columns, dict[str, Any]]:
@@ -139,25 +176,65 @@ def _add_image_root(table: Roles, path: Path, columns: Columns) -> str:
     Returns:
         The first path, where no folder has it.
     """
-    name = next((str(value) for value in columns[table.keys["path_column"]] if value), "")
-    folders = [path.parent, *_folders_beside(path)]
-    folder = next((folder for folder in folders if find_file(folder, name, EXTENSIONS)), None)
-    if name and folder not in (None, path.parent):
+    names = [str(value) for value in columns[table.keys["path_column"]] if value][:_PROBED]
+    folder = photo_folder(path, names)
+    if folder not in (None, path.parent):
         table.keys["image_root"] = display_path(folder)
-    return "" if folder else name
+    return "" if folder else next(iter(names), "")
 
 
-def _folders_beside(path: Path) -> list[Path]:
-    entries = (entry for entry in path.parent.iterdir() if not is_ignored(entry.name))
-    return sorted(entry for entry in entries if entry.is_dir())
+def _column_of_ids(
+    path: Path, columns: Columns, format: Mapping[str, Any]
+) -> tuple[str | None, str]:
+    """The column whose values are names of photos without their endings, here or in a folder.
 
+    Numbers (`1`, `2`) are such names by chance, too. They count in a table without texts, if nearly
+    all rows are photos of the folder, and nearly all photos of the folder are rows.
 
-def _column_of_ids(path: Path, columns: Columns) -> str | None:
-    """The column whose values are names of photos without their endings, here or in a folder."""
+    Returns:
+        The column, or none; and which numbers may be names of photos, and are not taken for them.
+    """
+    doubt = ""
     for column, values in columns.items():
         names = [str(value) for value in values[:_PROBED]]
-        for folder in [path.parent, *_folders_beside(path)]:
+        for folder in [path.parent, *folders_beside(path)]:
             files = [find_file(folder, name, EXTENSIONS) for name in names if name]
-            if len(files) == len(names) > 0 and all(file and is_photo(file) for file in files):
-                return column
-    return None
+            if len(files) < len(names) or not files:
+                continue
+            if not all(file and is_photo(file) for file in files):
+                continue
+            if not all(name.isdecimal() for name in names):
+                return column, ""
+            texts = text_column({name: cells for name, cells in columns.items() if name != column})
+            numbers = _whole_column(path, column, format)
+            if not _are_photos(folder, numbers):
+                continue
+            if texts is None and _are_all_photos(folder, numbers):
+                return column, ""
+            doubt = doubt or (
+                f"the numbers in {column} are also names of photos in {display_path(folder)}: to "
+                f"learn from these, data.path_column={column}"
+            )
+    return None, doubt
+
+
+def _whole_column(path: Path, column: str, format: Mapping[str, Any]) -> list[str]:
+    options = {key: format[key] for key in _FORMAT if key in format}
+    rows = records(path, **options, list_key="data", columns=[column])
+    return [str(row.value.get(column, "")) for row in rows if isinstance(row.value, dict)]
+
+
+def _are_photos(folder: Path, names: Sequence[str]) -> bool:
+    """Whether nearly all names are those of photos in a folder."""
+    stems = _photo_stems(folder)
+    return sum(name in stems for name in names) >= _NEARLY * len(names)
+
+
+def _are_all_photos(folder: Path, names: Sequence[str]) -> bool:
+    """Whether names are those of nearly all photos in a folder."""
+    stems = _photo_stems(folder)
+    return len(stems & {*names}) >= _NEARLY * len(stems)
+
+
+def _photo_stems(folder: Path) -> set[str]:
+    return {entry.stem for entry in folder.iterdir() if entry.suffix.lower() in (*EXTENSIONS, "")}

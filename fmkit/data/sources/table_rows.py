@@ -4,21 +4,25 @@ A row that cannot be used is left out, with a finding that lists all that is wro
 N rows, K labels or numbers of each.
 """
 
+import contextlib
 import dataclasses
+import itertools
 import math
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fmkit.config.schema.data import ImageTableData, TextTableData, TokenTableData
-from fmkit.core.errors import DataError
+from fmkit.core.errors import ConfigError, DataError, plural
 from fmkit.data.examples import Content, Examples, from_names, without_classes
 from fmkit.data.findings import Finding
 from fmkit.data.formats import tables
+from fmkit.data.formats.amounts import AmountFormat, amount, amount_format
 from fmkit.data.formats.cells import cell_text, parse_cell
+from fmkit.data.formats.delimited import Row
 from fmkit.data.sources.paths import name_findings
 from fmkit.data.sources.table_files import TableFile, tables_at
 from fmkit.data.split_names import split_of_name
@@ -28,6 +32,8 @@ TableConfig = ImageTableData | TextTableData | TokenTableData
 
 YES, NO = ("1", "true", "yes", "1.0"), ("0", "false", "no", "0.0")
 """What a cell of a label's own column may say, in lower case."""
+MARKS = ("x", "✓", "✔", "☑", "ja", "oui", "sí", "si", "sim", "tak")
+"""What such a cell may also say where the others of its column are empty, in lower case."""
 
 LARGEST = float(np.finfo(np.float32).max)
 """Numbers beyond this do not fit the 32 bits that networks compute with."""
@@ -35,6 +41,8 @@ LARGEST = float(np.finfo(np.float32).max)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _COMMA = re.compile(r"[+-]?\d+,\d+")
 _OTHERS = (",", ";", "|", "/")
+_NEARLY = 0.9
+_LOOKED_AT = 1000  # rows of each table by which it is known how its cells are written
 
 
 class LabelReader:
@@ -44,8 +52,17 @@ class LabelReader:
         columns: names of the columns that the target is in.
     """
 
+    looks_first = False
+
     def __init__(self, columns: Sequence[str]) -> None:
         self.columns = list(columns)
+
+    def look_at(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """Learn from the first rows how the cells are written, where `looks_first`.
+
+        Raises:
+            DataError: they cannot be read.
+        """
 
     def read(self, cells: Mapping[str, str]) -> tuple[Hashable, list[str]]:
         """The target of one row, and all that is wrong with it; it counts only without problems."""
@@ -63,8 +80,29 @@ class LabelReader:
         return None
 
     def warnings(self, targets: list[Any]) -> list[Finding]:
-        """What may be wrong with all targets together."""
+        """A warning where names are joined by commas, and each of them occurs alone, too."""
+        names = {name for name in targets if isinstance(name, str)}
+        for separator in _OTHERS:
+            joined = joined_names(names, separator)
+            if joined:
+                why = (
+                    f"{plural(len(joined), 'class', 'classes')} of column {self.columns[0]!r} "
+                    f"{'consists' if len(joined) == 1 else 'consist'} of others, such as "
+                    f"{joined[0]!r}. To learn sets of labels: task=multi_label "
+                    f"\"data.label_separator='{separator}'\""
+                )
+                return [Finding("separator", "", why)]
         return []
+
+
+def joined_names(names: Collection[str], separator: str) -> list[str]:
+    """Those names that are several of the others with a separator between them."""
+    joined = []
+    for name in names if any(separator in name for name in names) else ():
+        parts = [part.strip() for part in name.split(separator)]
+        if len(parts) > 1 and all(part in names for part in parts):
+            joined.append(name)
+    return sorted(joined)
 
 
 class SetCells(LabelReader):
@@ -118,17 +156,34 @@ class SetCells(LabelReader):
 
 
 class FlagCells(LabelReader):
-    """A column for each label, with 1 or 0, true or false, yes or no."""
+    """A column for each label, with 1 or 0, true or false, yes or no; or with a mark or nothing."""
+
+    looks_first = True
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        super().__init__(columns)
+        self._marked: set[str] = set()
+
+    def look_at(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """Find the columns that have a mark, such as `x`, or nothing."""
+        empty: set[str] = set()
+        for column in self.columns:
+            values = [value.lower() for row in rows if (value := row.get(column))]
+            if sum(value in MARKS for value in values) >= _NEARLY * len(values):
+                (self._marked if values else empty).add(column)
+        self._marked |= empty if self._marked else set()
 
     def read(self, cells: Mapping[str, str]) -> tuple[tuple[bool, ...], list[str]]:
         """Yes or no for each label."""
         problems = []
         for column in self.columns:
-            if not cells[column]:
+            is_marked = column in self._marked
+            if not cells[column] and not is_marked:
                 problems.append(f"nothing in {column!r}")
-            elif cells[column].lower() not in (*YES, *NO):
-                problems.append(f"{column!r} is {cells[column][:40]!r}, neither 1 nor 0")
-        return tuple(cells[column].lower() in YES for column in self.columns), problems
+            elif cells[column].lower() not in (("", *MARKS) if is_marked else (*YES, *NO)):
+                expected = "neither 1 nor 0" if not is_marked else "neither a mark nor empty"
+                problems.append(f"{column!r} is {cells[column][:40]!r}, {expected}")
+        return tuple(cells[column].lower() in (*YES, *MARKS) for column in self.columns), problems
 
     def annotations(self, targets: list[tuple[bool, ...]]) -> LabelSets:
         """Sets of labels, a label for each column."""
@@ -137,13 +192,35 @@ class FlagCells(LabelReader):
 
 
 class NumberCells(LabelReader):
-    """A column for each number."""
+    """A column for each number, plain or with a unit that all of the column have."""
+
+    looks_first = True
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        super().__init__(columns)
+        self._formats: dict[str, AmountFormat] = {}
+
+    def look_at(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """Find the columns of numbers with a unit, such as `55%`, and how they are written."""
+        for column in self.columns:
+            try:
+                format = amount_format([row[column] for row in rows if row.get(column)])
+            except ValueError as error:
+                raise DataError(f"column {column!r} {error}") from None
+            if format is not None:
+                self._formats[column] = format
 
     def read(self, cells: Mapping[str, str]) -> tuple[tuple[float, ...], list[str]]:
         """The numbers of one row."""
-        reasons = [(column, number_problem(cells[column])) for column in self.columns]
-        problems = [f"{column!r}: {reason}" for column, reason in reasons if reason]
-        return () if problems else tuple(float(cells[name]) for name in self.columns), problems
+        numbers, problems = [], []
+        for column in self.columns:
+            text, reason = cells[column], ""
+            if text and (format := self._formats.get(column)):
+                text, reason = format.plain(text)
+            reason = reason or number_problem(text)
+            problems += [f"{column!r}: {reason}"] if reason else []
+            numbers += [] if reason else [float(text)]
+        return () if problems else tuple(numbers), problems
 
     def annotations(self, targets: list[tuple[float, ...]]) -> Numbers:
         """Numbers in the order of the columns."""
@@ -165,6 +242,8 @@ def number_problem(text: str) -> str:
         return f"{text[:40]!r} is beyond what 32 bits hold"
     if isinstance(parse_cell(text), list):
         return f"{text[:40]!r} is a list, and data.label_columns=[a,b] names a column per number"
+    if (with_unit := amount(text)) is not None:
+        return f"{text[:40]!r} is in {with_unit.unit}, and others have no unit"
     if _COMMA.fullmatch(text):
         return f"{text[:40]!r} is not a number: decimals are separated by a point, not by a comma"
     return f"{text[:40]!r} is not a finite number"
@@ -173,11 +252,14 @@ def number_problem(text: str) -> str:
 def parse_labels(cell: str) -> tuple[list[str] | None, str]:
     """The labels of a cell that is a list (None: it is not one), and what is wrong with it.
 
-    A list may be the only value of an object, as Label Studio writes several choices.
+    A list may be the only value of an object, as Label Studio writes several choices; and a label
+    an object with a `name`, as GitHub writes it.
     """
     labels = parse_cell(cell)
     if isinstance(labels, dict) and len(labels) == 1:
         (labels,) = labels.values()
+    if isinstance(labels, list):
+        labels = [_own_name(label) for label in labels]
     if isinstance(labels, dict) or (
         isinstance(labels, list) and any(isinstance(label, list | dict) for label in labels)
     ):
@@ -185,6 +267,13 @@ def parse_labels(cell: str) -> tuple[list[str] | None, str]:
     if not isinstance(labels, list):
         return None, ""
     return [cell_text(label, "utf-8") for label in labels], ""
+
+
+def _own_name(label: Any) -> Any:
+    """The name of a label that is an object with one; else the label."""
+    if isinstance(label, dict) and isinstance(name := label.get("name"), str):
+        return name
+    return label
 
 
 def label_reader(config: TextTableData | ImageTableData) -> LabelReader:
@@ -262,7 +351,19 @@ class UsableRows:
 
         files, findings = tables_at(config.root, self._labels.columns, has_columns)
         self.findings += findings
+        if self._labels.looks_first:
+            self._labels.look_at([row.cells for file in files for row in self._first_rows(file)])
         return files
+
+    def _first_rows(self, file: TableFile) -> list[Row]:
+        config, columns = self._config, self.list_columns
+        encoding, quotes = getattr(config, "encoding", "utf-8"), getattr(config, "quotes", True)
+        rows = tables.read(
+            file.path, columns, "", encoding, quotes, None, columns, header=config.header
+        )
+        with contextlib.suppress(DataError, ConfigError):  # reported where all rows are read
+            return [*itertools.islice(rows, _LOOKED_AT)]
+        return []
 
     def read_labels(
         self, cells: Mapping[str, str], split: str

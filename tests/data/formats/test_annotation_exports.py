@@ -12,6 +12,7 @@ from fmkit.config.registry import config_class
 from fmkit.core.errors import ConfigError, DataError
 from fmkit.data.findings import UnusableInput
 from fmkit.data.formats.tables import records
+from fmkit.data.predict_inputs import list_texts
 from fmkit.data.sources.recognition import Request, recognise
 from fmkit.data.sources.registry import collect
 
@@ -167,6 +168,62 @@ def test_nested_objects_become_columns(tmp_path):
     assert settings["data.text_column"] == "data.text"
     assert settings["data.label_column"] == "gold.label"
     assert len(examples) == 6
+
+
+@pytest.mark.parametrize("key", ["data", "_source"])
+def test_an_object_is_opened_whatever_stands_beside_it(key, tmp_path):
+    user = {"login": "me", "plan": {"name": "free"}}
+    values = [
+        {"id": f"k{n}", "tags": ["x"], key: {"text": f"some text {n}"}, "category": "ab"[n % 2],
+         "user": user} for n in range(6)
+    ]  # fmt: skip
+    found = rows(tmp_path / "a.jsonl", values, lines=True)
+    assert found[1].value == {
+        **values[1], f"{key}.text": "some text 1", "user.login": "me",
+        "user.plan": {"name": "free"}, "user.plan.name": "free",
+    }  # fmt: skip
+    settings, examples = read(tmp_path / "a.jsonl")
+    assert (settings["data.text_column"], settings["data.label_column"]) == (
+        f"{key}.text",
+        "category",
+    )
+    assert examples.content.texts[5] == "some text 5"
+    inputs = list_texts(tmp_path / "a.jsonl", f"{key}.text")
+    assert inputs.texts.texts == examples.content.texts
+    documents = collect(
+        config_class("data", "text_lines")(
+            root=str(tmp_path / "a.jsonl"), text_column=f"{key}.text"
+        )
+    )
+    assert len(documents) == 6
+    assert not documents.findings
+
+
+def test_messages_answers_and_choices_stay_whole(tmp_path):
+    values = [
+        {"question": "a?", "reply": {"role": "user", "content": "b"}},
+        {"question": "a?", "answers": {"text": ["b"], "answer_start": [0]}},
+        {"question": "a?", "mood": {"choices": ["x", "y"]}},
+    ]
+    assert [row.value for row in rows(tmp_path / "a.json", values)] == values
+
+
+def test_labels_that_are_objects_with_a_name(tmp_path):
+    labels = [
+        [{"id": 1, "name": "billing"}],
+        [{"id": 2, "name": "shipping"}, {"id": 1, "name": "billing"}],
+        [],
+    ]
+    values = [{"body": f"some text {n}", "labels": labels[n % 3]} for n in range(6)]
+    rows(tmp_path / "a.json", values)
+    settings, examples = read(tmp_path / "a.json", labels="sets")
+    assert settings["task"] == "multi_label"
+    assert examples.annotations.names == ("billing", "shipping")
+    assert examples.annotations.indicators[:3].tolist() == [
+        [True, False],
+        [True, True],
+        [False, False],
+    ]
 
 
 def coco(**annotation):

@@ -2,6 +2,7 @@
 
 import json
 
+import pandas
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 import pytest
@@ -70,3 +71,54 @@ def test_a_file_that_cannot_be_read_as_a_whole(tmp_path, name, content, kind):
     with pytest.raises(UnusableInput) as error:
         read(tmp_path / name)
     assert error.value.kind == kind
+
+
+TICKETS = [{"id": n, "text": f"some text {n}", "label": "ab"[n % 2]} for n in range(4)]
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"tickets": TICKETS, "next_page": None, "count": 4},
+        {"took": 3, "hits": {"total": {"value": 4}, "hits": TICKETS}},
+        {f"k{row['id']}": row for row in TICKETS},
+        {str(row["id"]): row for row in TICKETS},
+        {name: {f"k{row['id']}": row[name] for row in TICKETS} for name in TICKETS[0]},
+        {name: {row["id"]: row[name] for row in TICKETS} for name in TICKETS[0]},
+    ],
+    ids=["api", "search", "by id", "by number", "columns", "numbered columns"],
+)
+def test_answers_of_apis_and_tables_of_pandas(tmp_path, value, indent):
+    (tmp_path / "a.json").write_text(json.dumps(value, indent=indent))
+    assert [row for _, row in read(tmp_path / "a.json")] == TICKETS
+
+
+@pytest.mark.parametrize("orient", ["records", "split", "index", "columns"])
+def test_every_orient_of_pandas(tmp_path, orient):
+    frame = pandas.DataFrame(TICKETS)
+    frame.to_json(tmp_path / "a.json", orient=orient)
+    assert [row for _, row in read(tmp_path / "a.json")] == TICKETS
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"billing": ["a text", "b text"], "shipping": ["c text", "d text"]},
+        {"text": ["a text", "b text"], "label": ["a", "b"]},
+        {"tickets": TICKETS, "users": TICKETS},
+    ],
+)
+def test_other_objects_are_refused_with_what_is_expected(tmp_path, value):
+    (tmp_path / "a.json").write_text(json.dumps(value, indent=1))
+    with pytest.raises(UnusableInput, match="expected a list of objects"):
+        read(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"messages": [{"role": "user", "content": "a"}]}, {"tokens": ["a"], "ner_tags": ["O"]}],
+)
+def test_a_record_alone_in_a_line_stays_one(tmp_path, value):
+    (tmp_path / "a.json").write_text(json.dumps(value))
+    assert read(tmp_path / "a.json") == [(1, value)]

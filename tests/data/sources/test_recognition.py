@@ -398,3 +398,117 @@ def test_what_an_annotator_rejected_is_not_learned(tmp_path):
         recognise(Request("data"), tmp_path)
     lines(tmp_path, "data.jsonl", record | {"answer": "accept"})
     assert recognise(Request("data"), tmp_path).settings["data"] == "text_table"
+
+
+def test_numbers_of_rows_are_not_names_of_photos_beside_a_table_of_texts(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    for number in range(40):
+        Image.new("RGB", (8, 8)).save(tmp_path / "pictures" / f"{number}.jpg")
+    path = tmp_path / "tickets.csv"
+    table(tmp_path, path.name, id=range(40), text=TEXTS, label=NAMES)
+    result = recognise(Request("tickets.csv"), path)
+    assert (result.settings["data"], result.settings.get("data.path_column")) == (
+        "text_table",
+        None,
+    )
+    assert "the numbers in id are also names of photos in" in result.reason
+    assert "data.path_column=id" in result.reason
+    settings = recognise(Request("tickets.csv", {"path_column": "id"}), path).settings
+    assert (settings["data"], settings["data.image_root"]) == (
+        "image_table",
+        str(tmp_path / "pictures"),
+    )
+    with pytest.raises(DataError, match="40 photos") as raised:  # of both, neither is the data set
+        recognise(Request("data"), tmp_path)
+    assert "Of what is in tickets.csv: name that file" in raised.value.hint
+    table(tmp_path, path.name, id=range(40), label=["tabby cat", "grey dog"] * 20)
+    assert recognise(Request("tickets.csv"), path).settings["data.path_column"] == "id"
+    table(tmp_path, path.name, id=range(40), grade=["tabby cat", "grey dog"] * 20)
+    for number in range(40, 50):  # more than a few that are not in the table
+        Image.new("RGB", (8, 8)).save(tmp_path / "pictures" / f"{number}.jpg")
+    settings = recognise(Request("tickets.csv"), path).settings
+    assert settings["data"] != "image_table"
+    table(tmp_path, path.name, id=range(40), grade=NAMES)
+    with pytest.raises(ConfigError, match="no column has photos or texts") as raised:
+        recognise(Request("tickets.csv"), path)
+    assert "data.path_column=id" in raised.value.hint
+
+
+UNITS = {
+    "percent": [f"{number}%" for number in range(40)],
+    "dollars": [f"${number * 3000:,.2f}" for number in range(40)],
+    "euros": [f"{number}.500,00 €" for number in range(1, 41)],
+}
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_numbers_with_a_unit_are_for_regression(name, tmp_path):
+    table(tmp_path, text=TEXTS, occupancy=UNITS[name])
+    settings = recognise(Request("data"), tmp_path).settings
+    assert (settings["data.label_column"], settings["task"]) == ("occupancy", "regression")
+    config = config_class("data", "text_table")(
+        root=str(tmp_path / "data.csv"), label_column="occupancy", labels="numbers"
+    )
+    values = collect(config).annotations.values.ravel().tolist()
+    assert values[:3] == {
+        "percent": [0, 1, 2], "dollars": [0, 3000, 6000], "euros": [1500, 2500, 3500],
+    }[name]  # fmt: skip
+
+
+def test_few_amounts_are_classes_and_mixed_ones_are_refused(tmp_path):
+    table(tmp_path, text=TEXTS, refund=["$10.00", "$25.00"] * 20)
+    assert "task" not in recognise(Request("data"), tmp_path).settings
+    table(tmp_path, text=TEXTS, refund=[f"{'$€'[n % 2]}{n}.50" for n in range(40)])
+    with pytest.raises(ConfigError, match=r"refund has numbers in .* one unit can be learned"):
+        recognise(Request("data"), tmp_path)
+    table(tmp_path, text=TEXTS, price=[f"{n}k" for n in range(40)])
+    with pytest.raises(ConfigError, match="a unit that fmkit does not read, such as 0k"):
+        recognise(Request("data"), tmp_path)
+    table(tmp_path, text=TEXTS, price=["330,000", "12,500"] * 20)
+    with pytest.raises(ConfigError, match="before decimals or after thousands, such as 330,000"):
+        recognise(Request("data"), tmp_path)
+
+
+def test_columns_that_are_not_read_are_named(tmp_path):
+    table(tmp_path, text=TEXTS, where=[f"{n} a" for n in range(40)], when=DATES)
+    result = recognise(Request("data"), tmp_path)
+    assert result.settings["data"] == "text_lines"
+    assert "(where, when are not read: if labels, data.label_column=COLUMN)" in result.reason
+    table(tmp_path, text=TEXTS, label=NAMES, mood=["up", "down"] * 20, helpful=IDS)
+    reason = recognise(Request("data"), tmp_path).reason
+    assert "mood, helpful may have labels, too, and are not read" in reason
+    named = Request("data", {"label_column": "label"})
+    assert "may have labels" not in recognise(named, tmp_path).reason
+
+
+def test_joined_answers_of_forms_are_sets(tmp_path):
+    table(tmp_path, text=TEXTS, topic=["account, shipping", "account", "shipping", "billing"] * 10)
+    settings = recognise(Request("data"), tmp_path).settings
+    assert (settings["task"], settings["data.label_separator"]) == ("multi_label", ",")
+    table(tmp_path, text=TEXTS, topic=["Smith, John", "Doe, Jane"] * 20)
+    assert "task" not in recognise(Request("data"), tmp_path).settings
+
+
+def test_marks_in_a_workbook(tmp_path):
+    frame = pd.DataFrame({"text": TEXTS, "hot": ["x", None] * 20, "cold": [None, "X"] * 20})
+    frame.to_excel(tmp_path / "a.xlsx", index=False)
+    settings = recognise(Request("a.xlsx"), tmp_path / "a.xlsx").settings
+    assert settings["task"] == "multi_label"
+    assert settings["data.label_columns"] == ["hot", "cold"]
+    config = config_class("data", "text_table")(
+        root=str(tmp_path / "a.xlsx"), label_columns=["hot", "cold"], labels="sets"
+    )
+    indicators = collect(config).annotations.indicators
+    assert indicators[:2].tolist() == [[True, False], [False, True]]
+
+
+@pytest.mark.parametrize("name", ["a.xlsx", "a.json"])
+def test_a_file_that_is_not_a_stream_is_not_proposed_as_lines(name, tmp_path):
+    frame = pd.DataFrame({"text": TEXTS, "customer": [f"c{n}" for n in range(40)]})
+    if name == "a.xlsx":
+        frame.to_excel(tmp_path / name, index=False)
+    else:
+        frame.to_json(tmp_path / name, orient="records")
+    with pytest.raises(DataError, match="no column that fmkit takes for labels") as raised:
+        recognise(Request(name), tmp_path / name)
+    assert "data.label_column=COLUMN" in raised.value.hint

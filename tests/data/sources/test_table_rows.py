@@ -90,6 +90,49 @@ def test_plain_decimals_are_numbers(text):
     assert number_problem(text) == ""
 
 
+def test_numbers_with_a_unit(tmp_path):
+    content = "text;y;z\na;573.000,00 €;5%\nb;12,50 €;12.5%\nc;7;8%\n"
+    with pytest.raises(DataError, match=r"'y': '7' has no unit, and others are in EUR \(line 4\)"):
+        texts(tmp_path, content, labels="numbers", label_columns=["y", "z"])
+    content = content.replace("c;7;8%\n", "c;1,00 €;\n")
+    with pytest.raises(DataError, match=r"'z': no number \(line 4\)"):
+        texts(tmp_path, content, labels="numbers", label_columns=["y", "z"])
+    found = texts(tmp_path, content, labels="numbers", label_column="y")
+    assert found.annotations.values.ravel().tolist() == [573_000, 12.5, 1]
+    with pytest.raises(DataError, match="'y' has numbers in"):
+        texts(tmp_path, "text,y\na,$5\nb,5 €\n", labels="numbers", label_column="y")
+    with pytest.raises(DataError, match="is in %, and others have no unit"):
+        texts(tmp_path, "text,y\na,5\nb,6\nc,7%\n", labels="numbers", label_column="y")
+
+
+@pytest.mark.parametrize("mark", ["x", "X", "✓", "ja"])
+def test_a_mark_or_nothing(tmp_path, mark):
+    content = f"text,hot,cold,rare\none,{mark},,\ntwo,,{mark},\nthree,,,\n"
+    found = texts(tmp_path, content, labels="sets", label_columns=["hot", "cold", "rare"])
+    assert found.annotations.indicators.tolist() == [
+        [True, False, False], [False, True, False], [False, False, False],
+    ]  # fmt: skip
+    content += f"more,{mark},{mark},\n" * 20 + "last,0,,\n"
+    with pytest.raises(DataError, match="'0', neither a mark nor empty"):
+        texts(tmp_path, content, labels="sets", label_columns=["cold", "hot"])
+
+
+@pytest.mark.parametrize("separator", [",", ";", "|", "/"])
+def test_classes_that_join_others_are_a_warning(tmp_path, separator):
+    rows = ["a", "b", f"a{separator} b"] * 4
+    found = texts(
+        tmp_path, "text,label\n" + "".join(f'text {k},"{row}"\n' for k, row in enumerate(rows))
+    )
+    (finding,) = [each for each in found.findings if each.kind == "separator"]
+    assert "1 class of column 'label' consists of others" in finding.why
+    assert f"data.label_separator='{separator}'" in finding.why
+    rows = ["a", "b", "c, d"] * 4
+    found = texts(
+        tmp_path, "text,label\n" + "".join(f'text {k},"{row}"\n' for k, row in enumerate(rows))
+    )
+    assert not found.findings
+
+
 def test_numbers_of_photos_and_rows_that_contradict(tmp_path):
     for number in range(3):
         picture(number).save(tmp_path / f"{number}.png")

@@ -1,0 +1,152 @@
+"""The folder that relative paths in a table of photos start from, where no key names one.
+
+A table that comes after training has a neighbourhood of its own, and photos there come first: files
+that are called like those of training (`0.jpg`) are others.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fmkit.config.schema.data import ImageTableData
+from fmkit.core.errors import ConfigError, DataError, plural
+from fmkit.core.files import display_path, is_ignored
+from fmkit.data.formats.tables import ENDINGS, read
+from fmkit.data.images.image_file import EXTENSIONS
+from fmkit.data.sources.paths import find_file
+from fmkit.data.sources.table_files import tables_at
+from fmkit.data.split_names import split_of
+
+_PROBED = 5  # paths of a table that are looked for in every folder beside it
+
+
+def folders_beside(table: Path) -> list[Path]:
+    """The folders in that of a table; those with the name of its split come first."""
+    entries = (entry for entry in table.parent.iterdir() if not is_ignored(entry.name))
+    split = split_of(table.name)
+    return sorted(
+        (entry for entry in entries if entry.is_dir()),
+        key=lambda entry: (not split or split_of(entry.name) != split, entry.name),
+    )
+
+
+def photo_folder(table: Path, names: Sequence[str], like: Path | None = None) -> Path | None:
+    """The folder near a table that has a photo it names; None where there is none.
+
+    Args:
+        table: it need not exist, its folder has to.
+        names: paths in the table, those of photos anywhere on the disk left out.
+        like: the folder that is searched first.
+    """
+    for folder in dict.fromkeys(filter(None, (like, table.parent))):
+        if any(find_file(folder, name, EXTENSIONS) for name in names):
+            return folder
+    for folder in folders_beside(table):
+        if any(find_file(folder, name, EXTENSIONS) for name in names[:_PROBED]):
+            return folder
+    return None
+
+
+def relative_names(names: Sequence[str]) -> list[str]:
+    """The paths out of a table that start from some folder, each once."""
+    return [
+        name
+        for name in dict.fromkeys(names)
+        if name and not name.startswith(("~", "/")) and name[:5].lower() != "file:"
+    ]
+
+
+@dataclass(frozen=True)
+class PhotoFolders:
+    """Where the photos of a new table are.
+
+    Attributes:
+        own: the folder near the table.
+        trained: that of training, where `own` is another one.
+        in_both: number of photos that both have, by the same path.
+        only_trained: number of photos that only the folder of training has.
+    """
+
+    own: Path
+    trained: Path | None = None
+    in_both: int = 0
+    only_trained: int = 0
+
+    def note(self, key: str) -> str:
+        """What the user has to know; empty where there is no doubt.
+
+        Args:
+            key: that names another folder.
+        """
+        notes = []
+        if self.trained and self.in_both:
+            notes.append(
+                f"{plural(self.in_both, 'photo is', 'photos are')} in {display_path(self.own)} "
+                f"and, by the same {'path' if self.in_both == 1 else 'paths'}, in "
+                f"{display_path(self.trained)} of the training data: "
+                f"{display_path(self.own)} is read ({key}=FOLDER names another one)"
+            )
+        if self.trained and self.only_trained:
+            notes.append(
+                f"{plural(self.only_trained, 'photo is', 'photos are')} not near the table: read "
+                f"from {display_path(self.trained)}, as in training"
+            )
+        return "; ".join(notes)
+
+
+def new_folders(table: Path, names: Sequence[str], learned: Any) -> PhotoFolders:
+    """Where the photos of a new table are, its own neighbourhood first.
+
+    Args:
+        table: see `photo_folder`.
+        names: all paths in it.
+        learned: the config of the data that the run was trained on.
+    """
+    names = relative_names(names)
+    root = getattr(learned, "image_root", None)
+    if not root:
+        return PhotoFolders(photo_folder(table, names) or table.parent)
+    trained = Path(root)
+    own = photo_folder(table, names, _as_in_training(table, trained, learned)) or table.parent
+    if own == trained:
+        return PhotoFolders(own)
+    in_own = [find_file(own, name, EXTENSIONS) is not None for name in names]
+    in_trained = [find_file(trained, name, EXTENSIONS) is not None for name in names]
+    in_both = sum(map(all, zip(in_own, in_trained, strict=True)))
+    return PhotoFolders(own, trained, in_both, sum(in_trained) - in_both)
+
+
+def _as_in_training(table: Path, trained: Path, learned: Any) -> Path:
+    """The folder that is to a table as that of the photos of training was to the table there."""
+    root = Path(str(getattr(learned, "root", "")))
+    start = root.parent if root.name.lower().endswith(ENDINGS) or not root.is_dir() else root
+    return Path(os.path.normpath(table.parent / os.path.relpath(trained, start)))
+
+
+def for_evaluation(config: ImageTableData, learned: Any) -> tuple[ImageTableData, str]:
+    """The config of a new table with the folder of its photos, and what to tell the user.
+
+    All photos are in one folder: that of training where none is near the table.
+
+    Args:
+        config: with `image_root` as in training.
+        learned: the config of the data that the run was trained on.
+    """
+    try:
+        tables = [table.path for table in tables_at(config.root, [], lambda *_: True)[0]]
+        names = [
+            row.cells.get(config.path_column, "")
+            for table in tables
+            if table.parent == tables[0].parent
+            for row in read(table, [config.path_column], "", header=config.header)
+        ]
+    except (ConfigError, DataError):  # reported where the table is read
+        return config, ""
+    folders, key = new_folders(tables[0], names, learned), "data.image_root"
+    is_own = any(find_file(folders.own, name, EXTENSIONS) for name in relative_names(names))
+    if folders.trained and folders.only_trained and not is_own:
+        return config, folders.note(key)
+    image_root = None if folders.own == tables[0].parent else str(folders.own)
+    return replace(config, image_root=image_root), replace(folders, only_trained=0).note(key)
