@@ -19,7 +19,6 @@ from fmkit.config.schema.commands import EvalConfig
 from fmkit.config.schema.task import SelfSupervisedConfig
 from fmkit.core import console
 from fmkit.core.errors import ConfigError, DataError, join_names, plural
-from fmkit.core.files import display_path
 from fmkit.core.modalities import modality_entry
 from fmkit.evaluation import write
 from fmkit.store import run_dir, run_index
@@ -181,8 +180,6 @@ def _data(
     if not is_new and split != "all" and _SPLITTING.isdisjoint(differing):
         recorded = write.recorded_ids(run.folder, "-".join(filter(None, [split, objective])))
     read_config = _without_absent_columns(config.data)
-    if "root" in differing and "image_root" not in differing:
-        read_config = _with_own_photos(read_config, trained_on)
     data = load.for_evaluation(
         read_config, config.runtime, seed or 0, split if recorded is None else "all"
     )
@@ -222,19 +219,6 @@ def _without_absent_columns(data: DataConfig) -> DataConfig:
     columns_there = [name for name in columns if name in present]
     changes: dict[str, Any] = {"label_columns": columns_there or columns}
     return dataclasses.replace(data, **changes)
-
-
-def _with_own_photos(data: DataConfig, trained_on: Any) -> DataConfig:
-    """The config of a new table of photos with the folder that they are in, near the table."""
-    from fmkit.config.schema.data import ImageTableData
-    from fmkit.data.sources import photo_folders
-
-    if not (isinstance(data, ImageTableData) and isinstance(trained_on, ImageTableData)):
-        return data
-    data, note = photo_folders.for_evaluation(data, trained_on)
-    if note:
-        console.info(f"{display_path(data.root)}: {note}")
-    return data
 
 
 def _own_split(

@@ -11,7 +11,8 @@ from fmkit.config import command_line, compose, user_overrides
 from fmkit.config.command_line import CommandLine
 from fmkit.config.preflight import check
 from fmkit.config.registry import COMMAND_WORDS, tasks
-from fmkit.config.saved_config import for_objective, overrides, quote
+from fmkit.config.saved_config import for_objective, overrides, quote, section
+from fmkit.config.schema.data import ImageTableData
 from fmkit.core import console, machine, registry
 from fmkit.core.errors import ConfigError, FmkitError
 from fmkit.core.files import display_path
@@ -107,8 +108,11 @@ def inherit(
     words = [f"{key}={quote(str(run.folder.absolute()))}"]
     objective = line.value("objective")  # of a joint run: whose data to use
     config = for_objective(run.config(), None if objective is None else str(objective))
+    own_folder = _photos_of_new_table(line, config) if "data" in inherited else None
+    user_keys |= set() if own_folder is None else {"data.image_root"}
     for group in inherited:
         words.extend(overrides(config, group, user_keys | {"model.weights"}))
+    words += [f"data.image_root={quote(own_folder)}"] if own_folder else []
     if "model" in inherited and "model.weights" not in user_keys:
         words.append("model.weights=none")  # they all come from the run
     if inherited and not line.shows_only:
@@ -116,6 +120,25 @@ def inherit(
     pairs = zip(line.words, line.overrides, strict=True)
     typed = [word for word, override in pairs if override.key_or_group != key]
     return command_line.parse(line.command, [*line.flags, *words, *typed])
+
+
+def _photos_of_new_table(line: CommandLine, config: Mapping[str, Any]) -> str | None:
+    """The folder of the photos of a new table for data as in a run; None where that is the run's.
+
+    Empty is the table's own folder.
+    """
+    root, data = line.value("data.root"), config.get("data")
+    is_table = isinstance(data, dict) and data.get("name") == ImageTableData.name
+    if not is_table or not isinstance(root, str) or "data.image_root" in line.named():
+        return None
+    from fmkit.data.sources import photo_folders
+
+    learned = section(config, "data")
+    column = line.value("data.path_column") or learned.path_column
+    folder, note = photo_folders.image_root(root, str(column), learned)
+    if note and not line.shows_only:
+        console.info(f"{display_path(root)}: {note}")
+    return folder
 
 
 def allowed_names(file: Any = None) -> dict[str, list[str]]:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from kept_runs import kept_run
+from PIL import Image
 from whole_runs import make_examples
 
 from fmkit.cli import main
@@ -61,6 +63,27 @@ def test_a_path_replaces_the_data_of_the_run_in_init(typed):
     _, config, _ = typed(f"finetune photos init={folder} data.root=photos")
     assert config["data"]["root"] == "photos"
     assert config["model"]["name"] == RunReader(folder).config()["model"]["name"]
+
+
+@pytest.mark.parametrize("command", ["finetune init=", "eval run="])
+def test_a_new_table_has_its_own_photos_whatever_the_run_learned_from(command, typed, tmp_path):
+    run = kept_run("images", tmp_path)
+    config = (run / "config.yaml").read_text().replace("name: image_folder", "name: image_table")
+    config = config.replace("outside_links: false", f"image_root: {tmp_path}/cars/img")
+    config = config.replace(f"{tmp_path}/photos", f"{tmp_path}/cars/cars.csv")
+    (run / "config.yaml").write_text(config)
+    for folder in ("cars/img", "april/img", "may", "june"):
+        (tmp_path / folder).mkdir(parents=True)
+    for photo in ("cars/img/0.png", "april/img/0.png", "may/0.png"):
+        Image.new("RGB", (4, 4)).save(tmp_path / photo)
+    expected = {"april": f"{tmp_path}/april/img", "may": None, "june": f"{tmp_path}/cars/img"}
+    for month, folder in expected.items():
+        (tmp_path / month / "new.csv").write_text("path,label\n0.png,a\n")
+        code, config, _ = typed(f"{command}{run} data.root={month}/new.csv")
+        assert code == 0
+        assert config["data"]["image_root"] == folder
+    _, config, _ = typed(f"{command}{run} data.root=april/new.csv data.image_root=cars/img")
+    assert config["data"]["image_root"] == "cars/img"
 
 
 def test_another_tools_name_of_a_model_is_its_settings(typed, capsys):

@@ -27,6 +27,7 @@ _AMOUNT = re.compile(
 )
 _SAME = {"€": "EUR", "£": "GBP", "₹": "INR"}
 _NEARLY = 0.9
+_LONGEST = 100  # characters
 _CONVERT = (
     "Write all of them as plain numbers, such as 1000.50, and the unit into the column's name."
 )
@@ -34,7 +35,7 @@ _CONVERT = (
 
 def _pattern(decimal: str, thousands: str) -> re.Pattern[str]:
     return re.compile(
-        rf"\d{{1,3}}(?:[{thousands}'’{_SPACES}]\d{{3}})+(?:{decimal}\d+)?|\d*{decimal}?\d+"
+        rf"\d{{1,3}}(?:[{thousands}'’{_SPACES}]\d{{3}})+(?:{decimal}\d+)?|\d*{decimal}\d+|\d+"
     )
 
 
@@ -53,7 +54,7 @@ class Amount(NamedTuple):
 
 def amount(text: str) -> Amount | None:
     """The number with a unit that a text is; None where it is something else."""
-    match = _AMOUNT.fullmatch(text.strip())
+    match = _AMOUNT.fullmatch(text.strip()) if len(text) < _LONGEST else None
     if match is None or bool(match["before"]) == bool(match["after"]):
         return None
     if match["sign"] and match["inner"]:

@@ -16,6 +16,14 @@ from fmkit.data.formats.text_files import nonempty_lines, read_text
 JSON_LINES = (".jsonl", ".ndjson")
 """How names of files with a JSON value per line end."""
 
+_PARTS = (
+    "messages", "conversation", "conversations", "turns", "paragraphs", "qas", "answers",
+    "annotations", "completions", "entities", "spans", "ner", "label", "labels", "tokens",
+    "options", "choices",
+)  # fmt: skip
+"""Keys of lists that are parts of one record, and not records."""
+_DEEPEST = 5  # objects in objects that are searched
+
 
 class Record(NamedTuple):
     """A record of a file.
@@ -57,14 +65,7 @@ def json_file(
     except (RecursionError, ValueError) as error:  # ValueError: a number of thousands of digits
         raise UnusableInput("not_text", f"JSON that cannot be read: {error}") from None
     if isinstance(value, dict):
-        is_record = record_key in value if record_key else is_one_line
-        value = (
-            coco_rows(value)
-            or _pandas_rows(value)
-            or value.get(list_key)
-            or ([] if record_key in value else _only_list(value))
-            or ([value] if is_record and not _is_table_of_lists(value) else value)
-        )
+        value = _rows(value, list_key, record_key, is_one_line)
     if not isinstance(value, list):
         shown = f"a {type(value).__name__}"
         if isinstance(value, dict):
@@ -78,12 +79,17 @@ def json_file(
         yield Record(number, record)
 
 
-_PARTS = (
-    "messages", "conversations", "turns", "paragraphs", "qas", "answers", "annotations",
-    "completions", "entities", "spans", "ner", "label", "labels", "tokens", "options", "choices",
-)  # fmt: skip
-"""Keys of lists that are parts of one record, and not records."""
-_DEEPEST = 5  # objects in objects that are searched
+def _rows(value: dict[str, Any], list_key: str, record_key: str, is_one_line: bool) -> Any:
+    """The records of an object that is a whole file; the object where it has none."""
+    if rows := coco_rows(value) or _pandas_rows(value):
+        return rows
+    if isinstance(value.get(list_key), list):
+        return value[list_key]
+    if record_key in value:
+        return [value]
+    if rows := _only_list(value):
+        return rows
+    return [value] if is_one_line and not record_key and not _has_texts_in_lists(value) else value
 
 
 def _only_list(value: dict[str, Any]) -> list[Any]:
@@ -103,7 +109,7 @@ def _lists(value: dict[str, Any], depth: int) -> Iterator[list[Any]]:
             yield from _lists(inner, depth - 1)
 
 
-def _is_table_of_lists(value: dict[str, Any]) -> bool:
+def _has_texts_in_lists(value: dict[str, Any]) -> bool:
     """Whether all values are lists, some of texts with spaces: columns, or texts by class."""
     lists = [*value.values()]
     if not lists or not all(isinstance(inner, list) and len(inner) > 1 for inner in lists):
@@ -125,13 +131,14 @@ def _pandas_rows(value: dict[str, Any]) -> list[dict[str, Any]]:
     if not inner or not all(isinstance(cells, dict) and cells for cells in inner):
         return []
     keys = inner[0].keys()
-    has_rows_inside = all(key.isdecimal() for key in keys) or len(keys) >= len(inner)
-    if has_rows_inside:
+    are_numbered = all(map(str.isdecimal, keys))
+    if are_numbered or (len(keys) >= len(inner) and not all(map(str.isdecimal, value))):
         if any(cells.keys() != keys for cells in inner):
             return []
         return [{name: cells[key] for name, cells in value.items()} for key in keys]
-    shared = set.intersection(*({*cells} for cells in inner))  # an API leaves out empty cells
-    return inner if shared else []
+    names_of_rows = [{*cells} for cells in inner]  # an API leaves out empty cells
+    shared, all_names = set.intersection(*names_of_rows), set.union(*names_of_rows)
+    return inner if 2 * len(shared) >= len(all_names) else []
 
 
 def json_reason(error: Exception) -> str:

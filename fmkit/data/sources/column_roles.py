@@ -178,6 +178,18 @@ def _content_and_labels(
         result.keys["split_column"] = split
         used.add(split)
     rest = [name for name in columns if name not in used and not _are_objects(columns[name])]
+    _add_labels(result, columns, rest, chosen, example)
+    return result
+
+
+def _add_labels(
+    result: Roles,
+    columns: Columns,
+    rest: Sequence[str],
+    chosen: Mapping[str, Any],
+    example: str,
+) -> None:
+    """Add the columns of labels, out of the rest of the columns, to what a table is."""
     flags = [name for name in rest if _are_flags(columns[name])]
     label = _own(columns, chosen, "label_column") or _responses(columns)
     label = label or _label_column(columns, rest, example)
@@ -198,7 +210,6 @@ def _content_and_labels(
         if label == _responses(columns) and all(len(answers) == 1 for answers in lists):
             result.task = ""  # of one annotator each
         result.keys |= {"label_separator": separator} if separator else {}
-    return result
 
 
 def _refuse_photo_bytes(columns: Columns) -> None:

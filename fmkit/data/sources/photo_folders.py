@@ -12,10 +12,11 @@ from typing import Any
 
 from fmkit.config.schema.data import ImageTableData
 from fmkit.core.errors import ConfigError, DataError, plural
-from fmkit.core.files import display_path, is_ignored
+from fmkit.core.files import display_path
 from fmkit.data.formats.tables import ENDINGS, read
 from fmkit.data.images.image_file import EXTENSIONS
 from fmkit.data.sources.paths import find_file
+from fmkit.data.sources.split_folders import subfolders
 from fmkit.data.sources.table_files import tables_at
 from fmkit.data.split_names import split_of
 
@@ -24,12 +25,9 @@ _PROBED = 5  # paths of a table that are looked for in every folder beside it
 
 def folders_beside(table: Path) -> list[Path]:
     """The folders in that of a table; those with the name of its split come first."""
-    entries = (entry for entry in table.parent.iterdir() if not is_ignored(entry.name))
     split = split_of(table.name)
-    return sorted(
-        (entry for entry in entries if entry.is_dir()),
-        key=lambda entry: (not split or split_of(entry.name) != split, entry.name),
-    )
+    names = sorted(subfolders(table.parent), key=lambda name: not split or split_of(name) != split)
+    return [table.parent / name for name in names]
 
 
 def photo_folder(table: Path, names: Sequence[str], like: Path | None = None) -> Path | None:
@@ -125,28 +123,34 @@ def _as_in_training(table: Path, trained: Path, learned: Any) -> Path:
     return Path(os.path.normpath(table.parent / os.path.relpath(trained, start)))
 
 
-def for_evaluation(config: ImageTableData, learned: Any) -> tuple[ImageTableData, str]:
-    """The config of a new table with the folder of its photos, and what to tell the user.
+def image_root(root: str, path_column: str, learned: ImageTableData) -> tuple[str | None, str]:
+    """The folder of the photos of a new table, and what to tell the user.
 
-    All photos are in one folder: that of training where none is near the table.
+    All are in one folder: that of training where none is near the table.
 
     Args:
-        config: with `image_root` as in training.
+        root: the table, or a folder of tables.
+        path_column: of the table.
         learned: the config of the data that the run was trained on.
+
+    Returns:
+        None where it is as in training, empty where it is the table's own folder.
     """
     try:
-        tables = [table.path for table in tables_at(config.root, [], lambda *_: True)[0]]
+        tables = [table.path for table in tables_at(root, [], lambda *_: True)[0]]
         names = [
-            row.cells.get(config.path_column, "")
+            row.cells.get(path_column, "")
             for table in tables
             if table.parent == tables[0].parent
-            for row in read(table, [config.path_column], "", header=config.header)
+            for row in read(table, [path_column], "", header=learned.header)
         ]
     except (ConfigError, DataError):  # reported where the table is read
-        return config, ""
+        return None, ""
     folders, key = new_folders(tables[0], names, learned), "data.image_root"
+    if learned.image_root and folders.own == Path(learned.image_root):
+        return None, ""
     is_own = any(find_file(folders.own, name, EXTENSIONS) for name in relative_names(names))
     if folders.trained and folders.only_trained and not is_own:
-        return config, folders.note(key)
-    image_root = None if folders.own == tables[0].parent else str(folders.own)
-    return replace(config, image_root=image_root), replace(folders, only_trained=0).note(key)
+        return None, folders.note(key)
+    folder = "" if folders.own == tables[0].parent else str(folders.own)
+    return folder, replace(folders, only_trained=0).note(key)

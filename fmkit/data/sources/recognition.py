@@ -221,7 +221,7 @@ def _photos(request: Request, folder: Path, contents: _Contents) -> Recognised:
             f"{shown} has {plural(loose + nested, 'photo')} and nothing that says what is in them.",
             "Put the photos of each class into a folder named after it, or add a table with a "
             f"column of file names and one of labels. Without labels: fmkit pretrain {shown}"
-            + (f". Of what is in {tables[0].name}: name that file." if tables else ""),
+            + (f". To learn from {tables[0].name}: name that file." if tables else ""),
         )
     return recognised("photos", folder, "photos without labels")
 

@@ -1,5 +1,6 @@
 """What the columns of a table are for, with what is beside it: the photos that it names."""
 
+import contextlib
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -206,7 +207,7 @@ def _column_of_ids(
             if not all(name.isdecimal() for name in names):
                 return column, ""
             texts = text_column({name: cells for name, cells in columns.items() if name != column})
-            numbers = _whole_column(path, column, format)
+            numbers = _whole_column(path, column, format) or list(map(str, values))
             if not _are_photos(folder, numbers):
                 continue
             if texts is None and _are_all_photos(folder, numbers):
@@ -219,9 +220,12 @@ def _column_of_ids(
 
 
 def _whole_column(path: Path, column: str, format: Mapping[str, Any]) -> list[str]:
+    """The cells of a column in all rows; none where these cannot be read."""
     options = {key: format[key] for key in _FORMAT if key in format}
-    rows = records(path, **options, list_key="data", columns=[column])
-    return [str(row.value.get(column, "")) for row in rows if isinstance(row.value, dict)]
+    with contextlib.suppress(UnusableInput):
+        rows = records(path, **options, list_key="data", columns=[column])
+        return [str(row.value.get(column, "")) for row in rows if isinstance(row.value, dict)]
+    return []
 
 
 def _are_photos(folder: Path, names: Sequence[str]) -> bool:

@@ -356,10 +356,10 @@ class UsableRows:
         return files
 
     def _first_rows(self, file: TableFile) -> list[Row]:
-        config, columns = self._config, self.list_columns
+        config, lists = self._config, self.list_columns
         encoding, quotes = getattr(config, "encoding", "utf-8"), getattr(config, "quotes", True)
         rows = tables.read(
-            file.path, columns, "", encoding, quotes, None, columns, header=config.header
+            file.path, self.columns, "", encoding, quotes, None, lists, header=config.header
         )
         with contextlib.suppress(DataError, ConfigError):  # reported where all rows are read
             return [*itertools.islice(rows, _LOOKED_AT)]

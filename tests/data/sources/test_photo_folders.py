@@ -8,7 +8,7 @@ from PIL import Image
 from fmkit.config.schema.commands import PredictConfig
 from fmkit.config.schema.data import ImageTableData
 from fmkit.data.predict_photos import read_photos
-from fmkit.data.sources.photo_folders import folders_beside, for_evaluation
+from fmkit.data.sources.photo_folders import folders_beside, image_root
 from fmkit.data.sources.registry import collect
 
 NAMES = ("0.png", "1.png")
@@ -42,7 +42,9 @@ def predicted(path, learned, **keys):
 
 
 def evaluated(path, learned):
-    config, note = for_evaluation(dataclasses.replace(learned, root=str(path)), learned)
+    folder, note = image_root(str(path), "path", learned)
+    folder = learned.image_root if folder is None else folder or None
+    config = dataclasses.replace(learned, root=str(path), image_root=folder)
     return list(collect(config).content.paths), note
 
 
