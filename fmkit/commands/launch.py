@@ -109,7 +109,8 @@ def inherit(
     objective = line.value("objective")  # of a joint run: whose data to use
     config = for_objective(run.config(), None if objective is None else str(objective))
     own_folder = _photos_of_new_table(line, config) if "data" in inherited else None
-    user_keys |= set() if own_folder is None else {"data.image_root"}
+    if own_folder is not None:
+        user_keys |= {"data.image_root"}
     for group in inherited:
         words.extend(overrides(config, group, user_keys | {"model.weights"}))
     words += [f"data.image_root={quote(own_folder)}"] if own_folder else []

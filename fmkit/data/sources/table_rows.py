@@ -212,7 +212,8 @@ class NumberCells(LabelReader):
 
     def read(self, cells: Mapping[str, str]) -> tuple[tuple[float, ...], list[str]]:
         """The numbers of one row."""
-        numbers, problems = [], []
+        numbers: list[float] = []
+        problems: list[str] = []
         for column in self.columns:
             text, reason = cells[column], ""
             if text and (format := self._formats.get(column)):
