@@ -223,7 +223,8 @@ def _photos(request: Request, folder: Path, contents: _Contents) -> Recognised:
             f"column of file names and one of labels. Without labels: fmkit pretrain {shown}"
             + (f". To learn from {tables[0].name}: name that file." if tables else ""),
         )
-    return recognised("photos", folder, "photos without labels")
+    unread = f" ({join_names([path.name for path in tables], 3)} not read)" if tables else ""
+    return recognised("photos", folder, f"photos without labels{unread}")
 
 
 def _table_of_photos(request: Request, folder: Path, contents: _Contents) -> Recognised | None:

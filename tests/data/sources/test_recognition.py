@@ -421,6 +421,8 @@ def test_numbers_of_rows_are_not_names_of_photos_beside_a_table_of_texts(tmp_pat
     with pytest.raises(DataError, match="40 photos") as raised:  # of both, neither is the data set
         recognise(Request("data"), tmp_path)
     assert "To learn from tickets.csv: name that file" in raised.value.hint
+    reason = recognise(Request("data", needs_labels=False), tmp_path).reason
+    assert reason == "photos without labels (tickets.csv not read)"
     table(tmp_path, path.name, id=range(40), label=["tabby cat", "grey dog"] * 20)
     assert recognise(Request("tickets.csv"), path).settings["data.path_column"] == "id"
     table(tmp_path, path.name, id=range(40), grade=["tabby cat", "grey dog"] * 20)
