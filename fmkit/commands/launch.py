@@ -11,7 +11,13 @@ from fmkit.config import command_line, compose, user_overrides
 from fmkit.config.command_line import CommandLine
 from fmkit.config.preflight import check
 from fmkit.config.registry import COMMAND_WORDS, tasks
-from fmkit.config.saved_config import for_objective, overrides, quote, section
+from fmkit.config.saved_config import (
+    for_objective,
+    overrides,
+    quote,
+    section,
+    shell_setting,
+)
 from fmkit.config.schema.data import ImageTableData
 from fmkit.core import console, machine, registry
 from fmkit.core.errors import ConfigError, FmkitError
@@ -183,7 +189,9 @@ def require_plugins(
         values = config.get(group)
         name = values.get("name") if isinstance(values, dict) else None
         if name is not None and name not in allowed[f"{group}.name"]:
-            option = f"plugins={display_path(file)}" if isinstance(file, str) else "plugins=FILE"
+            option = "plugins=FILE"
+            if isinstance(file, str):
+                option = shell_setting("plugins", display_path(file))
             raise ConfigError(
                 f"run {run.id} has {group}={name}, which is neither fmkit's nor an installed "
                 "package's.",

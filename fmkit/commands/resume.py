@@ -1,6 +1,7 @@
 """`fmkit resume`: continue an interrupted run, or train a finished one longer."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -105,7 +106,8 @@ def _find(text: str, runs_dir: Path) -> Path:
         if jobs:
             raise ArtifactError(
                 f"{shown} is a sweep, with the jobs {join_names(jobs)}.",
-                f"Resume one of them: fmkit resume {files.display_path(folder / jobs[0])}",
+                f"Resume one of them: fmkit resume "
+                f"{shlex.quote(files.display_path(folder / jobs[0]))}",
             )
         raise ArtifactError(
             f"{shown} has no {run_dir.STATUS}: it is not a run, or the run was stopped before it "

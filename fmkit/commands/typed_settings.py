@@ -1,7 +1,5 @@
 """What people type first, as the settings it stands for: `photos`, `model=bert-base-uncased`."""
 
-import re
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 from fmkit.config import command_line, compose, user_overrides
 from fmkit.config.command_line import CommandLine
 from fmkit.config.registry import COLUMN_LABELS, GROUPS, config_class, task_entry, tasks
-from fmkit.config.saved_config import quote
+from fmkit.config.saved_config import setting, shell_setting, shell_word
 from fmkit.config.schema.keys import field_types
 from fmkit.core import console
 from fmkit.core.errors import ConfigError, closest_names, join_names, short_repr
@@ -17,8 +15,6 @@ from fmkit.core.files import display_path, matching_paths
 from fmkit.models.hub import preset_list
 from fmkit.store import run_index
 from fmkit.store.run_reader import RunReader
-
-_PLAIN = re.compile(r"[\w./-]+")
 
 
 def with_model_settings(line: CommandLine, models: Sequence[str]) -> CommandLine:
@@ -55,7 +51,7 @@ def with_data_settings(line: CommandLine) -> CommandLine:
         return line
     typed = line.paths[0] if line.paths else str(root)
     if "data" in named or (not line.paths and "init" in named):
-        added = [_word("data.root", typed)] if line.paths else []
+        added = [setting("data.root", typed)] if line.paths else []
     else:
         added = _recognised(line, typed, _existing(line, typed), named)
     pairs = zip(line.words, line.overrides, strict=True)
@@ -88,9 +84,9 @@ def _recognised(line: CommandLine, typed: str, path: Path, named: set[str]) -> l
         and (key not in named or key == "data.root")
         and value != getattr(config, key.removeprefix(prefix), None)
     }
-    words = [_word(key, value) for key, value in settings.items()]
+    words = [setting(key, value) for key, value in settings.items()]
     if not line.shows_only:
-        console.info(f"{typed}: {result.reason}, as with: {' '.join(map(_shell_word, words))}")
+        console.info(f"{typed}: {result.reason}, as with: {' '.join(map(shell_word, words))}")
     return words
 
 
@@ -125,7 +121,7 @@ def _existing(line: CommandLine, typed: str) -> Path:
         raise ConfigError(
             f"{short_repr(typed)} fits {len(paths)} paths: {shown}.",
             "Name one of them, or the folder that they are in. To read several files, name the "
-            f"source, too: data=text_lines {shlex.quote(f'data.root={typed}')}",
+            f"source, too: data=text_lines {shell_setting('data.root', typed)}",
         )
     path = Path(paths[0])
     if path.exists():
@@ -141,23 +137,15 @@ def _existing(line: CommandLine, typed: str) -> Path:
     if not line.paths:
         hint = "Check its spelling, and that of a source, if it needs one: data=image_folder"
     if close:
-        hint = f"Did you mean {' or '.join(close)}? {_as_typed(line).replace(typed, close[0])}"
+        words = [word.replace(typed, close[0]) for word in [*line.paths, *line.words]]
+        hint = f"Did you mean {' or '.join(close)}? {_command(line, words)}"
     key = "" if line.paths else "data.root: "
     raise ConfigError(f"{key}{short_repr(typed)}: no such file or folder.", hint)
 
 
 def _as_typed(line: CommandLine) -> str:
-    return shlex.join(["fmkit", line.command, *line.paths, *line.words])
+    return _command(line, [*line.paths, *line.words])
 
 
-def _word(key: str, value: Any) -> str:
-    values = value if isinstance(value, list) else [value]
-    if not all(isinstance(text, str) and _PLAIN.fullmatch(text) for text in values):
-        return f"{key}={quote(value)}"
-    return f"{key}=[{','.join(values)}]" if isinstance(value, list) else f"{key}={value}"
-
-
-def _shell_word(word: str) -> str:
-    """An override as one types it in a shell: quotes that Hydra reads are inside others."""
-    is_simple = "'" in word and not set('"$`\\!') & set(word)
-    return f'"{word}"' if is_simple else shlex.quote(word)
+def _command(line: CommandLine, words: Sequence[str]) -> str:
+    return " ".join(["fmkit", line.command, *map(shell_word, words)])

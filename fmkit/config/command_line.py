@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from fmkit.config import yaml_files
+from fmkit.config.saved_config import shell_setting
 from fmkit.core import safe_yaml, sanitize
 from fmkit.core.errors import ConfigError, combine_messages, received, short_repr
 
@@ -267,10 +268,9 @@ def _unreadable(word: str) -> str:
     message = f"cannot read the value of {key!r}: {short_repr(value)}."
     if len(value) > 200:
         return f"{message} Quote what has spaces or special characters."
-    quoted = value.replace("'", "\\'")
     return (
         f"{message} Quote what has spaces or special characters twice, once for Hydra and once for "
-        f"the shell: \"{key}='{quoted}'\""
+        f"the shell: {shell_setting(key, value)}"
     )
 
 

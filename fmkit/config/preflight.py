@@ -7,7 +7,6 @@ files by itself, compares every key and value with the schema, and reports all p
 """
 
 import re
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from fmkit.config.registry import (
     config_class,
     config_classes,
 )
+from fmkit.config.saved_config import shell_setting, shell_word
 from fmkit.config.schema.keys import field_types
 from fmkit.config.schema.stage import PhaseConfig
 from fmkit.config.yaml_files import Assignment, ConfigFile
@@ -106,7 +106,7 @@ class _Explainer:
         words = [*self.line.flags]
         words += [self.corrections.get(word, word) for word in self.line.words]
         typed = COMMAND_WORDS.get(self.line.command, self.line.command)
-        return f"Type: fmkit {typed} {shlex.join(words)}"
+        return f"Type: fmkit {typed} {' '.join(map(shell_word, words))}"
 
     def _correct(self, key: str, new: str) -> None:
         """Keep the correction of the typed word that sets a key: its key, or all of it."""
@@ -148,7 +148,7 @@ class _Explainer:
         info, kind = suggest.declaration(key, self.command, types)
         misread = rules.reading_problem(info, kind, value, assignment.text)
         if misread and not assignment.where:  # the shell takes the outer quotes off
-            misread += f", inside others: \"{key}='{assignment.text}'\""
+            misread += f", inside others: {shell_setting(key, assignment.text)}"
         problem = f"{key}: {misread}" if misread else ""
         return problem or rules.value_problem(key, info, value, self.names)
 

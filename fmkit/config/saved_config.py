@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shlex
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -12,6 +13,9 @@ from fmkit.config.schema.keys import field_types
 from fmkit.config.schema.task import JointConfig, ObjectiveConfig
 from fmkit.core.errors import ArtifactError, ConfigError, received
 from fmkit.core.files import input_path
+
+_PLAIN = re.compile(r"(?!(null|true|false|inf|nan)$)(\.{0,2}/)?[a-z_][a-z0-9_./-]*", re.IGNORECASE)
+"""Texts that Hydra reads as they are, without quotes."""
 
 _OLDER = {"data": {"refit": "false"}}
 """By group, what keys mean that a run of an earlier version does not have; others their default."""
@@ -177,3 +181,22 @@ def _in_quotes(text: str) -> str:
     escaped = re.sub(r"(\\*)'", lambda match: match[1] * 2 + "\\'", text)
     trailing = len(escaped) - len(escaped.rstrip("\\"))
     return "'" + escaped + "\\" * trailing + "'"
+
+
+def setting(key: str, value: Any) -> str:
+    """A key and its value as an override, in quotes only where Hydra wants them."""
+    values = value if isinstance(value, list) else [value]
+    if not all(isinstance(text, str) and _PLAIN.fullmatch(text) for text in values):
+        return f"{key}={quote(value)}"
+    return f"{key}=[{','.join(values)}]" if isinstance(value, list) else f"{key}={value}"
+
+
+def shell_word(word: str) -> str:
+    """An override as one types it in a shell: quotes that Hydra reads are inside others."""
+    is_simple = "'" in word and not set('"$`\\!\n') & set(word)
+    return f'"{word}"' if is_simple else shlex.quote(word)
+
+
+def shell_setting(key: str, value: Any) -> str:
+    """A key and its value as one types them in a shell, whatever characters the value has."""
+    return shell_word(setting(key, value))

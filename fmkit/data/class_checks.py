@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fmkit.config.saved_config import shell_setting
 from fmkit.config.schema.data import DataConfig
 from fmkit.core.errors import join_names
 from fmkit.core.files import display_path
@@ -56,7 +57,7 @@ def _inner_folders_hint(examples: Examples, config: DataConfig) -> str:
         return ""
     root = display_path(Path(str(getattr(config, "root", ""))) / name)
     names = join_names(sorted(inner), SHOWN)
-    return f"If the folders in it ({names}) are the classes or splits: data.root={root}"
+    return f"If the folders in it ({names}) are the classes or splits: {shell_setting('data.root', root)}"
 
 
 def small_class_message(labels: np.ndarray, classes: Sequence[str], needed: int) -> str:

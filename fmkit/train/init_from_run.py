@@ -120,7 +120,7 @@ def _open_same_model(run: RunReader, config: TrainConfig, backbone: Backbone) ->
     ):
         raise ConfigError(  # each token would get another one's vector
             f"init: run {run.id} was trained with another tokenizer than this model has.",
-            f"Use the run's: model.tokenizer={folder}, or remove model=.",
+            f"Use the run's: {saved_config.shell_setting('model.tokenizer', str(folder))}, or remove model=.",
         )
     return before
 

@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
+from fmkit.config.saved_config import shell_word
 from fmkit.core.errors import ArtifactError, ConfigError, DataError, FmkitError, ResourceError
 
 _PROPOSAL = re.compile(
@@ -21,9 +22,18 @@ _PROPOSAL = re.compile(
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n\s*")
 _CLAUSE = re.compile(r"; |,? or (?=\S)")
-_SETTING = re.compile(r"(?<![\w.=/-])([a-z_]+(?:\.[a-z_]+)*)=('[^']*'|\[[^\]]*\]|[^\s,;()`\"]+)")
+_KEY = r"(?<![\w.=/-])([a-z_]+(?:\.[a-z_]+)*)="
+_QUOTED = re.compile(
+    rf"""\"{_KEY}[^"]*"|'{_KEY}(?:[^']|'"'"')*'|{_KEY}'(?:[^'\\]|\\['\\]|\\(?!['\\]))*'"""
+)
+"""A setting in the quotes of a shell, of a shell around those of Hydra, or of Hydra."""
+_SETTING = re.compile(rf"{_QUOTED.pattern}|{_KEY}(?:\[[^\]]*\]|[^\s,;()`\"]+)")
+_PLACEHOLDER = re.compile(r"'?(BLOCK|COLUMN|DIR|FILE|FOLDER|MODEL|NAME|PATH|RUN|TEXT)'?")
+"""Values that stand for one, so that the line would not run as it is."""
 _NUMBER = re.compile(r"^\d+\. ", re.MULTILINE)  # before each of several problems
-_COMMAND = re.compile(r"\bfmkit \w+ [^.\n]*=")  # the message has a whole command already
+_COMMAND = re.compile(
+    r"\bfmkit \w+ (?:[^.\n]|\.(?=\S))*="
+)  # the message has a whole command already
 
 
 _REFUSALS = tuple(kind.exit_code for kind in (ConfigError, DataError, ArtifactError, ResourceError))
@@ -38,11 +48,13 @@ def add_corrected_line(error: FmkitError, command: str, words: Sequence[str]) ->
     """
     if error.exit_code not in _REFUSALS or _COMMAND.search(str(error)):
         return
-    if settings := _settings_in(error, command):
+    settings = _settings_in(error, command)
+    values = (setting.partition("=")[2] for setting in settings.values())
+    if settings and not any(map(_PLACEHOLDER.fullmatch, values)):
         corrected = [settings.pop(_key(word), word) for word in words]
         corrected += settings.values()
         if corrected != list(words):
-            line = f"Type: {shlex.join(['fmkit', *corrected])}"
+            line = f"Type: fmkit {' '.join(map(shell_word, corrected))}"
             error.hint = f"{error.hint}\n{line}".lstrip()
 
 
@@ -79,13 +91,24 @@ def _first_settings(text: str, is_hint: bool) -> list[tuple[str, str]]:
 
     In a hint a sentence may also begin with the setting, to say what it does.
     """
-    for sentence in _SENTENCE.split(text):
+    for sentence in _parts(_SENTENCE, text):
         if _PROPOSAL.match(sentence) or (is_hint and _SETTING.match(sentence)):
-            for clause in _CLAUSE.split(sentence):
+            for clause in _parts(_CLAUSE, sentence):
                 settings: dict[str, str] = {}
-                for key, value in _SETTING.findall(clause):
-                    if not value.startswith(".."):
-                        settings.setdefault(key, f"{key}={value.rstrip('.:')}")
+                for match in _SETTING.finditer(clause):
+                    is_quoted = match[0][0] in "\"'"
+                    setting = shlex.split(match[0])[0] if is_quoted else match[0].rstrip(".:")
+                    key, _, value = setting.partition("=")
+                    if value and not value.startswith(".."):
+                        settings.setdefault(key, setting)
                 if settings:
                     return list(settings.items())
     return []
+
+
+def _parts(divider: re.Pattern[str], text: str) -> list[str]:
+    """A text divided, but not inside the quotes of a setting."""
+    masked = _QUOTED.sub(lambda match: "_" * len(match[0]), text)
+    bounds = [match.span() for match in divider.finditer(masked)]
+    starts, ends = [0, *(end for _, end in bounds)], [*(start for start, _ in bounds), len(text)]
+    return [text[start:end] for start, end in zip(starts, ends, strict=True)]

@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 
 from fmkit.config.registry import evaluators
+from fmkit.config.saved_config import shell_setting
 from fmkit.core import files
 from fmkit.core.console import escape_markup, stdout
 from fmkit.core.errors import join_names, plural
@@ -228,8 +229,9 @@ def vocabulary(notes: dict[str, Any], longest: Sequence[str], folder: Path) -> N
     shown = [text if text.isprintable() else ascii(text)[1:-1] for text in longest]
     if shown:
         stdout.print(f"longest pieces: {escape_markup(' | '.join(shown))}")
-    path = escape_markup(files.display_path(folder))
-    stdout.print(f"tokenizer: {path}, for model=small_bert or small_gpt: model.tokenizer={path}")
+    path = files.display_path(folder)
+    line = f"tokenizer: {path}, for model=small_bert or small_gpt: "
+    stdout.print(escape_markup(f"{line}{shell_setting('model.tokenizer', path)}"))
 
 
 def sweep(folder: Path, jobs: Sequence[tuple[list[str], RunWriter]]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fmkit.config.saved_config import shell_setting
 from fmkit.core.errors import ConfigError, join_names
 from fmkit.data.formats.amounts import amount_format, are_amounts
 from fmkit.data.formats.cells import EXCEL_ERRORS, parse_cell
@@ -284,7 +285,7 @@ def _label_column(columns: Columns, rest: Sequence[str], example: str) -> str | 
     if len(possible) > 1:
         raise ConfigError(
             f"which column has the labels? It may be {' or '.join(possible[:5])}.",
-            f"Say which: {example} data.label_column={possible[0]}",
+            f"Say which: {example} {shell_setting('data.label_column', possible[0])}",
         )
     return possible[0] if len(possible) == 1 else None
 

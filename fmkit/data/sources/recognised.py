@@ -1,10 +1,12 @@
 """What a path was taken for, and what the user has said about it."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fmkit.config.saved_config import shell_setting
 from fmkit.core.files import display_path
 
 _LANGUAGE = {"task": "masked_lm", "stage": "continued", "model": "minilm"}
@@ -53,6 +55,17 @@ class Request:
     chosen: Mapping[str, Any] = field(default_factory=dict)
     needs_labels: bool = True
     line: str = "fmkit finetune"
+
+    def with_path(self, path: Path) -> str:
+        """The command line with another path in place of the one that was typed."""
+        shown, words = display_path(path), shlex.split(self.line)
+        places = {self.path: shlex.quote(shown)}
+        places |= {
+            word: shell_setting("data.root", shown)
+            for word in words
+            if word.startswith("data.root=")
+        }
+        return " ".join(places.get(word) or shlex.quote(word) for word in words)
 
 
 def recognised(source: str, path: Path, reason: str, **keys: Any) -> Recognised:

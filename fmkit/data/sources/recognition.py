@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fmkit.config.saved_config import shell_setting
 from fmkit.core.errors import ConfigError, DataError, join_names, plural
 from fmkit.core.files import display_path, is_ignored
 from fmkit.core.npz import open_npz
@@ -61,7 +62,7 @@ def _file(request: Request, path: Path) -> Recognised:
     if is_photo(path):
         raise DataError(
             f"{shown} is one photo, and a model learns from many.",
-            f"Name the folder of them. To predict it: fmkit predict run=last input={shown}",
+            f"Name the folder of them. To predict it: fmkit predict run=last {shell_setting('input', shown)}",
         )
     if name.endswith(_ARCHIVES):
         raise DataError(f"{shown} is an archive.", "Extract it, and name the folder.")
@@ -287,10 +288,9 @@ def _data_files(request: Request, folder: Path, files: Sequence[Path]) -> Recogn
             return _splits(request, folder, files)
     if source not in _TAKE_FOLDERS:
         names = join_names([path.name for path in files], 5)
-        line = request.line.replace(request.path, display_path(first))
         raise ConfigError(
             f"{display_path(folder)} has {len(files)} tables: {names}.",
-            f"Name the one to learn from: {line}",
+            f"Name the one to learn from: {request.with_path(first)}",
         )
     result.settings["data.root"] = display_path(folder)
     return result

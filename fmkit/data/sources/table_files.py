@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fmkit.config.saved_config import shell_setting
 from fmkit.core.errors import DataError, join_names, plural
 from fmkit.core.files import display_path, matching_paths
 from fmkit.data.findings import Finding, printable
@@ -82,7 +83,7 @@ def tables_at(
         why += (
             f"{join_names([repr(name) for name in needed], 3)} and cannot be measured: left out. "
         )
-        why += f"To predict: fmkit predict run=last input={display_path(folder / unlabelled[0])}"
+        why += f"To predict: fmkit predict run=last {shell_setting('input', display_path(folder / unlabelled[0]))}"
         findings.append(Finding("unlabelled_table", "", why, count=len(unlabelled)))
     return files, findings
 
