@@ -68,9 +68,10 @@ COMMAND_HELP: dict[str, CommandHelp] = {
             "fmkit eval run=last": "the test split of the newest finished run",
             "fmkit eval run=RUN split=val": "another split",
             "fmkit eval run=RUN objective=NAME": "another objective of a joint run",
-            "fmkit eval run=RUN data.root=new_photos":
+            "fmkit eval run=RUN new_photos":
                 "all of another folder; classes match by name",
-        }
+        },
+        "run=RUN [PATH] [KEY=VALUE ...]",
     ),
     "predict": CommandHelp(
         {

@@ -198,10 +198,12 @@ def _called(word: str) -> list[_Key]:
     """The keys of all commands and groups that are called so, here or by other tools."""
     from fmkit.config.suggest import SYNONYMS
 
-    names = {name.partition("=")[0] for name in SYNONYMS.get(word.lower(), (word,))}
     keys = [
         dataclasses.replace(key, options=[name]) for name in COMMAND_HELP for key in _own_keys(name)
     ]
+    names = {name.partition("=")[0] for name in SYNONYMS.get(word.lower(), (word,))}
+    if any(key.name == word for key in keys):
+        names = {word}
     keys += [key for group in TRAINING_GROUPS for key in _group_keys(group)]
     matching: dict[tuple[str, str, str], _Key] = {}
     for key in keys:

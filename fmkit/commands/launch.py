@@ -9,7 +9,7 @@ from fmkit.commands import typed_settings
 from fmkit.commands.output import failures
 from fmkit.config import command_line, compose, user_overrides
 from fmkit.config.command_line import CommandLine
-from fmkit.config.preflight import check
+from fmkit.config.preflight import check, settings_meant
 from fmkit.config.registry import COMMAND_WORDS, tasks
 from fmkit.config.saved_config import (
     for_objective,
@@ -82,9 +82,18 @@ def read_line(command: str, arguments: Sequence[str]) -> tuple[CommandLine, dict
 
     The second are the allowed names, as of `allowed_names`.
     """
-    line = typed_settings.with_data_settings(command_line.parse(command, arguments))
+    line = typed_settings.with_data_settings(parse_line(command, arguments))
     names = allowed_names(line.value("plugins"))
     return typed_settings.with_model_settings(line, names["model.name"]), names
+
+
+def parse_line(command: str, arguments: Sequence[str]) -> CommandLine:
+    """A command line as it was typed; flags of other tools are refused with the keys they mean."""
+
+    def meant(line: CommandLine, setting: str) -> list[str]:
+        return settings_meant(line, allowed_names(), setting)
+
+    return command_line.parse(command, arguments, meant)
 
 
 def inherit(
@@ -125,8 +134,10 @@ def inherit(
     if inherited and not line.shows_only:
         console.info(f"{' and '.join(inherited)} as in run {run.id}")
     pairs = zip(line.words, line.overrides, strict=True)
-    typed = [word for word, override in pairs if override.key_or_group != key]
-    return command_line.parse(line.command, [*line.flags, *words, *typed])
+    others = [word for word, override in pairs if override.key_or_group != key]
+    result = command_line.parse(line.command, [*line.flags, *words, *others])
+    result.typed = line.words
+    return result
 
 
 def _photos_of_new_table(line: CommandLine, config: Mapping[str, Any]) -> str | None:

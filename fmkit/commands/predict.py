@@ -9,7 +9,7 @@ from typing import Any
 
 from fmkit.commands import launch
 from fmkit.commands.output import json_output, result_tables
-from fmkit.config import command_line, saved_config
+from fmkit.config import saved_config
 from fmkit.config.registry import task_entry
 from fmkit.config.schema.commands import PredictConfig
 from fmkit.core import console, files, machine, registry
@@ -31,7 +31,7 @@ def predict(arguments: Sequence[str]) -> dict[str, Any] | None:
     Args:
         arguments: settings and flags; other words are inputs.
     """
-    line = command_line.parse("predict", arguments)
+    line = launch.parse_line("predict", arguments)
     if not line.paths:
         return launch.run_command("predict", arguments, predict_inputs)
     if line.value("input") is not None:

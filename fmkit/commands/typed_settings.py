@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from fmkit.config import command_line, compose, user_overrides
 from fmkit.config.command_line import CommandLine
@@ -50,7 +49,13 @@ def with_data_settings(line: CommandLine) -> CommandLine:
     if line.command not in command_line.TAKE_PATHS or not (line.paths or isinstance(root, str)):
         return line
     typed = line.paths[0] if line.paths else str(root)
-    if "data" in named or (not line.paths and "init" in named):
+    of_run = line.command == "eval"  # which names the settings of its data, too
+    if of_run and line.paths and "run" not in named:
+        raise ConfigError(
+            "run is missing: the model to evaluate.",
+            _command(line, ["run=last", *line.paths, *line.words]),
+        )
+    if "data" in named or of_run or (not line.paths and "init" in named):
         added = [setting("data.root", typed)] if line.paths else []
     else:
         added = _recognised(line, typed, _existing(line, typed), named)

@@ -5,7 +5,7 @@ import itertools
 import math
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -32,7 +32,7 @@ MAX_JOBS = 1_000
 MAX_DEPTH = 20
 """Brackets inside each other in one override."""
 
-TAKE_PATHS = ("pretrain", "finetune", "check")
+TAKE_PATHS = ("pretrain", "finetune", "check", "eval")
 """Commands that take the path of the data as a word, `fmkit finetune photos`."""
 
 TAKE_INPUTS = ("predict",)
@@ -61,6 +61,7 @@ class CommandLine:
     command: str
     flags: list[str] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
+    typed: list[str] = field(default_factory=list)  # words without those that a run has added
     overrides: list[Any] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)  # or other inputs
     config_dirs: list[Path] = field(default_factory=list)
@@ -88,15 +89,26 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _without_dashes(word: str, following: str) -> str:
-    """A flag of another tool as the setting it may stand for: `--epochs 3` as `epochs=3`."""
-    name, equals, value = word.lstrip("-").replace("-", "_").partition("=")
+    """A flag of another tool as a setting, `--epochs 3` as `epochs=3`; empty where it is none."""
+    name, equals, value = word.lstrip("-").partition("=")
+    name = name.replace("-", "_")
     if not equals and following and not following.startswith("-") and "=" not in following:
         value = following
-    return f"{name}={value}" if name.isidentifier() and value else "data.batch_size=64"
+    return f"{name}={value or 'true'}" if name.replace(".", "_").isidentifier() else ""
 
 
-def parse(command: str, arguments: Sequence[str]) -> CommandLine:
+def parse(
+    command: str,
+    arguments: Sequence[str],
+    meant: Callable[[CommandLine, str], list[str]] = lambda line, setting: [setting],
+) -> CommandLine:
     """Read the flags and overrides of one command.
+
+    Args:
+        command: its name.
+        arguments: the words after it.
+        meant: the settings with keys that exist which `--epochs 3` stands for, by the rest of the
+            line and `epochs=3`.
 
     Raises:
         ConfigError: an unknown flag, or overrides that are not `key=value`; all of them at once.
@@ -105,12 +117,12 @@ def parse(command: str, arguments: Sequence[str]) -> CommandLine:
     from hydra.errors import HydraException
 
     flags, words = _read_flags(arguments)
-    problems = [
-        f"unknown flag {short_repr(word)}. Settings are written key=value, without dashes, such as "
-        f"{_without_dashes(word, following)}."
+    unknown_flags = [
+        (word, _without_dashes(word, following))
         for word, following in itertools.zip_longest(words, words[1:], fillvalue="")
         if word.startswith("-") and not (word == "-" and command in TAKE_INPUTS)
     ]
+    problems = []
     paths = [word for word in words if command in TAKE_PATHS and _is_path(word)]
     paths += [word for word in words if command in TAKE_INPUTS and _is_input(word)]
     words = [word for word in words if word not in paths]
@@ -148,6 +160,12 @@ def parse(command: str, arguments: Sequence[str]) -> CommandLine:
                 line.overrides.append(override)
                 problem = _override_problem(override)
         problems.extend([problem] if problem else [])
+    for word, setting in unknown_flags:
+        settings = meant(line, setting) if setting else []
+        problems.append(
+            f"unknown flag {short_repr(word)}. Settings are written key=value, without dashes, "
+            f"such as {' or '.join(settings) or 'data.batch_size=64'}."
+        )
     if not problems and (problem := _sweep_problem(line.overrides)):
         problems.append(problem)
     if problems:

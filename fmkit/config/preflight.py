@@ -32,6 +32,9 @@ ON_THE_COMMAND_LINE = ("init", "run", "plugins", "runs_dir")
 """Keys that decide what is composed, so that a file or a sweep over them would come too late."""
 
 
+_MEANT = re.compile(r"Did you mean ([\w.=]+(?: or [\w.=]+)*)\?")
+
+
 def check(
     line: CommandLine,
     names: Mapping[str, Sequence[str]],
@@ -66,6 +69,28 @@ def keys_of(
     """The types by top-level key, and the phases, of what a command line has chosen."""
     explainer = _Explainer(line, names)
     return explainer._types(), explainer._phases()
+
+
+def settings_meant(
+    line: CommandLine, names: Mapping[str, Sequence[str]], setting: str
+) -> list[str]:
+    """A setting as another tool calls it, such as `epochs=3`, by keys that the command has.
+
+    Args:
+        line: what else was typed, which chooses the phases.
+        names: as for `check`.
+        setting: it.
+
+    Returns:
+        The setting for each key that may be meant; itself where its key exists.
+    """
+    key, _, value = setting.partition("=")
+    problem = suggest.problem_with(Assignment(key, value), *keys_of(line, names))
+    if "unknown" not in problem:
+        return [setting]
+    meant = _MEANT.search(problem)
+    keys = meant[1].split(" or ") if meant else []
+    return [text if "=" in text else f"{text}={value}" for text in keys]
 
 
 def _default_choices(command: str) -> dict[str, str]:
@@ -104,7 +129,7 @@ class _Explainer:
         if len(problems) != len(self.corrections):
             return ""
         words = [*self.line.flags]
-        words += [self.corrections.get(word, word) for word in self.line.words]
+        words += [self.corrections.get(word, word) for word in self.line.typed or self.line.words]
         typed = COMMAND_WORDS.get(self.line.command, self.line.command)
         return f"Type: fmkit {typed} {' '.join(map(shell_word, words))}"
 
@@ -127,7 +152,7 @@ class _Explainer:
             return
         if problem := suggest.problem_with(assignment, types, phases):
             self.problems.append(problem)
-            if not where and (meant := re.search(r"Did you mean ([\w.=]+)\?", problem)):
+            if not where and (meant := _MEANT.search(problem)) and " " not in meant[1]:
                 name, _, text = meant[1].partition("=")
                 renamed = replace(assignment, key=name, value=text or value, text="")
                 if self._is_group(name) or not (

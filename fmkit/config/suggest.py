@@ -22,7 +22,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("wd", "decay"), ("weight_decay",)),
     **dict.fromkeys(("size", "img_size", "imgsz", "resolution"), ("image_size",)),
     **dict.fromkeys(("epoch", "num_epochs", "n_epochs", "num_train_epochs"), ("epochs",)),
-    **dict.fromkeys(("path", "dir", "folder", "data_dir"), ("root",)),
+    **dict.fromkeys(("path", "dir", "folder", "data_dir", "input"), ("root",)),
     **dict.fromkeys(("grad_clip", "max_grad_norm", "clip"), ("clip_norm",)),
     **dict.fromkeys(("gradient_accumulation_steps", "accum"), ("accumulation",)),
     **dict.fromkeys(("fp16", "half"), ("precision=mixed_float16",)),

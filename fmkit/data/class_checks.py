@@ -55,9 +55,10 @@ def _inner_folders_hint(examples: Examples, config: DataConfig) -> str:
     inner = {folders[1] for folders in parts if len(folders) >= _NESTED and folders[0] == name}
     if len(inner) < 2 or any(len(folders) < _NESTED for folders in parts):
         return ""
-    root = display_path(Path(str(getattr(config, "root", ""))) / name)
+    inside = display_path(Path(str(getattr(config, "root", ""))) / name)
+    root = shell_setting("data.root", inside)
     names = join_names(sorted(inner), SHOWN)
-    return f"If the folders in it ({names}) are the classes or splits: {shell_setting('data.root', root)}"
+    return f"If the folders in it ({names}) are the classes or splits: {root}"
 
 
 def small_class_message(labels: np.ndarray, classes: Sequence[str], needed: int) -> str:

@@ -118,9 +118,10 @@ def _open_same_model(run: RunReader, config: TrainConfig, backbone: Backbone) ->
         and folder.is_dir()
         and tokenizers.load(folder).fingerprint() != tokenizer.fingerprint()
     ):
+        setting = saved_config.shell_setting("model.tokenizer", str(folder))
         raise ConfigError(  # each token would get another one's vector
             f"init: run {run.id} was trained with another tokenizer than this model has.",
-            f"Use the run's: {saved_config.shell_setting('model.tokenizer', str(folder))}, or remove model=.",
+            f"Use the run's: {setting}, or remove model=.",
         )
     return before
 

@@ -86,6 +86,57 @@ def test_a_new_table_has_its_own_photos_whatever_the_run_learned_from(command, t
     assert config["data"]["image_root"] == "cars/img"
 
 
+def test_a_path_for_eval_is_data_that_is_read_as_the_runs(typed):
+    folder = next(path.parent for path in OLD_RUN.rglob("status.json"))
+    code, config, _ = typed(f"eval run={folder} elsewhere data.batch_size=4")
+    assert code == 0
+    recorded = RunReader(folder).config()["data"]
+    assert config["data"] == {**config["data"], "root": "elsewhere", "batch_size": 4}
+    assert config["data"]["name"] == recorded["name"]
+    assert config["data"]["val_fraction"] == recorded["val_fraction"]
+
+
+def test_eval_without_its_run_names_it(typed):
+    code, _, err = typed("eval photos")
+    assert code == 2
+    assert "run is missing" in err
+    assert "fmkit eval run=last photos" in err
+
+
+def test_input_of_eval_is_its_data(typed):
+    folder = next(path.parent for path in OLD_RUN.rglob("status.json"))
+    code, _, err = typed(f"eval run={folder} input=photos")
+    assert code == 2
+    assert "Did you mean data.root?" in err
+    assert f"Type: fmkit eval --cfg job run={folder} data.root=photos" in " ".join(err.split())
+
+
+FLAGS = {
+    "finetune photos --epochs 3": ["stage.head.epochs=3", "stage.full.epochs=3"],
+    "finetune photos stage=scratch --num-epochs=3": ["stage.full.epochs=3"],
+    "finetune photos --lr=1e-3 stage=scratch": [
+        "optimizer.learning_rate=1e-3", "stage.full.learning_rate=1e-3",
+    ],
+    "finetune photos --batch-size 8": ["data.batch_size=8"],
+    "check photos --data.batch_size 8": ["data.batch_size=8"],
+    "finetune photos --fp16": ["runtime.precision=mixed_float16"],
+    "finetune photos --output_dir=out": ["runs_dir=out"],
+    "predict run=last photo.jpg --bs 8": ["batch_size=8"],
+    "finetune photos --model resnet50": ["model=resnet50"],
+    "finetune photos --nothing-like-it 7": ["data.batch_size=64"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", FLAGS)
+def test_another_tools_flag_is_refused_with_settings_that_exist(line, typed):
+    code, _, err = typed(line)
+    assert code == 2
+    _, _, meant = " ".join(err.split()).partition("without dashes, such as ")
+    assert meant.rstrip(".").split(" or ") == FLAGS[line]
+    if "photos" in line:
+        assert typed(f"{line.partition(' --')[0]} {' '.join(FLAGS[line])}")[0] == 0
+
+
 def test_another_tools_name_of_a_model_is_its_settings(typed, capsys):
     code, config, _ = typed("finetune photos model=google/vit-base-patch16-224")
     assert code == 0

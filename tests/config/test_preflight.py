@@ -13,8 +13,8 @@ from fmkit.config.saved_config import quote
 JOINT = "finetune task=joint task.objectives.a={} task.objectives.b={}"
 MISTAKES = [
     ("finetune optimizer.leraning_rate=1", "optimizer.leraning_rate", "optimizer.learning_rate"),
-    ("finetune --epochs 3", "'--epochs'", "such as epochs=3"),
-    ("finetune --batch-size=16", "'--batch-size=16'", "such as batch_size=16"),
+    ("finetune --epochs 3", "'--epochs'", "such as stage.head.epochs=3 or stage.full.epochs=3"),
+    ("finetune --batch-size=16", "'--batch-size=16'", "such as data.batch_size=16"),
     ("finetune --fast", "'--fast'", "such as data.batch_size=64"),
     ("finetune stage.epochs=3", "stage.epochs", "stage.head.epochs or stage.full.epochs"),
     ("finetune optimizer.learning_rate=abc", "'abc'", "a number"),

@@ -60,9 +60,10 @@ def recognise(request: Request, path: Path) -> Recognised:
 def _file(request: Request, path: Path) -> Recognised:
     name, shown = path.name.lower(), display_path(path)
     if is_photo(path):
+        predict = f"fmkit predict run=last {shell_setting('input', shown)}"
         raise DataError(
             f"{shown} is one photo, and a model learns from many.",
-            f"Name the folder of them. To predict it: fmkit predict run=last {shell_setting('input', shown)}",
+            f"Name the folder of them. To predict it: {predict}",
         )
     if name.endswith(_ARCHIVES):
         raise DataError(f"{shown} is an archive.", "Extract it, and name the folder.")
