@@ -127,7 +127,7 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
             "Save them with 8 bits a colour, scaled by the values that they have.",
         ),
         "unsupported": ("files that fmkit does not read: left out", ""),
-        "unlabelled_table": ("tables of splits without labels: left out", ""),
+        "unlabelled_table": ("tables that lack columns: left out", ""),
         "other_encoding": ("texts in another encoding than data.encoding: read as that", ""),
         "unclear_folders": ("folders that may be splits or classes", ""),
         "linked_twice": ("a folder that is linked twice: it is listed once", ""),

@@ -43,12 +43,17 @@ def is_submission(name: str) -> bool:
 
 
 def tables_at(
-    root: str, needed: Sequence[str], has_columns: Callable[[Path, Sequence[str]], bool]
+    root: str,
+    content: Sequence[str],
+    targets: Sequence[str],
+    has_columns: Callable[[Path, Sequence[str]], bool],
 ) -> tuple[list[TableFile], list[Finding]]:
-    """The table at `root`, or those in that folder, and a warning about those that are left out.
+    """The table at `root`, or those in that folder, and warnings about those that are left out.
 
     Args:
-        needed: columns without which a table of a held-out split is not one that can be measured.
+        content: columns with what an example shows; a table beside others without them is not
+            one of the data, as a competition's `test_labels.csv`.
+        targets: columns without which a table of a held-out split cannot be measured.
         has_columns: whether a table has columns.
 
     Raises:
@@ -61,31 +66,47 @@ def tables_at(
     folder = paths[0]
     listing = directory.files_at(root, _TABLE, outside_links=False, hint=FOLDERS_HINT)
     names = [name for name in listing.ids if not is_submission(name)] or listing.ids
-    if len(names) == 1:
-        return [TableFile(folder / names[0])], listing.findings
-    splits = table_splits(folder, names)
+    complete = names
+    if not _are_parts(names):
+        complete = [name for name in names if has_columns(folder / name, content)] or names
+    others = [name for name in names if name not in complete]
+    findings = list(listing.findings)
+    if others:
+        findings.append(_left_out(others, content))
+    if len(complete) == 1:
+        return [TableFile(folder / complete[0])], findings
+    splits = dict(zip(complete, table_splits(folder, complete), strict=True))
     unlabelled = [
         name
-        for name, split in zip(names, splits, strict=True)
-        if split not in ("", "train") and not has_columns(folder / name, needed)
+        for name, split in splits.items()
+        if split not in ("", "train") and not has_columns(folder / name, targets)
     ]
-    remaining = [pair for pair in zip(names, splits, strict=True) if pair[0] not in unlabelled]
-    is_one_split = len({split for _, split in remaining}) == 1
+    if unlabelled:
+        path = shell_setting("input", display_path(folder / unlabelled[0]))
+        hint = f" To predict: fmkit predict run=last {path}"
+        findings.append(_left_out(unlabelled, targets, " and cannot be measured", hint))
+    splits = {name: split for name, split in splits.items() if name not in unlabelled}
+    is_one_split = len({*splits.values()}) == 1
     files = [
         TableFile(folder / name, f"{printable(name)}:", "" if is_one_split else split)
-        for name, split in remaining
+        for name, split in splits.items()
     ]
-    findings = list(listing.findings)
-    if unlabelled:
-        why = (
-            f"{join_names(unlabelled, 3)} {'lacks' if len(unlabelled) == 1 else 'lack'} the column "
-        )
-        why += (
-            f"{join_names([repr(name) for name in needed], 3)} and cannot be measured: left out. "
-        )
-        why += f"To predict: fmkit predict run=last {shell_setting('input', display_path(folder / unlabelled[0]))}"
-        findings.append(Finding("unlabelled_table", "", why, count=len(unlabelled)))
     return files, findings
+
+
+def _left_out(
+    names: Sequence[str], columns: Sequence[str], why: str = "", hint: str = ""
+) -> Finding:
+    """That tables lack columns, and are not read."""
+    verb = "lacks" if len(names) == 1 else "lack"
+    noun = "column" if len(columns) == 1 else "columns"
+    text = f"{join_names(names, 3)} {verb} the {noun} {join_names([*map(repr, columns)], 3)}{why}"
+    return Finding("unlabelled_table", "", f"{text}: left out.{hint}", count=len(names))
+
+
+def _are_parts(names: Sequence[str]) -> bool:
+    """Whether names differ in their digits only."""
+    return len({_DIGITS.sub("", name) for name in names}) == 1
 
 
 def table_splits(folder: Path, names: Sequence[str]) -> list[str]:
@@ -97,8 +118,7 @@ def table_splits(folder: Path, names: Sequence[str]) -> list[str]:
     splits = [split_of(name) for name in names]
     if all(splits) and "train" in splits:
         return splits
-    are_parts = len({_DIGITS.sub("", name) for name in names}) == 1
-    if not any(splits) and are_parts:
+    if not any(splits) and _are_parts(names):
         return splits
     shown = f"{display_path(folder)} has {plural(len(names), 'table')}: "
     raise DataError(

@@ -262,6 +262,15 @@ SPLITS = {
                               table(d, "test.csv", id=range(40), text=TEXTS),
                               table(d, "sample_submission.csv", id=range(40), target=NAMES)],
                    "text_table", [(40, "")]),
+    "labels apart": (lambda d: [table(d, "train.csv", id=range(40), text=TEXTS, target=NAMES),
+                                table(d, "val.csv", id=range(40), text=TEXTS, target=NAMES),
+                                table(d, "test.csv", id=range(40), text=TEXTS),
+                                table(d, "test_labels.csv", id=range(40), target=NAMES)],
+                     "text_table", [(40, "train"), (40, "val")]),
+    "words apart": (lambda d: [table(d, f"{x}.jsonl", tokens=[["a"]] * 40, ner_tags=[["O"]] * 40)
+                               for x in TWO_SPLITS]
+                    + [table(d, "test_tags.jsonl", ner_tags=[["O"]] * 40)],
+                    "token_table", [(40, "train"), (40, "test")]),
     "parts": (lambda d: [table(d, f"part-{x}.csv", text=TEXTS, label=NAMES) for x in range(3)],
               "text_table", [(120, "")]),
     "photos": (lambda d: [(photos(d, x), table(d / x, file=FILES, label=NAMES))
@@ -293,8 +302,11 @@ def test_tables_in_a_folder_are_the_splits(name, tmp_path):
     assert {(splits.count(split), split) for split in splits} == set(expected)
     assert len(set(listed.ids)) == len(listed)
     left_out = [finding.why for finding in listed.findings if finding.kind == "unlabelled_table"]
-    assert len(left_out) == (name == "submission")
-    if left_out:
+    assert len(left_out) == {"submission": 1, "labels apart": 2, "words apart": 1}.get(name, 0)
+    if name == "labels apart":
+        assert "test_labels.csv lacks the column 'text': left out." in left_out
+        del left_out[0]
+    if name in ("submission", "labels apart"):
         assert "test.csv lacks the column 'target'" in left_out[0]
         assert f"fmkit predict run=last input={tmp_path / 'test.csv'}" in left_out[0]
 
