@@ -185,6 +185,7 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
             "Leave the cells empty, or take the folder out, if it does here.",
         ),
         "hidden_file": ("hidden files, ignored", ""),
+        "moved_photo": ("photos that are not where the table says: found by name", ""),
         "wrong_extension": ("the content has another format than the file name says", ""),
         "converted": ("converted to 8-bit RGB", ""),
         "deep_grey": (

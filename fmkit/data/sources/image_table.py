@@ -5,21 +5,25 @@
 
 import os
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+from fmkit.config.saved_config import shell_setting
 from fmkit.config.schema.data import ImageTableData
 from fmkit.core.errors import join_names, plural
+from fmkit.core.files import display_path
 from fmkit.data.content.images import ImageFiles
 from fmkit.data.examples import Examples
-from fmkit.data.findings import Finding
+from fmkit.data.findings import Finding, printable
 from fmkit.data.formats.tables import read
-from fmkit.data.images.image_file import EXTENSIONS
-from fmkit.data.sources.paths import existing_path, file_sizes, find_file
+from fmkit.data.sources import photo_search
+from fmkit.data.sources.paths import existing_path, file_sizes
 from fmkit.data.sources.split_folders import table_findings
 from fmkit.data.sources.table_files import TableFile
 from fmkit.data.sources.table_rows import UsableRows
 
+_PROBED = 5  # paths by which the folder is known that all start from
 _HINT = (
     "Name the columns with data.path_column, label_column, label_columns, split_column and "
     "group_column. "
@@ -35,6 +39,7 @@ def list_examples(config: ImageTableData) -> Examples:
         folder = existing_path(config.image_root, "folder", "data.image_root")
     tables = rows.files()
     photos = _Photos(rows, folder or Path(os.path.commonpath([t.path.parent for t in tables])))
+    listed_rows: list[_ListedRow] = []
     for table in tables:
         lists, header = rows.list_columns, config.header
         table_rows = read(table.path, rows.columns, _HINT, list_columns=lists, header=header)
@@ -47,13 +52,80 @@ def list_examples(config: ImageTableData) -> Examples:
             listed = row.cells[config.path_column]
             problems += [] if listed else ["no path"]
             rows.findings += [Finding("incomplete_row", where, problem) for problem in problems]
-            path = photos.find(listed, folder or table.path.parent, where) if listed else None
-            if path is not None and not problems:
-                photos.add(path, labels, where)
+            if listed:
+                start = folder or table.path.parent
+                listed_rows.append(_ListedRow(where, listed, start, labels, not problems))
+    paths, findings = _files(listed_rows, has_root=folder is not None)
+    rows.findings += findings
+    for photo in listed_rows:
+        path = paths.get((photo.folder, photo.listed))
+        if path is not None and photo.is_complete:
+            photos.add(path, photo.labels, photo.where)
     rows.findings += photos.repeated_rows(tables)
     is_split = config.split_column or any(table.split for table in tables)
     rows.findings += [] if is_split else table_findings(rows.ids)
     return rows.examples(ImageFiles(tuple(rows.values), file_sizes(rows.values)))
+
+
+class _ListedRow(NamedTuple):
+    """A row that names a photo, from the folder that its path starts from."""
+
+    where: str
+    listed: str
+    folder: Path
+    labels: tuple[Hashable, str, str]
+    is_complete: bool
+
+
+def _files(
+    rows: Sequence[_ListedRow], has_root: bool
+) -> tuple[dict[tuple[Path, str], Path], list[Finding]]:
+    """The files that rows name, by the folder and the path, and findings about the others.
+
+    Args:
+        rows: of all tables.
+        has_root: whether the user has named the folder that paths start from.
+    """
+    paths: dict[tuple[Path, str], Path] = {}
+    findings = []
+    names: dict[Path, dict[str, None]] = {}
+    for row in rows:
+        names.setdefault(row.folder, {})[row.listed] = None
+    for folder, listed in names.items():
+        files, are_moved = photo_search.files_of(folder, [*listed], by_end=has_root)
+        if are_moved:
+            about = _moved(folder, files) if files else _where_photos_are(folder, [*listed])
+            findings.append(about)
+        paths |= {(folder, name): path for name, path in files.items()}
+    findings += [_missing(row) for row in rows if (row.folder, row.listed) not in paths]
+    return paths, findings
+
+
+def _moved(folder: Path, files: Mapping[str, Path]) -> Finding:
+    """That photos were found by their names."""
+    name, path = next(iter(files.items()))
+    count = plural(len(files), "photo is", "photos are")
+    why = f"{count} not at the path in the table: found by name below {display_path(folder)}, such "
+    why += f"as '{printable(name)}' at {display_path(path)}."
+    return Finding("moved_photo", "", why, count=len(files))
+
+
+def _where_photos_are(folder: Path, names: Sequence[str]) -> Finding:
+    """How to name the folder that the paths of all rows start from, where none has its photo."""
+    start = photo_search.folder_below(folder, names[:_PROBED])
+    why = "Name the folder that the paths start from: data.image_root=FOLDER"
+    if start is not None:
+        setting = shell_setting("data.image_root", display_path(start))
+        why = f"Set {setting}, the folder that the paths start from."
+    return Finding("missing_file", "", why, count=0)
+
+
+def _missing(row: _ListedRow) -> Finding:
+    shown = f"'{printable(row.listed)}'"
+    why = f"{shown} is not in {printable(row.folder)}"
+    if re.match(r"https?://", row.listed):
+        why = f"{shown} is a URL: download the photos first, and name their files"
+    return Finding("missing_file", row.where, why)
 
 
 class _Photos:
@@ -68,16 +140,6 @@ class _Photos:
         self._rows, self._root = rows, root
         self._first: dict[str, tuple[str, Hashable]] = {}  # by id, first row and what it says
         self._repeated = 0
-
-    def find(self, listed: str, folder: Path, where: str) -> Path | None:
-        """The file that a row names, relative to a folder; None, and a finding, without one."""
-        path = find_file(folder, listed, EXTENSIONS)
-        if path is None:
-            why = f"{listed!r} is not in {folder}"
-            if re.match(r"https?://", listed):
-                why = f"{listed!r} is a URL: download the photos first, and name their files"
-            self._rows.findings.append(Finding("missing_file", where, why))
-        return path
 
     def add(self, path: Path, labels: tuple[Hashable, str, str], where: str) -> None:
         """Add a photo, or a finding where an earlier row says something else of it."""

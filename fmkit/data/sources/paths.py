@@ -19,7 +19,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u20
 """Control characters, and those that hide text or change its direction."""
 _SHORT = 3  # letters of a name whose last `s` says nothing
 _LABEL_STUDIO = re.compile(
-    r"/data/(?:local-files/\?d=(.+)|upload/(?:\d+/)?((?:[0-9a-f]{8}-)?([^/]+)))"
+    r"/data/(?:local-files/\?d=(.+)|(upload/((?:\d+/)?((?:[0-9a-f]{8}-)?([^/]+)))))"
 )
 """Paths as Label Studio serves files: below its own root, or uploaded, with a number in front."""
 

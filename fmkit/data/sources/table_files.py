@@ -44,17 +44,17 @@ def is_submission(name: str) -> bool:
 
 def tables_at(
     root: str,
-    content: Sequence[str],
     targets: Sequence[str],
     has_columns: Callable[[Path, Sequence[str]], bool],
+    content: Sequence[str] = (),
 ) -> tuple[list[TableFile], list[Finding]]:
     """The table at `root`, or those in that folder, and warnings about those that are left out.
 
     Args:
-        content: columns with what an example shows; a table beside others without them is not
-            one of the data, as a competition's `test_labels.csv`.
         targets: columns without which a table of a held-out split cannot be measured.
         has_columns: whether a table has columns.
+        content: columns with what an example shows; a table beside others without them is not
+            one of the data, as a competition's `test_labels.csv`.
 
     Raises:
         ConfigError: no root was given.

@@ -16,6 +16,7 @@ from fmkit.data.formats.spreadsheet import EXCEL
 from fmkit.data.formats.tables import records
 from fmkit.data.formats.text_files import GZIP, as_data_error, file_ending, is_wide
 from fmkit.data.images.image_file import EXTENSIONS, is_photo
+from fmkit.data.sources import photo_search
 from fmkit.data.sources.column_roles import (
     Columns,
     Roles,
@@ -178,10 +179,11 @@ def _add_image_root(table: Roles, path: Path, columns: Columns) -> str:
         The first path, where no folder has it.
     """
     names = [str(value) for value in columns[table.keys["path_column"]] if value][:_PROBED]
-    folder = photo_folder(path, names)
+    folder = photo_folder(path, names) or photo_search.folder_below(path.parent, names)
     if folder not in (None, path.parent):
         table.keys["image_root"] = display_path(folder)
-    return "" if folder else next(iter(names), "")
+    is_found = folder or photo_search.files_by_name(path.parent, names)
+    return "" if is_found else next(iter(names), "")
 
 
 def _column_of_ids(
@@ -216,7 +218,23 @@ def _column_of_ids(
                 f"the numbers in {column} are also names of photos in {display_path(folder)}: to "
                 f"learn from these, data.path_column={column}"
             )
-    return None, doubt
+    return (None, doubt) if doubt else (_column_of_names_below(path, columns), "")
+
+
+def _column_of_names_below(path: Path, columns: Columns) -> str | None:
+    """The column whose values are names of photos in folders of folders, numbers only without texts."""
+    cells = {
+        column: [str(value) for value in values if value not in (None, "")]
+        for column, values in columns.items()
+    }
+    below = photo_search.files_by_name(path.parent, [*itertools.chain(*cells.values())]).keys()
+    for column, names in cells.items():
+        if not len({*names}) == len(names) > 1 or not below >= {*names}:
+            continue
+        others = {name: values for name, values in columns.items() if name != column}
+        if text_column(others) is None or not all(name.isdecimal() for name in names):
+            return column
+    return None
 
 
 def _whole_column(path: Path, column: str, format: Mapping[str, Any]) -> list[str]:

@@ -351,7 +351,7 @@ class UsableRows:
             encoding, quotes = getattr(config, "encoding", "utf-8"), getattr(config, "quotes", True)
             return tables.has_columns(path, columns, encoding, quotes, config.header)
 
-        files, findings = tables_at(config.root, self._content, self._labels.columns, has_columns)
+        files, findings = tables_at(config.root, self._labels.columns, has_columns, self._content)
         self.findings += findings
         if self._labels.looks_first:
             self._labels.look_at([row.cells for file in files for row in self._first_rows(file)])

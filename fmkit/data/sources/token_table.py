@@ -49,7 +49,7 @@ def list_examples(config: TokenTableData) -> Examples:
     def has_columns(path: Path, columns: Sequence[str]) -> bool:
         return tables.has_columns(path, columns, config.encoding, config.quotes, config.header)
 
-    files, findings = tables_at(config.root, [config.word_column], [config.tag_column], has_columns)
+    files, findings = tables_at(config.root, [config.tag_column], has_columns, [config.word_column])
     tag_names, sentences = None, []
     for file in files:
         names, of_file = _sentences(file.path, config, _HINT, "data.")

@@ -52,6 +52,82 @@ def test_parquet_labels_become_text(folder):
         listed(folder / "table.parquet")
 
 
+def judged(table, **more):
+    """The examples, however few."""
+    return list_examples(ImageTableData(root=str(table), **more), training=False)
+
+
+def moved(folder, *places):
+    """A photo in each place, and where they come from."""
+    for number, place in enumerate(places):
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        picture(100 + number).save(folder / place)
+
+
+@pytest.mark.parametrize("names", [("7", "8", "9"), ("7.png", "8.png", "9.png")])
+def test_photos_in_subfolders_are_found_by_the_names_that_one_file_has(tmp_path, names):
+    moved(tmp_path, "p/0/7.png", "p/1/8.png", "p/1/9.png", "p/2/9.png", ".p/8.png")
+    table = write(tmp_path, ["path,label", *(f"{name},a" for name in names)])
+    with pytest.raises(DataError) as error:
+        judged(table)
+    assert f"row 3: '{names[2]}' is not in {tmp_path}" in str(error.value)
+    assert "row 1" not in str(error.value)
+    (tmp_path / "p/2/9.png").unlink()
+    examples = judged(table)
+    assert examples.ids == ("p/0/7.png", "p/1/8.png", "p/1/9.png")
+    (note,) = (finding for finding in examples.findings if finding.kind == "moved_photo")
+    assert note.text.startswith("3 photos are not at the path in the table")
+    assert note.count == 3
+
+
+def test_a_table_of_which_some_photos_are_in_place_is_not_searched_for(tmp_path):
+    moved(tmp_path, "7.png", "old/8.png")
+    with pytest.raises(DataError, match=r"row 2: '8\.png' is not in"):
+        judged(write(tmp_path, ["path,label", "7.png,a", "8.png,b"]))
+
+
+@pytest.mark.parametrize(
+    "start",
+    ["/data/upload/", "C:\\Users\\me\\", "/data/local-files/?d=me/", "../me/a b/", "/old/upload\\"],
+)
+def test_paths_of_elsewhere_are_known_by_their_ends_below_the_folder_that_is_named(tmp_path, start):
+    ends = ["3/a.png", "4/a.png", "3/b.png"]
+    moved(tmp_path, *(f"media/upload/{end}" for end in ends), "media/a.png")
+    rows = [f"{start}{end},x" for end in ends]
+    table = write(tmp_path, ["path,label", *rows])
+    with pytest.raises(DataError, match=r"data\.image_root="):
+        judged(table)
+    for root in ("media/upload", "media") if "upload" in start else ("media/upload",):
+        examples = judged(table, image_root=str(tmp_path / root))
+        assert [name.removeprefix("upload/") for name in examples.ids] == ends
+        kinds = {finding.kind for finding in examples.findings}
+        assert ("moved_photo" in kinds) == (start != "/data/upload/")  # which is the tool's own
+
+
+def test_ends_that_two_rows_share_are_not_taken(tmp_path):
+    moved(tmp_path, "media/a.png", "media/b.png")
+    table = write(tmp_path, ["path,label", "x/1/a.png,p", "x/2/a.png,q", "x/1/b.png,p"])
+    with pytest.raises(DataError) as error:
+        judged(table, image_root=str(tmp_path / "media"))
+    assert all(f"row {number}: " in str(error.value) for number in (1, 2, 3))
+
+
+def test_the_folder_that_all_paths_start_from_is_proposed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    moved(tmp_path, "shop/my photos/jan/a.png", "shop/my photos/feb/b.png")
+    table = write(tmp_path / "shop", ["path,label", "jan/a.png,p", "feb/b.png,q"])
+    with pytest.raises(DataError) as error:
+        judged(table)
+    assert "Set \"data.image_root='shop/my photos'\", the folder" in str(error.value)
+    assert judged(table, image_root="shop/my photos").ids == ("jan/a.png", "feb/b.png")
+
+
+def test_a_path_of_windows_is_shown_as_it_is(tmp_path):
+    with pytest.raises(DataError) as error:
+        judged(write(tmp_path, ["path,label", r"C:\new\a.png,p"]))
+    assert r"'C:\new\a.png' is not in" in str(error.value)
+
+
 def test_splits_groups_and_another_root(folder):
     names = ["train", "Training", "VAL", "test"]
     lines = ["file,kind,part,patient"]

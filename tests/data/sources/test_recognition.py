@@ -311,6 +311,32 @@ def test_tables_in_a_folder_are_the_splits(name, tmp_path):
         assert f"fmkit predict run=last input={tmp_path / 'test.csv'}" in left_out[0]
 
 
+def test_a_table_of_ids_whose_photos_are_in_subfolders_is_one_of_photos(tmp_path):
+    for number in range(40):
+        folder = tmp_path / "train_images" / str(number % 4)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(folder / f"a{number:03d}.jpg")
+    ids = [f"a{number:03d}" for number in range(40)]
+    table(tmp_path, "train.csv", image_id=ids, source=["phone", "drone"] * 20, label=NAMES)
+    (tmp_path / "label_names.json").write_text('{"0": "good", "1": "bad"}')
+    for path in (tmp_path, tmp_path / "train.csv"):
+        settings = recognise(Request("data"), path).settings
+        assert settings["data"] == "image_table"
+        assert settings["data.path_column"] == "image_id"
+        keys = {key.removeprefix("data."): value for key, value in settings.items() if "." in key}
+        listed = collect(config_class("data", "image_table")(**keys))
+        assert len(listed) == 40
+        assert listed.ids[1] == "train_images/1/a001.jpg"
+
+
+def test_the_folder_of_photos_is_found_some_folders_below_a_table(tmp_path):
+    photos(tmp_path, "2024/jan", "2024/feb")
+    names = [f"jan/{number % 3}.png" for number in range(40)]
+    table(tmp_path, "list.csv", file=names, label=NAMES)
+    settings = recognise(Request("data"), tmp_path / "list.csv").settings
+    assert settings["data.image_root"] == str(tmp_path / "2024")
+
+
 def test_a_table_whose_photos_exist_is_preferred(tmp_path):
     photos(tmp_path, "a")
     table(tmp_path, "train.csv", file=["x.png"] * 40, label=NAMES)
