@@ -4,11 +4,13 @@
     spaCy's               ["...", {"entities": [[0, 4, "PER"]]}], or with {"cats": {"good": 1}}
                           {"paragraphs": [{"sentences": [{"tokens": [{"orth": ..., "ner": ...}]}]}]}
     doccano, Prodigy      {"text": ..., "label": [[0, 4, "PER"]]}, also `entities` or `spans`
+    Prodigy, yes or no    {"text": ..., "label": "SPAM", "answer": "reject", "_task_hash": ...}
     COCO's                {"images": [...], "annotations": [...], "categories": [...]}
     others                {"id": 1, "data": {"text": ...}, "annotation": {"label": ...}}
 
-Parts of a text become the columns `tokens` and `ner_tags`, labels a column of their name; cells of
-nested objects columns such as `data.text`. The rows keep their other columns.
+What was rejected as `SPAM` gets the label `not SPAM`. Parts of a text become the columns `tokens` and
+`ner_tags`, labels a column of their name; cells of nested objects columns such as `data.text`. The
+rows keep their other columns.
 """
 
 import contextlib
@@ -65,6 +67,8 @@ def _reader(values: Sequence[Any]) -> Callable[[Any], _Row | list[_Row]] | None:
     if values and all(map(_spacy_sentences, values)):
         return _spacy_sentences
     objects = [value for value in values if isinstance(value, dict)]
+    if (label := _binary_label(objects)) is not None:
+        return lambda value: _binary_row(value, label)
     key = next((name for name in _SPANS if any(_has_spans(row, name) for row in objects)), None)
     if key is not None:
         return lambda value: _span_row(value, key)
@@ -232,6 +236,30 @@ def _tagged(text: str, spans: Sequence[Any]) -> dict[str, list[str]]:
             tags.append(f"{prefix}-{entities[position][2]}" if is_inside else "O")
             previous = position if is_inside else previous
     return {WORDS: words, TAGS: tags}
+
+
+# Prodigy's binary questions, "is this text LABEL?": prodi.gy/docs/text-classification#binary
+
+
+def _binary_label(values: Sequence[Mapping[str, Any]]) -> str | None:
+    """The only label of examples that an annotator accepted or rejected; None for others."""
+    labels = {value["label"] for value in values if isinstance(value.get("label"), str)}
+    answers = {str(value.get("answer")) for value in values}
+    is_binary = {"accept", "reject"} <= answers <= {"accept", "reject", "ignore"}
+    is_alike = all("_task_hash" in value and "label" in value for value in values)
+    return labels.pop() if is_binary and is_alike and len(labels) == 1 else None
+
+
+def _binary_row(value: Any, label: str) -> _Row:
+    """An example of the label, or of what is not the label."""
+    own = value.get("label") if isinstance(value, dict) else None
+    if own != label:
+        raise UnusableInput("incomplete_row", f"its label is {own!r}, and that of others {label!r}")
+    names = {"accept": label, "reject": f"not {label}"}
+    if value.get("answer") not in names:
+        raise UnusableInput("incomplete_row", "the annotator neither accepted nor rejected it")
+    row = {key: cell for key, cell in value.items() if key != "answer"}
+    return {**row, "label": names[value["answer"]]}
 
 
 # Nested objects

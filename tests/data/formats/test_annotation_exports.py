@@ -290,3 +290,37 @@ def test_photos_in_a_table_are_refused_with_the_lines_that_save_them(tmp_path):
     config.path_column = "image"
     with pytest.raises(DataError, match="'image' has photos in it"):
         collect(config)
+
+
+def binary(text, answer, label="SPAM"):
+    return {"text": text, "label": label, "answer": answer, "_input_hash": 1, "_task_hash": 2}
+
+
+def test_what_an_annotator_rejected_is_the_other_class(tmp_path):
+    answers = ["accept", "reject", "reject"]
+    examples = [binary(f"a text with number {n}", answers[n % 3]) for n in range(30)]
+    path = tmp_path / "x.jsonl"
+    assert len(rows(path, examples, lines=True)) == 30
+    settings, listed = read(path)
+    assert (settings["data"], settings["data.root"]) == ("text_table", str(path))
+    assert listed.classes == ("SPAM", "not SPAM")
+    assert [listed.classes[label] for label in listed.labels[:3]] == [
+        "SPAM",
+        "not SPAM",
+        "not SPAM",
+    ]
+    assert not [finding for finding in listed.findings if finding.is_error]
+
+
+def test_rejected_examples_of_several_labels_are_refused_and_an_ignored_one_is_reported(tmp_path):
+    path = tmp_path / "x.jsonl"
+    several = [binary("a", "accept"), binary("b", "reject"), binary("c", "accept", label="HAM")]
+    assert [record.value["label"] for record in rows(path, several, True)] == [
+        "SPAM",
+        "SPAM",
+        "HAM",
+    ]
+    with pytest.raises(DataError, match="rejected or ignored"):
+        recognise(Request("data"), path)
+    ignored = [binary("a", "accept"), binary("b", "reject"), binary("c", "ignore")]
+    assert [bool(record.fault) for record in rows(path, ignored, True)] == [False, False, True]
