@@ -15,7 +15,7 @@ from fmkit.config.registry import LABELS, LabelKind
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.task import JointConfig
 from fmkit.core import console, files, machine, safe_io, signals
-from fmkit.core.errors import ConfigError, plural
+from fmkit.core.errors import ConfigError, join_names, plural
 from fmkit.core.modalities import modality_entry
 from fmkit.evaluation import write
 from fmkit.store import run_dir, run_index
@@ -315,13 +315,10 @@ def _log_model(config: TrainConfig, run: RunWriter, assembly: Any, weights: str)
         _log(config, run, adapters)
     if assembly.reference is not None:
         _log(config, run, assembly.reference.describe())
-    if not weights and backbone.weights == "none" and config.init is None:
-        frozen = [name for name, phase in config.stage.items() if phase.batchnorm == "frozen"]
-        if frozen:
-            console.warning(
-                f"the backbone is random, and phase {', '.join(frozen)} keeps BatchNorm or all of "
-                "it frozen. stage=scratch trains a random backbone."
-            )
+    is_random = not weights and backbone.weights == "none" and config.init is None
+    if is_random and (frozen := _frozen_parts(config, backbone)):
+        advice = "stage=scratch trains a random backbone."
+        console.warning(f"the backbone is random, and {frozen}. {advice}")
     device = plural(len(devices.names), devices.kind.upper())
     if devices.kind == "cpu":
         device = f"CPU, {plural(machine.available_cores(), 'core')}"
@@ -397,6 +394,25 @@ def _evaluate(
         if part.name:
             summary.setdefault("objectives", {})[part.name] = by_split
     return summary, last
+
+
+def _frozen_parts(config: TrainConfig, backbone: Any) -> str:
+    """What the phases keep frozen of a backbone, in words; empty where all of it learns."""
+    from fmkit.train import freeze
+
+    has_batchnorm = any(map(freeze.is_batchnorm, freeze.layers_of(*backbone.blocks)))
+    phases: dict[str, list[str]] = {}
+    for name, phase in config.stage.items():
+        if phase.train != "all":
+            phases.setdefault("all or a part of it", []).append(name)
+        elif phase.batchnorm == "frozen" and has_batchnorm:
+            phases.setdefault("BatchNorm", []).append(name)
+    sentences = []
+    for part, names in phases.items():
+        subject = "phase" if len(names) == 1 else "phases"
+        verb = "keeps" if len(names) == 1 else "keep"
+        sentences.append(f"{subject} {join_names(names)} {verb} {part} frozen")
+    return " and ".join(sentences)
 
 
 def _next_commands(run: RunWriter, assembly: Any) -> list[str]:
