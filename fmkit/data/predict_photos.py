@@ -12,9 +12,8 @@ from fmkit.core import console
 from fmkit.core.errors import DataError, received
 from fmkit.core.files import absolute_path, display_path, matching_paths
 from fmkit.data.formats.text_files import file_ending
-from fmkit.data.images.image_file import EXTENSIONS, is_photo
+from fmkit.data.images.image_file import EXTENSIONS
 from fmkit.data.predict_inputs import (
-    ANY_FILE,
     STDIN,
     TableFormat,
     columns_of,
@@ -25,6 +24,7 @@ from fmkit.data.predict_inputs import (
 )
 from fmkit.data.sources import directory, npz
 from fmkit.data.sources.directory import Listing
+from fmkit.data.sources.image_folder import PHOTOS
 from fmkit.data.sources.paths import existing_path, find_file
 from fmkit.data.sources.photo_folders import new_folders
 from fmkit.data.sources.table_rows import row_id
@@ -111,11 +111,17 @@ def _photos_at(source: Path, config: PredictConfig, learned: Any) -> list[_Photo
 
 
 def _photos_below(folder: Path) -> list[_Photo]:
-    """A row for each file below a folder but hidden ones; decoding says which are not photos."""
-    listing = directory.all_files(folder, ANY_FILE, outside_links=True)
+    """A row for each photo below a folder, also of one that cannot be read.
+
+    Files of other kinds are left out, and counted in a line.
+    """
+    listing = directory.all_files(folder, PHOTOS, outside_links=True)
     photos = [_Photo(path) for path in listing.paths]
-    if not any(is_photo(photo.name) for photo in photos):
+    if not photos:
         raise DataError(f"input: {folder} has no photo ({', '.join(sorted(EXTENSIONS))}).")
+    for finding in listing.all_findings():
+        if finding.kind == "unsupported":
+            console.info(f"{display_path(folder)}: {finding.why}")
     return sorted([*photos, *_unlisted(listing)], key=lambda photo: Path(photo.name))
 
 

@@ -58,16 +58,19 @@ def test_photos_as_words_each_file_with_a_row(images, predicted, tmp_path):
     shutil.copy(tmp_path / "photos/red/00.png", folder / "b.png")
     (folder / "notes.txt").write_text("to do")
     (folder / "c.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0" + bytes(100))
+    (folder / "deep" / "IMG_1.MOV").write_bytes(b"\0\0\0\x14ftypqt  " + bytes(100))
     result = predicted("new", "photos/green/00.png")
-    names = ["new/b.png", "new/c.heic", "new/deep/a.png", "new/notes.txt", "photos/green/00.png"]
+    names = ["new/b.png", "new/c.heic", "new/deep/a.png", "photos/green/00.png"]
     assert list(result.table["path"]) == [str(tmp_path / name) for name in names]
     has_error = [bool(error) for error in result.table["error"]]
-    assert has_error == [False, True, False, True, False]
+    assert has_error == [False, True, False, False]
     assert [bool(name) for name in result.table["prediction"]] == [not error for error in has_error]
     assert "HEIC" in result.table["error"][1]
-    assert "a text, not an image" in result.table["error"][3]
-    assert "5 images, 2 of them could not be read" in result.out
-    assert f"predict: with run {images.name} predict: 5 images" in result.err
+    assert "4 images, 1 of them could not be read" in result.out
+    said = "new: 2 files were left out, since they are not photos that fmkit reads: 1 .txt, 1 .mov."
+    assert said in result.err
+    assert f"predict: with run {images.name} " in result.err
+    assert "predict: 4 images" in result.err
 
 
 def test_a_table_of_photos_is_read_as_in_training(images, predicted, tmp_path):
