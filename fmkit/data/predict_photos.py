@@ -9,7 +9,7 @@ import numpy as np
 
 from fmkit.config.schema.commands import PredictConfig
 from fmkit.core import console
-from fmkit.core.errors import DataError, received
+from fmkit.core.errors import DataError, plural, received
 from fmkit.core.files import absolute_path, display_path, matching_paths
 from fmkit.data.formats.text_files import file_ending
 from fmkit.data.images.image_file import EXTENSIONS
@@ -22,10 +22,10 @@ from fmkit.data.predict_inputs import (
     stdin_file,
     table_rows,
 )
-from fmkit.data.sources import directory, npz
+from fmkit.data.sources import directory, npz, photo_search
 from fmkit.data.sources.directory import Listing
 from fmkit.data.sources.image_folder import PHOTOS
-from fmkit.data.sources.paths import existing_path, find_file
+from fmkit.data.sources.paths import existing_path
 from fmkit.data.sources.photo_folders import new_folders
 from fmkit.data.sources.table_rows import row_id
 
@@ -155,17 +155,39 @@ def _photos_of_table(
         folders = [root for root in (near.own, near.trained) if root is not None]
         if note := near.note("image_root"):
             console.info(f"{display_path(table)}: {note}")
+    named = config.image_root or getattr(learned, "image_root", None)
+    files = _files_of(folders, [*dict.fromkeys(filter(None, names))], has_root=bool(named))
     photos = []
     for row, listed in zip(rows, names, strict=True):
-        error = row.fault
-        paths = (find_file(root, listed, EXTENSIONS) for root in folders if listed)
-        path = next(filter(None, paths), None)
+        error, path = row.fault, files.get(listed)
         name = str(path or (folders[0] / listed if listed else ""))
         if not error and path is None:
             searched = " or ".join(map(display_path, folders))
             error = f"{listed!r} is not in {searched}" if listed else "no path"
         photos.append(_Photo(name, error and f"{row_id(row.index)}: {error}", row.cells))
     return photos
+
+
+def _files_of(folders: Sequence[Path], names: Sequence[str], has_root: bool) -> dict[str, Path]:
+    """The files that paths in a table name, from the first folder that has one.
+
+    Args:
+        folders: of which the last is the one that a key names, if there is a key.
+        names: the paths, each once.
+        has_root: whether there is.
+    """
+    results = [
+        photo_search.files_of(root, names, by_end=has_root and root == folders[-1])
+        for root in folders
+    ]
+    in_place = [files for files, are_moved in results if not are_moved]
+    located: dict[str, Path] = {}
+    for files in reversed(in_place or [files for files, _ in results]):
+        located |= files
+    if located and not in_place:
+        count = plural(len(located), "photo is", "photos are")
+        console.info(f"{count} not at the path in the table: found by name")
+    return located
 
 
 def _photos_of_stdin(path: Path, config: PredictConfig, learned: Any) -> list[_Photo]:

@@ -8,9 +8,9 @@
     COCO's                {"images": [...], "annotations": [...], "categories": [...]}
     others                {"id": 1, "data": {"text": ...}, "annotation": {"label": ...}}
 
-What was rejected as `SPAM` gets the label `not SPAM`. Parts of a text become the columns `tokens` and
-`ner_tags`, labels a column of their name; cells of nested objects columns such as `data.text`. The
-rows keep their other columns.
+What was rejected as `SPAM` gets the label `not SPAM`. Parts of a text become the columns `tokens`
+and `ner_tags`, labels a column of their name; cells of nested objects columns such as `data.text`.
+The rows keep their other columns.
 """
 
 import contextlib

@@ -15,6 +15,7 @@ from fmkit.core.errors import ConfigError, DataError, plural
 from fmkit.core.files import display_path
 from fmkit.data.formats.tables import ENDINGS, read
 from fmkit.data.images.image_file import EXTENSIONS
+from fmkit.data.sources import photo_search
 from fmkit.data.sources.paths import find_file
 from fmkit.data.sources.split_folders import subfolders
 from fmkit.data.sources.table_files import tables_at
@@ -44,7 +45,7 @@ def photo_folder(table: Path, names: Sequence[str], like: Path | None = None) ->
     for folder in folders_beside(table):
         if any(find_file(folder, name, EXTENSIONS) for name in names[:_PROBED]):
             return folder
-    return None
+    return photo_search.folder_below(table.parent, names[:_PROBED])
 
 
 def relative_names(names: Sequence[str]) -> list[str]:

@@ -179,7 +179,7 @@ def _add_image_root(table: Roles, path: Path, columns: Columns) -> str:
         The first path, where no folder has it.
     """
     names = [str(value) for value in columns[table.keys["path_column"]] if value][:_PROBED]
-    folder = photo_folder(path, names) or photo_search.folder_below(path.parent, names)
+    folder = photo_folder(path, names)
     if folder not in (None, path.parent):
         table.keys["image_root"] = display_path(folder)
     is_found = folder or photo_search.files_by_name(path.parent, names)
@@ -222,7 +222,7 @@ def _column_of_ids(
 
 
 def _column_of_names_below(path: Path, columns: Columns) -> str | None:
-    """The column whose values are names of photos in folders of folders, numbers only without texts."""
+    """The column whose values are names of photos further below, numbers only without texts."""
     cells = {
         column: [str(value) for value in values if value not in (None, "")]
         for column, values in columns.items()
