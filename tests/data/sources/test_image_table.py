@@ -1,10 +1,14 @@
 """A table's cells stay as they are written, and everything wrong with its rows is told at once."""
 
+import shutil
+
 import pytest
 from pictures import picture
 
+from fmkit.config.schema.commands import PredictConfig
 from fmkit.config.schema.data import ImageTableData
 from fmkit.core.errors import ConfigError, DataError
+from fmkit.data.predict_photos import read_photos
 from fmkit.data.quality import inspect as inspection
 from fmkit.data.sources.registry import list_examples
 
@@ -102,6 +106,22 @@ def test_paths_of_elsewhere_are_known_by_their_ends_below_the_folder_that_is_nam
         assert [name.removeprefix("upload/") for name in examples.ids] == ends
         kinds = {finding.kind for finding in examples.findings}
         assert ("moved_photo" in kinds) == (start != "/data/upload/")  # which is the tool's own
+
+
+@pytest.mark.parametrize("listed", [["7", "8"], ["C:\\x\\7.png", "C:\\x\\8.png"]])
+def test_predict_finds_the_photos_of_a_table_as_training_does(tmp_path, capsys, listed):
+    moved(tmp_path, "p/0/7.png", "p/1/8.png", "m/7.png", "m/8.png")
+    root = None
+    if len(listed[0]) > 1:
+        root = str(tmp_path / "m")
+    else:
+        shutil.rmtree(tmp_path / "m")
+    table = write(tmp_path, ["path", *listed])
+    photos = read_photos(PredictConfig(run="", input=str(table), image_root=root), None)
+    names = ("m/7.png", "m/8.png") if root else ("p/0/7.png", "p/1/8.png")
+    assert photos.names == tuple(str(tmp_path / name) for name in names)
+    assert not any(photos.errors)
+    assert "2 photos are not at the path in the table" in capsys.readouterr().err
 
 
 def test_ends_that_two_rows_share_are_not_taken(tmp_path):
