@@ -11,6 +11,7 @@ from fmkit.config.schema.commands import PredictConfig
 from fmkit.core import console
 from fmkit.core.errors import DataError, plural, received
 from fmkit.core.files import absolute_path, display_path, matching_paths
+from fmkit.data.findings import printable
 from fmkit.data.formats.text_files import file_ending
 from fmkit.data.images.image_file import EXTENSIONS
 from fmkit.data.predict_inputs import (
@@ -163,7 +164,7 @@ def _photos_of_table(
         name = str(path or (folders[0] / listed if listed else ""))
         if not error and path is None:
             searched = " or ".join(map(display_path, folders))
-            error = f"{listed!r} is not in {searched}" if listed else "no path"
+            error = f"'{printable(listed)}' is not in {searched}" if listed else "no path"
         photos.append(_Photo(name, error and f"{row_id(row.index)}: {error}", row.cells))
     return photos
 
