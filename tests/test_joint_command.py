@@ -151,6 +151,7 @@ def test_init_takes_the_head_of_the_objective(finished, data, tmp_path, name):
     np.testing.assert_allclose(after["logits/kernel"], before[f"{prefix}logits/kernel"], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_joint_run_starts_from_a_single_one(data, tmp_path, capsys):
     _, single = run_in(tmp_path / "one", "data=image_folder", f"data.root={data / 'two'}")
     capsys.readouterr()
@@ -164,6 +165,7 @@ def test_a_joint_run_starts_from_a_single_one(data, tmp_path, capsys):
     np.testing.assert_allclose(after["head_two/logits/kernel"], before["logits/kernel"], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_resume_of_a_finished_run_for_longer(data, tmp_path):
     code, longer = run_in(
         tmp_path, *objectives(data, "task.alpha=0.4", "optimizer.schedule=constant")

@@ -50,6 +50,7 @@ def test_a_causal_model_learns_a_text_by_heart_and_writes_it(fmkit, fables, tmp_
         assert (code, wrong.split("=")[0] in err) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_classifier_starts_from_a_masked_model_of_its_texts(fmkit, tmp_path):
     rows = [f"{kind} {SAYING} {each},{kind}" for each in range(30) for kind in ("good", "bad")]
     (tmp_path / "table.csv").write_text("\n".join(["text,label", *rows]))

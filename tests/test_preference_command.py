@@ -106,6 +106,7 @@ def test_preferences_are_learned_judged_and_written(fmkit, begun, tmp_path):
     assert json.loads((on / run_dir.ENVIRONMENT).read_text())["weights"]["head"] is True
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_without_its_cache_but_not_without_what_it_began_with(fmkit, begun, tmp_path):
     place, before = begun
     cache = tmp_path / "cache"

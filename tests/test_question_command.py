@@ -150,6 +150,7 @@ def test_new_questions_are_answered_from_every_kind_of_file(fmkit, finished, dat
     assert (code, "has no pairs of texts" in err) == (3, True)
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_a_masked_model_of_the_same_texts(fmkit, data, tmp_path):
     place = ["data=squad", f"data.root={data / 'other.json'}", *QUICK, "stage.full.epochs=1"]
     code, _, err = fmkit("pretrain", "task=masked_lm", f"model.tokenizer={data / 'words'}", *place)
@@ -164,6 +165,7 @@ def test_a_run_starts_from_a_masked_model_of_the_same_texts(fmkit, data, tmp_pat
     assert read(after, "status.json")["test"]["n"] == 3
 
 
+@pytest.mark.slow
 def test_questions_and_hidden_words_are_learned_together(fmkit, data, tmp_path):
     place = "task.objectives"
     code, out, err = fmkit(

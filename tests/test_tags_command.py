@@ -163,6 +163,7 @@ def test_parts_of_speech_have_figures_of_words_only(fmkit, tmp_path):
     assert (code, "task.monitor: received 'val_f1'" in err) == (2, True), err
 
 
+@pytest.mark.slow
 def test_tags_and_hidden_words_are_learned_together(fmkit, folder, tmp_path):
     words = ["data=conll", f"data.root={folder}", "model=small_bert", "stage=scratch", QUIET]
     task = ["task=joint", "task.alpha=0.3", "task.objectives.words.task=masked_lm"]

@@ -216,6 +216,7 @@ def test_a_signal_while_the_thread_starts_leaves_it_too(monkeypatch):
     going_on.set()
 
 
+@pytest.mark.slow
 def test_models_learn_with_it_and_a_classifier_goes_on(fmkit, corpus, tmp_path):
     data = ["data=text_files", f"data.root={corpus}"]
     chosen = {"small_bert": "word_piece", "small_gpt": "byte_pair"}

@@ -9,6 +9,7 @@ import os
 import shlex
 import sys
 import textwrap
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -125,9 +126,11 @@ def compose_all_jobs(
     first = None
     for words in itertools.islice(_jobs(line), MAX_COMPOSED_JOBS):
         try:
-            config = _composed(line, words)
-            typed = [COMMAND_WORDS.get(line.command, line.command), *words]
-            value = to_typed(config, shlex.join(typed), names, places)
+            with warnings.catch_warnings():  # of Hydra's own; what is wrong is an error here
+                warnings.simplefilter("ignore", UserWarning)
+                config = _composed(line, words)
+                typed = [COMMAND_WORDS.get(line.command, line.command), *words]
+                value = to_typed(config, shlex.join(typed), names, places)
             if inspect is not None:
                 inspect(value)
         except FmkitError as error:

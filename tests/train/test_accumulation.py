@@ -189,6 +189,7 @@ print(json.dumps(apart))
 """
 
 
+@pytest.mark.slow
 def test_two_devices_make_the_update_of_one_large_batch():
     """In one batch their shares have unequal numbers of tokens, too."""
     done = subprocess.run(
