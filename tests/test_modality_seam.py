@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "fmkit"
 
 OWN_FILES = (
     "core/modalities.py",
-    "data/content/", "data/images/", "data/sources/",
+    "data/content/", "data/images/", "data/recognition/", "data/sources/",
     "data/loaders/image_loader.py", "data/loaders/text_loader.py", "data/loaders/packing.py",
     "data/quality/image_*.py", "data/quality/document_checks.py",
     "models/vision/", "models/text/", "models/tokenizers/",

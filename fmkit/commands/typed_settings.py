@@ -66,7 +66,7 @@ def with_data_settings(line: CommandLine) -> CommandLine:
 
 def _recognised(line: CommandLine, typed: str, path: Path, named: set[str]) -> list[str]:
     """The overrides for what is at a path, which are printed."""
-    from fmkit.data.sources import recognition
+    from fmkit.data.recognition.recognise import Request, recognise
 
     prefix, overrides = "data.", {o.key_or_group: o for o in line.overrides}
     chosen = {
@@ -74,8 +74,8 @@ def _recognised(line: CommandLine, typed: str, path: Path, named: set[str]) -> l
         for key, override in overrides.items()
         if key.startswith(prefix) and not override.is_sweep_override()
     }
-    request = recognition.Request(typed, chosen, _needs_labels(line), _as_typed(line))
-    result = recognition.recognise(request, path)
+    request = Request(typed, chosen, _needs_labels(line), _as_typed(line))
+    result = recognise(request, path)
     source = result.settings["data"]
     if _source_of_init(line) == source:
         del result.settings["data"]  # the run's other settings of it come with it

@@ -27,7 +27,7 @@ from fmkit.config.schema.data import (
 )
 from fmkit.core.errors import ConfigError, DataError
 from fmkit.data.quality import inspect as inspection
-from fmkit.data.sources.recognition import Request, recognise
+from fmkit.data.recognition.recognise import Request, recognise
 from hostile.fuzz import broken_file
 
 EACH = 12  # broken files of each source and format

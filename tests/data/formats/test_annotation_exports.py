@@ -13,7 +13,7 @@ from fmkit.core.errors import ConfigError, DataError
 from fmkit.data.findings import UnusableInput
 from fmkit.data.formats.tables import records
 from fmkit.data.predict_inputs import list_texts
-from fmkit.data.sources.recognition import Request, recognise
+from fmkit.data.recognition.recognise import Request, recognise
 from fmkit.data.sources.registry import collect
 
 TEXT = "Anna Lee lives in New-York, Anna."

@@ -12,7 +12,7 @@ from fmkit.core.errors import DataError
 from fmkit.data.formats import file_type
 from fmkit.data.images.image_file import is_photo, is_photo_name
 from fmkit.data.predict_photos import read_photos
-from fmkit.data.sources.recognition import Request, recognise
+from fmkit.data.recognition.recognise import Request, recognise
 from fmkit.data.sources.registry import list_examples
 
 SCRAPED = ["0a1b2c", "x.jpg?w=600&h=400", "download.php", "x.jpg_large", "x.jpg!d", "photo.1"]

@@ -7,7 +7,7 @@ from pictures import picture
 
 from fmkit.config.schema.data import ImageFolderData, PhotosData
 from fmkit.core.errors import DataError
-from fmkit.data.sources.recognition import Request, recognise
+from fmkit.data.recognition.recognise import Request, recognise
 from fmkit.data.sources.registry import list_examples
 
 BOX = "0 0.51 0.42 0.1 0.2\n3 0.5 0.5 1 1\n"

@@ -13,7 +13,7 @@ from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.core.errors import DataError
 from fmkit.data import load
 from fmkit.data.predict_inputs import list_texts
-from fmkit.data.sources.recognition import Request, recognise
+from fmkit.data.recognition.recognise import Request, recognise
 from fmkit.data.sources.registry import collect, list_examples
 
 

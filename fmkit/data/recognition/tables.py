@@ -16,8 +16,7 @@ from fmkit.data.formats.spreadsheet import EXCEL
 from fmkit.data.formats.tables import records
 from fmkit.data.formats.text_files import GZIP, as_data_error, file_ending, is_wide
 from fmkit.data.images.image_file import EXTENSIONS, is_photo
-from fmkit.data.sources import photo_search
-from fmkit.data.sources.column_roles import (
+from fmkit.data.recognition.column_roles import (
     Columns,
     Roles,
     as_columns,
@@ -25,9 +24,10 @@ from fmkit.data.sources.column_roles import (
     roles,
     text_column,
 )
+from fmkit.data.recognition.result import Recognised, Request, recognised
+from fmkit.data.sources import photo_search
 from fmkit.data.sources.paths import find_file
 from fmkit.data.sources.photo_folders import folders_beside, photo_folder
-from fmkit.data.sources.recognised import Recognised, Request, recognised
 
 _FORMAT = ("encoding", "quotes", "header")
 _LINE_KEYS = ("text_column", *_FORMAT)

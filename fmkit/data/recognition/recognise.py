@@ -22,12 +22,12 @@ from fmkit.data.formats.tables import ENDINGS as TABLES
 from fmkit.data.formats.tables import SHOWN_ENDINGS
 from fmkit.data.formats.text_files import guess_encoding
 from fmkit.data.images.image_file import EXTENSIONS, is_photo
+from fmkit.data.recognition.result import Recognised, Request, recognised
+from fmkit.data.recognition.tables import recognise_table
 from fmkit.data.sources import conll, text_folder
 from fmkit.data.sources.detection_layouts import refuse_detection
 from fmkit.data.sources.directory import is_documentation
-from fmkit.data.sources.recognised import Recognised, Request, recognised
 from fmkit.data.sources.table_files import is_submission, table_splits
-from fmkit.data.sources.table_recognition import recognise_table
 from fmkit.data.sources.text_folder import ENDINGS as TEXTS
 from fmkit.data.split_names import split_of
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from fmkit.config.registry import SOURCES, config_class
 from fmkit.core.errors import ConfigError, DataError
-from fmkit.data.sources.recognition import Request, recognise
+from fmkit.data.recognition.recognise import Request, recognise
 from fmkit.data.sources.registry import collect
 
 TEXTS = [f"this is text {number} of some" for number in range(40)]
