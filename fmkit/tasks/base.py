@@ -173,7 +173,7 @@ class Task:
         raise NotImplementedError
 
     def linear_problem(self, targets: Any) -> Any:
-        """What a linear head learns, a `fmkit.tasks.linear_probe.Problem`, for `solvers`.
+        """What a linear head learns, a `fmkit.tasks.linear_problems.Problem`, for `solvers`.
 
         Args:
             targets: of the examples that it learns from and is judged by, as `targets` gives them.

@@ -12,8 +12,8 @@ from fmkit.core.errors import ConfigError
 from fmkit.core.types import DataSpec
 from fmkit.models import heads
 from fmkit.models.backbone import Backbone
-from fmkit.tasks import linear_probe
 from fmkit.tasks.base import Task
+from fmkit.tasks.linear_problems import Classes
 from fmkit.tasks.temperature import calibrated_loss
 
 
@@ -64,10 +64,10 @@ class Classification(Task):
         """Accuracy: the largest logit is the largest target."""
         return [keras.metrics.CategoricalAccuracy(name="accuracy")]
 
-    def linear_problem(self, targets: Any) -> linear_probe.Classes:
+    def linear_problem(self, targets: Any) -> Classes:
         """A multinomial logistic regression."""
         weights = None if self.class_weights is None else self.class_weights[targets]
-        return linear_probe.Classes(targets, weights, self.num_classes)
+        return Classes(targets, weights, self.num_classes)
 
     def calibrated_loss(self, targets: Any, outputs: Any) -> float:
         """Cross-entropy after temperature scaling, in nats."""

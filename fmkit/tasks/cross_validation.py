@@ -14,7 +14,8 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from fmkit.core.bootstrap import mean_intervals
 from fmkit.tasks import linear_probe
-from fmkit.tasks.linear_probe import Folds, Problem
+from fmkit.tasks.linear_probe import Folds
+from fmkit.tasks.linear_problems import Problem
 
 _FOLDS, _REPEATS = 5, 3
 _MAX_REPEATED, _ENOUGH = 1000, 2000

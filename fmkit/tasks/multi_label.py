@@ -15,8 +15,8 @@ from fmkit.core.errors import ConfigError
 from fmkit.core.types import DataSpec
 from fmkit.models import heads
 from fmkit.models.backbone import Backbone
-from fmkit.tasks import linear_probe
 from fmkit.tasks.base import Task
+from fmkit.tasks.linear_problems import LabelSets
 from fmkit.tasks.temperature import calibrated_loss
 
 
@@ -77,9 +77,9 @@ class MultiLabel(Task):
         """Micro F1, and the share of examples with every label right, both at probability 0.5."""
         return [MicroF1(), SubsetAccuracy()]
 
-    def linear_problem(self, targets: Any) -> linear_probe.LabelSets:
+    def linear_problem(self, targets: Any) -> LabelSets:
         """A logistic regression for each label."""
-        return linear_probe.LabelSets(targets, self._weights)
+        return LabelSets(targets, self._weights)
 
     def calibrated_loss(self, targets: Any, outputs: Any) -> float:
         """Binary cross-entropy after temperature scaling, in nats."""

@@ -15,8 +15,8 @@ from fmkit.core.errors import ConfigError
 from fmkit.core.types import DataSpec
 from fmkit.models import heads
 from fmkit.models.backbone import Backbone
-from fmkit.tasks import linear_probe
 from fmkit.tasks.base import Task
+from fmkit.tasks.linear_problems import Numbers
 from fmkit.tasks.multi_label import describe_labels
 
 
@@ -80,9 +80,9 @@ class Regression(Task):
             R2(self._units, self._width),
         ]
 
-    def linear_problem(self, targets: Any) -> linear_probe.Numbers:
+    def linear_problem(self, targets: Any) -> Numbers:
         """A ridge regression."""
-        return linear_probe.Numbers(self._units.standardise_array(targets), self._units.to_array)
+        return Numbers(self._units.standardise_array(targets), self._units.to_array)
 
     def inference(self, outputs: Any) -> Any:
         """Numbers in the user's units, (B, K) float32, by a layer of Keras, not ours."""

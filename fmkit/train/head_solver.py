@@ -16,7 +16,7 @@ from fmkit.core.errors import ConfigError, DataError, join_names
 from fmkit.data.stratify import strata
 from fmkit.store import run_dir
 from fmkit.store.run_dir import RunWriter
-from fmkit.tasks import cross_validation, linear_probe
+from fmkit.tasks import cross_validation, linear_probe, linear_problems
 from fmkit.tasks.cross_validation import CrossValidation
 from fmkit.train.assemble import Assembly
 from fmkit.train.phase_data import PhaseInputs
@@ -114,7 +114,7 @@ def _choose_on_validation(context: RunContext, phase: Phase, inputs: PhaseInputs
     features, positions = _gather(assembly, inputs, ["train", "val"])
     problem = assembly.task.linear_problem(_targets(assembly, positions))
     train, held_out = np.split(np.arange(len(positions)), [len(assembly.splits["train"])])
-    scalings = linear_probe.SCALINGS[:1]
+    scalings = linear_problems.SCALINGS[:1]
     choice = linear_probe.choose(problem, features, [(train, held_out)], train, scalings)
     return {"solver": phase.solver, "fitted_on": ["train"], **linear_probe.record(problem, choice)}
 

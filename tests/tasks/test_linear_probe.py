@@ -7,7 +7,8 @@ from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, Ridge
 from sklearn.metrics import log_loss
 
 from fmkit.tasks import cross_validation, linear_probe
-from fmkit.tasks.linear_probe import STRENGTHS, Classes, LabelSets, Numbers
+from fmkit.tasks.linear_probe import STRENGTHS
+from fmkit.tasks.linear_problems import SCALINGS, Classes, LabelSets, Numbers
 
 EXACT = {"max_iter": 10_000, "tol": 1e-8}
 
@@ -34,7 +35,7 @@ def softmax(logits):
     return parts / parts.sum(axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("scaling", linear_probe.SCALINGS)
+@pytest.mark.parametrize("scaling", SCALINGS)
 @pytest.mark.parametrize(("classes", "count"), [(2, 200), (10, 300), (3, 40)])
 def test_classes_agree_with_scikit_learn(classes, count, scaling):
     """With more examples than features, and with fewer."""
@@ -193,7 +194,7 @@ def test_a_feature_that_hardly_changes_gets_no_weight(dead):
     x = np.random.default_rng(0).normal(size=(60, 3)).astype("f4")
     x[:, 1] = dead.get("add", 0) + x[:, 1] * dead.get("times", 0)
     y = (x[:, 0] > 0).astype(int)
-    for scaling in linear_probe.SCALINGS:
+    for scaling in SCALINGS:
         kernel, bias = linear_probe.fit(Classes(y, None, 2), x, scaling, 1.0)
         assert np.abs(kernel).max() < 100
         assert ((x @ kernel + bias).argmax(axis=1) == y).mean() > 0.9
