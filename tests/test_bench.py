@@ -10,30 +10,31 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
+def bench_prints(words, folder):
+    """What `scripts/bench.py` prints, from another folder."""
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "bench.py", *words],
+        cwd=folder, env={"PATH": "", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 @pytest.mark.slow
 def test_pipeline_section_prints_both_tables(tmp_path):
     words = ["pipeline", "--images", "8", "--repeats", "1", "--files", "2000"]
-    done = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "bench.py", *words],
-        cwd=tmp_path, env={"PATH": "", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    row = next(line for line in done.stdout.splitlines() if line.startswith("| 8 photos"))
+    printed = bench_prints(words, tmp_path)
+    row = next(line for line in printed.splitlines() if line.startswith("| 8 photos"))
     ours, bare, generator, to_bare, to_generator = map(float, re.findall(r"[\d.]+", row)[2:])
     assert abs(ours / bare - to_bare) < 0.02 * to_bare
     assert abs(ours / generator - to_generator) < 0.02 * to_generator
-    assert re.search(r"^\| 2,000 \|", done.stdout, re.MULTILINE)
+    assert re.search(r"^\| 2,000 \|", printed, re.MULTILINE)
 
 
 def test_scan_section_prints_its_table(tmp_path):
-    done = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "bench.py", "scan", "--images", "8", "--repeats", "1"],
-        cwd=tmp_path, env={"PATH": "", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    row = next(line for line in done.stdout.splitlines() if line.startswith("| 10 photos"))
+    printed = bench_prints(["scan", "--images", "8", "--repeats", "1"], tmp_path)
+    row = next(line for line in printed.splitlines() if line.startswith("| 10 photos"))
     ours, bare, known = map(float, re.findall(r"[\d.]+", row)[2:5])
     assert min(ours, bare, known) > 0
 
@@ -84,14 +85,7 @@ def test_time_of_other_processes_is_told_from_ones_own(monkeypatch):
 @pytest.mark.parametrize("section", ["text_features", "predict"])
 def test_sections_of_texts_and_predictions_print_their_tables_or_what_they_need(section, tmp_path):
     words = [section, "--texts", "40", "--images", "16", "--side", "64", "--repeats", "1"]
-    done = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "bench.py", *words],
-        cwd=tmp_path, env={"PATH": "", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "### " in done.stdout
-    if "Not run" not in done.stdout:
-        assert re.search(
-            r"^\| (fmkit in Keras|16 photos, Keras) \| [\d.]+", done.stdout, re.MULTILINE
-        )
+    printed = bench_prints(words, tmp_path)
+    assert "### " in printed
+    if "Not run" not in printed:
+        assert re.search(r"^\| (fmkit in Keras|16 photos, Keras) \| [\d.]+", printed, re.MULTILINE)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 _TRAINING_KEYS = (
     *("data.batch_size", "data.augment", "model.image_size", "stage.PHASE.epochs"),
@@ -23,8 +24,12 @@ class CommandHelp:
 
 TRAINING_GROUPS = ("model", "data", "optimizer", "stage", "task", "runtime", "experiment")
 
+_training_help = partial(
+    CommandHelp, usage=f"[PATH] {_USAGE}", groups=TRAINING_GROUPS, keys=_TRAINING_KEYS
+)
+
 COMMAND_HELP: dict[str, CommandHelp] = {
-    "pretrain": CommandHelp(
+    "pretrain": _training_help(
         {
             "fmkit pretrain": "the demo: a head for 5,000 digits on a frozen backbone",
             "fmkit pretrain photos": "your photos, a folder per class",
@@ -34,11 +39,8 @@ COMMAND_HELP: dict[str, CommandHelp] = {
             "fmkit pretrain task=masked_lm stage=continued model=minilm data=text_files "
             "data.root=texts": "adapt a text model to your texts, without labels",
         },
-        usage=f"[PATH] {_USAGE}",
-        groups=TRAINING_GROUPS,
-        keys=_TRAINING_KEYS,
     ),
-    "finetune": CommandHelp(
+    "finetune": _training_help(
         {
             "fmkit finetune": "the demo: 5,000 digits, no download",
             "fmkit finetune photos": "your photos: what is there is looked at, and printed",
@@ -49,9 +51,6 @@ COMMAND_HELP: dict[str, CommandHelp] = {
             "fmkit finetune -m optimizer.learning_rate=1e-4,1e-3": "a sweep: one run per value",
             "fmkit finetune --cfg job": "show the whole config, train nothing",
         },
-        usage=f"[PATH] {_USAGE}",
-        groups=TRAINING_GROUPS,
-        keys=_TRAINING_KEYS,
     ),
     "resume": CommandHelp(
         {

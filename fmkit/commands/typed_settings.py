@@ -96,7 +96,7 @@ def _recognised(line: CommandLine, typed: str, path: Path, named: set[str]) -> l
 
 
 def _needs_labels(line: CommandLine) -> bool:
-    """Whether data without labels are no use: the task needs them, or the command's usual one."""
+    """Whether the task, or the command's usual one, cannot use data without labels."""
     entry = dict(tasks()).get(str(line.value("task")))
     if entry is None or entry.learns is None:
         return line.command == "finetune"

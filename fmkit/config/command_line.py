@@ -113,9 +113,6 @@ def parse(
     Raises:
         ConfigError: an unknown flag, or overrides that are not `key=value`; all of them at once.
     """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
     flags, words = _read_flags(arguments)
     unknown_flags = [
         (word, _without_dashes(word, following))
@@ -139,7 +136,29 @@ def parse(
         multirun=bool(flags.multirun),
         shows_only=any(getattr(flags, _attribute(flag)) is not None for flag in SHOW_FLAGS),
     )
-    overrides_parser = OverridesParser.create()
+    problems.extend(_read_overrides(line))
+    for word, setting in unknown_flags:
+        settings = meant(line, setting) if setting else []
+        problems.append(
+            f"unknown flag {short_repr(word)}. Settings are written key=value, without dashes, "
+            f"such as {' or '.join(settings) or 'data.batch_size=64'}."
+        )
+    if not problems and (problem := _sweep_problem(line.overrides)):
+        problems.append(problem)
+    if problems:
+        raise ConfigError(combine_messages(problems))
+    return line
+
+
+def _read_overrides(line: CommandLine) -> list[str]:
+    """Add the overrides that a line's words are; what is wrong with words.
+
+    A path that Hydra's grammar would read otherwise gets its quotes.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    overrides_parser, problems = OverridesParser.create(), []
 
     def parsed(word: str) -> Any:
         try:
@@ -160,17 +179,7 @@ def parse(
                 line.overrides.append(override)
                 problem = _override_problem(override)
         problems.extend([problem] if problem else [])
-    for word, setting in unknown_flags:
-        settings = meant(line, setting) if setting else []
-        problems.append(
-            f"unknown flag {short_repr(word)}. Settings are written key=value, without dashes, "
-            f"such as {' or '.join(settings) or 'data.batch_size=64'}."
-        )
-    if not problems and (problem := _sweep_problem(line.overrides)):
-        problems.append(problem)
-    if problems:
-        raise ConfigError(combine_messages(problems))
-    return line
+    return problems
 
 
 def _read_flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:

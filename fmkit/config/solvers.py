@@ -12,7 +12,8 @@ SOLVERS = ("lbfgs", "cross_validation")
 """Values that find a linear head's optimum on cached features, at once and without gradients."""
 
 ENOUGH_VALIDATION = 500
-"""Validation examples from which `auto` trains by gradients."""
+"""Validation examples from which `auto` trains heads by gradients, without interpolation or refit:
+a 95% interval of an accuracy of .9 is narrower than .06 there."""
 
 _OF_GRADIENTS = ("epochs", "learning_rate", "rates", "patience")
 

@@ -199,7 +199,7 @@ def _texts_or_files(config: PredictConfig) -> Iterator[tuple[Path | None, str]]:
 
 
 def _hint(word: str) -> str:
-    """What to do about a word that is no file and perhaps no text: the nearest name beside it."""
+    """What to do about a word that is not a file and may not be a text: the nearest name."""
     folder = Path(absolute_path(word)).parent
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     if close := closest_names(Path(word).name, names):

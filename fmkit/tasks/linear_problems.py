@@ -271,7 +271,7 @@ class Numbers(Problem):
 
 
 class _Logistic:
-    """Minimises sum of w * cross-entropy + |kernel|^2 / (2 C); see `fmkit.tasks.linear_probe`.
+    """Minimises sum of w * cross-entropy + |kernel|^2 / (2 C); see the top.
 
     Args:
         rows: positions that are fitted to, (n,).

@@ -140,9 +140,9 @@ def assemble(
 ) -> Assembly:
     """Build model and task, open the data, load weights from the first of these that applies.
 
-    1. `saved`: a `SavedState`; the loop takes all from its checkpoint. L2-SP, and a task that
-       compares with the model of the start, need what they were then, so that there the others are
-       loaded all the same.
+    1. `saved`: a `SavedState`; the loop takes all from its checkpoint. L2-SP, a refit, and a task
+       that compares with the model of the start, need what they were then, so that there the
+       others are loaded all the same.
     2. `init`: a finished run. The head too, when it was trained for the same classes.
     3. `model.weights`: the backbone's own; the head is new.
     4. Random ones.
@@ -151,11 +151,7 @@ def assemble(
         data: what to train on; of a joint run, the primary objective's.
         others: of a joint run, the data of the other objectives.
     """
-    task_class = registry.load(task_entry(config.task.name).task)
-    needs_reference = getattr(task_class, "needs_reference", False)
-    interpolates = any(phase.interpolate == "true" for phase in config.stage.values())
-    loads = saved is None or config.optimizer.l2_sp > 0 or needs_reference
-    loads = loads or config.data.refit == "true" or (interpolates and config.init is not None)
+    loads = saved is None or _needs_first_weights(config)
     with devices.scope(machine):
         backbone, task, model, joint = _build(config, data, others or {}, with_weights=loads)
         task_data.check_monitor(config.task, task)
@@ -167,13 +163,10 @@ def assemble(
             examples = len(part.data.splits["train"])
             devices.check_batches(machine, part.task, examples, part.config.batch_size)
         data = parts[0].data
-        steps = -(-len(data.splits["train"]) // config.data.batch_size)
         has_learned = config.init is not None or backbone.weights != "none"
         refits, interpolated = refit.resolve_auto(config, data.splits, has_learned)
-        planned = phases.plan(config.stage, config.optimizer, steps)
-        planned = [
-            dataclasses.replace(phase, interpolate=interpolated[phase.name]) for phase in planned
-        ]
+        steps = -(-len(data.splits["train"]) // config.data.batch_size)
+        planned = phases.plan(config.stage, config.optimizer, steps, interpolated)
         freeze.check(model, backbone, planned)
         skipped: dict[str, str] = {}
         started_from: dict[str, Any] = {"weights": backbone.weights}
@@ -198,6 +191,18 @@ def assemble(
     if task.needs_reference:
         _compute_reference(assembly)
     return assembly
+
+
+def _needs_first_weights(config: TrainConfig) -> bool:
+    """Whether a run that is resumed has to know the weights that it started from."""
+    task_class = registry.load(task_entry(config.task.name).task)
+    interpolates = any(phase.interpolate == "true" for phase in config.stage.values())
+    return (
+        config.optimizer.l2_sp > 0
+        or getattr(task_class, "needs_reference", False)
+        or config.data.refit == "true"
+        or (interpolates and config.init is not None)
+    )
 
 
 def _build(

@@ -1,7 +1,7 @@
 """The phases of a stage: which blocks train, how long, how fast; and where a run is in them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,9 +109,12 @@ class Phase:
 
 
 def plan(
-    stage: Mapping[str, PhaseConfig], optimizer: OptimizerConfig, steps_per_epoch: int
+    stage: Mapping[str, PhaseConfig],
+    optimizer: OptimizerConfig,
+    steps_per_epoch: int,
+    interpolated: Collection[str] = (),
 ) -> list[Phase]:
-    """The phases of a stage in the order they are written."""
+    """The phases of a stage in the order they are written; `interpolated` has names of them."""
     return [
         Phase(
             name=name,
@@ -127,6 +130,7 @@ def plan(
             augment=config.augment,
             solver=config.solver,
             rates=config.rates,
+            interpolate=name in interpolated,
         )
         for name, config in stage.items()
     ]

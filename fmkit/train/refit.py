@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from fmkit.config import solvers
 from fmkit.config.registry import task_entry
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.core.errors import ConfigError, plural
@@ -19,15 +20,12 @@ from fmkit.store import run_dir
 from fmkit.train.phases import Phase, Position
 
 SPLITS = ("train", "val")
-FEW_EXAMPLES = 500
-"""`auto` means true where validation has fewer examples than this: 95% intervals of an accuracy of
-.9 are wider there than .05."""
 
 
 def resolve_auto(
     config: TrainConfig, splits: Mapping[str, np.ndarray], pretrained: bool
-) -> tuple[bool, dict[str, bool]]:
-    """Whether a run is refitted, and by phase whether weights in between are tried.
+) -> tuple[bool, list[str]]:
+    """Whether a run is refitted, and the phases at whose end weights in between are tried.
 
     Args:
         pretrained: whether the backbone's weights come from elsewhere. A run from random weights
@@ -45,14 +43,15 @@ def resolve_auto(
             f"{required[0]}=true goes by the validation split, and the data has none.",
             f"Set data.val_fraction above 0, or {required[0]}=false.",
         )
-    is_small = 0 < validation < FEW_EXAMPLES and pretrained
+    is_small = 0 < validation < solvers.ENOUGH_VALIDATION and pretrained
     is_small = is_small and task_entry(config.task.name).learns_columns
     meaning = {"auto": is_small, "true": validation > 0, "false": False}
-    interpolates = {
-        name: meaning[phase.interpolate] and (number > 0 or config.init is not None)
+    interpolated = [
+        name
         for number, (name, phase) in enumerate(config.stage.items())
-    }
-    return meaning[config.data.refit], interpolates
+        if meaning[phase.interpolate] and (number > 0 or config.init is not None)
+    ]
+    return meaning[config.data.refit], interpolated
 
 
 def plan(phases: Sequence[Phase], position: Position, steps_per_epoch: int) -> list[Phase]:

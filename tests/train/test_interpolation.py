@@ -94,8 +94,8 @@ def test_auto_needs_a_pretrained_model_and_few_examples(tmp_path):
     for phase in config.stage.values():
         phase.interpolate = "auto"
     few, many = {"val": np.arange(499)}, {"val": np.arange(500)}
-    assert refit.resolve_auto(config, few, True) == (True, {"head": False, "full": True})
-    no = (False, {"head": False, "full": False})
+    assert refit.resolve_auto(config, few, True) == (True, ["full"])
+    no = (False, [])
     assert refit.resolve_auto(config, many, True) == no
     assert refit.resolve_auto(config, few, False) == no
     assert refit.resolve_auto(config, {}, True) == no

@@ -49,8 +49,7 @@ def train(
             machine.gc_paused_imports(),
         ):
             launch.import_keras()
-            from fmkit.models import lora
-            from fmkit.train import build_model, devices, loop
+            from fmkit.train import devices, loop
 
         signals.raise_if_stopped()  # an import may swallow what a signal raises
         prepared = devices.prepare(config.runtime)
@@ -67,13 +66,7 @@ def train(
             before_refit=lambda: run.update(**_evaluate(config, run, assembly, ("val",))[0]),
         )  # fmt: skip
         with signals.defer_signals(), assembly.scope():
-            lora.merge_adapters(assembly.model)  # what is evaluated below is what is deployed
-            model, task = assembly.model, assembly.task
-            if assembly.objectives:
-                model, task = assembly.objectives[0].model, assembly.objectives[0].task
-            run.save_model(
-                build_model.inference_model(model, task, config.data, assembly.backbone.modality)
-            )
+            _save_model(config, run, assembly)
         signals.raise_if_stopped()
         splits = ("test",) if run_dir.is_refitted(run.status) else ("val", "test")
         summary, metrics = _evaluate(config, run, assembly, splits)
@@ -342,6 +335,20 @@ def _describe_augmentation(assembly: Any) -> str:
     if len(by_text) == 1:
         return next(iter(by_text))
     return "; ".join(f"{', '.join(names)}: {text}" for text, names in by_text.items())
+
+
+def _save_model(config: TrainConfig, run: RunWriter, assembly: Any) -> None:
+    """Write the model file; of a joint run, that of the primary objective."""
+    from fmkit.models import lora
+    from fmkit.train import build_model
+
+    lora.merge_adapters(assembly.model)  # what is evaluated after this is what is deployed
+    model, task = assembly.model, assembly.task
+    if assembly.objectives:
+        model, task = assembly.objectives[0].model, assembly.objectives[0].task
+    run.save_model(
+        build_model.inference_model(model, task, config.data, assembly.backbone.modality)
+    )
 
 
 def _evaluate(

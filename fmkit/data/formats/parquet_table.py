@@ -139,7 +139,7 @@ def _feature_names(feature: Any) -> list[str]:
 
 
 def named(cell: Any, names: Sequence[str]) -> Any:
-    """A cell, or a list of them, with names instead of their numbers; -1 is no name."""
+    """A cell, or a list of them, with names instead of their numbers; -1 has none."""
     if isinstance(cell, list):
         return [named(entry, names) for entry in cell]
     if isinstance(cell, int) and not isinstance(cell, bool):

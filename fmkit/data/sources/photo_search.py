@@ -54,13 +54,13 @@ def files_by_name(folder: Path, names: Sequence[str]) -> dict[str, Path]:
     Args:
         names: names without folders, or with none of their endings; other paths are left out.
     """
-    wanted = {name for name in names if not _SEPARATORS.search(name)}
+    bare_names = {name for name in names if not _SEPARATORS.search(name)}
     paths: dict[str, list[Path]] = defaultdict(list)
-    for parent, files in _folders(folder) if wanted else ():
+    for parent, files in _folders(folder) if bare_names else ():
         for file in files:
             stem, ending = os.path.splitext(file)  # noqa: PTH122 - a call a file, without objects
-            name = file if file in wanted else stem if ending.lower() in EXTENSIONS else ""
-            if name in wanted and is_photo(parent / file):
+            name = file if file in bare_names else stem if ending.lower() in EXTENSIONS else ""
+            if name in bare_names and is_photo(parent / file):
                 paths[name].append(parent / file)
     return {name: files[0] for name, files in paths.items() if len(files) == 1}
 
