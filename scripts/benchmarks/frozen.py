@@ -90,6 +90,7 @@ class FrozenStage:
         from fmkit.config.schema.runtime import RuntimeConfig
 
         words = [f"model.image_size={self.side}", f"stage.head.epochs={epochs}"]
+        words.append("data.refit=false")  # its epochs would come on top: plain Keras has none
         words.append(f"runtime.log_every={log_every}")
         keys = {each.name for each in dataclasses.fields(RuntimeConfig)}
         if cache is not None and "cache_dir" in keys:
