@@ -4,6 +4,7 @@ B batch, S side of the image in pixels, T tokens of the longest text in a batch.
 """
 
 import importlib.util
+import math
 import re
 import sys
 import tempfile
@@ -26,15 +27,13 @@ float32 differs by about 1e-6 (MobileNet) to 1e-5 (EfficientNet-Lite); one bfloa
 by 4e-3 and one float16 product by 5e-4, so an engine that computes in either is caught.
 """
 
-WORTH_PIXELS = 60_000_000
-"""Pixels of a pass, over all its images, below which `auto` saves the time of an export.
-
-Rough: estimated from ratios on two busy cores, an export was repaid after 6 million pixels with
-small_cnn, 15 with MobileNetV2, 60 with EfficientNet-Lite0 and 25 to 80 with ResNet50.
-"""
-
 WORTH_PRODUCTS = 2e12
-"""The same for texts: products of a weight and a token's number, over all tokens of a pass."""
+"""Products of a weight and a position, over a whole pass, below which `auto` saves an export.
+
+An export takes some 5 s of processor time, of whichever network. ResNet50 at 224 px repays it after
+300 photos of 4e9 products each; EfficientNet-Lite0 runs about as fast in Keras, so that the export
+must be a small part of the pass.
+"""
 
 _CHUNK = 8
 """Examples per request. EfficientNet-Lite0 ran 1.5 times as fast in a fixed shape as in a free."""
@@ -178,16 +177,14 @@ def why_keras(setting: str, kind: str, precision: str) -> str:
 
 def _why_not_worth(model: keras.Model, first_batch: np.ndarray, count: int | None) -> str:
     """Why an export would not be repaid by a pass over `count` examples; empty where it would."""
-    if _has_tokens(first_batch):
-        tokens = (count or 0) * (first_batch != PADDING).sum(axis=1).mean()
-        if count is not None and tokens * _products_per_token(model) < WORTH_PRODUCTS:
-            return "too few texts to repay an export to OpenVINO"
-        return ""
-    if first_batch.ndim != 4:
+    if has_tokens := _has_tokens(first_batch):
+        tokens = float((first_batch != PADDING).sum(axis=1).mean())
+    elif first_batch.ndim == 4:
+        tokens = 1.0  # maps have sizes of their own
+    else:
         return "the model reads neither images nor texts"
-    _, height, width, _ = first_batch.shape
-    if count is not None and count * height * width < WORTH_PIXELS:
-        return "too few images to repay an export to OpenVINO"
+    if count is not None and count * _products(model, tokens) < WORTH_PRODUCTS:
+        return f"too few {'texts' if has_tokens else 'images'} to repay an export to OpenVINO"
     return ""
 
 
@@ -201,10 +198,23 @@ def _shorter_texts(tokens: np.ndarray) -> np.ndarray:
     return np.asarray((lengths < np.median(lengths)) & (lengths > 0))
 
 
-def _products_per_token(model: keras.Model) -> int:
-    """Numbers in the kernels of a model of texts; embeddings are looked up."""
-    shapes = [tuple(weight.shape) for weight in model.weights if "embedding" not in weight.path]
-    return sum(int(np.prod(shape)) for shape in shapes if len(shape) > 1)
+def _products(model: keras.Model, tokens: float) -> float:
+    """Products of a weight and a position for one example; embeddings are looked up.
+
+    Args:
+        model: Functional model.
+        tokens: positions where the model does not know how many.
+    """
+    total = 0.0
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            total += _products(layer, tokens)
+            continue
+        sizes = keras.tree.flatten(layer.output)[0].shape[1:-1]
+        positions = math.prod(tokens if size is None else size for size in sizes)
+        kernels = (weight.shape for weight in layer.weights if "embedding" not in weight.path)
+        total += positions * sum(math.prod(shape) for shape in kernels if len(shape) > 1)
+    return total
 
 
 def _installed() -> bool:

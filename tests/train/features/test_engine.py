@@ -1,3 +1,4 @@
+import math
 import sys
 
 import keras
@@ -82,7 +83,10 @@ def test_auto_stays_with_keras(model, monkeypatch, setting, reason):
     engine = choose(model, "auto", **setting)
     assert engine.name == "keras"
     assert reason in engine.reason
-    assert choose(model, "auto", count=1_000_000).name == NAME
+    # 8 x 8 positions of a 3 x 3 kernel from 3 to 4 channels, then 66 units from 4 numbers.
+    worth = math.ceil(extract.WORTH_PRODUCTS / (8 * 8 * 3 * 3 * 3 * 4 + 4 * 66))
+    assert choose(model, "auto", count=worth - 1).name == "keras"
+    assert choose(model, "auto", count=worth).name == NAME
 
 
 @pytest.fixture(scope="module")
