@@ -8,7 +8,7 @@ import pytest
 from whole_runs import make_examples
 
 from fmkit.cli import main
-from fmkit.commands import cache, guide, resume, runs
+from fmkit.commands import cache, guide, report, resume, runs
 from fmkit.config import command_line
 from fmkit.config.schema.data import ImageData
 from fmkit.config.schema.keys import key_infos
@@ -48,6 +48,8 @@ def test_the_other_commands_are_read(page, line, capsys):
     ]
     if command == "resume":
         assert resume.parse(words).run
+    elif command == "report":
+        assert report.parse(words)[0]
     elif command in ("runs", "cache"):
         verb, *rest = [word for word in words if "=" not in word] or ["list"]
         assert verb in (runs._RUNS_PER_VERB if command == "runs" else cache._VERBS)

@@ -133,6 +133,17 @@ COMMAND_HELP: dict[str, CommandHelp] = {
         (),
         options="fmkit.commands.runs",
     ),
+    "report": CommandHelp(
+        {
+            "fmkit report last": "a page about a run: figures, curves, mistakes, data, settings",
+            "fmkit report RUN RUN": "two runs side by side",
+            "fmkit report SWEEP": "the jobs of a sweep, by its folder",
+            "fmkit report RUN output=page.html": "the page in another place",
+        },
+        "RUN | SWEEP | RUN RUN [KEY=VALUE ...]",
+        (),
+        options="fmkit.commands.report",
+    ),
     "cache": CommandHelp(
         {
             "fmkit cache": "all entries, the most recently used first",

@@ -78,7 +78,7 @@ def _names(before: list[str], word: str) -> Iterator[str]:
     command = _ALIASES.get(before[0], before[0])
     if command in registry.COMMANDS:
         yield from _settings(command, before[1:], word)
-    elif command == "resume":
+    elif command in ("resume", "report"):
         yield from (f"{name} " for name in _runs())
     elif command in ("runs", "help", "guide", "completion"):
         yield from (f"{name} " for name in _topics(command))

@@ -10,12 +10,11 @@ from fmkit.commands import run_removal
 from fmkit.commands.options import parse_words
 from fmkit.commands.output import json_output, run_tables
 from fmkit.commands.output.run_tables import Rows
-from fmkit.core import console, files, safe_io
+from fmkit.core import console, files
 from fmkit.core.errors import ConfigError, received
 from fmkit.evaluation.write import escape_formula
-from fmkit.store import metrics_log, run_dir, run_index
+from fmkit.store import run_content, run_index
 from fmkit.store.run_index import RunSummary
-from fmkit.store.run_reader import RunReader
 
 OPTIONS = {
     "runs_dir": ("runs", "Folder of runs, or of a sweep; for every verb."),
@@ -83,7 +82,7 @@ def runs(arguments: Sequence[str]) -> None:
 
 def _show_list(runs_dir: Path, as_csv: bool) -> None:
     summaries = run_index.runs(runs_dir)
-    folder, overrides = files.absolute_path(runs_dir), _overrides_of_jobs(summaries)
+    folder, overrides = files.absolute_path(runs_dir), run_content.overrides_of_jobs(summaries)
 
     def view() -> None:
         if as_csv:
@@ -102,7 +101,7 @@ def _show_ranking(runs_dir: Path, metric: str, data: str | None, as_csv: bool) -
 
     is_larger_better = larger_is_better(metric)
     ranked = run_index.best(runs_dir, metric, data, is_larger_better)
-    overrides = _overrides_of_jobs(ranked)
+    overrides = run_content.overrides_of_jobs(ranked)
 
     def view() -> None:
         _print_csv(ranked) if as_csv else _print([run_tables.ranking(ranked, metric, overrides)])
@@ -117,18 +116,6 @@ def _objects(
 ) -> list[dict[str, Any]]:
     rows = [{**vars(run), "folder": run.folder.absolute()} for run in summaries]
     return [row | {"overrides": overrides[row["id"]]} for row in rows] if overrides else rows
-
-
-def _overrides_of_jobs(summaries: Sequence[RunSummary]) -> dict[str, list[str]]:
-    """By id, the overrides in which the jobs of one sweep differ; empty for any other runs."""
-    parents = {run.folder.parent for run in summaries}
-    if len(parents) != 1 or parents.pop().absolute().parent.name != run_index.SWEEPS:
-        return {}
-    overrides = {run.id: RunReader(run.folder).overrides() for run in summaries}
-    shared = set.intersection(*map(set, overrides.values())) if len(overrides) > 1 else set()
-    return {
-        name: [word for word in words if word not in shared] for name, words in overrides.items()
-    }
 
 
 def _print(tables: Iterable[Rows]) -> None:
@@ -155,39 +142,10 @@ def details(folder: Path) -> dict[str, Any]:
     run = run_index.read(folder)
     return {
         **run_index.record(folder),
-        "epochs": _epochs(folder / metrics_log.METRICS),
-        "evaluations": _evaluations(folder, run),
+        "epochs": run_content.epochs(folder),
+        "evaluations": run_content.evaluations(folder, run),
         "files": list(_files(folder)),
     }
-
-
-def _epochs(path: Path) -> list[dict[str, Any]]:
-    """The last row of each epoch."""
-    last: dict[tuple[str, str], dict[str, Any]] = {}
-    try:
-        for row in safe_io.read_json_lines(path):
-            if isinstance(row, dict):
-                last[str(row.get("phase")), str(row.get("epoch"))] = row
-    except (OSError, ValueError) as error:
-        if not isinstance(error, FileNotFoundError):
-            console.warning(f"{path} is damaged; the epochs before the damage are shown.")
-    return list(last.values())
-
-
-def _evaluations(folder: Path, run: run_index.RunSummary) -> dict[str, dict[str, Any]]:
-    """Metrics by split: those of eval/, and the status' where eval/ has none."""
-    by_split = {"val": run.val or {}, "test": run.test or {}}
-    for path in sorted((folder / run_dir.EVALUATION).glob("*.json")):
-        by_split[path.stem] = _json(path)
-    return {split: metrics for split, metrics in by_split.items() if metrics}
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """A JSON object, empty where the file is missing or broken."""
-    try:
-        return safe_io.read_json_object(path, safe_io.MAX_EVALUATION_JSON)
-    except (OSError, ValueError):
-        return {}
 
 
 def _files(folder: Path) -> Iterator[dict[str, Any]]:
@@ -208,40 +166,18 @@ def comparison(first: Path, second: Path) -> dict[str, Any]:
     Raises:
         ArtifactError: a config.yaml cannot be read.
     """
-    settings: list[dict[str, Any]] = []
     metrics: list[dict[str, float]] = []  # by `split.metric`
     for folder in (first, second):
-        summary, data = run_index.read(folder), _json(folder / run_dir.ENVIRONMENT).get("data")
-        prints = {} if not isinstance(data, dict) else {
-            f"(data {key})": data[key] for key in ("fingerprint", "split_fingerprint")
-            if isinstance(data.get(key), str)
-        }  # fmt: skip
-        config = run_tables.flat(RunReader(folder).config())
-        settings.append({**config, **prints, "(state)": summary.state})
         metrics.append({})
-        for split, values in _evaluations(folder, summary).items():
+        for split, values in run_content.evaluations(folder, run_index.read(folder)).items():
             shown = {name: values.get(name) for name in run_tables.METRICS}
             metrics[-1] |= run_index.flat_numbers(split, shown)
-    rows = _side_by_side(*metrics)
+    rows = run_content.side_by_side(*metrics)
     for row in rows:
         if len(row) == 3:
             row["difference"] = float(row["second"] - row["first"])
     return {
         "runs": [{"id": folder.name, "folder": folder} for folder in (first, second)],
-        "settings": [
-            row for row in _side_by_side(*settings) if len(row) < 3 or row["first"] != row["second"]
-        ],
+        "settings": run_content.differing(*map(run_content.settings, (first, second))),
         "metrics": rows,
     }
-
-
-def _side_by_side(first: dict[str, Any], second: dict[str, Any]) -> list[dict[str, Any]]:
-    """A row per key of either, without the value that one lacks."""
-    return [
-        {
-            "key": key,
-            **({"first": first[key]} if key in first else {}),
-            **({"second": second[key]} if key in second else {}),
-        }
-        for key in {**first, **second}
-    ]

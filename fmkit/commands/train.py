@@ -15,7 +15,7 @@ from fmkit.config.command_line import CommandLine
 from fmkit.config.preflight import check
 from fmkit.config.saved_config import quote
 from fmkit.config.schema.commands import TrainConfig
-from fmkit.core import console, signals
+from fmkit.core import console, files, signals
 from fmkit.core.errors import (
     ArtifactError,
     ConfigError,
@@ -24,7 +24,7 @@ from fmkit.core.errors import (
     Interrupted,
     plural,
 )
-from fmkit.store import run_index
+from fmkit.store import run_dir, run_index
 from fmkit.store.run_dir import RunWriter, claim
 
 
@@ -115,12 +115,26 @@ def _finish_sweep(folder: Path, jobs: Sequence[_Job], stopped: FmkitError | None
         {"folder": folder.absolute(), "jobs": rows},
         lambda: result_tables.sweep(folder, [(job.overrides, job.run) for job in jobs]),
     )
+    if jobs and stopped is None and any((job.run.folder / run_dir.REPORT).exists() for job in jobs):
+        _write_report(folder)
     errors = [job.error for job in jobs if job.error is not None]
     if first := stopped or next(iter(errors), None):
         total = plural(len(jobs), "job")
         failure = FmkitError(f"{len(errors)} of {total} of the sweep did not finish.")
         failure.exit_code = first.exit_code
         raise failure from first
+
+
+def _write_report(folder: Path) -> None:
+    """Write the page about a sweep; a failure is only a warning."""
+    try:
+        from fmkit.report import sweep_page
+
+        path = files.display_path(sweep_page.write(folder).path)
+    except Exception as error:  # the jobs are done, whatever happens to the page about them
+        console.warning(f"the report could not be written: {type(error).__name__}: {error}.")
+    else:
+        console.info(f"report: {path}")
 
 
 def _train_job(line: CommandLine, composed: Any, names: dict[str, list[str]]) -> _Job:

@@ -200,6 +200,16 @@ def _start_time(run: RunSummary) -> tuple[float, str]:
     return seconds or 0.0, run.id
 
 
+def find_sweep(text: str, root: Path) -> Path | None:
+    """The folder of a sweep, by its path or its name; None where it is not one."""
+    for folder in (Path(text), Path(input_path(text)), root / SWEEPS / text.rstrip("/")):
+        if text and not (folder / run_dir.STATUS).exists() and any(
+            (job / run_dir.STATUS).is_file() for job in _subfolders(folder)
+        ):  # fmt: skip
+            return folder
+    return None
+
+
 def resolve_trained(text: str, root: Path, key: str = "run") -> Path:
     """As `resolve`; ArtifactError also where the run has no checkpoint."""
     folder = resolve(text, root, key)

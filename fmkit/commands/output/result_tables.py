@@ -45,13 +45,18 @@ def _fits(table: Table) -> bool:
 
 
 def result(
-    folder: Path, status: dict[str, Any], metrics: Mapping[str, Any], commands: Sequence[str]
+    folder: Path,
+    status: dict[str, Any],
+    metrics: Mapping[str, Any],
+    commands: Sequence[str],
+    report: Path | None = None,
 ) -> None:
     """A finished run: a row per phase, the metrics of the final model, its worst classes, paths.
 
     Args:
         metrics: of the split in the status that was evaluated last; empty where there is none.
         commands: what to do next.
+        report: the page about it, if it was written.
     """
     table = new_table("phase", "epochs", "time", "best epoch", "best value")
     for phase in status["phases"]:
@@ -78,6 +83,8 @@ def result(
     stdout.print(f"total time {duration(status['total_seconds'])}")
     stdout.print(f"run: {escape_markup(files.display_path(folder))}")
     stdout.print(f"model: {escape_markup(files.display_path(folder / run_dir.MODEL))}")
+    if report is not None:
+        stdout.print(f"report: {escape_markup(files.display_path(report))}")
     for number, command in enumerate(commands):
         stdout.print(f"{'next:' if number == 0 else '     '} {escape_markup(command)}")
 

@@ -11,15 +11,13 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from fmkit.core import errors, sanitize
-from fmkit.core.errors import ArtifactError
-from fmkit.store import run_index
+from fmkit.core import sanitize
+from fmkit.store import run_content, run_index
 
 NOTHING = "-"
 ABSENT = "(absent)"
 
 _FOLDED = 4  # so many columns are folded on a narrow terminal, and the rest is left out
-_MAX_KEYS = 10_000  # a config has some hundred; a file with more than this is not one
 METRICS = (
     *("n", "loss", "accuracy", "top5", "macro_f1", "balanced_accuracy"),
     *("expected_calibration_error", "brier", "micro_f1", "subset_accuracy"),
@@ -130,7 +128,7 @@ def details(run: Mapping[str, Any]) -> list[Rows]:
     apart = ("id", "test", "val", "phases", "epochs", "evaluations", "files")
     shown = {key: run.get(key) for key in ("folder", "state", "reason")}
     shown |= {key: value for key, value in run.items() if key not in (*shown, *apart)}
-    pairs = [(key, value) for key, value in flat(shown).items() if value is not None]
+    pairs = [(key, value) for key, value in run_content.flat(shown).items() if value is not None]
     tables = [Rows("status", ("key", "value"), pairs)]
     phases = run.get("phases")
     if isinstance(phases, list) and phases and all(isinstance(phase, dict) for phase in phases):
@@ -167,28 +165,3 @@ def comparison(content: Mapping[str, Any]) -> list[Rows]:
         Rows("settings that differ", ("key", *heads), [row[:3] for row in settings]),
         Rows("figures", ("figure", *heads, "second - first"), metrics),
     ]
-
-
-def flat(tree: Any) -> dict[str, Any]:
-    """The leaves of nested mappings and lists by dotted key.
-
-    Raises:
-        ArtifactError: there are too many, or they contain themselves (both by YAML aliases).
-    """
-    leaves: dict[str, Any] = {}
-    stack: list[tuple[str, Any, int]] = [("", tree, 0)]
-    visited = 0
-    while stack:
-        key, value, depth = stack.pop()
-        visited += 1
-        if visited > _MAX_KEYS or depth > 50:
-            raise ArtifactError(f"{errors.join_names(list(leaves), 3)}: too large to be a config.")
-        if isinstance(value, dict | list) and value:
-            pairs = value.items() if isinstance(value, dict) else enumerate(value)
-            inner = [
-                (f"{key}.{name}" if key else str(name), child, depth + 1) for name, child in pairs
-            ]
-            stack.extend(reversed(inner))
-        else:
-            leaves[key] = value
-    return leaves

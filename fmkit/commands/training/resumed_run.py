@@ -27,7 +27,15 @@ from fmkit.store.run_reader import RunReader
 VERSIONS = ("fmkit", "keras", "tensorflow", "numpy")
 """Packages whose version a result depends on, to the last bit."""
 _NOT_COMPUTED = (
-    *("name", "runs_dir", "plugins", "data.root", "data.image_root", "runtime.verbose"),
+    *(
+        "name",
+        "runs_dir",
+        "plugins",
+        "data.root",
+        "data.image_root",
+        "runtime.verbose",
+        "runtime.report",
+    ),
     *("runtime.keep", "runtime.save_every", "runtime.cache_dir", "runtime.cache_limit"),
     "runtime.memory_budget",
 )

@@ -1,8 +1,10 @@
 """One training run from a typed config to files on disk: data, model, phases, metrics."""
 
+import contextlib
 import dataclasses
 import shlex
 import time
+import traceback
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,9 @@ from fmkit.evaluation import write
 from fmkit.store import run_dir, run_index
 from fmkit.store.run_dir import RunWriter
 from fmkit.store.run_reader import RunReader
+
+REPORTED_SECONDS = 20.0
+"""Runs that took less have no report by default: it takes about two."""
 
 BOOTSTRAP = 1000
 """Resamples behind the 95% intervals of a run's own evaluation."""
@@ -76,11 +81,12 @@ def train(
                 total_seconds=round(time.monotonic() - began, 3),
                 **summary,
             )
-            following = _next_commands(run, assembly)
+            page = _write_report(config, run, assembly)
+            following = _next_commands(run, assembly, page)
             json_output.show(
                 "run",
-                {**run_index.record(run.folder), "next": following},
-                lambda: result_tables.result(run.folder, run.status, metrics, following),
+                {**run_index.record(run.folder), "report": page, "next": following},
+                lambda: result_tables.result(run.folder, run.status, metrics, following, page),
             )
 
 
@@ -403,6 +409,32 @@ def _evaluate(
     return summary, last
 
 
+def _write_report(config: TrainConfig, run: RunWriter, assembly: Any) -> Path | None:
+    """Write the page about a run that is done, if it is wanted; a failure is only a warning."""
+    wanted, seconds = config.runtime.report, float(run.status["seconds"])
+    if wanted == "false" or (wanted == "auto" and seconds < REPORTED_SECONDS):
+        return None
+    try:
+        from fmkit.report import run_page, samples
+
+        with console.announce_slow("writing the report", config.runtime.verbose):
+            batches = {} if assembly.objectives else samples.batches_seen(assembly)
+            samples.keep(run.folder, assembly.examples, batches)
+            report = run_page.write(run.folder, run.log)
+    except Exception as error:  # the run is done, whatever happens to the page about it
+        with contextlib.suppress(OSError):
+            run.log("".join(traceback.format_exception(error)))
+        console.warning(
+            f"the report could not be written: {type(error).__name__}: {error}. "
+            f"`fmkit report {shlex.quote(files.display_path(run.folder))}` tries it again."
+        )
+        return None
+    run.log(f"report: {report.bytes:,} bytes in {report.seconds:.1f} s")
+    for problem in report.problems:
+        console.warning(f"report: {problem}")
+    return report.path
+
+
 def _frozen_parts(config: TrainConfig, backbone: Any) -> str:
     """What the phases keep frozen of a backbone, in words; empty where all of it learns."""
     from fmkit.train import freeze
@@ -422,7 +454,7 @@ def _frozen_parts(config: TrainConfig, backbone: Any) -> str:
     return " and ".join(sentences)
 
 
-def _next_commands(run: RunWriter, assembly: Any) -> list[str]:
+def _next_commands(run: RunWriter, assembly: Any, page: Path | None) -> list[str]:
     """What to do with the trained model, as commands."""
     spec, task = assembly.spec, assembly.task
     if assembly.objectives:
@@ -433,4 +465,5 @@ def _next_commands(run: RunWriter, assembly: Any) -> list[str]:
         commands = [f"fmkit predict run={folder} input=PATH", f"fmkit eval run={folder}"]
     if task.next_token_model is not None:
         commands = [f"fmkit generate run={folder} prompt=TEXT"]
-    return commands or [f"fmkit finetune init={folder} data=... data.root=..."]
+    commands = commands or [f"fmkit finetune init={folder} data=... data.root=..."]
+    return commands if page is not None else [*commands, f"fmkit report {folder}"]

@@ -62,4 +62,9 @@ class RuntimeConfig:
         "Interval of checkpoints within an epoch: `10 minutes`, `30 seconds` or `500 steps`.",
         check=units.interval_problem,
     )
+    report: str = key(
+        "auto",
+        "Write `report.html` at the end of a run: `true`, `false`, or `auto` (if it took 20 s).",
+        choices=("auto", "true", "false"),
+    )
     verbose: bool = key(True, "Show progress on stderr.")

@@ -1,0 +1,327 @@
+"""The report of two runs side by side: figures, settings, data, curves, disagreements."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from fmkit.core.errors import ArtifactError, plural
+from fmkit.report import background, charts, curves, gallery, html, page, results, training
+from fmkit.report.charts import Chart
+from fmkit.report.html import Cell
+from fmkit.report.record import RunRecord, finite
+from fmkit.report.run_page import Report
+from fmkit.report.samples import MOST, Sample
+from fmkit.store import run_content, run_dir, run_index
+
+_MOST_ROWS = 100  # of disagreements
+_MOST_CURVES = 4
+Content = Mapping[str, Mapping[str, str]]
+
+
+def default_path(first: Path, second: Path) -> Path:
+    """Where the page goes: into the second run's folder."""
+    return second / f"compared-with-{first.name}.html"
+
+
+def write(
+    first: Path, second: Path, output: Path | None = None, content: Content | None = None
+) -> Report:
+    """Write the page about two runs.
+
+    Args:
+        first: folder of the run to compare with.
+        second: folder of the other run.
+        output: another place for the page.
+        content: photos or texts of examples by id, besides those that the runs have on record.
+
+    Raises:
+        ArtifactError: a run cannot be read.
+        OSError: the file cannot be written.
+    """
+    began = time.monotonic()
+    runs = RunRecord(first), RunRecord(second)
+    for run in runs:
+        if run.summary.state == run_index.BROKEN:
+            raise ArtifactError(f"run {run.folder}: {run.summary.reason}.")
+    names = _names(*runs)
+    report = Report(output or default_path(first, second))
+    pair = disagreements(*runs)
+    with charts.style():
+        drawn = _curves(runs, names)
+        sections = [
+            html.section("results", "Results", _figures(runs, names)),
+            html.section("classes", "By class", _classes(runs, names)),
+            html.section(
+                "disagreements", "Disagreements", _disagreements(pair, runs, names, content)
+            ),
+            html.section("curves", "Training curves", charts.grid(drawn)),
+            html.section("settings", "Settings that differ", _settings(runs, names)),
+            html.section("data", "Data", _data(runs, names)),
+            html.section("environment", "Machines and versions", _environments(runs, names)),
+            html.section("reproduce", "Make them again", _commands(runs, names)),
+        ]
+        title = f"{names[0]} and {names[1]}"
+        report.bytes = page.write(report.path, page.render(title, _header(runs, names), sections))
+    report.seconds = time.monotonic() - began
+    return report
+
+
+def _names(first: RunRecord, second: RunRecord) -> tuple[str, str]:
+    """What the page calls them: their titles, or their ids where these are equal."""
+    if first.title != second.title:
+        return first.title, second.title
+    return first.folder.name, second.folder.name
+
+
+def _header(runs: Sequence[RunRecord], names: Sequence[str]) -> Markup:
+    rows = []
+    for run, name, word in zip(runs, names, ("First", "Second"), strict=True):
+        summary = run.summary
+        facts = [summary.model, summary.data_label, summary.started, run.folder.name]
+        shown = html.join([html.name(fact) for fact in facts if fact], " · ")
+        rows.append(html.element("p", html.element("strong", f"{word}: ", html.name(name)), " – ",
+                                 shown, class_="subtitle"))  # fmt: skip
+    title = html.element("h1", html.name(names[0]), " and ", html.name(names[1]))
+    return html.element("header", title,
+                        *rows)  # fmt: skip
+
+
+def _change(metric: str, before: Any, after: Any, text: str) -> Any:
+    """A difference, coloured by whether it is a gain."""
+    difference = float(after) - float(before)
+    better = results.is_better(metric, difference)
+    kind = {True: "good", False: "bad"}.get(better) if better is not None else None
+    sign = "+" if difference > 0 else ""
+    return Cell(html.element("span", f"{sign}{text}", class_=kind), difference)
+
+
+def _figures(runs: Sequence[RunRecord], names: Sequence[str]) -> Markup | None:
+    first, second = runs
+    parts = []
+    for split in first.evaluations:
+        left, right = first.evaluations[split], second.evaluations.get(split)
+        if right is None:
+            continue
+        rows = []
+        for metric, before in left.items():
+            after = right.get(metric)
+            if finite(before) is None or finite(after) is None:
+                continue
+            values = [
+                Cell(_with_interval(run, metrics, metric), value)
+                for run, metrics, value in ((first, left, before), (second, right, after))
+            ]
+            title = "examples" if metric == "n" else metric.replace("_", " ")
+            change = results.format_metric(first, metric, after - before)
+            rows.append([title, *values, _change(metric, before, after, change)])
+        parts.append(html.table(["", *map(html.name, names), "second - first"], rows,
+                                f"Figures of {split}, with 95% intervals"))  # fmt: skip
+    shown = [part for part in parts if part is not None]
+    return html.join(shown) if shown else None
+
+
+def _with_interval(run: RunRecord, metrics: Mapping[str, Any], name: str) -> str:
+    bounds = results.interval(run, metrics, name)
+    value = results.format_metric(run, name, metrics[name])
+    return f"{value} ({bounds})" if bounds else value
+
+
+def _classes(runs: Sequence[RunRecord], names: Sequence[str]) -> Markup | None:
+    """The main figure of each class in both runs, the largest loss first."""
+    first, second = runs
+    for key, (noun, columns) in first.evaluator.breakdowns.items():
+        metric = "f1" if "f1" in columns else next(iter(columns))
+        left, right = (run.metrics.get(key) for run in runs)
+        if not isinstance(left, dict) or not isinstance(right, dict) or first.split != second.split:
+            continue
+        rows = [
+            (name, left[name].get(metric), right[name].get(metric))
+            for name in left
+            if name in right
+        ]
+        known = [row for row in rows if finite(row[1]) is not None and finite(row[2]) is not None]
+        sign = 1 if results.is_better(metric, 1.0) else -1
+        known.sort(key=lambda row: sign * (row[2] - row[1]))
+        cells = [
+            [html.name(name),
+             *(Cell(results.format_metric(first, metric, v), v) for v in (before, after)),
+             _change(metric, before, after, results.format_metric(first, metric, after - before))]
+            for name, before, after in known
+        ]  # fmt: skip
+        caption = f"{columns[metric]} of each {noun}, {first.split}, the largest loss first"
+        return html.table(
+            [noun, *map(html.name, names), "second - first"], cells, caption, sortable=True
+        )
+    return None
+
+
+def disagreements(first: RunRecord, second: RunRecord) -> dict[str, Any] | None:
+    """How often each run is right where both have the same example; None where that is not known.
+
+    `p_value` is that of McNemar's exact test, the two-sided binomial test of the examples that only
+    one of both gets right (McNemar 1947, Psychometrika 12, 153).
+    """
+    split = first.split
+    if not split or split not in second.evaluations:
+        return None
+    tables = first.predictions(split), second.predictions(split)
+    if any(
+        table is None or not {"id", "label", "prediction"} <= {*table.columns} for table in tables
+    ):
+        return None
+    if any("word" in table.columns for table in tables):
+        return None
+    left, right = (
+        table[[c for c in ("id", "label", "prediction", "confidence") if c in table]]
+        for table in tables
+    )
+    joined = left.merge(right, on="id", suffixes=("_first", "_second"), validate="one_to_one")
+    joined = joined[joined["label_first"] == joined["label_second"]]
+    if not len(joined) or joined["label_first"].dtype.kind == "f":
+        return None
+    from scipy.stats import binomtest
+
+    is_right = [(joined[f"prediction_{s}"] == joined["label_first"]).to_numpy(bool)
+                for s in ("first", "second")]  # fmt: skip
+    counts = {
+        "both_right": int(np.sum(is_right[0] & is_right[1])),
+        "only_first_right": int(np.sum(is_right[0] & ~is_right[1])),
+        "only_second_right": int(np.sum(~is_right[0] & is_right[1])),
+        "both_wrong": int(np.sum(~is_right[0] & ~is_right[1])),
+    }
+    single = counts["only_first_right"] + counts["only_second_right"]
+    p_value = binomtest(counts["only_first_right"], single).pvalue if single else 1.0
+    differs = (joined["prediction_first"] != joined["prediction_second"]).to_numpy(bool)
+    worse = (is_right[0].astype(int) - is_right[1])[differs]
+    rows = joined[differs].iloc[np.argsort(-worse, kind="stable")]
+    return {"split": split, "n": len(joined), **counts, "p_value": float(p_value), "rows": rows}
+
+
+def ids_of_disagreements(first: Path, second: Path) -> list[str]:
+    """The examples that the page about two runs shows."""
+    pair = disagreements(RunRecord(first), RunRecord(second))
+    return [] if pair is None else [str(name) for name in pair["rows"]["id"].head(MOST)]
+
+
+def _disagreements(
+    pair: dict[str, Any] | None,
+    runs: Sequence[RunRecord],
+    names: Sequence[str],
+    content: Content | None,
+) -> Markup | None:
+    if pair is None:
+        return None
+    counts = html.pairs([
+        ("examples that both have", html.number(pair["n"])),
+        ("both right", html.number(pair["both_right"])),
+        ("only the first right", html.number(pair["only_first_right"])),
+        ("only the second right", html.number(pair["only_second_right"])),
+        ("both wrong", html.number(pair["both_wrong"])),
+        ("McNemar's exact test", f"p = {pair['p_value']:.3g}"),
+    ])  # fmt: skip
+    rows = pair["rows"]
+    if not len(rows):
+        return html.join([counts, html.note("They agree on every example.")])
+    kept: dict[str, Any] = {}
+    for run in runs:
+        examples = run.json(run_dir.SAMPLES).get("examples")
+        kept |= examples if isinstance(examples, dict) else {}
+    kept |= content or {}
+    samples = [
+        (Sample(str(row["id"]), str(row["label_first"]), str(row["prediction_second"]),
+                f"first: {row['prediction_first']}"), kept[str(row["id"])])
+        for _, row in rows.head(MOST).iterrows()
+        if kept.get(str(row["id"]))
+    ]  # fmt: skip
+    cells = [
+        [
+            html.name(row["id"]),
+            html.name(row["label_first"]),
+            *(_answer(row, side) for side in ("first", "second")),
+        ]
+        for _, row in rows.head(_MOST_ROWS).iterrows()
+    ]
+    more = f", {_MOST_ROWS} of {len(rows):,}" if len(rows) > _MOST_ROWS else ""
+    caption = f"{plural(len(rows), 'disagreement')}{more}; those that the second gets wrong first"
+    table = html.table(["example", "true", *map(html.name, names)], cells, caption, texts=range(4))
+    return html.join([counts, gallery.gallery(samples) if samples else None, table])
+
+
+def _answer(row: Any, side: str) -> Markup:
+    is_right = row[f"prediction_{side}"] == row["label_first"]
+    sure = f" {100 * row[f'confidence_{side}']:.1f}%" if f"confidence_{side}" in row else ""
+    return html.element("span", html.name(row[f"prediction_{side}"]), sure,
+                        class_="good" if is_right else "bad")  # fmt: skip
+
+
+def _curves(runs: Sequence[RunRecord], names: Sequence[str]) -> list[Chart]:
+    """Validation metrics of both runs by epoch, or training's where there is no validation."""
+    epochs = [run_content.epochs(run.folder) for run in runs]
+    shared = [
+        key for key in dict.fromkeys(key for row in epochs[0] for key in row)
+        if all(any(finite(row.get(key)) is not None for row in rows) for rows in epochs)
+    ]  # fmt: skip
+    keys = [key for key in shared if key.startswith("val_")] or [
+        key for key in shared if key == "loss"
+    ]
+    longest = max(epochs, key=len)
+    rows = [{**row, "step": number} for number, row in enumerate(longest, start=1)]
+    found = []
+    for key in keys[:_MOST_CURVES]:
+        series = {}
+        for name, own in zip(names, epochs, strict=True):
+            values = [finite(row.get(key)) for row in own]
+            series[html.shorten(name, 40)] = [*values, *[None] * (len(rows) - len(values))]
+        title = f"{key.replace('val_', 'validation ').replace('_', ' ')}, by epoch"
+        found.append(curves.line_chart(f"curve_{key}", title, rows, series))
+    return found
+
+
+def _settings(runs: Sequence[RunRecord], names: Sequence[str]) -> Markup:
+    rows = background.difference_rows(*(run.flat_config for run in runs))
+    table = html.table(["key", *map(html.name, names)], rows, texts=(0, 1, 2))
+    return table if table is not None else html.note("No setting differs.")
+
+
+def _data(runs: Sequence[RunRecord], names: Sequence[str]) -> Markup:
+    first, second = (run.data for run in runs)
+    sentences = []
+    for key, what in (
+        ("fingerprint", "The data"),
+        ("split_fingerprint", "The division into splits"),
+    ):
+        is_same = first.get(key) and first.get(key) == second.get(key)
+        word = html.element("span", "the same" if is_same else "not the same",
+                            class_="good" if is_same else "bad")  # fmt: skip
+        sentences.append(html.element("p", f"{what}: ", word, "."))
+    splits = dict.fromkeys([*(first.get("counts") or {}), *(second.get("counts") or {})])
+    rows = [
+        [split, *(html.number((data.get("counts") or {}).get(split)) for data in (first, second))]
+        for split in splits
+    ]
+    return html.join(
+        [*sentences, html.table(["", *map(html.name, names)], rows, "Examples by split")]
+    )
+
+
+def _environments(runs: Sequence[RunRecord], names: Sequence[str]) -> Markup:
+    found = [
+        {**(run.environment.get("versions") or {}),
+         **{key: run.environment.get(key) for key in ("platform", "processor", "cores", "seed")},
+         "time": training.duration(run.status.get("total_seconds") or run.status.get("seconds"))}
+        for run in runs
+    ]  # fmt: skip
+    rows = background.difference_rows(*found)
+    table = html.table(["", *map(html.name, names)], rows, "What differs", texts=(0, 1, 2))
+    return table if table is not None else html.note("Nothing differs.")
+
+
+def _commands(runs: Sequence[RunRecord], names: Sequence[str]) -> Markup:
+    return html.join(
+        html.join([html.element("h3", html.name(name)), html.command(background.command_line(run))])
+        for run, name in zip(runs, names, strict=True)
+    )

@@ -1,0 +1,106 @@
+"""The galleries of a report: the worst mistakes, typical right answers, a training batch."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from fmkit.report import html
+from fmkit.report.samples import MOST, Sample
+
+_TITLES = {
+    "mistakes": ("Worst mistakes", "Wrong answers, first those that the model was surest of, or "
+                 "that were furthest off. Some may be wrong labels."),
+    "typical": ("Typical right answers", "Of each class the right answer of middle confidence, or "
+                "examples with a middling error."),
+}  # fmt: skip
+
+
+def galleries(
+    chosen: Mapping[str, Sequence[Sample]], content: Mapping[str, Mapping[str, str]]
+) -> Markup | None:
+    """Both galleries.
+
+    Args:
+        chosen: the examples of each.
+        content: a picture or texts by the example's id.
+    """
+    parts = []
+    for kind, (title, about) in _TITLES.items():
+        samples = chosen.get(kind) or ()
+        if not samples:
+            continue
+        parts += [
+            html.element("h3", title),
+            html.note(about),
+            gallery([(sample, content.get(sample.id) or {}) for sample in samples]),
+        ]
+    return html.join(parts) if parts else None
+
+
+def gallery(samples: Sequence[tuple[Sample, Mapping[str, str]]]) -> Markup:
+    """Examples with their content and their answers."""
+    has_pictures = any(_picture(content) for _, content in samples)
+    kind = "gallery" if has_pictures else "gallery texts"
+    return html.element("ul", *(_item(*pair) for pair in samples), class_=kind)
+
+
+def _picture(content: Mapping[str, str]) -> str:
+    """The address of a JPEG in this file itself; any other one is refused."""
+    address = content.get("image")
+    is_ours = isinstance(address, str) and address.startswith("data:image/jpeg;base64,")
+    return address if is_ours else ""  # type: ignore[return-value]
+
+
+def _item(sample: Sample, content: Mapping[str, str]) -> Markup:
+    picture = _picture(content)
+    answer = f"predicted {sample.prediction}, true {sample.truth}"
+    shown: Any = None
+    if picture:
+        shown = html.element("img", src=picture, alt=f"{sample.id}: {answer}")
+    elif sample.words:
+        shown = html.element("div", _sentence(sample), class_="sample")
+    elif texts := {**(sample.texts or {}), **content}:
+        lines = [
+            html.join([html.element("b", f"{key}: ") if len(texts) > 1 else None, value])
+            for key, value in texts.items()
+            if isinstance(value, str)
+        ]
+        shown = html.element("div", html.join(lines, "\n"), class_="sample")
+    is_right = sample.prediction == sample.truth
+    answers = [
+        html.element("div", html.name(sample.prediction), class_="good" if is_right else "bad")
+    ]
+    if not is_right:
+        answers.append(html.element("div", "true: ", html.name(sample.truth)))
+    if not sample.prediction and not sample.truth:
+        answers = []
+    about = html.element(
+        "div",
+        *answers,
+        html.element("div", sample.remark) if sample.remark else None,
+        html.element("div", html.name(html.shorten(sample.id, 60)), class_="where"),
+        class_="about",
+    )
+    return html.element("li", shown, about)
+
+
+def _sentence(sample: Sample) -> Markup:
+    words = [html.element("mark", word) if is_wrong else word for word, is_wrong in sample.words]
+    return html.join(words, " ")
+
+
+def batch(by_phase: Mapping[str, Any]) -> Markup | None:
+    """What the network saw of a training batch in each phase."""
+    parts = []
+    for phase, shown in by_phase.items():
+        pictures = [_picture({"image": address}) for address in (shown.get("images") or ())[:MOST]]
+        items = [
+            html.element("li", html.element("img", src=picture,
+                                            alt=f"training example {number} of phase {phase}"))
+            for number, picture in enumerate(filter(None, pictures), start=1)
+        ]  # fmt: skip
+        if items:
+            heading = html.join([f"Phase {phase}: ", str(shown.get("augment") or "as they are")])
+            parts += [html.element("h3", heading), html.element("ul", *items, class_="gallery")]
+    return html.join(parts) if parts else None
