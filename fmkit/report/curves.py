@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from fmkit.report import charts, html
 from fmkit.report.charts import Chart, Hover
@@ -111,6 +112,7 @@ def line_chart(
         axes.set_yscale("log")
     charts.plain_ticks(axes.yaxis)
     charts.plain_ticks(axes.xaxis)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     axes.set_xlabel(unit)
     if len(series) > 1:
         axes.legend(*_legend(series), loc="best")

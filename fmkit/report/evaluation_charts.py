@@ -139,7 +139,7 @@ def numbers(true: np.ndarray, predicted: np.ndarray, name: str, split: str) -> l
     shown = np.linspace(0, len(true) - 1, min(len(true), _MOST_POINTS)).astype(np.int64)
     figure = Figure(charts.SIZE)
     axes = figure.add_subplot()
-    low, high = (float(f(f(true), f(predicted))) for f in (np.min, np.max))
+    low, high = (float(f([f(true), f(predicted)])) for f in (np.min, np.max))
     axes.plot([low, high], [low, high], color=charts.SOFT, linestyle="--", linewidth=1.2)
     axes.plot(true[shown], predicted[shown], "o", color=charts.SERIES[0], markersize=3, alpha=0.5)
     axes.set(xlabel="true", ylabel="predicted")

@@ -68,9 +68,9 @@ def _item(sample: Sample, content: Mapping[str, str]) -> Markup:
         ]
         shown = html.element("div", html.join(lines, "\n"), class_="sample")
     is_right = sample.prediction == sample.truth
-    answers = [
-        html.element("div", html.name(sample.prediction), class_="good" if is_right else "bad")
-    ]
+    kind = "good" if is_right else "bad"
+    answer = html.element("span", html.name(sample.prediction), class_=kind)
+    answers = [html.element("div", None if is_right else "predicted: ", answer)]
     if not is_right:
         answers.append(html.element("div", "true: ", html.name(sample.truth)))
     if not sample.prediction and not sample.truth:

@@ -174,7 +174,7 @@ class _Builder:
             ("results", "Results", lambda: results.figures(record)),
             ("confusion", "Confusions", self._confusions),
             ("calibration", "Calibration and errors", self._evaluation_charts),
-            ("classes", "By class", lambda: results.breakdowns(record)),
+            ("classes", self._by_what(), lambda: results.breakdowns(record)),
             ("examples", "Mistakes and right answers", self._galleries),
             ("batch", "What the network saw", self._batch),
             ("training", "Training", self._training),
@@ -197,6 +197,12 @@ class _Builder:
             return html.section(
                 identity, title, html.note(f"This part could not be made ({reason}).")
             )
+
+    def _by_what(self) -> str:
+        """Title of the section with a row per class, label or whatever the task has."""
+        breakdowns = self.record.evaluator.breakdowns
+        nouns = [noun for key, (noun, _) in breakdowns.items() if key in self.record.metrics]
+        return f"By {nouns[0]}" if nouns else "By class"
 
     def _draw(self, shown: Sequence[Chart]) -> Markup | None:
         self.charts += shown

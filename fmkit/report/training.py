@@ -115,10 +115,9 @@ def feature_cache(record: RunRecord) -> Markup | None:
         computed, read = (int(finite(row.get(key)) or 0) for key in ("computed", "read"))
         seconds, count = finite(row.get("seconds")) or 0.0, finite(epochs.get(phase)) or 0.0
         size = files.format_bytes(int(finite(row.get("bytes")) or 0))
-        text = (
-            f": features of {plural(computed + read, 'example')} ({size}); {computed:,} computed "
-            f"in {duration(seconds)}{_engine(row)}, {read:,} read from the cache."
-        )
+        parts = [f"{computed:,} computed in {duration(seconds)}{_engine(row)}"] if computed else []
+        parts += [f"{read:,} read from the cache"] if read else []
+        text = f": {plural(computed + read, 'example')} ({size}): {', '.join(parts)}."
         if computed and seconds:
             saved = seconds / computed * (computed * max(count - 1, 0) + read * count)
             text += (
