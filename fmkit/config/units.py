@@ -18,6 +18,7 @@ _TEXT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([a-z]+|%)?", re.ASCII)
 _WORDS = {"step": STEPS, STEPS: STEPS, "epoch": EPOCHS, EPOCHS: EPOCHS, PERCENT: PERCENT}
 _MAX = 1e15  # above this a float no longer counts single steps
 _DURATIONS = "`500 steps`, `10 epochs`, `0.5 epochs` or `5%`"
+_AT_LEAST = " and at least "
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,19 @@ class Duration:
     Attributes:
         amount: how many of the unit, at least 0; whole for steps, at most 100 for percent.
         unit: `steps` (batches), `epochs`, or `%` of a total that the caller knows.
+        least: of epochs, the steps that they have at least: as many whole epochs as that takes.
     """
 
     amount: float
     unit: str
+    least: int = 0
 
     def __str__(self) -> str:
-        return f"{self.amount:g}%" if self.unit == PERCENT else f"{self.amount:g} {self.unit}"
+        if self.unit == PERCENT:
+            return f"{self.amount:g}%"
+        return f"{self.amount:g} {self.unit}" + (
+            f"{_AT_LEAST}{self.least} steps" if self.least else ""
+        )
 
     def steps(self, steps_per_epoch: int, total_steps: int | None = None) -> int:
         """The length in steps, rounded to the nearest, halves up.
@@ -47,7 +54,10 @@ class Duration:
         Raises:
             ConfigError: the duration is a share, and there is no total to take it of.
         """
-        exact = self.amount if self.unit == STEPS else self.amount * steps_per_epoch
+        epochs = self.amount
+        if self.least:
+            epochs = max(epochs, -(-self.least // steps_per_epoch))
+        exact = self.amount if self.unit == STEPS else epochs * steps_per_epoch
         if self.unit == PERCENT:
             if total_steps is None:
                 allowed = "`500 steps` or `10 epochs` (no share of a total)"
@@ -60,7 +70,8 @@ def parse_duration(value: int | float | str, unit: str) -> Duration:
     """Read a duration.
 
     Args:
-        value: `500 steps`, `1 step`, `10 epochs`, `0.5 epochs`, `5%`, or a bare number.
+        value: `500 steps`, `1 step`, `10 epochs`, `0.5 epochs`, `5%`, or a bare number; of epochs
+            also `4 epochs and at least 100 steps`.
         unit: what a bare number counts: `steps`, `epochs` or `%`.
 
     Raises:
@@ -70,17 +81,24 @@ def parse_duration(value: int | float | str, unit: str) -> Duration:
     refusal = ConfigError(received("duration", value, allowed))
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise refusal
+    least = 0
     if isinstance(value, str):
-        match = _TEXT.fullmatch(value.strip().lower())
+        text, _, minimum = value.strip().lower().partition(_AT_LEAST)
+        match = _TEXT.fullmatch(text)
         if match is None or (match[2] or unit) not in _WORDS:
             raise refusal
         amount, unit = float(match[1]), _WORDS[match[2] or unit]
+        if minimum:
+            steps = re.fullmatch(r"(\d{1,15})\s*steps?", minimum.strip(), re.ASCII)
+            if steps is None or unit != EPOCHS:
+                raise refusal
+            least = int(steps[1])
     else:
         amount = float(value) if abs(value) < _MAX else math.inf
     is_countable = unit != STEPS or amount.is_integer()
     if not (0 <= amount < _MAX and is_countable) or (unit == PERCENT and amount > 100):
         raise refusal
-    return Duration(amount, unit)
+    return Duration(amount, unit, least)
 
 
 def steps_problem(key: str, value: Any) -> str:
@@ -98,7 +116,8 @@ def epochs_problem(key: str, value: Any) -> str:
         if parse_duration(str(value), EPOCHS).steps(steps_per_epoch=1000) >= 1:
             return ""
     except ConfigError:
-        return received(key, str(value), "`500 steps`, `10 epochs`, or a number of epochs")
+        allowed = "`500 steps`, `10 epochs`, `4 epochs and at least 100 steps`"
+        return received(key, str(value), f"{allowed}, or a number of epochs")
     phase = key.rpartition(".")[0]
     return received(key, str(value), "a length above 0", f"To leave the phase out: ~{phase}")
 

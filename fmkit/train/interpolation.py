@@ -6,7 +6,7 @@ started from. The validation loss is smooth along the line between the two, and 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from fmkit.train.run_context import RunContext
 
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Shares of a phase's change that are tried."""
+
+_RESAMPLES = 100
 
 
 def blend(
@@ -38,28 +40,47 @@ def blend(
     }
 
 
-def apply(context: RunContext, phase: Phase, inputs: PhaseInputs) -> None:
-    """Keep a share of what a phase changed: the one with the lowest validation loss, or its own.
+def choose(losses: Mapping[float, float], errors: Mapping[float, float]) -> float:
+    """The largest share whose loss is at most a standard error above the lowest.
 
-    The model has the weights of the phase's best epoch, and gets those that are kept; they are
-    saved as a step of their own, without what training needs: a run that is stopped later finds
-    them again. Of shares with the same loss the smallest is kept.
+    Breiman et al. 1984 take the simplest model that is so near the best. Here it is the one that
+    has learned most: where validation does not tell shares apart, more of the change was better
+    on test splits (`fmkit guide quality`).
+
+    Args:
+        losses: by share; infinity where they are not a number.
+        errors: by share, the standard error of its loss less the lowest one.
+    """
+    lowest = min(losses.values())
+    if not math.isfinite(lowest):
+        return 0.0
+    return max(share for share, loss in losses.items() if loss - lowest <= errors[share])
+
+
+def apply(context: RunContext, phase: Phase, inputs: PhaseInputs) -> None:
+    """Keep a share of what a phase changed: the one that `choose` names, or the phase's own.
+
+    The model has the weights of the phase's end, and gets those that are kept; they are saved as a
+    step of their own, without what training needs: a run that is stopped later finds them again.
     """
     model, position = context.assembly.model, context.position
     start, end = context.start_weights(phase), variables.arrays(model.variables)
     best, share = dict(position.phase_best or {}), phase.share
     if share is None:
-        losses = {}
+        trials = {}
         for tried in SHARES:
             variables.assign(model, blend(start, end, tried))
-            losses[tried] = _loss(context, inputs)
+            trials[tried] = _validation_loss(context, inputs)
             context.raise_if_stopped()
-        share = min(losses, key=losses.__getitem__)
+        losses = {tried: loss() for tried, loss in trials.items()}
+        errors = _standard_errors(context, losses, trials)
+        share = choose(losses, errors)
         variables.assign(model, blend(start, end, share))
         metrics = _validate(context, inputs)
         value = metrics.get(best["monitor"], best["value"])  # it may be of training
         best |= {"value": value, "loss_by_share": [[tried, losses[tried]] for tried in SHARES]}
-        _report(context, phase, share, losses)
+        best["standard_error_by_share"] = [[tried, errors[tried]] for tried in SHARES]
+        context.report(f"{phase.name}: {describe(share, losses, errors)}")
     variables.assign(model, blend(start, end, share))
     position.phase_best = {**best, "share": share}
     if share < 1:
@@ -89,25 +110,59 @@ def _validate(context: RunContext, inputs: PhaseInputs) -> dict[str, float]:
     return logs
 
 
-def _loss(context: RunContext, inputs: PhaseInputs) -> float:
-    """The validation loss that shares are compared by; infinity where it is not a number."""
+def _validation_loss(context: RunContext, inputs: PhaseInputs) -> Callable[..., float]:
+    """The loss that shares are compared by, with the weights as they are; infinity where not finite.
+
+    Returns:
+        A function without an argument, or of positions in the validation split, (n,). A task
+        without logits has the mean of all of it alone.
+    """
     assembly, examples = context.assembly, context.assembly.splits["val"]
-    if assembly.task.has_logits:
-        outputs = inputs.model.predict(inputs.validation, verbose=0)
-        targets = assembly.task.targets(assembly.examples)[examples]
-        loss = assembly.task.calibrated_loss(targets, outputs)
-    else:
+    if not assembly.task.has_logits:
         loss = inputs.model.evaluate(inputs.validation, verbose=0, return_dict=True)["loss"]
+        return lambda rows=None: _or_infinity(loss)
+    outputs = inputs.model.predict(inputs.validation, verbose=0)
+    targets = assembly.task.targets(assembly.examples)[examples]
+
+    def of(rows: Any = slice(None)) -> float:
+        return _or_infinity(assembly.task.calibrated_loss(targets[rows], outputs[rows]))
+
+    return of
+
+
+def _or_infinity(loss: float) -> float:
     return float(loss) if math.isfinite(loss) else math.inf
 
 
-def _report(context: RunContext, phase: Phase, share: float, losses: Mapping[float, float]) -> None:
-    """Say what is kept, and why."""
+def _standard_errors(
+    context: RunContext, losses: Mapping[float, float], trials: Mapping[float, Callable[..., float]]
+) -> dict[float, float]:
+    """By share, of its loss less the lowest one: over examples drawn anew (bootstrap)."""
+    assembly, best = context.assembly, min(losses, key=losses.__getitem__)
+    errors = dict.fromkeys(losses, 0.0)
+    if not assembly.task.has_logits:
+        return errors
+    random, count = np.random.default_rng(assembly.config.runtime.seed), len(assembly.splits["val"])
+    draws = random.integers(count, size=(_RESAMPLES, count))
+    lowest = np.array([trials[best](rows) for rows in draws])
+    for share in losses.keys() - {best}:
+        if math.isfinite(losses[share]):
+            differences = np.array([trials[share](rows) for rows in draws]) - lowest
+            errors[share] = float(differences.std(ddof=1))
+    return errors
+
+
+def describe(share: float, losses: Mapping[float, float], errors: Mapping[float, float]) -> str:
+    """What is kept, and why, as a line for people."""
     amount = {0.0: "nothing", 1.0: "all"}.get(share, f"{share:.0%}")
     others = ", ".join(f"{tried:.0%}: {loss:.4f}" for tried, loss in losses.items())
-    context.report(
-        f"{phase.name}: keeps {amount} of what the phase changed, by validation loss ({others})"
-    )
+    if losses[share] > min(losses.values()):
+        reason = f"the most that is within a standard error ({errors[share]:.4f}) of the lowest"
+    elif share == 0:
+        reason = "all else is more than a standard error higher"
+    else:
+        reason = "more is not within a standard error" if share < 1 else "the lowest"
+    return f"keeps {amount} of what the phase changed, by validation loss: {reason} ({others})"
 
 
 def _save(context: RunContext, phase: Phase) -> None:

@@ -83,6 +83,15 @@ class Phase:
         return self.solver in solvers.SOLVERS
 
     @property
+    def ends_with_last_epoch(self) -> bool:
+        """Whether the last epoch counts as the best one.
+
+        The best of many epochs by few validation examples is the luckiest one, and its learning
+        rate has not fallen yet. Weights between the start and the end are tried instead.
+        """
+        return self.interpolate and self.patience is None
+
+    @property
     def epochs(self) -> int:
         """Passes over the data, the last one perhaps cut short."""
         return math.ceil(self.steps / self.steps_per_epoch)

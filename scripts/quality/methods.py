@@ -22,7 +22,7 @@ METHODS = {
     "auto": "finetune recipe=auto",
     "full": "finetune stage=unfrozen",
     "lp_ft": "finetune stage=lp_ft stage.head.solver=gradient stage.head.epochs=4 "
-    "stage.full.epochs=4 stage.full.learning_rate=1e-4 stage.full.interpolate=false "
+    "stage.full.epochs=4 stage.full.learning_rate=3e-4 stage.full.interpolate=false "
     "data.refit=false",
 }
 """By name, the command line without data and seed; `lp_ft` is the default of 0.3."""

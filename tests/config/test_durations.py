@@ -19,6 +19,8 @@ from fmkit.core.errors import ConfigError, short_repr
         (1.5, "epochs", Duration(1.5, "epochs")),
         (2.0, "steps", Duration(2, "steps")),
         (0, "steps", Duration(0, "steps")),
+        ("4 epochs and at least 100 steps", "epochs", Duration(4, "epochs", 100)),
+        ("0.5 and at least 1 step", "epochs", Duration(0.5, "epochs", 1)),
     ],
 )
 def test_reads_what_the_contract_names(value, unit, expected):
@@ -47,6 +49,12 @@ def test_reads_what_the_contract_names(value, unit, expected):
         None,
         "epochs",
         "10 epochs 5%",
+        "10 steps and at least 20 steps",
+        "5% and at least 20 steps",
+        "4 epochs and at least 2 epochs",
+        "4 epochs and at least 1.5 steps",
+        "4 epochs and at least",
+        "4 epochs and at least 2 steps and at least 3 steps",
         "9" * 400,
     ],
 )
@@ -74,6 +82,9 @@ def test_an_integer_too_large_for_a_float_is_refused():
         ("0%", 0),
         ("0.01 epochs", 1),  # never nothing
         ("0.1%", 1),
+        ("2 epochs and at least 20 steps", 20),
+        ("2 epochs and at least 21 steps", 30),  # whole epochs
+        ("2 epochs and at least 1 step", 20),
     ],
 )
 def test_counts_steps(text, steps):
@@ -86,5 +97,5 @@ def test_a_share_needs_a_total():
 
 
 def test_reads_what_it_prints():
-    for text in ("500 steps", "0.5 epochs", "5%"):
+    for text in ("500 steps", "0.5 epochs", "5%", "4 epochs and at least 100 steps"):
         assert str(parse_duration(text, "steps")) == text

@@ -10,6 +10,7 @@ from fmkit.config.schema.stage import PhaseConfig
 from fmkit.core.errors import ConfigError
 from fmkit.train import interpolation
 from fmkit.train.checkpoints import variables
+from fmkit.train.phases import plan
 
 
 def test_a_blend_is_on_the_line_and_exact_at_its_ends():
@@ -41,40 +42,78 @@ def mislabelled():
 
 
 def validation_losses(trained, weights):
-    """The cross-entropy, in NumPy, as it is and with the best of many factors on the logits."""
+    """The cross-entropy in NumPy, and that with the best of many factors on logits, by positions."""
     variables.assign(trained.assembly.model, weights)
     val = trained.assembly.splits["val"]
     logits = np.float64(trained.assembly.model.predict(trained.assembly.ordered("val"), verbose=0))
     logits -= logits.max(axis=1, keepdims=True)
     labels, rows = trained.assembly.examples.labels[val], np.arange(len(val))
 
-    def loss(factor):
+    def losses(factor):
         scaled = factor * logits
-        return (np.log(np.exp(scaled).sum(axis=1)) - scaled[rows, labels]).mean()
+        return np.log(np.exp(scaled).sum(axis=1)) - scaled[rows, labels]
 
-    return loss(1.0), min(loss(factor) for factor in np.geomspace(1 / 50, 50, 2000))
+    scaled = np.stack([losses(factor) for factor in np.geomspace(1 / 50, 50, 2000)])
+    return losses(1.0).mean(), lambda drawn: scaled[:, drawn].mean(axis=1).min()
 
 
 @pytest.mark.parametrize("learning_rate", [0.003, 0.1, 5.0])
-def test_the_share_has_the_lowest_validation_loss(learning_rate, tmp_path):
+def test_the_share_is_the_largest_near_the_lowest_validation_loss(learning_rate, tmp_path):
     config = settings(stage(learning_rate), runtime_keep=99)
     trained = train(tmp_path, config, mislabelled())
     head, full = trained.phases
     kept, final = full.best["share"], trained.weights
     start = trained.saved(head.best["step"])
-    end = trained.saved((head.epochs + full.best["epoch"]) * 3)
-    losses = {
-        share: validation_losses(trained, interpolation.blend(start, end, share))
-        for share in interpolation.SHARES
-    }
-    assert min(losses, key=lambda share: losses[share][1]) == kept
+    end = trained.saved((head.epochs + full.epochs) * 3)
+    plain, calibrated = {}, {}
+    for share in interpolation.SHARES:
+        weights = interpolation.blend(start, end, share)
+        plain[share], calibrated[share] = validation_losses(trained, weights)
+    assert full.best["epoch"] == full.epochs
+    whole = np.arange(len(trained.assembly.splits["val"]))
+    losses = {share: loss(whole) for share, loss in calibrated.items()}
     for share, loss in full.best["loss_by_share"]:
-        assert loss == pytest.approx(losses[share][1], rel=1e-3)
-    assert full.best["value"] == pytest.approx(losses[kept][0], rel=1e-4)
+        assert loss == pytest.approx(losses[share], rel=1e-3)
+    lowest = min(losses, key=losses.__getitem__)
+    draws = np.random.default_rng(5).integers(len(whole), size=(500, len(whole)))
+    errors = dict(full.best["standard_error_by_share"])
+    for share, error in errors.items():
+        differences = [calibrated[share](rows) - calibrated[lowest](rows) for rows in draws]
+        assert error == pytest.approx(np.std(differences), rel=0.35, abs=1e-4)
+    near = [share for share in losses if losses[share] - losses[lowest] <= errors[share]]
+    assert kept == max(near)
+    assert full.best["value"] == pytest.approx(plain[kept], rel=1e-4)
     assert trained.status["best"] == full.best
     for path, value in interpolation.blend(start, end, kept).items():
         np.testing.assert_array_equal(final[path], value, err_msg=path)
         np.testing.assert_array_equal(trained.saved(full.best["step"])[path], value)
+
+
+def test_the_choice_and_its_line():
+    losses = dict(zip(interpolation.SHARES, (0.7, 0.62, 0.6, 0.61, 0.66, 0.8), strict=True))
+    near, nearer = (dict.fromkeys(losses, error) for error in (0.07, 0.03))
+    assert interpolation.choose(losses, near) == 0.8
+    assert interpolation.choose(losses, nearer) == 0.6
+    assert interpolation.choose(losses, dict.fromkeys(losses, 0.0)) == 0.4
+    assert interpolation.choose(losses, dict.fromkeys(losses, 0.25)) == 1.0
+    assert interpolation.choose(dict.fromkeys(losses, np.inf), dict.fromkeys(losses, 0.0)) == 0.0
+    line = interpolation.describe(0.8, losses, near)
+    assert line == (
+        "keeps 80% of what the phase changed, by validation loss: the most that is within a "
+        "standard error (0.0700) of the lowest "
+        "(0%: 0.7000, 20%: 0.6200, 40%: 0.6000, 60%: 0.6100, 80%: 0.6600, 100%: 0.8000)"
+    )
+    worse = {0.0: 0.5, 1.0: 0.9}
+    line = interpolation.describe(0.0, worse, dict.fromkeys(worse, 0.1))
+    assert line.startswith("keeps nothing of what the phase changed")
+    assert "all else is more than a standard error higher" in line
+
+
+def test_the_end_is_the_last_epoch_unless_there_is_patience():
+    patient = {**stage(0.1), "full": PhaseConfig(epochs="2", patience=1)}
+    for phases, ends in ((stage(0.1), [False, True]), (patient, [False, False])):
+        planned = plan(phases, settings().optimizer, 3, ["full"])
+        assert [phase.ends_with_last_epoch for phase in planned] == ends
 
 
 def test_a_phase_that_spoils_the_head_leaves_it_as_it_was(tmp_path):

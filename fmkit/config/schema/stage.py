@@ -17,7 +17,8 @@ class PhaseConfig:
     )
     epochs: str = key(
         "10",
-        "Length of the phase: a number of epochs, `10 epochs` or `500 steps`.",
+        "Length of the phase: a number of epochs, `10 epochs`, `500 steps`, or `4 epochs and at "
+        "least 100 steps`.",
         check=units.epochs_problem,
     )
     learning_rate: float | None = key(
@@ -48,8 +49,8 @@ class PhaseConfig:
     )
     interpolate: str = key(
         "false",
-        "After the phase, keep the share of its change with the lowest validation loss: `true`, "
-        "`false`, or `auto` (a pretrained model, fewer than 500 examples for validation).",
+        "After the phase, keep the share of its change that validation supports: `true`, `false`, "
+        "or `auto` (a pretrained model, fewer than 500 examples for validation).",
         choices=("auto", "true", "false"),
     )
     patience: int | None = key(

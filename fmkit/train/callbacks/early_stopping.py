@@ -43,7 +43,7 @@ class EarlyStopping(keras.callbacks.Callback):
             "monitor": self._monitor,
             "value": float((logs or {})[self._monitor]),
         }
-        if self._is_better(result, position.phase_best):
+        if self._phase.ends_with_last_epoch or self._is_better(result, position.phase_best):
             position.phase_best, position.stale = result, 0
         else:
             position.stale += 1
