@@ -8,7 +8,7 @@ them. Their sources by key:
   leaves few cells at the last stride. 96 is what two cores bear. The size is at least twice the
   side, as it is without the rule, at least 32, at most the backbone's, and a multiple of 16.
 - data.augment: MixUp for larger sets alone, as BiT, which begins at 20,000; our preset has CutMix,
-  too.
+  too. On few labels `medium` was better than `light` by our own figures (guide, page `quality`).
 - stage.full left out, stage.head.epochs: fine-tuning from a head that has not converged, or with
   few examples, distorts good features (Kumar et al. 2022, arxiv.org/abs/2202.10054).
 - stage.head.augment, stage.head.solver: a frozen backbone then runs once, and the head starts at
@@ -44,8 +44,11 @@ from fmkit.config.solvers import ENOUGH_VALIDATION
 SMALL, LARGE = 20_000, 500_000
 """Fewer training examples than the first is small, at least the second is large."""
 
-TINY = 10
+TINY = 5
 """Fewer examples a class than this leave the backbone frozen."""
+
+FEW = 500
+"""Fewer examples than this get smaller batches and, as they are soon learned by heart, variety."""
 
 USUAL_BATCH = 32
 """The batch size that the optimizers' default rates are meant for."""
@@ -98,7 +101,7 @@ def _rounded(rate: float) -> float:
 
 
 RULES: tuple[Rule, ...] = (
-    Rule("data.batch_size", lambda f: f.examples < 500, lambda f: 16,
+    Rule("data.batch_size", lambda f: f.examples < FEW, lambda f: 16,
          "{f.examples:,} examples: more updates from the same images"),
     Rule("data.batch_size", lambda f: f.is_gpu and f.examples >= SMALL, lambda f: 128,
          "{f.examples:,} examples on a GPU: larger batches fill it"),
@@ -116,6 +119,9 @@ RULES: tuple[Rule, ...] = (
     Rule("data.augment",
          lambda f: f.can_augment and f.is_gpu and (f.examples >= SMALL or not f.pretrained),
          lambda f: "medium", "{f.examples:,} examples, trained for long enough to gain by variety"),
+    Rule("data.augment",
+         lambda f: f.can_augment and f.pretrained and "full" in f.lengths and f.examples < FEW,
+         lambda f: "medium", "{f.examples:,} examples: variety keeps a network from certainty"),
     Rule("data.augment", lambda f: f.can_augment, lambda f: "light",
          "{f.examples:,} examples, {f.device}: shifts and flips cost next to nothing"),
     Rule("data.flip", lambda f: f.can_augment and f.has_mirrored_classes, lambda f: "none",
@@ -123,7 +129,7 @@ RULES: tuple[Rule, ...] = (
     Rule("stage.full",
          lambda f: {"head", "full"} <= f.lengths.keys() and f.pretrained and f.per_class < TINY,
          lambda f: None,
-         "{f.per_class:.1f} examples a class, fewer than 10: the backbone stays frozen"),
+         "{f.per_class:.1f} examples a class, fewer than 5: the backbone stays frozen"),
     Rule("stage.head", lambda f: {"head", "full"} <= f.lengths.keys() and not f.pretrained,
          lambda f: None,
          "the backbone is random: there are no features to probe"),

@@ -111,7 +111,7 @@ def _validate(context: RunContext, inputs: PhaseInputs) -> dict[str, float]:
 
 
 def _validation_loss(context: RunContext, inputs: PhaseInputs) -> Callable[..., float]:
-    """The loss that shares are compared by, with the weights as they are; infinity where not finite.
+    """The loss that shares are compared by, with the weights as they are; never NaN.
 
     Returns:
         A function without an argument, or of positions in the validation split, (n,). A task

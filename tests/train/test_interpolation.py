@@ -42,7 +42,7 @@ def mislabelled():
 
 
 def validation_losses(trained, weights):
-    """The cross-entropy in NumPy, and that with the best of many factors on logits, by positions."""
+    """Cross-entropy in NumPy; and by positions, that with the best of many factors on logits."""
     variables.assign(trained.assembly.model, weights)
     val = trained.assembly.splits["val"]
     logits = np.float64(trained.assembly.model.predict(trained.assembly.ordered("val"), verbose=0))
