@@ -155,7 +155,7 @@ def _standard_errors(
 def describe(share: float, losses: Mapping[float, float], errors: Mapping[float, float]) -> str:
     """What is kept, and why, as a line for people."""
     amount = {0.0: "nothing", 1.0: "all"}.get(share, f"{share:.0%}")
-    others = ", ".join(f"{tried:.0%}: {loss:.4f}" for tried, loss in losses.items())
+    others = ", ".join(f"{tried:.0%}: {loss:z.4f}" for tried, loss in losses.items())
     if losses[share] > min(losses.values()):
         reason = f"the most that is within a standard error ({errors[share]:.4f}) of the lowest"
     elif share == 0:
