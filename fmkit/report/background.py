@@ -157,7 +157,7 @@ def settings(record: RunRecord) -> Markup | None:
 
 def _shown(value: Any) -> Markup:
     """A value as YAML has it, but for quotes."""
-    text = str(value)
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
     if value is None or isinstance(value, bool):
         text = "null" if value is None else text.lower()
     return html.code(html.shorten(text, 300) or "''")

@@ -15,9 +15,9 @@ from fmkit.core.errors import ArtifactError
 from fmkit.report import (
     background,
     charts,
-    curve_files,
     curves,
     evaluation_charts,
+    evaluation_files,
     gallery,
     html,
     model_card,
@@ -175,6 +175,7 @@ class _Builder:
             ("confusion", "Confusions", self._confusions),
             ("calibration", "Calibration and errors", self._evaluation_charts),
             ("classes", self._by_what(), lambda: results.breakdowns(record)),
+            ("slices", "In depth", lambda: evaluation_files.tables(record)),
             ("examples", "Mistakes and right answers", self._galleries),
             ("batch", "What the network saw", self._batch),
             ("training", "Training", self._training),
@@ -233,7 +234,7 @@ class _Builder:
     def _evaluation_charts(self) -> Markup | None:
         return self._draw([
             *results.evaluation_charts_of(self.record, self._predictions()),
-            *curve_files.draw(self.record),
+            *evaluation_files.draw(self.record),
         ])  # fmt: skip
 
     def _galleries(self) -> Markup | None:

@@ -11,7 +11,7 @@ from kept_runs import kept_run
 from scipy.stats import binomtest
 
 from fmkit.cli import main
-from fmkit.report import comparison_page, curve_files, results, run_page, samples
+from fmkit.report import comparison_page, evaluation_files, results, run_page, samples
 from fmkit.report.record import RunRecord
 
 
@@ -174,6 +174,34 @@ def test_curves_that_an_evaluation_left(tmp_path):
     curve.to_csv(folder / "eval" / "test" / "roc.csv", index=False)
     (folder / "eval" / "test" / "risk_coverage.csv").write_text("coverage,risk\n.5,0\n1,.25\n")
     (folder / "eval" / "test" / "precision_recall.csv").write_text("\0")
-    roc, risk = curve_files.draw(RunRecord(folder))
+    roc, risk = evaluation_files.draw(RunRecord(folder))
     assert "<b> 0.500; x 1.000" in roc.description
     assert "25.0% of all answers are wrong, 0.0% of the surest half" in risk.description
+
+
+def test_slices_and_thresholds_that_an_evaluation_left(tmp_path):
+    folder = kept_run("images", tmp_path)
+    (folder / "eval" / "test").mkdir()
+    table = pd.DataFrame({"column": ["site", "site"], "value": ["<a>", None], "n": [5, 4],
+                          "accuracy": [0.25, np.nan]})  # fmt: skip
+    table.to_csv(folder / "eval" / "test" / "slices.csv", index=False)
+    path = folder / "eval" / "test.json"
+    sentence = "Where site is '<a>' (5 examples) the error is 75.0%."
+    found = {"tested": 2, "worse": [{"sentence": sentence}]}
+    scaling = {
+        "temperature": 1.5,
+        "fitted_on": "val",
+        "loss": 0.9,
+        "expected_calibration_error": 0.1,
+    }
+    more = {"slices": found, "temperature_scaling": scaling, "prediction_intervals": [
+        {"number": "price", "level": 0.9, "half_width": 12.5, "coverage": 0.875}]}  # fmt: skip
+    path.write_text(json.dumps(json.loads(path.read_text()) | more))
+    page = str(evaluation_files.tables(RunRecord(folder)))
+    assert sentence in text_of(page)
+    assert "would be 0.1000 instead of 0.2834" in text_of(page)
+    intervals = tables(page)["Prediction intervals from the residuals of validation"]
+    assert intervals == [["price", "90%", "12.5", "87.5%"]]
+    assert tables(page)["Each value of a column"] == [
+        ["site", "<a>", "5", "0.25"], ["site", "–", "4", "–"],
+    ]  # fmt: skip
