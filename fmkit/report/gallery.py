@@ -11,7 +11,7 @@ from fmkit.report.samples import MOST, Sample
 _TITLES = {
     "mistakes": ("Worst mistakes", "Wrong answers, first those that the model was surest of, or "
                  "that were furthest off. Some may be wrong labels."),
-    "typical": ("Typical right answers", "Of each class the right answer of middle confidence, or "
+    "typical": ("Typical right answers", "Of each class right answers of middle confidence, or "
                 "examples with a middling error."),
 }  # fmt: skip
 
@@ -79,7 +79,9 @@ def _item(sample: Sample, content: Mapping[str, str]) -> Markup:
         "div",
         *answers,
         html.element("div", sample.remark) if sample.remark else None,
-        html.element("div", html.name(html.shorten(sample.id, 60)), class_="where"),
+        html.element(
+            "div", html.name(html.shorten(sample.id, 30)), class_="where", title=sample.id
+        ),
         class_="about",
     )
     return html.element("li", shown, about)

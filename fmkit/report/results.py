@@ -10,7 +10,8 @@ from fmkit.config import registry
 from fmkit.report import charts, evaluation_charts, html
 from fmkit.report.charts import Chart
 from fmkit.report.html import Cell
-from fmkit.report.record import RunRecord, finite
+from fmkit.report.record import RunRecord, finite, mapping
+from fmkit.store import run_dir
 
 _TILES = 6
 _MOST_ROWS = 1000  # of a table with a row per class
@@ -76,7 +77,13 @@ def figures(record: RunRecord) -> Markup | None:
         rows.append([name.replace("_", " ") if name != "n" else "examples", *cells])
     has_intervals = any(metrics.get("intervals") for metrics in record.evaluations.values())
     caption = "Figures by split" + (", with 95% bootstrap intervals" if has_intervals else "")
-    return html.table(["", *map(html.name, splits)], rows, caption)
+    table = html.table(["", *map(html.name, splits)], rows, caption)
+    remark = None
+    if run_dir.is_refitted(record.status):
+        remark = "val: of the model before it was trained on validation examples, too."
+    elif mapping(record.evaluations.get("val")).get("out_of_fold"):
+        remark = "val: out of fold, of all training and validation examples."
+    return html.join([html.note(remark), table]) if remark and table else table
 
 
 def confusion_of(record: RunRecord, predictions: Any) -> tuple[np.ndarray, list[str]] | None:

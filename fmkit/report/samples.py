@@ -50,8 +50,8 @@ class Sample:
 def choose(predictions: Any) -> dict[str, list[Sample]]:
     """The worst mistakes and typical right answers in a table of predictions, by what they are.
 
-    Mistakes are those that the model was surest of, or the largest errors. Of right answers there
-    is one per class, of the middle confidence.
+    Mistakes are those that the model was surest of, or the largest errors. Of right answers,
+    those of the middle confidence of each class.
     """
     if predictions is None or not len(predictions) or "id" not in predictions:
         return {}
@@ -72,10 +72,13 @@ def _classes(table: Any) -> dict[str, list[Sample]]:
     is_right = table["label"] == table["prediction"]
     wrong = table[~is_right].sort_values("confidence", ascending=False, kind="stable").head(MOST)
     right = table[is_right]
+    names = right["label"].value_counts(sort=True).index[:MOST]
+    each = MOST // max(1, len(names))
     typical = []
-    for name in right["label"].value_counts(sort=True).index[:MOST]:
+    for name in names:
         rows = right[right["label"] == name].sort_values("confidence", kind="stable")
-        typical.append(rows.iloc[len(rows) // 2])
+        middle = max(0, len(rows) // 2 - each // 2)
+        typical += [row for _, row in rows.iloc[middle : middle + each].iterrows()]
     return {
         "mistakes": [_of_class(row) for _, row in wrong.iterrows()],
         "typical": [_of_class(row) for row in typical],
