@@ -89,39 +89,56 @@ class Run:
         except (OSError, ValueError) as error:
             raise ArtifactError(f"{path} cannot be read: {error}.") from error
 
-    def model(self) -> keras.Model:
+    def model(self, calibrated: bool = False) -> keras.Model:
         """The Keras model as it is deployed, with the best weights; it is not compiled.
 
         Of images: RGB of any size, (B, H, W, 3) from 0 to 255, to what the task predicts. Of texts:
         tokens (B, T) of the run's tokenizer, filled up with -1.
 
+        Args:
+            calibrated: its probabilities are those after temperature scaling.
+
         Raises:
             ArtifactError: the run is damaged or has no checkpoint.
+            ConfigError: it cannot be calibrated.
         """
+        from fmkit.commands import predict
+
         with _session():
             run = self._loaded
             from fmkit.train import build_model
 
+            if calibrated:
+                run = predict.with_temperature(self._reader, run)
             data = saved_config.section(self.config, "data")
-            return build_model.inference_model(run.model, run.task, data, run.spec.modality)
+            modality, temperature = run.spec.modality, run.temperature
+            return build_model.inference_model(run.model, run.task, data, modality, temperature)
 
-    def predict(self, inputs: str | Path | Sequence[Any], batch_size: int = 32) -> pd.DataFrame:
+    def predict(
+        self, inputs: str | Path | Sequence[Any], batch_size: int = 32, calibrated: bool = False
+    ) -> pd.DataFrame:
         """Predictions, a row per input; nothing is written.
 
         Args:
             inputs: for a model of photos: their paths, or the path of a photo, a folder or a table.
                 For a model of texts: a text, several texts or pairs of texts, or as a `Path` the
                 file or folder that `fmkit predict input=` takes.
+            batch_size: inputs per step.
+            calibrated: probabilities are those after temperature scaling.
 
         Raises:
             DataError: none of the inputs can be read.
+            ConfigError: the run cannot be calibrated.
         """
         import pandas as pd
 
         from fmkit.commands import predict
 
         with _session():
-            columns = predict.predict_values(self._reader, self._loaded, inputs, batch_size)
+            run = self._loaded
+            if calibrated:
+                run = predict.with_temperature(self._reader, run)
+            columns = predict.predict_values(self._reader, run, inputs, batch_size)
         return pd.DataFrame(columns)
 
     @cached_property

@@ -69,6 +69,9 @@ COMMAND_HELP: dict[str, CommandHelp] = {
             "fmkit eval run=RUN objective=NAME": "another objective of a joint run",
             "fmkit eval run=RUN new_photos":
                 "all of another folder; classes match by name",
+            "fmkit eval run=RUN slices=[site]": "by a column of the table; where it is worse",
+            "fmkit eval run=RUN corruptions=[all]": "after noise, blur ..., or typing errors",
+            "fmkit eval run=RUN min_precision=0.98": "the threshold of each class for it",
         },
         "run=RUN [PATH] [KEY=VALUE ...]",
     ),

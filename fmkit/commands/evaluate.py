@@ -15,9 +15,10 @@ import numpy as np
 from fmkit.commands import launch
 from fmkit.commands.output import json_output, result_tables
 from fmkit.config import compatibility, saved_config
+from fmkit.config.registry import task_entry
 from fmkit.config.schema.commands import EvalConfig
 from fmkit.config.schema.task import SelfSupervisedConfig
-from fmkit.core import console
+from fmkit.core import console, registry
 from fmkit.core.errors import ConfigError, DataError, join_names, plural
 from fmkit.core.modalities import modality_entry
 from fmkit.evaluation import write
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from fmkit.config.schema.data import DataConfig
     from fmkit.core.types import DataSpec
     from fmkit.data.dataset import Dataset
+    from fmkit.data.examples import Examples
 
 _SPLITTING = {"val_fraction", "test_fraction", "split_seed", "limit", "shots"}
 """Keys of data that decide which examples are in a split."""
@@ -56,7 +58,9 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
     compatibility.resolve_labels(config.data, task.name)
     data, split, suffix = _data(config, run, task.name, objective)
     spec = run.spec(objective)
-    # Before TensorFlow is imported: an unknown class is reported at once.
+    # Before TensorFlow is imported: an unknown class or column is reported at once.
+    sliced = _sliced_columns(config, task.name, data.examples.take(data.splits[split]))
+    corruptions = _corruptions(config, task.name, data.examples, spec)
     ignores_classes = isinstance(task, SelfSupervisedConfig)
     data, labels, outputs = _as_learned(config, data, split, spec, ignores_classes)
     entry = modality_entry(spec.modality)
@@ -64,8 +68,11 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
         counted = plural(len(data.splits[split]), entry.noun, entry.plural)
         console.info(f"eval: {split}, {counted}, with run {run.id}")
     trained = launch.load_run(run, config.runtime, config.objective)
-    from fmkit.evaluation import evaluator, load_run
+    from fmkit.evaluation import load_run, record
 
+    if config.calibrated:
+        temperature = record.temperature(run, trained.task, objective)
+        trained = dataclasses.replace(trained, temperature=temperature)
     is_own_validation = split == "val" and not suffix
     is_fitted = bool(run.validation(objective).get("out_of_fold"))
     if is_own_validation and (is_fitted or run_dir.is_refitted(run.json(run_dir.STATUS))):
@@ -77,10 +84,15 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
             "data.",
         )
     validation = None if is_own_validation else load_run.validation(trained, objective)
-    metrics, columns = _evaluate(config, trained, data, split, labels, outputs, spec, validation)
-    extra_files = evaluator.extra_files(trained.task, columns)
-    name = "-".join(filter(None, [split, objective, suffix]))
-    path = write.write_evaluation(run.folder, name, metrics, columns, extra_files)
+    result, inputs = _evaluate(config, trained, data, split, labels, outputs, spec, validation)
+    parts = [split, objective, suffix, "calibrated" if config.calibrated else None]
+    goals = {"precision": config.min_precision, "recall": config.min_recall}
+    more = _more(config, trained, data, result, inputs, sliced, corruptions)
+    recorded = record.record(
+        run.folder, trained.task, "-".join(filter(None, parts)), result, split, objective,
+        trained.temperature, goals, more,
+    )  # fmt: skip
+    metrics, path = recorded.metrics, recorded.path
     root = getattr(config.data, "root", None)
     label = run_index.data_label(config.data.name, root) or ""
     json_output.show(
@@ -89,10 +101,78 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
             **{"run": run.folder.absolute(), "data": config.data.name, "data_root": root},
             **{"split": split, "metrics": metrics},
             **{"file": path, "table": path.with_suffix(".parquet")},
+            "curves": {name: path.with_suffix("") / f"{name}.csv" for name in recorded.tables},
         },
-        lambda: result_tables.evaluation(metrics, label, split, path),
+        lambda: result_tables.evaluation(metrics, label, split, path, recorded.tables, goals),
     )
     return metrics
+
+
+def _sliced_columns(
+    config: EvalConfig, task: str, examples: Examples
+) -> tuple[Sequence[str], dict[str, list[str]]] | None:
+    """The ids of the examples, and the columns that they are sliced by; None: by none.
+
+    Raises:
+        ConfigError: the task is not evaluated by example, or there is no such column.
+    """
+    if not config.slices and not config.slices_file:
+        return None
+    entry = task_entry(task).evaluator
+    if entry is None or not entry.scores:
+        raise ConfigError(
+            f"slices: task={task} has no metrics of single examples.",
+            "Slices are for classification, multi_label, regression, token_classification and "
+            "question_answering.",
+        )
+    from fmkit.evaluation.slices import metadata
+
+    columns = metadata.columns_of(config.data, examples, config.slices, config.slices_file)
+    return examples.ids, columns
+
+
+def _corruptions(config: EvalConfig, task: str, examples: Examples, spec: DataSpec) -> list[str]:
+    """The names of the corruptions to evaluate."""
+    if not config.corruptions:
+        return []
+    entry = task_entry(task).evaluator
+    if entry is None or not entry.predict_outputs:
+        raise ConfigError(
+            f"corruptions: task={task} has no single prediction for each example.",
+            "Corruptions are for classification, multi_label and regression.",
+        )
+    from fmkit.evaluation.robustness import corruptions
+
+    return corruptions.names_of(config.corruptions, spec.modality, examples)
+
+
+def _more(
+    config: EvalConfig, trained: Any, data: Dataset, result: Any, inputs: Any,
+    sliced: tuple[Sequence[str], dict[str, list[str]]] | None, corruptions: list[str],
+) -> Any:  # fmt: skip
+    """Figures and tables of slices and corruptions."""
+    from fmkit.evaluation import evaluator
+    from fmkit.evaluation.diagnostics.results import Diagnostics
+    from fmkit.evaluation.robustness import evaluate as robustness
+    from fmkit.evaluation.slices import search as slices
+    from fmkit.train import build_model
+
+    metrics, columns = result
+    more = Diagnostics()
+    if sliced is not None:
+        scores = registry.load(evaluator.evaluator_of(trained.task).scores)(columns)
+        seed = config.runtime.seed
+        more.add(slices.diagnostics(scores, *sliced, config.bootstrap, seed))
+    if corruptions:
+
+        def open_loader(examples: Examples) -> Any:
+            return build_model.open_loader(
+                config.data, config.runtime, examples, trained.task, trained.backbone
+            )
+
+        verbose = config.runtime.verbose
+        more.add(robustness.diagnostics(inputs, metrics, corruptions, open_loader, verbose))
+    return more
 
 
 def _as_learned(
@@ -134,7 +214,7 @@ def _evaluate(
     config: EvalConfig, trained: Any, data: Dataset, split: str, labels: Any,
     outputs: np.ndarray | None, spec: DataSpec, validation: dict[str, Any] | None,
 ) -> Any:  # fmt: skip
-    """Metrics and columns of a split, with progress on stderr."""
+    """Metrics and columns of a split, with progress on stderr, and what they were made of."""
     from fmkit.evaluation import evaluator, reference_model
     from fmkit.evaluation.progress import Progress
     from fmkit.train import build_model, task_data
@@ -146,13 +226,12 @@ def _evaluate(
     loader = build_model.open_loader(config.data, config.runtime, data.examples, *parts)
     step, verbose = loader.ordered_batch_size, config.runtime.verbose
     with Progress("eval", entry.plural, len(indices), step, verbose) as progress:
-        return evaluator.evaluate(
-            evaluator.EvaluationInputs(
-                trained.model, loader, indices, data.examples, labels, spec.classes, trained.task,
-                config.bootstrap, config.runtime.seed, validation, [progress], trained.inference,
-                outputs,
-            )
+        inputs = evaluator.EvaluationInputs(
+            trained.model, loader, indices, data.examples, labels, spec.classes, trained.task,
+            config.bootstrap, config.runtime.seed, validation, [progress], trained.inference,
+            outputs, temperature=trained.temperature,
         )  # fmt: skip
+        return evaluator.evaluate(inputs), inputs
 
 
 def _data(

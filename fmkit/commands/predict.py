@@ -68,6 +68,8 @@ def predict_inputs(config: PredictConfig) -> dict[str, Any]:
     if config.runtime.verbose:
         console.info(f"predict: {_counted(run, len(inputs))}")
     trained = launch.load_run(run, config.runtime)
+    if config.calibrated:
+        trained = with_temperature(run, trained)
     columns, errors = registry.load(_modality(run).predict)(trained, inputs, config.batch_size)
     write.write_table(output, columns)  # before an error is raised: it has the reason per input
     count, engine = len(next(iter(columns.values()))), trained.inference.record
@@ -93,6 +95,17 @@ def predict_inputs(config: PredictConfig) -> dict[str, Any]:
         lambda: result_tables.predictions(columns, _modality(run).noun, len(errors), output),
     )
     return columns
+
+
+def with_temperature(run: RunReader, trained: Any) -> Any:
+    """A run's model, from `launch.load_run`, with the temperature that suits its probabilities.
+
+    Raises:
+        ConfigError: it gives no probabilities, or there is no validation to fit a temperature on.
+    """
+    from fmkit.evaluation import record
+
+    return dataclasses.replace(trained, temperature=record.temperature(run, trained.task))
 
 
 def predict_values(run: RunReader, trained: Any, values: Any, batch_size: int) -> dict[str, Any]:

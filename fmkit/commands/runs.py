@@ -20,6 +20,7 @@ OPTIONS = {
     "runs_dir": ("runs", "Folder of runs, or of a sweep; for every verb."),
     "metric": ("test.accuracy", "What `best` ranks by: `test.` or `val.` and the metric's name."),
     "data": ("", "`best` ranks only runs on this data, by its name: only those compare."),
+    "split": ("", "`compare`: compares the predictions of this split one by one; or of `test`."),
     "--csv": ("", "`list` and `best`: a CSV table with all columns."),
     "--yes": ("", "`rm` and `clean`: remove without asking."),
 }
@@ -75,7 +76,11 @@ def runs(arguments: Sequence[str]) -> None:
             run = details(folders[0])
             json_output.show("run", run, lambda: _print(run_tables.details(run)))
         else:
-            compared = comparison(*folders)
+            from fmkit.commands import paired_runs  # which loads the schema of all keys
+
+            first, second = folders
+            pair = paired_runs.paired(first, second, options.get("split", ""))
+            compared = {**comparison(first, second), "paired": pair}
             tables = run_tables.comparison(compared)
             json_output.show("comparison", compared, lambda: _print(tables))
 

@@ -76,6 +76,10 @@ class Evaluator:
         predict_texts: `(LoadedRun, TextInputs, batch size) -> columns`, where a text has several
             predictions.
         extra_files: more JSON files, by the end of their names: `columns -> content`.
+        diagnostics: more figures, and tables for CSV files, of the table of predictions:
+            `fmkit.evaluation.diagnostics.results.Predictions -> Diagnostics`.
+        scores: what each example adds to its metrics, of the table of predictions:
+            `columns -> fmkit.evaluation.scores.Scores`, for slices and to compare runs.
         uses_validation: it needs a metric of the validation split, such as a threshold.
         tables: metrics that a table of splits shows, with their column titles; the first mapping
             that is all there counts, and the first of its metrics is shown with its interval.
@@ -89,6 +93,8 @@ class Evaluator:
     predict_rows: Code = ""
     predict_texts: Code = ""
     extra_files: Mapping[str, Code] = field(default_factory=dict)
+    diagnostics: Code = ""
+    scores: Code = ""
     uses_validation: bool = False
     tables: tuple[Mapping[str, str], ...] = ()
     breakdowns: Mapping[str, tuple[str, Mapping[str, str]]] = field(default_factory=dict)
@@ -99,6 +105,8 @@ _CLASSIFICATION = Evaluator(
     "fmkit.evaluation.classification:evaluate",
     ("accuracy", "macro_f1", "loss"),
     predict_outputs="fmkit.evaluation.classification:predictions",
+    diagnostics="fmkit.evaluation.diagnostics.probabilities:of_classes",
+    scores="fmkit.evaluation.scores:of_classes",
     tables=({"accuracy": "accuracy", "macro_f1": "macro F1", "loss": "log loss"},),
     breakdowns={"per_class": ("class", {"support": "examples", **_HITS})},
 )
@@ -106,6 +114,8 @@ _MULTI_LABEL = Evaluator(
     "fmkit.evaluation.multi_label:evaluate",
     ("micro_f1", "macro_f1", "subset_accuracy", "loss"),
     predict_outputs="fmkit.evaluation.multi_label:predictions",
+    diagnostics="fmkit.evaluation.diagnostics.probabilities:of_labels",
+    scores="fmkit.evaluation.scores:of_labels",
     tables=({"micro_f1": "micro F1", "macro_f1": "macro F1",
              "subset_accuracy": "subset accuracy", "loss": "log loss"},),
     breakdowns={"per_label": ("label", {
@@ -117,6 +127,8 @@ _REGRESSION = Evaluator(
     "fmkit.evaluation.regression:evaluate",
     ("mae", "rmse", "r2", "loss"),
     predict_outputs="fmkit.evaluation.regression:predictions",
+    diagnostics="fmkit.evaluation.diagnostics.residuals:of_numbers",
+    scores="fmkit.evaluation.scores:of_numbers",
     tables=({"mae": "MAE", "rmse": "RMSE", "r2": "R2", "loss": "loss"},),
     breakdowns={"per_number": ("number", {
         "mae": "MAE", "rmse": "RMSE", "median_absolute_error": "median error",
@@ -128,6 +140,8 @@ _TAGS = Evaluator(
     "fmkit.evaluation.token_classification:evaluate",
     ("words", "precision", "recall", "f1", "macro_f1", "accuracy", "token_macro_f1", "loss"),
     predict_texts="fmkit.evaluation.token_classification:predict",
+    diagnostics="fmkit.evaluation.diagnostics.entity_confusions:of_tags",
+    scores="fmkit.evaluation.scores:of_tags",
     tables=(  # with entities, and without
         {"f1": "F1", "precision": "precision", "recall": "recall", "accuracy": "accuracy"},
         {"accuracy": "accuracy", "token_macro_f1": "macro F1", "loss": "log loss"},
@@ -139,6 +153,7 @@ _ANSWERS = Evaluator(
     "fmkit.evaluation.question_answering:evaluate",
     ("exact_match", "f1", "loss"),
     predict_rows="fmkit.evaluation.question_answering:predict",
+    scores="fmkit.evaluation.scores:of_answers",
     extra_files={"predictions": "fmkit.evaluation.question_answering:by_id"},
     uses_validation=True,
 )
@@ -199,7 +214,7 @@ _SELF_SUPERVISED: dict[str, Any] = {
 TASKS: dict[str, TaskEntry] = {
     "classification": TaskEntry(
         task.ClassificationConfig, "fmkit.tasks.classification:Classification", "classes",
-        smaller_is_better=("loss", "brier", "expected_calibration_error"),
+        smaller_is_better=("loss", "brier", "expected_calibration_error", "risk_coverage_area"),
         evaluator=_CLASSIFICATION),
     "multi_label": TaskEntry(
         task.MultiLabelConfig, "fmkit.tasks.multi_label:MultiLabel", "sets",

@@ -14,6 +14,9 @@ import numpy as np
 COUNT = "n"
 """The number of examples among the sums, (R, 1)."""
 
+FIRST, SECOND = "first:", "second:"
+"""Before the names of the sums of two models."""
+
 _CHUNK = 64  # resamples at once: 64 x 100,000 examples x 8 bytes is 51 MB
 
 Sums = dict[str, np.ndarray]
@@ -33,6 +36,15 @@ class ExampleSums:
     def __init__(self, parts: Mapping[str, Any]) -> None:
         self._parts = dict(parts)
         self._count: int = next(iter(self._parts.values())).shape[0]
+
+    def take(self, rows: np.ndarray) -> "ExampleSums":
+        """Those of some examples: their positions, or whether each is one of them, (N,) bool."""
+        return ExampleSums({name: part[rows] for name, part in self._parts.items()})
+
+    def beside(self, other: "ExampleSums") -> "ExampleSums":
+        """Those of two models on the same examples, for `differences`."""
+        pairs = ((FIRST, self._parts), (SECOND, other._parts))
+        return ExampleSums({p + name: part for p, parts in pairs for name, part in parts.items()})
 
     def totals(self) -> Sums:
         """The sums over all examples, each once, (1, W)."""
@@ -73,6 +85,26 @@ class ExampleSums:
             is_defined = bool(np.isfinite(values).all())
             intervals[name] = np.percentile(values, (2.5, 97.5)).tolist() if is_defined else None
         return intervals
+
+
+def differences(metrics: Metrics) -> Metrics:
+    """Computes how far metrics of the second model are above the first's, of `beside`."""
+
+    def second_minus_first(sums: Sums) -> dict[str, np.ndarray]:
+        first, second = (
+            metrics(
+                {COUNT: sums[COUNT]}
+                | {
+                    name.removeprefix(prefix): values
+                    for name, values in sums.items()
+                    if name.startswith(prefix)
+                }
+            )
+            for prefix in (FIRST, SECOND)
+        )
+        return {name: second[name] - first[name] for name in first}
+
+    return second_minus_first
 
 
 def mean_intervals(

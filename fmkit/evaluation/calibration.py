@@ -1,16 +1,19 @@
-"""Calibration error: how far the confidence of predictions is from their accuracy.
+"""Calibration: how far confidence is from accuracy, and the temperature that brings them together.
 
 The expected calibration error of Guo et al. 2017, arXiv:1706.04599, with 15 equal bins of the
-highest probability.
+highest probability. The temperature is fitted on validation. It needs no logits: the softmax of
+log probabilities is that of the logits they came from.
 
-N examples, R resamples, K bins.
+N examples, C classes, L labels with a yes or no each, R resamples, K bins.
 """
 
 from typing import Any
 
 import numpy as np
+from scipy.special import expit, log_softmax, logit, softmax
 
-from fmkit.core.bootstrap import COUNT, Sums
+from fmkit.core.bootstrap import COUNT, ExampleSums, Sums
+from fmkit.tasks import temperature as temperature_scaling
 
 BINS = 15
 
@@ -58,3 +61,51 @@ def reliability(sums: Sums) -> list[dict[str, Any]]:
         }
         for index in range(BINS)
     ]
+
+
+_TINY = 1e-300
+"""Probabilities are clipped at it before their logarithm is taken."""
+_CLOSEST = 1e-16
+"""Of a yes or no: the distance from 0 and 1 at which probabilities are clipped."""
+
+
+def fit_classes(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """The temperature with the lowest log loss of labels (N,), of probabilities (N, C)."""
+    rows = np.arange(len(labels))
+
+    def loss(logits: np.ndarray) -> float:
+        return float(-log_softmax(logits, axis=1)[rows, labels].mean())
+
+    return temperature_scaling.fit(loss, np.log(np.maximum(probabilities, _TINY)))[0]
+
+
+def fit_labels(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """The same of a yes or no for each label, (N, L): one temperature for all labels."""
+    signs = np.where(labels, -1.0, 1.0)
+
+    def loss(logits: np.ndarray) -> float:
+        return float(np.logaddexp(0.0, signs * logits).mean())
+
+    return temperature_scaling.fit(loss, _logits(probabilities))[0]
+
+
+def scale_classes(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities (N, C) after their logits were divided by a temperature."""
+    return np.asarray(softmax(np.log(np.maximum(probabilities, _TINY)) / temperature, axis=1))
+
+
+def scale_labels(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """The same of a yes or no for each label, (N, L)."""
+    return np.asarray(expit(_logits(probabilities) / temperature))
+
+
+def _logits(probabilities: np.ndarray) -> np.ndarray:
+    return np.asarray(logit(np.clip(probabilities, _CLOSEST, 1 - _CLOSEST)))
+
+
+def error_and_bins(
+    confidence: np.ndarray, is_right: np.ndarray
+) -> tuple[float, list[dict[str, Any]]]:
+    """The expected calibration error, and the bins of a reliability diagram; see `parts`."""
+    totals = ExampleSums(parts(confidence, np.asarray(is_right, np.float64))).totals()
+    return float(expected_calibration_error(totals)[0]), reliability(totals)

@@ -25,7 +25,7 @@ from fmkit.evaluation.evaluator import (
 SMALLEST = 1e-7
 """Probability that the log loss is clipped at, as Keras does: one example costs at most 16.1."""
 
-_INTERVALS = (
+INTERVALS = (
     "loss", "accuracy", "top5", "macro_f1", "balanced_accuracy", "expected_calibration_error",
 )  # fmt: skip
 
@@ -95,18 +95,18 @@ def compute_metrics(
     confusion = np.bincount(labels * len(classes) + predicted, minlength=len(classes) ** 2)
     squares = np.einsum("nc,nc->n", probabilities, probabilities, dtype=np.float64)
     of_label = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0].astype(np.float64)
-    sums = _example_sums(labels, predicted, probabilities)
+    sums = example_sums(labels, predicted, probabilities)
     totals = sums.totals()
     return files.nonfinite_to_none(
         {
             "n": len(labels),
-            **{name: value[0] for name, value in _metrics(totals).items()},
+            **{name: value[0] for name, value in metrics_of_sums(totals).items()},
             "brier": float(np.mean(squares - 2 * of_label + 1)),
             "per_class": per_name(classes, totals),
             "confusion": confusion.reshape(len(classes), len(classes)).tolist(),
             "confusion_classes": list(classes),
             "reliability": calibration.reliability(totals),
-            "intervals": sums.intervals(_metrics, _INTERVALS, bootstrap, seed),
+            "intervals": sums.intervals(metrics_of_sums, INTERVALS, bootstrap, seed),
         }
     )
 
@@ -161,9 +161,10 @@ def per_name(names: Sequence[str], sums: Sums, prefix: str = "") -> dict[str, di
     }
 
 
-def _example_sums(
+def example_sums(
     labels: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray
 ) -> ExampleSums:
+    """What each example adds to `metrics_of_sums`, of labels and predictions (N,)."""
     count, classes = probabilities.shape
     rows = np.arange(count)
     true = probabilities[rows, labels].astype(np.float64)
@@ -190,7 +191,8 @@ def _example_sums(
     return ExampleSums(parts)
 
 
-def _metrics(sums: Sums) -> dict[str, np.ndarray]:
+def metrics_of_sums(sums: Sums) -> dict[str, np.ndarray]:
+    """Metrics of all examples together, (R,)."""
     count = sums[COUNT][:, 0]
     top5 = sums["top5"][:, 0] / count if "top5" in sums else np.full(len(count), np.nan)
     f1 = ratio(2 * sums["hits"], sums["support"] + sums["predicted"])

@@ -45,10 +45,10 @@ def compute_metrics(
         seed: of the resamples.
     """
     scheme = tags.tag_scheme(names)
-    parts = _sentence_parts(labels, predicted, label_probability, lengths, len(names), scheme)
+    parts = sentence_parts(labels, predicted, label_probability, lengths, len(names), scheme)
     sums = ExampleSums(parts)
     totals = sums.totals()
-    metrics = _metrics(totals)
+    metrics = metrics_of_sums(totals)
     return files.nonfinite_to_none(
         {
             "n": len(lengths),
@@ -56,12 +56,12 @@ def compute_metrics(
             **{name: float(value[0]) for name, value in metrics.items()},
             **({} if scheme is None else {"per_entity": per_name(scheme.types, totals, "entity_")}),
             "per_tag": per_name(names, totals, "tag_"),
-            "intervals": sums.intervals(_metrics, list(metrics), bootstrap, seed),
+            "intervals": sums.intervals(metrics_of_sums, list(metrics), bootstrap, seed),
         }
     )
 
 
-def _sentence_parts(
+def sentence_parts(
     labels: np.ndarray,
     predicted: np.ndarray,
     label_probability: np.ndarray,
@@ -105,7 +105,8 @@ def _count_matrix(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int])
     return sparse.csr_array((np.ones(int(used.sum())), pairs), shape=shape)
 
 
-def _metrics(sums: Sums) -> dict[str, np.ndarray]:
+def metrics_of_sums(sums: Sums) -> dict[str, np.ndarray]:
+    """Metrics of all sentences together, (R,)."""
     words = np.maximum(sums["words"][:, 0], 1.0)
     metrics = {
         "loss": sums["loss"][:, 0] / np.maximum(sums["predicted_words"][:, 0], 1.0),

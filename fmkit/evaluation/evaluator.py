@@ -5,9 +5,11 @@ How a task is evaluated stands in its registry row (`fmkit.config.registry.Evalu
 N examples.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,8 +18,10 @@ from fmkit.config.registry import LOSSES, Evaluator
 from fmkit.core import registry
 from fmkit.core.errors import DataError, FmkitError, NonFiniteError, received
 from fmkit.data.examples import Examples
-from fmkit.evaluation.inference import Inference
-from fmkit.train.task_model import TaskModel
+
+if TYPE_CHECKING:  # figures are computed of tables, too, where no framework is loaded
+    from fmkit.evaluation.inference import Inference
+    from fmkit.train.task_model import TaskModel
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class EvaluationInputs:
             with a column each; None: all.
         out_of_fold: the network's outputs for the examples that are evaluated, where it has learned
             from these: by heads that had not.
+        temperature: by which the outputs are divided, where they are logits.
     """
 
     model: TaskModel
@@ -59,6 +64,7 @@ class EvaluationInputs:
     inference: Inference | None = None
     outputs: np.ndarray | None = None
     out_of_fold: np.ndarray | None = None
+    temperature: float = 1.0
 
     @property
     def ids(self) -> list[str]:
@@ -69,8 +75,11 @@ class EvaluationInputs:
         """The network's outputs for the examples that are evaluated, (N, K)."""
         if self.out_of_fold is not None:
             return self.out_of_fold
+        from fmkit.evaluation.inference import Inference
+
         inference = self.inference or Inference(self.model)
-        return inference.outputs(self.loader, self.indices, self.callbacks)
+        outputs = inference.outputs(self.loader, self.indices, self.callbacks)
+        return outputs if self.temperature == 1 else outputs / self.temperature
 
 
 EvaluationResult = tuple[dict[str, Any], dict[str, Any]]

@@ -35,6 +35,7 @@ class LoadedRun:
     backbone: Backbone
     inference: Inference  # what runs the network, or the part of it that gives features
     verbose: bool = True  # whether progress is shown
+    temperature: float = 1.0  # that logits are divided by
 
     def progress(self, noun: str, total: int, step: int = 1) -> Progress:
         """Progress of a prediction; see `Progress`."""

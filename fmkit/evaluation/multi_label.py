@@ -18,7 +18,7 @@ from fmkit.data.targets import LabelSets, join_labels
 from fmkit.evaluation.classification import SMALLEST, per_name
 from fmkit.evaluation.evaluator import EvaluationInputs, EvaluationResult, check_predictions
 
-_INTERVALS = ("loss", "micro_f1", "macro_f1", "subset_accuracy", "hamming_loss")
+INTERVALS = ("loss", "micro_f1", "macro_f1", "subset_accuracy", "hamming_loss")
 
 
 def evaluate(inputs: EvaluationInputs) -> EvaluationResult:
@@ -69,18 +69,18 @@ def compute_metrics(
     """
     check_predictions(probabilities, labels, names, "probabilities")
     predicted, exact = probabilities > 0.5, probabilities.astype(np.float64)
-    sums = _example_sums(labels, predicted, exact)
+    sums = example_sums(labels, predicted, exact)
     totals = sums.totals()
     per_label = _per_label(labels, predicted, exact, names, totals)
     return files.nonfinite_to_none(
         {
             "n": len(labels),
-            **{name: float(value[0]) for name, value in _metrics(totals).items()},
+            **{name: float(value[0]) for name, value in metrics_of_sums(totals).items()},
             "mean_average_precision": _mean(per_label, "average_precision"),
             "macro_roc_auc": _mean(per_label, "roc_auc"),
             "labels_per_example": float(labels.sum(axis=1).mean()),
             "per_label": per_label,
-            "intervals": sums.intervals(_metrics, _INTERVALS, bootstrap, seed),
+            "intervals": sums.intervals(metrics_of_sums, INTERVALS, bootstrap, seed),
         }
     )
 
@@ -90,9 +90,10 @@ def _losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     return -np.log(np.clip(np.where(labels, probabilities, 1 - probabilities), SMALLEST, 1.0))
 
 
-def _example_sums(
+def example_sums(
     labels: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray
 ) -> ExampleSums:
+    """What each example adds to `metrics_of_sums`, of labels and predictions (N, K) bool."""
     is_wrong = labels != predicted
     parts = {
         "hits": labels & predicted,
@@ -108,7 +109,8 @@ def _example_sums(
     )
 
 
-def _metrics(sums: Sums) -> dict[str, np.ndarray]:
+def metrics_of_sums(sums: Sums) -> dict[str, np.ndarray]:
+    """Metrics of all examples together, (R,)."""
     hits, support, predicted = (sums[name] for name in ("hits", "support", "predicted"))
     count = sums[COUNT][:, 0]
 

@@ -154,7 +154,10 @@ def _output_columns(
     """
     is_read = ~np.isnan(outputs).any(axis=1)
     predict = _load_predictor(trained, evaluator.evaluator_of(trained.task).predict_outputs)
-    predictions = predict(np.where(is_read[:, None], outputs, 0.0), trained.spec)
+    readable = np.where(is_read[:, None], outputs, 0.0)
+    if trained.temperature != 1:
+        readable = readable / trained.temperature
+    predictions = predict(readable, trained.spec)
     columns: dict[str, Any] = {}
     for name, values in predictions.items():
         if isinstance(values, np.ndarray) and values.dtype.kind == "f":

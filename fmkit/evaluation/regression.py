@@ -16,7 +16,7 @@ from fmkit.core.types import DataSpec
 from fmkit.data.targets import Numbers
 from fmkit.evaluation.evaluator import EvaluationInputs, EvaluationResult, check_predictions
 
-_INTERVALS = ("mae", "rmse", "r2", "pearson")
+INTERVALS = ("mae", "rmse", "r2", "pearson")
 _OF_SUMS = ("mse", "mae", "rmse", "r2", "pearson")
 
 
@@ -72,7 +72,7 @@ def compute_metrics(
     check_predictions(predicted, labels, names, "predictions")
     # Without the mean, since the differences of large sums of squares would cancel.
     centre = labels.mean(axis=0)
-    sums = _example_sums(labels - centre, predicted - centre)
+    sums = example_sums(labels - centre, predicted - centre)
     per_number = _per_number(labels, predicted, names, _per_number_of_sums(sums.totals()))
     means = {
         name: mean_of_defined(np.array([row[name] for row in per_number.values()]))
@@ -83,7 +83,7 @@ def compute_metrics(
             "n": len(labels),
             **means,
             "per_number": per_number,
-            "intervals": sums.intervals(_metrics, _INTERVALS, bootstrap, seed),
+            "intervals": sums.intervals(metrics_of_sums, INTERVALS, bootstrap, seed),
         }
     )
 
@@ -109,7 +109,7 @@ def _per_number(
     }
 
 
-def _example_sums(labels: np.ndarray, predicted: np.ndarray) -> ExampleSums:
+def example_sums(labels: np.ndarray, predicted: np.ndarray) -> ExampleSums:
     """Squared and absolute errors, and the moments that correlations need, side by side, (N, 7 K).
 
     Labels and predictions must be near 0, or the sums of squares would cancel.
@@ -141,7 +141,7 @@ def _per_number_of_sums(sums: Sums) -> dict[str, np.ndarray]:
     }
 
 
-def _metrics(sums: Sums) -> dict[str, np.ndarray]:
+def metrics_of_sums(sums: Sums) -> dict[str, np.ndarray]:
     """Means over the numbers, (R,)."""
     return {name: mean_of_defined(values) for name, values in _per_number_of_sums(sums).items()}
 

@@ -15,6 +15,7 @@ def write_evaluation(
     metrics: dict[str, Any],
     columns: dict[str, Any],
     extra: Mapping[str, Any] | None = None,
+    tables: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Path:
     """Write `eval/<name>.json` and `.parquet` in a run folder; returns the JSON's path.
 
@@ -24,12 +25,15 @@ def write_evaluation(
         metrics: for the JSON.
         columns: for the table.
         extra: content of `eval/<name>.<end>.json`, by that end.
+        tables: columns of `eval/<name>/<table>.csv`, by the table's name.
     """
     target = folder / run_dir.EVALUATION
     target.mkdir(exist_ok=True)
     write_table(target / f"{name}.parquet", columns)
     for end, content in (extra or {}).items():
         files.write_json(target / f"{name}.{end}.json", content)
+    for table, cells in (tables or {}).items():
+        write_table(target / name / f"{table}.csv", dict(cells))
     files.write_json(target / f"{name}.json", metrics)
     return target / f"{name}.json"
 
@@ -47,6 +51,18 @@ def recorded_ids(folder: Path, name: str) -> set[str] | None:
         return {str(row["id"]) for row in table.rows(["id"])} if "id" in table.names else None
     except UnusableInput:
         return None
+
+
+def recorded_columns(folder: Path, name: str) -> dict[str, Any] | None:
+    """The table of an evaluation of a run by column; None: there is none, or it is damaged."""
+    import pandas as pd
+
+    path = folder / run_dir.EVALUATION / f"{name}.parquet"
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError):  # pyarrow's errors are of both kinds
+        return None
+    return {str(column): frame[column].to_numpy() for column in frame}
 
 
 def write_table(path: Path, columns: dict[str, Any]) -> None:

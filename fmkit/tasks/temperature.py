@@ -1,4 +1,4 @@
-"""Temperature scaling: the loss of logits after the one factor that suits the targets best.
+"""Temperature scaling: the one divisor of logits that suits the targets best.
 
 Guo et al. 2017, On Calibration of Modern Neural Networks, arxiv.org/abs/1706.04599. The loss of a
 network that is too sure of itself says little about how well it ranks; after scaling it does.
@@ -10,8 +10,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 
-def calibrated_loss(loss: Callable[[np.ndarray], float], logits: np.ndarray) -> float:
-    """The lowest loss of logits that are all multiplied by one factor, of 1/50 to 50.
+def fit(loss: Callable[[np.ndarray], float], logits: np.ndarray) -> tuple[float, float]:
+    """The temperature, from 1/50 to 50, and the loss of the logits divided by it.
 
     Args:
         loss: the mean loss of logits, in nats.
@@ -23,4 +23,10 @@ def calibrated_loss(loss: Callable[[np.ndarray], float], logits: np.ndarray) -> 
         return loss(logits * np.exp(log_factor))
 
     bound = float(np.log(50))
-    return float(minimize_scalar(scaled, bounds=(-bound, bound), method="bounded").fun)
+    result = minimize_scalar(scaled, bounds=(-bound, bound), method="bounded")
+    return float(np.exp(-result.x)), float(result.fun)
+
+
+def calibrated_loss(loss: Callable[[np.ndarray], float], logits: np.ndarray) -> float:
+    """The loss of logits after temperature scaling; see `fit`."""
+    return fit(loss, logits)[1]

@@ -64,14 +64,18 @@ def open_loader(
     return loader
 
 
-def inference_model(model: TaskModel, task: Any, data: DataConfig, modality: str) -> keras.Model:
+def inference_model(
+    model: TaskModel, task: Any, data: DataConfig, modality: str, temperature: float = 1.0
+) -> keras.Model:
     """The network as users deploy it, from its modality's deployed input to the task's predictions.
 
     Images are RGB of any size, 0 to 255; texts are tokens (B, T) int32, padded with -1, as the
     tokenizer saved with the model makes them. It has layers of Keras and KerasHub only, so that it
-    loads without fmkit.
+    loads without fmkit. Where the task `has_logits`, these may be divided by a temperature.
     """
     shown = model.output if task.inference_input is None else task.inference_input
+    if temperature != 1:
+        shown = keras.layers.Rescaling(1 / temperature, dtype="float32", name="temperature")(shown)
     deployed_input = modality_entry(modality).deployed_input
     if not deployed_input:
         return keras.Model(model.inputs[0], task.inference(shown), name="fmkit")

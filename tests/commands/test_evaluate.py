@@ -18,7 +18,7 @@ def read(path):
 
 
 def own_figures(run):
-    return {path.name: path.read_bytes() for path in (run / "eval").iterdir()}
+    return {path.name: path.read_bytes() for path in (run / "eval").iterdir() if path.is_file()}
 
 
 @pytest.fixture

@@ -5,8 +5,11 @@ import os
 import subprocess
 import sys
 
+import numpy as np
+import pandas as pd
 import pytest
 from rich.console import Console
+from scipy.stats import binomtest
 
 from fmkit.cli import main
 from fmkit.commands import runs
@@ -130,6 +133,53 @@ def test_compare(root, capsys):
     }
     figures = {row["figure"]: list(row.values())[1:] for row in table(text, "figures")}
     assert figures["test.accuracy"] == ["0.8", "0.9", "0.1"]
+
+
+def predictions(folder, predicted, labels):
+    """The table and the config of a run that predicts two classes."""
+    probabilities = np.eye(2)[predicted] * 0.8 + 0.1
+    columns = {"id": [f"row-{n}" for n in range(len(labels))], "label": ["ab"[k] for k in labels]}
+    columns |= {"prediction": ["ab"[k] for k in predicted], "confidence": probabilities.max(axis=1)}
+    columns |= {"probability_a": probabilities[:, 0], "probability_b": probabilities[:, 1]}
+    pd.DataFrame(columns).to_parquet(folder / "eval" / "test.parquet")
+    config = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(f"{config}task: {{name: classification}}\n")
+
+
+def test_compare_pairs_the_predictions(root, capsys):
+    labels = np.array([0, 1] * 20)
+    first, second = labels.copy(), labels.copy()
+    first[:12] = 1 - first[:12]
+    second[11:14] = 1 - second[11:14]
+    for identity, predicted in ((FIRST, first), (SECOND, second)):
+        predictions(root / "finetune" / identity, predicted, labels)
+    words = ("compare", "abcdef", "ghijkl", f"runs_dir={root}")
+    text = printed(capsys, *words)
+    assert "# test, 40 examples that both runs have" in text
+    accuracy = next(line for line in text.splitlines() if line.startswith("accuracy\t"))
+    assert accuracy.split("\t")[1:4] == ["0.7", "0.925", "0.225"]
+    test = text.split("# McNemar's exact test\n")[1].splitlines()[1].split("\t")
+    assert test[:4] == ["26", "2", "11", "1"]
+    assert float(test[4]) == pytest.approx(binomtest(2, 13).pvalue, rel=1e-4)
+    listed = text.split("# disagreements\n")[1].splitlines()
+    assert len(listed) == 1 + 13
+    assert listed[1] == "row-12\ta\ta\tb\tfirst"
+    assert main(["runs", *words, "--json"]) == 0
+    paired = json.loads(capsys.readouterr().out)["paired"]
+    assert paired["split"] == "test"
+    assert paired["mcnemar"]["only_second_right"] == 11
+    assert main(["runs", *words, "split=val"]) == 2
+    assert "val.parquet is missing" in " ".join(capsys.readouterr().err.split())
+
+
+def test_compare_of_other_examples_says_so(root, capsys):
+    labels = np.array([0, 1] * 20)
+    predictions(root / "finetune" / FIRST, labels, labels)
+    predictions(root / "finetune" / SECOND, labels, 1 - labels)
+    assert main(["runs", "compare", "abcdef", "ghijkl", f"runs_dir={root}"]) == 0
+    shown = capsys.readouterr()
+    assert "not the same examples" in " ".join(shown.err.split())
+    assert "McNemar" not in shown.out
 
 
 def test_compare_shows_keys_of_one_side_and_other_data(root, capsys):

@@ -16,7 +16,7 @@ from fmkit.core.errors import join_names, plural
 from fmkit.store import run_dir
 from fmkit.store.run_dir import RunWriter
 
-_MAX_ROWS, _MAX_WORST = 50, 10
+_MAX_ROWS, _MAX_WORST, _MAX_CONFUSIONS = 50, 10, 5
 _MAX_PREDICTIONS, _MAX_TEXT = 10, 40
 
 
@@ -80,6 +80,7 @@ def result(
     for name, splits in others:
         _metrics_table({f"{split} of {escape_markup(name)}": splits[split] for split in splits})
     _breakdown(metrics, _MAX_WORST)
+    _areas_and_calibration(metrics)
     stdout.print(f"total time {duration(status['total_seconds'])}")
     stdout.print(f"run: {escape_markup(files.display_path(folder))}")
     stdout.print(f"model: {escape_markup(files.display_path(folder / run_dir.MODEL))}")
@@ -133,17 +134,126 @@ def _number(value: float | None, metric: str = "") -> str:
     return f"{value:.5g}" if has_units else f"{value:.4f}"
 
 
-def evaluation(metrics: dict[str, Any], data: str, split: str, path: Path) -> None:
-    """An evaluation: all examples together, then a row per class, label, number, entity or tag."""
+def evaluation(
+    metrics: dict[str, Any],
+    data: str,
+    split: str,
+    path: Path,
+    tables: Mapping[str, Mapping[str, Any]],
+    goals: Mapping[str, float | None],
+) -> None:
+    """An evaluation: all examples together, a row per class, label, number or tag, and more.
+
+    Args:
+        metrics: as the JSON has them.
+        data: a name for it.
+        split: what was evaluated of it.
+        path: of the JSON.
+        tables: columns of the CSV files beside it, by name.
+        goals: the precision and the recall that thresholds were asked for.
+    """
     stdout.print(f"{escape_markup(data)}, {split}")
     parts = metrics.get("parts") or {}
     _metrics_table({split: metrics, **{f"{split}, {name}": part for name, part in parts.items()}})
-    if (calibration := metrics.get("expected_calibration_error")) is not None:
-        stdout.print(f"expected calibration error {calibration:.4f}")
     has_rows = _breakdown(metrics, _MAX_ROWS)
+    _areas_and_calibration(metrics)
+    _confusions(tables.get("confusions"))
+    _slices(metrics, tables.get("slices"))
+    _corruptions(metrics.get("corruptions"), tables.get("corruptions"))
+    for goal, value in goals.items():
+        if value is not None and "thresholds" in tables:
+            _thresholds(tables["thresholds"], goal, value)
     stdout.print(f"metrics: {escape_markup(str(path))}")
+    if tables:
+        stdout.print(f"curves: {escape_markup(str(path.with_suffix('')))}")
     if has_rows or "intervals" in metrics:  # then there is a table with a row per example
         stdout.print(f"table: {escape_markup(str(path.with_suffix('.parquet')))}")
+
+
+def _areas_and_calibration(metrics: Mapping[str, Any]) -> None:
+    """Areas under curves, and the calibration error before and after temperature scaling."""
+    if metrics.get("macro_roc_auc") is not None:
+        stdout.print(
+            f"one against the rest, means over all: ROC AUC {metrics['macro_roc_auc']:.4f}, "
+            f"average precision {_number(metrics.get('macro_average_precision'))}"
+        )
+    error = metrics.get("expected_calibration_error")
+    if error is None:
+        return
+    line = f"expected calibration error {error:.4f}"
+    if scaling := metrics.get("temperature_scaling"):
+        line += (
+            f", with temperature {scaling['temperature']:.3g} (fitted on {scaling['fitted_on']}) "
+            f"{scaling['expected_calibration_error']:.4f}"
+        )
+    stdout.print(line)
+
+
+def _confusions(columns: Mapping[str, Any] | None) -> None:
+    """The most frequent pairs of a class and what it was taken for."""
+    if not columns or not len(columns["count"]):
+        return
+    table = new_table("class", "taken for", "examples", "of the class")
+    for row in list(zip(*columns.values(), strict=True))[:_MAX_CONFUSIONS]:
+        label, prediction, count, share = row
+        table.add_row(escape_markup(label), escape_markup(prediction), f"{count:,}", f"{share:.1%}")
+    print_table(table)
+
+
+def _slices(metrics: Mapping[str, Any], columns: Mapping[str, Any] | None) -> None:
+    """A row per slice with its first metric, then what stands out, in sentences."""
+    if not columns:
+        return
+    metric = [*columns][3]  # after column, value and n
+    table = new_table("slice", "examples", metric.replace("_", " "), "95% interval")
+    names = ("column", "value", "n", metric, f"{metric}_low", f"{metric}_high")
+    for column, value, count, *numbers in zip(*(columns[name] for name in names), strict=True):
+        middle, low, high = (_number(number, metric) for number in numbers)
+        interval = "-" if low == "-" else f"{low} to {high}"
+        table.add_row(escape_markup(f"{column}={value}"), f"{count:,}", middle, interval)
+    print_table(table)
+    worse, tested = metrics["slices"]["worse"], metrics["slices"]["tested"]
+    if not worse:
+        stdout.print(f"no slice is worse than the rest ({plural(tested, 'slice')} tested)")
+    gaps = (metrics.get("fairness") or {}).values()
+    sentences = [row["sentence"] for row in worse[:_MAX_WORST]]
+    for sentence in [*sentences, *(text for column in gaps for text in column["sentences"])]:
+        stdout.print(escape_markup(sentence))
+    if len(worse) > _MAX_WORST:
+        stdout.print(f"the {_MAX_WORST} worst slices of {len(worse):,}; the metrics have all")
+
+
+def _corruptions(summary: Mapping[str, Any] | None, columns: Mapping[str, Any] | None) -> None:
+    """A row per corruption with the first metric at each severity."""
+    if summary is None or columns is None:
+        return
+    metric = summary["metric"]
+    table = new_table(f"{metric.replace('_', ' ')} after", *"12345", "mean")
+    rows: dict[str, list[Any]] = {}
+    for name, value in zip(columns["corruption"], columns[metric], strict=True):
+        rows.setdefault(name, []).append(value)
+    (clean,) = rows.pop("")
+    for name, values in rows.items():
+        cells = [_number(value, metric) for value in (*values, summary[name])]
+        table.add_row(name.replace("_", " "), *cells)
+    print_table(table)
+    mean = _number(summary["mean"], metric)
+    stdout.print(f"without corruption {_number(clean, metric)}, mean of all {mean}")
+
+
+def _thresholds(columns: Mapping[str, Any], goal: str, value: float) -> None:
+    """The threshold of each class or label for a precision or a recall, and what it comes to."""
+    noun, *_ = columns
+    table = new_table(noun, f"threshold for {goal} {value:g}", "precision", "recall", "selected")
+    rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+    shown = [row for row in rows if (row["goal"], row["value"]) == (goal, value)]
+    for row in shown[:_MAX_ROWS]:
+        numbers = [row[name] for name in ("threshold", "precision", "recall")]
+        texts = ["-" if number != number else f"{number:.4f}" for number in numbers]
+        selected = "-" if row["selected"] != row["selected"] else f"{row['selected']:.1%}"
+        table.add_row(escape_markup(row[noun]), *texts, selected)
+    print_table(table)
+    stdout.print(f"thresholds are chosen on {shown[0]['chosen_on']}; precision and recall are here")
 
 
 def _breakdown(metrics: Mapping[str, Any], most: int) -> bool:

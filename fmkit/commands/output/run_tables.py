@@ -12,11 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from fmkit.core import sanitize
+from fmkit.core.errors import plural
 from fmkit.store import run_content, run_index
 
 NOTHING = "-"
 ABSENT = "(absent)"
 
+_MAX_DISAGREEMENTS = 20
 _FOLDED = 4  # so many columns are folded on a narrow terminal, and the rest is left out
 METRICS = (
     *("n", "loss", "accuracy", "top5", "macro_f1", "balanced_accuracy"),
@@ -164,4 +166,32 @@ def comparison(content: Mapping[str, Any]) -> list[Rows]:
     return [
         Rows("settings that differ", ("key", *heads), [row[:3] for row in settings]),
         Rows("figures", ("figure", *heads, "second - first"), metrics),
+        *(_paired(content["paired"], heads) if content.get("paired") else ()),
     ]
+
+
+def _paired(pair: Mapping[str, Any], heads: Sequence[str]) -> list[Rows]:
+    """Two runs on the same examples, as `paired_runs.paired` has them."""
+    title = f"{pair['split']}, {plural(pair['n'], 'example')} that both runs have"
+    rows = []
+    for row in pair["metrics"]:
+        bounds = row["interval"]
+        interval = None if bounds is None else " to ".join(_cell(bound).plain for bound in bounds)
+        rows.append([*(row[key] for key in ("key", "first", "second", "difference")), interval])
+    columns = ("figure", *heads, "second - first", "95% interval, paired")
+    tables = [Rows(title, columns, rows)]
+    if test := pair["mcnemar"]:
+        keys = ("both_right", "only_first_right", "only_second_right", "both_wrong", "p_value")
+        shown = [[test[key] for key in keys]]
+        names = [key.replace("_", " ") for key in keys]
+        tables.append(Rows("McNemar's exact test", names, shown))
+    listed = pair["disagreements"]
+    if listed:
+        count = (
+            f"{_MAX_DISAGREEMENTS} of {len(listed):,}" if len(listed) > _MAX_DISAGREEMENTS else ""
+        )
+        keys = ("id", "label", "first", "second", "better")
+        shown = [[row[key] for key in keys] for row in listed[:_MAX_DISAGREEMENTS]]
+        names = ["id", "label", *heads, "better"]
+        tables.append(Rows(f"disagreements{f', {count}' if count else ''}", names, shown))
+    return tables

@@ -19,7 +19,6 @@ from fmkit.config.schema.task import JointConfig
 from fmkit.core import console, files, machine, safe_io, signals
 from fmkit.core.errors import ConfigError, join_names, plural
 from fmkit.core.modalities import modality_entry
-from fmkit.evaluation import write
 from fmkit.store import run_dir, run_index
 from fmkit.store.run_dir import RunWriter
 from fmkit.store.run_reader import RunReader
@@ -366,7 +365,7 @@ def _evaluate(
         The summary metrics for the status, and all metrics of the test split, or else of
         validation; of a joint run those of the primary objective.
     """
-    from fmkit.evaluation import evaluator
+    from fmkit.evaluation import evaluator, record
     from fmkit.evaluation.inference import Inference
     from fmkit.train import head_solver
 
@@ -398,8 +397,11 @@ def _evaluate(
             if outputs is not None:
                 metrics["out_of_fold"] = True
             name = split if number == 0 else f"{split}-{part.name}"
-            extra_files = evaluator.extra_files(part.task, columns)
-            write.write_evaluation(run.folder, name, metrics, columns, extra_files)
+            objective = part.name if number else None
+            recorded = record.record(
+                run.folder, part.task, name, (metrics, columns), split, objective
+            )
+            metrics = recorded.metrics
             validation = metrics if split == "val" else validation
             last = metrics if number == 0 else last
             by_split[split] = evaluator.summary_metrics(part.task, metrics)

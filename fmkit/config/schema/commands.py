@@ -50,6 +50,28 @@ class EvalConfig:
     bootstrap: int = key(
         1000, "Bootstrap resamples for the 95% intervals; 0 computes none.", range=at_least(0)
     )
+    calibrated: bool = key(
+        False, "Evaluate the probabilities after temperature scaling, fitted on validation."
+    )
+    slices: list[str] | None = key(
+        None, "Columns of the data's table, or of `slices_file`, by which metrics are broken down."
+    )
+    slices_file: str | None = key(
+        None, "A table with columns for `slices` and one with the examples' ids or paths."
+    )
+    corruptions: list[str] | None = key(
+        None, "Corruptions to evaluate at five severities each: `[all]`, or such as `[noise,blur]`."
+    )
+    min_precision: float | None = key(
+        None,
+        "Precision that each class's threshold is wanted for, besides 0.9, 0.95 and 0.99.",
+        range=FACTOR,
+    )
+    min_recall: float | None = key(
+        None,
+        "Recall that each class's threshold is wanted for, besides 0.9, 0.95 and 0.99.",
+        range=FACTOR,
+    )
     data: DataConfig = key(MISSING, "Group; the run's unless you name another.")
     runtime: RuntimeConfig = key(MISSING, "Group.")
     plugins: str | None = key(None, "A Python file with MODELS, DATA or TASKS tables of your own.")
@@ -101,6 +123,9 @@ class PredictConfig:
     )
     header: bool | None = key(
         None, "The first row of a CSV or TSV has the columns' names; null is as in training."
+    )
+    calibrated: bool = key(
+        False, "Give probabilities after temperature scaling, fitted on the run's validation."
     )
     batch_size: int = key(32, "Images or texts per step.", range=at_least(1))
     runtime: RuntimeConfig = key(MISSING, "Group.")

@@ -62,7 +62,9 @@ def deployed_input(
         dtype="float32",  # mixed precision would round the pixels
         name="resize",
     )
-    return images, resize(images)
+    # Resizing has `training=True` by default, which Keras would pass on to dropout and BatchNorm
+    # where the model is called as `model(images)`.
+    return images, resize(images, training=False)
 
 
 def preprocess(images: keras.KerasTensor, mode: str) -> keras.KerasTensor:
