@@ -124,9 +124,7 @@ class PredictConfig:
     header: bool | None = key(
         None, "The first row of a CSV or TSV has the columns' names; null is as in training."
     )
-    calibrated: bool = key(
-        False, "Give probabilities after temperature scaling, fitted on the run's validation."
-    )
+    calibrated: bool = key(False, "Give probabilities after temperature scaling.")
     batch_size: int = key(32, "Images or texts per step.", range=at_least(1))
     runtime: RuntimeConfig = key(MISSING, "Group.")
     plugins: str | None = key(None, "A Python file with MODELS, DATA or TASKS tables of your own.")
