@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import fisher_exact, mannwhitneyu
+from scipy.stats import chi2_contingency, fisher_exact, mannwhitneyu
 from sklearn.metrics import accuracy_score
 
 from fmkit.core.errors import DataError
@@ -149,6 +149,9 @@ def test_gaps_by_a_plain_loop():
     own = widest["camera"]
     assert own["demographic_parity"]["gap"] == pytest.approx(max(selected) - min(selected))
     assert own["demographic_parity"]["highest"] == "D"
+    counts = [[(predicted[camera == name] == k).sum() for k in (1, 0)] for name in CAMERAS]
+    expected = chi2_contingency(counts, correction=False).pvalue * 3
+    assert own["demographic_parity"]["p_value"] == pytest.approx(expected)
     gap = max(max(hits) - min(hits), max(false_alarms) - min(false_alarms))
     assert own["equalised_odds"]["gap"] == pytest.approx(gap)
     assert table["true_positive_rate"] == pytest.approx(hits)
@@ -156,6 +159,17 @@ def test_gaps_by_a_plain_loop():
     assert "Where camera is 'D', 'yes' is predicted for" in parity
     assert "'yes'" in odds
     assert "equalised odds" in odds
+    assert "chance" not in parity
+
+
+def test_gaps_of_shuffled_groups_are_called_chance():
+    called = 0
+    for seed in range(20):
+        columns, labels, predicted, _ = drawn(200 + seed, 600)
+        widest, _ = fairness.gaps(class_scores(labels, predicted), {"camera": columns["camera"]})
+        sentences = widest["camera"]["sentences"]
+        called += all(sentence.endswith("which may well be chance.") for sentence in sentences)
+    assert called >= 19
 
 
 def test_groups_with_few_examples_have_no_rates():

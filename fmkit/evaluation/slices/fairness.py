@@ -13,7 +13,7 @@ import numpy as np
 
 from fmkit.evaluation.prediction_tables import Columns
 from fmkit.evaluation.scores import Scores
-from fmkit.evaluation.slices.groups import MIN_EXAMPLES, MISSING, OTHERS
+from fmkit.evaluation.slices.groups import MIN_EXAMPLES, MISSING, OTHERS, SIGNIFICANCE
 
 _RATES = ("selection_rate", "true_positive_rate", "false_positive_rate")
 
@@ -51,7 +51,7 @@ def gaps(
 
 
 def _rates(is_class: np.ndarray, is_predicted: np.ndarray) -> dict[str, Any]:
-    """Rates of one group and class; NaN of too few examples."""
+    """Rates of one group and class, NaN of too few examples, and the counts that they are of."""
     parts = {
         "selection_rate": np.ones(len(is_class), bool),
         "true_positive_rate": is_class,
@@ -61,7 +61,11 @@ def _rates(is_class: np.ndarray, is_predicted: np.ndarray) -> dict[str, Any]:
         name: float(is_predicted[part].mean()) if part.sum() >= MIN_EXAMPLES else float("nan")
         for name, part in parts.items()
     }
-    return {"n": len(is_class), "positives": int(is_class.sum()), **rates}
+    counts = {
+        f"{name}_counts": (int(is_predicted[part].sum()), int((~is_predicted[part]).sum()))
+        for name, part in parts.items()
+    }
+    return {"n": len(is_class), "positives": int(is_class.sum()), **rates, **counts}
 
 
 def _widest(
@@ -81,6 +85,7 @@ def _widest(
                 "gap": high[rate] - low[rate], "class": kind, "rate": rate,
                 "highest": high["value"], "highest_rate": high[rate],
                 "lowest": low["value"], "lowest_rate": low[rate],
+                "p_value": _p_value([row[f"{rate}_counts"] for row in known], len(classes)),
             }  # fmt: skip
             target = parity if rate == "selection_rate" else odds
             if target["gap"] is None or gap["gap"] > target["gap"]:
@@ -90,6 +95,21 @@ def _widest(
         "equalised_odds": odds,
         "sentences": [_sentence(column, gap) for gap in (parity, odds) if gap["gap"] is not None],
     }
+
+
+def _p_value(counts: Sequence[tuple[int, int]], classes: int) -> float:
+    """Of a chi-squared test that groups have one rate, times the number of such tests of a column.
+
+    Args:
+        counts: of each group, how often the class was predicted and how often another was.
+        classes: that are compared.
+    """
+    from scipy.stats import chi2_contingency
+
+    table = np.array(counts)
+    if not table.sum(axis=0).all():  # never or always predicted
+        return 1.0
+    return min(1.0, float(chi2_contingency(table, correction=False).pvalue) * classes * len(_RATES))
 
 
 _PHRASES = {
@@ -102,7 +122,9 @@ _PHRASES = {
 def _sentence(column: str, gap: Mapping[str, Any]) -> str:
     phrase = _PHRASES[gap["rate"]].format(kind=gap["class"], high=f"{gap['highest_rate']:.1%}")
     name = "demographic parity" if gap["rate"] == "selection_rate" else "equalised odds"
+    chance = ", which may well be chance" if gap["p_value"] > SIGNIFICANCE else ""
     return (
         f"Where {column} is {gap['highest']!r}, {phrase}; where it is {gap['lowest']!r}, "
-        f"{gap['lowest_rate']:.1%}: a gap in {name} of {gap['gap']:.3f}."
+        f"{gap['lowest_rate']:.1%}: a gap in {name} of {gap['gap']:.3f} "
+        f"(p = {gap['p_value']:.2g}, corrected for all classes){chance}."
     )

@@ -8,6 +8,8 @@ import numpy as np
 
 MIN_EXAMPLES = 20
 """A group with fewer is shown and not tested, and so is one with fewer outside of it."""
+SIGNIFICANCE = 0.05
+"""Corrected p-values up to this are reported: the chance that any report is a false one."""
 VALUES, _BINS = 20, 4
 OTHERS, MISSING = "(others)", "(none)"
 

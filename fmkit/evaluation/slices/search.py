@@ -22,10 +22,7 @@ from fmkit.evaluation.diagnostics.results import Diagnostics
 from fmkit.evaluation.prediction_tables import Columns
 from fmkit.evaluation.scores import Scores
 from fmkit.evaluation.slices import fairness
-from fmkit.evaluation.slices.groups import MIN_EXAMPLES, groups_of
-
-SIGNIFICANCE = 0.05
-"""Corrected p-values up to this are reported: the chance that any report is a false one."""
+from fmkit.evaluation.slices.groups import MIN_EXAMPLES, SIGNIFICANCE, groups_of
 
 
 @dataclass(frozen=True)
