@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from fmkit.core.types import DataSpec
     from fmkit.data.dataset import Dataset
     from fmkit.data.examples import Examples
+    from fmkit.evaluation.record import Recorded
 
 _SPLITTING = {"val_fraction", "test_fraction", "split_seed", "limit", "shots"}
 """Keys of data that decide which examples are in a split."""
@@ -92,6 +93,15 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
         run.folder, trained.task, "-".join(filter(None, parts)), result, split, objective,
         trained.temperature, goals, more,
     )  # fmt: skip
+    _show(config, run, split, recorded, goals)
+    return recorded.metrics
+
+
+def _show(
+    config: EvalConfig, run: RunReader, split: str, recorded: Recorded,
+    goals: dict[str, float | None],
+) -> None:  # fmt: skip
+    """Show an evaluation as it was written."""
     metrics, path = recorded.metrics, recorded.path
     root = getattr(config.data, "root", None)
     label = run_index.data_label(config.data.name, root) or ""
@@ -105,7 +115,6 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
         },
         lambda: result_tables.evaluation(metrics, label, split, path, recorded.tables, goals),
     )
-    return metrics
 
 
 def _sliced_columns(
