@@ -6,9 +6,10 @@ from typing import Any
 
 from fmkit.commands import launch
 from fmkit.commands.output import json_output
-from fmkit.commands.output.result_tables import duration, new_table, print_table
+from fmkit.commands.output.result_tables import new_table, print_table
 from fmkit.commands.training import early_checks
 from fmkit.config.schema.commands import CheckConfig
+from fmkit.config.units import format_time
 from fmkit.core import files
 from fmkit.core.console import escape_markup, stdout
 from fmkit.core.errors import ConfigError, DataError, plural
@@ -169,6 +170,6 @@ def _print_sizes(report: dict[str, Any]) -> None:
     if report["files_read"]:
         rate = report["files_read"] / max(report["seconds"], 1e-3)
         stdout.print(
-            f"{plural(report['files_read'], 'file')} read in {duration(report['seconds'])}, "
+            f"{plural(report['files_read'], 'file')} read in {format_time(report['seconds'])}, "
             f"{rate:,.0f} per second; results for other files come from the cache"
         )

@@ -9,13 +9,16 @@ from fmkit.commands.options import parse_words
 from fmkit.commands.output import failures, json_output
 from fmkit.commands.training import resumed_run, training_run
 from fmkit.commands.training.resumed_run import Request
+from fmkit.config import units
 from fmkit.core import console, files, signals
 from fmkit.core.errors import ArtifactError, ConfigError, join_names, received
 from fmkit.store import run_dir, run_index
 
+_TIME_LIMIT = "runtime.time_limit"
 OPTIONS = {
     "run": ("", "The run, where it is not given as a word: its folder, its id, or `last`."),
     "stage.PHASE.epochs": ("", "New length of the last phase; it can only be made longer."),
+    _TIME_LIMIT: ("", "Time for what is left, `20 min`; `none` ends the run's own limit."),
     "allow_versions": ("false", "`true`: go on with other versions of fmkit, Keras, TensorFlow."),
     "plugins": ("", "The Python file with your MODELS, DATA or TASKS, if the run needs one."),
     "runs_dir": ("runs", "Folder that the run is looked for in."),
@@ -66,8 +69,14 @@ def parse(arguments: Sequence[str]) -> Request:
     allow_versions = options.get("allow_versions", "false").lower()
     if allow_versions not in ("true", "false"):
         raise ConfigError(received("allow_versions", allow_versions, ("true", "false")))
+    time_limit = options.get(_TIME_LIMIT)
+    if time_limit in ("null", "~"):
+        time_limit = resumed_run.NO_LIMIT
+    is_time = time_limit not in (None, resumed_run.NO_LIMIT)
+    if is_time and (problem := units.time_problem(_TIME_LIMIT, time_limit)):
+        raise ConfigError(problem)
     return Request(
-        words[0], epochs, allow_versions == "true", options.get("plugins"),
+        words[0], epochs, time_limit, allow_versions == "true", options.get("plugins"),
         Path(options.get("runs_dir", "runs")),
     )  # fmt: skip
 

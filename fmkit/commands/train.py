@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,7 @@ def _train(command: str, arguments: Sequence[str]) -> list[Path]:
 
     A run that fails raises its error; in a sweep only after the last job.
     """
+    began = time.monotonic()
     line, names = launch.read_line(command, arguments)
     line = launch.inherit(line, names, "init", ("model", "data"))
     config = check(line, names, None if line.shows_only else early_checks.refuse)
@@ -68,11 +70,14 @@ def _train(command: str, arguments: Sequence[str]) -> list[Path]:
 
     def job(composed: Any) -> None:
         signals.raise_if_stopped()
-        jobs.append(_train_job(line, composed, names))
+        jobs.append(_train_job(line, composed, names, None if line.multirun else began))
         error = jobs[-1].error
+        if line.multirun:
+            signals.forget_deadline()  # the next job has a time limit of its own
         if error is not None and line.multirun:  # the next job may run for hours
             failures.report(error)
-        if isinstance(error, Interrupted):  # which ends the whole sweep
+        is_limit = line.multirun and error is not None and signals.is_deadline(error.exit_code)
+        if isinstance(error, Interrupted) and not is_limit:  # which ends the whole sweep
             raise signals.SignalReceived(error.exit_code - 128)
 
     try:
@@ -137,8 +142,13 @@ def _write_report(folder: Path) -> None:
         console.info(f"report: {path}")
 
 
-def _train_job(line: CommandLine, composed: Any, names: dict[str, list[str]]) -> _Job:
-    """One job: it never raises, and leaves a run folder that says how it ended."""
+def _train_job(
+    line: CommandLine, composed: Any, names: dict[str, list[str]], began: float | None
+) -> _Job:
+    """One job: it never raises, and leaves a run folder that says how it ended.
+
+    A time limit counts from `began`, if not from now.
+    """
     from hydra.core.hydra_config import HydraConfig
 
     hydra = HydraConfig.get()
@@ -155,7 +165,7 @@ def _train_job(line: CommandLine, composed: Any, names: dict[str, list[str]]) ->
         if note:
             run.log(note)
             console.info(note)
-        training_run.train(config, run, user_keys)
+        training_run.train(config, run, user_keys, began=began)
     except BaseException as error:  # Hydra would print what it gets, and end the sweep
         job.error = failures.record(run, error)
     return job

@@ -24,6 +24,9 @@ them. Their sources by key:
 - task.label_smoothing keeps long training from certainty (Mueller et al. 2019,
   arxiv.org/abs/1906.02629).
 
+Under a time limit the image size, and whether everything trains, go by what fits, as measured on
+this device (`recipe_speed`). The loop then measures the steps themselves, and sets the lengths.
+
 What has no source here is ours: set so that a run on two cores costs two to three times what the
 defaults cost, and not tuned on any data set. Flips are left out where a probe saw that they turn
 one class into another (data/quality/mirrored_classes.py), and else not touched.
@@ -38,6 +41,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from fmkit.config import units
+from fmkit.config.recipe_speed import Speed, is_enough, is_hardly_any, smaller_sides
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.solvers import ENOUGH_VALIDATION
 
@@ -87,6 +91,12 @@ def _is_sized(f: RunFacts) -> bool:
     return f.side is not None and f.own_size is not None
 
 
+def _usual_side(f: RunFacts) -> int:
+    """The image size where no time limit makes it smaller."""
+    own_size = f.own_size or 0
+    return own_size if 2 * (f.side or 0) >= own_size else _enlarged(f)
+
+
 def _enlarged(f: RunFacts) -> int:
     """A multiple of 16 from 32 to the backbone's own size."""
     side, own_size = f.side or 0, f.own_size or 0
@@ -107,6 +117,10 @@ RULES: tuple[Rule, ...] = (
          "{f.examples:,} examples on a GPU: larger batches fill it"),
     Rule("data.batch_size", lambda f: True, lambda f: USUAL_BATCH,
          "{f.examples:,} examples: what the learning rates are meant for"),
+    Rule("model.image_size", lambda f: _is_sized(f) and f.fitting_side < _usual_side(f),
+         lambda f: f.fitting_side,
+         "the time limit: {f.fitting_updates:,} updates fit, and about {f.full_updates:,} would be "
+         "chosen"),
     Rule("model.image_size", lambda f: _is_sized(f) and 2 * (f.side or 0) >= (f.own_size or 0),
          lambda f: f.own_size,
          "images of {f.side} pixels: the backbone's own size"),
@@ -130,6 +144,12 @@ RULES: tuple[Rule, ...] = (
          lambda f: {"head", "full"} <= f.lengths.keys() and f.pretrained and f.per_class < TINY,
          lambda f: None,
          "{f.per_class:.1f} examples a class, fewer than 5: the backbone stays frozen"),
+    Rule("stage.full",
+         lambda f: {"head", "full"} <= f.lengths.keys() and f.pretrained
+         and is_hardly_any(f.fitting_updates, f.full_updates),
+         lambda f: None,
+         "the time limit: {f.fitting_updates:,} updates fit, and about {f.full_updates:,} would be "
+         "chosen"),
     Rule("stage.head", lambda f: {"head", "full"} <= f.lengths.keys() and not f.pretrained,
          lambda f: None,
          "the backbone is random: there are no features to probe"),
@@ -166,7 +186,10 @@ RULES: tuple[Rule, ...] = (
          "{f.examples:,} examples, batches of {f.batch_size}: enough for new statistics"),
     Rule("stage.full.batchnorm", lambda f: "full" in f.lengths, lambda f: "frozen",
          "{f.examples:,} examples, batches of {f.batch_size}: too few for new statistics"),
-    Rule("optimizer.ema", lambda f: "full" in f.lengths and f.shortest >= 200, lambda f: 0.99,
+    Rule("optimizer.ema",
+         lambda f: "full" in f.lengths and f.shortest >= 200
+         and (f.speed is None or f.fitting_updates >= 200),
+         lambda f: 0.99,
          "no phase below 200 updates: the average of some 100 is steadier than the last"),
     Rule("task.label_smoothing",
          lambda f: f.is_classification and f.examples >= SMALL and f.classes >= 10, lambda f: 0.1,
@@ -209,7 +232,7 @@ def _after(facts: RunFacts, choice: Choice) -> RunFacts:
         del lengths[parts[1]]
     elif parts[0] == "stage" and parts[-1] == "epochs":
         lengths[parts[1]] = choice.value
-    elif choice.key in ("data.batch_size", "optimizer.learning_rate"):
+    elif choice.key in ("data.batch_size", "optimizer.learning_rate", "model.image_size"):
         return dataclasses.replace(facts, **{parts[1]: choice.value})
     return dataclasses.replace(facts, lengths=lengths)
 
@@ -264,6 +287,8 @@ class RunFacts:
         can_augment: whether the data has `data.augment`.
         is_classification: the task is to tell classes, so that labels can be smoothed.
         validation: examples of the validation split.
+        speed: what the network takes on this device, under a time limit; else None.
+        image_size: as configured, until the rule chooses another.
         has_mirrored_classes: whether the check of the data saw that a flip turns a class into
             another.
     """
@@ -283,6 +308,8 @@ class RunFacts:
     is_classification: bool = True
     has_mirrored_classes: bool = False
     validation: int = 500
+    speed: Speed | None = None
+    image_size: int | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -312,6 +339,31 @@ class RunFacts:
         if not self.pretrained:
             return self._updates(2_000, 100_000, 20, 100)
         return self._updates(500, 20_000, 10 if self.is_gpu else 4, 40)
+
+    @property
+    def fitting_side(self) -> int:
+        """The largest image size, up to the usual one, at which enough updates fit."""
+        sides = smaller_sides(_usual_side(self))
+        if self.speed is None or "full" not in self.lengths:
+            return sides[0]
+        enough = (side for side in sides if is_enough(self._fitting(side), self.full_updates))
+        return next(enough, sides[-1])
+
+    @property
+    def fitting_updates(self) -> int:
+        """Updates of the whole network that fit into the time limit; without one all of them."""
+        if self.speed is None:
+            return self.full_updates
+        side = self.image_size
+        if side is None and self.own_size is not None and self.side is not None:
+            side = self.fitting_side
+        return self._fitting(side)
+
+    def _fitting(self, side: int | None) -> int:
+        if self.speed is None:
+            return self.full_updates
+        refits = self.pretrained and 0 < self.validation < ENOUGH_VALIDATION
+        return self.speed.updates(side, self.examples, self.validation, self.batch_size, refits)
 
     @property
     def shortest(self) -> int:

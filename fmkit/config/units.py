@@ -122,7 +122,12 @@ def epochs_problem(key: str, value: Any) -> str:
     return received(key, str(value), "a length above 0", f"To leave the phase out: ~{phase}")
 
 
-_TIMES = {"second": 1.0, "s": 1.0, "minute": 60.0, "min": 60.0, "hour": 3600.0, "h": 3600.0}
+_TIMES = {
+    **dict.fromkeys(("second", "sec", "s"), 1.0),
+    **dict.fromkeys(("minute", "min", "m"), 60.0),
+    **dict.fromkeys(("hour", "hr", "h"), 3600.0),
+    **dict.fromkeys(("day", "d"), 86400.0),
+}
 _INTERVALS = "`10 minutes`, `30 seconds`, `1 hour` or `500 steps`, or a bare number of minutes"
 
 
@@ -167,6 +172,51 @@ def interval_problem(key: str, value: Any) -> str:
     except ConfigError as error:
         return f"{key}: {error.message}"
     return ""
+
+
+_TIME = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([a-z]+)\s*", re.ASCII)
+_EXAMPLES = "a time with its unit, such as `20 min`, `90 s`, `1h 30m` or `0.5 h`"
+
+
+def parse_time(value: int | float | str) -> float:
+    """Seconds of a time: `20 min`, `90s`, `1h 30m`, `0.5 h`, `2 hours`, `1 day`.
+
+    Raises:
+        ConfigError: it has no unit, or another one; the units do not go down; or it is 0.
+    """
+    text = str(value).strip().lower()
+    refusal = ConfigError(received("time", value, _EXAMPLES))
+    seconds, position, last = 0.0, 0, math.inf
+    while match := _TIME.match(text, position):
+        unit = _TIMES.get(match[2].removesuffix("s") or "s", math.inf)
+        if unit >= last:
+            raise refusal
+        seconds, last, position = seconds + float(match[1]) * unit, unit, match.end()
+    if position < len(text) or not 0 < seconds < _MAX:
+        raise refusal
+    return seconds
+
+
+def time_problem(key: str, value: Any) -> str:
+    """What is wrong with a time; empty when nothing is."""
+    text = str(value).strip()
+    if re.fullmatch(r"\d+(\.\d*)?", text, re.ASCII):
+        hint = f"Write {key}='{text} min' or {key}='{text} s'."
+        return received(key, value, _EXAMPLES, hint)
+    try:
+        parse_time(text)
+    except ConfigError:
+        return received(key, value, _EXAMPLES)
+    return ""
+
+
+def format_time(seconds: float) -> str:
+    """Seconds as `3.2 s`, `4 min 05 s` or `2 h 03 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
 _BYTES = {

@@ -1,6 +1,7 @@
 """What happens on Ctrl-C (SIGINT), `kill` (SIGTERM), a closed terminal (SIGHUP) and SIGUSR1.
 
-SIGINT, SIGTERM and SIGHUP ask the process to stop. Inside `defer_signals` (a training step, a save)
+SIGINT, SIGTERM and SIGHUP ask the process to stop, and so does SIGALRM, the end of a time limit
+(`deadline`). Inside `defer_signals` (a training step, a save)
 a first one waits until the block ends, so that a checkpoint can be saved; elsewhere it raises
 `SignalReceived` at once. A second one stops the process at once everywhere. SIGUSR1 asks for a
 checkpoint and stops nothing.
@@ -24,6 +25,12 @@ _REPEAT_SECONDS = 0.2
 """Signals so soon after the first belong to it: `timeout` and terminals send two."""
 _GRACE_SECONDS = 1.0
 """Time after a second signal for recording how the run ended."""
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
+
+
+def name_of(number: int) -> str:
+    """What stopped a process, for people."""
+    return "the time limit" if number == signal.SIGALRM else signal.Signals(number).name
 
 
 class SignalReceived(KeyboardInterrupt):
@@ -46,6 +53,7 @@ class _SignalHandler:
         self.defer_depth = 0
         self.exit_code: int | None = None
         self._stop_time = 0.0
+        self.first: tuple[int, float] | None = None  # a signal and its time, for `_watch`
         self.has_raised = False
         self.previous: dict[int, Any] = {}
         self._restored = threading.Event()
@@ -64,7 +72,7 @@ class _SignalHandler:
             os.close(self._read)
             os.close(self._write)
             raise
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
+        for number in (*_STOPPING, signal.SIGUSR1):
             # nohup starts a process with SIGHUP ignored, and it must stay ignored.
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 self.previous[number] = signal.signal(number, self._handle)
@@ -88,11 +96,13 @@ class _SignalHandler:
             if self.defer_depth == 0:
                 self.has_raised = True
                 raise SignalReceived(number)
-            name = signal.Signals(number).name
+            name = name_of(number)
             message = f"\n{name}: stopping after this step and saving; once more stops at once\n"
             with contextlib.suppress(OSError):
                 # Not `sys.stderr`, which may be in the middle of a write.
                 os.write(message_descriptor, message.encode())
+        elif number == signal.SIGALRM:
+            pass  # it stops already
         elif not self.has_raised and time.monotonic() - self._stop_time >= _REPEAT_SECONDS:
             self.has_raised = True
             raise SignalReceived(self.stop_signal)
@@ -102,16 +112,18 @@ class _SignalHandler:
 
         Native code may run for minutes (XLA compiles), and Python runs handlers only afterwards.
         """
-        first: tuple[int, float] | None = None
         while numbers := os.read(self._read, 64):
             for number in numbers:
                 if number == signal.SIGUSR1 or number not in self.previous:
                     continue
-                if first is None:
-                    first = number, time.monotonic()
-                elif time.monotonic() - first[1] >= _REPEAT_SECONDS:
+                if self.first is None:
+                    self.first = number, time.monotonic()
+                elif number == signal.SIGALRM:
+                    continue
+                elif time.monotonic() - self.first[1] >= _REPEAT_SECONDS:
+                    code = 128 + self.first[0] if self.exit_code is None else self.exit_code
                     if not self._restored.wait(_GRACE_SECONDS):
-                        os._exit(128 + first[0] if self.exit_code is None else self.exit_code)
+                        os._exit(code)
                     break
         os.close(self._read)
 
@@ -184,6 +196,43 @@ def raise_if_stopped() -> None:
     number = stop_signal()
     if number is not None:
         raise SignalReceived(number)
+
+
+@contextlib.contextmanager
+def deadline(seconds: float | None) -> Iterator[None]:
+    """Stop the process by SIGALRM when the block has run for so long; None: never.
+
+    Without handlers (outside the main thread) nothing stops it.
+    """
+    if _handler is None or seconds is None:
+        yield
+        return
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
+    try:
+        yield
+    finally:
+        end_deadline()
+
+
+def end_deadline() -> None:
+    """Let no deadline stop the process any more."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def is_deadline(exit_code: int) -> bool:
+    """Whether a command ended since its time was over."""
+    return exit_code == 128 + signal.SIGALRM
+
+
+def has_met_deadline() -> bool:
+    """Whether it was a deadline that asked the process to stop."""
+    return stop_signal() == signal.SIGALRM
+
+
+def forget_deadline() -> None:
+    """Go on with other work after a deadline has stopped a part of it."""
+    if _handler is not None and has_met_deadline():
+        _handler.stop_signal, _handler.has_raised, _handler.first = None, False, None
 
 
 def take_save_request() -> bool:

@@ -13,6 +13,7 @@ from fmkit.config import units
 from fmkit.config.schema.keys import key_infos
 from fmkit.config.schema.optimizer import OptimizerConfig
 from fmkit.core.errors import ConfigError, received
+from fmkit.optim.rescaling import Rescaling
 
 KINDS = key_infos(OptimizerConfig)["schedule"].choices
 
@@ -42,6 +43,9 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         final_fraction: share of the peak at p = 1, 0 to 1; for `cosine` and `linear`.
         step_every: updates between two drops, at least 1; for `step`.
         step_factor: what a drop multiplies the rate by; for `step`.
+
+    Attributes:
+        rescaling: of a phase whose length may change under way; it is not saved with the schedule.
 
     Raises:
         ConfigError: a number is out of its range.
@@ -73,6 +77,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         self.final_fraction = float(final_fraction)
         self.step_every = int(step_every)
         self.step_factor = float(step_factor)
+        self.rescaling: Rescaling | None = None
 
     def __call__(self, step: Any) -> Any:
         """The learning rate of update `step`, float32; a tensor for an integer tensor.
@@ -85,6 +90,8 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         return self._rate(ops.cast(step, "int32"), ops, lambda value: ops.cast(value, "float32"))
 
     def _rate(self, step: Any, library: Any, to_float: Callable[[Any], Any]) -> Any:
+        if self.rescaling is not None:
+            step = self.rescaling(step, library, to_float)
         rate = to_float(self.peak) * self._decay(step, library, to_float)
         if not self.warmup_steps:
             return rate

@@ -23,6 +23,11 @@ SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _RESAMPLES = 100
 
 
+def passes(phase: Phase) -> int:
+    """Passes over the validation split that `apply` makes at the end of a phase."""
+    return len(SHARES) + 1 if phase.interpolate and phase.share is None else 0
+
+
 def blend(
     start: Mapping[str, np.ndarray], end: Mapping[str, np.ndarray], share: float
 ) -> dict[str, np.ndarray]:

@@ -18,10 +18,12 @@ What happens, and which file does it:
 - After the last phase, where validation has few examples: the phases up to the best one are
   repeated on training and validation examples together (refit.py).
 - A signal during any of it: core/signals.py; the run ends after a checkpoint (run_context.py).
+- A time limit: deadline.py; what steps and epochs take is measured, and lengths of phases change
+  (callbacks/time_planner.py, time_plan.py, time_limit.py).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import keras
@@ -36,8 +38,10 @@ from fmkit.train.callbacks.early_stopping import EarlyStopping
 from fmkit.train.callbacks.epoch_evaluation import EpochEvaluation
 from fmkit.train.callbacks.nonfinite import TerminateOnNonFinite
 from fmkit.train.callbacks.recorder import Recorder, StepCounter
+from fmkit.train.callbacks.time_planner import TimePlanner
 from fmkit.train.checkpoints import checkpoint, resume, variables
 from fmkit.train.checkpoints.resume import RestoredArrays, SavedState
+from fmkit.train.deadline import TimeLimit
 from fmkit.train.ema import EmaEvaluation
 from fmkit.train.features import graph_cut
 from fmkit.train.freeze_audit import FreezeAudit
@@ -46,6 +50,7 @@ from fmkit.train.phases import Phase
 from fmkit.train.progress import TrainingProgress
 from fmkit.train.run_context import RunContext
 from fmkit.train.signal_stop import SignalStop
+from fmkit.train.time_limit import OutOfTime
 
 
 @dataclass
@@ -71,6 +76,7 @@ def train(
     run: RunWriter,
     saved: SavedState | None = None,
     before_refit: Callable[[], None] = lambda: None,
+    limit: TimeLimit | None = None,
 ) -> list[PhaseResult]:
     """Run the phases in order and leave the best weights in the model.
 
@@ -80,6 +86,7 @@ def train(
     Args:
         before_refit: called with the best weights in the model, once the validation split is about
             to be trained on, too.
+        limit: on the time of the run; None: none, and a run that resumes keeps to its record.
 
     Raises:
         NonFiniteError: the loss became NaN or infinite.
@@ -100,18 +107,24 @@ def train(
         first = variables.arrays(assembly.model.variables) if assembly.needs_first_weights else {}
         context = RunContext(
             assembly, run, audit, SignalStop(), metrics_log, progress, saved=saved,
-            initial_weights=first,
+            initial_weights=first, limit=limit,
         )  # fmt: skip
+        context.time_plan.restore("" if saved is None else saved.phase)
         if saved is not None:
-            results = list(saved.position.results)
-            context.position = replace(saved.position, results=results)
             audit.reopen(saved.phase)
-            run.update(best=context.position.best, phases=results)
+            run.update(best=context.position.best, phases=context.position.results)
         _run_phases(context, assembly.phases)
         if assembly.refit:
             examples = sum(len(assembly.splits[name]) for name in refit.SPLITS)
             steps_per_epoch = assembly.loader.steps_per_epoch(examples)
-            if phases := refit.plan(assembly.phases, context.position, steps_per_epoch):
+            phases = refit.plan(assembly.phases, context.position, steps_per_epoch)
+            context.time_plan.begin_refit(
+                phases, "" if context.saved is None else context.saved.phase
+            )
+            reason = context.time_plan.why_not_refit() if phases and context.saved is None else ""
+            if reason:
+                context.report(f"refit: left out: {reason}")
+            elif phases:
                 if context.saved is None:
                     context.report(refit.describe(phases, examples))
                     before_refit()
@@ -141,7 +154,7 @@ def _run_phases(context: RunContext, phases: Sequence[Phase]) -> None:
 
 def _run_phase(context: RunContext, phase: Phase) -> PhaseResult:
     assembly, run, position = context.assembly, context.run, context.position
-    if reason := assembly.skipped.get(phase.name):
+    if reason := _why_skipped(context, phase):
         context.audit.skip(phase, reason)
         return PhaseResult(phase.name, skipped=reason)
     model = assembly.model
@@ -153,7 +166,11 @@ def _run_phase(context: RunContext, phase: Phase) -> PhaseResult:
         if context.saved is not None:
             arrays = RestoredArrays(context.saved.checkpoint)
             arrays.restore_weights(model)  # before features are computed: earlier phases moved them
-        inputs = build_phase_inputs(context, phase)
+        try:
+            inputs = build_phase_inputs(context, phase)
+        except OutOfTime as error:
+            return _leave_out(context, phase, error.seconds)
+        context.time_plan.begin_phase(phase, inputs.features_seconds)
         compile_for(assembly, phase, inputs)
         _report_warm_up(context, phase)
         optimizers = inputs.model.optimizers
@@ -164,7 +181,7 @@ def _run_phase(context: RunContext, phase: Phase) -> PhaseResult:
         run.log(f"phase {phase.name}: {phase} {freeze.describe(model)}")
         context.audit.snapshot(model, assembly.backbone, phase, optimizers)
         try:
-            if not phase.is_finished(position):
+            if not phase.is_finished(position) and not context.time_plan.left_out:
                 with context.signal_stop.deferring():
                     _fit(context, phase, inputs, arrays)
         finally:
@@ -179,8 +196,28 @@ def _run_phase(context: RunContext, phase: Phase) -> PhaseResult:
                 interpolation.apply(context, phase, inputs)
     context.audit.check(model, assembly.backbone, phase)
     context.raise_if_stopped()
+    context.time_plan.end_phase(phase)
     inputs.model.steps_per_execution = 1  # `predict` would make one graph of so many batches
+    inputs.model.is_cut_short = False
+    if context.time_plan.left_out:
+        return PhaseResult(phase.name, skipped=context.time_plan.left_out)
     return PhaseResult(phase.name, position.epoch, context.phase_seconds, position.phase_best)
+
+
+def _why_skipped(context: RunContext, phase: Phase) -> str:
+    """Why a phase does not run; empty where it does."""
+    if reason := context.assembly.skipped.get(phase.name):
+        return reason
+    if context.saved is not None:  # it is in the middle of it
+        return ""
+    return context.time_plan.why_not_begin(phase)
+
+
+def _leave_out(context: RunContext, phase: Phase, seconds: float) -> PhaseResult:
+    """Leave a phase out whose features alone take longer than there is time."""
+    context.time_plan.leave_out(phase, seconds)
+    context.audit.skip(phase, context.time_plan.left_out)
+    return PhaseResult(phase.name, skipped=context.time_plan.left_out)
 
 
 def _report_warm_up(context: RunContext, phase: Phase) -> None:
@@ -210,6 +247,7 @@ def _fit(
         Recorder(context, phase),
         EarlyStopping(context, phase),
         checkpoints,
+        TimePlanner(context, phase, inputs, interpolation.passes(phase)),
     ]
     position, signal_stop = context.position, context.signal_stop
     with nonfinite.reporting(checkpoints.save_waiting):
@@ -220,7 +258,7 @@ def _fit(
         if arrays is not None and not phase.is_epoch_end(position):
             _finish_epoch(context, phase, inputs, arrays, callbacks)
         if signal_stop.signal_number is None and not phase.is_finished(position):
-            _fit_epochs(context, phase, inputs, callbacks, phase.epochs)
+            _fit_epochs(context, phase, inputs, callbacks, phase.most_epochs)
 
 
 def _fit_epochs(
@@ -228,14 +266,16 @@ def _fit_epochs(
 ) -> None:
     """Train from where the phase is to the end of epoch `last`; the first one may be begun."""
     position = context.position
-    batches = inputs.training_batches(position.step, phase.steps_after(last) - position.phase_step)
+    steps = min(last * phase.steps_per_epoch, phase.whole_length)
+    batches = inputs.training_batches(position.step, steps - position.phase_step)
     with context.progress.announce_slow("compiling the network for the first step") as done:
         first_step = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: done())
         inputs.model.fit(
             batches,
             initial_epoch=position.epoch,
             epochs=last,
-            steps_per_epoch=phase.steps_after(position.epoch + 1) - position.phase_step,
+            steps_per_epoch=min(steps, (position.epoch + 1) * phase.steps_per_epoch)
+            - position.phase_step,
             validation_data=inputs.validation,
             verbose=0,
             shuffle=False,  # the batches come shuffled
@@ -256,11 +296,12 @@ def _finish_epoch(
         )
         _fit_epochs(context, phase, inputs, [*callbacks, restore], position.epoch + 1)
         return
+    *_, checkpoints, _ = callbacks
     callback_list = keras.callbacks.CallbackList(callbacks, model=model)
     callback_list.on_train_begin()
     callback_list.on_epoch_begin(position.epoch)
     logs = dict(saved.logs or {}) if saved is not None else {}
-    callbacks[-1].training_logs = dict(logs)
+    checkpoints.training_logs = dict(logs)
     if inputs.validation is not None:
         metrics = model.evaluate(
             inputs.validation, verbose=0, callbacks=callback_list, return_dict=True

@@ -13,6 +13,7 @@ from fmkit.core import console
 from fmkit.core.errors import ArtifactError, ConfigError, ResourceError, received
 from fmkit.core.modalities import modality_entry
 from fmkit.optim import schedules
+from fmkit.optim.rescaling import Rescaling
 from fmkit.optim.update_rule import UpdateRule
 from fmkit.optim.windows import UpdateWindows
 from fmkit.train import freeze
@@ -38,6 +39,7 @@ class PhaseInputs:
         training_batches: from the number of the first step and a count, in the order of the seed.
         validation: batches in order, or None.
         features: what is trained on in place of the inputs, or None.
+        schedule: of the learning rate, by update; None where a solver trains.
         metrics: those that the model was compiled with.
     """
 
@@ -45,7 +47,13 @@ class PhaseInputs:
     training_batches: Callable[[int, int], Any]
     validation: Any
     features: Features | None = None
+    schedule: schedules.Schedule | None = None
     metrics: list[Any] = field(default_factory=list)
+
+    @property
+    def features_seconds(self) -> float:
+        """What computing the features took now; 0 where they were read, or there are none."""
+        return 0.0 if self.features is None else float(self.features.record["seconds"])
 
 
 def build_phase_inputs(context: RunContext, phase: Phase) -> PhaseInputs:
@@ -122,8 +130,9 @@ def compile_for(assembly: Assembly, phase: Phase, inputs: PhaseInputs) -> None:
         multipliers = freeze.multipliers(
             assembly.model, assembly.backbone, phase, config.optimizer.layer_decay
         )
+        inputs.schedule = schedule(assembly, phase)
         model.update_rule.build(
-            model, config.optimizer, schedule(assembly, phase), multipliers, assembly.pretrained,
+            model, config.optimizer, inputs.schedule, multipliers, assembly.pretrained,
             windows(assembly.config.optimizer, phase),
         )  # fmt: skip
         model.whole_batch = None
@@ -158,24 +167,32 @@ def _steps_per_execution(assembly: Assembly, phase: Phase, inputs: PhaseInputs) 
 def schedule(assembly: Assembly, phase: Phase) -> schedules.Schedule:
     """A phase's learning rate by update; ConfigError if one update takes more than its batches."""
     config = assembly.config.optimizer
-    if not phase.is_solved and phase.steps < config.accumulation:
+    if not phase.is_solved and phase.whole_length < config.accumulation:
         raise ConfigError(
             received(
                 "optimizer.accumulation",
                 config.accumulation,
-                f"at most {phase.steps}, the batches of phase {phase.name}",
+                f"at most {phase.whole_length}, the batches of phase {phase.name}",
             )
         )
-    whole = dataclasses.replace(phase, steps=phase.schedule_steps or phase.steps)
-    phase_windows = windows(config, whole)
-    return schedules.from_config(
-        config, phase.learning_rate, phase_windows.updates, phase_windows.per_epoch
-    )
+    whole = schedule_windows(config, phase)
+    result = schedules.from_config(config, phase.learning_rate, whole.updates, whole.per_epoch)
+    if assembly.config.runtime.time_limit or phase.changes:
+        result.rescaling = Rescaling()
+        for change in phase.changes:
+            result.rescaling.change(*map(whole.updates_after, change))
+    return result
+
+
+def schedule_windows(config: OptimizerConfig, phase: Phase) -> UpdateWindows:
+    """Which batches make an update together, over the length that the schedule is for."""
+    own = windows(config, phase)
+    return dataclasses.replace(own, total=phase.schedule_steps or own.total)
 
 
 def windows(config: OptimizerConfig, phase: Phase) -> UpdateWindows:
-    """Which batches of a phase make an update together."""
-    return UpdateWindows(config.accumulation, phase.steps_per_epoch, phase.steps)
+    """Which batches of a phase make an update together; a time limit ends it with one of them."""
+    return UpdateWindows(config.accumulation, phase.steps_per_epoch, phase.whole_length)
 
 
 def learning_rate_at(assembly: Assembly, phase: Phase, step: int) -> float:

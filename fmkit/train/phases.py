@@ -3,11 +3,12 @@
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from fmkit.config import solvers, units
 from fmkit.config.schema.optimizer import OptimizerConfig
 from fmkit.config.schema.stage import PhaseConfig
+from fmkit.optim.rescaling import MOST_CHANGES
 
 
 @dataclass
@@ -41,14 +42,23 @@ class Position:
         return self.step - self.phase_start
 
 
-@dataclass(frozen=True)
+class LengthChange(NamedTuple):
+    """From `step` of a phase on it has `after` steps in all, and had `before`."""
+
+    step: int
+    before: int
+    after: int
+
+
+@dataclass
 class Phase:
-    """One phase with its lengths in steps.
+    """One phase with its lengths in steps. All that runs it share one object.
 
     Attributes:
         train: what trains, as in the config; `fmkit.config.trainable` parses it.
         learning_rate: peak, absolute.
-        steps: batches that are trained on, also where several are accumulated into one update.
+        steps: batches that are trained on, also where several are accumulated into one update; a
+            time limit may change it while the phase runs.
         steps_per_epoch: batches in one pass over the training split.
         patience: epochs without a better monitored value after which the phase stops, or None.
         rates: factors on the learning rate by pattern of block names.
@@ -59,6 +69,9 @@ class Phase:
         splits: what it trains on.
         schedule_steps: batches that the learning rate is scheduled for, where they are not `steps`.
         share: of its change that is kept, where an earlier phase has decided it.
+        changes: of its length, in order, which its learning rate follows; a refit follows those of
+            the phase that it repeats, too.
+        first_length: `steps` before the first change of its own, or None.
     """
 
     name: str
@@ -76,6 +89,30 @@ class Phase:
     splits: tuple[str, ...] = ("train",)
     schedule_steps: int | None = None
     share: float | None = None
+    changes: tuple[LengthChange, ...] = ()
+    first_length: int | None = None
+
+    @property
+    def whole_length(self) -> int:
+        """Steps where no time limit changes them."""
+        return self.steps if self.first_length is None else self.first_length
+
+    @property
+    def can_change(self) -> bool:
+        """Whether its schedule can follow one more change of its length."""
+        return len(self.changes) < MOST_CHANGES
+
+    def change_length(self, step: int, after: int) -> None:
+        """From `step` on, have `after` steps in all."""
+        self.first_length = self.whole_length
+        if after > step:  # else it ends here, and no update follows
+            self.changes = (*self.changes, LengthChange(step, self.steps, after))
+        self.steps = after
+
+    def reset_length(self) -> None:
+        """Have the length again that the phase had before changes of its own."""
+        if self.first_length is not None:
+            self.steps, self.first_length, self.changes = self.first_length, None, ()
 
     @property
     def is_solved(self) -> bool:
@@ -95,6 +132,11 @@ class Phase:
     def epochs(self) -> int:
         """Passes over the data, the last one perhaps cut short."""
         return math.ceil(self.steps / self.steps_per_epoch)
+
+    @property
+    def most_epochs(self) -> int:
+        """Passes over the data where no time limit changes them."""
+        return math.ceil(self.whole_length / self.steps_per_epoch)
 
     def steps_after(self, epochs: int) -> int:
         """Steps that are done when so many epochs have ended."""

@@ -55,6 +55,11 @@ class TrainingProgress:
             self._bar.remove_task(task)
         self._task = self._bar.add_task(console.escape_markup(phase), total=steps, metrics="")
 
+    def change_length(self, epochs: int, steps: int) -> None:
+        """The phase gets another number of epochs and steps."""
+        self._epochs, self._steps = epochs, steps
+        self._bar.update(self._task, total=steps)
+
     def announce_slow(self, text: str) -> AbstractContextManager[Callable[[], None]]:
         """`console.announce_slow`, with the phase's name; silent where the run is."""
         return console.announce_slow(f"{self._phase}: {text}", self._is_verbose)

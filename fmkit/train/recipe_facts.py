@@ -1,21 +1,42 @@
 """What `recipe=auto` goes by, gathered from data, backbone and machine."""
 
-from collections.abc import Collection
+import dataclasses
+from collections.abc import Callable, Collection
+from typing import Any
+
+import keras
 
 from fmkit.config.auto_recipe import RunFacts
+from fmkit.config.recipe_speed import Speed
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.task import ClassificationConfig
 from fmkit.core.machine import available_cores
 from fmkit.data.dataset import Dataset
 from fmkit.data.images.image_size import typical_side
 from fmkit.models import registry as model_registry
+from fmkit.models.backbone import Backbone
+from fmkit.train import build_model, devices
+from fmkit.train.deadline import TimeLimit
 from fmkit.train.devices import Devices
+
+_SHARE = 0.7
+"""Of the time that is left before the model is built: what remains for training."""
+_BATCH, _BATCHES = 16, 3
 
 
 def facts(
-    config: TrainConfig, data: Dataset, machine: Devices, findings: Collection[str] = ()
+    config: TrainConfig,
+    data: Dataset,
+    machine: Devices,
+    findings: Collection[str] = (),
+    limit: TimeLimit | None = None,
 ) -> RunFacts:
-    """The facts of one run, before anything is built; `findings` are kinds, of its data."""
+    """The facts of one run, before anything is built.
+
+    Args:
+        findings: kinds, of its data.
+        limit: of time, or None; with one, the network is measured.
+    """
     head, content = config.stage.get("head"), data.examples.content
     return RunFacts(
         examples=len(data.splits["train"]),
@@ -39,4 +60,34 @@ def facts(
         validation=len(data.splits.get("val", ())),
         batch_size=config.data.batch_size,
         learning_rate=config.optimizer.learning_rate,
+        image_size=config.model.image_size,
+        speed=None if limit is None else _measure(config, data, machine, limit),
     )
+
+
+def _measure(config: TrainConfig, data: Dataset, machine: Devices, limit: TimeLimit) -> Speed:
+    """What the network takes: the fastest of some batches through a copy with random weights."""
+    side = build_model.image_size(config.model, data.examples)
+    model = dataclasses.replace(config.model, weights="none", image_size=side)
+    with devices.scope(machine):
+        backbone = build_model.build_backbone(model, [data.spec])
+        batch = keras.tree.map_structure(_zeros(backbone), backbone.model.input)
+        backbone.model.predict_on_batch(batch)  # traces it
+        seconds = []
+        for _ in range(_BATCHES):
+            began = limit.clock()
+            backbone.model.predict_on_batch(batch)
+            seconds.append(limit.clock() - began)
+    forward = max(min(seconds) / _BATCH, 1e-9)
+    return Speed(_SHARE * max(limit.left, 0.0), forward, backbone.image_size)
+
+
+def _zeros(backbone: Backbone) -> Callable[[Any], Any]:
+    """From an input of a backbone to a batch of zeros for it."""
+    length = backbone.max_length or 1
+
+    def zeros(tensor: Any) -> Any:
+        shape = [length if size is None else size for size in tensor.shape[1:]]
+        return keras.ops.zeros((_BATCH, *shape), tensor.dtype)
+
+    return zeros

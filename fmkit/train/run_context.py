@@ -1,10 +1,9 @@
 """`RunContext`: what all phases of one run share."""
 
 import shlex
-import signal
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -16,10 +15,12 @@ from fmkit.store.run_dir import RunWriter
 from fmkit.train.assemble import Assembly
 from fmkit.train.checkpoints import checkpoint
 from fmkit.train.checkpoints.resume import SavedState
+from fmkit.train.deadline import TimeLimit
 from fmkit.train.freeze_audit import FreezeAudit
 from fmkit.train.phases import Phase, Position
 from fmkit.train.progress import TrainingProgress
 from fmkit.train.signal_stop import SignalStop
+from fmkit.train.time_plan import TimePlan
 
 
 @dataclass
@@ -29,6 +30,8 @@ class RunContext:
     Attributes:
         saved: what the run resumes from, until its phase has taken it over; else None.
         initial_weights: the network's at the start, by path, where a phase needs them later.
+        limit: on the time of the run, or None.
+        time_plan: what phases take, and what is decided by it.
         phase_began: monotonic time when the current phase began, less the time that earlier
             processes spent on it.
     """
@@ -43,10 +46,18 @@ class RunContext:
     saved: SavedState | None = None
     initial_weights: Mapping[str, np.ndarray] = field(default_factory=dict)
     phase_began: float = 0.0
+    limit: TimeLimit | None = None
+    time_plan: TimePlan = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.saved is not None:
+            self.position = replace(self.saved.position, results=list(self.saved.position.results))
+        self.time_plan = TimePlan(self.assembly, self.run, self.position, self.limit)
 
     def begin_phase(self, phase: Phase) -> None:
         """Begin a phase, or resume it where a checkpoint was saved in it."""
         position = self.position
+        self.time_plan.phase_entered = self.time_plan.clock()
         self.phase_began = time.monotonic() - (self.saved.seconds if self.saved else 0.0)
         if self.saved is None:
             position.phase_start, position.epoch = position.step, 0
@@ -82,7 +93,8 @@ class RunContext:
         return round(time.monotonic() - self.phase_began, 3)
 
     def on_features_batch(self, done: int, steps: int) -> None:
-        """Show how far a pass over the inputs is; a signal ends it."""
+        """Show how far a pass over the inputs is; a signal or the time limit ends it."""
+        self.time_plan.on_features_batch(done, steps)
         if self.progress.is_due():
             self.progress.step(1, done, "features")
         self.raise_if_stopped()
@@ -92,7 +104,7 @@ class RunContext:
         if (number := signals.stop_signal()) is not None:
             saved = checkpoint.list_checkpoints(self.run.checkpoints)
             raise Interrupted(
-                f"stopped by {signal.Signals(number).name} at step {self.position.step} "
+                f"stopped by {signals.name_of(number)} at step {self.position.step} "
                 f"(phase {self.run.status['phase']}), "
                 f"{'checkpoint saved' if saved else 'before there was anything to save'}.",
                 f"Resume with: fmkit resume {shlex.quote(files.display_path(self.run.folder))}",

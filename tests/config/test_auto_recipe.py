@@ -7,6 +7,7 @@ import pytest
 
 from fmkit.config import auto_recipe, rules, units
 from fmkit.config.auto_recipe import RunFacts
+from fmkit.config.recipe_speed import Speed
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.data import PackagedData
 from fmkit.config.schema.model import ModelConfig
@@ -31,6 +32,9 @@ SOLAR_CELLS = RunFacts(
     learning_rate=3e-3,
 )
 CLOTHES = dataclasses.replace(SOLAR_CELLS, examples=2_000, classes=10, side=28)
+
+
+MINUTE = Speed(seconds=60.0, forward=0.005, side=224)
 
 
 def chosen(facts=SOLAR_CELLS, by_user=(), **changes):
@@ -212,13 +216,13 @@ def test_every_rule_applies_somewhere_and_gives_allowed_values_with_a_reason(mon
 
     all_rules = auto_recipe.RULES
     monkeypatch.setattr(auto_recipe, "RULES", [noted(each) for each in all_rules])
-    for facts, examples, device, pretrained in itertools.product(
-        (SOLAR_CELLS, CLOTHES), SIZES, ("cpu", "gpu"), (True, False)
+    for facts, examples, device, pretrained, speed in itertools.product(
+        (SOLAR_CELLS, CLOTHES), SIZES, ("cpu", "gpu"), (True, False), (None, MINUTE)
     ):
         told = config()
         changed = dataclasses.replace(
             facts, examples=examples, device=device, pretrained=pretrained,
-            has_mirrored_classes=pretrained, validation=examples // 5,
+            has_mirrored_classes=pretrained, validation=examples // 5, speed=speed,
         )  # fmt: skip
         rows = auto_recipe.apply(told, auto_recipe.choose(changed, ()))
         assert not rules.problems(told, {})
@@ -240,3 +244,48 @@ def test_applying_records_what_was_there_and_what_was_left():
     tiny = "3.0 examples a class, fewer than 5: the backbone stays frozen"
     assert f"stage.full left out ({tiny})" in lines
     assert "optimizer.learning_rate=0.003 kept, since it was set (the rule says 0.0021)" in lines
+
+
+def seconds(facts, side, updates):
+    """A plain count of what a run takes: the head's features, training, validation, and a refit."""
+    forward = MINUTE.forward * (side / 224) ** 2
+    passes = facts.examples + facts.validation
+    for _ in range(2 if facts.validation < 500 else 1):
+        passes += 3 * updates * facts.batch_size
+    passes += updates / facts.steps_per_epoch * facts.validation
+    return forward * passes
+
+
+@pytest.mark.parametrize("minutes", [1, 2, 4, 8, 60])
+@pytest.mark.parametrize("validation", [200, 800])
+def test_under_a_time_limit_it_chooses_what_fits(minutes, validation):
+    facts = dataclasses.replace(SOLAR_CELLS, validation=validation)
+    limit = 60.0 * minutes
+    usual, speed = chosen(facts), dataclasses.replace(MINUTE, seconds=limit)
+    values = chosen(facts, speed=speed)
+    side = values["model.image_size"]
+    assert side % 16 == 0
+    assert usual["model.image_size"] / 2 <= side <= usual["model.image_size"]
+    enough, hardly_any = (facts.full_updates * share for share in (0.5, 0.25))
+    if "stage.full" in values:
+        assert seconds(facts, side, hardly_any) > limit
+        return
+    assert seconds(facts, side, hardly_any) <= limit
+    assert seconds(facts, side, enough) <= limit or side == usual["model.image_size"] / 2
+    assert values["stage.full.epochs"] == usual["stage.full.epochs"]  # the loop shortens it
+    if side < usual["model.image_size"]:  # the next larger size had room for less than half
+        assert seconds(facts, side + 16, enough) > limit
+    if minutes == 60:
+        assert values == usual
+
+
+def test_what_the_user_chose_stays_under_a_time_limit():
+    speed = dataclasses.replace(MINUTE, seconds=1.0)
+    by_user = {"model.image_size", "stage.full.epochs"}
+    values = chosen(by_user=by_user, speed=speed, image_size=224)
+    assert not by_user & values.keys()
+    assert "stage.full" not in values
+    assert chosen(speed=speed)["stage.full"] is None
+    assert "optimizer.ema" in chosen()
+    few = dataclasses.replace(MINUTE, seconds=0.4 * 490 * 32 * 3 * MINUTE.forward)
+    assert "optimizer.ema" not in chosen(image_size=224, by_user={"model.image_size"}, speed=few)

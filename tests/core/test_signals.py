@@ -51,6 +51,33 @@ def test_a_second_signal_ends_the_block_under_the_name_of_the_first(handlers):
             signal.raise_signal(signal.SIGINT)
 
 
+def test_a_deadline_stops_as_a_signal_does_and_can_be_forgotten(handlers, capfd):
+    with signals.deadline(600.0):
+        assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 600
+        with signals.defer_signals():
+            signal.raise_signal(signal.SIGALRM)
+        assert "the time limit: stopping after this step" in capfd.readouterr().err
+        with pytest.raises(SignalReceived):
+            signals.raise_if_stopped()
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+    assert signals.has_met_deadline()
+    assert signals.is_deadline(142)
+    signals.forget_deadline()  # and the next job of a sweep runs
+    signals.raise_if_stopped()
+    with pytest.raises(SignalReceived) as error:
+        signal.raise_signal(signal.SIGTERM)
+    signals.forget_deadline()
+    assert signals.stop_signal() == error.value.number == signal.SIGTERM
+
+
+def test_a_deadline_does_not_hurry_what_stops_already(handlers):
+    with signals.defer_signals():
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(0.25)  # so that it does not belong to the first
+        signal.raise_signal(signal.SIGALRM)  # a checkpoint may be on its way to the disk
+        assert signals.stop_signal() == signal.SIGINT
+
+
 def test_a_requested_save_stops_nothing(handlers):
     assert not signals.take_save_request()
     signal.raise_signal(signal.SIGUSR1)

@@ -52,7 +52,7 @@ def as_fmkit_error(
         hint = (
             f"Go on with: fmkit resume {shlex.quote(files.display_path(folder))}" if folder else ""
         )
-        message = f"stopped by {signal.Signals(number).name}{_position(folder)}."
+        message = f"stopped by {signals.name_of(number)}{_position(folder)}."
         failure = Interrupted(message, hint, number)
     elif is_disk_full(error):
         failure = ResourceError(f"the disk is full: {error}.", _FREE_SPACE)

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from fmkit.config.registry import evaluators
 from fmkit.config.saved_config import shell_setting
+from fmkit.config.units import format_time
 from fmkit.core import files
 from fmkit.core.console import escape_markup, stdout
 from fmkit.core.errors import join_names, plural
@@ -68,7 +69,7 @@ def result(
         best = None if is_refit else phase["best"]  # its own epochs are not validated
         epoch = str(best["epoch"]) if best else "-"
         table.add_row(
-            name, str(phase["epochs"]), duration(phase["seconds"]), epoch, _best_value(best)
+            name, str(phase["epochs"]), format_time(phase["seconds"]), epoch, _best_value(best)
         )
     print_table(table)
     _metrics_table({split: status[split] for split in ("val", "test") if status.get(split)})
@@ -81,7 +82,7 @@ def result(
         _metrics_table({f"{split} of {escape_markup(name)}": splits[split] for split in splits})
     _breakdown(metrics, _MAX_WORST)
     _areas_and_calibration(metrics)
-    stdout.print(f"total time {duration(status['total_seconds'])}")
+    stdout.print(f"total time {format_time(status['total_seconds'])}")
     stdout.print(f"run: {escape_markup(files.display_path(folder))}")
     stdout.print(f"model: {escape_markup(files.display_path(folder / run_dir.MODEL))}")
     if report is not None:
@@ -374,12 +375,3 @@ def sweep(folder: Path, jobs: Sequence[tuple[list[str], RunWriter]]) -> None:
             name = escape_markup(run.folder.name)
             stdout.print(f"job {name} {run.status['state']}: {escape_markup(reason)}")
     stdout.print(f"sweep: {escape_markup(files.display_path(folder))}")
-
-
-def duration(seconds: float) -> str:
-    """Seconds as `3.2 s` or `4 min 05 s`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"

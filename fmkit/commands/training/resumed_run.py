@@ -23,6 +23,7 @@ from fmkit.core.errors import (
 from fmkit.store import environment, metrics_log, run_dir
 from fmkit.store.run_dir import RunWriter
 from fmkit.store.run_reader import RunReader
+from fmkit.train.deadline import RECORD
 
 VERSIONS = ("fmkit", "keras", "tensorflow", "numpy")
 """Packages whose version a result depends on, to the last bit."""
@@ -37,9 +38,12 @@ _NOT_COMPUTED = (
         "runtime.report",
     ),
     *("runtime.keep", "runtime.save_every", "runtime.cache_dir", "runtime.cache_limit"),
-    "runtime.memory_budget",
+    *("runtime.memory_budget", "runtime.time_limit"),
 )
-"""Keys that do not change what a run computes; the data is known by its fingerprint."""
+"""Keys that do not change what a run computes; the data is known by its fingerprint. Of a time
+limit, the status has what it changed."""
+NO_LIMIT = "none"
+"""What ends a time limit."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Request:
 
     run: str  # a folder, id or name, part of an id, or `last`
     epochs: dict[str, str] = field(default_factory=dict)  # by phase, the new length
+    time_limit: str | None = None  # a new one, for this process; or NO_LIMIT
     allow_versions: bool = False
     plugins: str | None = None
     runs_dir: Path = Path("runs")
@@ -181,6 +186,10 @@ class ResumedRun:
             f"the learning rate at step {step} of it was {rates[0]:.3g}, and is {rates[1]:.3g} now"
         )
 
+    def _length_changes(self) -> list[dict[str, Any]]:
+        """What a time limit has changed, by the record."""
+        return list((self.run.status.get(RECORD) or {}).get("changes") or ())
+
     def _write_longer_config(self) -> None:
         """Write the longer config, and keep the old one as config-N.yaml."""
         folder = self.run.folder
@@ -205,6 +214,11 @@ class ResumedRun:
         steps = 1  # of a solver
         if phase.solver not in solvers.SOLVERS:
             steps = units.parse_duration(phase.epochs, "epochs").steps(steps_per_epoch)
+        steps = next(
+            (change["after"] for change in reversed(self._length_changes())
+             if change["phase"] == self.saved.phase and change["after"]),
+            steps,
+        )  # fmt: skip
         epochs = -(-steps // steps_per_epoch)
         position = f"at step {self.saved.step} of phase {self.saved.phase}"
         if self.saved.position.phase_step >= steps:
@@ -242,6 +256,8 @@ class ResumedRun:
             problem = "after it the run was trained on validation examples, too (data.refit)"
         elif config.solver in solvers.SOLVERS:
             problem = f"its solver is {config.solver}, which runs until it converges"
+        elif any(change["phase"] == phase for change in self._length_changes()):
+            problem = "the time limit has changed its length, and the learning rate with it"
         elif has_begun and reached.phase_step == old and old % per_epoch:
             problem = f"its last epoch was cut at {old % per_epoch} of {per_epoch} steps"
         elif has_begun and config.patience and reached.stale >= config.patience:
@@ -292,6 +308,8 @@ def open_run(folder: Path, request: Request) -> ResumedRun:
             if problem := units.epochs_problem(key, text):
                 raise ConfigError(problem)
             config.stage[phase] = dataclasses.replace(config.stage[phase], epochs=text)
+        if request.time_limit not in (None, NO_LIMIT):
+            config.runtime.time_limit = request.time_limit
         chosen = set(run.status.get("chosen") or ())
         resumed = ResumedRun(run, config, settings(config), chosen, before, request)
         if has_saved:

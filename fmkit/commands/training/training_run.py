@@ -11,6 +11,7 @@ from typing import Any
 
 from fmkit.commands import launch
 from fmkit.commands.output import json_output, result_tables
+from fmkit.commands.training import resumed_run
 from fmkit.commands.training.resumed_run import ResumedRun, settings
 from fmkit.config import auto_recipe, objectives, saved_config, solvers
 from fmkit.config.registry import LABELS, LabelKind
@@ -22,9 +23,10 @@ from fmkit.core.modalities import modality_entry
 from fmkit.store import run_dir, run_index
 from fmkit.store.run_dir import RunWriter
 from fmkit.store.run_reader import RunReader
+from fmkit.train.deadline import RECORD, REPORT_TAKES, TimeLimit
 
 REPORTED_SECONDS = 20.0
-"""Runs that took less have no report by default: it takes about two."""
+"""Runs that took less have no report by default."""
 
 BOOTSTRAP = 1000
 """Resamples behind the 95% intervals of a run's own evaluation."""
@@ -35,6 +37,7 @@ def train(
     run: RunWriter,
     user_keys: Collection[str] = (),
     resumed: ResumedRun | None = None,
+    began: float | None = None,
 ) -> None:
     """One run from end to end: data, model, phases, the model file, the metrics.
 
@@ -43,7 +46,28 @@ def train(
         run: its folder.
         user_keys: keys that the user set, which `recipe=auto` leaves alone.
         resumed: the run is not new; it goes on where it was stopped.
+        began: monotonic time from which a time limit counts, if not from now.
     """
+    limit = _time_limit(config, run, resumed, time.monotonic() if began is None else began)
+    try:
+        with signals.deadline(None if limit is None else limit.hard_seconds):
+            _train(config, run, user_keys, resumed, limit)
+    except BaseException as error:
+        has_saved = any(run.checkpoints.glob("step-*"))
+        if limit is None or not signals.has_met_deadline() or has_saved:
+            raise
+        phase = run.status["phase"]
+        reached = f"before phase {phase} had anything to save" if phase else "before any training"
+        raise limit.too_short(f"it was over {reached}", limit.seconds) from error
+
+
+def _train(
+    config: TrainConfig,
+    run: RunWriter,
+    user_keys: Collection[str],
+    resumed: ResumedRun | None,
+    limit: TimeLimit | None,
+) -> None:
     began = time.monotonic()
     with console.redirect_stderr(run.folder / run_dir.LOG):  # TensorFlow's warnings, to the end
         # Before TensorFlow is imported, which takes seconds: a broken photo is reported at once.
@@ -60,14 +84,17 @@ def train(
         if resumed is not None:
             began -= float(run.status["seconds"])
             resumed.begin(len(data.splits["train"]))
+        if limit is not None:
+            _record_limit(config, run, limit)
         saved = None if resumed is None else resumed.saved
         # Once the file exists, the config holds the recipe's choices.
         if config.recipe == "auto" and not (run.folder / run_dir.RECIPE).exists():
-            _follow_recipe(config, run, data, prepared, user_keys)
+            _follow_recipe(config, run, data, prepared, user_keys, limit)
         assembly = _assemble(config, run, data, prepared, resumed, others, user_keys)
         results = loop.train(
             assembly, run, saved,
             before_refit=lambda: run.update(**_evaluate(config, run, assembly, ("val",))[0]),
+            limit=limit,
         )  # fmt: skip
         with signals.defer_signals(), assembly.scope():
             _save_model(config, run, assembly)
@@ -75,18 +102,54 @@ def train(
         splits = ("test",) if run_dir.is_refitted(run.status) else ("val", "test")
         summary, metrics = _evaluate(config, run, assembly, splits)
         with signals.defer_signals():  # a signal no longer changes that the run is done
+            signals.end_deadline()
             run.finish(
                 phases=[dataclasses.asdict(result) for result in results],
                 total_seconds=round(time.monotonic() - began, 3),
                 **summary,
             )
-            page = _write_report(config, run, assembly)
+            page = _write_report(config, run, assembly, limit)
             following = _next_commands(run, assembly, page)
             json_output.show(
                 "run",
                 {**run_index.record(run.folder), "report": page, "next": following},
                 lambda: result_tables.result(run.folder, run.status, metrics, following, page),
             )
+
+
+def _time_limit(
+    config: TrainConfig, run: RunWriter, resumed: ResumedRun | None, began: float
+) -> TimeLimit | None:
+    """The time limit of this process; None: there is none, or an earlier process has used it up."""
+    text = config.runtime.time_limit
+    if resumed is None:
+        return None if text is None else TimeLimit.starting(text, began)
+    if resumed.request.time_limit is not None:
+        new = resumed.request.time_limit
+        return None if new == resumed_run.NO_LIMIT else TimeLimit.starting(new, began, replans=True)
+    record = run.status.get(RECORD)
+    if record is None:
+        return None
+    limit = TimeLimit.remaining(record, run.status["seconds"])
+    if limit is None:
+        console.info(
+            f"the time limit of {record['limit']} is used up: the run goes on without one, with "
+            "the lengths that it was planned to have"
+        )
+    return limit
+
+
+def _record_limit(config: TrainConfig, run: RunWriter, limit: TimeLimit) -> None:
+    """Record the limit, and what it means for who wants equal runs."""
+    run.update()  # its seconds
+    record = run.status.get(RECORD) or {}
+    run.update(**{RECORD: {**record, **limit.to_record(run.status["seconds"])}})
+    if config.runtime.deterministic:
+        _log(
+            config, run,
+            "runtime.deterministic: equal commands give equal runs only where the time limit "
+            "shortens nothing; status.json has what it changed",
+        )  # fmt: skip
 
 
 def _load_data(
@@ -239,14 +302,19 @@ def _log(config: TrainConfig, run: RunWriter, line: str) -> None:
 
 
 def _follow_recipe(
-    config: TrainConfig, run: RunWriter, data: Any, prepared: Any, user_keys: Collection[str]
+    config: TrainConfig,
+    run: RunWriter,
+    data: Any,
+    prepared: Any,
+    user_keys: Collection[str],
+    limit: TimeLimit | None,
 ) -> None:
     """Let `recipe=auto` choose what the user left open; log and record each choice."""
     from fmkit.train import recipe_facts
 
     report = safe_io.read_json(run.folder / run_dir.DATA_REPORT)
     findings = [finding["kind"] for finding in report["findings"]]
-    facts = recipe_facts.facts(config, data, prepared, findings)
+    facts = recipe_facts.facts(config, data, prepared, findings, limit)
     rows = auto_recipe.apply(config, auto_recipe.choose(facts, user_keys))
     for row in rows:
         _log(config, run, f"recipe: {auto_recipe.format_choice(row)}")
@@ -411,10 +479,16 @@ def _evaluate(
     return summary, last
 
 
-def _write_report(config: TrainConfig, run: RunWriter, assembly: Any) -> Path | None:
+def _write_report(
+    config: TrainConfig, run: RunWriter, assembly: Any, limit: TimeLimit | None = None
+) -> Path | None:
     """Write the page about a run that is done, if it is wanted; a failure is only a warning."""
     wanted, seconds = config.runtime.report, float(run.status["seconds"])
     if wanted == "false" or (wanted == "auto" and seconds < REPORTED_SECONDS):
+        return None
+    if wanted == "auto" and limit is not None and limit.left < REPORT_TAKES:
+        folder = shlex.quote(files.display_path(run.folder))
+        _log(config, run, f"the time limit leaves no time for a report: fmkit report {folder}")
         return None
     try:
         from fmkit.report import run_page, samples

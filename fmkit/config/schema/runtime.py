@@ -53,6 +53,12 @@ class RuntimeConfig:
         "Data type of cached features: `float32` (exact) or `float16` (half the size).",
         choices=("float32", "float16"),
     )
+    time_limit: str | None = key(
+        None,
+        "Time for the whole run, `20 min` or `1h 30m`: phases are shortened, so that validation, "
+        "refit and test fit in.",
+        check=units.time_problem,
+    )
     log_every: int = key(
         0, "Also log metrics every N steps; 0 logs once per epoch.", range=at_least(0)
     )

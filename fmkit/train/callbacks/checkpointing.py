@@ -78,8 +78,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         """Save, or keep the weights of a new best epoch in memory until it is time."""
         position = self._position
         if not self._phase.is_epoch_end(position):  # a signal has cut it short
-            if position.step != self._saved_step:
-                self._save()
+            self._save_end()
             return
         best = position.phase_best
         if self._is_requested or time.monotonic() - self._saved_at >= self._spacing:
@@ -90,7 +89,13 @@ class CheckpointCallback(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Save what has not been saved yet."""
-        if self._waiting is not None or self._saved_step != self._position.step:
+        if self._waiting is not None:
+            self._save()
+        self._save_end()
+
+    def _save_end(self) -> None:
+        """Save the last step, unless its phase is left out for lack of time."""
+        if self._saved_step != self._position.step and not self._context.time_plan.left_out:
             self._save()
 
     def save_waiting(self) -> None:

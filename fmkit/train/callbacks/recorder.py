@@ -21,14 +21,14 @@ class StepCounter(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Note where the epoch begins: in its middle, where a run resumes there."""
-        position = self._position
-        self._first = position.step
-        self._last = position.phase_start + self._phase.steps_after(position.epoch + 1)
+        self._first = self._position.step
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Count the steps of a call, which may make many; end a phase at its last one."""
+        position, phase = self._position, self._phase
         # The last call of an epoch may be a shorter one; Keras numbers it as if it were whole.
-        self._position.step = min(self._first + batch + 1, self._last)
+        last = min((position.epoch + 1) * phase.steps_per_epoch, phase.whole_length)
+        position.step = min(self._first + batch + 1, position.phase_start + last)
         if self._position.phase_step >= self._phase.steps:
             self.model.stop_training = True
 
@@ -98,7 +98,7 @@ class Recorder(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write the epoch's row."""
-        if self._context.signal_stop.signal_number is not None:
+        if self.model.is_cut_short or self._context.signal_stop.signal_number is not None:
             return  # the means of an epoch that was cut short are not those of an epoch
         self._position.epoch += 1
         seconds = time.monotonic() - self._epoch_began

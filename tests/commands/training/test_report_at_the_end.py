@@ -11,6 +11,7 @@ from fmkit.commands.training import training_run
 from fmkit.data.content.images import ImageArray
 from fmkit.data.examples import Examples
 from fmkit.report import samples
+from fmkit.train.deadline import TimeLimit
 
 
 class Run:
@@ -73,6 +74,13 @@ def test_it_has_the_examples_and_a_batch_of_each_augmentation(tmp_path):
 def test_it_is_left_out(report, seconds, tmp_path):
     run = Run(tmp_path, seconds)
     assert training_run._write_report(config_of(report), run, None) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_is_left_out_where_a_time_limit_leaves_no_time(tmp_path):
+    run, limit = Run(tmp_path, 60.0), TimeLimit("1 min", deadline=103.0, clock=lambda: 100.0)
+    assert training_run._write_report(config_of("auto"), run, None, limit) is None
+    assert "fmkit report" in run.logged[0]
     assert list(tmp_path.iterdir()) == []
 
 

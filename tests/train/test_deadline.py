@@ -1,0 +1,34 @@
+"""When a run is to have ended, over several processes."""
+
+from fmkit.train.deadline import TimeLimit
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+def limit(text, used=0.0, **settings):
+    clock = Clock()
+    clock.now += used
+    made = TimeLimit(text, 0.0, clock=clock, **settings)
+    made.deadline = 1000.0 + made.seconds
+    return made
+
+
+def test_a_margin_before_and_one_after():
+    start = limit("10 min")
+    assert 570 < start.left < 595
+    assert 600 < start.hard_seconds < 630  # within 5%, the end of the process included
+    assert limit("10 min", used=590.0).left < 0 < limit("10 min", used=590.0).hard_seconds
+
+
+def test_what_is_left_counts_the_time_of_all_processes():
+    record = limit("10 min", used=4.0).to_record(seconds=3.0)
+    assert record["used_before"] == -1.0  # the run's folder came a second after its command
+    rest = TimeLimit.remaining(record, seconds=99.0)
+    assert 0 <= rest.deadline - rest.clock() - 500.0 + 1e-3 < 1.0
+    assert TimeLimit.remaining(record, seconds=598.0) is None
+    assert TimeLimit.remaining(record, seconds=2000.0) is None
