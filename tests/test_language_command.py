@@ -2,7 +2,10 @@
 
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
+from scipy.special import log_softmax
 
 from fmkit.store import run_dir
 
@@ -13,6 +16,20 @@ SAYING = "the quick brown fox jumps over the lazy dog"
 def only_run(folder, command="pretrain"):
     (found,) = (folder / "runs" / command).iterdir()
     return found
+
+
+def loss_of_the_saying(folder):
+    """The perplexity of the text, token by token, by the deployed model."""
+    import fmkit
+
+    run = fmkit.load(folder)
+    tokenizer = run._loaded.backbone.tokenizer
+    tokens = [*tokenizer.tokens([SAYING])[0], tokenizer.end]
+    if tokenizer.start not in (None, tokenizer.end):
+        tokens = [tokenizer.start, *tokens]
+    logits = run.model()(np.array([tokens], np.int32)).numpy()[0].astype(float)
+    losses = [-log_softmax(logits[place])[token] for place, token in enumerate(tokens[1:])]
+    return np.exp(np.mean(losses))
 
 
 @pytest.fixture
@@ -39,10 +56,18 @@ def test_a_causal_model_learns_a_text_by_heart_and_writes_it(fmkit, fables, tmp_
     code, out, err = fmkit("generate", f"run={folder}", f"input={tmp_path / 'begin'}",
                            "max_tokens=6", "temperature=0")  # fmt: skip
     assert (code, out) == (0, "the quick brown\n"), err
-    code, out, err = fmkit("eval", f"run={folder}", "bootstrap=0")
+    code, out, err = fmkit("eval", f"run={folder}", "by_document=true")
     assert code == 0, err
     found = json.loads((folder / "eval" / "test.json").read_text())
     assert found["perplexity"] < 3
+    table = pd.read_csv(folder / "eval" / "test" / "documents.csv")
+    figures = found["documents"]
+    assert figures["n"] == len(table) > 1
+    # All documents are the same text, which is read from the same beginning.
+    assert table["perplexity"].std() < 1e-4
+    assert table["perplexity"][0] == pytest.approx(loss_of_the_saying(folder), rel=1e-3)
+    assert figures["perplexity"] == pytest.approx(table["perplexity"][0], rel=1e-4)
+    assert f"{len(table)} documents one by one: perplexity" in out
     code, _, err = fmkit("predict", f"run={folder}", "input=begin")
     assert (code, "fmkit generate" in err) == (2, True)
     for wrong in ("temperature=-1", "top_p=0", "top_k=0", "max_tokens=0"):

@@ -62,6 +62,11 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
     # Before TensorFlow is imported: an unknown class or column is reported at once.
     sliced = _sliced_columns(config, task.name, data.examples.take(data.splits[split]))
     corruptions = _corruptions(config, task.name, data.examples, spec)
+    if config.by_document and task.name != "causal_lm":
+        raise ConfigError(
+            f"by_document: task={task.name} has no perplexity of whole documents.",
+            "It is for task=causal_lm, which predicts each token from those before it.",
+        )
     ignores_classes = isinstance(task, SelfSupervisedConfig)
     data, labels, outputs = _as_learned(config, data, split, spec, ignores_classes)
     entry = modality_entry(spec.modality)
@@ -88,7 +93,7 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
     result, inputs = _evaluate(config, trained, data, split, labels, outputs, spec, validation)
     parts = [split, objective, suffix, "calibrated" if config.calibrated else None]
     goals = {"precision": config.min_precision, "recall": config.min_recall}
-    more = _more(config, trained, data, result, inputs, sliced, corruptions)
+    more = _more(config, trained, data, split, result, inputs, sliced, corruptions)
     recorded = record.record(
         run.folder, trained.task, "-".join(filter(None, parts)), result, split, objective,
         trained.temperature, goals, more,
@@ -156,10 +161,10 @@ def _corruptions(config: EvalConfig, task: str, examples: Examples, spec: DataSp
 
 
 def _more(
-    config: EvalConfig, trained: Any, data: Dataset, result: Any, inputs: Any,
+    config: EvalConfig, trained: Any, data: Dataset, split: str, result: Any, inputs: Any,
     sliced: tuple[Sequence[str], dict[str, list[str]]] | None, corruptions: list[str],
 ) -> Any:  # fmt: skip
-    """Figures and tables of slices and corruptions."""
+    """Figures and tables of documents, slices and corruptions."""
     from fmkit.evaluation import evaluator
     from fmkit.evaluation.diagnostics.results import Diagnostics
     from fmkit.evaluation.robustness import evaluate as robustness
@@ -167,10 +172,15 @@ def _more(
     from fmkit.train import build_model
 
     metrics, columns = result
+    seed, verbose = config.runtime.seed, config.runtime.verbose
     more = Diagnostics()
+    if config.by_document:
+        from fmkit.evaluation import documents
+
+        texts = data.examples.take(data.splits[split])
+        more.add(documents.diagnostics(trained, texts, config.bootstrap, seed, verbose))
     if sliced is not None:
         scores = registry.load(evaluator.evaluator_of(trained.task).scores)(columns)
-        seed = config.runtime.seed
         more.add(slices.diagnostics(scores, *sliced, config.bootstrap, seed))
     if corruptions:
 
@@ -179,7 +189,6 @@ def _more(
                 config.data, config.runtime, examples, trained.task, trained.backbone
             )
 
-        verbose = config.runtime.verbose
         more.add(robustness.diagnostics(inputs, metrics, corruptions, open_loader, verbose))
     return more
 

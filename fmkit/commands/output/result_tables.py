@@ -159,6 +159,7 @@ def evaluation(
     has_rows = _breakdown(metrics, _MAX_ROWS)
     _areas_and_calibration(metrics)
     _confusions(tables.get("confusions"))
+    _documents(metrics.get("documents"), tables.get("documents"))
     _slices(metrics, tables.get("slices"))
     _corruptions(metrics.get("corruptions"), tables.get("corruptions"))
     for goal, value in goals.items():
@@ -198,6 +199,23 @@ def _confusions(columns: Mapping[str, Any] | None) -> None:
     for row in list(zip(*columns.values(), strict=True))[:_MAX_CONFUSIONS]:
         label, prediction, count, share = row
         table.add_row(escape_markup(label), escape_markup(prediction), f"{count:,}", f"{share:.1%}")
+    print_table(table)
+
+
+def _documents(figures: Mapping[str, Any] | None, columns: Mapping[str, Any] | None) -> None:
+    """The perplexity of documents read one by one, and those with the highest."""
+    if figures is None or columns is None:
+        return
+    bounds = figures["interval"]
+    interval = f" ({bounds[0]:.4g} to {bounds[1]:.4g})" if bounds else ""
+    stdout.print(
+        f"{plural(figures['n'], 'document')} one by one: perplexity {figures['perplexity']:.4g}"
+        f"{interval}, median {figures['median_perplexity']:.4g}"
+    )
+    table = new_table("document", "tokens", "perplexity")
+    rows = zip(*(columns[name] for name in ("id", "tokens", "perplexity")), strict=True)
+    for name, tokens, perplexity in list(rows)[:_MAX_WORST]:
+        table.add_row(escape_markup(name), f"{tokens:,}", f"{perplexity:.4g}")
     print_table(table)
 
 

@@ -62,6 +62,9 @@ class EvalConfig:
     corruptions: list[str] | None = key(
         None, "Corruptions to evaluate at five severities each: `[all]`, or such as `[noise,blur]`."
     )
+    by_document: bool = key(
+        False, "Perplexity of a causal language model by document, too; takes another pass."
+    )
     min_precision: float | None = key(
         None,
         "Precision that each class's threshold is wanted for, besides 0.9, 0.95 and 0.99.",
