@@ -23,8 +23,10 @@ from fmkit.data.split_names import split_of_name
 Columns = Mapping[str, Sequence[Any]]
 """By column, the values of the first rows."""
 
-_TEXT = ("text", "sentence", "review", "content", "comment", "message", "body", "tweet", "title",
-         "description", "document", "abstract", "question", "utterance")  # fmt: skip
+_TEXT = ("text", "sentence", "review", "content", "message", "body", "tweet", "description",
+         "document", "abstract", "utterance")  # fmt: skip
+_SHORT_TEXT = ("comment", "comments", "title", "subject", "summary", "question", "note", "notes")
+"""Texts that often stand beside a longer one, which they are about."""
 _LABEL = ("label", "labels", "class", "category", "categories", "target", "sentiment", "emotion",
           "emotions", "topic", "topics", "intent", "tags", "genre", "genres", "diagnosis",
           "species", "y", "rating", "stars", "score", "price", "value")  # fmt: skip
@@ -69,6 +71,7 @@ class Roles:
         task: where it is not classification.
         has_labels: whether there is something to learn from beside the content.
         others: columns that may have labels, too, and are not read.
+        other_texts: likewise, columns that may be the text.
     """
 
     source: str
@@ -76,6 +79,7 @@ class Roles:
     task: str = ""
     has_labels: bool = True
     others: list[str] = field(default_factory=list)
+    other_texts: list[str] = field(default_factory=list)
 
 
 def roles(columns: Columns, chosen: Mapping[str, Any], example: str) -> Roles:
@@ -180,6 +184,9 @@ def _content_and_labels(
         used.add(split)
     rest = [name for name in columns if name not in used and not _are_objects(columns[name])]
     _add_labels(result, columns, rest, chosen, example)
+    if photo is None and "text_column" not in chosen:
+        unread = [name for name in rest if name != result.keys.get("label_column")]
+        result.other_texts = _other_texts(columns, unread)
     return result
 
 
@@ -258,16 +265,34 @@ def _photo_column(columns: Columns) -> str | None:
 
 def _text_column(columns: Columns, names: Mapping[str, str]) -> str | None:
     """The column with the longest texts of several words; one with a usual name wins."""
-    lengths: dict[str, tuple[bool, float]] = {}
+    lengths = _text_lengths(columns)
+    first_of_pair = next((names[a] for a, b in _PAIRS if a in names and b in names), None)
+    usual = next((names[name] for name in _TEXT if names.get(name) in lengths), None)
+    usual = usual or next((names[name] for name in _TEXT[:1] if name in names), None)
+    return first_of_pair or usual or max(lengths, key=lengths.__getitem__, default=None)
+
+
+def _text_lengths(columns: Columns) -> dict[str, tuple[bool, float]]:
+    """By column of texts of several words: whether they differ, and their mean length."""
+    lengths = {}
     for name, values in columns.items():
         texts = [value for value in _filled(values) if isinstance(value, str)]
         spaces = sum(value.strip().count(" ") for value in texts)
         if texts and spaces >= len(texts) and not _is_id(name):
             lengths[name] = len({*texts}) > 1, sum(map(len, texts)) / len(texts)
-    first_of_pair = next((names[a] for a, b in _PAIRS if a in names and b in names), None)
-    usual = next((names[name] for name in _TEXT if names.get(name) in lengths), None)
-    usual = usual or next((names[name] for name in _TEXT[:1] if name in names), None)
-    return first_of_pair or usual or max(lengths, key=lengths.__getitem__, default=None)
+    return lengths
+
+
+def _other_texts(columns: Columns, names: Sequence[str]) -> list[str]:
+    """The columns out of those named that may be the text by their name and their values."""
+    usual, lengths = {*_TEXT, *_SHORT_TEXT}, _text_lengths(columns)
+    return [
+        name
+        for name in names
+        if lengths.get(name, (False,))[0]
+        and usual & {*re.split(r"[\W_]+", name.strip().lower())}
+        and not _may_be_label(name, columns[name])
+    ]
 
 
 def _label_column(columns: Columns, rest: Sequence[str], example: str) -> str | None:
@@ -376,7 +401,7 @@ def lacks_header(columns: Columns) -> bool:
 
     One is the name of a photo, a number above numbers, or a value that occurs again and again.
     """
-    if {name.strip().lower() for name in columns} & {*_TEXT, *_LABEL, *_SPLIT}:
+    if {name.strip().lower() for name in columns} & {*_TEXT, *_SHORT_TEXT, *_LABEL, *_SPLIT}:
         return False
     for name, values in columns.items():
         texts = [str(value) for value in _filled(values)]
@@ -416,8 +441,9 @@ def _label_task(name: str, values: Sequence[Any]) -> tuple[str, str]:
         except ValueError as error:
             raise ConfigError(f"column {name} {error}") from None
         return "regression", ""
-    if _are_joined(texts, ","):
-        return "multi_label", ","
+    for separator in (",", "#"):  # "#" is doccano's
+        if _are_joined(texts, separator):
+            return "multi_label", separator
     for separator in _SEPARATORS:
         parts = Counter(part for text in texts for part in text.split(separator))
         if sum(separator in text for text in texts) > 0.1 * len(texts) > 0 and (

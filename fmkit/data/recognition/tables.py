@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fmkit.config.registry import config_class
+from fmkit.config.saved_config import shell_setting
 from fmkit.core.errors import ConfigError, DataError, join_names, plural
 from fmkit.core.files import display_path
 from fmkit.core.sanitize import escape_invisible
@@ -66,7 +67,13 @@ def recognise_table(request: Request, path: Path) -> Recognised:
     result.reason += ", without a header" if format.get("header") is False else ""
     if table.has_labels and table.others:
         names = join_names(table.others, 3)
-        doubt = "; ".join(filter(None, (doubt, f"{names} may have labels, too, and are not read")))
+        verb = "is" if len(table.others) == 1 else "are"
+        labels = f"{names} may have labels, too, and {verb} not read"
+        doubt = "; ".join(filter(None, (doubt, labels)))
+    if table.other_texts:
+        names = join_names(table.other_texts, 3)
+        example = shell_setting("data.text_column", table.other_texts[0])
+        doubt = "; ".join(filter(None, (doubt, f"{names} may be the text, too: {example}")))
     result.reason += f" ({doubt})" if doubt else ""
     return result
 

@@ -9,6 +9,7 @@ import dataclasses
 import itertools
 import math
 import re
+from collections import Counter
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ LARGEST = float(np.finfo(np.float32).max)
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _COMMA = re.compile(r"[+-]?\d+,\d+")
-_OTHERS = (",", ";", "|", "/")
+_OTHERS = (",", ";", "|", "/", "#")
 _NEARLY = 0.9
 _LOOKED_AT = 1000  # rows of each table by which it is known how its cells are written
 
@@ -96,13 +97,22 @@ class LabelReader:
 
 
 def joined_names(names: Collection[str], separator: str) -> list[str]:
-    """Those names that are several of the others with a separator between them."""
-    joined = []
-    for name in names if any(separator in name for name in names) else ():
-        parts = [part.strip() for part in name.split(separator)]
-        if len(parts) > 1 and all(part in names for part in parts):
-            joined.append(name)
-    return sorted(joined)
+    """Those names that are several labels with a separator between them.
+
+    Each of these is a name of its own, or, but for one of them, part of two such names or more.
+    """
+    parts = {
+        name: [part.strip() for part in name.split(separator)]
+        for name in names
+        if separator in name
+    }
+    counts = Counter(part for labels in parts.values() for part in {*labels})
+    return sorted(
+        name
+        for name, labels in parts.items()
+        if any(label in names for label in labels)
+        and all(label in names or counts[label] > 1 for label in labels)
+    )
 
 
 class SetCells(LabelReader):

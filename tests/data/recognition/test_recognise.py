@@ -100,6 +100,33 @@ LAYOUTS = {
         "text_table",
         {"data.label_separator": ";", "task": "multi_label"},
     ),
+    "labels joined as doccano does, one never alone": (
+        lambda d: table(d, text=TEXTS, label=["billing", "shipping", "billing#urgent",
+                                              "shipping#urgent"] * 10),
+        "text_table",
+        {"data.label_separator": "#", "task": "multi_label"},
+    ),
+    "names with a comma": (
+        lambda d: table(d, text=TEXTS, kind=["dog, small", "cat, small"] * 20),
+        "text_table",
+        {"data.label_column": "kind", "data.label_separator": None, "task": None},
+    ),
+    "a message and a comment on it": (
+        lambda d: table(d, Comment=["called back"] * 20 + ["see mail, Tom"] * 20, Message=TEXTS,
+                        Category=NAMES),
+        "text_table",
+        {"data.text_column": "Message", "data.label_column": "Category"},
+    ),
+    "a text of no usual name and a comment on it": (
+        lambda d: table(d, Comment=["see mail"] * 40, **{"Customer message": TEXTS}, kind=NAMES),
+        "text_table",
+        {"data.text_column": "Customer message"},
+    ),
+    "comments alone": (
+        lambda d: table(d, Comment=TEXTS, kind=NAMES),
+        "text_table",
+        {"data.text_column": "Comment"},
+    ),
     "table of photos": (
         lambda d: (photos(d, "images"), table(d, image=FILES, age=NUMBERS)),
         "image_table",
@@ -189,6 +216,16 @@ def test_a_layout_is_recognised(name, tmp_path):
         assert settings["data.image_root"] == str(tmp_path / "images")
     if name == "one inside another":
         assert settings["data.root"] == str(tmp_path / "photos")
+
+
+def test_other_texts_of_a_table_are_named(tmp_path):
+    notes = [f"see mail {number}" for number in range(40)]
+    table(tmp_path, Ticket=range(40), Message=TEXTS, Category=NAMES, Comment=notes)
+    assert "Comment may be the text, too: data.text_column=Comment" in (
+        recognise(Request("data"), tmp_path / "data.csv").reason
+    )
+    chosen = Request("data", {"text_column": "Message"})
+    assert "Comment" not in recognise(chosen, tmp_path / "data.csv").reason
 
 
 SENTIMENT140 = "\n".join(
